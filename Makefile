@@ -1,0 +1,55 @@
+# windlass: `make demo`, `make test`, `make check`, `make build`, `make tools`.
+
+MODULE := src/sandbox/control_plane
+SOURCES := $(MODULE)/go.mod $(MODULE)/go.sum $(MODULE)/main.go $(MODULE)/kustomize/main.go $(MODULE)/helm/main.go
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/windlass
+# The same digest of the same files as in src/sandbox/tools.rs.
+TOOLS := $(CACHE)/tools/$(shell cat $(SOURCES) | sha256sum | cut -c1-16)
+CONTRACT := $(CACHE)/contract/$(shell cat tests/contract/package.json tests/contract/requirements.txt | sha256sum | cut -c1-16)
+KUBERNETES := 1.37.2
+DEMO_ARGS ?=
+# The stories mostly wait, for rollouts and for each other.
+THREADS ?= 6
+# What the crash and contract tests counted.
+COUNTS := $(or $(CARGO_TARGET_DIR),target)/tmp/crash.txt $(or $(CARGO_TARGET_DIR),target)/tmp/contract.txt
+
+.PHONY: demo test check build tools contract needs needs-contract
+
+## Tells the whole story on this machine (DEMO_ARGS=--exit: ends after it)
+demo: needs tools
+	cargo build --release --locked
+	$(or $(CARGO_TARGET_DIR),target)/release/windlass demo $(DEMO_ARGS)
+
+## All tests
+test: needs needs-contract tools contract
+	@rm -f $(COUNTS)
+	WINDLASS_CONTRACT=$(CONTRACT) cargo test --locked -- --test-threads $(THREADS)
+	@cat $(COUNTS)
+
+## Formatting, lints, tests
+check: needs
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	$(MAKE) test
+
+## The release binary
+build: needs
+	cargo build --release --locked
+
+## Kubernetes, kustomize and helm, built once from pinned Go modules
+tools: $(TOOLS)/.complete
+
+$(TOOLS)/.complete: $(SOURCES)
+	@sh scripts/build-tools "$(MODULE)" "$(TOOLS)" "$(KUBERNETES)"
+
+## GitHub's official API descriptions, and clients written by others, for the contract tests
+contract: $(CONTRACT)/.complete
+
+$(CONTRACT)/.complete: tests/contract/package.json tests/contract/requirements.txt
+	@sh scripts/fetch-contract "$(CONTRACT)"
+
+needs:
+	@sh scripts/needs cargo go cc git
+
+needs-contract:
+	@sh scripts/needs node npm python3

@@ -1,0 +1,106 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ServeArgs;
+use crate::sandbox::demo::DemoArgs;
+use crate::telemetry;
+
+/// Hauls a change from a CI image build to a running cluster, through pull requests.
+#[derive(Parser)]
+#[command(name = "windlass", version, about, long_about = None, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the bot and the reconciler
+    Serve(Box<ServeArgs>),
+    /// Tells the whole story on this machine: a throw-away Kubernetes, a GitHub-shaped forge, windlass
+    Demo(DemoArgs),
+    /// Prints the custom resource definitions
+    Crd,
+}
+
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => serve(*args).await,
+            Command::Demo(args) => crate::sandbox::demo::demo(args).await,
+            Command::Crd => {
+                write_out(&crate::cluster::home::definitions());
+                Ok(())
+            }
+        }
+    });
+    // Blocking work that is still going (a fetch, say) does not hold up the end.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    telemetry::log_to_stderr(&args.log, args.log_format)?;
+    let settings = args.settings()?;
+    let listener =
+        TcpListener::bind(settings.listen).await.map_err(|error| anyhow::anyhow!("cannot listen on {}: {error}", settings.listen))?;
+    end_with_parent();
+    let stop = CancellationToken::new();
+    let signalled = stop.clone();
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        tracing::info!("stopping");
+        signalled.cancel();
+    });
+    crate::run(settings, listener, stop).await
+}
+
+/// With LIFELINE=stdin (the sandbox sets it) the process ends as soon as its standard input does: it never outlives
+/// whoever holds the other end of the pipe, however that dies.
+fn end_with_parent() {
+    if std::env::var_os("LIFELINE").is_some_and(|value| value == "stdin") {
+        std::thread::spawn(|| {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            std::process::exit(0);
+        });
+    }
+}
+
+/// SIGTERM or Ctrl-C.
+pub async fn wait_for_signal() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// What a command prints goes to standard output; a reader that went away is no error.
+pub fn write_out(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "windlass: {error:#}");
+    ExitCode::FAILURE
+}

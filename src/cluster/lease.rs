@@ -1,0 +1,124 @@
+//! One windlass writes at a time: the holder of a Lease in our namespace.
+//!
+//! A Lease does not fence. What does is that every write names the state it
+//! was decided from; the Lease only keeps two from working against each other.
+//! The same identity resumes at once after a crash.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Client};
+
+use super::{Result, call, refused};
+
+const NAME: &str = "windlass";
+/// A holder that has not renewed for this long is gone.
+const DURATION: Duration = Duration::from_secs(15);
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+/// The right to write: only a held Lease makes one.
+#[derive(Debug, Clone)]
+pub struct WritePermit(());
+
+pub struct Holder {
+    leases: Api<Lease>,
+    identity: String,
+}
+
+impl Holder {
+    pub fn new(client: Client, namespace: &str, identity: &str) -> Self {
+        Self { leases: Api::namespaced(client, namespace), identity: identity.into() }
+    }
+
+    /// Waits until the Lease is ours. Expiry is judged by our own clock since we last saw the holder renew.
+    pub async fn acquire(&self) -> Result<WritePermit> {
+        let mut last_seen: Option<(Option<String>, Instant)> = None;
+        let mut told = false;
+        loop {
+            let lease = self.read().await?;
+            let holder = lease.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.clone()).filter(|holder| !holder.is_empty());
+            let version = lease.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
+            let silent_since = match &last_seen {
+                Some((seen, since)) if *seen == version => *since,
+                _ => Instant::now(),
+            };
+            last_seen = Some((version, silent_since));
+            let free = holder.as_ref().is_none_or(|holder| *holder == self.identity) || silent_since.elapsed() > DURATION;
+            if free && self.take(lease).await? {
+                return Ok(WritePermit(()));
+            }
+            if !told {
+                tracing::info!(lease.holder = holder.as_deref().unwrap_or("nobody"), "waiting for the Lease");
+                told = true;
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    }
+
+    /// Renews until that fails for as long as the Lease lasts; then we must not write any more.
+    pub async fn keep(&self) -> anyhow::Error {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            let outcome = async {
+                let lease = self.read().await?;
+                let ours = lease.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.as_deref()) == Some(&self.identity);
+                if !ours {
+                    return Ok(None);
+                }
+                self.take(lease).await.map(Some)
+            };
+            match outcome.await {
+                Ok(Some(true)) => renewed = Instant::now(),
+                Ok(None) => return anyhow::anyhow!("somebody else holds the Lease"),
+                Ok(Some(false)) => {}
+                Err(error) => tracing::warn!(%error, "the Lease was not renewed"),
+            }
+            if renewed.elapsed() > DURATION {
+                return anyhow::anyhow!("the Lease could not be renewed for {} s", DURATION.as_secs());
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<Option<Lease>> {
+        let what = "read the Lease";
+        match call(what, self.leases.get(NAME)).await? {
+            Ok(lease) => Ok(Some(lease)),
+            Err(status) if status.is_not_found() => Ok(None),
+            Err(status) => Err(refused(what, &status)),
+        }
+    }
+
+    /// Writes ourselves in, if nobody wrote since it was read.
+    async fn take(&self, seen: Option<Lease>) -> Result<bool> {
+        let now = Timestamp::now();
+        let now = MicroTime(Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now));
+        let before = seen.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
+        let ours = before.holder_identity.as_deref() == Some(&self.identity);
+        let spec = LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: Some(DURATION.as_secs() as i32),
+            acquire_time: if ours { before.acquire_time } else { Some(now.clone()) },
+            renew_time: Some(now),
+            lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(!ours && seen.is_some())),
+            ..LeaseSpec::default()
+        };
+        let parameters = PostParams { field_manager: Some("windlass".into()), dry_run: false };
+        let what = "take the Lease";
+        let answer = match seen {
+            None => {
+                let lease = Lease { metadata: ObjectMeta { name: Some(NAME.into()), ..Default::default() }, spec: Some(spec) };
+                call(what, self.leases.create(&parameters, &lease)).await?
+            }
+            Some(seen) => call(what, self.leases.replace(NAME, &parameters, &Lease { metadata: seen.metadata, spec: Some(spec) })).await?,
+        };
+        match answer {
+            Ok(_) => Ok(true),
+            Err(status) if status.is_conflict() || status.is_already_exists() => Ok(false),
+            Err(status) => Err(refused(what, &status)),
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The imperative shell: the only place that sequences effects.
+//!
+//! Three loops over keys, each the same three lines: observe (only reads),
+//! decide (pure), act (only writes, each conditional on what it was decided
+//! from). A webhook, a watch or a timer only puts a key into a [`Queue`].
+//!
+//! - [`promotion`]: candidate → branch → pull request
+//! - [`pull_request`]: preview, commands, verdict, merge, progress
+//! - [`application`]: revision → plan → apply → health → status
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::cluster::home::Home;
+use crate::cluster::watch::{Moved, Watches};
+use crate::cluster::{self, Cluster};
+use crate::domain::catalog::{Catalog, FILE, Target};
+use crate::domain::pull_request::Preview;
+use crate::domain::{ApplicationKey, CommitSha, Hint, Invalid, PullRequestKey, RepoName};
+use crate::git::{Mirror, Mirrors, Remote};
+use crate::github::{self, GitHub, Repository};
+use crate::render::{Renderer, Source};
+use crate::telemetry::Metrics;
+
+pub mod application;
+pub mod live;
+pub mod promotion;
+pub mod pull_request;
+pub mod queue;
+
+pub use queue::{Queue, Requeue};
+
+/// What a reconcile may fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    GitHub(#[from] github::Error),
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error("{0:#}")]
+    Git(anyhow::Error),
+}
+
+/// Who has to do something about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The world moved: look again at once.
+    Stale,
+    /// It may pass by itself.
+    Transient,
+    /// Not before a time.
+    RateLimited(Timestamp),
+    /// Somebody has to change something; looked at again at the next event or resync.
+    User,
+}
+
+impl Error {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::GitHub(github::Error::Stale { .. }) | Self::Cluster(cluster::Error::Stale { .. }) => Kind::Stale,
+            Self::GitHub(github::Error::RateLimited { until, .. }) => Kind::RateLimited(*until),
+            // GitHub answers 404 and 422 for a while after something was made.
+            // A right that an administrator grants is told by no event.
+            Self::GitHub(_) | Self::Cluster(_) | Self::Git(_) => Kind::Transient,
+            Self::Invalid(_) => Kind::User,
+        }
+    }
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// All that the loops share. Nothing in it is a truth of its own: it is rebuilt after a restart.
+pub struct Ctx {
+    pub github: GitHub,
+    pub mirrors: Mirrors,
+    pub renderer: Renderer,
+    pub clusters: BTreeMap<String, Cluster>,
+    pub home: Home,
+    pub metrics: Metrics,
+    pub promotions: Arc<Queue<ApplicationKey>>,
+    pub pulls: Arc<Queue<PullRequestKey>>,
+    pub applications: Arc<Queue<ApplicationKey>>,
+    pub watches: Watches,
+    pub moved: mpsc::Sender<Moved>,
+    pub memory: Memory,
+}
+
+/// What is remembered to save requests.
+#[derive(Default)]
+pub struct Memory {
+    bases: Mutex<HashMap<RepoName, Arc<Base>>>,
+    fetched: Mutex<HashMap<(RepoName, Option<u64>), Instant>>,
+    /// When something was last said, or done by us, to move a repository's branches.
+    moved: Mutex<HashMap<RepoName, Instant>>,
+    /// Owner label → whose it is.
+    owners: Mutex<HashMap<String, ApplicationKey>>,
+    /// How we left each object of an application: uid → signal.
+    signals: Mutex<HashMap<ApplicationKey, HashMap<String, u64>>>,
+    /// Applications that were in sync and healthy with these inputs when last looked at.
+    settled: Mutex<HashMap<ApplicationKey, String>>,
+    previews: Mutex<HashMap<PullRequestKey, Arc<Preview>>>,
+    /// Why GitHub refused to merge a head.
+    refusals: Mutex<HashMap<PullRequestKey, (CommitSha, String)>>,
+    /// The last commit status that we posted, and the pull requests of a commit.
+    statuses: Mutex<HashMap<(RepoName, CommitSha), (String, String)>>,
+    pulls_of: Mutex<HashMap<(RepoName, CommitSha), Vec<u64>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A config repository's base branch at one commit.
+pub struct Base {
+    pub repo: Repository,
+    pub commit: CommitSha,
+    /// None: the repository has no `windlass.yaml`, so it is not a config repository.
+    pub catalog: Option<std::result::Result<Configured, Invalid>>,
+}
+
+pub struct Configured {
+    pub catalog: Catalog,
+    pub targets: Vec<Target>,
+}
+
+impl Base {
+    /// The configuration, if there is one that can be read.
+    pub fn configured(&self) -> Option<&Configured> {
+        self.catalog.as_ref().and_then(|catalog| catalog.as_ref().ok())
+    }
+
+    pub fn target(&self, key: &ApplicationKey) -> Option<&Target> {
+        self.configured()?.targets.iter().find(|target| target.key(&self.repo.name) == *key)
+    }
+}
+
+/// Reads the configuration of a tree.
+pub fn configuration(source: &Source<'_>) -> anyhow::Result<Option<std::result::Result<Configured, Invalid>>> {
+    let Some(text) = source.text(FILE)? else { return Ok(None) };
+    let directories = source.directories();
+    Ok(Some(Catalog::parse(&text).and_then(|catalog| {
+        let targets = catalog.expand(directories.iter().map(String::as_str))?;
+        Ok(Configured { catalog, targets })
+    })))
+}
+
+impl Ctx {
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    /// Runs a job on a repository's mirror, off the async threads.
+    pub async fn mirror<T: Send + 'static>(
+        self: &Arc<Self>,
+        repo: &RepoName,
+        job: impl FnOnce(&Mirror) -> anyhow::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (ctx, repo) = (self.clone(), repo.clone());
+        let run = move || job(&ctx.mirrors.open(&repo)?);
+        tokio::task::spawn_blocking(run).await.map_err(|error| Error::Git(error.into()))?.map_err(Error::Git)
+    }
+
+    /// A repository's branches moved, or may have: what was fetched before is not believed any more.
+    pub fn touch(&self, repo: &RepoName) {
+        locked(&self.memory.moved).insert(repo.clone(), Instant::now());
+    }
+
+    /// The base branch as it was when something last moved: an event of the cluster's, or a rollout that is waited
+    /// for, says nothing about Git.
+    pub async fn known_base(self: &Arc<Self>, repo: &RepoName) -> Result<Arc<Base>> {
+        let moved = locked(&self.memory.moved).get(repo).copied();
+        self.base(repo, moved.unwrap_or_else(Instant::now)).await
+    }
+
+    /// Fetches, unless that was done since `not_before` already.
+    pub async fn fetch(self: &Arc<Self>, repo: &RepoName, pull: Option<u64>, not_before: Instant) -> Result<()> {
+        let fresh = |at: Option<&Instant>| at.is_some_and(|at| *at >= not_before);
+        {
+            let fetched = locked(&self.memory.fetched);
+            let branches = fresh(fetched.get(&(repo.clone(), None)));
+            let head = pull.is_none() || fresh(fetched.get(&(repo.clone(), pull)));
+            if branches && head {
+                return Ok(());
+            }
+        }
+        let started = Instant::now();
+        let (url, session) = (self.github.repository(repo)?.clone_url, self.github.session_for(repo).await?);
+        let (ctx, name) = (self.clone(), repo.clone());
+        let run = move || ctx.mirrors.fetch(&name, &Remote { url: &url, token: session.token() }, pull.as_slice());
+        tokio::task::spawn_blocking(run).await.map_err(|error| Error::Git(error.into()))?.map_err(Error::Git)?;
+        let mut fetched = locked(&self.memory.fetched);
+        for key in [None, pull] {
+            let at = fetched.entry((repo.clone(), key)).or_insert(started);
+            *at = started.max(*at);
+        }
+        Ok(())
+    }
+
+    /// The base branch as it is now.
+    pub async fn base(self: &Arc<Self>, repo: &RepoName, not_before: Instant) -> Result<Arc<Base>> {
+        self.fetch(repo, None, not_before).await?;
+        let repository = self.github.repository(repo)?;
+        let known = locked(&self.memory.bases).get(repo).cloned();
+        let base = self
+            .mirror(repo, move |mirror| {
+                let branch = &repository.default_branch;
+                let Some(commit) = mirror.branch(branch)? else { anyhow::bail!("{} has no branch {branch} yet", repository.name) };
+                if let Some(known) = known.filter(|known| known.commit == commit) {
+                    return Ok(known);
+                }
+                let source = Source::open(mirror, mirror.tree(&commit)?)?;
+                Ok(Arc::new(Base { catalog: configuration(&source)?, repo: repository, commit }))
+            })
+            .await?;
+        {
+            let mut owners = locked(&self.memory.owners);
+            for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+                let key = target.key(repo);
+                owners.insert(key.owner_label(base.repo.id), key);
+            }
+        }
+        locked(&self.memory.bases).insert(repo.clone(), base.clone());
+        Ok(base)
+    }
+
+    /// The config repositories, as last read.
+    pub fn bases(&self) -> Vec<Arc<Base>> {
+        locked(&self.memory.bases).values().cloned().collect()
+    }
+
+    pub fn cluster(&self, name: &str) -> Result<&Cluster> {
+        self.clusters.get(name).ok_or_else(|| {
+            let known: Vec<_> = self.clusters.keys().map(String::as_str).collect();
+            Error::Invalid(Invalid(format!("{FILE}: the server's settings know no cluster `{name}`; they know: {}", known.join(", "))))
+        })
+    }
+
+    /// Looks at everything anew: at start, and from time to time.
+    pub async fn resync(self: &Arc<Self>) -> Result<()> {
+        locked(&self.memory.settled).clear();
+        for repository in self.github.discover().await? {
+            let repo = repository.name.clone();
+            match self.resync_repository(&repo).await {
+                Ok(()) => {}
+                Err(error) => tracing::warn!(%repo, %error, "a repository could not be read"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn resync_repository(self: &Arc<Self>, repo: &RepoName) -> Result<()> {
+        self.touch(repo);
+        let base = match self.known_base(repo).await {
+            Ok(base) => base,
+            // An empty repository is no config repository yet.
+            Err(Error::Git(error)) if error.to_string().contains("has no branch") => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if base.catalog.is_none() {
+            return Ok(());
+        }
+        self.look_at_repository(&base).await?;
+        for pull in self.github.recent_pulls(repo).await? {
+            self.pulls.put(PullRequestKey { repo: repo.clone(), number: pull.number });
+        }
+        Ok(())
+    }
+
+    /// Every application and promotion of a repository, also those that it has no more.
+    async fn look_at_repository(self: &Arc<Self>, base: &Base) -> Result<()> {
+        let repo = &base.repo.name;
+        if let Some(Err(Invalid(why))) = &base.catalog {
+            tracing::warn!(%repo, why, "the configuration cannot be read: everything stays as it is");
+        }
+        for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+            self.applications.put(target.key(repo));
+        }
+        for object in self.home.applications().await?.into_iter().filter(|object| object.spec.repository == *repo) {
+            let (application, stage) = (object.spec.application, object.spec.stage);
+            self.applications.put(ApplicationKey { repo: repo.clone(), application, stage });
+        }
+        for object in self.home.promotions().await?.into_iter().filter(|object| object.spec.repository == *repo) {
+            let (application, stage) = (object.spec.application, object.spec.stage);
+            self.promotions.put(ApplicationKey { repo: repo.clone(), application, stage });
+        }
+        Ok(())
+    }
+
+    /// Follows a hint: puts keys into queues, nothing else.
+    pub async fn follow(self: &Arc<Self>, hint: Hint) -> Result<()> {
+        match hint {
+            Hint::PullRequest(key) => self.pulls.put(key),
+            Hint::Installations => self.resync().await?,
+            Hint::Branch { repo, branch } => {
+                let Ok(repository) = self.github.repository(&repo) else { return self.resync().await };
+                self.touch(&repo);
+                if branch == repository.default_branch {
+                    let base = self.known_base(&repo).await?;
+                    if base.catalog.is_some() {
+                        self.look_at_repository(&base).await?;
+                        for pull in self.github.open_pulls(&repo).await? {
+                            self.pulls.put(PullRequestKey { repo: repo.clone(), number: pull.number });
+                        }
+                    }
+                } else if let Some(key) = key_of_branch(&repo, &branch) {
+                    self.promotions.put(key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A watch saw an object of ours move: whether it is as we left it decides if there is anything to look at.
+    pub fn saw(&self, moved: Moved) {
+        let Some(key) = locked(&self.memory.owners).get(&moved.owner).cloned() else { return };
+        let as_left = moved.signal.is_some()
+            && locked(&self.memory.signals).get(&key).and_then(|known| known.get(&moved.uid)) == moved.signal.as_ref();
+        let settled = locked(&self.memory.settled).contains_key(&key);
+        // Of a settled application only what is not as we left it matters; of others every step towards health.
+        if settled && as_left {
+            return;
+        }
+        if !as_left {
+            locked(&self.memory.settled).remove(&key);
+        }
+        self.applications.put(key);
+    }
+}
+
+/// The application and stage that one of our branches is for.
+pub fn key_of_branch(repo: &RepoName, branch: &str) -> Option<ApplicationKey> {
+    let (application, stage) = branch.strip_prefix("windlass/")?.split_once('/')?;
+    Some(ApplicationKey { repo: repo.clone(), application: application.parse().ok()?, stage: stage.parse().ok()? })
+}
+
+/// How long a key waits before it is looked at, so that a burst of events is one look.
+pub const DEBOUNCE: Duration = Duration::from_millis(150);

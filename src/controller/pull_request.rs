@@ -1,0 +1,581 @@
+//! A pull request: preview, commands, verdict, merge, and after it the progress.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Base, Configured, Ctx, Error, Requeue, Result, configuration, key_of_branch, live, locked};
+use crate::domain::catalog::{FILE, Target};
+use crate::domain::command::{self, Command, Permission};
+use crate::domain::gate::{self, Facts, Origin, PreviewFact, Review, StagePolicy, Verdict};
+use crate::domain::manifest::Manifest;
+use crate::domain::plan::{Comparison, Plan};
+use crate::domain::pull_request::{
+    self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky, image_changes,
+};
+use crate::domain::{CommitSha, Invalid, PullRequestKey, RepoName};
+use crate::git::{Merged, Mirror, TreeId};
+use crate::github::{self, NewCheck, PullSnapshot};
+use crate::render::{self, Inputs, Source};
+use crate::view::{self, PreviewText};
+
+pub async fn reconcile(ctx: Arc<Ctx>, key: PullRequestKey) -> Result<Requeue> {
+    let snapshot = ctx.github.snapshot(&key).await?;
+    let asks = asks(&ctx, &key, &snapshot).await?;
+    // Seen before anything slow: nobody should wonder whether a command was noticed.
+    let unseen = asks.iter().filter(|ask| !ask.acknowledged);
+    for ask in unseen {
+        ctx.github.acknowledge(&key.repo, ask.comment).await?;
+    }
+    let asks: Vec<_> = asks.into_iter().map(|ask| Ask { acknowledged: true, ..ask }).collect();
+    let Some(look) = observe(&ctx, &key, snapshot, asks).await? else { return Ok(Requeue::Idle) };
+    let steps = pull_request::decide(&look.seen);
+    act(&ctx, &key, &look, steps).await
+}
+
+/// One look at a pull request.
+struct Look {
+    seen: Seen,
+    base: Arc<Base>,
+    snapshot: PullSnapshot,
+    preview: Option<Arc<Preview>>,
+    text: Option<PreviewText>,
+    /// What the pull request touches.
+    touched: Vec<Target>,
+}
+
+/// None: not a pull request of ours to look after.
+async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, asks: Vec<Ask>) -> Result<Option<Look>> {
+    let pull = &snapshot.pull;
+    // A merge moves branches, which is told by pushes; that a person closed it, only this tells.
+    if let Some(promotion) = key_of_branch(&key.repo, &pull.head.branch).filter(|_| !pull.is_open() && pull.merged_at.is_none()) {
+        ctx.promotions.put(promotion);
+    }
+    let base = ctx.known_base(&key.repo).await?;
+    let head = pull.head.sha.clone();
+    if pull.is_open() && !ctx.mirror(&key.repo, move |mirror| Ok(mirror.has(&head))).await? {
+        ctx.fetch(&key.repo, Some(key.number), Instant::now()).await?;
+    }
+    if base.catalog.is_none() || pull.base.branch != base.repo.default_branch {
+        return Ok(None);
+    }
+    let app = ctx.github.identity().await?;
+    let ours = snapshot.comments.iter().filter(|comment| comment.is_ours(app));
+    let found = ours
+        .clone()
+        .find_map(|comment| view::sticky_of(comment.text()).map(|(fingerprint, last)| (Sticky { id: comment.id, fingerprint }, last)));
+    let (sticky, told) = found.map_or((None, false), |(sticky, last)| (Some(sticky), last));
+    if !pull.is_open() {
+        return closed(ctx, key, base, snapshot, asks, sticky, told).await.map(Some);
+    }
+    let again = asks
+        .iter()
+        .any(|ask| !ask.edited && ask.permission >= Permission::Write && ask.lines.iter().any(|line| line.meaning == Ok(Command::Preview)));
+    let (preview, changes) = preview(ctx, key, &base, &snapshot, again).await?;
+    let text = view::preview(&preview);
+    let published = snapshot.check.as_ref().and_then(|check| check.external_id.clone()).filter(|id| !id.is_empty());
+    let identity = preview.id();
+    let current = snapshot.check.as_ref().filter(|_| published.as_deref().is_some_and(|id| same_effect(id, &identity)));
+    let fact = current.and_then(|check| Some(PreviewFact { completed_at: check.completed_at?, ok: preview.ok() }));
+    let (verdict, permit) = verdict(ctx, key, &base, &snapshot, &preview, &changes, fact).await?;
+    // No comment when nothing managed changes and none was there.
+    let silent = preview.applications.is_empty() && preview.failure.is_none() && sticky.is_none();
+    let gate = snapshot.statuses.iter().find(|status| status.context == GATE_CONTEXT);
+    let seen = Seen {
+        open: true,
+        asks,
+        wanted: (!silent).then(|| text.comment.clone()),
+        sticky,
+        preview: Some(identity.clone()),
+        published: published.map(|id| if same_effect(&id, &identity) { identity } else { id }),
+        verdict: Some(verdict),
+        permit,
+        gate: gate.map(|status| (status.state.clone(), status.description.clone().unwrap_or_default())),
+    };
+    Ok(Some(Look { seen, base, preview: Some(preview), text: Some(text), touched: changes.touched, snapshot }))
+}
+
+/// Two previews with the same plan digest and outcome are one: a base that moved without changing the effect voids no approval.
+fn same_effect(a: &str, b: &str) -> bool {
+    let effect = |id: &str| (id.split(' ').next().map(str::to_string), id.split(' ').nth(2).map(str::to_string));
+    effect(a) == effect(b)
+}
+
+/// A pull request that is merged or closed: where its commit stands, and commands that are still to be answered.
+async fn closed(
+    ctx: &Arc<Ctx>,
+    key: &PullRequestKey,
+    base: Arc<Base>,
+    snapshot: PullSnapshot,
+    asks: Vec<Ask>,
+    sticky: Option<Sticky>,
+    told: bool,
+) -> Result<Look> {
+    let merged: Option<CommitSha> = snapshot.pull.merged_at.and(snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse().ok());
+    let mut touched = Vec::new();
+    let mut wanted = None;
+    if let Some(commit) = merged {
+        let at = commit.clone();
+        if ctx.mirror(&key.repo, move |mirror| Ok(mirror.has(&at))).await? {
+            let progress = super::application::progress_of(ctx, &key.repo, &base, &commit).await?;
+            touched = progress.iter().filter_map(|one| base.target(&one.key).cloned()).collect();
+            // The end of the story is told once; what comes later belongs to later commits.
+            if sticky.is_some() && !told {
+                let preview = snapshot.check.as_ref().and_then(|check| check.output.text.as_deref());
+                wanted = Some(view::progress(&commit, &progress, preview));
+            }
+        }
+    }
+    let seen = Seen { open: false, asks, wanted, sticky, preview: None, published: None, verdict: None, permit: None, gate: None };
+    Ok(Look { seen, base, snapshot, preview: None, text: None, touched })
+}
+
+/// Comments with command lines that have no answer of ours.
+async fn asks(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapshot) -> Result<Vec<Ask>> {
+    let app = ctx.github.identity().await?;
+    let answered: BTreeSet<u64> =
+        snapshot.comments.iter().filter(|comment| comment.is_ours(app)).filter_map(|comment| view::reply_of(comment.text())).collect();
+    let mut asks = Vec::new();
+    for comment in &snapshot.comments {
+        let Some(author) = comment.user.as_ref().filter(|user| user.kind == "User") else { continue };
+        if answered.contains(&comment.id) || comment.performed_via_github_app.is_some() {
+            continue;
+        }
+        let lines = command::parse(comment.text());
+        if lines.is_empty() {
+            continue;
+        }
+        asks.push(Ask {
+            comment: comment.id,
+            author: author.login.clone(),
+            permission: ctx.github.permission(&key.repo, &author.login).await?,
+            lines,
+            acknowledged: comment.reactions.as_ref().is_some_and(|reactions| reactions.eyes > 0),
+            edited: comment.updated_at > comment.created_at,
+        });
+    }
+    Ok(asks)
+}
+
+// ---- the preview
+
+/// Which files and applications a pull request changes.
+#[derive(Clone, Default)]
+struct Changes {
+    touched: Vec<Target>,
+    /// A changed file that no application reads, or `windlass.yaml`.
+    unmanaged: Option<String>,
+    merged: Option<TreeId>,
+}
+
+/// What git says of a pull request, before any rendering.
+struct GitLook {
+    failure: Option<Failure>,
+    changes: Changes,
+    total: usize,
+    /// Per touched application: base and head inputs.
+    inputs: Vec<(Target, Read, Read)>,
+}
+
+type Read = std::result::Result<Option<Inputs>, Invalid>;
+
+async fn preview(
+    ctx: &Arc<Ctx>,
+    key: &PullRequestKey,
+    base: &Arc<Base>,
+    snapshot: &PullSnapshot,
+    again: bool,
+) -> Result<(Arc<Preview>, Changes)> {
+    let started = Instant::now();
+    let (head, tip) = (snapshot.pull.head.sha.clone(), base.commit.clone());
+    let fork = snapshot.pull.head.repo.as_ref().is_none_or(|repo| repo.id != base.repo.id);
+    let look = if fork {
+        GitLook { failure: Some(Failure::Fork), changes: Changes::default(), total: 0, inputs: vec![] }
+    } else {
+        let (base, head) = (base.clone(), head.clone());
+        ctx.mirror(&key.repo, move |mirror| look_at_git(mirror, &base, &head)).await?
+    };
+    let known = locked(&ctx.memory.previews).get(key).cloned();
+    if let Some(known) = known.filter(|known| !again && known.head == head && known.base == tip) {
+        return Ok((known, look.changes));
+    }
+    let mut applications = Vec::new();
+    for (target, before, after) in look.inputs {
+        applications.push(application(ctx, &key.repo, base, target, before, after).await?);
+    }
+    let preview = Preview { head, base: tip, applications, total: look.total, failure: look.failure, duration: started.elapsed() };
+    let preview = Arc::new(preview);
+    locked(&ctx.memory.previews).insert(key.clone(), preview.clone());
+    ctx.metrics.previewed(preview.duration);
+    Ok((preview, look.changes))
+}
+
+/// Merges the head into the base as GitHub would, and tells what differs. The configuration is the base's.
+fn look_at_git(mirror: &Mirror, base: &Base, head: &CommitSha) -> anyhow::Result<GitLook> {
+    let mut look = GitLook { failure: None, changes: Changes::default(), total: 0, inputs: vec![] };
+    let configured = match &base.catalog {
+        Some(Ok(configured)) => configured,
+        Some(Err(Invalid(why))) => {
+            look.failure = Some(Failure::Configuration(format!("on the base branch: {why}")));
+            // The pull request may be what mends it: it is read below all the same.
+            return mended(mirror, head, look);
+        }
+        None => return Ok(look),
+    };
+    let tree = match mirror.merge(&base.commit, head)? {
+        Merged::Clean(tree) => tree,
+        Merged::Conflicts(files) => {
+            look.failure = Some(Failure::Conflict(files));
+            return Ok(look);
+        }
+    };
+    look.changes.merged = Some(tree);
+    let (before, after) = (Source::open(mirror, mirror.tree(&base.commit)?)?, Source::open(mirror, tree)?);
+    if let Some(Err(Invalid(why))) = configuration(&after)? {
+        look.failure = Some(Failure::Configuration(why));
+        return Ok(look);
+    }
+    let targets = targets(configured, &after);
+    let targets = match targets {
+        Ok(targets) => targets,
+        Err(Invalid(why)) => {
+            look.failure = Some(Failure::Configuration(why));
+            return Ok(look);
+        }
+    };
+    look.total = targets.len();
+    let mut changed_files: BTreeSet<&String> =
+        before.listing().iter().filter(|(path, entry)| after.listing().get(*path) != Some(entry)).map(|(path, _)| path).collect();
+    changed_files.extend(after.listing().keys().filter(|path| !before.listing().contains_key(*path)));
+    let mut managed: BTreeSet<&String> = BTreeSet::new();
+    for target in targets {
+        let (old, new) = (render::inputs(&before, &target.path), render::inputs(&after, &target.path));
+        let hash = |read: &Read| match read {
+            Ok(inputs) => inputs.as_ref().map(|inputs| inputs.hash.clone()).unwrap_or_default(),
+            Err(Invalid(why)) => why.clone(),
+        };
+        for inputs in [&old, &new].into_iter().filter_map(|read| read.as_ref().ok()?.as_ref()) {
+            managed.extend(changed_files.iter().filter(|path| inputs.reads(path)));
+        }
+        if hash(&old) != hash(&new) {
+            look.changes.touched.push(target.clone());
+            look.inputs.push((target, old, new));
+        }
+    }
+    look.changes.unmanaged = changed_files.into_iter().find(|path| *path == FILE || !managed.contains(path)).cloned();
+    Ok(look)
+}
+
+/// The applications of the base's patterns in both trees: also those that the pull request adds or removes.
+fn targets(configured: &Configured, after: &Source<'_>) -> std::result::Result<Vec<Target>, Invalid> {
+    let directories = after.directories();
+    let mut targets = configured.catalog.expand(directories.iter().map(String::as_str))?;
+    for target in &configured.targets {
+        if !targets.iter().any(|known| known.path == target.path) {
+            targets.push(target.clone());
+        }
+    }
+    Ok(targets)
+}
+
+fn mended(mirror: &Mirror, head: &CommitSha, mut look: GitLook) -> anyhow::Result<GitLook> {
+    let source = Source::open(mirror, mirror.tree(head)?)?;
+    if let Some(Ok(_)) = configuration(&source)? {
+        look.failure = None;
+        look.changes.unmanaged = Some(FILE.into());
+    }
+    Ok(look)
+}
+
+/// Renders both sides of one application and has the server dry-run both.
+async fn application(
+    ctx: &Arc<Ctx>,
+    repo: &RepoName,
+    base: &Base,
+    target: Target,
+    before: Read,
+    after: Read,
+) -> Result<ApplicationPreview> {
+    let key = target.key(repo);
+    let cluster = ctx.cluster(&target.destination.cluster);
+    let mut preview = ApplicationPreview {
+        cluster: target.destination.cluster.clone(),
+        plan: Plan::new([]),
+        drift: Plan::new([]),
+        images: vec![],
+        error: None,
+        notes: vec![],
+        key: key.clone(),
+    };
+    let cluster = match cluster {
+        Ok(cluster) => cluster,
+        Err(error) => {
+            preview.error = Some(error.to_string());
+            return Ok(preview);
+        }
+    };
+    let gone = matches!(after, Ok(None));
+    let old = manifests(ctx, before).await.unwrap_or_default();
+    let new = match manifests(ctx, after).await {
+        Ok(new) => new,
+        Err(Invalid(why)) => {
+            preview.error = Some(why);
+            return Ok(preview);
+        }
+    };
+    if gone {
+        preview.notes.push("The application's directory goes away. Its objects are left as they are: windlass never deletes a whole application by itself.".into());
+        return Ok(preview);
+    }
+    if new.is_empty() {
+        preview.notes.push("It renders to nothing: nothing would be pruned, and the sync would stop with that message.".into());
+        return Ok(preview);
+    }
+    let owner = key.owner_label(base.repo.id);
+    let images = |manifests: &[Manifest]| manifests.iter().flat_map(Manifest::images).collect::<Vec<_>>();
+    preview.images = image_changes(&images(&old), &images(&new));
+    let old = live::predict(cluster, &key, &target, &owner, &old).await?;
+    let new = live::predict(cluster, &key, &target, &owner, &new).await?;
+    let keys: Vec<_> = old.iter().map(|desired| (desired.manifest.key.clone(), desired.manifest.version.clone())).collect();
+    let found = live::read(cluster, &keys).await?;
+    let drift = old.iter().zip(found).map(|(desired, live)| Comparison {
+        key: desired.manifest.key.clone(),
+        before: live::side(live),
+        after: desired.predicted.clone(),
+    });
+    preview.drift = Plan::new(drift);
+    let withheld: Vec<_> = old
+        .iter()
+        .map(|desired| &desired.manifest.key)
+        .filter(|key| crate::domain::sync::withheld_kind(&key.kind) && !new.iter().any(|desired| desired.manifest.key == **key))
+        .cloned()
+        .collect();
+    let comparisons = live::compare(old, new);
+    preview.plan = Plan::new(comparisons.into_iter().filter(|comparison| !withheld.contains(&comparison.key)));
+    preview.notes.extend(
+        withheld
+            .iter()
+            .map(|key| format!("{} leaves Git but stays in the cluster: with it would go what it holds.", view::code(&key.to_string()))),
+    );
+    Ok(preview)
+}
+
+async fn manifests(ctx: &Arc<Ctx>, read: Read) -> std::result::Result<Vec<Manifest>, Invalid> {
+    match read? {
+        Some(inputs) => Ok(ctx.renderer.render(&inputs).await?.to_vec()),
+        None => Ok(Vec::new()),
+    }
+}
+
+// ---- the verdict
+
+async fn verdict(
+    ctx: &Arc<Ctx>,
+    key: &PullRequestKey,
+    base: &Arc<Base>,
+    snapshot: &PullSnapshot,
+    preview: &Preview,
+    changes: &Changes,
+    fact: Option<PreviewFact>,
+) -> Result<(Verdict, Option<gate::MergePermit>)> {
+    let pull = &snapshot.pull;
+    let refused = locked(&ctx.memory.refusals).get(key).filter(|(head, _)| *head == pull.head.sha).map(|(_, why)| why.clone());
+    let facts = Facts {
+        head: pull.head.sha.clone(),
+        origin: origin(ctx, key, base, snapshot, changes).await?,
+        author: pull.author().into(),
+        draft: pull.draft,
+        stages: changes
+            .touched
+            .iter()
+            .map(|target| StagePolicy {
+                title: target.key(&key.repo).title(),
+                auto: target.stage.merge == crate::domain::catalog::MergePolicy::Auto && target.stage.approvals == 0,
+                approvals: target.stage.approvals,
+            })
+            .collect(),
+        touches_unmanaged: changes.unmanaged.clone(),
+        conflicts: if let Some(Failure::Conflict(files)) = &preview.failure { files.clone() } else { vec![] },
+        preview: fact,
+        reviews: reviews(ctx, key, snapshot).await?,
+        refused,
+    };
+    Ok(gate::evaluate(&facts))
+}
+
+/// The last opinion of each reviewer, with whether it is a writer's.
+async fn reviews(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapshot) -> Result<Vec<Review>> {
+    let mut last: HashMap<&str, &github::Review> = HashMap::new();
+    for review in &snapshot.reviews {
+        if let Some(user) = &review.user
+            && matches!(review.state.as_str(), "APPROVED" | "CHANGES_REQUESTED" | "DISMISSED")
+        {
+            last.insert(&user.login, review);
+        }
+    }
+    let mut opinions = Vec::new();
+    for (user, review) in last.into_iter().filter(|(_, review)| review.state != "DISMISSED") {
+        opinions.push(Review {
+            user: user.into(),
+            approves: review.state == "APPROVED",
+            commit: review.commit_id.clone(),
+            submitted_at: review.submitted_at.unwrap_or(Timestamp::MIN),
+            writer: ctx.github.permission(&key.repo, user).await? >= Permission::Write,
+        });
+    }
+    opinions.sort_by(|a, b| a.user.cmp(&b.user));
+    Ok(opinions)
+}
+
+/// Ours is what our App opened, whose commits are all ours, and whose tree is the edit made anew from the candidates.
+async fn origin(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snapshot: &PullSnapshot, changes: &Changes) -> Result<Origin> {
+    let bot = ctx.github.identity().await?.login.clone();
+    let pull = &snapshot.pull;
+    let Some(promotion) = key_of_branch(&key.repo, &pull.head.branch).filter(|_| pull.author() == bot) else { return Ok(Origin::People) };
+    let (Some(object), Some(target), Some(merged)) =
+        (ctx.home.promotion(&promotion).await?, base.target(&promotion).cloned(), changes.merged)
+    else {
+        return Ok(Origin::OursChanged);
+    };
+    let (commit, head) = (base.commit.clone(), pull.head.sha.clone());
+    let pure = ctx
+        .mirror(&key.repo, move |mirror| {
+            if !mirror.authors(&commit, &head)?.iter().all(|email| super::promotion::is_ours(email, &bot)) {
+                return Ok(false);
+            }
+            let tree = mirror.tree(&commit)?;
+            let edits = super::promotion::edits(mirror, tree, &target.path, &object.spec.candidates)?;
+            Ok(match edits {
+                // The merged tree was made by another handle of the same repository: ids of equal content are equal.
+                Ok(edits) => mirror.edited(tree, &edits)? == merged,
+                Err(_) => false,
+            })
+        })
+        .await?;
+    Ok(if pure { Origin::Ours } else { Origin::OursChanged })
+}
+
+// ---- writes
+
+async fn act(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, steps: Vec<Step>) -> Result<Requeue> {
+    let head = &look.snapshot.pull.head.sha;
+    let mut requeue = Requeue::Idle;
+    for step in steps {
+        tracing::debug!(?step, "pull request");
+        match step {
+            Step::Acknowledge { comment } => ctx.github.acknowledge(&key.repo, comment).await?,
+            Step::PostSticky(wanted) => ctx.github.post_comment(key, &wanted.body).await?,
+            Step::EditSticky { id, wanted } => ctx.github.edit_comment(&key.repo, id, &wanted.body).await?,
+            Step::PublishCheck => {
+                publish(ctx, key, look).await?;
+                requeue = Requeue::After(Duration::ZERO);
+            }
+            Step::SetGate { state, description } => ctx.github.set_status(&key.repo, head, GATE_CONTEXT, state, &description).await?,
+            Step::Answer { comment } => answer(ctx, key, look, comment).await?,
+            Step::Merge(permit) => match ctx.github.merge(key, &permit).await {
+                Ok(()) => {
+                    ctx.touch(&key.repo);
+                    requeue = Requeue::After(Duration::ZERO);
+                }
+                Err(github::Error::Refused { message, .. }) => {
+                    tracing::warn!(pr = %key, message, "GitHub refused the merge");
+                    locked(&ctx.memory.refusals).insert(key.clone(), (head.clone(), message));
+                    // Said at once, tried again later: what GitHub asks for may come.
+                    requeue = Requeue::After(Duration::from_millis(500));
+                    forget_refusal_later(ctx, key);
+                }
+                Err(error) => return Err(Error::GitHub(error)),
+            },
+        }
+    }
+    Ok(requeue)
+}
+
+/// A refusal is believed for half a minute, then the merge is tried again.
+fn forget_refusal_later(ctx: &Arc<Ctx>, key: &PullRequestKey) {
+    let (ctx, key) = (Arc::downgrade(ctx), key.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        if let Some(ctx) = ctx.upgrade() {
+            locked(&ctx.memory.refusals).remove(&key);
+            ctx.pulls.put(key);
+        }
+    });
+}
+
+async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
+    let (Some(preview), Some(text)) = (&look.preview, &look.text) else { return Ok(()) };
+    let conclusion = match (&preview.failure, preview.ok()) {
+        (Some(Failure::Fork), _) => "neutral",
+        (_, true) => "success",
+        (_, false) => "failure",
+    };
+    let check = NewCheck {
+        name: CHECK,
+        head: preview.head.clone(),
+        external_id: preview.id(),
+        conclusion,
+        completed_at: Timestamp::from_second(ctx.now().as_second()).unwrap_or_else(|_| ctx.now()),
+        title: text.title.clone(),
+        summary: text.summary.clone(),
+        text: text.text.clone(),
+    };
+    Ok(ctx.github.publish_check(&key.repo, &check).await?)
+}
+
+/// Carries out the commands of one comment, then answers it in one new comment.
+async fn answer(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, comment: u64) -> Result<()> {
+    let Some(ask) = look.seen.asks.iter().find(|ask| ask.comment == comment) else { return Ok(()) };
+    let mut answers = Vec::new();
+    for line in &ask.lines {
+        let text = match &line.meaning {
+            Err(wrong) => view::mistake(wrong),
+            Ok(_) if ask.edited => {
+                "This comment was edited after it was posted, and GitHub does not tell by whom: please give the command in a new comment."
+                    .into()
+            }
+            Ok(command) if ask.permission < command.needs() => {
+                let (word, needs, has) = (command.word(), command.needs().word(), ask.permission.word());
+                format!("`/{word}` needs {needs} permission on this repository; {} has {has} permission.", view::code(&ask.author))
+            }
+            Ok(command) => carry_out(ctx, key, look, *command, comment).await?,
+        };
+        answers.push((line.clone(), text));
+    }
+    ctx.github.post_comment(key, &view::reply(comment, &answers)).await?;
+    Ok(())
+}
+
+async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: Command, comment: u64) -> Result<String> {
+    match command {
+        Command::Help => Ok(view::help()),
+        Command::Why => Ok(match &look.seen.verdict {
+            Some(verdict) => view::why(verdict),
+            None if look.snapshot.pull.merged_at.is_some() => "It is merged.".into(),
+            None => "It was closed without a merge.".into(),
+        }),
+        Command::Preview => Ok(match &look.text {
+            Some(text) => {
+                format!("The preview is up to date with `{}`: {}", look.snapshot.pull.head.sha.short(), view::quoted(&text.title))
+            }
+            None => "The pull request is not open any more: there is nothing to preview.".into(),
+        }),
+        Command::Sync => {
+            let mut lines = Vec::new();
+            for target in &look.touched {
+                let application = target.key(&key.repo);
+                ctx.home.request_sync(&application, comment).await?;
+                locked(&ctx.memory.settled).remove(&application);
+                ctx.applications.put(application.clone());
+                lines.push(format!("- `{}` is being synced to `{}`", application.title(), look.base.commit.short()));
+            }
+            Ok(match lines.is_empty() {
+                true => "This pull request touches no application: there is nothing to sync.".into(),
+                false => format!("{}\n\nThe outcome is the commit status `windlass/sync`.", lines.join("\n")),
+            })
+        }
+    }
+}

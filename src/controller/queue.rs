@@ -1,0 +1,233 @@
+//! Keys waiting to be looked at: each at most once, each by one task at a time.
+//!
+//! Putting a key that waits already changes nothing but its time; putting one
+//! that is being worked on has it looked at again afterwards. An error is tried
+//! again after a pause that doubles; a panic ends nothing but the one look.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, broadcast};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use super::{DEBOUNCE, Error, Kind, Result};
+
+/// When a key is looked at again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requeue {
+    /// At the next event.
+    Idle,
+    After(Duration),
+}
+
+/// What a look came to, for those who wait for it.
+#[derive(Debug, Clone)]
+pub struct Outcome<K> {
+    pub key: K,
+    pub error: Option<String>,
+}
+
+pub struct Queue<K> {
+    name: &'static str,
+    entries: Mutex<HashMap<K, Entry>>,
+    wake: Notify,
+    outcomes: broadcast::Sender<Outcome<K>>,
+}
+
+#[derive(Default)]
+struct Entry {
+    due: Option<Instant>,
+    running: bool,
+    failures: u32,
+}
+
+/// Keys worked on at the same time by one loop.
+const CONCURRENCY: usize = 16;
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
+    pub fn new(name: &'static str) -> Self {
+        Self { name, entries: Mutex::default(), wake: Notify::new(), outcomes: broadcast::channel(256).0 }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<K, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at a key soon.
+    pub fn put(&self, key: K) {
+        self.put_after(key, DEBOUNCE);
+    }
+
+    fn put_after(&self, key: K, pause: Duration) {
+        let due = Instant::now() + pause;
+        let mut entries = self.entries();
+        let entry = entries.entry(key).or_default();
+        entry.due = Some(entry.due.map_or(due, |at| at.min(due)));
+        self.wake.notify_one();
+    }
+
+    /// The outcomes of looks from now on. Subscribe, then put.
+    pub fn outcomes(&self) -> broadcast::Receiver<Outcome<K>> {
+        self.outcomes.subscribe()
+    }
+
+    /// Keys that wait or are worked on, for the metrics.
+    pub fn len(&self) -> usize {
+        self.entries().values().filter(|entry| entry.running || entry.due.is_some_and(|due| due <= Instant::now())).count()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes the next due key, or tells until when to wait.
+    fn take(&self) -> std::result::Result<K, Option<Instant>> {
+        let mut entries = self.entries();
+        let running = entries.values().filter(|entry| entry.running).count();
+        let next = entries
+            .iter()
+            .filter(|(_, entry)| !entry.running)
+            .filter_map(|(key, entry)| Some((entry.due?, key.clone())))
+            .min_by_key(|(due, _)| *due);
+        match next {
+            Some((due, key)) if due <= Instant::now() && running < CONCURRENCY => {
+                if let Some(entry) = entries.get_mut(&key) {
+                    entry.running = true;
+                    entry.due = None;
+                }
+                Ok(key)
+            }
+            Some((due, _)) if running < CONCURRENCY => Err(Some(due)),
+            _ => Err(None),
+        }
+    }
+
+    fn finish(&self, key: &K, outcome: Result<Requeue>) {
+        let mut entries = self.entries();
+        let Some(entry) = entries.get_mut(key) else { return };
+        entry.running = false;
+        let pause = match &outcome {
+            Ok(requeue) => {
+                entry.failures = 0;
+                match requeue {
+                    Requeue::Idle => None,
+                    Requeue::After(pause) => Some(*pause),
+                }
+            }
+            Err(error) => {
+                entry.failures += 1;
+                let doubled = Duration::from_millis(500 << entry.failures.min(7)).min(LONGEST_PAUSE);
+                match error.kind() {
+                    Kind::Stale if entry.failures < 5 => Some(Duration::from_millis(100)),
+                    Kind::Stale | Kind::Transient => Some(doubled),
+                    Kind::RateLimited(until) => {
+                        Some(Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or(doubled).max(doubled))
+                    }
+                    Kind::User => None,
+                }
+            }
+        };
+        if let Some(pause) = pause {
+            let due = Instant::now() + pause;
+            entry.due = Some(entry.due.map_or(due, |at| at.min(due)));
+        }
+        if entry.due.is_none() && entry.failures == 0 {
+            entries.remove(key);
+        }
+        drop(entries);
+        self.wake.notify_one();
+        let error = outcome.err().map(|error| {
+            match error.kind() {
+                Kind::Stale => tracing::debug!(%key, %error, "looking again"),
+                _ => tracing::warn!(key = %key, %error, "a look failed"),
+            }
+            error.to_string()
+        });
+        let _ = self.outcomes.send(Outcome { key: key.clone(), error });
+    }
+
+    /// Works until it is told to stop; then lets what runs end.
+    pub async fn run<F>(self: &Arc<Self>, stop: CancellationToken, reconcile: impl Fn(K) -> F)
+    where
+        F: Future<Output = Result<Requeue>> + Send + 'static,
+    {
+        let tracker = TaskTracker::new();
+        while !stop.is_cancelled() {
+            let wait = match self.take() {
+                Ok(key) => {
+                    let span = tracing::info_span!("reconcile", queue = self.name, %key);
+                    let look = tokio::spawn(reconcile(key.clone()).instrument(span));
+                    let queue = self.clone();
+                    tracker.spawn(async move {
+                        let outcome = look.await.unwrap_or_else(|panic| Err(Error::Git(anyhow::anyhow!("a bug ended this look: {panic}"))));
+                        queue.finish(&key, outcome);
+                    });
+                    continue;
+                }
+                Err(wait) => wait,
+            };
+            let due = async {
+                match wait {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {}
+                () = self.wake.notified() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        tracker.close();
+        tracker.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_one_look_and_a_panic_ends_only_its_own() {
+        let queue = Arc::new(Queue::<String>::new("test"));
+        let (looks, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+        for _ in 0..10 {
+            queue.put("a".into());
+        }
+        queue.put("panics".into());
+        let mut outcomes = queue.outcomes();
+        let (counted, running, token) = (looks.clone(), queue.clone(), stop.clone());
+        let work = tokio::spawn(async move {
+            running
+                .run(token, move |key| {
+                    let looks = counted.clone();
+                    async move {
+                        assert_ne!(key, "panics", "a bug");
+                        looks.fetch_add(1, Ordering::SeqCst);
+                        Ok(Requeue::Idle)
+                    }
+                })
+                .await;
+        });
+        let mut errors = 0;
+        for _ in 0..2 {
+            errors += usize::from(outcomes.recv().await.unwrap().error.is_some());
+        }
+        assert_eq!((looks.load(Ordering::SeqCst), errors), (1, 1));
+        queue.put("a".into());
+        while outcomes.recv().await.unwrap().key != "a" {}
+        assert_eq!(looks.load(Ordering::SeqCst), 2);
+        stop.cancel();
+        work.await.unwrap();
+    }
+}

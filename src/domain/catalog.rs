@@ -1,0 +1,397 @@
+//! `windlass.yaml`: which applications there are and the ordered stages that
+//! they go through.
+//!
+//! The file is read from the base branch only. It has two shapes here: `Raw…`
+//! as written, and [`Catalog`], which cannot hold a contradiction. How the file
+//! grows to clusters by label, projects and windows is `docs/adr/0003-windlass-yaml.md`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::image::{self, ImageRef};
+use super::{ApplicationKey, Invalid, Name, RepoName, yaml};
+
+/// The file's path in the config repository.
+pub const FILE: &str = "windlass.yaml";
+
+/// What `windlass.yaml` declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalog {
+    /// In order: an earlier stage comes before a later one.
+    pub stages: Vec<Stage>,
+    rules: Vec<Rule>,
+}
+
+/// A place that applications go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    pub name: Name,
+    /// A name that the server's settings know.
+    pub cluster: String,
+    /// Proposed once each of these is healthy with the same digest.
+    pub after: Vec<Name>,
+    pub merge: MergePolicy,
+    /// Approving reviews that a pull request touching this stage needs.
+    pub approvals: u32,
+}
+
+/// Whether windlass merges its own image pull requests without a review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MergePolicy {
+    Auto,
+    #[default]
+    Reviewed,
+}
+
+/// One entry of `applications`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rule {
+    name: Option<Name>,
+    segments: Vec<Segment>,
+    namespace: String,
+    images: Vec<(String, RawImage)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Application,
+    Stage,
+}
+
+/// Where a stage's objects live.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Destination {
+    pub cluster: String,
+    pub namespace: String,
+}
+
+/// An application in a stage, as one directory of the config repository declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub application: Name,
+    pub stage: Stage,
+    /// The directory, without a slash at its end.
+    pub path: String,
+    pub destination: Destination,
+    pub images: Vec<ImageRule>,
+}
+
+/// Whose CI may announce an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRule {
+    pub image: String,
+    pub source: RepoName,
+}
+
+impl Target {
+    pub fn key(&self, repo: &RepoName) -> ApplicationKey {
+        ApplicationKey { repo: repo.clone(), application: self.application.clone(), stage: self.stage.name.clone() }
+    }
+
+    /// The rule for an image, if this application uses it.
+    pub fn image(&self, image: &str) -> Option<&ImageRule> {
+        self.images.iter().find(|rule| rule.image == image)
+    }
+}
+
+impl Catalog {
+    /// Reads the file's text; the error shows file, line, caret and, for an unknown key, the nearest one.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let raw: RawCatalog = yaml::parse(&guarded(text)).map_err(|error| Invalid(explain(&unguarded(&error))))?;
+        raw.validate()
+    }
+
+    pub fn stage(&self, name: &Name) -> Option<&Stage> {
+        self.stages.iter().find(|stage| stage.name == *name)
+    }
+
+    /// The applications that the directories of a tree are; each directory belongs to the first rule that matches it.
+    /// Two directories that come out as the same application in the same stage are an error.
+    pub fn expand<'a>(&self, directories: impl IntoIterator<Item = &'a str>) -> Result<Vec<Target>, Invalid> {
+        let mut targets: BTreeMap<(Name, usize), Target> = BTreeMap::new();
+        for path in directories {
+            let Some(target) = self.rules.iter().find_map(|rule| self.apply(rule, path)) else { continue };
+            let target = target?;
+            let position = self.stages.iter().position(|stage| stage.name == target.stage.name).unwrap_or_default();
+            let title = format!("{}/{}", target.application, target.stage.name);
+            if let Some(other) = targets.insert((target.application.clone(), position), target) {
+                return Err(Invalid(format!(
+                    "{FILE}: `{}` and `{path}` are both {title}: one application in one stage has one directory",
+                    other.path
+                )));
+            }
+        }
+        Ok(targets.into_values().collect())
+    }
+
+    /// None: the rule does not match. An error: it matches and what comes out is not legal.
+    fn apply(&self, rule: &Rule, path: &str) -> Option<Result<Target, Invalid>> {
+        let parts: Vec<&str> = path.split('/').collect();
+        if parts.len() != rule.segments.len() {
+            return None;
+        }
+        let mut application = rule.name.clone();
+        let mut stage = None;
+        for (segment, part) in rule.segments.iter().zip(&parts) {
+            match segment {
+                Segment::Literal(text) if text == part => {}
+                Segment::Literal(_) => return None,
+                Segment::Stage => stage = Some(self.stages.iter().find(|stage| stage.name.as_str() == *part)?),
+                Segment::Application => match part.parse() {
+                    Ok(name) => application = Some(name),
+                    Err(Invalid(why)) => return Some(Err(Invalid(format!("{FILE}: directory `{path}`: {why}")))),
+                },
+            }
+        }
+        let (application, stage) = (application?, stage?.clone());
+        let fill = |text: &str| text.replace("{application}", application.as_str()).replace("{stage}", stage.name.as_str());
+        let images = rule
+            .images
+            .iter()
+            .map(|(image, raw)| Ok(ImageRule { image: image::image_name(&fill(image))?, source: fill(&raw.source).parse()? }))
+            .collect::<Result<_, Invalid>>();
+        let destination = Destination { cluster: stage.cluster.clone(), namespace: fill(&rule.namespace) };
+        if !is_namespace(&destination.namespace) {
+            return Some(Err(Invalid(format!("{FILE}: `{}` is not a namespace's name", destination.namespace))));
+        }
+        Some(images.map(|images| Target { application, stage, path: path.into(), destination, images }))
+    }
+}
+
+/// RFC 1123 label: what Kubernetes accepts as a namespace's name.
+fn is_namespace(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCatalog {
+    version: u32,
+    stages: Ordered<RawStage>,
+    applications: Vec<RawRule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStage {
+    cluster: String,
+    #[serde(default)]
+    after: Vec<Name>,
+    #[serde(default)]
+    merge: MergePolicy,
+    #[serde(default)]
+    gates: RawGates,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawGates {
+    #[serde(default)]
+    approvals: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRule {
+    #[serde(default)]
+    name: Option<Name>,
+    path: String,
+    namespace: String,
+    #[serde(default)]
+    images: Ordered<RawImage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawImage {
+    source: String,
+}
+
+/// A mapping whose order counts.
+struct Ordered<T>(Vec<(String, T)>);
+
+impl<T> Default for Ordered<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Visitor<T> {
+            type Value = Ordered<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a mapping")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Ordered<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Ordered(entries))
+            }
+        }
+        deserializer.deserialize_map(Visitor(std::marker::PhantomData))
+    }
+}
+
+impl RawCatalog {
+    fn validate(self) -> Result<Catalog, Invalid> {
+        let fail = |text: String| Err(Invalid(format!("{FILE}: {text}")));
+        let rules = self.applications.into_iter().map(RawRule::unguarded);
+        if self.version != 1 {
+            return fail(format!("version {} is not known here: this windlass reads version 1", self.version));
+        }
+        let mut stages: Vec<Stage> = Vec::new();
+        for (name, raw) in self.stages.0 {
+            let name: Name = name.parse().map_err(|Invalid(why)| Invalid(format!("{FILE}: stage {why}")))?;
+            for earlier in &raw.after {
+                if !stages.iter().any(|stage| stage.name == *earlier) {
+                    return fail(format!("stage `{name}` comes after `{earlier}`, which is not a stage above it"));
+                }
+            }
+            stages.push(Stage { name, cluster: raw.cluster, after: raw.after, merge: raw.merge, approvals: raw.gates.approvals });
+        }
+        if stages.is_empty() {
+            return fail("`stages` is empty: name at least one".into());
+        }
+        let mut parsed = Vec::new();
+        for raw in rules {
+            let segments = segments(&raw.path)?;
+            let names = segments.contains(&Segment::Application);
+            match (&raw.name, names) {
+                (Some(name), true) => {
+                    return fail(format!("`{}` has both `name: {name}` and `{{application}}`: keep one", raw.path));
+                }
+                (None, false) => return fail(format!("`{}` names no application: add `name:` or `{{application}}`", raw.path)),
+                _ => {}
+            }
+            if !segments.contains(&Segment::Stage) {
+                return fail(format!("`{}` has no `{{stage}}`", raw.path));
+            }
+            parsed.push(Rule { name: raw.name, segments, namespace: raw.namespace, images: raw.images.0 });
+        }
+        Ok(Catalog { stages, rules: parsed })
+    }
+}
+
+impl RawRule {
+    fn unguarded(self) -> Self {
+        let images = self.images.0.into_iter().map(|(image, raw)| (unguarded(&image), RawImage { source: unguarded(&raw.source) }));
+        Self { name: self.name, path: unguarded(&self.path), namespace: unguarded(&self.namespace), images: Ordered(images.collect()) }
+    }
+}
+
+fn segments(path: &str) -> Result<Vec<Segment>, Invalid> {
+    path.trim_end_matches('/')
+        .split('/')
+        .map(|part| match part {
+            "{application}" => Ok(Segment::Application),
+            "{stage}" => Ok(Segment::Stage),
+            "" | "." | ".." => Err(Invalid(format!("{FILE}: `{path}`: a path is relative to the repository's root, without `.` and `..`"))),
+            part if part.contains(['{', '}', '*']) => Err(Invalid(format!(
+                "{FILE}: `{path}`: `{{application}}` and `{{stage}}` stand for one whole directory name each; `{part}` is neither"
+            ))),
+            part => Ok(Segment::Literal(part.into())),
+        })
+        .collect()
+}
+
+/// `{application}` may stand unquoted in a flow mapping, `{ source: acme/{application} }`, where YAML would end it at
+/// the brace: while the file is read, other characters of the same width stand for these two placeholders' braces.
+fn guarded(text: &str) -> String {
+    text.replace("{application}", "\u{e000}application\u{e001}").replace("{stage}", "\u{e000}stage\u{e001}")
+}
+
+fn unguarded(text: &str) -> String {
+    text.replace('\u{e000}', "{").replace('\u{e001}', "}")
+}
+
+/// Adds the file's name, and the nearest key to an unknown one.
+fn explain(error: &str) -> String {
+    let mut text = format!("{FILE}: {error}");
+    let first = error.lines().next().unwrap_or_default();
+    if let Some((unknown, expected)) = first.split_once("unknown ").and_then(|(_, rest)| rest.split_once(", expected ")) {
+        let unknown = unknown.split('`').nth(1).unwrap_or_default();
+        let known = expected.trim_start_matches("one of ").split([',', ' ']).map(|key| key.trim_matches('`')).filter(|key| !key.is_empty());
+        let nearest = known.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min();
+        if let Some((_, nearest)) = nearest.filter(|(distance, _)| *distance <= 3) {
+            text.push_str(&format!("\ndid you mean `{nearest}`?"));
+        }
+    }
+    text
+}
+
+/// The images that a rendered application runs, for comparing stages.
+pub fn images_of(target: &Target, references: &[ImageRef]) -> Vec<ImageRef> {
+    let mut images: Vec<_> = references.iter().filter(|reference| target.image(&reference.name).is_some()).cloned().collect();
+    images.sort();
+    images.dedup();
+    images
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = "\
+version: 1
+stages:
+  staging: { cluster: local, merge: auto }
+  production: { cluster: local, after: [staging], gates: { approvals: 1 } }
+applications:
+  - path: apps/{application}/{stage}
+    namespace: \"{application}-{stage}\"
+    images:
+      ghcr.io/Acme/{application}: { source: acme/{application} }
+  - name: platform
+    path: platform/{stage}
+    namespace: platform-{stage}
+";
+
+    #[test]
+    fn directories_become_targets_by_the_first_rule_that_matches() {
+        let catalog = Catalog::parse(EXAMPLE).unwrap();
+        let found =
+            catalog.expand(["apps/shop/staging", "apps/shop/base", "apps/shop", "platform/staging", "apps/shop/production", "x"]).unwrap();
+        let read: Vec<_> = found.iter().map(|t| (t.path.as_str(), t.application.as_str(), t.destination.namespace.as_str())).collect();
+        assert_eq!(
+            read,
+            [
+                ("platform/staging", "platform", "platform-staging"),
+                ("apps/shop/staging", "shop", "shop-staging"),
+                ("apps/shop/production", "shop", "shop-production"),
+            ]
+        );
+        assert_eq!(found[1].images, [ImageRule { image: "ghcr.io/acme/shop".into(), source: "acme/shop".parse().unwrap() }]);
+        assert_eq!(found[0].stage.name.as_str(), "staging");
+        assert!(catalog.expand(["apps/Shop/staging"]).is_err());
+    }
+
+    #[test]
+    fn mistakes_are_shown_where_they_are() {
+        let table = [
+            (EXAMPLE.replace("merge: auto", "mege: auto"), vec!["windlass.yaml", "line 3", "^", "did you mean `merge`?"]),
+            (EXAMPLE.replace("merge: auto", "merge: atuo"), vec!["did you mean `auto`?"]),
+            (EXAMPLE.replace("version: 1", "version: 2"), vec!["version 2 is not known"]),
+            (EXAMPLE.replace("[staging]", "[stagin]"), vec!["not a stage above"]),
+            (EXAMPLE.replace("platform/{stage}", "platform"), vec!["has no `{stage}`"]),
+            (EXAMPLE.replace("  - name: platform\n    path", "  - path"), vec!["names no application"]),
+            (EXAMPLE.replace("apps/{application}", "../{application}"), vec!["relative to the repository's root"]),
+            (EXAMPLE.replace("apps/{application}", "apps/x-{application}"), vec!["one whole directory"]),
+        ];
+        for (text, expected) in table {
+            let Err(Invalid(error)) = Catalog::parse(&text).and_then(|c| c.expand(["apps/shop/staging"])) else {
+                panic!("accepted:\n{text}")
+            };
+            for part in expected {
+                assert!(error.contains(part), "`{part}` is not in:\n{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Whether a live object does what it was applied for.
+//!
+//! The rules follow kstatus, with the places where Argo CD's are better taken
+//! from there: a paused Deployment is suspended, a running Job is progressing,
+//! a failing pod is told at once instead of after the progress deadline.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// An application's health is the worst of its objects'; the order here is from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Health {
+    Healthy,
+    Suspended,
+    Progressing,
+    Missing,
+    Degraded,
+    Unknown,
+}
+
+/// Whether the cluster has what Git has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SyncState {
+    Synced,
+    OutOfSync,
+    Unknown,
+}
+
+/// A health with the sentence that explains it; empty when healthy.
+pub type Assessment = (Health, String);
+
+/// Assesses a live object. `pods` are the pods that its selector matches, for the kinds that have one.
+pub fn assess(live: &Value, pods: &[Value]) -> Assessment {
+    let kind = live["kind"].as_str().unwrap_or_default();
+    let name = live["metadata"]["name"].as_str().unwrap_or_default();
+    let progressing = |why: String| (Health::Progressing, format!("{kind} {name}: {why}"));
+    if live["metadata"]["deletionTimestamp"].is_string() {
+        return progressing("is being deleted".into());
+    }
+    let observed = live["status"]["observedGeneration"].as_i64();
+    let generation = live["metadata"]["generation"].as_i64();
+    if matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") && observed.unwrap_or(0) < generation.unwrap_or(0)
+        || observed.zip(generation).is_some_and(|(observed, generation)| observed < generation)
+    {
+        return progressing("the change is not yet seen by its controller".into());
+    }
+    let (health, why) = match kind {
+        "Deployment" => deployment(live),
+        "StatefulSet" => stateful_set(live),
+        "DaemonSet" => daemon_set(live),
+        "ReplicaSet" => counted(live, "readyReplicas", live["spec"]["replicas"].as_i64().unwrap_or(1)),
+        "Job" => job(live),
+        "Pod" => pod(live),
+        "PersistentVolumeClaim" => match live["status"]["phase"].as_str() {
+            Some("Lost") => (Health::Degraded, "its volume is lost".into()),
+            _ => (Health::Healthy, String::new()),
+        },
+        "Service"
+            if live["spec"]["type"] == "LoadBalancer" && live["status"]["loadBalancer"]["ingress"].as_array().is_none_or(Vec::is_empty) =>
+        {
+            (Health::Progressing, "waits for its load balancer".into())
+        }
+        "CustomResourceDefinition" => match condition(live, "Established") {
+            Some(("True", _)) => (Health::Healthy, String::new()),
+            _ => (Health::Progressing, "is not established yet".into()),
+        },
+        "Namespace" => (Health::Healthy, String::new()),
+        _ => generic(live),
+    };
+    // A pod that cannot run is the reason to tell, whatever the controller still hopes for.
+    if health == Health::Progressing
+        && let Some(reason) = pods.iter().filter(|pod| runs_template_of(pod, live)).find_map(pod_failure)
+    {
+        return (Health::Degraded, format!("{kind} {name}: {reason}"));
+    }
+    (health, if why.is_empty() { why } else { format!("{kind} {name}: {why}") })
+}
+
+fn condition<'a>(live: &'a Value, kind: &str) -> Option<(&'a str, &'a str)> {
+    let conditions = live["status"]["conditions"].as_array()?;
+    let condition = conditions.iter().find(|condition| condition["type"] == kind)?;
+    Some((condition["status"].as_str()?, condition["reason"].as_str().unwrap_or_default()))
+}
+
+fn deployment(live: &Value) -> Assessment {
+    if live["spec"]["paused"] == true {
+        return (Health::Suspended, "its rollout is paused".into());
+    }
+    if let Some(("False", "ProgressDeadlineExceeded")) = condition(live, "Progressing") {
+        return (Health::Degraded, "its rollout exceeded its progress deadline".into());
+    }
+    let status = |field: &str| live["status"][field].as_i64().unwrap_or(0);
+    let wanted = live["spec"]["replicas"].as_i64().unwrap_or(1);
+    if status("updatedReplicas") < wanted {
+        return (Health::Progressing, format!("{} of {wanted} pods are of the new version", status("updatedReplicas")));
+    }
+    if status("replicas") > status("updatedReplicas") {
+        return (Health::Progressing, format!("{} old pods are still to go", status("replicas") - status("updatedReplicas")));
+    }
+    if status("availableReplicas") < wanted {
+        return (Health::Progressing, format!("{} of {wanted} pods are available", status("availableReplicas")));
+    }
+    (Health::Healthy, String::new())
+}
+
+fn stateful_set(live: &Value) -> Assessment {
+    let status = |field: &str| live["status"][field].as_i64().unwrap_or(0);
+    let wanted = live["spec"]["replicas"].as_i64().unwrap_or(1);
+    if live["spec"]["updateStrategy"]["type"] == "OnDelete" {
+        return (Health::Healthy, String::new());
+    }
+    let partition = live["spec"]["updateStrategy"]["rollingUpdate"]["partition"].as_i64().unwrap_or(0);
+    if status("readyReplicas") < wanted {
+        return (Health::Progressing, format!("{} of {wanted} pods are ready", status("readyReplicas")));
+    }
+    if partition > 0 {
+        return match status("updatedReplicas") >= wanted - partition {
+            true => (Health::Healthy, String::new()),
+            false => (Health::Progressing, format!("{} of {} pods are of the new version", status("updatedReplicas"), wanted - partition)),
+        };
+    }
+    if live["status"]["currentRevision"] != live["status"]["updateRevision"] {
+        return (Health::Progressing, format!("{} of {wanted} pods are of the new version", status("updatedReplicas")));
+    }
+    (Health::Healthy, String::new())
+}
+
+fn daemon_set(live: &Value) -> Assessment {
+    let status = |field: &str| live["status"][field].as_i64().unwrap_or(0);
+    let wanted = status("desiredNumberScheduled");
+    for (field, what) in [("updatedNumberScheduled", "of the new version"), ("numberAvailable", "available")] {
+        if status(field) < wanted {
+            return (Health::Progressing, format!("{} of {wanted} pods are {what}", status(field)));
+        }
+    }
+    (Health::Healthy, String::new())
+}
+
+fn counted(live: &Value, field: &str, wanted: i64) -> Assessment {
+    match live["status"][field].as_i64().unwrap_or(0) {
+        ready if ready < wanted => (Health::Progressing, format!("{ready} of {wanted} pods are ready")),
+        _ => (Health::Healthy, String::new()),
+    }
+}
+
+fn job(live: &Value) -> Assessment {
+    if let Some(("True", reason)) = condition(live, "Failed") {
+        return (Health::Degraded, format!("failed: {reason}"));
+    }
+    if let Some(("True", _)) = condition(live, "Complete") {
+        return (Health::Healthy, String::new());
+    }
+    if live["spec"]["suspend"] == true {
+        return (Health::Suspended, "is suspended".into());
+    }
+    (Health::Progressing, "is running".into())
+}
+
+fn pod(live: &Value) -> Assessment {
+    if let Some(reason) = pod_failure(live) {
+        return (Health::Degraded, reason);
+    }
+    match (live["status"]["phase"].as_str(), condition(live, "Ready")) {
+        (Some("Succeeded"), _) | (Some("Running"), Some(("True", _))) => (Health::Healthy, String::new()),
+        (Some("Failed"), _) => (Health::Degraded, "failed".into()),
+        _ => (Health::Progressing, "is not ready yet".into()),
+    }
+}
+
+/// A custom kind says it with a `Ready` condition, if at all.
+fn generic(live: &Value) -> Assessment {
+    if let Some(("True", reason)) = condition(live, "Stalled") {
+        return (Health::Degraded, format!("stalled: {reason}"));
+    }
+    match condition(live, "Ready") {
+        Some(("True", _)) | None => (Health::Healthy, String::new()),
+        Some((_, reason)) => (Health::Progressing, format!("is not ready: {reason}")),
+    }
+}
+
+/// Whether a pod is of the version that its owner's template now describes, and not of one that is on its way out.
+fn runs_template_of(pod: &Value, owner: &Value) -> bool {
+    let images = |containers: &Value| -> Vec<String> {
+        containers.as_array().map(|all| all.iter().filter_map(|c| c["image"].as_str().map(str::to_string)).collect()).unwrap_or_default()
+    };
+    images(&pod["spec"]["containers"]) == images(&owner["spec"]["template"]["spec"]["containers"])
+}
+
+/// Why a pod cannot run: a waiting container's reason, with the exit code of its last end.
+fn pod_failure(pod: &Value) -> Option<String> {
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    let statuses = ["initContainerStatuses", "containerStatuses"].into_iter().filter_map(|field| pod["status"][field].as_array()).flatten();
+    for status in statuses {
+        let reason = status["state"]["waiting"]["reason"].as_str().unwrap_or_default();
+        let failing = reason.ends_with("BackOff") || reason.starts_with("Err") || reason.ends_with("Error") || reason == "InvalidImageName";
+        if failing {
+            let exit = status["lastState"]["terminated"]["exitCode"].as_i64();
+            let exit = exit.map(|code| format!(" (exit code {code})")).unwrap_or_default();
+            return Some(format!("pod {name}: {reason}{exit} in container {}", status["name"].as_str().unwrap_or_default()));
+        }
+    }
+    let unschedulable =
+        pod["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == "PodScheduled" && c["reason"] == "Unschedulable")?;
+    Some(format!("pod {name}: Unschedulable: {}", unschedulable["message"].as_str().unwrap_or_default()))
+}
+
+/// The worst of all, with the sentences of those that are that bad.
+pub fn aggregate(assessments: impl IntoIterator<Item = Assessment>) -> Assessment {
+    let mut worst = (Health::Healthy, Vec::new());
+    for (health, why) in assessments {
+        if health > worst.0 {
+            worst = (health, Vec::new());
+        }
+        if health == worst.0 && !why.is_empty() {
+            worst.1.push(why);
+        }
+    }
+    (worst.0, worst.1.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rollout(status: Value) -> Value {
+        json!({"kind": "Deployment", "metadata": {"name": "web", "generation": 2},
+            "spec": {"replicas": 2, "template": {"spec": {"containers": [{"image": "a:new"}]}}}, "status": status})
+    }
+
+    #[test]
+    fn a_deployment_is_healthy_only_when_the_new_version_is() {
+        let table = [
+            (json!({"observedGeneration": 1, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 2}), Health::Progressing),
+            (json!({"observedGeneration": 2, "updatedReplicas": 1, "availableReplicas": 2, "replicas": 3}), Health::Progressing),
+            (json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 3}), Health::Progressing),
+            (json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 1, "replicas": 2}), Health::Progressing),
+            (json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 2}), Health::Healthy),
+            (json!({}), Health::Progressing),
+        ];
+        for (status, health) in table {
+            assert_eq!(assess(&rollout(status.clone()), &[]).0, health, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_failing_pod_of_the_new_version_is_the_reason() {
+        let live = rollout(json!({"observedGeneration": 2, "updatedReplicas": 1, "replicas": 3, "availableReplicas": 2}));
+        let pod = |image: &str| {
+            json!({"metadata": {"name": "web-1"}, "spec": {"containers": [{"image": image}]}, "status": {"containerStatuses": [
+                {"name": "web", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1}}}]}})
+        };
+        let (health, why) = assess(&live, &[pod("a:new")]);
+        assert_eq!(
+            (health, why.as_str()),
+            (Health::Degraded, "Deployment web: pod web-1: CrashLoopBackOff (exit code 1) in container web")
+        );
+        assert_eq!(assess(&live, &[pod("a:old")]).0, Health::Progressing);
+    }
+
+    #[test]
+    fn the_worst_counts() {
+        let read = aggregate([
+            (Health::Healthy, String::new()),
+            (Health::Degraded, "b".into()),
+            (Health::Progressing, "c".into()),
+            (Health::Degraded, "d".into()),
+        ]);
+        assert_eq!(read, (Health::Degraded, "b; d".into()));
+    }
+}

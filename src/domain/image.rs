@@ -1,0 +1,188 @@
+//! Image references. An image's identity is its digest; a tag is a label.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CommitSha, Invalid, RepoName};
+
+/// `sha256:` and 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Digest(String);
+
+impl Digest {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// The first twelve hexadecimal digits, for people.
+    pub fn short(&self) -> &str {
+        &self.0[7..19]
+    }
+}
+
+impl FromStr for Digest {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let hex = text.strip_prefix("sha256:").unwrap_or("");
+        if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            Ok(Self(text.into()))
+        } else {
+            Err(Invalid(format!("`{text}` is not a digest: `sha256:` and 64 lower-case hexadecimal digits are")))
+        }
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A tag as the OCI distribution specification allows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Tag(String);
+
+impl Tag {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Tag {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let bytes = text.as_bytes();
+        if (1..=128).contains(&bytes.len()) && word(bytes[0]) && bytes.iter().all(|&b| word(b) || b == b'.' || b == b'-') {
+            Ok(Self(text.into()))
+        } else {
+            Err(Invalid(format!("`{text}` is not an image tag")))
+        }
+    }
+}
+
+impl TryFrom<String> for Tag {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<Tag> for String {
+    fn from(tag: Tag) -> Self {
+        tag.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An image as it stands in a manifest: `name[:tag][@digest]`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct ImageRef {
+    /// Registry and repository: `ghcr.io/acme/shop`.
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+impl FromStr for ImageRef {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.parse()?)),
+            None => (text, None),
+        };
+        // A colon before the last slash belongs to the registry's port.
+        let after_slash = rest.rfind('/').map_or(0, |slash| slash + 1);
+        let (name, tag) = match rest[after_slash..].split_once(':') {
+            Some((last, tag)) => (&rest[..after_slash + last.len()], Some(tag.parse()?)),
+            None => (rest, None),
+        };
+        Ok(Self { name: image_name(name)?, tag, digest })
+    }
+}
+
+/// Checks and lower-cases an image's name (registries hold names in lower case; GHCR owners are often written otherwise).
+pub fn image_name(text: &str) -> Result<String, Invalid> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_./:".contains(&b);
+    if text.is_empty() || text.len() > 255 || !text.bytes().all(legal) || text.starts_with('/') || text.ends_with('/') {
+        return Err(Invalid(format!("`{text}` is not an image name")));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+/// An image proposed for a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Candidate {
+    /// Registry and repository, without tag.
+    pub image: String,
+    pub digest: Digest,
+    pub tag: Tag,
+    /// The commit of `source` that the image was built from.
+    pub commit: CommitSha,
+    /// The source repository.
+    pub source: RepoName,
+}
+
+impl Candidate {
+    pub fn reference(&self) -> ImageRef {
+        ImageRef { name: self.image.clone(), tag: Some(self.tag.clone()), digest: Some(self.digest.clone()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_take_apart_and_print_back() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for text in ["nginx", "nginx:1.2", "host:5000/a/b", "host:5000/a/b:v1", &format!("ghcr.io/a/b:v1@{digest}"), &format!("a@{digest}")]
+        {
+            assert_eq!(text.parse::<ImageRef>().unwrap().to_string(), *text);
+        }
+        let read: ImageRef = "host:5000/a/b:v1".parse().unwrap();
+        assert_eq!((read.name.as_str(), read.tag.unwrap().as_str()), ("host:5000/a/b", "v1"));
+        for bad in ["", "a b", "a:", "a@sha256:12", "a:b c", ":x"] {
+            assert!(bad.parse::<ImageRef>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Desired objects: their identity, and what of them may be shown.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::image::ImageRef;
+use super::{APPLICATION_ANNOTATION, ApplicationKey, Invalid, OWNER_LABEL, yaml};
+
+/// What an object is called, without its API version: the same object under
+/// two versions of its API is one object. A cluster-scoped one has no
+/// namespace; [`Manifest::normalise`] settles that by discovery before any
+/// comparison with an inventory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct ResourceKey {
+    /// Empty for the core group.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    pub kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    pub name: String,
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            None => write!(f, "{} {}", self.kind, self.name),
+        }
+    }
+}
+
+/// A desired object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    pub key: ResourceKey,
+    /// The API version without the group: `v1`.
+    pub version: String,
+    pub value: Value,
+}
+
+impl Manifest {
+    /// Reads a stream of YAML documents; `List` objects are taken apart. `file` is for the error.
+    pub fn parse_all(text: &str, file: &str) -> Result<Vec<Self>, Invalid> {
+        let documents = yaml::documents(text).map_err(|error| Invalid(format!("{file}: {error}")))?;
+        let mut manifests = Vec::new();
+        for document in documents {
+            collect(document, file, &mut manifests)?;
+        }
+        Ok(manifests)
+    }
+
+    /// `group/version`, as `apiVersion` has it.
+    pub fn api_version(&self) -> String {
+        if self.key.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.key.group, self.version) }
+    }
+
+    /// Settles the namespace by the scope that discovery tells: none for a cluster-scoped kind, the application's own
+    /// where a namespaced object names none.
+    pub fn normalise(&mut self, namespaced: bool, default_namespace: &str) {
+        let metadata = self.value["metadata"].as_object_mut().expect("parse_all saw metadata");
+        if namespaced {
+            let namespace = self.key.namespace.get_or_insert_with(|| default_namespace.to_string());
+            metadata.insert("namespace".into(), Value::String(namespace.clone()));
+        } else {
+            metadata.remove("namespace");
+            self.key.namespace = None;
+        }
+    }
+
+    /// Marks the object as an application's; `owner` is the label's value.
+    pub fn label(&mut self, key: &ApplicationKey, owner: &str) {
+        let metadata = self.value["metadata"].as_object_mut().expect("parse_all saw metadata");
+        for (map, name, value) in [("labels", OWNER_LABEL, owner.to_string()), ("annotations", APPLICATION_ANNOTATION, key.title())] {
+            let entry = metadata.entry(map).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(entry) = entry {
+                entry.insert(name.into(), Value::String(value));
+            }
+        }
+    }
+
+    /// Every image that the object's containers run.
+    pub fn images(&self) -> Vec<ImageRef> {
+        let mut found = Vec::new();
+        walk(&self.value, &mut |key, value| {
+            if key == "image"
+                && let Some(image) = value.as_str().and_then(|text| text.parse().ok())
+            {
+                found.push(image);
+            }
+        });
+        found
+    }
+}
+
+fn collect(document: Value, file: &str, manifests: &mut Vec<Manifest>) -> Result<(), Invalid> {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_string);
+    let fail = |what: &str| Err(Invalid(format!("{file}: a document {what}: each one needs apiVersion, kind and metadata.name")));
+    let Some(api_version) = text(&document["apiVersion"]) else { return fail("has no apiVersion") };
+    let Some(kind) = text(&document["kind"]) else { return fail("has no kind") };
+    if kind.ends_with("List") && document["items"].is_array() {
+        let Value::Array(items) = document["items"].clone() else { return Ok(()) };
+        return items.into_iter().try_for_each(|item| collect(item, file, manifests));
+    }
+    let (group, version) = match api_version.split_once('/') {
+        Some((group, version)) => (group.to_string(), version.to_string()),
+        None => (String::new(), api_version.clone()),
+    };
+    let Some(name) = text(&document["metadata"]["name"]) else {
+        return Err(Invalid(format!(
+            "{file}: a {kind} has no metadata.name (generateName is not supported: its objects could never be pruned)"
+        )));
+    };
+    let namespace = text(&document["metadata"]["namespace"]);
+    manifests.push(Manifest { key: ResourceKey { group, kind, namespace, name }, version, value: document });
+    Ok(())
+}
+
+fn walk(value: &Value, visit: &mut impl FnMut(&str, &Value)) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            visit(key, value);
+            walk(value, visit);
+        }),
+        Value::Array(items) => items.iter().for_each(|item| walk(item, visit)),
+        _ => {}
+    }
+}
+
+/// What stands in place of a Secret's value.
+const HIDDEN: &str = "(hidden)";
+const HIDDEN_BEFORE: &str = "(hidden, old)";
+const HIDDEN_AFTER: &str = "(hidden, new)";
+
+/// What may be shown of an object before and after a change: without what the server keeps for itself, and without
+/// secret data, of which is told only which keys there are and which of them changed.
+pub fn presentable(before: Option<&Value>, after: Option<&Value>) -> (Option<Value>, Option<Value>) {
+    let (mut before, mut after) = (before.map(cleaned), after.map(cleaned));
+    let secret = [&before, &after]
+        .into_iter()
+        .flatten()
+        .any(|value| value["kind"] == "Secret" && !value["apiVersion"].as_str().is_some_and(|v| v.contains('/')));
+    if secret {
+        for field in ["data", "stringData"] {
+            let old = before.as_ref().map(|value| value[field].clone()).unwrap_or_default();
+            let new = after.as_ref().map(|value| value[field].clone()).unwrap_or_default();
+            hide(before.as_mut(), field, &new, HIDDEN_BEFORE);
+            hide(after.as_mut(), field, &old, HIDDEN_AFTER);
+        }
+    }
+    (before, after)
+}
+
+fn hide(side: Option<&mut Value>, field: &str, other: &Value, changed: &str) {
+    let Some(Value::Object(data)) = side.map(|side| &mut side[field]) else { return };
+    for (key, value) in data.iter_mut() {
+        let differs = other.get(key).is_some_and(|other| other != value);
+        *value = Value::String(if differs { changed } else { HIDDEN }.into());
+    }
+}
+
+/// Without status, what the API server maintains, and the copy that `kubectl apply` keeps in an annotation.
+fn cleaned(value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Value::Object(object) = &mut value {
+        object.remove("status");
+        if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+            for field in ["managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"] {
+                metadata.remove(field);
+            }
+            if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+                annotations.remove("deployment.kubernetes.io/revision");
+                if annotations.is_empty() {
+                    metadata.remove("annotations");
+                }
+            }
+        }
+        // stringData is write-only; the server answers with data.
+        if object.get("kind").is_some_and(|kind| kind == "Secret") {
+            object.entry("data").or_insert_with(|| Value::Object(Map::new()));
+        }
+    }
+    value
+}
+
+/// The stage of a sync an object belongs to: definitions, then what others refer to, the rest, and last what could
+/// block the rest (webhooks, aggregated APIs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ApplyStage {
+    Definitions,
+    References,
+    Workloads,
+    Gatekeepers,
+}
+
+pub fn apply_stage(key: &ResourceKey) -> ApplyStage {
+    match key.kind.as_str() {
+        "CustomResourceDefinition" | "Namespace" => ApplyStage::Definitions,
+        "ClusterRole"
+        | "ClusterRoleBinding"
+        | "ServiceAccount"
+        | "Role"
+        | "RoleBinding"
+        | "Secret"
+        | "ConfigMap"
+        | "PersistentVolume"
+        | "PersistentVolumeClaim"
+        | "ResourceQuota"
+        | "LimitRange" => ApplyStage::References,
+        kind if kind.ends_with("Class") => ApplyStage::References,
+        "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" | "APIService" => ApplyStage::Gatekeepers,
+        _ => ApplyStage::Workloads,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lists_are_taken_apart_and_namespaces_settled() {
+        let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n- {apiVersion: apps/v1, kind: Deployment, metadata: {name: b, namespace: x}}\n";
+        let mut read = Manifest::parse_all(text, "f").unwrap();
+        read[0].normalise(true, "shop");
+        read[1].normalise(true, "shop");
+        assert_eq!(read[0].key.to_string(), "ConfigMap shop/a");
+        assert_eq!((read[1].key.to_string().as_str(), read[1].key.group.as_str()), ("Deployment x/b", "apps"));
+        assert!(Manifest::parse_all("kind: ConfigMap\n", "f.yaml").unwrap_err().0.starts_with("f.yaml: a document has no apiVersion"));
+    }
+
+    #[test]
+    fn no_secret_value_survives() {
+        let secret = |token: &str| {
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "annotations":
+                {"kubectl.kubernetes.io/last-applied-configuration": format!("{{\"stringData\":\"{token}\"}}")}},
+                "data": {"same": "c2FtZQ==", "token": token}, "stringData": {"plain": token}})
+        };
+        let (before, after) = presentable(Some(&secret("CANARY1")), Some(&secret("CANARY2")));
+        let (before, after) = (before.unwrap(), after.unwrap());
+        let shown = format!("{before}{after}");
+        assert!(!shown.contains("CANARY") && !shown.contains("c2FtZQ"), "{shown}");
+        assert_eq!((&before["data"]["token"], &after["data"]["token"]), (&json!(HIDDEN_BEFORE), &json!(HIDDEN_AFTER)));
+        assert_eq!(before["data"]["same"], after["data"]["same"]);
+    }
+}

@@ -1,0 +1,288 @@
+//! What would happen, or has to happen, to each object of an application.
+//!
+//! One pure function, [`Plan::new`], makes the plan that the preview shows, the
+//! sync carries out and drift is measured by. Its input is a before and an
+//! after for each object, both as the API server tells them: a preview compares
+//! what a sync of the base would leave with what a sync of the head would leave
+//! (two server-side dry-runs), a sync compares the live object with the dry-run
+//! of the desired one. The masking of secret data happens here, on the way into
+//! a [`Change`]; nothing later can show what it never had.
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::manifest::{ResourceKey, presentable};
+use super::{canonical_json, yaml};
+
+/// What happens to an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    Create,
+    Configure,
+    /// Deleted and created anew: a field that cannot be changed differs.
+    Recreate,
+    Prune,
+    Unchanged,
+    /// Left alone, for the reason given.
+    Skip(String),
+}
+
+impl Action {
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Configure => "configure",
+            Self::Recreate => "recreate",
+            Self::Prune => "prune",
+            Self::Unchanged => "unchanged",
+            Self::Skip(_) => "skip",
+        }
+    }
+}
+
+/// How far the API server vouches for a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Answered by a server-side dry-run.
+    Server,
+    /// The server cannot be asked yet: the object's namespace or kind is created by the same change.
+    Static,
+}
+
+/// What is known of one object, before it becomes a change.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    pub key: ResourceKey,
+    pub before: Side,
+    pub after: Side,
+}
+
+/// One side of a comparison.
+#[derive(Debug, Clone)]
+pub enum Side {
+    Absent,
+    /// As the API server answered: a live object or the result of a dry-run.
+    Object(Value, Proof),
+    /// The API server would refuse the object, in these words (already free of secrets).
+    Refused(String),
+}
+
+impl Side {
+    fn value(&self) -> Option<&Value> {
+        match self {
+            Self::Object(value, _) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// One object's line of a plan. Holds no secret data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub key: ResourceKey,
+    pub action: Action,
+    pub proof: Proof,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    /// Why the change cannot be made.
+    pub problem: Option<String>,
+}
+
+impl Change {
+    /// The change as a unified diff of YAML, without file headers.
+    pub fn diff(&self) -> String {
+        let text = |side: &Option<Value>| side.as_ref().map(yaml::print).unwrap_or_default();
+        let (before, after) = (text(&self.before), text(&self.after));
+        let diff = similar::TextDiff::from_lines(&before, &after);
+        let mut out = String::new();
+        for (index, hunk) in diff.unified_diff().context_radius(3).iter_hunks().enumerate() {
+            if index > 0 {
+                out.push_str("@@\n");
+            }
+            for change in hunk.iter_changes() {
+                out.push_str(&format!("{}{}", change.tag(), change.value()));
+            }
+        }
+        out
+    }
+
+    /// Lines added and removed.
+    pub fn size(&self) -> (usize, usize) {
+        let diff = self.diff();
+        let count = |sign| diff.lines().filter(|line| line.starts_with(sign)).count();
+        (count('+'), count('-'))
+    }
+}
+
+/// What happens to one application in one stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Sorted by key; objects that stay as they are included.
+    pub changes: Vec<Change>,
+}
+
+impl Plan {
+    pub fn new(comparisons: impl IntoIterator<Item = Comparison>) -> Self {
+        let mut changes: Vec<_> = comparisons.into_iter().map(change).collect();
+        changes.sort_by(|a, b| a.key.cmp(&b.key));
+        Self { changes }
+    }
+
+    /// The changes that do something, or cannot.
+    pub fn effective(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(|change| change.action != Action::Unchanged || change.problem.is_some())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.effective().next().is_none()
+    }
+
+    pub fn count(&self, action: &Action) -> usize {
+        self.changes.iter().filter(|change| change.action == *action && change.problem.is_none()).count()
+    }
+
+    pub fn problems(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(|change| change.problem.is_some())
+    }
+}
+
+fn change(comparison: Comparison) -> Change {
+    let Comparison { key, before, after } = comparison;
+    let proof = match (&before, &after) {
+        (Side::Object(_, Proof::Static), _) | (_, Side::Object(_, Proof::Static)) => Proof::Static,
+        _ => Proof::Server,
+    };
+    if let Side::Refused(why) = &after {
+        return Change { key, action: Action::Configure, proof, before: None, after: None, problem: Some(why.clone()) };
+    }
+    let (old, new) = presentable(before.value(), after.value());
+    // Compared before masking too: a Secret whose value alone differs is a change, shown as such by its markers.
+    let action = match (&old, &new) {
+        (None, None) => Action::Unchanged,
+        (None, Some(_)) => Action::Create,
+        (Some(_), None) => Action::Prune,
+        (Some(old), Some(new)) if old == new => Action::Unchanged,
+        (Some(_), Some(_)) => Action::Configure,
+    };
+    Change { key, action, proof, before: old, after: new, problem: None }
+}
+
+/// What binds an approval to an effect: `wl1:` and SHA-256 over canonical JSON of the changes, sorted by cluster and
+/// key: action, and each field that differs with its (masked) value before and after. Fields that others own stand
+/// alike on both sides and so are no part of it; times and resource versions are gone before.
+pub fn digest<'a>(plans: impl IntoIterator<Item = (&'a str, &'a Plan)>) -> String {
+    let mut lines: Vec<(&str, &ResourceKey, Value)> = Vec::new();
+    for (cluster, plan) in plans {
+        for change in plan.effective() {
+            let mut leaves = Vec::new();
+            differing(change.before.as_ref(), change.after.as_ref(), "", &mut leaves);
+            let line = serde_json::json!([cluster, change.key, change.action.word(), change.problem, leaves]);
+            lines.push((cluster, &change.key, line));
+        }
+    }
+    lines.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    let text = canonical_json(&Value::Array(lines.into_iter().map(|(_, _, line)| line).collect()));
+    format!("wl1:{}", hex::encode(Sha256::digest(text)))
+}
+
+/// `[path, before, after]` for each leaf that differs.
+fn differing(before: Option<&Value>, after: Option<&Value>, path: &str, leaves: &mut Vec<Value>) {
+    match (before, after) {
+        (Some(a), Some(b)) if a == b => {}
+        (Some(Value::Object(a)), Some(Value::Object(b))) => {
+            let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                differing(a.get(key), b.get(key), &format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")), leaves);
+            }
+        }
+        (Some(Value::Array(a)), Some(Value::Array(b))) => {
+            for index in 0..a.len().max(b.len()) {
+                differing(a.get(index), b.get(index), &format!("{path}/{index}"), leaves);
+            }
+        }
+        (a, b) => leaves.push(serde_json::json!([path, a, b])),
+    }
+}
+
+/// What the API server said, with every value that came from a Secret gone: for a Secret only the reason and the
+/// fields are kept, since its validation messages quote values.
+pub fn refusal(key: &ResourceKey, reason: &str, message: &str, fields: &[String]) -> String {
+    if key.kind == "Secret" {
+        let fields = if fields.is_empty() { String::new() } else { format!(" at {}", fields.join(", ")) };
+        return format!("{reason}{fields} (the server's words are not shown: they may quote secret values)");
+    }
+    message.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn key(name: &str) -> ResourceKey {
+        ResourceKey { group: String::new(), kind: "ConfigMap".into(), namespace: Some("x".into()), name: name.into() }
+    }
+
+    fn object(data: Value) -> Side {
+        Side::Object(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "resourceVersion": "7"}, "data": data}),
+            Proof::Server,
+        )
+    }
+
+    #[test]
+    fn actions_follow_from_the_two_sides() {
+        let table = [
+            (Side::Absent, object(json!({"a": "1"})), Action::Create),
+            (object(json!({"a": "1"})), Side::Absent, Action::Prune),
+            (object(json!({"a": "1"})), object(json!({"a": "1"})), Action::Unchanged),
+            (object(json!({"a": "1"})), object(json!({"a": "2"})), Action::Configure),
+            (Side::Absent, Side::Absent, Action::Unchanged),
+        ];
+        for (before, after, action) in table {
+            assert_eq!(Plan::new([Comparison { key: key("a"), before, after }]).changes[0].action, action);
+        }
+    }
+
+    #[test]
+    fn a_diff_reads_like_one() {
+        let plan = Plan::new([Comparison {
+            key: key("a"),
+            before: object(json!({"a": "1", "b": "1"})),
+            after: object(json!({"a": "2", "b": "1"})),
+        }]);
+        insta::assert_snapshot!(plan.changes[0].diff(), @r"
+         apiVersion: v1
+         data:
+        -  a: '1'
+        +  a: '2'
+           b: '1'
+         kind: ConfigMap
+         metadata:
+        ");
+        assert_eq!(plan.changes[0].size(), (1, 1));
+    }
+
+    #[test]
+    fn the_digest_sees_effects_only() {
+        let plan = |before, after| Plan::new([Comparison { key: key("a"), before: object(before), after: object(after) }]);
+        let of = |plan: &Plan| digest([("local", plan)]);
+        let one = of(&plan(json!({"a": "1", "live": "x"}), json!({"a": "2", "live": "x"})));
+        let other_live = of(&plan(json!({"a": "1", "live": "y"}), json!({"a": "2", "live": "y"})));
+        assert_eq!(one, other_live, "what others own is no part of it");
+        assert_ne!(one, of(&plan(json!({"a": "1"}), json!({"a": "3"}))));
+        assert!(one.starts_with("wl1:") && one.len() == 68);
+    }
+
+    proptest! {
+        /// A plan whose after is what is there already has nothing to do.
+        #[test]
+        fn an_applied_plan_planned_again_is_empty(data in proptest::collection::btree_map("[a-z]{1,4}", "[ -~]{0,12}", 0..5)) {
+            let side = || object(json!(data));
+            let again = Plan::new([Comparison { key: key("a"), before: side(), after: side() }]);
+            prop_assert!(again.is_empty());
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! What windlass does next on a pull request.
+//!
+//! The loop reads one snapshot, decides the steps, takes them, and looks again
+//! until there is nothing left to do. Known races: a push between the preview
+//! and the merge (the permit carries the head), two loops posting a comment
+//! (one key is worked on by one task), an answer lost on the way (the marker in
+//! our own comments is looked up before anything is posted).
+
+use std::time::Duration;
+
+use super::command::{Line, Permission};
+use super::gate::{MergePermit, Standing, Verdict};
+use super::health::{Health, SyncState};
+use super::image::ImageRef;
+use super::plan::{self, Plan};
+use super::{ApplicationKey, CommitSha};
+
+/// The check run on heads that holds the preview.
+pub const CHECK: &str = "windlass/preview";
+/// The commit status on heads that tells the verdict.
+pub const GATE_CONTEXT: &str = "windlass/gate";
+/// The commit status on merged commits: one per commit, over all its applications.
+pub const SYNC_CONTEXT: &str = "windlass/sync";
+
+/// What a pull request would do to the live clusters.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    pub head: CommitSha,
+    pub base: CommitSha,
+    /// The applications whose inputs differ between base and head.
+    pub applications: Vec<ApplicationPreview>,
+    /// How many applications the base declares.
+    pub total: usize,
+    /// Why there is nothing to show at all.
+    pub failure: Option<Failure>,
+    pub duration: Duration,
+}
+
+/// Why a pull request has no preview.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Files that base and head changed incompatibly.
+    Conflict(Vec<String>),
+    /// The head is in a fork: untrusted, so neither rendered nor dry-run.
+    Fork,
+    /// The configuration cannot be read, in words for its author.
+    Configuration(String),
+}
+
+/// One application in one stage.
+#[derive(Debug, Clone)]
+pub struct ApplicationPreview {
+    pub key: ApplicationKey,
+    pub cluster: String,
+    /// What the pull request does: a sync of the base against a sync of the head.
+    pub plan: Plan,
+    /// What a sync would do to the live objects even without the pull request.
+    pub drift: Plan,
+    pub images: Vec<ImageChange>,
+    /// Why the application could not be rendered or planned.
+    pub error: Option<String>,
+    /// Something to know besides, such as prunes that are withheld.
+    pub notes: Vec<String>,
+}
+
+/// An image that the pull request moves.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImageChange {
+    pub name: String,
+    pub from: Option<ImageRef>,
+    pub to: Option<ImageRef>,
+}
+
+impl Preview {
+    /// Whether what is shown can be applied.
+    pub fn ok(&self) -> bool {
+        self.failure.is_none() && self.applications.iter().all(|app| app.error.is_none() && app.plan.problems().next().is_none())
+    }
+
+    /// The plan digest over all applications.
+    pub fn digest(&self) -> String {
+        plan::digest(self.applications.iter().map(|app| (app.cluster.as_str(), &app.plan)))
+    }
+
+    /// The identity that the check run carries: a preview with the same one need not be published again.
+    pub fn id(&self) -> String {
+        format!("{} {} {}", self.digest(), self.base, if self.ok() { "ok" } else { "failed" })
+    }
+}
+
+/// The images that two renderings differ in, by name.
+pub fn image_changes(base: &[ImageRef], head: &[ImageRef]) -> Vec<ImageChange> {
+    let names: std::collections::BTreeSet<_> = base.iter().chain(head).map(|image| image.name.as_str()).collect();
+    let last = |images: &[ImageRef], name: &str| images.iter().rfind(|image| image.name == name).cloned();
+    names
+        .into_iter()
+        .map(|name| ImageChange { name: name.into(), from: last(base, name), to: last(head, name) })
+        .filter(|change| change.from != change.to)
+        .collect()
+}
+
+/// How far a merged pull request has come in one application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    pub key: ApplicationKey,
+    pub state: ProgressState,
+    pub message: String,
+}
+
+/// One word for where a commit stands in an application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgressState {
+    /// Not looked at yet.
+    Waiting,
+    Syncing,
+    Progressing,
+    Healthy,
+    Failed,
+    /// A newer commit changed the same application.
+    Superseded,
+}
+
+impl ProgressState {
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Healthy | Self::Superseded)
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Syncing => "syncing",
+            Self::Progressing => "synced, progressing",
+            Self::Healthy => "synced, healthy",
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// The newest commit that changed an application, as windlass last saw it, seen from another commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// Windlass has not come to the commit yet.
+    Before,
+    At,
+    /// A newer commit changed the application again.
+    After,
+}
+
+/// Where an application stands for a commit, from what its `Application` object says.
+pub fn progress(position: Position, sync: SyncState, health: Health, blocked: bool) -> ProgressState {
+    match position {
+        Position::Before => ProgressState::Waiting,
+        Position::After => ProgressState::Superseded,
+        Position::At if blocked => ProgressState::Failed,
+        Position::At => match (sync, health) {
+            (SyncState::Synced, Health::Healthy | Health::Suspended) => ProgressState::Healthy,
+            (SyncState::Synced, Health::Degraded) => ProgressState::Failed,
+            (SyncState::Synced, _) => ProgressState::Progressing,
+            _ => ProgressState::Syncing,
+        },
+    }
+}
+
+/// A comment with commands that has no answer of ours.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub comment: u64,
+    pub author: String,
+    pub permission: Permission,
+    pub lines: Vec<Line>,
+    /// Our reaction is there.
+    pub acknowledged: bool,
+    /// The text was edited after it was posted: GitHub does not tell by whom.
+    pub edited: bool,
+}
+
+/// A comment of ours as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    pub body: String,
+    /// A digest of what the body says, less times.
+    pub fingerprint: String,
+}
+
+/// The sticky comment as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sticky {
+    pub id: u64,
+    pub fingerprint: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub open: bool,
+    pub asks: Vec<Ask>,
+    /// The sticky comment as it should be; None when it should be left as it is.
+    pub wanted: Option<Wanted>,
+    pub sticky: Option<Sticky>,
+    /// The identity of the preview as it is now, and as the head's check run has it.
+    pub preview: Option<String>,
+    pub published: Option<String>,
+    pub verdict: Option<Verdict>,
+    pub permit: Option<MergePermit>,
+    /// State and description of the head's `windlass/gate` status.
+    pub gate: Option<(String, String)>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Acknowledge {
+        comment: u64,
+    },
+    PostSticky(Wanted),
+    EditSticky {
+        id: u64,
+        wanted: Wanted,
+    },
+    PublishCheck,
+    SetGate {
+        state: &'static str,
+        description: String,
+    },
+    /// Carries out the commands of this comment and answers it.
+    Answer {
+        comment: u64,
+    },
+    Merge(MergePermit),
+}
+
+pub fn decide(seen: &Seen) -> Vec<Step> {
+    let unseen: Vec<_> = seen.asks.iter().filter(|ask| !ask.acknowledged).map(|ask| Step::Acknowledge { comment: ask.comment }).collect();
+    if !unseen.is_empty() {
+        return unseen;
+    }
+    let mut steps = Vec::new();
+    if let Some(wanted) = &seen.wanted {
+        match &seen.sticky {
+            None => steps.push(Step::PostSticky(wanted.clone())),
+            Some(sticky) if sticky.fingerprint != wanted.fingerprint => {
+                steps.push(Step::EditSticky { id: sticky.id, wanted: wanted.clone() });
+            }
+            Some(_) => {}
+        }
+    }
+    let unpublished = seen.preview.is_some() && seen.preview != seen.published;
+    if unpublished {
+        steps.push(Step::PublishCheck);
+    }
+    // The verdict counts approvals from the preview's completion on: it is decided on the next look.
+    if let Some(verdict) = &seen.verdict
+        && !unpublished
+    {
+        let (state, description) = gate_status(verdict);
+        if seen.gate.as_ref().is_none_or(|(was, text)| was != state || *text != description) {
+            steps.push(Step::SetGate { state, description });
+        }
+    }
+    steps.extend(seen.asks.iter().map(|ask| Step::Answer { comment: ask.comment }));
+    if let Some(permit) = &seen.permit
+        && !unpublished
+    {
+        steps.push(Step::Merge(permit.clone()));
+    }
+    steps
+}
+
+/// The commit status of a verdict; GitHub takes 140 characters of description.
+pub fn gate_status(verdict: &Verdict) -> (&'static str, String) {
+    let state = match verdict.standing {
+        Standing::Green => "success",
+        Standing::Waiting => "pending",
+        Standing::Blocked => "failure",
+    };
+    (state, shortened(&verdict.reason, 140))
+}
+
+/// At most `most` characters, with an ellipsis where some were cut.
+pub fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_string();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen() -> Seen {
+        Seen {
+            open: true,
+            asks: vec![],
+            wanted: Some(Wanted { body: "b".into(), fingerprint: "f".into() }),
+            sticky: None,
+            preview: Some("p".into()),
+            published: None,
+            verdict: Some(Verdict { gate: "merge", standing: Standing::Waiting, reason: "r".into(), children: vec![] }),
+            permit: None,
+            gate: None,
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_to_do_once_it_is_done() {
+        let first = decide(&seen());
+        assert!(matches!(first[..], [Step::PostSticky(_), Step::PublishCheck]), "{first:?}");
+        let sticky = Some(Sticky { id: 1, fingerprint: "f".into() });
+        let second = decide(&Seen { sticky: sticky.clone(), published: Some("p".into()), ..seen() });
+        assert!(matches!(second[..], [Step::SetGate { state: "pending", .. }]), "{second:?}");
+        let gate = Some(("pending".into(), "r".into()));
+        assert_eq!(decide(&Seen { sticky, published: Some("p".into()), gate, ..seen() }), []);
+    }
+
+    #[test]
+    fn a_command_is_acknowledged_before_anything_slow() {
+        let ask = |acknowledged| Ask {
+            comment: 9,
+            author: "a".into(),
+            permission: Permission::Write,
+            lines: vec![],
+            acknowledged,
+            edited: false,
+        };
+        assert_eq!(decide(&Seen { asks: vec![ask(false)], ..seen() }), [Step::Acknowledge { comment: 9 }]);
+        assert!(decide(&Seen { asks: vec![ask(true)], ..seen() }).contains(&Step::Answer { comment: 9 }));
+    }
+
+    #[test]
+    fn progress_follows_the_newest_commit() {
+        use ProgressState::*;
+        let table = [
+            (Position::Before, SyncState::Synced, Health::Healthy, false, Waiting),
+            (Position::After, SyncState::Synced, Health::Healthy, false, Superseded),
+            (Position::At, SyncState::Synced, Health::Healthy, false, Healthy),
+            (Position::At, SyncState::Synced, Health::Progressing, false, Progressing),
+            (Position::At, SyncState::OutOfSync, Health::Healthy, false, Syncing),
+            (Position::At, SyncState::OutOfSync, Health::Healthy, true, Failed),
+            (Position::At, SyncState::Synced, Health::Degraded, false, Failed),
+        ];
+        for (position, sync, health, blocked, expected) in table {
+            assert_eq!(progress(position, sync, health, blocked), expected);
+        }
+    }
+
+    #[test]
+    fn long_reasons_fit_a_status() {
+        assert_eq!(shortened(&"é".repeat(200), 140).chars().count(), 140);
+        assert_eq!(shortened("short", 140), "short");
+    }
+}

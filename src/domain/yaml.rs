@@ -1,0 +1,61 @@
+//! Reading YAML as kubectl does, and writing it for people.
+//!
+//! Manifests are read with serde-saphyr: YAML 1.1 booleans, legacy octal
+//! numbers and merge keys come out as kubectl reads them, and an error shows
+//! its line with a caret (`docs/adr/0002-yaml.md`).
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        // The default of 250,000 nodes ends at about 3 MB of manifests.
+        budget: serde_saphyr::budget! { max_nodes: 4_000_000, max_events: 16_000_000, max_total_scalar_bytes: 64 << 20 },
+    }
+}
+
+/// Every document of a stream; empty ones are passed over.
+pub fn documents(text: &str) -> Result<Vec<Value>, String> {
+    serde_saphyr::from_multiple_with_options::<Value>(text, options())
+        .map(|documents| documents.into_iter().filter(|document| !document.is_null()).collect())
+        .map_err(|error| error.to_string())
+}
+
+/// One document into a type of ours.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| error.to_string())
+}
+
+/// Block YAML with sorted keys, as it stands in diffs.
+pub fn print(value: &Value) -> String {
+    serde_yaml::to_string(&sorted(value)).unwrap_or_else(|_| value.to_string())
+}
+
+fn sorted(value: &Value) -> serde_yaml::Value {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<_> = map.keys().collect();
+            keys.sort();
+            serde_yaml::Value::Mapping(keys.into_iter().map(|key| (serde_yaml::Value::String(key.clone()), sorted(&map[key]))).collect())
+        }
+        Value::Array(items) => serde_yaml::Value::Sequence(items.iter().map(sorted).collect()),
+        scalar => serde_yaml::to_value(scalar).unwrap_or(serde_yaml::Value::Null),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scalars_are_read_as_kubectl_reads_them() {
+        let read = documents("a: yes\nb: 0755\nc: 1.10\nd: '1.10'\n---\n# nothing\n---\ne: 1\n").unwrap();
+        assert_eq!(read, [serde_json::json!({"a": true, "b": 493, "c": 1.1, "d": "1.10"}), serde_json::json!({"e": 1})]);
+    }
+
+    #[test]
+    fn printing_sorts_keys_and_quotes_what_needs_it() {
+        assert_eq!(print(&serde_json::json!({"b": "true", "a": [1, {"z": null, "y": "x"}]})), "a:\n- 1\n- y: x\n  z: null\nb: 'true'\n");
+    }
+}

@@ -1,0 +1,322 @@
+//! Read-only mirrors of config repositories, by gix: fetch, resolve, read a
+//! tree at a commit, merge two commits in memory.
+//!
+//! Everything here blocks; callers run it by `spawn_blocking`. A mirror is
+//! opened anew for each job, which is cheap and never runs out of pack slots;
+//! fetches of one repository wait for each other. Credentials never enter a
+//! mirror's configuration.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use gix::ObjectId;
+use gix::bstr::{BString, ByteSlice as _};
+use gix::credentials::helper::Action;
+use gix::credentials::protocol::Outcome as Credentials;
+use gix::merge::blob::builtin_driver::text::Labels;
+use gix::merge::tree::TreatAsUnresolved;
+use gix::objs::tree::EntryKind;
+use gix::progress::Discard;
+use gix::protocol::transport::client::blocking_io::http;
+use gix::refs::transaction::{PreviousValue, RefEdit};
+use gix::remote::{Direction, fetch};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::domain::edit::FileEdit;
+use crate::domain::{CommitSha, RepoName};
+
+/// The folder that holds all mirrors.
+pub struct Mirrors {
+    root: PathBuf,
+    locks: Mutex<HashMap<RepoName, Arc<Mutex<()>>>>,
+}
+
+/// One repository's mirror, open. Objects that are made here (merged trees) stay in memory.
+pub struct Mirror {
+    repo: gix::Repository,
+}
+
+/// What an entry of a tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryMode {
+    File,
+    Symlink,
+    Directory,
+    Submodule,
+}
+
+/// A tree's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TreeId(ObjectId);
+
+impl std::fmt::Display for TreeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A merge of two commits, as GitHub would make it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merged {
+    Clean(TreeId),
+    Conflicts(Vec<String>),
+}
+
+/// Where to fetch from, and as whom.
+pub struct Remote<'a> {
+    pub url: &'a str,
+    pub token: &'a SecretString,
+}
+
+impl Mirrors {
+    /// Keeps mirrors under `root`; what a killed process left locked is unlocked, since one process owns the folder.
+    pub fn new(root: PathBuf) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&root).with_context(|| format!("cannot make the cache folder {}", root.display()))?;
+        remove_stale_locks(&root);
+        Ok(Self { root, locks: Mutex::default() })
+    }
+
+    fn path(&self, repo: &RepoName) -> PathBuf {
+        self.root.join(&repo.owner).join(format!("{}.git", repo.name))
+    }
+
+    /// Opens the mirror as it is.
+    pub fn open(&self, repo: &RepoName) -> anyhow::Result<Mirror> {
+        Ok(Mirror { repo: open_or_init(&self.path(repo))?.with_object_memory() })
+    }
+
+    /// Brings branches, and the heads of the pull requests asked for, up to date. Blocking.
+    pub fn fetch(&self, repo: &RepoName, remote: &Remote<'_>, pulls: &[u64]) -> anyhow::Result<()> {
+        let lock = self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(repo.clone()).or_default().clone();
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refspecs = vec!["+refs/heads/*:refs/heads/*".to_string()];
+        refspecs.extend(pulls.iter().map(|number| format!("+refs/pull/{number}/head:refs/pull/{number}/head")));
+        let mirror = open_or_init(&self.path(repo))?;
+        fetch_into(&mirror, remote, &refspecs).with_context(|| format!("fetch {repo}"))
+    }
+}
+
+fn remove_stale_locks(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            remove_stale_locks(&path);
+        } else if path.extension().is_some_and(|extension| extension == "lock") {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
+fn options() -> gix::open::Options {
+    gix::open::Options::isolated()
+        .open_path_as_is(true)
+        .with(gix::sec::Trust::Full)
+        // HEAD stays unborn: merging reads no .gitattributes and unpacks no index. histogram: what git merges with.
+        .config_overrides([
+            "init.defaultBranch=none",
+            "diff.algorithm=histogram",
+            "core.filesRefLockTimeout=5000",
+            "core.packedRefsTimeout=5000",
+        ])
+}
+
+fn open_or_init(path: &Path) -> anyhow::Result<gix::Repository> {
+    if path.join("HEAD").exists()
+        && let Ok(repo) = gix::open_opts(path, options())
+    {
+        return Ok(repo);
+    }
+    // Not there, or cut off half-way: it is only a cache.
+    let _ = std::fs::remove_dir_all(path);
+    std::fs::create_dir_all(path)?;
+    let made = gix::ThreadSafeRepository::init_opts(path, gix::create::Kind::Bare, gix::create::Options::default(), options())?;
+    Ok(made.to_thread_local())
+}
+
+fn fetch_into(repo: &gix::Repository, remote: &Remote<'_>, refspecs: &[String]) -> anyhow::Result<()> {
+    let (url, token) = (remote.url, remote.token.expose_secret().to_string());
+    let plain_http = url.starts_with("http://");
+    let mut transport = repo.transport_options(url, None)?;
+    if let Some(options) = transport.as_mut().and_then(|options| options.downcast_mut::<http::Options>()) {
+        if plain_http {
+            // gix sends no credentials over http; a sandbox on loopback has nothing else.
+            let basic = BASE64.encode(format!("x-access-token:{token}"));
+            options.extra_headers.push(format!("Authorization: Basic {basic}"));
+        }
+        let configure: Box<dyn FnMut(reqwest::blocking::ClientBuilder) -> gix::Result<reqwest::blocking::ClientBuilder> + Send + Sync> =
+            Box::new(|builder| Ok(builder.timeout(Duration::from_secs(120))));
+        options.backend = Some(Arc::new(Mutex::new(http::reqwest::Options { configure_client: Some(configure), configure_request: None })));
+    }
+    let specs: Vec<&str> = refspecs.iter().map(String::as_str).collect();
+    let remote = repo.remote_at(url)?.with_fetch_tags(fetch::Tags::None).with_refspecs(specs, Direction::Fetch)?;
+    let password = (!plain_http).then_some(token);
+    let mut connection = remote.connect(Direction::Fetch)?.with_credentials(move |action: Action| {
+        Ok(match action {
+            Action::Get(context) => password.clone().map(|password| Credentials {
+                identity: gix::sec::identity::Account { username: "x-access-token".into(), password, oauth_refresh_token: None },
+                next: context.into(),
+            }),
+            Action::Store(_) | Action::Erase(_) => None,
+        })
+    });
+    if let Some(options) = transport {
+        connection.set_transport_options(options);
+    }
+    let prepared = connection.prepare_fetch(Discard, gix::remote::ref_map::Options::default())?;
+    prune(repo, prepared.ref_map().mappings.iter().filter_map(|mapping| mapping.local.clone()).collect())?;
+    let outcome = prepared.receive(Discard, &AtomicBool::new(false))?;
+    let (fetch::Status::NoPackReceived { update_refs, .. } | fetch::Status::Change { update_refs, .. }) = &outcome.status;
+    for update in &update_refs.updates {
+        use fetch::refs::update::Mode;
+        match &update.mode {
+            Mode::NoChangeNeeded | Mode::FastForward | Mode::Forced | Mode::New | Mode::ImplicitTagNotSentByRemote => {}
+            rejected => anyhow::bail!("a ref could not be updated: {rejected}"),
+        }
+    }
+    Ok(())
+}
+
+/// Deletes branches that the remote has no more; gix does not.
+fn prune(repo: &gix::Repository, keep: BTreeSet<BString>) -> anyhow::Result<()> {
+    let mut edits = Vec::new();
+    for reference in repo.references()?.prefixed("refs/heads/")? {
+        let reference = reference.map_err(|error| anyhow::anyhow!("{error}"))?;
+        if !keep.contains(reference.name().as_bstr()) {
+            edits.push(RefEdit::delete(reference.inner.name.clone(), PreviousValue::MustExistAndMatch(reference.inner.target.clone())));
+        }
+    }
+    if !edits.is_empty() {
+        repo.edit_references(edits)?;
+    }
+    Ok(())
+}
+
+impl Mirror {
+    pub fn branch(&self, branch: &str) -> anyhow::Result<Option<CommitSha>> {
+        self.resolve(&format!("refs/heads/{branch}"))
+    }
+
+    fn resolve(&self, name: &str) -> anyhow::Result<Option<CommitSha>> {
+        let Some(mut reference) = self.repo.try_find_reference(name)? else { return Ok(None) };
+        if reference.name().as_bstr() != name {
+            return Ok(None);
+        }
+        let id = reference.peel_to_commit()?.id;
+        Ok(Some(sha(id)))
+    }
+
+    pub fn has(&self, commit: &CommitSha) -> bool {
+        object(commit).is_ok_and(|id| self.repo.has_object(id))
+    }
+
+    pub fn tree(&self, commit: &CommitSha) -> anyhow::Result<TreeId> {
+        Ok(TreeId(self.repo.find_commit(object(commit)?)?.tree_id()?.detach()))
+    }
+
+    /// The first parent, if there is one.
+    pub fn parent(&self, commit: &CommitSha) -> anyhow::Result<Option<CommitSha>> {
+        Ok(self.repo.find_commit(object(commit)?)?.parent_ids().next().map(|id| sha(id.detach())))
+    }
+
+    pub fn is_ancestor(&self, ancestor: &CommitSha, of: &CommitSha) -> anyhow::Result<bool> {
+        let (ancestor, of) = (object(ancestor)?, object(of)?);
+        if ancestor == of {
+            return Ok(true);
+        }
+        match self.repo.merge_base(ancestor, of) {
+            Ok(base) => Ok(base.is_some_and(|base| base.detach() == ancestor)),
+            // Histories that have nothing in common: a branch was pushed anew.
+            Err(error) if error.to_string().contains("No common ancestor") => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The authors' addresses of the commits that `head` has and `base` has not.
+    pub fn authors(&self, base: &CommitSha, head: &CommitSha) -> anyhow::Result<BTreeSet<String>> {
+        let mut authors = BTreeSet::new();
+        for info in self.repo.rev_walk([object(head)?]).with_hidden([object(base)?]).all()? {
+            let info = info.map_err(|error| anyhow::anyhow!("{error}"))?;
+            let commit = self.repo.find_commit(info.id)?;
+            authors.insert(commit.author()?.email.to_str_lossy().into_owned());
+        }
+        Ok(authors)
+    }
+
+    /// `head` merged into `base`, in memory.
+    pub fn merge(&self, base: &CommitSha, head: &CommitSha) -> anyhow::Result<Merged> {
+        if self.is_ancestor(base, head)? {
+            return Ok(Merged::Clean(self.tree(head)?));
+        }
+        let labels = Labels { ancestor: None, current: Some("base".into()), other: Some("head".into()) };
+        let options: gix::merge::commit::Options = self.repo.tree_merge_options()?.into();
+        let mut outcome = self.repo.merge_commits(object(base)?, object(head)?, labels, options)?;
+        let how = TreatAsUnresolved::git();
+        if !outcome.tree_merge.has_unresolved_conflicts(how) {
+            let tree = outcome.tree_merge.tree.write()?.detach();
+            return Ok(Merged::Clean(TreeId(tree)));
+        }
+        let mut paths = BTreeSet::new();
+        for conflict in outcome.tree_merge.conflicts.iter().filter(|conflict| conflict.is_unresolved(how)) {
+            let (ours, _) = conflict.changes_in_resolution();
+            paths.insert(ours.location().to_str_lossy().into_owned());
+        }
+        Ok(Merged::Conflicts(paths.into_iter().collect()))
+    }
+
+    /// The tree with some files' texts replaced, in memory.
+    pub fn edited(&self, tree: TreeId, edits: &[FileEdit]) -> anyhow::Result<TreeId> {
+        let mut editor = self.repo.edit_tree(tree.0)?;
+        for edit in edits {
+            let kind = self.repo.find_tree(tree.0)?.lookup_entry_by_path(&edit.path)?.map(|entry| entry.mode().kind());
+            let kind = kind.filter(|kind| matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable)).unwrap_or(EntryKind::Blob);
+            let blob = self.repo.write_blob(edit.text.as_bytes())?.detach();
+            editor.upsert(edit.path.as_str(), kind, blob)?;
+        }
+        Ok(TreeId(editor.write()?.detach()))
+    }
+
+    /// Every entry that is no directory: path → (mode, object id).
+    pub fn files(&self, tree: TreeId) -> anyhow::Result<BTreeMap<String, (EntryMode, String)>> {
+        let tree = self.repo.find_tree(tree.0)?;
+        let entries = tree.traverse().breadthfirst.files()?;
+        let files = entries.into_iter().filter(|entry| !entry.mode.is_tree());
+        Ok(files.map(|entry| (entry.filepath.to_str_lossy().into_owned(), (mode(entry.mode.kind()), entry.oid.to_string()))).collect())
+    }
+
+    /// A file's content; None where there is no such file.
+    pub fn read(&self, tree: TreeId, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        let entry = self.repo.find_tree(tree.0)?.lookup_entry(path.split('/').map(str::as_bytes))?;
+        match entry {
+            Some(entry) if mode(entry.mode().kind()) == EntryMode::File => Ok(Some(self.repo.find_blob(entry.object_id())?.take_data())),
+            _ => Ok(None),
+        }
+    }
+
+    /// A blob by its id.
+    pub fn blob(&self, id: &str) -> anyhow::Result<Vec<u8>> {
+        Ok(self.repo.find_blob(ObjectId::from_hex(id.as_bytes())?)?.take_data())
+    }
+}
+
+fn mode(kind: EntryKind) -> EntryMode {
+    match kind {
+        EntryKind::Tree => EntryMode::Directory,
+        EntryKind::Blob | EntryKind::BlobExecutable => EntryMode::File,
+        EntryKind::Link => EntryMode::Symlink,
+        EntryKind::Commit => EntryMode::Submodule,
+    }
+}
+
+fn object(commit: &CommitSha) -> anyhow::Result<ObjectId> {
+    Ok(ObjectId::from_hex(commit.as_str().as_bytes())?)
+}
+
+fn sha(id: ObjectId) -> CommitSha {
+    id.to_string().parse().expect("gix prints a SHA-1 as 40 hexadecimal digits")
+}

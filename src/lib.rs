@@ -1,0 +1,182 @@
+//! windlass hauls a change from a CI image build to a running Kubernetes
+//! cluster, through pull requests: a GitHub App bot with an embedded GitOps
+//! reconciler.
+//!
+//! Reading order, from what is decided to what is done (imports only point
+//! down this list's layers; `docs/architecture.md` has the map):
+//!
+//! 1. [`domain`]: pure decisions
+//! 2. adapters, which know the domain and not each other: [`github`], [`git`],
+//!    [`render`], [`cluster`], [`events`], [`view`]
+//! 3. [`controller`]: observe → decide → act, for three kinds of keys
+//! 4. [`server`], [`config`], [`telemetry`], [`cli`]
+//! 5. [`sandbox`]: what the demo and the tests stand on
+//!
+//! This file is the composition root: the only place that spawns the loops.
+
+#![recursion_limit = "256"]
+
+pub mod domain;
+
+pub mod cluster;
+pub mod events;
+pub mod git;
+pub mod github;
+pub mod render;
+pub mod view;
+
+pub mod controller;
+
+pub mod cli;
+pub mod config;
+pub mod server;
+pub mod telemetry;
+
+pub mod sandbox;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::home::Home;
+use crate::cluster::lease::Holder;
+use crate::cluster::{Cluster, connect};
+use crate::config::Settings;
+use crate::controller::{Ctx, Memory, Queue, application, promotion, pull_request};
+use crate::git::Mirrors;
+use crate::github::GitHub;
+use crate::render::Renderer;
+use crate::server::{Server, router};
+
+/// Serves until `stop`: answers health checks at once, works while it holds the Lease.
+pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+    let kubeconfig = settings.kubeconfig.as_deref().map(|path| (path, None));
+    let home_client = connect(kubeconfig).await.context("cannot connect to the cluster that windlass runs in")?;
+    // The Lease's client is its own: nothing that waits there may delay its renewal.
+    let holder = Holder::new(connect(kubeconfig).await?, &settings.namespace, &settings.identity);
+    let mut clusters = BTreeMap::new();
+    clusters.insert("local".to_string(), Cluster::new("local", home_client.clone()));
+    for (name, (path, context)) in &settings.clusters {
+        let client = connect(Some((path, context.as_deref()))).await.with_context(|| format!("cannot connect to cluster `{name}`"))?;
+        clusters.insert(name.clone(), Cluster::new(name, client));
+    }
+    let (moved, mut moves) = mpsc::channel(1024);
+    let (hints, mut hinted) = mpsc::channel(1024);
+    let ctx = Arc::new(Ctx {
+        github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval)?,
+        mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
+        renderer: Renderer::new(settings.kustomize.clone(), settings.cache.join("render"))?,
+        clusters,
+        home: Home::new(home_client, &settings.namespace),
+        metrics: Default::default(),
+        promotions: Arc::new(Queue::new("promotion")),
+        pulls: Arc::new(Queue::new("pull request")),
+        applications: Arc::new(Queue::new("application")),
+        watches: Default::default(),
+        moved,
+        memory: Memory::default(),
+    });
+    let server = Arc::new(Server {
+        ctx: ctx.clone(),
+        webhook_secrets: settings.webhook_secrets,
+        events_token: settings.events_token,
+        hints,
+        ready: AtomicBool::new(false),
+    });
+    let closing = stop.clone();
+    let http = tokio::spawn(
+        axum::serve(listener, router(server.clone())).with_graceful_shutdown(async move { closing.cancelled().await }).into_future(),
+    );
+
+    // Held to the end: nothing below runs without it.
+    let _permit = tokio::select! {
+        permit = holder.acquire() => permit.context("cannot take the Lease: are deploy/'s roles and the namespace there?")?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let started = Timestamp::now();
+    let work = async {
+        // What there is comes first, so that no hint finds us without it.
+        while let Err(error) = ctx.resync().await {
+            tracing::warn!(%error, "cannot read GitHub yet");
+            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        }
+        server.ready.store(true, Ordering::Relaxed);
+        tracing::info!(listen = %settings.listen, identity = settings.identity, "ready");
+        let resyncs = async {
+            loop {
+                tokio::time::sleep(settings.resync).await;
+                if let Err(error) = ctx.resync().await {
+                    tracing::warn!(%error, "a resync failed");
+                }
+            }
+        };
+        let scans = async {
+            let mut since = started;
+            loop {
+                tokio::time::sleep(settings.delivery_scan).await;
+                let now = Timestamp::now();
+                match ctx.github.failed_deliveries(since).await {
+                    Ok(found) => {
+                        for hint in found {
+                            let _ = server.hints.send(hint).await;
+                        }
+                        since = now - jiff::SignedDuration::from_secs(60);
+                    }
+                    Err(error) => tracing::warn!(%error, "the delivery log could not be read"),
+                }
+            }
+        };
+        let followed = async {
+            while let Some(hint) = hinted.recv().await {
+                if let Err(error) = ctx.follow(hint.clone()).await {
+                    tracing::warn!(?hint, %error, "a hint could not be followed; the next resync looks at everything");
+                }
+            }
+        };
+        let watched = async {
+            while let Some(moved) = moves.recv().await {
+                ctx.saw(moved);
+            }
+        };
+        tokio::join!(resyncs, scans, followed, watched)
+    };
+    let promotions = ctx.promotions_loop(&stop);
+    let pulls = ctx.pulls_loop(&stop);
+    let applications = ctx.applications_loop(&stop);
+    let outcome = tokio::select! {
+        _ = work => Ok(()),
+        error = holder.keep() => Err(error.context("windlass stops, since it may not write any more")),
+        () = stop.cancelled() => Ok(()),
+    };
+    // What is being written is finished; nothing new is begun.
+    stop.cancel();
+    let finish = async { tokio::join!(promotions, pulls, applications) };
+    if tokio::time::timeout(std::time::Duration::from_secs(8), finish).await.is_err() {
+        tracing::warn!("stopping in the middle of a look: the next start goes on from there");
+    }
+    let _ = http.await;
+    outcome
+}
+
+impl Ctx {
+    fn promotions_loop(self: &Arc<Self>, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
+        let (ctx, stop) = (self.clone(), stop.clone());
+        tokio::spawn(async move { ctx.promotions.run(stop, |key| promotion::reconcile(ctx.clone(), key)).await })
+    }
+
+    fn pulls_loop(self: &Arc<Self>, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
+        let (ctx, stop) = (self.clone(), stop.clone());
+        tokio::spawn(async move { ctx.pulls.run(stop, |key| pull_request::reconcile(ctx.clone(), key)).await })
+    }
+
+    fn applications_loop(self: &Arc<Self>, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
+        let (ctx, stop) = (self.clone(), stop.clone());
+        tokio::spawn(async move { ctx.applications.run(stop, |key| application::reconcile(ctx.clone(), key)).await })
+    }
+}

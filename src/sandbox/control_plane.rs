@@ -1,0 +1,234 @@
+//! A throw-away Kubernetes control plane on loopback: etcd, kube-apiserver with
+//! RBAC, kube-controller-manager, kube-scheduler and one simulated node (kwok).
+//!
+//! Only pods are simulated: `control_plane/stages.yaml` says how they behave.
+//! The servers hold a pipe from us and end at its end, so nothing is left
+//! behind after a panic or `kill -9`. The flags and why each is there:
+//! `docs/operations.md`, "The sandbox's control plane".
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use super::process::{Folder, Server, free_port};
+use super::tools::Tools;
+
+/// A running control plane; dropping it ends it and removes its folder.
+pub struct ControlPlane {
+    /// In the order in which they are ended: the API server before etcd, since without etcd it lingers.
+    servers: Vec<Server>,
+    kubeconfig: PathBuf,
+    tools: Tools,
+    folder: Folder,
+}
+
+const STAGES: &str = include_str!("control_plane/stages.yaml");
+
+const NODE: &str = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-0","labels":{"kubernetes.io/hostname":"node-0"}},
+"status":{"allocatable":{"cpu":"64","memory":"256Gi","pods":"2000"},"capacity":{"cpu":"64","memory":"256Gi","pods":"2000"}}}"#;
+
+impl ControlPlane {
+    /// Starts one in `folder`; ready when this returns (measured: 3 to 4 s on 2 cores).
+    pub async fn start(tools: Tools, folder: Folder) -> anyhow::Result<Self> {
+        let dir = folder.path().join("control-plane");
+        if dir.exists() {
+            fs::remove_dir_all(&dir)?;
+        }
+        fs::create_dir_all(&dir)?;
+        let (etcd_port, port) = (free_port()?, free_port()?);
+        write_pki(&dir)?;
+        let kubeconfig = dir.join("kubeconfig");
+        fs::write(&kubeconfig, admin_kubeconfig(&dir, port))?;
+        fs::write(dir.join("stages.yaml"), STAGES)?;
+        let mut plane = Self { servers: Vec::new(), kubeconfig, tools, folder };
+        let path = |name: &str| dir.join(name).display().to_string();
+        let etcd = format!("http://127.0.0.1:{etcd_port}");
+        plane.spawn(
+            &dir,
+            "etcd",
+            &[
+                "--data-dir",
+                &path("etcd"),
+                "--listen-client-urls",
+                &etcd,
+                "--advertise-client-urls",
+                &etcd,
+                "--listen-peer-urls",
+                "http://127.0.0.1:0",
+                "--unsafe-no-fsync",
+                "--log-level",
+                "error",
+            ],
+        )?;
+        plane.spawn(
+            &dir,
+            "kube-apiserver",
+            &[
+                "--etcd-servers",
+                &etcd,
+                "--secure-port",
+                &port.to_string(),
+                "--bind-address",
+                "127.0.0.1",
+                "--advertise-address",
+                "127.0.0.1",
+                "--endpoint-reconciler-type",
+                "none",
+                "--service-cluster-ip-range",
+                "10.0.0.0/20",
+                "--tls-cert-file",
+                &path("server.crt"),
+                "--tls-private-key-file",
+                &path("server.key"),
+                "--client-ca-file",
+                &path("ca.crt"),
+                "--service-account-issuer",
+                "https://localhost",
+                "--service-account-key-file",
+                &path("sa.pub"),
+                "--service-account-signing-key-file",
+                &path("sa.key"),
+                "--authorization-mode",
+                "RBAC,Node",
+                "--allow-privileged",
+                // Nobody removes the not-ready taint while the node-lifecycle controller is off (below).
+                "--disable-admission-plugins",
+                "TaintNodesByCondition",
+            ],
+        )?;
+        let client = plane.client().await?;
+        plane.ready(&client).await?;
+        let config = plane.kubeconfig.display().to_string();
+        // The controller-manager's own limit of 20 requests a second would dominate every rollout.
+        let shared =
+            ["--kubeconfig", &config, "--leader-elect=false", "--secure-port", "0", "--kube-api-qps", "500", "--kube-api-burst", "1000"];
+        let controllers = [
+            "--service-account-private-key-file",
+            &path("sa.key"),
+            "--root-ca-file",
+            &path("ca.crt"),
+            "--use-service-account-credentials",
+            // A simulated node sends no heart-beats: it would be marked as gone after 40 s.
+            "--controllers=*,-node-lifecycle-controller",
+        ];
+        plane.spawn(&dir, "kube-controller-manager", &[&shared[..], &controllers[..]].concat())?;
+        plane.spawn(&dir, "kube-scheduler", &shared)?;
+        plane.spawn(&dir, "kwok", &["--kubeconfig", &config, "--manage-all-nodes=true", "--config", &path("stages.yaml")])?;
+        let request = http::Request::post("/api/v1/nodes").header("Content-Type", "application/json").body(NODE.as_bytes().to_vec())?;
+        client.request_text(request).await.context("cannot create the simulated node")?;
+        plane.wait_for(&client, "/api/v1/namespaces/default/serviceaccounts/default").await?;
+        Ok(plane)
+    }
+
+    fn spawn(&mut self, dir: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        let mut command = Command::new(self.tools.program(program)?);
+        command.args(arguments).env_clear().env("HOME", dir).current_dir(dir);
+        let server = Server::start(&mut command, &dir.join(format!("{program}.log")))?;
+        self.servers.insert(0, server);
+        Ok(())
+    }
+
+    async fn ready(&mut self, client: &Client) -> anyhow::Result<()> {
+        self.wait_for(client, "/readyz").await
+    }
+
+    async fn wait_for(&mut self, client: &Client, path: &str) -> anyhow::Result<()> {
+        let started = Instant::now();
+        loop {
+            let request = http::Request::get(path).body(Vec::new())?;
+            if let Ok(Ok(_)) = tokio::time::timeout(Duration::from_secs(2), client.request_text(request)).await {
+                return Ok(());
+            }
+            if self.servers.iter_mut().any(Server::ended) || started.elapsed() > Duration::from_secs(90) {
+                bail!("the control plane did not come up ({path}): see the logs in {}", self.folder.path().join("control-plane").display());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A client of the administrator's.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        Ok(Client::try_from(config)?)
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs `kubectl` as the administrator; what it printed, or an error with it.
+    pub fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = Command::new(self.tools.program("kubectl")?).arg("--kubeconfig").arg(&self.kubeconfig).args(arguments).output()?;
+        if !output.status.success() {
+            bail!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Writes a kubeconfig that authenticates as a service account, by a token for a day.
+    pub fn service_account_kubeconfig(&self, namespace: &str, name: &str, path: &Path) -> anyhow::Result<()> {
+        let token = self.kubectl(&["create", "token", name, "--namespace", namespace, "--duration", "24h"])?;
+        let admin = fs::read_to_string(&self.kubeconfig)?;
+        let (head, _) = admin.split_once("users:").context("our kubeconfig has users")?;
+        fs::write(path, format!("{head}users: [{{name: admin, user: {{token: {}}}}}]\n{CONTEXT}", token.trim()))?;
+        Ok(())
+    }
+
+    /// The API server's address and the authority that signed its certificate.
+    pub fn server(&self) -> anyhow::Result<(String, PathBuf)> {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        let cluster = kubeconfig.clusters.first().and_then(|cluster| cluster.cluster.clone()).context("our kubeconfig has a cluster")?;
+        Ok((cluster.server.context("it has an address")?, cluster.certificate_authority.context("it has an authority")?.into()))
+    }
+}
+
+const CONTEXT: &str = "contexts: [{name: sandbox, context: {cluster: sandbox, user: admin}}]\ncurrent-context: sandbox\n";
+
+fn admin_kubeconfig(dir: &Path, port: u16) -> String {
+    let dir = dir.display();
+    format!(
+        "apiVersion: v1\nkind: Config\nclusters: [{{name: sandbox, cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority: {dir}/ca.crt}}}}]\n\
+         users: [{{name: admin, user: {{client-certificate: {dir}/admin.crt, client-key: {dir}/admin.key}}}}]\n{CONTEXT}"
+    )
+}
+
+/// Our own authority, the server's certificate, the administrator's, and the key of service account tokens.
+fn write_pki(dir: &Path) -> anyhow::Result<()> {
+    let ca_key = KeyPair::generate()?;
+    let mut ca = CertificateParams::default();
+    ca.distinguished_name.push(DnType::CommonName, "sandbox");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    fs::write(dir.join("ca.crt"), ca.self_signed(&ca_key)?.pem())?;
+    let issuer = Issuer::new(ca, ca_key);
+    let sign = |name: &str, common: &str, organisation: Option<&str>, hosts: &[&str]| -> anyhow::Result<()> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(hosts.iter().map(|host| host.to_string()).collect::<Vec<_>>())?;
+        params.distinguished_name.push(DnType::CommonName, common);
+        if let Some(organisation) = organisation {
+            params.distinguished_name.push(DnType::OrganizationName, organisation);
+        }
+        fs::write(dir.join(format!("{name}.crt")), params.signed_by(&key, &issuer)?.pem())?;
+        Ok(fs::write(dir.join(format!("{name}.key")), key.serialize_pem())?)
+    };
+    sign("server", "kube-apiserver", None, &["localhost", "127.0.0.1", "10.0.0.1", "kubernetes.default.svc"])?;
+    sign("admin", "admin", Some("system:masters"), &[])?;
+    let service_accounts = KeyPair::generate()?;
+    fs::write(dir.join("sa.key"), service_accounts.serialize_pem())?;
+    Ok(fs::write(dir.join("sa.pub"), service_accounts.public_key_pem())?)
+}

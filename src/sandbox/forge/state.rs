@@ -1,0 +1,369 @@
+//! What there is on the forge, less the git objects.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io::Read as _;
+
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+use serde_json::Value;
+
+pub struct State {
+    pub users: BTreeMap<String, User>,
+    /// Secrets that authenticate, and whom.
+    pub tokens: HashMap<String, Token>,
+    pub app: App,
+    pub repositories: Vec<Repository>,
+    pub deliveries: Vec<Delivery>,
+    /// Webhooks not yet sent.
+    pub outbox: VecDeque<Outgoing>,
+    pub faults: Faults,
+    /// Tells the postman that there is something to send.
+    pub wake: std::sync::Arc<tokio::sync::Notify>,
+    next_id: u64,
+    tokens_made: u64,
+    /// Requests per token in this hour.
+    rates: HashMap<String, u64>,
+    pub requests: u64,
+}
+
+#[derive(Clone)]
+pub struct User {
+    pub id: u64,
+    pub login: String,
+    pub kind: UserKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum UserKind {
+    User,
+    Bot,
+    Organization,
+}
+
+#[derive(Clone)]
+pub enum Token {
+    User(String),
+    Installation { expires: Timestamp, permissions: BTreeMap<String, String>, repositories: Option<Vec<u64>> },
+}
+
+/// The one GitHub App that is registered, installed on every repository of its account.
+pub struct App {
+    pub id: u64,
+    pub slug: String,
+    pub installation: u64,
+    pub private_key: String,
+    pub public_key: String,
+    pub webhook_secret: String,
+    /// None until the App's service runs.
+    pub webhook_url: Option<String>,
+    pub permissions: BTreeMap<String, String>,
+    pub events: Vec<String>,
+}
+
+impl App {
+    pub fn bot(&self) -> String {
+        format!("{}[bot]", self.slug)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    None,
+    Read,
+    Write,
+    Maintain,
+    Admin,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Maintain => "maintain",
+            Self::Admin => "admin",
+        }
+    }
+    /// The legacy word of the `permission` field: `maintain` is told as `write`.
+    pub fn permission(self) -> &'static str {
+        if self == Self::Maintain { "write" } else { self.name() }
+    }
+}
+
+pub struct Repository {
+    pub id: u64,
+    pub owner: String,
+    pub name: String,
+    pub default_branch: String,
+    pub roles: BTreeMap<String, Role>,
+    pub fork_of: Option<u64>,
+    pub pulls: Vec<Pull>,
+    pub comments: Vec<Comment>,
+    pub statuses: Vec<Status>,
+    pub checks: Vec<CheckRun>,
+    pub rules: Vec<Rule>,
+    pub next_number: u64,
+    pub created_at: Timestamp,
+}
+
+impl Repository {
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.owner, self.name)
+    }
+    pub fn role(&self, login: &str) -> Role {
+        self.roles.get(login).copied().unwrap_or(Role::None)
+    }
+}
+
+/// A rule for a branch, as a ruleset would give it.
+pub struct Rule {
+    pub branch: String,
+    pub approvals: usize,
+    pub status_checks: Vec<String>,
+}
+
+pub struct Pull {
+    pub id: u64,
+    pub number: u64,
+    pub title: String,
+    pub body: Option<String>,
+    pub author: String,
+    pub draft: bool,
+    pub open: bool,
+    pub head: Side,
+    pub base: Side,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub closed_at: Option<Timestamp>,
+    pub merged: Option<Merged>,
+    pub reviews: Vec<Review>,
+    /// False right after a push: the next GET starts the computation.
+    pub mergeability_known: bool,
+    pub labels: Vec<String>,
+}
+
+pub struct Side {
+    pub repository: u64,
+    pub branch: String,
+    /// Where the branch is, or was when the pull request was closed.
+    pub sha: String,
+}
+
+pub struct Merged {
+    pub at: Timestamp,
+    pub by: String,
+    pub sha: String,
+}
+
+pub struct Review {
+    pub id: u64,
+    pub user: String,
+    pub state: String,
+    pub body: String,
+    pub commit: String,
+    pub submitted_at: Timestamp,
+}
+
+pub struct Comment {
+    pub id: u64,
+    pub issue: u64,
+    pub user: String,
+    pub by_app: bool,
+    pub body: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub reactions: Vec<Reaction>,
+}
+
+pub struct Reaction {
+    pub id: u64,
+    pub user: String,
+    pub content: String,
+    pub created_at: Timestamp,
+}
+
+pub struct Status {
+    pub id: u64,
+    pub sha: String,
+    pub state: String,
+    pub context: String,
+    pub description: Option<String>,
+    pub target_url: Option<String>,
+    pub creator: String,
+    pub created_at: Timestamp,
+}
+
+pub struct CheckRun {
+    pub id: u64,
+    pub name: String,
+    pub sha: String,
+    pub status: String,
+    pub conclusion: Option<String>,
+    pub external_id: String,
+    pub details_url: Option<String>,
+    pub started_at: Timestamp,
+    pub completed_at: Option<Timestamp>,
+    pub title: Option<String>,
+    pub summary: Option<String>,
+    pub text: Option<String>,
+}
+
+/// A webhook that was tried.
+pub struct Delivery {
+    pub id: u64,
+    pub guid: String,
+    pub event: String,
+    pub action: Option<String>,
+    pub repository: Option<u64>,
+    pub payload: Value,
+    pub delivered_at: Timestamp,
+    pub redelivery: bool,
+    /// Milliseconds.
+    pub duration: u64,
+    /// None: lost on the way.
+    pub status_code: Option<u16>,
+}
+
+/// A webhook to be sent.
+#[derive(Clone)]
+pub struct Outgoing {
+    pub guid: String,
+    pub event: String,
+    pub action: Option<String>,
+    pub repository: Option<u64>,
+    pub payload: Value,
+    pub redelivery: bool,
+}
+
+/// What goes wrong with deliveries.
+#[derive(Clone, Default)]
+pub struct Faults {
+    /// Every delivery whose count is divisible by this is lost (1: all).
+    pub lose_every: Option<u64>,
+    pub duplicate: bool,
+    /// Deliveries wait until this many are together and go out in reverse.
+    pub reorder: Option<usize>,
+    pub count: u64,
+}
+
+impl State {
+    pub fn new() -> anyhow::Result<Self> {
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+        // Different on every forge, as the numbers of different GitHub servers' objects are.
+        let start = 1000 + u64::from_str_radix(&random_hex(6), 16)? % 100_000_000;
+        let mut state = Self {
+            users: BTreeMap::new(),
+            tokens: HashMap::new(),
+            app: App {
+                id: start,
+                slug: "windlass".into(),
+                installation: start + 1,
+                private_key: key.serialize_pem(),
+                public_key: key.public_key_pem(),
+                webhook_secret: random_hex(32),
+                webhook_url: None,
+                permissions: BTreeMap::new(),
+                events: Vec::new(),
+            },
+            repositories: Vec::new(),
+            deliveries: Vec::new(),
+            outbox: VecDeque::new(),
+            faults: Faults::default(),
+            wake: std::sync::Arc::default(),
+            next_id: start + 2,
+            tokens_made: 0,
+            rates: HashMap::new(),
+            requests: 0,
+        };
+        let bot = state.app.bot();
+        state.add_user(&bot, UserKind::Bot);
+        Ok(state)
+    }
+
+    pub fn new_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    pub fn add_user(&mut self, login: &str, kind: UserKind) {
+        let id = self.new_id();
+        self.users.entry(login.into()).or_insert(User { id, login: login.into(), kind });
+        if kind == UserKind::User {
+            self.tokens.insert(format!("ghp_{}", random_hex(36)), Token::User(login.into()));
+        }
+    }
+
+    /// Registers the App as its manifest says.
+    pub fn register_app(&mut self, manifest: &Value) {
+        let permissions = manifest["default_permissions"].as_object().into_iter().flatten();
+        self.app.permissions = permissions.map(|(name, access)| (name.clone(), access.as_str().unwrap_or_default().into())).collect();
+        self.app.permissions.insert("metadata".into(), "read".into());
+        let events = manifest["default_events"].as_array().into_iter().flatten();
+        self.app.events = events.filter_map(|event| event.as_str().map(str::to_string)).collect();
+    }
+
+    /// A user's personal token.
+    pub fn token_of(&self, login: &str) -> String {
+        let found = self.tokens.iter().find(|(_, token)| matches!(token, Token::User(of) if of == login));
+        found.map(|(secret, _)| secret.clone()).unwrap_or_default()
+    }
+
+    /// Both forms that are in use: 40 characters, and the stateless one of about 520.
+    pub fn mint(&mut self, permissions: BTreeMap<String, String>, repositories: Option<Vec<u64>>) -> (String, Timestamp) {
+        self.tokens_made += 1;
+        let secret = if self.tokens_made % 2 == 1 {
+            format!("ghs_{}", random_hex(36))
+        } else {
+            format!("ghs_{}_{}.{}.{}", self.app.id, random_hex(36), random_hex(300), random_hex(160))
+        };
+        let expires = Timestamp::now() + SignedDuration::from_hours(1);
+        self.tokens.insert(secret.clone(), Token::Installation { expires, permissions, repositories });
+        (secret, expires)
+    }
+
+    pub fn repository(&self, owner: &str, name: &str) -> Option<&Repository> {
+        self.repositories.iter().find(|repo| repo.owner.eq_ignore_ascii_case(owner) && repo.name.eq_ignore_ascii_case(name))
+    }
+
+    pub fn repository_mut(&mut self, id: u64) -> Option<&mut Repository> {
+        self.repositories.iter_mut().find(|repo| repo.id == id)
+    }
+
+    pub fn by_id(&self, id: u64) -> Option<&Repository> {
+        self.repositories.iter().find(|repo| repo.id == id)
+    }
+
+    pub fn by_full_name(&self, full_name: &str) -> Option<&Repository> {
+        let (owner, name) = full_name.split_once('/')?;
+        self.repository(owner, name)
+    }
+
+    /// Counts a request; limit, remaining and the second at which the count starts anew.
+    pub fn spend_rate(&mut self, token: &str) -> (u64, u64, i64) {
+        const LIMIT: u64 = 5000;
+        self.requests += 1;
+        let used = self.rates.entry(token.into()).or_default();
+        *used = (*used + 1).min(LIMIT);
+        (LIMIT, LIMIT - *used, Timestamp::now().as_second() / 3600 * 3600 + 3600)
+    }
+}
+
+/// `digits` hexadecimal digits from the kernel.
+pub fn random_hex(digits: usize) -> String {
+    let mut bytes = vec![0; digits.div_ceil(2)];
+    if let Ok(mut source) = std::fs::File::open("/dev/urandom") {
+        let _ = source.read_exact(&mut bytes);
+    }
+    hex::encode(bytes)[..digits].to_string()
+}
+
+/// Whole seconds, as GitHub's times are.
+pub fn now() -> Timestamp {
+    whole(Timestamp::now())
+}
+
+/// Without fractions of a second.
+pub fn whole(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}

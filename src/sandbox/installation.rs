@@ -1,0 +1,136 @@
+//! windlass installed in a sandbox as it is for real: the definitions and roles
+//! that `deploy/` ships, a service account's token, and `windlass serve` as a
+//! child process with flags that anybody could give.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::control_plane::ControlPlane;
+use super::forge::Forge;
+use super::process::Server;
+
+const RBAC: &str = include_str!("../../deploy/rbac.yaml");
+/// What the App is registered with.
+pub const APP_MANIFEST: &str = include_str!("../../deploy/github-app.json");
+
+/// Rights for the custom kind of the example's platform application: what a user adds for kinds of their own.
+const MORE_KINDS: &str = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: windlass-acme-kinds\n  labels:\n    windlass.dev/aggregate-to-windlass: \"true\"\nrules:\n  - apiGroups: [acme.example]\n    resources: [backupplans]\n    verbs: [get, list, watch, create, patch, delete]\n";
+
+/// What is there once for a control plane: definitions and cluster roles.
+pub fn install_definitions(plane: &ControlPlane) -> anyhow::Result<()> {
+    let (shared, _) = documents();
+    apply(plane, "definitions", &(crate::cluster::home::definitions() + &shared + MORE_KINDS))?;
+    plane.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "crd/applications.windlass.dev",
+        "crd/promotions.windlass.dev",
+        "--timeout=60s",
+    ])?;
+    Ok(())
+}
+
+/// Namespace, service account and bindings, for a windlass whose own namespace is `namespace`.
+pub fn install(plane: &ControlPlane, namespace: &str) -> anyhow::Result<()> {
+    let (_, own) = documents();
+    let own = own
+        .replace("namespace: windlass\n", &format!("namespace: {namespace}\n"))
+        // A binding of the same name would belong to another windlass of this control plane.
+        .replace(
+            "kind: ClusterRoleBinding\nmetadata:\n  name: windlass\n",
+            &format!("kind: ClusterRoleBinding\nmetadata:\n  name: {namespace}\n"),
+        );
+    apply(plane, namespace, &format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n{own}"))
+}
+
+/// The documents of `deploy/rbac.yaml`: cluster roles, and the rest.
+fn documents() -> (String, String) {
+    let (roles, rest): (Vec<_>, Vec<_>) = RBAC.split("---\n").partition(|document| document.contains("\nkind: ClusterRole\n"));
+    let stream = |documents: Vec<&str>| documents.iter().map(|document| format!("---\n{document}")).collect::<String>();
+    (stream(roles), stream(rest))
+}
+
+fn apply(plane: &ControlPlane, name: &str, manifests: &str) -> anyhow::Result<()> {
+    let file = plane.folder().join(format!("{name}.yaml"));
+    fs::write(&file, manifests)?;
+    plane.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file.display().to_string()]).map(drop)
+}
+
+/// How a windlass of the sandbox is started, again and again at the same address.
+pub struct Windlass {
+    program: PathBuf,
+    arguments: Vec<String>,
+    log: PathBuf,
+    pub url: String,
+    pub events_token: String,
+}
+
+/// What differs between installations.
+pub struct Options<'a> {
+    pub namespace: &'a str,
+    pub port: u16,
+    /// The kubeconfig that it uses.
+    pub kubeconfig: PathBuf,
+    pub resync: u64,
+    pub delivery_scan: u64,
+    pub log: &'a str,
+}
+
+impl Windlass {
+    /// Registers the App with the forge and writes the files that the settings name. `program`: the windlass to run.
+    pub fn prepare(program: &Path, plane: &ControlPlane, forge: &Forge, folder: &Path, options: &Options<'_>) -> anyhow::Result<Self> {
+        let manifest: Value = serde_json::from_str(APP_MANIFEST)?;
+        let url = format!("http://127.0.0.1:{}", options.port);
+        let (app_id, key, secret) = {
+            let mut state = forge.state();
+            state.register_app(&manifest);
+            state.app.webhook_url = Some(format!("{url}/webhook"));
+            (state.app.id, state.app.private_key.clone(), state.app.webhook_secret.clone())
+        };
+        let events_token = super::forge::state::random_hex(32);
+        let file = |name: &str| folder.join(name).display().to_string();
+        for (name, content) in [("private-key.pem", &key), ("webhook-secret", &secret), ("events-token", &events_token)] {
+            let path = folder.join(name);
+            fs::write(&path, content)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        }
+        let kustomize = plane.tools().program("kustomize")?.display().to_string();
+        let arguments = [
+            ("--github-app-id", app_id.to_string()),
+            ("--github-private-key-file", file("private-key.pem")),
+            ("--github-webhook-secret-file", file("webhook-secret")),
+            ("--github-api-url", forge.api_url()),
+            ("--github-write-interval", "0".into()),
+            ("--events-token-file", file("events-token")),
+            ("--kubeconfig", options.kubeconfig.display().to_string()),
+            ("--namespace", options.namespace.into()),
+            ("--listen", format!("127.0.0.1:{}", options.port)),
+            ("--cache", file("cache")),
+            ("--kustomize", kustomize),
+            ("--identity", "windlass".into()),
+            ("--resync", options.resync.to_string()),
+            ("--delivery-scan", options.delivery_scan.to_string()),
+            ("--log", options.log.into()),
+        ];
+        let arguments =
+            std::iter::once("serve".to_string()).chain(arguments.into_iter().flat_map(|(flag, value)| [flag.to_string(), value])).collect();
+        Ok(Self { program: program.into(), arguments, log: folder.join("windlass.log"), url, events_token })
+    }
+
+    /// Starts it; its log goes on where the one before it ended.
+    pub fn start(&self) -> anyhow::Result<Server> {
+        let mut command = Command::new(&self.program);
+        // As bare an environment as a container's.
+        command.args(&self.arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        Server::start(&mut command, &self.log).context("cannot start windlass")
+    }
+
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+}

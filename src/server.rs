@@ -1,0 +1,239 @@
+//! The HTTP face: webhooks and image events in, health and metrics out.
+//!
+//! A webhook is verified over its raw bytes, turned into hints, and answered;
+//! the work happens in the loops. An image event is answered 2xx only once it
+//! is durable: 200 with the pull request, or 202 with where to look.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::{HeaderMap, StatusCode, header};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
+
+use crate::controller::queue::Outcome;
+use crate::controller::{Base, Ctx};
+use crate::domain::{ApplicationKey, Hint, Name};
+use crate::events::{self, Refusal, Verified};
+use crate::github::webhook;
+
+/// What the handlers need.
+pub struct Server {
+    pub ctx: Arc<Ctx>,
+    pub webhook_secrets: Vec<SecretString>,
+    pub events_token: SecretString,
+    /// Followed one after another by one task; a full channel makes GitHub wait.
+    pub hints: mpsc::Sender<Hint>,
+    /// True while we hold the Lease.
+    pub ready: AtomicBool,
+}
+
+/// CI waits this long for its pull request before it is told where to look.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+pub fn router(server: Arc<Server>) -> Router {
+    Router::new()
+        .route("/webhook", post(webhook_received).layer(DefaultBodyLimit::max(webhook::MOST_BYTES)))
+        .route("/events/image", post(image_event).layer(DefaultBodyLimit::max(64 << 10)))
+        .route("/promotions/{application}/{stage}", get(promotion))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/", get(page))
+        .with_state(server)
+}
+
+async fn ready(State(server): State<Arc<Server>>) -> Response {
+    if server.ready.load(Ordering::Relaxed) {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "waits for the Lease\n").into_response()
+    }
+}
+
+async fn metrics(State(server): State<Arc<Server>>) -> Response {
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], server.ctx.metrics.text()).into_response()
+}
+
+/// A page for a person who opened the address; it tells nothing about applications, since nobody has logged in.
+async fn page() -> Html<&'static str> {
+    Html(
+        "<!doctype html><meta charset=utf-8><title>windlass</title><p>windlass is running. Its state: <code>kubectl get applications.windlass.dev,promotions.windlass.dev -A</code>, and each pull request's comment.\n",
+    )
+}
+
+async fn webhook_received(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if !webhook::verified(&server.webhook_secrets, &body, header("x-hub-signature-256")) {
+        server.ctx.metrics.refused();
+        return refusal(
+            StatusCode::UNAUTHORIZED,
+            "the signature is missing or wrong: is the webhook secret the one that the App is registered with?",
+        );
+    }
+    // Another windlass holds the Lease: it must be the one to hear this.
+    if !server.ready.load(Ordering::Relaxed) {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "this replica does not hold the Lease");
+    }
+    let Ok(payload) = serde_json::from_slice::<Value>(&body) else { return refusal(StatusCode::BAD_REQUEST, "the body is not JSON") };
+    server.ctx.metrics.webhook();
+    let hints = webhook::hints(header("x-github-event").unwrap_or_default(), &payload);
+    let count = hints.len();
+    for hint in hints {
+        if server.hints.send(hint).await.is_err() {
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, "windlass is stopping");
+        }
+    }
+    (StatusCode::ACCEPTED, Json(json!({"hints": count}))).into_response()
+}
+
+fn refusal(status: StatusCode, why: impl ToString) -> Response {
+    (status, Json(json!({"error": why.to_string()}))).into_response()
+}
+
+async fn image_event(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let verified = match events::verify(&server.events_token, authorization, &body) {
+        Ok(verified) => verified,
+        Err(why @ Refusal::Unverified) => {
+            server.ctx.metrics.refused();
+            return refusal(StatusCode::UNAUTHORIZED, why);
+        }
+        Err(why) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, why),
+    };
+    if !server.ready.load(Ordering::Relaxed) {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "this windlass is not ready: try again");
+    }
+    match propose(&server.ctx, &verified).await {
+        Ok(keys) => {
+            server.ctx.metrics.image_event();
+            outcome(&server.ctx, keys).await
+        }
+        Err(response) => *response,
+    }
+}
+
+/// A promotion that was put to be looked at, and the outcomes of looks from then on.
+type Proposed = (ApplicationKey, broadcast::Receiver<Outcome<ApplicationKey>>);
+
+/// Keeps the candidate for every first stage that uses the image; whoever waits for it is told its keys.
+async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Vec<Proposed>, Box<Response>> {
+    let fail = |error: &dyn std::fmt::Display| Box::new(refusal(StatusCode::SERVICE_UNAVAILABLE, format!("{error}: try again")));
+    let (mut keys, mut refused) = (Vec::new(), None);
+    for base in ctx.bases() {
+        let base = ctx.base(&base.repo.name, Instant::now()).await.map_err(|error| fail(&error))?;
+        for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+            // Later stages are proposed once the earlier ones are healthy with it.
+            if !target.stage.after.is_empty() {
+                continue;
+            }
+            match verified.authorise(target) {
+                None => {}
+                Some(Err(why)) => refused = Some(why),
+                Some(Ok(authorised)) => {
+                    let key = target.key(&base.repo.name);
+                    // Two events at once: the one that was written later wins.
+                    let mut kept = ctx.home.propose(&key, std::slice::from_ref(&authorised.candidate)).await;
+                    for _ in 0..3 {
+                        if matches!(kept, Err(crate::cluster::Error::Stale { .. })) {
+                            kept = ctx.home.propose(&key, std::slice::from_ref(&authorised.candidate)).await;
+                        }
+                    }
+                    kept.map_err(|error| fail(&error))?;
+                    let outcomes = ctx.promotions.outcomes();
+                    ctx.promotions.put(key.clone());
+                    keys.push((key, outcomes));
+                }
+            }
+        }
+    }
+    match (keys.is_empty(), refused) {
+        (false, _) => Ok(keys),
+        (true, Some(why)) => Err(Box::new(refusal(StatusCode::FORBIDDEN, why))),
+        (true, None) => {
+            let why = format!("no application uses `{}`: name it under `images:` of an application in windlass.yaml", verified.image());
+            Err(Box::new(refusal(StatusCode::NOT_FOUND, why)))
+        }
+    }
+}
+
+/// Waits until every promotion rests, and tells where.
+async fn outcome(ctx: &Arc<Ctx>, keys: Vec<Proposed>) -> Response {
+    let deadline = Instant::now() + PATIENCE;
+    let mut told = Vec::new();
+    let mut resting = true;
+    for (key, mut outcomes) in keys {
+        // What an earlier look left is not this event's outcome: one look from now on comes first.
+        let look = async {
+            loop {
+                match outcomes.recv().await {
+                    Ok(outcome) if outcome.key == key && outcome.error.is_none() => {
+                        if let Some(value) = settled(ctx, &key).await {
+                            return Some(value);
+                        }
+                    }
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        };
+        match tokio::time::timeout_at(deadline, look).await {
+            Ok(Some(value)) => told.push(value),
+            _ => {
+                resting = false;
+                let url = format!("/promotions/{}/{}", key.application, key.stage);
+                told.push(json!({"application": key.application, "stage": key.stage, "state": "Waiting", "status_url": url}));
+            }
+        }
+    }
+    let url = told.iter().find_map(|one| one["pull_request"].as_str()).map(str::to_string);
+    let failed = told.iter().any(|one| one["state"] == "Failed");
+    let status = match (resting, failed) {
+        (false, _) => StatusCode::ACCEPTED,
+        (true, true) => StatusCode::CONFLICT,
+        (true, false) => StatusCode::OK,
+    };
+    (status, Json(json!({"pull_request": url, "promotions": told}))).into_response()
+}
+
+/// Where a promotion rests; None while its status is about older candidates.
+async fn settled(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Option<Value> {
+    let object = ctx.home.promotion(key).await.ok()??;
+    let status = object.status?;
+    let digests: Vec<_> = object.spec.candidates.iter().map(|candidate| candidate.digest.to_string()).collect();
+    let failed = status.state.as_deref() == Some("Failed");
+    if status.digests != digests && !failed {
+        return None;
+    }
+    Some(
+        json!({"application": key.application, "stage": key.stage, "state": status.state, "pull_request": status.url, "message": status.message}),
+    )
+}
+
+/// Where a promotion stands, for CI that was answered 202.
+async fn promotion(State(server): State<Arc<Server>>, headers: HeaderMap, Path((application, stage)): Path<(String, String)>) -> Response {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if matches!(events::verify(&server.events_token, authorization, b""), Err(Refusal::Unverified)) {
+        return refusal(StatusCode::UNAUTHORIZED, Refusal::Unverified);
+    }
+    let (Ok(application), Ok(stage)) = (application.parse::<Name>(), stage.parse::<Name>()) else {
+        return refusal(StatusCode::NOT_FOUND, "no such promotion");
+    };
+    let key = |base: &Arc<Base>| ApplicationKey { repo: base.repo.name.clone(), application: application.clone(), stage: stage.clone() };
+    let bases = server.ctx.bases();
+    let Some(key) = bases.iter().map(key).find(|key| bases.iter().any(|base| base.target(key).is_some())) else {
+        return refusal(StatusCode::NOT_FOUND, "no such promotion");
+    };
+    match settled(&server.ctx, &key).await {
+        Some(value) => Json(value).into_response(),
+        None => (StatusCode::ACCEPTED, Json(json!({"state": "Waiting"}))).into_response(),
+    }
+}

@@ -1,0 +1,81 @@
+//! Logs and metrics.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Logs go to standard error. kube logs whole bodies of answers that it cannot read, which may hold Secrets: never those.
+pub fn log_to_stderr(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+    let filter: EnvFilter = format!("{filter},kube_client::client=error,kube_client::client::builder=off").parse()?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!("logging is set up already: {error}"))
+}
+
+/// What is counted, in OpenMetrics.
+pub struct Metrics {
+    registry: Registry,
+    applied: Counter,
+    events: Counter,
+    webhooks: Counter,
+    refused: Counter<u64, AtomicU64>,
+    previews: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("windlass");
+        let metrics = Self {
+            applied: Counter::default(),
+            events: Counter::default(),
+            webhooks: Counter::default(),
+            refused: Counter::default(),
+            previews: Histogram::new(exponential_buckets(0.05, 2.0, 12)),
+            registry: Registry::default(),
+        };
+        registry.register("objects_applied", "Objects written by server-side apply", metrics.applied.clone());
+        registry.register("image_events", "Image events accepted", metrics.events.clone());
+        registry.register("webhooks", "Webhook deliveries accepted", metrics.webhooks.clone());
+        registry.register("requests_refused", "Requests without a valid signature or token", metrics.refused.clone());
+        registry.register("preview_seconds", "Time to make a preview", metrics.previews.clone());
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    pub fn applied(&self, objects: usize) {
+        self.applied.inc_by(objects as u64);
+    }
+    pub fn image_event(&self) {
+        self.events.inc();
+    }
+    pub fn webhook(&self) {
+        self.webhooks.inc();
+    }
+    pub fn refused(&self) {
+        self.refused.inc();
+    }
+    pub fn previewed(&self, took: Duration) {
+        self.previews.observe(took.as_secs_f64());
+    }
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

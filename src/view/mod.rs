@@ -1,0 +1,499 @@
+//! What people read: view-models → Markdown, through `templates/`.
+//!
+//! Everything that comes from a manifest, a name or an error is either inside a
+//! fence longer than any in it, or in a code span; so it mentions nobody, links
+//! to nothing and forges no marker. A comment stays under [`MOST_BYTES`]: the
+//! fullest form that fits is taken, and a deletion is never dropped.
+
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::command::{Command, Line, Mistake};
+use crate::domain::gate::{Standing, Verdict};
+use crate::domain::image::Candidate;
+use crate::domain::plan::{Action, Change, Plan, Proof};
+use crate::domain::pull_request::{ApplicationPreview, Failure, Preview, Progress, ProgressState, Wanted};
+use crate::domain::{ApplicationKey, CommitSha};
+
+/// GitHub takes 65,536 characters; mail and mobile clients less gladly so.
+const MOST_BYTES: usize = 60_000;
+
+const TEMPLATES: [(&str, &str); 5] = [
+    ("preview.md", include_str!("../../templates/preview.md")),
+    ("details.md", include_str!("../../templates/details.md")),
+    ("progress.md", include_str!("../../templates/progress.md")),
+    ("reply.md", include_str!("../../templates/reply.md")),
+    ("promotion.md", include_str!("../../templates/promotion.md")),
+];
+
+fn render(name: &str, data: impl Serialize) -> String {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    environment.set_syntax(syntax.expect("trimming is legal"));
+    for (name, source) in TEMPLATES {
+        environment.add_template(name, source).expect("the templates are tested to parse");
+    }
+    let template = environment.get_template(name).expect("the name is one of TEMPLATES");
+    template.render(Serde(data)).expect("the templates are tested with every view-model").trim().to_string() + "\n"
+}
+
+/// Text in a code span: whatever is in it, it stays in it. A pipe would end a table's cell.
+pub fn code(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !is_bidi(*c)).collect();
+    let text = text.replace('|', "¦").replace("<!--", "<! --");
+    let run = longest_run(&text, '`');
+    let ticks = "`".repeat(if run == 0 { 1 } else { run + 1 });
+    let pad = if text.starts_with('`') || text.ends_with('`') || text.is_empty() { " " } else { "" };
+    format!("{ticks}{pad}{text}{pad}{ticks}")
+}
+
+/// Text in a fence that is longer than any in it.
+pub fn fence(text: &str) -> String {
+    let ticks = "`".repeat(longest_run(text, '`').max(2) + 1);
+    let text: String = text.chars().filter(|c| !is_bidi(*c)).collect();
+    format!("{ticks}diff\n{}\n{ticks}", text.trim_end_matches('\n'))
+}
+
+/// Characters that turn the direction of text, by which what is shown can differ from what is there.
+fn is_bidi(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn longest_run(text: &str, of: char) -> usize {
+    text.split(|c| c != of).map(str::len).max().unwrap_or(0)
+}
+
+// ---- markers: found again only in comments of our own App
+
+const STICKY: &str = "<!-- windlass:sticky ";
+const REPLY: &str = "<!-- windlass:reply ";
+
+/// The fingerprint of a sticky comment, and whether it tells the end of the story.
+pub fn sticky_of(body: &str) -> Option<(String, bool)> {
+    let marker = body.strip_prefix(STICKY)?.split(" -->").next()?;
+    Some(match marker.strip_prefix("final ") {
+        Some(fingerprint) => (fingerprint.into(), true),
+        None => (marker.into(), false),
+    })
+}
+
+/// The comment that a reply answers.
+pub fn reply_of(body: &str) -> Option<u64> {
+    body.strip_prefix(REPLY)?.split(" -->").next()?.parse().ok()
+}
+
+/// Puts the marker in front; what `varies` (a duration) is no part of the fingerprint.
+fn sticky(text: &str, varies: &str, last: bool) -> Wanted {
+    let steady = if varies.is_empty() { text.to_string() } else { text.replace(varies, "") };
+    let fingerprint = hex::encode(&Sha256::digest(&steady)[..8]);
+    let word = if last { "final " } else { "" };
+    Wanted { body: format!("{STICKY}{word}{fingerprint} -->\n{text}"), fingerprint }
+}
+
+// ---- the preview
+
+#[derive(Serialize)]
+struct PreviewView {
+    verdict: String,
+    alerts: Vec<Alert>,
+    details: String,
+    head: String,
+    base: String,
+    duration: String,
+    digest: String,
+}
+
+#[derive(Serialize)]
+struct Alert {
+    kind: &'static str,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct DetailsView {
+    images: Vec<ImageView>,
+    applications: Vec<ApplicationView>,
+    shortened: bool,
+}
+
+#[derive(Serialize)]
+struct ImageView {
+    application: String,
+    name: String,
+    from: String,
+    to: String,
+}
+
+#[derive(Serialize)]
+struct ApplicationView {
+    title: String,
+    cluster: String,
+    error: Option<String>,
+    notes: Vec<String>,
+    changes: Vec<ChangeView>,
+    drift: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ChangeView {
+    key: String,
+    action: String,
+    size: String,
+    open: bool,
+    problem: Option<String>,
+    unverified: bool,
+    diff: Option<String>,
+}
+
+/// What a preview becomes: the sticky comment, and the check run's three texts.
+pub struct PreviewText {
+    pub comment: Wanted,
+    pub title: String,
+    pub summary: String,
+    pub text: String,
+}
+
+pub fn preview(preview: &Preview) -> PreviewText {
+    let verdict = verdict_line(preview);
+    let alerts = alerts(preview);
+    let duration = format!("{:.1} s", preview.duration.as_secs_f64());
+    let digest = preview.digest();
+    let body = |details: String| {
+        render(
+            "preview.md",
+            PreviewView {
+                verdict: verdict.clone(),
+                alerts: alerts.iter().map(|alert| Alert { kind: alert.kind, text: alert.text.clone() }).collect(),
+                details: details.trim().into(),
+                head: preview.head.short().into(),
+                base: preview.base.short().into(),
+                duration: duration.clone(),
+                digest: digest[..16].into(),
+            },
+        )
+    };
+    let full = details(preview, true);
+    let short = details(preview, false);
+    let comment = [&full, &short].into_iter().map(|details| body(details.clone())).find(|body| body.len() <= MOST_BYTES);
+    let comment = comment.unwrap_or_else(|| body(cut(&short, MOST_BYTES - 4_000)));
+    let summary = alerts.iter().map(|alert| alert.text.clone()).collect::<Vec<_>>().join("\n\n");
+    PreviewText {
+        comment: sticky(&comment, &format!(" · {duration}"), false),
+        title: plain(&verdict),
+        summary: if summary.is_empty() { verdict } else { format!("{verdict}\n\n{summary}") },
+        text: if full.len() <= MOST_BYTES { full } else { cut(&short, MOST_BYTES) },
+    }
+}
+
+fn plain(markdown: &str) -> String {
+    markdown.replace("**", "").replace('`', "")
+}
+
+/// Whole lines, as many as fit; says so.
+fn cut(text: &str, most: usize) -> String {
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        if out.len() + line.len() > most {
+            out.push_str("\n… the list goes on: run `windlass` with the repository to see all of it.\n");
+            break;
+        }
+        out.push_str(line);
+    }
+    out
+}
+
+fn counted(number: usize, word: &str) -> String {
+    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}
+
+fn verdict_line(preview: &Preview) -> String {
+    match &preview.failure {
+        Some(Failure::Conflict(_)) => return "**Conflicts with the base branch** · nothing was previewed".into(),
+        Some(Failure::Fork) => return "**Not previewed** · the head is in a fork".into(),
+        Some(Failure::Configuration(_)) => return "**The configuration cannot be read** · nothing was previewed".into(),
+        None => {}
+    }
+    let changed = preview.applications.len();
+    if changed == 0 {
+        return "**No application changes**".into();
+    }
+    let mut parts =
+        vec![format!("**{changed} of {} {}**", counted(preview.total, "application"), if changed == 1 { "changes" } else { "change" })];
+    let plans = || preview.applications.iter().map(|app| &app.plan);
+    for action in [Action::Create, Action::Configure, Action::Recreate, Action::Prune] {
+        let count: usize = plans().map(|plan| plan.count(&action)).sum();
+        if count > 0 {
+            parts.push(format!("{count} {}", action.word()));
+        }
+    }
+    let failed: usize = preview.applications.iter().map(|app| usize::from(app.error.is_some()) + app.plan.problems().count()).sum();
+    if failed > 0 {
+        parts.push(format!("**{failed} cannot be applied**"));
+    } else if plans().all(Plan::is_empty) {
+        parts.push("the cluster stays as it is".into());
+    } else if plans().flat_map(Plan::effective).all(|change| change.proof == Proof::Server) {
+        parts.push("verified by the cluster".into());
+    }
+    parts.join(" · ")
+}
+
+fn alerts(preview: &Preview) -> Vec<Alert> {
+    let mut alerts = Vec::new();
+    let mut add = |kind, text: String| alerts.push(Alert { kind, text });
+    match &preview.failure {
+        Some(Failure::Conflict(files)) => {
+            let files: Vec<_> = files.iter().map(|file| code(file)).collect();
+            add("WARNING", format!("Base and head both changed {}. Update the branch.", files.join(", ")));
+        }
+        Some(Failure::Fork) => add(
+            "WARNING",
+            "A fork's head is neither rendered nor sent to a cluster. Push the branch to this repository to have it previewed.".into(),
+        ),
+        Some(Failure::Configuration(error)) => add("CAUTION", format!("\n{}", fence(error)).replace('\n', "\n> ")),
+        None => {}
+    }
+    let effective = || preview.applications.iter().flat_map(|app| app.plan.effective());
+    let failed: Vec<_> = effective().filter(|change| change.problem.is_some()).map(|change| code(&change.key.to_string())).collect();
+    if !failed.is_empty() {
+        add("CAUTION", format!("The cluster refuses {}: nothing of that application would be applied.", list(&failed)));
+    }
+    let gone: Vec<_> = effective()
+        .filter(|change| matches!(change.action, Action::Prune | Action::Recreate))
+        .map(|change| code(&change.key.to_string()))
+        .collect();
+    if !gone.is_empty() {
+        add("WARNING", format!("Deletes {}.", list(&gone)));
+    }
+    alerts
+}
+
+fn list(items: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = items.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if items.len() > SHOWN { format!("{shown} and {} more (listed below)", items.len() - SHOWN) } else { shown }
+}
+
+fn details(preview: &Preview, diffs: bool) -> String {
+    let total: usize = preview.applications.iter().map(|app| app.plan.effective().count()).sum();
+    let images = preview.applications.iter().flat_map(|app| {
+        app.images.iter().map(|image| ImageView {
+            application: code(&app.key.title()),
+            name: code(&image.name),
+            from: image_side(&image.from),
+            to: image_side(&image.to),
+        })
+    });
+    render(
+        "details.md",
+        DetailsView {
+            images: images.collect(),
+            applications: preview.applications.iter().map(|app| application_view(app, diffs, total <= 3)).collect(),
+            shortened: !diffs,
+        },
+    )
+}
+
+fn image_side(image: &Option<crate::domain::image::ImageRef>) -> String {
+    let Some(image) = image else { return "—".into() };
+    let tag = image.tag.as_ref().map(|tag| code(tag.as_str()));
+    let digest = image.digest.as_ref().map(|digest| code(digest.short()));
+    [tag, digest].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn application_view(app: &ApplicationPreview, diffs: bool, open: bool) -> ApplicationView {
+    ApplicationView {
+        title: app.key.title(),
+        cluster: code(&app.cluster),
+        error: app.error.as_ref().map(|error| fence(error)),
+        notes: app.notes.clone(),
+        changes: app.plan.effective().map(|change| change_view(change, diffs, open)).collect(),
+        drift: app
+            .drift
+            .effective()
+            .filter(|change| change.problem.is_none())
+            .map(|change| format!("{} {}", change.action.word(), code(&change.key.to_string())))
+            .collect(),
+    }
+}
+
+fn change_view(change: &Change, diffs: bool, open: bool) -> ChangeView {
+    let (added, removed) = change.size();
+    let key = change.key.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    ChangeView {
+        key,
+        action: if change.problem.is_some() { "cannot be applied".into() } else { change.action.word().into() },
+        size: if change.problem.is_some() { String::new() } else { format!("+{added} −{removed}") },
+        open: open || change.problem.is_some(),
+        problem: change.problem.as_ref().map(|problem| fence(problem)),
+        unverified: change.proof == Proof::Static,
+        diff: (diffs && change.problem.is_none()).then(|| fence(&change.diff())),
+    }
+}
+
+// ---- after the merge
+
+#[derive(Serialize)]
+struct ProgressView {
+    verdict: String,
+    commit: String,
+    applications: Vec<ProgressRow>,
+    preview: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ProgressRow {
+    title: String,
+    state: &'static str,
+    message: String,
+}
+
+/// The sticky comment of a merged pull request. `preview`: the details of the head's check run.
+pub fn progress(commit: &CommitSha, progress: &[Progress], preview: Option<&str>) -> Wanted {
+    let all = |state| progress.iter().all(|one| one.state == state);
+    let last = progress.iter().all(|one| one.state.is_final());
+    let verdict = if all(ProgressState::Healthy) {
+        "**Synced, healthy**"
+    } else if progress.iter().any(|one| one.state == ProgressState::Failed) {
+        "**Failed**"
+    } else if last {
+        "**Superseded** by a newer commit"
+    } else {
+        "**Merged** · syncing"
+    };
+    let rows = progress.iter().map(|one| ProgressRow {
+        title: one.key.title(),
+        state: one.state.word(),
+        message: if one.message.is_empty() { String::new() } else { code(&one.message) },
+    });
+    let text = render(
+        "progress.md",
+        ProgressView {
+            verdict: verdict.into(),
+            commit: commit.short().into(),
+            applications: rows.collect(),
+            preview: preview
+                .filter(|text| text.len() < MOST_BYTES - 8_000)
+                .map(|text| text.replace("<details open>", "<details>").trim().to_string()),
+        },
+    );
+    sticky(&text, "", last)
+}
+
+// ---- replies
+
+#[derive(Serialize)]
+struct ReplyView {
+    answers: Vec<AnswerView>,
+}
+
+#[derive(Serialize)]
+struct AnswerView {
+    quote: String,
+    text: String,
+}
+
+/// One comment that answers all command lines of another; carries its marker.
+pub fn reply(comment: u64, answers: &[(Line, String)]) -> String {
+    let answers = answers.iter().map(|(line, text)| AnswerView { quote: code(&line.text), text: text.clone() });
+    format!("{REPLY}{comment} -->\n{}", render("reply.md", ReplyView { answers: answers.collect() }))
+}
+
+pub fn help() -> String {
+    let rows = Command::ALL.iter().map(|command| format!("| `/{}` | {} | {} |", command.word(), command.summary(), command.needs().word()));
+    let table = rows.collect::<Vec<_>>().join("\n");
+    format!("A command stands at the start of a line.\n\n| command | what it does | needs |\n|---|---|---|\n{table}")
+}
+
+pub fn mistake(mistake: &Mistake) -> String {
+    match mistake {
+        Mistake::Unknown { word, nearest } => {
+            format!("There is no command {}. Did you mean `/{}`? `/help` lists all of them.", code(&format!("/{word}")), nearest.word())
+        }
+        Mistake::Argument { command } => format!("`/{}` takes nothing after its name.", command.word()),
+    }
+}
+
+/// The verdict as a list, gate by gate.
+pub fn why(verdict: &Verdict) -> String {
+    let mark = |standing| match standing {
+        Standing::Green => "✅",
+        Standing::Waiting => "⏳",
+        Standing::Blocked => "⛔",
+    };
+    let rows = verdict.children.iter().map(|gate| format!("- {} **{}**: {}", mark(gate.standing), gate.gate, quoted(&gate.reason)));
+    let gates = rows.collect::<Vec<_>>().join("\n");
+    format!(
+        "{} {}\n\n{gates}",
+        mark(verdict.standing),
+        match verdict.standing {
+            Standing::Green => quoted(&verdict.reason),
+            Standing::Waiting => "Not merged yet:".into(),
+            Standing::Blocked => "Cannot be merged as it stands:".into(),
+        }
+    )
+}
+
+/// A sentence that may hold names from outside: mentions and markup in it are dead.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars().filter(|c| !is_bidi(*c)) {
+        match c {
+            '@' => out.push_str("@\u{200b}"),
+            '#' => out.push_str("#\u{200b}"),
+            '<' => out.push_str("&lt;"),
+            '\n' => out.push(' '),
+            '*' | '_' | '[' | ']' | '|' | '\\' => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+// ---- promotion pull requests
+
+#[derive(Serialize)]
+struct PromotionView {
+    title: String,
+    stage: String,
+    earlier: Vec<String>,
+    candidates: Vec<CandidateView>,
+}
+
+#[derive(Serialize)]
+struct CandidateView {
+    image: String,
+    tag: String,
+    digest: String,
+    source: String,
+    commit: String,
+    short: String,
+}
+
+/// A promotion's body. `earlier`: the stages that it is healthy in already.
+pub fn promotion(key: &ApplicationKey, candidates: &[Candidate], earlier: &[String]) -> String {
+    render(
+        "promotion.md",
+        PromotionView {
+            title: key.title(),
+            stage: key.stage.to_string(),
+            earlier: earlier.to_vec(),
+            candidates: candidates
+                .iter()
+                .map(|candidate| CandidateView {
+                    image: candidate.image.clone(),
+                    tag: candidate.tag.to_string(),
+                    digest: candidate.digest.short().into(),
+                    source: candidate.source.to_string(),
+                    commit: candidate.commit.to_string(),
+                    short: candidate.commit.short().into(),
+                })
+                .collect(),
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests;

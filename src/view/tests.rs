@@ -1,0 +1,175 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::domain::manifest::ResourceKey;
+use crate::domain::plan::{Comparison, Side};
+use crate::domain::pull_request::ImageChange;
+
+fn key() -> ApplicationKey {
+    ApplicationKey { repo: "acme/config".parse().unwrap(), application: "shop".parse().unwrap(), stage: "staging".parse().unwrap() }
+}
+
+fn comparison(name: &str, before: Option<&str>, after: Option<&str>) -> Comparison {
+    let side = |image: Option<&str>| {
+        image.map_or(Side::Absent, |image| {
+            Side::Object(json!({"kind": "Deployment", "metadata": {"name": name}, "spec": {"image": image}}), Proof::Server)
+        })
+    };
+    let key = ResourceKey { group: "apps".into(), kind: "Deployment".into(), namespace: Some("shop-staging".into()), name: name.into() };
+    Comparison { key, before: side(before), after: side(after) }
+}
+
+fn of(comparisons: Vec<Comparison>) -> Preview {
+    let image = |tag: &str| Some(format!("ghcr.io/acme/shop:{tag}@sha256:{}", tag.repeat(64)[..64].to_owned()).parse().unwrap());
+    Preview {
+        head: "a".repeat(40).parse().unwrap(),
+        base: "b".repeat(40).parse().unwrap(),
+        applications: vec![ApplicationPreview {
+            key: key(),
+            cluster: "local".into(),
+            plan: Plan::new(comparisons),
+            drift: Plan::new([]),
+            images: vec![ImageChange { name: "ghcr.io/acme/shop".into(), from: image("1"), to: image("2") }],
+            error: None,
+            notes: vec![],
+        }],
+        total: 6,
+        failure: None,
+        duration: Duration::from_millis(1900),
+    }
+}
+
+#[test]
+fn a_preview_reads_at_a_glance() {
+    let text = preview(&of(vec![comparison("web", Some("shop:1"), Some("shop:2"))]));
+    insta::assert_snapshot!(text.comment.body, @"
+    <!-- windlass:sticky d21d02a8a27d6f97 -->
+    **1 of 6 applications changes** · 1 configure · verified by the cluster
+
+    | application | image | from | to |
+    |---|---|---|---|
+    | `shop/staging` | `ghcr.io/acme/shop` | `1` `111111111111` | `2` `222222222222` |
+
+    **shop/staging** on `local`
+
+    <details open><summary><code>Deployment shop-staging/web</code> configure +1 −1</summary>
+
+    ```diff
+     metadata:
+       name: web
+     spec:
+    -  image: shop:1
+    +  image: shop:2
+    ```
+
+    </details>
+
+    <sub>head `aaaaaaaaaaaa` on base `bbbbbbbbbbbb` · 1.9 s · plan `wl1:b1c09d10b3ee` · `/help`</sub>
+    ");
+    assert_eq!(text.title, "1 of 6 applications changes · 1 configure · verified by the cluster");
+}
+
+#[test]
+fn the_fingerprint_does_not_see_the_duration() {
+    let one = of(vec![comparison("web", Some("1"), Some("2"))]);
+    let two = Preview { duration: Duration::from_secs(7), ..one.clone() };
+    assert_eq!(preview(&one).comment.fingerprint, preview(&two).comment.fingerprint);
+    let three = of(vec![comparison("web", Some("1"), Some("3"))]);
+    assert_ne!(preview(&one).comment.fingerprint, preview(&three).comment.fingerprint);
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let hostile = "x ``` </details> <!-- windlass:sticky final 0 --> @acme/admins closes #1 | \u{202e}";
+    let text = preview(&of(vec![comparison(hostile, Some("1"), None)])).comment.body;
+    let html = crate::sandbox::forge::pages::markdown(&text);
+    assert_eq!(html.matches("<details").count(), html.matches("</details>").count());
+    assert!(!sticky_of(&text).unwrap().1, "a forged marker is not at the start");
+    assert!(!code("a\nb `c` | d").contains(['\n', '|']));
+    assert!(!quoted("@someone <b>").contains("@s"));
+}
+
+#[test]
+fn a_comment_fits_and_lists_every_deletion() {
+    let many = (0..600).map(|n| comparison(&format!("web-{n:04}"), Some(&"old image\n".repeat(20)), None)).collect();
+    let text = preview(&of(many));
+    assert!(text.comment.body.len() <= MOST_BYTES);
+    for n in 0..600 {
+        assert!(text.comment.body.contains(&format!("web-{n:04}")), "web-{n:04} is not listed");
+    }
+}
+
+#[test]
+fn markers_are_found_again() {
+    let wanted = sticky("text", "", true);
+    assert_eq!(sticky_of(&wanted.body), Some((wanted.fingerprint, true)));
+    assert_eq!(reply_of(&reply(7, &[])), Some(7));
+    assert_eq!((sticky_of("text"), reply_of("<!-- windlass:reply x -->")), (None, None));
+}
+
+#[test]
+fn every_template_renders() {
+    let lines = crate::domain::command::parse("/help\n/snyc");
+    let answers: Vec<_> = lines
+        .into_iter()
+        .map(|line| {
+            let text = match &line.meaning {
+                Ok(_) => help(),
+                Err(wrong) => mistake(wrong),
+            };
+            (line, text)
+        })
+        .collect();
+    insta::assert_snapshot!(reply(9, &answers), @"
+    <!-- windlass:reply 9 -->
+    > `/help`
+
+    A command stands at the start of a line.
+
+    | command | what it does | needs |
+    |---|---|---|
+    | `/help` | lists these commands | read |
+    | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
+    | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write |
+    | `/why` | explains, gate by gate, why this pull request is or is not merged | read |
+
+    > `/snyc`
+
+    There is no command `/snyc`. Did you mean `/sync`? `/help` lists all of them.
+    ");
+    let candidate = Candidate {
+        image: "ghcr.io/acme/shop".into(),
+        digest: format!("sha256:{}", "c".repeat(64)).parse().unwrap(),
+        tag: "1.2".parse().unwrap(),
+        commit: "d".repeat(40).parse().unwrap(),
+        source: "acme/shop".parse().unwrap(),
+    };
+    insta::assert_snapshot!(promotion(&key(), &[candidate], &["staging".into()]), @"
+    Puts a new image into **shop/staging**.
+
+    | image | tag | digest | source |
+    |---|---|---|---|
+    | `ghcr.io/acme/shop` | `1.2` | `cccccccccccc` | acme/shop@dddddddddddddddddddddddddddddddddddddddd |
+
+    Healthy with the same digest in `staging`.
+
+    A newer image for `staging` updates this pull request. Close it to refuse this image. `/help` lists what can be asked here.
+    ");
+    let done = Progress { key: key(), state: ProgressState::Failed, message: "Deployment web: pod web-1: CrashLoopBackOff".into() };
+    insta::assert_snapshot!(progress(&"a".repeat(40).parse().unwrap(), &[done], Some("the preview")).body, @"
+    <!-- windlass:sticky b330014a44ea6144 -->
+    **Failed** · `aaaaaaaaaaaa`
+
+    | application | state | |
+    |---|---|---|
+    | `shop/staging` | failed | `Deployment web: pod web-1: CrashLoopBackOff` |
+
+    <details><summary>the preview that was merged</summary>
+
+    the preview
+
+    </details>
+    ");
+}

@@ -1,0 +1,61 @@
+//! `deploy/` is what the other tests run windlass with; here is that it can be
+//! applied as it stands, and gives no more than it says.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{World, plane};
+
+fn rendered() -> Vec<Value> {
+    let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+    let output = Command::new(plane().tools().program("kustomize").unwrap()).args(["build", deploy]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    windlass::domain::yaml::documents(&String::from_utf8(output.stdout).unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_base_is_applied_to_a_real_control_plane() {
+    let documents = rendered();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text: Vec<_> = documents.iter().map(Value::to_string).collect();
+    std::fs::write(file.path(), text.join("\n---\n")).unwrap();
+    let path = file.path().display().to_string();
+    plane().kubectl(&["apply", "--server-side", "--force-conflicts", "--validate=strict", "-f", &path]).unwrap();
+    // The pod is only simulated; that it is admitted, scheduled and would run is real.
+    plane().kubectl(&["-n", "windlass", "create", "secret", "generic", "windlass", "--from-literal=app-id=1"]).unwrap();
+    plane().kubectl(&["-n", "windlass", "rollout", "status", "deployment/windlass", "--timeout=60s"]).unwrap();
+    let table = plane().kubectl(&["get", "crd", "applications.windlass.dev", "promotions.windlass.dev"]).unwrap();
+    assert_eq!(table.lines().count(), 3, "{table}");
+}
+
+#[test]
+fn the_definitions_are_the_codes() {
+    let shipped = include_str!("../../deploy/crds.yaml");
+    let body: String = shipped.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    assert_eq!(body, windlass::cluster::home::definitions(), "run: target/debug/windlass crd > deploy/crds.yaml");
+}
+
+#[test]
+fn no_right_is_given_that_is_not_named() {
+    for document in rendered().iter().filter(|document| document["kind"] == "ClusterRole" || document["kind"] == "Role") {
+        for rule in document["rules"].as_array().into_iter().flatten() {
+            let text = rule.to_string();
+            for word in ["\"*\"", "escalate", "bind", "impersonate"] {
+                assert!(!text.contains(word), "{word} in {text}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_no_role_names_is_refused_with_words() {
+    let world = World::new().await;
+    let overlay = "apps/shop/staging/kustomization.yaml";
+    let with = world.file(overlay).replace("  - config.yaml\n", "  - config.yaml\n  - class.yaml\n");
+    let class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata:\n  name: urgent\nvalue: 1000\n";
+    let number = world.propose("bob", "class", &[(overlay, Some(&with)), ("apps/shop/staging/class.yaml", Some(class))]);
+    world.previewed(number).await;
+    let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
+    assert!(body.contains("PriorityClass urgent") && body.contains("forbidden"), "{body}");
+}

@@ -1,0 +1,32 @@
+//! A minute in which nothing happens costs no request but open watches and the Lease.
+
+use std::time::{Duration, Instant};
+
+use crate::support::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minute_of_nothing() {
+    let world = World::new().await;
+    world.announce("1.1.0").await;
+    let staging = world.pull_request("staging").await;
+    let commit = world.merged(staging).await;
+    world.sync_status(&commit, "success").await;
+    let production = world.pull_request("production").await;
+    world.gate_status(production, "pending").await;
+    // The forge's log of deliveries is scanned every five minutes: not within this one.
+    world.quiet().await;
+    let asked_of_forge = world.forge.state().requests;
+    let started = Instant::now();
+    let mut interval = tokio::time::interval(Duration::from_secs(5));
+    let mut asked = Vec::new();
+    while started.elapsed() < Duration::from_secs(60) {
+        interval.tick().await;
+        asked.extend(world.proxy.take_asked());
+    }
+    let (leases, others): (Vec<_>, Vec<_>) = asked.into_iter().partition(|what| what.contains("/leases/"));
+    let (watches, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|what| what.contains("watch=true"));
+    assert!(others.is_empty(), "asked of the cluster: {others:?}");
+    assert_eq!(world.forge.state().requests, asked_of_forge, "asked of the forge");
+    assert!((10..=30).contains(&leases.len()), "{} requests for the Lease", leases.len());
+    assert!(watches.len() < 20, "{} watches were opened anew", watches.len());
+}

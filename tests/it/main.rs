@@ -1,0 +1,18 @@
+//! The stories: windlass as its own process, against a real control plane, real
+//! git and the strict forge.
+//!
+//! One binary, so that one control plane serves all; worlds keep apart by
+//! namespace. `support` has the [`support::World`]; a test is a story that ends
+//! in what people would read.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+#![expect(unreachable_pub, reason = "one test binary: nothing of it is reachable, and `pub` marks what a module shows the others")]
+
+mod contract;
+mod crash;
+mod delivery;
+mod deploy;
+mod idle;
+mod paths;
+mod support;
+mod tidy;

@@ -1,0 +1,189 @@
+//! Path 3: a comment becomes a command becomes a reply.
+
+use http::Method;
+use serde_json::json;
+
+use crate::support::World;
+
+async fn pull_request(world: &World) -> u64 {
+    let file = "apps/shop/staging/config.yaml";
+    let changed = world.file(file).replace("greeting: hello", "greeting: hi");
+    let number = world.propose("bob", "greeting", &[(file, Some(&changed))]);
+    world.previewed(number).await;
+    world.gate_status(number, "pending").await;
+    number
+}
+
+/// The reply to a comment.
+async fn reply(world: &World, number: u64, comment: u64) -> String {
+    let marker = format!("<!-- windlass:reply {comment} -->");
+    world
+        .until("the reply", async || {
+            world.comments(number).iter().filter_map(|c| c["body"].as_str()).find(|body| body.starts_with(&marker)).map(str::to_string)
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_is_answered_once() {
+    let world = World::new().await;
+    let number = pull_request(&world).await;
+    for text in ["/help", "/why", "please /sync this", "/snyc", "/sync everything", "/preview", "/sync"] {
+        let comment = world.comment("bob", number, text);
+        if text != "please /sync this" {
+            reply(&world, number, comment).await;
+        }
+    }
+    insta::assert_snapshot!(world.conversation(number), @"
+    Change by bob by bob (open)
+
+    --- windlass[bot]
+    <!-- windlass:sticky (hex) -->
+    **1 of 2 applications changes** · 1 configure · verified by the cluster
+
+    **shop/staging** on `local`
+
+    <details open><summary><code>ConfigMap shop-staging/shop</code> configure +1 −1</summary>
+
+    ```diff
+     apiVersion: v1
+     data:
+    -  greeting: hello
+    +  greeting: hi
+       stage: staging
+     kind: ConfigMap
+     metadata:
+    ```
+
+    </details>
+
+    <sub>head `(hex)` on base `(hex)` · (time) s · plan `wl1:(digest)` · `/help`</sub>
+
+    --- bob 👀
+    /help
+
+    --- windlass[bot]
+    <!-- windlass:reply (id) -->
+    > `/help`
+
+    A command stands at the start of a line.
+
+    | command | what it does | needs |
+    |---|---|---|
+    | `/help` | lists these commands | read |
+    | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
+    | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write |
+    | `/why` | explains, gate by gate, why this pull request is or is not merged | read |
+
+    --- bob 👀
+    /why
+
+    --- windlass[bot]
+    <!-- windlass:reply (id) -->
+    > `/why`
+
+    ⏳ Not merged yet:
+
+    - ✅ **preview**: the preview of (hex) is made
+    - ⏳ **approvals**: 0 of 1 approvals (a person's change needs a review)
+
+    --- bob
+    please /sync this
+
+    --- bob 👀
+    /snyc
+
+    --- windlass[bot]
+    <!-- windlass:reply (id) -->
+    > `/snyc`
+
+    There is no command `/snyc`. Did you mean `/sync`? `/help` lists all of them.
+
+    --- bob 👀
+    /sync everything
+
+    --- windlass[bot]
+    <!-- windlass:reply (id) -->
+    > `/sync everything`
+
+    `/sync` takes nothing after its name.
+
+    --- bob 👀
+    /preview
+
+    --- windlass[bot]
+    <!-- windlass:reply (id) -->
+    > `/preview`
+
+    The preview is up to date with `(hex)`: 1 of 2 applications changes · 1 configure · verified by the cluster
+
+    --- bob 👀
+    /sync
+
+    --- windlass[bot]
+    <!-- windlass:reply (id) -->
+    > `/sync`
+
+    - `shop/staging` is being synced to `(hex)`
+
+    The outcome is the commit status `windlass/sync`.
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn permissions_are_asked_of_github_and_told() {
+    let world = World::new().await;
+    let number = pull_request(&world).await;
+    let refused = world.comment("rita", number, "/sync");
+    let text = reply(&world, number, refused).await;
+    assert!(text.contains("`/sync` needs write permission on this repository; `rita` has read permission."), "{text}");
+    let allowed = world.comment("rita", number, "/why");
+    let text = reply(&world, number, allowed).await;
+    assert!(text.contains("0 of 1 approvals (a person's change needs a review)"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_came_while_windlass_was_down_is_answered() {
+    let world = World::new().await;
+    let number = pull_request(&world).await;
+    world.kill();
+    let comment = world.comment("bob", number, "/help");
+    world.start();
+    let text = reply(&world, number, comment).await;
+    assert!(text.contains("> `/help`"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_comment_commands_nothing_and_a_forged_marker_hides_nothing() {
+    let world = World::new().await;
+    let number = pull_request(&world).await;
+    world.kill();
+    let edited = world.comment("bob", number, "nothing");
+    // GitHub's times have whole seconds.
+    let created = world.read(&format!("issues/comments/{edited}"))["created_at"].clone();
+    world
+        .until("a second has passed", async || {
+            world.as_user("ada", Method::PATCH, &format!("issues/comments/{edited}"), json!({"body": "/sync"}));
+            (world.read(&format!("issues/comments/{edited}"))["updated_at"] != created).then_some(())
+        })
+        .await;
+    let asked = world.comment("bob", number, "/help");
+    // Not from our App: the marker counts for nothing.
+    world.comment("rita", number, &format!("<!-- windlass:reply {asked} -->\nanswered already"));
+    world.comment("rita", number, "<!-- windlass:sticky final 00 -->\nforged");
+    world.start();
+    let text = reply(&world, number, edited).await;
+    assert!(text.contains("was edited after it was posted"), "{text}");
+    world
+        .until("the real answer", async || {
+            let ours = world.comments(number).into_iter().filter(|c| c["user"]["login"] == "windlass[bot]");
+            ours.filter_map(|c| c["body"].as_str().map(str::to_string)).find(|body| body.contains("> `/help`"))
+        })
+        .await;
+    let stickies = world
+        .comments(number)
+        .iter()
+        .filter(|c| c["user"]["login"] == "windlass[bot]" && c["body"].as_str().unwrap().contains("windlass:sticky"))
+        .count();
+    assert_eq!(stickies, 1);
+}

@@ -1,0 +1,7 @@
+//! The five paths, one file each.
+
+mod command;
+mod image_event;
+mod merge;
+mod preview;
+mod sync;

@@ -1,0 +1,111 @@
+//! Stands between windlass and the API server: counts what is asked, and may
+//! cut windlass off at any write.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode};
+use windlass::sandbox::control_plane::ControlPlane;
+use windlass::sandbox::forge::WriteGate;
+
+pub struct Proxy {
+    inner: Arc<Inner>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+struct Inner {
+    http: reqwest::Client,
+    upstream: String,
+    asked: Mutex<Vec<String>>,
+    gate: Mutex<Option<Arc<dyn WriteGate>>>,
+}
+
+impl Proxy {
+    /// Writes a kubeconfig that leads through the proxy, with the token of the one given.
+    pub async fn start(plane: &ControlPlane, direct: &Path, through: &Path) -> anyhow::Result<Self> {
+        let (upstream, authority) = plane.server()?;
+        let authority = reqwest::Certificate::from_pem(&std::fs::read(authority)?)?;
+        let http = reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build()?;
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let text = std::fs::read_to_string(direct)?;
+        let users = text.lines().find(|line| line.starts_with("users:")).unwrap_or_default();
+        std::fs::write(
+            through,
+            format!(
+                "apiVersion: v1\nkind: Config\nclusters: [{{name: sandbox, cluster: {{server: \"http://{address}\"}}}}]\n{users}\n\
+             contexts: [{{name: sandbox, context: {{cluster: sandbox, user: admin}}}}]\ncurrent-context: sandbox\n"
+            ),
+        )?;
+        let inner = Arc::new(Inner { http, upstream, asked: Mutex::default(), gate: Mutex::default() });
+        let app = Router::new().fallback(forward).with_state(inner.clone());
+        let server = tokio::spawn(async move { drop(axum::serve(listener, app).await) });
+        Ok(Self { inner, server })
+    }
+
+    pub fn gate(&self, gate: Arc<dyn WriteGate>) {
+        *self.inner.gate.lock().unwrap() = Some(gate);
+    }
+
+    /// What was asked since the last call: method and path.
+    pub fn take_asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.inner.asked.lock().unwrap())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn cut() -> Response {
+    Response::new(Body::from_stream(futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) })))
+}
+
+async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, 16 << 20).await else { return StatusCode::BAD_REQUEST.into_response() };
+    let target = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_string();
+    let what = format!("{} {target}", parts.method);
+    inner.asked.lock().unwrap().push(what.clone());
+    let writes = !matches!(parts.method, Method::GET | Method::HEAD) && !target.contains("dryRun=All") && !target.contains("/leases");
+    let gate = if writes { inner.gate.lock().unwrap().clone() } else { None };
+    let number = match &gate {
+        Some(gate) => match gate.begin(&what) {
+            Some(number) => Some(number),
+            None => return cut(),
+        },
+        None => None,
+    };
+    let mut headers = parts.headers;
+    headers.remove("host");
+    let asked = inner.http.request(parts.method, format!("{}{target}", inner.upstream)).headers(headers).body(body).send().await;
+    let Ok(answer) = asked else { return StatusCode::BAD_GATEWAY.into_response() };
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let body = if target.contains("watch=true") {
+        Body::from_stream(answer.bytes_stream())
+    } else {
+        match answer.bytes().await {
+            Ok(bytes) => Body::from(bytes),
+            Err(_) => return cut(),
+        }
+    };
+    if let (Some(gate), Some(number)) = (gate, number)
+        && !gate.end(number)
+    {
+        return cut();
+    }
+    let mut reply = Response::new(body);
+    *reply.status_mut() = status;
+    for (name, value) in &headers {
+        if name != "transfer-encoding" && name != "content-length" {
+            reply.headers_mut().append(name, value.clone());
+        }
+    }
+    reply
+}

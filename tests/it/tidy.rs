@@ -1,0 +1,161 @@
+//! The house rules that a machine can check.
+
+use std::path::{Path, PathBuf};
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push((path.clone(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    walk(&root.join("src"), &mut found);
+    walk(&root.join("tests"), &mut found);
+    found.into_iter().map(|(path, text)| (path.strip_prefix(root).unwrap().to_path_buf(), text)).collect()
+}
+
+/// The code of a file without its tests.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or_default()
+}
+
+/// Which top-level modules a module may import. Siblings of one layer never import each other.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("domain", &["domain"]),
+    ("git", &["domain", "git"]),
+    ("render", &["domain", "git", "render"]),
+    ("github", &["domain", "github"]),
+    ("cluster", &["domain", "cluster"]),
+    ("events", &["domain", "events"]),
+    ("view", &["domain", "view"]),
+    ("telemetry", &["telemetry"]),
+    ("controller", &["domain", "git", "render", "github", "cluster", "view", "telemetry", "controller"]),
+    ("config", &["github", "telemetry", "config"]),
+    ("server", &["domain", "github", "events", "controller", "cluster", "server"]),
+];
+
+#[test]
+fn imports_only_point_down() {
+    for (path, text) in sources() {
+        let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy().trim_end_matches(".rs").to_string());
+        if parts.next().as_deref() != Some("src") || path.ends_with("tests.rs") {
+            continue;
+        }
+        let module = parts.next().unwrap();
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module) else { continue };
+        for line in code(&text).lines() {
+            for used in line.split("crate::").skip(1).filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()) {
+                // `$crate` and macros have no layer; `run` is the composition root's.
+                let module_name = sources_have(used);
+                assert!(!module_name || allowed.contains(&used), "{}: {module} must not import {used}:\n{line}", path.display());
+            }
+        }
+    }
+}
+
+fn sources_have(module: &str) -> bool {
+    LAYERS.iter().any(|(name, _)| *name == module) || ["sandbox", "cli"].contains(&module)
+}
+
+#[test]
+fn the_domain_does_not_touch_the_world() {
+    let banned = [
+        "tokio",
+        "octocrab",
+        "kube::",
+        "gix",
+        "SystemTime",
+        "Instant::now",
+        "Timestamp::now",
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::env",
+        "rand::",
+        "async fn",
+        ".await",
+    ];
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src/domain")) {
+        for word in banned {
+            assert!(!code(text).contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_forge_knows_nothing_of_windlass() {
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src/sandbox/forge")) {
+        for line in text.lines().filter(|line| line.contains("crate::")) {
+            assert!(line.contains("crate::sandbox"), "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= 900, "{} has {lines} lines: two reasons to change meet there", path.display());
+        let tests = path.ends_with("tests.rs");
+        assert!(tests || text.starts_with("//!"), "{} does not begin with what it is", path.display());
+    }
+}
+
+#[test]
+fn only_the_gate_makes_a_permit_and_only_act_writes() {
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src")) {
+        let here = path.display().to_string();
+        assert!(here == "src/domain/gate.rs" || !code(text).contains("MergePermit {"), "{here} makes a MergePermit");
+        assert!(here == "src/cluster/lease.rs" || !code(text).contains("WritePermit("), "{here} makes a WritePermit");
+    }
+    // The reading halves of the controllers call nothing that writes to GitHub.
+    let writes = [
+        "github.post_comment",
+        "github.edit_comment",
+        "github.set_status",
+        "github.publish_check",
+        "github.merge",
+        "github.commit(",
+        "github.open_pull",
+        "github.move_refs",
+        "github.create_branch",
+    ];
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src/controller")) {
+        let mut function = String::new();
+        for line in code(text).lines() {
+            if let Some(rest) = line.trim_start().trim_start_matches("pub ").strip_prefix("async fn ") {
+                function = rest.split(['(', '<']).next().unwrap_or_default().to_string();
+            }
+            let reads = function.starts_with("observe")
+                || function.starts_with("look_at")
+                || function == "preview"
+                || function == "closed"
+                || function == "asks";
+            assert!(!reads || !writes.iter().any(|write| line.contains(write)), "{}: {function} writes:\n{line}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_documents_tell_the_commands_and_the_templates_are_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let reference = std::fs::read_to_string(root.join("docs/reference.md")).unwrap();
+    for command in windlass::domain::command::Command::ALL {
+        assert!(
+            reference.contains(&format!("| `/{}` | {} |", command.word(), command.summary())),
+            "docs/reference.md lacks /{}",
+            command.word()
+        );
+    }
+    let all: String = sources().into_iter().map(|(_, text)| text).collect();
+    for entry in std::fs::read_dir(root.join("templates")).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        assert!(all.contains(&format!("templates/{name}")), "templates/{name} is not used");
+    }
+}
