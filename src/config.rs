@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
+use crate::domain::mask::Mask;
 use crate::github::AppCredentials;
 use crate::telemetry::LogFormat;
 
@@ -88,6 +89,8 @@ pub struct ServeArgs {
 /// Settings that can be used.
 pub struct Settings {
     pub credentials: AppCredentials,
+    /// Secret values are compared by a key that only this installation has: made from the App's private key.
+    pub mask: Mask,
     pub api_url: String,
     pub write_interval: Duration,
     pub webhook_secrets: Vec<SecretString>,
@@ -140,6 +143,7 @@ impl ServeArgs {
         let pem = std::fs::read(key).with_context(|| format!("cannot read the App's private key {}", key.display()))?;
         Ok(Settings {
             credentials: AppCredentials::new(app_id, &pem).with_context(|| format!("{}", key.display()))?,
+            mask: Mask::new(&pem),
             api_url: api_url(&self.github_api_url)?,
             write_interval: Duration::from_millis(self.github_write_interval),
             webhook_secrets: secrets(secret)?,

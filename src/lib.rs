@@ -35,8 +35,7 @@ pub mod telemetry;
 pub mod sandbox;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -48,11 +47,12 @@ use crate::cluster::home::Home;
 use crate::cluster::lease::Holder;
 use crate::cluster::{Cluster, connect};
 use crate::config::Settings;
-use crate::controller::{Ctx, Memory, Queue, application, promotion, pull_request};
+use crate::controller::{Ctx, Memory, Queue, application, commit, promotion, pull_request};
 use crate::git::Mirrors;
 use crate::github::GitHub;
 use crate::render::Renderer;
 use crate::server::{Server, router};
+use crate::telemetry::Metrics;
 
 /// Serves until `stop`: answers health checks at once, works while it holds the Lease.
 pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
@@ -60,53 +60,54 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
     let home_client = connect(kubeconfig).await.context("cannot connect to the cluster that windlass runs in")?;
     // The Lease's client is its own: nothing that waits there may delay its renewal.
     let holder = Holder::new(connect(kubeconfig).await?, &settings.namespace, &settings.identity);
+    let (moved, mut moves) = mpsc::channel(1024);
     let mut clusters = BTreeMap::new();
-    clusters.insert("local".to_string(), Cluster::new("local", home_client.clone()));
+    clusters.insert("local".to_string(), Cluster::new("local", home_client.clone(), moved.clone()));
     for (name, (path, context)) in &settings.clusters {
         let client = connect(Some((path, context.as_deref()))).await.with_context(|| format!("cannot connect to cluster `{name}`"))?;
-        clusters.insert(name.clone(), Cluster::new(name, client));
+        clusters.insert(name.clone(), Cluster::new(name, client, moved.clone()));
     }
-    let (moved, mut moves) = mpsc::channel(1024);
     let (hints, mut hinted) = mpsc::channel(1024);
-    let ctx = Arc::new(Ctx {
-        github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval)?,
-        mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
-        renderer: Renderer::new(settings.kustomize.clone(), settings.cache.join("render"))?,
-        clusters,
-        home: Home::new(home_client, &settings.namespace),
-        metrics: Default::default(),
-        promotions: Arc::new(Queue::new("promotion")),
-        pulls: Arc::new(Queue::new("pull request")),
-        applications: Arc::new(Queue::new("application")),
-        watches: Default::default(),
-        moved,
-        memory: Memory::default(),
-    });
+    let metrics = Arc::new(Metrics::default());
     let server = Arc::new(Server {
-        ctx: ctx.clone(),
+        ctx: OnceLock::new(),
+        metrics: metrics.clone(),
         webhook_secrets: settings.webhook_secrets,
         events_token: settings.events_token,
         hints,
-        ready: AtomicBool::new(false),
     });
     let closing = stop.clone();
     let http = tokio::spawn(
         axum::serve(listener, router(server.clone())).with_graceful_shutdown(async move { closing.cancelled().await }).into_future(),
     );
 
-    // Held to the end: nothing below runs without it.
-    let _permit = tokio::select! {
+    let permit = tokio::select! {
         permit = holder.acquire() => permit.context("cannot take the Lease: are deploy/'s roles and the namespace there?")?,
         () = stop.cancelled() => return Ok(()),
     };
     let started = Timestamp::now();
+    let ctx = Arc::new(Ctx {
+        permit,
+        github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval)?,
+        mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
+        renderer: Renderer::new(settings.kustomize.clone(), settings.cache.join("render"))?,
+        clusters,
+        home: Home::new(home_client, &settings.namespace, &moved),
+        metrics,
+        promotions: Arc::new(Queue::new("promotion")),
+        pulls: Arc::new(Queue::new("pull request")),
+        applications: Arc::new(Queue::new("application")),
+        commits: Arc::new(Queue::new("commit")),
+        mask: settings.mask.clone(),
+        memory: Memory::default(),
+    });
     let work = async {
         // What there is comes first, so that no hint finds us without it.
         while let Err(error) = ctx.resync().await {
             tracing::warn!(%error, "cannot read GitHub yet");
             tokio::time::sleep(std::time::Duration::from_secs(2)).await;
         }
-        server.ready.store(true, Ordering::Relaxed);
+        let _ = server.ctx.set(ctx.clone());
         tracing::info!(listen = %settings.listen, identity = settings.identity, "ready");
         let resyncs = async {
             loop {
@@ -149,6 +150,7 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
     let promotions = ctx.promotions_loop(&stop);
     let pulls = ctx.pulls_loop(&stop);
     let applications = ctx.applications_loop(&stop);
+    let commits = ctx.commits_loop(&stop);
     let outcome = tokio::select! {
         _ = work => Ok(()),
         error = holder.keep() => Err(error.context("windlass stops, since it may not write any more")),
@@ -156,7 +158,7 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
     };
     // What is being written is finished; nothing new is begun.
     stop.cancel();
-    let finish = async { tokio::join!(promotions, pulls, applications) };
+    let finish = async { tokio::join!(promotions, pulls, applications, commits) };
     if tokio::time::timeout(std::time::Duration::from_secs(8), finish).await.is_err() {
         tracing::warn!("stopping in the middle of a look: the next start goes on from there");
     }
@@ -178,5 +180,10 @@ impl Ctx {
     fn applications_loop(self: &Arc<Self>, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
         let (ctx, stop) = (self.clone(), stop.clone());
         tokio::spawn(async move { ctx.applications.run(stop, |key| application::reconcile(ctx.clone(), key)).await })
+    }
+
+    fn commits_loop(self: &Arc<Self>, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
+        let (ctx, stop) = (self.clone(), stop.clone());
+        tokio::spawn(async move { ctx.commits.run(stop, |key| commit::reconcile(ctx.clone(), key)).await })
     }
 }

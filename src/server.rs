@@ -4,8 +4,7 @@
 //! the work happens in the loops. An image event is answered 2xx only once it
 //! is durable: 200 with the pull request, or 202 with where to look.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -24,16 +23,17 @@ use crate::controller::{Base, Ctx};
 use crate::domain::{ApplicationKey, Hint, Name};
 use crate::events::{self, Refusal, Verified};
 use crate::github::webhook;
+use crate::telemetry::Metrics;
 
 /// What the handlers need.
 pub struct Server {
-    pub ctx: Arc<Ctx>,
+    /// Set once we hold the Lease and have read what there is.
+    pub ctx: OnceLock<Arc<Ctx>>,
+    pub metrics: Arc<Metrics>,
     pub webhook_secrets: Vec<SecretString>,
     pub events_token: SecretString,
     /// Followed one after another by one task; a full channel makes GitHub wait.
     pub hints: mpsc::Sender<Hint>,
-    /// True while we hold the Lease.
-    pub ready: AtomicBool,
 }
 
 /// CI waits this long for its pull request before it is told where to look.
@@ -52,15 +52,20 @@ pub fn router(server: Arc<Server>) -> Router {
 }
 
 async fn ready(State(server): State<Arc<Server>>) -> Response {
-    if server.ready.load(Ordering::Relaxed) {
-        "ready\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "waits for the Lease\n").into_response()
+    match server.ctx.get() {
+        Some(_) => "ready\n".into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "waits for the Lease\n").into_response(),
     }
 }
 
 async fn metrics(State(server): State<Arc<Server>>) -> Response {
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], server.ctx.metrics.text()).into_response()
+    if let Some(ctx) = server.ctx.get() {
+        ctx.metrics.queue("promotion", ctx.promotions.pending());
+        ctx.metrics.queue("pull_request", ctx.pulls.pending());
+        ctx.metrics.queue("application", ctx.applications.pending());
+        ctx.metrics.queue("commit", ctx.commits.pending());
+    }
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], server.metrics.text()).into_response()
 }
 
 /// A page for a person who opened the address; it tells nothing about applications, since nobody has logged in.
@@ -73,18 +78,18 @@ async fn page() -> Html<&'static str> {
 async fn webhook_received(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if !webhook::verified(&server.webhook_secrets, &body, header("x-hub-signature-256")) {
-        server.ctx.metrics.refused();
+        server.metrics.refused();
         return refusal(
             StatusCode::UNAUTHORIZED,
             "the signature is missing or wrong: is the webhook secret the one that the App is registered with?",
         );
     }
     // Another windlass holds the Lease: it must be the one to hear this.
-    if !server.ready.load(Ordering::Relaxed) {
+    if server.ctx.get().is_none() {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "this replica does not hold the Lease");
     }
     let Ok(payload) = serde_json::from_slice::<Value>(&body) else { return refusal(StatusCode::BAD_REQUEST, "the body is not JSON") };
-    server.ctx.metrics.webhook();
+    server.metrics.webhook();
     let hints = webhook::hints(header("x-github-event").unwrap_or_default(), &payload);
     let count = hints.len();
     for hint in hints {
@@ -104,18 +109,18 @@ async fn image_event(State(server): State<Arc<Server>>, headers: HeaderMap, body
     let verified = match events::verify(&server.events_token, authorization, &body) {
         Ok(verified) => verified,
         Err(why @ Refusal::Unverified) => {
-            server.ctx.metrics.refused();
+            server.metrics.refused();
             return refusal(StatusCode::UNAUTHORIZED, why);
         }
         Err(why) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, why),
     };
-    if !server.ready.load(Ordering::Relaxed) {
+    let Some(ctx) = server.ctx.get() else {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "this windlass is not ready: try again");
-    }
-    match propose(&server.ctx, &verified).await {
+    };
+    match propose(ctx, &verified).await {
         Ok(keys) => {
-            server.ctx.metrics.image_event();
-            outcome(&server.ctx, keys).await
+            server.metrics.image_event();
+            outcome(ctx, keys).await
         }
         Err(response) => *response,
     }
@@ -228,11 +233,14 @@ async fn promotion(State(server): State<Arc<Server>>, headers: HeaderMap, Path((
         return refusal(StatusCode::NOT_FOUND, "no such promotion");
     };
     let key = |base: &Arc<Base>| ApplicationKey { repo: base.repo.name.clone(), application: application.clone(), stage: stage.clone() };
-    let bases = server.ctx.bases();
+    let Some(ctx) = server.ctx.get() else {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "this windlass is not ready: try again");
+    };
+    let bases = ctx.bases();
     let Some(key) = bases.iter().map(key).find(|key| bases.iter().any(|base| base.target(key).is_some())) else {
         return refusal(StatusCode::NOT_FOUND, "no such promotion");
     };
-    match settled(&server.ctx, &key).await {
+    match settled(ctx, &key).await {
         Some(value) => Json(value).into_response(),
         None => (StatusCode::ACCEPTED, Json(json!({"state": "Waiting"}))).into_response(),
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
@@ -35,6 +37,7 @@ pub struct Metrics {
     webhooks: Counter,
     refused: Counter<u64, AtomicU64>,
     previews: Histogram,
+    queues: Family<Vec<(&'static str, &'static str)>, Gauge>,
 }
 
 impl Default for Metrics {
@@ -46,6 +49,7 @@ impl Default for Metrics {
             webhooks: Counter::default(),
             refused: Counter::default(),
             previews: Histogram::new(exponential_buckets(0.05, 2.0, 12)),
+            queues: Family::default(),
             registry: Registry::default(),
         };
         registry.register("objects_applied", "Objects written by server-side apply", metrics.applied.clone());
@@ -53,6 +57,7 @@ impl Default for Metrics {
         registry.register("webhooks", "Webhook deliveries accepted", metrics.webhooks.clone());
         registry.register("requests_refused", "Requests without a valid signature or token", metrics.refused.clone());
         registry.register("preview_seconds", "Time to make a preview", metrics.previews.clone());
+        registry.register("queue_keys", "Keys that are worked on or will be without a further event", metrics.queues.clone());
         Self { registry, ..metrics }
     }
 }
@@ -72,6 +77,9 @@ impl Metrics {
     }
     pub fn previewed(&self, took: Duration) {
         self.previews.observe(took.as_secs_f64());
+    }
+    pub fn queue(&self, name: &'static str, pending: usize) {
+        self.queues.get_or_create(&vec![("queue", name)]).set(i64::try_from(pending).unwrap_or(i64::MAX));
     }
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -5,14 +5,20 @@
 
 #![expect(clippy::duplicated_attributes, reason = "each printed column has a type, and most have the same")]
 
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client, CustomResource, CustomResourceExt as _, ResourceExt as _};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client, CustomResource, CustomResourceExt as _, Resource, ResourceExt as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
 
-use super::{Error, Result, call, refused};
+use super::{DEADLINE, Error, Moved, Result, call, refused};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::image::{Candidate, ImageRef};
 use crate::domain::manifest::ResourceKey;
@@ -57,6 +63,12 @@ pub struct ApplicationStatus {
     /// The newest commit of the tracked branch that changed this application.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<CommitSha>,
+    /// The newest revision that was synced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_revision: Option<CommitSha>,
+    /// Earlier revisions that were passed over or replaced by that one, newest last; the last few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<CommitSha>,
     /// Digest of all files that rendering that revision reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<String>,
@@ -84,6 +96,8 @@ impl Default for ApplicationStatus {
         Self {
             observed_generation: None,
             revision: None,
+            synced_revision: None,
+            superseded: Vec::new(),
             inputs: None,
             sync: SyncState::Unknown,
             health: Health::Unknown,
@@ -106,6 +120,12 @@ pub struct InventoryEntry {
     /// None until it was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
+    /// A digest of the manifest that it was last applied from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
+    /// How the object was left: changes when somebody changes what we applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
 }
 
 /// The images that are proposed for an application in a stage.
@@ -160,36 +180,137 @@ pub fn definitions() -> String {
 /// The annotation that asks for a sync; its value names the comment that asked.
 pub const SYNC_REQUEST: &str = "windlass.dev/sync-requested";
 
-/// Our objects in our namespace.
+/// Our objects in our namespace, kept by a watch: reading one costs no request. Our own writes are put in at once.
 #[derive(Clone)]
 pub struct Home {
-    applications: Api<Application>,
-    promotions: Api<Promotion>,
+    applications: Kept<Application>,
+    promotions: Kept<Promotion>,
+}
+
+/// One kind of objects, as last seen.
+#[derive(Clone)]
+struct Kept<K> {
+    api: Api<K>,
+    objects: Arc<Mutex<HashMap<String, K>>>,
+    ready: watch::Receiver<bool>,
+}
+
+impl<K> Kept<K>
+where
+    K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static,
+{
+    fn new(api: Api<K>, moved: mpsc::Sender<Moved>, name: impl Fn(&K) -> Moved + Send + Sync + 'static) -> Self {
+        let (told, ready) = watch::channel(false);
+        let kept = Self { api, objects: Arc::default(), ready };
+        tokio::spawn(kept.clone().follow(told, moved, name));
+        kept
+    }
+
+    async fn follow(self, told: watch::Sender<bool>, moved: mpsc::Sender<Moved>, name: impl Fn(&K) -> Moved) {
+        let mut events = std::pin::pin!(watcher(self.api.clone(), watcher::Config::default()).default_backoff());
+        let mut listed = HashSet::new();
+        while let Some(event) = events.next().await {
+            let stirred = match event {
+                Ok(watcher::Event::Init) => {
+                    listed.clear();
+                    None
+                }
+                Ok(watcher::Event::InitApply(object)) => {
+                    listed.insert(object.name_any());
+                    self.note(&object).then(|| name(&object))
+                }
+                Ok(watcher::Event::Apply(object)) => self.note(&object).then(|| name(&object)),
+                Ok(watcher::Event::Delete(object)) => {
+                    self.objects().remove(&object.name_any());
+                    Some(name(&object))
+                }
+                Ok(watcher::Event::InitDone) => {
+                    if *self.ready.borrow() {
+                        self.objects().retain(|name, _| listed.contains(name));
+                    }
+                    let _ = told.send(true);
+                    None
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the watch of our own objects was interrupted");
+                    None
+                }
+            };
+            if let Some(stirred) = stirred
+                && moved.send(stirred).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    fn objects(&self) -> MutexGuard<'_, HashMap<String, K>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an object unless a newer one is kept already (resourceVersions are comparable since Kubernetes 1.35).
+    /// True: it is news.
+    fn note(&self, object: &K) -> bool {
+        let version = |object: &K| object.resource_version().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let mut objects = self.objects();
+        let known = objects.get(&object.name_any());
+        if known.is_some_and(|known| known.uid() == object.uid() && version(known) >= version(object)) {
+            return false;
+        }
+        objects.insert(object.name_any(), object.clone());
+        true
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<K>> {
+        self.wait().await?;
+        Ok(self.objects().get(name).cloned())
+    }
+
+    async fn all(&self) -> Result<Vec<K>> {
+        self.wait().await?;
+        Ok(self.objects().values().cloned().collect())
+    }
+
+    async fn wait(&self) -> Result<()> {
+        let mut ready = self.ready.clone();
+        let waited = tokio::time::timeout(DEADLINE, ready.wait_for(|ready| *ready)).await;
+        let what = "read our own objects".to_string();
+        waited.map(drop).map_err(|_| Error::Unavailable { what, message: "are deploy/crds.yaml and deploy/rbac.yaml applied?".into() })
+    }
 }
 
 impl Home {
-    pub fn new(client: Client, namespace: &str) -> Self {
-        Self { applications: Api::namespaced(client.clone(), namespace), promotions: Api::namespaced(client, namespace) }
+    /// What others change in our objects is told to `moved`.
+    pub fn new(client: Client, namespace: &str, moved: &mpsc::Sender<Moved>) -> Self {
+        let application = |object: &Application| {
+            let spec = object.spec.clone();
+            Moved::Application(ApplicationKey { repo: spec.repository, application: spec.application, stage: spec.stage })
+        };
+        let promotion = |object: &Promotion| {
+            let spec = object.spec.clone();
+            Moved::Promotion(ApplicationKey { repo: spec.repository, application: spec.application, stage: spec.stage })
+        };
+        Self {
+            applications: Kept::new(Api::namespaced(client.clone(), namespace), moved.clone(), application),
+            promotions: Kept::new(Api::namespaced(client, namespace), moved.clone(), promotion),
+        }
     }
 
     /// None: not made yet. An object of that name that is another repository's is an error.
     pub async fn application(&self, key: &ApplicationKey) -> Result<Option<Application>> {
-        let what = format!("read Application {}", key.object_name());
-        match call(&what, self.applications.get(&key.object_name())).await? {
-            Ok(object) if object.spec.repository == key.repo => Ok(Some(object)),
-            Ok(object) => {
+        match self.applications.get(&key.object_name()).await? {
+            Some(object) if object.spec.repository != key.repo => {
+                let what = format!("read Application {}", key.object_name());
                 let message =
                     format!("{} declares the same application in the same stage: give one of them another name", object.spec.repository);
                 Err(Error::Refused { what, message })
             }
-            Err(status) if status.is_not_found() => Ok(None),
-            Err(status) => Err(refused(&what, &status)),
+            other => Ok(other),
         }
     }
 
     pub async fn applications(&self) -> Result<Vec<Application>> {
-        let what = "list Applications";
-        Ok(call(what, self.applications.list(&Default::default())).await?.map_err(|status| refused(what, &status))?.items)
+        self.applications.all().await
     }
 
     /// Makes the object, or brings its spec up to date.
@@ -197,10 +318,12 @@ impl Home {
         let what = format!("declare Application {}", key.object_name());
         let request = match seen {
             Some(seen) if seen.spec == spec => return Ok(seen),
-            Some(seen) => call(&what, self.applications.replace(&key.object_name(), &parameters(), &Application { spec, ..seen })).await?,
-            None => call(&what, self.applications.create(&parameters(), &Application::new(&key.object_name(), spec))).await?,
+            Some(seen) => call(&what, self.applications.api.replace(&key.object_name(), &parameters(), &Application { spec, ..seen })).await?,
+            None => call(&what, self.applications.api.create(&parameters(), &Application::new(&key.object_name(), spec))).await?,
         };
-        request.map_err(|status| refused(&what, &status))
+        let object = request.map_err(|status| refused(&what, &status))?;
+        self.applications.note(&object);
+        Ok(object)
     }
 
     /// Writes the status if it says something new; the object as it is afterwards.
@@ -214,35 +337,39 @@ impl Home {
         }
         let what = format!("report on Application {}", seen.name_any());
         let object = Application { status: Some(status), ..seen.clone() };
-        call(&what, self.applications.replace_status(&seen.name_any(), &parameters(), &object))
-            .await?
-            .map_err(|status| refused(&what, &status))
+        let (name, parameters) = (seen.name_any(), parameters());
+        let request = self.applications.api.replace_status(&name, &parameters, &object);
+        let object = call(&what, request).await?.map_err(|status| refused(&what, &status))?;
+        self.applications.note(&object);
+        Ok(object)
     }
 
     /// Leaves a wish for a sync, named by the comment that made it.
     pub async fn request_sync(&self, key: &ApplicationKey, comment: u64) -> Result<bool> {
         let what = format!("request a sync of {}", key.title());
         let patch = serde_json::json!({"metadata": {"annotations": {SYNC_REQUEST: comment.to_string()}}});
-        match call(&what, self.applications.patch(&key.object_name(), &PatchParams::default(), &Patch::Merge(&patch))).await? {
-            Ok(_) => Ok(true),
+        match call(&what, self.applications.api.patch(&key.object_name(), &PatchParams::default(), &Patch::Merge(&patch))).await? {
+            Ok(object) => {
+                self.applications.note(&object);
+                Ok(true)
+            }
             Err(status) if status.is_not_found() => Ok(false),
             Err(status) => Err(refused(&what, &status)),
         }
     }
 
     pub async fn promotion(&self, key: &ApplicationKey) -> Result<Option<Promotion>> {
-        let what = format!("read Promotion {}", key.object_name());
-        match call(&what, self.promotions.get(&key.object_name())).await? {
-            Ok(object) if object.spec.repository == key.repo => Ok(Some(object)),
-            Ok(object) => Err(Error::Refused { what, message: format!("it belongs to {}", object.spec.repository) }),
-            Err(status) if status.is_not_found() => Ok(None),
-            Err(status) => Err(refused(&what, &status)),
+        match self.promotions.get(&key.object_name()).await? {
+            Some(object) if object.spec.repository != key.repo => {
+                let what = format!("read Promotion {}", key.object_name());
+                Err(Error::Refused { what, message: format!("it belongs to {}", object.spec.repository) })
+            }
+            other => Ok(other),
         }
     }
 
     pub async fn promotions(&self) -> Result<Vec<Promotion>> {
-        let what = "list Promotions";
-        Ok(call(what, self.promotions.list(&Default::default())).await?.map_err(|status| refused(what, &status))?.items)
+        self.promotions.all().await
     }
 
     /// Keeps candidates: the newest of each image name.
@@ -259,7 +386,7 @@ impl Home {
             Some(seen) if seen.spec.candidates == wanted => return Ok(seen),
             Some(mut seen) => {
                 seen.spec.candidates = wanted;
-                call(&what, self.promotions.replace(&key.object_name(), &parameters(), &seen)).await?
+                call(&what, self.promotions.api.replace(&key.object_name(), &parameters(), &seen)).await?
             }
             None => {
                 let spec = PromotionSpec {
@@ -268,10 +395,12 @@ impl Home {
                     stage: key.stage.clone(),
                     candidates: wanted,
                 };
-                call(&what, self.promotions.create(&parameters(), &Promotion::new(&key.object_name(), spec))).await?
+                call(&what, self.promotions.api.create(&parameters(), &Promotion::new(&key.object_name(), spec))).await?
             }
         };
-        request.map_err(|status| refused(&what, &status))
+        let object = request.map_err(|status| refused(&what, &status))?;
+        self.promotions.note(&object);
+        Ok(object)
     }
 
     pub async fn report_promotion(&self, seen: &Promotion, status: PromotionStatus) -> Result<()> {
@@ -280,10 +409,11 @@ impl Home {
         }
         let what = format!("report on Promotion {}", seen.name_any());
         let object = Promotion { status: Some(status), ..seen.clone() };
-        call(&what, self.promotions.replace_status(&seen.name_any(), &parameters(), &object))
-            .await?
-            .map(drop)
-            .map_err(|status| refused(&what, &status))
+        let (name, parameters) = (seen.name_any(), parameters());
+        let request = self.promotions.api.replace_status(&name, &parameters, &object);
+        let object = call(&what, request).await?.map_err(|status| refused(&what, &status))?;
+        self.promotions.note(&object);
+        Ok(())
     }
 }
 

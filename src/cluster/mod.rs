@@ -6,26 +6,33 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy,
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::discovery::{Discovery, Scope};
 use kube::{Api, Client, Config};
 use serde_json::Value;
+use sha2::Digest as _;
+use tokio::sync::{Notify, mpsc};
 
-use crate::domain::manifest::{Manifest, ResourceKey};
-use crate::domain::plan;
+use crate::domain::manifest::ResourceKey;
+use crate::domain::ownership::{Conflict, Keeper};
+use crate::domain::{ApplicationKey, OWNER_LABEL, plan};
+use index::Index;
 
 pub mod home;
+pub mod index;
 pub mod lease;
-pub mod watch;
+
+pub use index::{Known, Seen};
 
 /// Why a cluster could not be asked, or would not answer.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +50,16 @@ pub enum Error {
 
 type Result<T> = std::result::Result<T, Error>;
 
+/// Something that a watch saw.
+#[derive(Debug, Clone)]
+pub enum Moved {
+    /// An object with our label, by the label's value.
+    Object(String),
+    /// One of our own objects, changed by somebody else or by another of our loops.
+    Application(ApplicationKey),
+    Promotion(ApplicationKey),
+}
+
 /// The answer to a desired object that is applied or dry-run.
 #[derive(Debug, Clone)]
 pub enum Applied {
@@ -51,8 +68,28 @@ pub enum Applied {
     NamespaceMissing,
     /// No such kind is served.
     KindMissing,
+    /// Others hold fields with other values.
+    Conflicts(Vec<Conflict>),
+    Refused(Refusal),
+}
+
+/// Why the API server would not have an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
     /// In the server's words, less secrets.
-    Refused(String),
+    pub message: String,
+    /// 422: the object is not valid as it is, or a field of it cannot be changed.
+    pub invalid: bool,
+    /// A webhook cannot be asked without effect: nothing is known of the object.
+    pub no_dry_run: bool,
+}
+
+/// How an object is applied.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How {
+    pub dry_run: bool,
+    /// Takes fields from whoever holds them. With a resourceVersion in the payload only if nothing changed since.
+    pub force: bool,
 }
 
 /// A cluster that windlass writes to.
@@ -61,6 +98,82 @@ pub struct Cluster {
     pub name: String,
     client: Client,
     kinds: Arc<Mutex<Option<Arc<Discovery>>>>,
+    pub index: Arc<Index>,
+    pace: Arc<Pace>,
+}
+
+/// How many requests are in flight at once: more while the server answers, half as many each time that it asks for
+/// a pause.
+struct Pace {
+    limit: AtomicUsize,
+    busy: AtomicUsize,
+    freed: Notify,
+}
+
+const MOST_IN_FLIGHT: usize = 32;
+const FIRST_IN_FLIGHT: usize = 16;
+
+impl Pace {
+    async fn turn(&self) -> Turn<'_> {
+        loop {
+            let freed = self.freed.notified();
+            let busy = self.busy.load(Ordering::SeqCst);
+            if busy < self.limit.load(Ordering::SeqCst)
+                && self.busy.compare_exchange(busy, busy + 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+            {
+                return Turn(self);
+            }
+            if busy >= self.limit.load(Ordering::SeqCst) {
+                freed.await;
+            }
+        }
+    }
+
+    fn learn(&self, pressed: bool) {
+        let change = |limit: usize| Some(if pressed { (limit / 2).max(2) } else { (limit + 1).min(MOST_IN_FLIGHT) });
+        let _ = self.limit.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
+    }
+}
+
+struct Turn<'a>(&'a Pace);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
+        self.0.freed.notify_one();
+    }
+}
+
+tokio::task_local! {
+    /// What the API server warned of, while a request is made.
+    static WARNINGS: Mutex<Vec<String>>;
+}
+
+/// Makes requests, and tells what the API server warned of meanwhile: deprecated versions, unknown or duplicate fields.
+pub async fn with_warnings<T>(requests: impl Future<Output = T>) -> (T, Vec<String>) {
+    WARNINGS
+        .scope(Mutex::default(), async {
+            let value = requests.await;
+            let warnings = WARNINGS.with(|warnings| std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner)));
+            (value, warnings)
+        })
+        .await
+}
+
+/// The texts of `Warning` headers: `299 - "text"`.
+fn hear_warnings<B>(response: http::Response<B>) -> http::Response<B> {
+    for header in response.headers().get_all(http::header::WARNING) {
+        let text = header.to_str().ok().and_then(|text| text.split_once('"')).map(|(_, text)| text.trim_end_matches('"').replace("\\\"", "\""));
+        if let Some(text) = text {
+            let _ = WARNINGS.try_with(|warnings| {
+                let mut warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner);
+                if !warnings.contains(&text) {
+                    warnings.push(text);
+                }
+            });
+        }
+    }
+    response
 }
 
 /// An ordinary call is given this long; watches are not bound by it.
@@ -79,7 +192,8 @@ pub async fn connect(kubeconfig: Option<(&Path, Option<&str>)>) -> anyhow::Resul
     config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("windlass/", env!("CARGO_PKG_VERSION")))));
     config.connect_timeout = Some(Duration::from_secs(10));
     // Retries of 429, 503 and 504 stay inside the deadline of a call.
-    Ok(Client::try_from(config)?)
+    let builder = kube::client::ClientBuilder::try_from(config)?;
+    Ok(builder.with_layer(&tower::util::MapResponseLayer::new(hear_warnings)).build())
 }
 
 /// Gives a call its deadline and its error a meaning.
@@ -109,8 +223,31 @@ fn refused(what: &str, status: &Status) -> Error {
 }
 
 impl Cluster {
-    pub fn new(name: &str, client: Client) -> Self {
-        Self { name: name.into(), client, kinds: Arc::default() }
+    /// What the watches see is told to `moved`.
+    pub fn new(name: &str, client: Client, moved: mpsc::Sender<Moved>) -> Self {
+        let pace = Pace { limit: FIRST_IN_FLIGHT.into(), busy: 0.into(), freed: Notify::new() };
+        let index = Arc::new(Index::new(name, client.clone(), moved));
+        Self { name: name.into(), client, kinds: Arc::default(), index, pace: Arc::new(pace) }
+    }
+
+    /// An ordinary request, in its turn.
+    async fn call<T>(&self, what: &str, request: impl Future<Output = kube::Result<T>>) -> Result<std::result::Result<T, Box<Status>>> {
+        let _turn = self.pace.turn().await;
+        let answer = call(what, request).await;
+        self.pace.learn(matches!(answer, Err(Error::Unavailable { .. })));
+        answer
+    }
+
+    /// What the index knows of an object; None where its kind is not served.
+    pub async fn look(&self, key: &ResourceKey, version: &str) -> Result<Option<Known>> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(None) };
+        Ok(Some(self.index.look(&resource, key).await))
+    }
+
+    /// What is served may have changed: a definition was applied.
+    pub fn forget_kinds(&self) {
+        *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.index.retry_refused();
     }
 
     /// What the cluster serves, asked once and again when a kind is missing.
@@ -151,31 +288,122 @@ impl Cluster {
     pub async fn live(&self, key: &ResourceKey, version: &str) -> Result<Option<Value>> {
         let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(None) };
         let what = format!("read {key}");
-        match call(&what, self.api(&resource, key).get(&key.name)).await? {
+        match self.call(&what, self.api(&resource, key).get(&key.name)).await? {
             Ok(object) => Ok(Some(value_of(object, &resource))),
             Err(status) if status.is_not_found() => Ok(None),
             Err(status) => Err(refused(&what, &status)),
         }
     }
 
-    /// Server-side apply, or its dry-run. Fields that others hold are taken: Git is what counts.
-    pub async fn apply(&self, manifest: &Manifest, manager: &str, dry_run: bool) -> Result<Applied> {
-        let key = &manifest.key;
-        let Some((resource, _)) = self.kind(&key.group, &manifest.version, &key.kind).await? else { return Ok(Applied::KindMissing) };
-        let mut parameters = PatchParams::apply(manager).force().validation_strict();
-        parameters.dry_run = dry_run;
-        let what = format!("{} {key}", if dry_run { "dry-run" } else { "apply" });
-        let patch = Patch::Apply(&manifest.value);
+    /// Live objects of one kind in one namespace that carry our label with this value, whole, in one request.
+    pub async fn owned(&self, group: &str, version: &str, kind: &str, namespace: Option<&str>, owner: &str) -> Result<Vec<Value>> {
+        let Some((resource, _)) = self.kind(group, version, kind).await? else { return Ok(Vec::new()) };
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let what = format!("list {kind}");
+        let parameters = ListParams::default().labels(&format!("{OWNER_LABEL}={owner}"));
+        let found = self.call(&what, api.list(&parameters)).await?.map_err(|status| refused(&what, &status))?;
+        Ok(found.items.into_iter().map(|object| value_of(object, &resource)).collect())
+    }
+
+    /// Server-side apply of a payload, or its dry-run.
+    pub async fn apply(&self, key: &ResourceKey, version: &str, payload: &Value, manager: &str, how: How) -> Result<Applied> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(Applied::KindMissing) };
+        let mut parameters = PatchParams::apply(manager).validation_strict();
+        parameters.force = how.force;
+        parameters.dry_run = how.dry_run;
+        let what = format!("{} {key}", if how.dry_run { "dry-run" } else { "apply" });
+        let patch = Patch::Apply(payload);
         let request = self.api(&resource, key);
-        match call(&what, request.patch(&key.name, &parameters, &patch)).await? {
-            Ok(object) => Ok(Applied::Object(value_of(object, &resource))),
+        match self.call(&what, request.patch(&key.name, &parameters, &patch)).await? {
+            Ok(object) => {
+                let object = value_of(object, &resource);
+                if !how.dry_run {
+                    self.index.note(&resource, key, &object);
+                }
+                Ok(Applied::Object(object))
+            }
             Err(status) if namespace_missing(&status, key) => Ok(Applied::NamespaceMissing),
             Err(status) if status.is_not_found() => Ok(Applied::KindMissing),
-            Err(status) if status.is_conflict() && !dry_run => Err(Error::Stale { what }),
-            Err(status) => {
-                let fields: Vec<_> = status.details.iter().flat_map(|details| &details.causes).map(|cause| cause.field.clone()).collect();
-                Ok(Applied::Refused(plan::refusal(key, &status.reason, &status.message, &fields)))
-            }
+            Err(status) if status.is_conflict() => match conflicts(&status) {
+                // Not a manager's field but the resourceVersion: somebody wrote in between.
+                found if found.is_empty() => Err(Error::Stale { what }),
+                found => Ok(Applied::Conflicts(found)),
+            },
+            Err(status) => Ok(Applied::Refused(refusal(key, &status))),
+        }
+    }
+
+    /// Whether the server would create an object, asked under a name that nothing has: what is wrong with it then is
+    /// wrong with itself, not with what is there already. None: it would.
+    pub async fn probe(&self, key: &ResourceKey, version: &str, payload: &Value) -> Result<Option<Refusal>> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(None) };
+        let mut payload = payload.clone();
+        let name = format!("windlass-probe-{}", &hex::encode(sha2::Sha256::digest(key.to_string()))[..12]);
+        // A definition's name follows from what it defines.
+        if key.kind != "CustomResourceDefinition" {
+            payload["metadata"]["name"] = name.into();
+        }
+        let object: DynamicObject = match serde_json::from_value(payload) {
+            Ok(object) => object,
+            Err(error) => return Ok(Some(Refusal { message: error.to_string(), invalid: true, no_dry_run: false })),
+        };
+        let parameters = PostParams { dry_run: true, field_manager: Some("windlass".into()) };
+        let what = format!("dry-run the creation of {key}");
+        Ok(self.call(&what, self.api(&resource, key).create(&parameters, &object)).await?.err().map(|status| refusal(key, &status)))
+    }
+
+    /// What the server would make of a merge patch (RFC 7386) of the live object.
+    pub async fn dry_run_merge(&self, key: &ResourceKey, version: &str, patch: &Value, manager: &str) -> Result<Applied> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(Applied::KindMissing) };
+        let what = format!("dry-run {key}");
+        let mut parameters = PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() };
+        parameters.dry_run = true;
+        match self.call(&what, self.api(&resource, key).patch(&key.name, &parameters, &Patch::Merge(patch))).await? {
+            Ok(object) => Ok(Applied::Object(value_of(object, &resource))),
+            Err(status) if status.is_conflict() => Err(Error::Stale { what }),
+            Err(status) => Ok(Applied::Refused(refusal(key, &status))),
+        }
+    }
+
+    /// Replaces who owns which field of an object, if nobody wrote to it since.
+    pub async fn set_managed_fields(&self, key: &ResourceKey, version: &str, resource_version: &str, fields: &Value) -> Result<()> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(()) };
+        let what = format!("take over {key}");
+        let patch = serde_json::json!({"metadata": {"resourceVersion": resource_version, "managedFields": fields}});
+        let request = self.api(&resource, key);
+        match self.call(&what, request.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch))).await? {
+            Ok(_) => Ok(()),
+            Err(status) if status.is_conflict() => Err(Error::Stale { what }),
+            Err(status) => Err(refused(&what, &status)),
+        }
+    }
+
+    /// Whether what the marks on an object name is still there to keep it. What cannot be asked counts as there.
+    pub async fn is_kept_by(&self, keeper: &Keeper) -> Result<bool> {
+        let (group, version, kind, name, namespace) = match keeper {
+            Keeper::Flux { kind: "HelmRelease", name, namespace } => ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", name, Some(namespace)),
+            Keeper::Flux { kind, name, namespace } => ("kustomize.toolkit.fluxcd.io", "v1", *kind, name, Some(namespace)),
+            Keeper::ArgoCd { application } => ("argoproj.io", "v1alpha1", "Application", application, None),
+            Keeper::Helm { release, namespace } => ("", "v1", "Secret", release, Some(namespace)),
+        };
+        let Some((resource, _)) = self.kind(group, version, kind).await? else { return Ok(false) };
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let parameters = match keeper {
+            // Helm keeps a Secret for each revision of a release.
+            Keeper::Helm { .. } => ListParams::default().labels(&format!("owner=helm,name={name}")).limit(1),
+            _ => ListParams::default().fields(&format!("metadata.name={name}")).limit(1),
+        };
+        let what = format!("look for {keeper}");
+        match self.call(&what, api.list_metadata(&parameters)).await? {
+            Ok(found) => Ok(!found.items.is_empty()),
+            Err(status) if status.is_not_found() => Ok(false),
+            Err(_) => Ok(true),
         }
     }
 
@@ -188,7 +416,7 @@ impl Cluster {
             ..DeleteParams::default()
         };
         let what = format!("delete {key}");
-        match call(&what, self.api(&resource, key).delete(&key.name, &parameters)).await? {
+        match self.call(&what, self.api(&resource, key).delete(&key.name, &parameters)).await? {
             Ok(outcome) => Ok(outcome.is_right()),
             Err(status) if status.is_not_found() => Ok(true),
             Err(status) => Err(refused(&what, &status)),
@@ -204,8 +432,24 @@ impl Cluster {
         let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
         let what = "list pods";
-        let found = call(what, api.list(&ListParams::default().labels(&selector))).await?.map_err(|status| refused(what, &status))?;
+        let found = self.call(what, api.list(&ListParams::default().labels(&selector))).await?.map_err(|status| refused(what, &status))?;
         Ok(found.items.into_iter().map(|pod| value_of(pod, &resource)).collect())
+    }
+}
+
+/// The fields that a 409 of server-side apply names.
+fn conflicts(status: &Status) -> Vec<Conflict> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.filter(|cause| cause.reason == "FieldManagerConflict").filter_map(|cause| Conflict::parse(&cause.message, &cause.field)).collect()
+}
+
+fn refusal(key: &ResourceKey, status: &Status) -> Refusal {
+    let fields: Vec<_> = status.details.iter().flat_map(|details| &details.causes).map(|cause| cause.field.clone()).collect();
+    Refusal {
+        message: plan::refusal(key, &status.reason, &status.message, &fields),
+        invalid: status.code == 422,
+        // The words are the API server's: pkg/admission, "does not support dry run".
+        no_dry_run: status.code == 400 && status.message.contains("does not support dry run"),
     }
 }
 

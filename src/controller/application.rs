@@ -1,35 +1,42 @@
-//! Push → reconcile → status: keeps one application in one stage synced.
+//! Push → reconcile: keeps one application in one stage synced.
 //!
-//! observe: the tracked branch, what it renders to, what the server would make
-//! of it, what is live. decide: [`sync::decide`]. act: the inventory is grown
-//! before the first write and shrunk after an object is seen gone, so a crash
-//! leaves nothing untracked; definitions come first, and what they make
-//! possible is planned on the next look.
+//! observe: the tracked branch, what it renders to, what is live of it, and,
+//! for the objects that are not as they were left, what the server would make
+//! of them. decide: [`sync::decide`]. act: the inventory is grown before the
+//! first write and shrunk after an object is seen gone, so a crash leaves
+//! nothing untracked; definitions come first, and what they make possible is
+//! planned on the next look.
+//!
+//! An application of which nothing moved costs no request: manifests are
+//! remembered by what they were rendered from, live objects by the index.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::live::{self, Desired};
+use super::live::{self, Asking, Predicted};
 use super::{Base, Ctx, Error, Kind, Requeue, Result, locked};
 use crate::cluster::home::{Application, ApplicationSpec, ApplicationStatus, InventoryEntry};
-use crate::cluster::watch::signal_of;
-use crate::cluster::{Applied, Cluster};
+use crate::cluster::{Applied, Cluster, How, Known};
 use crate::domain::catalog::{Target, images_of};
 use crate::domain::health::{self, Health, SyncState};
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::{ApplyStage, Manifest, ResourceKey, apply_stage};
 use crate::domain::plan::{Action, Comparison, Plan, Side};
-use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
 use crate::domain::sync::{self, Step};
-use crate::domain::{ApplicationKey, CommitSha, Invalid, OWNER_LABEL, PullRequestKey, RepoName};
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, OWNER_LABEL, ownership};
 use crate::git::Mirror;
 use crate::render::{self, Inputs, Source};
 use futures::StreamExt as _;
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// How far back the commit that changed an application is looked for.
 const HISTORY: usize = 50;
+/// Superseded revisions that are remembered, so that each is told so.
+const SUPERSEDED: usize = 5;
+/// The pods of what is not healthy yet are asked for their reasons this often.
+const ASK_PODS_EVERY: Duration = Duration::from_secs(1);
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
     let outcome = look(&ctx, &key).await;
@@ -64,11 +71,23 @@ struct Seen {
     revision: CommitSha,
     inputs: String,
     images: Vec<ImageRef>,
-    desired: Vec<Desired>,
+    /// Every object that Git has.
+    manifests: Vec<Manifest>,
+    /// Those that were not as they were left, and what the server would make of them.
+    asked: BTreeMap<ResourceKey, Predicted>,
+    /// How each object that is there was left, as far as that is known.
+    left: BTreeMap<ResourceKey, Left>,
     /// Live objects that we own and Git has no more, with their inventory entries.
     leftover: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
-    live: Vec<Value>,
     facts: sync::Seen,
+}
+
+/// How an object was left when it was last as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    uid: String,
+    /// [`live::fingerprint`] of the manifest, and [`ownership::signal`] of the object; None until it is as it should be.
+    as_it_should: Option<(String, String)>,
 }
 
 /// None: there is nothing to look at.
@@ -78,16 +97,8 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     let Some(target) = base.target(key).cloned() else {
         return retired(ctx, key, &base, known).await.map(|()| None);
     };
-    let known_status = known.as_ref().and_then(|object| object.status.clone()).unwrap_or_default();
-    let (tip, directory) = (base.commit.clone(), target.path.clone());
-    let (was, was_inputs) = (known_status.revision.clone(), known_status.inputs.clone());
-    let (inputs, revision) = ctx.mirror(&key.repo, move |mirror| change_of(mirror, &tip, &directory, was, was_inputs)).await?;
-    let hash = hash_of(&inputs);
-    let in_stage =
-        known.as_ref().is_some_and(|object| object.status.as_ref().is_some_and(|status| status.inputs.as_deref() == Some(&hash)));
-    if in_stage && locked(&ctx.memory.settled).get(key) == Some(&hash) {
-        return Ok(None);
-    }
+    let status = known.as_ref().and_then(|object| object.status.clone()).unwrap_or_default();
+    let change = change(ctx, key, &base, &target, &status).await?;
     let spec = ApplicationSpec {
         repository: key.repo.clone(),
         application: key.application.clone(),
@@ -98,51 +109,131 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     };
     let object = ctx.home.declare_application(key, spec, known).await?;
     let cluster = ctx.cluster(&target.destination.cluster)?;
-    let rendered = match inputs {
-        Ok(Some(inputs)) => ctx.renderer.render(&inputs).await.map_err(|Invalid(why)| why),
-        Ok(None) => Ok(Arc::default()),
-        Err(Invalid(why)) => Err(why),
-    };
     let owner = key.owner_label(base.repo.id);
-    let manifests = rendered.as_ref().map(|manifests| manifests.to_vec()).unwrap_or_default();
-    let desired = live::predict(cluster, key, &target, &owner, &manifests).await?;
-    let keys: Vec<_> = desired.iter().map(|desired| (desired.manifest.key.clone(), desired.manifest.version.clone())).collect();
-    let live = live::read(cluster, &keys).await?;
-    let wanted: BTreeSet<_> = keys.iter().map(|(key, _)| key).collect();
-    let gone: Vec<_> = known_status.inventory.iter().filter(|entry| !wanted.contains(&entry.key)).cloned().collect();
+    let asking = Asking { cluster, key, target: &target, owner: &owner };
+    let rendered = rendered(ctx, &change.inputs).await;
+    let manifests = live::settle(&asking, rendered.as_deref().map_or(&[][..], |manifests| manifests)).await?;
+    let inventory = remembered(ctx, key, &status.inventory);
+    let everything = locked(&ctx.memory.recheck).remove(key);
+    let (mut moved, mut left, mut assessments) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for manifest in &manifests {
+        let seen = cluster.look(&manifest.key, &manifest.version).await?.unwrap_or(Known::Unknown);
+        let (entry, fingerprint) = (inventory.get(&manifest.key), live::fingerprint(manifest));
+        match seen {
+            Known::Seen(seen) if !everything && live::is_as_left(entry, &fingerprint, &Known::Seen(seen.clone())) => {
+                left.insert(manifest.key.clone(), Left { uid: seen.uid, as_it_should: Some((fingerprint, seen.signal)) });
+                assessments.push((manifest, seen.health, seen.has_pods));
+            }
+            _ => moved.push(manifest.clone()),
+        }
+    }
+    let names: Vec<_> = moved.iter().map(|manifest| (manifest.key.clone(), manifest.version.clone())).collect();
+    let mut found = live::read(&asking, &names).await?;
+    let applied = applied(ctx, &asking, &moved, &inventory, &status).await?;
+    let wanted = moved.into_iter().map(|manifest| { let live = found.remove(&manifest.key); (manifest, live) }).collect();
+    let asked = live::predict_all(&asking, wanted, &manifests, &applied).await?;
     let complete = rendered.as_ref().is_ok_and(|manifests| !manifests.is_empty());
-    let (leftover, withheld) = if complete { leftovers(cluster, &owner, gone).await? } else { Default::default() };
-    let mut comparisons: Vec<_> = desired
-        .iter()
-        .zip(&live)
-        .map(|(desired, live)| Comparison {
-            key: desired.manifest.key.clone(),
-            before: live::side(live.clone()),
-            after: desired.predicted.clone(),
-        })
-        .collect();
-    comparisons.extend(leftover.iter().map(|(key, (_, live))| Comparison {
-        key: key.clone(),
-        before: live::side(Some(live.clone())),
-        after: Side::Absent,
-    }));
-    let health = assess(cluster, &desired, &live).await?;
+    let gone: Vec<_> = inventory.values().filter(|entry| !manifests.iter().any(|m| m.key == entry.key)).cloned().collect();
+    let (leftover, withheld) = if complete { leftovers(&asking, gone).await? } else { Default::default() };
+    let mut comparisons = Vec::new();
+    for predicted in &asked {
+        let manifest = &predicted.manifest;
+        let mut comparison = Comparison::new(manifest.key.clone(), live::side(predicted.live.clone()), predicted.after.clone());
+        comparison.notes = predicted.notes.clone();
+        comparisons.push(comparison);
+        if let Some(live) = &predicted.live {
+            let uid = live["metadata"]["uid"].as_str().unwrap_or_default().to_string();
+            left.insert(manifest.key.clone(), Left { uid, as_it_should: None });
+        }
+    }
+    comparisons.extend(
+        leftover.iter().map(|(key, (_, live))| Comparison::new(key.clone(), live::side(Some(live.clone())), Side::Absent)),
+    );
+    let plan = Plan::new(&ctx.mask, comparisons);
+    for predicted in &asked {
+        let manifest = manifests.iter().find(|manifest| manifest.key == predicted.manifest.key).unwrap_or(&predicted.manifest);
+        match &predicted.live {
+            Some(live) => {
+                let has_pods = live["spec"]["selector"]["matchLabels"].is_object();
+                assessments.push((manifest, health::assess(live, &[]), has_pods));
+                let as_it_should = plan.changes.iter().any(|change| change.key == manifest.key && change.is_nothing());
+                if as_it_should && let Some(known) = left.get_mut(&manifest.key) {
+                    known.as_it_should = Some((live::fingerprint(manifest), ownership::signal(live)));
+                }
+            }
+            None => assessments.push((manifest, (Health::Missing, format!("{} is missing", manifest.key)), false)),
+        }
+    }
+    let health = assess(ctx, key, cluster, assessments).await?;
     let references: Vec<_> = manifests.iter().flat_map(Manifest::images).collect();
     Ok(Some(Seen {
         images: images_of(&target, &references),
-        facts: sync::Seen { rendered: rendered.map(|manifests| manifests.len()), plan: Plan::new(comparisons), health, withheld },
-        live: live.into_iter().flatten().collect(),
-        inputs: hash,
+        facts: sync::Seen { rendered: rendered.map(|manifests| manifests.len()), plan, health, withheld },
+        inputs: change.hash.clone(),
+        revision: change.revision.clone(),
+        asked: asked.into_iter().map(|predicted| (predicted.manifest.key.clone(), predicted)).collect(),
+        manifests,
+        left,
+        leftover,
         base,
         target,
         object,
-        revision,
-        desired,
-        leftover,
     }))
 }
 
-fn hash_of(inputs: &std::result::Result<Option<Inputs>, Invalid>) -> String {
+async fn rendered(ctx: &Arc<Ctx>, inputs: &Read) -> std::result::Result<Arc<Vec<Manifest>>, String> {
+    match inputs {
+        Ok(Some(inputs)) => ctx.renderer.render(inputs).await.map_err(|Invalid(why)| why),
+        Ok(None) => Ok(Arc::default()),
+        Err(Invalid(why)) => Err(why.clone()),
+    }
+}
+
+/// The inventory with what this process knows better of it.
+fn remembered(ctx: &Ctx, key: &ApplicationKey, inventory: &[InventoryEntry]) -> BTreeMap<ResourceKey, InventoryEntry> {
+    let memory = locked(&ctx.memory.left);
+    let mut entries: BTreeMap<_, _> = inventory.iter().map(|entry| (entry.key.clone(), entry.clone())).collect();
+    for (key, left) in memory.get(key).into_iter().flatten() {
+        if let Some(entry) = entries.get_mut(key) {
+            let (applied, signal) = left.as_it_should.clone().unzip();
+            *entry = InventoryEntry { uid: Some(left.uid.clone()), applied, left: signal, ..entry.clone() };
+        }
+    }
+    entries
+}
+
+/// Each object as it was applied last: what was in it is ours. Of one whose manifest changed since, that is what the
+/// last synced revision rendered to.
+async fn applied(
+    ctx: &Arc<Ctx>,
+    asking: &Asking<'_>,
+    moved: &[Manifest],
+    inventory: &BTreeMap<ResourceKey, InventoryEntry>,
+    status: &ApplicationStatus,
+) -> Result<BTreeMap<ResourceKey, Value>> {
+    let mut applied = BTreeMap::new();
+    let mut older = false;
+    for manifest in moved {
+        match inventory.get(&manifest.key).map(|entry| entry.applied.as_deref()) {
+            Some(Some(fingerprint)) if fingerprint == live::fingerprint(manifest) => {
+                applied.insert(manifest.key.clone(), manifest.value.clone());
+            }
+            Some(_) => older = true,
+            None => {}
+        }
+    }
+    let Some(synced) = status.synced_revision.clone().filter(|_| older) else { return Ok(applied) };
+    let directory = asking.target.path.clone();
+    let read = ctx.mirror(&asking.key.repo, move |mirror| if mirror.has(&synced) { inputs_at(mirror, &synced, &directory) } else { Ok(Ok(None)) });
+    if let Ok(manifests) = rendered(ctx, &read.await?).await {
+        for manifest in live::settle(asking, &manifests).await? {
+            applied.entry(manifest.key).or_insert(manifest.value);
+        }
+    }
+    Ok(applied)
+}
+
+pub fn hash_of(inputs: &Read) -> String {
     match inputs {
         Ok(Some(inputs)) => inputs.hash.clone(),
         Ok(None) => "absent".into(),
@@ -152,23 +243,40 @@ fn hash_of(inputs: &std::result::Result<Option<Inputs>, Invalid>) -> String {
 
 type Read = std::result::Result<Option<Inputs>, Invalid>;
 
-fn inputs_at(mirror: &Mirror, commit: &CommitSha, directory: &str) -> anyhow::Result<Read> {
+pub fn inputs_at(mirror: &Mirror, commit: &CommitSha, directory: &str) -> anyhow::Result<Read> {
     let source = Source::open(mirror, mirror.tree(commit)?)?;
     Ok(render::inputs(&source, directory))
 }
 
-/// What the tip renders from, and the newest commit that changed it.
-fn change_of(
-    mirror: &Mirror,
-    tip: &CommitSha,
-    directory: &str,
-    was: Option<CommitSha>,
-    was_inputs: Option<String>,
-) -> anyhow::Result<(Read, CommitSha)> {
+/// What the tip of the base renders an application from.
+pub struct Change {
+    base: CommitSha,
+    inputs: Read,
+    hash: String,
+    /// The newest commit that changed it.
+    revision: CommitSha,
+}
+
+async fn change(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Target, status: &ApplicationStatus) -> Result<Arc<Change>> {
+    let known = locked(&ctx.memory.changes).get(key).cloned();
+    if let Some(known) = known.filter(|known| known.base == base.commit) {
+        return Ok(known);
+    }
+    let (tip, directory) = (base.commit.clone(), target.path.clone());
+    let was = status.revision.clone().zip(status.inputs.clone());
+    let (inputs, revision) = ctx.mirror(&key.repo, move |mirror| change_of(mirror, &tip, &directory, was)).await?;
+    let change = Arc::new(Change { base: base.commit.clone(), hash: hash_of(&inputs), inputs, revision });
+    locked(&ctx.memory.changes).insert(key.clone(), change.clone());
+    Ok(change)
+}
+
+/// What the tip renders from, and the newest commit that changed it. `was`: the revision that was last looked at, and
+/// its inputs.
+fn change_of(mirror: &Mirror, tip: &CommitSha, directory: &str, was: Option<(CommitSha, String)>) -> anyhow::Result<(Read, CommitSha)> {
     let inputs = inputs_at(mirror, tip, directory)?;
     let hash = hash_of(&inputs);
-    if let Some(was) = was
-        && was_inputs.as_deref() == Some(&hash)
+    if let Some((was, was_inputs)) = was
+        && was_inputs == hash
         && mirror.has(&was)
         && mirror.is_ancestor(&was, tip)?
     {
@@ -188,20 +296,20 @@ fn change_of(
 type Leftovers = (BTreeMap<ResourceKey, (InventoryEntry, Value)>, Vec<(ResourceKey, String)>);
 
 /// Of the objects that Git has no more: those to prune, and those that are left, each with the reason.
-async fn leftovers(cluster: &Cluster, owner: &str, gone: Vec<InventoryEntry>) -> Result<Leftovers> {
+async fn leftovers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leftovers> {
     let keys: Vec<_> = gone.iter().map(|entry| (entry.key.clone(), entry.version.clone())).collect();
-    let live = live::read(cluster, &keys).await?;
+    let mut live = live::read(asking, &keys).await?;
     let (mut prune, mut withheld) = (BTreeMap::new(), Vec::new());
-    for (entry, live) in gone.into_iter().zip(live) {
-        let Some(live) = live else { continue };
-        let marked = live["metadata"]["labels"][OWNER_LABEL] == owner;
+    for entry in gone {
+        let Some(live) = live.remove(&entry.key) else { continue };
+        let marked = live["metadata"]["labels"][OWNER_LABEL] == asking.owner;
         let same = entry.uid.is_none() || entry.uid.as_deref() == live["metadata"]["uid"].as_str();
         // What is not marked as ours, or was made anew by somebody, is not ours any more.
         if !marked || !same {
             continue;
         }
-        if sync::withheld_kind(&entry.key.kind) {
-            withheld.push((entry.key, "with it would go what it holds; delete it by hand, or put it back into Git".into()));
+        if let Some(why) = sync::withheld(&entry.key.kind, &live) {
+            withheld.push((entry.key, why.into()));
         } else {
             prune.insert(entry.key.clone(), (entry, live));
         }
@@ -209,23 +317,38 @@ async fn leftovers(cluster: &Cluster, owner: &str, gone: Vec<InventoryEntry>) ->
     Ok((prune, withheld))
 }
 
-/// The health of what is live; pods are asked for only where something is not healthy yet.
-async fn assess(cluster: &Cluster, desired: &[Desired], live: &[Option<Value>]) -> Result<health::Assessment> {
-    let mut assessments = Vec::new();
-    for (desired, live) in desired.iter().zip(live) {
-        let Some(live) = live else {
-            assessments.push((Health::Missing, format!("{} is missing", desired.manifest.key)));
-            continue;
-        };
-        let first = health::assess(live, &[]);
-        if first.0 == Health::Progressing && live["spec"]["selector"]["matchLabels"].is_object() {
-            let pods = cluster.pods_of(live).await?;
-            assessments.push(health::assess(live, &pods));
+/// The health of what is live; pods are asked for only where something stays unhealthy.
+async fn assess(
+    ctx: &Ctx,
+    key: &ApplicationKey,
+    cluster: &Cluster,
+    assessments: Vec<(&Manifest, health::Assessment, bool)>,
+) -> Result<health::Assessment> {
+    let progressing = assessments.iter().any(|(_, (health, _), _)| *health == Health::Progressing);
+    let ask = {
+        let mut asked = locked(&ctx.memory.pods_asked);
+        if progressing {
+            let since = asked.entry(key.clone()).or_insert_with(Instant::now);
+            let due = since.elapsed() >= ASK_PODS_EVERY;
+            if due {
+                *since = Instant::now();
+            }
+            due
         } else {
-            assessments.push(first);
+            asked.remove(key);
+            false
         }
+    };
+    let mut all = Vec::new();
+    for (manifest, first, has_pods) in assessments {
+        if !ask || !has_pods || first.0 != Health::Progressing {
+            all.push(first);
+            continue;
+        }
+        let Some(live) = cluster.live(&manifest.key, &manifest.version).await? else { continue };
+        all.push(health::assess(&live, &cluster.pods_of(&live).await?));
     }
-    Ok(health::aggregate(assessments))
+    Ok(health::aggregate(all))
 }
 
 /// The configuration has this application no more: nothing is deleted, and that is said.
@@ -241,13 +364,15 @@ async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: Optio
 
 async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Result<Requeue> {
     let before = seen.object.status.clone().unwrap_or_default();
-    let superseded = before.revision.clone().filter(|was| *was != seen.revision);
-    if let Some(was) = &superseded {
-        // Before the object forgets the older commit: cut off here, the next look tells it again.
-        tell(ctx, &key.repo, &seen.base, was, Some((key, &seen.revision))).await?;
+    let mut superseded = before.superseded.clone();
+    if let Some(was) = before.revision.clone().filter(|was| *was != seen.revision) {
+        superseded.retain(|other| *other != was && *other != seen.revision);
+        superseded.push(was);
+        superseded.drain(..superseded.len().saturating_sub(SUPERSEDED));
     }
     let mut status = ApplicationStatus {
         revision: Some(seen.revision.clone()),
+        superseded,
         inputs: Some(seen.inputs.clone()),
         images: seen.images.clone(),
         sync: sync::state(&seen.facts.plan),
@@ -257,20 +382,20 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         inventory: inventory(&before.inventory, &seen),
         ..before
     };
-    let requeue = match step {
+    let (object, requeue) = match step {
         Step::Blocked { reason } => {
             status.sync = SyncState::OutOfSync;
             status.blocked = true;
             status.message = Some(reason);
-            ctx.home.report_application(&seen.object, status, ctx.now()).await?;
+            let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
             // What stands in the way may be in the cluster, where no event tells of its end.
-            Requeue::After(Duration::from_secs(60))
+            (object, Requeue::After(Duration::from_secs(60)))
         }
         Step::Apply => {
-            status.message = Some(format!("applying {} of {} objects", sync::writes(&seen.facts.plan), seen.desired.len()));
+            status.message = Some(format!("applying {} of {} objects", sync::writes(&seen.facts.plan), seen.manifests.len()));
             // Grown before the first write; whoever wrote in between wins.
             let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
-            tell(ctx, &key.repo, &seen.base, &seen.revision, None).await?;
+            tell(ctx, key, &object);
             return apply(ctx, key, &seen, object).await;
         }
         Step::InSync { health, message } => {
@@ -278,48 +403,54 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             let waiting = health == Health::Progressing;
             let message = if waiting { format!("waits for {}", message.split(": ").next().unwrap_or_default()) } else { message };
             status.message = (!message.is_empty()).then_some(message);
-            ctx.home.report_application(&seen.object, status, ctx.now()).await?;
-            remember(ctx, key, &seen).await?;
-            match health {
-                Health::Healthy | Health::Suspended => {
-                    locked(&ctx.memory.settled).insert(key.clone(), seen.inputs.clone());
-                    promote(ctx, &seen);
-                    Requeue::Idle
-                }
-                Health::Progressing | Health::Missing => Requeue::After(Duration::from_secs(1)),
+            status.synced_revision = Some(seen.revision.clone());
+            let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
+            locked(&ctx.memory.left).insert(key.clone(), seen.left.clone().into_iter().collect());
+            let requeue = match health {
+                Health::Healthy | Health::Suspended => Requeue::Idle,
+                Health::Progressing | Health::Missing => Requeue::After(ASK_PODS_EVERY),
                 Health::Degraded | Health::Unknown => Requeue::After(Duration::from_secs(10)),
-            }
+            };
+            (object, requeue)
         }
     };
-    tell(ctx, &key.repo, &seen.base, &seen.revision, None).await?;
+    let told = object.metadata.resource_version.clone();
+    let news = locked(&ctx.memory.told).insert(key.clone(), told.clone()) != Some(told);
+    if news {
+        tell(ctx, key, &object);
+        promote(ctx, &seen);
+    }
     Ok(requeue)
 }
 
-/// What is owned: the objects that Git has, with the uids that are known, and those it has no more until they are gone.
+/// Has the commits that an application is at, or was at, told where they stand.
+fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application) {
+    let status = object.status.as_ref();
+    for commit in status.into_iter().flat_map(|status| status.superseded.iter().chain(&status.revision)) {
+        ctx.commits.put(CommitKey { repo: key.repo.clone(), commit: commit.clone() });
+    }
+}
+
+/// What is owned: the objects that Git has, with what is known of them, and those it has no more until they are gone.
 fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
     // While Git cannot be read nothing is known to be gone.
     if seen.facts.rendered.as_ref().map_or(true, |count| *count == 0) {
         return before.to_vec();
     }
-    let uids: HashMap<_, _> = seen
-        .live
-        .iter()
-        .filter_map(|live| {
-            Some((
-                (live["kind"].as_str()?, live["metadata"]["namespace"].as_str(), live["metadata"]["name"].as_str()?),
-                live["metadata"]["uid"].as_str()?,
-            ))
-        })
-        .collect();
-    let mut entries: Vec<_> = seen
-        .desired
-        .iter()
-        .map(|desired| {
-            let key = desired.manifest.key.clone();
-            let uid = uids.get(&(key.kind.as_str(), key.namespace.as_deref(), key.name.as_str())).map(|uid| uid.to_string());
-            InventoryEntry { key, version: desired.manifest.version.clone(), uid }
-        })
-        .collect();
+    let entry = |manifest: &Manifest| {
+        let left = seen.left.get(&manifest.key);
+        let (applied, signal) = left.and_then(|left| left.as_it_should.clone()).unzip();
+        let known = before.iter().find(|entry| entry.key == manifest.key);
+        InventoryEntry {
+            key: manifest.key.clone(),
+            version: manifest.version.clone(),
+            uid: left.map(|left| left.uid.clone()),
+            // Until it is as it should be, what was applied last is what was known before.
+            applied: applied.or_else(|| known?.applied.clone()),
+            left: signal.or_else(|| known?.left.clone()),
+        }
+    };
+    let mut entries: Vec<_> = seen.manifests.iter().map(entry).collect();
     entries.extend(seen.leftover.values().map(|(entry, _)| entry.clone()));
     entries.extend(before.iter().filter(|entry| seen.facts.withheld.iter().any(|(key, _)| *key == entry.key)).cloned());
     entries.sort();
@@ -329,21 +460,21 @@ fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
 /// Carries the plan out: stage by stage, then the prunes.
 async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Application) -> Result<Requeue> {
     let cluster = ctx.cluster(&seen.target.destination.cluster)?;
-    let manager = key.field_manager();
     let changed: BTreeSet<_> = seen.facts.plan.effective().map(|change| &change.key).collect();
-    let mut stages: BTreeMap<ApplyStage, Vec<&Manifest>> = BTreeMap::new();
-    for desired in seen.desired.iter().filter(|desired| changed.contains(&desired.manifest.key)) {
-        stages.entry(apply_stage(&desired.manifest.key)).or_default().push(&desired.manifest);
+    let mut stages: BTreeMap<ApplyStage, Vec<&Predicted>> = BTreeMap::new();
+    for predicted in seen.asked.values().filter(|predicted| changed.contains(&predicted.manifest.key)) {
+        stages.entry(apply_stage(&predicted.manifest.key)).or_default().push(predicted);
     }
-    let definitions_first = sync::waits_for_definitions(&seen.facts.plan);
-    for (stage, manifests) in stages {
+    let definitions_first = sync::waits_for_definitions(&seen.facts.plan) && stages.contains_key(&ApplyStage::Definitions);
+    for (stage, all) in stages {
         let definitions = stage == ApplyStage::Definitions;
         if !definitions && definitions_first {
             // What the server could not be asked about is planned again once its namespace or kind is there.
+            cluster.forget_kinds();
             return Ok(Requeue::After(Duration::from_millis(300)));
         }
-        let writes: Vec<_> = manifests.into_iter().map(|manifest| write(cluster, manifest, &manager)).collect();
-        let answers: Vec<_> = futures::stream::iter(writes).buffered(8).collect::<Vec<_>>().await;
+        let writes: Vec<_> = all.into_iter().map(|predicted| write(ctx, key, cluster, predicted)).collect();
+        let answers: Vec<_> = futures::stream::iter(writes).buffered(32).collect::<Vec<_>>().await;
         ctx.metrics.applied(answers.len());
         let failed: Vec<_> = answers.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         if !failed.is_empty() {
@@ -351,8 +482,8 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
             let mut status = object.status.clone().unwrap_or_default();
             status.blocked = true;
             status.message = Some(failed.join("\n"));
-            ctx.home.report_application(&object, status, ctx.now()).await?;
-            tell(ctx, &key.repo, &seen.base, &seen.revision, None).await?;
+            let object = ctx.home.report_application(&object, status, ctx.now()).await?;
+            tell(ctx, key, &object);
             return Ok(Requeue::After(Duration::from_secs(10)));
         }
     }
@@ -367,164 +498,50 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
     Ok(Requeue::After(Duration::ZERO))
 }
 
-/// Applies one object; why not, where the server refused.
-async fn write(cluster: &Cluster, manifest: &Manifest, manager: &str) -> Result<Option<String>> {
-    Ok(match cluster.apply(manifest, manager, false).await? {
-        Applied::Object(_) => None,
-        Applied::Refused(why) => Some(format!("{}: {why}", manifest.key)),
+/// Writes one object as it was planned; why not, where the server refused.
+async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicted: &Predicted) -> Result<Option<String>> {
+    let (manifest, write) = (&predicted.manifest, &predicted.write);
+    let version = |live: &Value| live["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_string();
+    if write.recreate {
+        let uid = predicted.live.as_ref().and_then(|live| live["metadata"]["uid"].as_str()).unwrap_or_default();
+        cluster.delete(&manifest.key, &manifest.version, uid).await?;
+        // It is created by the next look, once it is gone.
+        return Ok(None);
+    }
+    let mut payload = write.payload.clone();
+    if let (Some(fields), Some(live)) = (&write.managed_fields, &predicted.live) {
+        let now = cluster.set_managed_fields(&manifest.key, &manifest.version, &version(live), fields).await?;
+        if write.force {
+            payload["metadata"]["resourceVersion"] = now.into();
+        }
+    }
+    let how = How { dry_run: false, force: write.force };
+    let stale = || crate::cluster::Error::Stale { what: format!("apply {}", manifest.key) };
+    Ok(match cluster.apply(&manifest.key, &manifest.version, &payload, &key.field_manager(), how).await? {
+        Applied::Object(object) => {
+            let left = Left {
+                uid: object["metadata"]["uid"].as_str().unwrap_or_default().into(),
+                as_it_should: Some((live::fingerprint(manifest), ownership::signal(&object))),
+            };
+            locked(&ctx.memory.left).entry(key.clone()).or_default().insert(manifest.key.clone(), left);
+            None
+        }
+        // Somebody took a field since it was looked at.
+        Applied::Conflicts(_) => return Err(stale().into()),
+        Applied::Refused(refusal) => Some(format!("{}: {}", manifest.key, crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value))),
         Applied::NamespaceMissing | Applied::KindMissing => Some(format!("{}: its namespace or kind is gone", manifest.key)),
     })
 }
 
-/// Remembers how the objects were left, and watches their kinds.
-async fn remember(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen) -> Result<()> {
-    let signals = seen.live.iter().filter_map(|live| Some((live["metadata"]["uid"].as_str()?.to_string(), signal_of(live)))).collect();
-    locked(&ctx.memory.signals).insert(key.clone(), signals);
-    let cluster = ctx.cluster(&seen.target.destination.cluster)?;
-    let kinds: BTreeSet<_> = seen.desired.iter().map(|d| (&d.manifest.key.group, &d.manifest.version, &d.manifest.key.kind)).collect();
-    for (group, version, kind) in kinds {
-        if let Some((resource, _)) = cluster.kind(group, version, kind).await? {
-            ctx.watches.ensure(cluster, &resource, &ctx.moved);
-        }
-    }
-    Ok(())
-}
-
 /// A healthy stage may be what a later one waits for.
 fn promote(ctx: &Ctx, seen: &Seen) {
+    if seen.facts.health.0 != Health::Healthy {
+        return;
+    }
     let Some(configured) = seen.base.configured() else { return };
     for target in configured.targets.iter().filter(|target| target.application == seen.target.application) {
         if target.stage.after.contains(&seen.target.stage.name) {
             ctx.promotions.put(target.key(&seen.base.repo.name));
         }
     }
-}
-
-// ---- what is told to GitHub
-
-/// Posts the commit's aggregated status when it differs from the last one, and has its pull request's comment updated.
-/// `superseded`: the application that is about to go on to a newer commit.
-async fn tell(
-    ctx: &Arc<Ctx>,
-    repo: &RepoName,
-    base: &Base,
-    commit: &CommitSha,
-    superseded: Option<(&ApplicationKey, &CommitSha)>,
-) -> Result<()> {
-    let mut progress = progress_of(ctx, repo, base, commit).await?;
-    for one in progress.iter_mut().filter(|one| superseded.is_some_and(|(key, _)| one.key == *key)) {
-        one.state = ProgressState::Superseded;
-        one.message = superseded.map(|(_, by)| format!("by {}", by.short())).unwrap_or_default();
-    }
-    let (state, description) = aggregated(&progress);
-    let key = (repo.clone(), commit.clone());
-    let posted = locked(&ctx.memory.statuses).get(&key).cloned();
-    let posted = match posted {
-        Some(posted) => Some(posted),
-        None => {
-            let statuses = ctx.github.statuses(repo, commit).await?;
-            statuses
-                .into_iter()
-                .find(|status| status.context == SYNC_CONTEXT)
-                .map(|status| (status.state, status.description.unwrap_or_default()))
-        }
-    };
-    // A commit that came to its good end stays told so: what came later is told on later commits.
-    let ended =
-        posted.as_ref().is_some_and(|(state, _)| state == "success") && progress.iter().any(|one| one.state == ProgressState::Superseded);
-    if ended {
-        return Ok(());
-    }
-    if posted.as_ref() != Some(&(state.to_string(), description.clone())) {
-        ctx.github.set_status(repo, commit, SYNC_CONTEXT, state, &description).await?;
-    }
-    locked(&ctx.memory.statuses).insert(key.clone(), (state.into(), description));
-    let known = locked(&ctx.memory.pulls_of).get(&key).cloned();
-    let pulls = match known {
-        Some(pulls) => pulls,
-        None => {
-            let found = ctx.github.pulls_with(repo, commit).await?;
-            let numbers: Vec<_> = found.iter().filter(|pull| pull.merged_at.is_some()).map(|pull| pull.number).collect();
-            locked(&ctx.memory.pulls_of).insert(key, numbers.clone());
-            numbers
-        }
-    };
-    for number in pulls {
-        ctx.pulls.put(PullRequestKey { repo: repo.clone(), number });
-    }
-    Ok(())
-}
-
-/// Where each application that a commit changed stands with it.
-pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &CommitSha) -> Result<Vec<Progress>> {
-    let targets: Vec<Target> = base.configured().map(|configured| configured.targets.clone()).unwrap_or_default();
-    let at = commit.clone();
-    let changed = ctx
-        .mirror(repo, move |mirror| {
-            let parent = mirror.parent(&at)?;
-            let mut changed = Vec::new();
-            for target in targets {
-                let before = parent.as_ref().map(|parent| inputs_at(mirror, parent, &target.path)).transpose()?;
-                let before = before.map_or("absent".to_string(), |inputs| hash_of(&inputs));
-                if before != hash_of(&inputs_at(mirror, &at, &target.path)?) {
-                    changed.push(target);
-                }
-            }
-            Ok(changed)
-        })
-        .await?;
-    let mut progress = Vec::new();
-    for target in changed {
-        let key = target.key(repo);
-        let status = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default();
-        let position = position(ctx, repo, commit, status.revision.as_ref()).await?;
-        let state = pull_request::progress(position, status.sync, status.health, status.blocked);
-        let message = match state {
-            ProgressState::Superseded => format!("by {}", status.revision.as_ref().map_or("", CommitSha::short)),
-            ProgressState::Failed => status.message.unwrap_or_default(),
-            // What passes by itself is not worth an edit.
-            _ => String::new(),
-        };
-        progress.push(Progress { key, state, message });
-    }
-    Ok(progress)
-}
-
-async fn position(ctx: &Arc<Ctx>, repo: &RepoName, commit: &CommitSha, current: Option<&CommitSha>) -> Result<Position> {
-    let Some(current) = current.cloned() else { return Ok(Position::Before) };
-    if current == *commit {
-        return Ok(Position::At);
-    }
-    let commit = commit.clone();
-    let newer = ctx.mirror(repo, move |mirror| Ok(mirror.has(&current) && mirror.is_ancestor(&commit, &current)?)).await?;
-    Ok(if newer { Position::After } else { Position::Before })
-}
-
-/// One status for a commit, over all its applications.
-fn aggregated(progress: &[Progress]) -> (&'static str, String) {
-    let count = |state| progress.iter().filter(|one| one.state == state).count();
-    let failed: Vec<_> = progress.iter().filter(|one| one.state == ProgressState::Failed).collect();
-    let total = progress.len();
-    let (state, text) = if let Some(first) = failed.first() {
-        ("failure", format!("{}: {}", first.key.title(), first.message.replace('\n', " ")))
-    } else if total == 0 {
-        ("success", "no application changes".into())
-    } else if progress.iter().all(|one| one.state.is_final()) {
-        match progress.iter().find(|one| one.state == ProgressState::Superseded) {
-            Some(one) if count(ProgressState::Superseded) == total => ("success", format!("superseded {}", one.message)),
-            _ => (
-                "success",
-                if total == 1 {
-                    format!("{} is synced and healthy", progress[0].key.title())
-                } else {
-                    format!("{total} applications are synced and healthy")
-                },
-            ),
-        }
-    } else {
-        let done = progress.iter().filter(|one| one.state.is_final()).count();
-        // No more detail than changes rarely: GitHub takes 1000 statuses of a kind on one commit.
-        ("pending", format!("{done} of {total} applications are synced and healthy"))
-    };
-    (state, shortened(&text, 140))
 }

@@ -1,119 +1,456 @@
 //! What the cluster says about an application's manifests: the reading half
 //! that previews and syncs share.
+//!
+//! [`predict`] asks the API server, by server-side dry-run under the
+//! application's own field manager, what a sync would make of one object, and
+//! what a sync has to send for that. An object is only asked about when its
+//! manifest or its live state is not as it was left ([`is_as_left`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::Result;
-use crate::cluster::{self, Applied, Cluster};
+use crate::cluster::home::InventoryEntry;
+use crate::cluster::{self, Applied, Cluster, How, Known, Refusal, with_warnings};
 use crate::domain::catalog::Target;
+use crate::domain::fieldset::{self, FieldPath};
 use crate::domain::manifest::{Manifest, ResourceKey};
-use crate::domain::plan::{Proof, Side};
-use crate::domain::{ApplicationKey, OWNER_LABEL, plan};
+use crate::domain::mask::Mask;
+use crate::domain::ownership::{self, Conflict, Writer};
+use crate::domain::plan::{Comparison, Fields, Notes, Proof, Side};
+use crate::domain::{ApplicationKey, OWNER_LABEL, canonical_json, schema};
 
-/// Requests in flight for one application: more does not make the API server faster.
-const IN_FLIGHT: usize = 16;
+/// Objects that are asked about at the same time; the cluster's own pace bounds the requests.
+const AT_ONCE: usize = 64;
+/// From so many objects of a kind on, one list is cheaper than a request for each.
+const LIST_FROM: usize = 6;
 
-/// A desired object and what the server would make of it.
-#[derive(Debug, Clone)]
-pub struct Desired {
-    pub manifest: Manifest,
-    pub predicted: Side,
+/// The annotation by which Git allows that an object is deleted and created anew.
+pub const RECREATE: &str = "windlass.dev/recreate";
+
+/// One application, asked about.
+pub struct Asking<'a> {
+    pub cluster: &'a Cluster,
+    pub key: &'a ApplicationKey,
+    pub target: &'a Target,
+    /// The value of our label on its objects.
+    pub owner: &'a str,
 }
 
-/// Settles namespaces by discovery, marks the objects as the application's, and has the server dry-run each.
-pub async fn predict(
-    cluster: &Cluster,
-    key: &ApplicationKey,
-    target: &Target,
-    owner: &str,
-    manifests: &[Manifest],
-) -> Result<Vec<Desired>> {
+/// What a sync would make of one object.
+#[derive(Debug, Clone)]
+pub struct Predicted {
+    pub manifest: Manifest,
+    pub live: Option<Value>,
+    pub after: Side,
+    pub notes: Notes,
+    pub write: Write,
+}
+
+/// What a sync sends.
+#[derive(Debug, Clone, Default)]
+pub struct Write {
+    pub payload: Value,
+    /// Takes fields from others; the payload then names the live object's resourceVersion.
+    pub force: bool,
+    /// Who owns which field, to be set first.
+    pub managed_fields: Option<Value>,
+    /// Deleted first.
+    pub recreate: bool,
+}
+
+/// Settles namespaces by discovery and marks the objects as the application's.
+pub async fn settle(asking: &Asking<'_>, manifests: &[Manifest]) -> Result<Vec<Manifest>> {
     let mut settled = Vec::new();
     for manifest in manifests {
         let mut manifest = manifest.clone();
-        let kind = cluster.kind(&manifest.key.group, &manifest.version, &manifest.key.kind).await?;
+        let kind = asking.cluster.kind(&manifest.key.group, &manifest.version, &manifest.key.kind).await?;
         let namespaced = kind.map_or_else(|| scope_of(manifests, &manifest.key), |(_, namespaced)| namespaced);
-        manifest.normalise(namespaced, &target.destination.namespace);
-        manifest.label(key, owner);
+        manifest.normalise(namespaced, &asking.target.destination.namespace);
+        manifest.label(asking.key, asking.owner);
+        string_data(&mut manifest);
         settled.push(manifest);
     }
-    let namespaces: BTreeSet<_> = settled.iter().filter(|m| m.key.kind == "Namespace").map(|m| m.key.name.clone()).collect();
-    let manager = key.field_manager();
-    let dry_runs = settled.iter().map(|manifest| {
-        let (manager, namespaces, settled) = (&manager, &namespaces, &settled);
-        async move {
-            if let Some(why) = foreign(cluster, target, owner, manifest).await? {
-                return Ok(Desired { manifest: manifest.clone(), predicted: Side::Refused(why) });
-            }
-            let predicted = match cluster.apply(manifest, manager, true).await? {
-                Applied::Object(value) => Side::Object(value, Proof::Server),
-                Applied::Refused(why) => Side::Refused(why),
-                Applied::NamespaceMissing => {
-                    let namespace = manifest.key.namespace.as_deref().unwrap_or_default();
-                    if namespaces.contains(namespace) {
-                        Side::Object(manifest.value.clone(), Proof::Static)
-                    } else {
-                        Side::Refused(format!(
-                            "namespace `{namespace}` does not exist: create it, or add it to the application's manifests"
-                        ))
-                    }
-                }
-                Applied::KindMissing if defines(settled, &manifest.key) => Side::Object(manifest.value.clone(), Proof::Static),
-                Applied::KindMissing => {
-                    let version = manifest.api_version();
-                    Side::Refused(format!(
-                        "the cluster serves no {} of {version}: install its CustomResourceDefinition first",
-                        manifest.key.kind
-                    ))
-                }
-            };
-            Ok::<_, cluster::Error>(Desired { manifest: manifest.clone(), predicted })
-        }
-    });
-    // What windlass may not ask about is that object's trouble, not the others'.
-    let dry_runs = dry_runs.zip(&settled).map(async |(dry_run, manifest)| match dry_run.await {
-        Err(cluster::Error::Forbidden { message, .. }) => {
-            let why = format!("{message} (windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind)");
-            Ok(Desired { manifest: manifest.clone(), predicted: Side::Refused(why) })
-        }
-        other => other,
-    });
-    Ok(futures::stream::iter(dry_runs.collect::<Vec<_>>()).buffered(IN_FLIGHT).try_collect().await?)
+    Ok(settled)
 }
 
-/// Why an object is not the application's to touch, or to be shown: it exists outside of the application's own
-/// namespace, and is not marked as its own. Otherwise a pull request could read, or take, what belongs to others.
-async fn foreign(
-    cluster: &Cluster,
-    target: &Target,
-    owner: &str,
+/// A digest of what would be applied.
+pub fn fingerprint(manifest: &Manifest) -> String {
+    let mut hash = Sha256::new();
+    hash.update(&manifest.version);
+    hash.update(canonical_json(&manifest.value));
+    hex::encode(&hash.finalize()[..8])
+}
+
+/// Whether an object was applied from just this manifest and nobody has changed it since: then there is nothing to ask.
+pub fn is_as_left(entry: Option<&InventoryEntry>, fingerprint: &str, known: &Known) -> bool {
+    let (Some(entry), Known::Seen(seen)) = (entry, known) else { return false };
+    entry.applied.as_deref() == Some(fingerprint) && entry.left.as_deref() == Some(&seen.signal) && entry.uid.as_deref() == Some(&seen.uid)
+}
+
+/// The live objects of keys, by key: by one list where many are of one kind.
+pub async fn read(asking: &Asking<'_>, keys: &[(ResourceKey, String)]) -> Result<BTreeMap<ResourceKey, Value>> {
+    let mut groups: BTreeMap<(&str, &str, &str, Option<&str>), Vec<&ResourceKey>> = BTreeMap::new();
+    for (key, version) in keys {
+        groups.entry((&key.group, version, &key.kind, key.namespace.as_deref())).or_default().push(key);
+    }
+    let reads = groups.into_iter().map(async |((group, version, kind, namespace), keys)| {
+        let mut found = BTreeMap::new();
+        if keys.len() >= LIST_FROM {
+            let listed = match asking.cluster.owned(group, version, kind, namespace, asking.owner).await {
+                Err(cluster::Error::Forbidden { .. }) => Vec::new(),
+                other => other?,
+            };
+            for object in listed {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                if let Some(key) = keys.iter().find(|key| key.name == name) {
+                    found.insert((*key).clone(), object);
+                }
+            }
+        }
+        // What is not there with our label may be there without it.
+        let missing: Vec<_> = keys.into_iter().filter(|key| !found.contains_key(*key)).collect();
+        let single = missing.into_iter().map(async |key| match asking.cluster.live(key, version).await {
+            // Told by the dry-run of the same object.
+            Err(cluster::Error::Forbidden { .. }) => Ok((key.clone(), None)),
+            other => other.map(|live| (key.clone(), live)),
+        });
+        let single: Vec<_> = futures::stream::iter(single.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
+        found.extend(single.into_iter().filter_map(|(key, live)| Some((key, live?))));
+        Ok::<_, cluster::Error>(found)
+    });
+    let found: Vec<_> = futures::stream::iter(reads.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// What a sync would make of objects. `set`: all manifests of the application, since one may make another possible.
+/// `applied`: each object as we applied it last, if we did.
+pub async fn predict_all(
+    asking: &Asking<'_>,
+    wanted: Vec<(Manifest, Option<Value>)>,
+    set: &[Manifest],
+    applied: &BTreeMap<ResourceKey, Value>,
+) -> Result<Vec<Predicted>> {
+    let asked = wanted.into_iter().map(|(manifest, live)| async move {
+        let (outcome, warnings) = with_warnings(predict(asking, &manifest, live.clone(), set, applied.get(&manifest.key))).await;
+        let mut predicted = match outcome {
+            // What windlass may not ask about is that object's trouble, not the others'.
+            Err(cluster::Error::Forbidden { message, .. }) => {
+                let why = format!("{message} (windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind)");
+                Predicted { live, after: Side::Refused(why), notes: Notes::default(), write: Write::default(), manifest }
+            }
+            other => other?,
+        };
+        predicted.notes.warnings = warnings;
+        Ok::<_, cluster::Error>(predicted)
+    });
+    Ok(futures::stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?)
+}
+
+type Asked<T> = std::result::Result<T, cluster::Error>;
+
+async fn predict(
+    asking: &Asking<'_>,
     manifest: &Manifest,
-) -> std::result::Result<Option<String>, cluster::Error> {
-    let (key, own) = (&manifest.key, &target.destination.namespace);
-    if key.namespace.as_ref() == Some(own) || (key.kind == "Namespace" && key.name == *own) {
+    live: Option<Value>,
+    set: &[Manifest],
+    applied: Option<&Value>,
+) -> Asked<Predicted> {
+    let mut predicted = Predicted {
+        manifest: manifest.clone(),
+        after: Side::Absent,
+        notes: Notes::default(),
+        write: Write { payload: manifest.value.clone(), ..Write::default() },
+        live,
+    };
+    if let Some(why) = refused_to_us(asking, manifest, predicted.live.as_ref()).await? {
+        // Nor is it shown: whoever writes a pull request could read by it what belongs to others.
+        return Ok(Predicted { live: None, after: Side::Refused(why), ..predicted });
+    }
+    ignore(asking, &mut predicted);
+    let how = How { dry_run: true, force: false };
+    let mut answer = ask(asking, manifest, &predicted.write.payload, how).await?;
+    if let Applied::Conflicts(conflicts) = answer {
+        answer = match decide(asking, &mut predicted, conflicts, applied) {
+            Some(why) => Applied::Refused(Refusal { message: why, invalid: false, no_dry_run: false }),
+            None => ask(asking, manifest, &predicted.write.payload, How { dry_run: true, force: predicted.write.force }).await?,
+        };
+    }
+    predicted.after = match answer {
+        Applied::Object(object) => adopt(asking, &mut predicted, object).await?,
+        Applied::NamespaceMissing => in_another_namespace(asking, &mut predicted, set).await?,
+        Applied::KindMissing => by_its_definition(&mut predicted, set),
+        Applied::Conflicts(conflicts) => Side::Refused(undecided(asking, &conflicts)),
+        Applied::Refused(refusal) if refusal.no_dry_run => without_dry_run(&mut predicted, &refusal),
+        Applied::Refused(refusal) => refused(asking, &mut predicted, set, refusal).await?,
+    };
+    if let Some(live) = &predicted.live
+        && let Side::Object(after, _) = &predicted.after
+    {
+        predicted.notes.reverted = fields(ownership::changed_by_others(live, after), &predicted.manifest);
+    }
+    Ok(predicted)
+}
+
+async fn ask(asking: &Asking<'_>, manifest: &Manifest, payload: &Value, how: How) -> Asked<Applied> {
+    let manager = asking.key.field_manager();
+    let answer = asking.cluster.apply(&manifest.key, &manifest.version, payload, &manager, how).await?;
+    Ok(match answer {
+        Applied::Refused(refusal) => Applied::Refused(Refusal { message: Mask::scrub(&refusal.message, &manifest.value), ..refusal }),
+        other => other,
+    })
+}
+
+/// Why an object is not the application's to touch, or to be shown.
+async fn refused_to_us(asking: &Asking<'_>, manifest: &Manifest, live: Option<&Value>) -> Asked<Option<String>> {
+    let (key, own) = (&manifest.key, &asking.target.destination.namespace);
+    let Some(live) = live else { return Ok(None) };
+    let label = &live["metadata"]["labels"][OWNER_LABEL];
+    if label == asking.owner {
         return Ok(None);
     }
-    let Some(live) = cluster.live(key, &manifest.version).await? else { return Ok(None) };
-    let marked = live["metadata"]["labels"][OWNER_LABEL] == owner;
-    Ok((!marked).then(|| format!("{key} exists already and is not this application's: label it `{OWNER_LABEL}={owner}` to hand it over")))
+    let inside = key.namespace.as_ref() == Some(own) || (key.kind == "Namespace" && key.name == *own);
+    if !inside {
+        let owner = asking.owner;
+        return Ok(Some(format!(
+            "{key} exists already and is not this application's: label it `{OWNER_LABEL}={owner}` to hand it over"
+        )));
+    }
+    if let Some(keeper) = ownership::keeper(live)
+        && asking.cluster.is_kept_by(&keeper).await?
+    {
+        return Ok(Some(format!("{key} is kept by {keeper}: have that let go of it first, or the two would undo each other's work")));
+    }
+    Ok(None)
 }
 
-/// The live objects of keys, in their order.
-pub async fn read(cluster: &Cluster, keys: &[(ResourceKey, String)]) -> Result<Vec<Option<Value>>> {
-    let reads = keys.iter().map(async |(key, version)| match cluster.live(key, version).await {
-        // Told by the dry-run of the same object.
-        Err(cluster::Error::Forbidden { .. }) => Ok(None),
-        other => other,
-    });
-    let reads: Vec<_> = reads.collect();
-    Ok(futures::stream::iter(reads).buffered(IN_FLIGHT).try_collect().await?)
+/// Leaves out what rules leave to others, once others hold it.
+fn ignore(asking: &Asking<'_>, predicted: &mut Predicted) {
+    let key = &predicted.manifest.key;
+    let Some(live) = &predicted.live else { return };
+    let entries = ownership::entries(live);
+    for path in asking.target.fields.ignored(&key.kind, &key.name) {
+        let held = entries.iter().any(|entry| entry.writer() != Writer::Windlass && entry.fields.touches(&path));
+        if held && fieldset::remove(&mut predicted.write.payload, &path) {
+            predicted.notes.ignored.push(path.to_string());
+        }
+    }
 }
 
-pub fn side(live: Option<Value>) -> Side {
-    live.map_or(Side::Absent, |value| Side::Object(value, Proof::Server))
+/// Settles conflicts in what is to be sent; why that cannot be done.
+fn decide(asking: &Asking<'_>, predicted: &mut Predicted, conflicts: Vec<Conflict>, applied: Option<&Value>) -> Option<String> {
+    let key = &predicted.manifest.key;
+    let resolution = ownership::resolve(conflicts, &key.kind, &key.name, applied, &asking.target.fields);
+    if !resolution.undecided.is_empty() {
+        return Some(undecided(asking, &resolution.undecided));
+    }
+    for conflict in &resolution.release {
+        fieldset::remove(&mut predicted.write.payload, &conflict.field);
+    }
+    // A leftover is taken over as a whole, which is told as that.
+    let told = |conflict: &&Conflict| !matches!(conflict.writer(), Writer::Leftover | Writer::Windlass);
+    predicted.notes.taken = grouped(resolution.take.iter().filter(told));
+    predicted.notes.released = grouped(resolution.release.iter());
+    if !resolution.take.is_empty() {
+        predicted.write.force = true;
+        // Forced only upon what was looked at.
+        if let Some(version) = predicted.live.as_ref().map(|live| live["metadata"]["resourceVersion"].clone()) {
+            predicted.write.payload["metadata"]["resourceVersion"] = version;
+        }
+    }
+    None
+}
+
+fn undecided(asking: &Asking<'_>, conflicts: &[Conflict]) -> String {
+    let fields: Vec<_> = conflicts.iter().map(Conflict::to_string).collect();
+    let rule = format!("{{ path: '{}' }}", conflicts[0].field);
+    format!(
+        "others hold fields that Git has another value for: {}. Decide it in windlass.yaml, at the application {}: `take: [{rule}]` sets them as Git has them, `ignore: [{rule}]` leaves them",
+        fields.join(", "),
+        asking.key.application
+    )
+}
+
+fn grouped<'a>(conflicts: impl Iterator<Item = &'a Conflict>) -> Fields {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for conflict in conflicts {
+        found.entry(conflict.manager.clone()).or_default().push(conflict.field.to_string());
+    }
+    found.into_iter().collect()
+}
+
+/// Paths as text, less those of secret data and of our own marks.
+pub fn fields(found: BTreeMap<String, Vec<FieldPath>>, manifest: &Manifest) -> Fields {
+    let shown = |path: &FieldPath| manifest.key.kind != "Secret" || !(path.starts_with(&["data"]) || path.starts_with(&["stringData"]));
+    let mut fields = Vec::new();
+    for (manager, paths) in found {
+        let hidden = paths.iter().any(|path| !shown(path));
+        let mut texts: Vec<_> = paths.iter().filter(|path| shown(path)).map(FieldPath::to_string).collect();
+        if hidden {
+            texts.push(".data".into());
+        }
+        fields.push((manager, texts));
+    }
+    fields
+}
+
+/// Takes over what tools that do not come back left in the object: what they set and Git does not have goes too.
+async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) -> Asked<Side> {
+    let Some(live) = &predicted.live else { return Ok(Side::Object(object, Proof::Server)) };
+    // That the release is there no more was asked before anything else.
+    let Some(left) = ownership::leftovers(live, true) else { return Ok(Side::Object(object, Proof::Server)) };
+    let manager = asking.key.field_manager();
+    let mut others = crate::domain::fieldset::FieldSet::default();
+    for entry in ownership::entries(&object) {
+        if !left.managers.contains(&entry.manager) {
+            others = others.union(&entry.fields);
+        }
+    }
+    predicted.write.managed_fields = Some(ownership::adopted(live, &left, &manager));
+    predicted.notes.adopted = left.managers.clone();
+    let gone = left.fields.difference(&others);
+    if gone.is_empty() {
+        return Ok(Side::Object(object, Proof::Server));
+    }
+    let (mut from, mut without) = (live.clone(), object.clone());
+    gone.remove_from(&mut without);
+    for side in [&mut from, &mut without] {
+        side["metadata"].as_object_mut().map(|metadata| metadata.remove("managedFields"));
+    }
+    let patch = merge_patch(&from, &without);
+    // The server fills in what is left out by that, as it will.
+    Ok(match asking.cluster.dry_run_merge(&predicted.manifest.key, &predicted.manifest.version, &patch, &manager).await? {
+        Applied::Object(object) => Side::Object(object, Proof::Server),
+        Applied::Refused(refusal) => Side::Refused(Mask::scrub(&refusal.message, &predicted.manifest.value)),
+        _ => Side::Object(without, Proof::Simulated),
+    })
+}
+
+/// The merge patch (RFC 7386) that makes one value the other.
+fn merge_patch(from: &Value, to: &Value) -> Value {
+    let (Value::Object(from), Value::Object(to)) = (from, to) else { return to.clone() };
+    let mut patch = serde_json::Map::new();
+    for (key, value) in to {
+        match from.get(key) {
+            Some(before) if before == value => {}
+            Some(before) => {
+                patch.insert(key.clone(), merge_patch(before, value));
+            }
+            None => {
+                patch.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    for key in from.keys().filter(|key| !to.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    Value::Object(patch)
+}
+
+/// The namespace does not exist yet: asked under another name where there is one, so that at least what is wrong with
+/// the object itself is found.
+async fn in_another_namespace(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest]) -> Asked<Side> {
+    let manifest = &predicted.manifest;
+    let namespace = manifest.key.namespace.clone().unwrap_or_default();
+    if !set.iter().any(|other| other.key.kind == "Namespace" && other.key.name == namespace) {
+        return Ok(Side::Refused(format!(
+            "namespace `{namespace}` does not exist: create it, or add it to the application's manifests"
+        )));
+    }
+    let mut elsewhere = manifest.clone();
+    elsewhere.key.namespace = Some("default".into());
+    elsewhere.value["metadata"]["namespace"] = "default".into();
+    if let Some(refusal) = asking.cluster.probe(&elsewhere.key, &manifest.version, &elsewhere.value).await?
+        && refusal.invalid
+    {
+        return Ok(Side::Refused(Mask::scrub(&refusal.message, &manifest.value)));
+    }
+    predicted.notes.unverified = Some(format!(
+        "its namespace `{namespace}` comes with this change: quotas, limits and security labels there are not known yet"
+    ));
+    Ok(Side::Object(manifest.value.clone(), Proof::Simulated))
+}
+
+/// The kind comes with the change: its own definition says what is valid.
+fn by_its_definition(predicted: &mut Predicted, set: &[Manifest]) -> Side {
+    let manifest = &predicted.manifest;
+    let Some(definition) = definition(set, &manifest.key) else {
+        return Side::Refused(format!(
+            "the cluster serves no {} of {}: install its CustomResourceDefinition first",
+            manifest.key.kind,
+            manifest.api_version()
+        ));
+    };
+    match schema::check(&definition.value, manifest) {
+        Ok(value) => {
+            predicted.notes.unverified = Some("its kind comes with this change: checked against the definition there".into());
+            Side::Object(value, Proof::Simulated)
+        }
+        Err(why) => Side::Refused(Mask::scrub(&why, &manifest.value)),
+    }
+}
+
+/// A webhook has no way to be asked without effect: what Git says is laid over what is live.
+fn without_dry_run(predicted: &mut Predicted, refusal: &Refusal) -> Side {
+    let mut object = predicted.live.clone().unwrap_or(Value::Null);
+    overlay(&mut object, &predicted.write.payload);
+    predicted.notes.unverified =
+        Some(format!("a webhook does not support dry-run (give it `sideEffects: None`): {}", refusal.message));
+    Side::Object(object, Proof::Static)
+}
+
+/// Maps are merged; lists whose items have names are merged by them, other values replaced.
+fn overlay(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                overlay(base.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(base), Value::Array(over)) if over.iter().all(|item| item["name"].is_string()) => {
+            base.retain(|item| over.iter().any(|other| other["name"] == item["name"]));
+            for item in over {
+                match base.iter_mut().find(|known| known["name"] == item["name"]) {
+                    Some(known) => overlay(known, item),
+                    None => base.push(item.clone()),
+                }
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}
+
+/// The server would not have the object: because of what it is, or because of what is there.
+async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest], refusal: Refusal) -> Asked<Side> {
+    let manifest = predicted.manifest.clone();
+    // The definition changes with the object: the new one counts.
+    if let Some(definition) = definition(set, &manifest.key)
+        && !manifest.key.group.is_empty()
+        && let Ok(value) = schema::check(&definition.value, &manifest)
+    {
+        predicted.notes.unverified = Some("its definition changes with it: checked against the new one".into());
+        return Ok(Side::Object(value, Proof::Simulated));
+    }
+    let message = refusal.message;
+    if !refusal.invalid || predicted.live.is_none() {
+        return Ok(Side::Refused(message));
+    }
+    // Only what could be created under another name is kept back by what is there.
+    if asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await?.is_some() {
+        return Ok(Side::Refused(message));
+    }
+    if manifest.value["metadata"]["annotations"][RECREATE] != "allow" {
+        return Ok(Side::Refused(format!(
+            "{message}. It can only be deleted and created anew. To have that done, annotate it with `{RECREATE}: allow`"
+        )));
+    }
+    predicted.write.recreate = true;
+    predicted.notes.recreate = Some(message);
+    Ok(Side::Object(manifest.value, Proof::Server))
 }
 
 /// The definition of a kind among the manifests.
@@ -124,27 +461,154 @@ fn definition<'a>(manifests: &'a [Manifest], key: &ResourceKey) -> Option<&'a Ma
     })
 }
 
-fn defines(manifests: &[Manifest], key: &ResourceKey) -> bool {
-    definition(manifests, key).is_some()
-}
-
 fn scope_of(manifests: &[Manifest], key: &ResourceKey) -> bool {
     definition(manifests, key).is_none_or(|definition| definition.value["spec"]["scope"] != "Cluster")
 }
 
-/// Base and head side by side: the comparison of a preview.
-pub fn compare(base: Vec<Desired>, head: Vec<Desired>) -> Vec<plan::Comparison> {
-    let keys: BTreeSet<_> = base.iter().chain(&head).map(|desired| desired.manifest.key.clone()).collect();
-    let side =
-        |all: &[Desired], key: &ResourceKey| all.iter().find(|d| d.manifest.key == *key).map_or(Side::Absent, |d| d.predicted.clone());
-    keys.into_iter()
-        .map(|key| {
-            // What the base cannot be applied with is not this change's doing.
-            let before = match side(&base, &key) {
-                Side::Refused(_) => Side::Absent,
-                other => other,
-            };
-            plan::Comparison { before, after: side(&head, &key), key }
-        })
-        .collect()
+pub fn side(live: Option<Value>) -> Side {
+    live.map_or(Side::Absent, |value| Side::Object(value, Proof::Server))
+}
+
+/// Base and head of one application, for a preview.
+pub struct Sides<'a> {
+    pub base: &'a [Manifest],
+    pub head: &'a [Manifest],
+    pub inventory: &'a [InventoryEntry],
+}
+
+/// What a preview finds.
+#[derive(Default)]
+pub struct Effects {
+    /// What the pull request does.
+    pub change: Vec<Comparison>,
+    /// What a sync of the base would do anyway: others changed live objects.
+    pub drift: Vec<Comparison>,
+    /// What is merged and was not applied yet.
+    pub waiting: Vec<Comparison>,
+    /// Objects that were not asked about, since nothing about them moved.
+    pub unmoved: usize,
+}
+
+/// Compares what a sync of the base leaves with what a sync of the head would leave.
+pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
+    let by_key = |manifests: &[Manifest]| manifests.iter().map(|m| (m.key.clone(), m.clone())).collect::<BTreeMap<_, _>>();
+    let (base, head) = (by_key(sides.base), by_key(sides.head));
+    let entries: BTreeMap<_, _> = sides.inventory.iter().map(|entry| (&entry.key, entry)).collect();
+    let mut effects = Effects::default();
+    let mut moved = Vec::new();
+    for key in base.keys().chain(head.keys()).collect::<BTreeSet<_>>() {
+        let (old, new) = (base.get(key), head.get(key));
+        let same = old.map(fingerprint) == new.map(fingerprint);
+        let Some(manifest) = old.or(new) else { continue };
+        if same {
+            let known = asking.cluster.look(key, &manifest.version).await?.unwrap_or(Known::Unknown);
+            if is_as_left(entries.get(key).copied(), &fingerprint(manifest), &known) {
+                effects.unmoved += 1;
+                continue;
+            }
+        }
+        moved.push((key.clone(), manifest.version.clone()));
+    }
+    let live = read(asking, &moved).await?;
+    let applied: BTreeMap<_, _> = base.iter().map(|(key, manifest)| (key.clone(), manifest.value.clone())).collect();
+    let as_left = |key: &ResourceKey, manifest: &Manifest| {
+        let (Some(entry), Some(live)) = (entries.get(key), live.get(key)) else { return false };
+        entry.applied.as_deref() == Some(&fingerprint(manifest)) && entry.left.as_deref() == Some(&ownership::signal(live))
+    };
+    let ask_base = moved.iter().filter_map(|(key, _)| base.get(key)).filter(|manifest| !as_left(&manifest.key, manifest));
+    let ask_base: Vec<_> = ask_base.map(|manifest| (manifest.clone(), live.get(&manifest.key).cloned())).collect();
+    let changed = |key: &ResourceKey| base.get(key).map(fingerprint) != head.get(key).map(fingerprint);
+    let ask_head = moved.iter().filter(|(key, _)| changed(key)).filter_map(|(key, _)| head.get(key));
+    let ask_head: Vec<_> = ask_head.map(|manifest| (manifest.clone(), live.get(&manifest.key).cloned())).collect();
+    let (of_base, of_head) = futures::future::try_join(
+        predict_all(asking, ask_base, sides.base, &applied),
+        predict_all(asking, ask_head, sides.head, &applied),
+    )
+    .await?;
+    let map = |all: Vec<Predicted>| all.into_iter().map(|one| (one.manifest.key.clone(), one)).collect::<BTreeMap<_, _>>();
+    let (of_base, mut of_head) = (map(of_base), map(of_head));
+    for (key, _) in moved {
+        let asked = of_base.get(&key);
+        // What others must not see is not shown on any side.
+        let shown = !matches!(of_head.get(&key), Some(Predicted { live: None, after: Side::Refused(_), .. }));
+        let now = || side(live.get(&key).cloned().filter(|_| shown));
+        let left = match asked {
+            Some(predicted) => predicted.after.clone(),
+            None => now(),
+        };
+        if let Some(predicted) = asked {
+            let mut comparison = Comparison::new(key.clone(), now(), predicted.after.clone());
+            comparison.notes = predicted.notes.clone();
+            veil(&mut comparison);
+            let before = entries.get(&key).and_then(|entry| entry.applied.as_deref());
+            if before == base.get(&key).map(fingerprint).as_deref() {
+                effects.drift.push(comparison);
+            } else {
+                effects.waiting.push(comparison);
+            }
+        }
+        if !changed(&key) {
+            continue;
+        }
+        // What the base cannot be applied with is not this change's doing.
+        let left = if matches!(left, Side::Refused(_)) { Side::Absent } else { left };
+        let mut comparison = match of_head.remove(&key) {
+            Some(predicted) => {
+                let mut notes = predicted.notes;
+                notes.reverted.clear();
+                if let (Side::Object(before, _), Side::Object(after, _)) = (&left, &predicted.after) {
+                    notes.kept = fields(ownership::kept(before, after, &asking.key.field_manager()), &predicted.manifest);
+                }
+                Comparison { key: key.clone(), before: left, after: predicted.after, notes }
+            }
+            // Gone from Git: what is not marked as ours stays.
+            None => {
+                let ours = live.get(&key).is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == asking.owner);
+                Comparison::new(key.clone(), if ours { left } else { Side::Absent }, Side::Absent)
+            }
+        };
+        show_git_sides(&mut comparison, base.get(&key), head.get(&key));
+        effects.change.push(comparison);
+    }
+    Ok(effects)
+}
+
+/// Of a Secret the two Git sides are compared, never the live one: or a guess could be tested by a pull request.
+fn show_git_sides(comparison: &mut Comparison, base: Option<&Manifest>, head: Option<&Manifest>) {
+    if comparison.key.kind != "Secret" || !comparison.key.group.is_empty() {
+        return;
+    }
+    for (side, manifest) in [(&mut comparison.before, base), (&mut comparison.after, head)] {
+        if let Side::Object(value, _) = side {
+            value["data"] = manifest.map(|manifest| manifest.value["data"].clone()).unwrap_or_default();
+        }
+    }
+}
+
+/// Of a live Secret no more is told than that its data is not Git's.
+fn veil(comparison: &mut Comparison) {
+    if comparison.key.kind != "Secret" || !comparison.key.group.is_empty() {
+        return;
+    }
+    if let (Side::Object(before, _), Side::Object(after, _)) = (&mut comparison.before, &mut comparison.after) {
+        let differs = before["data"] != after["data"];
+        before["data"] = if differs { serde_json::json!({"(all)": "(as it is)"}) } else { Value::Null };
+        after["data"] = if differs { serde_json::json!({"(all)": "(as Git has it)"}) } else { Value::Null };
+    }
+}
+
+/// A Secret's `stringData` as the server stores it: write-only text would hide what changes.
+pub fn string_data(manifest: &mut Manifest) {
+    if manifest.key.kind != "Secret" || !manifest.key.group.is_empty() {
+        return;
+    }
+    let Some(Value::Object(text)) = manifest.value.as_object_mut().and_then(|object| object.remove("stringData")) else { return };
+    if !manifest.value["data"].is_object() {
+        manifest.value["data"] = Value::Object(Default::default());
+    }
+    for (key, value) in text {
+        if let Some(value) = value.as_str() {
+            manifest.value["data"][key] = base64::engine::general_purpose::STANDARD.encode(value).into();
+        }
+    }
 }

@@ -1,33 +1,36 @@
 //! The imperative shell: the only place that sequences effects.
 //!
-//! Three loops over keys, each the same three lines: observe (only reads),
+//! Loops over keys, each the same three lines: observe (only reads),
 //! decide (pure), act (only writes, each conditional on what it was decided
 //! from). A webhook, a watch or a timer only puts a key into a [`Queue`].
 //!
 //! - [`promotion`]: candidate → branch → pull request
 //! - [`pull_request`]: preview, commands, verdict, merge, progress
-//! - [`application`]: revision → plan → apply → health → status
+//! - [`application`]: revision → plan → apply → health
+//! - [`commit`]: where its applications stand → commit status
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::cluster::home::Home;
-use crate::cluster::watch::{Moved, Watches};
-use crate::cluster::{self, Cluster};
+use crate::cluster::lease::WritePermit;
+use crate::cluster::{self, Cluster, Moved};
 use crate::domain::catalog::{Catalog, FILE, Target};
+use crate::domain::manifest::ResourceKey;
+use crate::domain::mask::Mask;
 use crate::domain::pull_request::Preview;
-use crate::domain::{ApplicationKey, CommitSha, Hint, Invalid, PullRequestKey, RepoName};
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, Hint, Invalid, PullRequestKey, RepoName};
 use crate::git::{Mirror, Mirrors, Remote};
 use crate::github::{self, GitHub, Repository};
 use crate::render::{Renderer, Source};
 use crate::telemetry::Metrics;
 
 pub mod application;
+pub mod commit;
 pub mod live;
 pub mod promotion;
 pub mod pull_request;
@@ -78,17 +81,20 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// All that the loops share. Nothing in it is a truth of its own: it is rebuilt after a restart.
 pub struct Ctx {
+    /// Whoever has a Ctx may write; there is none without the Lease.
+    pub permit: WritePermit,
     pub github: GitHub,
     pub mirrors: Mirrors,
     pub renderer: Renderer,
     pub clusters: BTreeMap<String, Cluster>,
     pub home: Home,
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     pub promotions: Arc<Queue<ApplicationKey>>,
     pub pulls: Arc<Queue<PullRequestKey>>,
     pub applications: Arc<Queue<ApplicationKey>>,
-    pub watches: Watches,
-    pub moved: mpsc::Sender<Moved>,
+    pub commits: Arc<Queue<CommitKey>>,
+    /// Hides secret values in plans.
+    pub mask: Mask,
     pub memory: Memory,
 }
 
@@ -101,16 +107,23 @@ pub struct Memory {
     moved: Mutex<HashMap<RepoName, Instant>>,
     /// Owner label → whose it is.
     owners: Mutex<HashMap<String, ApplicationKey>>,
-    /// How we left each object of an application: uid → signal.
-    signals: Mutex<HashMap<ApplicationKey, HashMap<String, u64>>>,
-    /// Applications that were in sync and healthy with these inputs when last looked at.
-    settled: Mutex<HashMap<ApplicationKey, String>>,
+    /// How we left each object of an application.
+    left: Mutex<HashMap<ApplicationKey, HashMap<ResourceKey, application::Left>>>,
+    /// What each application renders from, at the base that it was last looked at.
+    changes: Mutex<HashMap<ApplicationKey, Arc<application::Change>>>,
+    /// Applications of which every object is to be asked about, whatever is remembered.
+    recheck: Mutex<HashSet<ApplicationKey>>,
+    /// The version of each `Application` object that was told to GitHub.
+    told: Mutex<HashMap<ApplicationKey, Option<String>>>,
+    pods_asked: Mutex<HashMap<ApplicationKey, Instant>>,
     previews: Mutex<HashMap<PullRequestKey, Arc<Preview>>>,
     /// Why GitHub refused to merge a head.
     refusals: Mutex<HashMap<PullRequestKey, (CommitSha, String)>>,
     /// The last commit status that we posted, and the pull requests of a commit.
-    statuses: Mutex<HashMap<(RepoName, CommitSha), (String, String)>>,
-    pulls_of: Mutex<HashMap<(RepoName, CommitSha), Vec<u64>>>,
+    statuses: Mutex<HashMap<CommitKey, (String, String)>>,
+    pulls_of: Mutex<HashMap<CommitKey, Vec<u64>>>,
+    /// The applications that a commit changed, by the base whose configuration names them.
+    changed_by: Mutex<HashMap<(CommitSha, CommitKey), Arc<Vec<Target>>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -244,7 +257,7 @@ impl Ctx {
 
     /// Looks at everything anew: at start, and from time to time.
     pub async fn resync(self: &Arc<Self>) -> Result<()> {
-        locked(&self.memory.settled).clear();
+        locked(&self.memory.told).clear();
         for repository in self.github.discover().await? {
             let repo = repository.name.clone();
             match self.resync_repository(&repo).await {
@@ -317,20 +330,18 @@ impl Ctx {
         Ok(())
     }
 
-    /// A watch saw an object of ours move: whether it is as we left it decides if there is anything to look at.
+    /// A watch saw something: whether there is anything to do is found out by looking, which costs no request.
     pub fn saw(&self, moved: Moved) {
-        let Some(key) = locked(&self.memory.owners).get(&moved.owner).cloned() else { return };
-        let as_left = moved.signal.is_some()
-            && locked(&self.memory.signals).get(&key).and_then(|known| known.get(&moved.uid)) == moved.signal.as_ref();
-        let settled = locked(&self.memory.settled).contains_key(&key);
-        // Of a settled application only what is not as we left it matters; of others every step towards health.
-        if settled && as_left {
-            return;
+        match moved {
+            Moved::Object(owner) => {
+                let key = locked(&self.memory.owners).get(&owner).cloned();
+                if let Some(key) = key {
+                    self.applications.put(key);
+                }
+            }
+            Moved::Application(key) => self.applications.put(key),
+            Moved::Promotion(key) => self.promotions.put(key),
         }
-        if !as_left {
-            locked(&self.memory.settled).remove(&key);
-        }
-        self.applications.put(key);
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Base, Configured, Ctx, Error, Requeue, Result, configuration, key_of_branch, live, locked};
+use super::live::{self, Asking, Sides};
+use super::{Base, Configured, Ctx, Error, Requeue, Result, configuration, key_of_branch, locked};
 use crate::domain::catalog::{FILE, Target};
 use crate::domain::command::{self, Command, Permission};
 use crate::domain::gate::{self, Facts, Origin, PreviewFact, Review, StagePolicy, Verdict};
 use crate::domain::manifest::Manifest;
-use crate::domain::plan::{Comparison, Plan};
+use crate::domain::plan::{Comparison, Plan, Side};
 use crate::domain::pull_request::{
     self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky, image_changes,
 };
@@ -120,7 +121,7 @@ async fn closed(
     if let Some(commit) = merged {
         let at = commit.clone();
         if ctx.mirror(&key.repo, move |mirror| Ok(mirror.has(&at))).await? {
-            let progress = super::application::progress_of(ctx, &key.repo, &base, &commit).await?;
+            let progress = super::commit::progress_of(ctx, &key.repo, &base, &commit).await?;
             touched = progress.iter().filter_map(|one| base.target(&one.key).cloned()).collect();
             // The end of the story is told once; what comes later belongs to later commits.
             if sticky.is_some() && !told {
@@ -303,8 +304,10 @@ async fn application(
     let cluster = ctx.cluster(&target.destination.cluster);
     let mut preview = ApplicationPreview {
         cluster: target.destination.cluster.clone(),
-        plan: Plan::new([]),
-        drift: Plan::new([]),
+        plan: Plan::default(),
+        drift: Plan::default(),
+        waiting: Plan::default(),
+        unmoved: 0,
         images: vec![],
         error: None,
         notes: vec![],
@@ -337,28 +340,28 @@ async fn application(
     let owner = key.owner_label(base.repo.id);
     let images = |manifests: &[Manifest]| manifests.iter().flat_map(Manifest::images).collect::<Vec<_>>();
     preview.images = image_changes(&images(&old), &images(&new));
-    let old = live::predict(cluster, &key, &target, &owner, &old).await?;
-    let new = live::predict(cluster, &key, &target, &owner, &new).await?;
-    let keys: Vec<_> = old.iter().map(|desired| (desired.manifest.key.clone(), desired.manifest.version.clone())).collect();
-    let found = live::read(cluster, &keys).await?;
-    let drift = old.iter().zip(found).map(|(desired, live)| Comparison {
-        key: desired.manifest.key.clone(),
-        before: live::side(live),
-        after: desired.predicted.clone(),
-    });
-    preview.drift = Plan::new(drift);
-    let withheld: Vec<_> = old
+    let asking = Asking { cluster, key: &key, target: &target, owner: &owner };
+    let (old, new) = (live::settle(&asking, &old).await?, live::settle(&asking, &new).await?);
+    let inventory = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default().inventory;
+    let found = live::effects(&asking, Sides { base: &old, head: &new, inventory: &inventory }).await?;
+    let withheld: Vec<_> = found
+        .change
         .iter()
-        .map(|desired| &desired.manifest.key)
-        .filter(|key| crate::domain::sync::withheld_kind(&key.kind) && !new.iter().any(|desired| desired.manifest.key == **key))
-        .cloned()
+        .filter(|comparison| matches!(comparison.after, Side::Absent))
+        .filter_map(|comparison| match &comparison.before {
+            Side::Object(live, _) => Some((comparison.key.clone(), crate::domain::sync::withheld(&comparison.key.kind, live)?)),
+            _ => None,
+        })
         .collect();
-    let comparisons = live::compare(old, new);
-    preview.plan = Plan::new(comparisons.into_iter().filter(|comparison| !withheld.contains(&comparison.key)));
+    let done = |comparison: &Comparison| !withheld.iter().any(|(key, _)| *key == comparison.key);
+    preview.plan = Plan::new(&ctx.mask, found.change.into_iter().filter(done));
+    preview.drift = Plan::new(&ctx.mask, found.drift);
+    preview.waiting = Plan::new(&ctx.mask, found.waiting);
+    preview.unmoved = found.unmoved;
     preview.notes.extend(
         withheld
             .iter()
-            .map(|key| format!("{} leaves Git but stays in the cluster: with it would go what it holds.", view::code(&key.to_string()))),
+            .map(|(key, why)| format!("{} leaves Git but stays in the cluster: {why}.", view::code(&key.to_string()))),
     );
     Ok(preview)
 }
@@ -568,7 +571,7 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
             for target in &look.touched {
                 let application = target.key(&key.repo);
                 ctx.home.request_sync(&application, comment).await?;
-                locked(&ctx.memory.settled).remove(&application);
+                locked(&ctx.memory.recheck).insert(application.clone());
                 ctx.applications.put(application.clone());
                 lines.push(format!("- `{}` is being synced to `{}`", application.title(), look.base.commit.short()));
             }

@@ -79,13 +79,10 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
         self.outcomes.subscribe()
     }
 
-    /// Keys that wait or are worked on, for the metrics.
-    pub fn len(&self) -> usize {
-        self.entries().values().filter(|entry| entry.running || entry.due.is_some_and(|due| due <= Instant::now())).count()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// How many keys are worked on, or will be without a further event: what is waited for, and what failed and is
+    /// tried again. For the metrics.
+    pub fn pending(&self) -> usize {
+        self.entries().values().filter(|entry| entry.running || entry.due.is_some()).count()
     }
 
     /// Takes the next due key, or tells until when to wait.

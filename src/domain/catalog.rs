@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::image::{self, ImageRef};
+use super::ownership::{FieldRule, FieldRules};
 use super::{ApplicationKey, Invalid, Name, RepoName, yaml};
 
 /// The file's path in the config repository.
@@ -52,6 +53,7 @@ struct Rule {
     segments: Vec<Segment>,
     namespace: String,
     images: Vec<(String, RawImage)>,
+    fields: FieldRules,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +79,8 @@ pub struct Target {
     pub path: String,
     pub destination: Destination,
     pub images: Vec<ImageRule>,
+    /// What is done about fields that others hold.
+    pub fields: FieldRules,
 }
 
 /// Whose CI may announce an image.
@@ -157,7 +161,8 @@ impl Catalog {
         if !is_namespace(&destination.namespace) {
             return Some(Err(Invalid(format!("{FILE}: `{}` is not a namespace's name", destination.namespace))));
         }
-        Some(images.map(|images| Target { application, stage, path: path.into(), destination, images }))
+        let fields = rule.fields.clone();
+        Some(images.map(|images| Target { application, stage, path: path.into(), destination, images, fields }))
     }
 }
 
@@ -203,6 +208,10 @@ struct RawRule {
     namespace: String,
     #[serde(default)]
     images: Ordered<RawImage>,
+    #[serde(default)]
+    ignore: Vec<FieldRule>,
+    #[serde(default)]
+    take: Vec<FieldRule>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -274,7 +283,11 @@ impl RawCatalog {
             if !segments.contains(&Segment::Stage) {
                 return fail(format!("`{}` has no `{{stage}}`", raw.path));
             }
-            parsed.push(Rule { name: raw.name, segments, namespace: raw.namespace, images: raw.images.0 });
+            for rule in raw.ignore.iter().chain(&raw.take) {
+                rule.check().map_err(|Invalid(why)| Invalid(format!("{FILE}: {why}")))?;
+            }
+            let fields = FieldRules { ignore: raw.ignore, take: raw.take };
+            parsed.push(Rule { name: raw.name, segments, namespace: raw.namespace, images: raw.images.0, fields });
         }
         Ok(Catalog { stages, rules: parsed })
     }
@@ -283,7 +296,14 @@ impl RawCatalog {
 impl RawRule {
     fn unguarded(self) -> Self {
         let images = self.images.0.into_iter().map(|(image, raw)| (unguarded(&image), RawImage { source: unguarded(&raw.source) }));
-        Self { name: self.name, path: unguarded(&self.path), namespace: unguarded(&self.namespace), images: Ordered(images.collect()) }
+        Self {
+            path: unguarded(&self.path),
+            namespace: unguarded(&self.namespace),
+            images: Ordered(images.collect()),
+            name: self.name,
+            ignore: self.ignore,
+            take: self.take,
+        }
     }
 }
 

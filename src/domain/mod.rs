@@ -5,8 +5,9 @@
 //! a `decide`, and act on the data that it returns.
 //!
 //! Reading order: the identifiers below, then [`catalog`] (what is deployed
-//! where), [`image`] and [`edit`] (how a change is made), [`manifest`] and
-//! [`plan`] (what a change does), [`health`], [`command`], [`gate`], and the
+//! where), [`image`] and [`edit`] (how a change is made), [`manifest`],
+//! [`fieldset`] and [`ownership`] (whose a field is), [`mask`] and [`plan`]
+//! (what a change does), [`health`], [`command`], [`gate`], and the
 //! three decisions: [`promotion`], [`pull_request`], [`sync`].
 
 use std::fmt;
@@ -19,13 +20,18 @@ use sha2::{Digest as _, Sha256};
 pub mod catalog;
 pub mod command;
 pub mod edit;
+pub mod effect;
+pub mod fieldset;
 pub mod gate;
 pub mod health;
 pub mod image;
 pub mod manifest;
+pub mod mask;
+pub mod ownership;
 pub mod plan;
 pub mod promotion;
 pub mod pull_request;
+pub mod schema;
 pub mod sync;
 pub mod yaml;
 
@@ -227,6 +233,19 @@ pub struct PullRequestKey {
 impl fmt::Display for PullRequestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.repo, self.number)
+    }
+}
+
+/// One commit of a config repository: what the Commit loop works on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CommitKey {
+    pub repo: RepoName,
+    pub commit: CommitSha,
+}
+
+impl fmt::Display for CommitKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.repo, self.commit)
     }
 }
 

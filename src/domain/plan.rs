@@ -7,11 +7,15 @@
 //! (two server-side dry-runs), a sync compares the live object with the dry-run
 //! of the desired one. The masking of secret data happens here, on the way into
 //! a [`Change`]; nothing later can show what it never had.
+//!
+//! Beside what changes a plan tells what a reviewer would not see in it: whose
+//! fields are taken, which stay though Git drops them, what the server warned of.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::manifest::{ResourceKey, presentable};
+use super::manifest::{ResourceKey, cleaned};
+use super::mask::{Mask, Masked};
 use super::{canonical_json, yaml};
 
 /// What happens to an object.
@@ -41,12 +45,40 @@ impl Action {
 }
 
 /// How far the API server vouches for a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Proof {
     /// Answered by a server-side dry-run.
     Server,
+    /// Worked out from what the server said of something near: in another namespace, or by a schema of the same change.
+    Simulated,
     /// The server cannot be asked yet: the object's namespace or kind is created by the same change.
     Static,
+}
+
+/// Fields by the name of the manager who holds them, or held them.
+pub type Fields = Vec<(String, Vec<String>)>;
+
+/// What a change does beside the change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notes {
+    /// Fields taken from others.
+    pub taken: Fields,
+    /// Fields that Git has no more and that stay, since others own them too.
+    pub kept: Fields,
+    /// Fields that Git has and that are left to others.
+    pub released: Fields,
+    /// Fields that others changed and that a sync sets back.
+    pub reverted: Fields,
+    /// The tools whose fields are taken over, once.
+    pub adopted: Vec<String>,
+    /// What the API server warned of.
+    pub warnings: Vec<String>,
+    /// Why it is known less well than it could be.
+    pub unverified: Option<String>,
+    /// Differences that rules of `windlass.yaml` hide.
+    pub ignored: Vec<String>,
+    /// Why the object has to be deleted and created anew.
+    pub recreate: Option<String>,
 }
 
 /// What is known of one object, before it becomes a change.
@@ -55,6 +87,13 @@ pub struct Comparison {
     pub key: ResourceKey,
     pub before: Side,
     pub after: Side,
+    pub notes: Notes,
+}
+
+impl Comparison {
+    pub fn new(key: ResourceKey, before: Side, after: Side) -> Self {
+        Self { key, before, after, notes: Notes::default() }
+    }
 }
 
 /// One side of a comparison.
@@ -86,16 +125,29 @@ pub struct Change {
     pub after: Option<Value>,
     /// Why the change cannot be made.
     pub problem: Option<String>,
+    pub notes: Notes,
+    /// Keyed digests of the hidden values that differ: for the plan's digest, never shown.
+    pub hidden: Vec<String>,
 }
 
 impl Change {
+    /// Nothing is to be done about the object.
+    pub fn is_nothing(&self) -> bool {
+        self.action == Action::Unchanged && self.problem.is_none() && self.notes.adopted.is_empty()
+    }
+
     /// The change as a unified diff of YAML, without file headers.
     pub fn diff(&self) -> String {
+        self.diff_with(3)
+    }
+
+    /// With so many equal lines around each difference.
+    pub fn diff_with(&self, context: usize) -> String {
         let text = |side: &Option<Value>| side.as_ref().map(yaml::print).unwrap_or_default();
         let (before, after) = (text(&self.before), text(&self.after));
         let diff = similar::TextDiff::from_lines(&before, &after);
         let mut out = String::new();
-        for (index, hunk) in diff.unified_diff().context_radius(3).iter_hunks().enumerate() {
+        for (index, hunk) in diff.unified_diff().context_radius(context).iter_hunks().enumerate() {
             if index > 0 {
                 out.push_str("@@\n");
             }
@@ -115,22 +167,22 @@ impl Change {
 }
 
 /// What happens to one application in one stage.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     /// Sorted by key; objects that stay as they are included.
     pub changes: Vec<Change>,
 }
 
 impl Plan {
-    pub fn new(comparisons: impl IntoIterator<Item = Comparison>) -> Self {
-        let mut changes: Vec<_> = comparisons.into_iter().map(change).collect();
+    pub fn new(mask: &Mask, comparisons: impl IntoIterator<Item = Comparison>) -> Self {
+        let mut changes: Vec<_> = comparisons.into_iter().map(|comparison| change(mask, comparison)).collect();
         changes.sort_by(|a, b| a.key.cmp(&b.key));
         Self { changes }
     }
 
     /// The changes that do something, or cannot.
     pub fn effective(&self) -> impl Iterator<Item = &Change> {
-        self.changes.iter().filter(|change| change.action != Action::Unchanged || change.problem.is_some())
+        self.changes.iter().filter(|change| !change.is_nothing())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -146,25 +198,28 @@ impl Plan {
     }
 }
 
-fn change(comparison: Comparison) -> Change {
-    let Comparison { key, before, after } = comparison;
+fn change(mask: &Mask, comparison: Comparison) -> Change {
+    let Comparison { key, before, after, notes } = comparison;
     let proof = match (&before, &after) {
-        (Side::Object(_, Proof::Static), _) | (_, Side::Object(_, Proof::Static)) => Proof::Static,
+        (Side::Object(_, a), Side::Object(_, b)) => (*a).max(*b),
+        (Side::Object(_, proof), _) | (_, Side::Object(_, proof)) => *proof,
         _ => Proof::Server,
     };
+    let (old, new) = (before.value().map(cleaned), after.value().map(cleaned));
     if let Side::Refused(why) = &after {
-        return Change { key, action: Action::Configure, proof, before: None, after: None, problem: Some(why.clone()) };
+        let action = if old.is_some() { Action::Configure } else { Action::Create };
+        return Change { key, action, proof, before: None, after: None, problem: Some(why.clone()), notes, hidden: vec![] };
     }
-    let (old, new) = presentable(before.value(), after.value());
-    // Compared before masking too: a Secret whose value alone differs is a change, shown as such by its markers.
     let action = match (&old, &new) {
         (None, None) => Action::Unchanged,
         (None, Some(_)) => Action::Create,
         (Some(_), None) => Action::Prune,
+        (Some(_), Some(_)) if notes.recreate.is_some() => Action::Recreate,
         (Some(old), Some(new)) if old == new => Action::Unchanged,
         (Some(_), Some(_)) => Action::Configure,
     };
-    Change { key, action, proof, before: old, after: new, problem: None }
+    let Masked { before, after, digests } = mask.pair(old, new);
+    Change { key, action, proof, before, after, problem: None, notes, hidden: digests }
 }
 
 /// What binds an approval to an effect: `wl1:` and SHA-256 over canonical JSON of the changes, sorted by cluster and
@@ -176,7 +231,7 @@ pub fn digest<'a>(plans: impl IntoIterator<Item = (&'a str, &'a Plan)>) -> Strin
         for change in plan.effective() {
             let mut leaves = Vec::new();
             differing(change.before.as_ref(), change.after.as_ref(), "", &mut leaves);
-            let line = serde_json::json!([cluster, change.key, change.action.word(), change.problem, leaves]);
+            let line = serde_json::json!([cluster, change.key, change.action.word(), change.problem, leaves, change.hidden]);
             lines.push((cluster, &change.key, line));
         }
     }
@@ -221,6 +276,10 @@ mod tests {
 
     use super::*;
 
+    fn mask() -> Mask {
+        Mask::new(b"test")
+    }
+
     fn key(name: &str) -> ResourceKey {
         ResourceKey { group: String::new(), kind: "ConfigMap".into(), namespace: Some("x".into()), name: name.into() }
     }
@@ -242,17 +301,14 @@ mod tests {
             (Side::Absent, Side::Absent, Action::Unchanged),
         ];
         for (before, after, action) in table {
-            assert_eq!(Plan::new([Comparison { key: key("a"), before, after }]).changes[0].action, action);
+            assert_eq!(Plan::new(&mask(), [Comparison::new(key("a"), before, after)]).changes[0].action, action);
         }
     }
 
     #[test]
     fn a_diff_reads_like_one() {
-        let plan = Plan::new([Comparison {
-            key: key("a"),
-            before: object(json!({"a": "1", "b": "1"})),
-            after: object(json!({"a": "2", "b": "1"})),
-        }]);
+        let (before, after) = (object(json!({"a": "1", "b": "1"})), object(json!({"a": "2", "b": "1"})));
+        let plan = Plan::new(&mask(), [Comparison::new(key("a"), before, after)]);
         insta::assert_snapshot!(plan.changes[0].diff(), @r"
          apiVersion: v1
          data:
@@ -267,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_digest_sees_effects_only() {
-        let plan = |before, after| Plan::new([Comparison { key: key("a"), before: object(before), after: object(after) }]);
+        let plan = |before, after| Plan::new(&mask(), [Comparison::new(key("a"), object(before), object(after))]);
         let of = |plan: &Plan| digest([("local", plan)]);
         let one = of(&plan(json!({"a": "1", "live": "x"}), json!({"a": "2", "live": "x"})));
         let other_live = of(&plan(json!({"a": "1", "live": "y"}), json!({"a": "2", "live": "y"})));
@@ -276,12 +332,23 @@ mod tests {
         assert!(one.starts_with("wl1:") && one.len() == 68);
     }
 
+    #[test]
+    fn the_digest_tells_secret_values_apart_without_showing_them() {
+        let secret = |value: &str| Side::Object(json!({"apiVersion": "v1", "kind": "Secret", "data": {"token": value}}), Proof::Server);
+        let plan = |value: &str| Plan::new(&mask(), [Comparison::new(key("s"), secret("QQ=="), secret(value))]);
+        let (one, other) = (plan("Q0FOQVJZMQ=="), plan("Q0FOQVJZMg=="));
+        assert_eq!(one.changes[0].action, Action::Configure);
+        assert_ne!(digest([("local", &one)]), digest([("local", &other)]));
+        assert_eq!(one.changes[0].diff(), other.changes[0].diff());
+        assert!(!format!("{one:?}").contains("Q0FO"));
+    }
+
     proptest! {
         /// A plan whose after is what is there already has nothing to do.
         #[test]
         fn an_applied_plan_planned_again_is_empty(data in proptest::collection::btree_map("[a-z]{1,4}", "[ -~]{0,12}", 0..5)) {
             let side = || object(json!(data));
-            let again = Plan::new([Comparison { key: key("a"), before: side(), after: side() }]);
+            let again = Plan::new(&mask(), [Comparison::new(key("a"), side(), side())]);
             prop_assert!(again.is_empty());
         }
     }

@@ -56,6 +56,10 @@ pub struct ApplicationPreview {
     pub plan: Plan,
     /// What a sync would do to the live objects even without the pull request.
     pub drift: Plan,
+    /// What is merged and not applied yet.
+    pub waiting: Plan,
+    /// Objects that nothing was asked about, since neither their manifest nor what is live of them moved.
+    pub unmoved: usize,
     pub images: Vec<ImageChange>,
     /// Why the application could not be rendered or planned.
     pub error: Option<String>,

@@ -60,7 +60,7 @@ pub fn state(plan: &Plan) -> SyncState {
 
 /// Whether the server could not be asked about some object yet, because its namespace or kind comes first.
 pub fn waits_for_definitions(plan: &Plan) -> bool {
-    plan.effective().any(|change| change.proof == Proof::Static)
+    plan.effective().any(|change| change.proof != Proof::Server)
 }
 
 /// How many objects the plan writes or deletes.
@@ -68,9 +68,17 @@ pub fn writes(plan: &Plan) -> usize {
     plan.effective().filter(|change| !matches!(change.action, Action::Skip(_))).count()
 }
 
-/// Kinds that a sync never prunes by itself: with them goes data, or everything in them.
-pub fn withheld_kind(kind: &str) -> bool {
+/// The annotation that keeps an object from being pruned, in Git or on the live object.
+pub const PRUNE: &str = "windlass.dev/prune";
+
+/// Why an object that Git has no more is left where it is.
+pub fn withheld(kind: &str, live: &serde_json::Value) -> Option<&'static str> {
+    if live["metadata"]["annotations"][PRUNE] == "never" {
+        return Some("it is annotated windlass.dev/prune: never");
+    }
+    // With these goes data, or everything in them.
     matches!(kind, "Namespace" | "PersistentVolumeClaim" | "PersistentVolume" | "CustomResourceDefinition")
+        .then_some("with it would go what it holds; delete it by hand, or put it back into Git")
 }
 
 #[cfg(test)]
@@ -83,8 +91,8 @@ mod tests {
     }
 
     fn seen(comparison: Option<(Side, Side)>) -> Seen {
-        let comparisons = comparison.map(|(before, after)| Comparison { key: key(), before, after });
-        Seen { rendered: Ok(1), plan: Plan::new(comparisons), health: (Health::Healthy, String::new()), withheld: vec![] }
+        let comparisons = comparison.map(|(before, after)| Comparison::new(key(), before, after));
+        Seen { rendered: Ok(1), plan: Plan::new(&crate::domain::mask::Mask::new(b"test"), comparisons), health: (Health::Healthy, String::new()), withheld: vec![] }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::manifest::ResourceKey;
-use crate::domain::plan::{Comparison, Side};
-use crate::domain::pull_request::ImageChange;
+use crate::domain::mask::Mask;
+use crate::domain::plan::{Comparison, Plan, Proof, Side};
+use crate::domain::pull_request::{ApplicationPreview, ImageChange, Preview};
 
 fn key() -> ApplicationKey {
     ApplicationKey { repo: "acme/config".parse().unwrap(), application: "shop".parse().unwrap(), stage: "staging".parse().unwrap() }
@@ -18,7 +19,7 @@ fn comparison(name: &str, before: Option<&str>, after: Option<&str>) -> Comparis
         })
     };
     let key = ResourceKey { group: "apps".into(), kind: "Deployment".into(), namespace: Some("shop-staging".into()), name: name.into() };
-    Comparison { key, before: side(before), after: side(after) }
+    Comparison::new(key, side(before), side(after))
 }
 
 fn of(comparisons: Vec<Comparison>) -> Preview {
@@ -29,8 +30,10 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
         applications: vec![ApplicationPreview {
             key: key(),
             cluster: "local".into(),
-            plan: Plan::new(comparisons),
-            drift: Plan::new([]),
+            plan: Plan::new(&Mask::new(b"test"), comparisons),
+            drift: Plan::default(),
+            waiting: Plan::default(),
+            unmoved: 0,
             images: vec![ImageChange { name: "ghcr.io/acme/shop".into(), from: image("1"), to: image("2") }],
             error: None,
             notes: vec![],
@@ -45,7 +48,7 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
 fn a_preview_reads_at_a_glance() {
     let text = preview(&of(vec![comparison("web", Some("shop:1"), Some("shop:2"))]));
     insta::assert_snapshot!(text.comment.body, @"
-    <!-- windlass:sticky d21d02a8a27d6f97 -->
+    <!-- windlass:sticky 552f0db195fe0d3d -->
     **1 of 6 applications changes** · 1 configure · verified by the cluster
 
     | application | image | from | to |
@@ -66,7 +69,7 @@ fn a_preview_reads_at_a_glance() {
 
     </details>
 
-    <sub>head `aaaaaaaaaaaa` on base `bbbbbbbbbbbb` · 1.9 s · plan `wl1:b1c09d10b3ee` · `/help`</sub>
+    <sub>head `aaaaaaaaaaaa` on base `bbbbbbbbbbbb` · 1.9 s · plan `wl1:4f0e8cfa62e7` · `/help`</sub>
     ");
     assert_eq!(text.title, "1 of 6 applications changes · 1 configure · verified by the cluster");
 }

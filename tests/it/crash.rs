@@ -67,13 +67,7 @@ impl WriteGate for Gate {
 /// All five paths. Everything in it is done again or waited for until it is there, as people and CI do.
 async fn story(world: &World) {
     world.settled().await;
-    world.announce("1.1.0").await;
-    let staging = world.pull_request("staging").await;
-    let commit = world.merged(staging).await;
-    world.sync_status(&commit, "success").await;
-    let production = world.pull_request("production").await;
-    world.previewed(production).await;
-    world.gate_status(production, "pending").await;
+    let (staging, production) = world.up_to_review("1.1.0").await;
     let asked = world.comment("bob", production, "/sync");
     let marker = format!("<!-- windlass:reply {asked} -->");
     world
@@ -126,6 +120,8 @@ async fn story(world: &World) {
         })
         .await;
     world.settled().await;
+    // Here too it may be killed, and is started again: what it still had to say is said.
+    world.quiet().await;
 }
 
 /// Everything that the forge and the cluster hold, less what may differ: times, commits and ids (scrubbed), how often a
@@ -238,7 +234,6 @@ async fn told(at: Option<(u64, Answer)>) -> (String, Vec<String>) {
         () = story(&world) => {}
         () = keep => {}
     }
-    world.quiet().await;
     let seen = gate.seen.lock().unwrap().clone();
     (end_state(&world).await, seen)
 }

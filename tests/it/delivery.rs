@@ -5,13 +5,7 @@ use windlass::sandbox::forge::state::Faults;
 use crate::support::{Setup, World, digest_of};
 
 async fn story(world: &World) {
-    world.announce("1.1.0").await;
-    let staging = world.pull_request("staging").await;
-    let commit = world.merged(staging).await;
-    world.sync_status(&commit, "success").await;
-    let production = world.pull_request("production").await;
-    world.previewed(production).await;
-    world.gate_status(production, "pending").await;
+    let (staging, production) = world.up_to_review("1.1.0").await;
     world.comment("bob", production, "/why");
     world.until("the answer", async || (world.comments(production).len() == 3).then_some(())).await;
     world.approve("bob", production);

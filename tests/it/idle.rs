@@ -7,12 +7,7 @@ use crate::support::World;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_minute_of_nothing() {
     let world = World::new().await;
-    world.announce("1.1.0").await;
-    let staging = world.pull_request("staging").await;
-    let commit = world.merged(staging).await;
-    world.sync_status(&commit, "success").await;
-    let production = world.pull_request("production").await;
-    world.gate_status(production, "pending").await;
+    world.up_to_review("1.1.0").await;
     // The forge's log of deliveries is scanned every five minutes: not within this one.
     world.quiet().await;
     let asked_of_forge = world.forge.state().requests;

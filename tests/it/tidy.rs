@@ -36,8 +36,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("view", &["domain", "view"]),
     ("telemetry", &["telemetry"]),
     ("controller", &["domain", "git", "render", "github", "cluster", "view", "telemetry", "controller"]),
-    ("config", &["github", "telemetry", "config"]),
-    ("server", &["domain", "github", "events", "controller", "cluster", "server"]),
+    ("config", &["domain", "github", "telemetry", "config"]),
+    ("server", &["domain", "github", "events", "controller", "cluster", "telemetry", "server"]),
 ];
 
 #[test]

@@ -45,6 +45,8 @@ async fn every_command_is_answered_once() {
 
     <details open><summary><code>ConfigMap shop-staging/shop</code> configure +1 −1</summary>
 
+    - no pod is restarted by it: what was read at start stays until the next rollout
+
     ```diff
      apiVersion: v1
      data:

@@ -61,6 +61,8 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
 
     <details><summary><code>Deployment shop-production/shop</code> configure +1 −1</summary>
 
+    - rolls 2 pods, at most 25% more and 25% fewer at a time
+
     ```diff
            - envFrom:
              - configMapRef:

@@ -26,6 +26,8 @@ async fn one_sticky_comment_and_a_check_run() {
 
     <details open><summary><code>ConfigMap shop-staging/shop</code> configure +1 −1</summary>
 
+    - no pod is restarted by it: what was read at start stays until the next rollout
+
     ```diff
      apiVersion: v1
      data:
@@ -240,7 +242,7 @@ async fn a_new_namespace_and_a_new_kind_in_one_pull_request() {
     let check = world.previewed(number).await;
     assert_eq!(check["conclusion"], "success");
     let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
-    assert!(body.contains("not verified: its namespace or kind comes with this change"), "{body}");
+    assert!(body.contains("partly verified by the cluster") && body.contains("comes with this change: quotas, limits and security labels"), "{body}");
     let missing = world.propose(
         "bob",
         "missing",

@@ -134,6 +134,8 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
 
     <details><summary><code>Deployment shop-staging/shop</code> configure +1 −1</summary>
 
+    - rolls 2 pods, at most 25% more and 25% fewer at a time
+
     ```diff
            - envFrom:
              - configMapRef:

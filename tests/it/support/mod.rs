@@ -61,6 +61,7 @@ pub struct World {
     running: Arc<Mutex<Option<Server>>>,
     contract: Arc<Contract>,
     folder: PathBuf,
+    http: reqwest::Client,
 }
 
 /// A step of a story may take this long before the test fails.
@@ -111,7 +112,8 @@ impl World {
         let program = Path::new(env!("CARGO_BIN_EXE_windlass"));
         let windlass = Windlass::prepare(program, plane, &forge, &folder, &options).expect("settings");
         let client = plane.client().await.expect("a client");
-        Self { prefix, forge, proxy, client, windlass, running: Arc::default(), contract, folder }
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
+        Self { prefix, forge, proxy, client, windlass, running: Arc::default(), contract, folder, http }
     }
 
     pub fn start(&self) {
@@ -181,18 +183,31 @@ impl World {
         .await;
     }
 
-    /// Windlass has asked the cluster for nothing but its Lease for a second.
+    /// For a second windlass was ready, had nothing left to do, and asked the cluster for nothing but its Lease.
     pub async fn quiet(&self) {
         let last = Mutex::new(Instant::now());
         self.until("windlass rests", async || {
             let asked = self.proxy.take_asked();
+            let rests = self.rests().await;
             let mut last = last.lock().unwrap();
-            if asked.iter().any(|what| !what.contains("/leases")) {
+            if !rests || asked.iter().any(|what| !what.contains("/leases")) {
                 *last = Instant::now();
             }
             (last.elapsed() > Duration::from_secs(1)).then_some(())
         })
         .await;
+    }
+
+    /// Whether windlass is ready and none of its loops has anything pending.
+    async fn rests(&self) -> bool {
+        let get = async |path: &str| {
+            let answer = self.http.get(format!("{}{path}", self.windlass.url)).send().await.ok()?.error_for_status().ok()?;
+            answer.text().await.ok()
+        };
+        let pending = |metrics: &str| {
+            metrics.lines().filter(|line| line.starts_with("windlass_queue_keys{")).filter(|line| !line.ends_with(" 0")).count()
+        };
+        get("/readyz").await.is_some() && get("/metrics").await.is_some_and(|metrics| pending(&metrics) == 0)
     }
 
     pub async fn applications(&self) -> Vec<Value> {
@@ -340,6 +355,19 @@ impl World {
         String::from_utf8(base64::engine::general_purpose::STANDARD.decode(content).unwrap()).unwrap()
     }
 
+    /// How most stories begin: an image is announced, merged and healthy in staging, and proposed for production, where
+    /// its review is waited for. The two pull requests.
+    pub async fn up_to_review(&self, tag: &str) -> (u64, u64) {
+        self.announce(tag).await;
+        let staging = self.pull_request("staging").await;
+        let commit = self.merged(staging).await;
+        self.sync_status(&commit, "success").await;
+        let production = self.pull_request("production").await;
+        self.previewed(production).await;
+        self.gate_status(production, "pending").await;
+        (staging, production)
+    }
+
     /// Announces an image as CI would; status code and body.
     pub async fn announce(&self, tag: &str) -> (u16, Value) {
         // As CI does: again while it is not taken.
@@ -350,8 +378,7 @@ impl World {
     }
 
     pub async fn event(&self, event: &Value, token: Option<&str>) -> Option<(u16, Value)> {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        let request = http.post(format!("{}/events/image", self.windlass.url)).json(event);
+        let request = self.http.post(format!("{}/events/image", self.windlass.url)).json(event);
         let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
         let answer = request.send().await.ok()?;
         Some((answer.status().as_u16(), answer.json().await.unwrap_or_default()))

@@ -1,0 +1,307 @@
+//! What is live of the objects that we manage: kept by watches, so that
+//! looking at an application that is as it should be costs no request.
+//!
+//! One watch per kind, filtered by our label; of each object only what a
+//! decision needs is kept. Kinds whose health is in their status are watched
+//! whole, the others by their metadata alone: no body of a Secret is ever held.
+//!
+//! Known races: an answer to our own write may be newer than the watch (it is
+//! put in by [`Index::note`], and older events are passed over by
+//! resourceVersion, which Kubernetes promises to be comparable since 1.35); an
+//! object that lost our label looks deleted (whoever looks asks the server).
+
+use std::collections::{HashMap, HashSet};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Resource};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+
+use super::{Client, Moved, value_of};
+use crate::domain::health;
+use crate::domain::manifest::ResourceKey;
+use crate::domain::{OWNER_LABEL, ownership};
+
+/// What is kept of a live object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    pub uid: String,
+    /// The value of our label: whose it is.
+    pub owner: String,
+    /// Changes when a person, or another that applies, changes what we applied: see [`ownership::signal`].
+    pub signal: String,
+    pub health: health::Assessment,
+    /// Whether its pods could tell more than it does.
+    pub has_pods: bool,
+    resource_version: u64,
+}
+
+/// What an index says of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known {
+    Seen(Seen),
+    /// Not there, or without our label.
+    Absent,
+    /// Its kind is not watched, or not yet: ask the server.
+    Unknown,
+}
+
+/// The objects of one cluster.
+pub struct Index {
+    cluster: String,
+    client: Client,
+    kinds: Mutex<HashMap<(String, String), Arc<Kind>>>,
+    moved: mpsc::Sender<Moved>,
+}
+
+struct Kind {
+    objects: Mutex<HashMap<(Option<String>, String), Seen>>,
+    state: watch::Receiver<State>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Starting,
+    Ready,
+    /// We may not watch it, or it is served no more.
+    Refused,
+}
+
+/// How long a look waits for a kind's first list.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Kinds that have no health of their own: their metadata says all that is needed.
+const WITHOUT_STATUS: [&str; 22] = [
+    "ConfigMap",
+    "Secret",
+    "ServiceAccount",
+    "Role",
+    "RoleBinding",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "StorageClass",
+    "PriorityClass",
+    "IngressClass",
+    "RuntimeClass",
+    "ValidatingWebhookConfiguration",
+    "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicyBinding",
+    "MutatingAdmissionPolicyBinding",
+    "ControllerRevision",
+    "Endpoints",
+    "EndpointSlice",
+    "PodTemplate",
+];
+
+impl Drop for Kind {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Index {
+    pub fn new(cluster: &str, client: Client, moved: mpsc::Sender<Moved>) -> Self {
+        Self { cluster: cluster.into(), client, kinds: Mutex::default(), moved }
+    }
+
+    /// What is known of an object; watches its kind from now on.
+    pub async fn look(&self, resource: &ApiResource, key: &ResourceKey) -> Known {
+        let kind = self.kind(resource);
+        let mut state = kind.state.clone();
+        let settled = tokio::time::timeout(PATIENCE, state.wait_for(|state| *state != State::Starting)).await;
+        if !settled.is_ok_and(|state| state.is_ok_and(|state| *state == State::Ready)) {
+            return Known::Unknown;
+        }
+        let objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        objects.get(&(key.namespace.clone(), key.name.clone())).map_or(Known::Absent, |seen| Known::Seen(seen.clone()))
+    }
+
+    /// Puts in what the server answered to a write of ours.
+    pub fn note(&self, resource: &ApiResource, key: &ResourceKey, object: &Value) {
+        let kind = self.kind(resource);
+        if let Some(seen) = seen(object) {
+            upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.namespace.clone(), key.name.clone(), seen);
+        }
+    }
+
+    fn kind(&self, resource: &ApiResource) -> Arc<Kind> {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (resource.group.clone(), resource.kind.clone());
+        if let Some(kind) = kinds.get(&name).filter(|kind| !kind.task.is_finished() || *kind.state.borrow() == State::Refused) {
+            return kind.clone();
+        }
+        let (told, state) = watch::channel(State::Starting);
+        let kind = Arc::new_cyclic(|kind: &std::sync::Weak<Kind>| {
+            let run = Run {
+                kind: kind.clone(),
+                told,
+                resource: resource.clone(),
+                cluster: self.cluster.clone(),
+                moved: self.moved.clone(),
+                listed: None,
+            };
+            Kind { objects: Mutex::default(), state, task: tokio::spawn(run.run(self.client.clone())) }
+        });
+        kinds.insert(name, kind.clone());
+        kind
+    }
+
+    /// Kinds that could not be watched are tried again: a right may have been granted.
+    pub fn retry_refused(&self) {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.retain(|_, kind| *kind.state.borrow() != State::Refused);
+    }
+}
+
+/// True: something that matters is new.
+fn upsert(objects: &mut HashMap<(Option<String>, String), Seen>, namespace: Option<String>, name: String, seen: Seen) -> bool {
+    match objects.entry((namespace, name)) {
+        std::collections::hash_map::Entry::Occupied(mut known) => {
+            if known.get().resource_version > seen.resource_version {
+                return false;
+            }
+            let before = known.insert(seen.clone());
+            Seen { resource_version: 0, ..before } != Seen { resource_version: 0, ..seen }
+        }
+        std::collections::hash_map::Entry::Vacant(place) => {
+            place.insert(seen);
+            true
+        }
+    }
+}
+
+/// None: without our label, and so not ours to know.
+fn seen(object: &Value) -> Option<Seen> {
+    let metadata = &object["metadata"];
+    let selector = object["spec"]["selector"]["matchLabels"].is_object();
+    Some(Seen {
+        uid: metadata["uid"].as_str()?.into(),
+        owner: metadata["labels"][OWNER_LABEL].as_str()?.into(),
+        signal: ownership::signal(object),
+        health: health::assess(object, &[]),
+        has_pods: selector,
+        resource_version: metadata["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0),
+    })
+}
+
+/// One watch.
+struct Run {
+    kind: std::sync::Weak<Kind>,
+    told: watch::Sender<State>,
+    resource: ApiResource,
+    cluster: String,
+    moved: mpsc::Sender<Moved>,
+    /// While a list is read: what was in it.
+    listed: Option<HashSet<(Option<String>, String)>>,
+}
+
+impl Run {
+    async fn run(mut self, client: Client) {
+        if WITHOUT_STATUS.contains(&self.resource.kind.as_str()) {
+            let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client, &self.resource);
+            let resource = self.resource.clone();
+            self.follow(api, move |object| {
+                let mut value = serde_json::json!({"metadata": object.metadata});
+                value["apiVersion"] = resource.api_version.clone().into();
+                value["kind"] = resource.kind.clone().into();
+                value
+            })
+            .await;
+        } else {
+            let api: Api<DynamicObject> = Api::all_with(client, &self.resource);
+            let resource = self.resource.clone();
+            self.follow(api, move |object| value_of(object, &resource)).await;
+        }
+    }
+
+    async fn follow<K>(&mut self, api: Api<K>, value: impl Fn(K) -> Value)
+    where
+        K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+    {
+        let config = watcher::Config::default().labels(OWNER_LABEL).page_size(500);
+        let mut events = pin!(watcher(api, config).default_backoff());
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(watcher::Event::Init) => self.listed = Some(HashSet::new()),
+                Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => self.apply(&value(object)).await,
+                Ok(watcher::Event::Delete(object)) => self.delete(&value(object)).await,
+                Ok(watcher::Event::InitDone) => self.listed().await,
+                Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if matches!(status.code, 403 | 404 | 405) => {
+                    tracing::warn!(
+                        cluster = self.cluster,
+                        kind = self.resource.kind,
+                        message = status.message,
+                        "cannot watch; drift of this kind is found at the next resync"
+                    );
+                    let _ = self.told.send(State::Refused);
+                    return;
+                }
+                Err(error) => tracing::debug!(cluster = self.cluster, kind = self.resource.kind, %error, "a watch was interrupted"),
+            }
+            if self.kind.strong_count() == 0 {
+                return;
+            }
+        }
+    }
+
+    async fn apply(&mut self, object: &Value) {
+        let Some(kind) = self.kind.upgrade() else { return };
+        let Some((key, seen)) = name_of(object).zip(seen(object)) else { return };
+        if let Some(listed) = &mut self.listed {
+            listed.insert(key.clone());
+        }
+        let owner = seen.owner.clone();
+        let news = upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.0, key.1, seen);
+        if news {
+            self.tell(owner).await;
+        }
+    }
+
+    async fn delete(&mut self, object: &Value) {
+        let Some(kind) = self.kind.upgrade() else { return };
+        let (Some(key), uid) = (name_of(object), object["metadata"]["uid"].as_str().unwrap_or_default()) else { return };
+        let gone = {
+            let mut objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
+            // Made anew meanwhile, as the answer to our own write told: that one stays.
+            let same = objects.get(&key).is_some_and(|known| known.uid == uid);
+            if same { objects.remove(&key) } else { None }
+        };
+        if let Some(gone) = gone {
+            self.tell(gone.owner).await;
+        }
+    }
+
+    /// A list is complete: what is known and was not in it is gone.
+    async fn listed(&mut self) {
+        let (Some(kind), Some(listed)) = (self.kind.upgrade(), self.listed.take()) else { return };
+        let first = *self.told.borrow() == State::Starting;
+        let gone: Vec<_> = {
+            let mut objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
+            // Before the first list is complete only our own writes can have put something in that is not in it.
+            let gone: Vec<_> = objects.keys().filter(|key| !first && !listed.contains(*key)).cloned().collect();
+            gone.into_iter().filter_map(|key| objects.remove(&key)).collect()
+        };
+        let _ = self.told.send(State::Ready);
+        for seen in gone {
+            self.tell(seen.owner).await;
+        }
+    }
+
+    async fn tell(&self, owner: String) {
+        let _ = self.moved.send(Moved::Object(owner)).await;
+    }
+}
+
+fn name_of(object: &Value) -> Option<(Option<String>, String)> {
+    let metadata = &object["metadata"];
+    Some((metadata["namespace"].as_str().map(str::to_string), metadata["name"].as_str()?.to_string()))
+}

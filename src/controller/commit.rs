@@ -1,0 +1,152 @@
+//! Where a commit stands, told to GitHub: one commit status over all the
+//! applications that it changed, and its pull request's comment.
+//!
+//! A loop of its own, so that two hundred applications that move at once are
+//! one status. It tells what the `Application` objects say; what is lost by a
+//! crash is told again, since every look at an application puts its commits
+//! here.
+
+use std::sync::Arc;
+
+use super::application::{hash_of, inputs_at};
+use super::{Base, Ctx, Requeue, Result, locked};
+use crate::domain::catalog::Target;
+use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
+use crate::domain::{CommitKey, CommitSha, PullRequestKey, RepoName};
+
+pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
+    let base = ctx.known_base(&key.repo).await?;
+    let progress = progress_of(&ctx, &key.repo, &base, &key.commit).await?;
+    if let Some((state, description)) = observe(&ctx, &key, &progress).await? {
+        ctx.github.set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &description).await?;
+        locked(&ctx.memory.statuses).insert(key.clone(), (state.into(), description));
+    }
+    for number in pulls_of(&ctx, &key).await? {
+        ctx.pulls.put(PullRequestKey { repo: key.repo.clone(), number });
+    }
+    Ok(Requeue::Idle)
+}
+
+/// The status to post; None: it is posted.
+async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Result<Option<(&'static str, String)>> {
+    let known = locked(&ctx.memory.statuses).get(key).cloned();
+    let posted = match known {
+        Some(posted) => Some(posted),
+        None => {
+            let statuses = ctx.github.statuses(&key.repo, &key.commit).await?;
+            let ours = statuses.into_iter().find(|status| status.context == SYNC_CONTEXT);
+            ours.map(|status| (status.state, status.description.unwrap_or_default()))
+        }
+    };
+    if let Some(posted) = &posted {
+        locked(&ctx.memory.statuses).insert(key.clone(), posted.clone());
+    }
+    let (state, description) = aggregated(progress);
+    // A commit that came to its good end stays told so: what came later is told on later commits.
+    let superseded = progress.iter().any(|one| one.state == ProgressState::Superseded);
+    if superseded && posted.as_ref().is_some_and(|(state, _)| state == "success") {
+        return Ok(None);
+    }
+    Ok((posted != Some((state.to_string(), description.clone()))).then_some((state, description)))
+}
+
+/// The merged pull requests that a commit came by.
+async fn pulls_of(ctx: &Arc<Ctx>, key: &CommitKey) -> Result<Vec<u64>> {
+    let known = locked(&ctx.memory.pulls_of).get(key).cloned();
+    if let Some(pulls) = known {
+        return Ok(pulls);
+    }
+    let found = ctx.github.pulls_with(&key.repo, &key.commit).await?;
+    let numbers: Vec<_> = found.iter().filter(|pull| pull.merged_at.is_some()).map(|pull| pull.number).collect();
+    locked(&ctx.memory.pulls_of).insert(key.clone(), numbers.clone());
+    Ok(numbers)
+}
+
+/// Where each application that a commit changed stands with it.
+pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &CommitSha) -> Result<Vec<Progress>> {
+    let mut progress = Vec::new();
+    for target in changed_by(ctx, repo, base, commit).await?.iter() {
+        let key = target.key(repo);
+        let status = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default();
+        let position = position(ctx, repo, commit, status.revision.as_ref()).await?;
+        let state = pull_request::progress(position, status.sync, status.health, status.blocked);
+        let message = match state {
+            ProgressState::Superseded => format!("by {}", status.revision.as_ref().map_or("", CommitSha::short)),
+            ProgressState::Failed => status.message.unwrap_or_default(),
+            // What passes by itself is not worth an edit.
+            _ => String::new(),
+        };
+        progress.push(Progress { key, state, message });
+    }
+    Ok(progress)
+}
+
+/// The applications whose inputs a commit changed.
+async fn changed_by(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &CommitSha) -> Result<Arc<Vec<Target>>> {
+    let name = (base.commit.clone(), CommitKey { repo: repo.clone(), commit: commit.clone() });
+    let known = locked(&ctx.memory.changed_by).get(&name).cloned();
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let targets: Vec<Target> = base.configured().map(|configured| configured.targets.clone()).unwrap_or_default();
+    let at = commit.clone();
+    let changed = ctx
+        .mirror(repo, move |mirror| {
+            let parent = mirror.parent(&at)?;
+            let mut changed = Vec::new();
+            for target in targets {
+                let before = parent.as_ref().map(|parent| inputs_at(mirror, parent, &target.path)).transpose()?;
+                let before = before.map_or("absent".to_string(), |inputs| hash_of(&inputs));
+                if before != hash_of(&inputs_at(mirror, &at, &target.path)?) {
+                    changed.push(target);
+                }
+            }
+            Ok(changed)
+        })
+        .await?;
+    let changed = Arc::new(changed);
+    let mut memory = locked(&ctx.memory.changed_by);
+    // Of older bases nobody asks again.
+    memory.retain(|(at, of), _| *at == base.commit || of.repo != *repo);
+    memory.insert(name, changed.clone());
+    Ok(changed)
+}
+
+async fn position(ctx: &Arc<Ctx>, repo: &RepoName, commit: &CommitSha, current: Option<&CommitSha>) -> Result<Position> {
+    let Some(current) = current.cloned() else { return Ok(Position::Before) };
+    if current == *commit {
+        return Ok(Position::At);
+    }
+    let commit = commit.clone();
+    let newer = ctx.mirror(repo, move |mirror| Ok(mirror.has(&current) && mirror.is_ancestor(&commit, &current)?)).await?;
+    Ok(if newer { Position::After } else { Position::Before })
+}
+
+/// One status for a commit, over all its applications.
+fn aggregated(progress: &[Progress]) -> (&'static str, String) {
+    let count = |state| progress.iter().filter(|one| one.state == state).count();
+    let failed: Vec<_> = progress.iter().filter(|one| one.state == ProgressState::Failed).collect();
+    let total = progress.len();
+    let (state, text) = if let Some(first) = failed.first() {
+        ("failure", format!("{}: {}", first.key.title(), first.message.replace('\n', " ")))
+    } else if total == 0 {
+        ("success", "no application changes".into())
+    } else if progress.iter().all(|one| one.state.is_final()) {
+        match progress.iter().find(|one| one.state == ProgressState::Superseded) {
+            Some(one) if count(ProgressState::Superseded) == total => ("success", format!("superseded {}", one.message)),
+            _ => (
+                "success",
+                if total == 1 {
+                    format!("{} is synced and healthy", progress[0].key.title())
+                } else {
+                    format!("{total} applications are synced and healthy")
+                },
+            ),
+        }
+    } else {
+        let done = progress.iter().filter(|one| one.state.is_final()).count();
+        // No more detail than changes rarely: GitHub takes 1000 statuses of a kind on one commit.
+        ("pending", format!("{done} of {total} applications are synced and healthy"))
+    };
+    (state, shortened(&text, 140))
+}

@@ -1,0 +1,407 @@
+//! Who owns which field of a live object, and what we may do about it.
+//!
+//! The API server keeps, for each manager, the set of fields that it set last
+//! (`managedFields`). From that follow the three things decided here: whether
+//! an object is still as we left it ([`signal`]), what becomes of a field that
+//! somebody else holds ([`resolve`]), and what an object that other tools made
+//! would lose or keep when we take it over ([`Leftovers`]).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::fieldset::{self, FieldPath, FieldSet};
+use super::{Invalid, canonical_json};
+
+/// One entry of `managedFields`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub manager: String,
+    /// `Apply`, or `Update` for every other way to write.
+    pub applies: bool,
+    pub subresource: Option<String>,
+    pub time: Option<String>,
+    pub fields: FieldSet,
+}
+
+/// What kind of writer a manager is, told by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// A windlass, by its field manager.
+    Windlass,
+    /// What made the object and does not come back to it: `kubectl apply`, `kubectl create`.
+    Leftover,
+    /// A person's hand: `kubectl edit`, `kubectl scale`, `kubectl label` …
+    Person,
+    /// What sets the number of replicas.
+    Autoscaler,
+    Other,
+}
+
+/// The field managers of windlass begin with this.
+pub const OURS: &str = "windlass/";
+
+impl Entry {
+    pub fn writer(&self) -> Writer {
+        match self.manager.as_str() {
+            name if name.starts_with(OURS) => Writer::Windlass,
+            // kubectl's own names: `kubectl apply`, the same server-side, `kubectl create`; and what stands for all
+            // that was there before the first server-side apply.
+            "kubectl-client-side-apply" | "kubectl-create" | "before-first-apply" => Writer::Leftover,
+            "kubectl" if self.applies => Writer::Leftover,
+            "horizontal-pod-autoscaler" | "vpa-updater" | "vpa-recommender" | "keda-operator" => Writer::Autoscaler,
+            // The controller of HorizontalPodAutoscalers runs in it and writes by the scale subresource.
+            "kube-controller-manager" if self.subresource.as_deref() == Some("scale") => Writer::Autoscaler,
+            name if name.starts_with("kubectl") => Writer::Person,
+            _ => Writer::Other,
+        }
+    }
+}
+
+/// The entries of an object.
+pub fn entries(object: &Value) -> Vec<Entry> {
+    let read = |entry: &Value| {
+        Some(Entry {
+            manager: entry["manager"].as_str()?.into(),
+            applies: entry["operation"] == "Apply",
+            subresource: entry["subresource"].as_str().map(str::to_string),
+            time: entry["time"].as_str().map(str::to_string),
+            fields: FieldSet::parse(&entry["fieldsV1"]),
+        })
+    };
+    object["metadata"]["managedFields"].as_array().into_iter().flatten().filter_map(read).collect()
+}
+
+/// What changes when somebody changes what we applied, and neither with the object's status nor with what controllers
+/// add beside: the uid, our own entry with its time, and the entries of people.
+///
+/// When another manager changes or takes a field of ours, the API server takes it out of our entry; that works on
+/// objects that have no generation too, and is in the metadata. The entry's time moves when somebody writes under our
+/// name. What a person adds inside a list or map of ours is in the person's entry.
+pub fn signal(object: &Value) -> String {
+    let mut hash = Sha256::new();
+    hash.update(object["metadata"]["uid"].as_str().unwrap_or_default());
+    let mut lines: Vec<String> = Vec::new();
+    for entry in object["metadata"]["managedFields"].as_array().into_iter().flatten() {
+        let manager = entry["manager"].as_str().unwrap_or_default();
+        let ours = manager.starts_with(OURS) && entry["operation"] == "Apply";
+        let status = entry["subresource"] == "status";
+        if !status && (ours || manager.starts_with("kubectl")) {
+            let time = if ours { entry["time"].as_str().unwrap_or_default() } else { "" };
+            lines.push(format!("{manager} {} {time} {}", entry["operation"], canonical_json(&entry["fieldsV1"])));
+        }
+    }
+    lines.sort();
+    lines.iter().for_each(|line| hash.update(line));
+    hex::encode(&hash.finalize()[..8])
+}
+
+/// A field that somebody else holds with another value, as the API server refuses a server-side apply for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conflict {
+    pub manager: String,
+    pub applies: bool,
+    pub subresource: Option<String>,
+    pub field: FieldPath,
+}
+
+impl Conflict {
+    /// Reads one cause of a 409: `conflict with "kubectl" with subresource "scale" using apps/v1`; of a manager that
+    /// applies, `conflict with "kubectl"` alone.
+    pub fn parse(message: &str, field: &str) -> Option<Self> {
+        let quoted = |after: &str| Some(message.split_once(after)?.1.split('"').next()?.to_string());
+        Some(Self {
+            manager: quoted("conflict with \"")?,
+            applies: !message.contains(" using "),
+            subresource: quoted("with subresource \""),
+            field: FieldPath::parse(field)?,
+        })
+    }
+}
+
+impl Conflict {
+    pub fn writer(&self) -> Writer {
+        let (manager, subresource) = (self.manager.clone(), self.subresource.clone());
+        Entry { manager, applies: self.applies, subresource, time: None, fields: FieldSet::default() }.writer()
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (held by {})", self.field, self.manager)
+    }
+}
+
+/// A rule of `windlass.yaml` that names fields of objects: `{ kind: Deployment, name: api, path: .spec.replicas }`.
+/// Without a kind or a name it holds for all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldRule {
+    #[serde(default)]
+    pub kind: Option<String>,
+    #[serde(default)]
+    pub name: Option<String>,
+    /// As `kubectl` and the API server print it: `.spec.template.spec.containers[name="app"].resources`.
+    pub path: String,
+}
+
+impl FieldRule {
+    pub fn check(&self) -> Result<FieldPath, Invalid> {
+        FieldPath::parse(&self.path).filter(|path| !path.0.is_empty()).ok_or_else(|| {
+            Invalid(format!("`{}` is not a field's path: write it as `.spec.replicas` or `.spec.containers[name=\"app\"].image`", self.path))
+        })
+    }
+
+    fn matches(&self, kind: &str, name: &str) -> bool {
+        self.kind.as_deref().is_none_or(|wanted| wanted == kind) && self.name.as_deref().is_none_or(|wanted| wanted == name)
+    }
+}
+
+/// What an application says about fields that others hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FieldRules {
+    /// Left to whoever holds them: neither applied nor compared.
+    pub ignore: Vec<FieldRule>,
+    /// Taken from whoever holds them.
+    pub take: Vec<FieldRule>,
+}
+
+impl FieldRules {
+    pub fn ignored(&self, kind: &str, name: &str) -> Vec<FieldPath> {
+        self.ignore.iter().filter(|rule| rule.matches(kind, name)).filter_map(|rule| rule.check().ok()).collect()
+    }
+
+    fn takes(&self, kind: &str, name: &str, field: &FieldPath) -> bool {
+        let covers = |rule: &FieldRule| rule.check().is_ok_and(|path| field.0.starts_with(&path.0));
+        self.take.iter().any(|rule| rule.matches(kind, name) && covers(rule))
+    }
+}
+
+/// What becomes of each conflict.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Resolution {
+    /// Taken: ours before, left behind by a tool that does not come back, or a rule says so.
+    pub take: Vec<Conflict>,
+    /// Not applied: the other's to set.
+    pub release: Vec<Conflict>,
+    /// Nobody has decided: nothing is applied until somebody does.
+    pub undecided: Vec<Conflict>,
+}
+
+/// Decides conflicts. `applied` is the object as we applied it last, if we did: what was in it is ours.
+pub fn resolve(conflicts: Vec<Conflict>, kind: &str, name: &str, applied: Option<&Value>, rules: &FieldRules) -> Resolution {
+    let mut resolution = Resolution::default();
+    for conflict in conflicts {
+        let replicas = conflict.field.starts_with(&["spec", "replicas"]);
+        let ours = applied.is_some_and(|applied| fieldset::lookup(applied, &conflict.field).is_some());
+        let place = match conflict.writer() {
+            Writer::Autoscaler if replicas => &mut resolution.release,
+            Writer::Leftover | Writer::Windlass => &mut resolution.take,
+            _ if ours || rules.takes(kind, name, &conflict.field) => &mut resolution.take,
+            _ => &mut resolution.undecided,
+        };
+        place.push(conflict);
+    }
+    resolution
+}
+
+/// What tools that do not come back left in an object: their fields stay for ever unless they are taken over.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Leftovers {
+    /// By whom.
+    pub managers: Vec<String>,
+    /// Every field that they own.
+    pub fields: FieldSet,
+}
+
+/// None: there is nothing to take over. `release_gone`: the Helm release that made the object is there no more.
+pub fn leftovers(live: &Value, release_gone: bool) -> Option<Leftovers> {
+    let mut found = Leftovers::default();
+    for entry in entries(live) {
+        let helm = entry.manager == "helm" && release_gone;
+        if entry.subresource.is_none() && (entry.writer() == Writer::Leftover || helm) {
+            found.fields = found.fields.union(&entry.fields);
+            found.managers.push(entry.manager);
+        }
+    }
+    (!found.managers.is_empty()).then_some(found)
+}
+
+/// `managedFields` after the leftovers moved to us: their entries are gone and ours has their fields too, so that what
+/// Git does not have goes with the next apply.
+pub fn adopted(live: &Value, leftovers: &Leftovers, manager: &str) -> Value {
+    let all = live["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    let ours = |entry: &Value| entry["manager"] == manager && entry["operation"] == "Apply" && entry["subresource"].is_null();
+    let left = |entry: &Value| {
+        entry["subresource"].is_null() && entry["manager"].as_str().is_some_and(|name| leftovers.managers.iter().any(|left| left == name))
+    };
+    let mine = all.iter().find(|entry| ours(entry)).map(|entry| FieldSet::parse(&entry["fieldsV1"])).unwrap_or_default();
+    let mut kept: Vec<Value> = all.iter().filter(|entry| !left(entry) && !ours(entry)).cloned().collect();
+    kept.push(serde_json::json!({
+        "manager": manager,
+        "operation": "Apply",
+        "apiVersion": live["apiVersion"],
+        "fieldsType": "FieldsV1",
+        "fieldsV1": mine.union(&leftovers.fields).to_json(),
+    }));
+    Value::Array(kept)
+}
+
+/// A tool that keeps an object as it wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keeper {
+    /// A Helm release: its name and namespace.
+    Helm { release: String, namespace: String },
+    /// An Argo CD Application, by its name.
+    ArgoCd { application: String },
+    /// A Flux Kustomization or HelmRelease.
+    Flux { kind: &'static str, name: String, namespace: String },
+}
+
+impl fmt::Display for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Helm { release, namespace } => write!(f, "the Helm release {namespace}/{release}"),
+            Self::ArgoCd { application } => write!(f, "the Argo CD Application {application}"),
+            Self::Flux { kind, name, namespace } => write!(f, "the Flux {kind} {namespace}/{name}"),
+        }
+    }
+}
+
+/// Who the marks on an object say keeps it. Whether that is still so is asked of the cluster.
+pub fn keeper(live: &Value) -> Option<Keeper> {
+    let text = |map: &str, name: &str| live["metadata"][map][name].as_str().map(str::to_string);
+    if let Some(tracking) = text("annotations", "argocd.argoproj.io/tracking-id") {
+        return Some(Keeper::ArgoCd { application: tracking.split(':').next().unwrap_or_default().to_string() });
+    }
+    for (kind, prefix) in [("Kustomization", "kustomize.toolkit.fluxcd.io"), ("HelmRelease", "helm.toolkit.fluxcd.io")] {
+        if let (Some(name), Some(namespace)) = (text("labels", &format!("{prefix}/name")), text("labels", &format!("{prefix}/namespace"))) {
+            return Some(Keeper::Flux { kind, name, namespace });
+        }
+    }
+    let release = text("annotations", "meta.helm.sh/release-name").filter(|_| text("labels", "app.kubernetes.io/managed-by").as_deref() == Some("Helm"))?;
+    let namespace = text("annotations", "meta.helm.sh/release-namespace").or_else(|| live["metadata"]["namespace"].as_str().map(str::to_string))?;
+    Some(Keeper::Helm { release, namespace })
+}
+
+/// The fields of an object that others changed away from what a sync would leave, by manager.
+pub fn changed_by_others(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>> {
+    let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
+    for entry in entries(live) {
+        if entry.writer() == Writer::Windlass || entry.subresource.as_deref() == Some("status") {
+            continue;
+        }
+        for path in entry.fields.leaves() {
+            let (now, then) = (fieldset::lookup(live, &path), fieldset::lookup(predicted, &path));
+            if now.is_some() && now != then {
+                found.entry(entry.manager.clone()).or_default().push(path);
+            }
+        }
+    }
+    found
+}
+
+/// The fields that others own before and no more after: what an apply takes from whom.
+pub fn taken(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>> {
+    let after = entries(predicted);
+    let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
+    for entry in entries(live).into_iter().filter(|entry| entry.writer() != Writer::Windlass) {
+        let same = |other: &&Entry| other.manager == entry.manager && other.applies == entry.applies && other.subresource == entry.subresource;
+        let left = after.iter().find(same).map(|other| entry.fields.difference(&other.fields)).unwrap_or_else(|| entry.fields.clone());
+        let lost = left.leaves();
+        if !lost.is_empty() {
+            found.entry(entry.manager).or_default().extend(lost);
+        }
+    }
+    found
+}
+
+/// The fields that Git has no more and that stay, since others own them too.
+pub fn kept(before: &Value, after: &Value, manager: &str) -> BTreeMap<String, Vec<FieldPath>> {
+    let ours = |object: &Value| {
+        entries(object).into_iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields).unwrap_or_default()
+    };
+    let dropped = ours(before).difference(&ours(after));
+    let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
+    for path in dropped.leaves().into_iter().filter(|path| fieldset::lookup(after, path).is_some()) {
+        for entry in entries(after).into_iter().filter(|entry| entry.manager != manager && entry.fields.contains(&path)) {
+            found.entry(entry.manager).or_default().push(path.clone());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn conflict(manager: &str, field: &str) -> Conflict {
+        Conflict { manager: manager.into(), applies: false, subresource: None, field: FieldPath::parse(field).unwrap() }
+    }
+
+    #[test]
+    fn a_conflict_reads_as_the_server_says_it() {
+        let read = Conflict::parse("conflict with \"kube-controller-manager\" with subresource \"scale\" using apps/v1", ".spec.replicas");
+        let read = read.unwrap();
+        assert_eq!((read.manager.as_str(), read.subresource.as_deref()), ("kube-controller-manager", Some("scale")));
+        assert_eq!(Conflict::parse("something else", ".spec"), None);
+    }
+
+    #[test]
+    fn fields_go_to_whom_they_belong() {
+        let applied = json!({"spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "a", "image": "x"}]}}}});
+        let image = ".spec.template.spec.containers[name=\"a\"].image";
+        let rules = FieldRules {
+            take: vec![FieldRule { kind: Some("Deployment".into()), name: None, path: ".spec.paused".into() }],
+            ..FieldRules::default()
+        };
+        let of = |conflict: Conflict, applied| {
+            let all = resolve(vec![conflict], "Deployment", "api", applied, &rules);
+            (all.take.len(), all.release.len(), all.undecided.len())
+        };
+        let table = [
+            (conflict("kubectl-edit", image), Some(&applied), (1, 0, 0)),
+            (conflict("kubectl-edit", image), None, (0, 0, 1)),
+            (conflict("kubectl-client-side-apply", image), None, (1, 0, 0)),
+            (conflict("horizontal-pod-autoscaler", ".spec.replicas"), Some(&applied), (0, 1, 0)),
+            (conflict("some-operator", ".spec.replicas"), Some(&applied), (1, 0, 0)),
+            (conflict("some-operator", ".spec.minReadySeconds"), Some(&applied), (0, 0, 1)),
+            (conflict("some-operator", ".spec.paused"), None, (1, 0, 0)),
+        ];
+        for (conflict, applied, expected) in table {
+            assert_eq!(of(conflict.clone(), applied), expected, "{conflict}");
+        }
+    }
+
+    #[test]
+    fn the_signal_moves_with_what_is_ours_and_not_beside() {
+        let object = |fields: Value, others: Value| {
+            let mut managed = vec![json!({"manager": "windlass/a/b", "operation": "Apply", "time": "t", "fieldsV1": fields})];
+            managed.extend(others.as_array().cloned().unwrap_or_default());
+            json!({"metadata": {"uid": "u", "managedFields": managed}})
+        };
+        let left = signal(&object(json!({"f:a": {}, "f:b": {}}), json!([])));
+        let controller = json!([{"manager": "kube-controller-manager", "operation": "Update", "fieldsV1": {"f:x": {}}},
+            {"manager": "kubectl", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}}]);
+        assert_eq!(left, signal(&object(json!({"f:b": {}, "f:a": {}}), controller)));
+        let person = json!([{"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:x": {}}}]);
+        assert_ne!(left, signal(&object(json!({"f:a": {}, "f:b": {}}), person)));
+        assert_ne!(left, signal(&object(json!({"f:a": {}}), json!([]))));
+    }
+
+    #[test]
+    fn keepers_are_told_by_their_marks() {
+        let helm = json!({"metadata": {"namespace": "n", "labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {"meta.helm.sh/release-name": "r"}}});
+        assert_eq!(keeper(&helm).unwrap().to_string(), "the Helm release n/r");
+        let argo = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:n/shop"}}});
+        assert_eq!(keeper(&argo).unwrap().to_string(), "the Argo CD Application shop");
+        let flux = json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "a", "kustomize.toolkit.fluxcd.io/namespace": "f"}}});
+        assert_eq!(keeper(&flux).unwrap().to_string(), "the Flux Kustomization f/a");
+        assert_eq!(keeper(&json!({"metadata": {}})), None);
+    }
+}

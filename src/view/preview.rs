@@ -1,0 +1,455 @@
+//! A preview's comment and check run.
+//!
+//! The fullest form that fits is taken: whole differences, differences without
+//! context, equal differences told once, names alone. Which form it is, is
+//! said; every deletion and recreation is named in each of them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{MOST_BYTES, code, fence, quoted, render, sticky};
+use crate::domain::effect::{self, Effect};
+use crate::domain::image::ImageRef;
+use crate::domain::plan::{Action, Change, Fields, Plan, Proof};
+use crate::domain::pull_request::{ApplicationPreview, Failure, Preview, Wanted};
+
+/// What a preview becomes: the sticky comment, and the check run's three texts.
+pub struct PreviewText {
+    pub comment: Wanted,
+    pub title: String,
+    pub summary: String,
+    pub text: String,
+}
+
+/// How much is told, from most to least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Full,
+    /// Only the lines that differ.
+    Tight,
+    /// Equal differences once.
+    Grouped,
+    Names,
+}
+
+const FORMS: [Form; 4] = [Form::Full, Form::Tight, Form::Grouped, Form::Names];
+/// What the comment's frame takes at most, beside the details.
+const FRAME: usize = 4_000;
+
+#[derive(Serialize)]
+struct PreviewView {
+    verdict: String,
+    alerts: Vec<Alert>,
+    details: String,
+    head: String,
+    base: String,
+    duration: String,
+    digest: String,
+}
+
+#[derive(Serialize, Clone)]
+struct Alert {
+    kind: &'static str,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct DetailsView {
+    images: Vec<ImageView>,
+    applications: Vec<ApplicationView>,
+    groups: Vec<GroupView>,
+    /// Said where the form is not the full one.
+    form: &'static str,
+}
+
+#[derive(Serialize)]
+struct ImageView {
+    application: String,
+    name: String,
+    from: String,
+    to: String,
+    source: String,
+}
+
+#[derive(Serialize)]
+struct ApplicationView {
+    title: String,
+    cluster: String,
+    /// For the table: what happens, how well it is known, what else.
+    happens: String,
+    proof: String,
+    error: Option<String>,
+    notes: Vec<String>,
+    changes: Vec<ChangeView>,
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Serialize)]
+struct Bucket {
+    title: String,
+    lines: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ChangeView {
+    key: String,
+    action: String,
+    size: String,
+    open: bool,
+    problem: Option<String>,
+    facts: Vec<String>,
+    diff: Option<String>,
+}
+
+#[derive(Serialize)]
+struct GroupView {
+    objects: Vec<String>,
+    diff: String,
+}
+
+pub fn preview(preview: &Preview) -> PreviewText {
+    let verdict = verdict_line(preview);
+    let alerts = alerts(preview);
+    let duration = format!("{:.1} s", preview.duration.as_secs_f64());
+    let digest = preview.digest();
+    let body = |details: &str| {
+        render(
+            "preview.md",
+            PreviewView {
+                verdict: verdict.clone(),
+                alerts: alerts.clone(),
+                details: details.trim().into(),
+                head: preview.head.short().into(),
+                base: preview.base.short().into(),
+                duration: duration.clone(),
+                digest: digest[..16].into(),
+            },
+        )
+    };
+    let room = MOST_BYTES - FRAME;
+    let forms: Vec<_> = FORMS.iter().map(|form| details(preview, *form)).collect();
+    let fitting = |room: usize| forms.iter().find(|details| details.len() <= room);
+    let comment = match fitting(room) {
+        Some(details) => body(details),
+        None => body(&brief(preview, room)),
+    };
+    let summary = alerts.iter().map(|alert| alert.text.clone()).collect::<Vec<_>>().join("\n\n");
+    PreviewText {
+        comment: sticky(&comment, &format!(" · {duration}"), false),
+        title: verdict.replace("**", "").replace('`', ""),
+        summary: if summary.is_empty() { verdict } else { format!("{verdict}\n\n{summary}") },
+        text: fitting(MOST_BYTES).cloned().unwrap_or_else(|| brief(preview, MOST_BYTES)),
+    }
+}
+
+fn counted(number: usize, word: &str) -> String {
+    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+}
+
+fn verdict_line(preview: &Preview) -> String {
+    match &preview.failure {
+        Some(Failure::Conflict(_)) => return "**Conflicts with the base branch** · nothing was previewed".into(),
+        Some(Failure::Fork) => return "**Not previewed** · the head is in a fork".into(),
+        Some(Failure::Configuration(_)) => return "**The configuration cannot be read** · nothing was previewed".into(),
+        None => {}
+    }
+    let changed = preview.applications.len();
+    if changed == 0 {
+        return "**No application changes**".into();
+    }
+    let mut parts =
+        vec![format!("**{changed} of {} {}**", counted(preview.total, "application"), if changed == 1 { "changes" } else { "change" })];
+    parts.extend(preview.applications.iter().map(|app| &app.plan).fold(Vec::new(), |mut counts: Vec<(Action, usize)>, plan| {
+        for action in [Action::Create, Action::Configure, Action::Recreate, Action::Prune] {
+            match counts.iter_mut().find(|(known, _)| *known == action) {
+                Some((_, count)) => *count += plan.count(&action),
+                None => counts.push((action.clone(), plan.count(&action))),
+            }
+        }
+        counts
+    }).into_iter().filter(|(_, count)| *count > 0).map(|(action, count)| format!("{count} {}", action.word())));
+    let plans = || preview.applications.iter().map(|app| &app.plan);
+    let pods: i64 = plans().map(effect::pods_rolled).sum();
+    if pods > 0 {
+        parts.push(format!("rolls {}", counted(usize::try_from(pods).unwrap_or_default(), "pod")));
+    }
+    let failed: usize = preview.applications.iter().map(|app| usize::from(app.error.is_some()) + app.plan.problems().count()).sum();
+    if failed > 0 {
+        parts.push(format!("**{failed} cannot be applied**"));
+    } else if plans().all(Plan::is_empty) {
+        parts.push("the cluster stays as it is".into());
+    } else if plans().flat_map(Plan::effective).all(|change| change.proof == Proof::Server) {
+        parts.push("verified by the cluster".into());
+    } else {
+        parts.push("partly verified by the cluster".into());
+    }
+    parts.join(" · ")
+}
+
+/// At most two: one for what cannot be undone or done, one for what is done to others.
+fn alerts(preview: &Preview) -> Vec<Alert> {
+    let alert = |kind, text: String| vec![Alert { kind, text }];
+    match &preview.failure {
+        Some(Failure::Conflict(files)) => {
+            let files: Vec<_> = files.iter().map(|file| code(file)).collect();
+            return alert("WARNING", format!("Base and head both changed {}. Update the branch.", files.join(", ")));
+        }
+        Some(Failure::Fork) => {
+            let text = "A fork's head is neither rendered nor sent to a cluster. Push the branch to this repository to have it previewed.";
+            return alert("WARNING", text.into());
+        }
+        Some(Failure::Configuration(error)) => return alert("CAUTION", format!("\n{}", fence(error)).replace('\n', "\n> ")),
+        None => {}
+    }
+    let effective = || preview.applications.iter().flat_map(|app| app.plan.effective());
+    let named = |wanted: &dyn Fn(&Change) -> bool| effective().filter(|change| wanted(change)).map(|change| code(&change.key.to_string())).collect::<Vec<_>>();
+    let mut grave = Vec::new();
+    let failed = named(&|change| change.problem.is_some());
+    if !failed.is_empty() {
+        grave.push(format!("The cluster refuses {}: nothing of that application would be applied.", list(&failed)));
+    }
+    for (action, word) in [(Action::Prune, "Deletes"), (Action::Recreate, "Deletes and creates anew")] {
+        let gone = named(&|change| change.problem.is_none() && change.action == action);
+        if !gone.is_empty() {
+            grave.push(format!("{word} {}.", list(&gone)));
+        }
+    }
+    for effect in preview.applications.iter().flat_map(|app| effect::effects(&app.plan)).filter(|effect| effect.grave) {
+        grave.push(format!("{}: {}.", code(&effect.key.to_string()), effect.text));
+    }
+    let mut others = Vec::new();
+    let drifted: Vec<_> = preview.applications.iter().flat_map(|app| drift_lines(&app.drift)).collect();
+    if !drifted.is_empty() {
+        others.push(format!("A sync sets back what others changed: {}.", list(&drifted)));
+    }
+    let taken: Vec<_> = effective().filter(|change| !change.notes.taken.is_empty()).map(|change| format!("{} of {}", holders(&change.notes.taken), code(&change.key.to_string()))).collect();
+    if !taken.is_empty() {
+        others.push(format!("Takes {}.", list(&taken)));
+    }
+    let failed = failed.len();
+    let mut alerts = Vec::new();
+    if !grave.is_empty() {
+        alerts.extend(alert(if failed > 0 { "CAUTION" } else { "WARNING" }, grave.join("\n> ")));
+    }
+    if !others.is_empty() {
+        alerts.extend(alert("WARNING", others.join("\n> ")));
+    }
+    alerts
+}
+
+fn list(items: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = items.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if items.len() > SHOWN { format!("{shown} and {} more (listed below)", items.len() - SHOWN) } else { shown }
+}
+
+/// `.spec.replicas` from `kubectl-edit`.
+fn holders(fields: &Fields) -> String {
+    const SHOWN: usize = 6;
+    let one = |(manager, paths): &(String, Vec<String>)| {
+        let mut shown: Vec<_> = paths.iter().take(SHOWN).map(|path| code(path)).collect();
+        if paths.len() > SHOWN {
+            shown.push(format!("{} more", paths.len() - SHOWN));
+        }
+        format!("{} ({})", shown.join(", "), code(manager))
+    };
+    fields.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn drift_lines(drift: &Plan) -> Vec<String> {
+    let line = |change: &Change| {
+        let key = code(&change.key.to_string());
+        match (&change.action, change.notes.reverted.is_empty()) {
+            (Action::Create, _) => format!("{key} was deleted"),
+            (_, true) => format!("{key} differs"),
+            (_, false) => format!("{key} {}", holders(&change.notes.reverted)),
+        }
+    };
+    drift.effective().filter(|change| change.problem.is_none()).map(line).collect()
+}
+
+fn details(preview: &Preview, form: Form) -> String {
+    let total: usize = preview.applications.iter().map(|app| app.plan.effective().count()).sum();
+    let images = preview.applications.iter().flat_map(|app| {
+        app.images.iter().map(|image| ImageView {
+            application: code(&app.key.title()),
+            name: code(&image.name),
+            from: image_side(&image.from),
+            to: image_side(&image.to),
+            source: String::new(),
+        })
+    });
+    let groups = if form == Form::Grouped { groups(preview) } else { Vec::new() };
+    render(
+        "details.md",
+        DetailsView {
+            images: images.collect(),
+            applications: preview.applications.iter().map(|app| application_view(app, form, total <= 3)).collect(),
+            groups,
+            form: match form {
+                Form::Full => "",
+                Form::Tight => "Only the lines that differ are shown: the whole is too long for a comment.",
+                Form::Grouped => "Equal differences are shown once: the whole is too long for a comment.",
+                Form::Names => "The differences are too long for a comment and are left out here.",
+            },
+        },
+    )
+}
+
+/// Equal differences, with the objects that have them; the most common first.
+fn groups(preview: &Preview) -> Vec<GroupView> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for app in &preview.applications {
+        for change in app.plan.effective().filter(|change| change.problem.is_none()) {
+            found.entry(change.diff_with(0)).or_default().push(code(&change.key.to_string()));
+        }
+    }
+    let mut groups: Vec<_> = found.into_iter().map(|(diff, objects)| GroupView { objects, diff: fence(&diff) }).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.objects.len()));
+    groups
+}
+
+/// The last resort: names by kind and namespace, deletions and recreations first, as many as fit.
+fn brief(preview: &Preview, room: usize) -> String {
+    let mut lines: BTreeMap<(u8, String), Vec<String>> = BTreeMap::new();
+    for change in preview.applications.iter().flat_map(|app| app.plan.effective()) {
+        let rank = match (&change.problem, &change.action) {
+            (_, Action::Prune | Action::Recreate) => 0,
+            (Some(_), _) => 1,
+            _ => 2,
+        };
+        let word = if change.problem.is_some() { "cannot be applied" } else { change.action.word() };
+        let place = change.key.namespace.as_ref().map(|namespace| format!(" in {}", code(namespace))).unwrap_or_default();
+        lines.entry((rank, format!("{word}: {}{place}", code(&change.key.kind)))).or_default().push(code(&change.key.name));
+    }
+    let mut out = String::from("The differences are too long for a comment: these are the names.\n\n");
+    let mut left_out = 0;
+    for ((_, title), names) in lines {
+        let line = format!("- {title}: {}\n", names.join(", "));
+        if out.len() + line.len() + 200 <= room {
+            out.push_str(&line);
+            continue;
+        }
+        // As many of its names as fit.
+        out.push_str(&format!("- {title}: "));
+        for name in names {
+            if out.len() + name.len() + 200 <= room {
+                out.push_str(&name);
+                out.push_str(", ");
+            } else {
+                left_out += 1;
+            }
+        }
+        out.push('\n');
+    }
+    if left_out > 0 {
+        out.push_str(&format!("\n{left_out} more names do not fit: `windlass plan` with the repository lists all."));
+    }
+    out
+}
+
+fn image_side(image: &Option<ImageRef>) -> String {
+    let Some(image) = image else { return "—".into() };
+    let tag = image.tag.as_ref().map(|tag| code(tag.as_str()));
+    let digest = image.digest.as_ref().map(|digest| code(digest.short()));
+    [tag, digest].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn application_view(app: &ApplicationPreview, form: Form, open: bool) -> ApplicationView {
+    let effects = effect::effects(&app.plan);
+    let changes: Vec<_> = app.plan.effective().map(|change| change_view(change, &effects, form, open)).collect();
+    let mut happens: Vec<_> = [Action::Create, Action::Configure, Action::Recreate, Action::Prune]
+        .iter()
+        .map(|action| (app.plan.count(action), action))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, action)| format!("{count} {}", action.word()))
+        .collect();
+    let failed = app.plan.problems().count() + usize::from(app.error.is_some());
+    if failed > 0 {
+        happens.push(format!("**{failed} cannot be applied**"));
+    }
+    if happens.is_empty() {
+        happens.push("nothing changes".into());
+    }
+    let worst = app.plan.effective().map(|change| change.proof).max().unwrap_or(Proof::Server);
+    ApplicationView {
+        title: app.key.title(),
+        cluster: code(&app.cluster),
+        happens: happens.join(", "),
+        proof: if app.error.is_some() { "✗ not planned".into() } else { badge(worst).into() },
+        error: app.error.as_ref().map(|error| fence(error)),
+        notes: app.notes.clone(),
+        changes,
+        buckets: buckets(app),
+    }
+}
+
+fn badge(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Server => "✓ server-verified",
+        Proof::Simulated => "◐ simulated",
+        Proof::Static => "○ static",
+    }
+}
+
+/// What is worth knowing and is not this pull request's change.
+fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
+    let mut buckets = Vec::new();
+    let mut add = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            buckets.push(Bucket { title: format!("{title}: {}", lines.len()), lines });
+        }
+    };
+    add("would set back changes by others", drift_lines(&app.drift));
+    let waiting = app.waiting.effective().map(|change| format!("{} {}", change.action.word(), code(&change.key.to_string())));
+    add("merged before and waiting to be synced", waiting.collect());
+    let all = || app.plan.changes.iter();
+    let of = |field: fn(&Change) -> &Fields| {
+        all().filter(|change| !field(change).is_empty()).map(|change| format!("{}: {}", code(&change.key.to_string()), holders(field(change)))).collect::<Vec<_>>()
+    };
+    add("stays, since others hold it too", of(|change| &change.notes.kept));
+    add("left to others", of(|change| &change.notes.released));
+    let ignored: Vec<_> = all()
+        .filter(|change| !change.notes.ignored.is_empty())
+        .map(|change| format!("{}: {}", code(&change.key.to_string()), change.notes.ignored.iter().map(|path| code(path)).collect::<Vec<_>>().join(", ")))
+        .collect();
+    add("hidden by rules of windlass.yaml", ignored);
+    buckets
+}
+
+fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> ChangeView {
+    let (added, removed) = change.size();
+    let key = change.key.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let notes = &change.notes;
+    let mut facts: Vec<String> = effects.iter().filter(|effect| effect.key == change.key).map(|effect| effect.text.clone()).collect();
+    if let Some(why) = &notes.recreate {
+        facts.push(format!("is deleted and created anew, since the server says: {}", code(why)));
+    }
+    if let Some(why) = &notes.unverified {
+        facts.push(format!("{}: {}", badge(change.proof), quoted(why)));
+    }
+    if !notes.taken.is_empty() {
+        facts.push(format!("takes {}", holders(&notes.taken)));
+    }
+    if !notes.adopted.is_empty() {
+        let from: Vec<_> = notes.adopted.iter().map(|manager| code(manager)).collect();
+        facts.push(format!("adoption: takes over, once, what {} set; what Git does not have of it goes", from.join(", ")));
+    }
+    facts.extend(notes.warnings.iter().map(|warning| format!("the server warns: {}", code(warning))));
+    let diff = match form {
+        _ if change.problem.is_some() => None,
+        Form::Full => Some(fence(&change.diff_with(3))),
+        Form::Tight => Some(fence(&change.diff_with(0))),
+        Form::Grouped | Form::Names => None,
+    };
+    ChangeView {
+        key,
+        action: if change.problem.is_some() { "cannot be applied".into() } else { change.action.word().into() },
+        size: if change.problem.is_some() { String::new() } else { format!("+{added} −{removed}") },
+        open: open || change.problem.is_some(),
+        problem: change.problem.as_ref().map(|problem| fence(problem)),
+        facts: if form == Form::Names { Vec::new() } else { facts },
+        diff,
+    }
+}
