@@ -16,3 +16,4 @@ mod idle;
 mod paths;
 mod support;
 mod tidy;
+mod traps;

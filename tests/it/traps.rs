@@ -1,0 +1,410 @@
+//! What goes wrong when a change is predicted by server-side apply, trap by
+//! trap: what the reviewer reads, and what the sync then does. The list is in
+//! `docs/traps.md`.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Setup, World};
+
+/// One application of plain manifests, in a namespace of its own.
+struct Lab {
+    world: World,
+}
+
+const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: lab\ndata: {a: '1'}\n";
+
+fn deployment(more: &str, container: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: lab}}\nspec:\n  replicas: 2\n{more}  selector: {{matchLabels: {{app: lab}}}}\n  template:\n    metadata: {{labels: {{app: lab}}}}\n    spec:\n      containers:\n        - name: lab\n          image: lab:1\n{container}"
+    )
+}
+
+impl Lab {
+    async fn with(files: &[(&str, &str)]) -> Self {
+        Self::ruled("", files).await
+    }
+
+    /// `rules`: lines of windlass.yaml for the lab's application.
+    async fn ruled(rules: &str, files: &[(&str, &str)]) -> Self {
+        let world = World::asleep(Setup::default()).await;
+        let namespace = world.namespace("lab-staging");
+        let mut all = vec![(
+            "apps/lab/staging/namespace.yaml".to_string(),
+            format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"),
+        )];
+        all.extend(files.iter().map(|(name, text)| (format!("apps/lab/staging/{name}"), text.replace("NAMESPACE", &namespace))));
+        if !rules.is_empty() {
+            let catalog = world.file("windlass.yaml");
+            let rule = format!("  - path: apps/{{application}}/{{stage}}\n{rules}");
+            all.push(("windlass.yaml".into(), catalog.replacen("  - path: apps/{application}/{stage}\n", &rule, 1)));
+        }
+        let all: Vec<_> = all.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
+        world.forge.push("acme/config", "main", "ada", "The lab", &all).unwrap();
+        world.start();
+        let lab = Self { world };
+        lab.world
+            .until("the lab is synced", async || {
+                let object = lab.world.application("lab.staging").await;
+                (object["status"]["sync"] == "Synced" && object["status"]["health"] == "Healthy").then_some(())
+            })
+            .await;
+        lab
+    }
+
+    fn namespace(&self) -> String {
+        self.world.namespace("lab-staging")
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        let namespace = self.namespace();
+        self.world.kubectl(&[&["-n", namespace.as_str()], arguments].concat())
+    }
+
+    /// A pull request that changes the lab's files; its number and comment.
+    async fn change(&self, branch: &str, files: &[(&str, Option<&str>)]) -> (u64, String) {
+        let namespace = self.namespace();
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, text)| (format!("apps/lab/staging/{name}"), text.map(|text| text.replace("NAMESPACE", &namespace))))
+            .collect();
+        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_deref())).collect();
+        let number = self.world.propose("bob", branch, &files);
+        self.world.previewed(number).await;
+        let comments = self.world.comments(number);
+        (number, self.world.scrub(comments.first().and_then(|comment| comment["body"].as_str()).unwrap_or_default()))
+    }
+
+    /// Merged by a person; what windlass/sync ends with.
+    async fn merge(&self, number: u64, state: &str) -> String {
+        let merged = self.world.as_user("ada", Method::PUT, &format!("pulls/{number}/merge"), json!({}));
+        self.world.sync_status(merged["sha"].as_str().unwrap(), state).await
+    }
+
+    async fn object(&self, version: &str, kind: &str, plural: &str, name: &str) -> Value {
+        self.world.get(version, kind, plural, &self.namespace(), name).await.unwrap_or_default()
+    }
+
+    async fn deployment(&self) -> Value {
+        self.object("apps/v1", "Deployment", "deployments", "lab").await
+    }
+}
+
+fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+}
+
+fn has_not(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(!text.contains(part), "`{part}` is in:\n{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t01_a_field_that_another_manager_holds_is_not_taken_unseen() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", ""))]).await;
+    lab.kubectl(&["patch", "deployment/lab", "--field-manager=some-operator", "-p", r#"{"spec":{"minReadySeconds":3}}"#]);
+    let wanted = deployment("  minReadySeconds: 1\n", "");
+    let (number, text) = lab.change("claim", &[("deployment.yaml", Some(&wanted))]).await;
+    has(&text, &["**1 cannot be applied**", ".spec.minReadySeconds (held by some-operator)", "take: [{ path: '.spec.minReadySeconds' }]"]);
+    let why = lab.merge(number, "failure").await;
+    has(&why, &["others hold fields"]);
+    assert_eq!(lab.deployment().await["spec"]["minReadySeconds"], 3, "nothing was applied");
+    // A rule decides; the same commit is then applied.
+    let catalog = lab.world.file("windlass.yaml");
+    let rule = "  - path: apps/{application}/{stage}\n    take: [{ kind: Deployment, path: .spec.minReadySeconds }]\n";
+    let ruled = catalog.replacen("  - path: apps/{application}/{stage}\n", rule, 1);
+    lab.world.forge.push("acme/config", "main", "ada", "Take it", &[("windlass.yaml", Some(&ruled))]).unwrap();
+    lab.world.until("the field is taken", async || (lab.deployment().await["spec"]["minReadySeconds"] == 1).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t01_replicas_are_left_to_the_autoscaler_and_a_hand_edit_is_set_back() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", ""))]).await;
+    // As the controller of HorizontalPodAutoscalers writes: by the scale subresource, under its own name.
+    lab.kubectl(&["patch", "deployment/lab", "--subresource=scale", "--type=merge", "--field-manager=kube-controller-manager", "-p", r#"{"spec":{"replicas":5}}"#]);
+    let wanted = deployment("", "").replace("lab:1", "lab:2");
+    let (number, text) = lab.change("image", &[("deployment.yaml", Some(&wanted))]).await;
+    has(&text, &["left to others: 1", "`.spec.replicas` (`kube-controller-manager`)", "+        - image: lab:2"]);
+    has_not(&text, &["-  replicas: 5"]);
+    lab.merge(number, "success").await;
+    let live = lab.deployment().await;
+    assert_eq!((&live["spec"]["replicas"], &live["spec"]["template"]["spec"]["containers"][0]["image"]), (&json!(5), &json!("lab:2")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t03_a_custom_resource_is_judged_by_the_definition_that_comes_with_it() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let group = format!("{}lab.example", lab.world.prefix);
+    let definition = format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: widgets.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}}\n  versions:\n    - name: v1\n      served: true\n      storage: true\n      schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, required: [size], properties: {{size: {{type: integer}}, color: {{type: string, default: red}}}}}}}}}}}}\n"
+    );
+    let widget = |spec: &str| format!("apiVersion: {group}/v1\nkind: Widget\nmetadata: {{name: lab}}\nspec: {spec}\n");
+    let (_, text) = lab.change("wrong", &[("definition.yaml", Some(&definition)), ("widget.yaml", Some(&widget("{sise: 1}")))]).await;
+    has(&text, &["**1 cannot be applied**", "unknown field \"spec.sise\"; .spec.size: Required value"]);
+    let (number, text) = lab.change("right", &[("definition.yaml", Some(&definition)), ("widget.yaml", Some(&widget("{size: 1}")))]).await;
+    has(&text, &["partly verified", "◐ simulated: its kind comes with this change", "+  color: red"]);
+    lab.merge(number, "success").await;
+    let live = lab.object(&format!("{group}/v1"), "Widget", "widgets", "lab").await;
+    assert_eq!(live["spec"], json!({"size": 1, "color": "red"}));
+    // Now the definition and its object change together.
+    let grown = definition.replace("size: {type: integer}", "size: {type: integer}, shape: {type: string}");
+    let (number, text) = lab
+        .change("grown", &[("definition.yaml", Some(&grown)), ("widget.yaml", Some(&widget("{size: 1, shape: round}")))])
+        .await;
+    has(&text, &["its definition changes with it: checked against the new one", "+  shape: round"]);
+    lab.merge(number, "success").await;
+    let live = lab.object(&format!("{group}/v1"), "Widget", "widgets", "lab").await;
+    assert_eq!(live["spec"]["shape"], "round");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t04_an_immutable_field_is_told_from_a_mistake() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", ""))]).await;
+    let before = lab.deployment().await["metadata"]["uid"].clone();
+    let moved = deployment("", "").replace("app: lab", "app: other");
+    let (_, text) = lab.change("moved", &[("deployment.yaml", Some(&moved))]).await;
+    has(&text, &["field is immutable", "can only be deleted and created anew", "windlass.dev/recreate: allow"]);
+    let wrong = moved.replace("replicas: 2", "replicas: -1");
+    let (_, text) = lab.change("wrong", &[("deployment.yaml", Some(&wrong))]).await;
+    has(&text, &["must be greater than or equal to 0"]);
+    has_not(&text, &["created anew"]);
+    let allowed = moved.replace("metadata: {name: lab}", "metadata: {name: lab, annotations: {windlass.dev/recreate: allow}}");
+    let (number, text) = lab.change("allowed", &[("deployment.yaml", Some(&allowed))]).await;
+    has(&text, &["1 recreate", "Deletes and creates anew `Deployment lab-staging/lab`", "its 2 pods end before new ones start"]);
+    lab.merge(number, "success").await;
+    let after = lab.deployment().await;
+    assert_eq!(after["spec"]["selector"]["matchLabels"]["app"], "other");
+    assert_ne!(after["metadata"]["uid"], before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t05_a_webhook_that_refuses_dry_run_costs_only_its_objects() {
+    let lab = Lab::with(&[("config.yaml", CONFIG), ("other.yaml", &CONFIG.replace("name: lab", "name: other"))]).await;
+    let name = format!("{}lab", lab.world.prefix);
+    // It is never reached: whoever has side effects is not called on a dry-run, and may be passed over otherwise.
+    let hook = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": name},
+        "webhooks": [{"name": "lab.example.com", "clientConfig": {"url": "https://127.0.0.1:1/"}, "sideEffects": "Some", "failurePolicy": "Ignore",
+            "timeoutSeconds": 1, "admissionReviewVersions": ["v1"], "matchPolicy": "Exact",
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": lab.namespace()}},
+            "objectSelector": {"matchLabels": {"hooked": "yes"}},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}]}]});
+    // "Some" is only accepted of old objects; the API allows None and NoneOnDryRun in v1, so the refusal is shown by v1's check.
+    let file = std::env::temp_dir().join(format!("{name}-hook.json"));
+    std::fs::write(&file, hook.to_string()).unwrap();
+    let refused = crate::support::plane().kubectl(&["create", "-f", file.to_str().unwrap()]);
+    let _ = std::fs::remove_file(&file);
+    assert!(refused.is_err_and(|error| error.to_string().contains("sideEffects")), "v1 takes no webhook that cannot be asked without effect");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t07_a_name_that_the_server_would_make_up_is_refused_with_the_reason() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: lab-}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}\n";
+    let (_, text) = lab.change("job", &[("job.yaml", Some(job))]).await;
+    has(&text, &["generateName is not supported: its objects could never be pruned"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t08_t20_what_the_server_and_admission_fill_in_is_no_difference() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", ""))]).await;
+    let wanted = deployment("", "").replace("lab:1", "lab:2");
+    let (number, text) = lab.change("image", &[("deployment.yaml", Some(&wanted))]).await;
+    // Defaults, the controller's annotation and status are all there on the live object, and none of it is in the way.
+    has(&text, &["configure +1 −1", "-        - image: lab:1\n+        - image: lab:2".trim_start()].map(|part| part).as_slice());
+    has_not(&text, &["deployment.kubernetes.io/revision", "+status", "would set back"]);
+    lab.merge(number, "success").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t09_status_in_a_manifest_changes_nothing() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", ""))]).await;
+    let with = format!("{}status: {{replicas: 9}}\n", deployment("", ""));
+    let (number, text) = lab.change("status", &[("deployment.yaml", Some(&with))]).await;
+    has(&text, &["the cluster stays as it is"]);
+    lab.merge(number, "success").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t10_t11_ports_without_protocol_and_what_is_there_twice() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", "          ports: [{containerPort: 80}]\n"))]).await;
+    let both = deployment("", "          ports: [{containerPort: 80, name: web}, {containerPort: 81}]\n");
+    let (number, text) = lab.change("ports", &[("deployment.yaml", Some(&both))]).await;
+    has(&text, &["containerPort: 81", "name: web"]);
+    lab.merge(number, "success").await;
+    let live = lab.deployment().await;
+    assert_eq!(live["spec"]["template"]["spec"]["containers"][0]["ports"].as_array().unwrap().len(), 2);
+    let twice = deployment("", "          env: [{name: A, value: '1'}, {name: A, value: '2'}]\n");
+    let (_, text) = lab.change("twice", &[("deployment.yaml", Some(&twice))]).await;
+    has(&text, &["**1 cannot be applied**", "duplicate entries for key [name=\"A\"]"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t12_what_kubectl_apply_left_is_adopted_and_goes() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let file = std::env::temp_dir().join(format!("{}left.yaml", lab.world.prefix));
+    std::fs::write(&file, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: left, labels: {old: label}}\ndata: {keep: '1', gone: '2'}\n").unwrap();
+    lab.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    let _ = std::fs::remove_file(&file);
+    let wanted = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: left}\ndata: {keep: '1'}\n";
+    let (number, text) = lab.change("adopt", &[("left.yaml", Some(wanted))]).await;
+    has(&text, &["adoption: takes over, once, what `kubectl-client-side-apply` set", "-  gone: '2'", "-    old: label"]);
+    lab.merge(number, "success").await;
+    let live = lab.object("v1", "ConfigMap", "configmaps", "left").await;
+    assert_eq!(live["data"], json!({"keep": "1"}));
+    assert_eq!(live["metadata"]["labels"].as_object().unwrap().len(), 1, "{live}");
+    // Once: the next change says nothing of it.
+    let (_, text) = lab.change("next", &[("left.yaml", Some(&wanted.replace("'1'", "'3'")))]).await;
+    has_not(&text, &["adoption"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t13_a_removed_field_that_another_applies_too_stays_and_is_said_to() {
+    let lab = Lab::with(&[("config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lab}\ndata: {a: '1', b: '2'}\n")]).await;
+    let file = std::env::temp_dir().join(format!("{}also.yaml", lab.world.prefix));
+    std::fs::write(&file, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lab}\ndata: {b: '2'}\n").unwrap();
+    lab.kubectl(&["apply", "--server-side", "--field-manager=another-tool", "-f", file.to_str().unwrap()]);
+    let _ = std::fs::remove_file(&file);
+    let (number, text) = lab.change("less", &[("config.yaml", Some(CONFIG))]).await;
+    has(&text, &["stays, since others hold it too: 1", "`.data.b` (`another-tool`)"]);
+    lab.merge(number, "success").await;
+    assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["b"], "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t16_quantities_are_equal_however_they_are_written() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", "          resources: {requests: {cpu: '1'}}\n"))]).await;
+    let (number, text) = lab.change("cpu", &[("deployment.yaml", Some(&deployment("", "          resources: {requests: {cpu: 1000m}}\n")))]).await;
+    has(&text, &["the cluster stays as it is"]);
+    lab.merge(number, "success").await;
+    // An unquoted number where text has to be is refused in the server's words.
+    let (_, text) = lab.change("number", &[("config.yaml", Some("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: n}\ndata: {a: 1}\n"))]).await;
+    has(&text, &["**1 cannot be applied**", ".data.a"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t17_t18_t19_secrets_tell_keys_and_nothing_else() {
+    let secret = |fields: &str| format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: lab}}\n{fields}");
+    let lab = Lab::with(&[("secret.yaml", &secret("stringData: {token: CANARY-1, same: CANARY-same, old: CANARY-old}\n"))]).await;
+    let (number, text) = lab
+        .change("rotate", &[("secret.yaml", Some(&secret("stringData: {token: CANARY-2, same: CANARY-same, new: CANARY-new}\n")))])
+        .await;
+    has(&text, &["-  token: (hidden, old)\n+  token: (hidden, new)", "-  old: (hidden)", "+  new: (hidden)", "   same: (hidden)"]);
+    lab.merge(number, "success").await;
+    let live = lab.object("v1", "Secret", "secrets", "lab").await;
+    assert!(live["data"].get("old").is_none() && live["data"].get("new").is_some(), "{live}");
+    // A person's edit of the live one: no more than that it drifted.
+    lab.world.kill();
+    lab.kubectl(&["patch", "secret/lab", "--type=merge", "-p", r#"{"stringData":{"token":"CANARY-guess"}}"#]);
+    let wrong = secret("data: {token: 'CANARY, not base64'}\n");
+    let (before, _) = (lab.world.forge.state().requests, ());
+    lab.world.start();
+    let (_, text) = lab.change("wrong", &[("secret.yaml", Some(&wrong))]).await;
+    assert!(lab.world.forge.state().requests > before);
+    has(&text, &["cannot be applied", "the server's words are not shown"]);
+    let mut all = std::fs::read_to_string(lab.world.windlass.log()).unwrap();
+    for number in 1..=3 {
+        let head = lab.world.head(number);
+        all.push_str(&lab.world.read(&format!("issues/{number}/comments")).to_string());
+        all.push_str(&lab.world.read(&format!("commits/{head}/check-runs")).to_string());
+    }
+    all.push_str(&lab.world.application("lab.staging").await.to_string());
+    for canary in ["CANARY", "Q0FOQVJZ"] {
+        assert!(!all.contains(canary), "{canary} leaked: {}", all.split(canary).next().unwrap().chars().rev().take(200).collect::<String>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t21_prunes_are_listed_and_a_protected_object_stays() {
+    let lab = Lab::with(&[
+        ("config.yaml", CONFIG),
+        ("plain.yaml", &CONFIG.replace("name: lab", "name: plain")),
+        ("kept.yaml", &CONFIG.replace("name: lab", "name: kept\n  annotations: {windlass.dev/prune: never}")),
+    ])
+    .await;
+    let (number, text) = lab.change("less", &[("plain.yaml", None), ("kept.yaml", None)]).await;
+    has(&text, &["1 prune", "Deletes `ConfigMap lab-staging/plain`.", "stays in the cluster: it is annotated windlass.dev/prune: never"]);
+    lab.merge(number, "success").await;
+    assert!(lab.object("v1", "ConfigMap", "configmaps", "plain").await.is_null());
+    assert!(lab.object("v1", "ConfigMap", "configmaps", "kept").await.is_object());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t22_a_kind_that_was_installed_meanwhile_is_known() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let group = format!("{}late.example", lab.world.prefix);
+    let file = std::env::temp_dir().join(format!("{group}.yaml"));
+    std::fs::write(&file, format!("apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: gadgets.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: Gadget, plural: gadgets}}\n  versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}}}]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: '{group}', labels: {{windlass.dev/aggregate-to-windlass: 'true'}}}}\nrules: [{{apiGroups: ['{group}'], resources: [gadgets], verbs: [get, list, watch, create, patch, delete]}}]\n")).unwrap();
+    let gadget = format!("apiVersion: {group}/v1\nkind: Gadget\nmetadata: {{name: lab}}\n");
+    let (_, text) = lab.change("early", &[("gadget.yaml", Some(&gadget))]).await;
+    has(&text, &["the cluster serves no Gadget", "install its CustomResourceDefinition first"]);
+    lab.world.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    let _ = std::fs::remove_file(&file);
+    lab.world.kubectl(&["wait", "--for=condition=Established", &format!("crd/gadgets.{group}"), "--timeout=20s"]);
+    let (number, text) = lab.change("late", &[("gadget.yaml", Some(&gadget))]).await;
+    has(&text, &["1 create", "verified by the cluster"]);
+    lab.merge(number, "success").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t24_the_servers_warnings_are_passed_on() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let wanted = deployment("", "      nodeSelector: {beta.kubernetes.io/os: linux}\n");
+    let (_, text) = lab.change("old", &[("deployment.yaml", Some(&wanted))]).await;
+    has(&text, &["the server warns: ", "beta.kubernetes.io/os"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_told_apart_from_the_change_and_from_what_waits() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", "")), ("config.yaml", CONFIG)]).await;
+    // While windlass may not heal it: a person's rule leaves it alone, so it only shows.
+    lab.world.kill();
+    lab.kubectl(&["label", "configmap/lab", "windlass.dev/application-", "extra=1"]);
+    lab.kubectl(&["patch", "configmap/lab", "--type=merge", "-p", r#"{"data":{"a":"hacked"}}"#]);
+    lab.world.start();
+    lab.world
+        .until("the edit is set back", async || {
+            (lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"] == "1").then_some(())
+        })
+        .await;
+    let wanted = deployment("", "").replace("lab:1", "lab:2");
+    let (_, text) = lab.change("image", &[("deployment.yaml", Some(&wanted))]).await;
+    has(&text, &["1 configure", "rolls 2 pods"]);
+    has_not(&text, &["hacked", "waiting to be synced"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ignored_fields_are_left_in_the_diff_the_apply_and_drift_alike() {
+    let rules = "    ignore: [{ kind: ConfigMap, path: .data.owned }]\n";
+    let lab = Lab::ruled(rules, &[("config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lab}\ndata: {a: '1', owned: first}\n")]).await;
+    assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["owned"], "first", "applied once");
+    lab.kubectl(&["patch", "configmap/lab", "--type=merge", "--field-manager=some-operator", "-p", r#"{"data":{"owned":"theirs"}}"#]);
+    let wanted = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lab}\ndata: {a: '2', owned: second}\n";
+    let (number, text) = lab.change("both", &[("config.yaml", Some(wanted))]).await;
+    has(&text, &["hidden by rules of windlass.yaml: 1", "`.data.owned`", "+  a: '2'"]);
+    has_not(&text, &["second"]);
+    lab.merge(number, "success").await;
+    let live = lab.object("v1", "ConfigMap", "configmaps", "lab").await;
+    assert_eq!((&live["data"]["a"], &live["data"]["owned"]), (&json!("2"), &json!("theirs")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_tool_still_keeps_is_refused_by_its_name() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let namespace = lab.namespace();
+    lab.kubectl(&["create", "configmap", "chart"]);
+    lab.kubectl(&["label", "configmap/chart", "app.kubernetes.io/managed-by=Helm"]);
+    lab.kubectl(&["annotate", "configmap/chart", "meta.helm.sh/release-name=web", &format!("meta.helm.sh/release-namespace={namespace}")]);
+    lab.kubectl(&["create", "secret", "generic", "sh.helm.release.v1.web.v1"]);
+    lab.kubectl(&["label", "secret/sh.helm.release.v1.web.v1", "owner=helm", "name=web"]);
+    let wanted = CONFIG.replace("name: lab", "name: chart");
+    let (_, text) = lab.change("chart", &[("chart.yaml", Some(&wanted))]).await;
+    has(&text, &["is kept by the Helm release lab-staging/web: have that let go of it first"]);
+    // The release is uninstalled: what it left is adopted.
+    lab.kubectl(&["delete", "secret", "sh.helm.release.v1.web.v1"]);
+    let (number, text) = lab.change("later", &[("chart.yaml", Some(&wanted))]).await;
+    has(&text, &["1 configure"]);
+    lab.merge(number, "success").await;
+}
