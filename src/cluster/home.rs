@@ -318,7 +318,9 @@ impl Home {
         let what = format!("declare Application {}", key.object_name());
         let request = match seen {
             Some(seen) if seen.spec == spec => return Ok(seen),
-            Some(seen) => call(&what, self.applications.api.replace(&key.object_name(), &parameters(), &Application { spec, ..seen })).await?,
+            Some(seen) => {
+                call(&what, self.applications.api.replace(&key.object_name(), &parameters(), &Application { spec, ..seen })).await?
+            }
             None => call(&what, self.applications.api.create(&parameters(), &Application::new(&key.object_name(), spec))).await?,
         };
         let object = request.map_err(|status| refused(&what, &status))?;

@@ -235,7 +235,7 @@ impl Run {
                 Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => self.apply(&value(object)).await,
                 Ok(watcher::Event::Delete(object)) => self.delete(&value(object)).await,
                 Ok(watcher::Event::InitDone) => self.listed().await,
-                Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if matches!(status.code, 403 | 404 | 405) => {
+                Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if matches!(status.code, 403..=405) => {
                     tracing::warn!(
                         cluster = self.cluster,
                         kind = self.resource.kind,

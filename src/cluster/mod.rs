@@ -13,7 +13,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, Preconditions,
+    PropagationPolicy,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
@@ -163,7 +164,8 @@ pub async fn with_warnings<T>(requests: impl Future<Output = T>) -> (T, Vec<Stri
 /// The texts of `Warning` headers: `299 - "text"`.
 fn hear_warnings<B>(response: http::Response<B>) -> http::Response<B> {
     for header in response.headers().get_all(http::header::WARNING) {
-        let text = header.to_str().ok().and_then(|text| text.split_once('"')).map(|(_, text)| text.trim_end_matches('"').replace("\\\"", "\""));
+        let text =
+            header.to_str().ok().and_then(|text| text.split_once('"')).map(|(_, text)| text.trim_end_matches('"').replace("\\\"", "\""));
         if let Some(text) = text {
             let _ = WARNINGS.try_with(|warnings| {
                 let mut warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -368,14 +370,14 @@ impl Cluster {
         }
     }
 
-    /// Replaces who owns which field of an object, if nobody wrote to it since.
-    pub async fn set_managed_fields(&self, key: &ResourceKey, version: &str, resource_version: &str, fields: &Value) -> Result<()> {
-        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(()) };
+    /// Replaces who owns which field of an object, if nobody wrote to it since; its resourceVersion afterwards.
+    pub async fn set_managed_fields(&self, key: &ResourceKey, version: &str, resource_version: &str, fields: &Value) -> Result<String> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(String::new()) };
         let what = format!("take over {key}");
         let patch = serde_json::json!({"metadata": {"resourceVersion": resource_version, "managedFields": fields}});
         let request = self.api(&resource, key);
         match self.call(&what, request.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch))).await? {
-            Ok(_) => Ok(()),
+            Ok(object) => Ok(object.metadata.resource_version.unwrap_or_default()),
             Err(status) if status.is_conflict() => Err(Error::Stale { what }),
             Err(status) => Err(refused(&what, &status)),
         }
@@ -440,7 +442,10 @@ impl Cluster {
 /// The fields that a 409 of server-side apply names.
 fn conflicts(status: &Status) -> Vec<Conflict> {
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    causes.filter(|cause| cause.reason == "FieldManagerConflict").filter_map(|cause| Conflict::parse(&cause.message, &cause.field)).collect()
+    causes
+        .filter(|cause| cause.reason == "FieldManagerConflict")
+        .filter_map(|cause| Conflict::parse(&cause.message, &cause.field))
+        .collect()
 }
 
 fn refusal(key: &ResourceKey, status: &Status) -> Refusal {

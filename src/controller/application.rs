@@ -130,7 +130,13 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     let names: Vec<_> = moved.iter().map(|manifest| (manifest.key.clone(), manifest.version.clone())).collect();
     let mut found = live::read(&asking, &names).await?;
     let applied = applied(ctx, &asking, &moved, &inventory, &status).await?;
-    let wanted = moved.into_iter().map(|manifest| { let live = found.remove(&manifest.key); (manifest, live) }).collect();
+    let wanted = moved
+        .into_iter()
+        .map(|manifest| {
+            let live = found.remove(&manifest.key);
+            (manifest, live)
+        })
+        .collect();
     let asked = live::predict_all(&asking, wanted, &manifests, &applied).await?;
     let complete = rendered.as_ref().is_ok_and(|manifests| !manifests.is_empty());
     let gone: Vec<_> = inventory.values().filter(|entry| !manifests.iter().any(|m| m.key == entry.key)).cloned().collect();
@@ -146,9 +152,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
             left.insert(manifest.key.clone(), Left { uid, as_it_should: None });
         }
     }
-    comparisons.extend(
-        leftover.iter().map(|(key, (_, live))| Comparison::new(key.clone(), live::side(Some(live.clone())), Side::Absent)),
-    );
+    comparisons.extend(leftover.iter().map(|(key, (_, live))| Comparison::new(key.clone(), live::side(Some(live.clone())), Side::Absent)));
     let plan = Plan::new(&ctx.mask, comparisons);
     for predicted in &asked {
         let manifest = manifests.iter().find(|manifest| manifest.key == predicted.manifest.key).unwrap_or(&predicted.manifest);
@@ -224,7 +228,8 @@ async fn applied(
     }
     let Some(synced) = status.synced_revision.clone().filter(|_| older) else { return Ok(applied) };
     let directory = asking.target.path.clone();
-    let read = ctx.mirror(&asking.key.repo, move |mirror| if mirror.has(&synced) { inputs_at(mirror, &synced, &directory) } else { Ok(Ok(None)) });
+    let read =
+        ctx.mirror(&asking.key.repo, move |mirror| if mirror.has(&synced) { inputs_at(mirror, &synced, &directory) } else { Ok(Ok(None)) });
     if let Ok(manifests) = rendered(ctx, &read.await?).await {
         for manifest in live::settle(asking, &manifests).await? {
             applied.entry(manifest.key).or_insert(manifest.value);
@@ -528,7 +533,9 @@ async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicte
         }
         // Somebody took a field since it was looked at.
         Applied::Conflicts(_) => return Err(stale().into()),
-        Applied::Refused(refusal) => Some(format!("{}: {}", manifest.key, crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value))),
+        Applied::Refused(refusal) => {
+            Some(format!("{}: {}", manifest.key, crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value)))
+        }
         Applied::NamespaceMissing | Applied::KindMissing => Some(format!("{}: its namespace or kind is gone", manifest.key)),
     })
 }

@@ -140,7 +140,8 @@ pub async fn predict_all(
         let mut predicted = match outcome {
             // What windlass may not ask about is that object's trouble, not the others'.
             Err(cluster::Error::Forbidden { message, .. }) => {
-                let why = format!("{message} (windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind)");
+                let why =
+                    format!("{message} (windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind)");
                 Predicted { live, after: Side::Refused(why), notes: Notes::default(), write: Write::default(), manifest }
             }
             other => other?,
@@ -216,9 +217,7 @@ async fn refused_to_us(asking: &Asking<'_>, manifest: &Manifest, live: Option<&V
     let inside = key.namespace.as_ref() == Some(own) || (key.kind == "Namespace" && key.name == *own);
     if !inside {
         let owner = asking.owner;
-        return Ok(Some(format!(
-            "{key} exists already and is not this application's: label it `{OWNER_LABEL}={owner}` to hand it over"
-        )));
+        return Ok(Some(format!("{key} exists already and is not this application's: label it `{OWNER_LABEL}={owner}` to hand it over")));
     }
     if let Some(keeper) = ownership::keeper(live)
         && asking.cluster.is_kept_by(&keeper).await?
@@ -357,9 +356,7 @@ async fn in_another_namespace(asking: &Asking<'_>, predicted: &mut Predicted, se
     let manifest = &predicted.manifest;
     let namespace = manifest.key.namespace.clone().unwrap_or_default();
     if !set.iter().any(|other| other.key.kind == "Namespace" && other.key.name == namespace) {
-        return Ok(Side::Refused(format!(
-            "namespace `{namespace}` does not exist: create it, or add it to the application's manifests"
-        )));
+        return Ok(Side::Refused(format!("namespace `{namespace}` does not exist: create it, or add it to the application's manifests")));
     }
     let mut elsewhere = manifest.clone();
     elsewhere.key.namespace = Some("default".into());
@@ -369,9 +366,8 @@ async fn in_another_namespace(asking: &Asking<'_>, predicted: &mut Predicted, se
     {
         return Ok(Side::Refused(Mask::scrub(&refusal.message, &manifest.value)));
     }
-    predicted.notes.unverified = Some(format!(
-        "its namespace `{namespace}` comes with this change: quotas, limits and security labels there are not known yet"
-    ));
+    predicted.notes.unverified =
+        Some(format!("its namespace `{namespace}` comes with this change: quotas, limits and security labels there are not known yet"));
     Ok(Side::Object(manifest.value.clone(), Proof::Simulated))
 }
 
@@ -398,8 +394,7 @@ fn by_its_definition(predicted: &mut Predicted, set: &[Manifest]) -> Side {
 fn without_dry_run(predicted: &mut Predicted, refusal: &Refusal) -> Side {
     let mut object = predicted.live.clone().unwrap_or(Value::Null);
     overlay(&mut object, &predicted.write.payload);
-    predicted.notes.unverified =
-        Some(format!("a webhook does not support dry-run (give it `sideEffects: None`): {}", refusal.message));
+    predicted.notes.unverified = Some(format!("a webhook does not support dry-run (give it `sideEffects: None`): {}", refusal.message));
     Side::Object(object, Proof::Static)
 }
 
@@ -520,11 +515,9 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
     let changed = |key: &ResourceKey| base.get(key).map(fingerprint) != head.get(key).map(fingerprint);
     let ask_head = moved.iter().filter(|(key, _)| changed(key)).filter_map(|(key, _)| head.get(key));
     let ask_head: Vec<_> = ask_head.map(|manifest| (manifest.clone(), live.get(&manifest.key).cloned())).collect();
-    let (of_base, of_head) = futures::future::try_join(
-        predict_all(asking, ask_base, sides.base, &applied),
-        predict_all(asking, ask_head, sides.head, &applied),
-    )
-    .await?;
+    let (of_base, of_head) =
+        futures::future::try_join(predict_all(asking, ask_base, sides.base, &applied), predict_all(asking, ask_head, sides.head, &applied))
+            .await?;
     let map = |all: Vec<Predicted>| all.into_iter().map(|one| (one.manifest.key.clone(), one)).collect::<BTreeMap<_, _>>();
     let (of_base, mut of_head) = (map(of_base), map(of_head));
     for (key, _) in moved {

@@ -123,8 +123,11 @@ pub struct Memory {
     statuses: Mutex<HashMap<CommitKey, (String, String)>>,
     pulls_of: Mutex<HashMap<CommitKey, Vec<u64>>>,
     /// The applications that a commit changed, by the base whose configuration names them.
-    changed_by: Mutex<HashMap<(CommitSha, CommitKey), Arc<Vec<Target>>>>,
+    changed_by: Mutex<HashMap<CommitAtBase, Arc<Vec<Target>>>>,
 }
+
+/// A commit, seen from a base.
+type CommitAtBase = (CommitSha, CommitKey);
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -358,11 +358,9 @@ async fn application(
     preview.drift = Plan::new(&ctx.mask, found.drift);
     preview.waiting = Plan::new(&ctx.mask, found.waiting);
     preview.unmoved = found.unmoved;
-    preview.notes.extend(
-        withheld
-            .iter()
-            .map(|(key, why)| format!("{} leaves Git but stays in the cluster: {why}.", view::code(&key.to_string()))),
-    );
+    preview
+        .notes
+        .extend(withheld.iter().map(|(key, why)| format!("{} leaves Git but stays in the cluster: {why}.", view::code(&key.to_string()))));
     Ok(preview)
 }
 

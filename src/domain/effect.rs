@@ -44,8 +44,12 @@ fn of(plan: &Plan, change: &Change) -> Vec<Effect> {
         }
         Action::Recreate | Action::Prune if kind == "CustomResourceDefinition" => add("every object of its kind goes with it".into(), true),
         Action::Prune if kind == "Namespace" => add("everything in it goes with it".into(), true),
-        Action::Prune if matches!(kind, "PersistentVolumeClaim" | "PersistentVolume") => add("its data goes with it, unless the volume's reclaim policy is Retain".into(), true),
-        Action::Prune if matches!(kind, "Deployment" | "StatefulSet" | "ReplicaSet") => add(format!("its {} pods end", replicas(change)), false),
+        Action::Prune if matches!(kind, "PersistentVolumeClaim" | "PersistentVolume") => {
+            add("its data goes with it, unless the volume's reclaim policy is Retain".into(), true)
+        }
+        Action::Prune if matches!(kind, "Deployment" | "StatefulSet" | "ReplicaSet") => {
+            add(format!("its {} pods end", replicas(change)), false)
+        }
         _ => {}
     }
     found
@@ -76,7 +80,11 @@ fn rollout(change: &Change) -> String {
     let spec = |path: &str| after.and_then(|value| value.pointer(path)).cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
     let pods = replicas(change);
-    let pods = if change.key.kind == "DaemonSet" { "a pod on every node".to_string() } else { format!("{pods} pod{}", if pods == 1 { "" } else { "s" }) };
+    let pods = if change.key.kind == "DaemonSet" {
+        "a pod on every node".to_string()
+    } else {
+        format!("{pods} pod{}", if pods == 1 { "" } else { "s" })
+    };
     if change.key.kind == "Deployment" {
         if spec("/spec/strategy/type") == "Recreate" {
             return format!("replaces {pods}: all end before new ones start (strategy Recreate)");
@@ -95,7 +103,9 @@ fn rollout(change: &Change) -> String {
 
 /// Kustomize appends a hash of the content to generated names: such an object never changes, and who reads it rolls.
 fn is_hashed(name: &str) -> bool {
-    name.rsplit_once('-').is_some_and(|(_, end)| end.len() == 10 && end.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) && end.bytes().any(|b| b.is_ascii_digit()))
+    name.rsplit_once('-').is_some_and(|(_, end)| {
+        end.len() == 10 && end.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) && end.bytes().any(|b| b.is_ascii_digit())
+    })
 }
 
 /// Whether a workload that rolls with the same plan reads the ConfigMap.

@@ -174,7 +174,8 @@ fn entries(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<Strin
 fn annotations(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>, Value>) {
     for (key, value) in value.as_object().into_iter().flatten() {
         let text = value.as_str().unwrap_or_default();
-        let object = serde_json::from_str::<Value>(text).is_ok_and(|inner| inner["kind"].is_string() || inner["data"].is_object() || inner["stringData"].is_object());
+        let object = serde_json::from_str::<Value>(text)
+            .is_ok_and(|inner| inner["kind"].is_string() || inner["data"].is_object() || inner["stringData"].is_object());
         if object || has_the_shape(text) {
             path.push(key.clone());
             found.insert(path.clone(), value.clone());
@@ -205,22 +206,46 @@ fn names_a_credential(name: &str) -> bool {
     let name: String = name.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric()).collect();
     let place = ["file", "path", "name", "ref", "url", "ttl", "expiry", "enabled"].iter().any(|end| name.ends_with(end));
     !place
-        && ["password", "passwd", "passphrase", "secret", "token", "apikey", "privatekey", "accesskey", "credential", "connectionstring", "dsn"]
-            .iter()
-            .any(|word| name.contains(word))
+        && [
+            "password",
+            "passwd",
+            "passphrase",
+            "secret",
+            "token",
+            "apikey",
+            "privatekey",
+            "accesskey",
+            "credential",
+            "connectionstring",
+            "dsn",
+        ]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 /// Shapes that only credentials have.
 fn has_the_shape(text: &str) -> bool {
     let long = |rest: &str, most: usize| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).count() >= most;
-    let prefixed = [("ghp_", 30), ("gho_", 30), ("ghs_", 30), ("github_pat_", 30), ("glpat-", 18), ("xoxb-", 20), ("xoxp-", 20), ("sk_live_", 16), ("AKIA", 16)]
-        .iter()
-        .any(|(prefix, most)| text.split(prefix).skip(1).any(|rest| long(rest, *most)));
+    let prefixed = [
+        ("ghp_", 30),
+        ("gho_", 30),
+        ("ghs_", 30),
+        ("github_pat_", 30),
+        ("glpat-", 18),
+        ("xoxb-", 20),
+        ("xoxp-", 20),
+        ("sk_live_", 16),
+        ("AKIA", 16),
+    ]
+    .iter()
+    .any(|(prefix, most)| text.split(prefix).skip(1).any(|rest| long(rest, *most)));
     let jwt = text.split_once("eyJ").is_some_and(|(_, rest)| rest.matches('.').count() >= 2 && long(rest, 10));
     // user:password@ in an address.
     let userinfo = text.split("://").skip(1).any(|rest| {
         let authority = rest.split(['/', '?', '#', ' ', '\n']).next().unwrap_or_default();
-        authority.rsplit_once('@').is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, password)| !password.is_empty() && !password.starts_with('$')))
+        authority
+            .rsplit_once('@')
+            .is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, password)| !password.is_empty() && !password.starts_with('$')))
     });
     text.contains("PRIVATE KEY-----") || prefixed || jwt || userinfo
 }

@@ -151,7 +151,10 @@ pub struct FieldRule {
 impl FieldRule {
     pub fn check(&self) -> Result<FieldPath, Invalid> {
         FieldPath::parse(&self.path).filter(|path| !path.0.is_empty()).ok_or_else(|| {
-            Invalid(format!("`{}` is not a field's path: write it as `.spec.replicas` or `.spec.containers[name=\"app\"].image`", self.path))
+            Invalid(format!(
+                "`{}` is not a field's path: write it as `.spec.replicas` or `.spec.containers[name=\"app\"].image`",
+                self.path
+            ))
         })
     }
 
@@ -282,8 +285,10 @@ pub fn keeper(live: &Value) -> Option<Keeper> {
             return Some(Keeper::Flux { kind, name, namespace });
         }
     }
-    let release = text("annotations", "meta.helm.sh/release-name").filter(|_| text("labels", "app.kubernetes.io/managed-by").as_deref() == Some("Helm"))?;
-    let namespace = text("annotations", "meta.helm.sh/release-namespace").or_else(|| live["metadata"]["namespace"].as_str().map(str::to_string))?;
+    let release = text("annotations", "meta.helm.sh/release-name")
+        .filter(|_| text("labels", "app.kubernetes.io/managed-by").as_deref() == Some("Helm"))?;
+    let namespace =
+        text("annotations", "meta.helm.sh/release-namespace").or_else(|| live["metadata"]["namespace"].as_str().map(str::to_string))?;
     Some(Keeper::Helm { release, namespace })
 }
 
@@ -309,7 +314,8 @@ pub fn taken(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>
     let after = entries(predicted);
     let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
     for entry in entries(live).into_iter().filter(|entry| entry.writer() != Writer::Windlass) {
-        let same = |other: &&Entry| other.manager == entry.manager && other.applies == entry.applies && other.subresource == entry.subresource;
+        let same =
+            |other: &&Entry| other.manager == entry.manager && other.applies == entry.applies && other.subresource == entry.subresource;
         let left = after.iter().find(same).map(|other| entry.fields.difference(&other.fields)).unwrap_or_else(|| entry.fields.clone());
         let lost = left.leaves();
         if !lost.is_empty() {

@@ -92,7 +92,12 @@ mod tests {
 
     fn seen(comparison: Option<(Side, Side)>) -> Seen {
         let comparisons = comparison.map(|(before, after)| Comparison::new(key(), before, after));
-        Seen { rendered: Ok(1), plan: Plan::new(&crate::domain::mask::Mask::new(b"test"), comparisons), health: (Health::Healthy, String::new()), withheld: vec![] }
+        Seen {
+            rendered: Ok(1),
+            plan: Plan::new(&crate::domain::mask::Mask::new(b"test"), comparisons),
+            health: (Health::Healthy, String::new()),
+            withheld: vec![],
+        }
     }
 
     #[test]

@@ -160,15 +160,24 @@ fn verdict_line(preview: &Preview) -> String {
     }
     let mut parts =
         vec![format!("**{changed} of {} {}**", counted(preview.total, "application"), if changed == 1 { "changes" } else { "change" })];
-    parts.extend(preview.applications.iter().map(|app| &app.plan).fold(Vec::new(), |mut counts: Vec<(Action, usize)>, plan| {
-        for action in [Action::Create, Action::Configure, Action::Recreate, Action::Prune] {
-            match counts.iter_mut().find(|(known, _)| *known == action) {
-                Some((_, count)) => *count += plan.count(&action),
-                None => counts.push((action.clone(), plan.count(&action))),
-            }
-        }
-        counts
-    }).into_iter().filter(|(_, count)| *count > 0).map(|(action, count)| format!("{count} {}", action.word())));
+    parts.extend(
+        preview
+            .applications
+            .iter()
+            .map(|app| &app.plan)
+            .fold(Vec::new(), |mut counts: Vec<(Action, usize)>, plan| {
+                for action in [Action::Create, Action::Configure, Action::Recreate, Action::Prune] {
+                    match counts.iter_mut().find(|(known, _)| *known == action) {
+                        Some((_, count)) => *count += plan.count(&action),
+                        None => counts.push((action.clone(), plan.count(&action))),
+                    }
+                }
+                counts
+            })
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(action, count)| format!("{count} {}", action.word())),
+    );
     let plans = || preview.applications.iter().map(|app| &app.plan);
     let pods: i64 = plans().map(effect::pods_rolled).sum();
     if pods > 0 {
@@ -203,7 +212,9 @@ fn alerts(preview: &Preview) -> Vec<Alert> {
         None => {}
     }
     let effective = || preview.applications.iter().flat_map(|app| app.plan.effective());
-    let named = |wanted: &dyn Fn(&Change) -> bool| effective().filter(|change| wanted(change)).map(|change| code(&change.key.to_string())).collect::<Vec<_>>();
+    let named = |wanted: &dyn Fn(&Change) -> bool| {
+        effective().filter(|change| wanted(change)).map(|change| code(&change.key.to_string())).collect::<Vec<_>>()
+    };
     let mut grave = Vec::new();
     let failed = named(&|change| change.problem.is_some());
     if !failed.is_empty() {
@@ -223,7 +234,10 @@ fn alerts(preview: &Preview) -> Vec<Alert> {
     if !drifted.is_empty() {
         others.push(format!("A sync sets back what others changed: {}.", list(&drifted)));
     }
-    let taken: Vec<_> = effective().filter(|change| !change.notes.taken.is_empty()).map(|change| format!("{} of {}", holders(&change.notes.taken), code(&change.key.to_string()))).collect();
+    let taken: Vec<_> = effective()
+        .filter(|change| !change.notes.taken.is_empty())
+        .map(|change| format!("{} of {}", holders(&change.notes.taken), code(&change.key.to_string())))
+        .collect();
     if !taken.is_empty() {
         others.push(format!("Takes {}.", list(&taken)));
     }
@@ -406,13 +420,22 @@ fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
     add("merged before and waiting to be synced", waiting.collect());
     let all = || app.plan.changes.iter();
     let of = |field: fn(&Change) -> &Fields| {
-        all().filter(|change| !field(change).is_empty()).map(|change| format!("{}: {}", code(&change.key.to_string()), holders(field(change)))).collect::<Vec<_>>()
+        all()
+            .filter(|change| !field(change).is_empty())
+            .map(|change| format!("{}: {}", code(&change.key.to_string()), holders(field(change))))
+            .collect::<Vec<_>>()
     };
     add("stays, since others hold it too", of(|change| &change.notes.kept));
     add("left to others", of(|change| &change.notes.released));
     let ignored: Vec<_> = all()
         .filter(|change| !change.notes.ignored.is_empty())
-        .map(|change| format!("{}: {}", code(&change.key.to_string()), change.notes.ignored.iter().map(|path| code(path)).collect::<Vec<_>>().join(", ")))
+        .map(|change| {
+            format!(
+                "{}: {}",
+                code(&change.key.to_string()),
+                change.notes.ignored.iter().map(|path| code(path)).collect::<Vec<_>>().join(", ")
+            )
+        })
         .collect();
     add("hidden by rules of windlass.yaml", ignored);
     buckets

@@ -143,7 +143,15 @@ async fn t01_a_field_that_another_manager_holds_is_not_taken_unseen() {
 async fn t01_replicas_are_left_to_the_autoscaler_and_a_hand_edit_is_set_back() {
     let lab = Lab::with(&[("deployment.yaml", &deployment("", ""))]).await;
     // As the controller of HorizontalPodAutoscalers writes: by the scale subresource, under its own name.
-    lab.kubectl(&["patch", "deployment/lab", "--subresource=scale", "--type=merge", "--field-manager=kube-controller-manager", "-p", r#"{"spec":{"replicas":5}}"#]);
+    lab.kubectl(&[
+        "patch",
+        "deployment/lab",
+        "--subresource=scale",
+        "--type=merge",
+        "--field-manager=kube-controller-manager",
+        "-p",
+        r#"{"spec":{"replicas":5}}"#,
+    ]);
     let wanted = deployment("", "").replace("lab:1", "lab:2");
     let (number, text) = lab.change("image", &[("deployment.yaml", Some(&wanted))]).await;
     has(&text, &["left to others: 1", "`.spec.replicas` (`kube-controller-manager`)", "+      - image: lab:2"]);
@@ -171,9 +179,8 @@ async fn t03_a_custom_resource_is_judged_by_the_definition_that_comes_with_it() 
     assert_eq!(live["spec"], json!({"size": 1, "color": "red"}));
     // Now the definition and its object change together.
     let grown = definition.replace("size: {type: integer}", "size: {type: integer}, shape: {type: string}");
-    let (number, text) = lab
-        .change("grown", &[("definition.yaml", Some(&grown)), ("widget.yaml", Some(&widget("{size: 1, shape: round}")))])
-        .await;
+    let (number, text) =
+        lab.change("grown", &[("definition.yaml", Some(&grown)), ("widget.yaml", Some(&widget("{size: 1, shape: round}")))]).await;
     has(&text, &["its definition changes with it: checked against the new one", "+  shape: round"]);
     lab.merge(number, "success").await;
     let live = lab.object(&format!("{group}/v1"), "Widget", "widgets", "lab").await;
@@ -216,7 +223,10 @@ async fn t05_a_webhook_that_refuses_dry_run_costs_only_its_objects() {
     std::fs::write(&file, hook.to_string()).unwrap();
     let refused = crate::support::plane().kubectl(&["create", "-f", file.to_str().unwrap()]);
     let _ = std::fs::remove_file(&file);
-    assert!(refused.is_err_and(|error| error.to_string().contains("sideEffects")), "v1 takes no webhook that cannot be asked without effect");
+    assert!(
+        refused.is_err_and(|error| error.to_string().contains("sideEffects")),
+        "v1 takes no webhook that cannot be asked without effect"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,7 +274,10 @@ async fn t10_t11_ports_without_protocol_and_what_is_there_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn t12_what_kubectl_apply_left_is_adopted_and_goes() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
-    lab.with_file(&["apply"], "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: left, labels: {old: label}}\ndata: {keep: '1', gone: '2'}\n");
+    lab.with_file(
+        &["apply"],
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: left, labels: {old: label}}\ndata: {keep: '1', gone: '2'}\n",
+    );
     let wanted = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: left}\ndata: {keep: '1'}\n";
     let (number, text) = lab.change("adopt", &[("left.yaml", Some(wanted))]).await;
     has(&text, &["adoption: takes over, once, what `kubectl-client-side-apply` set", "-  gone: '2'", "-    old: label"]);
@@ -291,11 +304,13 @@ async fn t13_a_removed_field_that_another_applies_too_stays_and_is_said_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn t16_quantities_are_equal_however_they_are_written() {
     let lab = Lab::with(&[("deployment.yaml", &deployment("", "          resources: {requests: {cpu: '1'}}\n"))]).await;
-    let (number, text) = lab.change("cpu", &[("deployment.yaml", Some(&deployment("", "          resources: {requests: {cpu: 1000m}}\n")))]).await;
+    let (number, text) =
+        lab.change("cpu", &[("deployment.yaml", Some(&deployment("", "          resources: {requests: {cpu: 1000m}}\n")))]).await;
     has(&text, &["the cluster stays as it is"]);
     lab.merge(number, "success").await;
     // An unquoted number where text has to be is refused in the server's words.
-    let (_, text) = lab.change("number", &[("config.yaml", Some("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: number}\ndata: {a: 1}\n"))]).await;
+    let (_, text) =
+        lab.change("number", &[("config.yaml", Some("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: number}\ndata: {a: 1}\n"))]).await;
     has(&text, &["**1 cannot be applied**", ".data.a"]);
 }
 
@@ -327,7 +342,11 @@ async fn t17_t18_t19_secrets_tell_keys_and_nothing_else() {
     }
     all.push_str(&lab.world.application("lab.staging").await.to_string());
     for canary in ["CANARY", "Q0FOQVJZ"] {
-        assert!(!all.contains(canary), "{canary} leaked: {}", all.split(canary).next().unwrap().chars().rev().take(200).collect::<String>());
+        assert!(
+            !all.contains(canary),
+            "{canary} leaked: {}",
+            all.split(canary).next().unwrap().chars().rev().take(200).collect::<String>()
+        );
     }
 }
 
@@ -350,7 +369,9 @@ async fn t21_prunes_are_listed_and_a_protected_object_stays() {
 async fn t22_a_kind_that_was_installed_meanwhile_is_known() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
     let group = format!("{}late.example", lab.world.prefix);
-    let definition = format!("apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: gadgets.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: Gadget, plural: gadgets}}\n  versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}}}]\n");
+    let definition = format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: gadgets.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: Gadget, plural: gadgets}}\n  versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}}}]\n"
+    );
     let gadget = format!("apiVersion: {group}/v1\nkind: Gadget\nmetadata: {{name: lab}}\n");
     let (_, text) = lab.change("early", &[("gadget.yaml", Some(&gadget))]).await;
     has(&text, &["the cluster serves no Gadget", "install its CustomResourceDefinition first"]);
@@ -392,7 +413,9 @@ async fn drift_is_told_apart_from_the_change_and_from_what_waits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ignored_fields_are_left_in_the_diff_the_apply_and_drift_alike() {
     let rules = "    ignore: [{ kind: ConfigMap, path: .data.owned }]\n";
-    let lab = Lab::ruled(rules, &[("config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lab}\ndata: {a: '1', owned: first}\n")]).await;
+    let lab =
+        Lab::ruled(rules, &[("config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lab}\ndata: {a: '1', owned: first}\n")])
+            .await;
     assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["owned"], "first", "applied once");
     lab.kubectl(&["patch", "configmap/lab", "--type=merge", "--field-manager=some-operator", "-p", r#"{"data":{"owned":"theirs"}}"#]);
     let wanted = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lab}\ndata: {a: '2', owned: second}\n";

@@ -242,7 +242,10 @@ async fn a_new_namespace_and_a_new_kind_in_one_pull_request() {
     let check = world.previewed(number).await;
     assert_eq!(check["conclusion"], "success");
     let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
-    assert!(body.contains("partly verified by the cluster") && body.contains("comes with this change: quotas, limits and security labels"), "{body}");
+    assert!(
+        body.contains("partly verified by the cluster") && body.contains("comes with this change: quotas, limits and security labels"),
+        "{body}"
+    );
     let missing = world.propose(
         "bob",
         "missing",
