@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ServeArgs;
+use crate::operate::Operate;
 use crate::sandbox::demo::DemoArgs;
 use crate::telemetry;
 
@@ -24,6 +25,8 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Tells the whole story on this machine: a throw-away Kubernetes, a GitHub-shaped forge, windlass
     Demo(DemoArgs),
+    #[command(flatten)]
+    Operate(Operate),
     /// Prints the custom resource definitions
     Crd,
 }
@@ -38,6 +41,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(args) => serve(*args).await,
             Command::Demo(args) => crate::sandbox::demo::demo(args).await,
+            Command::Operate(command) => crate::operate::operate(command).await.map(|text| write_out(&text)),
             Command::Crd => {
                 write_out(&crate::cluster::home::definitions());
                 Ok(())

@@ -9,7 +9,7 @@
 //! 2. adapters, which know the domain and not each other: [`github`], [`git`],
 //!    [`render`], [`cluster`], [`events`], [`view`]
 //! 3. [`controller`]: observe → decide → act, for three kinds of keys
-//! 4. [`server`], [`config`], [`telemetry`], [`cli`]
+//! 4. [`server`], [`config`], [`telemetry`], [`cli`], [`operate`]
 //! 5. [`sandbox`]: what the demo and the tests stand on
 //!
 //! This file is the composition root: the only place that spawns the loops.
@@ -29,6 +29,7 @@ pub mod controller;
 
 pub mod cli;
 pub mod config;
+pub mod operate;
 pub mod server;
 pub mod telemetry;
 

@@ -80,6 +80,18 @@ pub struct ApplicationStatus {
     /// Nothing is applied until somebody changes something: the message says what.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blocked: bool,
+    /// The last wish for a sync that was followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_request: Option<String>,
+    /// Names the deletions that wait for a confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<String>,
+    /// A pause that somebody asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+    /// The uid of the namespace `kube-system` in the destination: another one behind the same address is another cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_uid: Option<String>,
     /// The images that the revision runs, of those that windlass may be told of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<ImageRef>,
@@ -103,11 +115,24 @@ impl Default for ApplicationStatus {
             health: Health::Unknown,
             message: None,
             blocked: false,
+            sync_request: None,
+            confirm: None,
+            pause: None,
+            cluster_uid: None,
             images: Vec::new(),
             inventory: Vec::new(),
             conditions: Vec::new(),
         }
     }
+}
+
+/// No sync until a time.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// The annotation's value that asked for it.
+    pub asked: String,
+    #[schemars(with = "String")]
+    pub until: Timestamp,
 }
 
 /// An owned object.
@@ -179,6 +204,12 @@ pub fn definitions() -> String {
 
 /// The annotation that asks for a sync; its value names the comment that asked.
 pub const SYNC_REQUEST: &str = "windlass.dev/sync-requested";
+/// The annotation that pauses: its value is a duration (`2h`), with anything after a comma to ask for the same again.
+pub const PAUSE: &str = "windlass.dev/pause";
+/// The annotation that confirms deletions: its value is the digest that names them.
+pub const CONFIRM_PRUNE: &str = "windlass.dev/confirm-prune";
+/// The annotation that lets a first sync change what was there before it.
+pub const ADOPT: &str = "windlass.dev/adopt";
 
 /// Our objects in our namespace, kept by a watch: reading one costs no request. Our own writes are put in at once.
 #[derive(Clone)]
@@ -346,10 +377,10 @@ impl Home {
         Ok(object)
     }
 
-    /// Leaves a wish for a sync, named by the comment that made it.
-    pub async fn request_sync(&self, key: &ApplicationKey, comment: u64) -> Result<bool> {
-        let what = format!("request a sync of {}", key.title());
-        let patch = serde_json::json!({"metadata": {"annotations": {SYNC_REQUEST: comment.to_string()}}});
+    /// Leaves a wish in an annotation; None takes it back. False: there is no such object.
+    pub async fn annotate(&self, key: &ApplicationKey, annotation: &str, value: Option<&str>) -> Result<bool> {
+        let what = format!("annotate Application {}", key.object_name());
+        let patch = serde_json::json!({"metadata": {"annotations": {annotation: value}}});
         match call(&what, self.applications.api.patch(&key.object_name(), &PatchParams::default(), &Patch::Merge(&patch))).await? {
             Ok(object) => {
                 self.applications.note(&object);

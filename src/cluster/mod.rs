@@ -101,6 +101,7 @@ pub struct Cluster {
     kinds: Arc<Mutex<Option<Arc<Discovery>>>>,
     pub index: Arc<Index>,
     pace: Arc<Pace>,
+    uid: Arc<tokio::sync::OnceCell<String>>,
 }
 
 /// How many requests are in flight at once: more while the server answers, half as many each time that it asks for
@@ -229,7 +230,7 @@ impl Cluster {
     pub fn new(name: &str, client: Client, moved: mpsc::Sender<Moved>) -> Self {
         let pace = Pace { limit: FIRST_IN_FLIGHT.into(), busy: 0.into(), freed: Notify::new() };
         let index = Arc::new(Index::new(name, client.clone(), moved));
-        Self { name: name.into(), client, kinds: Arc::default(), index, pace: Arc::new(pace) }
+        Self { name: name.into(), client, kinds: Arc::default(), index, pace: Arc::new(pace), uid: Arc::default() }
     }
 
     /// An ordinary request, in its turn.
@@ -238,6 +239,17 @@ impl Cluster {
         let answer = call(what, request).await;
         self.pace.learn(matches!(answer, Err(Error::Unavailable { .. })));
         answer
+    }
+
+    /// What tells this cluster from every other: the uid of its namespace `kube-system`. Asked once.
+    pub async fn uid(&self) -> Result<String> {
+        let ask = async {
+            let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client.clone());
+            let what = "read the cluster's identity";
+            let namespace = self.call(what, api.get("kube-system")).await?.map_err(|status| refused(what, &status))?;
+            Ok(namespace.metadata.uid.unwrap_or_default())
+        };
+        self.uid.get_or_try_init(|| ask).await.cloned()
     }
 
     /// What the index knows of an object; None where its kind is not served.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::live::{self, Asking, Predicted};
 use super::{Base, Ctx, Error, Kind, Requeue, Result, locked};
-use crate::cluster::home::{Application, ApplicationSpec, ApplicationStatus, InventoryEntry};
+use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus, InventoryEntry, Pause};
 use crate::cluster::{Applied, Cluster, How, Known};
 use crate::domain::catalog::{Target, images_of};
 use crate::domain::health::{self, Health, SyncState};
@@ -24,10 +24,13 @@ use crate::domain::image::ImageRef;
 use crate::domain::manifest::{ApplyStage, Manifest, ResourceKey, apply_stage};
 use crate::domain::plan::{Action, Comparison, Plan, Side};
 use crate::domain::sync::{self, Step};
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, OWNER_LABEL, ownership};
+use crate::domain::command::Permission;
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, OWNER_LABEL, PullRequestKey, ownership};
 use crate::git::Mirror;
 use crate::render::{self, Inputs, Source};
 use futures::StreamExt as _;
+use jiff::Timestamp;
+use kube::ResourceExt as _;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -79,6 +82,10 @@ struct Seen {
     left: BTreeMap<ResourceKey, Left>,
     /// Live objects that we own and Git has no more, with their inventory entries.
     leftover: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
+    asked_for: Option<String>,
+    confirm: Option<String>,
+    pause: Option<Pause>,
+    cluster_uid: String,
     facts: sync::Seen,
 }
 
@@ -114,7 +121,10 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     let rendered = rendered(ctx, &change.inputs).await;
     let manifests = live::settle(&asking, rendered.as_deref().map_or(&[][..], |manifests| manifests)).await?;
     let inventory = remembered(ctx, key, &status.inventory);
-    let everything = locked(&ctx.memory.recheck).remove(key);
+    let wish = |annotation: &str| object.annotations().get(annotation).cloned();
+    // Somebody asked for a sync: then nothing is believed to be as it was left.
+    let asked_for = wish(home::SYNC_REQUEST);
+    let everything = asked_for.is_some() && asked_for != status.sync_request;
     let (mut moved, mut left, mut assessments) = (Vec::new(), BTreeMap::new(), Vec::new());
     for manifest in &manifests {
         let seen = cluster.look(&manifest.key, &manifest.version).await?.unwrap_or(Known::Unknown);
@@ -140,7 +150,19 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     let asked = live::predict_all(&asking, wanted, &manifests, &applied).await?;
     let complete = rendered.as_ref().is_ok_and(|manifests| !manifests.is_empty());
     let gone: Vec<_> = inventory.values().filter(|entry| !manifests.iter().any(|m| m.key == entry.key)).cloned().collect();
-    let (leftover, withheld) = if complete { leftovers(&asking, gone).await? } else { Default::default() };
+    let leavers = if complete { leavers(&asking, gone).await? } else { Default::default() };
+    let confirmed = wish(home::CONFIRM_PRUNE);
+    let judgement = judge(ctx, &asking, &base, &change.revision, &leavers, inventory.len(), confirmed.as_deref()).await?;
+    let leftover: BTreeMap<_, _> = leavers.prune.into_iter().filter(|(key, _)| judgement.prune.contains(key)).collect();
+    let withheld: Vec<_> = leavers.protected.into_iter().chain(judgement.withheld).collect();
+    let drifted: BTreeSet<_> = asked
+        .iter()
+        .filter(|predicted| {
+            let entry = inventory.get(&predicted.manifest.key);
+            entry.is_some_and(|entry| entry.applied.as_deref() == Some(&live::fingerprint(&predicted.manifest)))
+        })
+        .map(|predicted| predicted.manifest.key.clone())
+        .collect();
     let mut comparisons = Vec::new();
     for predicted in &asked {
         let manifest = &predicted.manifest;
@@ -170,9 +192,28 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     }
     let health = assess(ctx, key, cluster, assessments).await?;
     let references: Vec<_> = manifests.iter().flat_map(Manifest::images).collect();
+    let pause = pause(wish(home::PAUSE), status.pause.clone(), ctx.now())?;
+    let cluster_uid = cluster.uid().await?;
+    let quarantine = quarantine(&status, &plan, &cluster_uid, wish(home::ADOPT).is_some(), key);
+    let fights = fights(ctx, key, &plan);
     Ok(Some(Seen {
         images: images_of(&target, &references),
-        facts: sync::Seen { rendered: rendered.map(|manifests| manifests.len()), plan, health, withheld },
+        facts: sync::Seen {
+            rendered: rendered.map(|manifests| manifests.len()),
+            plan,
+            health,
+            withheld,
+            paused: pause.as_ref().map(|pause| pause.until).filter(|until| *until > ctx.now()),
+            waits_for: waits_for(ctx, key, &base, &target).await?,
+            drifted,
+            drift: target.drift,
+            fights,
+            quarantine,
+        },
+        asked_for,
+        confirm: judgement.confirm,
+        pause,
+        cluster_uid,
         inputs: change.hash.clone(),
         revision: change.revision.clone(),
         asked: asked.into_iter().map(|predicted| (predicted.manifest.key.clone(), predicted)).collect(),
@@ -298,13 +339,18 @@ fn change_of(mirror: &Mirror, tip: &CommitSha, directory: &str, was: Option<(Com
     Ok((inputs, at))
 }
 
-type Leftovers = (BTreeMap<ResourceKey, (InventoryEntry, Value)>, Vec<(ResourceKey, String)>);
+/// Live objects of ours that Git has no more.
+#[derive(Default)]
+struct Leavers {
+    prune: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
+    /// Those that stay whatever anybody says, each with the reason.
+    protected: Vec<(ResourceKey, String)>,
+}
 
-/// Of the objects that Git has no more: those to prune, and those that are left, each with the reason.
-async fn leftovers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leftovers> {
+async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leavers> {
     let keys: Vec<_> = gone.iter().map(|entry| (entry.key.clone(), entry.version.clone())).collect();
     let mut live = live::read(asking, &keys).await?;
-    let (mut prune, mut withheld) = (BTreeMap::new(), Vec::new());
+    let mut leavers = Leavers::default();
     for entry in gone {
         let Some(live) = live.remove(&entry.key) else { continue };
         let marked = live["metadata"]["labels"][OWNER_LABEL] == asking.owner;
@@ -313,13 +359,131 @@ async fn leftovers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Lef
         if !marked || !same {
             continue;
         }
-        if let Some(why) = sync::withheld(&entry.key.kind, &live) {
-            withheld.push((entry.key, why.into()));
-        } else {
-            prune.insert(entry.key.clone(), (entry, live));
+        match sync::protected(&live) {
+            Some(why) => leavers.protected.push((entry.key, why.into())),
+            None => drop(leavers.prune.insert(entry.key.clone(), (entry, live))),
         }
     }
-    Ok((prune, withheld))
+    Ok(leavers)
+}
+
+/// What of it may be pruned. Whether a preview that somebody approved listed it is only asked when it matters.
+async fn judge(
+    ctx: &Arc<Ctx>,
+    asking: &Asking<'_>,
+    base: &Base,
+    revision: &CommitSha,
+    leavers: &Leavers,
+    owned: usize,
+    confirmed: Option<&str>,
+) -> Result<sync::Judgement> {
+    let gone = |approved: &BTreeSet<ResourceKey>| -> Vec<sync::Gone> {
+        let one = |(key, (_, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
+            key: key.clone(),
+            uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
+            approved: approved.contains(key),
+        };
+        leavers.prune.iter().map(one).collect()
+    };
+    let title = asking.key.title();
+    let judgement = sync::judge(&gone(&BTreeSet::new()), owned, confirmed, &title);
+    if judgement.withheld.is_empty() {
+        return Ok(judgement);
+    }
+    let approved = removed_by_approved_change(ctx, asking, base, revision).await?;
+    Ok(sync::judge(&gone(&approved), owned, confirmed, &title))
+}
+
+/// The objects that the revision's pull request took out of Git, if a writer approved just the head that was merged,
+/// with its preview there.
+async fn removed_by_approved_change(
+    ctx: &Arc<Ctx>,
+    asking: &Asking<'_>,
+    base: &Base,
+    revision: &CommitSha,
+) -> Result<BTreeSet<ResourceKey>> {
+    let repo = &asking.key.repo;
+    let mut approved = false;
+    for pull in ctx.github.pulls_with(repo, revision).await?.into_iter().filter(|pull| pull.merged_at.is_some()) {
+        let snapshot = ctx.github.snapshot(&PullRequestKey { repo: repo.clone(), number: pull.number }).await?;
+        let head = &snapshot.pull.head.sha;
+        let previewed = snapshot.check.as_ref().is_some_and(|check| check.completed_at.is_some());
+        for review in snapshot.reviews.iter().filter(|review| review.state == "APPROVED" && review.commit_id.as_ref() == Some(head)) {
+            let Some(user) = review.user.as_ref().filter(|user| user.login != snapshot.pull.author()) else { continue };
+            approved |= previewed && ctx.github.permission(repo, &user.login).await? >= Permission::Write;
+        }
+    }
+    if !approved || base.target(asking.key).is_none() {
+        return Ok(BTreeSet::new());
+    }
+    let (at, directory) = (revision.clone(), asking.target.path.clone());
+    let before = ctx.mirror(repo, move |mirror| match mirror.parent(&at)? {
+        Some(parent) => inputs_at(mirror, &parent, &directory),
+        None => Ok(Ok(None)),
+    });
+    let before = rendered(ctx, &before.await?).await.unwrap_or_default();
+    Ok(live::settle(asking, &before).await?.into_iter().map(|manifest| manifest.key).collect())
+}
+
+/// The pause that is asked for, with the time that it ends at: counted from when it was first seen.
+fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<Option<Pause>> {
+    let Some(asked) = asked else { return Ok(None) };
+    if let Some(known) = known.filter(|known| known.asked == asked) {
+        return Ok(Some(known));
+    }
+    let text = asked.split(',').next().unwrap_or_default();
+    let Some(duration) = sync::duration(text) else {
+        return Err(Invalid(format!("the annotation {}: `{text}` is not a duration: write 30m, 2h or 1d", home::PAUSE)).into());
+    };
+    let until = now.saturating_add(duration).map_err(|error| Invalid(error.to_string()))?;
+    Ok(Some(Pause { asked, until: Timestamp::from_second(until.as_second()).unwrap_or(until) }))
+}
+
+/// Why the plan may only be looked at: it would change what was there before windlass, or the cluster is another one.
+fn quarantine(status: &ApplicationStatus, plan: &Plan, cluster_uid: &str, adopted: bool, key: &ApplicationKey) -> Option<String> {
+    let title = key.title();
+    if adopted {
+        return None;
+    }
+    if status.cluster_uid.as_deref().is_some_and(|known| known != cluster_uid) {
+        return Some(format!("the cluster behind this destination is not the one that it was: `windlass adopt {title}` goes on with this one"));
+    }
+    let there: Vec<_> = plan.effective().filter(|change| change.before.is_some()).map(|change| change.key.to_string()).collect();
+    (status.inventory.is_empty() && !there.is_empty()).then(|| {
+        format!("the first sync would change what is there already ({}): `windlass adopt {title}` lets it", there.join(", "))
+    })
+}
+
+/// What the application depends on and is not healthy.
+async fn waits_for(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Target) -> Result<Vec<String>> {
+    let mut waits = Vec::new();
+    for application in &target.depends_on {
+        let needed = ApplicationKey { application: application.clone(), ..key.clone() };
+        let status = ctx.home.application(&needed).await?.and_then(|object| object.status).unwrap_or_default();
+        // Healthy with what this base has of it, not with what it had before.
+        let current = match base.target(&needed) {
+            Some(target) => status.inputs.as_deref() == Some(&change(ctx, &needed, base, target, &status).await?.hash),
+            None => false,
+        };
+        if !current || status.sync != SyncState::Synced || !matches!(status.health, Health::Healthy | Health::Suspended) {
+            waits.push(needed.title());
+        }
+    }
+    Ok(waits)
+}
+
+/// Objects that were set back too often lately.
+fn fights(ctx: &Ctx, key: &ApplicationKey, plan: &Plan) -> Vec<(ResourceKey, String)> {
+    let memory = locked(&ctx.memory.heals);
+    let often = |object: &ResourceKey| {
+        let heals = memory.get(&(key.clone(), object.clone()));
+        heals.is_some_and(|heals| heals.iter().filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64).count() >= sync::MOST_HEALS)
+    };
+    let who = |change: &crate::domain::plan::Change| {
+        let names: Vec<_> = change.notes.reverted.iter().map(|(manager, _)| manager.as_str()).collect();
+        if names.is_empty() { "somebody".to_string() } else { names.join(", ") }
+    };
+    plan.effective().filter(|change| often(&change.key)).map(|change| (change.key.clone(), who(change))).collect()
 }
 
 /// The health of what is live; pods are asked for only where something stays unhealthy.
@@ -384,6 +548,11 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         health: seen.facts.health.0,
         blocked: false,
         message: None,
+        sync_request: seen.asked_for.clone(),
+        confirm: seen.confirm.clone(),
+        pause: seen.pause.clone(),
+        // An older identity stays until the new one is adopted.
+        cluster_uid: before.cluster_uid.clone().filter(|_| seen.facts.quarantine.is_some()).or_else(|| Some(seen.cluster_uid.clone())),
         inventory: inventory(&before.inventory, &seen),
         ..before
     };
@@ -395,6 +564,16 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
             // What stands in the way may be in the cluster, where no event tells of its end.
             (object, Requeue::After(Duration::from_secs(60)))
+        }
+        Step::Wait { reason, until } => {
+            status.message = Some(reason);
+            let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
+            let pause = until.and_then(|until| Duration::try_from(until.duration_since(ctx.now())).ok());
+            (object, Requeue::After(pause.unwrap_or(Duration::from_secs(30))))
+        }
+        Step::Report { message } => {
+            status.message = Some(format!("drift is reported, not set back: {message}"));
+            (ctx.home.report_application(&seen.object, status, ctx.now()).await?, Requeue::Idle)
         }
         Step::Apply => {
             status.message = Some(format!("applying {} of {} objects", sync::writes(&seen.facts.plan), seen.manifests.len()));
@@ -438,8 +617,8 @@ fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application) {
 
 /// What is owned: the objects that Git has, with what is known of them, and those it has no more until they are gone.
 fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
-    // While Git cannot be read nothing is known to be gone.
-    if seen.facts.rendered.as_ref().map_or(true, |count| *count == 0) {
+    // What is only looked at is not owned yet; while Git cannot be read nothing is known to be gone.
+    if seen.facts.quarantine.is_some() && !seen.facts.plan.is_empty() || seen.facts.rendered.as_ref().map_or(true, |count| *count == 0) {
         return before.to_vec();
     }
     let entry = |manifest: &Manifest| {
@@ -469,6 +648,16 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
     let mut stages: BTreeMap<ApplyStage, Vec<&Predicted>> = BTreeMap::new();
     for predicted in seen.asked.values().filter(|predicted| changed.contains(&predicted.manifest.key)) {
         stages.entry(apply_stage(&predicted.manifest.key)).or_default().push(predicted);
+    }
+    {
+        let mut heals = locked(&ctx.memory.heals);
+        for change in seen.facts.plan.effective().filter(|change| seen.facts.drifted.contains(&change.key)) {
+            let times = heals.entry((key.clone(), change.key.clone())).or_default();
+            times.push_back(Instant::now());
+            while times.len() > sync::MOST_HEALS {
+                times.pop_front();
+            }
+        }
     }
     let definitions_first = sync::waits_for_definitions(&seen.facts.plan) && stages.contains_key(&ApplyStage::Definitions);
     for (stage, all) in stages {

@@ -44,7 +44,8 @@ async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Resu
     let (state, description) = aggregated(progress);
     // A commit that came to its good end stays told so: what came later is told on later commits.
     let superseded = progress.iter().any(|one| one.state == ProgressState::Superseded);
-    if superseded && posted.as_ref().is_some_and(|(state, _)| state == "success") {
+    // Nor does it become pending again because somebody's edit is being set back.
+    if (superseded || state == "pending") && posted.as_ref().is_some_and(|(state, _)| state == "success") {
         return Ok(None);
     }
     Ok((posted != Some((state.to_string(), description.clone()))).then_some((state, description)))

@@ -9,7 +9,7 @@
 //! - [`application`]: revision → plan → apply → health
 //! - [`commit`]: where its applications stand → commit status
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -111,10 +111,10 @@ pub struct Memory {
     left: Mutex<HashMap<ApplicationKey, HashMap<ResourceKey, application::Left>>>,
     /// What each application renders from, at the base that it was last looked at.
     changes: Mutex<HashMap<ApplicationKey, Arc<application::Change>>>,
-    /// Applications of which every object is to be asked about, whatever is remembered.
-    recheck: Mutex<HashSet<ApplicationKey>>,
     /// The version of each `Application` object that was told to GitHub.
     told: Mutex<HashMap<ApplicationKey, Option<String>>>,
+    /// When each object was set back.
+    heals: Mutex<HashMap<(ApplicationKey, ResourceKey), VecDeque<Instant>>>,
     pods_asked: Mutex<HashMap<ApplicationKey, Instant>>,
     previews: Mutex<HashMap<PullRequestKey, Arc<Preview>>>,
     /// Why GitHub refused to merge a head.
@@ -342,7 +342,17 @@ impl Ctx {
                     self.applications.put(key);
                 }
             }
-            Moved::Application(key) => self.applications.put(key),
+            Moved::Application(key) => {
+                // Those that depend on it may have waited for this.
+                for base in self.bases() {
+                    for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+                        if target.stage.name == key.stage && target.depends_on.contains(&key.application) {
+                            self.applications.put(target.key(&base.repo.name));
+                        }
+                    }
+                }
+                self.applications.put(key);
+            }
             Moved::Promotion(key) => self.promotions.put(key),
         }
     }

@@ -349,7 +349,7 @@ async fn application(
         .iter()
         .filter(|comparison| matches!(comparison.after, Side::Absent))
         .filter_map(|comparison| match &comparison.before {
-            Side::Object(live, _) => Some((comparison.key.clone(), crate::domain::sync::withheld(&comparison.key.kind, live)?)),
+            Side::Object(live, _) => Some((comparison.key.clone(), crate::domain::sync::protected(live)?)),
             _ => None,
         })
         .collect();
@@ -564,12 +564,22 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
             }
             None => "The pull request is not open any more: there is nothing to preview.".into(),
         }),
+        Command::ConfirmPrune => {
+            let mut lines = Vec::new();
+            for target in &look.touched {
+                let application = target.key(&key.repo);
+                let status = ctx.home.application(&application).await?.and_then(|object| object.status);
+                let Some(confirm) = status.and_then(|status| status.confirm) else { continue };
+                ctx.home.annotate(&application, crate::cluster::home::CONFIRM_PRUNE, Some(&confirm)).await?;
+                lines.push(format!("- `{}`: the deletions that `{confirm}` names are confirmed", application.title()));
+            }
+            Ok(if lines.is_empty() { "No deletion waits for a confirmation.".into() } else { lines.join("\n") })
+        }
         Command::Sync => {
             let mut lines = Vec::new();
             for target in &look.touched {
                 let application = target.key(&key.repo);
-                ctx.home.request_sync(&application, comment).await?;
-                locked(&ctx.memory.recheck).insert(application.clone());
+                ctx.home.annotate(&application, crate::cluster::home::SYNC_REQUEST, Some(&comment.to_string())).await?;
                 ctx.applications.put(application.clone());
                 lines.push(format!("- `{}` is being synced to `{}`", application.title(), look.base.commit.short()));
             }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::image::{self, ImageRef};
 use super::ownership::{FieldRule, FieldRules};
+use super::sync::DriftMode;
 use super::{ApplicationKey, Invalid, Name, RepoName, yaml};
 
 /// The file's path in the config repository.
@@ -54,6 +55,8 @@ struct Rule {
     namespace: String,
     images: Vec<(String, RawImage)>,
     fields: FieldRules,
+    drift: DriftMode,
+    depends_on: Vec<Name>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +84,10 @@ pub struct Target {
     pub images: Vec<ImageRule>,
     /// What is done about fields that others hold.
     pub fields: FieldRules,
+    /// What is done about live objects that others change.
+    pub drift: DriftMode,
+    /// Applications that have to be healthy in the same stage first.
+    pub depends_on: Vec<Name>,
 }
 
 /// Whose CI may announce an image.
@@ -128,7 +135,9 @@ impl Catalog {
                 )));
             }
         }
-        Ok(targets.into_values().collect())
+        let targets: Vec<_> = targets.into_values().collect();
+        dependencies(&targets)?;
+        Ok(targets)
     }
 
     /// None: the rule does not match. An error: it matches and what comes out is not legal.
@@ -161,9 +170,42 @@ impl Catalog {
         if !is_namespace(&destination.namespace) {
             return Some(Err(Invalid(format!("{FILE}: `{}` is not a namespace's name", destination.namespace))));
         }
-        let fields = rule.fields.clone();
-        Some(images.map(|images| Target { application, stage, path: path.into(), destination, images, fields }))
+        Some(images.map(|images| Target {
+            application,
+            stage,
+            path: path.into(),
+            destination,
+            images,
+            fields: rule.fields.clone(),
+            drift: rule.drift,
+            depends_on: rule.depends_on.clone(),
+        }))
     }
+}
+
+/// What an application depends on must be there, and not depend on it in turn.
+fn dependencies(targets: &[Target]) -> Result<(), Invalid> {
+    let find = |application: &Name, stage: &Name| targets.iter().find(|t| t.application == *application && t.stage.name == *stage);
+    for target in targets {
+        let title = |target: &Target| format!("{}/{}", target.application, target.stage.name);
+        let mut trail = vec![target];
+        let mut next: Vec<(usize, &Target)> = vec![(0, target)];
+        while let Some((depth, at)) = next.pop() {
+            trail.truncate(depth);
+            trail.push(at);
+            for name in &at.depends_on {
+                let Some(needed) = find(name, &at.stage.name) else {
+                    return Err(Invalid(format!("{FILE}: {} depends on `{name}`, which has no stage `{}`", title(at), at.stage.name)));
+                };
+                if trail.iter().any(|earlier| std::ptr::eq(*earlier, needed)) {
+                    let names: Vec<_> = trail.iter().chain([&needed]).map(|target| title(target)).collect();
+                    return Err(Invalid(format!("{FILE}: applications depend on each other: {}", names.join(" → "))));
+                }
+                next.push((depth + 1, needed));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// RFC 1123 label: what Kubernetes accepts as a namespace's name.
@@ -212,6 +254,10 @@ struct RawRule {
     ignore: Vec<FieldRule>,
     #[serde(default)]
     take: Vec<FieldRule>,
+    #[serde(default)]
+    drift: DriftMode,
+    #[serde(default, rename = "dependsOn")]
+    depends_on: Vec<Name>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -287,7 +333,15 @@ impl RawCatalog {
                 rule.check().map_err(|Invalid(why)| Invalid(format!("{FILE}: {why}")))?;
             }
             let fields = FieldRules { ignore: raw.ignore, take: raw.take };
-            parsed.push(Rule { name: raw.name, segments, namespace: raw.namespace, images: raw.images.0, fields });
+            parsed.push(Rule {
+                name: raw.name,
+                segments,
+                namespace: raw.namespace,
+                images: raw.images.0,
+                fields,
+                drift: raw.drift,
+                depends_on: raw.depends_on,
+            });
         }
         Ok(Catalog { stages, rules: parsed })
     }
@@ -303,6 +357,8 @@ impl RawRule {
             name: self.name,
             ignore: self.ignore,
             take: self.take,
+            drift: self.drift,
+            depends_on: self.depends_on,
         }
     }
 }
@@ -404,6 +460,10 @@ applications:
             (EXAMPLE.replace("  - name: platform\n    path", "  - path"), vec!["names no application"]),
             (EXAMPLE.replace("apps/{application}", "../{application}"), vec!["relative to the repository's root"]),
             (EXAMPLE.replace("apps/{application}", "apps/x-{application}"), vec!["one whole directory"]),
+            (EXAMPLE.replace("  - name: platform\n", "  - name: platform\n    dependsOn: [shop]\n") .replace("    images:", "    dependsOn: [platform]\n    images:"), vec!["`platform`, which has no stage"]),
+            (EXAMPLE.replace("    images:", "    dependsOn: [shop]\n    images:"), vec!["depend on each other: shop/staging → shop/staging"]),
+            (EXAMPLE.replace("    images:", "    drift: ignore\n    images:"), vec!["unknown variant"]),
+            (EXAMPLE.replace("    images:", "    ignore: [{ path: spec }]\n    images:"), vec!["not a field's path"]),
         ];
         for (text, expected) in table {
             let Err(Invalid(error)) = Catalog::parse(&text).and_then(|c| c.expand(["apps/shop/staging"])) else {

@@ -7,6 +7,7 @@
 /// A command. Closed: adding one breaks every place that has to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
+    ConfirmPrune,
     Help,
     Preview,
     Sync,
@@ -44,10 +45,11 @@ impl Permission {
 }
 
 impl Command {
-    pub const ALL: [Self; 4] = [Self::Help, Self::Preview, Self::Sync, Self::Why];
+    pub const ALL: [Self; 5] = [Self::ConfirmPrune, Self::Help, Self::Preview, Self::Sync, Self::Why];
 
     pub fn word(self) -> &'static str {
         match self {
+            Self::ConfirmPrune => "confirm-prune",
             Self::Help => "help",
             Self::Preview => "preview",
             Self::Sync => "sync",
@@ -58,6 +60,7 @@ impl Command {
     /// One line of help.
     pub fn summary(self) -> &'static str {
         match self {
+            Self::ConfirmPrune => "confirms the deletions that wait for it, in the applications that this pull request touches",
             Self::Help => "lists these commands",
             Self::Preview => "asks the cluster again what this pull request would change, and updates the preview",
             Self::Sync => {
@@ -70,7 +73,7 @@ impl Command {
     pub fn needs(self) -> Permission {
         match self {
             Self::Help | Self::Why => Permission::Read,
-            Self::Preview | Self::Sync => Permission::Write,
+            Self::ConfirmPrune | Self::Preview | Self::Sync => Permission::Write,
         }
     }
 }

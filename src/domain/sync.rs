@@ -1,8 +1,19 @@
 //! What a sync does next for one application.
+//!
+//! A plan is carried out only when nothing speaks against it: what Git has
+//! must render, every object must be one that the server accepts, nobody may
+//! have paused it, what it depends on must be healthy. What would be lost is
+//! lost only by a change that somebody approved, or confirmed ([`judge`]).
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::health::{Assessment, Health, SyncState};
 use super::manifest::ResourceKey;
-use super::plan::{Action, Plan, Proof};
+use super::plan::{Action, Change, Plan, Proof};
 
 /// Facts about one application, all of one look.
 #[derive(Debug, Clone)]
@@ -13,8 +24,30 @@ pub struct Seen {
     pub plan: Plan,
     /// The health of what is live.
     pub health: Assessment,
-    /// The objects that we own and Git has no more: those that may be pruned are in the plan, these are withheld.
+    /// Objects that we own, that Git has no more, and that stay; each with the reason.
     pub withheld: Vec<(ResourceKey, String)>,
+    /// Until when somebody paused it.
+    pub paused: Option<Timestamp>,
+    /// What it depends on and is not healthy.
+    pub waits_for: Vec<String>,
+    /// Objects that others changed while their manifest stayed.
+    pub drifted: BTreeSet<ResourceKey>,
+    pub drift: DriftMode,
+    /// Objects that are set back again and again, with who changes them.
+    pub fights: Vec<(ResourceKey, String)>,
+    /// Why the plan may only be looked at until somebody adopts it.
+    pub quarantine: Option<String>,
+}
+
+/// What is done when others change live objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DriftMode {
+    /// It is set back.
+    #[default]
+    Heal,
+    /// It is told, and left.
+    Report,
 }
 
 /// What to do, and what to say.
@@ -22,8 +55,12 @@ pub struct Seen {
 pub enum Step {
     /// Nothing may be done until somebody changes something.
     Blocked { reason: String },
+    /// Nothing is to be done for now: it goes on by itself.
+    Wait { reason: String, until: Option<Timestamp> },
     /// Carry the plan out.
     Apply,
+    /// The cluster differs from Git, and that is left so.
+    Report { message: String },
     /// The cluster has what Git has.
     InSync { health: Health, message: String },
 }
@@ -38,19 +75,47 @@ pub fn decide(seen: &Seen) -> Step {
         }
         Ok(_) => {}
     }
+    if let Some(until) = seen.paused {
+        return Step::Wait { reason: format!("paused until {until}: `windlass resume` ends it"), until: Some(until) };
+    }
     // A validation error applies nothing of the application: no Deployment rolls with the ConfigMap of yesterday.
     let problems: Vec<_> =
         seen.plan.problems().map(|change| format!("{}: {}", change.key, change.problem.as_deref().unwrap_or_default())).collect();
     if !problems.is_empty() {
         return Step::Blocked { reason: problems.join("\n") };
     }
-    if !seen.plan.is_empty() {
-        return Step::Apply;
+    if seen.plan.is_empty() {
+        let (health, why) = &seen.health;
+        let notes = seen.withheld.iter().map(|(key, why)| format!("{key} is left: {why}"));
+        let message = notes.chain((!why.is_empty()).then(|| why.clone())).collect::<Vec<_>>().join("; ");
+        return Step::InSync { health: *health, message };
     }
-    let (health, why) = &seen.health;
-    let notes = seen.withheld.iter().map(|(key, why)| format!("{key} is left: {why}"));
-    let message = notes.chain((!why.is_empty()).then(|| why.clone())).collect::<Vec<_>>().join("; ");
-    Step::InSync { health: *health, message }
+    if let Some(reason) = &seen.quarantine {
+        return Step::Blocked { reason: reason.clone() };
+    }
+    if !seen.waits_for.is_empty() {
+        return Step::Wait { reason: format!("waits for {}", seen.waits_for.join(", ")), until: None };
+    }
+    let only_drift = seen.plan.effective().all(|change| seen.drifted.contains(&change.key));
+    if only_drift && seen.drift == DriftMode::Report {
+        let lines: Vec<_> = seen.plan.effective().map(drift_line).collect();
+        return Step::Report { message: lines.join("; ") };
+    }
+    if only_drift && !seen.fights.is_empty() {
+        let lines: Vec<_> = seen.fights.iter().map(|(key, who)| format!("{key} is set back and changed again by {who}")).collect();
+        let rule = "have that stop, or leave the field to it by an `ignore` rule in windlass.yaml";
+        return Step::Blocked { reason: format!("{}: {rule}", lines.join("; ")) };
+    }
+    Step::Apply
+}
+
+/// `Deployment a/web: .spec.replicas changed by kubectl-edit`.
+fn drift_line(change: &Change) -> String {
+    if change.action == Action::Create {
+        return format!("{} was deleted", change.key);
+    }
+    let by: Vec<_> = change.notes.reverted.iter().map(|(manager, paths)| format!("{} changed by {manager}", paths.join(", "))).collect();
+    if by.is_empty() { format!("{} differs", change.key) } else { format!("{}: {}", change.key, by.join(", ")) }
 }
 
 /// The sync state of a plan.
@@ -68,35 +133,129 @@ pub fn writes(plan: &Plan) -> usize {
     plan.effective().filter(|change| !matches!(change.action, Action::Skip(_))).count()
 }
 
+/// An object is set back at most so often in [`FIGHT_WINDOW`]; then somebody else is at it too.
+pub const MOST_HEALS: usize = 5;
+pub const FIGHT_WINDOW: SignedDuration = SignedDuration::from_secs(60);
+
+// ---- what is lost
+
 /// The annotation that keeps an object from being pruned, in Git or on the live object.
 pub const PRUNE: &str = "windlass.dev/prune";
 
-/// Why an object that Git has no more is left where it is.
-pub fn withheld(kind: &str, live: &serde_json::Value) -> Option<&'static str> {
-    if live["metadata"]["annotations"][PRUNE] == "never" {
-        return Some("it is annotated windlass.dev/prune: never");
+/// Why an object that Git has no more is left where it is, whatever anybody approved.
+pub fn protected(live: &Value) -> Option<&'static str> {
+    (live["metadata"]["annotations"][PRUNE] == "never").then_some("it is annotated windlass.dev/prune: never")
+}
+
+/// Whether something is lost with an object that Git does not bring back.
+fn is_grave(kind: &str) -> bool {
+    matches!(
+        kind,
+        "Namespace"
+            | "PersistentVolumeClaim"
+            | "PersistentVolume"
+            | "CustomResourceDefinition"
+            | "Deployment"
+            | "StatefulSet"
+            | "DaemonSet"
+            | "ReplicaSet"
+            | "Job"
+            | "CronJob"
+            | "Pod"
+            | "Ingress"
+            | "Gateway"
+    ) || kind.ends_with("Route")
+}
+
+/// So many prunes of harmless kinds need nobody's word: 3, or a tenth of the application.
+fn budget(owned: usize) -> usize {
+    (owned / 10).max(3)
+}
+
+/// An object that Git has no more.
+#[derive(Debug, Clone)]
+pub struct Gone {
+    pub key: ResourceKey,
+    pub uid: String,
+    /// The preview of a change that somebody approved listed it.
+    pub approved: bool,
+}
+
+/// What may be pruned, and what waits for a confirmation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Judgement {
+    pub prune: Vec<ResourceKey>,
+    pub withheld: Vec<(ResourceKey, String)>,
+    /// Names the withheld ones: what has to be confirmed.
+    pub confirm: Option<String>,
+}
+
+/// Prunes that an approved preview listed are done. Others are done when they are few and harmless, or confirmed by
+/// the digest that names them. `owned`: how many objects the application has.
+pub fn judge(gone: &[Gone], owned: usize, confirmed: Option<&str>, title: &str) -> Judgement {
+    let (approved, others): (Vec<_>, Vec<_>) = gone.iter().partition(|one| one.approved);
+    let mut judgement = Judgement { prune: approved.into_iter().map(|one| one.key.clone()).collect(), ..Judgement::default() };
+    let harmless = others.len() <= budget(owned) && !others.iter().any(|one| is_grave(&one.key.kind));
+    let digest = digest(&others);
+    if others.is_empty() || harmless || confirmed == Some(&digest) {
+        judgement.prune.extend(others.into_iter().map(|one| one.key.clone()));
+        return judgement;
     }
-    // With these goes data, or everything in them.
-    matches!(kind, "Namespace" | "PersistentVolumeClaim" | "PersistentVolume" | "CustomResourceDefinition")
-        .then_some("with it would go what it holds; delete it by hand, or put it back into Git")
+    let why = format!("its deletion waits for a confirmation: `/confirm-prune`, or `windlass confirm-prune {title}`");
+    judgement.withheld = others.into_iter().map(|one| (one.key.clone(), why.clone())).collect();
+    judgement.confirm = Some(digest);
+    judgement
+}
+
+/// Names exactly these objects.
+fn digest(gone: &[&Gone]) -> String {
+    let mut lines: Vec<_> = gone.iter().map(|one| format!("{} {}", one.key, one.uid)).collect();
+    lines.sort();
+    format!("wlp1:{}", &hex::encode(Sha256::digest(lines.join("\n")))[..16])
+}
+
+// ---- pauses
+
+/// Reads a duration as people write it: `30m`, `2h`, `1d`.
+pub fn duration(text: &str) -> Option<SignedDuration> {
+    let text = text.trim();
+    let unit = text.chars().last()?;
+    let number: i64 = text[..text.len() - unit.len_utf8()].parse().ok()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    (number > 0).then(|| SignedDuration::from_secs(number.saturating_mul(seconds).min(30 * 86_400)))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::domain::mask::Mask;
     use crate::domain::plan::{Comparison, Side};
 
-    fn key() -> ResourceKey {
-        ResourceKey { group: String::new(), kind: "ConfigMap".into(), namespace: None, name: "a".into() }
+    fn key(kind: &str, name: &str) -> ResourceKey {
+        ResourceKey { group: String::new(), kind: kind.into(), namespace: None, name: name.into() }
     }
 
     fn seen(comparison: Option<(Side, Side)>) -> Seen {
-        let comparisons = comparison.map(|(before, after)| Comparison::new(key(), before, after));
+        let comparisons = comparison.map(|(before, after)| Comparison::new(key("ConfigMap", "a"), before, after));
         Seen {
             rendered: Ok(1),
-            plan: Plan::new(&crate::domain::mask::Mask::new(b"test"), comparisons),
+            plan: Plan::new(&Mask::new(b"test"), comparisons),
             health: (Health::Healthy, String::new()),
             withheld: vec![],
+            paused: None,
+            waits_for: vec![],
+            drifted: BTreeSet::new(),
+            drift: DriftMode::Heal,
+            fights: vec![],
+            quarantine: None,
         }
     }
 
@@ -108,5 +267,56 @@ mod tests {
         assert!(matches!(decide(&Seen { rendered: Ok(0), ..seen(create()) }), Step::Blocked { .. }));
         let refused = Some((Side::Absent, Side::Refused("no".into())));
         assert_eq!(decide(&seen(refused)), Step::Blocked { reason: "ConfigMap a: no".into() });
+        let waits = Seen { waits_for: vec!["platform/staging".into()], ..seen(create()) };
+        assert_eq!(decide(&waits), Step::Wait { reason: "waits for platform/staging".into(), until: None });
+        assert!(matches!(decide(&Seen { quarantine: Some("q".into()), ..seen(create()) }), Step::Blocked { .. }));
+        assert!(matches!(decide(&Seen { quarantine: Some("q".into()), ..seen(None) }), Step::InSync { .. }));
+        let drifted: BTreeSet<_> = [key("ConfigMap", "a")].into();
+        let reported = Seen { drifted: drifted.clone(), drift: DriftMode::Report, ..seen(create()) };
+        assert_eq!(decide(&reported), Step::Report { message: "ConfigMap a was deleted".into() });
+        assert_eq!(decide(&Seen { drift: DriftMode::Report, ..seen(create()) }), Step::Apply, "a change of Git is no drift");
+        let fights = vec![(key("ConfigMap", "a"), "some-operator".to_string())];
+        assert!(matches!(decide(&Seen { drifted, fights, ..seen(create()) }), Step::Blocked { .. }));
+    }
+
+    fn gone(kind: &str, count: usize, approved: bool) -> Vec<Gone> {
+        (0..count).map(|n| Gone { key: key(kind, &format!("n{n}")), uid: format!("u{n}"), approved }).collect()
+    }
+
+    #[test]
+    fn what_would_be_lost_needs_somebodys_word() {
+        let judged = |gone: &[Gone], owned, confirmed| judge(gone, owned, confirmed, "shop/staging");
+        assert_eq!(judged(&gone("ConfigMap", 3, false), 5, None).prune.len(), 3);
+        assert_eq!(judged(&gone("ConfigMap", 4, false), 5, None).prune.len(), 0);
+        assert_eq!(judged(&gone("ConfigMap", 10, false), 100, None).prune.len(), 10);
+        assert_eq!(judged(&gone("Deployment", 1, true), 5, None).prune.len(), 1);
+        let waits = judged(&gone("Deployment", 1, false), 5, None);
+        assert_eq!((waits.prune.len(), waits.withheld.len()), (0, 1));
+        let confirm = waits.confirm.unwrap();
+        assert_eq!(judged(&gone("Deployment", 1, false), 5, Some(&confirm)).prune.len(), 1);
+        assert_eq!(judged(&gone("Deployment", 2, false), 5, Some(&confirm)).prune.len(), 0, "more than was confirmed");
+    }
+
+    #[test]
+    fn pauses_end_by_themselves() {
+        assert_eq!(duration("2h"), Some(SignedDuration::from_secs(7200)));
+        assert_eq!(duration("99999d"), Some(SignedDuration::from_secs(30 * 86_400)));
+        for wrong in ["", "h", "-1h", "0m", "2 weeks", "1é"] {
+            assert_eq!(duration(wrong), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        /// Nothing is lost: every object is pruned or withheld, and withheld ones can be confirmed.
+        #[test]
+        fn judgement_is_complete(kinds in proptest::collection::vec((0usize..4, any::<bool>()), 0..20), owned in 0usize..200) {
+            let names = ["ConfigMap", "Deployment", "PersistentVolumeClaim", "HTTPRoute"];
+            let all: Vec<_> = kinds.iter().enumerate().map(|(n, (kind, approved))| Gone { key: key(names[*kind], &n.to_string()), uid: n.to_string(), approved: *approved }).collect();
+            let judged = judge(&all, owned, None, "a/b");
+            prop_assert_eq!(judged.prune.len() + judged.withheld.len(), all.len());
+            prop_assert_eq!(judged.withheld.is_empty(), judged.confirm.is_none());
+            let again = judge(&all, owned, judged.confirm.as_deref(), "a/b");
+            prop_assert_eq!(again.prune.len(), all.len());
+        }
     }
 }

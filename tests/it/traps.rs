@@ -100,6 +100,18 @@ impl Lab {
         self.world.sync_status(merged["sha"].as_str().unwrap(), state).await
     }
 
+    /// The windlass command, as an operator gives it.
+    fn windlass(&self, arguments: &[&str]) -> String {
+        let said = std::process::Command::new(env!("CARGO_BIN_EXE_windlass"))
+            .args(arguments)
+            .args(["--namespace", &self.world.home()])
+            .env("KUBECONFIG", crate::support::plane().kubeconfig())
+            .output()
+            .unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8(said.stdout).unwrap()
+    }
+
     async fn object(&self, version: &str, kind: &str, plural: &str, name: &str) -> Value {
         self.world.get(version, kind, plural, &self.namespace(), name).await.unwrap_or_default()
     }
@@ -444,4 +456,132 @@ async fn what_another_tool_still_keeps_is_refused_by_its_name() {
     let (number, text) = lab.change("later", &[("chart.yaml", Some(&wanted))]).await;
     has(&text, &["1 configure"]);
     lab.merge(number, "success").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_nobody_approved_waits_for_a_confirmation() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", "")), ("config.yaml", CONFIG)]).await;
+    // Approved: the preview listed it, and a writer approved just that head.
+    let (number, text) = lab.change("config", &[("config.yaml", None)]).await;
+    has(&text, &["1 prune"]);
+    lab.merge(number, "success").await;
+    // Merged by its author alone: a workload does not go by that.
+    let (number, text) = lab.change("workload", &[("deployment.yaml", None)]).await;
+    has(&text, &["Deletes `Deployment lab-staging/lab`.", "its 2 pods end"]);
+    lab.merge(number, "success").await;
+    lab.world
+        .until("the deletion is said to wait", async || {
+            let message = lab.world.application("lab.staging").await["status"]["message"].as_str()?.to_string();
+            message.contains("its deletion waits for a confirmation: `/confirm-prune`, or `windlass confirm-prune lab/staging`").then_some(())
+        })
+        .await;
+    assert!(lab.deployment().await.is_object());
+    lab.world.comment("bob", number, "/confirm-prune");
+    lab.world.until("the workload is gone", async || lab.deployment().await.is_null().then_some(())).await;
+    has(&lab.world.conversation(number), &["> `/confirm-prune`", "are confirmed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_deletion_needs_no_second_word() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", "")), ("config.yaml", CONFIG)]).await;
+    let (number, _) = lab.change("workload", &[("deployment.yaml", None)]).await;
+    lab.world.approve("mia", number);
+    lab.merge(number, "success").await;
+    lab.world.until("the workload is gone", async || lab.deployment().await.is_null().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_holds_and_ends_without_github() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let said = lab.windlass(&["pause", "lab/staging", "--for", "1h"]);
+    has(&said, &["lab/staging is paused for 1h"]);
+    lab.kubectl(&["patch", "configmap/lab", "--type=merge", "-p", r#"{"data":{"a":"by hand"}}"#]);
+    lab.world
+        .until("the pause is shown", async || {
+            lab.world.application("lab.staging").await["status"]["message"].as_str()?.contains("paused until").then_some(())
+        })
+        .await;
+    has(&lab.windlass(&["status"]), &["lab/staging", "OutOfSync", "paused until"]);
+    assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"], "by hand");
+    lab.windlass(&["resume", "lab/staging"]);
+    lab.world
+        .until("the edit is set back", async || {
+            (lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"] == "1").then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_sync_changes_nothing_that_was_there_until_it_is_adopted() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let namespace = lab.world.namespace("old-staging");
+    lab.world.kubectl(&["create", "namespace", &namespace]);
+    lab.world.kubectl(&["-n", &namespace, "create", "configmap", "old", "--from-literal=a=9"]);
+    let files = [("apps/old/staging/config.yaml", Some("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: old}\ndata: {a: '1'}\n"))];
+    let commit = lab.world.forge.push("acme/config", "main", "ada", "Old", &files).unwrap();
+    let why = lab.world.sync_status(&commit, "failure").await;
+    has(&why, &["the first sync would change what is there already"]);
+    let value = async || lab.world.get("v1", "ConfigMap", "configmaps", &namespace, "old").await.unwrap()["data"]["a"].clone();
+    assert_eq!(value().await, "9");
+    lab.windlass(&["adopt", "old/staging"]);
+    lab.world.sync_status(&commit, "success").await;
+    assert_eq!(value().await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_may_be_reported_instead_of_set_back() {
+    let lab = Lab::ruled("    drift: report\n", &[("config.yaml", CONFIG)]).await;
+    lab.kubectl(&["patch", "configmap/lab", "--type=merge", "-p", r#"{"data":{"a":"by hand"}}"#]);
+    lab.world
+        .until("the drift is reported", async || {
+            let message = lab.world.application("lab.staging").await["status"]["message"].as_str()?.to_string();
+            message.contains("drift is reported, not set back: ConfigMap").then_some(assert!(message.contains(".data.a changed by kubectl-patch")))
+        })
+        .await;
+    assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"], "by hand");
+    // A change of Git is applied all the same.
+    let (number, text) = lab.change("more", &[("config.yaml", Some(&CONFIG.replace("{a: '1'}", "{a: '2'}")))]).await;
+    has(&text, &["would set back changes by others: 1", "`.data.a` (`kubectl-patch`)"]);
+    lab.merge(number, "success").await;
+    assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"], "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_waits_for_what_it_depends_on() {
+    let broken = deployment("", "").replace("lab:1", "lab:broken");
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", ""))]).await;
+    let catalog = lab.world.file("windlass.yaml");
+    let rule = format!(
+        "applications:\n  - name: late\n    path: late/{{stage}}\n    namespace: {}\n    dependsOn: [lab]\n",
+        lab.namespace()
+    );
+    let catalog = catalog.replacen("applications:\n", &rule, 1);
+    let late = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late}\ndata: {a: '1'}\n";
+    let files = [("windlass.yaml", Some(catalog.as_str())), ("late/staging/config.yaml", Some(late)), ("apps/lab/staging/deployment.yaml", Some(broken.as_str()))];
+    lab.world.forge.push("acme/config", "main", "ada", "Late", &files).unwrap();
+    lab.world
+        .until("it says what it waits for", async || {
+            lab.world.application("late.staging").await["status"]["message"].as_str()?.contains("waits for lab/staging").then_some(())
+        })
+        .await;
+    assert!(lab.object("v1", "ConfigMap", "configmaps", "late").await.is_null());
+    let mended = deployment("", "").replace("lab:1", "lab:2");
+    lab.world.forge.push("acme/config", "main", "ada", "Mended", &[("apps/lab/staging/deployment.yaml", Some(&mended))]).unwrap();
+    lab.world.until("it is synced", async || lab.object("v1", "ConfigMap", "configmaps", "late").await.is_object().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fight_stops_and_names_the_other() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    lab.world
+        .until("the fight is told", async || {
+            let message = lab.world.application("lab.staging").await["status"]["message"].as_str().unwrap_or_default().to_string();
+            if message.contains("is set back and changed again by some-operator") {
+                return Some(());
+            }
+            lab.kubectl(&["patch", "configmap/lab", "--type=merge", "--field-manager=some-operator", "-p", r#"{"data":{"a":"mine"}}"#]);
+            None
+        })
+        .await;
+    assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"], "mine");
 }

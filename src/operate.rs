@@ -1,0 +1,145 @@
+//! Commands for whoever keeps windlass running: they work on the `Application`
+//! objects alone, so also when GitHub is down.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use crate::cluster::connect;
+use crate::cluster::home::{ADOPT, Application, ApplicationStatus, CONFIRM_PRUNE, PAUSE, SYNC_REQUEST};
+use crate::domain::sync;
+
+/// Where windlass runs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Where {
+    /// The cluster that windlass runs in (default: as kubectl finds it)
+    #[arg(long, env = "KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+
+    /// A context of that kubeconfig
+    #[arg(long)]
+    context: Option<String>,
+
+    /// The namespace that windlass runs in
+    #[arg(long, short, default_value = "windlass", env = "WINDLASS_NAMESPACE")]
+    namespace: String,
+}
+
+/// One application in one stage.
+#[derive(Debug, Clone, clap::Args)]
+pub struct One {
+    /// As `shop/production`
+    application: String,
+
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Operate {
+    /// Shows every application: synced, healthy, at which commit, and what is waited for
+    Status(Where),
+    /// Has every object of an application asked about again, and what differs synced
+    Sync(One),
+    /// Stops syncing an application for a while; it ends by itself
+    Pause {
+        #[command(flatten)]
+        one: One,
+        /// For how long: 30m, 2h, 1d
+        #[arg(long = "for", default_value = "1h")]
+        duration: String,
+    },
+    /// Ends a pause
+    Resume(One),
+    /// Confirms the deletions that wait for it, and lists them
+    ConfirmPrune(One),
+    /// Lets a first sync change what was there before windlass, or go on with another cluster
+    Adopt(One),
+}
+
+pub async fn operate(command: Operate) -> anyhow::Result<String> {
+    match command {
+        Operate::Status(place) => status(&place).await,
+        Operate::Sync(one) => {
+            let asked = format!("cli {}", jiff::Timestamp::now());
+            annotate(&one, SYNC_REQUEST, Some(&asked)).await?;
+            Ok(format!("{} is looked at again\n", one.application))
+        }
+        Operate::Pause { one, duration } => {
+            if sync::duration(&duration).is_none() {
+                bail!("`{duration}` is not a duration: write 30m, 2h or 1d");
+            }
+            // The time makes the same duration a new wish.
+            let asked = format!("{duration},{}", jiff::Timestamp::now());
+            annotate(&one, PAUSE, Some(&asked)).await?;
+            Ok(format!("{} is paused for {duration}: `windlass resume {0}` ends it\n", one.application))
+        }
+        Operate::Resume(one) => {
+            annotate(&one, PAUSE, None).await?;
+            Ok(format!("{} is synced again\n", one.application))
+        }
+        Operate::ConfirmPrune(one) => confirm(&one).await,
+        Operate::Adopt(one) => {
+            annotate(&one, ADOPT, Some("true")).await?;
+            Ok(format!("{} takes over what is there\n", one.application))
+        }
+    }
+}
+
+async fn api(place: &Where) -> anyhow::Result<Api<Application>> {
+    let default = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
+    let path = place.kubeconfig.clone().or_else(default).context("no kubeconfig: give --kubeconfig")?;
+    let client = connect(Some((&path, place.context.as_deref()))).await.context("cannot connect to the cluster")?;
+    Ok(Api::namespaced(client, &place.namespace))
+}
+
+fn object_name(application: &str) -> anyhow::Result<String> {
+    match application.split_once('/') {
+        Some((name, stage)) if !name.is_empty() && !stage.is_empty() => Ok(format!("{name}.{stage}")),
+        _ => bail!("`{application}` is not an application in a stage: write it as shop/production"),
+    }
+}
+
+async fn annotate(one: &One, annotation: &str, value: Option<&str>) -> anyhow::Result<()> {
+    let patch = json!({"metadata": {"annotations": {annotation: value}}});
+    let name = object_name(&one.application)?;
+    api(&one.place).await?.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.with_context(|| {
+        format!("cannot change the Application {name} in the namespace {}: `windlass status` lists those that are there", one.place.namespace)
+    })?;
+    Ok(())
+}
+
+async fn confirm(one: &One) -> anyhow::Result<String> {
+    let name = object_name(&one.application)?;
+    let object = api(&one.place).await?.get(&name).await.with_context(|| format!("cannot read the Application {name}"))?;
+    let status = object.status.unwrap_or_default();
+    let Some(confirm) = &status.confirm else { return Ok(format!("no deletion waits for a confirmation in {}\n", one.application)) };
+    annotate(one, CONFIRM_PRUNE, Some(confirm)).await?;
+    Ok(format!("confirmed, as {confirm}:\n{}\n", status.message.unwrap_or_default().replace("; ", "\n")))
+}
+
+async fn status(place: &Where) -> anyhow::Result<String> {
+    let mut objects = api(place).await?.list(&ListParams::default()).await.context("cannot list the Applications")?.items;
+    objects.sort_by_key(ResourceExt::name_any);
+    let mut rows = vec![["APPLICATION", "SYNCED", "HEALTH", "REVISION", "MESSAGE"].map(str::to_string)];
+    for object in objects {
+        let status: ApplicationStatus = object.status.unwrap_or_default();
+        rows.push([
+            format!("{}/{}", object.spec.application, object.spec.stage),
+            format!("{:?}", status.sync),
+            format!("{:?}", status.health),
+            status.revision.map(|revision| revision.short().to_string()).unwrap_or_default(),
+            status.message.unwrap_or_default().lines().next().unwrap_or_default().to_string(),
+        ]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2), width(3)];
+    let line = |row: &[String; 5]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}   "));
+        format!("{}{}", cells.collect::<String>(), row[4]).trim_end().to_string() + "\n"
+    };
+    Ok(rows.iter().map(line).collect())
+}
