@@ -13,7 +13,7 @@ THREADS ?= 6
 # What the crash and contract tests counted.
 COUNTS := $(or $(CARGO_TARGET_DIR),target)/tmp/crash.txt $(or $(CARGO_TARGET_DIR),target)/tmp/contract.txt
 
-.PHONY: demo test check build tools contract needs needs-contract
+.PHONY: demo test check build bench tools contract needs needs-contract
 
 ## Tells the whole story on this machine (DEMO_ARGS=--exit: ends after it)
 demo: needs tools
@@ -35,6 +35,10 @@ check: needs
 ## The release binary
 build: needs
 	cargo build --release --locked
+
+## What windlass costs, beside kubectl and a bare loop (docs/benchmarks.md); BENCH=plan for one part
+bench: needs tools
+	cargo bench --locked --bench bench -- $(BENCH)
 
 ## Kubernetes, kustomize and helm, built once from pinned Go modules
 tools: $(TOOLS)/.complete

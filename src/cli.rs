@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ServeArgs;
 use crate::operate::Operate;
+use crate::render::jail::{self, JailArgs};
 use crate::sandbox::demo::DemoArgs;
 use crate::telemetry;
 
@@ -29,10 +30,17 @@ enum Command {
     Operate(Operate),
     /// Prints the custom resource definitions
     Crd,
+    /// Becomes a renderer that can reach nothing but its own folder
+    #[command(hide = true)]
+    Jail(JailArgs),
 }
 
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before there is a second thread: what is taken away is taken from the whole process.
+    if let Command::Jail(args) = &cli.command {
+        return fail(&jail::enter(args));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
@@ -41,6 +49,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(args) => serve(*args).await,
             Command::Demo(args) => crate::sandbox::demo::demo(args).await,
+            Command::Jail(_) => Ok(()),
             Command::Operate(command) => crate::operate::operate(command).await.map(|text| write_out(&text)),
             Command::Crd => {
                 write_out(&crate::cluster::home::definitions());

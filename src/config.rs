@@ -65,6 +65,15 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_KUSTOMIZE", default_value = "kustomize", value_name = "PROGRAM")]
     pub kustomize: PathBuf,
 
+    /// The helm program; without it charts are not rendered
+    #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
+    pub helm: Option<PathBuf>,
+
+    /// Render pull requests though this kernel cannot jail the renderers (it has no Landlock): only where everybody who
+    /// may open one is trusted with what windlass may do
+    #[arg(long, env = "WINDLASS_RENDER_WITHOUT_JAIL")]
+    pub render_without_jail: bool,
+
     /// Who we are in the Lease; the same name resumes at once after a restart
     #[arg(long, env = "WINDLASS_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
@@ -102,6 +111,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     pub cache: PathBuf,
     pub kustomize: PathBuf,
+    pub helm: Option<PathBuf>,
+    pub render_without_jail: bool,
     pub identity: String,
     pub resync: Duration,
     pub delivery_scan: Duration,
@@ -153,7 +164,9 @@ impl ServeArgs {
             clusters: self.clusters.iter().filter(|text| !text.is_empty()).map(|text| cluster(text)).collect::<anyhow::Result<_>>()?,
             listen: self.listen,
             cache: self.cache.clone(),
-            kustomize: program(&self.kustomize)?,
+            kustomize: program("kustomize", &self.kustomize)?,
+            helm: self.helm.as_ref().map(|helm| program("helm", helm)).transpose()?,
+            render_without_jail: self.render_without_jail,
             identity: match &self.identity {
                 Some(identity) => identity.clone(),
                 None => std::env::var("HOSTNAME")
@@ -198,13 +211,13 @@ fn cluster(text: &str) -> anyhow::Result<(String, (PathBuf, Option<String>))> {
 }
 
 /// A program by path or name; found now rather than at the first pull request.
-fn program(name: &PathBuf) -> anyhow::Result<PathBuf> {
+fn program(option: &str, name: &PathBuf) -> anyhow::Result<PathBuf> {
     if name.components().count() > 1 {
-        return if name.is_file() { Ok(name.clone()) } else { bail!("--kustomize: {} is not there", name.display()) };
+        return if name.is_file() { Ok(name.clone()) } else { bail!("--{option}: {} is not there", name.display()) };
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    found.with_context(|| format!("`{}` is not on the PATH: install kustomize, or name it with --kustomize", name.display()))
+    found.with_context(|| format!("`{}` is not on the PATH: install it, or name it with --{option}", name.display()))
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ use crate::config::Settings;
 use crate::controller::{Ctx, Memory, Queue, application, commit, promotion, pull_request};
 use crate::git::Mirrors;
 use crate::github::GitHub;
-use crate::render::Renderer;
+use crate::render::{Programs, Renderer};
 use crate::server::{Server, router};
 use crate::telemetry::Metrics;
 
@@ -87,11 +87,24 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
         () = stop.cancelled() => return Ok(()),
     };
     let started = Timestamp::now();
+    let programs = Programs {
+        kustomize: settings.kustomize.clone(),
+        helm: settings.helm.clone(),
+        launcher: if settings.render_without_jail {
+            None
+        } else {
+            Some(std::env::current_exe().context("cannot find this program's own file")?)
+        },
+    };
+    let renderer = Renderer::new(programs, settings.cache.join("render"))?;
+    renderer.check_jail().await.map_err(|error| {
+        anyhow::anyhow!("renderers cannot be jailed here: {error}. --render-without-jail renders pull requests all the same")
+    })?;
     let ctx = Arc::new(Ctx {
         permit,
         github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval)?,
         mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
-        renderer: Renderer::new(settings.kustomize.clone(), settings.cache.join("render"))?,
+        renderer,
         clusters,
         home: Home::new(home_client, &settings.namespace, &moved),
         metrics,

@@ -107,7 +107,10 @@ async fn annotate(one: &One, annotation: &str, value: Option<&str>) -> anyhow::R
     let patch = json!({"metadata": {"annotations": {annotation: value}}});
     let name = object_name(&one.application)?;
     api(&one.place).await?.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.with_context(|| {
-        format!("cannot change the Application {name} in the namespace {}: `windlass status` lists those that are there", one.place.namespace)
+        format!(
+            "cannot change the Application {name} in the namespace {}: `windlass status` lists those that are there",
+            one.place.namespace
+        )
     })?;
     Ok(())
 }

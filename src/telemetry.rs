@@ -37,6 +37,7 @@ pub struct Metrics {
     webhooks: Counter,
     refused: Counter<u64, AtomicU64>,
     previews: Histogram,
+    asked: Gauge,
     queues: Family<Vec<(&'static str, &'static str)>, Gauge>,
 }
 
@@ -49,6 +50,7 @@ impl Default for Metrics {
             webhooks: Counter::default(),
             refused: Counter::default(),
             previews: Histogram::new(exponential_buckets(0.05, 2.0, 12)),
+            asked: Gauge::default(),
             queues: Family::default(),
             registry: Registry::default(),
         };
@@ -57,6 +59,7 @@ impl Default for Metrics {
         registry.register("webhooks", "Webhook deliveries accepted", metrics.webhooks.clone());
         registry.register("requests_refused", "Requests without a valid signature or token", metrics.refused.clone());
         registry.register("preview_seconds", "Time to make a preview", metrics.previews.clone());
+        registry.register("cluster_requests_total", "Requests to API servers that were answered", metrics.asked.clone());
         registry.register("queue_keys", "Keys that are worked on or will be without a further event", metrics.queues.clone());
         Self { registry, ..metrics }
     }
@@ -80,6 +83,9 @@ impl Metrics {
     }
     pub fn queue(&self, name: &'static str, pending: usize) {
         self.queues.get_or_create(&vec![("queue", name)]).set(i64::try_from(pending).unwrap_or(i64::MAX));
+    }
+    pub fn asked(&self, requests: u64) {
+        self.asked.set(i64::try_from(requests).unwrap_or(i64::MAX));
     }
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -162,8 +162,12 @@ pub async fn with_warnings<T>(requests: impl Future<Output = T>) -> (T, Vec<Stri
         .await
 }
 
+/// Answers of API servers to this process: what an idle windlass must not have many of.
+pub static ANSWERS: AtomicU64 = AtomicU64::new(0);
+
 /// The texts of `Warning` headers: `299 - "text"`.
 fn hear_warnings<B>(response: http::Response<B>) -> http::Response<B> {
+    ANSWERS.fetch_add(1, Ordering::Relaxed);
     for header in response.headers().get_all(http::header::WARNING) {
         let text =
             header.to_str().ok().and_then(|text| text.split_once('"')).map(|(_, text)| text.trim_end_matches('"').replace("\\\"", "\""));
@@ -250,6 +254,23 @@ impl Cluster {
             Ok(namespace.metadata.uid.unwrap_or_default())
         };
         self.uid.get_or_try_init(|| ask).await.cloned()
+    }
+
+    /// What a chart may ask about the cluster: its version, and what it serves as `apps/v1` and `apps/v1/Deployment`.
+    pub async fn capabilities(&self) -> Result<(String, Vec<String>)> {
+        let what = "read the cluster's version";
+        let version = self.call(what, self.client.apiserver_version()).await?.map_err(|status| refused(what, &status))?;
+        let discovery = self.discovery(false).await?;
+        let mut apis = std::collections::BTreeSet::new();
+        for group in discovery.groups() {
+            for version in group.versions() {
+                for (resource, _) in group.versioned_resources(version) {
+                    apis.insert(format!("{}/{}", resource.api_version, resource.kind));
+                    apis.insert(resource.api_version);
+                }
+            }
+        }
+        Ok((version.git_version, apis.into_iter().collect()))
     }
 
     /// What the index knows of an object; None where its kind is not served.

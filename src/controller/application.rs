@@ -18,13 +18,13 @@ use super::live::{self, Asking, Predicted};
 use super::{Base, Ctx, Error, Kind, Requeue, Result, locked};
 use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus, InventoryEntry, Pause};
 use crate::cluster::{Applied, Cluster, How, Known};
-use crate::domain::catalog::{Target, images_of};
+use crate::domain::catalog::{Place, Target, images_of};
+use crate::domain::command::Permission;
 use crate::domain::health::{self, Health, SyncState};
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::{ApplyStage, Manifest, ResourceKey, apply_stage};
 use crate::domain::plan::{Action, Comparison, Plan, Side};
 use crate::domain::sync::{self, Step};
-use crate::domain::command::Permission;
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, OWNER_LABEL, PullRequestKey, ownership};
 use crate::git::Mirror;
 use crate::render::{self, Inputs, Source};
@@ -118,7 +118,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     let cluster = ctx.cluster(&target.destination.cluster)?;
     let owner = key.owner_label(base.repo.id);
     let asking = Asking { cluster, key, target: &target, owner: &owner };
-    let rendered = rendered(ctx, &change.inputs).await;
+    let rendered = rendered(ctx, &target, &change.inputs).await?;
     let manifests = live::settle(&asking, rendered.as_deref().map_or(&[][..], |manifests| manifests)).await?;
     let inventory = remembered(ctx, key, &status.inventory);
     let wish = |annotation: &str| object.annotations().get(annotation).cloned();
@@ -190,7 +190,9 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
             None => assessments.push((manifest, (Health::Missing, format!("{} is missing", manifest.key)), false)),
         }
     }
-    let health = assess(ctx, key, cluster, assessments).await?;
+    let assessed = assess(ctx, key, cluster, assessments).await?;
+    let waves = sync::Waves::new(assessed.iter().map(|(manifest, health)| (&manifest.key, &manifest.value, health.clone())));
+    let health = health::aggregate(assessed.into_iter().map(|(_, health)| health));
     let references: Vec<_> = manifests.iter().flat_map(Manifest::images).collect();
     let pause = pause(wish(home::PAUSE), status.pause.clone(), ctx.now())?;
     let cluster_uid = cluster.uid().await?;
@@ -208,6 +210,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
             drifted,
             drift: target.drift,
             fights,
+            waves,
             quarantine,
         },
         asked_for,
@@ -226,12 +229,12 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     }))
 }
 
-async fn rendered(ctx: &Arc<Ctx>, inputs: &Read) -> std::result::Result<Arc<Vec<Manifest>>, String> {
-    match inputs {
-        Ok(Some(inputs)) => ctx.renderer.render(inputs).await.map_err(|Invalid(why)| why),
+async fn rendered(ctx: &Arc<Ctx>, target: &Target, inputs: &Read) -> Result<std::result::Result<Arc<Vec<Manifest>>, String>> {
+    Ok(match inputs {
+        Ok(Some(inputs)) => ctx.render(target, inputs).await?.map_err(|Invalid(why)| why),
         Ok(None) => Ok(Arc::default()),
         Err(Invalid(why)) => Err(why.clone()),
-    }
+    })
 }
 
 /// The inventory with what this process knows better of it.
@@ -268,10 +271,10 @@ async fn applied(
         }
     }
     let Some(synced) = status.synced_revision.clone().filter(|_| older) else { return Ok(applied) };
-    let directory = asking.target.path.clone();
+    let place = asking.target.place();
     let read =
-        ctx.mirror(&asking.key.repo, move |mirror| if mirror.has(&synced) { inputs_at(mirror, &synced, &directory) } else { Ok(Ok(None)) });
-    if let Ok(manifests) = rendered(ctx, &read.await?).await {
+        ctx.mirror(&asking.key.repo, move |mirror| if mirror.has(&synced) { inputs_at(mirror, &synced, &place) } else { Ok(Ok(None)) });
+    if let Ok(manifests) = rendered(ctx, asking.target, &read.await?).await? {
         for manifest in live::settle(asking, &manifests).await? {
             applied.entry(manifest.key).or_insert(manifest.value);
         }
@@ -289,9 +292,9 @@ pub fn hash_of(inputs: &Read) -> String {
 
 type Read = std::result::Result<Option<Inputs>, Invalid>;
 
-pub fn inputs_at(mirror: &Mirror, commit: &CommitSha, directory: &str) -> anyhow::Result<Read> {
+pub fn inputs_at(mirror: &Mirror, commit: &CommitSha, place: &Place) -> anyhow::Result<Read> {
     let source = Source::open(mirror, mirror.tree(commit)?)?;
-    Ok(render::inputs(&source, directory))
+    Ok(render::inputs(&source, place))
 }
 
 /// What the tip of the base renders an application from.
@@ -308,9 +311,9 @@ async fn change(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Targ
     if let Some(known) = known.filter(|known| known.base == base.commit) {
         return Ok(known);
     }
-    let (tip, directory) = (base.commit.clone(), target.path.clone());
+    let (tip, place) = (base.commit.clone(), target.place());
     let was = status.revision.clone().zip(status.inputs.clone());
-    let (inputs, revision) = ctx.mirror(&key.repo, move |mirror| change_of(mirror, &tip, &directory, was)).await?;
+    let (inputs, revision) = ctx.mirror(&key.repo, move |mirror| change_of(mirror, &tip, &place, was)).await?;
     let change = Arc::new(Change { base: base.commit.clone(), hash: hash_of(&inputs), inputs, revision });
     locked(&ctx.memory.changes).insert(key.clone(), change.clone());
     Ok(change)
@@ -318,8 +321,8 @@ async fn change(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Targ
 
 /// What the tip renders from, and the newest commit that changed it. `was`: the revision that was last looked at, and
 /// its inputs.
-fn change_of(mirror: &Mirror, tip: &CommitSha, directory: &str, was: Option<(CommitSha, String)>) -> anyhow::Result<(Read, CommitSha)> {
-    let inputs = inputs_at(mirror, tip, directory)?;
+fn change_of(mirror: &Mirror, tip: &CommitSha, place: &Place, was: Option<(CommitSha, String)>) -> anyhow::Result<(Read, CommitSha)> {
+    let inputs = inputs_at(mirror, tip, place)?;
     let hash = hash_of(&inputs);
     if let Some((was, was_inputs)) = was
         && was_inputs == hash
@@ -331,7 +334,7 @@ fn change_of(mirror: &Mirror, tip: &CommitSha, directory: &str, was: Option<(Com
     let mut at = tip.clone();
     for _ in 0..HISTORY {
         let Some(parent) = mirror.parent(&at)? else { break };
-        if hash_of(&inputs_at(mirror, &parent, directory)?) != hash {
+        if hash_of(&inputs_at(mirror, &parent, place)?) != hash {
             break;
         }
         at = parent;
@@ -416,12 +419,12 @@ async fn removed_by_approved_change(
     if !approved || base.target(asking.key).is_none() {
         return Ok(BTreeSet::new());
     }
-    let (at, directory) = (revision.clone(), asking.target.path.clone());
+    let (at, place) = (revision.clone(), asking.target.place());
     let before = ctx.mirror(repo, move |mirror| match mirror.parent(&at)? {
-        Some(parent) => inputs_at(mirror, &parent, &directory),
+        Some(parent) => inputs_at(mirror, &parent, &place),
         None => Ok(Ok(None)),
     });
-    let before = rendered(ctx, &before.await?).await.unwrap_or_default();
+    let before = rendered(ctx, asking.target, &before.await?).await?.unwrap_or_default();
     Ok(live::settle(asking, &before).await?.into_iter().map(|manifest| manifest.key).collect())
 }
 
@@ -446,12 +449,13 @@ fn quarantine(status: &ApplicationStatus, plan: &Plan, cluster_uid: &str, adopte
         return None;
     }
     if status.cluster_uid.as_deref().is_some_and(|known| known != cluster_uid) {
-        return Some(format!("the cluster behind this destination is not the one that it was: `windlass adopt {title}` goes on with this one"));
+        return Some(format!(
+            "the cluster behind this destination is not the one that it was: `windlass adopt {title}` goes on with this one"
+        ));
     }
     let there: Vec<_> = plan.effective().filter(|change| change.before.is_some()).map(|change| change.key.to_string()).collect();
-    (status.inventory.is_empty() && !there.is_empty()).then(|| {
-        format!("the first sync would change what is there already ({}): `windlass adopt {title}` lets it", there.join(", "))
-    })
+    (status.inventory.is_empty() && !there.is_empty())
+        .then(|| format!("the first sync would change what is there already ({}): `windlass adopt {title}` lets it", there.join(", ")))
 }
 
 /// What the application depends on and is not healthy.
@@ -477,7 +481,9 @@ fn fights(ctx: &Ctx, key: &ApplicationKey, plan: &Plan) -> Vec<(ResourceKey, Str
     let memory = locked(&ctx.memory.heals);
     let often = |object: &ResourceKey| {
         let heals = memory.get(&(key.clone(), object.clone()));
-        heals.is_some_and(|heals| heals.iter().filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64).count() >= sync::MOST_HEALS)
+        heals.is_some_and(|heals| {
+            heals.iter().filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64).count() >= sync::MOST_HEALS
+        })
     };
     let who = |change: &crate::domain::plan::Change| {
         let names: Vec<_> = change.notes.reverted.iter().map(|(manager, _)| manager.as_str()).collect();
@@ -487,12 +493,12 @@ fn fights(ctx: &Ctx, key: &ApplicationKey, plan: &Plan) -> Vec<(ResourceKey, Str
 }
 
 /// The health of what is live; pods are asked for only where something stays unhealthy.
-async fn assess(
+async fn assess<'a>(
     ctx: &Ctx,
     key: &ApplicationKey,
     cluster: &Cluster,
-    assessments: Vec<(&Manifest, health::Assessment, bool)>,
-) -> Result<health::Assessment> {
+    assessments: Vec<(&'a Manifest, health::Assessment, bool)>,
+) -> Result<Vec<(&'a Manifest, health::Assessment)>> {
     let progressing = assessments.iter().any(|(_, (health, _), _)| *health == Health::Progressing);
     let ask = {
         let mut asked = locked(&ctx.memory.pods_asked);
@@ -511,13 +517,13 @@ async fn assess(
     let mut all = Vec::new();
     for (manifest, first, has_pods) in assessments {
         if !ask || !has_pods || first.0 != Health::Progressing {
-            all.push(first);
+            all.push((manifest, first));
             continue;
         }
         let Some(live) = cluster.live(&manifest.key, &manifest.version).await? else { continue };
-        all.push(health::assess(&live, &cluster.pods_of(&live).await?));
+        all.push((manifest, health::assess(&live, &cluster.pods_of(&live).await?)));
     }
-    Ok(health::aggregate(all))
+    Ok(all)
 }
 
 /// The configuration has this application no more: nothing is deleted, and that is said.
@@ -644,7 +650,8 @@ fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
 /// Carries the plan out: stage by stage, then the prunes.
 async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Application) -> Result<Requeue> {
     let cluster = ctx.cluster(&seen.target.destination.cluster)?;
-    let changed: BTreeSet<_> = seen.facts.plan.effective().map(|change| &change.key).collect();
+    let now = || seen.facts.plan.effective().filter(|change| seen.facts.waves.allows(&change.key));
+    let changed: BTreeSet<_> = now().map(|change| &change.key).collect();
     let mut stages: BTreeMap<ApplyStage, Vec<&Predicted>> = BTreeMap::new();
     for predicted in seen.asked.values().filter(|predicted| changed.contains(&predicted.manifest.key)) {
         stages.entry(apply_stage(&predicted.manifest.key)).or_default().push(predicted);
@@ -681,8 +688,8 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
             return Ok(Requeue::After(Duration::from_secs(10)));
         }
     }
-    let pruned = seen.facts.plan.effective().filter(|change| change.action == Action::Prune);
-    let mut prunes: Vec<_> = pruned.filter_map(|change| seen.leftover.get(&change.key)).collect();
+    let mut prunes: Vec<_> =
+        now().filter(|change| change.action == Action::Prune).filter_map(|change| seen.leftover.get(&change.key)).collect();
     // In the reverse order of applying.
     prunes.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_stage(&entry.key)));
     for (entry, live) in prunes {

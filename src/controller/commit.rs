@@ -70,8 +70,13 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
         let key = target.key(repo);
         let status = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default();
         let position = position(ctx, repo, commit, status.revision.as_ref()).await?;
-        let state = pull_request::progress(position, status.sync, status.health, status.blocked);
+        let state = match pull_request::progress(position, status.sync, status.health, status.blocked) {
+            // Git and the cluster agree but for what somebody has to confirm.
+            ProgressState::Healthy if status.confirm.is_some() => ProgressState::Progressing,
+            state => state,
+        };
         let message = match state {
+            ProgressState::Progressing if status.confirm.is_some() => status.message.unwrap_or_default(),
             ProgressState::Superseded => format!("by {}", status.revision.as_ref().map_or("", CommitSha::short)),
             ProgressState::Failed => status.message.unwrap_or_default(),
             // What passes by itself is not worth an edit.
@@ -96,9 +101,9 @@ async fn changed_by(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &Commi
             let parent = mirror.parent(&at)?;
             let mut changed = Vec::new();
             for target in targets {
-                let before = parent.as_ref().map(|parent| inputs_at(mirror, parent, &target.path)).transpose()?;
+                let before = parent.as_ref().map(|parent| inputs_at(mirror, parent, &target.place())).transpose()?;
                 let before = before.map_or("absent".to_string(), |inputs| hash_of(&inputs));
-                if before != hash_of(&inputs_at(mirror, &at, &target.path)?) {
+                if before != hash_of(&inputs_at(mirror, &at, &target.place())?) {
                     changed.push(target);
                 }
             }

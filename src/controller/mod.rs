@@ -20,13 +20,13 @@ use crate::cluster::home::Home;
 use crate::cluster::lease::WritePermit;
 use crate::cluster::{self, Cluster, Moved};
 use crate::domain::catalog::{Catalog, FILE, Target};
-use crate::domain::manifest::ResourceKey;
+use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::pull_request::Preview;
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Hint, Invalid, PullRequestKey, RepoName};
 use crate::git::{Mirror, Mirrors, Remote};
 use crate::github::{self, GitHub, Repository};
-use crate::render::{Renderer, Source};
+use crate::render::{Inputs, Release, Renderer, Source};
 use crate::telemetry::Metrics;
 
 pub mod application;
@@ -249,6 +249,18 @@ impl Ctx {
     /// The config repositories, as last read.
     pub fn bases(&self) -> Vec<Arc<Base>> {
         locked(&self.memory.bases).values().cloned().collect()
+    }
+
+    /// Renders an application; the error is in words for its author.
+    pub async fn render(&self, target: &Target, inputs: &Inputs) -> Result<std::result::Result<Arc<Vec<Manifest>>, Invalid>> {
+        let release = if inputs.asks_the_cluster() {
+            let (kubernetes, apis) = self.cluster(&target.destination.cluster)?.capabilities().await?;
+            let (name, namespace) = (target.application.to_string(), target.destination.namespace.clone());
+            Some(Release { name, namespace, kubernetes, apis })
+        } else {
+            None
+        };
+        Ok(self.renderer.render(inputs, release).await)
     }
 
     pub fn cluster(&self, name: &str) -> Result<&Cluster> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Base, Ctx, Requeue, Result};
 use crate::cluster::home::{Promotion, PromotionStatus};
-use crate::domain::catalog::Target;
+use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, set_image};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::image::Candidate;
@@ -68,8 +68,8 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promoti
     let bot = ctx.github.identity().await?.login.clone();
     let job = {
         let (commit, branch, candidates) = (base.commit.clone(), key.branch(), candidates.clone());
-        let directory = target.path.clone();
-        move |mirror: &Mirror| look_at_git(mirror, &commit, &branch, &directory, &candidates, &bot)
+        let place = target.place();
+        move |mirror: &Mirror| look_at_git(mirror, &commit, &branch, &place, &candidates, &bot)
     };
     let (edits, branch) = match ctx.mirror(&key.repo, job).await? {
         Ok(found) => found,
@@ -127,12 +127,12 @@ fn look_at_git(
     mirror: &Mirror,
     base: &CommitSha,
     branch: &str,
-    directory: &str,
+    place: &Place,
     candidates: &[Candidate],
     bot: &str,
 ) -> anyhow::Result<GitLook> {
     let base_tree = mirror.tree(base)?;
-    let edits = match edits(mirror, base_tree, directory, candidates)? {
+    let edits = match edits(mirror, base_tree, place, candidates)? {
         Ok(edits) => edits,
         Err(why) => return Ok(Err(why)),
     };
@@ -146,7 +146,7 @@ fn look_at_git(
             Merged::Clean(tree) if tree == wanted => BranchContent::Wanted,
             Merged::Conflicts(_) if ours => BranchContent::Conflicting,
             Merged::Conflicts(_) => BranchContent::Foreign,
-            Merged::Clean(_) => match self::edits(mirror, mirror.tree(&head)?, directory, candidates)? {
+            Merged::Clean(_) => match self::edits(mirror, mirror.tree(&head)?, place, candidates)? {
                 Ok(missing) if missing.is_empty() => BranchContent::Foreign,
                 Ok(missing) => BranchContent::Outdated(missing),
                 Err(_) => BranchContent::Foreign,
@@ -160,13 +160,13 @@ fn look_at_git(
 pub fn edits(
     mirror: &Mirror,
     tree: TreeId,
-    directory: &str,
+    place: &Place,
     candidates: &[Candidate],
 ) -> anyhow::Result<std::result::Result<Vec<FileEdit>, Invalid>> {
     let source = Source::open(mirror, tree)?;
-    let inputs = match render::inputs(&source, directory) {
+    let inputs = match render::inputs(&source, place) {
         Ok(Some(inputs)) => inputs,
-        Ok(None) => return Ok(Err(Invalid(format!("{directory} is not there")))),
+        Ok(None) => return Ok(Err(Invalid(format!("{} is not there", place.directory)))),
         Err(why) => return Ok(Err(why)),
     };
     let mut texts: std::collections::BTreeMap<String, (String, String)> = std::collections::BTreeMap::new();
@@ -189,7 +189,8 @@ pub fn edits(
         if !used {
             let image = &candidate.image;
             return Ok(Err(Invalid(format!(
-                "no file in {directory} sets `{image}`: add an entry `name: {image}` to the `images:` of its kustomization.yaml, or use it in an `image:` field"
+                "no file in {} sets `{image}`: add an entry `name: {image}` to the `images:` of its kustomization.yaml, or use it in an `image:` field",
+                place.directory
             ))));
         }
     }

@@ -253,7 +253,7 @@ fn look_at_git(mirror: &Mirror, base: &Base, head: &CommitSha) -> anyhow::Result
     changed_files.extend(after.listing().keys().filter(|path| !before.listing().contains_key(*path)));
     let mut managed: BTreeSet<&String> = BTreeSet::new();
     for target in targets {
-        let (old, new) = (render::inputs(&before, &target.path), render::inputs(&after, &target.path));
+        let (old, new) = (render::inputs(&before, &target.place()), render::inputs(&after, &target.place()));
         let hash = |read: &Read| match read {
             Ok(inputs) => inputs.as_ref().map(|inputs| inputs.hash.clone()).unwrap_or_default(),
             Err(Invalid(why)) => why.clone(),
@@ -321,8 +321,8 @@ async fn application(
         }
     };
     let gone = matches!(after, Ok(None));
-    let old = manifests(ctx, before).await.unwrap_or_default();
-    let new = match manifests(ctx, after).await {
+    let old = manifests(ctx, &target, before).await?.unwrap_or_default();
+    let new = match manifests(ctx, &target, after).await? {
         Ok(new) => new,
         Err(Invalid(why)) => {
             preview.error = Some(why);
@@ -364,11 +364,12 @@ async fn application(
     Ok(preview)
 }
 
-async fn manifests(ctx: &Arc<Ctx>, read: Read) -> std::result::Result<Vec<Manifest>, Invalid> {
-    match read? {
-        Some(inputs) => Ok(ctx.renderer.render(&inputs).await?.to_vec()),
-        None => Ok(Vec::new()),
-    }
+async fn manifests(ctx: &Arc<Ctx>, target: &Target, read: Read) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
+    Ok(match read {
+        Ok(Some(inputs)) => ctx.render(target, &inputs).await?.map(|manifests| manifests.to_vec()),
+        Ok(None) => Ok(Vec::new()),
+        Err(why) => Err(why),
+    })
 }
 
 // ---- the verdict
@@ -448,7 +449,7 @@ async fn origin(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snapshot
                 return Ok(false);
             }
             let tree = mirror.tree(&commit)?;
-            let edits = super::promotion::edits(mirror, tree, &target.path, &object.spec.candidates)?;
+            let edits = super::promotion::edits(mirror, tree, &target.place(), &object.spec.candidates)?;
             Ok(match edits {
                 // The merged tree was made by another handle of the same repository: ids of equal content are equal.
                 Ok(edits) => mirror.edited(tree, &edits)? == merged,
@@ -571,6 +572,7 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
                 let status = ctx.home.application(&application).await?.and_then(|object| object.status);
                 let Some(confirm) = status.and_then(|status| status.confirm) else { continue };
                 ctx.home.annotate(&application, crate::cluster::home::CONFIRM_PRUNE, Some(&confirm)).await?;
+                ctx.applications.put(application.clone());
                 lines.push(format!("- `{}`: the deletions that `{confirm}` names are confirmed", application.title()));
             }
             Ok(if lines.is_empty() { "No deletion waits for a confirmation.".into() } else { lines.join("\n") })

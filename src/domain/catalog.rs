@@ -54,6 +54,7 @@ struct Rule {
     segments: Vec<Segment>,
     namespace: String,
     images: Vec<(String, RawImage)>,
+    chart: Option<String>,
     fields: FieldRules,
     drift: DriftMode,
     depends_on: Vec<Name>,
@@ -82,6 +83,8 @@ pub struct Target {
     pub path: String,
     pub destination: Destination,
     pub images: Vec<ImageRule>,
+    /// A chart elsewhere in the repository; the directory then holds its values.
+    pub chart: Option<String>,
     /// What is done about fields that others hold.
     pub fields: FieldRules,
     /// What is done about live objects that others change.
@@ -97,7 +100,18 @@ pub struct ImageRule {
     pub source: RepoName,
 }
 
+/// What an application is rendered from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub directory: String,
+    pub chart: Option<String>,
+}
+
 impl Target {
+    pub fn place(&self) -> Place {
+        Place { directory: self.path.clone(), chart: self.chart.clone() }
+    }
+
     pub fn key(&self, repo: &RepoName) -> ApplicationKey {
         ApplicationKey { repo: repo.clone(), application: self.application.clone(), stage: self.stage.name.clone() }
     }
@@ -170,12 +184,14 @@ impl Catalog {
         if !is_namespace(&destination.namespace) {
             return Some(Err(Invalid(format!("{FILE}: `{}` is not a namespace's name", destination.namespace))));
         }
+        let chart = rule.chart.as_deref().map(fill);
         Some(images.map(|images| Target {
             application,
             stage,
             path: path.into(),
             destination,
             images,
+            chart,
             fields: rule.fields.clone(),
             drift: rule.drift,
             depends_on: rule.depends_on.clone(),
@@ -250,6 +266,8 @@ struct RawRule {
     namespace: String,
     #[serde(default)]
     images: Ordered<RawImage>,
+    #[serde(default)]
+    chart: Option<String>,
     #[serde(default)]
     ignore: Vec<FieldRule>,
     #[serde(default)]
@@ -332,12 +350,16 @@ impl RawCatalog {
             for rule in raw.ignore.iter().chain(&raw.take) {
                 rule.check().map_err(|Invalid(why)| Invalid(format!("{FILE}: {why}")))?;
             }
+            if raw.chart.as_ref().is_some_and(|chart| chart.starts_with('/') || chart.split('/').any(|part| part == "..")) {
+                return fail(format!("`{}`: a chart's path is relative to the repository's root", raw.path));
+            }
             let fields = FieldRules { ignore: raw.ignore, take: raw.take };
             parsed.push(Rule {
                 name: raw.name,
                 segments,
                 namespace: raw.namespace,
                 images: raw.images.0,
+                chart: raw.chart,
                 fields,
                 drift: raw.drift,
                 depends_on: raw.depends_on,
@@ -355,6 +377,7 @@ impl RawRule {
             namespace: unguarded(&self.namespace),
             images: Ordered(images.collect()),
             name: self.name,
+            chart: self.chart.map(|chart| unguarded(&chart)),
             ignore: self.ignore,
             take: self.take,
             drift: self.drift,
@@ -460,8 +483,16 @@ applications:
             (EXAMPLE.replace("  - name: platform\n    path", "  - path"), vec!["names no application"]),
             (EXAMPLE.replace("apps/{application}", "../{application}"), vec!["relative to the repository's root"]),
             (EXAMPLE.replace("apps/{application}", "apps/x-{application}"), vec!["one whole directory"]),
-            (EXAMPLE.replace("  - name: platform\n", "  - name: platform\n    dependsOn: [shop]\n") .replace("    images:", "    dependsOn: [platform]\n    images:"), vec!["`platform`, which has no stage"]),
-            (EXAMPLE.replace("    images:", "    dependsOn: [shop]\n    images:"), vec!["depend on each other: shop/staging → shop/staging"]),
+            (
+                EXAMPLE
+                    .replace("  - name: platform\n", "  - name: platform\n    dependsOn: [shop]\n")
+                    .replace("    images:", "    dependsOn: [platform]\n    images:"),
+                vec!["`platform`, which has no stage"],
+            ),
+            (
+                EXAMPLE.replace("    images:", "    dependsOn: [shop]\n    images:"),
+                vec!["depend on each other: shop/staging → shop/staging"],
+            ),
             (EXAMPLE.replace("    images:", "    drift: ignore\n    images:"), vec!["unknown variant"]),
             (EXAMPLE.replace("    images:", "    ignore: [{ path: spec }]\n    images:"), vec!["not a field's path"]),
         ];

@@ -5,14 +5,14 @@
 //! have paused it, what it depends on must be healthy. What would be lost is
 //! lost only by a change that somebody approved, or confirmed ([`judge`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::health::{Assessment, Health, SyncState};
-use super::manifest::ResourceKey;
+use super::health::{self, Assessment, Health, SyncState};
+use super::manifest::{ApplyStage, ResourceKey, apply_stage};
 use super::plan::{Action, Change, Plan, Proof};
 
 /// Facts about one application, all of one look.
@@ -35,8 +35,57 @@ pub struct Seen {
     pub drift: DriftMode,
     /// Objects that are set back again and again, with who changes them.
     pub fights: Vec<(ResourceKey, String)>,
+    /// The waves of the application's objects, each with its health.
+    pub waves: Waves,
     /// Why the plan may only be looked at until somebody adopts it.
     pub quarantine: Option<String>,
+}
+
+/// Objects in the order that their annotations ask for: the next wave begins once those before it are healthy.
+#[derive(Debug, Clone, Default)]
+pub struct Waves {
+    of: BTreeMap<ResourceKey, i64>,
+    health: BTreeMap<i64, Assessment>,
+}
+
+/// The annotation that puts an object into a wave; 0 without it. Argo CD's is understood too.
+pub const WAVE: &str = "windlass.dev/wave";
+const ARGO_WAVE: &str = "argocd.argoproj.io/sync-wave";
+
+impl Waves {
+    /// `objects`: every object with its manifest and its health. What others cannot be without comes first in any case.
+    pub fn new<'a>(objects: impl IntoIterator<Item = (&'a ResourceKey, &'a Value, Assessment)>) -> Self {
+        let mut all: Vec<_> = objects.into_iter().map(|(key, value, health)| (key, wave(value), health)).collect();
+        let first = all.iter().map(|(_, wave, _)| *wave).min().unwrap_or(0);
+        let mut waves = Self::default();
+        for (key, wave, health) in &mut all {
+            if apply_stage(key) == ApplyStage::Definitions {
+                *wave = first;
+            }
+            waves.of.insert(key.clone(), *wave);
+            let known = waves.health.remove(wave).unwrap_or((Health::Healthy, String::new()));
+            waves.health.insert(*wave, health::aggregate([known, health.clone()]));
+        }
+        waves
+    }
+
+    /// The wave that is to become healthy now; None: all are.
+    fn current(&self) -> Option<(i64, &str)> {
+        let unhealthy = |health: Health| !matches!(health, Health::Healthy | Health::Suspended);
+        self.health.iter().find(|(_, (health, _))| unhealthy(*health)).map(|(wave, (_, why))| (*wave, why.as_str()))
+    }
+
+    /// Whether a change may be made now.
+    pub fn allows(&self, key: &ResourceKey) -> bool {
+        // What Git has no more goes last.
+        let wave = self.of.get(key).copied().unwrap_or(i64::MAX);
+        self.health.len() < 2 || self.current().is_none_or(|(current, _)| wave <= current)
+    }
+}
+
+fn wave(value: &Value) -> i64 {
+    let annotations = &value["metadata"]["annotations"];
+    [WAVE, ARGO_WAVE].iter().find_map(|name| annotations[*name].as_str()?.trim().parse().ok()).unwrap_or(0)
 }
 
 /// What is done when others change live objects.
@@ -105,6 +154,10 @@ pub fn decide(seen: &Seen) -> Step {
         let lines: Vec<_> = seen.fights.iter().map(|(key, who)| format!("{key} is set back and changed again by {who}")).collect();
         let rule = "have that stop, or leave the field to it by an `ignore` rule in windlass.yaml";
         return Step::Blocked { reason: format!("{}: {rule}", lines.join("; ")) };
+    }
+    if !seen.plan.effective().any(|change| seen.waves.allows(&change.key)) {
+        let (wave, why) = seen.waves.current().unwrap_or_default();
+        return Step::Wait { reason: format!("wave {wave} is not healthy yet: {why}"), until: None };
     }
     Step::Apply
 }
@@ -255,8 +308,34 @@ mod tests {
             drifted: BTreeSet::new(),
             drift: DriftMode::Heal,
             fights: vec![],
+            waves: Waves::default(),
             quarantine: None,
         }
+    }
+
+    #[test]
+    fn a_wave_waits_for_the_one_before() {
+        let object = |wave: &str| serde_json::json!({"metadata": {"annotations": {WAVE: wave}}});
+        let (first, second, namespace) = (key("Job", "first"), key("Deployment", "second"), key("Namespace", "n"));
+        let waves = |health: Health| {
+            let (a, b) = (object("-1"), object("2"));
+            Waves::new([
+                (&first, &a, (health, "Job first: is running".to_string())),
+                (&second, &b, (Health::Missing, String::new())),
+                (&namespace, &serde_json::json!({}), (Health::Healthy, String::new())),
+            ])
+        };
+        let (running, done) = (waves(Health::Progressing), waves(Health::Healthy));
+        assert!(
+            running.allows(&first) && running.allows(&namespace) && !running.allows(&second) && !running.allows(&key("ConfigMap", "gone"))
+        );
+        assert!(done.allows(&second));
+        let create =
+            |key: &ResourceKey| Comparison::new(key.clone(), Side::Absent, Side::Object(serde_json::json!({"a": 1}), Proof::Server));
+        let plan = Plan::new(&Mask::new(b"t"), [create(&second)]);
+        let step = decide(&Seen { plan: plan.clone(), waves: running, ..seen(None) });
+        assert_eq!(step, Step::Wait { reason: "wave -1 is not healthy yet: Job first: is running".into(), until: None });
+        assert_eq!(decide(&Seen { plan, waves: done, ..seen(None) }), Step::Apply);
     }
 
     #[test]

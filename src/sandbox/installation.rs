@@ -100,6 +100,7 @@ impl Windlass {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         }
         let kustomize = plane.tools().program("kustomize")?.display().to_string();
+        let helm = plane.tools().program("helm")?.display().to_string();
         let arguments = [
             ("--github-app-id", app_id.to_string()),
             ("--github-private-key-file", file("private-key.pem")),
@@ -112,6 +113,7 @@ impl Windlass {
             ("--listen", format!("127.0.0.1:{}", options.port)),
             ("--cache", file("cache")),
             ("--kustomize", kustomize),
+            ("--helm", helm),
             ("--identity", "windlass".into()),
             ("--resync", options.resync.to_string()),
             ("--delivery-scan", options.delivery_scan.to_string()),

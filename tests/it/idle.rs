@@ -10,7 +10,7 @@ async fn a_minute_of_nothing() {
     world.up_to_review("1.1.0").await;
     // The forge's log of deliveries is scanned every five minutes: not within this one.
     world.quiet().await;
-    let asked_of_forge = world.forge.state().requests;
+    let (asked_of_forge, process) = (world.forge.state().requests, world.pid());
     let started = Instant::now();
     let mut interval = tokio::time::interval(Duration::from_secs(5));
     let mut asked = Vec::new();
@@ -18,6 +18,7 @@ async fn a_minute_of_nothing() {
         interval.tick().await;
         asked.extend(world.proxy.take_asked());
     }
+    assert_eq!(world.pid(), process, "it was not started again meanwhile");
     let (leases, others): (Vec<_>, Vec<_>) = asked.into_iter().partition(|what| what.contains("/leases/"));
     let (watches, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|what| what.contains("watch=true"));
     assert!(others.is_empty(), "asked of the cluster: {others:?}");

@@ -468,13 +468,9 @@ async fn a_deletion_that_nobody_approved_waits_for_a_confirmation() {
     // Merged by its author alone: a workload does not go by that.
     let (number, text) = lab.change("workload", &[("deployment.yaml", None)]).await;
     has(&text, &["Deletes `Deployment lab-staging/lab`.", "its 2 pods end"]);
-    lab.merge(number, "success").await;
-    lab.world
-        .until("the deletion is said to wait", async || {
-            let message = lab.world.application("lab.staging").await["status"]["message"].as_str()?.to_string();
-            message.contains("its deletion waits for a confirmation: `/confirm-prune`, or `windlass confirm-prune lab/staging`").then_some(())
-        })
-        .await;
+    lab.merge(number, "pending").await;
+    let waits = "its deletion waits for a confirmation: `/confirm-prune`, or `windlass confirm-prune lab/staging`";
+    lab.world.until("the deletion is said to wait", async || lab.world.conversation(number).contains(waits).then_some(())).await;
     assert!(lab.deployment().await.is_object());
     lab.world.comment("bob", number, "/confirm-prune");
     lab.world.until("the workload is gone", async || lab.deployment().await.is_null().then_some(())).await;
@@ -498,7 +494,8 @@ async fn a_pause_holds_and_ends_without_github() {
     lab.kubectl(&["patch", "configmap/lab", "--type=merge", "-p", r#"{"data":{"a":"by hand"}}"#]);
     lab.world
         .until("the pause is shown", async || {
-            lab.world.application("lab.staging").await["status"]["message"].as_str()?.contains("paused until").then_some(())
+            let status = lab.world.application("lab.staging").await["status"].clone();
+            (status["message"].as_str()?.contains("paused until") && status["sync"] == "OutOfSync").then_some(())
         })
         .await;
     has(&lab.windlass(&["status"]), &["lab/staging", "OutOfSync", "paused until"]);
@@ -535,7 +532,8 @@ async fn drift_may_be_reported_instead_of_set_back() {
     lab.world
         .until("the drift is reported", async || {
             let message = lab.world.application("lab.staging").await["status"]["message"].as_str()?.to_string();
-            message.contains("drift is reported, not set back: ConfigMap").then_some(assert!(message.contains(".data.a changed by kubectl-patch")))
+            (message.contains("drift is reported, not set back: ConfigMap") && message.contains(".data.a changed by kubectl-patch"))
+                .then_some(())
         })
         .await;
     assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"], "by hand");
@@ -551,13 +549,15 @@ async fn an_application_waits_for_what_it_depends_on() {
     let broken = deployment("", "").replace("lab:1", "lab:broken");
     let lab = Lab::with(&[("deployment.yaml", &deployment("", ""))]).await;
     let catalog = lab.world.file("windlass.yaml");
-    let rule = format!(
-        "applications:\n  - name: late\n    path: late/{{stage}}\n    namespace: {}\n    dependsOn: [lab]\n",
-        lab.namespace()
-    );
+    let rule =
+        format!("applications:\n  - name: late\n    path: late/{{stage}}\n    namespace: {}\n    dependsOn: [lab]\n", lab.namespace());
     let catalog = catalog.replacen("applications:\n", &rule, 1);
     let late = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late}\ndata: {a: '1'}\n";
-    let files = [("windlass.yaml", Some(catalog.as_str())), ("late/staging/config.yaml", Some(late)), ("apps/lab/staging/deployment.yaml", Some(broken.as_str()))];
+    let files = [
+        ("windlass.yaml", Some(catalog.as_str())),
+        ("late/staging/config.yaml", Some(late)),
+        ("apps/lab/staging/deployment.yaml", Some(broken.as_str())),
+    ];
     lab.world.forge.push("acme/config", "main", "ada", "Late", &files).unwrap();
     lab.world
         .until("it says what it waits for", async || {
@@ -584,4 +584,28 @@ async fn a_fight_stops_and_names_the_other() {
         })
         .await;
     assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"], "mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waves_come_one_after_another() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate, annotations: {windlass.dev/wave: '-1'}}\nspec: {template: {metadata: {annotations: {sandbox.windlass/outcome: OUTCOME}}, spec: {restartPolicy: Never, containers: [{name: a, image: migrate}]}}}\n";
+    let stuck = job.replace("OUTCOME", "never-ready");
+    let (number, _) = lab.change("waves", &[("job.yaml", Some(&stuck)), ("deployment.yaml", Some(&deployment("", "")))]).await;
+    lab.world.as_user("ada", Method::PUT, &format!("pulls/{number}/merge"), json!({}));
+    lab.world
+        .until("the wave is waited for", async || {
+            lab.world.application("lab.staging").await["status"]["message"]
+                .as_str()?
+                .contains("wave -1 is not healthy yet: Job migrate")
+                .then_some(())
+        })
+        .await;
+    assert!(lab.deployment().await.is_null(), "the next wave did not begin");
+    let done =
+        job.replace("migrate, annotations", "migrate-2, annotations").replace("{annotations: {sandbox.windlass/outcome: OUTCOME}}", "{}");
+    let (number, _) = lab.change("mended", &[("job.yaml", Some(&done))]).await;
+    lab.world.approve("mia", number);
+    lab.merge(number, "success").await;
+    assert!(lab.deployment().await.is_object());
 }

@@ -4,4 +4,5 @@ mod command;
 mod image_event;
 mod merge;
 mod preview;
+mod render;
 mod sync;

@@ -49,6 +49,8 @@ pub struct Setup {
     pub files: Vec<(String, String)>,
     pub resync: Option<u64>,
     pub delivery_scan: Option<u64>,
+    /// Without the proxy that counts and cuts requests to the cluster.
+    pub direct: bool,
 }
 
 /// Everything that one story happens in.
@@ -104,7 +106,7 @@ impl World {
         let options = Options {
             namespace: &namespace,
             port: free_port().expect("a port"),
-            kubeconfig: folder.join("kubeconfig"),
+            kubeconfig: if setup.direct { token_config.clone() } else { folder.join("kubeconfig") },
             resync: setup.resync.unwrap_or(600),
             delivery_scan: setup.delivery_scan.unwrap_or(300),
             log: "info,windlass=debug",
@@ -130,6 +132,10 @@ impl World {
     pub fn killer(&self) -> impl Fn() + Send + Sync + 'static {
         let running = self.running.clone();
         move || drop(running.lock().unwrap().take())
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.running.lock().unwrap().as_ref().map(Server::id)
     }
 
     pub fn is_running(&self) -> bool {

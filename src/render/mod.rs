@@ -1,13 +1,13 @@
-//! A directory of a tree → manifests: plain YAML, or kustomize.
+//! A directory of a tree → manifests: plain YAML, kustomize, or a Helm chart.
 //!
 //! A pull request's head is untrusted input. What a rendering reads is settled
 //! before anything runs: [`inputs`] follows every reference of every
 //! kustomization inside the tree, and refuses one that leads out of it (remote
-//! bases and files, absolute paths, symbolic links), names Helm charts or
-//! plugins, or does not exist. Only those files are laid out for the child
-//! process, which runs with an empty environment, a time limit and an output
-//! limit. The hash of the inputs is the rendering's identity: the cache's key,
-//! and what tells which applications a change touches.
+//! bases and files, absolute paths, symbolic links), names plugins, or does not
+//! exist. Only those files are laid out for the child process, which runs in a
+//! [`jail`] with an empty environment, a time limit and an output limit. The
+//! hash of the inputs is the rendering's identity: the cache's key, and what
+//! tells which applications a change touches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,9 +19,12 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
+use crate::domain::catalog::Place;
 use crate::domain::manifest::Manifest;
 use crate::domain::{Invalid, yaml};
 use crate::git::{EntryMode, Mirror, TreeId};
+
+pub mod jail;
 
 /// Bounds on what one rendering may read, print and take.
 const MOST_FILES: usize = 2_000;
@@ -30,12 +33,35 @@ const MOST_OUTPUT: u64 = 64 << 20;
 const MOST_TIME: Duration = Duration::from_secs(30);
 const MOST_LINKS: usize = 8;
 
+/// What renders a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum How {
+    Plain,
+    Kustomize,
+    /// The chart's directory, and the files of values in their order.
+    Helm {
+        chart: String,
+        values: Vec<String>,
+    },
+}
+
+/// What a chart may ask about where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Release {
+    pub name: String,
+    pub namespace: String,
+    /// `v1.37.2`.
+    pub kubernetes: String,
+    /// `apps/v1`, `apps/v1/Deployment`.
+    pub apis: Vec<String>,
+}
+
 /// What one application's rendering reads.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     /// The application's directory.
     pub directory: String,
-    kustomize: bool,
+    how: How,
     /// Path → content.
     files: BTreeMap<String, Arc<[u8]>>,
     /// Over paths and contents.
@@ -43,6 +69,11 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// Whether the rendering depends on where it goes.
+    pub fn asks_the_cluster(&self) -> bool {
+        matches!(self.how, How::Helm { .. })
+    }
+
     pub fn reads(&self, path: &str) -> bool {
         self.files.contains_key(path)
     }
@@ -94,6 +125,12 @@ impl<'a> Source<'a> {
         Ok(self.mirror.read(self.tree, path)?.map(|content| String::from_utf8_lossy(&content).into_owned()))
     }
 
+    /// The files under a directory.
+    fn under(&self, directory: &str) -> impl Iterator<Item = &String> {
+        let prefix = format!("{directory}/");
+        self.files.range(prefix.clone()..).map(|(path, _)| path).take_while(move |path| path.starts_with(&prefix))
+    }
+
     fn is_directory(&self, path: &str) -> bool {
         let prefix = format!("{path}/");
         self.files.range(prefix.clone()..).next().is_some_and(|(found, _)| found.starts_with(&prefix))
@@ -140,23 +177,33 @@ fn join(base: &str, path: &str) -> Option<String> {
 
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
-/// What rendering a directory reads; None where there is no such directory.
-pub fn inputs(source: &Source<'_>, directory: &str) -> Result<Option<Inputs>, Invalid> {
+/// What rendering an application reads; None where there is no such directory.
+pub fn inputs(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Invalid> {
+    let directory = &place.directory;
     if !source.is_directory(directory) {
         return Ok(None);
     }
     let mut walk = Walk { source, files: BTreeMap::new(), visited: BTreeSet::new(), size: 0 };
-    let kustomize = KUSTOMIZATIONS.iter().any(|name| source.files.contains_key(&format!("{directory}/{name}")));
-    if kustomize {
+    let chart = place.chart.clone().or_else(|| source.files.contains_key(&format!("{directory}/Chart.yaml")).then(|| directory.clone()));
+    let how = if let Some(chart) = chart {
+        walk.chart(&chart)?;
+        let mut values = Vec::new();
+        if chart != *directory {
+            for path in source.under(directory).filter(|path| path.ends_with(".yaml") || path.ends_with(".yml")) {
+                walk.file(path)?;
+                values.push(path.clone());
+            }
+        }
+        How::Helm { chart, values }
+    } else if KUSTOMIZATIONS.iter().any(|name| source.files.contains_key(&format!("{directory}/{name}"))) {
         walk.kustomization(directory)?;
+        How::Kustomize
     } else {
-        let prefix = format!("{directory}/");
-        let names: Vec<_> =
-            source.files.range(prefix.clone()..).map(|(path, _)| path).take_while(|path| path.starts_with(&prefix)).collect();
-        for path in names.into_iter().filter(|path| [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end))) {
+        for path in source.under(directory).filter(|path| [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end))) {
             walk.file(path)?;
         }
-    }
+        How::Plain
+    };
     let mut hash = Sha256::new();
     for (path, content) in &walk.files {
         hash.update((path.len() as u64).to_be_bytes());
@@ -165,7 +212,8 @@ pub fn inputs(source: &Source<'_>, directory: &str) -> Result<Option<Inputs>, In
         hash.update(content);
     }
     hash.update(directory);
-    Ok(Some(Inputs { directory: directory.into(), kustomize, files: walk.files, hash: hex::encode(hash.finalize()) }))
+    hash.update(format!("{how:?}"));
+    Ok(Some(Inputs { directory: directory.clone(), how, files: walk.files, hash: hex::encode(hash.finalize()) }))
 }
 
 /// Follows the references of kustomizations.
@@ -211,6 +259,40 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// A chart is read whole, and with it the charts in this repository that it depends on.
+    fn chart(&mut self, chart: &str) -> Result<(), Invalid> {
+        if !self.visited.insert(chart.into()) {
+            return Ok(());
+        }
+        let about = format!("{chart}/Chart.yaml");
+        if !self.source.files.contains_key(&about) {
+            return Err(Invalid(format!("{chart} is no chart: it has no Chart.yaml")));
+        }
+        let paths: Vec<_> = self.source.under(chart).cloned().collect();
+        for path in paths {
+            self.file(&path)?;
+        }
+        for (name, place) in chart_dependencies(&about, &self.files[&about])? {
+            let vendored = self.source.is_directory(&format!("{chart}/charts/{name}"))
+                || self.source.under(&format!("{chart}/charts")).any(|path| {
+                    path.rsplit('/').next().is_some_and(|file| file.starts_with(&format!("{name}-")) && file.ends_with(".tgz"))
+                });
+            match place.strip_prefix("file://") {
+                _ if vendored => {}
+                Some(path) => {
+                    let path = join(chart, path).ok_or_else(|| Invalid(format!("{about}: `{place}` is not in this repository")))?;
+                    self.chart(&path)?;
+                }
+                None => {
+                    return Err(Invalid(format!(
+                        "{about}: the chart `{name}` is not in this repository: run `helm dependency build {chart}` and commit its charts/"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn reference(&mut self, directory: &str, file: &str, reference: &str) -> Result<(), Invalid> {
         let outside = || {
             Invalid(format!(
@@ -226,11 +308,19 @@ impl Walk<'_> {
     }
 }
 
+/// The charts that a chart depends on: name and repository.
+fn chart_dependencies(file: &str, content: &[u8]) -> Result<Vec<(String, String)>, Invalid> {
+    let documents = yaml::documents(&String::from_utf8_lossy(content)).map_err(|error| Invalid(format!("{file}: {error}")))?;
+    let all = documents.first().map(|document| document["dependencies"].as_array().cloned().unwrap_or_default()).unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    Ok(all.iter().map(|one| (text(&one["name"]), text(&one["repository"]))).collect())
+}
+
 /// Every path that a kustomization names; an error for what is not rendered here.
 fn references(document: &Value) -> Result<Vec<String>, String> {
     for field in ["helmCharts", "helmChartInflationGenerator", "helmGlobals"] {
         if !document[field].is_null() {
-            return Err(format!("`{field}` is not supported: render the chart into the repository"));
+            return Err(format!("`{field}` is not supported: make the chart an application of its own"));
         }
     }
     let mut found = Vec::new();
@@ -265,51 +355,114 @@ fn references(document: &Value) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
+/// The programs that render.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    pub kustomize: PathBuf,
+    /// None: charts are not rendered.
+    pub helm: Option<PathBuf>,
+    /// This very program, which jails the others; None: they run without a jail.
+    pub launcher: Option<PathBuf>,
+}
+
 /// Runs renderers and remembers what they gave.
 pub struct Renderer {
-    kustomize: PathBuf,
+    programs: Programs,
     work: PathBuf,
-    cache: moka::future::Cache<String, Arc<Vec<Manifest>>>,
+    cache: moka::future::Cache<(String, Option<Release>), Arc<Vec<Manifest>>>,
 }
 
 impl Renderer {
-    pub fn new(kustomize: PathBuf, work: PathBuf) -> anyhow::Result<Self> {
+    pub fn new(programs: Programs, work: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&work)?;
-        Ok(Self { kustomize, work, cache: moka::future::Cache::builder().max_capacity(2_000).build() })
+        Ok(Self { programs, work, cache: moka::future::Cache::builder().max_capacity(2_000).build() })
     }
 
-    /// The manifests, as rendered: namespaces not yet settled. The error is in words for the author.
-    pub async fn render(&self, inputs: &Inputs) -> Result<Arc<Vec<Manifest>>, Invalid> {
+    /// Whether the jail holds on this machine.
+    pub async fn check_jail(&self) -> Result<(), Invalid> {
+        let nothing = Inputs { directory: ".".into(), how: How::Plain, files: BTreeMap::new(), hash: String::new() };
+        self.run(&nothing, &self.programs.kustomize, &["version".into()]).await.map(drop)
+    }
+
+    /// The manifests, as rendered: namespaces not yet settled. The error is in words for the author. `release` counts
+    /// for charts only.
+    pub async fn render(&self, inputs: &Inputs, release: Option<Release>) -> Result<Arc<Vec<Manifest>>, Invalid> {
+        let key = (inputs.hash.clone(), release.clone());
         let rendering = async {
-            let manifests = if inputs.kustomize { self.kustomize(inputs).await? } else { plain(inputs)? };
+            let manifests = match &inputs.how {
+                How::Plain => plain(inputs)?,
+                How::Kustomize => {
+                    let out = self.run(inputs, &self.programs.kustomize, &["build".into(), inputs.directory.clone()]).await?;
+                    Manifest::parse_all(&out, &inputs.directory)?
+                }
+                How::Helm { chart, values } => {
+                    let release = release.ok_or_else(|| Invalid(format!("{}: a chart needs to know where it goes", inputs.directory)))?;
+                    self.helm(inputs, chart, values, &release).await?
+                }
+            };
             let mut seen = BTreeSet::new();
             if let Some(twice) = manifests.iter().find(|manifest| !seen.insert(manifest.key.clone())) {
                 return Err(Invalid(format!("{}: {} is there twice", inputs.directory, twice.key)));
             }
             Ok(Arc::new(manifests))
         };
-        self.cache.try_get_with(inputs.hash.clone(), rendering).await.map_err(|error: Arc<Invalid>| (*error).clone())
+        self.cache.try_get_with(key, rendering).await.map_err(|error: Arc<Invalid>| (*error).clone())
     }
 
-    async fn kustomize(&self, inputs: &Inputs) -> Result<Vec<Manifest>, Invalid> {
+    async fn helm(&self, inputs: &Inputs, chart: &str, values: &[String], release: &Release) -> Result<Vec<Manifest>, Invalid> {
+        let directory = &inputs.directory;
+        let Some(helm) = &self.programs.helm else {
+            return Err(Invalid(format!("{directory}: charts are not rendered here: windlass was started without --helm")));
+        };
+        let mut arguments: Vec<String> =
+            ["template", &release.name, chart, "--namespace", &release.namespace, "--include-crds", "--skip-tests"]
+                .map(str::to_string)
+                .into();
+        arguments.extend(["--kube-version".into(), release.kubernetes.clone()]);
+        for api in &release.apis {
+            arguments.extend(["--api-versions".into(), api.clone()]);
+        }
+        for file in values {
+            arguments.extend(["--values".into(), file.clone()]);
+        }
+        // What differs by chance would roll at every look: it is rendered twice, once.
+        let (one, two) = tokio::join!(self.run(inputs, helm, &arguments), self.run(inputs, helm, &arguments));
+        let (one, two) = (one?, two?);
+        if let Some(template) = differing_template(&one, &two) {
+            return Err(Invalid(format!(
+                "{directory}: {template} renders differently each time: take dates, random values and generated certificates out of it"
+            )));
+        }
+        let manifests = Manifest::parse_all(&one, directory)?;
+        if let Some(hook) = manifests.iter().find(|manifest| manifest.value["metadata"]["annotations"]["helm.sh/hook"].is_string()) {
+            return Err(Invalid(format!("{directory}: {} is a Helm hook, which is not run yet: render the chart without hooks", hook.key)));
+        }
+        Ok(manifests)
+    }
+
+    /// Lays the inputs out in a folder of their own and runs a program there; what it printed.
+    async fn run(&self, inputs: &Inputs, program: &Path, arguments: &[String]) -> Result<String, Invalid> {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let failed = |what: &str, error: &dyn std::fmt::Display| Invalid(format!("{}: {what}: {error}", inputs.directory));
         let folder =
             tempfile::Builder::new().prefix("render-").tempdir_in(&self.work).map_err(|error| failed("cannot lay out files", &error))?;
-        for (path, content) in &inputs.files {
-            let path = folder.path().join(path);
-            let parent = path.parent().unwrap_or(Path::new("/"));
-            std::fs::create_dir_all(parent)
-                .and_then(|()| std::fs::write(&path, content))
-                .map_err(|error| failed("cannot lay out files", &error))?;
-        }
-        let mut child = tokio::process::Command::new(&self.kustomize)
-            .arg("build")
-            .arg(&inputs.directory)
+        inputs.lay_out(folder.path()).map_err(|error| failed("cannot lay out files", &error))?;
+        let mut command = match &self.programs.launcher {
+            Some(launcher) => {
+                let mut command = tokio::process::Command::new(launcher);
+                command.arg("jail").arg("--folder").arg(folder.path()).arg("--").arg(program);
+                command
+            }
+            None => tokio::process::Command::new(program),
+        };
+        let mut child = command
+            .args(arguments)
             .current_dir(folder.path())
             .env_clear()
             // No program to be found, no way out: a second wall behind the check of references.
             .env("PATH", "")
             .env("HOME", folder.path())
+            .env("TMPDIR", folder.path())
             .env("HTTP_PROXY", "http://127.0.0.1:1")
             .env("HTTPS_PROXY", "http://127.0.0.1:1")
             .stdin(Stdio::null())
@@ -317,9 +470,9 @@ impl Renderer {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| failed("cannot start kustomize", &error))?;
+            .map_err(|error| failed(&format!("cannot start {name}"), &error))?;
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(failed("cannot start kustomize", &"no pipes"));
+            return Err(failed(&format!("cannot start {name}"), &"no pipes"));
         };
         let run = async {
             let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -331,10 +484,10 @@ impl Renderer {
         };
         let (status, out, err) = tokio::time::timeout(MOST_TIME, run)
             .await
-            .map_err(|_| failed("kustomize", &format!("took longer than {} s", MOST_TIME.as_secs())))?
-            .map_err(|error| failed("kustomize", &error))?;
+            .map_err(|_| failed(&name, &format!("took longer than {} s", MOST_TIME.as_secs())))?
+            .map_err(|error| failed(&name, &error))?;
         if out.len() as u64 > MOST_OUTPUT {
-            return Err(failed("kustomize", &format!("printed more than {} MiB", MOST_OUTPUT >> 20)));
+            return Err(failed(&name, &format!("printed more than {} MiB", MOST_OUTPUT >> 20)));
         }
         if !status.success() {
             let words = String::from_utf8_lossy(&err)
@@ -342,9 +495,58 @@ impl Renderer {
                 .trim()
                 .trim_start_matches("Error: ")
                 .to_string();
-            return Err(failed("kustomize", &words));
+            return Err(failed(&name, &words));
         }
-        Manifest::parse_all(&String::from_utf8_lossy(&out), &inputs.directory)
+        Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+}
+
+impl Inputs {
+    fn lay_out(&self, folder: &Path) -> std::io::Result<()> {
+        let write = |path: &Path, content: &[u8]| {
+            std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+            std::fs::write(path, content)
+        };
+        for (path, content) in &self.files {
+            write(&folder.join(path), content)?;
+        }
+        let How::Helm { chart, .. } = &self.how else { return Ok(()) };
+        // Where helm looks for the charts of this repository that a chart depends on.
+        let mut wanted = vec![(chart.clone(), folder.join(chart))];
+        for _ in 0..MOST_LINKS {
+            let Some((chart, place)) = wanted.pop() else { break };
+            let about = format!("{chart}/Chart.yaml");
+            let Some(content) = self.files.get(&about) else { continue };
+            for (name, repository) in chart_dependencies(&about, content).unwrap_or_default() {
+                let Some(path) = repository.strip_prefix("file://").and_then(|path| join(&chart, path)) else { continue };
+                let to = place.join("charts").join(&name);
+                let prefix = format!("{path}/");
+                for (file, content) in self.files.iter().filter(|(file, _)| file.starts_with(&prefix)) {
+                    write(&to.join(&file[prefix.len()..]), content)?;
+                }
+                wanted.push((path, to));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The template that two renderings of one chart differ in first.
+fn differing_template(one: &str, two: &str) -> Option<String> {
+    if one == two {
+        return None;
+    }
+    let mut template = String::new();
+    let (mut a, mut b) = (one.lines(), two.lines());
+    loop {
+        match (a.next(), b.next()) {
+            (Some(x), Some(y)) if x == y => {
+                if let Some(source) = x.strip_prefix("# Source: ") {
+                    template = source.into();
+                }
+            }
+            _ => return Some(template),
+        }
     }
 }
 
