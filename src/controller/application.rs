@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::claims;
 use super::live::{self, Asking, Predicted};
 use super::{Base, Ctx, Error, Kind, Requeue, Result, locked};
 use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus, InventoryEntry, Pause};
@@ -148,9 +149,23 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
         })
         .collect();
     let asked = live::predict_all(&asking, wanted, &manifests, &applied).await?;
+    let mut asked = asked;
+    let contested = asked.iter().any(|predicted| is_anothers(predicted, &owner)) || inventory.len() > manifests.len();
+    let claims = if contested { neighbours(ctx, &base, key, &target).await? } else { BTreeMap::new() };
+    for predicted in asked.iter_mut().filter(|predicted| is_anothers(predicted, &owner)) {
+        if let Some(other) = claims.get(&predicted.manifest.key) {
+            let why = format!("{} is an object of {} too: one of them has to leave it out", predicted.manifest.key, other.title());
+            predicted.after = Side::Refused(why);
+        }
+    }
     let complete = rendered.as_ref().is_ok_and(|manifests| !manifests.is_empty());
     let gone: Vec<_> = inventory.values().filter(|entry| !manifests.iter().any(|m| m.key == entry.key)).cloned().collect();
-    let leavers = if complete { leavers(&asking, gone).await? } else { Default::default() };
+    let mut leavers = if complete { leavers(&asking, gone).await? } else { Default::default() };
+    for (object, other) in &claims {
+        if leavers.prune.remove(object).is_some() {
+            leavers.protected.push((object.clone(), format!("it moves to {}", other.title())));
+        }
+    }
     let confirmed = wish(home::CONFIRM_PRUNE);
     let judgement = judge(ctx, &asking, &base, &change.revision, &leavers, inventory.len(), confirmed.as_deref()).await?;
     let leftover: BTreeMap<_, _> = leavers.prune.into_iter().filter(|(key, _)| judgement.prune.contains(key)).collect();
@@ -348,6 +363,23 @@ struct Leavers {
     prune: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
     /// Those that stay whatever anybody says, each with the reason.
     protected: Vec<(ResourceKey, String)>,
+}
+
+/// Whether an object carries the mark of another application.
+fn is_anothers(predicted: &Predicted, owner: &str) -> bool {
+    predicted.live.as_ref().is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL].as_str().is_some_and(|label| label != owner))
+}
+
+/// What the other applications of the same destination have at this base.
+async fn neighbours(ctx: &Arc<Ctx>, base: &Base, key: &ApplicationKey, target: &Target) -> Result<BTreeMap<ResourceKey, ApplicationKey>> {
+    let mut heads = Vec::new();
+    for other in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+        if other.destination == target.destination && other.key(&key.repo) != *key {
+            let status = ctx.home.application(&other.key(&key.repo)).await?.and_then(|object| object.status).unwrap_or_default();
+            heads.push((other.clone(), change(ctx, &other.key(&key.repo), base, other, &status).await?.inputs.clone()));
+        }
+    }
+    claims::of_neighbours(ctx, &key.repo, base.repo.id, target, &heads).await
 }
 
 async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leavers> {

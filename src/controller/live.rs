@@ -301,8 +301,8 @@ pub fn fields(found: BTreeMap<String, Vec<FieldPath>>, manifest: &Manifest) -> F
 async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) -> Asked<Side> {
     let Some(live) = &predicted.live else { return Ok(Side::Object(object, Proof::Server)) };
     // That the release is there no more was asked before anything else.
-    let Some(left) = ownership::leftovers(live, true) else { return Ok(Side::Object(object, Proof::Server)) };
     let manager = asking.key.field_manager();
+    let Some(left) = ownership::leftovers(live, &manager, true) else { return Ok(Side::Object(object, Proof::Server)) };
     let mut others = crate::domain::fieldset::FieldSet::default();
     for entry in ownership::entries(&object) {
         if !left.managers.contains(&entry.manager) {

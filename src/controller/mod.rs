@@ -30,6 +30,7 @@ use crate::render::{Inputs, Release, Renderer, Source};
 use crate::telemetry::Metrics;
 
 pub mod application;
+pub mod claims;
 pub mod commit;
 pub mod live;
 pub mod promotion;

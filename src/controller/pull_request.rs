@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::claims;
 use super::live::{self, Asking, Sides};
 use super::{Base, Configured, Ctx, Error, Requeue, Result, configuration, key_of_branch, locked};
 use crate::domain::catalog::{FILE, Target};
@@ -179,6 +180,8 @@ struct GitLook {
     total: usize,
     /// Per touched application: base and head inputs.
     inputs: Vec<(Target, Read, Read)>,
+    /// What every application renders from at the head.
+    heads: Vec<(Target, Read)>,
 }
 
 type Read = std::result::Result<Option<Inputs>, Invalid>;
@@ -194,7 +197,7 @@ async fn preview(
     let (head, tip) = (snapshot.pull.head.sha.clone(), base.commit.clone());
     let fork = snapshot.pull.head.repo.as_ref().is_none_or(|repo| repo.id != base.repo.id);
     let look = if fork {
-        GitLook { failure: Some(Failure::Fork), changes: Changes::default(), total: 0, inputs: vec![] }
+        GitLook { failure: Some(Failure::Fork), changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] }
     } else {
         let (base, head) = (base.clone(), head.clone());
         ctx.mirror(&key.repo, move |mirror| look_at_git(mirror, &base, &head)).await?
@@ -205,7 +208,7 @@ async fn preview(
     }
     let mut applications = Vec::new();
     for (target, before, after) in look.inputs {
-        applications.push(application(ctx, &key.repo, base, target, before, after).await?);
+        applications.push(application(ctx, &key.repo, base, target, before, after, &look.heads).await?);
     }
     let preview = Preview { head, base: tip, applications, total: look.total, failure: look.failure, duration: started.elapsed() };
     let preview = Arc::new(preview);
@@ -216,7 +219,7 @@ async fn preview(
 
 /// Merges the head into the base as GitHub would, and tells what differs. The configuration is the base's.
 fn look_at_git(mirror: &Mirror, base: &Base, head: &CommitSha) -> anyhow::Result<GitLook> {
-    let mut look = GitLook { failure: None, changes: Changes::default(), total: 0, inputs: vec![] };
+    let mut look = GitLook { failure: None, changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] };
     let configured = match &base.catalog {
         Some(Ok(configured)) => configured,
         Some(Err(Invalid(why))) => {
@@ -263,8 +266,9 @@ fn look_at_git(mirror: &Mirror, base: &Base, head: &CommitSha) -> anyhow::Result
         }
         if hash(&old) != hash(&new) {
             look.changes.touched.push(target.clone());
-            look.inputs.push((target, old, new));
+            look.inputs.push((target.clone(), old, new.clone()));
         }
+        look.heads.push((target, new));
     }
     look.changes.unmanaged = changed_files.into_iter().find(|path| *path == FILE || !managed.contains(path)).cloned();
     Ok(look)
@@ -299,6 +303,7 @@ async fn application(
     target: Target,
     before: Read,
     after: Read,
+    heads: &[(Target, Read)],
 ) -> Result<ApplicationPreview> {
     let key = target.key(repo);
     let cluster = ctx.cluster(&target.destination.cluster);
@@ -343,7 +348,25 @@ async fn application(
     let asking = Asking { cluster, key: &key, target: &target, owner: &owner };
     let (old, new) = (live::settle(&asking, &old).await?, live::settle(&asking, &new).await?);
     let inventory = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default().inventory;
-    let found = live::effects(&asking, Sides { base: &old, head: &new, inventory: &inventory }).await?;
+    let claims = claims::of_neighbours(ctx, repo, base.repo.id, &target, heads).await?;
+    let mut found = live::effects(&asking, Sides { base: &old, head: &new, inventory: &inventory }).await?;
+    for manifest in &new {
+        if let Some(other) = claims.get(&manifest.key) {
+            let why = format!("{} is an object of {} too: one of them has to leave it out", manifest.key, other.title());
+            found.change.retain(|comparison| comparison.key != manifest.key);
+            found.change.push(Comparison::new(manifest.key.clone(), Side::Absent, Side::Refused(why)));
+        }
+    }
+    let handed: Vec<_> = found
+        .change
+        .iter()
+        .filter(|one| matches!(one.after, Side::Absent))
+        .filter_map(|one| Some((one.key.clone(), claims.get(&one.key)?.title())))
+        .collect();
+    found.change.retain(|comparison| !handed.iter().any(|(key, _)| *key == comparison.key));
+    preview.notes.extend(
+        handed.iter().map(|(key, to)| format!("{} moves to `{to}`: it is handed over, not deleted.", view::code(&key.to_string()))),
+    );
     let withheld: Vec<_> = found
         .change
         .iter()

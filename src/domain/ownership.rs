@@ -220,12 +220,14 @@ pub struct Leftovers {
     pub fields: FieldSet,
 }
 
-/// None: there is nothing to take over. `release_gone`: the Helm release that made the object is there no more.
-pub fn leftovers(live: &Value, release_gone: bool) -> Option<Leftovers> {
+/// None: there is nothing to take over. `manager`: our own; what another application of ours had is handed over too.
+/// `release_gone`: the Helm release that made the object is there no more.
+pub fn leftovers(live: &Value, manager: &str, release_gone: bool) -> Option<Leftovers> {
     let mut found = Leftovers::default();
     for entry in entries(live) {
         let helm = entry.manager == "helm" && release_gone;
-        if entry.subresource.is_none() && (entry.writer() == Writer::Leftover || helm) {
+        let handed_over = entry.writer() == Writer::Windlass && entry.manager != manager && entry.applies;
+        if entry.subresource.is_none() && (entry.writer() == Writer::Leftover || helm || handed_over) {
             found.fields = found.fields.union(&entry.fields);
             found.managers.push(entry.manager);
         }

@@ -609,3 +609,52 @@ async fn waves_come_one_after_another() {
     lab.merge(number, "success").await;
     assert!(lab.deployment().await.is_object());
 }
+
+/// Two more applications in the lab's namespace.
+async fn with_neighbour(lab: &Lab) {
+    let catalog = lab.world.file("windlass.yaml");
+    let rule = format!("applications:\n  - name: next\n    path: next/{{stage}}\n    namespace: {}\n", lab.namespace());
+    let catalog = catalog.replacen("applications:\n", &rule, 1);
+    let other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: next}\ndata: {a: '1'}\n";
+    let files = [("windlass.yaml", Some(catalog.as_str())), ("next/staging/config.yaml", Some(other))];
+    let commit = lab.world.forge.push("acme/config", "main", "ada", "A neighbour", &files).unwrap();
+    lab.world.sync_status(&commit, "success").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_moves_to_another_application_is_handed_over() {
+    let more = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: moving}\ndata: {keep: '1', drop: '2'}\n";
+    let lab = Lab::with(&[("config.yaml", CONFIG), ("moving.yaml", more)]).await;
+    with_neighbour(&lab).await;
+    let before = lab.object("v1", "ConfigMap", "configmaps", "moving").await;
+    let there = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: moving}\ndata: {keep: '1'}\n";
+    let files = [("apps/lab/staging/moving.yaml", None), ("next/staging/moving.yaml", Some(there))];
+    let number = lab.world.propose("bob", "move", &files);
+    lab.world.previewed(number).await;
+    has(
+        &lab.world.conversation(number),
+        &["`ConfigMap lab-staging/moving` moves to `next/staging`: it is handed over, not deleted.", "-  drop: '2'"],
+    );
+    lab.merge(number, "success").await;
+    let after = lab.object("v1", "ConfigMap", "configmaps", "moving").await;
+    assert_eq!((&after["metadata"]["uid"], &after["data"]), (&before["metadata"]["uid"], &json!({"keep": "1"})));
+    assert_eq!(after["metadata"]["annotations"]["windlass.dev/application"], "next/staging");
+    lab.world
+        .until("it is in one inventory", async || {
+            let inventory = async |name: &str| lab.world.application(name).await["status"]["inventory"].to_string().contains("moving");
+            (!inventory("lab.staging").await && inventory("next.staging").await).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_two_applications_have_is_an_error_on_the_pull_request() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    with_neighbour(&lab).await;
+    let (number, text) =
+        lab.change("both", &[("next.yaml", Some("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: next}\ndata: {a: '2'}\n"))]).await;
+    has(&text, &["**1 cannot be applied**", "ConfigMap lab-staging/next is an object of next/staging too"]);
+    let why = lab.merge(number, "failure").await;
+    has(&why, &["is an object of next/staging too"]);
+    assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "next").await["data"]["a"], "1");
+}
