@@ -33,6 +33,7 @@ use crate::domain::{CommitSha, RepoName};
 
 /// The folder that holds all mirrors.
 pub struct Mirrors {
+    listings: Listings,
     root: PathBuf,
     locks: Mutex<HashMap<RepoName, Arc<Mutex<()>>>>,
 }
@@ -40,7 +41,15 @@ pub struct Mirrors {
 /// One repository's mirror, open. Objects that are made here (merged trees) stay in memory.
 pub struct Mirror {
     repo: gix::Repository,
+    listings: Listings,
 }
+
+/// Path → mode and object id, of every entry of a tree that is no directory.
+pub type Listing = BTreeMap<String, (EntryMode, String)>;
+
+/// Trees do not change: those that were listed lately need not be listed again for each application.
+type Listings = moka::sync::Cache<TreeId, Arc<Listing>>;
+const LISTINGS: u64 = 32;
 
 /// What an entry of a tree is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +88,7 @@ impl Mirrors {
     pub fn new(root: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&root).with_context(|| format!("cannot make the cache folder {}", root.display()))?;
         remove_stale_locks(&root);
-        Ok(Self { root, locks: Mutex::default() })
+        Ok(Self { root, locks: Mutex::default(), listings: Listings::new(LISTINGS) })
     }
 
     fn path(&self, repo: &RepoName) -> PathBuf {
@@ -88,7 +97,7 @@ impl Mirrors {
 
     /// Opens the mirror as it is.
     pub fn open(&self, repo: &RepoName) -> anyhow::Result<Mirror> {
-        Ok(Mirror { repo: open_or_init(&self.path(repo))?.with_object_memory() })
+        Ok(Mirror { repo: open_or_init(&self.path(repo))?.with_object_memory(), listings: self.listings.clone() })
     }
 
     /// Brings branches, and the heads of the pull requests asked for, up to date. Blocking.
@@ -281,12 +290,17 @@ impl Mirror {
         Ok(TreeId(editor.write()?.detach()))
     }
 
-    /// Every entry that is no directory: path → (mode, object id).
-    pub fn files(&self, tree: TreeId) -> anyhow::Result<BTreeMap<String, (EntryMode, String)>> {
-        let tree = self.repo.find_tree(tree.0)?;
-        let entries = tree.traverse().breadthfirst.files()?;
+    /// Every entry that is no directory.
+    pub fn files(&self, tree: TreeId) -> anyhow::Result<Arc<Listing>> {
+        if let Some(known) = self.listings.get(&tree) {
+            return Ok(known);
+        }
+        let entries = self.repo.find_tree(tree.0)?.traverse().breadthfirst.files()?;
         let files = entries.into_iter().filter(|entry| !entry.mode.is_tree());
-        Ok(files.map(|entry| (entry.filepath.to_str_lossy().into_owned(), (mode(entry.mode.kind()), entry.oid.to_string()))).collect())
+        let files = files.map(|entry| (entry.filepath.to_str_lossy().into_owned(), (mode(entry.mode.kind()), entry.oid.to_string())));
+        let listing = Arc::new(files.collect::<Listing>());
+        self.listings.insert(tree, listing.clone());
+        Ok(listing)
     }
 
     /// A file's content; None where there is no such file.

@@ -38,6 +38,7 @@ pub struct Metrics {
     refused: Counter<u64, AtomicU64>,
     previews: Histogram,
     asked: Gauge,
+    predictions: Family<Vec<(&'static str, &'static str)>, Counter>,
     queues: Family<Vec<(&'static str, &'static str)>, Gauge>,
 }
 
@@ -51,6 +52,7 @@ impl Default for Metrics {
             refused: Counter::default(),
             previews: Histogram::new(exponential_buckets(0.05, 2.0, 12)),
             asked: Gauge::default(),
+            predictions: Family::default(),
             queues: Family::default(),
             registry: Registry::default(),
         };
@@ -60,6 +62,11 @@ impl Default for Metrics {
         registry.register("requests_refused", "Requests without a valid signature or token", metrics.refused.clone());
         registry.register("preview_seconds", "Time to make a preview", metrics.previews.clone());
         registry.register("cluster_requests_total", "Requests to API servers that were answered", metrics.asked.clone());
+        registry.register(
+            "predictions",
+            "Objects of merged pull requests, by whether they came out as the preview showed them",
+            metrics.predictions.clone(),
+        );
         registry.register("queue_keys", "Keys that are worked on or will be without a further event", metrics.queues.clone());
         Self { registry, ..metrics }
     }
@@ -83,6 +90,11 @@ impl Metrics {
     }
     pub fn queue(&self, name: &'static str, pending: usize) {
         self.queues.get_or_create(&vec![("queue", name)]).set(i64::try_from(pending).unwrap_or(i64::MAX));
+    }
+    pub fn predicted(&self, held: usize, missed: usize) {
+        for (outcome, count) in [("held", held), ("missed", missed)] {
+            self.predictions.get_or_create(&vec![("outcome", outcome)]).inc_by(count as u64);
+        }
     }
     pub fn asked(&self, requests: u64) {
         self.asked.set(i64::try_from(requests).unwrap_or(i64::MAX));

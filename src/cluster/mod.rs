@@ -19,7 +19,7 @@ use kube::api::{
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::discovery::{Discovery, Scope};
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, Resource as _};
 use serde_json::Value;
 use sha2::Digest as _;
 use tokio::sync::{Notify, mpsc};
@@ -350,11 +350,14 @@ impl Cluster {
         parameters.force = how.force;
         parameters.dry_run = how.dry_run;
         let what = format!("{} {key}", if how.dry_run { "dry-run" } else { "apply" });
-        let patch = Patch::Apply(payload);
-        let request = self.api(&resource, key);
-        match self.call(&what, request.patch(&key.name, &parameters, &patch)).await? {
+        // As plain JSON: an object is not taken apart and put together again on its way.
+        let url = DynamicObject::url_path(&resource, key.namespace.as_deref());
+        let request = async {
+            let request = kube::core::Request::new(url).patch(&key.name, &parameters, &Patch::Apply(payload));
+            self.client.request::<Value>(request.map_err(kube::Error::BuildRequest)?).await
+        };
+        match self.call(&what, request).await? {
             Ok(object) => {
-                let object = value_of(object, &resource);
                 if !how.dry_run {
                     self.index.note(&resource, key, &object);
                 }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::claims;
+use super::claims::{self, Read};
 use super::live::{self, Asking, Predicted};
 use super::{Base, Ctx, Error, Kind, Requeue, Result, locked};
 use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus, InventoryEntry, Pause};
@@ -28,7 +28,7 @@ use crate::domain::plan::{Action, Comparison, Plan, Side};
 use crate::domain::sync::{self, Step};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, OWNER_LABEL, PullRequestKey, ownership};
 use crate::git::Mirror;
-use crate::render::{self, Inputs, Source};
+use crate::render::{self, Source};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -39,8 +39,20 @@ use tokio::time::Instant;
 const HISTORY: usize = 50;
 /// Superseded revisions that are remembered, so that each is told so.
 const SUPERSEDED: usize = 5;
-/// The pods of what is not healthy yet are asked for their reasons this often.
-const ASK_PODS_EVERY: Duration = Duration::from_secs(1);
+/// The pods of what does not come on are asked for their reasons after this long, then half as often each time.
+const ASK_PODS_AFTER: Duration = Duration::from_secs(2);
+const ASK_PODS_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
+
+/// When the pods of an application that is not healthy yet are asked next.
+#[derive(Debug, Clone)]
+pub struct Stuck {
+    /// What it waits for: while that changes nobody need be asked.
+    at: String,
+    next: Instant,
+    pause: Duration,
+    /// What the pods said when they were asked last.
+    told: BTreeMap<ResourceKey, health::Assessment>,
+}
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
     let outcome = look(&ctx, &key).await;
@@ -151,9 +163,9 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     let asked = live::predict_all(&asking, wanted, &manifests, &applied).await?;
     let mut asked = asked;
     let contested = asked.iter().any(|predicted| is_anothers(predicted, &owner)) || inventory.len() > manifests.len();
-    let claims = if contested { neighbours(ctx, &base, key, &target).await? } else { BTreeMap::new() };
+    let claims = if contested { claims::of_base(ctx, &base).await? } else { Arc::default() };
     for predicted in asked.iter_mut().filter(|predicted| is_anothers(predicted, &owner)) {
-        if let Some(other) = claims.get(&predicted.manifest.key) {
+        if let Some(other) = claims.other(&target.destination, &predicted.manifest.key, key) {
             let why = format!("{} is an object of {} too: one of them has to leave it out", predicted.manifest.key, other.title());
             predicted.after = Side::Refused(why);
         }
@@ -161,10 +173,11 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     let complete = rendered.as_ref().is_ok_and(|manifests| !manifests.is_empty());
     let gone: Vec<_> = inventory.values().filter(|entry| !manifests.iter().any(|m| m.key == entry.key)).cloned().collect();
     let mut leavers = if complete { leavers(&asking, gone).await? } else { Default::default() };
-    for (object, other) in &claims {
-        if leavers.prune.remove(object).is_some() {
-            leavers.protected.push((object.clone(), format!("it moves to {}", other.title())));
-        }
+    let handed: Vec<_> =
+        leavers.prune.keys().filter_map(|object| Some((object.clone(), claims.other(&target.destination, object, key)?))).collect();
+    for (object, other) in handed {
+        leavers.prune.remove(&object);
+        leavers.protected.push((object, format!("it moves to {}", other.title())));
     }
     let confirmed = wish(home::CONFIRM_PRUNE);
     let judgement = judge(ctx, &asking, &base, &change.revision, &leavers, inventory.len(), confirmed.as_deref()).await?;
@@ -305,8 +318,6 @@ pub fn hash_of(inputs: &Read) -> String {
     }
 }
 
-type Read = std::result::Result<Option<Inputs>, Invalid>;
-
 pub fn inputs_at(mirror: &Mirror, commit: &CommitSha, place: &Place) -> anyhow::Result<Read> {
     let source = Source::open(mirror, mirror.tree(commit)?)?;
     Ok(render::inputs(&source, place))
@@ -370,16 +381,11 @@ fn is_anothers(predicted: &Predicted, owner: &str) -> bool {
     predicted.live.as_ref().is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL].as_str().is_some_and(|label| label != owner))
 }
 
-/// What the other applications of the same destination have at this base.
-async fn neighbours(ctx: &Arc<Ctx>, base: &Base, key: &ApplicationKey, target: &Target) -> Result<BTreeMap<ResourceKey, ApplicationKey>> {
-    let mut heads = Vec::new();
-    for other in base.configured().into_iter().flat_map(|configured| &configured.targets) {
-        if other.destination == target.destination && other.key(&key.repo) != *key {
-            let status = ctx.home.application(&other.key(&key.repo)).await?.and_then(|object| object.status).unwrap_or_default();
-            heads.push((other.clone(), change(ctx, &other.key(&key.repo), base, other, &status).await?.inputs.clone()));
-        }
-    }
-    claims::of_neighbours(ctx, &key.repo, base.repo.id, target, &heads).await
+/// What an application renders from at a base.
+pub async fn inputs_of(ctx: &Arc<Ctx>, base: &Base, target: &Target) -> Result<Read> {
+    let key = target.key(&base.repo.name);
+    let status = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default();
+    Ok(change(ctx, &key, base, target, &status).await?.inputs.clone())
 }
 
 async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leavers> {
@@ -531,29 +537,45 @@ async fn assess<'a>(
     cluster: &Cluster,
     assessments: Vec<(&'a Manifest, health::Assessment, bool)>,
 ) -> Result<Vec<(&'a Manifest, health::Assessment)>> {
-    let progressing = assessments.iter().any(|(_, (health, _), _)| *health == Health::Progressing);
+    let progressing = assessments.iter().filter(|(_, (health, _), _)| *health == Health::Progressing);
+    let at = progressing.map(|(_, (_, why), _)| why.as_str()).collect::<Vec<_>>().join("; ");
     let ask = {
-        let mut asked = locked(&ctx.memory.pods_asked);
-        if progressing {
-            let since = asked.entry(key.clone()).or_insert_with(Instant::now);
-            let due = since.elapsed() >= ASK_PODS_EVERY;
-            if due {
-                *since = Instant::now();
+        let mut stuck = locked(&ctx.memory.stuck);
+        let now = Instant::now();
+        match stuck.get_mut(key) {
+            _ if at.is_empty() => {
+                stuck.remove(key);
+                false
             }
-            due
-        } else {
-            asked.remove(key);
-            false
+            Some(known) if known.at == at && known.next <= now => {
+                known.pause = (known.pause * 2).min(ASK_PODS_AT_LEAST_EVERY);
+                known.next = now + known.pause;
+                true
+            }
+            Some(known) if known.at == at => false,
+            _ => {
+                stuck.insert(key.clone(), Stuck { at, next: now + ASK_PODS_AFTER, pause: ASK_PODS_AFTER, told: BTreeMap::new() });
+                false
+            }
         }
     };
     let mut all = Vec::new();
     for (manifest, first, has_pods) in assessments {
-        if !ask || !has_pods || first.0 != Health::Progressing {
+        if !has_pods || first.0 != Health::Progressing {
             all.push((manifest, first));
             continue;
         }
+        if !ask {
+            let told = locked(&ctx.memory.stuck).get(key).and_then(|stuck| stuck.told.get(&manifest.key).cloned());
+            all.push((manifest, told.unwrap_or(first)));
+            continue;
+        }
         let Some(live) = cluster.live(&manifest.key, &manifest.version).await? else { continue };
-        all.push((manifest, health::assess(&live, &cluster.pods_of(&live).await?)));
+        let told = health::assess(&live, &cluster.pods_of(&live).await?);
+        if let Some(stuck) = locked(&ctx.memory.stuck).get_mut(key) {
+            stuck.told.insert(manifest.key.clone(), told.clone());
+        }
+        all.push((manifest, told));
     }
     Ok(all)
 }
@@ -630,7 +652,10 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             locked(&ctx.memory.left).insert(key.clone(), seen.left.clone().into_iter().collect());
             let requeue = match health {
                 Health::Healthy | Health::Suspended => Requeue::Idle,
-                Health::Progressing | Health::Missing => Requeue::After(ASK_PODS_EVERY),
+                Health::Progressing | Health::Missing => {
+                    let next = locked(&ctx.memory.stuck).get(key).map(|stuck| stuck.next);
+                    Requeue::After(next.map_or(ASK_PODS_AFTER, |next| next.saturating_duration_since(Instant::now())))
+                }
                 Health::Degraded | Health::Unknown => Requeue::After(Duration::from_secs(10)),
             };
             (object, requeue)

@@ -6,34 +6,59 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::live::{self, Asking};
-use super::{Ctx, Result};
-use crate::domain::catalog::Target;
+use super::{Base, Ctx, Result, application, locked};
+use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
-use crate::domain::{ApplicationKey, Invalid, RepoName};
+use crate::domain::{ApplicationKey, CommitSha, Invalid, RepoName};
 use crate::render::Inputs;
 
-/// The objects of other applications that go to the same namespace of the same cluster, each with whose it is. One that
-/// cannot be rendered claims nothing.
-pub async fn of_neighbours(
-    ctx: &Arc<Ctx>,
-    repo: &RepoName,
-    repository_id: u64,
-    target: &Target,
-    others: &[(Target, std::result::Result<Option<Inputs>, Invalid>)],
-) -> Result<BTreeMap<ResourceKey, ApplicationKey>> {
-    let mut claims = BTreeMap::new();
-    for (other, inputs) in others {
-        if other.destination != target.destination || (other.application == target.application && other.stage.name == target.stage.name) {
-            continue;
-        }
-        let Ok(Some(inputs)) = inputs else { continue };
-        let Ok(manifests) = ctx.render(other, inputs).await? else { continue };
-        let key = other.key(repo);
-        let asking =
-            Asking { cluster: ctx.cluster(&other.destination.cluster)?, key: &key, target: other, owner: &key.owner_label(repository_id) };
+/// The objects of each destination that more than one application goes to, with whose they are.
+#[derive(Debug, Default)]
+pub struct Claims(BTreeMap<Destination, BTreeMap<ResourceKey, Vec<ApplicationKey>>>);
+
+impl Claims {
+    /// The other application that has an object.
+    pub fn other(&self, destination: &Destination, object: &ResourceKey, than: &ApplicationKey) -> Option<&ApplicationKey> {
+        self.0.get(destination)?.get(object)?.iter().find(|claimant| *claimant != than)
+    }
+}
+
+/// What a target renders from.
+pub type Read = std::result::Result<Option<Inputs>, Invalid>;
+
+/// The claims of a whole tree. An application that cannot be rendered claims nothing.
+pub async fn of(ctx: &Arc<Ctx>, repo: &RepoName, repository_id: u64, all: &[(Target, Read)]) -> Result<Claims> {
+    let mut claims = Claims::default();
+    for (target, inputs) in all {
+        let shared = all.iter().filter(|(other, _)| other.destination == target.destination).count() > 1;
+        let (true, Ok(Some(inputs))) = (shared, inputs) else { continue };
+        let Ok(manifests) = ctx.render(target, inputs).await? else { continue };
+        let key = target.key(repo);
+        let owner = key.owner_label(repository_id);
+        let asking = Asking { cluster: ctx.cluster(&target.destination.cluster)?, key: &key, target, owner: &owner };
+        let objects = claims.0.entry(target.destination.clone()).or_default();
         for manifest in live::settle(&asking, &manifests).await? {
-            claims.insert(manifest.key, key.clone());
+            objects.entry(manifest.key).or_default().push(key.clone());
         }
     }
+    Ok(claims)
+}
+
+/// The claims of a base, worked out once.
+pub async fn of_base(ctx: &Arc<Ctx>, base: &Base) -> Result<Arc<Claims>> {
+    let name: (RepoName, CommitSha) = (base.repo.name.clone(), base.commit.clone());
+    let known = locked(&ctx.memory.claims).get(&name).cloned();
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let mut all = Vec::new();
+    for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+        all.push((target.clone(), application::inputs_of(ctx, base, target).await?));
+    }
+    let claims = Arc::new(of(ctx, &name.0, base.repo.id, &all).await?);
+    let mut memory = locked(&ctx.memory.claims);
+    // Of older bases nobody asks again.
+    memory.retain(|(repo, _), _| *repo != name.0);
+    memory.insert(name, claims.clone());
     Ok(claims)
 }

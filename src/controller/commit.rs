@@ -14,6 +14,9 @@ use crate::domain::catalog::Target;
 use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey, RepoName};
 
+/// Pairs of commits of which it is remembered which is newer.
+const MOST_PAIRS: usize = 10_000;
+
 pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     let base = ctx.known_base(&key.repo).await?;
     let progress = progress_of(&ctx, &key.repo, &base, &key.commit).await?;
@@ -21,8 +24,11 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
         ctx.github.set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &description).await?;
         locked(&ctx.memory.statuses).insert(key.clone(), (state.into(), description));
     }
-    for number in pulls_of(&ctx, &key).await? {
-        ctx.pulls.put(PullRequestKey { repo: key.repo.clone(), number });
+    let news = locked(&ctx.memory.progress).insert(key.clone(), progress.clone()).as_ref() != Some(&progress);
+    if news {
+        for number in pulls_of(&ctx, &key).await? {
+            ctx.pulls.put(PullRequestKey { repo: key.repo.clone(), number });
+        }
     }
     Ok(Requeue::Idle)
 }
@@ -123,8 +129,28 @@ async fn position(ctx: &Arc<Ctx>, repo: &RepoName, commit: &CommitSha, current: 
     if current == *commit {
         return Ok(Position::At);
     }
-    let commit = commit.clone();
-    let newer = ctx.mirror(repo, move |mirror| Ok(mirror.has(&current) && mirror.is_ancestor(&commit, &current)?)).await?;
+    let name = (commit.clone(), current.clone());
+    let known = locked(&ctx.memory.newer).get(&name).copied();
+    let newer = match known {
+        Some(newer) => newer,
+        None => {
+            let commit = commit.clone();
+            let (there, newer) = ctx
+                .mirror(repo, move |mirror| {
+                    let there = mirror.has(&current);
+                    Ok((there, there && mirror.is_ancestor(&commit, &current)?))
+                })
+                .await?;
+            if there {
+                let mut memory = locked(&ctx.memory.newer);
+                if memory.len() > MOST_PAIRS {
+                    memory.clear();
+                }
+                memory.insert(name, newer);
+            }
+            newer
+        }
+    };
     Ok(if newer { Position::After } else { Position::Before })
 }
 

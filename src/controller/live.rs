@@ -21,7 +21,7 @@ use crate::domain::fieldset::{self, FieldPath};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::ownership::{self, Conflict, Writer};
-use crate::domain::plan::{Comparison, Fields, Notes, Proof, Side};
+use crate::domain::plan::{self, Comparison, Fields, Notes, Proof, Side};
 use crate::domain::{ApplicationKey, OWNER_LABEL, canonical_json, schema};
 
 /// Objects that are asked about at the same time; the cluster's own pace bounds the requests.
@@ -189,6 +189,11 @@ async fn predict(
         Applied::Refused(refusal) if refusal.no_dry_run => without_dry_run(&mut predicted, &refusal),
         Applied::Refused(refusal) => refused(asking, &mut predicted, set, refusal).await?,
     };
+    if let Side::Object(after, _) = &mut predicted.after
+        && predicted.live.is_none()
+    {
+        plan::without_allocated(after, &manifest.value);
+    }
     if let Some(live) = &predicted.live
         && let Side::Object(after, _) = &predicted.after
     {
@@ -488,16 +493,18 @@ pub struct Effects {
 pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
     let by_key = |manifests: &[Manifest]| manifests.iter().map(|m| (m.key.clone(), m.clone())).collect::<BTreeMap<_, _>>();
     let (base, head) = (by_key(sides.base), by_key(sides.head));
+    let prints =
+        |all: &BTreeMap<ResourceKey, Manifest>| all.iter().map(|(key, one)| (key.clone(), fingerprint(one))).collect::<BTreeMap<_, _>>();
+    let (base_prints, head_prints) = (prints(&base), prints(&head));
     let entries: BTreeMap<_, _> = sides.inventory.iter().map(|entry| (&entry.key, entry)).collect();
     let mut effects = Effects::default();
     let mut moved = Vec::new();
     for key in base.keys().chain(head.keys()).collect::<BTreeSet<_>>() {
         let (old, new) = (base.get(key), head.get(key));
-        let same = old.map(fingerprint) == new.map(fingerprint);
         let Some(manifest) = old.or(new) else { continue };
-        if same {
+        if let Some(print) = base_prints.get(key).filter(|print| head_prints.get(key) == Some(print)) {
             let known = asking.cluster.look(key, &manifest.version).await?.unwrap_or(Known::Unknown);
-            if is_as_left(entries.get(key).copied(), &fingerprint(manifest), &known) {
+            if is_as_left(entries.get(key).copied(), print, &known) {
                 effects.unmoved += 1;
                 continue;
             }
@@ -506,13 +513,13 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
     }
     let live = read(asking, &moved).await?;
     let applied: BTreeMap<_, _> = base.iter().map(|(key, manifest)| (key.clone(), manifest.value.clone())).collect();
-    let as_left = |key: &ResourceKey, manifest: &Manifest| {
+    let as_left = |key: &ResourceKey| {
         let (Some(entry), Some(live)) = (entries.get(key), live.get(key)) else { return false };
-        entry.applied.as_deref() == Some(&fingerprint(manifest)) && entry.left.as_deref() == Some(&ownership::signal(live))
+        entry.applied.as_ref() == base_prints.get(key) && entry.left.as_deref() == Some(&ownership::signal(live))
     };
-    let ask_base = moved.iter().filter_map(|(key, _)| base.get(key)).filter(|manifest| !as_left(&manifest.key, manifest));
+    let ask_base = moved.iter().filter_map(|(key, _)| base.get(key)).filter(|manifest| !as_left(&manifest.key));
     let ask_base: Vec<_> = ask_base.map(|manifest| (manifest.clone(), live.get(&manifest.key).cloned())).collect();
-    let changed = |key: &ResourceKey| base.get(key).map(fingerprint) != head.get(key).map(fingerprint);
+    let changed = |key: &ResourceKey| base_prints.get(key) != head_prints.get(key);
     let ask_head = moved.iter().filter(|(key, _)| changed(key)).filter_map(|(key, _)| head.get(key));
     let ask_head: Vec<_> = ask_head.map(|manifest| (manifest.clone(), live.get(&manifest.key).cloned())).collect();
     let (of_base, of_head) =
@@ -533,8 +540,7 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
             let mut comparison = Comparison::new(key.clone(), now(), predicted.after.clone());
             comparison.notes = predicted.notes.clone();
             veil(&mut comparison);
-            let before = entries.get(&key).and_then(|entry| entry.applied.as_deref());
-            if before == base.get(&key).map(fingerprint).as_deref() {
+            if entries.get(&key).and_then(|entry| entry.applied.as_ref()) == base_prints.get(&key) {
                 effects.drift.push(comparison);
             } else {
                 effects.waiting.push(comparison);

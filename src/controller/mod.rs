@@ -22,7 +22,7 @@ use crate::cluster::{self, Cluster, Moved};
 use crate::domain::catalog::{Catalog, FILE, Target};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
-use crate::domain::pull_request::Preview;
+use crate::domain::pull_request::{Preview, Progress};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Hint, Invalid, PullRequestKey, RepoName};
 use crate::git::{Mirror, Mirrors, Remote};
 use crate::github::{self, GitHub, Repository};
@@ -102,7 +102,8 @@ pub struct Ctx {
 /// What is remembered to save requests.
 #[derive(Default)]
 pub struct Memory {
-    bases: Mutex<HashMap<RepoName, Arc<Base>>>,
+    /// Each base, with when it began to be read.
+    bases: Mutex<HashMap<RepoName, (Instant, Arc<Base>)>>,
     fetched: Mutex<HashMap<(RepoName, Option<u64>), Instant>>,
     /// When something was last said, or done by us, to move a repository's branches.
     moved: Mutex<HashMap<RepoName, Instant>>,
@@ -114,15 +115,21 @@ pub struct Memory {
     changes: Mutex<HashMap<ApplicationKey, Arc<application::Change>>>,
     /// The version of each `Application` object that was told to GitHub.
     told: Mutex<HashMap<ApplicationKey, Option<String>>>,
+    /// Whose the objects of a base are.
+    claims: Mutex<HashMap<(RepoName, CommitSha), Arc<claims::Claims>>>,
     /// When each object was set back.
     heals: Mutex<HashMap<(ApplicationKey, ResourceKey), VecDeque<Instant>>>,
-    pods_asked: Mutex<HashMap<ApplicationKey, Instant>>,
+    stuck: Mutex<HashMap<ApplicationKey, application::Stuck>>,
     previews: Mutex<HashMap<PullRequestKey, Arc<Preview>>>,
     /// Why GitHub refused to merge a head.
     refusals: Mutex<HashMap<PullRequestKey, (CommitSha, String)>>,
     /// The last commit status that we posted, and the pull requests of a commit.
     statuses: Mutex<HashMap<CommitKey, (String, String)>>,
     pulls_of: Mutex<HashMap<CommitKey, Vec<u64>>>,
+    /// Where each commit stood when its pull requests were looked at last.
+    progress: Mutex<HashMap<CommitKey, Vec<Progress>>>,
+    /// Whether the second commit has the first in its past: once known, that stays so.
+    newer: Mutex<HashMap<(CommitSha, CommitSha), bool>>,
     /// The applications that a commit changed, by the base whose configuration names them.
     changed_by: Mutex<HashMap<CommitAtBase, Arc<Vec<Target>>>>,
 }
@@ -192,8 +199,13 @@ impl Ctx {
     /// The base branch as it was when something last moved: an event of the cluster's, or a rollout that is waited
     /// for, says nothing about Git.
     pub async fn known_base(self: &Arc<Self>, repo: &RepoName) -> Result<Arc<Base>> {
-        let moved = locked(&self.memory.moved).get(repo).copied();
-        self.base(repo, moved.unwrap_or_else(Instant::now)).await
+        let moved = locked(&self.memory.moved).get(repo).copied().unwrap_or_else(Instant::now);
+        // Read since then: there is nothing to read again.
+        let known = locked(&self.memory.bases).get(repo).filter(|(read, _)| *read >= moved).map(|(_, base)| base.clone());
+        match known {
+            Some(base) => Ok(base),
+            None => self.base(repo, moved).await,
+        }
     }
 
     /// Fetches, unless that was done since `not_before` already.
@@ -222,9 +234,10 @@ impl Ctx {
 
     /// The base branch as it is now.
     pub async fn base(self: &Arc<Self>, repo: &RepoName, not_before: Instant) -> Result<Arc<Base>> {
+        let started = Instant::now();
         self.fetch(repo, None, not_before).await?;
         let repository = self.github.repository(repo)?;
-        let known = locked(&self.memory.bases).get(repo).cloned();
+        let known = locked(&self.memory.bases).get(repo).map(|(_, base)| base.clone());
         let base = self
             .mirror(repo, move |mirror| {
                 let branch = &repository.default_branch;
@@ -243,13 +256,13 @@ impl Ctx {
                 owners.insert(key.owner_label(base.repo.id), key);
             }
         }
-        locked(&self.memory.bases).insert(repo.clone(), base.clone());
+        locked(&self.memory.bases).insert(repo.clone(), (started, base.clone()));
         Ok(base)
     }
 
     /// The config repositories, as last read.
     pub fn bases(&self) -> Vec<Arc<Base>> {
-        locked(&self.memory.bases).values().cloned().collect()
+        locked(&self.memory.bases).values().map(|(_, base)| base.clone()).collect()
     }
 
     /// Renders an application; the error is in words for its author.

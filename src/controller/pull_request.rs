@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::claims;
+use super::claims::{self, Claims, Read};
 use super::live::{self, Asking, Sides};
 use super::{Base, Configured, Ctx, Error, Requeue, Result, configuration, key_of_branch, locked};
 use crate::domain::catalog::{FILE, Target};
@@ -21,7 +21,7 @@ use crate::domain::pull_request::{
 use crate::domain::{CommitSha, Invalid, PullRequestKey, RepoName};
 use crate::git::{Merged, Mirror, TreeId};
 use crate::github::{self, NewCheck, PullSnapshot};
-use crate::render::{self, Inputs, Source};
+use crate::render::{self, Source};
 use crate::view::{self, PreviewText};
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: PullRequestKey) -> Result<Requeue> {
@@ -125,6 +125,9 @@ async fn closed(
             let progress = super::commit::progress_of(ctx, &key.repo, &base, &commit).await?;
             touched = progress.iter().filter_map(|one| base.target(&one.key).cloned()).collect();
             // The end of the story is told once; what comes later belongs to later commits.
+            if !told && progress.iter().all(|one| one.state == pull_request::ProgressState::Healthy) {
+                score(ctx, key, &base).await?;
+            }
             if sticky.is_some() && !told {
                 let preview = snapshot.check.as_ref().and_then(|check| check.output.text.as_deref());
                 wanted = Some(view::progress(&commit, &progress, preview));
@@ -133,6 +136,31 @@ async fn closed(
     }
     let seen = Seen { open: false, asks, wanted, sticky, preview: None, published: None, verdict: None, permit: None, gate: None };
     Ok(Look { seen, base, snapshot, preview: None, text: None, touched })
+}
+
+/// Holds what a preview showed against what came of it, once. Only for the preview that this process made: it is a
+/// measure, and nothing waits for it.
+async fn score(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Base) -> Result<()> {
+    let Some(preview) = locked(&ctx.memory.previews).remove(key) else { return Ok(()) };
+    let (mut held, mut missed) = (0, 0);
+    for app in &preview.applications {
+        let Some(target) = base.target(&app.key) else { continue };
+        let cluster = ctx.cluster(&target.destination.cluster)?;
+        for change in app.plan.effective().filter(|change| change.problem.is_none()) {
+            let live = cluster.live(&change.key, &change.version).await?;
+            if crate::domain::plan::came_out(&ctx.mask, change, live.as_ref()) {
+                held += 1;
+            } else {
+                missed += 1;
+                let came = Plan::new(&ctx.mask, [Comparison::new(change.key.clone(), Side::Absent, live::side(live))]);
+                let came = came.changes.first().and_then(|came| came.after.clone());
+                let differs = crate::domain::plan::Change { before: change.after.clone(), after: came, ..change.clone() };
+                tracing::info!(pr = %key, object = %change.key, action = change.action.word(), differs = differs.diff_with(0), "a prediction did not come out");
+            }
+        }
+    }
+    ctx.metrics.predicted(held, missed);
+    Ok(())
 }
 
 /// Comments with command lines that have no answer of ours.
@@ -184,8 +212,6 @@ struct GitLook {
     heads: Vec<(Target, Read)>,
 }
 
-type Read = std::result::Result<Option<Inputs>, Invalid>;
-
 async fn preview(
     ctx: &Arc<Ctx>,
     key: &PullRequestKey,
@@ -206,9 +232,10 @@ async fn preview(
     if let Some(known) = known.filter(|known| !again && known.head == head && known.base == tip) {
         return Ok((known, look.changes));
     }
+    let claims = if look.inputs.is_empty() { Claims::default() } else { claims::of(ctx, &key.repo, base.repo.id, &look.heads).await? };
     let mut applications = Vec::new();
     for (target, before, after) in look.inputs {
-        applications.push(application(ctx, &key.repo, base, target, before, after, &look.heads).await?);
+        applications.push(application(ctx, &key.repo, base, target, before, after, &claims).await?);
     }
     let preview = Preview { head, base: tip, applications, total: look.total, failure: look.failure, duration: started.elapsed() };
     let preview = Arc::new(preview);
@@ -303,7 +330,7 @@ async fn application(
     target: Target,
     before: Read,
     after: Read,
-    heads: &[(Target, Read)],
+    claims: &Claims,
 ) -> Result<ApplicationPreview> {
     let key = target.key(repo);
     let cluster = ctx.cluster(&target.destination.cluster);
@@ -348,10 +375,9 @@ async fn application(
     let asking = Asking { cluster, key: &key, target: &target, owner: &owner };
     let (old, new) = (live::settle(&asking, &old).await?, live::settle(&asking, &new).await?);
     let inventory = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default().inventory;
-    let claims = claims::of_neighbours(ctx, repo, base.repo.id, &target, heads).await?;
     let mut found = live::effects(&asking, Sides { base: &old, head: &new, inventory: &inventory }).await?;
     for manifest in &new {
-        if let Some(other) = claims.get(&manifest.key) {
+        if let Some(other) = claims.other(&target.destination, &manifest.key, &key) {
             let why = format!("{} is an object of {} too: one of them has to leave it out", manifest.key, other.title());
             found.change.retain(|comparison| comparison.key != manifest.key);
             found.change.push(Comparison::new(manifest.key.clone(), Side::Absent, Side::Refused(why)));
@@ -361,7 +387,7 @@ async fn application(
         .change
         .iter()
         .filter(|one| matches!(one.after, Side::Absent))
-        .filter_map(|one| Some((one.key.clone(), claims.get(&one.key)?.title())))
+        .filter_map(|one| Some((one.key.clone(), claims.other(&target.destination, &one.key, &key)?.title())))
         .collect();
     found.change.retain(|comparison| !handed.iter().any(|(key, _)| *key == comparison.key));
     preview.notes.extend(

@@ -119,6 +119,8 @@ impl Side {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     pub key: ResourceKey,
+    /// The API version that it was asked about by, without the group.
+    pub version: String,
     pub action: Action,
     pub proof: Proof,
     pub before: Option<Value>,
@@ -206,9 +208,11 @@ fn change(mask: &Mask, comparison: Comparison) -> Change {
         _ => Proof::Server,
     };
     let (old, new) = (before.value().map(cleaned), after.value().map(cleaned));
+    let api_version = new.as_ref().or(old.as_ref()).and_then(|value| value["apiVersion"].as_str()).unwrap_or_default();
+    let version = api_version.rsplit('/').next().unwrap_or_default().to_string();
     if let Side::Refused(why) = &after {
         let action = if old.is_some() { Action::Configure } else { Action::Create };
-        return Change { key, action, proof, before: None, after: None, problem: Some(why.clone()), notes, hidden: vec![] };
+        return Change { key, version, action, proof, before: None, after: None, problem: Some(why.clone()), notes, hidden: vec![] };
     }
     let action = match (&old, &new) {
         (None, None) => Action::Unchanged,
@@ -219,7 +223,48 @@ fn change(mask: &Mask, comparison: Comparison) -> Change {
         (Some(_), Some(_)) => Action::Configure,
     };
     let Masked { before, after, digests } = mask.pair(old, new);
-    Change { key, action, proof, before, after, problem: None, notes, hidden: digests }
+    Change { key, version, action, proof, before, after, problem: None, notes, hidden: digests }
+}
+
+/// Takes out what the server allots only when an object is really created: a dry-run answers with something else.
+pub fn without_allocated(after: &mut Value, than: &Value) {
+    if after["kind"] != "Service" {
+        return;
+    }
+    if let Some(spec) = after["spec"].as_object_mut() {
+        for field in ["clusterIP", "clusterIPs", "healthCheckNodePort"] {
+            if than["spec"][field].is_null() {
+                spec.remove(field);
+            }
+        }
+        for (index, port) in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
+            if than["spec"]["ports"][index]["nodePort"].is_null()
+                && let Some(port) = port.as_object_mut()
+            {
+                port.remove("nodePort");
+            }
+        }
+    }
+}
+
+/// Whether a live object is what a change said it would be: the whole object, less status and what the server keeps
+/// for itself. Of what is hidden only that it is there counts.
+pub fn came_out(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
+    let mut live = mask.pair(None, live.map(cleaned)).after;
+    if let (Some(live), Some(after)) = (&mut live, &change.after) {
+        without_allocated(live, after);
+    }
+    fn plain(value: &mut Value) {
+        match value {
+            Value::String(text) if text.starts_with("(hidden") => *value = Value::String("(hidden)".into()),
+            Value::Object(map) => map.values_mut().for_each(plain),
+            Value::Array(items) => items.iter_mut().for_each(plain),
+            _ => {}
+        }
+    }
+    let mut after = change.after.clone();
+    after.as_mut().into_iter().chain(live.as_mut()).for_each(plain);
+    after == live
 }
 
 /// What binds an approval to an effect: `wl1:` and SHA-256 over canonical JSON of the changes, sorted by cluster and

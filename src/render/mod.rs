@@ -22,7 +22,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::domain::catalog::Place;
 use crate::domain::manifest::Manifest;
 use crate::domain::{Invalid, yaml};
-use crate::git::{EntryMode, Mirror, TreeId};
+use crate::git::{EntryMode, Listing, Mirror, TreeId};
 
 pub mod jail;
 
@@ -89,7 +89,7 @@ impl Inputs {
 pub struct Source<'a> {
     mirror: &'a Mirror,
     tree: TreeId,
-    files: BTreeMap<String, (EntryMode, String)>,
+    files: Arc<Listing>,
 }
 
 impl<'a> Source<'a> {
@@ -117,7 +117,7 @@ impl<'a> Source<'a> {
     }
 
     /// Path → object id, for telling which files two trees differ in.
-    pub fn listing(&self) -> &BTreeMap<String, (EntryMode, String)> {
+    pub fn listing(&self) -> &Listing {
         &self.files
     }
 

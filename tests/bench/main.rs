@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, reason = "a program for the terminal of whoever develops windlass")]
 #![allow(dead_code, reason = "of the stories' support a part is used")]
 
+mod corpus;
 #[path = "../it/support/mod.rs"]
 mod support;
 
@@ -37,6 +38,9 @@ fn main() {
         }
         if wanted("drift") {
             drift(&mut results).await;
+        }
+        if wanted("corpus") {
+            corpus::corpus(&mut results).await;
         }
         if wanted("memory") {
             memory(&mut results).await;
@@ -81,6 +85,11 @@ fn deployment(name: &str, image: &str, replicas: u32) -> String {
     format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec:\n  replicas: {replicas}\n  selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      containers:\n        - name: app\n          image: {image}\n          ports: [{{containerPort: 8080, protocol: TCP}}]\n          env: [{{name: A, value: \"1\"}}, {{name: B, value: \"2\"}}]\n          resources: {{requests: {{cpu: 10m, memory: 16Mi}}}}\n"
     )
+}
+
+async fn metrics(world: &World) -> String {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    http.get(format!("{}/metrics", world.windlass.url)).send().await.unwrap().text().await.unwrap()
 }
 
 /// windlass's own measure of its last preview: seconds, and how many it made.
