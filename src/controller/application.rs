@@ -139,6 +139,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     let asked_for = wish(home::SYNC_REQUEST);
     let everything = asked_for.is_some() && asked_for != status.sync_request;
     let (mut moved, mut left, mut assessments) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut stubs = BTreeMap::new();
     for manifest in &manifests {
         let seen = cluster.look(&manifest.key, &manifest.version).await?.unwrap_or(Known::Unknown);
         let (entry, fingerprint) = (inventory.get(&manifest.key), live::fingerprint(manifest));
@@ -147,11 +148,18 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
                 left.insert(manifest.key.clone(), Left { uid: seen.uid, as_it_should: Some((fingerprint, seen.signal)) });
                 assessments.push((manifest, seen.health, seen.has_pods));
             }
+            Known::Seen(seen) if !everything && target.fields.ignore.is_empty() && live::is_untouched(entry, &seen) => {
+                // Only Git moved: of the live object no more is needed than the index knows.
+                stubs.insert(manifest.key.clone(), (live::stub(manifest, &seen), seen.health, seen.has_pods));
+                moved.push(manifest.clone());
+            }
             _ => moved.push(manifest.clone()),
         }
     }
-    let names: Vec<_> = moved.iter().map(|manifest| (manifest.key.clone(), manifest.version.clone())).collect();
+    let names = moved.iter().filter(|manifest| !stubs.contains_key(&manifest.key));
+    let names: Vec<_> = names.map(|manifest| (manifest.key.clone(), manifest.version.clone())).collect();
     let mut found = live::read(&asking, &names).await?;
+    found.extend(stubs.iter().map(|(key, (stub, _, _))| (key.clone(), stub.clone())));
     let applied = applied(ctx, &asking, &moved, &inventory, &status).await?;
     let wanted = moved
         .into_iter()
@@ -208,9 +216,13 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
         let manifest = manifests.iter().find(|manifest| manifest.key == predicted.manifest.key).unwrap_or(&predicted.manifest);
         match &predicted.live {
             Some(live) => {
-                let has_pods = live["spec"]["selector"]["matchLabels"].is_object();
-                assessments.push((manifest, health::assess(live, &[]), has_pods));
-                let as_it_should = plan.changes.iter().any(|change| change.key == manifest.key && change.is_nothing());
+                let (health, has_pods) = match stubs.get(&manifest.key) {
+                    Some((_, health, has_pods)) => (health.clone(), *has_pods),
+                    None => (health::assess(live, &[]), live["spec"]["selector"]["matchLabels"].is_object()),
+                };
+                assessments.push((manifest, health, has_pods));
+                let as_it_should = !stubs.contains_key(&manifest.key)
+                    && plan.changes.iter().any(|change| change.key == manifest.key && change.is_nothing());
                 if as_it_should && let Some(known) = left.get_mut(&manifest.key) {
                     known.as_it_should = Some((live::fingerprint(manifest), ownership::signal(live)));
                 }

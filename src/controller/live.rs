@@ -92,6 +92,17 @@ pub fn is_as_left(entry: Option<&InventoryEntry>, fingerprint: &str, known: &Kno
     entry.applied.as_deref() == Some(fingerprint) && entry.left.as_deref() == Some(&seen.signal) && entry.uid.as_deref() == Some(&seen.uid)
 }
 
+/// Whether nobody has changed an object since we left it, whatever became of its manifest.
+pub fn is_untouched(entry: Option<&InventoryEntry>, seen: &cluster::Seen) -> bool {
+    entry.is_some_and(|entry| entry.left.as_deref() == Some(&seen.signal) && entry.uid.as_deref() == Some(&seen.uid))
+}
+
+/// What the index knows of a live object of ours, in the place of the object.
+pub fn stub(manifest: &Manifest, seen: &cluster::Seen) -> Value {
+    let labels = serde_json::json!({OWNER_LABEL: seen.owner});
+    serde_json::json!({"apiVersion": manifest.api_version(), "kind": manifest.key.kind, "metadata": {"uid": seen.uid, "labels": labels}})
+}
+
 /// The live objects of keys, by key: by one list where many are of one kind.
 pub async fn read(asking: &Asking<'_>, keys: &[(ResourceKey, String)]) -> Result<BTreeMap<ResourceKey, Value>> {
     let mut groups: BTreeMap<(&str, &str, &str, Option<&str>), Vec<&ResourceKey>> = BTreeMap::new();
@@ -176,6 +187,10 @@ async fn predict(
     let how = How { dry_run: true, force: false };
     let mut answer = ask(asking, manifest, &predicted.write.payload, how).await?;
     if let Applied::Conflicts(conflicts) = answer {
+        // Whose fields they are is in the whole object.
+        if predicted.live.as_ref().is_some_and(|live| live["metadata"]["resourceVersion"].is_null()) {
+            predicted.live = asking.cluster.live(&manifest.key, &manifest.version).await?;
+        }
         answer = match decide(asking, &mut predicted, conflicts, applied) {
             Some(why) => Applied::Refused(Refusal { message: why, invalid: false, no_dry_run: false }),
             None => ask(asking, manifest, &predicted.write.payload, How { dry_run: true, force: predicted.write.force }).await?,

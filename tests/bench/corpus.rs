@@ -204,7 +204,7 @@ pub async fn corpus(results: &mut Results) {
             .collect();
         changes.extend(before.keys().filter(|path| !after.contains_key(*path)).map(|path| (path.as_str(), None)));
         let number = world.propose("bob", &format!("corpus-{round}"), &changes);
-        crate::wait(std::time::Duration::from_secs(300), || world.comments(number).first().is_some()).await;
+        crate::wait(std::time::Duration::from_secs(300), || !world.comments(number).is_empty()).await;
         world.previewed(number).await;
         world.approve("mia", number);
         let merged = world.as_user("ada", http::Method::PUT, &format!("pulls/{number}/merge"), json!({}));
