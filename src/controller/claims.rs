@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::live::{self, Asking};
-use super::{Base, Ctx, Result, application, locked};
+use super::{Base, Ctx, Result, locked, revision};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{ApplicationKey, CommitSha, Invalid, RepoName};
@@ -53,7 +53,7 @@ pub async fn of_base(ctx: &Arc<Ctx>, base: &Base) -> Result<Arc<Claims>> {
     }
     let mut all = Vec::new();
     for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
-        all.push((target.clone(), application::inputs_of(ctx, base, target).await?));
+        all.push((target.clone(), revision::inputs_of(ctx, base, target).await?));
     }
     let claims = Arc::new(of(ctx, &name.0, base.repo.id, &all).await?);
     let mut memory = locked(&ctx.memory.claims);

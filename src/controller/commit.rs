@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::application::{hash_of, inputs_at};
+use super::revision::{hash_of, inputs_at};
 use super::{Base, Ctx, Requeue, Result, locked};
 use crate::domain::catalog::Target;
 use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};

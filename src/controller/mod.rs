@@ -32,10 +32,12 @@ use crate::telemetry::Metrics;
 pub mod application;
 pub mod claims;
 pub mod commit;
+pub mod guards;
 pub mod live;
 pub mod promotion;
 pub mod pull_request;
 pub mod queue;
+pub mod revision;
 
 pub use queue::{Queue, Requeue};
 
@@ -112,7 +114,7 @@ pub struct Memory {
     /// How we left each object of an application.
     left: Mutex<HashMap<ApplicationKey, HashMap<ResourceKey, application::Left>>>,
     /// What each application renders from, at the base that it was last looked at.
-    changes: Mutex<HashMap<ApplicationKey, Arc<application::Change>>>,
+    changes: Mutex<HashMap<ApplicationKey, Arc<revision::Change>>>,
     /// The version of each `Application` object that was told to GitHub.
     told: Mutex<HashMap<ApplicationKey, Option<String>>>,
     /// Whose the objects of a base are.

@@ -133,6 +133,7 @@ fn every_template_renders() {
 
     | command | what it does | needs |
     |---|---|---|
+    | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | write |
     | `/help` | lists these commands | read |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
     | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write |

@@ -1,0 +1,171 @@
+//! What keeps a plan from being carried out, or a part of it: the reading half
+//! of [`sync::decide`]'s facts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::application::rendered;
+use super::live::{self, Asking};
+use super::revision::{change, inputs_at};
+use super::{Base, Ctx, Result, locked};
+use crate::cluster::home::{self, ApplicationStatus, InventoryEntry, Pause};
+use crate::domain::catalog::Target;
+use crate::domain::command::Permission;
+use crate::domain::health::{Health, SyncState};
+use crate::domain::manifest::ResourceKey;
+use crate::domain::plan::Plan;
+use crate::domain::sync;
+use crate::domain::{ApplicationKey, CommitSha, Invalid, OWNER_LABEL, PullRequestKey};
+
+/// Live objects of ours that Git has no more.
+#[derive(Default)]
+pub struct Leavers {
+    pub prune: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
+    /// Those that stay whatever anybody says, each with the reason.
+    pub protected: Vec<(ResourceKey, String)>,
+}
+
+pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leavers> {
+    let keys: Vec<_> = gone.iter().map(|entry| (entry.key.clone(), entry.version.clone())).collect();
+    let mut live = live::read(asking, &keys).await?;
+    let mut leavers = Leavers::default();
+    for entry in gone {
+        let Some(live) = live.remove(&entry.key) else { continue };
+        let marked = live["metadata"]["labels"][OWNER_LABEL] == asking.owner;
+        let same = entry.uid.is_none() || entry.uid.as_deref() == live["metadata"]["uid"].as_str();
+        // What is not marked as ours, or was made anew by somebody, is not ours any more.
+        if !marked || !same {
+            continue;
+        }
+        match sync::protected(&live) {
+            Some(why) => leavers.protected.push((entry.key, why.into())),
+            None => drop(leavers.prune.insert(entry.key.clone(), (entry, live))),
+        }
+    }
+    Ok(leavers)
+}
+
+/// What of it may be pruned. Whether a preview that somebody approved listed it is only asked when it matters.
+pub async fn judge(
+    ctx: &Arc<Ctx>,
+    asking: &Asking<'_>,
+    base: &Base,
+    revision: &CommitSha,
+    leavers: &Leavers,
+    owned: usize,
+    confirmed: Option<&str>,
+) -> Result<sync::Judgement> {
+    let gone = |approved: &BTreeSet<ResourceKey>| -> Vec<sync::Gone> {
+        let one = |(key, (_, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
+            key: key.clone(),
+            uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
+            approved: approved.contains(key),
+        };
+        leavers.prune.iter().map(one).collect()
+    };
+    let title = asking.key.title();
+    let judgement = sync::judge(&gone(&BTreeSet::new()), owned, confirmed, &title);
+    if judgement.withheld.is_empty() {
+        return Ok(judgement);
+    }
+    let approved = removed_by_approved_change(ctx, asking, base, revision).await?;
+    Ok(sync::judge(&gone(&approved), owned, confirmed, &title))
+}
+
+/// The objects that the revision's pull request took out of Git, if a writer approved just the head that was merged,
+/// with its preview there.
+pub async fn removed_by_approved_change(
+    ctx: &Arc<Ctx>,
+    asking: &Asking<'_>,
+    base: &Base,
+    revision: &CommitSha,
+) -> Result<BTreeSet<ResourceKey>> {
+    let repo = &asking.key.repo;
+    let mut approved = false;
+    for pull in ctx.github.pulls_with(repo, revision).await?.into_iter().filter(|pull| pull.merged_at.is_some()) {
+        let snapshot = ctx.github.snapshot(&PullRequestKey { repo: repo.clone(), number: pull.number }).await?;
+        let head = &snapshot.pull.head.sha;
+        let previewed = snapshot.check.as_ref().is_some_and(|check| check.completed_at.is_some());
+        for review in snapshot.reviews.iter().filter(|review| review.state == "APPROVED" && review.commit_id.as_ref() == Some(head)) {
+            let Some(user) = review.user.as_ref().filter(|user| user.login != snapshot.pull.author()) else { continue };
+            approved |= previewed && ctx.github.permission(repo, &user.login).await? >= Permission::Write;
+        }
+    }
+    if !approved || base.target(asking.key).is_none() {
+        return Ok(BTreeSet::new());
+    }
+    let (at, place) = (revision.clone(), asking.target.place());
+    let before = ctx.mirror(repo, move |mirror| match mirror.parent(&at)? {
+        Some(parent) => inputs_at(mirror, &parent, &place),
+        None => Ok(Ok(None)),
+    });
+    let before = rendered(ctx, asking.target, &before.await?).await?.unwrap_or_default();
+    Ok(live::settle(asking, &before).await?.into_iter().map(|manifest| manifest.key).collect())
+}
+
+/// The pause that is asked for, with the time that it ends at: counted from when it was first seen.
+pub fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<Option<Pause>> {
+    let Some(asked) = asked else { return Ok(None) };
+    if let Some(known) = known.filter(|known| known.asked == asked) {
+        return Ok(Some(known));
+    }
+    let text = asked.split(',').next().unwrap_or_default();
+    let Some(duration) = sync::duration(text) else {
+        return Err(Invalid(format!("the annotation {}: `{text}` is not a duration: write 30m, 2h or 1d", home::PAUSE)).into());
+    };
+    let until = now.saturating_add(duration).map_err(|error| Invalid(error.to_string()))?;
+    Ok(Some(Pause { asked, until: Timestamp::from_second(until.as_second()).unwrap_or(until) }))
+}
+
+/// Why the plan may only be looked at: it would change what was there before windlass, or the cluster is another one.
+pub fn quarantine(status: &ApplicationStatus, plan: &Plan, cluster_uid: &str, adopted: bool, key: &ApplicationKey) -> Option<String> {
+    let title = key.title();
+    if adopted {
+        return None;
+    }
+    if status.cluster_uid.as_deref().is_some_and(|known| known != cluster_uid) {
+        return Some(format!(
+            "the cluster behind this destination is not the one that it was: `windlass adopt {title}` goes on with this one"
+        ));
+    }
+    let there: Vec<_> = plan.effective().filter(|change| change.before.is_some()).map(|change| change.key.to_string()).collect();
+    (status.inventory.is_empty() && !there.is_empty())
+        .then(|| format!("the first sync would change what is there already ({}): `windlass adopt {title}` lets it", there.join(", ")))
+}
+
+/// What the application depends on and is not healthy.
+pub async fn waits_for(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Target) -> Result<Vec<String>> {
+    let mut waits = Vec::new();
+    for application in &target.depends_on {
+        let needed = ApplicationKey { application: application.clone(), ..key.clone() };
+        let status = ctx.home.application(&needed).await?.and_then(|object| object.status).unwrap_or_default();
+        // Healthy with what this base has of it, not with what it had before.
+        let current = match base.target(&needed) {
+            Some(target) => status.inputs.as_deref() == Some(&change(ctx, &needed, base, target, &status).await?.hash),
+            None => false,
+        };
+        if !current || status.sync != SyncState::Synced || !matches!(status.health, Health::Healthy | Health::Suspended) {
+            waits.push(needed.title());
+        }
+    }
+    Ok(waits)
+}
+
+/// Objects that were set back too often lately.
+pub fn fights(ctx: &Ctx, key: &ApplicationKey, plan: &Plan) -> Vec<(ResourceKey, String)> {
+    let memory = locked(&ctx.memory.heals);
+    let often = |object: &ResourceKey| {
+        let heals = memory.get(&(key.clone(), object.clone()));
+        heals.is_some_and(|heals| {
+            heals.iter().filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64).count() >= sync::MOST_HEALS
+        })
+    };
+    let who = |change: &crate::domain::plan::Change| {
+        let names: Vec<_> = change.notes.reverted.iter().map(|(manager, _)| manager.as_str()).collect();
+        if names.is_empty() { "somebody".to_string() } else { names.join(", ") }
+    };
+    plan.effective().filter(|change| often(&change.key)).map(|change| (change.key.clone(), who(change))).collect()
+}

@@ -1,0 +1,80 @@
+//! What an application is rendered from at a commit, and which commit changed
+//! it last.
+
+use std::sync::Arc;
+
+use super::claims::Read;
+use super::{Base, Ctx, Result, locked};
+use crate::cluster::home::ApplicationStatus;
+use crate::domain::catalog::{Place, Target};
+use crate::domain::{ApplicationKey, CommitSha, Invalid};
+use crate::git::Mirror;
+use crate::render::{self, Source};
+
+/// How far back the commit that changed an application is looked for.
+const HISTORY: usize = 50;
+
+pub fn hash_of(inputs: &Read) -> String {
+    match inputs {
+        Ok(Some(inputs)) => inputs.hash.clone(),
+        Ok(None) => "absent".into(),
+        Err(Invalid(why)) => format!("unreadable: {why}"),
+    }
+}
+
+pub fn inputs_at(mirror: &Mirror, commit: &CommitSha, place: &Place) -> anyhow::Result<Read> {
+    let source = Source::open(mirror, mirror.tree(commit)?)?;
+    Ok(render::inputs(&source, place))
+}
+
+/// What the tip of the base renders an application from.
+pub struct Change {
+    base: CommitSha,
+    pub inputs: Read,
+    pub hash: String,
+    /// The newest commit that changed it.
+    pub revision: CommitSha,
+}
+
+pub async fn change(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Target, status: &ApplicationStatus) -> Result<Arc<Change>> {
+    let known = locked(&ctx.memory.changes).get(key).cloned();
+    if let Some(known) = known.filter(|known| known.base == base.commit) {
+        return Ok(known);
+    }
+    let (tip, place) = (base.commit.clone(), target.place());
+    let was = status.revision.clone().zip(status.inputs.clone());
+    let (inputs, revision) = ctx.mirror(&key.repo, move |mirror| change_of(mirror, &tip, &place, was)).await?;
+    let change = Arc::new(Change { base: base.commit.clone(), hash: hash_of(&inputs), inputs, revision });
+    locked(&ctx.memory.changes).insert(key.clone(), change.clone());
+    Ok(change)
+}
+
+/// What the tip renders from, and the newest commit that changed it. `was`: the revision that was last looked at, and
+/// its inputs.
+pub fn change_of(mirror: &Mirror, tip: &CommitSha, place: &Place, was: Option<(CommitSha, String)>) -> anyhow::Result<(Read, CommitSha)> {
+    let inputs = inputs_at(mirror, tip, place)?;
+    let hash = hash_of(&inputs);
+    if let Some((was, was_inputs)) = was
+        && was_inputs == hash
+        && mirror.has(&was)
+        && mirror.is_ancestor(&was, tip)?
+    {
+        return Ok((inputs, was));
+    }
+    let mut at = tip.clone();
+    for _ in 0..HISTORY {
+        let Some(parent) = mirror.parent(&at)? else { break };
+        if hash_of(&inputs_at(mirror, &parent, place)?) != hash {
+            break;
+        }
+        at = parent;
+    }
+    Ok((inputs, at))
+}
+
+/// What an application renders from at a base.
+pub async fn inputs_of(ctx: &Arc<Ctx>, base: &Base, target: &Target) -> Result<Read> {
+    let key = target.key(&base.repo.name);
+    let status = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default();
+    Ok(change(ctx, &key, base, target, &status).await?.inputs.clone())
+}
