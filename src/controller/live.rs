@@ -317,7 +317,8 @@ pub fn fields(found: BTreeMap<String, Vec<FieldPath>>, manifest: &Manifest) -> F
     fields
 }
 
-/// Takes over what tools that do not come back left in the object: what they set and Git does not have goes too.
+/// Takes over what tools that do not come back left in the object, and what people added to our lists by hand: what
+/// Git does not have of it goes.
 async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) -> Asked<Side> {
     let Some(live) = &predicted.live else { return Ok(Side::Object(object, Proof::Server)) };
     // That the release is there no more was asked before anything else.
@@ -326,12 +327,12 @@ async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) ->
     let mut others = crate::domain::fieldset::FieldSet::default();
     for entry in ownership::entries(&object) {
         if !left.managers.contains(&entry.manager) {
-            others = others.union(&entry.fields);
+            others = others.union(&entry.fields.difference(&left.added));
         }
     }
     predicted.write.managed_fields = Some(ownership::adopted(live, &left, &manager));
     predicted.notes.adopted = left.managers.clone();
-    let gone = left.fields.difference(&others);
+    let gone = left.fields.union(&left.added).difference(&others);
     if gone.is_empty() {
         return Ok(Side::Object(object, Proof::Server));
     }

@@ -248,6 +248,31 @@ impl FieldSet {
         out
     }
 
+    /// What `theirs` adds to lists of ours: items that are not in this set, of lists that have items in it.
+    pub fn items_added_by(&self, theirs: &Self) -> Self {
+        let is_item = |element: &Element| matches!(element, Element::Key(_) | Element::Value(_));
+        let ours = |element: &Element| self.members.contains(element) || self.children.contains_key(element);
+        let list = self.members.iter().chain(self.children.keys()).any(is_item);
+        let mut added = Self::default();
+        for element in theirs.members.iter().chain(theirs.children.keys()) {
+            let below = theirs.children.get(element);
+            if is_item(element) && list && !ours(element) {
+                if theirs.members.contains(element) {
+                    added.members.insert(element.clone());
+                }
+                if let Some(below) = below {
+                    added.children.insert(element.clone(), below.clone());
+                }
+            } else if let (Some(mine), Some(below)) = (self.children.get(element), below) {
+                let inside = mine.items_added_by(below);
+                if !inside.is_empty() {
+                    added.children.insert(element.clone(), inside);
+                }
+            }
+        }
+        added
+    }
+
     /// Every member.
     pub fn paths(&self) -> Vec<FieldPath> {
         let mut paths = Vec::new();
@@ -494,6 +519,19 @@ mod tests {
         }
         assert_eq!(FieldPath::parse("spec"), None);
         assert_eq!(FieldPath::parse(".a[name=\"x]\"].b").unwrap().to_string(), ".a[name=\"x]\"].b");
+    }
+
+    #[test]
+    fn items_in_our_lists_are_told_from_fields_beside_ours() {
+        let ours = FieldSet::parse(&json!({"f:metadata": {"f:labels": {"f:a": {}}}, "f:spec": {"f:containers": {
+            "k:{\"name\":\"app\"}": {".": {}, "f:name": {}, "f:env": {"k:{\"name\":\"A\"}": {".": {}, "f:name": {}}}}}}}));
+        let theirs = FieldSet::parse(&json!({"f:metadata": {"f:labels": {"f:b": {}}}, "f:spec": {"f:paused": {}, "f:containers": {
+            "k:{\"name\":\"sidecar\"}": {".": {}, "f:image": {}},
+            "k:{\"name\":\"app\"}": {"f:tty": {}, "f:env": {"k:{\"name\":\"B\"}": {".": {}, "f:name": {}}}, "f:ports": {"k:{\"p\":1}": {".": {}}}}}}}));
+        let expected = FieldSet::parse(&json!({"f:spec": {"f:containers": {
+            "k:{\"name\":\"sidecar\"}": {".": {}, "f:image": {}},
+            "k:{\"name\":\"app\"}": {"f:env": {"k:{\"name\":\"B\"}": {".": {}, "f:name": {}}}}}}}));
+        assert_eq!(ours.items_added_by(&theirs), expected);
     }
 
     #[test]

@@ -218,13 +218,20 @@ pub struct Leftovers {
     pub managers: Vec<String>,
     /// Every field that they own.
     pub fields: FieldSet,
+    /// Items that people added by hand to lists of ours.
+    pub added: FieldSet,
 }
 
 /// None: there is nothing to take over. `manager`: our own; what another application of ours had is handed over too.
 /// `release_gone`: the Helm release that made the object is there no more.
 pub fn leftovers(live: &Value, manager: &str, release_gone: bool) -> Option<Leftovers> {
     let mut found = Leftovers::default();
-    for entry in entries(live) {
+    let all = entries(live);
+    let ours = all.iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields.clone()).unwrap_or_default();
+    for entry in all {
+        if entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies {
+            found.added = found.added.union(&ours.items_added_by(&entry.fields));
+        }
         let helm = entry.manager == "helm" && release_gone;
         let handed_over = entry.writer() == Writer::Windlass && entry.manager != manager && entry.applies;
         if entry.subresource.is_none() && (entry.writer() == Writer::Leftover || helm || handed_over) {
@@ -232,7 +239,7 @@ pub fn leftovers(live: &Value, manager: &str, release_gone: bool) -> Option<Left
             found.managers.push(entry.manager);
         }
     }
-    (!found.managers.is_empty()).then_some(found)
+    (!found.managers.is_empty() || !found.added.is_empty()).then_some(found)
 }
 
 /// `managedFields` after the leftovers moved to us: their entries are gone and ours has their fields too, so that what
@@ -245,12 +252,18 @@ pub fn adopted(live: &Value, leftovers: &Leftovers, manager: &str) -> Value {
     };
     let mine = all.iter().find(|entry| ours(entry)).map(|entry| FieldSet::parse(&entry["fieldsV1"])).unwrap_or_default();
     let mut kept: Vec<Value> = all.iter().filter(|entry| !left(entry) && !ours(entry)).cloned().collect();
+    for entry in &mut kept {
+        if entry["manager"].as_str().is_some_and(|name| name.starts_with("kubectl")) && entry["subresource"].is_null() {
+            entry["fieldsV1"] = FieldSet::parse(&entry["fieldsV1"]).difference(&leftovers.added).to_json();
+        }
+    }
+    kept.retain(|entry| entry["fieldsV1"].as_object().is_none_or(|fields| !fields.is_empty()));
     kept.push(serde_json::json!({
         "manager": manager,
         "operation": "Apply",
         "apiVersion": live["apiVersion"],
         "fieldsType": "FieldsV1",
-        "fieldsV1": mine.union(&leftovers.fields).to_json(),
+        "fieldsV1": mine.union(&leftovers.fields).union(&leftovers.added).to_json(),
     }));
     Value::Array(kept)
 }

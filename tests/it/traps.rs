@@ -658,3 +658,55 @@ async fn an_object_that_two_applications_have_is_an_error_on_the_pull_request() 
     has(&why, &["is an object of next/staging too"]);
     assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "next").await["data"]["a"], "1");
 }
+
+const TWO_VARIABLES: &str = "          env: [{name: A, value: '1'}, {name: B, value: '2'}]\n";
+
+/// What people do by hand to what we applied, on a real server: each is seen by the metadata alone and set back.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_hand_edit_is_seen_and_set_back() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", TWO_VARIABLES)), ("config.yaml", CONFIG)]).await;
+    let spec = async || lab.deployment().await["spec"].clone();
+    let wanted = spec().await;
+    let back = async |what: &str| lab.world.until(what, async || (spec().await == wanted).then_some(())).await;
+    let patch = |text: &str| lab.kubectl(&["patch", "deployment/lab", "--type=json", "-p", text]);
+    let env = "/spec/template/spec/containers/0/env";
+    lab.kubectl(&["set", "image", "deployment/lab", "lab=lab:hacked"]);
+    back("set image").await;
+    lab.kubectl(&["scale", "deployment/lab", "--replicas=5"]);
+    back("scale").await;
+    patch(&format!(r#"[{{"op":"remove","path":"{env}/1"}}]"#));
+    back("an item taken out of a list").await;
+    patch(&format!(r#"[{{"op":"add","path":"{env}/-","value":{{"name":"C","value":"3"}}}}]"#));
+    back("an item added to a list").await;
+    // One more on the same object within the minute would be a fight.
+    patch(r#"[{"op":"add","path":"/spec/template/spec/containers/-","value":{"name":"sidecar","image":"spy:1"}}]"#);
+    back("a sidecar").await;
+    // A person's label beside ours stays; ours comes back.
+    lab.kubectl(&["label", "configmap/lab", "note=mine", "windlass.dev/owner-"]);
+    lab.world
+        .until("our label is back", async || {
+            let labels = lab.object("v1", "ConfigMap", "configmaps", "lab").await["metadata"]["labels"].clone();
+            (labels["windlass.dev/owner"].is_string() && labels["note"] == "mine").then_some(())
+        })
+        .await;
+}
+
+/// The same of other programs, also where they write under our own name or wipe who owns what.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_writers_change_is_seen_and_set_back() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", TWO_VARIABLES))]).await;
+    let spec = async || lab.deployment().await["spec"].clone();
+    let wanted = spec().await;
+    let back = async |what: &str| lab.world.until(what, async || (spec().await == wanted).then_some(())).await;
+    lab.kubectl(&["patch", "deployment/lab", "--field-manager=some-operator", "-p", r#"{"spec":{"replicas":4}}"#]);
+    back("another manager").await;
+    let theirs = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: lab}\nspec: {replicas: 6}\n";
+    lab.with_file(&["apply", "--server-side", "--force-conflicts", "--field-manager=other"], theirs);
+    back("another that applies by force").await;
+    let ours = deployment("", TWO_VARIABLES).replace("replicas: 2", "replicas: 7");
+    lab.with_file(&["apply", "--server-side", "--force-conflicts", "--field-manager=windlass/lab/staging"], &ours);
+    back("our own name").await;
+    let wiped = r#"[{"op":"replace","path":"/metadata/managedFields","value":[{}]},{"op":"replace","path":"/spec/replicas","value":8}]"#;
+    lab.kubectl(&["patch", "deployment/lab", "--type=json", "-p", wiped]);
+    back("managedFields emptied").await;
+}
