@@ -506,16 +506,6 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
     for predicted in seen.asked.values().filter(|predicted| changed.contains(&predicted.manifest.key)) {
         stages.entry(apply_stage(&predicted.manifest.key)).or_default().push(predicted);
     }
-    {
-        let mut heals = locked(&ctx.memory.heals);
-        for change in seen.facts.plan.effective().filter(|change| seen.facts.drifted.contains(&change.key)) {
-            let times = heals.entry((key.clone(), change.key.clone())).or_default();
-            times.push_back(Instant::now());
-            while times.len() > sync::MOST_HEALS {
-                times.pop_front();
-            }
-        }
-    }
     let definitions_first = sync::waits_for_definitions(&seen.facts.plan) && stages.contains_key(&ApplyStage::Definitions);
     for (stage, all) in stages {
         let definitions = stage == ApplyStage::Definitions;
@@ -524,7 +514,8 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
             cluster.forget_kinds();
             return Ok(Requeue::After(Duration::from_millis(300)));
         }
-        let writes: Vec<_> = all.into_iter().map(|predicted| write(ctx, key, cluster, predicted)).collect();
+        let drifted = |predicted: &Predicted| seen.facts.drifted.contains(&predicted.manifest.key);
+        let writes: Vec<_> = all.into_iter().map(|predicted| write(ctx, key, cluster, predicted, drifted(predicted))).collect();
         let answers: Vec<_> = futures::stream::iter(writes).buffered(32).collect::<Vec<_>>().await;
         ctx.metrics.applied(answers.len());
         let failed: Vec<_> = answers.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
@@ -549,8 +540,8 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
     Ok(Requeue::After(Duration::ZERO))
 }
 
-/// Writes one object as it was planned; why not, where the server refused.
-async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicted: &Predicted) -> Result<Option<String>> {
+/// Writes one object as it was planned (`drifted`: it is set back); why not, where the server refused.
+async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicted: &Predicted, drifted: bool) -> Result<Option<String>> {
     let (manifest, write) = (&predicted.manifest, &predicted.write);
     let version = |live: &Value| live["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_string();
     if write.recreate {
@@ -575,6 +566,14 @@ async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicte
                 as_it_should: Some((live::fingerprint(manifest), ownership::signal(&object))),
             };
             locked(&ctx.memory.left).entry(key.clone()).or_default().insert(manifest.key.clone(), left);
+            if drifted {
+                let mut heals = locked(&ctx.memory.heals);
+                let times = heals.entry((key.clone(), manifest.key.clone())).or_default();
+                times.push_back(Instant::now());
+                while times.len() > sync::MOST_HEALS {
+                    times.pop_front();
+                }
+            }
             None
         }
         // Somebody took a field since it was looked at.

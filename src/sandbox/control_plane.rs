@@ -7,14 +7,17 @@
 //! `docs/operations.md`, "The sandbox's control plane".
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use base64::Engine as _;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use serde_json::Value;
 
 use super::process::{Folder, Server, free_port};
 use super::tools::Tools;
@@ -33,9 +36,43 @@ const STAGES: &str = include_str!("control_plane/stages.yaml");
 const NODE: &str = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-0","labels":{"kubernetes.io/hostname":"node-0"}},
 "status":{"allocatable":{"cpu":"64","memory":"256Gi","pods":"2000"},"capacity":{"cpu":"64","memory":"256Gi","pods":"2000"}}}"#;
 
+/// Names the kubeconfig of a cluster that is there already, to be used instead of a control plane of our own.
+pub const EXISTING: &str = "WINDLASS_SANDBOX_KUBECONFIG";
+
 impl ControlPlane {
+    /// A control plane in `folder`, or the cluster that [`EXISTING`] names: whoever sets that is its administrator, and
+    /// its pods should be simulated too, since the example's images do not exist.
+    pub async fn open(tools: Tools, folder: Folder) -> anyhow::Result<Self> {
+        match std::env::var_os(EXISTING).filter(|path| !path.is_empty()) {
+            Some(kubeconfig) => Self::existing(tools, folder, Path::new(&kubeconfig)).await,
+            None => Self::start(tools, folder).await,
+        }
+    }
+
+    async fn existing(tools: Tools, folder: Folder, given: &Path) -> anyhow::Result<Self> {
+        let dir = folder.path().join("control-plane");
+        fs::create_dir_all(&dir)?;
+        let kubeconfig = dir.join("kubeconfig");
+        let mut plane = Self { servers: Vec::new(), kubeconfig: given.to_path_buf(), tools, folder };
+        // Everything inline, and only the current context.
+        let flat = plane.kubectl(&["config", "view", "--raw", "--flatten", "--minify", "--output", "json"])?;
+        let mut config: Value = serde_json::from_str(&flat)?;
+        let cluster = &mut config["clusters"][0]["cluster"];
+        let authority = cluster["certificate-authority-data"].take();
+        let authority = authority.as_str().with_context(|| format!("{} names no certificate authority", given.display()))?;
+        let path = dir.join("ca.crt");
+        fs::write(&path, base64::engine::general_purpose::STANDARD.decode(authority)?)?;
+        *cluster = serde_json::json!({"server": cluster["server"], "certificate-authority": path});
+        fs::write(&kubeconfig, config.to_string())?;
+        fs::set_permissions(&kubeconfig, fs::Permissions::from_mode(0o600))?;
+        plane.kubeconfig = kubeconfig;
+        let client = plane.client().await?;
+        plane.wait_for(&client, "/readyz").await?;
+        Ok(plane)
+    }
+
     /// Starts one in `folder`; ready when this returns (measured: 3 to 4 s on 2 cores).
-    pub async fn start(tools: Tools, folder: Folder) -> anyhow::Result<Self> {
+    async fn start(tools: Tools, folder: Folder) -> anyhow::Result<Self> {
         let dir = folder.path().join("control-plane");
         if dir.exists() {
             fs::remove_dir_all(&dir)?;
@@ -103,7 +140,7 @@ impl ControlPlane {
             ],
         )?;
         let client = plane.client().await?;
-        plane.ready(&client).await?;
+        plane.wait_for(&client, "/readyz").await?;
         let config = plane.kubeconfig.display().to_string();
         // The controller-manager's own limit of 20 requests a second would dominate every rollout.
         let shared =
@@ -132,10 +169,6 @@ impl ControlPlane {
         let server = Server::start(&mut command, &dir.join(format!("{program}.log")))?;
         self.servers.insert(0, server);
         Ok(())
-    }
-
-    async fn ready(&mut self, client: &Client) -> anyhow::Result<()> {
-        self.wait_for(client, "/readyz").await
     }
 
     async fn wait_for(&mut self, client: &Client, path: &str) -> anyhow::Result<()> {
@@ -184,10 +217,8 @@ impl ControlPlane {
     /// Writes a kubeconfig that authenticates as a service account, by a token for a day.
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str, path: &Path) -> anyhow::Result<()> {
         let token = self.kubectl(&["create", "token", name, "--namespace", namespace, "--duration", "24h"])?;
-        let admin = fs::read_to_string(&self.kubeconfig)?;
-        let (head, _) = admin.split_once("users:").context("our kubeconfig has users")?;
-        fs::write(path, format!("{head}users: [{{name: admin, user: {{token: {}}}}}]\n{CONTEXT}", token.trim()))?;
-        Ok(())
+        let (server, authority) = self.server()?;
+        Ok(fs::write(path, kubeconfig_of(&server, &authority, &format!("token: {}", token.trim())))?)
     }
 
     /// The API server's address and the authority that signed its certificate.
@@ -201,10 +232,15 @@ impl ControlPlane {
 const CONTEXT: &str = "contexts: [{name: sandbox, context: {cluster: sandbox, user: admin}}]\ncurrent-context: sandbox\n";
 
 fn admin_kubeconfig(dir: &Path, port: u16) -> String {
-    let dir = dir.display();
+    let user = format!("client-certificate: {0}/admin.crt, client-key: {0}/admin.key", dir.display());
+    kubeconfig_of(&format!("https://127.0.0.1:{port}"), &dir.join("ca.crt"), &user)
+}
+
+fn kubeconfig_of(server: &str, authority: &Path, user: &str) -> String {
+    let authority = authority.display();
     format!(
-        "apiVersion: v1\nkind: Config\nclusters: [{{name: sandbox, cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority: {dir}/ca.crt}}}}]\n\
-         users: [{{name: admin, user: {{client-certificate: {dir}/admin.crt, client-key: {dir}/admin.key}}}}]\n{CONTEXT}"
+        "apiVersion: v1\nkind: Config\nclusters: [{{name: sandbox, cluster: {{server: \"{server}\", certificate-authority: {authority}}}}}]\n\
+         users: [{{name: admin, user: {{{user}}}}}]\n{CONTEXT}"
     )
 }
 

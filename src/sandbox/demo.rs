@@ -66,7 +66,7 @@ async fn play(args: DemoArgs) -> anyhow::Result<()> {
         let _ = std::fs::remove_dir_all(dir.join(part));
     }
     step("starting a Kubernetes control plane, a forge and windlass");
-    let plane = ControlPlane::start(Tools::locate()?, folder).await?;
+    let plane = ControlPlane::open(Tools::locate()?, folder).await?;
     let namespace_folder = dir.join("installation");
     std::fs::create_dir_all(&namespace_folder)?;
     install_definitions(&plane)?;

@@ -672,13 +672,11 @@ async fn every_hand_edit_is_seen_and_set_back() {
     let env = "/spec/template/spec/containers/0/env";
     lab.kubectl(&["set", "image", "deployment/lab", "lab=lab:hacked"]);
     back("set image").await;
-    lab.kubectl(&["scale", "deployment/lab", "--replicas=5"]);
-    back("scale").await;
     patch(&format!(r#"[{{"op":"remove","path":"{env}/1"}}]"#));
     back("an item taken out of a list").await;
     patch(&format!(r#"[{{"op":"add","path":"{env}/-","value":{{"name":"C","value":"3"}}}}]"#));
     back("an item added to a list").await;
-    // One more on the same object within the minute would be a fight.
+    // Two more on the same object within the minute would be a fight.
     patch(r#"[{"op":"add","path":"/spec/template/spec/containers/-","value":{"name":"sidecar","image":"spy:1"}}]"#);
     back("a sidecar").await;
     // A person's label beside ours stays; ours comes back.
@@ -698,15 +696,22 @@ async fn what_other_writers_change_is_seen_and_set_back() {
     let spec = async || lab.deployment().await["spec"].clone();
     let wanted = spec().await;
     let back = async |what: &str| lab.world.until(what, async || (spec().await == wanted).then_some(())).await;
+    lab.kubectl(&["scale", "deployment/lab", "--replicas=5"]);
+    back("scale").await;
     lab.kubectl(&["patch", "deployment/lab", "--field-manager=some-operator", "-p", r#"{"spec":{"replicas":4}}"#]);
     back("another manager").await;
     let theirs = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: lab}\nspec: {replicas: 6}\n";
     lab.with_file(&["apply", "--server-side", "--force-conflicts", "--field-manager=other"], theirs);
     back("another that applies by force").await;
-    let ours = deployment("", TWO_VARIABLES).replace("replicas: 2", "replicas: 7");
-    lab.with_file(&["apply", "--server-side", "--force-conflicts", "--field-manager=windlass/lab/staging"], &ours);
-    back("our own name").await;
     let wiped = r#"[{"op":"replace","path":"/metadata/managedFields","value":[{}]},{"op":"replace","path":"/spec/replicas","value":8}]"#;
     lab.kubectl(&["patch", "deployment/lab", "--type=json", "-p", wiped]);
     back("managedFields emptied").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_under_our_own_name_is_seen_too() {
+    let lab = Lab::with(&[("deployment.yaml", &deployment("", TWO_VARIABLES))]).await;
+    let ours = deployment("", TWO_VARIABLES).replace("replicas: 2", "replicas: 7");
+    lab.with_file(&["apply", "--server-side", "--force-conflicts", "--field-manager=windlass/lab/staging"], &ours);
+    lab.world.until("it is set back", async || (lab.deployment().await["spec"]["replicas"] == 2).then_some(())).await;
 }
