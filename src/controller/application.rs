@@ -140,7 +140,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
         let seen = cluster.look(&manifest.key, &manifest.version).await?.unwrap_or(Known::Unknown);
         let (entry, fingerprint) = (inventory.get(&manifest.key), live::fingerprint(manifest));
         match seen {
-            Known::Seen(seen) if !everything && live::is_as_left(entry, &fingerprint, &Known::Seen(seen.clone())) => {
+            Known::Seen(seen) if !everything && live::is_as_left(entry, &fingerprint, &seen) => {
                 left.insert(manifest.key.clone(), Left { uid: seen.uid, as_it_should: Some((fingerprint, seen.signal)) });
                 assessments.push((manifest, seen.health, seen.has_pods));
             }
@@ -164,8 +164,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
             (manifest, live)
         })
         .collect();
-    let asked = live::predict_all(&asking, wanted, &manifests, &applied).await?;
-    let mut asked = asked;
+    let mut asked = live::predict_all(&asking, wanted, &manifests, &applied).await?;
     let contested = asked.iter().any(|predicted| is_anothers(predicted, &owner)) || inventory.len() > manifests.len();
     let claims = if contested { claims::of_base(ctx, &base).await? } else { Arc::default() };
     for predicted in asked.iter_mut().filter(|predicted| is_anothers(predicted, &owner)) {
@@ -208,8 +207,9 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     }
     comparisons.extend(leftover.iter().map(|(key, (_, live))| Comparison::new(key.clone(), live::side(Some(live.clone())), Side::Absent)));
     let plan = Plan::new(&ctx.mask, comparisons);
+    let nothing: BTreeSet<_> = plan.changes.iter().filter(|change| change.is_nothing()).map(|change| &change.key).collect();
     for predicted in &asked {
-        let manifest = manifests.iter().find(|manifest| manifest.key == predicted.manifest.key).unwrap_or(&predicted.manifest);
+        let manifest = &predicted.manifest;
         match &predicted.live {
             Some(live) => {
                 let (health, has_pods) = match stubs.get(&manifest.key) {
@@ -217,8 +217,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
                     None => (health::assess(live, &[]), live["spec"]["selector"]["matchLabels"].is_object()),
                 };
                 assessments.push((manifest, health, has_pods));
-                let as_it_should = !stubs.contains_key(&manifest.key)
-                    && plan.changes.iter().any(|change| change.key == manifest.key && change.is_nothing());
+                let as_it_should = !stubs.contains_key(&manifest.key) && nothing.contains(&manifest.key);
                 if as_it_should && let Some(known) = left.get_mut(&manifest.key) {
                     known.as_it_should = Some((live::fingerprint(manifest), ownership::signal(live)));
                 }

@@ -87,9 +87,8 @@ pub fn fingerprint(manifest: &Manifest) -> String {
 }
 
 /// Whether an object was applied from just this manifest and nobody has changed it since: then there is nothing to ask.
-pub fn is_as_left(entry: Option<&InventoryEntry>, fingerprint: &str, known: &Known) -> bool {
-    let (Some(entry), Known::Seen(seen)) = (entry, known) else { return false };
-    entry.applied.as_deref() == Some(fingerprint) && entry.left.as_deref() == Some(&seen.signal) && entry.uid.as_deref() == Some(&seen.uid)
+pub fn is_as_left(entry: Option<&InventoryEntry>, fingerprint: &str, seen: &cluster::Seen) -> bool {
+    entry.is_some_and(|entry| entry.applied.as_deref() == Some(fingerprint)) && is_untouched(entry, seen)
 }
 
 /// Whether nobody has changed an object since we left it, whatever became of its manifest.
@@ -321,9 +320,8 @@ pub fn fields(found: BTreeMap<String, Vec<FieldPath>>, manifest: &Manifest) -> F
 /// Git does not have of it goes.
 async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) -> Asked<Side> {
     let Some(live) = &predicted.live else { return Ok(Side::Object(object, Proof::Server)) };
-    // That the release is there no more was asked before anything else.
     let manager = asking.key.field_manager();
-    let Some(left) = ownership::leftovers(live, &manager, true) else { return Ok(Side::Object(object, Proof::Server)) };
+    let Some(left) = ownership::leftovers(live, &manager) else { return Ok(Side::Object(object, Proof::Server)) };
     let mut others = crate::domain::fieldset::FieldSet::default();
     for entry in ownership::entries(&object) {
         if !left.managers.contains(&entry.manager) {
@@ -518,12 +516,12 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
     for key in base.keys().chain(head.keys()).collect::<BTreeSet<_>>() {
         let (old, new) = (base.get(key), head.get(key));
         let Some(manifest) = old.or(new) else { continue };
-        if let Some(print) = base_prints.get(key).filter(|print| head_prints.get(key) == Some(print)) {
-            let known = asking.cluster.look(key, &manifest.version).await?.unwrap_or(Known::Unknown);
-            if is_as_left(entries.get(key).copied(), print, &known) {
-                effects.unmoved += 1;
-                continue;
-            }
+        if let Some(print) = base_prints.get(key).filter(|print| head_prints.get(key) == Some(print))
+            && let Some(Known::Seen(seen)) = asking.cluster.look(key, &manifest.version).await?
+            && is_as_left(entries.get(key).copied(), print, &seen)
+        {
+            effects.unmoved += 1;
+            continue;
         }
         moved.push((key.clone(), manifest.version.clone()));
     }

@@ -89,11 +89,6 @@ impl FieldPath {
         Self(self.0.iter().cloned().chain([element.clone()]).collect())
     }
 
-    /// Whether the last step is this field.
-    pub fn ends_with(&self, field: &str) -> bool {
-        matches!(self.0.last(), Some(Element::Field(name)) if name == field)
-    }
-
     pub fn starts_with(&self, fields: &[&str]) -> bool {
         self.0.len() >= fields.len()
             && self.0.iter().zip(fields).all(|(element, field)| matches!(element, Element::Field(name) if name == field))

@@ -222,9 +222,9 @@ pub struct Leftovers {
     pub added: FieldSet,
 }
 
-/// None: there is nothing to take over. `manager`: our own; what another application of ours had is handed over too.
-/// `release_gone`: the Helm release that made the object is there no more.
-pub fn leftovers(live: &Value, manager: &str, release_gone: bool) -> Option<Leftovers> {
+/// None: there is nothing to take over. `manager`: our own; what another application of ours had is handed over too. That a Helm
+/// release that made the object is gone has been asked before: one that is there refuses the object ([`keeper`]).
+pub fn leftovers(live: &Value, manager: &str) -> Option<Leftovers> {
     let mut found = Leftovers::default();
     let all = entries(live);
     let ours = all.iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields.clone()).unwrap_or_default();
@@ -232,7 +232,7 @@ pub fn leftovers(live: &Value, manager: &str, release_gone: bool) -> Option<Left
         if entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies {
             found.added = found.added.union(&ours.items_added_by(&entry.fields));
         }
-        let helm = entry.manager == "helm" && release_gone;
+        let helm = entry.manager == "helm";
         let handed_over = entry.writer() == Writer::Windlass && entry.manager != manager && entry.applies;
         if entry.subresource.is_none() && (entry.writer() == Writer::Leftover || helm || handed_over) {
             found.fields = found.fields.union(&entry.fields);

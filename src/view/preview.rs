@@ -69,7 +69,6 @@ struct ImageView {
     name: String,
     from: String,
     to: String,
-    source: String,
 }
 
 #[derive(Serialize)]
@@ -147,6 +146,14 @@ fn counted(number: usize, word: &str) -> String {
     if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
 }
 
+/// How often each thing happens in plans: `2 create`, `1 prune`.
+fn counts<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Vec<String> {
+    let plans: Vec<_> = plans.into_iter().collect();
+    let actions = [Action::Create, Action::Configure, Action::Recreate, Action::Prune];
+    let counted = actions.iter().map(|action| (plans.iter().map(|plan| plan.count(action)).sum::<usize>(), action));
+    counted.filter(|(count, _)| *count > 0).map(|(count, action)| format!("{count} {}", action.word())).collect()
+}
+
 fn verdict_line(preview: &Preview) -> String {
     match &preview.failure {
         Some(Failure::Conflict(_)) => return "**Conflicts with the base branch** · nothing was previewed".into(),
@@ -160,24 +167,7 @@ fn verdict_line(preview: &Preview) -> String {
     }
     let mut parts =
         vec![format!("**{changed} of {} {}**", counted(preview.total, "application"), if changed == 1 { "changes" } else { "change" })];
-    parts.extend(
-        preview
-            .applications
-            .iter()
-            .map(|app| &app.plan)
-            .fold(Vec::new(), |mut counts: Vec<(Action, usize)>, plan| {
-                for action in [Action::Create, Action::Configure, Action::Recreate, Action::Prune] {
-                    match counts.iter_mut().find(|(known, _)| *known == action) {
-                        Some((_, count)) => *count += plan.count(&action),
-                        None => counts.push((action.clone(), plan.count(&action))),
-                    }
-                }
-                counts
-            })
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(action, count)| format!("{count} {}", action.word())),
-    );
+    parts.extend(counts(preview.applications.iter().map(|app| &app.plan)));
     let plans = || preview.applications.iter().map(|app| &app.plan);
     let pods: i64 = plans().map(effect::pods_rolled).sum();
     if pods > 0 {
@@ -291,7 +281,6 @@ fn details(preview: &Preview, form: Form) -> String {
             name: code(&image.name),
             from: image_side(&image.from),
             to: image_side(&image.to),
-            source: String::new(),
         })
     });
     let groups = if form == Form::Grouped { groups(preview) } else { Vec::new() };
@@ -373,12 +362,7 @@ fn image_side(image: &Option<ImageRef>) -> String {
 fn application_view(app: &ApplicationPreview, form: Form, open: bool) -> ApplicationView {
     let effects = effect::effects(&app.plan);
     let changes: Vec<_> = app.plan.effective().map(|change| change_view(change, &effects, form, open)).collect();
-    let mut happens: Vec<_> = [Action::Create, Action::Configure, Action::Recreate, Action::Prune]
-        .iter()
-        .map(|action| (app.plan.count(action), action))
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, action)| format!("{count} {}", action.word()))
-        .collect();
+    let mut happens = counts([&app.plan]);
     let failed = app.plan.problems().count() + usize::from(app.error.is_some());
     if failed > 0 {
         happens.push(format!("**{failed} cannot be applied**"));
