@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ServeArgs;
 use crate::operate::Operate;
+use crate::plan::PlanArgs;
 use crate::render::jail::{self, JailArgs};
 use crate::sandbox::demo::DemoArgs;
 use crate::telemetry;
@@ -26,6 +27,9 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Tells the whole story on this machine: a throw-away Kubernetes, a GitHub-shaped forge, windlass
     Demo(DemoArgs),
+    /// Prints what a change of the config repository would do, asked of the clusters from a working copy. Exit code 0:
+    /// nothing, 1: it changes something, 2: it cannot be told, or not be applied
+    Plan(Box<PlanArgs>),
     #[command(flatten)]
     Operate(Operate),
     /// Prints the custom resource definitions
@@ -45,11 +49,26 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
+    if let Command::Plan(args) = &cli.command {
+        let _ = telemetry::log_to_stderr("warn", telemetry::LogFormat::Text);
+        let outcome = runtime.block_on(crate::plan::plan(args));
+        runtime.shutdown_background();
+        return match outcome {
+            Ok((text, code)) => {
+                write_out(&text);
+                code
+            }
+            Err(error) => {
+                fail(&error);
+                ExitCode::from(2)
+            }
+        };
+    }
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => serve(*args).await,
             Command::Demo(args) => crate::sandbox::demo::demo(args).await,
-            Command::Jail(_) => Ok(()),
+            Command::Jail(_) | Command::Plan(_) => Ok(()),
             Command::Operate(command) => crate::operate::operate(command).await.map(|text| write_out(&text)),
             Command::Crd => {
                 write_out(&crate::cluster::home::definitions());

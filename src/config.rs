@@ -69,6 +69,11 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub helm: Option<PathBuf>,
 
+    /// File with credentials of image registries, as `docker login` writes it: for telling whether a running digest is one
+    /// that an announced index lists. Public images need none
+    #[arg(long, env = "WINDLASS_REGISTRY_AUTH_FILE", value_name = "FILE")]
+    pub registry_auth_file: Option<PathBuf>,
+
     /// Render pull requests though this kernel cannot jail the renderers (it has no Landlock): only where everybody who
     /// may open one is trusted with what windlass may do
     #[arg(long, env = "WINDLASS_RENDER_WITHOUT_JAIL")]
@@ -112,6 +117,7 @@ pub struct Settings {
     pub cache: PathBuf,
     pub kustomize: PathBuf,
     pub helm: Option<PathBuf>,
+    pub registry_auth: Option<PathBuf>,
     pub render_without_jail: bool,
     pub identity: String,
     pub resync: Duration,
@@ -166,6 +172,7 @@ impl ServeArgs {
             cache: self.cache.clone(),
             kustomize: program("kustomize", &self.kustomize)?,
             helm: self.helm.as_ref().map(|helm| program("helm", helm)).transpose()?,
+            registry_auth: self.registry_auth_file.clone(),
             render_without_jail: self.render_without_jail,
             identity: match &self.identity {
                 Some(identity) => identity.clone(),
@@ -211,7 +218,7 @@ fn cluster(text: &str) -> anyhow::Result<(String, (PathBuf, Option<String>))> {
 }
 
 /// A program by path or name; found now rather than at the first pull request.
-fn program(option: &str, name: &PathBuf) -> anyhow::Result<PathBuf> {
+pub fn program(option: &str, name: &PathBuf) -> anyhow::Result<PathBuf> {
     if name.components().count() > 1 {
         return if name.is_file() { Ok(name.clone()) } else { bail!("--{option}: {} is not there", name.display()) };
     }

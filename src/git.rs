@@ -104,7 +104,7 @@ impl Mirrors {
     pub fn fetch(&self, repo: &RepoName, remote: &Remote<'_>, pulls: &[u64]) -> anyhow::Result<()> {
         let lock = self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(repo.clone()).or_default().clone();
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut refspecs = vec!["+refs/heads/*:refs/heads/*".to_string()];
+        let mut refspecs = vec!["+refs/heads/*:refs/heads/*".to_string(), "+refs/notes/windlass*:refs/notes/windlass*".to_string()];
         refspecs.extend(pulls.iter().map(|number| format!("+refs/pull/{number}/head:refs/pull/{number}/head")));
         let mirror = open_or_init(&self.path(repo))?;
         fetch_into(&mirror, remote, &refspecs).with_context(|| format!("fetch {repo}"))
@@ -207,6 +207,17 @@ fn prune(repo: &gix::Repository, keep: BTreeSet<BString>) -> anyhow::Result<()> 
 }
 
 impl Mirror {
+    /// A repository of somebody's, found from a folder in it. Nothing in it is changed: what is made here stays in memory.
+    pub fn discover(folder: &Path) -> anyhow::Result<Self> {
+        let repo = gix::discover(folder)?.with_object_memory();
+        Ok(Self { repo, listings: Listings::new(LISTINGS) })
+    }
+
+    /// What a revision as people write it (`main`, `HEAD~1`, `origin/main`, digits) comes to.
+    pub fn revision(&self, text: &str) -> anyhow::Result<CommitSha> {
+        Ok(sha(self.repo.rev_parse_single(text)?.object()?.peel_to_commit()?.id))
+    }
+
     pub fn branch(&self, branch: &str) -> anyhow::Result<Option<CommitSha>> {
         self.resolve(&format!("refs/heads/{branch}"))
     }
@@ -218,6 +229,14 @@ impl Mirror {
         }
         let id = reference.peel_to_commit()?.id;
         Ok(Some(sha(id)))
+    }
+
+    /// Our note on a commit, as last fetched.
+    pub fn note(&self, commit: &CommitSha) -> anyhow::Result<Option<Vec<u8>>> {
+        match self.resolve("refs/notes/windlass")? {
+            Some(notes) => self.read(self.tree(&notes)?, commit.as_str()),
+            None => Ok(None),
+        }
     }
 
     pub fn has(&self, commit: &CommitSha) -> bool {

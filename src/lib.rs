@@ -7,9 +7,9 @@
 //!
 //! 1. [`domain`]: pure decisions
 //! 2. adapters, which know the domain and not each other: [`github`], [`git`],
-//!    [`render`], [`cluster`], [`events`], [`view`]
+//!    [`render`], [`cluster`], [`registry`], [`events`], [`view`]
 //! 3. [`controller`]: observe → decide → act, for three kinds of keys
-//! 4. [`server`], [`config`], [`telemetry`], [`cli`], [`operate`]
+//! 4. [`server`], [`config`], [`telemetry`], [`cli`], [`operate`], [`plan`]
 //! 5. [`sandbox`]: what the demo and the tests stand on
 //!
 //! This file is the composition root: the only place that spawns the loops.
@@ -22,6 +22,7 @@ pub mod cluster;
 pub mod events;
 pub mod git;
 pub mod github;
+pub mod registry;
 pub mod render;
 pub mod view;
 
@@ -30,6 +31,7 @@ pub mod controller;
 pub mod cli;
 pub mod config;
 pub mod operate;
+pub mod plan;
 pub mod server;
 pub mod telemetry;
 
@@ -48,9 +50,10 @@ use crate::cluster::home::Home;
 use crate::cluster::lease::Holder;
 use crate::cluster::{Cluster, connect};
 use crate::config::Settings;
-use crate::controller::{Ctx, Memory, Queue, application, commit, promotion, pull_request};
+use crate::controller::{Ctx, Memory, Observer, Queue, application, commit, promotion, pull_request};
 use crate::git::Mirrors;
 use crate::github::GitHub;
+use crate::registry::Registry;
 use crate::render::{Programs, Renderer};
 use crate::server::{Server, router};
 use crate::telemetry::Metrics;
@@ -104,15 +107,14 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
         permit,
         github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval)?,
         mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
-        renderer,
-        clusters,
+        observer: Observer { clusters, renderer, mask: settings.mask.clone() },
         home: Home::new(home_client, &settings.namespace, &moved),
         metrics,
         promotions: Arc::new(Queue::new("promotion")),
         pulls: Arc::new(Queue::new("pull request")),
         applications: Arc::new(Queue::new("application")),
         commits: Arc::new(Queue::new("commit")),
-        mask: settings.mask.clone(),
+        registry: Registry::new(settings.registry_auth.as_deref())?,
         memory: Memory::default(),
     });
     let work = async {

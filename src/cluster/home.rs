@@ -44,6 +44,9 @@ use crate::domain::{ApplicationKey, CommitSha, Name, RepoName};
 pub struct ApplicationSpec {
     /// The config repository, `owner/name`.
     pub repository: RepoName,
+    /// Its number on GitHub, which survives renames: part of what marks our objects.
+    #[serde(default)]
+    pub repository_id: i64,
     pub application: Name,
     pub stage: Name,
     /// The directory in the config repository.
@@ -92,6 +95,20 @@ pub struct ApplicationStatus {
     /// The uid of the namespace `kube-system` in the destination: another one behind the same address is another cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_uid: Option<String>,
+    /// Hooks that came out well for the revision's inputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookRun>,
+    /// What the hooks of the first sync ran for, as long as nothing else was synced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_run: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sync: Option<LastSync>,
+    /// Digests of images of which running pods were seen to run just them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proven: Vec<String>,
+    /// Why it is not proven that what runs is what was announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<String>,
     /// The images that the revision runs, of those that windlass may be told of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<ImageRef>,
@@ -119,6 +136,11 @@ impl Default for ApplicationStatus {
             confirm: None,
             pause: None,
             cluster_uid: None,
+            hooks: Vec::new(),
+            first_run: None,
+            last_sync: None,
+            proven: Vec::new(),
+            unproven: None,
             images: Vec::new(),
             inventory: Vec::new(),
             conditions: Vec::new(),
@@ -151,6 +173,44 @@ pub struct InventoryEntry {
     /// How the object was left: changes when somebody changes what we applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<String>,
+    /// It is run and not kept: it goes without anybody's word once Git has it no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hook: bool,
+}
+
+/// A hook that came out well.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct HookRun {
+    #[serde(flatten)]
+    pub key: ResourceKey,
+    /// What for: the beginning of the digest of the inputs.
+    pub run: String,
+}
+
+/// What the last sync of a revision did.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastSync {
+    pub revision: CommitSha,
+    /// Digest of the plan that it began with.
+    pub plan: String,
+    #[schemars(with = "String")]
+    pub started: Timestamp,
+    /// When all of it was healthy first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub finished: Option<Timestamp>,
+    /// What was done to each object, the first few hundred.
+    #[serde(default)]
+    pub objects: Vec<Outcome>,
+}
+
+/// What was done to one object.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Outcome {
+    #[serde(flatten)]
+    pub key: ResourceKey,
+    pub action: String,
 }
 
 /// The images that are proposed for an application in a stage.
@@ -176,7 +236,13 @@ pub struct PromotionSpec {
     /// The newest announced image of each name.
     #[serde(default)]
     pub candidates: Vec<Candidate>,
+    /// Those before them, the newest last: from which commits what runs was built.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Candidate>,
 }
+
+/// Earlier candidates that are remembered.
+const EARLIER: usize = 20;
 
 /// How far a promotion has come.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
@@ -210,6 +276,8 @@ pub const PAUSE: &str = "windlass.dev/pause";
 pub const CONFIRM_PRUNE: &str = "windlass.dev/confirm-prune";
 /// The annotation that lets a first sync change what was there before it.
 pub const ADOPT: &str = "windlass.dev/adopt";
+/// The annotation by which somebody has fields taken that others hold: `Deployment/api .spec.replicas`, one a line.
+pub const TAKE: &str = "windlass.dev/take";
 
 /// Our objects in our namespace, kept by a watch: reading one costs no request. Our own writes are put in at once.
 #[derive(Clone)]
@@ -410,15 +478,20 @@ impl Home {
         let what = format!("keep the candidate of {}", key.title());
         let seen = self.promotion(key).await?;
         let mut wanted = seen.as_ref().map(|seen| seen.spec.candidates.clone()).unwrap_or_default();
+        let mut earlier = seen.as_ref().map(|seen| seen.spec.earlier.clone()).unwrap_or_default();
         for candidate in candidates {
+            let replaced = wanted.iter().filter(|known| known.image == candidate.image && known.digest != candidate.digest);
+            earlier.extend(replaced.cloned().collect::<Vec<_>>());
             wanted.retain(|known| known.image != candidate.image);
             wanted.push(candidate.clone());
         }
         wanted.sort_by(|a, b| a.image.cmp(&b.image));
+        earlier.drain(..earlier.len().saturating_sub(EARLIER));
         let request = match seen {
             Some(seen) if seen.spec.candidates == wanted => return Ok(seen),
             Some(mut seen) => {
                 seen.spec.candidates = wanted;
+                seen.spec.earlier = earlier;
                 call(&what, self.promotions.api.replace(&key.object_name(), &parameters(), &seen)).await?
             }
             None => {
@@ -427,6 +500,7 @@ impl Home {
                     application: key.application.clone(),
                     stage: key.stage.clone(),
                     candidates: wanted,
+                    earlier,
                 };
                 call(&what, self.promotions.api.create(&parameters(), &Promotion::new(&key.object_name(), spec))).await?
             }
@@ -434,6 +508,21 @@ impl Home {
         let object = request.map_err(|status| refused(&what, &status))?;
         self.promotions.note(&object);
         Ok(object)
+    }
+
+    /// Forgets an application that Git has no more and of which nothing is left.
+    pub async fn forget_application(&self, seen: &Application) -> Result<()> {
+        let name = seen.name_any();
+        let what = format!("delete Application {name}");
+        let preconditions = kube::api::Preconditions { uid: seen.uid(), resource_version: seen.resource_version() };
+        let parameters = kube::api::DeleteParams { preconditions: Some(preconditions), ..Default::default() };
+        match call(&what, self.applications.api.delete(&name, &parameters)).await? {
+            Ok(_) => {}
+            Err(status) if status.is_not_found() => {}
+            Err(status) => return Err(refused(&what, &status)),
+        }
+        self.applications.objects().remove(&name);
+        Ok(())
     }
 
     pub async fn report_promotion(&self, seen: &Promotion, status: PromotionStatus) -> Result<()> {

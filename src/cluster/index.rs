@@ -10,9 +10,9 @@
 //! resourceVersion, which Kubernetes promises to be comparable since 1.35); an
 //! object that lost our label looks deleted (whoever looks asks the server).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -23,9 +23,9 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use super::{Client, Moved, value_of};
-use crate::domain::health;
+use crate::domain::health::{self, HealthRule};
 use crate::domain::manifest::ResourceKey;
-use crate::domain::{OWNER_LABEL, ownership};
+use crate::domain::{OWNER_LABEL, RepoName, ownership};
 
 /// What is kept of a live object.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +57,16 @@ pub struct Index {
     client: Client,
     kinds: Mutex<HashMap<(String, String), Arc<Kind>>>,
     moved: mpsc::Sender<Moved>,
+    /// When objects of custom kinds are healthy, by the config repository that says so.
+    rules: Rules,
+}
+
+type Rules = Arc<RwLock<BTreeMap<RepoName, Vec<HealthRule>>>>;
+
+fn assess(rules: &Rules, live: &Value, pods: &[Value]) -> health::Assessment {
+    let rules = rules.read().unwrap_or_else(PoisonError::into_inner);
+    let all: Vec<_> = rules.values().flatten().cloned().collect();
+    health::assess_by(&all, live, pods)
 }
 
 struct Kind {
@@ -110,7 +120,25 @@ impl Drop for Kind {
 
 impl Index {
     pub fn new(cluster: &str, client: Client, moved: mpsc::Sender<Moved>) -> Self {
-        Self { cluster: cluster.into(), client, kinds: Mutex::default(), moved }
+        Self { cluster: cluster.into(), client, kinds: Mutex::default(), moved, rules: Rules::default() }
+    }
+
+    /// The health of an object of this cluster.
+    pub fn assess(&self, live: &Value, pods: &[Value]) -> health::Assessment {
+        assess(&self.rules, live, pods)
+    }
+
+    /// What a config repository says of when custom kinds are healthy. Kinds of which it says something new are listed
+    /// anew.
+    pub fn set_rules(&self, repo: &RepoName, rules: &[HealthRule]) {
+        let mut known = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        let before = known.get(repo).cloned().unwrap_or_default();
+        if before == rules {
+            return;
+        }
+        known.insert(repo.clone(), rules.to_vec());
+        let changed: HashSet<_> = before.iter().chain(rules).map(|rule| (rule.group.clone(), rule.kind.clone())).collect();
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| !changed.contains(name));
     }
 
     /// What is known of an object; watches its kind from now on.
@@ -128,7 +156,7 @@ impl Index {
     /// Puts in what the server answered to a write of ours.
     pub fn note(&self, resource: &ApiResource, key: &ResourceKey, object: &Value) {
         let kind = self.kind(resource);
-        if let Some(seen) = seen(object) {
+        if let Some(seen) = seen(object, &self.rules) {
             upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.namespace.clone(), key.name.clone(), seen);
         }
     }
@@ -147,6 +175,7 @@ impl Index {
                 resource: resource.clone(),
                 cluster: self.cluster.clone(),
                 moved: self.moved.clone(),
+                rules: self.rules.clone(),
                 listed: None,
             };
             Kind { objects: Mutex::default(), state, task: tokio::spawn(run.run(self.client.clone())) }
@@ -180,14 +209,14 @@ fn upsert(objects: &mut HashMap<(Option<String>, String), Seen>, namespace: Opti
 }
 
 /// None: without our label, and so not ours to know.
-fn seen(object: &Value) -> Option<Seen> {
+fn seen(object: &Value, rules: &Rules) -> Option<Seen> {
     let metadata = &object["metadata"];
     let selector = object["spec"]["selector"]["matchLabels"].is_object();
     Some(Seen {
         uid: metadata["uid"].as_str()?.into(),
         owner: metadata["labels"][OWNER_LABEL].as_str()?.into(),
         signal: ownership::signal(object),
-        health: health::assess(object, &[]),
+        health: assess(rules, object, &[]),
         has_pods: selector,
         resource_version: metadata["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0),
     })
@@ -200,6 +229,7 @@ struct Run {
     resource: ApiResource,
     cluster: String,
     moved: mpsc::Sender<Moved>,
+    rules: Rules,
     /// While a list is read: what was in it.
     listed: Option<HashSet<(Option<String>, String)>>,
 }
@@ -255,7 +285,7 @@ impl Run {
 
     async fn apply(&mut self, object: &Value) {
         let Some(kind) = self.kind.upgrade() else { return };
-        let Some((key, seen)) = name_of(object).zip(seen(object)) else { return };
+        let Some((key, seen)) = name_of(object).zip(seen(object, &self.rules)) else { return };
         if let Some(listed) = &mut self.listed {
             listed.insert(key.clone());
         }

@@ -343,6 +343,32 @@ impl Cluster {
         Ok(found.items.into_iter().map(|object| value_of(object, &resource)).collect())
     }
 
+    /// Live objects of one kind, whoever's they are, as many as one page holds.
+    pub async fn all(&self, group: &str, version: &str, kind: &str, namespace: Option<&str>) -> Result<Vec<Value>> {
+        let Some((resource, _)) = self.kind(group, version, kind).await? else { return Ok(Vec::new()) };
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let what = format!("list {kind}");
+        let found = self.call(&what, api.list(&ListParams::default().limit(500))).await?.map_err(|status| refused(&what, &status))?;
+        Ok(found.items.into_iter().map(|object| value_of(object, &resource)).collect())
+    }
+
+    /// Why the server would not delete an object; None: it would, or may not be asked.
+    pub async fn would_refuse_deletion(&self, key: &ResourceKey, live: &Value) -> Result<Option<String>> {
+        let version = live["apiVersion"].as_str().and_then(|text| text.rsplit('/').next()).unwrap_or_default();
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(None) };
+        let parameters = DeleteParams {
+            dry_run: true,
+            preconditions: Some(Preconditions { uid: live["metadata"]["uid"].as_str().map(str::to_string), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        let what = format!("dry-run the deletion of {key}");
+        let answer = self.call(&what, self.api(&resource, key).delete(&key.name, &parameters)).await?;
+        Ok(answer.err().filter(|status| !status.is_not_found() && !status.is_conflict()).map(|status| refusal(key, &status).message))
+    }
+
     /// Server-side apply of a payload, or its dry-run.
     pub async fn apply(&self, key: &ResourceKey, version: &str, payload: &Value, manager: &str, how: How) -> Result<Applied> {
         let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(Applied::KindMissing) };
@@ -489,9 +515,15 @@ fn refusal(key: &ResourceKey, status: &Status) -> Refusal {
     Refusal {
         message: plan::refusal(key, &status.reason, &status.message, &fields),
         invalid: status.code == 422,
-        // The words are the API server's: pkg/admission, "does not support dry run".
-        no_dry_run: status.code == 400 && status.message.contains("does not support dry run"),
+        // The words are the API server's: pkg/admission, "does not support dry run". A webhook that is declared to have
+        // no side effects and refuses dry-runs all the same says so in words of its own.
+        no_dry_run: status.code == 400 && status.message.contains("does not support dry run") || refuses_dry_run(&status.message),
     }
+}
+
+fn refuses_dry_run(message: &str) -> bool {
+    let lower = message.to_ascii_lowercase();
+    lower.contains("admission webhook") && lower.contains("denied the request") && ["dry run", "dry-run", "dryrun"].iter().any(|word| lower.contains(word))
 }
 
 fn namespace_missing(status: &Status, key: &ResourceKey) -> bool {

@@ -15,17 +15,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::claims::{self, Read};
-use super::guards::{fights, judge, leavers, pause, quarantine, waits_for};
+use super::guards::{fights, judge, leavers, pause, quarantine, taken, waits_for};
 use super::live::{self, Asking, Predicted};
 use super::revision::{change, inputs_at};
-use super::{Base, Ctx, Error, Kind, Requeue, Result, locked};
-use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus, InventoryEntry, Pause};
-use crate::cluster::{Applied, Cluster, How, Known};
+use super::{Base, Ctx, Error, Kind, Requeue, Result, drift, external, hooks, locked, proof, retire};
+use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus, HookRun, InventoryEntry, LastSync, Outcome, Pause};
+use crate::cluster::{self, Applied, Cluster, How, Known};
 use crate::domain::catalog::{Target, images_of};
 use crate::domain::health::{self, Health, SyncState};
+use crate::domain::hook;
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::{ApplyStage, Manifest, ResourceKey, apply_stage};
-use crate::domain::plan::{Action, Comparison, Plan, Side};
+use crate::domain::plan::{self, Action, Comparison, Plan, Side};
 use crate::domain::sync::{self, Step};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, OWNER_LABEL, ownership};
 use futures::StreamExt as _;
@@ -38,6 +39,11 @@ const SUPERSEDED: usize = 5;
 /// The pods of what does not come on are asked for their reasons after this long, then half as often each time.
 const ASK_PODS_AFTER: Duration = Duration::from_secs(2);
 const ASK_PODS_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
+
+/// A cluster that cannot be reached for so long makes what is known of it stale.
+const STALE_AFTER: Duration = Duration::from_secs(30);
+/// Objects of a sync that are listed in its record.
+const MOST_OUTCOMES: usize = 300;
 
 /// When the pods of an application that is not healthy yet are asked next.
 #[derive(Debug, Clone)]
@@ -62,17 +68,36 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
 }
 
 async fn tell_error(ctx: &Arc<Ctx>, key: &ApplicationKey, error: &Error) -> Result<()> {
-    if let Some(object) = ctx.home.application(key).await? {
-        let status = ApplicationStatus { message: Some(error.to_string()), ..object.status.clone().unwrap_or_default() };
-        ctx.home.report_application(&object, status, ctx.now()).await?;
+    let Some(object) = ctx.home.application(key).await? else { return Ok(()) };
+    let mut status = ApplicationStatus { message: Some(error.to_string()), ..object.status.clone().unwrap_or_default() };
+    if matches!(error, Error::Cluster(cluster::Error::Unavailable { .. })) {
+        let since = *locked(&ctx.memory.unreachable).entry(key.clone()).or_insert_with(Instant::now);
+        // What nobody could look at for a while is neither synced nor not: it is not known.
+        if since.elapsed() >= STALE_AFTER {
+            status.sync = SyncState::Unknown;
+        }
     }
+    let object = ctx.home.report_application(&object, status, ctx.now()).await?;
+    tell(ctx, key, &object);
     Ok(())
 }
 
 async fn look(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Requeue> {
     let Some(seen) = observe(ctx, key).await? else { return Ok(Requeue::Idle) };
+    locked(&ctx.memory.unreachable).remove(key);
+    let seen = match seen {
+        Looked::At(seen) => *seen,
+        Looked::Elsewhere(requeue) => return Ok(requeue),
+    };
     let step = sync::decide(&seen.facts);
     act(ctx, key, seen, step).await
+}
+
+/// What a look came to.
+enum Looked {
+    At(Box<Seen>),
+    /// It is not ours to sync, or not any more: all is told.
+    Elsewhere(Requeue),
 }
 
 /// One look at one application.
@@ -95,6 +120,9 @@ struct Seen {
     confirm: Option<String>,
     pause: Option<Pause>,
     cluster_uid: String,
+    hooks: hooks::Hooks,
+    hooks_done: Vec<HookRun>,
+    proof: proof::Proof,
     facts: sync::Seen,
 }
 
@@ -107,16 +135,18 @@ pub struct Left {
 }
 
 /// None: there is nothing to look at.
-async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
+async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>> {
     let base = ctx.known_base(&key.repo).await?;
     let known = ctx.home.application(key).await?;
-    let Some(target) = base.target(key).cloned() else {
-        return retired(ctx, key, &base, known).await.map(|()| None);
+    let Some(mut target) = base.target(key).cloned() else {
+        return Ok(retire::retired(ctx, key, &base, known).await?.map(Looked::Elsewhere));
     };
+    target.fields.take.extend(taken(known.as_ref()));
     let status = known.as_ref().and_then(|object| object.status.clone()).unwrap_or_default();
     let change = change(ctx, key, &base, &target, &status).await?;
     let spec = ApplicationSpec {
         repository: key.repo.clone(),
+        repository_id: i64::try_from(base.repo.id).unwrap_or_default(),
         application: key.application.clone(),
         stage: key.stage.clone(),
         path: target.path.clone(),
@@ -128,7 +158,14 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     let owner = key.owner_label(base.repo.id);
     let asking = Asking { cluster, key, target: &target, owner: &owner };
     let rendered = rendered(ctx, &target, &change.inputs).await?;
-    let manifests = live::settle(&asking, rendered.as_deref().map_or(&[][..], |manifests| manifests)).await?;
+    if !asking.applies() {
+        let requeue = external::look(ctx, &asking, &base, &object, &change, rendered.as_ref().map(|all| all.as_slice())).await?;
+        return Ok(Some(Looked::Elsewhere(requeue)));
+    }
+    let settled = live::settle(&asking, rendered.as_deref().map_or(&[][..], |manifests| manifests)).await?;
+    let (all_hooks, mut manifests) = hook::split(settled);
+    let hooks = hooks::Hooks::new(all_hooks, &status, &change.hash);
+    manifests.extend(hooks.due());
     let inventory = remembered(ctx, key, &status.inventory);
     let wish = |annotation: &str| object.annotations().get(annotation).cloned();
     // Somebody asked for a sync: then nothing is believed to be as it was left.
@@ -164,7 +201,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
             (manifest, live)
         })
         .collect();
-    let mut asked = live::predict_all(&asking, wanted, &manifests, &applied).await?;
+    let mut asked = live::predict_all(&asking, wanted, &manifests, &applied, everything).await?;
     let contested = asked.iter().any(|predicted| is_anothers(predicted, &owner)) || inventory.len() > manifests.len();
     let claims = if contested { claims::of_base(ctx, &base).await? } else { Arc::default() };
     for predicted in asked.iter_mut().filter(|predicted| is_anothers(predicted, &owner)) {
@@ -173,8 +210,17 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
             predicted.after = Side::Refused(why);
         }
     }
+    for predicted in &mut asked {
+        if let (Side::Refused(why), Ok(Some(inputs))) = (&mut predicted.after, &change.inputs)
+            && let Some(place) = inputs.locate(&predicted.manifest.key)
+        {
+            why.push_str(&format!(" ({place})"));
+        }
+    }
     let complete = rendered.as_ref().is_ok_and(|manifests| !manifests.is_empty());
-    let gone: Vec<_> = inventory.values().filter(|entry| !manifests.iter().any(|m| m.key == entry.key)).cloned().collect();
+    let wanted: BTreeSet<_> = manifests.iter().map(|manifest| &manifest.key).collect();
+    let gone = inventory.values().filter(|entry| !wanted.contains(&entry.key) && !hooks.keeps(&entry.key));
+    let gone: Vec<_> = gone.cloned().collect();
     let mut leavers = if complete { leavers(&asking, gone).await? } else { Default::default() };
     let handed: Vec<_> =
         leavers.prune.keys().filter_map(|object| Some((object.clone(), claims.other(&target.destination, object, key)?))).collect();
@@ -206,7 +252,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
         }
     }
     comparisons.extend(leftover.iter().map(|(key, (_, live))| Comparison::new(key.clone(), live::side(Some(live.clone())), Side::Absent)));
-    let plan = Plan::new(&ctx.mask, comparisons);
+    let plan = Plan::new(&ctx.observer.mask, comparisons);
     let nothing: BTreeSet<_> = plan.changes.iter().filter(|change| change.is_nothing()).map(|change| &change.key).collect();
     for predicted in &asked {
         let manifest = &predicted.manifest;
@@ -214,7 +260,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
             Some(live) => {
                 let (health, has_pods) = match stubs.get(&manifest.key) {
                     Some((_, health, has_pods)) => (health.clone(), *has_pods),
-                    None => (health::assess(live, &[]), live["spec"]["selector"]["matchLabels"].is_object()),
+                    None => (cluster.index.assess(live, &[]), live["spec"]["selector"]["matchLabels"].is_object()),
                 };
                 assessments.push((manifest, health, has_pods));
                 let as_it_should = !stubs.contains_key(&manifest.key) && nothing.contains(&manifest.key);
@@ -226,6 +272,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
         }
     }
     let assessed = assess(ctx, key, cluster, assessments).await?;
+    let hooks_done = hooks.done_by(&assessed, &nothing_or_as_left(&plan));
     let waves = sync::Waves::new(assessed.iter().map(|(manifest, health)| (&manifest.key, &manifest.value, health.clone())));
     let health = health::aggregate(assessed.into_iter().map(|(_, health)| health));
     let references: Vec<_> = manifests.iter().flat_map(Manifest::images).collect();
@@ -233,8 +280,16 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
     let cluster_uid = cluster.uid().await?;
     let quarantine = quarantine(&status, &plan, &cluster_uid, wish(home::ADOPT).is_some(), key);
     let fights = fights(ctx, key, &plan);
-    Ok(Some(Seen {
-        images: images_of(&target, &references),
+    let images = images_of(&target, &references);
+    let settled = plan.is_empty() && health.0 == Health::Healthy;
+    let proof = if settled { proof::check(ctx, cluster, &manifests, &images, &status, everything).await? } else { proof::known(&status, &images) };
+    let only_drift = !plan.is_empty() && plan.effective().all(|change| drifted.contains(&change.key));
+    let proposal = match target.drift {
+        sync::DriftMode::Propose if only_drift => drift::observe(ctx, key, &base, &plan).await?,
+        _ => sync::Proposal::None,
+    };
+    Ok(Some(Looked::At(Box::new(Seen {
+        images,
         facts: sync::Seen {
             rendered: rendered.map(|manifests| manifests.len()),
             plan,
@@ -244,6 +299,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
             waits_for: waits_for(ctx, key, &base, &target).await?,
             drifted,
             drift: target.drift,
+            proposal,
             fights,
             waves,
             quarantine,
@@ -258,10 +314,18 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Seen>> {
         manifests,
         left,
         leftover,
+        hooks,
+        hooks_done,
+        proof,
         base,
         target,
         object,
-    }))
+    }))))
+}
+
+/// The objects about which something is to be done.
+fn nothing_or_as_left(plan: &Plan) -> BTreeSet<ResourceKey> {
+    plan.effective().map(|change| change.key.clone()).collect()
 }
 
 pub async fn rendered(ctx: &Arc<Ctx>, target: &Target, inputs: &Read) -> Result<std::result::Result<Arc<Vec<Manifest>>, String>> {
@@ -363,7 +427,7 @@ async fn assess<'a>(
             continue;
         }
         let Some(live) = cluster.live(&manifest.key, &manifest.version).await? else { continue };
-        let told = health::assess(&live, &cluster.pods_of(&live).await?);
+        let told = cluster.index.assess(&live, &cluster.pods_of(&live).await?);
         if let Some(stuck) = locked(&ctx.memory.stuck).get_mut(key) {
             stuck.told.insert(manifest.key.clone(), told.clone());
         }
@@ -372,25 +436,10 @@ async fn assess<'a>(
     Ok(all)
 }
 
-/// The configuration has this application no more: nothing is deleted, and that is said.
-async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: Option<Application>) -> Result<()> {
-    // A configuration that cannot be read retires nothing.
-    let (Some(object), Some(Ok(_))) = (known, &base.catalog) else { return Ok(()) };
-    let mut status = object.status.clone().unwrap_or_default();
-    status.sync = SyncState::Unknown;
-    status.message = Some(format!("{} declares {} no more: its objects are left as they are", key.repo, key.title()));
-    ctx.home.report_application(&object, status, ctx.now()).await?;
-    Ok(())
-}
-
 async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Result<Requeue> {
     let before = seen.object.status.clone().unwrap_or_default();
     let mut superseded = before.superseded.clone();
-    if let Some(was) = before.revision.clone().filter(|was| *was != seen.revision) {
-        superseded.retain(|other| *other != was && *other != seen.revision);
-        superseded.push(was);
-        superseded.drain(..superseded.len().saturating_sub(SUPERSEDED));
-    }
+    supersede(&mut superseded, before.revision.as_ref(), &seen.revision);
     let mut status = ApplicationStatus {
         revision: Some(seen.revision.clone()),
         superseded,
@@ -404,6 +453,11 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         confirm: seen.confirm.clone(),
         pause: seen.pause.clone(),
         // An older identity stays until the new one is adopted.
+        hooks: seen.hooks_done.clone(),
+        first_run: seen.hooks.first_run(),
+        proven: seen.proof.proven.clone(),
+        unproven: seen.proof.unproven.clone(),
+        last_sync: last_sync(&before, &seen, &step, ctx.now()),
         cluster_uid: before.cluster_uid.clone().filter(|_| seen.facts.quarantine.is_some()).or_else(|| Some(seen.cluster_uid.clone())),
         inventory: inventory(&before.inventory, &seen),
         ..before
@@ -423,9 +477,20 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             let pause = until.and_then(|until| Duration::try_from(until.duration_since(ctx.now())).ok());
             (object, Requeue::After(pause.unwrap_or(Duration::from_secs(30))))
         }
+        Step::Propose { message } => {
+            let number = drift::propose(ctx, key, &seen.base, &seen.target, &seen.facts.plan).await?;
+            status.message = Some(match number {
+                Some(number) => format!("drift is reported, not set back: {message} (#{number} asks whether to keep it)"),
+                None => format!("drift is reported, not set back: {message}"),
+            });
+            (ctx.home.report_application(&seen.object, status, ctx.now()).await?, Requeue::After(Duration::from_secs(60)))
+        }
         Step::Report { message } => {
             status.message = Some(format!("drift is reported, not set back: {message}"));
-            (ctx.home.report_application(&seen.object, status, ctx.now()).await?, Requeue::Idle)
+            // That a pull request about it is closed, no event of the cluster tells.
+            let asks = matches!(seen.facts.proposal, sync::Proposal::Open { .. });
+            let requeue = if asks { Requeue::After(Duration::from_secs(60)) } else { Requeue::Idle };
+            (ctx.home.report_application(&seen.object, status, ctx.now()).await?, requeue)
         }
         Step::Apply => {
             status.message = Some(format!("applying {} of {} objects", sync::writes(&seen.facts.plan), seen.manifests.len()));
@@ -457,13 +522,50 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
     let news = locked(&ctx.memory.told).insert(key.clone(), told.clone()) != Some(told);
     if news {
         tell(ctx, key, &object);
-        promote(ctx, &seen);
+        promote(ctx, &seen.base, &seen.target, seen.facts.health.0);
     }
     Ok(requeue)
 }
 
+/// Puts the revision before this one to those that it supersedes.
+pub fn supersede(superseded: &mut Vec<CommitSha>, was: Option<&CommitSha>, revision: &CommitSha) {
+    if let Some(was) = was.filter(|was| *was != revision) {
+        superseded.retain(|other| other != was && other != revision);
+        superseded.push(was.clone());
+        superseded.drain(..superseded.len().saturating_sub(SUPERSEDED));
+    }
+}
+
+/// The record of what the sync of a revision does and did.
+fn last_sync(before: &ApplicationStatus, seen: &Seen, step: &Step, now: jiff::Timestamp) -> Option<LastSync> {
+    let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let known = before.last_sync.clone().filter(|sync| sync.revision == seen.revision);
+    match step {
+        // What is set back later is no part of it.
+        Step::Apply if before.synced_revision.as_ref() != Some(&seen.revision) => {
+            let mut sync = known.unwrap_or_else(|| LastSync {
+                revision: seen.revision.clone(),
+                plan: plan::digest([(seen.target.destination.cluster.as_str(), &seen.facts.plan)]),
+                started: now,
+                finished: None,
+                objects: Vec::new(),
+            });
+            for change in seen.facts.plan.effective().take(MOST_OUTCOMES) {
+                let outcome = Outcome { key: change.key.clone(), action: change.action.word().into() };
+                if sync.objects.len() < MOST_OUTCOMES && !sync.objects.iter().any(|known| known.key == outcome.key) {
+                    sync.objects.push(outcome);
+                }
+            }
+            sync.objects.sort();
+            Some(sync)
+        }
+        Step::InSync { health: Health::Healthy, .. } => known.map(|sync| LastSync { finished: sync.finished.or(Some(now)), ..sync }),
+        _ => known.or_else(|| before.last_sync.clone()),
+    }
+}
+
 /// Has the commits that an application is at, or was at, told where they stand.
-fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application) {
+pub fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application) {
     let status = object.status.as_ref();
     for commit in status.into_iter().flat_map(|status| status.superseded.iter().chain(&status.revision)) {
         ctx.commits.put(CommitKey { repo: key.repo.clone(), commit: commit.clone() });
@@ -487,10 +589,14 @@ fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
             // Until it is as it should be, what was applied last is what was known before.
             applied: applied.or_else(|| known?.applied.clone()),
             left: signal.or_else(|| known?.left.clone()),
+            hook: hook::run(&manifest.value).is_some(),
         }
     };
     let mut entries: Vec<_> = seen.manifests.iter().map(entry).collect();
     entries.extend(seen.leftover.values().map(|(entry, _)| entry.clone()));
+    // Hooks that ran are kept track of until they are gone from Git.
+    let ran = before.iter().filter(|entry| seen.hooks.keeps(&entry.key) && !seen.manifests.iter().any(|m| m.key == entry.key));
+    entries.extend(ran.cloned().collect::<Vec<_>>());
     entries.extend(before.iter().filter(|entry| seen.facts.withheld.iter().any(|(key, _)| *key == entry.key)).cloned());
     entries.sort();
     entries
@@ -585,14 +691,14 @@ async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicte
 }
 
 /// A healthy stage may be what a later one waits for.
-fn promote(ctx: &Ctx, seen: &Seen) {
-    if seen.facts.health.0 != Health::Healthy {
+pub fn promote(ctx: &Ctx, base: &Base, healthy: &Target, health: Health) {
+    if health != Health::Healthy {
         return;
     }
-    let Some(configured) = seen.base.configured() else { return };
-    for target in configured.targets.iter().filter(|target| target.application == seen.target.application) {
-        if target.stage.after.contains(&seen.target.stage.name) {
-            ctx.promotions.put(target.key(&seen.base.repo.name));
+    let Some(configured) = base.configured() else { return };
+    for target in configured.targets.iter().filter(|target| target.application == healthy.application) {
+        if target.stage.after.contains(&healthy.stage.name) {
+            ctx.promotions.put(target.key(&base.repo.name));
         }
     }
 }

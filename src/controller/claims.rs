@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::live::{self, Asking};
-use super::{Base, Ctx, Result, locked, revision};
+use super::{Base, Ctx, Observer, Result, locked, revision};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{ApplicationKey, CommitSha, Invalid, RepoName};
@@ -21,21 +21,26 @@ impl Claims {
     pub fn other(&self, destination: &Destination, object: &ResourceKey, than: &ApplicationKey) -> Option<&ApplicationKey> {
         self.0.get(destination)?.get(object)?.iter().find(|claimant| *claimant != than)
     }
+
+    /// An application that has an object.
+    pub fn owner(&self, destination: &Destination, object: &ResourceKey) -> Option<&ApplicationKey> {
+        self.0.get(destination)?.get(object)?.first()
+    }
 }
 
 /// What a target renders from.
 pub type Read = std::result::Result<Option<Inputs>, Invalid>;
 
 /// The claims of a whole tree. An application that cannot be rendered claims nothing.
-pub async fn of(ctx: &Arc<Ctx>, repo: &RepoName, repository_id: u64, all: &[(Target, Read)]) -> Result<Claims> {
+pub async fn of(observer: &Observer, repo: &RepoName, repository_id: u64, all: &[(Target, Read)]) -> Result<Claims> {
     let mut claims = Claims::default();
     for (target, inputs) in all {
         let shared = all.iter().filter(|(other, _)| other.destination == target.destination).count() > 1;
         let (true, Ok(Some(inputs))) = (shared, inputs) else { continue };
-        let Ok(manifests) = ctx.render(target, inputs).await? else { continue };
+        let Ok(manifests) = observer.render(target, inputs).await? else { continue };
         let key = target.key(repo);
         let owner = key.owner_label(repository_id);
-        let asking = Asking { cluster: ctx.cluster(&target.destination.cluster)?, key: &key, target, owner: &owner };
+        let asking = Asking { cluster: observer.cluster(&target.destination.cluster)?, key: &key, target, owner: &owner };
         let objects = claims.0.entry(target.destination.clone()).or_default();
         for manifest in live::settle(&asking, &manifests).await? {
             objects.entry(manifest.key).or_default().push(key.clone());
@@ -55,7 +60,7 @@ pub async fn of_base(ctx: &Arc<Ctx>, base: &Base) -> Result<Arc<Claims>> {
     for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
         all.push((target.clone(), revision::inputs_of(ctx, base, target).await?));
     }
-    let claims = Arc::new(of(ctx, &name.0, base.repo.id, &all).await?);
+    let claims = Arc::new(of(&ctx.observer, &name.0, base.repo.id, &all).await?);
     let mut memory = locked(&ctx.memory.claims);
     // Of older bases nobody asks again.
     memory.retain(|(repo, _), _| *repo != name.0);

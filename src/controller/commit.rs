@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::revision::{hash_of, inputs_at};
-use super::{Base, Ctx, Requeue, Result, locked};
+use super::{Base, Ctx, Requeue, Result, deployment, locked, receipt};
 use crate::domain::catalog::Target;
 use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey, RepoName};
@@ -29,6 +29,11 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
         for number in pulls_of(&ctx, &key).await? {
             ctx.pulls.put(PullRequestKey { repo: key.repo.clone(), number });
         }
+    }
+    deployment::deployments(&ctx, &key, &progress).await?;
+    deployment::sources(&ctx, &key, &base, &progress).await?;
+    if let Some(text) = receipt::observe(&ctx, &key, &progress).await? {
+        receipt::write(&ctx, &key, &text).await?;
     }
     Ok(Requeue::Idle)
 }
@@ -51,14 +56,14 @@ async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Resu
     // A commit that came to its good end stays told so: what came later is told on later commits.
     let superseded = progress.iter().any(|one| one.state == ProgressState::Superseded);
     // Nor does it become pending again because somebody's edit is being set back.
-    if (superseded || state == "pending") && posted.as_ref().is_some_and(|(state, _)| state == "success") {
+    if (superseded || matches!(state, "pending" | "error")) && posted.as_ref().is_some_and(|(state, _)| state == "success") {
         return Ok(None);
     }
     Ok((posted != Some((state.to_string(), description.clone()))).then_some((state, description)))
 }
 
 /// The merged pull requests that a commit came by.
-async fn pulls_of(ctx: &Arc<Ctx>, key: &CommitKey) -> Result<Vec<u64>> {
+pub async fn pulls_of(ctx: &Arc<Ctx>, key: &CommitKey) -> Result<Vec<u64>> {
     let known = locked(&ctx.memory.pulls_of).get(key).cloned();
     if let Some(pulls) = known {
         return Ok(pulls);
@@ -79,16 +84,24 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
         let state = match pull_request::progress(position, status.sync, status.health, status.blocked) {
             // Git and the cluster agree but for what somebody has to confirm.
             ProgressState::Healthy if status.confirm.is_some() => ProgressState::Progressing,
+            ProgressState::Healthy if status.unproven.is_some() => ProgressState::Unproven,
             state => state,
+        };
+        let detail = match (state, &status.message) {
+            (ProgressState::Syncing, Some(message)) if message.starts_with("applying ") => message.clone(),
+            (ProgressState::Progressing, _) if status.confirm.is_none() => "applied, waits to be healthy".into(),
+            _ => String::new(),
         };
         let message = match state {
             ProgressState::Progressing if status.confirm.is_some() => status.message.unwrap_or_default(),
             ProgressState::Superseded => format!("by {}", status.revision.as_ref().map_or("", CommitSha::short)),
-            ProgressState::Failed => status.message.unwrap_or_default(),
+            ProgressState::Failed | ProgressState::Stale => status.message.unwrap_or_default(),
+            ProgressState::Unproven => status.unproven.unwrap_or_default(),
+
             // What passes by itself is not worth an edit.
             _ => String::new(),
         };
-        progress.push(Progress { key, state, message });
+        progress.push(Progress { key, state, message, detail });
     }
     Ok(progress)
 }
@@ -161,6 +174,8 @@ fn aggregated(progress: &[Progress]) -> (&'static str, String) {
     let total = progress.len();
     let (state, text) = if let Some(first) = failed.first() {
         ("failure", format!("{}: {}", first.key.title(), first.message.replace('\n', " ")))
+    } else if let Some(stale) = progress.iter().find(|one| one.state == ProgressState::Stale) {
+        ("error", format!("stale: {}: {}", stale.key.title(), stale.message))
     } else if total == 0 {
         ("success", "no application changes".into())
     } else if progress.iter().all(|one| one.state.is_final()) {
@@ -178,7 +193,12 @@ fn aggregated(progress: &[Progress]) -> (&'static str, String) {
     } else {
         let done = progress.iter().filter(|one| one.state.is_final()).count();
         // No more detail than changes rarely: GitHub takes 1000 statuses of a kind on one commit.
-        ("pending", format!("{done} of {total} applications are synced and healthy"))
+        let detail = match progress {
+            [one] if !one.message.is_empty() => format!("{}: {}", one.key.title(), one.message.replace('\n', " ")),
+            [one] if !one.detail.is_empty() => format!("{}: {}", one.key.title(), one.detail),
+            _ => format!("{done} of {total} applications are synced and healthy"),
+        };
+        ("pending", detail)
     };
     (state, shortened(&text, 140))
 }

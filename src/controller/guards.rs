@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 use serde_json::Value;
 
 use super::application::rendered;
 use super::live::{self, Asking};
 use super::revision::{change, inputs_at};
 use super::{Base, Ctx, Result, locked};
-use crate::cluster::home::{self, ApplicationStatus, InventoryEntry, Pause};
+use crate::cluster::home::{self, Application, ApplicationStatus, InventoryEntry, Pause};
 use crate::domain::catalog::Target;
 use crate::domain::command::Permission;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::ResourceKey;
+use crate::domain::ownership::FieldRule;
 use crate::domain::plan::Plan;
 use crate::domain::sync;
 use crate::domain::{ApplicationKey, CommitSha, Invalid, OWNER_LABEL, PullRequestKey};
@@ -59,10 +61,11 @@ pub async fn judge(
     confirmed: Option<&str>,
 ) -> Result<sync::Judgement> {
     let gone = |approved: &BTreeSet<ResourceKey>| -> Vec<sync::Gone> {
-        let one = |(key, (_, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
+        let one = |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
             key: key.clone(),
             uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
-            approved: approved.contains(key),
+            // A hook is run, not kept.
+            approved: entry.hook || approved.contains(key),
         };
         leavers.prune.iter().map(one).collect()
     };
@@ -106,6 +109,13 @@ pub async fn removed_by_approved_change(
     Ok(live::settle(asking, &before).await?.into_iter().map(|manifest| manifest.key).collect())
 }
 
+/// The fields that somebody had taken from others by `/take`.
+pub fn taken(object: Option<&Application>) -> Vec<FieldRule> {
+    let text = object.and_then(|object| object.annotations().get(home::TAKE));
+    // What a person wrote there by hand and cannot be read decides nothing.
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
 /// The pause that is asked for, with the time that it ends at: counted from when it was first seen.
 pub fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<Option<Pause>> {
     let Some(asked) = asked else { return Ok(None) };
@@ -147,7 +157,7 @@ pub async fn waits_for(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target
             Some(target) => status.inputs.as_deref() == Some(&change(ctx, &needed, base, target, &status).await?.hash),
             None => false,
         };
-        if !current || status.sync != SyncState::Synced || !matches!(status.health, Health::Healthy | Health::Suspended) {
+        if !current || status.unproven.is_some() || status.sync != SyncState::Synced || !matches!(status.health, Health::Healthy | Health::Suspended) {
             waits.push(needed.title());
         }
     }

@@ -16,13 +16,13 @@ use sha2::{Digest as _, Sha256};
 use super::Result;
 use crate::cluster::home::InventoryEntry;
 use crate::cluster::{self, Applied, Cluster, How, Known, Refusal, with_warnings};
-use crate::domain::catalog::Target;
+use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::fieldset::{self, FieldPath};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
-use crate::domain::ownership::{self, Conflict, Writer};
+use crate::domain::ownership::{self, Conflict, Keeper, Writer};
 use crate::domain::plan::{self, Comparison, Fields, Notes, Proof, Side};
-use crate::domain::{ApplicationKey, OWNER_LABEL, canonical_json, schema};
+use crate::domain::{ApplicationKey, OWNER_LABEL, canonical_json, health, hook, schema};
 
 /// Objects that are asked about at the same time; the cluster's own pace bounds the requests.
 const AT_ONCE: usize = 64;
@@ -39,6 +39,32 @@ pub struct Asking<'a> {
     pub target: &'a Target,
     /// The value of our label on its objects.
     pub owner: &'a str,
+}
+
+impl Asking<'_> {
+    /// Under which name the application's objects are applied: the very one, so that a prediction is what will happen.
+    pub fn manager(&self) -> String {
+        match &self.target.stage.reconcile {
+            Reconciler::Windlass => self.key.field_manager(),
+            // Their controllers' own names: argo-cd common/common.go, and kustomize-controller's default.
+            Reconciler::ArgoCd(_) => "argocd-controller".into(),
+            Reconciler::Flux(_) => "kustomize-controller".into(),
+        }
+    }
+
+    /// Whether windlass applies, or only looks.
+    pub fn applies(&self) -> bool {
+        self.target.stage.reconcile == Reconciler::Windlass
+    }
+
+    /// Whether it is just the stage's own reconciler that keeps an object.
+    fn is_kept_by_its_own(&self, keeper: &Keeper) -> bool {
+        match (&self.target.stage.reconcile, keeper) {
+            (Reconciler::ArgoCd(own), Keeper::ArgoCd { application }) => application.rsplit('_').next() == Some(&own.name),
+            (Reconciler::Flux(own), Keeper::Flux { kind: "Kustomization", name, namespace }) => *name == own.name && *namespace == own.namespace,
+            _ => false,
+        }
+    }
 }
 
 /// What a sync would make of one object.
@@ -71,7 +97,9 @@ pub async fn settle(asking: &Asking<'_>, manifests: &[Manifest]) -> Result<Vec<M
         let kind = asking.cluster.kind(&manifest.key.group, &manifest.version, &manifest.key.kind).await?;
         let namespaced = kind.map_or_else(|| scope_of(manifests, &manifest.key), |(_, namespaced)| namespaced);
         manifest.normalise(namespaced, &asking.target.destination.namespace);
-        manifest.label(asking.key, asking.owner);
+        if asking.applies() {
+            manifest.label(asking.key, asking.owner);
+        }
         string_data(&mut manifest);
         settled.push(manifest);
     }
@@ -138,15 +166,18 @@ pub async fn read(asking: &Asking<'_>, keys: &[(ResourceKey, String)]) -> Result
 }
 
 /// What a sync would make of objects. `set`: all manifests of the application, since one may make another possible.
-/// `applied`: each object as we applied it last, if we did.
+/// `applied`: each object as we applied it last, if we did. `again`: hooks that failed are to run once more.
 pub async fn predict_all(
     asking: &Asking<'_>,
     wanted: Vec<(Manifest, Option<Value>)>,
     set: &[Manifest],
     applied: &BTreeMap<ResourceKey, Value>,
+    again: bool,
 ) -> Result<Vec<Predicted>> {
     let asked = wanted.into_iter().map(|(manifest, live)| async move {
-        let (outcome, warnings) = with_warnings(predict(asking, &manifest, live.clone(), set, applied.get(&manifest.key))).await;
+        // A hook that failed runs once more where somebody asks for a sync.
+        let again = again && live.as_ref().is_some_and(|live| health::assess(live, &[]).0 == health::Health::Degraded);
+        let (outcome, warnings) = with_warnings(predict(asking, &manifest, live.clone(), set, applied.get(&manifest.key), again)).await;
         let mut predicted = match outcome {
             // What windlass may not ask about is that object's trouble, not the others'.
             Err(cluster::Error::Forbidden { message, .. }) => {
@@ -156,7 +187,7 @@ pub async fn predict_all(
             }
             other => other?,
         };
-        predicted.notes.warnings = warnings;
+        predicted.notes.warnings.extend(warnings);
         Ok::<_, cluster::Error>(predicted)
     });
     Ok(futures::stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?)
@@ -170,6 +201,7 @@ async fn predict(
     live: Option<Value>,
     set: &[Manifest],
     applied: Option<&Value>,
+    again: bool,
 ) -> Asked<Predicted> {
     let mut predicted = Predicted {
         manifest: manifest.clone(),
@@ -182,8 +214,22 @@ async fn predict(
         // Nor is it shown: whoever writes a pull request could read by it what belongs to others.
         return Ok(Predicted { live: None, after: Side::Refused(why), ..predicted });
     }
+    if let Some(run) = hook::run(&manifest.value)
+        && let Some(live) = &predicted.live
+        && (hook::run(live) != Some(run) || again)
+    {
+        // It is to run once more: as a new object.
+        predicted.write.recreate = true;
+        predicted.notes.recreate = Some("a hook runs anew for each change".into());
+        predicted.after = match asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await? {
+            Some(refusal) => Side::Refused(Mask::scrub(&refusal.message, &manifest.value)),
+            None => Side::Object(manifest.value.clone(), Proof::Server),
+        };
+        return Ok(predicted);
+    }
     ignore(asking, &mut predicted);
-    let how = How { dry_run: true, force: false };
+    // Other reconcilers take what they want.
+    let how = How { dry_run: true, force: !asking.applies() };
     let mut answer = ask(asking, manifest, &predicted.write.payload, how).await?;
     if let Applied::Conflicts(conflicts) = answer {
         // Whose fields they are is in the whole object.
@@ -198,7 +244,7 @@ async fn predict(
     predicted.after = match answer {
         Applied::Object(object) => adopt(asking, &mut predicted, object).await?,
         Applied::NamespaceMissing => in_another_namespace(asking, &mut predicted, set).await?,
-        Applied::KindMissing => by_its_definition(&mut predicted, set),
+        Applied::KindMissing => by_its_definition(&mut predicted, set).await,
         Applied::Conflicts(conflicts) => Side::Refused(undecided(asking, &conflicts)),
         Applied::Refused(refusal) if refusal.no_dry_run => without_dry_run(&mut predicted, &refusal),
         Applied::Refused(refusal) => refused(asking, &mut predicted, set, refusal).await?,
@@ -217,7 +263,7 @@ async fn predict(
 }
 
 async fn ask(asking: &Asking<'_>, manifest: &Manifest, payload: &Value, how: How) -> Asked<Applied> {
-    let manager = asking.key.field_manager();
+    let manager = asking.manager();
     let answer = asking.cluster.apply(&manifest.key, &manifest.version, payload, &manager, how).await?;
     Ok(match answer {
         Applied::Refused(refusal) => Applied::Refused(Refusal { message: Mask::scrub(&refusal.message, &manifest.value), ..refusal }),
@@ -230,7 +276,8 @@ async fn refused_to_us(asking: &Asking<'_>, manifest: &Manifest, live: Option<&V
     let (key, own) = (&manifest.key, &asking.target.destination.namespace);
     let Some(live) = live else { return Ok(None) };
     let label = &live["metadata"]["labels"][OWNER_LABEL];
-    if label == asking.owner {
+    let keeper = ownership::keeper(live);
+    if label == asking.owner || keeper.as_ref().is_some_and(|keeper| asking.is_kept_by_its_own(keeper)) {
         return Ok(None);
     }
     let inside = key.namespace.as_ref() == Some(own) || (key.kind == "Namespace" && key.name == *own);
@@ -238,7 +285,7 @@ async fn refused_to_us(asking: &Asking<'_>, manifest: &Manifest, live: Option<&V
         let owner = asking.owner;
         return Ok(Some(format!("{key} exists already and is not this application's: label it `{OWNER_LABEL}={owner}` to hand it over")));
     }
-    if let Some(keeper) = ownership::keeper(live)
+    if let Some(keeper) = keeper
         && asking.cluster.is_kept_by(&keeper).await?
     {
         return Ok(Some(format!("{key} is kept by {keeper}: have that let go of it first, or the two would undo each other's work")));
@@ -264,6 +311,7 @@ fn decide(asking: &Asking<'_>, predicted: &mut Predicted, conflicts: Vec<Conflic
     let key = &predicted.manifest.key;
     let resolution = ownership::resolve(conflicts, &key.kind, &key.name, applied, &asking.target.fields);
     if !resolution.undecided.is_empty() {
+        predicted.notes.undecided = grouped(resolution.undecided.iter());
         return Some(undecided(asking, &resolution.undecided));
     }
     for conflict in &resolution.release {
@@ -287,7 +335,7 @@ fn undecided(asking: &Asking<'_>, conflicts: &[Conflict]) -> String {
     let fields: Vec<_> = conflicts.iter().map(Conflict::to_string).collect();
     let rule = format!("{{ path: '{}' }}", conflicts[0].field);
     format!(
-        "others hold fields that Git has another value for: {}. Decide it in windlass.yaml, at the application {}: `take: [{rule}]` sets them as Git has them, `ignore: [{rule}]` leaves them",
+        "others hold fields that Git has another value for: {}. Decide it in windlass.yaml, at the application {}: `take: [{rule}]` (or `/take` here) sets them as Git has them, `ignore: [{rule}]` leaves them",
         fields.join(", "),
         asking.key.application
     )
@@ -319,9 +367,13 @@ pub fn fields(found: BTreeMap<String, Vec<FieldPath>>, manifest: &Manifest) -> F
 /// Takes over what tools that do not come back left in the object, and what people added to our lists by hand: what
 /// Git does not have of it goes.
 async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) -> Asked<Side> {
-    let Some(live) = &predicted.live else { return Ok(Side::Object(object, Proof::Server)) };
-    let manager = asking.key.field_manager();
-    let Some(left) = ownership::leftovers(live, &manager) else { return Ok(Side::Object(object, Proof::Server)) };
+    let Some(live) = predicted.live.clone().filter(|_| asking.applies()) else { return Ok(Side::Object(object, Proof::Server)) };
+    let (manager, live) = (asking.manager(), &live);
+    let stale = stale_version(asking, &predicted.manifest, live).await?;
+    let Some(left) = ownership::leftovers(live, &manager, stale.is_some()) else { return Ok(Side::Object(object, Proof::Server)) };
+    if let Some(version) = stale {
+        predicted.notes.warnings.push(format!("what is owned is recorded under {version}, which is served no more: it is carried over"));
+    }
     let mut others = crate::domain::fieldset::FieldSet::default();
     for entry in ownership::entries(&object) {
         if !left.managers.contains(&entry.manager) {
@@ -346,6 +398,18 @@ async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) ->
         Applied::Refused(refusal) => Side::Refused(Mask::scrub(&refusal.message, &predicted.manifest.value)),
         _ => Side::Object(without, Proof::Simulated),
     })
+}
+
+/// The API version that our own fields of an object are recorded under, if the cluster serves it no more: the API
+/// server then forgets them, and what Git drops would stay.
+async fn stale_version(asking: &Asking<'_>, manifest: &Manifest, live: &Value) -> Asked<Option<String>> {
+    let Some(recorded) = ownership::recorded_version(live, &asking.manager()) else { return Ok(None) };
+    if recorded == manifest.api_version() || Some(recorded.as_str()) == live["apiVersion"].as_str() {
+        return Ok(None);
+    }
+    let version = recorded.rsplit('/').next().unwrap_or_default();
+    let served = asking.cluster.kind(&manifest.key.group, version, &manifest.key.kind).await?.is_some();
+    Ok((!served).then_some(recorded))
 }
 
 /// The merge patch (RFC 7386) that makes one value the other.
@@ -391,7 +455,7 @@ async fn in_another_namespace(asking: &Asking<'_>, predicted: &mut Predicted, se
 }
 
 /// The kind comes with the change: its own definition says what is valid.
-fn by_its_definition(predicted: &mut Predicted, set: &[Manifest]) -> Side {
+async fn by_its_definition(predicted: &mut Predicted, set: &[Manifest]) -> Side {
     let manifest = &predicted.manifest;
     let Some(definition) = definition(set, &manifest.key) else {
         return Side::Refused(format!(
@@ -400,12 +464,23 @@ fn by_its_definition(predicted: &mut Predicted, set: &[Manifest]) -> Side {
             manifest.api_version()
         ));
     };
-    match schema::check(&definition.value, manifest) {
+    match checked(definition, manifest, None).await {
         Ok(value) => {
             predicted.notes.unverified = Some("its kind comes with this change: checked against the definition there".into());
             Side::Object(value, Proof::Simulated)
         }
         Err(why) => Side::Refused(Mask::scrub(&why, &manifest.value)),
+    }
+}
+
+/// Validation rules of a pull request's definition may be written to take for ever.
+async fn checked(definition: &Manifest, manifest: &Manifest, live: Option<&Value>) -> std::result::Result<Value, String> {
+    const MOST_TIME: std::time::Duration = std::time::Duration::from_secs(2);
+    let (definition, manifest, live) = (definition.value.clone(), manifest.clone(), live.cloned());
+    let check = tokio::task::spawn_blocking(move || schema::check(&definition, &manifest, live.as_ref()));
+    match tokio::time::timeout(MOST_TIME, check).await {
+        Ok(Ok(outcome)) => outcome,
+        _ => Err("the validation rules of its definition take too long to evaluate".into()),
     }
 }
 
@@ -444,7 +519,7 @@ async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest
     // The definition changes with the object: the new one counts.
     if let Some(definition) = definition(set, &manifest.key)
         && !manifest.key.group.is_empty()
-        && let Ok(value) = schema::check(&definition.value, &manifest)
+        && let Ok(value) = checked(definition, &manifest, predicted.live.as_ref()).await
     {
         predicted.notes.unverified = Some("its definition changes with it: checked against the new one".into());
         return Ok(Side::Object(value, Proof::Simulated));
@@ -516,12 +591,17 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
     for key in base.keys().chain(head.keys()).collect::<BTreeSet<_>>() {
         let (old, new) = (base.get(key), head.get(key));
         let Some(manifest) = old.or(new) else { continue };
-        if let Some(print) = base_prints.get(key).filter(|print| head_prints.get(key) == Some(print))
-            && let Some(Known::Seen(seen)) = asking.cluster.look(key, &manifest.version).await?
-            && is_as_left(entries.get(key).copied(), print, &seen)
-        {
-            effects.unmoved += 1;
-            continue;
+        if let Some(print) = base_prints.get(key).filter(|print| head_prints.get(key) == Some(print)) {
+            // What others reconcile is theirs to watch.
+            let as_left = !asking.applies()
+                || match asking.cluster.look(key, &manifest.version).await? {
+                    Some(Known::Seen(seen)) => is_as_left(entries.get(key).copied(), print, &seen),
+                    _ => false,
+                };
+            if as_left {
+                effects.unmoved += 1;
+                continue;
+            }
         }
         moved.push((key.clone(), manifest.version.clone()));
     }
@@ -537,7 +617,7 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
     let ask_head = moved.iter().filter(|(key, _)| changed(key)).filter_map(|(key, _)| head.get(key));
     let ask_head: Vec<_> = ask_head.map(|manifest| (manifest.clone(), live.get(&manifest.key).cloned())).collect();
     let (of_base, of_head) =
-        futures::future::try_join(predict_all(asking, ask_base, sides.base, &applied), predict_all(asking, ask_head, sides.head, &applied))
+        futures::future::try_join(predict_all(asking, ask_base, sides.base, &applied, false), predict_all(asking, ask_head, sides.head, &applied, false))
             .await?;
     let map = |all: Vec<Predicted>| all.into_iter().map(|one| (one.manifest.key.clone(), one)).collect::<BTreeMap<_, _>>();
     let (of_base, mut of_head) = (map(of_base), map(of_head));
@@ -553,8 +633,9 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
         if let Some(predicted) = asked {
             let mut comparison = Comparison::new(key.clone(), now(), predicted.after.clone());
             comparison.notes = predicted.notes.clone();
+            settle_answers(asking, &mut comparison, predicted, &[base.get(&key)]).await?;
             veil(&mut comparison);
-            if entries.get(&key).and_then(|entry| entry.applied.as_ref()) == base_prints.get(&key) {
+            if !asking.applies() || entries.get(&key).and_then(|entry| entry.applied.as_ref()) == base_prints.get(&key) {
                 effects.drift.push(comparison);
             } else {
                 effects.waiting.push(comparison);
@@ -567,12 +648,19 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
         let left = if matches!(left, Side::Refused(_)) { Side::Absent } else { left };
         let mut comparison = match of_head.remove(&key) {
             Some(predicted) => {
-                let mut notes = predicted.notes;
+                let mut notes = predicted.notes.clone();
                 notes.reverted.clear();
-                if let (Side::Object(before, _), Side::Object(after, _)) = (&left, &predicted.after) {
-                    notes.kept = fields(ownership::kept(before, after, &asking.key.field_manager()), &predicted.manifest);
+                let manager = asking.manager();
+                if let Side::Object(after, _) = &predicted.after {
+                    notes.admitted = ownership::admitted(after, &manager).iter().map(ToString::to_string).collect();
+                    if let Side::Object(before, _) = &left {
+                        notes.kept = fields(ownership::kept(before, after, &manager), &predicted.manifest);
+                        notes.replaced = ownership::replaced_lists(before, after, &manager).iter().map(ToString::to_string).collect();
+                    }
                 }
-                Comparison { key: key.clone(), before: left, after: predicted.after, notes }
+                let mut comparison = Comparison { key: key.clone(), before: left, after: predicted.after.clone(), notes };
+                settle_answers(asking, &mut comparison, &predicted, &[base.get(&key), head.get(&key)]).await?;
+                comparison
             }
             // Gone from Git: what is not marked as ours stays.
             None => {
@@ -584,6 +672,22 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
         effects.change.push(comparison);
     }
     Ok(effects)
+}
+
+/// A webhook that fills in random values or times makes two answers to one question differ. It is only asked again where
+/// something differs that Git has on no side; what then comes out differently is hidden, and counted.
+async fn settle_answers(asking: &Asking<'_>, comparison: &mut Comparison, predicted: &Predicted, git: &[Option<&Manifest>]) -> Asked<()> {
+    let (Side::Object(before, _), Side::Object(after, Proof::Server)) = (&mut comparison.before, &mut comparison.after) else { return Ok(()) };
+    if predicted.write.recreate || !plan::differs_beside(before, after, &git.iter().flatten().map(|manifest| &manifest.value).collect::<Vec<_>>()) {
+        return Ok(());
+    }
+    let how = How { dry_run: true, force: predicted.write.force || !asking.applies() };
+    if let Applied::Object(second) = ask(asking, &predicted.manifest, &predicted.write.payload, how).await? {
+        let paths = plan::settle_unstable(after, &second);
+        plan::mark_unstable(before, &paths);
+        comparison.notes.unstable = paths.iter().map(ToString::to_string).collect();
+    }
+    Ok(())
 }
 
 /// Of a Secret the two Git sides are compared, never the live one: or a guess could be tested by a pull request.

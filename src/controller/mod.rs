@@ -9,7 +9,7 @@
 //! - [`application`]: revision → plan → apply → health
 //! - [`commit`]: where its applications stand → commit status
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,17 +26,27 @@ use crate::domain::pull_request::{Preview, Progress};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Hint, Invalid, PullRequestKey, RepoName};
 use crate::git::{Mirror, Mirrors, Remote};
 use crate::github::{self, GitHub, Repository};
+use crate::registry::Registry;
 use crate::render::{Inputs, Release, Renderer, Source};
 use crate::telemetry::Metrics;
 
 pub mod application;
 pub mod claims;
 pub mod commit;
+pub mod deployment;
+pub mod drift;
+pub mod external;
+pub mod facts;
 pub mod guards;
+pub mod hooks;
 pub mod live;
+pub mod preview;
 pub mod promotion;
+pub mod proof;
 pub mod pull_request;
 pub mod queue;
+pub mod receipt;
+pub mod retire;
 pub mod revision;
 
 pub use queue::{Queue, Requeue};
@@ -82,22 +92,49 @@ impl Error {
 
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What only looks: `windlass plan` has nothing else.
+pub struct Observer {
+    pub clusters: BTreeMap<String, Cluster>,
+    pub renderer: Renderer,
+    /// Hides secret values in plans.
+    pub mask: Mask,
+}
+
+impl Observer {
+    /// Renders an application; the error is in words for its author.
+    pub async fn render(&self, target: &Target, inputs: &Inputs) -> Result<std::result::Result<Arc<Vec<Manifest>>, Invalid>> {
+        let release = if inputs.asks_the_cluster() {
+            let (kubernetes, apis) = self.cluster(&target.destination.cluster)?.capabilities().await?;
+            let (name, namespace) = (target.application.to_string(), target.destination.namespace.clone());
+            Some(Release { name, namespace, kubernetes, apis })
+        } else {
+            None
+        };
+        Ok(self.renderer.render(inputs, release).await)
+    }
+
+    pub fn cluster(&self, name: &str) -> Result<&Cluster> {
+        self.clusters.get(name).ok_or_else(|| {
+            let known: Vec<_> = self.clusters.keys().map(String::as_str).collect();
+            Error::Invalid(Invalid(format!("{FILE}: the server's settings know no cluster `{name}`; they know: {}", known.join(", "))))
+        })
+    }
+}
+
 /// All that the loops share. Nothing in it is a truth of its own: it is rebuilt after a restart.
 pub struct Ctx {
     /// Whoever has a Ctx may write; there is none without the Lease.
     pub permit: WritePermit,
     pub github: GitHub,
     pub mirrors: Mirrors,
-    pub renderer: Renderer,
-    pub clusters: BTreeMap<String, Cluster>,
+    pub observer: Observer,
+    pub registry: Registry,
     pub home: Home,
     pub metrics: Arc<Metrics>,
     pub promotions: Arc<Queue<ApplicationKey>>,
     pub pulls: Arc<Queue<PullRequestKey>>,
     pub applications: Arc<Queue<ApplicationKey>>,
     pub commits: Arc<Queue<CommitKey>>,
-    /// Hides secret values in plans.
-    pub mask: Mask,
     pub memory: Memory,
 }
 
@@ -122,6 +159,12 @@ pub struct Memory {
     /// When each object was set back.
     heals: Mutex<HashMap<(ApplicationKey, ResourceKey), VecDeque<Instant>>>,
     stuck: Mutex<HashMap<ApplicationKey, application::Stuck>>,
+    /// What was told last in deployments and on source commits.
+    elsewhere: Mutex<HashMap<deployment::Told, String>>,
+    /// Commits that have their receipt.
+    receipts: Mutex<HashSet<CommitKey>>,
+    /// Since when each application's cluster cannot be reached.
+    unreachable: Mutex<HashMap<ApplicationKey, Instant>>,
     previews: Mutex<HashMap<PullRequestKey, Arc<Preview>>>,
     /// Why GitHub refused to merge a head.
     refusals: Mutex<HashMap<PullRequestKey, (CommitSha, String)>>,
@@ -258,6 +301,8 @@ impl Ctx {
                 owners.insert(key.owner_label(base.repo.id), key);
             }
         }
+        let health = base.configured().map(|configured| configured.catalog.health.as_slice()).unwrap_or_default();
+        self.observer.clusters.values().for_each(|cluster| cluster.index.set_rules(repo, health));
         locked(&self.memory.bases).insert(repo.clone(), (started, base.clone()));
         Ok(base)
     }
@@ -267,23 +312,12 @@ impl Ctx {
         locked(&self.memory.bases).values().map(|(_, base)| base.clone()).collect()
     }
 
-    /// Renders an application; the error is in words for its author.
     pub async fn render(&self, target: &Target, inputs: &Inputs) -> Result<std::result::Result<Arc<Vec<Manifest>>, Invalid>> {
-        let release = if inputs.asks_the_cluster() {
-            let (kubernetes, apis) = self.cluster(&target.destination.cluster)?.capabilities().await?;
-            let (name, namespace) = (target.application.to_string(), target.destination.namespace.clone());
-            Some(Release { name, namespace, kubernetes, apis })
-        } else {
-            None
-        };
-        Ok(self.renderer.render(inputs, release).await)
+        self.observer.render(target, inputs).await
     }
 
     pub fn cluster(&self, name: &str) -> Result<&Cluster> {
-        self.clusters.get(name).ok_or_else(|| {
-            let known: Vec<_> = self.clusters.keys().map(String::as_str).collect();
-            Error::Invalid(Invalid(format!("{FILE}: the server's settings know no cluster `{name}`; they know: {}", known.join(", "))))
-        })
+        self.observer.cluster(name)
     }
 
     /// Looks at everything anew: at start, and from time to time.

@@ -112,7 +112,7 @@ async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Tar
         let status = ctx.home.application(&earlier).await?.and_then(|object| object.status).unwrap_or_default();
         let candidates = ctx.home.promotion(&earlier).await?.map(|object| object.spec.candidates).unwrap_or_default();
         stages.push(EarlierStage {
-            healthy: status.sync == SyncState::Synced && status.health == Health::Healthy,
+            healthy: status.sync == SyncState::Synced && status.health == Health::Healthy && status.unproven.is_none(),
             running: status.images.into_iter().filter_map(|image| Some((image.name, image.digest?))).collect(),
             candidates,
         });

@@ -7,21 +7,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::claims::{self, Claims, Read};
-use super::live::{self, Asking, Sides};
-use super::{Base, Configured, Ctx, Error, Requeue, Result, configuration, key_of_branch, locked};
-use crate::domain::catalog::{FILE, Target};
+use super::claims::{self, Claims};
+use super::preview::{self, Changes, GitLook};
+use super::{Base, Ctx, Error, Requeue, Result, key_of_branch, live, locked};
+use crate::domain::catalog::Target;
 use crate::domain::command::{self, Command, Permission};
 use crate::domain::gate::{self, Facts, Origin, PreviewFact, Review, StagePolicy, Verdict};
-use crate::domain::manifest::Manifest;
+use crate::domain::ownership::FieldRule;
 use crate::domain::plan::{Comparison, Plan, Side};
-use crate::domain::pull_request::{
-    self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky, image_changes,
-};
-use crate::domain::{CommitSha, Invalid, PullRequestKey, RepoName};
-use crate::git::{Merged, Mirror, TreeId};
+use crate::domain::pull_request::{self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky};
+use crate::domain::{CommitSha, PullRequestKey};
 use crate::github::{self, NewCheck, PullSnapshot};
-use crate::render::{self, Source};
 use crate::view::{self, PreviewText};
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: PullRequestKey) -> Result<Requeue> {
@@ -76,7 +72,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
     let again = asks
         .iter()
         .any(|ask| !ask.edited && ask.permission >= Permission::Write && ask.lines.iter().any(|line| line.meaning == Ok(Command::Preview)));
-    let (preview, changes) = preview(ctx, key, &base, &snapshot, again).await?;
+    let (preview, changes) = previewed(ctx, key, &base, &snapshot, again).await?;
     let text = view::preview(&preview);
     let published = snapshot.check.as_ref().and_then(|check| check.external_id.clone()).filter(|id| !id.is_empty());
     let identity = preview.id();
@@ -148,11 +144,11 @@ async fn score(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Base) -> Result<()> 
         let cluster = ctx.cluster(&target.destination.cluster)?;
         for change in app.plan.effective().filter(|change| change.problem.is_none()) {
             let live = cluster.live(&change.key, &change.version).await?;
-            if crate::domain::plan::came_out(&ctx.mask, change, live.as_ref()) {
+            if crate::domain::plan::came_out(&ctx.observer.mask, change, live.as_ref()) {
                 held += 1;
             } else {
                 missed += 1;
-                let came = Plan::new(&ctx.mask, [Comparison::new(change.key.clone(), Side::Absent, live::side(live))]);
+                let came = Plan::new(&ctx.observer.mask, [Comparison::new(change.key.clone(), Side::Absent, live::side(live))]);
                 let came = came.changes.first().and_then(|came| came.after.clone());
                 let differs = crate::domain::plan::Change { before: change.after.clone(), after: came, ..change.clone() };
                 tracing::info!(pr = %key, object = %change.key, action = change.action.word(), differs = differs.diff_with(0), "a prediction did not come out");
@@ -192,27 +188,7 @@ async fn asks(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapshot) -> 
 
 // ---- the preview
 
-/// Which files and applications a pull request changes.
-#[derive(Clone, Default)]
-struct Changes {
-    touched: Vec<Target>,
-    /// A changed file that no application reads, or `windlass.yaml`.
-    unmanaged: Option<String>,
-    merged: Option<TreeId>,
-}
-
-/// What git says of a pull request, before any rendering.
-struct GitLook {
-    failure: Option<Failure>,
-    changes: Changes,
-    total: usize,
-    /// Per touched application: base and head inputs.
-    inputs: Vec<(Target, Read, Read)>,
-    /// What every application renders from at the head.
-    heads: Vec<(Target, Read)>,
-}
-
-async fn preview(
+async fn previewed(
     ctx: &Arc<Ctx>,
     key: &PullRequestKey,
     base: &Arc<Base>,
@@ -226,16 +202,20 @@ async fn preview(
         GitLook { failure: Some(Failure::Fork), changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] }
     } else {
         let (base, head) = (base.clone(), head.clone());
-        ctx.mirror(&key.repo, move |mirror| look_at_git(mirror, &base, &head)).await?
+        ctx.mirror(&key.repo, move |mirror| Ok(preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)?)).await?
     };
     let known = locked(&ctx.memory.previews).get(key).cloned();
     if let Some(known) = known.filter(|known| !again && known.head == head && known.base == tip) {
         return Ok((known, look.changes));
     }
-    let claims = if look.inputs.is_empty() { Claims::default() } else { claims::of(ctx, &key.repo, base.repo.id, &look.heads).await? };
+    let claims = if look.inputs.is_empty() { Claims::default() } else { claims::of(&ctx.observer, &key.repo, base.repo.id, &look.heads).await? };
     let mut applications = Vec::new();
     for (target, before, after) in look.inputs {
-        applications.push(application(ctx, &key.repo, base, target, before, after, &claims).await?);
+        let known = ctx.home.application(&target.key(&key.repo)).await?;
+        let made = preview::application(&ctx.observer, &key.repo, base.repo.id, target, (before, after), &claims, known.as_ref());
+        let mut app = made.await?;
+        name_sources(ctx, base, &mut app).await?;
+        applications.push(app);
     }
     let preview = Preview { head, base: tip, applications, total: look.total, failure: look.failure, duration: started.elapsed() };
     let preview = Arc::new(preview);
@@ -244,181 +224,18 @@ async fn preview(
     Ok((preview, look.changes))
 }
 
-/// Merges the head into the base as GitHub would, and tells what differs. The configuration is the base's.
-fn look_at_git(mirror: &Mirror, base: &Base, head: &CommitSha) -> anyhow::Result<GitLook> {
-    let mut look = GitLook { failure: None, changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] };
-    let configured = match &base.catalog {
-        Some(Ok(configured)) => configured,
-        Some(Err(Invalid(why))) => {
-            look.failure = Some(Failure::Configuration(format!("on the base branch: {why}")));
-            // The pull request may be what mends it: it is read below all the same.
-            return mended(mirror, head, look);
-        }
-        None => return Ok(look),
-    };
-    let tree = match mirror.merge(&base.commit, head)? {
-        Merged::Clean(tree) => tree,
-        Merged::Conflicts(files) => {
-            look.failure = Some(Failure::Conflict(files));
-            return Ok(look);
-        }
-    };
-    look.changes.merged = Some(tree);
-    let (before, after) = (Source::open(mirror, mirror.tree(&base.commit)?)?, Source::open(mirror, tree)?);
-    if let Some(Err(Invalid(why))) = configuration(&after)? {
-        look.failure = Some(Failure::Configuration(why));
-        return Ok(look);
+/// Where what changed in the sources of images that move can be seen.
+async fn name_sources(ctx: &Arc<Ctx>, base: &Base, app: &mut ApplicationPreview) -> Result<()> {
+    if app.images.is_empty() {
+        return Ok(());
     }
-    let targets = targets(configured, &after);
-    let targets = match targets {
-        Ok(targets) => targets,
-        Err(Invalid(why)) => {
-            look.failure = Some(Failure::Configuration(why));
-            return Ok(look);
-        }
-    };
-    look.total = targets.len();
-    let mut changed_files: BTreeSet<&String> =
-        before.listing().iter().filter(|(path, entry)| after.listing().get(*path) != Some(entry)).map(|(path, _)| path).collect();
-    changed_files.extend(after.listing().keys().filter(|path| !before.listing().contains_key(*path)));
-    let mut managed: BTreeSet<&String> = BTreeSet::new();
-    for target in targets {
-        let (old, new) = (render::inputs(&before, &target.place()), render::inputs(&after, &target.place()));
-        let hash = |read: &Read| match read {
-            Ok(inputs) => inputs.as_ref().map(|inputs| inputs.hash.clone()).unwrap_or_default(),
-            Err(Invalid(why)) => why.clone(),
-        };
-        for inputs in [&old, &new].into_iter().filter_map(|read| read.as_ref().ok()?.as_ref()) {
-            managed.extend(changed_files.iter().filter(|path| inputs.reads(path)));
-        }
-        if hash(&old) != hash(&new) {
-            look.changes.touched.push(target.clone());
-            look.inputs.push((target.clone(), old, new.clone()));
-        }
-        look.heads.push((target, new));
+    let object = ctx.home.promotion(&app.key).await?;
+    let announced: Vec<_> = object.iter().flat_map(|object| object.spec.earlier.iter().chain(&object.spec.candidates)).cloned().collect();
+    let web = base.repo.html_url.strip_suffix(&format!("/{}", base.repo.name)).unwrap_or_default();
+    for image in &mut app.images {
+        image.source = pull_request::source_of(image, &announced, web);
     }
-    look.changes.unmanaged = changed_files.into_iter().find(|path| *path == FILE || !managed.contains(path)).cloned();
-    Ok(look)
-}
-
-/// The applications of the base's patterns in both trees: also those that the pull request adds or removes.
-fn targets(configured: &Configured, after: &Source<'_>) -> std::result::Result<Vec<Target>, Invalid> {
-    let directories = after.directories();
-    let mut targets = configured.catalog.expand(directories.iter().map(String::as_str))?;
-    for target in &configured.targets {
-        if !targets.iter().any(|known| known.path == target.path) {
-            targets.push(target.clone());
-        }
-    }
-    Ok(targets)
-}
-
-fn mended(mirror: &Mirror, head: &CommitSha, mut look: GitLook) -> anyhow::Result<GitLook> {
-    let source = Source::open(mirror, mirror.tree(head)?)?;
-    if let Some(Ok(_)) = configuration(&source)? {
-        look.failure = None;
-        look.changes.unmanaged = Some(FILE.into());
-    }
-    Ok(look)
-}
-
-/// Renders both sides of one application and has the server dry-run both.
-async fn application(
-    ctx: &Arc<Ctx>,
-    repo: &RepoName,
-    base: &Base,
-    target: Target,
-    before: Read,
-    after: Read,
-    claims: &Claims,
-) -> Result<ApplicationPreview> {
-    let key = target.key(repo);
-    let cluster = ctx.cluster(&target.destination.cluster);
-    let mut preview = ApplicationPreview {
-        cluster: target.destination.cluster.clone(),
-        plan: Plan::default(),
-        drift: Plan::default(),
-        waiting: Plan::default(),
-        unmoved: 0,
-        images: vec![],
-        error: None,
-        notes: vec![],
-        key: key.clone(),
-    };
-    let cluster = match cluster {
-        Ok(cluster) => cluster,
-        Err(error) => {
-            preview.error = Some(error.to_string());
-            return Ok(preview);
-        }
-    };
-    let gone = matches!(after, Ok(None));
-    let old = manifests(ctx, &target, before).await?.unwrap_or_default();
-    let new = match manifests(ctx, &target, after).await? {
-        Ok(new) => new,
-        Err(Invalid(why)) => {
-            preview.error = Some(why);
-            return Ok(preview);
-        }
-    };
-    if gone {
-        preview.notes.push("The application's directory goes away. Its objects are left as they are: windlass never deletes a whole application by itself.".into());
-        return Ok(preview);
-    }
-    if new.is_empty() {
-        preview.notes.push("It renders to nothing: nothing would be pruned, and the sync would stop with that message.".into());
-        return Ok(preview);
-    }
-    let owner = key.owner_label(base.repo.id);
-    let images = |manifests: &[Manifest]| manifests.iter().flat_map(Manifest::images).collect::<Vec<_>>();
-    preview.images = image_changes(&images(&old), &images(&new));
-    let asking = Asking { cluster, key: &key, target: &target, owner: &owner };
-    let (old, new) = (live::settle(&asking, &old).await?, live::settle(&asking, &new).await?);
-    let inventory = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default().inventory;
-    let mut found = live::effects(&asking, Sides { base: &old, head: &new, inventory: &inventory }).await?;
-    for manifest in &new {
-        if let Some(other) = claims.other(&target.destination, &manifest.key, &key) {
-            let why = format!("{} is an object of {} too: one of them has to leave it out", manifest.key, other.title());
-            found.change.retain(|comparison| comparison.key != manifest.key);
-            found.change.push(Comparison::new(manifest.key.clone(), Side::Absent, Side::Refused(why)));
-        }
-    }
-    let handed: Vec<_> = found
-        .change
-        .iter()
-        .filter(|one| matches!(one.after, Side::Absent))
-        .filter_map(|one| Some((one.key.clone(), claims.other(&target.destination, &one.key, &key)?.title())))
-        .collect();
-    found.change.retain(|comparison| !handed.iter().any(|(key, _)| *key == comparison.key));
-    preview.notes.extend(
-        handed.iter().map(|(key, to)| format!("{} moves to `{to}`: it is handed over, not deleted.", view::code(&key.to_string()))),
-    );
-    let withheld: Vec<_> = found
-        .change
-        .iter()
-        .filter(|comparison| matches!(comparison.after, Side::Absent))
-        .filter_map(|comparison| match &comparison.before {
-            Side::Object(live, _) => Some((comparison.key.clone(), crate::domain::sync::protected(live)?)),
-            _ => None,
-        })
-        .collect();
-    let done = |comparison: &Comparison| !withheld.iter().any(|(key, _)| *key == comparison.key);
-    preview.plan = Plan::new(&ctx.mask, found.change.into_iter().filter(done));
-    preview.drift = Plan::new(&ctx.mask, found.drift);
-    preview.waiting = Plan::new(&ctx.mask, found.waiting);
-    preview.unmoved = found.unmoved;
-    preview
-        .notes
-        .extend(withheld.iter().map(|(key, why)| format!("{} leaves Git but stays in the cluster: {why}.", view::code(&key.to_string()))));
-    Ok(preview)
-}
-
-async fn manifests(ctx: &Arc<Ctx>, target: &Target, read: Read) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
-    Ok(match read {
-        Ok(Some(inputs)) => ctx.render(target, &inputs).await?.map(|manifests| manifests.to_vec()),
-        Ok(None) => Ok(Vec::new()),
-        Err(why) => Err(why),
-    })
+    Ok(())
 }
 
 // ---- the verdict
@@ -564,8 +381,22 @@ async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()
         (_, true) => "success",
         (_, false) => "failure",
     };
+    // What follows on the first page comes first: once the check run that counts is there, all of it is.
+    for (number, page) in text.pages.iter().enumerate() {
+        let check = NewCheck {
+            name: format!("{CHECK} page {}", number + 2),
+            head: preview.head.clone(),
+            external_id: preview.id(),
+            conclusion: "neutral",
+            completed_at: Timestamp::from_second(ctx.now().as_second()).unwrap_or_else(|_| ctx.now()),
+            title: format!("{} (page {} of {})", text.title, number + 2, text.pages.len() + 1),
+            summary: format!("Goes on from `{CHECK}`."),
+            text: page.clone(),
+        };
+        ctx.github.publish_check(&key.repo, &check).await?;
+    }
     let check = NewCheck {
-        name: CHECK,
+        name: CHECK.into(),
         head: preview.head.clone(),
         external_id: preview.id(),
         conclusion,
@@ -614,6 +445,18 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
             }
             None => "The pull request is not open any more: there is nothing to preview.".into(),
         }),
+        Command::Adopt => {
+            let mut lines = Vec::new();
+            for target in &look.touched {
+                let application = target.key(&key.repo);
+                if ctx.home.annotate(&application, crate::cluster::home::ADOPT, Some("true")).await? {
+                    ctx.applications.put(application.clone());
+                    lines.push(format!("- `{}` takes over what is there", application.title()));
+                }
+            }
+            Ok(if lines.is_empty() { "No application of this pull request is known yet: give the command once it is merged.".into() } else { lines.join("\n") })
+        }
+        Command::Take => take(ctx, key, look).await,
         Command::ConfirmPrune => {
             let mut lines = Vec::new();
             for target in &look.touched {
@@ -640,4 +483,37 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
             })
         }
     }
+}
+
+/// Has the fields taken that the preview says others hold. Kept with the application, so that the sync knows it too; the
+/// preview is made anew.
+async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<String> {
+    let mut lines = Vec::new();
+    for app in look.preview.iter().flat_map(|preview| &preview.applications) {
+        let held = app.plan.problems().flat_map(|change| {
+            let fields = change.notes.undecided.iter().flat_map(|(_, paths)| paths);
+            fields.map(|path| FieldRule { kind: Some(change.key.kind.clone()), name: Some(change.key.name.clone()), path: path.clone() })
+        });
+        let held: Vec<_> = held.collect();
+        if held.is_empty() {
+            continue;
+        }
+        let known = ctx.home.application(&app.key).await?;
+        let mut rules = super::guards::taken(known.as_ref());
+        rules.extend(held.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>());
+        let text = serde_json::to_string(&rules).unwrap_or_default();
+        if !ctx.home.annotate(&app.key, crate::cluster::home::TAKE, Some(&text)).await? {
+            lines.push(format!("- `{}` was never synced: write a `take` rule into windlass.yaml", app.key.title()));
+            continue;
+        }
+        let fields: Vec<_> = held.iter().map(|rule| view::code(&rule.path)).collect();
+        lines.push(format!("- `{}` takes {}", app.key.title(), fields.join(", ")));
+        ctx.applications.put(app.key.clone());
+    }
+    if lines.is_empty() {
+        return Ok("No field waits for that: the preview names none that others hold.".into());
+    }
+    locked(&ctx.memory.previews).remove(key);
+    ctx.pulls.put(key.clone());
+    Ok(lines.join("\n"))
 }

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::cel::Condition;
+use super::health::HealthRule;
 use super::image::{self, ImageRef};
 use super::ownership::{FieldRule, FieldRules};
 use super::sync::DriftMode;
@@ -22,6 +24,8 @@ pub const FILE: &str = "windlass.yaml";
 pub struct Catalog {
     /// In order: an earlier stage comes before a later one.
     pub stages: Vec<Stage>,
+    /// When objects of custom kinds are healthy.
+    pub health: Vec<HealthRule>,
     rules: Vec<Rule>,
 }
 
@@ -36,6 +40,37 @@ pub struct Stage {
     pub merge: MergePolicy,
     /// Approving reviews that a pull request touching this stage needs.
     pub approvals: u32,
+    /// Who applies what Git has.
+    pub reconcile: Reconciler,
+}
+
+/// Who keeps a stage as Git has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Reconciler {
+    #[default]
+    Windlass,
+    /// An Argo CD `Application`.
+    ArgoCd(Named),
+    /// A Flux `Kustomization`.
+    Flux(Named),
+}
+
+/// The object of another reconciler; `{application}` and `{stage}` stand in its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Reconciler {
+    fn filled(&self, fill: impl Fn(&str) -> String) -> Self {
+        let named = |named: &Named| Named { namespace: fill(&named.namespace), name: fill(&named.name) };
+        match self {
+            Self::Windlass => Self::Windlass,
+            Self::ArgoCd(one) => Self::ArgoCd(named(one)),
+            Self::Flux(one) => Self::Flux(named(one)),
+        }
+    }
 }
 
 /// Whether windlass merges its own image pull requests without a review.
@@ -173,8 +208,10 @@ impl Catalog {
                 },
             }
         }
-        let (application, stage) = (application?, stage?.clone());
-        let fill = |text: &str| text.replace("{application}", application.as_str()).replace("{stage}", stage.name.as_str());
+        let (application, mut stage) = (application?, stage?.clone());
+        let (app, place) = (application.clone(), stage.name.clone());
+        let fill = |text: &str| text.replace("{application}", app.as_str()).replace("{stage}", place.as_str());
+        stage.reconcile = stage.reconcile.filled(fill);
         let images = rule
             .images
             .iter()
@@ -236,6 +273,64 @@ struct RawCatalog {
     version: u32,
     stages: Ordered<RawStage>,
     applications: Vec<RawRule>,
+    #[serde(default)]
+    health: Vec<RawHealth>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHealth {
+    group: String,
+    kind: String,
+    #[serde(default)]
+    progressing: Option<String>,
+    #[serde(default)]
+    failed: Option<String>,
+    #[serde(default)]
+    healthy: Option<String>,
+}
+
+impl RawHealth {
+    fn validate(self) -> Result<HealthRule, Invalid> {
+        let read = |text: Option<String>| {
+            let parsed = text.map(|text| Condition::parse(&unguarded(&text))).transpose();
+            parsed.map_err(|Invalid(why)| Invalid(format!("{FILE}: health of {}: {why}", self.kind)))
+        };
+        let (progressing, failed, healthy) = (read(self.progressing)?, read(self.failed)?, read(self.healthy)?);
+        Ok(HealthRule { group: self.group, kind: self.kind, progressing, failed, healthy })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReconcile {
+    by: RawReconciler,
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum RawReconciler {
+    Windlass,
+    ArgoCd,
+    Flux,
+}
+
+impl RawReconcile {
+    fn validate(self) -> Reconciler {
+        let named = |namespace: &str| Named {
+            namespace: self.namespace.as_deref().map_or(namespace.into(), unguarded),
+            name: self.name.as_deref().map_or("{application}-{stage}".into(), unguarded),
+        };
+        match self.by {
+            RawReconciler::Windlass => Reconciler::Windlass,
+            RawReconciler::ArgoCd => Reconciler::ArgoCd(named("argocd")),
+            RawReconciler::Flux => Reconciler::Flux(named("flux-system")),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -248,6 +343,8 @@ struct RawStage {
     merge: MergePolicy,
     #[serde(default)]
     gates: RawGates,
+    #[serde(default)]
+    reconcile: Option<RawReconcile>,
 }
 
 #[derive(Deserialize, Default)]
@@ -316,6 +413,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
 impl RawCatalog {
     fn validate(self) -> Result<Catalog, Invalid> {
         let fail = |text: String| Err(Invalid(format!("{FILE}: {text}")));
+        let health = self.health.into_iter().map(RawHealth::validate).collect::<Result<_, _>>()?;
         let rules = self.applications.into_iter().map(RawRule::unguarded);
         if self.version != 1 {
             return fail(format!("version {} is not known here: this windlass reads version 1", self.version));
@@ -328,7 +426,8 @@ impl RawCatalog {
                     return fail(format!("stage `{name}` comes after `{earlier}`, which is not a stage above it"));
                 }
             }
-            stages.push(Stage { name, cluster: raw.cluster, after: raw.after, merge: raw.merge, approvals: raw.gates.approvals });
+            let reconcile = raw.reconcile.map(RawReconcile::validate).unwrap_or_default();
+            stages.push(Stage { name, cluster: raw.cluster, after: raw.after, merge: raw.merge, approvals: raw.gates.approvals, reconcile });
         }
         if stages.is_empty() {
             return fail("`stages` is empty: name at least one".into());
@@ -365,7 +464,7 @@ impl RawCatalog {
                 depends_on: raw.depends_on,
             });
         }
-        Ok(Catalog { stages, rules: parsed })
+        Ok(Catalog { stages, health, rules: parsed })
     }
 }
 
@@ -494,6 +593,11 @@ applications:
                 vec!["depend on each other: shop/staging → shop/staging"],
             ),
             (EXAMPLE.replace("    images:", "    drift: ignore\n    images:"), vec!["unknown variant"]),
+            (
+                EXAMPLE.replace("applications:", "health: [{ group: a.b, kind: C, healthy: 'self.x ==' }]\napplications:"),
+                vec!["health of C", "not a CEL expression"],
+            ),
+            (EXAMPLE.replace("merge: auto", "reconcile: { by: argo }"), vec!["did you mean `argocd`?"]),
             (EXAMPLE.replace("    images:", "    ignore: [{ path: spec }]\n    images:"), vec!["not a field's path"]),
         ];
         for (text, expected) in table {

@@ -7,10 +7,12 @@
 /// A command. Closed: adding one breaks every place that has to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
+    Adopt,
     ConfirmPrune,
     Help,
     Preview,
     Sync,
+    Take,
     Why,
 }
 
@@ -45,14 +47,16 @@ impl Permission {
 }
 
 impl Command {
-    pub const ALL: [Self; 5] = [Self::ConfirmPrune, Self::Help, Self::Preview, Self::Sync, Self::Why];
+    pub const ALL: [Self; 7] = [Self::Adopt, Self::ConfirmPrune, Self::Help, Self::Preview, Self::Sync, Self::Take, Self::Why];
 
     pub fn word(self) -> &'static str {
         match self {
+            Self::Adopt => "adopt",
             Self::ConfirmPrune => "confirm-prune",
             Self::Help => "help",
             Self::Preview => "preview",
             Self::Sync => "sync",
+            Self::Take => "take",
             Self::Why => "why",
         }
     }
@@ -60,12 +64,14 @@ impl Command {
     /// One line of help.
     pub fn summary(self) -> &'static str {
         match self {
+            Self::Adopt => "lets the first sync of the applications that this pull request touches change what was there before windlass",
             Self::ConfirmPrune => "confirms the deletions that wait for it, in the applications that this pull request touches",
             Self::Help => "lists these commands",
             Self::Preview => "asks the cluster again what this pull request would change, and updates the preview",
             Self::Sync => {
                 "syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request)"
             }
+            Self::Take => "has the fields that others hold, and that the preview names, set as Git has them",
             Self::Why => "explains, gate by gate, why this pull request is or is not merged",
         }
     }
@@ -73,7 +79,7 @@ impl Command {
     pub fn needs(self) -> Permission {
         match self {
             Self::Help | Self::Why => Permission::Read,
-            Self::ConfirmPrune | Self::Preview | Self::Sync => Permission::Write,
+            Self::Adopt | Self::ConfirmPrune | Self::Preview | Self::Sync | Self::Take => Permission::Write,
         }
     }
 }

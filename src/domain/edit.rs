@@ -1,5 +1,6 @@
-//! Byte-exact image edits: exactly the tag and digest of one image change, and
-//! the result is proven by reading it again.
+//! Byte-exact edits of people's files: exactly the tag and digest of one image
+//! change, or exactly some fields of one object, and the result is proven by
+//! reading it again.
 //!
 //! [`set_image`] finds the spans with yamlpath, splices them, re-parses the
 //! text before and after, and refuses unless exactly the wanted paths differ.
@@ -9,6 +10,7 @@
 use serde_json::Value;
 use yamlpath::{Component, Document, Route};
 
+use super::fieldset::{self, Element, FieldPath};
 use super::image::{Candidate, ImageRef};
 use super::yaml;
 
@@ -37,7 +39,55 @@ enum Step {
 /// One scalar to set, inside one document.
 struct Assignment {
     steps: Steps,
-    value: String,
+    value: Value,
+}
+
+/// Sets fields of one object to scalars, wherever `text` has it. None where the object is not in the file.
+pub fn set_fields(text: &str, kind: &str, name: &str, fields: &[(FieldPath, Value)]) -> Result<Option<String>, EditError> {
+    let mut out = String::new();
+    let mut used = false;
+    for document in split_documents(text) {
+        let may = document.contains(kind) && document.contains(name);
+        let read = if may { single(document).ok() } else { None };
+        let Some(read) = read.filter(|read| read["kind"] == kind && read["metadata"]["name"] == name) else {
+            out.push_str(document);
+            continue;
+        };
+        used = true;
+        let assignments = fields.iter().map(|(path, value)| {
+            if value.is_object() || value.is_array() {
+                return Err(EditError(format!("{path} is more than one value")));
+            }
+            let steps = steps_of(&read, path).ok_or_else(|| EditError(format!("{path} is not in the file")))?;
+            Ok(Assignment { steps, value: value.clone() })
+        });
+        out.push_str(&edited(document, &read, &assignments.collect::<Result<Vec<_>, _>>()?)?);
+    }
+    Ok(used.then_some(out))
+}
+
+/// Where a field stands in a document; the last step may be a key that is yet to be put in.
+fn steps_of(document: &Value, path: &FieldPath) -> Option<Steps> {
+    let mut at = document;
+    let mut steps = Vec::new();
+    for (index, element) in path.0.iter().enumerate() {
+        match element {
+            Element::Field(name) => {
+                steps.push(Step::Key(name.clone()));
+                match at.get(name) {
+                    Some(below) => at = below,
+                    None if index + 1 == path.0.len() && at.as_object().is_some_and(|map| !map.is_empty()) => {}
+                    None => return None,
+                }
+            }
+            other => {
+                let position = fieldset::position(at.as_array()?, other)?;
+                steps.push(Step::Index(position));
+                at = &at[position];
+            }
+        }
+    }
+    Some(steps)
 }
 
 /// Sets tag and digest of the candidate's image wherever `text` names it: in a kustomization's `images:` list, or
@@ -71,26 +121,31 @@ fn set_in_document(text: &str, candidate: &Candidate) -> Result<Option<String>, 
     if assignments.is_empty() {
         return Ok(None);
     }
+    edited(text, &before, &assignments).map(Some)
+}
+
+/// The text with the assignments made; proven by reading it again.
+fn edited(text: &str, before: &Value, assignments: &[Assignment]) -> Result<String, EditError> {
     let mut wanted = before.clone();
-    for assignment in &assignments {
+    for assignment in assignments {
         set(&mut wanted, &assignment.steps, &assignment.value);
     }
-    if wanted == before {
-        return Ok(Some(text.to_string()));
+    if wanted == *before {
+        return Ok(text.to_string());
     }
     let mut edited = text.to_string();
-    for assignment in &assignments {
-        edited = splice(&edited, assignment)?;
+    for assignment in assignments {
+        edited = splice(&edited, before, assignment)?;
     }
     let after = single(&edited)?;
     if after != wanted {
         return Err(EditError(
-            "the edit would change more than the image (an alias, an anchor, a template or a duplicate key is in the way): \
-             write the image as a plain value"
+            "the edit would change more than it should (an alias, an anchor, a template or a duplicate key is in the way): \
+             write it as a plain value"
                 .into(),
         ));
     }
-    Ok(Some(edited))
+    Ok(edited)
 }
 
 fn single(text: &str) -> Result<Value, EditError> {
@@ -110,14 +165,14 @@ fn assignments(document: &Value, candidate: &Candidate) -> Vec<Assignment> {
             let name = |key: &str| entry[key].as_str().map(str::to_ascii_lowercase);
             if name("newName").or_else(|| name("name")) == Some(candidate.image.clone()) {
                 let at = |key: &str| vec![Step::Key("images".into()), Step::Index(index), Step::Key(key.into())];
-                found.push(Assignment { steps: at("newTag"), value: candidate.tag.to_string() });
-                found.push(Assignment { steps: at("digest"), value: candidate.digest.to_string() });
+                found.push(Assignment { steps: at("newTag"), value: candidate.tag.to_string().into() });
+                found.push(Assignment { steps: at("digest"), value: candidate.digest.to_string().into() });
             }
         }
     } else {
         image_fields(document, &mut Vec::new(), &mut |steps, text| {
             if text.parse::<ImageRef>().is_ok_and(|image| image.name == candidate.image) {
-                found.push(Assignment { steps: steps.clone(), value: candidate.reference().to_string() });
+                found.push(Assignment { steps: steps.clone(), value: candidate.reference().to_string().into() });
             }
         });
     }
@@ -153,7 +208,7 @@ fn image_fields(value: &Value, steps: &mut Steps, visit: &mut impl FnMut(&Steps,
     }
 }
 
-fn set(document: &mut Value, steps: &[Step], value: &str) {
+fn set(document: &mut Value, steps: &[Step], value: &Value) {
     let mut at = document;
     for step in steps {
         at = match step {
@@ -161,7 +216,7 @@ fn set(document: &mut Value, steps: &[Step], value: &str) {
             Step::Index(index) => &mut at[*index],
         };
     }
-    *at = Value::String(value.into());
+    *at = value.clone();
 }
 
 fn route(steps: &[Step]) -> Route<'static> {
@@ -177,7 +232,7 @@ fn route(steps: &[Step]) -> Route<'static> {
 }
 
 /// Replaces one scalar in the text, or inserts its key into the mapping it belongs to.
-fn splice(text: &str, assignment: &Assignment) -> Result<String, EditError> {
+fn splice(text: &str, before: &Value, assignment: &Assignment) -> Result<String, EditError> {
     let refuse = |why: String| EditError(why);
     let document = Document::new(text).map_err(|error| refuse(error.to_string()))?;
     if document.query_exists(&route(&assignment.steps)) {
@@ -187,25 +242,32 @@ fn splice(text: &str, assignment: &Assignment) -> Result<String, EditError> {
             .ok_or_else(|| refuse("the image's field is empty: give it a value once by hand".into()))?;
         let (start, end) = feature.location.byte_span;
         let old = &text[start..end];
-        return Ok(format!("{}{}{}", &text[..start], scalar_like(old, &assignment.value), &text[end..]));
+        return Ok(format!("{}{}{}", &text[..start], scalar(old, &assignment.value), &text[end..]));
     }
     let Some((Step::Key(key), parent)) = assignment.steps.split_last() else {
-        return Err(refuse("nowhere to put the image".into()));
+        return Err(refuse("nowhere to put it".into()));
     };
-    insert(text, &document, parent, key, &assignment.value)
+    let mut neighbours: Vec<String> = ["newTag", "newName", "name", "digest"].map(str::to_string).into();
+    let there = parent.iter().try_fold(before, |at, step| match step {
+        Step::Key(key) => at.get(key),
+        Step::Index(index) => at.get(*index),
+    });
+    let scalars = there.and_then(Value::as_object).into_iter().flatten().filter(|(_, value)| !value.is_object() && !value.is_array());
+    neighbours.extend(scalars.map(|(key, _)| key.clone()));
+    insert(text, &document, parent, key, &assignment.value, &neighbours)
 }
 
 /// Adds `key: value` to a mapping, after one of the keys that stand in it.
-fn insert(text: &str, document: &Document, parent: &[Step], key: &str, value: &str) -> Result<String, EditError> {
-    for neighbour in ["newTag", "newName", "name", "digest"] {
+fn insert(text: &str, document: &Document, parent: &[Step], key: &str, value: &Value, neighbours: &[String]) -> Result<String, EditError> {
+    for neighbour in neighbours {
         let mut steps = parent.to_vec();
-        steps.push(Step::Key(neighbour.into()));
+        steps.push(Step::Key(neighbour.clone()));
         let steps = route(&steps);
         let (Ok(name), Ok(Some(value_at))) = (document.query_key_only(&steps), document.query_exact(&steps)) else { continue };
         let end = value_at.location.byte_span.1;
         let flow = text[end..].trim_start_matches([' ', '\t']).starts_with([',', '}']);
         if flow {
-            return Ok(format!("{}, {key}: {}{}", &text[..end], scalar_like("", value), &text[end..]));
+            return Ok(format!("{}, {key}: {}{}", &text[..end], scalar("", value), &text[end..]));
         }
         let column = name.location.point_span.0.1;
         let line_end = text[end..].find('\n').map_or(text.len(), |at| end + at);
@@ -213,9 +275,17 @@ fn insert(text: &str, document: &Document, parent: &[Step], key: &str, value: &s
         let (head, tail) = text.split_at(line_end);
         let head = head.strip_suffix('\r').unwrap_or(head);
         let tail = if tail.is_empty() { String::new() } else { format!("{newline}{}", &tail[1..]) };
-        return Ok(format!("{head}{newline}{}{key}: {}{tail}", " ".repeat(column), scalar_like("", value)));
+        return Ok(format!("{head}{newline}{}{key}: {}{tail}", " ".repeat(column), scalar("", value)));
     }
-    Err(EditError("the image's entry has none of `name`, `newName`, `newTag`".into()))
+    Err(EditError("there is no plain value beside it after which it could be put".into()))
+}
+
+/// A scalar as it is written in the place of an old one.
+fn scalar(old: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) => scalar_like(old, text),
+        other => other.to_string(),
+    }
 }
 
 /// The value in the quotes that the old one had; a plain value that YAML would read as something else gets double quotes.
@@ -237,7 +307,7 @@ fn scalar_like(old: &str, value: &str) -> String {
 }
 
 /// Cuts a stream after each line that ends a document, so that the pieces joined are the stream.
-fn split_documents(text: &str) -> Vec<&str> {
+pub fn split_documents(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let (mut start, mut at) = (0, 0);
     for line in text.split_inclusive('\n') {
@@ -294,6 +364,27 @@ mod tests {
             changed("images:\r\n- name: x\r\n  newName: ghcr.io/acme/shop\r\n", "v2").replace('\r', "~"),
             "+  newTag: v2~\n+  digest: sha256:BBB~\n"
         );
+    }
+
+    #[test]
+    fn fields_of_an_object_are_set_where_it_stands() {
+        let text = "# ours\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2 # two\n  template:\n    spec:\n      containers:\n        - name: a\n          image: a:1\n        - {name: b, image: 'b:1'}\n---\nkind: Service\nmetadata: {name: web}\n";
+        let path = |text: &str| FieldPath::parse(text).unwrap();
+        let set = |fields: &[(FieldPath, Value)]| set_fields(text, "Deployment", "web", fields);
+        let edited = set(&[
+            (path(".spec.replicas"), 5.into()),
+            (path(".spec.template.spec.containers[name=\"b\"].image"), "b:2".into()),
+            (path(".spec.paused"), true.into()),
+        ]);
+        let edited = edited.unwrap().unwrap();
+        let lines: Vec<_> = similar::TextDiff::from_lines(text, &edited)
+            .iter_all_changes()
+            .filter(|change| change.tag() != similar::ChangeTag::Equal)
+            .map(|change| format!("{}{}", change.tag(), change.value().trim()))
+            .collect();
+        assert_eq!(lines, ["-replicas: 2 # two", "+replicas: 5 # two", "+paused: true", "-- {name: b, image: 'b:1'}", "+- {name: b, image: 'b:2'}"]);
+        assert_eq!(set_fields(text, "Deployment", "other", &[]), Ok(None));
+        assert!(set(&[(path(".spec.strategy.type"), "Recreate".into())]).is_err());
     }
 
     #[test]

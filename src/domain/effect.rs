@@ -21,7 +21,7 @@ pub fn pods_rolled(plan: &Plan) -> i64 {
 }
 
 pub fn effects(plan: &Plan) -> Vec<Effect> {
-    plan.effective().filter(|change| change.problem.is_none()).flat_map(|change| of(plan, change)).collect()
+    plan.effective().filter(|change| change.problem.is_none() && !change.is_hook()).flat_map(|change| of(plan, change)).collect()
 }
 
 fn of(plan: &Plan, change: &Change) -> Vec<Effect> {
@@ -53,6 +53,30 @@ fn of(plan: &Plan, change: &Change) -> Vec<Effect> {
         _ => {}
     }
     found
+}
+
+/// Whether a workload's pods are replaced by a change.
+pub fn replaces_pods(before: &Value, after: &Value) -> bool {
+    let template = |value: &Value| value["spec"]["template"].clone();
+    matches!(after["kind"].as_str(), Some("Deployment" | "StatefulSet" | "DaemonSet")) && template(before).is_object() && template(before) != template(after)
+}
+
+/// What the PodDisruptionBudgets that hold for a workload's pods allow just now.
+pub fn budget(workload: &Value, budgets: &[Value]) -> Vec<String> {
+    let labels = &workload["spec"]["template"]["metadata"]["labels"];
+    let selects = |budget: &&Value| {
+        let selector = budget["spec"]["selector"]["matchLabels"].as_object();
+        selector.is_some_and(|selector| !selector.is_empty() && selector.iter().all(|(name, value)| &labels[name] == value))
+    };
+    let line = |budget: &Value| {
+        let name = budget["metadata"]["name"].as_str().unwrap_or_default();
+        let (allowed, healthy) = (budget["status"]["disruptionsAllowed"].as_i64()?, budget["status"]["currentHealthy"].as_i64()?);
+        Some(match allowed {
+            0 => format!("PodDisruptionBudget {name}: none of {healthy} healthy pods may be evicted now"),
+            _ => format!("PodDisruptionBudget {name}: {allowed} of {healthy} healthy pods may be evicted now"),
+        })
+    };
+    budgets.iter().filter(selects).filter_map(line).collect()
 }
 
 fn template(side: &Option<Value>) -> Option<&Value> {

@@ -373,7 +373,8 @@ fn has_keys(item: &Value, keys: &BTreeMap<String, Scalar>) -> bool {
     told.inspect(|_| count += 1).all(|(mine, wanted)| wanted.is(mine)) && count > 0
 }
 
-fn position(items: &[Value], element: &Element) -> Option<usize> {
+/// The item of a list that an element of a path names.
+pub fn position(items: &[Value], element: &Element) -> Option<usize> {
     match element {
         Element::Index(index) => (*index < items.len()).then_some(*index),
         Element::Value(value) => items.iter().position(|item| value.is(item)),

@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::cel::Condition;
+
 /// An application's health is the worst of its objects'; the order here is from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Health {
@@ -30,22 +32,87 @@ pub enum SyncState {
 /// A health with the sentence that explains it; empty when healthy.
 pub type Assessment = (Health, String);
 
-/// Assesses a live object. `pods` are the pods that its selector matches, for the kinds that have one.
-pub fn assess(live: &Value, pods: &[Value]) -> Assessment {
+/// A rule of `windlass.yaml` for a custom kind: conditions in CEL, asked in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthRule {
+    pub group: String,
+    pub kind: String,
+    pub progressing: Option<Condition>,
+    pub failed: Option<Condition>,
+    /// Without it, what neither progresses nor failed is healthy.
+    pub healthy: Option<Condition>,
+}
+
+impl HealthRule {
+    pub fn is_for(&self, live: &Value) -> bool {
+        let group = live["apiVersion"].as_str().and_then(|version| version.split_once('/')).map_or("", |(group, _)| group);
+        self.kind == live["kind"].as_str().unwrap_or_default() && self.group == group
+    }
+
+    fn assess(&self, live: &Value) -> Assessment {
+        let holds = |condition: &Option<Condition>| condition.as_ref().map(|condition| condition.holds(live)).transpose();
+        let outcome = || -> Result<Assessment, String> {
+            if holds(&self.progressing)? == Some(true) {
+                return Ok((Health::Progressing, "progresses, by the rule of windlass.yaml".into()));
+            }
+            if holds(&self.failed)? == Some(true) {
+                return Ok((Health::Degraded, "failed, by the rule of windlass.yaml".into()));
+            }
+            Ok(match holds(&self.healthy)? {
+                Some(false) => (Health::Progressing, "is not healthy yet, by the rule of windlass.yaml".into()),
+                _ => (Health::Healthy, String::new()),
+            })
+        };
+        outcome().unwrap_or_else(|error| (Health::Unknown, format!("its rule of windlass.yaml cannot be evaluated: {error}")))
+    }
+}
+
+/// Assesses a live object by the rule for its kind, where there is one; otherwise as [`assess`] does.
+pub fn assess_by(rules: &[HealthRule], live: &Value, pods: &[Value]) -> Assessment {
+    let mine: Vec<_> = rules.iter().filter(|rule| rule.is_for(live)).collect();
+    if mine.is_empty() {
+        return assess(live, pods);
+    }
+    let (first, why) = unseen(live).unwrap_or((Health::Healthy, String::new()));
+    if first != Health::Healthy {
+        return (first, why);
+    }
+    let named = |(health, why): Assessment| {
+        let (kind, name) = (live["kind"].as_str().unwrap_or_default(), live["metadata"]["name"].as_str().unwrap_or_default());
+        (health, if why.is_empty() { why } else { format!("{kind} {name}: {why}") })
+    };
+    aggregate(mine.into_iter().map(|rule| named(rule.assess(live))))
+}
+
+/// What is said of an object whose status is not about its present form.
+fn unseen(live: &Value) -> Option<Assessment> {
     let kind = live["kind"].as_str().unwrap_or_default();
     let name = live["metadata"]["name"].as_str().unwrap_or_default();
-    let progressing = |why: String| (Health::Progressing, format!("{kind} {name}: {why}"));
+    let progressing = |why: &str| Some((Health::Progressing, format!("{kind} {name}: {why}")));
     if live["metadata"]["deletionTimestamp"].is_string() {
-        return progressing("is being deleted".into());
+        return progressing("is being deleted");
     }
     let observed = live["status"]["observedGeneration"].as_i64();
     let generation = live["metadata"]["generation"].as_i64();
     if matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") && observed.unwrap_or(0) < generation.unwrap_or(0)
         || observed.zip(generation).is_some_and(|(observed, generation)| observed < generation)
     {
-        return progressing("the change is not yet seen by its controller".into());
+        return progressing("the change is not yet seen by its controller");
+    }
+    None
+}
+
+/// Assesses a live object. `pods` are the pods that its selector matches, for the kinds that have one.
+pub fn assess(live: &Value, pods: &[Value]) -> Assessment {
+    let kind = live["kind"].as_str().unwrap_or_default();
+    let name = live["metadata"]["name"].as_str().unwrap_or_default();
+    if let Some(unseen) = unseen(live) {
+        return unseen;
     }
     let (health, why) = match kind {
+        _ if matches!(kind, "Deployment" | "ReplicaSet") && condition(live, "ReplicaFailure").is_some_and(|(status, _)| status == "True") => {
+            (Health::Degraded, format!("its pods cannot be created: {}", message(live, "ReplicaFailure")))
+        }
         "Deployment" => deployment(live),
         "StatefulSet" => stateful_set(live),
         "DaemonSet" => daemon_set(live),
@@ -65,6 +132,15 @@ pub fn assess(live: &Value, pods: &[Value]) -> Assessment {
             Some(("True", _)) => (Health::Healthy, String::new()),
             _ => (Health::Progressing, "is not established yet".into()),
         },
+        // That no metric can be read is for who watches the autoscaler; that it cannot scale at all is a failure.
+        "HorizontalPodAutoscaler" => match condition(live, "AbleToScale") {
+            Some(("False", reason)) => (Health::Degraded, format!("cannot scale: {reason}")),
+            _ => (Health::Healthy, String::new()),
+        },
+        "APIService" => match condition(live, "Available") {
+            Some(("True", _)) => (Health::Healthy, String::new()),
+            found => (Health::Progressing, format!("is not available: {}", found.map_or("", |(_, reason)| reason))),
+        },
         "Namespace" => (Health::Healthy, String::new()),
         _ => generic(live),
     };
@@ -81,6 +157,11 @@ fn condition<'a>(live: &'a Value, kind: &str) -> Option<(&'a str, &'a str)> {
     let conditions = live["status"]["conditions"].as_array()?;
     let condition = conditions.iter().find(|condition| condition["type"] == kind)?;
     Some((condition["status"].as_str()?, condition["reason"].as_str().unwrap_or_default()))
+}
+
+fn message<'a>(live: &'a Value, kind: &str) -> &'a str {
+    let conditions = live["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.filter(|condition| condition["type"] == kind).find_map(|condition| condition["message"].as_str()).unwrap_or_default()
 }
 
 fn deployment(live: &Value) -> Assessment {
@@ -258,6 +339,38 @@ mod tests {
             (Health::Degraded, "Deployment web: pod web-1: CrashLoopBackOff (exit code 1) in container web")
         );
         assert_eq!(assess(&live, &[pod("a:old")]).0, Health::Progressing);
+    }
+
+    #[test]
+    fn custom_kinds_are_judged_by_their_rules() {
+        let rule = |text: &str| Some(Condition::parse(text).unwrap());
+        let rules = [HealthRule {
+            group: "acme.example".into(),
+            kind: "Backup".into(),
+            progressing: rule("self.status.phase == 'Running'"),
+            failed: rule("self.status.phase == 'Failed'"),
+            healthy: rule("self.status.phase == 'Done'"),
+        }];
+        let backup = |phase: &str| {
+            json!({"apiVersion": "acme.example/v1", "kind": "Backup", "metadata": {"name": "b"}, "status": {"phase": phase}})
+        };
+        for (phase, health) in
+            [("Running", Health::Progressing), ("Failed", Health::Degraded), ("Done", Health::Healthy), ("", Health::Progressing)]
+        {
+            assert_eq!(assess_by(&rules, &backup(phase), &[]).0, health, "{phase}");
+        }
+        let mut other = backup("Failed");
+        other["kind"] = "Restore".into();
+        assert_eq!(assess_by(&rules, &other, &[]).0, Health::Healthy);
+    }
+
+    #[test]
+    fn what_cannot_work_is_degraded() {
+        let quota = rollout(json!({"observedGeneration": 2, "conditions": [
+            {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: pods"}]}));
+        assert_eq!(assess(&quota, &[]), (Health::Degraded, "Deployment web: its pods cannot be created: exceeded quota: pods".into()));
+        let api = json!({"kind": "APIService", "metadata": {"name": "a"}, "status": {"conditions": [{"type": "Available", "status": "False", "reason": "MissingEndpoints"}]}});
+        assert_eq!(assess(&api, &[]).0, Health::Progressing);
     }
 
     #[test]

@@ -130,18 +130,21 @@ fn walk(value: &Value, visit: &mut impl FnMut(&str, &Value)) {
     }
 }
 
+/// What the API server keeps for itself in an object's metadata.
+pub const BOOKKEEPING: [&str; 6] = ["managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"];
+
 /// Without status, what the API server maintains, and the copy that `kubectl apply` keeps in an annotation.
 pub fn cleaned(value: &Value) -> Value {
     let mut value = value.clone();
     if let Value::Object(object) = &mut value {
         object.remove("status");
         if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
-            for field in ["managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"] {
-                metadata.remove(field);
-            }
+            BOOKKEEPING.iter().for_each(|field| drop(metadata.remove(*field)));
             if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
                 annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
                 annotations.remove("deployment.kubernetes.io/revision");
+                // What a hook ran for is no difference that anybody made.
+                annotations.remove(super::hook::RUN);
                 if annotations.is_empty() {
                     metadata.remove("annotations");
                 }

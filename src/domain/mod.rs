@@ -7,7 +7,7 @@
 //! Reading order: the identifiers below, then [`catalog`] (what is deployed
 //! where), [`image`] and [`edit`] (how a change is made), [`manifest`],
 //! [`fieldset`] and [`ownership`] (whose a field is), [`mask`] and [`plan`]
-//! (what a change does), [`health`], [`command`], [`gate`], and the
+//! (what a change does), [`health`], [`hook`], [`command`], [`gate`], and the
 //! three decisions: [`promotion`], [`pull_request`], [`sync`].
 
 use std::fmt;
@@ -18,12 +18,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub mod catalog;
+pub mod cel;
 pub mod command;
 pub mod edit;
 pub mod effect;
+pub mod external;
 pub mod fieldset;
 pub mod gate;
 pub mod health;
+pub mod hook;
 pub mod image;
 pub mod manifest;
 pub mod mask;

@@ -224,7 +224,8 @@ pub struct Leftovers {
 
 /// None: there is nothing to take over. `manager`: our own; what another application of ours had is handed over too. That a Helm
 /// release that made the object is gone has been asked before: one that is there refuses the object ([`keeper`]).
-pub fn leftovers(live: &Value, manager: &str) -> Option<Leftovers> {
+/// `stale`: what we own is recorded under an API version that is served no more, and so is taken over from ourselves.
+pub fn leftovers(live: &Value, manager: &str, stale: bool) -> Option<Leftovers> {
     let mut found = Leftovers::default();
     let all = entries(live);
     let ours = all.iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields.clone()).unwrap_or_default();
@@ -239,7 +240,35 @@ pub fn leftovers(live: &Value, manager: &str) -> Option<Leftovers> {
             found.managers.push(entry.manager);
         }
     }
-    (!found.managers.is_empty() || !found.added.is_empty()).then_some(found)
+    if stale {
+        found.fields = found.fields.union(&ours);
+    }
+    (stale || !found.managers.is_empty() || !found.added.is_empty()).then_some(found)
+}
+
+/// The API version that a manager's applied fields are recorded under.
+pub fn recorded_version(live: &Value, manager: &str) -> Option<String> {
+    let entries = live["metadata"]["managedFields"].as_array()?;
+    let ours = entries.iter().find(|entry| entry["manager"] == manager && entry["operation"] == "Apply" && entry["subresource"].is_null())?;
+    Some(ours["apiVersion"].as_str()?.to_string())
+}
+
+/// Lists of objects that we own as a whole, with those that differ between the two: what is not in Git's list goes.
+pub fn replaced_lists(before: &Value, after: &Value, manager: &str) -> Vec<FieldPath> {
+    let ours = entries(after).into_iter().find(|entry| entry.manager == manager && entry.applies);
+    let whole = ours.map(|entry| entry.fields.leaves()).unwrap_or_default();
+    let list = |path: &FieldPath| {
+        let now = fieldset::lookup(after, path)?.as_array()?;
+        let was = fieldset::lookup(before, path)?;
+        (now.iter().any(Value::is_object) && was != &Value::Array(now.clone())).then_some(())
+    };
+    whole.into_iter().filter(|path| list(path).is_some()).collect()
+}
+
+/// What admission put into an object while it was applied: the API server records it under our name, and not as applied.
+pub fn admitted(after: &Value, manager: &str) -> Vec<FieldPath> {
+    let entries = entries(after).into_iter();
+    entries.filter(|entry| entry.manager == manager && !entry.applies && entry.subresource.is_none()).flat_map(|entry| entry.fields.leaves()).collect()
 }
 
 /// `managedFields` after the leftovers moved to us: their entries are gone and ours has their fields too, so that what

@@ -14,7 +14,8 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::manifest::{ResourceKey, cleaned};
+use super::fieldset::{Element, FieldPath};
+use super::manifest::{BOOKKEEPING, ResourceKey, cleaned};
 use super::mask::{Mask, Masked};
 use super::{canonical_json, yaml};
 
@@ -63,6 +64,8 @@ pub type Fields = Vec<(String, Vec<String>)>;
 pub struct Notes {
     /// Fields taken from others.
     pub taken: Fields,
+    /// Fields that others hold and nobody has decided about.
+    pub undecided: Fields,
     /// Fields that Git has no more and that stay, since others own them too.
     pub kept: Fields,
     /// Fields that Git has and that are left to others.
@@ -79,6 +82,16 @@ pub struct Notes {
     pub ignored: Vec<String>,
     /// Why the object has to be deleted and created anew.
     pub recreate: Option<String>,
+    /// It is not kept but run: when, in words.
+    pub hook: Option<String>,
+    /// What admission puts in.
+    pub admitted: Vec<String>,
+    /// What comes out differently each time that the server is asked, and so is not compared.
+    pub unstable: Vec<String>,
+    /// Lists that are replaced as a whole, with what others put into them.
+    pub replaced: Vec<String>,
+    /// What else was found out about it in the cluster: budgets, dependents, reclaim policies. In words.
+    pub facts: Vec<String>,
 }
 
 /// What is known of one object, before it becomes a change.
@@ -166,6 +179,11 @@ impl Change {
         let count = |sign| diff.lines().filter(|line| line.starts_with(sign)).count();
         (count('+'), count('-'))
     }
+
+    /// It is run, not kept.
+    pub fn is_hook(&self) -> bool {
+        self.notes.hook.is_some()
+    }
 }
 
 /// What happens to one application in one stage.
@@ -192,7 +210,12 @@ impl Plan {
     }
 
     pub fn count(&self, action: &Action) -> usize {
-        self.changes.iter().filter(|change| change.action == *action && change.problem.is_none()).count()
+        self.changes.iter().filter(|change| change.action == *action && change.problem.is_none() && !change.is_hook()).count()
+    }
+
+    /// How many hooks run.
+    pub fn hooks(&self) -> usize {
+        self.changes.iter().filter(|change| change.is_hook() && change.problem.is_none() && change.action != Action::Unchanged).count()
     }
 
     pub fn problems(&self) -> impl Iterator<Item = &Change> {
@@ -218,7 +241,7 @@ fn change(mask: &Mask, comparison: Comparison) -> Change {
         (None, None) => Action::Unchanged,
         (None, Some(_)) => Action::Create,
         (Some(_), None) => Action::Prune,
-        (Some(_), Some(_)) if notes.recreate.is_some() => Action::Recreate,
+        (Some(_), Some(_)) if notes.recreate.is_some() || notes.hook.is_some() => Action::Recreate,
         (Some(old), Some(new)) if old == new => Action::Unchanged,
         (Some(_), Some(_)) => Action::Configure,
     };
@@ -247,6 +270,9 @@ pub fn without_allocated(after: &mut Value, than: &Value) {
     }
 }
 
+/// In the place of what comes out differently each time.
+pub const UNSTABLE: &str = "(differs each time)";
+
 /// Whether a live object is what a change said it would be: the whole object, less status and what the server keeps
 /// for itself. Of what is hidden only that it is there counts.
 pub fn came_out(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
@@ -262,9 +288,76 @@ pub fn came_out(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
             _ => {}
         }
     }
+    /// What nobody could predict is taken as predicted.
+    fn forgive(predicted: &mut Value, live: &Value) {
+        match (predicted, live) {
+            (Value::Object(a), Value::Object(b)) => a.iter_mut().for_each(|(key, value)| forgive(value, b.get(key).unwrap_or(&Value::Null))),
+            (Value::Array(a), Value::Array(b)) => a.iter_mut().zip(b).for_each(|(a, b)| forgive(a, b)),
+            (predicted, live) if *predicted == UNSTABLE => *predicted = live.clone(),
+            _ => {}
+        }
+    }
     let mut after = change.after.clone();
     after.as_mut().into_iter().chain(live.as_mut()).for_each(plain);
+    if let (Some(after), Some(live)) = (&mut after, &live) {
+        forgive(after, live);
+    }
     after == live
+}
+
+/// Whether two answers differ in something that neither manifest has: what the server or admission filled in.
+pub fn differs_beside(before: &Value, after: &Value, manifests: &[&Value]) -> bool {
+    let mut leaves = Vec::new();
+    differing(Some(&cleaned(before)), Some(&cleaned(after)), "", &mut leaves);
+    leaves.iter().filter_map(|leaf| leaf[0].as_str()).any(|path| !manifests.iter().any(|manifest| manifest.pointer(path).is_some()))
+}
+
+/// The paths at which two answers to the same question differ; both then say so.
+pub fn settle_unstable(one: &mut Value, other: &Value) -> Vec<FieldPath> {
+    let mut found = Vec::new();
+    unstable(one, other, &mut FieldPath::default(), &mut found);
+    found
+}
+
+fn unstable(one: &mut Value, other: &Value, at: &mut FieldPath, found: &mut Vec<FieldPath>) {
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => {
+            for (key, value) in a.iter_mut() {
+                // Times and versions are the server's, and gone before anything is compared.
+                if at.0.is_empty() && key == "status" || at.0.len() == 1 && at.starts_with(&["metadata"]) && BOOKKEEPING.contains(&key.as_str()) {
+                    continue;
+                }
+                at.0.push(Element::Field(key.clone()));
+                unstable(value, b.get(key).unwrap_or(&Value::Null), at, found);
+                at.0.pop();
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (index, (a, b)) in a.iter_mut().zip(b).enumerate() {
+                at.0.push(Element::Index(index));
+                unstable(a, b, at, found);
+                at.0.pop();
+            }
+        }
+        (a, b) if a == b => {}
+        (a, _) => {
+            found.push(at.clone());
+            *a = Value::String(UNSTABLE.into());
+        }
+    }
+}
+
+/// Puts [`UNSTABLE`] where it was found.
+pub fn mark_unstable(value: &mut Value, paths: &[FieldPath]) {
+    for path in paths {
+        if let Some(place) = path.0.iter().try_fold(&mut *value, |at, step| match step {
+            Element::Field(key) => at.get_mut(key.as_str()),
+            Element::Index(index) => at.get_mut(*index),
+            _ => None,
+        }) {
+            *place = Value::String(UNSTABLE.into());
+        }
+    }
 }
 
 /// What binds an approval to an effect: `wl1:` and SHA-256 over canonical JSON of the changes, sorted by cluster and

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::command::{Line, Permission};
 use super::gate::{MergePermit, Standing, Verdict};
 use super::health::{Health, SyncState};
-use super::image::ImageRef;
+use super::image::{Candidate, ImageRef};
 use super::plan::{self, Plan};
 use super::{ApplicationKey, CommitSha};
 
@@ -73,6 +73,26 @@ pub struct ImageChange {
     pub name: String,
     pub from: Option<ImageRef>,
     pub to: Option<ImageRef>,
+    /// What changed in the source between the two, as far as it was announced from which commits they were built: words
+    /// and address.
+    pub source: Option<(String, String)>,
+}
+
+/// Where the source of an image that moves can be compared. `announced`: every candidate that is remembered. `web`: the
+/// address that GitHub's repositories are under.
+pub fn source_of(change: &ImageChange, announced: &[Candidate], web: &str) -> Option<(String, String)> {
+    let of = |image: &Option<ImageRef>| {
+        let digest = image.as_ref()?.digest.as_ref()?;
+        announced.iter().rfind(|candidate| candidate.digest == *digest)
+    };
+    let to = of(&change.to)?;
+    Some(match of(&change.from).filter(|from| from.source == to.source && from.commit != to.commit) {
+        Some(from) => (
+            format!("{}…{}", &from.commit.as_str()[..7], &to.commit.as_str()[..7]),
+            format!("{web}/{}/compare/{}...{}", to.source, from.commit, to.commit),
+        ),
+        None => (to.commit.as_str()[..7].to_string(), format!("{web}/{}/commit/{}", to.source, to.commit)),
+    })
 }
 
 impl Preview {
@@ -98,7 +118,7 @@ pub fn image_changes(base: &[ImageRef], head: &[ImageRef]) -> Vec<ImageChange> {
     let last = |images: &[ImageRef], name: &str| images.iter().rfind(|image| image.name == name).cloned();
     names
         .into_iter()
-        .map(|name| ImageChange { name: name.into(), from: last(base, name), to: last(head, name) })
+        .map(|name| ImageChange { name: name.into(), from: last(base, name), to: last(head, name), source: None })
         .filter(|change| change.from != change.to)
         .collect()
 }
@@ -109,6 +129,8 @@ pub struct Progress {
     pub key: ApplicationKey,
     pub state: ProgressState,
     pub message: String,
+    /// What passes by itself: for the commit's status, not for the comment.
+    pub detail: String,
 }
 
 /// One word for where a commit stands in an application.
@@ -120,6 +142,10 @@ pub enum ProgressState {
     Progressing,
     Healthy,
     Failed,
+    /// Healthy, but it is not proven that what runs is what was announced.
+    Unproven,
+    /// The cluster cannot be reached: nothing is known.
+    Stale,
     /// A newer commit changed the same application.
     Superseded,
 }
@@ -136,6 +162,8 @@ impl ProgressState {
             Self::Progressing => "synced, progressing",
             Self::Healthy => "synced, healthy",
             Self::Failed => "failed",
+            Self::Unproven => "healthy, unproven",
+            Self::Stale => "not known",
             Self::Superseded => "superseded",
         }
     }
@@ -161,6 +189,7 @@ pub fn progress(position: Position, sync: SyncState, health: Health, blocked: bo
             (SyncState::Synced, Health::Healthy | Health::Suspended) => ProgressState::Healthy,
             (SyncState::Synced, Health::Degraded) => ProgressState::Failed,
             (SyncState::Synced, _) => ProgressState::Progressing,
+            (SyncState::Unknown, _) => ProgressState::Stale,
             _ => ProgressState::Syncing,
         },
     }
@@ -342,6 +371,7 @@ mod tests {
             (Position::At, SyncState::OutOfSync, Health::Healthy, false, Syncing),
             (Position::At, SyncState::OutOfSync, Health::Healthy, true, Failed),
             (Position::At, SyncState::Synced, Health::Degraded, false, Failed),
+            (Position::At, SyncState::Unknown, Health::Healthy, false, Stale),
         ];
         for (position, sync, health, blocked, expected) in table {
             assert_eq!(progress(position, sync, health, blocked), expected);

@@ -2,15 +2,17 @@
 //! yet: what the API server will say once it is, as far as that can be told.
 //!
 //! Structural schemas only (the only ones that `apiextensions.k8s.io/v1`
-//! takes): types, required and unknown fields, enums, patterns, bounds, and
-//! defaults. Validation rules in CEL are left to the server.
+//! takes): types, required and unknown fields, enums, bounds, defaults, and
+//! validation rules in CEL.
 
 use serde_json::{Map, Value};
 
+use super::cel;
 use super::manifest::Manifest;
 
-/// The object with the schema's defaults filled in; or what is wrong with it, each with its path.
-pub fn check(definition: &Value, manifest: &Manifest) -> Result<Value, String> {
+/// The object with the schema's defaults filled in; or what is wrong with it, each with its path. `live`: what rules that
+/// compare with what was before compare with.
+pub fn check(definition: &Value, manifest: &Manifest, live: Option<&Value>) -> Result<Value, String> {
     let versions = definition["spec"]["versions"].as_array();
     let version = versions.into_iter().flatten().find(|version| version["name"] == manifest.version.as_str());
     let Some(version) = version else {
@@ -32,7 +34,26 @@ pub fn check(definition: &Value, manifest: &Manifest) -> Result<Value, String> {
         }
         required(schema, object, "", &mut problems);
     }
+    if problems.is_empty()
+        && let Err(broken) = cel::broken_rules(schema, &value, live)
+    {
+        problems.extend(broken);
+    }
     if problems.is_empty() { Ok(value) } else { Err(problems.join("; ")) }
+}
+
+/// Whether an object that is there already fits a definition: what was dropped of the schema is dropped of the object too,
+/// so only what is wrong counts, not what is unknown.
+pub fn check_stored(definition: &Value, manifest: &Manifest) -> Result<(), String> {
+    let mut manifest = manifest.clone();
+    if let Some(object) = manifest.value.as_object_mut() {
+        object.remove("status");
+    }
+    match check(definition, &manifest, None) {
+        Ok(_) => Ok(()),
+        Err(why) if why.split("; ").all(|one| one.starts_with("unknown field")) => Ok(()),
+        Err(why) => Err(why),
+    }
 }
 
 fn keeps_unknown(schema: &Value) -> bool {
@@ -136,7 +157,7 @@ mod tests {
             version: "v1".into(),
             value: json!({"apiVersion": "x.dev/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": spec}),
         };
-        let good = check(&definition, &manifest(json!({"size": 1, "port": "http", "labels": {"a": "b"}, "free": {"x": 1}}))).unwrap();
+        let good = check(&definition, &manifest(json!({"size": 1, "port": "http", "labels": {"a": "b"}, "free": {"x": 1}})), None).unwrap();
         assert_eq!(good["spec"]["mode"], "a");
         for (spec, expected) in [
             (json!({}), ".spec.size: Required value"),
@@ -146,7 +167,7 @@ mod tests {
             (json!({"size": 1, "sise": 1}), "unknown field \"spec.sise\""),
             (json!({"size": 1, "labels": {"a": 1}}), ".spec.labels.a: Invalid type"),
         ] {
-            let error = check(&definition, &manifest(spec)).unwrap_err();
+            let error = check(&definition, &manifest(spec), None).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::health::{self, Assessment, Health, SyncState};
+use super::hook::Hook;
 use super::manifest::{ApplyStage, ResourceKey, apply_stage};
 use super::plan::{Action, Change, Plan, Proof};
 
@@ -33,6 +34,8 @@ pub struct Seen {
     /// Objects that others changed while their manifest stayed.
     pub drifted: BTreeSet<ResourceKey>,
     pub drift: DriftMode,
+    /// Where the pull request about just this drift stands.
+    pub proposal: Proposal,
     /// Objects that are set back again and again, with who changes them.
     pub fights: Vec<(ResourceKey, String)>,
     /// The waves of the application's objects, each with its health.
@@ -70,22 +73,34 @@ impl Waves {
     }
 
     /// The wave that is to become healthy now; None: all are.
-    fn current(&self) -> Option<(i64, &str)> {
+    fn current(&self) -> Option<(i64, Health, &str)> {
         let unhealthy = |health: Health| !matches!(health, Health::Healthy | Health::Suspended);
-        self.health.iter().find(|(_, (health, _))| unhealthy(*health)).map(|(wave, (_, why))| (*wave, why.as_str()))
+        self.health.iter().find(|(_, (health, _))| unhealthy(*health)).map(|(wave, (health, why))| (*wave, *health, why.as_str()))
     }
 
     /// Whether a change may be made now.
     pub fn allows(&self, key: &ResourceKey) -> bool {
         // What Git has no more goes last.
         let wave = self.of.get(key).copied().unwrap_or(i64::MAX);
-        self.health.len() < 2 || self.current().is_none_or(|(current, _)| wave <= current)
+        self.health.len() < 2 || self.current().is_none_or(|(current, _, _)| wave <= current)
+    }
+}
+
+/// `wave 2 is not healthy yet`; hooks have no number that anybody wrote.
+fn wave_words(wave: i64, what: &str) -> String {
+    match wave {
+        ..-2_000_000 => format!("a hook that runs before the sync {what}"),
+        2_000_000.. => format!("a hook that runs after the sync {what}"),
+        wave => format!("wave {wave} {what}"),
     }
 }
 
 fn wave(value: &Value) -> i64 {
+    if let Some(hook) = Hook::of(value) {
+        return hook.wave();
+    }
     let annotations = &value["metadata"]["annotations"];
-    [WAVE, ARGO_WAVE].iter().find_map(|name| annotations[*name].as_str()?.trim().parse().ok()).unwrap_or(0)
+    [WAVE, ARGO_WAVE].iter().find_map(|name| annotations[*name].as_str()?.trim().parse().ok()).unwrap_or(0i64).clamp(-1_000_000, 1_000_000)
 }
 
 /// What is done when others change live objects.
@@ -97,6 +112,22 @@ pub enum DriftMode {
     Heal,
     /// It is told, and left.
     Report,
+    /// A pull request asks whether Git shall have it; closed without a merge, it is set back.
+    Propose,
+}
+
+/// The pull request that asks whether Git shall have what somebody changed in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Proposal {
+    /// There is none, or nobody wants one.
+    #[default]
+    None,
+    /// It waits for somebody to merge or close it.
+    Open { number: u64 },
+    /// Somebody closed it: what was changed is set back.
+    Refused,
+    /// None can be made, for this reason.
+    Impossible { why: String },
 }
 
 /// What to do, and what to say.
@@ -110,6 +141,8 @@ pub enum Step {
     Apply,
     /// The cluster differs from Git, and that is left so.
     Report { message: String },
+    /// A pull request shall ask whether Git wants what somebody changed.
+    Propose { message: String },
     /// The cluster has what Git has.
     InSync { health: Health, message: String },
 }
@@ -150,14 +183,30 @@ pub fn decide(seen: &Seen) -> Step {
         let lines: Vec<_> = seen.plan.effective().map(drift_line).collect();
         return Step::Report { message: lines.join("; ") };
     }
+    if only_drift && seen.drift == DriftMode::Propose && seen.plan.effective().all(|change| change.action == Action::Configure) {
+        let lines: Vec<_> = seen.plan.effective().map(drift_line).collect();
+        let message = lines.join("; ");
+        match &seen.proposal {
+            Proposal::None => return Step::Propose { message },
+            Proposal::Open { number } => {
+                return Step::Report { message: format!("{message} (#{number} asks whether to keep it: merge it, or close it to have it set back)") };
+            }
+            Proposal::Impossible { why } => return Step::Report { message: format!("{message} (no pull request can ask about it: {why})") },
+            Proposal::Refused => {}
+        }
+    }
     if only_drift && !seen.fights.is_empty() {
         let lines: Vec<_> = seen.fights.iter().map(|(key, who)| format!("{key} is set back and changed again by {who}")).collect();
         let rule = "have that stop, or leave the field to it by an `ignore` rule in windlass.yaml";
         return Step::Blocked { reason: format!("{}: {rule}", lines.join("; ")) };
     }
     if !seen.plan.effective().any(|change| seen.waves.allows(&change.key)) {
-        let (wave, why) = seen.waves.current().unwrap_or_default();
-        return Step::Wait { reason: format!("wave {wave} is not healthy yet: {why}"), until: None };
+        let (wave, health, why) = seen.waves.current().unwrap_or((0, Health::Unknown, ""));
+        // What failed stops the later waves, and is a failure of the commit.
+        return match health {
+            Health::Degraded => Step::Blocked { reason: format!("{}: {why}", wave_words(wave, "failed")) },
+            _ => Step::Wait { reason: format!("{}: {why}", wave_words(wave, "is not healthy yet")), until: None },
+        };
     }
     Step::Apply
 }
@@ -247,17 +296,24 @@ pub struct Judgement {
 /// the digest that names them. `owned`: how many objects the application has.
 pub fn judge(gone: &[Gone], owned: usize, confirmed: Option<&str>, title: &str) -> Judgement {
     let (approved, others): (Vec<_>, Vec<_>) = gone.iter().partition(|one| one.approved);
-    let mut judgement = Judgement { prune: approved.into_iter().map(|one| one.key.clone()).collect(), ..Judgement::default() };
     let harmless = others.len() <= budget(owned) && !others.iter().any(|one| is_grave(&one.key.kind));
-    let digest = digest(&others);
-    if others.is_empty() || harmless || confirmed == Some(&digest) {
-        judgement.prune.extend(others.into_iter().map(|one| one.key.clone()));
-        return judgement;
+    let mut judgement = confirmed_only(others, harmless, confirmed, title);
+    judgement.prune.extend(approved.into_iter().map(|one| one.key.clone()));
+    judgement
+}
+
+/// The same for an application that Git has no more at all: somebody has to confirm that, whatever it is.
+pub fn judge_retired(gone: &[Gone], confirmed: Option<&str>, title: &str) -> Judgement {
+    confirmed_only(gone.iter().collect(), false, confirmed, title)
+}
+
+fn confirmed_only(gone: Vec<&Gone>, harmless: bool, confirmed: Option<&str>, title: &str) -> Judgement {
+    let digest = digest(&gone);
+    if gone.is_empty() || harmless || confirmed == Some(&digest) {
+        return Judgement { prune: gone.into_iter().map(|one| one.key.clone()).collect(), ..Judgement::default() };
     }
     let why = format!("its deletion waits for a confirmation: `/confirm-prune`, or `windlass confirm-prune {title}`");
-    judgement.withheld = others.into_iter().map(|one| (one.key.clone(), why.clone())).collect();
-    judgement.confirm = Some(digest);
-    judgement
+    Judgement { prune: vec![], withheld: gone.into_iter().map(|one| (one.key.clone(), why.clone())).collect(), confirm: Some(digest) }
 }
 
 /// Names exactly these objects.
@@ -307,6 +363,7 @@ mod tests {
             waits_for: vec![],
             drifted: BTreeSet::new(),
             drift: DriftMode::Heal,
+            proposal: Proposal::None,
             fights: vec![],
             waves: Waves::default(),
             quarantine: None,

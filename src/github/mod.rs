@@ -6,6 +6,7 @@
 //!
 //! - [`auth`]: App JWT, installation tokens
 //! - [`webhook`]: a delivery → hints
+//! - [`deployments`], [`notes`]: where a commit stands, and its receipt
 //! - here: one function per request; GETs are tried again, writes never are:
 //!   the loops look at the world and decide anew
 
@@ -28,6 +29,8 @@ use crate::domain::pull_request::CHECK;
 use crate::domain::{CommitSha, PullRequestKey, RepoName};
 
 pub mod auth;
+pub mod deployments;
+pub mod notes;
 pub mod webhook;
 
 pub use auth::AppCredentials;
@@ -242,7 +245,7 @@ pub struct PullSnapshot {
 /// A check run to be made.
 #[derive(Debug, Clone)]
 pub struct NewCheck {
-    pub name: &'static str,
+    pub name: String,
     pub head: CommitSha,
     pub external_id: String,
     pub conclusion: &'static str,

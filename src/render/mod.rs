@@ -20,8 +20,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
 use crate::domain::catalog::Place;
-use crate::domain::manifest::Manifest;
-use crate::domain::{Invalid, yaml};
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::{Invalid, edit, yaml};
 use crate::git::{EntryMode, Listing, Mirror, TreeId};
 
 pub mod jail;
@@ -76,6 +76,29 @@ impl Inputs {
 
     pub fn reads(&self, path: &str) -> bool {
         self.files.contains_key(path)
+    }
+
+    /// Where an object stands, as `path:line`, for whoever has to mend it. A name that kustomize makes (by a prefix, by a
+    /// hash) and a template of a chart are not found.
+    pub fn locate(&self, key: &ResourceKey) -> Option<String> {
+        // The application's own directory first: a patch there is what its author knows.
+        let (own, others): (Vec<_>, Vec<_>) = self.files.iter().partition(|(path, _)| path.starts_with(&format!("{}/", self.directory)));
+        own.into_iter().chain(others).find_map(|(path, content)| {
+            let text = std::str::from_utf8(content).ok()?;
+            let mut line = 1;
+            for document in edit::split_documents(text) {
+                // A quick look first: most files are about something else.
+                let may = document.contains(&key.kind) && document.contains(&key.name);
+                let read = if may { yaml::documents(document).ok() } else { None };
+                let is = |value: &Value| value["kind"] == key.kind.as_str() && value["metadata"]["name"] == key.name.as_str();
+                if read.is_some_and(|all| all.iter().any(is)) {
+                    let empty = document.lines().take_while(|line| line.trim().is_empty() || line.starts_with(['#', '-'])).count();
+                    return Some(format!("{path}:{}", line + empty));
+                }
+                line += document.matches('\n').count();
+            }
+            None
+        })
     }
 
     /// The files under the application's own directory, for edits.
@@ -433,11 +456,7 @@ impl Renderer {
                 "{directory}: {template} renders differently each time: take dates, random values and generated certificates out of it"
             )));
         }
-        let manifests = Manifest::parse_all(&one, directory)?;
-        if let Some(hook) = manifests.iter().find(|manifest| manifest.value["metadata"]["annotations"]["helm.sh/hook"].is_string()) {
-            return Err(Invalid(format!("{directory}: {} is a Helm hook, which is not run yet: render the chart without hooks", hook.key)));
-        }
-        Ok(manifests)
+        Manifest::parse_all(&one, directory)
     }
 
     /// Lays the inputs out in a folder of their own and runs a program there; what it printed.
@@ -561,6 +580,18 @@ fn plain(inputs: &Inputs) -> Result<Vec<Manifest>, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_are_found_in_their_files() {
+        let file = |text: &str| Arc::<[u8]>::from(text.as_bytes());
+        let files = BTreeMap::from([
+            ("base/all.yaml".to_string(), file("# all\n---\nkind: A\nmetadata: {name: x}\n---\n# this one\nkind: B\nmetadata: {name: x}\n")),
+            ("own/patch.yaml".to_string(), file("kind: A\nmetadata:\n  name: x\n")),
+        ]);
+        let inputs = Inputs { directory: "own".into(), how: How::Plain, files, hash: String::new() };
+        let at = |kind: &str| inputs.locate(&ResourceKey { group: String::new(), kind: kind.into(), namespace: None, name: "x".into() });
+        assert_eq!((at("A").as_deref(), at("B").as_deref(), at("C")), (Some("own/patch.yaml:1"), Some("base/all.yaml:7"), None));
+    }
 
     #[test]
     fn paths_do_not_lead_out() {

@@ -17,13 +17,16 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::command::{Command, Line, Mistake};
 use crate::domain::gate::{Standing, Verdict};
 use crate::domain::image::Candidate;
+use crate::domain::plan::Plan;
 use crate::domain::pull_request::{Progress, ProgressState, Wanted};
 use crate::domain::{ApplicationKey, CommitSha};
 
 /// GitHub takes 65,536 characters; mail and mobile clients less gladly so.
 const MOST_BYTES: usize = 60_000;
 
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 7] = [
+    ("change.md", include_str!("../../templates/change.md")),
+    ("drift.md", include_str!("../../templates/drift.md")),
     ("preview.md", include_str!("../../templates/preview.md")),
     ("details.md", include_str!("../../templates/details.md")),
     ("progress.md", include_str!("../../templates/progress.md")),
@@ -213,6 +216,28 @@ pub fn quoted(text: &str) -> String {
         }
     }
     out
+}
+
+// ---- pull requests about drift
+
+const DRIFT: &str = "<!-- windlass:drift ";
+
+#[derive(Serialize)]
+struct DriftView {
+    marker: String,
+    title: String,
+    lines: Vec<String>,
+}
+
+/// Title and body of a pull request that asks whether Git shall have what somebody changed. `digest`: of the drift.
+pub fn drift(key: &ApplicationKey, plan: &Plan, digest: &str) -> (String, String) {
+    let view = DriftView { marker: format!("{DRIFT}{digest} -->"), title: key.title(), lines: preview::drift_lines(plan) };
+    (format!("{}: keep what was changed by hand?", key.title()), render("drift.md", view))
+}
+
+/// The drift that a pull request's body is about.
+pub fn drift_of(body: &str) -> Option<String> {
+    Some(body.trim_start().strip_prefix(DRIFT)?.split(" -->").next()?.to_string())
 }
 
 // ---- promotion pull requests

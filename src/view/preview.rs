@@ -20,6 +20,8 @@ pub struct PreviewText {
     pub title: String,
     pub summary: String,
     pub text: String,
+    /// What follows on the text, where the whole does not fit: each a check run's text of its own.
+    pub pages: Vec<String>,
 }
 
 /// How much is told, from most to least.
@@ -57,6 +59,8 @@ struct Alert {
 #[derive(Serialize)]
 struct DetailsView {
     images: Vec<ImageView>,
+    /// Whether any image's source is known.
+    sources: bool,
     applications: Vec<ApplicationView>,
     groups: Vec<GroupView>,
     /// Said where the form is not the full one.
@@ -69,6 +73,7 @@ struct ImageView {
     name: String,
     from: String,
     to: String,
+    source: String,
 }
 
 #[derive(Serialize)]
@@ -99,6 +104,11 @@ struct ChangeView {
     problem: Option<String>,
     facts: Vec<String>,
     diff: Option<String>,
+}
+
+#[derive(Serialize)]
+struct OneView {
+    change: ChangeView,
 }
 
 #[derive(Serialize)]
@@ -133,13 +143,59 @@ pub fn preview(preview: &Preview) -> PreviewText {
         Some(details) => body(details),
         None => body(&brief(preview, room)),
     };
+    let mut pages = paged(preview, &forms[0]);
     let summary = alerts.iter().map(|alert| alert.text.clone()).collect::<Vec<_>>().join("\n\n");
     PreviewText {
         comment: sticky(&comment, &format!(" · {duration}"), false),
         title: verdict.replace("**", "").replace('`', ""),
         summary: if summary.is_empty() { verdict } else { format!("{verdict}\n\n{summary}") },
-        text: fitting(MOST_BYTES).cloned().unwrap_or_else(|| brief(preview, MOST_BYTES)),
+        text: if pages.is_empty() { forms[0].clone() } else { pages.remove(0) },
+        pages,
     }
+}
+
+/// Check runs that hold what does not fit into one, at most.
+const MOST_PAGES: usize = 10;
+
+/// The whole of a preview that is too long for one text, in pages; none where one text holds it.
+fn paged(preview: &Preview, whole: &str) -> Vec<String> {
+    if whole.len() <= MOST_BYTES {
+        return Vec::new();
+    }
+    let mut pages = vec![String::new()];
+    let mut left_out = 0;
+    for app in &preview.applications {
+        let mut title = format!("**{}** on {}\n\n", app.key.title(), code(&app.cluster));
+        let effects = effect::effects(&app.plan);
+        for change in app.plan.effective() {
+            let view = change_view(change, &effects, Form::Full, false);
+            let block = std::mem::take(&mut title) + &render("change.md", OneView { change: view });
+            let block = if block.len() > MOST_BYTES - 200 { brief_change(change) } else { block };
+            let full = pages.last().is_some_and(|page| page.len() + block.len() + 200 > MOST_BYTES);
+            if full && pages.len() == MOST_PAGES {
+                left_out += 1;
+                continue;
+            }
+            if full {
+                pages.push(String::new());
+            }
+            if let Some(page) = pages.last_mut() {
+                page.push_str(&block);
+                page.push('\n');
+            }
+        }
+    }
+    if left_out > 0
+        && let Some(page) = pages.last_mut()
+    {
+        page.push_str(&format!("{left_out} more changes do not fit: `windlass plan` prints them all."));
+    }
+    pages
+}
+
+/// A change whose difference alone is longer than a page.
+fn brief_change(change: &Change) -> String {
+    format!("- {} {}: its difference is longer than a page: `windlass plan` prints it.\n", code(&change.key.to_string()), change.action.word())
 }
 
 fn counted(number: usize, word: &str) -> String {
@@ -151,7 +207,16 @@ fn counts<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Vec<String> {
     let plans: Vec<_> = plans.into_iter().collect();
     let actions = [Action::Create, Action::Configure, Action::Recreate, Action::Prune];
     let counted = actions.iter().map(|action| (plans.iter().map(|plan| plan.count(action)).sum::<usize>(), action));
-    counted.filter(|(count, _)| *count > 0).map(|(count, action)| format!("{count} {}", action.word())).collect()
+    let mut words: Vec<_> = counted.filter(|(count, _)| *count > 0).map(|(count, action)| format!("{count} {}", action.word())).collect();
+    let hooks: usize = plans.iter().map(|plan| plan.hooks()).sum();
+    if hooks > 0 {
+        words.push(format!("{} run{}", counted_words(hooks), if hooks == 1 { "s" } else { "" }));
+    }
+    words
+}
+
+fn counted_words(hooks: usize) -> String {
+    counted(hooks, "hook")
 }
 
 fn verdict_line(preview: &Preview) -> String {
@@ -211,7 +276,7 @@ fn alerts(preview: &Preview) -> Vec<Alert> {
         grave.push(format!("The cluster refuses {}: nothing of that application would be applied.", list(&failed)));
     }
     for (action, word) in [(Action::Prune, "Deletes"), (Action::Recreate, "Deletes and creates anew")] {
-        let gone = named(&|change| change.problem.is_none() && change.action == action);
+        let gone = named(&|change| change.problem.is_none() && change.action == action && !change.is_hook());
         if !gone.is_empty() {
             grave.push(format!("{word} {}.", list(&gone)));
         }
@@ -261,7 +326,7 @@ fn holders(fields: &Fields) -> String {
     fields.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn drift_lines(drift: &Plan) -> Vec<String> {
+pub(super) fn drift_lines(drift: &Plan) -> Vec<String> {
     let line = |change: &Change| {
         let key = code(&change.key.to_string());
         match (&change.action, change.notes.reverted.is_empty()) {
@@ -281,13 +346,17 @@ fn details(preview: &Preview, form: Form) -> String {
             name: code(&image.name),
             from: image_side(&image.from),
             to: image_side(&image.to),
+            // Made of names and commits that were checked: no text of anybody's is in it.
+            source: image.source.as_ref().map(|(label, url)| format!("[{label}]({url})")).unwrap_or_default(),
         })
     });
+    let images: Vec<_> = images.collect();
     let groups = if form == Form::Grouped { groups(preview) } else { Vec::new() };
     render(
         "details.md",
         DetailsView {
-            images: images.collect(),
+            sources: images.iter().any(|image| !image.source.is_empty()),
+            images,
             applications: preview.applications.iter().map(|app| application_view(app, form, total <= 3)).collect(),
             groups,
             form: match form {
@@ -318,7 +387,7 @@ fn brief(preview: &Preview, room: usize) -> String {
     let mut lines: BTreeMap<(u8, String), Vec<String>> = BTreeMap::new();
     for change in preview.applications.iter().flat_map(|app| app.plan.effective()) {
         let rank = match (&change.problem, &change.action) {
-            (_, Action::Prune | Action::Recreate) => 0,
+            (_, Action::Prune | Action::Recreate) if !change.is_hook() => 0,
             (Some(_), _) => 1,
             _ => 2,
         };
@@ -422,6 +491,18 @@ fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
         })
         .collect();
     add("hidden by rules of windlass.yaml", ignored);
+    let paths = |field: fn(&Change) -> &Vec<String>| {
+        let some = all().filter(|change| !field(change).is_empty());
+        some.map(|change| {
+            let shown: Vec<_> = field(change).iter().take(8).map(|path| code(path)).collect();
+            let more = field(change).len().saturating_sub(8);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{}: {}{more}", code(&change.key.to_string()), shown.join(", "))
+        })
+        .collect::<Vec<_>>()
+    };
+    add("added by admission", paths(|change| &change.notes.admitted));
+    add("hidden noise, since it comes out differently each time", paths(|change| &change.notes.unstable));
     buckets
 }
 
@@ -430,6 +511,9 @@ fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> C
     let key = change.key.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let notes = &change.notes;
     let mut facts: Vec<String> = effects.iter().filter(|effect| effect.key == change.key).map(|effect| effect.text.clone()).collect();
+    if let Some(hook) = &notes.hook {
+        facts.push(quoted(hook));
+    }
     if let Some(why) = &notes.recreate {
         facts.push(format!("is deleted and created anew, since the server says: {}", code(why)));
     }
@@ -443,6 +527,11 @@ fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> C
         let from: Vec<_> = notes.adopted.iter().map(|manager| code(manager)).collect();
         facts.push(format!("adoption: takes over, once, what {} set; what Git does not have of it goes", from.join(", ")));
     }
+    if !notes.replaced.is_empty() {
+        let lists: Vec<_> = notes.replaced.iter().map(|path| code(path)).collect();
+        facts.push(format!("the whole list is replaced, with what others put into it: {}", lists.join(", ")));
+    }
+    facts.extend(notes.facts.iter().map(|fact| quoted(fact)));
     facts.extend(notes.warnings.iter().map(|warning| format!("the server warns: {}", code(warning))));
     let diff = match form {
         _ if change.problem.is_some() => None,
@@ -452,7 +541,11 @@ fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> C
     };
     ChangeView {
         key,
-        action: if change.problem.is_some() { "cannot be applied".into() } else { change.action.word().into() },
+        action: match (&change.problem, change.is_hook()) {
+            (Some(_), _) => "cannot be applied".into(),
+            (None, true) => "hook runs".into(),
+            (None, false) => change.action.word().into(),
+        },
         size: if change.problem.is_some() { String::new() } else { format!("+{added} −{removed}") },
         open: open || change.problem.is_some(),
         problem: change.problem.as_ref().map(|problem| fence(problem)),

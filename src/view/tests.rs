@@ -34,7 +34,7 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
             drift: Plan::default(),
             waiting: Plan::default(),
             unmoved: 0,
-            images: vec![ImageChange { name: "ghcr.io/acme/shop".into(), from: image("1"), to: image("2") }],
+            images: vec![ImageChange { name: "ghcr.io/acme/shop".into(), from: image("1"), to: image("2"), source: None }],
             error: None,
             notes: vec![],
         }],
@@ -133,10 +133,12 @@ fn every_template_renders() {
 
     | command | what it does | needs |
     |---|---|---|
+    | `/adopt` | lets the first sync of the applications that this pull request touches change what was there before windlass | write |
     | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | write |
     | `/help` | lists these commands | read |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
     | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write |
+    | `/take` | has the fields that others hold, and that the preview names, set as Git has them | write |
     | `/why` | explains, gate by gate, why this pull request is or is not merged | read |
 
     > `/snyc`
@@ -161,7 +163,7 @@ fn every_template_renders() {
 
     A newer image for `staging` updates this pull request. Close it to refuse this image. `/help` lists what can be asked here.
     ");
-    let done = Progress { key: key(), state: ProgressState::Failed, message: "Deployment web: pod web-1: CrashLoopBackOff".into() };
+    let done = Progress { key: key(), state: ProgressState::Failed, message: "Deployment web: pod web-1: CrashLoopBackOff".into(), detail: String::new() };
     insta::assert_snapshot!(progress(&"a".repeat(40).parse().unwrap(), &[done], Some("the preview")).body, @"
     <!-- windlass:sticky b330014a44ea6144 -->
     **Failed** · `aaaaaaaaaaaa`

@@ -37,7 +37,7 @@ await user.reactions.createForIssueComment({ owner, repo: name, comment_id: comm
 await bot.request("POST /repos/{owner}/{repo}/statuses/{sha}", { owner, repo: name, sha: head, state: "success", context: "octokit", description: "fine" });
 await assert.rejects(
   bot.request("POST /repos/{owner}/{repo}/statuses/{sha}", { owner, repo: name, sha: head, state: "success", description: "x".repeat(141) }), /too long/);
-await assert.rejects(bot.request("POST /repos/{owner}/{repo}/deployments", { owner, repo: name, ref: "main" }));
+await assert.rejects(bot.request("POST /repos/{owner}/{repo}/hooks", { owner, repo: name, config: { url: "https://example.com" } }));
 const comments = await user.paginate(user.issues.listComments, { owner, repo: name, issue_number: pull.number, per_page: 1 });
 assert.equal(comments.at(-1).body, "Looks good");
 await assert.rejects(user.pulls.merge({ owner, repo: name, pull_number: pull.number, sha: main.object.sha }), (error) => error.status === 409);

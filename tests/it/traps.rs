@@ -3,135 +3,9 @@
 //! `docs/traps.md`.
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Setup, World};
-
-/// One application of plain manifests, in a namespace of its own.
-struct Lab {
-    world: World,
-}
-
-const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: lab\ndata: {a: '1'}\n";
-
-fn deployment(more: &str, container: &str) -> String {
-    format!(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: lab}}\nspec:\n  replicas: 2\n{more}  selector: {{matchLabels: {{app: lab}}}}\n  template:\n    metadata: {{labels: {{app: lab}}}}\n    spec:\n      containers:\n        - name: lab\n          image: lab:1\n{container}"
-    )
-}
-
-impl Lab {
-    async fn with(files: &[(&str, &str)]) -> Self {
-        Self::ruled("", files).await
-    }
-
-    /// `rules`: lines of windlass.yaml for the lab's application.
-    async fn ruled(rules: &str, files: &[(&str, &str)]) -> Self {
-        let world = World::asleep(Setup::default()).await;
-        let namespace = world.namespace("lab-staging");
-        let mut all = vec![(
-            "apps/lab/staging/namespace.yaml".to_string(),
-            format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"),
-        )];
-        all.extend(files.iter().map(|(name, text)| (format!("apps/lab/staging/{name}"), text.replace("NAMESPACE", &namespace))));
-        if !rules.is_empty() {
-            let catalog = world.file("windlass.yaml");
-            let rule = format!("  - path: apps/{{application}}/{{stage}}\n{rules}");
-            all.push(("windlass.yaml".into(), catalog.replacen("  - path: apps/{application}/{stage}\n", &rule, 1)));
-        }
-        let all: Vec<_> = all.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
-        world.forge.push("acme/config", "main", "ada", "The lab", &all).unwrap();
-        world.start();
-        let lab = Self { world };
-        lab.world
-            .until("the lab is synced", async || {
-                let object = lab.world.application("lab.staging").await;
-                (object["status"]["sync"] == "Synced" && object["status"]["health"] == "Healthy").then_some(())
-            })
-            .await;
-        lab
-    }
-
-    fn namespace(&self) -> String {
-        self.world.namespace("lab-staging")
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> String {
-        let namespace = self.namespace();
-        self.world.kubectl(&[&["-n", namespace.as_str()], arguments].concat())
-    }
-
-    /// What an administrator grants for a kind that `deploy/rbac.yaml` does not list.
-    fn may_write(&self, group: &str, resource: &str) {
-        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-            "metadata": {"name": group, "labels": {"windlass.dev/aggregate-to-windlass": "true"}},
-            "rules": [{"apiGroups": [group], "resources": [resource], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}]});
-        self.with_file(&["create"], &role.to_string());
-    }
-
-    /// kubectl with a file of this text.
-    fn with_file(&self, arguments: &[&str], text: &str) -> String {
-        let file = std::env::temp_dir().join(format!("{}{}.yaml", self.world.prefix, arguments[0]));
-        std::fs::write(&file, text).unwrap();
-        let said = self.kubectl(&[arguments, &["-f", file.to_str().unwrap()]].concat());
-        let _ = std::fs::remove_file(&file);
-        said
-    }
-
-    /// A pull request that changes the lab's files; its number and comment.
-    async fn change(&self, branch: &str, files: &[(&str, Option<&str>)]) -> (u64, String) {
-        let namespace = self.namespace();
-        let files: Vec<_> = files
-            .iter()
-            .map(|(name, text)| (format!("apps/lab/staging/{name}"), text.map(|text| text.replace("NAMESPACE", &namespace))))
-            .collect();
-        let mut files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_deref())).collect();
-        // Two pull requests with the same files in the same second would be one commit.
-        files.push(("NOTES.md", Some(branch)));
-        let number = self.world.propose("bob", branch, &files);
-        self.world.previewed(number).await;
-        let comments = self.world.comments(number);
-        (number, self.world.scrub(comments.first().and_then(|comment| comment["body"].as_str()).unwrap_or_default()))
-    }
-
-    /// Merged by a person; what windlass/sync ends with.
-    async fn merge(&self, number: u64, state: &str) -> String {
-        let merged = self.world.as_user("ada", Method::PUT, &format!("pulls/{number}/merge"), json!({}));
-        self.world.sync_status(merged["sha"].as_str().unwrap(), state).await
-    }
-
-    /// The windlass command, as an operator gives it.
-    fn windlass(&self, arguments: &[&str]) -> String {
-        let said = std::process::Command::new(env!("CARGO_BIN_EXE_windlass"))
-            .args(arguments)
-            .args(["--namespace", &self.world.home()])
-            .env("KUBECONFIG", crate::support::plane().kubeconfig())
-            .output()
-            .unwrap();
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        String::from_utf8(said.stdout).unwrap()
-    }
-
-    async fn object(&self, version: &str, kind: &str, plural: &str, name: &str) -> Value {
-        self.world.get(version, kind, plural, &self.namespace(), name).await.unwrap_or_default()
-    }
-
-    async fn deployment(&self) -> Value {
-        self.object("apps/v1", "Deployment", "deployments", "lab").await
-    }
-}
-
-fn has(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is not in:\n{text}");
-    }
-}
-
-fn has_not(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(!text.contains(part), "`{part}` is in:\n{text}");
-    }
-}
+use crate::support::lab::{CONFIG, Lab, deployment, has, has_not};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t01_a_field_that_another_manager_holds_is_not_taken_unseen() {
@@ -143,12 +17,22 @@ async fn t01_a_field_that_another_manager_holds_is_not_taken_unseen() {
     let why = lab.merge(number, "failure").await;
     has(&why, &["others hold fields"]);
     assert_eq!(lab.deployment().await["spec"]["minReadySeconds"], 3, "nothing was applied");
-    // A rule decides; the same commit is then applied.
+    // A word in the thread of the next pull request decides it for that field alone ...
+    let (next, _) = lab.change("again", &[("deployment.yaml", Some(&wanted.replace("lab:1", "lab:2")))]).await;
+    lab.world.comment("bob", next, "/take");
+    lab.world.until("the field is to be taken", async || lab.world.conversation(next).contains("takes `.spec.minReadySeconds`").then_some(())).await;
+    lab.world.until("the field is taken", async || (lab.deployment().await["spec"]["minReadySeconds"] == 1).then_some(())).await;
+    lab.kubectl(&["patch", "deployment/lab", "--field-manager=some-operator", "-p", r#"{"spec":{"progressDeadlineSeconds":77}}"#]);
+    let more = deployment("  minReadySeconds: 1\n  progressDeadlineSeconds: 99\n", "");
+    let (number, text) = lab.change("more", &[("deployment.yaml", Some(&more))]).await;
+    has(&text, &["**1 cannot be applied**", ".spec.progressDeadlineSeconds (held by some-operator)"]);
+    lab.merge(number, "failure").await;
+    // ... and so does a rule decides; the same commit is then applied.
     let catalog = lab.world.file("windlass.yaml");
-    let rule = "  - path: apps/{application}/{stage}\n    take: [{ kind: Deployment, path: .spec.minReadySeconds }]\n";
+    let rule = "  - path: apps/{application}/{stage}\n    take: [{ kind: Deployment, path: .spec.progressDeadlineSeconds }]\n";
     let ruled = catalog.replacen("  - path: apps/{application}/{stage}\n", rule, 1);
     lab.world.forge.push("acme/config", "main", "ada", "Take it", &[("windlass.yaml", Some(&ruled))]).unwrap();
-    lab.world.until("the field is taken", async || (lab.deployment().await["spec"]["minReadySeconds"] == 1).then_some(())).await;
+    lab.world.until("the field is taken", async || (lab.deployment().await["spec"]["progressDeadlineSeconds"] == 99).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,9 +65,13 @@ async fn t03_a_custom_resource_is_judged_by_the_definition_that_comes_with_it() 
         "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: widgets.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}}\n  versions:\n    - name: v1\n      served: true\n      storage: true\n      schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, required: [size], properties: {{size: {{type: integer}}, color: {{type: string, default: red}}}}}}}}}}}}\n"
     );
     lab.may_write(&group, "widgets");
+    // Its validation rules count too.
+    let ruled = definition.replace("spec: {type: object, required", "spec: {type: object, x-kubernetes-validations: [{rule: 'self.size < 10', message: too big}], required");
     let widget = |spec: &str| format!("apiVersion: {group}/v1\nkind: Widget\nmetadata: {{name: lab}}\nspec: {spec}\n");
     let (_, text) = lab.change("wrong", &[("definition.yaml", Some(&definition)), ("widget.yaml", Some(&widget("{sise: 1}")))]).await;
-    has(&text, &["**1 cannot be applied**", "unknown field \"spec.sise\"; .spec.size: Required value"]);
+    has(&text, &["**1 cannot be applied**", "unknown field \"spec.sise\"; .spec.size: Required value", "(apps/lab/staging/widget.yaml:1)"]);
+    let (_, text) = lab.change("big", &[("definition.yaml", Some(&ruled)), ("widget.yaml", Some(&widget("{size: 11}")))]).await;
+    has(&text, &["**1 cannot be applied**", "spec: Invalid value: too big"]);
     let (number, text) = lab.change("right", &[("definition.yaml", Some(&definition)), ("widget.yaml", Some(&widget("{size: 1}")))]).await;
     has(&text, &["partly verified", "◐ simulated: its kind comes with this change", "+  color: red"]);
     lab.merge(number, "success").await;
@@ -217,28 +105,6 @@ async fn t04_an_immutable_field_is_told_from_a_mistake() {
     let after = lab.deployment().await;
     assert_eq!(after["spec"]["selector"]["matchLabels"]["app"], "other");
     assert_ne!(after["metadata"]["uid"], before);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn t05_a_webhook_that_refuses_dry_run_costs_only_its_objects() {
-    let lab = Lab::with(&[("config.yaml", CONFIG), ("other.yaml", &CONFIG.replace("name: lab", "name: other"))]).await;
-    let name = format!("{}lab", lab.world.prefix);
-    // It is never reached: whoever has side effects is not called on a dry-run, and may be passed over otherwise.
-    let hook = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": name},
-        "webhooks": [{"name": "lab.example.com", "clientConfig": {"url": "https://127.0.0.1:1/"}, "sideEffects": "Some", "failurePolicy": "Ignore",
-            "timeoutSeconds": 1, "admissionReviewVersions": ["v1"], "matchPolicy": "Exact",
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": lab.namespace()}},
-            "objectSelector": {"matchLabels": {"hooked": "yes"}},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}]}]});
-    // "Some" is only accepted of old objects; the API allows None and NoneOnDryRun in v1, so the refusal is shown by v1's check.
-    let file = std::env::temp_dir().join(format!("{name}-hook.json"));
-    std::fs::write(&file, hook.to_string()).unwrap();
-    let refused = crate::support::plane().kubectl(&["create", "-f", file.to_str().unwrap()]);
-    let _ = std::fs::remove_file(&file);
-    assert!(
-        refused.is_err_and(|error| error.to_string().contains("sideEffects")),
-        "v1 takes no webhook that cannot be asked without effect"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,6 +177,60 @@ async fn t13_a_removed_field_that_another_applies_too_stays_and_is_said_to() {
     has(&text, &["stays, since others hold it too: 1", "`.data.b` (`another-tool`)"]);
     lab.merge(number, "success").await;
     assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["b"], "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t14_a_list_without_keys_is_said_to_be_replaced_whole() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let group = format!("{}lists.example", lab.world.prefix);
+    lab.may_write(&group, "routes");
+    let definition = format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: routes.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: Route, plural: routes}}\n  versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, properties: {{rules: {{type: array, items: {{type: object, properties: {{host: {{type: string}}, weight: {{type: integer}}}}}}}}}}}}}}}}}}}}]\n"
+    );
+    let route = |rules: &str| format!("apiVersion: {group}/v1\nkind: Route\nmetadata: {{name: lab}}\nspec: {{rules: [{rules}]}}\n");
+    let (number, _) = lab.change("first", &[("definition.yaml", Some(&definition)), ("route.yaml", Some(&route("{host: a}")))]).await;
+    lab.merge(number, "success").await;
+    let (number, text) = lab.change("second", &[("route.yaml", Some(&route("{host: a}, {host: b}")))]).await;
+    has(&text, &["the whole list is replaced, with what others put into it: `.spec.rules`", "+  - host: b"]);
+    lab.merge(number, "success").await;
+    let live = async || lab.object(&format!("{group}/v1"), "Route", "routes", "lab").await["spec"]["rules"].clone();
+    assert_eq!(live().await, json!([{"host": "a"}, {"host": "b"}]));
+    // One item by hand takes the whole list, which is seen, and set back whole.
+    lab.kubectl(&["patch", &format!("routes.{group}/lab"), "--type=json", "-p", r#"[{"op":"add","path":"/spec/rules/-","value":{"host":"mine"}}]"#]);
+    lab.world.until("the list is back", async || (live().await == json!([{"host": "a"}, {"host": "b"}])).then_some(())).await;
+}
+
+/// What is owned is recorded under the API version that it was applied by. When that is served no more the API server
+/// forgets who owned what: a field that Git drops would stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn t15_what_is_owned_under_a_version_that_is_gone_is_carried_over() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let group = format!("{}versions.example", lab.world.prefix);
+    lab.may_write(&group, "things");
+    let version = |name: &str, served: bool, storage: bool| {
+        format!("{{name: {name}, served: {served}, storage: {storage}, schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}}}}}}}")
+    };
+    let definition = |versions: &[String]| {
+        format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: things.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: Thing, plural: things}}\n  versions: [{}]\n",
+            versions.join(", ")
+        )
+    };
+    let thing = |version: &str, spec: &str| format!("apiVersion: {group}/{version}\nkind: Thing\nmetadata: {{name: lab}}\nspec: {spec}\n");
+    lab.with_file(&["apply"], &definition(&[version("v1alpha1", true, true), version("v1", true, false)]));
+    lab.world.kubectl(&["wait", "--for=condition=Established", &format!("crd/things.{group}"), "--timeout=20s"]);
+    let (number, _) = lab.change("old", &[("thing.yaml", Some(&thing("v1alpha1", "{keep: 1, drop: 2}")))]).await;
+    lab.merge(number, "success").await;
+    lab.with_file(&["apply"], &definition(&[version("v1alpha1", false, false), version("v1", true, true)]));
+    lab.world
+        .until("the old version is served no more", async || {
+            crate::support::plane().kubectl(&["get", "--raw", &format!("/apis/{group}/v1alpha1/things")]).is_err().then_some(())
+        })
+        .await;
+    let (number, text) = lab.change("new", &[("thing.yaml", Some(&thing("v1", "{keep: 1}")))]).await;
+    has(&text, &["-  drop: 2", "v1alpha1, which is served no more: it is carried over"]);
+    lab.merge(number, "success").await;
+    assert_eq!(lab.object(&format!("{group}/v1"), "Thing", "things", "lab").await["spec"], json!({"keep": 1}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -392,6 +312,19 @@ async fn t22_a_kind_that_was_installed_meanwhile_is_known() {
     lab.world.kubectl(&["wait", "--for=condition=Established", &format!("crd/gadgets.{group}"), "--timeout=20s"]);
     let (number, text) = lab.change("late", &[("gadget.yaml", Some(&gadget))]).await;
     has(&text, &["1 create", "verified by the cluster"]);
+    lab.merge(number, "success").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t23_a_server_with_too_much_to_do_is_asked_more_slowly() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let many = |value: &str| (0..40).map(|n| format!("---\n{}", CONFIG.replace("name: lab", &format!("name: c{n}")).replace("'1'", value))).collect::<String>();
+    let (number, _) = lab.change("many", &[("many.yaml", Some(&many("'1'")))]).await;
+    lab.merge(number, "success").await;
+    lab.world.proxy.be_busy(30);
+    let (number, text) = lab.change("busy", &[("many.yaml", Some(&many("'2'")))]).await;
+    has(&text, &["40 configure", "verified by the cluster"]);
+    assert_eq!(lab.world.proxy.turned_away(), 30);
     lab.merge(number, "success").await;
 }
 

@@ -1,12 +1,13 @@
 //! The repositories: real git, by its own program.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, bail};
+use jiff::Timestamp;
 
 use super::state::{Repository, Role, UserKind, now};
 use super::{Call, Inner, Reply, ReplyBody};
@@ -30,12 +31,44 @@ pub struct FileChange<'a> {
     pub content: Option<&'a [u8]>,
 }
 
+/// What stands at one path of a tree.
+#[derive(Clone)]
+pub struct Node {
+    pub mode: String,
+    /// `blob`, `tree`, or `commit`: a submodule's.
+    pub kind: String,
+    pub sha: String,
+}
+
+/// What becomes of one path of a tree to be made.
+pub struct NodeChange<'a> {
+    pub path: &'a str,
+    /// None: removed.
+    pub node: Option<Node>,
+}
+
+/// One line of a tree's listing.
+pub struct Listed {
+    pub path: String,
+    pub node: Node,
+    /// Of blobs.
+    pub size: Option<u64>,
+}
+
+/// Who did something, and when. None: now.
+pub type Stamp<'a> = (&'a Identity, Option<Timestamp>);
+
 /// Runs git in a repository; what it printed, without the final newline.
 pub fn git(repo: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     run(repo, arguments, None, &[])
 }
 
 fn run(repo: &Path, arguments: &[&str], stdin: Option<&[u8]>, environment: &[(&str, &str)]) -> anyhow::Result<String> {
+    let printed = run_for_bytes(repo, arguments, stdin, environment)?;
+    Ok(String::from_utf8_lossy(&printed).trim_end_matches('\n').to_string())
+}
+
+fn run_for_bytes(repo: &Path, arguments: &[&str], stdin: Option<&[u8]>, environment: &[(&str, &str)]) -> anyhow::Result<Vec<u8>> {
     let mut child = Command::new("git")
         .arg("-C")
         .arg(repo)
@@ -55,7 +88,7 @@ fn run(repo: &Path, arguments: &[&str], stdin: Option<&[u8]>, environment: &[(&s
     if !output.status.success() {
         bail!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
-    Ok(String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_string())
+    Ok(output.stdout)
 }
 
 /// Answers of git about commits by their ids, which never change: each is asked for once.
@@ -74,8 +107,71 @@ pub fn settled(repo: &Path, arguments: &[&str]) -> Option<String> {
     answer
 }
 
-fn is_id(text: &str) -> bool {
+pub fn is_id(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// What an object is: `blob`, `tree`, `commit` or `tag`. None: there is no such object.
+pub fn kind_of(repo: &Path, id: &str) -> Option<String> {
+    if is_id(id) { git(repo, &["cat-file", "-t", id]).ok() } else { None }
+}
+
+pub fn read_blob(repo: &Path, id: &str) -> anyhow::Result<Vec<u8>> {
+    run_for_bytes(repo, &["cat-file", "blob", id], None, &[])
+}
+
+/// Its id.
+pub fn write_blob(repo: &Path, content: &[u8]) -> anyhow::Result<String> {
+    run(repo, &["hash-object", "-w", "--stdin"], Some(content), &[])
+}
+
+/// What a tree holds; if `recursive`, what its subtrees hold as well.
+pub fn list_tree(repo: &Path, tree: &str, recursive: bool) -> anyhow::Result<Vec<Listed>> {
+    let mut arguments = vec!["ls-tree", "-z", "--long"];
+    if recursive {
+        arguments.extend(["-r", "-t"]);
+    }
+    arguments.push(tree);
+    let listing = git(repo, &arguments)?;
+    let read = |line: &str| {
+        let (facts, path) = line.split_once('\t')?;
+        let mut facts = facts.split_whitespace();
+        let node = Node { mode: facts.next()?.into(), kind: facts.next()?.into(), sha: facts.next()?.into() };
+        Some(Listed { path: path.into(), node, size: facts.next()?.parse().ok() })
+    };
+    Ok(listing.split('\0').filter_map(read).collect())
+}
+
+/// The tree that is `base` (None: nothing) with its paths changed; its id. What is removed must be there; a subtree
+/// that nothing is left in goes.
+pub fn write_tree(repo: &Path, base: Option<&str>, changes: &[NodeChange<'_>]) -> anyhow::Result<String> {
+    const EMPTY: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+    let listed = base.map(|base| list_tree(repo, base, false)).transpose()?.unwrap_or_default();
+    let mut nodes: BTreeMap<String, Node> = listed.into_iter().map(|listed| (listed.path, listed.node)).collect();
+    let mut below: BTreeMap<&str, Vec<NodeChange<'_>>> = BTreeMap::new();
+    for change in changes {
+        if let Some((folder, path)) = change.path.split_once('/') {
+            below.entry(folder).or_default().push(NodeChange { path, node: change.node.clone() });
+        } else if let Some(node) = &change.node {
+            nodes.insert(change.path.into(), node.clone());
+        } else if nodes.remove(change.path).is_none() {
+            bail!("there is no {} to be removed", change.path);
+        }
+    }
+    for (folder, changes) in below {
+        let base = nodes.get(folder).filter(|node| node.kind == "tree").map(|node| node.sha.clone());
+        let sha = write_tree(repo, base.as_deref(), &changes)?;
+        if sha == EMPTY {
+            nodes.remove(folder);
+        } else {
+            nodes.insert(folder.into(), Node { mode: "040000".into(), kind: "tree".into(), sha });
+        }
+    }
+    let mut listing = String::new();
+    for (name, Node { mode, kind, sha }) in &nodes {
+        listing.push_str(&format!("{mode} {kind} {sha}\t{name}\0"));
+    }
+    run(repo, &["mktree", "-z"], Some(listing.as_bytes()), &[])
 }
 
 /// The commit that a ref points to.
@@ -106,7 +202,7 @@ pub fn commit(
     for file in files {
         match file.content {
             Some(content) => {
-                let blob = run(repo, &["hash-object", "-w", "--stdin"], Some(content), &[])?;
+                let blob = write_blob(repo, content)?;
                 listing.push_str(&format!("100644 {blob}\t{}\n", file.path));
             }
             None => listing.push_str(&format!("0 {}\t{}\n", "0".repeat(40), file.path)),
@@ -126,16 +222,31 @@ pub fn commit_tree(
     author: &Identity,
     committer: &Identity,
 ) -> anyhow::Result<String> {
+    commit_tree_at(repo, tree, parents, message, (author, None), (committer, None))
+}
+
+pub fn commit_tree_at(
+    repo: &Path,
+    tree: &str,
+    parents: &[&str],
+    message: &str,
+    (author, authored): Stamp<'_>,
+    (committer, committed): Stamp<'_>,
+) -> anyhow::Result<String> {
     let mut arguments = vec!["commit-tree", tree];
     for parent in parents {
         arguments.extend(["-p", parent]);
     }
-    let environment = [
+    let date = |at: Option<Timestamp>| at.map(|at| format!("@{} +0000", at.as_second()));
+    let (authored, committed) = (date(authored), date(committed));
+    let mut environment = vec![
         ("GIT_AUTHOR_NAME", author.name.as_str()),
-        ("GIT_AUTHOR_EMAIL", &author.email),
-        ("GIT_COMMITTER_NAME", &committer.name),
-        ("GIT_COMMITTER_EMAIL", &committer.email),
+        ("GIT_AUTHOR_EMAIL", author.email.as_str()),
+        ("GIT_COMMITTER_NAME", committer.name.as_str()),
+        ("GIT_COMMITTER_EMAIL", committer.email.as_str()),
     ];
+    environment.extend(authored.iter().map(|date| ("GIT_AUTHOR_DATE", date.as_str())));
+    environment.extend(committed.iter().map(|date| ("GIT_COMMITTER_DATE", date.as_str())));
     run(repo, &arguments, Some(message.as_bytes()), &environment)
 }
 
@@ -180,6 +291,7 @@ impl Inner {
             comments: vec![],
             statuses: vec![],
             checks: vec![],
+            deployments: vec![],
             rules: vec![],
             next_number: 1,
             created_at: at,

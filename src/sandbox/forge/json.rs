@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use super::Inner;
-use super::git::{Identity, settled};
+use super::git::{Identity, Listed, settled};
 use super::state::*;
 
 /// Builds answers from the state; holds what URLs are made of.
@@ -306,7 +306,7 @@ impl Shapes<'_> {
     pub fn commit(&self, repo: &Repository, sha: &str) -> Value {
         let facts = CommitFacts::read(self.inner, repo, sha);
         let url = format!("{}/commits/{sha}", self.repo_url(repo));
-        let person = |identity: &Identity| json!({"name": identity.name, "email": identity.email, "date": facts.date});
+        let person = |identity: &Identity, date: &str| json!({"name": identity.name, "email": identity.email, "date": date});
         let parents: Vec<_> = facts
             .parents
             .iter()
@@ -316,8 +316,8 @@ impl Shapes<'_> {
         json!({
             "sha": sha, "node_id": node_id("Commit", 1), "html_url": format!("{}/commit/{sha}", self.html(repo)), "url": url,
             "comments_url": format!("{url}/comments"), "parents": parents, "author": login.map(|login| self.user(&login)), "committer": null,
-            "commit": {"author": person(&facts.author), "committer": person(&facts.committer), "message": facts.message, "comment_count": 0,
-                "url": format!("{}/git/commits/{sha}", self.repo_url(repo)),
+            "commit": {"author": person(&facts.author, &facts.authored), "committer": person(&facts.committer, &facts.date),
+                "message": facts.message, "comment_count": 0, "url": format!("{}/git/commits/{sha}", self.repo_url(repo)),
                 "tree": {"sha": facts.tree, "url": format!("{}/git/trees/{}", self.repo_url(repo), facts.tree)},
                 "verification": verification(&facts.committer)},
         })
@@ -334,6 +334,62 @@ impl Shapes<'_> {
             json!({"sha": sha, "node_id": commit["node_id"], "url": format!("{}/git/commits/{sha}", self.repo_url(repo)), "html_url": commit["html_url"], "parents": commit["parents"]}),
         );
         value
+    }
+
+    pub fn git_tree(&self, repo: &Repository, sha: &str, listing: &[Listed]) -> Value {
+        let url = |kind: &str, sha: &str| format!("{}/git/{kind}s/{sha}", self.repo_url(repo));
+        let entries: Vec<_> = listing
+            .iter()
+            .map(|Listed { path, node, size }| {
+                let mut value = json!({"path": path, "mode": node.mode, "type": node.kind, "sha": node.sha});
+                // A submodule's commit is in another repository.
+                if node.kind != "commit" {
+                    value["url"] = url(&node.kind, &node.sha).into();
+                }
+                if let Some(size) = size {
+                    value["size"] = (*size).into();
+                }
+                value
+            })
+            .collect();
+        json!({"sha": sha, "url": url("tree", sha), "tree": entries, "truncated": false})
+    }
+
+    /// A blob, its base64 in lines of sixty characters.
+    pub fn blob(&self, repo: &Repository, sha: &str, content: &[u8]) -> Value {
+        let mut text = String::new();
+        for (index, character) in BASE64.encode(content).chars().enumerate() {
+            if index > 0 && index.is_multiple_of(60) {
+                text.push('\n');
+            }
+            text.push(character);
+        }
+        text.push('\n');
+        json!({"sha": sha, "node_id": node_id("Blob", 1), "size": content.len(), "url": format!("{}/git/blobs/{sha}", self.repo_url(repo)),
+            "content": text, "encoding": "base64"})
+    }
+
+    pub fn deployment(&self, repo: &Repository, deployment: &Deployment) -> Value {
+        let url = format!("{}/deployments/{}", self.repo_url(repo), deployment.id);
+        json!({
+            "url": url, "id": deployment.id, "node_id": node_id("Deployment", deployment.id), "sha": deployment.sha, "ref": deployment.reference,
+            "task": deployment.task, "payload": deployment.payload, "original_environment": deployment.original_environment,
+            "environment": deployment.environment, "description": deployment.description, "creator": self.user(&deployment.creator),
+            "created_at": deployment.created_at.to_string(), "updated_at": deployment.updated_at.to_string(),
+            "statuses_url": format!("{url}/statuses"), "repository_url": self.repo_url(repo), "transient_environment": deployment.transient,
+            "production_environment": deployment.production, "performed_via_github_app": deployment.by_app.then(|| self.app()),
+        })
+    }
+
+    pub fn deployment_status(&self, repo: &Repository, deployment: &Deployment, status: &DeploymentStatus) -> Value {
+        let url = format!("{}/deployments/{}", self.repo_url(repo), deployment.id);
+        json!({
+            "url": format!("{url}/statuses/{}", status.id), "id": status.id, "node_id": node_id("DeploymentStatus", status.id),
+            "state": status.state, "creator": self.user(&status.creator), "description": status.description, "environment": status.environment,
+            "target_url": status.log_url, "log_url": status.log_url, "environment_url": status.environment_url,
+            "created_at": status.created_at.to_string(), "updated_at": status.created_at.to_string(), "deployment_url": url,
+            "repository_url": self.repo_url(repo), "performed_via_github_app": status.by_app.then(|| self.app()),
+        })
     }
 
     /// The account whose noreply address a commit has.
@@ -375,6 +431,8 @@ pub struct CommitFacts {
     pub parents: Vec<String>,
     pub author: Identity,
     pub committer: Identity,
+    pub authored: String,
+    /// When it was committed.
     pub date: String,
     pub message: String,
 }
@@ -382,17 +440,19 @@ pub struct CommitFacts {
 impl CommitFacts {
     pub fn read(inner: &Inner, repo: &Repository, sha: &str) -> Self {
         let path = inner.repository_path(&repo.owner, &repo.name);
-        let text = settled(&path, &["show", "-s", "--format=%T%x00%P%x00%an%x00%ae%x00%cn%x00%ce%x00%ct%x00%B", sha]).unwrap_or_default();
-        let parts: Vec<&str> = text.splitn(8, '\0').collect();
+        let text =
+            settled(&path, &["show", "-s", "--format=%T%x00%P%x00%an%x00%ae%x00%cn%x00%ce%x00%at%x00%ct%x00%B", sha]).unwrap_or_default();
+        let parts: Vec<&str> = text.splitn(9, '\0').collect();
         let part = |index: usize| parts.get(index).copied().unwrap_or_default().to_string();
-        let seconds = part(6).parse().unwrap_or(0);
+        let time = |index: usize| jiff::Timestamp::from_second(part(index).parse().unwrap_or(0)).unwrap_or_default().to_string();
         Self {
             tree: part(0),
             parents: part(1).split_whitespace().map(str::to_string).collect(),
             author: Identity { name: part(2), email: part(3) },
             committer: Identity { name: part(4), email: part(5) },
-            date: jiff::Timestamp::from_second(seconds).unwrap_or_default().to_string(),
-            message: part(7).trim_end().to_string(),
+            authored: time(6),
+            date: time(7),
+            message: part(8).trim_end().to_string(),
         }
     }
 }

@@ -18,6 +18,8 @@ pub mod graphql;
 pub mod json;
 pub mod pages;
 pub mod rest;
+pub mod rest_deployments;
+pub mod rest_git_data;
 pub mod rest_pulls;
 pub mod state;
 pub mod webhooks;
@@ -37,7 +39,15 @@ use state::State;
 
 /// What the forge does that no schema or cited source settles.
 pub const ASSUMPTIONS: &[&str] = &[
-    "commits made by createCommitOnBranch and by merging are reported as verified; nothing is really signed",
+    "commits made by createCommitOnBranch, by merging, and by the App's git/commits without author, committer and signature, are reported as verified; nothing is really signed",
+    "a `signature` given to git/commits is not kept",
+    "the words in which git/trees refuses a mode, a type or a path, and git/commits a parent that there is not",
+    "the base64 of git/blobs comes in lines of sixty characters",
+    "git/trees wants a tree as base_tree, not a commit, and tells the tree's own SHA whatever name it was asked by",
+    "a deployment never merges the default branch into its ref: auto_merge is passed over",
+    "a deployment's contexts are the statuses and the check runs of its commit; of their states and conclusions only `success` passes",
+    "a deployment without payload has an empty object as its payload",
+    "deployments and their statuses send no webhooks",
     "an installation's first token has the classic form, the second the stateless one, and so on in turn",
     "the first GET of a pull request after its head or base moved answers `mergeable: null`, the next one the result",
     "an empty `permissions` object in a request for an installation token asks for all, as PyGithub relies on",
@@ -179,6 +189,12 @@ impl Forge {
 
     pub fn repository_path(&self, owner: &str, name: &str) -> PathBuf {
         self.inner.repository_path(owner, name)
+    }
+
+    /// A note on a commit, as `git notes --ref` shows it.
+    pub fn note(&self, full_name: &str, reference: &str, commit: &str) -> Option<String> {
+        let (owner, name) = full_name.split_once('/')?;
+        git::git(&self.repository_path(owner, name), &["notes", "--ref", reference, "show", commit]).ok()
     }
 
     pub fn set_wire(&self, wire: Wire) {

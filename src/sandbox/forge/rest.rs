@@ -1,4 +1,5 @@
-//! The REST endpoints, less those of pull requests ([`super::rest_pulls`]).
+//! The REST endpoints, less those of pull requests ([`super::rest_pulls`]),
+//! deployments ([`super::rest_deployments`]) and git objects ([`super::rest_git_data`]).
 //!
 //! One table: method and path → permission → answer. Status codes and messages
 //! are GitHub's (docs.github.com, and the threads that quote them).
@@ -12,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::auth::{Access, Auth, may};
-use super::git::{git, is_ancestor, resolve};
+use super::git::{git, is_ancestor, read_blob, resolve};
 use super::json::Shapes;
 use super::state::{CheckRun, Repository, State, Status, now};
 use super::{Call, Inner, Reply};
@@ -197,6 +198,10 @@ impl Inner {
                 Some(sha) => Ok(Reply::json(200, shapes.git_commit(repo, &sha))),
                 None => Err(Reply::error(404, "Not Found")),
             }),
+            ("POST", ["git", "commits"]) => asked.create_commit(),
+            ("POST", ["git", "trees"]) => asked.create_tree(),
+            ("GET", ["git", "trees", name]) => asked.tree(name),
+            ("GET", ["git", "blobs", sha]) => asked.blob(sha),
             ("GET", ["contents", path @ ..]) => asked.contents(&path.join("/")),
             ("GET", ["branches", branch @ ..]) => asked.branch(&branch.join("/")),
             ("GET", ["rules", "branches", branch @ ..]) => asked.rules(&branch.join("/")),
@@ -208,6 +213,11 @@ impl Inner {
             ("GET", ["commits", sha, "pulls"]) => asked.pulls_of(sha),
             ("POST", ["check-runs"]) => asked.create_check(),
             ("PATCH", ["check-runs", id]) => asked.update_check(id),
+            ("POST", ["deployments"]) => asked.create_deployment(),
+            ("GET", ["deployments"]) => asked.deployments(),
+            ("GET", ["deployments", id]) => asked.deployment(id),
+            ("POST", ["deployments", id, "statuses"]) => asked.create_deployment_status(id),
+            ("GET", ["deployments", id, "statuses"]) => asked.deployment_statuses(id),
             (method, [area @ ("pulls" | "issues"), rest @ ..]) => asked.pull_endpoints(method, area, rest),
             _ => Err(Reply::error(404, "Not Found")),
         }
@@ -329,7 +339,9 @@ impl Asked<'_> {
             return Err(Reply::error(422, "Object does not exist"));
         }
         if git(&self.path(), &["update-ref", &request.reference, &request.sha, &"0".repeat(40)]).is_err() {
-            return Err(Reply::error(422, "Reference already exists"));
+            // Otherwise another one is in its way, as `a` is in that of `a/b`, or it cannot be a name.
+            let exists = resolve(&self.path(), &request.reference).is_some();
+            return Err(Reply::error(422, if exists { "Reference already exists" } else { "Reference update failed" }));
         }
         if let Some(branch) = request.reference.strip_prefix("refs/heads/") {
             self.inner.moved(&self.full_name(), branch, None, Some(&request.sha), &self.login);
@@ -344,10 +356,14 @@ impl Asked<'_> {
         let request: RefUpdate = body(self.call)?;
         let full = format!("refs/{reference}");
         let Some(before) = resolve(&self.path(), &full) else { return Err(Reply::error(422, "Reference does not exist")) };
+        if resolve(&self.path(), &request.sha).is_none() {
+            return Err(Reply::error(422, "Object does not exist"));
+        }
         if !request.force && !is_ancestor(&self.path(), &before, &request.sha) {
             return Err(Reply::error(422, "Update is not a fast forward"));
         }
-        git(&self.path(), &["update-ref", &full, &request.sha, &before]).map_err(|_| Reply::error(422, "Object does not exist"))?;
+        // Somebody else moved it meanwhile.
+        git(&self.path(), &["update-ref", &full, &request.sha, &before]).map_err(|_| Reply::error(422, "Reference cannot be updated"))?;
         if let Some(branch) = reference.strip_prefix("heads/") {
             self.inner.moved(&self.full_name(), branch, Some(&before), Some(&request.sha), &self.login);
         }
@@ -394,8 +410,7 @@ impl Asked<'_> {
                 return Ok(Reply::json(200, Value::Array(entries)));
             }
             let sha = git(&self.path(), &["rev-parse", &object]).unwrap_or_default();
-            let output = std::process::Command::new("git").arg("-C").arg(self.path()).args(["cat-file", "blob", &sha]).output();
-            let content = output.map(|output| output.stdout).unwrap_or_default();
+            let content = read_blob(&self.path(), &sha).unwrap_or_default();
             let mut value = entry(path, "file", &sha, content.len());
             value["content"] = BASE64.encode(&content).into();
             value["encoding"] = "base64".into();
@@ -519,7 +534,7 @@ impl Asked<'_> {
     }
 
     /// The newest status of each context.
-    fn latest<'a>(&self, repo: &'a Repository, sha: &str) -> Vec<&'a Status> {
+    pub fn latest<'a>(&self, repo: &'a Repository, sha: &str) -> Vec<&'a Status> {
         let mut latest: Vec<&Status> = Vec::new();
         for status in repo.statuses.iter().rev().filter(|status| status.sha == sha) {
             if !latest.iter().any(|known| known.context.eq_ignore_ascii_case(&status.context)) {
@@ -684,6 +699,17 @@ fn fill(check: &mut CheckRun, request: CheckRequest) -> Result<(), Reply> {
         check.started_at = super::state::whole(started);
     }
     Ok(())
+}
+
+pub fn not_found() -> Reply {
+    Reply::error(404, "Not Found")
+}
+
+pub fn invalid(resource: &str, errors: Value) -> Reply {
+    Reply::json(
+        422,
+        json!({"message": "Validation Failed", "errors": errors, "documentation_url": format!("https://docs.github.com/rest/{resource}"), "status": "422"}),
+    )
 }
 
 /// The request's body in its own type; an unknown field is refused.

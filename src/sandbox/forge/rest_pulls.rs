@@ -7,7 +7,7 @@ use super::Reply;
 use super::auth::Access;
 use super::git::{commit_tree, git, is_ancestor, merge_tree, resolve, web_flow};
 use super::json::{REACTIONS, Shapes};
-use super::rest::{Answer, Asked, body};
+use super::rest::{Answer, Asked, body, invalid, not_found};
 use super::state::*;
 use super::webhooks::find;
 
@@ -70,17 +70,6 @@ struct ReactionRequest {
 #[serde(deny_unknown_fields)]
 struct LabelsRequest {
     labels: Vec<String>,
-}
-
-fn not_found() -> Reply {
-    Reply::error(404, "Not Found")
-}
-
-fn invalid(resource: &str, errors: Value) -> Reply {
-    Reply::json(
-        422,
-        json!({"message": "Validation Failed", "errors": errors, "documentation_url": format!("https://docs.github.com/rest/{resource}"), "status": "422"}),
-    )
 }
 
 impl Asked<'_> {

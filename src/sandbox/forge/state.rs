@@ -102,6 +102,7 @@ pub struct Repository {
     pub comments: Vec<Comment>,
     pub statuses: Vec<Status>,
     pub checks: Vec<CheckRun>,
+    pub deployments: Vec<Deployment>,
     pub rules: Vec<Rule>,
     pub next_number: u64,
     pub created_at: Timestamp,
@@ -207,6 +208,38 @@ pub struct CheckRun {
     pub title: Option<String>,
     pub summary: Option<String>,
     pub text: Option<String>,
+}
+
+pub struct Deployment {
+    pub id: u64,
+    pub sha: String,
+    /// As it was asked for: a branch, a tag or a commit.
+    pub reference: String,
+    pub task: String,
+    pub payload: Value,
+    pub original_environment: String,
+    /// What its newest status says, or what it was made with.
+    pub environment: String,
+    pub description: Option<String>,
+    pub transient: bool,
+    pub production: bool,
+    pub creator: String,
+    pub by_app: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub statuses: Vec<DeploymentStatus>,
+}
+
+pub struct DeploymentStatus {
+    pub id: u64,
+    pub state: String,
+    pub description: String,
+    pub environment: String,
+    pub log_url: String,
+    pub environment_url: String,
+    pub creator: String,
+    pub by_app: bool,
+    pub created_at: Timestamp,
 }
 
 /// A webhook that was tried.

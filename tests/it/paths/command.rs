@@ -72,10 +72,12 @@ async fn every_command_is_answered_once() {
 
     | command | what it does | needs |
     |---|---|---|
+    | `/adopt` | lets the first sync of the applications that this pull request touches change what was there before windlass | write |
     | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | write |
     | `/help` | lists these commands | read |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
     | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write |
+    | `/take` | has the fields that others hold, and that the preview names, set as Git has them | write |
     | `/why` | explains, gate by gate, why this pull request is or is not merged | read |
 
     --- bob 👀

@@ -53,9 +53,9 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
 
     <details><summary>the preview that was merged</summary>
 
-    | application | image | from | to |
-    |---|---|---|---|
-    | `shop/production` | `ghcr.io/acme/shop` | `1.0.0` `101010101010` | `1.1.0` `565656565656` |
+    | application | image | from | to | source |
+    |---|---|---|---|---|
+    | `shop/production` | `ghcr.io/acme/shop` | `1.0.0` `101010101010` | `1.1.0` `565656565656` | [ccccccc](https://forge/acme/shop/commit/cccccccccccccccccccccccccccccccccccccccc) |
 
     **shop/production** on `local`
 

@@ -84,7 +84,7 @@ async fn what_leaves_git_is_pruned_and_an_empty_render_prunes_nothing() {
     world.forge.push("acme/config", "main", "ada", "Gone", &removed).unwrap();
     world
         .until("it is said", async || {
-            world.application("shop.staging").await["status"]["message"].as_str()?.contains("left as they are").then_some(())
+            world.application("shop.staging").await["status"]["message"].as_str()?.contains("left as it is").then_some(())
         })
         .await;
     assert!(world.config_map("staging", "shop").await.is_some());
@@ -126,9 +126,9 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
 
     <details><summary>the preview that was merged</summary>
 
-    | application | image | from | to |
-    |---|---|---|---|
-    | `shop/staging` | `ghcr.io/acme/shop` | `1.0.0` `101010101010` | `broken-1` `595959595959` |
+    | application | image | from | to | source |
+    |---|---|---|---|---|
+    | `shop/staging` | `ghcr.io/acme/shop` | `1.0.0` `101010101010` | `broken-1` `595959595959` | [ccccccc](https://forge/acme/shop/commit/cccccccccccccccccccccccccccccccccccccccc) |
 
     **shop/staging** on `local`
 

@@ -1,7 +1,9 @@
 //! A world of its own: forge, namespaces on the shared control plane, windlass.
 
 pub mod contract;
+pub mod lab;
 pub mod proxy;
+pub mod webhook;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -216,6 +218,12 @@ impl World {
         get("/readyz").await.is_some() && get("/metrics").await.is_some_and(|metrics| pending(&metrics) == 0)
     }
 
+    /// What windlass counts.
+    pub async fn metrics(&self) -> String {
+        let answer = self.http.get(format!("{}/metrics", self.windlass.url)).send().await.unwrap();
+        answer.text().await.unwrap()
+    }
+
     pub async fn applications(&self) -> Vec<Value> {
         self.list("windlass.dev/v1alpha1", "Application", "applications", &self.home()).await
     }
@@ -412,7 +420,8 @@ impl World {
 
     /// Takes out commits, digests of plans, ids, durations and this world's prefix.
     pub fn scrub(&self, text: &str) -> String {
-        let text = text.replace(&self.prefix, "");
+        let origin = self.forge.api_url().replace("/api/v3", "");
+        let text = text.replace(&self.prefix, "").replace(&origin, "https://forge");
         let mut out = String::new();
         let mut word = String::new();
         let flush = |word: &mut String, out: &mut String| {

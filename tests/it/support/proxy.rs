@@ -21,6 +21,8 @@ struct Inner {
     http: reqwest::Client,
     upstream: String,
     asked: Mutex<Vec<String>>,
+    /// So many dry-runs are yet to be answered 429, and how many were.
+    busy: Mutex<(usize, usize)>,
     gate: Mutex<Option<Arc<dyn WriteGate>>>,
 }
 
@@ -41,7 +43,7 @@ impl Proxy {
              contexts: [{{name: sandbox, context: {{cluster: sandbox, user: admin}}}}]\ncurrent-context: sandbox\n"
             ),
         )?;
-        let inner = Arc::new(Inner { http, upstream, asked: Mutex::default(), gate: Mutex::default() });
+        let inner = Arc::new(Inner { http, upstream, asked: Mutex::default(), busy: Mutex::default(), gate: Mutex::default() });
         let app = Router::new().fallback(forward).with_state(inner.clone());
         let server = tokio::spawn(async move { drop(axum::serve(listener, app).await) });
         Ok(Self { inner, server })
@@ -49,6 +51,16 @@ impl Proxy {
 
     pub fn gate(&self, gate: Arc<dyn WriteGate>) {
         *self.inner.gate.lock().unwrap() = Some(gate);
+    }
+
+    /// Answers the next dry-runs as an API server that has too much to do.
+    pub fn be_busy(&self, times: usize) {
+        *self.inner.busy.lock().unwrap() = (times, 0);
+    }
+
+    /// How many dry-runs were turned away.
+    pub fn turned_away(&self) -> usize {
+        self.inner.busy.lock().unwrap().1
     }
 
     /// What was asked since the last call: method and path.
@@ -73,6 +85,17 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
     let target = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_string();
     let what = format!("{} {target}", parts.method);
     inner.asked.lock().unwrap().push(what.clone());
+    if target.contains("dryRun=All") {
+        let mut busy = inner.busy.lock().unwrap();
+        if busy.0 > 0 {
+            *busy = (busy.0 - 1, busy.1 + 1);
+            let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"too many requests","reason":"TooManyRequests","code":429}"#;
+            let mut reply = (StatusCode::TOO_MANY_REQUESTS, body).into_response();
+            reply.headers_mut().insert("retry-after", http::HeaderValue::from_static("1"));
+            reply.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+            return reply;
+        }
+    }
     let writes = !matches!(parts.method, Method::GET | Method::HEAD) && !target.contains("dryRun=All") && !target.contains("/leases");
     let gate = if writes { inner.gate.lock().unwrap().clone() } else { None };
     let number = match &gate {

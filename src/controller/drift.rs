@@ -1,0 +1,176 @@
+//! Drift as a question: a pull request that has Git keep what somebody changed
+//! in the cluster. Merged, Git has it; closed, it is set back.
+//!
+//! Each write is conditional on what was read, and reading it again after a
+//! crash leads on: the branch's content follows from the drift.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Base, Ctx, Error, Result};
+use crate::domain::catalog::{Place, Target};
+use crate::domain::edit::{EditError, FileEdit, set_fields};
+use crate::domain::fieldset::{self, FieldPath};
+use crate::domain::plan::{Plan, digest};
+use crate::domain::sync::Proposal;
+use crate::domain::{ApplicationKey, CommitSha, Invalid, PullRequestKey};
+use crate::git::{Mirror, TreeId};
+use crate::github::{self, Pull};
+use crate::render::{self, Source};
+use crate::view;
+
+fn branch(key: &ApplicationKey) -> String {
+    format!("windlass-drift/{}/{}", key.application, key.stage)
+}
+
+/// The newest pull request about drift here, and whether it is about just this.
+async fn newest(ctx: &Arc<Ctx>, key: &ApplicationKey, plan: &Plan) -> Result<Option<(Pull, bool)>> {
+    let pulls = ctx.github.pulls_from(&key.repo, &branch(key)).await?;
+    let bot = &ctx.github.identity().await?.login;
+    let newest = pulls.into_iter().filter(|pull| pull.author() == bot).max_by_key(|pull| pull.number);
+    Ok(newest.map(|pull| {
+        let same = view::drift_of(pull.body.as_deref().unwrap_or_default()) == Some(digest([("", plan)]));
+        (pull, same)
+    }))
+}
+
+/// Where the question about a drift stands.
+pub async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, plan: &Plan) -> Result<Proposal> {
+    if let Some((pull, same)) = newest(ctx, key, plan).await? {
+        match (pull.is_open(), pull.merged_at) {
+            (true, _) if same => return Ok(Proposal::Open { number: pull.number }),
+            (false, None) if same => return Ok(Proposal::Refused),
+            (false, Some(_)) if same => {
+                let (merged, tip) = (pull.merge_commit_sha.as_ref().and_then(|sha| sha.parse::<CommitSha>().ok()), base.commit.clone());
+                let seen = ctx
+                    .mirror(&key.repo, move |mirror| match merged {
+                        Some(merged) => Ok(mirror.has(&merged) && mirror.is_ancestor(&merged, &tip)?),
+                        None => Ok(true),
+                    })
+                    .await?;
+                // Git has it, and we have not seen that yet.
+                if !seen {
+                    return Ok(Proposal::Open { number: pull.number });
+                }
+            }
+            _ => {}
+        }
+    }
+    let Some(target) = base.target(key) else { return Ok(Proposal::None) };
+    Ok(match edits_at(ctx, key, base, target, plan).await? {
+        Ok(_) => Proposal::None,
+        Err(Invalid(why)) => Proposal::Impossible { why },
+    })
+}
+
+/// Opens the pull request, or brings the open one up to date; its number.
+pub async fn propose(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Target, plan: &Plan) -> Result<Option<u64>> {
+    let Ok(edits) = edits_at(ctx, key, base, target, plan).await? else { return Ok(None) };
+    let (repo, branch) = (&key.repo, branch(key));
+    let (title, body) = view::drift(key, plan, &digest([("", plan)]));
+    let message = (title.as_str(), "");
+    let full = |branch: &str| format!("refs/heads/{branch}");
+    match ctx.github.branch_head(repo, &branch).await? {
+        None => {
+            ctx.github.create_branch(repo, &branch, &base.commit).await?;
+            ctx.github.commit(repo, &branch, &base.commit, message, &edits).await?;
+        }
+        Some(head) if head == base.commit => drop(ctx.github.commit(repo, &branch, &base.commit, message, &edits).await?),
+        Some(head) => {
+            let scratch = format!("{branch}.rebuild");
+            let left = ctx.github.branch_head(repo, &scratch).await?;
+            ctx.github.move_refs(repo, &[(full(&scratch), left, Some(base.commit.clone()))]).await?;
+            let built = ctx.github.commit(repo, &scratch, &base.commit, message, &edits).await?;
+            ctx.github.move_refs(repo, &[(full(&branch), Some(head), Some(built.clone())), (full(&scratch), Some(built), None)]).await?;
+        }
+    }
+    ctx.touch(repo);
+    match newest(ctx, key, plan).await? {
+        Some((pull, _)) if pull.is_open() => {
+            ctx.github.retitle_pull(&PullRequestKey { repo: repo.clone(), number: pull.number }, &title, &body).await?;
+        }
+        _ => match ctx.github.open_pull(repo, &branch, &base.repo.default_branch, &title, &body).await {
+            Ok(()) | Err(github::Error::Stale { .. }) => {}
+            Err(error) => return Err(Error::GitHub(error)),
+        },
+    }
+    Ok(newest(ctx, key, plan).await?.filter(|(pull, _)| pull.is_open()).map(|(pull, _)| pull.number))
+}
+
+async fn edits_at(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    base: &Base,
+    target: &Target,
+    plan: &Plan,
+) -> Result<std::result::Result<Vec<FileEdit>, Invalid>> {
+    let wanted = match wanted(plan) {
+        Ok(wanted) => wanted,
+        Err(why) => return Ok(Err(why)),
+    };
+    let (commit, place) = (base.commit.clone(), target.place());
+    ctx.mirror(&key.repo, move |mirror| edits(mirror, mirror.tree(&commit)?, &place, &wanted)).await
+}
+
+/// The fields that somebody changed, by kind and name of their object, with what they are in the cluster.
+type Wanted = BTreeMap<(String, String), Vec<(FieldPath, Value)>>;
+
+fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
+    let mut wanted = Wanted::new();
+    for change in plan.effective() {
+        let object = &change.key;
+        if object.kind == "Secret" {
+            return Err(Invalid(format!("{object} is a Secret: what is in the cluster is not written into Git")));
+        }
+        let live = change.before.clone().unwrap_or_default();
+        let paths: Vec<_> = change.notes.reverted.iter().flat_map(|(_, paths)| paths).collect();
+        if paths.is_empty() {
+            return Err(Invalid(format!("{object} was changed in a way that does not name its fields")));
+        }
+        for path in paths {
+            let read = FieldPath::parse(path).and_then(|path| Some((fieldset::lookup(&live, &path)?.clone(), path)));
+            let Some((value, path)) = read else { return Err(Invalid(format!("{path} of {object} was taken out"))) };
+            // Its value is hidden from us too.
+            if value.as_str().is_some_and(|text| text.starts_with("(hidden")) {
+                return Err(Invalid(format!("{path} of {object} looks like a credential: it is not written into Git")));
+            }
+            wanted.entry((object.kind.clone(), object.name.clone())).or_default().push((path, value));
+        }
+    }
+    Ok(wanted)
+}
+
+/// The edits of the application's own files that have Git say so too.
+fn edits(mirror: &Mirror, tree: TreeId, place: &Place, wanted: &Wanted) -> anyhow::Result<std::result::Result<Vec<FileEdit>, Invalid>> {
+    let source = Source::open(mirror, tree)?;
+    let inputs = match render::inputs(&source, place) {
+        Ok(Some(inputs)) => inputs,
+        Ok(None) => return Ok(Err(Invalid(format!("{} is not there", place.directory)))),
+        Err(why) => return Ok(Err(why)),
+    };
+    let mut texts: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for (path, content) in inputs.own_files() {
+        let text = String::from_utf8_lossy(content).into_owned();
+        texts.insert(path.to_string(), (text.clone(), text));
+    }
+    for ((kind, name), fields) in wanted {
+        let mut found = false;
+        for (path, (_, text)) in &mut texts {
+            match set_fields(text, kind, name, fields) {
+                Ok(Some(edited)) => {
+                    found = true;
+                    *text = edited;
+                }
+                Ok(None) => {}
+                Err(EditError(why)) => return Ok(Err(Invalid(format!("{path}: {why}")))),
+            }
+        }
+        if !found {
+            return Ok(Err(Invalid(format!("no file in {} has the {kind} {name}", place.directory))));
+        }
+    }
+    let changed = texts.into_iter().filter(|(_, (before, after))| before != after);
+    Ok(Ok(changed.map(|(path, (_, text))| FileEdit { path, text }).collect()))
+}

@@ -1,0 +1,267 @@
+//! What a change of Git would do to clusters: what the preview of a pull
+//! request shows, and what `windlass plan` prints.
+//!
+//! Nothing here writes, and nothing asks GitHub.
+
+use std::collections::BTreeSet;
+
+use super::claims::{Claims, Read};
+use super::live::{self, Asking, Sides};
+use super::{Configured, Observer, Result, configuration, facts, guards};
+use crate::cluster::home::Application;
+use crate::domain::catalog::{FILE, Target};
+use crate::domain::hook::{self, Hook, When};
+use crate::domain::manifest::Manifest;
+use crate::domain::plan::{Comparison, Plan, Proof, Side};
+use crate::domain::pull_request::{ApplicationPreview, Failure, image_changes};
+use crate::domain::{CommitSha, Invalid, RepoName};
+use crate::git::{Merged, Mirror, TreeId};
+use crate::render::{self, Source};
+use crate::view;
+
+/// Which files and applications a pull request changes.
+#[derive(Clone, Default)]
+pub struct Changes {
+    pub touched: Vec<Target>,
+    /// A changed file that no application reads, or `windlass.yaml`.
+    pub unmanaged: Option<String>,
+    pub merged: Option<TreeId>,
+}
+
+/// What git says of a pull request, before any rendering.
+pub struct GitLook {
+    pub failure: Option<Failure>,
+    pub changes: Changes,
+    pub total: usize,
+    /// Per touched application: base and head inputs.
+    pub inputs: Vec<(Target, Read, Read)>,
+    /// What every application renders from at the head.
+    pub heads: Vec<(Target, Read)>,
+}
+
+/// Merges the head into the base as GitHub would, and tells what differs. The configuration is the base's.
+pub fn look_at_git(
+    mirror: &Mirror,
+    catalog: Option<&std::result::Result<Configured, Invalid>>,
+    base: &CommitSha,
+    head: &CommitSha,
+) -> anyhow::Result<GitLook> {
+    let mut look = GitLook { failure: None, changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] };
+    let configured = match catalog {
+        Some(Ok(configured)) => configured,
+        Some(Err(Invalid(why))) => {
+            look.failure = Some(Failure::Configuration(format!("on the base branch: {why}")));
+            // The pull request may be what mends it: it is read below all the same.
+            return mended(mirror, head, look);
+        }
+        None => return Ok(look),
+    };
+    let tree = match mirror.merge(base, head)? {
+        Merged::Clean(tree) => tree,
+        Merged::Conflicts(files) => {
+            look.failure = Some(Failure::Conflict(files));
+            return Ok(look);
+        }
+    };
+    look.changes.merged = Some(tree);
+    let (before, after) = (Source::open(mirror, mirror.tree(base)?)?, Source::open(mirror, tree)?);
+    if let Some(Err(Invalid(why))) = configuration(&after)? {
+        look.failure = Some(Failure::Configuration(why));
+        return Ok(look);
+    }
+    let targets = targets(configured, &after);
+    let targets = match targets {
+        Ok(targets) => targets,
+        Err(Invalid(why)) => {
+            look.failure = Some(Failure::Configuration(why));
+            return Ok(look);
+        }
+    };
+    look.total = targets.len();
+    let mut changed_files: BTreeSet<&String> =
+        before.listing().iter().filter(|(path, entry)| after.listing().get(*path) != Some(entry)).map(|(path, _)| path).collect();
+    changed_files.extend(after.listing().keys().filter(|path| !before.listing().contains_key(*path)));
+    let mut managed: BTreeSet<&String> = BTreeSet::new();
+    for target in targets {
+        let (old, new) = (render::inputs(&before, &target.place()), render::inputs(&after, &target.place()));
+        let hash = |read: &Read| match read {
+            Ok(inputs) => inputs.as_ref().map(|inputs| inputs.hash.clone()).unwrap_or_default(),
+            Err(Invalid(why)) => why.clone(),
+        };
+        for inputs in [&old, &new].into_iter().filter_map(|read| read.as_ref().ok()?.as_ref()) {
+            managed.extend(changed_files.iter().filter(|path| inputs.reads(path)));
+        }
+        if hash(&old) != hash(&new) {
+            look.changes.touched.push(target.clone());
+            look.inputs.push((target.clone(), old, new.clone()));
+        }
+        look.heads.push((target, new));
+    }
+    look.changes.unmanaged = changed_files.into_iter().find(|path| *path == FILE || !managed.contains(path)).cloned();
+    Ok(look)
+}
+
+/// The applications of the base's patterns in both trees: also those that the pull request adds or removes.
+fn targets(configured: &Configured, after: &Source<'_>) -> std::result::Result<Vec<Target>, Invalid> {
+    let directories = after.directories();
+    let mut targets = configured.catalog.expand(directories.iter().map(String::as_str))?;
+    for target in &configured.targets {
+        if !targets.iter().any(|known| known.path == target.path) {
+            targets.push(target.clone());
+        }
+    }
+    Ok(targets)
+}
+
+fn mended(mirror: &Mirror, head: &CommitSha, mut look: GitLook) -> anyhow::Result<GitLook> {
+    let source = Source::open(mirror, mirror.tree(head)?)?;
+    if let Some(Ok(_)) = configuration(&source)? {
+        look.failure = None;
+        look.changes.unmanaged = Some(FILE.into());
+    }
+    Ok(look)
+}
+
+/// Renders both sides of one application and has the server dry-run both.
+pub async fn application(
+    observer: &Observer,
+    repo: &RepoName,
+    repository_id: u64,
+    mut target: Target,
+    (before, after): (Read, Read),
+    claims: &Claims,
+    known: Option<&Application>,
+) -> Result<ApplicationPreview> {
+    let key = target.key(repo);
+    target.fields.take.extend(guards::taken(known));
+    let cluster = observer.cluster(&target.destination.cluster);
+    let mut preview = ApplicationPreview {
+        cluster: target.destination.cluster.clone(),
+        plan: Plan::default(),
+        drift: Plan::default(),
+        waiting: Plan::default(),
+        unmoved: 0,
+        images: vec![],
+        error: None,
+        notes: vec![],
+        key: key.clone(),
+    };
+    let cluster = match cluster {
+        Ok(cluster) => cluster,
+        Err(error) => {
+            preview.error = Some(error.to_string());
+            return Ok(preview);
+        }
+    };
+    let gone = matches!(after, Ok(None));
+    let old = manifests(observer, &target, &before).await?.unwrap_or_default();
+    let new = match manifests(observer, &target, &after).await? {
+        Ok(new) => new,
+        Err(Invalid(why)) => {
+            preview.error = Some(why);
+            return Ok(preview);
+        }
+    };
+    if gone {
+        preview.notes.push("The application's directory goes away. Its objects are left as they are: windlass never deletes a whole application by itself.".into());
+        return Ok(preview);
+    }
+    if new.is_empty() {
+        preview.notes.push("It renders to nothing: nothing would be pruned, and the sync would stop with that message.".into());
+        return Ok(preview);
+    }
+    let owner = key.owner_label(repository_id);
+    let images = |manifests: &[Manifest]| manifests.iter().flat_map(Manifest::images).collect::<Vec<_>>();
+    preview.images = image_changes(&images(&old), &images(&new));
+    let asking = Asking { cluster, key: &key, target: &target, owner: &owner };
+    let (old, new) = (live::settle(&asking, &old).await?, live::settle(&asking, &new).await?);
+    let status = known.and_then(|object| object.status.clone()).unwrap_or_default();
+    let ((old_hooks, old), (new_hooks, new)) = (hook::split(old), hook::split(new));
+    let mut found = live::effects(&asking, Sides { base: &old, head: &new, inventory: &status.inventory }).await?;
+    found.change.extend(hooks_that_run(&asking, &old_hooks, new_hooks, status.synced_revision.is_none(), &mut preview.notes).await?);
+    // Where each object stands, for whoever has to mend it.
+    for comparison in &mut found.change {
+        if let (Side::Refused(why), Ok(Some(inputs))) = (&mut comparison.after, &after)
+            && let Some(place) = inputs.locate(&comparison.key)
+        {
+            why.push_str(&format!(" ({place})"));
+        }
+    }
+    facts::find(&asking, &new, &mut found.change).await?;
+    for manifest in &new {
+        if let Some(other) = claims.other(&target.destination, &manifest.key, &key) {
+            let why = format!("{} is an object of {} too: one of them has to leave it out", manifest.key, other.title());
+            found.change.retain(|comparison| comparison.key != manifest.key);
+            found.change.push(Comparison::new(manifest.key.clone(), Side::Absent, Side::Refused(why)));
+        }
+    }
+    let handed: Vec<_> = found
+        .change
+        .iter()
+        .filter(|one| matches!(one.after, Side::Absent))
+        .filter_map(|one| Some((one.key.clone(), claims.other(&target.destination, &one.key, &key)?.title())))
+        .collect();
+    found.change.retain(|comparison| !handed.iter().any(|(key, _)| *key == comparison.key));
+    preview.notes.extend(
+        handed.iter().map(|(key, to)| format!("{} moves to `{to}`: it is handed over, not deleted.", view::code(&key.to_string()))),
+    );
+    let withheld: Vec<_> = found
+        .change
+        .iter()
+        .filter(|comparison| matches!(comparison.after, Side::Absent))
+        .filter_map(|comparison| match &comparison.before {
+            Side::Object(live, _) => Some((comparison.key.clone(), crate::domain::sync::protected(live)?)),
+            _ => None,
+        })
+        .collect();
+    let done = |comparison: &Comparison| !withheld.iter().any(|(key, _)| *key == comparison.key);
+    preview.plan = Plan::new(&observer.mask, found.change.into_iter().filter(done));
+    preview.drift = Plan::new(&observer.mask, found.drift);
+    preview.waiting = Plan::new(&observer.mask, found.waiting);
+    preview.unmoved = found.unmoved;
+    preview
+        .notes
+        .extend(withheld.iter().map(|(key, why)| format!("{} leaves Git but stays in the cluster: {why}.", view::code(&key.to_string()))));
+    Ok(preview)
+}
+
+async fn manifests(observer: &Observer, target: &Target, read: &Read) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
+    Ok(match read {
+        Ok(Some(inputs)) => observer.render(target, inputs).await?.map(|manifests| manifests.to_vec()),
+        Ok(None) => Ok(Vec::new()),
+        Err(why) => Err(why.clone()),
+    })
+}
+
+
+/// The hooks that a sync of the head runs: checked by the server as what they would be, newly created.
+async fn hooks_that_run(
+    asking: &Asking<'_>,
+    before: &[(Manifest, Hook)],
+    after: Vec<(Manifest, Hook)>,
+    first: bool,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Comparison>> {
+    let mut found = Vec::new();
+    for (manifest, hook) in after {
+        let Some(when) = hook.when else {
+            let name = view::code(&manifest.key.to_string());
+            notes.push(format!("{name} is a hook that windlass does not run ({}).", view::code(&hook.words)));
+            continue;
+        };
+        if !hook.runs(first) {
+            continue;
+        }
+        let was = before.iter().find(|(old, _)| old.key == manifest.key);
+        let before = was.map_or(Side::Absent, |(old, _)| Side::Object(old.value.clone(), Proof::Server));
+        let after = match asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await? {
+            Some(refusal) => Side::Refused(crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value)),
+            None => Side::Object(manifest.value.clone(), Proof::Server),
+        };
+        let mut comparison = Comparison::new(manifest.key.clone(), before, after);
+        let when = if when == When::Before { "before" } else { "after" };
+        comparison.notes.hook = Some(format!("runs {when} the rest is synced ({})", hook.words));
+        found.push(comparison);
+    }
+    Ok(found)
+}

@@ -1,0 +1,116 @@
+//! Whether what runs is what was announced: the digest that Git names, as the
+//! running pods' `imageID` has it.
+//!
+//! Runtimes report the digest of what they pulled: the one that was named, or,
+//! of an index, the manifest of their own platform. Which manifests an index
+//! lists is read from the registry; what comes from there proves itself by its
+//! digest, so nobody need be trusted for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Ctx, Result};
+use crate::cluster::Cluster;
+use crate::cluster::home::ApplicationStatus;
+use crate::domain::image::{Digest, ImageRef};
+use crate::domain::manifest::Manifest;
+
+/// What is known of an application's images.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// Digests that running pods were seen to run.
+    pub proven: Vec<String>,
+    /// Why the others are not.
+    pub unproven: Option<String>,
+}
+
+/// What was known before, for images that are still the same.
+pub fn known(status: &ApplicationStatus, images: &[ImageRef]) -> Proof {
+    let wanted = digests(images);
+    let proven = status.proven.iter().filter(|digest| wanted.contains(digest.as_str())).cloned().collect();
+    let same = digests(&status.images) == wanted;
+    Proof { proven, unproven: status.unproven.clone().filter(|_| same) }
+}
+
+/// Asks the pods, once for each digest; again where somebody asks for it.
+pub async fn check(
+    ctx: &Ctx,
+    cluster: &Cluster,
+    manifests: &[Manifest],
+    images: &[ImageRef],
+    status: &ApplicationStatus,
+    again: bool,
+) -> Result<Proof> {
+    let known = known(status, images);
+    let wanted = digests(images);
+    if wanted.iter().all(|digest| known.proven.iter().any(|proven| proven == digest)) {
+        return Ok(Proof { unproven: None, ..known });
+    }
+    // What could not be proven is not asked about at each look.
+    if known.unproven.is_some() && !again {
+        return Ok(known);
+    }
+    let mut found = Proof { proven: known.proven, unproven: None };
+    let mut doubts: BTreeMap<String, String> = BTreeMap::new();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for manifest in manifests.iter().filter(|manifest| manifest.value["spec"]["selector"]["matchLabels"].is_object()) {
+        let runs: Vec<_> = manifest.images().into_iter().filter(|image| images.contains(image) && image.digest.is_some()).collect();
+        if runs.is_empty() {
+            continue;
+        }
+        for pod in cluster.pods_of(&manifest.value).await? {
+            for (image, id) in containers(&pod) {
+                let Some(image) = runs.iter().find(|run| **run == image) else { continue };
+                let Some(digest) = &image.digest else { continue };
+                match &id {
+                    Some(id) if id == digest || listed(ctx, image, id).await => drop(seen.insert(digest.to_string())),
+                    Some(id) => drop(doubts.insert(
+                        digest.to_string(),
+                        format!("pods run {} for {} `{}`", id.short(), image.name, digest.short()),
+                    )),
+                    None => drop(doubts.insert(digest.to_string(), format!("the runtime does not tell what {} is", image.name))),
+                }
+            }
+        }
+    }
+    found.proven.extend(seen.into_iter().filter(|digest| !doubts.contains_key(digest)));
+    found.proven.sort();
+    found.proven.dedup();
+    found.unproven = (!doubts.is_empty()).then(|| format!("unproven: {}", doubts.into_values().collect::<Vec<_>>().join("; ")));
+    Ok(found)
+}
+
+fn digests(images: &[ImageRef]) -> BTreeSet<&str> {
+    images.iter().filter_map(|image| image.digest.as_ref()).map(Digest::as_str).collect()
+}
+
+/// Each running container's image as the pod names it, and the digest that the runtime reports for it.
+fn containers(pod: &Value) -> Vec<(ImageRef, Option<Digest>)> {
+    let named: BTreeMap<_, _> = ["containers", "initContainers"]
+        .iter()
+        .filter_map(|field| pod["spec"][*field].as_array())
+        .flatten()
+        .filter_map(|container| Some((container["name"].as_str()?, container["image"].as_str()?.parse::<ImageRef>().ok()?)))
+        .collect();
+    let statuses = ["containerStatuses", "initContainerStatuses"].iter().filter_map(|field| pod["status"][*field].as_array()).flatten();
+    statuses
+        .filter_map(|status| {
+            let image = named.get(status["name"].as_str()?)?.clone();
+            let id = status["imageID"].as_str().unwrap_or_default();
+            let digest = id.rfind("sha256:").and_then(|at| id[at..].parse().ok());
+            Some((image, digest))
+        })
+        .collect()
+}
+
+/// Whether the index that a digest names lists another one.
+async fn listed(ctx: &Ctx, image: &ImageRef, id: &Digest) -> bool {
+    match ctx.registry.manifests_of(image).await {
+        Ok(manifests) => manifests.contains(id),
+        Err(error) => {
+            tracing::info!(image = image.name, %error, "an image's index could not be read");
+            false
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The receipt of a commit: what was applied, by which plan, who approved it
+//! and when, as a note on the commit (`git notes --ref=windlass show`).
+//!
+//! Written once, when all that the commit changed is synced and healthy.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Ctx, Result, locked};
+use crate::domain::pull_request::{Progress, ProgressState};
+use crate::domain::{CommitKey, PullRequestKey};
+use crate::github;
+
+/// Whether it is time for one, and what it says.
+pub async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Result<Option<String>> {
+    let due = progress.iter().all(|one| one.state.is_final()) && progress.iter().any(|one| one.state == ProgressState::Healthy);
+    if !due || locked(&ctx.memory.receipts).contains(key) {
+        return Ok(None);
+    }
+    let commit = key.commit.clone();
+    let (there, tree) = ctx.mirror(&key.repo, move |mirror| Ok((mirror.note(&commit)?.is_some(), mirror.tree(&commit)?.to_string()))).await?;
+    if there {
+        locked(&ctx.memory.receipts).insert(key.clone());
+        return Ok(None);
+    }
+    let mut applications = Vec::new();
+    for one in progress {
+        let status = ctx.home.application(&one.key).await?.and_then(|object| object.status).unwrap_or_default();
+        let sync = status.last_sync.filter(|sync| sync.revision == key.commit);
+        let objects: Vec<_> =
+            sync.iter().flat_map(|sync| &sync.objects).map(|done| json!({"object": done.key.to_string(), "action": done.action})).collect();
+        applications.push(json!({
+            "application": one.key.title(),
+            "outcome": one.state.word(),
+            "inputs": status.inputs,
+            "plan": sync.as_ref().map(|sync| &sync.plan),
+            "started": sync.as_ref().map(|sync| sync.started.to_string()),
+            "finished": sync.as_ref().and_then(|sync| sync.finished).map(|at| at.to_string()),
+            "images": status.images.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "objects": objects,
+        }));
+    }
+    let mut requests = Vec::new();
+    for number in super::commit::pulls_of(ctx, key).await? {
+        requests.push(approved_by(ctx, &PullRequestKey { repo: key.repo.clone(), number }).await?);
+    }
+    let receipt = json!({"version": 1, "commit": key.commit, "tree": tree, "pull_requests": requests, "applications": applications});
+    Ok(Some(serde_json::to_string_pretty(&receipt).unwrap_or_default() + "\n"))
+}
+
+pub async fn write(ctx: &Arc<Ctx>, key: &CommitKey, text: &str) -> Result<()> {
+    match ctx.github.put_note(&key.repo, &key.commit, text).await {
+        Err(error @ (github::Error::Refused { .. } | github::Error::NotFound { .. })) => {
+            tracing::warn!(commit = %key, %error, "its receipt cannot be written");
+        }
+        other => other?,
+    }
+    locked(&ctx.memory.receipts).insert(key.clone());
+    Ok(())
+}
+
+/// Who opened, approved and merged a pull request.
+async fn approved_by(ctx: &Arc<Ctx>, key: &PullRequestKey) -> Result<Value> {
+    let snapshot = ctx.github.snapshot(key).await?;
+    let head = &snapshot.pull.head.sha;
+    let approved = snapshot.reviews.iter().filter(|review| review.state == "APPROVED" && review.commit_id.as_ref() == Some(head));
+    let by: Vec<_> = approved.filter_map(|review| Some(json!({"by": review.user.as_ref()?.login, "at": review.submitted_at?.to_string()}))).collect();
+    Ok(json!({"number": key.number, "author": snapshot.pull.author(), "head": head, "merged_at": snapshot.pull.merged_at.map(|at| at.to_string()), "approvals": by}))
+}

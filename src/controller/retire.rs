@@ -1,0 +1,98 @@
+//! An application that Git has no more: its directory, its stage or its name
+//! went away. Nothing of it is deleted until somebody confirms just that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+
+use super::live::Asking;
+use super::{Base, Ctx, Requeue, Result, claims, guards};
+use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE};
+use crate::domain::ApplicationKey;
+use crate::domain::catalog::{Destination, MergePolicy, Reconciler, Stage, Target};
+use crate::domain::health::SyncState;
+use crate::domain::manifest::apply_stage;
+use crate::domain::ownership::FieldRules;
+use crate::domain::sync::{self, DriftMode};
+
+/// None: there is nothing of it.
+pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: Option<Application>) -> Result<Option<Requeue>> {
+    // A configuration that cannot be read retires nothing.
+    let (Some(object), Some(Ok(_))) = (known, &base.catalog) else { return Ok(None) };
+    let before = object.status.clone().unwrap_or_default();
+    let target = target_of(&object);
+    let cluster = ctx.cluster(&target.destination.cluster)?;
+    let owner = key.owner_label(base.repo.id);
+    let asking = Asking { cluster, key, target: &target, owner: &owner };
+    let mut leavers = guards::leavers(&asking, before.inventory.clone()).await?;
+    let claims = claims::of_base(ctx, base).await?;
+    // What another application has taken over by now is not this one's to delete.
+    leavers.prune.retain(|object, _| claims.owner(&target.destination, object).is_none());
+    let gone: Vec<_> = leavers
+        .prune
+        .iter()
+        .map(|(key, (_, live))| sync::Gone {
+            key: key.clone(),
+            uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
+            approved: false,
+        })
+        .collect();
+    let confirmed = object.annotations().get(CONFIRM_PRUNE).map(String::as_str);
+    let judgement = sync::judge_retired(&gone, confirmed, &key.title());
+    let title = format!("{} declares {} no more", key.repo, key.title());
+    let stays: Vec<_> = leavers.protected.iter().map(|(key, why)| format!("{key} stays: {why}")).collect();
+    let mut status = ApplicationStatus { sync: SyncState::Unknown, confirm: judgement.confirm.clone(), blocked: false, ..before };
+    if !judgement.withheld.is_empty() {
+        let names: Vec<_> = judgement.withheld.iter().map(|(key, _)| key.to_string()).collect();
+        status.message = Some(format!(
+            "{title}: what it had is left as it is until `/confirm-prune` or `windlass confirm-prune {}` deletes {}",
+            key.title(),
+            names.join("; ")
+        ));
+        ctx.home.report_application(&object, status, ctx.now()).await?;
+        return Ok(Some(Requeue::Idle));
+    }
+    if judgement.prune.is_empty() {
+        if stays.is_empty() {
+            // Nothing is left: the last trace of it goes too.
+            ctx.home.forget_application(&object).await?;
+            return Ok(Some(Requeue::Idle));
+        }
+        status.message = Some(format!("{title}: {}", stays.join("; ")));
+        ctx.home.report_application(&object, status, ctx.now()).await?;
+        return Ok(Some(Requeue::Idle));
+    }
+    status.message = Some(format!("{title}: deletes {} objects, as confirmed", judgement.prune.len()));
+    ctx.home.report_application(&object, status, ctx.now()).await?;
+    let mut prunes: Vec<_> = judgement.prune.iter().filter_map(|key| leavers.prune.get(key)).collect();
+    prunes.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_stage(&entry.key)));
+    for (entry, live) in prunes {
+        cluster.delete(&entry.key, &entry.version, live["metadata"]["uid"].as_str().unwrap_or_default()).await?;
+    }
+    // Looked at until all of it is seen gone.
+    Ok(Some(Requeue::After(Duration::from_secs(1))))
+}
+
+/// What the object says about where the application was.
+fn target_of(object: &Application) -> Target {
+    let spec = &object.spec;
+    Target {
+        application: spec.application.clone(),
+        stage: Stage {
+            name: spec.stage.clone(),
+            cluster: spec.cluster.clone(),
+            after: vec![],
+            merge: MergePolicy::Reviewed,
+            approvals: 0,
+            reconcile: Reconciler::Windlass,
+        },
+        path: spec.path.clone(),
+        destination: Destination { cluster: spec.cluster.clone(), namespace: spec.namespace.clone() },
+        images: vec![],
+        chart: None,
+        fields: FieldRules::default(),
+        drift: DriftMode::Report,
+        depends_on: vec![],
+    }
+}

@@ -1,0 +1,89 @@
+//! Conditions on an object in CEL, the expression language of Kubernetes: the
+//! health rules of `windlass.yaml`, and the validation rules of definitions.
+//!
+//! The evaluator knows no cost limit, so texts are bounded here, and whoever
+//! evaluates what a pull request brings bounds the time.
+
+use kube_cel::{ErrorKind, Validator, compile_schema};
+use serde_json::{Value, json};
+
+use super::Invalid;
+
+/// The API server takes longer rules; nobody writes them.
+const MOST_CHARACTERS: usize = 4_000;
+
+/// An expression over an object, which is `self` in it, that comes out true or false.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition(String);
+
+impl Condition {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.len() > MOST_CHARACTERS {
+            return Err(Invalid(format!("an expression has at most {MOST_CHARACTERS} characters")));
+        }
+        let condition = Self(text.to_string());
+        match compile_schema(&condition.schema()).compilation_errors().first() {
+            Some(error) => Err(Invalid(format!("`{text}` is not a CEL expression: {error}"))),
+            None => Ok(condition),
+        }
+    }
+
+    fn schema(&self) -> Value {
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-validations": [{"rule": self.0}]})
+    }
+
+    /// Whether it holds. A field that is not there makes it false, as long as nothing else is wrong; other errors are told.
+    pub fn holds(&self, object: &Value) -> Result<bool, String> {
+        match Validator::new().validate(&self.schema(), object, None) {
+            Ok(()) => Ok(true),
+            Err(errors) => match errors.as_slice().first() {
+                Some(error) if error.kind == ErrorKind::ValidationFailure => Ok(false),
+                Some(error) if error.message.contains("No such key") || error.message.contains("no such key") => Ok(false),
+                Some(error) => Err(error.message.clone()),
+                None => Ok(false),
+            },
+        }
+    }
+}
+
+/// The `x-kubernetes-validations` of a schema that an object breaks, each with its path; rules that compare with what
+/// was before (`oldSelf`) are passed over where there is nothing before.
+pub fn broken_rules(schema: &Value, object: &Value, before: Option<&Value>) -> Result<(), Vec<String>> {
+    let Err(errors) = Validator::new().validate(schema, object, before) else { return Ok(()) };
+    let line = |path: &str, message: &str| format!("{}: Invalid value: {message}", if path.is_empty() { "the object" } else { path });
+    // What this evaluator cannot do the server may: that is no verdict on the object.
+    let verdicts = errors.as_slice().iter().filter(|error| error.kind == ErrorKind::ValidationFailure);
+    let lines: Vec<_> = verdicts.map(|error| line(&error.field_path, &error.message)).collect();
+    if lines.is_empty() { Ok(()) } else { Err(lines) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_hold_or_do_not() {
+        let object = json!({"status": {"phase": "Ready", "conditions": [{"type": "Synced", "status": "True"}]}, "spec": {"size": 3}});
+        for (text, expected) in [
+            ("self.status.phase == 'Ready'", true),
+            ("self.status.phase == 'Failed'", false),
+            ("self.status.missing == 'x'", false),
+            ("self.status.conditions.exists(c, c.type == 'Synced' && c.status == 'True')", true),
+            ("has(self.spec.size) && self.spec.size > 2", true),
+        ] {
+            assert_eq!(Condition::parse(text).unwrap().holds(&object), Ok(expected), "{text}");
+        }
+        assert!(Condition::parse("self.status.").is_err());
+        assert!(Condition::parse(&"a".repeat(5_000)).is_err());
+    }
+
+    #[test]
+    fn rules_of_a_definition_are_held() {
+        let schema = json!({"type": "object", "properties": {"spec": {"type": "object",
+            "x-kubernetes-validations": [{"rule": "self.min <= self.max", "message": "min is above max"}],
+            "properties": {"min": {"type": "integer"}, "max": {"type": "integer"}}}}});
+        assert_eq!(broken_rules(&schema, &json!({"spec": {"min": 1, "max": 2}}), None), Ok(()));
+        let broken = broken_rules(&schema, &json!({"spec": {"min": 3, "max": 2}}), None).unwrap_err();
+        assert_eq!(broken, ["spec: Invalid value: min is above max"]);
+    }
+}

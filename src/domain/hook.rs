@@ -1,0 +1,173 @@
+//! Objects that are not kept but run: once for each change of an application,
+//! before everything else or after it.
+//!
+//! Helm's and Argo CD's annotations are understood, so that charts and
+//! manifests need no second set. A hook is an ordinary object in a wave of its
+//! own, with one difference: what it ran for ([`RUN`]) is part of it, and one
+//! that ran for something else is deleted and created anew. That it has come
+//! out well is kept in the `Application` object, so an object that is gone by
+//! then (by its own time-to-live, say) does not run again.
+
+use serde_json::Value;
+
+use super::manifest::{Manifest, ResourceKey};
+
+/// Ours: `before` or `after`.
+pub const HOOK: &str = "windlass.dev/hook";
+/// What a hook runs for: the beginning of the digest of the application's inputs.
+pub const RUN: &str = "windlass.dev/hook-run";
+const HELM: &str = "helm.sh/hook";
+const ARGO: &str = "argocd.argoproj.io/hook";
+
+/// The waves of hooks lie beyond every wave that an annotation can name.
+const FAR: i64 = 1 << 40;
+
+/// When a hook runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    Before,
+    After,
+}
+
+/// What the annotations of an object say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// None: never by windlass (deletions, rollbacks and tests of Helm; what Argo CD skips).
+    pub when: Option<When>,
+    /// Only at the first sync, or only at later ones.
+    pub only: Option<Only>,
+    weight: i64,
+    /// Deleted once it came out well.
+    pub deleted_after_success: bool,
+    /// As the annotation has it, for people.
+    pub words: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    First,
+    Later,
+}
+
+impl Hook {
+    /// None: an ordinary object.
+    pub fn of(value: &Value) -> Option<Self> {
+        let annotation = |name: &str| value["metadata"]["annotations"][name].as_str().map(str::trim).filter(|text| !text.is_empty());
+        let has = |text: &str, word: &str| text.split(',').any(|one| one.trim() == word);
+        let number = |name: &str| annotation(name).and_then(|text| text.parse().ok()).unwrap_or(0i64).clamp(-1_000_000, 1_000_000);
+        if let Some(words) = annotation(HOOK) {
+            let when = match words {
+                "before" => Some(When::Before),
+                "after" => Some(When::After),
+                _ => None,
+            };
+            return Some(Self { when, only: None, weight: number("windlass.dev/wave"), deleted_after_success: false, words: words.into() });
+        }
+        if let Some(words) = annotation(HELM) {
+            let (before, after) = (["pre-install", "pre-upgrade"], ["post-install", "post-upgrade"]);
+            let any = |of: [&str; 2]| of.map(|word| has(words, word));
+            let (when, [first, later]) = match (any(before), any(after)) {
+                (found, _) if found != [false, false] => (Some(When::Before), found),
+                (_, found) if found != [false, false] => (Some(When::After), found),
+                // Helm 2's way to install definitions: they are kept as such.
+                _ if has(words, "crd-install") => return None,
+                _ => (None, [true, true]),
+            };
+            let only = match (first, later) {
+                (true, false) => Some(Only::First),
+                (false, true) => Some(Only::Later),
+                _ => None,
+            };
+            let deleted_after_success = annotation("helm.sh/hook-delete-policy").is_some_and(|text| has(text, "hook-succeeded"));
+            return Some(Self { when, only, weight: number("helm.sh/hook-weight"), deleted_after_success, words: words.into() });
+        }
+        let words = annotation(ARGO)?;
+        let when = if has(words, "PreSync") {
+            Some(When::Before)
+        } else if has(words, "PostSync") {
+            Some(When::After)
+        } else if has(words, "Sync") {
+            // It runs among the others: before them is the nearest that can be waited for.
+            Some(When::Before)
+        } else {
+            None
+        };
+        let deleted_after_success = annotation("argocd.argoproj.io/hook-delete-policy").is_some_and(|text| has(text, "HookSucceeded"));
+        Some(Self { when, only: None, weight: number("argocd.argoproj.io/sync-wave"), deleted_after_success, words: words.into() })
+    }
+
+    /// Whether it runs in this sync. `first`: nothing of the application was synced before.
+    pub fn runs(&self, first: bool) -> bool {
+        self.when.is_some()
+            && match self.only {
+                None => true,
+                Some(Only::First) => first,
+                Some(Only::Later) => !first,
+            }
+    }
+
+    pub fn wave(&self) -> i64 {
+        match self.when {
+            Some(When::After) => FAR + self.weight,
+            _ => -FAR + self.weight,
+        }
+    }
+}
+
+/// The hooks among an application's manifests, and what is kept.
+pub fn split(manifests: Vec<Manifest>) -> (Vec<(Manifest, Hook)>, Vec<Manifest>) {
+    let (mut hooks, mut kept) = (Vec::new(), Vec::new());
+    for manifest in manifests {
+        match Hook::of(&manifest.value) {
+            Some(hook) => hooks.push((manifest, hook)),
+            None => kept.push(manifest),
+        }
+    }
+    (hooks, kept)
+}
+
+/// What a hook of these inputs runs for.
+pub fn run_of(inputs: &str) -> String {
+    inputs.chars().take(12).collect()
+}
+
+/// The hook as it is applied for a run.
+pub fn for_run(manifest: &Manifest, run: &str) -> Manifest {
+    let mut manifest = manifest.clone();
+    manifest.value["metadata"]["annotations"][RUN] = run.into();
+    manifest
+}
+
+/// What a live object ran for.
+pub fn run(value: &Value) -> Option<&str> {
+    value["metadata"]["annotations"][RUN].as_str()
+}
+
+/// Hooks that came out well, each with what for.
+pub type Done = Vec<(ResourceKey, String)>;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn annotations_of_others_are_understood() {
+        let hook = |annotations: Value| Hook::of(&json!({"metadata": {"annotations": annotations}}));
+        let helm = |words: &str| hook(json!({"helm.sh/hook": words, "helm.sh/hook-weight": "-5"}));
+        let both = helm("pre-install,pre-upgrade").unwrap();
+        assert_eq!((both.when, both.only, both.runs(true), both.runs(false)), (Some(When::Before), None, true, true));
+        assert!(both.wave() < -1_000_000 && both.wave() < helm("pre-install").map(|h| Hook { weight: 0, ..h }.wave()).unwrap());
+        let first = helm("post-install").unwrap();
+        assert_eq!((first.when, first.runs(true), first.runs(false)), (Some(When::After), true, false));
+        assert!(!helm("pre-upgrade").unwrap().runs(true));
+        assert_eq!(helm("pre-delete").unwrap().when, None);
+        assert_eq!(helm("crd-install"), None);
+        assert_eq!(hook(json!({"argocd.argoproj.io/hook": "PostSync"})).unwrap().when, Some(When::After));
+        assert_eq!(hook(json!({"argocd.argoproj.io/hook": "Skip"})).unwrap().when, None);
+        assert_eq!(hook(json!({"windlass.dev/hook": "before"})).unwrap().when, Some(When::Before));
+        assert_eq!(hook(json!({})), None);
+        assert!(hook(json!({"helm.sh/hook": "post-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded"})).unwrap().deleted_after_success);
+    }
+}

@@ -1,0 +1,257 @@
+//! `windlass plan`: what a change of the config repository would do to the
+//! clusters, asked from a working copy, without windlass's server and without
+//! GitHub. The same code makes the preview of a pull request.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::cluster::home::Application;
+use crate::cluster::{Cluster, connect};
+use crate::config::program;
+use crate::controller::{Observer, claims, preview};
+use crate::domain::mask::Mask;
+use crate::domain::plan::{Change, Proof};
+use crate::domain::pull_request::{Failure, Preview};
+use crate::domain::{ApplicationKey, RepoName};
+use crate::git::Mirror;
+use crate::render::{Programs, Renderer, Source};
+use crate::view;
+
+/// `windlass plan`: exit code 0 where nothing changes, 1 where something does, 2 where it cannot be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PlanArgs {
+    /// The config repository's working copy, or a bare repository
+    #[arg(long, default_value = ".", value_name = "FOLDER")]
+    repo: PathBuf,
+
+    /// The branch or commit that the change goes into; its windlass.yaml counts
+    #[arg(long, default_value = "main", value_name = "REVISION")]
+    base: String,
+
+    /// The branch or commit with the change; it is merged into the base as GitHub would
+    #[arg(long, default_value = "HEAD", value_name = "REVISION")]
+    head: String,
+
+    /// Kubeconfig to reach the clusters by (default: as kubectl finds it)
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// The context of that kubeconfig for the cluster `local`, and for those that --cluster does not name
+    #[arg(long)]
+    context: Option<String>,
+
+    /// A cluster that windlass.yaml names: NAME=CONTEXT. Repeat for more
+    #[arg(long = "cluster", value_name = "NAME=CONTEXT")]
+    clusters: Vec<String>,
+
+    /// The namespace that windlass's own objects are in: what it owns is read there
+    #[arg(long, short, default_value = "windlass", env = "WINDLASS_NAMESPACE")]
+    namespace: String,
+
+    /// Only these applications, as shop/production. Repeat for more
+    #[arg(long = "application", value_name = "APPLICATION/STAGE")]
+    applications: Vec<String>,
+
+    /// How the plan is printed; markdown is the comment of a pull request
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+
+    /// The kustomize program
+    #[arg(long, env = "WINDLASS_KUSTOMIZE", default_value = "kustomize", value_name = "PROGRAM")]
+    kustomize: PathBuf,
+
+    /// The helm program; without it charts are not rendered
+    #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
+    helm: Option<PathBuf>,
+
+    /// Render though this kernel cannot jail the renderers
+    #[arg(long)]
+    render_without_jail: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Text,
+    Json,
+    Markdown,
+}
+
+/// What is printed, and the exit code.
+pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
+    let preview = look(args).await?;
+    let text = match args.output {
+        Output::Text => text(&preview),
+        Output::Json => serde_json::to_string_pretty(&as_json(&preview))? + "\n",
+        Output::Markdown => view::preview(&preview).comment.body,
+    };
+    let changes = preview.applications.iter().any(|app| !app.plan.is_empty());
+    let code = match (preview.ok(), changes) {
+        (false, _) => ExitCode::from(2),
+        (true, true) => ExitCode::from(1),
+        (true, false) => ExitCode::SUCCESS,
+    };
+    Ok((text, code))
+}
+
+async fn look(args: &PlanArgs) -> anyhow::Result<Preview> {
+    let started = std::time::Instant::now();
+    let mirror = Mirror::discover(&args.repo).with_context(|| format!("{} is no git repository", args.repo.display()))?;
+    let resolve = |revision: &str| {
+        mirror.revision(revision).with_context(|| format!("`{revision}` is no branch or commit of {}", args.repo.display()))
+    };
+    let (base, head) = (resolve(&args.base)?, resolve(&args.head)?);
+    let source = Source::open(&mirror, mirror.tree(&base)?)?;
+    let Some(catalog) = crate::controller::configuration(&source)? else {
+        bail!("`{}` has no windlass.yaml: it is no config repository", args.base);
+    };
+    let look = preview::look_at_git(&mirror, Some(&catalog), &base, &head)?;
+    let known = objects(args).await;
+    let repository = known.values().next().map(|object| (object.spec.repository.clone(), object.spec.repository_id));
+    // Where windlass was never installed nothing carries its mark yet, whatever the repository is called.
+    let (repo, id) = repository.unwrap_or(("local/config".parse::<RepoName>()?, 0));
+    let id = u64::try_from(id).unwrap_or_default();
+    let work = tempfile::Builder::new().prefix("windlass-plan-").tempdir()?;
+    let observer = observer(args, work.path().to_path_buf(), &catalog).await?;
+    let claims = match look.inputs.is_empty() {
+        true => claims::Claims::default(),
+        false => claims::of(&observer, &repo, id, &look.heads).await?,
+    };
+    let mut applications = Vec::new();
+    for (target, before, after) in look.inputs {
+        let key: ApplicationKey = target.key(&repo);
+        if args.applications.is_empty() || args.applications.contains(&key.title()) {
+            let object = known.get(&key.object_name());
+            applications.push(preview::application(&observer, &repo, id, target, (before, after), &claims, object).await?);
+        }
+    }
+    Ok(Preview { head, base, applications, total: look.total, failure: look.failure, duration: started.elapsed() })
+}
+
+fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
+    let default = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
+    args.kubeconfig.clone().or_else(default).context("no kubeconfig: give --kubeconfig")
+}
+
+/// What windlass keeps of its applications; nothing where it is not installed, or may not be read.
+async fn objects(args: &PlanArgs) -> BTreeMap<String, Application> {
+    let read = async {
+        let client = connect(Some((&kubeconfig(args)?, args.context.as_deref()))).await?;
+        anyhow::Ok(Api::<Application>::namespaced(client, &args.namespace).list(&ListParams::default()).await?.items)
+    };
+    match read.await {
+        Ok(objects) => objects.into_iter().filter_map(|object| Some((object.metadata.name.clone()?, object))).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "what windlass owns could not be read: everything is planned as new to it");
+            BTreeMap::new()
+        }
+    }
+}
+
+async fn observer(args: &PlanArgs, work: PathBuf, catalog: &Result<crate::controller::Configured, crate::domain::Invalid>) -> anyhow::Result<Observer> {
+    let mut contexts = BTreeMap::new();
+    for text in &args.clusters {
+        let (name, context) = text.split_once('=').with_context(|| format!("--cluster: `{text}` is not NAME=CONTEXT"))?;
+        contexts.insert(name.to_string(), Some(context.to_string()));
+    }
+    let stages = catalog.as_ref().map(|configured| configured.catalog.stages.as_slice()).unwrap_or_default();
+    for stage in stages {
+        contexts.entry(stage.cluster.clone()).or_insert_with(|| args.context.clone());
+    }
+    let (moved, mut moves) = mpsc::channel(1024);
+    // Nobody waits for what the watches see.
+    tokio::spawn(async move { while moves.recv().await.is_some() {} });
+    let path = kubeconfig(args)?;
+    let mut clusters = BTreeMap::new();
+    for (name, context) in contexts {
+        let client = connect(Some((&path, context.as_deref()))).await;
+        let client = client.with_context(|| format!("cannot connect to cluster `{name}`"))?;
+        clusters.insert(name.clone(), Cluster::new(&name, client, moved.clone()));
+    }
+    let launcher = if args.render_without_jail { None } else { Some(std::env::current_exe()?) };
+    let helm = match &args.helm {
+        Some(helm) => Some(program("helm", helm)?),
+        // Found on the PATH, or not needed.
+        None => program("helm", &PathBuf::from("helm")).ok(),
+    };
+    let programs = Programs { kustomize: program("kustomize", &args.kustomize)?, helm, launcher };
+    // The key is this run's own: digests of one run are only compared with each other.
+    Ok(Observer { clusters, renderer: Renderer::new(programs, work)?, mask: Mask::new(format!("{path:?}{}", std::process::id()).as_bytes()) })
+}
+
+// ---- what is printed
+
+fn text(preview: &Preview) -> String {
+    let mut out = view::preview(preview).title + "\n";
+    match &preview.failure {
+        Some(Failure::Conflict(files)) => out.push_str(&format!("\nbase and head both changed {}\n", files.join(", "))),
+        Some(Failure::Configuration(why)) => out.push_str(&format!("\n{why}\n")),
+        Some(Failure::Fork) | None => {}
+    }
+    for app in &preview.applications {
+        out.push_str(&format!("\n{} on {}\n", app.key.title(), app.cluster));
+        if let Some(error) = &app.error {
+            out.push_str(&indented(error));
+        }
+        for note in &app.notes {
+            out.push_str(&indented(note));
+        }
+        for change in app.plan.effective() {
+            let word = if change.is_hook() { "hook runs" } else { change.action.word() };
+            out.push_str(&format!("  {word} {}{}\n", change.key, proof(change)));
+            match &change.problem {
+                Some(problem) => out.push_str(&indented(&format!("cannot be applied: {problem}"))),
+                None => out.push_str(&indented(&change.diff())),
+            }
+        }
+        for change in app.drift.effective() {
+            out.push_str(&format!("  drift: {} would be set back\n", change.key));
+        }
+        for change in app.waiting.effective() {
+            out.push_str(&format!("  waits to be synced: {} {}\n", change.action.word(), change.key));
+        }
+    }
+    out
+}
+
+fn proof(change: &Change) -> &'static str {
+    match change.proof {
+        Proof::Server => "",
+        Proof::Simulated => " (simulated)",
+        Proof::Static => " (not verified by the cluster)",
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+/// The stable form for programs: `docs/reference.md` describes it.
+fn as_json(preview: &Preview) -> Value {
+    let change = |change: &Change| {
+        json!({
+            "object": change.key, "version": change.version, "action": change.action.word(), "hook": change.notes.hook,
+            "proof": match change.proof { Proof::Server => "server", Proof::Simulated => "simulated", Proof::Static => "static" },
+            "before": change.before, "after": change.after, "problem": change.problem, "warnings": change.notes.warnings,
+        })
+    };
+    let applications = preview.applications.iter().map(|app| {
+        let all = |plan: &crate::domain::plan::Plan| plan.effective().map(change).collect::<Vec<_>>();
+        json!({
+            "application": app.key.title(), "cluster": app.cluster, "error": app.error, "notes": app.notes,
+            "changes": all(&app.plan), "drift": all(&app.drift), "waiting": all(&app.waiting), "unmoved": app.unmoved,
+        })
+    });
+    let failure = preview.failure.as_ref().map(|failure| match failure {
+        Failure::Conflict(files) => format!("conflict: {}", files.join(", ")),
+        Failure::Configuration(why) => why.clone(),
+        Failure::Fork => "fork".into(),
+    });
+    json!({"version": 1, "base": preview.base, "head": preview.head, "digest": preview.digest(), "failure": failure, "applications": applications.collect::<Vec<_>>()})
+}

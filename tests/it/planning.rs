@@ -1,0 +1,61 @@
+//! `windlass plan`: the preview of a pull request, from a working copy.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::lab::{CONFIG, Lab, deployment, has};
+use crate::support::plane;
+
+/// The command's output and exit code.
+fn plan(lab: &Lab, folder: &std::path::Path, arguments: &[&str]) -> (String, i32) {
+    let kustomize = plane().tools().program("kustomize").unwrap();
+    let said = Command::new(env!("CARGO_BIN_EXE_windlass"))
+        .args(["plan", "--repo", folder.to_str().unwrap(), "--namespace", &lab.world.home(), "--kustomize", kustomize.to_str().unwrap()])
+        .args(arguments)
+        .env("KUBECONFIG", plane().kubeconfig())
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    (text, said.status.code().unwrap())
+}
+
+fn git(folder: &std::path::Path, arguments: &[&str]) {
+    let done = Command::new("git").args(["-c", "user.name=bob", "-c", "user.email=bob@example.com"]).args(arguments).current_dir(folder).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_plan_without_github() {
+    let lab = Lab::with(&[("config.yaml", CONFIG), ("deployment.yaml", &deployment("", ""))]).await;
+    lab.world.quiet().await;
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("config");
+    git(home.path(), &["clone", "-q", lab.world.forge.repository_path("acme", "config").to_str().unwrap(), "config"]);
+    git(&folder, &["checkout", "-q", "-b", "change"]);
+    assert_eq!(plan(&lab, &folder, &[]).1, 0, "nothing changes yet");
+    let file = folder.join("apps/lab/staging/deployment.yaml");
+    std::fs::write(&file, deployment("", "").replace("lab:1", "lab:2")).unwrap();
+    git(&folder, &["commit", "-qam", "An image"]);
+    let (text, code) = plan(&lab, &folder, &[]);
+    assert_eq!(code, 1, "{text}");
+    has(&text, &["1 configure", "lab/staging on local", "configure Deployment", "    -      - image: lab:1\n    +      - image: lab:2"]);
+    // What the pull request says of the same change, word for word but for times.
+    let (number, comment) = lab.change("change", &[("deployment.yaml", Some(&deployment("", "").replace("lab:1", "lab:2")))]).await;
+    let (markdown, _) = plan(&lab, &folder, &["--output", "markdown"]);
+    let details = |text: &str| text.lines().filter(|line| !line.starts_with("<!--") && !line.starts_with("<sub>")).map(str::to_string).collect::<Vec<_>>();
+    assert_eq!(details(&lab.world.scrub(&markdown)), details(&comment));
+    let (json, _) = plan(&lab, &folder, &["--output", "json", "--application", "lab/staging"]);
+    let read: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(read["applications"][0]["changes"][0]["action"], "configure");
+    let check = lab.world.previewed(number).await;
+    assert!(check["external_id"].as_str().unwrap().starts_with(read["digest"].as_str().unwrap()), "the plan digests are the same");
+    std::fs::write(&file, deployment("", "").replace("replicas: 2", "replicas: -1")).unwrap();
+    git(&folder, &["commit", "-qam", "A mistake"]);
+    let (text, code) = plan(&lab, &folder, &[]);
+    assert_eq!(code, 2, "{text}");
+    has(&text, &["cannot be applied", "must be greater than or equal to 0", "(apps/lab/staging/deployment.yaml:1)"]);
+    let (text, code) = plan(&lab, &folder, &["--head", "nowhere"]);
+    assert_eq!(code, 2);
+    has(&text, &["`nowhere` is no branch or commit"]);
+}
