@@ -127,7 +127,10 @@ async fn look(args: &PlanArgs) -> anyhow::Result<Preview> {
     for (target, before, after) in look.inputs {
         let key: ApplicationKey = target.key(&repo);
         if args.applications.is_empty() || args.applications.contains(&key.title()) {
-            let object = known.get(&key.object_name());
+            let object = match known.get(&key.object_name()) {
+                Some(object) => Some((object, preview::synced_of(&mirror, object, &target, &before)?)),
+                None => None,
+            };
             applications.push(preview::application(&observer, &repo, id, target, (before, after), &claims, object).await?);
         }
     }

@@ -55,7 +55,8 @@ pub enum Known {
 pub struct Index {
     cluster: String,
     client: Client,
-    kinds: Mutex<HashMap<(String, String), Arc<Kind>>>,
+    /// By group, version and kind: a version may cease to be served.
+    kinds: Mutex<HashMap<(String, String, String), Arc<Kind>>>,
     moved: mpsc::Sender<Moved>,
     /// When objects of custom kinds are healthy, by the config repository that says so.
     rules: Rules,
@@ -138,7 +139,7 @@ impl Index {
         }
         known.insert(repo.clone(), rules.to_vec());
         let changed: HashSet<_> = before.iter().chain(rules).map(|rule| (rule.group.clone(), rule.kind.clone())).collect();
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| !changed.contains(name));
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).retain(|(group, _, kind), _| !changed.contains(&(group.clone(), kind.clone())));
     }
 
     /// What is known of an object; watches its kind from now on.
@@ -163,7 +164,7 @@ impl Index {
 
     fn kind(&self, resource: &ApiResource) -> Arc<Kind> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = (resource.group.clone(), resource.kind.clone());
+        let name = (resource.group.clone(), resource.version.clone(), resource.kind.clone());
         if let Some(kind) = kinds.get(&name).filter(|kind| !kind.task.is_finished() || *kind.state.borrow() == State::Refused) {
             return kind.clone();
         }
@@ -272,6 +273,11 @@ impl Run {
                         message = status.message,
                         "cannot watch; drift of this kind is found at the next resync"
                     );
+                    let _ = self.told.send(State::Refused);
+                    return;
+                }
+                Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) if status.code == 404 => {
+                    // Served no more: whoever looks asks the server, and finds that out too.
                     let _ = self.told.send(State::Refused);
                     return;
                 }

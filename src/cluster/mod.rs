@@ -242,6 +242,14 @@ impl Cluster {
         let _turn = self.pace.turn().await;
         let answer = call(what, request).await;
         self.pace.learn(matches!(answer, Err(Error::Unavailable { .. })));
+        // Not the object is missing but its API: what is served has changed.
+        if let Ok(Err(status)) = &answer
+            && status.code == 404
+            && status.reason != "NotFound"
+        {
+            self.forget_kinds();
+            return Err(Error::Stale { what: what.into() });
+        }
         answer
     }
 
@@ -310,6 +318,11 @@ impl Cluster {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the cluster serves a kind just now: asked anew.
+    pub async fn serves(&self, group: &str, version: &str, kind: &str) -> Result<bool> {
+        Ok(self.discovery(true).await?.resolve_gvk(&GroupVersionKind::gvk(group, version, kind)).is_some())
     }
 
     fn api(&self, resource: &ApiResource, key: &ResourceKey) -> Api<DynamicObject> {

@@ -18,7 +18,7 @@ use crate::cluster::home::InventoryEntry;
 use crate::cluster::{self, Applied, Cluster, How, Known, Refusal, with_warnings};
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::fieldset::{self, FieldPath};
-use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::manifest::{Manifest, ResourceKey, cleaned};
 use crate::domain::mask::Mask;
 use crate::domain::ownership::{self, Conflict, Keeper, Writer};
 use crate::domain::plan::{self, Comparison, Fields, Notes, Proof, Side};
@@ -241,6 +241,14 @@ async fn predict(
             None => ask(asking, manifest, &predicted.write.payload, How { dry_run: true, force: predicted.write.force }).await?,
         };
     }
+    // The words are the API server's: apiextensions, converting a custom resource.
+    if let Applied::Refused(refusal) = &answer
+        && refusal.message.contains("to an invalid group/version")
+        && let Some(after) = carried_over(asking, &mut predicted).await?
+    {
+        predicted.after = after;
+        return Ok(predicted);
+    }
     predicted.after = match answer {
         Applied::Object(object) => adopt(asking, &mut predicted, object).await?,
         Applied::NamespaceMissing => in_another_namespace(asking, &mut predicted, set).await?,
@@ -369,11 +377,7 @@ pub fn fields(found: BTreeMap<String, Vec<FieldPath>>, manifest: &Manifest) -> F
 async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) -> Asked<Side> {
     let Some(live) = predicted.live.clone().filter(|_| asking.applies()) else { return Ok(Side::Object(object, Proof::Server)) };
     let (manager, live) = (asking.manager(), &live);
-    let stale = stale_version(asking, &predicted.manifest, live).await?;
-    let Some(left) = ownership::leftovers(live, &manager, stale.is_some()) else { return Ok(Side::Object(object, Proof::Server)) };
-    if let Some(version) = stale {
-        predicted.notes.warnings.push(format!("what is owned is recorded under {version}, which is served no more: it is carried over"));
-    }
+    let Some(left) = ownership::leftovers(live, &manager) else { return Ok(Side::Object(object, Proof::Server)) };
     let mut others = crate::domain::fieldset::FieldSet::default();
     for entry in ownership::entries(&object) {
         if !left.managers.contains(&entry.manager) {
@@ -400,16 +404,40 @@ async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) ->
     })
 }
 
-/// The API version that our own fields of an object are recorded under, if the cluster serves it no more: the API
-/// server then forgets them, and what Git drops would stay.
-async fn stale_version(asking: &Asking<'_>, manifest: &Manifest, live: &Value) -> Asked<Option<String>> {
-    let Some(recorded) = ownership::recorded_version(live, &asking.manager()) else { return Ok(None) };
-    if recorded == manifest.api_version() || Some(recorded.as_str()) == live["apiVersion"].as_str() {
+/// Who owns what is recorded under an API version that is served no more: the API server takes no server-side apply until
+/// that is mended, which the sync does first. What then comes out is worked out, and checked by the server as an update.
+async fn carried_over(asking: &Asking<'_>, predicted: &mut Predicted) -> Asked<Option<Side>> {
+    let manifest = &predicted.manifest;
+    let Some(live) = asking.cluster.live(&manifest.key, &manifest.version).await? else { return Ok(None) };
+    let mut gone = BTreeSet::new();
+    for recorded in ownership::recorded_versions(&live) {
+        let version = recorded.rsplit('/').next().unwrap_or_default();
+        if !asking.cluster.serves(&manifest.key.group, version, &manifest.key.kind).await? {
+            gone.insert(recorded);
+        }
+    }
+    if gone.is_empty() || !asking.applies() {
         return Ok(None);
     }
-    let version = recorded.rsplit('/').next().unwrap_or_default();
-    let served = asking.cluster.kind(&manifest.key.group, version, &manifest.key.kind).await?.is_some();
-    Ok((!served).then_some(recorded))
+    let manager = asking.manager();
+    let mut object = ownership::without_dropped(&live, &predicted.write.payload, &manager);
+    overlay(&mut object, &predicted.write.payload);
+    let names: Vec<_> = gone.iter().map(String::as_str).collect();
+    predicted.notes.unverified =
+        Some(format!("who owns what is recorded under {}, which is served no more: it is carried over first", names.join(", ")));
+    predicted.write.managed_fields = Some(ownership::carried_over(&live, &gone));
+    let bare = |value: &Value| {
+        let mut value = value.clone();
+        value["metadata"].as_object_mut().map(|metadata| metadata.remove("managedFields"));
+        value
+    };
+    let patch = merge_patch(&bare(&live), &bare(&object));
+    predicted.live = Some(live);
+    Ok(Some(match asking.cluster.dry_run_merge(&predicted.manifest.key, &predicted.manifest.version, &patch, &manager).await? {
+        Applied::Object(object) => Side::Object(object, Proof::Simulated),
+        Applied::Refused(refusal) => Side::Refused(Mask::scrub(&refusal.message, &predicted.manifest.value)),
+        _ => Side::Object(object, Proof::Static),
+    }))
 }
 
 /// The merge patch (RFC 7386) that makes one value the other.
@@ -562,6 +590,8 @@ pub fn side(live: Option<Value>) -> Side {
 pub struct Sides<'a> {
     pub base: &'a [Manifest],
     pub head: &'a [Manifest],
+    /// What was synced last, where that is not the base: what was in it is ours.
+    pub synced: Option<&'a [Manifest]>,
     pub inventory: &'a [InventoryEntry],
 }
 
@@ -590,7 +620,8 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
     let mut moved = Vec::new();
     for key in base.keys().chain(head.keys()).collect::<BTreeSet<_>>() {
         let (old, new) = (base.get(key), head.get(key));
-        let Some(manifest) = old.or(new) else { continue };
+        // Asked about by the version that will be: the one before may be served no more.
+        let Some(manifest) = new.or(old) else { continue };
         if let Some(print) = base_prints.get(key).filter(|print| head_prints.get(key) == Some(print)) {
             // What others reconcile is theirs to watch.
             let as_left = !asking.applies()
@@ -606,7 +637,15 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
         moved.push((key.clone(), manifest.version.clone()));
     }
     let live = read(asking, &moved).await?;
-    let applied: BTreeMap<_, _> = base.iter().map(|(key, manifest)| (key.clone(), manifest.value.clone())).collect();
+    let mut applied: BTreeMap<_, _> =
+        sides.synced.unwrap_or(sides.base).iter().map(|manifest| (manifest.key.clone(), manifest.value.clone())).collect();
+    // What was never applied is nobody's yet, whatever Git has.
+    applied.retain(|key, _| entries.get(key).is_some_and(|entry| entry.applied.is_some()));
+    for (key, manifest) in &base {
+        if entries.get(key).and_then(|entry| entry.applied.as_ref()) == base_prints.get(key) {
+            applied.insert(key.clone(), manifest.value.clone());
+        }
+    }
     let as_left = |key: &ResourceKey| {
         let (Some(entry), Some(live)) = (entries.get(key), live.get(key)) else { return false };
         entry.applied.as_ref() == base_prints.get(key) && entry.left.as_deref() == Some(&ownership::signal(live))
@@ -645,14 +684,14 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
             continue;
         }
         // What the base cannot be applied with is not this change's doing.
-        let left = if matches!(left, Side::Refused(_)) { Side::Absent } else { left };
+        let left = if matches!(left, Side::Refused(_)) { now() } else { left };
         let mut comparison = match of_head.remove(&key) {
             Some(predicted) => {
                 let mut notes = predicted.notes.clone();
                 notes.reverted.clear();
                 let manager = asking.manager();
                 if let Side::Object(after, _) = &predicted.after {
-                    notes.admitted = ownership::admitted(after, &manager).iter().map(ToString::to_string).collect();
+                    notes.admitted = ownership::admitted(after).iter().map(ToString::to_string).collect();
                     if let Side::Object(before, _) = &left {
                         notes.kept = fields(ownership::kept(before, after, &manager), &predicted.manifest);
                         notes.replaced = ownership::replaced_lists(before, after, &manager).iter().map(ToString::to_string).collect();
@@ -668,6 +707,14 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
                 Comparison::new(key.clone(), if ours { left } else { Side::Absent }, Side::Absent)
             }
         };
+        if let (Side::Object(now, _), Side::Object(after, _)) = (&now(), &comparison.after)
+            && asked.is_some()
+            && cleaned(now) == cleaned(after)
+        {
+            // Somebody changed it by hand to just this: nothing moves, and nothing is set back.
+            comparison.notes.already = true;
+            effects.drift.retain(|drift| drift.key != key);
+        }
         show_git_sides(&mut comparison, base.get(&key), head.get(&key));
         effects.change.push(comparison);
     }

@@ -122,6 +122,14 @@ fn mended(mirror: &Mirror, head: &CommitSha, mut look: GitLook) -> anyhow::Resul
     Ok(look)
 }
 
+/// What an application was synced to last, where its inputs were others than the base's. Ask with the mirror at hand.
+pub fn synced_of(mirror: &Mirror, object: &Application, target: &Target, base: &Read) -> anyhow::Result<Option<Read>> {
+    let status = object.status.clone().unwrap_or_default();
+    let Some(synced) = status.synced_revision.filter(|synced| mirror.has(synced)) else { return Ok(None) };
+    let read = super::revision::inputs_at(mirror, &synced, &target.place())?;
+    Ok((super::revision::hash_of(&read) != super::revision::hash_of(base)).then_some(read))
+}
+
 /// Renders both sides of one application and has the server dry-run both.
 pub async fn application(
     observer: &Observer,
@@ -130,9 +138,10 @@ pub async fn application(
     mut target: Target,
     (before, after): (Read, Read),
     claims: &Claims,
-    known: Option<&Application>,
+    known: Option<(&Application, Option<Read>)>,
 ) -> Result<ApplicationPreview> {
     let key = target.key(repo);
+    let (known, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
     target.fields.take.extend(guards::taken(known));
     let cluster = observer.cluster(&target.destination.cluster);
     let mut preview = ApplicationPreview {
@@ -177,7 +186,12 @@ pub async fn application(
     let (old, new) = (live::settle(&asking, &old).await?, live::settle(&asking, &new).await?);
     let status = known.and_then(|object| object.status.clone()).unwrap_or_default();
     let ((old_hooks, old), (new_hooks, new)) = (hook::split(old), hook::split(new));
-    let mut found = live::effects(&asking, Sides { base: &old, head: &new, inventory: &status.inventory }).await?;
+    let synced = match &synced {
+        Some(read) => Some(live::settle(&asking, &manifests(observer, &target, read).await?.unwrap_or_default()).await?),
+        None => None,
+    };
+    let sides = Sides { base: &old, head: &new, synced: synced.as_deref(), inventory: &status.inventory };
+    let mut found = live::effects(&asking, sides).await?;
     found.change.extend(hooks_that_run(&asking, &old_hooks, new_hooks, status.synced_revision.is_none(), &mut preview.notes).await?);
     // Where each object stands, for whoever has to mend it.
     for comparison in &mut found.change {

@@ -212,7 +212,15 @@ async fn previewed(
     let mut applications = Vec::new();
     for (target, before, after) in look.inputs {
         let known = ctx.home.application(&target.key(&key.repo)).await?;
-        let made = preview::application(&ctx.observer, &key.repo, base.repo.id, target, (before, after), &claims, known.as_ref());
+        let synced = match known.clone() {
+            Some(object) => {
+                let (target, before) = (target.clone(), before.clone());
+                ctx.mirror(&key.repo, move |mirror| preview::synced_of(mirror, &object, &target, &before)).await?
+            }
+            None => None,
+        };
+        let known = known.as_ref().map(|object| (object, synced));
+        let made = preview::application(&ctx.observer, &key.repo, base.repo.id, target, (before, after), &claims, known);
         let mut app = made.await?;
         name_sources(ctx, base, &mut app).await?;
         applications.push(app);

@@ -268,6 +268,50 @@ impl FieldSet {
         added
     }
 
+    /// Entries of labels, annotations and data, and items of lists that have items in this set, that are not in it.
+    pub fn unowned_entries(&self, value: &Value) -> Vec<FieldPath> {
+        let mut found = Vec::new();
+        self.unowned(value, &FieldPath::default(), &mut found);
+        found
+    }
+
+    fn unowned(&self, value: &Value, at: &FieldPath, found: &mut Vec<FieldPath>) {
+        let has = |element: &Element| self.members.contains(element) || self.children.contains_key(element);
+        match value {
+            Value::Object(map) => {
+                let entries = matches!(at.0.last(), Some(Element::Field(name)) if ["labels", "annotations", "data"].contains(&name.as_str()));
+                for (key, below) in map.iter().filter(|(key, _)| !matches!(key.as_str(), "status" | "managedFields")) {
+                    let element = Element::Field(key.clone());
+                    match self.children.get(&element) {
+                        Some(child) => child.unowned(below, &at.child(&element), found),
+                        None if entries && !has(&element) => found.push(at.child(&element)),
+                        None => {}
+                    }
+                }
+            }
+            Value::Array(items) => {
+                let keys: Vec<_> = self.members.iter().chain(self.children.keys()).filter(|element| matches!(element, Element::Key(_))).collect();
+                for item in items.iter().filter(|_| !keys.is_empty()) {
+                    let mine = keys.iter().find(|element| matches!(element, Element::Key(keys) if has_keys(item, keys)));
+                    match (mine, keys[0]) {
+                        (Some(element), _) => {
+                            if let Some(child) = self.children.get(*element) {
+                                child.unowned(item, &at.child(element), found);
+                            }
+                        }
+                        // Named as its owned neighbours are.
+                        (None, Element::Key(like)) => {
+                            let named = like.keys().map(|name| (name.clone(), Scalar::of(&item[name]))).collect();
+                            found.push(at.child(&Element::Key(named)));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Every member.
     pub fn paths(&self) -> Vec<FieldPath> {
         let mut paths = Vec::new();
@@ -465,6 +509,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_nobody_owns_is_named() {
+        let set = FieldSet::parse(&json!({"f:metadata": {"f:labels": {"f:a": {}}}, "f:spec": {"f:containers": {"k:{\"name\":\"app\"}": {".": {}, "f:env": {"k:{\"name\":\"A\"}": {".": {}}}}}}}));
+        let object = json!({"metadata": {"labels": {"a": "1", "injected": "2"}}, "spec": {"replicas": 1, "containers": [
+            {"name": "app", "image": "x", "env": [{"name": "A"}, {"name": "B"}], "ports": [{"containerPort": 1}]}, {"name": "proxy"}]}});
+        let found: Vec<_> = set.unowned_entries(&object).iter().map(ToString::to_string).collect();
+        assert_eq!(found, [".metadata.labels.injected", ".spec.containers[name=\"app\"].env[name=\"B\"]", ".spec.containers[name=\"proxy\"]"]);
+    }
 
     fn recorded() -> Vec<Value> {
         serde_json::from_str(include_str!("../../tests/fixtures/managed_fields.json")).unwrap()

@@ -6,7 +6,7 @@
 //! somebody else holds ([`resolve`]), and what an object that other tools made
 //! would lose or keep when we take it over ([`Leftovers`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -224,8 +224,7 @@ pub struct Leftovers {
 
 /// None: there is nothing to take over. `manager`: our own; what another application of ours had is handed over too. That a Helm
 /// release that made the object is gone has been asked before: one that is there refuses the object ([`keeper`]).
-/// `stale`: what we own is recorded under an API version that is served no more, and so is taken over from ourselves.
-pub fn leftovers(live: &Value, manager: &str, stale: bool) -> Option<Leftovers> {
+pub fn leftovers(live: &Value, manager: &str) -> Option<Leftovers> {
     let mut found = Leftovers::default();
     let all = entries(live);
     let ours = all.iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields.clone()).unwrap_or_default();
@@ -240,17 +239,39 @@ pub fn leftovers(live: &Value, manager: &str, stale: bool) -> Option<Leftovers> 
             found.managers.push(entry.manager);
         }
     }
-    if stale {
-        found.fields = found.fields.union(&ours);
-    }
-    (stale || !found.managers.is_empty() || !found.added.is_empty()).then_some(found)
+    (!found.managers.is_empty() || !found.added.is_empty()).then_some(found)
 }
 
-/// The API version that a manager's applied fields are recorded under.
-pub fn recorded_version(live: &Value, manager: &str) -> Option<String> {
-    let entries = live["metadata"]["managedFields"].as_array()?;
-    let ours = entries.iter().find(|entry| entry["manager"] == manager && entry["operation"] == "Apply" && entry["subresource"].is_null())?;
-    Some(ours["apiVersion"].as_str()?.to_string())
+/// The API versions that fields of an object are recorded under, other than the one that it was read by.
+pub fn recorded_versions(live: &Value) -> BTreeSet<String> {
+    let entries = live["metadata"]["managedFields"].as_array().into_iter().flatten();
+    let recorded = entries.filter_map(|entry| entry["apiVersion"].as_str());
+    recorded.filter(|version| Some(*version) != live["apiVersion"].as_str()).map(str::to_string).collect()
+}
+
+/// `managedFields` with what is recorded under versions that are served no more recorded under the one that the object was
+/// read by: until then the API server takes no server-side apply of it.
+pub fn carried_over(live: &Value, gone: &BTreeSet<String>) -> Value {
+    let mut entries = live["metadata"]["managedFields"].clone();
+    for entry in entries.as_array_mut().into_iter().flatten() {
+        if entry["apiVersion"].as_str().is_some_and(|version| gone.contains(version)) {
+            entry["apiVersion"] = live["apiVersion"].clone();
+        }
+    }
+    entries
+}
+
+/// What a server-side apply of a payload would make of an object that we own a part of: worked out here, where the API
+/// server cannot be asked. Lists are merged by their items' names.
+pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
+    let mut object = live.clone();
+    let ours = entries(live).into_iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields);
+    for path in ours.map(|fields| fields.leaves()).unwrap_or_default() {
+        if fieldset::lookup(payload, &path).is_none() {
+            fieldset::remove(&mut object, &path);
+        }
+    }
+    object
 }
 
 /// Lists of objects that we own as a whole, with those that differ between the two: what is not in Git's list goes.
@@ -265,10 +286,10 @@ pub fn replaced_lists(before: &Value, after: &Value, manager: &str) -> Vec<Field
     whole.into_iter().filter(|path| list(path).is_some()).collect()
 }
 
-/// What admission put into an object while it was applied: the API server records it under our name, and not as applied.
-pub fn admitted(after: &Value, manager: &str) -> Vec<FieldPath> {
-    let entries = entries(after).into_iter();
-    entries.filter(|entry| entry.manager == manager && !entry.applies && entry.subresource.is_none()).flat_map(|entry| entry.fields.leaves()).collect()
+/// What admission put into an object, as far as it shows: entries of labels, annotations and data, and items of lists, that
+/// nobody owns. (The API server's own defaults are fields, not entries.)
+pub fn admitted(after: &Value) -> Vec<FieldPath> {
+    entries(after).iter().fold(FieldSet::default(), |all, entry| all.union(&entry.fields)).unowned_entries(after)
 }
 
 /// `managedFields` after the leftovers moved to us: their entries are gone and ours has their fields too, so that what

@@ -82,6 +82,8 @@ pub struct Notes {
     pub ignored: Vec<String>,
     /// Why the object has to be deleted and created anew.
     pub recreate: Option<String>,
+    /// The cluster has it so already: somebody changed it by hand.
+    pub already: bool,
     /// It is not kept but run: when, in words.
     pub hook: Option<String>,
     /// What admission puts in.

@@ -511,6 +511,9 @@ fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> C
     let key = change.key.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let notes = &change.notes;
     let mut facts: Vec<String> = effects.iter().filter(|effect| effect.key == change.key).map(|effect| effect.text.clone()).collect();
+    if notes.already {
+        facts.push("the cluster has it so already: somebody changed it by hand".into());
+    }
     if let Some(hook) = &notes.hook {
         facts.push(quoted(hook));
     }

@@ -235,7 +235,8 @@ async fn drift_becomes_a_pull_request_that_keeps_it_or_has_it_set_back() {
     has(pull["title"].as_str().unwrap(), &["lab/staging: keep what was changed by hand?"]);
     has(pull["body"].as_str().unwrap(), &["`.spec.replicas`", "close it to have it set back"]);
     lab.world.previewed(number).await;
-    has(&lab.world.conversation(number), &["the cluster stays as it is"]);
+    has(&lab.world.conversation(number), &["1 configure", "the cluster has it so already: somebody changed it by hand", "-  replicas: 2\n+  replicas: 5"]);
+    has_not(&lab.world.conversation(number), &["sets back what others changed"]);
     assert_eq!(lab.deployment().await["spec"]["replicas"], 5, "it is left until somebody decides");
     // Kept.
     lab.merge(number, "success").await;
@@ -287,7 +288,7 @@ async fn where_a_commit_stands_is_told_where_people_look() {
     // The next stage's pull request names where the change of the source can be read.
     let production = world.pull_request("production").await;
     world.previewed(production).await;
-    has(&world.conversation(production), &["| source |", &format!("/acme/shop/commit/{source}")]);
+    has(&world.conversation(production), &["| source |", &format!("[{}](https://forge/acme/shop/commit/", &source[..7])]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

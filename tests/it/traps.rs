@@ -221,14 +221,19 @@ async fn t15_what_is_owned_under_a_version_that_is_gone_is_carried_over() {
     lab.world.kubectl(&["wait", "--for=condition=Established", &format!("crd/things.{group}"), "--timeout=20s"]);
     let (number, _) = lab.change("old", &[("thing.yaml", Some(&thing("v1alpha1", "{keep: 1, drop: 2}")))]).await;
     lab.merge(number, "success").await;
+    // As an upgrade goes: stored by the new version, everything rewritten, the old version gone from the definition.
     lab.with_file(&["apply"], &definition(&[version("v1alpha1", false, false), version("v1", true, true)]));
+    lab.kubectl(&["annotate", &format!("things.{group}/lab"), "--field-manager=migrator", "migrated=yes"]);
+    let stored = r#"{"status":{"storedVersions":["v1"]}}"#;
+    lab.world.kubectl(&["patch", &format!("crd/things.{group}"), "--subresource=status", "--type=merge", "-p", stored]);
+    lab.with_file(&["apply"], &definition(&[version("v1", true, true)]));
     lab.world
         .until("the old version is served no more", async || {
             crate::support::plane().kubectl(&["get", "--raw", &format!("/apis/{group}/v1alpha1/things")]).is_err().then_some(())
         })
         .await;
     let (number, text) = lab.change("new", &[("thing.yaml", Some(&thing("v1", "{keep: 1}")))]).await;
-    has(&text, &["-  drop: 2", "v1alpha1, which is served no more: it is carried over"]);
+    has(&text, &["-  drop: 2", "v1alpha1, which is served no more: it is carried over first"]);
     lab.merge(number, "success").await;
     assert_eq!(lab.object(&format!("{group}/v1"), "Thing", "things", "lab").await["spec"], json!({"keep": 1}));
 }
