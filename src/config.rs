@@ -242,6 +242,16 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_secret_lets_nobody_in() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for text in ["", "\n", "  \n\n"] {
+            std::fs::write(file.path(), text).unwrap();
+            let error = secrets(&file.path().to_path_buf()).unwrap_err();
+            assert!(error.to_string().contains("would let anybody in"), "{error}");
+        }
+    }
+
+    #[test]
     fn clusters_are_named() {
         assert_eq!(cluster("eu=/k#prod").unwrap(), ("eu".into(), ("/k".into(), Some("prod".into()))));
         assert!(cluster("eu").is_err());

@@ -52,10 +52,7 @@ impl Registry {
         let loopback = ["localhost", "127.0.0.1"].contains(&registry.split(':').next().unwrap_or_default());
         let protocol = if loopback { ClientProtocol::Http } else { ClientProtocol::Https };
         let client = Client::new(ClientConfig { protocol, connect_timeout: Some(DEADLINE), ..ClientConfig::default() });
-        let auth = match self.credentials.get(&registry) {
-            Some((user, password)) => RegistryAuth::Basic(user.clone(), password.clone()),
-            None => RegistryAuth::Anonymous,
-        };
+        let auth = self.auth(&registry);
         let pull = client.pull_manifest_raw(&reference, &auth, &INDEXES);
         let (bytes, _) = tokio::time::timeout(DEADLINE, pull).await.context("the registry does not answer")??;
         let found = format!("sha256:{}", hex::encode(sha2::Sha256::digest(&bytes)));
@@ -63,5 +60,30 @@ impl Registry {
         let index: Value = serde_json::from_slice(&bytes)?;
         let listed = index["manifests"].as_array().into_iter().flatten();
         Ok(listed.filter_map(|manifest| manifest["digest"].as_str()?.parse().ok()).collect())
+    }
+
+    /// Credentials go to the very registry that they were given for.
+    fn auth(&self, registry: &str) -> RegistryAuth {
+        match self.credentials.get(registry) {
+            Some((user, password)) => RegistryAuth::Basic(user.clone(), password.clone()),
+            None => RegistryAuth::Anonymous,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_go_to_no_other_registry() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let pair = base64::engine::general_purpose::STANDARD.encode("me:secret");
+        std::fs::write(file.path(), format!("{{\"auths\": {{\"https://a.example/v1/\": {{\"auth\": \"{pair}\"}}}}}}")).unwrap();
+        let registry = Registry::new(Some(file.path())).unwrap();
+        assert_eq!(registry.auth("a.example"), RegistryAuth::Basic("me".into(), "secret".into()));
+        for other in ["b.example", "a.example.evil", "a.example:5000", ""] {
+            assert_eq!(registry.auth(other), RegistryAuth::Anonymous, "{other}");
+        }
     }
 }

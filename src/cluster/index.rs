@@ -21,8 +21,9 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Resource};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use super::{Client, Moved, value_of};
+use super::{Client, Identity, Moved, value_of};
 use crate::domain::health::{self, HealthRule};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{OWNER_LABEL, RepoName, ownership};
@@ -60,6 +61,7 @@ pub struct Index {
     moved: mpsc::Sender<Moved>,
     /// When objects of custom kinds are healthy, by the config repository that says so.
     rules: Rules,
+    identity: Identity,
 }
 
 type Rules = Arc<RwLock<BTreeMap<RepoName, Vec<HealthRule>>>>;
@@ -82,7 +84,12 @@ enum State {
     Ready,
     /// We may not watch it, or it is served no more.
     Refused,
+    /// The watch has been broken for a while: what was seen may be long past.
+    Lost,
 }
+
+/// A watch that cannot be had for so long makes what it saw worth nothing.
+const LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// How long a look waits for a kind's first list.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -120,8 +127,8 @@ impl Drop for Kind {
 }
 
 impl Index {
-    pub fn new(cluster: &str, client: Client, moved: mpsc::Sender<Moved>) -> Self {
-        Self { cluster: cluster.into(), client, kinds: Mutex::default(), moved, rules: Rules::default() }
+    pub fn new(cluster: &str, client: Client, moved: mpsc::Sender<Moved>, identity: Identity) -> Self {
+        Self { cluster: cluster.into(), client, kinds: Mutex::default(), moved, rules: Rules::default(), identity }
     }
 
     /// The health of an object of this cluster.
@@ -177,7 +184,9 @@ impl Index {
                 cluster: self.cluster.clone(),
                 moved: self.moved.clone(),
                 rules: self.rules.clone(),
+                identity: self.identity.clone(),
                 listed: None,
+                broken: None,
             };
             Kind { objects: Mutex::default(), state, task: tokio::spawn(run.run(self.client.clone())) }
         });
@@ -231,8 +240,11 @@ struct Run {
     cluster: String,
     moved: mpsc::Sender<Moved>,
     rules: Rules,
+    identity: Identity,
     /// While a list is read: what was in it.
     listed: Option<HashSet<(Option<String>, String)>>,
+    /// Since when the watch cannot be had.
+    broken: Option<Instant>,
 }
 
 impl Run {
@@ -261,6 +273,9 @@ impl Run {
         let config = watcher::Config::default().labels(OWNER_LABEL).page_size(500);
         let mut events = pin!(watcher(api, config).default_backoff());
         while let Some(event) = events.next().await {
+            if event.is_ok() {
+                self.broken = None;
+            }
             match event {
                 Ok(watcher::Event::Init) => self.listed = Some(HashSet::new()),
                 Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => self.apply(&value(object)).await,
@@ -281,12 +296,34 @@ impl Run {
                     let _ = self.told.send(State::Refused);
                     return;
                 }
-                Err(error) => tracing::debug!(cluster = self.cluster, kind = self.resource.kind, %error, "a watch was interrupted"),
+                Err(error) => {
+                    tracing::debug!(cluster = self.cluster, kind = self.resource.kind, %error, "a watch was interrupted");
+                    if self.interrupted().await {
+                        return;
+                    }
+                }
             }
             if self.kind.strong_count() == 0 {
                 return;
             }
         }
+    }
+
+    /// True: it has been so for a while, nothing that was seen is believed any more, and whoever looks next begins anew.
+    async fn interrupted(&mut self) -> bool {
+        // Another cluster may answer when it is back.
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let since = *self.broken.get_or_insert_with(Instant::now);
+        let Some(kind) = self.kind.upgrade().filter(|_| since.elapsed() >= LOST_AFTER) else { return false };
+        if self.told.send(State::Lost).is_err() {
+            return true;
+        }
+        let owners: HashSet<_> = kind.objects.lock().unwrap_or_else(PoisonError::into_inner).values().map(|seen| seen.owner.clone()).collect();
+        drop(kind);
+        for owner in owners {
+            self.tell(owner).await;
+        }
+        true
     }
 
     async fn apply(&mut self, object: &Value) {

@@ -93,6 +93,9 @@ pub struct How {
     pub force: bool,
 }
 
+/// The uid of a cluster's namespace `kube-system`, while it is known.
+type Identity = Arc<Mutex<Option<String>>>;
+
 /// A cluster that windlass writes to.
 #[derive(Clone)]
 pub struct Cluster {
@@ -101,7 +104,8 @@ pub struct Cluster {
     kinds: Arc<Mutex<Option<Arc<Discovery>>>>,
     pub index: Arc<Index>,
     pace: Arc<Pace>,
-    uid: Arc<tokio::sync::OnceCell<String>>,
+    /// Asked once for as long as the watches hold.
+    uid: Identity,
 }
 
 /// How many requests are in flight at once: more while the server answers, half as many each time that it asks for
@@ -211,6 +215,10 @@ async fn call<T>(what: &str, request: impl Future<Output = kube::Result<T>>) -> 
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 429 | 502 | 503 | 504) => {
             Err(Error::Unavailable { what: what.into(), message: status.message.clone() })
         }
+        // Credentials that are not taken are no answer about anything.
+        Ok(Err(kube::Error::Api(status))) if status.code == 401 => {
+            Err(Error::Unavailable { what: what.into(), message: format!("it does not take windlass's credentials: {}", status.message) })
+        }
         Ok(Err(kube::Error::Api(status))) => Ok(Err(status)),
         Ok(Err(error)) => Err(Error::Unavailable { what: what.into(), message: error.to_string() }),
         Err(_) => Err(Error::Unavailable { what: what.into(), message: format!("no answer within {} s", DEADLINE.as_secs()) }),
@@ -233,8 +241,9 @@ impl Cluster {
     /// What the watches see is told to `moved`.
     pub fn new(name: &str, client: Client, moved: mpsc::Sender<Moved>) -> Self {
         let pace = Pace { limit: FIRST_IN_FLIGHT.into(), busy: 0.into(), freed: Notify::new() };
-        let index = Arc::new(Index::new(name, client.clone(), moved));
-        Self { name: name.into(), client, kinds: Arc::default(), index, pace: Arc::new(pace), uid: Arc::default() }
+        let uid = Identity::default();
+        let index = Arc::new(Index::new(name, client.clone(), moved, uid.clone()));
+        Self { name: name.into(), client, kinds: Arc::default(), index, pace: Arc::new(pace), uid }
     }
 
     /// An ordinary request, in its turn.
@@ -253,15 +262,18 @@ impl Cluster {
         answer
     }
 
-    /// What tells this cluster from every other: the uid of its namespace `kube-system`. Asked once.
+    /// What tells this cluster from every other: the uid of its namespace `kube-system`. Asked again once a watch was
+    /// interrupted: another cluster may have taken its address meanwhile.
     pub async fn uid(&self) -> Result<String> {
-        let ask = async {
-            let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client.clone());
-            let what = "read the cluster's identity";
-            let namespace = self.call(what, api.get("kube-system")).await?.map_err(|status| refused(what, &status))?;
-            Ok(namespace.metadata.uid.unwrap_or_default())
-        };
-        self.uid.get_or_try_init(|| ask).await.cloned()
+        if let Some(known) = self.uid.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Ok(known);
+        }
+        let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client.clone());
+        let what = "read the cluster's identity";
+        let namespace = self.call(what, api.get("kube-system")).await?.map_err(|status| refused(what, &status))?;
+        let uid = namespace.metadata.uid.unwrap_or_default();
+        *self.uid.lock().unwrap_or_else(PoisonError::into_inner) = Some(uid.clone());
+        Ok(uid)
     }
 
     /// What a chart may ask about the cluster: its version, and what it serves as `apps/v1` and `apps/v1/Deployment`.
@@ -413,23 +425,34 @@ impl Cluster {
         }
     }
 
-    /// Whether the server would create an object, asked under a name that nothing has: what is wrong with it then is
-    /// wrong with itself, not with what is there already. None: it would.
-    pub async fn probe(&self, key: &ResourceKey, version: &str, payload: &Value) -> Result<Option<Refusal>> {
-        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(None) };
+    /// What the server would make of an object, created under a name that nothing has: what is wrong with it then is wrong
+    /// with itself, not with what is there already. The answer bears the object's own name.
+    pub async fn probe(&self, key: &ResourceKey, version: &str, payload: &Value) -> Result<std::result::Result<Value, Refusal>> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(Ok(payload.clone())) };
         let mut payload = payload.clone();
         let name = format!("windlass-probe-{}", &hex::encode(sha2::Sha256::digest(key.to_string()))[..12]);
         // A definition's name follows from what it defines.
         if key.kind != "CustomResourceDefinition" {
-            payload["metadata"]["name"] = name.into();
+            payload["metadata"]["name"] = name.clone().into();
         }
         let object: DynamicObject = match serde_json::from_value(payload) {
             Ok(object) => object,
-            Err(error) => return Ok(Some(Refusal { message: error.to_string(), invalid: true, no_dry_run: false })),
+            Err(error) => return Ok(Err(Refusal { message: error.to_string(), invalid: true, no_dry_run: false })),
         };
         let parameters = PostParams { dry_run: true, field_manager: Some("windlass".into()) };
         let what = format!("dry-run the creation of {key}");
-        Ok(self.call(&what, self.api(&resource, key).create(&parameters, &object)).await?.err().map(|status| refusal(key, &status)))
+        let answer = self.call(&what, self.api(&resource, key).create(&parameters, &object)).await?;
+        Ok(match answer {
+            Ok(object) => {
+                let mut object = value_of(object, &resource);
+                renamed(&mut object, &name, &key.name);
+                Ok(object)
+            }
+            Err(status) => {
+                let refusal = refusal(key, &status);
+                Err(Refusal { message: refusal.message.replace(&name, &key.name), ..refusal })
+            }
+        })
     }
 
     /// What the server would make of a merge patch (RFC 7386) of the live object.
@@ -511,6 +534,16 @@ impl Cluster {
         let what = "list pods";
         let found = self.call(what, api.list(&ListParams::default().labels(&selector))).await?.map_err(|status| refused(what, &status))?;
         Ok(found.items.into_iter().map(|pod| value_of(pod, &resource)).collect())
+    }
+}
+
+/// A name in whatever values the server put it into: labels of a Job's pods, say.
+fn renamed(value: &mut Value, from: &str, to: &str) {
+    match value {
+        Value::String(text) if text.contains(from) => *text = text.replace(from, to),
+        Value::Object(map) => map.values_mut().for_each(|value| renamed(value, from, to)),
+        Value::Array(items) => items.iter_mut().for_each(|item| renamed(item, from, to)),
+        _ => {}
     }
 }
 

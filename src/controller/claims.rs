@@ -2,7 +2,7 @@
 //! object that moves from one to another is handed over without deletion, and
 //! one that two have at the same time is an error of both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::live::{self, Asking};
@@ -20,11 +20,6 @@ impl Claims {
     /// The other application that has an object.
     pub fn other(&self, destination: &Destination, object: &ResourceKey, than: &ApplicationKey) -> Option<&ApplicationKey> {
         self.0.get(destination)?.get(object)?.iter().find(|claimant| *claimant != than)
-    }
-
-    /// An application that has an object.
-    pub fn owner(&self, destination: &Destination, object: &ResourceKey) -> Option<&ApplicationKey> {
-        self.0.get(destination)?.get(object)?.first()
     }
 }
 
@@ -66,4 +61,22 @@ pub async fn of_base(ctx: &Arc<Ctx>, base: &Base) -> Result<Arc<Claims>> {
     memory.retain(|(repo, _), _| *repo != name.0);
     memory.insert(name, claims.clone());
     Ok(claims)
+}
+
+/// Every object that the base's applications have on a cluster, whoever's it is. An application that cannot be rendered
+/// is an error: what it has is not known.
+pub async fn on_cluster(ctx: &Arc<Ctx>, base: &Base, cluster: &str) -> Result<BTreeSet<ResourceKey>> {
+    let mut found = BTreeSet::new();
+    for target in base.configured().into_iter().flat_map(|configured| &configured.targets).filter(|one| one.destination.cluster == cluster) {
+        let key = target.key(&base.repo.name);
+        let owner = key.owner_label(base.repo.id);
+        let asking = Asking { cluster: ctx.cluster(cluster)?, key: &key, target, owner: &owner };
+        let manifests = match revision::inputs_of(ctx, base, target).await? {
+            Ok(Some(inputs)) => ctx.render(target, &inputs).await??,
+            Ok(None) => continue,
+            Err(why) => return Err(why.into()),
+        };
+        found.extend(live::settle(&asking, &manifests).await?.into_iter().map(|manifest| manifest.key));
+    }
+    Ok(found)
 }

@@ -222,8 +222,8 @@ async fn predict(
         predicted.write.recreate = true;
         predicted.notes.recreate = Some("a hook runs anew for each change".into());
         predicted.after = match asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await? {
-            Some(refusal) => Side::Refused(Mask::scrub(&refusal.message, &manifest.value)),
-            None => Side::Object(manifest.value.clone(), Proof::Server),
+            Err(refusal) => Side::Refused(Mask::scrub(&refusal.message, &manifest.value)),
+            Ok(_) => Side::Object(manifest.value.clone(), Proof::Server),
         };
         return Ok(predicted);
     }
@@ -305,8 +305,12 @@ async fn refused_to_us(asking: &Asking<'_>, manifest: &Manifest, live: Option<&V
 fn ignore(asking: &Asking<'_>, predicted: &mut Predicted) {
     let key = &predicted.manifest.key;
     let Some(live) = &predicted.live else { return };
+    let ignored = asking.target.fields.ignored(&key.kind, &key.name);
+    if ignored.is_empty() {
+        return;
+    }
     let entries = ownership::entries(live);
-    for path in asking.target.fields.ignored(&key.kind, &key.name) {
+    for path in ignored {
         let held = entries.iter().any(|entry| entry.writer() != Writer::Windlass && entry.fields.touches(&path));
         if held && fieldset::remove(&mut predicted.write.payload, &path) {
             predicted.notes.ignored.push(path.to_string());
@@ -472,14 +476,17 @@ async fn in_another_namespace(asking: &Asking<'_>, predicted: &mut Predicted, se
     let mut elsewhere = manifest.clone();
     elsewhere.key.namespace = Some("default".into());
     elsewhere.value["metadata"]["namespace"] = "default".into();
-    if let Some(refusal) = asking.cluster.probe(&elsewhere.key, &manifest.version, &elsewhere.value).await?
-        && refusal.invalid
-    {
-        return Ok(Side::Refused(Mask::scrub(&refusal.message, &manifest.value)));
-    }
+    let after = match asking.cluster.probe(&elsewhere.key, &manifest.version, &elsewhere.value).await? {
+        Err(refusal) if refusal.invalid => return Ok(Side::Refused(Mask::scrub(&refusal.message, &manifest.value))),
+        Ok(mut object) => {
+            object["metadata"]["namespace"] = namespace.clone().into();
+            object
+        }
+        Err(_) => manifest.value.clone(),
+    };
     predicted.notes.unverified =
         Some(format!("its namespace `{namespace}` comes with this change: quotas, limits and security labels there are not known yet"));
-    Ok(Side::Object(manifest.value.clone(), Proof::Simulated))
+    Ok(Side::Object(after, Proof::Simulated))
 }
 
 /// The kind comes with the change: its own definition says what is valid.
@@ -557,9 +564,10 @@ async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest
         return Ok(Side::Refused(message));
     }
     // Only what could be created under another name is kept back by what is there.
-    if asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await?.is_some() {
+    let Ok(mut after) = asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await? else {
         return Ok(Side::Refused(message));
-    }
+    };
+    plan::without_allocated(&mut after, &manifest.value);
     if manifest.value["metadata"]["annotations"][RECREATE] != "allow" {
         return Ok(Side::Refused(format!(
             "{message}. It can only be deleted and created anew. To have that done, annotate it with `{RECREATE}: allow`"
@@ -567,7 +575,7 @@ async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest
     }
     predicted.write.recreate = true;
     predicted.notes.recreate = Some(message);
-    Ok(Side::Object(manifest.value, Proof::Server))
+    Ok(Side::Object(after, Proof::Server))
 }
 
 /// The definition of a kind among the manifests.
@@ -707,7 +715,9 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
                 Comparison::new(key.clone(), if ours { left } else { Side::Absent }, Side::Absent)
             }
         };
+        // Of a Secret that would tell whoever guesses its value.
         if let (Side::Object(now, _), Side::Object(after, _)) = (&now(), &comparison.after)
+            && key.kind != "Secret"
             && asked.is_some()
             && cleaned(now) == cleaned(after)
         {

@@ -269,8 +269,8 @@ async fn hooks_that_run(
         let was = before.iter().find(|(old, _)| old.key == manifest.key);
         let before = was.map_or(Side::Absent, |(old, _)| Side::Object(old.value.clone(), Proof::Server));
         let after = match asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await? {
-            Some(refusal) => Side::Refused(crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value)),
-            None => Side::Object(manifest.value.clone(), Proof::Server),
+            Err(refusal) => Side::Refused(crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value)),
+            Ok(_) => Side::Object(manifest.value.clone(), Proof::Server),
         };
         let mut comparison = Comparison::new(manifest.key.clone(), before, after);
         let when = if when == When::Before { "before" } else { "after" };

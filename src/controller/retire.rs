@@ -26,9 +26,11 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     let owner = key.owner_label(base.repo.id);
     let asking = Asking { cluster, key, target: &target, owner: &owner };
     let mut leavers = guards::leavers(&asking, before.inventory.clone()).await?;
-    let claims = claims::of_base(ctx, base).await?;
-    // What another application has taken over by now is not this one's to delete.
-    leavers.prune.retain(|object, _| claims.owner(&target.destination, object).is_none());
+    if !leavers.prune.is_empty() {
+        // What another application has by now is not this one's to delete.
+        let claimed = claims::on_cluster(ctx, base, &target.destination.cluster).await?;
+        leavers.prune.retain(|object, _| !claimed.contains(object));
+    }
     let gone: Vec<_> = leavers
         .prune
         .iter()

@@ -253,22 +253,33 @@ fn change(mask: &Mask, comparison: Comparison) -> Change {
 
 /// Takes out what the server allots only when an object is really created: a dry-run answers with something else.
 pub fn without_allocated(after: &mut Value, than: &Value) {
-    if after["kind"] != "Service" {
-        return;
-    }
-    if let Some(spec) = after["spec"].as_object_mut() {
-        for field in ["clusterIP", "clusterIPs", "healthCheckNodePort"] {
-            if than["spec"][field].is_null() {
-                spec.remove(field);
+    match after["kind"].as_str() {
+        Some("Service") => {
+            if let Some(spec) = after["spec"].as_object_mut() {
+                for field in ["clusterIP", "clusterIPs", "healthCheckNodePort"] {
+                    if than["spec"][field].is_null() {
+                        spec.remove(field);
+                    }
+                }
+                for (index, port) in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
+                    if than["spec"]["ports"][index]["nodePort"].is_null()
+                        && let Some(port) = port.as_object_mut()
+                    {
+                        port.remove("nodePort");
+                    }
+                }
             }
         }
-        for (index, port) in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
-            if than["spec"]["ports"][index]["nodePort"].is_null()
-                && let Some(port) = port.as_object_mut()
-            {
-                port.remove("nodePort");
+        // A Job's pods are told apart by the Job's own uid.
+        Some("Job") => {
+            for place in ["/metadata/labels", "/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
+                let wanted = than.pointer(place).cloned().unwrap_or_default();
+                if let Some(labels) = after.pointer_mut(place).and_then(Value::as_object_mut) {
+                    labels.retain(|name, _| !name.ends_with("controller-uid") || wanted.get(name).is_some());
+                }
             }
         }
+        _ => {}
     }
 }
 

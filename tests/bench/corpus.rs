@@ -1,15 +1,75 @@
 //! Two hundred generated applications, changed at random, previewed, merged
 //! and synced: what the previews predicted against what came of it.
+//!
+//! Predicted is what `windlass plan --output json` says before the merge. After
+//! the sync every object that was predicted to change, and every one that did
+//! change, is held against it: the whole object, less status and what the
+//! server keeps for itself. Each trap class is drawn in turn, so that all come
+//! up often; how often is printed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use windlass::domain::OWNER_LABEL;
+use windlass::domain::manifest::{ResourceKey, cleaned};
+use windlass::domain::mask::Mask;
+use windlass::domain::plan::{Action, Change, Notes, Proof, came_out};
 
-use crate::support::{Setup, World};
+use crate::support::{Setup, World, plane};
 use crate::{Results, synced};
 
 const APPLICATIONS: usize = 200;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 4;
+
+/// What a change may run into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Image,
+    Quantity,
+    ListItem,
+    PortWithoutProtocol,
+    StringData,
+    ClientSideResidue,
+    Immutable,
+    RemovedField,
+    Status,
+    Prune,
+    DefinitionWithObject,
+    AtomicList,
+    Autoscaler,
+    NamespaceWithObject,
+    Defaults,
+    Rbac,
+    HorizontalPodAutoscaler,
+    OthersEntries,
+    Label,
+    Ingress,
+}
+
+const CLASSES: [Class; 20] = [
+    Class::Image,
+    Class::Quantity,
+    Class::ListItem,
+    Class::PortWithoutProtocol,
+    Class::StringData,
+    Class::ClientSideResidue,
+    Class::Immutable,
+    Class::RemovedField,
+    Class::Status,
+    Class::Prune,
+    Class::DefinitionWithObject,
+    Class::AtomicList,
+    Class::Autoscaler,
+    Class::NamespaceWithObject,
+    Class::Defaults,
+    Class::Rbac,
+    Class::HorizontalPodAutoscaler,
+    Class::OthersEntries,
+    Class::Label,
+    Class::Ingress,
+];
 
 /// The same numbers in each run (splitmix64).
 struct Dice(u64);
@@ -28,7 +88,7 @@ impl Dice {
 #[derive(Clone)]
 struct Application {
     name: String,
-    kind: usize,
+    stateful: bool,
     how: usize,
     image: usize,
     replicas: usize,
@@ -36,14 +96,22 @@ struct Application {
     ports: Vec<usize>,
     cpu: usize,
     probe: bool,
+    recreate: bool,
     config: Vec<(usize, usize)>,
     secret: Vec<(usize, usize)>,
     labels: Vec<usize>,
-    service: bool,
-    ingress: bool,
-    hpa: bool,
-    pdb: bool,
+    status: bool,
+    extra: bool,
+    /// The definition's and its object's generation; 0: there is none.
+    custom: usize,
+    rules: usize,
+    job: usize,
+    role: usize,
+    hpa: usize,
+    ingress: usize,
     cron: bool,
+    namespace: usize,
+    adopted: usize,
 }
 
 const CPU: [&str; 5] = ["10m", "0.01", "20m", "0.020", "15m"];
@@ -53,7 +121,7 @@ impl Application {
         let pairs = |dice: &mut Dice, most: usize| (0..1 + dice.roll(most)).map(|n| (n, dice.roll(100))).collect::<Vec<_>>();
         Self {
             name: format!("c{number:03}"),
-            kind: dice.roll(10),
+            stateful: dice.roll(4) == 0,
             how: dice.roll(3),
             image: dice.roll(5),
             replicas: dice.roll(2),
@@ -61,39 +129,53 @@ impl Application {
             ports: vec![80],
             cpu: dice.roll(CPU.len()),
             probe: dice.roll(2) == 0,
+            recreate: false,
             config: pairs(dice, 4),
             secret: pairs(dice, 3),
             labels: vec![],
-            service: dice.roll(4) > 0,
-            ingress: dice.roll(3) == 0,
-            hpa: false,
-            pdb: dice.roll(3) == 0,
+            status: false,
+            extra: dice.roll(2) == 0,
+            custom: 0,
+            rules: 1,
+            job: 1,
+            role: dice.roll(2),
+            hpa: 0,
+            ingress: dice.roll(2),
             cron: dice.roll(4) == 0,
+            namespace: 0,
+            adopted: 0,
         }
     }
 
-    /// Something that people change.
-    fn change(&mut self, dice: &mut Dice) {
-        match dice.roll(16) {
-            0 | 1 => self.image += 1,
-            2 => self.replicas = (self.replicas + 1) % 3,
-            3 => self.env.push((self.env.len(), dice.roll(100))),
-            4 => drop(self.env.pop()),
-            5 => self.ports.push(8000 + self.ports.len()),
-            6 => drop((self.ports.len() > 1).then(|| self.ports.pop())),
-            7 => self.cpu = dice.roll(CPU.len()),
-            8 => self.probe = !self.probe,
-            9 => self.config.push((self.config.len(), dice.roll(100))),
-            10 => drop(self.config.pop()),
-            11 => self.secret.iter_mut().for_each(|(_, value)| *value += 1),
-            12 => self.labels.push(self.labels.len()),
-            13 => self.service = !self.service,
-            14 => self.ingress = !self.ingress,
-            _ => self.pdb = !self.pdb,
+    /// A change of a class.
+    fn change(&mut self, class: Class, dice: &mut Dice) {
+        match class {
+            Class::Image => self.image += 1,
+            Class::Quantity => self.cpu = (self.cpu + 1 + dice.roll(CPU.len() - 1)) % CPU.len(),
+            Class::ListItem if self.env.len() > 3 => drop(self.env.remove(dice.roll(3))),
+            Class::ListItem => self.env.push((100 + self.env.len() + dice.roll(900), dice.roll(100))),
+            Class::PortWithoutProtocol if self.ports.len() > 2 => drop(self.ports.pop()),
+            Class::PortWithoutProtocol => self.ports.push(8000 + self.ports.len()),
+            Class::StringData => self.secret.iter_mut().for_each(|(_, value)| *value += 1),
+            Class::ClientSideResidue => self.adopted += 1,
+            Class::Immutable => self.job += 1,
+            Class::RemovedField => self.probe = !self.probe,
+            Class::Status => self.status = !self.status,
+            Class::Prune => self.extra = !self.extra,
+            Class::DefinitionWithObject => self.custom += 1,
+            Class::AtomicList => self.rules = 1 + (self.rules + 1 + dice.roll(2)) % 4,
+            // Somebody else moves it; here only the image changes beside.
+            Class::Autoscaler | Class::OthersEntries => self.image += 1,
+            Class::NamespaceWithObject => self.namespace += 1,
+            Class::Defaults => self.recreate = !self.recreate,
+            Class::Rbac => self.role += 1,
+            Class::HorizontalPodAutoscaler => self.hpa += 1,
+            Class::Label => self.labels.push(self.labels.len()),
+            Class::Ingress => self.ingress += 1,
         }
     }
 
-    fn manifests(&self) -> Vec<(&'static str, String)> {
+    fn manifests(&self, prefix: &str) -> Vec<(&'static str, String)> {
         let name = &self.name;
         let labels: String = self.labels.iter().map(|n| format!(", l{n}: x")).collect();
         let metadata = format!("metadata: {{name: {name}, labels: {{app: {name}{labels}}}}}");
@@ -111,46 +193,65 @@ impl Application {
         }
         let template = format!("  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      containers:\n{container}");
         let selector = format!("  selector: {{matchLabels: {{app: {name}}}}}\n");
-        let workload = match self.kind {
-            0..=6 => {
-                format!("apiVersion: apps/v1\nkind: Deployment\n{metadata}\nspec:\n  replicas: {}\n{selector}{template}", self.replicas)
-            }
-            _ => format!(
+        let status = if self.status { "status: {observedGeneration: 7}\n" } else { "" };
+        let workload = if self.stateful {
+            format!(
                 "apiVersion: apps/v1\nkind: StatefulSet\n{metadata}\nspec:\n  serviceName: {name}\n  replicas: {}\n{selector}{template}",
                 self.replicas
-            ),
+            )
+        } else {
+            let strategy = if self.recreate { "  strategy: {type: Recreate}\n" } else { "" };
+            format!(
+                "apiVersion: apps/v1\nkind: Deployment\n{metadata}\nspec:\n  replicas: {}\n{strategy}{selector}{template}{status}",
+                self.replicas
+            )
         };
         let data = |pairs: &[(usize, usize)]| pairs.iter().map(|(n, value)| format!("k{n}: 'v{value}'")).collect::<Vec<_>>().join(", ");
         let mut all = vec![
             ("workload", workload),
             ("config", format!("apiVersion: v1\nkind: ConfigMap\n{metadata}\ndata: {{{}}}\n", data(&self.config))),
             ("secret", format!("apiVersion: v1\nkind: Secret\n{metadata}\nstringData: {{{}}}\n", data(&self.secret))),
+            ("job", format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, annotations: {{windlass.dev/recreate: allow}}}}\nspec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: 'job:{}'}}]}}}}}}\n", self.job)),
+            ("service", format!("apiVersion: v1\nkind: Service\n{metadata}\nspec: {{selector: {{app: {name}}}, ports: [{}]}}\n", list(self.ports.iter().map(|port| format!("{{name: p{port}, port: {port}}}")).collect()))),
         ];
-        if self.service {
-            all.push((
-                "service",
-                format!("apiVersion: v1\nkind: Service\n{metadata}\nspec: {{selector: {{app: {name}}}, ports: [{{port: 80}}]}}\n"),
-            ));
+        if self.extra {
+            all.push(("extra", format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-extra}}\ndata: {{a: '1'}}\n")));
         }
-        if self.ingress {
-            all.push(("ingress", format!("apiVersion: networking.k8s.io/v1\nkind: Ingress\n{metadata}\nspec: {{rules: [{{host: {name}.example.com, http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: {name}, port: {{number: 80}}}}}}}}]}}}}]}}\n")));
+        if self.adopted > 0 {
+            all.push(("adopted", format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-left-{}}}\ndata: {{keep: '{}'}}\n", self.adopted, self.adopted)));
         }
-        if self.hpa {
-            all.push(("hpa", format!("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\n{metadata}\nspec: {{maxReplicas: 3, scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}}}\n")));
+        if self.role > 0 {
+            let verbs = ["get", "list", "watch", "create"][..1 + self.role % 4].join(", ");
+            all.push(("role", format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\n{metadata}\nrules: [{{apiGroups: [''], resources: [configmaps], verbs: [{verbs}]}}]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n{metadata}\nroleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {name}}}\nsubjects: [{{kind: ServiceAccount, name: {name}-{}}}]\n", self.role % 2)));
         }
-        if self.pdb {
-            all.push(("pdb", format!("apiVersion: policy/v1\nkind: PodDisruptionBudget\n{metadata}\nspec: {{minAvailable: 0, selector: {{matchLabels: {{app: {name}}}}}}}\n")));
+        if self.hpa > 0 && !self.stateful {
+            all.push(("hpa", format!("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\n{metadata}\nspec: {{maxReplicas: {}, scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {name}}}}}\n", 3 + self.hpa)));
+        }
+        if self.ingress > 0 {
+            all.push(("ingress", format!("apiVersion: networking.k8s.io/v1\nkind: Ingress\n{metadata}\nspec: {{rules: [{{host: {name}-{}.example.com, http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: {name}, port: {{number: 80}}}}}}}}]}}}}]}}\n", self.ingress)));
         }
         if self.cron {
             all.push(("cron", format!("apiVersion: batch/v1\nkind: CronJob\n{metadata}\nspec: {{schedule: '0 0 1 1 *', jobTemplate: {{spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: 'job:{}'}}]}}}}}}}}}}\n", self.image)));
+        }
+        if self.custom > 0 {
+            let (group, plural) = (format!("{prefix}corpus.example"), format!("{name}s"));
+            // A new version of the schema with each change, and an object that uses it.
+            let fields: String = (1..=self.custom).map(|n| format!(", f{n}: {{type: integer, default: {n}}}")).collect();
+            all.push(("definition", format!("apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: K{name}, plural: {plural}, singular: k{name}, listKind: K{name}List}}\n  versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, properties: {{rules: {{type: array, items: {{type: object, properties: {{host: {{type: string}}}}}}}}{fields}}}}}}}}}}}}}]\n")));
+            let rules = list((0..self.rules).map(|n| format!("{{host: h{n}}}")).collect());
+            all.push(("object", format!("apiVersion: {group}/v1\nkind: K{name}\nmetadata: {{name: {name}}}\nspec: {{rules: [{rules}], f{}: 100}}\n", self.custom)));
+        }
+        if self.namespace > 0 {
+            let own = format!("{prefix}{name}-own-{}", self.namespace);
+            all.push(("namespace", format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {own}, annotations: {{windlass.dev/prune: never}}}}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: {own}}}\ndata: {{a: '1'}}\n")));
         }
         all
     }
 
     /// As plain manifests, a kustomization or a chart.
-    fn files(&self) -> Vec<(String, String)> {
+    fn files(&self, prefix: &str) -> Vec<(String, String)> {
         let folder = format!("apps/{}/staging", self.name);
-        let manifests = self.manifests();
+        let manifests = self.manifests(prefix);
         match self.how {
             0 => manifests.into_iter().map(|(file, text)| (format!("{folder}/{file}.yaml"), text)).collect(),
             1 => {
@@ -169,11 +270,65 @@ impl Application {
     }
 }
 
-/// `prediction_corpus`: the share of objects that came out as the preview showed them.
+type Live = BTreeMap<(String, Option<String>, String), Value>;
+
+/// Every live object with our label, by kind, namespace and name.
+fn live(world: &World) -> Live {
+    let custom = world.kubectl(&["get", "crd", "-o", "jsonpath={.items[*].metadata.name}"]);
+    let mut kinds: Vec<String> = ["configmaps", "secrets", "services", "namespaces", "deployments.apps", "statefulsets.apps", "jobs.batch", "cronjobs.batch", "horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io", "roles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io", "customresourcedefinitions.apiextensions.k8s.io"].map(str::to_string).into();
+    kinds.extend(custom.split_whitespace().filter(|name| name.ends_with(&format!("{}corpus.example", world.prefix))).map(str::to_string));
+    let text = world.kubectl(&["get", &kinds.join(","), "-A", "-l", OWNER_LABEL, "-o", "json"]);
+    let all: Value = serde_json::from_str(&text).unwrap();
+    let mut found = Live::new();
+    for object in all["items"].as_array().unwrap() {
+        let text = |at: &str| object.pointer(at).and_then(Value::as_str).map(str::to_string);
+        found.insert((text("/kind").unwrap(), text("/metadata/namespace"), text("/metadata/name").unwrap()), object.clone());
+    }
+    found
+}
+
+/// What `windlass plan` says of a branch.
+fn predicted(world: &World, base: &str, head: &str) -> Vec<Change> {
+    let tool = |name: &str| plane().tools().program(name).unwrap().display().to_string();
+    let said = Command::new(env!("CARGO_BIN_EXE_windlass"))
+        .args(["plan", "--output", "json", "--base", base, "--head", head, "--namespace", &world.home(), "--kustomize", &tool("kustomize"), "--helm", &tool("helm")])
+        .args(["--repo", world.forge.repository_path("acme", "config").to_str().unwrap()])
+        .env("KUBECONFIG", plane().kubeconfig())
+        .output()
+        .unwrap();
+    let read: Value = serde_json::from_slice(&said.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&said.stderr)));
+    let changes = read["applications"].as_array().unwrap().iter().flat_map(|app| app["changes"].as_array().unwrap());
+    changes
+        .map(|change| {
+            let action = match change["action"].as_str().unwrap() {
+                "create" => Action::Create,
+                "configure" => Action::Configure,
+                "recreate" => Action::Recreate,
+                "prune" => Action::Prune,
+                other => panic!("{other}: {change}"),
+            };
+            let side = |name: &str| Some(change[name].clone()).filter(|side| !side.is_null());
+            let problem = change["problem"].as_str().map(str::to_string);
+            let key: ResourceKey = serde_json::from_value(change["object"].clone()).unwrap();
+            let version = change["version"].as_str().unwrap().to_string();
+            Change { key, version, action, proof: Proof::Server, before: side("before"), after: side("after"), problem, notes: Notes::default(), hidden: vec![] }
+        })
+        .collect()
+}
+
+/// `prediction_corpus`: the share of objects that came out as the plan said.
 pub async fn corpus(results: &mut Results) {
     let world = World::asleep(Setup { direct: true, ..Setup::default() }).await;
     let many = world.namespace("corpus");
     world.kubectl(&["create", "namespace", &many]);
+    // What an administrator grants for kinds that deploy/rbac.yaml does not list.
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": format!("{}corpus", world.prefix), "labels": {"windlass.dev/aggregate-to-windlass": "true"}}, "rules": [
+            {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["get", "list", "watch", "create", "patch", "delete", "escalate", "bind"]},
+            {"apiGroups": [format!("{}corpus.example", world.prefix)], "resources": ["*"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}]});
+    let file = std::env::temp_dir().join(format!("{}corpus.json", world.prefix));
+    std::fs::write(&file, role.to_string()).unwrap();
+    world.kubectl(&["apply", "-f", file.to_str().unwrap()]);
     let own = format!("namespace: \"{}{{application}}-{{stage}}\"", world.prefix);
     let catalog = world.file("windlass.yaml").replace(&own, &format!("namespace: {many}"));
     let mut dice = Dice(1);
@@ -182,43 +337,109 @@ pub async fn corpus(results: &mut Results) {
         .iter()
         .flat_map(|stage| ["kustomization", "namespace", "config", "secret"].map(|file| format!("apps/shop/{stage}/{file}.yaml")))
         .collect();
-    let first: Vec<(String, String)> = applications.iter().flat_map(Application::files).collect();
+    let files_of = |applications: &[Application]| applications.iter().flat_map(|one| one.files(&world.prefix)).collect::<BTreeMap<_, _>>();
+    let first = files_of(&applications);
     let mut files: Vec<(&str, Option<&str>)> = first.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
     files.extend(gone.iter().map(|path| (path.as_str(), None)));
     files.push(("windlass.yaml", Some(&catalog)));
     world.start();
     let commit = world.forge.push("acme/config", "main", "ada", "The corpus", &files).unwrap();
     synced(&world, &commit).await;
+    world.quiet().await;
+    let mut drawn: BTreeMap<Class, usize> = BTreeMap::new();
+    let (mut held, mut missed, mut turn) = (0usize, Vec::new(), 0usize);
     for round in 0..ROUNDS {
-        let before: std::collections::BTreeMap<_, _> = applications.iter().flat_map(Application::files).collect();
+        let before = files_of(&applications);
+        let (mut scaled, mut noted, mut residue) = (Vec::new(), Vec::new(), String::new());
         for application in &mut applications {
-            for _ in 0..1 + dice.roll(3) {
-                application.change(&mut dice);
+            for _ in 0..1 + dice.roll(2) {
+                let class = CLASSES[turn % CLASSES.len()];
+                turn += 1;
+                *drawn.entry(class).or_default() += 1;
+                application.change(class, &mut dice);
+                let name = &application.name;
+                match class {
+                    Class::Autoscaler if !application.stateful => scaled.push(name.clone()),
+                    Class::OthersEntries => noted.push(name.clone()),
+                    Class::ClientSideResidue => {
+                        let _ = write!(residue, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-left-{}, labels: {{old: label}}}}\ndata: {{keep: old, gone: '2'}}\n", application.adopted);
+                    }
+                    _ => {}
+                }
             }
         }
-        let after: std::collections::BTreeMap<_, _> = applications.iter().flat_map(Application::files).collect();
+        others(&world, &many, &scaled, &noted, &residue);
+        world.quiet().await;
+        let after = files_of(&applications);
         let mut changes: Vec<_> = after
             .iter()
             .filter(|(path, text)| before.get(*path) != Some(text))
             .map(|(path, text)| (path.as_str(), Some(text.as_str())))
             .collect();
         changes.extend(before.keys().filter(|path| !after.contains_key(*path)).map(|path| (path.as_str(), None)));
-        let number = world.propose("bob", &format!("corpus-{round}"), &changes);
+        let branch = format!("corpus-{round}");
+        let number = world.propose("bob", &branch, &changes);
         crate::wait(std::time::Duration::from_secs(300), || !world.comments(number).is_empty()).await;
         world.previewed(number).await;
+        let plan = predicted(&world, "main", &branch);
+        let was = live(&world);
         world.approve("mia", number);
         let merged = world.as_user("ada", http::Method::PUT, &format!("pulls/{number}/merge"), json!({}));
         synced(&world, merged["sha"].as_str().unwrap()).await;
         world.quiet().await;
+        let is = live(&world);
+        score(&plan, &was, &is, &mut held, &mut missed);
+        println!("round {}: {} predicted, {held} held so far, {} missed", round + 1, plan.len(), missed.len());
     }
-    let metrics = crate::metrics(&world).await;
-    let read = |outcome: &str| {
-        let name = format!("windlass_predictions_total{{outcome=\"{outcome}\"}} ");
-        metrics.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse::<f64>().ok()).unwrap_or(0.0)
-    };
-    let (held, missed) = (read("held"), read("missed"));
-    let _ = std::fs::copy(world.windlass.log(), std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus.log"));
-    results.note("prediction_corpus_objects", held + missed, "objects");
-    let share = 100.0 * held / (held + missed).max(1.0);
+    let log = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus.log");
+    std::fs::write(&log, missed.join("\n")).unwrap();
+    for (class, times) in &drawn {
+        println!("  {class:?}: {times} times");
+    }
+    let least = drawn.values().min().copied().unwrap_or(0);
+    results.add("prediction_corpus_least_drawn", least as f64, "times, the class drawn least", "≥ 20", drawn.len() == CLASSES.len() && least >= 20);
+    results.note("prediction_corpus_objects", (held + missed.len()) as f64, "objects");
+    let share = 100.0 * held as f64 / ((held + missed.len()) as f64).max(1.0);
     results.add("prediction_corpus", share, "% came out as predicted", "≥ 99.5 %", share >= 99.5);
+    println!("misses are in {}", log.display());
+}
+
+/// What others do to the cluster between two rounds.
+fn others(world: &World, namespace: &str, scaled: &[String], noted: &[String], residue: &str) {
+    for name in scaled {
+        let replicas = r#"{"spec":{"replicas":2}}"#;
+        world.kubectl(&["-n", namespace, "patch", &format!("deployment/{name}"), "--subresource=scale", "--type=merge", "--field-manager=kube-controller-manager", "-p", replicas]);
+    }
+    for name in noted {
+        let note = r#"{"metadata":{"annotations":{"operator.example/note":"seen"}},"data":{"theirs":"1"}}"#;
+        world.kubectl(&["-n", namespace, "patch", &format!("configmap/{name}"), "--type=merge", "--field-manager=some-operator", "-p", note]);
+    }
+    if !residue.is_empty() {
+        let file = std::env::temp_dir().join(format!("{}residue.yaml", world.prefix));
+        std::fs::write(&file, residue).unwrap();
+        world.kubectl(&["-n", namespace, "apply", "-f", file.to_str().unwrap()]);
+    }
+}
+
+/// Holds a plan against what was there before and is there now.
+fn score(plan: &[Change], was: &Live, is: &Live, held: &mut usize, missed: &mut Vec<String>) {
+    let mask = Mask::new(b"corpus");
+    let name = |key: &ResourceKey| (key.kind.clone(), key.namespace.clone(), key.name.clone());
+    let mut told = BTreeSet::new();
+    for change in plan {
+        told.insert(name(&change.key));
+        let now = is.get(&name(&change.key));
+        if change.problem.is_none() && came_out(&mask, change, now) {
+            *held += 1;
+        } else {
+            let now = now.map(cleaned).unwrap_or_default();
+            missed.push(format!("{} {} {}: predicted {} is {}", change.action.word(), change.key, change.problem.clone().unwrap_or_default(), change.after.clone().unwrap_or_default(), now));
+        }
+    }
+    for key in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
+        let side = |all: &Live| all.get(key).map(cleaned);
+        if !told.contains(key) && side(was) != side(is) {
+            missed.push(format!("not predicted: {key:?}: {} → {}", side(was).unwrap_or_default(), side(is).unwrap_or_default()));
+        }
+    }
 }

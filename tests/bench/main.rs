@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "of the stories' support a part is used")]
 
 mod corpus;
+mod looks;
 #[path = "../it/support/mod.rs"]
 mod support;
 
@@ -44,6 +45,9 @@ fn main() {
         }
         if wanted("memory") {
             memory(&mut results).await;
+        }
+        if only.iter().any(|one| one == "looks") {
+            looks::looks().await;
         }
     });
     results.print();
@@ -124,22 +128,24 @@ async fn plans(results: &mut Results) {
             .collect()
     };
     let first = file(0);
-    let own = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n");
-    let files = [("apps/lab/staging/all.yaml", Some(first.as_str())), ("apps/lab/staging/namespace.yaml", Some(own.as_str()))];
+    let space = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n");
+    let files = [("apps/lab/staging/all.yaml", Some(first.as_str())), ("apps/lab/staging/namespace.yaml", Some(space.as_str()))];
     let commit = world.forge.push("acme/config", "main", "ada", "500 objects", &files).unwrap();
     world.start();
     synced(&world, &commit).await;
     for (changed, name, goal) in [(50, "plan_50_of_500", 10.0), (OBJECTS, "plan_500_of_500", 4.0)] {
         let text = file(changed);
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let (mut ours, mut theirs, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..5 {
             let (before, count) = previews(&world).await;
+            let spent = cpu(&world);
             let branch = format!("bench-{changed}-{round}");
             let number = world.propose("bob", &branch, &[("apps/lab/staging/all.yaml", Some(&text)), ("ROUND", Some(&branch))]);
             world.previewed(number).await;
             let (after, now) = previews(&world).await;
             assert!(now > count);
             ours.push((after - before) / (now - count) as f64);
+            own.push(cpu(&world) - spent);
             world.as_user("bob", http::Method::PATCH, &format!("pulls/{number}"), json!({"state": "closed"}));
             let local = std::env::temp_dir().join(format!("{}diff.yaml", world.prefix));
             std::fs::write(&local, &text).unwrap();
@@ -162,6 +168,8 @@ async fn plans(results: &mut Results) {
         let (ours, theirs) = (median(&mut ours), median(&mut theirs));
         results.note(&format!("{name}_windlass"), ours, "s");
         results.note(&format!("{name}_kubectl"), theirs, "s");
+        // From the webhook to the check run, the comment's text included.
+        results.note(&format!("{name}_windlass_cpu"), median(&mut own), "s of CPU");
         results.add(name, theirs / ours, "times faster", &format!("≥ {goal}"), theirs / ours >= goal);
     }
 }
@@ -225,16 +233,19 @@ async fn syncs(results: &mut Results, idle: bool, preview: bool) {
     let commit = push("200 applications", &files);
     synced(&world, &commit).await;
     results.note("create_200x4_windlass", started.elapsed().as_secs_f64(), "s");
-    let mut times = Vec::new();
+    let (mut times, mut spent) = (Vec::new(), Vec::new());
     for image in ["2", "3", "4"] {
+        let before = cpu(&world);
         let files: Vec<_> = applications(&world, image).into_iter().filter(|(path, _)| path.ends_with("kustomization.yaml")).collect();
         let commit = push(&format!("image {image}"), &files);
         let started = Instant::now();
         synced(&world, &commit).await;
         times.push(started.elapsed().as_secs_f64());
+        spent.push(cpu(&world) - before);
     }
     let ours = median(&mut times);
     results.note("sync_200x4_windlass", ours, "s");
+    results.note("sync_200x4_windlass_cpu", median(&mut spent), "s of CPU, renderers included");
     if idle {
         // Counted where windlass counts its requests; tests/it/idle.rs counts the same at the wire.
         world.quiet().await;
@@ -391,6 +402,14 @@ async fn memory(results: &mut Results) {
     world.quiet().await;
     let above = resident(&world) - idle;
     results.add("memory_10k", above, "MiB", "< 64 MiB", above < 64.0);
+}
+
+/// Processor time that the windlass that runs has taken, in seconds.
+fn cpu(world: &World) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", world.pid().unwrap())).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    // utime and stime, and those of renderers that ended, in hundredths of a second.
+    fields[11..15].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
 }
 
 /// Resident memory of the windlass that runs, in MiB.

@@ -13,6 +13,7 @@ mod crash;
 mod delivery;
 mod deploy;
 mod idle;
+mod incidents;
 mod paths;
 mod planning;
 mod support;

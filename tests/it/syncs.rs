@@ -285,6 +285,8 @@ async fn where_a_commit_stands_is_told_where_people_look() {
     assert!(application["plan"].as_str().unwrap().starts_with("wl1:") && application["finished"].is_string(), "{receipt}");
     assert_eq!(application["objects"], json!([{"object": format!("Deployment {}/shop", world.namespace("shop-staging")), "action": "configure"}]));
     assert_eq!(receipt["pull_requests"][0]["number"], staging);
+    let tree = world.read(&format!("git/commits/{commit}"))["tree"]["sha"].clone();
+    assert_eq!((&receipt["tree"], &application["inputs"]), (&tree, &world.application("shop.staging").await["status"]["inputs"]));
     // The next stage's pull request names where the change of the source can be read.
     let production = world.pull_request("production").await;
     world.previewed(production).await;

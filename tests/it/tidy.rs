@@ -33,9 +33,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("github", &["domain", "github"]),
     ("cluster", &["domain", "cluster"]),
     ("events", &["domain", "events"]),
+    ("registry", &["domain", "registry"]),
     ("view", &["domain", "view"]),
     ("telemetry", &["telemetry"]),
-    ("controller", &["domain", "git", "render", "github", "cluster", "view", "telemetry", "controller"]),
+    ("controller", &["domain", "git", "render", "github", "cluster", "registry", "view", "telemetry", "controller"]),
     ("config", &["domain", "github", "telemetry", "config"]),
     ("server", &["domain", "github", "events", "controller", "cluster", "telemetry", "server"]),
 ];
@@ -89,6 +90,16 @@ fn the_domain_does_not_touch_the_world() {
 }
 
 #[test]
+fn programs_are_run_by_the_renderer_alone_and_never_by_a_shell() {
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src") && !path.starts_with("src/sandbox")) {
+        assert!(path.starts_with("src/render") || !code(text).contains("Command::new"), "{} runs a program", path.display());
+        for shell in ["\"sh\"", "\"bash\"", "\"/bin/sh\""] {
+            assert!(!code(text).contains(shell), "{} names a shell", path.display());
+        }
+    }
+}
+
+#[test]
 fn the_forge_knows_nothing_of_windlass() {
     for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src/sandbox/forge")) {
         for line in text.lines().filter(|line| line.contains("crate::")) {
@@ -125,6 +136,9 @@ fn only_the_gate_makes_a_permit_and_only_act_writes() {
         "github.open_pull",
         "github.move_refs",
         "github.create_branch",
+        "github.put_note",
+        "github.create_deployment",
+        "github.set_deployment",
     ];
     for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src/controller")) {
         let mut function = String::new();

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 use http::{Method, StatusCode};
 use windlass::sandbox::control_plane::ControlPlane;
 use windlass::sandbox::forge::WriteGate;
@@ -23,6 +24,8 @@ struct Inner {
     asked: Mutex<Vec<String>>,
     /// So many dry-runs are yet to be answered 429, and how many were.
     busy: Mutex<(usize, usize)>,
+    /// Everything but windlass's own objects is answered 401, and open watches are cut.
+    away: tokio::sync::watch::Sender<bool>,
     gate: Mutex<Option<Arc<dyn WriteGate>>>,
 }
 
@@ -43,7 +46,7 @@ impl Proxy {
              contexts: [{{name: sandbox, context: {{cluster: sandbox, user: admin}}}}]\ncurrent-context: sandbox\n"
             ),
         )?;
-        let inner = Arc::new(Inner { http, upstream, asked: Mutex::default(), busy: Mutex::default(), gate: Mutex::default() });
+        let inner = Arc::new(Inner { http, upstream, asked: Mutex::default(), busy: Mutex::default(), away: tokio::sync::watch::Sender::new(false), gate: Mutex::default() });
         let app = Router::new().fallback(forward).with_state(inner.clone());
         let server = tokio::spawn(async move { drop(axum::serve(listener, app).await) });
         Ok(Self { inner, server })
@@ -56,6 +59,11 @@ impl Proxy {
     /// Answers the next dry-runs as an API server that has too much to do.
     pub fn be_busy(&self, times: usize) {
         *self.inner.busy.lock().unwrap() = (times, 0);
+    }
+
+    /// Whether the cluster takes windlass's credentials for anything but its own objects.
+    pub fn turn_away(&self, away: bool) {
+        self.inner.away.send_replace(away);
     }
 
     /// How many dry-runs were turned away.
@@ -85,6 +93,13 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
     let target = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_string();
     let what = format!("{} {target}", parts.method);
     inner.asked.lock().unwrap().push(what.clone());
+    let own = target.contains("/leases") || target.contains("/apis/windlass.dev/");
+    if !own && *inner.away.borrow() {
+        let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
+        let mut reply = (StatusCode::UNAUTHORIZED, body).into_response();
+        reply.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+        return reply;
+    }
     if target.contains("dryRun=All") {
         let mut busy = inner.busy.lock().unwrap();
         if busy.0 > 0 {
@@ -111,7 +126,9 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
     let Ok(answer) = asked else { return StatusCode::BAD_GATEWAY.into_response() };
     let (status, headers) = (answer.status(), answer.headers().clone());
     let body = if target.contains("watch=true") {
-        Body::from_stream(answer.bytes_stream())
+        let mut away = inner.away.subscribe();
+        let cut = async move { while !own && away.changed().await.is_ok() && !*away.borrow_and_update() {} ; if own { std::future::pending::<()>().await } };
+        Body::from_stream(answer.bytes_stream().take_until(Box::pin(cut)))
     } else {
         match answer.bytes().await {
             Ok(bytes) => Body::from(bytes),
