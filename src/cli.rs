@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +38,9 @@ enum Command {
     /// Becomes a renderer that can reach nothing but its own folder
     #[command(hide = true)]
     Jail(JailArgs),
+    /// Evaluates the validation rules of a definition, in the jail
+    #[command(hide = true)]
+    Rules { file: PathBuf },
 }
 
 pub fn main() -> ExitCode {
@@ -44,6 +48,15 @@ pub fn main() -> ExitCode {
     // Before there is a second thread: what is taken away is taken from the whole process.
     if let Command::Jail(args) = &cli.command {
         return fail(&jail::enter(args));
+    }
+    if let Command::Rules { file } = &cli.command {
+        return match crate::render::rules(file) {
+            Ok(text) => {
+                write_out(&text);
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error),
+        };
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -68,7 +81,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(args) => serve(*args).await,
             Command::Demo(args) => crate::sandbox::demo::demo(args).await,
-            Command::Jail(_) | Command::Plan(_) => Ok(()),
+            Command::Jail(_) | Command::Rules { .. } | Command::Plan(_) => Ok(()),
             Command::Operate(command) => crate::operate::operate(command).await.map(|text| write_out(&text)),
             Command::Crd => {
                 write_out(&crate::cluster::home::definitions());

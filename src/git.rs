@@ -213,6 +213,12 @@ impl Mirror {
         Ok(Self { repo, listings: Listings::new(LISTINGS) })
     }
 
+    /// Where the remote `origin` is.
+    pub fn origin(&self) -> Option<String> {
+        let remote = self.repo.find_remote("origin").ok()?;
+        Some(remote.url(Direction::Fetch)?.to_bstring().to_string())
+    }
+
     /// What a revision as people write it (`main`, `HEAD~1`, `origin/main`, digits) comes to.
     pub fn revision(&self, text: &str) -> anyhow::Result<CommitSha> {
         Ok(sha(self.repo.rev_parse_single(text)?.object()?.peel_to_commit()?.id))

@@ -31,6 +31,10 @@ pub struct PlanArgs {
     #[arg(long, default_value = ".", value_name = "FOLDER")]
     repo: PathBuf,
 
+    /// The repository's name on GitHub, as owner/name, where the remote `origin` does not tell it
+    #[arg(long, value_name = "OWNER/NAME")]
+    repository: Option<RepoName>,
+
     /// The branch or commit that the change goes into; its windlass.yaml counts
     #[arg(long, default_value = "main", value_name = "REVISION")]
     base: String,
@@ -112,17 +116,19 @@ async fn look(args: &PlanArgs) -> anyhow::Result<Preview> {
         bail!("`{}` has no windlass.yaml: it is no config repository", args.base);
     };
     let look = preview::look_at_git(&mirror, Some(&catalog), &base, &head)?;
-    let known = objects(args).await;
-    let repository = known.values().next().map(|object| (object.spec.repository.clone(), object.spec.repository_id));
-    // Where windlass was never installed nothing carries its mark yet, whatever the repository is called.
-    let (repo, id) = repository.unwrap_or(("local/config".parse::<RepoName>()?, 0));
-    let id = u64::try_from(id).unwrap_or_default();
+    let all = objects(args).await?;
+    let (repo, id) = repository(args, &mirror, &all)?;
+    let known: BTreeMap<_, _> = all.into_iter().filter(|(_, object)| object.spec.repository == repo).collect();
     let work = tempfile::Builder::new().prefix("windlass-plan-").tempdir()?;
     let observer = observer(args, work.path().to_path_buf(), &catalog).await?;
     let claims = match look.inputs.is_empty() {
         true => claims::Claims::default(),
         false => claims::of(&observer, &repo, id, &look.heads).await?,
     };
+    let titles: Vec<_> = look.heads.iter().map(|(target, _)| target.key(&repo).title()).collect();
+    if let Some(unknown) = args.applications.iter().find(|title| !titles.contains(title)) {
+        bail!("there is no application `{unknown}`; there are: {}", titles.join(", "));
+    }
     let mut applications = Vec::new();
     for (target, before, after) in look.inputs {
         let key: ApplicationKey = target.key(&repo);
@@ -142,17 +148,43 @@ fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
     args.kubeconfig.clone().or_else(default).context("no kubeconfig: give --kubeconfig")
 }
 
-/// What windlass keeps of its applications; nothing where it is not installed, or may not be read.
-async fn objects(args: &PlanArgs) -> BTreeMap<String, Application> {
-    let read = async {
-        let client = connect(Some((&kubeconfig(args)?, args.context.as_deref()))).await?;
-        anyhow::Ok(Api::<Application>::namespaced(client, &args.namespace).list(&ListParams::default()).await?.items)
-    };
-    match read.await {
-        Ok(objects) => objects.into_iter().filter_map(|object| Some((object.metadata.name.clone()?, object))).collect(),
-        Err(error) => {
-            tracing::warn!(%error, "what windlass owns could not be read: everything is planned as new to it");
-            BTreeMap::new()
+/// What windlass keeps of its applications; nothing where it was never installed.
+async fn objects(args: &PlanArgs) -> anyhow::Result<BTreeMap<String, Application>> {
+    let client = connect(Some((&kubeconfig(args)?, args.context.as_deref()))).await.context("cannot connect to the cluster")?;
+    let api = Api::<Application>::namespaced(client, &args.namespace);
+    match api.list(&ListParams::default()).await {
+        Ok(found) => Ok(found.items.into_iter().filter_map(|object| Some((object.metadata.name.clone()?, object))).collect()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(BTreeMap::new()),
+        Err(error) => Err(anyhow::Error::from(error).context(format!(
+            "what windlass owns could not be read in the namespace {} (--namespace): without it everything would look new",
+            args.namespace
+        ))),
+    }
+}
+
+/// Which of the repositories that windlass looks after this is, and its number, which is part of what marks our objects.
+fn repository(args: &PlanArgs, mirror: &Mirror, known: &BTreeMap<String, Application>) -> anyhow::Result<(RepoName, u64)> {
+    let all: BTreeMap<_, _> = known.values().map(|object| (object.spec.repository.clone(), object.spec.repository_id)).collect();
+    let by_remote = mirror.origin().and_then(|url| {
+        let path = url.trim_end_matches('/').trim_end_matches(".git").replace(':', "/");
+        let mut parts = path.rsplit('/');
+        let (name, owner) = (parts.next()?.to_string(), parts.next()?.to_string());
+        format!("{owner}/{name}").parse::<RepoName>().ok()
+    });
+    let found = args.repository.clone().or(by_remote.filter(|name| all.contains_key(name))).or_else(|| match all.len() {
+        1 => all.keys().next().cloned(),
+        _ => None,
+    });
+    match found {
+        Some(name) => {
+            let id = all.get(&name).copied().unwrap_or_default();
+            Ok((name, u64::try_from(id).unwrap_or_default()))
+        }
+        // Nothing carries windlass's mark yet, whatever the repository is called.
+        None if all.is_empty() => Ok(("local/config".parse::<RepoName>()?, 0)),
+        None => {
+            let names: Vec<_> = all.keys().map(ToString::to_string).collect();
+            bail!("windlass looks after several repositories here: say which this is by --repository: {}", names.join(", "))
         }
     }
 }
@@ -184,8 +216,11 @@ async fn observer(args: &PlanArgs, work: PathBuf, catalog: &Result<crate::contro
         None => program("helm", &PathBuf::from("helm")).ok(),
     };
     let programs = Programs { kustomize: program("kustomize", &args.kustomize)?, helm, launcher };
-    // The key is this run's own: digests of one run are only compared with each other.
-    Ok(Observer { clusters, renderer: Renderer::new(programs, work)?, mask: Mask::new(format!("{path:?}{}", std::process::id()).as_bytes()) })
+    // The key is this run's own: digests of hidden values are only compared with each other.
+    let mut key = [0u8; 32];
+    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    random.fill(&mut key).map_err(|_| anyhow::anyhow!("this system has no randomness"))?;
+    Ok(Observer { clusters, renderer: Renderer::new(programs, work)?, mask: Mask::new(&key) })
 }
 
 // ---- what is printed

@@ -89,6 +89,9 @@ pub struct ApplicationStatus {
     /// Names the deletions that wait for a confirmation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<String>,
+    /// Deletions that somebody confirmed and that are not all done yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirmed: Vec<String>,
     /// A pause that somebody asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
@@ -134,6 +137,7 @@ impl Default for ApplicationStatus {
             blocked: false,
             sync_request: None,
             confirm: None,
+            confirmed: Vec::new(),
             pause: None,
             cluster_uid: None,
             hooks: Vec::new(),

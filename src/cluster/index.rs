@@ -64,12 +64,14 @@ pub struct Index {
     identity: Identity,
 }
 
-type Rules = Arc<RwLock<BTreeMap<RepoName, Vec<HealthRule>>>>;
+/// By repository: its rules, and the marks of its applications' objects, which alone are judged by them.
+type Rules = Arc<RwLock<BTreeMap<RepoName, (Vec<HealthRule>, HashSet<String>)>>>;
 
 fn assess(rules: &Rules, live: &Value, pods: &[Value]) -> health::Assessment {
     let rules = rules.read().unwrap_or_else(PoisonError::into_inner);
-    let all: Vec<_> = rules.values().flatten().cloned().collect();
-    health::assess_by(&all, live, pods)
+    let owner = live["metadata"]["labels"][OWNER_LABEL].as_str().unwrap_or_default();
+    let own = rules.values().find(|(_, owners)| owners.contains(owner)).map(|(rules, _)| rules.as_slice());
+    health::assess_by(own.unwrap_or_default(), live, pods)
 }
 
 struct Kind {
@@ -89,7 +91,7 @@ enum State {
 }
 
 /// A watch that cannot be had for so long makes what it saw worth nothing.
-const LOST_AFTER: Duration = Duration::from_secs(30);
+const LOST_AFTER: Duration = Duration::from_secs(15);
 
 /// How long a look waits for a kind's first list.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -136,17 +138,27 @@ impl Index {
         assess(&self.rules, live, pods)
     }
 
-    /// What a config repository says of when custom kinds are healthy. Kinds of which it says something new are listed
-    /// anew.
-    pub fn set_rules(&self, repo: &RepoName, rules: &[HealthRule]) {
-        let mut known = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        let before = known.get(repo).cloned().unwrap_or_default();
-        if before == rules {
-            return;
+    /// What a config repository says of when custom kinds are healthy, and whose objects that is about. Kinds of which it
+    /// says something new are listed anew, and looked at.
+    pub async fn set_rules(&self, repo: &RepoName, rules: &[HealthRule], owners: &HashSet<String>) {
+        let dropped: Vec<_> = {
+            let mut known = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+            let (before, _) = known.insert(repo.clone(), (rules.to_vec(), owners.clone())).unwrap_or_default();
+            if before == rules {
+                return;
+            }
+            let changed: HashSet<_> = before.iter().chain(rules).map(|rule| (rule.group.clone(), rule.kind.clone())).collect();
+            let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+            let names: Vec<_> = kinds.keys().filter(|(group, _, kind)| changed.contains(&(group.clone(), kind.clone()))).cloned().collect();
+            names.iter().filter_map(|name| kinds.remove(name)).collect()
+        };
+        let marks: HashSet<_> = dropped
+            .iter()
+            .flat_map(|kind| kind.objects.lock().unwrap_or_else(PoisonError::into_inner).values().map(|seen| seen.owner.clone()).collect::<Vec<_>>())
+            .collect();
+        for owner in marks {
+            let _ = self.moved.send(Moved::Object(owner)).await;
         }
-        known.insert(repo.clone(), rules.to_vec());
-        let changed: HashSet<_> = before.iter().chain(rules).map(|rule| (rule.group.clone(), rule.kind.clone())).collect();
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner).retain(|(group, _, kind), _| !changed.contains(&(group.clone(), kind.clone())));
     }
 
     /// What is known of an object; watches its kind from now on.
@@ -314,7 +326,12 @@ impl Run {
         // Another cluster may answer when it is back.
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let since = *self.broken.get_or_insert_with(Instant::now);
-        let Some(kind) = self.kind.upgrade().filter(|_| since.elapsed() >= LOST_AFTER) else { return false };
+        if *self.told.borrow() == State::Starting {
+            // Nothing was seen yet: whoever looks asks the server meanwhile.
+            let _ = self.told.send(State::Lost);
+            return false;
+        }
+        let Some(kind) = self.kind.upgrade().filter(|_| *self.told.borrow() == State::Ready && since.elapsed() >= LOST_AFTER) else { return false };
         if self.told.send(State::Lost).is_err() {
             return true;
         }
@@ -356,7 +373,7 @@ impl Run {
     /// A list is complete: what is known and was not in it is gone.
     async fn listed(&mut self) {
         let (Some(kind), Some(listed)) = (self.kind.upgrade(), self.listed.take()) else { return };
-        let first = *self.told.borrow() == State::Starting;
+        let first = *self.told.borrow() != State::Ready;
         let gone: Vec<_> = {
             let mut objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
             // Before the first list is complete only our own writes can have put something in that is not in it.

@@ -41,7 +41,7 @@ const ASK_PODS_AFTER: Duration = Duration::from_secs(2);
 const ASK_PODS_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 
 /// A cluster that cannot be reached for so long makes what is known of it stale.
-const STALE_AFTER: Duration = Duration::from_secs(30);
+const STALE_AFTER: Duration = Duration::from_secs(10);
 /// Objects of a sync that are listed in its record.
 const MOST_OUTCOMES: usize = 300;
 
@@ -123,6 +123,11 @@ struct Seen {
     hooks: hooks::Hooks,
     hooks_done: Vec<HookRun>,
     proof: proof::Proof,
+    /// A hook that failed is to run once more, since somebody asked for a sync.
+    runs_again: bool,
+    /// Deletions that somebody confirmed and that are not all done.
+    confirmed: Vec<String>,
+    adopted: bool,
     facts: sync::Seen,
 }
 
@@ -156,7 +161,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let object = ctx.home.declare_application(key, spec, known).await?;
     let cluster = ctx.cluster(&target.destination.cluster)?;
     let owner = key.owner_label(base.repo.id);
-    let asking = Asking { cluster, key, target: &target, owner: &owner };
+    let asking = Asking { cluster, key, target: &target, owner: &owner, renderer: &ctx.observer.renderer };
     let rendered = rendered(ctx, &target, &change.inputs).await?;
     if !asking.applies() {
         let requeue = external::look(ctx, &asking, &base, &object, &change, rendered.as_ref().map(|all| all.as_slice())).await?;
@@ -229,7 +234,8 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         leavers.protected.push((object, format!("it moves to {}", other.title())));
     }
     let confirmed = wish(home::CONFIRM_PRUNE);
-    let judgement = judge(ctx, &asking, &base, &change.revision, &leavers, inventory.len(), confirmed.as_deref()).await?;
+    let words = sync::Confirmed { digest: confirmed.as_deref(), lines: &status.confirmed };
+    let judgement = judge(ctx, &asking, &base, &change.revision, &leavers, inventory.len(), words).await?;
     let leftover: BTreeMap<_, _> = leavers.prune.into_iter().filter(|(key, _)| judgement.prune.contains(key)).collect();
     let withheld: Vec<_> = leavers.protected.into_iter().chain(judgement.withheld).collect();
     let drifted: BTreeSet<_> = asked
@@ -272,17 +278,28 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         }
     }
     let assessed = assess(ctx, key, cluster, assessments).await?;
-    let hooks_done = hooks.done_by(&assessed, &nothing_or_as_left(&plan));
-    let waves = sync::Waves::new(assessed.iter().map(|(manifest, health)| (&manifest.key, &manifest.value, health.clone())));
+    let pending = pending(&plan);
+    let hooks_done = hooks.done_by(&assessed, &pending);
+    // What is yet to be applied is not healthy as it shall be, whatever it is now: later waves wait for it.
+    let stands = |manifest: &Manifest, (health, why): health::Assessment| match health {
+        Health::Healthy | Health::Suspended if pending.contains(&manifest.key) => {
+            (Health::Progressing, format!("{} is yet to be applied", manifest.key))
+        }
+        _ => (health, why),
+    };
+    let waves = assessed.iter().map(|(manifest, health)| (&manifest.key, &manifest.value, stands(manifest, health.clone())));
+    let waves = sync::Waves::new(waves);
     let health = health::aggregate(assessed.into_iter().map(|(_, health)| health));
     let references: Vec<_> = manifests.iter().flat_map(Manifest::images).collect();
     let pause = pause(wish(home::PAUSE), status.pause.clone(), ctx.now())?;
     let cluster_uid = cluster.uid().await?;
-    let quarantine = quarantine(&status, &plan, &cluster_uid, wish(home::ADOPT).is_some(), key);
+    let adopted = wish(home::ADOPT).is_some();
+    let quarantine = quarantine(&status, &plan, &cluster_uid, adopted, key);
     let fights = fights(ctx, key, &plan);
+    let runs_again = everything && asked.iter().any(|predicted| predicted.write.recreate && hook::run(&predicted.manifest.value).is_some());
     let images = images_of(&target, &references);
     let settled = plan.is_empty() && health.0 == Health::Healthy;
-    let proof = if settled { proof::check(ctx, cluster, &manifests, &images, &status, everything).await? } else { proof::known(&status, &images) };
+    let proof = if settled { proof::check(ctx, key, cluster, &manifests, &images, &status, everything).await? } else { proof::known(&status, &images) };
     let only_drift = !plan.is_empty() && plan.effective().all(|change| drifted.contains(&change.key));
     let proposal = match target.drift {
         sync::DriftMode::Propose if only_drift => drift::observe(ctx, key, &base, &plan).await?,
@@ -314,6 +331,9 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         manifests,
         left,
         leftover,
+        runs_again,
+        confirmed: judgement.confirmed,
+        adopted,
         hooks,
         hooks_done,
         proof,
@@ -324,7 +344,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
 }
 
 /// The objects about which something is to be done.
-fn nothing_or_as_left(plan: &Plan) -> BTreeSet<ResourceKey> {
+fn pending(plan: &Plan) -> BTreeSet<ResourceKey> {
     plan.effective().map(|change| change.key.clone()).collect()
 }
 
@@ -449,8 +469,10 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         health: seen.facts.health.0,
         blocked: false,
         message: None,
-        sync_request: seen.asked_for.clone(),
+        // A hook that failed is still to be deleted for it: not followed yet.
+        sync_request: if seen.runs_again { before.sync_request.clone() } else { seen.asked_for.clone() },
         confirm: seen.confirm.clone(),
+        confirmed: seen.confirmed.clone(),
         pause: seen.pause.clone(),
         // An older identity stays until the new one is adopted.
         hooks: seen.hooks_done.clone(),
@@ -507,8 +529,15 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             status.synced_revision = Some(seen.revision.clone());
             let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
             locked(&ctx.memory.left).insert(key.clone(), seen.left.clone().into_iter().collect());
+            if seen.adopted {
+                // It was said of this cluster and what was in it: of another one it has to be said again.
+                ctx.home.annotate(key, home::ADOPT, None).await?;
+            }
             let requeue = match health {
-                Health::Healthy | Health::Suspended => Requeue::Idle,
+                Health::Healthy | Health::Suspended => match seen.proof.again {
+                    Some(again) => Requeue::After(again.saturating_duration_since(Instant::now())),
+                    None => Requeue::Idle,
+                },
                 Health::Progressing | Health::Missing => {
                     let next = locked(&ctx.memory.stuck).get(key).map(|stuck| stuck.next);
                     Requeue::After(next.map_or(ASK_PODS_AFTER, |next| next.saturating_duration_since(Instant::now())))
@@ -589,7 +618,7 @@ fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
             // Until it is as it should be, what was applied last is what was known before.
             applied: applied.or_else(|| known?.applied.clone()),
             left: signal.or_else(|| known?.left.clone()),
-            hook: hook::run(&manifest.value).is_some(),
+            hook: seen.hooks.has(&manifest.key),
         }
     };
     let mut entries: Vec<_> = seen.manifests.iter().map(entry).collect();

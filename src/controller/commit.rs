@@ -31,7 +31,7 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
         }
     }
     deployment::deployments(&ctx, &key, &progress).await?;
-    deployment::sources(&ctx, &key, &base, &progress).await?;
+    deployment::sources(&ctx, &base, &progress).await?;
     if let Some(text) = receipt::observe(&ctx, &key, &progress).await? {
         receipt::write(&ctx, &key, &text).await?;
     }

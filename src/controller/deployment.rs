@@ -5,12 +5,12 @@
 //! Neither is anything that windlass decides by. Where it may not write them
 //! (no permission, not installed on the source) that is logged once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Base, Ctx, Error, Result, locked};
-use crate::domain::pull_request::{Progress, ProgressState, shortened};
-use crate::domain::{CommitKey, CommitSha, Name, RepoName};
+use crate::domain::pull_request::{self, Position, Progress, ProgressState, shortened};
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, Name, RepoName};
 use crate::github;
 
 /// What was told last: of a commit, in a place.
@@ -65,50 +65,62 @@ pub async fn deployments(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress])
     Ok(())
 }
 
-/// A status for each stage on the commits that the images were built from.
-pub async fn sources(ctx: &Arc<Ctx>, key: &CommitKey, base: &Base, progress: &[Progress]) -> Result<()> {
-    let mut found: BTreeMap<(RepoName, CommitSha, Name), Vec<&Progress>> = BTreeMap::new();
-    for one in progress.iter().filter(|one| base.target(&one.key).is_some()) {
-        let running = ctx.home.application(&one.key).await?.and_then(|object| object.status).unwrap_or_default().images;
-        let candidates = ctx.home.promotion(&one.key).await?.map(|object| object.spec.candidates).unwrap_or_default();
-        for candidate in candidates {
-            if running.iter().any(|image| image.digest.as_ref() == Some(&candidate.digest)) {
-                found.entry((candidate.source, candidate.commit, one.key.stage.clone())).or_default().push(one);
-            }
-        }
+/// A status for each stage on the commits that the images were built from, over all the applications of the stage that run
+/// them. What came to its good end stays told so.
+pub async fn sources(ctx: &Arc<Ctx>, base: &Base, progress: &[Progress]) -> Result<()> {
+    let repo = &base.repo.name;
+    let mut moved: BTreeSet<(RepoName, CommitSha, Name)> = BTreeSet::new();
+    for one in progress {
+        moved.extend(built_from(ctx, &one.key).await?.into_iter().map(|(source, commit)| (source, commit, one.key.stage.clone())));
     }
-    for ((source, commit, stage), progress) in found {
+    for (source, commit, stage) in moved {
         if ctx.github.repository(&source).is_err() {
             continue;
         }
+        let mut stands = Vec::new();
+        for target in base.configured().into_iter().flat_map(|configured| &configured.targets).filter(|one| one.stage.name == stage) {
+            let key = target.key(repo);
+            if built_from(ctx, &key).await?.contains(&(source.clone(), commit.clone())) {
+                let status = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default();
+                let state = pull_request::progress(Position::At, status.sync, status.health, status.blocked);
+                let state = if status.unproven.is_some() && state == ProgressState::Healthy { ProgressState::Unproven } else { state };
+                let message = status.message.unwrap_or_default();
+                stands.push(Progress { key, state, message, detail: String::new() });
+            }
+        }
+        let (state, text) = state_of(&stands.iter().collect::<Vec<_>>());
+        let state = if state == "in_progress" { "pending" } else { state };
         let context = format!("windlass/{stage}");
-        let (state, text) = state_of(&progress);
-        let state = match state {
-            "in_progress" => "pending",
-            // A newer commit of the configuration says the same of it.
-            "inactive" => continue,
-            other => other,
-        };
-        let text = shortened(&format!("{text} ({}@{})", key.repo, key.commit.short()), 140);
         let name = (CommitKey { repo: source.clone(), commit: commit.clone() }, context.clone());
-        let said = format!("{state} {text}");
-        if locked(&ctx.memory.elsewhere).get(&name) == Some(&said) {
+        let told = locked(&ctx.memory.elsewhere).get(&name).cloned();
+        if told.as_deref().is_some_and(|told| told == "success" || told == state) {
             continue;
         }
         let outcome = async {
             let posted = ctx.github.statuses(&source, &commit).await?;
-            let known = posted.iter().any(|status| {
-                status.context == context && status.state == state && status.description.as_deref() == Some(text.as_str())
-            });
-            if !known {
+            let posted = posted.iter().find(|status| status.context == context).map(|status| status.state.clone());
+            if posted.as_deref() == Some("success") {
+                return Ok("success".to_string());
+            }
+            if posted.as_deref() != Some(state) {
                 ctx.github.set_status(&source, &commit, &context, state, &text).await?;
             }
-            Ok::<_, github::Error>(())
+            Ok::<_, github::Error>(state.to_string())
         };
-        tolerated(outcome.await, "a source commit is not told where it stands")?;
-        locked(&ctx.memory.elsewhere).insert(name, said);
+        let said = outcome.await;
+        let known = said.as_ref().cloned().unwrap_or_else(|_| state.to_string());
+        tolerated(said.map(drop), "a source commit is not told where it stands")?;
+        locked(&ctx.memory.elsewhere).insert(name, known);
     }
     Ok(())
+}
+
+/// The source commits of the images that an application runs.
+async fn built_from(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<BTreeSet<(RepoName, CommitSha)>> {
+    let running = ctx.home.application(key).await?.and_then(|object| object.status).unwrap_or_default().images;
+    let candidates = ctx.home.promotion(key).await?.map(|object| object.spec.candidates).unwrap_or_default();
+    let runs = candidates.into_iter().filter(|candidate| running.iter().any(|image| image.digest.as_ref() == Some(&candidate.digest)));
+    Ok(runs.map(|candidate| (candidate.source, candidate.commit)).collect())
 }
 
 /// What GitHub will not have is no reason to stop: it is nobody's truth.

@@ -4,16 +4,18 @@
 //! Each write is conditional on what was read, and reading it again after a
 //! crash leads on: the branch's content follows from the drift.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::live::{self, Asking};
 use super::{Base, Ctx, Error, Result};
 use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, set_fields};
 use crate::domain::fieldset::{self, FieldPath};
-use crate::domain::plan::{Plan, digest};
+use crate::domain::manifest::ResourceKey;
+use crate::domain::plan::{Change, Plan, digest};
 use crate::domain::sync::Proposal;
 use crate::domain::{ApplicationKey, CommitSha, Invalid, PullRequestKey};
 use crate::git::{Mirror, TreeId};
@@ -25,13 +27,21 @@ fn branch(key: &ApplicationKey) -> String {
     format!("windlass-drift/{}/{}", key.application, key.stage)
 }
 
-/// The newest pull request about drift here, and whether it is about just this.
+/// A digest of each object's drift.
+fn digests(plan: &Plan) -> BTreeSet<String> {
+    let one = |change: &Change| digest([("", &Plan { changes: vec![change.clone()] })]).chars().skip(4).take(16).collect();
+    plan.effective().map(one).collect()
+}
+
+/// The newest pull request about drift here, and whether it is about this: about all of it, while it is open; about what is
+/// left of it, once it is closed and some of it is set back.
 async fn newest(ctx: &Arc<Ctx>, key: &ApplicationKey, plan: &Plan) -> Result<Option<(Pull, bool)>> {
     let pulls = ctx.github.pulls_from(&key.repo, &branch(key)).await?;
     let bot = &ctx.github.identity().await?.login;
     let newest = pulls.into_iter().filter(|pull| pull.author() == bot).max_by_key(|pull| pull.number);
     Ok(newest.map(|pull| {
-        let same = view::drift_of(pull.body.as_deref().unwrap_or_default()) == Some(digest([("", plan)]));
+        let (asked, now) = (view::drift_of(pull.body.as_deref().unwrap_or_default()), digests(plan));
+        let same = if pull.is_open() { asked == now } else { now.is_subset(&asked) };
         (pull, same)
     }))
 }
@@ -69,7 +79,7 @@ pub async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, plan: &P
 pub async fn propose(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Target, plan: &Plan) -> Result<Option<u64>> {
     let Ok(edits) = edits_at(ctx, key, base, target, plan).await? else { return Ok(None) };
     let (repo, branch) = (&key.repo, branch(key));
-    let (title, body) = view::drift(key, plan, &digest([("", plan)]));
+    let (title, body) = view::drift(key, plan, &digests(plan));
     let message = (title.as_str(), "");
     let full = |branch: &str| format!("refs/heads/{branch}");
     match ctx.github.branch_head(repo, &branch).await? {
@@ -110,12 +120,41 @@ async fn edits_at(
         Ok(wanted) => wanted,
         Err(why) => return Ok(Err(why)),
     };
-    let (commit, place) = (base.commit.clone(), target.place());
-    ctx.mirror(&key.repo, move |mirror| edits(mirror, mirror.tree(&commit)?, &place, &wanted)).await
+    let (commit, place, asked) = (base.commit.clone(), target.place(), wanted.clone());
+    let made = ctx.mirror(&key.repo, move |mirror| {
+        let tree = mirror.tree(&commit)?;
+        let edits = match edits(mirror, tree, &place, &asked)? {
+            Ok(edits) => edits,
+            Err(why) => return Ok(Err(why)),
+        };
+        let read = render::inputs(&Source::open(mirror, mirror.edited(tree, &edits)?)?, &place);
+        Ok(Ok((edits, read)))
+    });
+    let (edits, read) = match made.await? {
+        Ok(made) => made,
+        Err(why) => return Ok(Err(why)),
+    };
+    // Proven by rendering it: an overlay, or a value of a chart, may set the field elsewhere.
+    let rendered = match super::application::rendered(ctx, target, &read).await? {
+        Ok(rendered) => rendered,
+        Err(why) => return Ok(Err(Invalid(why))),
+    };
+    let owner = key.owner_label(base.repo.id);
+    let asking = Asking { cluster: ctx.cluster(&target.destination.cluster)?, key, target, owner: &owner, renderer: &ctx.observer.renderer };
+    let settled = live::settle(&asking, &rendered).await?;
+    for (object, fields) in &wanted {
+        let manifest = settled.iter().find(|manifest| manifest.key == *object);
+        for (path, value) in fields {
+            if manifest.and_then(|manifest| fieldset::lookup(&manifest.value, path)) != Some(value) {
+                return Ok(Err(Invalid(format!("{path} of {object} is set elsewhere than in the application's own files"))));
+            }
+        }
+    }
+    Ok(if edits.is_empty() { Err(Invalid("nothing in the application's own files sets it".into())) } else { Ok(edits) })
 }
 
-/// The fields that somebody changed, by kind and name of their object, with what they are in the cluster.
-type Wanted = BTreeMap<(String, String), Vec<(FieldPath, Value)>>;
+/// The fields that somebody changed, by their object, with what they are in the cluster.
+type Wanted = BTreeMap<ResourceKey, Vec<(FieldPath, Value)>>;
 
 fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
     let mut wanted = Wanted::new();
@@ -136,7 +175,7 @@ fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
             if value.as_str().is_some_and(|text| text.starts_with("(hidden")) {
                 return Err(Invalid(format!("{path} of {object} looks like a credential: it is not written into Git")));
             }
-            wanted.entry((object.kind.clone(), object.name.clone())).or_default().push((path, value));
+            wanted.entry(object.clone()).or_default().push((path, value));
         }
     }
     Ok(wanted)
@@ -155,20 +194,22 @@ fn edits(mirror: &Mirror, tree: TreeId, place: &Place, wanted: &Wanted) -> anyho
         let text = String::from_utf8_lossy(content).into_owned();
         texts.insert(path.to_string(), (text.clone(), text));
     }
-    for ((kind, name), fields) in wanted {
-        let mut found = false;
+    for (object, fields) in wanted {
+        let (kind, name) = (&object.kind, &object.name);
+        let mut found = 0;
         for (path, (_, text)) in &mut texts {
             match set_fields(text, kind, name, fields) {
                 Ok(Some(edited)) => {
-                    found = true;
+                    found += 1;
                     *text = edited;
                 }
                 Ok(None) => {}
                 Err(EditError(why)) => return Ok(Err(Invalid(format!("{path}: {why}")))),
             }
         }
-        if !found {
-            return Ok(Err(Invalid(format!("no file in {} has the {kind} {name}", place.directory))));
+        // Two of one kind and name may be in two namespaces, or a patch of each other.
+        if found != 1 {
+            return Ok(Err(Invalid(format!("{found} files in {} have the {kind} {name}", place.directory))));
         }
     }
     let changed = texts.into_iter().filter(|(_, (before, after))| before != after);

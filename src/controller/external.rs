@@ -77,13 +77,18 @@ pub async fn look(
     let health = status.health;
     let object = ctx.home.report_application(object, status, ctx.now()).await?;
     let told = object.metadata.resource_version.clone();
-    if locked(&ctx.memory.told).insert(asking.key.clone(), told.clone()) != Some(told) {
+    let news = locked(&ctx.memory.told).insert(asking.key.clone(), told.clone()) != Some(told);
+    if news {
         tell(ctx, asking.key, &object);
         if settled {
             promote(ctx, base, asking.target, health);
         }
     }
-    Ok(Requeue::After(if settled { OTHERWISE } else { WHILE_AWAITED }))
+    // The longer nothing changes, the less often it is asked about.
+    let mut polls = locked(&ctx.memory.polls);
+    let pause = polls.entry(asking.key.clone()).or_insert(WHILE_AWAITED);
+    *pause = if settled { OTHERWISE } else if news { WHILE_AWAITED } else { (*pause * 2).min(OTHERWISE) };
+    Ok(Requeue::After(*pause))
 }
 
 /// The object of the stage's reconciler: its name for people, and what it says.

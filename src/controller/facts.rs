@@ -112,18 +112,19 @@ async fn hanging_on(asking: &Asking<'_>, key: &ResourceKey, live: &Value) -> Res
     Ok(facts)
 }
 
-/// How many live objects a changed definition would not accept any more.
+/// The application's own live objects that a changed definition would not accept any more. Others' are not looked at: what
+/// a pull request's schema says of them would tell what they hold.
 async fn invalidated(asking: &Asking<'_>, definition: &Value, manifests: &[Manifest]) -> Result<Option<String>> {
     let (group, kind) = (definition["spec"]["group"].as_str().unwrap_or_default(), definition["spec"]["names"]["kind"].as_str().unwrap_or_default());
     let stored = definition["spec"]["versions"].as_array().into_iter().flatten().find(|version| version["storage"] == true);
     let version = stored.and_then(|version| version["name"].as_str()).unwrap_or_default().to_string();
-    let live = unless_forbidden(asking.cluster.all(group, &version, kind, None).await)?;
+    let live = unless_forbidden(asking.cluster.owned(group, &version, kind, None, asking.owner).await)?;
     let mut broken = Vec::new();
     for value in &live {
         let name = value["metadata"]["name"].as_str().unwrap_or_default().to_string();
         let namespace = value["metadata"]["namespace"].as_str().map(str::to_string);
         let key = ResourceKey { group: group.into(), kind: kind.into(), namespace, name };
-        // What the same change mends is not broken by it.
+        // What the same change has of it is planned by itself.
         if manifests.iter().any(|manifest| manifest.key == key) {
             continue;
         }
@@ -132,5 +133,5 @@ async fn invalidated(asking: &Asking<'_>, definition: &Value, manifests: &[Manif
             broken.push(key.to_string());
         }
     }
-    Ok((!broken.is_empty()).then(|| format!("{} of {} live objects of its kind would not be valid any more: {}", broken.len(), live.len(), broken.iter().take(5).cloned().collect::<Vec<_>>().join(", "))))
+    Ok((!broken.is_empty()).then(|| format!("{} of this application's live objects would not be valid any more: {}", broken.len(), broken.join(", "))))
 }

@@ -42,6 +42,11 @@ pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<L
         if !marked || !same {
             continue;
         }
+        // On its way already: waited for, neither asked about nor deleted once more. The index tells of its end.
+        if live["metadata"]["deletionTimestamp"].is_string() {
+            leavers.protected.push((entry.key, "it is being deleted".into()));
+            continue;
+        }
         match sync::protected(&live) {
             Some(why) => leavers.protected.push((entry.key, why.into())),
             None => drop(leavers.prune.insert(entry.key.clone(), (entry, live))),
@@ -58,7 +63,7 @@ pub async fn judge(
     revision: &CommitSha,
     leavers: &Leavers,
     owned: usize,
-    confirmed: Option<&str>,
+    confirmed: sync::Confirmed<'_>,
 ) -> Result<sync::Judgement> {
     let gone = |approved: &BTreeSet<ResourceKey>| -> Vec<sync::Gone> {
         let one = |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {

@@ -38,6 +38,10 @@ impl Hooks {
         due.map(|(manifest, _)| hook::for_run(manifest, &self.run))
     }
 
+    pub fn has(&self, key: &ResourceKey) -> bool {
+        self.all.iter().any(|(manifest, _)| manifest.key == *key)
+    }
+
     /// Whether what is there of it may stay: Git has it, and does not want it deleted by now.
     pub fn keeps(&self, key: &ResourceKey) -> bool {
         let found = self.all.iter().find(|(manifest, _)| manifest.key == *key);

@@ -23,6 +23,7 @@ use crate::domain::mask::Mask;
 use crate::domain::ownership::{self, Conflict, Keeper, Writer};
 use crate::domain::plan::{self, Comparison, Fields, Notes, Proof, Side};
 use crate::domain::{ApplicationKey, OWNER_LABEL, canonical_json, health, hook, schema};
+use crate::render::Renderer;
 
 /// Objects that are asked about at the same time; the cluster's own pace bounds the requests.
 const AT_ONCE: usize = 64;
@@ -39,6 +40,8 @@ pub struct Asking<'a> {
     pub target: &'a Target,
     /// The value of our label on its objects.
     pub owner: &'a str,
+    /// Where what a pull request brings is evaluated.
+    pub renderer: &'a Renderer,
 }
 
 impl Asking<'_> {
@@ -214,10 +217,17 @@ async fn predict(
         // Nor is it shown: whoever writes a pull request could read by it what belongs to others.
         return Ok(Predicted { live: None, after: Side::Refused(why), ..predicted });
     }
+    // On its way out: once it is gone it is created, which the index tells of.
+    if let Some(live) = predicted.live.clone().filter(|live| live["metadata"]["deletionTimestamp"].is_string()) {
+        return Ok(Predicted { after: Side::Object(live, Proof::Server), ..predicted });
+    }
     if let Some(run) = hook::run(&manifest.value)
         && let Some(live) = &predicted.live
         && (hook::run(live) != Some(run) || again)
     {
+        if !hook::may_replace(live, asking.owner) {
+            return Ok(Predicted { live: None, after: Side::Refused(not_a_hook(&manifest.key)), ..predicted });
+        }
         // It is to run once more: as a new object.
         predicted.write.recreate = true;
         predicted.notes.recreate = Some("a hook runs anew for each change".into());
@@ -228,9 +238,22 @@ async fn predict(
         return Ok(predicted);
     }
     ignore(asking, &mut predicted);
+    let secret = manifest.key.kind == "Secret" && manifest.key.group.is_empty() && asking.applies();
+    let claims = match &predicted.live {
+        Some(live) if secret => {
+            // Whose fields they are is in the whole object.
+            let whole = if live["metadata"]["managedFields"].is_null() { asking.cluster.live(&manifest.key, &manifest.version).await? } else { None };
+            predicted.live = whole.or(predicted.live);
+            predicted.live.as_ref().map(|live| ownership::claims_on_data(live, &predicted.write.payload, &asking.manager())).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
     // Other reconcilers take what they want.
     let how = How { dry_run: true, force: !asking.applies() };
-    let mut answer = ask(asking, manifest, &predicted.write.payload, how).await?;
+    let mut answer = match claims.is_empty() {
+        true => ask(asking, manifest, &predicted.write.payload, how).await?,
+        false => Applied::Conflicts(claims),
+    };
     if let Applied::Conflicts(conflicts) = answer {
         // Whose fields they are is in the whole object.
         if predicted.live.as_ref().is_some_and(|live| live["metadata"]["resourceVersion"].is_null()) {
@@ -252,7 +275,7 @@ async fn predict(
     predicted.after = match answer {
         Applied::Object(object) => adopt(asking, &mut predicted, object).await?,
         Applied::NamespaceMissing => in_another_namespace(asking, &mut predicted, set).await?,
-        Applied::KindMissing => by_its_definition(&mut predicted, set).await,
+        Applied::KindMissing => by_its_definition(asking, &mut predicted, set).await,
         Applied::Conflicts(conflicts) => Side::Refused(undecided(asking, &conflicts)),
         Applied::Refused(refusal) if refusal.no_dry_run => without_dry_run(&mut predicted, &refusal),
         Applied::Refused(refusal) => refused(asking, &mut predicted, set, refusal).await?,
@@ -268,6 +291,11 @@ async fn predict(
         predicted.notes.reverted = fields(ownership::changed_by_others(live, after), &predicted.manifest);
     }
     Ok(predicted)
+}
+
+/// A hook is created anew for each run: it must not take away what is none.
+pub fn not_a_hook(key: &ResourceKey) -> String {
+    format!("{key} exists already and is no hook of this application: give the hook another name")
 }
 
 async fn ask(asking: &Asking<'_>, manifest: &Manifest, payload: &Value, how: How) -> Asked<Applied> {
@@ -490,7 +518,7 @@ async fn in_another_namespace(asking: &Asking<'_>, predicted: &mut Predicted, se
 }
 
 /// The kind comes with the change: its own definition says what is valid.
-async fn by_its_definition(predicted: &mut Predicted, set: &[Manifest]) -> Side {
+async fn by_its_definition(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest]) -> Side {
     let manifest = &predicted.manifest;
     let Some(definition) = definition(set, &manifest.key) else {
         return Side::Refused(format!(
@@ -499,7 +527,7 @@ async fn by_its_definition(predicted: &mut Predicted, set: &[Manifest]) -> Side 
             manifest.api_version()
         ));
     };
-    match checked(definition, manifest, None).await {
+    match checked(asking, definition, manifest, None).await {
         Ok(value) => {
             predicted.notes.unverified = Some("its kind comes with this change: checked against the definition there".into());
             Side::Object(value, Proof::Simulated)
@@ -508,15 +536,14 @@ async fn by_its_definition(predicted: &mut Predicted, set: &[Manifest]) -> Side 
     }
 }
 
-/// Validation rules of a pull request's definition may be written to take for ever.
-async fn checked(definition: &Manifest, manifest: &Manifest, live: Option<&Value>) -> std::result::Result<Value, String> {
-    const MOST_TIME: std::time::Duration = std::time::Duration::from_secs(2);
-    let (definition, manifest, live) = (definition.value.clone(), manifest.clone(), live.cloned());
-    let check = tokio::task::spawn_blocking(move || schema::check(&definition, &manifest, live.as_ref()));
-    match tokio::time::timeout(MOST_TIME, check).await {
-        Ok(Ok(outcome)) => outcome,
-        _ => Err("the validation rules of its definition take too long to evaluate".into()),
+/// By the definition's schema, and by its validation rules, which may be written to take for ever: a jailed child
+/// evaluates them.
+async fn checked(asking: &Asking<'_>, definition: &Manifest, manifest: &Manifest, live: Option<&Value>) -> std::result::Result<Value, String> {
+    let value = schema::check(&definition.value, manifest)?;
+    if let Some(schema) = schema::ruled(&definition.value, manifest) {
+        asking.renderer.broken_rules(schema, &value, live).await?;
     }
+    Ok(value)
 }
 
 /// A webhook has no way to be asked without effect: what Git says is laid over what is live.
@@ -554,7 +581,7 @@ async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest
     // The definition changes with the object: the new one counts.
     if let Some(definition) = definition(set, &manifest.key)
         && !manifest.key.group.is_empty()
-        && let Ok(value) = checked(definition, &manifest, predicted.live.as_ref()).await
+        && let Ok(value) = checked(asking, definition, &manifest, predicted.live.as_ref()).await
     {
         predicted.notes.unverified = Some("its definition changes with it: checked against the new one".into());
         return Ok(Side::Object(value, Proof::Simulated));

@@ -159,6 +159,10 @@ pub struct Memory {
     /// When each object was set back.
     heals: Mutex<HashMap<(ApplicationKey, ResourceKey), VecDeque<Instant>>>,
     stuck: Mutex<HashMap<ApplicationKey, application::Stuck>>,
+    /// What each application's pods were asked to prove, when next, and after which pause.
+    proofs: Mutex<HashMap<ApplicationKey, (Vec<String>, Instant, Duration)>>,
+    /// How long each application that others keep is left alone.
+    polls: Mutex<HashMap<ApplicationKey, Duration>>,
     /// What was told last in deployments and on source commits.
     elsewhere: Mutex<HashMap<deployment::Told, String>>,
     /// Commits that have their receipt.
@@ -268,7 +272,11 @@ impl Ctx {
         let (url, session) = (self.github.repository(repo)?.clone_url, self.github.session_for(repo).await?);
         let (ctx, name) = (self.clone(), repo.clone());
         let run = move || ctx.mirrors.fetch(&name, &Remote { url: &url, token: session.token() }, pull.as_slice());
-        tokio::task::spawn_blocking(run).await.map_err(|error| Error::Git(error.into()))?.map_err(Error::Git)?;
+        if let Err(error) = tokio::task::spawn_blocking(run).await.map_err(|error| Error::Git(error.into()))? {
+            // The token may have been taken back: the next one is asked for.
+            self.github.forget_session(repo).await;
+            return Err(Error::Git(error));
+        }
         let mut fetched = locked(&self.memory.fetched);
         for key in [None, pull] {
             let at = fetched.entry((repo.clone(), key)).or_insert(started);
@@ -302,7 +310,11 @@ impl Ctx {
             }
         }
         let health = base.configured().map(|configured| configured.catalog.health.as_slice()).unwrap_or_default();
-        self.observer.clusters.values().for_each(|cluster| cluster.index.set_rules(repo, health));
+        let owners = base.configured().into_iter().flat_map(|configured| &configured.targets).map(|one| one.key(repo).owner_label(base.repo.id));
+        let owners: HashSet<_> = owners.collect();
+        for cluster in self.observer.clusters.values() {
+            cluster.index.set_rules(repo, health, &owners).await;
+        }
         locked(&self.memory.bases).insert(repo.clone(), (started, base.clone()));
         Ok(base)
     }

@@ -176,13 +176,13 @@ pub async fn application(
         return Ok(preview);
     }
     if new.is_empty() {
-        preview.notes.push("It renders to nothing: nothing would be pruned, and the sync would stop with that message.".into());
+        preview.error = Some("it renders to nothing: nothing would be pruned, and the sync would stop with that message".into());
         return Ok(preview);
     }
     let owner = key.owner_label(repository_id);
     let images = |manifests: &[Manifest]| manifests.iter().flat_map(Manifest::images).collect::<Vec<_>>();
     preview.images = image_changes(&images(&old), &images(&new));
-    let asking = Asking { cluster, key: &key, target: &target, owner: &owner };
+    let asking = Asking { cluster, key: &key, target: &target, owner: &owner, renderer: &observer.renderer };
     let (old, new) = (live::settle(&asking, &old).await?, live::settle(&asking, &new).await?);
     let status = known.and_then(|object| object.status.clone()).unwrap_or_default();
     let ((old_hooks, old), (new_hooks, new)) = (hook::split(old), hook::split(new));
@@ -268,7 +268,10 @@ async fn hooks_that_run(
         }
         let was = before.iter().find(|(old, _)| old.key == manifest.key);
         let before = was.map_or(Side::Absent, |(old, _)| Side::Object(old.value.clone(), Proof::Server));
+        let live = asking.cluster.live(&manifest.key, &manifest.version).await?;
+        let taken = live.is_some_and(|live| !hook::may_replace(&live, asking.owner));
         let after = match asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await? {
+            _ if taken => Side::Refused(live::not_a_hook(&manifest.key)),
             Err(refusal) => Side::Refused(crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value)),
             Ok(_) => Side::Object(manifest.value.clone(), Proof::Server),
         };

@@ -7,12 +7,15 @@
 //! digest, so nobody need be trusted for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
-use super::{Ctx, Result};
+use super::{Ctx, Result, locked};
 use crate::cluster::Cluster;
 use crate::cluster::home::ApplicationStatus;
+use crate::domain::ApplicationKey;
 use crate::domain::image::{Digest, ImageRef};
 use crate::domain::manifest::Manifest;
 
@@ -23,19 +26,26 @@ pub struct Proof {
     pub proven: Vec<String>,
     /// Why the others are not.
     pub unproven: Option<String>,
+    /// When that is looked into again by itself.
+    pub again: Option<Instant>,
 }
+
+/// Pauses between two looks at what is not proven: pods may have been starting, a registry away.
+const FIRST_PAUSE: Duration = Duration::from_secs(3);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// What was known before, for images that are still the same.
 pub fn known(status: &ApplicationStatus, images: &[ImageRef]) -> Proof {
     let wanted = digests(images);
     let proven = status.proven.iter().filter(|digest| wanted.contains(digest.as_str())).cloned().collect();
     let same = digests(&status.images) == wanted;
-    Proof { proven, unproven: status.unproven.clone().filter(|_| same) }
+    Proof { proven, unproven: status.unproven.clone().filter(|_| same), again: None }
 }
 
 /// Asks the pods, once for each digest; again where somebody asks for it.
 pub async fn check(
     ctx: &Ctx,
+    key: &ApplicationKey,
     cluster: &Cluster,
     manifests: &[Manifest],
     images: &[ImageRef],
@@ -45,13 +55,21 @@ pub async fn check(
     let known = known(status, images);
     let wanted = digests(images);
     if wanted.iter().all(|digest| known.proven.iter().any(|proven| proven == digest)) {
+        locked(&ctx.memory.proofs).remove(key);
         return Ok(Proof { unproven: None, ..known });
     }
-    // What could not be proven is not asked about at each look.
-    if known.unproven.is_some() && !again {
-        return Ok(known);
-    }
-    let mut found = Proof { proven: known.proven, unproven: None };
+    // What could not be proven, or runs nowhere, is not asked about at each look.
+    let asked = locked(&ctx.memory.proofs).get(key).cloned().filter(|(about, _, _)| about.iter().map(String::as_str).eq(wanted.iter().copied()));
+    let pause = match asked {
+        Some((_, next, _)) if Instant::now() < next && !again => {
+            return Ok(Proof { again: known.unproven.is_some().then_some(next), ..known });
+        }
+        Some((_, _, pause)) => (pause * 2).min(LONGEST_PAUSE),
+        None => FIRST_PAUSE,
+    };
+    let next = Instant::now() + pause;
+    locked(&ctx.memory.proofs).insert(key.clone(), (wanted.iter().map(ToString::to_string).collect(), next, pause));
+    let mut found = Proof { proven: known.proven, unproven: None, again: None };
     let mut doubts: BTreeMap<String, String> = BTreeMap::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for manifest in manifests.iter().filter(|manifest| manifest.value["spec"]["selector"]["matchLabels"].is_object()) {
@@ -77,6 +95,7 @@ pub async fn check(
     found.proven.extend(seen.into_iter().filter(|digest| !doubts.contains_key(digest)));
     found.proven.sort();
     found.proven.dedup();
+    found.again = (!doubts.is_empty()).then_some(next);
     found.unproven = (!doubts.is_empty()).then(|| format!("unproven: {}", doubts.into_values().collect::<Vec<_>>().join("; ")));
     Ok(found)
 }

@@ -16,7 +16,7 @@ use crate::domain::gate::{self, Facts, Origin, PreviewFact, Review, StagePolicy,
 use crate::domain::ownership::FieldRule;
 use crate::domain::plan::{Comparison, Plan, Side};
 use crate::domain::pull_request::{self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky};
-use crate::domain::{CommitSha, PullRequestKey};
+use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 use crate::github::{self, NewCheck, PullSnapshot};
 use crate::view::{self, PreviewText};
 
@@ -467,8 +467,9 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
         Command::Take => take(ctx, key, look).await,
         Command::ConfirmPrune => {
             let mut lines = Vec::new();
-            for target in &look.touched {
-                let application = target.key(&key.repo);
+            let mut applications: Vec<_> = look.touched.iter().map(|target| target.key(&key.repo)).collect();
+            applications.extend(retired_by(ctx, key, look).await?);
+            for application in applications {
                 let status = ctx.home.application(&application).await?.and_then(|object| object.status);
                 let Some(confirm) = status.and_then(|status| status.confirm) else { continue };
                 ctx.home.annotate(&application, crate::cluster::home::CONFIRM_PRUNE, Some(&confirm)).await?;
@@ -491,6 +492,30 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
             })
         }
     }
+}
+
+/// Applications that the configuration has no more, by this pull request: their directory went with it, or it changed the
+/// configuration itself.
+async fn retired_by(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<Vec<ApplicationKey>> {
+    let merged = look.snapshot.pull.merged_at.and(look.snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse::<CommitSha>().ok());
+    let Some(commit) = merged else { return Ok(Vec::new()) };
+    let mut gone = Vec::new();
+    for object in ctx.home.applications().await?.into_iter().filter(|object| object.spec.repository == key.repo) {
+        let application = ApplicationKey { repo: key.repo.clone(), application: object.spec.application, stage: object.spec.stage };
+        if look.base.target(&application).is_none() {
+            gone.push((application, object.spec.path));
+        }
+    }
+    let at = commit.clone();
+    ctx.mirror(&key.repo, move |mirror| {
+        let Some(parent) = mirror.parent(&at)? else { return Ok(Vec::new()) };
+        let (before, after) = (mirror.files(mirror.tree(&parent)?)?, mirror.files(mirror.tree(&at)?)?);
+        let file = crate::domain::catalog::FILE;
+        let configured = before.get(file) != after.get(file);
+        let under = |files: &crate::git::Listing, path: &str| files.keys().any(|file| file.starts_with(&format!("{path}/")));
+        Ok(gone.into_iter().filter(|(_, path)| configured || under(&before, path) && !under(&after, path)).map(|(key, _)| key).collect())
+    })
+    .await
 }
 
 /// Has the fields taken that the preview says others hold. Kept with the application, so that the sync knows it too; the

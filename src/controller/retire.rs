@@ -8,11 +8,12 @@ use kube::ResourceExt as _;
 
 use super::live::Asking;
 use super::{Base, Ctx, Requeue, Result, claims, guards};
-use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE};
+use crate::cluster;
+use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE, InventoryEntry};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Destination, MergePolicy, Reconciler, Stage, Target};
 use crate::domain::health::SyncState;
-use crate::domain::manifest::apply_stage;
+use crate::domain::manifest::{ResourceKey, apply_stage};
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::{self, DriftMode};
 
@@ -24,8 +25,15 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     let target = target_of(&object);
     let cluster = ctx.cluster(&target.destination.cluster)?;
     let owner = key.owner_label(base.repo.id);
-    let asking = Asking { cluster, key, target: &target, owner: &owner };
+    let asking = Asking { cluster, key, target: &target, owner: &owner, renderer: &ctx.observer.renderer };
+    if before.cluster_uid.as_ref().is_some_and(|known| !known.is_empty()) && before.cluster_uid.as_deref() != Some(&cluster.uid().await?) {
+        let message = format!("{} declares {} no more, and the cluster behind its destination is not the one that it was: nothing is deleted", key.repo, key.title());
+        let status = ApplicationStatus { sync: SyncState::Unknown, message: Some(message), ..before };
+        ctx.home.report_application(&object, status, ctx.now()).await?;
+        return Ok(Some(Requeue::Idle));
+    }
     let mut leavers = guards::leavers(&asking, before.inventory.clone()).await?;
+    let unknown = cannot_be_looked_at(&asking, &before.inventory).await?;
     if !leavers.prune.is_empty() {
         // What another application has by now is not this one's to delete.
         let claimed = claims::on_cluster(ctx, base, &target.destination.cluster).await?;
@@ -41,10 +49,12 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
         })
         .collect();
     let confirmed = object.annotations().get(CONFIRM_PRUNE).map(String::as_str);
-    let judgement = sync::judge_retired(&gone, confirmed, &key.title());
+    let words = sync::Confirmed { digest: confirmed, lines: &before.confirmed };
+    let judgement = sync::judge_retired(&gone, words, &key.title());
     let title = format!("{} declares {} no more", key.repo, key.title());
-    let stays: Vec<_> = leavers.protected.iter().map(|(key, why)| format!("{key} stays: {why}")).collect();
-    let mut status = ApplicationStatus { sync: SyncState::Unknown, confirm: judgement.confirm.clone(), blocked: false, ..before };
+    let mut stays: Vec<_> = leavers.protected.iter().map(|(key, why)| format!("{key} stays: {why}")).collect();
+    stays.extend(unknown.iter().map(|(key, why)| format!("{key}: {why}")));
+    let mut status = ApplicationStatus { sync: SyncState::Unknown, confirm: judgement.confirm.clone(), confirmed: judgement.confirmed.clone(), blocked: false, ..before };
     if !judgement.withheld.is_empty() {
         let names: Vec<_> = judgement.withheld.iter().map(|(key, _)| key.to_string()).collect();
         status.message = Some(format!(
@@ -74,6 +84,23 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     }
     // Looked at until all of it is seen gone.
     Ok(Some(Requeue::After(Duration::from_secs(1))))
+}
+
+/// What is not known to be gone, since it may not be read or its kind is not served just now.
+async fn cannot_be_looked_at(asking: &Asking<'_>, inventory: &[InventoryEntry]) -> Result<Vec<(ResourceKey, String)>> {
+    let mut found = Vec::new();
+    for entry in inventory {
+        match asking.cluster.kind(&entry.key.group, &entry.version, &entry.key.kind).await? {
+            // Its definition goes with the application: so does the object.
+            None if inventory.iter().any(|other| other.key.kind == "CustomResourceDefinition" && other.key.name.ends_with(&entry.key.group)) => {}
+            None => found.push((entry.key.clone(), "the cluster does not serve its kind, so whether it is gone cannot be told".into())),
+            Some(_) => match asking.cluster.live(&entry.key, &entry.version).await {
+                Err(cluster::Error::Forbidden { message, .. }) => found.push((entry.key.clone(), message)),
+                other => drop(other?),
+            },
+        }
+    }
+    Ok(found)
 }
 
 /// What the object says about where the application was.

@@ -296,6 +296,11 @@ impl RawHealth {
             let parsed = text.map(|text| Condition::parse(&unguarded(&text))).transpose();
             parsed.map_err(|Invalid(why)| Invalid(format!("{FILE}: health of {}: {why}", self.kind)))
         };
+        // What Kubernetes itself defines is healthy by windlass's own rules, for everybody alike.
+        let own = self.group.contains('.') && (!self.group.ends_with(".k8s.io") || self.group.starts_with("gateway."));
+        if !own {
+            return Err(Invalid(format!("{FILE}: health of {}: `{}` is no group of custom kinds", self.kind, self.group)));
+        }
         let (progressing, failed, healthy) = (read(self.progressing)?, read(self.failed)?, read(self.healthy)?);
         Ok(HealthRule { group: self.group, kind: self.kind, progressing, failed, healthy })
     }
@@ -597,6 +602,7 @@ applications:
                 EXAMPLE.replace("applications:", "health: [{ group: a.b, kind: C, healthy: 'self.x ==' }]\napplications:"),
                 vec!["health of C", "not a CEL expression"],
             ),
+            (EXAMPLE.replace("applications:", "health: [{ group: apps, kind: Deployment, healthy: 'true' }]\napplications:"), vec!["no group of custom kinds"]),
             (EXAMPLE.replace("merge: auto", "reconcile: { by: argo }"), vec!["did you mean `argocd`?"]),
             (EXAMPLE.replace("    images:", "    ignore: [{ path: spec }]\n    images:"), vec!["not a field's path"]),
         ];

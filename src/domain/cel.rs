@@ -1,16 +1,18 @@
 //! Conditions on an object in CEL, the expression language of Kubernetes: the
 //! health rules of `windlass.yaml`, and the validation rules of definitions.
 //!
-//! The evaluator knows no cost limit, so texts are bounded here, and whoever
-//! evaluates what a pull request brings bounds the time.
+//! The evaluator knows no limits of cost or depth. Health rules come from the
+//! base branch and are short; what a pull request's definition brings is only
+//! ever evaluated in a child process that may be killed ([`crate::render`]).
 
 use kube_cel::{ErrorKind, Validator, compile_schema};
 use serde_json::{Value, json};
 
 use super::Invalid;
 
-/// The API server takes longer rules; nobody writes them.
-const MOST_CHARACTERS: usize = 4_000;
+/// Of a health rule, which is also read from a pull request's `windlass.yaml`: reading must not go deep.
+const MOST_CHARACTERS: usize = 1_000;
+const MOST_OPERATORS: usize = 150;
 
 /// An expression over an object, which is `self` in it, that comes out true or false.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,9 @@ impl Condition {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.len() > MOST_CHARACTERS {
             return Err(Invalid(format!("an expression has at most {MOST_CHARACTERS} characters")));
+        }
+        if text.chars().filter(|c| "+-*/%<>=!&|?:.,[({".contains(*c)).count() > MOST_OPERATORS {
+            return Err(Invalid(format!("an expression has at most {MOST_OPERATORS} operators and brackets")));
         }
         let condition = Self(text.to_string());
         match compile_schema(&condition.schema()).compilation_errors().first() {
@@ -53,7 +58,9 @@ pub fn broken_rules(schema: &Value, object: &Value, before: Option<&Value>) -> R
     let line = |path: &str, message: &str| format!("{}: Invalid value: {message}", if path.is_empty() { "the object" } else { path });
     // What this evaluator cannot do the server may: that is no verdict on the object.
     let verdicts = errors.as_slice().iter().filter(|error| error.kind == ErrorKind::ValidationFailure);
-    let lines: Vec<_> = verdicts.map(|error| line(&error.field_path, &error.message)).collect();
+    // A message is its author's text: one line of it, whatever it holds.
+    let flat = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let lines: Vec<_> = verdicts.map(|error| flat(&line(&error.field_path, &error.message))).collect();
     if lines.is_empty() { Ok(()) } else { Err(lines) }
 }
 

@@ -53,6 +53,9 @@ pub fn set_fields(text: &str, kind: &str, name: &str, fields: &[(FieldPath, Valu
             out.push_str(document);
             continue;
         };
+        if used {
+            return Err(EditError(format!("the {kind} {name} is there twice")));
+        }
         used = true;
         let assignments = fields.iter().map(|(path, value)| {
             if value.is_object() || value.is_array() {

@@ -52,6 +52,10 @@ pub enum Only {
 impl Hook {
     /// None: an ordinary object.
     pub fn of(value: &Value) -> Option<Self> {
+        // Helm installs definitions by hooks, and never deletes them: they are kept as such.
+        if value["kind"] == "CustomResourceDefinition" {
+            return None;
+        }
         let annotation = |name: &str| value["metadata"]["annotations"][name].as_str().map(str::trim).filter(|text| !text.is_empty());
         let has = |text: &str, word: &str| text.split(',').any(|one| one.trim() == word);
         let number = |name: &str| annotation(name).and_then(|text| text.parse().ok()).unwrap_or(0i64).clamp(-1_000_000, 1_000_000);
@@ -117,7 +121,11 @@ impl Hook {
 /// The hooks among an application's manifests, and what is kept.
 pub fn split(manifests: Vec<Manifest>) -> (Vec<(Manifest, Hook)>, Vec<Manifest>) {
     let (mut hooks, mut kept) = (Vec::new(), Vec::new());
-    for manifest in manifests {
+    for mut manifest in manifests {
+        // Only we say what ran for what.
+        if let Some(annotations) = manifest.value["metadata"]["annotations"].as_object_mut() {
+            annotations.remove(RUN);
+        }
         match Hook::of(&manifest.value) {
             Some(hook) => hooks.push((manifest, hook)),
             None => kept.push(manifest),
@@ -135,7 +143,18 @@ pub fn run_of(inputs: &str) -> String {
 pub fn for_run(manifest: &Manifest, run: &str) -> Manifest {
     let mut manifest = manifest.clone();
     manifest.value["metadata"]["annotations"][RUN] = run.into();
+    // A Job that is gone before anybody saw it succeed would run again: windlass cleans up itself.
+    if let Some(spec) = manifest.value["spec"].as_object_mut() {
+        spec.remove("ttlSecondsAfterFinished");
+    }
     manifest
+}
+
+/// Whether a hook may take the place of a live object: of an earlier run of an application's own, or of what another tool
+/// ran as a hook. `owner`: the application's mark.
+pub fn may_replace(live: &Value, owner: &str) -> bool {
+    let ours = live["metadata"]["labels"][super::OWNER_LABEL] == owner && run(live).is_some();
+    ours || matches!(live["kind"].as_str(), Some("Job" | "Pod")) && Hook::of(live).is_some()
 }
 
 /// What a live object ran for.
@@ -168,6 +187,8 @@ mod tests {
         assert_eq!(hook(json!({"argocd.argoproj.io/hook": "Skip"})).unwrap().when, None);
         assert_eq!(hook(json!({"windlass.dev/hook": "before"})).unwrap().when, Some(When::Before));
         assert_eq!(hook(json!({})), None);
+        let definition = json!({"kind": "CustomResourceDefinition", "metadata": {"annotations": {"helm.sh/hook": "pre-install"}}});
+        assert_eq!(Hook::of(&definition), None);
         assert!(hook(json!({"helm.sh/hook": "post-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded"})).unwrap().deleted_after_success);
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::fieldset::{self, FieldPath, FieldSet};
+use super::fieldset::{self, Element, FieldPath, FieldSet};
 use super::{Invalid, canonical_json};
 
 /// One entry of `managedFields`.
@@ -133,6 +133,28 @@ impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (held by {})", self.field, self.manager)
     }
+}
+
+/// The fields of a Secret's data that others hold and that we would set, whether the values are the same or not: the API
+/// server conflicts only over different ones, and so would tell whoever guesses.
+pub fn claims_on_data(live: &Value, payload: &Value, manager: &str) -> Vec<Conflict> {
+    let all = entries(live);
+    let ours = all.iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields.clone()).unwrap_or_default();
+    let mut found = Vec::new();
+    for name in payload["data"].as_object().into_iter().flatten().map(|(name, _)| name) {
+        let field = FieldPath(vec![Element::Field("data".into()), Element::Field(name.clone())]);
+        if ours.contains(&field) {
+            continue;
+        }
+        let holder = all.iter().find(|entry| entry.writer() != Writer::Windlass && entry.fields.touches(&field));
+        found.extend(holder.map(|entry| Conflict {
+            manager: entry.manager.clone(),
+            applies: entry.applies,
+            subresource: entry.subresource.clone(),
+            field: field.clone(),
+        }));
+    }
+    found
 }
 
 /// A rule of `windlass.yaml` that names fields of objects: `{ kind: Deployment, name: api, path: .spec.replicas }`.

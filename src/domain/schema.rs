@@ -2,17 +2,16 @@
 //! yet: what the API server will say once it is, as far as that can be told.
 //!
 //! Structural schemas only (the only ones that `apiextensions.k8s.io/v1`
-//! takes): types, required and unknown fields, enums, bounds, defaults, and
-//! validation rules in CEL.
+//! takes): types, required and unknown fields, enums, bounds and defaults.
+//! Validation rules in CEL are the business of [`super::cel`]: those of a pull
+//! request are not evaluated in this process.
 
 use serde_json::{Map, Value};
 
-use super::cel;
 use super::manifest::Manifest;
 
-/// The object with the schema's defaults filled in; or what is wrong with it, each with its path. `live`: what rules that
-/// compare with what was before compare with.
-pub fn check(definition: &Value, manifest: &Manifest, live: Option<&Value>) -> Result<Value, String> {
+/// The object with the schema's defaults filled in; or what is wrong with it, each with its path.
+pub fn check(definition: &Value, manifest: &Manifest) -> Result<Value, String> {
     let versions = definition["spec"]["versions"].as_array();
     let version = versions.into_iter().flatten().find(|version| version["name"] == manifest.version.as_str());
     let Some(version) = version else {
@@ -34,12 +33,22 @@ pub fn check(definition: &Value, manifest: &Manifest, live: Option<&Value>) -> R
         }
         required(schema, object, "", &mut problems);
     }
-    if problems.is_empty()
-        && let Err(broken) = cel::broken_rules(schema, &value, live)
-    {
-        problems.extend(broken);
-    }
     if problems.is_empty() { Ok(value) } else { Err(problems.join("; ")) }
+}
+
+/// The schema of the version that a manifest is written in, if validation rules stand anywhere in it.
+pub fn ruled<'a>(definition: &'a Value, manifest: &Manifest) -> Option<&'a Value> {
+    let versions = definition["spec"]["versions"].as_array()?;
+    let schema = &versions.iter().find(|version| version["name"] == manifest.version.as_str())?["schema"]["openAPIV3Schema"];
+    has_rules(schema).then_some(schema)
+}
+
+fn has_rules(schema: &Value) -> bool {
+    match schema {
+        Value::Object(map) => map.contains_key("x-kubernetes-validations") || map.values().any(has_rules),
+        Value::Array(items) => items.iter().any(has_rules),
+        _ => false,
+    }
 }
 
 /// Whether an object that is there already fits a definition: what was dropped of the schema is dropped of the object too,
@@ -49,7 +58,7 @@ pub fn check_stored(definition: &Value, manifest: &Manifest) -> Result<(), Strin
     if let Some(object) = manifest.value.as_object_mut() {
         object.remove("status");
     }
-    match check(definition, &manifest, None) {
+    match check(definition, &manifest) {
         Ok(_) => Ok(()),
         Err(why) if why.split("; ").all(|one| one.starts_with("unknown field")) => Ok(()),
         Err(why) => Err(why),
@@ -157,7 +166,7 @@ mod tests {
             version: "v1".into(),
             value: json!({"apiVersion": "x.dev/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": spec}),
         };
-        let good = check(&definition, &manifest(json!({"size": 1, "port": "http", "labels": {"a": "b"}, "free": {"x": 1}})), None).unwrap();
+        let good = check(&definition, &manifest(json!({"size": 1, "port": "http", "labels": {"a": "b"}, "free": {"x": 1}}))).unwrap();
         assert_eq!(good["spec"]["mode"], "a");
         for (spec, expected) in [
             (json!({}), ".spec.size: Required value"),
@@ -167,7 +176,7 @@ mod tests {
             (json!({"size": 1, "sise": 1}), "unknown field \"spec.sise\""),
             (json!({"size": 1, "labels": {"a": 1}}), ".spec.labels.a: Invalid type"),
         ] {
-            let error = check(&definition, &manifest(spec), None).unwrap_err();
+            let error = check(&definition, &manifest(spec)).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
     }

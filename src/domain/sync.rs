@@ -290,11 +290,22 @@ pub struct Judgement {
     pub withheld: Vec<(ResourceKey, String)>,
     /// Names the withheld ones: what has to be confirmed.
     pub confirm: Option<String>,
+    /// What was confirmed and is not gone yet, line by line: kept, so that the rest of it needs no second word.
+    pub confirmed: Vec<String>,
+}
+
+/// What somebody confirmed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Confirmed<'a> {
+    /// The digest that names all of it.
+    pub digest: Option<&'a str>,
+    /// What it named, once that was seen.
+    pub lines: &'a [String],
 }
 
 /// Prunes that an approved preview listed are done. Others are done when they are few and harmless, or confirmed by
 /// the digest that names them. `owned`: how many objects the application has.
-pub fn judge(gone: &[Gone], owned: usize, confirmed: Option<&str>, title: &str) -> Judgement {
+pub fn judge(gone: &[Gone], owned: usize, confirmed: Confirmed<'_>, title: &str) -> Judgement {
     let (approved, others): (Vec<_>, Vec<_>) = gone.iter().partition(|one| one.approved);
     let harmless = others.len() <= budget(owned) && !others.iter().any(|one| is_grave(&one.key.kind));
     let mut judgement = confirmed_only(others, harmless, confirmed, title);
@@ -303,24 +314,32 @@ pub fn judge(gone: &[Gone], owned: usize, confirmed: Option<&str>, title: &str) 
 }
 
 /// The same for an application that Git has no more at all: somebody has to confirm that, whatever it is.
-pub fn judge_retired(gone: &[Gone], confirmed: Option<&str>, title: &str) -> Judgement {
+pub fn judge_retired(gone: &[Gone], confirmed: Confirmed<'_>, title: &str) -> Judgement {
     confirmed_only(gone.iter().collect(), false, confirmed, title)
 }
 
-fn confirmed_only(gone: Vec<&Gone>, harmless: bool, confirmed: Option<&str>, title: &str) -> Judgement {
-    let digest = digest(&gone);
-    if gone.is_empty() || harmless || confirmed == Some(&digest) {
-        return Judgement { prune: gone.into_iter().map(|one| one.key.clone()).collect(), ..Judgement::default() };
+fn confirmed_only(gone: Vec<&Gone>, harmless: bool, confirmed: Confirmed<'_>, title: &str) -> Judgement {
+    let (digest, lines) = (digest(&gone), lines(&gone));
+    let prune = || gone.iter().map(|one| one.key.clone()).collect();
+    if gone.is_empty() || harmless {
+        return Judgement { prune: prune(), ..Judgement::default() };
+    }
+    if confirmed.digest == Some(&digest) || lines.iter().all(|line| confirmed.lines.contains(line)) {
+        return Judgement { prune: prune(), confirmed: lines, ..Judgement::default() };
     }
     let why = format!("its deletion waits for a confirmation: `/confirm-prune`, or `windlass confirm-prune {title}`");
-    Judgement { prune: vec![], withheld: gone.into_iter().map(|one| (one.key.clone(), why.clone())).collect(), confirm: Some(digest) }
+    Judgement { prune: vec![], withheld: gone.into_iter().map(|one| (one.key.clone(), why.clone())).collect(), confirm: Some(digest), confirmed: vec![] }
 }
 
 /// Names exactly these objects.
 fn digest(gone: &[&Gone]) -> String {
+    format!("wlp1:{}", &hex::encode(Sha256::digest(lines(gone).join("\n")))[..16])
+}
+
+fn lines(gone: &[&Gone]) -> Vec<String> {
     let mut lines: Vec<_> = gone.iter().map(|one| format!("{} {}", one.key, one.uid)).collect();
     lines.sort();
-    format!("wlp1:{}", &hex::encode(Sha256::digest(lines.join("\n")))[..16])
+    lines
 }
 
 // ---- pauses
@@ -421,7 +440,7 @@ mod tests {
 
     #[test]
     fn what_would_be_lost_needs_somebodys_word() {
-        let judged = |gone: &[Gone], owned, confirmed| judge(gone, owned, confirmed, "shop/staging");
+        let judged = |gone: &[Gone], owned, digest| judge(gone, owned, Confirmed { digest, lines: &[] }, "shop/staging");
         assert_eq!(judged(&gone("ConfigMap", 3, false), 5, None).prune.len(), 3);
         assert_eq!(judged(&gone("ConfigMap", 4, false), 5, None).prune.len(), 0);
         assert_eq!(judged(&gone("ConfigMap", 10, false), 100, None).prune.len(), 10);
@@ -448,11 +467,14 @@ mod tests {
         fn judgement_is_complete(kinds in proptest::collection::vec((0usize..4, any::<bool>()), 0..20), owned in 0usize..200) {
             let names = ["ConfigMap", "Deployment", "PersistentVolumeClaim", "HTTPRoute"];
             let all: Vec<_> = kinds.iter().enumerate().map(|(n, (kind, approved))| Gone { key: key(names[*kind], &n.to_string()), uid: n.to_string(), approved: *approved }).collect();
-            let judged = judge(&all, owned, None, "a/b");
+            let judged = judge(&all, owned, Confirmed::default(), "a/b");
             prop_assert_eq!(judged.prune.len() + judged.withheld.len(), all.len());
             prop_assert_eq!(judged.withheld.is_empty(), judged.confirm.is_none());
-            let again = judge(&all, owned, judged.confirm.as_deref(), "a/b");
+            let again = judge(&all, owned, Confirmed { digest: judged.confirm.as_deref(), lines: &[] }, "a/b");
             prop_assert_eq!(again.prune.len(), all.len());
+            // Cut off after some of them, the rest needs no second word.
+            let rest = judge(&all[all.len() / 2..], owned, Confirmed { digest: judged.confirm.as_deref(), lines: &again.confirmed }, "a/b");
+            prop_assert_eq!(rest.prune.len(), all.len() - all.len() / 2);
         }
     }
 }

@@ -335,6 +335,13 @@ impl GitHub {
         self.session(self.repository(repo)?.installation).await
     }
 
+    /// Has a new token made for a repository at the next request: GitHub does not take the one that there is.
+    pub async fn forget_session(&self, repo: &RepoName) {
+        if let Ok(repository) = self.repository(repo) {
+            self.sessions.invalidate(&repository.installation).await;
+        }
+    }
+
     // ---- reads
 
     /// Where a branch is.
@@ -561,8 +568,15 @@ impl GitHub {
     // ---- transport
 
     async fn get<T: DeserializeOwned>(&self, repo: &RepoName, path: &str, what: &str) -> Result<T> {
+        let route = format!("/repos/{repo}/{path}");
         let session = self.session_for(repo).await?;
-        self.read(&session, &format!("/repos/{repo}/{path}"), what).await
+        match self.read(&session, &route, what).await {
+            Err(Error::Unauthorized { .. }) => {
+                self.forget_session(repo).await;
+                self.read(&self.session_for(repo).await?, &route, what).await
+            }
+            other => other,
+        }
     }
 
     /// Every page of a list.
@@ -605,7 +619,7 @@ impl GitHub {
         };
         let answer = answer.map_err(|error| classified(error, what));
         if let Err(Error::Unauthorized { .. }) = answer {
-            self.sessions.invalidate(&self.repository(repo)?.installation).await;
+            self.forget_session(repo).await;
         }
         answer
     }

@@ -49,7 +49,11 @@ impl GitHub {
         };
         match outcome {
             // Somebody was faster: look again.
-            Err(Error::Refused { what, status: 422, message }) => Err(Error::Stale { what, message }),
+            Err(Error::Refused { what, message, .. })
+                if ["fast forward", "already exists", "does not exist", "cannot be updated"].iter().any(|words| message.contains(words)) =>
+            {
+                Err(Error::Stale { what, message })
+            }
             other => other.map(drop),
         }
     }

@@ -12,16 +12,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::Semaphore;
 
 use crate::domain::catalog::Place;
 use crate::domain::manifest::{Manifest, ResourceKey};
-use crate::domain::{Invalid, edit, yaml};
+use crate::domain::{Invalid, cel, edit, yaml};
 use crate::git::{EntryMode, Listing, Mirror, TreeId};
 
 pub mod jail;
@@ -32,6 +33,7 @@ const MOST_INPUT: usize = 32 << 20;
 const MOST_OUTPUT: u64 = 64 << 20;
 const MOST_TIME: Duration = Duration::from_secs(30);
 const MOST_LINKS: usize = 8;
+const MOST_RULE_TIME: Duration = Duration::from_secs(5);
 
 /// What renders a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -331,6 +333,14 @@ impl Walk<'_> {
     }
 }
 
+/// `windlass rules`: reads what [`Renderer::broken_rules`] laid out, and prints what is broken, as a list.
+pub fn rules(file: &Path) -> anyhow::Result<String> {
+    let asked: Value = serde_json::from_slice(&std::fs::read(file)?)?;
+    let before = Some(&asked["before"]).filter(|before| !before.is_null());
+    let broken = cel::broken_rules(&asked["schema"], &asked["object"], before).err().unwrap_or_default();
+    Ok(serde_json::to_string(&broken)?)
+}
+
 /// The charts that a chart depends on: name and repository.
 fn chart_dependencies(file: &str, content: &[u8]) -> Result<Vec<(String, String)>, Invalid> {
     let documents = yaml::documents(&String::from_utf8_lossy(content)).map_err(|error| Invalid(format!("{file}: {error}")))?;
@@ -392,13 +402,58 @@ pub struct Programs {
 pub struct Renderer {
     programs: Programs,
     work: PathBuf,
+    /// Schemas whose rules took too long once: nobody waits for them again.
+    slow: Mutex<BTreeSet<String>>,
+    /// What validation rules said, by all that they were asked about.
+    rules: moka::future::Cache<String, Result<(), String>>,
+    evaluating: Semaphore,
     cache: moka::future::Cache<(String, Option<Release>), Arc<Vec<Manifest>>>,
 }
 
 impl Renderer {
     pub fn new(programs: Programs, work: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&work)?;
-        Ok(Self { programs, work, cache: moka::future::Cache::builder().max_capacity(2_000).build() })
+        Ok(Self {
+            programs,
+            work,
+            slow: Mutex::default(),
+            rules: moka::future::Cache::builder().max_capacity(5_000).build(),
+            evaluating: Semaphore::new(2),
+            cache: moka::future::Cache::builder().max_capacity(2_000).build(),
+        })
+    }
+
+    /// What of a schema's validation rules an object breaks. The rules may be a pull request's, written to take for ever or to
+    /// end the process: they are evaluated by `windlass rules` in the jail.
+    pub async fn broken_rules(&self, schema: &Value, object: &Value, before: Option<&Value>) -> Result<(), String> {
+        let too_slow = || "the validation rules of its definition cannot be evaluated in time".to_string();
+        let definition = hex::encode(Sha256::digest(schema.to_string()));
+        if self.slow.lock().unwrap_or_else(PoisonError::into_inner).contains(&definition) {
+            return Err(too_slow());
+        }
+        let asked = serde_json::json!({"schema": schema, "object": object, "before": before}).to_string();
+        let key = hex::encode(Sha256::digest(&asked));
+        let evaluating = async {
+            let Ok(_turn) = self.evaluating.acquire().await else { return Err(too_slow()) };
+            let Ok(own) = std::env::current_exe() else { return Err(too_slow()) };
+            let files = BTreeMap::from([("rules.json".to_string(), Arc::<[u8]>::from(asked.as_bytes()))]);
+            let inputs = Inputs { directory: "definition".into(), how: How::Plain, files, hash: String::new() };
+            let arguments = ["rules".to_string(), "rules.json".to_string()];
+            let run = self.run(&inputs, &own, &arguments);
+            match tokio::time::timeout(MOST_RULE_TIME, run).await {
+                Ok(Ok(out)) => match serde_json::from_str::<Vec<String>>(&out) {
+                    Ok(broken) if broken.is_empty() => Ok(()),
+                    Ok(broken) => Err(broken.join("; ")),
+                    Err(_) => Err(too_slow()),
+                },
+                // Out of time, of memory, of its stack: one such object is enough to know the schema by.
+                Ok(Err(_)) | Err(_) => {
+                    self.slow.lock().unwrap_or_else(PoisonError::into_inner).insert(definition);
+                    Err(too_slow())
+                }
+            }
+        };
+        self.rules.get_with(key, evaluating).await
     }
 
     /// Whether the jail holds on this machine.

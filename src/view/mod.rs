@@ -9,6 +9,8 @@ mod preview;
 
 pub use preview::{PreviewText, preview};
 
+use std::collections::BTreeSet;
+
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
@@ -58,8 +60,8 @@ pub fn code(text: &str) -> String {
 
 /// Text in a fence that is longer than any in it.
 pub fn fence(text: &str) -> String {
-    let ticks = "`".repeat(longest_run(text, '`').max(2) + 1);
     let text: String = text.chars().filter(|c| !is_bidi(*c)).collect();
+    let ticks = "`".repeat(longest_run(&text, '`').max(2) + 1);
     format!("{ticks}diff\n{}\n{ticks}", text.trim_end_matches('\n'))
 }
 
@@ -210,8 +212,8 @@ pub fn quoted(text: &str) -> String {
             '@' => out.push_str("@\u{200b}"),
             '#' => out.push_str("#\u{200b}"),
             '<' => out.push_str("&lt;"),
-            '\n' => out.push(' '),
-            '*' | '_' | '[' | ']' | '|' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push(' '),
+            '*' | '_' | '[' | ']' | '|' | '\\' | '`' | '~' | '>' => out.extend(['\\', c]),
             c => out.push(c),
         }
     }
@@ -229,15 +231,18 @@ struct DriftView {
     lines: Vec<String>,
 }
 
-/// Title and body of a pull request that asks whether Git shall have what somebody changed. `digest`: of the drift.
-pub fn drift(key: &ApplicationKey, plan: &Plan, digest: &str) -> (String, String) {
-    let view = DriftView { marker: format!("{DRIFT}{digest} -->"), title: key.title(), lines: preview::drift_lines(plan) };
+/// Title and body of a pull request that asks whether Git shall have what somebody changed. `digests`: of each object's
+/// drift.
+pub fn drift(key: &ApplicationKey, plan: &Plan, digests: &BTreeSet<String>) -> (String, String) {
+    let digests: Vec<_> = digests.iter().map(String::as_str).collect();
+    let view = DriftView { marker: format!("{DRIFT}{} -->", digests.join(",")), title: key.title(), lines: preview::drift_lines(plan) };
     (format!("{}: keep what was changed by hand?", key.title()), render("drift.md", view))
 }
 
 /// The drift that a pull request's body is about.
-pub fn drift_of(body: &str) -> Option<String> {
-    Some(body.trim_start().strip_prefix(DRIFT)?.split(" -->").next()?.to_string())
+pub fn drift_of(body: &str) -> BTreeSet<String> {
+    let marker = body.trim_start().strip_prefix(DRIFT).and_then(|rest| rest.split(" -->").next());
+    marker.into_iter().flat_map(|marker| marker.split(',')).map(str::to_string).collect()
 }
 
 // ---- promotion pull requests

@@ -72,6 +72,12 @@ async fn t03_a_custom_resource_is_judged_by_the_definition_that_comes_with_it() 
     has(&text, &["**1 cannot be applied**", "unknown field \"spec.sise\"; .spec.size: Required value", "(apps/lab/staging/widget.yaml:1)"]);
     let (_, text) = lab.change("big", &[("definition.yaml", Some(&ruled)), ("widget.yaml", Some(&widget("{size: 11}")))]).await;
     has(&text, &["**1 cannot be applied**", "spec: Invalid value: too big"]);
+    // One that would take the process down, were it evaluated in it.
+    let endless = format!("'{} > 0'", vec!["1"; 20_000].join("+"));
+    let hostile = ruled.replace("'self.size < 10'", &endless);
+    let (_, text) = lab.change("hostile", &[("definition.yaml", Some(&hostile)), ("widget.yaml", Some(&widget("{size: 1}")))]).await;
+    has(&text, &["**1 cannot be applied**", "the validation rules of its definition cannot be evaluated in time"]);
+    assert!(lab.world.is_running());
     let (number, text) = lab.change("right", &[("definition.yaml", Some(&definition)), ("widget.yaml", Some(&widget("{size: 1}")))]).await;
     has(&text, &["partly verified", "◐ simulated: its kind comes with this change", "+  color: red"]);
     lab.merge(number, "success").await;
