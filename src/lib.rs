@@ -152,7 +152,8 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
         let followed = async {
             while let Some(hint) = hinted.recv().await {
                 if let Err(error) = ctx.follow(hint.clone()).await {
-                    tracing::warn!(?hint, %error, "a hint could not be followed; the next resync looks at everything");
+                    tracing::warn!(?hint, %error, "a hint could not be followed yet");
+                    tokio::spawn(follow_later(Arc::downgrade(&ctx), hint));
                 }
             }
         };
@@ -180,6 +181,19 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
     }
     let _ = http.await;
     outcome
+}
+
+/// GitHub may be away for a while: a hint is tried again until it can be followed, or the next resync has looked at
+/// everything anyway.
+async fn follow_later(ctx: std::sync::Weak<Ctx>, hint: domain::Hint) {
+    for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256] {
+        tokio::time::sleep(std::time::Duration::from_secs(pause)).await;
+        let Some(ctx) = ctx.upgrade() else { return };
+        match ctx.follow(hint.clone()).await {
+            Ok(()) => return,
+            Err(error) => tracing::debug!(?hint, %error, "a hint could not be followed yet"),
+        }
+    }
 }
 
 impl Ctx {

@@ -79,6 +79,9 @@ async fn tell_error(ctx: &Arc<Ctx>, key: &ApplicationKey, error: &Error) -> Resu
     }
     let object = ctx.home.report_application(&object, status, ctx.now()).await?;
     tell(ctx, key, &object);
+    // A commit that nobody could look at yet is told so too.
+    let base = ctx.known_base(&key.repo).await?;
+    ctx.commits.put(CommitKey { repo: key.repo.clone(), commit: base.commit.clone() });
     Ok(())
 }
 
@@ -186,7 +189,13 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
                 left.insert(manifest.key.clone(), Left { uid: seen.uid, as_it_should: Some((fingerprint, seen.signal)) });
                 assessments.push((manifest, seen.health, seen.has_pods));
             }
-            Known::Seen(seen) if !everything && target.fields.ignore.is_empty() && live::is_untouched(entry, &seen) => {
+            // A hook's last run, and whose a Secret's data is, are in the whole object.
+            Known::Seen(seen)
+                if !everything
+                    && target.fields.ignore.is_empty()
+                    && hook::run(&manifest.value).is_none()
+                    && live::is_untouched(entry, &seen) =>
+            {
                 // Only Git moved: of the live object no more is needed than the index knows.
                 stubs.insert(manifest.key.clone(), (live::stub(manifest, &seen), seen.health, seen.has_pods));
                 moved.push(manifest.clone());
@@ -458,6 +467,7 @@ async fn assess<'a>(
 
 async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Result<Requeue> {
     let before = seen.object.status.clone().unwrap_or_default();
+    let hooks_before = before.hooks.clone();
     let mut superseded = before.superseded.clone();
     supersede(&mut superseded, before.revision.as_ref(), &seen.revision);
     let mut status = ApplicationStatus {
@@ -547,6 +557,8 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             (object, requeue)
         }
     };
+    // What of a hook is to go once it came out well goes on the next look.
+    let requeue = if seen.hooks_done != hooks_before { Requeue::After(Duration::from_millis(100)) } else { requeue };
     let told = object.metadata.resource_version.clone();
     let news = locked(&ctx.memory.told).insert(key.clone(), told.clone()) != Some(told);
     if news {

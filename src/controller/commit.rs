@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::revision::{hash_of, inputs_at};
 use super::{Base, Ctx, Requeue, Result, deployment, locked, receipt};
 use crate::domain::catalog::Target;
+use crate::domain::health::SyncState;
 use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey, RepoName};
 
@@ -85,6 +86,8 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
             // Git and the cluster agree but for what somebody has to confirm.
             ProgressState::Healthy if status.confirm.is_some() => ProgressState::Progressing,
             ProgressState::Healthy if status.unproven.is_some() => ProgressState::Unproven,
+            // Windlass cannot come to it while the cluster cannot be looked at.
+            ProgressState::Waiting if status.revision.is_some() && status.sync == SyncState::Unknown => ProgressState::Stale,
             state => state,
         };
         let detail = match (state, &status.message) {

@@ -394,6 +394,7 @@ impl Ctx {
                 if branch == repository.default_branch {
                     let base = self.known_base(&repo).await?;
                     if base.catalog.is_some() {
+                        self.commits.put(CommitKey { repo: repo.clone(), commit: base.commit.clone() });
                         self.look_at_repository(&base).await?;
                         for pull in self.github.open_pulls(&repo).await? {
                             self.pulls.put(PullRequestKey { repo: repo.clone(), number: pull.number });

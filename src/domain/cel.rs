@@ -3,7 +3,7 @@
 //!
 //! The evaluator knows no limits of cost or depth. Health rules come from the
 //! base branch and are short; what a pull request's definition brings is only
-//! ever evaluated in a child process that may be killed ([`crate::render`]).
+//! ever evaluated in a child process that may be killed.
 
 use kube_cel::{ErrorKind, Validator, compile_schema};
 use serde_json::{Value, json};

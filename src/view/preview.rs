@@ -537,7 +537,7 @@ fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> C
     facts.extend(notes.facts.iter().map(|fact| quoted(fact)));
     facts.extend(notes.warnings.iter().map(|warning| format!("the server warns: {}", code(warning))));
     let diff = match form {
-        _ if change.problem.is_some() => None,
+        _ if change.problem.is_some() || change.before == change.after => None,
         Form::Full => Some(fence(&change.diff_with(3))),
         Form::Tight => Some(fence(&change.diff_with(0))),
         Form::Grouped | Form::Names => None,
