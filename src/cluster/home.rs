@@ -152,6 +152,35 @@ impl Default for ApplicationStatus {
     }
 }
 
+/// How an application stands: its status, less what only its own loop needs.
+#[derive(Debug, Clone)]
+pub struct Stand {
+    pub revision: Option<CommitSha>,
+    pub sync: SyncState,
+    pub health: Health,
+    pub blocked: bool,
+    pub message: Option<String>,
+    /// Deletions wait for a confirmation.
+    pub confirm: bool,
+    pub unproven: Option<String>,
+    pub images: Vec<ImageRef>,
+}
+
+impl Default for Stand {
+    fn default() -> Self {
+        Self {
+            revision: None,
+            sync: SyncState::Unknown,
+            health: Health::Unknown,
+            blocked: false,
+            message: None,
+            confirm: false,
+            unproven: None,
+            images: Vec::new(),
+        }
+    }
+}
+
 /// No sync until a time.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
@@ -410,6 +439,24 @@ impl Home {
             }
             other => Ok(other),
         }
+    }
+
+    /// How an application stands, without its inventory: a commit of two hundred applications asks this of each at each
+    /// look.
+    pub async fn stand(&self, key: &ApplicationKey) -> Result<Stand> {
+        self.applications.wait().await?;
+        let objects = self.applications.objects();
+        let status = objects.get(&key.object_name()).filter(|object| object.spec.repository == key.repo).and_then(|object| object.status.as_ref());
+        Ok(status.map_or_else(Stand::default, |status| Stand {
+            revision: status.revision.clone(),
+            sync: status.sync,
+            health: status.health,
+            blocked: status.blocked,
+            message: status.message.clone(),
+            confirm: status.confirm.is_some(),
+            unproven: status.unproven.clone(),
+            images: status.images.clone(),
+        }))
     }
 
     pub async fn applications(&self) -> Result<Vec<Application>> {

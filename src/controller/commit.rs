@@ -80,11 +80,11 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
     let mut progress = Vec::new();
     for target in changed_by(ctx, repo, base, commit).await?.iter() {
         let key = target.key(repo);
-        let status = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default();
+        let status = ctx.home.stand(&key).await?;
         let position = position(ctx, repo, commit, status.revision.as_ref()).await?;
         let state = match pull_request::progress(position, status.sync, status.health, status.blocked) {
             // Git and the cluster agree but for what somebody has to confirm.
-            ProgressState::Healthy if status.confirm.is_some() => ProgressState::Progressing,
+            ProgressState::Healthy if status.confirm => ProgressState::Progressing,
             ProgressState::Healthy if status.unproven.is_some() => ProgressState::Unproven,
             // Windlass cannot come to it while the cluster cannot be looked at.
             ProgressState::Waiting if status.revision.is_some() && status.sync == SyncState::Unknown => ProgressState::Stale,
@@ -92,11 +92,11 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
         };
         let detail = match (state, &status.message) {
             (ProgressState::Syncing, Some(message)) if message.starts_with("applying ") => message.clone(),
-            (ProgressState::Progressing, _) if status.confirm.is_none() => "applied, waits to be healthy".into(),
+            (ProgressState::Progressing, _) if !status.confirm => "applied, waits to be healthy".into(),
             _ => String::new(),
         };
         let message = match state {
-            ProgressState::Progressing if status.confirm.is_some() => status.message.unwrap_or_default(),
+            ProgressState::Progressing if status.confirm => status.message.unwrap_or_default(),
             ProgressState::Superseded => format!("by {}", status.revision.as_ref().map_or("", CommitSha::short)),
             ProgressState::Failed | ProgressState::Stale => status.message.unwrap_or_default(),
             ProgressState::Unproven => status.unproven.unwrap_or_default(),

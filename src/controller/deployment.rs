@@ -81,7 +81,7 @@ pub async fn sources(ctx: &Arc<Ctx>, base: &Base, progress: &[Progress]) -> Resu
         for target in base.configured().into_iter().flat_map(|configured| &configured.targets).filter(|one| one.stage.name == stage) {
             let key = target.key(repo);
             if built_from(ctx, &key).await?.contains(&(source.clone(), commit.clone())) {
-                let status = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default();
+                let status = ctx.home.stand(&key).await?;
                 let state = pull_request::progress(Position::At, status.sync, status.health, status.blocked);
                 let state = if status.unproven.is_some() && state == ProgressState::Healthy { ProgressState::Unproven } else { state };
                 let message = status.message.unwrap_or_default();
@@ -117,7 +117,7 @@ pub async fn sources(ctx: &Arc<Ctx>, base: &Base, progress: &[Progress]) -> Resu
 
 /// The source commits of the images that an application runs.
 async fn built_from(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<BTreeSet<(RepoName, CommitSha)>> {
-    let running = ctx.home.application(key).await?.and_then(|object| object.status).unwrap_or_default().images;
+    let running = ctx.home.stand(key).await?.images;
     let candidates = ctx.home.promotion(key).await?.map(|object| object.spec.candidates).unwrap_or_default();
     let runs = candidates.into_iter().filter(|candidate| running.iter().any(|image| image.digest.as_ref() == Some(&candidate.digest)));
     Ok(runs.map(|candidate| (candidate.source, candidate.commit)).collect())

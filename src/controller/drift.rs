@@ -81,20 +81,13 @@ pub async fn propose(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: 
     let (repo, branch) = (&key.repo, branch(key));
     let (title, body) = view::drift(key, plan, &digests(plan));
     let message = (title.as_str(), "");
-    let full = |branch: &str| format!("refs/heads/{branch}");
     match ctx.github.branch_head(repo, &branch).await? {
         None => {
             ctx.github.create_branch(repo, &branch, &base.commit).await?;
             ctx.github.commit(repo, &branch, &base.commit, message, &edits).await?;
         }
         Some(head) if head == base.commit => drop(ctx.github.commit(repo, &branch, &base.commit, message, &edits).await?),
-        Some(head) => {
-            let scratch = format!("{branch}.rebuild");
-            let left = ctx.github.branch_head(repo, &scratch).await?;
-            ctx.github.move_refs(repo, &[(full(&scratch), left, Some(base.commit.clone()))]).await?;
-            let built = ctx.github.commit(repo, &scratch, &base.commit, message, &edits).await?;
-            ctx.github.move_refs(repo, &[(full(&branch), Some(head), Some(built.clone())), (full(&scratch), Some(built), None)]).await?;
-        }
+        Some(head) => ctx.github.rebuild_branch(repo, &branch, (head, &base.commit), message, &edits).await?,
     }
     ctx.touch(repo);
     match newest(ctx, key, plan).await? {

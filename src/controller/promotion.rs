@@ -217,13 +217,7 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, seen: &Se
         Step::ResetBranch { from, to } => ctx.github.move_refs(repo, &[(full(&branch), Some(from), Some(to))]).await?,
         Step::DeleteBranch { head } => ctx.github.move_refs(repo, &[(full(&branch), Some(head), None)]).await?,
         Step::Commit { parent, edits } => drop(ctx.github.commit(repo, &branch, &parent, message, &edits).await?),
-        Step::Rebuild { from, base, edits } => {
-            let scratch = format!("{branch}.rebuild");
-            let left = ctx.github.branch_head(repo, &scratch).await?;
-            ctx.github.move_refs(repo, &[(full(&scratch), left, Some(base.clone()))]).await?;
-            let built = ctx.github.commit(repo, &scratch, &base, message, &edits).await?;
-            ctx.github.move_refs(repo, &[(full(&branch), Some(from), Some(built.clone())), (full(&scratch), Some(built), None)]).await?;
-        }
+        Step::Rebuild { from, base, edits } => ctx.github.rebuild_branch(repo, &branch, (from, &base), message, &edits).await?,
         Step::Open => {
             let base = ctx.github.repository(repo)?.default_branch;
             ctx.github.open_pull(repo, &branch, &base, &seen.title, &seen.body).await?;

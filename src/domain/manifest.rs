@@ -135,27 +135,44 @@ pub const BOOKKEEPING: [&str; 6] = ["managedFields", "resourceVersion", "uid", "
 
 /// Without status, what the API server maintains, and the copy that `kubectl apply` keeps in an annotation.
 pub fn cleaned(value: &Value) -> Value {
-    let mut value = value.clone();
-    if let Value::Object(object) = &mut value {
-        object.remove("status");
-        if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
-            BOOKKEEPING.iter().for_each(|field| drop(metadata.remove(*field)));
-            if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
-                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-                annotations.remove("deployment.kubernetes.io/revision");
-                // What a hook ran for is no difference that anybody made.
-                annotations.remove(super::hook::RUN);
-                if annotations.is_empty() {
-                    metadata.remove("annotations");
+    let Value::Object(object) = value else { return value.clone() };
+    let mut out = Map::new();
+    // Copied without what is left out, which is most of an object: managedFields.
+    for (key, below) in object.iter().filter(|(key, _)| *key != "status") {
+        let below = match below {
+            Value::Object(metadata) if key == "metadata" => Value::Object(cleaned_metadata(metadata)),
+            other => other.clone(),
+        };
+        out.insert(key.clone(), below);
+    }
+    // stringData is write-only; the server answers with data.
+    if out.get("kind").is_some_and(|kind| kind == "Secret") {
+        out.entry("data").or_insert_with(|| Value::Object(Map::new()));
+    }
+    Value::Object(out)
+}
+
+fn cleaned_metadata(metadata: &Map<String, Value>) -> Map<String, Value> {
+    // What a hook ran for is no difference that anybody made.
+    const ANNOTATIONS: [&str; 3] =
+        ["kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision", super::hook::RUN];
+    let mut out = Map::new();
+    for (key, below) in metadata.iter().filter(|(key, _)| !BOOKKEEPING.contains(&key.as_str())) {
+        match below {
+            Value::Object(annotations) if key == "annotations" => {
+                let kept: Map<_, _> = annotations
+                    .iter()
+                    .filter(|(name, _)| !ANNOTATIONS.contains(&name.as_str()))
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect();
+                if !kept.is_empty() {
+                    out.insert(key.clone(), Value::Object(kept));
                 }
             }
-        }
-        // stringData is write-only; the server answers with data.
-        if object.get("kind").is_some_and(|kind| kind == "Secret") {
-            object.entry("data").or_insert_with(|| Value::Object(Map::new()));
+            other => drop(out.insert(key.clone(), other.clone())),
         }
     }
-    value
+    out
 }
 
 /// The stage of a sync an object belongs to: definitions, then what others refer to, the rest, and last what could

@@ -175,17 +175,16 @@ impl Change {
         out
     }
 
-    /// Lines added and removed.
-    pub fn size(&self) -> (usize, usize) {
-        let diff = self.diff();
-        let count = |sign| diff.lines().filter(|line| line.starts_with(sign)).count();
-        (count('+'), count('-'))
-    }
-
     /// It is run, not kept.
     pub fn is_hook(&self) -> bool {
         self.notes.hook.is_some()
     }
+}
+
+/// Lines that a difference adds and removes.
+pub fn size(diff: &str) -> (usize, usize) {
+    let count = |sign| diff.lines().filter(|line| line.starts_with(sign)).count();
+    (count('+'), count('-'))
 }
 
 /// What happens to one application in one stage.
@@ -469,7 +468,7 @@ mod tests {
          kind: ConfigMap
          metadata:
         ");
-        assert_eq!(plan.changes[0].size(), (1, 1));
+        assert_eq!(size(&plan.changes[0].diff()), (1, 1));
     }
 
     #[test]

@@ -505,6 +505,24 @@ impl GitHub {
         self.mutate(repo, DOCUMENT, input, "move branches").await.map(drop)
     }
 
+    /// Puts one commit upon `base` in the place of what a branch has, if it is where it is expected to be: built on a scratch
+    /// branch first, so that the branch is never equal to its base (GitHub would close its pull request).
+    pub async fn rebuild_branch(
+        &self,
+        repo: &RepoName,
+        branch: &str,
+        (head, base): (CommitSha, &CommitSha),
+        message: (&str, &str),
+        edits: &[FileEdit],
+    ) -> Result<()> {
+        let scratch = format!("{branch}.rebuild");
+        let full = |branch: &str| format!("refs/heads/{branch}");
+        let left = self.branch_head(repo, &scratch).await?;
+        self.move_refs(repo, &[(full(&scratch), left, Some(base.clone()))]).await?;
+        let built = self.commit(repo, &scratch, base, message, edits).await?;
+        self.move_refs(repo, &[(full(branch), Some(head), Some(built.clone())), (full(&scratch), Some(built), None)]).await
+    }
+
     pub async fn open_pull(&self, repo: &RepoName, branch: &str, base: &str, title: &str, body: &str) -> Result<()> {
         let body = json!({"title": title, "head": branch, "base": base, "body": body});
         match self.write(repo, "POST", "pulls", &body, "open a pull request").await {

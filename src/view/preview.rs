@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{MOST_BYTES, code, fence, quoted, render, sticky};
 use crate::domain::effect::{self, Effect};
 use crate::domain::image::ImageRef;
-use crate::domain::plan::{Action, Change, Fields, Plan, Proof};
+use crate::domain::plan::{self, Action, Change, Fields, Plan, Proof};
 use crate::domain::pull_request::{ApplicationPreview, Failure, Preview, Wanted};
 
 /// What a preview becomes: the sticky comment, and the check run's three texts.
@@ -137,19 +137,22 @@ pub fn preview(preview: &Preview) -> PreviewText {
         )
     };
     let room = MOST_BYTES - FRAME;
-    let forms: Vec<_> = FORMS.iter().map(|form| details(preview, *form)).collect();
-    let fitting = |room: usize| forms.iter().find(|details| details.len() <= room);
-    let comment = match fitting(room) {
-        Some(details) => body(details),
-        None => body(&brief(preview, room)),
+    let whole = details(preview, FORMS[0]);
+    // Most previews fit whole: the shorter forms are made only where they are needed.
+    let comment = match whole.len() <= room {
+        true => body(&whole),
+        false => match FORMS[1..].iter().map(|form| details(preview, *form)).find(|details| details.len() <= room) {
+            Some(details) => body(&details),
+            None => body(&brief(preview, room)),
+        },
     };
-    let mut pages = paged(preview, &forms[0]);
+    let mut pages = paged(preview, &whole);
     let summary = alerts.iter().map(|alert| alert.text.clone()).collect::<Vec<_>>().join("\n\n");
     PreviewText {
         comment: sticky(&comment, &format!(" · {duration}"), false),
         title: verdict.replace("**", "").replace('`', ""),
         summary: if summary.is_empty() { verdict } else { format!("{verdict}\n\n{summary}") },
-        text: if pages.is_empty() { forms[0].clone() } else { pages.remove(0) },
+        text: if pages.is_empty() { whole } else { pages.remove(0) },
         pages,
     }
 }
@@ -507,7 +510,8 @@ fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
 }
 
 fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> ChangeView {
-    let (added, removed) = change.size();
+    let text = change.diff();
+    let (added, removed) = plan::size(&text);
     let key = change.key.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let notes = &change.notes;
     let mut facts: Vec<String> = effects.iter().filter(|effect| effect.key == change.key).map(|effect| effect.text.clone()).collect();
@@ -538,7 +542,7 @@ fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> C
     facts.extend(notes.warnings.iter().map(|warning| format!("the server warns: {}", code(warning))));
     let diff = match form {
         _ if change.problem.is_some() || change.before == change.after => None,
-        Form::Full => Some(fence(&change.diff_with(3))),
+        Form::Full => Some(fence(&text)),
         Form::Tight => Some(fence(&change.diff_with(0))),
         Form::Grouped | Form::Names => None,
     };

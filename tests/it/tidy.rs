@@ -135,6 +135,7 @@ fn only_the_gate_makes_a_permit_and_only_act_writes() {
         "github.commit(",
         "github.open_pull",
         "github.move_refs",
+        "github.rebuild_branch",
         "github.create_branch",
         "github.put_note",
         "github.create_deployment",
