@@ -189,7 +189,11 @@ fn repository(args: &PlanArgs, mirror: &Mirror, known: &BTreeMap<String, Applica
     }
 }
 
-async fn observer(args: &PlanArgs, work: PathBuf, catalog: &Result<crate::controller::Configured, crate::domain::Invalid>) -> anyhow::Result<Observer> {
+async fn observer(
+    args: &PlanArgs,
+    work: PathBuf,
+    catalog: &Result<crate::controller::Configured, crate::domain::Invalid>,
+) -> anyhow::Result<Observer> {
     let mut contexts = BTreeMap::new();
     for text in &args.clusters {
         let (name, context) = text.split_once('=').with_context(|| format!("--cluster: `{text}` is not NAME=CONTEXT"))?;

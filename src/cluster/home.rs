@@ -446,7 +446,8 @@ impl Home {
     pub async fn stand(&self, key: &ApplicationKey) -> Result<Stand> {
         self.applications.wait().await?;
         let objects = self.applications.objects();
-        let status = objects.get(&key.object_name()).filter(|object| object.spec.repository == key.repo).and_then(|object| object.status.as_ref());
+        let status =
+            objects.get(&key.object_name()).filter(|object| object.spec.repository == key.repo).and_then(|object| object.status.as_ref());
         Ok(status.map_or_else(Stand::default, |status| Stand {
             revision: status.revision.clone(),
             sync: status.sync,

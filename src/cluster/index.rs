@@ -154,7 +154,9 @@ impl Index {
         };
         let marks: HashSet<_> = dropped
             .iter()
-            .flat_map(|kind| kind.objects.lock().unwrap_or_else(PoisonError::into_inner).values().map(|seen| seen.owner.clone()).collect::<Vec<_>>())
+            .flat_map(|kind| {
+                kind.objects.lock().unwrap_or_else(PoisonError::into_inner).values().map(|seen| seen.owner.clone()).collect::<Vec<_>>()
+            })
             .collect();
         for owner in marks {
             let _ = self.moved.send(Moved::Object(owner)).await;
@@ -331,11 +333,14 @@ impl Run {
             let _ = self.told.send(State::Lost);
             return false;
         }
-        let Some(kind) = self.kind.upgrade().filter(|_| *self.told.borrow() == State::Ready && since.elapsed() >= LOST_AFTER) else { return false };
+        let Some(kind) = self.kind.upgrade().filter(|_| *self.told.borrow() == State::Ready && since.elapsed() >= LOST_AFTER) else {
+            return false;
+        };
         if self.told.send(State::Lost).is_err() {
             return true;
         }
-        let owners: HashSet<_> = kind.objects.lock().unwrap_or_else(PoisonError::into_inner).values().map(|seen| seen.owner.clone()).collect();
+        let owners: HashSet<_> =
+            kind.objects.lock().unwrap_or_else(PoisonError::into_inner).values().map(|seen| seen.owner.clone()).collect();
         drop(kind);
         for owner in owners {
             self.tell(owner).await;

@@ -569,7 +569,9 @@ fn refusal(key: &ResourceKey, status: &Status) -> Refusal {
 
 fn refuses_dry_run(message: &str) -> bool {
     let lower = message.to_ascii_lowercase();
-    lower.contains("admission webhook") && lower.contains("denied the request") && ["dry run", "dry-run", "dryrun"].iter().any(|word| lower.contains(word))
+    lower.contains("admission webhook")
+        && lower.contains("denied the request")
+        && ["dry run", "dry-run", "dryrun"].iter().any(|word| lower.contains(word))
 }
 
 fn namespace_missing(status: &Status, key: &ResourceKey) -> bool {

@@ -308,7 +308,11 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let runs_again = everything && asked.iter().any(|predicted| predicted.write.recreate && hook::run(&predicted.manifest.value).is_some());
     let images = images_of(&target, &references);
     let settled = plan.is_empty() && health.0 == Health::Healthy;
-    let proof = if settled { proof::check(ctx, key, cluster, &manifests, &images, &status, everything).await? } else { proof::known(&status, &images) };
+    let proof = if settled {
+        proof::check(ctx, key, cluster, &manifests, &images, &status, everything).await?
+    } else {
+        proof::known(&status, &images)
+    };
     let only_drift = !plan.is_empty() && plan.effective().all(|change| drifted.contains(&change.key));
     let proposal = match target.drift {
         sync::DriftMode::Propose if only_drift => drift::observe(ctx, key, &base, &plan).await?,

@@ -35,8 +35,13 @@ pub async fn of(observer: &Observer, repo: &RepoName, repository_id: u64, all: &
         let Ok(manifests) = observer.render(target, inputs).await? else { continue };
         let key = target.key(repo);
         let owner = key.owner_label(repository_id);
-        let asking =
-            Asking { cluster: observer.cluster(&target.destination.cluster)?, key: &key, target, owner: &owner, renderer: &observer.renderer };
+        let asking = Asking {
+            cluster: observer.cluster(&target.destination.cluster)?,
+            key: &key,
+            target,
+            owner: &owner,
+            renderer: &observer.renderer,
+        };
         let objects = claims.0.entry(target.destination.clone()).or_default();
         for manifest in live::settle(&asking, &manifests).await? {
             objects.entry(manifest.key).or_default().push(key.clone());
@@ -68,7 +73,8 @@ pub async fn of_base(ctx: &Arc<Ctx>, base: &Base) -> Result<Arc<Claims>> {
 /// is an error: what it has is not known.
 pub async fn on_cluster(ctx: &Arc<Ctx>, base: &Base, cluster: &str) -> Result<BTreeSet<ResourceKey>> {
     let mut found = BTreeSet::new();
-    for target in base.configured().into_iter().flat_map(|configured| &configured.targets).filter(|one| one.destination.cluster == cluster) {
+    for target in base.configured().into_iter().flat_map(|configured| &configured.targets).filter(|one| one.destination.cluster == cluster)
+    {
         let key = target.key(&base.repo.name);
         let owner = key.owner_label(base.repo.id);
         let asking = Asking { cluster: ctx.cluster(cluster)?, key: &key, target, owner: &owner, renderer: &ctx.observer.renderer };

@@ -133,7 +133,8 @@ async fn edits_at(
         Err(why) => return Ok(Err(Invalid(why))),
     };
     let owner = key.owner_label(base.repo.id);
-    let asking = Asking { cluster: ctx.cluster(&target.destination.cluster)?, key, target, owner: &owner, renderer: &ctx.observer.renderer };
+    let asking =
+        Asking { cluster: ctx.cluster(&target.destination.cluster)?, key, target, owner: &owner, renderer: &ctx.observer.renderer };
     let settled = live::settle(&asking, &rendered).await?;
     for (object, fields) in &wanted {
         let manifest = settled.iter().find(|manifest| manifest.key == *object);

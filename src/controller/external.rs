@@ -87,7 +87,13 @@ pub async fn look(
     // The longer nothing changes, the less often it is asked about.
     let mut polls = locked(&ctx.memory.polls);
     let pause = polls.entry(asking.key.clone()).or_insert(WHILE_AWAITED);
-    *pause = if settled { OTHERWISE } else if news { WHILE_AWAITED } else { (*pause * 2).min(OTHERWISE) };
+    *pause = if settled {
+        OTHERWISE
+    } else if news {
+        WHILE_AWAITED
+    } else {
+        (*pause * 2).min(OTHERWISE)
+    };
     Ok(Requeue::After(*pause))
 }
 

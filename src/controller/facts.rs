@@ -35,7 +35,9 @@ pub async fn find(asking: &Asking<'_>, manifests: &[Manifest], comparisons: &mut
                 let all = budgets.get(&namespace).map(Vec::as_slice).unwrap_or_default();
                 facts.extend(effect::budget(after, all));
             }
-            (Side::Object(before, _), Side::Object(after, _)) if comparison.key.kind == "CustomResourceDefinition" && before["spec"] != after["spec"] => {
+            (Side::Object(before, _), Side::Object(after, _))
+                if comparison.key.kind == "CustomResourceDefinition" && before["spec"] != after["spec"] =>
+            {
                 facts.extend(invalidated(asking, after, manifests).await?);
             }
             (Side::Object(before, _), Side::Absent) if deletions < MOST => {
@@ -70,7 +72,10 @@ async fn hanging_on(asking: &Asking<'_>, key: &ResourceKey, live: &Value) -> Res
                 let volume = ResourceKey { group: String::new(), kind: "PersistentVolume".into(), namespace: None, name: volume.into() };
                 if let Some(found) = unless_forbidden(cluster.live(&volume, "v1").await)? {
                     let policy = found["spec"]["persistentVolumeReclaimPolicy"].as_str().unwrap_or("Delete");
-                    facts.push(format!("its volume's reclaim policy is {policy}: the data {}", if policy == "Retain" { "stays" } else { "is deleted" }));
+                    facts.push(format!(
+                        "its volume's reclaim policy is {policy}: the data {}",
+                        if policy == "Retain" { "stays" } else { "is deleted" }
+                    ));
                 }
             }
         }
@@ -79,7 +84,8 @@ async fn hanging_on(asking: &Asking<'_>, key: &ResourceKey, live: &Value) -> Res
             facts.push(format!("its reclaim policy is {policy}"));
         }
         "CustomResourceDefinition" => {
-            let (group, kind) = (live["spec"]["group"].as_str().unwrap_or_default(), live["spec"]["names"]["kind"].as_str().unwrap_or_default());
+            let (group, kind) =
+                (live["spec"]["group"].as_str().unwrap_or_default(), live["spec"]["names"]["kind"].as_str().unwrap_or_default());
             let stored = live["spec"]["versions"].as_array().into_iter().flatten().find(|version| version["served"] == true);
             let version = stored.and_then(|version| version["name"].as_str()).unwrap_or_default();
             let found = unless_forbidden(cluster.all(group, version, kind, None).await)?;
@@ -87,7 +93,8 @@ async fn hanging_on(asking: &Asking<'_>, key: &ResourceKey, live: &Value) -> Res
         }
         "Namespace" => {
             let mut held = Vec::new();
-            for (group, version, kind) in [("apps", "v1", "Deployment"), ("apps", "v1", "StatefulSet"), ("", "v1", "PersistentVolumeClaim")] {
+            for (group, version, kind) in [("apps", "v1", "Deployment"), ("apps", "v1", "StatefulSet"), ("", "v1", "PersistentVolumeClaim")]
+            {
                 let found = unless_forbidden(cluster.all(group, version, kind, Some(&key.name)).await)?;
                 if !found.is_empty() {
                     held.push(count(found.len(), kind));
@@ -115,7 +122,8 @@ async fn hanging_on(asking: &Asking<'_>, key: &ResourceKey, live: &Value) -> Res
 /// The application's own live objects that a changed definition would not accept any more. Others' are not looked at: what
 /// a pull request's schema says of them would tell what they hold.
 async fn invalidated(asking: &Asking<'_>, definition: &Value, manifests: &[Manifest]) -> Result<Option<String>> {
-    let (group, kind) = (definition["spec"]["group"].as_str().unwrap_or_default(), definition["spec"]["names"]["kind"].as_str().unwrap_or_default());
+    let (group, kind) =
+        (definition["spec"]["group"].as_str().unwrap_or_default(), definition["spec"]["names"]["kind"].as_str().unwrap_or_default());
     let stored = definition["spec"]["versions"].as_array().into_iter().flatten().find(|version| version["storage"] == true);
     let version = stored.and_then(|version| version["name"].as_str()).unwrap_or_default().to_string();
     let live = unless_forbidden(asking.cluster.owned(group, &version, kind, None, asking.owner).await)?;
@@ -133,5 +141,6 @@ async fn invalidated(asking: &Asking<'_>, definition: &Value, manifests: &[Manif
             broken.push(key.to_string());
         }
     }
-    Ok((!broken.is_empty()).then(|| format!("{} of this application's live objects would not be valid any more: {}", broken.len(), broken.join(", "))))
+    Ok((!broken.is_empty())
+        .then(|| format!("{} of this application's live objects would not be valid any more: {}", broken.len(), broken.join(", "))))
 }

@@ -162,7 +162,11 @@ pub async fn waits_for(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target
             Some(target) => status.inputs.as_deref() == Some(&change(ctx, &needed, base, target, &status).await?.hash),
             None => false,
         };
-        if !current || status.unproven.is_some() || status.sync != SyncState::Synced || !matches!(status.health, Health::Healthy | Health::Suspended) {
+        if !current
+            || status.unproven.is_some()
+            || status.sync != SyncState::Synced
+            || !matches!(status.health, Health::Healthy | Health::Suspended)
+        {
             waits.push(needed.title());
         }
     }

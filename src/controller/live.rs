@@ -64,7 +64,9 @@ impl Asking<'_> {
     fn is_kept_by_its_own(&self, keeper: &Keeper) -> bool {
         match (&self.target.stage.reconcile, keeper) {
             (Reconciler::ArgoCd(own), Keeper::ArgoCd { application }) => application.rsplit('_').next() == Some(&own.name),
-            (Reconciler::Flux(own), Keeper::Flux { kind: "Kustomization", name, namespace }) => *name == own.name && *namespace == own.namespace,
+            (Reconciler::Flux(own), Keeper::Flux { kind: "Kustomization", name, namespace }) => {
+                *name == own.name && *namespace == own.namespace
+            }
             _ => false,
         }
     }
@@ -242,9 +244,17 @@ async fn predict(
     let claims = match &predicted.live {
         Some(live) if secret => {
             // Whose fields they are is in the whole object.
-            let whole = if live["metadata"]["managedFields"].is_null() { asking.cluster.live(&manifest.key, &manifest.version).await? } else { None };
+            let whole = if live["metadata"]["managedFields"].is_null() {
+                asking.cluster.live(&manifest.key, &manifest.version).await?
+            } else {
+                None
+            };
             predicted.live = whole.or(predicted.live);
-            predicted.live.as_ref().map(|live| ownership::claims_on_data(live, &predicted.write.payload, &asking.manager())).unwrap_or_default()
+            predicted
+                .live
+                .as_ref()
+                .map(|live| ownership::claims_on_data(live, &predicted.write.payload, &asking.manager()))
+                .unwrap_or_default()
         }
         _ => Vec::new(),
     };
@@ -538,7 +548,12 @@ async fn by_its_definition(asking: &Asking<'_>, predicted: &mut Predicted, set: 
 
 /// By the definition's schema, and by its validation rules, which may be written to take for ever: a jailed child
 /// evaluates them.
-async fn checked(asking: &Asking<'_>, definition: &Manifest, manifest: &Manifest, live: Option<&Value>) -> std::result::Result<Value, String> {
+async fn checked(
+    asking: &Asking<'_>,
+    definition: &Manifest,
+    manifest: &Manifest,
+    live: Option<&Value>,
+) -> std::result::Result<Value, String> {
     let value = schema::check(&definition.value, manifest)?;
     if let Some(schema) = schema::ruled(&definition.value, manifest) {
         asking.renderer.broken_rules(schema, &value, live).await?;
@@ -690,9 +705,11 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
     let changed = |key: &ResourceKey| base_prints.get(key) != head_prints.get(key);
     let ask_head = moved.iter().filter(|(key, _)| changed(key)).filter_map(|(key, _)| head.get(key));
     let ask_head: Vec<_> = ask_head.map(|manifest| (manifest.clone(), live.get(&manifest.key).cloned())).collect();
-    let (of_base, of_head) =
-        futures::future::try_join(predict_all(asking, ask_base, sides.base, &applied, false), predict_all(asking, ask_head, sides.head, &applied, false))
-            .await?;
+    let (of_base, of_head) = futures::future::try_join(
+        predict_all(asking, ask_base, sides.base, &applied, false),
+        predict_all(asking, ask_head, sides.head, &applied, false),
+    )
+    .await?;
     let map = |all: Vec<Predicted>| all.into_iter().map(|one| (one.manifest.key.clone(), one)).collect::<BTreeMap<_, _>>();
     let (of_base, mut of_head) = (map(of_base), map(of_head));
     for (key, _) in moved {
@@ -761,8 +778,12 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
 /// A webhook that fills in random values or times makes two answers to one question differ. It is only asked again where
 /// something differs that Git has on no side; what then comes out differently is hidden, and counted.
 async fn settle_answers(asking: &Asking<'_>, comparison: &mut Comparison, predicted: &Predicted, git: &[Option<&Manifest>]) -> Asked<()> {
-    let (Side::Object(before, _), Side::Object(after, Proof::Server)) = (&mut comparison.before, &mut comparison.after) else { return Ok(()) };
-    if predicted.write.recreate || !plan::differs_beside(before, after, &git.iter().flatten().map(|manifest| &manifest.value).collect::<Vec<_>>()) {
+    let (Side::Object(before, _), Side::Object(after, Proof::Server)) = (&mut comparison.before, &mut comparison.after) else {
+        return Ok(());
+    };
+    if predicted.write.recreate
+        || !plan::differs_beside(before, after, &git.iter().flatten().map(|manifest| &manifest.value).collect::<Vec<_>>())
+    {
         return Ok(());
     }
     let how = How { dry_run: true, force: predicted.write.force || !asking.applies() };

@@ -310,7 +310,8 @@ impl Ctx {
             }
         }
         let health = base.configured().map(|configured| configured.catalog.health.as_slice()).unwrap_or_default();
-        let owners = base.configured().into_iter().flat_map(|configured| &configured.targets).map(|one| one.key(repo).owner_label(base.repo.id));
+        let owners =
+            base.configured().into_iter().flat_map(|configured| &configured.targets).map(|one| one.key(repo).owner_label(base.repo.id));
         let owners: HashSet<_> = owners.collect();
         for cluster in self.observer.clusters.values() {
             cluster.index.set_rules(repo, health, &owners).await;

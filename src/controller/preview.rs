@@ -247,7 +247,6 @@ async fn manifests(observer: &Observer, target: &Target, read: &Read) -> Result<
     })
 }
 
-
 /// The hooks that a sync of the head runs: checked by the server as what they would be, newly created.
 async fn hooks_that_run(
     asking: &Asking<'_>,

@@ -59,7 +59,8 @@ pub async fn check(
         return Ok(Proof { unproven: None, ..known });
     }
     // What could not be proven, or runs nowhere, is not asked about at each look.
-    let asked = locked(&ctx.memory.proofs).get(key).cloned().filter(|(about, _, _)| about.iter().map(String::as_str).eq(wanted.iter().copied()));
+    let asked =
+        locked(&ctx.memory.proofs).get(key).cloned().filter(|(about, _, _)| about.iter().map(String::as_str).eq(wanted.iter().copied()));
     let pause = match asked {
         Some((_, next, _)) if Instant::now() < next && !again => {
             return Ok(Proof { again: known.unproven.is_some().then_some(next), ..known });
@@ -83,10 +84,9 @@ pub async fn check(
                 let Some(digest) = &image.digest else { continue };
                 match &id {
                     Some(id) if id == digest || listed(ctx, image, id).await => drop(seen.insert(digest.to_string())),
-                    Some(id) => drop(doubts.insert(
-                        digest.to_string(),
-                        format!("pods run {} for {} `{}`", id.short(), image.name, digest.short()),
-                    )),
+                    Some(id) => {
+                        drop(doubts.insert(digest.to_string(), format!("pods run {} for {} `{}`", id.short(), image.name, digest.short())))
+                    }
                     None => drop(doubts.insert(digest.to_string(), format!("the runtime does not tell what {} is", image.name))),
                 }
             }

@@ -208,7 +208,8 @@ async fn previewed(
     if let Some(known) = known.filter(|known| !again && known.head == head && known.base == tip) {
         return Ok((known, look.changes));
     }
-    let claims = if look.inputs.is_empty() { Claims::default() } else { claims::of(&ctx.observer, &key.repo, base.repo.id, &look.heads).await? };
+    let claims =
+        if look.inputs.is_empty() { Claims::default() } else { claims::of(&ctx.observer, &key.repo, base.repo.id, &look.heads).await? };
     let mut applications = Vec::new();
     for (target, before, after) in look.inputs {
         let known = ctx.home.application(&target.key(&key.repo)).await?;
@@ -462,7 +463,11 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
                     lines.push(format!("- `{}` takes over what is there", application.title()));
                 }
             }
-            Ok(if lines.is_empty() { "No application of this pull request is known yet: give the command once it is merged.".into() } else { lines.join("\n") })
+            Ok(if lines.is_empty() {
+                "No application of this pull request is known yet: give the command once it is merged.".into()
+            } else {
+                lines.join("\n")
+            })
         }
         Command::Take => take(ctx, key, look).await,
         Command::ConfirmPrune => {
@@ -497,7 +502,8 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
 /// Applications that the configuration has no more, by this pull request: their directory went with it, or it changed the
 /// configuration itself.
 async fn retired_by(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<Vec<ApplicationKey>> {
-    let merged = look.snapshot.pull.merged_at.and(look.snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse::<CommitSha>().ok());
+    let merged =
+        look.snapshot.pull.merged_at.and(look.snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse::<CommitSha>().ok());
     let Some(commit) = merged else { return Ok(Vec::new()) };
     let mut gone = Vec::new();
     for object in ctx.home.applications().await?.into_iter().filter(|object| object.spec.repository == key.repo) {

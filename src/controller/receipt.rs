@@ -19,7 +19,8 @@ pub async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> 
         return Ok(None);
     }
     let commit = key.commit.clone();
-    let (there, tree) = ctx.mirror(&key.repo, move |mirror| Ok((mirror.note(&commit)?.is_some(), mirror.tree(&commit)?.to_string()))).await?;
+    let (there, tree) =
+        ctx.mirror(&key.repo, move |mirror| Ok((mirror.note(&commit)?.is_some(), mirror.tree(&commit)?.to_string()))).await?;
     if there {
         locked(&ctx.memory.receipts).insert(key.clone());
         return Ok(None);
@@ -65,6 +66,9 @@ async fn approved_by(ctx: &Arc<Ctx>, key: &PullRequestKey) -> Result<Value> {
     let snapshot = ctx.github.snapshot(key).await?;
     let head = &snapshot.pull.head.sha;
     let approved = snapshot.reviews.iter().filter(|review| review.state == "APPROVED" && review.commit_id.as_ref() == Some(head));
-    let by: Vec<_> = approved.filter_map(|review| Some(json!({"by": review.user.as_ref()?.login, "at": review.submitted_at?.to_string()}))).collect();
-    Ok(json!({"number": key.number, "author": snapshot.pull.author(), "head": head, "merged_at": snapshot.pull.merged_at.map(|at| at.to_string()), "approvals": by}))
+    let by: Vec<_> =
+        approved.filter_map(|review| Some(json!({"by": review.user.as_ref()?.login, "at": review.submitted_at?.to_string()}))).collect();
+    Ok(
+        json!({"number": key.number, "author": snapshot.pull.author(), "head": head, "merged_at": snapshot.pull.merged_at.map(|at| at.to_string()), "approvals": by}),
+    )
 }

@@ -27,7 +27,11 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     let owner = key.owner_label(base.repo.id);
     let asking = Asking { cluster, key, target: &target, owner: &owner, renderer: &ctx.observer.renderer };
     if before.cluster_uid.as_ref().is_some_and(|known| !known.is_empty()) && before.cluster_uid.as_deref() != Some(&cluster.uid().await?) {
-        let message = format!("{} declares {} no more, and the cluster behind its destination is not the one that it was: nothing is deleted", key.repo, key.title());
+        let message = format!(
+            "{} declares {} no more, and the cluster behind its destination is not the one that it was: nothing is deleted",
+            key.repo,
+            key.title()
+        );
         let status = ApplicationStatus { sync: SyncState::Unknown, message: Some(message), ..before };
         ctx.home.report_application(&object, status, ctx.now()).await?;
         return Ok(Some(Requeue::Idle));
@@ -54,7 +58,13 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     let title = format!("{} declares {} no more", key.repo, key.title());
     let mut stays: Vec<_> = leavers.protected.iter().map(|(key, why)| format!("{key} stays: {why}")).collect();
     stays.extend(unknown.iter().map(|(key, why)| format!("{key}: {why}")));
-    let mut status = ApplicationStatus { sync: SyncState::Unknown, confirm: judgement.confirm.clone(), confirmed: judgement.confirmed.clone(), blocked: false, ..before };
+    let mut status = ApplicationStatus {
+        sync: SyncState::Unknown,
+        confirm: judgement.confirm.clone(),
+        confirmed: judgement.confirmed.clone(),
+        blocked: false,
+        ..before
+    };
     if !judgement.withheld.is_empty() {
         let names: Vec<_> = judgement.withheld.iter().map(|(key, _)| key.to_string()).collect();
         status.message = Some(format!(
@@ -92,7 +102,9 @@ async fn cannot_be_looked_at(asking: &Asking<'_>, inventory: &[InventoryEntry]) 
     for entry in inventory {
         match asking.cluster.kind(&entry.key.group, &entry.version, &entry.key.kind).await? {
             // Its definition goes with the application: so does the object.
-            None if inventory.iter().any(|other| other.key.kind == "CustomResourceDefinition" && other.key.name.ends_with(&entry.key.group)) => {}
+            None if inventory
+                .iter()
+                .any(|other| other.key.kind == "CustomResourceDefinition" && other.key.name.ends_with(&entry.key.group)) => {}
             None => found.push((entry.key.clone(), "the cluster does not serve its kind, so whether it is gone cannot be told".into())),
             Some(_) => match asking.cluster.live(&entry.key, &entry.version).await {
                 Err(cluster::Error::Forbidden { message, .. }) => found.push((entry.key.clone(), message)),

@@ -432,7 +432,14 @@ impl RawCatalog {
                 }
             }
             let reconcile = raw.reconcile.map(RawReconcile::validate).unwrap_or_default();
-            stages.push(Stage { name, cluster: raw.cluster, after: raw.after, merge: raw.merge, approvals: raw.gates.approvals, reconcile });
+            stages.push(Stage {
+                name,
+                cluster: raw.cluster,
+                after: raw.after,
+                merge: raw.merge,
+                approvals: raw.gates.approvals,
+                reconcile,
+            });
         }
         if stages.is_empty() {
             return fail("`stages` is empty: name at least one".into());
@@ -602,7 +609,10 @@ applications:
                 EXAMPLE.replace("applications:", "health: [{ group: a.b, kind: C, healthy: 'self.x ==' }]\napplications:"),
                 vec!["health of C", "not a CEL expression"],
             ),
-            (EXAMPLE.replace("applications:", "health: [{ group: apps, kind: Deployment, healthy: 'true' }]\napplications:"), vec!["no group of custom kinds"]),
+            (
+                EXAMPLE.replace("applications:", "health: [{ group: apps, kind: Deployment, healthy: 'true' }]\napplications:"),
+                vec!["no group of custom kinds"],
+            ),
             (EXAMPLE.replace("merge: auto", "reconcile: { by: argo }"), vec!["did you mean `argocd`?"]),
             (EXAMPLE.replace("    images:", "    ignore: [{ path: spec }]\n    images:"), vec!["not a field's path"]),
         ];

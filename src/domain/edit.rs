@@ -385,7 +385,10 @@ mod tests {
             .filter(|change| change.tag() != similar::ChangeTag::Equal)
             .map(|change| format!("{}{}", change.tag(), change.value().trim()))
             .collect();
-        assert_eq!(lines, ["-replicas: 2 # two", "+replicas: 5 # two", "+paused: true", "-- {name: b, image: 'b:1'}", "+- {name: b, image: 'b:2'}"]);
+        assert_eq!(
+            lines,
+            ["-replicas: 2 # two", "+replicas: 5 # two", "+paused: true", "-- {name: b, image: 'b:1'}", "+- {name: b, image: 'b:2'}"]
+        );
         assert_eq!(set_fields(text, "Deployment", "other", &[]), Ok(None));
         assert!(set(&[(path(".spec.strategy.type"), "Recreate".into())]).is_err());
     }

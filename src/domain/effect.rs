@@ -58,7 +58,9 @@ fn of(plan: &Plan, change: &Change) -> Vec<Effect> {
 /// Whether a workload's pods are replaced by a change.
 pub fn replaces_pods(before: &Value, after: &Value) -> bool {
     let template = |value: &Value| value["spec"]["template"].clone();
-    matches!(after["kind"].as_str(), Some("Deployment" | "StatefulSet" | "DaemonSet")) && template(before).is_object() && template(before) != template(after)
+    matches!(after["kind"].as_str(), Some("Deployment" | "StatefulSet" | "DaemonSet"))
+        && template(before).is_object()
+        && template(before) != template(after)
 }
 
 /// What the PodDisruptionBudgets that hold for a workload's pods allow just now.

@@ -34,7 +34,8 @@ pub fn argo_cd(object: &Value) -> Elsewhere {
     let operation = &status["operationState"];
     let failed = matches!(operation["phase"].as_str(), Some("Failed" | "Error")).then(|| text(&operation["message"]));
     let broken = status["conditions"].as_array().into_iter().flatten();
-    let broken = broken.filter(|one| one["type"].as_str().is_some_and(|kind| kind.ends_with("Error"))).map(|one| text(&one["message"])).next();
+    let broken =
+        broken.filter(|one| one["type"].as_str().is_some_and(|kind| kind.ends_with("Error"))).map(|one| text(&one["message"])).next();
     Elsewhere {
         revision: status["sync"]["revision"].as_str().and_then(|text| text.parse().ok()),
         synced: status["sync"]["status"] == "Synced",
@@ -80,13 +81,22 @@ mod tests {
     #[test]
     fn others_are_read_as_they_write() {
         let sha = "a".repeat(40);
-        let argo = argo_cd(&json!({"status": {"sync": {"status": "Synced", "revision": sha}, "health": {"status": "Progressing", "message": "waits"}}}));
-        assert_eq!((argo.revision.unwrap().to_string(), argo.synced, argo.health, argo.failed), (sha.clone(), true, (Health::Progressing, "waits".into()), None));
-        let failed = argo_cd(&json!({"status": {"sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}, "operationState": {"phase": "Failed", "message": "no"}}}));
+        let argo = argo_cd(
+            &json!({"status": {"sync": {"status": "Synced", "revision": sha}, "health": {"status": "Progressing", "message": "waits"}}}),
+        );
+        assert_eq!(
+            (argo.revision.unwrap().to_string(), argo.synced, argo.health, argo.failed),
+            (sha.clone(), true, (Health::Progressing, "waits".into()), None)
+        );
+        let failed = argo_cd(
+            &json!({"status": {"sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}, "operationState": {"phase": "Failed", "message": "no"}}}),
+        );
         assert_eq!((failed.synced, failed.failed.as_deref()), (false, Some("no")));
         let revision = format!("main@sha1:{sha}");
-        let ready = |status: &str| json!({"metadata": {"generation": 2}, "status": {"observedGeneration": 2, "lastAppliedRevision": revision, "lastAttemptedRevision": revision,
-            "conditions": [{"type": "Ready", "status": status, "message": "m"}]}});
+        let ready = |status: &str| {
+            json!({"metadata": {"generation": 2}, "status": {"observedGeneration": 2, "lastAppliedRevision": revision, "lastAttemptedRevision": revision,
+            "conditions": [{"type": "Ready", "status": status, "message": "m"}]}})
+        };
         let healthy = flux(&ready("True"));
         assert_eq!((healthy.revision.unwrap().to_string(), healthy.synced, healthy.health.0), (sha, true, Health::Healthy));
         assert_eq!(flux(&ready("False")).failed.as_deref(), Some("m"));

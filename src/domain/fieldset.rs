@@ -279,7 +279,8 @@ impl FieldSet {
         let has = |element: &Element| self.members.contains(element) || self.children.contains_key(element);
         match value {
             Value::Object(map) => {
-                let entries = matches!(at.0.last(), Some(Element::Field(name)) if ["labels", "annotations", "data"].contains(&name.as_str()));
+                let entries =
+                    matches!(at.0.last(), Some(Element::Field(name)) if ["labels", "annotations", "data"].contains(&name.as_str()));
                 for (key, below) in map.iter().filter(|(key, _)| !matches!(key.as_str(), "status" | "managedFields")) {
                     let element = Element::Field(key.clone());
                     match self.children.get(&element) {
@@ -290,7 +291,8 @@ impl FieldSet {
                 }
             }
             Value::Array(items) => {
-                let keys: Vec<_> = self.members.iter().chain(self.children.keys()).filter(|element| matches!(element, Element::Key(_))).collect();
+                let keys: Vec<_> =
+                    self.members.iter().chain(self.children.keys()).filter(|element| matches!(element, Element::Key(_))).collect();
                 for item in items.iter().filter(|_| !keys.is_empty()) {
                     let mine = keys.iter().find(|element| matches!(element, Element::Key(keys) if has_keys(item, keys)));
                     match (mine, keys[0]) {
@@ -512,11 +514,16 @@ mod tests {
 
     #[test]
     fn what_nobody_owns_is_named() {
-        let set = FieldSet::parse(&json!({"f:metadata": {"f:labels": {"f:a": {}}}, "f:spec": {"f:containers": {"k:{\"name\":\"app\"}": {".": {}, "f:env": {"k:{\"name\":\"A\"}": {".": {}}}}}}}));
+        let set = FieldSet::parse(
+            &json!({"f:metadata": {"f:labels": {"f:a": {}}}, "f:spec": {"f:containers": {"k:{\"name\":\"app\"}": {".": {}, "f:env": {"k:{\"name\":\"A\"}": {".": {}}}}}}}),
+        );
         let object = json!({"metadata": {"labels": {"a": "1", "injected": "2"}}, "spec": {"replicas": 1, "containers": [
             {"name": "app", "image": "x", "env": [{"name": "A"}, {"name": "B"}], "ports": [{"containerPort": 1}]}, {"name": "proxy"}]}});
         let found: Vec<_> = set.unowned_entries(&object).iter().map(ToString::to_string).collect();
-        assert_eq!(found, [".metadata.labels.injected", ".spec.containers[name=\"app\"].env[name=\"B\"]", ".spec.containers[name=\"proxy\"]"]);
+        assert_eq!(
+            found,
+            [".metadata.labels.injected", ".spec.containers[name=\"app\"].env[name=\"B\"]", ".spec.containers[name=\"proxy\"]"]
+        );
     }
 
     fn recorded() -> Vec<Value> {

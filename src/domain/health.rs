@@ -110,7 +110,9 @@ pub fn assess(live: &Value, pods: &[Value]) -> Assessment {
         return unseen;
     }
     let (health, why) = match kind {
-        _ if matches!(kind, "Deployment" | "ReplicaSet") && condition(live, "ReplicaFailure").is_some_and(|(status, _)| status == "True") => {
+        _ if matches!(kind, "Deployment" | "ReplicaSet")
+            && condition(live, "ReplicaFailure").is_some_and(|(status, _)| status == "True") =>
+        {
             (Health::Degraded, format!("its pods cannot be created: {}", message(live, "ReplicaFailure")))
         }
         "Deployment" => deployment(live),
@@ -351,9 +353,8 @@ mod tests {
             failed: rule("self.status.phase == 'Failed'"),
             healthy: rule("self.status.phase == 'Done'"),
         }];
-        let backup = |phase: &str| {
-            json!({"apiVersion": "acme.example/v1", "kind": "Backup", "metadata": {"name": "b"}, "status": {"phase": phase}})
-        };
+        let backup =
+            |phase: &str| json!({"apiVersion": "acme.example/v1", "kind": "Backup", "metadata": {"name": "b"}, "status": {"phase": phase}});
         for (phase, health) in
             [("Running", Health::Progressing), ("Failed", Health::Degraded), ("Done", Health::Healthy), ("", Health::Progressing)]
         {

@@ -189,6 +189,10 @@ mod tests {
         assert_eq!(hook(json!({})), None);
         let definition = json!({"kind": "CustomResourceDefinition", "metadata": {"annotations": {"helm.sh/hook": "pre-install"}}});
         assert_eq!(Hook::of(&definition), None);
-        assert!(hook(json!({"helm.sh/hook": "post-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded"})).unwrap().deleted_after_success);
+        assert!(
+            hook(json!({"helm.sh/hook": "post-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded"}))
+                .unwrap()
+                .deleted_after_success
+        );
     }
 }

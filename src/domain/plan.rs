@@ -303,7 +303,9 @@ pub fn came_out(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
     /// What nobody could predict is taken as predicted.
     fn forgive(predicted: &mut Value, live: &Value) {
         match (predicted, live) {
-            (Value::Object(a), Value::Object(b)) => a.iter_mut().for_each(|(key, value)| forgive(value, b.get(key).unwrap_or(&Value::Null))),
+            (Value::Object(a), Value::Object(b)) => {
+                a.iter_mut().for_each(|(key, value)| forgive(value, b.get(key).unwrap_or(&Value::Null)))
+            }
             (Value::Array(a), Value::Array(b)) => a.iter_mut().zip(b).for_each(|(a, b)| forgive(a, b)),
             (predicted, live) if *predicted == UNSTABLE => *predicted = live.clone(),
             _ => {}
@@ -336,7 +338,9 @@ fn unstable(one: &mut Value, other: &Value, at: &mut FieldPath, found: &mut Vec<
         (Value::Object(a), Value::Object(b)) => {
             for (key, value) in a.iter_mut() {
                 // Times and versions are the server's, and gone before anything is compared.
-                if at.0.is_empty() && key == "status" || at.0.len() == 1 && at.starts_with(&["metadata"]) && BOOKKEEPING.contains(&key.as_str()) {
+                if at.0.is_empty() && key == "status"
+                    || at.0.len() == 1 && at.starts_with(&["metadata"]) && BOOKKEEPING.contains(&key.as_str())
+                {
                     continue;
                 }
                 at.0.push(Element::Field(key.clone()));

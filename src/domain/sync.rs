@@ -189,9 +189,13 @@ pub fn decide(seen: &Seen) -> Step {
         match &seen.proposal {
             Proposal::None => return Step::Propose { message },
             Proposal::Open { number } => {
-                return Step::Report { message: format!("{message} (#{number} asks whether to keep it: merge it, or close it to have it set back)") };
+                return Step::Report {
+                    message: format!("{message} (#{number} asks whether to keep it: merge it, or close it to have it set back)"),
+                };
             }
-            Proposal::Impossible { why } => return Step::Report { message: format!("{message} (no pull request can ask about it: {why})") },
+            Proposal::Impossible { why } => {
+                return Step::Report { message: format!("{message} (no pull request can ask about it: {why})") };
+            }
             Proposal::Refused => {}
         }
     }
@@ -328,7 +332,12 @@ fn confirmed_only(gone: Vec<&Gone>, harmless: bool, confirmed: Confirmed<'_>, ti
         return Judgement { prune: prune(), confirmed: lines, ..Judgement::default() };
     }
     let why = format!("its deletion waits for a confirmation: `/confirm-prune`, or `windlass confirm-prune {title}`");
-    Judgement { prune: vec![], withheld: gone.into_iter().map(|one| (one.key.clone(), why.clone())).collect(), confirm: Some(digest), confirmed: vec![] }
+    Judgement {
+        prune: vec![],
+        withheld: gone.into_iter().map(|one| (one.key.clone(), why.clone())).collect(),
+        confirm: Some(digest),
+        confirmed: vec![],
+    }
 }
 
 /// Names exactly these objects.

@@ -24,7 +24,8 @@ impl GitHub {
         let route = format!("deployments?sha={commit}&environment={environment}&task={TASK}&per_page=1");
         let found: Vec<Deployment> = self.get(repo, &route, "list deployments").await?;
         let Some(deployment) = found.into_iter().next() else { return Ok(None) };
-        let statuses: Vec<Status> = self.get(repo, &format!("deployments/{}/statuses?per_page=1", deployment.id), "read a deployment").await?;
+        let statuses: Vec<Status> =
+            self.get(repo, &format!("deployments/{}/statuses?per_page=1", deployment.id), "read a deployment").await?;
         Ok(Some((deployment, statuses.into_iter().next().map(|status| status.state))))
     }
 
@@ -34,7 +35,8 @@ impl GitHub {
         let body = json!({"ref": commit, "task": TASK, "environment": environment, "auto_merge": false, "required_contexts": [],
             "production_environment": false, "description": "synced by windlass"});
         let answer = self.write(repo, "POST", "deployments", &body, "create a deployment").await?;
-        serde_json::from_value(answer).map_err(|error| super::Error::Unexpected { what: "create a deployment".into(), message: error.to_string() })
+        serde_json::from_value(answer)
+            .map_err(|error| super::Error::Unexpected { what: "create a deployment".into(), message: error.to_string() })
     }
 
     pub async fn set_deployment(&self, repo: &RepoName, deployment: &Deployment, state: &str, description: &str) -> Result<()> {

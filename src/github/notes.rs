@@ -50,7 +50,9 @@ impl GitHub {
         match outcome {
             // Somebody was faster: look again.
             Err(Error::Refused { what, message, .. })
-                if ["fast forward", "already exists", "does not exist", "cannot be updated"].iter().any(|words| message.contains(words)) =>
+                if ["fast forward", "already exists", "does not exist", "cannot be updated"]
+                    .iter()
+                    .any(|words| message.contains(words)) =>
             {
                 Err(Error::Stale { what, message })
             }

@@ -640,7 +640,10 @@ mod tests {
     fn objects_are_found_in_their_files() {
         let file = |text: &str| Arc::<[u8]>::from(text.as_bytes());
         let files = BTreeMap::from([
-            ("base/all.yaml".to_string(), file("# all\n---\nkind: A\nmetadata: {name: x}\n---\n# this one\nkind: B\nmetadata: {name: x}\n")),
+            (
+                "base/all.yaml".to_string(),
+                file("# all\n---\nkind: A\nmetadata: {name: x}\n---\n# this one\nkind: B\nmetadata: {name: x}\n"),
+            ),
             ("own/patch.yaml".to_string(), file("kind: A\nmetadata:\n  name: x\n")),
         ]);
         let inputs = Inputs { directory: "own".into(), how: How::Plain, files, hash: String::new() };

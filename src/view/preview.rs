@@ -198,7 +198,11 @@ fn paged(preview: &Preview, whole: &str) -> Vec<String> {
 
 /// A change whose difference alone is longer than a page.
 fn brief_change(change: &Change) -> String {
-    format!("- {} {}: its difference is longer than a page: `windlass plan` prints it.\n", code(&change.key.to_string()), change.action.word())
+    format!(
+        "- {} {}: its difference is longer than a page: `windlass plan` prints it.\n",
+        code(&change.key.to_string()),
+        change.action.word()
+    )
 }
 
 fn counted(number: usize, word: &str) -> String {

@@ -163,7 +163,12 @@ fn every_template_renders() {
 
     A newer image for `staging` updates this pull request. Close it to refuse this image. `/help` lists what can be asked here.
     ");
-    let done = Progress { key: key(), state: ProgressState::Failed, message: "Deployment web: pod web-1: CrashLoopBackOff".into(), detail: String::new() };
+    let done = Progress {
+        key: key(),
+        state: ProgressState::Failed,
+        message: "Deployment web: pod web-1: CrashLoopBackOff".into(),
+        detail: String::new(),
+    };
     insta::assert_snapshot!(progress(&"a".repeat(40).parse().unwrap(), &[done], Some("the preview")).body, @"
     <!-- windlass:sticky b330014a44ea6144 -->
     **Failed** · `aaaaaaaaaaaa`

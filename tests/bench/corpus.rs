@@ -211,14 +211,32 @@ impl Application {
             ("workload", workload),
             ("config", format!("apiVersion: v1\nkind: ConfigMap\n{metadata}\ndata: {{{}}}\n", data(&self.config))),
             ("secret", format!("apiVersion: v1\nkind: Secret\n{metadata}\nstringData: {{{}}}\n", data(&self.secret))),
-            ("job", format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, annotations: {{windlass.dev/recreate: allow}}}}\nspec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: 'job:{}'}}]}}}}}}\n", self.job)),
-            ("service", format!("apiVersion: v1\nkind: Service\n{metadata}\nspec: {{selector: {{app: {name}}}, ports: [{}]}}\n", list(self.ports.iter().map(|port| format!("{{name: p{port}, port: {port}}}")).collect()))),
+            (
+                "job",
+                format!(
+                    "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, annotations: {{windlass.dev/recreate: allow}}}}\nspec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: 'job:{}'}}]}}}}}}\n",
+                    self.job
+                ),
+            ),
+            (
+                "service",
+                format!(
+                    "apiVersion: v1\nkind: Service\n{metadata}\nspec: {{selector: {{app: {name}}}, ports: [{}]}}\n",
+                    list(self.ports.iter().map(|port| format!("{{name: p{port}, port: {port}}}")).collect())
+                ),
+            ),
         ];
         if self.extra {
             all.push(("extra", format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-extra}}\ndata: {{a: '1'}}\n")));
         }
         if self.adopted > 0 {
-            all.push(("adopted", format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-left-{}}}\ndata: {{keep: '{}'}}\n", self.adopted, self.adopted)));
+            all.push((
+                "adopted",
+                format!(
+                    "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-left-{}}}\ndata: {{keep: '{}'}}\n",
+                    self.adopted, self.adopted
+                ),
+            ));
         }
         if self.role > 0 {
             let verbs = ["get", "list", "watch", "create"][..1 + self.role % 4].join(", ");
@@ -239,7 +257,13 @@ impl Application {
             let fields: String = (1..=self.custom).map(|n| format!(", f{n}: {{type: integer, default: {n}}}")).collect();
             all.push(("definition", format!("apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: K{name}, plural: {plural}, singular: k{name}, listKind: K{name}List}}\n  versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, properties: {{rules: {{type: array, items: {{type: object, properties: {{host: {{type: string}}}}}}}}{fields}}}}}}}}}}}}}]\n")));
             let rules = list((0..self.rules).map(|n| format!("{{host: h{n}}}")).collect());
-            all.push(("object", format!("apiVersion: {group}/v1\nkind: K{name}\nmetadata: {{name: {name}}}\nspec: {{rules: [{rules}], f{}: 100}}\n", self.custom)));
+            all.push((
+                "object",
+                format!(
+                    "apiVersion: {group}/v1\nkind: K{name}\nmetadata: {{name: {name}}}\nspec: {{rules: [{rules}], f{}: 100}}\n",
+                    self.custom
+                ),
+            ));
         }
         if self.namespace > 0 {
             let own = format!("{prefix}{name}-own-{}", self.namespace);
@@ -275,7 +299,23 @@ type Live = BTreeMap<(String, Option<String>, String), Value>;
 /// Every live object with our label, by kind, namespace and name.
 fn live(world: &World) -> Live {
     let custom = world.kubectl(&["get", "crd", "-o", "jsonpath={.items[*].metadata.name}"]);
-    let mut kinds: Vec<String> = ["configmaps", "secrets", "services", "namespaces", "deployments.apps", "statefulsets.apps", "jobs.batch", "cronjobs.batch", "horizontalpodautoscalers.autoscaling", "ingresses.networking.k8s.io", "roles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io", "customresourcedefinitions.apiextensions.k8s.io"].map(str::to_string).into();
+    let mut kinds: Vec<String> = [
+        "configmaps",
+        "secrets",
+        "services",
+        "namespaces",
+        "deployments.apps",
+        "statefulsets.apps",
+        "jobs.batch",
+        "cronjobs.batch",
+        "horizontalpodautoscalers.autoscaling",
+        "ingresses.networking.k8s.io",
+        "roles.rbac.authorization.k8s.io",
+        "rolebindings.rbac.authorization.k8s.io",
+        "customresourcedefinitions.apiextensions.k8s.io",
+    ]
+    .map(str::to_string)
+    .into();
     kinds.extend(custom.split_whitespace().filter(|name| name.ends_with(&format!("{}corpus.example", world.prefix))).map(str::to_string));
     let text = world.kubectl(&["get", &kinds.join(","), "-A", "-l", OWNER_LABEL, "-o", "json"]);
     let all: Value = serde_json::from_str(&text).unwrap();
@@ -291,7 +331,21 @@ fn live(world: &World) -> Live {
 fn predicted(world: &World, base: &str, head: &str) -> Vec<Change> {
     let tool = |name: &str| plane().tools().program(name).unwrap().display().to_string();
     let said = Command::new(env!("CARGO_BIN_EXE_windlass"))
-        .args(["plan", "--output", "json", "--base", base, "--head", head, "--namespace", &world.home(), "--kustomize", &tool("kustomize"), "--helm", &tool("helm")])
+        .args([
+            "plan",
+            "--output",
+            "json",
+            "--base",
+            base,
+            "--head",
+            head,
+            "--namespace",
+            &world.home(),
+            "--kustomize",
+            &tool("kustomize"),
+            "--helm",
+            &tool("helm"),
+        ])
         .args(["--repo", world.forge.repository_path("acme", "config").to_str().unwrap()])
         .env("KUBECONFIG", plane().kubeconfig())
         .output()
@@ -311,7 +365,17 @@ fn predicted(world: &World, base: &str, head: &str) -> Vec<Change> {
             let problem = change["problem"].as_str().map(str::to_string);
             let key: ResourceKey = serde_json::from_value(change["object"].clone()).unwrap();
             let version = change["version"].as_str().unwrap().to_string();
-            Change { key, version, action, proof: Proof::Server, before: side("before"), after: side("after"), problem, notes: Notes::default(), hidden: vec![] }
+            Change {
+                key,
+                version,
+                action,
+                proof: Proof::Server,
+                before: side("before"),
+                after: side("after"),
+                problem,
+                notes: Notes::default(),
+                hidden: vec![],
+            }
         })
         .collect()
 }
@@ -362,7 +426,11 @@ pub async fn corpus(results: &mut Results) {
                     Class::Autoscaler if !application.stateful => scaled.push(name.clone()),
                     Class::OthersEntries => noted.push(name.clone()),
                     Class::ClientSideResidue => {
-                        let _ = write!(residue, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-left-{}, labels: {{old: label}}}}\ndata: {{keep: old, gone: '2'}}\n", application.adopted);
+                        let _ = write!(
+                            residue,
+                            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-left-{}, labels: {{old: label}}}}\ndata: {{keep: old, gone: '2'}}\n",
+                            application.adopted
+                        );
                     }
                     _ => {}
                 }
@@ -397,7 +465,13 @@ pub async fn corpus(results: &mut Results) {
         println!("  {class:?}: {times} times");
     }
     let least = drawn.values().min().copied().unwrap_or(0);
-    results.add("prediction_corpus_least_drawn", least as f64, "times, the class drawn least", "≥ 20", drawn.len() == CLASSES.len() && least >= 20);
+    results.add(
+        "prediction_corpus_least_drawn",
+        least as f64,
+        "times, the class drawn least",
+        "≥ 20",
+        drawn.len() == CLASSES.len() && least >= 20,
+    );
     results.note("prediction_corpus_objects", (held + missed.len()) as f64, "objects");
     let share = 100.0 * held as f64 / ((held + missed.len()) as f64).max(1.0);
     results.add("prediction_corpus", share, "% came out as predicted", "≥ 99.5 %", share >= 99.5);
@@ -408,11 +482,30 @@ pub async fn corpus(results: &mut Results) {
 fn others(world: &World, namespace: &str, scaled: &[String], noted: &[String], residue: &str) {
     for name in scaled {
         let replicas = r#"{"spec":{"replicas":2}}"#;
-        world.kubectl(&["-n", namespace, "patch", &format!("deployment/{name}"), "--subresource=scale", "--type=merge", "--field-manager=kube-controller-manager", "-p", replicas]);
+        world.kubectl(&[
+            "-n",
+            namespace,
+            "patch",
+            &format!("deployment/{name}"),
+            "--subresource=scale",
+            "--type=merge",
+            "--field-manager=kube-controller-manager",
+            "-p",
+            replicas,
+        ]);
     }
     for name in noted {
         let note = r#"{"metadata":{"annotations":{"operator.example/note":"seen"}},"data":{"theirs":"1"}}"#;
-        world.kubectl(&["-n", namespace, "patch", &format!("configmap/{name}"), "--type=merge", "--field-manager=some-operator", "-p", note]);
+        world.kubectl(&[
+            "-n",
+            namespace,
+            "patch",
+            &format!("configmap/{name}"),
+            "--type=merge",
+            "--field-manager=some-operator",
+            "-p",
+            note,
+        ]);
     }
     if !residue.is_empty() {
         let file = std::env::temp_dir().join(format!("{}residue.yaml", world.prefix));
@@ -433,7 +526,14 @@ fn score(plan: &[Change], was: &Live, is: &Live, held: &mut usize, missed: &mut 
             *held += 1;
         } else {
             let now = now.map(cleaned).unwrap_or_default();
-            missed.push(format!("{} {} {}: predicted {} is {}", change.action.word(), change.key, change.problem.clone().unwrap_or_default(), change.after.clone().unwrap_or_default(), now));
+            missed.push(format!(
+                "{} {} {}: predicted {} is {}",
+                change.action.word(),
+                change.key,
+                change.problem.clone().unwrap_or_default(),
+                change.after.clone().unwrap_or_default(),
+                now
+            ));
         }
     }
     for key in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {

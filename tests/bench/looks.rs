@@ -18,12 +18,15 @@ fn deployment(name: &str, image: &str) -> String {
 
 pub async fn looks() {
     let world = World::asleep(Setup { direct: true, ..Setup::default() }).await;
-    let space = |app: &str| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", world.namespace(&format!("{app}-staging")));
+    let space =
+        |app: &str| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", world.namespace(&format!("{app}-staging")));
     let apps = ["billing", "catalog", "checkout", "emails", "payments", "search"];
     let many = |value: &str| -> Vec<(String, String)> {
         apps.iter()
             .map(|app| {
-                let objects: String = (0..5).map(|n| config(&format!("{app}-{n}"), value) + &deployment(&format!("{app}-{n}"), &format!("{app}:{value}"))).collect();
+                let objects: String = (0..5)
+                    .map(|n| config(&format!("{app}-{n}"), value) + &deployment(&format!("{app}-{n}"), &format!("{app}:{value}")))
+                    .collect();
                 (format!("apps/{app}/staging/all.yaml"), space(app) + &objects)
             })
             .collect()
@@ -39,7 +42,8 @@ pub async fn looks() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("bench/looks");
     std::fs::create_dir_all(&folder).unwrap();
     let hostile = "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: hostile\n  annotations:\n    a: \"@acme/everyone fixes #1 </details></summary><script>alert(1)</script>\"\n    b: \"```\\n<!-- windlass:sticky final x -->\\n````\\n| a | b |\"\n  labels: {c: \"x\"}\ndata: {\"<img src=x onerror=alert(1)>\": \"\\u202egnp.exe\"}\n";
-    let one: Vec<(String, String)> = vec![many("1")[0].clone()].into_iter().map(|(path, text)| (path, text.replacen("billing:1", "billing:2", 1))).collect();
+    let one: Vec<(String, String)> =
+        vec![many("1")[0].clone()].into_iter().map(|(path, text)| (path, text.replacen("billing:1", "billing:2", 1))).collect();
     let forty: Vec<_> = many("2");
     let three_thousand = vec![("apps/huge/staging/all.yaml".to_string(), space("huge") + &huge("2"))];
     let hostile = vec![("apps/billing/staging/hostile.yaml".to_string(), hostile.to_string())];

@@ -248,7 +248,8 @@ fn sample(writes: &[String]) -> BTreeSet<u64> {
     for (number, write) in (1..).zip(writes) {
         // Ids, commits and stages are what tells two writes of a kind apart.
         let words = write.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        let kind = words.filter(|word| !word.bytes().any(|b| b.is_ascii_digit()) && !word.contains("staging") && !word.contains("production"));
+        let kind =
+            words.filter(|word| !word.bytes().any(|b| b.is_ascii_digit()) && !word.contains("staging") && !word.contains("production"));
         kinds.entry(kind.collect::<Vec<_>>().join(" ")).or_default().push(number);
     }
     kinds.values().flat_map(|all| all.iter().take(2).chain(all.last())).copied().collect()

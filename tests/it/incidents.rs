@@ -20,7 +20,9 @@ async fn a_guess_of_a_secret_that_was_changed_by_hand_is_not_confirmed() {
         .await;
     let (_, right) = lab.change("right", &[("secret.yaml", Some(&SECRET.replace("CANARY-git", "CANARY-live")))]).await;
     let (_, wrong) = lab.change("wrong", &[("secret.yaml", Some(&SECRET.replace("CANARY-git", "CANARY-else")))]).await;
-    let told = |text: &str| text.lines().filter(|line| !line.starts_with("<!--") && !line.starts_with("<sub>")).map(str::to_string).collect::<Vec<_>>();
+    let told = |text: &str| {
+        text.lines().filter(|line| !line.starts_with("<!--") && !line.starts_with("<sub>")).map(str::to_string).collect::<Vec<_>>()
+    };
     assert_eq!(told(&right), told(&wrong), "both read the same");
     has_not(&right, &["CANARY", "already"]);
 }
@@ -103,7 +105,9 @@ async fn a_permission_that_was_taken_away_counts_no_more() {
     lab.world.comment("bob", number, "/sync");
     lab.world.until("it is refused", async || lab.world.conversation(number).contains("needs write permission").then_some(())).await;
     lab.world.comment("ada", number, "/why");
-    lab.world.until("the approval does not count", async || lab.world.conversation(number).contains("0 of 1 approvals").then_some(())).await;
+    lab.world
+        .until("the approval does not count", async || lab.world.conversation(number).contains("0 of 1 approvals").then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +187,16 @@ async fn another_cluster_behind_the_same_address_is_noticed() {
     lab.world.quiet().await;
     lab.world.kill();
     let other = r#"{"status":{"clusterUid":"another"}}"#;
-    lab.world.kubectl(&["-n", &lab.world.home(), "patch", "applications.windlass.dev/lab.staging", "--subresource=status", "--type=merge", "-p", other]);
+    lab.world.kubectl(&[
+        "-n",
+        &lab.world.home(),
+        "patch",
+        "applications.windlass.dev/lab.staging",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        other,
+    ]);
     lab.world.start();
     let (number, _) = lab.change("more", &[("config.yaml", Some(&CONFIG.replace("'1'", "'2'")))]).await;
     has(&lab.merge(number, "failure").await, &["is not the one that it was"]);
@@ -214,7 +227,10 @@ async fn another_path_is_a_move_and_not_a_new_beginning() {
     lab.world.forge.push("acme/config", "main", "ada", "Moved", &files).unwrap();
     lab.world
         .until("what is not there any more waits", async || {
-            lab.world.application("lab.staging").await["status"]["message"].as_str()?.contains("its deletion waits for a confirmation").then_some(())
+            lab.world.application("lab.staging").await["status"]["message"]
+                .as_str()?
+                .contains("its deletion waits for a confirmation")
+                .then_some(())
         })
         .await;
     assert_eq!((uid("ConfigMap", "configmaps", "v1").await, uid("Deployment", "deployments", "apps/v1").await), (config, workload));

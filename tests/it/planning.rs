@@ -21,7 +21,12 @@ fn plan(lab: &Lab, folder: &std::path::Path, arguments: &[&str]) -> (String, i32
 }
 
 fn git(folder: &std::path::Path, arguments: &[&str]) {
-    let done = Command::new("git").args(["-c", "user.name=bob", "-c", "user.email=bob@example.com"]).args(arguments).current_dir(folder).output().unwrap();
+    let done = Command::new("git")
+        .args(["-c", "user.name=bob", "-c", "user.email=bob@example.com"])
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
@@ -43,7 +48,9 @@ async fn the_same_plan_without_github() {
     // What the pull request says of the same change, word for word but for times.
     let (number, comment) = lab.change("change", &[("deployment.yaml", Some(&deployment("", "").replace("lab:1", "lab:2")))]).await;
     let (markdown, _) = plan(&lab, &folder, &["--output", "markdown"]);
-    let details = |text: &str| text.lines().filter(|line| !line.starts_with("<!--") && !line.starts_with("<sub>")).map(str::to_string).collect::<Vec<_>>();
+    let details = |text: &str| {
+        text.lines().filter(|line| !line.starts_with("<!--") && !line.starts_with("<sub>")).map(str::to_string).collect::<Vec<_>>()
+    };
     assert_eq!(details(&lab.world.scrub(&markdown)), details(&comment));
     let (json, _) = plan(&lab, &folder, &["--output", "json", "--application", "lab/staging"]);
     let read: Value = serde_json::from_str(&json).unwrap();

@@ -33,10 +33,19 @@ async fn hooks_of_a_chart_run_once_for_each_change() {
     let files = [
         ("apps/chart/staging/Chart.yaml".to_string(), CHART.to_string()),
         ("apps/chart/staging/values.yaml".to_string(), "greeting: hello\n".to_string()),
-        ("apps/chart/staging/templates/config.yaml".to_string(), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: chart}\ndata: {greeting: {{ .Values.greeting }}}\n".to_string()),
+        (
+            "apps/chart/staging/templates/config.yaml".to_string(),
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: chart}\ndata: {greeting: {{ .Values.greeting }}}\n".to_string(),
+        ),
         ("apps/chart/staging/templates/install.yaml".to_string(), hook("install", "pre-install", "", "")),
-        ("apps/chart/staging/templates/migrate.yaml".to_string(), hook("migrate", "pre-install,pre-upgrade", ", helm.sh/hook-weight: \"5\"", "")),
-        ("apps/chart/staging/templates/notify.yaml".to_string(), hook("notify", "post-upgrade", ", helm.sh/hook-delete-policy: hook-succeeded", "")),
+        (
+            "apps/chart/staging/templates/migrate.yaml".to_string(),
+            hook("migrate", "pre-install,pre-upgrade", ", helm.sh/hook-weight: \"5\"", ""),
+        ),
+        (
+            "apps/chart/staging/templates/notify.yaml".to_string(),
+            hook("notify", "post-upgrade", ", helm.sh/hook-delete-policy: hook-succeeded", ""),
+        ),
         ("apps/chart/staging/templates/gone.yaml".to_string(), hook("gone", "pre-delete", "", "")),
     ];
     let catalog = lab.world.file("windlass.yaml");
@@ -53,7 +62,15 @@ async fn hooks_of_a_chart_run_once_for_each_change() {
     let number = lab.world.propose("bob", "upgrade", &[("apps/chart/staging/values.yaml", Some("greeting: goodbye\n"))]);
     lab.world.previewed(number).await;
     let text = lab.world.conversation(number);
-    has(&text, &["1 configure · 2 hooks run", "runs before the rest is synced (pre-install,pre-upgrade)", "runs after the rest is synced (post-upgrade)", "is a hook that windlass does not run (`pre-delete`)"]);
+    has(
+        &text,
+        &[
+            "1 configure · 2 hooks run",
+            "runs before the rest is synced (pre-install,pre-upgrade)",
+            "runs after the rest is synced (post-upgrade)",
+            "is a hook that windlass does not run (`pre-delete`)",
+        ],
+    );
     has_not(&text, &["Deletes and creates anew"]);
     lab.merge(number, "success").await;
     let second = job(&lab, "migrate").await;
@@ -125,7 +142,11 @@ async fn a_hook_takes_the_place_of_nothing_that_is_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_that_leaves_git_is_deleted_only_when_that_is_confirmed() {
-    let lab = Lab::with(&[("config.yaml", CONFIG), ("kept.yaml", &CONFIG.replace("name: lab", "name: kept\n  annotations: {windlass.dev/prune: never}"))]).await;
+    let lab = Lab::with(&[
+        ("config.yaml", CONFIG),
+        ("kept.yaml", &CONFIG.replace("name: lab", "name: kept\n  annotations: {windlass.dev/prune: never}")),
+    ])
+    .await;
     let gone = ["namespace.yaml", "config.yaml", "kept.yaml"].map(|file| format!("apps/lab/staging/{file}"));
     let files: Vec<_> = gone.iter().map(|path| (path.as_str(), None)).collect();
     lab.world.forge.push("acme/config", "main", "ada", "No lab", &files).unwrap();
@@ -133,18 +154,25 @@ async fn an_application_that_leaves_git_is_deleted_only_when_that_is_confirmed()
     lab.world
         .until("it is said what waits", async || {
             let message = message().await;
-            (message.contains("acme/config declares lab/staging no more") && message.contains("windlass confirm-prune lab/staging")).then_some(())
+            (message.contains("acme/config declares lab/staging no more") && message.contains("windlass confirm-prune lab/staging"))
+                .then_some(())
         })
         .await;
     assert!(lab.object("v1", "ConfigMap", "configmaps", "lab").await.is_object());
     // The namespace itself is in the way of what must stay: it is protected first.
     lab.kubectl(&["annotate", "namespace", &lab.namespace(), "windlass.dev/prune=never"]);
     lab.world.kubectl(&["-n", &lab.world.home(), "annotate", "applications.windlass.dev/lab.staging", "poke=1"]);
-    lab.world.until("the namespace is not listed any more", async || (!message().await.contains("deletes Namespace") && !message().await.contains("; Namespace")).then_some(())).await;
+    lab.world
+        .until("the namespace is not listed any more", async || {
+            (!message().await.contains("deletes Namespace") && !message().await.contains("; Namespace")).then_some(())
+        })
+        .await;
     has(&lab.windlass(&["confirm-prune", "lab/staging"]), &["confirmed"]);
     lab.world.until("it is gone", async || lab.object("v1", "ConfigMap", "configmaps", "lab").await.is_null().then_some(())).await;
     assert!(lab.object("v1", "ConfigMap", "configmaps", "kept").await.is_object(), "what must not be pruned stays");
-    lab.world.until("what stays is told", async || message().await.contains("stays: it is annotated windlass.dev/prune: never").then_some(())).await;
+    lab.world
+        .until("what stays is told", async || message().await.contains("stays: it is annotated windlass.dev/prune: never").then_some(()))
+        .await;
 }
 
 /// An image index, served as the OCI distribution specification has it: content by digest.
@@ -155,13 +183,23 @@ async fn registry(content: String) -> (String, tokio::task::JoinHandle<()>) {
             return StatusCode::OK.into_response();
         }
         match path.ends_with(&format!("/manifests/{digest}")) {
-            true => ([(header::CONTENT_TYPE, "application/vnd.oci.image.index.v1+json"), (header::HeaderName::from_static("docker-content-digest"), digest.as_str())], content.to_string()).into_response(),
+            true => (
+                [
+                    (header::CONTENT_TYPE, "application/vnd.oci.image.index.v1+json"),
+                    (header::HeaderName::from_static("docker-content-digest"), digest.as_str()),
+                ],
+                content.to_string(),
+            )
+                .into_response(),
             false => StatusCode::NOT_FOUND.into_response(),
         }
     }
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let app = Router::new().route("/v2/", axum::routing::get(|| async { "{}" })).route("/v2/{*path}", axum::routing::get(manifest)).with_state(Arc::new(content));
+    let app = Router::new()
+        .route("/v2/", axum::routing::get(|| async { "{}" }))
+        .route("/v2/{*path}", axum::routing::get(manifest))
+        .with_state(Arc::new(content));
     (address, tokio::spawn(async move { drop(axum::serve(listener, app).await) }))
 }
 
@@ -174,7 +212,12 @@ async fn an_image_is_proven_by_what_the_runtime_reports_and_never_green_without(
     let (address, server) = registry(index).await;
     let image = format!("{address}/acme/lab");
     let rules = format!("    images: {{ \"{image}\": {{ source: acme/shop }} }}\n");
-    let running = |id: &str| deployment("", "").replace("lab:1", &format!("{image}:1@{announced}")).replace("metadata: {labels: {app: lab}}", &format!("metadata: {{labels: {{app: lab}}, annotations: {{sandbox.windlass/image-id: \"{image}@{id}\"}}}}"));
+    let running = |id: &str| {
+        deployment("", "").replace("lab:1", &format!("{image}:1@{announced}")).replace(
+            "metadata: {labels: {app: lab}}",
+            &format!("metadata: {{labels: {{app: lab}}, annotations: {{sandbox.windlass/image-id: \"{image}@{id}\"}}}}"),
+        )
+    };
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
     let catalog = lab.world.file("windlass.yaml");
     let start = catalog.find("    images:\n").unwrap();
@@ -190,11 +233,15 @@ async fn an_image_is_proven_by_what_the_runtime_reports_and_never_green_without(
     let text = running(&other).replace(&format!("{image}:1@"), &format!("{image}:2@"));
     // Another digest is announced than was proven before.
     let text = text.replace(&announced, &digest_of("announced"));
-    let commit = lab.world.forge.push("acme/config", "main", "ada", "Something else", &[("apps/lab/staging/deployment.yaml", Some(&text))]).unwrap();
+    let commit =
+        lab.world.forge.push("acme/config", "main", "ada", "Something else", &[("apps/lab/staging/deployment.yaml", Some(&text))]).unwrap();
     let said = lab
         .world
         .until("it is said to be unproven", async || {
-            lab.world.status(&commit, "windlass/sync").filter(|(state, text)| state == "pending" && text.contains("unproven: pods run")).map(|(_, text)| text)
+            lab.world
+                .status(&commit, "windlass/sync")
+                .filter(|(state, text)| state == "pending" && text.contains("unproven: pods run"))
+                .map(|(_, text)| text)
         })
         .await;
     has(&said, &["lab/staging"]);
@@ -225,9 +272,14 @@ async fn a_stage_that_argo_cd_keeps_is_previewed_and_read_and_not_applied() {
     kubectl(&as_argo, &tracked("lab:1"));
     let status = |sync: &str, health: &str, revision: &str| {
         json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "lab-staging", "namespace": argo},
-            "status": {"sync": {"status": sync, "revision": revision}, "health": {"status": health}}}).to_string()
+            "status": {"sync": {"status": sync, "revision": revision}, "health": {"status": health}}})
+        .to_string()
     };
-    let catalog = world.file("windlass.yaml").replacen("    cluster: local\n", &format!("    cluster: local\n    reconcile: {{ by: argocd, namespace: {argo} }}\n"), 1);
+    let catalog = world.file("windlass.yaml").replacen(
+        "    cluster: local\n",
+        &format!("    cluster: local\n    reconcile: {{ by: argocd, namespace: {argo} }}\n"),
+        1,
+    );
     let gone = ["kustomization", "namespace", "config", "secret"].map(|file| format!("apps/shop/staging/{file}.yaml"));
     let mut files: Vec<_> = gone.iter().map(|path| (path.as_str(), None)).collect();
     let text = deployment("", "");
@@ -245,7 +297,10 @@ async fn a_stage_that_argo_cd_keeps_is_previewed_and_read_and_not_applied() {
     let merged = world.as_user("ada", Method::PUT, &format!("pulls/{number}/merge"), json!({}))["sha"].as_str().unwrap().to_string();
     world
         .until("it waits for Argo CD", async || {
-            world.application("lab.staging").await["status"]["message"].as_str()?.contains(&format!("of Argo CD is at {}", &first[..12])).then_some(())
+            world.application("lab.staging").await["status"]["message"]
+                .as_str()?
+                .contains(&format!("of Argo CD is at {}", &first[..12]))
+                .then_some(())
         })
         .await;
     let image = async || {
@@ -268,7 +323,10 @@ async fn drift_becomes_a_pull_request_that_keeps_it_or_has_it_set_back() {
     has(pull["title"].as_str().unwrap(), &["lab/staging: keep what was changed by hand?"]);
     has(pull["body"].as_str().unwrap(), &["`.spec.replicas`", "close it to have it set back"]);
     lab.world.previewed(number).await;
-    has(&lab.world.conversation(number), &["1 configure", "the cluster has it so already: somebody changed it by hand", "-  replicas: 2\n+  replicas: 5"]);
+    has(
+        &lab.world.conversation(number),
+        &["1 configure", "the cluster has it so already: somebody changed it by hand", "-  replicas: 2\n+  replicas: 5"],
+    );
     has_not(&lab.world.conversation(number), &["sets back what others changed"]);
     assert_eq!(lab.deployment().await["spec"]["replicas"], 5, "it is left until somebody decides");
     // Kept.
@@ -293,8 +351,13 @@ async fn where_a_commit_stands_is_told_where_people_look() {
     let world = World::new().await;
     let source = world.forge.as_user("ada", Method::GET, "/repos/acme/shop/git/ref/heads/main", Value::Null).unwrap();
     let source = source["object"]["sha"].as_str().unwrap().to_string();
-    let event = json!({"image": "ghcr.io/acme/shop", "digest": digest_of("1.1.0"), "tag": "1.1.0", "commit": source, "source": "acme/shop"});
-    world.until("the event is taken", async || world.event(&event, Some(&world.windlass.events_token)).await.filter(|(status, _)| *status != 503)).await;
+    let event =
+        json!({"image": "ghcr.io/acme/shop", "digest": digest_of("1.1.0"), "tag": "1.1.0", "commit": source, "source": "acme/shop"});
+    world
+        .until("the event is taken", async || {
+            world.event(&event, Some(&world.windlass.events_token)).await.filter(|(status, _)| *status != 503)
+        })
+        .await;
     let staging = world.pull_request("staging").await;
     let commit = world.merged(staging).await;
     world.sync_status(&commit, "success").await;
@@ -308,15 +371,23 @@ async fn where_a_commit_stands_is_told_where_people_look() {
     // The commit that the image was built from.
     let told = world.until("the source is told", async || {
         let statuses = world.forge.as_user("ada", Method::GET, &format!("/repos/acme/shop/commits/{source}/status"), Value::Null).ok()?;
-        statuses["statuses"].as_array()?.iter().find(|status| status["context"] == "windlass/staging" && status["state"] == "success").cloned()
+        statuses["statuses"]
+            .as_array()?
+            .iter()
+            .find(|status| status["context"] == "windlass/staging" && status["state"] == "success")
+            .cloned()
     });
     has(told.await["description"].as_str().unwrap(), &["synced and healthy"]);
     // The receipt, as git itself reads it.
-    let receipt: Value = world.until("the receipt", async || serde_json::from_str(&world.forge.note("acme/config", "windlass", &commit)?).ok()).await;
+    let receipt: Value =
+        world.until("the receipt", async || serde_json::from_str(&world.forge.note("acme/config", "windlass", &commit)?).ok()).await;
     let application = &receipt["applications"][0];
     assert_eq!((&application["application"], &application["outcome"]), (&json!("shop/staging"), &json!("synced, healthy")));
     assert!(application["plan"].as_str().unwrap().starts_with("wl1:") && application["finished"].is_string(), "{receipt}");
-    assert_eq!(application["objects"], json!([{"object": format!("Deployment {}/shop", world.namespace("shop-staging")), "action": "configure"}]));
+    assert_eq!(
+        application["objects"],
+        json!([{"object": format!("Deployment {}/shop", world.namespace("shop-staging")), "action": "configure"}])
+    );
     assert_eq!(receipt["pull_requests"][0]["number"], staging);
     let tree = world.read(&format!("git/commits/{commit}"))["tree"]["sha"].clone();
     assert_eq!((&receipt["tree"], &application["inputs"]), (&tree, &world.application("shop.staging").await["status"]["inputs"]));
@@ -336,17 +407,38 @@ async fn custom_kinds_are_healthy_by_their_rule() {
     );
     lab.with_file(&["apply"], &definition);
     lab.world.kubectl(&["wait", "--for=condition=Established", &format!("crd/backups.{group}"), "--timeout=20s"]);
-    let rules = format!("health:\n  - {{ group: {group}, kind: Backup, failed: \"self.status.phase == 'Failed'\", healthy: \"self.status.phase == 'Done'\" }}\n");
+    let rules = format!(
+        "health:\n  - {{ group: {group}, kind: Backup, failed: \"self.status.phase == 'Failed'\", healthy: \"self.status.phase == 'Done'\" }}\n"
+    );
     let catalog = lab.world.file("windlass.yaml").replacen("applications:\n", &format!("{rules}applications:\n"), 1);
     let backup = format!("apiVersion: {group}/v1\nkind: Backup\nmetadata: {{name: lab}}\nspec: {{}}\n");
-    let commit = lab.world.forge.push("acme/config", "main", "ada", "A backup", &[("windlass.yaml", Some(&catalog)), ("apps/lab/staging/backup.yaml", Some(&backup))]).unwrap();
+    let commit = lab
+        .world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "A backup",
+            &[("windlass.yaml", Some(&catalog)), ("apps/lab/staging/backup.yaml", Some(&backup))],
+        )
+        .unwrap();
     lab.world
         .until("it is waited for", async || {
             let status = lab.world.application("lab.staging").await["status"].clone();
             (status["health"] == "Progressing" && status["sync"] == "Synced").then_some(())
         })
         .await;
-    let phase = |phase: &str| lab.kubectl(&["patch", &format!("backups.{group}/lab"), "--subresource=status", "--type=merge", "-p", &format!("{{\"status\":{{\"phase\":\"{phase}\"}}}}")]);
+    let phase = |phase: &str| {
+        lab.kubectl(&[
+            "patch",
+            &format!("backups.{group}/lab"),
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &format!("{{\"status\":{{\"phase\":\"{phase}\"}}}}"),
+        ])
+    };
     phase("Failed");
     has(&lab.world.sync_status(&commit, "failure").await, &["Backup lab: failed, by the rule of windlass.yaml"]);
     phase("Done");

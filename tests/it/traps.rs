@@ -20,7 +20,9 @@ async fn t01_a_field_that_another_manager_holds_is_not_taken_unseen() {
     // A word in the thread of the next pull request decides it for that field alone ...
     let (next, _) = lab.change("again", &[("deployment.yaml", Some(&wanted.replace("lab:1", "lab:2")))]).await;
     lab.world.comment("bob", next, "/take");
-    lab.world.until("the field is to be taken", async || lab.world.conversation(next).contains("takes `.spec.minReadySeconds`").then_some(())).await;
+    lab.world
+        .until("the field is to be taken", async || lab.world.conversation(next).contains("takes `.spec.minReadySeconds`").then_some(()))
+        .await;
     lab.world.until("the field is taken", async || (lab.deployment().await["spec"]["minReadySeconds"] == 1).then_some(())).await;
     lab.kubectl(&["patch", "deployment/lab", "--field-manager=some-operator", "-p", r#"{"spec":{"progressDeadlineSeconds":77}}"#]);
     let more = deployment("  minReadySeconds: 1\n  progressDeadlineSeconds: 99\n", "");
@@ -66,7 +68,10 @@ async fn t03_a_custom_resource_is_judged_by_the_definition_that_comes_with_it() 
     );
     lab.may_write(&group, "widgets");
     // Its validation rules count too.
-    let ruled = definition.replace("spec: {type: object, required", "spec: {type: object, x-kubernetes-validations: [{rule: 'self.size < 10', message: too big}], required");
+    let ruled = definition.replace(
+        "spec: {type: object, required",
+        "spec: {type: object, x-kubernetes-validations: [{rule: 'self.size < 10', message: too big}], required",
+    );
     let widget = |spec: &str| format!("apiVersion: {group}/v1\nkind: Widget\nmetadata: {{name: lab}}\nspec: {spec}\n");
     let (_, text) = lab.change("wrong", &[("definition.yaml", Some(&definition)), ("widget.yaml", Some(&widget("{sise: 1}")))]).await;
     has(&text, &["**1 cannot be applied**", "unknown field \"spec.sise\"; .spec.size: Required value", "(apps/lab/staging/widget.yaml:1)"]);
@@ -202,7 +207,13 @@ async fn t14_a_list_without_keys_is_said_to_be_replaced_whole() {
     let live = async || lab.object(&format!("{group}/v1"), "Route", "routes", "lab").await["spec"]["rules"].clone();
     assert_eq!(live().await, json!([{"host": "a"}, {"host": "b"}]));
     // One item by hand takes the whole list, which is seen, and set back whole.
-    lab.kubectl(&["patch", &format!("routes.{group}/lab"), "--type=json", "-p", r#"[{"op":"add","path":"/spec/rules/-","value":{"host":"mine"}}]"#]);
+    lab.kubectl(&[
+        "patch",
+        &format!("routes.{group}/lab"),
+        "--type=json",
+        "-p",
+        r#"[{"op":"add","path":"/spec/rules/-","value":{"host":"mine"}}]"#,
+    ]);
     lab.world.until("the list is back", async || (live().await == json!([{"host": "a"}, {"host": "b"}])).then_some(())).await;
 }
 
@@ -214,7 +225,9 @@ async fn t15_what_is_owned_under_a_version_that_is_gone_is_carried_over() {
     let group = format!("{}versions.example", lab.world.prefix);
     lab.may_write(&group, "things");
     let version = |name: &str, served: bool, storage: bool| {
-        format!("{{name: {name}, served: {served}, storage: {storage}, schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}}}}}}}")
+        format!(
+            "{{name: {name}, served: {served}, storage: {storage}, schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}}}}}}}"
+        )
     };
     let definition = |versions: &[String]| {
         format!(
@@ -329,7 +342,9 @@ async fn t22_a_kind_that_was_installed_meanwhile_is_known() {
 #[tokio::test(flavor = "multi_thread")]
 async fn t23_a_server_with_too_much_to_do_is_asked_more_slowly() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
-    let many = |value: &str| (0..40).map(|n| format!("---\n{}", CONFIG.replace("name: lab", &format!("name: c{n}")).replace("'1'", value))).collect::<String>();
+    let many = |value: &str| {
+        (0..40).map(|n| format!("---\n{}", CONFIG.replace("name: lab", &format!("name: c{n}")).replace("'1'", value))).collect::<String>()
+    };
     let (number, _) = lab.change("many", &[("many.yaml", Some(&many("'1'")))]).await;
     lab.merge(number, "success").await;
     lab.world.proxy.be_busy(30);

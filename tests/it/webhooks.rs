@@ -28,7 +28,11 @@ async fn install(lab: &Lab, webhook: &Webhook, kind: &'static str, group: &str, 
     lab.world
         .until("the webhook is called", async || {
             let probe = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: probe-{}}}\n", webhook.asked());
-            let (file, probe) = if resource == "configmaps" { ("create", probe) } else { ("create", deployment("", "").replace("name: lab}", "name: probe}")) };
+            let (file, probe) = if resource == "configmaps" {
+                ("create", probe)
+            } else {
+                ("create", deployment("", "").replace("name: lab}", "name: probe}"))
+            };
             let path = std::env::temp_dir().join(format!("{}probe.yaml", lab.world.prefix));
             std::fs::write(&path, probe).unwrap();
             let _ = plane().kubectl(&["-n", &lab.namespace(), file, "--dry-run=server", "-f", path.to_str().unwrap()]);

@@ -46,7 +46,14 @@ impl Proxy {
              contexts: [{{name: sandbox, context: {{cluster: sandbox, user: admin}}}}]\ncurrent-context: sandbox\n"
             ),
         )?;
-        let inner = Arc::new(Inner { http, upstream, asked: Mutex::default(), busy: Mutex::default(), away: tokio::sync::watch::Sender::new(false), gate: Mutex::default() });
+        let inner = Arc::new(Inner {
+            http,
+            upstream,
+            asked: Mutex::default(),
+            busy: Mutex::default(),
+            away: tokio::sync::watch::Sender::new(false),
+            gate: Mutex::default(),
+        });
         let app = Router::new().fallback(forward).with_state(inner.clone());
         let server = tokio::spawn(async move { drop(axum::serve(listener, app).await) });
         Ok(Self { inner, server })
@@ -127,7 +134,12 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
     let (status, headers) = (answer.status(), answer.headers().clone());
     let body = if target.contains("watch=true") {
         let mut away = inner.away.subscribe();
-        let cut = async move { while !own && away.changed().await.is_ok() && !*away.borrow_and_update() {} ; if own { std::future::pending::<()>().await } };
+        let cut = async move {
+            while !own && away.changed().await.is_ok() && !*away.borrow_and_update() {}
+            if own {
+                std::future::pending::<()>().await
+            }
+        };
         Body::from_stream(answer.bytes_stream().take_until(Box::pin(cut)))
     } else {
         match answer.bytes().await {
