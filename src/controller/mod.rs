@@ -160,7 +160,7 @@ pub struct Memory {
     heals: Mutex<HashMap<(ApplicationKey, ResourceKey), VecDeque<Instant>>>,
     stuck: Mutex<HashMap<ApplicationKey, application::Stuck>>,
     /// What each application's pods were asked to prove, when next, and after which pause.
-    proofs: Mutex<HashMap<ApplicationKey, (Vec<String>, Instant, Duration)>>,
+    proofs: Mutex<HashMap<ApplicationKey, proof::Asked>>,
     /// How long each application that others keep is left alone.
     polls: Mutex<HashMap<ApplicationKey, Duration>>,
     /// What was told last in deployments and on source commits.

@@ -30,6 +30,9 @@ pub struct Proof {
     pub again: Option<Instant>,
 }
 
+/// What the pods were asked to prove, when they are asked next, and after which pause.
+pub type Asked = (Vec<String>, Instant, Duration);
+
 /// Pauses between two looks at what is not proven: pods may have been starting, a registry away.
 const FIRST_PAUSE: Duration = Duration::from_secs(3);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);

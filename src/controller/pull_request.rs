@@ -202,7 +202,7 @@ async fn previewed(
         GitLook { failure: Some(Failure::Fork), changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] }
     } else {
         let (base, head) = (base.clone(), head.clone());
-        ctx.mirror(&key.repo, move |mirror| Ok(preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)?)).await?
+        ctx.mirror(&key.repo, move |mirror| preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)).await?
     };
     let known = locked(&ctx.memory.previews).get(key).cloned();
     if let Some(known) = known.filter(|known| !again && known.head == head && known.base == tip) {
