@@ -96,7 +96,7 @@ struct Application {
     ports: Vec<usize>,
     cpu: usize,
     probe: bool,
-    recreate: bool,
+    explicit: bool,
     config: Vec<(usize, usize)>,
     secret: Vec<(usize, usize)>,
     labels: Vec<usize>,
@@ -129,7 +129,7 @@ impl Application {
             ports: vec![80],
             cpu: dice.roll(CPU.len()),
             probe: dice.roll(2) == 0,
-            recreate: false,
+            explicit: false,
             config: pairs(dice, 4),
             secret: pairs(dice, 3),
             labels: vec![],
@@ -167,7 +167,7 @@ impl Application {
             // Somebody else moves it; here only the image changes beside.
             Class::Autoscaler | Class::OthersEntries => self.image += 1,
             Class::NamespaceWithObject => self.namespace += 1,
-            Class::Defaults => self.recreate = !self.recreate,
+            Class::Defaults => self.explicit = !self.explicit,
             Class::Rbac => self.role += 1,
             Class::HorizontalPodAutoscaler => self.hpa += 1,
             Class::Label => self.labels.push(self.labels.len()),
@@ -200,7 +200,8 @@ impl Application {
                 self.replicas
             )
         } else {
-            let strategy = if self.recreate { "  strategy: {type: Recreate}\n" } else { "" };
+            // What the server fills in by itself, said or not: no difference.
+            let strategy = if self.explicit { "  revisionHistoryLimit: 10\n  strategy: {type: RollingUpdate}\n" } else { "" };
             format!(
                 "apiVersion: apps/v1\nkind: Deployment\n{metadata}\nspec:\n  replicas: {}\n{strategy}{selector}{template}{status}",
                 self.replicas
