@@ -75,6 +75,11 @@ pub fn entries(object: &Value) -> Vec<Entry> {
     object["metadata"]["managedFields"].as_array().into_iter().flatten().filter_map(read).collect()
 }
 
+/// The fields that a manager owns by server-side apply.
+fn applied_by(entries: &[Entry], manager: &str) -> FieldSet {
+    entries.iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields.clone()).unwrap_or_default()
+}
+
 /// What changes when somebody changes what we applied, and neither with the object's status nor with what controllers
 /// add beside: the uid, our own entry with its time, and the entries of people.
 ///
@@ -139,7 +144,7 @@ impl fmt::Display for Conflict {
 /// server conflicts only over different ones, and so would tell whoever guesses.
 pub fn claims_on_data(live: &Value, payload: &Value, manager: &str) -> Vec<Conflict> {
     let all = entries(live);
-    let ours = all.iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields.clone()).unwrap_or_default();
+    let ours = applied_by(&all, manager);
     let mut found = Vec::new();
     for name in payload["data"].as_object().into_iter().flatten().map(|(name, _)| name) {
         let field = FieldPath(vec![Element::Field("data".into()), Element::Field(name.clone())]);
@@ -249,7 +254,7 @@ pub struct Leftovers {
 pub fn leftovers(live: &Value, manager: &str) -> Option<Leftovers> {
     let mut found = Leftovers::default();
     let all = entries(live);
-    let ours = all.iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields.clone()).unwrap_or_default();
+    let ours = applied_by(&all, manager);
     for entry in all {
         if entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies {
             found.added = found.added.union(&ours.items_added_by(&entry.fields));
@@ -287,8 +292,7 @@ pub fn carried_over(live: &Value, gone: &BTreeSet<String>) -> Value {
 /// server cannot be asked. Lists are merged by their items' names.
 pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
     let mut object = live.clone();
-    let ours = entries(live).into_iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields);
-    for path in ours.map(|fields| fields.leaves()).unwrap_or_default() {
+    for path in applied_by(&entries(live), manager).leaves() {
         if fieldset::lookup(payload, &path).is_none() {
             fieldset::remove(&mut object, &path);
         }
@@ -298,8 +302,7 @@ pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
 
 /// Lists of objects that we own as a whole, with those that differ between the two: what is not in Git's list goes.
 pub fn replaced_lists(before: &Value, after: &Value, manager: &str) -> Vec<FieldPath> {
-    let ours = entries(after).into_iter().find(|entry| entry.manager == manager && entry.applies);
-    let whole = ours.map(|entry| entry.fields.leaves()).unwrap_or_default();
+    let whole = applied_by(&entries(after), manager).leaves();
     let list = |path: &FieldPath| {
         let now = fieldset::lookup(after, path)?.as_array()?;
         let was = fieldset::lookup(before, path)?;
@@ -414,10 +417,7 @@ pub fn taken(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>
 
 /// The fields that Git has no more and that stay, since others own them too.
 pub fn kept(before: &Value, after: &Value, manager: &str) -> BTreeMap<String, Vec<FieldPath>> {
-    let ours = |object: &Value| {
-        entries(object).into_iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields).unwrap_or_default()
-    };
-    let dropped = ours(before).difference(&ours(after));
+    let dropped = applied_by(&entries(before), manager).difference(&applied_by(&entries(after), manager));
     let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
     for path in dropped.leaves().into_iter().filter(|path| fieldset::lookup(after, path).is_some()) {
         for entry in entries(after).into_iter().filter(|entry| entry.manager != manager && entry.fields.contains(&path)) {
