@@ -22,6 +22,7 @@ use super::{DEADLINE, Error, Moved, Result, call, refused};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::image::{Candidate, ImageRef};
 use crate::domain::manifest::ResourceKey;
+use crate::domain::pull_request::Stand;
 use crate::domain::{ApplicationKey, CommitSha, Name, RepoName};
 
 /// An application in a stage, as windlass keeps it synced.
@@ -148,35 +149,6 @@ impl Default for ApplicationStatus {
             images: Vec::new(),
             inventory: Vec::new(),
             conditions: Vec::new(),
-        }
-    }
-}
-
-/// How an application stands: its status, less what only its own loop needs.
-#[derive(Debug, Clone)]
-pub struct Stand {
-    pub revision: Option<CommitSha>,
-    pub sync: SyncState,
-    pub health: Health,
-    pub blocked: bool,
-    pub message: Option<String>,
-    /// Deletions wait for a confirmation.
-    pub confirm: bool,
-    pub unproven: Option<String>,
-    pub images: Vec<ImageRef>,
-}
-
-impl Default for Stand {
-    fn default() -> Self {
-        Self {
-            revision: None,
-            sync: SyncState::Unknown,
-            health: Health::Unknown,
-            blocked: false,
-            message: None,
-            confirm: false,
-            unproven: None,
-            images: Vec::new(),
         }
     }
 }

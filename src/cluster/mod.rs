@@ -338,7 +338,12 @@ impl Cluster {
     }
 
     fn api(&self, resource: &ApiResource, key: &ResourceKey) -> Api<DynamicObject> {
-        match &key.namespace {
+        self.api_in(resource, key.namespace.as_deref())
+    }
+
+    /// None: cluster-scoped objects, or those of all namespaces.
+    fn api_in(&self, resource: &ApiResource, namespace: Option<&str>) -> Api<DynamicObject> {
+        match namespace {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
             None => Api::all_with(self.client.clone(), resource),
         }
@@ -358,10 +363,7 @@ impl Cluster {
     /// Live objects of one kind in one namespace that carry our label with this value, whole, in one request.
     pub async fn owned(&self, group: &str, version: &str, kind: &str, namespace: Option<&str>, owner: &str) -> Result<Vec<Value>> {
         let Some((resource, _)) = self.kind(group, version, kind).await? else { return Ok(Vec::new()) };
-        let api: Api<DynamicObject> = match namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
-        };
+        let api = self.api_in(&resource, namespace);
         let what = format!("list {kind}");
         let parameters = ListParams::default().labels(&format!("{OWNER_LABEL}={owner}"));
         let found = self.call(&what, api.list(&parameters)).await?.map_err(|status| refused(&what, &status))?;
@@ -371,10 +373,7 @@ impl Cluster {
     /// Live objects of one kind, whoever's they are, as many as one page holds.
     pub async fn all(&self, group: &str, version: &str, kind: &str, namespace: Option<&str>) -> Result<Vec<Value>> {
         let Some((resource, _)) = self.kind(group, version, kind).await? else { return Ok(Vec::new()) };
-        let api: Api<DynamicObject> = match namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
-        };
+        let api = self.api_in(&resource, namespace);
         let what = format!("list {kind}");
         let found = self.call(&what, api.list(&ListParams::default().limit(500))).await?.map_err(|status| refused(&what, &status))?;
         Ok(found.items.into_iter().map(|object| value_of(object, &resource)).collect())
@@ -490,10 +489,7 @@ impl Cluster {
             Keeper::Helm { release, namespace } => ("", "v1", "Secret", release, Some(namespace)),
         };
         let Some((resource, _)) = self.kind(group, version, kind).await? else { return Ok(false) };
-        let api: Api<DynamicObject> = match namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
-        };
+        let api = self.api_in(&resource, namespace.map(String::as_str));
         let parameters = match keeper {
             // Helm keeps a Secret for each revision of a release.
             Keeper::Helm { .. } => ListParams::default().labels(&format!("owner=helm,name={name}")).limit(1),

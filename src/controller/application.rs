@@ -225,11 +225,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         }
     }
     for predicted in &mut asked {
-        if let (Side::Refused(why), Ok(Some(inputs))) = (&mut predicted.after, &change.inputs)
-            && let Some(place) = inputs.locate(&predicted.manifest.key)
-        {
-            why.push_str(&format!(" ({place})"));
-        }
+        claims::locate(&mut predicted.after, &predicted.manifest.key, &change.inputs);
     }
     let complete = rendered.as_ref().is_ok_and(|manifests| !manifests.is_empty());
     let wanted: BTreeSet<_> = manifests.iter().map(|manifest| &manifest.key).collect();
@@ -268,7 +264,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     }
     comparisons.extend(leftover.iter().map(|(key, (_, live))| Comparison::new(key.clone(), live::side(Some(live.clone())), Side::Absent)));
     let plan = Plan::new(&ctx.observer.mask, comparisons);
-    let nothing: BTreeSet<_> = plan.changes.iter().filter(|change| change.is_nothing()).map(|change| &change.key).collect();
+    let pending = pending(&plan);
     for predicted in &asked {
         let manifest = &predicted.manifest;
         match &predicted.live {
@@ -278,7 +274,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
                     None => (cluster.index.assess(live, &[]), live["spec"]["selector"]["matchLabels"].is_object()),
                 };
                 assessments.push((manifest, health, has_pods));
-                let as_it_should = !stubs.contains_key(&manifest.key) && nothing.contains(&manifest.key);
+                let as_it_should = !stubs.contains_key(&manifest.key) && !pending.contains(&manifest.key);
                 if as_it_should && let Some(known) = left.get_mut(&manifest.key) {
                     known.as_it_should = Some((live::fingerprint(manifest), ownership::signal(live)));
                 }
@@ -287,7 +283,6 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         }
     }
     let assessed = assess(ctx, key, cluster, assessments).await?;
-    let pending = pending(&plan);
     let hooks_done = hooks.done_by(&assessed, &pending);
     // What is yet to be applied is not healthy as it shall be, whatever it is now: later waves wait for it.
     let stands = |manifest: &Manifest, (health, why): health::Assessment| match health {
@@ -679,15 +674,18 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
             return Ok(Requeue::After(Duration::from_secs(10)));
         }
     }
-    let mut prunes: Vec<_> =
-        now().filter(|change| change.action == Action::Prune).filter_map(|change| seen.leftover.get(&change.key)).collect();
-    // In the reverse order of applying.
-    prunes.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_stage(&entry.key)));
-    for (entry, live) in prunes {
-        let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
-        cluster.delete(&entry.key, &entry.version, uid).await?;
-    }
+    prune(cluster, now().filter(|change| change.action == Action::Prune).filter_map(|change| seen.leftover.get(&change.key)).collect())
+        .await?;
     Ok(Requeue::After(Duration::ZERO))
+}
+
+/// Deletes objects in the reverse order of applying, each only if it is the one that was looked at.
+pub async fn prune(cluster: &Cluster, mut leavers: Vec<&(InventoryEntry, Value)>) -> Result<()> {
+    leavers.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_stage(&entry.key)));
+    for (entry, live) in leavers {
+        cluster.delete(&entry.key, &entry.version, live["metadata"]["uid"].as_str().unwrap_or_default()).await?;
+    }
+    Ok(())
 }
 
 /// Writes one object as it was planned (`drifted`: it is set back); why not, where the server refused.

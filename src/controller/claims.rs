@@ -9,6 +9,7 @@ use super::live::{self, Asking};
 use super::{Base, Ctx, Observer, Result, locked, revision};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
+use crate::domain::plan::Side;
 use crate::domain::{ApplicationKey, CommitSha, Invalid, RepoName};
 use crate::render::Inputs;
 
@@ -25,6 +26,15 @@ impl Claims {
 
 /// What a target renders from.
 pub type Read = std::result::Result<Option<Inputs>, Invalid>;
+
+/// Says in a refusal where in Git the object stands, for whoever has to mend it.
+pub fn locate(after: &mut Side, key: &ResourceKey, read: &Read) {
+    if let (Side::Refused(why), Ok(Some(inputs))) = (after, read)
+        && let Some(place) = inputs.locate(key)
+    {
+        why.push_str(&format!(" ({place})"));
+    }
+}
 
 /// The claims of a whole tree. An application that cannot be rendered claims nothing.
 pub async fn of(observer: &Observer, repo: &RepoName, repository_id: u64, all: &[(Target, Read)]) -> Result<Claims> {

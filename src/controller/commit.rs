@@ -11,7 +11,6 @@ use std::sync::Arc;
 use super::revision::{hash_of, inputs_at};
 use super::{Base, Ctx, Requeue, Result, deployment, locked, receipt};
 use crate::domain::catalog::Target;
-use crate::domain::health::SyncState;
 use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey, RepoName};
 
@@ -82,14 +81,7 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
         let key = target.key(repo);
         let status = ctx.home.stand(&key).await?;
         let position = position(ctx, repo, commit, status.revision.as_ref()).await?;
-        let state = match pull_request::progress(position, status.sync, status.health, status.blocked) {
-            // Git and the cluster agree but for what somebody has to confirm.
-            ProgressState::Healthy if status.confirm => ProgressState::Progressing,
-            ProgressState::Healthy if status.unproven.is_some() => ProgressState::Unproven,
-            // Windlass cannot come to it while the cluster cannot be looked at.
-            ProgressState::Waiting if status.revision.is_some() && status.sync == SyncState::Unknown => ProgressState::Stale,
-            state => state,
-        };
+        let state = pull_request::progress(position, &status);
         let detail = match (state, &status.message) {
             (ProgressState::Syncing, Some(message)) if message.starts_with("applying ") => message.clone(),
             (ProgressState::Progressing, _) if !status.confirm => "applied, waits to be healthy".into(),
@@ -100,7 +92,6 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
             ProgressState::Superseded => format!("by {}", status.revision.as_ref().map_or("", CommitSha::short)),
             ProgressState::Failed | ProgressState::Stale => status.message.unwrap_or_default(),
             ProgressState::Unproven => status.unproven.unwrap_or_default(),
-
             // What passes by itself is not worth an edit.
             _ => String::new(),
         };

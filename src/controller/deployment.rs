@@ -82,8 +82,7 @@ pub async fn sources(ctx: &Arc<Ctx>, base: &Base, progress: &[Progress]) -> Resu
             let key = target.key(repo);
             if built_from(ctx, &key).await?.contains(&(source.clone(), commit.clone())) {
                 let status = ctx.home.stand(&key).await?;
-                let state = pull_request::progress(Position::At, status.sync, status.health, status.blocked);
-                let state = if status.unproven.is_some() && state == ProgressState::Healthy { ProgressState::Unproven } else { state };
+                let state = pull_request::progress(Position::At, &status);
                 let message = status.message.unwrap_or_default();
                 stands.push(Progress { key, state, message, detail: String::new() });
             }

@@ -30,6 +30,22 @@ pub struct Leavers {
     pub protected: Vec<(ResourceKey, String)>,
 }
 
+impl Leavers {
+    fn gone(&self, approved: impl Fn(&InventoryEntry) -> bool) -> Vec<sync::Gone> {
+        let one = |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
+            key: key.clone(),
+            uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
+            approved: approved(entry),
+        };
+        self.prune.iter().map(one).collect()
+    }
+
+    /// What of an application that Git has no more may be deleted: what was confirmed.
+    pub fn judge_retired(&self, confirmed: sync::Confirmed<'_>, title: &str) -> sync::Judgement {
+        sync::judge_retired(&self.gone(|_| false), confirmed, title)
+    }
+}
+
 pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leavers> {
     let keys: Vec<_> = gone.iter().map(|entry| (entry.key.clone(), entry.version.clone())).collect();
     let mut live = live::read(asking, &keys).await?;
@@ -65,22 +81,15 @@ pub async fn judge(
     owned: usize,
     confirmed: sync::Confirmed<'_>,
 ) -> Result<sync::Judgement> {
-    let gone = |approved: &BTreeSet<ResourceKey>| -> Vec<sync::Gone> {
-        let one = |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
-            key: key.clone(),
-            uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
-            // A hook is run, not kept.
-            approved: entry.hook || approved.contains(key),
-        };
-        leavers.prune.iter().map(one).collect()
-    };
     let title = asking.key.title();
-    let judgement = sync::judge(&gone(&BTreeSet::new()), owned, confirmed, &title);
+    // A hook is run, not kept.
+    let judgement = sync::judge(&leavers.gone(|entry| entry.hook), owned, confirmed, &title);
     if judgement.withheld.is_empty() {
         return Ok(judgement);
     }
     let approved = removed_by_approved_change(ctx, asking, base, revision).await?;
-    Ok(sync::judge(&gone(&approved), owned, confirmed, &title))
+    let gone = leavers.gone(|entry| entry.hook || approved.contains(&entry.key));
+    Ok(sync::judge(&gone, owned, confirmed, &title))
 }
 
 /// The objects that the revision's pull request took out of Git, if a writer approved just the head that was merged,

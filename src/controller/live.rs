@@ -265,10 +265,7 @@ async fn predict(
         false => Applied::Conflicts(claims),
     };
     if let Applied::Conflicts(conflicts) = answer {
-        // Whose fields they are is in the whole object.
-        if predicted.live.as_ref().is_some_and(|live| live["metadata"]["resourceVersion"].is_null()) {
-            predicted.live = asking.cluster.live(&manifest.key, &manifest.version).await?;
-        }
+        look_whole(asking, &mut predicted).await?;
         answer = match decide(asking, &mut predicted, conflicts, applied) {
             Some(why) => Applied::Refused(Refusal { message: why, invalid: false, no_dry_run: false }),
             None => ask(asking, manifest, &predicted.write.payload, How { dry_run: true, force: predicted.write.force }).await?,
@@ -301,6 +298,14 @@ async fn predict(
         predicted.notes.reverted = fields(ownership::changed_by_others(live, after), &predicted.manifest);
     }
     Ok(predicted)
+}
+
+/// Whose fields they are is in the whole object, not in what the index keeps of it.
+async fn look_whole(asking: &Asking<'_>, predicted: &mut Predicted) -> Asked<()> {
+    if predicted.live.as_ref().is_some_and(|live| live["metadata"]["resourceVersion"].is_null()) {
+        predicted.live = asking.cluster.live(&predicted.manifest.key, &predicted.manifest.version).await?;
+    }
+    Ok(())
 }
 
 /// A hook is created anew for each run: it must not take away what is none.
@@ -468,18 +473,9 @@ async fn carried_over(asking: &Asking<'_>, predicted: &mut Predicted) -> Asked<O
     predicted.notes.unverified =
         Some(format!("who owns what is recorded under {}, which is served no more: it is carried over first", names.join(", ")));
     predicted.write.managed_fields = Some(ownership::carried_over(&live, &gone));
-    let bare = |value: &Value| {
-        let mut value = value.clone();
-        value["metadata"].as_object_mut().map(|metadata| metadata.remove("managedFields"));
-        value
-    };
-    let patch = merge_patch(&bare(&live), &bare(&object));
+    let side = as_an_update(asking, predicted, &live, &object).await?;
     predicted.live = Some(live);
-    Ok(Some(match asking.cluster.dry_run_merge(&predicted.manifest.key, &predicted.manifest.version, &patch, &manager).await? {
-        Applied::Object(object) => Side::Object(object, Proof::Simulated),
-        Applied::Refused(refusal) => Side::Refused(Mask::scrub(&refusal.message, &predicted.manifest.value)),
-        _ => Side::Object(object, Proof::Static),
-    }))
+    Ok(Some(side))
 }
 
 /// The merge patch (RFC 7386) that makes one value the other.
@@ -609,6 +605,9 @@ async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest
     let Ok(mut after) = asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await? else {
         return Ok(Side::Refused(message));
     };
+    if let Some(side) = without_outdated_defaults(asking, predicted, &after).await? {
+        return Ok(side);
+    }
     plan::without_allocated(&mut after, &manifest.value);
     if manifest.value["metadata"]["annotations"][RECREATE] != "allow" {
         return Ok(Side::Refused(format!(
@@ -618,6 +617,46 @@ async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest
     predicted.write.recreate = true;
     predicted.notes.recreate = Some(message);
     Ok(Side::Object(after, Proof::Server))
+}
+
+/// Defaults of the server stay where Git has chosen what rules them out (a Deployment's `rollingUpdate` beside `Recreate`:
+/// kubernetes/kubernetes#24198), since an apply takes out only what its manager owns. The sync makes them ours first.
+/// None: there are none, or without them the object is refused too. `fresh`: the object as it would be created.
+async fn without_outdated_defaults(asking: &Asking<'_>, predicted: &mut Predicted, fresh: &Value) -> Asked<Option<Side>> {
+    look_whole(asking, predicted).await?;
+    let Some(live) = predicted.live.clone().filter(|_| asking.applies()) else { return Ok(None) };
+    let outdated = ownership::outdated_defaults(&live, fresh);
+    if outdated.is_empty() {
+        return Ok(None);
+    }
+    let manager = asking.manager();
+    let mut object = ownership::without_dropped(&live, &predicted.write.payload, &manager);
+    outdated.remove_from(&mut object);
+    overlay(&mut object, &predicted.write.payload);
+    let side = as_an_update(asking, predicted, &live, &object).await?;
+    if matches!(side, Side::Refused(_)) {
+        return Ok(None);
+    }
+    let names: Vec<_> = outdated.leaves().iter().map(ToString::to_string).collect();
+    predicted.notes.unverified = Some(format!("the server's default of before is taken out first: {}", names.join(", ")));
+    let taken_over = ownership::Leftovers { fields: outdated, ..Default::default() };
+    predicted.write.managed_fields = Some(ownership::adopted(&live, &taken_over, &manager));
+    Ok(Some(side))
+}
+
+/// What comes out was worked out here; the server checks it as an update.
+async fn as_an_update(asking: &Asking<'_>, predicted: &Predicted, live: &Value, object: &Value) -> Asked<Side> {
+    let bare = |value: &Value| {
+        let mut value = value.clone();
+        value["metadata"].as_object_mut().map(|metadata| metadata.remove("managedFields"));
+        value
+    };
+    let (manifest, patch) = (&predicted.manifest, merge_patch(&bare(live), &bare(object)));
+    Ok(match asking.cluster.dry_run_merge(&manifest.key, &manifest.version, &patch, &asking.manager()).await? {
+        Applied::Object(object) => Side::Object(object, Proof::Simulated),
+        Applied::Refused(refusal) => Side::Refused(Mask::scrub(&refusal.message, &manifest.value)),
+        _ => Side::Object(object.clone(), Proof::Static),
+    })
 }
 
 /// The definition of a kind among the manifests.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::claims::{Claims, Read};
+use super::claims::{self, Claims, Read};
 use super::live::{self, Asking, Sides};
 use super::{Configured, Observer, Result, configuration, facts, guards};
 use crate::cluster::home::Application;
@@ -172,7 +172,7 @@ pub async fn application(
         }
     };
     if gone {
-        preview.notes.push("The application's directory goes away. Its objects are left as they are: windlass never deletes a whole application by itself.".into());
+        preview.notes.push("The application's directory goes away. Its objects stay as they are: after the merge `/confirm-prune` deletes them, and nothing else does.".into());
         return Ok(preview);
     }
     if new.is_empty() {
@@ -195,11 +195,7 @@ pub async fn application(
     found.change.extend(hooks_that_run(&asking, &old_hooks, new_hooks, status.synced_revision.is_none(), &mut preview.notes).await?);
     // Where each object stands, for whoever has to mend it.
     for comparison in &mut found.change {
-        if let (Side::Refused(why), Ok(Some(inputs))) = (&mut comparison.after, &after)
-            && let Some(place) = inputs.locate(&comparison.key)
-        {
-            why.push_str(&format!(" ({place})"));
-        }
+        claims::locate(&mut comparison.after, &comparison.key, &after);
     }
     facts::find(&asking, &new, &mut found.change).await?;
     for manifest in &new {

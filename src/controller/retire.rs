@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 
+use super::application::prune;
 use super::live::Asking;
 use super::{Base, Ctx, Requeue, Result, claims, guards};
 use crate::cluster;
@@ -13,7 +14,7 @@ use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE, Invent
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Destination, MergePolicy, Reconciler, Stage, Target};
 use crate::domain::health::SyncState;
-use crate::domain::manifest::{ResourceKey, apply_stage};
+use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::{self, DriftMode};
 
@@ -37,27 +38,16 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
         return Ok(Some(Requeue::Idle));
     }
     let mut leavers = guards::leavers(&asking, before.inventory.clone()).await?;
-    let unknown = cannot_be_looked_at(&asking, &before.inventory).await?;
     if !leavers.prune.is_empty() {
         // What another application has by now is not this one's to delete.
         let claimed = claims::on_cluster(ctx, base, &target.destination.cluster).await?;
         leavers.prune.retain(|object, _| !claimed.contains(object));
     }
-    let gone: Vec<_> = leavers
-        .prune
-        .iter()
-        .map(|(key, (_, live))| sync::Gone {
-            key: key.clone(),
-            uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
-            approved: false,
-        })
-        .collect();
     let confirmed = object.annotations().get(CONFIRM_PRUNE).map(String::as_str);
     let words = sync::Confirmed { digest: confirmed, lines: &before.confirmed };
-    let judgement = sync::judge_retired(&gone, words, &key.title());
+    let judgement = leavers.judge_retired(words, &key.title());
     let title = format!("{} declares {} no more", key.repo, key.title());
-    let mut stays: Vec<_> = leavers.protected.iter().map(|(key, why)| format!("{key} stays: {why}")).collect();
-    stays.extend(unknown.iter().map(|(key, why)| format!("{key}: {why}")));
+    let inventory = before.inventory.clone();
     let mut status = ApplicationStatus {
         sync: SyncState::Unknown,
         confirm: judgement.confirm.clone(),
@@ -76,6 +66,9 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
         return Ok(Some(Requeue::Idle));
     }
     if judgement.prune.is_empty() {
+        let mut stays: Vec<_> = leavers.protected.iter().map(|(key, why)| format!("{key} stays: {why}")).collect();
+        let unknown = cannot_be_looked_at(&asking, &inventory).await?;
+        stays.extend(unknown.iter().map(|(key, why)| format!("{key}: {why}")));
         if stays.is_empty() {
             // Nothing is left: the last trace of it goes too.
             ctx.home.forget_application(&object).await?;
@@ -87,11 +80,7 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     }
     status.message = Some(format!("{title}: deletes {} objects, as confirmed", judgement.prune.len()));
     ctx.home.report_application(&object, status, ctx.now()).await?;
-    let mut prunes: Vec<_> = judgement.prune.iter().filter_map(|key| leavers.prune.get(key)).collect();
-    prunes.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_stage(&entry.key)));
-    for (entry, live) in prunes {
-        cluster.delete(&entry.key, &entry.version, live["metadata"]["uid"].as_str().unwrap_or_default()).await?;
-    }
+    prune(cluster, judgement.prune.iter().filter_map(|key| leavers.prune.get(key)).collect()).await?;
     // Looked at until all of it is seen gone.
     Ok(Some(Requeue::After(Duration::from_secs(1))))
 }

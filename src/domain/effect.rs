@@ -55,12 +55,10 @@ fn of(plan: &Plan, change: &Change) -> Vec<Effect> {
     found
 }
 
-/// Whether a workload's pods are replaced by a change.
+/// Whether a workload's pods are replaced by a change: their template differs.
 pub fn replaces_pods(before: &Value, after: &Value) -> bool {
-    let template = |value: &Value| value["spec"]["template"].clone();
-    matches!(after["kind"].as_str(), Some("Deployment" | "StatefulSet" | "DaemonSet"))
-        && template(before).is_object()
-        && template(before) != template(after)
+    let (before, after, kind) = (&before["spec"]["template"], &after["spec"]["template"], &after["kind"]);
+    matches!(kind.as_str(), Some("Deployment" | "StatefulSet" | "DaemonSet")) && before.is_object() && before != after
 }
 
 /// What the PodDisruptionBudgets that hold for a workload's pods allow just now.
@@ -81,16 +79,9 @@ pub fn budget(workload: &Value, budgets: &[Value]) -> Vec<String> {
     budgets.iter().filter(selects).filter_map(line).collect()
 }
 
-fn template(side: &Option<Value>) -> Option<&Value> {
-    side.as_ref().map(|value| &value["spec"]["template"]).filter(|template| template.is_object())
-}
-
-/// Whether a workload's pods are replaced: their template differs.
 fn rolls(change: &Change) -> bool {
-    matches!(change.key.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet")
-        && change.action == Action::Configure
-        && template(&change.before).is_some()
-        && template(&change.before) != template(&change.after)
+    let sides = change.before.as_ref().zip(change.after.as_ref());
+    change.action == Action::Configure && sides.is_some_and(|(before, after)| replaces_pods(before, after))
 }
 
 fn replicas(change: &Change) -> i64 {
@@ -137,7 +128,7 @@ fn is_hashed(name: &str) -> bool {
 /// Whether a workload that rolls with the same plan reads the ConfigMap.
 fn readers(plan: &Plan, config: &ResourceKey) -> bool {
     plan.effective().filter(|change| rolls(change) && change.key.namespace == config.namespace).any(|change| {
-        let text = template(&change.after).map(Value::to_string).unwrap_or_default();
+        let text = change.after.as_ref().map(|after| after["spec"]["template"].to_string()).unwrap_or_default();
         text.contains(&format!("\"name\":\"{}\"", config.name))
     })
 }

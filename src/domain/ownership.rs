@@ -289,15 +289,43 @@ pub fn carried_over(live: &Value, gone: &BTreeSet<String>) -> Value {
 }
 
 /// What a server-side apply of a payload would make of an object that we own a part of: worked out here, where the API
-/// server cannot be asked. Lists are merged by their items' names.
+/// server cannot be asked. Lists are merged by their items' names. A field goes with all that is in it, its defaults too,
+/// unless others own some of that.
 pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
     let mut object = live.clone();
-    for path in applied_by(&entries(live), manager).leaves() {
-        if fieldset::lookup(payload, &path).is_none() {
-            fieldset::remove(&mut object, &path);
+    let all = entries(live);
+    let others = all.iter().filter(|entry| entry.manager != manager);
+    let others = others.fold(FieldSet::default(), |all, entry| all.union(&entry.fields));
+    for path in applied_by(&all, manager).leaves() {
+        let prefixes = (1..=path.0.len()).map(|length| FieldPath(path.0[..length].to_vec()));
+        let mut dropped = prefixes.filter(|prefix| fieldset::lookup(payload, prefix).is_none());
+        if let Some(whole) = dropped.find(|dropped| *dropped == path || !others.touches(dropped)) {
+            fieldset::remove(&mut object, &whole);
         }
     }
     object
+}
+
+/// Fields of a live object's spec that nobody owns and that it would not have if it were created now: the server's defaults
+/// for what was chosen before. Those inside of items of lists go with what they belong to.
+pub fn outdated_defaults(live: &Value, fresh: &Value) -> FieldSet {
+    fn walk(live: &Value, fresh: &Value, at: &mut FieldPath, owned: &FieldSet, found: &mut FieldSet) {
+        for (name, below) in live.as_object().into_iter().flatten() {
+            at.0.push(Element::Field(name.clone()));
+            let newly = &fresh[name];
+            if !owned.touches(at) && newly.is_null() {
+                found.insert(at);
+            }
+            if newly.is_object() || found.contains(at) {
+                walk(below, newly, at, owned, found);
+            }
+            at.0.pop();
+        }
+    }
+    let owned = entries(live).iter().fold(FieldSet::default(), |all, entry| all.union(&entry.fields));
+    let mut found = FieldSet::default();
+    walk(&live["spec"], &fresh["spec"], &mut FieldPath(vec![Element::Field("spec".into())]), &owned, &mut found);
+    found
 }
 
 /// Lists of objects that we own as a whole, with those that differ between the two: what is not in Git's list goes.

@@ -179,13 +179,47 @@ pub enum Position {
     After,
 }
 
-/// Where an application stands for a commit, from what its `Application` object says.
-pub fn progress(position: Position, sync: SyncState, health: Health, blocked: bool) -> ProgressState {
+/// How an application stands: its status, less what only its own loop needs.
+#[derive(Debug, Clone)]
+pub struct Stand {
+    pub revision: Option<CommitSha>,
+    pub sync: SyncState,
+    pub health: Health,
+    pub blocked: bool,
+    pub message: Option<String>,
+    /// Deletions wait for a confirmation.
+    pub confirm: bool,
+    pub unproven: Option<String>,
+    pub images: Vec<ImageRef>,
+}
+
+impl Default for Stand {
+    fn default() -> Self {
+        Self {
+            revision: None,
+            sync: SyncState::Unknown,
+            health: Health::Unknown,
+            blocked: false,
+            message: None,
+            confirm: false,
+            unproven: None,
+            images: Vec::new(),
+        }
+    }
+}
+
+/// Where an application stands for a commit.
+pub fn progress(position: Position, stand: &Stand) -> ProgressState {
     match position {
+        // Windlass cannot come to it while the cluster cannot be looked at.
+        Position::Before if stand.revision.is_some() && stand.sync == SyncState::Unknown => ProgressState::Stale,
         Position::Before => ProgressState::Waiting,
         Position::After => ProgressState::Superseded,
-        Position::At if blocked => ProgressState::Failed,
-        Position::At => match (sync, health) {
+        Position::At if stand.blocked => ProgressState::Failed,
+        Position::At => match (stand.sync, stand.health) {
+            // Git and the cluster agree but for what somebody has to confirm.
+            (SyncState::Synced, Health::Healthy | Health::Suspended) if stand.confirm => ProgressState::Progressing,
+            (SyncState::Synced, Health::Healthy | Health::Suspended) if stand.unproven.is_some() => ProgressState::Unproven,
             (SyncState::Synced, Health::Healthy | Health::Suspended) => ProgressState::Healthy,
             (SyncState::Synced, Health::Degraded) => ProgressState::Failed,
             (SyncState::Synced, _) => ProgressState::Progressing,
@@ -363,18 +397,24 @@ mod tests {
     #[test]
     fn progress_follows_the_newest_commit() {
         use ProgressState::*;
+        let stand = |sync, health| Stand { sync, health, ..Stand::default() };
+        let healthy = stand(SyncState::Synced, Health::Healthy);
+        let seen = Some("1".repeat(40).parse().unwrap());
         let table = [
-            (Position::Before, SyncState::Synced, Health::Healthy, false, Waiting),
-            (Position::After, SyncState::Synced, Health::Healthy, false, Superseded),
-            (Position::At, SyncState::Synced, Health::Healthy, false, Healthy),
-            (Position::At, SyncState::Synced, Health::Progressing, false, Progressing),
-            (Position::At, SyncState::OutOfSync, Health::Healthy, false, Syncing),
-            (Position::At, SyncState::OutOfSync, Health::Healthy, true, Failed),
-            (Position::At, SyncState::Synced, Health::Degraded, false, Failed),
-            (Position::At, SyncState::Unknown, Health::Healthy, false, Stale),
+            (Position::Before, healthy.clone(), Waiting),
+            (Position::Before, Stand { revision: seen, ..Stand::default() }, Stale),
+            (Position::After, healthy.clone(), Superseded),
+            (Position::At, healthy.clone(), Healthy),
+            (Position::At, Stand { confirm: true, ..healthy.clone() }, Progressing),
+            (Position::At, Stand { unproven: Some("why".into()), ..healthy.clone() }, Unproven),
+            (Position::At, stand(SyncState::Synced, Health::Progressing), Progressing),
+            (Position::At, stand(SyncState::OutOfSync, Health::Healthy), Syncing),
+            (Position::At, Stand { blocked: true, ..stand(SyncState::OutOfSync, Health::Healthy) }, Failed),
+            (Position::At, stand(SyncState::Synced, Health::Degraded), Failed),
+            (Position::At, stand(SyncState::Unknown, Health::Healthy), Stale),
         ];
-        for (position, sync, health, blocked, expected) in table {
-            assert_eq!(progress(position, sync, health, blocked), expected);
+        for (position, stand, expected) in table {
+            assert_eq!(progress(position, &stand), expected, "{stand:?}");
         }
     }
 

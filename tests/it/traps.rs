@@ -118,6 +118,35 @@ async fn t04_an_immutable_field_is_told_from_a_mistake() {
     assert_ne!(after["metadata"]["uid"], before);
 }
 
+/// A default of the server has no owner: beside another choice it would be refused, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_that_git_rules_out_is_taken_out() {
+    let stateful = |strategy: &str| {
+        let text = deployment(strategy, "").replace("kind: Deployment", "kind: StatefulSet").replace("image: lab:1", "image: set:1");
+        text.replace("metadata: {name: lab}", "metadata: {name: set}").replace("app: lab", "app: set")
+    };
+    let probe = |handler: &str| format!("          readinessProbe: {{{handler}}}\n          volumeMounts: [{{name: v, mountPath: /v}}]\n");
+    let volume = |source: &str| format!("      volumes: [{{name: v, {source}}}]\n");
+    let first = deployment("", &probe("httpGet: {path: /, port: 80}")) + &volume("configMap: {name: lab}");
+    let lab = Lab::with(&[("deployment.yaml", &first), ("set.yaml", &stateful("")), ("config.yaml", CONFIG)]).await;
+    let uid = lab.deployment().await["metadata"]["uid"].clone();
+    let chosen = deployment("  strategy: {type: Recreate}\n", &probe("tcpSocket: {port: 80}")) + &volume("emptyDir: {}");
+    let set = stateful("  updateStrategy: {type: OnDelete}\n");
+    let (number, text) = lab.change("chosen", &[("deployment.yaml", Some(&chosen)), ("set.yaml", Some(&set))]).await;
+    has(&text, &["type: Recreate", "type: OnDelete", "tcpSocket", "emptyDir"]);
+    has_not(&text, &["created anew"]);
+    lab.merge(number, "success").await;
+    let live = lab.deployment().await;
+    assert_eq!(live["spec"]["strategy"], json!({"type": "Recreate"}));
+    assert_eq!(live["spec"]["template"]["spec"]["volumes"], json!([{"name": "v", "emptyDir": {}}]));
+    assert_eq!(live["metadata"]["uid"], uid);
+    assert_eq!(lab.object("apps/v1", "StatefulSet", "statefulsets", "set").await["spec"]["updateStrategy"], json!({"type": "OnDelete"}));
+    let (number, text) = lab.change("back", &[("deployment.yaml", Some(&first)), ("set.yaml", Some(&stateful("")))]).await;
+    has(&text, &["type: RollingUpdate", "maxSurge: 25%"]);
+    lab.merge(number, "success").await;
+    assert_eq!(lab.deployment().await["spec"]["strategy"]["rollingUpdate"]["maxSurge"], "25%");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn t07_a_name_that_the_server_would_make_up_is_refused_with_the_reason() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;

@@ -266,7 +266,8 @@ impl World {
     /// kubectl as the administrator: what a person does by hand, who repeats a command that reads and writes when a
     /// controller wrote in between.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
-        let overtaken = |said: &anyhow::Result<String>| said.as_ref().is_err_and(|e| e.to_string().contains("the object has been modified"));
+        let overtaken =
+            |said: &anyhow::Result<String>| said.as_ref().is_err_and(|e| e.to_string().contains("the object has been modified"));
         let mut said = plane().kubectl(arguments);
         for _ in 0..10 {
             if !overtaken(&said) {
