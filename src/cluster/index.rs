@@ -37,8 +37,6 @@ pub struct Seen {
     /// Changes when a person, or another that applies, changes what we applied: see [`ownership::signal`].
     pub signal: String,
     pub health: health::Assessment,
-    /// Whether its pods could tell more than it does.
-    pub has_pods: bool,
     resource_version: u64,
 }
 
@@ -67,11 +65,11 @@ pub struct Index {
 /// By repository: its rules, and the marks of its applications' objects, which alone are judged by them.
 type Rules = Arc<RwLock<BTreeMap<RepoName, (Vec<HealthRule>, HashSet<String>)>>>;
 
-fn assess(rules: &Rules, live: &Value, pods: &[Value]) -> health::Assessment {
+fn assess(rules: &Rules, live: &Value) -> health::Assessment {
     let rules = rules.read().unwrap_or_else(PoisonError::into_inner);
     let owner = live["metadata"]["labels"][OWNER_LABEL].as_str().unwrap_or_default();
     let own = rules.values().find(|(_, owners)| owners.contains(owner)).map(|(rules, _)| rules.as_slice());
-    health::assess_by(own.unwrap_or_default(), live, pods)
+    health::assess_by(own.unwrap_or_default(), live)
 }
 
 struct Kind {
@@ -134,8 +132,8 @@ impl Index {
     }
 
     /// The health of an object of this cluster.
-    pub fn assess(&self, live: &Value, pods: &[Value]) -> health::Assessment {
-        assess(&self.rules, live, pods)
+    pub fn assess(&self, live: &Value) -> health::Assessment {
+        assess(&self.rules, live)
     }
 
     /// What a config repository says of when custom kinds are healthy, and whose objects that is about. Kinds of which it
@@ -235,13 +233,11 @@ fn upsert(objects: &mut HashMap<(Option<String>, String), Seen>, namespace: Opti
 /// None: without our label, and so not ours to know.
 fn seen(object: &Value, rules: &Rules) -> Option<Seen> {
     let metadata = &object["metadata"];
-    let selector = object["spec"]["selector"]["matchLabels"].is_object();
     Some(Seen {
         uid: metadata["uid"].as_str()?.into(),
         owner: metadata["labels"][OWNER_LABEL].as_str()?.into(),
         signal: ownership::signal(object),
-        health: assess(rules, object, &[]),
-        has_pods: selector,
+        health: assess(rules, object),
         resource_version: metadata["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0),
     })
 }

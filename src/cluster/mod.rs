@@ -28,10 +28,12 @@ use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::{Conflict, Keeper};
 use crate::domain::{ApplicationKey, OWNER_LABEL, plan};
 use index::Index;
+use pods::Pods;
 
 pub mod home;
 pub mod index;
 pub mod lease;
+pub mod pods;
 
 pub use index::{Known, Seen};
 
@@ -103,6 +105,7 @@ pub struct Cluster {
     client: Client,
     kinds: Arc<Mutex<Option<Arc<Discovery>>>>,
     pub index: Arc<Index>,
+    pub pods: Arc<Pods>,
     pace: Arc<Pace>,
     /// Asked once for as long as the watches hold.
     uid: Identity,
@@ -242,8 +245,9 @@ impl Cluster {
     pub fn new(name: &str, client: Client, moved: mpsc::Sender<Moved>) -> Self {
         let pace = Pace { limit: FIRST_IN_FLIGHT.into(), busy: 0.into(), freed: Notify::new() };
         let uid = Identity::default();
+        let pods = Arc::new(Pods::new(name, client.clone(), moved.clone()));
         let index = Arc::new(Index::new(name, client.clone(), moved, uid.clone()));
-        Self { name: name.into(), client, kinds: Arc::default(), index, pace: Arc::new(pace), uid }
+        Self { name: name.into(), client, kinds: Arc::default(), index, pods, pace: Arc::new(pace), uid }
     }
 
     /// An ordinary request, in its turn.

@@ -36,25 +36,10 @@ use tokio::time::Instant;
 
 /// Superseded revisions that are remembered, so that each is told so.
 const SUPERSEDED: usize = 5;
-/// The pods of what does not come on are asked for their reasons after this long, then half as often each time.
-const ASK_PODS_AFTER: Duration = Duration::from_secs(2);
-const ASK_PODS_AT_LEAST_EVERY: Duration = Duration::from_secs(30);
-
 /// A cluster that cannot be reached for so long makes what is known of it stale.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 /// Objects of a sync that are listed in its record.
 const MOST_OUTCOMES: usize = 300;
-
-/// When the pods of an application that is not healthy yet are asked next.
-#[derive(Debug, Clone)]
-pub struct Stuck {
-    /// What it waits for: while that changes nobody need be asked.
-    at: String,
-    next: Instant,
-    pause: Duration,
-    /// What the pods said when they were asked last.
-    told: BTreeMap<ResourceKey, health::Assessment>,
-}
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
     let outcome = look(&ctx, &key).await;
@@ -187,7 +172,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         match seen {
             Known::Seen(seen) if !everything && live::is_as_left(entry, &fingerprint, &seen) => {
                 left.insert(manifest.key.clone(), Left { uid: seen.uid, as_it_should: Some((fingerprint, seen.signal)) });
-                assessments.push((manifest, seen.health, seen.has_pods));
+                assessments.push((manifest, seen.health));
             }
             // A hook's last run, and whose a Secret's data is, are in the whole object.
             Known::Seen(seen)
@@ -197,7 +182,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
                     && live::is_untouched(entry, &seen) =>
             {
                 // Only Git moved: of the live object no more is needed than the index knows.
-                stubs.insert(manifest.key.clone(), (live::stub(manifest, &seen), seen.health, seen.has_pods));
+                stubs.insert(manifest.key.clone(), (live::stub(manifest, &seen), seen.health));
                 moved.push(manifest.clone());
             }
             _ => moved.push(manifest.clone()),
@@ -206,7 +191,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let names = moved.iter().filter(|manifest| !stubs.contains_key(&manifest.key));
     let names: Vec<_> = names.map(|manifest| (manifest.key.clone(), manifest.version.clone())).collect();
     let mut found = live::read(&asking, &names).await?;
-    found.extend(stubs.iter().map(|(key, (stub, _, _))| (key.clone(), stub.clone())));
+    found.extend(stubs.iter().map(|(key, (stub, _))| (key.clone(), stub.clone())));
     let applied = applied(ctx, &asking, &moved, &inventory, &status).await?;
     let wanted = moved
         .into_iter()
@@ -269,20 +254,17 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         let manifest = &predicted.manifest;
         match &predicted.live {
             Some(live) => {
-                let (health, has_pods) = match stubs.get(&manifest.key) {
-                    Some((_, health, has_pods)) => (health.clone(), *has_pods),
-                    None => (cluster.index.assess(live, &[]), live["spec"]["selector"]["matchLabels"].is_object()),
-                };
-                assessments.push((manifest, health, has_pods));
+                let health = stubs.get(&manifest.key).map_or_else(|| cluster.index.assess(live), |(_, health)| health.clone());
+                assessments.push((manifest, health));
                 let as_it_should = !stubs.contains_key(&manifest.key) && !pending.contains(&manifest.key);
                 if as_it_should && let Some(known) = left.get_mut(&manifest.key) {
                     known.as_it_should = Some((live::fingerprint(manifest), ownership::signal(live)));
                 }
             }
-            None => assessments.push((manifest, (Health::Missing, format!("{} is missing", manifest.key)), false)),
+            None => assessments.push((manifest, (Health::Missing, format!("{} is missing", manifest.key)))),
         }
     }
-    let assessed = assess(ctx, key, cluster, assessments).await?;
+    let assessed = with_pods(cluster, &owner, assessments);
     let hooks_done = hooks.done_by(&assessed, &pending);
     // What is yet to be applied is not healthy as it shall be, whatever it is now: later waves wait for it.
     let stands = |manifest: &Manifest, (health, why): health::Assessment| match health {
@@ -414,54 +396,21 @@ fn is_anothers(predicted: &Predicted, owner: &str) -> bool {
     predicted.live.as_ref().is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL].as_str().is_some_and(|label| label != owner))
 }
 
-/// The health of what is live; pods are asked for only where something stays unhealthy.
-async fn assess<'a>(
-    ctx: &Ctx,
-    key: &ApplicationKey,
+/// A pod that cannot run is the reason to tell, whatever its controller still hopes for.
+fn with_pods<'a>(
     cluster: &Cluster,
-    assessments: Vec<(&'a Manifest, health::Assessment, bool)>,
-) -> Result<Vec<(&'a Manifest, health::Assessment)>> {
-    let progressing = assessments.iter().filter(|(_, (health, _), _)| *health == Health::Progressing);
-    let at = progressing.map(|(_, (_, why), _)| why.as_str()).collect::<Vec<_>>().join("; ");
-    let ask = {
-        let mut stuck = locked(&ctx.memory.stuck);
-        let now = Instant::now();
-        match stuck.get_mut(key) {
-            _ if at.is_empty() => {
-                stuck.remove(key);
-                false
-            }
-            Some(known) if known.at == at && known.next <= now => {
-                known.pause = (known.pause * 2).min(ASK_PODS_AT_LEAST_EVERY);
-                known.next = now + known.pause;
-                true
-            }
-            Some(known) if known.at == at => false,
-            _ => {
-                stuck.insert(key.clone(), Stuck { at, next: now + ASK_PODS_AFTER, pause: ASK_PODS_AFTER, told: BTreeMap::new() });
-                false
-            }
+    owner: &str,
+    mut assessments: Vec<(&'a Manifest, health::Assessment)>,
+) -> Vec<(&'a Manifest, health::Assessment)> {
+    let progressing = assessments.iter_mut().filter(|(_, (health, _))| *health == Health::Progressing);
+    let (waits, workloads): (Vec<_>, Vec<_>) =
+        progressing.filter_map(|wait| Some((health::Workload::of(&wait.0.value)?, wait))).map(|(workload, wait)| (wait, workload)).unzip();
+    for ((manifest, health), why) in waits.into_iter().zip(cluster.pods.wait(owner, workloads)) {
+        if let Some(why) = why {
+            *health = (Health::Degraded, format!("{} {}: {why}", manifest.key.kind, manifest.key.name));
         }
-    };
-    let mut all = Vec::new();
-    for (manifest, first, has_pods) in assessments {
-        if !has_pods || first.0 != Health::Progressing {
-            all.push((manifest, first));
-            continue;
-        }
-        if !ask {
-            let told = locked(&ctx.memory.stuck).get(key).and_then(|stuck| stuck.told.get(&manifest.key).cloned());
-            all.push((manifest, told.unwrap_or(first)));
-            continue;
-        }
-        let Some(live) = cluster.live(&manifest.key, &manifest.version).await? else { continue };
-        let told = cluster.index.assess(&live, &cluster.pods_of(&live).await?);
-        if let Some(stuck) = locked(&ctx.memory.stuck).get_mut(key) {
-            stuck.told.insert(manifest.key.clone(), told.clone());
-        }
-        all.push((manifest, told));
     }
-    Ok(all)
+    assessments
 }
 
 async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Result<Requeue> {
@@ -547,11 +496,8 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
                     Some(again) => Requeue::After(again.saturating_duration_since(Instant::now())),
                     None => Requeue::Idle,
                 },
-                Health::Progressing | Health::Missing => {
-                    let next = locked(&ctx.memory.stuck).get(key).map(|stuck| stuck.next);
-                    Requeue::After(next.map_or(ASK_PODS_AFTER, |next| next.saturating_duration_since(Instant::now())))
-                }
-                Health::Degraded | Health::Unknown => Requeue::After(Duration::from_secs(10)),
+                // Events tell of what comes on; this is for what they miss.
+                _ => Requeue::After(Duration::from_secs(10)),
             };
             (object, requeue)
         }

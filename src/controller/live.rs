@@ -181,7 +181,7 @@ pub async fn predict_all(
 ) -> Result<Vec<Predicted>> {
     let asked = wanted.into_iter().map(|(manifest, live)| async move {
         // A hook that failed runs once more where somebody asks for a sync.
-        let again = again && live.as_ref().is_some_and(|live| health::assess(live, &[]).0 == health::Health::Degraded);
+        let again = again && live.as_ref().is_some_and(|live| health::assess(live).0 == health::Health::Degraded);
         let (outcome, warnings) = with_warnings(predict(asking, &manifest, live.clone(), set, applied.get(&manifest.key), again)).await;
         let mut predicted = match outcome {
             // What windlass may not ask about is that object's trouble, not the others'.

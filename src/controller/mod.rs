@@ -158,7 +158,6 @@ pub struct Memory {
     claims: Mutex<HashMap<(RepoName, CommitSha), Arc<claims::Claims>>>,
     /// When each object was set back.
     heals: Mutex<HashMap<(ApplicationKey, ResourceKey), VecDeque<Instant>>>,
-    stuck: Mutex<HashMap<ApplicationKey, application::Stuck>>,
     /// What each application's pods were asked to prove, when next, and after which pause.
     proofs: Mutex<HashMap<ApplicationKey, proof::Asked>>,
     /// How long each application that others keep is left alone.

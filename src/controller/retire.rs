@@ -37,6 +37,8 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
         ctx.home.report_application(&object, status, ctx.now()).await?;
         return Ok(Some(Requeue::Idle));
     }
+    // Nobody waits for its pods any more.
+    cluster.pods.wait(&owner, Vec::new());
     let mut leavers = guards::leavers(&asking, before.inventory.clone()).await?;
     if !leavers.prune.is_empty() {
         // What another application has by now is not this one's to delete.

@@ -4,6 +4,8 @@
 //! from there: a paused Deployment is suspended, a running Job is progressing,
 //! a failing pod is told at once instead of after the progress deadline.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -68,10 +70,10 @@ impl HealthRule {
 }
 
 /// Assesses a live object by the rule for its kind, where there is one; otherwise as [`assess`] does.
-pub fn assess_by(rules: &[HealthRule], live: &Value, pods: &[Value]) -> Assessment {
+pub fn assess_by(rules: &[HealthRule], live: &Value) -> Assessment {
     let mine: Vec<_> = rules.iter().filter(|rule| rule.is_for(live)).collect();
     if mine.is_empty() {
-        return assess(live, pods);
+        return assess(live);
     }
     let (first, why) = unseen(live).unwrap_or((Health::Healthy, String::new()));
     if first != Health::Healthy {
@@ -102,8 +104,8 @@ fn unseen(live: &Value) -> Option<Assessment> {
     None
 }
 
-/// Assesses a live object. `pods` are the pods that its selector matches, for the kinds that have one.
-pub fn assess(live: &Value, pods: &[Value]) -> Assessment {
+/// Assesses a live object by itself; why pods of it cannot run is another matter ([`FailingPod`]).
+pub fn assess(live: &Value) -> Assessment {
     let kind = live["kind"].as_str().unwrap_or_default();
     let name = live["metadata"]["name"].as_str().unwrap_or_default();
     if let Some(unseen) = unseen(live) {
@@ -146,12 +148,6 @@ pub fn assess(live: &Value, pods: &[Value]) -> Assessment {
         "Namespace" => (Health::Healthy, String::new()),
         _ => generic(live),
     };
-    // A pod that cannot run is the reason to tell, whatever the controller still hopes for.
-    if health == Health::Progressing
-        && let Some(reason) = pods.iter().filter(|pod| runs_template_of(pod, live)).find_map(pod_failure)
-    {
-        return (Health::Degraded, format!("{kind} {name}: {reason}"));
-    }
     (health, if why.is_empty() { why } else { format!("{kind} {name}: {why}") })
 }
 
@@ -262,12 +258,74 @@ fn generic(live: &Value) -> Assessment {
     }
 }
 
-/// Whether a pod is of the version that its owner's template now describes, and not of one that is on its way out.
-fn runs_template_of(pod: &Value, owner: &Value) -> bool {
-    let images = |containers: &Value| -> Vec<String> {
-        containers.as_array().map(|all| all.iter().filter_map(|c| c["image"].as_str().map(str::to_string)).collect()).unwrap_or_default()
-    };
-    images(&pod["spec"]["containers"]) == images(&owner["spec"]["template"]["spec"]["containers"])
+/// A workload whose pods are waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    pub namespace: String,
+    /// Its selector.
+    labels: BTreeMap<String, String>,
+    images: Vec<String>,
+}
+
+impl Workload {
+    /// None: the object has no pods of its own.
+    pub fn of(value: &Value) -> Option<Self> {
+        let (metadata, spec) = (&value["metadata"], &value["spec"]);
+        let labels = match value["kind"].as_str() {
+            // A Job's selector is the server's to make; its pods have this label since Kubernetes 1.27.
+            Some("Job") => BTreeMap::from([("batch.kubernetes.io/job-name".into(), metadata["name"].as_str()?.into())]),
+            _ => texts(&spec["selector"]["matchLabels"])?,
+        };
+        let images = images(&spec["template"]["spec"]["containers"])?;
+        Some(Self { namespace: metadata["namespace"].as_str()?.into(), labels, images })
+    }
+
+    /// Whether a pod is the workload's, and of the version that its template now describes: not of one on its way out.
+    /// Admission may have put more containers into it.
+    pub fn has(&self, pod: &FailingPod) -> bool {
+        self.labels.iter().all(|(name, value)| pod.labels.get(name) == Some(value))
+            && self.images.iter().all(|image| pod.images.contains(image))
+    }
+}
+
+/// A pod that cannot run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailingPod {
+    uid: String,
+    labels: BTreeMap<String, String>,
+    images: Vec<String>,
+    pub why: String,
+}
+
+impl FailingPod {
+    /// None: it runs, may come to run, or goes away. `known`: what was said of it before. Between two failures of a pod it
+    /// looks as if it ran, and its reasons alternate: the first stays until the pod is ready.
+    pub fn read(pod: &Value, known: Option<&Self>) -> Option<Self> {
+        let metadata = &pod["metadata"];
+        if metadata["deletionTimestamp"].is_string() {
+            return None;
+        }
+        let uid = metadata["uid"].as_str().unwrap_or_default();
+        let known = known.filter(|known| known.uid == uid);
+        let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+        let restarts = || containers.clone().any(|status| status["restartCount"].as_i64() > Some(0) && status["ready"] != true);
+        let why = match (pod_failure(pod), known) {
+            (Some(_), Some(known)) => known.why.clone(),
+            (Some(why), None) => why,
+            (None, Some(known)) if restarts() => known.why.clone(),
+            (None, _) => return None,
+        };
+        let images = images(&pod["spec"]["containers"]).unwrap_or_default();
+        Some(Self { uid: uid.into(), labels: texts(&metadata["labels"]).unwrap_or_default(), images, why })
+    }
+}
+
+fn images(containers: &Value) -> Option<Vec<String>> {
+    Some(containers.as_array()?.iter().filter_map(|container| container["image"].as_str().map(str::to_string)).collect())
+}
+
+fn texts(map: &Value) -> Option<BTreeMap<String, String>> {
+    Some(map.as_object()?.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_string()))).collect())
 }
 
 /// Why a pod cannot run: a waiting container's reason, with the exit code of its last end.
@@ -324,23 +382,31 @@ mod tests {
             (json!({}), Health::Progressing),
         ];
         for (status, health) in table {
-            assert_eq!(assess(&rollout(status.clone()), &[]).0, health, "{status}");
+            assert_eq!(assess(&rollout(status.clone())).0, health, "{status}");
         }
     }
 
     #[test]
     fn a_failing_pod_of_the_new_version_is_the_reason() {
-        let live = rollout(json!({"observedGeneration": 2, "updatedReplicas": 1, "replicas": 3, "availableReplicas": 2}));
-        let pod = |image: &str| {
-            json!({"metadata": {"name": "web-1"}, "spec": {"containers": [{"image": image}]}, "status": {"containerStatuses": [
-                {"name": "web", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1}}}]}})
+        let mut live = rollout(json!({}));
+        live["metadata"]["namespace"] = "shop".into();
+        live["spec"]["selector"] = json!({"matchLabels": {"app": "web"}});
+        let workload = Workload::of(&live).unwrap();
+        let pod = |image: &str, status: Value| {
+            json!({"metadata": {"name": "web-1", "uid": "u", "labels": {"app": "web", "hash": "1"}},
+                "spec": {"containers": [{"image": image}, {"image": "injected"}]}, "status": {"containerStatuses": [status]}})
         };
-        let (health, why) = assess(&live, &[pod("a:new")]);
-        assert_eq!(
-            (health, why.as_str()),
-            (Health::Degraded, "Deployment web: pod web-1: CrashLoopBackOff (exit code 1) in container web")
-        );
-        assert_eq!(assess(&live, &[pod("a:old")]).0, Health::Progressing);
+        let crashes = json!({"name": "web", "restartCount": 1, "ready": false, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"exitCode": 1}}});
+        let failing = FailingPod::read(&pod("a:new", crashes.clone()), None).unwrap();
+        assert_eq!(failing.why, "pod web-1: CrashLoopBackOff (exit code 1) in container web");
+        assert!(workload.has(&failing));
+        assert!(!workload.has(&FailingPod::read(&pod("a:old", crashes), None).unwrap()));
+        // Until it is ready the first reason stays; another pod of the same name has its own.
+        let running = |ready| pod("a:new", json!({"name": "web", "restartCount": 2, "ready": ready, "state": {"running": {}}}));
+        assert_eq!(FailingPod::read(&running(false), Some(&failing)), Some(failing.clone()));
+        assert_eq!(FailingPod::read(&running(true), Some(&failing)), None);
+        assert_eq!(FailingPod::read(&running(false), Some(&FailingPod { uid: "before".into(), ..failing })), None);
     }
 
     #[test]
@@ -358,20 +424,20 @@ mod tests {
         for (phase, health) in
             [("Running", Health::Progressing), ("Failed", Health::Degraded), ("Done", Health::Healthy), ("", Health::Progressing)]
         {
-            assert_eq!(assess_by(&rules, &backup(phase), &[]).0, health, "{phase}");
+            assert_eq!(assess_by(&rules, &backup(phase)).0, health, "{phase}");
         }
         let mut other = backup("Failed");
         other["kind"] = "Restore".into();
-        assert_eq!(assess_by(&rules, &other, &[]).0, Health::Healthy);
+        assert_eq!(assess_by(&rules, &other).0, Health::Healthy);
     }
 
     #[test]
     fn what_cannot_work_is_degraded() {
         let quota = rollout(json!({"observedGeneration": 2, "conditions": [
             {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: pods"}]}));
-        assert_eq!(assess(&quota, &[]), (Health::Degraded, "Deployment web: its pods cannot be created: exceeded quota: pods".into()));
+        assert_eq!(assess(&quota), (Health::Degraded, "Deployment web: its pods cannot be created: exceeded quota: pods".into()));
         let api = json!({"kind": "APIService", "metadata": {"name": "a"}, "status": {"conditions": [{"type": "Available", "status": "False", "reason": "MissingEndpoints"}]}});
-        assert_eq!(assess(&api, &[]).0, Health::Progressing);
+        assert_eq!(assess(&api).0, Health::Progressing);
     }
 
     #[test]

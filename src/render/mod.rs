@@ -539,6 +539,10 @@ impl Renderer {
             .env("TMPDIR", folder.path())
             .env("HTTP_PROXY", "http://127.0.0.1:1")
             .env("HTTPS_PROXY", "http://127.0.0.1:1")
+            // Renderers are short-lived Go programs, many at a time: one thread each, and no garbage collected before it is much.
+            .env("GOMAXPROCS", "1")
+            .env("GOGC", "off")
+            .env("GOMEMLIMIT", "512MiB")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -46,9 +46,11 @@ enum Class {
     OthersEntries,
     Label,
     Ingress,
+    Strategy,
+    Handler,
 }
 
-const CLASSES: [Class; 20] = [
+const CLASSES: [Class; 22] = [
     Class::Image,
     Class::Quantity,
     Class::ListItem,
@@ -69,6 +71,8 @@ const CLASSES: [Class; 20] = [
     Class::OthersEntries,
     Class::Label,
     Class::Ingress,
+    Class::Strategy,
+    Class::Handler,
 ];
 
 /// The same numbers in each run (splitmix64).
@@ -112,6 +116,10 @@ struct Application {
     cron: bool,
     namespace: usize,
     adopted: usize,
+    /// Recreate, or OnDelete, instead of the server's default.
+    strategy: bool,
+    /// Which kinds of volume and probe are chosen; 0: none.
+    handler: usize,
 }
 
 const CPU: [&str; 5] = ["10m", "0.01", "20m", "0.020", "15m"];
@@ -144,6 +152,8 @@ impl Application {
             cron: dice.roll(4) == 0,
             namespace: 0,
             adopted: 0,
+            strategy: false,
+            handler: 0,
         }
     }
 
@@ -172,6 +182,8 @@ impl Application {
             Class::HorizontalPodAutoscaler => self.hpa += 1,
             Class::Label => self.labels.push(self.labels.len()),
             Class::Ingress => self.ingress += 1,
+            Class::Strategy => self.strategy = !self.strategy,
+            Class::Handler => self.handler += 1,
         }
     }
 
@@ -191,17 +203,30 @@ impl Application {
         if self.probe {
             let _ = writeln!(container, "          readinessProbe: {{httpGet: {{path: /, port: 80}}}}");
         }
-        let template = format!("  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      containers:\n{container}");
+        let mut volumes = String::new();
+        if self.handler > 0 {
+            let handler = ["tcpSocket: {port: 80}", "httpGet: {path: /, port: 80}"][self.handler % 2];
+            let _ = writeln!(container, "          livenessProbe: {{{handler}}}\n          volumeMounts: [{{name: v, mountPath: /v}}]");
+            let source = ["emptyDir: {}".into(), format!("configMap: {{name: {name}}}"), format!("secret: {{secretName: {name}}}")];
+            let _ = writeln!(volumes, "      volumes: [{{name: v, {}}}]", source[self.handler % 3]);
+        }
+        let template =
+            format!("  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      containers:\n{container}{volumes}");
         let selector = format!("  selector: {{matchLabels: {{app: {name}}}}}\n");
         let status = if self.status { "status: {observedGeneration: 7}\n" } else { "" };
         let workload = if self.stateful {
             format!(
-                "apiVersion: apps/v1\nkind: StatefulSet\n{metadata}\nspec:\n  serviceName: {name}\n  replicas: {}\n{selector}{template}",
-                self.replicas
+                "apiVersion: apps/v1\nkind: StatefulSet\n{metadata}\nspec:\n  serviceName: {name}\n  replicas: {}\n{}{selector}{template}",
+                self.replicas,
+                if self.strategy { "  updateStrategy: {type: OnDelete}\n" } else { "" }
             )
         } else {
             // What the server fills in by itself, said or not: no difference.
-            let strategy = if self.explicit { "  revisionHistoryLimit: 10\n  strategy: {type: RollingUpdate}\n" } else { "" };
+            let strategy = match (self.strategy, self.explicit) {
+                (true, _) => "  strategy: {type: Recreate}\n",
+                (false, true) => "  revisionHistoryLimit: 10\n  strategy: {type: RollingUpdate}\n",
+                (false, false) => "",
+            };
             format!(
                 "apiVersion: apps/v1\nkind: Deployment\n{metadata}\nspec:\n  replicas: {}\n{strategy}{selector}{template}{status}",
                 self.replicas

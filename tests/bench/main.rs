@@ -10,7 +10,7 @@ mod looks;
 #[path = "../it/support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -315,22 +315,18 @@ async fn floor(world: &World, namespace: &str, image: &str) -> f64 {
         }
     });
     futures::stream::iter(patches).buffer_unordered(FLOOR_IN_FLIGHT).collect::<Vec<_>>().await;
-    let mut healthy = BTreeMap::new();
+    // As cheap as waiting can be: one watch.
+    let mut healthy = BTreeSet::new();
+    let mut events = std::pin::pin!(kube::runtime::watcher(api, kube::runtime::watcher::Config::default()));
     while healthy.len() < APPLICATIONS {
-        for object in api.list(&Default::default()).await.unwrap().items {
-            let value = serde_json::to_value(&object).unwrap();
-            let new = value["spec"]["template"]["spec"]["containers"][0]["image"] == format!("web:{image}");
-            if new
-                && windlass::domain::health::assess(
-                    &json!({"kind": "Deployment", "metadata": value["metadata"], "spec": value["spec"], "status": value["status"]}),
-                    &[],
-                )
-                .0 == windlass::domain::health::Health::Healthy
-            {
-                healthy.insert(object.metadata.name.clone().unwrap(), ());
-            }
+        use kube::runtime::watcher::Event::{Apply, InitApply};
+        let Some(Ok(Apply(object) | InitApply(object))) = events.next().await else { continue };
+        let (name, mut value) = (object.metadata.name.clone().unwrap(), serde_json::to_value(&object).unwrap());
+        value["kind"] = "Deployment".into();
+        let new = value["spec"]["template"]["spec"]["containers"][0]["image"] == format!("web:{image}");
+        if new && windlass::domain::health::assess(&value).0 == windlass::domain::health::Health::Healthy {
+            healthy.insert(name);
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     started.elapsed().as_secs_f64()
 }
