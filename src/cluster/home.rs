@@ -23,7 +23,7 @@ use crate::domain::health::{Health, SyncState};
 use crate::domain::image::{Candidate, ImageRef};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::pull_request::Stand;
-use crate::domain::{ApplicationKey, CommitSha, Name, RepoName};
+use crate::domain::{ApplicationKey, CommitSha, Invalid, Name, RepoName};
 
 /// An application in a stage, as windlass keeps it synced.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
@@ -162,25 +162,71 @@ pub struct Pause {
     pub until: Timestamp,
 }
 
-/// An owned object.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// An owned object. In the `Application` it is one line of text, `apps/v1 Deployment shop/web uid=… applied=… left=…`:
+/// of thousands of objects the API server would otherwise check every field at each report.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(into = "String", try_from = "String")]
 pub struct InventoryEntry {
-    #[serde(flatten)]
     pub key: ResourceKey,
     /// The API version it was last applied by, without the group.
     pub version: String,
     /// None until it was applied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
     /// A digest of the manifest that it was last applied from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<String>,
     /// How the object was left: changes when somebody changes what we applied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<String>,
     /// It is run and not kept: it goes without anybody's word once Git has it no more.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hook: bool,
+}
+
+impl From<InventoryEntry> for String {
+    fn from(entry: InventoryEntry) -> Self {
+        let InventoryEntry { key, version, uid, applied, left, hook } = entry;
+        let group = if key.group.is_empty() { String::new() } else { key.group + "/" };
+        let namespace = key.namespace.map(|namespace| namespace + "/").unwrap_or_default();
+        // Names of roles may hold spaces, and none holds a `%` (apimachinery, IsValidPathSegmentName).
+        let mut line = format!("{group}{version} {} {namespace}{}", key.kind, key.name.replace(' ', "%20"));
+        for (name, value) in [("uid", uid), ("applied", applied), ("left", left)] {
+            line.extend(value.map(|value| format!(" {name}={value}")));
+        }
+        if hook { line + " hook" } else { line }
+    }
+}
+
+impl TryFrom<String> for InventoryEntry {
+    type Error = Invalid;
+
+    fn try_from(line: String) -> std::result::Result<Self, Invalid> {
+        let mut words = line.split(' ');
+        let (Some(api_version), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) else {
+            return Err(Invalid(format!("`{line}` is no entry of an inventory")));
+        };
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let (namespace, name) = name.split_once('/').map_or((None, name), |(namespace, name)| (Some(namespace.to_string()), name));
+        let key = ResourceKey { group: group.into(), kind: kind.into(), namespace, name: name.replace("%20", " ") };
+        let mut entry = Self { key, version: version.into(), uid: None, applied: None, left: None, hook: false };
+        for word in words {
+            match word.split_once('=') {
+                Some(("uid", value)) => entry.uid = Some(value.into()),
+                Some(("applied", value)) => entry.applied = Some(value.into()),
+                Some(("left", value)) => entry.left = Some(value.into()),
+                None if word == "hook" => entry.hook = true,
+                _ => return Err(Invalid(format!("`{word}` in `{line}` is not known"))),
+            }
+        }
+        Ok(entry)
+    }
+}
+
+impl JsonSchema for InventoryEntry {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "InventoryEntry".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[^ ]+ [^ ]+ [^ ]+( (uid|applied|left)=[^ ]+)*( hook)?$"})
+    }
 }
 
 /// A hook that came out well.
@@ -205,17 +251,9 @@ pub struct LastSync {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub finished: Option<Timestamp>,
-    /// What was done to each object, the first few hundred.
+    /// What was done to each object, the first few hundred: `configure Deployment shop/web`.
     #[serde(default)]
-    pub objects: Vec<Outcome>,
-}
-
-/// What was done to one object.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Outcome {
-    #[serde(flatten)]
-    pub key: ResourceKey,
-    pub action: String,
+    pub objects: Vec<String>,
 }
 
 /// The images that are proposed for an application in a stage.
@@ -598,4 +636,32 @@ fn conditions(before: &[Condition], status: &ApplicationStatus, generation: Opti
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inventory_entry_is_a_line_and_back() {
+        let key = |group: &str, namespace: Option<&str>, name: &str| ResourceKey {
+            group: group.into(),
+            kind: "Kind".into(),
+            namespace: namespace.map(str::to_string),
+            name: name.into(),
+        };
+        let text = |text: &str| Some(text.to_string());
+        let table = [
+            (key("apps", Some("shop"), "web"), text("u"), text("a"), text("l"), false, "apps/v1 Kind shop/web uid=u applied=a left=l"),
+            (key("", None, "system:a b"), None, None, None, true, "v1 Kind system:a%20b hook"),
+        ];
+        for (key, uid, applied, left, hook, line) in table {
+            let entry = InventoryEntry { key, version: "v1".into(), uid, applied, left, hook };
+            assert_eq!(String::from(entry.clone()), line);
+            assert_eq!(InventoryEntry::try_from(line.to_string()).unwrap(), entry);
+        }
+        for wrong in ["", "v1 Kind", "v1 Kind a what=1", "v1 Kind a else"] {
+            assert!(InventoryEntry::try_from(wrong.to_string()).is_err(), "{wrong}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ use super::guards::{fights, judge, leavers, pause, quarantine, taken, waits_for}
 use super::live::{self, Asking, Predicted};
 use super::revision::{change, inputs_at};
 use super::{Base, Ctx, Error, Kind, Requeue, Result, drift, external, hooks, locked, proof, retire};
-use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus, HookRun, InventoryEntry, LastSync, Outcome, Pause};
+use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus, HookRun, InventoryEntry, LastSync, Pause};
 use crate::cluster::{self, Applied, Cluster, How, Known};
 use crate::domain::catalog::{Target, images_of};
 use crate::domain::health::{self, Health, SyncState};
@@ -537,9 +537,10 @@ fn last_sync(before: &ApplicationStatus, seen: &Seen, step: &Step, now: jiff::Ti
                 objects: Vec::new(),
             });
             for change in seen.facts.plan.effective().take(MOST_OUTCOMES) {
-                let outcome = Outcome { key: change.key.clone(), action: change.action.word().into() };
-                if sync.objects.len() < MOST_OUTCOMES && !sync.objects.iter().any(|known| known.key == outcome.key) {
-                    sync.objects.push(outcome);
+                let (action, object) = (change.action.word(), change.key.to_string());
+                let told = sync.objects.iter().any(|known| known.split_once(' ').is_some_and(|(_, known)| known == object));
+                if sync.objects.len() < MOST_OUTCOMES && !told {
+                    sync.objects.push(format!("{action} {object}"));
                 }
             }
             sync.objects.sort();

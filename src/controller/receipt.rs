@@ -29,8 +29,8 @@ pub async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> 
     for one in progress {
         let status = ctx.home.application(&one.key).await?.and_then(|object| object.status).unwrap_or_default();
         let sync = status.last_sync.filter(|sync| sync.revision == key.commit);
-        let objects: Vec<_> =
-            sync.iter().flat_map(|sync| &sync.objects).map(|done| json!({"object": done.key.to_string(), "action": done.action})).collect();
+        let objects = sync.iter().flat_map(|sync| &sync.objects).filter_map(|done| done.split_once(' '));
+        let objects: Vec<_> = objects.map(|(action, object)| json!({"object": object, "action": action})).collect();
         applications.push(json!({
             "application": one.key.title(),
             "outcome": one.state.word(),

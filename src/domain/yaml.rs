@@ -10,8 +10,10 @@ use serde_json::Value;
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         legacy_octal_numbers: true,
-        // The default of 250,000 nodes ends at about 3 MB of manifests.
-        budget: serde_saphyr::budget! { max_nodes: 4_000_000, max_events: 16_000_000, max_total_scalar_bytes: 64 << 20 },
+        // The defaults end at about 3 MB of manifests, and at 1024 of them; definitions nest deep.
+        budget: serde_saphyr::budget! {
+            max_documents: 100_000, max_nodes: 4_000_000, max_events: 16_000_000, max_total_scalar_bytes: 64 << 20, max_depth: 128
+        },
     }
 }
 
@@ -52,6 +54,14 @@ mod tests {
     fn scalars_are_read_as_kubectl_reads_them() {
         let read = documents("a: yes\nb: 0755\nc: 1.10\nd: '1.10'\n---\n# nothing\n---\ne: 1\n").unwrap();
         assert_eq!(read, [serde_json::json!({"a": true, "b": 493, "c": 1.1, "d": "1.10"}), serde_json::json!({"e": 1})]);
+    }
+
+    #[test]
+    fn a_large_application_is_one_stream() {
+        let text: String = (0..5_000).map(|n| format!("---\nkind: ConfigMap\ndata: {{n: {n}}}\n")).collect();
+        assert_eq!(documents(&text).unwrap().len(), 5_000);
+        let deep = format!("{}x{}", "[".repeat(100), "]".repeat(100));
+        assert!(documents(&deep).is_ok() && documents(&deep.repeat(2).replace("][", "[")).is_err());
     }
 
     #[test]

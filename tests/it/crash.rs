@@ -179,8 +179,9 @@ async fn end_state(world: &World) -> String {
         let status = &object["status"];
         let mut inventory = status["inventory"].clone();
         for entry in inventory.as_array_mut().into_iter().flatten() {
-            assert!(entry["uid"].is_string(), "{entry} has no uid");
-            entry.as_object_mut().unwrap().remove("uid");
+            let line = entry.as_str().unwrap();
+            assert!(line.contains(" uid="), "{line} has no uid");
+            *entry = line.split(' ').filter(|word| !word.starts_with("uid=")).collect::<Vec<_>>().join(" ").into();
         }
         out.push_str(&format!(
             "\n{} {} {} {} {}",
