@@ -29,6 +29,8 @@ fn of(plan: &Plan, change: &Change) -> Vec<Effect> {
     let mut add = |text: String, grave| found.push(Effect { key: change.key.clone(), text, grave });
     let kind = change.key.kind.as_str();
     match change.action {
+        // Scaled to nothing, there is none to replace.
+        Action::Configure if rolls(change) && replicas(change) == 0 => {}
         Action::Configure if rolls(change) => add(rollout(change), false),
         Action::Configure if kind == "ConfigMap" && !is_hashed(&change.key.name) => {
             let readers = readers(plan, &change.key);
@@ -39,7 +41,7 @@ fn of(plan: &Plan, change: &Change) -> Vec<Effect> {
         Action::Recreate if matches!(kind, "PersistentVolumeClaim" | "PersistentVolume") => {
             add("its data goes with it, unless the volume's reclaim policy is Retain".into(), true);
         }
-        Action::Recreate if matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet") => {
+        Action::Recreate if matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet") && replicas(change) > 0 => {
             add(format!("its {} pods end before new ones start", replicas(change)), true);
         }
         Action::Recreate | Action::Prune if kind == "CustomResourceDefinition" => add("every object of its kind goes with it".into(), true),
@@ -47,7 +49,7 @@ fn of(plan: &Plan, change: &Change) -> Vec<Effect> {
         Action::Prune if matches!(kind, "PersistentVolumeClaim" | "PersistentVolume") => {
             add("its data goes with it, unless the volume's reclaim policy is Retain".into(), true)
         }
-        Action::Prune if matches!(kind, "Deployment" | "StatefulSet" | "ReplicaSet") => {
+        Action::Prune if matches!(kind, "Deployment" | "StatefulSet" | "ReplicaSet") && replicas(change) > 0 => {
             add(format!("its {} pods end", replicas(change)), false)
         }
         _ => {}

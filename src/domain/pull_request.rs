@@ -6,6 +6,7 @@
 //! (one key is worked on by one task), an answer lost on the way (the marker in
 //! our own comments is looked up before anything is posted).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::command::{Line, Permission};
@@ -112,15 +113,43 @@ impl Preview {
     }
 }
 
-/// The images that two renderings differ in, by name.
+/// The images that two renderings differ in, by name: what containers ran before and what they run now, each pair once.
+/// One that some containers run no more, and others still do, is not told as gone.
 pub fn image_changes(base: &[ImageRef], head: &[ImageRef]) -> Vec<ImageChange> {
-    let names: std::collections::BTreeSet<_> = base.iter().chain(head).map(|image| image.name.as_str()).collect();
-    let last = |images: &[ImageRef], name: &str| images.iter().rfind(|image| image.name == name).cloned();
-    names
-        .into_iter()
-        .map(|name| ImageChange { name: name.into(), from: last(base, name), to: last(head, name), source: None })
-        .filter(|change| change.from != change.to)
-        .collect()
+    let names: BTreeSet<_> = base.iter().chain(head).map(|image| image.name.as_str()).collect();
+    let mut changes = Vec::new();
+    for name in names {
+        let of = |images: &[ImageRef]| images.iter().filter(|image| image.name == name).cloned().collect::<Vec<_>>();
+        let (before, after) = (of(base), of(head));
+        let (gone, new) = (without(&before, &after), without(&after, &before));
+        for at in 0..gone.len().max(new.len()) {
+            let (from, to) = (gone.get(at).cloned(), new.get(at).cloned());
+            let change = ImageChange { name: name.into(), from, to, source: None };
+            let same_elsewhere = match (&change.from, &change.to) {
+                (Some(from), None) => after.contains(from),
+                (None, Some(to)) => before.contains(to),
+                _ => false,
+            };
+            if !same_elsewhere && !changes.contains(&change) {
+                changes.push(change);
+            }
+        }
+    }
+    changes
+}
+
+/// What of a list is not in the other, as often as it is more.
+fn without(of: &[ImageRef], other: &[ImageRef]) -> Vec<ImageRef> {
+    let mut left = other.to_vec();
+    let mut more = of.to_vec();
+    more.retain(|image| match left.iter().position(|known| known == image) {
+        Some(at) => {
+            left.swap_remove(at);
+            false
+        }
+        None => true,
+    });
+    more
 }
 
 /// How far a merged pull request has come in one application.
@@ -415,6 +444,29 @@ mod tests {
         ];
         for (position, stand, expected) in table {
             assert_eq!(progress(position, &stand), expected, "{stand:?}");
+        }
+    }
+
+    #[test]
+    fn images_are_told_by_what_containers_ran_and_run() {
+        let images = |tags: &str| tags.split_whitespace().map(|tag| format!("app:{tag}").parse().unwrap()).collect::<Vec<ImageRef>>();
+        let table = [
+            ("1 1 1", "2 2 2", "1>2"),
+            ("1 1 1", "2 1 1", "1>2"),
+            ("1 1 3", "2 2 4", "1>2 3>4"),
+            ("1 1", "1", ""),
+            ("1", "1 1", ""),
+            ("1", "1 2", "->2"),
+            ("1", "", "1>-"),
+            ("", "1", "->1"),
+        ];
+        for (before, after, expected) in table {
+            let tag = |image: &Option<ImageRef>| image.as_ref().map_or("-".into(), |image| image.tag.as_ref().unwrap().to_string());
+            let found: Vec<_> = image_changes(&images(before), &images(after))
+                .iter()
+                .map(|change| format!("{}>{}", tag(&change.from), tag(&change.to)))
+                .collect();
+            assert_eq!(found.join(" "), expected, "{before} to {after}");
         }
     }
 

@@ -58,11 +58,35 @@ pub fn code(text: &str) -> String {
     format!("{ticks}{pad}{text}{pad}{ticks}")
 }
 
-/// Text in a fence that is longer than any in it.
+/// A difference in a fence that is longer than any in it.
 pub fn fence(text: &str) -> String {
+    fenced("diff", text)
+}
+
+fn fenced(language: &str, text: &str) -> String {
     let text: String = text.chars().filter(|c| !is_bidi(*c)).collect();
     let ticks = "`".repeat(longest_run(&text, '`').max(2) + 1);
-    format!("{ticks}diff\n{}\n{ticks}", text.trim_end_matches('\n'))
+    format!("{ticks}{language}\n{}\n{ticks}", text.trim_end_matches('\n'))
+}
+
+/// Sentences in a fence, in lines that a page shows whole.
+pub fn told(text: &str) -> String {
+    const WIDTH: usize = 100;
+    let mut out = String::new();
+    for line in text.lines() {
+        let mut length = 0;
+        for word in line.split(' ') {
+            let size = word.chars().count();
+            if length > 0 {
+                out.push(if length + size >= WIDTH { '\n' } else { ' ' });
+                length = if length + size >= WIDTH { 0 } else { length + 1 };
+            }
+            out.push_str(word);
+            length += size;
+        }
+        out.push('\n');
+    }
+    fenced("text", &out)
 }
 
 /// Characters that turn the direction of text, by which what is shown can differ from what is there.

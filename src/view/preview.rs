@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{MOST_BYTES, code, fence, quoted, render, sticky};
+use super::{MOST_BYTES, code, fence, quoted, render, sticky, told};
 use crate::domain::effect::{self, Effect};
 use crate::domain::image::ImageRef;
 use crate::domain::plan::{self, Action, Change, Fields, Plan, Proof};
@@ -120,7 +120,10 @@ struct GroupView {
 pub fn preview(preview: &Preview) -> PreviewText {
     let verdict = verdict_line(preview);
     let alerts = alerts(preview);
-    let duration = format!("{:.1} s", preview.duration.as_secs_f64());
+    let duration = match preview.duration.as_secs_f64() {
+        short if short < 0.1 => format!("{:.2} s", short),
+        long => format!("{long:.1} s"),
+    };
     let digest = preview.digest();
     let body = |details: &str| {
         render(
@@ -270,7 +273,7 @@ fn alerts(preview: &Preview) -> Vec<Alert> {
             let text = "A fork's head is neither rendered nor sent to a cluster. Push the branch to this repository to have it previewed.";
             return alert("WARNING", text.into());
         }
-        Some(Failure::Configuration(error)) => return alert("CAUTION", format!("\n{}", fence(error)).replace('\n', "\n> ")),
+        Some(Failure::Configuration(error)) => return alert("CAUTION", format!("\n{}", told(error)).replace('\n', "\n> ")),
         None => {}
     }
     let effective = || preview.applications.iter().flat_map(|app| app.plan.effective());
@@ -389,7 +392,8 @@ fn groups(preview: &Preview) -> Vec<GroupView> {
     groups
 }
 
-/// The last resort: names by kind and namespace, deletions and recreations first, as many as fit.
+/// The last resort: names by kind and namespace, deletions and recreations first, and the differences that most objects
+/// share, as much as fits.
 fn brief(preview: &Preview, room: usize) -> String {
     let mut lines: BTreeMap<(u8, String), Vec<String>> = BTreeMap::new();
     for change in preview.applications.iter().flat_map(|app| app.plan.effective()) {
@@ -399,33 +403,50 @@ fn brief(preview: &Preview, room: usize) -> String {
             _ => 2,
         };
         let word = if change.problem.is_some() { "cannot be applied" } else { change.action.word() };
-        let place = change.key.namespace.as_ref().map(|namespace| format!(" in {}", code(namespace))).unwrap_or_default();
-        lines.entry((rank, format!("{word}: {}{place}", code(&change.key.kind)))).or_default().push(code(&change.key.name));
+        let place = change.key.namespace.as_ref().map(|namespace| format!(" in {}", code_element(namespace))).unwrap_or_default();
+        let title = format!("{word}: {}{place}", code_element(&change.key.kind));
+        lines.entry((rank, title)).or_default().push(code(&change.key.name));
     }
-    let mut out = String::from("The differences are too long for a comment: these are the names.\n\n");
+    let mut out = String::from("The whole is too long for a comment: it is in the check run `windlass/preview`. These are the names.\n\n");
     let mut left_out = 0;
-    for ((_, title), names) in lines {
-        let line = format!("- {title}: {}\n", names.join(", "));
-        if out.len() + line.len() + 200 <= room {
-            out.push_str(&line);
-            continue;
-        }
-        // As many of its names as fit.
-        out.push_str(&format!("- {title}: "));
+    for ((rank, title), names) in lines {
+        // What is lost stays in sight.
+        let folded = rank == 2 && names.len() > MOST_NAMES;
+        let (before, after) = match folded {
+            true => (format!("<details><summary>{title}: {}</summary>\n\n", names.len()), "\n\n</details>\n"),
+            false => (format!("- {title}: "), "\n"),
+        };
+        out.push_str(&before);
+        let mut separator = "";
         for name in names {
-            if out.len() + name.len() + 200 <= room {
-                out.push_str(&name);
-                out.push_str(", ");
-            } else {
+            if out.len() + name.len() + 200 > room {
                 left_out += 1;
+                continue;
             }
+            out.push_str(separator);
+            out.push_str(&name);
+            separator = ", ";
         }
-        out.push('\n');
+        out.push_str(after);
     }
     if left_out > 0 {
-        out.push_str(&format!("\n{left_out} more names do not fit: `windlass plan` with the repository lists all."));
+        out.push_str(&format!("\n{left_out} more names do not fit: `windlass plan` with the repository lists all.\n"));
+    }
+    for group in groups(preview).into_iter().filter(|group| group.objects.len() > 1) {
+        let text = format!("\n<details open><summary>the same in {}</summary>\n\n{}\n\n</details>\n", group.objects.len(), group.diff);
+        if out.len() + text.len() + 200 <= room {
+            out.push_str(&text);
+        }
     }
     out
+}
+
+/// Names in one line of the shortest form; more are folded.
+const MOST_NAMES: usize = 30;
+
+/// Text in a `code` element, where Markdown is not read.
+fn code_element(text: &str) -> String {
+    format!("<code>{}</code>", text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
 }
 
 fn image_side(image: &Option<ImageRef>) -> String {
@@ -452,7 +473,7 @@ fn application_view(app: &ApplicationPreview, form: Form, open: bool) -> Applica
         cluster: code(&app.cluster),
         happens: happens.join(", "),
         proof: if app.error.is_some() { "✗ not planned".into() } else { badge(worst).into() },
-        error: app.error.as_ref().map(|error| fence(error)),
+        error: app.error.as_ref().map(|error| told(error)),
         notes: app.notes.clone(),
         changes,
         buckets: buckets(app),
@@ -516,7 +537,7 @@ fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
 fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> ChangeView {
     let text = change.diff();
     let (added, removed) = plan::size(&text);
-    let key = change.key.to_string().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let key = code_element(&change.key.to_string());
     let notes = &change.notes;
     let mut facts: Vec<String> = effects.iter().filter(|effect| effect.key == change.key).map(|effect| effect.text.clone()).collect();
     if notes.already {
@@ -559,7 +580,7 @@ fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> C
         },
         size: if change.problem.is_some() { String::new() } else { format!("+{added} −{removed}") },
         open: open || change.problem.is_some(),
-        problem: change.problem.as_ref().map(|problem| fence(problem)),
+        problem: change.problem.as_ref().map(|problem| told(problem)),
         facts: if form == Form::Names { Vec::new() } else { facts },
         diff,
     }

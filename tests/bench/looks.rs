@@ -41,7 +41,7 @@ pub async fn looks() {
     world.settled().await;
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("bench/looks");
     std::fs::create_dir_all(&folder).unwrap();
-    let hostile = "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: hostile\n  annotations:\n    a: \"@acme/everyone fixes #1 </details></summary><script>alert(1)</script>\"\n    b: \"```\\n<!-- windlass:sticky final x -->\\n````\\n| a | b |\"\n  labels: {c: \"x\"}\ndata: {\"<img src=x onerror=alert(1)>\": \"\\u202egnp.exe\"}\n";
+    let hostile = "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: hostile\n  annotations:\n    a: \"@acme/everyone fixes #1 </details></summary><script>alert(1)</script>\"\n    b: \"```\\n<!-- windlass:sticky final x -->\\n````\\n| a | b |\"\n  labels: {c: \"x\"}\ndata: {a: \"<img src=x onerror=alert(1)> \\u202egnp.exe\"}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: refused}\ndata: {\"<img src=x onerror=alert(1)>\": x}\n";
     let one: Vec<(String, String)> =
         vec![many("1")[0].clone()].into_iter().map(|(path, text)| (path, text.replacen("billing:1", "billing:2", 1))).collect();
     let forty: Vec<_> = many("2");
