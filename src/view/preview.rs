@@ -395,7 +395,7 @@ fn groups(preview: &Preview) -> Vec<GroupView> {
 /// The last resort: names by kind and namespace, deletions and recreations first, and the differences that most objects
 /// share, as much as fits.
 fn brief(preview: &Preview, room: usize) -> String {
-    let mut lines: BTreeMap<(u8, String), Vec<String>> = BTreeMap::new();
+    let mut lines: BTreeMap<(u8, &str, &str, Option<&str>), Vec<String>> = BTreeMap::new();
     for change in preview.applications.iter().flat_map(|app| app.plan.effective()) {
         let rank = match (&change.problem, &change.action) {
             (_, Action::Prune | Action::Recreate) if !change.is_hook() => 0,
@@ -403,18 +403,21 @@ fn brief(preview: &Preview, room: usize) -> String {
             _ => 2,
         };
         let word = if change.problem.is_some() { "cannot be applied" } else { change.action.word() };
-        let place = change.key.namespace.as_ref().map(|namespace| format!(" in {}", code_element(namespace))).unwrap_or_default();
-        let title = format!("{word}: {}{place}", code_element(&change.key.kind));
-        lines.entry((rank, title)).or_default().push(code(&change.key.name));
+        let (kind, namespace) = (change.key.kind.as_str(), change.key.namespace.as_deref());
+        lines.entry((rank, word, kind, namespace)).or_default().push(code(&change.key.name));
     }
     let mut out = String::from("The whole is too long for a comment: it is in the check run `windlass/preview`. These are the names.\n\n");
     let mut left_out = 0;
-    for ((rank, title), names) in lines {
+    for ((rank, word, kind, namespace), names) in lines {
+        let title = |code: fn(&str) -> String| {
+            let place = namespace.map(|namespace| format!(" in {}", code(namespace))).unwrap_or_default();
+            format!("{word}: {}{place}", code(kind))
+        };
         // What is lost stays in sight.
         let folded = rank == 2 && names.len() > MOST_NAMES;
         let (before, after) = match folded {
-            true => (format!("<details><summary>{title}: {}</summary>\n\n", names.len()), "\n\n</details>\n"),
-            false => (format!("- {title}: "), "\n"),
+            true => (format!("<details><summary>{}: {}</summary>\n\n", title(code_element), names.len()), "\n\n</details>\n"),
+            false => (format!("- {}: ", title(code)), "\n"),
         };
         out.push_str(&before);
         let mut separator = "";
