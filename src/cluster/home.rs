@@ -185,8 +185,10 @@ impl From<InventoryEntry> for String {
         let InventoryEntry { key, version, uid, applied, left, hook } = entry;
         let group = if key.group.is_empty() { String::new() } else { key.group + "/" };
         let namespace = key.namespace.map(|namespace| namespace + "/").unwrap_or_default();
-        // Names of roles may hold spaces, and none holds a `%` (apimachinery, IsValidPathSegmentName).
-        let mut line = format!("{group}{version} {} {namespace}{}", key.kind, key.name.replace(' ', "%20"));
+        // Names of roles may hold spaces, and none holds a `%` (apimachinery, IsValidPathSegmentName). What the server
+        // refuses is listed as well.
+        let word = |text: String| text.replace(char::is_whitespace, "%20");
+        let mut line = format!("{} {} {}", word(group + &version), word(key.kind), word(namespace + &key.name));
         for (name, value) in [("uid", uid), ("applied", applied), ("left", left)] {
             line.extend(value.map(|value| format!(" {name}={value}")));
         }
@@ -199,12 +201,13 @@ impl TryFrom<String> for InventoryEntry {
 
     fn try_from(line: String) -> std::result::Result<Self, Invalid> {
         let mut words = line.split(' ');
-        let (Some(api_version), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) else {
+        let mut word = || words.next().map(|word| word.replace("%20", " "));
+        let (Some(api_version), Some(kind), Some(name)) = (word(), word(), word()) else {
             return Err(Invalid(format!("`{line}` is no entry of an inventory")));
         };
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        let (namespace, name) = name.split_once('/').map_or((None, name), |(namespace, name)| (Some(namespace.to_string()), name));
-        let key = ResourceKey { group: group.into(), kind: kind.into(), namespace, name: name.replace("%20", " ") };
+        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+        let (namespace, name) = name.split_once('/').map_or((None, name.as_str()), |(namespace, name)| (Some(namespace.to_string()), name));
+        let key = ResourceKey { group: group.into(), kind, namespace, name: name.into() };
         let mut entry = Self { key, version: version.into(), uid: None, applied: None, left: None, hook: false };
         for word in words {
             match word.split_once('=') {
@@ -212,7 +215,8 @@ impl TryFrom<String> for InventoryEntry {
                 Some(("applied", value)) => entry.applied = Some(value.into()),
                 Some(("left", value)) => entry.left = Some(value.into()),
                 None if word == "hook" => entry.hook = true,
-                _ => return Err(Invalid(format!("`{word}` in `{line}` is not known"))),
+                // Of a newer windlass.
+                _ => {}
             }
         }
         Ok(entry)
@@ -225,7 +229,7 @@ impl JsonSchema for InventoryEntry {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "pattern": "^[^ ]+ [^ ]+ [^ ]+( (uid|applied|left)=[^ ]+)*( hook)?$"})
+        schemars::json_schema!({"type": "string", "pattern": "^\\S+ \\S+ \\S+( \\S+)*$"})
     }
 }
 
@@ -374,7 +378,7 @@ where
                     None
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the watch of our own objects was interrupted");
+                    tracing::warn!(%error, "the watch of our own objects was interrupted");
                     None
                 }
             };
@@ -654,13 +658,14 @@ mod tests {
         let table = [
             (key("apps", Some("shop"), "web"), text("u"), text("a"), text("l"), false, "apps/v1 Kind shop/web uid=u applied=a left=l"),
             (key("", None, "system:a b"), None, None, None, true, "v1 Kind system:a%20b hook"),
+            (key("a b", Some("c d"), "e"), None, text("a"), None, false, "a%20b/v1 Kind c%20d/e applied=a"),
         ];
         for (key, uid, applied, left, hook, line) in table {
             let entry = InventoryEntry { key, version: "v1".into(), uid, applied, left, hook };
             assert_eq!(String::from(entry.clone()), line);
             assert_eq!(InventoryEntry::try_from(line.to_string()).unwrap(), entry);
         }
-        for wrong in ["", "v1 Kind", "v1 Kind a what=1", "v1 Kind a else"] {
+        for wrong in ["", "v1 Kind"] {
             assert!(InventoryEntry::try_from(wrong.to_string()).is_err(), "{wrong}");
         }
     }

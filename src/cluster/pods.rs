@@ -34,7 +34,7 @@ pub struct Pods {
 /// A namespace that is watched.
 struct Namespace {
     /// What each application waits for, by the value of our label.
-    waiting: HashMap<String, Vec<Workload>>,
+    waiting: HashMap<String, Vec<Arc<Workload>>>,
     failing: BTreeMap<String, FailingPod>,
     _watch: AbortOnDropHandle<()>,
 }
@@ -46,7 +46,7 @@ impl Pods {
 
     /// Settles what an application waits for, instead of what it waited for before: for each workload why a pod of it
     /// cannot run, as far as that is known by now. When that changes the application is told to be looked at.
-    pub fn wait(self: &Arc<Self>, owner: &str, workloads: Vec<Workload>) -> Vec<Option<String>> {
+    pub fn wait(self: &Arc<Self>, owner: &str, workloads: Vec<Arc<Workload>>) -> Vec<Option<String>> {
         let mut namespaces = self.namespaces();
         for namespace in namespaces.values_mut() {
             namespace.waiting.remove(owner);
@@ -80,7 +80,7 @@ impl Pods {
             let now = judge(known.as_ref());
             let news = if known == now { None } else { now.clone().or(known) };
             failing.extend(now.map(|now| (pod.to_string(), now)));
-            let waits = |workloads: &[Workload]| news.as_ref().is_some_and(|pod| workloads.iter().any(|one| one.has(pod)));
+            let waits = |workloads: &[Arc<Workload>]| news.as_ref().is_some_and(|pod| workloads.iter().any(|one| one.has(pod)));
             waiting.iter().filter(|(_, workloads)| waits(workloads)).map(|(owner, _)| owner.clone()).collect()
         };
         for owner in owners {

@@ -151,6 +151,8 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let owner = key.owner_label(base.repo.id);
     let asking = Asking { cluster, key, target: &target, owner: &owner, renderer: &ctx.observer.renderer };
     let rendered = rendered(ctx, &target, &change.inputs).await?;
+    // It may have gone to another cluster, or be another's to apply by now.
+    ctx.observer.waits_nowhere(&owner, asking.applies().then_some(cluster.name.as_str()));
     if !asking.applies() {
         let requeue = external::look(ctx, &asking, &base, &object, &change, rendered.as_ref().map(|all| all.as_slice())).await?;
         return Ok(Some(Looked::Elsewhere(requeue)));
@@ -172,7 +174,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         match seen {
             Known::Seen(seen) if !everything && live::is_as_left(entry, &fingerprint, &seen) => {
                 left.insert(manifest.key.clone(), Left { uid: seen.uid, as_it_should: Some((fingerprint, seen.signal)) });
-                assessments.push((manifest, seen.health));
+                assessments.push((manifest, seen.health, seen.workload));
             }
             // A hook's last run, and whose a Secret's data is, are in the whole object.
             Known::Seen(seen)
@@ -182,7 +184,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
                     && live::is_untouched(entry, &seen) =>
             {
                 // Only Git moved: of the live object no more is needed than the index knows.
-                stubs.insert(manifest.key.clone(), (live::stub(manifest, &seen), seen.health));
+                stubs.insert(manifest.key.clone(), (live::stub(manifest, &seen), seen.health, seen.workload));
                 moved.push(manifest.clone());
             }
             _ => moved.push(manifest.clone()),
@@ -191,7 +193,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let names = moved.iter().filter(|manifest| !stubs.contains_key(&manifest.key));
     let names: Vec<_> = names.map(|manifest| (manifest.key.clone(), manifest.version.clone())).collect();
     let mut found = live::read(&asking, &names).await?;
-    found.extend(stubs.iter().map(|(key, (stub, _))| (key.clone(), stub.clone())));
+    found.extend(stubs.iter().map(|(key, (stub, ..))| (key.clone(), stub.clone())));
     let applied = applied(ctx, &asking, &moved, &inventory, &status).await?;
     let wanted = moved
         .into_iter()
@@ -254,14 +256,17 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         let manifest = &predicted.manifest;
         match &predicted.live {
             Some(live) => {
-                let health = stubs.get(&manifest.key).map_or_else(|| cluster.index.assess(live), |(_, health)| health.clone());
-                assessments.push((manifest, health));
+                let (health, workload) = match stubs.get(&manifest.key) {
+                    Some((_, health, workload)) => (health.clone(), workload.clone()),
+                    None => (cluster.index.assess(live), health::Workload::of(live).map(Arc::new)),
+                };
+                assessments.push((manifest, health, workload));
                 let as_it_should = !stubs.contains_key(&manifest.key) && !pending.contains(&manifest.key);
                 if as_it_should && let Some(known) = left.get_mut(&manifest.key) {
                     known.as_it_should = Some((live::fingerprint(manifest), ownership::signal(live)));
                 }
             }
-            None => assessments.push((manifest, (Health::Missing, format!("{} is missing", manifest.key)))),
+            None => assessments.push((manifest, (Health::Missing, format!("{} is missing", manifest.key)), None)),
         }
     }
     let assessed = with_pods(cluster, &owner, assessments);
@@ -400,17 +405,17 @@ fn is_anothers(predicted: &Predicted, owner: &str) -> bool {
 fn with_pods<'a>(
     cluster: &Cluster,
     owner: &str,
-    mut assessments: Vec<(&'a Manifest, health::Assessment)>,
+    assessments: Vec<(&'a Manifest, health::Assessment, Option<Arc<health::Workload>>)>,
 ) -> Vec<(&'a Manifest, health::Assessment)> {
-    let progressing = assessments.iter_mut().filter(|(_, (health, _))| *health == Health::Progressing);
-    let (waits, workloads): (Vec<_>, Vec<_>) =
-        progressing.filter_map(|wait| Some((health::Workload::of(&wait.0.value)?, wait))).map(|(workload, wait)| (wait, workload)).unzip();
-    for ((manifest, health), why) in waits.into_iter().zip(cluster.pods.wait(owner, workloads)) {
-        if let Some(why) = why {
-            *health = (Health::Degraded, format!("{} {}: {why}", manifest.key.kind, manifest.key.name));
-        }
-    }
-    assessments
+    let waits = |(_, (health, _), _): &&(_, health::Assessment, _)| *health == Health::Progressing;
+    let workloads = assessments.iter().filter(waits).filter_map(|(_, _, workload)| workload.clone()).collect();
+    let mut failures = cluster.pods.wait(owner, workloads).into_iter();
+    let told = |(manifest, health, workload): (&'a Manifest, health::Assessment, Option<_>)| {
+        let failure = if health.0 == Health::Progressing && workload.is_some() { failures.next().flatten() } else { None };
+        let told = failure.map(|why| (Health::Degraded, format!("{} {}: {why}", manifest.key.kind, manifest.key.name)));
+        (manifest, told.unwrap_or(health))
+    };
+    assessments.into_iter().map(told).collect()
 }
 
 async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Result<Requeue> {

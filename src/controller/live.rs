@@ -284,7 +284,7 @@ async fn predict(
         Applied::NamespaceMissing => in_another_namespace(asking, &mut predicted, set).await?,
         Applied::KindMissing => by_its_definition(asking, &mut predicted, set).await,
         Applied::Conflicts(conflicts) => Side::Refused(undecided(asking, &conflicts)),
-        Applied::Refused(refusal) if refusal.no_dry_run => without_dry_run(&mut predicted, &refusal),
+        Applied::Refused(refusal) if refusal.no_dry_run => without_dry_run(asking, &mut predicted, &refusal).await?,
         Applied::Refused(refusal) => refused(asking, &mut predicted, set, refusal).await?,
     };
     if let Side::Object(after, _) = &mut predicted.after
@@ -558,14 +558,19 @@ async fn checked(
 }
 
 /// A webhook has no way to be asked without effect: what Git says is laid over what is live.
-fn without_dry_run(predicted: &mut Predicted, refusal: &Refusal) -> Side {
-    let mut object = predicted.live.clone().unwrap_or(Value::Null);
+async fn without_dry_run(asking: &Asking<'_>, predicted: &mut Predicted, refusal: &Refusal) -> Asked<Side> {
+    look_whole(asking, predicted).await?;
+    let mut object = match &predicted.live {
+        Some(live) => ownership::without_dropped(live, &predicted.write.payload, &asking.manager()),
+        None => Value::Null,
+    };
     overlay(&mut object, &predicted.write.payload);
     predicted.notes.unverified = Some(format!("a webhook does not support dry-run (give it `sideEffects: None`): {}", refusal.message));
-    Side::Object(object, Proof::Static)
+    Ok(Side::Object(object, Proof::Static))
 }
 
-/// Maps are merged; lists whose items have names are merged by them, other values replaced.
+/// Maps are merged; so are lists whose items are told apart by the fields that the API server knows them by. Other values
+/// are replaced.
 fn overlay(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
@@ -573,10 +578,9 @@ fn overlay(base: &mut Value, over: &Value) {
                 overlay(base.entry(key.clone()).or_insert(Value::Null), value);
             }
         }
-        (Value::Array(base), Value::Array(over)) if over.iter().all(|item| item["name"].is_string()) => {
-            base.retain(|item| over.iter().any(|other| other["name"] == item["name"]));
+        (Value::Array(base), Value::Array(over)) if are_told_apart(base) && are_told_apart(over) => {
             for item in over {
-                match base.iter_mut().find(|known| known["name"] == item["name"]) {
+                match base.iter_mut().find(|known| name_in_list(known) == name_in_list(item)) {
                     Some(known) => overlay(known, item),
                     None => base.push(item.clone()),
                 }
@@ -584,6 +588,19 @@ fn overlay(base: &mut Value, over: &Value) {
         }
         (base, over) => *base = over.clone(),
     }
+}
+
+fn are_told_apart(items: &[Value]) -> bool {
+    let names: BTreeSet<_> = items.iter().map(name_in_list).collect();
+    names.len() == items.len() && !names.contains(&None)
+}
+
+/// By what an item of a list is known, in the kinds that come with Kubernetes (`x-kubernetes-list-map-keys`).
+fn name_in_list(item: &Value) -> Option<String> {
+    let protocol = item["protocol"].as_str().unwrap_or("TCP");
+    let number = |field: &str| item[field].as_i64().map(|port| format!("{field} {port} {protocol}"));
+    let text = |field: &str| item[field].as_str().map(|text| format!("{field} {text}"));
+    text("mountPath").or_else(|| text("devicePath")).or_else(|| number("containerPort")).or_else(|| number("port")).or_else(|| text("name"))
 }
 
 /// The server would not have the object: because of what it is, or because of what is there.
@@ -625,13 +642,16 @@ async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest
 async fn without_outdated_defaults(asking: &Asking<'_>, predicted: &mut Predicted, fresh: &Value) -> Asked<Option<Side>> {
     look_whole(asking, predicted).await?;
     let Some(live) = predicted.live.clone().filter(|_| asking.applies()) else { return Ok(None) };
-    let outdated = ownership::outdated_defaults(&live, fresh);
+    let manager = asking.manager();
+    // What tools that do not come back left is taken over with it, as in any other apply.
+    let mut taken_over = ownership::leftovers(&live, &manager).unwrap_or_default();
+    let outdated = ownership::outdated_defaults(&live, fresh, &taken_over.managers);
     if outdated.is_empty() {
         return Ok(None);
     }
-    let manager = asking.manager();
+    taken_over.fields = taken_over.fields.union(&outdated);
     let mut object = ownership::without_dropped(&live, &predicted.write.payload, &manager);
-    outdated.remove_from(&mut object);
+    taken_over.fields.union(&taken_over.added).difference(&ownership::of_others(&live, &manager, &taken_over)).remove_from(&mut object);
     overlay(&mut object, &predicted.write.payload);
     let side = as_an_update(asking, predicted, &live, &object).await?;
     if matches!(side, Side::Refused(_)) {
@@ -639,7 +659,7 @@ async fn without_outdated_defaults(asking: &Asking<'_>, predicted: &mut Predicte
     }
     let names: Vec<_> = outdated.leaves().iter().map(ToString::to_string).collect();
     predicted.notes.unverified = Some(format!("the server's default of before is taken out first: {}", names.join(", ")));
-    let taken_over = ownership::Leftovers { fields: outdated, ..Default::default() };
+    predicted.notes.adopted = taken_over.managers.clone();
     predicted.write.managed_fields = Some(ownership::adopted(&live, &taken_over, &manager));
     Ok(Some(side))
 }

@@ -113,6 +113,13 @@ impl Observer {
         Ok(self.renderer.render(inputs, release).await)
     }
 
+    /// Ends waiting for an application's pods, but on one cluster.
+    pub fn waits_nowhere(&self, owner: &str, but: Option<&str>) {
+        for cluster in self.clusters.values().filter(|cluster| Some(cluster.name.as_str()) != but) {
+            cluster.pods.wait(owner, Vec::new());
+        }
+    }
+
     pub fn cluster(&self, name: &str) -> Result<&Cluster> {
         self.clusters.get(name).ok_or_else(|| {
             let known: Vec<_> = self.clusters.keys().map(String::as_str).collect();

@@ -180,7 +180,7 @@ pub async fn application(
         return Ok(preview);
     }
     let owner = key.owner_label(repository_id);
-    let images = |manifests: &[Manifest]| manifests.iter().flat_map(Manifest::images).collect::<Vec<_>>();
+    let images = |manifests: &[Manifest]| manifests.iter().flat_map(Manifest::containers).collect::<Vec<_>>();
     preview.images = image_changes(&images(&old), &images(&new));
     let asking = Asking { cluster, key: &key, target: &target, owner: &owner, renderer: &observer.renderer };
     let (old, new) = (live::settle(&asking, &old).await?, live::settle(&asking, &new).await?);

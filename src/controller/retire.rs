@@ -20,6 +20,7 @@ use crate::domain::sync::{self, DriftMode};
 
 /// None: there is nothing of it.
 pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: Option<Application>) -> Result<Option<Requeue>> {
+    ctx.observer.waits_nowhere(&key.owner_label(base.repo.id), None);
     // A configuration that cannot be read retires nothing.
     let (Some(object), Some(Ok(_))) = (known, &base.catalog) else { return Ok(None) };
     let before = object.status.clone().unwrap_or_default();
@@ -37,8 +38,6 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
         ctx.home.report_application(&object, status, ctx.now()).await?;
         return Ok(Some(Requeue::Idle));
     }
-    // Nobody waits for its pods any more.
-    cluster.pods.wait(&owner, Vec::new());
     let mut leavers = guards::leavers(&asking, before.inventory.clone()).await?;
     if !leavers.prune.is_empty() {
         // What another application has by now is not this one's to delete.

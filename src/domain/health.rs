@@ -264,27 +264,69 @@ pub struct Workload {
     pub namespace: String,
     /// Its selector.
     labels: BTreeMap<String, String>,
-    images: Vec<String>,
+    template: Template,
+}
+
+/// What tells the versions of a workload's pods apart, as far as admission leaves it alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Template {
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    /// By name: image, command, arguments, environment.
+    containers: BTreeMap<String, Value>,
+}
+
+impl Template {
+    /// Of a pod, or of a pod template.
+    fn of(value: &Value) -> Option<Self> {
+        let containers = value["spec"]["containers"].as_array()?;
+        let kept = |container: &Value| {
+            let fields = ["image", "command", "args", "env", "envFrom"];
+            fields.into_iter().map(|field| (field.to_string(), container[field].clone())).collect::<Value>()
+        };
+        Some(Self {
+            labels: texts(&value["metadata"]["labels"]).unwrap_or_default(),
+            annotations: texts(&value["metadata"]["annotations"]).unwrap_or_default(),
+            containers: containers.iter().filter_map(|one| Some((one["name"].as_str()?.to_string(), kept(one)))).collect(),
+        })
+    }
+
+    /// Whether a pod may be made of this template: admission may have added to it.
+    fn made(&self, pod: &Self) -> bool {
+        let within = |ours: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>| {
+            ours.iter().all(|(name, value)| theirs.get(name) == Some(value))
+        };
+        within(&self.labels, &pod.labels)
+            && within(&self.annotations, &pod.annotations)
+            && self.containers.iter().all(|(name, ours)| pod.containers.get(name).is_some_and(|theirs| is_within(ours, theirs)))
+    }
+}
+
+/// Whether a value has all that another one has: items of lists by name, where they have one.
+fn is_within(less: &Value, more: &Value) -> bool {
+    match (less, more) {
+        (Value::Null, _) => true,
+        (Value::Object(less), Value::Object(more)) => {
+            less.iter().all(|(key, value)| value.is_null() || more.get(key).is_some_and(|more| is_within(value, more)))
+        }
+        (Value::Array(less), Value::Array(more)) if less.iter().all(|item| item["name"].is_string()) => {
+            less.iter().all(|item| more.iter().any(|other| other["name"] == item["name"] && is_within(item, other)))
+        }
+        (less, more) => less == more,
+    }
 }
 
 impl Workload {
-    /// None: the object has no pods of its own.
-    pub fn of(value: &Value) -> Option<Self> {
-        let (metadata, spec) = (&value["metadata"], &value["spec"]);
-        let labels = match value["kind"].as_str() {
-            // A Job's selector is the server's to make; its pods have this label since Kubernetes 1.27.
-            Some("Job") => BTreeMap::from([("batch.kubernetes.io/job-name".into(), metadata["name"].as_str()?.into())]),
-            _ => texts(&spec["selector"]["matchLabels"])?,
-        };
-        let images = images(&spec["template"]["spec"]["containers"])?;
-        Some(Self { namespace: metadata["namespace"].as_str()?.into(), labels, images })
+    /// Of a live object, whose template has what admission made of it. None: the object has no pods of its own.
+    pub fn of(live: &Value) -> Option<Self> {
+        let template = Template::of(&live["spec"]["template"])?;
+        let labels = texts(&live["spec"]["selector"]["matchLabels"])?;
+        Some(Self { namespace: live["metadata"]["namespace"].as_str()?.into(), labels, template })
     }
 
     /// Whether a pod is the workload's, and of the version that its template now describes: not of one on its way out.
-    /// Admission may have put more containers into it.
     pub fn has(&self, pod: &FailingPod) -> bool {
-        self.labels.iter().all(|(name, value)| pod.labels.get(name) == Some(value))
-            && self.images.iter().all(|image| pod.images.contains(image))
+        self.labels.iter().all(|(name, value)| pod.made.labels.get(name) == Some(value)) && self.template.made(&pod.made)
     }
 }
 
@@ -292,36 +334,34 @@ impl Workload {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailingPod {
     uid: String,
-    labels: BTreeMap<String, String>,
-    images: Vec<String>,
+    made: Template,
     pub why: String,
 }
 
 impl FailingPod {
-    /// None: it runs, may come to run, or goes away. `known`: what was said of it before. Between two failures of a pod it
+    /// None: it runs, may come to run, or is over. `known`: what was said of it before. Between two failures of a pod it
     /// looks as if it ran, and its reasons alternate: the first stays until the pod is ready.
     pub fn read(pod: &Value, known: Option<&Self>) -> Option<Self> {
         let metadata = &pod["metadata"];
-        if metadata["deletionTimestamp"].is_string() {
+        if metadata["deletionTimestamp"].is_string() || matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) {
             return None;
         }
         let uid = metadata["uid"].as_str().unwrap_or_default();
         let known = known.filter(|known| known.uid == uid);
-        let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-        let restarts = || containers.clone().any(|status| status["restartCount"].as_i64() > Some(0) && status["ready"] != true);
+        let restarts = || statuses(pod).any(|status| status["restartCount"].as_i64() > Some(0) && status["ready"] != true);
         let why = match (pod_failure(pod), known) {
             (Some(_), Some(known)) => known.why.clone(),
             (Some(why), None) => why,
             (None, Some(known)) if restarts() => known.why.clone(),
             (None, _) => return None,
         };
-        let images = images(&pod["spec"]["containers"]).unwrap_or_default();
-        Some(Self { uid: uid.into(), labels: texts(&metadata["labels"]).unwrap_or_default(), images, why })
+        Some(Self { uid: uid.into(), made: Template::of(pod)?, why })
     }
 }
 
-fn images(containers: &Value) -> Option<Vec<String>> {
-    Some(containers.as_array()?.iter().filter_map(|container| container["image"].as_str().map(str::to_string)).collect())
+/// What is said of each container, those that run first before the others.
+fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["initContainerStatuses", "containerStatuses"].into_iter().filter_map(|field| pod["status"][field].as_array()).flatten()
 }
 
 fn texts(map: &Value) -> Option<BTreeMap<String, String>> {
@@ -331,8 +371,7 @@ fn texts(map: &Value) -> Option<BTreeMap<String, String>> {
 /// Why a pod cannot run: a waiting container's reason, with the exit code of its last end.
 fn pod_failure(pod: &Value) -> Option<String> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-    let statuses = ["initContainerStatuses", "containerStatuses"].into_iter().filter_map(|field| pod["status"][field].as_array()).flatten();
-    for status in statuses {
+    for status in statuses(pod) {
         let reason = status["state"]["waiting"]["reason"].as_str().unwrap_or_default();
         let failing = reason.ends_with("BackOff") || reason.starts_with("Err") || reason.ends_with("Error") || reason == "InvalidImageName";
         if failing {
@@ -388,25 +427,33 @@ mod tests {
 
     #[test]
     fn a_failing_pod_of_the_new_version_is_the_reason() {
-        let mut live = rollout(json!({}));
-        live["metadata"]["namespace"] = "shop".into();
-        live["spec"]["selector"] = json!({"matchLabels": {"app": "web"}});
-        let workload = Workload::of(&live).unwrap();
-        let pod = |image: &str, status: Value| {
+        let workload = |image: &str, value: &str| {
+            let containers = json!([{"name": "web", "image": image, "env": [{"name": "A", "value": value}]}]);
+            let template = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": containers}});
+            let spec = json!({"selector": {"matchLabels": {"app": "web"}}, "template": template});
+            Workload::of(&json!({"kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}, "spec": spec})).unwrap()
+        };
+        let pod = |kind: &str, status: Value| {
+            let env = json!([{"name": "INJECTED", "value": "x"}, {"name": "A", "value": "1"}]);
             json!({"metadata": {"name": "web-1", "uid": "u", "labels": {"app": "web", "hash": "1"}},
-                "spec": {"containers": [{"image": image}, {"image": "injected"}]}, "status": {"containerStatuses": [status]}})
+                "spec": {"containers": [{"name": "web", "image": "a:1", "env": env}, {"name": "injected", "image": "b"}]},
+                "status": {kind: [status]}})
         };
         let crashes = json!({"name": "web", "restartCount": 1, "ready": false, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
             "lastState": {"terminated": {"exitCode": 1}}});
-        let failing = FailingPod::read(&pod("a:new", crashes.clone()), None).unwrap();
-        assert_eq!(failing.why, "pod web-1: CrashLoopBackOff (exit code 1) in container web");
-        assert!(workload.has(&failing));
-        assert!(!workload.has(&FailingPod::read(&pod("a:old", crashes), None).unwrap()));
-        // Until it is ready the first reason stays; another pod of the same name has its own.
-        let running = |ready| pod("a:new", json!({"name": "web", "restartCount": 2, "ready": ready, "state": {"running": {}}}));
-        assert_eq!(FailingPod::read(&running(false), Some(&failing)), Some(failing.clone()));
-        assert_eq!(FailingPod::read(&running(true), Some(&failing)), None);
-        assert_eq!(FailingPod::read(&running(false), Some(&FailingPod { uid: "before".into(), ..failing })), None);
+        let running = |ready| json!({"name": "web", "restartCount": 2, "ready": ready, "state": {"running": {}}});
+        for kind in ["containerStatuses", "initContainerStatuses"] {
+            let failing = FailingPod::read(&pod(kind, crashes.clone()), None).unwrap();
+            assert_eq!(failing.why, "pod web-1: CrashLoopBackOff (exit code 1) in container web");
+            // Another version is another's, whatever differs.
+            assert!(workload("a:1", "1").has(&failing));
+            assert!(!workload("a:2", "1").has(&failing) && !workload("a:1", "2").has(&failing));
+            // Until it is ready the first reason stays; another pod of the same name has its own.
+            assert_eq!(FailingPod::read(&pod(kind, running(false)), Some(&failing)), Some(failing.clone()));
+            assert_eq!(FailingPod::read(&pod(kind, running(true)), Some(&failing)), None);
+            let another = FailingPod { uid: "before".into(), ..failing };
+            assert_eq!(FailingPod::read(&pod(kind, running(false)), Some(&another)), None);
+        }
     }
 
     #[test]

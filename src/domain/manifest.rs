@@ -84,12 +84,16 @@ impl Manifest {
 
     /// Every image that the object's containers run.
     pub fn images(&self) -> Vec<ImageRef> {
+        self.containers().into_iter().map(|(_, image)| image).collect()
+    }
+
+    /// Every image, with the name of the container that runs it.
+    pub fn containers(&self) -> Vec<(String, ImageRef)> {
         let mut found = Vec::new();
-        walk(&self.value, &mut |key, value| {
-            if key == "image"
-                && let Some(image) = value.as_str().and_then(|text| text.parse().ok())
-            {
-                found.push(image);
+        walk(&self.value, &mut |object| {
+            if let Some(image) = object.get("image").and_then(Value::as_str).and_then(|text| text.parse().ok()) {
+                let name = object.get("name").and_then(Value::as_str).unwrap_or_default();
+                found.push((format!("{} {name}", self.key), image));
             }
         });
         found
@@ -119,12 +123,12 @@ fn collect(document: Value, file: &str, manifests: &mut Vec<Manifest>) -> Result
     Ok(())
 }
 
-fn walk(value: &Value, visit: &mut impl FnMut(&str, &Value)) {
+fn walk(value: &Value, visit: &mut impl FnMut(&Map<String, Value>)) {
     match value {
-        Value::Object(map) => map.iter().for_each(|(key, value)| {
-            visit(key, value);
-            walk(value, visit);
-        }),
+        Value::Object(map) => {
+            visit(map);
+            map.values().for_each(|value| walk(value, visit));
+        }
         Value::Array(items) => items.iter().for_each(|item| walk(item, visit)),
         _ => {}
     }

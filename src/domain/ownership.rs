@@ -306,9 +306,16 @@ pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
     object
 }
 
-/// Fields of a live object's spec that nobody owns and that it would not have if it were created now: the server's defaults
-/// for what was chosen before. Those inside of items of lists go with what they belong to.
-pub fn outdated_defaults(live: &Value, fresh: &Value) -> FieldSet {
+/// What others than we and those whose fields are taken over own of an object.
+pub fn of_others(live: &Value, manager: &str, taken_over: &Leftovers) -> FieldSet {
+    let others = entries(live).into_iter().filter(|entry| entry.manager != manager && !taken_over.managers.contains(&entry.manager));
+    others.fold(FieldSet::default(), |all, entry| all.union(&entry.fields)).difference(&taken_over.added)
+}
+
+/// Fields of a live object's spec that nobody owns (but those whose fields are taken over) and that it would not have if
+/// it were created now: the server's defaults for what was chosen before. Those inside of items of lists go with what they
+/// belong to.
+pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> FieldSet {
     fn walk(live: &Value, fresh: &Value, at: &mut FieldPath, owned: &FieldSet, found: &mut FieldSet) {
         for (name, below) in live.as_object().into_iter().flatten() {
             at.0.push(Element::Field(name.clone()));
@@ -322,7 +329,16 @@ pub fn outdated_defaults(live: &Value, fresh: &Value) -> FieldSet {
             at.0.pop();
         }
     }
-    let owned = entries(live).iter().fold(FieldSet::default(), |all, entry| all.union(&entry.fields));
+    let mut owned = FieldSet::default();
+    for entry in entries(live).into_iter().filter(|entry| !taken_over.contains(&entry.manager)) {
+        owned = owned.union(&entry.fields);
+    }
+    // `strategy: {}` in a manifest owns an empty map, and nothing that the server fills in there.
+    for strategy in ["strategy", "updateStrategy"] {
+        let mut empty = FieldSet::default();
+        empty.insert(&FieldPath(["spec", strategy].map(|name| Element::Field(name.into())).into()));
+        owned = owned.difference(&empty);
+    }
     let mut found = FieldSet::default();
     walk(&live["spec"], &fresh["spec"], &mut FieldPath(vec![Element::Field("spec".into())]), &owned, &mut found);
     found

@@ -6,7 +6,7 @@
 //! (one key is worked on by one task), an answer lost on the way (the marker in
 //! our own comments is looked up before anything is posted).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::command::{Line, Permission};
@@ -113,43 +113,35 @@ impl Preview {
     }
 }
 
-/// The images that two renderings differ in, by name: what containers ran before and what they run now, each pair once.
-/// One that some containers run no more, and others still do, is not told as gone.
-pub fn image_changes(base: &[ImageRef], head: &[ImageRef]) -> Vec<ImageChange> {
-    let names: BTreeSet<_> = base.iter().chain(head).map(|image| image.name.as_str()).collect();
+/// The images that two renderings differ in: what a container ran before and what it runs now, each pair once. Containers
+/// that are on one side only are paired by the image's name, in their order. An image that runs elsewhere on both sides is
+/// neither new nor gone.
+pub fn image_changes(base: &[(String, ImageRef)], head: &[(String, ImageRef)]) -> Vec<ImageChange> {
+    let of = |all: &[(String, ImageRef)], name: &str| -> BTreeMap<String, ImageRef> {
+        all.iter().filter(|(_, image)| image.name == name).cloned().collect()
+    };
+    let names: BTreeSet<_> = base.iter().chain(head).map(|(_, image)| image.name.as_str()).collect();
     let mut changes = Vec::new();
     for name in names {
-        let of = |images: &[ImageRef]| images.iter().filter(|image| image.name == name).cloned().collect::<Vec<_>>();
-        let (before, after) = (of(base), of(head));
-        let (gone, new) = (without(&before, &after), without(&after, &before));
-        for at in 0..gone.len().max(new.len()) {
-            let (from, to) = (gone.get(at).cloned(), new.get(at).cloned());
-            let change = ImageChange { name: name.into(), from, to, source: None };
-            let same_elsewhere = match (&change.from, &change.to) {
-                (Some(from), None) => after.contains(from),
-                (None, Some(to)) => before.contains(to),
-                _ => false,
-            };
-            if !same_elsewhere && !changes.contains(&change) {
+        let (before, after) = (of(base, name), of(head, name));
+        let mut pairs: Vec<_> =
+            before.iter().filter_map(|(at, from)| Some((Some(from), Some(after.get(at)?)))).filter(|(from, to)| from != to).collect();
+        let gone: Vec<_> = before.iter().filter(|(at, _)| !after.contains_key(*at)).map(|(_, image)| image).collect();
+        let new: Vec<_> = after.iter().filter(|(at, _)| !before.contains_key(*at)).map(|(_, image)| image).collect();
+        let alone = (0..gone.len().max(new.len())).map(|at| (gone.get(at).copied(), new.get(at).copied()));
+        pairs.extend(alone.filter(|pair| match pair {
+            (Some(_), None) => after.is_empty(),
+            (None, Some(to)) => !before.values().any(|known| known == *to),
+            (from, to) => from != to,
+        }));
+        for (from, to) in pairs {
+            let change = ImageChange { name: name.into(), from: from.cloned(), to: to.cloned(), source: None };
+            if !changes.contains(&change) {
                 changes.push(change);
             }
         }
     }
     changes
-}
-
-/// What of a list is not in the other, as often as it is more.
-fn without(of: &[ImageRef], other: &[ImageRef]) -> Vec<ImageRef> {
-    let mut left = other.to_vec();
-    let mut more = of.to_vec();
-    more.retain(|image| match left.iter().position(|known| known == image) {
-        Some(at) => {
-            left.swap_remove(at);
-            false
-        }
-        None => true,
-    });
-    more
 }
 
 /// How far a merged pull request has come in one application.
@@ -449,23 +441,27 @@ mod tests {
 
     #[test]
     fn images_are_told_by_what_containers_ran_and_run() {
-        let images = |tags: &str| tags.split_whitespace().map(|tag| format!("app:{tag}").parse().unwrap()).collect::<Vec<ImageRef>>();
+        // `a1`: container a runs tag 1.
+        let images = |all: &str| -> Vec<(String, ImageRef)> {
+            all.split_whitespace().map(|one| (one[..1].to_string(), format!("app:{}", &one[1..]).parse().unwrap())).collect()
+        };
         let table = [
-            ("1 1 1", "2 2 2", "1>2"),
-            ("1 1 1", "2 1 1", "1>2"),
-            ("1 1 3", "2 2 4", "1>2 3>4"),
-            ("1 1", "1", ""),
-            ("1", "1 1", ""),
-            ("1", "1 2", "->2"),
-            ("1", "", "1>-"),
-            ("", "1", "->1"),
+            ("a1 b1 c1", "a2 b2 c2", "1>2"),
+            ("a1 b1 c1", "a2 b1 c1", "1>2"),
+            ("a1 b1 c3", "a2 b2 c4", "1>2 3>4"),
+            ("a1 b3", "b4", "3>4"),
+            ("a1 b1", "a1", ""),
+            ("a1", "a1 b1", ""),
+            ("a1", "a1 b2", "->2"),
+            ("a1", "b2", "1>2"),
+            ("a1 b1", "c2", "1>2"),
+            ("a1", "", "1>-"),
+            ("", "a1", "->1"),
         ];
         for (before, after, expected) in table {
             let tag = |image: &Option<ImageRef>| image.as_ref().map_or("-".into(), |image| image.tag.as_ref().unwrap().to_string());
-            let found: Vec<_> = image_changes(&images(before), &images(after))
-                .iter()
-                .map(|change| format!("{}>{}", tag(&change.from), tag(&change.to)))
-                .collect();
+            let found = image_changes(&images(before), &images(after));
+            let found: Vec<_> = found.iter().map(|change| format!("{}>{}", tag(&change.from), tag(&change.to))).collect();
             assert_eq!(found.join(" "), expected, "{before} to {after}");
         }
     }

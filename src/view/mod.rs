@@ -69,9 +69,12 @@ fn fenced(language: &str, text: &str) -> String {
     format!("{ticks}{language}\n{}\n{ticks}", text.trim_end_matches('\n'))
 }
 
-/// Sentences in a fence, in lines that a page shows whole.
+/// Sentences in a fence, in lines that a page shows whole; what points at a column is left as it is.
 pub fn told(text: &str) -> String {
     const WIDTH: usize = 100;
+    if text.lines().any(|line| line.trim_start_matches([' ', '|']).starts_with('^')) {
+        return fenced("text", text);
+    }
     let mut out = String::new();
     for line in text.lines() {
         let mut length = 0;

@@ -416,13 +416,17 @@ fn brief(preview: &Preview, room: usize) -> String {
         // What is lost stays in sight.
         let folded = rank == 2 && names.len() > MOST_NAMES;
         let (before, after) = match folded {
-            true => (format!("<details><summary>{}: {}</summary>\n\n", title(code_element), names.len()), "\n\n</details>\n"),
+            true => (format!("\n<details><summary>{}: {}</summary>\n\n", title(code_element), names.len()), "\n\n</details>\n\n"),
             false => (format!("- {}: ", title(code)), "\n"),
         };
+        if out.len() + before.len() + after.len() + 200 > room {
+            left_out += names.len();
+            continue;
+        }
         out.push_str(&before);
         let mut separator = "";
         for name in names {
-            if out.len() + name.len() + 200 > room {
+            if out.len() + name.len() + after.len() + 200 > room {
                 left_out += 1;
                 continue;
             }

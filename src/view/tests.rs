@@ -105,6 +105,20 @@ fn a_comment_fits_and_lists_every_deletion() {
 }
 
 #[test]
+fn the_shortest_form_folds_names_and_shows_what_they_share() {
+    let mut many: Vec<_> = (0..3_000).map(|n| comparison(&format!("web-{n:04}"), Some("old"), Some("new"))).collect();
+    many.push(comparison("other", Some("old"), None));
+    let body = preview(&of(many)).comment.body;
+    assert!(body.len() <= MOST_BYTES);
+    assert!(body.contains("<summary>configure: <code>Deployment</code>") && body.contains("3000</summary>"), "{}", &body[..600]);
+    assert!(body.contains("the same in 3000") && body.contains("+  image: new"), "{}", &body[body.len() - 600..]);
+    let deleted = body.find("- prune:").unwrap();
+    assert!(deleted < body.find("<details>").unwrap(), "what is lost comes first, unfolded");
+    // What follows is Markdown again only after a blank line.
+    assert!(body.split("</details>\n").skip(1).all(|after| after.starts_with('\n')));
+}
+
+#[test]
 fn markers_are_found_again() {
     let wanted = sticky("text", "", true);
     assert_eq!(sticky_of(&wanted.body), Some((wanted.fingerprint, true)));

@@ -125,9 +125,13 @@ async fn a_default_that_git_rules_out_is_taken_out() {
         let text = deployment(strategy, "").replace("kind: Deployment", "kind: StatefulSet").replace("image: lab:1", "image: set:1");
         text.replace("metadata: {name: lab}", "metadata: {name: set}").replace("app: lab", "app: set")
     };
-    let probe = |handler: &str| format!("          readinessProbe: {{{handler}}}\n          volumeMounts: [{{name: v, mountPath: /v}}]\n");
+    let probe = |handler: &str| {
+        format!(
+            "          readinessProbe: {{{handler}}}\n          volumeMounts: [{{name: v, mountPath: /a}}, {{name: v, mountPath: /b}}]\n"
+        )
+    };
     let volume = |source: &str| format!("      volumes: [{{name: v, {source}}}]\n");
-    let first = deployment("", &probe("httpGet: {path: /, port: 80}")) + &volume("configMap: {name: lab}");
+    let first = deployment("  strategy: {}\n", &probe("httpGet: {path: /, port: 80}")) + &volume("configMap: {name: lab}");
     let lab = Lab::with(&[("deployment.yaml", &first), ("set.yaml", &stateful("")), ("config.yaml", CONFIG)]).await;
     let uid = lab.deployment().await["metadata"]["uid"].clone();
     let chosen = deployment("  strategy: {type: Recreate}\n", &probe("tcpSocket: {port: 80}")) + &volume("emptyDir: {}");

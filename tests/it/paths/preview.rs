@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::support::World;
+use crate::support::lab::has;
 
 const OVERLAY: &str = "apps/shop/staging/kustomization.yaml";
 
@@ -193,7 +194,7 @@ async fn a_hostile_head_is_refused_with_words() {
         let check = world.previewed(number).await;
         assert_eq!(check["conclusion"], "failure", "{branch}");
         let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
-        assert!(body.contains(words), "{branch}:\n{body}");
+        has(&body, &[words]);
     }
     // A mistake in windlass.yaml is shown with its line and the nearest key.
     let mistaken = world.file("windlass.yaml").replace("merge: auto", "mrege: auto");
@@ -253,5 +254,5 @@ async fn a_new_namespace_and_a_new_kind_in_one_pull_request() {
     );
     world.previewed(missing).await;
     let body = world.comments(missing)[0]["body"].as_str().unwrap().to_string();
-    assert!(body.contains("does not exist: create it, or add it"), "{body}");
+    has(&body, &["does not exist: create it, or add it"]);
 }

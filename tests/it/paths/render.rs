@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::support::lab::has;
 use crate::support::{Setup, World};
 
 const CHART: &str = "apiVersion: v2\nname: web\nversion: 0.1.0\n";
@@ -65,7 +66,7 @@ async fn what_a_chart_must_not_do_is_said_to_its_author() {
         let check = world.previewed(number).await;
         assert_eq!(check["conclusion"], "failure");
         let said = world.conversation(number);
-        assert!(said.contains(expected), "`{expected}` is not in:\n{said}");
+        has(&said, &[expected]);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Path 5: a push is synced, kept, and told.
 
+use crate::support::lab::has;
 use crate::support::{Setup, World, digest_of};
 
 const OVERLAY: &str = "apps/shop/staging/kustomization.yaml";
@@ -176,6 +177,6 @@ async fn what_belongs_to_others_is_not_taken() {
     let number = world.propose("bob", "theirs", &[(OVERLAY, Some(&overlay)), (file, Some(&theirs))]);
     world.previewed(number).await;
     let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
-    assert!(body.contains("is not this application's"), "{body}");
+    has(&body, &["is not this application's"]);
     assert!(!body.contains("their-value"), "a pull request must not read what is not its application's:\n{body}");
 }
