@@ -227,4 +227,23 @@ mod tests {
         stop.cancel();
         work.await.unwrap();
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_panics_each_time_is_tried_ever_more_seldom() {
+        let queue = Arc::new(Queue::<String>::new("test"));
+        let stop = CancellationToken::new();
+        let mut outcomes = queue.outcomes();
+        queue.put("panics".into());
+        let (running, token) = (queue.clone(), stop.clone());
+        let work = tokio::spawn(async move { running.run(token, |_| async { panic!("a bug") }).await });
+        let (mut last, mut pauses) = (None, Vec::new());
+        for _ in 0..9 {
+            outcomes.recv().await.unwrap();
+            pauses.extend(last.map(|last: Instant| last.elapsed().as_secs()));
+            last = Some(Instant::now());
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        stop.cancel();
+        work.await.unwrap();
+    }
 }

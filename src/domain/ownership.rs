@@ -63,14 +63,20 @@ impl Entry {
 
 /// The entries of an object.
 pub fn entries(object: &Value) -> Vec<Entry> {
+    entries_where(object, |_| true)
+}
+
+/// Those whose names say that they matter: what is in an entry takes long to read.
+fn entries_where(object: &Value, matters: impl Fn(&Entry) -> bool) -> Vec<Entry> {
     let read = |entry: &Value| {
-        Some(Entry {
+        let named = Entry {
             manager: entry["manager"].as_str()?.into(),
             applies: entry["operation"] == "Apply",
             subresource: entry["subresource"].as_str().map(str::to_string),
             time: entry["time"].as_str().map(str::to_string),
-            fields: FieldSet::parse(&entry["fieldsV1"]),
-        })
+            fields: FieldSet::default(),
+        };
+        matters(&named).then(|| Entry { fields: FieldSet::parse(&entry["fieldsV1"]), ..named })
     };
     object["metadata"]["managedFields"].as_array().into_iter().flatten().filter_map(read).collect()
 }
@@ -78,6 +84,10 @@ pub fn entries(object: &Value) -> Vec<Entry> {
 /// The fields that a manager owns by server-side apply.
 fn applied_by(entries: &[Entry], manager: &str) -> FieldSet {
     entries.iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields.clone()).unwrap_or_default()
+}
+
+fn applied_in(object: &Value, manager: &str) -> FieldSet {
+    applied_by(&entries_where(object, |entry| entry.manager == manager && entry.applies), manager)
 }
 
 /// What changes when somebody changes what we applied, and neither with the object's status nor with what controllers
@@ -253,15 +263,21 @@ pub struct Leftovers {
 /// release that made the object is gone has been asked before: one that is there refuses the object ([`keeper`]).
 pub fn leftovers(live: &Value, manager: &str) -> Option<Leftovers> {
     let mut found = Leftovers::default();
-    let all = entries(live);
-    let ours = applied_by(&all, manager);
-    for entry in all {
-        if entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies {
+    let is_a_person = |entry: &Entry| entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies;
+    let is_left = |entry: &Entry| {
+        let handed_over = entry.writer() == Writer::Windlass && entry.manager != manager && entry.applies;
+        entry.subresource.is_none() && (entry.writer() == Writer::Leftover || entry.manager == "helm" || handed_over)
+    };
+    let others = entries_where(live, |entry| is_a_person(entry) || is_left(entry));
+    if others.is_empty() {
+        return None;
+    }
+    let ours = applied_in(live, manager);
+    for entry in others {
+        if is_a_person(&entry) {
             found.added = found.added.union(&ours.items_added_by(&entry.fields));
         }
-        let helm = entry.manager == "helm";
-        let handed_over = entry.writer() == Writer::Windlass && entry.manager != manager && entry.applies;
-        if entry.subresource.is_none() && (entry.writer() == Writer::Leftover || helm || handed_over) {
+        if is_left(&entry) {
             found.fields = found.fields.union(&entry.fields);
             found.managers.push(entry.manager);
         }
@@ -346,7 +362,7 @@ pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> 
 
 /// Lists of objects that we own as a whole, with those that differ between the two: what is not in Git's list goes.
 pub fn replaced_lists(before: &Value, after: &Value, manager: &str) -> Vec<FieldPath> {
-    let whole = applied_by(&entries(after), manager).leaves();
+    let whole = applied_in(after, manager).leaves();
     let list = |path: &FieldPath| {
         let now = fieldset::lookup(after, path)?.as_array()?;
         let was = fieldset::lookup(before, path)?;
@@ -429,10 +445,7 @@ pub fn keeper(live: &Value) -> Option<Keeper> {
 /// The fields of an object that others changed away from what a sync would leave, by manager.
 pub fn changed_by_others(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>> {
     let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
-    for entry in entries(live) {
-        if entry.writer() == Writer::Windlass || entry.subresource.as_deref() == Some("status") {
-            continue;
-        }
+    for entry in entries_where(live, |entry| entry.writer() != Writer::Windlass && entry.subresource.as_deref() != Some("status")) {
         for path in entry.fields.leaves() {
             let (now, then) = (fieldset::lookup(live, &path), fieldset::lookup(predicted, &path));
             if now.is_some() && now != then {
@@ -461,7 +474,7 @@ pub fn taken(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>
 
 /// The fields that Git has no more and that stay, since others own them too.
 pub fn kept(before: &Value, after: &Value, manager: &str) -> BTreeMap<String, Vec<FieldPath>> {
-    let dropped = applied_by(&entries(before), manager).difference(&applied_by(&entries(after), manager));
+    let dropped = applied_in(before, manager).difference(&applied_in(after, manager));
     let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
     for path in dropped.leaves().into_iter().filter(|path| fieldset::lookup(after, path).is_some()) {
         for entry in entries(after).into_iter().filter(|entry| entry.manager != manager && entry.fields.contains(&path)) {

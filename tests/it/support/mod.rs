@@ -69,7 +69,7 @@ pub struct World {
 }
 
 /// A step of a story may take this long before the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl World {
     pub async fn new() -> Self {
@@ -394,9 +394,9 @@ impl World {
 
     /// Announces an image as CI would; status code and body.
     pub async fn announce(&self, tag: &str) -> (u16, Value) {
-        // As CI does: again while it is not taken.
+        // As CI does: again while it is not taken, or takes long.
         self.until("the event is taken", async || {
-            self.event(&image_event(tag), Some(&self.windlass.events_token)).await.filter(|(status, _)| *status != 503)
+            self.event(&image_event(tag), Some(&self.windlass.events_token)).await.filter(|(status, _)| ![503, 202].contains(status))
         })
         .await
     }
