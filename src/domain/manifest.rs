@@ -53,6 +53,18 @@ impl Manifest {
         Ok(manifests)
     }
 
+    /// Manifests as compact text, for [`Manifest::restore`].
+    pub fn store(manifests: &[Self]) -> String {
+        serde_json::to_string(&manifests.iter().map(|manifest| &manifest.value).collect::<Vec<_>>()).unwrap_or_default()
+    }
+
+    pub fn restore(text: &str) -> Result<Vec<Self>, Invalid> {
+        let documents: Vec<Value> = serde_json::from_str(text).map_err(|error| Invalid(format!("a stored rendering: {error}")))?;
+        let mut manifests = Vec::with_capacity(documents.len());
+        documents.into_iter().try_for_each(|document| collect(document, "a stored rendering", &mut manifests))?;
+        Ok(manifests)
+    }
+
     /// `group/version`, as `apiVersion` has it.
     pub fn api_version(&self) -> String {
         if self.key.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.key.group, self.version) }
@@ -222,6 +234,10 @@ mod tests {
         read[1].normalise(true, "shop");
         assert_eq!(read[0].key.to_string(), "ConfigMap shop/a");
         assert_eq!((read[1].key.to_string().as_str(), read[1].key.group.as_str()), ("Deployment x/b", "apps"));
+        read[0].value["number"] = serde_json::json!([0.1, 1e300, 9_007_199_254_740_993_u64, -1]);
+        let mut again = Manifest::restore(&Manifest::store(&read)).unwrap();
+        again[0].key = read[0].key.clone();
+        assert_eq!(again, read);
         assert!(Manifest::parse_all("kind: ConfigMap\n", "f.yaml").unwrap_err().0.starts_with("f.yaml: a document has no apiVersion"));
     }
 }

@@ -407,8 +407,12 @@ pub struct Renderer {
     /// What validation rules said, by all that they were asked about.
     rules: moka::future::Cache<String, Result<(), String>>,
     evaluating: Semaphore,
-    cache: moka::future::Cache<(String, Option<Release>), Arc<Vec<Manifest>>>,
+    /// As JSON, which takes a tenth of the memory: a look at ten thousand objects needs them only while it lasts.
+    cache: moka::future::Cache<(String, Option<Release>), Arc<str>>,
 }
+
+/// Bytes of renderings that are remembered.
+const MOST_REMEMBERED: u64 = 256 << 20;
 
 impl Renderer {
     pub fn new(programs: Programs, work: PathBuf) -> anyhow::Result<Self> {
@@ -419,7 +423,10 @@ impl Renderer {
             slow: Mutex::default(),
             rules: moka::future::Cache::builder().max_capacity(5_000).build(),
             evaluating: Semaphore::new(2),
-            cache: moka::future::Cache::builder().max_capacity(2_000).build(),
+            cache: moka::future::Cache::builder()
+                .weigher(|_, text: &Arc<str>| u32::try_from(text.len()).unwrap_or(u32::MAX))
+                .max_capacity(MOST_REMEMBERED)
+                .build(),
         })
     }
 
@@ -482,9 +489,10 @@ impl Renderer {
             if let Some(twice) = manifests.iter().find(|manifest| !seen.insert(manifest.key.clone())) {
                 return Err(Invalid(format!("{}: {} is there twice", inputs.directory, twice.key)));
             }
-            Ok(Arc::new(manifests))
+            Ok(Manifest::store(&manifests).into())
         };
-        self.cache.try_get_with(key, rendering).await.map_err(|error: Arc<Invalid>| (*error).clone())
+        let stored = self.cache.try_get_with(key, rendering).await.map_err(|error: Arc<Invalid>| (*error).clone())?;
+        Manifest::restore(&stored).map(Arc::new)
     }
 
     async fn helm(&self, inputs: &Inputs, chart: &str, values: &[String], release: &Release) -> Result<Vec<Manifest>, Invalid> {
