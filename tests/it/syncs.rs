@@ -248,44 +248,101 @@ async fn an_image_is_proven_by_what_the_runtime_reports_and_never_green_without(
     server.abort();
 }
 
-const ARGO: &str = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: applications.argoproj.io}\nspec:\n  group: argoproj.io\n  scope: Namespaced\n  names: {kind: Application, plural: applications}\n  versions: [{name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]\n";
+/// Another reconciler, played here: its object and its writes, under its own field manager.
+struct Other {
+    by: &'static str,
+    name: &'static str,
+    group: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    version: &'static str,
+    manager: &'static str,
+    /// Its marks on an object of the application in this namespace of the lab, itself being in the other one.
+    marks: fn(&str, &str) -> String,
+    /// Its object's status: it is at a revision, and all is well.
+    status: fn(&str) -> Value,
+}
 
-/// Argo CD is played here: its `Application` and its writes, under its own field manager.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stage_that_argo_cd_keeps_is_previewed_and_read_and_not_applied() {
+    kept_by(Other {
+        by: "argocd",
+        name: "Argo CD",
+        group: "argoproj.io",
+        kind: "Application",
+        plural: "applications",
+        version: "v1alpha1",
+        manager: "argocd-controller",
+        marks: |lab, _| format!("annotations: {{argocd.argoproj.io/tracking-id: \"lab-staging:apps/Deployment:{lab}/lab\"}}"),
+        status: |revision| json!({"sync": {"status": "Synced", "revision": revision}, "health": {"status": "Healthy"}}),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_flux_keeps_is_previewed_and_read_and_not_applied() {
+    kept_by(Other {
+        by: "flux",
+        name: "Flux",
+        group: "kustomize.toolkit.fluxcd.io",
+        kind: "Kustomization",
+        plural: "kustomizations",
+        version: "v1",
+        manager: "kustomize-controller",
+        marks: |_, own| {
+            let mark = "kustomize.toolkit.fluxcd.io";
+            format!("labels: {{{mark}/name: lab-staging, {mark}/namespace: {own}}}")
+        },
+        status: |revision| {
+            let at = format!("main@sha1:{revision}");
+            json!({"observedGeneration": 1_000, "lastAppliedRevision": at, "lastAttemptedRevision": at,
+                "conditions": [{"type": "Ready", "status": "True", "reason": "ReconciliationSucceeded"}]})
+        },
+    })
+    .await;
+}
+
+async fn kept_by(other: Other) {
     let world = World::asleep(Setup::default()).await;
-    let (namespace, argo) = (world.namespace("lab-staging"), world.namespace("argocd"));
+    let Other { by, group, kind, plural, version, .. } = other;
+    let (namespace, own) = (world.namespace("lab-staging"), world.namespace(by));
     let kubectl = |arguments: &[&str], text: &str| {
-        let file = std::env::temp_dir().join(format!("{}argo.yaml", world.prefix));
+        let file = std::env::temp_dir().join(format!("{}{by}.yaml", world.prefix));
         std::fs::write(&file, text).unwrap();
         plane().kubectl(&[arguments, &["-f", file.to_str().unwrap()]].concat()).unwrap()
     };
-    kubectl(&["apply", "--server-side"], ARGO);
-    world.kubectl(&["wait", "--for=condition=Established", "crd/applications.argoproj.io", "--timeout=30s"]);
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}")}, "spec": {"group": group, "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural}, "versions": [{"name": version, "served": true, "storage": true, "schema": schema}]}});
+    kubectl(&["apply", "--server-side"], &definition.to_string());
+    world.kubectl(&["wait", "--for=condition=Established", &format!("crd/{plural}.{group}"), "--timeout=30s"]);
     world.kubectl(&["create", "namespace", &namespace]);
-    world.kubectl(&["create", "namespace", &argo]);
-    let tracked = |image: &str| {
+    world.kubectl(&["create", "namespace", &own]);
+    let marks = (other.marks)(&namespace, &own);
+    let marked = |image: &str| {
         let text = deployment("", "").replace("lab:1", image);
-        text.replace("metadata: {name: lab}", &format!("metadata: {{name: lab, namespace: {namespace}, annotations: {{argocd.argoproj.io/tracking-id: \"lab-staging:apps/Deployment:{namespace}/lab\"}}}}"))
+        text.replace("metadata: {name: lab}", &format!("metadata: {{name: lab, namespace: {namespace}, {marks}}}"))
     };
-    let as_argo = ["apply", "--server-side", "--force-conflicts", "--field-manager=argocd-controller"];
-    kubectl(&as_argo, &tracked("lab:1"));
-    let status = |sync: &str, health: &str, revision: &str| {
-        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "lab-staging", "namespace": argo},
-            "status": {"sync": {"status": sync, "revision": revision}, "health": {"status": health}}})
-        .to_string()
+    let manager = format!("--field-manager={}", other.manager);
+    let as_other = ["apply", "--server-side", "--force-conflicts", manager.as_str()];
+    kubectl(&as_other, &marked("lab:1"));
+    let status = |revision: &str| {
+        let metadata = json!({"name": "lab-staging", "namespace": own});
+        json!({"apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": metadata, "status": (other.status)(revision)})
+            .to_string()
     };
     let catalog = world.file("windlass.yaml").replacen(
         "    cluster: local\n",
-        &format!("    cluster: local\n    reconcile: {{ by: argocd, namespace: {argo} }}\n"),
+        &format!("    cluster: local\n    reconcile: {{ by: {by}, namespace: {own} }}\n"),
         1,
     );
     let gone = ["kustomization", "namespace", "config", "secret"].map(|file| format!("apps/shop/staging/{file}.yaml"));
     let mut files: Vec<_> = gone.iter().map(|path| (path.as_str(), None)).collect();
     let text = deployment("", "");
     files.extend([("windlass.yaml", Some(catalog.as_str())), ("apps/lab/staging/deployment.yaml", Some(text.as_str()))]);
-    let first = world.forge.push("acme/config", "main", "ada", "Kept by Argo CD", &files).unwrap();
-    kubectl(&["apply"], &status("Synced", "Healthy", &first));
+    let first = world.forge.push("acme/config", "main", "ada", "Kept by another", &files).unwrap();
+    kubectl(&["apply"], &status(&first));
     world.start();
     assert!(world.sync_status(&first, "success").await.contains("synced and healthy"));
     // A preview under its own field manager: only the change, and no word about who keeps the object.
@@ -296,10 +353,10 @@ async fn a_stage_that_argo_cd_keeps_is_previewed_and_read_and_not_applied() {
     has_not(&conversation, &["windlass.dev/owner", "is kept by"]);
     let merged = world.as_user("ada", Method::PUT, &format!("pulls/{number}/merge"), json!({}))["sha"].as_str().unwrap().to_string();
     world
-        .until("it waits for Argo CD", async || {
+        .until("it waits for the other", async || {
             world.application("lab.staging").await["status"]["message"]
                 .as_str()?
-                .contains(&format!("of Argo CD is at {}", &first[..12]))
+                .contains(&format!("of {} is at {}", other.name, &first[..12]))
                 .then_some(())
         })
         .await;
@@ -308,8 +365,8 @@ async fn a_stage_that_argo_cd_keeps_is_previewed_and_read_and_not_applied() {
         live["spec"]["template"]["spec"]["containers"][0]["image"].clone()
     };
     assert_eq!(image().await, "lab:1", "windlass applies nothing");
-    kubectl(&as_argo, &tracked("lab:2"));
-    kubectl(&["apply"], &status("Synced", "Healthy", &merged));
+    kubectl(&as_other, &marked("lab:2"));
+    kubectl(&["apply"], &status(&merged));
     world.sync_status(&merged, "success").await;
 }
 
