@@ -16,6 +16,7 @@ mod idle;
 mod incidents;
 mod paths;
 mod planning;
+mod presentation;
 mod support;
 mod syncs;
 mod tidy;
