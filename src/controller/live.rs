@@ -241,21 +241,11 @@ async fn predict(
     }
     ignore(asking, &mut predicted);
     let secret = manifest.key.kind == "Secret" && manifest.key.group.is_empty() && asking.applies();
+    if secret {
+        look_whole(asking, &mut predicted).await?;
+    }
     let claims = match &predicted.live {
-        Some(live) if secret => {
-            // Whose fields they are is in the whole object.
-            let whole = if live["metadata"]["managedFields"].is_null() {
-                asking.cluster.live(&manifest.key, &manifest.version).await?
-            } else {
-                None
-            };
-            predicted.live = whole.or(predicted.live);
-            predicted
-                .live
-                .as_ref()
-                .map(|live| ownership::claims_on_data(live, &predicted.write.payload, &asking.manager()))
-                .unwrap_or_default()
-        }
+        Some(live) if secret => ownership::claims_on_data(live, &predicted.write.payload, &asking.manager()),
         _ => Vec::new(),
     };
     // Other reconcilers take what they want.
@@ -437,18 +427,10 @@ async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) ->
     if gone.is_empty() {
         return Ok(Side::Object(object, Proof::Server));
     }
-    let (mut from, mut without) = (live.clone(), object.clone());
+    let mut without = object;
     gone.remove_from(&mut without);
-    for side in [&mut from, &mut without] {
-        side["metadata"].as_object_mut().map(|metadata| metadata.remove("managedFields"));
-    }
-    let patch = merge_patch(&from, &without);
     // The server fills in what is left out by that, as it will.
-    Ok(match asking.cluster.dry_run_merge(&predicted.manifest.key, &predicted.manifest.version, &patch, &manager).await? {
-        Applied::Object(object) => Side::Object(object, Proof::Server),
-        Applied::Refused(refusal) => Side::Refused(Mask::scrub(&refusal.message, &predicted.manifest.value)),
-        _ => Side::Object(without, Proof::Simulated),
-    })
+    as_an_update(asking, predicted, live, &without, [Proof::Server, Proof::Simulated]).await
 }
 
 /// Who owns what is recorded under an API version that is served no more: the API server takes no server-side apply until
@@ -473,7 +455,7 @@ async fn carried_over(asking: &Asking<'_>, predicted: &mut Predicted) -> Asked<O
     predicted.notes.unverified =
         Some(format!("who owns what is recorded under {}, which is served no more: it is carried over first", names.join(", ")));
     predicted.write.managed_fields = Some(ownership::carried_over(&live, &gone));
-    let side = as_an_update(asking, predicted, &live, &object).await?;
+    let side = as_an_update(asking, predicted, &live, &object, [Proof::Simulated, Proof::Static]).await?;
     predicted.live = Some(live);
     Ok(Some(side))
 }
@@ -653,7 +635,7 @@ async fn without_outdated_defaults(asking: &Asking<'_>, predicted: &mut Predicte
     let mut object = ownership::without_dropped(&live, &predicted.write.payload, &manager);
     taken_over.fields.union(&taken_over.added).difference(&ownership::of_others(&live, &manager, &taken_over)).remove_from(&mut object);
     overlay(&mut object, &predicted.write.payload);
-    let side = as_an_update(asking, predicted, &live, &object).await?;
+    let side = as_an_update(asking, predicted, &live, &object, [Proof::Simulated, Proof::Static]).await?;
     if matches!(side, Side::Refused(_)) {
         return Ok(None);
     }
@@ -664,8 +646,9 @@ async fn without_outdated_defaults(asking: &Asking<'_>, predicted: &mut Predicte
     Ok(Some(side))
 }
 
-/// What comes out was worked out here; the server checks it as an update.
-async fn as_an_update(asking: &Asking<'_>, predicted: &Predicted, live: &Value, object: &Value) -> Asked<Side> {
+/// What comes out was worked out here; the server checks it as an update. How well it is known then, and where the server
+/// does not say.
+async fn as_an_update(asking: &Asking<'_>, predicted: &Predicted, live: &Value, object: &Value, known: [Proof; 2]) -> Asked<Side> {
     let bare = |value: &Value| {
         let mut value = value.clone();
         value["metadata"].as_object_mut().map(|metadata| metadata.remove("managedFields"));
@@ -673,9 +656,9 @@ async fn as_an_update(asking: &Asking<'_>, predicted: &Predicted, live: &Value, 
     };
     let (manifest, patch) = (&predicted.manifest, merge_patch(&bare(live), &bare(object)));
     Ok(match asking.cluster.dry_run_merge(&manifest.key, &manifest.version, &patch, &asking.manager()).await? {
-        Applied::Object(object) => Side::Object(object, Proof::Simulated),
+        Applied::Object(object) => Side::Object(object, known[0]),
         Applied::Refused(refusal) => Side::Refused(Mask::scrub(&refusal.message, &manifest.value)),
-        _ => Side::Object(object.clone(), Proof::Static),
+        _ => Side::Object(object.clone(), known[1]),
     })
 }
 

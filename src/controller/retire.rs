@@ -48,7 +48,6 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     let words = sync::Confirmed { digest: confirmed, lines: &before.confirmed };
     let judgement = leavers.judge_retired(words, &key.title());
     let title = format!("{} declares {} no more", key.repo, key.title());
-    let inventory = before.inventory.clone();
     let mut status = ApplicationStatus {
         sync: SyncState::Unknown,
         confirm: judgement.confirm.clone(),
@@ -68,7 +67,7 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     }
     if judgement.prune.is_empty() {
         let mut stays: Vec<_> = leavers.protected.iter().map(|(key, why)| format!("{key} stays: {why}")).collect();
-        let unknown = cannot_be_looked_at(&asking, &inventory).await?;
+        let unknown = cannot_be_looked_at(&asking, &status.inventory).await?;
         stays.extend(unknown.iter().map(|(key, why)| format!("{key}: {why}")));
         if stays.is_empty() {
             // Nothing is left: the last trace of it goes too.

@@ -86,6 +86,11 @@ fn applied_by(entries: &[Entry], manager: &str) -> FieldSet {
     entries.iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields.clone()).unwrap_or_default()
 }
 
+/// All that the entries that matter own.
+fn owned_by(object: &Value, matters: impl Fn(&Entry) -> bool) -> FieldSet {
+    entries_where(object, matters).iter().fold(FieldSet::default(), |all, entry| all.union(&entry.fields))
+}
+
 fn applied_in(object: &Value, manager: &str) -> FieldSet {
     applied_by(&entries_where(object, |entry| entry.manager == manager && entry.applies), manager)
 }
@@ -309,10 +314,8 @@ pub fn carried_over(live: &Value, gone: &BTreeSet<String>) -> Value {
 /// unless others own some of that.
 pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
     let mut object = live.clone();
-    let all = entries(live);
-    let others = all.iter().filter(|entry| entry.manager != manager);
-    let others = others.fold(FieldSet::default(), |all, entry| all.union(&entry.fields));
-    for path in applied_by(&all, manager).leaves() {
+    let others = owned_by(live, |entry| entry.manager != manager);
+    for path in applied_in(live, manager).leaves() {
         let prefixes = (1..=path.0.len()).map(|length| FieldPath(path.0[..length].to_vec()));
         let mut dropped = prefixes.filter(|prefix| fieldset::lookup(payload, prefix).is_none());
         if let Some(whole) = dropped.find(|dropped| *dropped == path || !others.touches(dropped)) {
@@ -324,8 +327,7 @@ pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
 
 /// What others than we and those whose fields are taken over own of an object.
 pub fn of_others(live: &Value, manager: &str, taken_over: &Leftovers) -> FieldSet {
-    let others = entries(live).into_iter().filter(|entry| entry.manager != manager && !taken_over.managers.contains(&entry.manager));
-    others.fold(FieldSet::default(), |all, entry| all.union(&entry.fields)).difference(&taken_over.added)
+    owned_by(live, |entry| entry.manager != manager && !taken_over.managers.contains(&entry.manager)).difference(&taken_over.added)
 }
 
 /// Fields of a live object's spec that nobody owns (but those whose fields are taken over) and that it would not have if
@@ -345,10 +347,7 @@ pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> 
             at.0.pop();
         }
     }
-    let mut owned = FieldSet::default();
-    for entry in entries(live).into_iter().filter(|entry| !taken_over.contains(&entry.manager)) {
-        owned = owned.union(&entry.fields);
-    }
+    let mut owned = owned_by(live, |entry| !taken_over.contains(&entry.manager));
     // `strategy: {}` in a manifest owns an empty map, and nothing that the server fills in there.
     for strategy in ["strategy", "updateStrategy"] {
         let mut empty = FieldSet::default();
@@ -374,7 +373,7 @@ pub fn replaced_lists(before: &Value, after: &Value, manager: &str) -> Vec<Field
 /// What admission put into an object, as far as it shows: entries of labels, annotations and data, and items of lists, that
 /// nobody owns. (The API server's own defaults are fields, not entries.)
 pub fn admitted(after: &Value) -> Vec<FieldPath> {
-    entries(after).iter().fold(FieldSet::default(), |all, entry| all.union(&entry.fields)).unowned_entries(after)
+    owned_by(after, |_| true).unowned_entries(after)
 }
 
 /// `managedFields` after the leftovers moved to us: their entries are gone and ours has their fields too, so that what
