@@ -175,11 +175,14 @@ impl Index {
         objects.get(&(key.namespace.clone(), key.name.clone())).map_or(Known::Absent, |seen| Known::Seen(seen.clone()))
     }
 
-    /// Puts in what the server answered to a write of ours.
-    pub fn note(&self, resource: &ApiResource, key: &ResourceKey, object: &Value) {
+    /// Puts in what the server answered to a write of ours. Who wrote it knows; whose it was before is told.
+    pub async fn note(&self, resource: &ApiResource, key: &ResourceKey, object: &Value) {
         let kind = self.kind(resource);
-        if let Some(seen) = seen(object, &self.rules) {
-            upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.namespace.clone(), key.name.clone(), seen);
+        let Some(seen) = seen(object, &self.rules) else { return };
+        let owner = seen.owner.clone();
+        let news = upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.namespace.clone(), key.name.clone(), seen);
+        for former in news.into_iter().filter(|told| *told != owner) {
+            let _ = self.moved.send(Moved::Object(former)).await;
         }
     }
 
@@ -215,19 +218,24 @@ impl Index {
     }
 }
 
-/// True: something that matters is new.
-fn upsert(objects: &mut HashMap<(Option<String>, String), Seen>, namespace: Option<String>, name: String, seen: Seen) -> bool {
+/// Whom it is news to, by the marks of the applications: whose the object is, and whose it was before.
+fn upsert(objects: &mut HashMap<(Option<String>, String), Seen>, namespace: Option<String>, name: String, seen: Seen) -> Vec<String> {
+    let owner = seen.owner.clone();
     match objects.entry((namespace, name)) {
         std::collections::hash_map::Entry::Occupied(mut known) => {
             if known.get().resource_version > seen.resource_version {
-                return false;
+                return Vec::new();
             }
             let before = known.insert(seen.clone());
-            Seen { resource_version: 0, ..before } != Seen { resource_version: 0, ..seen }
+            if before.owner != owner {
+                return vec![owner, before.owner];
+            }
+            let same = Seen { resource_version: 0, ..before } == Seen { resource_version: 0, ..seen };
+            if same { Vec::new() } else { vec![owner] }
         }
         std::collections::hash_map::Entry::Vacant(place) => {
             place.insert(seen);
-            true
+            vec![owner]
         }
     }
 }
@@ -353,9 +361,8 @@ impl Run {
         if let Some(listed) = &mut self.listed {
             listed.insert(key.clone());
         }
-        let owner = seen.owner.clone();
         let news = upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.0, key.1, seen);
-        if news {
+        for owner in news {
             self.tell(owner).await;
         }
     }
@@ -398,4 +405,34 @@ impl Run {
 fn name_of(object: &Value) -> Option<(Option<String>, String)> {
     let metadata = &object["metadata"];
     Some((metadata["namespace"].as_str().map(str::to_string), metadata["name"].as_str()?.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_that_another_takes_over_is_news_to_both() {
+        let seen = |owner: &str, signal: &str, resource_version| Seen {
+            uid: "1".into(),
+            owner: owner.into(),
+            signal: signal.into(),
+            health: (health::Health::Healthy, String::new()),
+            workload: None,
+            resource_version,
+        };
+        let mut objects = HashMap::new();
+        let mut put = |seen| upsert(&mut objects, Some("shop".into()), "shop".into(), seen);
+        let table: [(&str, Seen, &[&str]); 6] = [
+            ("new", seen("a", "x", 1), &["a"]),
+            ("the same again", seen("a", "x", 2), &[]),
+            ("older than what is known", seen("a", "y", 1), &[]),
+            ("changed", seen("a", "y", 3), &["a"]),
+            ("taken over", seen("b", "y", 4), &["b", "a"]),
+            ("the same from the watch", seen("b", "y", 4), &[]),
+        ];
+        for (what, seen, told) in table {
+            assert_eq!(put(seen), told, "{what}");
+        }
+    }
 }

@@ -413,7 +413,7 @@ impl Cluster {
         match self.call(&what, request).await? {
             Ok(object) => {
                 if !how.dry_run {
-                    self.index.note(&resource, key, &object);
+                    self.index.note(&resource, key, &object).await;
                 }
                 Ok(Applied::Object(object))
             }

@@ -627,15 +627,25 @@ async fn an_object_that_moves_to_another_application_is_handed_over() {
         &lab.world.conversation(number),
         &["`ConfigMap lab-staging/moving` moves to `next/staging`: it is handed over, not deleted.", "-  drop: '2'"],
     );
-    lab.merge(number, "success").await;
+    // Whose it is to be comes last, after whose it was has been looked at and rests.
+    lab.windlass(&["pause", "next/staging", "--for", "1h"]);
+    let inventory = async |name: &str| lab.world.application(name).await["status"]["inventory"].to_string().contains("moving");
+    let merged = lab.world.as_user("ada", Method::PUT, &format!("pulls/{number}/merge"), json!({}))["sha"].clone();
+    lab.world
+        .until("one rests and the other is paused", async || {
+            let (was, next) = (lab.world.application("lab.staging").await, lab.world.application("next.staging").await);
+            let paused = next["status"]["message"].as_str()?.contains("paused until") && next["status"]["revision"] == merged;
+            (was["status"]["syncedRevision"] == merged && paused).then_some(())
+        })
+        .await;
+    assert!(inventory("lab.staging").await, "it is whose it was until it is handed over");
+    lab.windlass(&["resume", "next/staging"]);
+    lab.world.sync_status(merged.as_str().unwrap(), "success").await;
     let after = lab.object("v1", "ConfigMap", "configmaps", "moving").await;
     assert_eq!((&after["metadata"]["uid"], &after["data"]), (&before["metadata"]["uid"], &json!({"keep": "1"})));
     assert_eq!(after["metadata"]["annotations"]["windlass.dev/application"], "next/staging");
     lab.world
-        .until("it is in one inventory", async || {
-            let inventory = async |name: &str| lab.world.application(name).await["status"]["inventory"].to_string().contains("moving");
-            (!inventory("lab.staging").await && inventory("next.staging").await).then_some(())
-        })
+        .until("it is in one inventory", async || (!inventory("lab.staging").await && inventory("next.staging").await).then_some(()))
         .await;
 }
 
