@@ -182,20 +182,31 @@ pub async fn predict_all(
     let asked = wanted.into_iter().map(|(manifest, live)| async move {
         // A hook that failed runs once more where somebody asks for a sync.
         let again = again && live.as_ref().is_some_and(|live| health::assess(live).0 == health::Health::Degraded);
-        let (outcome, warnings) = with_warnings(predict(asking, &manifest, live.clone(), set, applied.get(&manifest.key), again)).await;
-        let mut predicted = match outcome {
-            // What windlass may not ask about is that object's trouble, not the others'.
-            Err(cluster::Error::Forbidden { message, .. }) => {
-                let why =
-                    format!("{message} (windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind)");
-                Predicted { live, after: Side::Refused(why), notes: Notes::default(), write: Write::default(), manifest }
-            }
-            other => other?,
-        };
-        predicted.notes.warnings.extend(warnings);
-        Ok::<_, cluster::Error>(predicted)
+        predict_one(asking, &manifest, live, set, applied.get(&manifest.key), again).await
     });
     Ok(futures::stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?)
+}
+
+/// What a sync would make of one object, with the server's warnings.
+async fn predict_one(
+    asking: &Asking<'_>,
+    manifest: &Manifest,
+    live: Option<Value>,
+    set: &[Manifest],
+    applied: Option<&Value>,
+    again: bool,
+) -> Asked<Predicted> {
+    let (outcome, warnings) = with_warnings(predict(asking, manifest, live.clone(), set, applied, again)).await;
+    let mut predicted = match outcome {
+        // What windlass may not ask about is that object's trouble, not the others'.
+        Err(cluster::Error::Forbidden { message, .. }) => {
+            let why = format!("{message} (windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind)");
+            Predicted { live, after: Side::Refused(why), notes: Notes::default(), write: Write::default(), manifest: manifest.clone() }
+        }
+        other => other?,
+    };
+    predicted.notes.warnings.extend(warnings);
+    Ok(predicted)
 }
 
 type Asked<T> = std::result::Result<T, cluster::Error>;
@@ -738,50 +749,91 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
             applied.insert(key.clone(), manifest.value.clone());
         }
     }
-    let as_left = |key: &ResourceKey| {
-        let (Some(entry), Some(live)) = (entries.get(key), live.get(key)) else { return false };
-        entry.applied.as_ref() == base_prints.get(key) && entry.left.as_deref() == Some(&ownership::signal(live))
-    };
-    let ask_base = moved.iter().filter_map(|(key, _)| base.get(key)).filter(|manifest| !as_left(&manifest.key));
-    let ask_base: Vec<_> = ask_base.map(|manifest| (manifest.clone(), live.get(&manifest.key).cloned())).collect();
-    let changed = |key: &ResourceKey| base_prints.get(key) != head_prints.get(key);
-    let ask_head = moved.iter().filter(|(key, _)| changed(key)).filter_map(|(key, _)| head.get(key));
-    let ask_head: Vec<_> = ask_head.map(|manifest| (manifest.clone(), live.get(&manifest.key).cloned())).collect();
-    let (of_base, of_head) = futures::future::try_join(
-        predict_all(asking, ask_base, sides.base, &applied, false),
-        predict_all(asking, ask_head, sides.head, &applied, false),
-    )
-    .await?;
-    let map = |all: Vec<Predicted>| all.into_iter().map(|one| (one.manifest.key.clone(), one)).collect::<BTreeMap<_, _>>();
-    let (of_base, mut of_head) = (map(of_base), map(of_head));
-    for (key, _) in moved {
-        let asked = of_base.get(&key);
+    let compared = Compared { asking, sides, base, head, base_prints, head_prints, entries, live, applied };
+    let found = futures::stream::iter(moved.iter().map(|(key, _)| compared.object(key)).collect::<Vec<_>>());
+    let found: Vec<_> = found.buffered(AT_ONCE).try_collect().await?;
+    for one in found {
+        effects.change.extend(one.change);
+        effects.drift.extend(one.drift);
+        effects.waiting.extend(one.waiting);
+    }
+    Ok(effects)
+}
+
+/// What is known of an application whose base and head are compared.
+struct Compared<'a> {
+    asking: &'a Asking<'a>,
+    sides: Sides<'a>,
+    base: BTreeMap<ResourceKey, Manifest>,
+    head: BTreeMap<ResourceKey, Manifest>,
+    base_prints: BTreeMap<ResourceKey, String>,
+    head_prints: BTreeMap<ResourceKey, String>,
+    entries: BTreeMap<&'a ResourceKey, &'a InventoryEntry>,
+    live: BTreeMap<ResourceKey, Value>,
+    /// Each object as it was applied last.
+    applied: BTreeMap<ResourceKey, Value>,
+}
+
+/// What a preview finds about one object.
+#[derive(Default)]
+struct Found {
+    change: Option<Comparison>,
+    drift: Option<Comparison>,
+    waiting: Option<Comparison>,
+}
+
+impl Compared<'_> {
+    /// Whether the base's manifest is what was applied last.
+    fn base_is_applied(&self, key: &ResourceKey) -> bool {
+        self.entries.get(key).and_then(|entry| entry.applied.as_ref()) == self.base_prints.get(key)
+    }
+
+    /// Whether the live object is what the base made of it: then there is nothing to ask about the base.
+    fn is_as_left(&self, key: &ResourceKey) -> bool {
+        let (Some(entry), Some(live)) = (self.entries.get(key), self.live.get(key)) else { return false };
+        self.base_is_applied(key) && entry.left.as_deref() == Some(&ownership::signal(live))
+    }
+
+    async fn predict(&self, manifest: Option<&Manifest>, set: &[Manifest]) -> Asked<Option<Predicted>> {
+        let Some(manifest) = manifest else { return Ok(None) };
+        let (live, applied) = (self.live.get(&manifest.key).cloned(), self.applied.get(&manifest.key));
+        predict_one(self.asking, manifest, live, set, applied, false).await.map(Some)
+    }
+
+    /// Asks about one object, and compares the answers while the server works on those about the next.
+    async fn object(&self, key: &ResourceKey) -> Asked<Found> {
+        let (asking, base, head) = (self.asking, self.base.get(key), self.head.get(key));
+        let changed = self.base_prints.get(key) != self.head_prints.get(key);
+        let (of_base, of_head) = futures::future::try_join(
+            self.predict(base.filter(|_| !self.is_as_left(key)), self.sides.base),
+            self.predict(head.filter(|_| changed), self.sides.head),
+        )
+        .await?;
+        let mut found = Found::default();
         // What others must not see is not shown on any side.
-        let shown = !matches!(of_head.get(&key), Some(Predicted { live: None, after: Side::Refused(_), .. }));
-        let now = || side(live.get(&key).cloned().filter(|_| shown));
-        let left = match asked {
-            Some(predicted) => predicted.after.clone(),
+        let shown = !matches!(&of_head, Some(Predicted { live: None, after: Side::Refused(_), .. }));
+        let now = || side(self.live.get(key).cloned().filter(|_| shown));
+        let asked = of_base.is_some();
+        let left = match of_base {
+            Some(predicted) => {
+                let mut comparison = Comparison::new(key.clone(), now(), predicted.after.clone());
+                comparison.notes = predicted.notes.clone();
+                settle_answers(asking, &mut comparison, &predicted, &[base]).await?;
+                veil(&mut comparison);
+                let place = if !asking.applies() || self.base_is_applied(key) { &mut found.drift } else { &mut found.waiting };
+                *place = Some(comparison);
+                predicted.after
+            }
             None => now(),
         };
-        if let Some(predicted) = asked {
-            let mut comparison = Comparison::new(key.clone(), now(), predicted.after.clone());
-            comparison.notes = predicted.notes.clone();
-            settle_answers(asking, &mut comparison, predicted, &[base.get(&key)]).await?;
-            veil(&mut comparison);
-            if !asking.applies() || entries.get(&key).and_then(|entry| entry.applied.as_ref()) == base_prints.get(&key) {
-                effects.drift.push(comparison);
-            } else {
-                effects.waiting.push(comparison);
-            }
-        }
-        if !changed(&key) {
-            continue;
+        if !changed {
+            return Ok(found);
         }
         // What the base cannot be applied with is not this change's doing.
         let left = if matches!(left, Side::Refused(_)) { now() } else { left };
-        let mut comparison = match of_head.remove(&key) {
-            Some(predicted) => {
-                let mut notes = predicted.notes.clone();
+        let mut comparison = match of_head {
+            Some(mut predicted) => {
+                let mut notes = std::mem::take(&mut predicted.notes);
                 notes.reverted.clear();
                 let manager = asking.manager();
                 if let Side::Object(after, _) = &predicted.after {
@@ -791,30 +843,31 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
                         notes.replaced = ownership::replaced_lists(before, after, &manager).iter().map(ToString::to_string).collect();
                     }
                 }
-                let mut comparison = Comparison { key: key.clone(), before: left, after: predicted.after.clone(), notes };
-                settle_answers(asking, &mut comparison, &predicted, &[base.get(&key), head.get(&key)]).await?;
+                let after = std::mem::replace(&mut predicted.after, Side::Absent);
+                let mut comparison = Comparison { key: key.clone(), before: left, after, notes };
+                settle_answers(asking, &mut comparison, &predicted, &[base, head]).await?;
                 comparison
             }
             // Gone from Git: what is not marked as ours stays.
             None => {
-                let ours = live.get(&key).is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == asking.owner);
+                let ours = self.live.get(key).is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == asking.owner);
                 Comparison::new(key.clone(), if ours { left } else { Side::Absent }, Side::Absent)
             }
         };
         // Of a Secret that would tell whoever guesses its value.
-        if let (Side::Object(now, _), Side::Object(after, _)) = (&now(), &comparison.after)
+        if asked
             && key.kind != "Secret"
-            && asked.is_some()
+            && let (Some(now), Side::Object(after, _)) = (self.live.get(key).filter(|_| shown), &comparison.after)
             && cleaned(now) == cleaned(after)
         {
             // Somebody changed it by hand to just this: nothing moves, and nothing is set back.
             comparison.notes.already = true;
-            effects.drift.retain(|drift| drift.key != key);
+            found.drift = None;
         }
-        show_git_sides(&mut comparison, base.get(&key), head.get(&key));
-        effects.change.push(comparison);
+        show_git_sides(&mut comparison, base, head);
+        found.change = Some(comparison);
+        Ok(found)
     }
-    Ok(effects)
 }
 
 /// A webhook that fills in random values or times makes two answers to one question differ. It is only asked again where

@@ -22,7 +22,7 @@ use crate::cluster::{self, Cluster, Moved};
 use crate::domain::catalog::{Catalog, FILE, Target};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
-use crate::domain::pull_request::{Preview, Progress};
+use crate::domain::pull_request::Progress;
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Hint, Invalid, PullRequestKey, RepoName};
 use crate::git::{Mirror, Mirrors, Remote};
 use crate::github::{self, GitHub, Repository};
@@ -175,7 +175,7 @@ pub struct Memory {
     receipts: Mutex<HashSet<CommitKey>>,
     /// Since when each application's cluster cannot be reached.
     unreachable: Mutex<HashMap<ApplicationKey, Instant>>,
-    previews: Mutex<HashMap<PullRequestKey, Arc<Preview>>>,
+    previews: Mutex<HashMap<PullRequestKey, Arc<pull_request::Shown>>>,
     /// Why GitHub refused to merge a head.
     refusals: Mutex<HashMap<PullRequestKey, (CommitSha, String)>>,
     /// The last commit status that we posted, and the pull requests of a commit.

@@ -34,13 +34,19 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: PullRequestKey) -> Result<Requeue> {
     act(&ctx, &key, &look, steps).await
 }
 
+/// A preview, and what is written of it: every look needs both, and a large one takes a while to write.
+pub struct Shown {
+    preview: Preview,
+    text: PreviewText,
+}
+
 /// One look at a pull request.
 struct Look {
     seen: Seen,
     base: Arc<Base>,
     snapshot: PullSnapshot,
-    preview: Option<Arc<Preview>>,
-    text: Option<PreviewText>,
+    /// None: it is not open.
+    shown: Option<Arc<Shown>>,
     /// What the pull request touches.
     touched: Vec<Target>,
 }
@@ -72,13 +78,13 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
     let again = asks
         .iter()
         .any(|ask| !ask.edited && ask.permission >= Permission::Write && ask.lines.iter().any(|line| line.meaning == Ok(Command::Preview)));
-    let (preview, changes) = previewed(ctx, key, &base, &snapshot, again).await?;
-    let text = view::preview(&preview);
+    let (shown, changes) = previewed(ctx, key, &base, &snapshot, again).await?;
+    let Shown { preview, text } = &*shown;
     let published = snapshot.check.as_ref().and_then(|check| check.external_id.clone()).filter(|id| !id.is_empty());
     let identity = preview.id();
     let current = snapshot.check.as_ref().filter(|_| published.as_deref().is_some_and(|id| same_effect(id, &identity)));
     let fact = current.and_then(|check| Some(PreviewFact { completed_at: check.completed_at?, ok: preview.ok() }));
-    let (verdict, permit) = verdict(ctx, key, &base, &snapshot, &preview, &changes, fact).await?;
+    let (verdict, permit) = verdict(ctx, key, &base, &snapshot, preview, &changes, fact).await?;
     // No comment when nothing managed changes and none was there.
     let silent = preview.applications.is_empty() && preview.failure.is_none() && sticky.is_none();
     let gate = snapshot.statuses.iter().find(|status| status.context == GATE_CONTEXT);
@@ -93,7 +99,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
         permit,
         gate: gate.map(|status| (status.state.clone(), status.description.clone().unwrap_or_default())),
     };
-    Ok(Some(Look { seen, base, preview: Some(preview), text: Some(text), touched: changes.touched, snapshot }))
+    Ok(Some(Look { seen, base, shown: Some(shown), touched: changes.touched, snapshot }))
 }
 
 /// Two previews with the same plan digest and outcome are one: a base that moved without changing the effect voids no approval.
@@ -131,15 +137,15 @@ async fn closed(
         }
     }
     let seen = Seen { open: false, asks, wanted, sticky, preview: None, published: None, verdict: None, permit: None, gate: None };
-    Ok(Look { seen, base, snapshot, preview: None, text: None, touched })
+    Ok(Look { seen, base, snapshot, shown: None, touched })
 }
 
 /// Holds what a preview showed against what came of it, once. Only for the preview that this process made: it is a
 /// measure, and nothing waits for it.
 async fn score(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Base) -> Result<()> {
-    let Some(preview) = locked(&ctx.memory.previews).remove(key) else { return Ok(()) };
+    let Some(shown) = locked(&ctx.memory.previews).remove(key) else { return Ok(()) };
     let (mut held, mut missed) = (0, 0);
-    for app in &preview.applications {
+    for app in &shown.preview.applications {
         let Some(target) = base.target(&app.key) else { continue };
         let cluster = ctx.cluster(&target.destination.cluster)?;
         for change in app.plan.effective().filter(|change| change.problem.is_none()) {
@@ -194,7 +200,7 @@ async fn previewed(
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
     again: bool,
-) -> Result<(Arc<Preview>, Changes)> {
+) -> Result<(Arc<Shown>, Changes)> {
     let started = Instant::now();
     let (head, tip) = (snapshot.pull.head.sha.clone(), base.commit.clone());
     let fork = snapshot.pull.head.repo.as_ref().is_none_or(|repo| repo.id != base.repo.id);
@@ -205,7 +211,7 @@ async fn previewed(
         ctx.mirror(&key.repo, move |mirror| preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)).await?
     };
     let known = locked(&ctx.memory.previews).get(key).cloned();
-    if let Some(known) = known.filter(|known| !again && known.head == head && known.base == tip) {
+    if let Some(known) = known.filter(|known| !again && known.preview.head == head && known.preview.base == tip) {
         return Ok((known, look.changes));
     }
     let claims =
@@ -227,10 +233,12 @@ async fn previewed(
         applications.push(app);
     }
     let preview = Preview { head, base: tip, applications, total: look.total, failure: look.failure, duration: started.elapsed() };
-    let preview = Arc::new(preview);
-    locked(&ctx.memory.previews).insert(key.clone(), preview.clone());
     ctx.metrics.previewed(preview.duration);
-    Ok((preview, look.changes))
+    // Thousands of objects take a second.
+    let text = tokio::task::block_in_place(|| view::preview(&preview));
+    let shown = Arc::new(Shown { preview, text });
+    locked(&ctx.memory.previews).insert(key.clone(), shown.clone());
+    Ok((shown, look.changes))
 }
 
 /// Where what changed in the sources of images that move can be seen.
@@ -384,7 +392,7 @@ fn forget_refusal_later(ctx: &Arc<Ctx>, key: &PullRequestKey) {
 }
 
 async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
-    let (Some(preview), Some(text)) = (&look.preview, &look.text) else { return Ok(()) };
+    let Some(Shown { preview, text }) = look.shown.as_deref() else { return Ok(()) };
     let conclusion = match (&preview.failure, preview.ok()) {
         (Some(Failure::Fork), _) => "neutral",
         (_, true) => "success",
@@ -448,9 +456,9 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
             None if look.snapshot.pull.merged_at.is_some() => "It is merged.".into(),
             None => "It was closed without a merge.".into(),
         }),
-        Command::Preview => Ok(match &look.text {
-            Some(text) => {
-                format!("The preview is up to date with `{}`: {}", look.snapshot.pull.head.sha.short(), view::quoted(&text.title))
+        Command::Preview => Ok(match &look.shown {
+            Some(shown) => {
+                format!("The preview is up to date with `{}`: {}", look.snapshot.pull.head.sha.short(), view::quoted(&shown.text.title))
             }
             None => "The pull request is not open any more: there is nothing to preview.".into(),
         }),
@@ -528,7 +536,7 @@ async fn retired_by(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result
 /// preview is made anew.
 async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<String> {
     let mut lines = Vec::new();
-    for app in look.preview.iter().flat_map(|preview| &preview.applications) {
+    for app in look.shown.iter().flat_map(|shown| &shown.preview.applications) {
         let held = app.plan.problems().flat_map(|change| {
             let fields = change.notes.undecided.iter().flat_map(|(_, paths)| paths);
             fields.map(|path| FieldRule { kind: Some(change.key.kind.clone()), name: Some(change.key.name.clone()), path: path.clone() })
