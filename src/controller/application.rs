@@ -29,7 +29,7 @@ use crate::domain::manifest::{ApplyStage, Manifest, ResourceKey, apply_stage};
 use crate::domain::plan::{self, Action, Comparison, Plan, Side};
 use crate::domain::sync::{self, Step};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, OWNER_LABEL, ownership};
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use kube::ResourceExt as _;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -612,8 +612,8 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
             return Ok(Requeue::After(Duration::from_millis(300)));
         }
         let drifted = |predicted: &Predicted| seen.facts.drifted.contains(&predicted.manifest.key);
-        let writes: Vec<_> = all.into_iter().map(|predicted| write(ctx, key, cluster, predicted, drifted(predicted))).collect();
-        let answers: Vec<_> = futures::stream::iter(writes).buffered(32).collect::<Vec<_>>().await;
+        let writes = all.into_iter().map(async |predicted| write(ctx, key, cluster, predicted, drifted(predicted)).boxed().await);
+        let answers: Vec<_> = futures::stream::iter(writes.collect::<Vec<_>>()).buffered(32).collect().await;
         ctx.metrics.applied(answers.len());
         let failed: Vec<_> = answers.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         if !failed.is_empty() {

@@ -9,24 +9,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::Result;
 use crate::cluster::home::InventoryEntry;
-use crate::cluster::{self, Applied, Cluster, How, Known, Refusal, with_warnings};
+use crate::cluster::{self, Applied, Cluster, How, Refusal, with_warnings};
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::fieldset::{self, FieldPath};
-use crate::domain::manifest::{Manifest, ResourceKey, cleaned};
+use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::ownership::{self, Conflict, Keeper, Writer};
-use crate::domain::plan::{self, Comparison, Fields, Notes, Proof, Side};
+use crate::domain::plan::{self, Fields, Notes, Proof, Side};
 use crate::domain::{ApplicationKey, OWNER_LABEL, canonical_json, health, hook, schema};
 use crate::render::Renderer;
 
-/// Objects that are asked about at the same time; the cluster's own pace bounds the requests.
-const AT_ONCE: usize = 64;
+/// Objects that are asked about at the same time; the cluster's own pace bounds the requests. What is to be asked about one
+/// takes tens of kilobytes while it is asked: it is boxed when its turn comes, not when it is put into the line.
+pub const AT_ONCE: usize = 64;
 /// From so many objects of a kind on, one list is cheaper than a request for each.
 const LIST_FROM: usize = 6;
 
@@ -182,13 +183,13 @@ pub async fn predict_all(
     let asked = wanted.into_iter().map(|(manifest, live)| async move {
         // A hook that failed runs once more where somebody asks for a sync.
         let again = again && live.as_ref().is_some_and(|live| health::assess(live).0 == health::Health::Degraded);
-        predict_one(asking, &manifest, live, set, applied.get(&manifest.key), again).await
+        predict_one(asking, &manifest, live, set, applied.get(&manifest.key), again).boxed().await
     });
     Ok(futures::stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?)
 }
 
 /// What a sync would make of one object, with the server's warnings.
-async fn predict_one(
+pub async fn predict_one(
     asking: &Asking<'_>,
     manifest: &Manifest,
     live: Option<Value>,
@@ -209,7 +210,7 @@ async fn predict_one(
     Ok(predicted)
 }
 
-type Asked<T> = std::result::Result<T, cluster::Error>;
+pub type Asked<T> = std::result::Result<T, cluster::Error>;
 
 async fn predict(
     asking: &Asking<'_>,
@@ -314,7 +315,7 @@ pub fn not_a_hook(key: &ResourceKey) -> String {
     format!("{key} exists already and is no hook of this application: give the hook another name")
 }
 
-async fn ask(asking: &Asking<'_>, manifest: &Manifest, payload: &Value, how: How) -> Asked<Applied> {
+pub async fn ask(asking: &Asking<'_>, manifest: &Manifest, payload: &Value, how: How) -> Asked<Applied> {
     let manager = asking.manager();
     let answer = asking.cluster.apply(&manifest.key, &manifest.version, payload, &manager, how).await?;
     Ok(match answer {
@@ -687,231 +688,6 @@ fn scope_of(manifests: &[Manifest], key: &ResourceKey) -> bool {
 
 pub fn side(live: Option<Value>) -> Side {
     live.map_or(Side::Absent, |value| Side::Object(value, Proof::Server))
-}
-
-/// Base and head of one application, for a preview.
-pub struct Sides<'a> {
-    pub base: &'a [Manifest],
-    pub head: &'a [Manifest],
-    /// What was synced last, where that is not the base: what was in it is ours.
-    pub synced: Option<&'a [Manifest]>,
-    pub inventory: &'a [InventoryEntry],
-}
-
-/// What a preview finds.
-#[derive(Default)]
-pub struct Effects {
-    /// What the pull request does.
-    pub change: Vec<Comparison>,
-    /// What a sync of the base would do anyway: others changed live objects.
-    pub drift: Vec<Comparison>,
-    /// What is merged and was not applied yet.
-    pub waiting: Vec<Comparison>,
-    /// Objects that were not asked about, since nothing about them moved.
-    pub unmoved: usize,
-}
-
-/// Compares what a sync of the base leaves with what a sync of the head would leave.
-pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
-    let by_key = |manifests: &[Manifest]| manifests.iter().map(|m| (m.key.clone(), m.clone())).collect::<BTreeMap<_, _>>();
-    let (base, head) = (by_key(sides.base), by_key(sides.head));
-    let prints =
-        |all: &BTreeMap<ResourceKey, Manifest>| all.iter().map(|(key, one)| (key.clone(), fingerprint(one))).collect::<BTreeMap<_, _>>();
-    let (base_prints, head_prints) = (prints(&base), prints(&head));
-    let entries: BTreeMap<_, _> = sides.inventory.iter().map(|entry| (&entry.key, entry)).collect();
-    let mut effects = Effects::default();
-    let mut moved = Vec::new();
-    for key in base.keys().chain(head.keys()).collect::<BTreeSet<_>>() {
-        let (old, new) = (base.get(key), head.get(key));
-        // Asked about by the version that will be: the one before may be served no more.
-        let Some(manifest) = new.or(old) else { continue };
-        if let Some(print) = base_prints.get(key).filter(|print| head_prints.get(key) == Some(print)) {
-            // What others reconcile is theirs to watch.
-            let as_left = !asking.applies()
-                || match asking.cluster.look(key, &manifest.version).await? {
-                    Some(Known::Seen(seen)) => is_as_left(entries.get(key).copied(), print, &seen),
-                    _ => false,
-                };
-            if as_left {
-                effects.unmoved += 1;
-                continue;
-            }
-        }
-        moved.push((key.clone(), manifest.version.clone()));
-    }
-    let live = read(asking, &moved).await?;
-    let mut applied: BTreeMap<_, _> =
-        sides.synced.unwrap_or(sides.base).iter().map(|manifest| (manifest.key.clone(), manifest.value.clone())).collect();
-    // What was never applied is nobody's yet, whatever Git has.
-    applied.retain(|key, _| entries.get(key).is_some_and(|entry| entry.applied.is_some()));
-    for (key, manifest) in &base {
-        if entries.get(key).and_then(|entry| entry.applied.as_ref()) == base_prints.get(key) {
-            applied.insert(key.clone(), manifest.value.clone());
-        }
-    }
-    let compared = Compared { asking, sides, base, head, base_prints, head_prints, entries, live, applied };
-    let found = futures::stream::iter(moved.iter().map(|(key, _)| compared.object(key)).collect::<Vec<_>>());
-    let found: Vec<_> = found.buffered(AT_ONCE).try_collect().await?;
-    for one in found {
-        effects.change.extend(one.change);
-        effects.drift.extend(one.drift);
-        effects.waiting.extend(one.waiting);
-    }
-    Ok(effects)
-}
-
-/// What is known of an application whose base and head are compared.
-struct Compared<'a> {
-    asking: &'a Asking<'a>,
-    sides: Sides<'a>,
-    base: BTreeMap<ResourceKey, Manifest>,
-    head: BTreeMap<ResourceKey, Manifest>,
-    base_prints: BTreeMap<ResourceKey, String>,
-    head_prints: BTreeMap<ResourceKey, String>,
-    entries: BTreeMap<&'a ResourceKey, &'a InventoryEntry>,
-    live: BTreeMap<ResourceKey, Value>,
-    /// Each object as it was applied last.
-    applied: BTreeMap<ResourceKey, Value>,
-}
-
-/// What a preview finds about one object.
-#[derive(Default)]
-struct Found {
-    change: Option<Comparison>,
-    drift: Option<Comparison>,
-    waiting: Option<Comparison>,
-}
-
-impl Compared<'_> {
-    /// Whether the base's manifest is what was applied last.
-    fn base_is_applied(&self, key: &ResourceKey) -> bool {
-        self.entries.get(key).and_then(|entry| entry.applied.as_ref()) == self.base_prints.get(key)
-    }
-
-    /// Whether the live object is what the base made of it: then there is nothing to ask about the base.
-    fn is_as_left(&self, key: &ResourceKey) -> bool {
-        let (Some(entry), Some(live)) = (self.entries.get(key), self.live.get(key)) else { return false };
-        self.base_is_applied(key) && entry.left.as_deref() == Some(&ownership::signal(live))
-    }
-
-    async fn predict(&self, manifest: Option<&Manifest>, set: &[Manifest]) -> Asked<Option<Predicted>> {
-        let Some(manifest) = manifest else { return Ok(None) };
-        let (live, applied) = (self.live.get(&manifest.key).cloned(), self.applied.get(&manifest.key));
-        predict_one(self.asking, manifest, live, set, applied, false).await.map(Some)
-    }
-
-    /// Asks about one object, and compares the answers while the server works on those about the next.
-    async fn object(&self, key: &ResourceKey) -> Asked<Found> {
-        let (asking, base, head) = (self.asking, self.base.get(key), self.head.get(key));
-        let changed = self.base_prints.get(key) != self.head_prints.get(key);
-        let (of_base, of_head) = futures::future::try_join(
-            self.predict(base.filter(|_| !self.is_as_left(key)), self.sides.base),
-            self.predict(head.filter(|_| changed), self.sides.head),
-        )
-        .await?;
-        let mut found = Found::default();
-        // What others must not see is not shown on any side.
-        let shown = !matches!(&of_head, Some(Predicted { live: None, after: Side::Refused(_), .. }));
-        let now = || side(self.live.get(key).cloned().filter(|_| shown));
-        let asked = of_base.is_some();
-        let left = match of_base {
-            Some(predicted) => {
-                let mut comparison = Comparison::new(key.clone(), now(), predicted.after.clone());
-                comparison.notes = predicted.notes.clone();
-                settle_answers(asking, &mut comparison, &predicted, &[base]).await?;
-                veil(&mut comparison);
-                let place = if !asking.applies() || self.base_is_applied(key) { &mut found.drift } else { &mut found.waiting };
-                *place = Some(comparison);
-                predicted.after
-            }
-            None => now(),
-        };
-        if !changed {
-            return Ok(found);
-        }
-        // What the base cannot be applied with is not this change's doing.
-        let left = if matches!(left, Side::Refused(_)) { now() } else { left };
-        let mut comparison = match of_head {
-            Some(mut predicted) => {
-                let mut notes = std::mem::take(&mut predicted.notes);
-                notes.reverted.clear();
-                let manager = asking.manager();
-                if let Side::Object(after, _) = &predicted.after {
-                    notes.admitted = ownership::admitted(after).iter().map(ToString::to_string).collect();
-                    if let Side::Object(before, _) = &left {
-                        notes.kept = fields(ownership::kept(before, after, &manager), &predicted.manifest);
-                        notes.replaced = ownership::replaced_lists(before, after, &manager).iter().map(ToString::to_string).collect();
-                    }
-                }
-                let after = std::mem::replace(&mut predicted.after, Side::Absent);
-                let mut comparison = Comparison { key: key.clone(), before: left, after, notes };
-                settle_answers(asking, &mut comparison, &predicted, &[base, head]).await?;
-                comparison
-            }
-            // Gone from Git: what is not marked as ours stays.
-            None => {
-                let ours = self.live.get(key).is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == asking.owner);
-                Comparison::new(key.clone(), if ours { left } else { Side::Absent }, Side::Absent)
-            }
-        };
-        // Of a Secret that would tell whoever guesses its value.
-        if asked
-            && key.kind != "Secret"
-            && let (Some(now), Side::Object(after, _)) = (self.live.get(key).filter(|_| shown), &comparison.after)
-            && cleaned(now) == cleaned(after)
-        {
-            // Somebody changed it by hand to just this: nothing moves, and nothing is set back.
-            comparison.notes.already = true;
-            found.drift = None;
-        }
-        show_git_sides(&mut comparison, base, head);
-        found.change = Some(comparison);
-        Ok(found)
-    }
-}
-
-/// A webhook that fills in random values or times makes two answers to one question differ. It is only asked again where
-/// something differs that Git has on no side; what then comes out differently is hidden, and counted.
-async fn settle_answers(asking: &Asking<'_>, comparison: &mut Comparison, predicted: &Predicted, git: &[Option<&Manifest>]) -> Asked<()> {
-    let (Side::Object(before, _), Side::Object(after, Proof::Server)) = (&mut comparison.before, &mut comparison.after) else {
-        return Ok(());
-    };
-    if predicted.write.recreate
-        || !plan::differs_beside(before, after, &git.iter().flatten().map(|manifest| &manifest.value).collect::<Vec<_>>())
-    {
-        return Ok(());
-    }
-    let how = How { dry_run: true, force: predicted.write.force || !asking.applies() };
-    if let Applied::Object(second) = ask(asking, &predicted.manifest, &predicted.write.payload, how).await? {
-        let paths = plan::settle_unstable(after, &second);
-        plan::mark_unstable(before, &paths);
-        comparison.notes.unstable = paths.iter().map(ToString::to_string).collect();
-    }
-    Ok(())
-}
-
-/// Of a Secret the two Git sides are compared, never the live one: or a guess could be tested by a pull request.
-fn show_git_sides(comparison: &mut Comparison, base: Option<&Manifest>, head: Option<&Manifest>) {
-    if comparison.key.kind != "Secret" || !comparison.key.group.is_empty() {
-        return;
-    }
-    for (side, manifest) in [(&mut comparison.before, base), (&mut comparison.after, head)] {
-        if let Side::Object(value, _) = side {
-            value["data"] = manifest.map(|manifest| manifest.value["data"].clone()).unwrap_or_default();
-        }
-    }
-}
-
-/// Of a live Secret no more is told than that its data is not Git's.
-fn veil(comparison: &mut Comparison) {
-    if comparison.key.kind != "Secret" || !comparison.key.group.is_empty() {
-        return;
-    }
-    if let (Side::Object(before, _), Side::Object(after, _)) = (&mut comparison.before, &mut comparison.after) {
-        let differs = before["data"] != after["data"];
-        before["data"] = if differs { serde_json::json!({"(all)": "(as it is)"}) } else { Value::Null };
-        after["data"] = if differs { serde_json::json!({"(all)": "(as Git has it)"}) } else { Value::Null };
-    }
 }
 
 /// A Secret's `stringData` as the server stores it: write-only text would hide what changes.

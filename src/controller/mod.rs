@@ -35,6 +35,7 @@ pub mod claims;
 pub mod commit;
 pub mod deployment;
 pub mod drift;
+pub mod effects;
 pub mod external;
 pub mod facts;
 pub mod guards;

@@ -38,6 +38,8 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: PullRequestKey) -> Result<Requeue> {
 pub struct Shown {
     preview: Preview,
     text: PreviewText,
+    /// [`Preview::id`].
+    id: String,
 }
 
 /// One look at a pull request.
@@ -79,10 +81,9 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
         .iter()
         .any(|ask| !ask.edited && ask.permission >= Permission::Write && ask.lines.iter().any(|line| line.meaning == Ok(Command::Preview)));
     let (shown, changes) = previewed(ctx, key, &base, &snapshot, again).await?;
-    let Shown { preview, text } = &*shown;
+    let Shown { preview, text, id } = &*shown;
     let published = snapshot.check.as_ref().and_then(|check| check.external_id.clone()).filter(|id| !id.is_empty());
-    let identity = preview.id();
-    let current = snapshot.check.as_ref().filter(|_| published.as_deref().is_some_and(|id| same_effect(id, &identity)));
+    let current = snapshot.check.as_ref().filter(|_| published.as_deref().is_some_and(|published| same_effect(published, id)));
     let fact = current.and_then(|check| Some(PreviewFact { completed_at: check.completed_at?, ok: preview.ok() }));
     let (verdict, permit) = verdict(ctx, key, &base, &snapshot, preview, &changes, fact).await?;
     // No comment when nothing managed changes and none was there.
@@ -93,8 +94,8 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
         asks,
         wanted: (!silent).then(|| text.comment.clone()),
         sticky,
-        preview: Some(identity.clone()),
-        published: published.map(|id| if same_effect(&id, &identity) { identity } else { id }),
+        preview: Some(id.clone()),
+        published: published.map(|published| if same_effect(&published, id) { id.clone() } else { published }),
         verdict: Some(verdict),
         permit,
         gate: gate.map(|status| (status.state.clone(), status.description.clone().unwrap_or_default())),
@@ -157,7 +158,8 @@ async fn score(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Base) -> Result<()> 
                 let came = Plan::new(&ctx.observer.mask, [Comparison::new(change.key.clone(), Side::Absent, live::side(live))]);
                 let came = came.changes.first().and_then(|came| came.after.clone());
                 let differs = crate::domain::plan::Change { before: change.after.clone(), after: came, ..change.clone() };
-                tracing::info!(pr = %key, object = %change.key, action = change.action.word(), differs = differs.diff_with(0), "a prediction did not come out");
+                let [differs] = differs.diffs([0]);
+                tracing::info!(pr = %key, object = %change.key, action = change.action.word(), differs, "a prediction did not come out");
             }
         }
     }
@@ -236,7 +238,7 @@ async fn previewed(
     ctx.metrics.previewed(preview.duration);
     // Thousands of objects take a second.
     let text = tokio::task::block_in_place(|| view::preview(&preview));
-    let shown = Arc::new(Shown { preview, text });
+    let shown = Arc::new(Shown { id: preview.id(), preview, text });
     locked(&ctx.memory.previews).insert(key.clone(), shown.clone());
     Ok((shown, look.changes))
 }
@@ -392,7 +394,7 @@ fn forget_refusal_later(ctx: &Arc<Ctx>, key: &PullRequestKey) {
 }
 
 async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
-    let Some(Shown { preview, text }) = look.shown.as_deref() else { return Ok(()) };
+    let Some(Shown { preview, text, id }) = look.shown.as_deref() else { return Ok(()) };
     let conclusion = match (&preview.failure, preview.ok()) {
         (Some(Failure::Fork), _) => "neutral",
         (_, true) => "success",
@@ -403,7 +405,7 @@ async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()
         let check = NewCheck {
             name: format!("{CHECK} page {}", number + 2),
             head: preview.head.clone(),
-            external_id: preview.id(),
+            external_id: id.clone(),
             conclusion: "neutral",
             completed_at: Timestamp::from_second(ctx.now().as_second()).unwrap_or_else(|_| ctx.now()),
             title: format!("{} (page {} of {})", text.title, number + 2, text.pages.len() + 1),
@@ -415,7 +417,7 @@ async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()
     let check = NewCheck {
         name: CHECK.into(),
         head: preview.head.clone(),
-        external_id: preview.id(),
+        external_id: id.clone(),
         conclusion,
         completed_at: Timestamp::from_second(ctx.now().as_second()).unwrap_or_else(|_| ctx.now()),
         title: text.title.clone(),

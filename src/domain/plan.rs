@@ -155,24 +155,27 @@ impl Change {
 
     /// The change as a unified diff of YAML, without file headers.
     pub fn diff(&self) -> String {
-        self.diff_with(3)
+        let [diff] = self.diffs([3]);
+        diff
     }
 
-    /// With so many equal lines around each difference.
-    pub fn diff_with(&self, context: usize) -> String {
+    /// One diff for each number of equal lines around a difference.
+    pub fn diffs<const N: usize>(&self, contexts: [usize; N]) -> [String; N] {
         let text = |side: &Option<Value>| side.as_ref().map(yaml::print).unwrap_or_default();
         let (before, after) = (text(&self.before), text(&self.after));
         let diff = similar::TextDiff::from_lines(&before, &after);
-        let mut out = String::new();
-        for (index, hunk) in diff.unified_diff().context_radius(context).iter_hunks().enumerate() {
-            if index > 0 {
-                out.push_str("@@\n");
+        contexts.map(|context| {
+            let mut out = String::new();
+            for (index, hunk) in diff.unified_diff().context_radius(context).iter_hunks().enumerate() {
+                if index > 0 {
+                    out.push_str("@@\n");
+                }
+                for change in hunk.iter_changes() {
+                    out.push_str(&format!("{}{}", change.tag(), change.value()));
+                }
             }
-            for change in hunk.iter_changes() {
-                out.push_str(&format!("{}{}", change.tag(), change.value()));
-            }
-        }
-        out
+            out
+        })
     }
 
     /// It is run, not kept.

@@ -140,16 +140,17 @@ pub fn preview(preview: &Preview) -> PreviewText {
         )
     };
     let room = MOST_BYTES - FRAME;
-    let whole = details(preview, FORMS[0]);
+    let parts = parts(preview);
+    let whole = details(&parts, FORMS[0]);
     // Most previews fit whole: the shorter forms are made only where they are needed.
     let comment = match whole.len() <= room {
         true => body(&whole),
-        false => match FORMS[1..].iter().map(|form| details(preview, *form)).find(|details| details.len() <= room) {
+        false => match FORMS[1..].iter().map(|form| details(&parts, *form)).find(|details| details.len() <= room) {
             Some(details) => body(&details),
-            None => body(&brief(preview, room)),
+            None => body(&brief(&parts, room)),
         },
     };
-    let mut pages = paged(preview, &whole);
+    let mut pages = paged(&parts, &whole);
     let summary = alerts.iter().map(|alert| alert.text.clone()).collect::<Vec<_>>().join("\n\n");
     PreviewText {
         comment: sticky(&comment, &format!(" · {duration}"), false),
@@ -164,19 +165,18 @@ pub fn preview(preview: &Preview) -> PreviewText {
 const MOST_PAGES: usize = 10;
 
 /// The whole of a preview that is too long for one text, in pages; none where one text holds it.
-fn paged(preview: &Preview, whole: &str) -> Vec<String> {
+fn paged(parts: &[Part<'_>], whole: &str) -> Vec<String> {
     if whole.len() <= MOST_BYTES {
         return Vec::new();
     }
     let mut pages = vec![String::new()];
     let mut left_out = 0;
-    for app in &preview.applications {
+    for Part { app, told } in parts {
         let mut title = format!("**{}** on {}\n\n", app.key.title(), code(&app.cluster));
-        let effects = effect::effects(&app.plan);
-        for change in app.plan.effective() {
-            let view = change_view(change, &effects, Form::Full, false);
+        for told in told {
+            let view = change_view(told, Form::Full, false);
             let block = std::mem::take(&mut title) + &render("change.md", OneView { change: view });
-            let block = if block.len() > MOST_BYTES - 200 { brief_change(change) } else { block };
+            let block = if block.len() > MOST_BYTES - 200 { brief_change(told.change) } else { block };
             let full = pages.last().is_some_and(|page| page.len() + block.len() + 200 > MOST_BYTES);
             if full && pages.len() == MOST_PAGES {
                 left_out += 1;
@@ -348,9 +348,9 @@ pub(super) fn drift_lines(drift: &Plan) -> Vec<String> {
     drift.effective().filter(|change| change.problem.is_none()).map(line).collect()
 }
 
-fn details(preview: &Preview, form: Form) -> String {
-    let total: usize = preview.applications.iter().map(|app| app.plan.effective().count()).sum();
-    let images = preview.applications.iter().flat_map(|app| {
+fn details(parts: &[Part<'_>], form: Form) -> String {
+    let total: usize = parts.iter().map(|part| part.told.len()).sum();
+    let images = parts.iter().flat_map(|Part { app, .. }| {
         app.images.iter().map(|image| ImageView {
             application: code(&app.key.title()),
             name: code(&image.name),
@@ -361,13 +361,13 @@ fn details(preview: &Preview, form: Form) -> String {
         })
     });
     let images: Vec<_> = images.collect();
-    let groups = if form == Form::Grouped { groups(preview) } else { Vec::new() };
+    let groups = if form == Form::Grouped { groups(parts) } else { Vec::new() };
     render(
         "details.md",
         DetailsView {
             sources: images.iter().any(|image| !image.source.is_empty()),
             images,
-            applications: preview.applications.iter().map(|app| application_view(app, form, total <= 3)).collect(),
+            applications: parts.iter().map(|part| application_view(part, form, total <= 3)).collect(),
             groups,
             form: match form {
                 Form::Full => "",
@@ -380,23 +380,21 @@ fn details(preview: &Preview, form: Form) -> String {
 }
 
 /// Equal differences, with the objects that have them; the most common first.
-fn groups(preview: &Preview) -> Vec<GroupView> {
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for app in &preview.applications {
-        for change in app.plan.effective().filter(|change| change.problem.is_none()) {
-            found.entry(change.diff_with(0)).or_default().push(code(&change.key.to_string()));
-        }
+fn groups(parts: &[Part<'_>]) -> Vec<GroupView> {
+    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for told in parts.iter().flat_map(|part| &part.told).filter(|told| told.change.problem.is_none()) {
+        found.entry(&told.tight).or_default().push(code(&told.change.key.to_string()));
     }
-    let mut groups: Vec<_> = found.into_iter().map(|(diff, objects)| GroupView { objects, diff: fence(&diff) }).collect();
+    let mut groups: Vec<_> = found.into_iter().map(|(diff, objects)| GroupView { objects, diff: fence(diff) }).collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.objects.len()));
     groups
 }
 
 /// The last resort: names by kind and namespace, deletions and recreations first, and the differences that most objects
 /// share, as much as fits.
-fn brief(preview: &Preview, room: usize) -> String {
+fn brief(parts: &[Part<'_>], room: usize) -> String {
     let mut lines: BTreeMap<(u8, &str, &str, Option<&str>), Vec<String>> = BTreeMap::new();
-    for change in preview.applications.iter().flat_map(|app| app.plan.effective()) {
+    for Told { change, .. } in parts.iter().flat_map(|part| &part.told) {
         let rank = match (&change.problem, &change.action) {
             (_, Action::Prune | Action::Recreate) if !change.is_hook() => 0,
             (Some(_), _) => 1,
@@ -439,7 +437,7 @@ fn brief(preview: &Preview, room: usize) -> String {
     if left_out > 0 {
         out.push_str(&format!("\n{left_out} more names do not fit: `windlass plan` with the repository lists all.\n"));
     }
-    for group in groups(preview).into_iter().filter(|group| group.objects.len() > 1) {
+    for group in groups(parts).into_iter().filter(|group| group.objects.len() > 1) {
         let text = format!("\n<details open><summary>the same in {}</summary>\n\n{}\n\n</details>\n", group.objects.len(), group.diff);
         if out.len() + text.len() + 200 <= room {
             out.push_str(&text);
@@ -463,9 +461,8 @@ fn image_side(image: &Option<ImageRef>) -> String {
     [tag, digest].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-fn application_view(app: &ApplicationPreview, form: Form, open: bool) -> ApplicationView {
-    let effects = effect::effects(&app.plan);
-    let changes: Vec<_> = app.plan.effective().map(|change| change_view(change, &effects, form, open)).collect();
+fn application_view(Part { app, told: all }: &Part<'_>, form: Form, open: bool) -> ApplicationView {
+    let changes = all.iter().map(|told| change_view(told, form, open)).collect();
     let mut happens = counts([&app.plan]);
     let failed = app.plan.problems().count() + usize::from(app.error.is_some());
     if failed > 0 {
@@ -541,12 +538,38 @@ fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
     buckets
 }
 
-fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> ChangeView {
-    let text = change.diff();
-    let (added, removed) = plan::size(&text);
-    let key = code_element(&change.key.to_string());
+/// One application, with all that is told of its changes: each form takes from it.
+struct Part<'a> {
+    app: &'a ApplicationPreview,
+    told: Vec<Told<'a>>,
+}
+
+/// A change that does something, or cannot.
+struct Told<'a> {
+    change: &'a Change,
+    facts: Vec<String>,
+    /// Its difference, and without the equal lines around.
+    whole: String,
+    tight: String,
+}
+
+fn parts<'a>(preview: &'a Preview) -> Vec<Part<'a>> {
+    let part = |app: &'a ApplicationPreview| {
+        let mut effects: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for Effect { key, text, .. } in effect::effects(&app.plan) {
+            effects.entry(key).or_default().push(text);
+        }
+        let told = app.plan.effective().map(|change| {
+            let [whole, tight] = change.diffs([3, 0]);
+            Told { change, facts: facts(change, effects.remove(&change.key).unwrap_or_default()), whole, tight }
+        });
+        Part { app, told: told.collect() }
+    };
+    preview.applications.iter().map(part).collect()
+}
+
+fn facts(change: &Change, mut facts: Vec<String>) -> Vec<String> {
     let notes = &change.notes;
-    let mut facts: Vec<String> = effects.iter().filter(|effect| effect.key == change.key).map(|effect| effect.text.clone()).collect();
     if notes.already {
         facts.push("the cluster has it so already: somebody changed it by hand".into());
     }
@@ -572,10 +595,16 @@ fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> C
     }
     facts.extend(notes.facts.iter().map(|fact| quoted(fact)));
     facts.extend(notes.warnings.iter().map(|warning| format!("the server warns: {}", code(warning))));
+    facts
+}
+
+fn change_view(Told { change, facts, whole, tight }: &Told<'_>, form: Form, open: bool) -> ChangeView {
+    let (added, removed) = plan::size(whole);
+    let key = code_element(&change.key.to_string());
     let diff = match form {
         _ if change.problem.is_some() || change.before == change.after => None,
-        Form::Full => Some(fence(&text)),
-        Form::Tight => Some(fence(&change.diff_with(0))),
+        Form::Full => Some(fence(whole)),
+        Form::Tight => Some(fence(tight)),
         Form::Grouped | Form::Names => None,
     };
     ChangeView {
@@ -588,7 +617,7 @@ fn change_view(change: &Change, effects: &[Effect], form: Form, open: bool) -> C
         size: if change.problem.is_some() { String::new() } else { format!("+{added} −{removed}") },
         open: open || change.problem.is_some(),
         problem: change.problem.as_ref().map(|problem| told(problem)),
-        facts: if form == Form::Names { Vec::new() } else { facts },
+        facts: if form == Form::Names { Vec::new() } else { facts.clone() },
         diff,
     }
 }
