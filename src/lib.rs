@@ -45,6 +45,7 @@ use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::cluster::home::Home;
 use crate::cluster::lease::Holder;
@@ -117,6 +118,16 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
         registry: Registry::new(settings.registry_auth.as_deref())?,
         memory: Memory::default(),
     });
+    // From the first watch to the last write: neither ever waits for somebody to listen.
+    let watched = {
+        let ctx = ctx.clone();
+        async move {
+            while let Some(moved) = moves.recv().await {
+                ctx.saw(moved);
+            }
+        }
+    };
+    let _watched = AbortOnDropHandle::new(tokio::spawn(watched));
     let work = async {
         // What there is comes first, so that no hint finds us without it.
         while let Err(error) = ctx.resync().await {
@@ -157,12 +168,7 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
                 }
             }
         };
-        let watched = async {
-            while let Some(moved) = moves.recv().await {
-                ctx.saw(moved);
-            }
-        };
-        tokio::join!(resyncs, scans, followed, watched)
+        tokio::join!(resyncs, scans, followed)
     };
     let promotions = ctx.promotions_loop(&stop);
     let pulls = ctx.pulls_loop(&stop);

@@ -230,7 +230,7 @@ async fn observer(
 // ---- what is printed
 
 fn text(preview: &Preview) -> String {
-    let mut out = view::preview(preview).title + "\n";
+    let mut out = view::title(preview) + "\n";
     match &preview.failure {
         Some(Failure::Conflict(files)) => out.push_str(&format!("\nbase and head both changed {}\n", files.join(", "))),
         Some(Failure::Configuration(why)) => out.push_str(&format!("\n{why}\n")),

@@ -12,7 +12,7 @@ use super::revision::{hash_of, inputs_at};
 use super::{Base, Ctx, Requeue, Result, deployment, locked, receipt};
 use crate::domain::catalog::Target;
 use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
-use crate::domain::{CommitKey, CommitSha, PullRequestKey, RepoName};
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
 
 /// Pairs of commits of which it is remembered which is newer.
 const MOST_PAIRS: usize = 10_000;
@@ -29,6 +29,9 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
         for number in pulls_of(&ctx, &key).await? {
             ctx.pulls.put(PullRequestKey { repo: key.repo.clone(), number });
         }
+        // What was told to wait for the sync of what is merged does so no more.
+        let synced = |app: &ApplicationKey| progress.iter().any(|one| one.state == ProgressState::Healthy && one.key == *app);
+        super::pull_request::anew(&ctx, &key.repo, |app| !app.waiting.is_empty() && synced(&app.key));
     }
     deployment::deployments(&ctx, &key, &progress).await?;
     deployment::sources(&ctx, &base, &progress).await?;

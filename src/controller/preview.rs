@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::claims::{self, Claims, Read};
-use super::effects::{self, Sides};
+use super::compare::{self, Sides};
 use super::live::{self, Asking};
 use super::{Configured, Observer, Result, configuration, facts, guards};
 use crate::cluster::home::Application;
@@ -192,7 +192,7 @@ pub async fn application(
         None => None,
     };
     let sides = Sides { base: &old, head: &new, synced: synced.as_deref(), inventory: &status.inventory };
-    let mut found = effects::effects(&asking, sides).await?;
+    let mut found = compare::compare(&asking, sides).await?;
     found.change.extend(hooks_that_run(&asking, &old_hooks, new_hooks, status.synced_revision.is_none(), &mut preview.notes).await?);
     // Where each object stands, for whoever has to mend it.
     for comparison in &mut found.change {

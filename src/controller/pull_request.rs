@@ -16,7 +16,7 @@ use crate::domain::gate::{self, Facts, Origin, PreviewFact, Review, StagePolicy,
 use crate::domain::ownership::FieldRule;
 use crate::domain::plan::{Comparison, Plan, Side};
 use crate::domain::pull_request::{self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky};
-use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
+use crate::domain::{ApplicationKey, CommitSha, PullRequestKey, RepoName};
 use crate::github::{self, NewCheck, PullSnapshot};
 use crate::view::{self, PreviewText};
 
@@ -120,6 +120,9 @@ async fn closed(
     told: bool,
 ) -> Result<Look> {
     let merged: Option<CommitSha> = snapshot.pull.merged_at.and(snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse().ok());
+    if merged.is_none() {
+        locked(&ctx.memory.previews).remove(key);
+    }
     let mut touched = Vec::new();
     let mut wanted = None;
     if let Some(commit) = merged {
@@ -537,7 +540,7 @@ async fn retired_by(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result
 /// Has the fields taken that the preview says others hold. Kept with the application, so that the sync knows it too; the
 /// preview is made anew.
 async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<String> {
-    let mut lines = Vec::new();
+    let (mut lines, mut taken) = (Vec::new(), BTreeSet::new());
     for app in look.shown.iter().flat_map(|shown| &shown.preview.applications) {
         let held = app.plan.problems().flat_map(|change| {
             let fields = change.notes.undecided.iter().flat_map(|(_, paths)| paths);
@@ -558,11 +561,23 @@ async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<Strin
         let fields: Vec<_> = held.iter().map(|rule| view::code(&rule.path)).collect();
         lines.push(format!("- `{}` takes {}", app.key.title(), fields.join(", ")));
         ctx.applications.put(app.key.clone());
+        taken.insert(app.key.clone());
     }
     if lines.is_empty() {
         return Ok("No field waits for that: the preview names none that others hold.".into());
     }
-    locked(&ctx.memory.previews).remove(key);
-    ctx.pulls.put(key.clone());
+    anew(ctx, &key.repo, |app| taken.contains(&app.key));
     Ok(lines.join("\n"))
+}
+
+/// Has previews made anew of which something was said of an application that is so no more.
+pub fn anew(ctx: &Ctx, repo: &RepoName, stale: impl Fn(&ApplicationPreview) -> bool) {
+    let mut previews = locked(&ctx.memory.previews);
+    let of = |(key, shown): (&PullRequestKey, &Arc<Shown>)| {
+        (key.repo == *repo && shown.preview.applications.iter().any(&stale)).then(|| key.clone())
+    };
+    for key in previews.iter().filter_map(of).collect::<Vec<_>>() {
+        previews.remove(&key);
+        ctx.pulls.put(key);
+    }
 }

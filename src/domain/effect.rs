@@ -1,6 +1,8 @@
 //! What a change means for what runs: the sentences that a reviewer would
 //! otherwise have to work out from a diff.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::manifest::ResourceKey;
@@ -21,10 +23,11 @@ pub fn pods_rolled(plan: &Plan) -> i64 {
 }
 
 pub fn effects(plan: &Plan) -> Vec<Effect> {
-    plan.effective().filter(|change| change.problem.is_none() && !change.is_hook()).flat_map(|change| of(plan, change)).collect()
+    let read = read(plan);
+    plan.effective().filter(|change| change.problem.is_none() && !change.is_hook()).flat_map(|change| of(&read, change)).collect()
 }
 
-fn of(plan: &Plan, change: &Change) -> Vec<Effect> {
+fn of(read: &BTreeSet<(Option<&str>, &str)>, change: &Change) -> Vec<Effect> {
     let mut found = Vec::new();
     let mut add = |text: String, grave| found.push(Effect { key: change.key.clone(), text, grave });
     let kind = change.key.kind.as_str();
@@ -32,11 +35,12 @@ fn of(plan: &Plan, change: &Change) -> Vec<Effect> {
         // Scaled to nothing, there is none to replace.
         Action::Configure if rolls(change) && replicas(change) == 0 => {}
         Action::Configure if rolls(change) => add(rollout(change), false),
-        Action::Configure if kind == "ConfigMap" && !is_hashed(&change.key.name) => {
-            let readers = readers(plan, &change.key);
-            if !readers {
-                add("no pod is restarted by it: what was read at start stays until the next rollout".into(), false);
-            }
+        Action::Configure
+            if kind == "ConfigMap"
+                && !is_hashed(&change.key.name)
+                && !read.contains(&(change.key.namespace.as_deref(), &change.key.name)) =>
+        {
+            add("no pod is restarted by it: what was read at start stays until the next rollout".into(), false);
         }
         Action::Recreate if matches!(kind, "PersistentVolumeClaim" | "PersistentVolume") => {
             add("its data goes with it, unless the volume's reclaim policy is Retain".into(), true);
@@ -127,12 +131,25 @@ fn is_hashed(name: &str) -> bool {
     })
 }
 
-/// Whether a workload that rolls with the same plan reads the ConfigMap.
-fn readers(plan: &Plan, config: &ResourceKey) -> bool {
-    plan.effective().filter(|change| rolls(change) && change.key.namespace == config.namespace).any(|change| {
-        let text = change.after.as_ref().map(|after| after["spec"]["template"].to_string()).unwrap_or_default();
-        text.contains(&format!("\"name\":\"{}\"", config.name))
-    })
+/// All that the pods of workloads that roll with a plan name, by namespace: the ConfigMaps that they read are among it.
+fn read(plan: &Plan) -> BTreeSet<(Option<&str>, &str)> {
+    fn names<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(map) => {
+                found.extend(map.get("name").and_then(Value::as_str));
+                map.values().for_each(|below| names(below, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| names(item, found)),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    for change in plan.effective().filter(|change| rolls(change)) {
+        let mut named = Vec::new();
+        names(change.after.as_ref().map_or(&Value::Null, |after| &after["spec"]["template"]), &mut named);
+        found.extend(named.into_iter().map(|name| (change.key.namespace.as_deref(), name)));
+    }
+    found
 }
 
 #[cfg(test)]

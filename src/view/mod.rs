@@ -7,7 +7,7 @@
 
 mod preview;
 
-pub use preview::{PreviewText, preview};
+pub use preview::{PreviewText, preview, title};
 
 use std::collections::BTreeSet;
 

@@ -154,11 +154,16 @@ pub fn preview(preview: &Preview) -> PreviewText {
     let summary = alerts.iter().map(|alert| alert.text.clone()).collect::<Vec<_>>().join("\n\n");
     PreviewText {
         comment: sticky(&comment, &format!(" · {duration}"), false),
-        title: verdict.replace("**", "").replace('`', ""),
+        title: title(preview),
         summary: if summary.is_empty() { verdict } else { format!("{verdict}\n\n{summary}") },
         text: if pages.is_empty() { whole } else { pages.remove(0) },
         pages,
     }
+}
+
+/// The verdict, without marks.
+pub fn title(preview: &Preview) -> String {
+    verdict_line(preview).replace("**", "").replace('`', "")
 }
 
 /// Check runs that hold what does not fit into one, at most.

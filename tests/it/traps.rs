@@ -412,6 +412,17 @@ async fn drift_is_told_apart_from_the_change_and_from_what_waits() {
     let (_, text) = lab.change("image", &[("deployment.yaml", Some(&wanted))]).await;
     has(&text, &["1 configure", "rolls 2 pods"]);
     has_not(&text, &["hacked", "waiting to be synced"]);
+    // What is merged and was not synced yet is said, for as long as it is so.
+    lab.windlass(&["pause", "lab/staging", "--for", "1h"]);
+    let merged = CONFIG.replace("'1'", "'2'");
+    let files = [("apps/lab/staging/config.yaml", Some(merged.as_str()))];
+    lab.world.forge.push("acme/config", "main", "ada", "Config", &files).unwrap();
+    let (number, text) = lab.change("next", &[("deployment.yaml", Some(&wanted.replace("lab:2", "lab:3")))]).await;
+    has(&text, &["merged before and waiting to be synced: 1"]);
+    lab.windlass(&["resume", "lab/staging"]);
+    lab.world
+        .until("nothing waits any more", async || (!lab.world.conversation(number).contains("waiting to be synced")).then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,7 +31,7 @@ pub struct Sides<'a> {
 
 /// What a preview finds.
 #[derive(Default)]
-pub struct Effects {
+pub struct Compared {
     /// What the pull request does.
     pub change: Vec<Comparison>,
     /// What a sync of the base would do anyway: others changed live objects.
@@ -43,20 +43,16 @@ pub struct Effects {
 }
 
 /// Compares what a sync of the base leaves with what a sync of the head would leave.
-pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
-    let by_key = |manifests: &[Manifest]| manifests.iter().map(|m| (m.key.clone(), m.clone())).collect::<BTreeMap<_, _>>();
-    let (base, head) = (by_key(sides.base), by_key(sides.head));
-    let prints =
-        |all: &BTreeMap<ResourceKey, Manifest>| all.iter().map(|(key, one)| (key.clone(), fingerprint(one))).collect::<BTreeMap<_, _>>();
-    let (base_prints, head_prints) = (prints(&base), prints(&head));
+pub async fn compare(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Compared> {
+    let (base, head) = (printed(sides.base), printed(sides.head));
     let entries: BTreeMap<_, _> = sides.inventory.iter().map(|entry| (&entry.key, entry)).collect();
-    let mut effects = Effects::default();
+    let mut compared = Compared::default();
     let mut moved = Vec::new();
     for key in base.keys().chain(head.keys()).collect::<BTreeSet<_>>() {
         let (old, new) = (base.get(key), head.get(key));
         // Asked about by the version that will be: the one before may be served no more.
-        let Some(manifest) = new.or(old) else { continue };
-        if let Some(print) = base_prints.get(key).filter(|print| head_prints.get(key) == Some(print)) {
+        let Some((manifest, print)) = new.or(old) else { continue };
+        if print_of(old) == print_of(new) {
             // What others reconcile is theirs to watch.
             let as_left = !asking.applies()
                 || match asking.cluster.look(key, &manifest.version).await? {
@@ -64,45 +60,50 @@ pub async fn effects(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Effects> {
                     _ => false,
                 };
             if as_left {
-                effects.unmoved += 1;
+                compared.unmoved += 1;
                 continue;
             }
         }
-        moved.push((key.clone(), manifest.version.clone()));
+        moved.push(((*key).clone(), manifest.version.clone()));
     }
     let live = live::read(asking, &moved).await?;
-    let mut applied: BTreeMap<_, _> =
-        sides.synced.unwrap_or(sides.base).iter().map(|manifest| (manifest.key.clone(), manifest.value.clone())).collect();
+    let mut comparing = Comparing { asking, base, head, entries, live, applied: BTreeMap::new(), sides };
     // What was never applied is nobody's yet, whatever Git has.
-    applied.retain(|key, _| entries.get(key).is_some_and(|entry| entry.applied.is_some()));
-    for (key, manifest) in &base {
-        if entries.get(key).and_then(|entry| entry.applied.as_ref()) == base_prints.get(key) {
-            applied.insert(key.clone(), manifest.value.clone());
-        }
-    }
-    let compared = Compared { asking, sides, base, head, base_prints, head_prints, entries, live, applied };
-    let asked = moved.iter().map(async |(key, _)| compared.object(key).boxed().await);
+    let was_applied = |manifest: &&Manifest| comparing.entries.get(&manifest.key).is_some_and(|entry| entry.applied.is_some());
+    let synced = comparing.sides.synced.unwrap_or(comparing.sides.base).iter().filter(was_applied);
+    let stands = comparing.sides.base.iter().filter(|manifest| comparing.base_is_applied(&manifest.key));
+    comparing.applied = synced.chain(stands).map(|manifest| (&manifest.key, &manifest.value)).collect();
+    let asked = moved.iter().map(async |(key, _)| comparing.object(key).boxed().await);
     let found: Vec<_> = futures::stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
     for one in found {
-        effects.change.extend(one.change);
-        effects.drift.extend(one.drift);
-        effects.waiting.extend(one.waiting);
+        compared.change.extend(one.change);
+        compared.drift.extend(one.drift);
+        compared.waiting.extend(one.waiting);
     }
-    Ok(effects)
+    Ok(compared)
+}
+
+/// Manifests by key, each with its fingerprint.
+type Printed<'a> = BTreeMap<&'a ResourceKey, (&'a Manifest, String)>;
+
+fn printed(manifests: &[Manifest]) -> Printed<'_> {
+    manifests.iter().map(|manifest| (&manifest.key, (manifest, fingerprint(manifest)))).collect()
+}
+
+fn print_of<'a>(printed: Option<&'a (&Manifest, String)>) -> Option<&'a String> {
+    printed.map(|(_, print)| print)
 }
 
 /// What is known of an application whose base and head are compared.
-struct Compared<'a> {
+struct Comparing<'a> {
     asking: &'a Asking<'a>,
     sides: Sides<'a>,
-    base: BTreeMap<ResourceKey, Manifest>,
-    head: BTreeMap<ResourceKey, Manifest>,
-    base_prints: BTreeMap<ResourceKey, String>,
-    head_prints: BTreeMap<ResourceKey, String>,
+    base: Printed<'a>,
+    head: Printed<'a>,
     entries: BTreeMap<&'a ResourceKey, &'a InventoryEntry>,
     live: BTreeMap<ResourceKey, Value>,
     /// Each object as it was applied last.
-    applied: BTreeMap<ResourceKey, Value>,
+    applied: BTreeMap<&'a ResourceKey, &'a Value>,
 }
 
 /// What a preview finds about one object.
@@ -113,30 +114,32 @@ struct Found {
     waiting: Option<Comparison>,
 }
 
-impl Compared<'_> {
-    /// Whether the base's manifest is what was applied last.
+impl Comparing<'_> {
+    /// Whether the manifest that the base has is what was applied last.
     fn base_is_applied(&self, key: &ResourceKey) -> bool {
-        self.entries.get(key).and_then(|entry| entry.applied.as_ref()) == self.base_prints.get(key)
+        let applied = self.entries.get(key).and_then(|entry| entry.applied.as_ref());
+        applied.is_some() && applied == print_of(self.base.get(key))
     }
 
     /// Whether the live object is what the base made of it: then there is nothing to ask about the base.
-    fn is_as_left(&self, key: &ResourceKey) -> bool {
+    fn base_stands(&self, key: &ResourceKey) -> bool {
         let (Some(entry), Some(live)) = (self.entries.get(key), self.live.get(key)) else { return false };
         self.base_is_applied(key) && entry.left.as_deref() == Some(&ownership::signal(live))
     }
 
     async fn predict(&self, manifest: Option<&Manifest>, set: &[Manifest]) -> Asked<Option<Predicted>> {
         let Some(manifest) = manifest else { return Ok(None) };
-        let (live, applied) = (self.live.get(&manifest.key).cloned(), self.applied.get(&manifest.key));
+        let (live, applied) = (self.live.get(&manifest.key).cloned(), self.applied.get(&manifest.key).copied());
         predict_one(self.asking, manifest, live, set, applied, false).await.map(Some)
     }
 
     /// Asks about one object, and compares the answers while the server works on those about the next.
     async fn object(&self, key: &ResourceKey) -> Asked<Found> {
         let (asking, base, head) = (self.asking, self.base.get(key), self.head.get(key));
-        let changed = self.base_prints.get(key) != self.head_prints.get(key);
+        let changed = print_of(base) != print_of(head);
+        let (base, head) = (base.map(|(manifest, _)| *manifest), head.map(|(manifest, _)| *manifest));
         let (of_base, of_head) = futures::future::try_join(
-            self.predict(base.filter(|_| !self.is_as_left(key)), self.sides.base),
+            self.predict(base.filter(|_| !self.base_stands(key)), self.sides.base),
             self.predict(head.filter(|_| changed), self.sides.head),
         )
         .await?;
