@@ -464,6 +464,7 @@ impl Home {
             objects.get(&key.object_name()).filter(|object| object.spec.repository == key.repo).and_then(|object| object.status.as_ref());
         Ok(status.map_or_else(Stand::default, |status| Stand {
             revision: status.revision.clone(),
+            inputs: status.inputs.clone(),
             sync: status.sync,
             health: status.health,
             blocked: status.blocked,

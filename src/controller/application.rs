@@ -420,7 +420,7 @@ fn with_pods<'a>(
 
 async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Result<Requeue> {
     let before = seen.object.status.clone().unwrap_or_default();
-    let hooks_before = before.hooks.clone();
+    let (hooks_before, before_blocked) = (before.hooks.clone(), before.blocked);
     let mut superseded = before.superseded.clone();
     supersede(&mut superseded, before.revision.as_ref(), &seen.revision);
     let mut status = ApplicationStatus {
@@ -447,6 +447,10 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         inventory: inventory(&before.inventory, &seen),
         ..before
     };
+    if before_blocked && !matches!(step, Step::Blocked { .. }) {
+        // A right may have been granted, also to watch.
+        ctx.cluster(&seen.target.destination.cluster)?.index.retry_refused();
+    }
     let (object, requeue) = match step {
         Step::Blocked { reason } => {
             status.sync = SyncState::OutOfSync;
@@ -513,6 +517,7 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
     let news = locked(&ctx.memory.told).insert(key.clone(), told.clone()) != Some(told);
     if news {
         tell(ctx, key, &object);
+        ctx.wake_dependents(key);
         promote(ctx, &seen.base, &seen.target, seen.facts.health.0);
     }
     Ok(requeue)
@@ -562,6 +567,7 @@ pub fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application) {
     for commit in status.into_iter().flat_map(|status| status.superseded.iter().chain(&status.revision)) {
         ctx.commits.put(CommitKey { repo: key.repo.clone(), commit: commit.clone() });
     }
+    ctx.tell_commits(&key.repo);
 }
 
 /// What is owned: the objects that Git has, with what is known of them, and those it has no more until they are gone.
@@ -687,13 +693,7 @@ async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicte
 
 /// A healthy stage may be what a later one waits for.
 pub fn promote(ctx: &Ctx, base: &Base, healthy: &Target, health: Health) {
-    if health != Health::Healthy {
-        return;
-    }
-    let Some(configured) = base.configured() else { return };
-    for target in configured.targets.iter().filter(|target| target.application == healthy.application) {
-        if target.stage.after.contains(&healthy.stage.name) {
-            ctx.promotions.put(target.key(&base.repo.name));
-        }
+    if health == Health::Healthy {
+        ctx.wake_later_stages(base, &healthy.key(&base.repo.name));
     }
 }

@@ -7,24 +7,36 @@
 //! here.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::revision::{hash_of, inputs_at};
 use super::{Base, Ctx, Requeue, Result, deployment, locked, receipt};
 use crate::domain::catalog::Target;
 use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, PullRequestKey, RepoName};
 
+/// GitHub tells of a merge's pull request a while after the merge: that there is none is believed for so long.
+const NO_PULLS_FOR: Duration = Duration::from_secs(30);
 /// Pairs of commits of which it is remembered which is newer.
 const MOST_PAIRS: usize = 10_000;
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     let base = ctx.known_base(&key.repo).await?;
+    if let Some(Err(Invalid(why))) = &base.catalog {
+        // Which applications a commit changed cannot be told: what was told before stays, until that is mended.
+        if key.commit == base.commit {
+            let description = shortened(&why.replace('\n', " "), 140);
+            post(&ctx, &key, "failure", description).await?;
+        }
+        return Ok(Requeue::Idle);
+    }
     let progress = progress_of(&ctx, &key.repo, &base, &key.commit).await?;
     if let Some((state, description)) = observe(&ctx, &key, &progress).await? {
-        ctx.github.set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &description).await?;
-        locked(&ctx.memory.statuses).insert(key.clone(), (state.into(), description));
+        post(&ctx, &key, state, description).await?;
     }
-    let news = locked(&ctx.memory.progress).insert(key.clone(), progress.clone()).as_ref() != Some(&progress);
+    let news = locked(&ctx.memory.progress).get(&key) != Some(&progress);
     if news {
         for number in pulls_of(&ctx, &key).await? {
             ctx.pulls.put(PullRequestKey { repo: key.repo.clone(), number });
@@ -32,6 +44,8 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
         // What was told to wait for the sync of what is merged does so no more.
         let synced = |app: &ApplicationKey| progress.iter().any(|one| one.state == ProgressState::Healthy && one.key == *app);
         super::pull_request::anew(&ctx, &key.repo, |app| !app.waiting.is_empty() && synced(&app.key));
+        // Last: what fails before is told again.
+        locked(&ctx.memory.progress).insert(key.clone(), progress.clone());
     }
     deployment::deployments(&ctx, &key, &progress).await?;
     deployment::sources(&ctx, &base, &progress).await?;
@@ -39,6 +53,15 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
         receipt::write(&ctx, &key, &text).await?;
     }
     Ok(Requeue::Idle)
+}
+
+async fn post(ctx: &Ctx, key: &CommitKey, state: &'static str, description: String) -> Result<()> {
+    let told = (state.to_string(), description);
+    if locked(&ctx.memory.statuses).get(key) != Some(&told) {
+        ctx.github.set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &told.1).await?;
+        locked(&ctx.memory.statuses).insert(key.clone(), told);
+    }
+    Ok(())
 }
 
 /// The status to post; None: it is posted.
@@ -68,12 +91,14 @@ async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Resu
 /// The merged pull requests that a commit came by.
 pub async fn pulls_of(ctx: &Arc<Ctx>, key: &CommitKey) -> Result<Vec<u64>> {
     let known = locked(&ctx.memory.pulls_of).get(key).cloned();
-    if let Some(pulls) = known {
+    if let Some((at, pulls)) = known
+        && (!pulls.is_empty() || at.elapsed() < NO_PULLS_FOR)
+    {
         return Ok(pulls);
     }
     let found = ctx.github.pulls_with(&key.repo, &key.commit).await?;
     let numbers: Vec<_> = found.iter().filter(|pull| pull.merged_at.is_some()).map(|pull| pull.number).collect();
-    locked(&ctx.memory.pulls_of).insert(key.clone(), numbers.clone());
+    locked(&ctx.memory.pulls_of).insert(key.clone(), (Instant::now(), numbers.clone()));
     Ok(numbers)
 }
 
@@ -83,7 +108,12 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
     for target in changed_by(ctx, repo, base, commit).await?.iter() {
         let key = target.key(repo);
         let status = ctx.home.stand(&key).await?;
-        let position = position(ctx, repo, commit, status.revision.as_ref()).await?;
+        let (mut position, mut newer) = (position(ctx, repo, commit, status.revision.as_ref()).await?, status.revision.as_ref());
+        if position == Position::Before
+            && let Some(taken_back) = taken_back(ctx, &key, base, target, commit, &status).await?
+        {
+            (position, newer) = (taken_back, Some(&base.commit));
+        }
         let state = pull_request::progress(position, &status);
         let detail = match (state, &status.message) {
             (ProgressState::Syncing, Some(message)) if message.starts_with("applying ") => message.clone(),
@@ -92,7 +122,7 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
         };
         let message = match state {
             ProgressState::Progressing if status.confirm => status.message.unwrap_or_default(),
-            ProgressState::Superseded => format!("by {}", status.revision.as_ref().map_or("", CommitSha::short)),
+            ProgressState::Superseded => format!("by {}", newer.map_or("", CommitSha::short)),
             ProgressState::Failed | ProgressState::Stale => status.message.unwrap_or_default(),
             ProgressState::Unproven => status.unproven.unwrap_or_default(),
             // What passes by itself is not worth an edit.
@@ -132,6 +162,27 @@ async fn changed_by(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &Commi
     memory.retain(|(at, of), _| *at == base.commit || of.repo != *repo);
     memory.insert(name, changed.clone());
     Ok(changed)
+}
+
+/// A later commit may have put back what this one changed before anybody looked: then there is nothing to wait for. None:
+/// it is not so.
+async fn taken_back(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    base: &Base,
+    target: &Target,
+    commit: &CommitSha,
+    stand: &pull_request::Stand,
+) -> Result<Option<Position>> {
+    let tip = locked(&ctx.memory.changes).get(key).cloned().filter(|tip| tip.base == base.commit);
+    let Some(tip) = tip.filter(|tip| stand.inputs.as_ref() == Some(&tip.hash)) else { return Ok(None) };
+    let (base, commit, place) = (base.commit.clone(), commit.clone(), target.place());
+    let hash = ctx
+        .mirror(&key.repo, move |mirror| {
+            Ok(if mirror.is_ancestor(&commit, &base)? { Some(hash_of(&inputs_at(mirror, &commit, &place)?)) } else { None })
+        })
+        .await?;
+    Ok(hash.map(|hash| if hash == tip.hash { Position::At } else { Position::After }))
 }
 
 async fn position(ctx: &Arc<Ctx>, repo: &RepoName, commit: &CommitSha, current: Option<&CommitSha>) -> Result<Position> {

@@ -28,6 +28,8 @@ pub struct Leavers {
     pub prune: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
     /// Those that stay whatever anybody says, each with the reason.
     pub protected: Vec<(ResourceKey, String)>,
+    /// Some of them are being deleted.
+    pub ending: bool,
 }
 
 impl Leavers {
@@ -60,6 +62,9 @@ pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<L
         }
         // On its way already: waited for, neither asked about nor deleted once more. The index tells of its end.
         if live["metadata"]["deletionTimestamp"].is_string() {
+            // It is watched from now on, if it was not.
+            asking.cluster.look(&entry.key, &entry.version).await?;
+            leavers.ending = true;
             leavers.protected.push((entry.key, "it is being deleted".into()));
             continue;
         }

@@ -10,6 +10,7 @@
 //! - [`commit`]: where its applications stand → commit status
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -177,11 +178,13 @@ pub struct Memory {
     /// Since when each application's cluster cannot be reached.
     unreachable: Mutex<HashMap<ApplicationKey, Instant>>,
     previews: Mutex<HashMap<PullRequestKey, Arc<pull_request::Shown>>>,
+    /// How often previews were made anew, by [`pull_request::anew`]: one that was being made meanwhile is not kept.
+    renewed: AtomicU64,
     /// Why GitHub refused to merge a head.
     refusals: Mutex<HashMap<PullRequestKey, (CommitSha, String)>>,
     /// The last commit status that we posted, and the pull requests of a commit.
     statuses: Mutex<HashMap<CommitKey, (String, String)>>,
-    pulls_of: Mutex<HashMap<CommitKey, Vec<u64>>>,
+    pulls_of: Mutex<HashMap<CommitKey, (Instant, Vec<u64>)>>,
     /// Where each commit stood when its pull requests were looked at last.
     progress: Mutex<HashMap<CommitKey, Vec<Progress>>>,
     /// Whether the second commit has the first in its past: once known, that stays so.
@@ -343,6 +346,8 @@ impl Ctx {
     /// Looks at everything anew: at start, and from time to time.
     pub async fn resync(self: &Arc<Self>) -> Result<()> {
         locked(&self.memory.told).clear();
+        // A right may have been granted meanwhile.
+        self.observer.clusters.values().for_each(|cluster| cluster.index.retry_refused());
         for repository in self.github.discover().await? {
             let repo = repository.name.clone();
             match self.resync_repository(&repo).await {
@@ -364,6 +369,7 @@ impl Ctx {
         if base.catalog.is_none() {
             return Ok(());
         }
+        self.commits.put(CommitKey { repo: repo.clone(), commit: base.commit.clone() });
         self.look_at_repository(&base).await?;
         for pull in self.github.recent_pulls(repo).await? {
             self.pulls.put(PullRequestKey { repo: repo.clone(), number: pull.number });
@@ -379,6 +385,10 @@ impl Ctx {
         }
         for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
             self.applications.put(target.key(repo));
+            // What it waited for may have been healthy before it was there.
+            if !target.stage.after.is_empty() {
+                self.promotions.put(target.key(repo));
+            }
         }
         for object in self.home.applications().await?.into_iter().filter(|object| object.spec.repository == *repo) {
             let (application, stage) = (object.spec.application, object.spec.stage);
@@ -416,6 +426,36 @@ impl Ctx {
         Ok(())
     }
 
+    /// Has commits told where they stand that have not come to their end: also those that no application ever had as its
+    /// revision, since it was at a later one already when it was looked at.
+    pub fn tell_commits(&self, repo: &RepoName) {
+        let unfinished = |(key, progress): (&CommitKey, &Vec<Progress>)| {
+            (key.repo == *repo && progress.iter().any(|one| !one.state.is_final())).then(|| key.clone())
+        };
+        let unfinished: Vec<_> = locked(&self.memory.progress).iter().filter_map(unfinished).collect();
+        unfinished.into_iter().for_each(|key| self.commits.put(key));
+    }
+
+    /// The stages that come after one look whether there is something for them.
+    pub fn wake_later_stages(&self, base: &Base, key: &ApplicationKey) {
+        for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+            if target.application == key.application && target.stage.after.contains(&key.stage) {
+                self.promotions.put(target.key(&base.repo.name));
+            }
+        }
+    }
+
+    /// Applications that depend on one may have waited for what is news of it.
+    pub fn wake_dependents(&self, key: &ApplicationKey) {
+        for base in self.bases().iter().filter(|base| base.repo.name == key.repo) {
+            for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+                if target.stage.name == key.stage && target.depends_on.contains(&key.application) {
+                    self.applications.put(target.key(&base.repo.name));
+                }
+            }
+        }
+    }
+
     /// A watch saw something: whether there is anything to do is found out by looking, which costs no request.
     pub fn saw(&self, moved: Moved) {
         match moved {
@@ -426,14 +466,7 @@ impl Ctx {
                 }
             }
             Moved::Application(key) => {
-                // Those that depend on it may have waited for this.
-                for base in self.bases() {
-                    for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
-                        if target.stage.name == key.stage && target.depends_on.contains(&key.application) {
-                            self.applications.put(target.key(&base.repo.name));
-                        }
-                    }
-                }
+                self.wake_dependents(&key);
                 self.applications.put(key);
             }
             Moved::Promotion(key) => self.promotions.put(key),

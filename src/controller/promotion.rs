@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Base, Ctx, Requeue, Result};
+use super::{Ctx, Requeue, Result};
 use crate::cluster::home::{Promotion, PromotionStatus};
 use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, set_image};
@@ -52,7 +52,7 @@ type Look = std::result::Result<Seen, Invalid>;
 async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promotion, Look)>> {
     let base = ctx.known_base(&key.repo).await?;
     let Some(target) = base.target(key).cloned() else { return Ok(None) };
-    let earlier = earlier(ctx, key, &base, &target).await?;
+    let earlier = earlier(ctx, key, &target).await?;
     let object = match promotion::promoted(&earlier) {
         promoted if promoted.is_empty() => match ctx.home.promotion(key).await? {
             Some(object) => object,
@@ -101,14 +101,10 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promoti
 }
 
 /// What is known of the stages that come before.
-async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Target) -> Result<Vec<EarlierStage>> {
+async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, target: &Target) -> Result<Vec<EarlierStage>> {
     let mut stages = Vec::new();
     for stage in &target.stage.after {
         let earlier = ApplicationKey { stage: stage.clone(), ..key.clone() };
-        // An application that skips a stage waits for nothing there.
-        if base.target(&earlier).is_none() {
-            continue;
-        }
         let status = ctx.home.application(&earlier).await?.and_then(|object| object.status).unwrap_or_default();
         let candidates = ctx.home.promotion(&earlier).await?.map(|object| object.spec.candidates).unwrap_or_default();
         stages.push(EarlierStage {
@@ -235,6 +231,10 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, seen: &Se
 }
 
 async fn settle(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, outcome: Outcome) -> Result<()> {
+    if matches!(outcome, Outcome::Done { .. }) {
+        // The stage may run it already, healthily: then nothing else would tell.
+        ctx.wake_later_stages(&*ctx.known_base(&key.repo).await?, key);
+    }
     let (state, number) = match outcome {
         Outcome::Done { number } => ("Merged", number),
         Outcome::Open { number } => ("Proposed", Some(number)),

@@ -30,8 +30,14 @@ pub struct Proof {
     pub again: Option<Instant>,
 }
 
-/// What the pods were asked to prove, when they are asked next, and after which pause.
-pub type Asked = (Vec<String>, Instant, Duration);
+/// What the pods were asked to prove, what they did, when they are asked next, and after which pause.
+#[derive(Clone)]
+pub struct Asked {
+    about: Vec<String>,
+    found: Proof,
+    next: Instant,
+    pause: Duration,
+}
 
 /// Pauses between two looks at what is not proven: pods may have been starting, a registry away.
 const FIRST_PAUSE: Duration = Duration::from_secs(3);
@@ -62,17 +68,14 @@ pub async fn check(
         return Ok(Proof { unproven: None, ..known });
     }
     // What could not be proven, or runs nowhere, is not asked about at each look.
-    let asked =
-        locked(&ctx.memory.proofs).get(key).cloned().filter(|(about, _, _)| about.iter().map(String::as_str).eq(wanted.iter().copied()));
-    let pause = match asked {
-        Some((_, next, _)) if Instant::now() < next && !again => {
-            return Ok(Proof { again: known.unproven.is_some().then_some(next), ..known });
-        }
-        Some((_, _, pause)) => (pause * 2).min(LONGEST_PAUSE),
+    let asked = locked(&ctx.memory.proofs).get(key).cloned();
+    let pause = match asked.filter(|asked| asked.about.iter().map(String::as_str).eq(wanted.iter().copied())) {
+        // Not what was reported of it: a report may have come too late, and a doubt must not be lost with it.
+        Some(asked) if Instant::now() < asked.next && !again => return Ok(asked.found),
+        Some(asked) => (asked.pause * 2).min(LONGEST_PAUSE),
         None => FIRST_PAUSE,
     };
     let next = Instant::now() + pause;
-    locked(&ctx.memory.proofs).insert(key.clone(), (wanted.iter().map(ToString::to_string).collect(), next, pause));
     let mut found = Proof { proven: known.proven, unproven: None, again: None };
     let mut doubts: BTreeMap<String, String> = BTreeMap::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
@@ -100,6 +103,8 @@ pub async fn check(
     found.proven.dedup();
     found.again = (!doubts.is_empty()).then_some(next);
     found.unproven = (!doubts.is_empty()).then(|| format!("unproven: {}", doubts.into_values().collect::<Vec<_>>().join("; ")));
+    let asked = Asked { about: wanted.iter().map(ToString::to_string).collect(), found: found.clone(), next, pause };
+    locked(&ctx.memory.proofs).insert(key.clone(), asked);
     Ok(found)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use crate::domain::gate::{self, Facts, Origin, PreviewFact, Review, StagePolicy,
 use crate::domain::ownership::FieldRule;
 use crate::domain::plan::{Comparison, Plan, Side};
 use crate::domain::pull_request::{self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky};
-use crate::domain::{ApplicationKey, CommitSha, PullRequestKey, RepoName};
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
 use crate::github::{self, NewCheck, PullSnapshot};
 use crate::view::{self, PreviewText};
 
@@ -40,7 +41,13 @@ pub struct Shown {
     text: PreviewText,
     /// [`Preview::id`].
     id: String,
+    /// Where something cannot be applied, which may pass by itself: when it is asked about again, and after which pause.
+    again: Option<(Instant, Duration)>,
 }
+
+/// Pauses between two previews of what cannot be applied.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// One look at a pull request.
 struct Look {
@@ -81,7 +88,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
         .iter()
         .any(|ask| !ask.edited && ask.permission >= Permission::Write && ask.lines.iter().any(|line| line.meaning == Ok(Command::Preview)));
     let (shown, changes) = previewed(ctx, key, &base, &snapshot, again).await?;
-    let Shown { preview, text, id } = &*shown;
+    let Shown { preview, text, id, .. } = &*shown;
     let published = snapshot.check.as_ref().and_then(|check| check.external_id.clone()).filter(|id| !id.is_empty());
     let current = snapshot.check.as_ref().filter(|_| published.as_deref().is_some_and(|published| same_effect(published, id)));
     let fact = current.and_then(|check| Some(PreviewFact { completed_at: check.completed_at?, ok: preview.ok() }));
@@ -125,7 +132,11 @@ async fn closed(
     }
     let mut touched = Vec::new();
     let mut wanted = None;
-    if let Some(commit) = merged {
+    // While the configuration cannot be read nobody can tell which applications it changed.
+    if let Some(commit) = merged.filter(|_| !matches!(base.catalog, Some(Err(_)))) {
+        if sticky.is_some() && !told {
+            ctx.commits.put(CommitKey { repo: key.repo.clone(), commit: commit.clone() });
+        }
         let at = commit.clone();
         if ctx.mirror(&key.repo, move |mirror| Ok(mirror.has(&at))).await? {
             let progress = super::commit::progress_of(ctx, &key.repo, &base, &commit).await?;
@@ -216,7 +227,9 @@ async fn previewed(
         ctx.mirror(&key.repo, move |mirror| preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)).await?
     };
     let known = locked(&ctx.memory.previews).get(key).cloned();
-    if let Some(known) = known.filter(|known| !again && known.preview.head == head && known.preview.base == tip) {
+    let known = known.filter(|known| known.preview.head == head && known.preview.base == tip);
+    let renewed = ctx.memory.renewed.load(Ordering::SeqCst);
+    if let Some(known) = known.clone().filter(|known| !again && known.again.is_none_or(|(at, _)| Instant::now() < at)) {
         return Ok((known, look.changes));
     }
     let claims =
@@ -241,8 +254,21 @@ async fn previewed(
     ctx.metrics.previewed(preview.duration);
     // Thousands of objects take a second.
     let text = tokio::task::block_in_place(|| view::preview(&preview));
-    let shown = Arc::new(Shown { id: preview.id(), preview, text });
-    locked(&ctx.memory.previews).insert(key.clone(), shown.clone());
+    let pause = match known.and_then(|known| known.again) {
+        Some((_, pause)) => (pause * 2).min(LONGEST_PAUSE),
+        None => FIRST_PAUSE,
+    };
+    let again = (preview.failure.is_none() && !preview.ok()).then(|| (Instant::now() + pause, pause));
+    let shown = Arc::new(Shown { id: preview.id(), preview, text, again });
+    let mut previews = locked(&ctx.memory.previews);
+    if ctx.memory.renewed.load(Ordering::SeqCst) == renewed {
+        previews.insert(key.clone(), shown.clone());
+    } else {
+        // What it tells of changed while it was made.
+        previews.remove(key);
+        ctx.pulls.put(key.clone());
+    }
+    drop(previews);
     Ok((shown, look.changes))
 }
 
@@ -352,7 +378,8 @@ async fn origin(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snapshot
 
 async fn act(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, steps: Vec<Step>) -> Result<Requeue> {
     let head = &look.snapshot.pull.head.sha;
-    let mut requeue = Requeue::Idle;
+    let again = look.shown.as_ref().and_then(|shown| shown.again);
+    let mut requeue = again.map_or(Requeue::Idle, |(at, _)| Requeue::After(at.saturating_duration_since(Instant::now())));
     for step in steps {
         tracing::debug!(?step, "pull request");
         match step {
@@ -397,7 +424,7 @@ fn forget_refusal_later(ctx: &Arc<Ctx>, key: &PullRequestKey) {
 }
 
 async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
-    let Some(Shown { preview, text, id }) = look.shown.as_deref() else { return Ok(()) };
+    let Some(Shown { preview, text, id, .. }) = look.shown.as_deref() else { return Ok(()) };
     let conclusion = match (&preview.failure, preview.ok()) {
         (Some(Failure::Fork), _) => "neutral",
         (_, true) => "success",
@@ -573,6 +600,7 @@ async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<Strin
 /// Has previews made anew of which something was said of an application that is so no more.
 pub fn anew(ctx: &Ctx, repo: &RepoName, stale: impl Fn(&ApplicationPreview) -> bool) {
     let mut previews = locked(&ctx.memory.previews);
+    ctx.memory.renewed.fetch_add(1, Ordering::SeqCst);
     let of = |(key, shown): (&PullRequestKey, &Arc<Shown>)| {
         (key.repo == *repo && shown.preview.applications.iter().any(&stale)).then(|| key.clone())
     };

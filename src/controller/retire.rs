@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 
 use super::application::prune;
 use super::live::Asking;
-use super::{Base, Ctx, Requeue, Result, claims, guards};
+use super::{Base, Ctx, Requeue, Result, claims, guards, locked};
 use crate::cluster;
 use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE, InventoryEntry};
 use crate::domain::ApplicationKey;
@@ -27,6 +27,8 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     let target = target_of(&object);
     let cluster = ctx.cluster(&target.destination.cluster)?;
     let owner = key.owner_label(base.repo.id);
+    // After a restart Git does not name it: what becomes of its objects is still its news.
+    locked(&ctx.memory.owners).insert(owner.clone(), key.clone());
     let asking = Asking { cluster, key, target: &target, owner: &owner, renderer: &ctx.observer.renderer };
     if before.cluster_uid.as_ref().is_some_and(|known| !known.is_empty()) && before.cluster_uid.as_deref() != Some(&cluster.uid().await?) {
         let message = format!(
@@ -76,7 +78,8 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
         }
         status.message = Some(format!("{title}: {}", stays.join("; ")));
         ctx.home.report_application(&object, status, ctx.now()).await?;
-        return Ok(Some(Requeue::Idle));
+        // The end of what is being deleted may be nobody's news: a kind that Git has no more need not be watched.
+        return Ok(Some(if leavers.ending { Requeue::After(Duration::from_secs(10)) } else { Requeue::Idle }));
     }
     status.message = Some(format!("{title}: deletes {} objects, as confirmed", judgement.prune.len()));
     ctx.home.report_application(&object, status, ctx.now()).await?;

@@ -29,7 +29,7 @@ pub fn inputs_at(mirror: &Mirror, commit: &CommitSha, place: &Place) -> anyhow::
 
 /// What the tip of the base renders an application from.
 pub struct Change {
-    base: CommitSha,
+    pub base: CommitSha,
     pub inputs: Read,
     pub hash: String,
     /// The newest commit that changed it.
@@ -46,6 +46,8 @@ pub async fn change(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &
     let (inputs, revision) = ctx.mirror(&key.repo, move |mirror| change_of(mirror, &tip, &place, was)).await?;
     let change = Arc::new(Change { base: base.commit.clone(), hash: hash_of(&inputs), inputs, revision });
     locked(&ctx.memory.changes).insert(key.clone(), change.clone());
+    // A commit whose change a later one took back has no other look at it to wait for.
+    ctx.tell_commits(&key.repo);
     Ok(change)
 }
 

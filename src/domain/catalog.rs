@@ -5,7 +5,7 @@
 //! as written, and [`Catalog`], which cannot hold a contradiction. How the file
 //! grows to clusters by label, projects and windows is `docs/adr/0003-windlass-yaml.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -184,9 +184,28 @@ impl Catalog {
                 )));
             }
         }
-        let targets: Vec<_> = targets.into_values().collect();
+        let mut targets: Vec<_> = targets.into_values().collect();
+        let there: BTreeSet<_> = targets.iter().map(|target| (target.application.clone(), target.stage.name.clone())).collect();
+        for target in &mut targets {
+            let mut after = Vec::new();
+            self.before(&target.stage, &|stage| there.contains(&(target.application.clone(), stage.clone())), &mut after);
+            target.stage.after = after;
+        }
         dependencies(&targets)?;
         Ok(targets)
+    }
+
+    /// The stages that an application passes before one: in the place of one that it skips, those before that.
+    fn before(&self, stage: &Stage, has: &impl Fn(&Name) -> bool, found: &mut Vec<Name>) {
+        for name in &stage.after {
+            if has(name) {
+                if !found.contains(name) {
+                    found.push(name.clone());
+                }
+            } else if let Some(skipped) = self.stages.iter().find(|stage| stage.name == *name) {
+                self.before(skipped, has, found);
+            }
+        }
     }
 
     /// None: the rule does not match. An error: it matches and what comes out is not legal.
@@ -581,6 +600,24 @@ applications:
         assert_eq!(found[1].images, [ImageRule { image: "ghcr.io/acme/shop".into(), source: "acme/shop".parse().unwrap() }]);
         assert_eq!(found[0].stage.name.as_str(), "staging");
         assert!(catalog.expand(["apps/Shop/staging"]).is_err());
+    }
+
+    #[test]
+    fn in_the_place_of_a_stage_that_is_skipped_come_those_before_it() {
+        let stages = "  qa: { cluster: local, after: [staging] }\n  production: { cluster: local, after: [qa, staging] }\n";
+        let text = EXAMPLE.replace("  production: { cluster: local, after: [staging], gates: { approvals: 1 } }\n", stages);
+        let table = [
+            (&["staging", "qa", "production"][..], "qa staging"),
+            (&["staging", "production"], "staging"),
+            (&["qa", "production"], "qa"),
+            (&["production"], ""),
+        ];
+        for (there, expected) in table {
+            let paths: Vec<_> = there.iter().map(|stage| format!("apps/shop/{stage}")).collect();
+            let targets = Catalog::parse(&text).unwrap().expand(paths.iter().map(String::as_str)).unwrap();
+            let after: Vec<_> = targets.last().unwrap().stage.after.iter().map(Name::as_str).collect();
+            assert_eq!(after.join(" "), expected, "{there:?}");
+        }
     }
 
     #[test]

@@ -204,6 +204,8 @@ pub enum Position {
 #[derive(Debug, Clone)]
 pub struct Stand {
     pub revision: Option<CommitSha>,
+    /// Digest of what that revision renders from.
+    pub inputs: Option<String>,
     pub sync: SyncState,
     pub health: Health,
     pub blocked: bool,
@@ -218,6 +220,7 @@ impl Default for Stand {
     fn default() -> Self {
         Self {
             revision: None,
+            inputs: None,
             sync: SyncState::Unknown,
             health: Health::Unknown,
             blocked: false,

@@ -131,7 +131,9 @@ async fn what_was_made_anew_under_an_old_name_is_not_pruned() {
 async fn a_configuration_that_cannot_be_read_retires_nothing() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
     let uid = lab.object("v1", "ConfigMap", "configmaps", "lab").await["metadata"]["uid"].clone();
-    lab.world.forge.push("acme/config", "main", "ada", "Broken", &[("windlass.yaml", Some("version: ["))]).unwrap();
+    let catalog = lab.world.file("windlass.yaml");
+    let broken = lab.world.forge.push("acme/config", "main", "ada", "Broken", &[("windlass.yaml", Some("version: ["))]).unwrap();
+    has(&lab.world.sync_status(&broken, "failure").await, &["windlass.yaml"]);
     lab.world.quiet().await;
     lab.world.kill();
     lab.world.start();
@@ -139,6 +141,8 @@ async fn a_configuration_that_cannot_be_read_retires_nothing() {
     assert_eq!(lab.object("v1", "ConfigMap", "configmaps", "lab").await["metadata"]["uid"], uid);
     let status = lab.world.application("lab.staging").await["status"].clone();
     assert!(status["confirm"].is_null() && !status["inventory"].as_array().unwrap().is_empty(), "{status}");
+    let mended = lab.world.forge.push("acme/config", "main", "ada", "Mended", &[("windlass.yaml", Some(&catalog))]).unwrap();
+    lab.world.sync_status(&mended, "success").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,6 +241,22 @@ async fn another_path_is_a_move_and_not_a_new_beginning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_cluster_refused_for_a_while_is_previewed_anew() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let group = format!("{}later.example", lab.world.prefix);
+    lab.may_write(&group, "gadgets");
+    let gadget = format!("apiVersion: {group}/v1\nkind: Gadget\nmetadata: {{name: lab}}\n");
+    let (number, text) = lab.change("gadget", &[("gadget.yaml", Some(&gadget))]).await;
+    has(&text, &["**1 cannot be applied**", "install its CustomResourceDefinition first"]);
+    let definition = format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: gadgets.{group}}}\nspec: {{group: {group}, scope: Namespaced, names: {{kind: Gadget, plural: gadgets}}, versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object}}}}}}]}}\n"
+    );
+    lab.with_file(&["create"], &definition);
+    // Nobody says a word in the thread, and no branch moves.
+    lab.world.until("it can be applied", async || lab.world.conversation(number).contains("verified by the cluster").then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_turns_us_away_is_not_called_synced() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
     lab.world.quiet().await;
@@ -248,7 +268,10 @@ async fn a_cluster_that_turns_us_away_is_not_called_synced() {
     let changed = CONFIG.replace("'1'", "'2'");
     let commit = lab.world.forge.push("acme/config", "main", "ada", "More", &[("apps/lab/staging/config.yaml", Some(&changed))]).unwrap();
     has(&lab.world.sync_status(&commit, "error").await, &["stale: lab/staging"]);
+    // Taken back before anybody could look at it: neither commit waits for ever.
+    let back = lab.world.forge.push("acme/config", "main", "ada", "Back", &[("apps/lab/staging/config.yaml", Some(CONFIG))]).unwrap();
     lab.world.proxy.turn_away(false);
-    lab.world.sync_status(&commit, "success").await;
+    has(&lab.world.sync_status(&commit, "success").await, &[&format!("superseded by {}", &back[..12])]);
+    lab.world.sync_status(&back, "success").await;
     assert!(plane().kubectl(&["version"]).is_ok());
 }
