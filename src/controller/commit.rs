@@ -6,6 +6,7 @@
 //! crash is told again, since every look at an application puts its commits
 //! here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use super::revision::{hash_of, inputs_at};
 use super::{Base, Ctx, Requeue, Result, deployment, locked, receipt};
-use crate::domain::catalog::Target;
+use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, PullRequestKey, RepoName};
 
@@ -24,6 +25,8 @@ const MOST_PAIRS: usize = 10_000;
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     let base = ctx.known_base(&key.repo).await?;
+    // Before anything is read: who has news meanwhile puts it here once more.
+    locked(&ctx.memory.unfinished).insert(key.clone());
     if let Some(Err(Invalid(why))) = &base.catalog {
         // Which applications a commit changed cannot be told: what was told before stays, until that is mended.
         if key.commit == base.commit {
@@ -36,14 +39,17 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     if let Some((state, description)) = observe(&ctx, &key, &progress).await? {
         post(&ctx, &key, state, description).await?;
     }
-    let news = locked(&ctx.memory.progress).get(&key) != Some(&progress);
-    if news {
+    let before = locked(&ctx.memory.progress).get(&key).cloned();
+    if before.as_ref() != Some(&progress) {
         for number in pulls_of(&ctx, &key).await? {
             ctx.pulls.put(PullRequestKey { repo: key.repo.clone(), number });
         }
         // What was told to wait for the sync of what is merged does so no more.
-        let synced = |app: &ApplicationKey| progress.iter().any(|one| one.state == ProgressState::Healthy && one.key == *app);
-        super::pull_request::anew(&ctx, &key.repo, |app| !app.waiting.is_empty() && synced(&app.key));
+        let healthy = |progress: &[Progress]| -> BTreeSet<ApplicationKey> {
+            progress.iter().filter(|one| one.state == ProgressState::Healthy).map(|one| one.key.clone()).collect()
+        };
+        let synced = &healthy(&progress) - &healthy(&before.unwrap_or_default());
+        super::pull_request::anew(&ctx, &key.repo, &synced, |app| !app.waiting.is_empty());
         // Last: what fails before is told again.
         locked(&ctx.memory.progress).insert(key.clone(), progress.clone());
     }
@@ -52,7 +58,12 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     if let Some(text) = receipt::observe(&ctx, &key, &progress).await? {
         receipt::write(&ctx, &key, &text).await?;
     }
-    Ok(Requeue::Idle)
+    if progress.iter().all(|one| one.state.is_final()) {
+        locked(&ctx.memory.unfinished).remove(&key);
+    }
+    // A look at an application that finds nothing new tells nobody.
+    let looked_at = progress.iter().any(|one| one.state == ProgressState::Waiting && ctx.applications.is_busy(&one.key));
+    Ok(if looked_at { Requeue::After(Duration::from_secs(2)) } else { Requeue::Idle })
 }
 
 async fn post(ctx: &Ctx, key: &CommitKey, state: &'static str, description: String) -> Result<()> {
@@ -86,6 +97,15 @@ async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Resu
         return Ok(None);
     }
     Ok((posted != Some((state.to_string(), description.clone()))).then_some((state, description)))
+}
+
+/// A commit came by a pull request: GitHub tells that later when it is asked about the commit.
+pub fn came_by(ctx: &Ctx, key: &CommitKey, number: u64) {
+    let mut pulls = locked(&ctx.memory.pulls_of);
+    let (_, known) = pulls.entry(key.clone()).or_insert_with(|| (Instant::now(), Vec::new()));
+    if !known.contains(&number) {
+        known.push(number);
+    }
 }
 
 /// The merged pull requests that a commit came by.
@@ -174,6 +194,10 @@ async fn taken_back(
     commit: &CommitSha,
     stand: &pull_request::Stand,
 ) -> Result<Option<Position>> {
+    // What others reconcile they may not have come to; nor has a look of ours that goes on.
+    if target.stage.reconcile != Reconciler::Windlass || ctx.applications.is_busy(key) {
+        return Ok(None);
+    }
     let tip = locked(&ctx.memory.changes).get(key).cloned().filter(|tip| tip.base == base.commit);
     let Some(tip) = tip.filter(|tip| stand.inputs.as_ref() == Some(&tip.hash)) else { return Ok(None) };
     let (base, commit, place) = (base.commit.clone(), commit.clone(), target.place());

@@ -10,7 +10,6 @@
 //! - [`commit`]: where its applications stand → commit status
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -178,8 +177,10 @@ pub struct Memory {
     /// Since when each application's cluster cannot be reached.
     unreachable: Mutex<HashMap<ApplicationKey, Instant>>,
     previews: Mutex<HashMap<PullRequestKey, Arc<pull_request::Shown>>>,
-    /// How often previews were made anew, by [`pull_request::anew`]: one that was being made meanwhile is not kept.
-    renewed: AtomicU64,
+    /// When something last became different of an application that previews tell of: see [`pull_request::anew`].
+    renewed: Mutex<HashMap<ApplicationKey, Instant>>,
+    /// Commits that have not come to their end.
+    unfinished: Mutex<HashSet<CommitKey>>,
     /// Why GitHub refused to merge a head.
     refusals: Mutex<HashMap<PullRequestKey, (CommitSha, String)>>,
     /// The last commit status that we posted, and the pull requests of a commit.
@@ -429,10 +430,7 @@ impl Ctx {
     /// Has commits told where they stand that have not come to their end: also those that no application ever had as its
     /// revision, since it was at a later one already when it was looked at.
     pub fn tell_commits(&self, repo: &RepoName) {
-        let unfinished = |(key, progress): (&CommitKey, &Vec<Progress>)| {
-            (key.repo == *repo && progress.iter().any(|one| !one.state.is_final())).then(|| key.clone())
-        };
-        let unfinished: Vec<_> = locked(&self.memory.progress).iter().filter_map(unfinished).collect();
+        let unfinished: Vec<_> = locked(&self.memory.unfinished).iter().filter(|key| key.repo == *repo).cloned().collect();
         unfinished.into_iter().for_each(|key| self.commits.put(key));
     }
 

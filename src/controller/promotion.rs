@@ -231,10 +231,6 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, seen: &Se
 }
 
 async fn settle(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, outcome: Outcome) -> Result<()> {
-    if matches!(outcome, Outcome::Done { .. }) {
-        // The stage may run it already, healthily: then nothing else would tell.
-        ctx.wake_later_stages(&*ctx.known_base(&key.repo).await?, key);
-    }
     let (state, number) = match outcome {
         Outcome::Done { number } => ("Merged", number),
         Outcome::Open { number } => ("Proposed", Some(number)),
@@ -250,7 +246,13 @@ async fn settle(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, outcom
         url,
         digests: object.spec.candidates.iter().map(|candidate| candidate.digest.to_string()).collect(),
     };
+    let before = object.status.clone().unwrap_or_default();
+    let news = (&before.state, &before.digests) != (&status.state, &status.digests);
     ctx.home.report_promotion(object, status).await?;
+    if news && matches!(outcome, Outcome::Done { .. }) {
+        // The stage may run it already, healthily: then nothing else would tell.
+        ctx.wake_later_stages(&*ctx.known_base(&key.repo).await?, key);
+    }
     Ok(())
 }
 

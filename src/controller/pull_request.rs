@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,7 +14,7 @@ use crate::domain::catalog::Target;
 use crate::domain::command::{self, Command, Permission};
 use crate::domain::gate::{self, Facts, Origin, PreviewFact, Review, StagePolicy, Verdict};
 use crate::domain::ownership::FieldRule;
-use crate::domain::plan::{Comparison, Plan, Side};
+use crate::domain::plan::{Change, Comparison, Plan, Side};
 use crate::domain::pull_request::{self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
 use crate::github::{self, NewCheck, PullSnapshot};
@@ -134,11 +133,13 @@ async fn closed(
     let mut wanted = None;
     // While the configuration cannot be read nobody can tell which applications it changed.
     if let Some(commit) = merged.filter(|_| !matches!(base.catalog, Some(Err(_)))) {
-        if sticky.is_some() && !told {
-            ctx.commits.put(CommitKey { repo: key.repo.clone(), commit: commit.clone() });
-        }
         let at = commit.clone();
         if ctx.mirror(&key.repo, move |mirror| Ok(mirror.has(&at))).await? {
+            let name = CommitKey { repo: key.repo.clone(), commit: commit.clone() };
+            super::commit::came_by(ctx, &name, key.number);
+            if sticky.is_some() && !told {
+                ctx.commits.put(name);
+            }
             let progress = super::commit::progress_of(ctx, &key.repo, &base, &commit).await?;
             touched = progress.iter().filter_map(|one| base.target(&one.key).cloned()).collect();
             // The end of the story is told once; what comes later belongs to later commits.
@@ -227,9 +228,9 @@ async fn previewed(
         ctx.mirror(&key.repo, move |mirror| preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)).await?
     };
     let known = locked(&ctx.memory.previews).get(key).cloned();
-    let known = known.filter(|known| known.preview.head == head && known.preview.base == tip);
-    let renewed = ctx.memory.renewed.load(Ordering::SeqCst);
-    if let Some(known) = known.clone().filter(|known| !again && known.again.is_none_or(|(at, _)| Instant::now() < at)) {
+    let known = known.filter(|known| known.preview.head == head);
+    let is_due = |known: &Arc<Shown>| known.again.is_some_and(|(at, _)| at <= Instant::now());
+    if let Some(known) = known.clone().filter(|known| !again && known.preview.base == tip && !is_due(known)) {
         return Ok((known, look.changes));
     }
     let claims =
@@ -258,17 +259,20 @@ async fn previewed(
         Some((_, pause)) => (pause * 2).min(LONGEST_PAUSE),
         None => FIRST_PAUSE,
     };
-    let again = (preview.failure.is_none() && !preview.ok()).then(|| (Instant::now() + pause, pause));
+    // What somebody has to decide, or to mend in Git, does not pass by itself.
+    let refused = |change: &Change| change.problem.is_some() && change.notes.undecided.is_empty();
+    let may_pass = preview.applications.iter().any(|app| app.error.is_none() && app.plan.changes.iter().any(refused));
+    let again = may_pass.then(|| (Instant::now() + pause, pause));
     let shown = Arc::new(Shown { id: preview.id(), preview, text, again });
-    let mut previews = locked(&ctx.memory.previews);
-    if ctx.memory.renewed.load(Ordering::SeqCst) == renewed {
-        previews.insert(key.clone(), shown.clone());
-    } else {
-        // What it tells of changed while it was made.
-        previews.remove(key);
+    locked(&ctx.memory.previews).insert(key.clone(), shown.clone());
+    // Something that it tells of became different while it was made.
+    let renewed = locked(&ctx.memory.renewed).clone();
+    let meanwhile = |app: &ApplicationPreview| renewed.get(&app.key).is_some_and(|at| *at >= started);
+    let tells = |app: &ApplicationPreview| !app.waiting.is_empty() || app.plan.problems().next().is_some();
+    if shown.preview.applications.iter().any(|app| meanwhile(app) && tells(app)) {
+        locked(&ctx.memory.previews).remove(key);
         ctx.pulls.put(key.clone());
     }
-    drop(previews);
     Ok((shown, look.changes))
 }
 
@@ -593,14 +597,15 @@ async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<Strin
     if lines.is_empty() {
         return Ok("No field waits for that: the preview names none that others hold.".into());
     }
-    anew(ctx, &key.repo, |app| taken.contains(&app.key));
+    anew(ctx, &key.repo, &taken, |_| true);
     Ok(lines.join("\n"))
 }
 
-/// Has previews made anew of which something was said of an application that is so no more.
-pub fn anew(ctx: &Ctx, repo: &RepoName, stale: impl Fn(&ApplicationPreview) -> bool) {
+/// Something became different of applications: previews of them that tell of it are made anew.
+pub fn anew(ctx: &Ctx, repo: &RepoName, applications: &BTreeSet<ApplicationKey>, tells: impl Fn(&ApplicationPreview) -> bool) {
+    locked(&ctx.memory.renewed).extend(applications.iter().map(|key| (key.clone(), Instant::now())));
+    let stale = |app: &ApplicationPreview| applications.contains(&app.key) && tells(app);
     let mut previews = locked(&ctx.memory.previews);
-    ctx.memory.renewed.fetch_add(1, Ordering::SeqCst);
     let of = |(key, shown): (&PullRequestKey, &Arc<Shown>)| {
         (key.repo == *repo && shown.preview.applications.iter().any(&stale)).then(|| key.clone())
     };

@@ -85,6 +85,12 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
         self.entries().values().filter(|entry| entry.running || entry.due.is_some()).count()
     }
 
+    /// Whether a key is worked on, or will be in a moment.
+    pub fn is_busy(&self, key: &K) -> bool {
+        let soon = Instant::now() + 2 * DEBOUNCE;
+        self.entries().get(key).is_some_and(|entry| entry.running || entry.due.is_some_and(|due| due <= soon))
+    }
+
     /// Takes the next due key, or tells until when to wait.
     fn take(&self) -> std::result::Result<K, Option<Instant>> {
         let mut entries = self.entries();

@@ -187,25 +187,35 @@ impl Catalog {
         let mut targets: Vec<_> = targets.into_values().collect();
         let there: BTreeSet<_> = targets.iter().map(|target| (target.application.clone(), target.stage.name.clone())).collect();
         for target in &mut targets {
-            let mut after = Vec::new();
-            self.before(&target.stage, &|stage| there.contains(&(target.application.clone(), stage.clone())), &mut after);
-            target.stage.after = after;
+            target.stage.after = self.passed(&target.stage, |stage| there.contains(&(target.application.clone(), stage.clone())));
         }
         dependencies(&targets)?;
         Ok(targets)
     }
 
-    /// The stages that an application passes before one: in the place of one that it skips, those before that.
-    fn before(&self, stage: &Stage, has: &impl Fn(&Name) -> bool, found: &mut Vec<Name>) {
-        for name in &stage.after {
-            if has(name) {
-                if !found.contains(name) {
-                    found.push(name.clone());
+    /// The stages that an application passes just before one: in the place of one that it skips, those before that. One that
+    /// skips all of them passes none: what the stage comes after stays as it is declared, so that nothing is proposed for it.
+    fn passed(&self, stage: &Stage, has: impl Fn(&Name) -> bool) -> Vec<Name> {
+        let of = |name: &Name| self.stages.iter().find(|stage| stage.name == *name).map(|stage| stage.after.as_slice()).unwrap_or_default();
+        // Everything before a stage, nearest first; those that are there end the way where it is asked for.
+        let before = |after: &[Name], ends: &dyn Fn(&Name) -> bool| {
+            let mut found: Vec<Name> = Vec::new();
+            let mut next = after.to_vec();
+            while let Some(name) = (!next.is_empty()).then(|| next.remove(0)) {
+                if !found.contains(&name) {
+                    if !ends(&name) {
+                        next.extend(of(&name).iter().cloned());
+                    }
+                    found.push(name);
                 }
-            } else if let Some(skipped) = self.stages.iter().find(|stage| stage.name == *name) {
-                self.before(skipped, has, found);
             }
-        }
+            found
+        };
+        let found: Vec<_> = before(&stage.after, &has).into_iter().filter(|name| has(name)).collect();
+        // What comes in the place of another is passed on the way to those beside it, if it is before them.
+        let earlier: BTreeSet<_> = found.iter().flat_map(|name| before(of(name), &|_| false)).collect();
+        let passed: Vec<_> = found.into_iter().filter(|name| stage.after.contains(name) || !earlier.contains(name)).collect();
+        if passed.is_empty() { stage.after.clone() } else { passed }
     }
 
     /// None: the rule does not match. An error: it matches and what comes out is not legal.
@@ -610,7 +620,8 @@ applications:
             (&["staging", "qa", "production"][..], "qa staging"),
             (&["staging", "production"], "staging"),
             (&["qa", "production"], "qa"),
-            (&["production"], ""),
+            // Nothing comes there: not even what staging would take.
+            (&["production"], "qa staging"),
         ];
         for (there, expected) in table {
             let paths: Vec<_> = there.iter().map(|stage| format!("apps/shop/{stage}")).collect();
