@@ -35,7 +35,7 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
         }
         return Ok(Requeue::Idle);
     }
-    let progress = progress_of(&ctx, &key.repo, &base, &key.commit).await?;
+    let (progress, again) = progress_of(&ctx, &key.repo, &base, &key.commit).await?;
     if let Some((state, description)) = observe(&ctx, &key, &progress).await? {
         post(&ctx, &key, state, description).await?;
     }
@@ -61,9 +61,7 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     if progress.iter().all(|one| one.state.is_final()) {
         locked(&ctx.memory.unfinished).remove(&key);
     }
-    // A look at an application that finds nothing new tells nobody.
-    let looked_at = progress.iter().any(|one| one.state == ProgressState::Waiting && ctx.applications.is_busy(&one.key));
-    Ok(if looked_at { Requeue::After(Duration::from_secs(2)) } else { Requeue::Idle })
+    Ok(if again { Requeue::After(Duration::from_secs(2)) } else { Requeue::Idle })
 }
 
 async fn post(ctx: &Ctx, key: &CommitKey, state: &'static str, description: String) -> Result<()> {
@@ -117,19 +115,36 @@ pub async fn pulls_of(ctx: &Arc<Ctx>, key: &CommitKey) -> Result<Vec<u64>> {
         return Ok(pulls);
     }
     let found = ctx.github.pulls_with(&key.repo, &key.commit).await?;
-    let numbers: Vec<_> = found.iter().filter(|pull| pull.merged_at.is_some()).map(|pull| pull.number).collect();
-    locked(&ctx.memory.pulls_of).insert(key.clone(), (Instant::now(), numbers.clone()));
-    Ok(numbers)
+    let mut pulls = locked(&ctx.memory.pulls_of);
+    let (at, known) = pulls.entry(key.clone()).or_insert_with(|| (Instant::now(), Vec::new()));
+    *at = Instant::now();
+    // What was told meanwhile stays.
+    for pull in found.iter().filter(|pull| pull.merged_at.is_some()) {
+        if !known.contains(&pull.number) {
+            known.push(pull.number);
+        }
+    }
+    Ok(known.clone())
 }
 
-/// Where each application that a commit changed stands with it.
-pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &CommitSha) -> Result<Vec<Progress>> {
-    let mut progress = Vec::new();
+/// Where each application that a commit changed stands with it; and whether that has to be asked again, since one of them is
+/// just being looked at: a look that finds nothing new tells nobody.
+pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &CommitSha) -> Result<(Vec<Progress>, bool)> {
+    let (mut progress, mut again) = (Vec::new(), false);
+    let name = CommitKey { repo: repo.clone(), commit: commit.clone() };
     for target in changed_by(ctx, repo, base, commit).await?.iter() {
         let key = target.key(repo);
         let status = ctx.home.stand(&key).await?;
         let (mut position, mut newer) = (position(ctx, repo, commit, status.revision.as_ref()).await?, status.revision.as_ref());
-        if position == Position::Before
+        if position == Position::Before && ctx.applications.is_busy(&key) {
+            again = true;
+            // What came to its end stays there meanwhile.
+            let known = locked(&ctx.memory.progress).get(&name).and_then(|known| known.iter().find(|one| one.key == key).cloned());
+            if let Some(known) = known.filter(|known| known.state.is_final()) {
+                progress.push(known);
+                continue;
+            }
+        } else if position == Position::Before
             && let Some(taken_back) = taken_back(ctx, &key, base, target, commit, &status).await?
         {
             (position, newer) = (taken_back, Some(&base.commit));
@@ -150,7 +165,7 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
         };
         progress.push(Progress { key, state, message, detail });
     }
-    Ok(progress)
+    Ok((progress, again))
 }
 
 /// The applications whose inputs a commit changed.
@@ -194,10 +209,6 @@ async fn taken_back(
     commit: &CommitSha,
     stand: &pull_request::Stand,
 ) -> Result<Option<Position>> {
-    // What others reconcile they may not have come to; nor has a look of ours that goes on.
-    if target.stage.reconcile != Reconciler::Windlass || ctx.applications.is_busy(key) {
-        return Ok(None);
-    }
     let tip = locked(&ctx.memory.changes).get(key).cloned().filter(|tip| tip.base == base.commit);
     let Some(tip) = tip.filter(|tip| stand.inputs.as_ref() == Some(&tip.hash)) else { return Ok(None) };
     let (base, commit, place) = (base.commit.clone(), commit.clone(), target.place());
@@ -206,7 +217,9 @@ async fn taken_back(
             Ok(if mirror.is_ancestor(&commit, &base)? { Some(hash_of(&inputs_at(mirror, &commit, &place)?)) } else { None })
         })
         .await?;
-    Ok(hash.map(|hash| if hash == tip.hash { Position::At } else { Position::After }))
+    // What others reconcile they may not have come to: that it runs is not said.
+    let ours = target.stage.reconcile == Reconciler::Windlass;
+    Ok(hash.map(|hash| if ours && hash == tip.hash { Position::At } else { Position::After }))
 }
 
 async fn position(ctx: &Arc<Ctx>, repo: &RepoName, commit: &CommitSha, current: Option<&CommitSha>) -> Result<Position> {

@@ -92,7 +92,7 @@ pub fn look_at_git(
         for inputs in [&old, &new].into_iter().filter_map(|read| read.as_ref().ok()?.as_ref()) {
             managed.extend(changed_files.iter().filter(|path| inputs.reads(path)));
         }
-        // Without a stage that it came after, less is asked of what comes there: that is this target's to approve too.
+        // What a stage comes after is a part of what is asked of what comes there: its approvals count for a change of that.
         let known =
             configured.targets.iter().find(|known| (&known.application, &known.stage.name) == (&target.application, &target.stage.name));
         let comes_after_others = known.is_some_and(|known| known.stage.after != target.stage.after);

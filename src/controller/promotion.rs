@@ -248,11 +248,11 @@ async fn settle(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, outcom
     };
     let before = object.status.clone().unwrap_or_default();
     let news = (&before.state, &before.digests) != (&status.state, &status.digests);
-    ctx.home.report_promotion(object, status).await?;
     if news && matches!(outcome, Outcome::Done { .. }) {
         // The stage may run it already, healthily: then nothing else would tell.
         ctx.wake_later_stages(&*ctx.known_base(&key.repo).await?, key);
     }
+    ctx.home.report_promotion(object, status).await?;
     Ok(())
 }
 

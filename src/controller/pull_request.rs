@@ -140,7 +140,7 @@ async fn closed(
             if sticky.is_some() && !told {
                 ctx.commits.put(name);
             }
-            let progress = super::commit::progress_of(ctx, &key.repo, &base, &commit).await?;
+            let (progress, _) = super::commit::progress_of(ctx, &key.repo, &base, &commit).await?;
             touched = progress.iter().filter_map(|one| base.target(&one.key).cloned()).collect();
             // The end of the story is told once; what comes later belongs to later commits.
             if !told && progress.iter().all(|one| one.state == pull_request::ProgressState::Healthy) {
@@ -255,8 +255,14 @@ async fn previewed(
     ctx.metrics.previewed(preview.duration);
     // Thousands of objects take a second.
     let text = tokio::task::block_in_place(|| view::preview(&preview));
-    let pause = match known.and_then(|known| known.again) {
-        Some((_, pause)) => (pause * 2).min(LONGEST_PAUSE),
+    let pause = match known.and_then(|known| Some((is_due(&known), known.again?.1))) {
+        Some((due, pause)) => {
+            if due {
+                (pause * 2).min(LONGEST_PAUSE)
+            } else {
+                pause
+            }
+        }
         None => FIRST_PAUSE,
     };
     // What somebody has to decide, or to mend in Git, does not pass by itself.
