@@ -248,6 +248,10 @@ async fn settle(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, outcom
     };
     let before = object.status.clone().unwrap_or_default();
     let news = (&before.state, &before.digests) != (&status.state, &status.digests);
+    if news && let Outcome::Open { number } = outcome {
+        // A webhook that came before we were ready is told again only by the delivery log.
+        ctx.pulls.put(PullRequestKey { repo: key.repo.clone(), number });
+    }
     if news && matches!(outcome, Outcome::Done { .. }) {
         // The stage may run it already, healthily: then nothing else would tell.
         ctx.wake_later_stages(&*ctx.known_base(&key.repo).await?, key);
