@@ -9,7 +9,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
+use crate::domain::RepoName;
+use crate::domain::fence::{Project, Projects};
 use crate::domain::mask::Mask;
+use crate::domain::seal::Seal;
 use crate::github::AppCredentials;
 use crate::telemetry::LogFormat;
 
@@ -52,6 +55,15 @@ pub struct ServeArgs {
     /// for more. `local` is the cluster that windlass runs in unless it is given here
     #[arg(long = "cluster", env = "WINDLASS_CLUSTERS", value_delimiter = ',', value_name = "NAME=FILE")]
     pub clusters: Vec<String>,
+
+    /// A repository whose `windlass.yaml` steers clusters, as owner/name; repeat for more. Its applications may go to any
+    /// namespace, and have nothing outside of it. All other repositories that the App sees only receive statuses
+    #[arg(long = "config-repository", env = "WINDLASS_CONFIG_REPOSITORIES", value_delimiter = ',', value_name = "OWNER/NAME")]
+    pub config_repositories: Vec<RepoName>,
+
+    /// File with projects: which config repositories may go to which clusters and namespaces, and have which kinds
+    #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]
+    pub projects: Option<PathBuf>,
 
     /// Address to listen on
     #[arg(long, env = "WINDLASS_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
@@ -105,12 +117,14 @@ pub struct Settings {
     pub credentials: AppCredentials,
     /// Secret values are compared by a key that only this installation has: made from the App's private key.
     pub mask: Mask,
+    pub seal: Seal,
     pub api_url: String,
     pub write_interval: Duration,
     pub webhook_secrets: Vec<SecretString>,
     pub events_token: SecretString,
     pub kubeconfig: Option<PathBuf>,
     pub namespace: String,
+    pub projects: Projects,
     /// Name → kubeconfig and context.
     pub clusters: BTreeMap<String, (PathBuf, Option<String>)>,
     pub listen: SocketAddr,
@@ -152,20 +166,31 @@ impl ServeArgs {
             "WINDLASS_EVENTS_TOKEN_FILE",
             "a file with a random token that CI sends, e.g. from `openssl rand -hex 32`",
         );
+        need(
+            !self.config_repositories.is_empty() || self.projects.is_some(),
+            "config-repository",
+            "WINDLASS_CONFIG_REPOSITORIES",
+            "the repository that has windlass.yaml, as owner/name; with several teams, --projects",
+        );
         let (Some(app_id), Some(key), Some(secret), Some(token)) =
             (self.github_app_id, &self.github_private_key_file, &self.github_webhook_secret_file, &self.events_token_file)
         else {
             bail!("windlass cannot start without:\n{}\nREADME.md, \"Run it for real\", leads through them", missing.join("\n"));
         };
+        if !missing.is_empty() {
+            bail!("windlass cannot start without:\n{}\nREADME.md, \"Run it for real\", leads through them", missing.join("\n"));
+        }
         let pem = std::fs::read(key).with_context(|| format!("cannot read the App's private key {}", key.display()))?;
         Ok(Settings {
             credentials: AppCredentials::new(app_id, &pem).with_context(|| format!("{}", key.display()))?,
             mask: Mask::new(&pem),
+            seal: Seal::new(&pem),
             api_url: api_url(&self.github_api_url)?,
             write_interval: Duration::from_millis(self.github_write_interval),
             webhook_secrets: secrets(secret)?,
             events_token: secrets(token)?.remove(0),
             kubeconfig: self.kubeconfig.clone(),
+            projects: self.projects()?,
             namespace: self.namespace.clone(),
             clusters: self.clusters.iter().filter(|text| !text.is_empty()).map(|text| cluster(text)).collect::<anyhow::Result<_>>()?,
             listen: self.listen,
@@ -185,6 +210,25 @@ impl ServeArgs {
             resync: Duration::from_secs(self.resync.max(1)),
             delivery_scan: Duration::from_secs(self.delivery_scan.max(1)),
         })
+    }
+}
+
+impl ServeArgs {
+    /// The projects of the file; repositories that none of them names have one of their own.
+    fn projects(&self) -> anyhow::Result<Projects> {
+        let mut projects = match &self.projects {
+            Some(file) => {
+                let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the projects {}", file.display()))?;
+                Project::parse_all(&text).with_context(|| format!("--projects: {}", file.display()))?
+            }
+            None => Vec::new(),
+        };
+        let named: Vec<_> = projects.iter().flat_map(|project| project.repositories.clone()).collect();
+        let others: Vec<_> = self.config_repositories.iter().filter(|repo| !named.contains(repo)).cloned().collect();
+        if !others.is_empty() {
+            projects.push(Project::of_one_team(others));
+        }
+        Ok(Projects::new(projects, &self.namespace))
     }
 }
 

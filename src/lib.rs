@@ -108,7 +108,7 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
         permit,
         github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval)?,
         mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
-        observer: Observer { clusters, renderer, mask: settings.mask.clone() },
+        observer: Observer { clusters, projects: Some(settings.projects), renderer, mask: settings.mask.clone() },
         home: Home::new(home_client, &settings.namespace, &moved),
         metrics,
         promotions: Arc::new(Queue::new("promotion")),
@@ -117,6 +117,7 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
         commits: Arc::new(Queue::new("commit")),
         registry: Registry::new(settings.registry_auth.as_deref())?,
         memory: Memory::default(),
+        seal: settings.seal,
     });
     // From the first watch to the last write: neither ever waits for somebody to listen.
     let watched = {

@@ -15,7 +15,9 @@ use tokio::sync::mpsc;
 use crate::cluster::home::Application;
 use crate::cluster::{Cluster, connect};
 use crate::config::program;
+use crate::controller::preview::Touched;
 use crate::controller::{Observer, claims, preview};
+use crate::domain::fence::{Project, Projects};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Change, Proof};
 use crate::domain::pull_request::{Failure, Preview};
@@ -75,6 +77,10 @@ pub struct PlanArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     helm: Option<PathBuf>,
 
+    /// File with the projects of the server's settings, to have said what windlass would refuse
+    #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]
+    projects: Option<PathBuf>,
+
     /// Render though this kernel cannot jail the renderers
     #[arg(long)]
     render_without_jail: bool,
@@ -93,7 +99,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
     let text = match args.output {
         Output::Text => text(&preview),
         Output::Json => serde_json::to_string_pretty(&as_json(&preview))? + "\n",
-        Output::Markdown => view::preview(&preview).comment.body,
+        Output::Markdown => view::preview(&preview).comment.text,
     };
     let changes = preview.applications.iter().any(|app| !app.plan.is_empty());
     let code = match (preview.ok(), changes) {
@@ -130,14 +136,14 @@ async fn look(args: &PlanArgs) -> anyhow::Result<Preview> {
         bail!("there is no application `{unknown}`; there are: {}", titles.join(", "));
     }
     let mut applications = Vec::new();
-    for (target, before, after) in look.inputs {
+    for Touched { target, before, after, in_base } in look.inputs {
         let key: ApplicationKey = target.key(&repo);
         if args.applications.is_empty() || args.applications.contains(&key.title()) {
             let object = match known.get(&key.object_name()) {
                 Some(object) => Some((object, preview::synced_of(&mirror, object, &target, &before)?)),
                 None => None,
             };
-            applications.push(preview::application(&observer, &repo, id, target, (before, after), &claims, object).await?);
+            applications.push(preview::application(&observer, &repo, id, (target, in_base), (before, after), &claims, object).await?);
         }
     }
     Ok(Preview { head, base, applications, total: look.total, failure: look.failure, duration: started.elapsed() })
@@ -224,7 +230,15 @@ async fn observer(
     let mut key = [0u8; 32];
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
     random.fill(&mut key).map_err(|_| anyhow::anyhow!("this system has no randomness"))?;
-    Ok(Observer { clusters, renderer: Renderer::new(programs, work)?, mask: Mask::new(&key) })
+    let projects = match &args.projects {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let all = Project::parse_all(&text).with_context(|| format!("{}", file.display()))?;
+            Some(Projects::new(all, &args.namespace))
+        }
+        None => None,
+    };
+    Ok(Observer { clusters, projects, renderer: Renderer::new(programs, work)?, mask: Mask::new(&key) })
 }
 
 // ---- what is printed

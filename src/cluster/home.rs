@@ -325,6 +325,8 @@ pub const CONFIRM_PRUNE: &str = "windlass.dev/confirm-prune";
 pub const ADOPT: &str = "windlass.dev/adopt";
 /// The annotation by which somebody has fields taken that others hold: `Deployment/api .spec.replicas`, one a line.
 pub const TAKE: &str = "windlass.dev/take";
+/// Who has given a command that needs more than one person's word, and which: `confirm-prune DIGEST mia bob`.
+pub const SAID: &str = "windlass.dev/said";
 
 /// Our objects in our namespace, kept by a watch: reading one costs no request. Our own writes are put in at once.
 #[derive(Clone)]

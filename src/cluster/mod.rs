@@ -85,6 +85,8 @@ pub struct Refusal {
     pub invalid: bool,
     /// A webhook cannot be asked without effect: nothing is known of the object.
     pub no_dry_run: bool,
+    /// Its namespace is not there.
+    pub no_namespace: bool,
 }
 
 /// How an object is applied.
@@ -440,7 +442,7 @@ impl Cluster {
         }
         let object: DynamicObject = match serde_json::from_value(payload) {
             Ok(object) => object,
-            Err(error) => return Ok(Err(Refusal { message: error.to_string(), invalid: true, no_dry_run: false })),
+            Err(error) => return Ok(Err(Refusal { message: error.to_string(), invalid: true, no_dry_run: false, no_namespace: false })),
         };
         let parameters = PostParams { dry_run: true, field_manager: Some("windlass".into()) };
         let what = format!("dry-run the creation of {key}");
@@ -561,6 +563,7 @@ fn refusal(key: &ResourceKey, status: &Status) -> Refusal {
     Refusal {
         message: plan::refusal(key, &status.reason, &status.message, &fields),
         invalid: status.code == 422,
+        no_namespace: namespace_missing(status, key),
         // The words are the API server's: pkg/admission, "does not support dry run". A webhook that is declared to have
         // no side effects and refuses dry-runs all the same says so in words of its own.
         no_dry_run: status.code == 400 && status.message.contains("does not support dry run") || refuses_dry_run(&status.message),

@@ -149,8 +149,11 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let object = ctx.home.declare_application(key, spec, known).await?;
     let cluster = ctx.cluster(&target.destination.cluster)?;
     let owner = key.owner_label(base.repo.id);
-    let asking = Asking { cluster, key, target: &target, owner: &owner, renderer: &ctx.observer.renderer };
-    let rendered = rendered(ctx, &target, &change.inputs).await?;
+    let asking = ctx.observer.asking(key, &target, &owner)?;
+    let rendered = match asking.fence.destination() {
+        Ok(()) => rendered(ctx, &target, &change.inputs).await?,
+        Err(why) => Err(why.to_string()),
+    };
     // It may have gone to another cluster, or be another's to apply by now.
     ctx.observer.waits_nowhere(&owner, asking.applies().then_some(cluster.name.as_str()));
     if !asking.applies() {
@@ -158,7 +161,9 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         return Ok(Some(Looked::Elsewhere(requeue)));
     }
     let settled = live::settle(&asking, rendered.as_deref().map_or(&[][..], |manifests| manifests)).await?;
-    let (all_hooks, mut manifests) = hook::split(settled);
+    let refusals: Vec<_> = settled.refusals().collect();
+    let outside: BTreeSet<_> = refusals.iter().map(|refusal| refusal.key.clone()).collect();
+    let (all_hooks, mut manifests) = hook::split(settled.manifests);
     let hooks = hooks::Hooks::new(all_hooks, &status, &change.hash);
     manifests.extend(hooks.due());
     let inventory = remembered(ctx, key, &status.inventory);
@@ -216,7 +221,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     }
     let complete = rendered.as_ref().is_ok_and(|manifests| !manifests.is_empty());
     let wanted: BTreeSet<_> = manifests.iter().map(|manifest| &manifest.key).collect();
-    let gone = inventory.values().filter(|entry| !wanted.contains(&entry.key) && !hooks.keeps(&entry.key));
+    let gone = inventory.values().filter(|entry| !wanted.contains(&entry.key) && !outside.contains(&entry.key) && !hooks.keeps(&entry.key));
     let gone: Vec<_> = gone.cloned().collect();
     let mut leavers = if complete { leavers(&asking, gone).await? } else { Default::default() };
     let handed: Vec<_> =
@@ -238,7 +243,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         })
         .map(|predicted| predicted.manifest.key.clone())
         .collect();
-    let mut comparisons = Vec::new();
+    let mut comparisons = refusals;
     for predicted in &asked {
         let manifest = &predicted.manifest;
         let mut comparison = Comparison::new(manifest.key.clone(), live::side(predicted.live.clone()), predicted.after.clone());
@@ -389,7 +394,7 @@ async fn applied(
     let read =
         ctx.mirror(&asking.key.repo, move |mirror| if mirror.has(&synced) { inputs_at(mirror, &synced, &place) } else { Ok(Ok(None)) });
     if let Ok(manifests) = rendered(ctx, asking.target, &read.await?).await? {
-        for manifest in live::settle(asking, &manifests).await? {
+        for manifest in live::settle(asking, &manifests).await?.manifests {
             applied.entry(manifest.key).or_insert(manifest.value);
         }
     }
@@ -596,7 +601,12 @@ fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
     let ran = before.iter().filter(|entry| seen.hooks.keeps(&entry.key) && !seen.manifests.iter().any(|m| m.key == entry.key));
     entries.extend(ran.cloned().collect::<Vec<_>>());
     entries.extend(before.iter().filter(|entry| seen.facts.withheld.iter().any(|(key, _)| *key == entry.key)).cloned());
+    // What is not the application's to have stays known: an administrator may grant it yet.
+    let has_problem = |key: &ResourceKey| seen.facts.plan.problems().any(|change| change.key == *key);
+    let refused = before.iter().filter(|entry| has_problem(&entry.key) && !seen.manifests.iter().any(|m| m.key == entry.key));
+    entries.extend(refused.cloned().collect::<Vec<_>>());
     entries.sort();
+    entries.dedup_by(|a, b| a.key == b.key);
     entries
 }
 

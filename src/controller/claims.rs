@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::live::{self, Asking};
+use super::live;
 use super::{Base, Ctx, Observer, Result, locked, revision};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
@@ -45,15 +45,9 @@ pub async fn of(observer: &Observer, repo: &RepoName, repository_id: u64, all: &
         let Ok(manifests) = observer.render(target, inputs).await? else { continue };
         let key = target.key(repo);
         let owner = key.owner_label(repository_id);
-        let asking = Asking {
-            cluster: observer.cluster(&target.destination.cluster)?,
-            key: &key,
-            target,
-            owner: &owner,
-            renderer: &observer.renderer,
-        };
+        let asking = observer.asking(&key, target, &owner)?;
         let objects = claims.0.entry(target.destination.clone()).or_default();
-        for manifest in live::settle(&asking, &manifests).await? {
+        for manifest in live::settle(&asking, &manifests).await?.manifests {
             objects.entry(manifest.key).or_default().push(key.clone());
         }
     }
@@ -87,13 +81,13 @@ pub async fn on_cluster(ctx: &Arc<Ctx>, base: &Base, cluster: &str) -> Result<BT
     {
         let key = target.key(&base.repo.name);
         let owner = key.owner_label(base.repo.id);
-        let asking = Asking { cluster: ctx.cluster(cluster)?, key: &key, target, owner: &owner, renderer: &ctx.observer.renderer };
+        let asking = ctx.observer.asking(&key, target, &owner)?;
         let manifests = match revision::inputs_of(ctx, base, target).await? {
             Ok(Some(inputs)) => ctx.render(target, &inputs).await??,
             Ok(None) => continue,
             Err(why) => return Err(why.into()),
         };
-        found.extend(live::settle(&asking, &manifests).await?.into_iter().map(|manifest| manifest.key));
+        found.extend(live::settle(&asking, &manifests).await?.manifests.into_iter().map(|manifest| manifest.key));
     }
     Ok(found)
 }

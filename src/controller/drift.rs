@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::live::{self, Asking};
+use super::live;
 use super::{Base, Ctx, Error, Result};
 use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, set_fields};
@@ -133,9 +133,8 @@ async fn edits_at(
         Err(why) => return Ok(Err(Invalid(why))),
     };
     let owner = key.owner_label(base.repo.id);
-    let asking =
-        Asking { cluster: ctx.cluster(&target.destination.cluster)?, key, target, owner: &owner, renderer: &ctx.observer.renderer };
-    let settled = live::settle(&asking, &rendered).await?;
+    let asking = ctx.observer.asking(key, target, &owner)?;
+    let settled = live::settle(&asking, &rendered).await?.manifests;
     for (object, fields) in &wanted {
         let manifest = settled.iter().find(|manifest| manifest.key == *object);
         for (path, value) in fields {

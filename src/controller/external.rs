@@ -39,7 +39,7 @@ pub async fn look(
     };
     match rendered {
         Ok(manifests) => {
-            let references: Vec<_> = live::settle(asking, manifests).await?.iter().flat_map(Manifest::images).collect();
+            let references: Vec<_> = live::settle(asking, manifests).await?.manifests.iter().flat_map(Manifest::images).collect();
             status.images = images_of(asking.target, &references);
         }
         Err(why) => status.message = Some(why.clone()),

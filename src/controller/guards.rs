@@ -11,10 +11,9 @@ use serde_json::Value;
 use super::application::rendered;
 use super::live::{self, Asking};
 use super::revision::{change, inputs_at};
-use super::{Base, Ctx, Result, locked};
+use super::{Base, Ctx, Result, authority, locked};
 use crate::cluster::home::{self, Application, ApplicationStatus, InventoryEntry, Pause};
 use crate::domain::catalog::Target;
-use crate::domain::command::Permission;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::FieldRule;
@@ -49,10 +48,16 @@ impl Leavers {
 }
 
 pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leavers> {
-    let keys: Vec<_> = gone.iter().map(|entry| (entry.key.clone(), entry.version.clone())).collect();
+    let inside = gone.iter().filter(|entry| asking.fence.covers(&entry.key).is_ok());
+    let keys: Vec<_> = inside.map(|entry| (entry.key.clone(), entry.version.clone())).collect();
     let mut live = live::read(asking, &keys).await?;
     let mut leavers = Leavers::default();
     for entry in gone {
+        // What is not the application's to have is not its to delete either.
+        if let Err(why) = asking.fence.covers(&entry.key) {
+            leavers.protected.push((entry.key, why.to_string()));
+            continue;
+        }
         let Some(live) = live.remove(&entry.key) else { continue };
         let marked = live["metadata"]["labels"][OWNER_LABEL] == asking.owner;
         let same = entry.uid.is_none() || entry.uid.as_deref() == live["metadata"]["uid"].as_str();
@@ -97,8 +102,8 @@ pub async fn judge(
     Ok(sync::judge(&gone, owned, confirmed, &title))
 }
 
-/// The objects that the revision's pull request took out of Git, if a writer approved just the head that was merged,
-/// with its preview there.
+/// The objects that the revision's pull request took out of Git, if the head that was merged was approved by the rule of
+/// the gate.
 pub async fn removed_by_approved_change(
     ctx: &Arc<Ctx>,
     asking: &Asking<'_>,
@@ -107,14 +112,13 @@ pub async fn removed_by_approved_change(
 ) -> Result<BTreeSet<ResourceKey>> {
     let repo = &asking.key.repo;
     let mut approved = false;
+    let target = base.target(asking.key);
+    // As many as the stage asks for, and one in any case: what is lost is lost by two people's word.
+    let needed = target.map_or(1, |target| target.stage.approvals.max(1));
     for pull in ctx.github.pulls_with(repo, revision).await?.into_iter().filter(|pull| pull.merged_at.is_some()) {
-        let snapshot = ctx.github.snapshot(&PullRequestKey { repo: repo.clone(), number: pull.number }).await?;
-        let head = &snapshot.pull.head.sha;
-        let previewed = snapshot.check.as_ref().is_some_and(|check| check.completed_at.is_some());
-        for review in snapshot.reviews.iter().filter(|review| review.state == "APPROVED" && review.commit_id.as_ref() == Some(head)) {
-            let Some(user) = review.user.as_ref().filter(|user| user.login != snapshot.pull.author()) else { continue };
-            approved |= previewed && ctx.github.permission(repo, &user.login).await? >= Permission::Write;
-        }
+        let key = PullRequestKey { repo: repo.clone(), number: pull.number };
+        let snapshot = ctx.github.snapshot(&key).await?;
+        approved |= authority::approved_by(ctx, &key, &snapshot, target).await?.len() >= needed as usize;
     }
     if !approved || base.target(asking.key).is_none() {
         return Ok(BTreeSet::new());
@@ -125,7 +129,7 @@ pub async fn removed_by_approved_change(
         None => Ok(Ok(None)),
     });
     let before = rendered(ctx, asking.target, &before.await?).await?.unwrap_or_default();
-    Ok(live::settle(asking, &before).await?.into_iter().map(|manifest| manifest.key).collect())
+    Ok(live::settle(asking, &before).await?.manifests.into_iter().map(|manifest| manifest.key).collect())
 }
 
 /// The fields that somebody had taken from others by `/take`.

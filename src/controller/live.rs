@@ -17,11 +17,12 @@ use super::Result;
 use crate::cluster::home::InventoryEntry;
 use crate::cluster::{self, Applied, Cluster, How, Refusal, with_warnings};
 use crate::domain::catalog::{Reconciler, Target};
+use crate::domain::fence::Fence;
 use crate::domain::fieldset::{self, FieldPath};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::ownership::{self, Conflict, Keeper, Writer};
-use crate::domain::plan::{self, Fields, Notes, Proof, Side};
+use crate::domain::plan::{self, Comparison, Fields, Notes, Proof, Side};
 use crate::domain::{ApplicationKey, OWNER_LABEL, canonical_json, health, hook, schema};
 use crate::render::Renderer;
 
@@ -43,6 +44,11 @@ pub struct Asking<'a> {
     pub owner: &'a str,
     /// Where what a pull request brings is evaluated.
     pub renderer: &'a Renderer,
+    /// What of a cluster it may have to do with.
+    pub fence: Fence,
+    /// The base has it: what is live of one that only a pull request has is not shown, or whoever writes the pull request
+    /// could read what he names.
+    pub in_base: bool,
 }
 
 impl Asking<'_> {
@@ -95,19 +101,38 @@ pub struct Write {
     pub recreate: bool,
 }
 
-/// Settles namespaces by discovery and marks the objects as the application's.
-pub async fn settle(asking: &Asking<'_>, manifests: &[Manifest]) -> Result<Vec<Manifest>> {
-    let mut settled = Vec::new();
+/// An application's manifests with their namespaces settled.
+#[derive(Debug, Default)]
+pub struct Settled {
+    pub manifests: Vec<Manifest>,
+    /// Those that are not the application's to have, each with the reason. Nothing is asked about them.
+    pub outside: Vec<(Manifest, String)>,
+}
+
+impl Settled {
+    /// What is outside, as a plan tells it.
+    pub fn refusals(&self) -> impl Iterator<Item = Comparison> {
+        self.outside.iter().map(|(manifest, why)| Comparison::new(manifest.key.clone(), Side::Absent, Side::Refused(why.clone())))
+    }
+}
+
+/// Settles namespaces by discovery, keeps out what lies outside the fence, and marks the rest as the application's.
+pub async fn settle(asking: &Asking<'_>, manifests: &[Manifest]) -> Result<Settled> {
+    let mut settled = Settled::default();
     for manifest in manifests {
         let mut manifest = manifest.clone();
         let kind = asking.cluster.kind(&manifest.key.group, &manifest.version, &manifest.key.kind).await?;
         let namespaced = kind.map_or_else(|| scope_of(manifests, &manifest.key), |(_, namespaced)| namespaced);
         manifest.normalise(namespaced, &asking.target.destination.namespace);
+        if let Err(why) = asking.fence.judge(&manifest) {
+            settled.outside.push((manifest, why.to_string()));
+            continue;
+        }
         if asking.applies() {
             manifest.label(asking.key, asking.owner);
         }
         string_data(&mut manifest);
-        settled.push(manifest);
+        settled.manifests.push(manifest);
     }
     Ok(settled)
 }
@@ -138,6 +163,9 @@ pub fn stub(manifest: &Manifest, seen: &cluster::Seen) -> Value {
 
 /// The live objects of keys, by key: by one list where many are of one kind.
 pub async fn read(asking: &Asking<'_>, keys: &[(ResourceKey, String)]) -> Result<BTreeMap<ResourceKey, Value>> {
+    if !asking.in_base {
+        return Ok(BTreeMap::new());
+    }
     let mut groups: BTreeMap<(&str, &str, &str, Option<&str>), Vec<&ResourceKey>> = BTreeMap::new();
     for (key, version) in keys {
         groups.entry((&key.group, version, &key.kind, key.namespace.as_deref())).or_default().push(key);
@@ -227,6 +255,10 @@ async fn predict(
         write: Write { payload: manifest.value.clone(), ..Write::default() },
         live,
     };
+    if !asking.in_base {
+        predicted.after = as_if_new(asking, &mut predicted, set).await?;
+        return Ok(predicted);
+    }
     if let Some(why) = refused_to_us(asking, manifest, predicted.live.as_ref()).await? {
         // Nor is it shown: whoever writes a pull request could read by it what belongs to others.
         return Ok(Predicted { live: None, after: Side::Refused(why), ..predicted });
@@ -269,7 +301,7 @@ async fn predict(
     if let Applied::Conflicts(conflicts) = answer {
         look_whole(asking, &mut predicted).await?;
         answer = match decide(asking, &mut predicted, conflicts, applied) {
-            Some(why) => Applied::Refused(Refusal { message: why, invalid: false, no_dry_run: false }),
+            Some(why) => Applied::Refused(Refusal { message: why, invalid: false, no_dry_run: false, no_namespace: false }),
             None => ask(asking, manifest, &predicted.write.payload, How { dry_run: true, force: predicted.write.force }).await?,
         };
     }
@@ -297,9 +329,37 @@ async fn predict(
     if let Some(live) = &predicted.live
         && let Side::Object(after, _) = &predicted.after
     {
+        if let Err(why) = asking.fence.judge_effect(&predicted.manifest.key, live, after) {
+            return Ok(Predicted { after: Side::Refused(why.to_string()), ..predicted });
+        }
         predicted.notes.reverted = fields(ownership::changed_by_others(live, after), &predicted.manifest);
     }
     Ok(predicted)
+}
+
+/// An object of an application that only a pull request has: what the server would make of it if nothing of its name were
+/// there. Whether something is, is not told.
+async fn as_if_new(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest]) -> Asked<Side> {
+    let manifest = predicted.manifest.clone();
+    if asking.cluster.kind(&manifest.key.group, &manifest.version, &manifest.key.kind).await?.is_none() {
+        return Ok(by_its_definition(asking, predicted, set).await);
+    }
+    let comes_with_it = |namespace: &String| set.iter().any(|other| other.key.kind == "Namespace" && other.key.name == *namespace);
+    if manifest.key.namespace.as_ref().is_some_and(comes_with_it) {
+        return in_another_namespace(asking, predicted, set).await;
+    }
+    Ok(match asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await? {
+        Ok(mut object) => {
+            plan::without_allocated(&mut object, &manifest.value);
+            Side::Object(object, Proof::Server)
+        }
+        Err(refusal) if refusal.invalid => Side::Refused(Mask::scrub(&refusal.message, &manifest.value)),
+        Err(refusal) if refusal.no_namespace => in_another_namespace(asking, predicted, set).await?,
+        Err(_) => {
+            predicted.notes.unverified = Some("it is not known what the cluster makes of it until the application is merged".into());
+            Side::Object(manifest.value.clone(), Proof::Static)
+        }
+    })
 }
 
 /// Whose fields they are is in the whole object, not in what the index keeps of it.

@@ -19,10 +19,12 @@ use tokio::time::Instant;
 use crate::cluster::home::Home;
 use crate::cluster::lease::WritePermit;
 use crate::cluster::{self, Cluster, Moved};
-use crate::domain::catalog::{Catalog, FILE, Target};
+use crate::domain::catalog::{Catalog, Destination, FILE, Target};
+use crate::domain::fence::{Fence, Projects};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
-use crate::domain::pull_request::Progress;
+use crate::domain::pull_request::{GATE_CONTEXT, Progress};
+use crate::domain::seal::Seal;
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Hint, Invalid, PullRequestKey, RepoName};
 use crate::git::{Mirror, Mirrors, Remote};
 use crate::github::{self, GitHub, Repository};
@@ -31,7 +33,9 @@ use crate::render::{Inputs, Release, Renderer, Source};
 use crate::telemetry::Metrics;
 
 pub mod application;
+pub mod authority;
 pub mod claims;
+pub mod commands;
 pub mod commit;
 pub mod compare;
 pub mod deployment;
@@ -51,6 +55,8 @@ pub mod retire;
 pub mod revision;
 
 pub use queue::{Queue, Requeue};
+
+use live::Asking;
 
 /// What a reconcile may fail with.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +102,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What only looks: `windlass plan` has nothing else.
 pub struct Observer {
     pub clusters: BTreeMap<String, Cluster>,
+    /// What config repositories may do; None: everything, for `windlass plan` without the server's settings.
+    pub projects: Option<Projects>,
     pub renderer: Renderer,
     /// Hides secret values in plans.
     pub mask: Mask,
@@ -112,6 +120,24 @@ impl Observer {
             None
         };
         Ok(self.renderer.render(inputs, release).await)
+    }
+
+    /// What an application may touch.
+    pub fn fence(&self, repo: &RepoName, destination: &Destination) -> Fence {
+        self.projects.as_ref().map_or_else(|| Fence::open(destination), |projects| projects.fence(repo, destination))
+    }
+
+    /// One application, to be asked about. `owner`: the value of our label on its objects.
+    pub fn asking<'a>(&'a self, key: &'a ApplicationKey, target: &'a Target, owner: &'a str) -> Result<Asking<'a>> {
+        Ok(Asking {
+            cluster: self.cluster(&target.destination.cluster)?,
+            key,
+            target,
+            owner,
+            renderer: &self.renderer,
+            fence: self.fence(&key.repo, &target.destination),
+            in_base: true,
+        })
     }
 
     /// Ends waiting for an application's pods, but on one cluster.
@@ -144,6 +170,8 @@ pub struct Ctx {
     pub applications: Arc<Queue<ApplicationKey>>,
     pub commits: Arc<Queue<CommitKey>>,
     pub memory: Memory,
+    /// On comments, which others can edit.
+    pub seal: Seal,
 }
 
 /// What is remembered to save requests.
@@ -183,6 +211,8 @@ pub struct Memory {
     unfinished: Mutex<HashSet<CommitKey>>,
     /// Why GitHub refused to merge a head.
     refusals: Mutex<HashMap<PullRequestKey, (CommitSha, String)>>,
+    /// What branch rules lack to make the verdict count.
+    advice: Mutex<HashMap<RepoName, String>>,
     /// The last commit status that we posted, and the pull requests of a commit.
     statuses: Mutex<HashMap<CommitKey, (String, String)>>,
     pulls_of: Mutex<HashMap<CommitKey, (Instant, Vec<u64>)>>,
@@ -349,14 +379,22 @@ impl Ctx {
         locked(&self.memory.told).clear();
         // A right may have been granted meanwhile.
         self.observer.clusters.values().for_each(|cluster| cluster.index.retry_refused());
-        for repository in self.github.discover().await? {
-            let repo = repository.name.clone();
+        let found = self.github.discover().await?;
+        let config: Vec<_> = found.into_iter().map(|repository| repository.name).filter(|repo| self.is_config(repo)).collect();
+        // What the App does not see any more says nothing either.
+        locked(&self.memory.bases).retain(|repo, _| config.contains(repo));
+        for repo in config {
             match self.resync_repository(&repo).await {
                 Ok(()) => {}
                 Err(error) => tracing::warn!(%repo, %error, "a repository could not be read"),
             }
         }
         Ok(())
+    }
+
+    /// Whether the server's settings name a repository as one that steers clusters. All others only receive statuses.
+    pub fn is_config(&self, repo: &RepoName) -> bool {
+        self.observer.projects.as_ref().is_some_and(|projects| projects.names(repo))
     }
 
     async fn resync_repository(self: &Arc<Self>, repo: &RepoName) -> Result<()> {
@@ -370,12 +408,33 @@ impl Ctx {
         if base.catalog.is_none() {
             return Ok(());
         }
+        self.read_rules(&base).await;
         self.commits.put(CommitKey { repo: repo.clone(), commit: base.commit.clone() });
         self.look_at_repository(&base).await?;
         for pull in self.github.recent_pulls(repo).await? {
             self.pulls.put(PullRequestKey { repo: repo.clone(), number: pull.number });
         }
         Ok(())
+    }
+
+    /// Whether the branch's rules make our verdict count.
+    async fn read_rules(&self, base: &Base) {
+        let (repo, branch) = (&base.repo.name, &base.repo.default_branch);
+        let required = async {
+            let app = self.github.identity().await?.id;
+            Ok::<_, github::Error>((app, self.github.required_checks(repo, branch).await?))
+        };
+        match required.await {
+            Ok((app, checks)) => {
+                let counts = checks.contains(&(GATE_CONTEXT.to_string(), Some(app)));
+                if !counts {
+                    tracing::warn!(%repo, branch, "the rules of the branch do not require the check `{GATE_CONTEXT}` from this App");
+                }
+                let advice = if counts { String::new() } else { crate::view::unprotected(branch) };
+                locked(&self.memory.advice).insert(repo.clone(), advice);
+            }
+            Err(error) => tracing::debug!(%repo, %error, "the rules of the branch cannot be read"),
+        }
     }
 
     /// Every application and promotion of a repository, also those that it has no more.
@@ -405,6 +464,7 @@ impl Ctx {
     /// Follows a hint: puts keys into queues, nothing else.
     pub async fn follow(self: &Arc<Self>, hint: Hint) -> Result<()> {
         match hint {
+            Hint::PullRequest(PullRequestKey { repo, .. }) | Hint::Branch { repo, .. } if !self.is_config(&repo) => {}
             Hint::PullRequest(key) => self.pulls.put(key),
             Hint::Installations => self.resync().await?,
             Hint::Branch { repo, branch } => {

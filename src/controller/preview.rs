@@ -11,6 +11,7 @@ use super::live::{self, Asking};
 use super::{Configured, Observer, Result, configuration, facts, guards};
 use crate::cluster::home::Application;
 use crate::domain::catalog::{FILE, Target};
+use crate::domain::codeowners::{self, CodeOwners};
 use crate::domain::hook::{self, Hook, When};
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Comparison, Plan, Proof, Side};
@@ -27,6 +28,21 @@ pub struct Changes {
     /// A changed file that no application reads, or `windlass.yaml`.
     pub unmanaged: Option<String>,
     pub merged: Option<TreeId>,
+    /// Every file that differs.
+    pub files: Vec<String>,
+    /// Applications whose configuration `windlass.yaml` changes, as they were and as they would be.
+    pub reconfigured: Vec<Target>,
+    /// Who owns which files, by the base.
+    pub owners: CodeOwners,
+}
+
+/// An application whose inputs a pull request changes.
+pub struct Touched {
+    pub target: Target,
+    pub before: Read,
+    pub after: Read,
+    /// The base has it.
+    pub in_base: bool,
 }
 
 /// What git says of a pull request, before any rendering.
@@ -34,8 +50,7 @@ pub struct GitLook {
     pub failure: Option<Failure>,
     pub changes: Changes,
     pub total: usize,
-    /// Per touched application: base and head inputs.
-    pub inputs: Vec<(Target, Read, Read)>,
+    pub inputs: Vec<Touched>,
     /// What every application renders from at the head.
     pub heads: Vec<(Target, Read)>,
 }
@@ -66,9 +81,19 @@ pub fn look_at_git(
     };
     look.changes.merged = Some(tree);
     let (before, after) = (Source::open(mirror, mirror.tree(base)?)?, Source::open(mirror, tree)?);
-    if let Some(Err(Invalid(why))) = configuration(&after)? {
+    let proposed = configuration(&after)?;
+    if let Some(Err(Invalid(why))) = proposed {
         look.failure = Some(Failure::Configuration(why));
         return Ok(look);
+    }
+    if before.listing().get(FILE) != after.listing().get(FILE) {
+        look.changes.reconfigured = reconfigured(configured, proposed.as_ref().and_then(|proposed| proposed.as_ref().ok()));
+    }
+    for place in codeowners::PLACES {
+        if let Some(text) = before.text(place)? {
+            look.changes.owners = CodeOwners::parse(&text);
+            break;
+        }
     }
     let targets = targets(configured, &after);
     let targets = match targets {
@@ -98,14 +123,26 @@ pub fn look_at_git(
         let comes_after_others = known.is_some_and(|known| known.stage.after != target.stage.after);
         if hash(&old) != hash(&new) {
             look.changes.touched.push(target.clone());
-            look.inputs.push((target.clone(), old, new.clone()));
+            look.inputs.push(Touched { target: target.clone(), before: old, after: new.clone(), in_base: known.is_some() });
         } else if comes_after_others {
             look.changes.touched.push(target.clone());
         }
         look.heads.push((target, new));
     }
+    look.changes.files = changed_files.iter().map(|file| file.to_string()).collect();
     look.changes.unmanaged = changed_files.into_iter().find(|path| *path == FILE || !managed.contains(path)).cloned();
     Ok(look)
+}
+
+/// Every application of which two configurations say something else, as each of them has it.
+fn reconfigured(base: &Configured, head: Option<&Configured>) -> Vec<Target> {
+    let head_targets = head.map(|head| head.targets.as_slice()).unwrap_or_default();
+    // When custom kinds are healthy is everybody's.
+    let everything = head.is_none_or(|head| head.catalog.health != base.catalog.health);
+    let differ = |all: &[Target], others: &[Target]| -> Vec<Target> {
+        all.iter().filter(|target| everything || !others.contains(target)).cloned().collect()
+    };
+    [differ(&base.targets, head_targets), differ(head_targets, &base.targets)].concat()
 }
 
 /// The applications of the base's patterns in both trees: also those that the pull request adds or removes.
@@ -122,8 +159,10 @@ fn targets(configured: &Configured, after: &Source<'_>) -> std::result::Result<V
 
 fn mended(mirror: &Mirror, head: &CommitSha, mut look: GitLook) -> anyhow::Result<GitLook> {
     let source = Source::open(mirror, mirror.tree(head)?)?;
-    if let Some(Ok(_)) = configuration(&source)? {
+    if let Some(Ok(configured)) = configuration(&source)? {
         look.failure = None;
+        // What the base asks for cannot be read: what it will ask for counts for all of it.
+        look.changes.reconfigured = configured.targets;
         look.changes.unmanaged = Some(FILE.into());
     }
     Ok(look)
@@ -137,19 +176,21 @@ pub fn synced_of(mirror: &Mirror, object: &Application, target: &Target, base: &
     Ok((super::revision::hash_of(&read) != super::revision::hash_of(base)).then_some(read))
 }
 
-/// Renders both sides of one application and has the server dry-run both.
+const NEW_APPLICATION: &str = "This application is not on the base branch: it is previewed as if nothing of it were in the cluster. What is there is looked at once it is merged, and changed only after `/adopt`.";
+
+/// Renders both sides of one application and has the server dry-run both. `in_base`: the base has it.
 pub async fn application(
     observer: &Observer,
     repo: &RepoName,
     repository_id: u64,
-    mut target: Target,
+    (mut target, in_base): (Target, bool),
     (before, after): (Read, Read),
     claims: &Claims,
     known: Option<(&Application, Option<Read>)>,
 ) -> Result<ApplicationPreview> {
     let key = target.key(repo);
-    let (known, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
-    target.fields.take.extend(guards::taken(known));
+    let (object, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
+    target.fields.take.extend(guards::taken(object));
     let cluster = observer.cluster(&target.destination.cluster);
     let mut preview = ApplicationPreview {
         cluster: target.destination.cluster.clone(),
@@ -162,13 +203,14 @@ pub async fn application(
         notes: vec![],
         key: key.clone(),
     };
-    let cluster = match cluster {
-        Ok(cluster) => cluster,
-        Err(error) => {
-            preview.error = Some(error.to_string());
-            return Ok(preview);
-        }
-    };
+    if let Err(error) = cluster {
+        preview.error = Some(error.to_string());
+        return Ok(preview);
+    }
+    if let Err(why) = observer.fence(repo, &target.destination).destination() {
+        preview.error = Some(why.to_string());
+        return Ok(preview);
+    }
     let gone = matches!(after, Ok(None));
     let old = manifests(observer, &target, &before).await?.unwrap_or_default();
     let new = match manifests(observer, &target, &after).await? {
@@ -189,16 +231,26 @@ pub async fn application(
     let owner = key.owner_label(repository_id);
     let images = |manifests: &[Manifest]| manifests.iter().flat_map(Manifest::containers).collect::<Vec<_>>();
     preview.images = image_changes(&images(&old), &images(&new));
-    let asking = Asking { cluster, key: &key, target: &target, owner: &owner, renderer: &observer.renderer };
+    let asking = Asking { in_base, ..observer.asking(&key, &target, &owner)? };
     let (old, new) = (live::settle(&asking, &old).await?, live::settle(&asking, &new).await?);
-    let status = known.and_then(|object| object.status.clone()).unwrap_or_default();
+    if !in_base {
+        preview.notes.push(NEW_APPLICATION.into());
+    }
+    // What the base has just so is not this change's doing.
+    let is_known = |(manifest, _): &(Manifest, String)| old.outside.iter().any(|(other, _)| other == manifest);
+    let known_outside: Vec<_> = new.outside.iter().map(is_known).collect();
+    let (known, brought): (Vec<_>, Vec<_>) = new.refusals().zip(known_outside).partition(|(_, known)| *known);
+    let (old, new) = (old.manifests, new.manifests);
+    let status = object.and_then(|object| object.status.clone()).unwrap_or_default();
     let ((old_hooks, old), (new_hooks, new)) = (hook::split(old), hook::split(new));
     let synced = match &synced {
-        Some(read) => Some(live::settle(&asking, &manifests(observer, &target, read).await?.unwrap_or_default()).await?),
+        Some(read) => Some(live::settle(&asking, &manifests(observer, &target, read).await?.unwrap_or_default()).await?.manifests),
         None => None,
     };
     let sides = Sides { base: &old, head: &new, synced: synced.as_deref(), inventory: &status.inventory };
     let mut found = compare::compare(&asking, sides).await?;
+    found.change.extend(brought.into_iter().map(|(refusal, _)| refusal));
+    found.waiting.extend(known.into_iter().map(|(refusal, _)| refusal));
     found.change.extend(hooks_that_run(&asking, &old_hooks, new_hooks, status.synced_revision.is_none(), &mut preview.notes).await?);
     // Where each object stands, for whoever has to mend it.
     for comparison in &mut found.change {
@@ -270,7 +322,7 @@ async fn hooks_that_run(
         }
         let was = before.iter().find(|(old, _)| old.key == manifest.key);
         let before = was.map_or(Side::Absent, |(old, _)| Side::Object(old.value.clone(), Proof::Server));
-        let live = asking.cluster.live(&manifest.key, &manifest.version).await?;
+        let live = if asking.in_base { asking.cluster.live(&manifest.key, &manifest.version).await? } else { None };
         let taken = live.is_some_and(|live| !hook::may_replace(&live, asking.owner));
         let after = match asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await? {
             _ if taken => Side::Refused(live::not_a_hook(&manifest.key)),

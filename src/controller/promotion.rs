@@ -11,6 +11,7 @@ use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, set_image};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::image::Candidate;
+use crate::domain::pull_request;
 use crate::domain::promotion::{self, Branch, BranchContent, EarlierStage, Outcome, PullRequest, PullRequestState, Seen, Step};
 use crate::domain::{ApplicationKey, CommitSha, Invalid, PullRequestKey};
 use crate::git::{Merged, Mirror, TreeId};
@@ -64,18 +65,25 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promoti
     if candidates.is_empty() {
         return Ok(None);
     }
-    let newest = ctx.github.pulls_from(&key.repo, &key.branch()).await?.into_iter().max_by_key(|pull| pull.number);
     let bot = ctx.github.identity().await?.login.clone();
+    let (ours, others): (Vec<_>, Vec<_>) =
+        ctx.github.pulls_from(&key.repo, &key.branch()).await?.into_iter().partition(|pull| pull.author() == bot);
+    if let Some(pull) = others.iter().find(|pull| pull.is_open()) {
+        let why = format!("#{} comes from {}, a branch that is not windlass's: it was opened by {}. Close it and delete the branch", pull.number, key.branch(), pull.author());
+        return Ok(Some((object, Err(Invalid(why)))));
+    }
+    let newest = ours.into_iter().max_by_key(|pull| pull.number);
+    let known = newest.as_ref().map(|pull| (pull.is_open(), pull.head.sha.clone()));
     let job = {
         let (commit, branch, candidates) = (base.commit.clone(), key.branch(), candidates.clone());
         let place = target.place();
-        move |mirror: &Mirror| look_at_git(mirror, &commit, &branch, &place, &candidates, &bot)
+        move |mirror: &Mirror| look_at_git(mirror, &commit, (&branch, known.as_ref()), &place, &candidates, &bot)
     };
     let (edits, branch) = match ctx.mirror(&key.repo, job).await? {
         Ok(found) => found,
         Err(why) => return Ok(Some((object, Err(why)))),
     };
-    let healthy_in: Vec<_> = target.stage.after.iter().map(ToString::to_string).collect();
+    let evidence: Vec<_> = earlier.iter().map(|stage| (stage.stage.to_string(), stage.lacks(&candidates))).collect();
     let status = object.status.clone().unwrap_or_default();
     let digests: Vec<_> = candidates.iter().map(|candidate| candidate.digest.to_string()).collect();
     let seen = Seen {
@@ -94,20 +102,22 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promoti
             body: pull.body.unwrap_or_default(),
         }),
         title: promotion::title(key, &candidates),
-        body: view::promotion(key, &candidates, &healthy_in),
+        body: view::promotion(key, &candidates, &evidence),
         proposed_by: status.pull_request.filter(|_| status.digests == digests).and_then(|number| u64::try_from(number).ok()),
     };
     Ok(Some((object, Ok(seen))))
 }
 
 /// What is known of the stages that come before.
-async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, target: &Target) -> Result<Vec<EarlierStage>> {
+pub async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, target: &Target) -> Result<Vec<EarlierStage>> {
     let mut stages = Vec::new();
     for stage in &target.stage.after {
         let earlier = ApplicationKey { stage: stage.clone(), ..key.clone() };
         let status = ctx.home.application(&earlier).await?.and_then(|object| object.status).unwrap_or_default();
         let candidates = ctx.home.promotion(&earlier).await?.map(|object| object.spec.candidates).unwrap_or_default();
         stages.push(EarlierStage {
+            stage: stage.clone(),
+            why: pull_request::shortened(&status.message.clone().unwrap_or_default().replace('\n', " "), 200),
             healthy: status.sync == SyncState::Synced && status.health == Health::Healthy && status.unproven.is_none(),
             running: status.images.into_iter().filter_map(|image| Some((image.name, image.digest?))).collect(),
             candidates,
@@ -118,11 +128,12 @@ async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, target: &Target) -> Resul
 
 type GitLook = std::result::Result<(Vec<FileEdit>, Option<Branch>), Invalid>;
 
-/// What the base lacks, and how our branch relates to that.
+/// What the base lacks, and how our branch relates to that. `known`: whether our newest pull request is open, and the
+/// head that it has or had.
 fn look_at_git(
     mirror: &Mirror,
     base: &CommitSha,
-    branch: &str,
+    (branch, known): (&str, Option<&(bool, CommitSha)>),
     place: &Place,
     candidates: &[Candidate],
     bot: &str,
@@ -138,6 +149,10 @@ fn look_at_git(
         BranchContent::Nothing
     } else {
         let ours = mirror.authors(base, &head)?.iter().all(|email| is_ours(email, bot));
+        if !ours && !known.is_some_and(|(open, last)| *open || *last == head) {
+            // Nothing of it is ours, and no pull request of ours keeps it: it would be lost.
+            return Ok(Err(Invalid(format!("the branch {branch} is not windlass's: it has commits of others. Delete it"))));
+        }
         match mirror.merge(base, &head)? {
             Merged::Clean(tree) if tree == wanted => BranchContent::Wanted,
             Merged::Conflicts(_) if ours => BranchContent::Conflicting,
@@ -219,7 +234,10 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, seen: &Se
             ctx.github.open_pull(repo, &branch, &base, &seen.title, &seen.body).await?;
         }
         Step::Retitle { number } => {
-            ctx.github.retitle_pull(&PullRequestKey { repo: repo.clone(), number }, &seen.title, &seen.body).await?
+            let pull = PullRequestKey { repo: repo.clone(), number };
+            ctx.github.retitle_pull(&pull, &seen.title, &seen.body).await?;
+            // What it says of the stages before is a gate of its own.
+            ctx.pulls.put(pull);
         }
         Step::Close { number } => ctx.github.close_pull(&PullRequestKey { repo: repo.clone(), number }).await?,
         Step::Settled(outcome) => settle(ctx, key, object, outcome).await?,

@@ -1,19 +1,18 @@
 //! A pull request: preview, commands, verdict, merge, and after it the progress.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::claims::{self, Claims};
-use super::preview::{self, Changes, GitLook};
-use super::{Base, Ctx, Error, Requeue, Result, key_of_branch, live, locked};
+use super::preview::{self, Changes, GitLook, Touched};
+use super::{Base, Ctx, Error, Requeue, Result, authority, commands, key_of_branch, live, locked};
+use crate::domain::approvals::Writers;
 use crate::domain::catalog::Target;
 use crate::domain::command::{self, Command, Permission};
-use crate::domain::gate::{self, Facts, Origin, PreviewFact, Review, StagePolicy, Verdict};
-use crate::domain::ownership::FieldRule;
+use crate::domain::gate::{self, Facts, Origin, PreviewFact, Verdict};
 use crate::domain::plan::{Change, Comparison, Plan, Side};
 use crate::domain::pull_request::{self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
@@ -22,13 +21,14 @@ use crate::view::{self, PreviewText};
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: PullRequestKey) -> Result<Requeue> {
     let snapshot = ctx.github.snapshot(&key).await?;
-    let asks = asks(&ctx, &key, &snapshot).await?;
-    // Seen before anything slow: nobody should wonder whether a command was noticed.
-    let unseen = asks.iter().filter(|ask| !ask.acknowledged);
-    for ask in unseen {
-        ctx.github.acknowledge(&key.repo, ask.comment).await?;
+    let asks = commands::asks(&ctx, &key, &snapshot).await?;
+    // Seen before anything slow: nobody should wonder whether a command was noticed. It is a courtesy: that GitHub does
+    // not take it stops nothing.
+    for ask in asks.iter().filter(|ask| !ask.acknowledged) {
+        if let Err(error) = ctx.github.acknowledge(&key.repo, ask.comment).await {
+            tracing::warn!(pr = %key, %error, "a command could not be acknowledged");
+        }
     }
-    let asks: Vec<_> = asks.into_iter().map(|ask| Ask { acknowledged: true, ..ask }).collect();
     let Some(look) = observe(&ctx, &key, snapshot, asks).await? else { return Ok(Requeue::Idle) };
     let steps = pull_request::decide(&look.seen);
     act(&ctx, &key, &look, steps).await
@@ -36,8 +36,10 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: PullRequestKey) -> Result<Requeue> {
 
 /// A preview, and what is written of it: every look needs both, and a large one takes a while to write.
 pub struct Shown {
-    preview: Preview,
-    text: PreviewText,
+    pub preview: Preview,
+    pub text: PreviewText,
+    /// What differs in Git between the base and this head.
+    pub changes: Changes,
     /// [`Preview::id`].
     id: String,
     /// Where something cannot be applied, which may pass by itself: when it is asked about again, and after which pause.
@@ -49,14 +51,25 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// One look at a pull request.
-struct Look {
-    seen: Seen,
-    base: Arc<Base>,
-    snapshot: PullSnapshot,
+pub struct Look {
+    pub seen: Seen,
+    pub base: Arc<Base>,
+    pub snapshot: PullSnapshot,
     /// None: it is not open.
-    shown: Option<Arc<Shown>>,
+    pub shown: Option<Arc<Shown>>,
     /// What the pull request touches.
-    touched: Vec<Target>,
+    pub touched: Vec<Target>,
+    pub changes: Changes,
+    /// What the verdict was made from.
+    facts: Option<Facts>,
+}
+
+impl Look {
+    /// Why somebody's word that takes in what the preview does not show does not count; None: it does.
+    pub fn unseen_refusal(&self, user: &str) -> Option<String> {
+        let writer = self.seen.asks.iter().any(|ask| ask.author == user && ask.permission >= Permission::Write);
+        self.facts.as_ref().and_then(|facts| gate::unseen_refusal(facts, user, writer))
+    }
 }
 
 /// None: not a pull request of ours to look after.
@@ -67,46 +80,69 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
         ctx.promotions.put(promotion);
     }
     let base = ctx.known_base(&key.repo).await?;
-    let head = pull.head.sha.clone();
-    if pull.is_open() && !ctx.mirror(&key.repo, move |mirror| Ok(mirror.has(&head))).await? {
-        ctx.fetch(&key.repo, Some(key.number), Instant::now()).await?;
-    }
     if base.catalog.is_none() || pull.base.branch != base.repo.default_branch {
         return Ok(None);
     }
+    let head = pull.head.sha.clone();
+    // Nothing of a fork is fetched: anybody may have one, of any size.
+    if pull.is_open() && !is_fork(&base, pull) && !ctx.mirror(&key.repo, move |mirror| Ok(mirror.has(&head))).await? {
+        ctx.fetch(&key.repo, Some(key.number), Instant::now()).await?;
+    }
     let app = ctx.github.identity().await?;
-    let ours = snapshot.comments.iter().filter(|comment| comment.is_ours(app));
-    let found = ours
-        .clone()
-        .find_map(|comment| view::sticky_of(comment.text()).map(|(fingerprint, last)| (Sticky { id: comment.id, fingerprint }, last)));
-    let (sticky, told) = found.map_or((None, false), |(sticky, last)| (Some(sticky), last));
+    let own: Vec<_> = snapshot.comments.iter().filter(|comment| comment.is_ours(app)).collect();
+    let found = own.iter().find_map(|comment| Some((*comment, view::sticky_of(comment.text(), &ctx.seal, &key.to_string())?)));
+    let said: Vec<_> = own.iter().filter_map(|comment| view::tampered_of(comment.text())).collect();
+    let tampered = found.as_ref().is_some_and(|(comment, found)| {
+        // One that has no seal yet is an older windlass's.
+        found.sealed && !found.intact && said.len() < MOST_NOTICES && !said.contains(&(comment.id, comment.updated_at))
+    });
+    let told = found.as_ref().is_some_and(|(_, found)| found.last);
+    let sticky = found.map(|(comment, found)| Sticky { id: comment.id, fingerprint: found.fingerprint, intact: found.intact });
     if !pull.is_open() {
-        return closed(ctx, key, base, snapshot, asks, sticky, told).await.map(Some);
+        return closed(ctx, key, base, snapshot, asks, (sticky, told, tampered)).await.map(Some);
     }
     let again = asks
         .iter()
         .any(|ask| !ask.edited && ask.permission >= Permission::Write && ask.lines.iter().any(|line| line.meaning == Ok(Command::Preview)));
-    let (shown, changes) = previewed(ctx, key, &base, &snapshot, again).await?;
-    let Shown { preview, text, id, .. } = &*shown;
+    let shown = previewed(ctx, key, &base, &snapshot, again).await?;
+    let Shown { preview, text, id, changes, .. } = &*shown;
     let published = snapshot.check.as_ref().and_then(|check| check.external_id.clone()).filter(|id| !id.is_empty());
     let current = snapshot.check.as_ref().filter(|_| published.as_deref().is_some_and(|published| same_effect(published, id)));
-    let fact = current.and_then(|check| Some(PreviewFact { completed_at: check.completed_at?, ok: preview.ok() }));
-    let (verdict, permit) = verdict(ctx, key, &base, &snapshot, preview, &changes, fact).await?;
+    let fact = current.and_then(|check| Some(PreviewFact { completed_at: check.completed_at?, ok: preview.ok(), unseen: text.unseen, unseen_accepted: false }));
+    let (facts, verdict, permit) = verdict(ctx, key, &base, &snapshot, &shown, fact).await?;
     // No comment when nothing managed changes and none was there.
     let silent = preview.applications.is_empty() && preview.failure.is_none() && sticky.is_none();
-    let gate = snapshot.statuses.iter().find(|status| status.context == GATE_CONTEXT);
+    let gate = snapshot.gate.as_ref().map(gate_of);
     let seen = Seen {
-        open: true,
         asks,
+        tampered,
         wanted: (!silent).then(|| text.comment.clone()),
         sticky,
         preview: Some(id.clone()),
         published: published.map(|published| if same_effect(&published, id) { id.clone() } else { published }),
         verdict: Some(verdict),
         permit,
-        gate: gate.map(|status| (status.state.clone(), status.description.clone().unwrap_or_default())),
+        gate,
     };
-    Ok(Some(Look { seen, base, shown: Some(shown), touched: changes.touched, snapshot }))
+    let (touched, changes) = (changes.touched.clone(), changes.clone());
+    Ok(Some(Look { seen, base, touched, changes, snapshot, facts: Some(facts), shown: Some(shown) }))
+}
+
+/// The thread says so often that our comment was edited.
+const MOST_NOTICES: usize = 5;
+
+fn is_fork(base: &Base, pull: &github::Pull) -> bool {
+    pull.head.repo.as_ref().is_none_or(|repo| repo.id != base.repo.id)
+}
+
+/// State and title of the verdict's check run.
+fn gate_of(check: &github::CheckRun) -> (String, String) {
+    let state = match check.conclusion.as_deref() {
+        None => "pending",
+        Some("success") => "success",
+        Some(_) => "failure",
+    };
+    (state.into(), check.output.title.clone().unwrap_or_default())
 }
 
 /// Two previews with the same plan digest and outcome are one: a base that moved without changing the effect voids no approval.
@@ -122,8 +158,7 @@ async fn closed(
     base: Arc<Base>,
     snapshot: PullSnapshot,
     asks: Vec<Ask>,
-    sticky: Option<Sticky>,
-    told: bool,
+    (sticky, told, tampered): (Option<Sticky>, bool, bool),
 ) -> Result<Look> {
     let merged: Option<CommitSha> = snapshot.pull.merged_at.and(snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse().ok());
     if merged.is_none() {
@@ -152,8 +187,8 @@ async fn closed(
             }
         }
     }
-    let seen = Seen { open: false, asks, wanted, sticky, preview: None, published: None, verdict: None, permit: None, gate: None };
-    Ok(Look { seen, base, snapshot, shown: None, touched })
+    let seen = Seen { asks, tampered, wanted, sticky, preview: None, published: None, verdict: None, permit: None, gate: None };
+    Ok(Look { seen, base, snapshot, touched, changes: Changes::default(), facts: None, shown: None })
 }
 
 /// Holds what a preview showed against what came of it, once. Only for the preview that this process made: it is a
@@ -173,40 +208,14 @@ async fn score(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Base) -> Result<()> 
                 let came = Plan::new(&ctx.observer.mask, [Comparison::new(change.key.clone(), Side::Absent, live::side(live))]);
                 let came = came.changes.first().and_then(|came| came.after.clone());
                 let differs = crate::domain::plan::Change { before: change.after.clone(), after: came, ..change.clone() };
-                let [differs] = differs.diffs([0]);
-                tracing::info!(pr = %key, object = %change.key, action = change.action.word(), differs, "a prediction did not come out");
+                // What is live is nobody's business who reads logs: how much differs is enough to look at it.
+                let (added, removed) = crate::domain::plan::size(&differs.diff());
+                tracing::info!(pr = %key, object = %change.key, action = change.action.word(), added, removed, "a prediction did not come out");
             }
         }
     }
     ctx.metrics.predicted(held, missed);
     Ok(())
-}
-
-/// Comments with command lines that have no answer of ours.
-async fn asks(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapshot) -> Result<Vec<Ask>> {
-    let app = ctx.github.identity().await?;
-    let answered: BTreeSet<u64> =
-        snapshot.comments.iter().filter(|comment| comment.is_ours(app)).filter_map(|comment| view::reply_of(comment.text())).collect();
-    let mut asks = Vec::new();
-    for comment in &snapshot.comments {
-        let Some(author) = comment.user.as_ref().filter(|user| user.kind == "User") else { continue };
-        if answered.contains(&comment.id) || comment.performed_via_github_app.is_some() {
-            continue;
-        }
-        let lines = command::parse(comment.text());
-        if lines.is_empty() {
-            continue;
-        }
-        asks.push(Ask {
-            comment: comment.id,
-            author: author.login.clone(),
-            permission: ctx.github.permission(&key.repo, &author.login).await?,
-            lines,
-            acknowledged: comment.reactions.as_ref().is_some_and(|reactions| reactions.eyes > 0),
-            edited: comment.updated_at > comment.created_at,
-        });
-    }
-    Ok(asks)
 }
 
 // ---- the preview
@@ -217,26 +226,25 @@ async fn previewed(
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
     again: bool,
-) -> Result<(Arc<Shown>, Changes)> {
+) -> Result<Arc<Shown>> {
     let started = Instant::now();
     let (head, tip) = (snapshot.pull.head.sha.clone(), base.commit.clone());
-    let fork = snapshot.pull.head.repo.as_ref().is_none_or(|repo| repo.id != base.repo.id);
-    let look = if fork {
+    let known = locked(&ctx.memory.previews).get(key).cloned();
+    let known = known.filter(|known| known.preview.head == head);
+    let is_due = |known: &Arc<Shown>| known.again.is_some_and(|(at, _)| at <= Instant::now());
+    if let Some(known) = known.clone().filter(|known| !again && known.preview.base == tip && !is_due(known)) {
+        return Ok(known);
+    }
+    let look = if is_fork(base, &snapshot.pull) {
         GitLook { failure: Some(Failure::Fork), changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] }
     } else {
         let (base, head) = (base.clone(), head.clone());
         ctx.mirror(&key.repo, move |mirror| preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)).await?
     };
-    let known = locked(&ctx.memory.previews).get(key).cloned();
-    let known = known.filter(|known| known.preview.head == head);
-    let is_due = |known: &Arc<Shown>| known.again.is_some_and(|(at, _)| at <= Instant::now());
-    if let Some(known) = known.clone().filter(|known| !again && known.preview.base == tip && !is_due(known)) {
-        return Ok((known, look.changes));
-    }
     let claims =
         if look.inputs.is_empty() { Claims::default() } else { claims::of(&ctx.observer, &key.repo, base.repo.id, &look.heads).await? };
     let mut applications = Vec::new();
-    for (target, before, after) in look.inputs {
+    for Touched { target, before, after, in_base } in look.inputs {
         let known = ctx.home.application(&target.key(&key.repo)).await?;
         let synced = match known.clone() {
             Some(object) => {
@@ -246,7 +254,7 @@ async fn previewed(
             None => None,
         };
         let known = known.as_ref().map(|object| (object, synced));
-        let made = preview::application(&ctx.observer, &key.repo, base.repo.id, target, (before, after), &claims, known);
+        let made = preview::application(&ctx.observer, &key.repo, base.repo.id, (target, in_base), (before, after), &claims, known);
         let mut app = made.await?;
         name_sources(ctx, base, &mut app).await?;
         applications.push(app);
@@ -269,7 +277,7 @@ async fn previewed(
     let refused = |change: &Change| change.problem.is_some() && change.notes.undecided.is_empty();
     let may_pass = preview.applications.iter().any(|app| app.error.is_none() && app.plan.changes.iter().any(refused));
     let again = may_pass.then(|| (Instant::now() + pause, pause));
-    let shown = Arc::new(Shown { id: preview.id(), preview, text, again });
+    let shown = Arc::new(Shown { id: preview.id(), preview, text, changes: look.changes, again });
     locked(&ctx.memory.previews).insert(key.clone(), shown.clone());
     // Something that it tells of became different while it was made.
     let renewed = locked(&ctx.memory.renewed).clone();
@@ -279,7 +287,7 @@ async fn previewed(
         locked(&ctx.memory.previews).remove(key);
         ctx.pulls.put(key.clone());
     }
-    Ok((shown, look.changes))
+    Ok(shown)
 }
 
 /// Where what changed in the sources of images that move can be seen.
@@ -303,57 +311,63 @@ async fn verdict(
     key: &PullRequestKey,
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
-    preview: &Preview,
-    changes: &Changes,
+    shown: &Shown,
     fact: Option<PreviewFact>,
-) -> Result<(Verdict, Option<gate::MergePermit>)> {
-    let pull = &snapshot.pull;
+) -> Result<(Facts, Verdict, Option<gate::MergePermit>)> {
+    let (pull, preview, changes) = (&snapshot.pull, &shown.preview, &shown.changes);
     let refused = locked(&ctx.memory.refusals).get(key).filter(|(head, _)| *head == pull.head.sha).map(|(_, why)| why.clone());
-    let facts = Facts {
+    let origin = origin(ctx, key, base, snapshot, changes).await?;
+    let reviews = authority::reviews(ctx, key, snapshot).await?;
+    let unseen_by = if shown.text.unseen > 0 { accepting(snapshot, fact.as_ref()) } else { Vec::new() };
+    let mut logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
+    logins.extend(unseen_by.iter().cloned());
+    // What is ours alone nobody else had a hand in; otherwise it is only asked when somebody's word is to be judged.
+    let writers = match origin {
+        Origin::Ours => Writers::known([]),
+        _ if logins.is_empty() => Writers::known([]),
+        _ => authority::writers(ctx, key, snapshot).await?,
+    };
+    let promotes = key_of_branch(&key.repo, &pull.head.branch).filter(|_| origin != Origin::People);
+    let earlier = match promotes.as_ref().and_then(|promotion| Some((promotion, base.target(promotion)?))) {
+        Some((promotion, target)) => authority::earlier(ctx, promotion, target).await?,
+        None => Vec::new(),
+    };
+    let targets = authority::touched_stages(base, changes, preview);
+    let mut facts = Facts {
         head: pull.head.sha.clone(),
-        origin: origin(ctx, key, base, snapshot, changes).await?,
-        author: pull.author().into(),
+        origin,
+        writers,
         draft: pull.draft,
-        stages: changes
-            .touched
-            .iter()
-            .map(|target| StagePolicy {
-                title: target.key(&key.repo).title(),
-                auto: target.stage.merge == crate::domain::catalog::MergePolicy::Auto && target.stage.approvals == 0,
-                approvals: target.stage.approvals,
-            })
-            .collect(),
+        stages: authority::policies(ctx, key, &targets, changes, &logins).await?,
         touches_unmanaged: changes.unmanaged.clone(),
         conflicts: if let Some(Failure::Conflict(files)) = &preview.failure { files.clone() } else { vec![] },
         preview: fact,
-        reviews: reviews(ctx, key, snapshot).await?,
+        earlier,
+        reviews,
         refused,
     };
-    Ok(gate::evaluate(&facts))
-}
-
-/// The last opinion of each reviewer, with whether it is a writer's.
-async fn reviews(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapshot) -> Result<Vec<Review>> {
-    let mut last: HashMap<&str, &github::Review> = HashMap::new();
-    for review in &snapshot.reviews {
-        if let Some(user) = &review.user
-            && matches!(review.state.as_str(), "APPROVED" | "CHANGES_REQUESTED" | "DISMISSED")
-        {
-            last.insert(&user.login, review);
+    for user in unseen_by {
+        let writer = ctx.github.permission(&key.repo, &user).await? >= Permission::Write;
+        let accepted = gate::unseen_refusal(&facts, &user, writer).is_none();
+        if let Some(preview) = &mut facts.preview {
+            preview.unseen_accepted |= accepted;
         }
     }
-    let mut opinions = Vec::new();
-    for (user, review) in last.into_iter().filter(|(_, review)| review.state != "DISMISSED") {
-        opinions.push(Review {
-            user: user.into(),
-            approves: review.state == "APPROVED",
-            commit: review.commit_id.clone(),
-            submitted_at: review.submitted_at.unwrap_or(Timestamp::MIN),
-            writer: ctx.github.permission(&key.repo, user).await? >= Permission::Write,
-        });
-    }
-    opinions.sort_by(|a, b| a.user.cmp(&b.user));
-    Ok(opinions)
+    let (verdict, permit) = gate::evaluate(&facts);
+    Ok((facts, verdict, permit))
+}
+
+/// Who accepts, after the preview of this head, what it does not show.
+fn accepting(snapshot: &PullSnapshot, fact: Option<&PreviewFact>) -> Vec<String> {
+    let Some(since) = fact.map(|fact| fact.completed_at) else { return Vec::new() };
+    let accepts = |comment: &&github::Comment| {
+        comment.created_at >= since
+            && comment.updated_at == comment.created_at
+            && comment.performed_via_github_app.is_none()
+            && command::parse(comment.text()).iter().any(|line| line.meaning == Ok(Command::AcceptUnseen))
+    };
+    let users = snapshot.comments.iter().filter(accepts).filter_map(|comment| comment.user.as_ref());
+    users.filter(|user| user.kind == "User").map(|user| user.login.clone()).collect()
 }
 
 /// Ours is what our App opened, whose commits are all ours, and whose tree is the edit made anew from the candidates.
@@ -387,21 +401,23 @@ async fn origin(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snapshot
 // ---- writes
 
 async fn act(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, steps: Vec<Step>) -> Result<Requeue> {
-    let head = &look.snapshot.pull.head.sha;
+    let (head, place) = (&look.snapshot.pull.head.sha, key.to_string());
     let again = look.shown.as_ref().and_then(|shown| shown.again);
     let mut requeue = again.map_or(Requeue::Idle, |(at, _)| Requeue::After(at.saturating_duration_since(Instant::now())));
     for step in steps {
         tracing::debug!(?step, "pull request");
         match step {
-            Step::Acknowledge { comment } => ctx.github.acknowledge(&key.repo, comment).await?,
-            Step::PostSticky(wanted) => ctx.github.post_comment(key, &wanted.body).await?,
-            Step::EditSticky { id, wanted } => ctx.github.edit_comment(&key.repo, id, &wanted.body).await?,
+            Step::TellTampered => tell_tampered(ctx, key, look).await?,
+            Step::PostSticky(wanted) => ctx.github.post_comment(key, &view::sticky_body(&wanted, &ctx.seal, &place)).await?,
+            Step::EditSticky { id, wanted } => {
+                ctx.github.edit_comment(&key.repo, id, &view::sticky_body(&wanted, &ctx.seal, &place)).await?;
+            }
             Step::PublishCheck => {
                 publish(ctx, key, look).await?;
                 requeue = Requeue::After(Duration::ZERO);
             }
-            Step::SetGate { state, description } => ctx.github.set_status(&key.repo, head, GATE_CONTEXT, state, &description).await?,
-            Step::Answer { comment } => answer(ctx, key, look, comment).await?,
+            Step::SetGate { state, description } => set_gate(ctx, key, look, state, description).await?,
+            Step::Answer { comment } => commands::answer_or_log(ctx, key, look, comment).await?,
             Step::Merge(permit) => match ctx.github.merge(key, &permit).await {
                 Ok(()) => {
                     ctx.touch(&key.repo);
@@ -433,10 +449,36 @@ fn forget_refusal_later(ctx: &Arc<Ctx>, key: &PullRequestKey) {
     });
 }
 
+async fn tell_tampered(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
+    let id = look.seen.sticky.as_ref().map(|sticky| sticky.id);
+    let Some(comment) = look.snapshot.comments.iter().find(|comment| Some(comment.id) == id) else { return Ok(()) };
+    Ok(ctx.github.post_comment(key, &view::tampered(comment.id, comment.updated_at, &comment.html_url)).await?)
+}
+
+/// The verdict as a check run: changed where it can be, made anew where it was complete and is open again.
+async fn set_gate(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, state: &'static str, title: String) -> Result<()> {
+    let Some(verdict) = &look.seen.verdict else { return Ok(()) };
+    let conclusion = if state == "pending" { None } else { Some(state) };
+    let advice = locked(&ctx.memory.advice).get(&key.repo).cloned().unwrap_or_default();
+    let check = NewCheck {
+        name: GATE_CONTEXT.into(),
+        head: look.snapshot.pull.head.sha.clone(),
+        external_id: String::new(),
+        conclusion,
+        title,
+        summary: format!("{}\n\n{advice}", view::why(verdict)).trim().into(),
+        text: None,
+    };
+    let there = look.snapshot.gate.as_ref().filter(|there| there.conclusion.is_none() || conclusion.is_some());
+    Ok(ctx.github.publish_check(&key.repo, &check, there.map(|there| there.id)).await?)
+}
+
 async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
     let Some(Shown { preview, text, id, .. }) = look.shown.as_deref() else { return Ok(()) };
     let conclusion = match (&preview.failure, preview.ok()) {
         (Some(Failure::Fork), _) => "neutral",
+        // What is not shown is neither good nor bad.
+        (_, true) if text.unseen > 0 => "neutral",
         (_, true) => "success",
         (_, false) => "failure",
     };
@@ -446,165 +488,23 @@ async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()
             name: format!("{CHECK} page {}", number + 2),
             head: preview.head.clone(),
             external_id: id.clone(),
-            conclusion: "neutral",
-            completed_at: Timestamp::from_second(ctx.now().as_second()).unwrap_or_else(|_| ctx.now()),
+            conclusion: Some("neutral"),
             title: format!("{} (page {} of {})", text.title, number + 2, text.pages.len() + 1),
             summary: format!("Goes on from `{CHECK}`."),
-            text: page.clone(),
+            text: Some(page.clone()),
         };
-        ctx.github.publish_check(&key.repo, &check).await?;
+        ctx.github.publish_check(&key.repo, &check, None).await?;
     }
     let check = NewCheck {
         name: CHECK.into(),
         head: preview.head.clone(),
         external_id: id.clone(),
-        conclusion,
-        completed_at: Timestamp::from_second(ctx.now().as_second()).unwrap_or_else(|_| ctx.now()),
+        conclusion: Some(conclusion),
         title: text.title.clone(),
         summary: text.summary.clone(),
-        text: text.text.clone(),
+        text: Some(text.text.clone()),
     };
-    Ok(ctx.github.publish_check(&key.repo, &check).await?)
-}
-
-/// Carries out the commands of one comment, then answers it in one new comment.
-async fn answer(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, comment: u64) -> Result<()> {
-    let Some(ask) = look.seen.asks.iter().find(|ask| ask.comment == comment) else { return Ok(()) };
-    let mut answers = Vec::new();
-    for line in &ask.lines {
-        let text = match &line.meaning {
-            Err(wrong) => view::mistake(wrong),
-            Ok(_) if ask.edited => {
-                "This comment was edited after it was posted, and GitHub does not tell by whom: please give the command in a new comment."
-                    .into()
-            }
-            Ok(command) if ask.permission < command.needs() => {
-                let (word, needs, has) = (command.word(), command.needs().word(), ask.permission.word());
-                format!("`/{word}` needs {needs} permission on this repository; {} has {has} permission.", view::code(&ask.author))
-            }
-            Ok(command) => carry_out(ctx, key, look, *command, comment).await?,
-        };
-        answers.push((line.clone(), text));
-    }
-    ctx.github.post_comment(key, &view::reply(comment, &answers)).await?;
-    Ok(())
-}
-
-async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: Command, comment: u64) -> Result<String> {
-    match command {
-        Command::Help => Ok(view::help()),
-        Command::Why => Ok(match &look.seen.verdict {
-            Some(verdict) => view::why(verdict),
-            None if look.snapshot.pull.merged_at.is_some() => "It is merged.".into(),
-            None => "It was closed without a merge.".into(),
-        }),
-        Command::Preview => Ok(match &look.shown {
-            Some(shown) => {
-                format!("The preview is up to date with `{}`: {}", look.snapshot.pull.head.sha.short(), view::quoted(&shown.text.title))
-            }
-            None => "The pull request is not open any more: there is nothing to preview.".into(),
-        }),
-        Command::Adopt => {
-            let mut lines = Vec::new();
-            for target in &look.touched {
-                let application = target.key(&key.repo);
-                if ctx.home.annotate(&application, crate::cluster::home::ADOPT, Some("true")).await? {
-                    ctx.applications.put(application.clone());
-                    lines.push(format!("- `{}` takes over what is there", application.title()));
-                }
-            }
-            Ok(if lines.is_empty() {
-                "No application of this pull request is known yet: give the command once it is merged.".into()
-            } else {
-                lines.join("\n")
-            })
-        }
-        Command::Take => take(ctx, key, look).await,
-        Command::ConfirmPrune => {
-            let mut lines = Vec::new();
-            let mut applications: Vec<_> = look.touched.iter().map(|target| target.key(&key.repo)).collect();
-            applications.extend(retired_by(ctx, key, look).await?);
-            for application in applications {
-                let status = ctx.home.application(&application).await?.and_then(|object| object.status);
-                let Some(confirm) = status.and_then(|status| status.confirm) else { continue };
-                ctx.home.annotate(&application, crate::cluster::home::CONFIRM_PRUNE, Some(&confirm)).await?;
-                ctx.applications.put(application.clone());
-                lines.push(format!("- `{}`: the deletions that `{confirm}` names are confirmed", application.title()));
-            }
-            Ok(if lines.is_empty() { "No deletion waits for a confirmation.".into() } else { lines.join("\n") })
-        }
-        Command::Sync => {
-            let mut lines = Vec::new();
-            for target in &look.touched {
-                let application = target.key(&key.repo);
-                ctx.home.annotate(&application, crate::cluster::home::SYNC_REQUEST, Some(&comment.to_string())).await?;
-                ctx.applications.put(application.clone());
-                lines.push(format!("- `{}` is being synced to `{}`", application.title(), look.base.commit.short()));
-            }
-            Ok(match lines.is_empty() {
-                true => "This pull request touches no application: there is nothing to sync.".into(),
-                false => format!("{}\n\nThe outcome is the commit status `windlass/sync`.", lines.join("\n")),
-            })
-        }
-    }
-}
-
-/// Applications that the configuration has no more, by this pull request: their directory went with it, or it changed the
-/// configuration itself.
-async fn retired_by(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<Vec<ApplicationKey>> {
-    let merged =
-        look.snapshot.pull.merged_at.and(look.snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse::<CommitSha>().ok());
-    let Some(commit) = merged else { return Ok(Vec::new()) };
-    let mut gone = Vec::new();
-    for object in ctx.home.applications().await?.into_iter().filter(|object| object.spec.repository == key.repo) {
-        let application = ApplicationKey { repo: key.repo.clone(), application: object.spec.application, stage: object.spec.stage };
-        if look.base.target(&application).is_none() {
-            gone.push((application, object.spec.path));
-        }
-    }
-    let at = commit.clone();
-    ctx.mirror(&key.repo, move |mirror| {
-        let Some(parent) = mirror.parent(&at)? else { return Ok(Vec::new()) };
-        let (before, after) = (mirror.files(mirror.tree(&parent)?)?, mirror.files(mirror.tree(&at)?)?);
-        let file = crate::domain::catalog::FILE;
-        let configured = before.get(file) != after.get(file);
-        let under = |files: &crate::git::Listing, path: &str| files.keys().any(|file| file.starts_with(&format!("{path}/")));
-        Ok(gone.into_iter().filter(|(_, path)| configured || under(&before, path) && !under(&after, path)).map(|(key, _)| key).collect())
-    })
-    .await
-}
-
-/// Has the fields taken that the preview says others hold. Kept with the application, so that the sync knows it too; the
-/// preview is made anew.
-async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<String> {
-    let (mut lines, mut taken) = (Vec::new(), BTreeSet::new());
-    for app in look.shown.iter().flat_map(|shown| &shown.preview.applications) {
-        let held = app.plan.problems().flat_map(|change| {
-            let fields = change.notes.undecided.iter().flat_map(|(_, paths)| paths);
-            fields.map(|path| FieldRule { kind: Some(change.key.kind.clone()), name: Some(change.key.name.clone()), path: path.clone() })
-        });
-        let held: Vec<_> = held.collect();
-        if held.is_empty() {
-            continue;
-        }
-        let known = ctx.home.application(&app.key).await?;
-        let mut rules = super::guards::taken(known.as_ref());
-        rules.extend(held.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>());
-        let text = serde_json::to_string(&rules).unwrap_or_default();
-        if !ctx.home.annotate(&app.key, crate::cluster::home::TAKE, Some(&text)).await? {
-            lines.push(format!("- `{}` was never synced: write a `take` rule into windlass.yaml", app.key.title()));
-            continue;
-        }
-        let fields: Vec<_> = held.iter().map(|rule| view::code(&rule.path)).collect();
-        lines.push(format!("- `{}` takes {}", app.key.title(), fields.join(", ")));
-        ctx.applications.put(app.key.clone());
-        taken.insert(app.key.clone());
-    }
-    if lines.is_empty() {
-        return Ok("No field waits for that: the preview names none that others hold.".into());
-    }
-    anew(ctx, &key.repo, &taken, |_| true);
-    Ok(lines.join("\n"))
+    Ok(ctx.github.publish_check(&key.repo, &check, None).await?)
 }
 
 /// Something became different of applications: previews of them that tell of it are made anew.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Ctx, Result, locked};
+use super::{Ctx, Result, authority, locked};
 use crate::domain::pull_request::{Progress, ProgressState};
 use crate::domain::{CommitKey, PullRequestKey};
 use crate::github;
@@ -61,14 +61,15 @@ pub async fn write(ctx: &Arc<Ctx>, key: &CommitKey, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Who opened, approved and merged a pull request.
+/// Who opened, approved and merged a pull request; an approval counts by the rule of the gate.
 async fn approved_by(ctx: &Arc<Ctx>, key: &PullRequestKey) -> Result<Value> {
     let snapshot = ctx.github.snapshot(key).await?;
-    let head = &snapshot.pull.head.sha;
-    let approved = snapshot.reviews.iter().filter(|review| review.state == "APPROVED" && review.commit_id.as_ref() == Some(head));
-    let by: Vec<_> =
-        approved.filter_map(|review| Some(json!({"by": review.user.as_ref()?.login, "at": review.submitted_at?.to_string()}))).collect();
-    Ok(
-        json!({"number": key.number, "author": snapshot.pull.author(), "head": head, "merged_at": snapshot.pull.merged_at.map(|at| at.to_string()), "approvals": by}),
-    )
+    let counted = authority::approved_by(ctx, key, &snapshot, None).await?;
+    let at = |login: &String| {
+        let of = snapshot.reviews.iter().rev().find(|review| review.user.as_ref().is_some_and(|user| user.login == *login));
+        of.and_then(|review| review.submitted_at).map(|at| at.to_string())
+    };
+    let by: Vec<_> = counted.iter().map(|login| json!({"by": login, "at": at(login)})).collect();
+    let (pull, merged) = (&snapshot.pull, snapshot.pull.merged_at.map(|at| at.to_string()));
+    Ok(json!({"number": key.number, "author": pull.author(), "head": pull.head.sha, "merged_at": merged, "approvals": by}))
 }

@@ -29,7 +29,7 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     let owner = key.owner_label(base.repo.id);
     // After a restart Git does not name it: what becomes of its objects is still its news.
     locked(&ctx.memory.owners).insert(owner.clone(), key.clone());
-    let asking = Asking { cluster, key, target: &target, owner: &owner, renderer: &ctx.observer.renderer };
+    let asking = ctx.observer.asking(key, &target, &owner)?;
     if before.cluster_uid.as_ref().is_some_and(|known| !known.is_empty()) && before.cluster_uid.as_deref() != Some(&cluster.uid().await?) {
         let message = format!(
             "{} declares {} no more, and the cluster behind its destination is not the one that it was: nothing is deleted",
@@ -118,6 +118,7 @@ fn target_of(object: &Application) -> Target {
             after: vec![],
             merge: MergePolicy::Reviewed,
             approvals: 0,
+            approvers: vec![],
             reconcile: Reconciler::Windlass,
         },
         path: spec.path.clone(),

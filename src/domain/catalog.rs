@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::cel::Condition;
 use super::health::HealthRule;
 use super::image::{self, ImageRef};
+use super::manifest::is_label;
 use super::ownership::{FieldRule, FieldRules};
 use super::sync::DriftMode;
 use super::{ApplicationKey, Invalid, Name, RepoName, yaml};
@@ -40,8 +41,35 @@ pub struct Stage {
     pub merge: MergePolicy,
     /// Approving reviews that a pull request touching this stage needs.
     pub approvals: u32,
+    /// Whose approvals count; empty: of whoever may write to the repository.
+    pub approvers: Vec<Approver>,
     /// Who applies what Git has.
     pub reconcile: Reconciler,
+}
+
+/// Who may approve for a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approver {
+    User(String),
+    Team { organisation: String, team: String },
+    /// The owners of the files that change, by the base branch's `CODEOWNERS`.
+    CodeOwners,
+}
+
+impl std::str::FromStr for Approver {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let legal = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let name = text.strip_prefix('@').unwrap_or(text);
+        match name.split_once('/') {
+            None if text == "CODEOWNERS" => Ok(Self::CodeOwners),
+            None if legal(name) => Ok(Self::User(name.to_ascii_lowercase())),
+            Some((organisation, team)) if legal(organisation) && legal(team) => {
+                Ok(Self::Team { organisation: organisation.into(), team: team.into() })
+            }
+            _ => Err(Invalid(format!("`{text}` is no approver: write `user`, `organisation/team` or `CODEOWNERS`"))),
+        }
+    }
 }
 
 /// Who keeps a stage as Git has it.
@@ -247,7 +275,7 @@ impl Catalog {
             .map(|(image, raw)| Ok(ImageRule { image: image::image_name(&fill(image))?, source: fill(&raw.source).parse()? }))
             .collect::<Result<_, Invalid>>();
         let destination = Destination { cluster: stage.cluster.clone(), namespace: fill(&rule.namespace) };
-        if !is_namespace(&destination.namespace) {
+        if !is_label(&destination.namespace) {
             return Some(Err(Invalid(format!("{FILE}: `{}` is not a namespace's name", destination.namespace))));
         }
         let chart = rule.chart.as_deref().map(fill);
@@ -288,12 +316,6 @@ fn dependencies(targets: &[Target]) -> Result<(), Invalid> {
         }
     }
     Ok(())
-}
-
-/// RFC 1123 label: what Kubernetes accepts as a namespace's name.
-fn is_namespace(text: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 #[derive(Deserialize)]
@@ -386,6 +408,8 @@ struct RawStage {
 struct RawGates {
     #[serde(default)]
     approvals: u32,
+    #[serde(default)]
+    approvers: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -467,6 +491,13 @@ impl RawCatalog {
                 after: raw.after,
                 merge: raw.merge,
                 approvals: raw.gates.approvals,
+                approvers: raw
+                    .gates
+                    .approvers
+                    .iter()
+                    .map(|text| text.parse())
+                    .collect::<Result<_, Invalid>>()
+                    .map_err(|Invalid(why)| Invalid(format!("{FILE}: approvers: {why}")))?,
                 reconcile,
             });
         }

@@ -7,6 +7,7 @@
 /// A command. Closed: adding one breaks every place that has to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
+    AcceptUnseen,
     Adopt,
     ConfirmPrune,
     Help,
@@ -47,10 +48,12 @@ impl Permission {
 }
 
 impl Command {
-    pub const ALL: [Self; 7] = [Self::Adopt, Self::ConfirmPrune, Self::Help, Self::Preview, Self::Sync, Self::Take, Self::Why];
+    pub const ALL: [Self; 8] =
+        [Self::AcceptUnseen, Self::Adopt, Self::ConfirmPrune, Self::Help, Self::Preview, Self::Sync, Self::Take, Self::Why];
 
     pub fn word(self) -> &'static str {
         match self {
+            Self::AcceptUnseen => "accept-unseen",
             Self::Adopt => "adopt",
             Self::ConfirmPrune => "confirm-prune",
             Self::Help => "help",
@@ -64,6 +67,7 @@ impl Command {
     /// One line of help.
     pub fn summary(self) -> &'static str {
         match self {
+            Self::AcceptUnseen => "accepts the changes that do not fit into the preview of this commit, by one who may approve",
             Self::Adopt => "lets the first sync of the applications that this pull request touches change what was there before windlass",
             Self::ConfirmPrune => "confirms the deletions that wait for it, in the applications that this pull request touches",
             Self::Help => "lists these commands",
@@ -76,12 +80,34 @@ impl Command {
         }
     }
 
-    pub fn needs(self) -> Permission {
+    /// What it reaches.
+    pub fn power(self) -> Power {
         match self {
-            Self::Help | Self::Why => Permission::Read,
-            Self::Adopt | Self::ConfirmPrune | Self::Preview | Self::Sync | Self::Take => Permission::Write,
+            Self::Help | Self::Why | Self::Preview | Self::AcceptUnseen => Power::Look,
+            Self::Sync | Self::Take => Power::Stage,
+            Self::Adopt | Self::ConfirmPrune => Power::Delete,
         }
     }
+
+    /// Who may give it, in words.
+    pub fn who(self) -> &'static str {
+        match self.power() {
+            Power::Look => "write",
+            Power::Stage => "write; where the stage needs approvals, somebody who may approve",
+            Power::Delete => "the same, once the pull request is merged",
+        }
+    }
+}
+
+/// What a command reaches, and so what it asks of who gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Only the pull request.
+    Look,
+    /// A stage.
+    Stage,
+    /// What is live in a stage and was not windlass's, or will be gone.
+    Delete,
 }
 
 /// One command line of a comment.
@@ -108,7 +134,7 @@ const MOST: usize = 10;
 pub fn parse(comment: &str) -> Vec<Line> {
     let mut found = Vec::new();
     let mut fence: Option<String> = None;
-    for line in comment.lines() {
+    for line in visible(comment).lines() {
         let trimmed = line.trim_end();
         let marker: String = trimmed.trim_start().chars().take_while(|c| matches!(c, '`' | '~')).collect();
         if marker.len() >= 3 {
@@ -129,6 +155,24 @@ pub fn parse(comment: &str) -> Vec<Line> {
     found
 }
 
+/// What a reader sees of a comment: HTML comments are left out.
+fn visible(comment: &str) -> String {
+    let mut out = String::new();
+    let mut rest = comment;
+    while let Some((before, hidden)) = rest.split_once("<!--") {
+        out.push_str(before);
+        match hidden.split_once("-->") {
+            // Its lines stay lines: nothing begins one that did not.
+            Some((hidden, after)) => {
+                out.push_str(if hidden.contains('\n') { "\n " } else { " " });
+                rest = after;
+            }
+            None => return out,
+        }
+    }
+    out + rest
+}
+
 fn meaning(line: &str) -> Option<Result<Command, Mistake>> {
     let rest = line.strip_prefix('/')?;
     let mut words = rest.split_whitespace();
@@ -142,8 +186,13 @@ fn meaning(line: &str) -> Option<Result<Command, Mistake>> {
         Some(command) if words.next().is_some() => Err(Mistake::Argument { command }),
         Some(command) => Ok(command),
         None => {
-            let nearest = Command::ALL.into_iter().min_by_key(|command| strsim::damerau_levenshtein(command.word(), &lower));
-            Err(Mistake::Unknown { word: lower, nearest: nearest.unwrap_or(Command::Help) })
+            // What is far from any of ours is meant for another bot, or a path.
+            let distance = |command: &Command| strsim::damerau_levenshtein(command.word(), &lower);
+            let nearest = Command::ALL.into_iter().min_by_key(distance).filter(|command| distance(command) <= 2)?;
+            if distance(&nearest) * 2 > lower.len() {
+                return None;
+            }
+            Err(Mistake::Unknown { word: lower, nearest })
         }
     })
 }
@@ -167,7 +216,7 @@ mod tests {
 
     #[test]
     fn commands_stand_at_the_start_of_a_line() {
-        let table: [(&str, &[&str]); 10] = [
+        let table: [(&str, &[&str]); 15] = [
             ("/sync", &["sync"]),
             ("please\n/sync\r\n/why  \nthanks", &["sync", "why"]),
             ("/SYNC", &["sync"]),
@@ -178,6 +227,11 @@ mod tests {
             ("/etc/hosts is /5 // nothing\n/usr/bin", &[]),
             ("/snyc", &["snyc?sync"]),
             ("/sync now", &["sync+"]),
+            ("/lgtm\n/approve\n/assign @bob\n/cc @mia\n/health is a path\n/wip", &[]),
+            ("<!-- a template\n/sync\n-->\n/why", &["why"]),
+            ("<!--\n/sync", &[]),
+            ("a <!-- x\n-->/sync", &[]),
+            ("/why\n<!-- trailer -->", &["why"]),
         ];
         for (comment, expected) in table {
             assert_eq!(words(comment), expected, "{comment:?}");

@@ -131,8 +131,51 @@ fn collect(document: Value, file: &str, manifests: &mut Vec<Manifest>) -> Result
         )));
     };
     let namespace = text(&document["metadata"]["namespace"]);
+    let shown = |what: &str, text: &str| {
+        let text: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        Err(Invalid(format!("{file}: `{text}` is no {what} that Kubernetes takes")))
+    };
+    // They become parts of URLs, log lines and comments: nothing else is let in.
+    if !is_kind(&kind) {
+        return shown("kind", &kind);
+    }
+    if !is_group(&group) || !is_version(&version) {
+        return shown("apiVersion", &api_version);
+    }
+    if !is_name(&name) {
+        return shown("name", &name);
+    }
+    if let Some(namespace) = namespace.as_deref().filter(|namespace| !is_label(namespace)) {
+        return shown("namespace", namespace);
+    }
     manifests.push(Manifest { key: ResourceKey { group, kind, namespace, name }, version, value: document });
     Ok(())
+}
+
+/// RFC 1123 label: a namespace's name, for one.
+pub fn is_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// A name as a segment of a path (apimachinery, `IsValidPathSegmentName`), of the characters that names are made of in
+/// any kind: roles have `:`, addresses too, accounts `@`. What else a kind asks of its names is the API server's to say.
+fn is_name(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_.:@+".contains(&b);
+    !text.is_empty() && text.len() <= 253 && text != "." && text != ".." && text.bytes().all(legal)
+}
+
+fn is_kind(text: &str) -> bool {
+    text.len() <= 63 && text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// RFC 1123 subdomain; empty for the core group.
+fn is_group(text: &str) -> bool {
+    text.is_empty() || text.len() <= 253 && text.split('.').all(is_label)
+}
+
+fn is_version(text: &str) -> bool {
+    is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 fn walk(value: &Value, visit: &mut impl FnMut(&Map<String, Value>)) {

@@ -6,7 +6,8 @@
 //!
 //! Reading order: the identifiers below, then [`catalog`] (what is deployed
 //! where), [`image`] and [`edit`] (how a change is made), [`manifest`],
-//! [`fieldset`] and [`ownership`] (whose a field is), [`mask`] and [`plan`]
+//! [`fieldset`] and [`ownership`] (whose a field is), [`fence`] (how far a
+//! repository reaches), [`mask`] and [`plan`]
 //! (what a change does), [`health`], [`hook`], [`command`], [`gate`], and the
 //! three decisions: [`promotion`], [`pull_request`], [`sync`].
 
@@ -17,12 +18,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub mod approvals;
 pub mod catalog;
 pub mod cel;
+pub mod codeowners;
 pub mod command;
 pub mod edit;
 pub mod effect;
 pub mod external;
+pub mod fence;
 pub mod fieldset;
 pub mod gate;
 pub mod health;
@@ -35,6 +39,7 @@ pub mod plan;
 pub mod promotion;
 pub mod pull_request;
 pub mod schema;
+pub mod seal;
 pub mod sync;
 pub mod yaml;
 

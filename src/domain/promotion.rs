@@ -10,7 +10,7 @@
 
 use super::edit::FileEdit;
 use super::image::Candidate;
-use super::{ApplicationKey, CommitSha};
+use super::{ApplicationKey, CommitSha, Name};
 
 /// Facts about one (application, stage).
 #[derive(Debug, Clone)]
@@ -170,11 +170,27 @@ pub fn promoted(earlier: &[EarlierStage]) -> Vec<Candidate> {
 /// What is known of a stage that comes before.
 #[derive(Debug, Clone)]
 pub struct EarlierStage {
-    /// Synced to what Git has, and healthy.
+    pub stage: Name,
+    /// Synced to what Git has, healthy and proven.
     pub healthy: bool,
+    /// Why not, if that is known.
+    pub why: String,
     /// (image, digest) pairs.
     pub running: Vec<(String, super::image::Digest)>,
     pub candidates: Vec<Candidate>,
+}
+
+impl EarlierStage {
+    /// What it lacks of being healthy with just these candidates.
+    pub fn lacks(&self, candidates: &[Candidate]) -> Option<String> {
+        if !self.healthy {
+            let why = if self.why.is_empty() { String::new() } else { format!(" ({})", self.why) };
+            return Some(format!("is not synced and healthy{why}"));
+        }
+        let missing = candidates.iter().filter(|one| !self.running.contains(&(one.image.clone(), one.digest.clone())));
+        let missing: Vec<_> = missing.map(|one| format!("{} ({})", one.tag, one.digest.short())).collect();
+        (!missing.is_empty()).then(|| format!("does not run {}", missing.join(", ")))
+    }
 }
 
 /// The commit message: subject, and trailers that say where the image came from.

@@ -18,7 +18,7 @@ use super::{ApplicationKey, CommitSha};
 
 /// The check run on heads that holds the preview.
 pub const CHECK: &str = "windlass/preview";
-/// The commit status on heads that tells the verdict.
+/// The check run on heads that tells the verdict: only an App can make one, so nobody else can say that it is green.
 pub const GATE_CONTEXT: &str = "windlass/gate";
 /// The commit status on merged commits: one per commit, over all its applications.
 pub const SYNC_CONTEXT: &str = "windlass/sync";
@@ -264,14 +264,19 @@ pub struct Ask {
     pub acknowledged: bool,
     /// The text was edited after it was posted: GitHub does not tell by whom.
     pub edited: bool,
+    /// It was seen long ago, or answered, and the answer is not there: whether it was carried out is not known.
+    pub interrupted: bool,
 }
 
 /// A comment of ours as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    pub body: String,
-    /// A digest of what the body says, less times.
+    /// Without its marker.
+    pub text: String,
+    /// A digest of what the text says, less times.
     pub fingerprint: String,
+    /// It tells the end of the story.
+    pub last: bool,
 }
 
 /// The sticky comment as it is.
@@ -279,12 +284,15 @@ pub struct Wanted {
 pub struct Sticky {
     pub id: u64,
     pub fingerprint: String,
+    /// Nobody edited it but us.
+    pub intact: bool,
 }
 
 #[derive(Debug, Clone)]
 pub struct Seen {
-    pub open: bool,
     pub asks: Vec<Ask>,
+    /// Somebody edited our comment, and the thread does not say so yet.
+    pub tampered: bool,
     /// The sticky comment as it should be; None when it should be left as it is.
     pub wanted: Option<Wanted>,
     pub sticky: Option<Sticky>,
@@ -293,16 +301,15 @@ pub struct Seen {
     pub published: Option<String>,
     pub verdict: Option<Verdict>,
     pub permit: Option<MergePermit>,
-    /// State and description of the head's `windlass/gate` status.
+    /// State and title of the head's check run `windlass/gate`.
     pub gate: Option<(String, String)>,
 }
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    Acknowledge {
-        comment: u64,
-    },
+    /// Says that somebody edited our comment.
+    TellTampered,
     PostSticky(Wanted),
     EditSticky {
         id: u64,
@@ -321,15 +328,15 @@ pub enum Step {
 }
 
 pub fn decide(seen: &Seen) -> Vec<Step> {
-    let unseen: Vec<_> = seen.asks.iter().filter(|ask| !ask.acknowledged).map(|ask| Step::Acknowledge { comment: ask.comment }).collect();
-    if !unseen.is_empty() {
-        return unseen;
-    }
     let mut steps = Vec::new();
+    // First: once it is written anew nothing tells of the edit any more.
+    if seen.tampered {
+        steps.push(Step::TellTampered);
+    }
     if let Some(wanted) = &seen.wanted {
         match &seen.sticky {
             None => steps.push(Step::PostSticky(wanted.clone())),
-            Some(sticky) if sticky.fingerprint != wanted.fingerprint => {
+            Some(sticky) if sticky.fingerprint != wanted.fingerprint || !sticky.intact => {
                 steps.push(Step::EditSticky { id: sticky.id, wanted: wanted.clone() });
             }
             Some(_) => {}
@@ -348,6 +355,7 @@ pub fn decide(seen: &Seen) -> Vec<Step> {
             steps.push(Step::SetGate { state, description });
         }
     }
+    // A merge does not wait for answers, nor for an answer that GitHub does not take.
     steps.extend(seen.asks.iter().map(|ask| Step::Answer { comment: ask.comment }));
     if let Some(permit) = &seen.permit
         && !unpublished
@@ -357,7 +365,7 @@ pub fn decide(seen: &Seen) -> Vec<Step> {
     steps
 }
 
-/// The commit status of a verdict; GitHub takes 140 characters of description.
+/// The check run of a verdict, in three words, and its title.
 pub fn gate_status(verdict: &Verdict) -> (&'static str, String) {
     let state = match verdict.standing {
         Standing::Green => "success",
@@ -381,9 +389,9 @@ mod tests {
 
     fn seen() -> Seen {
         Seen {
-            open: true,
             asks: vec![],
-            wanted: Some(Wanted { body: "b".into(), fingerprint: "f".into() }),
+            tampered: false,
+            wanted: Some(Wanted { text: "b".into(), fingerprint: "f".into(), last: false }),
             sticky: None,
             preview: Some("p".into()),
             published: None,
@@ -397,25 +405,15 @@ mod tests {
     fn nothing_is_left_to_do_once_it_is_done() {
         let first = decide(&seen());
         assert!(matches!(first[..], [Step::PostSticky(_), Step::PublishCheck]), "{first:?}");
-        let sticky = Some(Sticky { id: 1, fingerprint: "f".into() });
+        let sticky = Some(Sticky { id: 1, fingerprint: "f".into(), intact: true });
         let second = decide(&Seen { sticky: sticky.clone(), published: Some("p".into()), ..seen() });
         assert!(matches!(second[..], [Step::SetGate { state: "pending", .. }]), "{second:?}");
         let gate = Some(("pending".into(), "r".into()));
-        assert_eq!(decide(&Seen { sticky, published: Some("p".into()), gate, ..seen() }), []);
-    }
-
-    #[test]
-    fn a_command_is_acknowledged_before_anything_slow() {
-        let ask = |acknowledged| Ask {
-            comment: 9,
-            author: "a".into(),
-            permission: Permission::Write,
-            lines: vec![],
-            acknowledged,
-            edited: false,
-        };
-        assert_eq!(decide(&Seen { asks: vec![ask(false)], ..seen() }), [Step::Acknowledge { comment: 9 }]);
-        assert!(decide(&Seen { asks: vec![ask(true)], ..seen() }).contains(&Step::Answer { comment: 9 }));
+        let rests = Seen { sticky, published: Some("p".into()), gate, ..seen() };
+        assert_eq!(decide(&rests), []);
+        let edited = Some(Sticky { id: 1, fingerprint: "f".into(), intact: false });
+        let steps = decide(&Seen { sticky: edited, tampered: true, ..rests });
+        assert!(matches!(steps[..], [Step::TellTampered, Step::EditSticky { id: 1, .. }]), "{steps:?}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use crate::domain::command::Permission;
 use crate::domain::edit::FileEdit;
 use crate::domain::gate::MergePermit;
-use crate::domain::pull_request::CHECK;
+use crate::domain::pull_request::{CHECK, GATE_CONTEXT};
 use crate::domain::{CommitSha, PullRequestKey, RepoName};
 
 pub mod auth;
@@ -226,6 +226,7 @@ pub struct CheckRun {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct CheckOutput {
+    pub title: Option<String>,
     pub summary: Option<String>,
     pub text: Option<String>,
 }
@@ -236,10 +237,37 @@ pub struct PullSnapshot {
     pub pull: Pull,
     pub comments: Vec<Comment>,
     pub reviews: Vec<Review>,
-    /// The newest of each context on the head.
-    pub statuses: Vec<Status>,
-    /// Ours on the head.
+    /// Ours on the head: the preview, and the verdict.
     pub check: Option<CheckRun>,
+    pub gate: Option<CheckRun>,
+}
+
+/// A commit of a pull request. Accounts are None where GitHub knows nobody by the address.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PullCommit {
+    pub sha: CommitSha,
+    pub author: Option<User>,
+    pub committer: Option<User>,
+    pub commit: CommitPeople,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct CommitPeople {
+    pub author: Option<Person>,
+    pub committer: Option<Person>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Person {
+    #[serde(default)]
+    pub email: String,
+}
+
+/// A move of a branch, and who made it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Push {
+    pub after: String,
+    pub actor: Option<User>,
 }
 
 /// A check run to be made.
@@ -248,11 +276,11 @@ pub struct NewCheck {
     pub name: String,
     pub head: CommitSha,
     pub external_id: String,
-    pub conclusion: &'static str,
-    pub completed_at: Timestamp,
+    /// None: it is not complete yet. When it is, is GitHub's to tell: approvals are compared with it by one clock.
+    pub conclusion: Option<&'static str>,
     pub title: String,
     pub summary: String,
-    pub text: String,
+    pub text: Option<String>,
 }
 
 /// A ref to move: (full name, where it must be now, where it goes); None stands for no such ref.
@@ -364,13 +392,13 @@ impl GitHub {
         let (repo, number) = (&key.repo, key.number);
         let pull: Pull = self.get(repo, &format!("pulls/{number}"), "read a pull request").await?;
         let head = pull.head.sha.clone();
-        let (comments, reviews, statuses, check) = futures::try_join!(
+        let (comments, reviews, checks) = futures::try_join!(
             self.pages(repo, format!("issues/{number}/comments"), "list comments"),
             self.pages(repo, format!("pulls/{number}/reviews"), "list reviews"),
-            self.statuses(repo, &head),
-            self.check_run(repo, &head, CHECK, app),
+            self.check_runs(repo, &head, app),
         )?;
-        Ok(PullSnapshot { pull, comments, reviews, statuses, check })
+        let named = |name: &str| checks.iter().find(|check| check.name == name).cloned();
+        Ok(PullSnapshot { pull, comments, reviews, check: named(CHECK), gate: named(GATE_CONTEXT) })
     }
 
     /// The newest status of each context.
@@ -383,15 +411,14 @@ impl GitHub {
         Ok(answer.statuses)
     }
 
-    async fn check_run(&self, repo: &RepoName, commit: &CommitSha, name: &str, app: u64) -> Result<Option<CheckRun>> {
+    /// The newest check runs of our App on a commit, one of each name.
+    async fn check_runs(&self, repo: &RepoName, commit: &CommitSha, app: u64) -> Result<Vec<CheckRun>> {
         #[derive(Deserialize)]
         struct Answer {
             check_runs: Vec<CheckRun>,
         }
-        let name = name.replace('/', "%2F");
-        let answer: Answer =
-            self.get(repo, &format!("commits/{commit}/check-runs?check_name={name}&per_page=100"), "read check runs").await?;
-        Ok(answer.check_runs.into_iter().find(|check| check.app.as_ref().is_some_and(|by| by.id == app)))
+        let answer: Answer = self.get(repo, &format!("commits/{commit}/check-runs?app_id={app}&per_page=100"), "read check runs").await?;
+        Ok(answer.check_runs.into_iter().filter(|check| check.app.as_ref().is_some_and(|by| by.id == app)).collect())
     }
 
     /// All pull requests from one of our branches, the newest first.
@@ -414,6 +441,43 @@ impl GitHub {
     /// The pull requests that brought a commit.
     pub async fn pulls_with(&self, repo: &RepoName, commit: &CommitSha) -> Result<Vec<Pull>> {
         self.get(repo, &format!("commits/{commit}/pulls"), "find a commit's pull request").await
+    }
+
+    /// The commits that a pull request brings, 250 at most.
+    pub async fn commits_of(&self, key: &PullRequestKey) -> Result<Vec<PullCommit>> {
+        self.pages(&key.repo, format!("pulls/{}/commits", key.number), "list a pull request's commits").await
+    }
+
+    /// The last moves of a branch, newest first.
+    pub async fn pushes(&self, repo: &RepoName, branch: &str) -> Result<Vec<Push>> {
+        let name = format!("refs/heads/{branch}").replace('%', "%25").replace('&', "%26").replace('+', "%2B").replace('#', "%23");
+        self.get(repo, &format!("activity?ref={name}&per_page=100"), "read who pushed to a branch").await
+    }
+
+    /// Whether a user is in a team of an organisation that the App is installed on.
+    pub async fn is_member(&self, repo: &RepoName, organisation: &str, team: &str, user: &str) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Answer {
+            state: String,
+        }
+        let route = format!("/orgs/{organisation}/teams/{team}/memberships/{user}");
+        let answer = self.read::<Answer>(&self.session_for(repo).await?, &route, "read who is in a team").await;
+        Ok(found(answer)?.is_some_and(|answer| answer.state == "active"))
+    }
+
+    /// The status checks that rules require for a branch, each with the App that it has to come from, if one is named.
+    pub async fn required_checks(&self, repo: &RepoName, branch: &str) -> Result<Vec<(String, Option<u64>)>> {
+        #[derive(Deserialize)]
+        struct Rule {
+            #[serde(rename = "type")]
+            kind: String,
+            #[serde(default)]
+            parameters: Value,
+        }
+        let rules: Vec<Rule> = self.get(repo, &format!("rules/branches/{branch}"), "read the rules of a branch").await?;
+        let checks = rules.iter().filter(|rule| rule.kind == "required_status_checks");
+        let checks = checks.flat_map(|rule| rule.parameters["required_status_checks"].as_array().cloned().unwrap_or_default());
+        Ok(checks.filter_map(|check| Some((check["context"].as_str()?.to_string(), check["integration_id"].as_u64()))).collect())
     }
 
     /// What a user may do; none for who is no user (an App, say).
@@ -575,12 +639,26 @@ impl GitHub {
         self.write(repo, "POST", &format!("statuses/{commit}"), &body, "set a commit status").await.map(drop)
     }
 
-    pub async fn publish_check(&self, repo: &RepoName, check: &NewCheck) -> Result<()> {
-        let body = json!({
-            "name": check.name, "head_sha": check.head, "external_id": check.external_id, "status": "completed", "conclusion": check.conclusion,
-            "completed_at": check.completed_at.to_string(), "output": {"title": check.title, "summary": check.summary, "text": check.text},
-        });
-        self.write(repo, "POST", "check-runs", &body, "publish a check run").await.map(drop)
+    /// Makes a check run, or changes the one that has this id.
+    pub async fn publish_check(&self, repo: &RepoName, check: &NewCheck, there: Option<u64>) -> Result<()> {
+        let mut body = json!({"name": check.name, "output": {"title": check.title, "summary": check.summary}});
+        if let Some(text) = &check.text {
+            body["output"]["text"] = text.clone().into();
+        }
+        if !check.external_id.is_empty() {
+            body["external_id"] = check.external_id.clone().into();
+        }
+        match check.conclusion {
+            Some(conclusion) => (body["status"], body["conclusion"]) = ("completed".into(), conclusion.into()),
+            None => body["status"] = "in_progress".into(),
+        }
+        match there {
+            Some(id) => self.write(repo, "PATCH", &format!("check-runs/{id}"), &body, "update a check run").await.map(drop),
+            None => {
+                body["head_sha"] = check.head.to_string().into();
+                self.write(repo, "POST", "check-runs", &body, "publish a check run").await.map(drop)
+            }
+        }
     }
 
     // ---- transport

@@ -82,6 +82,7 @@ async fn play(args: DemoArgs) -> anyhow::Result<()> {
         resync: 600,
         delivery_scan: 300,
         log: &std::env::var("WINDLASS_LOG").unwrap_or_else(|_| "info".into()),
+        projects: example::PROJECTS,
     };
     let windlass = Windlass::prepare(&std::env::current_exe()?, &plane, &forge, &namespace_folder, &options)?;
     let keeper = Keeper::start(windlass, described.clone())?;
@@ -319,15 +320,18 @@ impl Story<'_> {
     fn has_preview(&self, number: u64) -> bool {
         let head = self.pull(number)["head"]["sha"].as_str().unwrap_or_default().to_string();
         let checks = self.as_user("ada", Method::GET, &format!("commits/{head}/check-runs"), Value::Null).unwrap_or_default();
-        let checked = checks["check_runs"].as_array().into_iter().flatten().any(|check| check["conclusion"] == "success");
+        let checked = checks["check_runs"].as_array().into_iter().flatten().any(|check| {
+            check["name"] == "windlass/preview" && check["conclusion"] == "success"
+        });
         checked && !self.comments(number).is_empty()
     }
 
     fn gate(&self, number: u64) -> Option<(String, String)> {
         let head = self.pull(number)["head"]["sha"].as_str()?.to_string();
-        let status = self.as_user("ada", Method::GET, &format!("commits/{head}/status"), Value::Null).ok()?;
-        let gate = status["statuses"].as_array()?.iter().find(|status| status["context"] == "windlass/gate")?.clone();
-        Some((gate["state"].as_str()?.into(), gate["description"].as_str()?.into()))
+        let checks = self.as_user("ada", Method::GET, &format!("commits/{head}/check-runs"), Value::Null).ok()?;
+        let gate = checks["check_runs"].as_array()?.iter().find(|check| check["name"] == "windlass/gate")?.clone();
+        let state = gate["conclusion"].as_str().unwrap_or("pending");
+        Some((state.into(), gate["output"]["title"].as_str()?.into()))
     }
 
     /// Looks until it is there.

@@ -20,6 +20,15 @@ pub struct Example<'a> {
 /// The demo's: several more applications.
 pub const DEMO: Example<'_> = Example { prefix: "", others: &["catalog", "checkout", "emails", "payments", "search"], platform: true };
 
+/// What the config repository may do: go where the patterns of its `windlass.yaml` lead, and bring definitions.
+pub const PROJECTS: &str = "projects:
+  acme:
+    repositories: [acme/config]
+    clusters: [local]
+    namespaces: ['*-staging', '*-production']
+    kinds: [CustomResourceDefinition.apiextensions.k8s.io]
+";
+
 /// Makes both repositories and the people on a forge.
 pub fn seed(forge: &Forge, example: &Example<'_>) -> anyhow::Result<()> {
     {

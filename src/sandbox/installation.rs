@@ -79,6 +79,8 @@ pub struct Options<'a> {
     pub resync: u64,
     pub delivery_scan: u64,
     pub log: &'a str,
+    /// The text of the projects file.
+    pub projects: &'a str,
 }
 
 impl Windlass {
@@ -94,6 +96,7 @@ impl Windlass {
         };
         let events_token = super::forge::state::random_hex(32);
         let file = |name: &str| folder.join(name).display().to_string();
+        fs::write(folder.join("projects.yaml"), options.projects)?;
         for (name, content) in [("private-key.pem", &key), ("webhook-secret", &secret), ("events-token", &events_token)] {
             let path = folder.join(name);
             fs::write(&path, content)?;
@@ -110,6 +113,7 @@ impl Windlass {
             ("--events-token-file", file("events-token")),
             ("--kubeconfig", options.kubeconfig.display().to_string()),
             ("--namespace", options.namespace.into()),
+            ("--projects", file("projects.yaml")),
             ("--listen", format!("127.0.0.1:{}", options.port)),
             ("--cache", file("cache")),
             ("--kustomize", kustomize),

@@ -20,7 +20,8 @@ use crate::domain::command::{Command, Line, Mistake};
 use crate::domain::gate::{Standing, Verdict};
 use crate::domain::image::Candidate;
 use crate::domain::plan::Plan;
-use crate::domain::pull_request::{Progress, ProgressState, Wanted};
+use crate::domain::seal::Seal;
+use crate::domain::pull_request::{Progress, ProgressState, Wanted, shortened};
 use crate::domain::{ApplicationKey, CommitSha};
 
 /// GitHub takes 65,536 characters; mail and mobile clients less gladly so.
@@ -46,6 +47,14 @@ fn render(name: &str, data: impl Serialize) -> String {
     }
     let template = environment.get_template(name).expect("the name is one of TEMPLATES");
     template.render(Serde(data)).expect("the templates are tested with every view-model").trim().to_string() + "\n"
+}
+
+/// That a branch's rules let a pull request be merged whatever the verdict says.
+pub fn unprotected(branch: &str) -> String {
+    let (branch, check) = (code(branch), code(crate::domain::pull_request::GATE_CONTEXT));
+    format!(
+        "> [!NOTE]\n> The rules of {branch} do not require {check} from this App: whoever may merge can merge without it. Add a ruleset that requires it, with this App as its source."
+    )
 }
 
 /// Text in a code span: whatever is in it, it stays in it. A pipe would end a table's cell.
@@ -106,26 +115,68 @@ fn longest_run(text: &str, of: char) -> usize {
 const STICKY: &str = "<!-- windlass:sticky ";
 const REPLY: &str = "<!-- windlass:reply ";
 
-/// The fingerprint of a sticky comment, and whether it tells the end of the story.
-pub fn sticky_of(body: &str) -> Option<(String, bool)> {
-    let marker = body.strip_prefix(STICKY)?.split(" -->").next()?;
-    Some(match marker.strip_prefix("final ") {
-        Some(fingerprint) => (fingerprint.into(), true),
-        None => (marker.into(), false),
-    })
+/// The sticky comment as it is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundSticky {
+    pub fingerprint: String,
+    /// It tells the end of the story.
+    pub last: bool,
+    /// Every letter of it is ours.
+    pub intact: bool,
+    /// It has a seal at all; older windlasses set none.
+    pub sealed: bool,
 }
+
+/// Reads a sticky comment of ours. `place`: the pull request.
+pub fn sticky_of(body: &str, seal: &Seal, place: &str) -> Option<FoundSticky> {
+    let (marker, text) = body.strip_prefix(STICKY)?.split_once(" -->")?;
+    let (last, marker) = marker.strip_prefix("final ").map_or((false, marker), |rest| (true, rest));
+    let (fingerprint, found) = marker.split_once(' ').unwrap_or((marker, ""));
+    let intact = found == sealed(seal, place, last, fingerprint, text);
+    // What says that it is the end without a seal of ours says nothing.
+    Some(FoundSticky { fingerprint: fingerprint.into(), last: last && intact, intact, sealed: !found.is_empty() })
+}
+
+fn sealed(seal: &Seal, place: &str, last: bool, fingerprint: &str, text: &str) -> String {
+    // GitHub may change the ends of lines, and of the whole.
+    seal.of(&[place, if last { "final" } else { "" }, fingerprint, text.replace('\r', "").trim()])
+}
+
+/// The sticky comment's whole body.
+pub fn sticky_body(wanted: &Wanted, seal: &Seal, place: &str) -> String {
+    let Wanted { text, fingerprint, last } = wanted;
+    let mark = sealed(seal, place, *last, fingerprint, text);
+    format!("{STICKY}{}{fingerprint} {mark} -->\n{text}", if *last { "final " } else { "" })
+}
+
+const TAMPERED: &str = "<!-- windlass:edited ";
+
+/// Says in the thread that somebody edited a comment of ours, whose time of change is `at`.
+pub fn tampered(comment: u64, at: jiff::Timestamp, url: &str) -> String {
+    format!("{TAMPERED}{comment} {at} -->\nSomebody edited [windlass's comment]({url}). It is written anew: only what it says now is windlass's word.\n")
+}
+
+/// The edit of a comment that one of ours is about.
+pub fn tampered_of(body: &str) -> Option<(u64, jiff::Timestamp)> {
+    let (comment, at) = body.strip_prefix(TAMPERED)?.split(" -->").next()?.split_once(' ')?;
+    Some((comment.parse().ok()?, at.parse().ok()?))
+}
+
+pub const EDITED_COMMAND: &str =
+    "This comment was edited after it was posted, and GitHub does not tell by whom: please give the command in a new comment.";
+pub const INTERRUPTED_COMMAND: &str = "This command was seen, and windlass's answer to it is not there any more, or never came. It is not carried out now: please give it again if it still holds.";
+pub const ONLY_MERGED: &str = "This is taken on a pull request that is merged, since it is about what is live: give it there.";
+pub const NO_DRAFTS: &str = "This changes a stage, which a draft does not: mark the pull request as ready for review first.";
 
 /// The comment that a reply answers.
 pub fn reply_of(body: &str) -> Option<u64> {
     body.strip_prefix(REPLY)?.split(" -->").next()?.parse().ok()
 }
 
-/// Puts the marker in front; what `varies` (a duration) is no part of the fingerprint.
+/// What `varies` (a duration) is no part of the fingerprint.
 fn sticky(text: &str, varies: &str, last: bool) -> Wanted {
     let steady = if varies.is_empty() { text.to_string() } else { text.replace(varies, "") };
-    let fingerprint = hex::encode(&Sha256::digest(&steady)[..8]);
-    let word = if last { "final " } else { "" };
-    Wanted { body: format!("{STICKY}{word}{fingerprint} -->\n{text}"), fingerprint }
+    Wanted { text: bounded(text), fingerprint: hex::encode(&Sha256::digest(&steady)[..8]), last }
 }
 
 // ---- after the merge
@@ -190,14 +241,28 @@ struct AnswerView {
     text: String,
 }
 
+/// Characters of a command line that a reply quotes.
+const MOST_QUOTED: usize = 200;
+
 /// One comment that answers all command lines of another; carries its marker.
 pub fn reply(comment: u64, answers: &[(Line, String)]) -> String {
-    let answers = answers.iter().map(|(line, text)| AnswerView { quote: code(&line.text), text: text.clone() });
-    format!("{REPLY}{comment} -->\n{}", render("reply.md", ReplyView { answers: answers.collect() }))
+    let answers = answers.iter().map(|(line, text)| AnswerView { quote: code(&shortened(&line.text, MOST_QUOTED)), text: text.clone() });
+    let body = format!("{REPLY}{comment} -->\n{}", render("reply.md", ReplyView { answers: answers.collect() }));
+    bounded(&body)
+}
+
+/// What GitHub takes, with a word where some was cut.
+fn bounded(body: &str) -> String {
+    if body.len() <= MOST_BYTES {
+        return body.to_string();
+    }
+    let end = (0..=MOST_BYTES - 100).rev().find(|at| body.is_char_boundary(*at)).unwrap_or_default();
+    let cut = body[..end].rsplit_once('\n').map_or(&body[..end], |(whole, _)| whole);
+    format!("{cut}\n\n… (more does not fit into a comment)\n")
 }
 
 pub fn help() -> String {
-    let rows = Command::ALL.iter().map(|command| format!("| `/{}` | {} | {} |", command.word(), command.summary(), command.needs().word()));
+    let rows = Command::ALL.iter().map(|command| format!("| `/{}` | {} | {} |", command.word(), command.summary(), command.who()));
     let table = rows.collect::<Vec<_>>().join("\n");
     format!("A command stands at the start of a line.\n\n| command | what it does | needs |\n|---|---|---|\n{table}")
 }
@@ -278,7 +343,9 @@ pub fn drift_of(body: &str) -> BTreeSet<String> {
 struct PromotionView {
     title: String,
     stage: String,
-    earlier: Vec<String>,
+    /// Stages that have it, and those that have not (any more), with the reason.
+    healthy: Vec<String>,
+    lacking: Vec<(String, String)>,
     candidates: Vec<CandidateView>,
 }
 
@@ -292,14 +359,15 @@ struct CandidateView {
     short: String,
 }
 
-/// A promotion's body. `earlier`: the stages that it is healthy in already.
-pub fn promotion(key: &ApplicationKey, candidates: &[Candidate], earlier: &[String]) -> String {
+/// A promotion's body. `earlier`: the stages before, each with what it lacks of being healthy with just this.
+pub fn promotion(key: &ApplicationKey, candidates: &[Candidate], earlier: &[(String, Option<String>)]) -> String {
     render(
         "promotion.md",
         PromotionView {
             title: key.title(),
             stage: key.stage.to_string(),
-            earlier: earlier.to_vec(),
+            healthy: earlier.iter().filter(|(_, lacks)| lacks.is_none()).map(|(stage, _)| stage.clone()).collect(),
+            lacking: earlier.iter().filter_map(|(stage, lacks)| Some((stage.clone(), quoted(lacks.as_ref()?)))).collect(),
             candidates: candidates
                 .iter()
                 .map(|candidate| CandidateView {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{MOST_BYTES, code, fence, quoted, render, sticky, told};
+use super::{MOST_BYTES, code, fence, is_bidi, quoted, render, sticky, told};
 use crate::domain::effect::{self, Effect};
 use crate::domain::image::ImageRef;
 use crate::domain::plan::{self, Action, Change, Fields, Plan, Proof};
@@ -22,6 +22,8 @@ pub struct PreviewText {
     pub text: String,
     /// What follows on the text, where the whole does not fit: each a check run's text of its own.
     pub pages: Vec<String>,
+    /// How many changes are shown nowhere, since they do not fit.
+    pub unseen: usize,
 }
 
 /// How much is told, from most to least.
@@ -118,7 +120,11 @@ struct GroupView {
 }
 
 pub fn preview(preview: &Preview) -> PreviewText {
-    let verdict = verdict_line(preview);
+    let parts = parts(preview);
+    let whole = details(&parts, FORMS[0]);
+    let (mut pages, unseen) = paged(&parts, &whole);
+    let unseen_words = if unseen > 0 { format!(" · **{} not shown**", counted(unseen, "change")) } else { String::new() };
+    let verdict = format!("{}{unseen_words}", verdict_line(preview));
     let alerts = alerts(preview);
     let duration = match preview.duration.as_secs_f64() {
         short if short < 0.1 => format!("{:.2} s", short),
@@ -140,8 +146,6 @@ pub fn preview(preview: &Preview) -> PreviewText {
         )
     };
     let room = MOST_BYTES - FRAME;
-    let parts = parts(preview);
-    let whole = details(&parts, FORMS[0]);
     // Most previews fit whole: the shorter forms are made only where they are needed.
     let comment = match whole.len() <= room {
         true => body(&whole),
@@ -150,58 +154,81 @@ pub fn preview(preview: &Preview) -> PreviewText {
             None => body(&brief(&parts, room)),
         },
     };
-    let mut pages = paged(&parts, &whole);
     let summary = alerts.iter().map(|alert| alert.text.clone()).collect::<Vec<_>>().join("\n\n");
     PreviewText {
         comment: sticky(&comment, &format!(" · {duration}"), false),
-        title: title(preview),
+        title: plain(&verdict),
         summary: if summary.is_empty() { verdict } else { format!("{verdict}\n\n{summary}") },
         text: if pages.is_empty() { whole } else { pages.remove(0) },
         pages,
+        unseen,
     }
 }
 
 /// The verdict, without marks.
 pub fn title(preview: &Preview) -> String {
-    verdict_line(preview).replace("**", "").replace('`', "")
+    plain(&verdict_line(preview))
+}
+
+fn plain(verdict: &str) -> String {
+    verdict.replace("**", "").replace('`', "")
 }
 
 /// Check runs that hold what does not fit into one, at most.
 const MOST_PAGES: usize = 10;
 
-/// The whole of a preview that is too long for one text, in pages; none where one text holds it.
-fn paged(parts: &[Part<'_>], whole: &str) -> Vec<String> {
+/// The whole of a preview that is too long for one text, in pages, and how many changes are on none of them; no pages
+/// where one text holds it. What is dangerous comes first.
+fn paged(parts: &[Part<'_>], whole: &str) -> (Vec<String>, usize) {
     if whole.len() <= MOST_BYTES {
-        return Vec::new();
+        return (Vec::new(), 0);
     }
+    let mut all: Vec<_> = parts.iter().enumerate().flat_map(|(at, part)| part.told.iter().map(move |told| (at, part, told))).collect();
+    all.sort_by_key(|(at, _, told)| (danger(told.change), *at));
     let mut pages = vec![String::new()];
-    let mut left_out = 0;
-    for Part { app, told } in parts {
-        let mut title = format!("**{}** on {}\n\n", app.key.title(), code(&app.cluster));
-        for told in told {
-            let view = change_view(told, Form::Full, false);
-            let block = std::mem::take(&mut title) + &render("change.md", OneView { change: view });
-            let block = if block.len() > MOST_BYTES - 200 { brief_change(told.change) } else { block };
-            let full = pages.last().is_some_and(|page| page.len() + block.len() + 200 > MOST_BYTES);
-            if full && pages.len() == MOST_PAGES {
-                left_out += 1;
-                continue;
-            }
-            if full {
-                pages.push(String::new());
-            }
-            if let Some(page) = pages.last_mut() {
-                page.push_str(&block);
-                page.push('\n');
-            }
+    let (mut unseen, mut last) = (0, None);
+    for (at, Part { app, .. }, told) in all {
+        let mut block = render("change.md", OneView { change: change_view(told, Form::Full, false) });
+        let long = block.len() > MOST_BYTES - 400;
+        if long {
+            unseen += 1;
+            block = brief_change(told.change);
+        }
+        if last != Some(at) {
+            block = format!("**{}** on {}\n\n{block}", app.key.title(), code(&app.cluster));
+            last = Some(at);
+        }
+        let full = pages.last().is_some_and(|page| page.len() + block.len() + 200 > MOST_BYTES);
+        if full && pages.len() == MOST_PAGES {
+            unseen += usize::from(!long);
+            continue;
+        }
+        if full {
+            pages.push(String::new());
+        }
+        if let Some(page) = pages.last_mut() {
+            page.push_str(&block);
+            page.push('\n');
         }
     }
-    if left_out > 0
-        && let Some(page) = pages.last_mut()
+    if unseen > 0
+        && let Some(page) = pages.first_mut()
     {
-        page.push_str(&format!("{left_out} more changes do not fit: `windlass plan` prints them all."));
+        page.insert_str(0, &format!("{} not shown, since they are too long: `windlass plan` prints them.\n\n", counted(unseen, "change")));
     }
-    pages
+    (pages, unseen)
+}
+
+/// What a reviewer has to see first: what is lost, what gives rights or reaches beyond a namespace, what runs; data last.
+fn danger(change: &Change) -> u8 {
+    match (&change.action, change.key.kind.as_str()) {
+        (Action::Prune | Action::Recreate, _) => 0,
+        _ if change.problem.is_some() => 0,
+        _ if change.key.namespace.is_none() || change.key.group == "rbac.authorization.k8s.io" => 1,
+        (_, "ConfigMap" | "Secret") => 4,
+        (_, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob" | "Pod" | "ServiceAccount" | "NetworkPolicy") => 2,
+        _ => 3,
+    }
 }
 
 /// A change whose difference alone is longer than a page.
@@ -456,6 +483,8 @@ const MOST_NAMES: usize = 30;
 
 /// Text in a `code` element, where Markdown is not read.
 fn code_element(text: &str) -> String {
+    // An empty line would end the element, and what follows would be Markdown.
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !is_bidi(*c)).collect();
     format!("<code>{}</code>", text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
 }
 

@@ -47,8 +47,7 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
 #[test]
 fn a_preview_reads_at_a_glance() {
     let text = preview(&of(vec![comparison("web", Some("shop:1"), Some("shop:2"))]));
-    insta::assert_snapshot!(text.comment.body, @"
-    <!-- windlass:sticky 552f0db195fe0d3d -->
+    insta::assert_snapshot!(text.comment.text, @"
     **1 of 6 applications changes** · 1 configure · verified by the cluster
 
     | application | image | from | to |
@@ -86,10 +85,11 @@ fn the_fingerprint_does_not_see_the_duration() {
 #[test]
 fn hostile_text_stays_text() {
     let hostile = "x ``` </details> <!-- windlass:sticky final 0 --> @acme/admins closes #1 | \u{202e}";
-    let text = preview(&of(vec![comparison(hostile, Some("1"), None)])).comment.body;
+    let text = preview(&of(vec![comparison(hostile, Some("1"), None)])).comment.text;
     let html = crate::sandbox::forge::pages::markdown(&text);
     assert_eq!(html.matches("<details").count(), html.matches("</details>").count());
-    assert!(!sticky_of(&text).unwrap().1, "a forged marker is not at the start");
+    assert_eq!(sticky_of(&text, &Seal::new(b"key"), "a/b#1"), None, "a forged marker is not at the start");
+    assert!(preview(&of(vec![comparison("x\n\n## Approved", None, Some("1"))])).comment.text.lines().all(|line| !line.starts_with("## ")));
     assert!(!code("a\nb `c` | d").contains(['\n', '|']));
     assert!(!quoted("@someone <b>").contains("@s"));
 }
@@ -98,9 +98,9 @@ fn hostile_text_stays_text() {
 fn a_comment_fits_and_lists_every_deletion() {
     let many = (0..600).map(|n| comparison(&format!("web-{n:04}"), Some(&"old image\n".repeat(20)), None)).collect();
     let text = preview(&of(many));
-    assert!(text.comment.body.len() <= MOST_BYTES);
+    assert!(text.comment.text.len() <= MOST_BYTES);
     for n in 0..600 {
-        assert!(text.comment.body.contains(&format!("web-{n:04}")), "web-{n:04} is not listed");
+        assert!(text.comment.text.contains(&format!("web-{n:04}")), "web-{n:04} is not listed");
     }
 }
 
@@ -108,7 +108,7 @@ fn a_comment_fits_and_lists_every_deletion() {
 fn the_shortest_form_folds_names_and_shows_what_they_share() {
     let mut many: Vec<_> = (0..3_000).map(|n| comparison(&format!("web-{n:04}"), Some("old"), Some("new"))).collect();
     many.push(comparison("other", Some("old"), None));
-    let body = preview(&of(many)).comment.body;
+    let body = preview(&of(many)).comment.text;
     assert!(body.len() <= MOST_BYTES);
     assert!(body.contains("<summary>configure: <code>Deployment</code>") && body.contains("3000</summary>"), "{}", &body[..600]);
     assert!(body.contains("the same in 3000") && body.contains("+  image: new"), "{}", &body[body.len() - 600..]);
@@ -121,9 +121,23 @@ fn the_shortest_form_folds_names_and_shows_what_they_share() {
 #[test]
 fn markers_are_found_again() {
     let wanted = sticky("text", "", true);
-    assert_eq!(sticky_of(&wanted.body), Some((wanted.fingerprint, true)));
+    let seal = Seal::new(b"key");
+    let body = sticky_body(&wanted, &seal, "a/b#1");
+    let found = FoundSticky { fingerprint: wanted.fingerprint, last: true, intact: true, sealed: true };
+    assert_eq!(sticky_of(&(body.replace('\n', "\r\n") + "\n"), &seal, "a/b#1"), Some(found));
+    for (what, body, place) in [
+        ("edited", body.replace("text", "other text"), "a/b#1"),
+        ("of another pull request", body.clone(), "a/b#2"),
+        ("its marker was edited", body.replace("sticky final", "sticky"), "a/b#1"),
+        ("of an older windlass", "<!-- windlass:sticky final 00 -->\ntext".into(), "a/b#1"),
+    ] {
+        let found = sticky_of(&body, &seal, place).unwrap();
+        assert!(!found.intact && !found.last, "{what}: {found:?}");
+    }
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    assert_eq!(tampered_of(&tampered(7, at, "https://x")), Some((7, at)));
     assert_eq!(reply_of(&reply(7, &[])), Some(7));
-    assert_eq!((sticky_of("text"), reply_of("<!-- windlass:reply x -->")), (None, None));
+    assert_eq!((sticky_of("text", &seal, ""), reply_of("<!-- windlass:reply x -->")), (None, None));
 }
 
 #[test]
@@ -147,13 +161,14 @@ fn every_template_renders() {
 
     | command | what it does | needs |
     |---|---|---|
-    | `/adopt` | lets the first sync of the applications that this pull request touches change what was there before windlass | write |
-    | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | write |
-    | `/help` | lists these commands | read |
+    | `/accept-unseen` | accepts the changes that do not fit into the preview of this commit, by one who may approve | write |
+    | `/adopt` | lets the first sync of the applications that this pull request touches change what was there before windlass | the same, once the pull request is merged |
+    | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | the same, once the pull request is merged |
+    | `/help` | lists these commands | write |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
-    | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write |
-    | `/take` | has the fields that others hold, and that the preview names, set as Git has them | write |
-    | `/why` | explains, gate by gate, why this pull request is or is not merged | read |
+    | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
+    | `/take` | has the fields that others hold, and that the preview names, set as Git has them | write; where the stage needs approvals, somebody who may approve |
+    | `/why` | explains, gate by gate, why this pull request is or is not merged | write |
 
     > `/snyc`
 
@@ -166,7 +181,7 @@ fn every_template_renders() {
         commit: "d".repeat(40).parse().unwrap(),
         source: "acme/shop".parse().unwrap(),
     };
-    insta::assert_snapshot!(promotion(&key(), &[candidate], &["staging".into()]), @"
+    insta::assert_snapshot!(promotion(&key(), &[candidate], &[("staging".into(), None)]), @"
     Puts a new image into **shop/staging**.
 
     | image | tag | digest | source |
@@ -183,8 +198,7 @@ fn every_template_renders() {
         message: "Deployment web: pod web-1: CrashLoopBackOff".into(),
         detail: String::new(),
     };
-    insta::assert_snapshot!(progress(&"a".repeat(40).parse().unwrap(), &[done], Some("the preview")).body, @"
-    <!-- windlass:sticky b330014a44ea6144 -->
+    insta::assert_snapshot!(progress(&"a".repeat(40).parse().unwrap(), &[done], Some("the preview")).text, @"
     **Failed** · `aaaaaaaaaaaa`
 
     | application | state | |

@@ -12,6 +12,7 @@ mod contract;
 mod crash;
 mod delivery;
 mod deploy;
+mod fences;
 mod idle;
 mod incidents;
 mod paths;

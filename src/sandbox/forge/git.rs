@@ -293,6 +293,7 @@ impl Inner {
             checks: vec![],
             deployments: vec![],
             rules: vec![],
+            activity: vec![],
             next_number: 1,
             created_at: at,
         });
@@ -328,6 +329,7 @@ impl Inner {
         full_name: &str,
         branch: &str,
         login: &str,
+        author: &str,
         message: &str,
         files: &[(&str, Option<&str>)],
     ) -> anyhow::Result<String> {
@@ -336,7 +338,7 @@ impl Inner {
         let reference = format!("refs/heads/{branch}");
         let before = resolve(&path, &reference);
         let parent = before.clone().or_else(|| resolve(&path, "refs/heads/main"));
-        let author = self.identity(login);
+        let author = self.identity(author);
         let changes: Vec<_> = files.iter().map(|(path, text)| FileChange { path, content: text.map(str::as_bytes) }).collect();
         let sha = commit(&path, parent.as_deref(), &changes, message, &author, &author)?;
         let old = before.clone().unwrap_or_else(|| "0".repeat(40));

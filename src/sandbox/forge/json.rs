@@ -313,9 +313,13 @@ impl Shapes<'_> {
             .map(|parent| json!({"sha": parent, "url": format!("{}/commits/{parent}", self.repo_url(repo)), "html_url": format!("{}/commit/{parent}", self.html(repo))}))
             .collect();
         let login = self.login_of(&facts.author.email);
+        let committer = match facts.committer.email.as_str() {
+            "noreply@github.com" => Some("web-flow".to_string()),
+            email => self.login_of(email).map(|login| login.to_string()),
+        };
         json!({
             "sha": sha, "node_id": node_id("Commit", 1), "html_url": format!("{}/commit/{sha}", self.html(repo)), "url": url,
-            "comments_url": format!("{url}/comments"), "parents": parents, "author": login.map(|login| self.user(&login)), "committer": null,
+            "comments_url": format!("{url}/comments"), "parents": parents, "author": login.map(|login| self.user(&login)), "committer": committer.map(|login| self.user(&login)),
             "commit": {"author": person(&facts.author, &facts.authored), "committer": person(&facts.committer, &facts.date),
                 "message": facts.message, "comment_count": 0, "url": format!("{}/git/commits/{sha}", self.repo_url(repo)),
                 "tree": {"sha": facts.tree, "url": format!("{}/git/trees/{}", self.repo_url(repo), facts.tree)},

@@ -237,7 +237,20 @@ impl Forge {
         message: &str,
         files: &[(&str, Option<&str>)],
     ) -> anyhow::Result<String> {
-        self.inner.push(full_name, branch, login, message, files)
+        self.inner.push(full_name, branch, login, login, message, files)
+    }
+
+    /// Pushes a commit that bears another's name: git asks nobody whose it is.
+    pub fn push_as(
+        &self,
+        full_name: &str,
+        branch: &str,
+        login: &str,
+        author: &str,
+        message: &str,
+        files: &[(&str, Option<&str>)],
+    ) -> anyhow::Result<String> {
+        self.inner.push(full_name, branch, login, author, message, files)
     }
 }
 

@@ -75,6 +75,18 @@ impl Inner {
                 }
                 _ => Err(Reply::error(403, "Resource not accessible by integration")),
             },
+            ("GET", ["orgs", organisation, "teams", team, "memberships", user]) => match auth {
+                Auth::Installation { permissions, .. } if permissions.contains_key("members") => {
+                    let state = self.state();
+                    let members = state.teams.get(&(organisation.to_string(), team.to_string()));
+                    if !members.is_some_and(|members| members.iter().any(|member| member.eq_ignore_ascii_case(user))) {
+                        return Err(Reply::error(404, "Not Found"));
+                    }
+                    let url = format!("{}/api/v3/orgs/{organisation}/teams/{team}/memberships/{user}", self.origin());
+                    Ok(Reply::json(200, json!({"url": url, "role": "member", "state": "active"})))
+                }
+                _ => Err(Reply::error(403, "Resource not accessible by integration")),
+            },
             (_, ["repos", owner, name, rest @ ..]) => self.repository_endpoints(call, auth, (owner, name), rest, query),
             _ => Err(Reply::error(404, "Not Found")),
         }
@@ -203,6 +215,7 @@ impl Inner {
             ("GET", ["git", "trees", name]) => asked.tree(name),
             ("GET", ["git", "blobs", sha]) => asked.blob(sha),
             ("GET", ["contents", path @ ..]) => asked.contents(&path.join("/")),
+            ("GET", ["activity"]) => asked.activity(),
             ("GET", ["branches", branch @ ..]) => asked.branch(&branch.join("/")),
             ("GET", ["rules", "branches", branch @ ..]) => asked.rules(&branch.join("/")),
             ("GET", ["collaborators", user, "permission"]) => asked.permission(user),
@@ -461,6 +474,26 @@ impl Asked<'_> {
         })
     }
 
+    /// The moves of branches, newest first.
+    fn activity(&self) -> Answer {
+        self.read("contents", |shapes, repo| {
+            let wanted = self.query.get("ref").map(|name| name.trim_start_matches("refs/heads/").to_string());
+            let none = "0".repeat(40);
+            let told = repo.activity.iter().rev().filter(|one| wanted.as_ref().is_none_or(|branch| *branch == one.branch)).map(|one| {
+                let kind = match (&one.before, &one.after) {
+                    (None, _) => "branch_creation",
+                    (_, None) => "branch_deletion",
+                    _ if one.forced => "force_push",
+                    _ => "push",
+                };
+                json!({"id": one.id, "node_id": super::json::node_id("PSH", one.id), "before": one.before.as_ref().unwrap_or(&none),
+                    "after": one.after.as_ref().unwrap_or(&none), "ref": format!("refs/heads/{}", one.branch),
+                    "timestamp": one.at.to_string(), "activity_type": kind, "actor": shapes.user(&one.actor)})
+            });
+            self.list(told.collect())
+        })
+    }
+
     fn permission(&self, user: &str) -> Answer {
         self.read("metadata", |shapes, repo| {
             if !shapes.state.users.get(user).is_some_and(|known| known.kind == super::state::UserKind::User) {
@@ -584,6 +617,10 @@ impl Asked<'_> {
             let name = self.query.get("check_name");
             let mut found: Vec<_> =
                 repo.checks.iter().rev().filter(|check| check.sha == sha && name.is_none_or(|name| *name == check.name)).collect();
+            // There is one App.
+            if self.query.get("app_id").is_some_and(|id| *id != shapes.state.app.id.to_string()) {
+                found.clear();
+            }
             if self.query.get("filter").map(String::as_str) != Some("all") {
                 let mut seen = std::collections::HashSet::new();
                 found.retain(|check| seen.insert(check.name.clone()));

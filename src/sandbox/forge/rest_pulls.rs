@@ -402,7 +402,9 @@ impl Asked<'_> {
                 }
                 for context in &rule.status_checks {
                     let green = repo.statuses.iter().rev().find(|status| status.sha == pull.head.sha && status.context == *context);
-                    if green.is_none_or(|status| status.state != "success") {
+                    let check = repo.checks.iter().rev().find(|check| check.sha == pull.head.sha && check.name == *context);
+                    let checked = check.is_some_and(|check| matches!(check.conclusion.as_deref(), Some("success" | "neutral" | "skipped")));
+                    if !checked && green.is_none_or(|status| status.state != "success") {
                         return refuse(&format!(
                             "Repository rule violations found\n\nRequired status check \"{context}\" is expected.\n\n"
                         ));

@@ -13,6 +13,8 @@ pub struct State {
     pub tokens: HashMap<String, Token>,
     pub app: App,
     pub repositories: Vec<Repository>,
+    /// Logins by organisation and team.
+    pub teams: BTreeMap<(String, String), Vec<String>>,
     pub deliveries: Vec<Delivery>,
     /// Webhooks not yet sent.
     pub outbox: VecDeque<Outgoing>,
@@ -104,6 +106,8 @@ pub struct Repository {
     pub checks: Vec<CheckRun>,
     pub deployments: Vec<Deployment>,
     pub rules: Vec<Rule>,
+    /// Every move of a branch, oldest first.
+    pub activity: Vec<Activity>,
     pub next_number: u64,
     pub created_at: Timestamp,
 }
@@ -115,6 +119,17 @@ impl Repository {
     pub fn role(&self, login: &str) -> Role {
         self.roles.get(login).copied().unwrap_or(Role::None)
     }
+}
+
+/// A move of a branch.
+pub struct Activity {
+    pub id: u64,
+    pub branch: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+    pub forced: bool,
+    pub actor: String,
+    pub at: Timestamp,
 }
 
 /// A rule for a branch, as a ruleset would give it.
@@ -300,6 +315,7 @@ impl State {
                 events: Vec::new(),
             },
             repositories: Vec::new(),
+            teams: BTreeMap::new(),
             deliveries: Vec::new(),
             outbox: VecDeque::new(),
             faults: Faults::default(),
@@ -365,6 +381,11 @@ impl State {
 
     pub fn by_id(&self, id: u64) -> Option<&Repository> {
         self.repositories.iter().find(|repo| repo.id == id)
+    }
+
+    pub fn by_full_name_mut(&mut self, full_name: &str) -> Option<&mut Repository> {
+        let id = self.by_full_name(full_name)?.id;
+        self.repository_mut(id)
     }
 
     pub fn by_full_name(&self, full_name: &str) -> Option<&Repository> {

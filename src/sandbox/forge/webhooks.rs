@@ -13,7 +13,7 @@ use sha2::Sha256;
 use super::Inner;
 use super::git::git;
 use super::json::{CommitFacts, Shapes, merge};
-use super::state::{Delivery, Outgoing, Pull, Repository, State, now, random_hex};
+use super::state::{Activity, Delivery, Outgoing, Pull, Repository, State, now, random_hex};
 
 const ZERO: &str = "0000000000000000000000000000000000000000";
 
@@ -68,6 +68,18 @@ impl Inner {
             "pusher": {"name": login, "email": format!("{login}@users.noreply.github.com")},
         });
         self.announce(&mut state, id, "push", None, login, push);
+        let move_id = state.new_id();
+        if let Some(repo) = state.repository_mut(id) {
+            repo.activity.push(Activity {
+                id: move_id,
+                branch: branch.into(),
+                before: before.map(str::to_string),
+                after: after.map(str::to_string),
+                forced,
+                actor: login.into(),
+                at: now(),
+            });
+        }
         let mut follow = Vec::new();
         for repo in &mut state.repositories {
             let base_moved = repo.id == id;

@@ -72,13 +72,14 @@ async fn every_command_is_answered_once() {
 
     | command | what it does | needs |
     |---|---|---|
-    | `/adopt` | lets the first sync of the applications that this pull request touches change what was there before windlass | write |
-    | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | write |
-    | `/help` | lists these commands | read |
+    | `/accept-unseen` | accepts the changes that do not fit into the preview of this commit, by one who may approve | write |
+    | `/adopt` | lets the first sync of the applications that this pull request touches change what was there before windlass | the same, once the pull request is merged |
+    | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | the same, once the pull request is merged |
+    | `/help` | lists these commands | write |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
-    | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write |
-    | `/take` | has the fields that others hold, and that the preview names, set as Git has them | write |
-    | `/why` | explains, gate by gate, why this pull request is or is not merged | read |
+    | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
+    | `/take` | has the fields that others hold, and that the preview names, set as Git has them | write; where the stage needs approvals, somebody who may approve |
+    | `/why` | explains, gate by gate, why this pull request is or is not merged | write |
 
     --- bob 👀
     /why
@@ -139,12 +140,16 @@ async fn every_command_is_answered_once() {
 async fn permissions_are_asked_of_github_and_told() {
     let world = World::new().await;
     let number = pull_request(&world).await;
-    let refused = world.comment("rita", number, "/sync");
-    let text = reply(&world, number, refused).await;
-    assert!(text.contains("`/sync` needs write permission on this repository; `rita` has read permission."), "{text}");
-    let allowed = world.comment("rita", number, "/why");
-    let text = reply(&world, number, allowed).await;
+    // A reader gets neither an answer nor a reaction: each would be a write of ours.
+    for text in ["/sync", "/why", "/snyc"] {
+        world.comment("rita", number, text);
+    }
+    let asked = world.comment("bob", number, "/why");
+    let text = reply(&world, number, asked).await;
     assert!(text.contains("0 of 1 approvals (a person's change needs a review)"), "{text}");
+    let conversation = world.conversation(number);
+    assert_eq!(conversation.matches("windlass:reply").count(), 1, "{conversation}");
+    assert_eq!(conversation.matches("👀").count(), 1, "{conversation}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

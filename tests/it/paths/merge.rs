@@ -25,7 +25,7 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
     world
         .until("the reader's approval is told not to count", async || {
             world
-                .status(&world.head(number), "windlass/gate")
+                .verdict(&world.head(number))
                 .filter(|(_, text)| text.contains("rita's does not count"))
                 .map(|(_, text)| text)
         })
@@ -107,11 +107,15 @@ async fn an_extra_commit_needs_a_review_everywhere_also_where_merging_is_automat
     world.forge.push("acme/config", "windlass/shop/staging", "mia", "Extra", &[(file, Some(&changed))]).unwrap();
     let text = world
         .until("the extra commit is noticed", async || {
-            world.status(&world.head(number), "windlass/gate").map(|(_, text)| text).filter(|text| text.contains("somebody added"))
+            world.verdict(&world.head(number)).map(|(_, text)| text).filter(|text| text.contains("somebody added"))
         })
         .await;
     assert_eq!(text, "0 of 1 approvals (somebody added to windlass's commit)");
     world.approve("bob", number);
+    // What is not windlass's own is merged by a person.
+    let text = world.gate_status(number, "success").await;
+    assert_eq!(text, "all gates are green: somebody added to windlass's commit, so a person merges it");
+    world.as_user("mia", Method::PUT, &format!("pulls/{number}/merge"), json!({"sha": world.head(number)}));
     let commit = world.merged(number).await;
     world.sync_status(&commit, "success").await;
     assert!(world.deployment("staging").await["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().ends_with(&digest));
@@ -139,7 +143,7 @@ async fn an_approval_of_an_older_head_does_not_count() {
     world.start();
     world
         .until("the older approval is told not to count", async || {
-            world.status(&world.head(number), "windlass/gate").filter(|(_, text)| text.contains("on an older commit"))
+            world.verdict(&world.head(number)).filter(|(_, text)| text.contains("on an older commit"))
         })
         .await;
     assert_eq!(world.read(&format!("pulls/{number}"))["merged"], false);

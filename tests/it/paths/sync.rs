@@ -166,7 +166,9 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_others_is_not_taken() {
-    let world = World::new().await;
+    // Also where the server's settings let the application have objects there.
+    let projects = windlass::sandbox::example::PROJECTS.replace("    kinds:", "    otherNamespaces: ['*-others']\n    kinds:");
+    let world = World::with(Setup { projects: Some(projects), ..Setup::default() }).await;
     let namespace = world.namespace("others");
     world.kubectl(&["create", "namespace", &namespace]);
     world.kubectl(&["-n", &namespace, "create", "configmap", "theirs", "--from-literal=a=their-value"]);

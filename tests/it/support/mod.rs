@@ -51,6 +51,8 @@ pub struct Setup {
     pub files: Vec<(String, String)>,
     pub resync: Option<u64>,
     pub delivery_scan: Option<u64>,
+    /// The server's projects, where they are not the example's.
+    pub projects: Option<String>,
     /// Without the proxy that counts and cuts requests to the cluster.
     pub direct: bool,
 }
@@ -112,6 +114,7 @@ impl World {
             resync: setup.resync.unwrap_or(600),
             delivery_scan: setup.delivery_scan.unwrap_or(300),
             log: "info,windlass=debug",
+            projects: setup.projects.as_deref().unwrap_or(example::PROJECTS),
         };
         let program = Path::new(env!("CARGO_BIN_EXE_windlass"));
         let windlass = Windlass::prepare(program, plane, &forge, &folder, &options).expect("settings");
@@ -149,6 +152,11 @@ impl World {
         let observing = self.contract.clone();
         self.forge.set_wire(Wire { observer: Some(Arc::new(move |exchange| observing.see(exchange))), writes: Some(gate.clone()) });
         self.proxy.gate(gate);
+    }
+
+    /// Where windlass keeps its mirrors.
+    pub fn cache(&self) -> PathBuf {
+        self.folder.join("cache")
     }
 
     pub fn home(&self) -> String {
@@ -332,9 +340,17 @@ impl World {
         .await
     }
 
+    /// The verdict on a head: state (pending while it waits) and title.
+    pub fn verdict(&self, commit: &str) -> Option<(String, String)> {
+        let state = self.forge.state();
+        let checks = &state.by_full_name(CONFIG)?.checks;
+        let check = checks.iter().rev().find(|check| check.sha == commit && check.name == "windlass/gate")?;
+        Some((check.conclusion.clone().unwrap_or_else(|| "pending".into()), check.title.clone().unwrap_or_default()))
+    }
+
     pub async fn gate_status(&self, number: u64, state: &str) -> String {
         self.until(&format!("windlass/gate is {state} on #{number}"), async || {
-            self.status(&self.head(number), "windlass/gate").filter(|(is, _)| is == state).map(|(_, text)| text)
+            self.verdict(&self.head(number)).filter(|(is, _)| is == state).map(|(_, text)| text)
         })
         .await
     }
@@ -455,6 +471,10 @@ impl World {
                 && let (Some(start), Some(end)) = (line.find("` · "), line.find(" s · plan"))
             {
                 line.replace_range(start + "` · ".len()..end, "(time)");
+            }
+            // The seal is made with the App's key.
+            if line.starts_with("<!-- windlass:sticky ") {
+                *line = line.replace("(hex) (hex)", "(hex)");
             }
             if let Some(rest) = line.strip_prefix("<!-- windlass:reply ")
                 && rest.ends_with(" -->")

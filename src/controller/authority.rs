@@ -1,0 +1,200 @@
+//! Who may decide: the facts about a pull request that the gate, prunes,
+//! commands and receipts all judge by one rule ([`approvals`](crate::domain::approvals)).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::preview::Changes;
+use super::{Base, Ctx, Result, promotion};
+use crate::domain::approvals::{Case, Doubt, Review, Writers};
+use crate::domain::catalog::{Approver, MergePolicy, Target};
+use crate::domain::command::Permission;
+use crate::domain::gate::{Earlier, StagePolicy};
+use crate::domain::pull_request::Preview;
+use crate::domain::{ApplicationKey, PullRequestKey};
+use crate::github::{self, PullSnapshot};
+
+/// GitHub lists no more commits of a pull request.
+const MOST_COMMITS: usize = 250;
+/// What GitHub's own commits (merges and edits on its pages) are committed by.
+const GITHUB: (&str, &str) = ("web-flow", "noreply@github.com");
+
+/// The last opinion of each reviewer, with whether it is a writer's.
+pub async fn reviews(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapshot) -> Result<Vec<Review>> {
+    let mut last: HashMap<&str, &github::Review> = HashMap::new();
+    for review in &snapshot.reviews {
+        if let Some(user) = &review.user
+            && matches!(review.state.as_str(), "APPROVED" | "CHANGES_REQUESTED" | "DISMISSED")
+        {
+            last.insert(&user.login, review);
+        }
+    }
+    let mut opinions = Vec::new();
+    for (user, review) in last.into_iter().filter(|(_, review)| review.state != "DISMISSED") {
+        opinions.push(Review {
+            user: user.into(),
+            approves: review.state == "APPROVED",
+            commit: review.commit_id.clone(),
+            submitted_at: review.submitted_at.unwrap_or(Timestamp::MIN),
+            writer: ctx.github.permission(&key.repo, user).await? >= Permission::Write,
+        });
+    }
+    opinions.sort_by(|a, b| a.user.cmp(&b.user));
+    Ok(opinions)
+}
+
+/// Everybody who had a hand in a pull request: who opened it, the authors and committers of its commits, and whoever
+/// pushed one of them, since addresses can be made up.
+pub async fn writers(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapshot) -> Result<Writers> {
+    let pull = &snapshot.pull;
+    let bot = ctx.github.identity().await?.login.clone();
+    let repository = ctx.github.repository(&key.repo)?;
+    if pull.head.repo.as_ref().is_none_or(|repo| repo.id != repository.id) {
+        return Ok(Writers::Unknown(Doubt::Fork));
+    }
+    let commits = ctx.github.commits_of(key).await?;
+    if commits.len() >= MOST_COMMITS {
+        return Ok(Writers::Unknown(Doubt::TooMany { commits: commits.len() }));
+    }
+    let mut logins = BTreeSet::from([pull.author().to_string()]);
+    for commit in &commits {
+        let people = [(&commit.author, &commit.commit.author), (&commit.committer, &commit.commit.committer)];
+        for (account, person) in people {
+            let email = person.as_ref().map(|person| person.email.as_str()).unwrap_or_default();
+            match account {
+                Some(account) => drop(logins.insert(account.login.clone())),
+                None if email == GITHUB.1 => {}
+                None => return Ok(Writers::Unknown(Doubt::Address { commit: commit.sha.clone(), email: email.into() })),
+            }
+        }
+    }
+    let pushes = ctx.github.pushes(&key.repo, &pull.head.branch).await?;
+    let of_this = |after: &str| commits.iter().any(|commit| commit.sha.as_str() == after);
+    let mut head_is_known = false;
+    for push in pushes.iter().filter(|push| of_this(&push.after)) {
+        let Some(actor) = &push.actor else { return Ok(Writers::Unknown(Doubt::Push { head: pull.head.sha.clone() })) };
+        head_is_known |= push.after == pull.head.sha.as_str();
+        logins.insert(actor.login.clone());
+    }
+    if !head_is_known {
+        return Ok(Writers::Unknown(Doubt::Push { head: pull.head.sha.clone() }));
+    }
+    // What windlass and GitHub themselves wrote is nobody's.
+    logins.remove(&bot);
+    logins.remove(GITHUB.0);
+    Ok(Writers::known(logins))
+}
+
+/// Everybody whose stage a pull request touches: its applications; those whose meaning `windlass.yaml` changes, before
+/// and after; and those whose namespace, or cluster, the objects are in that change.
+pub fn touched_stages(base: &Base, changes: &Changes, preview: &Preview) -> Vec<Target> {
+    let mut found: Vec<Target> = Vec::new();
+    let mut add = |target: &Target| {
+        if !found.contains(target) {
+            found.push(target.clone());
+        }
+    };
+    changes.touched.iter().chain(&changes.reconfigured).for_each(&mut add);
+    let all = base.configured().map(|configured| configured.targets.as_slice()).unwrap_or_default();
+    for app in &preview.applications {
+        let mut places = BTreeSet::new();
+        for change in app.plan.effective() {
+            let is_namespace = change.key.kind == "Namespace" && change.key.group.is_empty();
+            places.insert(if is_namespace { Some(change.key.name.clone()) } else { change.key.namespace.clone() });
+        }
+        for place in places {
+            let is_there = |target: &&Target| {
+                target.destination.cluster == app.cluster && place.as_ref().is_none_or(|namespace| target.destination.namespace == *namespace)
+            };
+            all.iter().filter(is_there).for_each(&mut add);
+        }
+    }
+    found
+}
+
+/// What stages ask for. `logins`: those whose word is to be judged.
+pub async fn policies(ctx: &Arc<Ctx>, key: &PullRequestKey, targets: &[Target], changes: &Changes, logins: &[String]) -> Result<Vec<StagePolicy>> {
+    let mut policies = Vec::new();
+    let mut known: BTreeMap<(String, String), bool> = BTreeMap::new();
+    for target in targets {
+        policies.push(StagePolicy {
+            title: target.key(&key.repo).title(),
+            auto: target.stage.merge == MergePolicy::Auto && target.stage.approvals == 0,
+            approvals: target.stage.approvals,
+            approvers: approvers(ctx, key, &target.stage.approvers, changes, logins, &mut known).await?,
+        });
+    }
+    Ok(policies)
+}
+
+/// Who of `logins` is among the approvers; None: nobody is named.
+async fn approvers(
+    ctx: &Arc<Ctx>,
+    key: &PullRequestKey,
+    named: &[Approver],
+    changes: &Changes,
+    logins: &[String],
+    known: &mut BTreeMap<(String, String), bool>,
+) -> Result<Option<BTreeSet<String>>> {
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let owners: BTreeSet<&String> = changes.files.iter().flat_map(|file| changes.owners.of(file)).collect();
+    let named = named.iter().flat_map(|one| match one {
+        // Owners that are no accounts (addresses) are nobody that GitHub tells of.
+        Approver::CodeOwners => owners.iter().filter_map(|owner| owner.strip_prefix('@')?.parse().ok()).collect(),
+        other => vec![other.clone()],
+    });
+    let mut found = BTreeSet::new();
+    for approver in named {
+        for login in logins {
+            let login = login.to_ascii_lowercase();
+            let is_one = match &approver {
+                Approver::User(user) => *user == login,
+                Approver::Team { organisation, team } => {
+                    let name = (format!("{organisation}/{team}"), login.clone());
+                    match known.get(&name) {
+                        Some(known) => *known,
+                        None => {
+                            let is_member = ctx.github.is_member(&key.repo, organisation, team, &login).await?;
+                            known.insert(name, is_member);
+                            is_member
+                        }
+                    }
+                }
+                Approver::CodeOwners => false,
+            };
+            if is_one {
+                found.insert(login);
+            }
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The stages that what a pull request of ours promotes has to be healthy in.
+pub async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, target: &Target) -> Result<Vec<Earlier>> {
+    let Some(object) = ctx.home.promotion(key).await? else { return Ok(Vec::new()) };
+    let stages = promotion::earlier(ctx, key, target).await?;
+    Ok(stages.iter().map(|stage| Earlier { stage: stage.stage.to_string(), lacks: stage.lacks(&object.spec.candidates) }).collect())
+}
+
+/// Who approved a pull request that is merged, for one stage, by the rule of the gate.
+pub async fn approved_by(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapshot, target: Option<&Target>) -> Result<Vec<String>> {
+    if !snapshot.reviews.iter().any(|review| review.state == "APPROVED") {
+        return Ok(Vec::new());
+    }
+    let (reviews, writers) = (reviews(ctx, key, snapshot).await?, writers(ctx, key, snapshot).await?);
+    let logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
+    let targets: Vec<_> = target.into_iter().cloned().collect();
+    let policies = policies(ctx, key, &targets, &Changes::default(), &logins).await?;
+    let case = Case {
+        head: &snapshot.pull.head.sha,
+        previewed_at: snapshot.check.as_ref().and_then(|check| check.completed_at),
+        writers: &writers,
+        approvers: policies.first().and_then(|policy| policy.approvers.as_ref()),
+    };
+    Ok(case.approved_by(&reviews).into_iter().map(str::to_string).collect())
+}

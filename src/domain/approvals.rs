@@ -1,0 +1,180 @@
+//! What counts as an approval: one rule, for the gate, for prunes, for commands
+//! and for receipts.
+//!
+//! An approval counts when its author may approve, gave it on this very head,
+//! after this head's preview, and wrote and pushed nothing of what is approved.
+//! What is not known counts as no.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::CommitSha;
+
+/// The last opinion of a reviewer. Times are GitHub's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review {
+    pub user: String,
+    pub approves: bool,
+    pub commit: Option<CommitSha>,
+    pub submitted_at: Timestamp,
+    /// Whether the reviewer may write to the repository.
+    pub writer: bool,
+}
+
+/// Who opened the pull request, and who wrote or pushed any commit of it, in small letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writers {
+    Known(BTreeSet<String>),
+    /// Nobody can be told apart from them, for this reason.
+    Unknown(Doubt),
+}
+
+/// Why it is not known who wrote what is to be approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// A commit's author or committer is nobody that GitHub knows.
+    Address { commit: CommitSha, email: String },
+    /// GitHub does not tell who pushed the head.
+    Push { head: CommitSha },
+    /// The head is in another repository.
+    Fork,
+    /// More commits than GitHub lists.
+    TooMany { commits: usize },
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { commit, email } => write!(
+                f,
+                "commit {} is by {email}, an address that belongs to no account, so nobody can be told apart from its author: add the address to the account, or write the commit anew",
+                commit.short()
+            ),
+            Self::Push { head } => write!(f, "GitHub does not tell who pushed {}", head.short()),
+            Self::Fork => f.write_str("the head is in a fork, where it is not told who pushed it"),
+            Self::TooMany { commits } => write!(f, "it has {commits} commits or more: split it"),
+        }
+    }
+}
+
+impl Writers {
+    pub fn known(logins: impl IntoIterator<Item = String>) -> Self {
+        Self::Known(logins.into_iter().map(|login| login.to_ascii_lowercase()).collect())
+    }
+
+    /// Whether somebody had no hand in it.
+    pub fn is_independent(&self, user: &str) -> bool {
+        matches!(self, Self::Known(writers) if !writers.contains(&user.to_ascii_lowercase()))
+    }
+}
+
+/// What is to be approved.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    pub head: &'a CommitSha,
+    /// When the preview of this head was complete.
+    pub previewed_at: Option<Timestamp>,
+    pub writers: &'a Writers,
+    /// Who may approve; None: whoever may write to the repository.
+    pub approvers: Option<&'a BTreeSet<String>>,
+}
+
+/// Why an approval does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WhyNot {
+    Own,
+    Unknown(Doubt),
+    Reader,
+    NoApprover,
+    OlderCommit,
+    BeforePreview,
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Own => "they opened the pull request, or wrote or pushed a commit of it",
+            Self::Unknown(doubt) => return doubt.fmt(f),
+            Self::Reader => "they may not write to this repository",
+            Self::NoApprover => "they are not among the stage's approvers",
+            Self::OlderCommit => "it was given on an older commit",
+            Self::BeforePreview => "it was given before the preview of this commit",
+        })
+    }
+}
+
+impl Case<'_> {
+    /// Whether an approving review counts.
+    pub fn counts(&self, review: &Review) -> Result<(), WhyNot> {
+        self.may_approve(&review.user, review.writer)?;
+        if review.commit.as_ref() != Some(self.head) {
+            return Err(WhyNot::OlderCommit);
+        }
+        match self.previewed_at {
+            Some(at) if review.submitted_at >= at => Ok(()),
+            _ => Err(WhyNot::BeforePreview),
+        }
+    }
+
+    /// Whether somebody's word counts at all.
+    pub fn may_approve(&self, user: &str, writer: bool) -> Result<(), WhyNot> {
+        match self.approvers {
+            Some(approvers) if !approvers.contains(&user.to_ascii_lowercase()) => return Err(WhyNot::NoApprover),
+            None if !writer => return Err(WhyNot::Reader),
+            _ => {}
+        }
+        match self.writers {
+            Writers::Unknown(doubt) => Err(WhyNot::Unknown(doubt.clone())),
+            Writers::Known(_) if self.writers.is_independent(user) => Ok(()),
+            Writers::Known(_) => Err(WhyNot::Own),
+        }
+    }
+
+    /// Who approved, if nobody with a word of their own asks for changes.
+    pub fn approved_by<'a>(&self, reviews: &'a [Review]) -> Vec<&'a str> {
+        if reviews.iter().any(|review| !review.approves && review.writer) {
+            return Vec::new();
+        }
+        reviews.iter().filter(|review| review.approves && self.counts(review).is_ok()).map(|review| review.user.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_approval_is_independent_current_and_informed() {
+        let head: CommitSha = "a".repeat(40).parse().unwrap();
+        let at: Timestamp = "2026-01-01T10:00:00Z".parse().unwrap();
+        let review = Review { user: "Bob".into(), approves: true, commit: Some(head.clone()), submitted_at: at, writer: true };
+        let others = Writers::known(["Mia".to_string()]);
+        let bobs = Writers::known(["bob".to_string()]);
+        let unknown = Writers::Unknown(Doubt::Fork);
+        let team = BTreeSet::from(["bob".to_string()]);
+        let nobody = BTreeSet::new();
+        let case = Case { head: &head, previewed_at: Some(at), writers: &others, approvers: None };
+        let older = Review { commit: Some("b".repeat(40).parse().unwrap()), ..review.clone() };
+        let early = Review { submitted_at: "2026-01-01T09:59:59Z".parse().unwrap(), ..review.clone() };
+        let reader = Review { writer: false, ..review.clone() };
+        let table = [
+            (case, &review, Ok(())),
+            (Case { writers: &bobs, ..case }, &review, Err(WhyNot::Own)),
+            (Case { writers: &unknown, ..case }, &review, Err(WhyNot::Unknown(Doubt::Fork))),
+            (Case { previewed_at: None, ..case }, &review, Err(WhyNot::BeforePreview)),
+            (Case { approvers: Some(&nobody), ..case }, &review, Err(WhyNot::NoApprover)),
+            (Case { approvers: Some(&team), ..case }, &reader, Ok(())),
+            (case, &reader, Err(WhyNot::Reader)),
+            (case, &older, Err(WhyNot::OlderCommit)),
+            (case, &early, Err(WhyNot::BeforePreview)),
+        ];
+        for (case, review, expected) in table {
+            assert_eq!(case.counts(review), expected, "{case:?} {review:?}");
+        }
+        assert_eq!(case.approved_by(std::slice::from_ref(&review)), ["Bob"]);
+        let against = Review { user: "ada".into(), approves: false, ..review.clone() };
+        assert!(case.approved_by(&[review, against]).is_empty());
+    }
+}
