@@ -100,8 +100,10 @@ pub fn main() -> ExitCode {
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     telemetry::log_to_stderr(&args.log, args.log_format)?;
     let settings = args.settings()?;
-    let listener =
-        TcpListener::bind(settings.listen).await.map_err(|error| anyhow::anyhow!("cannot listen on {}: {error}", settings.listen))?;
+    let bind = async |address| {
+        TcpListener::bind(address).await.map_err(|error| anyhow::anyhow!("cannot listen on {address}: {error}"))
+    };
+    let (listener, metrics) = (bind(settings.listen).await?, bind(settings.metrics_listen).await?);
     end_with_parent();
     let stop = CancellationToken::new();
     let signalled = stop.clone();
@@ -110,7 +112,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         tracing::info!("stopping");
         signalled.cancel();
     });
-    crate::run(settings, listener, stop).await
+    crate::run(settings, listener, metrics, stop).await
 }
 
 /// With LIFELINE=stdin (the sandbox sets it) the process ends as soon as its standard input does: it never outlives

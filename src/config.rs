@@ -69,6 +69,10 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
+    /// Address that metrics are served at, apart from what the internet may reach
+    #[arg(long, env = "WINDLASS_METRICS_LISTEN", default_value = "0.0.0.0:9090", value_name = "ADDRESS")]
+    pub metrics_listen: SocketAddr,
+
     /// Folder for mirrors of config repositories; it may be lost at any time
     #[arg(long, env = "WINDLASS_CACHE", default_value = "/var/cache/windlass", value_name = "FOLDER")]
     pub cache: PathBuf,
@@ -128,6 +132,7 @@ pub struct Settings {
     /// Name → kubeconfig and context.
     pub clusters: BTreeMap<String, (PathBuf, Option<String>)>,
     pub listen: SocketAddr,
+    pub metrics_listen: SocketAddr,
     pub cache: PathBuf,
     pub kustomize: PathBuf,
     pub helm: Option<PathBuf>,
@@ -194,6 +199,7 @@ impl ServeArgs {
             namespace: self.namespace.clone(),
             clusters: self.clusters.iter().filter(|text| !text.is_empty()).map(|text| cluster(text)).collect::<anyhow::Result<_>>()?,
             listen: self.listen,
+            metrics_listen: self.metrics_listen,
             cache: self.cache.clone(),
             kustomize: program("kustomize", &self.kustomize)?,
             helm: self.helm.as_ref().map(|helm| program("helm", helm)).transpose()?,

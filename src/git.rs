@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ use crate::domain::{CommitSha, RepoName};
 pub struct Mirrors {
     listings: Listings,
     root: PathBuf,
-    locks: Mutex<HashMap<RepoName, Arc<Mutex<()>>>>,
+    /// One for a repository's branches that we follow, one for the heads of its pull requests.
+    locks: Mutex<HashMap<(RepoName, bool), Arc<Mutex<()>>>>,
 }
 
 /// One repository's mirror, open. Objects that are made here (merged trees) stay in memory.
@@ -49,7 +50,25 @@ pub type Listing = BTreeMap<String, (EntryMode, String)>;
 
 /// Trees do not change: those that were listed lately need not be listed again for each application.
 type Listings = moka::sync::Cache<TreeId, Arc<Listing>>;
-const LISTINGS: u64 = 32;
+
+/// Entries of a tree, and its depth: a few objects can name each other so that a tree has millions.
+const MOST_ENTRIES: usize = 200_000;
+const MOST_DEPTH: usize = 64;
+/// Entries of all listings that are remembered.
+const MOST_LISTED: u64 = 500_000;
+/// What a fetch of a pull request's head may bring, and how long it may take.
+const MOST_HEAD_BYTES: u64 = 512 << 20;
+const MOST_HEAD_TIME: Duration = Duration::from_secs(120);
+
+/// A tree that is not listed, since it is too large.
+#[derive(Debug, thiserror::Error)]
+#[error("it has more than {MOST_ENTRIES} files, or directories nested deeper than {MOST_DEPTH}")]
+pub struct TooLarge;
+
+fn listings() -> Listings {
+    let weight = |_: &TreeId, listing: &Arc<Listing>| u32::try_from(listing.len()).unwrap_or(u32::MAX).max(1);
+    moka::sync::Cache::builder().weigher(weight).max_capacity(MOST_LISTED).build()
+}
 
 /// What an entry of a tree is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +107,7 @@ impl Mirrors {
     pub fn new(root: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&root).with_context(|| format!("cannot make the cache folder {}", root.display()))?;
         remove_stale_locks(&root);
-        Ok(Self { root, locks: Mutex::default(), listings: Listings::new(LISTINGS) })
+        Ok(Self { root, locks: Mutex::default(), listings: listings() })
     }
 
     fn path(&self, repo: &RepoName) -> PathBuf {
@@ -100,15 +119,53 @@ impl Mirrors {
         Ok(Mirror { repo: open_or_init(&self.path(repo))?.with_object_memory(), listings: self.listings.clone() })
     }
 
-    /// Brings branches, and the heads of the pull requests asked for, up to date. Blocking.
-    pub fn fetch(&self, repo: &RepoName, remote: &Remote<'_>, pulls: &[u64]) -> anyhow::Result<()> {
-        let lock = self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(repo.clone()).or_default().clone();
+    /// Brings the branches that we follow up to date: the base, and our own. Blocking.
+    pub fn fetch(&self, repo: &RepoName, remote: &Remote<'_>, base: &str) -> anyhow::Result<()> {
+        let lock = self.lock(repo, false);
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut refspecs = vec!["+refs/heads/*:refs/heads/*".to_string(), "+refs/notes/windlass*:refs/notes/windlass*".to_string()];
-        refspecs.extend(pulls.iter().map(|number| format!("+refs/pull/{number}/head:refs/pull/{number}/head")));
+        let branch = |name: &str| format!("+refs/heads/{name}:refs/heads/{name}");
+        let refspecs =
+            [branch(base), branch("windlass/*"), branch("windlass-drift/*"), "+refs/notes/windlass*:refs/notes/windlass*".to_string()];
         let mirror = open_or_init(&self.path(repo))?;
-        fetch_into(&mirror, remote, &refspecs).with_context(|| format!("fetch {repo}"))
+        fetch_into(&mirror, remote, &refspecs, Some(base), &AtomicBool::new(false)).with_context(|| format!("fetch {repo}"))
     }
+
+    /// Brings the head of a pull request, under a lock and within limits of its own: what somebody pushes there holds up
+    /// nothing that is deployed. Blocking.
+    pub fn fetch_head(&self, repo: &RepoName, remote: &Remote<'_>, number: u64) -> anyhow::Result<()> {
+        let lock = self.lock(repo, true);
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path(repo);
+        let mirror = open_or_init(&path)?;
+        let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
+        let packs = path.join("objects/pack");
+        let (before, started) = (bytes_in(&packs), std::time::Instant::now());
+        let refspecs = [format!("+refs/pull/{number}/head:refs/pull/{number}/head")];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    if bytes_in(&packs).saturating_sub(before) > MOST_HEAD_BYTES || started.elapsed() > MOST_HEAD_TIME {
+                        stop.store(true, Ordering::SeqCst);
+                    }
+                    std::thread::park_timeout(Duration::from_millis(100));
+                }
+            });
+            let outcome = fetch_into(&mirror, remote, &refspecs, None, &stop);
+            over.store(true, Ordering::SeqCst);
+            let limits = || format!("fetch the head of {repo}#{number} (at most {} MiB in {} s)", MOST_HEAD_BYTES >> 20, MOST_HEAD_TIME.as_secs());
+            outcome.with_context(limits)
+        })
+    }
+
+    fn lock(&self, repo: &RepoName, head: bool) -> Arc<Mutex<()>> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry((repo.clone(), head)).or_default().clone()
+    }
+}
+
+/// Bytes of the files in a folder.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|about| about.len()).sum()
 }
 
 fn remove_stale_locks(folder: &Path) {
@@ -130,6 +187,9 @@ fn options() -> gix::open::Options {
         .config_overrides([
             "init.defaultBranch=none",
             "diff.algorithm=histogram",
+            // Renames are guessed by comparing files pair by pair: a few hundred files, as git does, not any number.
+            "merge.renameLimit=300",
+            "diff.renameLimit=300",
             "core.filesRefLockTimeout=5000",
             "core.packedRefsTimeout=5000",
         ])
@@ -148,7 +208,14 @@ fn open_or_init(path: &Path) -> anyhow::Result<gix::Repository> {
     Ok(made.to_thread_local())
 }
 
-fn fetch_into(repo: &gix::Repository, remote: &Remote<'_>, refspecs: &[String]) -> anyhow::Result<()> {
+/// `base`: the branches that the remote has no more of those asked for are deleted here too.
+fn fetch_into(
+    repo: &gix::Repository,
+    remote: &Remote<'_>,
+    refspecs: &[String],
+    base: Option<&str>,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
     let (url, token) = (remote.url, remote.token.expose_secret().to_string());
     let plain_http = url.starts_with("http://");
     let mut transport = repo.transport_options(url, None)?;
@@ -178,8 +245,10 @@ fn fetch_into(repo: &gix::Repository, remote: &Remote<'_>, refspecs: &[String]) 
         connection.set_transport_options(options);
     }
     let prepared = connection.prepare_fetch(Discard, gix::remote::ref_map::Options::default())?;
-    prune(repo, prepared.ref_map().mappings.iter().filter_map(|mapping| mapping.local.clone()).collect())?;
-    let outcome = prepared.receive(Discard, &AtomicBool::new(false))?;
+    if base.is_some() {
+        prune(repo, prepared.ref_map().mappings.iter().filter_map(|mapping| mapping.local.clone()).collect())?;
+    }
+    let outcome = prepared.receive(Discard, stop)?;
     let (fetch::Status::NoPackReceived { update_refs, .. } | fetch::Status::Change { update_refs, .. }) = &outcome.status;
     for update in &update_refs.updates {
         use fetch::refs::update::Mode;
@@ -210,7 +279,7 @@ impl Mirror {
     /// A repository of somebody's, found from a folder in it. Nothing in it is changed: what is made here stays in memory.
     pub fn discover(folder: &Path) -> anyhow::Result<Self> {
         let repo = gix::discover(folder)?.with_object_memory();
-        Ok(Self { repo, listings: Listings::new(LISTINGS) })
+        Ok(Self { repo, listings: listings() })
     }
 
     /// Where the remote `origin` is.
@@ -320,10 +389,27 @@ impl Mirror {
         if let Some(known) = self.listings.get(&tree) {
             return Ok(known);
         }
-        let entries = self.repo.find_tree(tree.0)?.traverse().breadthfirst.files()?;
-        let files = entries.into_iter().filter(|entry| !entry.mode.is_tree());
-        let files = files.map(|entry| (entry.filepath.to_str_lossy().into_owned(), (mode(entry.mode.kind()), entry.oid.to_string())));
-        let listing = Arc::new(files.collect::<Listing>());
+        let mut files = Listing::new();
+        let mut trees = vec![(String::new(), tree.0, 0)];
+        let mut seen = 0;
+        while let Some((path, id, depth)) = trees.pop() {
+            if depth > MOST_DEPTH {
+                return Err(TooLarge.into());
+            }
+            for entry in self.repo.find_tree(id)?.iter() {
+                let entry = entry?;
+                seen += 1;
+                if seen > MOST_ENTRIES {
+                    return Err(TooLarge.into());
+                }
+                let path = format!("{path}{}", entry.filename().to_str_lossy());
+                match mode(entry.mode().kind()) {
+                    EntryMode::Directory => trees.push((path + "/", entry.object_id(), depth + 1)),
+                    mode => drop(files.insert(path, (mode, entry.object_id().to_string()))),
+                }
+            }
+        }
+        let listing = Arc::new(files);
         self.listings.insert(tree, listing.clone());
         Ok(listing)
     }

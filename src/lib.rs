@@ -30,6 +30,7 @@ pub mod controller;
 
 pub mod cli;
 pub mod config;
+pub mod listener;
 pub mod operate;
 pub mod plan;
 pub mod server;
@@ -51,6 +52,7 @@ use crate::cluster::home::Home;
 use crate::cluster::lease::Holder;
 use crate::cluster::{Cluster, connect};
 use crate::config::Settings;
+use crate::controller::heads::Heads;
 use crate::controller::{Ctx, Memory, Observer, Queue, application, commit, promotion, pull_request};
 use crate::git::Mirrors;
 use crate::github::GitHub;
@@ -60,7 +62,7 @@ use crate::server::{Server, router};
 use crate::telemetry::Metrics;
 
 /// Serves until `stop`: answers health checks at once, works while it holds the Lease.
-pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
     let kubeconfig = settings.kubeconfig.as_deref().map(|path| (path, None));
     let home_client = connect(kubeconfig).await.context("cannot connect to the cluster that windlass runs in")?;
     // The Lease's client is its own: nothing that waits there may delay its renewal.
@@ -80,11 +82,10 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
         webhook_secrets: settings.webhook_secrets,
         events_token: settings.events_token,
         hints,
+        bodies: listener::Bodies::default(),
     });
-    let closing = stop.clone();
-    let http = tokio::spawn(
-        axum::serve(listener, router(server.clone())).with_graceful_shutdown(async move { closing.cancelled().await }).into_future(),
-    );
+    let http = tokio::spawn(listener::serve(listener, router(server.clone()), stop.clone()));
+    let measured = tokio::spawn(listener::serve(metrics_listener, server::metrics_router(server.clone()), stop.clone()));
 
     let permit = tokio::select! {
         permit = holder.acquire() => permit.context("cannot take the Lease: are deploy/'s roles and the namespace there?")?,
@@ -108,7 +109,7 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
         permit,
         github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval)?,
         mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
-        observer: Observer { clusters, projects: Some(settings.projects), renderer, mask: settings.mask.clone() },
+        observer: Observer { clusters: Arc::new(clusters), projects: Some(settings.projects), renderer, mask: settings.mask.clone() },
         home: Home::new(home_client, &settings.namespace, &moved),
         metrics,
         promotions: Arc::new(Queue::new("promotion")),
@@ -117,6 +118,7 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
         commits: Arc::new(Queue::new("commit")),
         registry: Registry::new(settings.registry_auth.as_deref())?,
         memory: Memory::default(),
+        heads: Heads::new(settings.cache.join("heads"))?,
         seal: settings.seal,
     });
     // From the first watch to the last write: neither ever waits for somebody to listen.
@@ -186,7 +188,9 @@ pub async fn run(settings: Settings, listener: TcpListener, stop: CancellationTo
     if tokio::time::timeout(std::time::Duration::from_secs(8), finish).await.is_err() {
         tracing::warn!("stopping in the middle of a look: the next start goes on from there");
     }
-    let _ = http.await;
+    let _ = tokio::join!(http, measured);
+    // Last: whoever waits for it need not wait until it runs out.
+    holder.release().await;
     outcome
 }
 

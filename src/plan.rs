@@ -238,7 +238,7 @@ async fn observer(
         }
         None => None,
     };
-    Ok(Observer { clusters, projects, renderer: Renderer::new(programs, work)?, mask: Mask::new(&key) })
+    Ok(Observer { clusters: std::sync::Arc::new(clusters), projects, renderer: Renderer::new(programs, work)?, mask: Mask::new(&key) })
 }
 
 // ---- what is printed
@@ -248,7 +248,8 @@ fn text(preview: &Preview) -> String {
     match &preview.failure {
         Some(Failure::Conflict(files)) => out.push_str(&format!("\nbase and head both changed {}\n", files.join(", "))),
         Some(Failure::Configuration(why)) => out.push_str(&format!("\n{why}\n")),
-        Some(Failure::Fork) | None => {}
+        Some(Failure::TooLarge(why)) => out.push_str(&format!("\n{why}\n")),
+        Some(Failure::Fork | Failure::Killed) | None => {}
     }
     for app in &preview.applications {
         out.push_str(&format!("\n{} on {}\n", app.key.title(), app.cluster));
@@ -306,7 +307,8 @@ fn as_json(preview: &Preview) -> Value {
     });
     let failure = preview.failure.as_ref().map(|failure| match failure {
         Failure::Conflict(files) => format!("conflict: {}", files.join(", ")),
-        Failure::Configuration(why) => why.clone(),
+        Failure::Configuration(why) | Failure::TooLarge(why) => why.clone(),
+        Failure::Killed => "killed".into(),
         Failure::Fork => "fork".into(),
     });
     json!({"version": 1, "base": preview.base, "head": preview.head, "digest": preview.digest(), "failure": failure, "applications": applications.collect::<Vec<_>>()})

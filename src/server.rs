@@ -7,8 +7,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::Body;
+use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -22,7 +22,8 @@ use crate::controller::queue::Outcome;
 use crate::controller::{Base, Ctx};
 use crate::domain::{ApplicationKey, Hint, Name};
 use crate::events::{self, Refusal, Verified};
-use crate::github::webhook;
+use crate::github::webhook::{self, Payload};
+use crate::listener::{Bodies, NotTaken};
 use crate::telemetry::Metrics;
 
 /// What the handlers need.
@@ -34,21 +35,29 @@ pub struct Server {
     pub events_token: SecretString,
     /// Followed one after another by one task; a full channel makes GitHub wait.
     pub hints: mpsc::Sender<Hint>,
+    pub bodies: Bodies,
 }
+
+/// An image event is a few hundred bytes.
+const MOST_EVENT: usize = 64 << 10;
 
 /// CI waits this long for its pull request before it is told where to look.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 pub fn router(server: Arc<Server>) -> Router {
     Router::new()
-        .route("/webhook", post(webhook_received).layer(DefaultBodyLimit::max(webhook::MOST_BYTES)))
-        .route("/events/image", post(image_event).layer(DefaultBodyLimit::max(64 << 10)))
+        .route("/webhook", post(webhook_received))
+        .route("/events/image", post(image_event))
         .route("/promotions/{application}/{stage}", get(promotion))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
         .route("/", get(page))
         .with_state(server)
+}
+
+/// On a listener of its own: what an address on the internet leads to does not lead here.
+pub fn metrics_router(server: Arc<Server>) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(server)
 }
 
 async fn ready(State(server): State<Arc<Server>>) -> Response {
@@ -76,20 +85,30 @@ async fn page() -> Html<&'static str> {
     )
 }
 
-async fn webhook_received(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn webhook_received(State(server): State<Arc<Server>>, headers: HeaderMap, body: Body) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if !webhook::verified(&server.webhook_secrets, &body, header("x-hub-signature-256")) {
+    let unsigned = || {
         server.metrics.refused();
-        return refusal(
+        refusal(
             StatusCode::UNAUTHORIZED,
             "the signature is missing or wrong: is the webhook secret the one that the App is registered with?",
-        );
+        )
+    };
+    // Before a byte of the body is kept.
+    let Some(signature) = webhook::signature(header("x-hub-signature-256")) else { return unsigned() };
+    let body = match server.bodies.read(body, webhook::MOST_BYTES).await {
+        Ok(body) => body,
+        Err(why) => return not_taken(&server, why),
+    };
+    if !webhook::verified(&server.webhook_secrets, &body.bytes, &signature) {
+        return unsigned();
     }
     // Another windlass holds the Lease: it must be the one to hear this.
     if server.ctx.get().is_none() {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "this replica does not hold the Lease");
     }
-    let Ok(payload) = serde_json::from_slice::<Value>(&body) else { return refusal(StatusCode::BAD_REQUEST, "the body is not JSON") };
+    let Ok(payload) = serde_json::from_slice::<Payload>(&body.bytes) else { return refusal(StatusCode::BAD_REQUEST, "the body is not JSON") };
+    drop(body);
     server.metrics.webhook();
     let hints = webhook::hints(header("x-github-event").unwrap_or_default(), &payload);
     let count = hints.len();
@@ -101,13 +120,31 @@ async fn webhook_received(State(server): State<Arc<Server>>, headers: HeaderMap,
     (StatusCode::ACCEPTED, Json(json!({"hints": count}))).into_response()
 }
 
+fn not_taken(server: &Server, why: NotTaken) -> Response {
+    server.metrics.refused();
+    match why {
+        NotTaken::TooLong => refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
+        NotTaken::TooSlow => refusal(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+        NotTaken::Busy => refusal(StatusCode::SERVICE_UNAVAILABLE, "too much is being received just now: try again"),
+        NotTaken::Broken => refusal(StatusCode::BAD_REQUEST, "the body broke off"),
+    }
+}
+
 fn refusal(status: StatusCode, why: impl ToString) -> Response {
     (status, Json(json!({"error": why.to_string()}))).into_response()
 }
 
-async fn image_event(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn image_event(State(server): State<Arc<Server>>, headers: HeaderMap, body: Body) -> Response {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let verified = match events::verify(&server.events_token, authorization, &body) {
+    if !events::is_known(&server.events_token, authorization) {
+        server.metrics.refused();
+        return refusal(StatusCode::UNAUTHORIZED, Refusal::Unverified);
+    }
+    let body = match server.bodies.read(body, MOST_EVENT).await {
+        Ok(body) => body,
+        Err(why) => return not_taken(&server, why),
+    };
+    let verified = match events::verify(&server.events_token, authorization, &body.bytes) {
         Ok(verified) => verified,
         Err(why @ Refusal::Unverified) => {
             server.metrics.refused();
@@ -133,9 +170,17 @@ type Proposed = (ApplicationKey, broadcast::Receiver<Outcome<ApplicationKey>>);
 /// Keeps the candidate for every first stage that uses the image; whoever waits for it is told its keys.
 async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Vec<Proposed>, Box<Response>> {
     let fail = |error: &dyn std::fmt::Display| Box::new(refusal(StatusCode::SERVICE_UNAVAILABLE, format!("{error}: try again")));
-    let (mut keys, mut refused) = (Vec::new(), None);
+    let (mut keys, mut refused, mut unread) = (Vec::new(), None, None);
     for base in ctx.bases() {
-        let base = ctx.base(&base.repo.name, Instant::now()).await.map_err(|error| fail(&error))?;
+        let base = match ctx.base(&base.repo.name, Instant::now()).await {
+            Ok(base) => base,
+            // One repository that cannot be read stops no other's images.
+            Err(error) => {
+                tracing::warn!(repo = %base.repo.name, %error, "a config repository could not be read for an image event");
+                unread = Some(error);
+                continue;
+            }
+        };
         for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
             // Later stages are proposed once the earlier ones are healthy with it.
             if !target.stage.after.is_empty() {
@@ -160,6 +205,11 @@ async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Vec<Proposed>, B
                 }
             }
         }
+    }
+    if keys.is_empty()
+        && let Some(error) = unread
+    {
+        return Err(fail(&error));
     }
     match (keys.is_empty(), refused) {
         (false, _) => Ok(keys),
@@ -227,7 +277,7 @@ async fn settled(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Option<Value> {
 /// Where a promotion stands, for CI that was answered 202.
 async fn promotion(State(server): State<Arc<Server>>, headers: HeaderMap, Path((application, stage)): Path<(String, String)>) -> Response {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if matches!(events::verify(&server.events_token, authorization, b""), Err(Refusal::Unverified)) {
+    if !events::is_known(&server.events_token, authorization) {
         return refusal(StatusCode::UNAUTHORIZED, Refusal::Unverified);
     }
     let (Ok(application), Ok(stage)) = (application.parse::<Name>(), stage.parse::<Name>()) else {

@@ -93,6 +93,12 @@ enum State {
 /// A watch that cannot be had for so long makes what it saw worth nothing.
 const LOST_AFTER: Duration = Duration::from_secs(15);
 
+/// Objects of a page: anybody may give an object of his our label, and as many annotations as it holds (256 KiB).
+const PAGE: u32 = 50;
+
+/// Objects of a kind that are kept; beyond that the server is asked.
+const MOST_OBJECTS: usize = 100_000;
+
 /// How long a look waits for a kind's first list.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -172,7 +178,8 @@ impl Index {
             return Known::Unknown;
         }
         let objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        objects.get(&(key.namespace.clone(), key.name.clone())).map_or(Known::Absent, |seen| Known::Seen(seen.clone()))
+        let unknown = if objects.len() >= MOST_OBJECTS { Known::Unknown } else { Known::Absent };
+        objects.get(&(key.namespace.clone(), key.name.clone())).map_or(unknown, |seen| Known::Seen(seen.clone()))
     }
 
     /// Puts in what the server answered to a write of ours. Who wrote it knows; whose it was before is told.
@@ -180,7 +187,7 @@ impl Index {
         let kind = self.kind(resource);
         let Some(seen) = seen(object, &self.rules) else { return };
         let owner = seen.owner.clone();
-        let news = upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.namespace.clone(), key.name.clone(), seen);
+        let news = upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.namespace.clone(), key.name.clone(), seen, false);
         for former in news.into_iter().filter(|told| *told != owner) {
             let _ = self.moved.send(Moved::Object(former)).await;
         }
@@ -219,11 +226,19 @@ impl Index {
 }
 
 /// Whom it is news to, by the marks of the applications: whose the object is, and whose it was before.
-fn upsert(objects: &mut HashMap<(Option<String>, String), Seen>, namespace: Option<String>, name: String, seen: Seen) -> Vec<String> {
+/// `listing`: it is from a list, which counts whatever was known.
+fn upsert(
+    objects: &mut HashMap<(Option<String>, String), Seen>,
+    namespace: Option<String>,
+    name: String,
+    seen: Seen,
+    listing: bool,
+) -> Vec<String> {
     let owner = seen.owner.clone();
+    let full = objects.len() >= MOST_OBJECTS;
     match objects.entry((namespace, name)) {
         std::collections::hash_map::Entry::Occupied(mut known) => {
-            if known.get().resource_version > seen.resource_version {
+            if !listing && known.get().resource_version > seen.resource_version {
                 return Vec::new();
             }
             let before = known.insert(seen.clone());
@@ -233,6 +248,8 @@ fn upsert(objects: &mut HashMap<(Option<String>, String), Seen>, namespace: Opti
             let same = Seen { resource_version: 0, ..before } == Seen { resource_version: 0, ..seen };
             if same { Vec::new() } else { vec![owner] }
         }
+        // Anybody may make objects with our label: of those that are nobody's not all are kept.
+        std::collections::hash_map::Entry::Vacant(_) if full => Vec::new(),
         std::collections::hash_map::Entry::Vacant(place) => {
             place.insert(seen);
             vec![owner]
@@ -291,7 +308,7 @@ impl Run {
     where
         K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
     {
-        let config = watcher::Config::default().labels(OWNER_LABEL).page_size(500);
+        let config = watcher::Config::default().labels(OWNER_LABEL).page_size(PAGE);
         let mut events = pin!(watcher(api, config).default_backoff());
         while let Some(event) = events.next().await {
             if event.is_ok() {
@@ -361,7 +378,9 @@ impl Run {
         if let Some(listed) = &mut self.listed {
             listed.insert(key.clone());
         }
-        let news = upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.0, key.1, seen);
+        // A list says how it is: also of a cluster that was restored, whose versions begin at an older one.
+        let listing = self.listed.is_some();
+        let news = upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.0, key.1, seen, listing);
         for owner in news {
             self.tell(owner).await;
         }
@@ -422,7 +441,7 @@ mod tests {
             resource_version,
         };
         let mut objects = HashMap::new();
-        let mut put = |seen| upsert(&mut objects, Some("shop".into()), "shop".into(), seen);
+        let mut put = |seen, listing| upsert(&mut objects, Some("shop".into()), "shop".into(), seen, listing);
         let table: [(&str, Seen, &[&str]); 6] = [
             ("new", seen("a", "x", 1), &["a"]),
             ("the same again", seen("a", "x", 2), &[]),
@@ -432,7 +451,8 @@ mod tests {
             ("the same from the watch", seen("b", "y", 4), &[]),
         ];
         for (what, seen, told) in table {
-            assert_eq!(put(seen), told, "{what}");
+            assert_eq!(put(seen, false), told, "{what}");
         }
+        assert_eq!(put(seen("b", "x", 1), true), ["b"], "restored: older, and so it is");
     }
 }

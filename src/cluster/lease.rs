@@ -17,6 +17,8 @@ use super::{Result, call, refused};
 const NAME: &str = "windlass";
 /// A holder that has not renewed for this long is gone.
 const DURATION: Duration = Duration::from_secs(15);
+/// So long before the Lease runs out nothing is written any more.
+const MARGIN: Duration = Duration::from_secs(3);
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 /// The right to write: only a held Lease makes one.
@@ -58,6 +60,26 @@ impl Holder {
         }
     }
 
+    /// Gives the Lease back, if it is ours: whoever waits for it has it at once.
+    pub async fn release(&self) {
+        let given = async {
+            let Some(lease) = self.read().await? else { return Ok(()) };
+            if lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()) != Some(&self.identity) {
+                return Ok(());
+            }
+            let spec = LeaseSpec { holder_identity: None, ..lease.spec.clone().unwrap_or_default() };
+            let parameters = PostParams { field_manager: Some("windlass".into()), dry_run: false };
+            let free = Lease { metadata: lease.metadata, spec: Some(spec) };
+            let answer = call("give the Lease back", self.leases.replace(NAME, &parameters, &free)).await?;
+            answer.map(drop).map_err(|status| refused("give the Lease back", &status))
+        };
+        match tokio::time::timeout(Duration::from_secs(3), given).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the Lease was not given back: it runs out by itself"),
+            Err(_) => tracing::warn!("the Lease was not given back in time: it runs out by itself"),
+        }
+    }
+
     /// Renews until that fails for as long as the Lease lasts; then we must not write any more.
     pub async fn keep(&self) -> anyhow::Error {
         let mut renewed = Instant::now();
@@ -71,14 +93,20 @@ impl Holder {
                 }
                 self.take(lease).await.map(Some)
             };
-            match outcome.await {
+            // A call that hangs ends before the Lease does: whoever has it next must not find us writing.
+            let left = (DURATION - MARGIN).saturating_sub(renewed.elapsed());
+            let outcome = match tokio::time::timeout(left, outcome).await {
+                Ok(outcome) => outcome,
+                Err(_) => return anyhow::anyhow!("the Lease could not be renewed in time"),
+            };
+            match outcome {
                 Ok(Some(true)) => renewed = Instant::now(),
                 Ok(None) => return anyhow::anyhow!("somebody else holds the Lease"),
                 Ok(Some(false)) => {}
                 Err(error) => tracing::warn!(%error, "the Lease was not renewed"),
             }
-            if renewed.elapsed() > DURATION {
-                return anyhow::anyhow!("the Lease could not be renewed for {} s", DURATION.as_secs());
+            if renewed.elapsed() > DURATION - MARGIN {
+                return anyhow::anyhow!("the Lease could not be renewed for {} s", renewed.elapsed().as_secs());
             }
         }
     }

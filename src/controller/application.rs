@@ -523,7 +523,13 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
     if news {
         tell(ctx, key, &object);
         ctx.wake_dependents(key);
-        promote(ctx, &seen.base, &seen.target, seen.facts.health.0);
+        // Also what is healthy no more: what was proposed later waits for it.
+        let stood = |status: Option<&ApplicationStatus>| {
+            status.is_some_and(|s| s.sync == SyncState::Synced && s.health == Health::Healthy && s.unproven.is_none())
+        };
+        if stood(object.status.as_ref()) || stood(seen.object.status.as_ref()) {
+            ctx.wake_later_stages(&seen.base, key);
+        }
     }
     Ok(requeue)
 }
@@ -699,11 +705,4 @@ async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicte
         }
         Applied::NamespaceMissing | Applied::KindMissing => Some(format!("{}: its namespace or kind is gone", manifest.key)),
     })
-}
-
-/// A healthy stage may be what a later one waits for.
-pub fn promote(ctx: &Ctx, base: &Base, healthy: &Target, health: Health) {
-    if health == Health::Healthy {
-        ctx.wake_later_stages(base, &healthy.key(&base.repo.name));
-    }
 }

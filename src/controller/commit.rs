@@ -20,8 +20,6 @@ use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, PullRequestKe
 
 /// GitHub tells of a merge's pull request a while after the merge: that there is none is believed for so long.
 const NO_PULLS_FOR: Duration = Duration::from_secs(30);
-/// Pairs of commits of which it is remembered which is newer.
-const MOST_PAIRS: usize = 10_000;
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     let base = ctx.known_base(&key.repo).await?;
@@ -39,8 +37,8 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     if let Some((state, description)) = observe(&ctx, &key, &progress).await? {
         post(&ctx, &key, state, description).await?;
     }
-    let before = locked(&ctx.memory.progress).get(&key).cloned();
-    if before.as_ref() != Some(&progress) {
+    let before = ctx.memory.progress.get(&key);
+    if before.as_deref() != Some(&progress) {
         for number in pulls_of(&ctx, &key).await? {
             ctx.pulls.put(PullRequestKey { repo: key.repo.clone(), number });
         }
@@ -48,10 +46,10 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
         let healthy = |progress: &[Progress]| -> BTreeSet<ApplicationKey> {
             progress.iter().filter(|one| one.state == ProgressState::Healthy).map(|one| one.key.clone()).collect()
         };
-        let synced = &healthy(&progress) - &healthy(&before.unwrap_or_default());
+        let synced = &healthy(&progress) - &healthy(before.as_deref().map_or(&[][..], |before| before));
         super::pull_request::anew(&ctx, &key.repo, &synced, |app| !app.waiting.is_empty());
         // Last: what fails before is told again.
-        locked(&ctx.memory.progress).insert(key.clone(), progress.clone());
+        ctx.memory.progress.insert(key.clone(), Arc::new(progress.clone()));
     }
     deployment::deployments(&ctx, &key, &progress).await?;
     deployment::sources(&ctx, &base, &progress).await?;
@@ -66,16 +64,16 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
 
 async fn post(ctx: &Ctx, key: &CommitKey, state: &'static str, description: String) -> Result<()> {
     let told = (state.to_string(), description);
-    if locked(&ctx.memory.statuses).get(key) != Some(&told) {
+    if ctx.memory.statuses.get(key).as_ref() != Some(&told) {
         ctx.github.set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &told.1).await?;
-        locked(&ctx.memory.statuses).insert(key.clone(), told);
+        ctx.memory.statuses.insert(key.clone(), told);
     }
     Ok(())
 }
 
 /// The status to post; None: it is posted.
 async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Result<Option<(&'static str, String)>> {
-    let known = locked(&ctx.memory.statuses).get(key).cloned();
+    let known = ctx.memory.statuses.get(key);
     let posted = match known {
         Some(posted) => Some(posted),
         None => {
@@ -85,7 +83,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Resu
         }
     };
     if let Some(posted) = &posted {
-        locked(&ctx.memory.statuses).insert(key.clone(), posted.clone());
+        ctx.memory.statuses.insert(key.clone(), posted.clone());
     }
     let (state, description) = aggregated(progress);
     // A commit that came to its good end stays told so: what came later is told on later commits.
@@ -99,32 +97,31 @@ async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Resu
 
 /// A commit came by a pull request: GitHub tells that later when it is asked about the commit.
 pub fn came_by(ctx: &Ctx, key: &CommitKey, number: u64) {
-    let mut pulls = locked(&ctx.memory.pulls_of);
-    let (_, known) = pulls.entry(key.clone()).or_insert_with(|| (Instant::now(), Vec::new()));
-    if !known.contains(&number) {
-        known.push(number);
-    }
+    came_by_all(ctx, key, &[number], false);
+}
+
+/// Adds pull requests to those that are known of a commit. `asked`: GitHub was just asked about it.
+fn came_by_all(ctx: &Ctx, key: &CommitKey, numbers: &[u64], asked: bool) -> Vec<u64> {
+    let entry = ctx.memory.pulls_of.entry(key.clone()).and_upsert_with(|known| {
+        let (at, mut pulls) = known.map_or_else(|| (Instant::now(), Vec::new()), |known| known.into_value());
+        // What was told meanwhile stays.
+        pulls.extend(numbers.iter().filter(|number| !pulls.contains(number)).copied().collect::<Vec<_>>());
+        (if asked { Instant::now() } else { at }, pulls)
+    });
+    entry.into_value().1
 }
 
 /// The merged pull requests that a commit came by.
 pub async fn pulls_of(ctx: &Arc<Ctx>, key: &CommitKey) -> Result<Vec<u64>> {
-    let known = locked(&ctx.memory.pulls_of).get(key).cloned();
+    let known = ctx.memory.pulls_of.get(key);
     if let Some((at, pulls)) = known
         && (!pulls.is_empty() || at.elapsed() < NO_PULLS_FOR)
     {
         return Ok(pulls);
     }
     let found = ctx.github.pulls_with(&key.repo, &key.commit).await?;
-    let mut pulls = locked(&ctx.memory.pulls_of);
-    let (at, known) = pulls.entry(key.clone()).or_insert_with(|| (Instant::now(), Vec::new()));
-    *at = Instant::now();
-    // What was told meanwhile stays.
-    for pull in found.iter().filter(|pull| pull.merged_at.is_some()) {
-        if !known.contains(&pull.number) {
-            known.push(pull.number);
-        }
-    }
-    Ok(known.clone())
+    let merged: Vec<_> = found.iter().filter(|pull| pull.merged_at.is_some()).map(|pull| pull.number).collect();
+    Ok(came_by_all(ctx, key, &merged, true))
 }
 
 /// Where each application that a commit changed stands with it; and whether that has to be asked again, since one of them is
@@ -139,7 +136,7 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
         if position == Position::Before && ctx.applications.is_busy(&key) {
             again = true;
             // What came to its end stays there meanwhile.
-            let known = locked(&ctx.memory.progress).get(&name).and_then(|known| known.iter().find(|one| one.key == key).cloned());
+            let known = ctx.memory.progress.get(&name).and_then(|known| known.iter().find(|one| one.key == key).cloned());
             if let Some(known) = known.filter(|known| known.state.is_final()) {
                 progress.push(known);
                 continue;
@@ -171,7 +168,7 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
 /// The applications whose inputs a commit changed.
 async fn changed_by(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &CommitSha) -> Result<Arc<Vec<Target>>> {
     let name = (base.commit.clone(), CommitKey { repo: repo.clone(), commit: commit.clone() });
-    let known = locked(&ctx.memory.changed_by).get(&name).cloned();
+    let known = ctx.memory.changed_by.get(&name);
     if let Some(known) = known {
         return Ok(known);
     }
@@ -192,10 +189,7 @@ async fn changed_by(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &Commi
         })
         .await?;
     let changed = Arc::new(changed);
-    let mut memory = locked(&ctx.memory.changed_by);
-    // Of older bases nobody asks again.
-    memory.retain(|(at, of), _| *at == base.commit || of.repo != *repo);
-    memory.insert(name, changed.clone());
+    ctx.memory.changed_by.insert(name, changed.clone());
     Ok(changed)
 }
 
@@ -228,7 +222,7 @@ async fn position(ctx: &Arc<Ctx>, repo: &RepoName, commit: &CommitSha, current: 
         return Ok(Position::At);
     }
     let name = (commit.clone(), current.clone());
-    let known = locked(&ctx.memory.newer).get(&name).copied();
+    let known = ctx.memory.newer.get(&name);
     let newer = match known {
         Some(newer) => newer,
         None => {
@@ -240,11 +234,7 @@ async fn position(ctx: &Arc<Ctx>, repo: &RepoName, commit: &CommitSha, current: 
                 })
                 .await?;
             if there {
-                let mut memory = locked(&ctx.memory.newer);
-                if memory.len() > MOST_PAIRS {
-                    memory.clear();
-                }
-                memory.insert(name, newer);
+                ctx.memory.newer.insert(name, newer);
             }
             newer
         }

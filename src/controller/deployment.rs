@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Base, Ctx, Error, Result, locked};
+use super::{Base, Ctx, Error, Result};
 use crate::domain::pull_request::{self, Position, Progress, ProgressState, shortened};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Name, RepoName};
 use crate::github;
@@ -42,7 +42,7 @@ pub async fn deployments(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress])
     for (stage, progress) in stages {
         let (state, text) = state_of(&progress);
         let place = format!("deployment {stage}");
-        let told = locked(&ctx.memory.elsewhere).get(&(key.clone(), place.clone())).cloned();
+        let told = ctx.memory.elsewhere.get(&(key.clone(), place.clone()));
         // What came to its good end is only made inactive, which GitHub does by itself.
         if told.as_deref() == Some(state) || told.as_deref() == Some("success") {
             continue;
@@ -60,7 +60,7 @@ pub async fn deployments(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress])
             Ok::<_, github::Error>(())
         };
         tolerated(outcome.await, "GitHub's Deployments are not kept")?;
-        locked(&ctx.memory.elsewhere).insert((key.clone(), place), state.into());
+        ctx.memory.elsewhere.insert((key.clone(), place), state.into());
     }
     Ok(())
 }
@@ -91,7 +91,7 @@ pub async fn sources(ctx: &Arc<Ctx>, base: &Base, progress: &[Progress]) -> Resu
         let state = if state == "in_progress" { "pending" } else { state };
         let context = format!("windlass/{stage}");
         let name = (CommitKey { repo: source.clone(), commit: commit.clone() }, context.clone());
-        let told = locked(&ctx.memory.elsewhere).get(&name).cloned();
+        let told = ctx.memory.elsewhere.get(&name);
         if told.as_deref().is_some_and(|told| told == "success" || told == state) {
             continue;
         }
@@ -109,7 +109,7 @@ pub async fn sources(ctx: &Arc<Ctx>, base: &Base, progress: &[Progress]) -> Resu
         let said = outcome.await;
         let known = said.as_ref().cloned().unwrap_or_else(|_| state.to_string());
         tolerated(said.map(drop), "a source commit is not told where it stands")?;
-        locked(&ctx.memory.elsewhere).insert(name, known);
+        ctx.memory.elsewhere.insert(name, known);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::application::{promote, tell};
+use super::application::tell;
 use super::live::{self, Asking};
 use super::revision::Change;
 use super::{Base, Ctx, Requeue, Result, locked};
@@ -27,6 +27,7 @@ pub async fn look(
     rendered: std::result::Result<&[Manifest], &String>,
 ) -> Result<Requeue> {
     let before = object.status.clone().unwrap_or_default();
+    let was_settled = before.sync == SyncState::Synced && matches!(before.health, Health::Healthy | Health::Suspended);
     let mut superseded = before.superseded.clone();
     super::application::supersede(&mut superseded, before.revision.as_ref(), &change.revision);
     let mut status = ApplicationStatus {
@@ -74,14 +75,13 @@ pub async fn look(
         }
     }
     let settled = status.sync == SyncState::Synced && matches!(status.health, Health::Healthy | Health::Suspended);
-    let health = status.health;
     let object = ctx.home.report_application(object, status, ctx.now()).await?;
     let told = object.metadata.resource_version.clone();
     let news = locked(&ctx.memory.told).insert(asking.key.clone(), told.clone()) != Some(told);
     if news {
         tell(ctx, asking.key, &object);
-        if settled {
-            promote(ctx, base, asking.target, health);
+        if settled || was_settled {
+            ctx.wake_later_stages(base, asking.key);
         }
     }
     // The longer nothing changes, the less often it is asked about.

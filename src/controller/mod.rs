@@ -29,7 +29,7 @@ use crate::domain::{ApplicationKey, CommitKey, CommitSha, Hint, Invalid, PullReq
 use crate::git::{Mirror, Mirrors, Remote};
 use crate::github::{self, GitHub, Repository};
 use crate::registry::Registry;
-use crate::render::{Inputs, Release, Renderer, Source};
+use crate::render::{Budget, Inputs, Release, Renderer, Source};
 use crate::telemetry::Metrics;
 
 pub mod application;
@@ -43,6 +43,7 @@ pub mod drift;
 pub mod external;
 pub mod facts;
 pub mod guards;
+pub mod heads;
 pub mod hooks;
 pub mod live;
 pub mod preview;
@@ -56,6 +57,7 @@ pub mod revision;
 
 pub use queue::{Queue, Requeue};
 
+use heads::Heads;
 use live::Asking;
 
 /// What a reconcile may fail with.
@@ -100,8 +102,9 @@ impl Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What only looks: `windlass plan` has nothing else.
+#[derive(Clone)]
 pub struct Observer {
-    pub clusters: BTreeMap<String, Cluster>,
+    pub clusters: Arc<BTreeMap<String, Cluster>>,
     /// What config repositories may do; None: everything, for `windlass plan` without the server's settings.
     pub projects: Option<Projects>,
     pub renderer: Renderer,
@@ -140,6 +143,11 @@ impl Observer {
         })
     }
 
+    /// The same, whose renderings take from one budget.
+    pub fn within(&self, budget: Budget) -> Self {
+        Self { renderer: self.renderer.within(budget), ..self.clone() }
+    }
+
     /// Ends waiting for an application's pods, but on one cluster.
     pub fn waits_nowhere(&self, owner: &str, but: Option<&str>) {
         for cluster in self.clusters.values().filter(|cluster| Some(cluster.name.as_str()) != but) {
@@ -170,6 +178,7 @@ pub struct Ctx {
     pub applications: Arc<Queue<ApplicationKey>>,
     pub commits: Arc<Queue<CommitKey>>,
     pub memory: Memory,
+    pub heads: Heads,
     /// On comments, which others can edit.
     pub seal: Seal,
 }
@@ -179,7 +188,7 @@ pub struct Ctx {
 pub struct Memory {
     /// Each base, with when it began to be read.
     bases: Mutex<HashMap<RepoName, (Instant, Arc<Base>)>>,
-    fetched: Mutex<HashMap<(RepoName, Option<u64>), Instant>>,
+    fetched: Recent<(RepoName, Option<u64>), Instant>,
     /// When something was last said, or done by us, to move a repository's branches.
     moved: Mutex<HashMap<RepoName, Instant>>,
     /// Owner label → whose it is.
@@ -199,29 +208,68 @@ pub struct Memory {
     /// How long each application that others keep is left alone.
     polls: Mutex<HashMap<ApplicationKey, Duration>>,
     /// What was told last in deployments and on source commits.
-    elsewhere: Mutex<HashMap<deployment::Told, String>>,
+    elsewhere: Recent<deployment::Told, String>,
     /// Commits that have their receipt.
-    receipts: Mutex<HashSet<CommitKey>>,
+    receipts: Recent<CommitKey, ()>,
     /// Since when each application's cluster cannot be reached.
     unreachable: Mutex<HashMap<ApplicationKey, Instant>>,
-    previews: Mutex<HashMap<PullRequestKey, Arc<pull_request::Shown>>>,
+    previews: Previews,
     /// When something last became different of an application that previews tell of: see [`pull_request::anew`].
     renewed: Mutex<HashMap<ApplicationKey, Instant>>,
     /// Commits that have not come to their end.
     unfinished: Mutex<HashSet<CommitKey>>,
     /// Why GitHub refused to merge a head.
-    refusals: Mutex<HashMap<PullRequestKey, (CommitSha, String)>>,
+    refusals: Recent<PullRequestKey, (CommitSha, String)>,
     /// What branch rules lack to make the verdict count.
     advice: Mutex<HashMap<RepoName, String>>,
     /// The last commit status that we posted, and the pull requests of a commit.
-    statuses: Mutex<HashMap<CommitKey, (String, String)>>,
-    pulls_of: Mutex<HashMap<CommitKey, (Instant, Vec<u64>)>>,
+    statuses: Recent<CommitKey, (String, String)>,
+    pulls_of: Recent<CommitKey, (Instant, Vec<u64>)>,
     /// Where each commit stood when its pull requests were looked at last.
-    progress: Mutex<HashMap<CommitKey, Vec<Progress>>>,
+    progress: Recent<CommitKey, Arc<Vec<Progress>>>,
     /// Whether the second commit has the first in its past: once known, that stays so.
-    newer: Mutex<HashMap<(CommitSha, CommitSha), bool>>,
+    newer: Recent<(CommitSha, CommitSha), bool>,
     /// The applications that a commit changed, by the base whose configuration names them.
-    changed_by: Mutex<HashMap<CommitAtBase, Arc<Vec<Target>>>>,
+    changed_by: Recent<CommitAtBase, Arc<Vec<Target>>>,
+}
+
+/// What is remembered by commit or by pull request, of which there are ever more: the last ones, so many of each kind. What
+/// is forgotten is asked for again.
+struct Recent<K, V>(moka::sync::Cache<K, V>);
+
+const MOST_RECENT: u64 = 10_000;
+
+impl<K: std::hash::Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self(moka::sync::Cache::new(MOST_RECENT))
+    }
+}
+
+impl<K, V> std::ops::Deref for Recent<K, V> {
+    type Target = moka::sync::Cache<K, V>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+/// Previews, by their size: as text they are what takes memory.
+struct Previews(moka::sync::Cache<PullRequestKey, Arc<pull_request::Shown>>);
+
+/// Bytes of previews that are remembered.
+const MOST_PREVIEWED: u64 = 64 << 20;
+
+impl Default for Previews {
+    fn default() -> Self {
+        let weight = |_: &PullRequestKey, shown: &Arc<pull_request::Shown>| u32::try_from(shown.size()).unwrap_or(u32::MAX);
+        Self(moka::sync::Cache::builder().weigher(weight).max_capacity(MOST_PREVIEWED).build())
+    }
+}
+
+impl std::ops::Deref for Previews {
+    type Target = moka::sync::Cache<PullRequestKey, Arc<pull_request::Shown>>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 /// A commit, seen from a base.
@@ -302,27 +350,28 @@ impl Ctx {
     pub async fn fetch(self: &Arc<Self>, repo: &RepoName, pull: Option<u64>, not_before: Instant) -> Result<()> {
         let fresh = |at: Option<&Instant>| at.is_some_and(|at| *at >= not_before);
         {
-            let fetched = locked(&self.memory.fetched);
-            let branches = fresh(fetched.get(&(repo.clone(), None)));
-            let head = pull.is_none() || fresh(fetched.get(&(repo.clone(), pull)));
-            if branches && head {
+            let fetched = &self.memory.fetched;
+            if fresh(fetched.get(&(repo.clone(), pull)).as_ref()) {
                 return Ok(());
             }
         }
         let started = Instant::now();
         let (url, session) = (self.github.repository(repo)?.clone_url, self.github.session_for(repo).await?);
+        let base = self.github.repository(repo)?.default_branch;
         let (ctx, name) = (self.clone(), repo.clone());
-        let run = move || ctx.mirrors.fetch(&name, &Remote { url: &url, token: session.token() }, pull.as_slice());
+        let run = move || {
+            let remote = Remote { url: &url, token: session.token() };
+            match pull {
+                Some(number) => ctx.mirrors.fetch_head(&name, &remote, number),
+                None => ctx.mirrors.fetch(&name, &remote, &base),
+            }
+        };
         if let Err(error) = tokio::task::spawn_blocking(run).await.map_err(|error| Error::Git(error.into()))? {
             // The token may have been taken back: the next one is asked for.
             self.github.forget_session(repo).await;
             return Err(Error::Git(error));
         }
-        let mut fetched = locked(&self.memory.fetched);
-        for key in [None, pull] {
-            let at = fetched.entry((repo.clone(), key)).or_insert(started);
-            *at = started.max(*at);
-        }
+        self.memory.fetched.insert((repo.clone(), pull), started);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Comparison, Plan, Proof, Side};
 use crate::domain::pull_request::{ApplicationPreview, Failure, image_changes};
 use crate::domain::{CommitSha, Invalid, RepoName};
-use crate::git::{Merged, Mirror, TreeId};
+use crate::git::{Merged, Mirror, TooLarge, TreeId};
 use crate::render::{self, Source};
 use crate::view;
 
@@ -72,6 +72,14 @@ pub fn look_at_git(
         }
         None => return Ok(look),
     };
+    // Before it is merged: what is too large to be listed is too large to be compared.
+    match mirror.files(mirror.tree(head)?) {
+        Err(error) if error.is::<TooLarge>() => {
+            look.failure = Some(Failure::TooLarge(error.to_string()));
+            return Ok(look);
+        }
+        other => drop(other?),
+    }
     let tree = match mirror.merge(base, head)? {
         Merged::Clean(tree) => tree,
         Merged::Conflicts(files) => {

@@ -17,6 +17,7 @@ use crate::domain::plan::{Change, Comparison, Plan, Side};
 use crate::domain::pull_request::{self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
 use crate::github::{self, NewCheck, PullSnapshot};
+use crate::render::Budget;
 use crate::view::{self, PreviewText};
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: PullRequestKey) -> Result<Requeue> {
@@ -62,6 +63,13 @@ pub struct Look {
     pub changes: Changes,
     /// What the verdict was made from.
     facts: Option<Facts>,
+}
+
+impl Shown {
+    /// Bytes that it takes, nearly: its text, and the objects that it was made from.
+    pub fn size(&self) -> usize {
+        4 * (self.text.comment.text.len() + self.text.text.len() + self.text.pages.iter().map(String::len).sum::<usize>()) + 4096
+    }
 }
 
 impl Look {
@@ -162,8 +170,9 @@ async fn closed(
 ) -> Result<Look> {
     let merged: Option<CommitSha> = snapshot.pull.merged_at.and(snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse().ok());
     if merged.is_none() {
-        locked(&ctx.memory.previews).remove(key);
+        ctx.memory.previews.invalidate(key);
     }
+    ctx.heads.forget(key);
     let mut touched = Vec::new();
     let mut wanted = None;
     // While the configuration cannot be read nobody can tell which applications it changed.
@@ -194,7 +203,7 @@ async fn closed(
 /// Holds what a preview showed against what came of it, once. Only for the preview that this process made: it is a
 /// measure, and nothing waits for it.
 async fn score(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Base) -> Result<()> {
-    let Some(shown) = locked(&ctx.memory.previews).remove(key) else { return Ok(()) };
+    let Some(shown) = ctx.memory.previews.remove(key) else { return Ok(()) };
     let (mut held, mut missed) = (0, 0);
     for app in &shown.preview.applications {
         let Some(target) = base.target(&app.key) else { continue };
@@ -229,20 +238,26 @@ async fn previewed(
 ) -> Result<Arc<Shown>> {
     let started = Instant::now();
     let (head, tip) = (snapshot.pull.head.sha.clone(), base.commit.clone());
-    let known = locked(&ctx.memory.previews).get(key).cloned();
+    let known = ctx.memory.previews.get(key);
     let known = known.filter(|known| known.preview.head == head);
     let is_due = |known: &Arc<Shown>| known.again.is_some_and(|(at, _)| at <= Instant::now());
     if let Some(known) = known.clone().filter(|known| !again && known.preview.base == tip && !is_due(known)) {
         return Ok(known);
     }
+    let nothing = |failure| GitLook { failure: Some(failure), changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] };
+    let looking = ctx.heads.begin(key, &head, again).map_err(|error| Error::Git(error.into()))?;
     let look = if is_fork(base, &snapshot.pull) {
-        GitLook { failure: Some(Failure::Fork), changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] }
+        nothing(Failure::Fork)
+    } else if looking.is_none() {
+        nothing(Failure::Killed)
     } else {
         let (base, head) = (base.clone(), head.clone());
         ctx.mirror(&key.repo, move |mirror| preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)).await?
     };
+    // One for all that this head has rendered.
+    let observer = ctx.observer.within(Budget::default());
     let claims =
-        if look.inputs.is_empty() { Claims::default() } else { claims::of(&ctx.observer, &key.repo, base.repo.id, &look.heads).await? };
+        if look.inputs.is_empty() { Claims::default() } else { claims::of(&observer, &key.repo, base.repo.id, &look.heads).await? };
     let mut applications = Vec::new();
     for Touched { target, before, after, in_base } in look.inputs {
         let known = ctx.home.application(&target.key(&key.repo)).await?;
@@ -254,13 +269,16 @@ async fn previewed(
             None => None,
         };
         let known = known.as_ref().map(|object| (object, synced));
-        let made = preview::application(&ctx.observer, &key.repo, base.repo.id, (target, in_base), (before, after), &claims, known);
+        let made = preview::application(&observer, &key.repo, base.repo.id, (target, in_base), (before, after), &claims, known);
         let mut app = made.await?;
         name_sources(ctx, base, &mut app).await?;
         applications.push(app);
     }
     let preview = Preview { head, base: tip, applications, total: look.total, failure: look.failure, duration: started.elapsed() };
     ctx.metrics.previewed(preview.duration);
+    if let Some(looking) = looking {
+        looking.done();
+    }
     // Thousands of objects take a second.
     let text = tokio::task::block_in_place(|| view::preview(&preview));
     let pause = match known.and_then(|known| Some((is_due(&known), known.again?.1))) {
@@ -278,13 +296,13 @@ async fn previewed(
     let may_pass = preview.applications.iter().any(|app| app.error.is_none() && app.plan.changes.iter().any(refused));
     let again = may_pass.then(|| (Instant::now() + pause, pause));
     let shown = Arc::new(Shown { id: preview.id(), preview, text, changes: look.changes, again });
-    locked(&ctx.memory.previews).insert(key.clone(), shown.clone());
+    ctx.memory.previews.insert(key.clone(), shown.clone());
     // Something that it tells of became different while it was made.
     let renewed = locked(&ctx.memory.renewed).clone();
     let meanwhile = |app: &ApplicationPreview| renewed.get(&app.key).is_some_and(|at| *at >= started);
     let tells = |app: &ApplicationPreview| !app.waiting.is_empty() || app.plan.problems().next().is_some();
     if shown.preview.applications.iter().any(|app| meanwhile(app) && tells(app)) {
-        locked(&ctx.memory.previews).remove(key);
+        ctx.memory.previews.invalidate(key);
         ctx.pulls.put(key.clone());
     }
     Ok(shown)
@@ -315,7 +333,7 @@ async fn verdict(
     fact: Option<PreviewFact>,
 ) -> Result<(Facts, Verdict, Option<gate::MergePermit>)> {
     let (pull, preview, changes) = (&snapshot.pull, &shown.preview, &shown.changes);
-    let refused = locked(&ctx.memory.refusals).get(key).filter(|(head, _)| *head == pull.head.sha).map(|(_, why)| why.clone());
+    let refused = ctx.memory.refusals.get(key).filter(|(head, _)| *head == pull.head.sha).map(|(_, why)| why);
     let origin = origin(ctx, key, base, snapshot, changes).await?;
     let reviews = authority::reviews(ctx, key, snapshot).await?;
     let unseen_by = if shown.text.unseen > 0 { accepting(snapshot, fact.as_ref()) } else { Vec::new() };
@@ -425,7 +443,7 @@ async fn act(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, steps: Vec<Step>
                 }
                 Err(github::Error::Refused { message, .. }) => {
                     tracing::warn!(pr = %key, message, "GitHub refused the merge");
-                    locked(&ctx.memory.refusals).insert(key.clone(), (head.clone(), message));
+                    ctx.memory.refusals.insert(key.clone(), (head.clone(), message));
                     // Said at once, tried again later: what GitHub asks for may come.
                     requeue = Requeue::After(Duration::from_millis(500));
                     forget_refusal_later(ctx, key);
@@ -443,7 +461,7 @@ fn forget_refusal_later(ctx: &Arc<Ctx>, key: &PullRequestKey) {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(30)).await;
         if let Some(ctx) = ctx.upgrade() {
-            locked(&ctx.memory.refusals).remove(&key);
+            ctx.memory.refusals.invalidate(&key);
             ctx.pulls.put(key);
         }
     });
@@ -511,12 +529,12 @@ async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()
 pub fn anew(ctx: &Ctx, repo: &RepoName, applications: &BTreeSet<ApplicationKey>, tells: impl Fn(&ApplicationPreview) -> bool) {
     locked(&ctx.memory.renewed).extend(applications.iter().map(|key| (key.clone(), Instant::now())));
     let stale = |app: &ApplicationPreview| applications.contains(&app.key) && tells(app);
-    let mut previews = locked(&ctx.memory.previews);
-    let of = |(key, shown): (&PullRequestKey, &Arc<Shown>)| {
-        (key.repo == *repo && shown.preview.applications.iter().any(&stale)).then(|| key.clone())
+    let previews = &ctx.memory.previews;
+    let of = |(key, shown): (Arc<PullRequestKey>, Arc<Shown>)| {
+        (key.repo == *repo && shown.preview.applications.iter().any(&stale)).then_some(key)
     };
     for key in previews.iter().filter_map(of).collect::<Vec<_>>() {
-        previews.remove(&key);
-        ctx.pulls.put(key);
+        previews.invalidate(&*key);
+        ctx.pulls.put((*key).clone());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Ctx, Result, authority, locked};
+use super::{Ctx, Result, authority};
 use crate::domain::pull_request::{Progress, ProgressState};
 use crate::domain::{CommitKey, PullRequestKey};
 use crate::github;
@@ -15,14 +15,14 @@ use crate::github;
 /// Whether it is time for one, and what it says.
 pub async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Result<Option<String>> {
     let due = progress.iter().all(|one| one.state.is_final()) && progress.iter().any(|one| one.state == ProgressState::Healthy);
-    if !due || locked(&ctx.memory.receipts).contains(key) {
+    if !due || ctx.memory.receipts.contains_key(key) {
         return Ok(None);
     }
     let commit = key.commit.clone();
     let (there, tree) =
         ctx.mirror(&key.repo, move |mirror| Ok((mirror.note(&commit)?.is_some(), mirror.tree(&commit)?.to_string()))).await?;
     if there {
-        locked(&ctx.memory.receipts).insert(key.clone());
+        ctx.memory.receipts.insert(key.clone(), ());
         return Ok(None);
     }
     let mut applications = Vec::new();
@@ -57,7 +57,7 @@ pub async fn write(ctx: &Arc<Ctx>, key: &CommitKey, text: &str) -> Result<()> {
         }
         other => other?,
     }
-    locked(&ctx.memory.receipts).insert(key.clone());
+    ctx.memory.receipts.insert(key.clone(), ());
     Ok(())
 }
 

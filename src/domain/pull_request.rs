@@ -44,6 +44,10 @@ pub enum Failure {
     Conflict(Vec<String>),
     /// The head is in a fork: untrusted, so neither rendered nor dry-run.
     Fork,
+    /// The tree of the head is too large to be listed, in words.
+    TooLarge(String),
+    /// windlass died while it looked at this head.
+    Killed,
     /// The configuration cannot be read, in words for its author.
     Configuration(String),
 }

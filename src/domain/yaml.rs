@@ -12,7 +12,7 @@ fn options() -> serde_saphyr::Options {
         legacy_octal_numbers: true,
         // The defaults end at about 3 MB of manifests, and at 1024 of them; definitions nest deep.
         budget: serde_saphyr::budget! {
-            max_documents: 100_000, max_nodes: 4_000_000, max_events: 16_000_000, max_total_scalar_bytes: 64 << 20, max_depth: 128
+            max_documents: 100_000, max_nodes: 1_000_000, max_events: 4_000_000, max_total_scalar_bytes: 32 << 20, max_depth: 128
         },
     }
 }

@@ -510,7 +510,7 @@ impl GitHub {
         }
         #[derive(Deserialize)]
         struct DeliveryRequest {
-            payload: Option<Value>,
+            payload: Option<webhook::Payload>,
         }
         let items: Vec<Item> = self.as_app("/app/hook/deliveries?per_page=100", "list webhook deliveries").await?;
         let recent: Vec<_> = items.into_iter().filter(|item| item.delivered_at >= since).collect();

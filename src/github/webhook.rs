@@ -2,6 +2,8 @@
 
 use hmac::{Hmac, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use sha2::Sha256;
 
@@ -10,31 +12,64 @@ use crate::domain::{Hint, PullRequestKey, RepoName};
 /// GitHub sends at most 25 MB.
 pub const MOST_BYTES: usize = 25 << 20;
 
+/// The signature that a header holds: `sha256=` and 64 hexadecimal digits.
+pub fn signature(header: Option<&str>) -> Option<Vec<u8>> {
+    header?.strip_prefix("sha256=").filter(|text| text.len() == 64).and_then(|text| hex::decode(text).ok())
+}
+
 /// Whether one of the secrets signed the body; compared in constant time. Two secrets are for rotation.
-pub fn verified(secrets: &[SecretString], body: &[u8], signature: Option<&str>) -> bool {
-    let Some(signature) = signature.and_then(|text| text.strip_prefix("sha256=")).and_then(|text| hex::decode(text).ok()) else {
-        return false;
-    };
+pub fn verified(secrets: &[SecretString], body: &[u8], signature: &[u8]) -> bool {
     secrets.iter().any(|secret| {
         Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).is_ok_and(|mut mac| {
             mac.update(body);
-            mac.verify_slice(&signature).is_ok()
+            mac.verify_slice(signature).is_ok()
         })
     })
 }
 
+/// What is read of a payload; the rest of it, up to 25 MB, is passed over.
+#[derive(Debug, Default, Deserialize)]
+pub struct Payload {
+    repository: Option<Repository>,
+    pull_request: Option<Numbered>,
+    issue: Option<Issue>,
+    #[serde(rename = "ref", default, deserialize_with = "text")]
+    reference: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Repository {
+    full_name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Numbered {
+    number: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Issue {
+    number: Option<u64>,
+    /// An issue that is no pull request has no such field.
+    pull_request: Option<IgnoredAny>,
+}
+
+/// Other events have other things under the name.
+fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_str().map(str::to_string))
+}
+
 /// Where to look after an event; an event that we do not know says nothing.
-pub fn hints(event: &str, payload: &Value) -> Vec<Hint> {
-    let repo: Option<RepoName> = payload["repository"]["full_name"].as_str().and_then(|name| name.parse().ok());
-    let pull = |number: &Value| {
-        let (repo, number) = (repo.clone()?, number.as_u64()?);
-        Some(Hint::PullRequest(PullRequestKey { repo, number }))
-    };
+pub fn hints(event: &str, payload: &Payload) -> Vec<Hint> {
+    let repo: Option<RepoName> = payload.repository.as_ref().and_then(|repo| repo.full_name.as_ref()?.parse().ok());
+    let pull = |number: Option<u64>| Some(Hint::PullRequest(PullRequestKey { repo: repo.clone()?, number: number? }));
     let hint = match event {
-        "pull_request" | "pull_request_review" => pull(&payload["pull_request"]["number"]),
-        // An issue that is no pull request has no such field.
-        "issue_comment" if payload["issue"]["pull_request"].is_object() => pull(&payload["issue"]["number"]),
-        "push" => match (repo.clone(), payload["ref"].as_str().and_then(|name| name.strip_prefix("refs/heads/"))) {
+        "pull_request" | "pull_request_review" => pull(payload.pull_request.as_ref().and_then(|pull| pull.number)),
+        "issue_comment" => {
+            let of_pull = payload.issue.as_ref().filter(|issue| issue.pull_request.is_some());
+            pull(of_pull.and_then(|issue| issue.number))
+        }
+        "push" => match (repo.clone(), payload.reference.as_ref().and_then(|name| name.strip_prefix("refs/heads/"))) {
             (Some(repo), Some(branch)) => Some(Hint::Branch { repo, branch: branch.into() }),
             _ => None,
         },
@@ -55,11 +90,12 @@ mod tests {
         let secrets = [SecretString::from("new"), SecretString::from("It's a Secret to Everybody")];
         // GitHub's own example: "Validating webhook deliveries", testing the validation.
         let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-        assert!(verified(&secrets, b"Hello, World!", Some(signature)));
-        assert!(!verified(&secrets, b"Hello, World", Some(signature)));
-        assert!(!verified(&secrets[..1], b"Hello, World!", Some(signature)));
+        let known = super::signature(Some(signature)).unwrap();
+        assert!(verified(&secrets, b"Hello, World!", &known));
+        assert!(!verified(&secrets, b"Hello, World", &known));
+        assert!(!verified(&secrets[..1], b"Hello, World!", &known));
         for bad in [None, Some(""), Some("sha256="), Some("sha1=00"), Some("sha256=zz")] {
-            assert!(!verified(&secrets, b"Hello, World!", bad), "{bad:?}");
+            assert!(super::signature(bad).is_none(), "{bad:?}");
         }
     }
 
@@ -78,9 +114,10 @@ mod tests {
             ),
             ("push", json!({"ref": "refs/tags/v1", "repository": repository}), vec![]),
             ("installation", json!({}), vec![Hint::Installations]),
-            ("unheard_of", json!(null), vec![]),
+            ("unheard_of", json!({"ref": {"a": 1}, "repository": {}}), vec![]),
         ];
         for (event, payload, expected) in table {
+            let payload = serde_json::from_value(payload).unwrap();
             assert_eq!(hints(event, &payload), expected, "{event}");
         }
     }

@@ -12,13 +12,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::domain::catalog::Place;
 use crate::domain::manifest::{Manifest, ResourceKey};
@@ -30,10 +31,16 @@ pub mod jail;
 /// Bounds on what one rendering may read, print and take.
 const MOST_FILES: usize = 2_000;
 const MOST_INPUT: usize = 32 << 20;
-const MOST_OUTPUT: u64 = 64 << 20;
+const MOST_OUTPUT: u64 = 32 << 20;
 const MOST_TIME: Duration = Duration::from_secs(30);
 const MOST_LINKS: usize = 8;
 const MOST_RULE_TIME: Duration = Duration::from_secs(5);
+/// Memory that a renderer may really take, and how often that is looked at. Beyond the address space that a Go program
+/// reserves, which says little.
+const MOST_RESIDENT: u64 = 320 << 20;
+const LOOK_AT_MEMORY: Duration = Duration::from_millis(20);
+/// Texts longer than this are read one at a time: a value takes a hundred times the bytes of its text.
+const LONG_TEXT: usize = 1 << 20;
 
 /// What renders a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -398,15 +405,53 @@ pub struct Programs {
     pub launcher: Option<PathBuf>,
 }
 
+/// What the renderings of one pull request's head may take together: somebody pushes as many applications as he likes.
+#[derive(Debug)]
+pub struct Budget {
+    /// Milliseconds of renderers, and bytes of what they print.
+    time: AtomicU64,
+    output: AtomicU64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { time: (10 * 60 * 1000).into(), output: (256 << 20).into() }
+    }
+}
+
+impl Budget {
+    /// False: it is used up.
+    fn take(of: &AtomicU64, amount: u64) -> bool {
+        of.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.saturating_sub(amount))).is_ok_and(|left| left > amount)
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.time.load(Ordering::SeqCst) == 0 || self.output.load(Ordering::SeqCst) == 0
+    }
+}
+
 /// Runs renderers and remembers what they gave.
+#[derive(Clone)]
 pub struct Renderer {
+    shared: Arc<Shared>,
+    budget: Option<Arc<Budget>>,
+}
+
+struct Shared {
     programs: Programs,
     work: PathBuf,
     /// Schemas whose rules took too long once: nobody waits for them again.
-    slow: Mutex<BTreeSet<String>>,
+    slow: moka::sync::Cache<String, ()>,
     /// What validation rules said, by all that they were asked about.
     rules: moka::future::Cache<String, Result<(), String>>,
     evaluating: Semaphore,
+    /// Children at once.
+    children: Semaphore,
+    /// What all children take, and may take.
+    resident: AtomicU64,
+    most_resident: u64,
+    /// Reading what is long.
+    reading: Semaphore,
     /// As JSON, which takes a tenth of the memory: a look at ten thousand objects needs them only while it lasts.
     cache: moka::future::Cache<(String, Option<Release>), Arc<str>>,
 }
@@ -417,17 +462,36 @@ const MOST_REMEMBERED: u64 = 256 << 20;
 impl Renderer {
     pub fn new(programs: Programs, work: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&work)?;
-        Ok(Self {
+        // What a windlass that was killed has left.
+        for entry in std::fs::read_dir(&work)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with("render-") {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let at_once = std::thread::available_parallelism().map_or(2, |cores| cores.get()).clamp(2, 8);
+        // Half of what the container may take is the children's.
+        let most_resident = memory_limit().map_or(at_once as u64 * MOST_RESIDENT, |limit| (limit / 2).max(MOST_RESIDENT));
+        let shared = Shared {
+            children: Semaphore::new(at_once),
+            resident: AtomicU64::new(0),
+            most_resident,
+            reading: Semaphore::new(1),
             programs,
             work,
-            slow: Mutex::default(),
+            slow: moka::sync::Cache::new(1_000),
             rules: moka::future::Cache::builder().max_capacity(5_000).build(),
             evaluating: Semaphore::new(2),
             cache: moka::future::Cache::builder()
                 .weigher(|_, text: &Arc<str>| u32::try_from(text.len()).unwrap_or(u32::MAX))
                 .max_capacity(MOST_REMEMBERED)
                 .build(),
-        })
+        };
+        Ok(Self { shared: Arc::new(shared), budget: None })
+    }
+
+    /// The same renderer, whose renderings take from one budget.
+    pub fn within(&self, budget: Budget) -> Self {
+        Self { budget: Some(Arc::new(budget)), ..self.clone() }
     }
 
     /// What of a schema's validation rules an object breaks. The rules may be a pull request's, written to take for ever or to
@@ -435,13 +499,13 @@ impl Renderer {
     pub async fn broken_rules(&self, schema: &Value, object: &Value, before: Option<&Value>) -> Result<(), String> {
         let too_slow = || "the validation rules of its definition cannot be evaluated in time".to_string();
         let definition = hex::encode(Sha256::digest(schema.to_string()));
-        if self.slow.lock().unwrap_or_else(PoisonError::into_inner).contains(&definition) {
+        if self.shared.slow.contains_key(&definition) {
             return Err(too_slow());
         }
         let asked = serde_json::json!({"schema": schema, "object": object, "before": before}).to_string();
         let key = hex::encode(Sha256::digest(&asked));
         let evaluating = async {
-            let Ok(_turn) = self.evaluating.acquire().await else { return Err(too_slow()) };
+            let Ok(_turn) = self.shared.evaluating.acquire().await else { return Err(too_slow()) };
             let Ok(own) = std::env::current_exe() else { return Err(too_slow()) };
             let files = BTreeMap::from([("rules.json".to_string(), Arc::<[u8]>::from(asked.as_bytes()))]);
             let inputs = Inputs { directory: "definition".into(), how: How::Plain, files, hash: String::new() };
@@ -455,18 +519,18 @@ impl Renderer {
                 },
                 // Out of time, of memory, of its stack: one such object is enough to know the schema by.
                 Ok(Err(_)) | Err(_) => {
-                    self.slow.lock().unwrap_or_else(PoisonError::into_inner).insert(definition);
+                    self.shared.slow.insert(definition, ());
                     Err(too_slow())
                 }
             }
         };
-        self.rules.get_with(key, evaluating).await
+        self.shared.rules.get_with(key, evaluating).await
     }
 
     /// Whether the jail holds on this machine.
     pub async fn check_jail(&self) -> Result<(), Invalid> {
         let nothing = Inputs { directory: ".".into(), how: How::Plain, files: BTreeMap::new(), hash: String::new() };
-        self.run(&nothing, &self.programs.kustomize, &["version".into()]).await.map(drop)
+        self.run(&nothing, &self.shared.programs.kustomize, &["version".into()]).await.map(drop)
     }
 
     /// The manifests, as rendered: namespaces not yet settled. The error is in words for the author. `release` counts
@@ -475,10 +539,13 @@ impl Renderer {
         let key = (inputs.hash.clone(), release.clone());
         let rendering = async {
             let manifests = match &inputs.how {
-                How::Plain => plain(inputs)?,
+                How::Plain => {
+                    let _turn = self.turn_to_read(inputs.files.values().map(|content| content.len()).sum()).await;
+                    tokio::task::block_in_place(|| plain(inputs))?
+                }
                 How::Kustomize => {
-                    let out = self.run(inputs, &self.programs.kustomize, &["build".into(), inputs.directory.clone()]).await?;
-                    Manifest::parse_all(&out, &inputs.directory)?
+                    let out = self.run(inputs, &self.shared.programs.kustomize, &["build".into(), inputs.directory.clone()]).await?;
+                    self.read(&out, &inputs.directory).await?
                 }
                 How::Helm { chart, values } => {
                     let release = release.ok_or_else(|| Invalid(format!("{}: a chart needs to know where it goes", inputs.directory)))?;
@@ -491,13 +558,13 @@ impl Renderer {
             }
             Ok(Manifest::store(&manifests).into())
         };
-        let stored = self.cache.try_get_with(key, rendering).await.map_err(|error: Arc<Invalid>| (*error).clone())?;
+        let stored = self.shared.cache.try_get_with(key, rendering).await.map_err(|error: Arc<Invalid>| (*error).clone())?;
         Manifest::restore(&stored).map(Arc::new)
     }
 
     async fn helm(&self, inputs: &Inputs, chart: &str, values: &[String], release: &Release) -> Result<Vec<Manifest>, Invalid> {
         let directory = &inputs.directory;
-        let Some(helm) = &self.programs.helm else {
+        let Some(helm) = &self.shared.programs.helm else {
             return Err(Invalid(format!("{directory}: charts are not rendered here: windlass was started without --helm")));
         };
         let mut arguments: Vec<String> =
@@ -519,17 +586,32 @@ impl Renderer {
                 "{directory}: {template} renders differently each time: take dates, random values and generated certificates out of it"
             )));
         }
-        Manifest::parse_all(&one, directory)
+        self.read(&one, directory).await
+    }
+
+    /// Whoever reads what is long waits for its turn.
+    async fn turn_to_read(&self, length: usize) -> Option<SemaphorePermit<'_>> {
+        if length > LONG_TEXT { self.shared.reading.acquire().await.ok() } else { None }
+    }
+
+    async fn read(&self, text: &str, directory: &str) -> Result<Vec<Manifest>, Invalid> {
+        let _turn = self.turn_to_read(text.len()).await;
+        Manifest::parse_all(text, directory)
     }
 
     /// Lays the inputs out in a folder of their own and runs a program there; what it printed.
     async fn run(&self, inputs: &Inputs, program: &Path, arguments: &[String]) -> Result<String, Invalid> {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let failed = |what: &str, error: &dyn std::fmt::Display| Invalid(format!("{}: {what}: {error}", inputs.directory));
+        let used_up = || failed(&name, &"this commit has used up what the renderings of one pull request may take: split it");
+        if self.budget.as_ref().is_some_and(|budget| budget.is_used_up()) {
+            return Err(used_up());
+        }
+        let Ok(_turn) = self.shared.children.acquire().await else { return Err(failed("cannot start", &name)) };
         let folder =
-            tempfile::Builder::new().prefix("render-").tempdir_in(&self.work).map_err(|error| failed("cannot lay out files", &error))?;
+            tempfile::Builder::new().prefix("render-").tempdir_in(&self.shared.work).map_err(|error| failed("cannot lay out files", &error))?;
         inputs.lay_out(folder.path()).map_err(|error| failed("cannot lay out files", &error))?;
-        let mut command = match &self.programs.launcher {
+        let mut command = match &self.shared.programs.launcher {
             Some(launcher) => {
                 let mut command = tokio::process::Command::new(launcher);
                 command.arg("jail").arg("--folder").arg(folder.path()).arg("--").arg(program);
@@ -550,7 +632,7 @@ impl Renderer {
             // Renderers are short-lived Go programs, many at a time: one thread each, and no garbage collected before it is much.
             .env("GOMAXPROCS", "1")
             .env("GOGC", "off")
-            .env("GOMEMLIMIT", "512MiB")
+            .env("GOMEMLIMIT", "192MiB")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -560,6 +642,8 @@ impl Renderer {
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(failed(&format!("cannot start {name}"), &"no pipes"));
         };
+        let started = Instant::now();
+        let pid = child.id();
         let run = async {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             let (mut stdout, mut stderr) = (stdout.take(MOST_OUTPUT + 1), stderr.take(64 << 10));
@@ -568,10 +652,20 @@ impl Renderer {
             drop((stdout, stderr));
             Ok::<_, std::io::Error>((child.wait().await?, out, err))
         };
-        let (status, out, err) = tokio::time::timeout(MOST_TIME, run)
-            .await
-            .map_err(|_| failed(&name, &format!("took longer than {} s", MOST_TIME.as_secs())))?
-            .map_err(|error| failed(&name, &error))?;
+        // What ends first; the child is killed when this goes.
+        let ended = tokio::select! {
+            ended = tokio::time::timeout(MOST_TIME, run) => ended.map_err(|_| format!("took longer than {} s", MOST_TIME.as_secs())),
+            mebibytes = self.takes_too_much(pid) => Err(format!("took more than {mebibytes} MiB of memory")),
+        };
+        if let Some(budget) = &self.budget {
+            let printed = ended.as_ref().ok().and_then(|ended| ended.as_ref().ok()).map_or(0, |(_, out, _)| out.len() as u64);
+            let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let enough = (Budget::take(&budget.time, took), Budget::take(&budget.output, printed));
+            if enough != (true, true) {
+                return Err(used_up());
+            }
+        }
+        let (status, out, err) = ended.map_err(|why| failed(&name, &why))?.map_err(|error| failed(&name, &error))?;
         if out.len() as u64 > MOST_OUTPUT {
             return Err(failed(&name, &format!("printed more than {} MiB", MOST_OUTPUT >> 20)));
         }
@@ -585,6 +679,66 @@ impl Renderer {
         }
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
+}
+
+impl Renderer {
+    /// Comes back when a child takes more memory than it may, alone or with the others: how many MiB it may take.
+    async fn takes_too_much(&self, pid: Option<u32>) -> u64 {
+        let mut own = Resident { all: &self.shared.resident, known: 0 };
+        let Some(pid) = pid else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(LOOK_AT_MEMORY).await;
+            own.set(resident(pid));
+            if own.known > MOST_RESIDENT {
+                return MOST_RESIDENT >> 20;
+            }
+            // Over what all may take: who takes more than his part of it ends.
+            let running = self.shared.running();
+            let part = self.shared.most_resident / running.max(1);
+            if self.shared.resident.load(Ordering::SeqCst) > self.shared.most_resident && own.known > part {
+                return part >> 20;
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn running(&self) -> u64 {
+        let at_once = std::thread::available_parallelism().map_or(2, |cores| cores.get()).clamp(2, 8);
+        (at_once.saturating_sub(self.children.available_permits())) as u64
+    }
+}
+
+/// A child's part of what all children take.
+struct Resident<'a> {
+    all: &'a AtomicU64,
+    known: u64,
+}
+
+impl Resident<'_> {
+    fn set(&mut self, bytes: u64) {
+        self.all.fetch_add(bytes, Ordering::SeqCst);
+        self.all.fetch_sub(self.known, Ordering::SeqCst);
+        self.known = bytes;
+    }
+}
+
+impl Drop for Resident<'_> {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+/// Bytes of memory that a process takes (proc(5), `VmRSS`).
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// Bytes of memory that the container may take (cgroup v2); None: no limit is set.
+fn memory_limit() -> Option<u64> {
+    std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok()
 }
 
 impl Inputs {

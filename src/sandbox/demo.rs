@@ -109,7 +109,7 @@ fn description(plane: &ControlPlane, forge: &Forge, keeper: &Keeper) -> anyhow::
         PEOPLE.iter().map(|(login, role)| json!({"login": login, "role": role.name(), "token": forge.state().token_of(login)})).collect();
     Ok(json!({
         "kubeconfig": plane.kubeconfig(), "assets": plane.tools().assets()?, "forge": {"url": forge.url(), "api_url": forge.api_url()},
-        "windlass": {"url": keeper.windlass.url, "pid": 0}, "repositories": {"config": CONFIG, "source": SOURCE}, "users": users,
+        "windlass": {"url": keeper.windlass.url, "metrics_url": keeper.windlass.metrics_url, "pid": 0}, "repositories": {"config": CONFIG, "source": SOURCE}, "users": users,
         "events_token": keeper.windlass.events_token,
     }))
 }

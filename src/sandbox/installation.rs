@@ -67,6 +67,7 @@ pub struct Windlass {
     arguments: Vec<String>,
     log: PathBuf,
     pub url: String,
+    pub metrics_url: String,
     pub events_token: String,
 }
 
@@ -88,6 +89,7 @@ impl Windlass {
     pub fn prepare(program: &Path, plane: &ControlPlane, forge: &Forge, folder: &Path, options: &Options<'_>) -> anyhow::Result<Self> {
         let manifest: Value = serde_json::from_str(APP_MANIFEST)?;
         let url = format!("http://127.0.0.1:{}", options.port);
+        let metrics_port = super::process::free_port()?;
         let (app_id, key, secret) = {
             let mut state = forge.state();
             state.register_app(&manifest);
@@ -115,6 +117,7 @@ impl Windlass {
             ("--namespace", options.namespace.into()),
             ("--projects", file("projects.yaml")),
             ("--listen", format!("127.0.0.1:{}", options.port)),
+            ("--metrics-listen", format!("127.0.0.1:{metrics_port}")),
             ("--cache", file("cache")),
             ("--kustomize", kustomize),
             ("--helm", helm),
@@ -125,7 +128,7 @@ impl Windlass {
         ];
         let arguments =
             std::iter::once("serve".to_string()).chain(arguments.into_iter().flat_map(|(flag, value)| [flag.to_string(), value])).collect();
-        Ok(Self { program: program.into(), arguments, log: folder.join("windlass.log"), url, events_token })
+        Ok(Self { program: program.into(), arguments, log: folder.join("windlass.log"), metrics_url: format!("http://127.0.0.1:{metrics_port}/metrics"), url, events_token })
     }
 
     /// Starts it; its log goes on where the one before it ended.

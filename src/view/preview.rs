@@ -265,6 +265,8 @@ fn verdict_line(preview: &Preview) -> String {
     match &preview.failure {
         Some(Failure::Conflict(_)) => return "**Conflicts with the base branch** · nothing was previewed".into(),
         Some(Failure::Fork) => return "**Not previewed** · the head is in a fork".into(),
+        Some(Failure::TooLarge(_)) => return "**Not previewed** · the tree is too large".into(),
+        Some(Failure::Killed) => return "**Not previewed** · windlass ended while it looked at this commit".into(),
         Some(Failure::Configuration(_)) => return "**The configuration cannot be read** · nothing was previewed".into(),
         None => {}
     }
@@ -305,6 +307,11 @@ fn alerts(preview: &Preview) -> Vec<Alert> {
             let text = "A fork's head is neither rendered nor sent to a cluster. Push the branch to this repository to have it previewed.";
             return alert("WARNING", text.into());
         }
+        Some(Failure::TooLarge(why)) => return alert("CAUTION", format!("Nothing of this commit was rendered: {}.", quoted(why))),
+        Some(Failure::Killed) => {
+            let text = "windlass ended twice while it looked at this commit, so it does not try it again by itself. Make the change smaller, or give `/preview` to have it tried once more.";
+            return alert("CAUTION", text.into());
+        }
         Some(Failure::Configuration(error)) => return alert("CAUTION", format!("\n{}", told(error)).replace('\n', "\n> ")),
         None => {}
     }
@@ -315,7 +322,7 @@ fn alerts(preview: &Preview) -> Vec<Alert> {
     let mut grave = Vec::new();
     let failed = named(&|change| change.problem.is_some());
     if !failed.is_empty() {
-        grave.push(format!("The cluster refuses {}: nothing of that application would be applied.", list(&failed)));
+        grave.push(format!("{} cannot be applied, and with that nothing of the application.", list(&failed)));
     }
     for (action, word) in [(Action::Prune, "Deletes"), (Action::Recreate, "Deletes and creates anew")] {
         let gone = named(&|change| change.problem.is_none() && change.action == action && !change.is_hook());

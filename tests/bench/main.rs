@@ -93,13 +93,13 @@ fn deployment(name: &str, image: &str, replicas: u32) -> String {
 
 async fn metrics(world: &World) -> String {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    http.get(format!("{}/metrics", world.windlass.url)).send().await.unwrap().text().await.unwrap()
+    http.get(&world.windlass.metrics_url).send().await.unwrap().text().await.unwrap()
 }
 
 /// windlass's own measure of its last preview: seconds, and how many it made.
 async fn previews(world: &World) -> (f64, u64) {
     let metrics =
-        reqwest::Client::builder().no_proxy().build().unwrap().get(format!("{}/metrics", world.windlass.url)).send().await.unwrap();
+        reqwest::Client::builder().no_proxy().build().unwrap().get(&world.windlass.metrics_url).send().await.unwrap();
     let text = metrics.text().await.unwrap();
     let read = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok()).unwrap_or(0.0);
     (read("windlass_preview_seconds_sum"), read("windlass_preview_seconds_count") as u64)
@@ -290,7 +290,7 @@ async fn syncs(results: &mut Results, idle: bool, preview: bool) {
 /// Requests that windlass made to the API server, as it counts them.
 async fn requests(world: &World) -> f64 {
     let answer =
-        reqwest::Client::builder().no_proxy().build().unwrap().get(format!("{}/metrics", world.windlass.url)).send().await.unwrap();
+        reqwest::Client::builder().no_proxy().build().unwrap().get(&world.windlass.metrics_url).send().await.unwrap();
     let text = answer.text().await.unwrap();
     text.lines().find_map(|line| line.strip_prefix("windlass_cluster_requests_total ")?.trim().parse().ok()).unwrap_or(0.0)
 }

@@ -193,8 +193,8 @@ async fn production_waits_until_staging_runs_just_that() {
         world.verdict(&world.head(number)).filter(|(state, text)| state == "pending" && !text.contains("approvals"))
     })
     .await;
-    let body = world.read(&format!("pulls/{number}"))["body"].as_str().unwrap().to_string();
-    has(&body, &["`staging` does not run 1.1.0"]);
+    let body = async || Some(world.read(&format!("pulls/{number}"))["body"].as_str()?.to_string());
+    let body = world.until("the body says so", async || body().await.filter(|body| body.contains("`staging` does not run 1.1.0"))).await;
     has_not(&body, &["Healthy with"]);
     assert_eq!(world.read(&format!("pulls/{number}"))["merged"], false);
 }

@@ -216,19 +216,20 @@ impl World {
 
     /// Whether windlass is ready and none of its loops has anything pending.
     async fn rests(&self) -> bool {
-        let get = async |path: &str| {
-            let answer = self.http.get(format!("{}{path}", self.windlass.url)).send().await.ok()?.error_for_status().ok()?;
+        let get = async |url: String| {
+            let answer = self.http.get(url).send().await.ok()?.error_for_status().ok()?;
             answer.text().await.ok()
         };
         let pending = |metrics: &str| {
             metrics.lines().filter(|line| line.starts_with("windlass_queue_keys{")).filter(|line| !line.ends_with(" 0")).count()
         };
-        get("/readyz").await.is_some() && get("/metrics").await.is_some_and(|metrics| pending(&metrics) == 0)
+        get(format!("{}/readyz", self.windlass.url)).await.is_some()
+            && get(self.windlass.metrics_url.clone()).await.is_some_and(|metrics| pending(&metrics) == 0)
     }
 
     /// What windlass counts.
     pub async fn metrics(&self) -> String {
-        let answer = self.http.get(format!("{}/metrics", self.windlass.url)).send().await.unwrap();
+        let answer = self.http.get(&self.windlass.metrics_url).send().await.unwrap();
         answer.text().await.unwrap()
     }
 

@@ -1,0 +1,132 @@
+//! Connections, before anybody has proven who he is: so many at once, a
+//! deadline for headers, a deadline for the whole exchange, and a budget of
+//! bytes for all bodies together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use futures::StreamExt as _;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections at once; more are closed unanswered.
+const MOST_CONNECTIONS: usize = 512;
+/// Headers are given this long.
+const HEADERS: Duration = Duration::from_secs(10);
+/// An exchange takes at most this long; an image event waits for its pull request.
+const EXCHANGE: Duration = Duration::from_secs(60);
+/// A body is given this long: GitHub waits ten seconds for an answer.
+const BODY: Duration = Duration::from_secs(10);
+/// Kibibytes of bodies that are kept at once.
+const MOST_KIB: usize = 64 << 10;
+
+/// Serves until `stop`; what is being answered then is given `EXCHANGE` to end.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let open = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of file descriptors, most likely: those that are open end soon.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let Ok(permit) = connections.clone().try_acquire_owned() else { continue };
+        let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
+        open.spawn(async move {
+            // One exchange a connection: an idle one costs a place.
+            let mut server = http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(HEADERS).keep_alive(false).max_buf_size(64 << 10);
+            let connection = server.serve_connection(TokioIo::new(stream), service);
+            let mut connection = std::pin::pin!(connection);
+            let end = tokio::time::sleep(EXCHANGE);
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = end => {}
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = tokio::time::timeout(Duration::from_secs(5), connection).await;
+                }
+            }
+            drop(permit);
+        });
+    }
+    open.close();
+    open.wait().await;
+}
+
+/// Bytes of bodies that are kept at once, over all connections.
+#[derive(Clone)]
+pub struct Bodies(Arc<Semaphore>);
+
+/// A body, and its part of the budget.
+pub struct Held {
+    pub bytes: Bytes,
+    _part: Vec<OwnedSemaphorePermit>,
+}
+
+/// Why a body is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotTaken {
+    TooLong,
+    TooSlow,
+    /// Others are being read just now.
+    Busy,
+    Broken,
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MOST_KIB)))
+    }
+}
+
+impl Bodies {
+    /// Reads a body of at most `most` bytes.
+    pub async fn read(&self, body: Body, most: usize) -> Result<Held, NotTaken> {
+        let read = async {
+            let (mut bytes, mut part, mut stream) = (Vec::new(), Vec::new(), body.into_data_stream());
+            while let Some(chunk) = stream.next().await {
+                let chunk = chunk.map_err(|_| NotTaken::Broken)?;
+                if bytes.len() + chunk.len() > most {
+                    return Err(NotTaken::TooLong);
+                }
+                // By what is there, not by what is announced: who announces much and sends little takes no place.
+                let wanted = (bytes.len() + chunk.len()).div_ceil(1024) - bytes.len().div_ceil(1024);
+                if wanted > 0 {
+                    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+                    part.push(self.0.clone().try_acquire_many_owned(wanted).map_err(|_| NotTaken::Busy)?);
+                }
+                bytes.extend_from_slice(&chunk);
+            }
+            Ok(Held { bytes: bytes.into(), _part: part })
+        };
+        tokio::time::timeout(BODY, read).await.unwrap_or(Err(NotTaken::TooSlow))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bodies_have_one_budget() {
+        let bodies = Bodies(Arc::new(Semaphore::new(3)));
+        let held = bodies.read(Body::from(vec![0; 2048]), 4096).await.map_err(|why| format!("{why:?}")).unwrap();
+        assert_eq!(bodies.read(Body::from(vec![0; 2048]), 4096).await.err(), Some(NotTaken::Busy));
+        assert_eq!(bodies.read(Body::from(vec![0; 4097]), 4096).await.err(), Some(NotTaken::TooLong));
+        assert_eq!(held.bytes.len(), 2048);
+        drop(held);
+        assert!(bodies.read(Body::from(vec![0; 3072]), 4096).await.is_ok());
+    }
+}
