@@ -7,10 +7,11 @@ use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::ServeArgs;
+use crate::config::{ServeArgs, program};
 use crate::operate::Operate;
 use crate::plan::PlanArgs;
 use crate::render::jail::{self, JailArgs};
+use crate::render::run::RenderArgs;
 use crate::sandbox::demo::DemoArgs;
 use crate::telemetry;
 
@@ -38,6 +39,11 @@ enum Command {
     /// Becomes a renderer that can reach nothing but its own folder
     #[command(hide = true)]
     Jail(JailArgs),
+    /// Renders for a windlass in another container, over a socket: where the kernel has no Landlock
+    Render(RenderArgs),
+    /// Tries to get out of the jail
+    #[command(hide = true)]
+    Escape,
     /// Evaluates the validation rules of a definition, in the jail
     #[command(hide = true)]
     Rules { file: PathBuf },
@@ -57,6 +63,10 @@ pub fn main() -> ExitCode {
             }
             Err(error) => fail(&error),
         };
+    }
+    if let Command::Escape = &cli.command {
+        write_out(&jail::escape());
+        return ExitCode::SUCCESS;
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -81,7 +91,8 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(args) => serve(*args).await,
             Command::Demo(args) => crate::sandbox::demo::demo(args).await,
-            Command::Jail(_) | Command::Rules { .. } | Command::Plan(_) => Ok(()),
+            Command::Jail(_) | Command::Escape | Command::Rules { .. } | Command::Plan(_) => Ok(()),
+            Command::Render(args) => render(args).await,
             Command::Operate(command) => crate::operate::operate(command).await.map(|text| write_out(&text)),
             Command::Crd => {
                 write_out(&crate::cluster::home::definitions());
@@ -94,6 +105,20 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
+    }
+}
+
+async fn render(args: RenderArgs) -> anyhow::Result<()> {
+    telemetry::log_to_stderr("info", telemetry::LogFormat::Text)?;
+    end_with_parent();
+    let programs = crate::render::Programs {
+        kustomize: program("kustomize", &args.kustomize)?,
+        helm: args.helm.as_ref().map(|helm| program("helm", helm)).transpose()?,
+        launcher: Some(std::env::current_exe()?),
+    };
+    tokio::select! {
+        ended = crate::render::run::serve(&args, programs) => ended,
+        () = wait_for_signal() => Ok(()),
     }
 }
 

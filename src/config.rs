@@ -90,6 +90,11 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_REGISTRY_AUTH_FILE", value_name = "FILE")]
     pub registry_auth_file: Option<PathBuf>,
 
+    /// The socket of `windlass render` in a container of its own, without token, secrets and network: it renders in the
+    /// place of children of this process. For kernels that have no Landlock
+    #[arg(long, env = "WINDLASS_RENDERER", value_name = "FILE")]
+    pub renderer: Option<PathBuf>,
+
     /// Render pull requests though this kernel cannot jail the renderers (it has no Landlock): only where everybody who
     /// may open one is trusted with what windlass may do
     #[arg(long, env = "WINDLASS_RENDER_WITHOUT_JAIL")]
@@ -137,6 +142,7 @@ pub struct Settings {
     pub kustomize: PathBuf,
     pub helm: Option<PathBuf>,
     pub registry_auth: Option<PathBuf>,
+    pub renderer: Option<PathBuf>,
     pub render_without_jail: bool,
     pub identity: String,
     pub resync: Duration,
@@ -201,9 +207,14 @@ impl ServeArgs {
             listen: self.listen,
             metrics_listen: self.metrics_listen,
             cache: self.cache.clone(),
-            kustomize: program("kustomize", &self.kustomize)?,
-            helm: self.helm.as_ref().map(|helm| program("helm", helm)).transpose()?,
+            // What renders elsewhere need not be here.
+            kustomize: if self.renderer.is_some() { self.kustomize.clone() } else { program("kustomize", &self.kustomize)? },
+            helm: match &self.helm {
+                Some(helm) if self.renderer.is_none() => Some(program("helm", helm)?),
+                other => other.clone(),
+            },
             registry_auth: self.registry_auth_file.clone(),
+            renderer: self.renderer.clone(),
             render_without_jail: self.render_without_jail,
             identity: match &self.identity {
                 Some(identity) => identity.clone(),

@@ -57,7 +57,7 @@ use crate::controller::{Ctx, Memory, Observer, Queue, application, commit, promo
 use crate::git::Mirrors;
 use crate::github::GitHub;
 use crate::registry::Registry;
-use crate::render::{Programs, Renderer};
+use crate::render::{Local, Programs, Renderer, Runner};
 use crate::server::{Server, router};
 use crate::telemetry::Metrics;
 
@@ -92,22 +92,30 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
         () = stop.cancelled() => return Ok(()),
     };
     let started = Timestamp::now();
-    let programs = Programs {
-        kustomize: settings.kustomize.clone(),
-        helm: settings.helm.clone(),
-        launcher: if settings.render_without_jail {
-            None
-        } else {
-            Some(std::env::current_exe().context("cannot find this program's own file")?)
-        },
+    let runner = match &settings.renderer {
+        Some(socket) => Runner::Elsewhere(socket.clone()),
+        None => {
+            let launcher = if settings.render_without_jail {
+                None
+            } else {
+                Some(std::env::current_exe().context("cannot find this program's own file")?)
+            };
+            let programs = Programs { kustomize: settings.kustomize.clone(), helm: settings.helm.clone(), launcher };
+            Runner::Local(Local::new(programs, settings.cache.join("render"))?)
+        }
     };
-    let renderer = Renderer::new(programs, settings.cache.join("render"))?;
-    renderer.check_jail().await.map_err(|error| {
-        anyhow::anyhow!("renderers cannot be jailed here: {error}. --render-without-jail renders pull requests all the same")
-    })?;
+    let renderer = Renderer::new(runner);
+    // A container that has nothing to lose is a jail of its own.
+    if settings.renderer.is_none() && !settings.render_without_jail {
+        renderer.check_jail().await.map_err(|error| {
+            anyhow::anyhow!(
+                "renderers cannot be jailed here: {error}. Let them run in a container of their own (`windlass render`, and --renderer: docs/operations.md), or accept it by --render-without-jail"
+            )
+        })?;
+    }
     let ctx = Arc::new(Ctx {
         permit,
-        github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval)?,
+        github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval, settings.projects.clone())?,
         mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
         observer: Observer { clusters: Arc::new(clusters), projects: Some(settings.projects), renderer, mask: settings.mask.clone() },
         home: Home::new(home_client, &settings.namespace, &moved),

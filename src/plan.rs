@@ -23,7 +23,7 @@ use crate::domain::plan::{Change, Proof};
 use crate::domain::pull_request::{Failure, Preview};
 use crate::domain::{ApplicationKey, RepoName};
 use crate::git::Mirror;
-use crate::render::{Programs, Renderer, Source};
+use crate::render::{Local, Programs, Renderer, Runner, Source};
 use crate::view;
 
 /// `windlass plan`: exit code 0 where nothing changes, 1 where something does, 2 where it cannot be told.
@@ -238,7 +238,7 @@ async fn observer(
         }
         None => None,
     };
-    Ok(Observer { clusters: std::sync::Arc::new(clusters), projects, renderer: Renderer::new(programs, work)?, mask: Mask::new(&key) })
+    Ok(Observer { clusters: std::sync::Arc::new(clusters), projects, renderer: Renderer::new(Runner::Local(Local::new(programs, work)?)), mask: Mask::new(&key) })
 }
 
 // ---- what is printed

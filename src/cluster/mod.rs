@@ -4,11 +4,11 @@
 //! One request = one function with a typed outcome. What the API server says
 //! about a Secret never leaves here in its own words: it may quote values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use http::header::USER_AGENT;
@@ -106,6 +106,8 @@ pub struct Cluster {
     pub name: String,
     client: Client,
     kinds: Arc<Mutex<Option<Arc<Discovery>>>>,
+    /// Kinds that were not served when they were last asked for.
+    missed: Arc<Mutex<HashMap<GroupVersionKind, Instant>>>,
     pub index: Arc<Index>,
     pub pods: Arc<Pods>,
     pace: Arc<Pace>,
@@ -192,6 +194,9 @@ fn hear_warnings<B>(response: http::Response<B>) -> http::Response<B> {
     response
 }
 
+/// A kind that is not served is not asked for again for so long, unless we made a definition meanwhile.
+const MISSED_FOR: Duration = Duration::from_secs(2);
+
 /// An ordinary call is given this long; watches are not bound by it.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -249,7 +254,7 @@ impl Cluster {
         let uid = Identity::default();
         let pods = Arc::new(Pods::new(name, client.clone(), moved.clone()));
         let index = Arc::new(Index::new(name, client.clone(), moved, uid.clone()));
-        Self { name: name.into(), client, kinds: Arc::default(), index, pods, pace: Arc::new(pace), uid }
+        Self { name: name.into(), client, kinds: Arc::default(), missed: Arc::default(), index, pods, pace: Arc::new(pace), uid }
     }
 
     /// An ordinary request, in its turn.
@@ -308,6 +313,7 @@ impl Cluster {
     /// What is served may have changed: a definition was applied.
     pub fn forget_kinds(&self) {
         *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.index.retry_refused();
     }
 
@@ -330,11 +336,21 @@ impl Cluster {
     /// The resource of a kind and whether it is namespaced; None: it is not served.
     pub async fn kind(&self, group: &str, version: &str, kind: &str) -> Result<Option<(ApiResource, bool)>> {
         let gvk = GroupVersionKind::gvk(group, version, kind);
+        let missed = |of: &GroupVersionKind| {
+            self.missed.lock().unwrap_or_else(PoisonError::into_inner).get(of).is_some_and(|at| at.elapsed() < MISSED_FOR)
+        };
         for anew in [false, true] {
+            // What is served is megabytes on a cluster with many definitions: not asked for again for each object.
+            if anew && missed(&gvk) {
+                return Ok(None);
+            }
             if let Some((resource, capabilities)) = self.discovery(anew).await?.resolve_gvk(&gvk) {
                 return Ok(Some((resource, capabilities.scope == Scope::Namespaced)));
             }
         }
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        missed.retain(|_, at| at.elapsed() < MISSED_FOR);
+        missed.insert(gvk, Instant::now());
         Ok(None)
     }
 

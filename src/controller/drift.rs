@@ -165,7 +165,7 @@ fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
             let read = FieldPath::parse(path).and_then(|path| Some((fieldset::lookup(&live, &path)?.clone(), path)));
             let Some((value, path)) = read else { return Err(Invalid(format!("{path} of {object} was taken out"))) };
             // Its value is hidden from us too.
-            if value.as_str().is_some_and(|text| text.starts_with("(hidden")) {
+            if value.as_str().is_some_and(|text| text.contains("(hidden")) {
                 return Err(Invalid(format!("{path} of {object} looks like a credential: it is not written into Git")));
             }
             wanted.entry(object.clone()).or_default().push((path, value));

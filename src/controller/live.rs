@@ -35,6 +35,10 @@ const LIST_FROM: usize = 6;
 /// The annotation by which Git allows that an object is deleted and created anew.
 pub const RECREATE: &str = "windlass.dev/recreate";
 
+const IMMUTABLE_SECRET: &str = "a Secret of this name is there, is immutable, and was not made by this application: delete it, or give this one another name";
+const SECRET_OF_OTHERS: &str =
+    "a Secret of this name is there, was not made by this application, and does not become this one by an update: delete it, or give this one another name";
+
 /// One application, asked about.
 pub struct Asking<'a> {
     pub cluster: &'a Cluster,
@@ -287,6 +291,11 @@ async fn predict(
     let secret = manifest.key.kind == "Secret" && manifest.key.group.is_empty() && asking.applies();
     if secret {
         look_whole(asking, &mut predicted).await?;
+        // Whether its data is just what Git has would be told by what the server says of it.
+        let theirs = |live: &Value| live["metadata"]["labels"][OWNER_LABEL] != asking.owner;
+        if predicted.live.as_ref().is_some_and(|live| theirs(live) && live["immutable"] == true) {
+            return Ok(Predicted { live: None, after: Side::Refused(IMMUTABLE_SECRET.into()), ..predicted });
+        }
     }
     let claims = match &predicted.live {
         Some(live) if secret => ownership::claims_on_data(live, &predicted.write.payload, &asking.manager()),
@@ -669,6 +678,11 @@ async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest
         return Ok(Side::Object(value, Proof::Simulated));
     }
     let message = refusal.message;
+    // One text whatever was guessed of a Secret that this application has not made.
+    let is_secret = manifest.key.kind == "Secret" && manifest.key.group.is_empty();
+    if is_secret && predicted.live.as_ref().is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] != asking.owner) {
+        return Ok(Side::Refused(SECRET_OF_OTHERS.into()));
+    }
     if !refusal.invalid || predicted.live.is_none() {
         return Ok(Side::Refused(message));
     }

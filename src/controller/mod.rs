@@ -356,7 +356,7 @@ impl Ctx {
             }
         }
         let started = Instant::now();
-        let (url, session) = (self.github.repository(repo)?.clone_url, self.github.session_for(repo).await?);
+        let (url, session) = (self.github.repository(repo)?.clone_url, self.github.session_to_fetch(repo).await?);
         let base = self.github.repository(repo)?.default_branch;
         let (ctx, name) = (self.clone(), repo.clone());
         let run = move || {

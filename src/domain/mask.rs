@@ -62,8 +62,34 @@ impl Mask {
                 }
             }
         }
+        self.texts(&mut before, &mut after, &mut digests);
         digests.sort();
         Masked { before, after, digests }
+    }
+
+    /// Hides what stands behind names of credentials inside texts that are shown otherwise.
+    fn texts(&self, before: &mut Option<Value>, after: &mut Option<Value>, digests: &mut Vec<String>) {
+        let texts = |side: &Option<Value>| side.as_ref().map(texts).unwrap_or_default();
+        let (old, new) = (texts(before), texts(after));
+        for (side, mine, other, changed) in [(before, &old, &new, HIDDEN_BEFORE), (after, &new, &old, HIDDEN_AFTER)] {
+            let Some(side) = side else { continue };
+            for (path, text) in mine {
+                let theirs = other.get(path).map(|other| pieces(other).into_iter().map(|(name, at)| (name, other[at].to_string())).collect::<Vec<_>>());
+                let mut hidden = text.clone();
+                for (name, at) in pieces(text).into_iter().rev() {
+                    let value = &text[at.clone()];
+                    let same = theirs.as_ref().is_some_and(|theirs| theirs.iter().any(|(other, is)| *other == name && is == value));
+                    let known = theirs.as_ref().is_some_and(|theirs| theirs.iter().any(|(other, _)| *other == name));
+                    hidden.replace_range(at.clone(), if known && !same { changed } else { HIDDEN });
+                    if !same {
+                        digests.push(hex::encode(&digest(&self.0, format!("{} {name} {value}", path.join("/")).as_bytes())[..16]));
+                    }
+                }
+                if let Some(place) = place(side, path) {
+                    *place = Value::String(hidden);
+                }
+            }
+        }
     }
 
     /// Takes an object's hidden values out of a text about it.
@@ -71,6 +97,7 @@ impl Mask {
         let mut text = text.to_string();
         let mut hidden: Vec<String> = secrets(object).values().filter_map(|value| value.as_str().map(str::to_string)).collect();
         hidden.extend(hidden.clone().iter().filter_map(|value| plain(value)));
+        hidden.extend(texts(object).values().flat_map(|text| pieces(text).into_iter().map(|(_, at)| text[at].to_string())));
         hidden.sort_by_key(|value| std::cmp::Reverse(value.len()));
         for value in hidden.iter().filter(|value| value.len() >= 3) {
             text = text.replace(value.as_str(), HIDDEN);
@@ -122,9 +149,18 @@ fn walk(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>,
             }
         }
         Value::Array(items) => {
+            let arguments = path.last().is_some_and(|name| name == "args" || name == "command");
+            let mut named = false;
             for (index, item) in items.iter().enumerate() {
                 path.push(step(index, item));
-                walk(item, path, found);
+                let text = item.as_str().unwrap_or_default();
+                // `--password`, and then what it is.
+                if arguments && named && !text.is_empty() && !text.starts_with(['-', '$']) {
+                    found.insert(path.clone(), item.clone());
+                } else {
+                    walk(item, path, found);
+                }
+                named = text.starts_with('-') && !text.contains('=') && names_a_credential(text);
                 path.pop();
             }
         }
@@ -133,6 +169,53 @@ fn walk(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>,
         }
         _ => {}
     }
+}
+
+/// The texts of an object in which a credential may stand behind its name, by path: entries of ConfigMaps, and arguments
+/// of containers. What is hidden as a whole is not among them.
+fn texts(object: &Value) -> BTreeMap<Vec<String>, String> {
+    let mut found = BTreeMap::new();
+    let whole = secrets(object);
+    let mut visit = |path: &[String], value: &Value| {
+        if let Some(text) = value.as_str().filter(|text| !whole.contains_key(path) && !pieces(text).is_empty()) {
+            found.insert(path.to_vec(), text.to_string());
+        }
+    };
+    fn descend(value: &Value, path: &mut Vec<String>, visit: &mut impl FnMut(&[String], &Value)) {
+        let inside = |path: &[String], name: &str| path.iter().rev().nth(1).is_some_and(|above| above == name);
+        match value {
+            Value::Object(map) => {
+                let config = map.get("kind").is_some_and(|kind| kind == "ConfigMap");
+                for (key, below) in map {
+                    path.push(key.clone());
+                    if config && key == "data" {
+                        for (entry, value) in below.as_object().into_iter().flatten() {
+                            path.push(entry.clone());
+                            visit(path, value);
+                            path.pop();
+                        }
+                    } else {
+                        descend(below, path, visit);
+                    }
+                    path.pop();
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    path.push(step(index, item));
+                    if item.is_string() && (inside(path, "args") || inside(path, "command")) {
+                        visit(path, item);
+                    } else {
+                        descend(item, path, visit);
+                    }
+                    path.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+    descend(object, &mut Vec::new(), &mut visit);
+    found
 }
 
 /// Kinds that hold a Secret to be made: `spec.template.data` of a SealedSecret or an ExternalSecret.
@@ -203,24 +286,85 @@ fn environment(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<S
 
 /// Names that people give to credentials. Names of where one is found (`…_FILE`, `secretName`) are not among them.
 fn names_a_credential(name: &str) -> bool {
-    let name: String = name.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-    let place = ["file", "path", "name", "ref", "url", "ttl", "expiry", "enabled"].iter().any(|end| name.ends_with(end));
-    !place
-        && [
-            "password",
-            "passwd",
-            "passphrase",
-            "secret",
-            "token",
-            "apikey",
-            "privatekey",
-            "accesskey",
-            "credential",
-            "connectionstring",
-            "dsn",
-        ]
-        .iter()
-        .any(|word| name.contains(word))
+    let words = words(name);
+    let last = words.last().map(String::as_str).unwrap_or_default();
+    // An address that is a credential itself: who knows it may post.
+    if last == "url" && words.iter().any(|word| word.contains("webhook")) {
+        return true;
+    }
+    let together: String = words.concat();
+    let place = ["file", "path", "name", "ref", "url", "ttl", "expiry", "enabled"].iter().any(|end| together.ends_with(end));
+    // Short words only count as words of their own: `compass` names nothing.
+    let short = words.iter().any(|word| matches!(word.as_str(), "pass" | "pwd" | "pw" | "dsn" | "psk" | "otp" | "pin"));
+    let long = [
+        "password",
+        "passwd",
+        "passphrase",
+        "secret",
+        "token",
+        "apikey",
+        "privatekey",
+        "accesskey",
+        "signingkey",
+        "encryptionkey",
+        "masterkey",
+        "sharedkey",
+        "accountkey",
+        "credential",
+        "connectionstring",
+    ];
+    !place && (short || long.iter().any(|word| together.contains(word)))
+}
+
+/// `DB_PASS`, `dbPass`, `db.pass` → `db`, `pass`.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut lower = false;
+    for c in name.chars() {
+        if !c.is_ascii_alphanumeric() || c.is_ascii_uppercase() && lower {
+            words.push(String::new());
+        }
+        if c.is_ascii_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.push(c.to_ascii_lowercase());
+        }
+        lower = c.is_ascii_lowercase() || c.is_ascii_digit();
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Where in a text (a file of a ConfigMap, an argument) credentials stand behind their names: `password = x`,
+/// `"token": "x"`, `--db-pass=x`. Each with its name and place.
+fn pieces(text: &str) -> Vec<(String, std::ops::Range<usize>)> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some((name, value)) = piece(line) {
+            found.push((name.to_string(), start + value.start..start + value.end));
+        }
+        start += line.len();
+    }
+    found
+}
+
+fn piece(line: &str) -> Option<(&str, std::ops::Range<usize>)> {
+    let at = line.find(['=', ':'])?;
+    let name = line[..at].trim().trim_start_matches(['-', '"', '\'', ' ', '{', ',']).trim_end_matches(['"', '\'', ' ']);
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if name.is_empty() || name.len() > 100 || !name.chars().all(legal) || !names_a_credential(name) {
+        return None;
+    }
+    let rest = &line[at + 1..];
+    let value = rest.trim().trim_end_matches([',', '}', ';']).trim_end().trim_matches(['"', '\'']);
+    // What is filled in elsewhere, or says nothing.
+    let placeholder = value.starts_with(['$', '<', '%', '{', '|', '>', '&', '*', '/']) || matches!(value, "" | "null" | "true" | "false" | "~" | "''");
+    if placeholder {
+        return None;
+    }
+    let from = at + 1 + rest.find(value)?;
+    Some((name, from..from + value.len()))
 }
 
 /// Shapes that only credentials have.
@@ -333,5 +477,35 @@ mod tests {
                 prop_assert!(!text.contains(json.trim_matches('"')));
             }
         }
+    }
+
+    #[test]
+    fn names_are_read_word_by_word() {
+        for name in ["DB_PASS", "REDIS_PWD", "SIGNING_KEY", "SLACK_WEBHOOK_URL", "dbPassword", "spring.datasource.password", "--db-pass", "jwtSigningKey"] {
+            assert!(names_a_credential(name), "{name}");
+        }
+        for name in ["compass", "PASSWORD_FILE", "secretName", "bypass_cache", "WEBHOOK_PORT", "pinned", "TOKEN_URL"] {
+            assert!(!names_a_credential(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn credentials_inside_texts_are_hidden_and_the_rest_is_shown() {
+        let mask = Mask::new(b"key");
+        let config = |password: &str| {
+            let file = format!("host: db\nuser: app\npassword: {password}\nfrom_env: ${{X}}\n");
+            serde_json::json!({"kind": "ConfigMap", "data": {"app.yaml": file}})
+        };
+        let masked = mask.pair(Some(config("hunter2")), Some(config("hunter3")));
+        let text = |side: &Option<Value>| side.as_ref().unwrap()["data"]["app.yaml"].as_str().unwrap().to_string();
+        assert_eq!(text(&masked.before), "host: db\nuser: app\npassword: (hidden, old)\nfrom_env: ${X}\n");
+        assert_eq!(text(&masked.after), "host: db\nuser: app\npassword: (hidden, new)\nfrom_env: ${X}\n");
+        assert_ne!(masked.digests, mask.pair(Some(config("hunter2")), Some(config("other"))).digests);
+        assert!(mask.pair(Some(config("a1")), Some(config("a1"))).digests.is_empty());
+        let pod = |arguments: Value| serde_json::json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "args": arguments}]}});
+        let masked = mask.pair(None, Some(pod(serde_json::json!(["--password=hunter2", "--port=1", "--token", "t0ps3cret", "-v", "{\"dbPass\": \"x1\"}"]))));
+        let shown = masked.after.unwrap()["spec"]["containers"][0]["args"].to_string();
+        assert_eq!(shown, r#"["--password=(hidden)","--port=1","--token","(hidden)","-v","{\"dbPass\": \"(hidden)\"}"]"#);
+        assert_eq!(Mask::scrub("bad hunter2 here", &config("hunter2")), "bad (hidden) here");
     }
 }

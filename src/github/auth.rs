@@ -9,6 +9,7 @@ use octocrab::service::middleware::retry::RetryConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Error, GitHub, Result, Session, classified};
 
@@ -49,6 +50,30 @@ impl AppCredentials {
     }
 }
 
+/// What a token may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Which repositories there are.
+    Listing,
+    /// Everything that the App may, in one config repository.
+    Config(u64),
+    /// Fetching one config repository: git's transport has a token that writes nothing.
+    Fetch(u64),
+    /// Statuses of one repository that steers nothing.
+    Source(u64),
+}
+
+impl Scope {
+    fn request(self) -> Value {
+        match self {
+            Self::Listing => json!({"permissions": {"metadata": "read"}}),
+            Self::Config(id) => json!({"repository_ids": [id]}),
+            Self::Fetch(id) => json!({"repository_ids": [id], "permissions": {"contents": "read"}}),
+            Self::Source(id) => json!({"repository_ids": [id], "permissions": {"statuses": "write"}}),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct MintedToken {
     token: SecretString,
@@ -62,14 +87,15 @@ impl GitHub {
         client.get::<T, _, ()>(route, None).await.map_err(|error| classified(error, what))
     }
 
-    /// The session of an installation: minted once however many ask at the same time, kept until shortly before it ends.
-    pub(super) async fn session(&self, installation: u64) -> Result<Session> {
+    /// A session: minted once however many ask at the same time, kept until shortly before it ends. It reaches no further
+    /// than what it is for.
+    pub(super) async fn session(&self, installation: u64, scope: Scope) -> Result<Session> {
         let mint = async {
             let what = "get an installation token";
             let jwt = SecretString::from(self.credentials.jwt()?);
             let client = self.client(&jwt, &self.api_url)?;
             let route = format!("/app/installations/{installation}/access_tokens");
-            let minted: MintedToken = client.post(route, None::<&()>).await.map_err(|error| classified(error, what))?;
+            let minted: MintedToken = client.post(route, Some(&scope.request())).await.map_err(|error| classified(error, what))?;
             // On a GitHub Enterprise Server REST is at /api/v3 and GraphQL at /api/graphql.
             let graphql_base = self.api_url.strip_suffix("/v3").unwrap_or(&self.api_url).to_string();
             Ok(Session {
@@ -78,7 +104,7 @@ impl GitHub {
                 token: minted.token,
             })
         };
-        self.sessions.try_get_with(installation, mint).await.map_err(|error: Arc<Error>| match &*error {
+        self.sessions.try_get_with((installation, scope), mint).await.map_err(|error: Arc<Error>| match &*error {
             Error::NotFound { what } => Error::NotFound { what: what.clone() },
             Error::RateLimited { what, until } => Error::RateLimited { what: what.clone(), until: *until },
             Error::Unauthorized { what, message } => Error::Unauthorized { what: what.clone(), message: message.clone() },

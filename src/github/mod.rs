@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 
 use crate::domain::command::Permission;
 use crate::domain::edit::FileEdit;
+use crate::domain::fence::Projects;
 use crate::domain::gate::MergePermit;
 use crate::domain::pull_request::{CHECK, GATE_CONTEXT};
 use crate::domain::{CommitSha, PullRequestKey, RepoName};
@@ -34,6 +35,7 @@ pub mod notes;
 pub mod webhook;
 
 pub use auth::AppCredentials;
+use auth::Scope;
 
 /// What a request came to, in terms of what the caller does about it.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +68,9 @@ pub struct GitHub {
     /// `https://api.github.com`, or `https://host/api/v3`.
     api_url: String,
     credentials: AppCredentials,
-    sessions: moka::future::Cache<u64, Session>,
+    sessions: moka::future::Cache<(u64, Scope), Session>,
+    /// Which repositories steer clusters.
+    projects: Projects,
     identity: tokio::sync::OnceCell<AppIdentity>,
     repositories: Mutex<HashMap<RepoName, Repository>>,
     budget: tokio::sync::Mutex<Option<tokio::time::Instant>>,
@@ -288,7 +292,7 @@ pub type RefMove = (String, Option<CommitSha>, Option<CommitSha>);
 
 impl GitHub {
     /// `write_interval`: the least time between two writes. GitHub advises one second; a sandbox needs none.
-    pub fn new(api_url: &str, credentials: AppCredentials, write_interval: Duration) -> anyhow::Result<Self> {
+    pub fn new(api_url: &str, credentials: AppCredentials, write_interval: Duration, projects: Projects) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
@@ -300,6 +304,7 @@ impl GitHub {
             credentials,
             // Tokens are good for an hour; ours are given up five minutes before.
             sessions: moka::future::Cache::builder().max_capacity(1000).time_to_live(Duration::from_secs(55 * 60)).build(),
+            projects,
             identity: tokio::sync::OnceCell::new(),
             repositories: Mutex::default(),
             budget: tokio::sync::Mutex::new(None),
@@ -338,7 +343,7 @@ impl GitHub {
                 repositories: Vec<Repository>,
             }
             for page in 1.. {
-                let session = self.session(installation.id).await?;
+                let session = self.session(installation.id, Scope::Listing).await?;
                 let route = format!("/installation/repositories?per_page=100&page={page}");
                 let Page { repositories } = self.read(&session, &route, "list repositories").await?;
                 let last = repositories.len() < 100;
@@ -358,15 +363,25 @@ impl GitHub {
         known.get(name).cloned().ok_or_else(|| Error::NotInstalled { repo: name.clone() })
     }
 
-    /// The session for a repository's installation: token minted once, however many ask.
+    /// The session for a repository, by what it is to us.
     pub async fn session_for(&self, repo: &RepoName) -> Result<Session> {
-        self.session(self.repository(repo)?.installation).await
+        let Repository { installation, id, .. } = self.repository(repo)?;
+        let scope = if self.projects.names(repo) { Scope::Config(id) } else { Scope::Source(id) };
+        self.session(installation, scope).await
     }
 
-    /// Has a new token made for a repository at the next request: GitHub does not take the one that there is.
+    /// The session for git's transport.
+    pub async fn session_to_fetch(&self, repo: &RepoName) -> Result<Session> {
+        let Repository { installation, id, .. } = self.repository(repo)?;
+        self.session(installation, Scope::Fetch(id)).await
+    }
+
+    /// Has new tokens made for a repository at the next request: GitHub does not take those that there are.
     pub async fn forget_session(&self, repo: &RepoName) {
-        if let Ok(repository) = self.repository(repo) {
-            self.sessions.invalidate(&repository.installation).await;
+        if let Ok(Repository { installation, id, .. }) = self.repository(repo) {
+            for scope in [Scope::Config(id), Scope::Fetch(id), Scope::Source(id)] {
+                self.sessions.invalidate(&(installation, scope)).await;
+            }
         }
     }
 

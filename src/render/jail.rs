@@ -3,24 +3,31 @@
 //! A pull request's files are untrusted input to `kustomize` and `helm`.
 //! windlass executes itself as a small launcher that takes away what a
 //! renderer does not need and then becomes the renderer: files outside of its
-//! own folder (Landlock), the network and other processes (seccomp), memory,
-//! time and disk (rlimits). No root and no container is needed.
+//! own folder (Landlock), everything but the system calls that a renderer
+//! makes (seccomp): no sockets, no other process, no signal to one. Memory,
+//! time and disk are limited (rlimits), and when the machine runs out of
+//! memory it goes first. No root and no container is needed.
+//!
+//! Where the kernel has no Landlock the rest holds, and renderers belong into
+//! a container of their own ([`super::run::serve`]).
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus,
-    path_beneath_rules,
+    Scope, path_beneath_rules,
 };
 use rlimit::Resource;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule};
 
 /// Go reserves much more address space than it uses.
 const MOST_MEMORY: u64 = 4 << 30;
+/// What of it may be written to.
+const MOST_DATA: u64 = 1 << 30;
 const MOST_SECONDS: u64 = 60;
 const MOST_FILE: u64 = 64 << 20;
 const MOST_OPEN: u64 = 256;
@@ -40,10 +47,11 @@ pub struct JailArgs {
 pub fn enter(args: &JailArgs) -> anyhow::Error {
     let become_it = || -> anyhow::Result<std::io::Error> {
         let (program, arguments) = args.command.split_first().context("no program")?;
+        // The first to go when memory runs out: not windlass.
+        let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         limit().context("cannot limit resources")?;
-        let enforced = fence(&args.folder, program).context("cannot fence the file system")?;
-        anyhow::ensure!(enforced, "this kernel has no Landlock");
-        silence().context("cannot take the network away")?;
+        fence(&args.folder, program).context("cannot fence the file system")?;
+        silence().context("cannot take system calls away")?;
         Ok(Command::new(program).args(arguments).current_dir(&args.folder).exec())
     };
     match become_it() {
@@ -55,6 +63,7 @@ pub fn enter(args: &JailArgs) -> anyhow::Error {
 fn limit() -> std::io::Result<()> {
     for (resource, most) in [
         (Resource::AS, MOST_MEMORY),
+        (Resource::DATA, MOST_DATA),
         (Resource::CPU, MOST_SECONDS),
         (Resource::FSIZE, MOST_FILE),
         (Resource::NOFILE, MOST_OPEN),
@@ -67,55 +76,184 @@ fn limit() -> std::io::Result<()> {
     Ok(())
 }
 
-/// True: the kernel sees to it that nothing but the folder, the program and shared libraries can be touched.
-fn fence(folder: &PathBuf, program: &str) -> anyhow::Result<bool> {
-    let abi = ABI::V4;
+/// Nothing but the folder, the program and shared libraries can be touched, and no process outside be signalled, as far as
+/// the kernel sees to that.
+fn fence(folder: &PathBuf, program: &str) -> anyhow::Result<RulesetStatus> {
+    let abi = ABI::V6;
     let run = AccessFs::Execute | AccessFs::ReadFile | AccessFs::ReadDir;
     let libraries = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"];
-    let there = libraries.iter().filter(|path| std::path::Path::new(path).exists());
+    let there = libraries.iter().filter(|path| Path::new(path).exists());
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(abi))?
         .handle_access(AccessNet::from_all(abi))?
+        .scope(Scope::from_all(abi))?
         .create()?
         .add_rules(path_beneath_rules([folder], AccessFs::from_all(abi)))?
         .add_rules(path_beneath_rules([program], AccessFs::Execute | AccessFs::ReadFile))?
         .add_rules(path_beneath_rules(there, run))?
         .restrict_self()?;
-    Ok(status.ruleset != RulesetStatus::NotEnforced)
+    Ok(status.ruleset)
 }
 
-/// System calls that a renderer has no use for fail with EPERM.
+/// What a renderer calls, and nothing else: reading and writing files, memory, threads, time, waiting. What is not here
+/// fails with EPERM.
 fn silence() -> anyhow::Result<()> {
-    let denied = [
-        libc::SYS_socket,
-        libc::SYS_socketpair,
-        libc::SYS_connect,
-        libc::SYS_bind,
-        libc::SYS_listen,
-        libc::SYS_ptrace,
-        libc::SYS_process_vm_readv,
-        libc::SYS_process_vm_writev,
-        libc::SYS_mount,
-        libc::SYS_umount2,
-        libc::SYS_pivot_root,
-        libc::SYS_unshare,
-        libc::SYS_setns,
-        libc::SYS_bpf,
-        libc::SYS_perf_event_open,
-        libc::SYS_io_uring_setup,
-        libc::SYS_keyctl,
-        libc::SYS_add_key,
-        libc::SYS_request_key,
-        libc::SYS_kexec_load,
-        libc::SYS_init_module,
-        libc::SYS_finit_module,
-        libc::SYS_userfaultfd,
-    ];
-    let rules: BTreeMap<i64, Vec<_>> = denied.into_iter().map(|call| (call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = [
+        libc::SYS_read,
+        libc::SYS_write,
+        libc::SYS_readv,
+        libc::SYS_writev,
+        libc::SYS_pread64,
+        libc::SYS_pwrite64,
+        libc::SYS_close,
+        libc::SYS_fstat,
+        libc::SYS_newfstatat,
+        libc::SYS_statx,
+        libc::SYS_statfs,
+        libc::SYS_fstatfs,
+        libc::SYS_lseek,
+        libc::SYS_openat,
+        libc::SYS_faccessat,
+        libc::SYS_faccessat2,
+        libc::SYS_readlinkat,
+        libc::SYS_getcwd,
+        libc::SYS_chdir,
+        libc::SYS_fchdir,
+        libc::SYS_getdents64,
+        libc::SYS_mkdirat,
+        libc::SYS_unlinkat,
+        libc::SYS_renameat,
+        libc::SYS_renameat2,
+        libc::SYS_ftruncate,
+        libc::SYS_fsync,
+        libc::SYS_fdatasync,
+        libc::SYS_fcntl,
+        libc::SYS_flock,
+        libc::SYS_fadvise64,
+        libc::SYS_dup,
+        libc::SYS_dup3,
+        libc::SYS_pipe2,
+        libc::SYS_eventfd2,
+        libc::SYS_epoll_create1,
+        libc::SYS_epoll_ctl,
+        libc::SYS_epoll_pwait,
+        libc::SYS_ppoll,
+        libc::SYS_mmap,
+        libc::SYS_mprotect,
+        libc::SYS_munmap,
+        libc::SYS_mremap,
+        libc::SYS_madvise,
+        libc::SYS_mincore,
+        libc::SYS_brk,
+        libc::SYS_membarrier,
+        libc::SYS_futex,
+        libc::SYS_set_robust_list,
+        libc::SYS_get_robust_list,
+        libc::SYS_rseq,
+        libc::SYS_set_tid_address,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_sigaltstack,
+        libc::SYS_restart_syscall,
+        libc::SYS_sched_yield,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_nanosleep,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_clock_gettime,
+        libc::SYS_clock_getres,
+        libc::SYS_gettimeofday,
+        libc::SYS_timer_create,
+        libc::SYS_timer_settime,
+        libc::SYS_timer_delete,
+        libc::SYS_getpid,
+        libc::SYS_getppid,
+        libc::SYS_gettid,
+        libc::SYS_getpgid,
+        libc::SYS_getuid,
+        libc::SYS_geteuid,
+        libc::SYS_getgid,
+        libc::SYS_getegid,
+        libc::SYS_getrusage,
+        libc::SYS_uname,
+        libc::SYS_sysinfo,
+        libc::SYS_getrandom,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+        // The launcher becomes the renderer by it; which programs there are is the file system's fence to say.
+        libc::SYS_execve,
+    ]
+    .into_iter()
+    .map(|call| (call, Vec::new()))
+    .collect();
+    // The older calls that this architecture still has.
+    #[cfg(target_arch = "x86_64")]
+    for call in [
+        libc::SYS_open,
+        libc::SYS_stat,
+        libc::SYS_lstat,
+        libc::SYS_access,
+        libc::SYS_readlink,
+        libc::SYS_mkdir,
+        libc::SYS_rmdir,
+        libc::SYS_unlink,
+        libc::SYS_rename,
+        libc::SYS_dup2,
+        libc::SYS_pipe,
+        libc::SYS_poll,
+        libc::SYS_epoll_wait,
+        libc::SYS_arch_prctl,
+        libc::SYS_getrlimit,
+        libc::SYS_getpgrp,
+        libc::SYS_time,
+    ] {
+        rules.insert(call, Vec::new());
+    }
+    let is = |argument: u8, length, value: u64| SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value);
+    let masked = |argument: u8, mask: u64, value: u64| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)
+    };
+    let own = u64::from(std::process::id());
+    // Threads, and no processes.
+    let thread = u64::try_from(libc::CLONE_THREAD)?;
+    rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![masked(0, thread, thread)?])?]);
+    // Signals to itself: Go stops its own threads by them.
+    rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![is(0, SeccompCmpArgLen::Dword, own)?])?]);
+    // Its own limits are read; they can only be made narrower.
+    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![is(0, SeccompCmpArgLen::Dword, 0)?])?]);
+    // Whether something is a terminal.
+    rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![is(1, SeccompCmpArgLen::Dword, libc::TCGETS)?])?]);
+    // Names of threads and of memory.
+    let named = |option: u64| SeccompRule::new(vec![is(0, SeccompCmpArgLen::Dword, option)?]);
+    const PR_SET_VMA: u64 = 0x5356_4d41;
+    rules.insert(libc::SYS_prctl, vec![named(u64::try_from(libc::PR_SET_NAME)?)?, named(u64::try_from(libc::PR_GET_NAME)?)?, named(PR_SET_VMA)?]);
     let errno = u32::try_from(libc::EPERM)?;
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno), std::env::consts::ARCH.try_into()?)?;
+    let filter = SeccompFilter::new(rules, SeccompAction::Errno(errno), SeccompAction::Allow, std::env::consts::ARCH.try_into()?)?;
     let program: BpfProgram = filter.try_into()?;
     seccompiler::apply_filter(&program)?;
     Ok(())
+}
+
+/// `windlass escape`, run in the jail: the ways out that are open, as a JSON list.
+pub fn escape() -> String {
+    let mut ways = Vec::new();
+    let mut tried = |way: &str, open: bool| {
+        if open {
+            ways.push(way.to_string());
+        }
+    };
+    for file in ["/etc/passwd", "/proc/1/environ", "/proc/self/environ", "/var/run/secrets/kubernetes.io/serviceaccount/token"] {
+        tried(&format!("read {file}"), std::fs::read(file).is_ok());
+    }
+    tried("list /", std::fs::read_dir("/").is_ok());
+    tried("write outside of its folder", std::fs::write("../escaped", "").is_ok());
+    // Refused or unreachable would mean that there is a socket to try it with.
+    let denied = |error: std::io::Error| error.raw_os_error() == Some(libc::EPERM);
+    tried("open a connection", !std::net::TcpStream::connect(("127.0.0.1", 1)).is_err_and(denied));
+    tried("open a socket", !std::os::unix::net::UnixDatagram::unbound().is_err_and(denied));
+    tried("start a process", !Command::new("/bin/true").spawn().is_err_and(denied));
+    let parent = i32::try_from(std::os::unix::process::parent_id()).unwrap_or_default();
+    tried("limit another process", rlimit::prlimit(parent, Resource::CORE, Some((0, 0)), None).is_ok());
+    serde_json::to_string(&ways).unwrap_or_default()
 }

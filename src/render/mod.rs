@@ -10,15 +10,13 @@
 //! tells which applications a change touches.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::domain::catalog::Place;
@@ -27,18 +25,16 @@ use crate::domain::{Invalid, cel, edit, yaml};
 use crate::git::{EntryMode, Listing, Mirror, TreeId};
 
 pub mod jail;
+pub mod run;
 
-/// Bounds on what one rendering may read, print and take.
+pub use run::{Local, Program, Programs, Runner};
+use run::Job;
+
+/// Bounds on what one rendering may read.
 const MOST_FILES: usize = 2_000;
 const MOST_INPUT: usize = 32 << 20;
-const MOST_OUTPUT: u64 = 32 << 20;
-const MOST_TIME: Duration = Duration::from_secs(30);
 const MOST_LINKS: usize = 8;
 const MOST_RULE_TIME: Duration = Duration::from_secs(5);
-/// Memory that a renderer may really take, and how often that is looked at. Beyond the address space that a Go program
-/// reserves, which says little.
-const MOST_RESIDENT: u64 = 320 << 20;
-const LOOK_AT_MEMORY: Duration = Duration::from_millis(20);
 /// Texts longer than this are read one at a time: a value takes a hundred times the bytes of its text.
 const LONG_TEXT: usize = 1 << 20;
 
@@ -395,16 +391,6 @@ fn references(document: &Value) -> Result<Vec<String>, String> {
     Ok(found)
 }
 
-/// The programs that render.
-#[derive(Debug, Clone)]
-pub struct Programs {
-    pub kustomize: PathBuf,
-    /// None: charts are not rendered.
-    pub helm: Option<PathBuf>,
-    /// This very program, which jails the others; None: they run without a jail.
-    pub launcher: Option<PathBuf>,
-}
-
 /// What the renderings of one pull request's head may take together: somebody pushes as many applications as he likes.
 #[derive(Debug)]
 pub struct Budget {
@@ -438,18 +424,12 @@ pub struct Renderer {
 }
 
 struct Shared {
-    programs: Programs,
-    work: PathBuf,
+    runner: Runner,
     /// Schemas whose rules took too long once: nobody waits for them again.
     slow: moka::sync::Cache<String, ()>,
     /// What validation rules said, by all that they were asked about.
     rules: moka::future::Cache<String, Result<(), String>>,
     evaluating: Semaphore,
-    /// Children at once.
-    children: Semaphore,
-    /// What all children take, and may take.
-    resident: AtomicU64,
-    most_resident: u64,
     /// Reading what is long.
     reading: Semaphore,
     /// As JSON, which takes a tenth of the memory: a look at ten thousand objects needs them only while it lasts.
@@ -460,24 +440,10 @@ struct Shared {
 const MOST_REMEMBERED: u64 = 256 << 20;
 
 impl Renderer {
-    pub fn new(programs: Programs, work: PathBuf) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(&work)?;
-        // What a windlass that was killed has left.
-        for entry in std::fs::read_dir(&work)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with("render-") {
-                let _ = std::fs::remove_dir_all(entry.path());
-            }
-        }
-        let at_once = std::thread::available_parallelism().map_or(2, |cores| cores.get()).clamp(2, 8);
-        // Half of what the container may take is the children's.
-        let most_resident = memory_limit().map_or(at_once as u64 * MOST_RESIDENT, |limit| (limit / 2).max(MOST_RESIDENT));
+    pub fn new(runner: Runner) -> Self {
         let shared = Shared {
-            children: Semaphore::new(at_once),
-            resident: AtomicU64::new(0),
-            most_resident,
+            runner,
             reading: Semaphore::new(1),
-            programs,
-            work,
             slow: moka::sync::Cache::new(1_000),
             rules: moka::future::Cache::builder().max_capacity(5_000).build(),
             evaluating: Semaphore::new(2),
@@ -486,7 +452,7 @@ impl Renderer {
                 .max_capacity(MOST_REMEMBERED)
                 .build(),
         };
-        Ok(Self { shared: Arc::new(shared), budget: None })
+        Self { shared: Arc::new(shared), budget: None }
     }
 
     /// The same renderer, whose renderings take from one budget.
@@ -506,11 +472,10 @@ impl Renderer {
         let key = hex::encode(Sha256::digest(&asked));
         let evaluating = async {
             let Ok(_turn) = self.shared.evaluating.acquire().await else { return Err(too_slow()) };
-            let Ok(own) = std::env::current_exe() else { return Err(too_slow()) };
             let files = BTreeMap::from([("rules.json".to_string(), Arc::<[u8]>::from(asked.as_bytes()))]);
             let inputs = Inputs { directory: "definition".into(), how: How::Plain, files, hash: String::new() };
             let arguments = ["rules".to_string(), "rules.json".to_string()];
-            let run = self.run(&inputs, &own, &arguments);
+            let run = self.run(&inputs, Program::Windlass, &arguments);
             match tokio::time::timeout(MOST_RULE_TIME, run).await {
                 Ok(Ok(out)) => match serde_json::from_str::<Vec<String>>(&out) {
                     Ok(broken) if broken.is_empty() => Ok(()),
@@ -527,10 +492,15 @@ impl Renderer {
         self.shared.rules.get_with(key, evaluating).await
     }
 
-    /// Whether the jail holds on this machine.
+    /// Whether the jail holds where renderers run: a program tries to get out of it.
     pub async fn check_jail(&self) -> Result<(), Invalid> {
         let nothing = Inputs { directory: ".".into(), how: How::Plain, files: BTreeMap::new(), hash: String::new() };
-        self.run(&nothing, &self.shared.programs.kustomize, &["version".into()]).await.map(drop)
+        let tried = self.run(&nothing, Program::Windlass, &["escape".into()]).await?;
+        match serde_json::from_str::<Vec<String>>(&tried) {
+            Ok(ways) if ways.is_empty() => Ok(()),
+            Ok(ways) => Err(Invalid(format!("a renderer can {}", ways.join(", ")))),
+            Err(_) => Err(Invalid("what the jail lets through could not be tried".into())),
+        }
     }
 
     /// The manifests, as rendered: namespaces not yet settled. The error is in words for the author. `release` counts
@@ -544,7 +514,7 @@ impl Renderer {
                     tokio::task::block_in_place(|| plain(inputs))?
                 }
                 How::Kustomize => {
-                    let out = self.run(inputs, &self.shared.programs.kustomize, &["build".into(), inputs.directory.clone()]).await?;
+                    let out = self.run(inputs, Program::Kustomize, &["build".into(), inputs.directory.clone()]).await?;
                     self.read(&out, &inputs.directory).await?
                 }
                 How::Helm { chart, values } => {
@@ -564,9 +534,6 @@ impl Renderer {
 
     async fn helm(&self, inputs: &Inputs, chart: &str, values: &[String], release: &Release) -> Result<Vec<Manifest>, Invalid> {
         let directory = &inputs.directory;
-        let Some(helm) = &self.shared.programs.helm else {
-            return Err(Invalid(format!("{directory}: charts are not rendered here: windlass was started without --helm")));
-        };
         let mut arguments: Vec<String> =
             ["template", &release.name, chart, "--namespace", &release.namespace, "--include-crds", "--skip-tests"]
                 .map(str::to_string)
@@ -579,7 +546,7 @@ impl Renderer {
             arguments.extend(["--values".into(), file.clone()]);
         }
         // What differs by chance would roll at every look: it is rendered twice, once.
-        let (one, two) = tokio::join!(self.run(inputs, helm, &arguments), self.run(inputs, helm, &arguments));
+        let (one, two) = tokio::join!(self.run(inputs, Program::Helm, &arguments), self.run(inputs, Program::Helm, &arguments));
         let (one, two) = (one?, two?);
         if let Some(template) = differing_template(&one, &two) {
             return Err(Invalid(format!(
@@ -599,175 +566,48 @@ impl Renderer {
         Manifest::parse_all(text, directory)
     }
 
-    /// Lays the inputs out in a folder of their own and runs a program there; what it printed.
-    async fn run(&self, inputs: &Inputs, program: &Path, arguments: &[String]) -> Result<String, Invalid> {
-        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let failed = |what: &str, error: &dyn std::fmt::Display| Invalid(format!("{}: {what}: {error}", inputs.directory));
-        let used_up = || failed(&name, &"this commit has used up what the renderings of one pull request may take: split it");
+    /// Runs a program on the inputs; what it printed. It takes from the budget.
+    async fn run(&self, inputs: &Inputs, program: Program, arguments: &[String]) -> Result<String, Invalid> {
+        let failed = |what: &str| Invalid(format!("{}: {what}", inputs.directory));
+        const USED_UP: &str = "this commit has used up what the renderings of one pull request may take: split it";
         if self.budget.as_ref().is_some_and(|budget| budget.is_used_up()) {
-            return Err(used_up());
+            return Err(failed(USED_UP));
         }
-        let Ok(_turn) = self.shared.children.acquire().await else { return Err(failed("cannot start", &name)) };
-        let folder =
-            tempfile::Builder::new().prefix("render-").tempdir_in(&self.shared.work).map_err(|error| failed("cannot lay out files", &error))?;
-        inputs.lay_out(folder.path()).map_err(|error| failed("cannot lay out files", &error))?;
-        let mut command = match &self.shared.programs.launcher {
-            Some(launcher) => {
-                let mut command = tokio::process::Command::new(launcher);
-                command.arg("jail").arg("--folder").arg(folder.path()).arg("--").arg(program);
-                command
-            }
-            None => tokio::process::Command::new(program),
-        };
-        let mut child = command
-            .args(arguments)
-            .current_dir(folder.path())
-            .env_clear()
-            // No program to be found, no way out: a second wall behind the check of references.
-            .env("PATH", "")
-            .env("HOME", folder.path())
-            .env("TMPDIR", folder.path())
-            .env("HTTP_PROXY", "http://127.0.0.1:1")
-            .env("HTTPS_PROXY", "http://127.0.0.1:1")
-            // Renderers are short-lived Go programs, many at a time: one thread each, and no garbage collected before it is much.
-            .env("GOMAXPROCS", "1")
-            .env("GOGC", "off")
-            .env("GOMEMLIMIT", "192MiB")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| failed(&format!("cannot start {name}"), &error))?;
-        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(failed(&format!("cannot start {name}"), &"no pipes"));
-        };
-        let started = Instant::now();
-        let pid = child.id();
-        let run = async {
-            let (mut out, mut err) = (Vec::new(), Vec::new());
-            let (mut stdout, mut stderr) = (stdout.take(MOST_OUTPUT + 1), stderr.take(64 << 10));
-            let (read, _) = tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
-            read?;
-            drop((stdout, stderr));
-            Ok::<_, std::io::Error>((child.wait().await?, out, err))
-        };
-        // What ends first; the child is killed when this goes.
-        let ended = tokio::select! {
-            ended = tokio::time::timeout(MOST_TIME, run) => ended.map_err(|_| format!("took longer than {} s", MOST_TIME.as_secs())),
-            mebibytes = self.takes_too_much(pid) => Err(format!("took more than {mebibytes} MiB of memory")),
-        };
+        let job = Job { program, arguments: arguments.to_vec(), files: inputs.layout() };
+        let (took, printed) = self.shared.runner.run(&job).await;
         if let Some(budget) = &self.budget {
-            let printed = ended.as_ref().ok().and_then(|ended| ended.as_ref().ok()).map_or(0, |(_, out, _)| out.len() as u64);
-            let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let enough = (Budget::take(&budget.time, took), Budget::take(&budget.output, printed));
-            if enough != (true, true) {
-                return Err(used_up());
+            let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let length = printed.as_ref().map_or(0, |text| text.len() as u64);
+            if (Budget::take(&budget.time, took), Budget::take(&budget.output, length)) != (true, true) {
+                return Err(failed(USED_UP));
             }
         }
-        let (status, out, err) = ended.map_err(|why| failed(&name, &why))?.map_err(|error| failed(&name, &error))?;
-        if out.len() as u64 > MOST_OUTPUT {
-            return Err(failed(&name, &format!("printed more than {} MiB", MOST_OUTPUT >> 20)));
-        }
-        if !status.success() {
-            let words = String::from_utf8_lossy(&err)
-                .replace(&folder.path().display().to_string(), "")
-                .trim()
-                .trim_start_matches("Error: ")
-                .to_string();
-            return Err(failed(&name, &words));
-        }
-        Ok(String::from_utf8_lossy(&out).into_owned())
+        printed.map_err(|why| failed(&format!("{}: {why}", program.name())))
     }
-}
-
-impl Renderer {
-    /// Comes back when a child takes more memory than it may, alone or with the others: how many MiB it may take.
-    async fn takes_too_much(&self, pid: Option<u32>) -> u64 {
-        let mut own = Resident { all: &self.shared.resident, known: 0 };
-        let Some(pid) = pid else { return std::future::pending().await };
-        loop {
-            tokio::time::sleep(LOOK_AT_MEMORY).await;
-            own.set(resident(pid));
-            if own.known > MOST_RESIDENT {
-                return MOST_RESIDENT >> 20;
-            }
-            // Over what all may take: who takes more than his part of it ends.
-            let running = self.shared.running();
-            let part = self.shared.most_resident / running.max(1);
-            if self.shared.resident.load(Ordering::SeqCst) > self.shared.most_resident && own.known > part {
-                return part >> 20;
-            }
-        }
-    }
-}
-
-impl Shared {
-    fn running(&self) -> u64 {
-        let at_once = std::thread::available_parallelism().map_or(2, |cores| cores.get()).clamp(2, 8);
-        (at_once.saturating_sub(self.children.available_permits())) as u64
-    }
-}
-
-/// A child's part of what all children take.
-struct Resident<'a> {
-    all: &'a AtomicU64,
-    known: u64,
-}
-
-impl Resident<'_> {
-    fn set(&mut self, bytes: u64) {
-        self.all.fetch_add(bytes, Ordering::SeqCst);
-        self.all.fetch_sub(self.known, Ordering::SeqCst);
-        self.known = bytes;
-    }
-}
-
-impl Drop for Resident<'_> {
-    fn drop(&mut self) {
-        self.set(0);
-    }
-}
-
-/// Bytes of memory that a process takes (proc(5), `VmRSS`).
-fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
-}
-
-/// Bytes of memory that the container may take (cgroup v2); None: no limit is set.
-fn memory_limit() -> Option<u64> {
-    std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok()
 }
 
 impl Inputs {
-    fn lay_out(&self, folder: &Path) -> std::io::Result<()> {
-        let write = |path: &Path, content: &[u8]| {
-            std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-            std::fs::write(path, content)
-        };
-        for (path, content) in &self.files {
-            write(&folder.join(path), content)?;
-        }
-        let How::Helm { chart, .. } = &self.how else { return Ok(()) };
-        // Where helm looks for the charts of this repository that a chart depends on.
-        let mut wanted = vec![(chart.clone(), folder.join(chart))];
+    /// The files that a program is run on: with the charts of this repository where helm looks for them.
+    fn layout(&self) -> BTreeMap<String, Arc<[u8]>> {
+        let mut files = self.files.clone();
+        let How::Helm { chart, .. } = &self.how else { return files };
+        let mut wanted = vec![(chart.clone(), chart.clone())];
         for _ in 0..MOST_LINKS {
             let Some((chart, place)) = wanted.pop() else { break };
             let about = format!("{chart}/Chart.yaml");
             let Some(content) = self.files.get(&about) else { continue };
             for (name, repository) in chart_dependencies(&about, content).unwrap_or_default() {
                 let Some(path) = repository.strip_prefix("file://").and_then(|path| join(&chart, path)) else { continue };
-                let to = place.join("charts").join(&name);
+                // A chart's name is a directory here, and nothing else.
+                let Some(to) = join(&place, &format!("charts/{name}")).filter(|_| !name.contains('/')) else { continue };
                 let prefix = format!("{path}/");
                 for (file, content) in self.files.iter().filter(|(file, _)| file.starts_with(&prefix)) {
-                    write(&to.join(&file[prefix.len()..]), content)?;
+                    files.insert(format!("{to}/{}", &file[prefix.len()..]), content.clone());
                 }
                 wanted.push((path, to));
             }
         }
-        Ok(())
+        files
     }
 }
 

@@ -316,3 +316,177 @@ async fn names_are_names() {
     let asked = lab.world.proxy.take_asked();
     assert!(!asked.iter().any(|what| what.contains("mine") || what.contains("secrets/cloud")), "{asked:?}");
 }
+
+// ---- what is told
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guess_of_an_immutable_secret_is_not_confirmed() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    lab.with_file(&["create"], "apiVersion: v1\nkind: Secret\nmetadata: {name: theirs}\nimmutable: true\nstringData: {pass: hunter2}\n");
+    let guess = async |branch: &str, text: &str| {
+        let secret = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: theirs}}\nimmutable: true\nstringData: {{pass: {text}}}\n");
+        let (_, comment) = lab.change(branch, &[("secret.yaml", Some(&secret))]).await;
+        comment.lines().filter(|line| !line.starts_with("<!--") && !line.starts_with("<sub>")).collect::<Vec<_>>().join("\n")
+    };
+    let right = guess("right", "hunter2").await;
+    assert_eq!(right, guess("wrong", "hunter3").await);
+    has(&right, &["is immutable, and was not made by this application"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_said_and_what_is_dangerous_comes_first() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    // More than ten pages of data, and one object that matters, whose name would come last.
+    let long: String = (0..1_000).map(|n| format!("    line {n} of what nobody reads to its end\n")).collect();
+    let all: String =
+        (0..12).map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a{n:02}}}\ndata:\n  text: |\n{long}")).collect();
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: zzz}\nspec: {containers: [{name: a, image: a}]}\n";
+    let (number, comment) = lab.change("flood", &[("data.yaml", Some(&all)), ("zzz.yaml", Some(pod))]).await;
+    has(&comment, &["not shown"]);
+    let check = lab.world.previewed(number).await;
+    assert_eq!(check["conclusion"], "neutral");
+    has(check["output"]["title"].as_str().unwrap(), &["changes not shown"]);
+    let text = check["output"]["text"].as_str().unwrap();
+    let first = text.find("<summary>").map(|at| &text[at..]).unwrap();
+    assert!(first.starts_with("<summary><code>Pod "), "{}", &first[..200]);
+    lab.world.approve("mia", number);
+    let waits = lab.world.gate_status(number, "pending").await;
+    has(&waits, &["do not fit into the preview", "/accept-unseen"]);
+    // Not the author himself; somebody who may approve.
+    lab.world.comment("bob", number, "/accept-unseen");
+    lab.world.until("it does not count", async || lab.world.conversation(number).contains("That does not count").then_some(())).await;
+    lab.world.comment("ada", number, "/accept-unseen");
+    lab.world.gate_status(number, "success").await;
+}
+
+// ---- nothing takes the service down
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_hold_no_memory_and_no_connection() {
+    use std::io::{Read as _, Write as _};
+    let world = World::new().await;
+    let address = world.windlass.url.trim_start_matches("http://").to_string();
+    let resident = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", world.pid().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+    };
+    let before = resident();
+    // Bodies without a signature are not read at all; with a wrong one only as many as there is room for.
+    let mut held = Vec::new();
+    for number in 0..40 {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        stream.set_write_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+        let signature = if number % 2 == 0 { format!("x-hub-signature-256: sha256={}\r\n", "0".repeat(64)) } else { String::new() };
+        let head = format!("POST /webhook HTTP/1.1\r\nhost: a\r\ncontent-length: 25000000\r\n{signature}\r\n");
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&vec![b'x'; 20 << 20]));
+        held.push(stream);
+    }
+    let after = resident();
+    assert!(after < before + 160, "{before} MiB became {after} MiB");
+    drop(held);
+    // Half a request is closed after its deadline.
+    let mut half = std::net::TcpStream::connect(&address).unwrap();
+    half.write_all(b"POST /webhook HTTP/1.1\r\nhost").unwrap();
+    half.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    let mut rest = Vec::new();
+    half.read_to_end(&mut rest).unwrap();
+    assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&rest));
+    // More connections than there are places: none of them costs the next one its answer once they are gone.
+    let many: Vec<_> = (0..700).filter_map(|_| std::net::TcpStream::connect(&address).ok()).collect();
+    drop(many);
+    world.announce("1.1.0").await;
+    assert_eq!(world.pull_request("staging").await, 1);
+    // Metrics are elsewhere.
+    let answer = reqwest::get(format!("{}/metrics", world.windlass.url)).await.unwrap();
+    assert_eq!(answer.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_takes_no_more_than_its_part() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let path = |file: &str| format!("apps/bomb/staging/{file}");
+    let namespace = lab.world.namespace("bomb-staging");
+    let chart = "apiVersion: v2\nname: bomb\nversion: 0.1.0\n";
+    let propose = |branch: &str, template: &str| {
+        let (about, template_path) = (path("Chart.yaml"), path("templates/a.yaml"));
+        let space = (path("templates/namespace.yaml"), format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"));
+        lab.world.propose("bob", branch, &[(&about, Some(chart)), (&template_path, Some(template)), (&space.0, Some(&space.1))])
+    };
+    let number = propose("memory", "{{ $x := repeat 1500000000 \"x\" }}\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: \"{{ len $x }}\"}\n");
+    assert_eq!(lab.world.previewed(number).await["conclusion"], "failure");
+    has(&lab.world.conversation(number), &["bomb/staging"]);
+    // A tree of a quarter of a million files out of a few objects.
+    let repo = lab.world.forge.repository_path("acme", "config");
+    let git = |arguments: &[&str]| windlass::sandbox::forge::git::git(&repo, arguments).unwrap();
+    let node = |sha: &str, kind: &str| windlass::sandbox::forge::git::Node {
+        mode: if kind == "tree" { "040000" } else { "100644" }.into(),
+        kind: kind.into(),
+        sha: sha.into(),
+    };
+    let blob = windlass::sandbox::forge::git::write_blob(&repo, b"a: b\n").unwrap();
+    let mut below = node(&blob, "blob");
+    for _ in 0..5 {
+        let names: Vec<String> = (0..12).map(|n| format!("f{n}")).collect();
+        let changes: Vec<_> =
+            names.iter().map(|name| windlass::sandbox::forge::git::NodeChange { path: name, node: Some(below.clone()) }).collect();
+        below = node(&windlass::sandbox::forge::git::write_tree(&repo, None, &changes).unwrap(), "tree");
+    }
+    let tip = lab.world.tip();
+    let base = git(&["rev-parse", &format!("{tip}^{{tree}}")]);
+    let change = windlass::sandbox::forge::git::NodeChange { path: "apps/bomb", node: Some(below) };
+    let tree = windlass::sandbox::forge::git::write_tree(&repo, Some(&base), &[change]).unwrap();
+    let post = |path: &str, body: Value| lab.world.as_user("bob", Method::POST, path, body);
+    let commit = post("git/commits", json!({"message": "A bomb", "tree": tree, "parents": [tip]}))["sha"].clone();
+    post("git/refs", json!({"ref": "refs/heads/tree", "sha": commit}));
+    let number = post("pulls", json!({"title": "A bomb", "head": "tree", "base": "main"}))["number"].as_u64().unwrap();
+    assert_eq!(lab.world.previewed(number).await["conclusion"], "failure");
+    has(&lab.world.conversation(number), &["more than 200000 files"]);
+    // What renders was laid out, and is gone.
+    let left = std::fs::read_dir(lab.world.cache().join("render")).unwrap().count();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_windlass_died_of_is_left_alone_until_somebody_asks() {
+    let world = World::new().await;
+    world.quiet().await;
+    world.kill();
+    let file = "apps/shop/staging/config.yaml";
+    let number = world.propose("bob", "bad", &[(file, Some(&world.file(file).replace("hello", "hi")))]);
+    // As two deaths in the middle of it leave it.
+    let head = world.head(number);
+    std::fs::write(world.cache().join(format!("heads/acme__config__{number}")), format!("{head}\n{head}\n")).unwrap();
+    world.start();
+    assert_eq!(world.previewed(number).await["conclusion"], "failure");
+    has(&world.conversation(number), &["windlass ended twice while it looked at this commit", "/preview"]);
+    world.comment("mia", number, "/preview");
+    world
+        .until("it is tried again", async || world.conversation(number).contains("-  greeting: hello\n+  greeting: hi").then_some(()))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_fork_is_fetched() {
+    let world = World::new().await;
+    let fork = world.forge.fork("acme/config", "rita").unwrap();
+    let head = world.forge.push(&fork, "big", "rita", "Big", &[("big.txt", Some("x"))]).unwrap();
+    let pull = world.as_user("rita", Method::POST, "pulls", json!({"title": "Big", "head": "rita:big", "base": "main"}));
+    world.previewed(pull["number"].as_u64().unwrap()).await;
+    world.quiet().await;
+    let mirror = world.cache().join("mirrors/acme/config.git");
+    assert!(windlass::sandbox::forge::git::git(&mirror, &["cat-file", "-e", &head]).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lease_is_given_back() {
+    let world = World::new().await;
+    let holder = async || {
+        let lease = world.get("coordination.k8s.io/v1", "Lease", "leases", &world.home(), "windlass").await?;
+        lease["spec"]["holderIdentity"].as_str().map(str::to_string)
+    };
+    assert_eq!(holder().await.as_deref(), Some("windlass"));
+    std::process::Command::new("kill").arg(world.pid().unwrap().to_string()).status().unwrap();
+    world.until("it ends", async || (!world.is_running()).then_some(())).await;
+    assert_eq!(holder().await, None);
+}

@@ -59,12 +59,15 @@ async fn no_credential_is_in_any_text_when_they_are_refused() {
 async fn a_body_without_end_is_refused_before_it_is_read_and_nothing_stops() {
     let world = World::new().await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let send = async |body: Vec<u8>| {
-        let answer = http.post(format!("{}/webhook", world.windlass.url)).header("x-github-event", "push").body(body).send().await;
+    let send = async |signature: &str, body: Vec<u8>| {
+        let request = http.post(format!("{}/webhook", world.windlass.url)).header("x-github-event", "push");
+        let answer = request.header("x-hub-signature-256", signature).body(body).send().await;
         answer.map(|answer| answer.status().as_u16()).unwrap_or(413)
     };
-    assert_eq!(send(vec![b'x'; (25 << 20) + 1]).await, 413);
-    assert_eq!(send(b"{}".to_vec()).await, 401, "and one without a signature is not parsed");
+    let wrong = format!("sha256={}", "0".repeat(64));
+    assert_eq!(send(&wrong, vec![b'x'; (25 << 20) + 1]).await, 413);
+    assert_eq!(send(&wrong, b"{}".to_vec()).await, 401, "and one with a wrong signature is not parsed");
+    assert_eq!(send("sha256=0", b"{}".to_vec()).await, 401, "nor one with none");
     assert!(world.is_running());
     world.announce("1.1.0").await;
 }

@@ -89,15 +89,24 @@ fn the_jail_has_no_files_no_network_and_bounds() {
         assert!(!ok && said.contains("Permission denied"), "{outside}: {said}");
     }
     // No other program, and nothing that is not in the folder is written.
-    let (ok, said) = jailed("/bin/sh", &["-c", "/bin/cat inside"]);
+    let (ok, said) = jailed("/bin/sh", &["-c", "exec /bin/cat inside"]);
     assert!(!ok && said.contains("Permission denied"), "{said}");
+    let (ok, said) = jailed("/bin/sh", &["-c", "(true); true"]);
+    assert!(!ok && said.contains("fork"), "no other process either: {said}");
+    // Nobody else is signalled, and nothing is left to reach who started it by.
+    let (_, said) = jailed("/bin/bash", &["--norc", "-c", "kill -0 $PPID && echo reached"]);
+    assert!(!said.contains("reached"), "{said}");
+    let own = env!("CARGO_BIN_EXE_windlass");
+    assert_eq!(jailed(own, &["escape"]), (true, "[]".into()), "what windlass itself tries at start");
+    let free = Command::new(own).arg("escape").output().unwrap();
+    assert!(String::from_utf8_lossy(&free.stdout).contains("open a socket"), "it can tell");
     let (ok, said) = jailed("/bin/sh", &["-c", "echo x > /tmp/windlass-jail"]);
     assert!(!ok && said.contains("Permission denied"), "{said}");
     // The shell of /dev/tcp has no socket; memory and files are bounded.
-    let (ok, said) = jailed("/bin/bash", &["-c", "echo x > /dev/tcp/127.0.0.1/80"]);
+    let (ok, said) = jailed("/bin/bash", &["--norc", "-c", "echo x > /dev/tcp/127.0.0.1/80"]);
     assert!(!ok && said.contains("Operation not permitted"), "{said}");
     let (ok, said) = jailed("/bin/dd", &["if=/dev/zero", "of=big", "bs=1M", "count=100"]);
     assert!(!ok, "{said}");
-    let (_, limits) = jailed("/bin/bash", &["-c", "ulimit -v; ulimit -f; ulimit -n; ulimit -t"]);
-    assert_eq!(limits, "4194304\n65536\n256\n60\n");
+    let (_, limits) = jailed("/bin/bash", &["--norc", "-c", "ulimit -v; ulimit -d; ulimit -f; ulimit -n; ulimit -t"]);
+    assert_eq!(limits, "4194304\n1048576\n65536\n256\n60\n");
 }
