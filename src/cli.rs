@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{ServeArgs, program};
 use crate::operate::Operate;
 use crate::plan::PlanArgs;
+use crate::rbac::RbacArgs;
 use crate::render::jail::{self, JailArgs};
 use crate::render::run::RenderArgs;
 use crate::sandbox::demo::DemoArgs;
@@ -36,6 +37,8 @@ enum Command {
     Operate(Operate),
     /// Prints the custom resource definitions
     Crd,
+    /// Prints the roles and bindings that the projects of the server's settings need, and no more
+    Rbac(RbacArgs),
     /// Becomes a renderer that can reach nothing but its own folder
     #[command(hide = true)]
     Jail(JailArgs),
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
             Command::Jail(_) | Command::Escape | Command::Rules { .. } | Command::Plan(_) => Ok(()),
             Command::Render(args) => render(args).await,
             Command::Operate(command) => crate::operate::operate(command).await.map(|text| write_out(&text)),
+            Command::Rbac(args) => crate::rbac::rbac(&args).map(|text| write_out(&text)),
             Command::Crd => {
                 write_out(&crate::cluster::home::definitions());
                 Ok(())

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
 use crate::domain::RepoName;
-use crate::domain::fence::{Project, Projects};
+use crate::domain::fence::{Project, Projects, ServiceAccount};
 use crate::domain::mask::Mask;
 use crate::domain::seal::Seal;
 use crate::github::AppCredentials;
@@ -64,6 +64,11 @@ pub struct ServeArgs {
     /// File with projects: which config repositories may go to which clusters and namespaces, and have which kinds
     #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]
     pub projects: Option<PathBuf>,
+
+    /// The service account that previews act as, as namespace/name: one that can read and dry-run, and whose writes an
+    /// admission policy refuses (deploy/rbac.yaml has both). Without it they act as windlass itself
+    #[arg(long, env = "WINDLASS_PREVIEW_ACCOUNT", value_name = "NAMESPACE/NAME")]
+    pub preview_account: Option<ServiceAccount>,
 
     /// Address to listen on
     #[arg(long, env = "WINDLASS_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
@@ -134,6 +139,7 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
     pub namespace: String,
     pub projects: Projects,
+    pub preview_account: Option<ServiceAccount>,
     /// Name → kubeconfig and context.
     pub clusters: BTreeMap<String, (PathBuf, Option<String>)>,
     pub listen: SocketAddr,
@@ -202,6 +208,7 @@ impl ServeArgs {
             events_token: secrets(token)?.remove(0),
             kubeconfig: self.kubeconfig.clone(),
             projects: self.projects()?,
+            preview_account: self.preview_account.clone(),
             namespace: self.namespace.clone(),
             clusters: self.clusters.iter().filter(|text| !text.is_empty()).map(|text| cluster(text)).collect::<anyhow::Result<_>>()?,
             listen: self.listen,

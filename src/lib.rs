@@ -9,7 +9,7 @@
 //! 2. adapters, which know the domain and not each other: [`github`], [`git`],
 //!    [`render`], [`cluster`], [`registry`], [`events`], [`view`]
 //! 3. [`controller`]: observe → decide → act, for three kinds of keys
-//! 4. [`server`], [`config`], [`telemetry`], [`cli`], [`operate`], [`plan`]
+//! 4. [`server`], [`config`], [`telemetry`], [`listener`], [`cli`], [`operate`], [`plan`], [`rbac`]
 //! 5. [`sandbox`]: what the demo and the tests stand on
 //!
 //! This file is the composition root: the only place that spawns the loops.
@@ -33,12 +33,13 @@ pub mod config;
 pub mod listener;
 pub mod operate;
 pub mod plan;
+pub mod rbac;
 pub mod server;
 pub mod telemetry;
 
 pub mod sandbox;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
@@ -50,7 +51,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::cluster::home::Home;
 use crate::cluster::lease::Holder;
-use crate::cluster::{Cluster, connect};
+use crate::cluster::{Cluster, connect, connect_as};
 use crate::config::Settings;
 use crate::controller::heads::Heads;
 use crate::controller::{Ctx, Memory, Observer, Queue, application, commit, promotion, pull_request};
@@ -68,11 +69,20 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
     // The Lease's client is its own: nothing that waits there may delay its renewal.
     let holder = Holder::new(connect(kubeconfig).await?, &settings.namespace, &settings.identity);
     let (moved, mut moves) = mpsc::channel(1024);
+    let mut places = BTreeMap::from([("local".to_string(), kubeconfig.map(|(path, _)| (path.to_path_buf(), None)))]);
+    places.extend(settings.clusters.iter().map(|(name, place)| (name.clone(), Some(place.clone()))));
+    let accounts: BTreeSet<_> =
+        settings.projects.projects().iter().filter_map(|project| project.service_account.clone()).chain(settings.preview_account.clone()).collect();
     let mut clusters = BTreeMap::new();
-    clusters.insert("local".to_string(), Cluster::new("local", home_client.clone(), moved.clone()));
-    for (name, (path, context)) in &settings.clusters {
-        let client = connect(Some((path, context.as_deref()))).await.with_context(|| format!("cannot connect to cluster `{name}`"))?;
-        clusters.insert(name.clone(), Cluster::new(name, client, moved.clone()));
+    for (name, place) in places {
+        let place = place.as_ref().map(|(path, context)| (path.as_path(), context.as_deref()));
+        let context = || format!("cannot connect to cluster `{name}`");
+        let mut acting = HashMap::new();
+        for account in &accounts {
+            acting.insert(account.clone(), connect_as(place, Some(account)).await.with_context(context)?);
+        }
+        let client = connect(place).await.with_context(context)?;
+        clusters.insert(name.clone(), Cluster::new(&name, client, moved.clone()).with_accounts(acting));
     }
     let (hints, mut hinted) = mpsc::channel(1024);
     let metrics = Arc::new(Metrics::default());
@@ -117,7 +127,7 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
         permit,
         github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval, settings.projects.clone())?,
         mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
-        observer: Observer { clusters: Arc::new(clusters), projects: Some(settings.projects), renderer, mask: settings.mask.clone() },
+        observer: Observer { clusters: Arc::new(clusters), projects: Some(settings.projects), previews_as: None, renderer, mask: settings.mask.clone() },
         home: Home::new(home_client, &settings.namespace, &moved),
         metrics,
         promotions: Arc::new(Queue::new("promotion")),
@@ -126,6 +136,7 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
         commits: Arc::new(Queue::new("commit")),
         registry: Registry::new(settings.registry_auth.as_deref())?,
         memory: Memory::default(),
+        preview_account: settings.preview_account,
         heads: Heads::new(settings.cache.join("heads"))?,
         seal: settings.seal,
     });

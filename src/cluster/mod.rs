@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use http::header::USER_AGENT;
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, Preconditions,
@@ -24,6 +24,7 @@ use serde_json::Value;
 use sha2::Digest as _;
 use tokio::sync::{Notify, mpsc};
 
+use crate::domain::fence::ServiceAccount;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::{Conflict, Keeper};
 use crate::domain::{ApplicationKey, OWNER_LABEL, plan};
@@ -104,7 +105,11 @@ type Identity = Arc<Mutex<Option<String>>>;
 #[derive(Clone)]
 pub struct Cluster {
     pub name: String,
+    /// Whose rights reads have, and whose writes and their dry-runs.
     client: Client,
+    writer: Client,
+    /// Clients that act as service accounts.
+    accounts: Arc<HashMap<ServiceAccount, Client>>,
     kinds: Arc<Mutex<Option<Arc<Discovery>>>>,
     /// Kinds that were not served when they were last asked for.
     missed: Arc<Mutex<HashMap<GroupVersionKind, Instant>>>,
@@ -202,6 +207,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A client by kubeconfig (None: the service account of the pod that we run in).
 pub async fn connect(kubeconfig: Option<(&Path, Option<&str>)>) -> anyhow::Result<Client> {
+    connect_as(kubeconfig, None).await
+}
+
+/// The same, which acts as a service account: Kubernetes gives it no more rights than that has.
+pub async fn connect_as(kubeconfig: Option<(&Path, Option<&str>)>, account: Option<&ServiceAccount>) -> anyhow::Result<Client> {
     let mut config = match kubeconfig {
         Some((path, context)) => {
             let kubeconfig = Kubeconfig::read_from(path)?;
@@ -211,6 +221,10 @@ pub async fn connect(kubeconfig: Option<(&Path, Option<&str>)>) -> anyhow::Resul
         None => Config::incluster()?,
     };
     config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("windlass/", env!("CARGO_PKG_VERSION")))));
+    if let Some(account) = account {
+        // Kubernetes adds the groups of a service account by itself.
+        config.headers.push((HeaderName::from_static("impersonate-user"), account.user().parse()?));
+    }
     config.connect_timeout = Some(Duration::from_secs(10));
     // Retries of 429, 503 and 504 stay inside the deadline of a call.
     let builder = kube::client::ClientBuilder::try_from(config)?;
@@ -254,7 +268,24 @@ impl Cluster {
         let uid = Identity::default();
         let pods = Arc::new(Pods::new(name, client.clone(), moved.clone()));
         let index = Arc::new(Index::new(name, client.clone(), moved, uid.clone()));
-        Self { name: name.into(), client, kinds: Arc::default(), missed: Arc::default(), index, pods, pace: Arc::new(pace), uid }
+        Self { name: name.into(), writer: client.clone(), client, accounts: Arc::default(), kinds: Arc::default(), missed: Arc::default(), index, pods, pace: Arc::new(pace), uid }
+    }
+
+    /// The same, which knows clients for service accounts.
+    pub fn with_accounts(self, accounts: HashMap<ServiceAccount, Client>) -> Self {
+        Self { accounts: Arc::new(accounts), ..self }
+    }
+
+    /// The same, which writes, and asks what a write would come to, as a service account. None: as windlass.
+    pub fn writing_as(&self, account: Option<&ServiceAccount>) -> Self {
+        let writer = account.and_then(|account| self.accounts.get(account)).unwrap_or(&self.client);
+        Self { writer: writer.clone(), ..self.clone() }
+    }
+
+    /// The same, which does everything as a service account.
+    pub fn acting_as(&self, account: Option<&ServiceAccount>) -> Self {
+        let client = account.and_then(|account| self.accounts.get(account)).unwrap_or(&self.client);
+        Self { client: client.clone(), writer: client.clone(), ..self.clone() }
     }
 
     /// An ordinary request, in its turn.
@@ -363,6 +394,14 @@ impl Cluster {
         self.api_in(resource, key.namespace.as_deref())
     }
 
+    /// For writes, and for what a write would come to.
+    fn writes(&self, resource: &ApiResource, key: &ResourceKey) -> Api<DynamicObject> {
+        match key.namespace.as_deref() {
+            Some(namespace) => Api::namespaced_with(self.writer.clone(), namespace, resource),
+            None => Api::all_with(self.writer.clone(), resource),
+        }
+    }
+
     /// None: cluster-scoped objects, or those of all namespaces.
     fn api_in(&self, resource: &ApiResource, namespace: Option<&str>) -> Api<DynamicObject> {
         match namespace {
@@ -411,7 +450,7 @@ impl Cluster {
             ..DeleteParams::default()
         };
         let what = format!("dry-run the deletion of {key}");
-        let answer = self.call(&what, self.api(&resource, key).delete(&key.name, &parameters)).await?;
+        let answer = self.call(&what, self.writes(&resource, key).delete(&key.name, &parameters)).await?;
         Ok(answer.err().filter(|status| !status.is_not_found() && !status.is_conflict()).map(|status| refusal(key, &status).message))
     }
 
@@ -426,7 +465,7 @@ impl Cluster {
         let url = DynamicObject::url_path(&resource, key.namespace.as_deref());
         let request = async {
             let request = kube::core::Request::new(url).patch(&key.name, &parameters, &Patch::Apply(payload));
-            self.client.request::<Value>(request.map_err(kube::Error::BuildRequest)?).await
+            self.writer.request::<Value>(request.map_err(kube::Error::BuildRequest)?).await
         };
         match self.call(&what, request).await? {
             Ok(object) => {
@@ -462,7 +501,7 @@ impl Cluster {
         };
         let parameters = PostParams { dry_run: true, field_manager: Some("windlass".into()) };
         let what = format!("dry-run the creation of {key}");
-        let answer = self.call(&what, self.api(&resource, key).create(&parameters, &object)).await?;
+        let answer = self.call(&what, self.writes(&resource, key).create(&parameters, &object)).await?;
         Ok(match answer {
             Ok(object) => {
                 let mut object = value_of(object, &resource);
@@ -482,7 +521,7 @@ impl Cluster {
         let what = format!("dry-run {key}");
         let mut parameters = PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() };
         parameters.dry_run = true;
-        match self.call(&what, self.api(&resource, key).patch(&key.name, &parameters, &Patch::Merge(patch))).await? {
+        match self.call(&what, self.writes(&resource, key).patch(&key.name, &parameters, &Patch::Merge(patch))).await? {
             Ok(object) => Ok(Applied::Object(value_of(object, &resource))),
             Err(status) if status.is_conflict() => Err(Error::Stale { what }),
             Err(status) => Ok(Applied::Refused(refusal(key, &status))),
@@ -494,7 +533,7 @@ impl Cluster {
         let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(String::new()) };
         let what = format!("take over {key}");
         let patch = serde_json::json!({"metadata": {"resourceVersion": resource_version, "managedFields": fields}});
-        let request = self.api(&resource, key);
+        let request = self.writes(&resource, key);
         match self.call(&what, request.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch))).await? {
             Ok(object) => Ok(object.metadata.resource_version.unwrap_or_default()),
             Err(status) if status.is_conflict() => Err(Error::Stale { what }),
@@ -534,7 +573,7 @@ impl Cluster {
             ..DeleteParams::default()
         };
         let what = format!("delete {key}");
-        match self.call(&what, self.api(&resource, key).delete(&key.name, &parameters)).await? {
+        match self.call(&what, self.writes(&resource, key).delete(&key.name, &parameters)).await? {
             Ok(outcome) => Ok(outcome.is_right()),
             Err(status) if status.is_not_found() => Ok(true),
             Err(status) => Err(refused(&what, &status)),

@@ -618,7 +618,8 @@ fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
 
 /// Carries the plan out: stage by stage, then the prunes.
 async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Application) -> Result<Requeue> {
-    let cluster = ctx.cluster(&seen.target.destination.cluster)?;
+    let fence = ctx.observer.fence(&key.repo, &seen.target.destination);
+    let cluster = &ctx.cluster(&seen.target.destination.cluster)?.writing_as(fence.service_account());
     let now = || seen.facts.plan.effective().filter(|change| seen.facts.waves.allows(&change.key));
     let changed: BTreeSet<_> = now().map(|change| &change.key).collect();
     let mut stages: BTreeMap<ApplyStage, Vec<&Predicted>> = BTreeMap::new();

@@ -63,7 +63,7 @@ fn unless_forbidden<T: Default>(found: std::result::Result<T, cluster::Error>) -
 
 /// What goes with an object, or keeps it.
 async fn hanging_on(asking: &Asking<'_>, key: &ResourceKey, live: &Value) -> Result<Vec<String>> {
-    let cluster = asking.cluster;
+    let cluster = &asking.cluster;
     let mut facts = Vec::new();
     let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     match key.kind.as_str() {

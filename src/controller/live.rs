@@ -41,7 +41,8 @@ const SECRET_OF_OTHERS: &str =
 
 /// One application, asked about.
 pub struct Asking<'a> {
-    pub cluster: &'a Cluster,
+    /// Acts with the rights that the application's project has, or as the identity of previews.
+    pub cluster: Cluster,
     pub key: &'a ApplicationKey,
     pub target: &'a Target,
     /// The value of our label on its objects.

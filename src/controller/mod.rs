@@ -20,7 +20,7 @@ use crate::cluster::home::Home;
 use crate::cluster::lease::WritePermit;
 use crate::cluster::{self, Cluster, Moved};
 use crate::domain::catalog::{Catalog, Destination, FILE, Target};
-use crate::domain::fence::{Fence, Projects};
+use crate::domain::fence::{Fence, Projects, ServiceAccount};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::pull_request::{GATE_CONTEXT, Progress};
@@ -107,6 +107,8 @@ pub struct Observer {
     pub clusters: Arc<BTreeMap<String, Cluster>>,
     /// What config repositories may do; None: everything, for `windlass plan` without the server's settings.
     pub projects: Option<Projects>,
+    /// Whose rights it has instead of windlass's: that of previews.
+    pub previews_as: Option<ServiceAccount>,
     pub renderer: Renderer,
     /// Hides secret values in plans.
     pub mask: Mask,
@@ -132,15 +134,18 @@ impl Observer {
 
     /// One application, to be asked about. `owner`: the value of our label on its objects.
     pub fn asking<'a>(&'a self, key: &'a ApplicationKey, target: &'a Target, owner: &'a str) -> Result<Asking<'a>> {
-        Ok(Asking {
-            cluster: self.cluster(&target.destination.cluster)?,
-            key,
-            target,
-            owner,
-            renderer: &self.renderer,
-            fence: self.fence(&key.repo, &target.destination),
-            in_base: true,
-        })
+        let fence = self.fence(&key.repo, &target.destination);
+        let cluster = self.cluster(&target.destination.cluster)?;
+        let cluster = match &self.previews_as {
+            Some(account) => cluster.acting_as(Some(account)),
+            None => cluster.writing_as(fence.service_account()),
+        };
+        Ok(Asking { cluster, key, target, owner, renderer: &self.renderer, fence, in_base: true })
+    }
+
+    /// The same, which acts as an identity that can only look.
+    pub fn previewing(&self, account: Option<&ServiceAccount>) -> Self {
+        Self { previews_as: account.cloned(), ..self.clone() }
     }
 
     /// The same, whose renderings take from one budget.
@@ -179,6 +184,8 @@ pub struct Ctx {
     pub commits: Arc<Queue<CommitKey>>,
     pub memory: Memory,
     pub heads: Heads,
+    /// The identity of previews; None: windlass's own.
+    pub preview_account: Option<ServiceAccount>,
     /// On comments, which others can edit.
     pub seal: Seal,
 }

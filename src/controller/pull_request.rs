@@ -255,7 +255,7 @@ async fn previewed(
         ctx.mirror(&key.repo, move |mirror| preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)).await?
     };
     // One for all that this head has rendered.
-    let observer = ctx.observer.within(Budget::default());
+    let observer = ctx.observer.within(Budget::default()).previewing(ctx.preview_account.as_ref());
     let claims =
         if look.inputs.is_empty() { Claims::default() } else { claims::of(&observer, &key.repo, base.repo.id, &look.heads).await? };
     let mut applications = Vec::new();

@@ -83,7 +83,7 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     }
     status.message = Some(format!("{title}: deletes {} objects, as confirmed", judgement.prune.len()));
     ctx.home.report_application(&object, status, ctx.now()).await?;
-    prune(cluster, judgement.prune.iter().filter_map(|key| leavers.prune.get(key)).collect()).await?;
+    prune(&asking.cluster, judgement.prune.iter().filter_map(|key| leavers.prune.get(key)).collect()).await?;
     // Looked at until all of it is seen gone.
     Ok(Some(Requeue::After(Duration::from_secs(1))))
 }

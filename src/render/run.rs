@@ -28,6 +28,8 @@ const MOST_RESIDENT: u64 = 320 << 20;
 const LOOK_AT_MEMORY: Duration = Duration::from_millis(20);
 /// A request to a renderer elsewhere, and its answer.
 const MOST_MESSAGE: u64 = 96 << 20;
+/// How long it is waited for until a renderer elsewhere listens.
+const STARTING: Duration = Duration::from_secs(10);
 /// How long a renderer elsewhere is waited for: its own bounds, and its queue.
 const ELSEWHERE: Duration = Duration::from_secs(90);
 
@@ -274,7 +276,15 @@ struct Answer {
 }
 
 async fn ask(socket: &Path, job: &Job) -> anyhow::Result<Answer> {
-    let mut stream = UnixStream::connect(socket).await.with_context(|| format!("no renderer listens at {}", socket.display()))?;
+    let since = Instant::now();
+    let mut stream = loop {
+        match UnixStream::connect(socket).await {
+            Ok(stream) => break stream,
+            // Its container may just be starting.
+            Err(_) if since.elapsed() < STARTING => tokio::time::sleep(Duration::from_millis(200)).await,
+            Err(error) => return Err(error).with_context(|| format!("no renderer listens at {}", socket.display())),
+        }
+    };
     let files = job.files.iter().map(|(path, content)| (path.clone(), BASE64.encode(content))).collect();
     let request = Request { program: job.program, arguments: job.arguments.clone(), files };
     send(&mut stream, &request).await?;

@@ -83,6 +83,7 @@ async fn play(args: DemoArgs) -> anyhow::Result<()> {
         delivery_scan: 300,
         log: &std::env::var("WINDLASS_LOG").unwrap_or_else(|_| "info".into()),
         projects: example::PROJECTS,
+        renderer: None,
     };
     let windlass = Windlass::prepare(&std::env::current_exe()?, &plane, &forge, &namespace_folder, &options)?;
     let keeper = Keeper::start(windlass, described.clone())?;

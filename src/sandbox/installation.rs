@@ -24,6 +24,9 @@ const MORE_KINDS: &str = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: C
 /// What is there once for a control plane: definitions and cluster roles.
 pub fn install_definitions(plane: &ControlPlane) -> anyhow::Result<()> {
     let (shared, _) = documents();
+    // One policy for all the installations of a control plane.
+    let one = "request.userInfo.username == 'system:serviceaccount:windlass:windlass-preview'";
+    let shared = shared.replace(one, "request.userInfo.username.endsWith(':windlass-preview')");
     apply(plane, "definitions", &(crate::cluster::home::definitions() + &shared + MORE_KINDS))?;
     plane.kubectl(&[
         "wait",
@@ -41,16 +44,14 @@ pub fn install(plane: &ControlPlane, namespace: &str) -> anyhow::Result<()> {
     let own = own
         .replace("namespace: windlass\n", &format!("namespace: {namespace}\n"))
         // A binding of the same name would belong to another windlass of this control plane.
-        .replace(
-            "kind: ClusterRoleBinding\nmetadata:\n  name: windlass\n",
-            &format!("kind: ClusterRoleBinding\nmetadata:\n  name: {namespace}\n"),
-        );
+        .replace("kind: ClusterRoleBinding\nmetadata:\n  name: windlass", &format!("kind: ClusterRoleBinding\nmetadata:\n  name: {namespace}"));
     apply(plane, namespace, &format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n{own}"))
 }
 
 /// The documents of `deploy/rbac.yaml`: cluster roles, and the rest.
 fn documents() -> (String, String) {
-    let (roles, rest): (Vec<_>, Vec<_>) = RBAC.split("---\n").partition(|document| document.contains("\nkind: ClusterRole\n"));
+    let shared = |document: &&str| document.contains("\nkind: ClusterRole\n") || document.contains("\nkind: ValidatingAdmissionPolicy");
+    let (roles, rest): (Vec<_>, Vec<_>) = RBAC.split("---\n").partition(shared);
     let stream = |documents: Vec<&str>| documents.iter().map(|document| format!("---\n{document}")).collect::<String>();
     (stream(roles), stream(rest))
 }
@@ -80,6 +81,8 @@ pub struct Options<'a> {
     pub resync: u64,
     pub delivery_scan: u64,
     pub log: &'a str,
+    /// The socket of a renderer that runs elsewhere.
+    pub renderer: Option<PathBuf>,
     /// The text of the projects file.
     pub projects: &'a str,
 }
@@ -116,6 +119,7 @@ impl Windlass {
             ("--kubeconfig", options.kubeconfig.display().to_string()),
             ("--namespace", options.namespace.into()),
             ("--projects", file("projects.yaml")),
+            ("--preview-account", format!("{}/windlass-preview", options.namespace)),
             ("--listen", format!("127.0.0.1:{}", options.port)),
             ("--metrics-listen", format!("127.0.0.1:{metrics_port}")),
             ("--cache", file("cache")),
@@ -126,8 +130,9 @@ impl Windlass {
             ("--delivery-scan", options.delivery_scan.to_string()),
             ("--log", options.log.into()),
         ];
+        let elsewhere = options.renderer.iter().flat_map(|socket| ["--renderer".to_string(), socket.display().to_string()]);
         let arguments =
-            std::iter::once("serve".to_string()).chain(arguments.into_iter().flat_map(|(flag, value)| [flag.to_string(), value])).collect();
+            std::iter::once("serve".to_string()).chain(arguments.into_iter().flat_map(|(flag, value)| [flag.to_string(), value])).chain(elsewhere).collect();
         Ok(Self { program: program.into(), arguments, log: folder.join("windlass.log"), metrics_url: format!("http://127.0.0.1:{metrics_port}/metrics"), url, events_token })
     }
 

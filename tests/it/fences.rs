@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::lab::{CONFIG, Lab, has, has_not};
-use crate::support::{Setup, World};
+use crate::support::{Setup, World, plane};
 
 const OVERLAY: &str = "apps/shop/staging/kustomization.yaml";
 
@@ -119,6 +119,69 @@ async fn what_only_a_pull_request_names_is_not_shown() {
     has_not(&body, &["hunter2", "exists"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn previews_cannot_write_and_syncs_have_the_rights_of_their_project() {
+    let world = World::asleep(Setup::default()).await;
+    let home = world.home();
+    // The identity of previews, attacked: what it has the rights for it may still only dry-run.
+    let account = format!("system:serviceaccount:{home}:windlass-preview");
+    let try_as = |arguments: &[&str]| plane().kubectl(&[arguments, &["--as", &account]].concat());
+    world.kubectl(&["-n", &home, "create", "configmap", "there"]);
+    let refused = |outcome: anyhow::Result<String>| outcome.is_err_and(|error| error.to_string().contains("windlass's previews only look"));
+    world
+        .until("the policy is in force", async || refused(try_as(&["-n", &home, "label", "--overwrite", "configmap", "there", "a=b"])).then_some(()))
+        .await;
+    assert!(try_as(&["-n", &home, "create", "configmap", "mine", "--dry-run=server"]).is_ok());
+    for arguments in [
+        &["-n", &home, "delete", "configmap", "there"][..],
+        &["-n", &home, "label", "configmap", "there", "a=b"],
+        &["-n", &home, "patch", "configmap", "there", "-p", "{\"data\":{\"a\":\"b\"}}"],
+        &["create", "namespace", &format!("{home}-2")],
+    ] {
+        assert!(refused(try_as(arguments)), "{arguments:?}");
+    }
+    assert!(world.get("v1", "ConfigMap", "configmaps", &home, "there").await.is_some());
+
+    // A project whose service account may not write Deployments.
+    world.kubectl(&["-n", &home, "create", "serviceaccount", "deployer"]);
+    let role = |rules: Value| {
+        json!({"apiVersion": "v1", "kind": "List", "items": [
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": format!("{home}-deployer")}, "rules": rules},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": format!("{home}-deployer")},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": format!("{home}-deployer")},
+                "subjects": [{"kind": "ServiceAccount", "name": "deployer", "namespace": home}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "acts", "namespace": home},
+                "rules": [{"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": ["deployer"], "verbs": ["impersonate"]}]},
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "acts", "namespace": home},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "acts"},
+                "subjects": [{"kind": "ServiceAccount", "name": "windlass", "namespace": home}]},
+        ]})
+    };
+    let apply = |value: &Value| {
+        let file = std::env::temp_dir().join(format!("{home}-roles.json"));
+        std::fs::write(&file, value.to_string()).unwrap();
+        world.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", file.to_str().unwrap()]);
+    };
+    let some = json!({"apiGroups": [""], "resources": ["configmaps", "namespaces", "secrets", "services"], "verbs": ["get", "create", "patch", "delete"]});
+    apply(&role(json!([some])));
+    let projects = windlass::sandbox::example::PROJECTS.to_string() + &format!("    serviceAccount: {home}/deployer\n");
+    std::fs::write(world.cache().parent().unwrap().join("projects.yaml"), projects).unwrap();
+    world.start();
+    world
+        .until("it may not", async || {
+            let object = world.application("shop.staging").await;
+            object["status"]["message"].as_str().filter(|text| text.contains("deployments") && text.contains("deployer")).map(|_| ())
+        })
+        .await;
+    assert!(world.deployment("staging").await.is_null());
+    let more = json!({"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "create", "patch", "delete"]});
+    apply(&role(json!([some, more])));
+    for stage in ["staging", "production"] {
+        world.kubectl(&["-n", &home, "annotate", &format!("applications.windlass.dev/shop.{stage}"), "windlass.dev/sync=now"]);
+    }
+    world.settled().await;
+}
+
 // ---- who may decide
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +243,11 @@ async fn production_waits_until_staging_runs_just_that() {
     // Staging is taken back in Git.
     let before = world.read(&format!("pulls/{staging}"))["base"]["sha"].as_str().unwrap().to_string();
     let old = windlass::sandbox::forge::git::git(&world.forge.repository_path("acme", "config"), &["show", &format!("{before}:{OVERLAY}")]).unwrap();
-    let commit = world.forge.push("acme/config", "main", "ada", "Back", &[(OVERLAY, Some(&(old + "\n")))]).unwrap();
+    // What windlass proposes anew for staging waits for a review from now on.
+    let catalog = world.file("windlass.yaml").replace("    merge: auto", "    merge: reviewed");
+    let files = [(OVERLAY, Some(old + "\n")), ("windlass.yaml", Some(catalog))];
+    let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_deref())).collect();
+    let commit = world.forge.push("acme/config", "main", "ada", "Back", &files).unwrap();
     world.sync_status(&commit, "success").await;
     let text = world
         .until("the gate says so", async || {
@@ -403,21 +470,37 @@ async fn strangers_hold_no_memory_and_no_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_renderer_elsewhere_does_the_same_and_its_absence_is_said() {
+    let world = World::with(Setup { renders_elsewhere: true, ..Setup::default() }).await;
+    let file = "apps/shop/staging/config.yaml";
+    let number = world.propose("bob", "hi", &[(file, Some(&world.file(file).replace("hello", "hi")))]);
+    assert_eq!(world.previewed(number).await["conclusion"], "success");
+    drop(world.renderer.lock().unwrap().take());
+    let number = world.propose("bob", "ho", &[(file, Some(&world.file(file).replace("hello", "ho")))]);
+    assert_eq!(world.previewed(number).await["conclusion"], "failure");
+    has(&world.conversation(number), &["no renderer listens at"]);
+    *world.renderer.lock().unwrap() = Some(crate::support::renderer(world.cache().parent().unwrap()));
+    world.comment("bob", number, "/preview");
+    world.until("it is rendered again", async || world.conversation(number).contains("+  greeting: ho").then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_head_takes_no_more_than_its_part() {
-    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    // The forge works on the bomb too, in this process: what windlass asks of the cluster does not go through it.
+    let world = World::with(Setup { direct: true, ..Setup::default() }).await;
     let path = |file: &str| format!("apps/bomb/staging/{file}");
-    let namespace = lab.world.namespace("bomb-staging");
+    let namespace = world.namespace("bomb-staging");
     let chart = "apiVersion: v2\nname: bomb\nversion: 0.1.0\n";
     let propose = |branch: &str, template: &str| {
         let (about, template_path) = (path("Chart.yaml"), path("templates/a.yaml"));
         let space = (path("templates/namespace.yaml"), format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"));
-        lab.world.propose("bob", branch, &[(&about, Some(chart)), (&template_path, Some(template)), (&space.0, Some(&space.1))])
+        world.propose("bob", branch, &[(&about, Some(chart)), (&template_path, Some(template)), (&space.0, Some(&space.1))])
     };
     let number = propose("memory", "{{ $x := repeat 1500000000 \"x\" }}\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: \"{{ len $x }}\"}\n");
-    assert_eq!(lab.world.previewed(number).await["conclusion"], "failure");
-    has(&lab.world.conversation(number), &["bomb/staging"]);
+    assert_eq!(world.previewed(number).await["conclusion"], "failure");
+    has(&world.conversation(number), &["bomb/staging"]);
     // A tree of a quarter of a million files out of a few objects.
-    let repo = lab.world.forge.repository_path("acme", "config");
+    let repo = world.forge.repository_path("acme", "config");
     let git = |arguments: &[&str]| windlass::sandbox::forge::git::git(&repo, arguments).unwrap();
     let node = |sha: &str, kind: &str| windlass::sandbox::forge::git::Node {
         mode: if kind == "tree" { "040000" } else { "100644" }.into(),
@@ -432,18 +515,18 @@ async fn a_head_takes_no_more_than_its_part() {
             names.iter().map(|name| windlass::sandbox::forge::git::NodeChange { path: name, node: Some(below.clone()) }).collect();
         below = node(&windlass::sandbox::forge::git::write_tree(&repo, None, &changes).unwrap(), "tree");
     }
-    let tip = lab.world.tip();
+    let tip = world.tip();
     let base = git(&["rev-parse", &format!("{tip}^{{tree}}")]);
     let change = windlass::sandbox::forge::git::NodeChange { path: "apps/bomb", node: Some(below) };
     let tree = windlass::sandbox::forge::git::write_tree(&repo, Some(&base), &[change]).unwrap();
-    let post = |path: &str, body: Value| lab.world.as_user("bob", Method::POST, path, body);
+    let post = |path: &str, body: Value| world.as_user("bob", Method::POST, path, body);
     let commit = post("git/commits", json!({"message": "A bomb", "tree": tree, "parents": [tip]}))["sha"].clone();
     post("git/refs", json!({"ref": "refs/heads/tree", "sha": commit}));
     let number = post("pulls", json!({"title": "A bomb", "head": "tree", "base": "main"}))["number"].as_u64().unwrap();
-    assert_eq!(lab.world.previewed(number).await["conclusion"], "failure");
-    has(&lab.world.conversation(number), &["more than 200000 files"]);
+    assert_eq!(world.previewed(number).await["conclusion"], "failure");
+    has(&world.conversation(number), &["more than 200000 files"]);
     // What renders was laid out, and is gone.
-    let left = std::fs::read_dir(lab.world.cache().join("render")).unwrap().count();
+    let left = std::fs::read_dir(world.cache().join("render")).unwrap().count();
     assert_eq!(left, 0);
 }
 

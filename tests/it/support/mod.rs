@@ -51,6 +51,8 @@ pub struct Setup {
     pub files: Vec<(String, String)>,
     pub resync: Option<u64>,
     pub delivery_scan: Option<u64>,
+    /// Renders in a process of its own, over a socket.
+    pub renders_elsewhere: bool,
     /// The server's projects, where they are not the example's.
     pub projects: Option<String>,
     /// Without the proxy that counts and cuts requests to the cluster.
@@ -64,10 +66,21 @@ pub struct World {
     pub proxy: Proxy,
     pub client: Client,
     pub windlass: Windlass,
+    /// Where it renders, if not in its own container.
+    pub renderer: Mutex<Option<Server>>,
     running: Arc<Mutex<Option<Server>>>,
     contract: Arc<Contract>,
     folder: PathBuf,
     http: reqwest::Client,
+}
+
+/// `windlass render`, as the sidecar container runs it.
+pub fn renderer(folder: &Path) -> Server {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_windlass"));
+    let program = |name: &str| plane().tools().program(name).expect("a program");
+    command.arg("render").arg("--socket").arg(folder.join("render.sock")).arg("--work").arg(folder.join("renderings"));
+    command.arg("--kustomize").arg(program("kustomize")).arg("--helm").arg(program("helm")).env_clear();
+    Server::start(&mut command, &folder.join("render.log")).expect("a renderer")
 }
 
 /// A step of a story may take this long before the test fails.
@@ -114,13 +127,15 @@ impl World {
             resync: setup.resync.unwrap_or(600),
             delivery_scan: setup.delivery_scan.unwrap_or(300),
             log: "info,windlass=debug",
+            renderer: setup.renders_elsewhere.then(|| folder.join("render.sock")),
             projects: setup.projects.as_deref().unwrap_or(example::PROJECTS),
         };
         let program = Path::new(env!("CARGO_BIN_EXE_windlass"));
         let windlass = Windlass::prepare(program, plane, &forge, &folder, &options).expect("settings");
+        let renderer = setup.renders_elsewhere.then(|| renderer(&folder));
         let client = plane.client().await.expect("a client");
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client");
-        Self { prefix, forge, proxy, client, windlass, running: Arc::default(), contract, folder, http }
+        Self { renderer: Mutex::new(renderer), prefix, forge, proxy, client, windlass, running: Arc::default(), contract, folder, http }
     }
 
     pub fn start(&self) {
