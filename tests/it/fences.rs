@@ -177,7 +177,7 @@ async fn previews_cannot_write_and_syncs_have_the_rights_of_their_project() {
     let more = json!({"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "create", "patch", "delete"]});
     apply(&role(json!([some, more])));
     for stage in ["staging", "production"] {
-        world.kubectl(&["-n", &home, "annotate", &format!("applications.windlass.dev/shop.{stage}"), "windlass.dev/sync=now"]);
+        world.kubectl(&["-n", &home, "annotate", &format!("applications.windlass.dev/shop.{stage}"), "windlass.dev/sync-requested=now"]);
     }
     world.settled().await;
 }
