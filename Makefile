@@ -13,7 +13,7 @@ THREADS ?= 6
 # What the crash and contract tests counted.
 COUNTS := $(or $(CARGO_TARGET_DIR),target)/tmp/crash.txt $(or $(CARGO_TARGET_DIR),target)/tmp/contract.txt
 
-.PHONY: demo test check build bench tools contract needs needs-contract
+.PHONY: demo test check build bench soak tools contract needs needs-contract
 
 ## Tells the whole story on this machine (DEMO_ARGS=--exit: ends after it)
 demo: needs tools
@@ -39,6 +39,10 @@ build: needs
 ## What windlass costs, beside kubectl and a bare loop (docs/benchmarks.md); BENCH=plan for one part
 bench: needs tools
 	cargo bench --locked --bench bench -- $(BENCH)
+
+## An hour of hostile heads, webhooks and labels (SOAK_MINUTES=60): what stands still, and how much memory it takes
+soak: needs tools
+	cargo bench --locked --bench soak
 
 ## Kubernetes, kustomize and helm, built once from pinned Go modules
 tools: $(TOOLS)/.complete

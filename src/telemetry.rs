@@ -21,12 +21,38 @@ pub enum LogFormat {
 /// Logs go to standard error. kube logs whole bodies of answers that it cannot read, which may hold Secrets: never those.
 pub fn log_to_stderr(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter: EnvFilter = format!("{filter},kube_client::client=error,kube_client::client::builder=off").parse()?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| OneLine(std::io::stderr()));
     match format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
     }
     .map_err(|error| anyhow::anyhow!("logging is set up already: {error}"))
+}
+
+/// One record, one line: what stands in it from outside (a path, a server's words) begins no line of its own and turns no
+/// terminal's colours.
+struct OneLine<W>(W);
+
+impl<W: std::io::Write> std::io::Write for OneLine<W> {
+    fn write(&mut self, record: &[u8]) -> std::io::Result<usize> {
+        let (text, end) = record.strip_suffix(b"\n").map_or((record, &b""[..]), |text| (text, &b"\n"[..]));
+        let mut line = Vec::with_capacity(record.len());
+        for byte in text {
+            match byte {
+                b'\n' => line.extend(b"\\n"),
+                b'\t' => line.push(b' '),
+                0..=31 | 127 => line.extend(format!("\\x{byte:02x}").bytes()),
+                byte => line.push(*byte),
+            }
+        }
+        line.extend(end);
+        self.0.write_all(&line)?;
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// What is counted, in OpenMetrics.
@@ -103,5 +129,19 @@ impl Metrics {
         let mut text = String::new();
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_a_line() {
+        let mut written = OneLine(Vec::new());
+        written.write_all(b"INFO path=a\nERROR forged \x1b[31m\n").unwrap();
+        assert_eq!(String::from_utf8(written.0).unwrap(), "INFO path=a\\nERROR forged \\x1b[31m\n");
     }
 }

@@ -267,6 +267,33 @@ async fn production_waits_until_staging_runs_just_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_writes_into_anothers_namespace_needs_anothers_policy() {
+    // Staging may put objects into production's namespace: then production's approvals count for them.
+    let projects = windlass::sandbox::example::PROJECTS.replace("    kinds:", "    otherNamespaces: ['*-shop-production']\n    kinds:");
+    let world = World::asleep(Setup { projects: Some(projects), ..Setup::default() }).await;
+    let strict = world.file("windlass.yaml").replace("approvals: 1", "approvals: 2");
+    world.forge.push("acme/config", "main", "ada", "Two", &[("windlass.yaml", Some(&strict))]).unwrap();
+    world.start();
+    world.settled().await;
+    let namespace = world.namespace("shop-production");
+    let planted = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: planted, namespace: {namespace}}}\n");
+    let own = world.namespace("lab-staging");
+    let space = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {own}}}\n");
+    let number = world.propose(
+        "bob",
+        "planted",
+        &[("apps/lab/staging/planted.yaml", Some(&planted)), ("apps/lab/staging/namespace.yaml", Some(&space))],
+    );
+    world.gate_status(number, "pending").await;
+    world.approve("mia", number);
+    world
+        .until("one is not enough", async || {
+            world.verdict(&world.head(number)).filter(|(_, text)| text.starts_with("1 of 2 approvals (shop/production asks for 2)"))
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn policy_is_changed_by_what_policy_asks() {
     let world = World::asleep(Setup::default()).await;
     let strict = world.file("windlass.yaml").replace("approvals: 1", "approvals: 2");
