@@ -126,7 +126,11 @@ impl Mirrors {
         let branch = |name: &str| format!("+refs/heads/{name}:refs/heads/{name}");
         let refspecs =
             [branch(base), branch("windlass/*"), branch("windlass-drift/*"), "+refs/notes/windlass*:refs/notes/windlass*".to_string()];
-        let mirror = open_or_init(&self.path(repo))?;
+        let path = self.path(repo);
+        if packs_in(&path) > MOST_PACKS {
+            return renew(&path, remote, &refspecs, base).with_context(|| format!("fetch {repo} anew"));
+        }
+        let mirror = open_or_init(&path)?;
         fetch_into(&mirror, remote, &refspecs, Some(base), &AtomicBool::new(false)).with_context(|| format!("fetch {repo}"))
     }
 
@@ -160,6 +164,28 @@ impl Mirrors {
     fn lock(&self, repo: &RepoName, head: bool) -> Arc<Mutex<()>> {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry((repo.clone(), head)).or_default().clone()
     }
+}
+
+/// Files of packs: each fetch adds two, and closed pull requests leave theirs.
+const MOST_PACKS: usize = 2_000;
+
+fn packs_in(mirror: &Path) -> usize {
+    std::fs::read_dir(mirror.join("objects/pack")).into_iter().flatten().count()
+}
+
+/// Makes a mirror anew beside itself and puts it into its place, so that nothing grows for ever. Whoever reads the old one
+/// just then may fail, and looks again.
+fn renew(path: &Path, remote: &Remote<'_>, refspecs: &[String], base: &str) -> anyhow::Result<()> {
+    let beside = |word: &str| path.with_extension(word);
+    let (new, old) = (beside("new"), beside("old"));
+    for left in [&new, &old] {
+        let _ = std::fs::remove_dir_all(left);
+    }
+    fetch_into(&open_or_init(&new)?, remote, refspecs, Some(base), &AtomicBool::new(false))?;
+    std::fs::rename(path, &old)?;
+    std::fs::rename(&new, path)?;
+    let _ = std::fs::remove_dir_all(&old);
+    Ok(())
 }
 
 /// Bytes of the files in a folder.

@@ -24,7 +24,7 @@ const NO_PULLS_FOR: Duration = Duration::from_secs(30);
 pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     let base = ctx.known_base(&key.repo).await?;
     // Before anything is read: who has news meanwhile puts it here once more.
-    locked(&ctx.memory.unfinished).insert(key.clone());
+    ctx.memory.unfinished.insert(key.clone(), ());
     if let Some(Err(Invalid(why))) = &base.catalog {
         // Which applications a commit changed cannot be told: what was told before stays, until that is mended.
         if key.commit == base.commit {
@@ -57,7 +57,7 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
         receipt::write(&ctx, &key, &text).await?;
     }
     if progress.iter().all(|one| one.state.is_final()) {
-        locked(&ctx.memory.unfinished).remove(&key);
+        ctx.memory.unfinished.invalidate(&key);
     }
     Ok(if again { Requeue::After(Duration::from_secs(2)) } else { Requeue::Idle })
 }

@@ -224,7 +224,7 @@ pub struct Memory {
     /// When something last became different of an application that previews tell of: see [`pull_request::anew`].
     renewed: Mutex<HashMap<ApplicationKey, Instant>>,
     /// Commits that have not come to their end.
-    unfinished: Mutex<HashSet<CommitKey>>,
+    unfinished: Recent<CommitKey, ()>,
     /// Why GitHub refused to merge a head.
     refusals: Recent<PullRequestKey, (CommitSha, String)>,
     /// What branch rules lack to make the verdict count.
@@ -546,8 +546,8 @@ impl Ctx {
     /// Has commits told where they stand that have not come to their end: also those that no application ever had as its
     /// revision, since it was at a later one already when it was looked at.
     pub fn tell_commits(&self, repo: &RepoName) {
-        let unfinished: Vec<_> = locked(&self.memory.unfinished).iter().filter(|key| key.repo == *repo).cloned().collect();
-        unfinished.into_iter().for_each(|key| self.commits.put(key));
+        let unfinished: Vec<_> = self.memory.unfinished.iter().map(|(key, ())| key).filter(|key| key.repo == *repo).collect();
+        unfinished.into_iter().for_each(|key| self.commits.put((*key).clone()));
     }
 
     /// The stages that come after one look whether there is something for them.

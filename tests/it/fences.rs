@@ -600,3 +600,19 @@ async fn the_lease_is_given_back() {
     world.until("it ends", async || (!world.is_running()).then_some(())).await;
     assert_eq!(holder().await, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_grew_is_made_anew() {
+    let world = World::new().await;
+    world.quiet().await;
+    let packs = world.cache().join("mirrors/acme/config.git/objects/pack");
+    for number in 0..2_001 {
+        std::fs::write(packs.join(format!("left-{number}")), "").unwrap();
+    }
+    let file = "apps/shop/staging/config.yaml";
+    let commit = world.forge.push("acme/config", "main", "ada", "On", &[(file, Some(&world.file(file).replace("hello", "hi")))]).unwrap();
+    world.sync_status(&commit, "success").await;
+    assert!(std::fs::read_dir(&packs).unwrap().count() < 20);
+    let number = world.propose("bob", "on", &[(file, Some(&world.file(file).replace("hi", "ho")))]);
+    assert_eq!(world.previewed(number).await["conclusion"], "success");
+}

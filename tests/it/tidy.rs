@@ -38,7 +38,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["telemetry"]),
     ("controller", &["domain", "git", "render", "github", "cluster", "registry", "view", "telemetry", "controller"]),
     ("config", &["domain", "github", "telemetry", "config"]),
-    ("server", &["domain", "github", "events", "controller", "cluster", "telemetry", "server"]),
+    ("listener", &["listener"]),
+    ("rbac", &["domain", "rbac"]),
+    ("server", &["domain", "github", "events", "controller", "cluster", "telemetry", "listener", "server"]),
 ];
 
 #[test]
