@@ -129,9 +129,7 @@ async fn render(args: RenderArgs) -> anyhow::Result<()> {
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     telemetry::log_to_stderr(&args.log, args.log_format)?;
     let settings = args.settings()?;
-    let bind = async |address| {
-        TcpListener::bind(address).await.map_err(|error| anyhow::anyhow!("cannot listen on {address}: {error}"))
-    };
+    let bind = async |address| TcpListener::bind(address).await.map_err(|error| anyhow::anyhow!("cannot listen on {address}: {error}"));
     let (listener, metrics) = (bind(settings.listen).await?, bind(settings.metrics_listen).await?);
     end_with_parent();
     let stop = CancellationToken::new();

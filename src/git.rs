@@ -156,7 +156,8 @@ impl Mirrors {
             });
             let outcome = fetch_into(&mirror, remote, &refspecs, None, &stop);
             over.store(true, Ordering::SeqCst);
-            let limits = || format!("fetch the head of {repo}#{number} (at most {} MiB in {} s)", MOST_HEAD_BYTES >> 20, MOST_HEAD_TIME.as_secs());
+            let limits =
+                || format!("fetch the head of {repo}#{number} (at most {} MiB in {} s)", MOST_HEAD_BYTES >> 20, MOST_HEAD_TIME.as_secs());
             outcome.with_context(limits)
         })
     }

@@ -71,8 +71,13 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
     let (moved, mut moves) = mpsc::channel(1024);
     let mut places = BTreeMap::from([("local".to_string(), kubeconfig.map(|(path, _)| (path.to_path_buf(), None)))]);
     places.extend(settings.clusters.iter().map(|(name, place)| (name.clone(), Some(place.clone()))));
-    let accounts: BTreeSet<_> =
-        settings.projects.projects().iter().filter_map(|project| project.service_account.clone()).chain(settings.preview_account.clone()).collect();
+    let accounts: BTreeSet<_> = settings
+        .projects
+        .projects()
+        .iter()
+        .filter_map(|project| project.service_account.clone())
+        .chain(settings.preview_account.clone())
+        .collect();
     let mut clusters = BTreeMap::new();
     for (name, place) in places {
         let place = place.as_ref().map(|(path, context)| (path.as_path(), context.as_deref()));
@@ -127,7 +132,13 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
         permit,
         github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval, settings.projects.clone())?,
         mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
-        observer: Observer { clusters: Arc::new(clusters), projects: Some(settings.projects), previews_as: None, renderer, mask: settings.mask.clone() },
+        observer: Observer {
+            clusters: Arc::new(clusters),
+            projects: Some(settings.projects),
+            previews_as: None,
+            renderer,
+            mask: settings.mask.clone(),
+        },
         home: Home::new(home_client, &settings.namespace, &moved),
         metrics,
         promotions: Arc::new(Queue::new("promotion")),

@@ -238,7 +238,13 @@ async fn observer(
         }
         None => None,
     };
-    Ok(Observer { clusters: std::sync::Arc::new(clusters), previews_as: None, projects, renderer: Renderer::new(Runner::Local(Local::new(programs, work)?)), mask: Mask::new(&key) })
+    Ok(Observer {
+        clusters: std::sync::Arc::new(clusters),
+        previews_as: None,
+        projects,
+        renderer: Renderer::new(Runner::Local(Local::new(programs, work)?)),
+        mask: Mask::new(&key),
+    })
 }
 
 // ---- what is printed

@@ -69,7 +69,10 @@ fn manifests(projects: &[Project], home: &str) -> String {
                 project.name,
                 names.join(", ")
             ));
-            out.push_str(binding("ClusterRoleBinding", &format!("windlass-{}", project.name), None, "windlass", &subjects).trim_start_matches("---\n"));
+            out.push_str(
+                binding("ClusterRoleBinding", &format!("windlass-{}", project.name), None, "windlass", &subjects)
+                    .trim_start_matches("---\n"),
+            );
         }
         let rules: Vec<_> = project.kinds.iter().filter_map(|kind| rule(kind.as_str())).collect();
         if !rules.is_empty() {
@@ -111,9 +114,7 @@ fn rule(grant: &str) -> Option<String> {
         return None;
     }
     let resource = if kind == "*" { "\"*\"".into() } else { plural(kind) };
-    Some(format!(
-        "  - apiGroups: [\"{group}\"]\n    resources: [{resource}]\n    verbs: [get, list, watch, create, patch, delete]\n"
-    ))
+    Some(format!("  - apiGroups: [\"{group}\"]\n    resources: [{resource}]\n    verbs: [get, list, watch, create, patch, delete]\n"))
 }
 
 /// The resource of a kind, by Kubernetes' own habit (apimachinery, `UnsafeGuessKindToResource`).

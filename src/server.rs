@@ -107,7 +107,9 @@ async fn webhook_received(State(server): State<Arc<Server>>, headers: HeaderMap,
     if server.ctx.get().is_none() {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "this replica does not hold the Lease");
     }
-    let Ok(payload) = serde_json::from_slice::<Payload>(&body.bytes) else { return refusal(StatusCode::BAD_REQUEST, "the body is not JSON") };
+    let Ok(payload) = serde_json::from_slice::<Payload>(&body.bytes) else {
+        return refusal(StatusCode::BAD_REQUEST, "the body is not JSON");
+    };
     drop(body);
     server.metrics.webhook();
     let hints = webhook::hints(header("x-github-event").unwrap_or_default(), &payload);

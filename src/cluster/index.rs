@@ -187,7 +187,8 @@ impl Index {
         let kind = self.kind(resource);
         let Some(seen) = seen(object, &self.rules) else { return };
         let owner = seen.owner.clone();
-        let news = upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.namespace.clone(), key.name.clone(), seen, false);
+        let news =
+            upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.namespace.clone(), key.name.clone(), seen, false);
         for former in news.into_iter().filter(|told| *told != owner) {
             let _ = self.moved.send(Moved::Object(former)).await;
         }

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, HeaderValue};
 use http::header::USER_AGENT;
+use http::{HeaderName, HeaderValue};
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, Preconditions,
     PropagationPolicy,
@@ -268,7 +268,18 @@ impl Cluster {
         let uid = Identity::default();
         let pods = Arc::new(Pods::new(name, client.clone(), moved.clone()));
         let index = Arc::new(Index::new(name, client.clone(), moved, uid.clone()));
-        Self { name: name.into(), writer: client.clone(), client, accounts: Arc::default(), kinds: Arc::default(), missed: Arc::default(), index, pods, pace: Arc::new(pace), uid }
+        Self {
+            name: name.into(),
+            writer: client.clone(),
+            client,
+            accounts: Arc::default(),
+            kinds: Arc::default(),
+            missed: Arc::default(),
+            index,
+            pods,
+            pace: Arc::new(pace),
+            uid,
+        }
     }
 
     /// The same, which knows clients for service accounts.

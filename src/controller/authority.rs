@@ -106,7 +106,8 @@ pub fn touched_stages(base: &Base, changes: &Changes, preview: &Preview) -> Vec<
         }
         for place in places {
             let is_there = |target: &&Target| {
-                target.destination.cluster == app.cluster && place.as_ref().is_none_or(|namespace| target.destination.namespace == *namespace)
+                target.destination.cluster == app.cluster
+                    && place.as_ref().is_none_or(|namespace| target.destination.namespace == *namespace)
             };
             all.iter().filter(is_there).for_each(&mut add);
         }
@@ -115,7 +116,13 @@ pub fn touched_stages(base: &Base, changes: &Changes, preview: &Preview) -> Vec<
 }
 
 /// What stages ask for. `logins`: those whose word is to be judged.
-pub async fn policies(ctx: &Arc<Ctx>, key: &PullRequestKey, targets: &[Target], changes: &Changes, logins: &[String]) -> Result<Vec<StagePolicy>> {
+pub async fn policies(
+    ctx: &Arc<Ctx>,
+    key: &PullRequestKey,
+    targets: &[Target],
+    changes: &Changes,
+    logins: &[String],
+) -> Result<Vec<StagePolicy>> {
     let mut policies = Vec::new();
     let mut known: BTreeMap<(String, String), bool> = BTreeMap::new();
     for target in targets {

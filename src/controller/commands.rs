@@ -64,7 +64,11 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
         }),
         Command::AcceptUnseen => Ok(match &look.shown {
             Some(shown) if shown.text.unseen > 0 => match look.unseen_refusal(&ask.author) {
-                None => format!("{} accepts the changes that the preview of `{}` does not show.", view::code(&ask.author), look.snapshot.pull.head.sha.short()),
+                None => format!(
+                    "{} accepts the changes that the preview of `{}` does not show.",
+                    view::code(&ask.author),
+                    look.snapshot.pull.head.sha.short()
+                ),
                 Some(why) => format!("That does not count: {}.", view::quoted(&why)),
             },
             _ => "The preview shows every change: there is nothing to accept.".into(),
@@ -181,7 +185,10 @@ async fn quorum(
     }
     let names: Vec<_> = people.iter().map(String::as_str).collect();
     ctx.home.annotate(application, home::SAID, Some(&format!("{about} {}", names.join(" ")))).await?;
-    Ok(Err(format!("- `{title}`: {} of {needed} people who may decide this have said so; another one has to give the command", people.len())))
+    Ok(Err(format!(
+        "- `{title}`: {} of {needed} people who may decide this have said so; another one has to give the command",
+        people.len()
+    )))
 }
 
 /// The policy of an application's stage. One that the base has no more is judged by the strictest that it has.

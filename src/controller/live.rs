@@ -35,9 +35,9 @@ const LIST_FROM: usize = 6;
 /// The annotation by which Git allows that an object is deleted and created anew.
 pub const RECREATE: &str = "windlass.dev/recreate";
 
-const IMMUTABLE_SECRET: &str = "a Secret of this name is there, is immutable, and was not made by this application: delete it, or give this one another name";
-const SECRET_OF_OTHERS: &str =
-    "a Secret of this name is there, was not made by this application, and does not become this one by an update: delete it, or give this one another name";
+const IMMUTABLE_SECRET: &str =
+    "a Secret of this name is there, is immutable, and was not made by this application: delete it, or give this one another name";
+const SECRET_OF_OTHERS: &str = "a Secret of this name is there, was not made by this application, and does not become this one by an update: delete it, or give this one another name";
 
 /// One application, asked about.
 pub struct Asking<'a> {

@@ -11,8 +11,8 @@ use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, set_image};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::image::Candidate;
-use crate::domain::pull_request;
 use crate::domain::promotion::{self, Branch, BranchContent, EarlierStage, Outcome, PullRequest, PullRequestState, Seen, Step};
+use crate::domain::pull_request;
 use crate::domain::{ApplicationKey, CommitSha, Invalid, PullRequestKey};
 use crate::git::{Merged, Mirror, TreeId};
 use crate::github;
@@ -69,7 +69,12 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promoti
     let (ours, others): (Vec<_>, Vec<_>) =
         ctx.github.pulls_from(&key.repo, &key.branch()).await?.into_iter().partition(|pull| pull.author() == bot);
     if let Some(pull) = others.iter().find(|pull| pull.is_open()) {
-        let why = format!("#{} comes from {}, a branch that is not windlass's: it was opened by {}. Close it and delete the branch", pull.number, key.branch(), pull.author());
+        let why = format!(
+            "#{} comes from {}, a branch that is not windlass's: it was opened by {}. Close it and delete the branch",
+            pull.number,
+            key.branch(),
+            pull.author()
+        );
         return Ok(Some((object, Err(Invalid(why)))));
     }
     let newest = ours.into_iter().max_by_key(|pull| pull.number);

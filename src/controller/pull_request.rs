@@ -116,7 +116,9 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
     let Shown { preview, text, id, changes, .. } = &*shown;
     let published = snapshot.check.as_ref().and_then(|check| check.external_id.clone()).filter(|id| !id.is_empty());
     let current = snapshot.check.as_ref().filter(|_| published.as_deref().is_some_and(|published| same_effect(published, id)));
-    let fact = current.and_then(|check| Some(PreviewFact { completed_at: check.completed_at?, ok: preview.ok(), unseen: text.unseen, unseen_accepted: false }));
+    let fact = current.and_then(|check| {
+        Some(PreviewFact { completed_at: check.completed_at?, ok: preview.ok(), unseen: text.unseen, unseen_accepted: false })
+    });
     let (facts, verdict, permit) = verdict(ctx, key, &base, &snapshot, &shown, fact).await?;
     // No comment when nothing managed changes and none was there.
     let silent = preview.applications.is_empty() && preview.failure.is_none() && sticky.is_none();
@@ -229,13 +231,7 @@ async fn score(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Base) -> Result<()> 
 
 // ---- the preview
 
-async fn previewed(
-    ctx: &Arc<Ctx>,
-    key: &PullRequestKey,
-    base: &Arc<Base>,
-    snapshot: &PullSnapshot,
-    again: bool,
-) -> Result<Arc<Shown>> {
+async fn previewed(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snapshot: &PullSnapshot, again: bool) -> Result<Arc<Shown>> {
     let started = Instant::now();
     let (head, tip) = (snapshot.pull.head.sha.clone(), base.commit.clone());
     let known = ctx.memory.previews.get(key);

@@ -51,7 +51,10 @@ pub struct Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approver {
     User(String),
-    Team { organisation: String, team: String },
+    Team {
+        organisation: String,
+        team: String,
+    },
     /// The owners of the files that change, by the base branch's `CODEOWNERS`.
     CodeOwners,
 }

@@ -54,9 +54,9 @@ fn glob(wanted: &[&str], parts: &[&str]) -> bool {
 fn segment(wanted: &str, part: &str) -> bool {
     match wanted.split_once('*') {
         None => wanted == part,
-        Some((start, rest)) => part
-            .strip_prefix(start)
-            .is_some_and(|left| (0..=left.len()).any(|at| left.is_char_boundary(at) && segment(rest, &left[at..]))),
+        Some((start, rest)) => {
+            part.strip_prefix(start).is_some_and(|left| (0..=left.len()).any(|at| left.is_char_boundary(at) && segment(rest, &left[at..])))
+        }
     }
 }
 
@@ -66,7 +66,9 @@ mod tests {
 
     #[test]
     fn the_last_line_that_matches_counts() {
-        let owners = CodeOwners::parse("# all\n*  @ada\n/apps/  @acme/deployers @mia # both\n*.md\n/apps/shop/production/ @acme/release\ndocs/* @rita\napps/**/secret.yaml @sec\n");
+        let owners = CodeOwners::parse(
+            "# all\n*  @ada\n/apps/  @acme/deployers @mia # both\n*.md\n/apps/shop/production/ @acme/release\ndocs/* @rita\napps/**/secret.yaml @sec\n",
+        );
         let table: [(&str, &[&str]); 9] = [
             ("x", &["@ada"]),
             ("a/b/c", &["@ada"]),

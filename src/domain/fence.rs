@@ -65,9 +65,8 @@ impl std::str::FromStr for ServiceAccount {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let fail = || Invalid(format!("`{text}` is not a service account: write it as namespace/name"));
         let (namespace, name) = text.split_once('/').ok_or_else(fail)?;
-        let legal = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
-        };
+        let legal =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
         if legal(namespace) && legal(name) { Ok(Self { namespace: namespace.into(), name: name.into() }) } else { Err(fail()) }
     }
 }
@@ -238,9 +237,7 @@ impl Project {
 
     /// GitHub tells names apart by their letters, not by their case.
     fn takes(&self, repo: &RepoName) -> bool {
-        self.repositories
-            .iter()
-            .any(|known| known.owner.eq_ignore_ascii_case(&repo.owner) && known.name.eq_ignore_ascii_case(&repo.name))
+        self.repositories.iter().any(|known| known.owner.eq_ignore_ascii_case(&repo.owner) && known.name.eq_ignore_ascii_case(&repo.name))
     }
 }
 
@@ -386,7 +383,9 @@ impl RawProject {
                 !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.*".contains(&b))
             };
             match all.iter().find(|text| !legal(text)) {
-                Some(bad) => Err(Invalid(format!("project `{name}`: `{bad}` in `{field}` is neither a name nor a pattern such as `*-staging`"))),
+                Some(bad) => {
+                    Err(Invalid(format!("project `{name}`: `{bad}` in `{field}` is neither a name nor a pattern such as `*-staging`")))
+                }
                 None => Ok(all.into_iter().map(Pattern).collect()),
             }
         };
@@ -469,7 +468,8 @@ projects:
             ("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop-production}".into(), "otherNamespaces"),
             ("apiVersion: v1\nkind: Namespace\nmetadata: {name: shared}".into(), "`Namespace`"),
             (
-                "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop-staging, labels: {pod-security.kubernetes.io/enforce: privileged}}".into(),
+                "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop-staging, labels: {pod-security.kubernetes.io/enforce: privileged}}"
+                    .into(),
                 "Namespace/pod-security",
             ),
             (object("apiextensions.k8s.io/v1\nkind: CustomResourceDefinition", ""), ""),

@@ -122,9 +122,7 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
     }
     let worst = gates.iter().map(|gate| gate.standing).max().unwrap_or(Standing::Green);
     let reason = match (worst, facts.origin) {
-        (Standing::Green, Origin::OursChanged) => {
-            "all gates are green: somebody added to windlass's commit, so a person merges it".into()
-        }
+        (Standing::Green, Origin::OursChanged) => "all gates are green: somebody added to windlass's commit, so a person merges it".into(),
         (Standing::Green, Origin::People) => "all gates are green: ready to be merged by a person".into(),
         (Standing::Green, _) => "all gates are green: windlass merges this head".into(),
         _ => gates.iter().filter(|gate| gate.standing == worst).map(|gate| gate.reason.as_str()).collect::<Vec<_>>().join("; "),
@@ -146,7 +144,9 @@ fn preview_gate(facts: &Facts) -> Verdict {
         Some(PreviewFact { unseen, unseen_accepted: false, .. }) if *unseen > 0 => leaf(
             "preview",
             Standing::Waiting,
-            format!("{unseen} changes do not fit into the preview: split the pull request, or read them with `windlass plan` and write /accept-unseen"),
+            format!(
+                "{unseen} changes do not fit into the preview: split the pull request, or read them with `windlass plan` and write /accept-unseen"
+            ),
         ),
         Some(_) => leaf("preview", Standing::Green, format!("the preview of {} is made", facts.head.short())),
     }
@@ -185,8 +185,7 @@ pub fn unseen_refusal(facts: &Facts, user: &str, writer: bool) -> Option<String>
 
 fn earlier_gate(facts: &Facts) -> Verdict {
     let gate = "earlier stages";
-    let lacking: Vec<_> =
-        facts.earlier.iter().filter_map(|one| Some(format!("{}: {}", one.stage, one.lacks.as_ref()?))).collect();
+    let lacking: Vec<_> = facts.earlier.iter().filter_map(|one| Some(format!("{}: {}", one.stage, one.lacks.as_ref()?))).collect();
     if !lacking.is_empty() {
         return leaf(gate, Standing::Waiting, lacking.join("; "));
     }
@@ -253,7 +252,12 @@ mod tests {
             earlier: vec![],
             touches_unmanaged: None,
             conflicts: vec![],
-            preview: Some(PreviewFact { completed_at: "2026-01-01T10:00:00Z".parse().unwrap(), ok: true, unseen: 0, unseen_accepted: false }),
+            preview: Some(PreviewFact {
+                completed_at: "2026-01-01T10:00:00Z".parse().unwrap(),
+                ok: true,
+                unseen: 0,
+                unseen_accepted: false,
+            }),
             reviews: vec![Review {
                 user: "bob".into(),
                 approves: true,
@@ -266,7 +270,11 @@ mod tests {
     }
 
     fn auto() -> Facts {
-        Facts { reviews: vec![], stages: vec![StagePolicy { title: "shop/staging".into(), auto: true, approvals: 0, approvers: None }], ..facts() }
+        Facts {
+            reviews: vec![],
+            stages: vec![StagePolicy { title: "shop/staging".into(), auto: true, approvals: 0, approvers: None }],
+            ..facts()
+        }
     }
 
     /// One mutation of a good fixture each.

@@ -74,7 +74,9 @@ impl Mask {
         for (side, mine, other, changed) in [(before, &old, &new, HIDDEN_BEFORE), (after, &new, &old, HIDDEN_AFTER)] {
             let Some(side) = side else { continue };
             for (path, text) in mine {
-                let theirs = other.get(path).map(|other| pieces(other).into_iter().map(|(name, at)| (name, other[at].to_string())).collect::<Vec<_>>());
+                let theirs = other
+                    .get(path)
+                    .map(|other| pieces(other).into_iter().map(|(name, at)| (name, other[at].to_string())).collect::<Vec<_>>());
                 let mut hidden = text.clone();
                 for (name, at) in pieces(text).into_iter().rev() {
                     let value = &text[at.clone()];
@@ -359,7 +361,8 @@ fn piece(line: &str) -> Option<(&str, std::ops::Range<usize>)> {
     let rest = &line[at + 1..];
     let value = rest.trim().trim_end_matches([',', '}', ';']).trim_end().trim_matches(['"', '\'']);
     // What is filled in elsewhere, or says nothing.
-    let placeholder = value.starts_with(['$', '<', '%', '{', '|', '>', '&', '*', '/']) || matches!(value, "" | "null" | "true" | "false" | "~" | "''");
+    let placeholder =
+        value.starts_with(['$', '<', '%', '{', '|', '>', '&', '*', '/']) || matches!(value, "" | "null" | "true" | "false" | "~" | "''");
     if placeholder {
         return None;
     }
@@ -481,7 +484,16 @@ mod tests {
 
     #[test]
     fn names_are_read_word_by_word() {
-        for name in ["DB_PASS", "REDIS_PWD", "SIGNING_KEY", "SLACK_WEBHOOK_URL", "dbPassword", "spring.datasource.password", "--db-pass", "jwtSigningKey"] {
+        for name in [
+            "DB_PASS",
+            "REDIS_PWD",
+            "SIGNING_KEY",
+            "SLACK_WEBHOOK_URL",
+            "dbPassword",
+            "spring.datasource.password",
+            "--db-pass",
+            "jwtSigningKey",
+        ] {
             assert!(names_a_credential(name), "{name}");
         }
         for name in ["compass", "PASSWORD_FILE", "secretName", "bypass_cache", "WEBHOOK_PORT", "pinned", "TOKEN_URL"] {
@@ -503,7 +515,10 @@ mod tests {
         assert_ne!(masked.digests, mask.pair(Some(config("hunter2")), Some(config("other"))).digests);
         assert!(mask.pair(Some(config("a1")), Some(config("a1"))).digests.is_empty());
         let pod = |arguments: Value| serde_json::json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "args": arguments}]}});
-        let masked = mask.pair(None, Some(pod(serde_json::json!(["--password=hunter2", "--port=1", "--token", "t0ps3cret", "-v", "{\"dbPass\": \"x1\"}"]))));
+        let masked = mask.pair(
+            None,
+            Some(pod(serde_json::json!(["--password=hunter2", "--port=1", "--token", "t0ps3cret", "-v", "{\"dbPass\": \"x1\"}"]))),
+        );
         let shown = masked.after.unwrap()["spec"]["containers"][0]["args"].to_string();
         assert_eq!(shown, r#"["--password=(hidden)","--port=1","--token","(hidden)","-v","{\"dbPass\": \"(hidden)\"}"]"#);
         assert_eq!(Mask::scrub("bad hunter2 here", &config("hunter2")), "bad (hidden) here");

@@ -211,9 +211,8 @@ fn silence() -> anyhow::Result<()> {
         rules.insert(call, Vec::new());
     }
     let is = |argument: u8, length, value: u64| SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value);
-    let masked = |argument: u8, mask: u64, value: u64| {
-        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)
-    };
+    let masked =
+        |argument: u8, mask: u64, value: u64| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value);
     let own = u64::from(std::process::id());
     // Threads, and no processes.
     let thread = u64::try_from(libc::CLONE_THREAD)?;
@@ -227,7 +226,10 @@ fn silence() -> anyhow::Result<()> {
     // Names of threads and of memory.
     let named = |option: u64| SeccompRule::new(vec![is(0, SeccompCmpArgLen::Dword, option)?]);
     const PR_SET_VMA: u64 = 0x5356_4d41;
-    rules.insert(libc::SYS_prctl, vec![named(u64::try_from(libc::PR_SET_NAME)?)?, named(u64::try_from(libc::PR_GET_NAME)?)?, named(PR_SET_VMA)?]);
+    rules.insert(
+        libc::SYS_prctl,
+        vec![named(u64::try_from(libc::PR_SET_NAME)?)?, named(u64::try_from(libc::PR_GET_NAME)?)?, named(PR_SET_VMA)?],
+    );
     let errno = u32::try_from(libc::EPERM)?;
     let filter = SeccompFilter::new(rules, SeccompAction::Errno(errno), SeccompAction::Allow, std::env::consts::ARCH.try_into()?)?;
     let program: BpfProgram = filter.try_into()?;

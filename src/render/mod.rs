@@ -27,8 +27,8 @@ use crate::git::{EntryMode, Listing, Mirror, TreeId};
 pub mod jail;
 pub mod run;
 
-pub use run::{Local, Program, Programs, Runner};
 use run::Job;
+pub use run::{Local, Program, Programs, Runner};
 
 /// Bounds on what one rendering may read.
 const MOST_FILES: usize = 2_000;

@@ -139,7 +139,8 @@ impl Local {
             Program::Helm => self.programs.helm.clone().ok_or("charts are not rendered here: windlass was started without --helm")?,
             Program::Windlass => own()?,
         };
-        let folder = tempfile::Builder::new().prefix("render-").tempdir_in(&self.work).map_err(|error| format!("cannot lay out files: {error}"))?;
+        let folder =
+            tempfile::Builder::new().prefix("render-").tempdir_in(&self.work).map_err(|error| format!("cannot lay out files: {error}"))?;
         lay_out(folder.path(), &job.files).map_err(|error| format!("cannot lay out files: {error}"))?;
         let mut command = match &self.programs.launcher {
             Some(launcher) => {

@@ -321,9 +321,11 @@ impl Story<'_> {
     fn has_preview(&self, number: u64) -> bool {
         let head = self.pull(number)["head"]["sha"].as_str().unwrap_or_default().to_string();
         let checks = self.as_user("ada", Method::GET, &format!("commits/{head}/check-runs"), Value::Null).unwrap_or_default();
-        let checked = checks["check_runs"].as_array().into_iter().flatten().any(|check| {
-            check["name"] == "windlass/preview" && check["conclusion"] == "success"
-        });
+        let checked = checks["check_runs"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|check| check["name"] == "windlass/preview" && check["conclusion"] == "success");
         checked && !self.comments(number).is_empty()
     }
 

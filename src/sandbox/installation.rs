@@ -44,7 +44,10 @@ pub fn install(plane: &ControlPlane, namespace: &str) -> anyhow::Result<()> {
     let own = own
         .replace("namespace: windlass\n", &format!("namespace: {namespace}\n"))
         // A binding of the same name would belong to another windlass of this control plane.
-        .replace("kind: ClusterRoleBinding\nmetadata:\n  name: windlass", &format!("kind: ClusterRoleBinding\nmetadata:\n  name: {namespace}"));
+        .replace(
+            "kind: ClusterRoleBinding\nmetadata:\n  name: windlass",
+            &format!("kind: ClusterRoleBinding\nmetadata:\n  name: {namespace}"),
+        );
     apply(plane, namespace, &format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n{own}"))
 }
 
@@ -131,9 +134,18 @@ impl Windlass {
             ("--log", options.log.into()),
         ];
         let elsewhere = options.renderer.iter().flat_map(|socket| ["--renderer".to_string(), socket.display().to_string()]);
-        let arguments =
-            std::iter::once("serve".to_string()).chain(arguments.into_iter().flat_map(|(flag, value)| [flag.to_string(), value])).chain(elsewhere).collect();
-        Ok(Self { program: program.into(), arguments, log: folder.join("windlass.log"), metrics_url: format!("http://127.0.0.1:{metrics_port}/metrics"), url, events_token })
+        let arguments = std::iter::once("serve".to_string())
+            .chain(arguments.into_iter().flat_map(|(flag, value)| [flag.to_string(), value]))
+            .chain(elsewhere)
+            .collect();
+        Ok(Self {
+            program: program.into(),
+            arguments,
+            log: folder.join("windlass.log"),
+            metrics_url: format!("http://127.0.0.1:{metrics_port}/metrics"),
+            url,
+            events_token,
+        })
     }
 
     /// Starts it; its log goes on where the one before it ended.

@@ -20,8 +20,8 @@ use crate::domain::command::{Command, Line, Mistake};
 use crate::domain::gate::{Standing, Verdict};
 use crate::domain::image::Candidate;
 use crate::domain::plan::Plan;
-use crate::domain::seal::Seal;
 use crate::domain::pull_request::{Progress, ProgressState, Wanted, shortened};
+use crate::domain::seal::Seal;
 use crate::domain::{ApplicationKey, CommitSha};
 
 /// GitHub takes 65,536 characters; mail and mobile clients less gladly so.
@@ -153,7 +153,9 @@ const TAMPERED: &str = "<!-- windlass:edited ";
 
 /// Says in the thread that somebody edited a comment of ours, whose time of change is `at`.
 pub fn tampered(comment: u64, at: jiff::Timestamp, url: &str) -> String {
-    format!("{TAMPERED}{comment} {at} -->\nSomebody edited [windlass's comment]({url}). It is written anew: only what it says now is windlass's word.\n")
+    format!(
+        "{TAMPERED}{comment} {at} -->\nSomebody edited [windlass's comment]({url}). It is written anew: only what it says now is windlass's word.\n"
+    )
 }
 
 /// The edit of a comment that one of ours is about.

@@ -226,7 +226,9 @@ fn danger(change: &Change) -> u8 {
         _ if change.problem.is_some() => 0,
         _ if change.key.namespace.is_none() || change.key.group == "rbac.authorization.k8s.io" => 1,
         (_, "ConfigMap" | "Secret") => 4,
-        (_, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob" | "Pod" | "ServiceAccount" | "NetworkPolicy") => 2,
+        (_, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob" | "Pod" | "ServiceAccount" | "NetworkPolicy") => {
+            2
+        }
         _ => 3,
     }
 }

@@ -98,8 +98,7 @@ async fn metrics(world: &World) -> String {
 
 /// windlass's own measure of its last preview: seconds, and how many it made.
 async fn previews(world: &World) -> (f64, u64) {
-    let metrics =
-        reqwest::Client::builder().no_proxy().build().unwrap().get(&world.windlass.metrics_url).send().await.unwrap();
+    let metrics = reqwest::Client::builder().no_proxy().build().unwrap().get(&world.windlass.metrics_url).send().await.unwrap();
     let text = metrics.text().await.unwrap();
     let read = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok()).unwrap_or(0.0);
     (read("windlass_preview_seconds_sum"), read("windlass_preview_seconds_count") as u64)
@@ -289,8 +288,7 @@ async fn syncs(results: &mut Results, idle: bool, preview: bool) {
 
 /// Requests that windlass made to the API server, as it counts them.
 async fn requests(world: &World) -> f64 {
-    let answer =
-        reqwest::Client::builder().no_proxy().build().unwrap().get(&world.windlass.metrics_url).send().await.unwrap();
+    let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(&world.windlass.metrics_url).send().await.unwrap();
     let text = answer.text().await.unwrap();
     text.lines().find_map(|line| line.strip_prefix("windlass_cluster_requests_total ")?.trim().parse().ok()).unwrap_or(0.0)
 }

@@ -35,10 +35,13 @@ fn components_for_other_nodes_fit_the_base() {
     let copied = Command::new("cp").args(["-r", concat!(env!("CARGO_MANIFEST_DIR"), "/deploy"), folder.path().to_str().unwrap()]).status();
     assert!(copied.unwrap().success());
     let file = folder.path().join("deploy/kustomization.yaml");
-    let text = std::fs::read_to_string(&file).unwrap().replace("# components:", "components:").replace("#   - components", "  - components");
+    let text =
+        std::fs::read_to_string(&file).unwrap().replace("# components:", "components:").replace("#   - components", "  - components");
     std::fs::write(&file, text).unwrap();
-    let output =
-        Command::new(plane().tools().program("kustomize").unwrap()).args(["build", file.parent().unwrap().to_str().unwrap()]).output().unwrap();
+    let output = Command::new(plane().tools().program("kustomize").unwrap())
+        .args(["build", file.parent().unwrap().to_str().unwrap()])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let all = windlass::domain::yaml::documents(&String::from_utf8(output.stdout).unwrap()).unwrap();
     let pod = &all.iter().find(|one| one["kind"] == "Deployment").unwrap()["spec"]["template"]["spec"];

@@ -15,7 +15,11 @@ fn adding(world: &World, login: &str, branch: &str, manifests: &str) -> u64 {
     let directory = format!("apps/{branch}/staging");
     let namespace = world.namespace(&format!("{branch}-staging"));
     let space = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n");
-    world.propose(login, branch, &[(&format!("{directory}/namespace.yaml"), Some(&space)), (&format!("{directory}/more.yaml"), Some(manifests))])
+    world.propose(
+        login,
+        branch,
+        &[(&format!("{directory}/namespace.yaml"), Some(&space)), (&format!("{directory}/more.yaml"), Some(manifests))],
+    )
 }
 
 async fn comment_of(world: &World, number: u64) -> String {
@@ -73,7 +77,16 @@ async fn what_lies_outside_is_refused_before_anything_is_asked() {
     for name in ["planted", "mine", "system", "shop.production", "-root", "/root", "-more", "things.evil"] {
         assert!(!asked.iter().any(|what| what.contains(name)), "the cluster was asked about {name}: {asked:?}");
     }
-    has(&body, &["9 cannot be applied", "otherNamespaces", "nothing is ever deployed to the namespace", "ClusterRoleBinding.rbac.authorization.k8s.io", "/conversion"]);
+    has(
+        &body,
+        &[
+            "9 cannot be applied",
+            "otherNamespaces",
+            "nothing is ever deployed to the namespace",
+            "ClusterRoleBinding.rbac.authorization.k8s.io",
+            "/conversion",
+        ],
+    );
     // The same words for what is there and for what is not.
     let told = |name: &str| {
         let at = body.find(&format!("<code>ConfigMap {production}/{name}</code>")).unwrap();
@@ -129,7 +142,9 @@ async fn previews_cannot_write_and_syncs_have_the_rights_of_their_project() {
     world.kubectl(&["-n", &home, "create", "configmap", "there"]);
     let refused = |outcome: anyhow::Result<String>| outcome.is_err_and(|error| error.to_string().contains("windlass's previews only look"));
     world
-        .until("the policy is in force", async || refused(try_as(&["-n", &home, "label", "--overwrite", "configmap", "there", "a=b"])).then_some(()))
+        .until("the policy is in force", async || {
+            refused(try_as(&["-n", &home, "label", "--overwrite", "configmap", "there", "a=b"])).then_some(())
+        })
         .await;
     assert!(try_as(&["-n", &home, "create", "configmap", "mine", "--dry-run=server"]).is_ok());
     for arguments in [
@@ -195,9 +210,8 @@ async fn who_pushed_may_not_approve() {
     world.previewed(number).await;
     world.until("the added commit is seen", async || world.verdict(&world.head(number)).filter(|(_, text)| text.contains("0 of 1"))).await;
     world.approve("bob", number);
-    let says = async |part: &str| {
-        world.until(part, async || world.verdict(&world.head(number)).filter(|(_, text)| text.contains(part))).await
-    };
+    let says =
+        async |part: &str| world.until(part, async || world.verdict(&world.head(number)).filter(|(_, text)| text.contains(part))).await;
     says("bob's does not count: they opened").await;
     // Nor may the one whose name is on it; a third person may, and then a person merges.
     world.approve("mia", number);
@@ -213,7 +227,9 @@ async fn who_pushed_may_not_approve() {
     world.previewed(number).await;
     world.gate_status(number, "pending").await;
     world.approve("bob", number);
-    world.until("it does not count", async || world.verdict(&world.head(number)).filter(|(_, text)| text.contains("bob's does not count"))).await;
+    world
+        .until("it does not count", async || world.verdict(&world.head(number)).filter(|(_, text)| text.contains("bob's does not count")))
+        .await;
     world.approve("ada", number);
     world.gate_status(number, "success").await;
 }
@@ -229,7 +245,11 @@ async fn who_may_approve_is_the_stages_to_say() {
     world.settled().await;
     let (_, number) = world.up_to_review("1.1.0").await;
     world.approve("bob", number);
-    world.until("it does not count", async || world.verdict(&world.head(number)).filter(|(_, text)| text.contains("not among the stage's approvers"))).await;
+    world
+        .until("it does not count", async || {
+            world.verdict(&world.head(number)).filter(|(_, text)| text.contains("not among the stage's approvers"))
+        })
+        .await;
     world.approve("mia", number);
     world.merged(number).await;
 }
@@ -242,7 +262,8 @@ async fn production_waits_until_staging_runs_just_that() {
     has(&body, &["Healthy with the same digest in `staging`"]);
     // Staging is taken back in Git.
     let before = world.read(&format!("pulls/{staging}"))["base"]["sha"].as_str().unwrap().to_string();
-    let old = windlass::sandbox::forge::git::git(&world.forge.repository_path("acme", "config"), &["show", &format!("{before}:{OVERLAY}")]).unwrap();
+    let old = windlass::sandbox::forge::git::git(&world.forge.repository_path("acme", "config"), &["show", &format!("{before}:{OVERLAY}")])
+        .unwrap();
     // What windlass proposes anew for staging waits for a review from now on.
     let catalog = world.file("windlass.yaml").replace("    merge: auto", "    merge: reviewed");
     let files = [(OVERLAY, Some(old + "\n")), ("windlass.yaml", Some(catalog))];
@@ -256,10 +277,11 @@ async fn production_waits_until_staging_runs_just_that() {
         .await;
     has(&text.1, &["staging: does not run 1.1.0"]);
     world.approve("bob", number);
-    world.until("the approval alone is not enough", async || {
-        world.verdict(&world.head(number)).filter(|(state, text)| state == "pending" && !text.contains("approvals"))
-    })
-    .await;
+    world
+        .until("the approval alone is not enough", async || {
+            world.verdict(&world.head(number)).filter(|(state, text)| state == "pending" && !text.contains("approvals"))
+        })
+        .await;
     let body = async || Some(world.read(&format!("pulls/{number}"))["body"].as_str()?.to_string());
     let body = world.until("the body says so", async || body().await.filter(|body| body.contains("`staging` does not run 1.1.0"))).await;
     has_not(&body, &["Healthy with"]);
@@ -304,7 +326,9 @@ async fn policy_is_changed_by_what_policy_asks() {
     let number = world.propose("bob", "loose", &[("windlass.yaml", Some(&loose))]);
     world.gate_status(number, "pending").await;
     world.approve("mia", number);
-    world.until("one is not enough", async || world.verdict(&world.head(number)).filter(|(_, text)| text.starts_with("1 of 2 approvals"))).await;
+    world
+        .until("one is not enough", async || world.verdict(&world.head(number)).filter(|(_, text)| text.starts_with("1 of 2 approvals")))
+        .await;
     world.approve("ada", number);
     world.gate_status(number, "success").await;
 }
@@ -348,7 +372,9 @@ async fn our_comment_is_ours_to_the_letter() {
     let marker = body.lines().next().unwrap();
     let forged = format!("{marker}\n**No application changes**\n");
     world.as_user("bob", Method::PATCH, &format!("issues/comments/{id}"), json!({"body": forged}));
-    world.until("it is written anew", async || world.comments(number).iter().any(|c| c["body"].as_str() == Some(&body)).then_some(())).await;
+    world
+        .until("it is written anew", async || world.comments(number).iter().any(|c| c["body"].as_str() == Some(&body)).then_some(()))
+        .await;
     has(&world.conversation(number), &["Somebody edited [windlass's comment]"]);
     // A reply that somebody makes name another comment swallows nothing.
     let asked = world.comment("mia", number, "/why");
@@ -369,13 +395,21 @@ async fn our_comment_is_ours_to_the_letter() {
     world.start();
     world
         .until("the real answer", async || {
-            world.comments(number).iter().any(|c| c["id"] != answer["id"] && c["body"].as_str().unwrap().starts_with(&reply(next))).then_some(())
+            world
+                .comments(number)
+                .iter()
+                .any(|c| c["id"] != answer["id"] && c["body"].as_str().unwrap().starts_with(&reply(next)))
+                .then_some(())
         })
         .await;
     // What was answered before is not carried out once more.
     world
         .until("the old command is not carried out again", async || {
-            world.comments(number).iter().any(|c| c["body"].as_str().is_some_and(|body| body.starts_with(&reply(asked)) && body.contains("give it again"))).then_some(())
+            world
+                .comments(number)
+                .iter()
+                .any(|c| c["body"].as_str().is_some_and(|body| body.starts_with(&reply(asked)) && body.contains("give it again")))
+                .then_some(())
         })
         .await;
 }
@@ -384,7 +418,10 @@ async fn our_comment_is_ours_to_the_letter() {
 async fn a_persons_branch_of_our_name_is_left_alone() {
     let world = World::new().await;
     let file = "apps/shop/staging/config.yaml";
-    let head = world.forge.push("acme/config", "windlass/shop/staging", "bob", "Mine", &[(file, Some(&world.file(file).replace("hello", "bob's")))]).unwrap();
+    let head = world
+        .forge
+        .push("acme/config", "windlass/shop/staging", "bob", "Mine", &[(file, Some(&world.file(file).replace("hello", "bob's")))])
+        .unwrap();
     let pull = world.as_user("bob", Method::POST, "pulls", json!({"title": "bob's", "head": "windlass/shop/staging", "base": "main"}));
     let number = pull["number"].as_u64().unwrap();
     let (status, answer) = world.announce("1.1.0").await;
@@ -400,7 +437,9 @@ async fn a_persons_branch_of_our_name_is_left_alone() {
 async fn names_are_names() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
     lab.world.quiet().await;
-    for (branch, name) in [("a", "mine#"), ("b", "mine?fieldManager=evil&force=true#"), ("c", "kube-system/secrets/cloud"), ("d", "a b"), ("e", "..")] {
+    for (branch, name) in
+        [("a", "mine#"), ("b", "mine?fieldManager=evil&force=true#"), ("c", "kube-system/secrets/cloud"), ("d", "a b"), ("e", "..")]
+    {
         let text = CONFIG.replace("name: lab", &format!("name: '{name}'"));
         let (number, comment) = lab.change(branch, &[("more.yaml", Some(&text))]).await;
         has(&comment, &["is no name that Kubernetes takes"]);
@@ -523,7 +562,10 @@ async fn a_head_takes_no_more_than_its_part() {
         let space = (path("templates/namespace.yaml"), format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"));
         world.propose("bob", branch, &[(&about, Some(chart)), (&template_path, Some(template)), (&space.0, Some(&space.1))])
     };
-    let number = propose("memory", "{{ $x := repeat 1500000000 \"x\" }}\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: \"{{ len $x }}\"}\n");
+    let number = propose(
+        "memory",
+        "{{ $x := repeat 1500000000 \"x\" }}\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {a: \"{{ len $x }}\"}\n",
+    );
     assert_eq!(world.previewed(number).await["conclusion"], "failure");
     has(&world.conversation(number), &["bomb/staging"]);
     // A tree of a quarter of a million files out of a few objects.

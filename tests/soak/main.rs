@@ -101,7 +101,8 @@ fn family(pid: u32) -> u64 {
     };
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    let children: u64 = children.flat_map(|all| all.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()).map(resident).sum();
+    let children: u64 =
+        children.flat_map(|all| all.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()).map(resident).sum();
     resident(pid) + children
 }
 
@@ -183,17 +184,25 @@ fn heads(world: &World, until: Instant) -> u64 {
                 files
             }
             // Nodes of YAML.
-            2 => vec![(path("a.yaml"), format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\nx: [{}]\n", "0,".repeat(4_000_000)))],
+            2 => {
+                vec![(path("a.yaml"), format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\nx: [{}]\n", "0,".repeat(4_000_000)))]
+            }
             // Many applications at once.
             3 => (0..40)
                 .map(|n| (format!("apps/many{n}/staging/kustomization.yaml"), format!("resources: [a.yaml]\n# {count}\n")))
-                .chain((0..40).map(|n| (format!("apps/many{n}/staging/a.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n".into())))
+                .chain(
+                    (0..40)
+                        .map(|n| (format!("apps/many{n}/staging/a.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n".into())),
+                )
                 .collect(),
             // Texts that nobody can read.
             4 => (0..12)
                 .map(|n| {
                     let text = "    many words that nobody reads\n".repeat(8_000);
-                    (path(&format!("{n}.yaml")), format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a{n}}}\ndata:\n  a: |\n{text}"))
+                    (
+                        path(&format!("{n}.yaml")),
+                        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a{n}}}\ndata:\n  a: |\n{text}"),
+                    )
                 })
                 .collect(),
             // Aliases of aliases.

@@ -24,10 +24,7 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
     let text = world.gate_status(number, "pending").await;
     world
         .until("the reader's approval is told not to count", async || {
-            world
-                .verdict(&world.head(number))
-                .filter(|(_, text)| text.contains("rita's does not count"))
-                .map(|(_, text)| text)
+            world.verdict(&world.head(number)).filter(|(_, text)| text.contains("rita's does not count")).map(|(_, text)| text)
         })
         .await;
     assert!(text.starts_with("0 of 1 approvals"), "{text}");
