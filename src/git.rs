@@ -36,8 +36,10 @@ pub struct Mirrors {
     listings: Listings,
     root: PathBuf,
     /// One for a repository's branches that we follow, one for the heads of its pull requests.
-    locks: Mutex<HashMap<(RepoName, bool), Arc<Mutex<()>>>>,
+    locks: Mutex<HashMap<(RepoName, bool), Lock>>,
 }
+
+type Lock = Arc<Mutex<()>>;
 
 /// One repository's mirror, open. Objects that are made here (merged trees) stay in memory.
 pub struct Mirror {
@@ -162,7 +164,7 @@ impl Mirrors {
         })
     }
 
-    fn lock(&self, repo: &RepoName, head: bool) -> Arc<Mutex<()>> {
+    fn lock(&self, repo: &RepoName, head: bool) -> Lock {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry((repo.clone(), head)).or_default().clone()
     }
 }

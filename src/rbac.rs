@@ -44,10 +44,10 @@ pub fn rbac(args: &RbacArgs) -> anyhow::Result<String> {
 fn manifests(projects: &[Project], home: &str) -> String {
     let windlass = ServiceAccount { namespace: home.into(), name: "windlass".into() };
     let previews = ServiceAccount { namespace: home.into(), name: "windlass-preview".into() };
-    let mut out = format!(
+    let mut out = String::from(
         "# What windlass needs for the projects of its settings, beside deploy/rbac.yaml without its ClusterRoleBindings.\n\
          # ClusterRole `windlass` says which kinds; it is bound here where the projects reach.\n\
-         # windlass reads by watch across namespaces where it may, and asks object by object where it may not.\n"
+         # windlass reads by watch across namespaces where it may, and asks object by object where it may not.\n",
     );
     let mut accounts = BTreeSet::new();
     for project in projects {
