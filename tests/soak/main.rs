@@ -173,7 +173,7 @@ fn heads(world: &World, until: Instant) -> u64 {
                 files.push((path("d0/kustomization.yaml"), "resources: [a.yaml]\n".into()));
                 files.push((path("d0/a.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n".into()));
                 for n in 1..=24 {
-                    files.push((path(&format!("d{n}/kustomization.yaml")), format!("resources: [x, y]\n")));
+                    files.push((path(&format!("d{n}/kustomization.yaml")), "resources: [x, y]\n".to_string()));
                     for (side, prefix) in [("x", "x-"), ("y", "y-")] {
                         files.push((
                             path(&format!("d{n}/{side}/kustomization.yaml")),
