@@ -156,11 +156,13 @@ impl Mirrors {
                     std::thread::park_timeout(Duration::from_millis(100));
                 }
             });
+            // However it ends, or the watching would go on for ever.
+            let _watched = Ends(&over);
             let outcome = fetch_into(&mirror, remote, &refspecs, None, &stop);
-            over.store(true, Ordering::SeqCst);
-            let limits =
-                || format!("fetch the head of {repo}#{number} (at most {} MiB in {} s)", MOST_HEAD_BYTES >> 20, MOST_HEAD_TIME.as_secs());
-            outcome.with_context(limits)
+            if stop.load(Ordering::SeqCst) && outcome.is_err() {
+                return Err(HeadTooLarge.into());
+            }
+            outcome.with_context(|| format!("fetch the head of {repo}#{number}"))
         })
     }
 
@@ -190,6 +192,20 @@ fn renew(path: &Path, remote: &Remote<'_>, refspecs: &[String], base: &str) -> a
     let _ = std::fs::remove_dir_all(&old);
     Ok(())
 }
+
+/// Says that something is over when it goes.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A head that is not fetched, since it is too large.
+#[derive(Debug, thiserror::Error)]
+#[error("fetching it takes more than {} MiB or {} s", MOST_HEAD_BYTES >> 20, MOST_HEAD_TIME.as_secs())]
+pub struct HeadTooLarge;
 
 /// Bytes of the files in a folder.
 fn bytes_in(folder: &Path) -> u64 {
@@ -415,6 +431,16 @@ impl Mirror {
 
     /// Every entry that is no directory.
     pub fn files(&self, tree: TreeId) -> anyhow::Result<Arc<Listing>> {
+        self.files_within(tree, usize::MAX, usize::MAX)
+    }
+
+    /// Every entry of a pull request's head, which is bounded: a few objects can name each other so that a tree has millions
+    /// of files. A base that is larger than the bound has set a larger one.
+    pub fn files_of_head(&self, tree: TreeId, base: TreeId) -> anyhow::Result<Arc<Listing>> {
+        self.files_within(tree, MOST_ENTRIES.max(2 * self.files(base)?.len()), MOST_DEPTH)
+    }
+
+    fn files_within(&self, tree: TreeId, most: usize, deepest: usize) -> anyhow::Result<Arc<Listing>> {
         if let Some(known) = self.listings.get(&tree) {
             return Ok(known);
         }
@@ -422,13 +448,13 @@ impl Mirror {
         let mut trees = vec![(String::new(), tree.0, 0)];
         let mut seen = 0;
         while let Some((path, id, depth)) = trees.pop() {
-            if depth > MOST_DEPTH {
+            if depth > deepest {
                 return Err(TooLarge.into());
             }
             for entry in self.repo.find_tree(id)?.iter() {
                 let entry = entry?;
                 seen += 1;
-                if seen > MOST_ENTRIES {
+                if seen > most {
                     return Err(TooLarge.into());
                 }
                 let path = format!("{path}{}", entry.filename().to_str_lossy());

@@ -129,7 +129,7 @@ async fn look(args: &PlanArgs) -> anyhow::Result<Preview> {
     let observer = observer(args, work.path().to_path_buf(), &catalog).await?;
     let claims = match look.inputs.is_empty() {
         true => claims::Claims::default(),
-        false => claims::of(&observer, &repo, id, &look.heads).await?,
+        false => claims::of(|_| &observer, &repo, id, &look.heads).await?,
     };
     let titles: Vec<_> = look.heads.iter().map(|(target, _)| target.key(&repo).title()).collect();
     if let Some(unknown) = args.applications.iter().find(|title| !titles.contains(title)) {

@@ -208,9 +208,8 @@ async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Vec<Proposed>, B
             }
         }
     }
-    if keys.is_empty()
-        && let Some(error) = unread
-    {
+    // What is proposed stays so, and is proposed again: it is only taken once everybody has it.
+    if let Some(error) = unread {
         return Err(fail(&error));
     }
     match (keys.is_empty(), refused) {

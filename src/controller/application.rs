@@ -62,10 +62,14 @@ async fn tell_error(ctx: &Arc<Ctx>, key: &ApplicationKey, error: &Error) -> Resu
             status.sync = SyncState::Unknown;
         }
     }
+    let before = object.status.clone();
     let object = ctx.home.report_application(&object, status, ctx.now()).await?;
     tell(ctx, key, &object);
     // A commit that nobody could look at yet is told so too.
     let base = ctx.known_base(&key.repo).await?;
+    if stood(before.as_ref()) != stood(object.status.as_ref()) {
+        ctx.wake_later_stages(&base, key);
+    }
     ctx.commits.put(CommitKey { repo: key.repo.clone(), commit: base.commit.clone() });
     Ok(())
 }
@@ -491,6 +495,9 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             // Grown before the first write; whoever wrote in between wins.
             let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
             tell(ctx, key, &object);
+            if stood(seen.object.status.as_ref()) {
+                ctx.wake_later_stages(&seen.base, key);
+            }
             return apply(ctx, key, &seen, object).await;
         }
         Step::InSync { health, message } => {
@@ -524,14 +531,16 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         tell(ctx, key, &object);
         ctx.wake_dependents(key);
         // Also what is healthy no more: what was proposed later waits for it.
-        let stood = |status: Option<&ApplicationStatus>| {
-            status.is_some_and(|s| s.sync == SyncState::Synced && s.health == Health::Healthy && s.unproven.is_none())
-        };
         if stood(object.status.as_ref()) || stood(seen.object.status.as_ref()) {
             ctx.wake_later_stages(&seen.base, key);
         }
     }
     Ok(requeue)
+}
+
+/// Whether an application is what later stages wait for.
+fn stood(status: Option<&ApplicationStatus>) -> bool {
+    status.is_some_and(|s| s.sync == SyncState::Synced && s.health == Health::Healthy && s.unproven.is_none())
 }
 
 /// Puts the revision before this one to those that it supersedes.

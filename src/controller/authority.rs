@@ -13,7 +13,7 @@ use crate::domain::catalog::{Approver, MergePolicy, Target};
 use crate::domain::command::Permission;
 use crate::domain::gate::{Earlier, StagePolicy};
 use crate::domain::pull_request::Preview;
-use crate::domain::{ApplicationKey, PullRequestKey};
+use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 use crate::github::{self, PullSnapshot};
 
 /// GitHub lists no more commits of a pull request.
@@ -54,7 +54,17 @@ pub async fn writers(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapsh
     if pull.head.repo.as_ref().is_none_or(|repo| repo.id != repository.id) {
         return Ok(Writers::Unknown(Doubt::Fork));
     }
-    let commits = ctx.github.commits_of(key).await?;
+    // A server that has no such list, or does not let us read it, says no more tomorrow: then nobody's word counts.
+    let unanswered = |error: github::Error| match error {
+        github::Error::NotFound { .. } | github::Error::Refused { .. } | github::Error::Unexpected { .. } => {
+            Ok(Writers::Unknown(Doubt::Unanswered { why: error.to_string() }))
+        }
+        other => Err(other.into()),
+    };
+    let commits = match ctx.github.commits_of(key).await {
+        Ok(commits) => commits,
+        Err(error) => return unanswered(error),
+    };
     if commits.len() >= MOST_COMMITS {
         return Ok(Writers::Unknown(Doubt::TooMany { commits: commits.len() }));
     }
@@ -63,20 +73,23 @@ pub async fn writers(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapsh
         let people = [(&commit.author, &commit.commit.author), (&commit.committer, &commit.commit.committer)];
         for (account, person) in people {
             let email = person.as_ref().map(|person| person.email.as_str()).unwrap_or_default();
-            match account {
-                Some(account) => drop(logins.insert(account.login.clone())),
+            match account.as_ref().and_then(|account| account.login.clone()) {
+                Some(login) => drop(logins.insert(login)),
                 None if email == GITHUB.1 => {}
                 None => return Ok(Writers::Unknown(Doubt::Address { commit: commit.sha.clone(), email: email.into() })),
             }
         }
     }
-    let pushes = ctx.github.pushes(&key.repo, &pull.head.branch).await?;
+    let pushes = match ctx.github.pushes(&key.repo, &pull.head.branch).await {
+        Ok(pushes) => pushes,
+        Err(error) => return unanswered(error),
+    };
     let of_this = |after: &str| commits.iter().any(|commit| commit.sha.as_str() == after);
     let mut head_is_known = false;
     for push in pushes.iter().filter(|push| of_this(&push.after)) {
-        let Some(actor) = &push.actor else { return Ok(Writers::Unknown(Doubt::Push { head: pull.head.sha.clone() })) };
+        let Some(actor) = push.actor.as_ref().and_then(|actor| actor.login.clone()) else { return Ok(Writers::Unknown(Doubt::Push { head: pull.head.sha.clone() })) };
         head_is_known |= push.after == pull.head.sha.as_str();
-        logins.insert(actor.login.clone());
+        logins.insert(actor);
     }
     if !head_is_known {
         return Ok(Writers::Unknown(Doubt::Push { head: pull.head.sha.clone() }));
@@ -165,7 +178,13 @@ async fn approvers(
                     match known.get(&name) {
                         Some(known) => *known,
                         None => {
-                            let is_member = ctx.github.is_member(&key.repo, organisation, team, &login).await?;
+                            let is_member = match ctx.github.is_member(&key.repo, organisation, team, &login).await {
+                                Err(error @ github::Error::Refused { .. }) => {
+                                    tracing::warn!(%error, team = name.0, "nobody counts as a member: has the App the permission `Members: read`?");
+                                    false
+                                }
+                                other => other?,
+                            };
                             known.insert(name, is_member);
                             is_member
                         }
@@ -189,14 +208,20 @@ pub async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, target: &Target) -> R
 }
 
 /// Who approved a pull request that is merged, for one stage, by the rule of the gate.
-pub async fn approved_by(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapshot, target: Option<&Target>) -> Result<Vec<String>> {
+pub async fn approved_by(
+    ctx: &Arc<Ctx>,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+    target: Option<&Target>,
+) -> Result<Vec<String>> {
     if !snapshot.reviews.iter().any(|review| review.state == "APPROVED") {
         return Ok(Vec::new());
     }
     let (reviews, writers) = (reviews(ctx, key, snapshot).await?, writers(ctx, key, snapshot).await?);
     let logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
     let targets: Vec<_> = target.into_iter().cloned().collect();
-    let policies = policies(ctx, key, &targets, &Changes::default(), &logins).await?;
+    let merged = snapshot.pull.merge_commit_sha.as_ref().and_then(|sha| sha.parse().ok());
+    let policies = policies(ctx, key, &targets, &merged_changes(ctx, key, merged).await?, &logins).await?;
     let case = Case {
         head: &snapshot.pull.head.sha,
         previewed_at: snapshot.check.as_ref().and_then(|check| check.completed_at),
@@ -204,4 +229,19 @@ pub async fn approved_by(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSn
         approvers: policies.first().and_then(|policy| policy.approvers.as_ref()),
     };
     Ok(case.approved_by(&reviews).into_iter().map(str::to_string).collect())
+}
+
+/// Which files a merge commit changed, and whose they were: what an approval of it is judged by afterwards.
+pub async fn merged_changes(ctx: &Arc<Ctx>, key: &PullRequestKey, commit: Option<CommitSha>) -> Result<Changes> {
+    let Some(commit) = commit else { return Ok(Changes::default()) };
+    ctx.mirror(&key.repo, move |mirror| {
+        if !mirror.has(&commit) {
+            return Ok(Changes::default());
+        }
+        match mirror.parent(&commit)? {
+            Some(parent) => super::preview::changes_between(mirror, mirror.tree(&parent)?, mirror.tree(&commit)?),
+            None => Ok(Changes::default()),
+        }
+    })
+    .await
 }

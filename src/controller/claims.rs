@@ -37,11 +37,15 @@ pub fn locate(after: &mut Side, key: &ResourceKey, read: &Read) {
 }
 
 /// The claims of a whole tree. An application that cannot be rendered claims nothing.
-pub async fn of(observer: &Observer, repo: &RepoName, repository_id: u64, all: &[(Target, Read)]) -> Result<Claims> {
+/// `observer_of`: who renders a target; a head's own renderings take from its budget.
+pub async fn of<'o>(
+    observer_of: impl Fn(&Target) -> &'o Observer,
+    repo: &RepoName, repository_id: u64, all: &[(Target, Read)]) -> Result<Claims> {
     let mut claims = Claims::default();
     for (target, inputs) in all {
         let shared = all.iter().filter(|(other, _)| other.destination == target.destination).count() > 1;
         let (true, Ok(Some(inputs))) = (shared, inputs) else { continue };
+        let observer = observer_of(target);
         let Ok(manifests) = observer.render(target, inputs).await? else { continue };
         let key = target.key(repo);
         let owner = key.owner_label(repository_id);
@@ -65,7 +69,7 @@ pub async fn of_base(ctx: &Arc<Ctx>, base: &Base) -> Result<Arc<Claims>> {
     for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
         all.push((target.clone(), revision::inputs_of(ctx, base, target).await?));
     }
-    let claims = Arc::new(of(&ctx.observer, &name.0, base.repo.id, &all).await?);
+    let claims = Arc::new(of(|_| &ctx.observer, &name.0, base.repo.id, &all).await?);
     let mut memory = locked(&ctx.memory.claims);
     // Of older bases nobody asks again.
     memory.retain(|(repo, _), _| *repo != name.0);

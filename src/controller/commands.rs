@@ -84,6 +84,7 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
                     Err(why) => lines.push(why),
                     Ok(()) => {
                         ctx.home.annotate(&application, home::ADOPT, Some("true")).await?;
+                        ctx.home.annotate(&application, &said_by(command), None).await?;
                         ctx.applications.put(application.clone());
                         lines.push(format!("- `{}` takes over what is there", application.title()));
                     }
@@ -103,6 +104,7 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
                     Err(why) => lines.push(why),
                     Ok(()) => {
                         ctx.home.annotate(&application, home::CONFIRM_PRUNE, Some(&confirm)).await?;
+                        ctx.home.annotate(&application, &said_by(command), None).await?;
                         ctx.applications.put(application.clone());
                         lines.push(format!("- `{}`: the deletions that `{confirm}` names are confirmed", application.title()));
                     }
@@ -119,6 +121,7 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
                     Err(why) => lines.push(why),
                     Ok(()) => {
                         ctx.home.annotate(&application, home::SYNC_REQUEST, Some(&ask.comment.to_string())).await?;
+                        ctx.home.annotate(&application, &said_by(command), None).await?;
                         ctx.applications.put(application.clone());
                         any = true;
                         lines.push(format!("- `{}` is being synced to `{}`", application.title(), look.base.commit.short()));
@@ -175,20 +178,25 @@ async fn quorum(
     let Some(object) = ctx.home.application(application).await? else {
         return Ok(Err(format!("- `{title}`: it needs {needed} people's word, which can be kept once it was looked at")));
     };
-    let known = kube::ResourceExt::annotations(&object).get(home::SAID).cloned().unwrap_or_default();
+    let known = kube::ResourceExt::annotations(&object).get(&said_by(command)).cloned().unwrap_or_default();
     let said = known.strip_prefix(&format!("{about} ")).unwrap_or_default();
     let mut people: BTreeSet<String> = said.split_whitespace().map(str::to_string).collect();
     people.insert(ask.author.to_ascii_lowercase());
+    // Kept until the command is carried out: cut off before that, it is carried out the next time.
     if people.len() >= needed {
-        ctx.home.annotate(application, home::SAID, None).await?;
         return Ok(Ok(()));
     }
     let names: Vec<_> = people.iter().map(String::as_str).collect();
-    ctx.home.annotate(application, home::SAID, Some(&format!("{about} {}", names.join(" ")))).await?;
+    ctx.home.annotate(application, &said_by(command), Some(&format!("{about} {}", names.join(" ")))).await?;
     Ok(Err(format!(
         "- `{title}`: {} of {needed} people who may decide this have said so; another one has to give the command",
         people.len()
     )))
+}
+
+/// The annotation that keeps who has given a command.
+fn said_by(command: Command) -> String {
+    format!("{}-{}", home::SAID, command.word())
 }
 
 /// The policy of an application's stage. One that the base has no more is judged by the strictest that it has.
@@ -249,6 +257,7 @@ async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, ask: &Ask) -> R
             lines.push(format!("- `{}` was never synced: write a `take` rule into windlass.yaml", app.key.title()));
             continue;
         }
+        ctx.home.annotate(&app.key, &said_by(Command::Take), None).await?;
         let fields: Vec<_> = held.iter().map(|rule| view::code(&rule.path)).collect();
         lines.push(format!("- `{}` takes {}", app.key.title(), fields.join(", ")));
         ctx.applications.put(app.key.clone());

@@ -48,21 +48,20 @@ impl Leavers {
 }
 
 pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leavers> {
-    let inside = gone.iter().filter(|entry| asking.fence.covers(&entry.key).is_ok());
-    let keys: Vec<_> = inside.map(|entry| (entry.key.clone(), entry.version.clone())).collect();
+    let keys: Vec<_> = gone.iter().map(|entry| (entry.key.clone(), entry.version.clone())).collect();
     let mut live = live::read(asking, &keys).await?;
     let mut leavers = Leavers::default();
     for entry in gone {
-        // What is not the application's to have is not its to delete either.
-        if let Err(why) = asking.fence.covers(&entry.key) {
-            leavers.protected.push((entry.key, why.to_string()));
-            continue;
-        }
         let Some(live) = live.remove(&entry.key) else { continue };
         let marked = live["metadata"]["labels"][OWNER_LABEL] == asking.owner;
         let same = entry.uid.is_none() || entry.uid.as_deref() == live["metadata"]["uid"].as_str();
         // What is not marked as ours, or was made anew by somebody, is not ours any more.
         if !marked || !same {
+            continue;
+        }
+        // What is not the application's to have is not its to delete either.
+        if let Err(why) = asking.fence.covers(&entry.key) {
+            leavers.protected.push((entry.key, why.to_string()));
             continue;
         }
         // On its way already: waited for, neither asked about nor deleted once more. The index tells of its end.

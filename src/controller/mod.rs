@@ -29,7 +29,7 @@ use crate::domain::{ApplicationKey, CommitKey, CommitSha, Hint, Invalid, PullReq
 use crate::git::{Mirror, Mirrors, Remote};
 use crate::github::{self, GitHub, Repository};
 use crate::registry::Registry;
-use crate::render::{Budget, Inputs, Release, Renderer, Source};
+use crate::render::{Budget, Inputs, NotRendered, Release, Renderer, Source};
 use crate::telemetry::Metrics;
 
 pub mod application;
@@ -71,6 +71,9 @@ pub enum Error {
     Invalid(#[from] Invalid),
     #[error("{0:#}")]
     Git(anyhow::Error),
+    /// Nobody could render it just now.
+    #[error("{0}")]
+    Render(String),
 }
 
 /// Who has to do something about an error.
@@ -93,7 +96,7 @@ impl Error {
             Self::GitHub(github::Error::RateLimited { until, .. }) => Kind::RateLimited(*until),
             // GitHub answers 404 and 422 for a while after something was made.
             // A right that an administrator grants is told by no event.
-            Self::GitHub(_) | Self::Cluster(_) | Self::Git(_) => Kind::Transient,
+            Self::GitHub(_) | Self::Cluster(_) | Self::Git(_) | Self::Render(_) => Kind::Transient,
             Self::Invalid(_) => Kind::User,
         }
     }
@@ -124,7 +127,12 @@ impl Observer {
         } else {
             None
         };
-        Ok(self.renderer.render(inputs, release).await)
+        match self.renderer.render(inputs, release).await {
+            Ok(manifests) => Ok(Ok(manifests)),
+            Err(NotRendered::Invalid(why)) => Ok(Err(why)),
+            Err(why @ NotRendered::UsedUp(_)) => Ok(Err(Invalid(why.to_string()))),
+            Err(why @ NotRendered::Passing(_)) => Err(Error::Render(why.to_string())),
+        }
     }
 
     /// What an application may touch.
@@ -225,6 +233,8 @@ pub struct Memory {
     renewed: Mutex<HashMap<ApplicationKey, Instant>>,
     /// Commits that have not come to their end.
     unfinished: Recent<CommitKey, ()>,
+    /// Heads that are not fetched, with the reason.
+    too_large: Recent<(PullRequestKey, CommitSha), String>,
     /// Why GitHub refused to merge a head.
     refusals: Recent<PullRequestKey, (CommitSha, String)>,
     /// What branch rules lack to make the verdict count.

@@ -73,7 +73,7 @@ pub fn look_at_git(
         None => return Ok(look),
     };
     // Before it is merged: what is too large to be listed is too large to be compared.
-    match mirror.files(mirror.tree(head)?) {
+    match mirror.files_of_head(mirror.tree(head)?, mirror.tree(base)?) {
         Err(error) if error.is::<TooLarge>() => {
             look.failure = Some(Failure::TooLarge(error.to_string()));
             return Ok(look);
@@ -97,12 +97,8 @@ pub fn look_at_git(
     if before.listing().get(FILE) != after.listing().get(FILE) {
         look.changes.reconfigured = reconfigured(configured, proposed.as_ref().and_then(|proposed| proposed.as_ref().ok()));
     }
-    for place in codeowners::PLACES {
-        if let Some(text) = before.text(place)? {
-            look.changes.owners = CodeOwners::parse(&text);
-            break;
-        }
-    }
+    let changed = changes_between(mirror, before.tree(), tree)?;
+    look.changes.owners = changed.owners;
     let targets = targets(configured, &after);
     let targets = match targets {
         Ok(targets) => targets,
@@ -112,9 +108,7 @@ pub fn look_at_git(
         }
     };
     look.total = targets.len();
-    let mut changed_files: BTreeSet<&String> =
-        before.listing().iter().filter(|(path, entry)| after.listing().get(*path) != Some(entry)).map(|(path, _)| path).collect();
-    changed_files.extend(after.listing().keys().filter(|path| !before.listing().contains_key(*path)));
+    let changed_files: BTreeSet<&String> = changed.files.iter().collect();
     let mut managed: BTreeSet<&String> = BTreeSet::new();
     for target in targets {
         let (old, new) = (render::inputs(&before, &target.place()), render::inputs(&after, &target.place()));
@@ -137,9 +131,25 @@ pub fn look_at_git(
         }
         look.heads.push((target, new));
     }
-    look.changes.files = changed_files.iter().map(|file| file.to_string()).collect();
     look.changes.unmanaged = changed_files.into_iter().find(|path| *path == FILE || !managed.contains(path)).cloned();
+    look.changes.files = changed.files;
     Ok(look)
+}
+
+/// Which files differ between two trees, and whose they were.
+pub fn changes_between(mirror: &Mirror, before: TreeId, after: TreeId) -> anyhow::Result<Changes> {
+    let mut changes = Changes::default();
+    let source = Source::open(mirror, before)?;
+    let (old, new) = (source.listing(), mirror.files(after)?);
+    let differs: BTreeSet<_> = old.keys().chain(new.keys()).filter(|path| old.get(*path) != new.get(*path)).collect();
+    changes.files = differs.into_iter().cloned().collect();
+    for place in codeowners::PLACES {
+        if let Some(text) = source.text(place)? {
+            changes.owners = CodeOwners::parse(&text);
+            break;
+        }
+    }
+    Ok(changes)
 }
 
 /// Every application of which two configurations say something else, as each of them has it.

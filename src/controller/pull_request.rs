@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::claims::{self, Claims};
 use super::preview::{self, Changes, GitLook, Touched};
 use super::{Base, Ctx, Error, Requeue, Result, authority, commands, key_of_branch, live, locked};
-use crate::domain::approvals::Writers;
+use crate::domain::approvals::{Doubt, Writers};
 use crate::domain::catalog::Target;
 use crate::domain::command::{self, Command, Permission};
 use crate::domain::gate::{self, Facts, Origin, PreviewFact, Verdict};
@@ -17,6 +17,7 @@ use crate::domain::plan::{Change, Comparison, Plan, Side};
 use crate::domain::pull_request::{self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
 use crate::github::{self, NewCheck, PullSnapshot};
+use crate::git::HeadTooLarge;
 use crate::render::Budget;
 use crate::view::{self, PreviewText};
 
@@ -94,11 +95,22 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
     let head = pull.head.sha.clone();
     // Nothing of a fork is fetched: anybody may have one, of any size.
     if pull.is_open() && !is_fork(&base, pull) && !ctx.mirror(&key.repo, move |mirror| Ok(mirror.has(&head))).await? {
-        ctx.fetch(&key.repo, Some(key.number), Instant::now()).await?;
+        let name = (key.clone(), pull.head.sha.clone());
+        let asked = asks.iter().any(|ask| ask.lines.iter().any(|line| line.meaning == Ok(Command::Preview)));
+        if asked || !ctx.memory.too_large.contains_key(&name) {
+            match ctx.fetch(&key.repo, Some(key.number), Instant::now()).await {
+                Err(Error::Git(error)) if error.is::<HeadTooLarge>() => ctx.memory.too_large.insert(name, error.to_string()),
+                other => {
+                    other?;
+                    ctx.memory.too_large.invalidate(&name);
+                }
+            }
+        }
     }
     let app = ctx.github.identity().await?;
+    let place = place_of(&base, key);
     let own: Vec<_> = snapshot.comments.iter().filter(|comment| comment.is_ours(app)).collect();
-    let found = own.iter().find_map(|comment| Some((*comment, view::sticky_of(comment.text(), &ctx.seal, &key.to_string())?)));
+    let found = own.iter().find_map(|comment| Some((*comment, view::sticky_of(comment.text(), &ctx.seal, &place)?)));
     let said: Vec<_> = own.iter().filter_map(|comment| view::tampered_of(comment.text())).collect();
     let tampered = found.as_ref().is_some_and(|(comment, found)| {
         // One that has no seal yet is an older windlass's.
@@ -138,6 +150,11 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
     Ok(Some(Look { seen, base, touched, changes, snapshot, facts: Some(facts), shown: Some(shown) }))
 }
 
+/// Where a sealed comment stands; names of repositories change.
+fn place_of(base: &Base, key: &PullRequestKey) -> String {
+    format!("{}#{}", base.repo.id, key.number)
+}
+
 /// The thread says so often that our comment was edited.
 const MOST_NOTICES: usize = 5;
 
@@ -175,6 +192,7 @@ async fn closed(
         ctx.memory.previews.invalidate(key);
     }
     ctx.heads.forget(key);
+    let changes = if asks.is_empty() { Changes::default() } else { authority::merged_changes(ctx, key, merged.clone()).await? };
     let mut touched = Vec::new();
     let mut wanted = None;
     // While the configuration cannot be read nobody can tell which applications it changed.
@@ -199,7 +217,7 @@ async fn closed(
         }
     }
     let seen = Seen { asks, tampered, wanted, sticky, preview: None, published: None, verdict: None, permit: None, gate: None };
-    Ok(Look { seen, base, snapshot, touched, changes: Changes::default(), facts: None, shown: None })
+    Ok(Look { seen, base, snapshot, touched, changes, facts: None, shown: None })
 }
 
 /// Holds what a preview showed against what came of it, once. Only for the preview that this process made: it is a
@@ -242,8 +260,11 @@ async fn previewed(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snaps
     }
     let nothing = |failure| GitLook { failure: Some(failure), changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] };
     let looking = ctx.heads.begin(key, &head, again).map_err(|error| Error::Git(error.into()))?;
+    let too_large = ctx.memory.too_large.get(&(key.clone(), head.clone()));
     let look = if is_fork(base, &snapshot.pull) {
         nothing(Failure::Fork)
+    } else if let Some(why) = too_large {
+        nothing(Failure::TooLarge(why))
     } else if looking.is_none() {
         nothing(Failure::Killed)
     } else {
@@ -251,9 +272,13 @@ async fn previewed(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snaps
         ctx.mirror(&key.repo, move |mirror| preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)).await?
     };
     // One for all that this head has rendered.
-    let observer = ctx.observer.within(Budget::default()).previewing(ctx.preview_account.as_ref());
+    let plain = ctx.observer.previewing(ctx.preview_account.as_ref());
+    let observer = plain.within(Budget::default());
+    // What the head leaves as it is takes from nobody's budget.
+    let brought: BTreeSet<_> = look.inputs.iter().map(|touched| touched.target.key(&key.repo)).collect();
+    let observer_of = |target: &Target| if brought.contains(&target.key(&key.repo)) { &observer } else { &plain };
     let claims =
-        if look.inputs.is_empty() { Claims::default() } else { claims::of(&observer, &key.repo, base.repo.id, &look.heads).await? };
+        if look.inputs.is_empty() { Claims::default() } else { claims::of(observer_of, &key.repo, base.repo.id, &look.heads).await? };
     let mut applications = Vec::new();
     for Touched { target, before, after, in_base } in look.inputs {
         let known = ctx.home.application(&target.key(&key.repo)).await?;
@@ -415,9 +440,13 @@ async fn origin(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snapshot
 // ---- writes
 
 async fn act(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, steps: Vec<Step>) -> Result<Requeue> {
-    let (head, place) = (&look.snapshot.pull.head.sha, key.to_string());
+    let (head, place) = (&look.snapshot.pull.head.sha, place_of(&look.base, key));
     let again = look.shown.as_ref().and_then(|shown| shown.again);
     let mut requeue = again.map_or(Requeue::Idle, |(at, _)| Requeue::After(at.saturating_duration_since(Instant::now())));
+    // GitHub tells a while later who pushed.
+    if look.facts.as_ref().is_some_and(|facts| matches!(facts.writers, Writers::Unknown(Doubt::Push { .. }))) {
+        requeue = Requeue::After(Duration::from_secs(30));
+    }
     for step in steps {
         tracing::debug!(?step, "pull request");
         match step {

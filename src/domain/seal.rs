@@ -20,6 +20,11 @@ impl Seal {
         Self([b"windlass comments: ", secret].concat())
     }
 
+    /// Which key it is: 8 hexadecimal digits. Another key's seal says nothing, neither good nor bad.
+    pub fn id(&self) -> String {
+        self.of(&["which key"])[..8].to_string()
+    }
+
     /// 16 hexadecimal digits over all parts.
     pub fn of(&self, parts: &[&str]) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length will do");

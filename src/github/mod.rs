@@ -250,9 +250,16 @@ pub struct PullSnapshot {
 #[derive(Debug, Clone, Deserialize)]
 pub struct PullCommit {
     pub sha: CommitSha,
-    pub author: Option<User>,
-    pub committer: Option<User>,
+    pub author: Option<Account>,
+    pub committer: Option<Account>,
     pub commit: CommitPeople,
+}
+
+/// Where GitHub knows nobody, it tells null or an empty object.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Account {
+    #[serde(default)]
+    pub login: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -271,7 +278,7 @@ pub struct Person {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Push {
     pub after: String,
-    pub actor: Option<User>,
+    pub actor: Option<Account>,
 }
 
 /// A check run to be made.

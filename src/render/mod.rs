@@ -27,8 +27,8 @@ use crate::git::{EntryMode, Listing, Mirror, TreeId};
 pub mod jail;
 pub mod run;
 
-use run::Job;
 pub use run::{Local, Program, Programs, Runner};
+use run::{Job, MOST_TIME, Trouble};
 
 /// Bounds on what one rendering may read.
 const MOST_FILES: usize = 2_000;
@@ -471,41 +471,56 @@ impl Renderer {
         let asked = serde_json::json!({"schema": schema, "object": object, "before": before}).to_string();
         let key = hex::encode(Sha256::digest(&asked));
         let evaluating = async {
-            let Ok(_turn) = self.shared.evaluating.acquire().await else { return Err(too_slow()) };
+            let not_now = || Err::<Result<(), String>, _>("they cannot be evaluated just now".to_string());
+            let Ok(_turn) = self.shared.evaluating.acquire().await else { return not_now() };
             let files = BTreeMap::from([("rules.json".to_string(), Arc::<[u8]>::from(asked.as_bytes()))]);
             let inputs = Inputs { directory: "definition".into(), how: How::Plain, files, hash: String::new() };
             let arguments = ["rules".to_string(), "rules.json".to_string()];
-            let run = self.run(&inputs, Program::Windlass, &arguments);
-            match tokio::time::timeout(MOST_RULE_TIME, run).await {
-                Ok(Ok(out)) => match serde_json::from_str::<Vec<String>>(&out) {
-                    Ok(broken) if broken.is_empty() => Ok(()),
-                    Ok(broken) => Err(broken.join("; ")),
-                    Err(_) => Err(too_slow()),
+            // It takes from nobody's budget: what it says holds for everybody who asks about the same.
+            let alone = Self { shared: self.shared.clone(), budget: None };
+            match alone.run(&inputs, Program::Windlass, &arguments, MOST_RULE_TIME).await {
+                Ok(out) => match serde_json::from_str::<Vec<String>>(&out) {
+                    Ok(broken) if broken.is_empty() => Ok(Ok(())),
+                    Ok(broken) => Ok(Err(broken.join("; "))),
+                    Err(_) => Ok(Err(too_slow())),
                 },
                 // Out of time, of memory, of its stack: one such object is enough to know the schema by.
-                Ok(Err(_)) | Err(_) => {
+                Err(NotRendered::Invalid(_)) => {
                     self.shared.slow.insert(definition, ());
-                    Err(too_slow())
+                    Ok(Err(too_slow()))
                 }
+                // It is asked again: that says nothing about the rules.
+                Err(_) => not_now(),
             }
         };
-        self.shared.rules.get_with(key, evaluating).await
+        self.shared.rules.try_get_with(key, evaluating).await.map_err(|why| (*why).clone())?
     }
 
     /// Whether the jail holds where renderers run: a program tries to get out of it.
-    pub async fn check_jail(&self) -> Result<(), Invalid> {
+    pub async fn check_jail(&self) -> Result<(), NotRendered> {
         let nothing = Inputs { directory: ".".into(), how: How::Plain, files: BTreeMap::new(), hash: String::new() };
-        let tried = self.run(&nothing, Program::Windlass, &["escape".into()]).await?;
+        let tried = self.run(&nothing, Program::Windlass, &["escape".into()], MOST_TIME).await?;
         match serde_json::from_str::<Vec<String>>(&tried) {
             Ok(ways) if ways.is_empty() => Ok(()),
-            Ok(ways) => Err(Invalid(format!("a renderer can {}", ways.join(", ")))),
-            Err(_) => Err(Invalid("what the jail lets through could not be tried".into())),
+            Ok(ways) => Err(Invalid(format!("a renderer can {}", ways.join(", "))).into()),
+            Err(_) => Err(Invalid("what the jail lets through could not be tried".into()).into()),
         }
     }
 
     /// The manifests, as rendered: namespaces not yet settled. The error is in words for the author. `release` counts
     /// for charts only.
-    pub async fn render(&self, inputs: &Inputs, release: Option<Release>) -> Result<Arc<Vec<Manifest>>, Invalid> {
+    pub async fn render(&self, inputs: &Inputs, release: Option<Release>) -> Result<Arc<Vec<Manifest>>, NotRendered> {
+        loop {
+            let rendered = self.render_once(inputs, release.clone()).await;
+            // Who waited for the rendering of a head that then had no budget left has one of his own, or needs none.
+            let anothers = self.budget.as_ref().is_none_or(|budget| !budget.is_used_up());
+            if !(anothers && matches!(rendered, Err(NotRendered::UsedUp(_)))) {
+                return rendered;
+            }
+        }
+    }
+
+    async fn render_once(&self, inputs: &Inputs, release: Option<Release>) -> Result<Arc<Vec<Manifest>>, NotRendered> {
         let key = (inputs.hash.clone(), release.clone());
         let rendering = async {
             let manifests = match &inputs.how {
@@ -514,7 +529,7 @@ impl Renderer {
                     tokio::task::block_in_place(|| plain(inputs))?
                 }
                 How::Kustomize => {
-                    let out = self.run(inputs, Program::Kustomize, &["build".into(), inputs.directory.clone()]).await?;
+                    let out = self.run(inputs, Program::Kustomize, &["build".into(), inputs.directory.clone()], MOST_TIME).await?;
                     self.read(&out, &inputs.directory).await?
                 }
                 How::Helm { chart, values } => {
@@ -524,15 +539,15 @@ impl Renderer {
             };
             let mut seen = BTreeSet::new();
             if let Some(twice) = manifests.iter().find(|manifest| !seen.insert(manifest.key.clone())) {
-                return Err(Invalid(format!("{}: {} is there twice", inputs.directory, twice.key)));
+                return Err(Invalid(format!("{}: {} is there twice", inputs.directory, twice.key)).into());
             }
-            Ok(Manifest::store(&manifests).into())
+            Ok::<Arc<str>, NotRendered>(Manifest::store(&manifests).into())
         };
-        let stored = self.shared.cache.try_get_with(key, rendering).await.map_err(|error: Arc<Invalid>| (*error).clone())?;
-        Manifest::restore(&stored).map(Arc::new)
+        let stored = self.shared.cache.try_get_with(key, rendering).await.map_err(|error: Arc<NotRendered>| (*error).clone())?;
+        Ok(Manifest::restore(&stored).map(Arc::new)?)
     }
 
-    async fn helm(&self, inputs: &Inputs, chart: &str, values: &[String], release: &Release) -> Result<Vec<Manifest>, Invalid> {
+    async fn helm(&self, inputs: &Inputs, chart: &str, values: &[String], release: &Release) -> Result<Vec<Manifest>, NotRendered> {
         let directory = &inputs.directory;
         let mut arguments: Vec<String> =
             ["template", &release.name, chart, "--namespace", &release.namespace, "--include-crds", "--skip-tests"]
@@ -546,14 +561,15 @@ impl Renderer {
             arguments.extend(["--values".into(), file.clone()]);
         }
         // What differs by chance would roll at every look: it is rendered twice, once.
-        let (one, two) = tokio::join!(self.run(inputs, Program::Helm, &arguments), self.run(inputs, Program::Helm, &arguments));
+        let (one, two) = tokio::join!(self.run(inputs, Program::Helm, &arguments, MOST_TIME), self.run(inputs, Program::Helm, &arguments, MOST_TIME));
         let (one, two) = (one?, two?);
         if let Some(template) = differing_template(&one, &two) {
-            return Err(Invalid(format!(
+            let why = format!(
                 "{directory}: {template} renders differently each time: take dates, random values and generated certificates out of it"
-            )));
+            );
+            return Err(Invalid(why).into());
         }
-        self.read(&one, directory).await
+        Ok(self.read(&one, directory).await?)
     }
 
     /// Whoever reads what is long waits for its turn.
@@ -567,23 +583,40 @@ impl Renderer {
     }
 
     /// Runs a program on the inputs; what it printed. It takes from the budget.
-    async fn run(&self, inputs: &Inputs, program: Program, arguments: &[String]) -> Result<String, Invalid> {
-        let failed = |what: &str| Invalid(format!("{}: {what}", inputs.directory));
-        const USED_UP: &str = "this commit has used up what the renderings of one pull request may take: split it";
+    async fn run(&self, inputs: &Inputs, program: Program, arguments: &[String], most: Duration) -> Result<String, NotRendered> {
+        let used_up = || Err(NotRendered::UsedUp(inputs.directory.clone()));
         if self.budget.as_ref().is_some_and(|budget| budget.is_used_up()) {
-            return Err(failed(USED_UP));
+            return used_up();
         }
-        let job = Job { program, arguments: arguments.to_vec(), files: inputs.layout() };
+        let job = Job { program, arguments: arguments.to_vec(), files: inputs.layout(), of_head: self.budget.is_some(), most };
         let (took, printed) = self.shared.runner.run(&job).await;
         if let Some(budget) = &self.budget {
             let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             let length = printed.as_ref().map_or(0, |text| text.len() as u64);
             if (Budget::take(&budget.time, took), Budget::take(&budget.output, length)) != (true, true) {
-                return Err(failed(USED_UP));
+                return used_up();
             }
         }
-        printed.map_err(|why| failed(&format!("{}: {why}", program.name())))
+        let told = |why: &str| format!("{}: {}: {why}", inputs.directory, program.name());
+        printed.map_err(|trouble| match trouble {
+            Trouble::Author(why) => NotRendered::Invalid(Invalid(told(&why))),
+            Trouble::Passing(why) => NotRendered::Passing(told(&why)),
+        })
     }
+}
+
+/// Why there is no rendering.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotRendered {
+    /// In words for the author.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A pull request's head has used up its budget.
+    #[error("{0}: this commit has used up what the renderings of one pull request may take: split it")]
+    UsedUp(String),
+    /// It may be had another time.
+    #[error("{0}")]
+    Passing(String),
 }
 
 impl Inputs {

@@ -21,11 +21,13 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 const MOST_OUTPUT: u64 = 32 << 20;
-const MOST_TIME: Duration = Duration::from_secs(30);
+pub const MOST_TIME: Duration = Duration::from_secs(30);
 /// Memory that a child may really take, and how often that is looked at. Beyond the address space that a Go program
 /// reserves, which says little.
 const MOST_RESIDENT: u64 = 320 << 20;
 const LOOK_AT_MEMORY: Duration = Duration::from_millis(20);
+/// What a Go program is told to stay under (`GOMEMLIMIT`, with some room): so many of them fit at once.
+const USUAL_RESIDENT: u64 = 200 << 20;
 /// A request to a renderer elsewhere, and its answer.
 const MOST_MESSAGE: u64 = 96 << 20;
 /// How long it is waited for until a renderer elsewhere listens.
@@ -70,6 +72,19 @@ pub struct Job {
     pub arguments: Vec<String>,
     /// Path → content.
     pub files: BTreeMap<String, Arc<[u8]>>,
+    /// It belongs to a pull request's head: those never take every place at once.
+    pub of_head: bool,
+    /// The time that it may take.
+    pub most: Duration,
+}
+
+/// Why a job did not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trouble {
+    /// What it was given is wrong, or asks for too much: in words for its author.
+    Author(String),
+    /// It may come to its end another time: others took what it needed, or nobody renders just now.
+    Passing(String),
 }
 
 /// Where jobs are done.
@@ -81,7 +96,7 @@ pub enum Runner {
 
 impl Runner {
     /// How long a job took, and what it printed, or why it did not come to its end.
-    pub async fn run(&self, job: &Job) -> (Duration, Result<String, String>) {
+    pub async fn run(&self, job: &Job) -> (Duration, Result<String, Trouble>) {
         let started = Instant::now();
         match self {
             Self::Local(local) => local.run(job).await,
@@ -90,7 +105,7 @@ impl Runner {
                 let answer = asked.unwrap_or_else(|_| Err(anyhow::anyhow!("the renderer's container does not answer")));
                 match answer {
                     Ok(Answer { took, printed }) => (Duration::from_millis(took), printed),
-                    Err(error) => (started.elapsed(), Err(format!("{error:#}"))),
+                    Err(error) => (started.elapsed(), Err(Trouble::Passing(format!("{error:#}")))),
                 }
             }
         }
@@ -103,6 +118,8 @@ pub struct Local {
     work: PathBuf,
     at_once: usize,
     children: Semaphore,
+    /// Of them, those of pull requests' heads.
+    heads: Semaphore,
     /// What all children take, and may take.
     resident: AtomicU64,
     most_resident: u64,
@@ -118,30 +135,34 @@ impl Local {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }
-        let at_once = std::thread::available_parallelism().map_or(2, |cores| cores.get()).clamp(2, 8);
-        // Half of what the container may take is the children's.
-        let most_resident = memory_limit().map_or(at_once as u64 * MOST_RESIDENT, |limit| (limit / 2).max(MOST_RESIDENT));
-        let (children, resident) = (Semaphore::new(at_once), AtomicU64::new(0));
-        Ok(Self { programs, work, at_once, children, resident, most_resident })
+        let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get()).clamp(2, 8);
+        // Half of what the container may take is the children's; no more at once than fit into it.
+        let most_resident = memory_limit().map_or(cores as u64 * MOST_RESIDENT, |limit| (limit / 2).max(MOST_RESIDENT));
+        let at_once = cores.min(usize::try_from(most_resident / USUAL_RESIDENT).unwrap_or(cores)).max(1);
+        let (children, heads, resident) = (Semaphore::new(at_once), Semaphore::new((at_once - 1).max(1)), AtomicU64::new(0));
+        Ok(Self { programs, work, at_once, children, heads, resident, most_resident })
     }
 
-    async fn run(&self, job: &Job) -> (Duration, Result<String, String>) {
-        let Ok(_turn) = self.children.acquire().await else { return (Duration::ZERO, Err("windlass is stopping".into())) };
+    async fn run(&self, job: &Job) -> (Duration, Result<String, Trouble>) {
+        let stopping = || (Duration::ZERO, Err(Trouble::Passing("windlass is stopping".into())));
+        let _of_head = if job.of_head { Some(self.heads.acquire().await) } else { None };
+        let Ok(_turn) = self.children.acquire().await else { return stopping() };
         let started = Instant::now();
         let printed = self.child(job).await;
         (started.elapsed(), printed)
     }
 
-    async fn child(&self, job: &Job) -> Result<String, String> {
-        let own = || std::env::current_exe().map_err(|error| error.to_string());
+    async fn child(&self, job: &Job) -> Result<String, Trouble> {
+        let broken = |what: &str, error: &dyn std::fmt::Display| Trouble::Passing(format!("{what}: {error}"));
+        let no_helm = "charts are not rendered here: windlass was started without --helm";
         let program = match job.program {
             Program::Kustomize => self.programs.kustomize.clone(),
-            Program::Helm => self.programs.helm.clone().ok_or("charts are not rendered here: windlass was started without --helm")?,
-            Program::Windlass => own()?,
+            Program::Helm => self.programs.helm.clone().ok_or_else(|| Trouble::Author(no_helm.into()))?,
+            Program::Windlass => std::env::current_exe().map_err(|error| broken("cannot find this program", &error))?,
         };
         let folder =
-            tempfile::Builder::new().prefix("render-").tempdir_in(&self.work).map_err(|error| format!("cannot lay out files: {error}"))?;
-        lay_out(folder.path(), &job.files).map_err(|error| format!("cannot lay out files: {error}"))?;
+            tempfile::Builder::new().prefix("render-").tempdir_in(&self.work).map_err(|error| broken("cannot lay out files", &error))?;
+        lay_out(folder.path(), &job.files).map_err(|error| broken("cannot lay out files", &error))?;
         let mut command = match &self.programs.launcher {
             Some(launcher) => {
                 let mut command = tokio::process::Command::new(launcher);
@@ -169,9 +190,9 @@ impl Local {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| format!("cannot start: {error}"))?;
+            .map_err(|error| broken("cannot start", &error))?;
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err("cannot start: no pipes".into());
+            return Err(broken("cannot start", &"no pipes"));
         };
         let pid = child.id();
         let run = async {
@@ -183,36 +204,37 @@ impl Local {
             Ok::<_, std::io::Error>((child.wait().await?, out, err))
         };
         // What ends first; the child is killed when this goes.
+        let most = job.most.min(MOST_TIME);
         let ended = tokio::select! {
-            ended = tokio::time::timeout(MOST_TIME, run) => ended.map_err(|_| format!("took longer than {} s", MOST_TIME.as_secs()))?,
-            mebibytes = self.takes_too_much(pid) => return Err(format!("took more than {mebibytes} MiB of memory")),
+            ended = tokio::time::timeout(most, run) => ended.map_err(|_| Trouble::Author(format!("took longer than {} s", most.as_secs())))?,
+            trouble = self.takes_too_much(pid) => return Err(trouble),
         };
-        let (status, out, err) = ended.map_err(|error| error.to_string())?;
+        let (status, out, err) = ended.map_err(|error| broken("cannot be read", &error))?;
         if out.len() as u64 > MOST_OUTPUT {
-            return Err(format!("printed more than {} MiB", MOST_OUTPUT >> 20));
+            return Err(Trouble::Author(format!("printed more than {} MiB", MOST_OUTPUT >> 20)));
         }
         if !status.success() {
             let words = String::from_utf8_lossy(&err).replace(&folder.path().display().to_string(), "");
-            return Err(words.trim().trim_start_matches("Error: ").to_string());
+            return Err(Trouble::Author(words.trim().trim_start_matches("Error: ").to_string()));
         }
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
 
-    /// Comes back when a child takes more memory than it may, alone or with the others: how many MiB it may take.
-    async fn takes_too_much(&self, pid: Option<u32>) -> u64 {
+    /// Comes back when a child takes more memory than it may, alone or with the others.
+    async fn takes_too_much(&self, pid: Option<u32>) -> Trouble {
         let mut own = Resident { all: &self.resident, known: 0 };
         let Some(pid) = pid else { return std::future::pending().await };
         loop {
             tokio::time::sleep(LOOK_AT_MEMORY).await;
             own.set(resident(pid));
             if own.known > MOST_RESIDENT {
-                return MOST_RESIDENT >> 20;
+                return Trouble::Author(format!("took more than {} MiB of memory", MOST_RESIDENT >> 20));
             }
             // Over what all may take: who takes more than his part of it ends.
             let running = self.at_once.saturating_sub(self.children.available_permits()).max(1);
             let part = self.most_resident / running as u64;
             if self.resident.load(Ordering::SeqCst) > self.most_resident && own.known > part {
-                return part >> 20;
+                return Trouble::Passing(format!("more than {} MiB of memory were not to be had beside others", part >> 20));
             }
         }
     }
@@ -267,13 +289,16 @@ struct Request {
     arguments: Vec<String>,
     /// Path → content in base64.
     files: BTreeMap<String, String>,
+    of_head: bool,
+    /// Milliseconds.
+    most: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Answer {
     /// Milliseconds.
     took: u64,
-    printed: Result<String, String>,
+    printed: Result<String, Trouble>,
 }
 
 async fn ask(socket: &Path, job: &Job) -> anyhow::Result<Answer> {
@@ -287,7 +312,7 @@ async fn ask(socket: &Path, job: &Job) -> anyhow::Result<Answer> {
         }
     };
     let files = job.files.iter().map(|(path, content)| (path.clone(), BASE64.encode(content))).collect();
-    let request = Request { program: job.program, arguments: job.arguments.clone(), files };
+    let request = Request { program: job.program, arguments: job.arguments.clone(), files, of_head: job.of_head, most: job.most.as_millis() as u64 };
     send(&mut stream, &request).await?;
     receive(&mut stream).await.context("the renderer's container")
 }
@@ -340,14 +365,14 @@ pub async fn serve(args: &RenderArgs, programs: Programs) -> anyhow::Result<()> 
         let runner = runner.clone();
         tokio::spawn(async move {
             let answered = async {
-                let Request { program, arguments, files } = receive(&mut stream).await?;
+                let Request { program, arguments, files, of_head, most } = receive(&mut stream).await?;
                 let files = files.into_iter().map(|(path, content)| {
                     // Only files in the folder: whoever asks is not believed either.
                     let legal = !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
                     anyhow::ensure!(legal, "`{path}` is no file of a rendering");
                     Ok((path, Arc::<[u8]>::from(BASE64.decode(content)?)))
                 });
-                let job = Job { program, arguments, files: files.collect::<anyhow::Result<_>>()? };
+                let job = Job { program, arguments, files: files.collect::<anyhow::Result<_>>()?, of_head, most: Duration::from_millis(most) };
                 let (took, printed) = runner.run(&job).await;
                 send(&mut stream, &Answer { took: u64::try_from(took.as_millis()).unwrap_or(u64::MAX), printed }).await
             };

@@ -123,7 +123,7 @@ pub struct FoundSticky {
     pub last: bool,
     /// Every letter of it is ours.
     pub intact: bool,
-    /// It has a seal at all; older windlasses set none.
+    /// It has a seal by our key; older windlasses set none, and keys are rotated.
     pub sealed: bool,
 }
 
@@ -134,12 +134,12 @@ pub fn sticky_of(body: &str, seal: &Seal, place: &str) -> Option<FoundSticky> {
     let (fingerprint, found) = marker.split_once(' ').unwrap_or((marker, ""));
     let intact = found == sealed(seal, place, last, fingerprint, text);
     // What says that it is the end without a seal of ours says nothing.
-    Some(FoundSticky { fingerprint: fingerprint.into(), last: last && intact, intact, sealed: !found.is_empty() })
+    Some(FoundSticky { fingerprint: fingerprint.into(), last: last && intact, intact, sealed: found.starts_with(&seal.id()) })
 }
 
 fn sealed(seal: &Seal, place: &str, last: bool, fingerprint: &str, text: &str) -> String {
     // GitHub may change the ends of lines, and of the whole.
-    seal.of(&[place, if last { "final" } else { "" }, fingerprint, text.replace('\r', "").trim()])
+    seal.id() + &seal.of(&[place, if last { "final" } else { "" }, fingerprint, text.replace('\r', "").trim()])
 }
 
 /// The sticky comment's whole body.
