@@ -252,7 +252,15 @@ impl ServeArgs {
         if !others.is_empty() {
             projects.push(Project::of_one_team(others));
         }
-        Ok(Projects::new(projects, &self.namespace))
+        let projects = Projects::new(projects, &self.namespace);
+        if let Some((one, other)) = projects.overlap() {
+            bail!(
+                "the projects `{}` and `{}` of different repositories may go to the same namespaces, and each would have what is the other's: give them `namespaces` that do not meet, or make them one project",
+                one.name,
+                other.name
+            );
+        }
+        Ok(projects)
     }
 }
 

@@ -129,7 +129,7 @@ impl Mirrors {
         let refspecs =
             [branch(base), branch("windlass/*"), branch("windlass-drift/*"), "+refs/notes/windlass*:refs/notes/windlass*".to_string()];
         let path = self.path(repo);
-        if packs_in(&path) > MOST_PACKS {
+        if packs_in(&path) > MOST_PACKS || bytes_in(&path.join("objects/pack")) > MOST_BYTES {
             return renew(&path, remote, &refspecs, base).with_context(|| format!("fetch {repo} anew"));
         }
         let mirror = open_or_init(&path)?;
@@ -146,6 +146,10 @@ impl Mirrors {
         let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
         let packs = path.join("objects/pack");
         let (before, started) = (bytes_in(&packs), std::time::Instant::now());
+        if before > MOST_BYTES {
+            // The next fetch of the base makes the mirror anew.
+            return Err(HeadTooLarge.into());
+        }
         let refspecs = [format!("+refs/pull/{number}/head:refs/pull/{number}/head")];
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -171,6 +175,8 @@ impl Mirrors {
     }
 }
 
+/// Bytes of a mirror from which on it is made anew.
+const MOST_BYTES: u64 = 3 << 30;
 /// Files of packs: each fetch adds two, and closed pull requests leave theirs.
 const MOST_PACKS: usize = 2_000;
 

@@ -98,6 +98,7 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
         events_token: settings.events_token,
         hints,
         bodies: listener::Bodies::default(),
+        events: listener::Bodies::default(),
     });
     let http = tokio::spawn(listener::serve(listener, router(server.clone()), stop.clone()));
     let measured = tokio::spawn(listener::serve(metrics_listener, server::metrics_router(server.clone()), stop.clone()));
@@ -148,6 +149,7 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
         registry: Registry::new(settings.registry_auth.as_deref())?,
         memory: Memory::default(),
         preview_account: settings.preview_account,
+        previewing: tokio::sync::Semaphore::new(3),
         heads: Heads::new(settings.cache.join("heads"))?,
         seal: settings.seal,
     });

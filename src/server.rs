@@ -36,6 +36,8 @@ pub struct Server {
     /// Followed one after another by one task; a full channel makes GitHub wait.
     pub hints: mpsc::Sender<Hint>,
     pub bodies: Bodies,
+    /// Of those who hold the events token.
+    pub events: Bodies,
 }
 
 /// An image event is a few hundred bytes.
@@ -49,15 +51,20 @@ pub fn router(server: Arc<Server>) -> Router {
         .route("/webhook", post(webhook_received))
         .route("/events/image", post(image_event))
         .route("/promotions/{application}/{stage}", get(promotion))
-        .route("/healthz", get(async || "ok\n"))
+        .route("/healthz", get(healthy))
         .route("/readyz", get(ready))
         .route("/", get(page))
         .with_state(server)
 }
 
-/// On a listener of its own: what an address on the internet leads to does not lead here.
+/// On a listener of its own: what an address on the internet leads to does not lead here, and who fills the other one does
+/// not keep the node from seeing that we live.
 pub fn metrics_router(server: Arc<Server>) -> Router {
-    Router::new().route("/metrics", get(metrics)).with_state(server)
+    Router::new().route("/healthz", get(healthy)).route("/readyz", get(ready)).route("/metrics", get(metrics)).with_state(server)
+}
+
+async fn healthy() -> &'static str {
+    "ok\n"
 }
 
 async fn ready(State(server): State<Arc<Server>>) -> Response {
@@ -142,7 +149,7 @@ async fn image_event(State(server): State<Arc<Server>>, headers: HeaderMap, body
         server.metrics.refused();
         return refusal(StatusCode::UNAUTHORIZED, Refusal::Unverified);
     }
-    let body = match server.bodies.read(body, MOST_EVENT).await {
+    let body = match server.events.read(body, MOST_EVENT).await {
         Ok(body) => body,
         Err(why) => return not_taken(&server, why),
     };

@@ -325,6 +325,8 @@ pub const CONFIRM_PRUNE: &str = "windlass.dev/confirm-prune";
 pub const ADOPT: &str = "windlass.dev/adopt";
 /// The annotation by which somebody has fields taken that others hold: `Deployment/api .spec.replicas`, one a line.
 pub const TAKE: &str = "windlass.dev/take";
+/// Comments whose commands were carried out, the last ones.
+pub const HANDLED: &str = "windlass.dev/handled-comments";
 /// Who has given a command that needs more than one person's word, and which: `confirm-prune DIGEST mia bob`.
 pub const SAID: &str = "windlass.dev/said";
 

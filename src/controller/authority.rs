@@ -18,6 +18,8 @@ use crate::github::{self, PullSnapshot};
 
 /// GitHub lists no more commits of a pull request.
 const MOST_COMMITS: usize = 250;
+/// What workflows act as.
+const ACTIONS: &str = "github-actions[bot]";
 /// What GitHub's own commits (merges and edits on its pages) are committed by.
 const GITHUB: (&str, &str) = ("web-flow", "noreply@github.com");
 
@@ -69,9 +71,19 @@ pub async fn writers(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapsh
         return Ok(Writers::Unknown(Doubt::TooMany { commits: commits.len() }));
     }
     let mut logins = BTreeSet::from([pull.author().to_string()]);
+    // A bot's commit is somebody's who had it made: a workflow runs for whoever may push one. Of a pull request that the
+    // bot itself opened that is not so, but for GitHub's own, which anybody's workflow is.
+    let foreign_bot = |account: &github::Account| {
+        let login = account.login.clone().unwrap_or_default();
+        let is_bot = account.kind.as_deref() == Some("Bot") || login.ends_with("[bot]");
+        (is_bot && login != bot && (login != pull.author() || login == ACTIONS)).then_some(login)
+    };
     for commit in &commits {
         let people = [(&commit.author, &commit.commit.author), (&commit.committer, &commit.commit.committer)];
         for (account, person) in people {
+            if let Some(login) = account.as_ref().and_then(foreign_bot) {
+                return Ok(Writers::Unknown(Doubt::Bot { login }));
+            }
             let email = person.as_ref().map(|person| person.email.as_str()).unwrap_or_default();
             match account.as_ref().and_then(|account| account.login.clone()) {
                 Some(login) => drop(logins.insert(login)),
@@ -87,7 +99,12 @@ pub async fn writers(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapsh
     let of_this = |after: &str| commits.iter().any(|commit| commit.sha.as_str() == after);
     let mut head_is_known = false;
     for push in pushes.iter().filter(|push| of_this(&push.after)) {
-        let Some(actor) = push.actor.as_ref().and_then(|actor| actor.login.clone()) else { return Ok(Writers::Unknown(Doubt::Push { head: pull.head.sha.clone() })) };
+        if let Some(login) = push.actor.as_ref().and_then(foreign_bot) {
+            return Ok(Writers::Unknown(Doubt::Bot { login }));
+        }
+        let Some(actor) = push.actor.as_ref().and_then(|actor| actor.login.clone()) else {
+            return Ok(Writers::Unknown(Doubt::Push { head: pull.head.sha.clone() }));
+        };
         head_is_known |= push.after == pull.head.sha.as_str();
         logins.insert(actor);
     }
@@ -143,61 +160,89 @@ pub async fn policies(
             title: target.key(&key.repo).title(),
             auto: target.stage.merge == MergePolicy::Auto && target.stage.approvals == 0,
             approvals: target.stage.approvals,
-            approvers: approvers(ctx, key, &target.stage.approvers, changes, logins, &mut known).await?,
+            approvers: approvers(ctx, key, &target.stage.approvers, &owned(target, changes), logins, &mut known).await?,
         });
     }
     Ok(policies)
 }
 
-/// Who of `logins` is among the approvers; None: nobody is named.
+/// The owners of each file that changes and that a target reads, file by file; files that nobody owns are left out.
+fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
+    let place = format!("{}/", target.path);
+    let read = changes.reads.get(&(target.application.clone(), target.stage.name.clone()));
+    let files: Vec<&str> = match read {
+        Some(files) => files.iter().map(String::as_str).collect(),
+        None => changes.files.iter().map(String::as_str).filter(|file| file.starts_with(&place)).collect(),
+    };
+    // What changes a target without a file of its own (its configuration, its namespace) is its directory's owners' matter.
+    let own = [place.clone() + "kustomization.yaml"];
+    let files = if files.is_empty() { own.iter().map(String::as_str).collect() } else { files };
+    files.into_iter().map(|file| changes.owners.of(file)).filter(|owners| !owners.is_empty()).collect()
+}
+
+/// Who of `logins` is among the approvers; None: nobody is named. By `CODEOWNERS` that is who owns every file.
 async fn approvers(
     ctx: &Arc<Ctx>,
     key: &PullRequestKey,
     named: &[Approver],
-    changes: &Changes,
+    owned: &[&[String]],
     logins: &[String],
     known: &mut BTreeMap<(String, String), bool>,
 ) -> Result<Option<BTreeSet<String>>> {
     if named.is_empty() {
         return Ok(None);
     }
-    let owners: BTreeSet<&String> = changes.files.iter().flat_map(|file| changes.owners.of(file)).collect();
-    let named = named.iter().flat_map(|one| match one {
-        // Owners that are no accounts (addresses) are nobody that GitHub tells of.
-        Approver::CodeOwners => owners.iter().filter_map(|owner| owner.strip_prefix('@')?.parse().ok()).collect(),
-        other => vec![other.clone()],
-    });
     let mut found = BTreeSet::new();
-    for approver in named {
-        for login in logins {
-            let login = login.to_ascii_lowercase();
-            let is_one = match &approver {
-                Approver::User(user) => *user == login,
-                Approver::Team { organisation, team } => {
-                    let name = (format!("{organisation}/{team}"), login.clone());
-                    match known.get(&name) {
-                        Some(known) => *known,
-                        None => {
-                            let is_member = match ctx.github.is_member(&key.repo, organisation, team, &login).await {
-                                Err(error @ github::Error::Refused { .. }) => {
-                                    tracing::warn!(%error, team = name.0, "nobody counts as a member: has the App the permission `Members: read`?");
-                                    false
-                                }
-                                other => other?,
-                            };
-                            known.insert(name, is_member);
-                            is_member
+    for login in logins.iter().map(|login| login.to_ascii_lowercase()) {
+        for approver in named {
+            let is_one = match approver {
+                Approver::CodeOwners => {
+                    let mut all = !owned.is_empty();
+                    for owners in owned {
+                        let mut any = false;
+                        // Owners that are no accounts (addresses) are nobody that GitHub tells of.
+                        for owner in owners.iter().filter_map(|owner| owner.strip_prefix('@')?.parse::<Approver>().ok()) {
+                            any |= is_approver(ctx, key, &owner, &login, known).await?;
                         }
+                        all &= any;
                     }
+                    all
                 }
-                Approver::CodeOwners => false,
+                other => is_approver(ctx, key, other, &login, known).await?,
             };
             if is_one {
-                found.insert(login);
+                found.insert(login.clone());
             }
         }
     }
     Ok(Some(found))
+}
+
+async fn is_approver(
+    ctx: &Arc<Ctx>,
+    key: &PullRequestKey,
+    approver: &Approver,
+    login: &str,
+    known: &mut BTreeMap<(String, String), bool>,
+) -> Result<bool> {
+    let (organisation, team) = match approver {
+        Approver::User(user) => return Ok(*user == login),
+        Approver::Team { organisation, team } => (organisation, team),
+        Approver::CodeOwners => return Ok(false),
+    };
+    let name = (format!("{organisation}/{team}"), login.to_string());
+    if let Some(known) = known.get(&name) {
+        return Ok(*known);
+    }
+    let is_member = match ctx.github.is_member(&key.repo, organisation, team, login).await {
+        Err(error @ github::Error::Refused { .. }) => {
+            tracing::warn!(%error, team = name.0, "nobody counts as a member: has the App the permission `Members: read`?");
+            false
+        }
+        other => other?,
+    };
+    known.insert(name, is_member);
+    Ok(is_member)
 }
 
 /// The stages that what a pull request of ours promotes has to be healthy in.
@@ -208,12 +253,7 @@ pub async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, target: &Target) -> R
 }
 
 /// Who approved a pull request that is merged, for one stage, by the rule of the gate.
-pub async fn approved_by(
-    ctx: &Arc<Ctx>,
-    key: &PullRequestKey,
-    snapshot: &PullSnapshot,
-    target: Option<&Target>,
-) -> Result<Vec<String>> {
+pub async fn approved_by(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapshot, target: Option<&Target>) -> Result<Vec<String>> {
     if !snapshot.reviews.iter().any(|review| review.state == "APPROVED") {
         return Ok(Vec::new());
     }

@@ -40,7 +40,10 @@ pub fn locate(after: &mut Side, key: &ResourceKey, read: &Read) {
 /// `observer_of`: who renders a target; a head's own renderings take from its budget.
 pub async fn of<'o>(
     observer_of: impl Fn(&Target) -> &'o Observer,
-    repo: &RepoName, repository_id: u64, all: &[(Target, Read)]) -> Result<Claims> {
+    repo: &RepoName,
+    repository_id: u64,
+    all: &[(Target, Read)],
+) -> Result<Claims> {
     let mut claims = Claims::default();
     for (target, inputs) in all {
         let shared = all.iter().filter(|(other, _)| other.destination == target.destination).count() > 1;

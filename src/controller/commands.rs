@@ -84,7 +84,7 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
                     Err(why) => lines.push(why),
                     Ok(()) => {
                         ctx.home.annotate(&application, home::ADOPT, Some("true")).await?;
-                        ctx.home.annotate(&application, &said_by(command), None).await?;
+                        carried_out(ctx, &application, command, ask).await?;
                         ctx.applications.put(application.clone());
                         lines.push(format!("- `{}` takes over what is there", application.title()));
                     }
@@ -104,7 +104,7 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
                     Err(why) => lines.push(why),
                     Ok(()) => {
                         ctx.home.annotate(&application, home::CONFIRM_PRUNE, Some(&confirm)).await?;
-                        ctx.home.annotate(&application, &said_by(command), None).await?;
+                        carried_out(ctx, &application, command, ask).await?;
                         ctx.applications.put(application.clone());
                         lines.push(format!("- `{}`: the deletions that `{confirm}` names are confirmed", application.title()));
                     }
@@ -121,7 +121,7 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
                     Err(why) => lines.push(why),
                     Ok(()) => {
                         ctx.home.annotate(&application, home::SYNC_REQUEST, Some(&ask.comment.to_string())).await?;
-                        ctx.home.annotate(&application, &said_by(command), None).await?;
+                        carried_out(ctx, &application, command, ask).await?;
                         ctx.applications.put(application.clone());
                         any = true;
                         lines.push(format!("- `{}` is being synced to `{}`", application.title(), look.base.commit.short()));
@@ -148,12 +148,27 @@ async fn quorum(
     application: &ApplicationKey,
     subject: &str,
 ) -> Result<std::result::Result<(), String>> {
-    let Some(stage) = stage_of(look, application) else { return Ok(Ok(())) };
+    let title = application.title();
+    let Some(stage) = stage_of(look, application) else {
+        return Ok(Err(format!("- `{title}`: not done. The configuration cannot be read, and so not who may decide this")));
+    };
+    // The reply may be gone: what this comment has brought about it does not bring about again.
+    let handled =
+        ctx.home.application(application).await?.and_then(|object| kube::ResourceExt::annotations(&object).get(home::HANDLED).cloned());
+    if handled.is_some_and(|handled| handled.split(' ').any(|id| id == ask.comment.to_string())) {
+        return Ok(Err(format!("- `{title}`: was done when this comment was seen first; to have it done again, give the command anew")));
+    }
     if stage.approvals == 0 && stage.approvers.is_empty() {
         return Ok(Ok(()));
     }
     let target = look.base.target(application).or_else(|| look.touched.iter().find(|target| target.key(&key.repo) == *application));
-    let targets: Vec<Target> = target.into_iter().cloned().collect();
+    let known = ctx.home.application(application).await?;
+    // One that Git has no more is judged by its stage.
+    let targets: Vec<Target> = match (target, &known) {
+        (Some(target), _) => vec![target.clone()],
+        (None, Some(object)) => vec![Target { stage: stage.clone(), ..super::retire::target_of(object) }],
+        (None, None) => Vec::new(),
+    };
     let policies = authority::policies(ctx, key, &targets, &look.changes, std::slice::from_ref(&ask.author)).await?;
     let writers = match stage.approvals {
         0 => Writers::known([]),
@@ -165,7 +180,6 @@ async fn quorum(
         writers: &writers,
         approvers: policies.first().and_then(|policy| policy.approvers.as_ref()),
     };
-    let title = application.title();
     if let Err(why) = case.may_approve(&ask.author, ask.permission >= Permission::Write) {
         let why = view::quoted(&why.to_string());
         return Ok(Err(format!("- `{title}`: not done. {} may not decide that for this stage: {why}", view::code(&ask.author))));
@@ -194,6 +208,27 @@ async fn quorum(
     )))
 }
 
+/// Comments whose commands were carried out that an application remembers.
+const MOST_HANDLED: usize = 50;
+
+/// Keeps that a comment's command was carried out, and forgets who had asked for it.
+async fn carried_out(ctx: &Arc<Ctx>, application: &ApplicationKey, command: Command, ask: &Ask) -> Result<()> {
+    let object = ctx.home.application(application).await?;
+    let known = object.and_then(|object| kube::ResourceExt::annotations(&object).get(home::HANDLED).cloned()).unwrap_or_default();
+    let mut ids: Vec<_> = known.split_whitespace().map(str::to_string).chain([ask.comment.to_string()]).collect();
+    ids.drain(..ids.len().saturating_sub(MOST_HANDLED));
+    ctx.home.annotate(application, home::HANDLED, Some(&ids.join(" "))).await?;
+    if ctx
+        .home
+        .application(application)
+        .await?
+        .is_some_and(|object| kube::ResourceExt::annotations(&object).contains_key(&said_by(command)))
+    {
+        ctx.home.annotate(application, &said_by(command), None).await?;
+    }
+    Ok(())
+}
+
 /// The annotation that keeps who has given a command.
 fn said_by(command: Command) -> String {
     format!("{}-{}", home::SAID, command.word())
@@ -211,6 +246,10 @@ fn stage_of(look: &Look, application: &ApplicationKey) -> Option<Stage> {
 /// Applications that the configuration has no more, by this pull request: their directory went with it, or it changed the
 /// configuration itself.
 async fn retired_by(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<Vec<ApplicationKey>> {
+    // What cannot be read has retired nothing.
+    if look.base.configured().is_none() {
+        return Ok(Vec::new());
+    }
     let merged =
         look.snapshot.pull.merged_at.and(look.snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse::<CommitSha>().ok());
     let Some(commit) = merged else { return Ok(Vec::new()) };
@@ -257,7 +296,7 @@ async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, ask: &Ask) -> R
             lines.push(format!("- `{}` was never synced: write a `take` rule into windlass.yaml", app.key.title()));
             continue;
         }
-        ctx.home.annotate(&app.key, &said_by(Command::Take), None).await?;
+        carried_out(ctx, &app.key, Command::Take, ask).await?;
         let fields: Vec<_> = held.iter().map(|rule| view::code(&rule.path)).collect();
         lines.push(format!("- `{}` takes {}", app.key.title(), fields.join(", ")));
         ctx.applications.put(app.key.clone());

@@ -13,6 +13,8 @@ use crate::domain::{CommitSha, PullRequestKey};
 
 /// So often windlass may die of a head.
 const MOST: usize = 2;
+/// And of all heads of one pull request.
+const MOST_OF_PULL: usize = 4;
 
 pub struct Heads {
     folder: PathBuf,
@@ -39,13 +41,13 @@ impl Heads {
     pub fn begin(&self, key: &PullRequestKey, head: &CommitSha, asked: bool) -> std::io::Result<Option<Looking>> {
         let file = self.file(key);
         let noted = std::fs::read_to_string(&file).unwrap_or_default();
-        // A newer head begins anew.
-        let deaths = if asked { 0 } else { noted.lines().filter(|line| *line == head.as_str()).count() };
-        if deaths >= MOST {
+        let noted = if asked { String::new() } else { noted };
+        let deaths = noted.lines().filter(|line| *line == head.as_str()).count();
+        if deaths >= MOST || noted.lines().count() >= MOST_OF_PULL {
             return Ok(None);
         }
-        let before = (deaths > 0).then(|| format!("{head}\n").repeat(deaths));
-        std::fs::write(&file, format!("{head}\n").repeat(deaths + 1))?;
+        let before = (!noted.is_empty()).then_some(noted);
+        std::fs::write(&file, format!("{}{head}\n", before.as_deref().unwrap_or_default()))?;
         Ok(Some(Looking { file, before }))
     }
 

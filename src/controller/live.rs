@@ -289,11 +289,15 @@ async fn predict(
         return Ok(predicted);
     }
     ignore(asking, &mut predicted);
-    let secret = manifest.key.kind == "Secret" && manifest.key.group.is_empty() && asking.applies();
-    if secret {
+    let is_secret = manifest.key.kind == "Secret" && manifest.key.group.is_empty();
+    let secret = is_secret && asking.applies();
+    if is_secret {
         look_whole(asking, &mut predicted).await?;
         // Whether its data is just what Git has would be told by what the server says of it.
-        let theirs = |live: &Value| live["metadata"]["labels"][OWNER_LABEL] != asking.owner;
+        let theirs = |live: &Value| {
+            live["metadata"]["labels"][OWNER_LABEL] != asking.owner
+                && !ownership::keeper(live).is_some_and(|keeper| asking.is_kept_by_its_own(&keeper))
+        };
         if predicted.live.as_ref().is_some_and(|live| theirs(live) && live["immutable"] == true) {
             return Ok(Predicted { live: None, after: Side::Refused(IMMUTABLE_SECRET.into()), ..predicted });
         }

@@ -192,6 +192,8 @@ pub struct Ctx {
     pub commits: Arc<Queue<CommitKey>>,
     pub memory: Memory,
     pub heads: Heads,
+    /// Previews that are made at once.
+    pub previewing: tokio::sync::Semaphore,
     /// The identity of previews; None: windlass's own.
     pub preview_account: Option<ServiceAccount>,
     /// On comments, which others can edit.

@@ -3,20 +3,20 @@
 //!
 //! Nothing here writes, and nothing asks GitHub.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::{self, Claims, Read};
 use super::compare::{self, Sides};
 use super::live::{self, Asking};
 use super::{Configured, Observer, Result, configuration, facts, guards};
 use crate::cluster::home::Application;
-use crate::domain::catalog::{FILE, Target};
+use crate::domain::catalog::{Approver, FILE, Target};
 use crate::domain::codeowners::{self, CodeOwners};
 use crate::domain::hook::{self, Hook, When};
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Comparison, Plan, Proof, Side};
 use crate::domain::pull_request::{ApplicationPreview, Failure, image_changes};
-use crate::domain::{CommitSha, Invalid, RepoName};
+use crate::domain::{CommitSha, Invalid, Name, RepoName};
 use crate::git::{Merged, Mirror, TooLarge, TreeId};
 use crate::render::{self, Source};
 use crate::view;
@@ -32,6 +32,8 @@ pub struct Changes {
     pub files: Vec<String>,
     /// Applications whose configuration `windlass.yaml` changes, as they were and as they would be.
     pub reconfigured: Vec<Target>,
+    /// Of them, those that each touched application reads.
+    pub reads: BTreeMap<(Name, Name), Vec<String>>,
     /// Who owns which files, by the base.
     pub owners: CodeOwners,
 }
@@ -97,6 +99,11 @@ pub fn look_at_git(
     if before.listing().get(FILE) != after.listing().get(FILE) {
         look.changes.reconfigured = reconfigured(configured, proposed.as_ref().and_then(|proposed| proposed.as_ref().ok()));
     }
+    // Whoever may say who approves, approves: the owners that there are decide about others.
+    if codeowners::PLACES.iter().any(|place| before.listing().get(*place) != after.listing().get(*place)) {
+        let by_owners = |target: &&Target| target.stage.approvers.contains(&Approver::CodeOwners);
+        look.changes.reconfigured.extend(configured.targets.iter().filter(by_owners).cloned());
+    }
     let changed = changes_between(mirror, before.tree(), tree)?;
     look.changes.owners = changed.owners;
     let targets = targets(configured, &after);
@@ -116,9 +123,15 @@ pub fn look_at_git(
             Ok(inputs) => inputs.as_ref().map(|inputs| inputs.hash.clone()).unwrap_or_default(),
             Err(Invalid(why)) => why.clone(),
         };
+        let mut reads = BTreeSet::new();
         for inputs in [&old, &new].into_iter().filter_map(|read| read.as_ref().ok()?.as_ref()) {
-            managed.extend(changed_files.iter().filter(|path| inputs.reads(path)));
+            reads.extend(changed_files.iter().copied().filter(|path| inputs.reads(path)));
         }
+        if !reads.is_empty() {
+            let name = (target.application.clone(), target.stage.name.clone());
+            look.changes.reads.insert(name, reads.iter().map(|path| path.to_string()).collect());
+        }
+        managed.extend(reads);
         // What a stage comes after is a part of what is asked of what comes there: its approvals count for a change of that.
         let known =
             configured.targets.iter().find(|known| (&known.application, &known.stage.name) == (&target.application, &target.stage.name));
@@ -160,7 +173,19 @@ fn reconfigured(base: &Configured, head: Option<&Configured>) -> Vec<Target> {
     let differ = |all: &[Target], others: &[Target]| -> Vec<Target> {
         all.iter().filter(|target| everything || !others.contains(target)).cloned().collect()
     };
-    [differ(&base.targets, head_targets), differ(head_targets, &base.targets)].concat()
+    let mut found = [differ(&base.targets, head_targets), differ(head_targets, &base.targets)].concat();
+    // What comes after a stage relies on what that stage says of itself.
+    loop {
+        let relies = |later: &&Target| {
+            !found.contains(later)
+                && found.iter().any(|one| one.application == later.application && later.stage.after.contains(&one.stage.name))
+        };
+        let more: Vec<_> = base.targets.iter().filter(relies).cloned().collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
 }
 
 /// The applications of the base's patterns in both trees: also those that the pull request adds or removes.

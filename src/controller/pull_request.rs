@@ -16,8 +16,8 @@ use crate::domain::gate::{self, Facts, Origin, PreviewFact, Verdict};
 use crate::domain::plan::{Change, Comparison, Plan, Side};
 use crate::domain::pull_request::{self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
-use crate::github::{self, NewCheck, PullSnapshot};
 use crate::git::HeadTooLarge;
+use crate::github::{self, NewCheck, PullSnapshot};
 use crate::render::Budget;
 use crate::view::{self, PreviewText};
 
@@ -69,7 +69,11 @@ pub struct Look {
 impl Shown {
     /// Bytes that it takes, nearly: its text, and the objects that it was made from.
     pub fn size(&self) -> usize {
-        4 * (self.text.comment.text.len() + self.text.text.len() + self.text.pages.iter().map(String::len).sum::<usize>()) + 4096
+        let objects: usize =
+            self.preview.applications.iter().map(|app| app.plan.changes.len() + app.drift.changes.len() + app.waiting.changes.len()).sum();
+        objects * (16 << 10)
+            + 4 * (self.text.comment.text.len() + self.text.text.len() + self.text.pages.iter().map(String::len).sum::<usize>())
+            + 4096
     }
 }
 
@@ -121,9 +125,9 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
     if !pull.is_open() {
         return closed(ctx, key, base, snapshot, asks, (sticky, told, tampered)).await.map(Some);
     }
-    let again = asks
-        .iter()
-        .any(|ask| !ask.edited && ask.permission >= Permission::Write && ask.lines.iter().any(|line| line.meaning == Ok(Command::Preview)));
+    // Only when it is new: what was seen and has no answer yet may be what windlass died of.
+    let wants = |ask: &Ask| !ask.edited && !ask.interrupted && !ask.acknowledged;
+    let again = asks.iter().any(|ask| wants(ask) && ask.lines.iter().any(|line| line.meaning == Ok(Command::Preview)));
     let shown = previewed(ctx, key, &base, &snapshot, again).await?;
     let Shown { preview, text, id, changes, .. } = &*shown;
     let published = snapshot.check.as_ref().and_then(|check| check.external_id.clone()).filter(|id| !id.is_empty());
@@ -136,6 +140,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
     let silent = preview.applications.is_empty() && preview.failure.is_none() && sticky.is_none();
     let gate = snapshot.gate.as_ref().map(gate_of);
     let seen = Seen {
+        retire: false,
         asks,
         tampered,
         wanted: (!silent).then(|| text.comment.clone()),
@@ -167,6 +172,8 @@ fn gate_of(check: &github::CheckRun) -> (String, String) {
     let state = match check.conclusion.as_deref() {
         None => "pending",
         Some("success") => "success",
+        // Of another pull request from the same commit.
+        Some("cancelled") => "retired",
         Some(_) => "failure",
     };
     (state.into(), check.output.title.clone().unwrap_or_default())
@@ -188,6 +195,7 @@ async fn closed(
     (sticky, told, tampered): (Option<Sticky>, bool, bool),
 ) -> Result<Look> {
     let merged: Option<CommitSha> = snapshot.pull.merged_at.and(snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse().ok());
+    let merged_as = merged.clone();
     if merged.is_none() {
         ctx.memory.previews.invalidate(key);
     }
@@ -216,7 +224,19 @@ async fn closed(
             }
         }
     }
-    let seen = Seen { asks, tampered, wanted, sticky, preview: None, published: None, verdict: None, permit: None, gate: None };
+    // A check belongs to the commit: the verdict of this pull request is none of the next one's from the same commit.
+    let green = snapshot.gate.as_ref().is_some_and(|check| check.conclusion.as_deref() == Some("success"));
+    let (head, in_base, merge) = (snapshot.pull.head.sha.clone(), base.commit.clone(), merged_as.clone());
+    // What is in the base brings nothing once more; that a merge is there, we may not have seen yet.
+    let retire = green
+        && ctx
+            .mirror(&key.repo, move |mirror| {
+                let is_in = |commit: &CommitSha| Ok::<_, anyhow::Error>(mirror.has(commit) && mirror.is_ancestor(commit, &in_base)?);
+                let seen = merge.as_ref().map_or(Ok(true), is_in)?;
+                Ok(seen && !is_in(&head)?)
+            })
+            .await?;
+    let seen = Seen { retire, asks, tampered, wanted, sticky, preview: None, published: None, verdict: None, permit: None, gate: None };
     Ok(Look { seen, base, snapshot, touched, changes, facts: None, shown: None })
 }
 
@@ -259,6 +279,8 @@ async fn previewed(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snaps
         return Ok(known);
     }
     let nothing = |failure| GitLook { failure: Some(failure), changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] };
+    // A few at once: each holds what its applications are made of.
+    let _turn = ctx.previewing.acquire().await;
     let looking = ctx.heads.begin(key, &head, again).map_err(|error| Error::Git(error.into()))?;
     let too_large = ctx.memory.too_large.get(&(key.clone(), head.clone()));
     let look = if is_fork(base, &snapshot.pull) {
@@ -459,6 +481,7 @@ async fn act(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, steps: Vec<Step>
                 publish(ctx, key, look).await?;
                 requeue = Requeue::After(Duration::ZERO);
             }
+            Step::RetireGate => retire_gate(ctx, key, look).await?,
             Step::SetGate { state, description } => set_gate(ctx, key, look, state, description).await?,
             Step::Answer { comment } => commands::answer_or_log(ctx, key, look, comment).await?,
             Step::Merge(permit) => match ctx.github.merge(key, &permit).await {
@@ -514,6 +537,20 @@ async fn set_gate(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, state: &'st
     };
     let there = look.snapshot.gate.as_ref().filter(|there| there.conclusion.is_none() || conclusion.is_some());
     Ok(ctx.github.publish_check(&key.repo, &check, there.map(|there| there.id)).await?)
+}
+
+/// The head's verdict was this pull request's.
+async fn retire_gate(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
+    let check = NewCheck {
+        name: GATE_CONTEXT.into(),
+        head: look.snapshot.pull.head.sha.clone(),
+        external_id: String::new(),
+        conclusion: Some("cancelled"),
+        title: format!("was the verdict of #{}, which is not open any more", key.number),
+        summary: "Another pull request from this commit has a verdict of its own.".into(),
+        text: None,
+    };
+    Ok(ctx.github.publish_check(&key.repo, &check, look.snapshot.gate.as_ref().map(|gate| gate.id)).await?)
 }
 
 async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {

@@ -108,7 +108,7 @@ async fn cannot_be_looked_at(asking: &Asking<'_>, inventory: &[InventoryEntry]) 
 }
 
 /// What the object says about where the application was.
-fn target_of(object: &Application) -> Target {
+pub fn target_of(object: &Application) -> Target {
     let spec = &object.spec;
     Target {
         application: spec.application.clone(),

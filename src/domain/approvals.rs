@@ -38,6 +38,8 @@ pub enum Doubt {
     Address { commit: CommitSha, email: String },
     /// GitHub does not tell who pushed the head.
     Push { head: CommitSha },
+    /// A bot that is not the pull request's own wrote or pushed a commit: whoever may run it may have had it do that.
+    Bot { login: String },
     /// GitHub does not answer what has to be asked.
     Unanswered { why: String },
     /// The head is in another repository.
@@ -55,6 +57,7 @@ impl fmt::Display for Doubt {
                 commit.short()
             ),
             Self::Push { head } => write!(f, "GitHub does not tell who pushed {}", head.short()),
+            Self::Bot { login } => write!(f, "{login} wrote or pushed a commit of it, and whoever had it do that is not told"),
             Self::Unanswered { why } => write!(f, "GitHub does not tell who wrote and pushed it ({why})"),
             Self::Fork => f.write_str("the head is in a fork, where it is not told who pushed it"),
             Self::TooMany { commits } => write!(f, "it has {commits} commits or more: split it"),

@@ -272,6 +272,11 @@ impl Catalog {
         let (app, place) = (application.clone(), stage.name.clone());
         let fill = |text: &str| text.replace("{application}", app.as_str()).replace("{stage}", place.as_str());
         stage.reconcile = stage.reconcile.filled(fill);
+        if let Reconciler::ArgoCd(named) | Reconciler::Flux(named) = &stage.reconcile
+            && !(is_label(&named.namespace) && is_label(&named.name.replace('.', "-")))
+        {
+            return Some(Err(Invalid(format!("{FILE}: `{}/{}` is no object's namespace and name", named.namespace, named.name))));
+        }
         let images = rule
             .images
             .iter()

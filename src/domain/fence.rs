@@ -89,6 +89,22 @@ impl Pattern {
         !self.0.contains('*')
     }
 
+    /// Whether some text matches both.
+    fn meets(&self, other: &Self) -> bool {
+        fn meet(a: &[u8], b: &[u8]) -> bool {
+            match (a.split_first(), b.split_first()) {
+                (None, None) => true,
+                (Some((b'*', rest)), _) if meet(rest, b) => true,
+                (_, Some((b'*', rest))) if meet(a, rest) => true,
+                (Some((b'*', _)), Some((_, rest))) => meet(a, rest),
+                (Some((_, rest)), Some((b'*', _))) => meet(rest, b),
+                (Some((x, a)), Some((y, b))) => x == y && meet(a, b),
+                _ => false,
+            }
+        }
+        meet(self.0.as_bytes(), other.0.as_bytes())
+    }
+
     pub fn matches(&self, text: &str) -> bool {
         let mut parts = self.0.split('*');
         let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
@@ -133,14 +149,16 @@ const OWN_GROUP: &str = "windlass.dev";
 
 /// Groups and kinds by which whoever writes one acts with rights that are not his own: RBAC, and controllers that apply
 /// what an object of theirs says with rights of their own.
-const GIVE_RIGHTS: [(&str, &str); 8] = [
+const GIVE_RIGHTS: [(&str, &str); 10] = [
+    ("authorization.openshift.io", "*"),
+    ("operators.coreos.com", "*"),
     ("rbac.authorization.k8s.io", "*"),
     ("argoproj.io", "Application"),
     ("argoproj.io", "ApplicationSet"),
     ("argoproj.io", "AppProject"),
     ("kustomize.toolkit.fluxcd.io", "Kustomization"),
     ("helm.toolkit.fluxcd.io", "HelmRelease"),
-    ("helm.cattle.io", "HelmChart"),
+    ("helm.cattle.io", "*"),
     (OWN_GROUP, "*"),
 ];
 
@@ -192,12 +210,25 @@ struct Limits {
     /// None: no project takes it there.
     project: Option<Project>,
     home: Option<String>,
+    /// Where other projects' service accounts are: whoever may run a pod there has them.
+    others: Vec<String>,
 }
 
 impl Projects {
     /// `home`: windlass's own namespace.
     pub fn new(projects: Vec<Project>, home: &str) -> Self {
         Self { projects, home: Some(home.into()) }
+    }
+
+    /// Two projects of different repositories that may go to the same namespaces: each would have what is the other's.
+    pub fn overlap(&self) -> Option<(&Project, &Project)> {
+        let all = self.projects.iter().enumerate();
+        all.flat_map(|(at, one)| self.projects[at + 1..].iter().map(move |other| (one, other))).find(|(one, other)| {
+            let shares = |a: &[Pattern], b: &[Pattern]| a.iter().any(|a| b.iter().any(|b| a.meets(b)));
+            one.repositories.iter().any(|repo| !other.takes(repo))
+                && shares(&one.clusters, &other.clusters)
+                && shares(&one.namespaces, &other.namespaces)
+        })
     }
 
     pub fn projects(&self) -> &[Project] {
@@ -217,7 +248,10 @@ impl Projects {
                 && any_matches(&project.namespaces, &destination.namespace)
         };
         let project = self.projects.iter().find(fits).cloned();
-        Fence { destination: destination.clone(), limits: Some(Limits { project, home: self.home.clone() }) }
+        let own = project.as_ref().map(|project| project.name.as_str());
+        let others = self.projects.iter().filter(|other| Some(other.name.as_str()) != own);
+        let others = others.filter_map(|other| Some(other.service_account.as_ref()?.namespace.clone())).collect();
+        Fence { destination: destination.clone(), limits: Some(Limits { project, home: self.home.clone(), others }) }
     }
 }
 
@@ -325,7 +359,10 @@ impl Fence {
 
 impl Limits {
     fn is_closed(&self, namespace: &str) -> bool {
-        namespace.starts_with("kube-") || self.home.as_deref() == Some(namespace)
+        namespace.starts_with("kube-")
+            || namespace.starts_with("openshift-")
+            || self.home.as_deref() == Some(namespace)
+            || self.others.iter().any(|other| other == namespace)
     }
 }
 
@@ -334,10 +371,24 @@ pub fn kind_name(key: &ResourceKey) -> String {
     if key.group.is_empty() { key.kind.clone() } else { format!("{}.{}", key.kind, key.group) }
 }
 
-/// Labels by which the Pod Security admission controller judges what may run in a namespace.
+/// Labels by which admission controllers judge what may run in a namespace: those of Pod Security, and what exempts from
+/// OpenShift's, Gatekeeper's and Kyverno's.
 fn security(namespace: &Value) -> Vec<(&String, &Value)> {
     let labels = namespace["metadata"]["labels"].as_object();
-    labels.into_iter().flatten().filter(|(name, _)| name.starts_with("pod-security.kubernetes.io/")).collect()
+    labels
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| {
+            let prefixes = [
+                "pod-security.kubernetes.io/",
+                "openshift.io/",
+                "security.openshift.io/",
+                "admission.gatekeeper.sh/",
+                "policies.kyverno.io/",
+            ];
+            prefixes.iter().any(|prefix| name.starts_with(prefix)) || *name == "control-plane"
+        })
+        .collect()
 }
 
 // ---- the file
@@ -506,6 +557,31 @@ projects:
         let without = serde_json::json!({"metadata": {"labels": {"a": "b"}}});
         assert!(fence("shop-staging").judge_effect(&key, &with, &without).is_err());
         assert!(fence("shop-staging").judge_effect(&key, &with, &with).is_ok());
+    }
+
+    #[test]
+    fn projects_of_different_repositories_do_not_meet() {
+        let overlap = |one: &str, other: &str| {
+            let text = format!(
+                "projects:\n  a: {{repositories: [x/a], namespaces: ['{one}'], serviceAccount: a-accounts/a}}\n  b: {{repositories: [x/b], namespaces: ['{other}']}}\n"
+            );
+            Projects::new(Project::parse_all(&text).unwrap(), "windlass")
+        };
+        for (one, other, meet) in [
+            ("*", "*", true),
+            ("a-*", "b-*", false),
+            ("a-*", "*-production", true),
+            ("a", "a", true),
+            ("a", "b", false),
+            ("a*c", "ab*", true),
+            ("*-x", "*-y", false),
+        ] {
+            assert_eq!(overlap(one, other).overlap().is_some(), meet, "{one} {other}");
+        }
+        // Where another project's account is, whoever may run a pod is that account.
+        let fence =
+            overlap("a-*", "*").fence(&"x/b".parse().unwrap(), &Destination { cluster: "c".into(), namespace: "a-accounts".into() });
+        assert!(matches!(fence.destination(), Err(Outside::Closed { .. })));
     }
 
     #[test]

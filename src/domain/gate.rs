@@ -219,15 +219,17 @@ fn demands(facts: &Facts) -> Vec<Demand<'_>> {
         Origin::People => Some("a person's change needs a review".into()),
         Origin::Ours => None,
     };
-    fn of(StagePolicy { title, auto, approvals, approvers }: &StagePolicy) -> Demand<'_> {
+    fn of<'a>(StagePolicy { title, auto, approvals, approvers }: &'a StagePolicy, floor: Option<&String>) -> Demand<'a> {
         let (needed, because) = match (*approvals, *auto) {
+            // Also where nothing is asked of windlass's own: by the stage's approvers, where it names some.
+            (0, true) if floor.is_some() => (1, floor.cloned().unwrap_or_default()),
             (0, true) => (0, format!("{title} merges image updates automatically")),
             (0, false) => (1, format!("{title} does not say `merge: auto`")),
             (some, _) => (some, format!("{title} asks for {some}")),
         };
         Demand { needed, because, approvers: approvers.as_ref() }
     }
-    let mut demands: Vec<_> = facts.stages.iter().map(of).collect();
+    let mut demands: Vec<_> = facts.stages.iter().map(|stage| of(stage, floor.as_ref())).collect();
     // What a stage asks for by its own words is told rather than what is asked of anybody.
     if let Some(because) = floor
         && demands.iter().all(|demand| demand.needed == 0)

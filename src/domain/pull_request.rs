@@ -294,6 +294,8 @@ pub struct Sticky {
 
 #[derive(Debug, Clone)]
 pub struct Seen {
+    /// The head has a green verdict, and the pull request is not open any more.
+    pub retire: bool,
     pub asks: Vec<Ask>,
     /// Somebody edited our comment, and the thread does not say so yet.
     pub tampered: bool,
@@ -314,6 +316,8 @@ pub struct Seen {
 pub enum Step {
     /// Says that somebody edited our comment.
     TellTampered,
+    /// Takes the verdict of a head back that no open pull request has.
+    RetireGate,
     PostSticky(Wanted),
     EditSticky {
         id: u64,
@@ -336,6 +340,9 @@ pub fn decide(seen: &Seen) -> Vec<Step> {
     // First: once it is written anew nothing tells of the edit any more.
     if seen.tampered {
         steps.push(Step::TellTampered);
+    }
+    if seen.retire {
+        steps.push(Step::RetireGate);
     }
     if let Some(wanted) = &seen.wanted {
         match &seen.sticky {
@@ -393,6 +400,7 @@ mod tests {
 
     fn seen() -> Seen {
         Seen {
+            retire: false,
             asks: vec![],
             tampered: false,
             wanted: Some(Wanted { text: "b".into(), fingerprint: "f".into(), last: false }),

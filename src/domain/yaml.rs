@@ -7,12 +7,24 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+/// Nodes of one stream, and of all that one application renders to: a small text has many, each of hundreds of bytes.
+pub const MOST_NODES: usize = 300_000;
+
+/// The nodes of a value.
+pub fn nodes(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => 1 + map.values().map(|below| 1 + nodes(below)).sum::<usize>(),
+        Value::Array(items) => 1 + items.iter().map(nodes).sum::<usize>(),
+        _ => 1,
+    }
+}
+
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         legacy_octal_numbers: true,
         // The defaults end at about 3 MB of manifests, and at 1024 of them; definitions nest deep.
         budget: serde_saphyr::budget! {
-            max_documents: 100_000, max_nodes: 1_000_000, max_events: 4_000_000, max_total_scalar_bytes: 32 << 20, max_depth: 128
+            max_documents: 100_000, max_nodes: MOST_NODES, max_events: 4 * MOST_NODES, max_total_scalar_bytes: 32 << 20, max_depth: 128
         },
     }
 }

@@ -260,6 +260,8 @@ pub struct PullCommit {
 pub struct Account {
     #[serde(default)]
     pub login: Option<String>,
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -27,8 +27,8 @@ use crate::git::{EntryMode, Listing, Mirror, TreeId};
 pub mod jail;
 pub mod run;
 
-pub use run::{Local, Program, Programs, Runner};
 use run::{Job, MOST_TIME, Trouble};
+pub use run::{Local, Program, Programs, Runner};
 
 /// Bounds on what one rendering may read.
 const MOST_FILES: usize = 2_000;
@@ -401,7 +401,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { time: (10 * 60 * 1000).into(), output: (256 << 20).into() }
+        Self { time: (3 * 60 * 1000).into(), output: (128 << 20).into() }
     }
 }
 
@@ -561,7 +561,8 @@ impl Renderer {
             arguments.extend(["--values".into(), file.clone()]);
         }
         // What differs by chance would roll at every look: it is rendered twice, once.
-        let (one, two) = tokio::join!(self.run(inputs, Program::Helm, &arguments, MOST_TIME), self.run(inputs, Program::Helm, &arguments, MOST_TIME));
+        let (one, two) =
+            tokio::join!(self.run(inputs, Program::Helm, &arguments, MOST_TIME), self.run(inputs, Program::Helm, &arguments, MOST_TIME));
         let (one, two) = (one?, two?);
         if let Some(template) = differing_template(&one, &two) {
             let why = format!(
@@ -664,9 +665,15 @@ fn differing_template(one: &str, two: &str) -> Option<String> {
 }
 
 fn plain(inputs: &Inputs) -> Result<Vec<Manifest>, Invalid> {
-    let mut manifests = Vec::new();
+    let mut manifests: Vec<Manifest> = Vec::new();
+    let mut nodes = 0;
     for (path, content) in &inputs.files {
-        manifests.extend(Manifest::parse_all(&String::from_utf8_lossy(content), path)?);
+        let read = Manifest::parse_all(&String::from_utf8_lossy(content), path)?;
+        nodes += read.iter().map(|manifest| yaml::nodes(&manifest.value)).sum::<usize>();
+        if nodes > yaml::MOST_NODES {
+            return Err(Invalid(format!("{}: its manifests have more than {} values: split it", inputs.directory, yaml::MOST_NODES)));
+        }
+        manifests.extend(read);
     }
     Ok(manifests)
 }

@@ -312,7 +312,8 @@ async fn ask(socket: &Path, job: &Job) -> anyhow::Result<Answer> {
         }
     };
     let files = job.files.iter().map(|(path, content)| (path.clone(), BASE64.encode(content))).collect();
-    let request = Request { program: job.program, arguments: job.arguments.clone(), files, of_head: job.of_head, most: job.most.as_millis() as u64 };
+    let request =
+        Request { program: job.program, arguments: job.arguments.clone(), files, of_head: job.of_head, most: job.most.as_millis() as u64 };
     send(&mut stream, &request).await?;
     receive(&mut stream).await.context("the renderer's container")
 }
@@ -372,7 +373,8 @@ pub async fn serve(args: &RenderArgs, programs: Programs) -> anyhow::Result<()> 
                     anyhow::ensure!(legal, "`{path}` is no file of a rendering");
                     Ok((path, Arc::<[u8]>::from(BASE64.decode(content)?)))
                 });
-                let job = Job { program, arguments, files: files.collect::<anyhow::Result<_>>()?, of_head, most: Duration::from_millis(most) };
+                let job =
+                    Job { program, arguments, files: files.collect::<anyhow::Result<_>>()?, of_head, most: Duration::from_millis(most) };
                 let (took, printed) = runner.run(&job).await;
                 send(&mut stream, &Answer { took: u64::try_from(took.as_millis()).unwrap_or(u64::MAX), printed }).await
             };
