@@ -16,7 +16,7 @@ use crate::domain::hook::{self, Hook, When};
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Comparison, Plan, Proof, Side};
 use crate::domain::pull_request::{ApplicationPreview, Failure, image_changes};
-use crate::domain::{CommitSha, Invalid, Name, RepoName};
+use crate::domain::{ApplicationKey, CommitSha, Invalid, Name, RepoName};
 use crate::git::{Merged, Mirror, TooLarge, TreeId};
 use crate::render::{self, Source};
 use crate::view;
@@ -219,6 +219,21 @@ pub fn synced_of(mirror: &Mirror, object: &Application, target: &Target, base: &
     Ok((super::revision::hash_of(&read) != super::revision::hash_of(base)).then_some(read))
 }
 
+/// An application of which nothing can be told just now.
+pub fn unavailable(key: ApplicationKey, cluster: &str, why: String) -> ApplicationPreview {
+    ApplicationPreview {
+        cluster: cluster.into(),
+        plan: Plan::default(),
+        drift: Plan::default(),
+        waiting: Plan::default(),
+        unmoved: 0,
+        images: vec![],
+        error: Some(why),
+        notes: vec![],
+        key,
+    }
+}
+
 const NEW_APPLICATION: &str = "This application is not on the base branch: it is previewed as if nothing of it were in the cluster. What is there is looked at once it is merged, and changed only after `/adopt`.";
 
 /// Renders both sides of one application and has the server dry-run both. `in_base`: the base has it.
@@ -235,17 +250,7 @@ pub async fn application(
     let (object, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
     target.fields.take.extend(guards::taken(object));
     let cluster = observer.cluster(&target.destination.cluster);
-    let mut preview = ApplicationPreview {
-        cluster: target.destination.cluster.clone(),
-        plan: Plan::default(),
-        drift: Plan::default(),
-        waiting: Plan::default(),
-        unmoved: 0,
-        images: vec![],
-        error: None,
-        notes: vec![],
-        key: key.clone(),
-    };
+    let mut preview = ApplicationPreview { error: None, ..unavailable(key.clone(), &target.destination.cluster, String::new()) };
     if let Err(error) = cluster {
         preview.error = Some(error.to_string());
         return Ok(preview);

@@ -301,7 +301,7 @@ async fn previewed(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snaps
     let observer_of = |target: &Target| if brought.contains(&target.key(&key.repo)) { &observer } else { &plain };
     let claims =
         if look.inputs.is_empty() { Claims::default() } else { claims::of(observer_of, &key.repo, base.repo.id, &look.heads).await? };
-    let mut applications = Vec::new();
+    let (mut applications, mut passing) = (Vec::new(), false);
     for Touched { target, before, after, in_base } in look.inputs {
         let known = ctx.home.application(&target.key(&key.repo)).await?;
         let synced = match known.clone() {
@@ -312,8 +312,16 @@ async fn previewed(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snaps
             None => None,
         };
         let known = known.as_ref().map(|object| (object, synced));
+        let (name, cluster) = (target.key(&key.repo), target.destination.cluster.clone());
         let made = preview::application(&observer, &key.repo, base.repo.id, (target, in_base), (before, after), &claims, known);
-        let mut app = made.await?;
+        let mut app = match made.await {
+            // Said, and tried again: nobody has to mend it.
+            Err(Error::Render(why)) => {
+                passing = true;
+                preview::unavailable(name, &cluster, why)
+            }
+            other => other?,
+        };
         name_sources(ctx, base, &mut app).await?;
         applications.push(app);
     }
@@ -337,7 +345,7 @@ async fn previewed(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snaps
     // What somebody has to decide, or to mend in Git, does not pass by itself.
     let refused = |change: &Change| change.problem.is_some() && change.notes.undecided.is_empty();
     let may_pass = preview.applications.iter().any(|app| app.error.is_none() && app.plan.changes.iter().any(refused));
-    let again = may_pass.then(|| (Instant::now() + pause, pause));
+    let again = (may_pass || passing).then(|| (Instant::now() + pause, pause));
     let shown = Arc::new(Shown { id: preview.id(), preview, text, changes: look.changes, again });
     ctx.memory.previews.insert(key.clone(), shown.clone());
     // Something that it tells of became different while it was made.

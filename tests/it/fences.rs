@@ -141,9 +141,12 @@ async fn previews_cannot_write_and_syncs_have_the_rights_of_their_project() {
     let try_as = |arguments: &[&str]| plane().kubectl(&[arguments, &["--as", &account]].concat());
     world.kubectl(&["-n", &home, "create", "configmap", "there"]);
     let refused = |outcome: anyhow::Result<String>| outcome.is_err_and(|error| error.to_string().contains("windlass's previews only look"));
+    let tries = std::sync::atomic::AtomicUsize::new(0);
     world
         .until("the policy is in force", async || {
-            refused(try_as(&["-n", &home, "label", "--overwrite", "configmap", "there", "a=b"])).then_some(())
+            // What changes nothing is not sent.
+            let label = format!("try=a{}", tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+            refused(try_as(&["-n", &home, "label", "--overwrite", "configmap", "there", &label])).then_some(())
         })
         .await;
     assert!(try_as(&["-n", &home, "create", "configmap", "mine", "--dry-run=server"]).is_ok());
