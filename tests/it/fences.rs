@@ -362,6 +362,95 @@ async fn commands_ask_what_the_stage_asks() {
     assert!(long.len() < 2_000, "{}", long.len());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bots_commit_is_somebodys() {
+    let world = World::new().await;
+    let file = "apps/shop/staging/config.yaml";
+    let number = world.propose("mia", "mias", &[(file, Some(&world.file(file).replace("hello", "hi")))]);
+    world.gate_status(number, "pending").await;
+    // bob's workflow pushes onto mia's branch.
+    world.forge.state().add_user("github-actions[bot]", windlass::sandbox::forge::state::UserKind::Bot);
+    let changed = world.file(file).replace("hello", "bob's");
+    world.forge.push("acme/config", "mias", "github-actions[bot]", "By a workflow", &[(file, Some(&changed))]).unwrap();
+    world.previewed(number).await;
+    world.gate_status(number, "pending").await;
+    world.approve("bob", number);
+    world
+        .until("it does not count", async || {
+            world
+                .verdict(&world.head(number))
+                .filter(|(state, text)| state == "pending" && text.contains("github-actions[bot] wrote or pushed"))
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_decide_about_their_files_and_about_owners() {
+    let world = World::asleep(Setup::default()).await;
+    let catalog = world.file("windlass.yaml").replace("approvals: 1", "approvals: 1, approvers: [CODEOWNERS]");
+    let owners = "*.md @bob\n/apps/shop/production/ @mia\n";
+    let files =
+        [("windlass.yaml", Some(catalog.as_str())), (".github/CODEOWNERS", Some(owners)), ("apps/shop/production/NOTES.md", Some("x\n"))];
+    world.forge.push("acme/config", "main", "ada", "Owners", &files).unwrap();
+    world.start();
+    world.settled().await;
+    let file = "apps/shop/production/config.yaml";
+    let changed = world.file(file).replace("hello", "hi");
+    // A file of bob's beside it does not make him an owner of it.
+    let number = world.propose("ada", "both", &[(file, Some(&changed)), ("README.md", Some("# bob's\n"))]);
+    world.gate_status(number, "pending").await;
+    world.approve("bob", number);
+    let refused = |number: u64| {
+        let head = world.head(number);
+        world.verdict(&head).filter(|(state, text)| state == "pending" && text.contains("bob's does not count: they are not among"))
+    };
+    world.until("bob owns another file", async || refused(number)).await;
+    world.approve("mia", number);
+    world.gate_status(number, "success").await;
+    merge(&world, "ada", number);
+    // Nor does he become one by his own approval.
+    let number = world.propose("ada", "owners", &[(".github/CODEOWNERS", Some("* @bob\n"))]);
+    world.gate_status(number, "pending").await;
+    world.approve("bob", number);
+    world.until("the owners that there are decide", async || refused(number)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_is_of_its_pull_request_alone() {
+    let world = World::new().await;
+    let file = "apps/shop/staging/config.yaml";
+    let number = world.propose("bob", "hi", &[(file, Some(&world.file(file).replace("hello", "hi")))]);
+    world.gate_status(number, "pending").await;
+    world.approve("mia", number);
+    world.gate_status(number, "success").await;
+    let head = world.head(number);
+    world.as_user("bob", Method::PATCH, &format!("pulls/{number}"), json!({"state": "closed"}));
+    world.until("it is taken back", async || world.verdict(&head).filter(|(state, _)| state == "cancelled")).await;
+    let pull = world.as_user("bob", Method::POST, "pulls", json!({"title": "Once more", "head": "hi", "base": "main"}));
+    let text = world.gate_status(pull["number"].as_u64().unwrap(), "pending").await;
+    assert_eq!(text, "0 of 1 approvals (a person's change needs a review)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_is_deleted_repeats_nothing() {
+    let world = World::new().await;
+    let (_, number) = world.up_to_review("1.1.0").await;
+    let asked = world.comment("mia", number, "/sync");
+    let marker = format!("<!-- windlass:reply {asked} -->");
+    let reply = async |but: &Value| {
+        let found = |c: &Value| c["body"].as_str().unwrap().starts_with(&marker) && c["id"] != *but;
+        world.until("a reply", async || world.comments(number).into_iter().find(|c| found(c))).await
+    };
+    let first = reply(&Value::Null).await;
+    has(first["body"].as_str().unwrap(), &["is being synced"]);
+    {
+        let mut state = world.forge.state();
+        state.by_full_name_mut("acme/config").unwrap().comments.retain(|comment| json!(comment.id) != first["id"]);
+    }
+    world.comment("bob", number, "/why");
+    has(reply(&first["id"]).await["body"].as_str().unwrap(), &["was done when this comment was seen first"]);
+}
+
 // ---- what is ours
 
 #[tokio::test(flavor = "multi_thread")]
