@@ -26,7 +26,10 @@ pub fn install_definitions(plane: &ControlPlane) -> anyhow::Result<()> {
     let (shared, _) = documents();
     // One policy for all the installations of a control plane.
     let one = "request.userInfo.username == 'system:serviceaccount:windlass:windlass-preview'";
-    let shared = shared.replace(one, "request.userInfo.username.endsWith(':windlass-preview')");
+    let shared = shared
+        .replace(one, "request.userInfo.username.endsWith(':windlass-preview')")
+        // Beside the one that is applied as it is shipped.
+        .replace("windlass-previews-only-look", "windlass-sandbox-previews-only-look");
     apply(plane, "definitions", &(crate::cluster::home::definitions() + &shared + MORE_KINDS))?;
     plane.kubectl(&[
         "wait",
