@@ -206,9 +206,12 @@ fn applications(world: &World, image: &str) -> Vec<(String, String)> {
     files
 }
 
+/// Settings that grant a bench all that it writes: namespaces, roles, custom resources.
+const EVERYTHING: &str = "projects:\n  acme:\n    repositories: [acme/config]\n    otherNamespaces: ['*']\n    kinds: ['*']\n";
+
 /// `sync_200x4`, then with the same 200 applications `idle_requests` and `preview_p50`.
 async fn syncs(results: &mut Results, idle: bool, preview: bool) {
-    let world = World::asleep(Setup { direct: true, ..Setup::default() }).await;
+    let world = World::asleep(Setup { direct: true, projects: Some(EVERYTHING.to_owned()), ..Setup::default() }).await;
     let many = world.namespace("many");
     world.kubectl(&["create", "namespace", &many]);
     // All of them go into one namespace that is there already: the floor's patches are the same.
