@@ -24,8 +24,11 @@ const HEADERS: Duration = Duration::from_secs(10);
 const EXCHANGE: Duration = Duration::from_secs(60);
 /// A body is given this long: GitHub waits ten seconds for an answer.
 const BODY: Duration = Duration::from_secs(10);
-/// Kibibytes of bodies that are kept at once.
+/// Kibibytes of bodies that are kept at once, beyond what each may always send.
 const MOST_KIB: usize = 64 << 10;
+/// Bytes that any body may send whatever the others do: nearly every event of
+/// GitHub's is smaller. All connections together: 32 MiB.
+const ALWAYS: usize = 64 << 10;
 
 /// Serves until `stop`; what is being answered then is given `EXCHANGE` to end.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
@@ -102,7 +105,8 @@ impl Bodies {
                     return Err(NotTaken::TooLong);
                 }
                 // By what is there, not by what is announced: who announces much and sends little takes no place.
-                let wanted = (bytes.len() + chunk.len()).div_ceil(1024) - bytes.len().div_ceil(1024);
+                let beyond = |length: usize| length.saturating_sub(ALWAYS).div_ceil(1024);
+                let wanted = beyond(bytes.len() + chunk.len()) - beyond(bytes.len());
                 if wanted > 0 {
                     let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
                     part.push(self.0.clone().try_acquire_many_owned(wanted).map_err(|_| NotTaken::Busy)?);
@@ -121,12 +125,16 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_have_one_budget() {
+        let (large, most) = (ALWAYS + 2048, ALWAYS + 4096);
         let bodies = Bodies(Arc::new(Semaphore::new(3)));
-        let held = bodies.read(Body::from(vec![0; 2048]), 4096).await.map_err(|why| format!("{why:?}")).unwrap();
-        assert_eq!(bodies.read(Body::from(vec![0; 2048]), 4096).await.err(), Some(NotTaken::Busy));
-        assert_eq!(bodies.read(Body::from(vec![0; 4097]), 4096).await.err(), Some(NotTaken::TooLong));
-        assert_eq!(held.bytes.len(), 2048);
+        let read = async |length: usize| bodies.read(Body::from(vec![0; length]), most).await;
+        let held = read(large).await.map_err(|why| format!("{why:?}")).unwrap();
+        assert_eq!(read(large).await.err(), Some(NotTaken::Busy));
+        assert_eq!(read(most + 1).await.err(), Some(NotTaken::TooLong));
+        // Large bodies of others keep nobody's small one out.
+        assert!(read(ALWAYS).await.is_ok());
+        assert_eq!(held.bytes.len(), large);
         drop(held);
-        assert!(bodies.read(Body::from(vec![0; 3072]), 4096).await.is_ok());
+        assert!(read(ALWAYS + 3072).await.is_ok());
     }
 }
