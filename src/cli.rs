@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ServeArgs, program};
+use crate::config::{ServeArgs, program, projects};
 use crate::operate::Operate;
 use crate::plan::PlanArgs;
 use crate::rbac::RbacArgs;
@@ -97,7 +97,9 @@ pub fn main() -> ExitCode {
             Command::Jail(_) | Command::Escape | Command::Rules { .. } | Command::Plan(_) => Ok(()),
             Command::Render(args) => render(args).await,
             Command::Operate(command) => crate::operate::operate(command).await.map(|text| write_out(&text)),
-            Command::Rbac(args) => crate::rbac::rbac(&args).map(|text| write_out(&text)),
+            Command::Rbac(args) => projects(args.projects.as_deref(), &args.config_repositories)
+                .and_then(|projects| crate::rbac::rbac(&projects, &args.namespace))
+                .map(|text| write_out(&text)),
             Command::Crd => {
                 write_out(&crate::cluster::home::definitions());
                 Ok(())

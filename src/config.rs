@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -189,14 +189,15 @@ impl ServeArgs {
             "WINDLASS_CONFIG_REPOSITORIES",
             "the repository that has windlass.yaml, as owner/name; with several teams, --projects",
         );
-        let (Some(app_id), Some(key), Some(secret), Some(token)) =
-            (self.github_app_id, &self.github_private_key_file, &self.github_webhook_secret_file, &self.events_token_file)
-        else {
+        let (true, Some(app_id), Some(key), Some(secret), Some(token)) = (
+            missing.is_empty(),
+            self.github_app_id,
+            &self.github_private_key_file,
+            &self.github_webhook_secret_file,
+            &self.events_token_file,
+        ) else {
             bail!("windlass cannot start without:\n{}\nREADME.md, \"Run it for real\", leads through them", missing.join("\n"));
         };
-        if !missing.is_empty() {
-            bail!("windlass cannot start without:\n{}\nREADME.md, \"Run it for real\", leads through them", missing.join("\n"));
-        }
         let pem = std::fs::read(key).with_context(|| format!("cannot read the App's private key {}", key.display()))?;
         Ok(Settings {
             credentials: AppCredentials::new(app_id, &pem).with_context(|| format!("{}", key.display()))?,
@@ -235,24 +236,10 @@ impl ServeArgs {
             delivery_scan: Duration::from_secs(self.delivery_scan.max(1)),
         })
     }
-}
 
-impl ServeArgs {
-    /// The projects of the file; repositories that none of them names have one of their own.
+    /// The projects of the settings, which must not meet.
     fn projects(&self) -> anyhow::Result<Projects> {
-        let mut projects = match &self.projects {
-            Some(file) => {
-                let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the projects {}", file.display()))?;
-                Project::parse_all(&text).with_context(|| format!("--projects: {}", file.display()))?
-            }
-            None => Vec::new(),
-        };
-        let named: Vec<_> = projects.iter().flat_map(|project| project.repositories.clone()).collect();
-        let others: Vec<_> = self.config_repositories.iter().filter(|repo| !named.contains(repo)).cloned().collect();
-        if !others.is_empty() {
-            projects.push(Project::of_one_team(others));
-        }
-        let projects = Projects::new(projects, &self.namespace);
+        let projects = Projects::new(projects(self.projects.as_deref(), &self.config_repositories)?, &self.namespace);
         if let Some((one, other)) = projects.overlap() {
             bail!(
                 "the projects `{}` and `{}` of different repositories may go to the same namespaces, and each would have what is the other's: give them `namespaces` that do not meet, or make them one project",
@@ -262,6 +249,23 @@ impl ServeArgs {
         }
         Ok(projects)
     }
+}
+
+/// The projects of a file; config repositories that none of them names have one of their own.
+pub fn projects(file: Option<&Path>, config_repositories: &[RepoName]) -> anyhow::Result<Vec<Project>> {
+    let mut projects = match file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the projects {}", file.display()))?;
+            Project::parse_all(&text).with_context(|| format!("--projects: {}", file.display()))?
+        }
+        None => Vec::new(),
+    };
+    let named: Vec<_> = projects.iter().flat_map(|project| project.repositories.clone()).collect();
+    let others: Vec<_> = config_repositories.iter().filter(|repo| !named.contains(repo)).cloned().collect();
+    if !others.is_empty() {
+        projects.push(Project::of_one_team(others));
+    }
+    Ok(projects)
 }
 
 /// https, except on loopback.

@@ -130,10 +130,10 @@ impl Mirrors {
             [branch(base), branch("windlass/*"), branch("windlass-drift/*"), "+refs/notes/windlass*:refs/notes/windlass*".to_string()];
         let path = self.path(repo);
         if packs_in(&path) > MOST_PACKS || bytes_in(&path.join("objects/pack")) > MOST_BYTES {
-            return renew(&path, remote, &refspecs, base).with_context(|| format!("fetch {repo} anew"));
+            return renew(&path, remote, &refspecs).with_context(|| format!("fetch {repo} anew"));
         }
         let mirror = open_or_init(&path)?;
-        fetch_into(&mirror, remote, &refspecs, Some(base), &AtomicBool::new(false)).with_context(|| format!("fetch {repo}"))
+        fetch_into(&mirror, remote, &refspecs, true, &AtomicBool::new(false)).with_context(|| format!("fetch {repo}"))
     }
 
     /// Brings the head of a pull request, under a lock and within limits of its own: what somebody pushes there holds up
@@ -162,7 +162,7 @@ impl Mirrors {
             });
             // However it ends, or the watching would go on for ever.
             let _watched = Ends(&over);
-            let outcome = fetch_into(&mirror, remote, &refspecs, None, &stop);
+            let outcome = fetch_into(&mirror, remote, &refspecs, false, &stop);
             if stop.load(Ordering::SeqCst) && outcome.is_err() {
                 return Err(HeadTooLarge.into());
             }
@@ -186,13 +186,13 @@ fn packs_in(mirror: &Path) -> usize {
 
 /// Makes a mirror anew beside itself and puts it into its place, so that nothing grows for ever. Whoever reads the old one
 /// just then may fail, and looks again.
-fn renew(path: &Path, remote: &Remote<'_>, refspecs: &[String], base: &str) -> anyhow::Result<()> {
+fn renew(path: &Path, remote: &Remote<'_>, refspecs: &[String]) -> anyhow::Result<()> {
     let beside = |word: &str| path.with_extension(word);
     let (new, old) = (beside("new"), beside("old"));
     for left in [&new, &old] {
         let _ = std::fs::remove_dir_all(left);
     }
-    fetch_into(&open_or_init(&new)?, remote, refspecs, Some(base), &AtomicBool::new(false))?;
+    fetch_into(&open_or_init(&new)?, remote, refspecs, true, &AtomicBool::new(false))?;
     std::fs::rename(path, &old)?;
     std::fs::rename(&new, path)?;
     let _ = std::fs::remove_dir_all(&old);
@@ -259,14 +259,8 @@ fn open_or_init(path: &Path) -> anyhow::Result<gix::Repository> {
     Ok(made.to_thread_local())
 }
 
-/// `base`: the branches that the remote has no more of those asked for are deleted here too.
-fn fetch_into(
-    repo: &gix::Repository,
-    remote: &Remote<'_>,
-    refspecs: &[String],
-    base: Option<&str>,
-    stop: &AtomicBool,
-) -> anyhow::Result<()> {
+/// `all`: what is asked for is all that there is to follow, so that what the remote has no more is deleted here too.
+fn fetch_into(repo: &gix::Repository, remote: &Remote<'_>, refspecs: &[String], all: bool, stop: &AtomicBool) -> anyhow::Result<()> {
     let (url, token) = (remote.url, remote.token.expose_secret().to_string());
     let plain_http = url.starts_with("http://");
     let mut transport = repo.transport_options(url, None)?;
@@ -296,7 +290,7 @@ fn fetch_into(
         connection.set_transport_options(options);
     }
     let prepared = connection.prepare_fetch(Discard, gix::remote::ref_map::Options::default())?;
-    if base.is_some() {
+    if all {
         prune(repo, prepared.ref_map().mappings.iter().filter_map(|mapping| mapping.local.clone()).collect())?;
     }
     let outcome = prepared.receive(Discard, stop)?;

@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 
 use crate::cluster::home::Application;
 use crate::cluster::{Cluster, connect};
-use crate::config::program;
+use crate::config::{self, program};
 use crate::controller::preview::Touched;
 use crate::controller::{Observer, claims, preview};
-use crate::domain::fence::{Project, Projects};
+use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Change, Proof};
 use crate::domain::pull_request::{Failure, Preview};
@@ -231,11 +231,7 @@ async fn observer(
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
     random.fill(&mut key).map_err(|_| anyhow::anyhow!("this system has no randomness"))?;
     let projects = match &args.projects {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            let all = Project::parse_all(&text).with_context(|| format!("{}", file.display()))?;
-            Some(Projects::new(all, &args.namespace))
-        }
+        Some(file) => Some(Projects::new(config::projects(Some(file), &[])?, &args.namespace)),
         None => None,
     };
     Ok(Observer {

@@ -4,8 +4,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
 use crate::domain::RepoName;
 use crate::domain::fence::{Project, ServiceAccount};
 
@@ -14,31 +12,21 @@ use crate::domain::fence::{Project, ServiceAccount};
 pub struct RbacArgs {
     /// A config repository of the server's settings, as owner/name. Repeat for more
     #[arg(long = "config-repository", env = "WINDLASS_CONFIG_REPOSITORIES", value_delimiter = ',', value_name = "OWNER/NAME")]
-    config_repositories: Vec<RepoName>,
+    pub config_repositories: Vec<RepoName>,
 
     /// File with the projects of the server's settings
     #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]
-    projects: Option<PathBuf>,
+    pub projects: Option<PathBuf>,
 
     /// Namespace that windlass runs in
     #[arg(long, short, env = "WINDLASS_NAMESPACE", default_value = "windlass")]
-    namespace: String,
+    pub namespace: String,
 }
 
 /// What to print.
-pub fn rbac(args: &RbacArgs) -> anyhow::Result<String> {
-    let mut projects = match &args.projects {
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            Project::parse_all(&text).with_context(|| format!("{}", file.display()))?
-        }
-        None => Vec::new(),
-    };
-    if !args.config_repositories.is_empty() {
-        projects.push(Project::of_one_team(args.config_repositories.clone()));
-    }
+pub fn rbac(projects: &[Project], home: &str) -> anyhow::Result<String> {
     anyhow::ensure!(!projects.is_empty(), "there is no project: give --projects or --config-repository");
-    Ok(manifests(&projects, &args.namespace))
+    Ok(manifests(projects, home))
 }
 
 fn manifests(projects: &[Project], home: &str) -> String {

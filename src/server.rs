@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::controller::queue::Outcome;
 use crate::controller::{Base, Ctx};
 use crate::domain::{ApplicationKey, Hint, Name};
-use crate::events::{self, Refusal, Verified};
+use crate::events::{Refusal, Sender, Verified};
 use crate::github::webhook::{self, Payload};
 use crate::listener::{Bodies, NotTaken};
 use crate::telemetry::Metrics;
@@ -143,22 +143,24 @@ fn refusal(status: StatusCode, why: impl ToString) -> Response {
     (status, Json(json!({"error": why.to_string()}))).into_response()
 }
 
+fn sender(server: &Server, headers: &HeaderMap) -> Result<Sender, Refusal> {
+    Sender::verify(&server.events_token, headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()))
+}
+
 async fn image_event(State(server): State<Arc<Server>>, headers: HeaderMap, body: Body) -> Response {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if !events::is_known(&server.events_token, authorization) {
-        server.metrics.refused();
-        return refusal(StatusCode::UNAUTHORIZED, Refusal::Unverified);
-    }
+    let sender = match sender(&server, &headers) {
+        Ok(sender) => sender,
+        Err(why) => {
+            server.metrics.refused();
+            return refusal(StatusCode::UNAUTHORIZED, why);
+        }
+    };
     let body = match server.events.read(body, MOST_EVENT).await {
         Ok(body) => body,
         Err(why) => return not_taken(&server, why),
     };
-    let verified = match events::verify(&server.events_token, authorization, &body.bytes) {
+    let verified = match sender.event(&body.bytes) {
         Ok(verified) => verified,
-        Err(why @ Refusal::Unverified) => {
-            server.metrics.refused();
-            return refusal(StatusCode::UNAUTHORIZED, why);
-        }
         Err(why) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, why),
     };
     let Some(ctx) = server.ctx.get() else {
@@ -284,9 +286,8 @@ async fn settled(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Option<Value> {
 
 /// Where a promotion stands, for CI that was answered 202.
 async fn promotion(State(server): State<Arc<Server>>, headers: HeaderMap, Path((application, stage)): Path<(String, String)>) -> Response {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if !events::is_known(&server.events_token, authorization) {
-        return refusal(StatusCode::UNAUTHORIZED, Refusal::Unverified);
+    if let Err(why) = sender(&server, &headers) {
+        return refusal(StatusCode::UNAUTHORIZED, why);
     }
     let (Ok(application), Ok(stage)) = (application.parse::<Name>(), stage.parse::<Name>()) else {
         return refusal(StatusCode::NOT_FOUND, "no such promotion");

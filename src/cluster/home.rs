@@ -124,6 +124,13 @@ pub struct ApplicationStatus {
     pub conditions: Vec<Condition>,
 }
 
+impl ApplicationStatus {
+    /// Synced to what Git has, healthy, and proven to run it: what later stages wait for.
+    pub fn stands(&self) -> bool {
+        self.sync == SyncState::Synced && self.health == Health::Healthy && self.unproven.is_none()
+    }
+}
+
 impl Default for ApplicationStatus {
     fn default() -> Self {
         Self {

@@ -199,6 +199,14 @@ fn hear_warnings<B>(response: http::Response<B>) -> http::Response<B> {
     response
 }
 
+/// None: cluster-scoped objects, or those of all namespaces.
+fn api(client: Client, resource: &ApiResource, namespace: Option<&str>) -> Api<DynamicObject> {
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, resource),
+        None => Api::all_with(client, resource),
+    }
+}
+
 /// A kind that is not served is not asked for again for so long, unless we made a definition meanwhile.
 const MISSED_FOR: Duration = Duration::from_secs(2);
 
@@ -407,18 +415,12 @@ impl Cluster {
 
     /// For writes, and for what a write would come to.
     fn writes(&self, resource: &ApiResource, key: &ResourceKey) -> Api<DynamicObject> {
-        match key.namespace.as_deref() {
-            Some(namespace) => Api::namespaced_with(self.writer.clone(), namespace, resource),
-            None => Api::all_with(self.writer.clone(), resource),
-        }
+        api(self.writer.clone(), resource, key.namespace.as_deref())
     }
 
     /// None: cluster-scoped objects, or those of all namespaces.
     fn api_in(&self, resource: &ApiResource, namespace: Option<&str>) -> Api<DynamicObject> {
-        match namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, resource),
-            None => Api::all_with(self.client.clone(), resource),
-        }
+        api(self.client.clone(), resource, namespace)
     }
 
     /// A live object; None where it is not (also where its namespace or kind is not).

@@ -165,7 +165,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         return Ok(Some(Looked::Elsewhere(requeue)));
     }
     let settled = live::settle(&asking, rendered.as_deref().map_or(&[][..], |manifests| manifests)).await?;
-    let refusals: Vec<_> = settled.refusals().collect();
+    let refusals = live::refusals(&settled.outside);
     let outside: BTreeSet<_> = refusals.iter().map(|refusal| refusal.key.clone()).collect();
     let (all_hooks, mut manifests) = hook::split(settled.manifests);
     let hooks = hooks::Hooks::new(all_hooks, &status, &change.hash);
@@ -540,7 +540,7 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
 
 /// Whether an application is what later stages wait for.
 fn stood(status: Option<&ApplicationStatus>) -> bool {
-    status.is_some_and(|s| s.sync == SyncState::Synced && s.health == Health::Healthy && s.unproven.is_none())
+    status.is_some_and(ApplicationStatus::stands)
 }
 
 /// Puts the revision before this one to those that it supersedes.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::preview::Changes;
+use super::preview::{Changes, changes_between};
 use super::{Base, Ctx, Result, promotion};
 use crate::domain::approvals::{Case, Doubt, Review, Writers};
 use crate::domain::catalog::{Approver, MergePolicy, Target};
@@ -15,6 +15,7 @@ use crate::domain::gate::{Earlier, StagePolicy};
 use crate::domain::pull_request::Preview;
 use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 use crate::github::{self, PullSnapshot};
+use crate::render::Source;
 
 /// GitHub lists no more commits of a pull request.
 const MOST_COMMITS: usize = 250;
@@ -53,7 +54,7 @@ pub async fn writers(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSnapsh
     let pull = &snapshot.pull;
     let bot = ctx.github.identity().await?.login.clone();
     let repository = ctx.github.repository(&key.repo)?;
-    if pull.head.repo.as_ref().is_none_or(|repo| repo.id != repository.id) {
+    if pull.is_fork(repository.id) {
         return Ok(Writers::Unknown(Doubt::Fork));
     }
     // A server that has no such list, or does not let us read it, says no more tomorrow: then nobody's word counts.
@@ -131,7 +132,7 @@ pub fn touched_stages(base: &Base, changes: &Changes, preview: &Preview) -> Vec<
     for app in &preview.applications {
         let mut places = BTreeSet::new();
         for change in app.plan.effective() {
-            let is_namespace = change.key.kind == "Namespace" && change.key.group.is_empty();
+            let is_namespace = change.key.is_core("Namespace");
             places.insert(if is_namespace { Some(change.key.name.clone()) } else { change.key.namespace.clone() });
         }
         for place in places {
@@ -260,8 +261,7 @@ pub async fn approved_by(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: &PullSn
     let (reviews, writers) = (reviews(ctx, key, snapshot).await?, writers(ctx, key, snapshot).await?);
     let logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
     let targets: Vec<_> = target.into_iter().cloned().collect();
-    let merged = snapshot.pull.merge_commit_sha.as_ref().and_then(|sha| sha.parse().ok());
-    let policies = policies(ctx, key, &targets, &merged_changes(ctx, key, merged).await?, &logins).await?;
+    let policies = policies(ctx, key, &targets, &merged_changes(ctx, key, snapshot.pull.merged_as()).await?, &logins).await?;
     let case = Case {
         head: &snapshot.pull.head.sha,
         previewed_at: snapshot.check.as_ref().and_then(|check| check.completed_at),
@@ -278,10 +278,9 @@ pub async fn merged_changes(ctx: &Arc<Ctx>, key: &PullRequestKey, commit: Option
         if !mirror.has(&commit) {
             return Ok(Changes::default());
         }
-        match mirror.parent(&commit)? {
-            Some(parent) => super::preview::changes_between(mirror, mirror.tree(&parent)?, mirror.tree(&commit)?),
-            None => Ok(Changes::default()),
-        }
+        let Some(parent) = mirror.parent(&commit)? else { return Ok(Changes::default()) };
+        let after = mirror.files(mirror.tree(&commit)?)?;
+        changes_between(&Source::open(mirror, mirror.tree(&parent)?)?, &after)
     })
     .await
 }

@@ -9,6 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use kube::ResourceExt as _;
+
 use super::pull_request::{Look, anew};
 use super::{Ctx, Error, Result, authority};
 use crate::cluster::home;
@@ -17,7 +19,7 @@ use crate::domain::catalog::{FILE, Stage, Target};
 use crate::domain::command::{Command, Permission, Power};
 use crate::domain::ownership::FieldRule;
 use crate::domain::pull_request::Ask;
-use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
+use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::view;
 
 /// Carries out the commands of one comment, then answers it in one new comment.
@@ -75,58 +77,46 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
         }),
         Command::Adopt => {
             let mut lines = Vec::new();
-            for target in &look.touched {
+            for target in &look.changes.touched {
                 let application = target.key(&key.repo);
                 if ctx.home.application(&application).await?.is_none() {
                     continue;
                 }
-                match quorum(ctx, key, look, (command, ask), &application, "adopt").await? {
-                    Err(why) => lines.push(why),
-                    Ok(()) => {
-                        ctx.home.annotate(&application, home::ADOPT, Some("true")).await?;
-                        carried_out(ctx, &application, command, ask).await?;
-                        ctx.applications.put(application.clone());
-                        lines.push(format!("- `{}` takes over what is there", application.title()));
-                    }
-                }
+                lines.push(match wish(ctx, key, look, (command, ask), &application, "adopt", (home::ADOPT, "true")).await? {
+                    Err(why) => why,
+                    Ok(_) => format!("- `{}` takes over what is there", application.title()),
+                });
             }
             Ok(lines_or(lines, "No application of this pull request is known yet: give the command once it was looked at."))
         }
         Command::Take => take(ctx, key, look, ask).await,
         Command::ConfirmPrune => {
             let mut lines = Vec::new();
-            let mut applications: Vec<_> = look.touched.iter().map(|target| target.key(&key.repo)).collect();
+            let mut applications: Vec<_> = look.changes.touched.iter().map(|target| target.key(&key.repo)).collect();
             applications.extend(retired_by(ctx, key, look).await?);
             for application in applications {
                 let status = ctx.home.application(&application).await?.and_then(|object| object.status);
                 let Some(confirm) = status.and_then(|status| status.confirm) else { continue };
-                match quorum(ctx, key, look, (command, ask), &application, &confirm).await? {
-                    Err(why) => lines.push(why),
-                    Ok(()) => {
-                        ctx.home.annotate(&application, home::CONFIRM_PRUNE, Some(&confirm)).await?;
-                        carried_out(ctx, &application, command, ask).await?;
-                        ctx.applications.put(application.clone());
-                        lines.push(format!("- `{}`: the deletions that `{confirm}` names are confirmed", application.title()));
-                    }
-                }
+                lines.push(match wish(ctx, key, look, (command, ask), &application, &confirm, (home::CONFIRM_PRUNE, &confirm)).await? {
+                    Err(why) => why,
+                    Ok(_) => format!("- `{}`: the deletions that `{confirm}` names are confirmed", application.title()),
+                });
             }
             Ok(lines_or(lines, "No deletion waits for a confirmation."))
         }
         Command::Sync => {
             let mut lines = Vec::new();
             let mut any = false;
-            for target in &look.touched {
+            for target in &look.changes.touched {
                 let application = target.key(&key.repo);
-                match quorum(ctx, key, look, (command, ask), &application, look.base.commit.as_str()).await? {
-                    Err(why) => lines.push(why),
-                    Ok(()) => {
-                        ctx.home.annotate(&application, home::SYNC_REQUEST, Some(&ask.comment.to_string())).await?;
-                        carried_out(ctx, &application, command, ask).await?;
-                        ctx.applications.put(application.clone());
+                let (to, wanted) = (&look.base.commit, ask.comment.to_string());
+                lines.push(match wish(ctx, key, look, (command, ask), &application, to.as_str(), (home::SYNC_REQUEST, &wanted)).await? {
+                    Err(why) => why,
+                    Ok(_) => {
                         any = true;
-                        lines.push(format!("- `{}` is being synced to `{}`", application.title(), look.base.commit.short()));
+                        format!("- `{}` is being synced to `{}`", application.title(), to.short())
                     }
-                }
+                });
             }
             let text = lines_or(lines, "This pull request touches no application: there is nothing to sync.");
             Ok(if any { format!("{text}\n\nThe outcome is the commit status `windlass/sync`.") } else { text })
@@ -136,6 +126,28 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
 
 fn lines_or(lines: Vec<String>, otherwise: &str) -> String {
     if lines.is_empty() { otherwise.into() } else { lines.join("\n") }
+}
+
+/// Has an application do what a command wants, by an annotation, once enough people have given it; otherwise a line that
+/// says who has to. False: nothing is known of the application yet, so there was nothing to annotate.
+async fn wish(
+    ctx: &Arc<Ctx>,
+    key: &PullRequestKey,
+    look: &Look,
+    (command, ask): (Command, &Ask),
+    application: &ApplicationKey,
+    subject: &str,
+    (annotation, value): (&str, &str),
+) -> Result<std::result::Result<bool, String>> {
+    if let Err(why) = quorum(ctx, key, look, (command, ask), application, subject).await? {
+        return Ok(Err(why));
+    }
+    let known = ctx.home.annotate(application, annotation, Some(value)).await?;
+    if known {
+        carried_out(ctx, application, command, ask).await?;
+    }
+    ctx.applications.put(application.clone());
+    Ok(Ok(known))
 }
 
 /// Whether enough people who may decide about an application's stage have given a command about the same thing
@@ -153,18 +165,16 @@ async fn quorum(
         return Ok(Err(format!("- `{title}`: not done. The configuration cannot be read, and so not who may decide this")));
     };
     // The reply may be gone: what this comment has brought about it does not bring about again.
-    let handled =
-        ctx.home.application(application).await?.and_then(|object| kube::ResourceExt::annotations(&object).get(home::HANDLED).cloned());
-    if handled.is_some_and(|handled| handled.split(' ').any(|id| id == ask.comment.to_string())) {
+    let object = ctx.home.application(application).await?;
+    if kept(object.as_ref(), home::HANDLED).split(' ').any(|id| id == ask.comment.to_string()) {
         return Ok(Err(format!("- `{title}`: was done when this comment was seen first; to have it done again, give the command anew")));
     }
     if stage.approvals == 0 && stage.approvers.is_empty() {
         return Ok(Ok(()));
     }
-    let target = look.base.target(application).or_else(|| look.touched.iter().find(|target| target.key(&key.repo) == *application));
-    let known = ctx.home.application(application).await?;
+    let target = look.base.target(application).or_else(|| look.changes.touched.iter().find(|target| target.key(&key.repo) == *application));
     // One that Git has no more is judged by its stage.
-    let targets: Vec<Target> = match (target, &known) {
+    let targets: Vec<Target> = match (target, &object) {
         (Some(target), _) => vec![target.clone()],
         (None, Some(object)) => vec![Target { stage: stage.clone(), ..super::retire::target_of(object) }],
         (None, None) => Vec::new(),
@@ -189,10 +199,11 @@ async fn quorum(
         return Ok(Ok(()));
     }
     let about = format!("{} {subject}", command.word());
+    // As it is now: others may have given the command meanwhile.
     let Some(object) = ctx.home.application(application).await? else {
         return Ok(Err(format!("- `{title}`: it needs {needed} people's word, which can be kept once it was looked at")));
     };
-    let known = kube::ResourceExt::annotations(&object).get(&said_by(command)).cloned().unwrap_or_default();
+    let known = kept(Some(&object), &said_by(command));
     let said = known.strip_prefix(&format!("{about} ")).unwrap_or_default();
     let mut people: BTreeSet<String> = said.split_whitespace().map(str::to_string).collect();
     people.insert(ask.author.to_ascii_lowercase());
@@ -214,19 +225,19 @@ const MOST_HANDLED: usize = 50;
 /// Keeps that a comment's command was carried out, and forgets who had asked for it.
 async fn carried_out(ctx: &Arc<Ctx>, application: &ApplicationKey, command: Command, ask: &Ask) -> Result<()> {
     let object = ctx.home.application(application).await?;
-    let known = object.and_then(|object| kube::ResourceExt::annotations(&object).get(home::HANDLED).cloned()).unwrap_or_default();
-    let mut ids: Vec<_> = known.split_whitespace().map(str::to_string).chain([ask.comment.to_string()]).collect();
+    let mut ids: Vec<_> =
+        kept(object.as_ref(), home::HANDLED).split_whitespace().map(str::to_string).chain([ask.comment.to_string()]).collect();
     ids.drain(..ids.len().saturating_sub(MOST_HANDLED));
     ctx.home.annotate(application, home::HANDLED, Some(&ids.join(" "))).await?;
-    if ctx
-        .home
-        .application(application)
-        .await?
-        .is_some_and(|object| kube::ResourceExt::annotations(&object).contains_key(&said_by(command)))
-    {
+    if !kept(object.as_ref(), &said_by(command)).is_empty() {
         ctx.home.annotate(application, &said_by(command), None).await?;
     }
     Ok(())
+}
+
+/// What an annotation of an application says; empty: there is none.
+fn kept<'a>(object: Option<&'a home::Application>, annotation: &str) -> &'a str {
+    object.and_then(|object| object.annotations().get(annotation)).map_or("", String::as_str)
 }
 
 /// The annotation that keeps who has given a command.
@@ -250,9 +261,7 @@ async fn retired_by(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result
     if look.base.configured().is_none() {
         return Ok(Vec::new());
     }
-    let merged =
-        look.snapshot.pull.merged_at.and(look.snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse::<CommitSha>().ok());
-    let Some(commit) = merged else { return Ok(Vec::new()) };
+    let Some(commit) = look.snapshot.pull.merged_as() else { return Ok(Vec::new()) };
     let mut gone = Vec::new();
     for object in ctx.home.applications().await?.into_iter().filter(|object| object.spec.repository == key.repo) {
         let application = ApplicationKey { repo: key.repo.clone(), application: object.spec.application, stage: object.spec.stage };
@@ -288,19 +297,15 @@ async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, ask: &Ask) -> R
         let mut rules = super::guards::taken(known.as_ref());
         rules.extend(held.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>());
         let text = serde_json::to_string(&rules).unwrap_or_default();
-        if let Err(why) = quorum(ctx, key, look, (Command::Take, ask), &app.key, &text).await? {
-            lines.push(why);
-            continue;
+        match wish(ctx, key, look, (Command::Take, ask), &app.key, &text, (home::TAKE, &text)).await? {
+            Err(why) => lines.push(why),
+            Ok(false) => lines.push(format!("- `{}` was never synced: write a `take` rule into windlass.yaml", app.key.title())),
+            Ok(true) => {
+                let fields: Vec<_> = held.iter().map(|rule| view::code(&rule.path)).collect();
+                lines.push(format!("- `{}` takes {}", app.key.title(), fields.join(", ")));
+                taken.insert(app.key.clone());
+            }
         }
-        if !ctx.home.annotate(&app.key, home::TAKE, Some(&text)).await? {
-            lines.push(format!("- `{}` was never synced: write a `take` rule into windlass.yaml", app.key.title()));
-            continue;
-        }
-        carried_out(ctx, &app.key, Command::Take, ask).await?;
-        let fields: Vec<_> = held.iter().map(|rule| view::code(&rule.path)).collect();
-        lines.push(format!("- `{}` takes {}", app.key.title(), fields.join(", ")));
-        ctx.applications.put(app.key.clone());
-        taken.insert(app.key.clone());
     }
     if lines.is_empty() {
         return Ok("No field waits for that: the preview names none that others hold.".into());

@@ -226,7 +226,7 @@ async fn settle_answers(asking: &Asking<'_>, comparison: &mut Comparison, predic
 
 /// Of a Secret the two Git sides are compared, never the live one: or a guess could be tested by a pull request.
 fn show_git_sides(comparison: &mut Comparison, base: Option<&Manifest>, head: Option<&Manifest>) {
-    if comparison.key.kind != "Secret" || !comparison.key.group.is_empty() {
+    if !comparison.key.is_core("Secret") {
         return;
     }
     for (side, manifest) in [(&mut comparison.before, base), (&mut comparison.after, head)] {
@@ -238,7 +238,7 @@ fn show_git_sides(comparison: &mut Comparison, base: Option<&Manifest>, head: Op
 
 /// Of a live Secret no more is told than that its data is not Git's.
 fn veil(comparison: &mut Comparison) {
-    if comparison.key.kind != "Secret" || !comparison.key.group.is_empty() {
+    if !comparison.key.is_core("Secret") {
         return;
     }
     if let (Side::Object(before, _), Side::Object(after, _)) = (&mut comparison.before, &mut comparison.after) {

@@ -17,7 +17,7 @@ use crate::domain::fieldset::{self, FieldPath};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::{Change, Plan, digest};
 use crate::domain::sync::Proposal;
-use crate::domain::{ApplicationKey, CommitSha, Invalid, PullRequestKey};
+use crate::domain::{ApplicationKey, Invalid, PullRequestKey};
 use crate::git::{Mirror, TreeId};
 use crate::github::{self, Pull};
 use crate::render::{self, Source};
@@ -53,7 +53,7 @@ pub async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, plan: &P
             (true, _) if same => return Ok(Proposal::Open { number: pull.number }),
             (false, None) if same => return Ok(Proposal::Refused),
             (false, Some(_)) if same => {
-                let (merged, tip) = (pull.merge_commit_sha.as_ref().and_then(|sha| sha.parse::<CommitSha>().ok()), base.commit.clone());
+                let (merged, tip) = (pull.merged_as(), base.commit.clone());
                 let seen = ctx
                     .mirror(&key.repo, move |mirror| match merged {
                         Some(merged) => Ok(mirror.has(&merged) && mirror.is_ancestor(&merged, &tip)?),

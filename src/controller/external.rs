@@ -27,7 +27,9 @@ pub async fn look(
     rendered: std::result::Result<&[Manifest], &String>,
 ) -> Result<Requeue> {
     let before = object.status.clone().unwrap_or_default();
-    let was_settled = before.sync == SyncState::Synced && matches!(before.health, Health::Healthy | Health::Suspended);
+    let settles =
+        |status: &ApplicationStatus| status.sync == SyncState::Synced && matches!(status.health, Health::Healthy | Health::Suspended);
+    let was_settled = settles(&before);
     let mut superseded = before.superseded.clone();
     super::application::supersede(&mut superseded, before.revision.as_ref(), &change.revision);
     let mut status = ApplicationStatus {
@@ -74,7 +76,7 @@ pub async fn look(
             }
         }
     }
-    let settled = status.sync == SyncState::Synced && matches!(status.health, Health::Healthy | Health::Suspended);
+    let settled = settles(&status);
     let object = ctx.home.report_application(object, status, ctx.now()).await?;
     let told = object.metadata.resource_version.clone();
     let news = locked(&ctx.memory.told).insert(asking.key.clone(), told.clone()) != Some(told);

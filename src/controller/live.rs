@@ -111,14 +111,19 @@ pub struct Write {
 pub struct Settled {
     pub manifests: Vec<Manifest>,
     /// Those that are not the application's to have, each with the reason. Nothing is asked about them.
-    pub outside: Vec<(Manifest, String)>,
+    pub outside: Vec<Outside>,
 }
 
-impl Settled {
-    /// What is outside, as a plan tells it.
-    pub fn refusals(&self) -> impl Iterator<Item = Comparison> {
-        self.outside.iter().map(|(manifest, why)| Comparison::new(manifest.key.clone(), Side::Absent, Side::Refused(why.clone())))
-    }
+#[derive(Debug)]
+pub struct Outside {
+    pub manifest: Manifest,
+    pub why: String,
+}
+
+/// What is outside, as a plan tells it.
+pub fn refusals<'a>(outside: impl IntoIterator<Item = &'a Outside>) -> Vec<Comparison> {
+    let refusal = |one: &Outside| Comparison::new(one.manifest.key.clone(), Side::Absent, Side::Refused(one.why.clone()));
+    outside.into_iter().map(refusal).collect()
 }
 
 /// Settles namespaces by discovery, keeps out what lies outside the fence, and marks the rest as the application's.
@@ -130,7 +135,7 @@ pub async fn settle(asking: &Asking<'_>, manifests: &[Manifest]) -> Result<Settl
         let namespaced = kind.map_or_else(|| scope_of(manifests, &manifest.key), |(_, namespaced)| namespaced);
         manifest.normalise(namespaced, &asking.target.destination.namespace);
         if let Err(why) = asking.fence.judge(&manifest) {
-            settled.outside.push((manifest, why.to_string()));
+            settled.outside.push(Outside { manifest, why: why.to_string() });
             continue;
         }
         if asking.applies() {
@@ -289,7 +294,7 @@ async fn predict(
         return Ok(predicted);
     }
     ignore(asking, &mut predicted);
-    let is_secret = manifest.key.kind == "Secret" && manifest.key.group.is_empty();
+    let is_secret = manifest.key.is_core("Secret");
     let secret = is_secret && asking.applies();
     if is_secret {
         look_whole(asking, &mut predicted).await?;
@@ -684,7 +689,7 @@ async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest
     }
     let message = refusal.message;
     // One text whatever was guessed of a Secret that this application has not made.
-    let is_secret = manifest.key.kind == "Secret" && manifest.key.group.is_empty();
+    let is_secret = manifest.key.is_core("Secret");
     if is_secret && predicted.live.as_ref().is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] != asking.owner) {
         return Ok(Side::Refused(SECRET_OF_OTHERS.into()));
     }
@@ -771,7 +776,7 @@ pub fn side(live: Option<Value>) -> Side {
 
 /// A Secret's `stringData` as the server stores it: write-only text would hide what changes.
 pub fn string_data(manifest: &mut Manifest) {
-    if manifest.key.kind != "Secret" || !manifest.key.group.is_empty() {
+    if !manifest.key.is_core("Secret") {
         return;
     }
     let Some(Value::Object(text)) = manifest.value.as_object_mut().and_then(|object| object.remove("stringData")) else { return };

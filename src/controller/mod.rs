@@ -367,16 +367,12 @@ impl Ctx {
 
     /// Fetches, unless that was done since `not_before` already.
     pub async fn fetch(self: &Arc<Self>, repo: &RepoName, pull: Option<u64>, not_before: Instant) -> Result<()> {
-        let fresh = |at: Option<&Instant>| at.is_some_and(|at| *at >= not_before);
-        {
-            let fetched = &self.memory.fetched;
-            if fresh(fetched.get(&(repo.clone(), pull)).as_ref()) {
-                return Ok(());
-            }
+        if self.memory.fetched.get(&(repo.clone(), pull)).is_some_and(|at| at >= not_before) {
+            return Ok(());
         }
         let started = Instant::now();
-        let (url, session) = (self.github.repository(repo)?.clone_url, self.github.session_to_fetch(repo).await?);
-        let base = self.github.repository(repo)?.default_branch;
+        let Repository { clone_url: url, default_branch: base, .. } = self.github.repository(repo)?;
+        let session = self.github.session_to_fetch(repo).await?;
         let (ctx, name) = (self.clone(), repo.clone());
         let run = move || {
             let remote = Remote { url: &url, token: session.token() };

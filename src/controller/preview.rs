@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::{self, Claims, Read};
 use super::compare::{self, Sides};
-use super::live::{self, Asking};
+use super::live::{self, Asking, Outside};
 use super::{Configured, Observer, Result, configuration, facts, guards};
 use crate::cluster::home::Application;
 use crate::domain::catalog::{Approver, FILE, Target};
@@ -17,7 +17,7 @@ use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Comparison, Plan, Proof, Side};
 use crate::domain::pull_request::{ApplicationPreview, Failure, image_changes};
 use crate::domain::{ApplicationKey, CommitSha, Invalid, Name, RepoName};
-use crate::git::{Merged, Mirror, TooLarge, TreeId};
+use crate::git::{Listing, Merged, Mirror, TooLarge, TreeId};
 use crate::render::{self, Source};
 use crate::view;
 
@@ -104,7 +104,7 @@ pub fn look_at_git(
         let by_owners = |target: &&Target| target.stage.approvers.contains(&Approver::CodeOwners);
         look.changes.reconfigured.extend(configured.targets.iter().filter(by_owners).cloned());
     }
-    let changed = changes_between(mirror, before.tree(), tree)?;
+    let changed = changes_between(&before, after.listing())?;
     look.changes.owners = changed.owners;
     let targets = targets(configured, &after);
     let targets = match targets {
@@ -149,15 +149,14 @@ pub fn look_at_git(
     Ok(look)
 }
 
-/// Which files differ between two trees, and whose they were.
-pub fn changes_between(mirror: &Mirror, before: TreeId, after: TreeId) -> anyhow::Result<Changes> {
+/// Which files differ between a tree and a later one, and whose they were.
+pub fn changes_between(before: &Source<'_>, after: &Listing) -> anyhow::Result<Changes> {
     let mut changes = Changes::default();
-    let source = Source::open(mirror, before)?;
-    let (old, new) = (source.listing(), mirror.files(after)?);
-    let differs: BTreeSet<_> = old.keys().chain(new.keys()).filter(|path| old.get(*path) != new.get(*path)).collect();
+    let old = before.listing();
+    let differs: BTreeSet<_> = old.keys().chain(after.keys()).filter(|path| old.get(*path) != after.get(*path)).collect();
     changes.files = differs.into_iter().cloned().collect();
     for place in codeowners::PLACES {
-        if let Some(text) = source.text(place)? {
+        if let Some(text) = before.text(place)? {
             changes.owners = CodeOwners::parse(&text);
             break;
         }
@@ -219,8 +218,8 @@ pub fn synced_of(mirror: &Mirror, object: &Application, target: &Target, base: &
     Ok((super::revision::hash_of(&read) != super::revision::hash_of(base)).then_some(read))
 }
 
-/// An application of which nothing can be told just now.
-pub fn unavailable(key: ApplicationKey, cluster: &str, why: String) -> ApplicationPreview {
+/// A preview of which nothing is told yet, or why nothing can be.
+pub fn blank(key: ApplicationKey, cluster: &str, error: Option<String>) -> ApplicationPreview {
     ApplicationPreview {
         cluster: cluster.into(),
         plan: Plan::default(),
@@ -228,7 +227,7 @@ pub fn unavailable(key: ApplicationKey, cluster: &str, why: String) -> Applicati
         waiting: Plan::default(),
         unmoved: 0,
         images: vec![],
-        error: Some(why),
+        error,
         notes: vec![],
         key,
     }
@@ -249,9 +248,8 @@ pub async fn application(
     let key = target.key(repo);
     let (object, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
     target.fields.take.extend(guards::taken(object));
-    let cluster = observer.cluster(&target.destination.cluster);
-    let mut preview = ApplicationPreview { error: None, ..unavailable(key.clone(), &target.destination.cluster, String::new()) };
-    if let Err(error) = cluster {
+    let mut preview = blank(key.clone(), &target.destination.cluster, None);
+    if let Err(error) = observer.cluster(&target.destination.cluster) {
         preview.error = Some(error.to_string());
         return Ok(preview);
     }
@@ -285,9 +283,9 @@ pub async fn application(
         preview.notes.push(NEW_APPLICATION.into());
     }
     // What the base has just so is not this change's doing.
-    let is_known = |(manifest, _): &(Manifest, String)| old.outside.iter().any(|(other, _)| other == manifest);
-    let known_outside: Vec<_> = new.outside.iter().map(is_known).collect();
-    let (known, brought): (Vec<_>, Vec<_>) = new.refusals().zip(known_outside).partition(|(_, known)| *known);
+    let is_known = |one: &&Outside| old.outside.iter().any(|other| other.manifest == one.manifest);
+    let (known, brought): (Vec<_>, Vec<_>) = new.outside.iter().partition(is_known);
+    let (known, brought) = (live::refusals(known), live::refusals(brought));
     let (old, new) = (old.manifests, new.manifests);
     let status = object.and_then(|object| object.status.clone()).unwrap_or_default();
     let ((old_hooks, old), (new_hooks, new)) = (hook::split(old), hook::split(new));
@@ -297,8 +295,8 @@ pub async fn application(
     };
     let sides = Sides { base: &old, head: &new, synced: synced.as_deref(), inventory: &status.inventory };
     let mut found = compare::compare(&asking, sides).await?;
-    found.change.extend(brought.into_iter().map(|(refusal, _)| refusal));
-    found.waiting.extend(known.into_iter().map(|(refusal, _)| refusal));
+    found.change.extend(brought);
+    found.waiting.extend(known);
     found.change.extend(hooks_that_run(&asking, &old_hooks, new_hooks, status.synced_revision.is_none(), &mut preview.notes).await?);
     // Where each object stands, for whoever has to mend it.
     for comparison in &mut found.change {

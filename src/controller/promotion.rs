@@ -9,7 +9,6 @@ use super::{Ctx, Requeue, Result};
 use crate::cluster::home::{Promotion, PromotionStatus};
 use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, set_image};
-use crate::domain::health::{Health, SyncState};
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{self, Branch, BranchContent, EarlierStage, Outcome, PullRequest, PullRequestState, Seen, Step};
 use crate::domain::pull_request;
@@ -123,7 +122,7 @@ pub async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, target: &Target) -> R
         stages.push(EarlierStage {
             stage: stage.clone(),
             why: pull_request::shortened(&status.message.clone().unwrap_or_default().replace('\n', " "), 200),
-            healthy: status.sync == SyncState::Synced && status.health == Health::Healthy && status.unproven.is_none(),
+            healthy: status.stands(),
             running: status.images.into_iter().filter_map(|image| Some((image.name, image.digest?))).collect(),
             candidates,
         });

@@ -41,7 +41,7 @@ pub struct Shown {
     pub preview: Preview,
     pub text: PreviewText,
     /// What differs in Git between the base and this head.
-    pub changes: Changes,
+    pub changes: Arc<Changes>,
     /// [`Preview::id`].
     id: String,
     /// Where something cannot be applied, which may pass by itself: when it is asked about again, and after which pause.
@@ -59,9 +59,8 @@ pub struct Look {
     pub snapshot: PullSnapshot,
     /// None: it is not open.
     pub shown: Option<Arc<Shown>>,
-    /// What the pull request touches.
-    pub touched: Vec<Target>,
-    pub changes: Changes,
+    /// What the pull request changes, or changed when it was merged.
+    pub changes: Arc<Changes>,
     /// What the verdict was made from.
     facts: Option<Facts>,
 }
@@ -98,7 +97,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
     }
     let head = pull.head.sha.clone();
     // Nothing of a fork is fetched: anybody may have one, of any size.
-    if pull.is_open() && !is_fork(&base, pull) && !ctx.mirror(&key.repo, move |mirror| Ok(mirror.has(&head))).await? {
+    if pull.is_open() && !pull.is_fork(base.repo.id) && !ctx.mirror(&key.repo, move |mirror| Ok(mirror.has(&head))).await? {
         let name = (key.clone(), pull.head.sha.clone());
         let asked = asks.iter().any(|ask| ask.lines.iter().any(|line| line.meaning == Ok(Command::Preview)));
         if asked || !ctx.memory.too_large.contains_key(&name) {
@@ -151,8 +150,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, a
         permit,
         gate,
     };
-    let (touched, changes) = (changes.touched.clone(), changes.clone());
-    Ok(Some(Look { seen, base, touched, changes, snapshot, facts: Some(facts), shown: Some(shown) }))
+    Ok(Some(Look { seen, base, changes: changes.clone(), snapshot, facts: Some(facts), shown: Some(shown) }))
 }
 
 /// Where a sealed comment stands; names of repositories change.
@@ -162,10 +160,6 @@ fn place_of(base: &Base, key: &PullRequestKey) -> String {
 
 /// The thread says so often that our comment was edited.
 const MOST_NOTICES: usize = 5;
-
-fn is_fork(base: &Base, pull: &github::Pull) -> bool {
-    pull.head.repo.as_ref().is_none_or(|repo| repo.id != base.repo.id)
-}
 
 /// State and title of the verdict's check run.
 fn gate_of(check: &github::CheckRun) -> (String, String) {
@@ -194,17 +188,15 @@ async fn closed(
     asks: Vec<Ask>,
     (sticky, told, tampered): (Option<Sticky>, bool, bool),
 ) -> Result<Look> {
-    let merged: Option<CommitSha> = snapshot.pull.merged_at.and(snapshot.pull.merge_commit_sha.as_ref()).and_then(|sha| sha.parse().ok());
-    let merged_as = merged.clone();
+    let merged = snapshot.pull.merged_as();
     if merged.is_none() {
         ctx.memory.previews.invalidate(key);
     }
     ctx.heads.forget(key);
-    let changes = if asks.is_empty() { Changes::default() } else { authority::merged_changes(ctx, key, merged.clone()).await? };
-    let mut touched = Vec::new();
+    let mut changes = if asks.is_empty() { Changes::default() } else { authority::merged_changes(ctx, key, merged.clone()).await? };
     let mut wanted = None;
     // While the configuration cannot be read nobody can tell which applications it changed.
-    if let Some(commit) = merged.filter(|_| !matches!(base.catalog, Some(Err(_)))) {
+    if let Some(commit) = merged.clone().filter(|_| !matches!(base.catalog, Some(Err(_)))) {
         let at = commit.clone();
         if ctx.mirror(&key.repo, move |mirror| Ok(mirror.has(&at))).await? {
             let name = CommitKey { repo: key.repo.clone(), commit: commit.clone() };
@@ -213,7 +205,7 @@ async fn closed(
                 ctx.commits.put(name);
             }
             let (progress, _) = super::commit::progress_of(ctx, &key.repo, &base, &commit).await?;
-            touched = progress.iter().filter_map(|one| base.target(&one.key).cloned()).collect();
+            changes.touched = progress.iter().filter_map(|one| base.target(&one.key).cloned()).collect();
             // The end of the story is told once; what comes later belongs to later commits.
             if !told && progress.iter().all(|one| one.state == pull_request::ProgressState::Healthy) {
                 score(ctx, key, &base).await?;
@@ -226,7 +218,7 @@ async fn closed(
     }
     // A check belongs to the commit: the verdict of this pull request is none of the next one's from the same commit.
     let green = snapshot.gate.as_ref().is_some_and(|check| check.conclusion.as_deref() == Some("success"));
-    let (head, in_base, merge) = (snapshot.pull.head.sha.clone(), base.commit.clone(), merged_as.clone());
+    let (head, in_base, merge) = (snapshot.pull.head.sha.clone(), base.commit.clone(), merged);
     // What is in the base brings nothing once more; that a merge is there, we may not have seen yet.
     let retire = green
         && ctx
@@ -237,7 +229,7 @@ async fn closed(
             })
             .await?;
     let seen = Seen { retire, asks, tampered, wanted, sticky, preview: None, published: None, verdict: None, permit: None, gate: None };
-    Ok(Look { seen, base, snapshot, touched, changes, facts: None, shown: None })
+    Ok(Look { seen, base, snapshot, changes: changes.into(), facts: None, shown: None })
 }
 
 /// Holds what a preview showed against what came of it, once. Only for the preview that this process made: it is a
@@ -283,7 +275,7 @@ async fn previewed(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snaps
     let _turn = ctx.previewing.acquire().await;
     let looking = ctx.heads.begin(key, &head, again).map_err(|error| Error::Git(error.into()))?;
     let too_large = ctx.memory.too_large.get(&(key.clone(), head.clone()));
-    let look = if is_fork(base, &snapshot.pull) {
+    let look = if snapshot.pull.is_fork(base.repo.id) {
         nothing(Failure::Fork)
     } else if let Some(why) = too_large {
         nothing(Failure::TooLarge(why))
@@ -318,7 +310,7 @@ async fn previewed(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snaps
             // Said, and tried again: nobody has to mend it.
             Err(Error::Render(why)) => {
                 passing = true;
-                preview::unavailable(name, &cluster, why)
+                preview::blank(name, &cluster, Some(why))
             }
             other => other?,
         };
@@ -346,7 +338,7 @@ async fn previewed(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snaps
     let refused = |change: &Change| change.problem.is_some() && change.notes.undecided.is_empty();
     let may_pass = preview.applications.iter().any(|app| app.error.is_none() && app.plan.changes.iter().any(refused));
     let again = (may_pass || passing).then(|| (Instant::now() + pause, pause));
-    let shown = Arc::new(Shown { id: preview.id(), preview, text, changes: look.changes, again });
+    let shown = Arc::new(Shown { id: preview.id(), preview, text, changes: look.changes.into(), again });
     ctx.memory.previews.insert(key.clone(), shown.clone());
     // Something that it tells of became different while it was made.
     let renewed = locked(&ctx.memory.renewed).clone();

@@ -69,11 +69,6 @@ impl Writers {
     pub fn known(logins: impl IntoIterator<Item = String>) -> Self {
         Self::Known(logins.into_iter().map(|login| login.to_ascii_lowercase()).collect())
     }
-
-    /// Whether somebody had no hand in it.
-    pub fn is_independent(&self, user: &str) -> bool {
-        matches!(self, Self::Known(writers) if !writers.contains(&user.to_ascii_lowercase()))
-    }
 }
 
 /// What is to be approved.
@@ -133,8 +128,8 @@ impl Case<'_> {
         }
         match self.writers {
             Writers::Unknown(doubt) => Err(WhyNot::Unknown(doubt.clone())),
-            Writers::Known(_) if self.writers.is_independent(user) => Ok(()),
-            Writers::Known(_) => Err(WhyNot::Own),
+            Writers::Known(writers) if writers.contains(&user.to_ascii_lowercase()) => Err(WhyNot::Own),
+            Writers::Known(_) => Ok(()),
         }
     }
 

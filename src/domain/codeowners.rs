@@ -1,6 +1,8 @@
 //! `CODEOWNERS`: who is asked about a file, by GitHub's rules
 //! (docs.github.com, "About code owners"): the last line that matches counts.
 
+use super::wildcard;
+
 /// The lines of the file that say something: a pattern and its owners (`@user`, `@org/team`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CodeOwners(Vec<(String, Vec<String>)>);
@@ -47,16 +49,7 @@ fn glob(wanted: &[&str], parts: &[&str]) -> bool {
     match wanted.split_first() {
         None => parts.is_empty(),
         Some((&"**", rest)) => (0..=parts.len()).any(|skip| glob(rest, &parts[skip..])),
-        Some((first, rest)) => parts.split_first().is_some_and(|(part, others)| segment(first, part) && glob(rest, others)),
-    }
-}
-
-fn segment(wanted: &str, part: &str) -> bool {
-    match wanted.split_once('*') {
-        None => wanted == part,
-        Some((start, rest)) => {
-            part.strip_prefix(start).is_some_and(|left| (0..=left.len()).any(|at| left.is_char_boundary(at) && segment(rest, &left[at..])))
-        }
+        Some((first, rest)) => parts.split_first().is_some_and(|(part, others)| wildcard(first, part) && glob(rest, others)),
     }
 }
 

@@ -36,15 +36,6 @@ impl Permission {
             _ => Self::None,
         }
     }
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::None => "no",
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Admin => "admin",
-        }
-    }
 }
 
 impl Command {

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::catalog::Destination;
-use super::manifest::{Manifest, ResourceKey};
-use super::{Invalid, RepoName, yaml};
+use super::manifest::{Manifest, ResourceKey, is_label, is_subdomain};
+use super::{Invalid, RepoName, wildcard, yaml};
 
 /// All projects of a server.
 #[derive(Debug, Clone, Default)]
@@ -65,9 +65,7 @@ impl std::str::FromStr for ServiceAccount {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let fail = || Invalid(format!("`{text}` is not a service account: write it as namespace/name"));
         let (namespace, name) = text.split_once('/').ok_or_else(fail)?;
-        let legal =
-            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
-        if legal(namespace) && legal(name) { Ok(Self { namespace: namespace.into(), name: name.into() }) } else { Err(fail()) }
+        if is_label(namespace) && is_subdomain(name) { Ok(Self { namespace: namespace.into(), name: name.into() }) } else { Err(fail()) }
     }
 }
 
@@ -106,16 +104,7 @@ impl Pattern {
     }
 
     pub fn matches(&self, text: &str) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
-        let mut parts: Vec<_> = parts.collect();
-        let Some(last) = parts.pop() else { return rest.is_empty() };
-        let mut rest = rest;
-        for part in parts {
-            let Some(at) = rest.find(part) else { return false };
-            rest = &rest[at + part.len()..];
-        }
-        rest.ends_with(last)
+        wildcard(&self.0, text)
     }
 }
 
@@ -302,10 +291,9 @@ impl Fence {
     /// Whether an object is the application's to have, by its name; its namespace is settled.
     pub fn covers(&self, key: &ResourceKey) -> Result<(), Outside> {
         self.destination()?;
-        let Some(Limits { project: Some(project), .. }) = &self.limits else { return Ok(()) };
-        let limits = self.limits.as_ref().expect("there are some");
+        let Some(limits @ Limits { project: Some(project), .. }) = &self.limits else { return Ok(()) };
         let own = &self.destination.namespace;
-        let is_namespace = key.kind == "Namespace" && key.group.is_empty();
+        let is_namespace = key.is_core("Namespace");
         // A Namespace is as good as what is in it.
         let place = if is_namespace { Some(&key.name) } else { key.namespace.as_ref() };
         if let Some(namespace) = place {
@@ -333,7 +321,7 @@ impl Fence {
                 return self.granted(&format!("{}/conversion", kind_name(key)));
             }
         }
-        if key.kind == "Namespace" && key.group.is_empty() && !security(value).is_empty() {
+        if key.is_core("Namespace") && !security(value).is_empty() {
             return self.granted("Namespace/pod-security");
         }
         Ok(())
@@ -342,7 +330,7 @@ impl Fence {
     /// Whether what would become of a live object is the application's to decide: security labels that go are as good as
     /// security labels that come.
     pub fn judge_effect(&self, key: &ResourceKey, before: &Value, after: &Value) -> Result<(), Outside> {
-        if key.kind == "Namespace" && key.group.is_empty() && security(before) != security(after) {
+        if key.is_core("Namespace") && security(before) != security(after) {
             return self.granted("Namespace/pod-security");
         }
         Ok(())
@@ -367,7 +355,7 @@ impl Limits {
 }
 
 /// `Deployment.apps`, `Secret`.
-pub fn kind_name(key: &ResourceKey) -> String {
+fn kind_name(key: &ResourceKey) -> String {
     if key.group.is_empty() { key.kind.clone() } else { format!("{}.{}", key.kind, key.group) }
 }
 

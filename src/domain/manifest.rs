@@ -24,6 +24,13 @@ pub struct ResourceKey {
     pub name: String,
 }
 
+impl ResourceKey {
+    /// Whether it is of a kind of the core group.
+    pub fn is_core(&self, kind: &str) -> bool {
+        self.group.is_empty() && self.kind == kind
+    }
+}
+
 impl fmt::Display for ResourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
@@ -169,9 +176,14 @@ fn is_kind(text: &str) -> bool {
     text.len() <= 63 && text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// RFC 1123 subdomain; empty for the core group.
+/// RFC 1123 subdomain: most objects' names.
+pub fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+/// Empty for the core group.
 fn is_group(text: &str) -> bool {
-    text.is_empty() || text.len() <= 253 && text.split('.').all(is_label)
+    text.is_empty() || is_subdomain(text)
 }
 
 fn is_version(text: &str) -> bool {

@@ -274,6 +274,19 @@ pub enum Hint {
 pub const OWNER_LABEL: &str = "windlass.dev/owner";
 pub const APPLICATION_ANNOTATION: &str = "windlass.dev/application";
 
+/// Whether a text is what a pattern says, in which `*` stands for any text.
+pub fn wildcard(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let mut parts: Vec<_> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
 /// JSON with sorted keys and no spaces, whatever map type serde_json was built with.
 pub fn canonical_json(value: &serde_json::Value) -> String {
     use serde_json::Value;

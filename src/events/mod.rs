@@ -1,6 +1,7 @@
 //! What senders say about images → [`ImageBuilt`].
 //!
-//! Two types stand between a sender's words and an effect: what is
+//! Types stand between a sender's words and an effect: only a [`Sender`] is
+//! listened to at all; what is
 //! [`Verified`] came from somebody who holds a credential of ours; only what is
 //! [`Authorised`] by the base branch's `windlass.yaml` may propose anything.
 
@@ -21,6 +22,10 @@ pub struct ImageBuilt {
     commit: CommitSha,
     source: RepoName,
 }
+
+/// Somebody who holds the shared token.
+#[derive(Debug)]
+pub struct Sender(());
 
 /// An event whose sender holds the shared token.
 #[derive(Debug, Clone)]
@@ -43,27 +48,28 @@ pub enum Refusal {
     Unauthorised { source_repo: RepoName, image: String, allowed: RepoName },
 }
 
-/// Whether the sender holds the token: compared in constant time.
-pub fn is_known(token: &SecretString, authorization: Option<&str>) -> bool {
-    let given = authorization.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer "))).unwrap_or_default();
-    // Digests of equal length: comparing them tells nothing about the token.
-    !given.is_empty() && Sha256::digest(given.trim()) == Sha256::digest(token.expose_secret())
-}
+impl Sender {
+    /// Whoever sends the token: compared in constant time.
+    pub fn verify(token: &SecretString, authorization: Option<&str>) -> Result<Self, Refusal> {
+        let given =
+            authorization.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer "))).unwrap_or_default();
+        // Digests of equal length: comparing them tells nothing about the token.
+        let same = Sha256::digest(given.trim()) == Sha256::digest(token.expose_secret());
+        if same && !given.is_empty() { Ok(Self(())) } else { Err(Refusal::Unverified) }
+    }
 
-/// Checks the sender's token, then reads the body.
-pub fn verify(token: &SecretString, authorization: Option<&str>, body: &[u8]) -> Result<Verified, Refusal> {
-    if !is_known(token, authorization) {
-        return Err(Refusal::Unverified);
+    /// Reads what they say.
+    pub fn event(&self, body: &[u8]) -> Result<Verified, Refusal> {
+        let event: ImageBuilt = serde_json::from_slice(body).map_err(|error| {
+            Refusal::Malformed(format!("{error}: send a JSON object with `image`, `digest`, `tag`, `commit` and `source` (owner/name)"))
+        })?;
+        let name = image::image_name(&event.image).map_err(|Invalid(why)| Refusal::Malformed(why))?;
+        let with_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
+        if with_tag {
+            return Err(Refusal::Malformed(format!("`image` is the name alone, without the tag: `{name}`")));
+        }
+        Ok(Verified(Candidate { image: name, digest: event.digest, tag: event.tag, commit: event.commit, source: event.source }))
     }
-    let event: ImageBuilt = serde_json::from_slice(body).map_err(|error| {
-        Refusal::Malformed(format!("{error}: send a JSON object with `image`, `digest`, `tag`, `commit` and `source` (owner/name)"))
-    })?;
-    let name = image::image_name(&event.image).map_err(|Invalid(why)| Refusal::Malformed(why))?;
-    let with_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
-    if with_tag {
-        return Err(Refusal::Malformed(format!("`image` is the name alone, without the tag: `{name}`")));
-    }
-    Ok(Verified(Candidate { image: name, digest: event.digest, tag: event.tag, commit: event.commit, source: event.source }))
 }
 
 impl Verified {
@@ -99,12 +105,13 @@ mod tests {
     #[test]
     fn only_the_token_verifies() {
         let token = SecretString::from("s3cret");
-        assert_eq!(verify(&token, Some("Bearer s3cret"), &body("GHCR.io/Acme/shop")).unwrap().image(), "ghcr.io/acme/shop");
+        let sender = Sender::verify(&token, Some("Bearer s3cret")).unwrap();
+        assert_eq!(sender.event(&body("GHCR.io/Acme/shop")).unwrap().image(), "ghcr.io/acme/shop");
         for bad in [None, Some(""), Some("Bearer "), Some("Bearer s3cre"), Some("s3cret")] {
-            assert!(matches!(verify(&token, bad, &body("a/b")), Err(Refusal::Unverified)), "{bad:?}");
+            assert!(matches!(Sender::verify(&token, bad), Err(Refusal::Unverified)), "{bad:?}");
         }
         for bad in [&body("a/b:tag")[..], b"{}", b"", b"[1]"] {
-            assert!(matches!(verify(&token, Some("Bearer s3cret"), bad), Err(Refusal::Malformed(_))));
+            assert!(matches!(sender.event(bad), Err(Refusal::Malformed(_))));
         }
     }
 }

@@ -147,6 +147,14 @@ impl Pull {
     pub fn author(&self) -> &str {
         self.user.as_ref().map_or("ghost", |user| user.login.as_str())
     }
+    /// Whether the head is in another repository than the one that has this id.
+    pub fn is_fork(&self, repository_id: u64) -> bool {
+        self.head.repo.as_ref().is_none_or(|repo| repo.id != repository_id)
+    }
+    /// The commit that it was merged as; None: it is not merged.
+    pub fn merged_as(&self) -> Option<CommitSha> {
+        self.merged_at.and(self.merge_commit_sha.as_ref())?.parse().ok()
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

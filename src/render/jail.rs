@@ -18,8 +18,8 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus,
-    Scope, path_beneath_rules,
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, Scope,
+    path_beneath_rules,
 };
 use rlimit::Resource;
 use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule};
@@ -78,12 +78,12 @@ fn limit() -> std::io::Result<()> {
 
 /// Nothing but the folder, the program and shared libraries can be touched, and no process outside be signalled, as far as
 /// the kernel sees to that.
-fn fence(folder: &PathBuf, program: &str) -> anyhow::Result<RulesetStatus> {
+fn fence(folder: &PathBuf, program: &str) -> anyhow::Result<()> {
     let abi = ABI::V6;
     let run = AccessFs::Execute | AccessFs::ReadFile | AccessFs::ReadDir;
     let libraries = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"];
     let there = libraries.iter().filter(|path| Path::new(path).exists());
-    let status = Ruleset::default()
+    Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(abi))?
         .handle_access(AccessNet::from_all(abi))?
@@ -93,7 +93,7 @@ fn fence(folder: &PathBuf, program: &str) -> anyhow::Result<RulesetStatus> {
         .add_rules(path_beneath_rules([program], AccessFs::Execute | AccessFs::ReadFile))?
         .add_rules(path_beneath_rules(there, run))?
         .restrict_self()?;
-    Ok(status.ruleset)
+    Ok(())
 }
 
 /// What a renderer calls, and nothing else: reading and writing files, memory, threads, time, waiting. What is not here

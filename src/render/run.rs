@@ -226,7 +226,7 @@ impl Local {
         let Some(pid) = pid else { return std::future::pending().await };
         loop {
             tokio::time::sleep(LOOK_AT_MEMORY).await;
-            own.set(resident(pid));
+            own.set(resident(pid).unwrap_or_default());
             if own.known > MOST_RESIDENT {
                 return Trouble::Author(format!("took more than {} MiB of memory", MOST_RESIDENT >> 20));
             }
@@ -269,11 +269,11 @@ impl Drop for Resident<'_> {
     }
 }
 
-/// Bytes of memory that a process takes (proc(5), `VmRSS`).
-fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+/// Bytes of memory that a process takes (proc(5), `VmRSS`); None: there is no such process any more.
+pub fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 /// Bytes of memory that the container may take (cgroup v2); None: no limit is set.

@@ -59,8 +59,7 @@ pub fn unprotected(branch: &str) -> String {
 
 /// Text in a code span: whatever is in it, it stays in it. A pipe would end a table's cell.
 pub fn code(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !is_bidi(*c)).collect();
-    let text = text.replace('|', "¦").replace("<!--", "<! --");
+    let text = one_line(text).replace('|', "¦").replace("<!--", "<! --");
     let run = longest_run(&text, '`');
     let ticks = "`".repeat(if run == 0 { 1 } else { run + 1 });
     let pad = if text.starts_with('`') || text.ends_with('`') || text.is_empty() { " " } else { "" };
@@ -99,6 +98,11 @@ pub fn told(text: &str) -> String {
         out.push('\n');
     }
     fenced("text", &out)
+}
+
+/// Text without ends of lines, or anything else that is not shown and does something.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !is_bidi(*c)).collect()
 }
 
 /// Characters that turn the direction of text, by which what is shown can differ from what is there.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{MOST_BYTES, code, fence, is_bidi, quoted, render, sticky, told};
+use super::{MOST_BYTES, code, fence, one_line, quoted, render, sticky, told};
 use crate::domain::effect::{self, Effect};
 use crate::domain::image::ImageRef;
 use crate::domain::plan::{self, Action, Change, Fields, Plan, Proof};
@@ -493,8 +493,7 @@ const MOST_NAMES: usize = 30;
 /// Text in a `code` element, where Markdown is not read.
 fn code_element(text: &str) -> String {
     // An empty line would end the element, and what follows would be Markdown.
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !is_bidi(*c)).collect();
-    format!("<code>{}</code>", text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
+    format!("<code>{}</code>", one_line(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
 }
 
 fn image_side(image: &Option<ImageRef>) -> String {

@@ -411,8 +411,5 @@ fn cpu(world: &World) -> f64 {
 
 /// Resident memory of the windlass that runs, in MiB.
 fn resident(world: &World) -> f64 {
-    let pid = world.pid().unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    windlass::render::run::resident(world.pid().unwrap()).unwrap() as f64 / f64::from(1 << 20)
 }

@@ -202,6 +202,16 @@ async fn previews_cannot_write_and_syncs_have_the_rights_of_their_project() {
 
 // ---- who may decide
 
+/// A world whose `windlass.yaml` says something else in one place, and that file.
+async fn configured(setup: Setup, from: &str, to: &str) -> (World, String) {
+    let world = World::asleep(setup).await;
+    let catalog = world.file("windlass.yaml").replace(from, to);
+    world.forge.push("acme/config", "main", "ada", "Configured", &[("windlass.yaml", Some(&catalog))]).unwrap();
+    world.start();
+    world.settled().await;
+    (world, catalog)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_pushed_may_not_approve() {
     let world = World::new().await;
@@ -211,11 +221,9 @@ async fn who_pushed_may_not_approve() {
     // Under another's name: who pushed is told by GitHub, not by the commit.
     world.forge.push_as("acme/config", "windlass/shop/production", "bob", "mia", "Mine", &[(file, Some(&owned))]).unwrap();
     world.previewed(number).await;
-    world.until("the added commit is seen", async || world.verdict(&world.head(number)).filter(|(_, text)| text.contains("0 of 1"))).await;
+    world.gate_says(number, "0 of 1").await;
     world.approve("bob", number);
-    let says =
-        async |part: &str| world.until(part, async || world.verdict(&world.head(number)).filter(|(_, text)| text.contains(part))).await;
-    says("bob's does not count: they opened").await;
+    world.gate_says(number, "bob's does not count: they opened").await;
     // Nor may the one whose name is on it; a third person may, and then a person merges.
     world.approve("mia", number);
     world.approve("ada", number);
@@ -230,29 +238,18 @@ async fn who_pushed_may_not_approve() {
     world.previewed(number).await;
     world.gate_status(number, "pending").await;
     world.approve("bob", number);
-    world
-        .until("it does not count", async || world.verdict(&world.head(number)).filter(|(_, text)| text.contains("bob's does not count")))
-        .await;
+    world.gate_says(number, "bob's does not count").await;
     world.approve("ada", number);
     world.gate_status(number, "success").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_approve_is_the_stages_to_say() {
-    let catalog = |world: &str| world.replace("gates: { approvals: 1 }", "gates: { approvals: 1, approvers: [acme/release] }");
-    let world = World::asleep(Setup::default()).await;
-    let text = catalog(&world.file("windlass.yaml"));
-    world.forge.push("acme/config", "main", "ada", "Approvers", &[("windlass.yaml", Some(&text))]).unwrap();
+    let (world, _) = configured(Setup::default(), "gates: { approvals: 1 }", "gates: { approvals: 1, approvers: [acme/release] }").await;
     world.forge.state().teams.insert(("acme".into(), "release".into()), vec!["mia".into()]);
-    world.start();
-    world.settled().await;
     let (_, number) = world.up_to_review("1.1.0").await;
     world.approve("bob", number);
-    world
-        .until("it does not count", async || {
-            world.verdict(&world.head(number)).filter(|(_, text)| text.contains("not among the stage's approvers"))
-        })
-        .await;
+    world.gate_says(number, "not among the stage's approvers").await;
     world.approve("mia", number);
     world.merged(number).await;
 }
@@ -295,11 +292,7 @@ async fn production_waits_until_staging_runs_just_that() {
 async fn who_writes_into_anothers_namespace_needs_anothers_policy() {
     // Staging may put objects into production's namespace: then production's approvals count for them.
     let projects = windlass::sandbox::example::PROJECTS.replace("    kinds:", "    otherNamespaces: ['*-shop-production']\n    kinds:");
-    let world = World::asleep(Setup { projects: Some(projects), ..Setup::default() }).await;
-    let strict = world.file("windlass.yaml").replace("approvals: 1", "approvals: 2");
-    world.forge.push("acme/config", "main", "ada", "Two", &[("windlass.yaml", Some(&strict))]).unwrap();
-    world.start();
-    world.settled().await;
+    let (world, _) = configured(Setup { projects: Some(projects), ..Setup::default() }, "approvals: 1", "approvals: 2").await;
     let namespace = world.namespace("shop-production");
     let planted = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: planted, namespace: {namespace}}}\n");
     let own = world.namespace("lab-staging");
@@ -320,11 +313,7 @@ async fn who_writes_into_anothers_namespace_needs_anothers_policy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn policy_is_changed_by_what_policy_asks() {
-    let world = World::asleep(Setup::default()).await;
-    let strict = world.file("windlass.yaml").replace("approvals: 1", "approvals: 2");
-    world.forge.push("acme/config", "main", "ada", "Two", &[("windlass.yaml", Some(&strict))]).unwrap();
-    world.start();
-    world.settled().await;
+    let (world, strict) = configured(Setup::default(), "approvals: 1", "approvals: 2").await;
     let loose = strict.replace("    gates: { approvals: 2 }\n", "    merge: auto\n");
     let number = world.propose("bob", "loose", &[("windlass.yaml", Some(&loose))]);
     world.gate_status(number, "pending").await;
@@ -591,11 +580,7 @@ async fn strangers_hold_no_memory_and_no_connection() {
     use std::io::{Read as _, Write as _};
     let world = World::new().await;
     let address = world.windlass.url.trim_start_matches("http://").to_string();
-    let resident = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", world.pid().unwrap())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
-    };
+    let resident = || windlass::render::run::resident(world.pid().unwrap()).unwrap() >> 20;
     let before = resident();
     // Bodies without a signature are not read at all; with a wrong one only as many as there is room for.
     let mut held = Vec::new();

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::{Setup, World};
+use windlass::render::run::resident;
 
 /// What the container may take (`deploy/deployment.yaml`).
 const LIMIT: u64 = 1 << 30;
@@ -94,16 +95,11 @@ async fn soak() {
 
 /// Bytes that a process and its children take.
 fn family(pid: u32) -> u64 {
-    let resident = |pid: u32| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
-    };
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
     let children: u64 =
-        children.flat_map(|all| all.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()).map(resident).sum();
-    resident(pid) + children
+        children.flat_map(|all| all.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()).filter_map(resident).sum();
+    resident(pid).unwrap_or_default() + children
 }
 
 /// Half requests, bodies without a signature and with a wrong one; how many.

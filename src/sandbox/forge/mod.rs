@@ -237,7 +237,7 @@ impl Forge {
         message: &str,
         files: &[(&str, Option<&str>)],
     ) -> anyhow::Result<String> {
-        self.inner.push(full_name, branch, login, login, message, files)
+        self.push_as(full_name, branch, login, login, message, files)
     }
 
     /// Pushes a commit that bears another's name: git asks nobody whose it is.

@@ -22,11 +22,7 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
     // A reader's approval is heard, and does not count.
     world.approve("rita", number);
     let text = world.gate_status(number, "pending").await;
-    world
-        .until("the reader's approval is told not to count", async || {
-            world.verdict(&world.head(number)).filter(|(_, text)| text.contains("rita's does not count")).map(|(_, text)| text)
-        })
-        .await;
+    world.gate_says(number, "rita's does not count").await;
     assert!(text.starts_with("0 of 1 approvals"), "{text}");
     assert!(world.try_as_user("bob", Method::PUT, &format!("pulls/{number}/merge"), json!({"sha": "0".repeat(40)})).is_err());
     world.approve("bob", number);
@@ -102,11 +98,7 @@ async fn an_extra_commit_needs_a_review_everywhere_also_where_merging_is_automat
     assert!(refusal.contains("GitHub refused the merge") && refusal.contains("approving review is required"), "{refusal}");
     let changed = world.file(file).replace("hello", "extra");
     world.forge.push("acme/config", "windlass/shop/staging", "mia", "Extra", &[(file, Some(&changed))]).unwrap();
-    let text = world
-        .until("the extra commit is noticed", async || {
-            world.verdict(&world.head(number)).map(|(_, text)| text).filter(|text| text.contains("somebody added"))
-        })
-        .await;
+    let text = world.gate_says(number, "somebody added").await;
     assert_eq!(text, "0 of 1 approvals (somebody added to windlass's commit)");
     world.approve("bob", number);
     // What is not windlass's own is merged by a person.
@@ -138,11 +130,7 @@ async fn an_approval_of_an_older_head_does_not_count() {
         )
         .unwrap();
     world.start();
-    world
-        .until("the older approval is told not to count", async || {
-            world.verdict(&world.head(number)).filter(|(_, text)| text.contains("on an older commit"))
-        })
-        .await;
+    world.gate_says(number, "on an older commit").await;
     assert_eq!(world.read(&format!("pulls/{number}"))["merged"], false);
 }
 

@@ -371,6 +371,14 @@ impl World {
         .await
     }
 
+    /// The title of `windlass/gate`, once it says so.
+    pub async fn gate_says(&self, number: u64, part: &str) -> String {
+        self.until(&format!("windlass/gate on #{number} says: {part}"), async || {
+            self.verdict(&self.head(number)).map(|(_, text)| text).filter(|text| text.contains(part))
+        })
+        .await
+    }
+
     pub async fn merged(&self, number: u64) -> String {
         self.until(&format!("#{number} is merged"), async || self.with_pull(number, |pull| Some(pull.merged.as_ref()?.sha.clone()))).await
     }
