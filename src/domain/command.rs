@@ -85,7 +85,7 @@ impl Command {
         match self.power() {
             Power::Look => "write",
             Power::Stage => "write; where the stage needs approvals, somebody who may approve",
-            Power::Delete => "the same, once the pull request is merged",
+            Power::Delete => "write; where the stage needs approvals, somebody who may approve; only once the pull request is merged",
         }
     }
 }

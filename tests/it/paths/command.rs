@@ -73,8 +73,8 @@ async fn every_command_is_answered_once() {
     | command | what it does | needs |
     |---|---|---|
     | `/accept-unseen` | accepts the changes that do not fit into the preview of this commit, by one who may approve | write |
-    | `/adopt` | lets the first sync of the applications that this pull request touches change what was there before windlass | the same, once the pull request is merged |
-    | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | the same, once the pull request is merged |
+    | `/adopt` | lets the first sync of the applications that this pull request touches change what was there before windlass | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
     | `/help` | lists these commands | write |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
     | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
