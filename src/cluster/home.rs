@@ -332,8 +332,8 @@ pub const CONFIRM_PRUNE: &str = "windlass.dev/confirm-prune";
 pub const ADOPT: &str = "windlass.dev/adopt";
 /// The annotation by which somebody has fields taken that others hold: `Deployment/api .spec.replicas`, one a line.
 pub const TAKE: &str = "windlass.dev/take";
-/// Comments whose commands were carried out, the last ones.
-pub const HANDLED: &str = "windlass.dev/handled-comments";
+/// Commands that were carried out, the last ones: the comment and the word, `123-sync`.
+pub const HANDLED: &str = "windlass.dev/handled-commands";
 /// Who has given a command that needs more than one person's word, and which: `confirm-prune DIGEST mia bob`.
 pub const SAID: &str = "windlass.dev/said";
 
@@ -525,8 +525,14 @@ impl Home {
 
     /// Leaves a wish in an annotation; None takes it back. False: there is no such object.
     pub async fn annotate(&self, key: &ApplicationKey, annotation: &str, value: Option<&str>) -> Result<bool> {
+        self.annotate_all(key, &[(annotation, value)]).await
+    }
+
+    /// The same for several, at once.
+    pub async fn annotate_all(&self, key: &ApplicationKey, annotations: &[(&str, Option<&str>)]) -> Result<bool> {
         let what = format!("annotate Application {}", key.object_name());
-        let patch = serde_json::json!({"metadata": {"annotations": {annotation: value}}});
+        let annotations: std::collections::BTreeMap<_, _> = annotations.iter().copied().collect();
+        let patch = serde_json::json!({"metadata": {"annotations": annotations}});
         match call(&what, self.applications.api.patch(&key.object_name(), &PatchParams::default(), &Patch::Merge(&patch))).await? {
             Ok(object) => {
                 self.applications.note(&object);

@@ -37,7 +37,9 @@ pub async fn answer(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, ask: &Ask
         };
         answers.push((line.clone(), text));
     }
-    Ok(ctx.github.post_comment(key, &view::reply(ask.comment, &answers)).await?)
+    ctx.github.post_comment(key, &view::reply(ask.comment, &answers)).await?;
+    ctx.memory.answered.insert(ask.comment, ());
+    Ok(())
 }
 
 /// Why a command is not taken on this pull request at all.
@@ -139,13 +141,26 @@ async fn wish(
     subject: &str,
     (annotation, value): (&str, &str),
 ) -> Result<std::result::Result<bool, String>> {
+    let object = ctx.home.application(application).await?;
+    let handled: Vec<_> = kept(object.as_ref(), home::HANDLED).split_whitespace().collect();
+    let id = format!("{}-{}", ask.comment, command.word());
+    if handled.contains(&id.as_str()) {
+        // What this command has brought about it does not bring about again. Where windlass was stopped before it could
+        // say so, it says so now.
+        if !ctx.memory.answered.contains_key(&ask.comment) {
+            return Ok(Ok(true));
+        }
+        let title = application.title();
+        return Ok(Err(format!("- `{title}`: was done when this comment was seen first; to have it done again, give the command anew")));
+    }
     if let Err(why) = quorum(ctx, key, look, (command, ask), application, subject).await? {
         return Ok(Err(why));
     }
-    let known = ctx.home.annotate(application, annotation, Some(value)).await?;
-    if known {
-        carried_out(ctx, application, command, ask).await?;
-    }
+    let handled: Vec<_> = handled.into_iter().chain([id.as_str()]).collect();
+    let handled = handled[handled.len().saturating_sub(MOST_HANDLED)..].join(" ");
+    // All or nothing: stopped in between, it would be done twice, or count who has given it for the next one.
+    let wish = [(annotation, Some(value)), (home::HANDLED, Some(handled.as_str())), (&said_by(command), None)];
+    let known = ctx.home.annotate_all(application, &wish).await?;
     ctx.applications.put(application.clone());
     Ok(Ok(known))
 }
@@ -164,17 +179,13 @@ async fn quorum(
     let Some(stage) = stage_of(look, application) else {
         return Ok(Err(format!("- `{title}`: not done. The configuration cannot be read, and so not who may decide this")));
     };
-    // The reply may be gone: what this comment has brought about it does not bring about again.
-    let object = ctx.home.application(application).await?;
-    if kept(object.as_ref(), home::HANDLED).split(' ').any(|id| id == ask.comment.to_string()) {
-        return Ok(Err(format!("- `{title}`: was done when this comment was seen first; to have it done again, give the command anew")));
-    }
     if stage.approvals == 0 && stage.approvers.is_empty() {
         return Ok(Ok(()));
     }
     let target = look.base.target(application).or_else(|| look.changes.touched.iter().find(|target| target.key(&key.repo) == *application));
+    let known = ctx.home.application(application).await?;
     // One that Git has no more is judged by its stage.
-    let targets: Vec<Target> = match (target, &object) {
+    let targets: Vec<Target> = match (target, &known) {
         (Some(target), _) => vec![target.clone()],
         (None, Some(object)) => vec![Target { stage: stage.clone(), ..super::retire::target_of(object) }],
         (None, None) => Vec::new(),
@@ -219,21 +230,8 @@ async fn quorum(
     )))
 }
 
-/// Comments whose commands were carried out that an application remembers.
+/// Commands that were carried out that an application remembers.
 const MOST_HANDLED: usize = 50;
-
-/// Keeps that a comment's command was carried out, and forgets who had asked for it.
-async fn carried_out(ctx: &Arc<Ctx>, application: &ApplicationKey, command: Command, ask: &Ask) -> Result<()> {
-    let object = ctx.home.application(application).await?;
-    let mut ids: Vec<_> =
-        kept(object.as_ref(), home::HANDLED).split_whitespace().map(str::to_string).chain([ask.comment.to_string()]).collect();
-    ids.drain(..ids.len().saturating_sub(MOST_HANDLED));
-    ctx.home.annotate(application, home::HANDLED, Some(&ids.join(" "))).await?;
-    if !kept(object.as_ref(), &said_by(command)).is_empty() {
-        ctx.home.annotate(application, &said_by(command), None).await?;
-    }
-    Ok(())
-}
 
 /// What an annotation of an application says; empty: there is none.
 fn kept<'a>(object: Option<&'a home::Application>, annotation: &str) -> &'a str {

@@ -237,6 +237,8 @@ pub struct Memory {
     unfinished: Recent<CommitKey, ()>,
     /// Heads that are not fetched, with the reason.
     too_large: Recent<(PullRequestKey, CommitSha), String>,
+    /// Comments whose commands we have answered.
+    answered: Recent<u64, ()>,
     /// Why GitHub refused to merge a head.
     refusals: Recent<PullRequestKey, (CommitSha, String)>,
     /// What branch rules lack to make the verdict count.

@@ -440,6 +440,20 @@ async fn a_reply_that_is_deleted_repeats_nothing() {
     has(reply(&first["id"]).await["body"].as_str().unwrap(), &["was done when this comment was seen first"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn each_command_of_a_comment_is_carried_out() {
+    let world = World::new().await;
+    let (staging, _) = world.up_to_review("1.1.0").await;
+    let asked = world.comment("mia", staging, "/sync\n/adopt");
+    let marker = format!("<!-- windlass:reply {asked} -->");
+    let reply = world
+        .until("a reply", async || world.comments(staging).into_iter().find(|c| c["body"].as_str().unwrap().starts_with(&marker)))
+        .await;
+    has(reply["body"].as_str().unwrap(), &["is being synced", "takes over what is there"]);
+    let kept = world.application("shop.staging").await["metadata"]["annotations"]["windlass.dev/handled-commands"].clone();
+    assert_eq!(kept, format!("{asked}-sync {asked}-adopt"));
+}
+
 // ---- what is ours
 
 #[tokio::test(flavor = "multi_thread")]
