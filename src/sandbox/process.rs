@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
 
@@ -99,9 +100,19 @@ fn sweep(root: &Path) {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port on which a server can be started, and started again: no two calls in a process get the same, and it lies
+/// below 32,768, where Linux's default `ip_local_port_range` begins, so that no outgoing connection takes it meanwhile.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    const FIRST: u32 = 20_000;
+    const COUNT: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    (0..COUNT)
+        .map(|_| {
+            let turn = std::process::id().wrapping_mul(389).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            (FIRST + turn % COUNT) as u16
+        })
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .ok_or_else(|| anyhow::anyhow!("no port between {FIRST} and {} is free", FIRST + COUNT))
 }
 
 #[cfg(test)]
