@@ -57,7 +57,22 @@ pub enum Operate {
     /// Confirms the deletions that wait for it, and lists them
     ConfirmPrune(One),
     /// Lets a first sync change what was there before windlass, or go on with another cluster
-    Adopt(One),
+    Adopt {
+        /// As `shop/production`
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        application: Option<String>,
+
+        /// Every application for which something waits to be adopted
+        #[arg(long)]
+        all: bool,
+
+        /// Of those, only this stage's
+        #[arg(long, requires = "all")]
+        stage: Option<String>,
+
+        #[command(flatten)]
+        place: Where,
+    },
 }
 
 pub async fn operate(command: Operate) -> anyhow::Result<String> {
@@ -82,10 +97,8 @@ pub async fn operate(command: Operate) -> anyhow::Result<String> {
             Ok(format!("{} is synced again\n", one.application))
         }
         Operate::ConfirmPrune(one) => confirm(&one).await,
-        Operate::Adopt(one) => {
-            annotate(&one, ADOPT, Some("true")).await?;
-            Ok(format!("{} takes over what is there\n", one.application))
-        }
+        Operate::Adopt { application: Some(application), place, .. } => adopt(&One { application, place }).await,
+        Operate::Adopt { application: None, stage, place, .. } => adopt_all(&place, stage.as_deref()).await,
     }
 }
 
@@ -121,7 +134,34 @@ async fn confirm(one: &One) -> anyhow::Result<String> {
     let status = object.status.unwrap_or_default();
     let Some(confirm) = &status.confirm else { return Ok(format!("no deletion waits for a confirmation in {}\n", one.application)) };
     annotate(one, CONFIRM_PRUNE, Some(confirm)).await?;
-    Ok(format!("confirmed, as {confirm}:\n{}\n", status.message.unwrap_or_default().replace("; ", "\n")))
+    Ok(format!("{} deletes:\n  {}\n", one.application, status.to_confirm.join("\n  ")))
+}
+
+async fn adopt(one: &One) -> anyhow::Result<String> {
+    let name = object_name(&one.application)?;
+    let object = api(&one.place).await?.get(&name).await.with_context(|| format!("cannot read the Application {name}"))?;
+    let waits = object.status.unwrap_or_default().adoption;
+    if waits.is_empty() {
+        return Ok(format!("nothing waits to be adopted in {}\n", one.application));
+    }
+    annotate(one, ADOPT, Some("true")).await?;
+    Ok(format!("{} takes over:\n  {}\n", one.application, waits.join("\n  ")))
+}
+
+async fn adopt_all(place: &Where, stage: Option<&str>) -> anyhow::Result<String> {
+    let mut objects = api(place).await?.list(&ListParams::default()).await.context("cannot list the Applications")?.items;
+    objects.sort_by_key(ResourceExt::name_any);
+    objects.retain(|object| stage.is_none_or(|stage| object.spec.stage.as_str() == stage));
+    let mut out = String::new();
+    for object in objects.iter().filter(|object| object.status.as_ref().is_some_and(|status| !status.adoption.is_empty())) {
+        let application = format!("{}/{}", object.spec.application, object.spec.stage);
+        out.push_str(&adopt(&One { application, place: place.clone() }).await?);
+    }
+    if out.is_empty() {
+        let of = stage.map(|stage| format!(" of the stage {stage}")).unwrap_or_default();
+        out = format!("nothing waits to be adopted in the {} applications{of}\n", objects.len());
+    }
+    Ok(out)
 }
 
 async fn status(place: &Where) -> anyhow::Result<String> {

@@ -18,8 +18,11 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 
+use crate::cluster;
+use crate::controller::promotion::{Rest, rest};
 use crate::controller::queue::Outcome;
 use crate::controller::{Base, Ctx};
+use crate::domain::image::Candidate;
 use crate::domain::{ApplicationKey, Hint, Name};
 use crate::events::{Refusal, Sender, Verified};
 use crate::github::webhook::{self, Payload};
@@ -167,21 +170,37 @@ async fn image_event(State(server): State<Arc<Server>>, headers: HeaderMap, body
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "this windlass is not ready: try again");
     };
     match propose(ctx, &verified).await {
-        Ok(keys) => {
+        Ok(taken) => {
             server.metrics.image_event();
-            outcome(ctx, keys).await
+            outcome(ctx, taken).await
         }
         Err(response) => *response,
     }
 }
 
+/// What an event came to, application by application.
+#[derive(Default)]
+struct Taken {
+    proposed: Vec<Proposed>,
+    /// What is told of those where it comes to nothing.
+    refused: Vec<Value>,
+}
+
 /// A promotion that was put to be looked at, and the outcomes of looks from then on.
-type Proposed = (ApplicationKey, broadcast::Receiver<Outcome<ApplicationKey>>);
+struct Proposed {
+    key: ApplicationKey,
+    candidate: Candidate,
+    outcomes: broadcast::Receiver<Outcome<ApplicationKey>>,
+}
+
+fn told(key: &ApplicationKey, state: &str, message: Option<String>, url: Option<String>) -> Value {
+    json!({"application": key.application, "stage": key.stage, "state": state, "pull_request": url, "message": message})
+}
 
 /// Keeps the candidate for every first stage that uses the image; whoever waits for it is told its keys.
-async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Vec<Proposed>, Box<Response>> {
+async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Taken, Box<Response>> {
     let fail = |error: &dyn std::fmt::Display| Box::new(refusal(StatusCode::SERVICE_UNAVAILABLE, format!("{error}: try again")));
-    let (mut keys, mut refused, mut unread) = (Vec::new(), None, None);
+    let (mut taken, mut forbidden, mut later, mut unread) = (Taken::default(), None, Vec::new(), None);
     for base in ctx.bases() {
         let base = match ctx.base(&base.repo.name, Instant::now()).await {
             Ok(base) => base,
@@ -193,27 +212,24 @@ async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Vec<Proposed>, B
             }
         };
         for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
-            // Later stages are proposed once the earlier ones are healthy with it.
-            if !target.stage.after.is_empty() {
-                continue;
-            }
-            match verified.authorise(target) {
+            let (key, authorised) = (target.key(&base.repo.name), verified.authorise(target));
+            match authorised {
                 None => {}
-                Some(Err(why)) => refused = Some(why),
-                Some(Ok(authorised)) => {
-                    let key = target.key(&base.repo.name);
-                    // Two events at once: the one that was written later wins.
-                    let mut kept = ctx.home.propose(&key, std::slice::from_ref(&authorised.candidate)).await;
-                    for _ in 0..3 {
-                        if matches!(kept, Err(crate::cluster::Error::Stale { .. })) {
-                            kept = ctx.home.propose(&key, std::slice::from_ref(&authorised.candidate)).await;
-                        }
-                    }
-                    kept.map_err(|error| fail(&error))?;
-                    let outcomes = ctx.promotions.outcomes();
-                    ctx.promotions.put(key.clone());
-                    keys.push((key, outcomes));
+                // Later stages are proposed once the earlier ones are healthy with it.
+                Some(_) if !target.stage.after.is_empty() => later.push(key.title()),
+                Some(Err(why)) => {
+                    taken.refused.push(told(&key, "Refused", Some(why.to_string()), None));
+                    forbidden = Some(why);
                 }
+                Some(Ok(authorised)) => match kept(ctx, &key, &authorised.candidate).await {
+                    Ok(()) => {
+                        let outcomes = ctx.promotions.outcomes();
+                        ctx.promotions.put(key.clone());
+                        taken.proposed.push(Proposed { key, candidate: authorised.candidate, outcomes });
+                    }
+                    Err(cluster::Error::Refused { message, .. }) => taken.refused.push(told(&key, "Refused", Some(message), None)),
+                    Err(error) => return Err(fail(&error)),
+                },
             }
         }
     }
@@ -221,29 +237,49 @@ async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Vec<Proposed>, B
     if let Some(error) = unread {
         return Err(fail(&error));
     }
-    match (keys.is_empty(), refused) {
-        (false, _) => Ok(keys),
-        (true, Some(why)) => Err(Box::new(refusal(StatusCode::FORBIDDEN, why))),
-        (true, None) => {
-            let why = format!("no application uses `{}`: name it under `images:` of an application in windlass.yaml", verified.image());
-            Err(Box::new(refusal(StatusCode::NOT_FOUND, why)))
+    if !taken.proposed.is_empty() {
+        return Ok(taken);
+    }
+    let image = verified.image();
+    Err(Box::new(match forbidden {
+        Some(why) => refusal(StatusCode::FORBIDDEN, why),
+        None if !taken.refused.is_empty() => answer(StatusCode::CONFLICT, taken.refused),
+        None if !later.is_empty() => {
+            let later = later.join(", ");
+            let why = format!("`{image}` is used only in stages that come after others ({later}): it begins where it is used before them");
+            refusal(StatusCode::NOT_FOUND, why)
+        }
+        None => {
+            let why = format!("no application uses `{image}`: name it under `images:` of an application in windlass.yaml");
+            refusal(StatusCode::NOT_FOUND, why)
+        }
+    }))
+}
+
+/// Keeps a candidate. Two events at once: the one that was written later wins.
+async fn kept(ctx: &Ctx, key: &ApplicationKey, candidate: &Candidate) -> Result<(), cluster::Error> {
+    let mut kept = ctx.home.propose(key, std::slice::from_ref(candidate)).await;
+    for _ in 0..3 {
+        if matches!(kept, Err(cluster::Error::Stale { .. })) {
+            kept = ctx.home.propose(key, std::slice::from_ref(candidate)).await;
         }
     }
+    kept.map(drop)
 }
 
 /// Waits until every promotion rests, and tells where.
-async fn outcome(ctx: &Arc<Ctx>, keys: Vec<Proposed>) -> Response {
+async fn outcome(ctx: &Arc<Ctx>, taken: Taken) -> Response {
     let deadline = Instant::now() + PATIENCE;
-    let mut told = Vec::new();
+    let mut all = Vec::new();
     let mut resting = true;
-    for (key, mut outcomes) in keys {
+    for Proposed { key, candidate, mut outcomes } in taken.proposed {
         // What an earlier look left is not this event's outcome: one look from now on comes first.
         let look = async {
             loop {
                 match outcomes.recv().await {
                     Ok(outcome) if outcome.key == key && outcome.error.is_none() => {
-                        if let Some(value) = settled(ctx, &key).await {
-                            return Some(value);
+                        if let Some(rest) = rest(ctx, &key, Some(&candidate)).await {
+                            return Some(rest);
                         }
                     }
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
@@ -252,36 +288,28 @@ async fn outcome(ctx: &Arc<Ctx>, keys: Vec<Proposed>) -> Response {
             }
         };
         match tokio::time::timeout_at(deadline, look).await {
-            Ok(Some(value)) => told.push(value),
+            Ok(Some(Rest { state, message, url })) => all.push(told(&key, &state, message, url)),
             _ => {
                 resting = false;
                 let url = format!("/promotions/{}/{}", key.application, key.stage);
-                told.push(json!({"application": key.application, "stage": key.stage, "state": "Waiting", "status_url": url}));
+                all.push(json!({"application": key.application, "stage": key.stage, "state": "Waiting", "status_url": url}));
             }
         }
     }
-    let url = told.iter().find_map(|one| one["pull_request"].as_str()).map(str::to_string);
-    let failed = told.iter().any(|one| one["state"] == "Failed");
-    let status = match (resting, failed) {
+    all.extend(taken.refused);
+    // One that cannot have it says nothing of those that do.
+    let refused = all.iter().all(|one| matches!(one["state"].as_str(), Some("Failed" | "Refused")));
+    let status = match (resting, refused) {
         (false, _) => StatusCode::ACCEPTED,
         (true, true) => StatusCode::CONFLICT,
         (true, false) => StatusCode::OK,
     };
-    (status, Json(json!({"pull_request": url, "promotions": told}))).into_response()
+    answer(status, all)
 }
 
-/// Where a promotion rests; None while its status is about older candidates.
-async fn settled(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Option<Value> {
-    let object = ctx.home.promotion(key).await.ok()??;
-    let status = object.status?;
-    let digests: Vec<_> = object.spec.candidates.iter().map(|candidate| candidate.digest.to_string()).collect();
-    let failed = status.state.as_deref() == Some("Failed");
-    if status.digests != digests && !failed {
-        return None;
-    }
-    Some(
-        json!({"application": key.application, "stage": key.stage, "state": status.state, "pull_request": status.url, "message": status.message}),
-    )
+fn answer(status: StatusCode, all: Vec<Value>) -> Response {
+    let url = all.iter().find_map(|one| one["pull_request"].as_str()).map(str::to_string);
+    (status, Json(json!({"pull_request": url, "promotions": all}))).into_response()
 }
 
 /// Where a promotion stands, for CI that was answered 202.
@@ -300,8 +328,8 @@ async fn promotion(State(server): State<Arc<Server>>, headers: HeaderMap, Path((
     let Some(key) = bases.iter().map(key).find(|key| bases.iter().any(|base| base.target(key).is_some())) else {
         return refusal(StatusCode::NOT_FOUND, "no such promotion");
     };
-    match settled(ctx, &key).await {
-        Some(value) => Json(value).into_response(),
+    match rest(ctx, &key, None).await {
+        Some(Rest { state, message, url }) => Json(told(&key, &state, message, url)).into_response(),
         None => (StatusCode::ACCEPTED, Json(json!({"state": "Waiting"}))).into_response(),
     }
 }

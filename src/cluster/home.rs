@@ -20,9 +20,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::{DEADLINE, Error, Moved, Result, call, refused};
 use crate::domain::health::{Health, SyncState};
-use crate::domain::image::{Candidate, ImageRef};
+use crate::domain::image::{Candidate, ImageRef, same_image};
 use crate::domain::manifest::ResourceKey;
-use crate::domain::pull_request::Stand;
+use crate::domain::promotion::Decision;
+use crate::domain::pull_request::{FailedSync, Stand};
 use crate::domain::{ApplicationKey, CommitSha, Invalid, Name, RepoName};
 
 /// An application in a stage, as windlass keeps it synced.
@@ -90,6 +91,9 @@ pub struct ApplicationStatus {
     /// Names the deletions that wait for a confirmation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<String>,
+    /// Those deletions; the first of many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to_confirm: Vec<String>,
     /// Deletions that somebody confirmed and that are not all done yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<String>,
@@ -107,6 +111,17 @@ pub struct ApplicationStatus {
     pub first_run: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sync: Option<LastSync>,
+    /// Since when the revision's sync waits for something of the cluster, with what: what waits too long has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// Revisions whose sync failed, each with the first reason; the last ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailedSync>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fight: Option<Fight>,
+    /// Objects that were there before windlass and are changed once somebody adopts them; the first of many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adoption: Vec<String>,
     /// Digests of images of which running pods were seen to run just them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proven: Vec<String>,
@@ -145,11 +160,16 @@ impl Default for ApplicationStatus {
             blocked: false,
             sync_request: None,
             confirm: None,
+            to_confirm: Vec::new(),
             confirmed: Vec::new(),
             pause: None,
             cluster_uid: None,
             hooks: Vec::new(),
             first_run: None,
+            waiting: None,
+            fight: None,
+            failures: Vec::new(),
+            adoption: Vec::new(),
             last_sync: None,
             proven: Vec::new(),
             unproven: None,
@@ -302,7 +322,7 @@ const EARLIER: usize = 20;
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct PromotionStatus {
-    /// Proposed, Merged, Rejected, or Failed with a message.
+    /// Proposed, Merged, Rejected, Reverted, Dropped, or Failed with a message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -312,9 +332,12 @@ pub struct PromotionStatus {
     pub pull_request: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The digests that the pull request is for.
+    /// The candidates' digests that this is about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub digests: Vec<String>,
+    /// What became of each candidate, the newest last; the last few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decided: Vec<Decision>,
 }
 
 /// The custom resource definitions, as YAML documents.
@@ -336,6 +359,28 @@ pub const TAKE: &str = "windlass.dev/take";
 pub const HANDLED: &str = "windlass.dev/handled-commands";
 /// Who has given a command that needs more than one person's word, and which: `confirm-prune DIGEST mia bob`.
 pub const SAID: &str = "windlass.dev/said";
+
+/// A revision that is not done.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    pub revision: CommitSha,
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+}
+
+/// Objects that others change again whenever they are set back: that is tried again after a while, ever more seldom.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Fight {
+    /// What was synced: with another revision all is tried anew.
+    pub revision: CommitSha,
+    /// Nothing is set back before that.
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+    /// How often it was given up.
+    pub times: u32,
+}
 
 /// Our objects in our namespace, kept by a watch: reading one costs no request. Our own writes are put in at once.
 #[derive(Clone)]
@@ -483,6 +528,7 @@ impl Home {
             confirm: status.confirm.is_some(),
             unproven: status.unproven.clone(),
             images: status.images.clone(),
+            failures: status.failures.clone(),
         }))
     }
 
@@ -564,9 +610,9 @@ impl Home {
         let mut wanted = seen.as_ref().map(|seen| seen.spec.candidates.clone()).unwrap_or_default();
         let mut earlier = seen.as_ref().map(|seen| seen.spec.earlier.clone()).unwrap_or_default();
         for candidate in candidates {
-            let replaced = wanted.iter().filter(|known| known.image == candidate.image && known.digest != candidate.digest);
-            earlier.extend(replaced.cloned().collect::<Vec<_>>());
-            wanted.retain(|known| known.image != candidate.image);
+            let is_replaced = |known: &&Candidate| same_image(&known.image, &candidate.image) && known.digest != candidate.digest;
+            earlier.extend(wanted.iter().filter(is_replaced).cloned());
+            wanted.retain(|known| !same_image(&known.image, &candidate.image));
             wanted.push(candidate.clone());
         }
         wanted.sort_by(|a, b| a.image.cmp(&b.image));
@@ -594,6 +640,19 @@ impl Home {
         Ok(object)
     }
 
+    /// Keeps some candidates no more, but as images that were announced once.
+    pub async fn drop_candidates(&self, seen: &Promotion, dropped: &[Candidate]) -> Result<()> {
+        let name = seen.name_any();
+        let what = format!("drop candidates of Promotion {name}");
+        let mut object = seen.clone();
+        object.spec.candidates.retain(|candidate| !dropped.contains(candidate));
+        object.spec.earlier.extend(dropped.iter().cloned());
+        object.spec.earlier.drain(..object.spec.earlier.len().saturating_sub(EARLIER));
+        let request = call(&what, self.promotions.api.replace(&name, &parameters(), &object)).await?;
+        self.promotions.note(&request.map_err(|status| refused(&what, &status))?);
+        Ok(())
+    }
+
     /// Forgets an application that Git has no more and of which nothing is left.
     pub async fn forget_application(&self, seen: &Application) -> Result<()> {
         let name = seen.name_any();
@@ -609,9 +668,10 @@ impl Home {
         Ok(())
     }
 
-    pub async fn report_promotion(&self, seen: &Promotion, status: PromotionStatus) -> Result<()> {
+    /// Writes the status if it says something new; the object as it is afterwards.
+    pub async fn report_promotion(&self, seen: &Promotion, status: PromotionStatus) -> Result<Promotion> {
         if seen.status.as_ref() == Some(&status) {
-            return Ok(());
+            return Ok(seen.clone());
         }
         let what = format!("report on Promotion {}", seen.name_any());
         let object = Promotion { status: Some(status), ..seen.clone() };
@@ -619,7 +679,7 @@ impl Home {
         let request = self.promotions.api.replace_status(&name, &parameters, &object);
         let object = call(&what, request).await?.map_err(|status| refused(&what, &status))?;
         self.promotions.note(&object);
-        Ok(())
+        Ok(object)
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Seen {
     /// Changes when a person, or another that applies, changes what we applied: see [`ownership::signal`].
     pub signal: String,
     pub health: health::Assessment,
+    /// Since when its controller says nothing: see [`health::silent_since`].
+    pub silent_since: Option<jiff::Timestamp>,
     /// Whose pods could tell more than it does.
     pub workload: Option<Arc<health::Workload>>,
     resource_version: u64,
@@ -266,6 +268,7 @@ fn seen(object: &Value, rules: &Rules) -> Option<Seen> {
         owner: metadata["labels"][OWNER_LABEL].as_str()?.into(),
         signal: ownership::signal(object),
         health: assess(rules, object),
+        silent_since: health::silent_since(object),
         workload: health::Workload::of(object).map(Arc::new),
         resource_version: metadata["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0),
     })
@@ -438,6 +441,7 @@ mod tests {
             owner: owner.into(),
             signal: signal.into(),
             health: (health::Health::Healthy, String::new()),
+            silent_since: None,
             workload: None,
             resource_version,
         };

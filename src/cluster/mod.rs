@@ -52,7 +52,7 @@ pub enum Error {
     Refused { what: String, message: String },
 }
 
-type Result<T> = std::result::Result<T, Error>;
+pub type Result<T> = std::result::Result<T, Error>;
 
 /// Something that a watch saw.
 #[derive(Debug, Clone)]
@@ -88,6 +88,8 @@ pub struct Refusal {
     pub no_dry_run: bool,
     /// Its namespace is not there.
     pub no_namespace: bool,
+    /// 403 of the server's authorization: whoever asks lacks the right.
+    pub no_right: bool,
 }
 
 /// How an object is applied.
@@ -208,7 +210,7 @@ fn api(client: Client, resource: &ApiResource, namespace: Option<&str>) -> Api<D
 }
 
 /// A kind that is not served is not asked for again for so long, unless we made a definition meanwhile.
-const MISSED_FOR: Duration = Duration::from_secs(2);
+const MISSED_FOR: Duration = Duration::from_secs(1);
 
 /// An ordinary call is given this long; watches are not bound by it.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -255,6 +257,24 @@ async fn call<T>(what: &str, request: impl Future<Output = kube::Result<T>>) -> 
         Ok(Err(error)) => Err(Error::Unavailable { what: what.into(), message: error.to_string() }),
         Err(_) => Err(Error::Unavailable { what: what.into(), message: format!("no answer within {} s", DEADLINE.as_secs()) }),
     }
+}
+
+/// What became of an object that we own.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    Live(Value),
+    Gone,
+    /// It cannot be looked at just now, for this reason.
+    Unknown(String),
+}
+
+/// Whether a tool still keeps what it made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    Still,
+    NoMore,
+    /// Its kind is not served here, or windlass may not read it.
+    Unknown,
 }
 
 /// An answer of no for which the caller has no use of its own.
@@ -404,6 +424,14 @@ impl Cluster {
         Ok(None)
     }
 
+    /// Whether objects of a kind have a status that a controller writes.
+    pub async fn has_status(&self, group: &str, version: &str, kind: &str) -> Result<bool> {
+        let found = self.discovery(false).await?.resolve_gvk(&GroupVersionKind::gvk(group, version, kind));
+        Ok(found.is_some_and(|(_, capabilities)| {
+            capabilities.subresources.iter().any(|(resource, _)| resource.plural == "status" || resource.plural.ends_with("/status"))
+        }))
+    }
+
     /// Whether the cluster serves a kind just now: asked anew.
     pub async fn serves(&self, group: &str, version: &str, kind: &str) -> Result<bool> {
         Ok(self.discovery(true).await?.resolve_gvk(&GroupVersionKind::gvk(group, version, kind)).is_some())
@@ -432,6 +460,61 @@ impl Cluster {
             Err(status) if status.is_not_found() => Ok(None),
             Err(status) => Err(refused(&what, &status)),
         }
+    }
+
+    /// An object of the inventory, under the version that it was applied by or any other that is served; with that version.
+    pub async fn find(&self, key: &ResourceKey, version: &str) -> Result<(String, Found)> {
+        let served = match self.kind(&key.group, version, &key.kind).await? {
+            Some(_) => Some(version.to_string()),
+            None => {
+                let discovery = self.discovery(false).await?;
+                let group = discovery.get(&key.group);
+                group.and_then(|group| group.recommended_kind(&key.kind)).map(|(resource, _)| resource.version)
+            }
+        };
+        let Some(served) = served else { return Ok((version.into(), self.unserved(key).await?)) };
+        let found = match self.live(key, &served).await {
+            Ok(Some(live)) => Found::Live(live),
+            Ok(None) => Found::Gone,
+            Err(Error::Forbidden { message, .. }) => Found::Unknown(message),
+            Err(error) => return Err(error),
+        };
+        Ok((served, found))
+    }
+
+    /// The API version that a kind is served under here, when it is not the one that somebody wrote: of the same group, or
+    /// of the group that the kind has moved to.
+    pub async fn served_as(&self, group: &str, kind: &str) -> Result<Option<String>> {
+        // kubernetes.io/docs/reference/using-api/deprecation-guide.
+        let moved = match (group, kind) {
+            ("extensions", "Ingress" | "NetworkPolicy") => "networking.k8s.io",
+            ("extensions", "PodDisruptionBudget") => "policy",
+            ("extensions", _) => "apps",
+            (same, _) => same,
+        };
+        let discovery = self.discovery(false).await?;
+        Ok(discovery.get(moved).and_then(|group| group.recommended_kind(kind)).map(|(resource, _)| resource.api_version))
+    }
+
+    /// What a kind is that no version is served of: gone with its definition, or out of order for a while.
+    async fn unserved(&self, key: &ResourceKey) -> Result<Found> {
+        let unknown = |why: &str| Ok(Found::Unknown(why.to_string()));
+        let definitions = match self.all("apiextensions.k8s.io", "v1", "CustomResourceDefinition", None).await {
+            Err(Error::Forbidden { message, .. }) => return Ok(Found::Unknown(message)),
+            other => other?,
+        };
+        let defines = |one: &&Value| one["spec"]["group"] == key.group.as_str() && one["spec"]["names"]["kind"] == key.kind.as_str();
+        if definitions.iter().any(|one| defines(&one)) {
+            return unknown("the cluster serves no version of its kind just now");
+        }
+        let services = match self.all("apiregistration.k8s.io", "v1", "APIService", None).await {
+            Err(Error::Forbidden { .. }) => Vec::new(),
+            other => other?,
+        };
+        if services.iter().any(|one| one["spec"]["group"] == key.group.as_str() && one["spec"]["service"].is_object()) {
+            return unknown("the API server of its kind does not answer just now");
+        }
+        Ok(Found::Gone)
     }
 
     /// Live objects of one kind in one namespace that carry our label with this value, whole, in one request.
@@ -510,7 +593,7 @@ impl Cluster {
         }
         let object: DynamicObject = match serde_json::from_value(payload) {
             Ok(object) => object,
-            Err(error) => return Ok(Err(Refusal { message: error.to_string(), invalid: true, no_dry_run: false, no_namespace: false })),
+            Err(error) => return Ok(Err(Refusal { message: error.to_string(), invalid: true, no_dry_run: false, no_namespace: false, no_right: false })),
         };
         let parameters = PostParams { dry_run: true, field_manager: Some("windlass".into()) };
         let what = format!("dry-run the creation of {key}");
@@ -554,15 +637,16 @@ impl Cluster {
         }
     }
 
-    /// Whether what the marks on an object name is still there to keep it. What cannot be asked counts as there.
-    pub async fn is_kept_by(&self, keeper: &Keeper) -> Result<bool> {
+    /// Whether what the marks on an object name is still there to keep it.
+    pub async fn keeps(&self, keeper: &Keeper) -> Result<Keeps> {
         let (group, version, kind, name, namespace) = match keeper {
             Keeper::Flux { kind: "HelmRelease", name, namespace } => ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", name, Some(namespace)),
             Keeper::Flux { kind, name, namespace } => ("kustomize.toolkit.fluxcd.io", "v1", *kind, name, Some(namespace)),
-            Keeper::ArgoCd { application } => ("argoproj.io", "v1alpha1", "Application", application, None),
+            Keeper::ArgoCd { application, namespace } => ("argoproj.io", "v1alpha1", "Application", application, namespace.as_ref()),
             Keeper::Helm { release, namespace } => ("", "v1", "Secret", release, Some(namespace)),
         };
-        let Some((resource, _)) = self.kind(group, version, kind).await? else { return Ok(false) };
+        // It may run in another cluster.
+        let Some((resource, _)) = self.kind(group, version, kind).await? else { return Ok(Keeps::Unknown) };
         let api = self.api_in(&resource, namespace.map(String::as_str));
         let parameters = match keeper {
             // Helm keeps a Secret for each revision of a release.
@@ -570,18 +654,28 @@ impl Cluster {
             _ => ListParams::default().fields(&format!("metadata.name={name}")).limit(1),
         };
         let what = format!("look for {keeper}");
-        match self.call(&what, api.list_metadata(&parameters)).await? {
-            Ok(found) => Ok(!found.items.is_empty()),
-            Err(status) if status.is_not_found() => Ok(false),
-            Err(_) => Ok(true),
-        }
+        Ok(match self.call(&what, api.list_metadata(&parameters)).await? {
+            Ok(found) if found.items.is_empty() => Keeps::NoMore,
+            Ok(_) => Keeps::Still,
+            Err(status) if status.is_not_found() => Keeps::NoMore,
+            Err(_) => Keeps::Unknown,
+        })
     }
 
     /// Deletes exactly the object that has this uid; true once it is gone.
     pub async fn delete(&self, key: &ResourceKey, version: &str, uid: &str) -> Result<bool> {
+        self.delete_with(key, version, uid, PropagationPolicy::Background).await
+    }
+
+    /// The same, and what it made stays: the pods of a StatefulSet.
+    pub async fn delete_alone(&self, key: &ResourceKey, version: &str, uid: &str) -> Result<bool> {
+        self.delete_with(key, version, uid, PropagationPolicy::Orphan).await
+    }
+
+    async fn delete_with(&self, key: &ResourceKey, version: &str, uid: &str, policy: PropagationPolicy) -> Result<bool> {
         let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else { return Ok(true) };
         let parameters = DeleteParams {
-            propagation_policy: Some(PropagationPolicy::Background),
+            propagation_policy: Some(policy),
             preconditions: Some(Preconditions { uid: Some(uid.into()), resource_version: None }),
             ..DeleteParams::default()
         };
@@ -631,6 +725,8 @@ fn refusal(key: &ResourceKey, status: &Status) -> Refusal {
     Refusal {
         message: plan::refusal(key, &status.reason, &status.message, &fields),
         invalid: status.code == 422,
+        // The words are the API server's: apiserver pkg/endpoints/handlers/responsewriters, forbiddenMessage.
+        no_right: status.code == 403 && status.message.contains("User \"") && status.message.contains("\" cannot "),
         no_namespace: namespace_missing(status, key),
         // The words are the API server's: pkg/admission, "does not support dry run". A webhook that is declared to have
         // no side effects and refuses dry-runs all the same says so in words of its own.

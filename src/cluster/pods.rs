@@ -13,6 +13,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -46,7 +47,7 @@ impl Pods {
 
     /// Settles what an application waits for, instead of what it waited for before: for each workload why a pod of it
     /// cannot run, as far as that is known by now. When that changes the application is told to be looked at.
-    pub fn wait(self: &Arc<Self>, owner: &str, workloads: Vec<Arc<Workload>>) -> Vec<Option<String>> {
+    pub fn wait(self: &Arc<Self>, owner: &str, workloads: Vec<Arc<Workload>>, now: Timestamp) -> Vec<Option<String>> {
         let mut namespaces = self.namespaces();
         for namespace in namespaces.values_mut() {
             namespace.waiting.remove(owner);
@@ -55,7 +56,7 @@ impl Pods {
         for workload in workloads {
             let name = &workload.namespace;
             let namespace = namespaces.entry(name.clone()).or_insert_with(|| self.watch(name));
-            found.push(namespace.failing.values().find(|pod| workload.has(pod)).map(|pod| pod.why.clone()));
+            found.push(namespace.failing.values().find(|pod| pod.from.is_none_or(|from| from <= now) && workload.has(pod)).map(|pod| pod.why.clone()));
             namespace.waiting.entry(owner.into()).or_default().push(workload);
         }
         namespaces.retain(|_, namespace| !namespace.waiting.is_empty());

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::claims::{self, Read};
-use super::guards::{fights, judge, leavers, pause, quarantine, taken, waits_for};
+use super::guards::{self, fights, judge, leavers, pause, quarantine, taken, waits_for};
 use super::live::{self, Asking, Predicted};
 use super::revision::{change, inputs_at};
 use super::{Base, Ctx, Error, Kind, Requeue, Result, drift, external, hooks, locked, proof, retire};
@@ -27,6 +27,7 @@ use crate::domain::hook;
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::{ApplyStage, Manifest, ResourceKey, apply_stage};
 use crate::domain::plan::{self, Action, Comparison, Plan, Side};
+use crate::domain::pull_request::note_failure;
 use crate::domain::sync::{self, Step};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, OWNER_LABEL, ownership};
 use futures::{FutureExt as _, StreamExt as _};
@@ -110,11 +111,15 @@ struct Seen {
     leftover: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
     asked_for: Option<String>,
     confirm: Option<String>,
+    to_confirm: Vec<String>,
     pause: Option<Pause>,
     cluster_uid: String,
     hooks: hooks::Hooks,
     hooks_done: Vec<HookRun>,
     proof: proof::Proof,
+    /// Some of what Git has no more could not be looked at.
+    unknown: bool,
+    fight: Option<home::Fight>,
     /// A hook that failed is to run once more, since somebody asked for a sync.
     runs_again: bool,
     /// Deletions that somebody confirmed and that are not all done.
@@ -153,7 +158,8 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let object = ctx.home.declare_application(key, spec, known).await?;
     let cluster = ctx.cluster(&target.destination.cluster)?;
     let owner = key.owner_label(base.repo.id);
-    let asking = ctx.observer.asking(key, &target, &owner)?;
+    let adopted = object.annotations().contains_key(home::ADOPT);
+    let asking = Asking { adopts: adopted, ..ctx.observer.asking(key, &target, &owner)? };
     let rendered = match asking.fence.destination() {
         Ok(()) => rendered(ctx, &target, &change.inputs).await?,
         Err(why) => Err(why.to_string()),
@@ -181,7 +187,8 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         let seen = cluster.look(&manifest.key, &manifest.version).await?.unwrap_or(Known::Unknown);
         let (entry, fingerprint) = (inventory.get(&manifest.key), live::fingerprint(manifest));
         match seen {
-            Known::Seen(seen) if !everything && live::is_as_left(entry, &fingerprint, &seen) => {
+            Known::Seen(mut seen) if !everything && live::is_as_left(entry, &fingerprint, &seen) => {
+                seen.health = unless_silent(ctx, cluster, manifest, seen.health, seen.silent_since).await?;
                 left.insert(manifest.key.clone(), Left { uid: seen.uid, as_it_should: Some((fingerprint, seen.signal)) });
                 assessments.push((manifest, seen.health, seen.workload));
             }
@@ -203,6 +210,14 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let names: Vec<_> = names.map(|manifest| (manifest.key.clone(), manifest.version.clone())).collect();
     let mut found = live::read(&asking, &names).await?;
     found.extend(stubs.iter().map(|(key, (stub, ..))| (key.clone(), stub.clone())));
+    // A Job that ran for just this manifest and took itself away is done: created anew, it would run again.
+    let is_over = |manifest: &Manifest| {
+        !everything
+            && hook::takes_itself_away(&manifest.value)
+            && !found.contains_key(&manifest.key)
+            && inventory.get(&manifest.key).is_some_and(|entry| entry.applied.as_deref() == Some(&live::fingerprint(manifest)))
+    };
+    let (over, moved): (Vec<_>, Vec<_>) = moved.into_iter().partition(is_over);
     let applied = applied(ctx, &asking, &moved, &inventory, &status).await?;
     let wanted = moved
         .into_iter()
@@ -223,6 +238,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     for predicted in &mut asked {
         claims::locate(&mut predicted.after, &predicted.manifest.key, &change.inputs);
     }
+    assessments.extend(manifests.iter().filter(|manifest| over.contains(manifest)).map(|manifest| (manifest, (Health::Healthy, String::new()), None)));
     let complete = rendered.as_ref().is_ok_and(|manifests| !manifests.is_empty());
     let wanted: BTreeSet<_> = manifests.iter().map(|manifest| &manifest.key).collect();
     let gone = inventory.values().filter(|entry| !wanted.contains(&entry.key) && !outside.contains(&entry.key) && !hooks.keeps(&entry.key));
@@ -234,11 +250,19 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         leavers.prune.remove(&object);
         leavers.protected.push((object, format!("it moves to {}", other.title())));
     }
+    let (late, used) = guards::late(&asking, &leavers, &manifests).await?;
+    for (object, _) in &used {
+        leavers.prune.remove(object);
+    }
+    leavers.protected.extend(used);
     let confirmed = wish(home::CONFIRM_PRUNE);
     let words = sync::Confirmed { digest: confirmed.as_deref(), lines: &status.confirmed };
-    let judgement = judge(ctx, &asking, &base, &change.revision, &leavers, inventory.len(), words).await?;
+    let uncommitted = status.synced_revision.as_ref() == Some(&change.revision);
+    let judgement = judge(ctx, &asking, &base, &change.revision, &leavers, inventory.len(), (words, uncommitted)).await?;
+    let to_confirm = judgement.to_confirm();
     let leftover: BTreeMap<_, _> = leavers.prune.into_iter().filter(|(key, _)| judgement.prune.contains(key)).collect();
     let withheld: Vec<_> = leavers.protected.into_iter().chain(judgement.withheld).collect();
+    let (ending, unknown) = (leavers.ending, leavers.unknown);
     let drifted: BTreeSet<_> = asked
         .iter()
         .filter(|predicted| {
@@ -267,7 +291,10 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
             Some(live) => {
                 let (health, workload) = match stubs.get(&manifest.key) {
                     Some((_, health, workload)) => (health.clone(), workload.clone()),
-                    None => (cluster.index.assess(live), health::Workload::of(live).map(Arc::new)),
+                    None => {
+                        let (health, silent) = (cluster.index.assess(live), health::silent_since(live));
+                        (unless_silent(ctx, cluster, manifest, health, silent).await?, health::Workload::of(live).map(Arc::new))
+                    }
                 };
                 assessments.push((manifest, health, workload));
                 let as_it_should = !stubs.contains_key(&manifest.key) && !pending.contains(&manifest.key);
@@ -278,7 +305,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
             None => assessments.push((manifest, (Health::Missing, format!("{} is missing", manifest.key)), None)),
         }
     }
-    let assessed = with_pods(cluster, &owner, assessments);
+    let assessed = with_pods(cluster, &owner, assessments, ctx.now());
     let hooks_done = hooks.done_by(&assessed, &pending);
     // What is yet to be applied is not healthy as it shall be, whatever it is now: later waves wait for it.
     let stands = |manifest: &Manifest, (health, why): health::Assessment| match health {
@@ -293,9 +320,12 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let references: Vec<_> = manifests.iter().flat_map(Manifest::images).collect();
     let pause = pause(wish(home::PAUSE), status.pause.clone(), ctx.now())?;
     let cluster_uid = cluster.uid().await?;
-    let adopted = wish(home::ADOPT).is_some();
     let quarantine = quarantine(&status, &plan, &cluster_uid, adopted, key);
-    let fights = fights(ctx, key, &plan);
+    let known = status.fight.clone().filter(|_| !everything);
+    if everything {
+        locked(&ctx.memory.heals).retain(|(of, _), _| of != key);
+    }
+    let (fights, fight) = fights(ctx, key, &plan, &drifted, known, &change.revision);
     let runs_again = everything && asked.iter().any(|predicted| predicted.write.recreate && hook::run(&predicted.manifest.value).is_some());
     let images = images_of(&target, &references);
     let settled = plan.is_empty() && health.0 == Health::Healthy;
@@ -324,9 +354,14 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
             fights,
             waves,
             quarantine,
+            late,
+            ending,
         },
+        unknown,
+        fight,
         asked_for,
         confirm: judgement.confirm,
+        to_confirm,
         pause,
         cluster_uid,
         inputs: change.hash.clone(),
@@ -345,6 +380,22 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         target,
         object,
     }))))
+}
+
+/// The health of an object of which its controller has said nothing yet is not known for a while.
+async fn unless_silent(
+    ctx: &Ctx,
+    cluster: &Cluster,
+    manifest: &Manifest,
+    health: health::Assessment,
+    silent_since: Option<jiff::Timestamp>,
+) -> Result<health::Assessment> {
+    let key = &manifest.key;
+    let waits = silent_since.is_some_and(|since| ctx.now().duration_since(since) < health::SILENCE);
+    Ok(match waits && health.0 == Health::Healthy && cluster.has_status(&key.group, &manifest.version, &key.kind).await? {
+        true => (Health::Progressing, format!("{} {}: its controller has said nothing about it yet", key.kind, key.name)),
+        false => health,
+    })
 }
 
 /// The objects about which something is to be done.
@@ -415,10 +466,11 @@ fn with_pods<'a>(
     cluster: &Cluster,
     owner: &str,
     assessments: Vec<(&'a Manifest, health::Assessment, Option<Arc<health::Workload>>)>,
+    now: jiff::Timestamp,
 ) -> Vec<(&'a Manifest, health::Assessment)> {
     let waits = |(_, (health, _), _): &&(_, health::Assessment, _)| *health == Health::Progressing;
     let workloads = assessments.iter().filter(waits).filter_map(|(_, _, workload)| workload.clone()).collect();
-    let mut failures = cluster.pods.wait(owner, workloads).into_iter();
+    let mut failures = cluster.pods.wait(owner, workloads, now).into_iter();
     let told = |(manifest, health, workload): (&'a Manifest, health::Assessment, Option<_>)| {
         let failure = if health.0 == Health::Progressing && workload.is_some() { failures.next().flatten() } else { None };
         let told = failure.map(|why| (Health::Degraded, format!("{} {}: {why}", manifest.key.kind, manifest.key.name)));
@@ -429,7 +481,7 @@ fn with_pods<'a>(
 
 async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Result<Requeue> {
     let before = seen.object.status.clone().unwrap_or_default();
-    let (hooks_before, before_blocked) = (before.hooks.clone(), before.blocked);
+    let (hooks_before, before_blocked, before_waiting) = (before.hooks.clone(), before.blocked, before.waiting.clone());
     let mut superseded = before.superseded.clone();
     supersede(&mut superseded, before.revision.as_ref(), &seen.revision);
     let mut status = ApplicationStatus {
@@ -444,11 +496,14 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         // A hook that failed is still to be deleted for it: not followed yet.
         sync_request: if seen.runs_again { before.sync_request.clone() } else { seen.asked_for.clone() },
         confirm: seen.confirm.clone(),
+        to_confirm: seen.to_confirm.clone(),
         confirmed: seen.confirmed.clone(),
         pause: seen.pause.clone(),
         // An older identity stays until the new one is adopted.
         hooks: seen.hooks_done.clone(),
         first_run: seen.hooks.first_run(),
+        fight: seen.fight.clone(),
+        adoption: to_adopt(&seen),
         proven: seen.proof.proven.clone(),
         unproven: seen.proof.unproven.clone(),
         last_sync: last_sync(&before, &seen, &step, ctx.now()),
@@ -460,10 +515,20 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         // A right may have been granted, also to watch.
         ctx.cluster(&seen.target.destination.cluster)?.index.retry_refused();
     }
+    // What was healthy once and fails later is no failure of the revision.
+    let finished = status.last_sync.as_ref().is_some_and(|sync| sync.revision == seen.revision && sync.finished.is_some());
+    let unless_finished = |why: Option<&str>| why.filter(|_| !finished).map(str::to_string);
+    status.waiting = waiting(&seen, &step, before_waiting, ctx.now());
+    let step = overdue(&seen, step, status.waiting.as_ref(), ctx.now());
+    status.health = if matches!(step, Step::Blocked { .. }) && status.health == Health::Progressing { Health::Degraded } else { status.health };
     let (object, requeue) = match step {
         Step::Blocked { reason } => {
             status.sync = SyncState::OutOfSync;
             status.blocked = true;
+            // What waits for a person's word has not failed.
+            if seen.facts.quarantine.is_none() {
+                note_failure(&mut status.failures, &seen.revision, unless_finished(Some(&reason)).as_deref());
+            }
             status.message = Some(reason);
             let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
             // What stands in the way may be in the cluster, where no event tells of its end.
@@ -473,7 +538,9 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             status.message = Some(reason);
             let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
             let pause = until.and_then(|until| Duration::try_from(until.duration_since(ctx.now())).ok());
-            (object, Requeue::After(pause.unwrap_or(Duration::from_secs(30))))
+            // That the last pod which uses something is gone no event tells.
+            let otherwise = Duration::from_secs(if seen.facts.late.is_empty() { 30 } else { 2 });
+            (object, Requeue::After(pause.unwrap_or(otherwise)))
         }
         Step::Propose { message } => {
             let number = drift::propose(ctx, key, &seen.base, &seen.target, &seen.facts.plan).await?;
@@ -501,9 +568,9 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             return apply(ctx, key, &seen, object).await;
         }
         Step::InSync { health, message } => {
-            // How many pods are ready changes by the second; that it is waited for does not.
-            let waiting = health == Health::Progressing;
-            let message = if waiting { format!("waits for {}", message.split(": ").next().unwrap_or_default()) } else { message };
+            status.health = health;
+            let failing = (health == Health::Degraded).then_some(message.as_str());
+            note_failure(&mut status.failures, &seen.revision, unless_finished(failing).as_deref());
             status.message = (!message.is_empty()).then_some(message);
             status.synced_revision = Some(seen.revision.clone());
             let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
@@ -513,6 +580,8 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
                 ctx.home.annotate(key, home::ADOPT, None).await?;
             }
             let requeue = match health {
+                // That it can be looked at again no event tells.
+                Health::Healthy | Health::Suspended if seen.unknown => Requeue::After(Duration::from_secs(60)),
                 Health::Healthy | Health::Suspended => match seen.proof.again {
                     Some(again) => Requeue::After(again.saturating_duration_since(Instant::now())),
                     None => Requeue::Idle,
@@ -536,6 +605,42 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         }
     }
     Ok(requeue)
+}
+
+/// Since when the revision waits for something of the cluster.
+fn waiting(seen: &Seen, step: &Step, known: Option<home::Waiting>, now: jiff::Timestamp) -> Option<home::Waiting> {
+    let waits = match step {
+        Step::Wait { until: None, .. } => seen.facts.waits_for.is_empty(),
+        Step::InSync { health, .. } => *health == Health::Progressing,
+        Step::Apply => true,
+        _ => false,
+    };
+    let since = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let new = || home::Waiting { revision: seen.revision.clone(), since };
+    waits.then(|| known.filter(|known| known.revision == seen.revision).unwrap_or_else(new))
+}
+
+/// What waits for longer than the application allows has failed.
+fn overdue(seen: &Seen, step: Step, waiting: Option<&home::Waiting>, now: jiff::Timestamp) -> Step {
+    let limit = seen.target.health_timeout;
+    let late = waiting.is_some_and(|waiting| Duration::try_from(now.duration_since(waiting.since)).is_ok_and(|waited| waited > limit));
+    let words = |what: &str| format!("not healthy {} after it was applied: {what}", sync::duration_words(limit));
+    match step {
+        Step::Wait { reason, until: None } if late && seen.facts.waits_for.is_empty() => Step::Blocked { reason: words(&reason) },
+        Step::InSync { health: Health::Progressing, .. } if late => {
+            let ending = seen.facts.ending.iter().map(|(key, why)| format!("{key}: {why}"));
+            let why: Vec<_> = Some(seen.facts.health.1.clone()).filter(|why| !why.is_empty()).into_iter().chain(ending).collect();
+            Step::InSync { health: Health::Degraded, message: words(&why.join("; ")) }
+        }
+        other => other,
+    }
+}
+
+/// What waits until somebody adopts it.
+fn to_adopt(seen: &Seen) -> Vec<String> {
+    let waits = |change: &&plan::Change| change.notes.to_adopt || seen.facts.quarantine.is_some() && change.before.is_some();
+    let names = seen.facts.plan.effective().filter(waits).map(|change| change.key.to_string());
+    names.take(MOST_OUTCOMES).collect()
 }
 
 /// Whether an application is what later stages wait for.
@@ -615,7 +720,9 @@ fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
     // Hooks that ran are kept track of until they are gone from Git.
     let ran = before.iter().filter(|entry| seen.hooks.keeps(&entry.key) && !seen.manifests.iter().any(|m| m.key == entry.key));
     entries.extend(ran.cloned().collect::<Vec<_>>());
-    entries.extend(before.iter().filter(|entry| seen.facts.withheld.iter().any(|(key, _)| *key == entry.key)).cloned());
+    let stays = seen.facts.withheld.iter().chain(&seen.facts.ending);
+    let stays: BTreeSet<_> = stays.map(|(key, _)| key).collect();
+    entries.extend(before.iter().filter(|entry| stays.contains(&entry.key)).cloned());
     // What is not the application's to have stays known: an administrator may grant it yet.
     let has_problem = |key: &ResourceKey| seen.facts.plan.problems().any(|change| change.key == *key);
     let refused = before.iter().filter(|entry| has_problem(&entry.key) && !seen.manifests.iter().any(|m| m.key == entry.key));
@@ -629,7 +736,7 @@ fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
 async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Application) -> Result<Requeue> {
     let fence = ctx.observer.fence(&key.repo, &seen.target.destination);
     let cluster = &ctx.cluster(&seen.target.destination.cluster)?.writing_as(fence.service_account());
-    let now = || seen.facts.plan.effective().filter(|change| seen.facts.waves.allows(&change.key));
+    let now = || seen.facts.plan.effective().filter(|change| seen.facts.allows(&change.key));
     let changed: BTreeSet<_> = now().map(|change| &change.key).collect();
     let mut stages: BTreeMap<ApplyStage, Vec<&Predicted>> = BTreeMap::new();
     for predicted in seen.asked.values().filter(|predicted| changed.contains(&predicted.manifest.key)) {
@@ -644,10 +751,26 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
             return Ok(Requeue::After(Duration::from_millis(300)));
         }
         let drifted = |predicted: &Predicted| seen.facts.drifted.contains(&predicted.manifest.key);
-        let writes = all.into_iter().map(async |predicted| write(ctx, key, cluster, predicted, drifted(predicted)).boxed().await);
+        let comes = |of: &ResourceKey| seen.manifests.iter().any(|other| live::makes_possible(other, of));
+        let writes = all.into_iter().map(async |predicted| {
+            let drifted = drifted(predicted);
+            match write(ctx, key, cluster, predicted, drifted).boxed().await? {
+                Written::NotYet if !comes(&predicted.manifest.key) => {
+                    Ok(Written::Refused(format!("{}: its namespace or kind is gone", predicted.manifest.key)))
+                }
+                other => Ok(other),
+            }
+        });
         let answers: Vec<_> = futures::stream::iter(writes.collect::<Vec<_>>()).buffered(32).collect().await;
         ctx.metrics.applied(answers.len());
-        let failed: Vec<_> = answers.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        let written = answers.into_iter().collect::<Result<Vec<_>>>()?;
+        // What an API server has not heard of yet it has heard of soon: each learns of a definition by itself.
+        if written.iter().any(|one| matches!(one, Written::NotYet)) {
+            cluster.forget_kinds();
+            return Ok(Requeue::After(Duration::from_secs(1)));
+        }
+        let refused = |one| if let Written::Refused(why) = one { Some(why) } else { None };
+        let failed: Vec<_> = written.into_iter().filter_map(refused).collect();
         if !failed.is_empty() {
             // Later stages do not go on what this one left out.
             let mut status = object.status.clone().unwrap_or_default();
@@ -663,8 +786,12 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
     Ok(Requeue::After(Duration::ZERO))
 }
 
-/// Deletes objects in the reverse order of applying, each only if it is the one that was looked at.
+/// Deletes objects in the reverse order of applying, each only if it is the one that was looked at. Custom resources go
+/// alone, while what sees to their end is there; the rest goes once they are gone.
 pub async fn prune(cluster: &Cluster, mut leavers: Vec<&(InventoryEntry, Value)>) -> Result<()> {
+    if leavers.iter().any(|(entry, _)| guards::is_custom(&entry.key)) {
+        leavers.retain(|(entry, _)| guards::is_custom(&entry.key));
+    }
     leavers.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_stage(&entry.key)));
     for (entry, live) in leavers {
         cluster.delete(&entry.key, &entry.version, live["metadata"]["uid"].as_str().unwrap_or_default()).await?;
@@ -672,15 +799,27 @@ pub async fn prune(cluster: &Cluster, mut leavers: Vec<&(InventoryEntry, Value)>
     Ok(())
 }
 
-/// Writes one object as it was planned (`drifted`: it is set back); why not, where the server refused.
-async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicted: &Predicted, drifted: bool) -> Result<Option<String>> {
+/// What came of a write.
+enum Written {
+    Done,
+    /// Its namespace or kind is not there.
+    NotYet,
+    /// Why the server refused.
+    Refused(String),
+}
+
+/// Writes one object as it was planned (`drifted`: it is set back).
+async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicted: &Predicted, drifted: bool) -> Result<Written> {
     let (manifest, write) = (&predicted.manifest, &predicted.write);
     let version = |live: &Value| live["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_string();
     if write.recreate {
         let uid = predicted.live.as_ref().and_then(|live| live["metadata"]["uid"].as_str()).unwrap_or_default();
-        cluster.delete(&manifest.key, &manifest.version, uid).await?;
+        match write.alone {
+            true => cluster.delete_alone(&manifest.key, &manifest.version, uid).await?,
+            false => cluster.delete(&manifest.key, &manifest.version, uid).await?,
+        };
         // It is created by the next look, once it is gone.
-        return Ok(None);
+        return Ok(Written::Done);
     }
     let mut payload = write.payload.clone();
     if let (Some(fields), Some(live)) = (&write.managed_fields, &predicted.live) {
@@ -706,13 +845,13 @@ async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicte
                     times.pop_front();
                 }
             }
-            None
+            Written::Done
         }
         // Somebody took a field since it was looked at.
         Applied::Conflicts(_) => return Err(stale().into()),
         Applied::Refused(refusal) => {
-            Some(format!("{}: {}", manifest.key, crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value)))
+            Written::Refused(format!("{}: {}", manifest.key, crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value)))
         }
-        Applied::NamespaceMissing | Applied::KindMissing => Some(format!("{}: its namespace or kind is gone", manifest.key)),
+        Applied::NamespaceMissing | Applied::KindMissing => Written::NotYet,
     })
 }

@@ -250,7 +250,8 @@ async fn is_approver(
 pub async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, target: &Target) -> Result<Vec<Earlier>> {
     let Some(object) = ctx.home.promotion(key).await? else { return Ok(Vec::new()) };
     let stages = promotion::earlier(ctx, key, target).await?;
-    Ok(stages.iter().map(|stage| Earlier { stage: stage.stage.to_string(), lacks: stage.lacks(&object.spec.candidates) }).collect())
+    let wanted = promotion::wanted(&object);
+    Ok(stages.iter().map(|stage| Earlier { stage: stage.stage.to_string(), lacks: stage.lacks(&wanted) }).collect())
 }
 
 /// Who approved a pull request that is merged, for one stage, by the rule of the gate.

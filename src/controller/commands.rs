@@ -81,15 +81,17 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
             let mut lines = Vec::new();
             for target in &look.changes.touched {
                 let application = target.key(&key.repo);
-                if ctx.home.application(&application).await?.is_none() {
+                let Some(object) = ctx.home.application(&application).await? else { continue };
+                let waits = object.status.unwrap_or_default().adoption;
+                if waits.is_empty() {
                     continue;
                 }
                 lines.push(match wish(ctx, key, look, (command, ask), &application, "adopt", (home::ADOPT, "true")).await? {
                     Err(why) => why,
-                    Ok(_) => format!("- `{}` takes over what is there", application.title()),
+                    Ok(_) => format!("- `{}` takes over {}", application.title(), view::listed(&waits)),
                 });
             }
-            Ok(lines_or(lines, "No application of this pull request is known yet: give the command once it was looked at."))
+            Ok(lines_or(lines, "Nothing waits to be adopted in the applications of this pull request."))
         }
         Command::Take => take(ctx, key, look, ask).await,
         Command::ConfirmPrune => {
@@ -97,11 +99,11 @@ async fn carry_out(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, command: C
             let mut applications: Vec<_> = look.changes.touched.iter().map(|target| target.key(&key.repo)).collect();
             applications.extend(retired_by(ctx, key, look).await?);
             for application in applications {
-                let status = ctx.home.application(&application).await?.and_then(|object| object.status);
-                let Some(confirm) = status.and_then(|status| status.confirm) else { continue };
+                let status = ctx.home.application(&application).await?.and_then(|object| object.status).unwrap_or_default();
+                let Some(confirm) = status.confirm else { continue };
                 lines.push(match wish(ctx, key, look, (command, ask), &application, &confirm, (home::CONFIRM_PRUNE, &confirm)).await? {
                     Err(why) => why,
-                    Ok(_) => format!("- `{}`: the deletions that `{confirm}` names are confirmed", application.title()),
+                    Ok(_) => format!("- `{}` deletes {}", application.title(), view::listed(&status.to_confirm)),
                 });
             }
             Ok(lines_or(lines, "No deletion waits for a confirmation."))

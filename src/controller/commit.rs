@@ -16,7 +16,9 @@ use super::revision::{hash_of, inputs_at};
 use super::{Base, Ctx, Requeue, Result, deployment, locked, receipt};
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
+use crate::domain::rollout::{self, Outcome};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, PullRequestKey, RepoName};
+use crate::view;
 
 /// GitHub tells of a merge's pull request a while after the merge: that there is none is believed for so long.
 const NO_PULLS_FOR: Duration = Duration::from_secs(30);
@@ -87,7 +89,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Resu
     }
     let (state, description) = aggregated(progress);
     // A commit that came to its good end stays told so: what came later is told on later commits.
-    let superseded = progress.iter().any(|one| one.state == ProgressState::Superseded);
+    let superseded = progress.iter().any(|one| matches!(one.state, ProgressState::Superseded | ProgressState::FailedBefore));
     // Nor does it become pending again because somebody's edit is being set back.
     if (superseded || matches!(state, "pending" | "error")) && posted.as_ref().is_some_and(|(state, _)| state == "success") {
         return Ok(None);
@@ -146,7 +148,11 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
         {
             (position, newer) = (taken_back, Some(&base.commit));
         }
-        let state = pull_request::progress(position, &status);
+        let failure = status.failures.iter().find(|known| known.revision == *commit).map(|known| known.why.clone());
+        let state = match pull_request::progress(position, &status) {
+            ProgressState::Superseded if failure.is_some() => ProgressState::FailedBefore,
+            state => state,
+        };
         let detail = match (state, &status.message) {
             (ProgressState::Syncing, Some(message)) if message.starts_with("applying ") => message.clone(),
             (ProgressState::Progressing, _) if !status.confirm => "applied, waits to be healthy".into(),
@@ -155,7 +161,8 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
         let message = match state {
             ProgressState::Progressing if status.confirm => status.message.unwrap_or_default(),
             ProgressState::Superseded => format!("by {}", newer.map_or("", CommitSha::short)),
-            ProgressState::Failed | ProgressState::Stale => status.message.unwrap_or_default(),
+            ProgressState::Failed | ProgressState::FailedBefore => failure.or(status.message).unwrap_or_default(),
+            ProgressState::Stale => status.message.unwrap_or_default(),
             ProgressState::Unproven => status.unproven.unwrap_or_default(),
             // What passes by itself is not worth an edit.
             _ => String::new(),
@@ -242,38 +249,14 @@ async fn position(ctx: &Arc<Ctx>, repo: &RepoName, commit: &CommitSha, current: 
     Ok(if newer { Position::After } else { Position::Before })
 }
 
-/// One status for a commit, over all its applications.
+/// One status for a commit, over all its applications: GitHub's word and a description.
 fn aggregated(progress: &[Progress]) -> (&'static str, String) {
-    let count = |state| progress.iter().filter(|one| one.state == state).count();
-    let failed: Vec<_> = progress.iter().filter(|one| one.state == ProgressState::Failed).collect();
-    let total = progress.len();
-    let (state, text) = if let Some(first) = failed.first() {
-        ("failure", format!("{}: {}", first.key.title(), first.message.replace('\n', " ")))
-    } else if let Some(stale) = progress.iter().find(|one| one.state == ProgressState::Stale) {
-        ("error", format!("stale: {}: {}", stale.key.title(), stale.message))
-    } else if total == 0 {
-        ("success", "no application changes".into())
-    } else if progress.iter().all(|one| one.state.is_final()) {
-        match progress.iter().find(|one| one.state == ProgressState::Superseded) {
-            Some(one) if count(ProgressState::Superseded) == total => ("success", format!("superseded {}", one.message)),
-            _ => (
-                "success",
-                if total == 1 {
-                    format!("{} is synced and healthy", progress[0].key.title())
-                } else {
-                    format!("{total} applications are synced and healthy")
-                },
-            ),
-        }
-    } else {
-        let done = progress.iter().filter(|one| one.state.is_final()).count();
-        // No more detail than changes rarely: GitHub takes 1000 statuses of a kind on one commit.
-        let detail = match progress {
-            [one] if !one.message.is_empty() => format!("{}: {}", one.key.title(), one.message.replace('\n', " ")),
-            [one] if !one.detail.is_empty() => format!("{}: {}", one.key.title(), one.detail),
-            _ => format!("{done} of {total} applications are synced and healthy"),
-        };
-        ("pending", detail)
+    let summary = rollout::summary(progress);
+    let state = match summary.outcome {
+        Outcome::Failed => "failure",
+        Outcome::Stale => "error",
+        Outcome::Pending => "pending",
+        Outcome::Superseded | Outcome::Healthy | Outcome::Nothing => "success",
     };
-    (state, shortened(&text, 140))
+    (state, shortened(&view::rollout(&summary), 140))
 }

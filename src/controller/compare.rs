@@ -184,7 +184,9 @@ impl Comparing<'_> {
             }
             // Gone from Git: what is not marked as ours stays.
             None => {
-                let ours = self.live.get(key).is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == asking.owner);
+                let live = self.live.get(key);
+                // What others apply they prune by their own marks.
+                let ours = !asking.applies() || live.is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == asking.owner);
                 Comparison::new(key.clone(), if ours { left } else { Side::Absent }, Side::Absent)
             }
         };

@@ -9,28 +9,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Base, Ctx, Error, Result};
-use crate::domain::pull_request::{self, Position, Progress, ProgressState, shortened};
+use crate::domain::pull_request::{self, Position, Progress, shortened};
+use crate::domain::rollout::{self, Outcome};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Name, RepoName};
 use crate::github;
+use crate::view;
 
 /// What was told last: of a commit, in a place.
 pub type Told = (CommitKey, String);
 
 /// The state of a deployment, in GitHub's words.
 fn state_of(progress: &[&Progress]) -> (&'static str, String) {
-    let any = |state| progress.iter().find(|one| one.state == state);
-    let (state, text) = if let Some(failed) = any(ProgressState::Failed) {
-        ("failure", format!("{}: {}", failed.key.title(), failed.message.replace('\n', " ")))
-    } else if progress.iter().all(|one| one.state == ProgressState::Superseded) {
-        ("inactive", "superseded by a newer commit".into())
-    } else if progress.iter().all(|one| one.state.is_final()) {
-        ("success", "synced and healthy".into())
-    } else if let Some(stale) = any(ProgressState::Stale) {
-        ("error", format!("{}: {}", stale.key.title(), stale.message))
-    } else {
-        ("in_progress", "being synced".into())
+    let summary = rollout::summary(progress.iter().copied());
+    let state = match summary.outcome {
+        Outcome::Failed => "failure",
+        Outcome::Stale => "error",
+        Outcome::Pending => "in_progress",
+        Outcome::Superseded => "inactive",
+        Outcome::Healthy | Outcome::Nothing => "success",
     };
-    (state, shortened(&text, 140))
+    (state, shortened(&view::rollout(&summary), 140))
 }
 
 /// One deployment for each stage that a commit changes.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::Value;
@@ -12,14 +13,15 @@ use super::application::rendered;
 use super::live::{self, Asking};
 use super::revision::{change, inputs_at};
 use super::{Base, Ctx, Result, authority, locked};
-use crate::cluster::home::{self, Application, ApplicationStatus, InventoryEntry, Pause};
+use crate::cluster::Found;
+use crate::cluster::home::{self, Application, ApplicationStatus, Fight, InventoryEntry, Pause};
 use crate::domain::catalog::Target;
 use crate::domain::health::{Health, SyncState};
-use crate::domain::manifest::ResourceKey;
+use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::ownership::FieldRule;
 use crate::domain::plan::Plan;
-use crate::domain::sync;
-use crate::domain::{ApplicationKey, CommitSha, Invalid, OWNER_LABEL, PullRequestKey};
+use crate::domain::sync::{self, Late};
+use crate::domain::{ApplicationKey, CommitSha, Invalid, OWNER_LABEL, PullRequestKey, uses};
 
 /// Live objects of ours that Git has no more.
 #[derive(Default)]
@@ -27,32 +29,48 @@ pub struct Leavers {
     pub prune: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
     /// Those that stay whatever anybody says, each with the reason.
     pub protected: Vec<(ResourceKey, String)>,
-    /// Some of them are being deleted.
-    pub ending: bool,
+    /// Those that are being deleted, each with what it waits for.
+    pub ending: Vec<(ResourceKey, String)>,
+    /// Some of them could not be looked at.
+    pub unknown: bool,
 }
 
 impl Leavers {
-    fn gone(&self, approved: impl Fn(&InventoryEntry) -> bool) -> Vec<sync::Gone> {
+    fn gone(&self, approved: impl Fn(&InventoryEntry) -> bool, asks: bool) -> Vec<sync::Gone> {
         let one = |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
             key: key.clone(),
             uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
             approved: approved(entry),
+            asks: !entry.hook && (asks || matches!(sync::mark(live), Some(sync::Mark::Confirm(_)))),
         };
         self.prune.iter().map(one).collect()
     }
 
     /// What of an application that Git has no more may be deleted: what was confirmed.
     pub fn judge_retired(&self, confirmed: sync::Confirmed<'_>, title: &str) -> sync::Judgement {
-        sync::judge_retired(&self.gone(|_| false), confirmed, title)
+        sync::judge_retired(&self.gone(|_| false, false), confirmed, title)
     }
 }
 
 pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leavers> {
-    let keys: Vec<_> = gone.iter().map(|entry| (entry.key.clone(), entry.version.clone())).collect();
-    let mut live = live::read(asking, &keys).await?;
+    let look = async |mut entry: InventoryEntry| {
+        let (version, found) = asking.cluster.find(&entry.key, &entry.version).await?;
+        entry.version = version;
+        Ok::<_, crate::cluster::Error>((entry, found))
+    };
+    let looks = gone.into_iter().map(look).collect::<Vec<_>>();
+    let found: Vec<_> = futures::stream::iter(looks).buffered(live::AT_ONCE).try_collect().await?;
     let mut leavers = Leavers::default();
-    for entry in gone {
-        let Some(live) = live.remove(&entry.key) else { continue };
+    for (entry, found) in found {
+        let live = match found {
+            Found::Live(live) => live,
+            Found::Gone => continue,
+            Found::Unknown(why) => {
+                leavers.unknown = true;
+                leavers.protected.push((entry.key, format!("whether it is still there cannot be told: {why}")));
+                continue;
+            }
+        };
         let marked = live["metadata"]["labels"][OWNER_LABEL] == asking.owner;
         let same = entry.uid.is_none() || entry.uid.as_deref() == live["metadata"]["uid"].as_str();
         // What is not marked as ours, or was made anew by somebody, is not ours any more.
@@ -68,19 +86,98 @@ pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<L
         if live["metadata"]["deletionTimestamp"].is_string() {
             // It is watched from now on, if it was not.
             asking.cluster.look(&entry.key, &entry.version).await?;
-            leavers.ending = true;
-            leavers.protected.push((entry.key, "it is being deleted".into()));
+            let finalizers: Vec<_> = live["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let waits = match finalizers.is_empty() {
+                true => "it is being deleted".to_string(),
+                false => format!("it is being deleted, and waits for {}", finalizers.join(", ")),
+            };
+            leavers.ending.push((entry.key, waits));
             continue;
         }
         match sync::protected(&live) {
-            Some(why) => leavers.protected.push((entry.key, why.into())),
+            Some(why) => leavers.protected.push((entry.key, why)),
             None => drop(leavers.prune.insert(entry.key.clone(), (entry, live))),
         }
     }
     Ok(leavers)
 }
 
+/// What each deletion waits for. `wanted`: what Git has. Hooks are run, not kept: theirs wait for nothing.
+/// The second: what Git itself still names, which is left.
+pub async fn late(
+    asking: &Asking<'_>,
+    leavers: &Leavers,
+    wanted: &[Manifest],
+) -> Result<(BTreeMap<ResourceKey, Late>, Vec<(ResourceKey, String)>)> {
+    let (mut late, mut left) = (BTreeMap::new(), Vec::new());
+    let customs: BTreeSet<_> = leavers.prune.keys().chain(leavers.ending.iter().map(|(key, _)| key)).filter(|key| is_custom(key)).collect();
+    let mut users: BTreeMap<Option<String>, Vec<Value>> = BTreeMap::new();
+    for (key, (entry, _)) in &leavers.prune {
+        if entry.hook {
+            continue;
+        }
+        late.insert(key.clone(), Late::Healthy);
+        if let Some(first) = customs.iter().find(|_| !is_custom(key)) {
+            late.insert(key.clone(), Late::After { what: first.to_string() });
+        }
+        if !key.group.is_empty() || !uses::USED.contains(&key.kind.as_str()) {
+            continue;
+        }
+        let needs = |object: &Value| {
+            uses::pod_spec(object).is_some_and(|spec| uses::used(spec).iter().any(|(kind, name)| *kind == key.kind && *name == key.name))
+        };
+        let inside = |manifest: &&Manifest| manifest.key.namespace == key.namespace && needs(&manifest.value);
+        if let Some(user) = wanted.iter().find(inside) {
+            left.push((key.clone(), format!("{} of Git still uses it", user.key)));
+            continue;
+        }
+        if !users.contains_key(&key.namespace) {
+            users.insert(key.namespace.clone(), running(asking, key.namespace.as_deref()).await?);
+        }
+        let user = users[&key.namespace].iter().find(|object| {
+            // What goes in the same sync goes first.
+            uses::runs(object) && needs(object)
+        });
+        if let Some(user) = user {
+            let name = |value: &Value| value.as_str().unwrap_or_default().to_string();
+            late.insert(key.clone(), Late::Used { by: format!("{} {}", name(&user["kind"]), name(&user["metadata"]["name"])) });
+        }
+    }
+    for (key, _) in &left {
+        late.remove(key);
+    }
+    Ok((late, left))
+}
+
+/// What runs pods in a namespace, and the pods.
+async fn running(asking: &Asking<'_>, namespace: Option<&str>) -> Result<Vec<Value>> {
+    let kinds = [
+        ("apps", "Deployment"),
+        ("apps", "StatefulSet"),
+        ("apps", "DaemonSet"),
+        ("apps", "ReplicaSet"),
+        ("batch", "CronJob"),
+        ("batch", "Job"),
+        ("", "Pod"),
+    ];
+    let mut found = Vec::new();
+    for (group, kind) in kinds {
+        match asking.cluster.all(group, "v1", kind, namespace).await {
+            // What may not be read is passed over: its pods may be.
+            Err(crate::cluster::Error::Forbidden { .. }) => {}
+            other => found.extend(other?),
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a kind is no part of Kubernetes: a controller has to see its objects go.
+pub fn is_custom(key: &ResourceKey) -> bool {
+    key.group.contains('.') && !key.group.ends_with(".k8s.io")
+}
+
 /// What of it may be pruned. Whether a preview that somebody approved listed it is only asked when it matters.
+/// `uncommitted`: what was synced of this very revision had these objects, so no commit took them out.
 pub async fn judge(
     ctx: &Arc<Ctx>,
     asking: &Asking<'_>,
@@ -88,16 +185,16 @@ pub async fn judge(
     revision: &CommitSha,
     leavers: &Leavers,
     owned: usize,
-    confirmed: sync::Confirmed<'_>,
+    (confirmed, uncommitted): (sync::Confirmed<'_>, bool),
 ) -> Result<sync::Judgement> {
     let title = asking.key.title();
     // A hook is run, not kept.
-    let judgement = sync::judge(&leavers.gone(|entry| entry.hook), owned, confirmed, &title);
-    if judgement.withheld.is_empty() {
+    let judgement = sync::judge(&leavers.gone(|entry| entry.hook, uncommitted), owned, confirmed, &title);
+    if judgement.withheld.is_empty() || uncommitted {
         return Ok(judgement);
     }
     let approved = removed_by_approved_change(ctx, asking, base, revision).await?;
-    let gone = leavers.gone(|entry| entry.hook || approved.contains(&entry.key));
+    let gone = leavers.gone(|entry| entry.hook || approved.contains(&entry.key), false);
     Ok(sync::judge(&gone, owned, confirmed, &title))
 }
 
@@ -190,18 +287,41 @@ pub async fn waits_for(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target
     Ok(waits)
 }
 
-/// Objects that were set back too often lately.
-pub fn fights(ctx: &Ctx, key: &ApplicationKey, plan: &Plan) -> Vec<(ResourceKey, String)> {
-    let memory = locked(&ctx.memory.heals);
-    let often = |object: &ResourceKey| {
-        let heals = memory.get(&(key.clone(), object.clone()));
-        heals.is_some_and(|heals| {
-            heals.iter().filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64).count() >= sync::MOST_HEALS
-        })
-    };
+/// What of the drift is left alone, since others change it again each time, with who does; and what is to be remembered.
+pub fn fights(
+    ctx: &Ctx,
+    key: &ApplicationKey,
+    plan: &Plan,
+    drifted: &BTreeSet<ResourceKey>,
+    known: Option<Fight>,
+    revision: &CommitSha,
+) -> (Vec<(ResourceKey, String)>, Option<Fight>) {
     let who = |change: &crate::domain::plan::Change| {
         let names: Vec<_> = change.notes.reverted.iter().map(|(manager, _)| manager.as_str()).collect();
         if names.is_empty() { "somebody".to_string() } else { names.join(", ") }
     };
-    plan.effective().filter(|change| often(&change.key)).map(|change| (change.key.clone(), who(change))).collect()
+    let told = |changes: Vec<&crate::domain::plan::Change>| changes.into_iter().map(|change| (change.key.clone(), who(change))).collect();
+    let known = known.filter(|fight| fight.revision == *revision);
+    let drift = || plan.effective().filter(|change| drifted.contains(&change.key));
+    if let Some(fight) = known.as_ref().filter(|fight| fight.until > ctx.now()) {
+        return (told(drift().collect()), Some(fight.clone()));
+    }
+    // After it was given up once, one more time is enough to see that nothing has changed.
+    let most = if known.is_some() { 1 } else { sync::MOST_HEALS };
+    let memory = locked(&ctx.memory.heals);
+    let often = |object: &ResourceKey| {
+        let heals = memory.get(&(key.clone(), object.clone()));
+        let lately = |heals: &std::collections::VecDeque<tokio::time::Instant>| {
+            heals.iter().filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64).count()
+        };
+        heals.is_some_and(|heals| lately(heals) >= most)
+    };
+    let fights: Vec<_> = drift().filter(|change| often(&change.key)).collect();
+    if fights.is_empty() {
+        return (Vec::new(), known);
+    }
+    let times = known.map_or(0, |fight| fight.times);
+    let until = ctx.now().saturating_add(sync::truce(times)).unwrap_or(ctx.now());
+    let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
+    (told(fights), Some(Fight { revision: revision.clone(), until, times: times.saturating_add(1) }))
 }

@@ -13,9 +13,11 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::others::{as_the_reconciler_applies, leave_replicas};
+use super::recreate::{changes, recreated};
 use super::Result;
 use crate::cluster::home::InventoryEntry;
-use crate::cluster::{self, Applied, Cluster, How, Refusal, with_warnings};
+use crate::cluster::{self, Applied, Cluster, How, Keeps, Refusal, with_warnings};
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::fence::Fence;
 use crate::domain::fieldset::{self, FieldPath};
@@ -23,7 +25,8 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::ownership::{self, Conflict, Keeper, Writer};
 use crate::domain::plan::{self, Comparison, Fields, Notes, Proof, Side};
-use crate::domain::{ApplicationKey, OWNER_LABEL, canonical_json, health, hook, schema};
+use crate::domain::substitute::Transforms;
+use crate::domain::{ApplicationKey, OWNER_LABEL, canonical_json, contracts, health, hook, schema};
 use crate::render::Renderer;
 
 /// Objects that are asked about at the same time; the cluster's own pace bounds the requests. What is to be asked about one
@@ -32,8 +35,9 @@ pub const AT_ONCE: usize = 64;
 /// From so many objects of a kind on, one list is cheaper than a request for each.
 const LIST_FROM: usize = 6;
 
-/// The annotation by which Git allows that an object is deleted and created anew.
-pub const RECREATE: &str = "windlass.dev/recreate";
+/// What helps whoever reads that windlass lacks a right.
+const NO_RIGHT: &str =
+    "windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind; `windlass rbac` prints what the settings need";
 
 const IMMUTABLE_SECRET: &str =
     "a Secret of this name is there, is immutable, and was not made by this application: delete it, or give this one another name";
@@ -54,6 +58,10 @@ pub struct Asking<'a> {
     /// The base has it: what is live of one that only a pull request has is not shown, or whoever writes the pull request
     /// could read what he names.
     pub in_base: bool,
+    /// Somebody said that it may take over what is there.
+    pub adopts: bool,
+    /// What the stage's Kustomization of Flux does to what was rendered, once that was read.
+    pub transforms: tokio::sync::OnceCell<Option<Transforms>>,
 }
 
 impl Asking<'_> {
@@ -72,10 +80,27 @@ impl Asking<'_> {
         self.target.stage.reconcile == Reconciler::Windlass
     }
 
+    /// What Flux does to what was rendered; None where it is not Flux that applies, or its object is not there.
+    pub async fn transforms(&self) -> Asked<Option<&Transforms>> {
+        let Reconciler::Flux(named) = &self.target.stage.reconcile else { return Ok(None) };
+        let read = async || {
+            let key = ResourceKey {
+                group: "kustomize.toolkit.fluxcd.io".into(),
+                kind: "Kustomization".into(),
+                namespace: Some(named.namespace.clone()),
+                name: named.name.clone(),
+            };
+            Ok::<_, cluster::Error>(self.cluster.live(&key, "v1").await?.map(|object| Transforms::of(&object)))
+        };
+        Ok(self.transforms.get_or_try_init(read).await?.as_ref())
+    }
+
     /// Whether it is just the stage's own reconciler that keeps an object.
     fn is_kept_by_its_own(&self, keeper: &Keeper) -> bool {
         match (&self.target.stage.reconcile, keeper) {
-            (Reconciler::ArgoCd(own), Keeper::ArgoCd { application }) => application.rsplit('_').next() == Some(&own.name),
+            (Reconciler::ArgoCd(own), Keeper::ArgoCd { application, namespace }) => {
+                *application == own.name && namespace.as_ref().is_none_or(|namespace| *namespace == own.namespace)
+            }
             (Reconciler::Flux(own), Keeper::Flux { kind: "Kustomization", name, namespace }) => {
                 *name == own.name && *namespace == own.namespace
             }
@@ -104,6 +129,8 @@ pub struct Write {
     pub managed_fields: Option<Value>,
     /// Deleted first.
     pub recreate: bool,
+    /// Without its pods, which the new one takes over.
+    pub alone: bool,
 }
 
 /// An application's manifests with their namespaces settled.
@@ -139,9 +166,14 @@ pub async fn settle(asking: &Asking<'_>, manifests: &[Manifest]) -> Result<Settl
             continue;
         }
         if asking.applies() {
+            contracts::default_labels(&manifest.key, &mut manifest.value);
             manifest.label(asking.key, asking.owner);
         }
+        if let Some(transforms) = asking.transforms().await? {
+            transforms.fill(&mut manifest.value);
+        }
         string_data(&mut manifest);
+        contracts::leave(&manifest.key, &mut manifest.value);
         settled.manifests.push(manifest);
     }
     Ok(settled)
@@ -239,7 +271,7 @@ pub async fn predict_one(
     let mut predicted = match outcome {
         // What windlass may not ask about is that object's trouble, not the others'.
         Err(cluster::Error::Forbidden { message, .. }) => {
-            let why = format!("{message} (windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind)");
+            let why = format!("{message} ({NO_RIGHT})");
             Predicted { live, after: Side::Refused(why), notes: Notes::default(), write: Write::default(), manifest: manifest.clone() }
         }
         other => other?,
@@ -269,8 +301,9 @@ async fn predict(
         predicted.after = as_if_new(asking, &mut predicted, set).await?;
         return Ok(predicted);
     }
-    if let Some(why) = refused_to_us(asking, manifest, predicted.live.as_ref()).await? {
+    if let Some((why, to_adopt)) = refused_to_us(asking, manifest, predicted.live.as_ref()).await? {
         // Nor is it shown: whoever writes a pull request could read by it what belongs to others.
+        predicted.notes.to_adopt = to_adopt;
         return Ok(Predicted { live: None, after: Side::Refused(why), ..predicted });
     }
     // On its way out: once it is gone it is created, which the index tells of.
@@ -294,6 +327,10 @@ async fn predict(
         return Ok(predicted);
     }
     ignore(asking, &mut predicted);
+    leave_replicas(asking, &mut predicted, set).await?;
+    if !asking.applies() {
+        as_the_reconciler_applies(asking, &mut predicted).await?;
+    }
     let is_secret = manifest.key.is_core("Secret");
     let secret = is_secret && asking.applies();
     if is_secret {
@@ -319,8 +356,12 @@ async fn predict(
     };
     if let Applied::Conflicts(conflicts) = answer {
         look_whole(asking, &mut predicted).await?;
-        answer = match decide(asking, &mut predicted, conflicts, applied) {
-            Some(why) => Applied::Refused(Refusal { message: why, invalid: false, no_dry_run: false, no_namespace: false }),
+        let let_go = match &predicted.live {
+            Some(live) => is_let_go(asking, live).await?,
+            None => false,
+        };
+        answer = match decide(asking, &mut predicted, conflicts, applied, let_go) {
+            Some(why) => Applied::Refused(Refusal { message: why, invalid: false, no_dry_run: false, no_namespace: false, no_right: false }),
             None => ask(asking, manifest, &predicted.write.payload, How { dry_run: true, force: predicted.write.force }).await?,
         };
     }
@@ -335,7 +376,7 @@ async fn predict(
     predicted.after = match answer {
         Applied::Object(object) => adopt(asking, &mut predicted, object).await?,
         Applied::NamespaceMissing => in_another_namespace(asking, &mut predicted, set).await?,
-        Applied::KindMissing => by_its_definition(asking, &mut predicted, set).await,
+        Applied::KindMissing => by_its_definition(asking, &mut predicted, set).await?,
         Applied::Conflicts(conflicts) => Side::Refused(undecided(asking, &conflicts)),
         Applied::Refused(refusal) if refusal.no_dry_run => without_dry_run(asking, &mut predicted, &refusal).await?,
         Applied::Refused(refusal) => refused(asking, &mut predicted, set, refusal).await?,
@@ -351,7 +392,11 @@ async fn predict(
         if let Err(why) = asking.fence.judge_effect(&predicted.manifest.key, live, after) {
             return Ok(Predicted { after: Side::Refused(why.to_string()), ..predicted });
         }
-        predicted.notes.reverted = fields(ownership::changed_by_others(live, after), &predicted.manifest);
+        let mut others = ownership::changed_by_others(live, after);
+        if !asking.applies() {
+            others.remove(&asking.manager());
+        }
+        predicted.notes.reverted = fields(others, &predicted.manifest);
     }
     Ok(predicted)
 }
@@ -361,7 +406,7 @@ async fn predict(
 async fn as_if_new(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest]) -> Asked<Side> {
     let manifest = predicted.manifest.clone();
     if asking.cluster.kind(&manifest.key.group, &manifest.version, &manifest.key.kind).await?.is_none() {
-        return Ok(by_its_definition(asking, predicted, set).await);
+        return by_its_definition(asking, predicted, set).await;
     }
     let comes_with_it = |namespace: &String| set.iter().any(|other| other.key.kind == "Namespace" && other.key.name == *namespace);
     if manifest.key.namespace.as_ref().is_some_and(comes_with_it) {
@@ -382,7 +427,7 @@ async fn as_if_new(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manife
 }
 
 /// Whose fields they are is in the whole object, not in what the index keeps of it.
-async fn look_whole(asking: &Asking<'_>, predicted: &mut Predicted) -> Asked<()> {
+pub async fn look_whole(asking: &Asking<'_>, predicted: &mut Predicted) -> Asked<()> {
     if predicted.live.as_ref().is_some_and(|live| live["metadata"]["resourceVersion"].is_null()) {
         predicted.live = asking.cluster.live(&predicted.manifest.key, &predicted.manifest.version).await?;
     }
@@ -403,8 +448,8 @@ pub async fn ask(asking: &Asking<'_>, manifest: &Manifest, payload: &Value, how:
     })
 }
 
-/// Why an object is not the application's to touch, or to be shown.
-async fn refused_to_us(asking: &Asking<'_>, manifest: &Manifest, live: Option<&Value>) -> Asked<Option<String>> {
+/// Why an object is not the application's to touch, or to be shown; and whether somebody's word changes that.
+async fn refused_to_us(asking: &Asking<'_>, manifest: &Manifest, live: Option<&Value>) -> Asked<Option<(String, bool)>> {
     let (key, own) = (&manifest.key, &asking.target.destination.namespace);
     let Some(live) = live else { return Ok(None) };
     let label = &live["metadata"]["labels"][OWNER_LABEL];
@@ -413,16 +458,39 @@ async fn refused_to_us(asking: &Asking<'_>, manifest: &Manifest, live: Option<&V
         return Ok(None);
     }
     let inside = key.namespace.as_ref() == Some(own) || (key.kind == "Namespace" && key.name == *own);
-    if !inside {
+    if !inside && label.is_string() {
         let owner = asking.owner;
-        return Ok(Some(format!("{key} exists already and is not this application's: label it `{OWNER_LABEL}={owner}` to hand it over")));
+        return Ok(Some((format!("{key} is an object of another application: label it `{OWNER_LABEL}={owner}` to hand it over"), false)));
     }
-    if let Some(keeper) = keeper
-        && asking.cluster.is_kept_by(&keeper).await?
-    {
-        return Ok(Some(format!("{key} is kept by {keeper}: have that let go of it first, or the two would undo each other's work")));
+    let Some(keeper) = keeper else { return Ok(None) };
+    Ok(match asking.cluster.keeps(&keeper).await? {
+        Keeps::NoMore => None,
+        Keeps::Unknown if asking.adopts => None,
+        Keeps::Still => {
+            Some((format!("{key} is kept by {keeper}: have that let go of it first, or the two would undo each other's work"), false))
+        }
+        Keeps::Unknown => {
+            let title = asking.key.title();
+            let why = "and whether that is still there cannot be seen from here";
+            Some((format!("{key} is marked as kept by {keeper}, {why}: once it is gone, `windlass adopt {title}` takes over what it left"), true))
+        }
+    })
+}
+
+/// Whether Helm, Argo CD or Flux made the object and does not come back to it.
+async fn is_let_go(asking: &Asking<'_>, live: &Value) -> Asked<bool> {
+    if !ownership::was_reconciled(live) {
+        return Ok(false);
     }
-    Ok(None)
+    Ok(match ownership::keeper(live) {
+        None => true,
+        Some(keeper) => match asking.cluster.keeps(&keeper).await? {
+            Keeps::NoMore => true,
+            Keeps::Still => false,
+            // What is ours by now, or is being taken over, somebody has decided.
+            Keeps::Unknown => asking.adopts || live["metadata"]["labels"][OWNER_LABEL] == asking.owner,
+        },
+    })
 }
 
 /// Leaves out what rules leave to others, once others hold it.
@@ -443,9 +511,15 @@ fn ignore(asking: &Asking<'_>, predicted: &mut Predicted) {
 }
 
 /// Settles conflicts in what is to be sent; why that cannot be done.
-fn decide(asking: &Asking<'_>, predicted: &mut Predicted, conflicts: Vec<Conflict>, applied: Option<&Value>) -> Option<String> {
+fn decide(
+    asking: &Asking<'_>,
+    predicted: &mut Predicted,
+    conflicts: Vec<Conflict>,
+    applied: Option<&Value>,
+    let_go: bool,
+) -> Option<String> {
     let key = &predicted.manifest.key;
-    let resolution = ownership::resolve(conflicts, &key.kind, &key.name, applied, &asking.target.fields);
+    let resolution = ownership::resolve(conflicts, &key.kind, &key.name, applied, &asking.target.fields, let_go);
     if !resolution.undecided.is_empty() {
         predicted.notes.undecided = grouped(resolution.undecided.iter());
         return Some(undecided(asking, &resolution.undecided));
@@ -454,9 +528,9 @@ fn decide(asking: &Asking<'_>, predicted: &mut Predicted, conflicts: Vec<Conflic
         fieldset::remove(&mut predicted.write.payload, &conflict.field);
     }
     // A leftover is taken over as a whole, which is told as that.
-    let told = |conflict: &&Conflict| !matches!(conflict.writer(), Writer::Leftover | Writer::Windlass);
+    let told = |conflict: &&Conflict| !matches!(conflict.writer(), Writer::Leftover | Writer::Windlass | Writer::Reconciler);
     predicted.notes.taken = grouped(resolution.take.iter().filter(told));
-    predicted.notes.released = grouped(resolution.release.iter());
+    predicted.notes.released.extend(grouped(resolution.release.iter()));
     if !resolution.take.is_empty() {
         predicted.write.force = true;
         // Forced only upon what was looked at.
@@ -503,18 +577,25 @@ pub fn fields(found: BTreeMap<String, Vec<FieldPath>>, manifest: &Manifest) -> F
 /// Takes over what tools that do not come back left in the object, and what people added to our lists by hand: what
 /// Git does not have of it goes.
 async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) -> Asked<Side> {
-    let Some(live) = predicted.live.clone().filter(|_| asking.applies()) else { return Ok(Side::Object(object, Proof::Server)) };
+    let as_it_is = |object| Ok(Side::Object(object, Proof::Server));
+    let Some(live) = predicted.live.clone() else { return as_it_is(object) };
     let (manager, live) = (asking.manager(), &live);
-    let Some(left) = ownership::leftovers(live, &manager) else { return Ok(Side::Object(object, Proof::Server)) };
+    let left = match asking.applies() {
+        true => ownership::leftovers(live, &manager, is_let_go(asking, live).await?),
+        false => ownership::updated_by(live, &manager),
+    };
+    let Some(left) = left else { return as_it_is(object) };
     let mut others = crate::domain::fieldset::FieldSet::default();
     for entry in ownership::entries(&object) {
-        if !left.managers.contains(&entry.manager) {
+        if !left.managers.contains(&entry.manager) || entry.manager == manager && entry.applies {
             others = others.union(&entry.fields.difference(&left.added));
         }
     }
-    predicted.write.managed_fields = Some(ownership::adopted(live, &left, &manager));
-    predicted.notes.adopted = left.managers.clone();
-    let gone = left.fields.union(&left.added).difference(&others);
+    if asking.applies() {
+        predicted.write.managed_fields = Some(ownership::adopted(live, &left, &manager));
+        predicted.notes.adopted = left.managers.clone();
+    }
+    let gone = left.fields.union(&left.added).without_shared(&others);
     if gone.is_empty() {
         return Ok(Side::Object(object, Proof::Server));
     }
@@ -597,22 +678,22 @@ async fn in_another_namespace(asking: &Asking<'_>, predicted: &mut Predicted, se
 }
 
 /// The kind comes with the change: its own definition says what is valid.
-async fn by_its_definition(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest]) -> Side {
+async fn by_its_definition(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest]) -> Asked<Side> {
     let manifest = &predicted.manifest;
     let Some(definition) = definition(set, &manifest.key) else {
-        return Side::Refused(format!(
-            "the cluster serves no {} of {}: install its CustomResourceDefinition first",
-            manifest.key.kind,
-            manifest.api_version()
-        ));
+        let (kind, version) = (&manifest.key.kind, manifest.api_version());
+        return Ok(Side::Refused(match asking.cluster.served_as(&manifest.key.group, kind).await? {
+            Some(served) => format!("the cluster does not serve {kind} as {version}: it is served as {served}"),
+            None => format!("the cluster serves no {kind} of {version}: install its CustomResourceDefinition first"),
+        }));
     };
-    match checked(asking, definition, manifest, None).await {
+    Ok(match checked(asking, definition, manifest, None).await {
         Ok(value) => {
             predicted.notes.unverified = Some("its kind comes with this change: checked against the definition there".into());
             Side::Object(value, Proof::Simulated)
         }
         Err(why) => Side::Refused(Mask::scrub(&why, &manifest.value)),
-    }
+    })
 }
 
 /// By the definition's schema, and by its validation rules, which may be written to take for ever: a jailed child
@@ -680,8 +761,10 @@ fn name_in_list(item: &Value) -> Option<String> {
 async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest], refusal: Refusal) -> Asked<Side> {
     let manifest = predicted.manifest.clone();
     // The definition changes with the object: the new one counts.
-    if let Some(definition) = definition(set, &manifest.key)
+    if refusal.invalid
+        && let Some(definition) = definition(set, &manifest.key)
         && !manifest.key.group.is_empty()
+        && changes(asking, definition).await?
         && let Ok(value) = checked(asking, definition, &manifest, predicted.live.as_ref()).await
     {
         predicted.notes.unverified = Some("its definition changes with it: checked against the new one".into());
@@ -692,6 +775,9 @@ async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest
     let is_secret = manifest.key.is_core("Secret");
     if is_secret && predicted.live.as_ref().is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] != asking.owner) {
         return Ok(Side::Refused(SECRET_OF_OTHERS.into()));
+    }
+    if refusal.no_right {
+        return Ok(Side::Refused(format!("{message} ({NO_RIGHT})")));
     }
     if !refusal.invalid || predicted.live.is_none() {
         return Ok(Side::Refused(message));
@@ -704,14 +790,7 @@ async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest
         return Ok(side);
     }
     plan::without_allocated(&mut after, &manifest.value);
-    if manifest.value["metadata"]["annotations"][RECREATE] != "allow" {
-        return Ok(Side::Refused(format!(
-            "{message}. It can only be deleted and created anew. To have that done, annotate it with `{RECREATE}: allow`"
-        )));
-    }
-    predicted.write.recreate = true;
-    predicted.notes.recreate = Some(message);
-    Ok(Side::Object(after, Proof::Server))
+    recreated(asking, predicted, message, after).await
 }
 
 /// Defaults of the server stay where Git has chosen what rules them out (a Deployment's `rollingUpdate` beside `Recreate`:
@@ -722,14 +801,14 @@ async fn without_outdated_defaults(asking: &Asking<'_>, predicted: &mut Predicte
     let Some(live) = predicted.live.clone().filter(|_| asking.applies()) else { return Ok(None) };
     let manager = asking.manager();
     // What tools that do not come back left is taken over with it, as in any other apply.
-    let mut taken_over = ownership::leftovers(&live, &manager).unwrap_or_default();
+    let mut taken_over = ownership::leftovers(&live, &manager, is_let_go(asking, &live).await?).unwrap_or_default();
     let outdated = ownership::outdated_defaults(&live, fresh, &taken_over.managers);
     if outdated.is_empty() {
         return Ok(None);
     }
     taken_over.fields = taken_over.fields.union(&outdated);
     let mut object = ownership::without_dropped(&live, &predicted.write.payload, &manager);
-    taken_over.fields.union(&taken_over.added).difference(&ownership::of_others(&live, &manager, &taken_over)).remove_from(&mut object);
+    taken_over.fields.union(&taken_over.added).without_shared(&ownership::of_others(&live, &manager, &taken_over)).remove_from(&mut object);
     overlay(&mut object, &predicted.write.payload);
     let side = as_an_update(asking, predicted, &live, &object, [Proof::Simulated, Proof::Static]).await?;
     if matches!(side, Side::Refused(_)) {
@@ -756,6 +835,12 @@ async fn as_an_update(asking: &Asking<'_>, predicted: &Predicted, live: &Value, 
         Applied::Refused(refusal) => Side::Refused(Mask::scrub(&refusal.message, &manifest.value)),
         _ => Side::Object(object.clone(), known[1]),
     })
+}
+
+/// Whether one object is what another cannot be without: its namespace, or the definition of its kind.
+pub fn makes_possible(one: &Manifest, other: &ResourceKey) -> bool {
+    let namespace = one.key.is_core("Namespace") && other.namespace.as_ref() == Some(&one.key.name);
+    namespace || definition(std::slice::from_ref(one), other).is_some()
 }
 
 /// The definition of a kind among the manifests.

@@ -46,12 +46,14 @@ pub mod guards;
 pub mod heads;
 pub mod hooks;
 pub mod live;
+pub mod others;
 pub mod preview;
 pub mod promotion;
 pub mod proof;
 pub mod pull_request;
 pub mod queue;
 pub mod receipt;
+pub mod recreate;
 pub mod retire;
 pub mod revision;
 
@@ -148,7 +150,7 @@ impl Observer {
             Some(account) => cluster.acting_as(Some(account)),
             None => cluster.writing_as(fence.service_account()),
         };
-        Ok(Asking { cluster, key, target, owner, renderer: &self.renderer, fence, in_base: true })
+        Ok(Asking { cluster, key, target, owner, renderer: &self.renderer, fence, in_base: true, adopts: false, transforms: Default::default() })
     }
 
     /// The same, which acts as an identity that can only look.
@@ -164,7 +166,7 @@ impl Observer {
     /// Ends waiting for an application's pods, but on one cluster.
     pub fn waits_nowhere(&self, owner: &str, but: Option<&str>) {
         for cluster in self.clusters.values().filter(|cluster| Some(cluster.name.as_str()) != but) {
-            cluster.pods.wait(owner, Vec::new());
+            cluster.pods.wait(owner, Vec::new(), Timestamp::now());
         }
     }
 

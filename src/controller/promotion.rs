@@ -1,16 +1,23 @@
 //! Candidate → branch → pull request.
 //!
 //! One step, one look: after each write the world is read again, so being cut
-//! off between any two of them changes nothing.
+//! off between any two of them changes nothing. What people decided in Git is
+//! read from Git, against what the `Promotion` remembers to have seen there; a
+//! base that seems to have lost something is fetched once more before that is
+//! believed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Ctx, Requeue, Result};
+use tokio::time::Instant;
+
+use super::{Base, Ctx, Requeue, Result};
 use crate::cluster::home::{Promotion, PromotionStatus};
 use crate::domain::catalog::{Place, Target};
-use crate::domain::edit::{EditError, FileEdit, set_image};
-use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, Branch, BranchContent, EarlierStage, Outcome, PullRequest, PullRequestState, Seen, Step};
+use crate::domain::edit::{EditError, FileEdit, digests, set_image};
+use crate::domain::image::{Candidate, Digest, same_image};
+use crate::domain::promotion::{self, Branch, BranchContent, Decision, EarlierStage, How, Offer, Outcome};
+use crate::domain::promotion::{Past, PullRequest, PullRequestState, Seen, Sight, Step, There};
 use crate::domain::pull_request;
 use crate::domain::{ApplicationKey, CommitSha, Invalid, PullRequestKey};
 use crate::git::{Merged, Mirror, TreeId};
@@ -20,6 +27,8 @@ use crate::view;
 
 /// Steps taken in one look before the key waits its turn again.
 const MOST_STEPS: usize = 8;
+/// How far back the commit that took a candidate back is looked for.
+const HISTORY: usize = 50;
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
     for _ in 0..MOST_STEPS {
@@ -53,15 +62,9 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promoti
     let base = ctx.known_base(&key.repo).await?;
     let Some(target) = base.target(key).cloned() else { return Ok(None) };
     let earlier = earlier(ctx, key, &target).await?;
-    let object = match promotion::promoted(&earlier) {
-        promoted if promoted.is_empty() => match ctx.home.promotion(key).await? {
-            Some(object) => object,
-            None => return Ok(None),
-        },
-        promoted => ctx.home.propose(key, &promoted).await?,
-    };
-    let candidates = object.spec.candidates.clone();
-    if candidates.is_empty() {
+    let Some(object) = proposed(ctx, key, &target, &earlier).await? else { return Ok(None) };
+    let (candidates, decided) = (object.spec.candidates.clone(), remembered(&object));
+    if candidates.is_empty() && decided.is_empty() {
         return Ok(None);
     }
     let bot = ctx.github.identity().await?.login.clone();
@@ -76,40 +79,118 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promoti
         );
         return Ok(Some((object, Err(Invalid(why)))));
     }
-    let newest = ours.into_iter().max_by_key(|pull| pull.number);
-    let known = newest.as_ref().map(|pull| (pull.is_open(), pull.head.sha.clone()));
-    let job = {
-        let (commit, branch, candidates) = (base.commit.clone(), key.branch(), candidates.clone());
-        let place = target.place();
-        move |mirror: &Mirror| look_at_git(mirror, &commit, (&branch, known.as_ref()), &place, &candidates, &bot)
+    // One that was opened again is not the newest.
+    let pull = ours.into_iter().max_by_key(|pull| (pull.is_open(), pull.number));
+    let mut question = Question {
+        base: base.commit.clone(),
+        announced: announced(ctx, &base, key).await?,
+        branch: key.branch(),
+        bot,
+        target,
+        candidates,
+        decided,
+        merged_as: pull.as_ref().and_then(github::Pull::merged_as),
+        pull: pull.map(pull_request_of),
     };
-    let (edits, branch) = match ctx.mirror(&key.repo, job).await? {
-        Ok(found) => found,
+    let mut answer = ask(ctx, key, &question).await?;
+    if matches!(&answer, Ok(answer) if answer.is_doubtful) {
+        // What somebody took away is believed of the branch as it is now alone.
+        let base = ctx.base(&key.repo, Instant::now()).await?;
+        let Some(target) = base.target(key).cloned() else { return Ok(None) };
+        question = Question { base: base.commit.clone(), target, ..question };
+        answer = ask(ctx, key, &question).await?;
+    }
+    let Answer { edits, offers, branch, decided, dropped, .. } = match answer {
+        Ok(answer) => answer,
         Err(why) => return Ok(Some((object, Err(why)))),
     };
-    let evidence: Vec<_> = earlier.iter().map(|stage| (stage.stage.to_string(), stage.lacks(&candidates))).collect();
-    let status = object.status.clone().unwrap_or_default();
-    let digests: Vec<_> = candidates.iter().map(|candidate| candidate.digest.to_string()).collect();
+    let brought: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
+    let evidence: Vec<_> = earlier.iter().map(|stage| (stage.stage.to_string(), stage.lacks(&brought))).collect();
     let seen = Seen {
-        base: base.commit.clone(),
+        title: promotion::title(key, &offers),
+        body: view::promotion(key, &offers, &evidence),
+        base: question.base,
         edits,
+        offers,
         branch,
-        pull_request: newest.map(|pull| PullRequest {
-            number: pull.number,
-            head: pull.head.sha.clone(),
-            state: match (pull.is_open(), pull.merged_at) {
-                (true, _) => PullRequestState::Open,
-                (false, Some(_)) => PullRequestState::Merged,
-                (false, None) => PullRequestState::Closed,
-            },
-            title: pull.title,
-            body: pull.body.unwrap_or_default(),
-        }),
-        title: promotion::title(key, &candidates),
-        body: view::promotion(key, &candidates, &evidence),
-        proposed_by: status.pull_request.filter(|_| status.digests == digests).and_then(|number| u64::try_from(number).ok()),
+        pull_request: question.pull,
+        candidates: question.candidates.into_iter().filter(|candidate| !dropped.contains(candidate)).collect(),
+        dropped,
+        decided,
     };
     Ok(Some((object, Ok(seen))))
+}
+
+fn pull_request_of(pull: github::Pull) -> PullRequest {
+    PullRequest {
+        number: pull.number,
+        state: match (pull.is_open(), pull.merged_at) {
+            (true, _) => PullRequestState::Open,
+            (false, Some(_)) => PullRequestState::Merged,
+            (false, None) => PullRequestState::Closed,
+        },
+        head: pull.head.sha,
+        title: pull.title,
+        body: pull.body.unwrap_or_default(),
+    }
+}
+
+/// The object, with what the stages before have come to run. None: nothing was ever proposed here.
+async fn proposed(ctx: &Arc<Ctx>, key: &ApplicationKey, target: &Target, earlier: &[EarlierStage]) -> Result<Option<Promotion>> {
+    let object = ctx.home.promotion(key).await?;
+    // What somebody took out here is not a candidate again since it runs elsewhere.
+    let taken_out = |candidate: &Candidate| {
+        object.as_ref().is_some_and(|object| {
+            !object.spec.candidates.iter().any(|known| same_image(&known.image, &candidate.image))
+                && promotion::is_refused(&remembered(object), candidate)
+        })
+    };
+    let mut promoted = promotion::promoted(earlier);
+    promoted.retain(|candidate| target.image(&candidate.image).is_some() && !taken_out(candidate));
+    if promoted.is_empty() { Ok(object) } else { Ok(Some(ctx.home.propose(key, &promoted).await?)) }
+}
+
+/// What is remembered of the candidates. An older windlass remembered it of all of them together.
+pub fn remembered(object: &Promotion) -> Vec<Decision> {
+    let status = object.status.clone().unwrap_or_default();
+    let how = match status.state.as_deref() {
+        Some("Proposed") => How::Proposed,
+        Some("Rejected") => How::Rejected,
+        _ => return status.decided,
+    };
+    if !status.decided.is_empty() || status.digests != digests_of(&object.spec.candidates) {
+        return status.decided;
+    }
+    let number = status.pull_request.and_then(|number| u64::try_from(number).ok());
+    object.spec.candidates.iter().map(|candidate| Decision { number, ..Decision::of(candidate, how) }).collect()
+}
+
+fn digests_of(candidates: &[Candidate]) -> Vec<String> {
+    candidates.iter().map(|candidate| candidate.digest.to_string()).collect()
+}
+
+/// Whether a pull request is one of ours that was closed: one that is open has been opened again.
+pub async fn is_rejected(ctx: &Ctx, key: &ApplicationKey, number: u64) -> bool {
+    let object = ctx.home.promotion(key).await.ok().flatten();
+    object.is_some_and(|object| remembered(&object).iter().any(|one| one.how == How::Rejected && one.number == Some(number)))
+}
+
+/// The candidates that the stage's pull request brings, or will.
+pub fn wanted(object: &Promotion) -> Vec<Candidate> {
+    promotion::wanted(&object.spec.candidates, &remembered(object))
+}
+
+/// Every candidate that is remembered of an application, those of earlier stages first: the first time that one is among
+/// them tells what was announced before what.
+pub async fn announced(ctx: &Arc<Ctx>, base: &Base, key: &ApplicationKey) -> Result<Vec<Candidate>> {
+    let mut all = Vec::new();
+    let stages = base.configured().into_iter().flat_map(|configured| &configured.targets);
+    for target in stages.filter(|target| target.application == key.application) {
+        if let Some(object) = ctx.home.promotion(&target.key(&key.repo)).await? {
+            all.extend(object.spec.earlier.into_iter().chain(object.spec.candidates));
+        }
+    }
+    Ok(all)
 }
 
 /// What is known of the stages that come before.
@@ -130,87 +211,244 @@ pub async fn earlier(ctx: &Arc<Ctx>, key: &ApplicationKey, target: &Target) -> R
     Ok(stages)
 }
 
-type GitLook = std::result::Result<(Vec<FileEdit>, Option<Branch>), Invalid>;
+// ---- what Git has
 
-/// What the base lacks, and how our branch relates to that. `known`: whether our newest pull request is open, and the
-/// head that it has or had.
-fn look_at_git(
-    mirror: &Mirror,
-    base: &CommitSha,
-    (branch, known): (&str, Option<&(bool, CommitSha)>),
-    place: &Place,
-    candidates: &[Candidate],
-    bot: &str,
-) -> anyhow::Result<GitLook> {
-    let base_tree = mirror.tree(base)?;
-    let edits = match edits(mirror, base_tree, place, candidates)? {
-        Ok(edits) => edits,
+/// What is asked of Git.
+#[derive(Clone)]
+struct Question {
+    base: CommitSha,
+    branch: String,
+    bot: String,
+    target: Target,
+    candidates: Vec<Candidate>,
+    /// What was remembered of them.
+    decided: Vec<Decision>,
+    announced: Vec<Candidate>,
+    pull: Option<PullRequest>,
+    /// The commit that the pull request was merged as.
+    merged_as: Option<CommitSha>,
+}
+
+struct Answer {
+    edits: Vec<FileEdit>,
+    offers: Vec<Offer>,
+    branch: Option<Branch>,
+    decided: Vec<Decision>,
+    dropped: Vec<Candidate>,
+    /// The base lacks something as an older view of it would.
+    is_doubtful: bool,
+}
+
+async fn ask(ctx: &Arc<Ctx>, key: &ApplicationKey, question: &Question) -> Result<std::result::Result<Answer, Invalid>> {
+    let question = question.clone();
+    ctx.mirror(&key.repo, move |mirror| look_at_git(mirror, &question)).await
+}
+
+/// What the base has of each candidate and lacks of all, and how our branch relates to that.
+fn look_at_git(mirror: &Mirror, asked: &Question) -> anyhow::Result<std::result::Result<Answer, Invalid>> {
+    let (place, base_tree) = (asked.target.place(), mirror.tree(&asked.base)?);
+    let texts = match texts(mirror, base_tree, &place)? {
+        Ok(texts) => texts,
         Err(why) => return Ok(Err(why)),
     };
-    let Some(head) = mirror.branch(branch)? else { return Ok(Ok((edits, None))) };
-    let wanted = mirror.edited(base_tree, &edits)?;
-    let content = if mirror.is_ancestor(&head, base)? {
+    let mut sights = Vec::new();
+    for candidate in &asked.candidates {
+        let mut found = sight(&texts, &asked.target, candidate);
+        found.past = past(mirror, asked, &found)?;
+        sights.push(found);
+    }
+    let decided = promotion::judge(&asked.decided, &sights, &asked.announced, &asked.base, asked.pull.as_ref());
+    let Proposal { edits, offers } = put_together(&texts, &asked.target, &sights, &asked.announced, &decided);
+    let mut answer = Answer {
+        dropped: sights.iter().filter(|sight| sight.is_dropped(&decided)).map(|sight| sight.candidate.clone()).collect(),
+        is_doubtful: sights.iter().any(Sight::is_doubtful),
+        edits,
+        offers,
+        branch: None,
+        decided,
+    };
+    let Some(head) = mirror.branch(&asked.branch)? else { return Ok(Ok(answer)) };
+    let content = if mirror.is_ancestor(&head, &asked.base)? {
         BranchContent::Nothing
     } else {
-        let ours = mirror.authors(base, &head)?.iter().all(|email| is_ours(email, bot));
-        if !ours && !known.is_some_and(|(open, last)| *open || *last == head) {
+        let ours = mirror.authors(&asked.base, &head)?.iter().all(|email| is_ours(email, &asked.bot));
+        let is_kept = |pull: &PullRequest| pull.state == PullRequestState::Open || pull.head == head;
+        if !ours && !asked.pull.as_ref().is_some_and(is_kept) {
             // Nothing of it is ours, and no pull request of ours keeps it: it would be lost.
-            return Ok(Err(Invalid(format!("the branch {branch} is not windlass's: it has commits of others. Delete it"))));
+            return Ok(Err(Invalid(format!("the branch {} is not windlass's: it has commits of others. Delete it", asked.branch))));
         }
-        match mirror.merge(base, &head)? {
+        let wanted = mirror.edited(base_tree, &answer.edits)?;
+        let failed = answer.decided.iter().any(|one| one.how == How::Failed);
+        match mirror.merge(&asked.base, &head)? {
             Merged::Clean(tree) if tree == wanted => BranchContent::Wanted,
             Merged::Conflicts(_) if ours => BranchContent::Conflicting,
             Merged::Conflicts(_) => BranchContent::Foreign,
-            Merged::Clean(_) => match self::edits(mirror, mirror.tree(&head)?, place, candidates)? {
-                Ok(missing) if missing.is_empty() => BranchContent::Foreign,
-                Ok(missing) => BranchContent::Outdated(missing),
-                Err(_) => BranchContent::Foreign,
+            Merged::Clean(_) => match missing(mirror, &head, &place, &answer.offers)? {
+                Some(edits) if !edits.is_empty() => BranchContent::Outdated(edits),
+                // What cannot be edited just now may be what it has besides.
+                Some(_) if ours && !failed => BranchContent::Surplus,
+                _ => BranchContent::Foreign,
             },
         }
     };
-    Ok(Ok((edits, Some(Branch { head, content }))))
+    answer.branch = Some(Branch { head, content });
+    Ok(Ok(answer))
 }
 
-/// The edits that put the candidates into a tree's directory; none for what it has already.
-pub fn edits(
-    mirror: &Mirror,
-    tree: TreeId,
-    place: &Place,
-    candidates: &[Candidate],
-) -> anyhow::Result<std::result::Result<Vec<FileEdit>, Invalid>> {
+/// The texts of a directory's own files, by their paths.
+type Texts = BTreeMap<String, String>;
+
+fn texts(mirror: &Mirror, tree: TreeId, place: &Place) -> anyhow::Result<std::result::Result<Texts, Invalid>> {
     let source = Source::open(mirror, tree)?;
     let inputs = match render::inputs(&source, place) {
         Ok(Some(inputs)) => inputs,
         Ok(None) => return Ok(Err(Invalid(format!("{} is not there", place.directory)))),
         Err(why) => return Ok(Err(why)),
     };
-    let mut texts: std::collections::BTreeMap<String, (String, String)> = std::collections::BTreeMap::new();
-    for (path, content) in inputs.own_files() {
-        let text = String::from_utf8_lossy(content).into_owned();
-        texts.insert(path.to_string(), (text.clone(), text));
-    }
-    for candidate in candidates {
-        let mut used = false;
-        for (path, (_, text)) in &mut texts {
-            match set_image(text, candidate) {
-                Ok(Some(edited)) => {
-                    used = true;
-                    *text = edited;
-                }
-                Ok(None) => {}
-                Err(EditError(why)) => return Ok(Err(Invalid(format!("{path}: {why}")))),
-            }
-        }
-        if !used {
-            let image = &candidate.image;
-            return Ok(Err(Invalid(format!(
-                "no file in {} sets `{image}`: add an entry `name: {image}` to the `images:` of its kustomization.yaml, or use it in an `image:` field",
-                place.directory
-            ))));
+    Ok(Ok(inputs.own_files().map(|(path, content)| (path.to_string(), String::from_utf8_lossy(content).into_owned())).collect()))
+}
+
+/// Puts one candidate in; an error leaves everything as it was.
+fn put(texts: &mut Texts, candidate: &Candidate, directory: &str) -> std::result::Result<(), String> {
+    let mut edited = Vec::new();
+    for (path, text) in texts.iter() {
+        match set_image(text, candidate) {
+            Ok(Some(new)) => edited.push((path.clone(), new)),
+            Ok(None) => {}
+            Err(EditError(why)) => return Err(format!("{path}: {why}")),
         }
     }
-    let changed = texts.into_iter().filter(|(_, (before, after))| before != after);
-    Ok(Ok(changed.map(|(path, (_, text))| FileEdit { path, text }).collect()))
+    if edited.is_empty() {
+        let image = &candidate.image;
+        return Err(format!(
+            "no file in {directory} sets `{image}`: add an entry `name: {image}` to the `images:` of its kustomization.yaml, or use it in an `image:` field"
+        ));
+    }
+    texts.extend(edited);
+    Ok(())
+}
+
+/// The files that differ.
+fn changed(before: &Texts, after: Texts) -> Vec<FileEdit> {
+    let differs = after.into_iter().filter(|(path, text)| before.get(path) != Some(text));
+    differs.map(|(path, text)| FileEdit { path, text }).collect()
+}
+
+/// What a directory has in a candidate's place.
+fn sight(texts: &Texts, target: &Target, candidate: &Candidate) -> Sight {
+    let found: Vec<_> = texts.values().map(|text| digests(text, &candidate.image)).collect();
+    let unreadable = found.iter().any(std::result::Result::is_err);
+    let now: Vec<_> = found.into_iter().flatten().flatten().collect();
+    let mut edited = texts.clone();
+    let there = match put(&mut edited, candidate, &target.path) {
+        _ if target.image(&candidate.image).is_none() => There::Unnamed,
+        Err(why) => There::Impossible { why, gone: now.is_empty() && !unreadable },
+        Ok(()) if edited == *texts => There::Same,
+        Ok(()) if count(&now, &candidate.digest) == now.len() => There::Retagged,
+        Ok(()) => There::Other,
+    };
+    Sight { candidate: candidate.clone(), there, now, past: None }
+}
+
+fn count(places: &[Option<Digest>], digest: &Digest) -> usize {
+    places.iter().filter(|place| place.as_ref() == Some(digest)).count()
+}
+
+/// The digest at each place where a commit sets an image; none where it cannot be read.
+fn places_at(mirror: &Mirror, commit: &CommitSha, place: &Place, image: &str) -> anyhow::Result<Vec<Option<Digest>>> {
+    let Ok(texts) = texts(mirror, mirror.tree(commit)?, place)? else { return Ok(Vec::new()) };
+    Ok(texts.values().filter_map(|text| digests(text, image).ok()).flatten().collect())
+}
+
+/// What was merged last of an image, and whether the base has it no more.
+fn past(mirror: &Mirror, asked: &Question, sight: &Sight) -> anyhow::Result<Option<Past>> {
+    let (candidate, place) = (&sight.candidate, asked.target.place());
+    let is_in_base = |commit: &CommitSha| Ok::<_, anyhow::Error>(mirror.has(commit) && mirror.is_ancestor(commit, &asked.base)?);
+    let lacks = matches!(sight.there, There::Other | There::Impossible { gone: true, .. });
+    let mut found = None;
+    if let Some(last) = promotion::last_merged(&asked.decided, &candidate.image)
+        && let Some(commit) = &last.commit
+    {
+        let past = Past { digest: last.digest.clone(), tag: last.tag.clone(), in_history: is_in_base(commit)?, taken: None };
+        found = Some((past, commit.clone()));
+    }
+    // A merge that was taken back before anybody looked is told by its pull request alone.
+    if lacks
+        && !promotion::is_refused(&asked.decided, candidate)
+        && let Some(merge) = &asked.merged_as
+        && is_in_base(merge)?
+        && count(&places_at(mirror, merge, &place, &candidate.image)?, &candidate.digest) > 0
+    {
+        let is_later = match &found {
+            Some((past, commit)) if past.in_history => past.digest != candidate.digest && mirror.is_ancestor(commit, merge)?,
+            _ => true,
+        };
+        if is_later {
+            let past = Past { digest: candidate.digest.clone(), tag: candidate.tag.clone(), in_history: true, taken: None };
+            found = Some((past, merge.clone()));
+        }
+    }
+    let Some((mut past, commit)) = found else { return Ok(None) };
+    let has = count(&sight.now, &past.digest);
+    // Where all places have it, nothing was taken away; nor can it be since the same commit.
+    if lacks && past.in_history && commit != asked.base && (has < sight.now.len() || has == 0) {
+        let had = count(&places_at(mirror, &commit, &place, &candidate.image)?, &past.digest);
+        if has < had {
+            past.taken = Some(taken_by(mirror, asked, candidate, &past.digest, had)?);
+        }
+    }
+    Ok(Some(past))
+}
+
+/// The commit, of those that the base branch went through, since which a digest is in fewer places than it was.
+fn taken_by(mirror: &Mirror, asked: &Question, candidate: &Candidate, digest: &Digest, had: usize) -> anyhow::Result<CommitSha> {
+    let mut at = asked.base.clone();
+    for _ in 0..HISTORY {
+        let Some(parent) = mirror.parent(&at)? else { break };
+        if count(&places_at(mirror, &parent, &asked.target.place(), &candidate.image)?, digest) >= had {
+            return Ok(at);
+        }
+        at = parent;
+    }
+    Ok(asked.base.clone())
+}
+
+/// What a stage's pull request changes, and the images that it brings.
+pub struct Proposal {
+    pub edits: Vec<FileEdit>,
+    pub offers: Vec<Offer>,
+}
+
+/// Each candidate by itself: one that cannot be put in stops no other.
+fn put_together(texts: &Texts, target: &Target, sights: &[Sight], announced: &[Candidate], decided: &[Decision]) -> Proposal {
+    let mut edited = texts.clone();
+    let mut offers: Vec<_> = sights.iter().filter_map(|sight| sight.offer(announced, decided)).collect();
+    offers.retain(|offer| put(&mut edited, &offer.candidate, &target.path).is_ok());
+    Proposal { edits: changed(texts, edited), offers }
+}
+
+/// What the pull request of a stage would be on a tree.
+pub fn proposal(
+    mirror: &Mirror,
+    tree: TreeId,
+    target: &Target,
+    object: &Promotion,
+    announced: &[Candidate],
+) -> anyhow::Result<std::result::Result<Proposal, Invalid>> {
+    let texts = match texts(mirror, tree, &target.place())? {
+        Ok(texts) => texts,
+        Err(why) => return Ok(Err(why)),
+    };
+    let sights: Vec<_> = object.spec.candidates.iter().map(|candidate| sight(&texts, target, candidate)).collect();
+    Ok(Ok(put_together(&texts, target, &sights, announced, &remembered(object))))
+}
+
+/// What a commit lacks of what is offered; None where it cannot be put in.
+fn missing(mirror: &Mirror, head: &CommitSha, place: &Place, offers: &[Offer]) -> anyhow::Result<Option<Vec<FileEdit>>> {
+    let Ok(texts) = texts(mirror, mirror.tree(head)?, place)? else { return Ok(None) };
+    let mut edited = texts.clone();
+    let all = offers.iter().all(|offer| put(&mut edited, &offer.candidate, &place.directory).is_ok());
+    Ok(all.then(|| changed(&texts, edited)))
 }
 
 /// Whether a commit's author is our bot: GitHub gives its commits the address `id+login@users.noreply…`.
@@ -221,9 +459,8 @@ pub fn is_ours(email: &str, bot: &str) -> bool {
 /// Takes one step; true when there is nothing more to do.
 async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, seen: &Seen, step: Step) -> Result<bool> {
     let (repo, branch) = (&key.repo, key.branch());
-    let candidates = &object.spec.candidates;
     let full = |branch: &str| format!("refs/heads/{branch}");
-    let (headline, trailers) = promotion::commit_message(key, candidates);
+    let (headline, trailers) = promotion::commit_message(key, &seen.offers);
     let message = (headline.as_str(), trailers.as_str());
     tracing::debug!(?step, "promotion");
     let settled = matches!(step, Step::Settled(_));
@@ -244,7 +481,7 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, seen: &Se
             ctx.pulls.put(pull);
         }
         Step::Close { number } => ctx.github.close_pull(&PullRequestKey { repo: repo.clone(), number }).await?,
-        Step::Settled(outcome) => settle(ctx, key, object, outcome).await?,
+        Step::Settled(outcome) => settle(ctx, key, object, seen, outcome).await?,
     }
     if !settled {
         ctx.touch(repo);
@@ -252,24 +489,30 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, seen: &Se
     Ok(settled)
 }
 
-async fn settle(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, outcome: Outcome) -> Result<()> {
-    let (state, number) = match outcome {
-        Outcome::Done { number } => ("Merged", number),
-        Outcome::Open { number } => ("Proposed", Some(number)),
-        Outcome::Rejected { number } => ("Rejected", Some(number)),
+async fn settle(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, seen: &Seen, outcome: Outcome) -> Result<()> {
+    let mut decided = seen.decided.clone();
+    let (number, how) = match &outcome {
+        Outcome::Done { number } => (*number, None),
+        Outcome::Open { number } => (Some(*number), Some(How::Proposed)),
+        Outcome::Rejected { number } => (Some(*number), Some(How::Rejected)),
+        Outcome::Reverted { .. } | Outcome::Failed | Outcome::Dropped => (None, None),
     };
-    let message =
-        (state == "Rejected").then(|| "its pull request was closed: not proposed again until a newer image is announced".to_string());
-    let url = number.map(|number| format!("{}/pull/{number}", web_url(&ctx.github, key)));
+    for (offer, how) in seen.offers.iter().filter_map(|offer| Some((offer, how?))) {
+        promotion::record(&mut decided, Decision { number, ..Decision::of(&offer.candidate, how) });
+    }
+    // A newer one has the place of others in the pull request.
+    decided.retain(|one| one.how != How::Proposed || seen.candidates.iter().any(|candidate| one.is_about(candidate)));
+    let reopens = number.filter(|_| matches!(outcome, Outcome::Rejected { .. }));
     let status = PromotionStatus {
-        state: Some(state.into()),
-        message,
+        state: Some(outcome.word().into()),
+        message: view::not_proposed(&promotion::stand(&seen.candidates, &decided), reopens),
         pull_request: number.and_then(|number| i64::try_from(number).ok()),
-        url,
-        digests: object.spec.candidates.iter().map(|candidate| candidate.digest.to_string()).collect(),
+        url: number.map(|number| pull_url(&ctx.github, key, number)),
+        digests: digests_of(&seen.candidates),
+        decided,
     };
     let before = object.status.clone().unwrap_or_default();
-    let news = (&before.state, &before.digests) != (&status.state, &status.digests);
+    let news = (&before.state, &before.digests, &before.decided) != (&status.state, &status.digests, &status.decided);
     if news && let Outcome::Open { number } = outcome {
         // A webhook that came before we were ready is told again only by the delivery log.
         ctx.pulls.put(PullRequestKey { repo: key.repo.clone(), number });
@@ -278,10 +521,48 @@ async fn settle(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Promotion, outcom
         // The stage may run it already, healthily: then nothing else would tell.
         ctx.wake_later_stages(&*ctx.known_base(&key.repo).await?, key);
     }
-    ctx.home.report_promotion(object, status).await?;
+    // What is decided is kept before what it was about is dropped.
+    let object = ctx.home.report_promotion(object, status).await?;
+    if !seen.dropped.is_empty() {
+        ctx.home.drop_candidates(&object, &seen.dropped).await?;
+    }
     Ok(())
 }
 
-fn web_url(github: &github::GitHub, key: &ApplicationKey) -> String {
-    github.repository(&key.repo).map(|repo| repo.html_url).unwrap_or_default()
+fn pull_url(github: &github::GitHub, key: &ApplicationKey, number: u64) -> String {
+    let repository = github.repository(&key.repo).map(|repo| repo.html_url).unwrap_or_default();
+    format!("{repository}/pull/{number}")
+}
+
+// ---- where it rests
+
+/// Where a promotion rests, or one image of it.
+pub struct Rest {
+    pub state: String,
+    pub message: Option<String>,
+    pub url: Option<String>,
+}
+
+/// None while what is known is about other candidates.
+pub async fn rest(ctx: &Ctx, key: &ApplicationKey, image: Option<&Candidate>) -> Option<Rest> {
+    let object = ctx.home.promotion(key).await.ok()??;
+    let status = object.status?;
+    let whole = Rest { state: status.state?, message: status.message, url: status.url };
+    let is_failed = whole.state == "Failed";
+    // Nothing could be looked at: what is known besides is old.
+    if is_failed && !status.decided.iter().any(|one| one.how == How::Failed) {
+        return Some(whole);
+    }
+    if status.digests != digests_of(&object.spec.candidates) {
+        return is_failed.then_some(whole);
+    }
+    let Some((one, candidate)) = image.and_then(|candidate| Some((promotion::standing(&status.decided, candidate)?, candidate))) else {
+        return Some(whole);
+    };
+    let reopens = one.number.filter(|number| status.pull_request == i64::try_from(*number).ok() && whole.state == "Rejected");
+    Some(Rest {
+        state: format!("{:?}", one.how),
+        message: view::not_proposed(&[(one, &candidate.tag)], reopens),
+        url: one.number.map(|number| pull_url(&ctx.github, key, number)),
+    })
 }

@@ -14,6 +14,7 @@ use crate::domain::catalog::Target;
 use crate::domain::command::{self, Command, Permission};
 use crate::domain::gate::{self, Facts, Origin, PreviewFact, Verdict};
 use crate::domain::plan::{Change, Comparison, Plan, Side};
+use crate::domain::promotion::Offer;
 use crate::domain::pull_request::{self, ApplicationPreview, Ask, CHECK, Failure, GATE_CONTEXT, Preview, Seen, Step, Sticky};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
 use crate::git::HeadTooLarge;
@@ -87,8 +88,10 @@ impl Look {
 /// None: not a pull request of ours to look after.
 async fn observe(ctx: &Arc<Ctx>, key: &PullRequestKey, snapshot: PullSnapshot, asks: Vec<Ask>) -> Result<Option<Look>> {
     let pull = &snapshot.pull;
-    // A merge moves branches, which is told by pushes; that a person closed it, only this tells.
-    if let Some(promotion) = key_of_branch(&key.repo, &pull.head.branch).filter(|_| !pull.is_open() && pull.merged_at.is_none()) {
+    // A merge moves branches, which is told by pushes; that a person closed it, or opened it again, only this tells.
+    if let Some(promotion) = key_of_branch(&key.repo, &pull.head.branch).filter(|_| pull.merged_at.is_none())
+        && (!pull.is_open() || super::promotion::is_rejected(ctx, &promotion, key.number).await)
+    {
         ctx.promotions.put(promotion);
     }
     let base = ctx.known_base(&key.repo).await?;
@@ -377,7 +380,7 @@ async fn verdict(
 ) -> Result<(Facts, Verdict, Option<gate::MergePermit>)> {
     let (pull, preview, changes) = (&snapshot.pull, &shown.preview, &shown.changes);
     let refused = ctx.memory.refusals.get(key).filter(|(head, _)| *head == pull.head.sha).map(|(_, why)| why);
-    let origin = origin(ctx, key, base, snapshot, changes).await?;
+    let (origin, offers) = origin(ctx, key, base, snapshot, changes).await?;
     let reviews = authority::reviews(ctx, key, snapshot).await?;
     let unseen_by = if shown.text.unseen > 0 { accepting(snapshot, fact.as_ref()) } else { Vec::new() };
     let mut logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
@@ -404,6 +407,7 @@ async fn verdict(
         conflicts: if let Some(Failure::Conflict(files)) = &preview.failure { files.clone() } else { vec![] },
         preview: fact,
         earlier,
+        doubt: offers.iter().find_map(Offer::doubt),
         reviews,
         refused,
     };
@@ -431,32 +435,41 @@ fn accepting(snapshot: &PullSnapshot, fact: Option<&PreviewFact>) -> Vec<String>
     users.filter(|user| user.kind == "User").map(|user| user.login.clone()).collect()
 }
 
-/// Ours is what our App opened, whose commits are all ours, and whose tree is the edit made anew from the candidates.
-async fn origin(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snapshot: &PullSnapshot, changes: &Changes) -> Result<Origin> {
+/// Ours is what our App opened, whose commits are all ours, and whose tree is the edit made anew from the candidates; with
+/// the images that it brings.
+async fn origin(
+    ctx: &Arc<Ctx>,
+    key: &PullRequestKey,
+    base: &Arc<Base>,
+    snapshot: &PullSnapshot,
+    changes: &Changes,
+) -> Result<(Origin, Vec<Offer>)> {
     let bot = ctx.github.identity().await?.login.clone();
     let pull = &snapshot.pull;
-    let Some(promotion) = key_of_branch(&key.repo, &pull.head.branch).filter(|_| pull.author() == bot) else { return Ok(Origin::People) };
+    let Some(promotion) = key_of_branch(&key.repo, &pull.head.branch).filter(|_| pull.author() == bot) else {
+        return Ok((Origin::People, Vec::new()));
+    };
     let (Some(object), Some(target), Some(merged)) =
         (ctx.home.promotion(&promotion).await?, base.target(&promotion).cloned(), changes.merged)
     else {
-        return Ok(Origin::OursChanged);
+        return Ok((Origin::OursChanged, Vec::new()));
     };
+    let announced = super::promotion::announced(ctx, base, &promotion).await?;
     let (commit, head) = (base.commit.clone(), pull.head.sha.clone());
-    let pure = ctx
+    let offers = ctx
         .mirror(&key.repo, move |mirror| {
             if !mirror.authors(&commit, &head)?.iter().all(|email| super::promotion::is_ours(email, &bot)) {
-                return Ok(false);
+                return Ok(None);
             }
             let tree = mirror.tree(&commit)?;
-            let edits = super::promotion::edits(mirror, tree, &target.place(), &object.spec.candidates)?;
-            Ok(match edits {
+            Ok(match super::promotion::proposal(mirror, tree, &target, &object, &announced)? {
                 // The merged tree was made by another handle of the same repository: ids of equal content are equal.
-                Ok(edits) => mirror.edited(tree, &edits)? == merged,
-                Err(_) => false,
+                Ok(proposal) if mirror.edited(tree, &proposal.edits)? == merged => Some(proposal.offers),
+                _ => None,
             })
         })
         .await?;
-    Ok(if pure { Origin::Ours } else { Origin::OursChanged })
+    Ok(offers.map_or((Origin::OursChanged, Vec::new()), |offers| (Origin::Ours, offers)))
 }
 
 // ---- writes

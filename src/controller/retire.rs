@@ -7,14 +7,11 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 
 use super::application::prune;
-use super::live::Asking;
 use super::{Base, Ctx, Requeue, Result, claims, guards, locked};
-use crate::cluster;
-use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE, InventoryEntry};
+use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE};
 use crate::domain::ApplicationKey;
-use crate::domain::catalog::{Destination, MergePolicy, Reconciler, Stage, Target};
+use crate::domain::catalog::{Destination, HEALTH_TIMEOUT, MergePolicy, Reconciler, Stage, Target};
 use crate::domain::health::SyncState;
-use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::{self, DriftMode};
 
@@ -53,6 +50,7 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     let mut status = ApplicationStatus {
         sync: SyncState::Unknown,
         confirm: judgement.confirm.clone(),
+        to_confirm: judgement.to_confirm(),
         confirmed: judgement.confirmed.clone(),
         blocked: false,
         ..before
@@ -68,9 +66,8 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
         return Ok(Some(Requeue::Idle));
     }
     if judgement.prune.is_empty() {
-        let mut stays: Vec<_> = leavers.protected.iter().map(|(key, why)| format!("{key} stays: {why}")).collect();
-        let unknown = cannot_be_looked_at(&asking, &status.inventory).await?;
-        stays.extend(unknown.iter().map(|(key, why)| format!("{key}: {why}")));
+        let stays = leavers.protected.iter().map(|(key, why)| format!("{key} stays: {why}"));
+        let stays: Vec<_> = stays.chain(leavers.ending.iter().map(|(key, why)| format!("{key}: {why}"))).collect();
         if stays.is_empty() {
             // Nothing is left: the last trace of it goes too.
             ctx.home.forget_application(&object).await?;
@@ -79,32 +76,17 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
         status.message = Some(format!("{title}: {}", stays.join("; ")));
         ctx.home.report_application(&object, status, ctx.now()).await?;
         // The end of what is being deleted may be nobody's news: a kind that Git has no more need not be watched.
-        return Ok(Some(if leavers.ending { Requeue::After(Duration::from_secs(10)) } else { Requeue::Idle }));
+        return Ok(Some(match () {
+            () if !leavers.ending.is_empty() => Requeue::After(Duration::from_secs(10)),
+            () if leavers.unknown => Requeue::After(Duration::from_secs(60)),
+            () => Requeue::Idle,
+        }));
     }
     status.message = Some(format!("{title}: deletes {} objects, as confirmed", judgement.prune.len()));
     ctx.home.report_application(&object, status, ctx.now()).await?;
     prune(&asking.cluster, judgement.prune.iter().filter_map(|key| leavers.prune.get(key)).collect()).await?;
     // Looked at until all of it is seen gone.
     Ok(Some(Requeue::After(Duration::from_secs(1))))
-}
-
-/// What is not known to be gone, since it may not be read or its kind is not served just now.
-async fn cannot_be_looked_at(asking: &Asking<'_>, inventory: &[InventoryEntry]) -> Result<Vec<(ResourceKey, String)>> {
-    let mut found = Vec::new();
-    for entry in inventory {
-        match asking.cluster.kind(&entry.key.group, &entry.version, &entry.key.kind).await? {
-            // Its definition goes with the application: so does the object.
-            None if inventory
-                .iter()
-                .any(|other| other.key.kind == "CustomResourceDefinition" && other.key.name.ends_with(&entry.key.group)) => {}
-            None => found.push((entry.key.clone(), "the cluster does not serve its kind, so whether it is gone cannot be told".into())),
-            Some(_) => match asking.cluster.live(&entry.key, &entry.version).await {
-                Err(cluster::Error::Forbidden { message, .. }) => found.push((entry.key.clone(), message)),
-                other => drop(other?),
-            },
-        }
-    }
-    Ok(found)
 }
 
 /// What the object says about where the application was.
@@ -128,5 +110,6 @@ pub fn target_of(object: &Application) -> Target {
         fields: FieldRules::default(),
         drift: DriftMode::Report,
         depends_on: vec![],
+        health_timeout: HEALTH_TIMEOUT,
     }
 }

@@ -6,6 +6,7 @@
 //! grows to clusters by label, projects and windows is `docs/adr/0003-windlass-yaml.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -14,7 +15,7 @@ use super::health::HealthRule;
 use super::image::{self, ImageRef};
 use super::manifest::is_label;
 use super::ownership::{FieldRule, FieldRules};
-use super::sync::DriftMode;
+use super::sync::{self, DriftMode};
 use super::{ApplicationKey, Invalid, Name, RepoName, yaml};
 
 /// The file's path in the config repository.
@@ -113,6 +114,9 @@ pub enum MergePolicy {
     Reviewed,
 }
 
+/// Where nothing else is said.
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
 /// One entry of `applications`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
@@ -124,6 +128,7 @@ struct Rule {
     fields: FieldRules,
     drift: DriftMode,
     depends_on: Vec<Name>,
+    health_timeout: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,6 +162,8 @@ pub struct Target {
     pub drift: DriftMode,
     /// Applications that have to be healthy in the same stage first.
     pub depends_on: Vec<Name>,
+    /// What is not healthy so long after it was applied has failed.
+    pub health_timeout: Duration,
 }
 
 /// Whose CI may announce an image.
@@ -184,7 +191,7 @@ impl Target {
 
     /// The rule for an image, if this application uses it.
     pub fn image(&self, image: &str) -> Option<&ImageRule> {
-        self.images.iter().find(|rule| rule.image == image)
+        self.images.iter().find(|rule| image::same_image(&rule.image, image))
     }
 }
 
@@ -225,7 +232,7 @@ impl Catalog {
     }
 
     /// The stages that an application passes just before one: in the place of one that it skips, those before that. One that
-    /// skips all of them passes none: what the stage comes after stays as it is declared, so that nothing is proposed for it.
+    /// skips all of them passes none: it begins there.
     fn passed(&self, stage: &Stage, has: impl Fn(&Name) -> bool) -> Vec<Name> {
         let of = |name: &Name| self.stages.iter().find(|stage| stage.name == *name).map(|stage| stage.after.as_slice()).unwrap_or_default();
         // Everything before a stage, nearest first; those that are there end the way where it is asked for.
@@ -245,8 +252,7 @@ impl Catalog {
         let found: Vec<_> = before(&stage.after, &has).into_iter().filter(|name| has(name)).collect();
         // What comes in the place of another is passed on the way to those beside it, if it is before them.
         let earlier: BTreeSet<_> = found.iter().flat_map(|name| before(of(name), &|_| false)).collect();
-        let passed: Vec<_> = found.into_iter().filter(|name| stage.after.contains(name) || !earlier.contains(name)).collect();
-        if passed.is_empty() { stage.after.clone() } else { passed }
+        found.into_iter().filter(|name| stage.after.contains(name) || !earlier.contains(name)).collect()
     }
 
     /// None: the rule does not match. An error: it matches and what comes out is not legal.
@@ -297,6 +303,7 @@ impl Catalog {
             fields: rule.fields.clone(),
             drift: rule.drift,
             depends_on: rule.depends_on.clone(),
+            health_timeout: rule.health_timeout,
         }))
     }
 }
@@ -439,6 +446,8 @@ struct RawRule {
     drift: DriftMode,
     #[serde(default, rename = "dependsOn")]
     depends_on: Vec<Name>,
+    #[serde(default, rename = "healthTimeout")]
+    health_timeout: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -533,6 +542,13 @@ impl RawCatalog {
                 return fail(format!("`{}`: a chart's path is relative to the repository's root", raw.path));
             }
             let fields = FieldRules { ignore: raw.ignore, take: raw.take };
+            let health_timeout = match &raw.health_timeout {
+                None => HEALTH_TIMEOUT,
+                Some(text) => match sync::duration(text).and_then(|duration| Duration::try_from(duration).ok()) {
+                    Some(duration) => duration,
+                    None => return fail(format!("`healthTimeout: {text}` is not a duration: write 90s, 30m or 2h")),
+                },
+            };
             parsed.push(Rule {
                 name: raw.name,
                 segments,
@@ -542,6 +558,7 @@ impl RawCatalog {
                 fields,
                 drift: raw.drift,
                 depends_on: raw.depends_on,
+                health_timeout,
             });
         }
         Ok(Catalog { stages, health, rules: parsed })
@@ -561,6 +578,7 @@ impl RawRule {
             take: self.take,
             drift: self.drift,
             depends_on: self.depends_on,
+            health_timeout: self.health_timeout,
         }
     }
 }
@@ -659,8 +677,8 @@ applications:
             (&["staging", "qa", "production"][..], "qa staging"),
             (&["staging", "production"], "staging"),
             (&["qa", "production"], "qa"),
-            // Nothing comes there: not even what staging would take.
-            (&["production"], "qa staging"),
+            // It begins there.
+            (&["production"], ""),
         ];
         for (there, expected) in table {
             let paths: Vec<_> = there.iter().map(|stage| format!("apps/shop/{stage}")).collect();

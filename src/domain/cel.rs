@@ -15,8 +15,16 @@ const MOST_CHARACTERS: usize = 1_000;
 const MOST_OPERATORS: usize = 150;
 
 /// An expression over an object, which is `self` in it, that comes out true or false.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct Condition(String);
+
+impl TryFrom<String> for Condition {
+    type Error = Invalid;
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
+    }
+}
 
 impl Condition {
     pub fn parse(text: &str) -> Result<Self, Invalid> {

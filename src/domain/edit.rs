@@ -11,7 +11,7 @@ use serde_json::Value;
 use yamlpath::{Component, Document, Route};
 
 use super::fieldset::{self, Element, FieldPath};
-use super::image::{Candidate, ImageRef};
+use super::image::{Candidate, Digest, ImageRef, same_image, shortest};
 use super::yaml;
 
 /// An edit that is valid only on the blob it was made for.
@@ -114,9 +114,22 @@ pub fn set_image(text: &str, candidate: &Candidate) -> Result<Option<String>, Ed
     Ok(used.then_some(out))
 }
 
+/// The digest at each place where `text` sets an image; None where it names none.
+pub fn digests(text: &str, image: &str) -> Result<Vec<Option<Digest>>, EditError> {
+    let mut found = Vec::new();
+    for document in split_documents(text.strip_prefix('\u{feff}').unwrap_or(text)).into_iter().filter(|text| names(text, image)) {
+        found.extend(places(&single(document)?, image).into_iter().map(|place| place.digest));
+    }
+    Ok(found)
+}
+
+/// A quick look first: most files do not name the image, and need not be readable for us.
+fn names(text: &str, image: &str) -> bool {
+    text.to_ascii_lowercase().contains(shortest(image))
+}
+
 fn set_in_document(text: &str, candidate: &Candidate) -> Result<Option<String>, EditError> {
-    // A quick look first: most files do not name the image, and need not be readable for us.
-    if !text.to_ascii_lowercase().contains(&candidate.image) {
+    if !names(text, &candidate.image) {
         return Ok(None);
     }
     let before = single(text)?;
@@ -159,25 +172,53 @@ fn single(text: &str) -> Result<Value, EditError> {
     }
 }
 
-/// What to set in a document so that it runs the candidate.
-fn assignments(document: &Value, candidate: &Candidate) -> Vec<Assignment> {
+/// A place where a document sets an image.
+struct Place {
+    steps: Steps,
+    /// The name as an `image:` field has it; None: an entry of a kustomization, whose name stays as it is.
+    name: Option<String>,
+    digest: Option<Digest>,
+}
+
+/// Where a document sets an image: entries of a kustomization's `images:`, or `image:` fields.
+fn places(document: &Value, image: &str) -> Vec<Place> {
     let mut found = Vec::new();
     if is_kustomization(document) {
         let entries = document["images"].as_array().map(Vec::as_slice).unwrap_or_default();
         for (index, entry) in entries.iter().enumerate() {
             let name = |key: &str| entry[key].as_str().map(str::to_ascii_lowercase);
-            if name("newName").or_else(|| name("name")) == Some(candidate.image.clone()) {
-                let at = |key: &str| vec![Step::Key("images".into()), Step::Index(index), Step::Key(key.into())];
-                found.push(Assignment { steps: at("newTag"), value: candidate.tag.to_string().into() });
-                found.push(Assignment { steps: at("digest"), value: candidate.digest.to_string().into() });
+            if name("newName").or_else(|| name("name")).is_some_and(|name| same_image(&name, image)) {
+                let steps = vec![Step::Key("images".into()), Step::Index(index)];
+                found.push(Place { steps, name: None, digest: entry["digest"].as_str().and_then(|text| text.parse().ok()) });
             }
         }
     } else {
         image_fields(document, &mut Vec::new(), &mut |steps, text| {
-            if text.parse::<ImageRef>().is_ok_and(|image| image.name == candidate.image) {
-                found.push(Assignment { steps: steps.clone(), value: candidate.reference().to_string().into() });
+            if let Ok(read) = text.parse::<ImageRef>()
+                && same_image(&read.name, image)
+            {
+                found.push(Place { steps: steps.clone(), name: Some(read.name), digest: read.digest });
             }
         });
+    }
+    found
+}
+
+/// What to set in a document so that it runs the candidate.
+fn assignments(document: &Value, candidate: &Candidate) -> Vec<Assignment> {
+    let mut found = Vec::new();
+    for Place { steps, name, .. } in places(document, &candidate.image) {
+        match name {
+            Some(name) => {
+                let image = ImageRef { name, ..candidate.reference() };
+                found.push(Assignment { steps, value: image.to_string().into() });
+            }
+            None => {
+                let at = |key: &str| [steps.clone(), vec![Step::Key(key.into())]].concat();
+                found.push(Assignment { steps: at("newTag"), value: candidate.tag.to_string().into() });
+                found.push(Assignment { steps: at("digest"), value: candidate.digest.to_string().into() });
+            }
+        }
     }
     found
 }
@@ -408,6 +449,26 @@ mod tests {
         let text = format!("kind: ConfigMap\ndata: {{a: ghcr.io/acme/shop}}\n{pod}{pod}");
         assert_eq!(changed(&text, "v2").matches("+    image: 'ghcr.io/acme/shop:v2@sha256:BBB'").count(), 2);
         assert_eq!(set_image("kind: Pod\nspec: {image: other}\n", &candidate("v2")), Ok(None));
+    }
+
+    #[test]
+    fn a_name_of_docker_hub_is_found_however_it_is_written_and_stays_so() {
+        let hub = |image: &str| Candidate { image: image.into(), ..candidate("v2") };
+        for announced in ["redis", "library/redis", "docker.io/library/redis", "index.docker.io/library/redis"] {
+            for written in ["redis", "library/redis", "docker.io/redis", "docker.io/library/redis"] {
+                let pod = format!("kind: Pod\nspec: {{containers: [{{name: a, image: \"{written}:7\"}}]}}\n");
+                let edited = set_image(&pod, &hub(announced)).unwrap().unwrap();
+                let digest = format!("sha256:{}", "b".repeat(64));
+                assert!(edited.contains(&format!("image: \"{written}:v2@{digest}\"")), "{announced} in:\n{edited}");
+                assert_eq!(digests(&edited, announced).unwrap(), [Some(digest.parse().unwrap())]);
+                let list = format!("images:\n- name: {written}\n  newTag: v1\n");
+                assert_eq!(digests(&list, announced).unwrap(), [None]);
+                let edited = set_image(&list, &hub(announced)).unwrap().unwrap();
+                assert!(edited.contains(&format!("- name: {written}\n  newTag: v2\n")), "{edited}");
+            }
+        }
+        assert_eq!(set_image("images:\n- name: ghcr.io/acme/redis\n  newTag: v1\n", &hub("redis")), Ok(None));
+        assert_eq!(digests("kind: Pod\nspec: {image: other}\n", "redis"), Ok(vec![]));
     }
 
     #[test]

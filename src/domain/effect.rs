@@ -45,6 +45,7 @@ fn of(read: &BTreeSet<(Option<&str>, &str)>, change: &Change) -> Vec<Effect> {
         Action::Recreate if matches!(kind, "PersistentVolumeClaim" | "PersistentVolume") => {
             add("its data goes with it, unless the volume's reclaim policy is Retain".into(), true);
         }
+        Action::Recreate if change.notes.alone => add("its pods go on meanwhile, and belong to the new one".into(), false),
         Action::Recreate if matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet") && replicas(change) > 0 => {
             add(format!("its {} pods end before new ones start", replicas(change)), true);
         }

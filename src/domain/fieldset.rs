@@ -230,6 +230,21 @@ impl FieldSet {
         out
     }
 
+    /// The members that go with this set while `others` stays: not what is in `others`, and no map or item of a list in
+    /// which `others` has something. (structured-merge-diff prunes like that: `EnsureNamedFieldsAreMembers`.)
+    pub fn without_shared(&self, others: &Self) -> Self {
+        let shared = |element: &Element| others.members.contains(element) || others.children.contains_key(element);
+        let members = self.members.iter().filter(|element| !shared(element)).cloned().collect();
+        let mut out = Self { members, children: BTreeMap::new() };
+        for (element, child) in &self.children {
+            let left = others.children.get(element).map_or_else(|| child.clone(), |theirs| child.without_shared(theirs));
+            if !left.is_empty() {
+                out.children.insert(element.clone(), left);
+            }
+        }
+        out
+    }
+
     pub fn intersection(&self, other: &Self) -> Self {
         let mut out = Self { members: self.members.intersection(&other.members).cloned().collect(), children: BTreeMap::new() };
         for (element, child) in &self.children {
@@ -601,7 +616,39 @@ mod tests {
         assert_eq!(object, json!({"spec": {"paused": true, "env": [{"name": "B", "valueFrom": {"x": 1}}, {"name": "C"}]}}));
     }
 
+    #[test]
+    fn a_map_that_others_have_a_part_of_does_not_go_with_its_former_owner() {
+        let former = FieldSet::parse(&json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:data": {".": {}, "f:a": {}, "f:b": {}},
+            "f:spec": {"f:template": {"f:metadata": {"f:labels": {".": {}, "f:app": {}}}},
+                "f:containers": {"k:{\"name\":\"x\"}": {".": {}, "f:name": {}, "f:image": {}}}}}));
+        // An apply records no map as a member, only what is in it.
+        let now = FieldSet::parse(&json!({"f:metadata": {"f:labels": {"f:app": {}}}, "f:data": {"f:a": {}},
+            "f:spec": {"f:template": {"f:metadata": {"f:labels": {"f:app": {}}}},
+                "f:containers": {"k:{\"name\":\"x\"}": {".": {}, "f:name": {}, "f:image": {}}}}}));
+        let gone: Vec<_> = former.without_shared(&now).paths().iter().map(ToString::to_string).collect();
+        assert_eq!(gone, [".data.b"]);
+        let mut object = json!({"metadata": {"labels": {"app": "x"}}, "data": {"a": "1", "b": "2"}});
+        former.without_shared(&now).remove_from(&mut object);
+        assert_eq!(object, json!({"metadata": {"labels": {"app": "x"}}, "data": {"a": "1"}}));
+    }
+
     proptest! {
+        /// What others hold stays, whatever goes.
+        #[test]
+        fn what_is_shared_never_goes(a in 0usize..1000, b in 0usize..1000) {
+            let sets = sets();
+            let (former, others) = (&sets[a % sets.len()], &sets[b % sets.len()]);
+            let gone = former.without_shared(others);
+            prop_assert!(former.without_shared(former).is_empty());
+            for path in gone.paths() {
+                prop_assert!(former.contains(&path) && !others.contains(&path));
+                prop_assert!(others.paths().iter().all(|other| !other.0.starts_with(&path.0)), "{path}");
+            }
+            for path in former.difference(others).leaves() {
+                prop_assert!(gone.contains(&path) || others.paths().iter().any(|other| other.0.starts_with(&path.0)), "{path}");
+            }
+        }
+
         /// The algebra holds on what a real server recorded.
         #[test]
         fn union_and_difference_are_what_they_say(a in 0usize..1000, b in 0usize..1000) {

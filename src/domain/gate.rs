@@ -98,6 +98,8 @@ pub struct Facts {
     pub preview: Option<PreviewFact>,
     /// Of a pull request that promotes: the stages that come before.
     pub earlier: Vec<Earlier>,
+    /// Why somebody has to want just this, also where merging is automatic: it goes back in time.
+    pub doubt: Option<String>,
     /// The last opinion of each reviewer.
     pub reviews: Vec<Review>,
     /// Why GitHub refused our last try to merge this head.
@@ -217,7 +219,7 @@ fn demands(facts: &Facts) -> Vec<Demand<'_>> {
         }
         Origin::People if facts.stages.is_empty() => None,
         Origin::People => Some("a person's change needs a review".into()),
-        Origin::Ours => None,
+        Origin::Ours => facts.doubt.clone(),
     };
     fn of<'a>(StagePolicy { title, auto, approvals, approvers }: &'a StagePolicy, floor: Option<&String>) -> Demand<'a> {
         let (needed, because) = match (*approvals, *auto) {
@@ -252,6 +254,7 @@ mod tests {
             draft: false,
             stages: vec![StagePolicy { title: "shop/production".into(), auto: false, approvals: 1, approvers: None }],
             earlier: vec![],
+            doubt: None,
             touches_unmanaged: None,
             conflicts: vec![],
             preview: Some(PreviewFact {
@@ -317,6 +320,10 @@ mod tests {
             assert!(permit.is_none(), "{}", verdict.reason);
         }
         assert!(evaluate(&Facts { touches_unmanaged: Some("windlass.yaml".into()), ..auto() }).1.is_none());
+        let back = Facts { doubt: Some("a step back".into()), ..auto() };
+        let (verdict, permit) = evaluate(&back);
+        assert_eq!((verdict.reason.as_str(), permit), ("0 of 1 approvals (a step back)", None));
+        assert!(evaluate(&Facts { reviews: facts().reviews, ..back }).1.is_some(), "somebody wants it");
         let both = Facts { stages: [auto().stages, facts().stages].concat(), ..auto() };
         assert!(evaluate(&both).1.is_none(), "the strictest gate counts");
     }

@@ -5,12 +5,15 @@
 //! a failing pod is told at once instead of after the progress deadline.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cel::Condition;
+use super::wildcard;
 
 /// An application's health is the worst of its objects'; the order here is from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -69,8 +72,93 @@ impl HealthRule {
     }
 }
 
+/// The rules that windlass comes with, for well-known custom kinds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shipped {
+    /// `*` stands for any text, in kinds too.
+    group: String,
+    kinds: Vec<String>,
+    #[serde(default)]
+    suspended: Option<Condition>,
+    #[serde(default)]
+    progressing: Option<Condition>,
+    #[serde(default)]
+    failed: Option<Condition>,
+    #[serde(default)]
+    healthy: Option<Condition>,
+}
+
+static SHIPPED: LazyLock<Vec<Shipped>> = LazyLock::new(|| {
+    // A unit test reads it too.
+    serde_yaml::from_str(include_str!("health_rules.yaml")).unwrap_or_default()
+});
+
+impl Shipped {
+    fn of(live: &Value) -> Option<&'static Self> {
+        let group = live["apiVersion"].as_str()?.split_once('/')?.0;
+        let kind = live["kind"].as_str()?;
+        SHIPPED.iter().find(|rule| wildcard(&rule.group, group) && rule.kinds.iter().any(|one| wildcard(one, kind)))
+    }
+
+    fn assess(&self, live: &Value) -> Assessment {
+        // A status of another shape than its project's says nothing.
+        let holds = |condition: &Option<Condition>| condition.as_ref().is_some_and(|condition| condition.holds(live).unwrap_or(false));
+        if holds(&self.suspended) {
+            return (Health::Suspended, said("is suspended", live));
+        }
+        if holds(&self.progressing) {
+            return (Health::Progressing, said("is not ready yet", live));
+        }
+        if holds(&self.failed) {
+            return (Health::Degraded, said("failed", live));
+        }
+        match self.healthy.is_none() || holds(&self.healthy) {
+            true => (Health::Healthy, String::new()),
+            false => (Health::Progressing, said("is not ready yet", live)),
+        }
+    }
+}
+
+/// What an object's status says of itself: the message of a condition that does not hold, a message, or a phase.
+fn said(what: &str, live: &Value) -> String {
+    let status = &live["status"];
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_string);
+    let why = conditions
+        .filter(|condition| condition["status"] == "False")
+        .find_map(|condition| text(&condition["message"]).or_else(|| text(&condition["reason"])))
+        .or_else(|| ["message", "reason", "phase", "state"].iter().find_map(|field| text(&status[*field])));
+    match why {
+        Some(why) => format!("{what}: {}", why.chars().take(300).collect::<String>()),
+        None => what.to_string(),
+    }
+}
+
+/// The annotation by which an object's health does not count: `ignore`.
+pub const HEALTH: &str = "windlass.dev/health";
+
+/// A custom kind of which nothing is known but that its controller has not written a status yet: since when. What is known
+/// by a rule is judged by that.
+pub fn silent_since(live: &Value) -> Option<Timestamp> {
+    let (group, _) = live["apiVersion"].as_str()?.split_once('/')?;
+    let is_custom = group.contains('.') && !group.ends_with(".k8s.io");
+    let says_nothing = live["status"].as_object().is_none_or(serde_json::Map::is_empty);
+    if !is_custom || !says_nothing || !live["spec"].is_object() || Shipped::of(live).is_some() || live["metadata"]["annotations"][HEALTH] == "ignore" {
+        return None;
+    }
+    let entries = live["metadata"]["managedFields"].as_array().into_iter().flatten().map(|entry| &entry["time"]);
+    entries.chain([&live["metadata"]["creationTimestamp"]]).filter_map(|time| time.as_str()?.parse().ok()).max()
+}
+
+/// So long a controller may take to say something about an object before that it says nothing counts as health.
+pub const SILENCE: SignedDuration = SignedDuration::from_secs(10);
+
 /// Assesses a live object by the rule for its kind, where there is one; otherwise as [`assess`] does.
 pub fn assess_by(rules: &[HealthRule], live: &Value) -> Assessment {
+    if live["metadata"]["annotations"][HEALTH] == "ignore" && live["metadata"]["deletionTimestamp"].is_null() {
+        return (Health::Healthy, String::new());
+    }
     let mine: Vec<_> = rules.iter().filter(|rule| rule.is_for(live)).collect();
     if mine.is_empty() {
         return assess(live);
@@ -146,7 +234,10 @@ pub fn assess(live: &Value) -> Assessment {
             found => (Health::Progressing, format!("is not available: {}", found.map_or("", |(_, reason)| reason))),
         },
         "Namespace" => (Health::Healthy, String::new()),
-        _ => generic(live),
+        _ => match Shipped::of(live) {
+            Some(rule) => rule.assess(live),
+            None => generic(live),
+        },
     };
     (health, if why.is_empty() { why } else { format!("{kind} {name}: {why}") })
 }
@@ -208,6 +299,10 @@ fn stateful_set(live: &Value) -> Assessment {
 fn daemon_set(live: &Value) -> Assessment {
     let status = |field: &str| live["status"][field].as_i64().unwrap_or(0);
     let wanted = status("desiredNumberScheduled");
+    // Its pods change when somebody deletes them.
+    if live["spec"]["updateStrategy"]["type"] == "OnDelete" {
+        return (Health::Healthy, String::new());
+    }
     for (field, what) in [("updatedNumberScheduled", "of the new version"), ("numberAvailable", "available")] {
         if status(field) < wanted {
             return (Health::Progressing, format!("{} of {wanted} pods are {what}", status(field)));
@@ -237,8 +332,10 @@ fn job(live: &Value) -> Assessment {
 }
 
 fn pod(live: &Value) -> Assessment {
-    if let Some(reason) = pod_failure(live) {
-        return (Health::Degraded, reason);
+    match pod_failure(live) {
+        Some((reason, None)) => return (Health::Degraded, reason),
+        Some((reason, Some(_))) => return (Health::Progressing, reason),
+        None => {}
     }
     match (live["status"]["phase"].as_str(), condition(live, "Ready")) {
         (Some("Succeeded"), _) | (Some("Running"), Some(("True", _))) => (Health::Healthy, String::new()),
@@ -254,7 +351,10 @@ fn generic(live: &Value) -> Assessment {
     }
     match condition(live, "Ready") {
         Some(("True", _)) | None => (Health::Healthy, String::new()),
-        Some((_, reason)) => (Health::Progressing, format!("is not ready: {reason}")),
+        Some((_, reason)) => {
+            let message = message(live, "Ready");
+            (Health::Progressing, format!("is not ready: {}", if message.is_empty() { reason } else { message }))
+        }
     }
 }
 
@@ -303,7 +403,7 @@ impl Template {
 }
 
 /// Whether a value has all that another one has: items of lists by name, where they have one.
-fn is_within(less: &Value, more: &Value) -> bool {
+pub fn is_within(less: &Value, more: &Value) -> bool {
     match (less, more) {
         (Value::Null, _) => true,
         (Value::Object(less), Value::Object(more)) => {
@@ -336,6 +436,8 @@ pub struct FailingPod {
     uid: String,
     made: Template,
     pub why: String,
+    /// It may pass by itself until then: a node comes, a registry answers again.
+    pub from: Option<Timestamp>,
 }
 
 impl FailingPod {
@@ -349,13 +451,15 @@ impl FailingPod {
         let uid = metadata["uid"].as_str().unwrap_or_default();
         let known = known.filter(|known| known.uid == uid);
         let restarts = || statuses(pod).any(|status| status["restartCount"].as_i64() > Some(0) && status["ready"] != true);
-        let why = match (pod_failure(pod), known) {
-            (Some(_), Some(known)) => known.why.clone(),
-            (Some(why), None) => why,
-            (None, Some(known)) if restarts() => known.why.clone(),
+        let (why, from) = match (pod_failure(pod), known) {
+            // What may pass gives way to what does not.
+            (Some((why, None)), Some(known)) if known.from.is_some() => (why, None),
+            (Some(_), Some(known)) => (known.why.clone(), known.from),
+            (Some(failure), None) => failure,
+            (None, Some(known)) if restarts() => (known.why.clone(), known.from),
             (None, _) => return None,
         };
-        Some(Self { uid: uid.into(), made: Template::of(pod)?, why })
+        Some(Self { uid: uid.into(), made: Template::of(pod)?, why, from })
     }
 }
 
@@ -368,8 +472,17 @@ fn texts(map: &Value) -> Option<BTreeMap<String, String>> {
     Some(map.as_object()?.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_string()))).collect())
 }
 
-/// Why a pod cannot run: a waiting container's reason, with the exit code of its last end.
-fn pod_failure(pod: &Value) -> Option<String> {
+/// A node that is missing may be on its way (autoscalers of nodes take minutes); so may an image (a registry's hiccup).
+const NODE_GRACE: SignedDuration = SignedDuration::from_mins(3);
+const IMAGE_GRACE: SignedDuration = SignedDuration::from_mins(1);
+
+/// Why a pod cannot run: a waiting container's reason, with the exit code of its last end; and until when that may pass.
+fn pod_failure(pod: &Value) -> Option<(String, Option<Timestamp>)> {
+    let conditions = || pod["status"]["conditions"].as_array().into_iter().flatten();
+    let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let scheduled = conditions().find(|condition| condition["type"] == "PodScheduled").and_then(|one| time(&one["lastTransitionTime"]));
+    let since = scheduled.or_else(|| time(&pod["metadata"]["creationTimestamp"]));
+    let after = |grace: SignedDuration| since.and_then(|since| since.checked_add(grace).ok());
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
     for status in statuses(pod) {
         let reason = status["state"]["waiting"]["reason"].as_str().unwrap_or_default();
@@ -377,12 +490,14 @@ fn pod_failure(pod: &Value) -> Option<String> {
         if failing {
             let exit = status["lastState"]["terminated"]["exitCode"].as_i64();
             let exit = exit.map(|code| format!(" (exit code {code})")).unwrap_or_default();
-            return Some(format!("pod {name}: {reason}{exit} in container {}", status["name"].as_str().unwrap_or_default()));
+            let why = format!("pod {name}: {reason}{exit} in container {}", status["name"].as_str().unwrap_or_default());
+            let image = matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable");
+            return Some((why, if image { after(IMAGE_GRACE) } else { None }));
         }
     }
-    let unschedulable =
-        pod["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == "PodScheduled" && c["reason"] == "Unschedulable")?;
-    Some(format!("pod {name}: Unschedulable: {}", unschedulable["message"].as_str().unwrap_or_default()))
+    let unschedulable = conditions().find(|c| c["type"] == "PodScheduled" && c["reason"] == "Unschedulable")?;
+    let why = format!("pod {name}: Unschedulable: {}", unschedulable["message"].as_str().unwrap_or_default());
+    Some((why, after(NODE_GRACE)))
 }
 
 /// The worst of all, with the sentences of those that are that bad.
@@ -485,6 +600,59 @@ mod tests {
         assert_eq!(assess(&quota), (Health::Degraded, "Deployment web: its pods cannot be created: exceeded quota: pods".into()));
         let api = json!({"kind": "APIService", "metadata": {"name": "a"}, "status": {"conditions": [{"type": "Available", "status": "False", "reason": "MissingEndpoints"}]}});
         assert_eq!(assess(&api).0, Health::Progressing);
+    }
+
+    #[test]
+    fn the_shipped_rules_say_what_controllers_mean() {
+        let rules: Vec<Shipped> = serde_yaml::from_str(include_str!("health_rules.yaml")).unwrap();
+        assert!(rules.len() > 100);
+        let cases: Vec<Value> = serde_yaml::from_str(include_str!("../../tests/fixtures/health_statuses.yaml")).unwrap();
+        let mut kinds = std::collections::BTreeSet::new();
+        for case in &cases {
+            let mut live = case.clone();
+            live["metadata"] = json!({"name": "x"});
+            for (field, value) in case["metadata"].as_object().into_iter().flatten() {
+                live["metadata"][field] = value.clone();
+            }
+            if !case["generation"].is_null() {
+                live["metadata"]["generation"] = case["generation"].clone();
+            }
+            let (health, why) = assess_by(&[], &live);
+            assert_eq!(json!(health), case["expect"], "{} {}: {} ({why})", case["apiVersion"], case["kind"], case["name"]);
+            kinds.insert(case["kind"].to_string());
+        }
+        assert!(kinds.len() >= 40 && cases.len() >= 200);
+    }
+
+    #[test]
+    fn what_is_not_to_count_does_not_and_silence_is_no_health() {
+        let balancer = |annotation: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "annotations": annotation}, "spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {}}});
+        assert_eq!(assess_by(&[], &balancer(json!({}))).0, Health::Progressing);
+        assert_eq!(assess_by(&[], &balancer(json!({HEALTH: "ignore"}))).0, Health::Healthy);
+        let custom = |status: Value| {
+            json!({"apiVersion": "acme.example/v1", "kind": "Thing", "spec": {}, "status": status,
+                "metadata": {"name": "a", "creationTimestamp": "2026-11-27T00:00:00Z", "managedFields": [{"time": "2026-11-27T00:01:00Z"}]}})
+        };
+        assert_eq!(silent_since(&custom(json!({}))).unwrap().to_string(), "2026-11-27T00:01:00Z");
+        assert_eq!(silent_since(&custom(json!({"phase": "x"}))), None);
+    }
+
+    #[test]
+    fn what_may_pass_has_time_to() {
+        let pod = |reason: &str, state: Value| {
+            json!({"metadata": {"name": "a", "uid": "u"}, "spec": {"containers": [{"name": "a"}]}, "status": {
+                "conditions": [{"type": "PodScheduled", "status": "False", "reason": reason, "lastTransitionTime": "2026-11-27T00:00:00Z"}],
+                "containerStatuses": [{"name": "a", "state": state}]}})
+        };
+        let from = |pod: &Value, known: Option<&FailingPod>| FailingPod::read(pod, known).unwrap().from.map(|from| from.to_string());
+        let waits = pod("Unschedulable", json!({}));
+        assert_eq!(from(&waits, None).as_deref(), Some("2026-11-27T00:03:00Z"));
+        let pulls = pod("", json!({"waiting": {"reason": "ErrImagePull"}}));
+        assert_eq!(from(&pulls, None).as_deref(), Some("2026-11-27T00:01:00Z"));
+        let known = FailingPod::read(&pulls, None).unwrap();
+        let crashes = pod("", json!({"waiting": {"reason": "CrashLoopBackOff"}}));
+        assert_eq!(from(&crashes, Some(&known)), None);
+        assert!(FailingPod::read(&crashes, Some(&known)).unwrap().why.contains("CrashLoopBackOff"));
     }
 
     #[test]

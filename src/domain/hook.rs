@@ -150,6 +150,11 @@ pub fn for_run(manifest: &Manifest, run: &str) -> Manifest {
     manifest
 }
 
+/// Whether an object is a Job that is deleted by itself some time after it ended.
+pub fn takes_itself_away(value: &Value) -> bool {
+    value["kind"] == "Job" && value["apiVersion"] == "batch/v1" && value["spec"]["ttlSecondsAfterFinished"].is_number()
+}
+
 /// Whether a hook may take the place of a live object: of an earlier run of an application's own, or of what another tool
 /// ran as a hook. `owner`: the application's mark.
 pub fn may_replace(live: &Value, owner: &str) -> bool {

@@ -136,6 +136,22 @@ pub fn image_name(text: &str) -> Result<String, Invalid> {
     Ok(text.to_ascii_lowercase())
 }
 
+/// Whether two names are one image's: those of Docker Hub are written in several ways.
+pub fn same_image(a: &str, b: &str) -> bool {
+    shortest(a) == shortest(b)
+}
+
+/// The shortest way to write a name, which all others end in: `docker.io/library/redis` and `library/redis` are `redis`.
+pub fn shortest(name: &str) -> &str {
+    // What looks like a registry would be one, without Docker Hub's name before it.
+    let is_registry = |path: &str| path.split_once('/').is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
+    let path = match name.split_once('/') {
+        Some(("docker.io" | "index.docker.io", path)) if !is_registry(path) => path,
+        _ => name,
+    };
+    path.strip_prefix("library/").filter(|image| !image.contains('/')).unwrap_or(path)
+}
+
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
@@ -184,5 +200,25 @@ mod tests {
         for bad in ["", "a b", "a:", "a@sha256:12", "a:b c", ":x"] {
             assert!(bad.parse::<ImageRef>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn docker_hubs_names_are_one_name() {
+        let table = [
+            (&["docker.io/acme/x", "index.docker.io/acme/x", "acme/x"][..], "acme/x"),
+            (&["docker.io/library/redis", "index.docker.io/library/redis", "library/redis", "docker.io/redis", "redis"], "redis"),
+            (&["ghcr.io/acme/x"], "ghcr.io/acme/x"),
+            (&["ghcr.io/library/redis"], "ghcr.io/library/redis"),
+            (&["localhost:5000/redis"], "localhost:5000/redis"),
+            (&["docker.io/ghcr.io/acme/x"], "docker.io/ghcr.io/acme/x"),
+            (&["library/a/b"], "library/a/b"),
+        ];
+        for (names, expected) in table {
+            for name in names {
+                assert_eq!(shortest(name), expected, "{name}");
+                assert!(same_image(name, expected) && name.ends_with(expected), "{name}");
+            }
+        }
+        assert!(!same_image("acme/x", "ghcr.io/acme/x") && !same_image("redis", "acme/redis"));
     }
 }

@@ -6,8 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use sha2::{Digest as _, Sha256};
+
+use super::hook::Hook;
 use super::image::ImageRef;
-use super::{APPLICATION_ANNOTATION, ApplicationKey, Invalid, OWNER_LABEL, yaml};
+use super::{APPLICATION_ANNOTATION, ApplicationKey, Invalid, OWNER_LABEL, canonical_json, yaml};
 
 /// What an object is called, without its API version: the same object under
 /// two versions of its API is one object. A cluster-scoped one has no
@@ -132,10 +135,21 @@ fn collect(document: Value, file: &str, manifests: &mut Vec<Manifest>) -> Result
         Some((group, version)) => (group.to_string(), version.to_string()),
         None => (String::new(), api_version.clone()),
     };
+    let mut document = document;
+    // A hook is run, not kept: what its name ends in is made up from what it is.
+    if document["metadata"]["name"].is_null()
+        && let Some(prefix) = text(&document["metadata"]["generateName"]).filter(|_| Hook::of(&document).is_some())
+    {
+        let digest = hex::encode(Sha256::digest(canonical_json(&document)));
+        document["metadata"]["name"] = format!("{prefix}{}", &digest[..8]).into();
+        document["metadata"].as_object_mut().map(|metadata| metadata.remove("generateName"));
+    }
     let Some(name) = text(&document["metadata"]["name"]) else {
-        return Err(Invalid(format!(
-            "{file}: a {kind} has no metadata.name (generateName is not supported: its objects could never be pruned)"
-        )));
+        let why = match document["metadata"]["generateName"].is_string() {
+            true => "only a hook may have generateName: what is kept needs a fixed name, or it would be another object each time",
+            false => "each one needs it",
+        };
+        return Err(Invalid(format!("{file}: a {kind} has no metadata.name: {why}")));
     };
     let namespace = text(&document["metadata"]["namespace"]);
     let shown = |what: &str, text: &str| {

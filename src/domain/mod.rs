@@ -23,6 +23,7 @@ pub mod catalog;
 pub mod cel;
 pub mod codeowners;
 pub mod command;
+pub mod contracts;
 pub mod edit;
 pub mod effect;
 pub mod external;
@@ -38,9 +39,12 @@ pub mod ownership;
 pub mod plan;
 pub mod promotion;
 pub mod pull_request;
+pub mod rollout;
 pub mod schema;
 pub mod seal;
+pub mod substitute;
 pub mod sync;
+pub mod uses;
 pub mod yaml;
 
 /// A value that does not have the shape its type demands, in words.

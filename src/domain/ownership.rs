@@ -14,7 +14,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::fieldset::{self, Element, FieldPath, FieldSet};
-use super::{Invalid, canonical_json};
+use super::{Invalid, canonical_json, contracts};
 
 /// One entry of `managedFields`.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,11 +38,22 @@ pub enum Writer {
     Person,
     /// What sets the number of replicas.
     Autoscaler,
+    /// Helm, Argo CD or Flux: whether it comes back to the object is asked of the cluster ([`keeper`]).
+    Reconciler,
     Other,
 }
 
 /// The field managers of windlass begin with this.
 pub const OURS: &str = "windlass/";
+
+/// kubectl's commands, and what consoles write under: browsers (OpenShift's, Headlamp), Lens, k9s.
+fn is_a_person(manager: &str) -> bool {
+    manager.starts_with("kubectl") || ["Mozilla", "node-fetch", "k9s"].contains(&manager)
+}
+
+/// The field managers of Helm, Flux and Argo CD: helm pkg/kube (the program's name), kustomize-controller and
+/// helm-controller main.go, argo-cd common/common.go and, in older versions, the program's name.
+const RECONCILERS: [&str; 5] = ["helm", "helm-controller", "kustomize-controller", "argocd-controller", "argocd-application-controller"];
 
 impl Entry {
     pub fn writer(&self) -> Writer {
@@ -52,10 +63,12 @@ impl Entry {
             // that was there before the first server-side apply.
             "kubectl-client-side-apply" | "kubectl-create" | "before-first-apply" => Writer::Leftover,
             "kubectl" if self.applies => Writer::Leftover,
-            "horizontal-pod-autoscaler" | "vpa-updater" | "vpa-recommender" | "keda-operator" => Writer::Autoscaler,
-            // The controller of HorizontalPodAutoscalers runs in it and writes by the scale subresource.
-            "kube-controller-manager" if self.subresource.as_deref() == Some("scale") => Writer::Autoscaler,
-            name if name.starts_with("kubectl") => Writer::Person,
+            name if is_a_person(name) => Writer::Person,
+            // KEDA's operator writes under its program's name.
+            "horizontal-pod-autoscaler" | "vpa-updater" | "vpa-recommender" | "keda-operator" | "keda" => Writer::Autoscaler,
+            // Whoever scales and is no person: the controller of HorizontalPodAutoscalers, for one.
+            _ if self.subresource.as_deref() == Some("scale") => Writer::Autoscaler,
+            name if RECONCILERS.contains(&name) => Writer::Reconciler,
             _ => Writer::Other,
         }
     }
@@ -109,7 +122,7 @@ pub fn signal(object: &Value) -> String {
         let manager = entry["manager"].as_str().unwrap_or_default();
         let ours = manager.starts_with(OURS) && entry["operation"] == "Apply";
         let status = entry["subresource"] == "status";
-        if !status && (ours || manager.starts_with("kubectl")) {
+        if !status && (ours || is_a_person(manager)) {
             let time = if ours { entry["time"].as_str().unwrap_or_default() } else { "" };
             lines.push(format!("{manager} {} {time} {}", entry["operation"], canonical_json(&entry["fieldsV1"])));
         }
@@ -236,15 +249,25 @@ pub struct Resolution {
     pub undecided: Vec<Conflict>,
 }
 
-/// Decides conflicts. `applied` is the object as we applied it last, if we did: what was in it is ours.
-pub fn resolve(conflicts: Vec<Conflict>, kind: &str, name: &str, applied: Option<&Value>, rules: &FieldRules) -> Resolution {
+/// Decides conflicts. `applied` is the object as we applied it last, if we did: what was in it is ours. `let_go`: the tools
+/// that reconciled the object before do not come back to it.
+pub fn resolve(
+    conflicts: Vec<Conflict>,
+    kind: &str,
+    name: &str,
+    applied: Option<&Value>,
+    rules: &FieldRules,
+    let_go: bool,
+) -> Resolution {
     let mut resolution = Resolution::default();
     for conflict in conflicts {
         let replicas = conflict.field.starts_with(&["spec", "replicas"]);
         let ours = applied.is_some_and(|applied| fieldset::lookup(applied, &conflict.field).is_some());
         let place = match conflict.writer() {
             Writer::Autoscaler if replicas => &mut resolution.release,
+            _ if contracts::fills_in(&conflict.manager, kind, &conflict.field) => &mut resolution.release,
             Writer::Leftover | Writer::Windlass => &mut resolution.take,
+            Writer::Reconciler if let_go => &mut resolution.take,
             _ if ours || rules.takes(kind, name, &conflict.field) => &mut resolution.take,
             _ => &mut resolution.undecided,
         };
@@ -264,22 +287,27 @@ pub struct Leftovers {
     pub added: FieldSet,
 }
 
-/// None: there is nothing to take over. `manager`: our own; what another application of ours had is handed over too. That a Helm
-/// release that made the object is gone has been asked before: one that is there refuses the object ([`keeper`]).
-pub fn leftovers(live: &Value, manager: &str) -> Option<Leftovers> {
+/// None: there is nothing to take over. `manager`: our own; what another application of ours had is handed over too.
+/// `let_go`: the tools that reconciled the object before do not come back to it.
+pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<Leftovers> {
     let mut found = Leftovers::default();
-    let is_a_person = |entry: &Entry| entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies;
+    let added_by_hand = |entry: &Entry| entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies;
     let is_left = |entry: &Entry| {
-        let handed_over = entry.writer() == Writer::Windlass && entry.manager != manager && entry.applies;
-        entry.subresource.is_none() && (entry.writer() == Writer::Leftover || entry.manager == "helm" || handed_over)
+        let left = match entry.writer() {
+            Writer::Leftover => true,
+            Writer::Reconciler => let_go,
+            Writer::Windlass => entry.manager != manager && entry.applies,
+            _ => false,
+        };
+        left && entry.subresource.is_none()
     };
-    let others = entries_where(live, |entry| is_a_person(entry) || is_left(entry));
+    let others = entries_where(live, |entry| added_by_hand(entry) || is_left(entry));
     if others.is_empty() {
         return None;
     }
     let ours = applied_in(live, manager);
     for entry in others {
-        if is_a_person(&entry) {
+        if added_by_hand(&entry) {
             found.added = found.added.union(&ours.items_added_by(&entry.fields));
         }
         if is_left(&entry) {
@@ -288,6 +316,41 @@ pub fn leftovers(live: &Value, manager: &str) -> Option<Leftovers> {
         }
     }
     (!found.managers.is_empty() || !found.added.is_empty()).then_some(found)
+}
+
+/// Whether Helm, Argo CD or Flux ever wrote an object.
+pub fn was_reconciled(live: &Value) -> bool {
+    !entries_where(live, |entry| entry.writer() == Writer::Reconciler).is_empty()
+}
+
+/// What a manager wrote by updates: the way that Argo CD applies in by default. What its next one leaves out goes.
+pub fn updated_by(live: &Value, manager: &str) -> Option<Leftovers> {
+    let fields = owned_by(live, |entry| entry.manager == manager && !entry.applies && entry.subresource.is_none());
+    (!fields.is_empty()).then(|| Leftovers { managers: vec![manager.into()], fields, added: FieldSet::default() })
+}
+
+/// Whether a manager applies a field.
+pub fn applies(live: &Value, manager: &str, field: &FieldPath) -> bool {
+    applied_in(live, manager).contains(field)
+}
+
+/// The marks that Argo CD and Flux put on what they apply: labels and annotations.
+const MARKS: [(&str, &str); 5] = [
+    ("annotations", "argocd.argoproj.io/tracking-id"),
+    ("annotations", "kubectl.kubernetes.io/last-applied-configuration"),
+    ("labels", ARGO_LABEL),
+    ("labels", "kustomize.toolkit.fluxcd.io/name"),
+    ("labels", "kustomize.toolkit.fluxcd.io/namespace"),
+];
+
+/// Puts the marks that are live into what another reconciler is about to apply: it puts them there too.
+pub fn with_marks(payload: &mut Value, live: &Value) {
+    for (map, name) in MARKS {
+        let mark = &live["metadata"][map][name];
+        if mark.is_string() && payload["metadata"][map][name].is_null() {
+            payload["metadata"][map][name] = mark.clone();
+        }
+    }
 }
 
 /// The API versions that fields of an object are recorded under, other than the one that it was read by.
@@ -387,7 +450,7 @@ pub fn adopted(live: &Value, leftovers: &Leftovers, manager: &str) -> Value {
     let mine = all.iter().find(|entry| ours(entry)).map(|entry| FieldSet::parse(&entry["fieldsV1"])).unwrap_or_default();
     let mut kept: Vec<Value> = all.iter().filter(|entry| !left(entry) && !ours(entry)).cloned().collect();
     for entry in &mut kept {
-        if entry["manager"].as_str().is_some_and(|name| name.starts_with("kubectl")) && entry["subresource"].is_null() {
+        if entry["manager"].as_str().is_some_and(is_a_person) && entry["subresource"].is_null() {
             entry["fieldsV1"] = FieldSet::parse(&entry["fieldsV1"]).difference(&leftovers.added).to_json();
         }
     }
@@ -407,17 +470,30 @@ pub fn adopted(live: &Value, leftovers: &Leftovers, manager: &str) -> Value {
 pub enum Keeper {
     /// A Helm release: its name and namespace.
     Helm { release: String, namespace: String },
-    /// An Argo CD Application, by its name.
-    ArgoCd { application: String },
+    /// An Argo CD Application: its name, and its namespace where the mark tells it.
+    ArgoCd { application: String, namespace: Option<String> },
     /// A Flux Kustomization or HelmRelease.
     Flux { kind: &'static str, name: String, namespace: String },
+}
+
+const ARGO_LABEL: &str = "app.kubernetes.io/instance";
+
+impl Keeper {
+    /// `namespace_name` is an Application outside of Argo CD's own namespace.
+    fn argo_cd(id: &str) -> Self {
+        match id.split_once('_') {
+            Some((namespace, name)) => Self::ArgoCd { application: name.into(), namespace: Some(namespace.into()) },
+            None => Self::ArgoCd { application: id.into(), namespace: None },
+        }
+    }
 }
 
 impl fmt::Display for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Helm { release, namespace } => write!(f, "the Helm release {namespace}/{release}"),
-            Self::ArgoCd { application } => write!(f, "the Argo CD Application {application}"),
+            Self::ArgoCd { application, namespace: None } => write!(f, "the Argo CD Application {application}"),
+            Self::ArgoCd { application, namespace: Some(namespace) } => write!(f, "the Argo CD Application {namespace}/{application}"),
             Self::Flux { kind, name, namespace } => write!(f, "the Flux {kind} {namespace}/{name}"),
         }
     }
@@ -427,12 +503,19 @@ impl fmt::Display for Keeper {
 pub fn keeper(live: &Value) -> Option<Keeper> {
     let text = |map: &str, name: &str| live["metadata"][map][name].as_str().map(str::to_string);
     if let Some(tracking) = text("annotations", "argocd.argoproj.io/tracking-id") {
-        return Some(Keeper::ArgoCd { application: tracking.split(':').next().unwrap_or_default().to_string() });
+        return Some(Keeper::argo_cd(tracking.split(':').next().unwrap_or_default()));
     }
     for (kind, prefix) in [("Kustomization", "kustomize.toolkit.fluxcd.io"), ("HelmRelease", "helm.toolkit.fluxcd.io")] {
         if let (Some(name), Some(namespace)) = (text("labels", &format!("{prefix}/name")), text("labels", &format!("{prefix}/namespace"))) {
             return Some(Keeper::Flux { kind, name, namespace });
         }
+    }
+    // Charts set this label too: it is Argo CD's where Argo CD wrote it (the default before version 3).
+    let instance = FieldPath(["metadata", "labels", ARGO_LABEL].map(|name| Element::Field(name.into())).into());
+    if let Some(name) = text("labels", ARGO_LABEL)
+        && entries_where(live, |entry| entry.manager.starts_with("argocd-")).iter().any(|entry| entry.fields.contains(&instance))
+    {
+        return Some(Keeper::argo_cd(&name));
     }
     let release = text("annotations", "meta.helm.sh/release-name")
         .filter(|_| text("labels", "app.kubernetes.io/managed-by").as_deref() == Some("Helm"))?;
@@ -510,7 +593,7 @@ mod tests {
             ..FieldRules::default()
         };
         let of = |conflict: Conflict, applied| {
-            let all = resolve(vec![conflict], "Deployment", "api", applied, &rules);
+            let all = resolve(vec![conflict], "Deployment", "api", applied, &rules, true);
             (all.take.len(), all.release.len(), all.undecided.len())
         };
         let table = [
@@ -521,6 +604,10 @@ mod tests {
             (conflict("some-operator", ".spec.replicas"), Some(&applied), (1, 0, 0)),
             (conflict("some-operator", ".spec.minReadySeconds"), Some(&applied), (0, 0, 1)),
             (conflict("some-operator", ".spec.paused"), None, (1, 0, 0)),
+            (conflict("kustomize-controller", image), None, (1, 0, 0)),
+            (conflict("keda", ".spec.replicas"), Some(&applied), (0, 1, 0)),
+            (Conflict { subresource: Some("scale".into()), ..conflict("some-scaler", ".spec.replicas") }, Some(&applied), (0, 1, 0)),
+            (Conflict { subresource: Some("scale".into()), ..conflict("Mozilla", ".spec.replicas") }, Some(&applied), (1, 0, 0)),
         ];
         for (conflict, applied, expected) in table {
             assert_eq!(of(conflict.clone(), applied), expected, "{conflict}");
@@ -549,6 +636,15 @@ mod tests {
         assert_eq!(keeper(&helm).unwrap().to_string(), "the Helm release n/r");
         let argo = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:n/shop"}}});
         assert_eq!(keeper(&argo).unwrap().to_string(), "the Argo CD Application shop");
+        let anywhere = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "team_shop:apps/Deployment:n/shop"}}});
+        assert_eq!(keeper(&anywhere).unwrap().to_string(), "the Argo CD Application team/shop");
+        let labelled = |manager: &str| {
+            let fields = json!({"f:metadata": {"f:labels": {"f:app.kubernetes.io/instance": {}}}});
+            json!({"metadata": {"labels": {"app.kubernetes.io/instance": "shop"},
+                "managedFields": [{"manager": manager, "operation": "Update", "fieldsV1": fields}]}})
+        };
+        assert_eq!(keeper(&labelled("argocd-controller")).unwrap().to_string(), "the Argo CD Application shop");
+        assert_eq!(keeper(&labelled("kubectl-create")), None);
         let flux = json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "a", "kustomize.toolkit.fluxcd.io/namespace": "f"}}});
         assert_eq!(keeper(&flux).unwrap().to_string(), "the Flux Kustomization f/a");
         assert_eq!(keeper(&json!({"metadata": {}})), None);

@@ -74,6 +74,8 @@ pub struct Notes {
     pub reverted: Fields,
     /// The tools whose fields are taken over, once.
     pub adopted: Vec<String>,
+    /// It is only taken over once somebody says so.
+    pub to_adopt: bool,
     /// What the API server warned of.
     pub warnings: Vec<String>,
     /// Why it is known less well than it could be.
@@ -82,6 +84,8 @@ pub struct Notes {
     pub ignored: Vec<String>,
     /// Why the object has to be deleted and created anew.
     pub recreate: Option<String>,
+    /// That is done without its pods: they go on, and belong to the new one.
+    pub alone: bool,
     /// The cluster has it so already: somebody changed it by hand.
     pub already: bool,
     /// It is not kept but run: when, in words.
@@ -414,6 +418,25 @@ fn differing(before: Option<&Value>, after: Option<&Value>, path: &str, leaves: 
         }
         (a, b) => leaves.push(serde_json::json!([path, a, b])),
     }
+}
+
+/// The fields in which two objects differ, less metadata: each as people write a path, with what is and what shall be.
+pub fn differences(before: &Value, after: &Value) -> Vec<(String, Value, Value)> {
+    let mut leaves = Vec::new();
+    let bare = |value: &Value| {
+        let mut value = value.clone();
+        value.as_object_mut().map(|object| ["metadata", "status"].map(|name| object.remove(name)));
+        value
+    };
+    differing(Some(&bare(before)), Some(&bare(after)), "", &mut leaves);
+    let path = |pointer: &str| {
+        let part = |part: &str| match part.parse::<usize>() {
+            Ok(index) => format!("[{index}]"),
+            Err(_) => format!(".{}", part.replace("~1", "/").replace("~0", "~")),
+        };
+        pointer.split('/').skip(1).map(part).collect::<String>()
+    };
+    leaves.into_iter().map(|leaf| (path(leaf[0].as_str().unwrap_or_default()), leaf[1].clone(), leaf[2].clone())).collect()
 }
 
 /// What the API server said, with every value that came from a Secret gone: for a Secret only the reason and the

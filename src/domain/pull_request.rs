@@ -9,6 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::command::{Line, Permission};
 use super::gate::{MergePermit, Standing, Verdict};
 use super::health::{Health, SyncState};
@@ -173,11 +176,13 @@ pub enum ProgressState {
     Stale,
     /// A newer commit changed the same application.
     Superseded,
+    /// It had failed when a newer commit changed the same application.
+    FailedBefore,
 }
 
 impl ProgressState {
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Healthy | Self::Superseded)
+        matches!(self, Self::Healthy | Self::Superseded | Self::FailedBefore)
     }
 
     pub fn word(self) -> &'static str {
@@ -190,6 +195,7 @@ impl ProgressState {
             Self::Unproven => "healthy, unproven",
             Self::Stale => "not known",
             Self::Superseded => "superseded",
+            Self::FailedBefore => "failed, then superseded",
         }
     }
 }
@@ -218,6 +224,31 @@ pub struct Stand {
     pub confirm: bool,
     pub unproven: Option<String>,
     pub images: Vec<ImageRef>,
+    /// Revisions whose sync failed, each with the first reason.
+    pub failures: Vec<FailedSync>,
+}
+
+/// A revision that failed and never became healthy.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct FailedSync {
+    pub revision: CommitSha,
+    /// The first reason: what is said later is less precise.
+    pub why: String,
+}
+
+/// Failed revisions that an application remembers.
+const MOST_FAILURES: usize = 10;
+
+/// Notes how it stands with a revision: what failed stays noted when another revision takes its place.
+pub fn note_failure(failures: &mut Vec<FailedSync>, revision: &CommitSha, failing: Option<&str>) {
+    match failing {
+        None => failures.retain(|known| known.revision != *revision),
+        Some(_) if failures.iter().any(|known| known.revision == *revision) => {}
+        Some(why) => {
+            failures.push(FailedSync { revision: revision.clone(), why: shortened(why, 500) });
+            failures.drain(..failures.len().saturating_sub(MOST_FAILURES));
+        }
+    }
 }
 
 impl Default for Stand {
@@ -232,6 +263,7 @@ impl Default for Stand {
             confirm: false,
             unproven: None,
             images: Vec::new(),
+            failures: Vec::new(),
         }
     }
 }

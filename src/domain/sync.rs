@@ -27,6 +27,8 @@ pub struct Seen {
     pub health: Assessment,
     /// Objects that we own, that Git has no more, and that stay; each with the reason.
     pub withheld: Vec<(ResourceKey, String)>,
+    /// Objects that are being deleted and are not gone, each with what it waits for.
+    pub ending: Vec<(ResourceKey, String)>,
     /// Until when somebody paused it.
     pub paused: Option<Timestamp>,
     /// What it depends on and is not healthy.
@@ -36,12 +38,25 @@ pub struct Seen {
     pub drift: DriftMode,
     /// Where the pull request about just this drift stands.
     pub proposal: Proposal,
+    /// Deletions of the plan that wait: for all else to be healthy ([`Late::Healthy`]), or for something of their own.
+    pub late: BTreeMap<ResourceKey, Late>,
     /// Objects that are set back again and again, with who changes them.
     pub fights: Vec<(ResourceKey, String)>,
     /// The waves of the application's objects, each with its health.
     pub waves: Waves,
     /// Why the plan may only be looked at until somebody adopts it.
     pub quarantine: Option<String>,
+}
+
+/// What a deletion waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Late {
+    /// What takes its place has to serve first.
+    Healthy,
+    /// Pods that run, or come to run, need it.
+    Used { by: String },
+    /// What it keeps in order goes first: custom resources before their controllers and definitions.
+    After { what: String },
 }
 
 /// Objects in the order that their annotations ask for: the next wave begins once those before it are healthy.
@@ -168,9 +183,17 @@ pub fn decide(seen: &Seen) -> Step {
     }
     if seen.plan.is_empty() {
         let (health, why) = &seen.health;
+        // How many pods are ready changes by the second; that it is waited for does not.
+        let why = match health {
+            Health::Progressing => format!("waits for {}", why.split(": ").next().unwrap_or_default()),
+            _ => why.clone(),
+        };
+        let ending = seen.ending.iter().map(|(key, why)| format!("{key}: {why}"));
         let notes = seen.withheld.iter().map(|(key, why)| format!("{key} is left: {why}"));
-        let message = notes.chain((!why.is_empty()).then(|| why.clone())).collect::<Vec<_>>().join("; ");
-        return Step::InSync { health: *health, message };
+        let message = (!why.is_empty()).then_some(why).into_iter().chain(ending).chain(notes).collect::<Vec<_>>().join("; ");
+        // What is not gone yet is not done yet.
+        let health = if seen.ending.is_empty() { *health } else { (*health).max(Health::Progressing) };
+        return Step::InSync { health, message };
     }
     if let Some(reason) = &seen.quarantine {
         return Step::Blocked { reason: reason.clone() };
@@ -201,10 +224,20 @@ pub fn decide(seen: &Seen) -> Step {
     }
     if only_drift && !seen.fights.is_empty() {
         let lines: Vec<_> = seen.fights.iter().map(|(key, who)| format!("{key} is set back and changed again by {who}")).collect();
-        let rule = "have that stop, or leave the field to it by an `ignore` rule in windlass.yaml";
+        let rule = "it is not set back for now: have that stop, or leave the field to it by an `ignore` rule in windlass.yaml. `/sync` tries again at once";
         return Step::Blocked { reason: format!("{}: {rule}", lines.join("; ")) };
     }
-    if !seen.plan.effective().any(|change| seen.waves.allows(&change.key)) {
+    if !seen.plan.effective().any(|change| seen.late_because(&change.key).is_none()) {
+        let lines: Vec<_> = seen.plan.effective().filter_map(|change| seen.late_because(&change.key)).collect();
+        let lines = lines.join("; ");
+        // What failed is told first: it is the commit's failure, and the reason that the deletions wait.
+        return match &seen.health {
+            (Health::Degraded, why) => Step::Blocked { reason: format!("{why}; {lines}") },
+            (Health::Healthy | Health::Suspended, _) => Step::Wait { reason: lines, until: None },
+            (_, why) => Step::Wait { reason: format!("{why}; {lines}"), until: None },
+        };
+    }
+    if !seen.plan.effective().any(|change| seen.allows(&change.key)) {
         let (wave, health, why) = seen.waves.current().unwrap_or((0, Health::Unknown, ""));
         // What failed stops the later waves, and is a failure of the commit.
         return match health {
@@ -213,6 +246,25 @@ pub fn decide(seen: &Seen) -> Step {
         };
     }
     Step::Apply
+}
+
+impl Seen {
+    /// Whether a change may be made now.
+    pub fn allows(&self, key: &ResourceKey) -> bool {
+        self.waves.allows(key) && self.late_because(key).is_none()
+    }
+
+    /// Why a deletion waits; None: it does not.
+    fn late_because(&self, key: &ResourceKey) -> Option<String> {
+        let healthy = matches!(self.health.0, Health::Healthy | Health::Suspended);
+        let settled = healthy && self.plan.effective().all(|change| self.late.contains_key(&change.key));
+        match self.late.get(key)? {
+            Late::Healthy if settled => None,
+            Late::Healthy => Some(format!("{key} is deleted once the application is healthy without it")),
+            Late::Used { by } => Some(format!("{key} is deleted once {by} does not use it any more")),
+            Late::After { what } => Some(format!("{key} is deleted after {what}")),
+        }
+    }
 }
 
 /// `Deployment a/web: .spec.replicas changed by kubectl-edit`.
@@ -243,34 +295,82 @@ pub fn writes(plan: &Plan) -> usize {
 pub const MOST_HEALS: usize = 5;
 pub const FIGHT_WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
+/// How long nothing is set back after it was given up so often: ten minutes, and twice as long each time, up to a day.
+pub fn truce(times: u32) -> SignedDuration {
+    SignedDuration::from_mins(10 << times.min(8)).min(SignedDuration::from_hours(24))
+}
+
 // ---- what is lost
 
 /// The annotation that keeps an object from being pruned, in Git or on the live object.
 pub const PRUNE: &str = "windlass.dev/prune";
 
-/// Why an object that Git has no more is left where it is, whatever anybody approved.
-pub fn protected(live: &Value) -> Option<&'static str> {
-    (live["metadata"]["annotations"][PRUNE] == "never").then_some("it is annotated windlass.dev/prune: never")
+/// What an object's marks say about its deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// It stays, whatever anybody approved.
+    Keep(String),
+    /// Somebody has to confirm it.
+    Confirm(String),
 }
 
-/// Whether something is lost with an object that Git does not bring back.
-fn is_grave(kind: &str) -> bool {
-    matches!(
-        kind,
-        "Namespace"
-            | "PersistentVolumeClaim"
-            | "PersistentVolume"
-            | "CustomResourceDefinition"
-            | "Deployment"
-            | "StatefulSet"
-            | "DaemonSet"
-            | "ReplicaSet"
-            | "Job"
-            | "CronJob"
-            | "Pod"
-            | "Ingress"
-            | "Gateway"
-    ) || kind.ends_with("Route")
+/// Marks of other tools that say "do not delete": the annotation (Flux takes a label too), and one of its values.
+/// Sources: helm.sh/docs/howto/charts_tips_and_tricks, argo-cd docs/user-guide/sync-options.md, fluxcd.io Kustomization
+/// "Controlling the apply behavior", sigs.k8s.io/cli-utils pkg/common, kapp docs/apply.md, kluctl docs "deletes".
+const KEEP_MARKS: [(&str, &str); 9] = [
+    (PRUNE, "never"),
+    ("helm.sh/resource-policy", "keep"),
+    ("argocd.argoproj.io/sync-options", "Prune=false"),
+    ("argocd.argoproj.io/sync-options", "Delete=false"),
+    ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
+    ("cli-utils.sigs.k8s.io/on-remove", "keep"),
+    ("client.lifecycle.config.k8s.io/deletion", "detach"),
+    ("kapp.k14s.io/delete-strategy", "orphan"),
+    ("kluctl.io/skip-delete", "true"),
+];
+const CONFIRM_MARKS: [(&str, &str); 3] = [
+    (PRUNE, "confirm"),
+    ("argocd.argoproj.io/sync-options", "Prune=confirm"),
+    ("argocd.argoproj.io/sync-options", "Delete=confirm"),
+];
+
+/// The mark on an object, in Git or live, that rules about its deletion.
+pub fn mark(object: &Value) -> Option<Mark> {
+    let metadata = &object["metadata"];
+    let has = |name: &str, wanted: &str| {
+        ["annotations", "labels"].iter().filter_map(|map| metadata[*map][name].as_str()).any(|text| {
+            // Lists of options: `Prune=false,Validate=false`; written by people, with spaces and capitals.
+            text.split(',').any(|one| one.split_whitespace().collect::<String>().eq_ignore_ascii_case(wanted))
+        })
+    };
+    let find = |marks: &[(&str, &str)]| marks.iter().find(|(name, wanted)| has(name, wanted)).map(|(name, wanted)| format!("{name}: {wanted}"));
+    find(&KEEP_MARKS).map(Mark::Keep).or_else(|| find(&CONFIRM_MARKS).map(Mark::Confirm))
+}
+
+/// Why an object that Git has no more is left where it is, whatever anybody approved.
+pub fn protected(live: &Value) -> Option<String> {
+    match mark(live)? {
+        Mark::Keep(mark) => Some(format!("it is marked `{mark}`")),
+        Mark::Confirm(_) => None,
+    }
+}
+
+/// Kinds of Kubernetes itself with which nothing is lost that Git cannot bring back, and nobody is cut off from anything.
+const HARMLESS: [(&str, &str); 9] = [
+    ("", "ConfigMap"),
+    ("", "Endpoints"),
+    ("", "PodTemplate"),
+    ("apps", "ControllerRevision"),
+    ("autoscaling", "HorizontalPodAutoscaler"),
+    ("coordination.k8s.io", "Lease"),
+    ("discovery.k8s.io", "EndpointSlice"),
+    ("rbac.authorization.k8s.io", "Role"),
+    ("rbac.authorization.k8s.io", "RoleBinding"),
+];
+
+/// Whether something may be lost with an object: so of every kind that is not known to be harmless.
+fn is_grave(key: &ResourceKey) -> bool {
+    !HARMLESS.iter().any(|(group, kind)| key.group == *group && key.kind == *kind)
 }
 
 /// So many prunes of harmless kinds need nobody's word: 3, or a tenth of the application.
@@ -285,6 +385,8 @@ pub struct Gone {
     pub uid: String,
     /// The preview of a change that somebody approved listed it.
     pub approved: bool,
+    /// Nobody took it out of Git, or its own mark asks for that: it waits for a confirmation, whatever it is.
+    pub asks: bool,
 }
 
 /// What may be pruned, and what waits for a confirmation.
@@ -296,6 +398,13 @@ pub struct Judgement {
     pub confirm: Option<String>,
     /// What was confirmed and is not gone yet, line by line: kept, so that the rest of it needs no second word.
     pub confirmed: Vec<String>,
+}
+
+impl Judgement {
+    /// The names of what waits for a confirmation.
+    pub fn to_confirm(&self) -> Vec<String> {
+        self.withheld.iter().take(300).map(|(key, _)| key.to_string()).collect()
+    }
 }
 
 /// What somebody confirmed.
@@ -310,8 +419,8 @@ pub struct Confirmed<'a> {
 /// Prunes that an approved preview listed are done. Others are done when they are few and harmless, or confirmed by
 /// the digest that names them. `owned`: how many objects the application has.
 pub fn judge(gone: &[Gone], owned: usize, confirmed: Confirmed<'_>, title: &str) -> Judgement {
-    let (approved, others): (Vec<_>, Vec<_>) = gone.iter().partition(|one| one.approved);
-    let harmless = others.len() <= budget(owned) && !others.iter().any(|one| is_grave(&one.key.kind));
+    let (approved, others): (Vec<_>, Vec<_>) = gone.iter().partition(|one| one.approved && !one.asks);
+    let harmless = others.len() <= budget(owned) && !others.iter().any(|one| one.asks || is_grave(&one.key));
     let mut judgement = confirmed_only(others, harmless, confirmed, title);
     judgement.prune.extend(approved.into_iter().map(|one| one.key.clone()));
     judgement
@@ -368,6 +477,15 @@ pub fn duration(text: &str) -> Option<SignedDuration> {
     (number > 0).then(|| SignedDuration::from_secs(number.saturating_mul(seconds).min(30 * 86_400)))
 }
 
+/// A duration as people write it.
+pub fn duration_words(duration: std::time::Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -387,11 +505,13 @@ mod tests {
             plan: Plan::new(&Mask::new(b"test"), comparisons),
             health: (Health::Healthy, String::new()),
             withheld: vec![],
+            ending: vec![],
             paused: None,
             waits_for: vec![],
             drifted: BTreeSet::new(),
             drift: DriftMode::Heal,
             proposal: Proposal::None,
+            late: BTreeMap::new(),
             fights: vec![],
             waves: Waves::default(),
             quarantine: None,
@@ -444,7 +564,7 @@ mod tests {
     }
 
     fn gone(kind: &str, count: usize, approved: bool) -> Vec<Gone> {
-        (0..count).map(|n| Gone { key: key(kind, &format!("n{n}")), uid: format!("u{n}"), approved }).collect()
+        (0..count).map(|n| Gone { key: key(kind, &format!("n{n}")), uid: format!("u{n}"), approved, asks: false }).collect()
     }
 
     #[test]
@@ -462,6 +582,71 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_known_to_be_harmless_goes_without_a_word() {
+        let grave = |group: &str, kind: &str| is_grave(&ResourceKey { group: group.into(), ..key(kind, "a") });
+        for (group, kind) in [
+            ("", "Secret"),
+            ("", "Service"),
+            ("", "ServiceAccount"),
+            ("", "ResourceQuota"),
+            ("apps", "Deployment"),
+            ("networking.k8s.io", "NetworkPolicy"),
+            ("policy", "PodDisruptionBudget"),
+            ("storage.k8s.io", "StorageClass"),
+            ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+            ("postgresql.cnpg.io", "Cluster"),
+            ("acme.example", "ConfigMap"),
+        ] {
+            assert!(grave(group, kind), "{group} {kind}");
+        }
+        assert!(!grave("", "ConfigMap") && !grave("autoscaling", "HorizontalPodAutoscaler"));
+    }
+
+    #[test]
+    fn other_tools_marks_are_honoured() {
+        let marked = |name: &str, value: &str| mark(&serde_json::json!({"metadata": {"annotations": {name: value}}}));
+        for (name, value) in [
+            ("windlass.dev/prune", "never"),
+            ("helm.sh/resource-policy", "keep"),
+            ("argocd.argoproj.io/sync-options", "Validate=false, Prune=false"),
+            ("argocd.argoproj.io/sync-options", "Delete=false"),
+            ("kustomize.toolkit.fluxcd.io/prune", "Disabled"),
+        ] {
+            assert!(matches!(marked(name, value), Some(Mark::Keep(_))), "{name}: {value}");
+        }
+        assert!(matches!(marked("argocd.argoproj.io/sync-options", "Prune=confirm"), Some(Mark::Confirm(_))));
+        assert_eq!(marked("argocd.argoproj.io/sync-options", "PruneLast=true"), None);
+        let label = serde_json::json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/prune": "disabled"}}});
+        assert_eq!(protected(&label).unwrap(), "it is marked `kustomize.toolkit.fluxcd.io/prune: disabled`");
+        let asks = Gone { asks: true, ..gone("ConfigMap", 1, true).remove(0) };
+        assert_eq!(judge(&[asks], 50, Confirmed::default(), "a/b").withheld.len(), 1);
+    }
+
+    #[test]
+    fn deletions_come_last_and_wait_for_health() {
+        let (old, new) = (key("Deployment", "old"), key("Deployment", "new"));
+        let object = || Side::Object(serde_json::json!({"a": 1}), Proof::Server);
+        let plan = Plan::new(&Mask::new(b"t"), [Comparison::new(old.clone(), object(), Side::Absent)]);
+        let both = Plan::new(
+            &Mask::new(b"t"),
+            [Comparison::new(old.clone(), object(), Side::Absent), Comparison::new(new.clone(), Side::Absent, object())],
+        );
+        let late = BTreeMap::from([(old.clone(), Late::Healthy)]);
+        let first = Seen { plan: both, late: late.clone(), ..seen(None) };
+        assert_eq!(decide(&first), Step::Apply);
+        assert!(first.allows(&new) && !first.allows(&old));
+        let waits = Seen { plan: plan.clone(), late: late.clone(), health: (Health::Progressing, "new rolls".into()), ..seen(None) };
+        let words = "Deployment old is deleted once the application is healthy without it";
+        assert_eq!(decide(&waits), Step::Wait { reason: format!("new rolls; {words}"), until: None });
+        let failed = Seen { health: (Health::Degraded, "new crashes".into()), ..waits.clone() };
+        assert_eq!(decide(&failed), Step::Blocked { reason: format!("new crashes; {words}") });
+        let healthy = Seen { health: (Health::Healthy, String::new()), ..waits };
+        assert_eq!(decide(&healthy), Step::Apply);
+        let used = Seen { late: BTreeMap::from([(old.clone(), Late::Used { by: "Pod a".into() })]), ..healthy };
+        assert!(matches!(decide(&used), Step::Wait { .. }));
+    }
+
+    #[test]
     fn pauses_end_by_themselves() {
         assert_eq!(duration("2h"), Some(SignedDuration::from_secs(7200)));
         assert_eq!(duration("99999d"), Some(SignedDuration::from_secs(30 * 86_400)));
@@ -475,7 +660,7 @@ mod tests {
         #[test]
         fn judgement_is_complete(kinds in proptest::collection::vec((0usize..4, any::<bool>()), 0..20), owned in 0usize..200) {
             let names = ["ConfigMap", "Deployment", "PersistentVolumeClaim", "HTTPRoute"];
-            let all: Vec<_> = kinds.iter().enumerate().map(|(n, (kind, approved))| Gone { key: key(names[*kind], &n.to_string()), uid: n.to_string(), approved: *approved }).collect();
+            let all: Vec<_> = kinds.iter().enumerate().map(|(n, (kind, approved))| Gone { key: key(names[*kind], &n.to_string()), uid: n.to_string(), approved: *approved, asks: false }).collect();
             let judged = judge(&all, owned, Confirmed::default(), "a/b");
             prop_assert_eq!(judged.prune.len() + judged.withheld.len(), all.len());
             prop_assert_eq!(judged.withheld.is_empty(), judged.confirm.is_none());

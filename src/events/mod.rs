@@ -87,7 +87,8 @@ impl Verified {
                 allowed: rule.source.clone(),
             }));
         }
-        Some(Ok(Authorised { candidate: self.0.clone() }))
+        // By the name that the configuration gives it: one image of Docker Hub has several.
+        Some(Ok(Authorised { candidate: Candidate { image: rule.image.clone(), ..self.0.clone() } }))
     }
 }
 

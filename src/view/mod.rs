@@ -18,9 +18,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::command::{Command, Line, Mistake};
 use crate::domain::gate::{Standing, Verdict};
-use crate::domain::image::Candidate;
+use crate::domain::image::Tag;
 use crate::domain::plan::Plan;
-use crate::domain::pull_request::{Progress, ProgressState, Wanted, shortened};
+use crate::domain::promotion::{Decision, How, Offer};
+use crate::domain::pull_request::{Progress, Wanted, shortened};
+use crate::domain::rollout::{self, Outcome, Summary};
 use crate::domain::seal::Seal;
 use crate::domain::{ApplicationKey, CommitSha};
 
@@ -55,6 +57,14 @@ pub fn unprotected(branch: &str) -> String {
     format!(
         "> [!NOTE]\n> The rules of {branch} do not require {check} from this App: whoever may merge can merge without it. Add a ruleset that requires it, with this App as its source."
     )
+}
+
+/// Some names, the first twenty of many.
+pub fn listed(names: &[String]) -> String {
+    const MOST: usize = 20;
+    let more = names.len().saturating_sub(MOST);
+    let shown: Vec<_> = names.iter().take(MOST).map(|name| code(name)).collect();
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
 /// Text in a code span: whatever is in it, it stays in it. A pipe would end a table's cell.
@@ -187,6 +197,26 @@ fn sticky(text: &str, varies: &str, last: bool) -> Wanted {
 
 // ---- after the merge
 
+/// Where a roll-out stands, in one line.
+pub fn rollout(summary: &Summary<'_>) -> String {
+    let Summary { total, healthy, superseded, .. } = *summary;
+    let of = |one: &Progress, text: &str| format!("{}: {}", one.key.title(), text.replace('\n', " "));
+    let done = healthy + superseded;
+    match (summary.outcome, summary.about) {
+        (Outcome::Failed, Some(one)) => of(one, &one.message),
+        (Outcome::Stale, Some(one)) => format!("stale: {}", of(one, &one.message)),
+        (Outcome::Nothing, _) => "no application changes".into(),
+        (Outcome::Superseded, Some(one)) => format!("superseded {}", one.message),
+        (Outcome::Healthy, Some(one)) if total == 1 => format!("{} is synced and healthy", one.key.title()),
+        (Outcome::Healthy, _) if superseded == 0 => format!("{total} applications are synced and healthy"),
+        (Outcome::Healthy, _) => format!("{healthy} of {total} applications are synced and healthy; newer commits changed the others"),
+        // No more detail than changes rarely: GitHub takes 1000 statuses of a kind on one commit.
+        (_, Some(one)) if total == 1 && !one.message.is_empty() => of(one, &one.message),
+        (_, Some(one)) if total == 1 && !one.detail.is_empty() => of(one, &one.detail),
+        _ => format!("{done} of {total} applications are synced and healthy"),
+    }
+}
+
 #[derive(Serialize)]
 struct ProgressView {
     verdict: String,
@@ -204,16 +234,13 @@ struct ProgressRow {
 
 /// The sticky comment of a merged pull request. `preview`: the details of the head's check run.
 pub fn progress(commit: &CommitSha, progress: &[Progress], preview: Option<&str>) -> Wanted {
-    let all = |state| progress.iter().all(|one| one.state == state);
     let last = progress.iter().all(|one| one.state.is_final());
-    let verdict = if all(ProgressState::Healthy) {
-        "**Synced, healthy**"
-    } else if progress.iter().any(|one| one.state == ProgressState::Failed) {
-        "**Failed**"
-    } else if last {
-        "**Superseded** by a newer commit"
-    } else {
-        "**Merged** · syncing"
+    let verdict = match rollout::summary(progress).outcome {
+        Outcome::Healthy => "**Synced, healthy**",
+        Outcome::Failed => "**Failed**",
+        Outcome::Superseded => "**Superseded** by a newer commit",
+        Outcome::Stale => "**Not known**: a cluster cannot be reached",
+        Outcome::Pending | Outcome::Nothing => "**Merged** · syncing",
     };
     let rows = progress.iter().map(|one| ProgressRow {
         title: one.key.title(),
@@ -352,6 +379,8 @@ struct PromotionView {
     /// Stages that have it, and those that have not (any more), with the reason.
     healthy: Vec<String>,
     lacking: Vec<(String, String)>,
+    /// All of it is a step back.
+    back: bool,
     candidates: Vec<CandidateView>,
 }
 
@@ -363,10 +392,14 @@ struct CandidateView {
     source: String,
     commit: String,
     short: String,
+    /// The newer tag that is there now, where this is a step back.
+    instead_of: Option<String>,
+    /// It was there before.
+    again: bool,
 }
 
 /// A promotion's body. `earlier`: the stages before, each with what it lacks of being healthy with just this.
-pub fn promotion(key: &ApplicationKey, candidates: &[Candidate], earlier: &[(String, Option<String>)]) -> String {
+pub fn promotion(key: &ApplicationKey, offers: &[Offer], earlier: &[(String, Option<String>)]) -> String {
     render(
         "promotion.md",
         PromotionView {
@@ -374,19 +407,51 @@ pub fn promotion(key: &ApplicationKey, candidates: &[Candidate], earlier: &[(Str
             stage: key.stage.to_string(),
             healthy: earlier.iter().filter(|(_, lacks)| lacks.is_none()).map(|(stage, _)| stage.clone()).collect(),
             lacking: earlier.iter().filter_map(|(stage, lacks)| Some((stage.clone(), quoted(lacks.as_ref()?)))).collect(),
-            candidates: candidates
+            back: !offers.is_empty() && offers.iter().all(|offer| offer.instead_of.is_some()),
+            candidates: offers
                 .iter()
-                .map(|candidate| CandidateView {
+                .map(|Offer { candidate, instead_of, again }| CandidateView {
                     image: candidate.image.clone(),
                     tag: candidate.tag.to_string(),
                     digest: candidate.digest.short().into(),
                     source: candidate.source.to_string(),
                     commit: candidate.commit.to_string(),
                     short: candidate.commit.short().into(),
+                    instead_of: instead_of.as_ref().map(ToString::to_string),
+                    again: *again,
                 })
                 .collect(),
         },
     )
+}
+
+/// Why images are not proposed in a stage, each in a sentence of the `Promotion` object; None where none is kept back.
+/// With the tag that each has now. `reopens`: the pull request that can be opened again.
+pub fn not_proposed(stand: &[(&Decision, &Tag)], reopens: Option<u64>) -> Option<String> {
+    let told: Vec<_> = stand.iter().filter_map(|(one, tag)| Some(format!("{}: {}", named(one, tag), kept_back(one, reopens)?))).collect();
+    (!told.is_empty()).then(|| told.join("\n"))
+}
+
+fn named(Decision { image, digest, tag: then, .. }: &Decision, tag: &Tag) -> String {
+    let digest = digest.short();
+    if tag == then { format!("{image} {tag} ({digest})") } else { format!("{image} {tag} (the same image as {then}, {digest})") }
+}
+
+fn kept_back(one: &Decision, reopens: Option<u64>) -> Option<String> {
+    Some(match one.how {
+        How::Merged | How::Proposed => return None,
+        How::Failed => one.why.clone().unwrap_or_default(),
+        How::Dropped => "dropped, since windlass.yaml does not name the image for this application any more".into(),
+        How::Reverted => {
+            let by = one.commit.as_ref().map(|commit| format!(" by {}", commit.short())).unwrap_or_default();
+            format!("taken back{by}, so it is not proposed here again: merge a pull request that sets it again, or announce a newer image")
+        }
+        How::Rejected => {
+            let number = one.number.unwrap_or_default();
+            let reopen = if reopens == Some(number) { format!("reopen #{number}, or ") } else { String::new() };
+            format!("#{number} was closed, so it is not proposed here again: {reopen}announce a newer image")
+        }
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::domain::image::Candidate;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Comparison, Plan, Proof, Side};
@@ -181,7 +182,36 @@ fn every_template_renders() {
         commit: "d".repeat(40).parse().unwrap(),
         source: "acme/shop".parse().unwrap(),
     };
-    insta::assert_snapshot!(promotion(&key(), &[candidate], &[("staging".into(), None)]), @"
+    let offer = Offer { candidate, instead_of: None, again: false };
+    let back = promotion(&key(), &[Offer { instead_of: Some("1.3".parse().unwrap()), ..offer.clone() }], &[]);
+    assert!(back.starts_with("Takes **shop/staging** back to an older image.\n\n| image |"), "{back}");
+    assert!(back.contains("\n\n> [!WARNING]\n> A step back: `1.2` was announced before `1.3`, which `staging` has now. "), "{back}");
+    let again = promotion(&key(), &[Offer { again: true, ..offer.clone() }], &[]);
+    assert!(again.contains("> `staging` had `1.2` before, and has it no more. "), "{again}");
+    let decided = |how, commit: Option<&str>, number| {
+        let commit = commit.map(|letter| letter.repeat(40).parse().unwrap());
+        let one = Decision { commit, number, ..Decision::of(&offer.candidate, how) };
+        not_proposed(&[(&one, &"1.2".parse().unwrap())], Some(7))
+    };
+    assert_eq!(decided(How::Merged, Some("a"), None), None);
+    assert_eq!(
+        decided(How::Reverted, Some("a"), None).as_deref(),
+        Some(
+            "ghcr.io/acme/shop 1.2 (cccccccccccc): taken back by aaaaaaaaaaaa, so it is not proposed here again: merge a pull request that sets it again, or announce a newer image"
+        )
+    );
+    assert_eq!(
+        decided(How::Rejected, None, Some(7)).as_deref(),
+        Some("ghcr.io/acme/shop 1.2 (cccccccccccc): #7 was closed, so it is not proposed here again: reopen #7, or announce a newer image")
+    );
+    let refused = Decision { number: Some(6), ..Decision::of(&offer.candidate, How::Rejected) };
+    assert_eq!(
+        not_proposed(&[(&refused, &"1.2-final".parse().unwrap())], Some(7)).as_deref(),
+        Some(
+            "ghcr.io/acme/shop 1.2-final (the same image as 1.2, cccccccccccc): #6 was closed, so it is not proposed here again: announce a newer image"
+        )
+    );
+    insta::assert_snapshot!(promotion(&key(), &[offer], &[("staging".into(), None)]), @"
     Puts a new image into **shop/staging**.
 
     | image | tag | digest | source |
@@ -194,7 +224,7 @@ fn every_template_renders() {
     ");
     let done = Progress {
         key: key(),
-        state: ProgressState::Failed,
+        state: crate::domain::pull_request::ProgressState::Failed,
         message: "Deployment web: pod web-1: CrashLoopBackOff".into(),
         detail: String::new(),
     };

@@ -449,9 +449,9 @@ async fn each_command_of_a_comment_is_carried_out() {
     let reply = world
         .until("a reply", async || world.comments(staging).into_iter().find(|c| c["body"].as_str().unwrap().starts_with(&marker)))
         .await;
-    has(reply["body"].as_str().unwrap(), &["is being synced", "takes over what is there"]);
+    has(reply["body"].as_str().unwrap(), &["is being synced", "Nothing waits to be adopted"]);
     let kept = world.application("shop.staging").await["metadata"]["annotations"]["windlass.dev/handled-commands"].clone();
-    assert_eq!(kept, format!("{asked}-sync {asked}-adopt"));
+    assert_eq!(kept, format!("{asked}-sync"));
 }
 
 // ---- what is ours

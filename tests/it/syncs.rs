@@ -167,11 +167,11 @@ async fn an_application_that_leaves_git_is_deleted_only_when_that_is_confirmed()
             (!message().await.contains("deletes Namespace") && !message().await.contains("; Namespace")).then_some(())
         })
         .await;
-    has(&lab.windlass(&["confirm-prune", "lab/staging"]), &["confirmed"]);
+    has(&lab.windlass(&["confirm-prune", "lab/staging"]), &["lab/staging deletes:", "ConfigMap"]);
     lab.world.until("it is gone", async || lab.object("v1", "ConfigMap", "configmaps", "lab").await.is_null().then_some(())).await;
     assert!(lab.object("v1", "ConfigMap", "configmaps", "kept").await.is_object(), "what must not be pruned stays");
     lab.world
-        .until("what stays is told", async || message().await.contains("stays: it is annotated windlass.dev/prune: never").then_some(()))
+        .until("what stays is told", async || message().await.contains("stays: it is marked `windlass.dev/prune: never`").then_some(()))
         .await;
 }
 

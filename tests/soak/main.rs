@@ -63,8 +63,15 @@ async fn soak() {
     while Instant::now() < until {
         let started = Instant::now();
         let tag = format!("9.{rounds}.0");
-        world.announce(&tag).await;
-        let digest = support::digest_of(&tag);
+        // Its digest is one that no other round has: what was announced before is a step back, and waits for a person.
+        let digest = format!("sha256:{rounds:064x}");
+        let mut event = support::image_event(&tag);
+        event["digest"] = digest.as_str().into();
+        world
+            .until("the event is taken", async || {
+                world.event(&event, Some(&world.windlass.events_token)).await.filter(|(status, _)| ![503, 202].contains(status))
+            })
+            .await;
         world
             .until("the image is deployed", async || {
                 let image = world.deployment("staging").await["spec"]["template"]["spec"]["containers"][0]["image"].clone();

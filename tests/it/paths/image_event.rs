@@ -78,7 +78,12 @@ async fn a_newer_image_supersedes_the_same_pull_request() {
     assert_eq!(number, again, "one pull request per application and stage");
     let commits = world.read(&format!("pulls/{number}/commits"));
     assert_eq!(commits.as_array().unwrap().len(), 2, "a commit is appended, nothing is thrown away");
-    // The later event wins, also when it is the older image.
+    // The later event wins, also when it is the older image: a step back in staging, which somebody has to want.
+    world.announce("1.1.0").await;
+    let back = world.pull_request("staging").await;
+    world.previewed(back).await;
+    world.gate_says(back, "a step back").await;
+    world.approve("bob", back);
     assert_eq!(proposed(&world, "1.1.0").await, number);
     world.previewed(number).await;
     let file = world.read(&format!("contents/apps/shop/production/kustomization.yaml?ref={}", world.head(number)));

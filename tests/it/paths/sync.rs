@@ -167,8 +167,7 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_others_is_not_taken() {
     // Also where the server's settings let the application have objects there.
-    let projects = windlass::sandbox::example::PROJECTS.replace("    kinds:", "    otherNamespaces: ['*-others']\n    kinds:");
-    let world = World::with(Setup { projects: Some(projects), ..Setup::default() }).await;
+    let world = World::with(Setup::default()).await;
     let namespace = world.namespace("others");
     world.kubectl(&["create", "namespace", &namespace]);
     world.kubectl(&["-n", &namespace, "create", "configmap", "theirs", "--from-literal=a=their-value"]);
@@ -179,6 +178,6 @@ async fn what_belongs_to_others_is_not_taken() {
     let number = world.propose("bob", "theirs", &[(OVERLAY, Some(&overlay)), (file, Some(&theirs))]);
     world.previewed(number).await;
     let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
-    has(&body, &["is not this application's"]);
+    has(&body, &["an application's objects live in its own namespace", "otherNamespaces"]);
     assert!(!body.contains("their-value"), "a pull request must not read what is not its application's:\n{body}");
 }

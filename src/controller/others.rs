@@ -1,0 +1,82 @@
+//! What others do to an application's objects by their office: autoscalers set
+//! replicas, and the reconciler of a stage changes what it applies.
+
+use super::live::{Asked, Asking, Predicted, look_whole};
+use crate::cluster;
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::{contracts, fieldset, ownership, substitute};
+use serde_json::Value;
+
+/// Leaves the number of replicas to an autoscaler that sets it: also where it has set none, or zero, so that nobody holds
+/// the field; and where Git has just handed it over, so that the server's default of one ends no pods meanwhile.
+pub async fn leave_replicas(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest]) -> Asked<()> {
+    let path = contracts::replicas();
+    let key = predicted.manifest.key.clone();
+    let Some(live) = predicted.live.as_ref().filter(|_| predicted.manifest.value["spec"]["template"].is_object() || key.kind == "Rollout") else {
+        return Ok(());
+    };
+    let wanted = fieldset::lookup(&predicted.write.payload, &path).cloned();
+    // What the index keeps of an object that nobody touched has no count; what is applied as before needs none.
+    let now = match fieldset::lookup(live, &path) {
+        Some(now) => now.clone(),
+        None if live["metadata"]["resourceVersion"].is_null() && wanted.is_none() => {
+            look_whole(asking, predicted).await?;
+            predicted.live.as_ref().and_then(|live| fieldset::lookup(live, &path)).cloned().unwrap_or_default()
+        }
+        None => return Ok(()),
+    };
+    if now.is_null() || wanted.as_ref() == Some(&now) {
+        return Ok(());
+    }
+    let Some(live) = &predicted.live else { return Ok(()) };
+    let ours = ownership::applies(live, &asking.manager(), &path);
+    if wanted.is_none() && !ours {
+        return Ok(());
+    }
+    let Some(scaler) = autoscaler(asking, &key, set).await? else { return Ok(()) };
+    match wanted {
+        Some(_) => drop(fieldset::remove(&mut predicted.write.payload, &path)),
+        None => predicted.write.payload["spec"]["replicas"] = now,
+    }
+    predicted.notes.released.push((scaler, vec![path.to_string()]));
+    Ok(())
+}
+
+/// What sets the replicas of an object, among the manifests or in the cluster.
+async fn autoscaler(asking: &Asking<'_>, key: &ResourceKey, set: &[Manifest]) -> Asked<Option<String>> {
+    let named = |kind: &str, name: &Value| format!("{kind} {}", name.as_str().unwrap_or_default());
+    let own = |manifest: &&Manifest| manifest.key.namespace == key.namespace && contracts::scales(&manifest.value, key);
+    if let Some(own) = set.iter().find(own) {
+        return Ok(Some(named(&own.key.kind, &own.value["metadata"]["name"])));
+    }
+    for (group, version, kind) in [("autoscaling", "v2", "HorizontalPodAutoscaler"), ("keda.sh", "v1alpha1", "ScaledObject")] {
+        let found = match asking.cluster.all(group, version, kind, key.namespace.as_deref()).await {
+            Err(cluster::Error::Forbidden { .. }) => continue,
+            other => other?,
+        };
+        if let Some(found) = found.iter().find(|one| contracts::scales(one, key)) {
+            return Ok(Some(named(kind, &found["metadata"]["name"])));
+        }
+    }
+    Ok(None)
+}
+
+/// What Argo CD or Flux makes of a manifest before they apply it, as far as that is known here.
+pub async fn as_the_reconciler_applies(asking: &Asking<'_>, predicted: &mut Predicted) -> Asked<()> {
+    if let Some(live) = &predicted.live {
+        ownership::with_marks(&mut predicted.write.payload, live);
+    }
+    let Some(transforms) = asking.transforms().await? else { return Ok(()) };
+    let unknown = transforms.fill(&mut predicted.write.payload);
+    if !unknown.is_empty() {
+        if let Some(live) = &predicted.live {
+            substitute::as_it_is(&mut predicted.write.payload, live);
+        }
+        let names: Vec<_> = unknown.iter().map(|name| format!("${{{name}}}")).collect();
+        predicted.notes.unverified = Some(format!("Flux fills in {} from places that are not read here", names.join(", ")));
+    } else if !transforms.others.is_empty() {
+        let fields = transforms.others.join(", ");
+        predicted.notes.unverified = Some(format!("Flux changes it before it applies it, by the Kustomization's {fields}: that is not worked out here"));
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Objects of which a field differs that cannot be changed: what it is, and
+//! what would be lost by creating them anew. That is done where Git allows just
+//! that change; never with a claim, whose data would go.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::live::{Asked, Asking, Predicted, look_whole};
+use crate::cluster;
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::plan::{self, Proof, Side};
+use crate::domain::{canonical_json, health};
+
+/// The annotation by which Git allows that an object is deleted and created anew: its value names the change.
+pub const RECREATE: &str = "windlass.dev/recreate";
+
+/// A field that cannot be changed differs: the object has to be created anew, if somebody allows just that.
+pub async fn recreated(asking: &Asking<'_>, predicted: &mut Predicted, message: String, after: Value) -> Asked<Side> {
+    look_whole(asking, predicted).await?;
+    let manifest = predicted.manifest.clone();
+    let Some(live) = &predicted.live else { return Ok(Side::Refused(message)) };
+    let differs = immutable(&manifest.key, live, &after);
+    let why = match differs.is_empty() {
+        true => message,
+        false => differs.iter().map(|(path, is, wanted)| format!("{path} cannot be changed from {is} to {wanted}")).collect::<Vec<_>>().join(", "),
+    };
+    if manifest.key.is_core("PersistentVolumeClaim") {
+        return Ok(Side::Refused(format!(
+            "{why}. A claim is never created anew, since its data would be deleted: set the field in Git to what there is"
+        )));
+    }
+    let is_set = manifest.key.kind == "StatefulSet" && manifest.key.group == "apps";
+    predicted.write.alone = is_set && live["spec"]["selector"] == after["spec"]["selector"];
+    predicted.notes.alone = predicted.write.alone;
+    let mut words = vec![];
+    if predicted.write.alone {
+        words.push("its pods go on meanwhile, and belong to the new one".to_string());
+    }
+    for (path, is, _) in differs.iter().filter(|(path, ..)| is_set && path.ends_with(".storage")) {
+        words.push(format!("the claims that are there keep {is} ({path}): each has to be grown by itself"));
+    }
+    let permission = permission(&manifest);
+    if manifest.value["metadata"]["annotations"][RECREATE] != permission.as_str() {
+        let words: String = words.iter().map(|words| format!("; {words}")).collect();
+        return Ok(Side::Refused(format!(
+            "{why}. It can only be deleted and created anew{words}. To have just this change made so, annotate it with `{RECREATE}: {permission}`"
+        )));
+    }
+    predicted.write.recreate = true;
+    predicted.notes.recreate = Some(why);
+    predicted.notes.warnings.extend(words.into_iter().skip(usize::from(predicted.write.alone)));
+    Ok(Side::Object(after, Proof::Server))
+}
+
+/// Names one change: what the object shall be. Of a Secret, which keys it shall have.
+fn permission(manifest: &Manifest) -> String {
+    let mut value = manifest.value.clone();
+    if let Some(object) = value.as_object_mut() {
+        object.remove("metadata");
+        if manifest.key.is_core("Secret") {
+            let keys: Vec<_> = object.get("data").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.clone()).collect();
+            object.insert("data".into(), keys.into());
+        }
+    }
+    hex::encode(&Sha256::digest(format!("{}{}", manifest.key, canonical_json(&value)))[..5])
+}
+
+/// The fields that differ and cannot be changed, as far as they are known, of a kind whose refusal names none; each with
+/// what is and what is wanted, shortened.
+fn immutable(key: &ResourceKey, live: &Value, after: &Value) -> Vec<(String, String, String)> {
+    // kubernetes pkg/apis/apps/validation: ValidateStatefulSetUpdate; core: ValidatePersistentVolumeClaimUpdate.
+    let fields: &[&str] = match key.kind.as_str() {
+        "StatefulSet" => &[".spec.volumeClaimTemplates", ".spec.serviceName", ".spec.selector", ".spec.podManagementPolicy"],
+        "PersistentVolumeClaim" => &[".spec"],
+        _ => return Vec::new(),
+    };
+    let short = |value: &Value| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+        text.chars().take(80).collect::<String>()
+    };
+    let wanted = |path: &str| fields.iter().any(|field| path.starts_with(field)) && !path.contains(".status") && path != ".spec.volumeName";
+    let all = plan::differences(live, after).into_iter().filter(|(path, _, wanted_value)| wanted(path) && !wanted_value.is_null());
+    all.map(|(path, is, wanted)| (path, short(&is), short(&wanted))).collect()
+}
+
+/// Whether a definition among the manifests is another than the live one.
+pub async fn changes(asking: &Asking<'_>, definition: &Manifest) -> Asked<bool> {
+    let live = match asking.cluster.live(&definition.key, &definition.version).await {
+        Err(cluster::Error::Forbidden { .. }) => return Ok(true),
+        other => other?,
+    };
+    let versions = |definition: &Value| -> BTreeMap<String, Value> {
+        let all = definition["spec"]["versions"].as_array().into_iter().flatten();
+        all.map(|one| (one["name"].to_string(), one["schema"].clone())).collect()
+    };
+    // The server fills in names and more, but nothing of a schema.
+    let same = |live: &Value| {
+        versions(&definition.value) == versions(live) && health::is_within(&definition.value["spec"], &live["spec"])
+    };
+    Ok(live.is_none_or(|live| !same(&live)))
+}
