@@ -760,8 +760,9 @@ fn name_in_list(item: &Value) -> Option<String> {
 /// The server would not have the object: because of what it is, or because of what is there.
 async fn refused(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest], refusal: Refusal) -> Asked<Side> {
     let manifest = predicted.manifest.clone();
-    // The definition changes with the object: the new one counts.
-    if refusal.invalid
+    // The definition changes with the object: the new one counts. A field that the old one lacks is a fault of the request
+    // to server-side apply (structured-merge-diff), not of the object.
+    if (refusal.invalid || refusal.message.contains("not declared in schema"))
         && let Some(definition) = definition(set, &manifest.key)
         && !manifest.key.group.is_empty()
         && changes(asking, definition).await?
