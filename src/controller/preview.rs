@@ -117,11 +117,29 @@ pub fn look_at_git(
     look.total = targets.len();
     let changed_files: BTreeSet<&String> = changed.files.iter().collect();
     let mut managed: BTreeSet<&String> = BTreeSet::new();
+    let proposed = match &proposed {
+        Some(Ok(proposed)) => proposed.targets.as_slice(),
+        _ => &[],
+    };
+    let same = |one: &Target, other: &Target| (&one.application, &one.stage.name) == (&other.application, &other.stage.name);
     for target in targets {
-        let (old, new) = (render::inputs(&before, &target.place()), render::inputs(&after, &target.place()));
-        let hash = |read: &Read| match read {
-            Ok(inputs) => inputs.as_ref().map(|inputs| inputs.hash.clone()).unwrap_or_default(),
-            Err(Invalid(why)) => why.clone(),
+        let leaves = !look.changes.reconfigured.is_empty()
+            && configured.targets.iter().any(|known| same(known, &target))
+            && !proposed.iter().any(|other| same(other, &target));
+        let old = render::inputs(&before, &target.place());
+        // By the configuration that is proposed it is no application any more.
+        let new = if leaves { Ok(None) } else { render::inputs(&after, &target.place()) };
+        let hash = |read: &Read| read.as_ref().ok().map(|inputs| inputs.as_ref().map(|inputs| inputs.hash.clone()).unwrap_or_default());
+        // What cannot be read before and after is not the same before and after.
+        let blind = old.is_err() && new.is_err() && {
+            let near = match target.path.rsplit_once('/') {
+                Some((parent, _)) if parent.contains('/') => format!("{parent}/"),
+                _ => format!("{}/", target.path),
+            };
+            let mut below = changed_files.iter().copied().filter(|path| path.starts_with(&near)).peekable();
+            let any = below.peek().is_some();
+            managed.extend(below);
+            any
         };
         let mut reads = BTreeSet::new();
         for inputs in [&old, &new].into_iter().filter_map(|read| read.as_ref().ok()?.as_ref()) {
@@ -136,12 +154,20 @@ pub fn look_at_git(
         let known =
             configured.targets.iter().find(|known| (&known.application, &known.stage.name) == (&target.application, &target.stage.name));
         let comes_after_others = known.is_some_and(|known| known.stage.after != target.stage.after);
-        if hash(&old) != hash(&new) {
+        if blind || hash(&old) != hash(&new) {
             look.changes.touched.push(target.clone());
             look.inputs.push(Touched { target: target.clone(), before: old, after: new.clone(), in_base: known.is_some() });
         } else if comes_after_others {
             look.changes.touched.push(target.clone());
         }
+        look.heads.push((target, new));
+    }
+    // What comes by rules that the pull request brings itself: the base grants it nothing that is live.
+    let brought: Vec<_> = proposed.iter().filter(|target| !look.heads.iter().any(|(known, _)| same(known, target))).cloned().collect();
+    look.total += brought.len();
+    for target in brought {
+        let new = render::inputs(&after, &target.place());
+        look.inputs.push(Touched { target: target.clone(), before: Ok(None), after: new.clone(), in_base: false });
         look.heads.push((target, new));
     }
     look.changes.unmanaged = changed_files.into_iter().find(|path| *path == FILE || !managed.contains(path)).cloned();
@@ -267,7 +293,11 @@ pub async fn application(
         }
     };
     if gone {
-        preview.notes.push("The application's directory goes away. Its objects stay as they are: after the merge `/confirm-prune` deletes them, and nothing else does.".into());
+        preview.notes.push(format!(
+            "The application leaves Git. Its {} objects stay as they are: after the merge `/confirm-prune` deletes them, and nothing else does: {}.",
+            old.len(),
+            view::listed(&old.iter().map(|manifest| manifest.key.to_string()).collect::<Vec<_>>())
+        ));
         return Ok(preview);
     }
     if new.is_empty() {
