@@ -429,6 +429,67 @@ impl Mirror {
         Ok(TreeId(editor.write()?.detach()))
     }
 
+    /// The working copy as it is: a commit on top of `head`, kept in memory, and the files that differ from it. None: there is
+    /// no working copy, or nothing in it is uncommitted. What Git ignores and does not track is left out.
+    pub fn working_copy(&self, head: &CommitSha) -> anyhow::Result<Option<(CommitSha, Vec<String>)>> {
+        let Some(folder) = self.repo.workdir() else { return Ok(None) };
+        let tree = self.tree(head)?;
+        let tracked = self.files(tree)?;
+        let mut editor = self.repo.edit_tree(tree.0)?;
+        let mut changed = Vec::new();
+        let read = |path: &str| -> anyhow::Result<Option<(EntryKind, Vec<u8>)>> {
+            let at = folder.join(path);
+            let Ok(found) = std::fs::symlink_metadata(&at) else { return Ok(None) };
+            if found.is_symlink() {
+                return Ok(Some((EntryKind::Link, std::fs::read_link(&at)?.into_os_string().into_encoded_bytes())));
+            }
+            if !found.is_file() {
+                return Ok(None);
+            }
+            Ok(Some((EntryKind::Blob, std::fs::read(&at).with_context(|| format!("cannot read {}", at.display()))?)))
+        };
+        for path in tracked.keys() {
+            let known = self.repo.find_tree(tree.0)?.lookup_entry_by_path(path)?;
+            // A submodule is a commit of another repository.
+            let Some(known) = known.filter(|known| known.mode().kind() != EntryKind::Commit) else { continue };
+            match read(path)? {
+                None => drop(editor.remove(path.as_str())?),
+                Some((_, text)) if known.object()?.data == text => continue,
+                Some((EntryKind::Link, text)) => drop(editor.upsert(path.as_str(), EntryKind::Link, self.repo.write_blob(text)?.detach())?),
+                Some((_, text)) => {
+                    let kind = Some(known.mode().kind()).filter(|kind| *kind == EntryKind::BlobExecutable).unwrap_or(EntryKind::Blob);
+                    editor.upsert(path.as_str(), kind, self.repo.write_blob(text)?.detach())?;
+                }
+            }
+            changed.push(path.clone());
+        }
+        let walk = ignore::WalkBuilder::new(folder).hidden(false).filter_entry(|entry| entry.file_name() != ".git").build();
+        for entry in walk.filter_map(Result::ok) {
+            let Some(path) = entry.path().strip_prefix(folder).ok().and_then(|path| path.to_str()).map(str::to_string) else { continue };
+            if tracked.contains_key(&path) {
+                continue;
+            }
+            if let Some((kind, text)) = read(&path)? {
+                editor.upsert(path.as_str(), kind, self.repo.write_blob(text)?.detach())?;
+                changed.push(path);
+            }
+        }
+        if changed.is_empty() {
+            return Ok(None);
+        }
+        let who = gix::actor::SignatureRef { name: "windlass".into(), email: "windlass@localhost".into(), time: "0 +0000" };
+        let tree = editor.write()?.detach();
+        let commit = self.repo.new_commit_as(who, who, "The working copy", tree, [ObjectId::from_hex(head.as_str().as_bytes())?])?;
+        changed.sort();
+        Ok(Some((sha(commit.id), changed)))
+    }
+
+    /// How many commits one has that another lacks; at most a thousand are counted.
+    pub fn ahead(&self, of: &CommitSha, than: &CommitSha) -> anyhow::Result<usize> {
+        let id = |commit: &CommitSha| ObjectId::from_hex(commit.as_str().as_bytes());
+        Ok(self.repo.rev_walk([id(of)?]).with_hidden([id(than)?]).all()?.take(1_000).count())
+    }
+
     /// Every entry that is no directory.
     pub fn files(&self, tree: TreeId) -> anyhow::Result<Arc<Listing>> {
         self.files_within(tree, usize::MAX, usize::MAX)

@@ -37,13 +37,15 @@ pub struct PlanArgs {
     #[arg(long, value_name = "OWNER/NAME")]
     repository: Option<RepoName>,
 
-    /// The branch or commit that the change goes into; its windlass.yaml counts
-    #[arg(long, default_value = "main", value_name = "REVISION")]
-    base: String,
+    /// The branch or commit that the change goes into; its windlass.yaml counts (default: the remote's default branch, as it
+    /// was fetched last, or `main` where there is no remote)
+    #[arg(long, value_name = "REVISION")]
+    base: Option<String>,
 
-    /// The branch or commit with the change; it is merged into the base as GitHub would
-    #[arg(long, default_value = "HEAD", value_name = "REVISION")]
-    head: String,
+    /// The branch or commit with the change; it is merged into the base as GitHub would (default: the working copy as it is,
+    /// with what is not committed)
+    #[arg(long, value_name = "REVISION")]
+    head: Option<String>,
 
     /// Kubeconfig to reach the clusters by (default: as kubectl finds it)
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
@@ -95,10 +97,14 @@ enum Output {
 
 /// What is printed, and the exit code.
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
-    let preview = look(args).await?;
+    let (preview, notes) = look(args).await?;
     let text = match args.output {
-        Output::Text => text(&preview),
-        Output::Json => serde_json::to_string_pretty(&as_json(&preview))? + "\n",
+        Output::Text => notes.iter().map(|note| format!("note: {note}\n")).collect::<String>() + &text(&preview),
+        Output::Json => {
+            let mut json = as_json(&preview);
+            json["notes"] = notes.into();
+            serde_json::to_string_pretty(&json)? + "\n"
+        }
         Output::Markdown => view::preview(&preview).comment.text,
     };
     let changes = preview.applications.iter().any(|app| !app.plan.is_empty());
@@ -110,16 +116,36 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
     Ok((text, code))
 }
 
-async fn look(args: &PlanArgs) -> anyhow::Result<Preview> {
+/// The preview, and what to know about what it was made of.
+async fn look(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     let started = std::time::Instant::now();
     let mirror = Mirror::discover(&args.repo).with_context(|| format!("{} is no git repository", args.repo.display()))?;
     let resolve = |revision: &str| {
         mirror.revision(revision).with_context(|| format!("`{revision}` is no branch or commit of {}", args.repo.display()))
     };
-    let (base, head) = (resolve(&args.base)?, resolve(&args.head)?);
+    let onto = match &args.base {
+        Some(base) => base.clone(),
+        None => ["origin/HEAD", "origin/main"].iter().find(|name| mirror.revision(name).is_ok()).map_or("main", |name| name).to_string(),
+    };
+    let (base, mut head) = (resolve(&onto)?, resolve(args.head.as_deref().unwrap_or("HEAD"))?);
+    let mut notes = Vec::new();
+    let behind = mirror.ahead(&base, &head)?;
+    if behind > 0 {
+        let what = args.head.as_deref().unwrap_or("HEAD");
+        notes.push(format!("`{what}` is {behind} commit{} behind `{onto}`: it is merged into that, as GitHub would", if behind == 1 { "" } else { "s" }));
+    }
+    if args.head.is_none()
+        && let Some((commit, files)) = mirror.working_copy(&head)?
+    {
+        let shown: Vec<_> = files.iter().take(10).map(String::as_str).collect();
+        let more = files.len().saturating_sub(shown.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        notes.push(format!("what is not committed is planned too: {}{more}", shown.join(", ")));
+        head = commit;
+    }
     let source = Source::open(&mirror, mirror.tree(&base)?)?;
     let Some(catalog) = crate::controller::configuration(&source)? else {
-        bail!("`{}` has no windlass.yaml: it is no config repository", args.base);
+        bail!("`{onto}` has no windlass.yaml: it is no config repository");
     };
     let look = preview::look_at_git(&mirror, Some(&catalog), &base, &head)?;
     let all = objects(args).await?;
@@ -146,7 +172,8 @@ async fn look(args: &PlanArgs) -> anyhow::Result<Preview> {
             applications.push(preview::application(&observer, &repo, id, (target, in_base), (before, after), &claims, object).await?);
         }
     }
-    Ok(Preview { head, base, applications, total: look.total, failure: look.failure, duration: started.elapsed() })
+    let preview = Preview { head, base, applications, total: look.total, failure: look.failure, duration: started.elapsed() };
+    Ok((preview, notes))
 }
 
 fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {

@@ -62,6 +62,18 @@ async fn the_same_plan_without_github() {
     let (text, code) = plan(&lab, &folder, &[]);
     assert_eq!(code, 2, "{text}");
     has(&text, &["cannot be applied", "must be greater than or equal to 0", "(apps/lab/staging/deployment.yaml:1)"]);
+    // The working copy as it is, with what is not committed and what is new.
+    git(&folder, &["checkout", "-q", "HEAD~1"]);
+    std::fs::write(&file, deployment("", "").replace("lab:1", "lab:3")).unwrap();
+    std::fs::write(folder.join("apps/lab/staging/more.yaml"), CONFIG.replace("name: lab", "name: more")).unwrap();
+    std::fs::write(folder.join(".gitignore"), "*.log\n").unwrap();
+    std::fs::write(folder.join("apps/lab/staging/noise.log"), "noise").unwrap();
+    let (text, code) = plan(&lab, &folder, &[]);
+    assert_eq!(code, 1, "{text}");
+    has(&text, &["note: what is not committed is planned too: .gitignore, apps/lab/staging/deployment.yaml, apps/lab/staging/more.yaml\n"]);
+    has(&text, &["1 create", "lab:3"]);
+    let (text, code) = plan(&lab, &folder, &["--head", "HEAD", "--base", "main"]);
+    assert_eq!((code, text.contains("lab:3")), (1, false), "{text}");
     let (text, code) = plan(&lab, &folder, &["--head", "nowhere"]);
     assert_eq!(code, 2);
     has(&text, &["`nowhere` is no branch or commit"]);
