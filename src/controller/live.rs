@@ -381,10 +381,18 @@ async fn predict(
         Applied::Refused(refusal) if refusal.no_dry_run => without_dry_run(asking, &mut predicted, &refusal).await?,
         Applied::Refused(refusal) => refused(asking, &mut predicted, set, refusal).await?,
     };
-    if let Side::Object(after, _) = &mut predicted.after
-        && predicted.live.is_none()
-    {
-        plan::without_allocated(after, &manifest.value);
+    if let Side::Object(after, proof) = &mut predicted.after {
+        match &predicted.live {
+            None => plan::without_allocated(after, &manifest.value),
+            Some(live) if plan::without_newly_allotted(after, &manifest.value, live) => {
+                predicted.notes.allotted = true;
+            }
+            Some(_) => {}
+        }
+        if let Some(who) = contracts::applies_more(&manifest.key) {
+            *proof = (*proof).max(Proof::Simulated);
+            predicted.notes.unverified = Some(format!("what {who} makes of it is not known here"));
+        }
     }
     if let Some(live) = &predicted.live
         && let Side::Object(after, _) = &predicted.after

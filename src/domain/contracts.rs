@@ -82,6 +82,19 @@ pub fn default_labels(key: &ResourceKey, value: &mut Value) {
     }
 }
 
+/// Kinds by which a controller applies objects of its own: the server's answer says nothing of those. Whose controller.
+pub fn applies_more(key: &ResourceKey) -> Option<&'static str> {
+    Some(match (key.group.as_str(), key.kind.as_str()) {
+        ("argoproj.io", "Application" | "ApplicationSet") => "Argo CD",
+        ("helm.toolkit.fluxcd.io", _) | ("kustomize.toolkit.fluxcd.io", _) | ("source.toolkit.fluxcd.io", _) => "Flux",
+        ("helm.cattle.io", _) => "the Helm controller",
+        ("operators.coreos.com", _) => "the Operator Lifecycle Manager",
+        ("fleet.cattle.io", _) => "Fleet",
+        ("pkg.crossplane.io", _) => "Crossplane",
+        _ => return None,
+    })
+}
+
 /// `.spec.replicas`.
 pub fn replicas() -> FieldPath {
     FieldPath(["spec", "replicas"].map(|name| Element::Field(name.into())).into())

@@ -76,6 +76,8 @@ pub struct Notes {
     pub adopted: Vec<String>,
     /// It is only taken over once somebody says so.
     pub to_adopt: bool,
+    /// The server allots ports or addresses to it when it is applied.
+    pub allotted: bool,
     /// What the API server warned of.
     pub warnings: Vec<String>,
     /// Why it is known less well than it could be.
@@ -287,6 +289,31 @@ pub fn without_allocated(after: &mut Value, than: &Value) {
         }
         _ => {}
     }
+}
+
+/// Takes out of a Service that is changed what the server allots just then, such as a node port where its type becomes
+/// another: the dry-run's answer is not what will be. True: there was something.
+pub fn without_newly_allotted(after: &mut Value, than: &Value, live: &Value) -> bool {
+    if after["kind"] != "Service" || after["apiVersion"] != "v1" {
+        return false;
+    }
+    let mut allotted = false;
+    for field in ["clusterIP", "clusterIPs", "healthCheckNodePort"] {
+        if !after["spec"][field].is_null() && than["spec"][field].is_null() && live["spec"][field] != after["spec"][field] {
+            allotted |= after["spec"].as_object_mut().and_then(|spec| spec.remove(field)).is_some();
+        }
+    }
+    let ports = |value: &Value| value["spec"]["ports"].as_array().cloned().unwrap_or_default();
+    let (wanted, known) = (ports(than), ports(live));
+    for port in after["spec"]["ports"].as_array_mut().into_iter().flatten() {
+        let same = |other: &&Value| other["port"] == port["port"] && other["protocol"].as_str().unwrap_or("TCP") == port["protocol"];
+        let given = wanted.iter().find(same).is_some_and(|one| !one["nodePort"].is_null());
+        let there = known.iter().find(same).is_some_and(|one| one["nodePort"] == port["nodePort"]);
+        if !port["nodePort"].is_null() && !given && !there {
+            allotted |= port.as_object_mut().and_then(|port| port.remove("nodePort")).is_some();
+        }
+    }
+    allotted
 }
 
 /// In the place of what comes out differently each time.

@@ -624,6 +624,9 @@ fn facts(change: &Change, mut facts: Vec<String>) -> Vec<String> {
     if let Some(why) = &notes.unverified {
         facts.push(format!("{}: {}", badge(change.proof), quoted(why)));
     }
+    if notes.allotted {
+        facts.push("node ports and addresses are allotted by the server when it is applied".into());
+    }
     if !notes.taken.is_empty() {
         facts.push(format!("takes {}", holders(&notes.taken)));
     }

@@ -257,6 +257,8 @@ struct Other {
     plural: &'static str,
     version: &'static str,
     manager: &'static str,
+    /// kubectl's arguments by which it applies.
+    how: &'static [&'static str],
     /// Its marks on an object of the application in this namespace of the lab, itself being in the other one.
     marks: fn(&str, &str) -> String,
     /// Its object's status: it is at a revision, and all is well.
@@ -273,7 +275,26 @@ async fn a_stage_that_argo_cd_keeps_is_previewed_and_read_and_not_applied() {
         plural: "applications",
         version: "v1alpha1",
         manager: "argocd-controller",
+        how: &["apply", "--server-side", "--force-conflicts"],
         marks: |lab, _| format!("annotations: {{argocd.argoproj.io/tracking-id: \"lab-staging:apps/Deployment:{lab}/lab\"}}"),
+        status: |revision| json!({"sync": {"status": "Synced", "revision": revision}, "health": {"status": "Healthy"}}),
+    })
+    .await;
+}
+
+/// Argo CD's way where nothing else is said: as kubectl without `--server-side`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_argo_cd_keeps_by_client_side_apply_is_previewed_as_well() {
+    kept_by(Other {
+        by: "argocd",
+        name: "Argo CD",
+        group: "argoproj.io",
+        kind: "Application",
+        plural: "applications",
+        version: "v1alpha1",
+        manager: "argocd-controller",
+        how: &["apply"],
+        marks: |_, _| "labels: {app.kubernetes.io/instance: lab-staging}".into(),
         status: |revision| json!({"sync": {"status": "Synced", "revision": revision}, "health": {"status": "Healthy"}}),
     })
     .await;
@@ -289,6 +310,7 @@ async fn a_stage_that_flux_keeps_is_previewed_and_read_and_not_applied() {
         plural: "kustomizations",
         version: "v1",
         manager: "kustomize-controller",
+        how: &["apply", "--server-side", "--force-conflicts"],
         marks: |_, own| {
             let mark = "kustomize.toolkit.fluxcd.io";
             format!("labels: {{{mark}/name: lab-staging, {mark}/namespace: {own}}}")
@@ -325,11 +347,21 @@ async fn kept_by(other: Other) {
         text.replace("metadata: {name: lab}", &format!("metadata: {{name: lab, namespace: {namespace}, {marks}}}"))
     };
     let manager = format!("--field-manager={}", other.manager);
-    let as_other = ["apply", "--server-side", "--force-conflicts", manager.as_str()];
+    let as_other = [other.how, &[manager.as_str()]].concat();
     kubectl(&as_other, &marked("lab:1"));
+    let config = |name: &str, data: &str, marks: &str| {
+        let metadata = format!("{{name: {name}, namespace: {namespace}{marks}}}");
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {metadata}\ndata: {{{data}}}\n")
+    };
+    // Flux fills in what its Kustomization says.
+    let region = if by == "flux" { "eu-1" } else { "${REGION}" };
+    for name in ["less", "gone"] {
+        kubectl(&as_other, &config(name, &format!("a: '1', b: '2', region: '{region}'"), &format!(", {marks}")));
+    }
     let status = |revision: &str| {
         let metadata = json!({"name": "lab-staging", "namespace": own});
-        json!({"apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": metadata, "status": (other.status)(revision)})
+        json!({"apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": metadata, "status": (other.status)(revision),
+            "spec": {"postBuild": {"substitute": {"REGION": "eu-1"}}}})
             .to_string()
     };
     let catalog = world.file("windlass.yaml").replacen(
@@ -340,6 +372,8 @@ async fn kept_by(other: Other) {
     let gone = ["kustomization", "namespace", "config", "secret"].map(|file| format!("apps/shop/staging/{file}.yaml"));
     let mut files: Vec<_> = gone.iter().map(|path| (path.as_str(), None)).collect();
     let text = deployment("", "");
+    let [less, gone] = ["less", "gone"].map(|name| config(name, "a: '1', b: '2', region: '${REGION}'", ""));
+    files.extend([("apps/lab/staging/less.yaml", Some(less.as_str())), ("apps/lab/staging/gone.yaml", Some(gone.as_str()))]);
     files.extend([("windlass.yaml", Some(catalog.as_str())), ("apps/lab/staging/deployment.yaml", Some(text.as_str()))]);
     let first = world.forge.push("acme/config", "main", "ada", "Kept by another", &files).unwrap();
     kubectl(&["apply"], &status(&first));
@@ -350,7 +384,18 @@ async fn kept_by(other: Other) {
     world.previewed(number).await;
     let conversation = world.conversation(number);
     has(&conversation, &["1 configure", "verified by the cluster", "-      - image: lab:1\n+      - image: lab:2"]);
-    has_not(&conversation, &["windlass.dev/owner", "is kept by"]);
+    has_not(&conversation, &["windlass.dev/owner", "is kept by", "sets back"]);
+    // What goes is told to go, in every way that the other applies.
+    let fewer = config("less", "a: '1', region: '${REGION}'", "");
+    let takes = world.propose("bob", "less", &[("apps/lab/staging/less.yaml", Some(&fewer)), ("apps/lab/staging/gone.yaml", None)]);
+    world.previewed(takes).await;
+    let said = world.conversation(takes);
+    has(&said, &["1 configure", "1 prune", "-  b: '2'", "Deletes `ConfigMap lab-staging/gone`"]);
+    has(&said, &["less</code> configure +0 −1"]);
+    has_not(&said, &["sets back", "last-applied"]);
+    if by == "flux" {
+        has_not(&said, &["${REGION}"]);
+    }
     let merged = world.as_user("ada", Method::PUT, &format!("pulls/{number}/merge"), json!({}))["sha"].as_str().unwrap().to_string();
     world
         .until("it waits for the other", async || {
