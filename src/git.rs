@@ -453,9 +453,13 @@ impl Mirror {
             // A submodule is a commit of another repository.
             let Some(known) = known.filter(|known| known.mode().kind() != EntryKind::Commit) else { continue };
             match read(path)? {
-                None => drop(editor.remove(path.as_str())?),
+                None => {
+                    editor.remove(path.as_str())?;
+                }
                 Some((_, text)) if known.object()?.data == text => continue,
-                Some((EntryKind::Link, text)) => drop(editor.upsert(path.as_str(), EntryKind::Link, self.repo.write_blob(text)?.detach())?),
+                Some((EntryKind::Link, text)) => {
+                    editor.upsert(path.as_str(), EntryKind::Link, self.repo.write_blob(text)?.detach())?;
+                }
                 Some((_, text)) => {
                     let kind = Some(known.mode().kind()).filter(|kind| *kind == EntryKind::BlobExecutable).unwrap_or(EntryKind::Blob);
                     editor.upsert(path.as_str(), kind, self.repo.write_blob(text)?.detach())?;

@@ -132,7 +132,10 @@ async fn look(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     let behind = mirror.ahead(&base, &head)?;
     if behind > 0 {
         let what = args.head.as_deref().unwrap_or("HEAD");
-        notes.push(format!("`{what}` is {behind} commit{} behind `{onto}`: it is merged into that, as GitHub would", if behind == 1 { "" } else { "s" }));
+        notes.push(format!(
+            "`{what}` is {behind} commit{} behind `{onto}`: it is merged into that, as GitHub would",
+            if behind == 1 { "" } else { "s" }
+        ));
     }
     if args.head.is_none()
         && let Some((commit, files)) = mirror.working_copy(&head)?

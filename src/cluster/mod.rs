@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use http::header::USER_AGENT;
 use http::{HeaderName, HeaderValue};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, Preconditions,
     PropagationPolicy,
@@ -432,6 +433,29 @@ impl Cluster {
         }))
     }
 
+    /// Whether whoever writes here may apply objects of a resource: asked of the cluster.
+    pub async fn may_apply(&self, group: &str, plural: &str, namespace: Option<&str>) -> Result<bool> {
+        let reviews: Api<SelfSubjectAccessReview> = Api::all(self.writer.clone());
+        for verb in ["patch", "create"] {
+            let attributes = ResourceAttributes {
+                group: Some(group.into()),
+                resource: Some(plural.into()),
+                namespace: namespace.map(str::to_string),
+                verb: Some(verb.into()),
+                ..ResourceAttributes::default()
+            };
+            let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
+            let review = SelfSubjectAccessReview { spec, ..Default::default() };
+            let what = format!("ask whether it may {verb} {plural}.{group}");
+            let answer =
+                self.call(&what, reviews.create(&PostParams::default(), &review)).await?.map_err(|status| refused(&what, &status))?;
+            if !answer.status.is_some_and(|status| status.allowed) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether the cluster serves a kind just now: asked anew.
     pub async fn serves(&self, group: &str, version: &str, kind: &str) -> Result<bool> {
         Ok(self.discovery(true).await?.resolve_gvk(&GroupVersionKind::gvk(group, version, kind)).is_some())
@@ -593,7 +617,15 @@ impl Cluster {
         }
         let object: DynamicObject = match serde_json::from_value(payload) {
             Ok(object) => object,
-            Err(error) => return Ok(Err(Refusal { message: error.to_string(), invalid: true, no_dry_run: false, no_namespace: false, no_right: false })),
+            Err(error) => {
+                return Ok(Err(Refusal {
+                    message: error.to_string(),
+                    invalid: true,
+                    no_dry_run: false,
+                    no_namespace: false,
+                    no_right: false,
+                }));
+            }
         };
         let parameters = PostParams { dry_run: true, field_manager: Some("windlass".into()) };
         let what = format!("dry-run the creation of {key}");

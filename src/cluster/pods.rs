@@ -56,7 +56,13 @@ impl Pods {
         for workload in workloads {
             let name = &workload.namespace;
             let namespace = namespaces.entry(name.clone()).or_insert_with(|| self.watch(name));
-            found.push(namespace.failing.values().find(|pod| pod.from.is_none_or(|from| from <= now) && workload.has(pod)).map(|pod| pod.why.clone()));
+            found.push(
+                namespace
+                    .failing
+                    .values()
+                    .find(|pod| pod.from.is_none_or(|from| from <= now) && workload.has(pod))
+                    .map(|pod| pod.why.clone()),
+            );
             namespace.waiting.entry(owner.into()).or_default().push(workload);
         }
         namespaces.retain(|_, namespace| !namespace.waiting.is_empty());

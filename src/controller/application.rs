@@ -238,7 +238,9 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     for predicted in &mut asked {
         claims::locate(&mut predicted.after, &predicted.manifest.key, &change.inputs);
     }
-    assessments.extend(manifests.iter().filter(|manifest| over.contains(manifest)).map(|manifest| (manifest, (Health::Healthy, String::new()), None)));
+    assessments.extend(
+        manifests.iter().filter(|manifest| over.contains(manifest)).map(|manifest| (manifest, (Health::Healthy, String::new()), None)),
+    );
     let complete = rendered.as_ref().is_ok_and(|manifests| !manifests.is_empty());
     let wanted: BTreeSet<_> = manifests.iter().map(|manifest| &manifest.key).collect();
     let gone = inventory.values().filter(|entry| !wanted.contains(&entry.key) && !outside.contains(&entry.key) && !hooks.keeps(&entry.key));
@@ -520,7 +522,8 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
     let unless_finished = |why: Option<&str>| why.filter(|_| !finished).map(str::to_string);
     status.waiting = waiting(&seen, &step, before_waiting, ctx.now());
     let step = overdue(&seen, step, status.waiting.as_ref(), ctx.now());
-    status.health = if matches!(step, Step::Blocked { .. }) && status.health == Health::Progressing { Health::Degraded } else { status.health };
+    status.health =
+        if matches!(step, Step::Blocked { .. }) && status.health == Health::Progressing { Health::Degraded } else { status.health };
     let (object, requeue) = match step {
         Step::Blocked { reason } => {
             status.sync = SyncState::OutOfSync;

@@ -13,9 +13,9 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::Result;
 use super::others::{as_the_reconciler_applies, leave_replicas};
 use super::recreate::{changes, recreated};
-use super::Result;
 use crate::cluster::home::InventoryEntry;
 use crate::cluster::{self, Applied, Cluster, How, Keeps, Refusal, with_warnings};
 use crate::domain::catalog::{Reconciler, Target};
@@ -36,8 +36,7 @@ pub const AT_ONCE: usize = 64;
 const LIST_FROM: usize = 6;
 
 /// What helps whoever reads that windlass lacks a right.
-const NO_RIGHT: &str =
-    "windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind; `windlass rbac` prints what the settings need";
+const NO_RIGHT: &str = "windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind; `windlass rbac` prints what the settings need";
 
 const IMMUTABLE_SECRET: &str =
     "a Secret of this name is there, is immutable, and was not made by this application: delete it, or give this one another name";
@@ -47,6 +46,8 @@ const SECRET_OF_OTHERS: &str = "a Secret of this name is there, was not made by 
 pub struct Asking<'a> {
     /// Acts with the rights that the application's project has, or as the identity of previews.
     pub cluster: Cluster,
+    /// Acts with the rights that a sync has: for what those are.
+    pub syncing: Cluster,
     pub key: &'a ApplicationKey,
     pub target: &'a Target,
     /// The value of our label on its objects.
@@ -361,7 +362,9 @@ async fn predict(
             None => false,
         };
         answer = match decide(asking, &mut predicted, conflicts, applied, let_go) {
-            Some(why) => Applied::Refused(Refusal { message: why, invalid: false, no_dry_run: false, no_namespace: false, no_right: false }),
+            Some(why) => {
+                Applied::Refused(Refusal { message: why, invalid: false, no_dry_run: false, no_namespace: false, no_right: false })
+            }
             None => ask(asking, manifest, &predicted.write.payload, How { dry_run: true, force: predicted.write.force }).await?,
         };
     }
@@ -480,7 +483,10 @@ async fn refused_to_us(asking: &Asking<'_>, manifest: &Manifest, live: Option<&V
         Keeps::Unknown => {
             let title = asking.key.title();
             let why = "and whether that is still there cannot be seen from here";
-            Some((format!("{key} is marked as kept by {keeper}, {why}: once it is gone, `windlass adopt {title}` takes over what it left"), true))
+            Some((
+                format!("{key} is marked as kept by {keeper}, {why}: once it is gone, `windlass adopt {title}` takes over what it left"),
+                true,
+            ))
         }
     })
 }
@@ -695,6 +701,12 @@ async fn by_its_definition(asking: &Asking<'_>, predicted: &mut Predicted, set: 
             None => format!("the cluster serves no {kind} of {version}: install its CustomResourceDefinition first"),
         }));
     };
+    // The server says nothing of the object yet: that it may not be applied either would be news of the sync.
+    let plural = definition.value["spec"]["names"]["plural"].as_str().unwrap_or_default();
+    if asking.applies() && !asking.syncing.may_apply(&manifest.key.group, plural, manifest.key.namespace.as_deref()).await? {
+        let group = &manifest.key.group;
+        return Ok(Side::Refused(format!("windlass may not apply {plural}.{group} ({NO_RIGHT})")));
+    }
     Ok(match checked(asking, definition, manifest, None).await {
         Ok(value) => {
             predicted.notes.unverified = Some("its kind comes with this change: checked against the definition there".into());

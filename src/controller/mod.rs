@@ -146,11 +146,23 @@ impl Observer {
     pub fn asking<'a>(&'a self, key: &'a ApplicationKey, target: &'a Target, owner: &'a str) -> Result<Asking<'a>> {
         let fence = self.fence(&key.repo, &target.destination);
         let cluster = self.cluster(&target.destination.cluster)?;
+        let syncing = cluster.writing_as(fence.service_account());
         let cluster = match &self.previews_as {
             Some(account) => cluster.acting_as(Some(account)),
             None => cluster.writing_as(fence.service_account()),
         };
-        Ok(Asking { cluster, key, target, owner, renderer: &self.renderer, fence, in_base: true, adopts: false, transforms: Default::default() })
+        Ok(Asking {
+            cluster,
+            syncing,
+            key,
+            target,
+            owner,
+            renderer: &self.renderer,
+            fence,
+            in_base: true,
+            adopts: false,
+            transforms: Default::default(),
+        })
     }
 
     /// The same, which acts as an identity that can only look.

@@ -12,7 +12,8 @@ use serde_json::Value;
 pub async fn leave_replicas(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest]) -> Asked<()> {
     let path = contracts::replicas();
     let key = predicted.manifest.key.clone();
-    let Some(live) = predicted.live.as_ref().filter(|_| predicted.manifest.value["spec"]["template"].is_object() || key.kind == "Rollout") else {
+    let Some(live) = predicted.live.as_ref().filter(|_| predicted.manifest.value["spec"]["template"].is_object() || key.kind == "Rollout")
+    else {
         return Ok(());
     };
     let wanted = fieldset::lookup(&predicted.write.payload, &path).cloned();
@@ -76,7 +77,8 @@ pub async fn as_the_reconciler_applies(asking: &Asking<'_>, predicted: &mut Pred
         predicted.notes.unverified = Some(format!("Flux fills in {} from places that are not read here", names.join(", ")));
     } else if !transforms.others.is_empty() {
         let fields = transforms.others.join(", ");
-        predicted.notes.unverified = Some(format!("Flux changes it before it applies it, by the Kustomization's {fields}: that is not worked out here"));
+        predicted.notes.unverified =
+            Some(format!("Flux changes it before it applies it, by the Kustomization's {fields}: that is not worked out here"));
     }
     Ok(())
 }

@@ -24,7 +24,11 @@ pub async fn recreated(asking: &Asking<'_>, predicted: &mut Predicted, message: 
     let differs = immutable(&manifest.key, live, &after);
     let why = match differs.is_empty() {
         true => message,
-        false => differs.iter().map(|(path, is, wanted)| format!("{path} cannot be changed from {is} to {wanted}")).collect::<Vec<_>>().join(", "),
+        false => differs
+            .iter()
+            .map(|(path, is, wanted)| format!("{path} cannot be changed from {is} to {wanted}"))
+            .collect::<Vec<_>>()
+            .join(", "),
     };
     if manifest.key.is_core("PersistentVolumeClaim") {
         return Ok(Side::Refused(format!(
@@ -96,8 +100,6 @@ pub async fn changes(asking: &Asking<'_>, definition: &Manifest) -> Asked<bool> 
         all.map(|one| (one["name"].to_string(), one["schema"].clone())).collect()
     };
     // The server fills in names and more, but nothing of a schema.
-    let same = |live: &Value| {
-        versions(&definition.value) == versions(live) && health::is_within(&definition.value["spec"], &live["spec"])
-    };
+    let same = |live: &Value| versions(&definition.value) == versions(live) && health::is_within(&definition.value["spec"], &live["spec"]);
     Ok(live.is_none_or(|live| !same(&live)))
 }

@@ -137,7 +137,9 @@ mod tests {
         let path = |text: &str| FieldPath::parse(text).unwrap();
         assert!(fills_in("rollouts-controller", "Service", &path(".spec.selector")));
         assert!(fills_in("clusterrole-aggregation-controller", "ClusterRole", &path(".rules")));
-        assert!(!fills_in("rollouts-controller", "Service", &path(".spec.ports")) && !fills_in("somebody", "Service", &path(".spec.selector")));
+        assert!(
+            !fills_in("rollouts-controller", "Service", &path(".spec.ports")) && !fills_in("somebody", "Service", &path(".spec.selector"))
+        );
         let hpa = json!({"kind": "HorizontalPodAutoscaler", "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}});
         assert!(scales(&hpa, &key("apps", "Deployment")) && !scales(&hpa, &key("apps", "StatefulSet")));
         let keda = json!({"kind": "ScaledObject", "spec": {"scaleTargetRef": {"name": "web"}}});

@@ -618,7 +618,8 @@ mod tests {
 
     #[test]
     fn a_map_that_others_have_a_part_of_does_not_go_with_its_former_owner() {
-        let former = FieldSet::parse(&json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:data": {".": {}, "f:a": {}, "f:b": {}},
+        let former =
+            FieldSet::parse(&json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:data": {".": {}, "f:a": {}, "f:b": {}},
             "f:spec": {"f:template": {"f:metadata": {"f:labels": {".": {}, "f:app": {}}}},
                 "f:containers": {"k:{\"name\":\"x\"}": {".": {}, "f:name": {}, "f:image": {}}}}}));
         // An apply records no map as a member, only what is in it.

@@ -144,7 +144,12 @@ pub fn silent_since(live: &Value) -> Option<Timestamp> {
     let (group, _) = live["apiVersion"].as_str()?.split_once('/')?;
     let is_custom = group.contains('.') && !group.ends_with(".k8s.io");
     let says_nothing = live["status"].as_object().is_none_or(serde_json::Map::is_empty);
-    if !is_custom || !says_nothing || !live["spec"].is_object() || Shipped::of(live).is_some() || live["metadata"]["annotations"][HEALTH] == "ignore" {
+    if !is_custom
+        || !says_nothing
+        || !live["spec"].is_object()
+        || Shipped::of(live).is_some()
+        || live["metadata"]["annotations"][HEALTH] == "ignore"
+    {
         return None;
     }
     let entries = live["metadata"]["managedFields"].as_array().into_iter().flatten().map(|entry| &entry["time"]);

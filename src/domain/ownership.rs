@@ -251,14 +251,7 @@ pub struct Resolution {
 
 /// Decides conflicts. `applied` is the object as we applied it last, if we did: what was in it is ours. `let_go`: the tools
 /// that reconciled the object before do not come back to it.
-pub fn resolve(
-    conflicts: Vec<Conflict>,
-    kind: &str,
-    name: &str,
-    applied: Option<&Value>,
-    rules: &FieldRules,
-    let_go: bool,
-) -> Resolution {
+pub fn resolve(conflicts: Vec<Conflict>, kind: &str, name: &str, applied: Option<&Value>, rules: &FieldRules, let_go: bool) -> Resolution {
     let mut resolution = Resolution::default();
     for conflict in conflicts {
         let replicas = conflict.field.starts_with(&["spec", "replicas"]);

@@ -705,7 +705,8 @@ mod tests {
         let (proposed, reverted) = (decision('a', How::Proposed), decision('a', How::Reverted));
         let impossible = |gone| Impossible { why: "no".into(), gone };
         let back = vec![decision('b', How::Merged), decision('a', How::Proposed)];
-        let table: [(&str, Vec<Decision>, Sight, Option<PullRequest>, &str); 23] = [
+        type Row = (&'static str, Vec<Decision>, Sight, Option<PullRequest>, &'static str);
+        let table: [Row; 23] = [
             ("first seen there", vec![], sight('a', Same, &['a'], None), None, "a:Mer"),
             ("seen again", vec![merged.clone()], sight('a', Same, &['a'], past('a', true, None)), None, "a:Mer"),
             ("never there", vec![], sight('a', Other, &['0'], None), None, ""),

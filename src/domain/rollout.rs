@@ -57,11 +57,7 @@ mod tests {
     fn the_worst_is_told_and_a_failure_stays_one() {
         use ProgressState::*;
         let one = |state| Progress {
-            key: ApplicationKey {
-                repo: "a/b".parse().unwrap(),
-                application: "shop".parse().unwrap(),
-                stage: "staging".parse().unwrap(),
-            },
+            key: ApplicationKey { repo: "a/b".parse().unwrap(), application: "shop".parse().unwrap(), stage: "staging".parse().unwrap() },
             state,
             message: String::new(),
             detail: String::new(),

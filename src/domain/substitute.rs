@@ -28,9 +28,9 @@ impl Transforms {
         let spec = &kustomization["spec"];
         let build = &spec["postBuild"];
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
-        let variables = build.is_object().then(|| {
-            build["substitute"].as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect()
-        });
+        let variables = build
+            .is_object()
+            .then(|| build["substitute"].as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect());
         let is_set = |field: &&'static str| match &spec[*field] {
             Value::Array(items) => !items.is_empty(),
             Value::Object(fields) => !fields.is_empty(),
@@ -41,7 +41,7 @@ impl Transforms {
         Self {
             variables,
             from_elsewhere: build["substituteFrom"].as_array().is_some_and(|from| !from.is_empty()),
-            others: others.into_iter().filter(|field| is_set(&field)).collect(),
+            others: others.into_iter().filter(|field| is_set(field)).collect(),
         }
     }
 

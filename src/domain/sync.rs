@@ -328,11 +328,8 @@ const KEEP_MARKS: [(&str, &str); 9] = [
     ("kapp.k14s.io/delete-strategy", "orphan"),
     ("kluctl.io/skip-delete", "true"),
 ];
-const CONFIRM_MARKS: [(&str, &str); 3] = [
-    (PRUNE, "confirm"),
-    ("argocd.argoproj.io/sync-options", "Prune=confirm"),
-    ("argocd.argoproj.io/sync-options", "Delete=confirm"),
-];
+const CONFIRM_MARKS: [(&str, &str); 3] =
+    [(PRUNE, "confirm"), ("argocd.argoproj.io/sync-options", "Prune=confirm"), ("argocd.argoproj.io/sync-options", "Delete=confirm")];
 
 /// The mark on an object, in Git or live, that rules about its deletion.
 pub fn mark(object: &Value) -> Option<Mark> {
@@ -343,7 +340,8 @@ pub fn mark(object: &Value) -> Option<Mark> {
             text.split(',').any(|one| one.split_whitespace().collect::<String>().eq_ignore_ascii_case(wanted))
         })
     };
-    let find = |marks: &[(&str, &str)]| marks.iter().find(|(name, wanted)| has(name, wanted)).map(|(name, wanted)| format!("{name}: {wanted}"));
+    let find =
+        |marks: &[(&str, &str)]| marks.iter().find(|(name, wanted)| has(name, wanted)).map(|(name, wanted)| format!("{name}: {wanted}"));
     find(&KEEP_MARKS).map(Mark::Keep).or_else(|| find(&CONFIRM_MARKS).map(Mark::Confirm))
 }
 

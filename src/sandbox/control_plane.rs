@@ -43,9 +43,15 @@ impl ControlPlane {
     /// A control plane in `folder`, or the cluster that [`EXISTING`] names: whoever sets that is its administrator, and
     /// its pods should be simulated too, since the example's images do not exist.
     pub async fn open(tools: Tools, folder: Folder) -> anyhow::Result<Self> {
+        Self::open_as_one_of(1, tools, folder).await
+    }
+
+    /// The same, whose API server believes that it is one of several: it says that a definition is established only after 5 s
+    /// then, as highly available control planes do (apiextensions-apiserver).
+    pub async fn open_as_one_of(count: u8, tools: Tools, folder: Folder) -> anyhow::Result<Self> {
         match std::env::var_os(EXISTING).filter(|path| !path.is_empty()) {
             Some(kubeconfig) => Self::existing(tools, folder, Path::new(&kubeconfig)).await,
-            None => Self::start(tools, folder).await,
+            None => Self::start(count, tools, folder).await,
         }
     }
 
@@ -72,7 +78,7 @@ impl ControlPlane {
     }
 
     /// Starts one in `folder`; ready when this returns (measured: 3 to 4 s on 2 cores).
-    async fn start(tools: Tools, folder: Folder) -> anyhow::Result<Self> {
+    async fn start(count: u8, tools: Tools, folder: Folder) -> anyhow::Result<Self> {
         let dir = folder.path().join("control-plane");
         if dir.exists() {
             fs::remove_dir_all(&dir)?;
@@ -117,6 +123,8 @@ impl ControlPlane {
                 "127.0.0.1",
                 "--endpoint-reconciler-type",
                 "none",
+                "--apiserver-count",
+                &count.to_string(),
                 "--service-cluster-ip-range",
                 "10.0.0.0/20",
                 "--tls-cert-file",

@@ -362,7 +362,7 @@ async fn kept_by(other: Other) {
         let metadata = json!({"name": "lab-staging", "namespace": own});
         json!({"apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": metadata, "status": (other.status)(revision),
             "spec": {"postBuild": {"substitute": {"REGION": "eu-1"}}}})
-            .to_string()
+        .to_string()
     };
     let catalog = world.file("windlass.yaml").replacen(
         "    cluster: local\n",

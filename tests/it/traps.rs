@@ -113,7 +113,9 @@ async fn t04_an_immutable_field_is_told_from_a_mistake() {
     let (_, text) = lab.change("wrong", &[("deployment.yaml", Some(&wrong))]).await;
     has(&text, &["must be greater than or equal to 0"]);
     has_not(&text, &["created anew"]);
-    let allowed = moved.replace("metadata: {name: lab}", "metadata: {name: lab, annotations: {windlass.dev/recreate: 'PERMISSION'}}").replace("PERMISSION", &permission);
+    let allowed = moved
+        .replace("metadata: {name: lab}", "metadata: {name: lab, annotations: {windlass.dev/recreate: 'PERMISSION'}}")
+        .replace("PERMISSION", &permission);
     let (number, text) = lab.change("allowed", &[("deployment.yaml", Some(&allowed))]).await;
     has(&text, &["1 recreate", "Deletes and creates anew `Deployment lab-staging/lab`", "its 2 pods end before new ones start"]);
     lab.merge(number, "success").await;

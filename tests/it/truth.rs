@@ -53,11 +53,27 @@ const TOOLS: [(&str, &[&str], &str); 8] = [
     ("create", &["create"], ""),
     ("apply", &["apply"], ""),
     ("serverside", &["apply", "--server-side"], ""),
-    ("helm", &["create", "--field-manager=helm"], "labels: {app.kubernetes.io/managed-by: Helm}, annotations: {meta.helm.sh/release-name: gone, meta.helm.sh/release-namespace: NAMESPACE}"),
-    ("helmflux", &["create", "--field-manager=helm-controller"], "labels: {helm.toolkit.fluxcd.io/name: gone, helm.toolkit.fluxcd.io/namespace: flux}"),
+    (
+        "helm",
+        &["create", "--field-manager=helm"],
+        "labels: {app.kubernetes.io/managed-by: Helm}, annotations: {meta.helm.sh/release-name: gone, meta.helm.sh/release-namespace: NAMESPACE}",
+    ),
+    (
+        "helmflux",
+        &["create", "--field-manager=helm-controller"],
+        "labels: {helm.toolkit.fluxcd.io/name: gone, helm.toolkit.fluxcd.io/namespace: flux}",
+    ),
     ("argo", &["apply", "--field-manager=argocd-controller"], "annotations: {'argocd.argoproj.io/tracking-id': 'gone:x/y:z/a'}"),
-    ("argossa", &["apply", "--server-side", "--field-manager=argocd-controller"], "annotations: {'argocd.argoproj.io/tracking-id': 'gone:x/y:z/a'}"),
-    ("flux", &["apply", "--server-side", "--field-manager=kustomize-controller"], "labels: {kustomize.toolkit.fluxcd.io/name: gone, kustomize.toolkit.fluxcd.io/namespace: flux}"),
+    (
+        "argossa",
+        &["apply", "--server-side", "--field-manager=argocd-controller"],
+        "annotations: {'argocd.argoproj.io/tracking-id': 'gone:x/y:z/a'}",
+    ),
+    (
+        "flux",
+        &["apply", "--server-side", "--field-manager=kustomize-controller"],
+        "labels: {kustomize.toolkit.fluxcd.io/name: gone, kustomize.toolkit.fluxcd.io/namespace: flux}",
+    ),
 ];
 
 /// An object less what the server and we keep of it, and less the marks of tools.
@@ -75,7 +91,14 @@ fn bare(object: &Value) -> Value {
     }
     for map in ["labels", "annotations"] {
         let Some(entries) = metadata.get_mut(map).and_then(Value::as_object_mut) else { continue };
-        let marks = ["windlass.dev/", "fluxcd.io/", "argocd.argoproj.io/", "meta.helm.sh/", "kubectl.kubernetes.io/", "app.kubernetes.io/managed-by"];
+        let marks = [
+            "windlass.dev/",
+            "fluxcd.io/",
+            "argocd.argoproj.io/",
+            "meta.helm.sh/",
+            "kubectl.kubernetes.io/",
+            "app.kubernetes.io/managed-by",
+        ];
         entries.retain(|name, _| !marks.iter().any(|mark| name.contains(mark)));
         if entries.is_empty() {
             metadata.remove(map);
@@ -88,7 +111,8 @@ fn bare(object: &Value) -> Value {
 /// one field changes just that. The judge is the object itself, before and after.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes() {
-    let projects = "projects: {acme: {repositories: [acme/config], clusters: [local], namespaces: ['*-staging', '*-production'], kinds: ['*']}}\n";
+    let projects =
+        "projects: {acme: {repositories: [acme/config], clusters: [local], namespaces: ['*-staging', '*-production'], kinds: ['*']}}\n";
     let world = World::asleep(Setup { projects: Some(projects.into()), ..Setup::default() }).await;
     for account in ["windlass", "windlass-preview"] {
         let subject = format!("--serviceaccount={}:{account}", world.home());
@@ -104,8 +128,10 @@ async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes()
         let text = |marks: &str| {
             let documents = lines.iter().map(|line| {
                 let marks = marks.replace("NAMESPACE", &namespace);
-                let (mut object, marks): (Value, Value) =
-                    (serde_yaml::from_str(&line.replace("NAMESPACE", &namespace)).unwrap(), serde_yaml::from_str(&format!("{{{marks}}}")).unwrap());
+                let (mut object, marks): (Value, Value) = (
+                    serde_yaml::from_str(&line.replace("NAMESPACE", &namespace)).unwrap(),
+                    serde_yaml::from_str(&format!("{{{marks}}}")).unwrap(),
+                );
                 for (map, entries) in marks.as_object().into_iter().flatten() {
                     for (name, value) in entries.as_object().unwrap() {
                         object["metadata"][map][name] = value.clone();
@@ -119,7 +145,8 @@ async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes()
         std::fs::write(&file, text(marks)).unwrap();
         plane().kubectl(&[how, &["-n", &namespace, "-f", file.to_str().unwrap()][..]].concat()).unwrap();
         let get = || -> Vec<Value> {
-            let said = plane().kubectl(&["-n", &namespace, "get", "-f", file.to_str().unwrap(), "-o", "json", "--show-managed-fields=false"]);
+            let said =
+                plane().kubectl(&["-n", &namespace, "get", "-f", file.to_str().unwrap(), "-o", "json", "--show-managed-fields=false"]);
             serde_json::from_str::<Value>(&said.unwrap()).unwrap()["items"].as_array().unwrap().iter().map(bare).collect()
         };
         before.push((tool, namespace.clone(), file.clone(), get()));
@@ -159,7 +186,8 @@ async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes()
     }
     has(&windlass(&["adopt", "--all", "--stage", "staging"]), &["nothing waits to be adopted"]);
     let now = |namespace: &str, file: &std::path::Path| -> Vec<Value> {
-        let said = plane().kubectl(&["-n", namespace, "get", "-f", file.to_str().unwrap(), "-o", "json", "--show-managed-fields=false"]).unwrap();
+        let said =
+            plane().kubectl(&["-n", namespace, "get", "-f", file.to_str().unwrap(), "-o", "json", "--show-managed-fields=false"]).unwrap();
         serde_json::from_str::<Value>(&said).unwrap()["items"].as_array().unwrap().iter().map(bare).collect()
     };
     for (tool, namespace, file, objects) in &before {
@@ -169,7 +197,10 @@ async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes()
         }
     }
     // The marks of tools that are gone go, and so does what Git drops from now on.
-    let changed: Vec<_> = files.iter().map(|(path, text)| (path.clone(), text.replace("\"b\":\"2\"", "\"c\":\"3\"").replace("\"value\":\"1\"", "\"value\":\"2\""))).collect();
+    let changed: Vec<_> = files
+        .iter()
+        .map(|(path, text)| (path.clone(), text.replace("\"b\":\"2\"", "\"c\":\"3\"").replace("\"value\":\"1\"", "\"value\":\"2\"")))
+        .collect();
     let push: Vec<_> = changed.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
     let commit = world.forge.push("acme/config", "main", "ada", "One field each", &push).unwrap();
     world
@@ -248,12 +279,11 @@ async fn other_tools_marks_keep_and_whatever_is_not_harmless_is_asked_about() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_is_renamed_serves_until_the_new_one_does() {
     let reads = |name: &str| format!("          envFrom: [{{configMapRef: {{name: {name}}}}}]\n");
-    let lab = Lab::with(&[
-        ("deployment.yaml", &deployment("", &reads("settings-one"))),
-        ("config.yaml", &config("settings-one", "")),
-    ])
-    .await;
-    let renamed = deployment("", &reads("settings-two")).replacen("metadata: {name: lab}", "metadata: {name: renamed}", 1).replace("lab:1", "lab:broken-1");
+    let lab =
+        Lab::with(&[("deployment.yaml", &deployment("", &reads("settings-one"))), ("config.yaml", &config("settings-one", ""))]).await;
+    let renamed = deployment("", &reads("settings-two"))
+        .replacen("metadata: {name: lab}", "metadata: {name: renamed}", 1)
+        .replace("lab:1", "lab:broken-1");
     let files = [
         ("deployment.yaml", None),
         ("renamed.yaml", Some(renamed.as_str())),
@@ -269,27 +299,34 @@ async fn a_deployment_that_is_renamed_serves_until_the_new_one_does() {
     assert!(serves().await, "the old one serves");
     let old = async || lab.object("v1", "ConfigMap", "configmaps", "settings-one").await.is_object();
     assert!(old().await, "and what it reads is there");
-    has(&lab.world.application("lab.staging").await["status"]["message"].to_string(), &["is deleted once the application is healthy without it"]);
+    has(
+        &lab.world.application("lab.staging").await["status"]["message"].to_string(),
+        &["is deleted once the application is healthy without it"],
+    );
     let fixed = renamed.replace("lab:broken-1", "lab:2");
     let (fix, _) = lab.change("fix", &[("renamed.yaml", Some(&fixed))]).await;
     // What the first pull request took out nobody approved by this one.
     lab.world.approve("mia", fix);
     lab.world.gate_says(fix, "person").await;
     lab.world.as_user("ada", Method::PUT, &format!("pulls/{fix}/merge"), json!({}));
-    lab.world.until("the new one serves", async || {
-        let live = lab.object("apps/v1", "Deployment", "deployments", "renamed").await;
-        (live["status"]["readyReplicas"] == 2).then_some(())
-    }).await;
+    lab.world
+        .until("the new one serves", async || {
+            let live = lab.object("apps/v1", "Deployment", "deployments", "renamed").await;
+            (live["status"]["readyReplicas"] == 2).then_some(())
+        })
+        .await;
     lab.world.until("the deletion asks", async || lab.world.application("lab.staging").await["status"]["confirm"].as_str().map(drop)).await;
     lab.world.comment("mia", fix, "/confirm-prune");
     lab.world.until("the old one is gone", async || lab.deployment().await.is_null().then_some(())).await;
     lab.world.until("and what it read", async || (!old().await).then_some(())).await;
     // A roll-out that failed stays failed, whatever comes after it.
     let commit = lab.world.merged(number).await;
-    lab.world.until("it stays a failure", async || {
-        let (state, text) = lab.world.status(&commit, "windlass/sync")?;
-        (state == "failure" && text.contains("broken") | text.contains("pod renamed")).then_some(())
-    }).await;
+    lab.world
+        .until("it stays a failure", async || {
+            let (state, text) = lab.world.status(&commit, "windlass/sync")?;
+            (state == "failure" && text.contains("broken") | text.contains("pod renamed")).then_some(())
+        })
+        .await;
     lab.world.until("the comment too", async || lab.world.conversation(number).contains("failed, then superseded").then_some(())).await;
 }
 
@@ -314,7 +351,8 @@ async fn what_a_finalizer_holds_is_pending_with_its_name() {
 /// The control plane fills in the rules of an aggregated role; nobody wipes them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aggregated_role_is_left_to_the_control_plane() {
-    let projects = "projects: {acme: {repositories: [acme/config], clusters: [local], namespaces: ['*-staging', '*-production'], kinds: ['*']}}\n";
+    let projects =
+        "projects: {acme: {repositories: [acme/config], clusters: [local], namespaces: ['*-staging', '*-production'], kinds: ['*']}}\n";
     let world = World::asleep(Setup { projects: Some(projects.into()), ..Setup::default() }).await;
     for account in ["windlass", "windlass-preview"] {
         let subject = format!("--serviceaccount={}:{account}", world.home());
@@ -332,7 +370,10 @@ async fn an_aggregated_role_is_left_to_the_control_plane() {
     let rules = async || world.get("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", "", &all).await.unwrap()["rules"].clone();
     world.until("the rules are filled in", async || (rules().await[0]["resources"] == json!(["pods"])).then_some(())).await;
     world.quiet().await;
-    let version = async || world.get("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", "", &all).await.unwrap()["metadata"]["resourceVersion"].clone();
+    let version = async || {
+        world.get("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", "", &all).await.unwrap()["metadata"]["resourceVersion"]
+            .clone()
+    };
     let before = version().await;
     let more = config("more", "");
     let number = world.propose("bob", "more", &[("apps/roles/staging/more.yaml", Some(&more))]);
@@ -350,7 +391,15 @@ async fn an_aggregated_role_is_left_to_the_control_plane() {
 async fn replicas_are_left_to_every_autoscaler_and_handed_over_without_a_default() {
     let lab = Lab::with(&[("deployment.yaml", &deployment("", "")), ("config.yaml", CONFIG)]).await;
     let replicas = async || lab.deployment().await["spec"]["replicas"].clone();
-    lab.kubectl(&["patch", "deployment/lab", "--subresource=scale", "--type=merge", "--field-manager=keda", "-p", r#"{"spec":{"replicas":4}}"#]);
+    lab.kubectl(&[
+        "patch",
+        "deployment/lab",
+        "--subresource=scale",
+        "--type=merge",
+        "--field-manager=keda",
+        "-p",
+        r#"{"spec":{"replicas":4}}"#,
+    ]);
     let (number, text) = lab.change("config", &[("deployment.yaml", Some(&deployment("", "").replace("lab:1", "lab:2")))]).await;
     has(&text, &["left to others: 1", "`.spec.replicas` (`keda`)"]);
     lab.merge(number, "success").await;
@@ -407,23 +456,35 @@ async fn what_cannot_be_changed_is_named_and_no_pods_or_data_go_with_it() {
             "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: db{more}}}\nspec:\n  replicas: 2\n  serviceName: db\n  selector: {{matchLabels: {{app: db}}}}\n  template:\n    metadata: {{labels: {{app: db}}}}\n    spec: {{containers: [{{name: db, image: 'db:1'}}]}}\n  volumeClaimTemplates:\n    - metadata: {{name: data}}\n      spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: {storage}}}}}}}\n"
         )
     };
-    let claim = |size: &str| format!("apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: own}}\nspec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: {size}}}}}}}\n");
+    let claim = |size: &str| {
+        format!(
+            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: own}}\nspec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: {size}}}}}}}\n"
+        )
+    };
     let world_files = [("set.yaml", set("1Gi", "")), ("claim.yaml", claim("2Gi")), ("config.yaml", CONFIG.to_string())];
     // Claims without a volume bind to none: the StatefulSet's pods wait. What counts here is who they are.
     let world = World::asleep(Setup::default()).await;
     let namespace = world.namespace("lab-staging");
-    let mut files = vec![("apps/lab/staging/namespace.yaml".to_string(), format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"))];
+    let mut files = vec![(
+        "apps/lab/staging/namespace.yaml".to_string(),
+        format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"),
+    )];
     files.extend(world_files.iter().map(|(name, text)| (format!("apps/lab/staging/{name}"), text.clone())));
     let push: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
     world.forge.push("acme/config", "main", "ada", "The lab", &push).unwrap();
     world.start();
     let lab = Lab { world };
-    lab.world.until("it is applied", async || (lab.world.application("lab.staging").await["status"]["sync"] == "Synced").then_some(())).await;
+    lab.world
+        .until("it is applied", async || (lab.world.application("lab.staging").await["status"]["sync"] == "Synced").then_some(()))
+        .await;
     let (_, text) = lab.change("shrink", &[("claim.yaml", Some(&claim("1Gi")))]).await;
     has(&text, &["A claim is never created anew"]);
     has_not(&text, &["windlass.dev/recreate"]);
     let (_, text) = lab.change("grow", &[("set.yaml", Some(&set("2Gi", "")))]).await;
-    has(&text, &[".spec.volumeClaimTemplates[0].spec.resources.requests.storage cannot be changed from 1Gi to 2Gi", "keep 1Gi", "its pods go on"]);
+    has(
+        &text,
+        &[".spec.volumeClaimTemplates[0].spec.resources.requests.storage cannot be changed from 1Gi to 2Gi", "keep 1Gi", "its pods go on"],
+    );
     let permission = text.split("windlass.dev/recreate: ").nth(1).unwrap().split('`').next().unwrap().to_string();
     let pods = async || {
         let all = lab.world.list("v1", "Pod", "pods", &lab.namespace()).await;
@@ -434,10 +495,12 @@ async fn what_cannot_be_changed_is_named_and_no_pods_or_data_go_with_it() {
     let (number, text) = lab.change("allowed", &[("set.yaml", Some(&allowed))]).await;
     has(&text, &["its pods go on meanwhile", "keep 1Gi"]);
     lab.world.as_user("ada", Method::PUT, &format!("pulls/{number}/merge"), json!({}));
-    lab.world.until("it is the new one", async || {
-        let live = lab.object("apps/v1", "StatefulSet", "statefulsets", "db").await;
-        (live["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] == "2Gi").then_some(())
-    }).await;
+    lab.world
+        .until("it is the new one", async || {
+            let live = lab.object("apps/v1", "StatefulSet", "statefulsets", "db").await;
+            (live["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] == "2Gi").then_some(())
+        })
+        .await;
     assert_eq!(pods().await, before, "no pod ended");
     // The permission named that change and no other.
     let (_, text) = lab.change("again", &[("set.yaml", Some(&allowed.replace("2Gi", "3Gi")))]).await;

@@ -102,8 +102,8 @@ async fn a_validation_error_applies_nothing_of_the_application() {
     let text = world.sync_status(&commit, "failure").await;
     assert!(text.contains("Deployment"), "{text}");
     assert_eq!(world.config_map("staging", "shop").await.unwrap()["data"]["greeting"], "hello", "no half of it is applied");
-    let conditions = world.application("shop.staging").await["status"]["conditions"].clone();
-    assert!(conditions[0]["reason"] == "Blocked", "{conditions}");
+    let reason = async || world.application("shop.staging").await["status"]["conditions"][0]["reason"].clone();
+    world.until("it is blocked", async || (reason().await == "Blocked").then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,7 @@ pub fn plane() -> &'static ControlPlane {
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             runtime.block_on(async {
-                let plane = ControlPlane::open(Tools::locate()?, Folder::temporary()?).await?;
+                let plane = ControlPlane::open_as_one_of(3, Tools::locate()?, Folder::temporary()?).await?;
                 install_definitions(&plane)?;
                 anyhow::Ok(plane)
             })
