@@ -14,10 +14,13 @@ use tokio::time::Instant;
 
 use super::revision::{hash_of, inputs_at};
 use super::{Base, Ctx, Requeue, Result, deployment, locked, receipt};
+use crate::cluster::home::ApplicationStatus;
 use crate::domain::catalog::{Reconciler, Target};
+use crate::domain::health::{Health, SyncState};
 use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
 use crate::domain::rollout::{self, Outcome};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, PullRequestKey, RepoName};
+use crate::render::Source;
 use crate::view;
 
 /// GitHub tells of a merge's pull request a while after the merge: that there is none is believed for so long.
@@ -169,7 +172,41 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
         };
         progress.push(Progress { key, state, message, detail });
     }
+    for key in retired_by(ctx, repo, base, commit).await?.iter() {
+        let object = ctx.home.application(key).await?;
+        let status = object.map(|object| object.status.unwrap_or_default());
+        // What is left then is kept by its marks.
+        let is_over = |status: &ApplicationStatus| (status.sync, status.health) == (SyncState::Unknown, Health::Healthy);
+        let state = if status.as_ref().is_none_or(is_over) { ProgressState::Gone } else { ProgressState::Leaving };
+        let message = status.and_then(|status| status.message).unwrap_or_default();
+        progress.push(Progress { key: key.clone(), state, message, detail: String::new() });
+    }
     Ok((progress, again))
+}
+
+/// The applications that a commit took out of Git and that are not back: their directory or their rule went.
+async fn retired_by(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &CommitSha) -> Result<Arc<Vec<ApplicationKey>>> {
+    let name = (base.commit.clone(), CommitKey { repo: repo.clone(), commit: commit.clone() });
+    if let Some(known) = ctx.memory.retired_by.get(&name) {
+        return Ok(known);
+    }
+    let at = commit.clone();
+    let left = ctx
+        .mirror(repo, move |mirror| {
+            let targets = |commit: &CommitSha| -> anyhow::Result<Vec<Target>> {
+                let source = Source::open(mirror, mirror.tree(commit)?)?;
+                Ok(super::configuration(&source)?.and_then(std::result::Result::ok).map(|all| all.targets).unwrap_or_default())
+            };
+            let Some(parent) = mirror.parent(&at)? else { return Ok(Vec::new()) };
+            let after = targets(&at)?;
+            let same = |one: &Target, other: &Target| (&one.application, &one.stage.name) == (&other.application, &other.stage.name);
+            Ok(targets(&parent)?.into_iter().filter(|before| !after.iter().any(|other| same(before, other))).collect())
+        })
+        .await?;
+    let gone = left.iter().map(|target: &Target| target.key(repo)).filter(|key| base.target(key).is_none());
+    let gone: Arc<Vec<_>> = Arc::new(gone.collect());
+    ctx.memory.retired_by.insert(name, gone.clone());
+    Ok(gone)
 }
 
 /// The applications whose inputs a commit changed.

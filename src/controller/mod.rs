@@ -266,6 +266,8 @@ pub struct Memory {
     newer: Recent<(CommitSha, CommitSha), bool>,
     /// The applications that a commit changed, by the base whose configuration names them.
     changed_by: Recent<CommitAtBase, Arc<Vec<Target>>>,
+    /// Those that it took out of Git, and that are not back.
+    retired_by: Recent<CommitAtBase, Arc<Vec<ApplicationKey>>>,
 }
 
 /// What is remembered by commit or by pull request, of which there are ever more: the last ones, so many of each kind. What

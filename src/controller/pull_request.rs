@@ -215,7 +215,10 @@ async fn closed(
             }
             if sticky.is_some() && !told {
                 let preview = snapshot.check.as_ref().and_then(|check| check.output.text.as_deref());
-                wanted = Some(view::progress(&commit, &progress, preview));
+                // Retired gates were green.
+                let unmet = snapshot.gate.as_ref().filter(|check| !matches!(check.conclusion.as_deref(), Some("success" | "cancelled")));
+                let unmet = unmet.map(|check| check.output.title.as_deref().unwrap_or("no verdict"));
+                wanted = Some(view::progress(&commit, &progress, preview, unmet));
             }
         }
     }

@@ -11,7 +11,7 @@ use super::{Base, Ctx, Requeue, Result, claims, guards, locked};
 use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Destination, HEALTH_TIMEOUT, MergePolicy, Reconciler, Stage, Target};
-use crate::domain::health::SyncState;
+use crate::domain::health::{Health, SyncState};
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::{self, DriftMode};
 
@@ -34,7 +34,7 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
             key.title()
         );
         let status = ApplicationStatus { sync: SyncState::Unknown, message: Some(message), ..before };
-        ctx.home.report_application(&object, status, ctx.now()).await?;
+        report(ctx, key, &object, status).await?;
         return Ok(Some(Requeue::Idle));
     }
     let mut leavers = guards::leavers(&asking, before.inventory.clone()).await?;
@@ -49,6 +49,8 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
     let title = format!("{} declares {} no more", key.repo, key.title());
     let mut status = ApplicationStatus {
         sync: SyncState::Unknown,
+        // Something of it is still to go.
+        health: Health::Progressing,
         confirm: judgement.confirm.clone(),
         to_confirm: judgement.to_confirm(),
         confirmed: judgement.confirmed.clone(),
@@ -62,7 +64,7 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
             key.title(),
             names.join("; ")
         ));
-        ctx.home.report_application(&object, status, ctx.now()).await?;
+        report(ctx, key, &object, status).await?;
         return Ok(Some(Requeue::Idle));
     }
     if judgement.prune.is_empty() {
@@ -71,10 +73,14 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
         if stays.is_empty() {
             // Nothing is left: the last trace of it goes too.
             ctx.home.forget_application(&object).await?;
+            ctx.tell_commits(&key.repo);
             return Ok(Some(Requeue::Idle));
         }
+        if leavers.ending.is_empty() && !leavers.unknown {
+            status.health = Health::Healthy;
+        }
         status.message = Some(format!("{title}: {}", stays.join("; ")));
-        ctx.home.report_application(&object, status, ctx.now()).await?;
+        report(ctx, key, &object, status).await?;
         // The end of what is being deleted may be nobody's news: a kind that Git has no more need not be watched.
         return Ok(Some(match () {
             () if !leavers.ending.is_empty() => Requeue::After(Duration::from_secs(10)),
@@ -83,10 +89,20 @@ pub async fn retired(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, known: O
         }));
     }
     status.message = Some(format!("{title}: deletes {} objects, as confirmed", judgement.prune.len()));
-    ctx.home.report_application(&object, status, ctx.now()).await?;
+    report(ctx, key, &object, status).await?;
     prune(&asking.cluster, judgement.prune.iter().filter_map(|key| leavers.prune.get(key)).collect()).await?;
     // Looked at until all of it is seen gone.
     Ok(Some(Requeue::After(Duration::from_secs(1))))
+}
+
+/// Keeps it with the object, and has the commits told that wait for it.
+async fn report(ctx: &Arc<Ctx>, key: &ApplicationKey, object: &Application, status: ApplicationStatus) -> Result<()> {
+    let news = object.status.as_ref().and_then(|before| before.message.as_ref()) != status.message.as_ref();
+    ctx.home.report_application(object, status, ctx.now()).await?;
+    if news {
+        ctx.tell_commits(&key.repo);
+    }
+    Ok(())
 }
 
 /// What the object says about where the application was.

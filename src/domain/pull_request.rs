@@ -178,11 +178,15 @@ pub enum ProgressState {
     Superseded,
     /// It had failed when a newer commit changed the same application.
     FailedBefore,
+    /// The commit took the application out of Git: its objects wait to be deleted.
+    Leaving,
+    /// Nothing of such an application is left.
+    Gone,
 }
 
 impl ProgressState {
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Healthy | Self::Superseded | Self::FailedBefore)
+        matches!(self, Self::Healthy | Self::Superseded | Self::FailedBefore | Self::Gone)
     }
 
     pub fn word(self) -> &'static str {
@@ -196,6 +200,8 @@ impl ProgressState {
             Self::Stale => "not known",
             Self::Superseded => "superseded",
             Self::FailedBefore => "failed, then superseded",
+            Self::Leaving => "left Git",
+            Self::Gone => "gone",
         }
     }
 }

@@ -34,7 +34,7 @@ pub fn summary<'a>(progress: impl IntoIterator<Item = &'a Progress>) -> Summary<
     let all: Vec<_> = progress.into_iter().collect();
     let find = |wanted: &dyn Fn(ProgressState) -> bool| all.iter().find(|one| wanted(one.state)).copied();
     let count = |state| all.iter().filter(|one| one.state == state).count();
-    let (healthy, superseded) = (count(ProgressState::Healthy), count(ProgressState::Superseded));
+    let (healthy, superseded) = (count(ProgressState::Healthy) + count(ProgressState::Gone), count(ProgressState::Superseded));
     let failed = find(&|state| matches!(state, ProgressState::Failed | ProgressState::FailedBefore));
     let stale = find(&|state| state == ProgressState::Stale);
     let (outcome, about) = match (failed, stale) {
@@ -42,7 +42,9 @@ pub fn summary<'a>(progress: impl IntoIterator<Item = &'a Progress>) -> Summary<
         (None, Some(stale)) => (Outcome::Stale, Some(stale)),
         _ if all.is_empty() => (Outcome::Nothing, None),
         _ if superseded == all.len() => (Outcome::Superseded, find(&|state| state == ProgressState::Superseded)),
-        _ if healthy + superseded == all.len() => (Outcome::Healthy, find(&|state| state == ProgressState::Healthy)),
+        _ if healthy + superseded == all.len() => {
+            (Outcome::Healthy, find(&|state| matches!(state, ProgressState::Healthy | ProgressState::Gone)))
+        }
         _ => (Outcome::Pending, find(&|state| !state.is_final())),
     };
     Summary { outcome, about, total: all.len(), healthy, superseded }
@@ -76,6 +78,8 @@ mod tests {
             (&[Stale, Failed, Healthy], Outcome::Failed),
             (&[Superseded, FailedBefore], Outcome::Failed),
             (&[Unproven, Healthy], Outcome::Pending),
+            (&[Leaving, Healthy], Outcome::Pending),
+            (&[Gone, Healthy], Outcome::Healthy),
         ] {
             assert_eq!(of(states), outcome, "{states:?}");
         }

@@ -645,6 +645,12 @@ mod tests {
     }
 
     #[test]
+    fn a_truce_lasts_longer_each_time() {
+        let minutes: Vec<_> = (0..10).map(|times| truce(times).as_mins()).collect();
+        assert_eq!(minutes, [10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]);
+    }
+
+    #[test]
     fn pauses_end_by_themselves() {
         assert_eq!(duration("2h"), Some(SignedDuration::from_secs(7200)));
         assert_eq!(duration("99999d"), Some(SignedDuration::from_secs(30 * 86_400)));

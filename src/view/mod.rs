@@ -21,7 +21,7 @@ use crate::domain::gate::{Standing, Verdict};
 use crate::domain::image::Tag;
 use crate::domain::plan::Plan;
 use crate::domain::promotion::{Decision, How, Offer};
-use crate::domain::pull_request::{Progress, Wanted, shortened};
+use crate::domain::pull_request::{Progress, ProgressState, Wanted, shortened};
 use crate::domain::rollout::{self, Outcome, Summary};
 use crate::domain::seal::Seal;
 use crate::domain::{ApplicationKey, CommitSha};
@@ -207,6 +207,9 @@ pub fn rollout(summary: &Summary<'_>) -> String {
         (Outcome::Stale, Some(one)) => format!("stale: {}", of(one, &one.message)),
         (Outcome::Nothing, _) => "no application changes".into(),
         (Outcome::Superseded, Some(one)) => format!("superseded {}", one.message),
+        (Outcome::Healthy, Some(one)) if total == 1 && one.state == ProgressState::Gone => {
+            format!("{} is gone, with all that it had", one.key.title())
+        }
         (Outcome::Healthy, Some(one)) if total == 1 => format!("{} is synced and healthy", one.key.title()),
         (Outcome::Healthy, _) if superseded == 0 => format!("{total} applications are synced and healthy"),
         (Outcome::Healthy, _) => format!("{healthy} of {total} applications are synced and healthy; newer commits changed the others"),
@@ -221,6 +224,7 @@ pub fn rollout(summary: &Summary<'_>) -> String {
 struct ProgressView {
     verdict: String,
     commit: String,
+    unmet: Option<String>,
     applications: Vec<ProgressRow>,
     preview: Option<String>,
 }
@@ -232,8 +236,9 @@ struct ProgressRow {
     message: String,
 }
 
-/// The sticky comment of a merged pull request. `preview`: the details of the head's check run.
-pub fn progress(commit: &CommitSha, progress: &[Progress], preview: Option<&str>) -> Wanted {
+/// The sticky comment of a merged pull request. `preview`: the details of the head's check run. `unmet`: what the gate said
+/// when it was merged without being green.
+pub fn progress(commit: &CommitSha, progress: &[Progress], preview: Option<&str>, unmet: Option<&str>) -> Wanted {
     let last = progress.iter().all(|one| one.state.is_final());
     let verdict = match rollout::summary(progress).outcome {
         Outcome::Healthy => "**Synced, healthy**",
@@ -252,6 +257,7 @@ pub fn progress(commit: &CommitSha, progress: &[Progress], preview: Option<&str>
         ProgressView {
             verdict: verdict.into(),
             commit: commit.short().into(),
+            unmet: unmet.map(quoted),
             applications: rows.collect(),
             preview: preview
                 .filter(|text| text.len() < MOST_BYTES - 8_000)

@@ -228,7 +228,7 @@ fn every_template_renders() {
         message: "Deployment web: pod web-1: CrashLoopBackOff".into(),
         detail: String::new(),
     };
-    insta::assert_snapshot!(progress(&"a".repeat(40).parse().unwrap(), &[done], Some("the preview")).text, @"
+    insta::assert_snapshot!(progress(&"a".repeat(40).parse().unwrap(), &[done], Some("the preview"), None).text, @"
     **Failed** · `aaaaaaaaaaaa`
 
     | application | state | |

@@ -97,6 +97,11 @@ async fn story(world: &World) {
             &[(overlay, Some(&without)), ("apps/shop/staging/secret.yaml", None), ("apps/shop/staging/config.yaml", Some(&config))],
         )
         .unwrap();
+    // A Secret goes with somebody's word.
+    let status = async || world.application("shop.staging").await["status"].clone();
+    let confirm = world.until("the deletion asks", async || status().await["confirm"].as_str().map(str::to_string)).await;
+    let confirm = format!("windlass.dev/confirm-prune={confirm}");
+    world.kubectl(&["-n", &world.home(), "annotate", "--overwrite", "applications.windlass.dev/shop.staging", &confirm]);
     world.sync_status(&commit, "success").await;
     world.kubectl(&[
         "-n",

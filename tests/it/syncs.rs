@@ -149,7 +149,7 @@ async fn an_application_that_leaves_git_is_deleted_only_when_that_is_confirmed()
     .await;
     let gone = ["namespace.yaml", "config.yaml", "kept.yaml"].map(|file| format!("apps/lab/staging/{file}"));
     let files: Vec<_> = gone.iter().map(|path| (path.as_str(), None)).collect();
-    lab.world.forge.push("acme/config", "main", "ada", "No lab", &files).unwrap();
+    let commit = lab.world.forge.push("acme/config", "main", "ada", "No lab", &files).unwrap();
     let message = async || lab.world.application("lab.staging").await["status"]["message"].as_str().unwrap_or_default().to_string();
     lab.world
         .until("it is said what waits", async || {
@@ -159,6 +159,10 @@ async fn an_application_that_leaves_git_is_deleted_only_when_that_is_confirmed()
         })
         .await;
     assert!(lab.object("v1", "ConfigMap", "configmaps", "lab").await.is_object());
+    let pending = || lab.world.status(&commit, "windlass/sync").filter(|(state, _)| state == "pending").map(|(_, text)| text);
+    lab.world
+        .until("the commit says what waits", async || pending()?.contains("acme/config declares lab/staging no more").then_some(()))
+        .await;
     // The namespace itself is in the way of what must stay: it is protected first.
     lab.kubectl(&["annotate", "namespace", &lab.namespace(), "windlass.dev/prune=never"]);
     lab.world.kubectl(&["-n", &lab.world.home(), "annotate", "applications.windlass.dev/lab.staging", "poke=1"]);
@@ -170,6 +174,7 @@ async fn an_application_that_leaves_git_is_deleted_only_when_that_is_confirmed()
     has(&lab.windlass(&["confirm-prune", "lab/staging"]), &["lab/staging deletes:", "ConfigMap"]);
     lab.world.until("it is gone", async || lab.object("v1", "ConfigMap", "configmaps", "lab").await.is_null().then_some(())).await;
     assert!(lab.object("v1", "ConfigMap", "configmaps", "kept").await.is_object(), "what must not be pruned stays");
+    has(&lab.world.sync_status(&commit, "success").await, &["lab/staging is gone"]);
     lab.world
         .until("what stays is told", async || message().await.contains("stays: it is marked `windlass.dev/prune: never`").then_some(()))
         .await;

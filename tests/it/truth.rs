@@ -506,3 +506,108 @@ async fn what_cannot_be_changed_is_named_and_no_pods_or_data_go_with_it() {
     let (_, text) = lab.change("again", &[("set.yaml", Some(&allowed.replace("2Gi", "3Gi")))]).await;
     has(&text, &["cannot be applied", "windlass.dev/recreate: "]);
 }
+
+/// What cannot be read, before and after, is a failure of whoever changes it: never "no application changes".
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_on_either_side_is_never_no_change() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let remote = "resources: [config.yaml, 'https://example.com/base?ref=1']\n";
+    lab.world.forge.push("acme/config", "main", "ada", "A remote base", &[("apps/lab/staging/kustomization.yaml", Some(remote))]).unwrap();
+    let (number, text) = lab.change("less", &[("config.yaml", Some(&CONFIG.replace("'1'", "'2'")))]).await;
+    has_not(&text, &["No application changes"]);
+    has(&text, &["example.com"]);
+    assert_eq!(lab.world.previewed(number).await["conclusion"], "failure");
+    // Who changes something else is not to blame.
+    let other = lab.world.propose(
+        "bob",
+        "other",
+        &[("apps/shop/staging/config.yaml", Some(&lab.world.file("apps/shop/staging/config.yaml").replace("hello", "hi")))],
+    );
+    assert_eq!(lab.world.previewed(other).await["conclusion"], "success");
+}
+
+/// The pull request that brings applications, with the rules that make them ones, previews them as what they will be; one
+/// that takes a rule away lists what stays behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pull_request_that_brings_applications_previews_them() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let catalog = lab.world.file("windlass.yaml");
+    let namespace = lab.world.namespace("fresh-staging");
+    let rule = format!("applications:\n  - name: fresh\n    path: fresh/{{stage}}\n    namespace: {}fresh-{{stage}}\n", lab.world.prefix);
+    let ruled = catalog.replacen("applications:\n", &rule, 1);
+    let files = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\n{}", config("first", ""));
+    let number = lab.world.propose("bob", "fresh", &[("windlass.yaml", Some(&ruled)), ("fresh/staging/all.yaml", Some(&files))]);
+    lab.world.previewed(number).await;
+    let text = lab.world.conversation(number);
+    has(
+        &text,
+        &["**fresh/staging** on `local`", "2 create", "This application is not on the base branch", "ConfigMap fresh-staging/first"],
+    );
+    let without = catalog.replacen("  - path: apps/{application}/{stage}\n", "  - path: others/{application}/{stage}\n", 1);
+    let number = lab.world.propose("bob", "without", &[("windlass.yaml", Some(&without))]);
+    lab.world.previewed(number).await;
+    has(&lab.world.conversation(number), &["The application leaves Git", "`ConfigMap lab`"]);
+}
+
+/// Who merges before the gate is green has that said where everybody reads it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_past_the_gate_is_said_in_the_thread() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let (number, _) = lab.change("past", &[("config.yaml", Some(&CONFIG.replace("'1'", "'2'")))]).await;
+    lab.world.gate_says(number, "0 of 1 approvals").await;
+    lab.merge(number, "success").await;
+    let said = "It was merged while `windlass/gate` was not green: 0 of 1 approvals";
+    lab.world.until("the thread says so", async || lab.world.conversation(number).contains(said).then_some(())).await;
+}
+
+/// An object whose version is served no more is looked up under one that is; one that may not be read just now is not gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_served_under_another_version_is_not_gone() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let group = format!("{}moved.example", lab.world.prefix);
+    lab.may_write(&group, "things");
+    let schema = "schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}";
+    let definition = |versions: &[(&str, bool, bool)]| {
+        let versions: Vec<_> = versions
+            .iter()
+            .map(|(name, served, storage)| format!("{{name: {name}, served: {served}, storage: {storage}, {schema}}}"))
+            .collect();
+        format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: things.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: Thing, plural: things}}\n  versions: [{}]\n",
+            versions.join(", ")
+        )
+    };
+    lab.with_file(&["apply"], &definition(&[("v1alpha1", true, false), ("v1", true, true)]));
+    lab.world.kubectl(&["wait", "--for=condition=Established", &format!("crd/things.{group}"), "--timeout=30s"]);
+    let thing = format!("apiVersion: {group}/v1alpha1\nkind: Thing\nmetadata: {{name: lab}}\n");
+    let (number, _) = lab.change("thing", &[("thing.yaml", Some(&thing))]).await;
+    lab.merge(number, "success").await;
+    lab.with_file(&["apply"], &definition(&[("v1alpha1", false, false), ("v1", true, true)]));
+    lab.world
+        .until("the old version is served no more", async || {
+            plane().kubectl(&["get", "--raw", &format!("/apis/{group}/v1alpha1/things")]).is_err().then_some(())
+        })
+        .await;
+    lab.world.kill();
+    lab.world.forge.push("acme/config", "main", "ada", "No thing", &[("apps/lab/staging/thing.yaml", None)]).unwrap();
+    lab.world.start();
+    let status = async || lab.world.application("lab.staging").await["status"].clone();
+    let named = lab.world.until("its deletion asks", async || status().await["toConfirm"][0].as_str().map(str::to_string)).await;
+    assert!(named.starts_with("Thing "), "{named}");
+    // While nobody may read it, it stays known.
+    lab.world.kubectl(&["delete", "clusterrole", &group]);
+    lab.world.comment("ada", number, "/sync");
+    lab.world
+        .until("it cannot be told", async || {
+            status().await["message"].as_str()?.contains("whether it is still there cannot be told").then_some(())
+        })
+        .await;
+    assert!(status().await["inventory"].to_string().contains("Thing"));
+    lab.may_write(&group, "things");
+    lab.windlass(&["sync", "lab/staging"]);
+    lab.world.until("it asks again", async || status().await["toConfirm"][0].as_str().map(drop)).await;
+    assert_eq!(lab.windlass(&["confirm-prune", "lab/staging"]), format!("lab/staging deletes:\n  {named}\n"));
+    lab.world
+        .until("it is gone", async || lab.object(&format!("{group}/v1"), "Thing", "things", "lab").await.is_null().then_some(()))
+        .await;
+}
