@@ -34,7 +34,7 @@ pub struct ControlPlane {
 const STAGES: &str = include_str!("control_plane/stages.yaml");
 
 const NODE: &str = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-0","labels":{"kubernetes.io/hostname":"node-0"}},
-"status":{"allocatable":{"cpu":"64","memory":"256Gi","pods":"2000"},"capacity":{"cpu":"64","memory":"256Gi","pods":"2000"}}}"#;
+"status":{"allocatable":{"cpu":"4000","memory":"16Ti","pods":"20000"},"capacity":{"cpu":"4000","memory":"16Ti","pods":"20000"}}}"#;
 
 /// Names the kubeconfig of a cluster that is there already, to be used instead of a control plane of our own.
 pub const EXISTING: &str = "WINDLASS_SANDBOX_KUBECONFIG";
