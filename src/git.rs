@@ -421,12 +421,16 @@ impl Mirror {
     pub fn edited(&self, tree: TreeId, edits: &[FileEdit]) -> anyhow::Result<TreeId> {
         let mut editor = self.repo.edit_tree(tree.0)?;
         for edit in edits {
-            let kind = self.repo.find_tree(tree.0)?.lookup_entry_by_path(&edit.path)?.map(|entry| entry.mode().kind());
-            let kind = kind.filter(|kind| matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable)).unwrap_or(EntryKind::Blob);
             let blob = self.repo.write_blob(edit.text.as_bytes())?.detach();
-            editor.upsert(edit.path.as_str(), kind, blob)?;
+            editor.upsert(edit.path.as_str(), self.kind_of_file(tree, &edit.path)?, blob)?;
         }
         Ok(TreeId(editor.write()?.detach()))
+    }
+
+    /// As what a file is written again: a program stays one.
+    fn kind_of_file(&self, tree: TreeId, path: &str) -> anyhow::Result<EntryKind> {
+        let known = self.repo.find_tree(tree.0)?.lookup_entry_by_path(path)?.map(|entry| entry.mode().kind());
+        Ok(known.filter(|kind| *kind == EntryKind::BlobExecutable).unwrap_or(EntryKind::Blob))
     }
 
     /// The working copy as it is: a commit on top of `head`, kept in memory, and the files that differ from it. None: there is
@@ -448,21 +452,19 @@ impl Mirror {
             }
             Ok(Some((EntryKind::Blob, std::fs::read(&at).with_context(|| format!("cannot read {}", at.display()))?)))
         };
-        for path in tracked.keys() {
-            let known = self.repo.find_tree(tree.0)?.lookup_entry_by_path(path)?;
-            // A submodule is a commit of another repository.
-            let Some(known) = known.filter(|known| known.mode().kind() != EntryKind::Commit) else { continue };
+        // A submodule is a commit of another repository.
+        for (path, (_, id)) in tracked.iter().filter(|(_, (mode, _))| *mode != EntryMode::Submodule) {
+            let known = self.repo.find_object(ObjectId::from_hex(id.as_bytes())?)?;
             match read(path)? {
                 None => {
                     editor.remove(path.as_str())?;
                 }
-                Some((_, text)) if known.object()?.data == text => continue,
+                Some((_, text)) if known.data == text => continue,
                 Some((EntryKind::Link, text)) => {
                     editor.upsert(path.as_str(), EntryKind::Link, self.repo.write_blob(text)?.detach())?;
                 }
                 Some((_, text)) => {
-                    let kind = Some(known.mode().kind()).filter(|kind| *kind == EntryKind::BlobExecutable).unwrap_or(EntryKind::Blob);
-                    editor.upsert(path.as_str(), kind, self.repo.write_blob(text)?.detach())?;
+                    editor.upsert(path.as_str(), self.kind_of_file(tree, path)?, self.repo.write_blob(text)?.detach())?;
                 }
             }
             changed.push(path.clone());

@@ -140,12 +140,17 @@ async fn confirm(one: &One) -> anyhow::Result<String> {
 async fn adopt(one: &One) -> anyhow::Result<String> {
     let name = object_name(&one.application)?;
     let object = api(&one.place).await?.get(&name).await.with_context(|| format!("cannot read the Application {name}"))?;
-    let waits = object.status.unwrap_or_default().adoption;
-    if waits.is_empty() {
-        return Ok(format!("nothing waits to be adopted in {}\n", one.application));
-    }
+    Ok(match adopt_waiting(one, &object).await? {
+        Some(said) => said,
+        None => format!("nothing waits to be adopted in {}\n", one.application),
+    })
+}
+
+/// None: nothing waits.
+async fn adopt_waiting(one: &One, object: &Application) -> anyhow::Result<Option<String>> {
+    let Some(status) = object.status.as_ref().filter(|status| !status.adoption.is_empty()) else { return Ok(None) };
     annotate(one, ADOPT, Some("true")).await?;
-    Ok(format!("{} takes over:\n  {}\n", one.application, waits.join("\n  ")))
+    Ok(Some(format!("{} takes over:\n  {}\n", one.application, status.adoption.join("\n  "))))
 }
 
 async fn adopt_all(place: &Where, stage: Option<&str>) -> anyhow::Result<String> {
@@ -153,9 +158,9 @@ async fn adopt_all(place: &Where, stage: Option<&str>) -> anyhow::Result<String>
     objects.sort_by_key(ResourceExt::name_any);
     objects.retain(|object| stage.is_none_or(|stage| object.spec.stage.as_str() == stage));
     let mut out = String::new();
-    for object in objects.iter().filter(|object| object.status.as_ref().is_some_and(|status| !status.adoption.is_empty())) {
+    for object in &objects {
         let application = format!("{}/{}", object.spec.application, object.spec.stage);
-        out.push_str(&adopt(&One { application, place: place.clone() }).await?);
+        out.extend(adopt_waiting(&One { application, place: place.clone() }, object).await?);
     }
     if out.is_empty() {
         let of = stage.map(|stage| format!(" of the stage {stage}")).unwrap_or_default();

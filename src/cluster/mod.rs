@@ -79,7 +79,7 @@ pub enum Applied {
 }
 
 /// Why the API server would not have an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Refusal {
     /// In the server's words, less secrets.
     pub message: String,
@@ -618,13 +618,7 @@ impl Cluster {
         let object: DynamicObject = match serde_json::from_value(payload) {
             Ok(object) => object,
             Err(error) => {
-                return Ok(Err(Refusal {
-                    message: error.to_string(),
-                    invalid: true,
-                    no_dry_run: false,
-                    no_namespace: false,
-                    no_right: false,
-                }));
+                return Ok(Err(Refusal { message: error.to_string(), invalid: true, ..Refusal::default() }));
             }
         };
         let parameters = PostParams { dry_run: true, field_manager: Some("windlass".into()) };

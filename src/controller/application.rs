@@ -252,7 +252,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         leavers.prune.remove(&object);
         leavers.protected.push((object, format!("it moves to {}", other.title())));
     }
-    let (late, used) = guards::late(&asking, &leavers, &manifests).await?;
+    let (mut late, used) = guards::late(&asking, &leavers, &manifests).await?;
     for (object, _) in &used {
         leavers.prune.remove(object);
     }
@@ -263,6 +263,8 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let judgement = judge(ctx, &asking, &base, &change.revision, &leavers, inventory.len(), (words, uncommitted)).await?;
     let to_confirm = judgement.to_confirm();
     let leftover: BTreeMap<_, _> = leavers.prune.into_iter().filter(|(key, _)| judgement.prune.contains(key)).collect();
+    // What waits for a word waits for nothing else.
+    late.retain(|key, _| leftover.contains_key(key));
     let withheld: Vec<_> = leavers.protected.into_iter().chain(judgement.withheld).collect();
     let (ending, unknown) = (leavers.ending, leavers.unknown);
     let drifted: BTreeSet<_> = asked
@@ -519,18 +521,18 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
     }
     // What was healthy once and fails later is no failure of the revision.
     let finished = status.last_sync.as_ref().is_some_and(|sync| sync.revision == seen.revision && sync.finished.is_some());
-    let unless_finished = |why: Option<&str>| why.filter(|_| !finished).map(str::to_string);
     status.waiting = waiting(&seen, &step, before_waiting, ctx.now());
     let step = overdue(&seen, step, status.waiting.as_ref(), ctx.now());
-    status.health =
-        if matches!(step, Step::Blocked { .. }) && status.health == Health::Progressing { Health::Degraded } else { status.health };
+    if matches!(step, Step::Blocked { .. }) && status.health == Health::Progressing {
+        status.health = Health::Degraded;
+    }
     let (object, requeue) = match step {
         Step::Blocked { reason } => {
             status.sync = SyncState::OutOfSync;
             status.blocked = true;
             // What waits for a person's word has not failed.
             if seen.facts.quarantine.is_none() {
-                note_failure(&mut status.failures, &seen.revision, unless_finished(Some(&reason)).as_deref());
+                note_failure(&mut status.failures, &seen.revision, (!finished).then_some(reason.as_str()));
             }
             status.message = Some(reason);
             let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
@@ -572,8 +574,8 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         }
         Step::InSync { health, message } => {
             status.health = health;
-            let failing = (health == Health::Degraded).then_some(message.as_str());
-            note_failure(&mut status.failures, &seen.revision, unless_finished(failing).as_deref());
+            let failing = (health == Health::Degraded && !finished).then_some(message.as_str());
+            note_failure(&mut status.failures, &seen.revision, failing);
             status.message = (!message.is_empty()).then_some(message);
             status.synced_revision = Some(seen.revision.clone());
             let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;

@@ -199,8 +199,7 @@ async fn retired_by(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &Commi
             };
             let Some(parent) = mirror.parent(&at)? else { return Ok(Vec::new()) };
             let after = targets(&at)?;
-            let same = |one: &Target, other: &Target| (&one.application, &one.stage.name) == (&other.application, &other.stage.name);
-            Ok(targets(&parent)?.into_iter().filter(|before| !after.iter().any(|other| same(before, other))).collect())
+            Ok(targets(&parent)?.into_iter().filter(|before| !after.iter().any(|other| other.is_same(before))).collect())
         })
         .await?;
     let gone = left.iter().map(|target: &Target| target.key(repo)).filter(|key| base.target(key).is_none());

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::application::tell;
 use super::live::{self, Asking};
 use super::revision::Change;
@@ -12,7 +14,7 @@ use crate::cluster::home::{Application, ApplicationStatus};
 use crate::domain::catalog::{Reconciler, images_of};
 use crate::domain::external::{self, Elsewhere};
 use crate::domain::health::{Health, SyncState};
-use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::manifest::Manifest;
 
 /// Nothing tells us when their objects change: they are asked for so often while something is awaited, and otherwise.
 const WHILE_AWAITED: Duration = Duration::from_secs(3);
@@ -101,14 +103,11 @@ pub async fn look(
 
 /// The object of the stage's reconciler: its name for people, and what it says.
 async fn read(asking: &Asking<'_>) -> Result<(String, Option<Elsewhere>)> {
-    let (group, version, kind, named) = match &asking.target.stage.reconcile {
-        Reconciler::ArgoCd(named) => ("argoproj.io", "v1alpha1", "Application", named),
-        Reconciler::Flux(named) => ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", named),
-        Reconciler::Windlass => return Ok((String::new(), None)),
+    let Some((key, version)) = asking.target.stage.reconcile.object() else { return Ok((String::new(), None)) };
+    let (by, read): (_, fn(&Value) -> Elsewhere) = match &asking.target.stage.reconcile {
+        Reconciler::ArgoCd(_) => ("Argo CD", external::argo_cd),
+        _ => ("Flux", external::flux),
     };
-    let key = ResourceKey { group: group.into(), kind: kind.into(), namespace: Some(named.namespace.clone()), name: named.name.clone() };
-    let by = if kind == "Application" { "Argo CD" } else { "Flux" };
     let found = asking.cluster.live(&key, version).await?;
-    let read = |object| if kind == "Application" { external::argo_cd(&object) } else { external::flux(&object) };
-    Ok((format!("the {kind} {}/{} of {by}", named.namespace, named.name), found.map(read)))
+    Ok((format!("the {key} of {by}"), found.as_ref().map(read)))
 }

@@ -17,7 +17,7 @@ use crate::cluster::Found;
 use crate::cluster::home::{self, Application, ApplicationStatus, Fight, InventoryEntry, Pause};
 use crate::domain::catalog::Target;
 use crate::domain::health::{Health, SyncState};
-use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::manifest::{Manifest, ResourceKey, is_custom_group};
 use crate::domain::ownership::FieldRule;
 use crate::domain::plan::Plan;
 use crate::domain::sync::{self, Late};
@@ -117,7 +117,7 @@ pub async fn late(
             continue;
         }
         late.insert(key.clone(), Late::Healthy);
-        if let Some(first) = customs.iter().find(|_| !is_custom(key)) {
+        if let Some(first) = customs.first().filter(|_| !is_custom(key)) {
             late.insert(key.clone(), Late::After { what: first.to_string() });
         }
         if !key.group.is_empty() || !uses::USED.contains(&key.kind.as_str()) {
@@ -134,11 +134,8 @@ pub async fn late(
         if !users.contains_key(&key.namespace) {
             users.insert(key.namespace.clone(), running(asking, key.namespace.as_deref()).await?);
         }
-        let user = users[&key.namespace].iter().find(|object| {
-            // What goes in the same sync goes first.
-            uses::runs(object) && needs(object)
-        });
-        if let Some(user) = user {
+        // One that is itself to be deleted counts too: it goes first.
+        if let Some(user) = users[&key.namespace].iter().find(|object| uses::runs(object) && needs(object)) {
             let name = |value: &Value| value.as_str().unwrap_or_default().to_string();
             late.insert(key.clone(), Late::Used { by: format!("{} {}", name(&user["kind"]), name(&user["metadata"]["name"])) });
         }
@@ -171,9 +168,9 @@ async fn running(asking: &Asking<'_>, namespace: Option<&str>) -> Result<Vec<Val
     Ok(found)
 }
 
-/// Whether a kind is no part of Kubernetes: a controller has to see its objects go.
+/// Whether a controller has to see an object go.
 pub fn is_custom(key: &ResourceKey) -> bool {
-    key.group.contains('.') && !key.group.ends_with(".k8s.io")
+    is_custom_group(&key.group)
 }
 
 /// What of it may be pruned. Whether a preview that somebody approved listed it is only asked when it matters.

@@ -83,16 +83,12 @@ impl Asking<'_> {
 
     /// What Flux does to what was rendered; None where it is not Flux that applies, or its object is not there.
     pub async fn transforms(&self) -> Asked<Option<&Transforms>> {
-        let Reconciler::Flux(named) = &self.target.stage.reconcile else { return Ok(None) };
-        let read = async || {
-            let key = ResourceKey {
-                group: "kustomize.toolkit.fluxcd.io".into(),
-                kind: "Kustomization".into(),
-                namespace: Some(named.namespace.clone()),
-                name: named.name.clone(),
-            };
-            Ok::<_, cluster::Error>(self.cluster.live(&key, "v1").await?.map(|object| Transforms::of(&object)))
+        let Some((key, version)) =
+            self.target.stage.reconcile.object().filter(|_| matches!(self.target.stage.reconcile, Reconciler::Flux(_)))
+        else {
+            return Ok(None);
         };
+        let read = async || Ok::<_, cluster::Error>(self.cluster.live(&key, version).await?.map(|object| Transforms::of(&object)));
         Ok(self.transforms.get_or_try_init(read).await?.as_ref())
     }
 
@@ -328,7 +324,7 @@ async fn predict(
         return Ok(predicted);
     }
     ignore(asking, &mut predicted);
-    leave_replicas(asking, &mut predicted, set).await?;
+    leave_replicas(asking, &mut predicted, set, applied).await?;
     if !asking.applies() {
         as_the_reconciler_applies(asking, &mut predicted).await?;
     }
@@ -362,9 +358,7 @@ async fn predict(
             None => false,
         };
         answer = match decide(asking, &mut predicted, conflicts, applied, let_go) {
-            Some(why) => {
-                Applied::Refused(Refusal { message: why, invalid: false, no_dry_run: false, no_namespace: false, no_right: false })
-            }
+            Some(why) => Applied::Refused(Refusal { message: why, ..Refusal::default() }),
             None => ask(asking, manifest, &predicted.write.payload, How { dry_run: true, force: predicted.write.force }).await?,
         };
     }

@@ -9,29 +9,21 @@ use serde_json::Value;
 
 /// Leaves the number of replicas to an autoscaler that sets it: also where it has set none, or zero, so that nobody holds
 /// the field; and where Git has just handed it over, so that the server's default of one ends no pods meanwhile.
-pub async fn leave_replicas(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest]) -> Asked<()> {
+/// `applied`: the object as it was applied last, if it was.
+pub async fn leave_replicas(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest], applied: Option<&Value>) -> Asked<()> {
     let path = contracts::replicas();
     let key = predicted.manifest.key.clone();
-    let Some(live) = predicted.live.as_ref().filter(|_| predicted.manifest.value["spec"]["template"].is_object() || key.kind == "Rollout")
-    else {
-        return Ok(());
-    };
-    let wanted = fieldset::lookup(&predicted.write.payload, &path).cloned();
-    // What the index keeps of an object that nobody touched has no count; what is applied as before needs none.
-    let now = match fieldset::lookup(live, &path) {
-        Some(now) => now.clone(),
-        None if live["metadata"]["resourceVersion"].is_null() && wanted.is_none() => {
-            look_whole(asking, predicted).await?;
-            predicted.live.as_ref().and_then(|live| fieldset::lookup(live, &path)).cloned().unwrap_or_default()
-        }
-        None => return Ok(()),
-    };
-    if now.is_null() || wanted.as_ref() == Some(&now) {
+    if !predicted.manifest.value["spec"]["template"].is_object() && key.kind != "Rollout" {
         return Ok(());
     }
+    let wanted = fieldset::lookup(&predicted.write.payload, &path).cloned();
+    // Handed over, maybe: how many there are is not in what the index keeps of an object that nobody touched.
+    if wanted.is_none() && applied.is_some_and(|applied| fieldset::lookup(applied, &path).is_some()) {
+        look_whole(asking, predicted).await?;
+    }
     let Some(live) = &predicted.live else { return Ok(()) };
-    let ours = ownership::applies(live, &asking.manager(), &path);
-    if wanted.is_none() && !ours {
+    let Some(now) = fieldset::lookup(live, &path).cloned() else { return Ok(()) };
+    if wanted.as_ref() == Some(&now) || wanted.is_none() && !ownership::applies(live, &asking.manager(), &path) {
         return Ok(());
     }
     let Some(scaler) = autoscaler(asking, &key, set).await? else { return Ok(()) };
@@ -68,7 +60,7 @@ pub async fn as_the_reconciler_applies(asking: &Asking<'_>, predicted: &mut Pred
         ownership::with_marks(&mut predicted.write.payload, live);
     }
     let Some(transforms) = asking.transforms().await? else { return Ok(()) };
-    let unknown = transforms.fill(&mut predicted.write.payload);
+    let unknown = transforms.unknown(&predicted.write.payload);
     if !unknown.is_empty() {
         if let Some(live) = &predicted.live {
             substitute::as_it_is(&mut predicted.write.payload, live);

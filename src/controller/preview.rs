@@ -121,11 +121,9 @@ pub fn look_at_git(
         Some(Ok(proposed)) => proposed.targets.as_slice(),
         _ => &[],
     };
-    let same = |one: &Target, other: &Target| (&one.application, &one.stage.name) == (&other.application, &other.stage.name);
     for target in targets {
-        let leaves = !look.changes.reconfigured.is_empty()
-            && configured.targets.iter().any(|known| same(known, &target))
-            && !proposed.iter().any(|other| same(other, &target));
+        let known = configured.targets.iter().find(|known| known.is_same(&target));
+        let leaves = !look.changes.reconfigured.is_empty() && known.is_some() && !proposed.iter().any(|other| other.is_same(&target));
         let old = render::inputs(&before, &target.place());
         // By the configuration that is proposed it is no application any more.
         let new = if leaves { Ok(None) } else { render::inputs(&after, &target.place()) };
@@ -151,8 +149,6 @@ pub fn look_at_git(
         }
         managed.extend(reads);
         // What a stage comes after is a part of what is asked of what comes there: its approvals count for a change of that.
-        let known =
-            configured.targets.iter().find(|known| (&known.application, &known.stage.name) == (&target.application, &target.stage.name));
         let comes_after_others = known.is_some_and(|known| known.stage.after != target.stage.after);
         if blind || hash(&old) != hash(&new) {
             look.changes.touched.push(target.clone());
@@ -163,7 +159,7 @@ pub fn look_at_git(
         look.heads.push((target, new));
     }
     // What comes by rules that the pull request brings itself: the base grants it nothing that is live.
-    let brought: Vec<_> = proposed.iter().filter(|target| !look.heads.iter().any(|(known, _)| same(known, target))).cloned().collect();
+    let brought: Vec<_> = proposed.iter().filter(|target| !look.heads.iter().any(|(known, _)| known.is_same(target))).cloned().collect();
     look.total += brought.len();
     for target in brought {
         let new = render::inputs(&after, &target.place());

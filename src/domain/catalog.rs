@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::cel::Condition;
 use super::health::HealthRule;
 use super::image::{self, ImageRef};
-use super::manifest::is_label;
+use super::manifest::{ResourceKey, is_label};
 use super::ownership::{FieldRule, FieldRules};
 use super::sync::{self, DriftMode};
 use super::{ApplicationKey, Invalid, Name, RepoName, yaml};
@@ -95,6 +95,17 @@ pub struct Named {
 }
 
 impl Reconciler {
+    /// The object by which another one keeps the stage, and its API version.
+    pub fn object(&self) -> Option<(ResourceKey, &'static str)> {
+        let (group, version, kind, named) = match self {
+            Self::ArgoCd(named) => ("argoproj.io", "v1alpha1", "Application", named),
+            Self::Flux(named) => ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", named),
+            Self::Windlass => return None,
+        };
+        let namespace = Some(named.namespace.clone());
+        Some((ResourceKey { group: group.into(), kind: kind.into(), namespace, name: named.name.clone() }, version))
+    }
+
     fn filled(&self, fill: impl Fn(&str) -> String) -> Self {
         let named = |named: &Named| Named { namespace: fill(&named.namespace), name: fill(&named.name) };
         match self {
@@ -181,6 +192,11 @@ pub struct Place {
 }
 
 impl Target {
+    /// Whether another configuration's target is the same application in the same stage, wherever it is.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.application, &self.stage.name) == (&other.application, &other.stage.name)
+    }
+
     pub fn place(&self) -> Place {
         Place { directory: self.path.clone(), chart: self.chart.clone() }
     }

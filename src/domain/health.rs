@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cel::Condition;
+use super::manifest::is_custom_group;
 use super::wildcard;
 
 /// An application's health is the worst of its objects'; the order here is from best to worst.
@@ -142,9 +143,8 @@ pub const HEALTH: &str = "windlass.dev/health";
 /// by a rule is judged by that.
 pub fn silent_since(live: &Value) -> Option<Timestamp> {
     let (group, _) = live["apiVersion"].as_str()?.split_once('/')?;
-    let is_custom = group.contains('.') && !group.ends_with(".k8s.io");
     let says_nothing = live["status"].as_object().is_none_or(serde_json::Map::is_empty);
-    if !is_custom
+    if !is_custom_group(group)
         || !says_nothing
         || !live["spec"].is_object()
         || Shipped::of(live).is_some()

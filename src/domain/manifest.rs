@@ -173,6 +173,11 @@ fn collect(document: Value, file: &str, manifests: &mut Vec<Manifest>) -> Result
     Ok(())
 }
 
+/// Whether a group is no part of Kubernetes: its kinds come by definitions, and controllers see to their objects.
+pub fn is_custom_group(group: &str) -> bool {
+    group.contains('.') && !group.ends_with(".k8s.io")
+}
+
 /// RFC 1123 label: a namespace's name, for one.
 pub fn is_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';

@@ -57,6 +57,12 @@ impl Transforms {
         unknown
     }
 
+    /// The names of variables in an object that was filled in whose values are not known here.
+    pub fn unknown(&self, filled: &Value) -> BTreeSet<String> {
+        // On a copy: what was `$${name}` would be filled in by a second time.
+        self.fill(&mut filled.clone())
+    }
+
     fn walk(&self, value: &mut Value, variables: &BTreeMap<String, String>, unknown: &mut BTreeSet<String>) {
         match value {
             Value::Object(map) => map.values_mut().for_each(|value| self.walk(value, variables, unknown)),
@@ -161,6 +167,7 @@ mod tests {
         ] {
             let mut object = json!({"spec": {"a": [text]}});
             assert!(known.fill(&mut object).is_empty(), "{text}");
+            assert!(known.unknown(&object).is_empty());
             assert_eq!(object["spec"]["a"][0], filled, "{text}");
         }
         let from = transforms(json!({"substituteFrom": [{"kind": "Secret", "name": "s"}]}));

@@ -270,9 +270,8 @@ struct Other {
     status: fn(&str) -> Value,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stage_that_argo_cd_keeps_is_previewed_and_read_and_not_applied() {
-    kept_by(Other {
+fn argo_cd() -> Other {
+    Other {
         by: "argocd",
         name: "Argo CD",
         group: "argoproj.io",
@@ -283,26 +282,19 @@ async fn a_stage_that_argo_cd_keeps_is_previewed_and_read_and_not_applied() {
         how: &["apply", "--server-side", "--force-conflicts"],
         marks: |lab, _| format!("annotations: {{argocd.argoproj.io/tracking-id: \"lab-staging:apps/Deployment:{lab}/lab\"}}"),
         status: |revision| json!({"sync": {"status": "Synced", "revision": revision}, "health": {"status": "Healthy"}}),
-    })
-    .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_argo_cd_keeps_is_previewed_and_read_and_not_applied() {
+    kept_by(argo_cd()).await;
 }
 
 /// Argo CD's way where nothing else is said: as kubectl without `--server-side`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stage_that_argo_cd_keeps_by_client_side_apply_is_previewed_as_well() {
-    kept_by(Other {
-        by: "argocd",
-        name: "Argo CD",
-        group: "argoproj.io",
-        kind: "Application",
-        plural: "applications",
-        version: "v1alpha1",
-        manager: "argocd-controller",
-        how: &["apply"],
-        marks: |_, _| "labels: {app.kubernetes.io/instance: lab-staging}".into(),
-        status: |revision| json!({"sync": {"status": "Synced", "revision": revision}, "health": {"status": "Healthy"}}),
-    })
-    .await;
+    let marks = |_: &str, _: &str| "labels: {app.kubernetes.io/instance: lab-staging}".to_string();
+    kept_by(Other { how: &["apply"], marks, ..argo_cd() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

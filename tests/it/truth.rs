@@ -107,10 +107,8 @@ fn bare(object: &Value) -> Value {
     object
 }
 
-/// Every kind, left by every tool, put into Git unchanged: taking it over changes nothing but marks, and the next change of
-/// one field changes just that. The judge is the object itself, before and after.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes() {
+/// A world whose windlass may write objects of every kind.
+async fn that_may_do_everything() -> World {
     let projects =
         "projects: {acme: {repositories: [acme/config], clusters: [local], namespaces: ['*-staging', '*-production'], kinds: ['*']}}\n";
     let world = World::asleep(Setup { projects: Some(projects.into()), ..Setup::default() }).await;
@@ -118,6 +116,14 @@ async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes()
         let subject = format!("--serviceaccount={}:{account}", world.home());
         world.kubectl(&["create", "clusterrolebinding", &format!("{}{account}", world.prefix), "--clusterrole=cluster-admin", &subject]);
     }
+    world
+}
+
+/// Every kind, left by every tool, put into Git unchanged: taking it over changes nothing but marks, and the next change of
+/// one field changes just that. The judge is the object itself, before and after.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes() {
+    let world = that_may_do_everything().await;
     let home = tempfile::tempdir().unwrap();
     let lines: Vec<_> = KINDS.lines().filter(|line| !line.is_empty()).collect();
     assert!(lines.len() >= 30);
@@ -351,13 +357,7 @@ async fn what_a_finalizer_holds_is_pending_with_its_name() {
 /// The control plane fills in the rules of an aggregated role; nobody wipes them.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aggregated_role_is_left_to_the_control_plane() {
-    let projects =
-        "projects: {acme: {repositories: [acme/config], clusters: [local], namespaces: ['*-staging', '*-production'], kinds: ['*']}}\n";
-    let world = World::asleep(Setup { projects: Some(projects.into()), ..Setup::default() }).await;
-    for account in ["windlass", "windlass-preview"] {
-        let subject = format!("--serviceaccount={}:{account}", world.home());
-        world.kubectl(&["create", "clusterrolebinding", &format!("{}{account}", world.prefix), "--clusterrole=cluster-admin", &subject]);
-    }
+    let world = that_may_do_everything().await;
     let (all, part) = (format!("{}all", world.prefix), format!("{}part", world.prefix));
     let role = format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {all}}}\naggregationRule: {{clusterRoleSelectors: [{{matchLabels: {{to: {all}}}}}]}}\nrules: []\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {part}, labels: {{to: {all}}}}}\nrules: [{{apiGroups: [''], resources: [pods], verbs: [get]}}]\n"
