@@ -119,6 +119,9 @@ pub struct ApplicationStatus {
     pub failures: Vec<FailedSync>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fight: Option<Fight>,
+    /// What the revision's chart was told of the cluster: it is told the same until a commit or a wish for a sync.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
     /// Objects that were there before windlass and are changed once somebody adopts them; the first of many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adoption: Vec<String>,
@@ -168,6 +171,7 @@ impl Default for ApplicationStatus {
             first_run: None,
             waiting: None,
             fight: None,
+            served: None,
             failures: Vec::new(),
             adoption: Vec::new(),
             last_sync: None,
@@ -380,6 +384,18 @@ pub struct Fight {
     pub until: Timestamp,
     /// How often it was given up.
     pub times: u32,
+}
+
+/// What a chart was told of the cluster that it goes to.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Served {
+    /// Digest of the files that were rendered: others are told what the cluster serves then.
+    pub inputs: String,
+    /// The API server's version, as `v1.37.2`.
+    pub kubernetes: String,
+    /// What it serves: `apps/v1`, `apps/v1/Deployment`.
+    pub apis: Vec<String>,
 }
 
 /// Our objects in our namespace, kept by a watch: reading one costs no request. Our own writes are put in at once.

@@ -19,7 +19,7 @@ use super::guards::{self, fights, judge, leavers, pause, quarantine, taken, wait
 use super::live::{self, Asking, Predicted};
 use super::revision::{change, inputs_at};
 use super::{Base, Ctx, Error, Kind, Requeue, Result, drift, external, hooks, locked, proof, retire};
-use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus, HookRun, InventoryEntry, LastSync, Pause};
+use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus, HookRun, InventoryEntry, LastSync, Pause, Served};
 use crate::cluster::{self, Applied, Cluster, How, Known};
 use crate::domain::catalog::{Target, images_of};
 use crate::domain::health::{self, Health, SyncState};
@@ -120,6 +120,7 @@ struct Seen {
     /// Some of what Git has no more could not be looked at.
     unknown: bool,
     fight: Option<home::Fight>,
+    served: Option<Served>,
     /// A hook that failed is to run once more, since somebody asked for a sync.
     runs_again: bool,
     /// Deletions that somebody confirmed and that are not all done.
@@ -159,9 +160,17 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let cluster = ctx.cluster(&target.destination.cluster)?;
     let owner = key.owner_label(base.repo.id);
     let adopted = object.annotations().contains_key(home::ADOPT);
+    let wish = |annotation: &str| object.annotations().get(annotation).cloned();
+    // Somebody asked for a sync: then nothing is believed to be as it was left.
+    let asked_for = wish(home::SYNC_REQUEST);
+    let everything = asked_for.is_some() && asked_for != status.sync_request;
+    let served = match &change.inputs {
+        Ok(Some(inputs)) => ctx.observer.served(&target, inputs, status.served.as_ref().filter(|_| !everything)).await?,
+        _ => None,
+    };
     let asking = Asking { adopts: adopted, ..ctx.observer.asking(key, &target, &owner)? };
     let rendered = match asking.fence.destination() {
-        Ok(()) => rendered(ctx, &target, &change.inputs).await?,
+        Ok(()) => rendered(ctx, &target, &change.inputs, served.as_ref()).await?,
         Err(why) => Err(why.to_string()),
     };
     // It may have gone to another cluster, or be another's to apply by now.
@@ -177,10 +186,6 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let hooks = hooks::Hooks::new(all_hooks, &status, &change.hash);
     manifests.extend(hooks.due());
     let inventory = remembered(ctx, key, &status.inventory);
-    let wish = |annotation: &str| object.annotations().get(annotation).cloned();
-    // Somebody asked for a sync: then nothing is believed to be as it was left.
-    let asked_for = wish(home::SYNC_REQUEST);
-    let everything = asked_for.is_some() && asked_for != status.sync_request;
     let (mut moved, mut left, mut assessments) = (Vec::new(), BTreeMap::new(), Vec::new());
     let mut stubs = BTreeMap::new();
     for manifest in &manifests {
@@ -363,6 +368,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         },
         unknown,
         fight,
+        served,
         asked_for,
         confirm: judgement.confirm,
         to_confirm,
@@ -407,9 +413,15 @@ fn pending(plan: &Plan) -> BTreeSet<ResourceKey> {
     plan.effective().map(|change| change.key.clone()).collect()
 }
 
-pub async fn rendered(ctx: &Arc<Ctx>, target: &Target, inputs: &Read) -> Result<std::result::Result<Arc<Vec<Manifest>>, String>> {
+/// What an application renders to. `kept`: what was kept of what its chart is told.
+pub async fn rendered(
+    ctx: &Arc<Ctx>,
+    target: &Target,
+    inputs: &Read,
+    kept: Option<&Served>,
+) -> Result<std::result::Result<Arc<Vec<Manifest>>, String>> {
     Ok(match inputs {
-        Ok(Some(inputs)) => ctx.render(target, inputs).await?.map_err(|Invalid(why)| why),
+        Ok(Some(inputs)) => ctx.observer.render(target, inputs, kept).await?.map_err(|Invalid(why)| why),
         Ok(None) => Ok(Arc::default()),
         Err(Invalid(why)) => Err(why.clone()),
     })
@@ -452,7 +464,7 @@ async fn applied(
     let place = asking.target.place();
     let read =
         ctx.mirror(&asking.key.repo, move |mirror| if mirror.has(&synced) { inputs_at(mirror, &synced, &place) } else { Ok(Ok(None)) });
-    if let Ok(manifests) = rendered(ctx, asking.target, &read.await?).await? {
+    if let Ok(manifests) = rendered(ctx, asking.target, &read.await?, status.served.as_ref()).await? {
         for manifest in live::settle(asking, &manifests).await?.manifests {
             applied.entry(manifest.key).or_insert(manifest.value);
         }
@@ -507,6 +519,7 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         hooks: seen.hooks_done.clone(),
         first_run: seen.hooks.first_run(),
         fight: seen.fight.clone(),
+        served: seen.served.clone(),
         adoption: to_adopt(&seen),
         proven: seen.proof.proven.clone(),
         unproven: seen.proof.unproven.clone(),

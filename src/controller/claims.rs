@@ -49,7 +49,7 @@ pub async fn of<'o>(
         let shared = all.iter().filter(|(other, _)| other.destination == target.destination).count() > 1;
         let (true, Ok(Some(inputs))) = (shared, inputs) else { continue };
         let observer = observer_of(target);
-        let Ok(manifests) = observer.render(target, inputs).await? else { continue };
+        let Ok(manifests) = observer.render(target, inputs, None).await? else { continue };
         let key = target.key(repo);
         let owner = key.owner_label(repository_id);
         let asking = observer.asking(&key, target, &owner)?;
@@ -89,8 +89,9 @@ pub async fn on_cluster(ctx: &Arc<Ctx>, base: &Base, cluster: &str) -> Result<BT
         let key = target.key(&base.repo.name);
         let owner = key.owner_label(base.repo.id);
         let asking = ctx.observer.asking(&key, target, &owner)?;
+        let kept = ctx.home.application(&key).await?.and_then(|object| object.status?.served);
         let manifests = match revision::inputs_of(ctx, base, target).await? {
-            Ok(Some(inputs)) => ctx.render(target, &inputs).await??,
+            Ok(Some(inputs)) => ctx.observer.render(target, &inputs, kept.as_ref()).await??,
             Ok(None) => continue,
             Err(why) => return Err(why.into()),
         };

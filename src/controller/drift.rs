@@ -128,7 +128,7 @@ async fn edits_at(
         Err(why) => return Ok(Err(why)),
     };
     // Proven by rendering it: an overlay, or a value of a chart, may set the field elsewhere.
-    let rendered = match super::application::rendered(ctx, target, &read).await? {
+    let rendered = match super::application::rendered(ctx, target, &read, None).await? {
         Ok(rendered) => rendered,
         Err(why) => return Ok(Err(Invalid(why))),
     };

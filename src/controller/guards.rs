@@ -221,7 +221,7 @@ pub async fn removed_by_approved_change(
         Some(parent) => inputs_at(mirror, &parent, &place),
         None => Ok(Ok(None)),
     });
-    let before = rendered(ctx, asking.target, &before.await?).await?.unwrap_or_default();
+    let before = rendered(ctx, asking.target, &before.await?, None).await?.unwrap_or_default();
     Ok(live::settle(asking, &before).await?.manifests.into_iter().map(|manifest| manifest.key).collect())
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::cluster::home::Home;
+use crate::cluster::home::{Home, Served};
 use crate::cluster::lease::WritePermit;
 use crate::cluster::{self, Cluster, Moved};
 use crate::domain::catalog::{Catalog, Destination, FILE, Target};
@@ -106,6 +106,11 @@ impl Error {
 
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Under which name a chart is rendered, and what it is told.
+fn release(target: &Target, Served { kubernetes, apis, .. }: Served) -> Release {
+    Release { name: target.application.to_string(), namespace: target.destination.namespace.clone(), kubernetes, apis }
+}
+
 /// What only looks: `windlass plan` has nothing else.
 #[derive(Clone)]
 pub struct Observer {
@@ -120,16 +125,34 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Renders an application; the error is in words for its author.
-    pub async fn render(&self, target: &Target, inputs: &Inputs) -> Result<std::result::Result<Arc<Vec<Manifest>>, Invalid>> {
-        let release = if inputs.asks_the_cluster() {
-            let (kubernetes, apis) = self.cluster(&target.destination.cluster)?.capabilities().await?;
-            let (name, namespace) = (target.application.to_string(), target.destination.namespace.clone());
-            Some(Release { name, namespace, kubernetes, apis })
-        } else {
-            None
-        };
-        match self.renderer.render(inputs, release).await {
+    /// What a chart is told of its cluster: what was kept of these very inputs, or else what the cluster serves now. None: it
+    /// is no chart.
+    pub async fn served(&self, target: &Target, inputs: &Inputs, kept: Option<&Served>) -> Result<Option<Served>> {
+        if !inputs.asks_the_cluster() {
+            return Ok(None);
+        }
+        if let Some(kept) = kept.filter(|kept| kept.inputs == inputs.hash) {
+            return Ok(Some(kept.clone()));
+        }
+        let (kubernetes, apis) = self.cluster(&target.destination.cluster)?.capabilities().await?;
+        Ok(Some(Served { inputs: inputs.hash.clone(), kubernetes, apis }))
+    }
+
+    /// What of an application's chart asks the cluster while it is rendered, which finds nothing here.
+    pub async fn looks_up(&self, target: &Target, inputs: &Inputs) -> Result<Option<String>> {
+        let Some(served) = self.served(target, inputs, None).await? else { return Ok(None) };
+        Ok(self.renderer.looks_up(inputs, release(target, served)).await.unwrap_or_default())
+    }
+
+    /// Renders an application; the error is in words for its author. `kept`: what was kept of what its chart is told.
+    pub async fn render(
+        &self,
+        target: &Target,
+        inputs: &Inputs,
+        kept: Option<&Served>,
+    ) -> Result<std::result::Result<Arc<Vec<Manifest>>, Invalid>> {
+        let served = self.served(target, inputs, kept).await?;
+        match self.renderer.render(inputs, served.map(|served| release(target, served))).await {
             Ok(manifests) => Ok(Ok(manifests)),
             Err(NotRendered::Invalid(why)) => Ok(Err(why)),
             Err(why @ NotRendered::UsedUp(_)) => Ok(Err(Invalid(why.to_string()))),
@@ -446,10 +469,6 @@ impl Ctx {
     /// The config repositories, as last read.
     pub fn bases(&self) -> Vec<Arc<Base>> {
         locked(&self.memory.bases).values().map(|(_, base)| base.clone()).collect()
-    }
-
-    pub async fn render(&self, target: &Target, inputs: &Inputs) -> Result<std::result::Result<Arc<Vec<Manifest>>, Invalid>> {
-        self.observer.render(target, inputs).await
     }
 
     pub fn cluster(&self, name: &str) -> Result<&Cluster> {

@@ -9,7 +9,7 @@ use super::claims::{self, Claims, Read};
 use super::compare::{self, Sides};
 use super::live::{self, Asking, Outside};
 use super::{Configured, Observer, Result, configuration, facts, guards};
-use crate::cluster::home::Application;
+use crate::cluster::home::{Application, Served};
 use crate::domain::catalog::{Approver, FILE, Target};
 use crate::domain::codeowners::{self, CodeOwners};
 use crate::domain::hook::{self, Hook, When};
@@ -280,8 +280,10 @@ pub async fn application(
         return Ok(preview);
     }
     let gone = matches!(after, Ok(None));
-    let old = manifests(observer, &target, &before).await?.unwrap_or_default();
-    let new = match manifests(observer, &target, &after).await? {
+    let status = object.and_then(|object| object.status.clone()).unwrap_or_default();
+    let kept = status.served.as_ref();
+    let old = manifests(observer, &target, &before, kept).await?.unwrap_or_default();
+    let new = match manifests(observer, &target, &after, kept).await? {
         Ok(new) => new,
         Err(Invalid(why)) => {
             preview.error = Some(why);
@@ -300,6 +302,11 @@ pub async fn application(
         preview.error = Some("it renders to nothing: nothing would be pruned, and the sync would stop with that message".into());
         return Ok(preview);
     }
+    if let Ok(Some(inputs)) = &after
+        && let Some(template) = observer.looks_up(&target, inputs).await?
+    {
+        preview.notes.push(view::looks_up(&template));
+    }
     let owner = key.owner_label(repository_id);
     let images = |manifests: &[Manifest]| manifests.iter().flat_map(Manifest::containers).collect::<Vec<_>>();
     preview.images = image_changes(&images(&old), &images(&new));
@@ -313,10 +320,9 @@ pub async fn application(
     let (known, brought): (Vec<_>, Vec<_>) = new.outside.iter().partition(is_known);
     let (known, brought) = (live::refusals(known), live::refusals(brought));
     let (old, new) = (old.manifests, new.manifests);
-    let status = object.and_then(|object| object.status.clone()).unwrap_or_default();
     let ((old_hooks, old), (new_hooks, new)) = (hook::split(old), hook::split(new));
     let synced = match &synced {
-        Some(read) => Some(live::settle(&asking, &manifests(observer, &target, read).await?.unwrap_or_default()).await?.manifests),
+        Some(read) => Some(live::settle(&asking, &manifests(observer, &target, read, kept).await?.unwrap_or_default()).await?.manifests),
         None => None,
     };
     let sides = Sides { base: &old, head: &new, synced: synced.as_deref(), inventory: &status.inventory };
@@ -366,9 +372,14 @@ pub async fn application(
     Ok(preview)
 }
 
-async fn manifests(observer: &Observer, target: &Target, read: &Read) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
+async fn manifests(
+    observer: &Observer,
+    target: &Target,
+    read: &Read,
+    kept: Option<&Served>,
+) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
     Ok(match read {
-        Ok(Some(inputs)) => observer.render(target, inputs).await?.map(|manifests| manifests.to_vec()),
+        Ok(Some(inputs)) => observer.render(target, inputs, kept).await?.map(|manifests| manifests.to_vec()),
         Ok(None) => Ok(Vec::new()),
         Err(why) => Err(why.clone()),
     })

@@ -24,6 +24,7 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::{Invalid, cel, edit, yaml};
 use crate::git::{EntryMode, Listing, Mirror, TreeId};
 
+mod chart;
 pub mod jail;
 pub mod run;
 
@@ -300,7 +301,7 @@ impl Walk<'_> {
         for path in paths {
             self.file(&path)?;
         }
-        for (name, place) in chart_dependencies(&about, &self.files[&about])? {
+        for (name, place) in chart::dependencies(&about, &self.files[&about])? {
             let vendored = self.source.is_directory(&format!("{chart}/charts/{name}"))
                 || self.source.under(&format!("{chart}/charts")).any(|path| {
                     path.rsplit('/').next().is_some_and(|file| file.starts_with(&format!("{name}-")) && file.ends_with(".tgz"))
@@ -342,14 +343,6 @@ pub fn rules(file: &Path) -> anyhow::Result<String> {
     let before = Some(&asked["before"]).filter(|before| !before.is_null());
     let broken = cel::broken_rules(&asked["schema"], &asked["object"], before).err().unwrap_or_default();
     Ok(serde_json::to_string(&broken)?)
-}
-
-/// The charts that a chart depends on: name and repository.
-fn chart_dependencies(file: &str, content: &[u8]) -> Result<Vec<(String, String)>, Invalid> {
-    let documents = yaml::documents(&String::from_utf8_lossy(content)).map_err(|error| Invalid(format!("{file}: {error}")))?;
-    let all = documents.first().map(|document| document["dependencies"].as_array().cloned().unwrap_or_default()).unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-    Ok(all.iter().map(|one| (text(&one["name"]), text(&one["repository"]))).collect())
 }
 
 /// Every path that a kustomization names; an error for what is not rendered here.
@@ -547,32 +540,6 @@ impl Renderer {
         Ok(Manifest::restore(&stored).map(Arc::new)?)
     }
 
-    async fn helm(&self, inputs: &Inputs, chart: &str, values: &[String], release: &Release) -> Result<Vec<Manifest>, NotRendered> {
-        let directory = &inputs.directory;
-        let mut arguments: Vec<String> =
-            ["template", &release.name, chart, "--namespace", &release.namespace, "--include-crds", "--skip-tests"]
-                .map(str::to_string)
-                .into();
-        arguments.extend(["--kube-version".into(), release.kubernetes.clone()]);
-        for api in &release.apis {
-            arguments.extend(["--api-versions".into(), api.clone()]);
-        }
-        for file in values {
-            arguments.extend(["--values".into(), file.clone()]);
-        }
-        // What differs by chance would roll at every look: it is rendered twice, once.
-        let (one, two) =
-            tokio::join!(self.run(inputs, Program::Helm, &arguments, MOST_TIME), self.run(inputs, Program::Helm, &arguments, MOST_TIME));
-        let (one, two) = (one?, two?);
-        if let Some(template) = differing_template(&one, &two) {
-            let why = format!(
-                "{directory}: {template} renders differently each time: take dates, random values and generated certificates out of it"
-            );
-            return Err(Invalid(why).into());
-        }
-        Ok(self.read(&one, directory).await?)
-    }
-
     /// Whoever reads what is long waits for its turn.
     async fn turn_to_read(&self, length: usize) -> Option<SemaphorePermit<'_>> {
         if length > LONG_TEXT { self.shared.reading.acquire().await.ok() } else { None }
@@ -618,50 +585,6 @@ pub enum NotRendered {
     /// It may be had another time.
     #[error("{0}")]
     Passing(String),
-}
-
-impl Inputs {
-    /// The files that a program is run on: with the charts of this repository where helm looks for them.
-    fn layout(&self) -> BTreeMap<String, Arc<[u8]>> {
-        let mut files = self.files.clone();
-        let How::Helm { chart, .. } = &self.how else { return files };
-        let mut wanted = vec![(chart.clone(), chart.clone())];
-        for _ in 0..MOST_LINKS {
-            let Some((chart, place)) = wanted.pop() else { break };
-            let about = format!("{chart}/Chart.yaml");
-            let Some(content) = self.files.get(&about) else { continue };
-            for (name, repository) in chart_dependencies(&about, content).unwrap_or_default() {
-                let Some(path) = repository.strip_prefix("file://").and_then(|path| join(&chart, path)) else { continue };
-                // A chart's name is a directory here, and nothing else.
-                let Some(to) = join(&place, &format!("charts/{name}")).filter(|_| !name.contains('/')) else { continue };
-                let prefix = format!("{path}/");
-                for (file, content) in self.files.iter().filter(|(file, _)| file.starts_with(&prefix)) {
-                    files.insert(format!("{to}/{}", &file[prefix.len()..]), content.clone());
-                }
-                wanted.push((path, to));
-            }
-        }
-        files
-    }
-}
-
-/// The template that two renderings of one chart differ in first.
-fn differing_template(one: &str, two: &str) -> Option<String> {
-    if one == two {
-        return None;
-    }
-    let mut template = String::new();
-    let (mut a, mut b) = (one.lines(), two.lines());
-    loop {
-        match (a.next(), b.next()) {
-            (Some(x), Some(y)) if x == y => {
-                if let Some(source) = x.strip_prefix("# Source: ") {
-                    template = source.into();
-                }
-            }
-            _ => return Some(template),
-        }
-    }
 }
 
 fn plain(inputs: &Inputs) -> Result<Vec<Manifest>, Invalid> {

@@ -59,6 +59,14 @@ pub fn unprotected(branch: &str) -> String {
     )
 }
 
+/// A template of a chart that reads the cluster.
+pub fn looks_up(template: &str) -> String {
+    format!(
+        "{} asks the cluster by `lookup`: nothing is found there, as with `helm template`, so it is rendered as on the first installation.",
+        code(template)
+    )
+}
+
 /// Some names, the first twenty of many.
 pub fn listed(names: &[String]) -> String {
     const MOST: usize = 20;

@@ -60,6 +60,11 @@ async fn what_a_chart_must_not_do_is_said_to_its_author() {
             "the chart `redis` is not in this repository: run `helm dependency build charts/web`",
         ),
         ("charts/web/templates/config.yaml", format!("{{{{ fail \"no luck\" }}}}\n{TEMPLATE}"), "no luck"),
+        (
+            "charts/web/templates/config.yaml",
+            format!("{TEMPLATE}  day: {{{{ now | date \"2006-01-02\" | quote }}}}\n"),
+            "web/templates/config.yaml renders differently each time",
+        ),
     ];
     for (number, (path, text, expected)) in cases.iter().enumerate() {
         let number = world.propose("bob", &format!("case-{number}"), &[(path, Some(text))]);
@@ -68,6 +73,45 @@ async fn what_a_chart_must_not_do_is_said_to_its_author() {
         let said = world.conversation(number);
         has(&said, &[expected]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_chart_is_told_of_the_cluster_stays_with_the_commit() {
+    let world = world().await;
+    let group = format!("{}charts.example.com", world.prefix);
+    let template = format!(
+        "{TEMPLATE}  unused: {{{{ if .Values.dated }}}}{{{{ now }}}}{{{{ end }}}}\n  known: {{{{ (lookup \"v1\" \"Secret\" .Release.Namespace \"x\") | empty | quote }}}}\n---\n{{{{ if .Capabilities.APIVersions.Has \"{group}/v1\" }}}}\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: extra}}\n{{{{ end }}}}\n"
+    );
+    let number = world.propose("bob", "template", &[("charts/web/templates/config.yaml", Some(&template))]);
+    let check = world.previewed(number).await;
+    assert_eq!(check["conclusion"], "success");
+    let text = world.conversation(number);
+    has(&text, &["`web/templates/config.yaml` asks the cluster by `lookup`: nothing is found there, as with `helm template`"]);
+    let merged = world.as_user("ada", http::Method::PUT, &format!("pulls/{number}/merge"), serde_json::json!({}));
+    world.sync_status(merged["sha"].as_str().unwrap(), "success").await;
+    let definition = serde_json::json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("widgets.{group}")}, "spec": {"group": group, "scope": "Namespaced",
+            "names": {"kind": "Widget", "plural": "widgets"}, "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    let file = std::env::temp_dir().join(format!("{}chart.json", world.prefix));
+    std::fs::write(&file, definition.to_string()).unwrap();
+    world.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    world.kubectl(&["wait", "--for=condition=Established", &format!("crd/widgets.{group}")]);
+    // A restarted windlass asks the cluster anew, and the commit is what it was.
+    world.kill();
+    world.start();
+    world.quiet().await;
+    assert!(world.config_map("staging", "extra").await.is_none());
+    // The next commit is told what there is now, and its preview says what comes of it.
+    let number = world.propose("bob", "values", &[("web/front/staging/values.yaml", Some("greeting: goodbye\n"))]);
+    world.previewed(number).await;
+    has(&world.conversation(number), &["**front/staging**", "+  name: extra", "+  greeting: goodbye"]);
+    // So is a sync that somebody asks for.
+    let object = world.application("front.staging").await["metadata"]["name"].as_str().unwrap().to_string();
+    world.kubectl(&["annotate", "-n", &world.home(), "applications.windlass.dev", &object, "windlass.dev/sync-requested=now"]);
+    world.until("what the cluster serves now is used", async || world.config_map("staging", "extra").await).await;
+    world.kubectl(&["delete", "crd", &format!("widgets.{group}")]);
+    let _ = std::fs::remove_file(&file);
 }
 
 #[test]

@@ -1,0 +1,221 @@
+//! Helm charts: what one reads, and what it must not depend on.
+//!
+//! A rendering is the same whenever and wherever it is made: it depends on the
+//! files, the release's name and namespace, and what the cluster serves, which
+//! is kept with the revision. A chart is rendered twice, once as if at another
+//! time: what comes out differently (dates, random values, certificates) is
+//! refused. A chart inside an archive is not seen at another time, only twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::run::{MOST_TIME, Program};
+use super::{How, Inputs, MOST_LINKS, NotRendered, Release, Renderer, join};
+use crate::domain::manifest::Manifest;
+use crate::domain::{Invalid, yaml};
+
+type Files = BTreeMap<String, Arc<[u8]>>;
+
+/// The function of templates that reads the cluster: without one, as here, it finds nothing.
+const LOOKUP: &str = "lookup";
+/// In the place of `now` (text/template, sprig).
+const ANOTHER_TIME: &str = "(toDate \"2006-01-02T15:04:05Z07:00\" \"2001-02-03T04:05:06Z\")";
+
+/// The charts that a chart depends on: name and repository.
+pub(super) fn dependencies(file: &str, content: &[u8]) -> Result<Vec<(String, String)>, Invalid> {
+    let documents = yaml::documents(&String::from_utf8_lossy(content)).map_err(|error| Invalid(format!("{file}: {error}")))?;
+    let all = documents.first().map(|document| document["dependencies"].as_array().cloned().unwrap_or_default()).unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    Ok(all.iter().map(|one| (text(&one["name"]), text(&one["repository"]))).collect())
+}
+
+impl Renderer {
+    pub(super) async fn helm(
+        &self,
+        inputs: &Inputs,
+        chart: &str,
+        values: &[String],
+        release: &Release,
+    ) -> Result<Vec<Manifest>, NotRendered> {
+        let (directory, arguments) = (&inputs.directory, template(chart, values, release));
+        let later = inputs.with_function("now", ANOTHER_TIME);
+        let (one, two) =
+            tokio::join!(self.run(inputs, Program::Helm, &arguments, MOST_TIME), self.run(&later, Program::Helm, &arguments, MOST_TIME));
+        let (one, two) = (one?, two?);
+        if let Some(template) = differing_template(&one, &two) {
+            let why = format!(
+                "{directory}: {template} renders differently each time: take dates, random values and generated certificates out of it"
+            );
+            return Err(Invalid(why).into());
+        }
+        Ok(self.read(&one, directory).await?)
+    }
+
+    /// What of a chart asks the cluster by `lookup`, as helm names it; None: nothing does.
+    pub async fn looks_up(&self, inputs: &Inputs, release: Release) -> Result<Option<String>, NotRendered> {
+        let How::Helm { chart, values } = &inputs.how else { return Ok(None) };
+        let failing = inputs.with_function(LOOKUP, "fail");
+        if failing.files == inputs.files {
+            return Ok(None);
+        }
+        let key = (format!("{LOOKUP} {}", inputs.hash), Some(release.clone()));
+        let arguments = template(chart, values, &release);
+        let looking = async {
+            match self.run(&failing, Program::Helm, &arguments, MOST_TIME).await {
+                Ok(_) => Ok(Arc::from("")),
+                // It is rendered without that, so this is what it failed by.
+                Err(NotRendered::Invalid(Invalid(why))) => Ok(Arc::from(place(&why).unwrap_or(chart))),
+                Err(other) => Err(other),
+            }
+        };
+        let found = self.shared.cache.try_get_with(key, looking).await.map_err(|error: Arc<NotRendered>| (*error).clone())?;
+        Ok(Some(found.to_string()).filter(|place| !place.is_empty()))
+    }
+}
+
+/// The arguments of `helm template`.
+fn template(chart: &str, values: &[String], release: &Release) -> Vec<String> {
+    let words = ["template", &release.name, chart, "--namespace", &release.namespace, "--include-crds", "--skip-tests"];
+    let mut arguments: Vec<_> = words.map(str::to_string).into();
+    arguments.extend(["--kube-version".into(), release.kubernetes.clone()]);
+    for api in &release.apis {
+        arguments.extend(["--api-versions".into(), api.clone()]);
+    }
+    for file in values {
+        arguments.extend(["--values".into(), file.clone()]);
+    }
+    arguments
+}
+
+/// The template that helm's words begin with: `web/templates/config.yaml:5:12`.
+fn place(error: &str) -> Option<&str> {
+    let word = error.split_whitespace().find(|word| word.contains("/templates/"))?;
+    word.trim_start_matches(['(', '"']).split(':').next()
+}
+
+impl Inputs {
+    /// The files that a program is run on: with the charts of this repository where helm looks for them.
+    pub(super) fn layout(&self) -> Files {
+        let mut files = self.files.clone();
+        let How::Helm { chart, .. } = &self.how else { return files };
+        let mut wanted = vec![(chart.clone(), chart.clone())];
+        for _ in 0..MOST_LINKS {
+            let Some((chart, place)) = wanted.pop() else { break };
+            let about = format!("{chart}/Chart.yaml");
+            let Some(content) = self.files.get(&about) else { continue };
+            for (name, repository) in dependencies(&about, content).unwrap_or_default() {
+                let Some(path) = repository.strip_prefix("file://").and_then(|path| join(&chart, path)) else { continue };
+                // A chart's name is a directory here, and nothing else.
+                let Some(to) = join(&place, &format!("charts/{name}")).filter(|_| !name.contains('/')) else { continue };
+                let prefix = format!("{path}/");
+                for (file, content) in self.files.iter().filter(|(file, _)| file.starts_with(&prefix)) {
+                    files.insert(format!("{to}/{}", &file[prefix.len()..]), content.clone());
+                }
+                wanted.push((path, to));
+            }
+        }
+        files
+    }
+
+    /// The same, whose templates call something else in the place of a function. Values are templates where a chart takes
+    /// them as such.
+    fn with_function(&self, name: &str, other: &str) -> Self {
+        let is_template = |path: &str| path.contains("/templates/") || path.ends_with(".yaml") || path.ends_with(".yml");
+        let replaced = |(path, content): (&String, &Arc<[u8]>)| {
+            let text = std::str::from_utf8(content).ok().filter(|text| is_template(path) && text.contains(name));
+            let text = text.map(|text| Arc::from(replace_function(text, name, other).into_bytes()));
+            (path.clone(), text.unwrap_or_else(|| content.clone()))
+        };
+        Self { files: self.files.iter().map(replaced).collect(), ..self.clone() }
+    }
+}
+
+/// Replaces a function's name in the actions of a template: not in its text, its strings and its comments.
+fn replace_function(text: &str, name: &str, other: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("{{") {
+        let (before, action) = rest.split_at(start);
+        out.push_str(before);
+        let mut at = 2;
+        out.push_str("{{");
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        while at < action.len() && !action[at..].starts_with("}}") {
+            let tail = &action[at..];
+            let quoted = |open: char, escapes: bool| {
+                let mut escaped = false;
+                let end = tail[1..].find(|c| {
+                    let ends = c == open && !escaped;
+                    escaped = escapes && c == '\\' && !escaped;
+                    ends
+                });
+                end.map_or(tail.len(), |end| end + 2)
+            };
+            let next = tail.chars().next().unwrap_or_default();
+            let length = match next {
+                '"' | '\'' => quoted(next, true),
+                '`' => quoted('`', false),
+                '/' if tail.starts_with("/*") => tail.find("*/").map_or(tail.len(), |end| end + 2),
+                c if word(c) || matches!(c, '.' | '$') => tail.find(|c| !(word(c) || matches!(c, '.' | '$'))).unwrap_or(tail.len()),
+                c => c.len_utf8(),
+            };
+            let token = &tail[..length];
+            out.push_str(if token == name { other } else { token });
+            at += length;
+        }
+        rest = &action[at..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The template that two renderings of one chart differ in first.
+fn differing_template(one: &str, two: &str) -> Option<String> {
+    if one == two {
+        return None;
+    }
+    let mut template = String::new();
+    let (mut a, mut b) = (one.lines(), two.lines());
+    loop {
+        match (a.next(), b.next()) {
+            (Some(x), Some(y)) if x == y => {
+                if let Some(source) = x.strip_prefix("# Source: ") {
+                    template = source.into();
+                }
+            }
+            _ => return Some(template),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_replaced_in_actions_only() {
+        for (text, expected) in [
+            ("a: {{ now }}", "a: {{ X }}"),
+            ("a: {{- now | date \"2006\" -}} now", "a: {{- X | date \"2006\" -}} now"),
+            (
+                "{{ (now).Unix }}{{ $now }}{{ .now }}{{ .Values.now }}{{ nowhere }}",
+                "{{ (X).Unix }}{{ $now }}{{ .now }}{{ .Values.now }}{{ nowhere }}",
+            ),
+            (
+                "{{ \"now }} \\\" now\" }}{{ `now` }}{{/* now }} */}}{{ now }}",
+                "{{ \"now }} \\\" now\" }}{{ `now` }}{{/* now }} */}}{{ X }}",
+            ),
+            ("{{ if now", "{{ if X"),
+            ("{{ \"open", "{{ \"open"),
+            ("é {{ \"é\" }} {{ é now }}", "é {{ \"é\" }} {{ é X }}"),
+        ] {
+            assert_eq!(replace_function(text, "now", "X"), expected);
+        }
+        assert_eq!(
+            place("web: helm: web/templates/a.yaml:5:12\n  executing \"web/templates/a.yaml\" at <fail>"),
+            Some("web/templates/a.yaml")
+        );
+    }
+}
