@@ -99,7 +99,7 @@ enum Output {
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
     let (preview, notes) = look(args).await?;
     let text = match args.output {
-        Output::Text => notes.iter().map(|note| format!("note: {note}\n")).collect::<String>() + &text(&preview),
+        Output::Text => notes.iter().map(|note| format!("note: {note}\n")).collect::<String>() + &view::terminal(&preview),
         Output::Json => {
             let mut json = as_json(&preview);
             json["notes"] = notes.into();
@@ -151,11 +151,19 @@ async fn look(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         bail!("`{onto}` has no windlass.yaml: it is no config repository");
     };
     let look = preview::look_at_git(&mirror, Some(&catalog), &base, &head)?;
+    if !look.unmatched.is_empty() {
+        bail!("{}", look.unmatched.join("\n"));
+    }
     let all = objects(args).await?;
     let (repo, id) = repository(args, &mirror, &all)?;
     let known: BTreeMap<_, _> = all.into_iter().filter(|(_, object)| object.spec.repository == repo).collect();
     let work = tempfile::Builder::new().prefix("windlass-plan-").tempdir()?;
     let observer = observer(args, work.path().to_path_buf(), &catalog).await?;
+    if let Ok(configured) = &catalog {
+        for cluster in observer.clusters.values() {
+            cluster.index.set_rules(&repo, &configured.catalog.health, &Default::default()).await;
+        }
+    }
     let claims = match look.inputs.is_empty() {
         true => claims::Claims::default(),
         false => claims::of(|_| &observer, &repo, id, &look.heads).await?,
@@ -207,10 +215,17 @@ fn repository(args: &PlanArgs, mirror: &Mirror, known: &BTreeMap<String, Applica
         let (name, owner) = (parts.next()?.to_string(), parts.next()?.to_string());
         format!("{owner}/{name}").parse::<RepoName>().ok()
     });
-    let found = args.repository.clone().or(by_remote.filter(|name| all.contains_key(name))).or_else(|| match all.len() {
-        1 => all.keys().next().cloned(),
-        _ => None,
-    });
+    let names = || all.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let found = match (args.repository.clone(), by_remote) {
+        (Some(named), _) => Some(named),
+        (None, Some(remote)) if all.contains_key(&remote) || all.is_empty() => Some(remote),
+        // Under another's name everything of it would look like this one's.
+        (None, Some(remote)) => {
+            bail!("origin is {remote}, which windlass does not look after here: say which this is by --repository: {}", names())
+        }
+        (None, None) if all.len() == 1 => all.keys().next().cloned(),
+        (None, None) => None,
+    };
     match found {
         Some(name) => {
             let id = all.get(&name).copied().unwrap_or_default();
@@ -218,10 +233,7 @@ fn repository(args: &PlanArgs, mirror: &Mirror, known: &BTreeMap<String, Applica
         }
         // Nothing carries windlass's mark yet, whatever the repository is called.
         None if all.is_empty() => Ok(("local/config".parse::<RepoName>()?, 0)),
-        None => {
-            let names: Vec<_> = all.keys().map(ToString::to_string).collect();
-            bail!("windlass looks after several repositories here: say which this is by --repository: {}", names.join(", "))
-        }
+        None => bail!("windlass looks after several repositories here: say which this is by --repository: {}", names()),
     }
 }
 
@@ -274,52 +286,6 @@ async fn observer(
 }
 
 // ---- what is printed
-
-fn text(preview: &Preview) -> String {
-    let mut out = view::title(preview) + "\n";
-    match &preview.failure {
-        Some(Failure::Conflict(files)) => out.push_str(&format!("\nbase and head both changed {}\n", files.join(", "))),
-        Some(Failure::Configuration(why)) => out.push_str(&format!("\n{why}\n")),
-        Some(Failure::TooLarge(why)) => out.push_str(&format!("\n{why}\n")),
-        Some(Failure::Fork | Failure::Killed) | None => {}
-    }
-    for app in &preview.applications {
-        out.push_str(&format!("\n{} on {}\n", app.key.title(), app.cluster));
-        if let Some(error) = &app.error {
-            out.push_str(&indented(error));
-        }
-        for note in &app.notes {
-            out.push_str(&indented(note));
-        }
-        for change in app.plan.effective() {
-            let word = if change.is_hook() { "hook runs" } else { change.action.word() };
-            out.push_str(&format!("  {word} {}{}\n", change.key, proof(change)));
-            match &change.problem {
-                Some(problem) => out.push_str(&indented(&format!("cannot be applied: {problem}"))),
-                None => out.push_str(&indented(&change.diff())),
-            }
-        }
-        for change in app.drift.effective() {
-            out.push_str(&format!("  drift: {} would be set back\n", change.key));
-        }
-        for change in app.waiting.effective() {
-            out.push_str(&format!("  waits to be synced: {} {}\n", change.action.word(), change.key));
-        }
-    }
-    out
-}
-
-fn proof(change: &Change) -> &'static str {
-    match change.proof {
-        Proof::Server => "",
-        Proof::Simulated => " (simulated)",
-        Proof::Static => " (not verified by the cluster)",
-    }
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
-}
 
 /// The stable form for programs: `docs/reference.md` describes it.
 fn as_json(preview: &Preview) -> Value {

@@ -119,6 +119,9 @@ pub struct ApplicationStatus {
     pub failures: Vec<FailedSync>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fight: Option<Fight>,
+    /// Custom kinds for which no rule says when they are healthy, as `Widget.example.com`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unruled: Vec<String>,
     /// What the revision's chart was told of the cluster: it is told the same until a commit or a wish for a sync.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<Served>,
@@ -171,6 +174,7 @@ impl Default for ApplicationStatus {
             first_run: None,
             waiting: None,
             fight: None,
+            unruled: Vec::new(),
             served: None,
             failures: Vec::new(),
             adoption: Vec::new(),
@@ -725,7 +729,13 @@ fn conditions(before: &[Condition], status: &ApplicationStatus, generation: Opti
                 type_: kind.into(),
                 status: word(truth).into(),
                 reason,
-                message: status.message.clone().unwrap_or_default(),
+                message: match &status.message {
+                    Some(message) => message.clone(),
+                    None if kind == "Healthy" && !status.unruled.is_empty() => {
+                        format!("no rule says when {} is healthy: what its status says of itself counted", status.unruled.join(", "))
+                    }
+                    None => String::new(),
+                },
                 observed_generation: generation,
                 last_transition_time: kept.map_or_else(
                     || Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),

@@ -146,6 +146,12 @@ impl Index {
         assess(&self.rules, live)
     }
 
+    /// The custom kinds among objects for which neither windlass nor a config repository has a rule.
+    pub fn unruled<'a>(&self, repo: &RepoName, objects: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        health::unruled(rules.get(repo).map(|(rules, _)| rules.as_slice()).unwrap_or_default(), objects)
+    }
+
     /// What a config repository says of when custom kinds are healthy, and whose objects that is about. Kinds of which it
     /// says something new are listed anew, and looked at.
     pub async fn set_rules(&self, repo: &RepoName, rules: &[HealthRule], owners: &HashSet<String>) {

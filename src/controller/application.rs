@@ -423,7 +423,7 @@ pub async fn rendered(
     Ok(match inputs {
         Ok(Some(inputs)) => ctx.observer.render(target, inputs, kept).await?.map_err(|Invalid(why)| why),
         Ok(None) => Ok(Arc::default()),
-        Err(Invalid(why)) => Err(why.clone()),
+        Err(unreadable) => Err(unreadable.why.0.clone()),
     })
 }
 
@@ -520,6 +520,7 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         first_run: seen.hooks.first_run(),
         fight: seen.fight.clone(),
         served: seen.served.clone(),
+        unruled: ctx.cluster(&seen.target.destination.cluster)?.index.unruled(&key.repo, seen.manifests.iter().map(|one| &one.value)),
         adoption: to_adopt(&seen),
         proven: seen.proof.proven.clone(),
         unproven: seen.proof.unproven.clone(),
@@ -535,8 +536,9 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
     // What was healthy once and fails later is no failure of the revision.
     let finished = status.last_sync.as_ref().is_some_and(|sync| sync.revision == seen.revision && sync.finished.is_some());
     status.waiting = waiting(&seen, &step, before_waiting, ctx.now());
+    let waited = matches!(step, Step::Wait { .. });
     let step = overdue(&seen, step, status.waiting.as_ref(), ctx.now());
-    if matches!(step, Step::Blocked { .. }) && status.health == Health::Progressing {
+    if waited && matches!(step, Step::Blocked { .. }) && status.health == Health::Progressing {
         status.health = Health::Degraded;
     }
     let (object, requeue) = match step {

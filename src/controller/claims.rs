@@ -10,8 +10,8 @@ use super::{Base, Ctx, Observer, Result, locked, revision};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::Side;
-use crate::domain::{ApplicationKey, CommitSha, Invalid, RepoName};
-use crate::render::Inputs;
+use crate::domain::{ApplicationKey, CommitSha, RepoName};
+use crate::render::{Inputs, Unreadable};
 
 /// The objects of each destination that more than one application goes to, with whose they are.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Claims {
 }
 
 /// What a target renders from.
-pub type Read = std::result::Result<Option<Inputs>, Invalid>;
+pub type Read = std::result::Result<Option<Inputs>, Unreadable>;
 
 /// Says in a refusal where in Git the object stands, for whoever has to mend it.
 pub fn locate(after: &mut Side, key: &ResourceKey, read: &Read) {
@@ -93,7 +93,7 @@ pub async fn on_cluster(ctx: &Arc<Ctx>, base: &Base, cluster: &str) -> Result<BT
         let manifests = match revision::inputs_of(ctx, base, target).await? {
             Ok(Some(inputs)) => ctx.observer.render(target, &inputs, kept.as_ref()).await??,
             Ok(None) => continue,
-            Err(why) => return Err(why.into()),
+            Err(unreadable) => return Err(unreadable.why.into()),
         };
         found.extend(live::settle(&asking, &manifests).await?.manifests.into_iter().map(|manifest| manifest.key));
     }

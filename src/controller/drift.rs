@@ -180,7 +180,7 @@ fn edits(mirror: &Mirror, tree: TreeId, place: &Place, wanted: &Wanted) -> anyho
     let inputs = match render::inputs(&source, place) {
         Ok(Some(inputs)) => inputs,
         Ok(None) => return Ok(Err(Invalid(format!("{} is not there", place.directory)))),
-        Err(why) => return Ok(Err(why)),
+        Err(unreadable) => return Ok(Err(unreadable.why)),
     };
     let mut texts: BTreeMap<String, (String, String)> = BTreeMap::new();
     for (path, content) in inputs.own_files() {

@@ -4,7 +4,7 @@
 //! Only asked about what changes so, a few requests each; what may not be read
 //! is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -20,7 +20,8 @@ use crate::domain::schema;
 const MOST: usize = 50;
 
 /// Adds what is found out to the comparisons.
-pub async fn find(asking: &Asking<'_>, manifests: &[Manifest], comparisons: &mut [Comparison]) -> Result<()> {
+pub async fn find(asking: &Asking<'_>, comparisons: &mut [Comparison]) -> Result<()> {
+    let planned: BTreeSet<_> = comparisons.iter().map(|comparison| comparison.key.clone()).collect();
     let mut budgets: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut deletions = 0;
     for comparison in comparisons {
@@ -38,7 +39,7 @@ pub async fn find(asking: &Asking<'_>, manifests: &[Manifest], comparisons: &mut
             (Side::Object(before, _), Side::Object(after, _))
                 if comparison.key.kind == "CustomResourceDefinition" && before["spec"] != after["spec"] =>
             {
-                facts.extend(invalidated(asking, after, manifests).await?);
+                facts.extend(invalidated(asking, after, &planned).await?);
             }
             (Side::Object(before, _), Side::Absent) if deletions < MOST => {
                 deletions += 1;
@@ -104,7 +105,8 @@ async fn hanging_on(asking: &Asking<'_>, key: &ResourceKey, live: &Value) -> Res
                 facts.push(format!("it holds {}", held.join(", ")));
             }
         }
-        _ if live["spec"]["selector"]["matchLabels"].is_object() => {
+        // How many pods of the others end, their number of replicas tells.
+        "DaemonSet" => {
             let pods = unless_forbidden(cluster.pods_of(live).await)?;
             if !pods.is_empty() {
                 facts.push(format!("{} of it run now", count(pods.len(), "pod")));
@@ -121,7 +123,7 @@ async fn hanging_on(asking: &Asking<'_>, key: &ResourceKey, live: &Value) -> Res
 
 /// The application's own live objects that a changed definition would not accept any more. Others' are not looked at: what
 /// a pull request's schema says of them would tell what they hold.
-async fn invalidated(asking: &Asking<'_>, definition: &Value, manifests: &[Manifest]) -> Result<Option<String>> {
+async fn invalidated(asking: &Asking<'_>, definition: &Value, planned: &BTreeSet<ResourceKey>) -> Result<Option<String>> {
     let (group, kind) =
         (definition["spec"]["group"].as_str().unwrap_or_default(), definition["spec"]["names"]["kind"].as_str().unwrap_or_default());
     let stored = definition["spec"]["versions"].as_array().into_iter().flatten().find(|version| version["storage"] == true);
@@ -132,12 +134,12 @@ async fn invalidated(asking: &Asking<'_>, definition: &Value, manifests: &[Manif
         let name = value["metadata"]["name"].as_str().unwrap_or_default().to_string();
         let namespace = value["metadata"]["namespace"].as_str().map(str::to_string);
         let key = ResourceKey { group: group.into(), kind: kind.into(), namespace, name };
-        // What the same change has of it is planned by itself.
-        if manifests.iter().any(|manifest| manifest.key == key) {
+        // What the same change changes of it is planned by itself.
+        if planned.contains(&key) {
             continue;
         }
         let manifest = Manifest { key: key.clone(), version: version.clone(), value: value.clone() };
-        if schema::check_stored(definition, &manifest).is_err() {
+        if !schema::fits_stored(definition, &manifest) {
             broken.push(key.to_string());
         }
     }

@@ -718,7 +718,7 @@ async fn checked(
     manifest: &Manifest,
     live: Option<&Value>,
 ) -> std::result::Result<Value, String> {
-    let value = schema::check(&definition.value, manifest)?;
+    let value = schema::check(&definition.value, manifest).map_err(|problems| schema::listed(&problems))?;
     if let Some(schema) = schema::ruled(&definition.value, manifest) {
         asking.renderer.broken_rules(schema, &value, live).await?;
     }

@@ -48,6 +48,7 @@ pub struct Touched {
 }
 
 /// What git says of a pull request, before any rendering.
+#[derive(Default)]
 pub struct GitLook {
     pub failure: Option<Failure>,
     pub changes: Changes,
@@ -55,6 +56,8 @@ pub struct GitLook {
     pub inputs: Vec<Touched>,
     /// What every application renders from at the head.
     pub heads: Vec<(Target, Read)>,
+    /// Patterns of the base that match nothing, here or there, in words.
+    pub unmatched: Vec<String>,
 }
 
 /// Merges the head into the base as GitHub would, and tells what differs. The configuration is the base's.
@@ -64,7 +67,7 @@ pub fn look_at_git(
     base: &CommitSha,
     head: &CommitSha,
 ) -> anyhow::Result<GitLook> {
-    let mut look = GitLook { failure: None, changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] };
+    let mut look = GitLook::default();
     let configured = match catalog {
         Some(Ok(configured)) => configured,
         Some(Err(Invalid(why))) => {
@@ -96,9 +99,20 @@ pub fn look_at_git(
         look.failure = Some(Failure::Configuration(why));
         return Ok(look);
     }
+    let mut directories = after.directories();
     if before.listing().get(FILE) != after.listing().get(FILE) {
+        // Who writes a pattern means something by it.
+        let unmatched = proposed.iter().flatten().flat_map(|proposed| proposed.catalog.unmatched(&directories));
+        let known = configured.catalog.unmatched(&before.directories());
+        let new: Vec<_> = unmatched.filter(|words| !known.contains(words)).collect();
+        if !new.is_empty() {
+            look.failure = Some(Failure::Configuration(new.join("\n")));
+            return Ok(look);
+        }
         look.changes.reconfigured = reconfigured(configured, proposed.as_ref().and_then(|proposed| proposed.as_ref().ok()));
     }
+    directories.extend(before.directories());
+    look.unmatched = configured.catalog.unmatched(&directories);
     // Whoever may say who approves, approves: the owners that there are decide about others.
     if codeowners::PLACES.iter().any(|place| before.listing().get(*place) != after.listing().get(*place)) {
         let by_owners = |target: &&Target| target.stage.approvers.contains(&Approver::CodeOwners);
@@ -334,7 +348,13 @@ pub async fn application(
     for comparison in &mut found.change {
         claims::locate(&mut comparison.after, &comparison.key, &after);
     }
-    facts::find(&asking, &new, &mut found.change).await?;
+    facts::find(&asking, &mut found.change).await?;
+    let comes =
+        new.iter().filter(|manifest| !old.iter().any(|known| known.key.kind == manifest.key.kind && known.key.group == manifest.key.group));
+    let unruled = asking.cluster.index.unruled(repo, comes.map(|manifest| &manifest.value));
+    if !unruled.is_empty() {
+        preview.notes.push(view::unruled(&unruled));
+    }
     for manifest in &new {
         if let Some(other) = claims.other(&target.destination, &manifest.key, &key) {
             let why = format!("{} is an object of {} too: one of them has to leave it out", manifest.key, other.title());
@@ -381,7 +401,7 @@ async fn manifests(
     Ok(match read {
         Ok(Some(inputs)) => observer.render(target, inputs, kept).await?.map(|manifests| manifests.to_vec()),
         Ok(None) => Ok(Vec::new()),
-        Err(why) => Err(why.clone()),
+        Err(unreadable) => Err(unreadable.why.clone()),
     })
 }
 

@@ -303,7 +303,7 @@ fn texts(mirror: &Mirror, tree: TreeId, place: &Place) -> anyhow::Result<std::re
     let inputs = match render::inputs(&source, place) {
         Ok(Some(inputs)) => inputs,
         Ok(None) => return Ok(Err(Invalid(format!("{} is not there", place.directory)))),
-        Err(why) => return Ok(Err(why)),
+        Err(unreadable) => return Ok(Err(unreadable.why)),
     };
     Ok(Ok(inputs.own_files().map(|(path, content)| (path.to_string(), String::from_utf8_lossy(content).into_owned())).collect()))
 }

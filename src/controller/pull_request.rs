@@ -276,7 +276,7 @@ async fn previewed(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Arc<Base>, snaps
     if let Some(known) = known.clone().filter(|known| !again && known.preview.base == tip && !is_due(known)) {
         return Ok(known);
     }
-    let nothing = |failure| GitLook { failure: Some(failure), changes: Changes::default(), total: 0, inputs: vec![], heads: vec![] };
+    let nothing = |failure| GitLook { failure: Some(failure), ..GitLook::default() };
     // A few at once: each holds what its applications are made of.
     let _turn = ctx.previewing.acquire().await;
     let looking = ctx.heads.begin(key, &head, again).map_err(|error| Error::Git(error.into()))?;

@@ -7,7 +7,7 @@ use super::claims::Read;
 use super::{Base, Ctx, Result, locked};
 use crate::cluster::home::ApplicationStatus;
 use crate::domain::catalog::{Place, Target};
-use crate::domain::{ApplicationKey, CommitSha, Invalid};
+use crate::domain::{ApplicationKey, CommitSha};
 use crate::git::Mirror;
 use crate::render::{self, Source};
 
@@ -18,7 +18,7 @@ pub fn hash_of(inputs: &Read) -> String {
     match inputs {
         Ok(Some(inputs)) => inputs.hash.clone(),
         Ok(None) => "absent".into(),
-        Err(Invalid(why)) => format!("unreadable: {why}"),
+        Err(unreadable) => unreadable.hash.clone(),
     }
 }
 

@@ -142,6 +142,17 @@ struct Rule {
     health_timeout: Duration,
 }
 
+impl Rule {
+    fn pattern(&self) -> String {
+        let text = |segment: &Segment| match segment {
+            Segment::Literal(text) => text.clone(),
+            Segment::Application => "{application}".into(),
+            Segment::Stage => "{stage}".into(),
+        };
+        self.segments.iter().map(text).collect::<Vec<_>>().join("/")
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
     Literal(String),
@@ -245,6 +256,36 @@ impl Catalog {
         }
         dependencies(&targets)?;
         Ok(targets)
+    }
+
+    /// The patterns that match none of a tree's directories, in words, each with the directory that is nearest to it.
+    pub fn unmatched(&self, directories: &BTreeSet<String>) -> Vec<String> {
+        let idle = |rule: &&Rule| !directories.iter().any(|path| self.apply(rule, path).is_some());
+        let told = |rule: &Rule| {
+            let pattern = rule.pattern();
+            let nearest = self.nearest(rule, directories);
+            let nearest = nearest.map(|path| format!("; the nearest is `{path}`")).unwrap_or_default();
+            format!("{FILE}: `{pattern}` matches no directory{nearest}")
+        };
+        self.rules.iter().filter(idle).map(told).collect()
+    }
+
+    /// The directory whose parts are most like a pattern's, if any part is.
+    fn nearest<'a>(&self, rule: &Rule, directories: &'a BTreeSet<String>) -> Option<&'a String> {
+        let likeness = |path: &&'a String| {
+            let parts: Vec<&str> = path.split('/').collect();
+            // In hundredths: a literal may be misspelt, a stage is one of a few, any name may be an application's.
+            let like = |(segment, part): (&Segment, &&str)| match segment {
+                Segment::Literal(text) => (strsim::normalized_damerau_levenshtein(text, part) * 100.0) as usize,
+                Segment::Stage if self.stages.iter().any(|stage| stage.name.as_str() == *part) => 100,
+                Segment::Stage => 0,
+                Segment::Application => 10,
+            };
+            let sum: usize = rule.segments.iter().zip(&parts).map(like).sum();
+            let apart = rule.segments.len().abs_diff(parts.len()) * 50;
+            (sum.saturating_sub(apart), std::cmp::Reverse(path.len()))
+        };
+        directories.iter().max_by_key(likeness).filter(|path| likeness(path).0 >= 50)
     }
 
     /// The stages that an application passes just before one: in the place of one that it skips, those before that. One that
@@ -683,6 +724,23 @@ applications:
         assert_eq!(found[1].images, [ImageRule { image: "ghcr.io/acme/shop".into(), source: "acme/shop".parse().unwrap() }]);
         assert_eq!(found[0].stage.name.as_str(), "staging");
         assert!(catalog.expand(["apps/Shop/staging"]).is_err());
+    }
+
+    #[test]
+    fn a_pattern_that_matches_nothing_is_told_with_what_is_near() {
+        let unmatched = |directories: &[&str]| {
+            let directories = directories.iter().map(|path| path.to_string()).collect();
+            Catalog::parse(EXAMPLE).unwrap().unmatched(&directories)
+        };
+        assert_eq!(unmatched(&["apps", "apps/shop", "apps/shop/staging", "platform/staging"]), [""; 0]);
+        assert_eq!(
+            unmatched(&["app", "app/shop", "app/shop/staging", "docs", "platform/prod"]),
+            [
+                "windlass.yaml: `apps/{application}/{stage}` matches no directory; the nearest is `app/shop/staging`",
+                "windlass.yaml: `platform/{stage}` matches no directory; the nearest is `platform/prod`"
+            ]
+        );
+        assert_eq!(unmatched(&["x"])[0], "windlass.yaml: `apps/{application}/{stage}` matches no directory");
     }
 
     #[test]

@@ -23,22 +23,57 @@ pub fn pods_rolled(plan: &Plan) -> i64 {
 }
 
 pub fn effects(plan: &Plan) -> Vec<Effect> {
-    let read = read(plan);
-    plan.effective().filter(|change| change.problem.is_none() && !change.is_hook()).flat_map(|change| of(&read, change)).collect()
+    let context =
+        Context { read: read(plan), all: plan.effective().filter(|change| change.problem.is_none() && !change.is_hook()).collect() };
+    context.all.iter().flat_map(|change| of(&context, change)).collect()
 }
 
-fn of(read: &BTreeSet<(Option<&str>, &str)>, change: &Change) -> Vec<Effect> {
+/// The plan that a change is a part of.
+struct Context<'a> {
+    /// All that pods of workloads that roll name, by namespace.
+    read: BTreeSet<(Option<&'a str>, &'a str)>,
+    all: Vec<&'a Change>,
+}
+
+impl<'a> Context<'a> {
+    /// What goes when this comes, under another name: the same kind, in the same place, with the same containers.
+    fn predecessor(&self, change: &Change) -> Option<&'a Change> {
+        fn containers(value: &Option<Value>) -> Option<BTreeSet<&str>> {
+            let containers = value.as_ref()?["spec"]["template"]["spec"]["containers"].as_array()?;
+            Some(containers.iter().map(|one| one["name"].as_str().unwrap_or_default()).collect())
+        }
+        let own = containers(&change.after)?;
+        self.all.iter().copied().find(|one| {
+            let beside = one.key.kind == change.key.kind && one.key.namespace == change.key.namespace;
+            beside && one.action == Action::Prune && containers(&one.before).is_some_and(|theirs| theirs == own)
+        })
+    }
+}
+
+fn of(context: &Context<'_>, change: &Change) -> Vec<Effect> {
     let mut found = Vec::new();
     let mut add = |text: String, grave| found.push(Effect { key: change.key.clone(), text, grave });
     let kind = change.key.kind.as_str();
+    if let Some(text) = scaling(change) {
+        add(text, false);
+    }
     match change.action {
+        Action::Create if let Some(old) = context.predecessor(change) => {
+            add(format!("comes for {}, which goes once this is healthy: until then both run", old.key), false);
+            if after(change)["spec"]["volumeClaimTemplates"].is_array() {
+                add(format!("its claims are new and empty: the data of {} stays in claims of that name", old.key), true);
+            }
+        }
+        Action::Create | Action::Configure if let Some((target, least, most)) = scaled(change) => {
+            add(format!("keeps {target} between {least} and {most} pods, whatever Git says of its replicas"), false);
+        }
         // Scaled to nothing, there is none to replace.
         Action::Configure if rolls(change) && replicas(change) == 0 => {}
         Action::Configure if rolls(change) => add(rollout(change), false),
         Action::Configure
             if kind == "ConfigMap"
                 && !is_hashed(&change.key.name)
-                && !read.contains(&(change.key.namespace.as_deref(), &change.key.name)) =>
+                && !context.read.contains(&(change.key.namespace.as_deref(), &change.key.name)) =>
         {
             add("no pod is restarted by it: what was read at start stays until the next rollout".into(), false);
         }
@@ -47,15 +82,21 @@ fn of(read: &BTreeSet<(Option<&str>, &str)>, change: &Change) -> Vec<Effect> {
         }
         Action::Recreate if change.notes.alone => add("its pods go on meanwhile, and belong to the new one".into(), false),
         Action::Recreate if matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet") && replicas(change) > 0 => {
-            add(format!("its {} pods end before new ones start", replicas(change)), true);
+            add(format!("{} before new ones start", they_end(change)), true);
         }
+        Action::Recreate if kind == "Service" => {
+            add("nothing is reached by it until it is there anew, and its address changes".into(), true);
+        }
+        Action::Recreate if kind == "Job" => add("it runs once more".into(), false),
         Action::Recreate | Action::Prune if kind == "CustomResourceDefinition" => add("every object of its kind goes with it".into(), true),
         Action::Prune if kind == "Namespace" => add("everything in it goes with it".into(), true),
         Action::Prune if matches!(kind, "PersistentVolumeClaim" | "PersistentVolume") => {
             add("its data goes with it, unless the volume's reclaim policy is Retain".into(), true)
         }
         Action::Prune if matches!(kind, "Deployment" | "StatefulSet" | "ReplicaSet") && replicas(change) > 0 => {
-            add(format!("its {} pods end", replicas(change)), false)
+            let comes = context.all.iter().any(|one| one.action != Action::Prune);
+            let when = if comes { " once the rest of the change is healthy" } else { "" };
+            add(format!("{}{when}", they_end(change)), false)
         }
         _ => {}
     }
@@ -99,15 +140,56 @@ fn replicas(change: &Change) -> i64 {
     of(&change.before).or_else(|| of(&change.after)).unwrap_or(1)
 }
 
+fn pods(count: i64) -> String {
+    format!("{count} pod{}", if count == 1 { "" } else { "s" })
+}
+
+/// That a workload's pods end.
+fn they_end(change: &Change) -> String {
+    match replicas(change) {
+        1 => "its pod ends".into(),
+        count => format!("its {count} pods end"),
+    }
+}
+
+fn after(change: &Change) -> &Value {
+    change.after.as_ref().unwrap_or(&Value::Null)
+}
+
+/// How many pods come or end by a changed number of replicas.
+fn scaling(change: &Change) -> Option<String> {
+    let of = |side: &Option<Value>| side.as_ref().and_then(|value| value["spec"]["replicas"].as_i64());
+    let (before, after) = (of(&change.before)?, of(&change.after)?);
+    let runs = matches!(change.key.kind.as_str(), "Deployment" | "StatefulSet" | "ReplicaSet");
+    match after - before {
+        _ if !runs || change.action != Action::Configure => None,
+        0 => None,
+        more if more > 0 => Some(format!("{} more: {after} in the place of {before}", pods(more))),
+        -1 => Some(format!("1 pod ends: {after} in the place of {before}")),
+        fewer => Some(format!("{} end: {after} in the place of {before}", pods(-fewer))),
+    }
+}
+
+/// What an autoscaler scales, and its bounds.
+fn scaled(change: &Change) -> Option<(String, i64, i64)> {
+    let spec = &after(change)["spec"];
+    let (least, most) = match change.key.kind.as_str() {
+        "HorizontalPodAutoscaler" => (spec["minReplicas"].as_i64().unwrap_or(1), spec["maxReplicas"].as_i64()?),
+        // KEDA's defaults: keda.sh/docs, ScaledObject specification.
+        "ScaledObject" => (spec["minReplicaCount"].as_i64().unwrap_or(0), spec["maxReplicaCount"].as_i64().unwrap_or(100)),
+        _ => return None,
+    };
+    let target = &spec["scaleTargetRef"];
+    Some((format!("{} {}", target["kind"].as_str().unwrap_or("Deployment"), target["name"].as_str()?), least, most))
+}
+
 fn rollout(change: &Change) -> String {
     let after = change.after.as_ref();
     let spec = |path: &str| after.and_then(|value| value.pointer(path)).cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
-    let pods = replicas(change);
-    let pods = if change.key.kind == "DaemonSet" {
-        "a pod on every node".to_string()
-    } else {
-        format!("{pods} pod{}", if pods == 1 { "" } else { "s" })
+    let pods = match change.key.kind.as_str() {
+        "DaemonSet" => "a pod on every node".to_string(),
+        _ => pods(replicas(change)),
     };
     if change.key.kind == "Deployment" {
         if spec("/spec/strategy/type") == "Recreate" {
@@ -170,6 +252,47 @@ mod tests {
 
     fn config(value: &str) -> Side {
         Side::Object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}, "data": {"a": value}}), Proof::Server)
+    }
+
+    fn named(kind: &str, name: &str, spec: Value) -> (ResourceKey, Side) {
+        let key = ResourceKey { group: String::new(), kind: kind.into(), namespace: None, name: name.into() };
+        (key, Side::Object(json!({"kind": kind, "metadata": {"name": name}, "spec": spec}), Proof::Server))
+    }
+
+    #[test]
+    fn order_and_interruption_are_told() {
+        let told = |sides: Vec<(Option<(ResourceKey, Side)>, Option<(ResourceKey, Side)>)>| {
+            let comparisons = sides.into_iter().map(|(before, after)| {
+                let key = before.as_ref().or(after.as_ref()).unwrap().0.clone();
+                let side = |one: Option<(ResourceKey, Side)>| one.map_or(Side::Absent, |(_, side)| side);
+                Comparison::new(key, side(before), side(after))
+            });
+            let plan = Plan::new(&Mask::new(b"t"), comparisons);
+            effects(&plan).into_iter().map(|one| format!("{}: {}", one.key, one.text)).collect::<Vec<_>>()
+        };
+        let web = |name: &str, replicas: i64| {
+            Some(named(
+                "Deployment",
+                name,
+                json!({"replicas": replicas, "template": {"spec": {"containers": [{"name": "web", "image": name}]}}}),
+            ))
+        };
+        assert_eq!(
+            told(vec![(web("old", 2), None), (None, web("new", 2))]),
+            [
+                "Deployment new: comes for Deployment old, which goes once this is healthy: until then both run",
+                "Deployment old: its 2 pods end once the rest of the change is healthy"
+            ]
+        );
+        assert_eq!(told(vec![(web("old", 1), None)]), ["Deployment old: its pod ends"]);
+        let scaled = |replicas| Some(named("Deployment", "web", json!({"replicas": replicas})));
+        assert_eq!(told(vec![(scaled(4), scaled(1))]), ["Deployment web: 3 pods end: 1 in the place of 4"]);
+        assert_eq!(told(vec![(scaled(1), scaled(2))]), ["Deployment web: 1 pod more: 2 in the place of 1"]);
+        let scaler = json!({"maxReplicas": 9, "scaleTargetRef": {"kind": "Deployment", "name": "web"}});
+        assert_eq!(
+            told(vec![(None, Some(named("HorizontalPodAutoscaler", "web", scaler)))]),
+            ["HorizontalPodAutoscaler web: keeps Deployment web between 1 and 9 pods, whatever Git says of its replicas"]
+        );
     }
 
     fn plan(comparisons: Vec<(&str, Side, Side)>) -> Plan {

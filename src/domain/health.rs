@@ -121,6 +121,19 @@ impl Shipped {
     }
 }
 
+/// The custom kinds among objects for which no rule says when they are healthy, as `Widget.example.com`: what their status
+/// says of itself counts, if it says anything.
+pub fn unruled<'a>(rules: &[HealthRule], objects: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
+    fn group(object: &Value) -> &str {
+        object["apiVersion"].as_str().and_then(|version| version.split_once('/')).map_or("", |(group, _)| group)
+    }
+    let unruled =
+        |object: &&Value| is_custom_group(group(object)) && !rules.iter().any(|rule| rule.is_for(object)) && Shipped::of(object).is_none();
+    let name = |object: &Value| format!("{}.{}", object["kind"].as_str().unwrap_or_default(), group(object));
+    let found: std::collections::BTreeSet<_> = objects.into_iter().filter(unruled).map(name).collect();
+    found.into_iter().collect()
+}
+
 /// What an object's status says of itself: the message of a condition that does not hold, a message, or a phase.
 fn said(what: &str, live: &Value) -> String {
     let status = &live["status"];

@@ -415,9 +415,11 @@ pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> 
     found
 }
 
-/// Lists of objects that we own as a whole, with those that differ between the two: what is not in Git's list goes.
+/// Lists of objects that become ours as a whole, of those that differ between the two: what others put into them goes.
 pub fn replaced_lists(before: &Value, after: &Value, manager: &str) -> Vec<FieldPath> {
-    let whole = applied_in(after, manager).leaves();
+    let ours = applied_in(before, manager);
+    // Nobody puts anything into one that is ours already without taking it from us.
+    let whole: Vec<_> = applied_in(after, manager).leaves().into_iter().filter(|path| !ours.leaves().contains(path)).collect();
     let list = |path: &FieldPath| {
         let now = fieldset::lookup(after, path)?.as_array()?;
         let was = fieldset::lookup(before, path)?;

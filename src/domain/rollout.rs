@@ -43,9 +43,13 @@ pub fn summary<'a>(progress: impl IntoIterator<Item = &'a Progress>) -> Summary<
         _ if all.is_empty() => (Outcome::Nothing, None),
         _ if superseded == all.len() => (Outcome::Superseded, find(&|state| state == ProgressState::Superseded)),
         _ if healthy + superseded == all.len() => {
-            (Outcome::Healthy, find(&|state| matches!(state, ProgressState::Healthy | ProgressState::Gone)))
+            (Outcome::Healthy, find(&|state| state == ProgressState::Healthy).or_else(|| find(&|state| state == ProgressState::Gone)))
         }
-        _ => (Outcome::Pending, find(&|state| !state.is_final())),
+        // What waits for a person's word is told when nothing else is waited for.
+        _ => {
+            let moves = find(&|state| !state.is_final() && state != ProgressState::Leaving);
+            (Outcome::Pending, moves.or_else(|| find(&|state| !state.is_final())))
+        }
     };
     Summary { outcome, about, total: all.len(), healthy, superseded }
 }

@@ -206,8 +206,25 @@ fn join(base: &str, path: &str) -> Option<String> {
 
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
+/// Why a directory cannot be read, and what is in it: what it is known by, whatever the words are.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    pub why: Invalid,
+    pub hash: String,
+}
+
 /// What rendering an application reads; None where there is no such directory.
-pub fn inputs(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Invalid> {
+pub fn inputs(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Unreadable> {
+    read(source, place).map_err(|why| {
+        let mut hash = Sha256::new();
+        for path in source.under(&place.directory) {
+            hash.update(format!("{path}\0{:?}\n", source.files.get(path)));
+        }
+        Unreadable { why, hash: format!("unreadable {}", hex::encode(hash.finalize())) }
+    })
+}
+
+fn read(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Invalid> {
     let directory = &place.directory;
     if !source.is_directory(directory) {
         return Ok(None);

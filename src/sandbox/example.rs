@@ -72,6 +72,10 @@ pub fn config_files(example: &Example<'_>) -> Vec<(String, String)> {
 
 pub fn windlass_yaml(example: &Example<'_>) -> String {
     let prefix = example.prefix;
+    let platform = match example.platform {
+        true => format!("  - name: platform\n    path: platform/{{stage}}\n    namespace: {prefix}platform-{{stage}}\n"),
+        false => String::new(),
+    };
     format!(
         "version: 1
 stages:                                # in order, shared by all applications
@@ -87,10 +91,7 @@ applications:
     namespace: \"{prefix}{{application}}-{{stage}}\"
     images:
       ghcr.io/acme/{{application}}: {{ source: acme/{{application}} }}   # whose CI may announce it
-  - name: platform
-    path: platform/{{stage}}
-    namespace: {prefix}platform-{{stage}}
-"
+{platform}"
     )
 }
 

@@ -6,8 +6,10 @@
 //! fullest form that fits is taken, and a deletion is never dropped.
 
 mod preview;
+mod terminal;
 
 pub use preview::{PreviewText, preview, title};
+pub use terminal::terminal;
 
 use std::collections::BTreeSet;
 
@@ -65,6 +67,11 @@ pub fn looks_up(template: &str) -> String {
         "{} asks the cluster by `lookup`: nothing is found there, as with `helm template`, so it is rendered as on the first installation.",
         code(template)
     )
+}
+
+/// Custom kinds of which nobody said when they are healthy.
+pub fn unruled(kinds: &[String]) -> String {
+    format!("No rule says when {} is healthy: what its status says of itself counts. `health` in `windlass.yaml` takes one.", listed(kinds))
 }
 
 /// Some names, the first twenty of many.
@@ -221,6 +228,7 @@ pub fn rollout(summary: &Summary<'_>) -> String {
         (Outcome::Healthy, Some(one)) if total == 1 => format!("{} is synced and healthy", one.key.title()),
         (Outcome::Healthy, _) if superseded == 0 => format!("{total} applications are synced and healthy"),
         (Outcome::Healthy, _) => format!("{healthy} of {total} applications are synced and healthy; newer commits changed the others"),
+        (_, Some(one)) if one.state == ProgressState::Leaving => of(one, &one.message),
         // No more detail than changes rarely: GitHub takes 1000 statuses of a kind on one commit.
         (_, Some(one)) if total == 1 && !one.message.is_empty() => of(one, &one.message),
         (_, Some(one)) if total == 1 && !one.detail.is_empty() => of(one, &one.detail),
@@ -248,7 +256,11 @@ struct ProgressRow {
 /// when it was merged without being green.
 pub fn progress(commit: &CommitSha, progress: &[Progress], preview: Option<&str>, unmet: Option<&str>) -> Wanted {
     let last = progress.iter().all(|one| one.state.is_final());
-    let verdict = match rollout::summary(progress).outcome {
+    let summary = rollout::summary(progress);
+    let about = summary.about.map(|one| one.state);
+    let verdict = match summary.outcome {
+        Outcome::Healthy if about == Some(ProgressState::Gone) => "**Gone**",
+        Outcome::Pending if about == Some(ProgressState::Leaving) => "**Merged** · deletions wait",
         Outcome::Healthy => "**Synced, healthy**",
         Outcome::Failed => "**Failed**",
         Outcome::Superseded => "**Superseded** by a newer commit",

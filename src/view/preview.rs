@@ -92,9 +92,9 @@ struct ApplicationView {
 }
 
 #[derive(Serialize)]
-struct Bucket {
-    title: String,
-    lines: Vec<String>,
+pub(super) struct Bucket {
+    pub title: String,
+    pub lines: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -170,6 +170,7 @@ pub fn title(preview: &Preview) -> String {
     plain(&verdict_line(preview))
 }
 
+/// Text without Markdown's marks.
 fn plain(verdict: &str) -> String {
     verdict.replace("**", "").replace('`', "")
 }
@@ -535,7 +536,7 @@ fn badge(proof: Proof) -> &'static str {
 }
 
 /// What is worth knowing and is not this pull request's change.
-fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
+pub(super) fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
     let mut buckets = Vec::new();
     let mut add = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {
@@ -581,21 +582,21 @@ fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
 }
 
 /// One application, with all that is told of its changes: each form takes from it.
-struct Part<'a> {
-    app: &'a ApplicationPreview,
-    told: Vec<Told<'a>>,
+pub(super) struct Part<'a> {
+    pub app: &'a ApplicationPreview,
+    pub told: Vec<Told<'a>>,
 }
 
 /// A change that does something, or cannot.
-struct Told<'a> {
-    change: &'a Change,
-    facts: Vec<String>,
+pub(super) struct Told<'a> {
+    pub change: &'a Change,
+    pub facts: Vec<String>,
     /// Its difference, and without the equal lines around.
-    whole: String,
+    pub whole: String,
     tight: String,
 }
 
-fn parts<'a>(preview: &'a Preview) -> Vec<Part<'a>> {
+pub(super) fn parts<'a>(preview: &'a Preview) -> Vec<Part<'a>> {
     let part = |app: &'a ApplicationPreview| {
         let mut effects: BTreeMap<_, Vec<String>> = BTreeMap::new();
         for Effect { key, text, .. } in effect::effects(&app.plan) {

@@ -38,7 +38,8 @@ async fn the_same_plan_without_github() {
     let folder = home.path().join("config");
     git(home.path(), &["clone", "-q", lab.world.forge.repository_path("acme", "config").to_str().unwrap(), "config"]);
     git(&folder, &["checkout", "-q", "-b", "change"]);
-    assert_eq!(plan(&lab, &folder, &[]).1, 0, "nothing changes yet");
+    let (text, code) = plan(&lab, &folder, &[]);
+    assert_eq!(code, 0, "nothing changes yet: {text}");
     let file = folder.join("apps/lab/staging/deployment.yaml");
     std::fs::write(&file, deployment("", "").replace("lab:1", "lab:2")).unwrap();
     git(&folder, &["commit", "-qam", "An image"]);
@@ -77,4 +78,16 @@ async fn the_same_plan_without_github() {
     let (text, code) = plan(&lab, &folder, &["--head", "nowhere"]);
     assert_eq!(code, 2);
     has(&text, &["`nowhere` is no branch or commit"]);
+    // Another repository is never taken for the one that windlass knows; nor is a pattern that matches nothing passed over.
+    git(&folder, &["remote", "set-url", "origin", "https://github.com/acme/other.git"]);
+    let (text, code) = plan(&lab, &folder, &[]);
+    assert_eq!(code, 2);
+    has(&text, &["origin is acme/other, which windlass does not look after here: say which this is by --repository: acme/config"]);
+    assert_eq!(plan(&lab, &folder, &["--repository", "acme/config"]).1, 1);
+    let catalog = std::fs::read_to_string(folder.join("windlass.yaml")).unwrap();
+    let rule = "applications:\n  - path: ap/{application}/{stage}\n    namespace: x\n";
+    std::fs::write(folder.join("windlass.yaml"), catalog.replacen("applications:\n", rule, 1)).unwrap();
+    let (text, code) = plan(&lab, &folder, &["--repository", "acme/config"]);
+    assert_eq!(code, 2);
+    has(&text, &["`ap/{application}/{stage}` matches no directory; the nearest is `apps/"]);
 }

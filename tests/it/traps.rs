@@ -241,7 +241,12 @@ async fn t14_a_list_without_keys_is_said_to_be_replaced_whole() {
     let (number, _) = lab.change("first", &[("definition.yaml", Some(&definition)), ("route.yaml", Some(&route("{host: a}")))]).await;
     lab.merge(number, "success").await;
     let (number, text) = lab.change("second", &[("route.yaml", Some(&route("{host: a}, {host: b}")))]).await;
-    has(&text, &["the whole list is replaced, with what others put into it: `.spec.rules`", "+  - host: b"]);
+    has(&text, &["+  - host: b"]);
+    has_not(&text, &["the whole list is replaced"]);
+    let theirs = route("{host: theirs}").replace("name: lab", "name: other");
+    lab.with_file(&["create"], &theirs);
+    let (_, text) = lab.change("third", &[("other.yaml", Some(&theirs.replace("host: theirs", "host: ours")))]).await;
+    has(&text, &["the whole list is replaced, with what others put into it: `.spec.rules`", "-  - host: theirs", "+  - host: ours"]);
     lab.merge(number, "success").await;
     let live = async || lab.object(&format!("{group}/v1"), "Route", "routes", "lab").await["spec"]["rules"].clone();
     assert_eq!(live().await, json!([{"host": "a"}, {"host": "b"}]));

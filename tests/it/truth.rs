@@ -611,3 +611,47 @@ async fn what_is_served_under_another_version_is_not_gone() {
         .until("it is gone", async || lab.object(&format!("{group}/v1"), "Thing", "things", "lab").await.is_null().then_some(()))
         .await;
 }
+
+/// Order and interruption are part of what a preview says: renames, autoscalers, definitions that their own objects no
+/// longer fit, kinds of which nobody says when they are healthy.
+#[tokio::test(flavor = "multi_thread")]
+async fn order_and_interruption_are_forecast() {
+    let scaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: lab}\nspec:\n  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: lab}\n  minReplicas: 2\n  maxReplicas: 9\n";
+    let lab = Lab::with(&[("config.yaml", CONFIG), ("deployment.yaml", &deployment("", ""))]).await;
+    let group = format!("{}sizes.example", lab.world.prefix);
+    lab.may_write(&group, "sizes");
+    let definition = |most: u32| {
+        format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: sizes.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: Size, plural: sizes}}\n  versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, properties: {{size: {{type: integer, maximum: {most}}}}}}}}}}}}}}}]\n"
+        )
+    };
+    let size = format!("apiVersion: {group}/v1\nkind: Size\nmetadata: {{name: lab}}\nspec: {{size: 7}}\n");
+    let renamed = deployment("", "").replace("{name: lab}", "{name: newlab}");
+    let (number, text) = lab.change("first", &[("definition.yaml", Some(&definition(9))), ("size.yaml", Some(&size))]).await;
+    has(&text, &[&format!("No rule says when `Size.{}` is healthy", lab.world.scrub(&group))]);
+    lab.merge(number, "success").await;
+    let conditions = lab.world.application("lab.staging").await["status"]["conditions"].to_string();
+    has(&conditions, &[&format!("no rule says when Size.{group} is healthy: what its status says of itself counted")]);
+    // Not in the diff: the object itself does not change.
+    let (_, text) = lab.change("tighter", &[("definition.yaml", Some(&definition(5)))]).await;
+    has(&text, &["1 of this application's live objects would not be valid any more: Size lab-staging/lab"]);
+    let (_, text) = lab.change("renamed", &[("deployment.yaml", Some(&renamed))]).await;
+    has(
+        &text,
+        &[
+            "comes for Deployment lab-staging/lab, which goes once this is healthy: until then both run",
+            "its 2 pods end once the rest of the change is healthy",
+        ],
+    );
+    let handed = deployment("", "").replace("  replicas: 2\n", "");
+    let (_, text) = lab.change("scaled", &[("scaler.yaml", Some(scaler)), ("deployment.yaml", Some(&handed))]).await;
+    has(
+        &text,
+        &[
+            "keeps Deployment lab between 2 and 9 pods, whatever Git says of its replicas",
+            "`Deployment lab-staging/lab`: `.spec.replicas` (`HorizontalPodAutoscaler lab`)",
+        ],
+    );
+    let (_, text) = lab.change("fewer", &[("deployment.yaml", Some(&deployment("", "").replace("replicas: 2", "replicas: 1")))]).await;
+    has(&text, &["1 pod ends: 1 in the place of 2"]);
+}
