@@ -48,9 +48,21 @@ enum Class {
     Ingress,
     Strategy,
     Handler,
+    /// Left by these tools, put into Git.
+    LeftByCreate,
+    LeftByHelm,
+    LeftByArgoCd,
+    LeftByFlux,
+    Rename,
+    /// A generated ConfigMap under a new name, and pods of it that fail.
+    HashedConfigThatFails,
+    AggregatedRole,
+    ScaledByOthers,
+    Finalizer,
+    KeptByMark,
 }
 
-const CLASSES: [Class; 22] = [
+const CLASSES: [Class; 32] = [
     Class::Image,
     Class::Quantity,
     Class::ListItem,
@@ -73,7 +85,64 @@ const CLASSES: [Class; 22] = [
     Class::Ingress,
     Class::Strategy,
     Class::Handler,
+    Class::LeftByCreate,
+    Class::LeftByHelm,
+    Class::LeftByArgoCd,
+    Class::LeftByFlux,
+    Class::Rename,
+    Class::HashedConfigThatFails,
+    Class::AggregatedRole,
+    Class::ScaledByOthers,
+    Class::Finalizer,
+    Class::KeptByMark,
 ];
+
+/// How the tools write, and the marks of an owner that is gone.
+const TOOLS: [(Class, &str, &[&str], &str); 4] = [
+    (Class::LeftByCreate, "create", &["create"], ""),
+    (
+        Class::LeftByHelm,
+        "helm",
+        &["create", "--field-manager=helm"],
+        "labels: {app.kubernetes.io/managed-by: Helm}, annotations: {meta.helm.sh/release-name: gone, meta.helm.sh/release-namespace: gone}",
+    ),
+    (
+        Class::LeftByArgoCd,
+        "argo",
+        &["apply", "--server-side", "--field-manager=argocd-controller"],
+        "annotations: {'argocd.argoproj.io/tracking-id': 'gone:apps/Deployment:gone/gone'}",
+    ),
+    (
+        Class::LeftByFlux,
+        "flux",
+        &["apply", "--server-side", "--field-manager=kustomize-controller"],
+        "labels: {kustomize.toolkit.fluxcd.io/name: gone, kustomize.toolkit.fluxcd.io/namespace: gone}",
+    ),
+];
+
+/// Marks by which tools are told not to delete.
+const MARKS: [&str; 4] = [
+    "helm.sh/resource-policy: keep",
+    "argocd.argoproj.io/sync-options: Prune=false",
+    "kustomize.toolkit.fluxcd.io/prune: disabled",
+    "windlass.dev/prune: never",
+];
+
+/// What a round has to hold besides what the plan says.
+#[derive(Default)]
+struct Round {
+    scaled: Vec<(String, &'static str)>,
+    noted: Vec<String>,
+    residue: String,
+    /// By tool.
+    left: BTreeMap<&'static str, String>,
+    /// ConfigMaps that somebody put a finalizer on.
+    held_back: Vec<String>,
+    /// ConfigMaps that stay: their mark says so.
+    kept: Vec<String>,
+    /// Applications whose pods fail, with the ConfigMaps that the pods of before use.
+    failing: Vec<(usize, String)>,
+}
 
 /// The same numbers in each run (splitmix64).
 struct Dice(u64);
@@ -110,6 +179,8 @@ struct Application {
     custom: usize,
     rules: usize,
     job: usize,
+    /// Names the change of the Job that it may be recreated for.
+    permission: String,
     role: usize,
     hpa: usize,
     ingress: usize,
@@ -120,6 +191,14 @@ struct Application {
     strategy: bool,
     /// Which kinds of volume and probe are chosen; 0: none.
     handler: usize,
+    /// What each tool left and Git has now, with its number.
+    left: Vec<(&'static str, usize)>,
+    renamed: usize,
+    hashed: usize,
+    fails: bool,
+    aggregated: usize,
+    last: bool,
+    kept: usize,
 }
 
 const CPU: [&str; 5] = ["10m", "0.01", "20m", "0.020", "15m"];
@@ -146,6 +225,7 @@ impl Application {
             custom: 0,
             rules: 1,
             job: 1,
+            permission: String::new(),
             role: dice.roll(2),
             hpa: 0,
             ingress: dice.roll(2),
@@ -154,6 +234,13 @@ impl Application {
             adopted: 0,
             strategy: false,
             handler: 0,
+            left: vec![],
+            renamed: 1,
+            hashed: 1,
+            fails: false,
+            aggregated: 0,
+            last: true,
+            kept: 1,
         }
     }
 
@@ -175,7 +262,7 @@ impl Application {
             Class::DefinitionWithObject => self.custom += 1,
             Class::AtomicList => self.rules = 1 + (self.rules + 1 + dice.roll(2)) % 4,
             // Somebody else moves it; here only the image changes beside.
-            Class::Autoscaler | Class::OthersEntries => self.image += 1,
+            Class::Autoscaler | Class::ScaledByOthers | Class::OthersEntries => self.image += 1,
             Class::NamespaceWithObject => self.namespace += 1,
             Class::Defaults => self.explicit = !self.explicit,
             Class::Rbac => self.role += 1,
@@ -184,7 +271,29 @@ impl Application {
             Class::Ingress => self.ingress += 1,
             Class::Strategy => self.strategy = !self.strategy,
             Class::Handler => self.handler += 1,
+            Class::LeftByCreate | Class::LeftByHelm | Class::LeftByArgoCd | Class::LeftByFlux => {
+                let tool = TOOLS.iter().find(|(of, ..)| *of == class).unwrap().1;
+                self.left.push((tool, self.left.len()));
+            }
+            Class::Rename => self.renamed += 1,
+            Class::HashedConfigThatFails => {
+                self.hashed += 1;
+                self.fails = true;
+            }
+            Class::AggregatedRole => self.aggregated += 1,
+            Class::Finalizer => self.last = !self.last,
+            Class::KeptByMark => self.kept += 1,
         }
+    }
+
+    /// What a tool left of this application: a Deployment with a label and a field that Git does not have.
+    fn leftover(&self, (tool, number): (&str, usize), marks: &str, more: &str) -> String {
+        let name = format!("{}-{tool}-{number}", self.name);
+        let image = if more.is_empty() { "app:2" } else { "app:1" };
+        let marks = if marks.is_empty() { String::new() } else { format!(", {marks}") };
+        format!(
+            "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}{marks}}}\nspec: {{replicas: 0, {more}selector: {{matchLabels: {{app: {name}}}}}, template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{containers: [{{name: a, image: '{image}'}}]}}}}}}\n"
+        )
     }
 
     fn manifests(&self, prefix: &str) -> Vec<(&'static str, String)> {
@@ -240,8 +349,8 @@ impl Application {
             (
                 "job",
                 format!(
-                    "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, annotations: {{windlass.dev/recreate: allow}}}}\nspec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: 'job:{}'}}]}}}}}}\n",
-                    self.job
+                    "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, annotations: {{windlass.dev/recreate: '{}'}}}}\nspec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: 'job:{}'}}]}}}}}}\n",
+                    self.permission, self.job
                 ),
             ),
             (
@@ -254,6 +363,29 @@ impl Application {
         ];
         if self.extra {
             all.push(("extra", format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-extra}}\ndata: {{a: '1'}}\n")));
+        }
+        if !self.left.is_empty() {
+            all.push(("left", self.left.iter().map(|one| self.leftover(*one, "", "")).collect()));
+        }
+        let plain = |name: String, marks: &str| {
+            format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, annotations: {{{marks}}}}}\ndata: {{a: '1'}}\n")
+        };
+        all.push(("kept", plain(format!("{name}-kept-{}", self.kept), MARKS[self.kept % 4])));
+        if self.last {
+            all.push(("last", plain(format!("{name}-last"), "note: x")));
+        }
+        let runs = |of: &str, replicas: usize, image: &str, more: &str| {
+            format!(
+                "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {of}}}\nspec: {{replicas: {replicas}, selector: {{matchLabels: {{app: {of}}}}}, template: {{metadata: {{labels: {{app: {of}}}}}, spec: {{containers: [{{name: a, image: '{image}'{more}}}]}}}}}}\n"
+            )
+        };
+        all.push(("renamed", runs(&format!("{name}-as-{}", self.renamed), usize::from(self.cron), "app:1", "")));
+        let hashed = format!("{name}-hashed-{}", self.hashed);
+        let (image, envs) = (if self.fails { "app:broken" } else { "app:1" }, format!(", envFrom: [{{configMapRef: {{name: {hashed}}}}}]"));
+        all.push(("hashed", format!("{}{}", plain(hashed, "note: x"), runs(&format!("{name}-hashed"), 1, image, &envs))));
+        if self.aggregated > 0 {
+            let verbs = ["get", "list", "watch", "create"][..1 + self.aggregated % 4].join(", ");
+            all.push(("aggregated", format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {prefix}{name}-all, labels: {{n: 'n{}'}}}}\naggregationRule: {{clusterRoleSelectors: [{{matchLabels: {{{prefix}{name}: part}}}}]}}\nrules: []\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {prefix}{name}-part, labels: {{{prefix}{name}: part}}}}\nrules: [{{apiGroups: [''], resources: [configmaps], verbs: [{verbs}]}}]\n", self.aggregated)));
         }
         if self.adopted > 0 {
             all.push((
@@ -338,6 +470,7 @@ fn live(world: &World) -> Live {
         "ingresses.networking.k8s.io",
         "roles.rbac.authorization.k8s.io",
         "rolebindings.rbac.authorization.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
         "customresourcedefinitions.apiextensions.k8s.io",
     ]
     .map(str::to_string)
@@ -415,11 +548,12 @@ pub async fn corpus(results: &mut Results) {
     // What an administrator grants for kinds that deploy/rbac.yaml does not list.
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": {"name": format!("{}corpus", world.prefix), "labels": {"windlass.dev/aggregate-to-windlass": "true"}}, "rules": [
-            {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["get", "list", "watch", "create", "patch", "delete", "escalate", "bind"]},
+            {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings", "clusterroles"], "verbs": ["get", "list", "watch", "create", "patch", "delete", "escalate", "bind"]},
             {"apiGroups": [format!("{}corpus.example", world.prefix)], "resources": ["*"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}]});
     let file = std::env::temp_dir().join(format!("{}corpus.json", world.prefix));
     std::fs::write(&file, role.to_string()).unwrap();
     world.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    tools(&world);
     let own = format!("namespace: \"{}{{application}}-{{stage}}\"", world.prefix);
     let catalog = world.file("windlass.yaml").replace(&own, &format!("namespace: {many}"));
     let mut dice = Dice(1);
@@ -439,31 +573,26 @@ pub async fn corpus(results: &mut Results) {
     world.quiet().await;
     let mut drawn: BTreeMap<Class, usize> = BTreeMap::new();
     let (mut held, mut missed, mut turn) = (0usize, Vec::new(), 0usize);
-    for round in 0..ROUNDS {
+    for turned in 0..ROUNDS {
         let before = files_of(&applications);
-        let (mut scaled, mut noted, mut residue) = (Vec::new(), Vec::new(), String::new());
-        for application in &mut applications {
+        let mut round = Round::default();
+        for (number, application) in applications.iter_mut().enumerate() {
             for _ in 0..1 + dice.roll(2) {
                 let class = CLASSES[turn % CLASSES.len()];
                 turn += 1;
-                *drawn.entry(class).or_default() += 1;
-                application.change(class, &mut dice);
-                let name = &application.name;
-                match class {
-                    Class::Autoscaler if !application.stateful => scaled.push(name.clone()),
-                    Class::OthersEntries => noted.push(name.clone()),
-                    Class::ClientSideResidue => {
-                        let _ = write!(
-                            residue,
-                            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-left-{}, labels: {{old: label}}}}\ndata: {{keep: old, gone: '2'}}\n",
-                            application.adopted
-                        );
-                    }
-                    _ => {}
+                // A stateful one has no Deployment that somebody scales.
+                let none =
+                    application.stateful && matches!(class, Class::Autoscaler | Class::ScaledByOthers | Class::HorizontalPodAutoscaler);
+                if none || class == Class::HashedConfigThatFails && application.fails {
+                    continue;
                 }
+                *drawn.entry(class).or_default() += 1;
+                round.draw(class, number, application);
+                application.change(class, &mut dice);
+                round.drawn(class, application);
             }
         }
-        others(&world, &many, &scaled, &noted, &residue);
+        others(&world, &many, &round);
         world.quiet().await;
         let after = files_of(&applications);
         let mut changes: Vec<_> = after
@@ -472,19 +601,63 @@ pub async fn corpus(results: &mut Results) {
             .map(|(path, text)| (path.as_str(), Some(text.as_str())))
             .collect();
         changes.extend(before.keys().filter(|path| !after.contains_key(*path)).map(|path| (path.as_str(), None)));
-        let branch = format!("corpus-{round}");
+        let branch = format!("corpus-{turned}");
         let number = world.propose("bob", &branch, &changes);
         crate::wait(std::time::Duration::from_secs(300), || !world.comments(number).is_empty()).await;
         world.previewed(number).await;
+        // A Job that cannot be changed is recreated by a word that names just this change.
+        let mut allowed = Vec::new();
+        for change in predicted(&world, "main", &branch).iter().filter(|change| change.key.kind == "Job") {
+            let word = change
+                .problem
+                .as_ref()
+                .and_then(|problem| Some(problem.split_once("windlass.dev/recreate: ")?.1.split('`').next()?.to_string()));
+            let application = applications.iter_mut().find(|one| one.name == change.key.name);
+            if let (Some(word), Some(application)) = (word, application) {
+                application.permission = word;
+                allowed.extend(application.files(&world.prefix).into_iter().filter(|(path, _)| path.ends_with("/job.yaml")));
+            }
+        }
+        let allowed: Vec<_> = allowed.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
+        if !allowed.is_empty() {
+            world.forge.push("acme/config", &branch, "bob", "These may be recreated", &allowed).unwrap();
+            let head = world.head(number);
+            let looked =
+                || world.forge.state().by_full_name("acme/config").is_some_and(|repo| repo.checks.iter().any(|one| one.sha == head));
+            crate::wait(std::time::Duration::from_secs(300), looked).await;
+            world.previewed(number).await;
+        }
         let plan = predicted(&world, "main", &branch);
         let was = live(&world);
         world.approve("mia", number);
         let merged = world.as_user("ada", http::Method::PUT, &format!("pulls/{number}/merge"), json!({}));
-        synced(&world, merged["sha"].as_str().unwrap()).await;
+        release(&world, &many, &round.held_back).await;
+        let sha = merged["sha"].as_str().unwrap();
+        let state = if round.failing.is_empty() { "success" } else { "failure" };
+        crate::wait(std::time::Duration::from_secs(900), || world.status(sha, "windlass/sync").is_some_and(|(is, _)| is == state)).await;
         world.quiet().await;
         let is = live(&world);
-        score(&plan, &was, &is, &mut held, &mut missed);
-        println!("round {}: {} predicted, {held} held so far, {} missed", round + 1, plan.len(), missed.len());
+        round.score(&many, &is, plan.clone(), &mut held, &mut missed);
+        let uses = |change: &&Change| !(change.action == Action::Prune && round.failing.iter().any(|(_, used)| *used == change.key.name));
+        let settled: Vec<_> = plan.iter().filter(uses).cloned().collect();
+        score(&settled, &was, &is, &mut held, &mut missed);
+        // What failed is mended, and only then goes what the pods of before used.
+        for (number, _) in &round.failing {
+            applications[*number].fails = false;
+        }
+        let mended = files_of(&applications);
+        let mended: Vec<_> = mended.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
+        let commit = world.forge.push("acme/config", "main", "ada", "Mended", &mended).unwrap();
+        synced(&world, &commit).await;
+        world.quiet().await;
+        let is = live(&world);
+        for (_, used) in &round.failing {
+            match is.contains_key(&configmap(&many, used)) {
+                true => missed.push(format!("{used} is still there after what failed was mended")),
+                false => held += 1,
+            }
+        }
+        println!("round {}: {} predicted, {held} held so far, {} missed", turned + 1, plan.len(), missed.len());
     }
     let log = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus.log");
     std::fs::write(&log, missed.join("\n")).unwrap();
@@ -505,40 +678,135 @@ pub async fn corpus(results: &mut Results) {
     println!("misses are in {}", log.display());
 }
 
+fn configmap(namespace: &str, name: &str) -> (String, Option<String>, String) {
+    ("ConfigMap".into(), Some(namespace.into()), name.into())
+}
+
+impl Round {
+    /// What others do before an application changes.
+    fn draw(&mut self, class: Class, number: usize, application: &Application) {
+        let name = &application.name;
+        match class {
+            Class::Autoscaler => self.scaled.push((name.clone(), "kube-controller-manager")),
+            Class::ScaledByOthers => self.scaled.push((name.clone(), "some-scaler")),
+            Class::OthersEntries => self.noted.push(name.clone()),
+            Class::HashedConfigThatFails => self.failing.push((number, format!("{name}-hashed-{}", application.hashed))),
+            Class::Finalizer if application.last => self.held_back.push(format!("{name}-last")),
+            Class::KeptByMark => self.kept.push(format!("{name}-kept-{}", application.kept)),
+            _ => {}
+        }
+    }
+
+    /// What tools left of what an application has from now on.
+    fn drawn(&mut self, class: Class, application: &Application) {
+        if class == Class::ClientSideResidue {
+            let (name, number) = (&application.name, application.adopted);
+            let _ = write!(
+                self.residue,
+                "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-left-{number}, labels: {{old: label}}}}\ndata: {{keep: old, gone: '2'}}\n",
+            );
+        }
+        if let Some((_, tool, _, marks)) = TOOLS.iter().find(|(of, ..)| *of == class) {
+            let text = application.leftover(*application.left.last().unwrap(), marks, "minReadySeconds: 3, ");
+            self.left.entry(tool).or_default().push_str(&text);
+        }
+    }
+
+    /// What stays though Git has it no more: by its mark, or since pods use it.
+    fn score(&self, namespace: &str, is: &Live, plan: Vec<Change>, held: &mut usize, missed: &mut Vec<String>) {
+        let told = |name: &str| plan.iter().any(|change| change.action == Action::Prune && change.key.name == name);
+        for name in &self.kept {
+            match is.contains_key(&configmap(namespace, name)) && !told(name) {
+                true => *held += 1,
+                false => missed.push(format!(
+                    "{name} is marked to be kept: is there {}, told to go {}",
+                    is.contains_key(&configmap(namespace, name)),
+                    told(name)
+                )),
+            }
+        }
+        for (_, name) in &self.failing {
+            match is.contains_key(&configmap(namespace, name)) && told(name) {
+                true => *held += 1,
+                false => missed.push(format!(
+                    "{name} is used by pods: is there {}, told to go {}",
+                    is.contains_key(&configmap(namespace, name)),
+                    told(name)
+                )),
+            }
+        }
+    }
+}
+
+/// The kinds by which Argo CD and Flux tell that they keep something; there is no object of them.
+fn tools(world: &World) {
+    let kinds = [
+        ("argoproj.io", "v1alpha1", "Application", "applications"),
+        ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
+        ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
+    ];
+    for (group, version, kind, plural) in kinds {
+        let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")}, "spec": {"group": group, "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural}, "versions": [{"name": version, "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
+        with_file(world, &["apply"], &definition.to_string());
+        world.kubectl(&["wait", "--for=condition=Established", &format!("crd/{plural}.{group}"), "--timeout=60s"]);
+    }
+}
+
+fn with_file(world: &World, arguments: &[&str], text: &str) {
+    let file = std::env::temp_dir().join(format!("{}corpus-objects.yaml", world.prefix));
+    std::fs::write(&file, text).unwrap();
+    world.kubectl(&[arguments, &["-f", file.to_str().unwrap()]].concat());
+}
+
 /// What others do to the cluster between two rounds.
-fn others(world: &World, namespace: &str, scaled: &[String], noted: &[String], residue: &str) {
-    for name in scaled {
-        let replicas = r#"{"spec":{"replicas":2}}"#;
-        world.kubectl(&[
-            "-n",
-            namespace,
-            "patch",
-            &format!("deployment/{name}"),
-            "--subresource=scale",
-            "--type=merge",
-            "--field-manager=kube-controller-manager",
-            "-p",
-            replicas,
-        ]);
+fn others(world: &World, namespace: &str, round: &Round) {
+    let patch = |object: String, manager: &str, more: &[&str], patch: &str| {
+        let manager = format!("--field-manager={manager}");
+        world.kubectl(&[&["-n", namespace, "patch", &object, "--type=merge", &manager, "-p", patch], more].concat());
+    };
+    for (name, manager) in &round.scaled {
+        patch(format!("deployment/{name}"), manager, &["--subresource=scale"], r#"{"spec":{"replicas":2}}"#);
     }
-    for name in noted {
-        let note = r#"{"metadata":{"annotations":{"operator.example/note":"seen"}},"data":{"theirs":"1"}}"#;
-        world.kubectl(&[
-            "-n",
-            namespace,
-            "patch",
-            &format!("configmap/{name}"),
-            "--type=merge",
-            "--field-manager=some-operator",
-            "-p",
-            note,
-        ]);
+    let note = r#"{"metadata":{"annotations":{"operator.example/note":"seen"}},"data":{"theirs":"1"}}"#;
+    for name in &round.noted {
+        patch(format!("configmap/{name}"), "some-operator", &[], note);
     }
-    if !residue.is_empty() {
-        let file = std::env::temp_dir().join(format!("{}residue.yaml", world.prefix));
-        std::fs::write(&file, residue).unwrap();
-        world.kubectl(&["-n", namespace, "apply", "-f", file.to_str().unwrap()]);
+    for name in &round.held_back {
+        patch(format!("configmap/{name}"), "some-operator", &[], r#"{"metadata":{"finalizers":["operator.example/last"]}}"#);
     }
+    if !round.residue.is_empty() {
+        with_file(world, &["-n", namespace, "apply"], &round.residue);
+    }
+    for (_, tool, how, _) in TOOLS {
+        if let Some(text) = round.left.get(tool) {
+            with_file(world, &[&["-n", namespace], how].concat(), text);
+        }
+    }
+}
+
+/// Lets go what a finalizer held, once its deletion waits for that.
+async fn release(world: &World, namespace: &str, names: &[String]) {
+    let ending = |name: &String| {
+        let at = "jsonpath={.metadata.deletionTimestamp}";
+        !world.kubectl(&["-n", namespace, "get", "configmap", name, "--ignore-not-found", "-o", at]).is_empty()
+    };
+    for name in names {
+        crate::wait(std::time::Duration::from_secs(300), || ending(name)).await;
+        let none = r#"{"metadata":{"finalizers":null}}"#;
+        world.kubectl(&["-n", namespace, "patch", "configmap", name, "--type=merge", "-p", none]);
+    }
+}
+
+/// An object less what a controller of Kubernetes writes into it: the rules of a role that is aggregated.
+fn ours(object: &Value) -> Value {
+    let mut object = object.clone();
+    if object["aggregationRule"].is_object() {
+        object.as_object_mut().map(|object| object.remove("rules"));
+    }
+    object
 }
 
 /// Holds a plan against what was there before and is there now.
@@ -548,8 +816,10 @@ fn score(plan: &[Change], was: &Live, is: &Live, held: &mut usize, missed: &mut 
     let mut told = BTreeSet::new();
     for change in plan {
         told.insert(name(&change.key));
-        let now = is.get(&name(&change.key));
-        if change.problem.is_none() && came_out(&mask, change, now) {
+        let now = is.get(&name(&change.key)).map(ours);
+        let now = now.as_ref();
+        let after = change.after.as_ref().map(ours);
+        if change.problem.is_none() && came_out(&mask, &Change { after, ..change.clone() }, now) {
             *held += 1;
         } else {
             let now = now.map(cleaned).unwrap_or_default();
@@ -564,7 +834,7 @@ fn score(plan: &[Change], was: &Live, is: &Live, held: &mut usize, missed: &mut 
         }
     }
     for key in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
-        let side = |all: &Live| all.get(key).map(cleaned);
+        let side = |all: &Live| all.get(key).map(ours).as_ref().map(cleaned);
         if !told.contains(key) && side(was) != side(is) {
             missed.push(format!("not predicted: {key:?}: {} → {}", side(was).unwrap_or_default(), side(is).unwrap_or_default()));
         }
