@@ -71,7 +71,10 @@ pub fn main() -> ExitCode {
         write_out(&jail::escape());
         return ExitCode::SUCCESS;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
@@ -96,7 +99,9 @@ pub fn main() -> ExitCode {
             Command::Demo(args) => crate::sandbox::demo::demo(args).await,
             Command::Jail(_) | Command::Escape | Command::Rules { .. } | Command::Plan(_) => Ok(()),
             Command::Render(args) => render(args).await,
-            Command::Operate(command) => crate::operate::operate(command).await.map(|text| write_out(&text)),
+            Command::Operate(command) => crate::operate::operate(command)
+                .await
+                .map(|text| write_out(&text)),
             Command::Rbac(args) => projects(args.projects.as_deref(), &args.config_repositories)
                 .and_then(|projects| crate::rbac::rbac(&projects, &args.namespace))
                 .map(|text| write_out(&text)),
@@ -119,7 +124,11 @@ async fn render(args: RenderArgs) -> anyhow::Result<()> {
     end_with_parent();
     let programs = crate::render::Programs {
         kustomize: program("kustomize", &args.kustomize)?,
-        helm: args.helm.as_ref().map(|helm| program("helm", helm)).transpose()?,
+        helm: args
+            .helm
+            .as_ref()
+            .map(|helm| program("helm", helm))
+            .transpose()?,
         launcher: Some(std::env::current_exe()?),
     };
     tokio::select! {
@@ -131,8 +140,15 @@ async fn render(args: RenderArgs) -> anyhow::Result<()> {
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     telemetry::log_to_stderr(&args.log, args.log_format)?;
     let settings = args.settings()?;
-    let bind = async |address| TcpListener::bind(address).await.map_err(|error| anyhow::anyhow!("cannot listen on {address}: {error}"));
-    let (listener, metrics) = (bind(settings.listen).await?, bind(settings.metrics_listen).await?);
+    let bind = async |address| {
+        TcpListener::bind(address)
+            .await
+            .map_err(|error| anyhow::anyhow!("cannot listen on {address}: {error}"))
+    };
+    let (listener, metrics) = (
+        bind(settings.listen).await?,
+        bind(settings.metrics_listen).await?,
+    );
     end_with_parent();
     let stop = CancellationToken::new();
     let signalled = stop.clone();

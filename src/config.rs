@@ -32,11 +32,21 @@ pub struct ServeArgs {
     pub github_webhook_secret_file: Option<PathBuf>,
 
     /// REST API of github.com, or of a GitHub Enterprise Server: https://HOST/api/v3
-    #[arg(long, env = "WINDLASS_GITHUB_API_URL", default_value = "https://api.github.com", value_name = "URL")]
+    #[arg(
+        long,
+        env = "WINDLASS_GITHUB_API_URL",
+        default_value = "https://api.github.com",
+        value_name = "URL"
+    )]
     pub github_api_url: String,
 
     /// Least time between two writes to GitHub, in milliseconds; GitHub asks for a second
-    #[arg(long, env = "WINDLASS_GITHUB_WRITE_INTERVAL", default_value_t = 1000, value_name = "MS")]
+    #[arg(
+        long,
+        env = "WINDLASS_GITHUB_WRITE_INTERVAL",
+        default_value_t = 1000,
+        value_name = "MS"
+    )]
     pub github_write_interval: u64,
 
     /// File with the token that CI announces images with (POST /events/image)
@@ -53,12 +63,22 @@ pub struct ServeArgs {
 
     /// A destination cluster, by the name that windlass.yaml uses: NAME=KUBECONFIG or NAME=KUBECONFIG#CONTEXT. Repeat
     /// for more. `local` is the cluster that windlass runs in unless it is given here
-    #[arg(long = "cluster", env = "WINDLASS_CLUSTERS", value_delimiter = ',', value_name = "NAME=FILE")]
+    #[arg(
+        long = "cluster",
+        env = "WINDLASS_CLUSTERS",
+        value_delimiter = ',',
+        value_name = "NAME=FILE"
+    )]
     pub clusters: Vec<String>,
 
     /// A repository whose `windlass.yaml` steers clusters, as owner/name; repeat for more. Its applications may go to any
     /// namespace, and have nothing outside of it. All other repositories that the App sees only receive statuses
-    #[arg(long = "config-repository", env = "WINDLASS_CONFIG_REPOSITORIES", value_delimiter = ',', value_name = "OWNER/NAME")]
+    #[arg(
+        long = "config-repository",
+        env = "WINDLASS_CONFIG_REPOSITORIES",
+        value_delimiter = ',',
+        value_name = "OWNER/NAME"
+    )]
     pub config_repositories: Vec<RepoName>,
 
     /// File with projects: which config repositories may go to which clusters and namespaces, and have which kinds
@@ -71,19 +91,39 @@ pub struct ServeArgs {
     pub preview_account: Option<ServiceAccount>,
 
     /// Address to listen on
-    #[arg(long, env = "WINDLASS_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "WINDLASS_LISTEN",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDRESS"
+    )]
     pub listen: SocketAddr,
 
     /// Address that metrics are served at, apart from what the internet may reach
-    #[arg(long, env = "WINDLASS_METRICS_LISTEN", default_value = "0.0.0.0:9090", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "WINDLASS_METRICS_LISTEN",
+        default_value = "0.0.0.0:9090",
+        value_name = "ADDRESS"
+    )]
     pub metrics_listen: SocketAddr,
 
     /// Folder for mirrors of config repositories; it may be lost at any time
-    #[arg(long, env = "WINDLASS_CACHE", default_value = "/var/cache/windlass", value_name = "FOLDER")]
+    #[arg(
+        long,
+        env = "WINDLASS_CACHE",
+        default_value = "/var/cache/windlass",
+        value_name = "FOLDER"
+    )]
     pub cache: PathBuf,
 
     /// The kustomize program
-    #[arg(long, env = "WINDLASS_KUSTOMIZE", default_value = "kustomize", value_name = "PROGRAM")]
+    #[arg(
+        long,
+        env = "WINDLASS_KUSTOMIZE",
+        default_value = "kustomize",
+        value_name = "PROGRAM"
+    )]
     pub kustomize: PathBuf,
 
     /// The helm program; without it charts are not rendered
@@ -110,15 +150,30 @@ pub struct ServeArgs {
     pub identity: Option<String>,
 
     /// Seconds between two looks at everything, for what no event told
-    #[arg(long, env = "WINDLASS_RESYNC", default_value_t = 600, value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "WINDLASS_RESYNC",
+        default_value_t = 600,
+        value_name = "SECONDS"
+    )]
     pub resync: u64,
 
     /// Seconds between two scans of GitHub's delivery log for webhooks that did not arrive
-    #[arg(long, env = "WINDLASS_DELIVERY_SCAN", default_value_t = 300, value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "WINDLASS_DELIVERY_SCAN",
+        default_value_t = 300,
+        value_name = "SECONDS"
+    )]
     pub delivery_scan: u64,
 
     /// What is logged: a level, or directives such as info,windlass=debug
-    #[arg(long, env = "WINDLASS_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        env = "WINDLASS_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
     pub log: String,
 
     /// How log lines look
@@ -164,7 +219,12 @@ impl ServeArgs {
                 missing.push(format!("  --{flag} ({variable}): {whence}"));
             }
         };
-        need(self.github_app_id.is_some(), "github-app-id", "WINDLASS_GITHUB_APP_ID", "\"App ID\" on the App's settings page");
+        need(
+            self.github_app_id.is_some(),
+            "github-app-id",
+            "WINDLASS_GITHUB_APP_ID",
+            "\"App ID\" on the App's settings page",
+        );
         need(
             self.github_private_key_file.is_some(),
             "github-private-key-file",
@@ -196,11 +256,16 @@ impl ServeArgs {
             &self.github_webhook_secret_file,
             &self.events_token_file,
         ) else {
-            bail!("windlass cannot start without:\n{}\nREADME.md, \"Run it for real\", leads through them", missing.join("\n"));
+            bail!(
+                "windlass cannot start without:\n{}\nREADME.md, \"Run it for real\", leads through them",
+                missing.join("\n")
+            );
         };
-        let pem = std::fs::read(key).with_context(|| format!("cannot read the App's private key {}", key.display()))?;
+        let pem = std::fs::read(key)
+            .with_context(|| format!("cannot read the App's private key {}", key.display()))?;
         Ok(Settings {
-            credentials: AppCredentials::new(app_id, &pem).with_context(|| format!("{}", key.display()))?,
+            credentials: AppCredentials::new(app_id, &pem)
+                .with_context(|| format!("{}", key.display()))?,
             mask: Mask::new(&pem),
             seal: Seal::new(&pem),
             api_url: api_url(&self.github_api_url)?,
@@ -211,12 +276,21 @@ impl ServeArgs {
             projects: self.projects()?,
             preview_account: self.preview_account.clone(),
             namespace: self.namespace.clone(),
-            clusters: self.clusters.iter().filter(|text| !text.is_empty()).map(|text| cluster(text)).collect::<anyhow::Result<_>>()?,
+            clusters: self
+                .clusters
+                .iter()
+                .filter(|text| !text.is_empty())
+                .map(|text| cluster(text))
+                .collect::<anyhow::Result<_>>()?,
             listen: self.listen,
             metrics_listen: self.metrics_listen,
             cache: self.cache.clone(),
             // What renders elsewhere need not be here.
-            kustomize: if self.renderer.is_some() { self.kustomize.clone() } else { program("kustomize", &self.kustomize)? },
+            kustomize: if self.renderer.is_some() {
+                self.kustomize.clone()
+            } else {
+                program("kustomize", &self.kustomize)?
+            },
             helm: match &self.helm {
                 Some(helm) if self.renderer.is_none() => Some(program("helm", helm)?),
                 other => other.clone(),
@@ -239,7 +313,10 @@ impl ServeArgs {
 
     /// The projects of the settings, which must not meet.
     fn projects(&self) -> anyhow::Result<Projects> {
-        let projects = Projects::new(projects(self.projects.as_deref(), &self.config_repositories)?, &self.namespace);
+        let projects = Projects::new(
+            projects(self.projects.as_deref(), &self.config_repositories)?,
+            &self.namespace,
+        );
         if let Some((one, other)) = projects.overlap() {
             bail!(
                 "the projects `{}` and `{}` of different repositories may go to the same namespaces, and each would have what is the other's: give them `namespaces` that do not meet, or make them one project",
@@ -252,16 +329,27 @@ impl ServeArgs {
 }
 
 /// The projects of a file; config repositories that none of them names have one of their own.
-pub fn projects(file: Option<&Path>, config_repositories: &[RepoName]) -> anyhow::Result<Vec<Project>> {
+pub fn projects(
+    file: Option<&Path>,
+    config_repositories: &[RepoName],
+) -> anyhow::Result<Vec<Project>> {
     let mut projects = match file {
         Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the projects {}", file.display()))?;
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read the projects {}", file.display()))?;
             Project::parse_all(&text).with_context(|| format!("--projects: {}", file.display()))?
         }
         None => Vec::new(),
     };
-    let named: Vec<_> = projects.iter().flat_map(|project| project.repositories.clone()).collect();
-    let others: Vec<_> = config_repositories.iter().filter(|repo| !named.contains(repo)).cloned().collect();
+    let named: Vec<_> = projects
+        .iter()
+        .flat_map(|project| project.repositories.clone())
+        .collect();
+    let others: Vec<_> = config_repositories
+        .iter()
+        .filter(|repo| !named.contains(repo))
+        .cloned()
+        .collect();
     if !others.is_empty() {
         projects.push(Project::of_one_team(others));
     }
@@ -270,26 +358,43 @@ pub fn projects(file: Option<&Path>, config_repositories: &[RepoName]) -> anyhow
 
 /// https, except on loopback.
 fn api_url(text: &str) -> anyhow::Result<String> {
-    let url: reqwest::Url = text.parse().with_context(|| format!("--github-api-url: `{text}` is not a URL"))?;
-    let loopback = url.host_str().is_some_and(|host| host == "localhost" || host == "127.0.0.1" || host == "[::1]");
+    let url: reqwest::Url = text
+        .parse()
+        .with_context(|| format!("--github-api-url: `{text}` is not a URL"))?;
+    let loopback = url
+        .host_str()
+        .is_some_and(|host| host == "localhost" || host == "127.0.0.1" || host == "[::1]");
     if url.scheme() != "https" && !loopback {
-        bail!("--github-api-url: `{text}` is not https: the App's tokens would travel in the clear");
+        bail!(
+            "--github-api-url: `{text}` is not https: the App's tokens would travel in the clear"
+        );
     }
     Ok(text.trim_end_matches('/').into())
 }
 
 /// One secret a line; none may be empty.
 fn secrets(file: &PathBuf) -> anyhow::Result<Vec<SecretString>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let secrets: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect();
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let secrets: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(SecretString::from)
+        .collect();
     if secrets.is_empty() {
-        bail!("{} is empty: an empty secret would let anybody in", file.display());
+        bail!(
+            "{} is empty: an empty secret would let anybody in",
+            file.display()
+        );
     }
     Ok(secrets)
 }
 
 fn cluster(text: &str) -> anyhow::Result<(String, (PathBuf, Option<String>))> {
-    let (name, place) = text.split_once('=').with_context(|| format!("--cluster: `{text}` is not NAME=KUBECONFIG"))?;
+    let (name, place) = text
+        .split_once('=')
+        .with_context(|| format!("--cluster: `{text}` is not NAME=KUBECONFIG"))?;
     let (file, context) = match place.split_once('#') {
         Some((file, context)) => (file, Some(context.to_string())),
         None => (place, None),
@@ -300,11 +405,22 @@ fn cluster(text: &str) -> anyhow::Result<(String, (PathBuf, Option<String>))> {
 /// A program by path or name; found now rather than at the first pull request.
 pub fn program(option: &str, name: &PathBuf) -> anyhow::Result<PathBuf> {
     if name.components().count() > 1 {
-        return if name.is_file() { Ok(name.clone()) } else { bail!("--{option}: {} is not there", name.display()) };
+        return if name.is_file() {
+            Ok(name.clone())
+        } else {
+            bail!("--{option}: {} is not there", name.display())
+        };
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    found.with_context(|| format!("`{}` is not on the PATH: install it, or name it with --{option}", name.display()))
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    found.with_context(|| {
+        format!(
+            "`{}` is not on the PATH: install it, or name it with --{option}",
+            name.display()
+        )
+    })
 }
 
 #[cfg(test)]
@@ -313,7 +429,11 @@ mod tests {
 
     #[test]
     fn tokens_do_not_travel_in_the_clear() {
-        for good in ["https://api.github.com", "https://git.corp/api/v3/", "http://127.0.0.1:8000/api/v3"] {
+        for good in [
+            "https://api.github.com",
+            "https://git.corp/api/v3/",
+            "http://127.0.0.1:8000/api/v3",
+        ] {
             assert!(api_url(good).is_ok(), "{good}");
         }
         for bad in ["http://git.corp/api/v3", "git.corp", ""] {
@@ -327,13 +447,19 @@ mod tests {
         for text in ["", "\n", "  \n\n"] {
             std::fs::write(file.path(), text).unwrap();
             let error = secrets(&file.path().to_path_buf()).unwrap_err();
-            assert!(error.to_string().contains("would let anybody in"), "{error}");
+            assert!(
+                error.to_string().contains("would let anybody in"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn clusters_are_named() {
-        assert_eq!(cluster("eu=/k#prod").unwrap(), ("eu".into(), ("/k".into(), Some("prod".into()))));
+        assert_eq!(
+            cluster("eu=/k#prod").unwrap(),
+            ("eu".into(), ("/k".into(), Some("prod".into())))
+        );
         assert!(cluster("eu").is_err());
     }
 }

@@ -68,8 +68,13 @@ const MOST_HEAD_TIME: Duration = Duration::from_secs(120);
 pub struct TooLarge;
 
 fn listings() -> Listings {
-    let weight = |_: &TreeId, listing: &Arc<Listing>| u32::try_from(listing.len()).unwrap_or(u32::MAX).max(1);
-    moka::sync::Cache::builder().weigher(weight).max_capacity(MOST_LISTED).build()
+    let weight = |_: &TreeId, listing: &Arc<Listing>| {
+        u32::try_from(listing.len()).unwrap_or(u32::MAX).max(1)
+    };
+    moka::sync::Cache::builder()
+        .weigher(weight)
+        .max_capacity(MOST_LISTED)
+        .build()
 }
 
 /// What an entry of a tree is.
@@ -107,18 +112,28 @@ pub struct Remote<'a> {
 impl Mirrors {
     /// Keeps mirrors under `root`; what a killed process left locked is unlocked, since one process owns the folder.
     pub fn new(root: PathBuf) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(&root).with_context(|| format!("cannot make the cache folder {}", root.display()))?;
+        std::fs::create_dir_all(&root)
+            .with_context(|| format!("cannot make the cache folder {}", root.display()))?;
         remove_stale_locks(&root);
-        Ok(Self { root, locks: Mutex::default(), listings: listings() })
+        Ok(Self {
+            root,
+            locks: Mutex::default(),
+            listings: listings(),
+        })
     }
 
     fn path(&self, repo: &RepoName) -> PathBuf {
-        self.root.join(&repo.owner).join(format!("{}.git", repo.name))
+        self.root
+            .join(&repo.owner)
+            .join(format!("{}.git", repo.name))
     }
 
     /// Opens the mirror as it is.
     pub fn open(&self, repo: &RepoName) -> anyhow::Result<Mirror> {
-        Ok(Mirror { repo: open_or_init(&self.path(repo))?.with_object_memory(), listings: self.listings.clone() })
+        Ok(Mirror {
+            repo: open_or_init(&self.path(repo))?.with_object_memory(),
+            listings: self.listings.clone(),
+        })
     }
 
     /// Brings the branches that we follow up to date: the base, and our own. Blocking.
@@ -126,19 +141,29 @@ impl Mirrors {
         let lock = self.lock(repo, false);
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let branch = |name: &str| format!("+refs/heads/{name}:refs/heads/{name}");
-        let refspecs =
-            [branch(base), branch("windlass/*"), branch("windlass-drift/*"), "+refs/notes/windlass*:refs/notes/windlass*".to_string()];
+        let refspecs = [
+            branch(base),
+            branch("windlass/*"),
+            branch("windlass-drift/*"),
+            "+refs/notes/windlass*:refs/notes/windlass*".to_string(),
+        ];
         let path = self.path(repo);
         if packs_in(&path) > MOST_PACKS || bytes_in(&path.join("objects/pack")) > MOST_BYTES {
             return renew(&path, remote, &refspecs).with_context(|| format!("fetch {repo} anew"));
         }
         let mirror = open_or_init(&path)?;
-        fetch_into(&mirror, remote, &refspecs, true, &AtomicBool::new(false)).with_context(|| format!("fetch {repo}"))
+        fetch_into(&mirror, remote, &refspecs, true, &AtomicBool::new(false))
+            .with_context(|| format!("fetch {repo}"))
     }
 
     /// Brings the head of a pull request, under a lock and within limits of its own: what somebody pushes there holds up
     /// nothing that is deployed. Blocking.
-    pub fn fetch_head(&self, repo: &RepoName, remote: &Remote<'_>, number: u64) -> anyhow::Result<()> {
+    pub fn fetch_head(
+        &self,
+        repo: &RepoName,
+        remote: &Remote<'_>,
+        number: u64,
+    ) -> anyhow::Result<()> {
         let lock = self.lock(repo, true);
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.path(repo);
@@ -154,7 +179,9 @@ impl Mirrors {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::SeqCst) {
-                    if bytes_in(&packs).saturating_sub(before) > MOST_HEAD_BYTES || started.elapsed() > MOST_HEAD_TIME {
+                    if bytes_in(&packs).saturating_sub(before) > MOST_HEAD_BYTES
+                        || started.elapsed() > MOST_HEAD_TIME
+                    {
                         stop.store(true, Ordering::SeqCst);
                     }
                     std::thread::park_timeout(Duration::from_millis(100));
@@ -171,7 +198,12 @@ impl Mirrors {
     }
 
     fn lock(&self, repo: &RepoName, head: bool) -> Lock {
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner).entry((repo.clone(), head)).or_default().clone()
+        self.locks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry((repo.clone(), head))
+            .or_default()
+            .clone()
     }
 }
 
@@ -181,7 +213,10 @@ const MOST_BYTES: u64 = 3 << 30;
 const MOST_PACKS: usize = 2_000;
 
 fn packs_in(mirror: &Path) -> usize {
-    std::fs::read_dir(mirror.join("objects/pack")).into_iter().flatten().count()
+    std::fs::read_dir(mirror.join("objects/pack"))
+        .into_iter()
+        .flatten()
+        .count()
 }
 
 /// Makes a mirror anew beside itself and puts it into its place, so that nothing grows for ever. Whoever reads the old one
@@ -192,7 +227,13 @@ fn renew(path: &Path, remote: &Remote<'_>, refspecs: &[String]) -> anyhow::Resul
     for left in [&new, &old] {
         let _ = std::fs::remove_dir_all(left);
     }
-    fetch_into(&open_or_init(&new)?, remote, refspecs, true, &AtomicBool::new(false))?;
+    fetch_into(
+        &open_or_init(&new)?,
+        remote,
+        refspecs,
+        true,
+        &AtomicBool::new(false),
+    )?;
     std::fs::rename(path, &old)?;
     std::fs::rename(&new, path)?;
     let _ = std::fs::remove_dir_all(&old);
@@ -216,7 +257,10 @@ pub struct HeadTooLarge;
 /// Bytes of the files in a folder.
 fn bytes_in(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.metadata().ok()).map(|about| about.len()).sum()
+    entries
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|about| about.len())
+        .sum()
 }
 
 fn remove_stale_locks(folder: &Path) {
@@ -224,7 +268,10 @@ fn remove_stale_locks(folder: &Path) {
         let path = entry.path();
         if path.is_dir() {
             remove_stale_locks(&path);
-        } else if path.extension().is_some_and(|extension| extension == "lock") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "lock")
+        {
             let _ = std::fs::remove_file(&path);
         }
     }
@@ -255,50 +302,97 @@ fn open_or_init(path: &Path) -> anyhow::Result<gix::Repository> {
     // Not there, or cut off half-way: it is only a cache.
     let _ = std::fs::remove_dir_all(path);
     std::fs::create_dir_all(path)?;
-    let made = gix::ThreadSafeRepository::init_opts(path, gix::create::Kind::Bare, gix::create::Options::default(), options())?;
+    let made = gix::ThreadSafeRepository::init_opts(
+        path,
+        gix::create::Kind::Bare,
+        gix::create::Options::default(),
+        options(),
+    )?;
     Ok(made.to_thread_local())
 }
 
 /// `all`: what is asked for is all that there is to follow, so that what the remote has no more is deleted here too.
-fn fetch_into(repo: &gix::Repository, remote: &Remote<'_>, refspecs: &[String], all: bool, stop: &AtomicBool) -> anyhow::Result<()> {
+fn fetch_into(
+    repo: &gix::Repository,
+    remote: &Remote<'_>,
+    refspecs: &[String],
+    all: bool,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
     let (url, token) = (remote.url, remote.token.expose_secret().to_string());
     let plain_http = url.starts_with("http://");
     let mut transport = repo.transport_options(url, None)?;
-    if let Some(options) = transport.as_mut().and_then(|options| options.downcast_mut::<http::Options>()) {
+    if let Some(options) = transport
+        .as_mut()
+        .and_then(|options| options.downcast_mut::<http::Options>())
+    {
         if plain_http {
             // gix sends no credentials over http; a sandbox on loopback has nothing else.
             let basic = BASE64.encode(format!("x-access-token:{token}"));
-            options.extra_headers.push(format!("Authorization: Basic {basic}"));
+            options
+                .extra_headers
+                .push(format!("Authorization: Basic {basic}"));
         }
-        let configure: Box<dyn FnMut(reqwest::blocking::ClientBuilder) -> gix::Result<reqwest::blocking::ClientBuilder> + Send + Sync> =
-            Box::new(|builder| Ok(builder.timeout(Duration::from_secs(120))));
-        options.backend = Some(Arc::new(Mutex::new(http::reqwest::Options { configure_client: Some(configure), configure_request: None })));
+        let configure: Box<
+            dyn FnMut(
+                    reqwest::blocking::ClientBuilder,
+                ) -> gix::Result<reqwest::blocking::ClientBuilder>
+                + Send
+                + Sync,
+        > = Box::new(|builder| Ok(builder.timeout(Duration::from_secs(120))));
+        options.backend = Some(Arc::new(Mutex::new(http::reqwest::Options {
+            configure_client: Some(configure),
+            configure_request: None,
+        })));
     }
     let specs: Vec<&str> = refspecs.iter().map(String::as_str).collect();
-    let remote = repo.remote_at(url)?.with_fetch_tags(fetch::Tags::None).with_refspecs(specs, Direction::Fetch)?;
+    let remote = repo
+        .remote_at(url)?
+        .with_fetch_tags(fetch::Tags::None)
+        .with_refspecs(specs, Direction::Fetch)?;
     let password = (!plain_http).then_some(token);
-    let mut connection = remote.connect(Direction::Fetch)?.with_credentials(move |action: Action| {
-        Ok(match action {
-            Action::Get(context) => password.clone().map(|password| Credentials {
-                identity: gix::sec::identity::Account { username: "x-access-token".into(), password, oauth_refresh_token: None },
-                next: context.into(),
-            }),
-            Action::Store(_) | Action::Erase(_) => None,
-        })
-    });
+    let mut connection =
+        remote
+            .connect(Direction::Fetch)?
+            .with_credentials(move |action: Action| {
+                Ok(match action {
+                    Action::Get(context) => password.clone().map(|password| Credentials {
+                        identity: gix::sec::identity::Account {
+                            username: "x-access-token".into(),
+                            password,
+                            oauth_refresh_token: None,
+                        },
+                        next: context.into(),
+                    }),
+                    Action::Store(_) | Action::Erase(_) => None,
+                })
+            });
     if let Some(options) = transport {
         connection.set_transport_options(options);
     }
     let prepared = connection.prepare_fetch(Discard, gix::remote::ref_map::Options::default())?;
     if all {
-        prune(repo, prepared.ref_map().mappings.iter().filter_map(|mapping| mapping.local.clone()).collect())?;
+        prune(
+            repo,
+            prepared
+                .ref_map()
+                .mappings
+                .iter()
+                .filter_map(|mapping| mapping.local.clone())
+                .collect(),
+        )?;
     }
     let outcome = prepared.receive(Discard, stop)?;
-    let (fetch::Status::NoPackReceived { update_refs, .. } | fetch::Status::Change { update_refs, .. }) = &outcome.status;
+    let (fetch::Status::NoPackReceived { update_refs, .. }
+    | fetch::Status::Change { update_refs, .. }) = &outcome.status;
     for update in &update_refs.updates {
         use fetch::refs::update::Mode;
         match &update.mode {
-            Mode::NoChangeNeeded | Mode::FastForward | Mode::Forced | Mode::New | Mode::ImplicitTagNotSentByRemote => {}
+            Mode::NoChangeNeeded
+            | Mode::FastForward
+            | Mode::Forced
+            | Mode::New
+            | Mode::ImplicitTagNotSentByRemote => {}
             rejected => anyhow::bail!("a ref could not be updated: {rejected}"),
         }
     }
@@ -311,7 +405,10 @@ fn prune(repo: &gix::Repository, keep: BTreeSet<BString>) -> anyhow::Result<()> 
     for reference in repo.references()?.prefixed("refs/heads/")? {
         let reference = reference.map_err(|error| anyhow::anyhow!("{error}"))?;
         if !keep.contains(reference.name().as_bstr()) {
-            edits.push(RefEdit::delete(reference.inner.name.clone(), PreviousValue::MustExistAndMatch(reference.inner.target.clone())));
+            edits.push(RefEdit::delete(
+                reference.inner.name.clone(),
+                PreviousValue::MustExistAndMatch(reference.inner.target.clone()),
+            ));
         }
     }
     if !edits.is_empty() {
@@ -324,7 +421,10 @@ impl Mirror {
     /// A repository of somebody's, found from a folder in it. Nothing in it is changed: what is made here stays in memory.
     pub fn discover(folder: &Path) -> anyhow::Result<Self> {
         let repo = gix::discover(folder)?.with_object_memory();
-        Ok(Self { repo, listings: listings() })
+        Ok(Self {
+            repo,
+            listings: listings(),
+        })
     }
 
     /// Where the remote `origin` is.
@@ -335,7 +435,12 @@ impl Mirror {
 
     /// What a revision as people write it (`main`, `HEAD~1`, `origin/main`, digits) comes to.
     pub fn revision(&self, text: &str) -> anyhow::Result<CommitSha> {
-        Ok(sha(self.repo.rev_parse_single(text)?.object()?.peel_to_commit()?.id))
+        Ok(sha(self
+            .repo
+            .rev_parse_single(text)?
+            .object()?
+            .peel_to_commit()?
+            .id))
     }
 
     pub fn branch(&self, branch: &str) -> anyhow::Result<Option<CommitSha>> {
@@ -343,7 +448,9 @@ impl Mirror {
     }
 
     fn resolve(&self, name: &str) -> anyhow::Result<Option<CommitSha>> {
-        let Some(mut reference) = self.repo.try_find_reference(name)? else { return Ok(None) };
+        let Some(mut reference) = self.repo.try_find_reference(name)? else {
+            return Ok(None);
+        };
         if reference.name().as_bstr() != name {
             return Ok(None);
         }
@@ -364,12 +471,19 @@ impl Mirror {
     }
 
     pub fn tree(&self, commit: &CommitSha) -> anyhow::Result<TreeId> {
-        Ok(TreeId(self.repo.find_commit(object(commit)?)?.tree_id()?.detach()))
+        Ok(TreeId(
+            self.repo.find_commit(object(commit)?)?.tree_id()?.detach(),
+        ))
     }
 
     /// The first parent, if there is one.
     pub fn parent(&self, commit: &CommitSha) -> anyhow::Result<Option<CommitSha>> {
-        Ok(self.repo.find_commit(object(commit)?)?.parent_ids().next().map(|id| sha(id.detach())))
+        Ok(self
+            .repo
+            .find_commit(object(commit)?)?
+            .parent_ids()
+            .next()
+            .map(|id| sha(id.detach())))
     }
 
     pub fn is_ancestor(&self, ancestor: &CommitSha, of: &CommitSha) -> anyhow::Result<bool> {
@@ -388,7 +502,12 @@ impl Mirror {
     /// The authors' addresses of the commits that `head` has and `base` has not.
     pub fn authors(&self, base: &CommitSha, head: &CommitSha) -> anyhow::Result<BTreeSet<String>> {
         let mut authors = BTreeSet::new();
-        for info in self.repo.rev_walk([object(head)?]).with_hidden([object(base)?]).all()? {
+        for info in self
+            .repo
+            .rev_walk([object(head)?])
+            .with_hidden([object(base)?])
+            .all()?
+        {
             let info = info.map_err(|error| anyhow::anyhow!("{error}"))?;
             let commit = self.repo.find_commit(info.id)?;
             authors.insert(commit.author()?.email.to_str_lossy().into_owned());
@@ -401,16 +520,27 @@ impl Mirror {
         if self.is_ancestor(base, head)? {
             return Ok(Merged::Clean(self.tree(head)?));
         }
-        let labels = Labels { ancestor: None, current: Some("base".into()), other: Some("head".into()) };
+        let labels = Labels {
+            ancestor: None,
+            current: Some("base".into()),
+            other: Some("head".into()),
+        };
         let options: gix::merge::commit::Options = self.repo.tree_merge_options()?.into();
-        let mut outcome = self.repo.merge_commits(object(base)?, object(head)?, labels, options)?;
+        let mut outcome = self
+            .repo
+            .merge_commits(object(base)?, object(head)?, labels, options)?;
         let how = TreatAsUnresolved::git();
         if !outcome.tree_merge.has_unresolved_conflicts(how) {
             let tree = outcome.tree_merge.tree.write()?.detach();
             return Ok(Merged::Clean(TreeId(tree)));
         }
         let mut paths = BTreeSet::new();
-        for conflict in outcome.tree_merge.conflicts.iter().filter(|conflict| conflict.is_unresolved(how)) {
+        for conflict in outcome
+            .tree_merge
+            .conflicts
+            .iter()
+            .filter(|conflict| conflict.is_unresolved(how))
+        {
             let (ours, _) = conflict.changes_in_resolution();
             paths.insert(ours.location().to_str_lossy().into_owned());
         }
@@ -422,38 +552,66 @@ impl Mirror {
         let mut editor = self.repo.edit_tree(tree.0)?;
         for edit in edits {
             let blob = self.repo.write_blob(edit.text.as_bytes())?.detach();
-            editor.upsert(edit.path.as_str(), self.kind_of_file(tree, &edit.path)?, blob)?;
+            editor.upsert(
+                edit.path.as_str(),
+                self.kind_of_file(tree, &edit.path)?,
+                blob,
+            )?;
         }
         Ok(TreeId(editor.write()?.detach()))
     }
 
     /// As what a file is written again: a program stays one.
     fn kind_of_file(&self, tree: TreeId, path: &str) -> anyhow::Result<EntryKind> {
-        let known = self.repo.find_tree(tree.0)?.lookup_entry_by_path(path)?.map(|entry| entry.mode().kind());
-        Ok(known.filter(|kind| *kind == EntryKind::BlobExecutable).unwrap_or(EntryKind::Blob))
+        let known = self
+            .repo
+            .find_tree(tree.0)?
+            .lookup_entry_by_path(path)?
+            .map(|entry| entry.mode().kind());
+        Ok(known
+            .filter(|kind| *kind == EntryKind::BlobExecutable)
+            .unwrap_or(EntryKind::Blob))
     }
 
     /// The working copy as it is: a commit on top of `head`, kept in memory, and the files that differ from it. None: there is
     /// no working copy, or nothing in it is uncommitted. What Git ignores and does not track is left out.
-    pub fn working_copy(&self, head: &CommitSha) -> anyhow::Result<Option<(CommitSha, Vec<String>)>> {
-        let Some(folder) = self.repo.workdir() else { return Ok(None) };
+    pub fn working_copy(
+        &self,
+        head: &CommitSha,
+    ) -> anyhow::Result<Option<(CommitSha, Vec<String>)>> {
+        let Some(folder) = self.repo.workdir() else {
+            return Ok(None);
+        };
         let tree = self.tree(head)?;
         let tracked = self.files(tree)?;
         let mut editor = self.repo.edit_tree(tree.0)?;
         let mut changed = Vec::new();
         let read = |path: &str| -> anyhow::Result<Option<(EntryKind, Vec<u8>)>> {
             let at = folder.join(path);
-            let Ok(found) = std::fs::symlink_metadata(&at) else { return Ok(None) };
+            let Ok(found) = std::fs::symlink_metadata(&at) else {
+                return Ok(None);
+            };
             if found.is_symlink() {
-                return Ok(Some((EntryKind::Link, std::fs::read_link(&at)?.into_os_string().into_encoded_bytes())));
+                return Ok(Some((
+                    EntryKind::Link,
+                    std::fs::read_link(&at)?
+                        .into_os_string()
+                        .into_encoded_bytes(),
+                )));
             }
             if !found.is_file() {
                 return Ok(None);
             }
-            Ok(Some((EntryKind::Blob, std::fs::read(&at).with_context(|| format!("cannot read {}", at.display()))?)))
+            Ok(Some((
+                EntryKind::Blob,
+                std::fs::read(&at).with_context(|| format!("cannot read {}", at.display()))?,
+            )))
         };
         // A submodule is a commit of another repository.
-        for (path, (_, id)) in tracked.iter().filter(|(_, (mode, _))| *mode != EntryMode::Submodule) {
+        for (path, (_, id)) in tracked
+            .iter()
+            .filter(|(_, (mode, _))| *mode != EntryMode::Submodule)
+        {
             let known = self.repo.find_object(ObjectId::from_hex(id.as_bytes())?)?;
             match read(path)? {
                 None => {
@@ -461,17 +619,36 @@ impl Mirror {
                 }
                 Some((_, text)) if known.data == text => continue,
                 Some((EntryKind::Link, text)) => {
-                    editor.upsert(path.as_str(), EntryKind::Link, self.repo.write_blob(text)?.detach())?;
+                    editor.upsert(
+                        path.as_str(),
+                        EntryKind::Link,
+                        self.repo.write_blob(text)?.detach(),
+                    )?;
                 }
                 Some((_, text)) => {
-                    editor.upsert(path.as_str(), self.kind_of_file(tree, path)?, self.repo.write_blob(text)?.detach())?;
+                    editor.upsert(
+                        path.as_str(),
+                        self.kind_of_file(tree, path)?,
+                        self.repo.write_blob(text)?.detach(),
+                    )?;
                 }
             }
             changed.push(path.clone());
         }
-        let walk = ignore::WalkBuilder::new(folder).hidden(false).filter_entry(|entry| entry.file_name() != ".git").build();
+        let walk = ignore::WalkBuilder::new(folder)
+            .hidden(false)
+            .filter_entry(|entry| entry.file_name() != ".git")
+            .build();
         for entry in walk.filter_map(Result::ok) {
-            let Some(path) = entry.path().strip_prefix(folder).ok().and_then(|path| path.to_str()).map(str::to_string) else { continue };
+            let Some(path) = entry
+                .path()
+                .strip_prefix(folder)
+                .ok()
+                .and_then(|path| path.to_str())
+                .map(str::to_string)
+            else {
+                continue;
+            };
             if tracked.contains_key(&path) {
                 continue;
             }
@@ -483,9 +660,19 @@ impl Mirror {
         if changed.is_empty() {
             return Ok(None);
         }
-        let who = gix::actor::SignatureRef { name: "windlass".into(), email: "windlass@localhost".into(), time: "0 +0000" };
+        let who = gix::actor::SignatureRef {
+            name: "windlass".into(),
+            email: "windlass@localhost".into(),
+            time: "0 +0000",
+        };
         let tree = editor.write()?.detach();
-        let commit = self.repo.new_commit_as(who, who, "The working copy", tree, [ObjectId::from_hex(head.as_str().as_bytes())?])?;
+        let commit = self.repo.new_commit_as(
+            who,
+            who,
+            "The working copy",
+            tree,
+            [ObjectId::from_hex(head.as_str().as_bytes())?],
+        )?;
         changed.sort();
         Ok(Some((sha(commit.id), changed)))
     }
@@ -493,7 +680,13 @@ impl Mirror {
     /// How many commits one has that another lacks; at most a thousand are counted.
     pub fn ahead(&self, of: &CommitSha, than: &CommitSha) -> anyhow::Result<usize> {
         let id = |commit: &CommitSha| ObjectId::from_hex(commit.as_str().as_bytes());
-        Ok(self.repo.rev_walk([id(of)?]).with_hidden([id(than)?]).all()?.take(1_000).count())
+        Ok(self
+            .repo
+            .rev_walk([id(of)?])
+            .with_hidden([id(than)?])
+            .all()?
+            .take(1_000)
+            .count())
     }
 
     /// Every entry that is no directory.
@@ -504,10 +697,19 @@ impl Mirror {
     /// Every entry of a pull request's head, which is bounded: a few objects can name each other so that a tree has millions
     /// of files. A base that is larger than the bound has set a larger one.
     pub fn files_of_head(&self, tree: TreeId, base: TreeId) -> anyhow::Result<Arc<Listing>> {
-        self.files_within(tree, MOST_ENTRIES.max(2 * self.files(base)?.len()), MOST_DEPTH)
+        self.files_within(
+            tree,
+            MOST_ENTRIES.max(2 * self.files(base)?.len()),
+            MOST_DEPTH,
+        )
     }
 
-    fn files_within(&self, tree: TreeId, most: usize, deepest: usize) -> anyhow::Result<Arc<Listing>> {
+    fn files_within(
+        &self,
+        tree: TreeId,
+        most: usize,
+        deepest: usize,
+    ) -> anyhow::Result<Arc<Listing>> {
         if let Some(known) = self.listings.get(&tree) {
             return Ok(known);
         }
@@ -538,16 +740,24 @@ impl Mirror {
 
     /// A file's content; None where there is no such file.
     pub fn read(&self, tree: TreeId, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
-        let entry = self.repo.find_tree(tree.0)?.lookup_entry(path.split('/').map(str::as_bytes))?;
+        let entry = self
+            .repo
+            .find_tree(tree.0)?
+            .lookup_entry(path.split('/').map(str::as_bytes))?;
         match entry {
-            Some(entry) if mode(entry.mode().kind()) == EntryMode::File => Ok(Some(self.repo.find_blob(entry.object_id())?.take_data())),
+            Some(entry) if mode(entry.mode().kind()) == EntryMode::File => {
+                Ok(Some(self.repo.find_blob(entry.object_id())?.take_data()))
+            }
             _ => Ok(None),
         }
     }
 
     /// A blob by its id.
     pub fn blob(&self, id: &str) -> anyhow::Result<Vec<u8>> {
-        Ok(self.repo.find_blob(ObjectId::from_hex(id.as_bytes())?)?.take_data())
+        Ok(self
+            .repo
+            .find_blob(ObjectId::from_hex(id.as_bytes())?)?
+            .take_data())
     }
 }
 
@@ -565,5 +775,7 @@ fn object(commit: &CommitSha) -> anyhow::Result<ObjectId> {
 }
 
 fn sha(id: ObjectId) -> CommitSha {
-    id.to_string().parse().expect("gix prints a SHA-1 as 40 hexadecimal digits")
+    id.to_string()
+        .parse()
+        .expect("gix prints a SHA-1 as 40 hexadecimal digits")
 }

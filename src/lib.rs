@@ -54,7 +54,9 @@ use crate::cluster::lease::Holder;
 use crate::cluster::{Cluster, connect, connect_as};
 use crate::config::Settings;
 use crate::controller::heads::Heads;
-use crate::controller::{Ctx, Memory, Observer, Queue, application, commit, promotion, pull_request};
+use crate::controller::{
+    Ctx, Memory, Observer, Queue, application, commit, promotion, pull_request,
+};
 use crate::git::Mirrors;
 use crate::github::GitHub;
 use crate::registry::Registry;
@@ -63,14 +65,33 @@ use crate::server::{Server, router};
 use crate::telemetry::Metrics;
 
 /// Serves until `stop`: answers health checks at once, works while it holds the Lease.
-pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: TcpListener, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    settings: Settings,
+    listener: TcpListener,
+    metrics_listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let kubeconfig = settings.kubeconfig.as_deref().map(|path| (path, None));
-    let home_client = connect(kubeconfig).await.context("cannot connect to the cluster that windlass runs in")?;
+    let home_client = connect(kubeconfig)
+        .await
+        .context("cannot connect to the cluster that windlass runs in")?;
     // The Lease's client is its own: nothing that waits there may delay its renewal.
-    let holder = Holder::new(connect(kubeconfig).await?, &settings.namespace, &settings.identity);
+    let holder = Holder::new(
+        connect(kubeconfig).await?,
+        &settings.namespace,
+        &settings.identity,
+    );
     let (moved, mut moves) = mpsc::channel(1024);
-    let mut places = BTreeMap::from([("local".to_string(), kubeconfig.map(|(path, _)| (path.to_path_buf(), None)))]);
-    places.extend(settings.clusters.iter().map(|(name, place)| (name.clone(), Some(place.clone()))));
+    let mut places = BTreeMap::from([(
+        "local".to_string(),
+        kubeconfig.map(|(path, _)| (path.to_path_buf(), None)),
+    )]);
+    places.extend(
+        settings
+            .clusters
+            .iter()
+            .map(|(name, place)| (name.clone(), Some(place.clone()))),
+    );
     let accounts: BTreeSet<_> = settings
         .projects
         .projects()
@@ -80,14 +101,24 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
         .collect();
     let mut clusters = BTreeMap::new();
     for (name, place) in places {
-        let place = place.as_ref().map(|(path, context)| (path.as_path(), context.as_deref()));
+        let place = place
+            .as_ref()
+            .map(|(path, context)| (path.as_path(), context.as_deref()));
         let context = || format!("cannot connect to cluster `{name}`");
         let mut acting = HashMap::new();
         for account in &accounts {
-            acting.insert(account.clone(), connect_as(place, Some(account)).await.with_context(context)?);
+            acting.insert(
+                account.clone(),
+                connect_as(place, Some(account))
+                    .await
+                    .with_context(context)?,
+            );
         }
         let client = connect(place).await.with_context(context)?;
-        clusters.insert(name.clone(), Cluster::new(&name, client, moved.clone()).with_accounts(acting));
+        clusters.insert(
+            name.clone(),
+            Cluster::new(&name, client, moved.clone()).with_accounts(acting),
+        );
     }
     let (hints, mut hinted) = mpsc::channel(1024);
     let metrics = Arc::new(Metrics::default());
@@ -100,8 +131,16 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
         bodies: listener::Bodies::default(),
         events: listener::Bodies::default(),
     });
-    let http = tokio::spawn(listener::serve(listener, router(server.clone()), stop.clone()));
-    let measured = tokio::spawn(listener::serve(metrics_listener, server::metrics_router(server.clone()), stop.clone()));
+    let http = tokio::spawn(listener::serve(
+        listener,
+        router(server.clone()),
+        stop.clone(),
+    ));
+    let measured = tokio::spawn(listener::serve(
+        metrics_listener,
+        server::metrics_router(server.clone()),
+        stop.clone(),
+    ));
 
     let permit = tokio::select! {
         permit = holder.acquire() => permit.context("cannot take the Lease: are deploy/'s roles and the namespace there?")?,
@@ -116,7 +155,11 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
             } else {
                 Some(std::env::current_exe().context("cannot find this program's own file")?)
             };
-            let programs = Programs { kustomize: settings.kustomize.clone(), helm: settings.helm.clone(), launcher };
+            let programs = Programs {
+                kustomize: settings.kustomize.clone(),
+                helm: settings.helm.clone(),
+                launcher,
+            };
             Runner::Local(Local::new(programs, settings.cache.join("render"))?)
         }
     };
@@ -131,7 +174,12 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
     }
     let ctx = Arc::new(Ctx {
         permit,
-        github: GitHub::new(&settings.api_url, settings.credentials.clone(), settings.write_interval, settings.projects.clone())?,
+        github: GitHub::new(
+            &settings.api_url,
+            settings.credentials.clone(),
+            settings.write_interval,
+            settings.projects.clone(),
+        )?,
         mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
         observer: Observer {
             clusters: Arc::new(clusters),
@@ -217,7 +265,10 @@ pub async fn run(settings: Settings, listener: TcpListener, metrics_listener: Tc
     // What is being written is finished; nothing new is begun.
     stop.cancel();
     let finish = async { tokio::join!(promotions, pulls, applications, commits) };
-    if tokio::time::timeout(std::time::Duration::from_secs(8), finish).await.is_err() {
+    if tokio::time::timeout(std::time::Duration::from_secs(8), finish)
+        .await
+        .is_err()
+    {
         tracing::warn!("stopping in the middle of a look: the next start goes on from there");
     }
     let _ = tokio::join!(http, measured);
@@ -242,21 +293,40 @@ async fn follow_later(ctx: std::sync::Weak<Ctx>, hint: domain::Hint) {
 impl Ctx {
     fn promotions_loop(self: &Arc<Self>, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
         let (ctx, stop) = (self.clone(), stop.clone());
-        tokio::spawn(async move { ctx.promotions.run(stop, |key| promotion::reconcile(ctx.clone(), key)).await })
+        tokio::spawn(async move {
+            ctx.promotions
+                .run(stop, |key| promotion::reconcile(ctx.clone(), key))
+                .await
+        })
     }
 
     fn pulls_loop(self: &Arc<Self>, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
         let (ctx, stop) = (self.clone(), stop.clone());
-        tokio::spawn(async move { ctx.pulls.run(stop, |key| pull_request::reconcile(ctx.clone(), key)).await })
+        tokio::spawn(async move {
+            ctx.pulls
+                .run(stop, |key| pull_request::reconcile(ctx.clone(), key))
+                .await
+        })
     }
 
-    fn applications_loop(self: &Arc<Self>, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
+    fn applications_loop(
+        self: &Arc<Self>,
+        stop: &CancellationToken,
+    ) -> tokio::task::JoinHandle<()> {
         let (ctx, stop) = (self.clone(), stop.clone());
-        tokio::spawn(async move { ctx.applications.run(stop, |key| application::reconcile(ctx.clone(), key)).await })
+        tokio::spawn(async move {
+            ctx.applications
+                .run(stop, |key| application::reconcile(ctx.clone(), key))
+                .await
+        })
     }
 
     fn commits_loop(self: &Arc<Self>, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
         let (ctx, stop) = (self.clone(), stop.clone());
-        tokio::spawn(async move { ctx.commits.run(stop, |key| commit::reconcile(ctx.clone(), key)).await })
+        tokio::spawn(async move {
+            ctx.commits
+                .run(stop, |key| commit::reconcile(ctx.clone(), key))
+                .await
+        })
     }
 }

@@ -44,12 +44,18 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let Ok(permit) = connections.clone().try_acquire_owned() else { continue };
+        let Ok(permit) = connections.clone().try_acquire_owned() else {
+            continue;
+        };
         let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
         open.spawn(async move {
             // One exchange a connection: an idle one costs a place.
             let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(HEADERS).keep_alive(false).max_buf_size(64 << 10);
+            server
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADERS)
+                .keep_alive(false)
+                .max_buf_size(64 << 10);
             let connection = server.serve_connection(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);
             let end = tokio::time::sleep(EXCHANGE);
@@ -98,7 +104,8 @@ impl Bodies {
     /// Reads a body of at most `most` bytes.
     pub async fn read(&self, body: Body, most: usize) -> Result<Held, NotTaken> {
         let read = async {
-            let (mut bytes, mut part, mut stream) = (Vec::new(), Vec::new(), body.into_data_stream());
+            let (mut bytes, mut part, mut stream) =
+                (Vec::new(), Vec::new(), body.into_data_stream());
             while let Some(chunk) = stream.next().await {
                 let chunk = chunk.map_err(|_| NotTaken::Broken)?;
                 if bytes.len() + chunk.len() > most {
@@ -109,13 +116,23 @@ impl Bodies {
                 let wanted = beyond(bytes.len() + chunk.len()) - beyond(bytes.len());
                 if wanted > 0 {
                     let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-                    part.push(self.0.clone().try_acquire_many_owned(wanted).map_err(|_| NotTaken::Busy)?);
+                    part.push(
+                        self.0
+                            .clone()
+                            .try_acquire_many_owned(wanted)
+                            .map_err(|_| NotTaken::Busy)?,
+                    );
                 }
                 bytes.extend_from_slice(&chunk);
             }
-            Ok(Held { bytes: bytes.into(), _part: part })
+            Ok(Held {
+                bytes: bytes.into(),
+                _part: part,
+            })
         };
-        tokio::time::timeout(BODY, read).await.unwrap_or(Err(NotTaken::TooSlow))
+        tokio::time::timeout(BODY, read)
+            .await
+            .unwrap_or(Err(NotTaken::TooSlow))
     }
 }
 

@@ -9,7 +9,9 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::cluster::connect;
-use crate::cluster::home::{ADOPT, Application, ApplicationStatus, CONFIRM_PRUNE, PAUSE, SYNC_REQUEST};
+use crate::cluster::home::{
+    ADOPT, Application, ApplicationStatus, CONFIRM_PRUNE, PAUSE, SYNC_REQUEST,
+};
 use crate::domain::sync;
 
 /// Where windlass runs.
@@ -90,28 +92,48 @@ pub async fn operate(command: Operate) -> anyhow::Result<String> {
             // The time makes the same duration a new wish.
             let asked = format!("{duration},{}", jiff::Timestamp::now());
             annotate(&one, PAUSE, Some(&asked)).await?;
-            Ok(format!("{} is paused for {duration}: `windlass resume {0}` ends it\n", one.application))
+            Ok(format!(
+                "{} is paused for {duration}: `windlass resume {0}` ends it\n",
+                one.application
+            ))
         }
         Operate::Resume(one) => {
             annotate(&one, PAUSE, None).await?;
             Ok(format!("{} is synced again\n", one.application))
         }
         Operate::ConfirmPrune(one) => confirm(&one).await,
-        Operate::Adopt { application: Some(application), place, .. } => adopt(&One { application, place }).await,
-        Operate::Adopt { application: None, stage, place, .. } => adopt_all(&place, stage.as_deref()).await,
+        Operate::Adopt {
+            application: Some(application),
+            place,
+            ..
+        } => adopt(&One { application, place }).await,
+        Operate::Adopt {
+            application: None,
+            stage,
+            place,
+            ..
+        } => adopt_all(&place, stage.as_deref()).await,
     }
 }
 
 async fn api(place: &Where) -> anyhow::Result<Api<Application>> {
     let default = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
-    let path = place.kubeconfig.clone().or_else(default).context("no kubeconfig: give --kubeconfig")?;
-    let client = connect(Some((&path, place.context.as_deref()))).await.context("cannot connect to the cluster")?;
+    let path = place
+        .kubeconfig
+        .clone()
+        .or_else(default)
+        .context("no kubeconfig: give --kubeconfig")?;
+    let client = connect(Some((&path, place.context.as_deref())))
+        .await
+        .context("cannot connect to the cluster")?;
     Ok(Api::namespaced(client, &place.namespace))
 }
 
 fn object_name(application: &str) -> anyhow::Result<String> {
     match application.split_once('/') {
-        Some((name, stage)) if !name.is_empty() && !stage.is_empty() => Ok(format!("{name}.{stage}")),
+        Some((name, stage)) if !name.is_empty() && !stage.is_empty() => {
+            Ok(format!("{name}.{stage}"))
+        }
         _ => bail!("`{application}` is not an application in a stage: write it as shop/production"),
     }
 }
@@ -130,16 +152,33 @@ async fn annotate(one: &One, annotation: &str, value: Option<&str>) -> anyhow::R
 
 async fn confirm(one: &One) -> anyhow::Result<String> {
     let name = object_name(&one.application)?;
-    let object = api(&one.place).await?.get(&name).await.with_context(|| format!("cannot read the Application {name}"))?;
+    let object = api(&one.place)
+        .await?
+        .get(&name)
+        .await
+        .with_context(|| format!("cannot read the Application {name}"))?;
     let status = object.status.unwrap_or_default();
-    let Some(confirm) = &status.confirm else { return Ok(format!("no deletion waits for a confirmation in {}\n", one.application)) };
+    let Some(confirm) = &status.confirm else {
+        return Ok(format!(
+            "no deletion waits for a confirmation in {}\n",
+            one.application
+        ));
+    };
     annotate(one, CONFIRM_PRUNE, Some(confirm)).await?;
-    Ok(format!("{} deletes:\n  {}\n", one.application, status.to_confirm.join("\n  ")))
+    Ok(format!(
+        "{} deletes:\n  {}\n",
+        one.application,
+        status.to_confirm.join("\n  ")
+    ))
 }
 
 async fn adopt(one: &One) -> anyhow::Result<String> {
     let name = object_name(&one.application)?;
-    let object = api(&one.place).await?.get(&name).await.with_context(|| format!("cannot read the Application {name}"))?;
+    let object = api(&one.place)
+        .await?
+        .get(&name)
+        .await
+        .with_context(|| format!("cannot read the Application {name}"))?;
     Ok(match adopt_waiting(one, &object).await? {
         Some(said) => said,
         None => format!("nothing waits to be adopted in {}\n", one.application),
@@ -148,46 +187,101 @@ async fn adopt(one: &One) -> anyhow::Result<String> {
 
 /// None: nothing waits.
 async fn adopt_waiting(one: &One, object: &Application) -> anyhow::Result<Option<String>> {
-    let Some(status) = object.status.as_ref().filter(|status| !status.adoption.is_empty()) else { return Ok(None) };
+    let Some(status) = object
+        .status
+        .as_ref()
+        .filter(|status| !status.adoption.is_empty())
+    else {
+        return Ok(None);
+    };
     annotate(one, ADOPT, Some("true")).await?;
-    Ok(Some(format!("{} takes over:\n  {}\n", one.application, status.adoption.join("\n  "))))
+    Ok(Some(format!(
+        "{} takes over:\n  {}\n",
+        one.application,
+        status.adoption.join("\n  ")
+    )))
 }
 
 async fn adopt_all(place: &Where, stage: Option<&str>) -> anyhow::Result<String> {
-    let mut objects = api(place).await?.list(&ListParams::default()).await.context("cannot list the Applications")?.items;
+    let mut objects = api(place)
+        .await?
+        .list(&ListParams::default())
+        .await
+        .context("cannot list the Applications")?
+        .items;
     objects.sort_by_key(ResourceExt::name_any);
     objects.retain(|object| stage.is_none_or(|stage| object.spec.stage.as_str() == stage));
     let mut out = String::new();
     for object in &objects {
         let application = format!("{}/{}", object.spec.application, object.spec.stage);
-        out.extend(adopt_waiting(&One { application, place: place.clone() }, object).await?);
+        out.extend(
+            adopt_waiting(
+                &One {
+                    application,
+                    place: place.clone(),
+                },
+                object,
+            )
+            .await?,
+        );
     }
     if out.is_empty() {
-        let of = stage.map(|stage| format!(" of the stage {stage}")).unwrap_or_default();
-        out = format!("nothing waits to be adopted in the {} applications{of}\n", objects.len());
+        let of = stage
+            .map(|stage| format!(" of the stage {stage}"))
+            .unwrap_or_default();
+        out = format!(
+            "nothing waits to be adopted in the {} applications{of}\n",
+            objects.len()
+        );
     }
     Ok(out)
 }
 
 async fn status(place: &Where) -> anyhow::Result<String> {
-    let mut objects = api(place).await?.list(&ListParams::default()).await.context("cannot list the Applications")?.items;
+    let mut objects = api(place)
+        .await?
+        .list(&ListParams::default())
+        .await
+        .context("cannot list the Applications")?
+        .items;
     objects.sort_by_key(ResourceExt::name_any);
-    let mut rows = vec![["APPLICATION", "SYNCED", "HEALTH", "REVISION", "MESSAGE"].map(str::to_string)];
+    let mut rows =
+        vec![["APPLICATION", "SYNCED", "HEALTH", "REVISION", "MESSAGE"].map(str::to_string)];
     for object in objects {
         let status: ApplicationStatus = object.status.unwrap_or_default();
         rows.push([
             format!("{}/{}", object.spec.application, object.spec.stage),
             format!("{:?}", status.sync),
             format!("{:?}", status.health),
-            status.revision.map(|revision| revision.short().to_string()).unwrap_or_default(),
-            status.message.unwrap_or_default().lines().next().unwrap_or_default().to_string(),
+            status
+                .revision
+                .map(|revision| revision.short().to_string())
+                .unwrap_or_default(),
+            status
+                .message
+                .unwrap_or_default()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_string(),
         ]);
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths = [width(0), width(1), width(2), width(3)];
     let line = |row: &[String; 5]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}   "));
-        format!("{}{}", cells.collect::<String>(), row[4]).trim_end().to_string() + "\n"
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}   "));
+        format!("{}{}", cells.collect::<String>(), row[4])
+            .trim_end()
+            .to_string()
+            + "\n"
     };
     Ok(rows.iter().map(line).collect())
 }

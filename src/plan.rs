@@ -72,7 +72,12 @@ pub struct PlanArgs {
     output: Output,
 
     /// The kustomize program
-    #[arg(long, env = "WINDLASS_KUSTOMIZE", default_value = "kustomize", value_name = "PROGRAM")]
+    #[arg(
+        long,
+        env = "WINDLASS_KUSTOMIZE",
+        default_value = "kustomize",
+        value_name = "PROGRAM"
+    )]
     kustomize: PathBuf,
 
     /// The helm program; without it charts are not rendered
@@ -99,7 +104,13 @@ enum Output {
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
     let (preview, notes) = look(args).await?;
     let text = match args.output {
-        Output::Text => notes.iter().map(|note| format!("note: {note}\n")).collect::<String>() + &view::terminal(&preview),
+        Output::Text => {
+            notes
+                .iter()
+                .map(|note| format!("note: {note}\n"))
+                .collect::<String>()
+                + &view::terminal(&preview)
+        }
         Output::Json => {
             let mut json = as_json(&preview);
             json["notes"] = notes.into();
@@ -119,15 +130,28 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
 /// The preview, and what to know about what it was made of.
 async fn look(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     let started = std::time::Instant::now();
-    let mirror = Mirror::discover(&args.repo).with_context(|| format!("{} is no git repository", args.repo.display()))?;
+    let mirror = Mirror::discover(&args.repo)
+        .with_context(|| format!("{} is no git repository", args.repo.display()))?;
     let resolve = |revision: &str| {
-        mirror.revision(revision).with_context(|| format!("`{revision}` is no branch or commit of {}", args.repo.display()))
+        mirror.revision(revision).with_context(|| {
+            format!(
+                "`{revision}` is no branch or commit of {}",
+                args.repo.display()
+            )
+        })
     };
     let onto = match &args.base {
         Some(base) => base.clone(),
-        None => ["origin/HEAD", "origin/main"].iter().find(|name| mirror.revision(name).is_ok()).map_or("main", |name| name).to_string(),
+        None => ["origin/HEAD", "origin/main"]
+            .iter()
+            .find(|name| mirror.revision(name).is_ok())
+            .map_or("main", |name| name)
+            .to_string(),
     };
-    let (base, mut head) = (resolve(&onto)?, resolve(args.head.as_deref().unwrap_or("HEAD"))?);
+    let (base, mut head) = (
+        resolve(&onto)?,
+        resolve(args.head.as_deref().unwrap_or("HEAD"))?,
+    );
     let mut notes = Vec::new();
     let behind = mirror.ahead(&base, &head)?;
     if behind > 0 {
@@ -142,8 +166,15 @@ async fn look(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     {
         let shown: Vec<_> = files.iter().take(10).map(String::as_str).collect();
         let more = files.len().saturating_sub(shown.len());
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        notes.push(format!("what is not committed is planned too: {}{more}", shown.join(", ")));
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        notes.push(format!(
+            "what is not committed is planned too: {}{more}",
+            shown.join(", ")
+        ));
         head = commit;
     }
     let source = Source::open(&mirror, mirror.tree(&base)?)?;
@@ -156,45 +187,96 @@ async fn look(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     }
     let all = objects(args).await?;
     let (repo, id) = repository(args, &mirror, &all)?;
-    let known: BTreeMap<_, _> = all.into_iter().filter(|(_, object)| object.spec.repository == repo).collect();
-    let work = tempfile::Builder::new().prefix("windlass-plan-").tempdir()?;
+    let known: BTreeMap<_, _> = all
+        .into_iter()
+        .filter(|(_, object)| object.spec.repository == repo)
+        .collect();
+    let work = tempfile::Builder::new()
+        .prefix("windlass-plan-")
+        .tempdir()?;
     let observer = observer(args, work.path().to_path_buf(), &catalog).await?;
     if let Ok(configured) = &catalog {
         for cluster in observer.clusters.values() {
-            cluster.index.set_rules(&repo, &configured.catalog.health, &Default::default()).await;
+            cluster
+                .index
+                .set_rules(&repo, &configured.catalog.health, &Default::default())
+                .await;
         }
     }
     let claims = match look.inputs.is_empty() {
         true => claims::Claims::default(),
         false => claims::of(|_| &observer, &repo, id, &look.heads).await?,
     };
-    let titles: Vec<_> = look.heads.iter().map(|(target, _)| target.key(&repo).title()).collect();
-    if let Some(unknown) = args.applications.iter().find(|title| !titles.contains(title)) {
-        bail!("there is no application `{unknown}`; there are: {}", titles.join(", "));
+    let titles: Vec<_> = look
+        .heads
+        .iter()
+        .map(|(target, _)| target.key(&repo).title())
+        .collect();
+    if let Some(unknown) = args
+        .applications
+        .iter()
+        .find(|title| !titles.contains(title))
+    {
+        bail!(
+            "there is no application `{unknown}`; there are: {}",
+            titles.join(", ")
+        );
     }
     let mut applications = Vec::new();
-    for Touched { target, before, after, in_base } in look.inputs {
+    for Touched {
+        target,
+        before,
+        after,
+        in_base,
+    } in look.inputs
+    {
         let key: ApplicationKey = target.key(&repo);
         if args.applications.is_empty() || args.applications.contains(&key.title()) {
             let object = match known.get(&key.object_name()) {
-                Some(object) => Some((object, preview::synced_of(&mirror, object, &target, &before)?)),
+                Some(object) => Some((
+                    object,
+                    preview::synced_of(&mirror, object, &target, &before)?,
+                )),
                 None => None,
             };
-            applications.push(preview::application(&observer, &repo, id, (target, in_base), (before, after), &claims, object).await?);
+            applications.push(
+                preview::application(
+                    &observer,
+                    &repo,
+                    id,
+                    (target, in_base),
+                    (before, after),
+                    &claims,
+                    object,
+                )
+                .await?,
+            );
         }
     }
-    let preview = Preview { head, base, applications, total: look.total, failure: look.failure, duration: started.elapsed() };
+    let preview = Preview {
+        head,
+        base,
+        applications,
+        total: look.total,
+        failure: look.failure,
+        duration: started.elapsed(),
+    };
     Ok((preview, notes))
 }
 
 fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
     let default = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
-    args.kubeconfig.clone().or_else(default).context("no kubeconfig: give --kubeconfig")
+    args.kubeconfig
+        .clone()
+        .or_else(default)
+        .context("no kubeconfig: give --kubeconfig")
 }
 
 /// What windlass keeps of its applications; nothing where it was never installed.
 async fn objects(args: &PlanArgs) -> anyhow::Result<BTreeMap<String, Application>> {
-    let client = connect(Some((&kubeconfig(args)?, args.context.as_deref()))).await.context("cannot connect to the cluster")?;
+    let client = connect(Some((&kubeconfig(args)?, args.context.as_deref())))
+        .await
+        .context("cannot connect to the cluster")?;
     let api = Api::<Application>::namespaced(client, &args.namespace);
     match api.list(&ListParams::default()).await {
         Ok(found) => Ok(found.items.into_iter().filter_map(|object| Some((object.metadata.name.clone()?, object))).collect()),
@@ -207,21 +289,39 @@ async fn objects(args: &PlanArgs) -> anyhow::Result<BTreeMap<String, Application
 }
 
 /// Which of the repositories that windlass looks after this is, and its number, which is part of what marks our objects.
-fn repository(args: &PlanArgs, mirror: &Mirror, known: &BTreeMap<String, Application>) -> anyhow::Result<(RepoName, u64)> {
-    let all: BTreeMap<_, _> = known.values().map(|object| (object.spec.repository.clone(), object.spec.repository_id)).collect();
+fn repository(
+    args: &PlanArgs,
+    mirror: &Mirror,
+    known: &BTreeMap<String, Application>,
+) -> anyhow::Result<(RepoName, u64)> {
+    let all: BTreeMap<_, _> = known
+        .values()
+        .map(|object| (object.spec.repository.clone(), object.spec.repository_id))
+        .collect();
     let by_remote = mirror.origin().and_then(|url| {
-        let path = url.trim_end_matches('/').trim_end_matches(".git").replace(':', "/");
+        let path = url
+            .trim_end_matches('/')
+            .trim_end_matches(".git")
+            .replace(':', "/");
         let mut parts = path.rsplit('/');
         let (name, owner) = (parts.next()?.to_string(), parts.next()?.to_string());
         format!("{owner}/{name}").parse::<RepoName>().ok()
     });
-    let names = || all.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let names = || {
+        all.keys()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let found = match (args.repository.clone(), by_remote) {
         (Some(named), _) => Some(named),
         (None, Some(remote)) if all.contains_key(&remote) || all.is_empty() => Some(remote),
         // Under another's name everything of it would look like this one's.
         (None, Some(remote)) => {
-            bail!("origin is {remote}, which windlass does not look after here: say which this is by --repository: {}", names())
+            bail!(
+                "origin is {remote}, which windlass does not look after here: say which this is by --repository: {}",
+                names()
+            )
         }
         (None, None) if all.len() == 1 => all.keys().next().cloned(),
         (None, None) => None,
@@ -233,7 +333,10 @@ fn repository(args: &PlanArgs, mirror: &Mirror, known: &BTreeMap<String, Applica
         }
         // Nothing carries windlass's mark yet, whatever the repository is called.
         None if all.is_empty() => Ok(("local/config".parse::<RepoName>()?, 0)),
-        None => bail!("windlass looks after several repositories here: say which this is by --repository: {}", names()),
+        None => bail!(
+            "windlass looks after several repositories here: say which this is by --repository: {}",
+            names()
+        ),
     }
 }
 
@@ -244,12 +347,19 @@ async fn observer(
 ) -> anyhow::Result<Observer> {
     let mut contexts = BTreeMap::new();
     for text in &args.clusters {
-        let (name, context) = text.split_once('=').with_context(|| format!("--cluster: `{text}` is not NAME=CONTEXT"))?;
+        let (name, context) = text
+            .split_once('=')
+            .with_context(|| format!("--cluster: `{text}` is not NAME=CONTEXT"))?;
         contexts.insert(name.to_string(), Some(context.to_string()));
     }
-    let stages = catalog.as_ref().map(|configured| configured.catalog.stages.as_slice()).unwrap_or_default();
+    let stages = catalog
+        .as_ref()
+        .map(|configured| configured.catalog.stages.as_slice())
+        .unwrap_or_default();
     for stage in stages {
-        contexts.entry(stage.cluster.clone()).or_insert_with(|| args.context.clone());
+        contexts
+            .entry(stage.cluster.clone())
+            .or_insert_with(|| args.context.clone());
     }
     let (moved, mut moves) = mpsc::channel(1024);
     // Nobody waits for what the watches see.
@@ -261,19 +371,32 @@ async fn observer(
         let client = client.with_context(|| format!("cannot connect to cluster `{name}`"))?;
         clusters.insert(name.clone(), Cluster::new(&name, client, moved.clone()));
     }
-    let launcher = if args.render_without_jail { None } else { Some(std::env::current_exe()?) };
+    let launcher = if args.render_without_jail {
+        None
+    } else {
+        Some(std::env::current_exe()?)
+    };
     let helm = match &args.helm {
         Some(helm) => Some(program("helm", helm)?),
         // Found on the PATH, or not needed.
         None => program("helm", &PathBuf::from("helm")).ok(),
     };
-    let programs = Programs { kustomize: program("kustomize", &args.kustomize)?, helm, launcher };
+    let programs = Programs {
+        kustomize: program("kustomize", &args.kustomize)?,
+        helm,
+        launcher,
+    };
     // The key is this run's own: digests of hidden values are only compared with each other.
     let mut key = [0u8; 32];
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-    random.fill(&mut key).map_err(|_| anyhow::anyhow!("this system has no randomness"))?;
+    random
+        .fill(&mut key)
+        .map_err(|_| anyhow::anyhow!("this system has no randomness"))?;
     let projects = match &args.projects {
-        Some(file) => Some(Projects::new(config::projects(Some(file), &[])?, &args.namespace)),
+        Some(file) => Some(Projects::new(
+            config::projects(Some(file), &[])?,
+            &args.namespace,
+        )),
         None => None,
     };
     Ok(Observer {

@@ -11,7 +11,12 @@ use crate::domain::fence::{Project, ServiceAccount};
 #[derive(Debug, Clone, clap::Args)]
 pub struct RbacArgs {
     /// A config repository of the server's settings, as owner/name. Repeat for more
-    #[arg(long = "config-repository", env = "WINDLASS_CONFIG_REPOSITORIES", value_delimiter = ',', value_name = "OWNER/NAME")]
+    #[arg(
+        long = "config-repository",
+        env = "WINDLASS_CONFIG_REPOSITORIES",
+        value_delimiter = ',',
+        value_name = "OWNER/NAME"
+    )]
     pub config_repositories: Vec<RepoName>,
 
     /// File with the projects of the server's settings
@@ -25,13 +30,22 @@ pub struct RbacArgs {
 
 /// What to print.
 pub fn rbac(projects: &[Project], home: &str) -> anyhow::Result<String> {
-    anyhow::ensure!(!projects.is_empty(), "there is no project: give --projects or --config-repository");
+    anyhow::ensure!(
+        !projects.is_empty(),
+        "there is no project: give --projects or --config-repository"
+    );
     Ok(manifests(projects, home))
 }
 
 fn manifests(projects: &[Project], home: &str) -> String {
-    let windlass = ServiceAccount { namespace: home.into(), name: "windlass".into() };
-    let previews = ServiceAccount { namespace: home.into(), name: "windlass-preview".into() };
+    let windlass = ServiceAccount {
+        namespace: home.into(),
+        name: "windlass".into(),
+    };
+    let previews = ServiceAccount {
+        namespace: home.into(),
+        name: "windlass-preview".into(),
+    };
     let mut out = String::from(
         "# What windlass needs for the projects of its settings, beside deploy/rbac.yaml without its ClusterRoleBindings.\n\
          # ClusterRole `windlass` says which kinds; it is bound here where the projects reach.\n\
@@ -48,7 +62,13 @@ fn manifests(projects: &[Project], home: &str) -> String {
         let reach = project.namespaces.iter().chain(&project.other_namespaces);
         let (exact, patterns): (Vec<_>, Vec<_>) = reach.partition(|pattern| pattern.is_exact());
         for namespace in exact {
-            out.push_str(&binding("RoleBinding", &format!("windlass-{}", project.name), Some(namespace.as_str()), "windlass", &subjects));
+            out.push_str(&binding(
+                "RoleBinding",
+                &format!("windlass-{}", project.name),
+                Some(namespace.as_str()),
+                "windlass",
+                &subjects,
+            ));
         }
         if !patterns.is_empty() {
             let names: Vec<_> = patterns.iter().map(|pattern| pattern.as_str()).collect();
@@ -58,18 +78,34 @@ fn manifests(projects: &[Project], home: &str) -> String {
                 names.join(", ")
             ));
             out.push_str(
-                binding("ClusterRoleBinding", &format!("windlass-{}", project.name), None, "windlass", &subjects)
-                    .trim_start_matches("---\n"),
+                binding(
+                    "ClusterRoleBinding",
+                    &format!("windlass-{}", project.name),
+                    None,
+                    "windlass",
+                    &subjects,
+                )
+                .trim_start_matches("---\n"),
             );
         }
-        let rules: Vec<_> = project.kinds.iter().filter_map(|kind| rule(kind.as_str())).collect();
+        let rules: Vec<_> = project
+            .kinds
+            .iter()
+            .filter_map(|kind| rule(kind.as_str()))
+            .collect();
         if !rules.is_empty() {
             let name = format!("windlass-{}-kinds", project.name);
             out.push_str(&format!(
                 "---\n# Cluster-scoped kinds, and kinds that give rights. To apply roles and bindings their rights must be windlass's too.\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: {name}\nrules:\n{}",
                 rules.concat()
             ));
-            out.push_str(&binding("ClusterRoleBinding", &name, None, &name, &subjects));
+            out.push_str(&binding(
+                "ClusterRoleBinding",
+                &name,
+                None,
+                &name,
+                &subjects,
+            ));
         }
     }
     for account in accounts {
@@ -78,17 +114,36 @@ fn manifests(projects: &[Project], home: &str) -> String {
             "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: {name}\n  namespace: {}\nrules:\n  - apiGroups: [\"\"]\n    resources: [serviceaccounts]\n    resourceNames: [{}]\n    verbs: [impersonate]\n",
             account.namespace, account.name
         ));
-        let role = binding("RoleBinding", &name, Some(&account.namespace), &name, std::slice::from_ref(&windlass));
+        let role = binding(
+            "RoleBinding",
+            &name,
+            Some(&account.namespace),
+            &name,
+            std::slice::from_ref(&windlass),
+        );
         out.push_str(&role.replace("kind: ClusterRole\n", "kind: Role\n"));
     }
     out
 }
 
-fn binding(kind: &str, name: &str, namespace: Option<&str>, role: &str, subjects: &[ServiceAccount]) -> String {
-    let namespace = namespace.map(|namespace| format!("  namespace: {namespace}\n")).unwrap_or_default();
+fn binding(
+    kind: &str,
+    name: &str,
+    namespace: Option<&str>,
+    role: &str,
+    subjects: &[ServiceAccount],
+) -> String {
+    let namespace = namespace
+        .map(|namespace| format!("  namespace: {namespace}\n"))
+        .unwrap_or_default();
     let subjects: String = subjects
         .iter()
-        .map(|account| format!("  - kind: ServiceAccount\n    name: {}\n    namespace: {}\n", account.name, account.namespace))
+        .map(|account| {
+            format!(
+                "  - kind: ServiceAccount\n    name: {}\n    namespace: {}\n",
+                account.name, account.namespace
+            )
+        })
         .collect();
     format!(
         "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {name}\n{namespace}roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: ClusterRole\n  name: {role}\nsubjects:\n{subjects}"
@@ -101,8 +156,14 @@ fn rule(grant: &str) -> Option<String> {
     if grant == "*" || grant.contains('/') {
         return None;
     }
-    let resource = if kind == "*" { "\"*\"".into() } else { plural(kind) };
-    Some(format!("  - apiGroups: [\"{group}\"]\n    resources: [{resource}]\n    verbs: [get, list, watch, create, patch, delete]\n"))
+    let resource = if kind == "*" {
+        "\"*\"".into()
+    } else {
+        plural(kind)
+    };
+    Some(format!(
+        "  - apiGroups: [\"{group}\"]\n    resources: [{resource}]\n    verbs: [get, list, watch, create, patch, delete]\n"
+    ))
 }
 
 /// The resource of a kind, by Kubernetes' own habit (apimachinery, `UnsafeGuessKindToResource`).
@@ -128,8 +189,19 @@ mod tests {
         let named: Vec<_> = documents
             .iter()
             .map(|document| {
-                let text = |path: &str| document.pointer(path).and_then(|value| value.as_str()).unwrap_or("-").to_string();
-                format!("{} {}/{}", text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
+                let text = |path: &str| {
+                    document
+                        .pointer(path)
+                        .and_then(|value| value.as_str())
+                        .unwrap_or("-")
+                        .to_string()
+                };
+                format!(
+                    "{} {}/{}",
+                    text("/kind"),
+                    text("/metadata/namespace"),
+                    text("/metadata/name")
+                )
             })
             .collect();
         assert_eq!(
@@ -144,6 +216,9 @@ mod tests {
                 "RoleBinding shop-deployer/windlass-acts-as-shop",
             ]
         );
-        assert!(printed.contains("resources: [priorityclasses]"), "{printed}");
+        assert!(
+            printed.contains("resources: [priorityclasses]"),
+            "{printed}"
+        );
     }
 }

@@ -18,7 +18,10 @@ use crate::domain::image::{Digest, ImageRef};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Media types of what lists manifests: OCI image indexes and Docker's manifest lists.
-const INDEXES: [&str; 2] = ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+const INDEXES: [&str; 2] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+];
 
 /// Registries, with the credentials that were given for them.
 #[derive(Default)]
@@ -29,15 +32,25 @@ pub struct Registry {
 impl Registry {
     /// `file`: as `docker login` writes it (`~/.docker/config.json`); helpers are not run.
     pub fn new(file: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(file) = file else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let config: Value = serde_json::from_str(&text).map_err(|_| anyhow::anyhow!("{} is not JSON", file.display()))?;
+        let Some(file) = file else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        let config: Value = serde_json::from_str(&text)
+            .map_err(|_| anyhow::anyhow!("{} is not JSON", file.display()))?;
         let mut credentials = BTreeMap::new();
         for (registry, entry) in config["auths"].as_object().into_iter().flatten() {
-            let decoded = entry["auth"].as_str().and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+            let decoded = entry["auth"]
+                .as_str()
+                .and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
             let pair = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
             if let Some((user, password)) = pair.as_deref().and_then(|pair| pair.split_once(':')) {
-                let name = registry.trim_start_matches("https://").split('/').next().unwrap_or_default();
+                let name = registry
+                    .trim_start_matches("https://")
+                    .split('/')
+                    .next()
+                    .unwrap_or_default();
                 credentials.insert(name.to_string(), (user.to_string(), password.to_string()));
             }
         }
@@ -49,17 +62,33 @@ impl Registry {
         let digest = image.digest.as_ref().context("it has no digest")?;
         let reference: oci_client::Reference = format!("{}@{digest}", image.name).parse()?;
         let registry = reference.resolve_registry().to_string();
-        let loopback = ["localhost", "127.0.0.1"].contains(&registry.split(':').next().unwrap_or_default());
-        let protocol = if loopback { ClientProtocol::Http } else { ClientProtocol::Https };
-        let client = Client::new(ClientConfig { protocol, connect_timeout: Some(DEADLINE), ..ClientConfig::default() });
+        let loopback =
+            ["localhost", "127.0.0.1"].contains(&registry.split(':').next().unwrap_or_default());
+        let protocol = if loopback {
+            ClientProtocol::Http
+        } else {
+            ClientProtocol::Https
+        };
+        let client = Client::new(ClientConfig {
+            protocol,
+            connect_timeout: Some(DEADLINE),
+            ..ClientConfig::default()
+        });
         let auth = self.auth(&registry);
         let pull = client.pull_manifest_raw(&reference, &auth, &INDEXES);
-        let (bytes, _) = tokio::time::timeout(DEADLINE, pull).await.context("the registry does not answer")??;
+        let (bytes, _) = tokio::time::timeout(DEADLINE, pull)
+            .await
+            .context("the registry does not answer")??;
         let found = format!("sha256:{}", hex::encode(sha2::Sha256::digest(&bytes)));
-        anyhow::ensure!(found == digest.as_str(), "the registry gave {found} for {digest}");
+        anyhow::ensure!(
+            found == digest.as_str(),
+            "the registry gave {found} for {digest}"
+        );
         let index: Value = serde_json::from_slice(&bytes)?;
         let listed = index["manifests"].as_array().into_iter().flatten();
-        Ok(listed.filter_map(|manifest| manifest["digest"].as_str()?.parse().ok()).collect())
+        Ok(listed
+            .filter_map(|manifest| manifest["digest"].as_str()?.parse().ok())
+            .collect())
     }
 
     /// Credentials go to the very registry that they were given for.
@@ -79,9 +108,16 @@ mod tests {
     fn credentials_go_to_no_other_registry() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let pair = base64::engine::general_purpose::STANDARD.encode("me:secret");
-        std::fs::write(file.path(), format!("{{\"auths\": {{\"https://a.example/v1/\": {{\"auth\": \"{pair}\"}}}}}}")).unwrap();
+        std::fs::write(
+            file.path(),
+            format!("{{\"auths\": {{\"https://a.example/v1/\": {{\"auth\": \"{pair}\"}}}}}}"),
+        )
+        .unwrap();
         let registry = Registry::new(Some(file.path())).unwrap();
-        assert_eq!(registry.auth("a.example"), RegistryAuth::Basic("me".into(), "secret".into()));
+        assert_eq!(
+            registry.auth("a.example"),
+            RegistryAuth::Basic("me".into(), "secret".into())
+        );
         for other in ["b.example", "a.example.evil", "a.example:5000", ""] {
             assert_eq!(registry.auth(other), RegistryAuth::Anonymous, "{other}");
         }

@@ -63,7 +63,11 @@ pub fn router(server: Arc<Server>) -> Router {
 /// On a listener of its own: what an address on the internet leads to does not lead here, and who fills the other one does
 /// not keep the node from seeing that we live.
 pub fn metrics_router(server: Arc<Server>) -> Router {
-    Router::new().route("/healthz", get(healthy)).route("/readyz", get(ready)).route("/metrics", get(metrics)).with_state(server)
+    Router::new()
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(server)
 }
 
 async fn healthy() -> &'static str {
@@ -78,14 +82,23 @@ async fn ready(State(server): State<Arc<Server>>) -> Response {
 }
 
 async fn metrics(State(server): State<Arc<Server>>) -> Response {
-    server.metrics.asked(crate::cluster::ANSWERS.load(std::sync::atomic::Ordering::Relaxed));
+    server
+        .metrics
+        .asked(crate::cluster::ANSWERS.load(std::sync::atomic::Ordering::Relaxed));
     if let Some(ctx) = server.ctx.get() {
         ctx.metrics.queue("promotion", ctx.promotions.pending());
         ctx.metrics.queue("pull_request", ctx.pulls.pending());
         ctx.metrics.queue("application", ctx.applications.pending());
         ctx.metrics.queue("commit", ctx.commits.pending());
     }
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], server.metrics.text()).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        server.metrics.text(),
+    )
+        .into_response()
 }
 
 /// A page for a person who opened the address; it tells nothing about applications, since nobody has logged in.
@@ -95,7 +108,11 @@ async fn page() -> Html<&'static str> {
     )
 }
 
-async fn webhook_received(State(server): State<Arc<Server>>, headers: HeaderMap, body: Body) -> Response {
+async fn webhook_received(
+    State(server): State<Arc<Server>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let unsigned = || {
         server.metrics.refused();
@@ -105,7 +122,9 @@ async fn webhook_received(State(server): State<Arc<Server>>, headers: HeaderMap,
         )
     };
     // Before a byte of the body is kept.
-    let Some(signature) = webhook::signature(header("x-hub-signature-256")) else { return unsigned() };
+    let Some(signature) = webhook::signature(header("x-hub-signature-256")) else {
+        return unsigned();
+    };
     let body = match server.bodies.read(body, webhook::MOST_BYTES).await {
         Ok(body) => body,
         Err(why) => return not_taken(&server, why),
@@ -115,7 +134,10 @@ async fn webhook_received(State(server): State<Arc<Server>>, headers: HeaderMap,
     }
     // Another windlass holds the Lease: it must be the one to hear this.
     if server.ctx.get().is_none() {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "this replica does not hold the Lease");
+        return refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this replica does not hold the Lease",
+        );
     }
     let Ok(payload) = serde_json::from_slice::<Payload>(&body.bytes) else {
         return refusal(StatusCode::BAD_REQUEST, "the body is not JSON");
@@ -137,7 +159,10 @@ fn not_taken(server: &Server, why: NotTaken) -> Response {
     match why {
         NotTaken::TooLong => refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
         NotTaken::TooSlow => refusal(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
-        NotTaken::Busy => refusal(StatusCode::SERVICE_UNAVAILABLE, "too much is being received just now: try again"),
+        NotTaken::Busy => refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too much is being received just now: try again",
+        ),
         NotTaken::Broken => refusal(StatusCode::BAD_REQUEST, "the body broke off"),
     }
 }
@@ -147,10 +172,19 @@ fn refusal(status: StatusCode, why: impl ToString) -> Response {
 }
 
 fn sender(server: &Server, headers: &HeaderMap) -> Result<Sender, Refusal> {
-    Sender::verify(&server.events_token, headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()))
+    Sender::verify(
+        &server.events_token,
+        headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok()),
+    )
 }
 
-async fn image_event(State(server): State<Arc<Server>>, headers: HeaderMap, body: Body) -> Response {
+async fn image_event(
+    State(server): State<Arc<Server>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let sender = match sender(&server, &headers) {
         Ok(sender) => sender,
         Err(why) => {
@@ -167,7 +201,10 @@ async fn image_event(State(server): State<Arc<Server>>, headers: HeaderMap, body
         Err(why) => return refusal(StatusCode::UNPROCESSABLE_ENTITY, why),
     };
     let Some(ctx) = server.ctx.get() else {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "this windlass is not ready: try again");
+        return refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this windlass is not ready: try again",
+        );
     };
     match propose(ctx, &verified).await {
         Ok(taken) => {
@@ -199,8 +236,14 @@ fn told(key: &ApplicationKey, state: &str, message: Option<String>, url: Option<
 
 /// Keeps the candidate for every first stage that uses the image; whoever waits for it is told its keys.
 async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Taken, Box<Response>> {
-    let fail = |error: &dyn std::fmt::Display| Box::new(refusal(StatusCode::SERVICE_UNAVAILABLE, format!("{error}: try again")));
-    let (mut taken, mut forbidden, mut later, mut unread) = (Taken::default(), None, Vec::new(), None);
+    let fail = |error: &dyn std::fmt::Display| {
+        Box::new(refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{error}: try again"),
+        ))
+    };
+    let (mut taken, mut forbidden, mut later, mut unread) =
+        (Taken::default(), None, Vec::new(), None);
     for base in ctx.bases() {
         let base = match ctx.base(&base.repo.name, Instant::now()).await {
             Ok(base) => base,
@@ -211,23 +254,37 @@ async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Taken, Box<Respo
                 continue;
             }
         };
-        for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+        for target in base
+            .configured()
+            .into_iter()
+            .flat_map(|configured| &configured.targets)
+        {
             let (key, authorised) = (target.key(&base.repo.name), verified.authorise(target));
             match authorised {
                 None => {}
                 // Later stages are proposed once the earlier ones are healthy with it.
                 Some(_) if !target.stage.after.is_empty() => later.push(key.title()),
                 Some(Err(why)) => {
-                    taken.refused.push(told(&key, "Refused", Some(why.to_string()), None));
+                    taken
+                        .refused
+                        .push(told(&key, "Refused", Some(why.to_string()), None));
                     forbidden = Some(why);
                 }
                 Some(Ok(authorised)) => match kept(ctx, &key, &authorised.candidate).await {
                     Ok(()) => {
                         let outcomes = ctx.promotions.outcomes();
                         ctx.promotions.put(key.clone());
-                        taken.proposed.push(Proposed { key, candidate: authorised.candidate, outcomes });
+                        taken.proposed.push(Proposed {
+                            key,
+                            candidate: authorised.candidate,
+                            outcomes,
+                        });
                     }
-                    Err(cluster::Error::Refused { message, .. }) => taken.refused.push(told(&key, "Refused", Some(message), None)),
+                    Err(cluster::Error::Refused { message, .. }) => {
+                        taken
+                            .refused
+                            .push(told(&key, "Refused", Some(message), None))
+                    }
                     Err(error) => return Err(fail(&error)),
                 },
             }
@@ -246,18 +303,26 @@ async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Taken, Box<Respo
         None if !taken.refused.is_empty() => answer(StatusCode::CONFLICT, taken.refused),
         None if !later.is_empty() => {
             let later = later.join(", ");
-            let why = format!("`{image}` is used only in stages that come after others ({later}): it begins where it is used before them");
+            let why = format!(
+                "`{image}` is used only in stages that come after others ({later}): it begins where it is used before them"
+            );
             refusal(StatusCode::NOT_FOUND, why)
         }
         None => {
-            let why = format!("no application uses `{image}`: name it under `images:` of an application in windlass.yaml");
+            let why = format!(
+                "no application uses `{image}`: name it under `images:` of an application in windlass.yaml"
+            );
             refusal(StatusCode::NOT_FOUND, why)
         }
     }))
 }
 
 /// Keeps a candidate. Two events at once: the one that was written later wins.
-async fn kept(ctx: &Ctx, key: &ApplicationKey, candidate: &Candidate) -> Result<(), cluster::Error> {
+async fn kept(
+    ctx: &Ctx,
+    key: &ApplicationKey,
+    candidate: &Candidate,
+) -> Result<(), cluster::Error> {
     let mut kept = ctx.home.propose(key, std::slice::from_ref(candidate)).await;
     for _ in 0..3 {
         if matches!(kept, Err(cluster::Error::Stale { .. })) {
@@ -272,7 +337,12 @@ async fn outcome(ctx: &Arc<Ctx>, taken: Taken) -> Response {
     let deadline = Instant::now() + PATIENCE;
     let mut all = Vec::new();
     let mut resting = true;
-    for Proposed { key, candidate, mut outcomes } in taken.proposed {
+    for Proposed {
+        key,
+        candidate,
+        mut outcomes,
+    } in taken.proposed
+    {
         // What an earlier look left is not this event's outcome: one look from now on comes first.
         let look = async {
             loop {
@@ -288,7 +358,11 @@ async fn outcome(ctx: &Arc<Ctx>, taken: Taken) -> Response {
             }
         };
         match tokio::time::timeout_at(deadline, look).await {
-            Ok(Some(Rest { state, message, url })) => all.push(told(&key, &state, message, url)),
+            Ok(Some(Rest {
+                state,
+                message,
+                url,
+            })) => all.push(told(&key, &state, message, url)),
             _ => {
                 resting = false;
                 let url = format!("/promotions/{}/{}", key.application, key.stage);
@@ -298,7 +372,9 @@ async fn outcome(ctx: &Arc<Ctx>, taken: Taken) -> Response {
     }
     all.extend(taken.refused);
     // One that cannot have it says nothing of those that do.
-    let refused = all.iter().all(|one| matches!(one["state"].as_str(), Some("Failed" | "Refused")));
+    let refused = all
+        .iter()
+        .all(|one| matches!(one["state"].as_str(), Some("Failed" | "Refused")));
     let status = match (resting, refused) {
         (false, _) => StatusCode::ACCEPTED,
         (true, true) => StatusCode::CONFLICT,
@@ -308,28 +384,54 @@ async fn outcome(ctx: &Arc<Ctx>, taken: Taken) -> Response {
 }
 
 fn answer(status: StatusCode, all: Vec<Value>) -> Response {
-    let url = all.iter().find_map(|one| one["pull_request"].as_str()).map(str::to_string);
-    (status, Json(json!({"pull_request": url, "promotions": all}))).into_response()
+    let url = all
+        .iter()
+        .find_map(|one| one["pull_request"].as_str())
+        .map(str::to_string);
+    (
+        status,
+        Json(json!({"pull_request": url, "promotions": all})),
+    )
+        .into_response()
 }
 
 /// Where a promotion stands, for CI that was answered 202.
-async fn promotion(State(server): State<Arc<Server>>, headers: HeaderMap, Path((application, stage)): Path<(String, String)>) -> Response {
+async fn promotion(
+    State(server): State<Arc<Server>>,
+    headers: HeaderMap,
+    Path((application, stage)): Path<(String, String)>,
+) -> Response {
     if let Err(why) = sender(&server, &headers) {
         return refusal(StatusCode::UNAUTHORIZED, why);
     }
     let (Ok(application), Ok(stage)) = (application.parse::<Name>(), stage.parse::<Name>()) else {
         return refusal(StatusCode::NOT_FOUND, "no such promotion");
     };
-    let key = |base: &Arc<Base>| ApplicationKey { repo: base.repo.name.clone(), application: application.clone(), stage: stage.clone() };
+    let key = |base: &Arc<Base>| ApplicationKey {
+        repo: base.repo.name.clone(),
+        application: application.clone(),
+        stage: stage.clone(),
+    };
     let Some(ctx) = server.ctx.get() else {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "this windlass is not ready: try again");
+        return refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this windlass is not ready: try again",
+        );
     };
     let bases = ctx.bases();
-    let Some(key) = bases.iter().map(key).find(|key| bases.iter().any(|base| base.target(key).is_some())) else {
+    let Some(key) = bases
+        .iter()
+        .map(key)
+        .find(|key| bases.iter().any(|base| base.target(key).is_some()))
+    else {
         return refusal(StatusCode::NOT_FOUND, "no such promotion");
     };
     match rest(ctx, &key, None).await {
-        Some(Rest { state, message, url }) => Json(told(&key, &state, message, url)).into_response(),
+        Some(Rest {
+            state,
+            message,
+            url,
+        }) => Json(told(&key, &state, message, url)).into_response(),
         None => (StatusCode::ACCEPTED, Json(json!({"state": "Waiting"}))).into_response(),
     }
 }

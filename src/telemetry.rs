@@ -20,8 +20,11 @@ pub enum LogFormat {
 
 /// Logs go to standard error. kube logs whole bodies of answers that it cannot read, which may hold Secrets: never those.
 pub fn log_to_stderr(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter: EnvFilter = format!("{filter},kube_client::client=error,kube_client::client::builder=off").parse()?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| OneLine(std::io::stderr()));
+    let filter: EnvFilter =
+        format!("{filter},kube_client::client=error,kube_client::client::builder=off").parse()?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| OneLine(std::io::stderr()));
     match format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -35,7 +38,9 @@ struct OneLine<W>(W);
 
 impl<W: std::io::Write> std::io::Write for OneLine<W> {
     fn write(&mut self, record: &[u8]) -> std::io::Result<usize> {
-        let (text, end) = record.strip_suffix(b"\n").map_or((record, &b""[..]), |text| (text, &b"\n"[..]));
+        let (text, end) = record
+            .strip_suffix(b"\n")
+            .map_or((record, &b""[..]), |text| (text, &b"\n"[..]));
         let mut line = Vec::with_capacity(record.len());
         for byte in text {
             match byte {
@@ -82,19 +87,50 @@ impl Default for Metrics {
             queues: Family::default(),
             registry: Registry::default(),
         };
-        registry.register("objects_applied", "Objects written by server-side apply", metrics.applied.clone());
-        registry.register("image_events", "Image events accepted", metrics.events.clone());
-        registry.register("webhooks", "Webhook deliveries accepted", metrics.webhooks.clone());
-        registry.register("requests_refused", "Requests without a valid signature or token", metrics.refused.clone());
-        registry.register("preview_seconds", "Time to make a preview", metrics.previews.clone());
-        registry.register("cluster_requests_total", "Requests to API servers that were answered", metrics.asked.clone());
+        registry.register(
+            "objects_applied",
+            "Objects written by server-side apply",
+            metrics.applied.clone(),
+        );
+        registry.register(
+            "image_events",
+            "Image events accepted",
+            metrics.events.clone(),
+        );
+        registry.register(
+            "webhooks",
+            "Webhook deliveries accepted",
+            metrics.webhooks.clone(),
+        );
+        registry.register(
+            "requests_refused",
+            "Requests without a valid signature or token",
+            metrics.refused.clone(),
+        );
+        registry.register(
+            "preview_seconds",
+            "Time to make a preview",
+            metrics.previews.clone(),
+        );
+        registry.register(
+            "cluster_requests_total",
+            "Requests to API servers that were answered",
+            metrics.asked.clone(),
+        );
         registry.register(
             "predictions",
             "Objects of merged pull requests, by whether they came out as the preview showed them",
             metrics.predictions.clone(),
         );
-        registry.register("queue_keys", "Keys that are worked on or will be without a further event", metrics.queues.clone());
-        Self { registry, ..metrics }
+        registry.register(
+            "queue_keys",
+            "Keys that are worked on or will be without a further event",
+            metrics.queues.clone(),
+        );
+        Self {
+            registry,
+            ..metrics
+        }
     }
 }
 
@@ -115,11 +151,15 @@ impl Metrics {
         self.previews.observe(took.as_secs_f64());
     }
     pub fn queue(&self, name: &'static str, pending: usize) {
-        self.queues.get_or_create(&vec![("queue", name)]).set(i64::try_from(pending).unwrap_or(i64::MAX));
+        self.queues
+            .get_or_create(&vec![("queue", name)])
+            .set(i64::try_from(pending).unwrap_or(i64::MAX));
     }
     pub fn predicted(&self, held: usize, missed: usize) {
         for (outcome, count) in [("held", held), ("missed", missed)] {
-            self.predictions.get_or_create(&vec![("outcome", outcome)]).inc_by(count as u64);
+            self.predictions
+                .get_or_create(&vec![("outcome", outcome)])
+                .inc_by(count as u64);
         }
     }
     pub fn asked(&self, requests: u64) {
@@ -141,7 +181,12 @@ mod tests {
     #[test]
     fn a_record_is_a_line() {
         let mut written = OneLine(Vec::new());
-        written.write_all(b"INFO path=a\nERROR forged \x1b[31m\n").unwrap();
-        assert_eq!(String::from_utf8(written.0).unwrap(), "INFO path=a\\nERROR forged \\x1b[31m\n");
+        written
+            .write_all(b"INFO path=a\nERROR forged \x1b[31m\n")
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(written.0).unwrap(),
+            "INFO path=a\\nERROR forged \\x1b[31m\n"
+        );
     }
 }

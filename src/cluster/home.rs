@@ -3,7 +3,10 @@
 //!
 //! Every write is a compare-and-set on the resourceVersion that was read.
 
-#![expect(clippy::duplicated_attributes, reason = "each printed column has a type, and most have the same")]
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "each printed column has a type, and most have the same"
+)]
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,11 +39,19 @@ use crate::domain::{ApplicationKey, CommitSha, Invalid, Name, RepoName};
     status = "ApplicationStatus",
     derive = "PartialEq",
     category = "windlass",
-    printcolumn(name = "Synced", type_ = "string", json_path = r#".status.conditions[?(@.type=="Synced")].status"#),
+    printcolumn(
+        name = "Synced",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Synced")].status"#
+    ),
     printcolumn(name = "Health", type_ = "string", json_path = ".status.health"),
     printcolumn(name = "Revision", type_ = "string", json_path = ".status.revision"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ApplicationSpec {
@@ -217,13 +228,32 @@ pub struct InventoryEntry {
 
 impl From<InventoryEntry> for String {
     fn from(entry: InventoryEntry) -> Self {
-        let InventoryEntry { key, version, uid, applied, left, hook } = entry;
-        let group = if key.group.is_empty() { String::new() } else { key.group + "/" };
-        let namespace = key.namespace.map(|namespace| namespace + "/").unwrap_or_default();
+        let InventoryEntry {
+            key,
+            version,
+            uid,
+            applied,
+            left,
+            hook,
+        } = entry;
+        let group = if key.group.is_empty() {
+            String::new()
+        } else {
+            key.group + "/"
+        };
+        let namespace = key
+            .namespace
+            .map(|namespace| namespace + "/")
+            .unwrap_or_default();
         // Names of roles may hold spaces, and none holds a `%` (apimachinery, IsValidPathSegmentName). What the server
         // refuses is listed as well.
         let word = |text: String| text.replace(char::is_whitespace, "%20");
-        let mut line = format!("{} {} {}", word(group + &version), word(key.kind), word(namespace + &key.name));
+        let mut line = format!(
+            "{} {} {}",
+            word(group + &version),
+            word(key.kind),
+            word(namespace + &key.name)
+        );
         for (name, value) in [("uid", uid), ("applied", applied), ("left", left)] {
             line.extend(value.map(|value| format!(" {name}={value}")));
         }
@@ -241,9 +271,25 @@ impl TryFrom<String> for InventoryEntry {
             return Err(Invalid(format!("`{line}` is no entry of an inventory")));
         };
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-        let (namespace, name) = name.split_once('/').map_or((None, name.as_str()), |(namespace, name)| (Some(namespace.to_string()), name));
-        let key = ResourceKey { group: group.into(), kind, namespace, name: name.into() };
-        let mut entry = Self { key, version: version.into(), uid: None, applied: None, left: None, hook: false };
+        let (namespace, name) = name
+            .split_once('/')
+            .map_or((None, name.as_str()), |(namespace, name)| {
+                (Some(namespace.to_string()), name)
+            });
+        let key = ResourceKey {
+            group: group.into(),
+            kind,
+            namespace,
+            name: name.into(),
+        };
+        let mut entry = Self {
+            key,
+            version: version.into(),
+            uid: None,
+            applied: None,
+            left: None,
+            hook: false,
+        };
         for word in words {
             match word.split_once('=') {
                 Some(("uid", value)) => entry.uid = Some(value.into()),
@@ -308,7 +354,11 @@ pub struct LastSync {
     printcolumn(name = "Tag", type_ = "string", json_path = ".spec.candidates[*].tag"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Pull request", type_ = "string", json_path = ".status.url"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PromotionSpec {
@@ -350,7 +400,10 @@ pub struct PromotionStatus {
 
 /// The custom resource definitions, as YAML documents.
 pub fn definitions() -> String {
-    [Application::crd(), Promotion::crd()].iter().map(|crd| format!("---\n{}", serde_yaml::to_string(crd).unwrap_or_default())).collect()
+    [Application::crd(), Promotion::crd()]
+        .iter()
+        .map(|crd| format!("---\n{}", serde_yaml::to_string(crd).unwrap_or_default()))
+        .collect()
 }
 
 /// The annotation that asks for a sync; its value names the comment that asked.
@@ -421,15 +474,29 @@ impl<K> Kept<K>
 where
     K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static,
 {
-    fn new(api: Api<K>, moved: mpsc::Sender<Moved>, name: impl Fn(&K) -> Moved + Send + Sync + 'static) -> Self {
+    fn new(
+        api: Api<K>,
+        moved: mpsc::Sender<Moved>,
+        name: impl Fn(&K) -> Moved + Send + Sync + 'static,
+    ) -> Self {
         let (told, ready) = watch::channel(false);
-        let kept = Self { api, objects: Arc::default(), ready };
+        let kept = Self {
+            api,
+            objects: Arc::default(),
+            ready,
+        };
         tokio::spawn(kept.clone().follow(told, moved, name));
         kept
     }
 
-    async fn follow(self, told: watch::Sender<bool>, moved: mpsc::Sender<Moved>, name: impl Fn(&K) -> Moved) {
-        let mut events = std::pin::pin!(watcher(self.api.clone(), watcher::Config::default()).default_backoff());
+    async fn follow(
+        self,
+        told: watch::Sender<bool>,
+        moved: mpsc::Sender<Moved>,
+        name: impl Fn(&K) -> Moved,
+    ) {
+        let mut events =
+            std::pin::pin!(watcher(self.api.clone(), watcher::Config::default()).default_backoff());
         let mut listed = HashSet::new();
         while let Some(event) = events.next().await {
             let stirred = match event {
@@ -473,10 +540,17 @@ where
     /// Keeps an object unless a newer one is kept already (resourceVersions are comparable since Kubernetes 1.35).
     /// True: it is news.
     fn note(&self, object: &K) -> bool {
-        let version = |object: &K| object.resource_version().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let version = |object: &K| {
+            object
+                .resource_version()
+                .and_then(|text| text.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
         let mut objects = self.objects();
         let known = objects.get(&object.name_any());
-        if known.is_some_and(|known| known.uid() == object.uid() && version(known) >= version(object)) {
+        if known
+            .is_some_and(|known| known.uid() == object.uid() && version(known) >= version(object))
+        {
             return false;
         }
         objects.insert(object.name_any(), object.clone());
@@ -497,7 +571,10 @@ where
         let mut ready = self.ready.clone();
         let waited = tokio::time::timeout(DEADLINE, ready.wait_for(|ready| *ready)).await;
         let what = "read our own objects".to_string();
-        waited.map(drop).map_err(|_| Error::Unavailable { what, message: "are deploy/crds.yaml and deploy/rbac.yaml applied?".into() })
+        waited.map(drop).map_err(|_| Error::Unavailable {
+            what,
+            message: "are deploy/crds.yaml and deploy/rbac.yaml applied?".into(),
+        })
     }
 }
 
@@ -506,14 +583,26 @@ impl Home {
     pub fn new(client: Client, namespace: &str, moved: &mpsc::Sender<Moved>) -> Self {
         let application = |object: &Application| {
             let spec = object.spec.clone();
-            Moved::Application(ApplicationKey { repo: spec.repository, application: spec.application, stage: spec.stage })
+            Moved::Application(ApplicationKey {
+                repo: spec.repository,
+                application: spec.application,
+                stage: spec.stage,
+            })
         };
         let promotion = |object: &Promotion| {
             let spec = object.spec.clone();
-            Moved::Promotion(ApplicationKey { repo: spec.repository, application: spec.application, stage: spec.stage })
+            Moved::Promotion(ApplicationKey {
+                repo: spec.repository,
+                application: spec.application,
+                stage: spec.stage,
+            })
         };
         Self {
-            applications: Kept::new(Api::namespaced(client.clone(), namespace), moved.clone(), application),
+            applications: Kept::new(
+                Api::namespaced(client.clone(), namespace),
+                moved.clone(),
+                application,
+            ),
             promotions: Kept::new(Api::namespaced(client, namespace), moved.clone(), promotion),
         }
     }
@@ -523,8 +612,10 @@ impl Home {
         match self.applications.get(&key.object_name()).await? {
             Some(object) if object.spec.repository != key.repo => {
                 let what = format!("read Application {}", key.object_name());
-                let message =
-                    format!("{} declares the same application in the same stage: give one of them another name", object.spec.repository);
+                let message = format!(
+                    "{} declares the same application in the same stage: give one of them another name",
+                    object.spec.repository
+                );
                 Err(Error::Refused { what, message })
             }
             other => Ok(other),
@@ -536,8 +627,10 @@ impl Home {
     pub async fn stand(&self, key: &ApplicationKey) -> Result<Stand> {
         self.applications.wait().await?;
         let objects = self.applications.objects();
-        let status =
-            objects.get(&key.object_name()).filter(|object| object.spec.repository == key.repo).and_then(|object| object.status.as_ref());
+        let status = objects
+            .get(&key.object_name())
+            .filter(|object| object.spec.repository == key.repo)
+            .and_then(|object| object.status.as_ref());
         Ok(status.map_or_else(Stand::default, |status| Stand {
             revision: status.revision.clone(),
             inputs: status.inputs.clone(),
@@ -557,14 +650,35 @@ impl Home {
     }
 
     /// Makes the object, or brings its spec up to date.
-    pub async fn declare_application(&self, key: &ApplicationKey, spec: ApplicationSpec, seen: Option<Application>) -> Result<Application> {
+    pub async fn declare_application(
+        &self,
+        key: &ApplicationKey,
+        spec: ApplicationSpec,
+        seen: Option<Application>,
+    ) -> Result<Application> {
         let what = format!("declare Application {}", key.object_name());
         let request = match seen {
             Some(seen) if seen.spec == spec => return Ok(seen),
             Some(seen) => {
-                call(&what, self.applications.api.replace(&key.object_name(), &parameters(), &Application { spec, ..seen })).await?
+                call(
+                    &what,
+                    self.applications.api.replace(
+                        &key.object_name(),
+                        &parameters(),
+                        &Application { spec, ..seen },
+                    ),
+                )
+                .await?
             }
-            None => call(&what, self.applications.api.create(&parameters(), &Application::new(&key.object_name(), spec))).await?,
+            None => {
+                call(
+                    &what,
+                    self.applications
+                        .api
+                        .create(&parameters(), &Application::new(&key.object_name(), spec)),
+                )
+                .await?
+            }
         };
         let object = request.map_err(|status| refused(&what, &status))?;
         self.applications.note(&object);
@@ -572,7 +686,12 @@ impl Home {
     }
 
     /// Writes the status if it says something new; the object as it is afterwards.
-    pub async fn report_application(&self, seen: &Application, mut status: ApplicationStatus, now: Timestamp) -> Result<Application> {
+    pub async fn report_application(
+        &self,
+        seen: &Application,
+        mut status: ApplicationStatus,
+        now: Timestamp,
+    ) -> Result<Application> {
         let before = seen.status.clone().unwrap_or_default();
         status.observed_generation = seen.metadata.generation;
         status.inventory.sort();
@@ -581,25 +700,51 @@ impl Home {
             return Ok(seen.clone());
         }
         let what = format!("report on Application {}", seen.name_any());
-        let object = Application { status: Some(status), ..seen.clone() };
+        let object = Application {
+            status: Some(status),
+            ..seen.clone()
+        };
         let (name, parameters) = (seen.name_any(), parameters());
-        let request = self.applications.api.replace_status(&name, &parameters, &object);
-        let object = call(&what, request).await?.map_err(|status| refused(&what, &status))?;
+        let request = self
+            .applications
+            .api
+            .replace_status(&name, &parameters, &object);
+        let object = call(&what, request)
+            .await?
+            .map_err(|status| refused(&what, &status))?;
         self.applications.note(&object);
         Ok(object)
     }
 
     /// Leaves a wish in an annotation; None takes it back. False: there is no such object.
-    pub async fn annotate(&self, key: &ApplicationKey, annotation: &str, value: Option<&str>) -> Result<bool> {
+    pub async fn annotate(
+        &self,
+        key: &ApplicationKey,
+        annotation: &str,
+        value: Option<&str>,
+    ) -> Result<bool> {
         self.annotate_all(key, &[(annotation, value)]).await
     }
 
     /// The same for several, at once.
-    pub async fn annotate_all(&self, key: &ApplicationKey, annotations: &[(&str, Option<&str>)]) -> Result<bool> {
+    pub async fn annotate_all(
+        &self,
+        key: &ApplicationKey,
+        annotations: &[(&str, Option<&str>)],
+    ) -> Result<bool> {
         let what = format!("annotate Application {}", key.object_name());
         let annotations: std::collections::BTreeMap<_, _> = annotations.iter().copied().collect();
         let patch = serde_json::json!({"metadata": {"annotations": annotations}});
-        match call(&what, self.applications.api.patch(&key.object_name(), &PatchParams::default(), &Patch::Merge(&patch))).await? {
+        match call(
+            &what,
+            self.applications.api.patch(
+                &key.object_name(),
+                &PatchParams::default(),
+                &Patch::Merge(&patch),
+            ),
+        )
+        .await?
+        {
             Ok(object) => {
                 self.applications.note(&object);
                 Ok(true)
@@ -613,7 +758,10 @@ impl Home {
         match self.promotions.get(&key.object_name()).await? {
             Some(object) if object.spec.repository != key.repo => {
                 let what = format!("read Promotion {}", key.object_name());
-                Err(Error::Refused { what, message: format!("it belongs to {}", object.spec.repository) })
+                Err(Error::Refused {
+                    what,
+                    message: format!("it belongs to {}", object.spec.repository),
+                })
             }
             other => Ok(other),
         }
@@ -624,13 +772,25 @@ impl Home {
     }
 
     /// Keeps candidates: the newest of each image name.
-    pub async fn propose(&self, key: &ApplicationKey, candidates: &[Candidate]) -> Result<Promotion> {
+    pub async fn propose(
+        &self,
+        key: &ApplicationKey,
+        candidates: &[Candidate],
+    ) -> Result<Promotion> {
         let what = format!("keep the candidate of {}", key.title());
         let seen = self.promotion(key).await?;
-        let mut wanted = seen.as_ref().map(|seen| seen.spec.candidates.clone()).unwrap_or_default();
-        let mut earlier = seen.as_ref().map(|seen| seen.spec.earlier.clone()).unwrap_or_default();
+        let mut wanted = seen
+            .as_ref()
+            .map(|seen| seen.spec.candidates.clone())
+            .unwrap_or_default();
+        let mut earlier = seen
+            .as_ref()
+            .map(|seen| seen.spec.earlier.clone())
+            .unwrap_or_default();
         for candidate in candidates {
-            let is_replaced = |known: &&Candidate| same_image(&known.image, &candidate.image) && known.digest != candidate.digest;
+            let is_replaced = |known: &&Candidate| {
+                same_image(&known.image, &candidate.image) && known.digest != candidate.digest
+            };
             earlier.extend(wanted.iter().filter(is_replaced).cloned());
             wanted.retain(|known| !same_image(&known.image, &candidate.image));
             wanted.push(candidate.clone());
@@ -642,7 +802,13 @@ impl Home {
             Some(mut seen) => {
                 seen.spec.candidates = wanted;
                 seen.spec.earlier = earlier;
-                call(&what, self.promotions.api.replace(&key.object_name(), &parameters(), &seen)).await?
+                call(
+                    &what,
+                    self.promotions
+                        .api
+                        .replace(&key.object_name(), &parameters(), &seen),
+                )
+                .await?
             }
             None => {
                 let spec = PromotionSpec {
@@ -652,7 +818,13 @@ impl Home {
                     candidates: wanted,
                     earlier,
                 };
-                call(&what, self.promotions.api.create(&parameters(), &Promotion::new(&key.object_name(), spec))).await?
+                call(
+                    &what,
+                    self.promotions
+                        .api
+                        .create(&parameters(), &Promotion::new(&key.object_name(), spec)),
+                )
+                .await?
             }
         };
         let object = request.map_err(|status| refused(&what, &status))?;
@@ -665,11 +837,22 @@ impl Home {
         let name = seen.name_any();
         let what = format!("drop candidates of Promotion {name}");
         let mut object = seen.clone();
-        object.spec.candidates.retain(|candidate| !dropped.contains(candidate));
+        object
+            .spec
+            .candidates
+            .retain(|candidate| !dropped.contains(candidate));
         object.spec.earlier.extend(dropped.iter().cloned());
-        object.spec.earlier.drain(..object.spec.earlier.len().saturating_sub(EARLIER));
-        let request = call(&what, self.promotions.api.replace(&name, &parameters(), &object)).await?;
-        self.promotions.note(&request.map_err(|status| refused(&what, &status))?);
+        object
+            .spec
+            .earlier
+            .drain(..object.spec.earlier.len().saturating_sub(EARLIER));
+        let request = call(
+            &what,
+            self.promotions.api.replace(&name, &parameters(), &object),
+        )
+        .await?;
+        self.promotions
+            .note(&request.map_err(|status| refused(&what, &status))?);
         Ok(())
     }
 
@@ -677,8 +860,14 @@ impl Home {
     pub async fn forget_application(&self, seen: &Application) -> Result<()> {
         let name = seen.name_any();
         let what = format!("delete Application {name}");
-        let preconditions = kube::api::Preconditions { uid: seen.uid(), resource_version: seen.resource_version() };
-        let parameters = kube::api::DeleteParams { preconditions: Some(preconditions), ..Default::default() };
+        let preconditions = kube::api::Preconditions {
+            uid: seen.uid(),
+            resource_version: seen.resource_version(),
+        };
+        let parameters = kube::api::DeleteParams {
+            preconditions: Some(preconditions),
+            ..Default::default()
+        };
         match call(&what, self.applications.api.delete(&name, &parameters)).await? {
             Ok(_) => {}
             Err(status) if status.is_not_found() => {}
@@ -689,27 +878,48 @@ impl Home {
     }
 
     /// Writes the status if it says something new; the object as it is afterwards.
-    pub async fn report_promotion(&self, seen: &Promotion, status: PromotionStatus) -> Result<Promotion> {
+    pub async fn report_promotion(
+        &self,
+        seen: &Promotion,
+        status: PromotionStatus,
+    ) -> Result<Promotion> {
         if seen.status.as_ref() == Some(&status) {
             return Ok(seen.clone());
         }
         let what = format!("report on Promotion {}", seen.name_any());
-        let object = Promotion { status: Some(status), ..seen.clone() };
+        let object = Promotion {
+            status: Some(status),
+            ..seen.clone()
+        };
         let (name, parameters) = (seen.name_any(), parameters());
-        let request = self.promotions.api.replace_status(&name, &parameters, &object);
-        let object = call(&what, request).await?.map_err(|status| refused(&what, &status))?;
+        let request = self
+            .promotions
+            .api
+            .replace_status(&name, &parameters, &object);
+        let object = call(&what, request)
+            .await?
+            .map_err(|status| refused(&what, &status))?;
         self.promotions.note(&object);
         Ok(object)
     }
 }
 
 fn parameters() -> PostParams {
-    PostParams { field_manager: Some("windlass".into()), dry_run: false }
+    PostParams {
+        field_manager: Some("windlass".into()),
+        dry_run: false,
+    }
 }
 
 /// `Synced` and `Healthy`; their times move only when their status does.
-fn conditions(before: &[Condition], status: &ApplicationStatus, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
-    let word = |truth: Option<bool>| truth.map_or("Unknown", |truth| if truth { "True" } else { "False" });
+fn conditions(
+    before: &[Condition],
+    status: &ApplicationStatus,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let word =
+        |truth: Option<bool>| truth.map_or("Unknown", |truth| if truth { "True" } else { "False" });
     let synced = match status.sync {
         SyncState::Synced => Some(true),
         SyncState::OutOfSync => Some(false),
@@ -720,30 +930,42 @@ fn conditions(before: &[Condition], status: &ApplicationStatus, generation: Opti
         Health::Unknown => None,
         _ => Some(false),
     };
-    let reason = if status.blocked { "Blocked".to_string() } else { format!("{:?}", status.sync) };
-    [("Synced", synced, reason), ("Healthy", healthy, format!("{:?}", status.health))]
-        .into_iter()
-        .map(|(kind, truth, reason)| {
-            let kept = before.iter().find(|condition| condition.type_ == kind && condition.status == word(truth));
-            Condition {
-                type_: kind.into(),
-                status: word(truth).into(),
-                reason,
-                message: match &status.message {
-                    Some(message) => message.clone(),
-                    None if kind == "Healthy" && !status.unruled.is_empty() => {
-                        format!("no rule says when {} is healthy: what its status says of itself counted", status.unruled.join(", "))
-                    }
-                    None => String::new(),
-                },
-                observed_generation: generation,
-                last_transition_time: kept.map_or_else(
-                    || Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
-                    |condition| condition.last_transition_time.clone(),
-                ),
-            }
-        })
-        .collect()
+    let reason = if status.blocked {
+        "Blocked".to_string()
+    } else {
+        format!("{:?}", status.sync)
+    };
+    [
+        ("Synced", synced, reason),
+        ("Healthy", healthy, format!("{:?}", status.health)),
+    ]
+    .into_iter()
+    .map(|(kind, truth, reason)| {
+        let kept = before
+            .iter()
+            .find(|condition| condition.type_ == kind && condition.status == word(truth));
+        Condition {
+            type_: kind.into(),
+            status: word(truth).into(),
+            reason,
+            message: match &status.message {
+                Some(message) => message.clone(),
+                None if kind == "Healthy" && !status.unruled.is_empty() => {
+                    format!(
+                        "no rule says when {} is healthy: what its status says of itself counted",
+                        status.unruled.join(", ")
+                    )
+                }
+                None => String::new(),
+            },
+            observed_generation: generation,
+            last_transition_time: kept.map_or_else(
+                || Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
+                |condition| condition.last_transition_time.clone(),
+            ),
+        }
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -760,17 +982,48 @@ mod tests {
         };
         let text = |text: &str| Some(text.to_string());
         let table = [
-            (key("apps", Some("shop"), "web"), text("u"), text("a"), text("l"), false, "apps/v1 Kind shop/web uid=u applied=a left=l"),
-            (key("", None, "system:a b"), None, None, None, true, "v1 Kind system:a%20b hook"),
-            (key("a b", Some("c d"), "e"), None, text("a"), None, false, "a%20b/v1 Kind c%20d/e applied=a"),
+            (
+                key("apps", Some("shop"), "web"),
+                text("u"),
+                text("a"),
+                text("l"),
+                false,
+                "apps/v1 Kind shop/web uid=u applied=a left=l",
+            ),
+            (
+                key("", None, "system:a b"),
+                None,
+                None,
+                None,
+                true,
+                "v1 Kind system:a%20b hook",
+            ),
+            (
+                key("a b", Some("c d"), "e"),
+                None,
+                text("a"),
+                None,
+                false,
+                "a%20b/v1 Kind c%20d/e applied=a",
+            ),
         ];
         for (key, uid, applied, left, hook, line) in table {
-            let entry = InventoryEntry { key, version: "v1".into(), uid, applied, left, hook };
+            let entry = InventoryEntry {
+                key,
+                version: "v1".into(),
+                uid,
+                applied,
+                left,
+                hook,
+            };
             assert_eq!(String::from(entry.clone()), line);
             assert_eq!(InventoryEntry::try_from(line.to_string()).unwrap(), entry);
         }
         for wrong in ["", "v1 Kind"] {
-            assert!(InventoryEntry::try_from(wrong.to_string()).is_err(), "{wrong}");
+            assert!(
+                InventoryEntry::try_from(wrong.to_string()).is_err(),
+                "{wrong}"
+            );
         }
     }
 }

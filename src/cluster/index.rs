@@ -71,8 +71,13 @@ type Rules = Arc<RwLock<BTreeMap<RepoName, (Vec<HealthRule>, HashSet<String>)>>>
 
 fn assess(rules: &Rules, live: &Value) -> health::Assessment {
     let rules = rules.read().unwrap_or_else(PoisonError::into_inner);
-    let owner = live["metadata"]["labels"][OWNER_LABEL].as_str().unwrap_or_default();
-    let own = rules.values().find(|(_, owners)| owners.contains(owner)).map(|(rules, _)| rules.as_slice());
+    let owner = live["metadata"]["labels"][OWNER_LABEL]
+        .as_str()
+        .unwrap_or_default();
+    let own = rules
+        .values()
+        .find(|(_, owners)| owners.contains(owner))
+        .map(|(rules, _)| rules.as_slice());
     health::assess_by(own.unwrap_or_default(), live)
 }
 
@@ -137,8 +142,20 @@ impl Drop for Kind {
 }
 
 impl Index {
-    pub fn new(cluster: &str, client: Client, moved: mpsc::Sender<Moved>, identity: Identity) -> Self {
-        Self { cluster: cluster.into(), client, kinds: Mutex::default(), moved, rules: Rules::default(), identity }
+    pub fn new(
+        cluster: &str,
+        client: Client,
+        moved: mpsc::Sender<Moved>,
+        identity: Identity,
+    ) -> Self {
+        Self {
+            cluster: cluster.into(),
+            client,
+            kinds: Mutex::default(),
+            moved,
+            rules: Rules::default(),
+            identity,
+        }
     }
 
     /// The health of an object of this cluster.
@@ -147,9 +164,19 @@ impl Index {
     }
 
     /// The custom kinds among objects for which neither windlass nor a config repository has a rule.
-    pub fn unruled<'a>(&self, repo: &RepoName, objects: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
+    pub fn unruled<'a>(
+        &self,
+        repo: &RepoName,
+        objects: impl IntoIterator<Item = &'a Value>,
+    ) -> Vec<String> {
         let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
-        health::unruled(rules.get(repo).map(|(rules, _)| rules.as_slice()).unwrap_or_default(), objects)
+        health::unruled(
+            rules
+                .get(repo)
+                .map(|(rules, _)| rules.as_slice())
+                .unwrap_or_default(),
+            objects,
+        )
     }
 
     /// What a config repository says of when custom kinds are healthy, and whose objects that is about. Kinds of which it
@@ -157,19 +184,34 @@ impl Index {
     pub async fn set_rules(&self, repo: &RepoName, rules: &[HealthRule], owners: &HashSet<String>) {
         let dropped: Vec<_> = {
             let mut known = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-            let (before, _) = known.insert(repo.clone(), (rules.to_vec(), owners.clone())).unwrap_or_default();
+            let (before, _) = known
+                .insert(repo.clone(), (rules.to_vec(), owners.clone()))
+                .unwrap_or_default();
             if before == rules {
                 return;
             }
-            let changed: HashSet<_> = before.iter().chain(rules).map(|rule| (rule.group.clone(), rule.kind.clone())).collect();
+            let changed: HashSet<_> = before
+                .iter()
+                .chain(rules)
+                .map(|rule| (rule.group.clone(), rule.kind.clone()))
+                .collect();
             let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-            let names: Vec<_> = kinds.keys().filter(|(group, _, kind)| changed.contains(&(group.clone(), kind.clone()))).cloned().collect();
+            let names: Vec<_> = kinds
+                .keys()
+                .filter(|(group, _, kind)| changed.contains(&(group.clone(), kind.clone())))
+                .cloned()
+                .collect();
             names.iter().filter_map(|name| kinds.remove(name)).collect()
         };
         let marks: HashSet<_> = dropped
             .iter()
             .flat_map(|kind| {
-                kind.objects.lock().unwrap_or_else(PoisonError::into_inner).values().map(|seen| seen.owner.clone()).collect::<Vec<_>>()
+                kind.objects
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .values()
+                    .map(|seen| seen.owner.clone())
+                    .collect::<Vec<_>>()
             })
             .collect();
         for owner in marks {
@@ -181,22 +223,36 @@ impl Index {
     pub async fn look(&self, resource: &ApiResource, key: &ResourceKey) -> Known {
         let kind = self.kind(resource);
         let mut state = kind.state.clone();
-        let settled = tokio::time::timeout(PATIENCE, state.wait_for(|state| *state != State::Starting)).await;
+        let settled =
+            tokio::time::timeout(PATIENCE, state.wait_for(|state| *state != State::Starting)).await;
         if !settled.is_ok_and(|state| state.is_ok_and(|state| *state == State::Ready)) {
             return Known::Unknown;
         }
         let objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        let unknown = if objects.len() >= MOST_OBJECTS { Known::Unknown } else { Known::Absent };
-        objects.get(&(key.namespace.clone(), key.name.clone())).map_or(unknown, |seen| Known::Seen(seen.clone()))
+        let unknown = if objects.len() >= MOST_OBJECTS {
+            Known::Unknown
+        } else {
+            Known::Absent
+        };
+        objects
+            .get(&(key.namespace.clone(), key.name.clone()))
+            .map_or(unknown, |seen| Known::Seen(seen.clone()))
     }
 
     /// Puts in what the server answered to a write of ours. Who wrote it knows; whose it was before is told.
     pub async fn note(&self, resource: &ApiResource, key: &ResourceKey, object: &Value) {
         let kind = self.kind(resource);
-        let Some(seen) = seen(object, &self.rules) else { return };
+        let Some(seen) = seen(object, &self.rules) else {
+            return;
+        };
         let owner = seen.owner.clone();
-        let news =
-            upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.namespace.clone(), key.name.clone(), seen, false);
+        let news = upsert(
+            &mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner),
+            key.namespace.clone(),
+            key.name.clone(),
+            seen,
+            false,
+        );
         for former in news.into_iter().filter(|told| *told != owner) {
             let _ = self.moved.send(Moved::Object(former)).await;
         }
@@ -204,8 +260,15 @@ impl Index {
 
     fn kind(&self, resource: &ApiResource) -> Arc<Kind> {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = (resource.group.clone(), resource.version.clone(), resource.kind.clone());
-        if let Some(kind) = kinds.get(&name).filter(|kind| !kind.task.is_finished() || *kind.state.borrow() == State::Refused) {
+        let name = (
+            resource.group.clone(),
+            resource.version.clone(),
+            resource.kind.clone(),
+        );
+        if let Some(kind) = kinds
+            .get(&name)
+            .filter(|kind| !kind.task.is_finished() || *kind.state.borrow() == State::Refused)
+        {
             return kind.clone();
         }
         let (told, state) = watch::channel(State::Starting);
@@ -221,7 +284,11 @@ impl Index {
                 listed: None,
                 broken: None,
             };
-            Kind { objects: Mutex::default(), state, task: tokio::spawn(run.run(self.client.clone())) }
+            Kind {
+                objects: Mutex::default(),
+                state,
+                task: tokio::spawn(run.run(self.client.clone())),
+            }
         });
         kinds.insert(name, kind.clone());
         kind
@@ -254,7 +321,13 @@ fn upsert(
             if before.owner != owner {
                 return vec![owner, before.owner];
             }
-            let same = Seen { resource_version: 0, ..before } == Seen { resource_version: 0, ..seen };
+            let same = Seen {
+                resource_version: 0,
+                ..before
+            } == Seen {
+                resource_version: 0,
+                ..seen
+            };
             if same { Vec::new() } else { vec![owner] }
         }
         // Anybody may make objects with our label: of those that are nobody's not all are kept.
@@ -276,7 +349,10 @@ fn seen(object: &Value, rules: &Rules) -> Option<Seen> {
         health: assess(rules, object),
         silent_since: health::silent_since(object),
         workload: health::Workload::of(object).map(Arc::new),
-        resource_version: metadata["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0),
+        resource_version: metadata["resourceVersion"]
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
     })
 }
 
@@ -310,7 +386,8 @@ impl Run {
         } else {
             let api: Api<DynamicObject> = Api::all_with(client, &self.resource);
             let resource = self.resource.clone();
-            self.follow(api, move |object| value_of(object, &resource)).await;
+            self.follow(api, move |object| value_of(object, &resource))
+                .await;
         }
     }
 
@@ -318,7 +395,9 @@ impl Run {
     where
         K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
     {
-        let config = watcher::Config::default().labels(OWNER_LABEL).page_size(PAGE);
+        let config = watcher::Config::default()
+            .labels(OWNER_LABEL)
+            .page_size(PAGE);
         let mut events = pin!(watcher(api, config).default_backoff());
         while let Some(event) = events.next().await {
             if event.is_ok() {
@@ -326,10 +405,14 @@ impl Run {
             }
             match event {
                 Ok(watcher::Event::Init) => self.listed = Some(HashSet::new()),
-                Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => self.apply(&value(object)).await,
+                Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
+                    self.apply(&value(object)).await
+                }
                 Ok(watcher::Event::Delete(object)) => self.delete(&value(object)).await,
                 Ok(watcher::Event::InitDone) => self.listed().await,
-                Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if matches!(status.code, 403..=405) => {
+                Err(watcher::Error::InitialListFailed(kube::Error::Api(status)))
+                    if matches!(status.code, 403..=405) =>
+                {
                     tracing::warn!(
                         cluster = self.cluster,
                         kind = self.resource.kind,
@@ -339,7 +422,9 @@ impl Run {
                     let _ = self.told.send(State::Refused);
                     return;
                 }
-                Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))) if status.code == 404 => {
+                Err(watcher::Error::WatchStartFailed(kube::Error::Api(status)))
+                    if status.code == 404 =>
+                {
                     // Served no more: whoever looks asks the server, and finds that out too.
                     let _ = self.told.send(State::Refused);
                     return;
@@ -367,14 +452,23 @@ impl Run {
             let _ = self.told.send(State::Lost);
             return false;
         }
-        let Some(kind) = self.kind.upgrade().filter(|_| *self.told.borrow() == State::Ready && since.elapsed() >= LOST_AFTER) else {
+        let Some(kind) = self
+            .kind
+            .upgrade()
+            .filter(|_| *self.told.borrow() == State::Ready && since.elapsed() >= LOST_AFTER)
+        else {
             return false;
         };
         if self.told.send(State::Lost).is_err() {
             return true;
         }
-        let owners: HashSet<_> =
-            kind.objects.lock().unwrap_or_else(PoisonError::into_inner).values().map(|seen| seen.owner.clone()).collect();
+        let owners: HashSet<_> = kind
+            .objects
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .map(|seen| seen.owner.clone())
+            .collect();
         drop(kind);
         for owner in owners {
             self.tell(owner).await;
@@ -383,22 +477,39 @@ impl Run {
     }
 
     async fn apply(&mut self, object: &Value) {
-        let Some(kind) = self.kind.upgrade() else { return };
-        let Some((key, seen)) = name_of(object).zip(seen(object, &self.rules)) else { return };
+        let Some(kind) = self.kind.upgrade() else {
+            return;
+        };
+        let Some((key, seen)) = name_of(object).zip(seen(object, &self.rules)) else {
+            return;
+        };
         if let Some(listed) = &mut self.listed {
             listed.insert(key.clone());
         }
         // A list says how it is: also of a cluster that was restored, whose versions begin at an older one.
         let listing = self.listed.is_some();
-        let news = upsert(&mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner), key.0, key.1, seen, listing);
+        let news = upsert(
+            &mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner),
+            key.0,
+            key.1,
+            seen,
+            listing,
+        );
         for owner in news {
             self.tell(owner).await;
         }
     }
 
     async fn delete(&mut self, object: &Value) {
-        let Some(kind) = self.kind.upgrade() else { return };
-        let (Some(key), uid) = (name_of(object), object["metadata"]["uid"].as_str().unwrap_or_default()) else { return };
+        let Some(kind) = self.kind.upgrade() else {
+            return;
+        };
+        let (Some(key), uid) = (
+            name_of(object),
+            object["metadata"]["uid"].as_str().unwrap_or_default(),
+        ) else {
+            return;
+        };
         let gone = {
             let mut objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
             // Made anew meanwhile, as the answer to our own write told: that one stays.
@@ -412,13 +523,21 @@ impl Run {
 
     /// A list is complete: what is known and was not in it is gone.
     async fn listed(&mut self) {
-        let (Some(kind), Some(listed)) = (self.kind.upgrade(), self.listed.take()) else { return };
+        let (Some(kind), Some(listed)) = (self.kind.upgrade(), self.listed.take()) else {
+            return;
+        };
         let first = *self.told.borrow() != State::Ready;
         let gone: Vec<_> = {
             let mut objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
             // Before the first list is complete only our own writes can have put something in that is not in it.
-            let gone: Vec<_> = objects.keys().filter(|key| !first && !listed.contains(*key)).cloned().collect();
-            gone.into_iter().filter_map(|key| objects.remove(&key)).collect()
+            let gone: Vec<_> = objects
+                .keys()
+                .filter(|key| !first && !listed.contains(*key))
+                .cloned()
+                .collect();
+            gone.into_iter()
+                .filter_map(|key| objects.remove(&key))
+                .collect()
         };
         let _ = self.told.send(State::Ready);
         for seen in gone {
@@ -433,7 +552,10 @@ impl Run {
 
 fn name_of(object: &Value) -> Option<(Option<String>, String)> {
     let metadata = &object["metadata"];
-    Some((metadata["namespace"].as_str().map(str::to_string), metadata["name"].as_str()?.to_string()))
+    Some((
+        metadata["namespace"].as_str().map(str::to_string),
+        metadata["name"].as_str()?.to_string(),
+    ))
 }
 
 #[cfg(test)]
@@ -452,7 +574,15 @@ mod tests {
             resource_version,
         };
         let mut objects = HashMap::new();
-        let mut put = |seen, listing| upsert(&mut objects, Some("shop".into()), "shop".into(), seen, listing);
+        let mut put = |seen, listing| {
+            upsert(
+                &mut objects,
+                Some("shop".into()),
+                "shop".into(),
+                seen,
+                listing,
+            )
+        };
         let table: [(&str, Seen, &[&str]); 6] = [
             ("new", seen("a", "x", 1), &["a"]),
             ("the same again", seen("a", "x", 2), &[]),
@@ -464,6 +594,10 @@ mod tests {
         for (what, seen, told) in table {
             assert_eq!(put(seen, false), told, "{what}");
         }
-        assert_eq!(put(seen("b", "x", 1), true), ["b"], "restored: older, and so it is");
+        assert_eq!(
+            put(seen("b", "x", 1), true),
+            ["b"],
+            "restored: older, and so it is"
+        );
     }
 }

@@ -32,7 +32,10 @@ pub struct Holder {
 
 impl Holder {
     pub fn new(client: Client, namespace: &str, identity: &str) -> Self {
-        Self { leases: Api::namespaced(client, namespace), identity: identity.into() }
+        Self {
+            leases: Api::namespaced(client, namespace),
+            identity: identity.into(),
+        }
     }
 
     /// Waits until the Lease is ours. Expiry is judged by our own clock since we last saw the holder renew.
@@ -41,19 +44,30 @@ impl Holder {
         let mut told = false;
         loop {
             let lease = self.read().await?;
-            let holder = lease.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.clone()).filter(|holder| !holder.is_empty());
-            let version = lease.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
+            let holder = lease
+                .as_ref()
+                .and_then(|lease| lease.spec.as_ref()?.holder_identity.clone())
+                .filter(|holder| !holder.is_empty());
+            let version = lease
+                .as_ref()
+                .and_then(|lease| lease.metadata.resource_version.clone());
             let silent_since = match &last_seen {
                 Some((seen, since)) if *seen == version => *since,
                 _ => Instant::now(),
             };
             last_seen = Some((version, silent_since));
-            let free = holder.as_ref().is_none_or(|holder| *holder == self.identity) || silent_since.elapsed() > DURATION;
+            let free = holder
+                .as_ref()
+                .is_none_or(|holder| *holder == self.identity)
+                || silent_since.elapsed() > DURATION;
             if free && self.take(lease).await? {
                 return Ok(WritePermit(()));
             }
             if !told {
-                tracing::info!(lease.holder = holder.as_deref().unwrap_or("nobody"), "waiting for the Lease");
+                tracing::info!(
+                    lease.holder = holder.as_deref().unwrap_or("nobody"),
+                    "waiting for the Lease"
+                );
                 told = true;
             }
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -63,19 +77,43 @@ impl Holder {
     /// Gives the Lease back, if it is ours: whoever waits for it has it at once.
     pub async fn release(&self) {
         let given = async {
-            let Some(lease) = self.read().await? else { return Ok(()) };
-            if lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()) != Some(&self.identity) {
+            let Some(lease) = self.read().await? else {
+                return Ok(());
+            };
+            if lease
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.holder_identity.as_deref())
+                != Some(&self.identity)
+            {
                 return Ok(());
             }
-            let spec = LeaseSpec { holder_identity: None, ..lease.spec.clone().unwrap_or_default() };
-            let parameters = PostParams { field_manager: Some("windlass".into()), dry_run: false };
-            let free = Lease { metadata: lease.metadata, spec: Some(spec) };
-            let answer = call("give the Lease back", self.leases.replace(NAME, &parameters, &free)).await?;
-            answer.map(drop).map_err(|status| refused("give the Lease back", &status))
+            let spec = LeaseSpec {
+                holder_identity: None,
+                ..lease.spec.clone().unwrap_or_default()
+            };
+            let parameters = PostParams {
+                field_manager: Some("windlass".into()),
+                dry_run: false,
+            };
+            let free = Lease {
+                metadata: lease.metadata,
+                spec: Some(spec),
+            };
+            let answer = call(
+                "give the Lease back",
+                self.leases.replace(NAME, &parameters, &free),
+            )
+            .await?;
+            answer
+                .map(drop)
+                .map_err(|status| refused("give the Lease back", &status))
         };
         match tokio::time::timeout(Duration::from_secs(3), given).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the Lease was not given back: it runs out by itself"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the Lease was not given back: it runs out by itself")
+            }
             Err(_) => tracing::warn!("the Lease was not given back in time: it runs out by itself"),
         }
     }
@@ -87,7 +125,10 @@ impl Holder {
             tokio::time::sleep(RENEW_EVERY).await;
             let outcome = async {
                 let lease = self.read().await?;
-                let ours = lease.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.as_deref()) == Some(&self.identity);
+                let ours = lease
+                    .as_ref()
+                    .and_then(|lease| lease.spec.as_ref()?.holder_identity.as_deref())
+                    == Some(&self.identity);
                 if !ours {
                     return Ok(None);
                 }
@@ -106,7 +147,10 @@ impl Holder {
                 Err(error) => tracing::warn!(%error, "the Lease was not renewed"),
             }
             if renewed.elapsed() > DURATION - MARGIN {
-                return anyhow::anyhow!("the Lease could not be renewed for {} s", renewed.elapsed().as_secs());
+                return anyhow::anyhow!(
+                    "the Lease could not be renewed for {} s",
+                    renewed.elapsed().as_secs()
+                );
             }
         }
     }
@@ -124,24 +168,55 @@ impl Holder {
     async fn take(&self, seen: Option<Lease>) -> Result<bool> {
         let now = Timestamp::now();
         let now = MicroTime(Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now));
-        let before = seen.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
+        let before = seen
+            .as_ref()
+            .and_then(|lease| lease.spec.clone())
+            .unwrap_or_default();
         let ours = before.holder_identity.as_deref() == Some(&self.identity);
         let spec = LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: Some(DURATION.as_secs() as i32),
-            acquire_time: if ours { before.acquire_time } else { Some(now.clone()) },
+            acquire_time: if ours {
+                before.acquire_time
+            } else {
+                Some(now.clone())
+            },
             renew_time: Some(now),
-            lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(!ours && seen.is_some())),
+            lease_transitions: Some(
+                before.lease_transitions.unwrap_or(0) + i32::from(!ours && seen.is_some()),
+            ),
             ..LeaseSpec::default()
         };
-        let parameters = PostParams { field_manager: Some("windlass".into()), dry_run: false };
+        let parameters = PostParams {
+            field_manager: Some("windlass".into()),
+            dry_run: false,
+        };
         let what = "take the Lease";
         let answer = match seen {
             None => {
-                let lease = Lease { metadata: ObjectMeta { name: Some(NAME.into()), ..Default::default() }, spec: Some(spec) };
+                let lease = Lease {
+                    metadata: ObjectMeta {
+                        name: Some(NAME.into()),
+                        ..Default::default()
+                    },
+                    spec: Some(spec),
+                };
                 call(what, self.leases.create(&parameters, &lease)).await?
             }
-            Some(seen) => call(what, self.leases.replace(NAME, &parameters, &Lease { metadata: seen.metadata, spec: Some(spec) })).await?,
+            Some(seen) => {
+                call(
+                    what,
+                    self.leases.replace(
+                        NAME,
+                        &parameters,
+                        &Lease {
+                            metadata: seen.metadata,
+                            spec: Some(spec),
+                        },
+                    ),
+                )
+                .await?
+            }
         };
         match answer {
             Ok(_) => Ok(true),

@@ -42,12 +42,22 @@ struct Namespace {
 
 impl Pods {
     pub fn new(cluster: &str, client: Client, moved: mpsc::Sender<Moved>) -> Self {
-        Self { cluster: cluster.into(), client, moved, namespaces: Mutex::default() }
+        Self {
+            cluster: cluster.into(),
+            client,
+            moved,
+            namespaces: Mutex::default(),
+        }
     }
 
     /// Settles what an application waits for, instead of what it waited for before: for each workload why a pod of it
     /// cannot run, as far as that is known by now. When that changes the application is told to be looked at.
-    pub fn wait(self: &Arc<Self>, owner: &str, workloads: Vec<Arc<Workload>>, now: Timestamp) -> Vec<Option<String>> {
+    pub fn wait(
+        self: &Arc<Self>,
+        owner: &str,
+        workloads: Vec<Arc<Workload>>,
+        now: Timestamp,
+    ) -> Vec<Option<String>> {
         let mut namespaces = self.namespaces();
         for namespace in namespaces.values_mut() {
             namespace.waiting.remove(owner);
@@ -55,7 +65,9 @@ impl Pods {
         let mut found = Vec::new();
         for workload in workloads {
             let name = &workload.namespace;
-            let namespace = namespaces.entry(name.clone()).or_insert_with(|| self.watch(name));
+            let namespace = namespaces
+                .entry(name.clone())
+                .or_insert_with(|| self.watch(name));
             found.push(
                 namespace
                     .failing
@@ -63,32 +75,67 @@ impl Pods {
                     .find(|pod| pod.from.is_none_or(|from| from <= now) && workload.has(pod))
                     .map(|pod| pod.why.clone()),
             );
-            namespace.waiting.entry(owner.into()).or_default().push(workload);
+            namespace
+                .waiting
+                .entry(owner.into())
+                .or_default()
+                .push(workload);
         }
         namespaces.retain(|_, namespace| !namespace.waiting.is_empty());
         found
     }
 
     fn namespaces(&self) -> MutexGuard<'_, HashMap<String, Namespace>> {
-        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
+        self.namespaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn watch(self: &Arc<Self>, namespace: &str) -> Namespace {
-        let task = tokio::spawn(follow(Arc::downgrade(self), self.client.clone(), namespace.to_string()));
-        Namespace { waiting: HashMap::new(), failing: BTreeMap::new(), _watch: AbortOnDropHandle::new(task) }
+        let task = tokio::spawn(follow(
+            Arc::downgrade(self),
+            self.client.clone(),
+            namespace.to_string(),
+        ));
+        Namespace {
+            waiting: HashMap::new(),
+            failing: BTreeMap::new(),
+            _watch: AbortOnDropHandle::new(task),
+        }
     }
 
     /// Changes what is known of a pod; whoever waits for it is told if that is news.
-    async fn note(&self, namespace: &str, pod: &str, judge: impl FnOnce(Option<&FailingPod>) -> Option<FailingPod>) {
+    async fn note(
+        &self,
+        namespace: &str,
+        pod: &str,
+        judge: impl FnOnce(Option<&FailingPod>) -> Option<FailingPod>,
+    ) {
         let owners: Vec<_> = {
             let mut namespaces = self.namespaces();
-            let Some(Namespace { waiting, failing, .. }) = namespaces.get_mut(namespace) else { return };
+            let Some(Namespace {
+                waiting, failing, ..
+            }) = namespaces.get_mut(namespace)
+            else {
+                return;
+            };
             let known = failing.remove(pod);
             let now = judge(known.as_ref());
-            let news = if known == now { None } else { now.clone().or(known) };
+            let news = if known == now {
+                None
+            } else {
+                now.clone().or(known)
+            };
             failing.extend(now.map(|now| (pod.to_string(), now)));
-            let waits = |workloads: &[Arc<Workload>]| news.as_ref().is_some_and(|pod| workloads.iter().any(|one| one.has(pod)));
-            waiting.iter().filter(|(_, workloads)| waits(workloads)).map(|(owner, _)| owner.clone()).collect()
+            let waits = |workloads: &[Arc<Workload>]| {
+                news.as_ref()
+                    .is_some_and(|pod| workloads.iter().any(|one| one.has(pod)))
+            };
+            waiting
+                .iter()
+                .filter(|(_, workloads)| waits(workloads))
+                .map(|(owner, _)| owner.clone())
+                .collect()
         };
         for owner in owners {
             let _ = self.moved.send(Moved::Object(owner)).await;
@@ -96,14 +143,18 @@ impl Pods {
     }
 
     fn known(&self, namespace: &str) -> Vec<String> {
-        self.namespaces().get(namespace).map(|namespace| namespace.failing.keys().cloned().collect()).unwrap_or_default()
+        self.namespaces()
+            .get(namespace)
+            .map(|namespace| namespace.failing.keys().cloned().collect())
+            .unwrap_or_default()
     }
 }
 
 async fn follow(pods: Weak<Pods>, client: Client, namespace: String) {
     let resource = ApiResource::erase::<Pod>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(client, &namespace, &resource);
-    let mut events = pin!(watcher(api, watcher::Config::default().page_size(500)).default_backoff());
+    let mut events =
+        pin!(watcher(api, watcher::Config::default().page_size(500)).default_backoff());
     let mut listed = HashSet::new();
     while let Some(event) = events.next().await {
         let Some(pods) = pods.upgrade() else { return };
@@ -111,26 +162,44 @@ async fn follow(pods: Weak<Pods>, client: Client, namespace: String) {
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(event @ (watcher::Event::InitApply(_) | watcher::Event::Apply(_))) => {
                 let first = matches!(event, watcher::Event::InitApply(_));
-                let (watcher::Event::InitApply(pod) | watcher::Event::Apply(pod)) = event else { continue };
+                let (watcher::Event::InitApply(pod) | watcher::Event::Apply(pod)) = event else {
+                    continue;
+                };
                 let name = pod.name_any();
                 let pod = value_of(pod, &resource);
-                pods.note(&namespace, &name, |known| FailingPod::read(&pod, known)).await;
+                pods.note(&namespace, &name, |known| FailingPod::read(&pod, known))
+                    .await;
                 if first {
                     listed.insert(name);
                 }
             }
-            Ok(watcher::Event::Delete(pod)) => pods.note(&namespace, &pod.name_any(), |_| None).await,
+            Ok(watcher::Event::Delete(pod)) => {
+                pods.note(&namespace, &pod.name_any(), |_| None).await
+            }
             Ok(watcher::Event::InitDone) => {
-                for gone in pods.known(&namespace).iter().filter(|name| !listed.contains(*name)) {
+                for gone in pods
+                    .known(&namespace)
+                    .iter()
+                    .filter(|name| !listed.contains(*name))
+                {
                     pods.note(&namespace, gone, |_| None).await;
                 }
             }
-            Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.is_forbidden() => {
+            Err(watcher::Error::InitialListFailed(kube::Error::Api(status)))
+                if status.is_forbidden() =>
+            {
                 let (cluster, message) = (&pods.cluster, &status.message);
-                tracing::warn!(cluster, namespace, message, "cannot watch pods; why one of them fails is not told");
+                tracing::warn!(
+                    cluster,
+                    namespace,
+                    message,
+                    "cannot watch pods; why one of them fails is not told"
+                );
                 return;
             }
-            Err(error) => tracing::debug!(cluster = pods.cluster, namespace, %error, "the watch of pods was interrupted"),
+            Err(error) => {
+                tracing::debug!(cluster = pods.cluster, namespace, %error, "the watch of pods was interrupted")
+            }
         }
     }
 }

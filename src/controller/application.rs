@@ -18,8 +18,13 @@ use super::claims::{self, Read};
 use super::guards::{self, fights, judge, leavers, pause, quarantine, taken, waits_for};
 use super::live::{self, Asking, Predicted};
 use super::revision::{change, inputs_at};
-use super::{Base, Ctx, Error, Kind, Requeue, Result, drift, external, hooks, locked, proof, retire};
-use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus, HookRun, InventoryEntry, LastSync, Pause, Served};
+use super::{
+    Base, Ctx, Error, Kind, Requeue, Result, drift, external, hooks, locked, proof, retire,
+};
+use crate::cluster::home::{
+    self, Application, ApplicationSpec, ApplicationStatus, HookRun, InventoryEntry, LastSync,
+    Pause, Served,
+};
 use crate::cluster::{self, Applied, Cluster, How, Known};
 use crate::domain::catalog::{Target, images_of};
 use crate::domain::health::{self, Health, SyncState};
@@ -54,29 +59,44 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
 }
 
 async fn tell_error(ctx: &Arc<Ctx>, key: &ApplicationKey, error: &Error) -> Result<()> {
-    let Some(object) = ctx.home.application(key).await? else { return Ok(()) };
-    let mut status = ApplicationStatus { message: Some(error.to_string()), ..object.status.clone().unwrap_or_default() };
+    let Some(object) = ctx.home.application(key).await? else {
+        return Ok(());
+    };
+    let mut status = ApplicationStatus {
+        message: Some(error.to_string()),
+        ..object.status.clone().unwrap_or_default()
+    };
     if matches!(error, Error::Cluster(cluster::Error::Unavailable { .. })) {
-        let since = *locked(&ctx.memory.unreachable).entry(key.clone()).or_insert_with(Instant::now);
+        let since = *locked(&ctx.memory.unreachable)
+            .entry(key.clone())
+            .or_insert_with(Instant::now);
         // What nobody could look at for a while is neither synced nor not: it is not known.
         if since.elapsed() >= STALE_AFTER {
             status.sync = SyncState::Unknown;
         }
     }
     let before = object.status.clone();
-    let object = ctx.home.report_application(&object, status, ctx.now()).await?;
+    let object = ctx
+        .home
+        .report_application(&object, status, ctx.now())
+        .await?;
     tell(ctx, key, &object);
     // A commit that nobody could look at yet is told so too.
     let base = ctx.known_base(&key.repo).await?;
     if stood(before.as_ref()) != stood(object.status.as_ref()) {
         ctx.wake_later_stages(&base, key);
     }
-    ctx.commits.put(CommitKey { repo: key.repo.clone(), commit: base.commit.clone() });
+    ctx.commits.put(CommitKey {
+        repo: key.repo.clone(),
+        commit: base.commit.clone(),
+    });
     Ok(())
 }
 
 async fn look(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Requeue> {
-    let Some(seen) = observe(ctx, key).await? else { return Ok(Requeue::Idle) };
+    let Some(seen) = observe(ctx, key).await? else {
+        return Ok(Requeue::Idle);
+    };
     locked(&ctx.memory.unreachable).remove(key);
     let seen = match seen {
         Looked::At(seen) => *seen,
@@ -142,10 +162,15 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let base = ctx.known_base(&key.repo).await?;
     let known = ctx.home.application(key).await?;
     let Some(mut target) = base.target(key).cloned() else {
-        return Ok(retire::retired(ctx, key, &base, known).await?.map(Looked::Elsewhere));
+        return Ok(retire::retired(ctx, key, &base, known)
+            .await?
+            .map(Looked::Elsewhere));
     };
     target.fields.take.extend(taken(known.as_ref()));
-    let status = known.as_ref().and_then(|object| object.status.clone()).unwrap_or_default();
+    let status = known
+        .as_ref()
+        .and_then(|object| object.status.clone())
+        .unwrap_or_default();
     let change = change(ctx, key, &base, &target, &status).await?;
     let spec = ApplicationSpec {
         repository: key.repo.clone(),
@@ -165,21 +190,45 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let asked_for = wish(home::SYNC_REQUEST);
     let everything = asked_for.is_some() && asked_for != status.sync_request;
     let served = match &change.inputs {
-        Ok(Some(inputs)) => ctx.observer.served(&target, inputs, status.served.as_ref().filter(|_| !everything)).await?,
+        Ok(Some(inputs)) => {
+            ctx.observer
+                .served(
+                    &target,
+                    inputs,
+                    status.served.as_ref().filter(|_| !everything),
+                )
+                .await?
+        }
         _ => None,
     };
-    let asking = Asking { adopts: adopted, ..ctx.observer.asking(key, &target, &owner)? };
+    let asking = Asking {
+        adopts: adopted,
+        ..ctx.observer.asking(key, &target, &owner)?
+    };
     let rendered = match asking.fence.destination() {
         Ok(()) => rendered(ctx, &target, &change.inputs, served.as_ref()).await?,
         Err(why) => Err(why.to_string()),
     };
     // It may have gone to another cluster, or be another's to apply by now.
-    ctx.observer.waits_nowhere(&owner, asking.applies().then_some(cluster.name.as_str()));
+    ctx.observer
+        .waits_nowhere(&owner, asking.applies().then_some(cluster.name.as_str()));
     if !asking.applies() {
-        let requeue = external::look(ctx, &asking, &base, &object, &change, rendered.as_ref().map(|all| all.as_slice())).await?;
+        let requeue = external::look(
+            ctx,
+            &asking,
+            &base,
+            &object,
+            &change,
+            rendered.as_ref().map(|all| all.as_slice()),
+        )
+        .await?;
         return Ok(Some(Looked::Elsewhere(requeue)));
     }
-    let settled = live::settle(&asking, rendered.as_deref().map_or(&[][..], |manifests| manifests)).await?;
+    let settled = live::settle(
+        &asking,
+        rendered.as_deref().map_or(&[][..], |manifests| manifests),
+    )
+    .await?;
     let refusals = live::refusals(&settled.outside);
     let outside: BTreeSet<_> = refusals.iter().map(|refusal| refusal.key.clone()).collect();
     let (all_hooks, mut manifests) = hook::split(settled.manifests);
@@ -189,12 +238,24 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     let (mut moved, mut left, mut assessments) = (Vec::new(), BTreeMap::new(), Vec::new());
     let mut stubs = BTreeMap::new();
     for manifest in &manifests {
-        let seen = cluster.look(&manifest.key, &manifest.version).await?.unwrap_or(Known::Unknown);
+        let seen = cluster
+            .look(&manifest.key, &manifest.version)
+            .await?
+            .unwrap_or(Known::Unknown);
         let (entry, fingerprint) = (inventory.get(&manifest.key), live::fingerprint(manifest));
         match seen {
-            Known::Seen(mut seen) if !everything && live::is_as_left(entry, &fingerprint, &seen) => {
-                seen.health = unless_silent(ctx, cluster, manifest, seen.health, seen.silent_since).await?;
-                left.insert(manifest.key.clone(), Left { uid: seen.uid, as_it_should: Some((fingerprint, seen.signal)) });
+            Known::Seen(mut seen)
+                if !everything && live::is_as_left(entry, &fingerprint, &seen) =>
+            {
+                seen.health =
+                    unless_silent(ctx, cluster, manifest, seen.health, seen.silent_since).await?;
+                left.insert(
+                    manifest.key.clone(),
+                    Left {
+                        uid: seen.uid,
+                        as_it_should: Some((fingerprint, seen.signal)),
+                    },
+                );
                 assessments.push((manifest, seen.health, seen.workload));
             }
             // A hook's last run, and whose a Secret's data is, are in the whole object.
@@ -205,22 +266,35 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
                     && live::is_untouched(entry, &seen) =>
             {
                 // Only Git moved: of the live object no more is needed than the index knows.
-                stubs.insert(manifest.key.clone(), (live::stub(manifest, &seen), seen.health, seen.workload));
+                stubs.insert(
+                    manifest.key.clone(),
+                    (live::stub(manifest, &seen), seen.health, seen.workload),
+                );
                 moved.push(manifest.clone());
             }
             _ => moved.push(manifest.clone()),
         }
     }
-    let names = moved.iter().filter(|manifest| !stubs.contains_key(&manifest.key));
-    let names: Vec<_> = names.map(|manifest| (manifest.key.clone(), manifest.version.clone())).collect();
+    let names = moved
+        .iter()
+        .filter(|manifest| !stubs.contains_key(&manifest.key));
+    let names: Vec<_> = names
+        .map(|manifest| (manifest.key.clone(), manifest.version.clone()))
+        .collect();
     let mut found = live::read(&asking, &names).await?;
-    found.extend(stubs.iter().map(|(key, (stub, ..))| (key.clone(), stub.clone())));
+    found.extend(
+        stubs
+            .iter()
+            .map(|(key, (stub, ..))| (key.clone(), stub.clone())),
+    );
     // A Job that ran for just this manifest and took itself away is done: created anew, it would run again.
     let is_over = |manifest: &Manifest| {
         !everything
             && hook::takes_itself_away(&manifest.value)
             && !found.contains_key(&manifest.key)
-            && inventory.get(&manifest.key).is_some_and(|entry| entry.applied.as_deref() == Some(&live::fingerprint(manifest)))
+            && inventory
+                .get(&manifest.key)
+                .is_some_and(|entry| entry.applied.as_deref() == Some(&live::fingerprint(manifest)))
     };
     let (over, moved): (Vec<_>, Vec<_>) = moved.into_iter().partition(is_over);
     let applied = applied(ctx, &asking, &moved, &inventory, &status).await?;
@@ -232,30 +306,67 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         })
         .collect();
     let mut asked = live::predict_all(&asking, wanted, &manifests, &applied, everything).await?;
-    let contested = asked.iter().any(|predicted| is_anothers(predicted, &owner)) || inventory.len() > manifests.len();
-    let claims = if contested { claims::of_base(ctx, &base).await? } else { Arc::default() };
-    for predicted in asked.iter_mut().filter(|predicted| is_anothers(predicted, &owner)) {
+    let contested = asked.iter().any(|predicted| is_anothers(predicted, &owner))
+        || inventory.len() > manifests.len();
+    let claims = if contested {
+        claims::of_base(ctx, &base).await?
+    } else {
+        Arc::default()
+    };
+    for predicted in asked
+        .iter_mut()
+        .filter(|predicted| is_anothers(predicted, &owner))
+    {
         if let Some(other) = claims.other(&target.destination, &predicted.manifest.key, key) {
-            let why = format!("{} is an object of {} too: one of them has to leave it out", predicted.manifest.key, other.title());
+            let why = format!(
+                "{} is an object of {} too: one of them has to leave it out",
+                predicted.manifest.key,
+                other.title()
+            );
             predicted.after = Side::Refused(why);
         }
     }
     for predicted in &mut asked {
-        claims::locate(&mut predicted.after, &predicted.manifest.key, &change.inputs);
+        claims::locate(
+            &mut predicted.after,
+            &predicted.manifest.key,
+            &change.inputs,
+        );
     }
     assessments.extend(
-        manifests.iter().filter(|manifest| over.contains(manifest)).map(|manifest| (manifest, (Health::Healthy, String::new()), None)),
+        manifests
+            .iter()
+            .filter(|manifest| over.contains(manifest))
+            .map(|manifest| (manifest, (Health::Healthy, String::new()), None)),
     );
-    let complete = rendered.as_ref().is_ok_and(|manifests| !manifests.is_empty());
+    let complete = rendered
+        .as_ref()
+        .is_ok_and(|manifests| !manifests.is_empty());
     let wanted: BTreeSet<_> = manifests.iter().map(|manifest| &manifest.key).collect();
-    let gone = inventory.values().filter(|entry| !wanted.contains(&entry.key) && !outside.contains(&entry.key) && !hooks.keeps(&entry.key));
+    let gone = inventory.values().filter(|entry| {
+        !wanted.contains(&entry.key) && !outside.contains(&entry.key) && !hooks.keeps(&entry.key)
+    });
     let gone: Vec<_> = gone.cloned().collect();
-    let mut leavers = if complete { leavers(&asking, gone).await? } else { Default::default() };
-    let handed: Vec<_> =
-        leavers.prune.keys().filter_map(|object| Some((object.clone(), claims.other(&target.destination, object, key)?))).collect();
+    let mut leavers = if complete {
+        leavers(&asking, gone).await?
+    } else {
+        Default::default()
+    };
+    let handed: Vec<_> = leavers
+        .prune
+        .keys()
+        .filter_map(|object| {
+            Some((
+                object.clone(),
+                claims.other(&target.destination, object, key)?,
+            ))
+        })
+        .collect();
     for (object, other) in handed {
         leavers.prune.remove(&object);
-        leavers.protected.push((object, format!("it moves to {}", other.title())));
+        leavers
+            .protected
+            .push((object, format!("it moves to {}", other.title())));
     }
     let (mut late, used) = guards::late(&asking, &leavers, &manifests).await?;
     for (object, _) in &used {
@@ -263,35 +374,72 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     }
     leavers.protected.extend(used);
     let confirmed = wish(home::CONFIRM_PRUNE);
-    let words = sync::Confirmed { digest: confirmed.as_deref(), lines: &status.confirmed };
+    let words = sync::Confirmed {
+        digest: confirmed.as_deref(),
+        lines: &status.confirmed,
+    };
     let uncommitted = status.synced_revision.as_ref() == Some(&change.revision);
-    let judgement = judge(ctx, &asking, &base, &change.revision, &leavers, inventory.len(), (words, uncommitted)).await?;
+    let judgement = judge(
+        ctx,
+        &asking,
+        &base,
+        &change.revision,
+        &leavers,
+        inventory.len(),
+        (words, uncommitted),
+    )
+    .await?;
     let to_confirm = judgement.to_confirm();
-    let leftover: BTreeMap<_, _> = leavers.prune.into_iter().filter(|(key, _)| judgement.prune.contains(key)).collect();
+    let leftover: BTreeMap<_, _> = leavers
+        .prune
+        .into_iter()
+        .filter(|(key, _)| judgement.prune.contains(key))
+        .collect();
     // What waits for a word waits for nothing else.
     late.retain(|key, _| leftover.contains_key(key));
-    let withheld: Vec<_> = leavers.protected.into_iter().chain(judgement.withheld).collect();
+    let withheld: Vec<_> = leavers
+        .protected
+        .into_iter()
+        .chain(judgement.withheld)
+        .collect();
     let (ending, unknown) = (leavers.ending, leavers.unknown);
     let drifted: BTreeSet<_> = asked
         .iter()
         .filter(|predicted| {
             let entry = inventory.get(&predicted.manifest.key);
-            entry.is_some_and(|entry| entry.applied.as_deref() == Some(&live::fingerprint(&predicted.manifest)))
+            entry.is_some_and(|entry| {
+                entry.applied.as_deref() == Some(&live::fingerprint(&predicted.manifest))
+            })
         })
         .map(|predicted| predicted.manifest.key.clone())
         .collect();
     let mut comparisons = refusals;
     for predicted in &asked {
         let manifest = &predicted.manifest;
-        let mut comparison = Comparison::new(manifest.key.clone(), live::side(predicted.live.clone()), predicted.after.clone());
+        let mut comparison = Comparison::new(
+            manifest.key.clone(),
+            live::side(predicted.live.clone()),
+            predicted.after.clone(),
+        );
         comparison.notes = predicted.notes.clone();
         comparisons.push(comparison);
         if let Some(live) = &predicted.live {
-            let uid = live["metadata"]["uid"].as_str().unwrap_or_default().to_string();
-            left.insert(manifest.key.clone(), Left { uid, as_it_should: None });
+            let uid = live["metadata"]["uid"]
+                .as_str()
+                .unwrap_or_default()
+                .to_string();
+            left.insert(
+                manifest.key.clone(),
+                Left {
+                    uid,
+                    as_it_should: None,
+                },
+            );
         }
     }
-    comparisons.extend(leftover.iter().map(|(key, (_, live))| Comparison::new(key.clone(), live::side(Some(live.clone())), Side::Absent)));
+    comparisons.extend(leftover.iter().map(|(key, (_, live))| {
+        Comparison::new(key.clone(), live::side(Some(live.clone())), Side::Absent)
+    }));
     let plan = Plan::new(&ctx.observer.mask, comparisons);
     let pending = pending(&plan);
     for predicted in &asked {
@@ -301,29 +449,46 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
                 let (health, workload) = match stubs.get(&manifest.key) {
                     Some((_, health, workload)) => (health.clone(), workload.clone()),
                     None => {
-                        let (health, silent) = (cluster.index.assess(live), health::silent_since(live));
-                        (unless_silent(ctx, cluster, manifest, health, silent).await?, health::Workload::of(live).map(Arc::new))
+                        let (health, silent) =
+                            (cluster.index.assess(live), health::silent_since(live));
+                        (
+                            unless_silent(ctx, cluster, manifest, health, silent).await?,
+                            health::Workload::of(live).map(Arc::new),
+                        )
                     }
                 };
                 assessments.push((manifest, health, workload));
-                let as_it_should = !stubs.contains_key(&manifest.key) && !pending.contains(&manifest.key);
+                let as_it_should =
+                    !stubs.contains_key(&manifest.key) && !pending.contains(&manifest.key);
                 if as_it_should && let Some(known) = left.get_mut(&manifest.key) {
-                    known.as_it_should = Some((live::fingerprint(manifest), ownership::signal(live)));
+                    known.as_it_should =
+                        Some((live::fingerprint(manifest), ownership::signal(live)));
                 }
             }
-            None => assessments.push((manifest, (Health::Missing, format!("{} is missing", manifest.key)), None)),
+            None => assessments.push((
+                manifest,
+                (Health::Missing, format!("{} is missing", manifest.key)),
+                None,
+            )),
         }
     }
     let assessed = with_pods(cluster, &owner, assessments, ctx.now());
     let hooks_done = hooks.done_by(&assessed, &pending);
     // What is yet to be applied is not healthy as it shall be, whatever it is now: later waves wait for it.
     let stands = |manifest: &Manifest, (health, why): health::Assessment| match health {
-        Health::Healthy | Health::Suspended if pending.contains(&manifest.key) => {
-            (Health::Progressing, format!("{} is yet to be applied", manifest.key))
-        }
+        Health::Healthy | Health::Suspended if pending.contains(&manifest.key) => (
+            Health::Progressing,
+            format!("{} is yet to be applied", manifest.key),
+        ),
         _ => (health, why),
     };
-    let waves = assessed.iter().map(|(manifest, health)| (&manifest.key, &manifest.value, stands(manifest, health.clone())));
+    let waves = assessed.iter().map(|(manifest, health)| {
+        (
+            &manifest.key,
+            &manifest.value,
+            stands(manifest, health.clone()),
+        )
+    });
     let waves = sync::Waves::new(waves);
     let health = health::aggregate(assessed.into_iter().map(|(_, health)| health));
     let references: Vec<_> = manifests.iter().flat_map(Manifest::images).collect();
@@ -335,7 +500,10 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         locked(&ctx.memory.heals).retain(|(of, _), _| of != key);
     }
     let (fights, fight) = fights(ctx, key, &plan, &drifted, known, &change.revision);
-    let runs_again = everything && asked.iter().any(|predicted| predicted.write.recreate && hook::run(&predicted.manifest.value).is_some());
+    let runs_again = everything
+        && asked.iter().any(|predicted| {
+            predicted.write.recreate && hook::run(&predicted.manifest.value).is_some()
+        });
     let images = images_of(&target, &references);
     let settled = plan.is_empty() && health.0 == Health::Healthy;
     let proof = if settled {
@@ -343,7 +511,8 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
     } else {
         proof::known(&status, &images)
     };
-    let only_drift = !plan.is_empty() && plan.effective().all(|change| drifted.contains(&change.key));
+    let only_drift =
+        !plan.is_empty() && plan.effective().all(|change| drifted.contains(&change.key));
     let proposal = match target.drift {
         sync::DriftMode::Propose if only_drift => drift::observe(ctx, key, &base, &plan).await?,
         _ => sync::Proposal::None,
@@ -355,7 +524,10 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
             plan,
             health,
             withheld,
-            paused: pause.as_ref().map(|pause| pause.until).filter(|until| *until > ctx.now()),
+            paused: pause
+                .as_ref()
+                .map(|pause| pause.until)
+                .filter(|until| *until > ctx.now()),
             waits_for: waits_for(ctx, key, &base, &target).await?,
             drifted,
             drift: target.drift,
@@ -376,7 +548,10 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<Looked>>
         cluster_uid,
         inputs: change.hash.clone(),
         revision: change.revision.clone(),
-        asked: asked.into_iter().map(|predicted| (predicted.manifest.key.clone(), predicted)).collect(),
+        asked: asked
+            .into_iter()
+            .map(|predicted| (predicted.manifest.key.clone(), predicted))
+            .collect(),
         manifests,
         left,
         leftover,
@@ -402,10 +577,23 @@ async fn unless_silent(
 ) -> Result<health::Assessment> {
     let key = &manifest.key;
     let waits = silent_since.is_some_and(|since| ctx.now().duration_since(since) < health::SILENCE);
-    Ok(match waits && health.0 == Health::Healthy && cluster.has_status(&key.group, &manifest.version, &key.kind).await? {
-        true => (Health::Progressing, format!("{} {}: its controller has said nothing about it yet", key.kind, key.name)),
-        false => health,
-    })
+    Ok(
+        match waits
+            && health.0 == Health::Healthy
+            && cluster
+                .has_status(&key.group, &manifest.version, &key.kind)
+                .await?
+        {
+            true => (
+                Health::Progressing,
+                format!(
+                    "{} {}: its controller has said nothing about it yet",
+                    key.kind, key.name
+                ),
+            ),
+            false => health,
+        },
+    )
 }
 
 /// The objects about which something is to be done.
@@ -421,20 +609,36 @@ pub async fn rendered(
     kept: Option<&Served>,
 ) -> Result<std::result::Result<Arc<Vec<Manifest>>, String>> {
     Ok(match inputs {
-        Ok(Some(inputs)) => ctx.observer.render(target, inputs, kept).await?.map_err(|Invalid(why)| why),
+        Ok(Some(inputs)) => ctx
+            .observer
+            .render(target, inputs, kept)
+            .await?
+            .map_err(|Invalid(why)| why),
         Ok(None) => Ok(Arc::default()),
         Err(unreadable) => Err(unreadable.why.0.clone()),
     })
 }
 
 /// The inventory with what this process knows better of it.
-fn remembered(ctx: &Ctx, key: &ApplicationKey, inventory: &[InventoryEntry]) -> BTreeMap<ResourceKey, InventoryEntry> {
+fn remembered(
+    ctx: &Ctx,
+    key: &ApplicationKey,
+    inventory: &[InventoryEntry],
+) -> BTreeMap<ResourceKey, InventoryEntry> {
     let memory = locked(&ctx.memory.left);
-    let mut entries: BTreeMap<_, _> = inventory.iter().map(|entry| (entry.key.clone(), entry.clone())).collect();
+    let mut entries: BTreeMap<_, _> = inventory
+        .iter()
+        .map(|entry| (entry.key.clone(), entry.clone()))
+        .collect();
     for (key, left) in memory.get(key).into_iter().flatten() {
         if let Some(entry) = entries.get_mut(key) {
             let (applied, signal) = left.as_it_should.clone().unzip();
-            *entry = InventoryEntry { uid: Some(left.uid.clone()), applied, left: signal, ..entry.clone() };
+            *entry = InventoryEntry {
+                uid: Some(left.uid.clone()),
+                applied,
+                left: signal,
+                ..entry.clone()
+            };
         }
     }
     entries
@@ -452,7 +656,10 @@ async fn applied(
     let mut applied = BTreeMap::new();
     let mut older = false;
     for manifest in moved {
-        match inventory.get(&manifest.key).map(|entry| entry.applied.as_deref()) {
+        match inventory
+            .get(&manifest.key)
+            .map(|entry| entry.applied.as_deref())
+        {
             Some(Some(fingerprint)) if fingerprint == live::fingerprint(manifest) => {
                 applied.insert(manifest.key.clone(), manifest.value.clone());
             }
@@ -460,11 +667,20 @@ async fn applied(
             None => {}
         }
     }
-    let Some(synced) = status.synced_revision.clone().filter(|_| older) else { return Ok(applied) };
+    let Some(synced) = status.synced_revision.clone().filter(|_| older) else {
+        return Ok(applied);
+    };
     let place = asking.target.place();
-    let read =
-        ctx.mirror(&asking.key.repo, move |mirror| if mirror.has(&synced) { inputs_at(mirror, &synced, &place) } else { Ok(Ok(None)) });
-    if let Ok(manifests) = rendered(ctx, asking.target, &read.await?, status.served.as_ref()).await? {
+    let read = ctx.mirror(&asking.key.repo, move |mirror| {
+        if mirror.has(&synced) {
+            inputs_at(mirror, &synced, &place)
+        } else {
+            Ok(Ok(None))
+        }
+    });
+    if let Ok(manifests) =
+        rendered(ctx, asking.target, &read.await?, status.served.as_ref()).await?
+    {
         for manifest in live::settle(asking, &manifests).await?.manifests {
             applied.entry(manifest.key).or_insert(manifest.value);
         }
@@ -474,22 +690,43 @@ async fn applied(
 
 /// Whether an object carries the mark of another application.
 fn is_anothers(predicted: &Predicted, owner: &str) -> bool {
-    predicted.live.as_ref().is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL].as_str().is_some_and(|label| label != owner))
+    predicted.live.as_ref().is_some_and(|live| {
+        live["metadata"]["labels"][OWNER_LABEL]
+            .as_str()
+            .is_some_and(|label| label != owner)
+    })
 }
 
 /// A pod that cannot run is the reason to tell, whatever its controller still hopes for.
 fn with_pods<'a>(
     cluster: &Cluster,
     owner: &str,
-    assessments: Vec<(&'a Manifest, health::Assessment, Option<Arc<health::Workload>>)>,
+    assessments: Vec<(
+        &'a Manifest,
+        health::Assessment,
+        Option<Arc<health::Workload>>,
+    )>,
     now: jiff::Timestamp,
 ) -> Vec<(&'a Manifest, health::Assessment)> {
     let waits = |(_, (health, _), _): &&(_, health::Assessment, _)| *health == Health::Progressing;
-    let workloads = assessments.iter().filter(waits).filter_map(|(_, _, workload)| workload.clone()).collect();
+    let workloads = assessments
+        .iter()
+        .filter(waits)
+        .filter_map(|(_, _, workload)| workload.clone())
+        .collect();
     let mut failures = cluster.pods.wait(owner, workloads, now).into_iter();
     let told = |(manifest, health, workload): (&'a Manifest, health::Assessment, Option<_>)| {
-        let failure = if health.0 == Health::Progressing && workload.is_some() { failures.next().flatten() } else { None };
-        let told = failure.map(|why| (Health::Degraded, format!("{} {}: {why}", manifest.key.kind, manifest.key.name)));
+        let failure = if health.0 == Health::Progressing && workload.is_some() {
+            failures.next().flatten()
+        } else {
+            None
+        };
+        let told = failure.map(|why| {
+            (
+                Health::Degraded,
+                format!("{} {}: {why}", manifest.key.kind, manifest.key.name),
+            )
+        });
         (manifest, told.unwrap_or(health))
     };
     assessments.into_iter().map(told).collect()
@@ -497,7 +734,8 @@ fn with_pods<'a>(
 
 async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Result<Requeue> {
     let before = seen.object.status.clone().unwrap_or_default();
-    let (hooks_before, before_blocked, before_waiting) = (before.hooks.clone(), before.blocked, before.waiting.clone());
+    let (hooks_before, before_blocked, before_waiting) =
+        (before.hooks.clone(), before.blocked, before.waiting.clone());
     let mut superseded = before.superseded.clone();
     supersede(&mut superseded, before.revision.as_ref(), &seen.revision);
     let mut status = ApplicationStatus {
@@ -510,7 +748,11 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         blocked: false,
         message: None,
         // A hook that failed is still to be deleted for it: not followed yet.
-        sync_request: if seen.runs_again { before.sync_request.clone() } else { seen.asked_for.clone() },
+        sync_request: if seen.runs_again {
+            before.sync_request.clone()
+        } else {
+            seen.asked_for.clone()
+        },
         confirm: seen.confirm.clone(),
         to_confirm: seen.to_confirm.clone(),
         confirmed: seen.confirmed.clone(),
@@ -520,21 +762,33 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         first_run: seen.hooks.first_run(),
         fight: seen.fight.clone(),
         served: seen.served.clone(),
-        unruled: ctx.cluster(&seen.target.destination.cluster)?.index.unruled(&key.repo, seen.manifests.iter().map(|one| &one.value)),
+        unruled: ctx
+            .cluster(&seen.target.destination.cluster)?
+            .index
+            .unruled(&key.repo, seen.manifests.iter().map(|one| &one.value)),
         adoption: to_adopt(&seen),
         proven: seen.proof.proven.clone(),
         unproven: seen.proof.unproven.clone(),
         last_sync: last_sync(&before, &seen, &step, ctx.now()),
-        cluster_uid: before.cluster_uid.clone().filter(|_| seen.facts.quarantine.is_some()).or_else(|| Some(seen.cluster_uid.clone())),
+        cluster_uid: before
+            .cluster_uid
+            .clone()
+            .filter(|_| seen.facts.quarantine.is_some())
+            .or_else(|| Some(seen.cluster_uid.clone())),
         inventory: inventory(&before.inventory, &seen),
         ..before
     };
     if before_blocked && !matches!(step, Step::Blocked { .. }) {
         // A right may have been granted, also to watch.
-        ctx.cluster(&seen.target.destination.cluster)?.index.retry_refused();
+        ctx.cluster(&seen.target.destination.cluster)?
+            .index
+            .retry_refused();
     }
     // What was healthy once and fails later is no failure of the revision.
-    let finished = status.last_sync.as_ref().is_some_and(|sync| sync.revision == seen.revision && sync.finished.is_some());
+    let finished = status
+        .last_sync
+        .as_ref()
+        .is_some_and(|sync| sync.revision == seen.revision && sync.finished.is_some());
     status.waiting = waiting(&seen, &step, before_waiting, ctx.now());
     let waited = matches!(step, Step::Wait { .. });
     let step = overdue(&seen, step, status.waiting.as_ref(), ctx.now());
@@ -547,40 +801,75 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             status.blocked = true;
             // What waits for a person's word has not failed.
             if seen.facts.quarantine.is_none() {
-                note_failure(&mut status.failures, &seen.revision, (!finished).then_some(reason.as_str()));
+                note_failure(
+                    &mut status.failures,
+                    &seen.revision,
+                    (!finished).then_some(reason.as_str()),
+                );
             }
             status.message = Some(reason);
-            let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
+            let object = ctx
+                .home
+                .report_application(&seen.object, status, ctx.now())
+                .await?;
             // What stands in the way may be in the cluster, where no event tells of its end.
             (object, Requeue::After(Duration::from_secs(60)))
         }
         Step::Wait { reason, until } => {
             status.message = Some(reason);
-            let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
-            let pause = until.and_then(|until| Duration::try_from(until.duration_since(ctx.now())).ok());
+            let object = ctx
+                .home
+                .report_application(&seen.object, status, ctx.now())
+                .await?;
+            let pause =
+                until.and_then(|until| Duration::try_from(until.duration_since(ctx.now())).ok());
             // That the last pod which uses something is gone no event tells.
             let otherwise = Duration::from_secs(if seen.facts.late.is_empty() { 30 } else { 2 });
             (object, Requeue::After(pause.unwrap_or(otherwise)))
         }
         Step::Propose { message } => {
-            let number = drift::propose(ctx, key, &seen.base, &seen.target, &seen.facts.plan).await?;
+            let number =
+                drift::propose(ctx, key, &seen.base, &seen.target, &seen.facts.plan).await?;
             status.message = Some(match number {
-                Some(number) => format!("drift is reported, not set back: {message} (#{number} asks whether to keep it)"),
+                Some(number) => format!(
+                    "drift is reported, not set back: {message} (#{number} asks whether to keep it)"
+                ),
                 None => format!("drift is reported, not set back: {message}"),
             });
-            (ctx.home.report_application(&seen.object, status, ctx.now()).await?, Requeue::After(Duration::from_secs(60)))
+            (
+                ctx.home
+                    .report_application(&seen.object, status, ctx.now())
+                    .await?,
+                Requeue::After(Duration::from_secs(60)),
+            )
         }
         Step::Report { message } => {
             status.message = Some(format!("drift is reported, not set back: {message}"));
             // That a pull request about it is closed, no event of the cluster tells.
             let asks = matches!(seen.facts.proposal, sync::Proposal::Open { .. });
-            let requeue = if asks { Requeue::After(Duration::from_secs(60)) } else { Requeue::Idle };
-            (ctx.home.report_application(&seen.object, status, ctx.now()).await?, requeue)
+            let requeue = if asks {
+                Requeue::After(Duration::from_secs(60))
+            } else {
+                Requeue::Idle
+            };
+            (
+                ctx.home
+                    .report_application(&seen.object, status, ctx.now())
+                    .await?,
+                requeue,
+            )
         }
         Step::Apply => {
-            status.message = Some(format!("applying {} of {} objects", sync::writes(&seen.facts.plan), seen.manifests.len()));
+            status.message = Some(format!(
+                "applying {} of {} objects",
+                sync::writes(&seen.facts.plan),
+                seen.manifests.len()
+            ));
             // Grown before the first write; whoever wrote in between wins.
-            let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
+            let object = ctx
+                .home
+                .report_application(&seen.object, status, ctx.now())
+                .await?;
             tell(ctx, key, &object);
             if stood(seen.object.status.as_ref()) {
                 ctx.wake_later_stages(&seen.base, key);
@@ -593,7 +882,10 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             note_failure(&mut status.failures, &seen.revision, failing);
             status.message = (!message.is_empty()).then_some(message);
             status.synced_revision = Some(seen.revision.clone());
-            let object = ctx.home.report_application(&seen.object, status, ctx.now()).await?;
+            let object = ctx
+                .home
+                .report_application(&seen.object, status, ctx.now())
+                .await?;
             locked(&ctx.memory.left).insert(key.clone(), seen.left.clone().into_iter().collect());
             if seen.adopted {
                 // It was said of this cluster and what was in it: of another one it has to be said again.
@@ -601,7 +893,9 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
             }
             let requeue = match health {
                 // That it can be looked at again no event tells.
-                Health::Healthy | Health::Suspended if seen.unknown => Requeue::After(Duration::from_secs(60)),
+                Health::Healthy | Health::Suspended if seen.unknown => {
+                    Requeue::After(Duration::from_secs(60))
+                }
                 Health::Healthy | Health::Suspended => match seen.proof.again {
                     Some(again) => Requeue::After(again.saturating_duration_since(Instant::now())),
                     None => Requeue::Idle,
@@ -613,7 +907,11 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
         }
     };
     // What of a hook is to go once it came out well goes on the next look.
-    let requeue = if seen.hooks_done != hooks_before { Requeue::After(Duration::from_millis(100)) } else { requeue };
+    let requeue = if seen.hooks_done != hooks_before {
+        Requeue::After(Duration::from_millis(100))
+    } else {
+        requeue
+    };
     let told = object.metadata.resource_version.clone();
     let news = locked(&ctx.memory.told).insert(key.clone(), told.clone()) != Some(told);
     if news {
@@ -628,7 +926,12 @@ async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: Seen, step: Step) -> Re
 }
 
 /// Since when the revision waits for something of the cluster.
-fn waiting(seen: &Seen, step: &Step, known: Option<home::Waiting>, now: jiff::Timestamp) -> Option<home::Waiting> {
+fn waiting(
+    seen: &Seen,
+    step: &Step,
+    known: Option<home::Waiting>,
+    now: jiff::Timestamp,
+) -> Option<home::Waiting> {
     let waits = match step {
         Step::Wait { until: None, .. } => seen.facts.waits_for.is_empty(),
         Step::InSync { health, .. } => *health == Health::Progressing,
@@ -636,21 +939,54 @@ fn waiting(seen: &Seen, step: &Step, known: Option<home::Waiting>, now: jiff::Ti
         _ => false,
     };
     let since = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let new = || home::Waiting { revision: seen.revision.clone(), since };
-    waits.then(|| known.filter(|known| known.revision == seen.revision).unwrap_or_else(new))
+    let new = || home::Waiting {
+        revision: seen.revision.clone(),
+        since,
+    };
+    waits.then(|| {
+        known
+            .filter(|known| known.revision == seen.revision)
+            .unwrap_or_else(new)
+    })
 }
 
 /// What waits for longer than the application allows has failed.
 fn overdue(seen: &Seen, step: Step, waiting: Option<&home::Waiting>, now: jiff::Timestamp) -> Step {
     let limit = seen.target.health_timeout;
-    let late = waiting.is_some_and(|waiting| Duration::try_from(now.duration_since(waiting.since)).is_ok_and(|waited| waited > limit));
-    let words = |what: &str| format!("not healthy {} after it was applied: {what}", sync::duration_words(limit));
+    let late = waiting.is_some_and(|waiting| {
+        Duration::try_from(now.duration_since(waiting.since)).is_ok_and(|waited| waited > limit)
+    });
+    let words = |what: &str| {
+        format!(
+            "not healthy {} after it was applied: {what}",
+            sync::duration_words(limit)
+        )
+    };
     match step {
-        Step::Wait { reason, until: None } if late && seen.facts.waits_for.is_empty() => Step::Blocked { reason: words(&reason) },
-        Step::InSync { health: Health::Progressing, .. } if late => {
-            let ending = seen.facts.ending.iter().map(|(key, why)| format!("{key}: {why}"));
-            let why: Vec<_> = Some(seen.facts.health.1.clone()).filter(|why| !why.is_empty()).into_iter().chain(ending).collect();
-            Step::InSync { health: Health::Degraded, message: words(&why.join("; ")) }
+        Step::Wait {
+            reason,
+            until: None,
+        } if late && seen.facts.waits_for.is_empty() => Step::Blocked {
+            reason: words(&reason),
+        },
+        Step::InSync {
+            health: Health::Progressing,
+            ..
+        } if late => {
+            let ending = seen
+                .facts
+                .ending
+                .iter()
+                .map(|(key, why)| format!("{key}: {why}"));
+            let why: Vec<_> = Some(seen.facts.health.1.clone())
+                .filter(|why| !why.is_empty())
+                .into_iter()
+                .chain(ending)
+                .collect();
+            Step::InSync {
+                health: Health::Degraded,
+                message: words(&why.join("; ")),
+            }
         }
         other => other,
     }
@@ -658,8 +994,15 @@ fn overdue(seen: &Seen, step: Step, waiting: Option<&home::Waiting>, now: jiff::
 
 /// What waits until somebody adopts it.
 fn to_adopt(seen: &Seen) -> Vec<String> {
-    let waits = |change: &&plan::Change| change.notes.to_adopt || seen.facts.quarantine.is_some() && change.before.is_some();
-    let names = seen.facts.plan.effective().filter(waits).map(|change| change.key.to_string());
+    let waits = |change: &&plan::Change| {
+        change.notes.to_adopt || seen.facts.quarantine.is_some() && change.before.is_some()
+    };
+    let names = seen
+        .facts
+        .plan
+        .effective()
+        .filter(waits)
+        .map(|change| change.key.to_string());
     names.take(MOST_OUTCOMES).collect()
 }
 
@@ -678,9 +1021,17 @@ pub fn supersede(superseded: &mut Vec<CommitSha>, was: Option<&CommitSha>, revis
 }
 
 /// The record of what the sync of a revision does and did.
-fn last_sync(before: &ApplicationStatus, seen: &Seen, step: &Step, now: jiff::Timestamp) -> Option<LastSync> {
+fn last_sync(
+    before: &ApplicationStatus,
+    seen: &Seen,
+    step: &Step,
+    now: jiff::Timestamp,
+) -> Option<LastSync> {
     let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let known = before.last_sync.clone().filter(|sync| sync.revision == seen.revision);
+    let known = before
+        .last_sync
+        .clone()
+        .filter(|sync| sync.revision == seen.revision);
     match step {
         // What is set back later is no part of it.
         Step::Apply if before.synced_revision.as_ref() != Some(&seen.revision) => {
@@ -693,7 +1044,11 @@ fn last_sync(before: &ApplicationStatus, seen: &Seen, step: &Step, now: jiff::Ti
             });
             for change in seen.facts.plan.effective().take(MOST_OUTCOMES) {
                 let (action, object) = (change.action.word(), change.key.to_string());
-                let told = sync.objects.iter().any(|known| known.split_once(' ').is_some_and(|(_, known)| known == object));
+                let told = sync.objects.iter().any(|known| {
+                    known
+                        .split_once(' ')
+                        .is_some_and(|(_, known)| known == object)
+                });
                 if sync.objects.len() < MOST_OUTCOMES && !told {
                     sync.objects.push(format!("{action} {object}"));
                 }
@@ -701,7 +1056,13 @@ fn last_sync(before: &ApplicationStatus, seen: &Seen, step: &Step, now: jiff::Ti
             sync.objects.sort();
             Some(sync)
         }
-        Step::InSync { health: Health::Healthy, .. } => known.map(|sync| LastSync { finished: sync.finished.or(Some(now)), ..sync }),
+        Step::InSync {
+            health: Health::Healthy,
+            ..
+        } => known.map(|sync| LastSync {
+            finished: sync.finished.or(Some(now)),
+            ..sync
+        }),
         _ => known.or_else(|| before.last_sync.clone()),
     }
 }
@@ -709,8 +1070,14 @@ fn last_sync(before: &ApplicationStatus, seen: &Seen, step: &Step, now: jiff::Ti
 /// Has the commits that an application is at, or was at, told where they stand.
 pub fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application) {
     let status = object.status.as_ref();
-    for commit in status.into_iter().flat_map(|status| status.superseded.iter().chain(&status.revision)) {
-        ctx.commits.put(CommitKey { repo: key.repo.clone(), commit: commit.clone() });
+    for commit in status
+        .into_iter()
+        .flat_map(|status| status.superseded.iter().chain(&status.revision))
+    {
+        ctx.commits.put(CommitKey {
+            repo: key.repo.clone(),
+            commit: commit.clone(),
+        });
     }
     ctx.tell_commits(&key.repo);
 }
@@ -718,7 +1085,13 @@ pub fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application) {
 /// What is owned: the objects that Git has, with what is known of them, and those it has no more until they are gone.
 fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
     // What is only looked at is not owned yet; while Git cannot be read nothing is known to be gone.
-    if seen.facts.quarantine.is_some() && !seen.facts.plan.is_empty() || seen.facts.rendered.as_ref().map_or(true, |count| *count == 0) {
+    if seen.facts.quarantine.is_some() && !seen.facts.plan.is_empty()
+        || seen
+            .facts
+            .rendered
+            .as_ref()
+            .map_or(true, |count| *count == 0)
+    {
         return before.to_vec();
     }
     let entry = |manifest: &Manifest| {
@@ -738,14 +1111,24 @@ fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
     let mut entries: Vec<_> = seen.manifests.iter().map(entry).collect();
     entries.extend(seen.leftover.values().map(|(entry, _)| entry.clone()));
     // Hooks that ran are kept track of until they are gone from Git.
-    let ran = before.iter().filter(|entry| seen.hooks.keeps(&entry.key) && !seen.manifests.iter().any(|m| m.key == entry.key));
+    let ran = before.iter().filter(|entry| {
+        seen.hooks.keeps(&entry.key) && !seen.manifests.iter().any(|m| m.key == entry.key)
+    });
     entries.extend(ran.cloned().collect::<Vec<_>>());
     let stays = seen.facts.withheld.iter().chain(&seen.facts.ending);
     let stays: BTreeSet<_> = stays.map(|(key, _)| key).collect();
-    entries.extend(before.iter().filter(|entry| stays.contains(&entry.key)).cloned());
+    entries.extend(
+        before
+            .iter()
+            .filter(|entry| stays.contains(&entry.key))
+            .cloned(),
+    );
     // What is not the application's to have stays known: an administrator may grant it yet.
-    let has_problem = |key: &ResourceKey| seen.facts.plan.problems().any(|change| change.key == *key);
-    let refused = before.iter().filter(|entry| has_problem(&entry.key) && !seen.manifests.iter().any(|m| m.key == entry.key));
+    let has_problem =
+        |key: &ResourceKey| seen.facts.plan.problems().any(|change| change.key == *key);
+    let refused = before.iter().filter(|entry| {
+        has_problem(&entry.key) && !seen.manifests.iter().any(|m| m.key == entry.key)
+    });
     entries.extend(refused.cloned().collect::<Vec<_>>());
     entries.sort();
     entries.dedup_by(|a, b| a.key == b.key);
@@ -753,16 +1136,36 @@ fn inventory(before: &[InventoryEntry], seen: &Seen) -> Vec<InventoryEntry> {
 }
 
 /// Carries the plan out: stage by stage, then the prunes.
-async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Application) -> Result<Requeue> {
+async fn apply(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    seen: &Seen,
+    object: Application,
+) -> Result<Requeue> {
     let fence = ctx.observer.fence(&key.repo, &seen.target.destination);
-    let cluster = &ctx.cluster(&seen.target.destination.cluster)?.writing_as(fence.service_account());
-    let now = || seen.facts.plan.effective().filter(|change| seen.facts.allows(&change.key));
+    let cluster = &ctx
+        .cluster(&seen.target.destination.cluster)?
+        .writing_as(fence.service_account());
+    let now = || {
+        seen.facts
+            .plan
+            .effective()
+            .filter(|change| seen.facts.allows(&change.key))
+    };
     let changed: BTreeSet<_> = now().map(|change| &change.key).collect();
     let mut stages: BTreeMap<ApplyStage, Vec<&Predicted>> = BTreeMap::new();
-    for predicted in seen.asked.values().filter(|predicted| changed.contains(&predicted.manifest.key)) {
-        stages.entry(apply_stage(&predicted.manifest.key)).or_default().push(predicted);
+    for predicted in seen
+        .asked
+        .values()
+        .filter(|predicted| changed.contains(&predicted.manifest.key))
+    {
+        stages
+            .entry(apply_stage(&predicted.manifest.key))
+            .or_default()
+            .push(predicted);
     }
-    let definitions_first = sync::waits_for_definitions(&seen.facts.plan) && stages.contains_key(&ApplyStage::Definitions);
+    let definitions_first = sync::waits_for_definitions(&seen.facts.plan)
+        && stages.contains_key(&ApplyStage::Definitions);
     for (stage, all) in stages {
         let definitions = stage == ApplyStage::Definitions;
         if !definitions && definitions_first {
@@ -771,17 +1174,24 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
             return Ok(Requeue::After(Duration::from_millis(300)));
         }
         let drifted = |predicted: &Predicted| seen.facts.drifted.contains(&predicted.manifest.key);
-        let comes = |of: &ResourceKey| seen.manifests.iter().any(|other| live::makes_possible(other, of));
+        let comes = |of: &ResourceKey| {
+            seen.manifests
+                .iter()
+                .any(|other| live::makes_possible(other, of))
+        };
         let writes = all.into_iter().map(async |predicted| {
             let drifted = drifted(predicted);
             match write(ctx, key, cluster, predicted, drifted).boxed().await? {
-                Written::NotYet if !comes(&predicted.manifest.key) => {
-                    Ok(Written::Refused(format!("{}: its namespace or kind is gone", predicted.manifest.key)))
-                }
+                Written::NotYet if !comes(&predicted.manifest.key) => Ok(Written::Refused(
+                    format!("{}: its namespace or kind is gone", predicted.manifest.key),
+                )),
                 other => Ok(other),
             }
         });
-        let answers: Vec<_> = futures::stream::iter(writes.collect::<Vec<_>>()).buffered(32).collect().await;
+        let answers: Vec<_> = futures::stream::iter(writes.collect::<Vec<_>>())
+            .buffered(32)
+            .collect()
+            .await;
         ctx.metrics.applied(answers.len());
         let written = answers.into_iter().collect::<Result<Vec<_>>>()?;
         // What an API server has not heard of yet it has heard of soon: each learns of a definition by itself.
@@ -789,32 +1199,56 @@ async fn apply(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: &Seen, object: Applic
             cluster.forget_kinds();
             return Ok(Requeue::After(Duration::from_secs(1)));
         }
-        let refused = |one| if let Written::Refused(why) = one { Some(why) } else { None };
+        let refused = |one| {
+            if let Written::Refused(why) = one {
+                Some(why)
+            } else {
+                None
+            }
+        };
         let failed: Vec<_> = written.into_iter().filter_map(refused).collect();
         if !failed.is_empty() {
             // Later stages do not go on what this one left out.
             let mut status = object.status.clone().unwrap_or_default();
             status.blocked = true;
             status.message = Some(failed.join("\n"));
-            let object = ctx.home.report_application(&object, status, ctx.now()).await?;
+            let object = ctx
+                .home
+                .report_application(&object, status, ctx.now())
+                .await?;
             tell(ctx, key, &object);
             return Ok(Requeue::After(Duration::from_secs(10)));
         }
     }
-    prune(cluster, now().filter(|change| change.action == Action::Prune).filter_map(|change| seen.leftover.get(&change.key)).collect())
-        .await?;
+    prune(
+        cluster,
+        now()
+            .filter(|change| change.action == Action::Prune)
+            .filter_map(|change| seen.leftover.get(&change.key))
+            .collect(),
+    )
+    .await?;
     Ok(Requeue::After(Duration::ZERO))
 }
 
 /// Deletes objects in the reverse order of applying, each only if it is the one that was looked at. Custom resources go
 /// alone, while what sees to their end is there; the rest goes once they are gone.
 pub async fn prune(cluster: &Cluster, mut leavers: Vec<&(InventoryEntry, Value)>) -> Result<()> {
-    if leavers.iter().any(|(entry, _)| guards::is_custom(&entry.key)) {
+    if leavers
+        .iter()
+        .any(|(entry, _)| guards::is_custom(&entry.key))
+    {
         leavers.retain(|(entry, _)| guards::is_custom(&entry.key));
     }
     leavers.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_stage(&entry.key)));
     for (entry, live) in leavers {
-        cluster.delete(&entry.key, &entry.version, live["metadata"]["uid"].as_str().unwrap_or_default()).await?;
+        cluster
+            .delete(
+                &entry.key,
+                &entry.version,
+                live["metadata"]["uid"].as_str().unwrap_or_default(),
+            )
+            .await?;
     }
     Ok(())
 }
@@ -829,49 +1263,100 @@ enum Written {
 }
 
 /// Writes one object as it was planned (`drifted`: it is set back).
-async fn write(ctx: &Arc<Ctx>, key: &ApplicationKey, cluster: &Cluster, predicted: &Predicted, drifted: bool) -> Result<Written> {
+async fn write(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    cluster: &Cluster,
+    predicted: &Predicted,
+    drifted: bool,
+) -> Result<Written> {
     let (manifest, write) = (&predicted.manifest, &predicted.write);
-    let version = |live: &Value| live["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_string();
+    let version = |live: &Value| {
+        live["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .to_string()
+    };
     if write.recreate {
-        let uid = predicted.live.as_ref().and_then(|live| live["metadata"]["uid"].as_str()).unwrap_or_default();
+        let uid = predicted
+            .live
+            .as_ref()
+            .and_then(|live| live["metadata"]["uid"].as_str())
+            .unwrap_or_default();
         match write.alone {
-            true => cluster.delete_alone(&manifest.key, &manifest.version, uid).await?,
-            false => cluster.delete(&manifest.key, &manifest.version, uid).await?,
+            true => {
+                cluster
+                    .delete_alone(&manifest.key, &manifest.version, uid)
+                    .await?
+            }
+            false => {
+                cluster
+                    .delete(&manifest.key, &manifest.version, uid)
+                    .await?
+            }
         };
         // It is created by the next look, once it is gone.
         return Ok(Written::Done);
     }
     let mut payload = write.payload.clone();
     if let (Some(fields), Some(live)) = (&write.managed_fields, &predicted.live) {
-        let now = cluster.set_managed_fields(&manifest.key, &manifest.version, &version(live), fields).await?;
+        let now = cluster
+            .set_managed_fields(&manifest.key, &manifest.version, &version(live), fields)
+            .await?;
         if write.force {
             payload["metadata"]["resourceVersion"] = now.into();
         }
     }
-    let how = How { dry_run: false, force: write.force };
-    let stale = || crate::cluster::Error::Stale { what: format!("apply {}", manifest.key) };
-    Ok(match cluster.apply(&manifest.key, &manifest.version, &payload, &key.field_manager(), how).await? {
-        Applied::Object(object) => {
-            let left = Left {
-                uid: object["metadata"]["uid"].as_str().unwrap_or_default().into(),
-                as_it_should: Some((live::fingerprint(manifest), ownership::signal(&object))),
-            };
-            locked(&ctx.memory.left).entry(key.clone()).or_default().insert(manifest.key.clone(), left);
-            if drifted {
-                let mut heals = locked(&ctx.memory.heals);
-                let times = heals.entry((key.clone(), manifest.key.clone())).or_default();
-                times.push_back(Instant::now());
-                while times.len() > sync::MOST_HEALS {
-                    times.pop_front();
+    let how = How {
+        dry_run: false,
+        force: write.force,
+    };
+    let stale = || crate::cluster::Error::Stale {
+        what: format!("apply {}", manifest.key),
+    };
+    Ok(
+        match cluster
+            .apply(
+                &manifest.key,
+                &manifest.version,
+                &payload,
+                &key.field_manager(),
+                how,
+            )
+            .await?
+        {
+            Applied::Object(object) => {
+                let left = Left {
+                    uid: object["metadata"]["uid"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .into(),
+                    as_it_should: Some((live::fingerprint(manifest), ownership::signal(&object))),
+                };
+                locked(&ctx.memory.left)
+                    .entry(key.clone())
+                    .or_default()
+                    .insert(manifest.key.clone(), left);
+                if drifted {
+                    let mut heals = locked(&ctx.memory.heals);
+                    let times = heals
+                        .entry((key.clone(), manifest.key.clone()))
+                        .or_default();
+                    times.push_back(Instant::now());
+                    while times.len() > sync::MOST_HEALS {
+                        times.pop_front();
+                    }
                 }
+                Written::Done
             }
-            Written::Done
-        }
-        // Somebody took a field since it was looked at.
-        Applied::Conflicts(_) => return Err(stale().into()),
-        Applied::Refused(refusal) => {
-            Written::Refused(format!("{}: {}", manifest.key, crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value)))
-        }
-        Applied::NamespaceMissing | Applied::KindMissing => Written::NotYet,
-    })
+            // Somebody took a field since it was looked at.
+            Applied::Conflicts(_) => return Err(stale().into()),
+            Applied::Refused(refusal) => Written::Refused(format!(
+                "{}: {}",
+                manifest.key,
+                crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value)
+            )),
+            Applied::NamespaceMissing | Applied::KindMissing => Written::NotYet,
+        },
+    )
 }

@@ -19,8 +19,17 @@ pub struct Claims(BTreeMap<Destination, BTreeMap<ResourceKey, Vec<ApplicationKey
 
 impl Claims {
     /// The other application that has an object.
-    pub fn other(&self, destination: &Destination, object: &ResourceKey, than: &ApplicationKey) -> Option<&ApplicationKey> {
-        self.0.get(destination)?.get(object)?.iter().find(|claimant| *claimant != than)
+    pub fn other(
+        &self,
+        destination: &Destination,
+        object: &ResourceKey,
+        than: &ApplicationKey,
+    ) -> Option<&ApplicationKey> {
+        self.0
+            .get(destination)?
+            .get(object)?
+            .iter()
+            .find(|claimant| *claimant != than)
     }
 }
 
@@ -46,10 +55,18 @@ pub async fn of<'o>(
 ) -> Result<Claims> {
     let mut claims = Claims::default();
     for (target, inputs) in all {
-        let shared = all.iter().filter(|(other, _)| other.destination == target.destination).count() > 1;
-        let (true, Ok(Some(inputs))) = (shared, inputs) else { continue };
+        let shared = all
+            .iter()
+            .filter(|(other, _)| other.destination == target.destination)
+            .count()
+            > 1;
+        let (true, Ok(Some(inputs))) = (shared, inputs) else {
+            continue;
+        };
         let observer = observer_of(target);
-        let Ok(manifests) = observer.render(target, inputs, None).await? else { continue };
+        let Ok(manifests) = observer.render(target, inputs, None).await? else {
+            continue;
+        };
         let key = target.key(repo);
         let owner = key.owner_label(repository_id);
         let asking = observer.asking(&key, target, &owner)?;
@@ -69,8 +86,15 @@ pub async fn of_base(ctx: &Arc<Ctx>, base: &Base) -> Result<Arc<Claims>> {
         return Ok(known);
     }
     let mut all = Vec::new();
-    for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
-        all.push((target.clone(), revision::inputs_of(ctx, base, target).await?));
+    for target in base
+        .configured()
+        .into_iter()
+        .flat_map(|configured| &configured.targets)
+    {
+        all.push((
+            target.clone(),
+            revision::inputs_of(ctx, base, target).await?,
+        ));
     }
     let claims = Arc::new(of(|_| &ctx.observer, &name.0, base.repo.id, &all).await?);
     let mut memory = locked(&ctx.memory.claims);
@@ -82,20 +106,42 @@ pub async fn of_base(ctx: &Arc<Ctx>, base: &Base) -> Result<Arc<Claims>> {
 
 /// Every object that the base's applications have on a cluster, whoever's it is. An application that cannot be rendered
 /// is an error: what it has is not known.
-pub async fn on_cluster(ctx: &Arc<Ctx>, base: &Base, cluster: &str) -> Result<BTreeSet<ResourceKey>> {
+pub async fn on_cluster(
+    ctx: &Arc<Ctx>,
+    base: &Base,
+    cluster: &str,
+) -> Result<BTreeSet<ResourceKey>> {
     let mut found = BTreeSet::new();
-    for target in base.configured().into_iter().flat_map(|configured| &configured.targets).filter(|one| one.destination.cluster == cluster)
+    for target in base
+        .configured()
+        .into_iter()
+        .flat_map(|configured| &configured.targets)
+        .filter(|one| one.destination.cluster == cluster)
     {
         let key = target.key(&base.repo.name);
         let owner = key.owner_label(base.repo.id);
         let asking = ctx.observer.asking(&key, target, &owner)?;
-        let kept = ctx.home.application(&key).await?.and_then(|object| object.status?.served);
+        let kept = ctx
+            .home
+            .application(&key)
+            .await?
+            .and_then(|object| object.status?.served);
         let manifests = match revision::inputs_of(ctx, base, target).await? {
-            Ok(Some(inputs)) => ctx.observer.render(target, &inputs, kept.as_ref()).await??,
+            Ok(Some(inputs)) => {
+                ctx.observer
+                    .render(target, &inputs, kept.as_ref())
+                    .await??
+            }
             Ok(None) => continue,
             Err(unreadable) => return Err(unreadable.why.into()),
         };
-        found.extend(live::settle(&asking, &manifests).await?.manifests.into_iter().map(|manifest| manifest.key));
+        found.extend(
+            live::settle(&asking, &manifests)
+                .await?
+                .manifests
+                .into_iter()
+                .map(|manifest| manifest.key),
+        );
     }
     Ok(found)
 }

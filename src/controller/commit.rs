@@ -17,7 +17,9 @@ use super::{Base, Ctx, Requeue, Result, deployment, locked, receipt};
 use crate::cluster::home::ApplicationStatus;
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::health::{Health, SyncState};
-use crate::domain::pull_request::{self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened};
+use crate::domain::pull_request::{
+    self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened,
+};
 use crate::domain::rollout::{self, Outcome};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, PullRequestKey, RepoName};
 use crate::render::Source;
@@ -45,16 +47,26 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     let before = ctx.memory.progress.get(&key);
     if before.as_deref() != Some(&progress) {
         for number in pulls_of(&ctx, &key).await? {
-            ctx.pulls.put(PullRequestKey { repo: key.repo.clone(), number });
+            ctx.pulls.put(PullRequestKey {
+                repo: key.repo.clone(),
+                number,
+            });
         }
         // What was told to wait for the sync of what is merged does so no more.
         let healthy = |progress: &[Progress]| -> BTreeSet<ApplicationKey> {
-            progress.iter().filter(|one| one.state == ProgressState::Healthy).map(|one| one.key.clone()).collect()
+            progress
+                .iter()
+                .filter(|one| one.state == ProgressState::Healthy)
+                .map(|one| one.key.clone())
+                .collect()
         };
-        let synced = &healthy(&progress) - &healthy(before.as_deref().map_or(&[][..], |before| before));
+        let synced =
+            &healthy(&progress) - &healthy(before.as_deref().map_or(&[][..], |before| before));
         super::pull_request::anew(&ctx, &key.repo, &synced, |app| !app.waiting.is_empty());
         // Last: what fails before is told again.
-        ctx.memory.progress.insert(key.clone(), Arc::new(progress.clone()));
+        ctx.memory
+            .progress
+            .insert(key.clone(), Arc::new(progress.clone()));
     }
     deployment::deployments(&ctx, &key, &progress).await?;
     deployment::sources(&ctx, &base, &progress).await?;
@@ -64,26 +76,38 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     if progress.iter().all(|one| one.state.is_final()) {
         ctx.memory.unfinished.invalidate(&key);
     }
-    Ok(if again { Requeue::After(Duration::from_secs(2)) } else { Requeue::Idle })
+    Ok(if again {
+        Requeue::After(Duration::from_secs(2))
+    } else {
+        Requeue::Idle
+    })
 }
 
 async fn post(ctx: &Ctx, key: &CommitKey, state: &'static str, description: String) -> Result<()> {
     let told = (state.to_string(), description);
     if ctx.memory.statuses.get(key).as_ref() != Some(&told) {
-        ctx.github.set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &told.1).await?;
+        ctx.github
+            .set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &told.1)
+            .await?;
         ctx.memory.statuses.insert(key.clone(), told);
     }
     Ok(())
 }
 
 /// The status to post; None: it is posted.
-async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Result<Option<(&'static str, String)>> {
+async fn observe(
+    ctx: &Arc<Ctx>,
+    key: &CommitKey,
+    progress: &[Progress],
+) -> Result<Option<(&'static str, String)>> {
     let known = ctx.memory.statuses.get(key);
     let posted = match known {
         Some(posted) => Some(posted),
         None => {
             let statuses = ctx.github.statuses(&key.repo, &key.commit).await?;
-            let ours = statuses.into_iter().find(|status| status.context == SYNC_CONTEXT);
+            let ours = statuses
+                .into_iter()
+                .find(|status| status.context == SYNC_CONTEXT);
             ours.map(|status| (status.state, status.description.unwrap_or_default()))
         }
     };
@@ -92,9 +116,16 @@ async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Resu
     }
     let (state, description) = aggregated(progress);
     // A commit that came to its good end stays told so: what came later is told on later commits.
-    let superseded = progress.iter().any(|one| matches!(one.state, ProgressState::Superseded | ProgressState::FailedBefore));
+    let superseded = progress.iter().any(|one| {
+        matches!(
+            one.state,
+            ProgressState::Superseded | ProgressState::FailedBefore
+        )
+    });
     // Nor does it become pending again because somebody's edit is being set back.
-    if (superseded || matches!(state, "pending" | "error")) && posted.as_ref().is_some_and(|(state, _)| state == "success") {
+    if (superseded || matches!(state, "pending" | "error"))
+        && posted.as_ref().is_some_and(|(state, _)| state == "success")
+    {
         return Ok(None);
     }
     Ok((posted != Some((state.to_string(), description.clone()))).then_some((state, description)))
@@ -107,12 +138,23 @@ pub fn came_by(ctx: &Ctx, key: &CommitKey, number: u64) {
 
 /// Adds pull requests to those that are known of a commit. `asked`: GitHub was just asked about it.
 fn came_by_all(ctx: &Ctx, key: &CommitKey, numbers: &[u64], asked: bool) -> Vec<u64> {
-    let entry = ctx.memory.pulls_of.entry(key.clone()).and_upsert_with(|known| {
-        let (at, mut pulls) = known.map_or_else(|| (Instant::now(), Vec::new()), |known| known.into_value());
-        // What was told meanwhile stays.
-        pulls.extend(numbers.iter().filter(|number| !pulls.contains(number)).copied().collect::<Vec<_>>());
-        (if asked { Instant::now() } else { at }, pulls)
-    });
+    let entry = ctx
+        .memory
+        .pulls_of
+        .entry(key.clone())
+        .and_upsert_with(|known| {
+            let (at, mut pulls) =
+                known.map_or_else(|| (Instant::now(), Vec::new()), |known| known.into_value());
+            // What was told meanwhile stays.
+            pulls.extend(
+                numbers
+                    .iter()
+                    .filter(|number| !pulls.contains(number))
+                    .copied()
+                    .collect::<Vec<_>>(),
+            );
+            (if asked { Instant::now() } else { at }, pulls)
+        });
     entry.into_value().1
 }
 
@@ -125,23 +167,42 @@ pub async fn pulls_of(ctx: &Arc<Ctx>, key: &CommitKey) -> Result<Vec<u64>> {
         return Ok(pulls);
     }
     let found = ctx.github.pulls_with(&key.repo, &key.commit).await?;
-    let merged: Vec<_> = found.iter().filter(|pull| pull.merged_at.is_some()).map(|pull| pull.number).collect();
+    let merged: Vec<_> = found
+        .iter()
+        .filter(|pull| pull.merged_at.is_some())
+        .map(|pull| pull.number)
+        .collect();
     Ok(came_by_all(ctx, key, &merged, true))
 }
 
 /// Where each application that a commit changed stands with it; and whether that has to be asked again, since one of them is
 /// just being looked at: a look that finds nothing new tells nobody.
-pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &CommitSha) -> Result<(Vec<Progress>, bool)> {
+pub async fn progress_of(
+    ctx: &Arc<Ctx>,
+    repo: &RepoName,
+    base: &Base,
+    commit: &CommitSha,
+) -> Result<(Vec<Progress>, bool)> {
     let (mut progress, mut again) = (Vec::new(), false);
-    let name = CommitKey { repo: repo.clone(), commit: commit.clone() };
+    let name = CommitKey {
+        repo: repo.clone(),
+        commit: commit.clone(),
+    };
     for target in changed_by(ctx, repo, base, commit).await?.iter() {
         let key = target.key(repo);
         let status = ctx.home.stand(&key).await?;
-        let (mut position, mut newer) = (position(ctx, repo, commit, status.revision.as_ref()).await?, status.revision.as_ref());
+        let (mut position, mut newer) = (
+            position(ctx, repo, commit, status.revision.as_ref()).await?,
+            status.revision.as_ref(),
+        );
         if position == Position::Before && ctx.applications.is_busy(&key) {
             again = true;
             // What came to its end stays there meanwhile.
-            let known = ctx.memory.progress.get(&name).and_then(|known| known.iter().find(|one| one.key == key).cloned());
+            let known = ctx
+                .memory
+                .progress
+                .get(&name)
+                .and_then(|known| known.iter().find(|one| one.key == key).cloned());
             if let Some(known) = known.filter(|known| known.state.is_final()) {
                 progress.push(known);
                 continue;
@@ -151,42 +212,79 @@ pub async fn progress_of(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &
         {
             (position, newer) = (taken_back, Some(&base.commit));
         }
-        let failure = status.failures.iter().find(|known| known.revision == *commit).map(|known| known.why.clone());
+        let failure = status
+            .failures
+            .iter()
+            .find(|known| known.revision == *commit)
+            .map(|known| known.why.clone());
         let state = match pull_request::progress(position, &status) {
             ProgressState::Superseded if failure.is_some() => ProgressState::FailedBefore,
             state => state,
         };
         let detail = match (state, &status.message) {
-            (ProgressState::Syncing, Some(message)) if message.starts_with("applying ") => message.clone(),
-            (ProgressState::Progressing, _) if !status.confirm => "applied, waits to be healthy".into(),
+            (ProgressState::Syncing, Some(message)) if message.starts_with("applying ") => {
+                message.clone()
+            }
+            (ProgressState::Progressing, _) if !status.confirm => {
+                "applied, waits to be healthy".into()
+            }
             _ => String::new(),
         };
         let message = match state {
             ProgressState::Progressing if status.confirm => status.message.unwrap_or_default(),
             ProgressState::Superseded => format!("by {}", newer.map_or("", CommitSha::short)),
-            ProgressState::Failed | ProgressState::FailedBefore => failure.or(status.message).unwrap_or_default(),
+            ProgressState::Failed | ProgressState::FailedBefore => {
+                failure.or(status.message).unwrap_or_default()
+            }
             ProgressState::Stale => status.message.unwrap_or_default(),
             ProgressState::Unproven => status.unproven.unwrap_or_default(),
             // What passes by itself is not worth an edit.
             _ => String::new(),
         };
-        progress.push(Progress { key, state, message, detail });
+        progress.push(Progress {
+            key,
+            state,
+            message,
+            detail,
+        });
     }
     for key in retired_by(ctx, repo, base, commit).await?.iter() {
         let object = ctx.home.application(key).await?;
         let status = object.map(|object| object.status.unwrap_or_default());
         // What is left then is kept by its marks.
-        let is_over = |status: &ApplicationStatus| (status.sync, status.health) == (SyncState::Unknown, Health::Healthy);
-        let state = if status.as_ref().is_none_or(is_over) { ProgressState::Gone } else { ProgressState::Leaving };
+        let is_over = |status: &ApplicationStatus| {
+            (status.sync, status.health) == (SyncState::Unknown, Health::Healthy)
+        };
+        let state = if status.as_ref().is_none_or(is_over) {
+            ProgressState::Gone
+        } else {
+            ProgressState::Leaving
+        };
         let message = status.and_then(|status| status.message).unwrap_or_default();
-        progress.push(Progress { key: key.clone(), state, message, detail: String::new() });
+        progress.push(Progress {
+            key: key.clone(),
+            state,
+            message,
+            detail: String::new(),
+        });
     }
     Ok((progress, again))
 }
 
 /// The applications that a commit took out of Git and that are not back: their directory or their rule went.
-async fn retired_by(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &CommitSha) -> Result<Arc<Vec<ApplicationKey>>> {
-    let name = (base.commit.clone(), CommitKey { repo: repo.clone(), commit: commit.clone() });
+async fn retired_by(
+    ctx: &Arc<Ctx>,
+    repo: &RepoName,
+    base: &Base,
+    commit: &CommitSha,
+) -> Result<Arc<Vec<ApplicationKey>>> {
+    let name = (
+        base.commit.clone(),
+        CommitKey {
+            repo: repo.clone(),
+            commit: commit.clone(),
+        },
+    );
     if let Some(known) = ctx.memory.retired_by.get(&name) {
         return Ok(known);
     }
@@ -195,34 +293,62 @@ async fn retired_by(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &Commi
         .mirror(repo, move |mirror| {
             let targets = |commit: &CommitSha| -> anyhow::Result<Vec<Target>> {
                 let source = Source::open(mirror, mirror.tree(commit)?)?;
-                Ok(super::configuration(&source)?.and_then(std::result::Result::ok).map(|all| all.targets).unwrap_or_default())
+                Ok(super::configuration(&source)?
+                    .and_then(std::result::Result::ok)
+                    .map(|all| all.targets)
+                    .unwrap_or_default())
             };
-            let Some(parent) = mirror.parent(&at)? else { return Ok(Vec::new()) };
+            let Some(parent) = mirror.parent(&at)? else {
+                return Ok(Vec::new());
+            };
             let after = targets(&at)?;
-            Ok(targets(&parent)?.into_iter().filter(|before| !after.iter().any(|other| other.is_same(before))).collect())
+            Ok(targets(&parent)?
+                .into_iter()
+                .filter(|before| !after.iter().any(|other| other.is_same(before)))
+                .collect())
         })
         .await?;
-    let gone = left.iter().map(|target: &Target| target.key(repo)).filter(|key| base.target(key).is_none());
+    let gone = left
+        .iter()
+        .map(|target: &Target| target.key(repo))
+        .filter(|key| base.target(key).is_none());
     let gone: Arc<Vec<_>> = Arc::new(gone.collect());
     ctx.memory.retired_by.insert(name, gone.clone());
     Ok(gone)
 }
 
 /// The applications whose inputs a commit changed.
-async fn changed_by(ctx: &Arc<Ctx>, repo: &RepoName, base: &Base, commit: &CommitSha) -> Result<Arc<Vec<Target>>> {
-    let name = (base.commit.clone(), CommitKey { repo: repo.clone(), commit: commit.clone() });
+async fn changed_by(
+    ctx: &Arc<Ctx>,
+    repo: &RepoName,
+    base: &Base,
+    commit: &CommitSha,
+) -> Result<Arc<Vec<Target>>> {
+    let name = (
+        base.commit.clone(),
+        CommitKey {
+            repo: repo.clone(),
+            commit: commit.clone(),
+        },
+    );
     let known = ctx.memory.changed_by.get(&name);
     if let Some(known) = known {
         return Ok(known);
     }
-    let targets: Vec<Target> = base.configured().map(|configured| configured.targets.clone()).unwrap_or_default();
+    let targets: Vec<Target> = base
+        .configured()
+        .map(|configured| configured.targets.clone())
+        .unwrap_or_default();
     let at = commit.clone();
     let changed = ctx
         .mirror(repo, move |mirror| {
             let parent = mirror.parent(&at)?;
             let mut changed = Vec::new();
             for target in targets {
-                let before = parent.as_ref().map(|parent| inputs_at(mirror, parent, &target.place())).transpose()?;
+                let before = parent
+                    .as_ref()
+                    .map(|parent| inputs_at(mirror, parent, &target.place()))
+                    .transpose()?;
                 let before = before.map_or("absent".to_string(), |inputs| hash_of(&inputs));
                 if before != hash_of(&inputs_at(mirror, &at, &target.place())?) {
                     changed.push(target);
@@ -246,21 +372,43 @@ async fn taken_back(
     commit: &CommitSha,
     stand: &pull_request::Stand,
 ) -> Result<Option<Position>> {
-    let tip = locked(&ctx.memory.changes).get(key).cloned().filter(|tip| tip.base == base.commit);
-    let Some(tip) = tip.filter(|tip| stand.inputs.as_ref() == Some(&tip.hash)) else { return Ok(None) };
+    let tip = locked(&ctx.memory.changes)
+        .get(key)
+        .cloned()
+        .filter(|tip| tip.base == base.commit);
+    let Some(tip) = tip.filter(|tip| stand.inputs.as_ref() == Some(&tip.hash)) else {
+        return Ok(None);
+    };
     let (base, commit, place) = (base.commit.clone(), commit.clone(), target.place());
     let hash = ctx
         .mirror(&key.repo, move |mirror| {
-            Ok(if mirror.is_ancestor(&commit, &base)? { Some(hash_of(&inputs_at(mirror, &commit, &place)?)) } else { None })
+            Ok(if mirror.is_ancestor(&commit, &base)? {
+                Some(hash_of(&inputs_at(mirror, &commit, &place)?))
+            } else {
+                None
+            })
         })
         .await?;
     // What others reconcile they may not have come to: that it runs is not said.
     let ours = target.stage.reconcile == Reconciler::Windlass;
-    Ok(hash.map(|hash| if ours && hash == tip.hash { Position::At } else { Position::After }))
+    Ok(hash.map(|hash| {
+        if ours && hash == tip.hash {
+            Position::At
+        } else {
+            Position::After
+        }
+    }))
 }
 
-async fn position(ctx: &Arc<Ctx>, repo: &RepoName, commit: &CommitSha, current: Option<&CommitSha>) -> Result<Position> {
-    let Some(current) = current.cloned() else { return Ok(Position::Before) };
+async fn position(
+    ctx: &Arc<Ctx>,
+    repo: &RepoName,
+    commit: &CommitSha,
+    current: Option<&CommitSha>,
+) -> Result<Position> {
+    let Some(current) = current.cloned() else {
+        return Ok(Position::Before);
+    };
     if current == *commit {
         return Ok(Position::At);
     }
@@ -282,7 +430,11 @@ async fn position(ctx: &Arc<Ctx>, repo: &RepoName, commit: &CommitSha, current: 
             newer
         }
     };
-    Ok(if newer { Position::After } else { Position::Before })
+    Ok(if newer {
+        Position::After
+    } else {
+        Position::Before
+    })
 }
 
 /// One status for a commit, over all its applications: GitHub's word and a description.

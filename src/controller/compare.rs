@@ -13,7 +13,10 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 
 use super::Result;
-use super::live::{self, AT_ONCE, Asked, Asking, Predicted, ask, fields, fingerprint, is_as_left, predict_one, side};
+use super::live::{
+    self, AT_ONCE, Asked, Asking, Predicted, ask, fields, fingerprint, is_as_left, predict_one,
+    side,
+};
 use crate::cluster::home::InventoryEntry;
 use crate::cluster::{Applied, How, Known};
 use crate::domain::manifest::{Manifest, ResourceKey, cleaned};
@@ -45,13 +48,19 @@ pub struct Compared {
 /// Compares what a sync of the base leaves with what a sync of the head would leave.
 pub async fn compare(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Compared> {
     let (base, head) = (printed(sides.base), printed(sides.head));
-    let entries: BTreeMap<_, _> = sides.inventory.iter().map(|entry| (&entry.key, entry)).collect();
+    let entries: BTreeMap<_, _> = sides
+        .inventory
+        .iter()
+        .map(|entry| (&entry.key, entry))
+        .collect();
     let mut compared = Compared::default();
     let mut moved = Vec::new();
     for key in base.keys().chain(head.keys()).collect::<BTreeSet<_>>() {
         let (old, new) = (base.get(key), head.get(key));
         // Asked about by the version that will be: the one before may be served no more.
-        let Some((manifest, print)) = new.or(old) else { continue };
+        let Some((manifest, print)) = new.or(old) else {
+            continue;
+        };
         if print_of(old) == print_of(new) {
             // What others reconcile is theirs to watch.
             let as_left = !asking.applies()
@@ -67,14 +76,44 @@ pub async fn compare(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Compared> 
         moved.push(((*key).clone(), manifest.version.clone()));
     }
     let live = live::read(asking, &moved).await?;
-    let mut comparing = Comparing { asking, base, head, entries, live, applied: BTreeMap::new(), sides };
+    let mut comparing = Comparing {
+        asking,
+        base,
+        head,
+        entries,
+        live,
+        applied: BTreeMap::new(),
+        sides,
+    };
     // What was never applied is nobody's yet, whatever Git has.
-    let was_applied = |manifest: &&Manifest| comparing.entries.get(&manifest.key).is_some_and(|entry| entry.applied.is_some());
-    let synced = comparing.sides.synced.unwrap_or(comparing.sides.base).iter().filter(was_applied);
-    let stands = comparing.sides.base.iter().filter(|manifest| comparing.base_is_applied(&manifest.key));
-    comparing.applied = synced.chain(stands).map(|manifest| (&manifest.key, &manifest.value)).collect();
-    let asked = moved.iter().map(async |(key, _)| comparing.object(key).boxed().await);
-    let found: Vec<_> = futures::stream::iter(asked.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
+    let was_applied = |manifest: &&Manifest| {
+        comparing
+            .entries
+            .get(&manifest.key)
+            .is_some_and(|entry| entry.applied.is_some())
+    };
+    let synced = comparing
+        .sides
+        .synced
+        .unwrap_or(comparing.sides.base)
+        .iter()
+        .filter(was_applied);
+    let stands = comparing
+        .sides
+        .base
+        .iter()
+        .filter(|manifest| comparing.base_is_applied(&manifest.key));
+    comparing.applied = synced
+        .chain(stands)
+        .map(|manifest| (&manifest.key, &manifest.value))
+        .collect();
+    let asked = moved
+        .iter()
+        .map(async |(key, _)| comparing.object(key).boxed().await);
+    let found: Vec<_> = futures::stream::iter(asked.collect::<Vec<_>>())
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
     for one in found {
         compared.change.extend(one.change);
         compared.drift.extend(one.drift);
@@ -87,7 +126,10 @@ pub async fn compare(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Compared> 
 type Printed<'a> = BTreeMap<&'a ResourceKey, (&'a Manifest, String)>;
 
 fn printed(manifests: &[Manifest]) -> Printed<'_> {
-    manifests.iter().map(|manifest| (&manifest.key, (manifest, fingerprint(manifest)))).collect()
+    manifests
+        .iter()
+        .map(|manifest| (&manifest.key, (manifest, fingerprint(manifest))))
+        .collect()
 }
 
 fn print_of<'a>(printed: Option<&'a (&Manifest, String)>) -> Option<&'a String> {
@@ -117,27 +159,46 @@ struct Found {
 impl Comparing<'_> {
     /// Whether the manifest that the base has is what was applied last.
     fn base_is_applied(&self, key: &ResourceKey) -> bool {
-        let applied = self.entries.get(key).and_then(|entry| entry.applied.as_ref());
+        let applied = self
+            .entries
+            .get(key)
+            .and_then(|entry| entry.applied.as_ref());
         applied.is_some() && applied == print_of(self.base.get(key))
     }
 
     /// Whether the live object is what the base made of it: then there is nothing to ask about the base.
     fn base_stands(&self, key: &ResourceKey) -> bool {
-        let (Some(entry), Some(live)) = (self.entries.get(key), self.live.get(key)) else { return false };
+        let (Some(entry), Some(live)) = (self.entries.get(key), self.live.get(key)) else {
+            return false;
+        };
         self.base_is_applied(key) && entry.left.as_deref() == Some(&ownership::signal(live))
     }
 
-    async fn predict(&self, manifest: Option<&Manifest>, set: &[Manifest]) -> Asked<Option<Predicted>> {
-        let Some(manifest) = manifest else { return Ok(None) };
-        let (live, applied) = (self.live.get(&manifest.key).cloned(), self.applied.get(&manifest.key).copied());
-        predict_one(self.asking, manifest, live, set, applied, false).await.map(Some)
+    async fn predict(
+        &self,
+        manifest: Option<&Manifest>,
+        set: &[Manifest],
+    ) -> Asked<Option<Predicted>> {
+        let Some(manifest) = manifest else {
+            return Ok(None);
+        };
+        let (live, applied) = (
+            self.live.get(&manifest.key).cloned(),
+            self.applied.get(&manifest.key).copied(),
+        );
+        predict_one(self.asking, manifest, live, set, applied, false)
+            .await
+            .map(Some)
     }
 
     /// Asks about one object, and compares the answers while the server works on those about the next.
     async fn object(&self, key: &ResourceKey) -> Asked<Found> {
         let (asking, base, head) = (self.asking, self.base.get(key), self.head.get(key));
         let changed = print_of(base) != print_of(head);
-        let (base, head) = (base.map(|(manifest, _)| *manifest), head.map(|(manifest, _)| *manifest));
+        let (base, head) = (
+            base.map(|(manifest, _)| *manifest),
+            head.map(|(manifest, _)| *manifest),
+        );
         let (of_base, of_head) = futures::future::try_join(
             self.predict(base.filter(|_| !self.base_stands(key)), self.sides.base),
             self.predict(head.filter(|_| changed), self.sides.head),
@@ -145,7 +206,14 @@ impl Comparing<'_> {
         .await?;
         let mut found = Found::default();
         // What others must not see is not shown on any side.
-        let shown = !matches!(&of_head, Some(Predicted { live: None, after: Side::Refused(_), .. }));
+        let shown = !matches!(
+            &of_head,
+            Some(Predicted {
+                live: None,
+                after: Side::Refused(_),
+                ..
+            })
+        );
         let now = || side(self.live.get(key).cloned().filter(|_| shown));
         let asked = of_base.is_some();
         let left = match of_base {
@@ -154,7 +222,11 @@ impl Comparing<'_> {
                 comparison.notes = predicted.notes.clone();
                 settle_answers(asking, &mut comparison, &predicted, &[base]).await?;
                 veil(&mut comparison);
-                let place = if !asking.applies() || self.base_is_applied(key) { &mut found.drift } else { &mut found.waiting };
+                let place = if !asking.applies() || self.base_is_applied(key) {
+                    &mut found.drift
+                } else {
+                    &mut found.waiting
+                };
                 *place = Some(comparison);
                 predicted.after
             }
@@ -164,21 +236,39 @@ impl Comparing<'_> {
             return Ok(found);
         }
         // What the base cannot be applied with is not this change's doing.
-        let left = if matches!(left, Side::Refused(_)) { now() } else { left };
+        let left = if matches!(left, Side::Refused(_)) {
+            now()
+        } else {
+            left
+        };
         let mut comparison = match of_head {
             Some(mut predicted) => {
                 let mut notes = std::mem::take(&mut predicted.notes);
                 notes.reverted.clear();
                 let manager = asking.manager();
                 if let Side::Object(after, _) = &predicted.after {
-                    notes.admitted = ownership::admitted(after).iter().map(ToString::to_string).collect();
+                    notes.admitted = ownership::admitted(after)
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect();
                     if let Side::Object(before, _) = &left {
-                        notes.kept = fields(ownership::kept(before, after, &manager), &predicted.manifest);
-                        notes.replaced = ownership::replaced_lists(before, after, &manager).iter().map(ToString::to_string).collect();
+                        notes.kept = fields(
+                            ownership::kept(before, after, &manager),
+                            &predicted.manifest,
+                        );
+                        notes.replaced = ownership::replaced_lists(before, after, &manager)
+                            .iter()
+                            .map(ToString::to_string)
+                            .collect();
                     }
                 }
                 let after = std::mem::replace(&mut predicted.after, Side::Absent);
-                let mut comparison = Comparison { key: key.clone(), before: left, after, notes };
+                let mut comparison = Comparison {
+                    key: key.clone(),
+                    before: left,
+                    after,
+                    notes,
+                };
                 settle_answers(asking, &mut comparison, &predicted, &[base, head]).await?;
                 comparison
             }
@@ -186,14 +276,22 @@ impl Comparing<'_> {
             None => {
                 let live = self.live.get(key);
                 // What others apply they prune by their own marks.
-                let ours = !asking.applies() || live.is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == asking.owner);
-                Comparison::new(key.clone(), if ours { left } else { Side::Absent }, Side::Absent)
+                let ours = !asking.applies()
+                    || live.is_some_and(|live| {
+                        live["metadata"]["labels"][OWNER_LABEL] == asking.owner
+                    });
+                Comparison::new(
+                    key.clone(),
+                    if ours { left } else { Side::Absent },
+                    Side::Absent,
+                )
             }
         };
         // Of a Secret that would tell whoever guesses its value.
         if asked
             && key.kind != "Secret"
-            && let (Some(now), Side::Object(after, _)) = (self.live.get(key).filter(|_| shown), &comparison.after)
+            && let (Some(now), Side::Object(after, _)) =
+                (self.live.get(key).filter(|_| shown), &comparison.after)
             && cleaned(now) == cleaned(after)
         {
             // Somebody changed it by hand to just this: nothing moves, and nothing is set back.
@@ -208,17 +306,36 @@ impl Comparing<'_> {
 
 /// A webhook that fills in random values or times makes two answers to one question differ. It is only asked again where
 /// something differs that Git has on no side; what then comes out differently is hidden, and counted.
-async fn settle_answers(asking: &Asking<'_>, comparison: &mut Comparison, predicted: &Predicted, git: &[Option<&Manifest>]) -> Asked<()> {
-    let (Side::Object(before, _), Side::Object(after, Proof::Server)) = (&mut comparison.before, &mut comparison.after) else {
+async fn settle_answers(
+    asking: &Asking<'_>,
+    comparison: &mut Comparison,
+    predicted: &Predicted,
+    git: &[Option<&Manifest>],
+) -> Asked<()> {
+    let (Side::Object(before, _), Side::Object(after, Proof::Server)) =
+        (&mut comparison.before, &mut comparison.after)
+    else {
         return Ok(());
     };
     if predicted.write.recreate
-        || !plan::differs_beside(before, after, &git.iter().flatten().map(|manifest| &manifest.value).collect::<Vec<_>>())
+        || !plan::differs_beside(
+            before,
+            after,
+            &git.iter()
+                .flatten()
+                .map(|manifest| &manifest.value)
+                .collect::<Vec<_>>(),
+        )
     {
         return Ok(());
     }
-    let how = How { dry_run: true, force: predicted.write.force || !asking.applies() };
-    if let Applied::Object(second) = ask(asking, &predicted.manifest, &predicted.write.payload, how).await? {
+    let how = How {
+        dry_run: true,
+        force: predicted.write.force || !asking.applies(),
+    };
+    if let Applied::Object(second) =
+        ask(asking, &predicted.manifest, &predicted.write.payload, how).await?
+    {
         let paths = plan::settle_unstable(after, &second);
         plan::mark_unstable(before, &paths);
         comparison.notes.unstable = paths.iter().map(ToString::to_string).collect();
@@ -231,9 +348,14 @@ fn show_git_sides(comparison: &mut Comparison, base: Option<&Manifest>, head: Op
     if !comparison.key.is_core("Secret") {
         return;
     }
-    for (side, manifest) in [(&mut comparison.before, base), (&mut comparison.after, head)] {
+    for (side, manifest) in [
+        (&mut comparison.before, base),
+        (&mut comparison.after, head),
+    ] {
         if let Side::Object(value, _) = side {
-            value["data"] = manifest.map(|manifest| manifest.value["data"].clone()).unwrap_or_default();
+            value["data"] = manifest
+                .map(|manifest| manifest.value["data"].clone())
+                .unwrap_or_default();
         }
     }
 }
@@ -243,9 +365,19 @@ fn veil(comparison: &mut Comparison) {
     if !comparison.key.is_core("Secret") {
         return;
     }
-    if let (Side::Object(before, _), Side::Object(after, _)) = (&mut comparison.before, &mut comparison.after) {
+    if let (Side::Object(before, _), Side::Object(after, _)) =
+        (&mut comparison.before, &mut comparison.after)
+    {
         let differs = before["data"] != after["data"];
-        before["data"] = if differs { serde_json::json!({"(all)": "(as it is)"}) } else { Value::Null };
-        after["data"] = if differs { serde_json::json!({"(all)": "(as Git has it)"}) } else { Value::Null };
+        before["data"] = if differs {
+            serde_json::json!({"(all)": "(as it is)"})
+        } else {
+            Value::Null
+        };
+        after["data"] = if differs {
+            serde_json::json!({"(all)": "(as Git has it)"})
+        } else {
+            Value::Null
+        };
     }
 }

@@ -46,19 +46,32 @@ pub async fn deployments(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress])
             continue;
         }
         let outcome = async {
-            let (deployment, posted) = match ctx.github.deployment(&key.repo, &key.commit, stage.as_str()).await? {
+            let (deployment, posted) = match ctx
+                .github
+                .deployment(&key.repo, &key.commit, stage.as_str())
+                .await?
+            {
                 Some(found) => found,
                 // What a newer commit has replaced was never deployed.
                 None if state == "inactive" => return Ok(()),
-                None => (ctx.github.create_deployment(&key.repo, &key.commit, stage.as_str()).await?, None),
+                None => (
+                    ctx.github
+                        .create_deployment(&key.repo, &key.commit, stage.as_str())
+                        .await?,
+                    None,
+                ),
             };
             if posted.as_deref() != Some(state) && posted.as_deref() != Some("success") {
-                ctx.github.set_deployment(&key.repo, &deployment, state, &text).await?;
+                ctx.github
+                    .set_deployment(&key.repo, &deployment, state, &text)
+                    .await?;
             }
             Ok::<_, github::Error>(())
         };
         tolerated(outcome.await, "GitHub's Deployments are not kept")?;
-        ctx.memory.elsewhere.insert((key.clone(), place), state.into());
+        ctx.memory
+            .elsewhere
+            .insert((key.clone(), place), state.into());
     }
     Ok(())
 }
@@ -69,61 +82,118 @@ pub async fn sources(ctx: &Arc<Ctx>, base: &Base, progress: &[Progress]) -> Resu
     let repo = &base.repo.name;
     let mut moved: BTreeSet<(RepoName, CommitSha, Name)> = BTreeSet::new();
     for one in progress {
-        moved.extend(built_from(ctx, &one.key).await?.into_iter().map(|(source, commit)| (source, commit, one.key.stage.clone())));
+        moved.extend(
+            built_from(ctx, &one.key)
+                .await?
+                .into_iter()
+                .map(|(source, commit)| (source, commit, one.key.stage.clone())),
+        );
     }
     for (source, commit, stage) in moved {
         if ctx.github.repository(&source).is_err() {
             continue;
         }
         let mut stands = Vec::new();
-        for target in base.configured().into_iter().flat_map(|configured| &configured.targets).filter(|one| one.stage.name == stage) {
+        for target in base
+            .configured()
+            .into_iter()
+            .flat_map(|configured| &configured.targets)
+            .filter(|one| one.stage.name == stage)
+        {
             let key = target.key(repo);
-            if built_from(ctx, &key).await?.contains(&(source.clone(), commit.clone())) {
+            if built_from(ctx, &key)
+                .await?
+                .contains(&(source.clone(), commit.clone()))
+            {
                 let status = ctx.home.stand(&key).await?;
                 let state = pull_request::progress(Position::At, &status);
                 let message = status.message.unwrap_or_default();
-                stands.push(Progress { key, state, message, detail: String::new() });
+                stands.push(Progress {
+                    key,
+                    state,
+                    message,
+                    detail: String::new(),
+                });
             }
         }
         let (state, text) = state_of(&stands.iter().collect::<Vec<_>>());
-        let state = if state == "in_progress" { "pending" } else { state };
+        let state = if state == "in_progress" {
+            "pending"
+        } else {
+            state
+        };
         let context = format!("windlass/{stage}");
-        let name = (CommitKey { repo: source.clone(), commit: commit.clone() }, context.clone());
+        let name = (
+            CommitKey {
+                repo: source.clone(),
+                commit: commit.clone(),
+            },
+            context.clone(),
+        );
         let told = ctx.memory.elsewhere.get(&name);
-        if told.as_deref().is_some_and(|told| told == "success" || told == state) {
+        if told
+            .as_deref()
+            .is_some_and(|told| told == "success" || told == state)
+        {
             continue;
         }
         let outcome = async {
             let posted = ctx.github.statuses(&source, &commit).await?;
-            let posted = posted.iter().find(|status| status.context == context).map(|status| status.state.clone());
+            let posted = posted
+                .iter()
+                .find(|status| status.context == context)
+                .map(|status| status.state.clone());
             if posted.as_deref() == Some("success") {
                 return Ok("success".to_string());
             }
             if posted.as_deref() != Some(state) {
-                ctx.github.set_status(&source, &commit, &context, state, &text).await?;
+                ctx.github
+                    .set_status(&source, &commit, &context, state, &text)
+                    .await?;
             }
             Ok::<_, github::Error>(state.to_string())
         };
         let said = outcome.await;
         let known = said.as_ref().cloned().unwrap_or_else(|_| state.to_string());
-        tolerated(said.map(drop), "a source commit is not told where it stands")?;
+        tolerated(
+            said.map(drop),
+            "a source commit is not told where it stands",
+        )?;
         ctx.memory.elsewhere.insert(name, known);
     }
     Ok(())
 }
 
 /// The source commits of the images that an application runs.
-async fn built_from(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<BTreeSet<(RepoName, CommitSha)>> {
+async fn built_from(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+) -> Result<BTreeSet<(RepoName, CommitSha)>> {
     let running = ctx.home.stand(key).await?.images;
-    let candidates = ctx.home.promotion(key).await?.map(|object| object.spec.candidates).unwrap_or_default();
-    let runs = candidates.into_iter().filter(|candidate| running.iter().any(|image| image.digest.as_ref() == Some(&candidate.digest)));
-    Ok(runs.map(|candidate| (candidate.source, candidate.commit)).collect())
+    let candidates = ctx
+        .home
+        .promotion(key)
+        .await?
+        .map(|object| object.spec.candidates)
+        .unwrap_or_default();
+    let runs = candidates.into_iter().filter(|candidate| {
+        running
+            .iter()
+            .any(|image| image.digest.as_ref() == Some(&candidate.digest))
+    });
+    Ok(runs
+        .map(|candidate| (candidate.source, candidate.commit))
+        .collect())
 }
 
 /// What GitHub will not have is no reason to stop: it is nobody's truth.
 fn tolerated(outcome: std::result::Result<(), github::Error>, what: &str) -> Result<()> {
     match outcome {
-        Err(error @ (github::Error::Refused { .. } | github::Error::NotFound { .. } | github::Error::NotInstalled { .. })) => {
+        Err(
+            error @ (github::Error::Refused { .. }
+            | github::Error::NotFound { .. }
+            | github::Error::NotInstalled { .. }),
+        ) => {
             tracing::warn!(%error, "{what}");
             Ok(())
         }

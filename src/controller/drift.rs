@@ -29,7 +29,18 @@ fn branch(key: &ApplicationKey) -> String {
 
 /// A digest of each object's drift.
 fn digests(plan: &Plan) -> BTreeSet<String> {
-    let one = |change: &Change| digest([("", &Plan { changes: vec![change.clone()] })]).chars().skip(4).take(16).collect();
+    let one = |change: &Change| {
+        digest([(
+            "",
+            &Plan {
+                changes: vec![change.clone()],
+            },
+        )])
+        .chars()
+        .skip(4)
+        .take(16)
+        .collect()
+    };
     plan.effective().map(one).collect()
 }
 
@@ -38,37 +49,62 @@ fn digests(plan: &Plan) -> BTreeSet<String> {
 async fn newest(ctx: &Arc<Ctx>, key: &ApplicationKey, plan: &Plan) -> Result<Option<(Pull, bool)>> {
     let pulls = ctx.github.pulls_from(&key.repo, &branch(key)).await?;
     let bot = &ctx.github.identity().await?.login;
-    let newest = pulls.into_iter().filter(|pull| pull.author() == bot).max_by_key(|pull| pull.number);
+    let newest = pulls
+        .into_iter()
+        .filter(|pull| pull.author() == bot)
+        .max_by_key(|pull| pull.number);
     Ok(newest.map(|pull| {
-        let (asked, now) = (view::drift_of(pull.body.as_deref().unwrap_or_default()), digests(plan));
-        let same = if pull.is_open() { asked == now } else { now.is_subset(&asked) };
+        let (asked, now) = (
+            view::drift_of(pull.body.as_deref().unwrap_or_default()),
+            digests(plan),
+        );
+        let same = if pull.is_open() {
+            asked == now
+        } else {
+            now.is_subset(&asked)
+        };
         (pull, same)
     }))
 }
 
 /// Where the question about a drift stands.
-pub async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, plan: &Plan) -> Result<Proposal> {
+pub async fn observe(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    base: &Base,
+    plan: &Plan,
+) -> Result<Proposal> {
     if let Some((pull, same)) = newest(ctx, key, plan).await? {
         match (pull.is_open(), pull.merged_at) {
-            (true, _) if same => return Ok(Proposal::Open { number: pull.number }),
+            (true, _) if same => {
+                return Ok(Proposal::Open {
+                    number: pull.number,
+                });
+            }
             (false, None) if same => return Ok(Proposal::Refused),
             (false, Some(_)) if same => {
                 let (merged, tip) = (pull.merged_as(), base.commit.clone());
                 let seen = ctx
                     .mirror(&key.repo, move |mirror| match merged {
-                        Some(merged) => Ok(mirror.has(&merged) && mirror.is_ancestor(&merged, &tip)?),
+                        Some(merged) => {
+                            Ok(mirror.has(&merged) && mirror.is_ancestor(&merged, &tip)?)
+                        }
                         None => Ok(true),
                     })
                     .await?;
                 // Git has it, and we have not seen that yet.
                 if !seen {
-                    return Ok(Proposal::Open { number: pull.number });
+                    return Ok(Proposal::Open {
+                        number: pull.number,
+                    });
                 }
             }
             _ => {}
         }
     }
-    let Some(target) = base.target(key) else { return Ok(Proposal::None) };
+    let Some(target) = base.target(key) else {
+        return Ok(Proposal::None);
+    };
     Ok(match edits_at(ctx, key, base, target, plan).await? {
         Ok(_) => Proposal::None,
         Err(Invalid(why)) => Proposal::Impossible { why },
@@ -76,30 +112,66 @@ pub async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, plan: &P
 }
 
 /// Opens the pull request, or brings the open one up to date; its number.
-pub async fn propose(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Target, plan: &Plan) -> Result<Option<u64>> {
-    let Ok(edits) = edits_at(ctx, key, base, target, plan).await? else { return Ok(None) };
+pub async fn propose(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    base: &Base,
+    target: &Target,
+    plan: &Plan,
+) -> Result<Option<u64>> {
+    let Ok(edits) = edits_at(ctx, key, base, target, plan).await? else {
+        return Ok(None);
+    };
     let (repo, branch) = (&key.repo, branch(key));
     let (title, body) = view::drift(key, plan, &digests(plan));
     let message = (title.as_str(), "");
     match ctx.github.branch_head(repo, &branch).await? {
         None => {
-            ctx.github.create_branch(repo, &branch, &base.commit).await?;
-            ctx.github.commit(repo, &branch, &base.commit, message, &edits).await?;
+            ctx.github
+                .create_branch(repo, &branch, &base.commit)
+                .await?;
+            ctx.github
+                .commit(repo, &branch, &base.commit, message, &edits)
+                .await?;
         }
-        Some(head) if head == base.commit => drop(ctx.github.commit(repo, &branch, &base.commit, message, &edits).await?),
-        Some(head) => ctx.github.rebuild_branch(repo, &branch, (head, &base.commit), message, &edits).await?,
+        Some(head) if head == base.commit => drop(
+            ctx.github
+                .commit(repo, &branch, &base.commit, message, &edits)
+                .await?,
+        ),
+        Some(head) => {
+            ctx.github
+                .rebuild_branch(repo, &branch, (head, &base.commit), message, &edits)
+                .await?
+        }
     }
     ctx.touch(repo);
     match newest(ctx, key, plan).await? {
         Some((pull, _)) if pull.is_open() => {
-            ctx.github.retitle_pull(&PullRequestKey { repo: repo.clone(), number: pull.number }, &title, &body).await?;
+            ctx.github
+                .retitle_pull(
+                    &PullRequestKey {
+                        repo: repo.clone(),
+                        number: pull.number,
+                    },
+                    &title,
+                    &body,
+                )
+                .await?;
         }
-        _ => match ctx.github.open_pull(repo, &branch, &base.repo.default_branch, &title, &body).await {
+        _ => match ctx
+            .github
+            .open_pull(repo, &branch, &base.repo.default_branch, &title, &body)
+            .await
+        {
             Ok(()) | Err(github::Error::Stale { .. }) => {}
             Err(error) => return Err(Error::GitHub(error)),
         },
     }
-    Ok(newest(ctx, key, plan).await?.filter(|(pull, _)| pull.is_open()).map(|(pull, _)| pull.number))
+    Ok(newest(ctx, key, plan)
+        .await?
+        .filter(|(pull, _)| pull.is_open())
+        .map(|(pull, _)| pull.number))
 }
 
 async fn edits_at(
@@ -138,12 +210,21 @@ async fn edits_at(
     for (object, fields) in &wanted {
         let manifest = settled.iter().find(|manifest| manifest.key == *object);
         for (path, value) in fields {
-            if manifest.and_then(|manifest| fieldset::lookup(&manifest.value, path)) != Some(value) {
-                return Ok(Err(Invalid(format!("{path} of {object} is set elsewhere than in the application's own files"))));
+            if manifest.and_then(|manifest| fieldset::lookup(&manifest.value, path)) != Some(value)
+            {
+                return Ok(Err(Invalid(format!(
+                    "{path} of {object} is set elsewhere than in the application's own files"
+                ))));
             }
         }
     }
-    Ok(if edits.is_empty() { Err(Invalid("nothing in the application's own files sets it".into())) } else { Ok(edits) })
+    Ok(if edits.is_empty() {
+        Err(Invalid(
+            "nothing in the application's own files sets it".into(),
+        ))
+    } else {
+        Ok(edits)
+    })
 }
 
 /// The fields that somebody changed, by their object, with what they are in the cluster.
@@ -154,28 +235,50 @@ fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
     for change in plan.effective() {
         let object = &change.key;
         if object.kind == "Secret" {
-            return Err(Invalid(format!("{object} is a Secret: what is in the cluster is not written into Git")));
+            return Err(Invalid(format!(
+                "{object} is a Secret: what is in the cluster is not written into Git"
+            )));
         }
         let live = change.before.clone().unwrap_or_default();
-        let paths: Vec<_> = change.notes.reverted.iter().flat_map(|(_, paths)| paths).collect();
+        let paths: Vec<_> = change
+            .notes
+            .reverted
+            .iter()
+            .flat_map(|(_, paths)| paths)
+            .collect();
         if paths.is_empty() {
-            return Err(Invalid(format!("{object} was changed in a way that does not name its fields")));
+            return Err(Invalid(format!(
+                "{object} was changed in a way that does not name its fields"
+            )));
         }
         for path in paths {
-            let read = FieldPath::parse(path).and_then(|path| Some((fieldset::lookup(&live, &path)?.clone(), path)));
-            let Some((value, path)) = read else { return Err(Invalid(format!("{path} of {object} was taken out"))) };
+            let read = FieldPath::parse(path)
+                .and_then(|path| Some((fieldset::lookup(&live, &path)?.clone(), path)));
+            let Some((value, path)) = read else {
+                return Err(Invalid(format!("{path} of {object} was taken out")));
+            };
             // Its value is hidden from us too.
             if value.as_str().is_some_and(|text| text.contains("(hidden")) {
-                return Err(Invalid(format!("{path} of {object} looks like a credential: it is not written into Git")));
+                return Err(Invalid(format!(
+                    "{path} of {object} looks like a credential: it is not written into Git"
+                )));
             }
-            wanted.entry(object.clone()).or_default().push((path, value));
+            wanted
+                .entry(object.clone())
+                .or_default()
+                .push((path, value));
         }
     }
     Ok(wanted)
 }
 
 /// The edits of the application's own files that have Git say so too.
-fn edits(mirror: &Mirror, tree: TreeId, place: &Place, wanted: &Wanted) -> anyhow::Result<std::result::Result<Vec<FileEdit>, Invalid>> {
+fn edits(
+    mirror: &Mirror,
+    tree: TreeId,
+    place: &Place,
+    wanted: &Wanted,
+) -> anyhow::Result<std::result::Result<Vec<FileEdit>, Invalid>> {
     let source = Source::open(mirror, tree)?;
     let inputs = match render::inputs(&source, place) {
         Ok(Some(inputs)) => inputs,
@@ -202,9 +305,16 @@ fn edits(mirror: &Mirror, tree: TreeId, place: &Place, wanted: &Wanted) -> anyho
         }
         // Two of one kind and name may be in two namespaces, or a patch of each other.
         if found != 1 {
-            return Ok(Err(Invalid(format!("{found} files in {} have the {kind} {name}", place.directory))));
+            return Ok(Err(Invalid(format!(
+                "{found} files in {} have the {kind} {name}",
+                place.directory
+            ))));
         }
     }
-    let changed = texts.into_iter().filter(|(_, (before, after))| before != after);
-    Ok(Ok(changed.map(|(path, (_, text))| FileEdit { path, text }).collect()))
+    let changed = texts
+        .into_iter()
+        .filter(|(_, (before, after))| before != after);
+    Ok(Ok(changed
+        .map(|(path, (_, text))| FileEdit { path, text })
+        .collect()))
 }

@@ -29,8 +29,10 @@ pub async fn look(
     rendered: std::result::Result<&[Manifest], &String>,
 ) -> Result<Requeue> {
     let before = object.status.clone().unwrap_or_default();
-    let settles =
-        |status: &ApplicationStatus| status.sync == SyncState::Synced && matches!(status.health, Health::Healthy | Health::Suspended);
+    let settles = |status: &ApplicationStatus| {
+        status.sync == SyncState::Synced
+            && matches!(status.health, Health::Healthy | Health::Suspended)
+    };
     let was_settled = settles(&before);
     let mut superseded = before.superseded.clone();
     super::application::supersede(&mut superseded, before.revision.as_ref(), &change.revision);
@@ -44,7 +46,12 @@ pub async fn look(
     };
     match rendered {
         Ok(manifests) => {
-            let references: Vec<_> = live::settle(asking, manifests).await?.manifests.iter().flat_map(Manifest::images).collect();
+            let references: Vec<_> = live::settle(asking, manifests)
+                .await?
+                .manifests
+                .iter()
+                .flat_map(Manifest::images)
+                .collect();
             status.images = images_of(asking.target, &references);
         }
         Err(why) => status.message = Some(why.clone()),
@@ -53,33 +60,51 @@ pub async fn look(
     match found {
         None => {
             (status.sync, status.health) = (SyncState::Unknown, Health::Missing);
-            status.message = Some(format!("{name} is not there, which windlass.yaml says reconciles {}", asking.key.title()));
+            status.message = Some(format!(
+                "{name} is not there, which windlass.yaml says reconciles {}",
+                asking.key.title()
+            ));
         }
         Some(found) => {
             let has = match &found.revision {
                 Some(revision) => {
                     let (wanted, theirs) = (change.revision.clone(), revision.clone());
-                    ctx.mirror(&asking.key.repo, move |mirror| Ok(mirror.has(&theirs) && mirror.is_ancestor(&wanted, &theirs)?)).await?
+                    ctx.mirror(&asking.key.repo, move |mirror| {
+                        Ok(mirror.has(&theirs) && mirror.is_ancestor(&wanted, &theirs)?)
+                    })
+                    .await?
                 }
                 None => false,
             };
-            status.sync = if has && found.synced { SyncState::Synced } else { SyncState::OutOfSync };
+            status.sync = if has && found.synced {
+                SyncState::Synced
+            } else {
+                SyncState::OutOfSync
+            };
             status.health = found.health.0;
             status.blocked = found.failed.is_some();
             let waits = || match &found.revision {
                 Some(revision) if !has => format!("{name} is at {}", revision.short()),
                 _ => format!("{name} has not synced yet"),
             };
-            status.message = status.message.or_else(|| found.failed.as_ref().map(|why| format!("{name}: {why}"))).or_else(|| {
-                (status.sync != SyncState::Synced).then(waits).or_else(|| Some(found.health.1.clone()).filter(|why| !why.is_empty()))
-            });
+            status.message = status
+                .message
+                .or_else(|| found.failed.as_ref().map(|why| format!("{name}: {why}")))
+                .or_else(|| {
+                    (status.sync != SyncState::Synced)
+                        .then(waits)
+                        .or_else(|| Some(found.health.1.clone()).filter(|why| !why.is_empty()))
+                });
             if status.sync == SyncState::Synced {
                 status.synced_revision = Some(change.revision.clone());
             }
         }
     }
     let settled = settles(&status);
-    let object = ctx.home.report_application(object, status, ctx.now()).await?;
+    let object = ctx
+        .home
+        .report_application(object, status, ctx.now())
+        .await?;
     let told = object.metadata.resource_version.clone();
     let news = locked(&ctx.memory.told).insert(asking.key.clone(), told.clone()) != Some(told);
     if news {
@@ -103,7 +128,9 @@ pub async fn look(
 
 /// The object of the stage's reconciler: its name for people, and what it says.
 async fn read(asking: &Asking<'_>) -> Result<(String, Option<Elsewhere>)> {
-    let Some((key, version)) = asking.target.stage.reconcile.object() else { return Ok((String::new(), None)) };
+    let Some((key, version)) = asking.target.stage.reconcile.object() else {
+        return Ok((String::new(), None));
+    };
     let (by, read): (_, fn(&Value) -> Elsewhere) = match &asking.target.stage.reconcile {
         Reconciler::ArgoCd(_) => ("Argo CD", external::argo_cd),
         _ => ("Flux", external::flux),

@@ -59,7 +59,10 @@ pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<L
         Ok::<_, crate::cluster::Error>((entry, found))
     };
     let looks = gone.into_iter().map(look).collect::<Vec<_>>();
-    let found: Vec<_> = futures::stream::iter(looks).buffered(live::AT_ONCE).try_collect().await?;
+    let found: Vec<_> = futures::stream::iter(looks)
+        .buffered(live::AT_ONCE)
+        .try_collect()
+        .await?;
     let mut leavers = Leavers::default();
     for (entry, found) in found {
         let live = match found {
@@ -67,7 +70,10 @@ pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<L
             Found::Gone => continue,
             Found::Unknown(why) => {
                 leavers.unknown = true;
-                leavers.protected.push((entry.key, format!("whether it is still there cannot be told: {why}")));
+                leavers.protected.push((
+                    entry.key,
+                    format!("whether it is still there cannot be told: {why}"),
+                ));
                 continue;
             }
         };
@@ -86,10 +92,18 @@ pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<L
         if live["metadata"]["deletionTimestamp"].is_string() {
             // It is watched from now on, if it was not.
             asking.cluster.look(&entry.key, &entry.version).await?;
-            let finalizers: Vec<_> = live["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let finalizers: Vec<_> = live["metadata"]["finalizers"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
             let waits = match finalizers.is_empty() {
                 true => "it is being deleted".to_string(),
-                false => format!("it is being deleted, and waits for {}", finalizers.join(", ")),
+                false => format!(
+                    "it is being deleted, and waits for {}",
+                    finalizers.join(", ")
+                ),
             };
             leavers.ending.push((entry.key, waits));
             continue;
@@ -110,7 +124,12 @@ pub async fn late(
     wanted: &[Manifest],
 ) -> Result<(BTreeMap<ResourceKey, Late>, Vec<(ResourceKey, String)>)> {
     let (mut late, mut left) = (BTreeMap::new(), Vec::new());
-    let customs: BTreeSet<_> = leavers.prune.keys().chain(leavers.ending.iter().map(|(key, _)| key)).filter(|key| is_custom(key)).collect();
+    let customs: BTreeSet<_> = leavers
+        .prune
+        .keys()
+        .chain(leavers.ending.iter().map(|(key, _)| key))
+        .filter(|key| is_custom(key))
+        .collect();
     let mut users: BTreeMap<Option<String>, Vec<Value>> = BTreeMap::new();
     for (key, (entry, _)) in &leavers.prune {
         if entry.hook {
@@ -118,26 +137,52 @@ pub async fn late(
         }
         late.insert(key.clone(), Late::Healthy);
         if let Some(first) = customs.first().filter(|_| !is_custom(key)) {
-            late.insert(key.clone(), Late::After { what: first.to_string() });
+            late.insert(
+                key.clone(),
+                Late::After {
+                    what: first.to_string(),
+                },
+            );
         }
         if !key.group.is_empty() || !uses::USED.contains(&key.kind.as_str()) {
             continue;
         }
         let needs = |object: &Value| {
-            uses::pod_spec(object).is_some_and(|spec| uses::used(spec).iter().any(|(kind, name)| *kind == key.kind && *name == key.name))
+            uses::pod_spec(object).is_some_and(|spec| {
+                uses::used(spec)
+                    .iter()
+                    .any(|(kind, name)| *kind == key.kind && *name == key.name)
+            })
         };
-        let inside = |manifest: &&Manifest| manifest.key.namespace == key.namespace && needs(&manifest.value);
+        let inside = |manifest: &&Manifest| {
+            manifest.key.namespace == key.namespace && needs(&manifest.value)
+        };
         if let Some(user) = wanted.iter().find(inside) {
             left.push((key.clone(), format!("{} of Git still uses it", user.key)));
             continue;
         }
         if !users.contains_key(&key.namespace) {
-            users.insert(key.namespace.clone(), running(asking, key.namespace.as_deref()).await?);
+            users.insert(
+                key.namespace.clone(),
+                running(asking, key.namespace.as_deref()).await?,
+            );
         }
         // One that is itself to be deleted counts too: it goes first.
-        if let Some(user) = users[&key.namespace].iter().find(|object| uses::runs(object) && needs(object)) {
+        if let Some(user) = users[&key.namespace]
+            .iter()
+            .find(|object| uses::runs(object) && needs(object))
+        {
             let name = |value: &Value| value.as_str().unwrap_or_default().to_string();
-            late.insert(key.clone(), Late::Used { by: format!("{} {}", name(&user["kind"]), name(&user["metadata"]["name"])) });
+            late.insert(
+                key.clone(),
+                Late::Used {
+                    by: format!(
+                        "{} {}",
+                        name(&user["kind"]),
+                        name(&user["metadata"]["name"])
+                    ),
+                },
+            );
         }
     }
     for (key, _) in &left {
@@ -186,7 +231,12 @@ pub async fn judge(
 ) -> Result<sync::Judgement> {
     let title = asking.key.title();
     // A hook is run, not kept.
-    let judgement = sync::judge(&leavers.gone(|entry| entry.hook, uncommitted), owned, confirmed, &title);
+    let judgement = sync::judge(
+        &leavers.gone(|entry| entry.hook, uncommitted),
+        owned,
+        confirmed,
+        &title,
+    );
     if judgement.withheld.is_empty() || uncommitted {
         return Ok(judgement);
     }
@@ -208,10 +258,22 @@ pub async fn removed_by_approved_change(
     let target = base.target(asking.key);
     // As many as the stage asks for, and one in any case: what is lost is lost by two people's word.
     let needed = target.map_or(1, |target| target.stage.approvals.max(1));
-    for pull in ctx.github.pulls_with(repo, revision).await?.into_iter().filter(|pull| pull.merged_at.is_some()) {
-        let key = PullRequestKey { repo: repo.clone(), number: pull.number };
+    for pull in ctx
+        .github
+        .pulls_with(repo, revision)
+        .await?
+        .into_iter()
+        .filter(|pull| pull.merged_at.is_some())
+    {
+        let key = PullRequestKey {
+            repo: repo.clone(),
+            number: pull.number,
+        };
         let snapshot = ctx.github.snapshot(&key).await?;
-        approved |= authority::approved_by(ctx, &key, &snapshot, target).await?.len() >= needed as usize;
+        approved |= authority::approved_by(ctx, &key, &snapshot, target)
+            .await?
+            .len()
+            >= needed as usize;
     }
     if !approved || base.target(asking.key).is_none() {
         return Ok(BTreeSet::new());
@@ -221,15 +283,23 @@ pub async fn removed_by_approved_change(
         Some(parent) => inputs_at(mirror, &parent, &place),
         None => Ok(Ok(None)),
     });
-    let before = rendered(ctx, asking.target, &before.await?, None).await?.unwrap_or_default();
-    Ok(live::settle(asking, &before).await?.manifests.into_iter().map(|manifest| manifest.key).collect())
+    let before = rendered(ctx, asking.target, &before.await?, None)
+        .await?
+        .unwrap_or_default();
+    Ok(live::settle(asking, &before)
+        .await?
+        .manifests
+        .into_iter()
+        .map(|manifest| manifest.key)
+        .collect())
 }
 
 /// The fields that somebody had taken from others by `/take`.
 pub fn taken(object: Option<&Application>) -> Vec<FieldRule> {
     let text = object.and_then(|object| object.annotations().get(home::TAKE));
     // What a person wrote there by hand and cannot be read decides nothing.
-    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
 }
 
 /// The pause that is asked for, with the time that it ends at: counted from when it was first seen.
@@ -240,37 +310,76 @@ pub fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Res
     }
     let text = asked.split(',').next().unwrap_or_default();
     let Some(duration) = sync::duration(text) else {
-        return Err(Invalid(format!("the annotation {}: `{text}` is not a duration: write 30m, 2h or 1d", home::PAUSE)).into());
+        return Err(Invalid(format!(
+            "the annotation {}: `{text}` is not a duration: write 30m, 2h or 1d",
+            home::PAUSE
+        ))
+        .into());
     };
-    let until = now.saturating_add(duration).map_err(|error| Invalid(error.to_string()))?;
-    Ok(Some(Pause { asked, until: Timestamp::from_second(until.as_second()).unwrap_or(until) }))
+    let until = now
+        .saturating_add(duration)
+        .map_err(|error| Invalid(error.to_string()))?;
+    Ok(Some(Pause {
+        asked,
+        until: Timestamp::from_second(until.as_second()).unwrap_or(until),
+    }))
 }
 
 /// Why the plan may only be looked at: it would change what was there before windlass, or the cluster is another one.
-pub fn quarantine(status: &ApplicationStatus, plan: &Plan, cluster_uid: &str, adopted: bool, key: &ApplicationKey) -> Option<String> {
+pub fn quarantine(
+    status: &ApplicationStatus,
+    plan: &Plan,
+    cluster_uid: &str,
+    adopted: bool,
+    key: &ApplicationKey,
+) -> Option<String> {
     let title = key.title();
     if adopted {
         return None;
     }
-    if status.cluster_uid.as_deref().is_some_and(|known| known != cluster_uid) {
+    if status
+        .cluster_uid
+        .as_deref()
+        .is_some_and(|known| known != cluster_uid)
+    {
         return Some(format!(
             "the cluster behind this destination is not the one that it was: `windlass adopt {title}` goes on with this one"
         ));
     }
-    let there: Vec<_> = plan.effective().filter(|change| change.before.is_some()).map(|change| change.key.to_string()).collect();
+    let there: Vec<_> = plan
+        .effective()
+        .filter(|change| change.before.is_some())
+        .map(|change| change.key.to_string())
+        .collect();
     (status.inventory.is_empty() && !there.is_empty())
         .then(|| format!("the first sync would change what is there already ({}): `windlass adopt {title}` lets it", there.join(", ")))
 }
 
 /// What the application depends on and is not healthy.
-pub async fn waits_for(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Target) -> Result<Vec<String>> {
+pub async fn waits_for(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    base: &Base,
+    target: &Target,
+) -> Result<Vec<String>> {
     let mut waits = Vec::new();
     for application in &target.depends_on {
-        let needed = ApplicationKey { application: application.clone(), ..key.clone() };
-        let status = ctx.home.application(&needed).await?.and_then(|object| object.status).unwrap_or_default();
+        let needed = ApplicationKey {
+            application: application.clone(),
+            ..key.clone()
+        };
+        let status = ctx
+            .home
+            .application(&needed)
+            .await?
+            .and_then(|object| object.status)
+            .unwrap_or_default();
         // Healthy with what this base has of it, not with what it had before.
         let current = match base.target(&needed) {
-            Some(target) => status.inputs.as_deref() == Some(&change(ctx, &needed, base, target, &status).await?.hash),
+            Some(target) => {
+                status.inputs.as_deref()
+                    == Some(&change(ctx, &needed, base, target, &status).await?.hash)
+            }
             None => false,
         };
         if !current
@@ -294,12 +403,29 @@ pub fn fights(
     revision: &CommitSha,
 ) -> (Vec<(ResourceKey, String)>, Option<Fight>) {
     let who = |change: &crate::domain::plan::Change| {
-        let names: Vec<_> = change.notes.reverted.iter().map(|(manager, _)| manager.as_str()).collect();
-        if names.is_empty() { "somebody".to_string() } else { names.join(", ") }
+        let names: Vec<_> = change
+            .notes
+            .reverted
+            .iter()
+            .map(|(manager, _)| manager.as_str())
+            .collect();
+        if names.is_empty() {
+            "somebody".to_string()
+        } else {
+            names.join(", ")
+        }
     };
-    let told = |changes: Vec<&crate::domain::plan::Change>| changes.into_iter().map(|change| (change.key.clone(), who(change))).collect();
+    let told = |changes: Vec<&crate::domain::plan::Change>| {
+        changes
+            .into_iter()
+            .map(|change| (change.key.clone(), who(change)))
+            .collect()
+    };
     let known = known.filter(|fight| fight.revision == *revision);
-    let drift = || plan.effective().filter(|change| drifted.contains(&change.key));
+    let drift = || {
+        plan.effective()
+            .filter(|change| drifted.contains(&change.key))
+    };
     if let Some(fight) = known.as_ref().filter(|fight| fight.until > ctx.now()) {
         return (told(drift().collect()), Some(fight.clone()));
     }
@@ -309,7 +435,10 @@ pub fn fights(
     let often = |object: &ResourceKey| {
         let heals = memory.get(&(key.clone(), object.clone()));
         let lately = |heals: &std::collections::VecDeque<tokio::time::Instant>| {
-            heals.iter().filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64).count()
+            heals
+                .iter()
+                .filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64)
+                .count()
         };
         heals.is_some_and(|heals| lately(heals) >= most)
     };
@@ -318,7 +447,17 @@ pub fn fights(
         return (Vec::new(), known);
     }
     let times = known.map_or(0, |fight| fight.times);
-    let until = ctx.now().saturating_add(sync::truce(times)).unwrap_or(ctx.now());
+    let until = ctx
+        .now()
+        .saturating_add(sync::truce(times))
+        .unwrap_or(ctx.now());
     let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
-    (told(fights), Some(Fight { revision: revision.clone(), until, times: times.saturating_add(1) }))
+    (
+        told(fights),
+        Some(Fight {
+            revision: revision.clone(),
+            until,
+            times: times.saturating_add(1),
+        }),
+    )
 }

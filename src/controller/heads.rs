@@ -34,11 +34,19 @@ impl Heads {
     }
 
     fn file(&self, key: &PullRequestKey) -> PathBuf {
-        self.folder.join(format!("{}__{}__{}", key.repo.owner, key.repo.name, key.number))
+        self.folder.join(format!(
+            "{}__{}__{}",
+            key.repo.owner, key.repo.name, key.number
+        ))
     }
 
     /// Notes that a head is looked at from now on; None: windlass died of it too often. `asked`: somebody wants it again.
-    pub fn begin(&self, key: &PullRequestKey, head: &CommitSha, asked: bool) -> std::io::Result<Option<Looking>> {
+    pub fn begin(
+        &self,
+        key: &PullRequestKey,
+        head: &CommitSha,
+        asked: bool,
+    ) -> std::io::Result<Option<Looking>> {
         let file = self.file(key);
         let noted = std::fs::read_to_string(&file).unwrap_or_default();
         let noted = if asked { String::new() } else { noted };
@@ -47,7 +55,10 @@ impl Heads {
             return Ok(None);
         }
         let before = (!noted.is_empty()).then_some(noted);
-        std::fs::write(&file, format!("{}{head}\n", before.as_deref().unwrap_or_default()))?;
+        std::fs::write(
+            &file,
+            format!("{}{head}\n", before.as_deref().unwrap_or_default()),
+        )?;
         Ok(Some(Looking { file, before }))
     }
 
@@ -82,20 +93,43 @@ mod tests {
     fn a_head_that_windlass_died_of_is_not_tried_for_ever() {
         let folder = tempfile::tempdir().unwrap();
         let heads = Heads::new(folder.path().join("heads")).unwrap();
-        let key = PullRequestKey { repo: "acme/config".parse().unwrap(), number: 7 };
-        let (bad, good): (CommitSha, CommitSha) = ("b".repeat(40).parse().unwrap(), "a".repeat(40).parse().unwrap());
+        let key = PullRequestKey {
+            repo: "acme/config".parse().unwrap(),
+            number: 7,
+        };
+        let (bad, good): (CommitSha, CommitSha) = (
+            "b".repeat(40).parse().unwrap(),
+            "a".repeat(40).parse().unwrap(),
+        );
         // What dies runs no destructor.
-        let die = |asked| std::mem::forget(heads.begin(&key, &bad, asked).unwrap().expect("it is tried"));
+        let die = |asked| {
+            std::mem::forget(
+                heads
+                    .begin(&key, &bad, asked)
+                    .unwrap()
+                    .expect("it is tried"),
+            )
+        };
         die(false);
         // A stop in the middle is no death, and takes none away.
         drop(heads.begin(&key, &bad, false).unwrap().unwrap());
         die(false);
-        assert!(heads.begin(&key, &bad, false).unwrap().is_none(), "it died of it twice");
-        assert!(heads.begin(&key, &good, false).unwrap().is_some(), "another head is another matter");
+        assert!(
+            heads.begin(&key, &bad, false).unwrap().is_none(),
+            "it died of it twice"
+        );
+        assert!(
+            heads.begin(&key, &good, false).unwrap().is_some(),
+            "another head is another matter"
+        );
         heads.forget(&key);
         die(false);
         die(false);
-        heads.begin(&key, &bad, true).unwrap().expect("somebody asked").done();
+        heads
+            .begin(&key, &bad, true)
+            .unwrap()
+            .expect("somebody asked")
+            .done();
         assert!(heads.begin(&key, &bad, false).unwrap().is_some());
     }
 }

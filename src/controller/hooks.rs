@@ -21,10 +21,20 @@ pub struct Hooks {
 impl Hooks {
     pub fn new(all: Vec<(Manifest, Hook)>, status: &ApplicationStatus, inputs: &str) -> Self {
         let run = hook::run_of(inputs);
-        let done = status.hooks.iter().filter(|done| done.run == run).map(|done| done.key.clone()).collect();
+        let done = status
+            .hooks
+            .iter()
+            .filter(|done| done.run == run)
+            .map(|done| done.key.clone())
+            .collect();
         // The first sync's hooks stay those of a first sync until the inputs change.
         let first = status.synced_revision.is_none() || status.first_run.as_ref() == Some(&run);
-        Self { all, run, done, first }
+        Self {
+            all,
+            run,
+            done,
+            first,
+        }
     }
 
     /// What the first sync ran for, while nothing else was synced.
@@ -34,7 +44,10 @@ impl Hooks {
 
     /// As they are applied in this run, less those that came out well.
     pub fn due(&self) -> impl Iterator<Item = Manifest> + '_ {
-        let due = self.all.iter().filter(|(manifest, hook)| hook.runs(self.first) && !self.done.contains(&manifest.key));
+        let due = self
+            .all
+            .iter()
+            .filter(|(manifest, hook)| hook.runs(self.first) && !self.done.contains(&manifest.key));
         due.map(|(manifest, _)| hook::for_run(manifest, &self.run))
     }
 
@@ -49,12 +62,23 @@ impl Hooks {
     }
 
     /// What came out well, with what was known before. `pending`: what something is still to be done about.
-    pub fn done_by(&self, assessed: &[(&Manifest, Assessment)], pending: &BTreeSet<ResourceKey>) -> Vec<HookRun> {
+    pub fn done_by(
+        &self,
+        assessed: &[(&Manifest, Assessment)],
+        pending: &BTreeSet<ResourceKey>,
+    ) -> Vec<HookRun> {
         let healthy = assessed.iter().filter(|(manifest, (health, _))| {
-            *health == Health::Healthy && hook::run(&manifest.value) == Some(&self.run) && !pending.contains(&manifest.key)
+            *health == Health::Healthy
+                && hook::run(&manifest.value) == Some(&self.run)
+                && !pending.contains(&manifest.key)
         });
         let mut done = self.done.clone();
         done.extend(healthy.map(|(manifest, _)| manifest.key.clone()));
-        done.into_iter().map(|key| HookRun { key, run: self.run.clone() }).collect()
+        done.into_iter()
+            .map(|key| HookRun {
+                key,
+                run: self.run.clone(),
+            })
+            .collect()
     }
 }

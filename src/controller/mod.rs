@@ -25,7 +25,9 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::pull_request::{GATE_CONTEXT, Progress};
 use crate::domain::seal::Seal;
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, Hint, Invalid, PullRequestKey, RepoName};
+use crate::domain::{
+    ApplicationKey, CommitKey, CommitSha, Hint, Invalid, PullRequestKey, RepoName,
+};
 use crate::git::{Mirror, Mirrors, Remote};
 use crate::github::{self, GitHub, Repository};
 use crate::registry::Registry;
@@ -94,7 +96,8 @@ pub enum Kind {
 impl Error {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::GitHub(github::Error::Stale { .. }) | Self::Cluster(cluster::Error::Stale { .. }) => Kind::Stale,
+            Self::GitHub(github::Error::Stale { .. })
+            | Self::Cluster(cluster::Error::Stale { .. }) => Kind::Stale,
             Self::GitHub(github::Error::RateLimited { until, .. }) => Kind::RateLimited(*until),
             // GitHub answers 404 and 422 for a while after something was made.
             // A right that an administrator grants is told by no event.
@@ -107,8 +110,18 @@ impl Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Under which name a chart is rendered, and what it is told.
-fn release(target: &Target, Served { kubernetes, apis, .. }: Served) -> Release {
-    Release { name: target.application.to_string(), namespace: target.destination.namespace.clone(), kubernetes, apis }
+fn release(
+    target: &Target,
+    Served {
+        kubernetes, apis, ..
+    }: Served,
+) -> Release {
+    Release {
+        name: target.application.to_string(),
+        namespace: target.destination.namespace.clone(),
+        kubernetes,
+        apis,
+    }
 }
 
 /// What only looks: `windlass plan` has nothing else.
@@ -127,21 +140,39 @@ pub struct Observer {
 impl Observer {
     /// What a chart is told of its cluster: what was kept of these very inputs, or else what the cluster serves now. None: it
     /// is no chart.
-    pub async fn served(&self, target: &Target, inputs: &Inputs, kept: Option<&Served>) -> Result<Option<Served>> {
+    pub async fn served(
+        &self,
+        target: &Target,
+        inputs: &Inputs,
+        kept: Option<&Served>,
+    ) -> Result<Option<Served>> {
         if !inputs.asks_the_cluster() {
             return Ok(None);
         }
         if let Some(kept) = kept.filter(|kept| kept.inputs == inputs.hash) {
             return Ok(Some(kept.clone()));
         }
-        let (kubernetes, apis) = self.cluster(&target.destination.cluster)?.capabilities().await?;
-        Ok(Some(Served { inputs: inputs.hash.clone(), kubernetes, apis }))
+        let (kubernetes, apis) = self
+            .cluster(&target.destination.cluster)?
+            .capabilities()
+            .await?;
+        Ok(Some(Served {
+            inputs: inputs.hash.clone(),
+            kubernetes,
+            apis,
+        }))
     }
 
     /// What of an application's chart asks the cluster while it is rendered, which finds nothing here.
     pub async fn looks_up(&self, target: &Target, inputs: &Inputs) -> Result<Option<String>> {
-        let Some(served) = self.served(target, inputs, None).await? else { return Ok(None) };
-        Ok(self.renderer.looks_up(inputs, release(target, served)).await.unwrap_or_default())
+        let Some(served) = self.served(target, inputs, None).await? else {
+            return Ok(None);
+        };
+        Ok(self
+            .renderer
+            .looks_up(inputs, release(target, served))
+            .await
+            .unwrap_or_default())
     }
 
     /// Renders an application; the error is in words for its author. `kept`: what was kept of what its chart is told.
@@ -152,7 +183,11 @@ impl Observer {
         kept: Option<&Served>,
     ) -> Result<std::result::Result<Arc<Vec<Manifest>>, Invalid>> {
         let served = self.served(target, inputs, kept).await?;
-        match self.renderer.render(inputs, served.map(|served| release(target, served))).await {
+        match self
+            .renderer
+            .render(inputs, served.map(|served| release(target, served)))
+            .await
+        {
             Ok(manifests) => Ok(Ok(manifests)),
             Err(NotRendered::Invalid(why)) => Ok(Err(why)),
             Err(why @ NotRendered::UsedUp(_)) => Ok(Err(Invalid(why.to_string()))),
@@ -162,11 +197,19 @@ impl Observer {
 
     /// What an application may touch.
     pub fn fence(&self, repo: &RepoName, destination: &Destination) -> Fence {
-        self.projects.as_ref().map_or_else(|| Fence::open(destination), |projects| projects.fence(repo, destination))
+        self.projects.as_ref().map_or_else(
+            || Fence::open(destination),
+            |projects| projects.fence(repo, destination),
+        )
     }
 
     /// One application, to be asked about. `owner`: the value of our label on its objects.
-    pub fn asking<'a>(&'a self, key: &'a ApplicationKey, target: &'a Target, owner: &'a str) -> Result<Asking<'a>> {
+    pub fn asking<'a>(
+        &'a self,
+        key: &'a ApplicationKey,
+        target: &'a Target,
+        owner: &'a str,
+    ) -> Result<Asking<'a>> {
         let fence = self.fence(&key.repo, &target.destination);
         let cluster = self.cluster(&target.destination.cluster)?;
         let syncing = cluster.writing_as(fence.service_account());
@@ -190,17 +233,27 @@ impl Observer {
 
     /// The same, which acts as an identity that can only look.
     pub fn previewing(&self, account: Option<&ServiceAccount>) -> Self {
-        Self { previews_as: account.cloned(), ..self.clone() }
+        Self {
+            previews_as: account.cloned(),
+            ..self.clone()
+        }
     }
 
     /// The same, whose renderings take from one budget.
     pub fn within(&self, budget: Budget) -> Self {
-        Self { renderer: self.renderer.within(budget), ..self.clone() }
+        Self {
+            renderer: self.renderer.within(budget),
+            ..self.clone()
+        }
     }
 
     /// Ends waiting for an application's pods, but on one cluster.
     pub fn waits_nowhere(&self, owner: &str, but: Option<&str>) {
-        for cluster in self.clusters.values().filter(|cluster| Some(cluster.name.as_str()) != but) {
+        for cluster in self
+            .clusters
+            .values()
+            .filter(|cluster| Some(cluster.name.as_str()) != but)
+        {
             cluster.pods.wait(owner, Vec::new(), Timestamp::now());
         }
     }
@@ -208,7 +261,10 @@ impl Observer {
     pub fn cluster(&self, name: &str) -> Result<&Cluster> {
         self.clusters.get(name).ok_or_else(|| {
             let known: Vec<_> = self.clusters.keys().map(String::as_str).collect();
-            Error::Invalid(Invalid(format!("{FILE}: the server's settings know no cluster `{name}`; they know: {}", known.join(", "))))
+            Error::Invalid(Invalid(format!(
+                "{FILE}: the server's settings know no cluster `{name}`; they know: {}",
+                known.join(", ")
+            )))
         })
     }
 }
@@ -299,7 +355,9 @@ struct Recent<K, V>(moka::sync::Cache<K, V>);
 
 const MOST_RECENT: u64 = 10_000;
 
-impl<K: std::hash::Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Default for Recent<K, V> {
+impl<K: std::hash::Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Default
+    for Recent<K, V>
+{
     fn default() -> Self {
         Self(moka::sync::Cache::new(MOST_RECENT))
     }
@@ -320,8 +378,15 @@ const MOST_PREVIEWED: u64 = 64 << 20;
 
 impl Default for Previews {
     fn default() -> Self {
-        let weight = |_: &PullRequestKey, shown: &Arc<pull_request::Shown>| u32::try_from(shown.size()).unwrap_or(u32::MAX);
-        Self(moka::sync::Cache::builder().weigher(weight).max_capacity(MOST_PREVIEWED).build())
+        let weight = |_: &PullRequestKey, shown: &Arc<pull_request::Shown>| {
+            u32::try_from(shown.size()).unwrap_or(u32::MAX)
+        };
+        Self(
+            moka::sync::Cache::builder()
+                .weigher(weight)
+                .max_capacity(MOST_PREVIEWED)
+                .build(),
+        )
     }
 }
 
@@ -355,17 +420,26 @@ pub struct Configured {
 impl Base {
     /// The configuration, if there is one that can be read.
     pub fn configured(&self) -> Option<&Configured> {
-        self.catalog.as_ref().and_then(|catalog| catalog.as_ref().ok())
+        self.catalog
+            .as_ref()
+            .and_then(|catalog| catalog.as_ref().ok())
     }
 
     pub fn target(&self, key: &ApplicationKey) -> Option<&Target> {
-        self.configured()?.targets.iter().find(|target| target.key(&self.repo.name) == *key)
+        self.configured()?
+            .targets
+            .iter()
+            .find(|target| target.key(&self.repo.name) == *key)
     }
 }
 
 /// Reads the configuration of a tree.
-pub fn configuration(source: &Source<'_>) -> anyhow::Result<Option<std::result::Result<Configured, Invalid>>> {
-    let Some(text) = source.text(FILE)? else { return Ok(None) };
+pub fn configuration(
+    source: &Source<'_>,
+) -> anyhow::Result<Option<std::result::Result<Configured, Invalid>>> {
+    let Some(text) = source.text(FILE)? else {
+        return Ok(None);
+    };
     let directories = source.directories();
     Ok(Some(Catalog::parse(&text).and_then(|catalog| {
         let targets = catalog.expand(directories.iter().map(String::as_str))?;
@@ -386,7 +460,10 @@ impl Ctx {
     ) -> Result<T> {
         let (ctx, repo) = (self.clone(), repo.clone());
         let run = move || job(&ctx.mirrors.open(&repo)?);
-        tokio::task::spawn_blocking(run).await.map_err(|error| Error::Git(error.into()))?.map_err(Error::Git)
+        tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|error| Error::Git(error.into()))?
+            .map_err(Error::Git)
     }
 
     /// A repository's branches moved, or may have: what was fetched before is not believed any more.
@@ -397,9 +474,15 @@ impl Ctx {
     /// The base branch as it was when something last moved: an event of the cluster's, or a rollout that is waited
     /// for, says nothing about Git.
     pub async fn known_base(self: &Arc<Self>, repo: &RepoName) -> Result<Arc<Base>> {
-        let moved = locked(&self.memory.moved).get(repo).copied().unwrap_or_else(Instant::now);
+        let moved = locked(&self.memory.moved)
+            .get(repo)
+            .copied()
+            .unwrap_or_else(Instant::now);
         // Read since then: there is nothing to read again.
-        let known = locked(&self.memory.bases).get(repo).filter(|(read, _)| *read >= moved).map(|(_, base)| base.clone());
+        let known = locked(&self.memory.bases)
+            .get(repo)
+            .filter(|(read, _)| *read >= moved)
+            .map(|(_, base)| base.clone());
         match known {
             Some(base) => Ok(base),
             None => self.base(repo, moved).await,
@@ -407,22 +490,42 @@ impl Ctx {
     }
 
     /// Fetches, unless that was done since `not_before` already.
-    pub async fn fetch(self: &Arc<Self>, repo: &RepoName, pull: Option<u64>, not_before: Instant) -> Result<()> {
-        if self.memory.fetched.get(&(repo.clone(), pull)).is_some_and(|at| at >= not_before) {
+    pub async fn fetch(
+        self: &Arc<Self>,
+        repo: &RepoName,
+        pull: Option<u64>,
+        not_before: Instant,
+    ) -> Result<()> {
+        if self
+            .memory
+            .fetched
+            .get(&(repo.clone(), pull))
+            .is_some_and(|at| at >= not_before)
+        {
             return Ok(());
         }
         let started = Instant::now();
-        let Repository { clone_url: url, default_branch: base, .. } = self.github.repository(repo)?;
+        let Repository {
+            clone_url: url,
+            default_branch: base,
+            ..
+        } = self.github.repository(repo)?;
         let session = self.github.session_to_fetch(repo).await?;
         let (ctx, name) = (self.clone(), repo.clone());
         let run = move || {
-            let remote = Remote { url: &url, token: session.token() };
+            let remote = Remote {
+                url: &url,
+                token: session.token(),
+            };
             match pull {
                 Some(number) => ctx.mirrors.fetch_head(&name, &remote, number),
                 None => ctx.mirrors.fetch(&name, &remote, &base),
             }
         };
-        if let Err(error) = tokio::task::spawn_blocking(run).await.map_err(|error| Error::Git(error.into()))? {
+        if let Err(error) = tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|error| Error::Git(error.into()))?
+        {
             // The token may have been taken back: the next one is asked for.
             self.github.forget_session(repo).await;
             return Err(Error::Git(error));
@@ -436,28 +539,46 @@ impl Ctx {
         let started = Instant::now();
         self.fetch(repo, None, not_before).await?;
         let repository = self.github.repository(repo)?;
-        let known = locked(&self.memory.bases).get(repo).map(|(_, base)| base.clone());
+        let known = locked(&self.memory.bases)
+            .get(repo)
+            .map(|(_, base)| base.clone());
         let base = self
             .mirror(repo, move |mirror| {
                 let branch = &repository.default_branch;
-                let Some(commit) = mirror.branch(branch)? else { anyhow::bail!("{} has no branch {branch} yet", repository.name) };
+                let Some(commit) = mirror.branch(branch)? else {
+                    anyhow::bail!("{} has no branch {branch} yet", repository.name)
+                };
                 if let Some(known) = known.filter(|known| known.commit == commit) {
                     return Ok(known);
                 }
                 let source = Source::open(mirror, mirror.tree(&commit)?)?;
-                Ok(Arc::new(Base { catalog: configuration(&source)?, repo: repository, commit }))
+                Ok(Arc::new(Base {
+                    catalog: configuration(&source)?,
+                    repo: repository,
+                    commit,
+                }))
             })
             .await?;
         {
             let mut owners = locked(&self.memory.owners);
-            for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+            for target in base
+                .configured()
+                .into_iter()
+                .flat_map(|configured| &configured.targets)
+            {
                 let key = target.key(repo);
                 owners.insert(key.owner_label(base.repo.id), key);
             }
         }
-        let health = base.configured().map(|configured| configured.catalog.health.as_slice()).unwrap_or_default();
-        let owners =
-            base.configured().into_iter().flat_map(|configured| &configured.targets).map(|one| one.key(repo).owner_label(base.repo.id));
+        let health = base
+            .configured()
+            .map(|configured| configured.catalog.health.as_slice())
+            .unwrap_or_default();
+        let owners = base
+            .configured()
+            .into_iter()
+            .flat_map(|configured| &configured.targets)
+            .map(|one| one.key(repo).owner_label(base.repo.id));
         let owners: HashSet<_> = owners.collect();
         for cluster in self.observer.clusters.values() {
             cluster.index.set_rules(repo, health, &owners).await;
@@ -468,7 +589,10 @@ impl Ctx {
 
     /// The config repositories, as last read.
     pub fn bases(&self) -> Vec<Arc<Base>> {
-        locked(&self.memory.bases).values().map(|(_, base)| base.clone()).collect()
+        locked(&self.memory.bases)
+            .values()
+            .map(|(_, base)| base.clone())
+            .collect()
     }
 
     pub fn cluster(&self, name: &str) -> Result<&Cluster> {
@@ -479,9 +603,16 @@ impl Ctx {
     pub async fn resync(self: &Arc<Self>) -> Result<()> {
         locked(&self.memory.told).clear();
         // A right may have been granted meanwhile.
-        self.observer.clusters.values().for_each(|cluster| cluster.index.retry_refused());
+        self.observer
+            .clusters
+            .values()
+            .for_each(|cluster| cluster.index.retry_refused());
         let found = self.github.discover().await?;
-        let config: Vec<_> = found.into_iter().map(|repository| repository.name).filter(|repo| self.is_config(repo)).collect();
+        let config: Vec<_> = found
+            .into_iter()
+            .map(|repository| repository.name)
+            .filter(|repo| self.is_config(repo))
+            .collect();
         // What the App does not see any more says nothing either.
         locked(&self.memory.bases).retain(|repo, _| config.contains(repo));
         for repo in config {
@@ -495,7 +626,10 @@ impl Ctx {
 
     /// Whether the server's settings name a repository as one that steers clusters. All others only receive statuses.
     pub fn is_config(&self, repo: &RepoName) -> bool {
-        self.observer.projects.as_ref().is_some_and(|projects| projects.names(repo))
+        self.observer
+            .projects
+            .as_ref()
+            .is_some_and(|projects| projects.names(repo))
     }
 
     async fn resync_repository(self: &Arc<Self>, repo: &RepoName) -> Result<()> {
@@ -510,10 +644,16 @@ impl Ctx {
             return Ok(());
         }
         self.read_rules(&base).await;
-        self.commits.put(CommitKey { repo: repo.clone(), commit: base.commit.clone() });
+        self.commits.put(CommitKey {
+            repo: repo.clone(),
+            commit: base.commit.clone(),
+        });
         self.look_at_repository(&base).await?;
         for pull in self.github.recent_pulls(repo).await? {
-            self.pulls.put(PullRequestKey { repo: repo.clone(), number: pull.number });
+            self.pulls.put(PullRequestKey {
+                repo: repo.clone(),
+                number: pull.number,
+            });
         }
         Ok(())
     }
@@ -531,7 +671,11 @@ impl Ctx {
                 if !counts {
                     tracing::warn!(%repo, branch, "the rules of the branch do not require the check `{GATE_CONTEXT}` from this App");
                 }
-                let advice = if counts { String::new() } else { crate::view::unprotected(branch) };
+                let advice = if counts {
+                    String::new()
+                } else {
+                    crate::view::unprotected(branch)
+                };
                 locked(&self.memory.advice).insert(repo.clone(), advice);
             }
             Err(error) => tracing::debug!(%repo, %error, "the rules of the branch cannot be read"),
@@ -544,20 +688,44 @@ impl Ctx {
         if let Some(Err(Invalid(why))) = &base.catalog {
             tracing::warn!(%repo, why, "the configuration cannot be read: everything stays as it is");
         }
-        for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+        for target in base
+            .configured()
+            .into_iter()
+            .flat_map(|configured| &configured.targets)
+        {
             self.applications.put(target.key(repo));
             // What it waited for may have been healthy before it was there.
             if !target.stage.after.is_empty() {
                 self.promotions.put(target.key(repo));
             }
         }
-        for object in self.home.applications().await?.into_iter().filter(|object| object.spec.repository == *repo) {
+        for object in self
+            .home
+            .applications()
+            .await?
+            .into_iter()
+            .filter(|object| object.spec.repository == *repo)
+        {
             let (application, stage) = (object.spec.application, object.spec.stage);
-            self.applications.put(ApplicationKey { repo: repo.clone(), application, stage });
+            self.applications.put(ApplicationKey {
+                repo: repo.clone(),
+                application,
+                stage,
+            });
         }
-        for object in self.home.promotions().await?.into_iter().filter(|object| object.spec.repository == *repo) {
+        for object in self
+            .home
+            .promotions()
+            .await?
+            .into_iter()
+            .filter(|object| object.spec.repository == *repo)
+        {
             let (application, stage) = (object.spec.application, object.spec.stage);
-            self.promotions.put(ApplicationKey { repo: repo.clone(), application, stage });
+            self.promotions.put(ApplicationKey {
+                repo: repo.clone(),
+                application,
+                stage,
+            });
         }
         Ok(())
     }
@@ -565,19 +733,28 @@ impl Ctx {
     /// Follows a hint: puts keys into queues, nothing else.
     pub async fn follow(self: &Arc<Self>, hint: Hint) -> Result<()> {
         match hint {
-            Hint::PullRequest(PullRequestKey { repo, .. }) | Hint::Branch { repo, .. } if !self.is_config(&repo) => {}
+            Hint::PullRequest(PullRequestKey { repo, .. }) | Hint::Branch { repo, .. }
+                if !self.is_config(&repo) => {}
             Hint::PullRequest(key) => self.pulls.put(key),
             Hint::Installations => self.resync().await?,
             Hint::Branch { repo, branch } => {
-                let Ok(repository) = self.github.repository(&repo) else { return self.resync().await };
+                let Ok(repository) = self.github.repository(&repo) else {
+                    return self.resync().await;
+                };
                 self.touch(&repo);
                 if branch == repository.default_branch {
                     let base = self.known_base(&repo).await?;
                     if base.catalog.is_some() {
-                        self.commits.put(CommitKey { repo: repo.clone(), commit: base.commit.clone() });
+                        self.commits.put(CommitKey {
+                            repo: repo.clone(),
+                            commit: base.commit.clone(),
+                        });
                         self.look_at_repository(&base).await?;
                         for pull in self.github.open_pulls(&repo).await? {
-                            self.pulls.put(PullRequestKey { repo: repo.clone(), number: pull.number });
+                            self.pulls.put(PullRequestKey {
+                                repo: repo.clone(),
+                                number: pull.number,
+                            });
                         }
                     }
                 } else if let Some(key) = key_of_branch(&repo, &branch) {
@@ -591,13 +768,25 @@ impl Ctx {
     /// Has commits told where they stand that have not come to their end: also those that no application ever had as its
     /// revision, since it was at a later one already when it was looked at.
     pub fn tell_commits(&self, repo: &RepoName) {
-        let unfinished: Vec<_> = self.memory.unfinished.iter().map(|(key, ())| key).filter(|key| key.repo == *repo).collect();
-        unfinished.into_iter().for_each(|key| self.commits.put((*key).clone()));
+        let unfinished: Vec<_> = self
+            .memory
+            .unfinished
+            .iter()
+            .map(|(key, ())| key)
+            .filter(|key| key.repo == *repo)
+            .collect();
+        unfinished
+            .into_iter()
+            .for_each(|key| self.commits.put((*key).clone()));
     }
 
     /// The stages that come after one look whether there is something for them.
     pub fn wake_later_stages(&self, base: &Base, key: &ApplicationKey) {
-        for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+        for target in base
+            .configured()
+            .into_iter()
+            .flat_map(|configured| &configured.targets)
+        {
             if target.application == key.application && target.stage.after.contains(&key.stage) {
                 self.promotions.put(target.key(&base.repo.name));
             }
@@ -606,8 +795,16 @@ impl Ctx {
 
     /// Applications that depend on one may have waited for what is news of it.
     pub fn wake_dependents(&self, key: &ApplicationKey) {
-        for base in self.bases().iter().filter(|base| base.repo.name == key.repo) {
-            for target in base.configured().into_iter().flat_map(|configured| &configured.targets) {
+        for base in self
+            .bases()
+            .iter()
+            .filter(|base| base.repo.name == key.repo)
+        {
+            for target in base
+                .configured()
+                .into_iter()
+                .flat_map(|configured| &configured.targets)
+            {
                 if target.stage.name == key.stage && target.depends_on.contains(&key.application) {
                     self.applications.put(target.key(&base.repo.name));
                 }
@@ -636,7 +833,11 @@ impl Ctx {
 /// The application and stage that one of our branches is for.
 pub fn key_of_branch(repo: &RepoName, branch: &str) -> Option<ApplicationKey> {
     let (application, stage) = branch.strip_prefix("windlass/")?.split_once('/')?;
-    Some(ApplicationKey { repo: repo.clone(), application: application.parse().ok()?, stage: stage.parse().ok()? })
+    Some(ApplicationKey {
+        repo: repo.clone(),
+        application: application.parse().ok()?,
+        stage: stage.parse().ok()?,
+    })
 }
 
 /// How long a key waits before it is looked at, so that a burst of events is one look.

@@ -10,7 +10,12 @@ use serde_json::Value;
 /// Leaves the number of replicas to an autoscaler that sets it: also where it has set none, or zero, so that nobody holds
 /// the field; and where Git has just handed it over, so that the server's default of one ends no pods meanwhile.
 /// `applied`: the object as it was applied last, if it was.
-pub async fn leave_replicas(asking: &Asking<'_>, predicted: &mut Predicted, set: &[Manifest], applied: Option<&Value>) -> Asked<()> {
+pub async fn leave_replicas(
+    asking: &Asking<'_>,
+    predicted: &mut Predicted,
+    set: &[Manifest],
+    applied: Option<&Value>,
+) -> Asked<()> {
     let path = contracts::replicas();
     let key = predicted.manifest.key.clone();
     if !predicted.manifest.value["spec"]["template"].is_object() && key.kind != "Rollout" {
@@ -18,32 +23,57 @@ pub async fn leave_replicas(asking: &Asking<'_>, predicted: &mut Predicted, set:
     }
     let wanted = fieldset::lookup(&predicted.write.payload, &path).cloned();
     // Handed over, maybe: how many there are is not in what the index keeps of an object that nobody touched.
-    if wanted.is_none() && applied.is_some_and(|applied| fieldset::lookup(applied, &path).is_some()) {
+    if wanted.is_none() && applied.is_some_and(|applied| fieldset::lookup(applied, &path).is_some())
+    {
         look_whole(asking, predicted).await?;
     }
-    let Some(live) = &predicted.live else { return Ok(()) };
-    let Some(now) = fieldset::lookup(live, &path).cloned() else { return Ok(()) };
-    if wanted.as_ref() == Some(&now) || wanted.is_none() && !ownership::applies(live, &asking.manager(), &path) {
+    let Some(live) = &predicted.live else {
+        return Ok(());
+    };
+    let Some(now) = fieldset::lookup(live, &path).cloned() else {
+        return Ok(());
+    };
+    if wanted.as_ref() == Some(&now)
+        || wanted.is_none() && !ownership::applies(live, &asking.manager(), &path)
+    {
         return Ok(());
     }
-    let Some(scaler) = autoscaler(asking, &key, set).await? else { return Ok(()) };
+    let Some(scaler) = autoscaler(asking, &key, set).await? else {
+        return Ok(());
+    };
     match wanted {
         Some(_) => drop(fieldset::remove(&mut predicted.write.payload, &path)),
         None => predicted.write.payload["spec"]["replicas"] = now,
     }
-    predicted.notes.released.push((scaler, vec![path.to_string()]));
+    predicted
+        .notes
+        .released
+        .push((scaler, vec![path.to_string()]));
     Ok(())
 }
 
 /// What sets the replicas of an object, among the manifests or in the cluster.
-async fn autoscaler(asking: &Asking<'_>, key: &ResourceKey, set: &[Manifest]) -> Asked<Option<String>> {
+async fn autoscaler(
+    asking: &Asking<'_>,
+    key: &ResourceKey,
+    set: &[Manifest],
+) -> Asked<Option<String>> {
     let named = |kind: &str, name: &Value| format!("{kind} {}", name.as_str().unwrap_or_default());
-    let own = |manifest: &&Manifest| manifest.key.namespace == key.namespace && contracts::scales(&manifest.value, key);
+    let own = |manifest: &&Manifest| {
+        manifest.key.namespace == key.namespace && contracts::scales(&manifest.value, key)
+    };
     if let Some(own) = set.iter().find(own) {
         return Ok(Some(named(&own.key.kind, &own.value["metadata"]["name"])));
     }
-    for (group, version, kind) in [("autoscaling", "v2", "HorizontalPodAutoscaler"), ("keda.sh", "v1alpha1", "ScaledObject")] {
-        let found = match asking.cluster.all(group, version, kind, key.namespace.as_deref()).await {
+    for (group, version, kind) in [
+        ("autoscaling", "v2", "HorizontalPodAutoscaler"),
+        ("keda.sh", "v1alpha1", "ScaledObject"),
+    ] {
+        let found = match asking
+            .cluster
+            .all(group, version, kind, key.namespace.as_deref())
+            .await
+        {
             Err(cluster::Error::Forbidden { .. }) => continue,
             other => other?,
         };
@@ -55,22 +85,31 @@ async fn autoscaler(asking: &Asking<'_>, key: &ResourceKey, set: &[Manifest]) ->
 }
 
 /// What Argo CD or Flux makes of a manifest before they apply it, as far as that is known here.
-pub async fn as_the_reconciler_applies(asking: &Asking<'_>, predicted: &mut Predicted) -> Asked<()> {
+pub async fn as_the_reconciler_applies(
+    asking: &Asking<'_>,
+    predicted: &mut Predicted,
+) -> Asked<()> {
     if let Some(live) = &predicted.live {
         ownership::with_marks(&mut predicted.write.payload, live);
     }
-    let Some(transforms) = asking.transforms().await? else { return Ok(()) };
+    let Some(transforms) = asking.transforms().await? else {
+        return Ok(());
+    };
     let unknown = transforms.unknown(&predicted.write.payload);
     if !unknown.is_empty() {
         if let Some(live) = &predicted.live {
             substitute::as_it_is(&mut predicted.write.payload, live);
         }
         let names: Vec<_> = unknown.iter().map(|name| format!("${{{name}}}")).collect();
-        predicted.notes.unverified = Some(format!("Flux fills in {} from places that are not read here", names.join(", ")));
+        predicted.notes.unverified = Some(format!(
+            "Flux fills in {} from places that are not read here",
+            names.join(", ")
+        ));
     } else if !transforms.others.is_empty() {
         let fields = transforms.others.join(", ");
-        predicted.notes.unverified =
-            Some(format!("Flux changes it before it applies it, by the Kustomization's {fields}: that is not worked out here"));
+        predicted.notes.unverified = Some(format!(
+            "Flux changes it before it applies it, by the Kustomization's {fields}: that is not worked out here"
+        ));
     }
     Ok(())
 }

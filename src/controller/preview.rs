@@ -93,7 +93,10 @@ pub fn look_at_git(
         }
     };
     look.changes.merged = Some(tree);
-    let (before, after) = (Source::open(mirror, mirror.tree(base)?)?, Source::open(mirror, tree)?);
+    let (before, after) = (
+        Source::open(mirror, mirror.tree(base)?)?,
+        Source::open(mirror, tree)?,
+    );
     let proposed = configuration(&after)?;
     if let Some(Err(Invalid(why))) = proposed {
         look.failure = Some(Failure::Configuration(why));
@@ -102,21 +105,34 @@ pub fn look_at_git(
     let mut directories = after.directories();
     if before.listing().get(FILE) != after.listing().get(FILE) {
         // Who writes a pattern means something by it.
-        let unmatched = proposed.iter().flatten().flat_map(|proposed| proposed.catalog.unmatched(&directories));
+        let unmatched = proposed
+            .iter()
+            .flatten()
+            .flat_map(|proposed| proposed.catalog.unmatched(&directories));
         let known = configured.catalog.unmatched(&before.directories());
         let new: Vec<_> = unmatched.filter(|words| !known.contains(words)).collect();
         if !new.is_empty() {
             look.failure = Some(Failure::Configuration(new.join("\n")));
             return Ok(look);
         }
-        look.changes.reconfigured = reconfigured(configured, proposed.as_ref().and_then(|proposed| proposed.as_ref().ok()));
+        look.changes.reconfigured = reconfigured(
+            configured,
+            proposed
+                .as_ref()
+                .and_then(|proposed| proposed.as_ref().ok()),
+        );
     }
     directories.extend(before.directories());
     look.unmatched = configured.catalog.unmatched(&directories);
     // Whoever may say who approves, approves: the owners that there are decide about others.
-    if codeowners::PLACES.iter().any(|place| before.listing().get(*place) != after.listing().get(*place)) {
+    if codeowners::PLACES
+        .iter()
+        .any(|place| before.listing().get(*place) != after.listing().get(*place))
+    {
         let by_owners = |target: &&Target| target.stage.approvers.contains(&Approver::CodeOwners);
-        look.changes.reconfigured.extend(configured.targets.iter().filter(by_owners).cloned());
+        look.changes
+            .reconfigured
+            .extend(configured.targets.iter().filter(by_owners).cloned());
     }
     let changed = changes_between(&before, after.listing())?;
     look.changes.owners = changed.owners;
@@ -136,51 +152,98 @@ pub fn look_at_git(
         _ => &[],
     };
     for target in targets {
-        let known = configured.targets.iter().find(|known| known.is_same(&target));
-        let leaves = !look.changes.reconfigured.is_empty() && known.is_some() && !proposed.iter().any(|other| other.is_same(&target));
+        let known = configured
+            .targets
+            .iter()
+            .find(|known| known.is_same(&target));
+        let leaves = !look.changes.reconfigured.is_empty()
+            && known.is_some()
+            && !proposed.iter().any(|other| other.is_same(&target));
         let old = render::inputs(&before, &target.place());
         // By the configuration that is proposed it is no application any more.
-        let new = if leaves { Ok(None) } else { render::inputs(&after, &target.place()) };
-        let hash = |read: &Read| read.as_ref().ok().map(|inputs| inputs.as_ref().map(|inputs| inputs.hash.clone()).unwrap_or_default());
+        let new = if leaves {
+            Ok(None)
+        } else {
+            render::inputs(&after, &target.place())
+        };
+        let hash = |read: &Read| {
+            read.as_ref().ok().map(|inputs| {
+                inputs
+                    .as_ref()
+                    .map(|inputs| inputs.hash.clone())
+                    .unwrap_or_default()
+            })
+        };
         // What cannot be read before and after is not the same before and after.
         let blind = old.is_err() && new.is_err() && {
             let near = match target.path.rsplit_once('/') {
                 Some((parent, _)) if parent.contains('/') => format!("{parent}/"),
                 _ => format!("{}/", target.path),
             };
-            let mut below = changed_files.iter().copied().filter(|path| path.starts_with(&near)).peekable();
+            let mut below = changed_files
+                .iter()
+                .copied()
+                .filter(|path| path.starts_with(&near))
+                .peekable();
             let any = below.peek().is_some();
             managed.extend(below);
             any
         };
         let mut reads = BTreeSet::new();
-        for inputs in [&old, &new].into_iter().filter_map(|read| read.as_ref().ok()?.as_ref()) {
-            reads.extend(changed_files.iter().copied().filter(|path| inputs.reads(path)));
+        for inputs in [&old, &new]
+            .into_iter()
+            .filter_map(|read| read.as_ref().ok()?.as_ref())
+        {
+            reads.extend(
+                changed_files
+                    .iter()
+                    .copied()
+                    .filter(|path| inputs.reads(path)),
+            );
         }
         if !reads.is_empty() {
             let name = (target.application.clone(), target.stage.name.clone());
-            look.changes.reads.insert(name, reads.iter().map(|path| path.to_string()).collect());
+            look.changes
+                .reads
+                .insert(name, reads.iter().map(|path| path.to_string()).collect());
         }
         managed.extend(reads);
         // What a stage comes after is a part of what is asked of what comes there: its approvals count for a change of that.
         let comes_after_others = known.is_some_and(|known| known.stage.after != target.stage.after);
         if blind || hash(&old) != hash(&new) {
             look.changes.touched.push(target.clone());
-            look.inputs.push(Touched { target: target.clone(), before: old, after: new.clone(), in_base: known.is_some() });
+            look.inputs.push(Touched {
+                target: target.clone(),
+                before: old,
+                after: new.clone(),
+                in_base: known.is_some(),
+            });
         } else if comes_after_others {
             look.changes.touched.push(target.clone());
         }
         look.heads.push((target, new));
     }
     // What comes by rules that the pull request brings itself: the base grants it nothing that is live.
-    let brought: Vec<_> = proposed.iter().filter(|target| !look.heads.iter().any(|(known, _)| known.is_same(target))).cloned().collect();
+    let brought: Vec<_> = proposed
+        .iter()
+        .filter(|target| !look.heads.iter().any(|(known, _)| known.is_same(target)))
+        .cloned()
+        .collect();
     look.total += brought.len();
     for target in brought {
         let new = render::inputs(&after, &target.place());
-        look.inputs.push(Touched { target: target.clone(), before: Ok(None), after: new.clone(), in_base: false });
+        look.inputs.push(Touched {
+            target: target.clone(),
+            before: Ok(None),
+            after: new.clone(),
+            in_base: false,
+        });
         look.heads.push((target, new));
     }
-    look.changes.unmanaged = changed_files.into_iter().find(|path| *path == FILE || !managed.contains(path)).cloned();
+    look.changes.unmanaged = changed_files
+        .into_iter()
+        .find(|path| *path == FILE || !managed.contains(path))
+        .cloned();
     look.changes.files = changed.files;
     Ok(look)
 }
@@ -189,7 +252,11 @@ pub fn look_at_git(
 pub fn changes_between(before: &Source<'_>, after: &Listing) -> anyhow::Result<Changes> {
     let mut changes = Changes::default();
     let old = before.listing();
-    let differs: BTreeSet<_> = old.keys().chain(after.keys()).filter(|path| old.get(*path) != after.get(*path)).collect();
+    let differs: BTreeSet<_> = old
+        .keys()
+        .chain(after.keys())
+        .filter(|path| old.get(*path) != after.get(*path))
+        .collect();
     changes.files = differs.into_iter().cloned().collect();
     for place in codeowners::PLACES {
         if let Some(text) = before.text(place)? {
@@ -206,14 +273,24 @@ fn reconfigured(base: &Configured, head: Option<&Configured>) -> Vec<Target> {
     // When custom kinds are healthy is everybody's.
     let everything = head.is_none_or(|head| head.catalog.health != base.catalog.health);
     let differ = |all: &[Target], others: &[Target]| -> Vec<Target> {
-        all.iter().filter(|target| everything || !others.contains(target)).cloned().collect()
+        all.iter()
+            .filter(|target| everything || !others.contains(target))
+            .cloned()
+            .collect()
     };
-    let mut found = [differ(&base.targets, head_targets), differ(head_targets, &base.targets)].concat();
+    let mut found = [
+        differ(&base.targets, head_targets),
+        differ(head_targets, &base.targets),
+    ]
+    .concat();
     // What comes after a stage relies on what that stage says of itself.
     loop {
         let relies = |later: &&Target| {
             !found.contains(later)
-                && found.iter().any(|one| one.application == later.application && later.stage.after.contains(&one.stage.name))
+                && found.iter().any(|one| {
+                    one.application == later.application
+                        && later.stage.after.contains(&one.stage.name)
+                })
         };
         let more: Vec<_> = base.targets.iter().filter(relies).cloned().collect();
         if more.is_empty() {
@@ -224,9 +301,14 @@ fn reconfigured(base: &Configured, head: Option<&Configured>) -> Vec<Target> {
 }
 
 /// The applications of the base's patterns in both trees: also those that the pull request adds or removes.
-fn targets(configured: &Configured, after: &Source<'_>) -> std::result::Result<Vec<Target>, Invalid> {
+fn targets(
+    configured: &Configured,
+    after: &Source<'_>,
+) -> std::result::Result<Vec<Target>, Invalid> {
     let directories = after.directories();
-    let mut targets = configured.catalog.expand(directories.iter().map(String::as_str))?;
+    let mut targets = configured
+        .catalog
+        .expand(directories.iter().map(String::as_str))?;
     for target in &configured.targets {
         if !targets.iter().any(|known| known.path == target.path) {
             targets.push(target.clone());
@@ -247,9 +329,16 @@ fn mended(mirror: &Mirror, head: &CommitSha, mut look: GitLook) -> anyhow::Resul
 }
 
 /// What an application was synced to last, where its inputs were others than the base's. Ask with the mirror at hand.
-pub fn synced_of(mirror: &Mirror, object: &Application, target: &Target, base: &Read) -> anyhow::Result<Option<Read>> {
+pub fn synced_of(
+    mirror: &Mirror,
+    object: &Application,
+    target: &Target,
+    base: &Read,
+) -> anyhow::Result<Option<Read>> {
     let status = object.status.clone().unwrap_or_default();
-    let Some(synced) = status.synced_revision.filter(|synced| mirror.has(synced)) else { return Ok(None) };
+    let Some(synced) = status.synced_revision.filter(|synced| mirror.has(synced)) else {
+        return Ok(None);
+    };
     let read = super::revision::inputs_at(mirror, &synced, &target.place())?;
     Ok((super::revision::hash_of(&read) != super::revision::hash_of(base)).then_some(read))
 }
@@ -294,9 +383,13 @@ pub async fn application(
         return Ok(preview);
     }
     let gone = matches!(after, Ok(None));
-    let status = object.and_then(|object| object.status.clone()).unwrap_or_default();
+    let status = object
+        .and_then(|object| object.status.clone())
+        .unwrap_or_default();
     let kept = status.served.as_ref();
-    let old = manifests(observer, &target, &before, kept).await?.unwrap_or_default();
+    let old = manifests(observer, &target, &before, kept)
+        .await?
+        .unwrap_or_default();
     let new = match manifests(observer, &target, &after, kept).await? {
         Ok(new) => new,
         Err(Invalid(why)) => {
@@ -322,62 +415,129 @@ pub async fn application(
         preview.notes.push(view::looks_up(&template));
     }
     let owner = key.owner_label(repository_id);
-    let images = |manifests: &[Manifest]| manifests.iter().flat_map(Manifest::containers).collect::<Vec<_>>();
+    let images = |manifests: &[Manifest]| {
+        manifests
+            .iter()
+            .flat_map(Manifest::containers)
+            .collect::<Vec<_>>()
+    };
     preview.images = image_changes(&images(&old), &images(&new));
-    let asking = Asking { in_base, ..observer.asking(&key, &target, &owner)? };
-    let (old, new) = (live::settle(&asking, &old).await?, live::settle(&asking, &new).await?);
+    let asking = Asking {
+        in_base,
+        ..observer.asking(&key, &target, &owner)?
+    };
+    let (old, new) = (
+        live::settle(&asking, &old).await?,
+        live::settle(&asking, &new).await?,
+    );
     if !in_base {
         preview.notes.push(NEW_APPLICATION.into());
     }
     // What the base has just so is not this change's doing.
-    let is_known = |one: &&Outside| old.outside.iter().any(|other| other.manifest == one.manifest);
+    let is_known = |one: &&Outside| {
+        old.outside
+            .iter()
+            .any(|other| other.manifest == one.manifest)
+    };
     let (known, brought): (Vec<_>, Vec<_>) = new.outside.iter().partition(is_known);
     let (known, brought) = (live::refusals(known), live::refusals(brought));
     let (old, new) = (old.manifests, new.manifests);
     let ((old_hooks, old), (new_hooks, new)) = (hook::split(old), hook::split(new));
     let synced = match &synced {
-        Some(read) => Some(live::settle(&asking, &manifests(observer, &target, read, kept).await?.unwrap_or_default()).await?.manifests),
+        Some(read) => Some(
+            live::settle(
+                &asking,
+                &manifests(observer, &target, read, kept)
+                    .await?
+                    .unwrap_or_default(),
+            )
+            .await?
+            .manifests,
+        ),
         None => None,
     };
-    let sides = Sides { base: &old, head: &new, synced: synced.as_deref(), inventory: &status.inventory };
+    let sides = Sides {
+        base: &old,
+        head: &new,
+        synced: synced.as_deref(),
+        inventory: &status.inventory,
+    };
     let mut found = compare::compare(&asking, sides).await?;
     found.change.extend(brought);
     found.waiting.extend(known);
-    found.change.extend(hooks_that_run(&asking, &old_hooks, new_hooks, status.synced_revision.is_none(), &mut preview.notes).await?);
+    found.change.extend(
+        hooks_that_run(
+            &asking,
+            &old_hooks,
+            new_hooks,
+            status.synced_revision.is_none(),
+            &mut preview.notes,
+        )
+        .await?,
+    );
     // Where each object stands, for whoever has to mend it.
     for comparison in &mut found.change {
         claims::locate(&mut comparison.after, &comparison.key, &after);
     }
     facts::find(&asking, &mut found.change).await?;
-    let comes =
-        new.iter().filter(|manifest| !old.iter().any(|known| known.key.kind == manifest.key.kind && known.key.group == manifest.key.group));
-    let unruled = asking.cluster.index.unruled(repo, comes.map(|manifest| &manifest.value));
+    let comes = new.iter().filter(|manifest| {
+        !old.iter().any(|known| {
+            known.key.kind == manifest.key.kind && known.key.group == manifest.key.group
+        })
+    });
+    let unruled = asking
+        .cluster
+        .index
+        .unruled(repo, comes.map(|manifest| &manifest.value));
     if !unruled.is_empty() {
         preview.notes.push(view::unruled(&unruled));
     }
     for manifest in &new {
         if let Some(other) = claims.other(&target.destination, &manifest.key, &key) {
-            let why = format!("{} is an object of {} too: one of them has to leave it out", manifest.key, other.title());
-            found.change.retain(|comparison| comparison.key != manifest.key);
-            found.change.push(Comparison::new(manifest.key.clone(), Side::Absent, Side::Refused(why)));
+            let why = format!(
+                "{} is an object of {} too: one of them has to leave it out",
+                manifest.key,
+                other.title()
+            );
+            found
+                .change
+                .retain(|comparison| comparison.key != manifest.key);
+            found.change.push(Comparison::new(
+                manifest.key.clone(),
+                Side::Absent,
+                Side::Refused(why),
+            ));
         }
     }
     let handed: Vec<_> = found
         .change
         .iter()
         .filter(|one| matches!(one.after, Side::Absent))
-        .filter_map(|one| Some((one.key.clone(), claims.other(&target.destination, &one.key, &key)?.title())))
+        .filter_map(|one| {
+            Some((
+                one.key.clone(),
+                claims.other(&target.destination, &one.key, &key)?.title(),
+            ))
+        })
         .collect();
-    found.change.retain(|comparison| !handed.iter().any(|(key, _)| *key == comparison.key));
-    preview.notes.extend(
-        handed.iter().map(|(key, to)| format!("{} moves to `{to}`: it is handed over, not deleted.", view::code(&key.to_string()))),
-    );
+    found
+        .change
+        .retain(|comparison| !handed.iter().any(|(key, _)| *key == comparison.key));
+    preview.notes.extend(handed.iter().map(|(key, to)| {
+        format!(
+            "{} moves to `{to}`: it is handed over, not deleted.",
+            view::code(&key.to_string())
+        )
+    }));
     let withheld: Vec<_> = found
         .change
         .iter()
         .filter(|comparison| matches!(comparison.after, Side::Absent))
         .filter_map(|comparison| match &comparison.before {
-            Side::Object(live, _) => Some((comparison.key.clone(), crate::domain::sync::protected(live)?)),
+            Side::Object(live, _) => Some((
+                comparison.key.clone(),
+                crate::domain::sync::protected(live)?,
+            )),
             _ => None,
         })
         .collect();
@@ -386,9 +546,12 @@ pub async fn application(
     preview.drift = Plan::new(&observer.mask, found.drift);
     preview.waiting = Plan::new(&observer.mask, found.waiting);
     preview.unmoved = found.unmoved;
-    preview
-        .notes
-        .extend(withheld.iter().map(|(key, why)| format!("{} leaves Git but stays in the cluster: {why}.", view::code(&key.to_string()))));
+    preview.notes.extend(withheld.iter().map(|(key, why)| {
+        format!(
+            "{} leaves Git but stays in the cluster: {why}.",
+            view::code(&key.to_string())
+        )
+    }));
     Ok(preview)
 }
 
@@ -399,7 +562,10 @@ async fn manifests(
     kept: Option<&Served>,
 ) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
     Ok(match read {
-        Ok(Some(inputs)) => observer.render(target, inputs, kept).await?.map(|manifests| manifests.to_vec()),
+        Ok(Some(inputs)) => observer
+            .render(target, inputs, kept)
+            .await?
+            .map(|manifests| manifests.to_vec()),
         Ok(None) => Ok(Vec::new()),
         Err(unreadable) => Err(unreadable.why.clone()),
     })
@@ -417,23 +583,46 @@ async fn hooks_that_run(
     for (manifest, hook) in after {
         let Some(when) = hook.when else {
             let name = view::code(&manifest.key.to_string());
-            notes.push(format!("{name} is a hook that windlass does not run ({}).", view::code(&hook.words)));
+            notes.push(format!(
+                "{name} is a hook that windlass does not run ({}).",
+                view::code(&hook.words)
+            ));
             continue;
         };
         if !hook.runs(first) {
             continue;
         }
         let was = before.iter().find(|(old, _)| old.key == manifest.key);
-        let before = was.map_or(Side::Absent, |(old, _)| Side::Object(old.value.clone(), Proof::Server));
-        let live = if asking.in_base { asking.cluster.live(&manifest.key, &manifest.version).await? } else { None };
+        let before = was.map_or(Side::Absent, |(old, _)| {
+            Side::Object(old.value.clone(), Proof::Server)
+        });
+        let live = if asking.in_base {
+            asking
+                .cluster
+                .live(&manifest.key, &manifest.version)
+                .await?
+        } else {
+            None
+        };
         let taken = live.is_some_and(|live| !hook::may_replace(&live, asking.owner));
-        let after = match asking.cluster.probe(&manifest.key, &manifest.version, &manifest.value).await? {
+        let after = match asking
+            .cluster
+            .probe(&manifest.key, &manifest.version, &manifest.value)
+            .await?
+        {
             _ if taken => Side::Refused(live::not_a_hook(&manifest.key)),
-            Err(refusal) => Side::Refused(crate::domain::mask::Mask::scrub(&refusal.message, &manifest.value)),
+            Err(refusal) => Side::Refused(crate::domain::mask::Mask::scrub(
+                &refusal.message,
+                &manifest.value,
+            )),
             Ok(_) => Side::Object(manifest.value.clone(), Proof::Server),
         };
         let mut comparison = Comparison::new(manifest.key.clone(), before, after);
-        let when = if when == When::Before { "before" } else { "after" };
+        let when = if when == When::Before {
+            "before"
+        } else {
+            "after"
+        };
         comparison.notes.hook = Some(format!("runs {when} the rest is synced ({})", hook.words));
         found.push(comparison);
     }

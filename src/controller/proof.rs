@@ -46,9 +46,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// What was known before, for images that are still the same.
 pub fn known(status: &ApplicationStatus, images: &[ImageRef]) -> Proof {
     let wanted = digests(images);
-    let proven = status.proven.iter().filter(|digest| wanted.contains(digest.as_str())).cloned().collect();
+    let proven = status
+        .proven
+        .iter()
+        .filter(|digest| wanted.contains(digest.as_str()))
+        .cloned()
+        .collect();
     let same = digests(&status.images) == wanted;
-    Proof { proven, unproven: status.unproven.clone().filter(|_| same), again: None }
+    Proof {
+        proven,
+        unproven: status.unproven.clone().filter(|_| same),
+        again: None,
+    }
 }
 
 /// Asks the pods, once for each digest; again where somebody asks for it.
@@ -63,53 +72,108 @@ pub async fn check(
 ) -> Result<Proof> {
     let known = known(status, images);
     let wanted = digests(images);
-    if wanted.iter().all(|digest| known.proven.iter().any(|proven| proven == digest)) {
+    if wanted
+        .iter()
+        .all(|digest| known.proven.iter().any(|proven| proven == digest))
+    {
         locked(&ctx.memory.proofs).remove(key);
-        return Ok(Proof { unproven: None, ..known });
+        return Ok(Proof {
+            unproven: None,
+            ..known
+        });
     }
     // What could not be proven, or runs nowhere, is not asked about at each look.
     let asked = locked(&ctx.memory.proofs).get(key).cloned();
-    let pause = match asked.filter(|asked| asked.about.iter().map(String::as_str).eq(wanted.iter().copied())) {
+    let pause = match asked.filter(|asked| {
+        asked
+            .about
+            .iter()
+            .map(String::as_str)
+            .eq(wanted.iter().copied())
+    }) {
         // Not what was reported of it: a report may have come too late, and a doubt must not be lost with it.
         Some(asked) if Instant::now() < asked.next && !again => return Ok(asked.found),
         Some(asked) => (asked.pause * 2).min(LONGEST_PAUSE),
         None => FIRST_PAUSE,
     };
     let next = Instant::now() + pause;
-    let mut found = Proof { proven: known.proven, unproven: None, again: None };
+    let mut found = Proof {
+        proven: known.proven,
+        unproven: None,
+        again: None,
+    };
     let mut doubts: BTreeMap<String, String> = BTreeMap::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
-    for manifest in manifests.iter().filter(|manifest| manifest.value["spec"]["selector"]["matchLabels"].is_object()) {
-        let runs: Vec<_> = manifest.images().into_iter().filter(|image| images.contains(image) && image.digest.is_some()).collect();
+    for manifest in manifests
+        .iter()
+        .filter(|manifest| manifest.value["spec"]["selector"]["matchLabels"].is_object())
+    {
+        let runs: Vec<_> = manifest
+            .images()
+            .into_iter()
+            .filter(|image| images.contains(image) && image.digest.is_some())
+            .collect();
         if runs.is_empty() {
             continue;
         }
         for pod in cluster.pods_of(&manifest.value).await? {
             for (image, id) in containers(&pod) {
-                let Some(image) = runs.iter().find(|run| **run == image) else { continue };
-                let Some(digest) = &image.digest else { continue };
+                let Some(image) = runs.iter().find(|run| **run == image) else {
+                    continue;
+                };
+                let Some(digest) = &image.digest else {
+                    continue;
+                };
                 match &id {
-                    Some(id) if id == digest || listed(ctx, image, id).await => drop(seen.insert(digest.to_string())),
-                    Some(id) => {
-                        drop(doubts.insert(digest.to_string(), format!("pods run {} for {} `{}`", id.short(), image.name, digest.short())))
+                    Some(id) if id == digest || listed(ctx, image, id).await => {
+                        drop(seen.insert(digest.to_string()))
                     }
-                    None => drop(doubts.insert(digest.to_string(), format!("the runtime does not tell what {} is", image.name))),
+                    Some(id) => drop(doubts.insert(
+                        digest.to_string(),
+                        format!(
+                            "pods run {} for {} `{}`",
+                            id.short(),
+                            image.name,
+                            digest.short()
+                        ),
+                    )),
+                    None => drop(doubts.insert(
+                        digest.to_string(),
+                        format!("the runtime does not tell what {} is", image.name),
+                    )),
                 }
             }
         }
     }
-    found.proven.extend(seen.into_iter().filter(|digest| !doubts.contains_key(digest)));
+    found.proven.extend(
+        seen.into_iter()
+            .filter(|digest| !doubts.contains_key(digest)),
+    );
     found.proven.sort();
     found.proven.dedup();
     found.again = (!doubts.is_empty()).then_some(next);
-    found.unproven = (!doubts.is_empty()).then(|| format!("unproven: {}", doubts.into_values().collect::<Vec<_>>().join("; ")));
-    let asked = Asked { about: wanted.iter().map(ToString::to_string).collect(), found: found.clone(), next, pause };
+    found.unproven = (!doubts.is_empty()).then(|| {
+        format!(
+            "unproven: {}",
+            doubts.into_values().collect::<Vec<_>>().join("; ")
+        )
+    });
+    let asked = Asked {
+        about: wanted.iter().map(ToString::to_string).collect(),
+        found: found.clone(),
+        next,
+        pause,
+    };
     locked(&ctx.memory.proofs).insert(key.clone(), asked);
     Ok(found)
 }
 
 fn digests(images: &[ImageRef]) -> BTreeSet<&str> {
-    images.iter().filter_map(|image| image.digest.as_ref()).map(Digest::as_str).collect()
+    images
+        .iter()
+        .filter_map(|image| image.digest.as_ref())
+        .map(Digest::as_str)
+        .collect()
 }
 
 /// Each running container's image as the pod names it, and the digest that the runtime reports for it.
@@ -118,9 +182,17 @@ fn containers(pod: &Value) -> Vec<(ImageRef, Option<Digest>)> {
         .iter()
         .filter_map(|field| pod["spec"][*field].as_array())
         .flatten()
-        .filter_map(|container| Some((container["name"].as_str()?, container["image"].as_str()?.parse::<ImageRef>().ok()?)))
+        .filter_map(|container| {
+            Some((
+                container["name"].as_str()?,
+                container["image"].as_str()?.parse::<ImageRef>().ok()?,
+            ))
+        })
         .collect();
-    let statuses = ["containerStatuses", "initContainerStatuses"].iter().filter_map(|field| pod["status"][*field].as_array()).flatten();
+    let statuses = ["containerStatuses", "initContainerStatuses"]
+        .iter()
+        .filter_map(|field| pod["status"][*field].as_array())
+        .flatten();
     statuses
         .filter_map(|status| {
             let image = named.get(status["name"].as_str()?)?.clone();

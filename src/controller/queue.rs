@@ -54,7 +54,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
     pub fn new(name: &'static str) -> Self {
-        Self { name, entries: Mutex::default(), wake: Notify::new(), outcomes: broadcast::channel(256).0 }
+        Self {
+            name,
+            entries: Mutex::default(),
+            wake: Notify::new(),
+            outcomes: broadcast::channel(256).0,
+        }
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<K, Entry>> {
@@ -82,13 +87,18 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
     /// How many keys are worked on, or will be without a further event: what is waited for, and what failed and is
     /// tried again. For the metrics.
     pub fn pending(&self) -> usize {
-        self.entries().values().filter(|entry| entry.running || entry.due.is_some()).count()
+        self.entries()
+            .values()
+            .filter(|entry| entry.running || entry.due.is_some())
+            .count()
     }
 
     /// Whether a key is worked on, or will be in a moment.
     pub fn is_busy(&self, key: &K) -> bool {
         let soon = Instant::now() + 2 * DEBOUNCE;
-        self.entries().get(key).is_some_and(|entry| entry.running || entry.due.is_some_and(|due| due <= soon))
+        self.entries()
+            .get(key)
+            .is_some_and(|entry| entry.running || entry.due.is_some_and(|due| due <= soon))
     }
 
     /// Takes the next due key, or tells until when to wait.
@@ -115,7 +125,9 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
 
     fn finish(&self, key: &K, outcome: Result<Requeue>) {
         let mut entries = self.entries();
-        let Some(entry) = entries.get_mut(key) else { return };
+        let Some(entry) = entries.get_mut(key) else {
+            return;
+        };
         entry.running = false;
         let pause = match &outcome {
             Ok(requeue) => {
@@ -127,13 +139,16 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
             }
             Err(error) => {
                 entry.failures += 1;
-                let doubled = Duration::from_millis(500 << entry.failures.min(7)).min(LONGEST_PAUSE);
+                let doubled =
+                    Duration::from_millis(500 << entry.failures.min(7)).min(LONGEST_PAUSE);
                 match error.kind() {
                     Kind::Stale if entry.failures < 5 => Some(Duration::from_millis(100)),
                     Kind::Stale | Kind::Transient => Some(doubled),
-                    Kind::RateLimited(until) => {
-                        Some(Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or(doubled).max(doubled))
-                    }
+                    Kind::RateLimited(until) => Some(
+                        Duration::try_from(until.duration_since(Timestamp::now()))
+                            .unwrap_or(doubled)
+                            .max(doubled),
+                    ),
                     Kind::User => None,
                 }
             }
@@ -154,7 +169,10 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
             }
             error.to_string()
         });
-        let _ = self.outcomes.send(Outcome { key: key.clone(), error });
+        let _ = self.outcomes.send(Outcome {
+            key: key.clone(),
+            error,
+        });
     }
 
     /// Works until it is told to stop; then lets what runs end.
@@ -170,7 +188,11 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
                     let look = tokio::spawn(reconcile(key.clone()).instrument(span));
                     let queue = self.clone();
                     tracker.spawn(async move {
-                        let outcome = look.await.unwrap_or_else(|panic| Err(Error::Git(anyhow::anyhow!("a bug ended this look: {panic}"))));
+                        let outcome = look.await.unwrap_or_else(|panic| {
+                            Err(Error::Git(anyhow::anyhow!(
+                                "a bug ended this look: {panic}"
+                            )))
+                        });
                         queue.finish(&key, outcome);
                     });
                     continue;
@@ -241,7 +263,8 @@ mod tests {
         let mut outcomes = queue.outcomes();
         queue.put("panics".into());
         let (running, token) = (queue.clone(), stop.clone());
-        let work = tokio::spawn(async move { running.run(token, |_| async { panic!("a bug") }).await });
+        let work =
+            tokio::spawn(async move { running.run(token, |_| async { panic!("a bug") }).await });
         let (mut last, mut pauses) = (None, Vec::new());
         for _ in 0..9 {
             outcomes.recv().await.unwrap();

@@ -13,24 +13,47 @@ use crate::domain::{CommitKey, PullRequestKey};
 use crate::github;
 
 /// Whether it is time for one, and what it says.
-pub async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Result<Option<String>> {
-    let due = progress.iter().all(|one| one.state.is_final()) && progress.iter().any(|one| one.state == ProgressState::Healthy);
+pub async fn observe(
+    ctx: &Arc<Ctx>,
+    key: &CommitKey,
+    progress: &[Progress],
+) -> Result<Option<String>> {
+    let due = progress.iter().all(|one| one.state.is_final())
+        && progress
+            .iter()
+            .any(|one| one.state == ProgressState::Healthy);
     if !due || ctx.memory.receipts.contains_key(key) {
         return Ok(None);
     }
     let commit = key.commit.clone();
-    let (there, tree) =
-        ctx.mirror(&key.repo, move |mirror| Ok((mirror.note(&commit)?.is_some(), mirror.tree(&commit)?.to_string()))).await?;
+    let (there, tree) = ctx
+        .mirror(&key.repo, move |mirror| {
+            Ok((
+                mirror.note(&commit)?.is_some(),
+                mirror.tree(&commit)?.to_string(),
+            ))
+        })
+        .await?;
     if there {
         ctx.memory.receipts.insert(key.clone(), ());
         return Ok(None);
     }
     let mut applications = Vec::new();
     for one in progress {
-        let status = ctx.home.application(&one.key).await?.and_then(|object| object.status).unwrap_or_default();
+        let status = ctx
+            .home
+            .application(&one.key)
+            .await?
+            .and_then(|object| object.status)
+            .unwrap_or_default();
         let sync = status.last_sync.filter(|sync| sync.revision == key.commit);
-        let objects = sync.iter().flat_map(|sync| &sync.objects).filter_map(|done| done.split_once(' '));
-        let objects: Vec<_> = objects.map(|(action, object)| json!({"object": object, "action": action})).collect();
+        let objects = sync
+            .iter()
+            .flat_map(|sync| &sync.objects)
+            .filter_map(|done| done.split_once(' '));
+        let objects: Vec<_> = objects
+            .map(|(action, object)| json!({"object": object, "action": action}))
+            .collect();
         applications.push(json!({
             "application": one.key.title(),
             "outcome": one.state.word(),
@@ -44,10 +67,21 @@ pub async fn observe(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> 
     }
     let mut requests = Vec::new();
     for number in super::commit::pulls_of(ctx, key).await? {
-        requests.push(approved_by(ctx, &PullRequestKey { repo: key.repo.clone(), number }).await?);
+        requests.push(
+            approved_by(
+                ctx,
+                &PullRequestKey {
+                    repo: key.repo.clone(),
+                    number,
+                },
+            )
+            .await?,
+        );
     }
     let receipt = json!({"version": 1, "commit": key.commit, "tree": tree, "pull_requests": requests, "applications": applications});
-    Ok(Some(serde_json::to_string_pretty(&receipt).unwrap_or_default() + "\n"))
+    Ok(Some(
+        serde_json::to_string_pretty(&receipt).unwrap_or_default() + "\n",
+    ))
 }
 
 pub async fn write(ctx: &Arc<Ctx>, key: &CommitKey, text: &str) -> Result<()> {
@@ -66,10 +100,24 @@ async fn approved_by(ctx: &Arc<Ctx>, key: &PullRequestKey) -> Result<Value> {
     let snapshot = ctx.github.snapshot(key).await?;
     let counted = authority::approved_by(ctx, key, &snapshot, None).await?;
     let at = |login: &String| {
-        let of = snapshot.reviews.iter().rev().find(|review| review.user.as_ref().is_some_and(|user| user.login == *login));
-        of.and_then(|review| review.submitted_at).map(|at| at.to_string())
+        let of = snapshot.reviews.iter().rev().find(|review| {
+            review
+                .user
+                .as_ref()
+                .is_some_and(|user| user.login == *login)
+        });
+        of.and_then(|review| review.submitted_at)
+            .map(|at| at.to_string())
     };
-    let by: Vec<_> = counted.iter().map(|login| json!({"by": login, "at": at(login)})).collect();
-    let (pull, merged) = (&snapshot.pull, snapshot.pull.merged_at.map(|at| at.to_string()));
-    Ok(json!({"number": key.number, "author": pull.author(), "head": pull.head.sha, "merged_at": merged, "approvals": by}))
+    let by: Vec<_> = counted
+        .iter()
+        .map(|login| json!({"by": login, "at": at(login)}))
+        .collect();
+    let (pull, merged) = (
+        &snapshot.pull,
+        snapshot.pull.merged_at.map(|at| at.to_string()),
+    );
+    Ok(
+        json!({"number": key.number, "author": pull.author(), "head": pull.head.sha, "merged_at": merged, "approvals": by}),
+    )
 }

@@ -17,10 +17,17 @@ use crate::domain::{canonical_json, health};
 pub const RECREATE: &str = "windlass.dev/recreate";
 
 /// A field that cannot be changed differs: the object has to be created anew, if somebody allows just that.
-pub async fn recreated(asking: &Asking<'_>, predicted: &mut Predicted, message: String, after: Value) -> Asked<Side> {
+pub async fn recreated(
+    asking: &Asking<'_>,
+    predicted: &mut Predicted,
+    message: String,
+    after: Value,
+) -> Asked<Side> {
     look_whole(asking, predicted).await?;
     let manifest = predicted.manifest.clone();
-    let Some(live) = &predicted.live else { return Ok(Side::Refused(message)) };
+    let Some(live) = &predicted.live else {
+        return Ok(Side::Refused(message));
+    };
     let differs = immutable(&manifest.key, live, &after);
     let why = match differs.is_empty() {
         true => message,
@@ -42,8 +49,13 @@ pub async fn recreated(asking: &Asking<'_>, predicted: &mut Predicted, message: 
     if predicted.write.alone {
         words.push("its pods go on meanwhile, and belong to the new one".to_string());
     }
-    for (path, is, _) in differs.iter().filter(|(path, ..)| is_set && path.ends_with(".storage")) {
-        words.push(format!("the claims that are there keep {is} ({path}): each has to be grown by itself"));
+    for (path, is, _) in differs
+        .iter()
+        .filter(|(path, ..)| is_set && path.ends_with(".storage"))
+    {
+        words.push(format!(
+            "the claims that are there keep {is} ({path}): each has to be grown by itself"
+        ));
     }
     let permission = permission(&manifest);
     if manifest.value["metadata"]["annotations"][RECREATE] != permission.as_str() {
@@ -54,7 +66,10 @@ pub async fn recreated(asking: &Asking<'_>, predicted: &mut Predicted, message: 
     }
     predicted.write.recreate = true;
     predicted.notes.recreate = Some(why);
-    predicted.notes.warnings.extend(words.into_iter().skip(usize::from(predicted.write.alone)));
+    predicted
+        .notes
+        .warnings
+        .extend(words.into_iter().skip(usize::from(predicted.write.alone)));
     Ok(Side::Object(after, Proof::Server))
 }
 
@@ -64,7 +79,13 @@ fn permission(manifest: &Manifest) -> String {
     if let Some(object) = value.as_object_mut() {
         object.remove("metadata");
         if manifest.key.is_core("Secret") {
-            let keys: Vec<_> = object.get("data").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.clone()).collect();
+            let keys: Vec<_> = object
+                .get("data")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.clone())
+                .collect();
             object.insert("data".into(), keys.into());
         }
     }
@@ -76,30 +97,55 @@ fn permission(manifest: &Manifest) -> String {
 fn immutable(key: &ResourceKey, live: &Value, after: &Value) -> Vec<(String, String, String)> {
     // kubernetes pkg/apis/apps/validation: ValidateStatefulSetUpdate; core: ValidatePersistentVolumeClaimUpdate.
     let fields: &[&str] = match key.kind.as_str() {
-        "StatefulSet" => &[".spec.volumeClaimTemplates", ".spec.serviceName", ".spec.selector", ".spec.podManagementPolicy"],
+        "StatefulSet" => &[
+            ".spec.volumeClaimTemplates",
+            ".spec.serviceName",
+            ".spec.selector",
+            ".spec.podManagementPolicy",
+        ],
         "PersistentVolumeClaim" => &[".spec"],
         _ => return Vec::new(),
     };
     let short = |value: &Value| {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_string);
         text.chars().take(80).collect::<String>()
     };
-    let wanted = |path: &str| fields.iter().any(|field| path.starts_with(field)) && !path.contains(".status") && path != ".spec.volumeName";
-    let all = plan::differences(live, after).into_iter().filter(|(path, _, wanted_value)| wanted(path) && !wanted_value.is_null());
-    all.map(|(path, is, wanted)| (path, short(&is), short(&wanted))).collect()
+    let wanted = |path: &str| {
+        fields.iter().any(|field| path.starts_with(field))
+            && !path.contains(".status")
+            && path != ".spec.volumeName"
+    };
+    let all = plan::differences(live, after)
+        .into_iter()
+        .filter(|(path, _, wanted_value)| wanted(path) && !wanted_value.is_null());
+    all.map(|(path, is, wanted)| (path, short(&is), short(&wanted)))
+        .collect()
 }
 
 /// Whether a definition among the manifests is another than the live one.
 pub async fn changes(asking: &Asking<'_>, definition: &Manifest) -> Asked<bool> {
-    let live = match asking.cluster.live(&definition.key, &definition.version).await {
+    let live = match asking
+        .cluster
+        .live(&definition.key, &definition.version)
+        .await
+    {
         Err(cluster::Error::Forbidden { .. }) => return Ok(true),
         other => other?,
     };
     let versions = |definition: &Value| -> BTreeMap<String, Value> {
-        let all = definition["spec"]["versions"].as_array().into_iter().flatten();
-        all.map(|one| (one["name"].to_string(), one["schema"].clone())).collect()
+        let all = definition["spec"]["versions"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        all.map(|one| (one["name"].to_string(), one["schema"].clone()))
+            .collect()
     };
     // The server fills in names and more, but nothing of a schema.
-    let same = |live: &Value| versions(&definition.value) == versions(live) && health::is_within(&definition.value["spec"], &live["spec"]);
+    let same = |live: &Value| {
+        versions(&definition.value) == versions(live)
+            && health::is_within(&definition.value["spec"], &live["spec"])
+    };
     Ok(live.is_none_or(|live| !same(&live)))
 }

@@ -36,15 +36,30 @@ pub struct Change {
     pub revision: CommitSha,
 }
 
-pub async fn change(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &Target, status: &ApplicationStatus) -> Result<Arc<Change>> {
+pub async fn change(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    base: &Base,
+    target: &Target,
+    status: &ApplicationStatus,
+) -> Result<Arc<Change>> {
     let known = locked(&ctx.memory.changes).get(key).cloned();
     if let Some(known) = known.filter(|known| known.base == base.commit) {
         return Ok(known);
     }
     let (tip, place) = (base.commit.clone(), target.place());
     let was = status.revision.clone().zip(status.inputs.clone());
-    let (inputs, revision) = ctx.mirror(&key.repo, move |mirror| change_of(mirror, &tip, &place, was)).await?;
-    let change = Arc::new(Change { base: base.commit.clone(), hash: hash_of(&inputs), inputs, revision });
+    let (inputs, revision) = ctx
+        .mirror(&key.repo, move |mirror| {
+            change_of(mirror, &tip, &place, was)
+        })
+        .await?;
+    let change = Arc::new(Change {
+        base: base.commit.clone(),
+        hash: hash_of(&inputs),
+        inputs,
+        revision,
+    });
     locked(&ctx.memory.changes).insert(key.clone(), change.clone());
     // A commit whose change a later one took back has no other look at it to wait for.
     ctx.tell_commits(&key.repo);
@@ -53,7 +68,12 @@ pub async fn change(ctx: &Arc<Ctx>, key: &ApplicationKey, base: &Base, target: &
 
 /// What the tip renders from, and the newest commit that changed it. `was`: the revision that was last looked at, and
 /// its inputs.
-pub fn change_of(mirror: &Mirror, tip: &CommitSha, place: &Place, was: Option<(CommitSha, String)>) -> anyhow::Result<(Read, CommitSha)> {
+pub fn change_of(
+    mirror: &Mirror,
+    tip: &CommitSha,
+    place: &Place,
+    was: Option<(CommitSha, String)>,
+) -> anyhow::Result<(Read, CommitSha)> {
     let inputs = inputs_at(mirror, tip, place)?;
     let hash = hash_of(&inputs);
     if let Some((was, was_inputs)) = was
@@ -65,7 +85,9 @@ pub fn change_of(mirror: &Mirror, tip: &CommitSha, place: &Place, was: Option<(C
     }
     let mut at = tip.clone();
     for _ in 0..HISTORY {
-        let Some(parent) = mirror.parent(&at)? else { break };
+        let Some(parent) = mirror.parent(&at)? else {
+            break;
+        };
         if hash_of(&inputs_at(mirror, &parent, place)?) != hash {
             break;
         }
@@ -77,6 +99,14 @@ pub fn change_of(mirror: &Mirror, tip: &CommitSha, place: &Place, was: Option<(C
 /// What an application renders from at a base.
 pub async fn inputs_of(ctx: &Arc<Ctx>, base: &Base, target: &Target) -> Result<Read> {
     let key = target.key(&base.repo.name);
-    let status = ctx.home.application(&key).await?.and_then(|object| object.status).unwrap_or_default();
-    Ok(change(ctx, &key, base, target, &status).await?.inputs.clone())
+    let status = ctx
+        .home
+        .application(&key)
+        .await?
+        .and_then(|object| object.status)
+        .unwrap_or_default();
+    Ok(change(ctx, &key, base, target, &status)
+        .await?
+        .inputs
+        .clone())
 }

@@ -57,8 +57,13 @@ impl fmt::Display for Doubt {
                 commit.short()
             ),
             Self::Push { head } => write!(f, "GitHub does not tell who pushed {}", head.short()),
-            Self::Bot { login } => write!(f, "{login} wrote or pushed a commit of it, and whoever had it do that is not told"),
-            Self::Unanswered { why } => write!(f, "GitHub does not tell who wrote and pushed it ({why})"),
+            Self::Bot { login } => write!(
+                f,
+                "{login} wrote or pushed a commit of it, and whoever had it do that is not told"
+            ),
+            Self::Unanswered { why } => {
+                write!(f, "GitHub does not tell who wrote and pushed it ({why})")
+            }
             Self::Fork => f.write_str("the head is in a fork, where it is not told who pushed it"),
             Self::TooMany { commits } => write!(f, "it has {commits} commits or more: split it"),
         }
@@ -67,7 +72,12 @@ impl fmt::Display for Doubt {
 
 impl Writers {
     pub fn known(logins: impl IntoIterator<Item = String>) -> Self {
-        Self::Known(logins.into_iter().map(|login| login.to_ascii_lowercase()).collect())
+        Self::Known(
+            logins
+                .into_iter()
+                .map(|login| login.to_ascii_lowercase())
+                .collect(),
+        )
     }
 }
 
@@ -122,23 +132,34 @@ impl Case<'_> {
     /// Whether somebody's word counts at all.
     pub fn may_approve(&self, user: &str, writer: bool) -> Result<(), WhyNot> {
         match self.approvers {
-            Some(approvers) if !approvers.contains(&user.to_ascii_lowercase()) => return Err(WhyNot::NoApprover),
+            Some(approvers) if !approvers.contains(&user.to_ascii_lowercase()) => {
+                return Err(WhyNot::NoApprover);
+            }
             None if !writer => return Err(WhyNot::Reader),
             _ => {}
         }
         match self.writers {
             Writers::Unknown(doubt) => Err(WhyNot::Unknown(doubt.clone())),
-            Writers::Known(writers) if writers.contains(&user.to_ascii_lowercase()) => Err(WhyNot::Own),
+            Writers::Known(writers) if writers.contains(&user.to_ascii_lowercase()) => {
+                Err(WhyNot::Own)
+            }
             Writers::Known(_) => Ok(()),
         }
     }
 
     /// Who approved, if nobody with a word of their own asks for changes.
     pub fn approved_by<'a>(&self, reviews: &'a [Review]) -> Vec<&'a str> {
-        if reviews.iter().any(|review| !review.approves && review.writer) {
+        if reviews
+            .iter()
+            .any(|review| !review.approves && review.writer)
+        {
             return Vec::new();
         }
-        reviews.iter().filter(|review| review.approves && self.counts(review).is_ok()).map(|review| review.user.as_str()).collect()
+        reviews
+            .iter()
+            .filter(|review| review.approves && self.counts(review).is_ok())
+            .map(|review| review.user.as_str())
+            .collect()
     }
 }
 
@@ -150,23 +171,78 @@ mod tests {
     fn an_approval_is_independent_current_and_informed() {
         let head: CommitSha = "a".repeat(40).parse().unwrap();
         let at: Timestamp = "2026-01-01T10:00:00Z".parse().unwrap();
-        let review = Review { user: "Bob".into(), approves: true, commit: Some(head.clone()), submitted_at: at, writer: true };
+        let review = Review {
+            user: "Bob".into(),
+            approves: true,
+            commit: Some(head.clone()),
+            submitted_at: at,
+            writer: true,
+        };
         let others = Writers::known(["Mia".to_string()]);
         let bobs = Writers::known(["bob".to_string()]);
         let unknown = Writers::Unknown(Doubt::Fork);
         let team = BTreeSet::from(["bob".to_string()]);
         let nobody = BTreeSet::new();
-        let case = Case { head: &head, previewed_at: Some(at), writers: &others, approvers: None };
-        let older = Review { commit: Some("b".repeat(40).parse().unwrap()), ..review.clone() };
-        let early = Review { submitted_at: "2026-01-01T09:59:59Z".parse().unwrap(), ..review.clone() };
-        let reader = Review { writer: false, ..review.clone() };
+        let case = Case {
+            head: &head,
+            previewed_at: Some(at),
+            writers: &others,
+            approvers: None,
+        };
+        let older = Review {
+            commit: Some("b".repeat(40).parse().unwrap()),
+            ..review.clone()
+        };
+        let early = Review {
+            submitted_at: "2026-01-01T09:59:59Z".parse().unwrap(),
+            ..review.clone()
+        };
+        let reader = Review {
+            writer: false,
+            ..review.clone()
+        };
         let table = [
             (case, &review, Ok(())),
-            (Case { writers: &bobs, ..case }, &review, Err(WhyNot::Own)),
-            (Case { writers: &unknown, ..case }, &review, Err(WhyNot::Unknown(Doubt::Fork))),
-            (Case { previewed_at: None, ..case }, &review, Err(WhyNot::BeforePreview)),
-            (Case { approvers: Some(&nobody), ..case }, &review, Err(WhyNot::NoApprover)),
-            (Case { approvers: Some(&team), ..case }, &reader, Ok(())),
+            (
+                Case {
+                    writers: &bobs,
+                    ..case
+                },
+                &review,
+                Err(WhyNot::Own),
+            ),
+            (
+                Case {
+                    writers: &unknown,
+                    ..case
+                },
+                &review,
+                Err(WhyNot::Unknown(Doubt::Fork)),
+            ),
+            (
+                Case {
+                    previewed_at: None,
+                    ..case
+                },
+                &review,
+                Err(WhyNot::BeforePreview),
+            ),
+            (
+                Case {
+                    approvers: Some(&nobody),
+                    ..case
+                },
+                &review,
+                Err(WhyNot::NoApprover),
+            ),
+            (
+                Case {
+                    approvers: Some(&team),
+                    ..case
+                },
+                &reader,
+                Ok(()),
+            ),
             (case, &reader, Err(WhyNot::Reader)),
             (case, &older, Err(WhyNot::OlderCommit)),
             (case, &early, Err(WhyNot::BeforePreview)),
@@ -175,7 +251,11 @@ mod tests {
             assert_eq!(case.counts(review), expected, "{case:?} {review:?}");
         }
         assert_eq!(case.approved_by(std::slice::from_ref(&review)), ["Bob"]);
-        let against = Review { user: "ada".into(), approves: false, ..review.clone() };
+        let against = Review {
+            user: "ada".into(),
+            approves: false,
+            ..review.clone()
+        };
         assert!(case.approved_by(&[review, against]).is_empty());
     }
 }

@@ -63,15 +63,23 @@ pub enum Approver {
 impl std::str::FromStr for Approver {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let legal = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let legal = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
         let name = text.strip_prefix('@').unwrap_or(text);
         match name.split_once('/') {
             None if text == "CODEOWNERS" => Ok(Self::CodeOwners),
             None if legal(name) => Ok(Self::User(name.to_ascii_lowercase())),
-            Some((organisation, team)) if legal(organisation) && legal(team) => {
-                Ok(Self::Team { organisation: organisation.into(), team: team.into() })
-            }
-            _ => Err(Invalid(format!("`{text}` is no approver: write `user`, `organisation/team` or `CODEOWNERS`"))),
+            Some((organisation, team)) if legal(organisation) && legal(team) => Ok(Self::Team {
+                organisation: organisation.into(),
+                team: team.into(),
+            }),
+            _ => Err(Invalid(format!(
+                "`{text}` is no approver: write `user`, `organisation/team` or `CODEOWNERS`"
+            ))),
         }
     }
 }
@@ -103,11 +111,22 @@ impl Reconciler {
             Self::Windlass => return None,
         };
         let namespace = Some(named.namespace.clone());
-        Some((ResourceKey { group: group.into(), kind: kind.into(), namespace, name: named.name.clone() }, version))
+        Some((
+            ResourceKey {
+                group: group.into(),
+                kind: kind.into(),
+                namespace,
+                name: named.name.clone(),
+            },
+            version,
+        ))
     }
 
     fn filled(&self, fill: impl Fn(&str) -> String) -> Self {
-        let named = |named: &Named| Named { namespace: fill(&named.namespace), name: fill(&named.name) };
+        let named = |named: &Named| Named {
+            namespace: fill(&named.namespace),
+            name: fill(&named.name),
+        };
         match self {
             Self::Windlass => Self::Windlass,
             Self::ArgoCd(one) => Self::ArgoCd(named(one)),
@@ -209,23 +228,33 @@ impl Target {
     }
 
     pub fn place(&self) -> Place {
-        Place { directory: self.path.clone(), chart: self.chart.clone() }
+        Place {
+            directory: self.path.clone(),
+            chart: self.chart.clone(),
+        }
     }
 
     pub fn key(&self, repo: &RepoName) -> ApplicationKey {
-        ApplicationKey { repo: repo.clone(), application: self.application.clone(), stage: self.stage.name.clone() }
+        ApplicationKey {
+            repo: repo.clone(),
+            application: self.application.clone(),
+            stage: self.stage.name.clone(),
+        }
     }
 
     /// The rule for an image, if this application uses it.
     pub fn image(&self, image: &str) -> Option<&ImageRule> {
-        self.images.iter().find(|rule| image::same_image(&rule.image, image))
+        self.images
+            .iter()
+            .find(|rule| image::same_image(&rule.image, image))
     }
 }
 
 impl Catalog {
     /// Reads the file's text; the error shows file, line, caret and, for an unknown key, the nearest one.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let raw: RawCatalog = yaml::parse(&guarded(text)).map_err(|error| Invalid(explain(&unguarded(&error))))?;
+        let raw: RawCatalog =
+            yaml::parse(&guarded(text)).map_err(|error| Invalid(explain(&unguarded(&error))))?;
         raw.validate()
     }
 
@@ -235,12 +264,21 @@ impl Catalog {
 
     /// The applications that the directories of a tree are; each directory belongs to the first rule that matches it.
     /// Two directories that come out as the same application in the same stage are an error.
-    pub fn expand<'a>(&self, directories: impl IntoIterator<Item = &'a str>) -> Result<Vec<Target>, Invalid> {
+    pub fn expand<'a>(
+        &self,
+        directories: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<Target>, Invalid> {
         let mut targets: BTreeMap<(Name, usize), Target> = BTreeMap::new();
         for path in directories {
-            let Some(target) = self.rules.iter().find_map(|rule| self.apply(rule, path)) else { continue };
+            let Some(target) = self.rules.iter().find_map(|rule| self.apply(rule, path)) else {
+                continue;
+            };
             let target = target?;
-            let position = self.stages.iter().position(|stage| stage.name == target.stage.name).unwrap_or_default();
+            let position = self
+                .stages
+                .iter()
+                .position(|stage| stage.name == target.stage.name)
+                .unwrap_or_default();
             let title = format!("{}/{}", target.application, target.stage.name);
             if let Some(other) = targets.insert((target.application.clone(), position), target) {
                 return Err(Invalid(format!(
@@ -250,9 +288,14 @@ impl Catalog {
             }
         }
         let mut targets: Vec<_> = targets.into_values().collect();
-        let there: BTreeSet<_> = targets.iter().map(|target| (target.application.clone(), target.stage.name.clone())).collect();
+        let there: BTreeSet<_> = targets
+            .iter()
+            .map(|target| (target.application.clone(), target.stage.name.clone()))
+            .collect();
         for target in &mut targets {
-            target.stage.after = self.passed(&target.stage, |stage| there.contains(&(target.application.clone(), stage.clone())));
+            target.stage.after = self.passed(&target.stage, |stage| {
+                there.contains(&(target.application.clone(), stage.clone()))
+            });
         }
         dependencies(&targets)?;
         Ok(targets)
@@ -260,11 +303,17 @@ impl Catalog {
 
     /// The patterns that match none of a tree's directories, in words, each with the directory that is nearest to it.
     pub fn unmatched(&self, directories: &BTreeSet<String>) -> Vec<String> {
-        let idle = |rule: &&Rule| !directories.iter().any(|path| self.apply(rule, path).is_some());
+        let idle = |rule: &&Rule| {
+            !directories
+                .iter()
+                .any(|path| self.apply(rule, path).is_some())
+        };
         let told = |rule: &Rule| {
             let pattern = rule.pattern();
             let nearest = self.nearest(rule, directories);
-            let nearest = nearest.map(|path| format!("; the nearest is `{path}`")).unwrap_or_default();
+            let nearest = nearest
+                .map(|path| format!("; the nearest is `{path}`"))
+                .unwrap_or_default();
             format!("{FILE}: `{pattern}` matches no directory{nearest}")
         };
         self.rules.iter().filter(idle).map(told).collect()
@@ -276,8 +325,12 @@ impl Catalog {
             let parts: Vec<&str> = path.split('/').collect();
             // In hundredths: a literal may be misspelt, a stage is one of a few, any name may be an application's.
             let like = |(segment, part): (&Segment, &&str)| match segment {
-                Segment::Literal(text) => (strsim::normalized_damerau_levenshtein(text, part) * 100.0) as usize,
-                Segment::Stage if self.stages.iter().any(|stage| stage.name.as_str() == *part) => 100,
+                Segment::Literal(text) => {
+                    (strsim::normalized_damerau_levenshtein(text, part) * 100.0) as usize
+                }
+                Segment::Stage if self.stages.iter().any(|stage| stage.name.as_str() == *part) => {
+                    100
+                }
                 Segment::Stage => 0,
                 Segment::Application => 10,
             };
@@ -285,13 +338,22 @@ impl Catalog {
             let apart = rule.segments.len().abs_diff(parts.len()) * 50;
             (sum.saturating_sub(apart), std::cmp::Reverse(path.len()))
         };
-        directories.iter().max_by_key(likeness).filter(|path| likeness(path).0 >= 50)
+        directories
+            .iter()
+            .max_by_key(likeness)
+            .filter(|path| likeness(path).0 >= 50)
     }
 
     /// The stages that an application passes just before one: in the place of one that it skips, those before that. One that
     /// skips all of them passes none: it begins there.
     fn passed(&self, stage: &Stage, has: impl Fn(&Name) -> bool) -> Vec<Name> {
-        let of = |name: &Name| self.stages.iter().find(|stage| stage.name == *name).map(|stage| stage.after.as_slice()).unwrap_or_default();
+        let of = |name: &Name| {
+            self.stages
+                .iter()
+                .find(|stage| stage.name == *name)
+                .map(|stage| stage.after.as_slice())
+                .unwrap_or_default()
+        };
         // Everything before a stage, nearest first; those that are there end the way where it is asked for.
         let before = |after: &[Name], ends: &dyn Fn(&Name) -> bool| {
             let mut found: Vec<Name> = Vec::new();
@@ -306,10 +368,19 @@ impl Catalog {
             }
             found
         };
-        let found: Vec<_> = before(&stage.after, &has).into_iter().filter(|name| has(name)).collect();
+        let found: Vec<_> = before(&stage.after, &has)
+            .into_iter()
+            .filter(|name| has(name))
+            .collect();
         // What comes in the place of another is passed on the way to those beside it, if it is before them.
-        let earlier: BTreeSet<_> = found.iter().flat_map(|name| before(of(name), &|_| false)).collect();
-        found.into_iter().filter(|name| stage.after.contains(name) || !earlier.contains(name)).collect()
+        let earlier: BTreeSet<_> = found
+            .iter()
+            .flat_map(|name| before(of(name), &|_| false))
+            .collect();
+        found
+            .into_iter()
+            .filter(|name| stage.after.contains(name) || !earlier.contains(name))
+            .collect()
     }
 
     /// None: the rule does not match. An error: it matches and what comes out is not legal.
@@ -324,30 +395,55 @@ impl Catalog {
             match segment {
                 Segment::Literal(text) if text == part => {}
                 Segment::Literal(_) => return None,
-                Segment::Stage => stage = Some(self.stages.iter().find(|stage| stage.name.as_str() == *part)?),
+                Segment::Stage => {
+                    stage = Some(
+                        self.stages
+                            .iter()
+                            .find(|stage| stage.name.as_str() == *part)?,
+                    )
+                }
                 Segment::Application => match part.parse() {
                     Ok(name) => application = Some(name),
-                    Err(Invalid(why)) => return Some(Err(Invalid(format!("{FILE}: directory `{path}`: {why}")))),
+                    Err(Invalid(why)) => {
+                        return Some(Err(Invalid(format!("{FILE}: directory `{path}`: {why}"))));
+                    }
                 },
             }
         }
         let (application, mut stage) = (application?, stage?.clone());
         let (app, place) = (application.clone(), stage.name.clone());
-        let fill = |text: &str| text.replace("{application}", app.as_str()).replace("{stage}", place.as_str());
+        let fill = |text: &str| {
+            text.replace("{application}", app.as_str())
+                .replace("{stage}", place.as_str())
+        };
         stage.reconcile = stage.reconcile.filled(fill);
         if let Reconciler::ArgoCd(named) | Reconciler::Flux(named) = &stage.reconcile
             && !(is_label(&named.namespace) && is_label(&named.name.replace('.', "-")))
         {
-            return Some(Err(Invalid(format!("{FILE}: `{}/{}` is no object's namespace and name", named.namespace, named.name))));
+            return Some(Err(Invalid(format!(
+                "{FILE}: `{}/{}` is no object's namespace and name",
+                named.namespace, named.name
+            ))));
         }
         let images = rule
             .images
             .iter()
-            .map(|(image, raw)| Ok(ImageRule { image: image::image_name(&fill(image))?, source: fill(&raw.source).parse()? }))
+            .map(|(image, raw)| {
+                Ok(ImageRule {
+                    image: image::image_name(&fill(image))?,
+                    source: fill(&raw.source).parse()?,
+                })
+            })
             .collect::<Result<_, Invalid>>();
-        let destination = Destination { cluster: stage.cluster.clone(), namespace: fill(&rule.namespace) };
+        let destination = Destination {
+            cluster: stage.cluster.clone(),
+            namespace: fill(&rule.namespace),
+        };
         if !is_label(&destination.namespace) {
-            return Some(Err(Invalid(format!("{FILE}: `{}` is not a namespace's name", destination.namespace))));
+            return Some(Err(Invalid(format!(
+                "{FILE}: `{}` is not a namespace's name",
+                destination.namespace
+            ))));
         }
         let chart = rule.chart.as_deref().map(fill);
         Some(images.map(|images| Target {
@@ -367,7 +463,11 @@ impl Catalog {
 
 /// What an application depends on must be there, and not depend on it in turn.
 fn dependencies(targets: &[Target]) -> Result<(), Invalid> {
-    let find = |application: &Name, stage: &Name| targets.iter().find(|t| t.application == *application && t.stage.name == *stage);
+    let find = |application: &Name, stage: &Name| {
+        targets
+            .iter()
+            .find(|t| t.application == *application && t.stage.name == *stage)
+    };
     for target in targets {
         let title = |target: &Target| format!("{}/{}", target.application, target.stage.name);
         let mut trail = vec![target];
@@ -377,11 +477,22 @@ fn dependencies(targets: &[Target]) -> Result<(), Invalid> {
             trail.push(at);
             for name in &at.depends_on {
                 let Some(needed) = find(name, &at.stage.name) else {
-                    return Err(Invalid(format!("{FILE}: {} depends on `{name}`, which has no stage `{}`", title(at), at.stage.name)));
+                    return Err(Invalid(format!(
+                        "{FILE}: {} depends on `{name}`, which has no stage `{}`",
+                        title(at),
+                        at.stage.name
+                    )));
                 };
                 if trail.iter().any(|earlier| std::ptr::eq(*earlier, needed)) {
-                    let names: Vec<_> = trail.iter().chain([&needed]).map(|target| title(target)).collect();
-                    return Err(Invalid(format!("{FILE}: applications depend on each other: {}", names.join(" → "))));
+                    let names: Vec<_> = trail
+                        .iter()
+                        .chain([&needed])
+                        .map(|target| title(target))
+                        .collect();
+                    return Err(Invalid(format!(
+                        "{FILE}: applications depend on each other: {}",
+                        names.join(" → ")
+                    )));
                 }
                 next.push((depth + 1, needed));
             }
@@ -416,16 +527,33 @@ struct RawHealth {
 impl RawHealth {
     fn validate(self) -> Result<HealthRule, Invalid> {
         let read = |text: Option<String>| {
-            let parsed = text.map(|text| Condition::parse(&unguarded(&text))).transpose();
-            parsed.map_err(|Invalid(why)| Invalid(format!("{FILE}: health of {}: {why}", self.kind)))
+            let parsed = text
+                .map(|text| Condition::parse(&unguarded(&text)))
+                .transpose();
+            parsed
+                .map_err(|Invalid(why)| Invalid(format!("{FILE}: health of {}: {why}", self.kind)))
         };
         // What Kubernetes itself defines is healthy by windlass's own rules, for everybody alike.
-        let own = self.group.contains('.') && (!self.group.ends_with(".k8s.io") || self.group.starts_with("gateway."));
+        let own = self.group.contains('.')
+            && (!self.group.ends_with(".k8s.io") || self.group.starts_with("gateway."));
         if !own {
-            return Err(Invalid(format!("{FILE}: health of {}: `{}` is no group of custom kinds", self.kind, self.group)));
+            return Err(Invalid(format!(
+                "{FILE}: health of {}: `{}` is no group of custom kinds",
+                self.kind, self.group
+            )));
         }
-        let (progressing, failed, healthy) = (read(self.progressing)?, read(self.failed)?, read(self.healthy)?);
-        Ok(HealthRule { group: self.group, kind: self.kind, progressing, failed, healthy })
+        let (progressing, failed, healthy) = (
+            read(self.progressing)?,
+            read(self.failed)?,
+            read(self.healthy)?,
+        );
+        Ok(HealthRule {
+            group: self.group,
+            kind: self.kind,
+            progressing,
+            failed,
+            healthy,
+        })
     }
 }
 
@@ -450,8 +578,14 @@ enum RawReconciler {
 impl RawReconcile {
     fn validate(self) -> Reconciler {
         let named = |namespace: &str| Named {
-            namespace: self.namespace.as_deref().map_or(namespace.into(), unguarded),
-            name: self.name.as_deref().map_or("{application}-{stage}".into(), unguarded),
+            namespace: self
+                .namespace
+                .as_deref()
+                .map_or(namespace.into(), unguarded),
+            name: self
+                .name
+                .as_deref()
+                .map_or("{application}-{stage}".into(), unguarded),
         };
         match self.by {
             RawReconciler::Windlass => Reconciler::Windlass,
@@ -530,7 +664,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a mapping")
             }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Ordered<T>, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Ordered<T>, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
@@ -545,20 +682,34 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ordered<T> {
 impl RawCatalog {
     fn validate(self) -> Result<Catalog, Invalid> {
         let fail = |text: String| Err(Invalid(format!("{FILE}: {text}")));
-        let health = self.health.into_iter().map(RawHealth::validate).collect::<Result<_, _>>()?;
+        let health = self
+            .health
+            .into_iter()
+            .map(RawHealth::validate)
+            .collect::<Result<_, _>>()?;
         let rules = self.applications.into_iter().map(RawRule::unguarded);
         if self.version != 1 {
-            return fail(format!("version {} is not known here: this windlass reads version 1", self.version));
+            return fail(format!(
+                "version {} is not known here: this windlass reads version 1",
+                self.version
+            ));
         }
         let mut stages: Vec<Stage> = Vec::new();
         for (name, raw) in self.stages.0 {
-            let name: Name = name.parse().map_err(|Invalid(why)| Invalid(format!("{FILE}: stage {why}")))?;
+            let name: Name = name
+                .parse()
+                .map_err(|Invalid(why)| Invalid(format!("{FILE}: stage {why}")))?;
             for earlier in &raw.after {
                 if !stages.iter().any(|stage| stage.name == *earlier) {
-                    return fail(format!("stage `{name}` comes after `{earlier}`, which is not a stage above it"));
+                    return fail(format!(
+                        "stage `{name}` comes after `{earlier}`, which is not a stage above it"
+                    ));
                 }
             }
-            let reconcile = raw.reconcile.map(RawReconcile::validate).unwrap_or_default();
+            let reconcile = raw
+                .reconcile
+                .map(RawReconcile::validate)
+                .unwrap_or_default();
             stages.push(Stage {
                 name,
                 cluster: raw.cluster,
@@ -584,26 +735,49 @@ impl RawCatalog {
             let names = segments.contains(&Segment::Application);
             match (&raw.name, names) {
                 (Some(name), true) => {
-                    return fail(format!("`{}` has both `name: {name}` and `{{application}}`: keep one", raw.path));
+                    return fail(format!(
+                        "`{}` has both `name: {name}` and `{{application}}`: keep one",
+                        raw.path
+                    ));
                 }
-                (None, false) => return fail(format!("`{}` names no application: add `name:` or `{{application}}`", raw.path)),
+                (None, false) => {
+                    return fail(format!(
+                        "`{}` names no application: add `name:` or `{{application}}`",
+                        raw.path
+                    ));
+                }
                 _ => {}
             }
             if !segments.contains(&Segment::Stage) {
                 return fail(format!("`{}` has no `{{stage}}`", raw.path));
             }
             for rule in raw.ignore.iter().chain(&raw.take) {
-                rule.check().map_err(|Invalid(why)| Invalid(format!("{FILE}: {why}")))?;
+                rule.check()
+                    .map_err(|Invalid(why)| Invalid(format!("{FILE}: {why}")))?;
             }
-            if raw.chart.as_ref().is_some_and(|chart| chart.starts_with('/') || chart.split('/').any(|part| part == "..")) {
-                return fail(format!("`{}`: a chart's path is relative to the repository's root", raw.path));
+            if raw.chart.as_ref().is_some_and(|chart| {
+                chart.starts_with('/') || chart.split('/').any(|part| part == "..")
+            }) {
+                return fail(format!(
+                    "`{}`: a chart's path is relative to the repository's root",
+                    raw.path
+                ));
             }
-            let fields = FieldRules { ignore: raw.ignore, take: raw.take };
+            let fields = FieldRules {
+                ignore: raw.ignore,
+                take: raw.take,
+            };
             let health_timeout = match &raw.health_timeout {
                 None => HEALTH_TIMEOUT,
-                Some(text) => match sync::duration(text).and_then(|duration| Duration::try_from(duration).ok()) {
+                Some(text) => match sync::duration(text)
+                    .and_then(|duration| Duration::try_from(duration).ok())
+                {
                     Some(duration) => duration,
-                    None => return fail(format!("`healthTimeout: {text}` is not a duration: write 90s, 30m or 2h")),
+                    None => {
+                        return fail(format!(
+                            "`healthTimeout: {text}` is not a duration: write 90s, 30m or 2h"
+                        ));
+                    }
                 },
             };
             parsed.push(Rule {
@@ -618,13 +792,24 @@ impl RawCatalog {
                 health_timeout,
             });
         }
-        Ok(Catalog { stages, health, rules: parsed })
+        Ok(Catalog {
+            stages,
+            health,
+            rules: parsed,
+        })
     }
 }
 
 impl RawRule {
     fn unguarded(self) -> Self {
-        let images = self.images.0.into_iter().map(|(image, raw)| (unguarded(&image), RawImage { source: unguarded(&raw.source) }));
+        let images = self.images.0.into_iter().map(|(image, raw)| {
+            (
+                unguarded(&image),
+                RawImage {
+                    source: unguarded(&raw.source),
+                },
+            )
+        });
         Self {
             path: unguarded(&self.path),
             namespace: unguarded(&self.namespace),
@@ -658,7 +843,8 @@ fn segments(path: &str) -> Result<Vec<Segment>, Invalid> {
 /// `{application}` may stand unquoted in a flow mapping, `{ source: acme/{application} }`, where YAML would end it at
 /// the brace: while the file is read, other characters of the same width stand for these two placeholders' braces.
 fn guarded(text: &str) -> String {
-    text.replace("{application}", "\u{e000}application\u{e001}").replace("{stage}", "\u{e000}stage\u{e001}")
+    text.replace("{application}", "\u{e000}application\u{e001}")
+        .replace("{stage}", "\u{e000}stage\u{e001}")
 }
 
 fn unguarded(text: &str) -> String {
@@ -669,10 +855,19 @@ fn unguarded(text: &str) -> String {
 fn explain(error: &str) -> String {
     let mut text = format!("{FILE}: {error}");
     let first = error.lines().next().unwrap_or_default();
-    if let Some((unknown, expected)) = first.split_once("unknown ").and_then(|(_, rest)| rest.split_once(", expected ")) {
+    if let Some((unknown, expected)) = first
+        .split_once("unknown ")
+        .and_then(|(_, rest)| rest.split_once(", expected "))
+    {
         let unknown = unknown.split('`').nth(1).unwrap_or_default();
-        let known = expected.trim_start_matches("one of ").split([',', ' ']).map(|key| key.trim_matches('`')).filter(|key| !key.is_empty());
-        let nearest = known.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min();
+        let known = expected
+            .trim_start_matches("one of ")
+            .split([',', ' '])
+            .map(|key| key.trim_matches('`'))
+            .filter(|key| !key.is_empty());
+        let nearest = known
+            .map(|known| (strsim::damerau_levenshtein(unknown, known), known))
+            .min();
         if let Some((_, nearest)) = nearest.filter(|(distance, _)| *distance <= 3) {
             text.push_str(&format!("\ndid you mean `{nearest}`?"));
         }
@@ -682,7 +877,11 @@ fn explain(error: &str) -> String {
 
 /// The images that a rendered application runs, for comparing stages.
 pub fn images_of(target: &Target, references: &[ImageRef]) -> Vec<ImageRef> {
-    let mut images: Vec<_> = references.iter().filter(|reference| target.image(&reference.name).is_some()).cloned().collect();
+    let mut images: Vec<_> = references
+        .iter()
+        .filter(|reference| target.image(&reference.name).is_some())
+        .cloned()
+        .collect();
     images.sort();
     images.dedup();
     images
@@ -710,9 +909,26 @@ applications:
     #[test]
     fn directories_become_targets_by_the_first_rule_that_matches() {
         let catalog = Catalog::parse(EXAMPLE).unwrap();
-        let found =
-            catalog.expand(["apps/shop/staging", "apps/shop/base", "apps/shop", "platform/staging", "apps/shop/production", "x"]).unwrap();
-        let read: Vec<_> = found.iter().map(|t| (t.path.as_str(), t.application.as_str(), t.destination.namespace.as_str())).collect();
+        let found = catalog
+            .expand([
+                "apps/shop/staging",
+                "apps/shop/base",
+                "apps/shop",
+                "platform/staging",
+                "apps/shop/production",
+                "x",
+            ])
+            .unwrap();
+        let read: Vec<_> = found
+            .iter()
+            .map(|t| {
+                (
+                    t.path.as_str(),
+                    t.application.as_str(),
+                    t.destination.namespace.as_str(),
+                )
+            })
+            .collect();
         assert_eq!(
             read,
             [
@@ -721,7 +937,13 @@ applications:
                 ("apps/shop/production", "shop", "shop-production"),
             ]
         );
-        assert_eq!(found[1].images, [ImageRule { image: "ghcr.io/acme/shop".into(), source: "acme/shop".parse().unwrap() }]);
+        assert_eq!(
+            found[1].images,
+            [ImageRule {
+                image: "ghcr.io/acme/shop".into(),
+                source: "acme/shop".parse().unwrap()
+            }]
+        );
         assert_eq!(found[0].stage.name.as_str(), "staging");
         assert!(catalog.expand(["apps/Shop/staging"]).is_err());
     }
@@ -732,21 +954,36 @@ applications:
             let directories = directories.iter().map(|path| path.to_string()).collect();
             Catalog::parse(EXAMPLE).unwrap().unmatched(&directories)
         };
-        assert_eq!(unmatched(&["apps", "apps/shop", "apps/shop/staging", "platform/staging"]), [""; 0]);
         assert_eq!(
-            unmatched(&["app", "app/shop", "app/shop/staging", "docs", "platform/prod"]),
+            unmatched(&["apps", "apps/shop", "apps/shop/staging", "platform/staging"]),
+            [""; 0]
+        );
+        assert_eq!(
+            unmatched(&[
+                "app",
+                "app/shop",
+                "app/shop/staging",
+                "docs",
+                "platform/prod"
+            ]),
             [
                 "windlass.yaml: `apps/{application}/{stage}` matches no directory; the nearest is `app/shop/staging`",
                 "windlass.yaml: `platform/{stage}` matches no directory; the nearest is `platform/prod`"
             ]
         );
-        assert_eq!(unmatched(&["x"])[0], "windlass.yaml: `apps/{application}/{stage}` matches no directory");
+        assert_eq!(
+            unmatched(&["x"])[0],
+            "windlass.yaml: `apps/{application}/{stage}` matches no directory"
+        );
     }
 
     #[test]
     fn in_the_place_of_a_stage_that_is_skipped_come_those_before_it() {
         let stages = "  qa: { cluster: local, after: [staging] }\n  production: { cluster: local, after: [qa, staging] }\n";
-        let text = EXAMPLE.replace("  production: { cluster: local, after: [staging], gates: { approvals: 1 } }\n", stages);
+        let text = EXAMPLE.replace(
+            "  production: { cluster: local, after: [staging], gates: { approvals: 1 } }\n",
+            stages,
+        );
         let table = [
             (&["staging", "qa", "production"][..], "qa staging"),
             (&["staging", "production"], "staging"),
@@ -755,9 +992,22 @@ applications:
             (&["production"], ""),
         ];
         for (there, expected) in table {
-            let paths: Vec<_> = there.iter().map(|stage| format!("apps/shop/{stage}")).collect();
-            let targets = Catalog::parse(&text).unwrap().expand(paths.iter().map(String::as_str)).unwrap();
-            let after: Vec<_> = targets.last().unwrap().stage.after.iter().map(Name::as_str).collect();
+            let paths: Vec<_> = there
+                .iter()
+                .map(|stage| format!("apps/shop/{stage}"))
+                .collect();
+            let targets = Catalog::parse(&text)
+                .unwrap()
+                .expand(paths.iter().map(String::as_str))
+                .unwrap();
+            let after: Vec<_> = targets
+                .last()
+                .unwrap()
+                .stage
+                .after
+                .iter()
+                .map(Name::as_str)
+                .collect();
             assert_eq!(after.join(" "), expected, "{there:?}");
         }
     }
@@ -765,17 +1015,44 @@ applications:
     #[test]
     fn mistakes_are_shown_where_they_are() {
         let table = [
-            (EXAMPLE.replace("merge: auto", "mege: auto"), vec!["windlass.yaml", "line 3", "^", "did you mean `merge`?"]),
-            (EXAMPLE.replace("merge: auto", "merge: atuo"), vec!["did you mean `auto`?"]),
-            (EXAMPLE.replace("version: 1", "version: 2"), vec!["version 2 is not known"]),
-            (EXAMPLE.replace("[staging]", "[stagin]"), vec!["not a stage above"]),
-            (EXAMPLE.replace("platform/{stage}", "platform"), vec!["has no `{stage}`"]),
-            (EXAMPLE.replace("  - name: platform\n    path", "  - path"), vec!["names no application"]),
-            (EXAMPLE.replace("apps/{application}", "../{application}"), vec!["relative to the repository's root"]),
-            (EXAMPLE.replace("apps/{application}", "apps/x-{application}"), vec!["one whole directory"]),
+            (
+                EXAMPLE.replace("merge: auto", "mege: auto"),
+                vec!["windlass.yaml", "line 3", "^", "did you mean `merge`?"],
+            ),
+            (
+                EXAMPLE.replace("merge: auto", "merge: atuo"),
+                vec!["did you mean `auto`?"],
+            ),
+            (
+                EXAMPLE.replace("version: 1", "version: 2"),
+                vec!["version 2 is not known"],
+            ),
+            (
+                EXAMPLE.replace("[staging]", "[stagin]"),
+                vec!["not a stage above"],
+            ),
+            (
+                EXAMPLE.replace("platform/{stage}", "platform"),
+                vec!["has no `{stage}`"],
+            ),
+            (
+                EXAMPLE.replace("  - name: platform\n    path", "  - path"),
+                vec!["names no application"],
+            ),
+            (
+                EXAMPLE.replace("apps/{application}", "../{application}"),
+                vec!["relative to the repository's root"],
+            ),
+            (
+                EXAMPLE.replace("apps/{application}", "apps/x-{application}"),
+                vec!["one whole directory"],
+            ),
             (
                 EXAMPLE
-                    .replace("  - name: platform\n", "  - name: platform\n    dependsOn: [shop]\n")
+                    .replace(
+                        "  - name: platform\n",
+                        "  - name: platform\n    dependsOn: [shop]\n",
+                    )
                     .replace("    images:", "    dependsOn: [platform]\n    images:"),
                 vec!["`platform`, which has no stage"],
             ),
@@ -783,20 +1060,37 @@ applications:
                 EXAMPLE.replace("    images:", "    dependsOn: [shop]\n    images:"),
                 vec!["depend on each other: shop/staging → shop/staging"],
             ),
-            (EXAMPLE.replace("    images:", "    drift: ignore\n    images:"), vec!["unknown variant"]),
             (
-                EXAMPLE.replace("applications:", "health: [{ group: a.b, kind: C, healthy: 'self.x ==' }]\napplications:"),
+                EXAMPLE.replace("    images:", "    drift: ignore\n    images:"),
+                vec!["unknown variant"],
+            ),
+            (
+                EXAMPLE.replace(
+                    "applications:",
+                    "health: [{ group: a.b, kind: C, healthy: 'self.x ==' }]\napplications:",
+                ),
                 vec!["health of C", "not a CEL expression"],
             ),
             (
-                EXAMPLE.replace("applications:", "health: [{ group: apps, kind: Deployment, healthy: 'true' }]\napplications:"),
+                EXAMPLE.replace(
+                    "applications:",
+                    "health: [{ group: apps, kind: Deployment, healthy: 'true' }]\napplications:",
+                ),
                 vec!["no group of custom kinds"],
             ),
-            (EXAMPLE.replace("merge: auto", "reconcile: { by: argo }"), vec!["did you mean `argocd`?"]),
-            (EXAMPLE.replace("    images:", "    ignore: [{ path: spec }]\n    images:"), vec!["not a field's path"]),
+            (
+                EXAMPLE.replace("merge: auto", "reconcile: { by: argo }"),
+                vec!["did you mean `argocd`?"],
+            ),
+            (
+                EXAMPLE.replace("    images:", "    ignore: [{ path: spec }]\n    images:"),
+                vec!["not a field's path"],
+            ),
         ];
         for (text, expected) in table {
-            let Err(Invalid(error)) = Catalog::parse(&text).and_then(|c| c.expand(["apps/shop/staging"])) else {
+            let Err(Invalid(error)) =
+                Catalog::parse(&text).and_then(|c| c.expand(["apps/shop/staging"]))
+            else {
                 panic!("accepted:\n{text}")
             };
             for part in expected {

@@ -29,14 +29,28 @@ impl TryFrom<String> for Condition {
 impl Condition {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.len() > MOST_CHARACTERS {
-            return Err(Invalid(format!("an expression has at most {MOST_CHARACTERS} characters")));
+            return Err(Invalid(format!(
+                "an expression has at most {MOST_CHARACTERS} characters"
+            )));
         }
-        if text.chars().filter(|c| "+-*/%<>=!&|?:.,[({".contains(*c)).count() > MOST_OPERATORS {
-            return Err(Invalid(format!("an expression has at most {MOST_OPERATORS} operators and brackets")));
+        if text
+            .chars()
+            .filter(|c| "+-*/%<>=!&|?:.,[({".contains(*c))
+            .count()
+            > MOST_OPERATORS
+        {
+            return Err(Invalid(format!(
+                "an expression has at most {MOST_OPERATORS} operators and brackets"
+            )));
         }
         let condition = Self(text.to_string());
-        match compile_schema(&condition.schema()).compilation_errors().first() {
-            Some(error) => Err(Invalid(format!("`{text}` is not a CEL expression: {error}"))),
+        match compile_schema(&condition.schema())
+            .compilation_errors()
+            .first()
+        {
+            Some(error) => Err(Invalid(format!(
+                "`{text}` is not a CEL expression: {error}"
+            ))),
             None => Ok(condition),
         }
     }
@@ -51,7 +65,12 @@ impl Condition {
             Ok(()) => Ok(true),
             Err(errors) => match errors.as_slice().first() {
                 Some(error) if error.kind == ErrorKind::ValidationFailure => Ok(false),
-                Some(error) if error.message.contains("No such key") || error.message.contains("no such key") => Ok(false),
+                Some(error)
+                    if error.message.contains("No such key")
+                        || error.message.contains("no such key") =>
+                {
+                    Ok(false)
+                }
                 Some(error) => Err(error.message.clone()),
                 None => Ok(false),
             },
@@ -61,14 +80,34 @@ impl Condition {
 
 /// The `x-kubernetes-validations` of a schema that an object breaks, each with its path; rules that compare with what
 /// was before (`oldSelf`) are passed over where there is nothing before.
-pub fn broken_rules(schema: &Value, object: &Value, before: Option<&Value>) -> Result<(), Vec<String>> {
-    let Err(errors) = Validator::new().validate(schema, object, before) else { return Ok(()) };
-    let line = |path: &str, message: &str| format!("{}: Invalid value: {message}", if path.is_empty() { "the object" } else { path });
+pub fn broken_rules(
+    schema: &Value,
+    object: &Value,
+    before: Option<&Value>,
+) -> Result<(), Vec<String>> {
+    let Err(errors) = Validator::new().validate(schema, object, before) else {
+        return Ok(());
+    };
+    let line = |path: &str, message: &str| {
+        format!(
+            "{}: Invalid value: {message}",
+            if path.is_empty() { "the object" } else { path }
+        )
+    };
     // What this evaluator cannot do the server may: that is no verdict on the object.
-    let verdicts = errors.as_slice().iter().filter(|error| error.kind == ErrorKind::ValidationFailure);
+    let verdicts = errors
+        .as_slice()
+        .iter()
+        .filter(|error| error.kind == ErrorKind::ValidationFailure);
     // A message is its author's text: one line of it, whatever it holds.
-    let flat = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-    let lines: Vec<_> = verdicts.map(|error| flat(&line(&error.field_path, &error.message))).collect();
+    let flat = |text: &str| {
+        text.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect::<String>()
+    };
+    let lines: Vec<_> = verdicts
+        .map(|error| flat(&line(&error.field_path, &error.message)))
+        .collect();
     if lines.is_empty() { Ok(()) } else { Err(lines) }
 }
 
@@ -83,10 +122,17 @@ mod tests {
             ("self.status.phase == 'Ready'", true),
             ("self.status.phase == 'Failed'", false),
             ("self.status.missing == 'x'", false),
-            ("self.status.conditions.exists(c, c.type == 'Synced' && c.status == 'True')", true),
+            (
+                "self.status.conditions.exists(c, c.type == 'Synced' && c.status == 'True')",
+                true,
+            ),
             ("has(self.spec.size) && self.spec.size > 2", true),
         ] {
-            assert_eq!(Condition::parse(text).unwrap().holds(&object), Ok(expected), "{text}");
+            assert_eq!(
+                Condition::parse(text).unwrap().holds(&object),
+                Ok(expected),
+                "{text}"
+            );
         }
         assert!(Condition::parse("self.status.").is_err());
         assert!(Condition::parse(&"a".repeat(5_000)).is_err());
@@ -97,8 +143,12 @@ mod tests {
         let schema = json!({"type": "object", "properties": {"spec": {"type": "object",
             "x-kubernetes-validations": [{"rule": "self.min <= self.max", "message": "min is above max"}],
             "properties": {"min": {"type": "integer"}, "max": {"type": "integer"}}}}});
-        assert_eq!(broken_rules(&schema, &json!({"spec": {"min": 1, "max": 2}}), None), Ok(()));
-        let broken = broken_rules(&schema, &json!({"spec": {"min": 3, "max": 2}}), None).unwrap_err();
+        assert_eq!(
+            broken_rules(&schema, &json!({"spec": {"min": 1, "max": 2}}), None),
+            Ok(())
+        );
+        let broken =
+            broken_rules(&schema, &json!({"spec": {"min": 3, "max": 2}}), None).unwrap_err();
         assert_eq!(broken, ["spec: Invalid value: min is above max"]);
     }
 }

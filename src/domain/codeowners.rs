@@ -13,7 +13,12 @@ pub const PLACES: [&str; 3] = [".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWN
 impl CodeOwners {
     pub fn parse(text: &str) -> Self {
         let line = |line: &str| {
-            let mut words = line.split('#').next().unwrap_or_default().split_whitespace().map(str::to_string);
+            let mut words = line
+                .split('#')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_string);
             Some((words.next()?, words.collect()))
         };
         Self(text.lines().filter_map(line).collect())
@@ -21,7 +26,12 @@ impl CodeOwners {
 
     /// The owners of a file; none where nobody is named.
     pub fn of(&self, path: &str) -> &[String] {
-        self.0.iter().rev().find(|(pattern, _)| matches(pattern, path)).map(|(_, owners)| owners.as_slice()).unwrap_or_default()
+        self.0
+            .iter()
+            .rev()
+            .find(|(pattern, _)| matches(pattern, path))
+            .map(|(_, owners)| owners.as_slice())
+            .unwrap_or_default()
     }
 }
 
@@ -49,7 +59,9 @@ fn glob(wanted: &[&str], parts: &[&str]) -> bool {
     match wanted.split_first() {
         None => parts.is_empty(),
         Some((&"**", rest)) => (0..=parts.len()).any(|skip| glob(rest, &parts[skip..])),
-        Some((first, rest)) => parts.split_first().is_some_and(|(part, others)| wildcard(first, part) && glob(rest, others)),
+        Some((first, rest)) => parts
+            .split_first()
+            .is_some_and(|(part, others)| wildcard(first, part) && glob(rest, others)),
     }
 }
 

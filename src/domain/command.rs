@@ -39,8 +39,16 @@ impl Permission {
 }
 
 impl Command {
-    pub const ALL: [Self; 8] =
-        [Self::AcceptUnseen, Self::Adopt, Self::ConfirmPrune, Self::Help, Self::Preview, Self::Sync, Self::Take, Self::Why];
+    pub const ALL: [Self; 8] = [
+        Self::AcceptUnseen,
+        Self::Adopt,
+        Self::ConfirmPrune,
+        Self::Help,
+        Self::Preview,
+        Self::Sync,
+        Self::Take,
+        Self::Why,
+    ];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -58,15 +66,25 @@ impl Command {
     /// One line of help.
     pub fn summary(self) -> &'static str {
         match self {
-            Self::AcceptUnseen => "accepts the changes that do not fit into the preview of this commit, by one who may approve",
-            Self::Adopt => "lets the first sync of the applications that this pull request touches change what was there before windlass",
-            Self::ConfirmPrune => "confirms the deletions that wait for it, in the applications that this pull request touches",
+            Self::AcceptUnseen => {
+                "accepts the changes that do not fit into the preview of this commit, by one who may approve"
+            }
+            Self::Adopt => {
+                "lets the first sync of the applications that this pull request touches change what was there before windlass"
+            }
+            Self::ConfirmPrune => {
+                "confirms the deletions that wait for it, in the applications that this pull request touches"
+            }
             Self::Help => "lists these commands",
-            Self::Preview => "asks the cluster again what this pull request would change, and updates the preview",
+            Self::Preview => {
+                "asks the cluster again what this pull request would change, and updates the preview"
+            }
             Self::Sync => {
                 "syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request)"
             }
-            Self::Take => "has the fields that others hold, and that the preview names, set as Git has them",
+            Self::Take => {
+                "has the fields that others hold, and that the preview names, set as Git has them"
+            }
             Self::Why => "explains, gate by gate, why this pull request is or is not merged",
         }
     }
@@ -85,7 +103,9 @@ impl Command {
         match self.power() {
             Power::Look => "write",
             Power::Stage => "write; where the stage needs approvals, somebody who may approve",
-            Power::Delete => "write; where the stage needs approvals, somebody who may approve; only once the pull request is merged",
+            Power::Delete => {
+                "write; where the stage needs approvals, somebody who may approve; only once the pull request is merged"
+            }
         }
     }
 }
@@ -127,7 +147,11 @@ pub fn parse(comment: &str) -> Vec<Line> {
     let mut fence: Option<String> = None;
     for line in visible(comment).lines() {
         let trimmed = line.trim_end();
-        let marker: String = trimmed.trim_start().chars().take_while(|c| matches!(c, '`' | '~')).collect();
+        let marker: String = trimmed
+            .trim_start()
+            .chars()
+            .take_while(|c| matches!(c, '`' | '~'))
+            .collect();
         if marker.len() >= 3 {
             match &fence {
                 Some(open) if marker.starts_with(open.as_str()) => fence = None,
@@ -140,7 +164,10 @@ pub fn parse(comment: &str) -> Vec<Line> {
             && found.len() < MOST
             && let Some(meaning) = meaning(trimmed)
         {
-            found.push(Line { text: trimmed.to_string(), meaning });
+            found.push(Line {
+                text: trimmed.to_string(),
+                meaning,
+            });
         }
     }
     found
@@ -169,23 +196,38 @@ fn meaning(line: &str) -> Option<Result<Command, Mistake>> {
     let mut words = rest.split_whitespace();
     let word = words.next()?;
     // `/etc/hosts`, `//` and `/5` are text.
-    if !rest.starts_with(word) || !word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-') || word.len() > 24 {
+    if !rest.starts_with(word)
+        || !word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-')
+        || word.len() > 24
+    {
         return None;
     }
     let lower = word.to_ascii_lowercase();
-    Some(match Command::ALL.into_iter().find(|command| command.word() == lower) {
-        Some(command) if words.next().is_some() => Err(Mistake::Argument { command }),
-        Some(command) => Ok(command),
-        None => {
-            // What is far from any of ours is meant for another bot, or a path.
-            let distance = |command: &Command| strsim::damerau_levenshtein(command.word(), &lower);
-            let nearest = Command::ALL.into_iter().min_by_key(distance).filter(|command| distance(command) <= 2)?;
-            if distance(&nearest) * 2 > lower.len() {
-                return None;
+    Some(
+        match Command::ALL
+            .into_iter()
+            .find(|command| command.word() == lower)
+        {
+            Some(command) if words.next().is_some() => Err(Mistake::Argument { command }),
+            Some(command) => Ok(command),
+            None => {
+                // What is far from any of ours is meant for another bot, or a path.
+                let distance =
+                    |command: &Command| strsim::damerau_levenshtein(command.word(), &lower);
+                let nearest = Command::ALL
+                    .into_iter()
+                    .min_by_key(distance)
+                    .filter(|command| distance(command) <= 2)?;
+                if distance(&nearest) * 2 > lower.len() {
+                    return None;
+                }
+                Err(Mistake::Unknown {
+                    word: lower,
+                    nearest,
+                })
             }
-            Err(Mistake::Unknown { word: lower, nearest })
-        }
-    })
+        },
+    )
 }
 
 #[cfg(test)]
@@ -218,7 +260,10 @@ mod tests {
             ("/etc/hosts is /5 // nothing\n/usr/bin", &[]),
             ("/snyc", &["snyc?sync"]),
             ("/sync now", &["sync+"]),
-            ("/lgtm\n/approve\n/assign @bob\n/cc @mia\n/health is a path\n/wip", &[]),
+            (
+                "/lgtm\n/approve\n/assign @bob\n/cc @mia\n/health is a path\n/wip",
+                &[],
+            ),
             ("<!-- a template\n/sync\n-->\n/why", &["why"]),
             ("<!--\n/sync", &[]),
             ("a <!-- x\n-->/sync", &[]),

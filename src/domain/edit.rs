@@ -43,13 +43,20 @@ struct Assignment {
 }
 
 /// Sets fields of one object to scalars, wherever `text` has it. None where the object is not in the file.
-pub fn set_fields(text: &str, kind: &str, name: &str, fields: &[(FieldPath, Value)]) -> Result<Option<String>, EditError> {
+pub fn set_fields(
+    text: &str,
+    kind: &str,
+    name: &str,
+    fields: &[(FieldPath, Value)],
+) -> Result<Option<String>, EditError> {
     let mut out = String::new();
     let mut used = false;
     for document in split_documents(text) {
         let may = document.contains(kind) && document.contains(name);
         let read = if may { single(document).ok() } else { None };
-        let Some(read) = read.filter(|read| read["kind"] == kind && read["metadata"]["name"] == name) else {
+        let Some(read) =
+            read.filter(|read| read["kind"] == kind && read["metadata"]["name"] == name)
+        else {
             out.push_str(document);
             continue;
         };
@@ -61,10 +68,18 @@ pub fn set_fields(text: &str, kind: &str, name: &str, fields: &[(FieldPath, Valu
             if value.is_object() || value.is_array() {
                 return Err(EditError(format!("{path} is more than one value")));
             }
-            let steps = steps_of(&read, path).ok_or_else(|| EditError(format!("{path} is not in the file")))?;
-            Ok(Assignment { steps, value: value.clone() })
+            let steps = steps_of(&read, path)
+                .ok_or_else(|| EditError(format!("{path} is not in the file")))?;
+            Ok(Assignment {
+                steps,
+                value: value.clone(),
+            })
         });
-        out.push_str(&edited(document, &read, &assignments.collect::<Result<Vec<_>, _>>()?)?);
+        out.push_str(&edited(
+            document,
+            &read,
+            &assignments.collect::<Result<Vec<_>, _>>()?,
+        )?);
     }
     Ok(used.then_some(out))
 }
@@ -79,7 +94,8 @@ fn steps_of(document: &Value, path: &FieldPath) -> Option<Steps> {
                 steps.push(Step::Key(name.clone()));
                 match at.get(name) {
                     Some(below) => at = below,
-                    None if index + 1 == path.0.len() && at.as_object().is_some_and(|map| !map.is_empty()) => {}
+                    None if index + 1 == path.0.len()
+                        && at.as_object().is_some_and(|map| !map.is_empty()) => {}
                     None => return None,
                 }
             }
@@ -117,8 +133,15 @@ pub fn set_image(text: &str, candidate: &Candidate) -> Result<Option<String>, Ed
 /// The digest at each place where `text` sets an image; None where it names none.
 pub fn digests(text: &str, image: &str) -> Result<Vec<Option<Digest>>, EditError> {
     let mut found = Vec::new();
-    for document in split_documents(text.strip_prefix('\u{feff}').unwrap_or(text)).into_iter().filter(|text| names(text, image)) {
-        found.extend(places(&single(document)?, image).into_iter().map(|place| place.digest));
+    for document in split_documents(text.strip_prefix('\u{feff}').unwrap_or(text))
+        .into_iter()
+        .filter(|text| names(text, image))
+    {
+        found.extend(
+            places(&single(document)?, image)
+                .into_iter()
+                .map(|place| place.digest),
+        );
     }
     Ok(found)
 }
@@ -167,7 +190,10 @@ fn edited(text: &str, before: &Value, assignments: &[Assignment]) -> Result<Stri
 fn single(text: &str) -> Result<Value, EditError> {
     match yaml::documents(text) {
         Ok(mut documents) if documents.len() == 1 => Ok(documents.remove(0)),
-        Ok(documents) => Err(EditError(format!("read as {} documents where one was expected", documents.len()))),
+        Ok(documents) => Err(EditError(format!(
+            "read as {} documents where one was expected",
+            documents.len()
+        ))),
         Err(error) => Err(EditError(error)),
     }
 }
@@ -184,12 +210,22 @@ struct Place {
 fn places(document: &Value, image: &str) -> Vec<Place> {
     let mut found = Vec::new();
     if is_kustomization(document) {
-        let entries = document["images"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let entries = document["images"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         for (index, entry) in entries.iter().enumerate() {
             let name = |key: &str| entry[key].as_str().map(str::to_ascii_lowercase);
-            if name("newName").or_else(|| name("name")).is_some_and(|name| same_image(&name, image)) {
+            if name("newName")
+                .or_else(|| name("name"))
+                .is_some_and(|name| same_image(&name, image))
+            {
                 let steps = vec![Step::Key("images".into()), Step::Index(index)];
-                found.push(Place { steps, name: None, digest: entry["digest"].as_str().and_then(|text| text.parse().ok()) });
+                found.push(Place {
+                    steps,
+                    name: None,
+                    digest: entry["digest"].as_str().and_then(|text| text.parse().ok()),
+                });
             }
         }
     } else {
@@ -197,7 +233,11 @@ fn places(document: &Value, image: &str) -> Vec<Place> {
             if let Ok(read) = text.parse::<ImageRef>()
                 && same_image(&read.name, image)
             {
-                found.push(Place { steps: steps.clone(), name: Some(read.name), digest: read.digest });
+                found.push(Place {
+                    steps: steps.clone(),
+                    name: Some(read.name),
+                    digest: read.digest,
+                });
             }
         });
     }
@@ -210,13 +250,25 @@ fn assignments(document: &Value, candidate: &Candidate) -> Vec<Assignment> {
     for Place { steps, name, .. } in places(document, &candidate.image) {
         match name {
             Some(name) => {
-                let image = ImageRef { name, ..candidate.reference() };
-                found.push(Assignment { steps, value: image.to_string().into() });
+                let image = ImageRef {
+                    name,
+                    ..candidate.reference()
+                };
+                found.push(Assignment {
+                    steps,
+                    value: image.to_string().into(),
+                });
             }
             None => {
                 let at = |key: &str| [steps.clone(), vec![Step::Key(key.into())]].concat();
-                found.push(Assignment { steps: at("newTag"), value: candidate.tag.to_string().into() });
-                found.push(Assignment { steps: at("digest"), value: candidate.digest.to_string().into() });
+                found.push(Assignment {
+                    steps: at("newTag"),
+                    value: candidate.tag.to_string().into(),
+                });
+                found.push(Assignment {
+                    steps: at("digest"),
+                    value: candidate.digest.to_string().into(),
+                });
             }
         }
     }
@@ -225,7 +277,8 @@ fn assignments(document: &Value, candidate: &Candidate) -> Vec<Assignment> {
 
 fn is_kustomization(document: &Value) -> bool {
     let kind = document["kind"].as_str();
-    matches!(kind, Some("Kustomization" | "Component")) || (kind.is_none() && document["apiVersion"].is_null())
+    matches!(kind, Some("Kustomization" | "Component"))
+        || (kind.is_none() && document["apiVersion"].is_null())
 }
 
 /// Calls `visit` with every string under a key `image`, and where it is.
@@ -283,45 +336,91 @@ fn splice(text: &str, before: &Value, assignment: &Assignment) -> Result<String,
         let feature = document
             .query_exact(&route(&assignment.steps))
             .map_err(|error| refuse(error.to_string()))?
-            .ok_or_else(|| refuse("the image's field is empty: give it a value once by hand".into()))?;
+            .ok_or_else(|| {
+                refuse("the image's field is empty: give it a value once by hand".into())
+            })?;
         let (start, end) = feature.location.byte_span;
         let old = &text[start..end];
-        return Ok(format!("{}{}{}", &text[..start], scalar(old, &assignment.value), &text[end..]));
+        return Ok(format!(
+            "{}{}{}",
+            &text[..start],
+            scalar(old, &assignment.value),
+            &text[end..]
+        ));
     }
     let Some((Step::Key(key), parent)) = assignment.steps.split_last() else {
         return Err(refuse("nowhere to put it".into()));
     };
-    let mut neighbours: Vec<String> = ["newTag", "newName", "name", "digest"].map(str::to_string).into();
+    let mut neighbours: Vec<String> = ["newTag", "newName", "name", "digest"]
+        .map(str::to_string)
+        .into();
     let there = parent.iter().try_fold(before, |at, step| match step {
         Step::Key(key) => at.get(key),
         Step::Index(index) => at.get(*index),
     });
-    let scalars = there.and_then(Value::as_object).into_iter().flatten().filter(|(_, value)| !value.is_object() && !value.is_array());
+    let scalars = there
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| !value.is_object() && !value.is_array());
     neighbours.extend(scalars.map(|(key, _)| key.clone()));
     insert(text, &document, parent, key, &assignment.value, &neighbours)
 }
 
 /// Adds `key: value` to a mapping, after one of the keys that stand in it.
-fn insert(text: &str, document: &Document, parent: &[Step], key: &str, value: &Value, neighbours: &[String]) -> Result<String, EditError> {
+fn insert(
+    text: &str,
+    document: &Document,
+    parent: &[Step],
+    key: &str,
+    value: &Value,
+    neighbours: &[String],
+) -> Result<String, EditError> {
     for neighbour in neighbours {
         let mut steps = parent.to_vec();
         steps.push(Step::Key(neighbour.clone()));
         let steps = route(&steps);
-        let (Ok(name), Ok(Some(value_at))) = (document.query_key_only(&steps), document.query_exact(&steps)) else { continue };
+        let (Ok(name), Ok(Some(value_at))) = (
+            document.query_key_only(&steps),
+            document.query_exact(&steps),
+        ) else {
+            continue;
+        };
         let end = value_at.location.byte_span.1;
-        let flow = text[end..].trim_start_matches([' ', '\t']).starts_with([',', '}']);
+        let flow = text[end..]
+            .trim_start_matches([' ', '\t'])
+            .starts_with([',', '}']);
         if flow {
-            return Ok(format!("{}, {key}: {}{}", &text[..end], scalar("", value), &text[end..]));
+            return Ok(format!(
+                "{}, {key}: {}{}",
+                &text[..end],
+                scalar("", value),
+                &text[end..]
+            ));
         }
         let column = name.location.point_span.0.1;
         let line_end = text[end..].find('\n').map_or(text.len(), |at| end + at);
-        let newline = if text[..line_end].ends_with('\r') { "\r\n" } else { "\n" };
+        let newline = if text[..line_end].ends_with('\r') {
+            "\r\n"
+        } else {
+            "\n"
+        };
         let (head, tail) = text.split_at(line_end);
         let head = head.strip_suffix('\r').unwrap_or(head);
-        let tail = if tail.is_empty() { String::new() } else { format!("{newline}{}", &tail[1..]) };
-        return Ok(format!("{head}{newline}{}{key}: {}{tail}", " ".repeat(column), scalar("", value)));
+        let tail = if tail.is_empty() {
+            String::new()
+        } else {
+            format!("{newline}{}", &tail[1..])
+        };
+        return Ok(format!(
+            "{head}{newline}{}{key}: {}{tail}",
+            " ".repeat(column),
+            scalar("", value)
+        ));
     }
-    Err(EditError("there is no plain value beside it after which it could be put".into()))
+    Err(EditError(
+        "there is no plain value beside it after which it could be put".into(),
+    ))
 }
 
 /// A scalar as it is written in the place of an old one.
@@ -340,14 +439,20 @@ fn scalar_like(old: &str, value: &str) -> String {
     if old.starts_with('"') {
         return format!("\"{value}\"");
     }
-    let plain = yaml::documents(&format!("a: {value}\n")).is_ok_and(|read| read == [serde_json::json!({ "a": value })]);
+    let plain = yaml::documents(&format!("a: {value}\n"))
+        .is_ok_and(|read| read == [serde_json::json!({ "a": value })]);
     // Other readers take what ours keeps as a string for a number or a time: 12e4567, 1_000, 2024-01-02.
-    let ambiguous = value.bytes().next().is_some_and(|b| b.is_ascii_digit()) && !value.contains([':', '/'])
+    let ambiguous = value.bytes().next().is_some_and(|b| b.is_ascii_digit())
+        && !value.contains([':', '/'])
         || matches!(
             value.to_ascii_lowercase().as_str(),
             "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null" | "nan" | "inf"
         );
-    if plain && !ambiguous { value.into() } else { format!("\"{value}\"") }
+    if plain && !ambiguous {
+        value.into()
+    } else {
+        format!("\"{value}\"")
+    }
 }
 
 /// Cuts a stream after each line that ends a document, so that the pieces joined are the stream.
@@ -355,7 +460,9 @@ pub fn split_documents(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let (mut start, mut at) = (0, 0);
     for line in text.split_inclusive('\n') {
-        let separator = line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
+        let separator = line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
         if separator && at > start {
             pieces.push(&text[start..at]);
             start = at;
@@ -384,20 +491,37 @@ mod tests {
 
     /// The lines that an edit takes away and puts in.
     fn changed(text: &str, tag: &str) -> String {
-        let edited = set_image(text, &candidate(tag)).unwrap().expect("the file uses the image");
+        let edited = set_image(text, &candidate(tag))
+            .unwrap()
+            .expect("the file uses the image");
         similar::TextDiff::from_lines(text, &edited)
             .iter_all_changes()
             .filter(|change| change.tag() != similar::ChangeTag::Equal)
-            .map(|change| format!("{}{}", change.tag(), change.value().replace(&"b".repeat(64), "BBB").replace(&"a".repeat(64), "AAA")))
+            .map(|change| {
+                format!(
+                    "{}{}",
+                    change.tag(),
+                    change
+                        .value()
+                        .replace(&"b".repeat(64), "BBB")
+                        .replace(&"a".repeat(64), "AAA")
+                )
+            })
             .collect()
     }
 
     #[test]
     fn a_kustomization_gets_tag_and_digest() {
         let text = "# ours\nresources: [../base]\nimages:\n  - name: other\n    newTag: v9\n  - name: ghcr.io/acme/shop   # the shop\n    newTag: \"v1\" # now\n";
-        assert_eq!(changed(text, "v2"), "-    newTag: \"v1\" # now\n+    newTag: \"v2\" # now\n+    digest: sha256:BBB\n");
         assert_eq!(
-            changed("images:\n- name: ghcr.io/acme/shop\n  digest: sha256:0\n", "v2"),
+            changed(text, "v2"),
+            "-    newTag: \"v1\" # now\n+    newTag: \"v2\" # now\n+    digest: sha256:BBB\n"
+        );
+        assert_eq!(
+            changed(
+                "images:\n- name: ghcr.io/acme/shop\n  digest: sha256:0\n",
+                "v2"
+            ),
             "-  digest: sha256:0\n+  newTag: v2\n+  digest: sha256:BBB\n"
         );
         assert_eq!(
@@ -405,7 +529,11 @@ mod tests {
             "-- {name: ghcr.io/acme/shop, newTag: v1}\n+- {name: ghcr.io/acme/shop, newTag: v2, digest: sha256:BBB}\n"
         );
         assert_eq!(
-            changed("images:\r\n- name: x\r\n  newName: ghcr.io/acme/shop\r\n", "v2").replace('\r', "~"),
+            changed(
+                "images:\r\n- name: x\r\n  newName: ghcr.io/acme/shop\r\n",
+                "v2"
+            )
+            .replace('\r', "~"),
             "+  newTag: v2~\n+  digest: sha256:BBB~\n"
         );
     }
@@ -417,7 +545,10 @@ mod tests {
         let set = |fields: &[(FieldPath, Value)]| set_fields(text, "Deployment", "web", fields);
         let edited = set(&[
             (path(".spec.replicas"), 5.into()),
-            (path(".spec.template.spec.containers[name=\"b\"].image"), "b:2".into()),
+            (
+                path(".spec.template.spec.containers[name=\"b\"].image"),
+                "b:2".into(),
+            ),
             (path(".spec.paused"), true.into()),
         ]);
         let edited = edited.unwrap().unwrap();
@@ -428,7 +559,13 @@ mod tests {
             .collect();
         assert_eq!(
             lines,
-            ["-replicas: 2 # two", "+replicas: 5 # two", "+paused: true", "-- {name: b, image: 'b:1'}", "+- {name: b, image: 'b:2'}"]
+            [
+                "-replicas: 2 # two",
+                "+replicas: 5 # two",
+                "+paused: true",
+                "-- {name: b, image: 'b:1'}",
+                "+- {name: b, image: 'b:2'}"
+            ]
         );
         assert_eq!(set_fields(text, "Deployment", "other", &[]), Ok(None));
         assert!(set(&[(path(".spec.strategy.type"), "Recreate".into())]).is_err());
@@ -437,38 +574,88 @@ mod tests {
     #[test]
     fn a_tag_that_reads_as_a_number_is_quoted() {
         assert_eq!(
-            changed("images:\n- name: ghcr.io/acme/shop\n  newTag: v1\n  digest: x\n", "1.10"),
+            changed(
+                "images:\n- name: ghcr.io/acme/shop\n  newTag: v1\n  digest: x\n",
+                "1.10"
+            ),
             "-  newTag: v1\n-  digest: x\n+  newTag: \"1.10\"\n+  digest: sha256:BBB\n"
         );
-        assert!(changed("images:\n- name: ghcr.io/acme/shop\n  newTag: v1\n", "12e4567").contains("\"12e4567\""));
+        assert!(
+            changed(
+                "images:\n- name: ghcr.io/acme/shop\n  newTag: v1\n",
+                "12e4567"
+            )
+            .contains("\"12e4567\"")
+        );
     }
 
     #[test]
     fn raw_image_fields_in_every_document() {
         let pod = "---\nkind: Pod\nspec:\n  containers:\n  - name: a\n    image: 'ghcr.io/acme/shop:v1'\n";
         let text = format!("kind: ConfigMap\ndata: {{a: ghcr.io/acme/shop}}\n{pod}{pod}");
-        assert_eq!(changed(&text, "v2").matches("+    image: 'ghcr.io/acme/shop:v2@sha256:BBB'").count(), 2);
-        assert_eq!(set_image("kind: Pod\nspec: {image: other}\n", &candidate("v2")), Ok(None));
+        assert_eq!(
+            changed(&text, "v2")
+                .matches("+    image: 'ghcr.io/acme/shop:v2@sha256:BBB'")
+                .count(),
+            2
+        );
+        assert_eq!(
+            set_image("kind: Pod\nspec: {image: other}\n", &candidate("v2")),
+            Ok(None)
+        );
     }
 
     #[test]
     fn a_name_of_docker_hub_is_found_however_it_is_written_and_stays_so() {
-        let hub = |image: &str| Candidate { image: image.into(), ..candidate("v2") };
-        for announced in ["redis", "library/redis", "docker.io/library/redis", "index.docker.io/library/redis"] {
-            for written in ["redis", "library/redis", "docker.io/redis", "docker.io/library/redis"] {
-                let pod = format!("kind: Pod\nspec: {{containers: [{{name: a, image: \"{written}:7\"}}]}}\n");
+        let hub = |image: &str| Candidate {
+            image: image.into(),
+            ..candidate("v2")
+        };
+        for announced in [
+            "redis",
+            "library/redis",
+            "docker.io/library/redis",
+            "index.docker.io/library/redis",
+        ] {
+            for written in [
+                "redis",
+                "library/redis",
+                "docker.io/redis",
+                "docker.io/library/redis",
+            ] {
+                let pod = format!(
+                    "kind: Pod\nspec: {{containers: [{{name: a, image: \"{written}:7\"}}]}}\n"
+                );
                 let edited = set_image(&pod, &hub(announced)).unwrap().unwrap();
                 let digest = format!("sha256:{}", "b".repeat(64));
-                assert!(edited.contains(&format!("image: \"{written}:v2@{digest}\"")), "{announced} in:\n{edited}");
-                assert_eq!(digests(&edited, announced).unwrap(), [Some(digest.parse().unwrap())]);
+                assert!(
+                    edited.contains(&format!("image: \"{written}:v2@{digest}\"")),
+                    "{announced} in:\n{edited}"
+                );
+                assert_eq!(
+                    digests(&edited, announced).unwrap(),
+                    [Some(digest.parse().unwrap())]
+                );
                 let list = format!("images:\n- name: {written}\n  newTag: v1\n");
                 assert_eq!(digests(&list, announced).unwrap(), [None]);
                 let edited = set_image(&list, &hub(announced)).unwrap().unwrap();
-                assert!(edited.contains(&format!("- name: {written}\n  newTag: v2\n")), "{edited}");
+                assert!(
+                    edited.contains(&format!("- name: {written}\n  newTag: v2\n")),
+                    "{edited}"
+                );
             }
         }
-        assert_eq!(set_image("images:\n- name: ghcr.io/acme/redis\n  newTag: v1\n", &hub("redis")), Ok(None));
-        assert_eq!(digests("kind: Pod\nspec: {image: other}\n", "redis"), Ok(vec![]));
+        assert_eq!(
+            set_image(
+                "images:\n- name: ghcr.io/acme/redis\n  newTag: v1\n",
+                &hub("redis")
+            ),
+            Ok(None)
+        );
+        assert_eq!(
+            digests("kind: Pod\nspec: {image: other}\n", "redis"),
+            Ok(vec![])
+        );
     }
 
     #[test]
@@ -486,7 +673,10 @@ mod tests {
             "images:\n- name: ghcr.io/acme/shop\n  newTag: {{ .tag }}\n",
             "images:\n- name: ghcr.io/acme/shop\n  newTag: &t v1\nother: *t\n",
         ] {
-            assert!(set_image(text, &candidate("v2")).is_err(), "edited:\n{text}");
+            assert!(
+                set_image(text, &candidate("v2")).is_err(),
+                "edited:\n{text}"
+            );
         }
     }
 

@@ -32,12 +32,21 @@ pub fn argo_cd(object: &Value) -> Elsewhere {
         _ => (Health::Unknown, why),
     };
     let operation = &status["operationState"];
-    let failed = matches!(operation["phase"].as_str(), Some("Failed" | "Error")).then(|| text(&operation["message"]));
+    let failed = matches!(operation["phase"].as_str(), Some("Failed" | "Error"))
+        .then(|| text(&operation["message"]));
     let broken = status["conditions"].as_array().into_iter().flatten();
-    let broken =
-        broken.filter(|one| one["type"].as_str().is_some_and(|kind| kind.ends_with("Error"))).map(|one| text(&one["message"])).next();
+    let broken = broken
+        .filter(|one| {
+            one["type"]
+                .as_str()
+                .is_some_and(|kind| kind.ends_with("Error"))
+        })
+        .map(|one| text(&one["message"]))
+        .next();
     Elsewhere {
-        revision: status["sync"]["revision"].as_str().and_then(|text| text.parse().ok()),
+        revision: status["sync"]["revision"]
+            .as_str()
+            .and_then(|text| text.parse().ok()),
         synced: status["sync"]["status"] == "Synced",
         health,
         failed: failed.or(broken),
@@ -48,14 +57,26 @@ pub fn argo_cd(object: &Value) -> Elsewhere {
 pub fn flux(object: &Value) -> Elsewhere {
     let status = &object["status"];
     let conditions = status["conditions"].as_array();
-    let condition = |kind: &str| conditions.and_then(|all| all.iter().find(|condition| condition["type"] == kind));
+    let condition = |kind: &str| {
+        conditions.and_then(|all| all.iter().find(|condition| condition["type"] == kind))
+    };
     let ready = condition("Ready");
-    let message = ready.and_then(|ready| ready["message"].as_str()).unwrap_or_default().to_string();
-    let is = |condition: Option<&Value>, status: &str| condition.is_some_and(|condition| condition["status"] == status);
-    let observed = status["observedGeneration"].as_i64() >= object["metadata"]["generation"].as_i64();
+    let message = ready
+        .and_then(|ready| ready["message"].as_str())
+        .unwrap_or_default()
+        .to_string();
+    let is = |condition: Option<&Value>, status: &str| {
+        condition.is_some_and(|condition| condition["status"] == status)
+    };
+    let observed =
+        status["observedGeneration"].as_i64() >= object["metadata"]["generation"].as_i64();
     let health = if object["spec"]["suspend"] == true {
         (Health::Suspended, "it is suspended".to_string())
-    } else if !observed || is(condition("Reconciling"), "True") || is(ready, "Unknown") || ready.is_none() {
+    } else if !observed
+        || is(condition("Reconciling"), "True")
+        || is(ready, "Unknown")
+        || ready.is_none()
+    {
         (Health::Progressing, message.clone())
     } else if is(ready, "True") {
         (Health::Healthy, String::new())
@@ -63,7 +84,9 @@ pub fn flux(object: &Value) -> Elsewhere {
         (Health::Degraded, message.clone())
     };
     // `main@sha1:…`; `main/…` before Flux 2.0.
-    let revision = status["lastAppliedRevision"].as_str().and_then(|text| text.rsplit([':', '/']).next());
+    let revision = status["lastAppliedRevision"]
+        .as_str()
+        .and_then(|text| text.rsplit([':', '/']).next());
     Elsewhere {
         revision: revision.and_then(|text| text.parse().ok()),
         synced: status["lastAppliedRevision"] == status["lastAttemptedRevision"] && observed,
@@ -85,21 +108,44 @@ mod tests {
             &json!({"status": {"sync": {"status": "Synced", "revision": sha}, "health": {"status": "Progressing", "message": "waits"}}}),
         );
         assert_eq!(
-            (argo.revision.unwrap().to_string(), argo.synced, argo.health, argo.failed),
-            (sha.clone(), true, (Health::Progressing, "waits".into()), None)
+            (
+                argo.revision.unwrap().to_string(),
+                argo.synced,
+                argo.health,
+                argo.failed
+            ),
+            (
+                sha.clone(),
+                true,
+                (Health::Progressing, "waits".into()),
+                None
+            )
         );
         let failed = argo_cd(
             &json!({"status": {"sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}, "operationState": {"phase": "Failed", "message": "no"}}}),
         );
-        assert_eq!((failed.synced, failed.failed.as_deref()), (false, Some("no")));
+        assert_eq!(
+            (failed.synced, failed.failed.as_deref()),
+            (false, Some("no"))
+        );
         let revision = format!("main@sha1:{sha}");
         let ready = |status: &str| {
             json!({"metadata": {"generation": 2}, "status": {"observedGeneration": 2, "lastAppliedRevision": revision, "lastAttemptedRevision": revision,
             "conditions": [{"type": "Ready", "status": status, "message": "m"}]}})
         };
         let healthy = flux(&ready("True"));
-        assert_eq!((healthy.revision.unwrap().to_string(), healthy.synced, healthy.health.0), (sha, true, Health::Healthy));
+        assert_eq!(
+            (
+                healthy.revision.unwrap().to_string(),
+                healthy.synced,
+                healthy.health.0
+            ),
+            (sha, true, Health::Healthy)
+        );
         assert_eq!(flux(&ready("False")).failed.as_deref(), Some("m"));
-        assert_eq!(flux(&json!({"metadata": {"generation": 1}})).health.0, Health::Progressing);
+        assert_eq!(
+            flux(&json!({"metadata": {"generation": 1}})).health.0,
+            Health::Progressing
+        );
     }
 }

@@ -63,9 +63,20 @@ impl fmt::Display for ServiceAccount {
 impl std::str::FromStr for ServiceAccount {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let fail = || Invalid(format!("`{text}` is not a service account: write it as namespace/name"));
+        let fail = || {
+            Invalid(format!(
+                "`{text}` is not a service account: write it as namespace/name"
+            ))
+        };
         let (namespace, name) = text.split_once('/').ok_or_else(fail)?;
-        if is_label(namespace) && is_subdomain(name) { Ok(Self { namespace: namespace.into(), name: name.into() }) } else { Err(fail()) }
+        if is_label(namespace) && is_subdomain(name) {
+            Ok(Self {
+                namespace: namespace.into(),
+                name: name.into(),
+            })
+        } else {
+            Err(fail())
+        }
     }
 }
 
@@ -123,7 +134,11 @@ impl KindGrant {
             // What windlass keeps for itself is only granted by its name.
             "*" => !name.ends_with(&format!(".{OWN_GROUP}")),
             text => match text.strip_prefix("*.") {
-                Some(group) => name.split('/').next().and_then(|name| name.split_once('.')).is_some_and(|(_, of)| of == group),
+                Some(group) => name
+                    .split('/')
+                    .next()
+                    .and_then(|name| name.split_once('.'))
+                    .is_some_and(|(_, of)| of == group),
                 None => text == name,
             },
         }
@@ -159,7 +174,11 @@ pub enum Outside {
     /// windlass's own namespace, or one of Kubernetes'.
     Closed { namespace: String },
     /// Another namespace than the application's.
-    Namespace { namespace: String, own: String, project: String },
+    Namespace {
+        namespace: String,
+        own: String,
+        project: String,
+    },
     /// A kind that needs a grant; the grant.
     Kind { grant: String, project: String },
 }
@@ -172,9 +191,16 @@ impl fmt::Display for Outside {
                 "the server's settings do not let this repository deploy to the namespace `{namespace}` of the cluster `{cluster}`: an administrator of windlass has to add it to `namespaces` of a project that names this repository"
             ),
             Self::Closed { namespace } => {
-                write!(f, "nothing is ever deployed to the namespace `{namespace}`: it is Kubernetes' or windlass's own")
+                write!(
+                    f,
+                    "nothing is ever deployed to the namespace `{namespace}`: it is Kubernetes' or windlass's own"
+                )
             }
-            Self::Namespace { namespace, own, project } => write!(
+            Self::Namespace {
+                namespace,
+                own,
+                project,
+            } => write!(
                 f,
                 "an application's objects live in its own namespace, `{own}`. For `{namespace}` an administrator of windlass has to add `{namespace}` to `otherNamespaces` of the project `{project}` in the server's settings"
             ),
@@ -206,14 +232,23 @@ struct Limits {
 impl Projects {
     /// `home`: windlass's own namespace.
     pub fn new(projects: Vec<Project>, home: &str) -> Self {
-        Self { projects, home: Some(home.into()) }
+        Self {
+            projects,
+            home: Some(home.into()),
+        }
     }
 
     /// Two projects of different repositories that may go to the same namespaces: each would have what is the other's.
     pub fn overlap(&self) -> Option<(&Project, &Project)> {
         let all = self.projects.iter().enumerate();
-        all.flat_map(|(at, one)| self.projects[at + 1..].iter().map(move |other| (one, other))).find(|(one, other)| {
-            let shares = |a: &[Pattern], b: &[Pattern]| a.iter().any(|a| b.iter().any(|b| a.meets(b)));
+        all.flat_map(|(at, one)| {
+            self.projects[at + 1..]
+                .iter()
+                .map(move |other| (one, other))
+        })
+        .find(|(one, other)| {
+            let shares =
+                |a: &[Pattern], b: &[Pattern]| a.iter().any(|a| b.iter().any(|b| a.meets(b)));
             one.repositories.iter().any(|repo| !other.takes(repo))
                 && shares(&one.clusters, &other.clusters)
                 && shares(&one.namespaces, &other.namespaces)
@@ -238,9 +273,21 @@ impl Projects {
         };
         let project = self.projects.iter().find(fits).cloned();
         let own = project.as_ref().map(|project| project.name.as_str());
-        let others = self.projects.iter().filter(|other| Some(other.name.as_str()) != own);
-        let others = others.filter_map(|other| Some(other.service_account.as_ref()?.namespace.clone())).collect();
-        Fence { destination: destination.clone(), limits: Some(Limits { project, home: self.home.clone(), others }) }
+        let others = self
+            .projects
+            .iter()
+            .filter(|other| Some(other.name.as_str()) != own);
+        let others = others
+            .filter_map(|other| Some(other.service_account.as_ref()?.namespace.clone()))
+            .collect();
+        Fence {
+            destination: destination.clone(),
+            limits: Some(Limits {
+                project,
+                home: self.home.clone(),
+                others,
+            }),
+        }
     }
 }
 
@@ -260,27 +307,42 @@ impl Project {
 
     /// GitHub tells names apart by their letters, not by their case.
     fn takes(&self, repo: &RepoName) -> bool {
-        self.repositories.iter().any(|known| known.owner.eq_ignore_ascii_case(&repo.owner) && known.name.eq_ignore_ascii_case(&repo.name))
+        self.repositories.iter().any(|known| {
+            known.owner.eq_ignore_ascii_case(&repo.owner)
+                && known.name.eq_ignore_ascii_case(&repo.name)
+        })
     }
 }
 
 impl Fence {
     /// For `windlass plan` without the server's settings.
     pub fn open(destination: &Destination) -> Self {
-        Self { destination: destination.clone(), limits: None }
+        Self {
+            destination: destination.clone(),
+            limits: None,
+        }
     }
 
     /// Whose rights a sync has.
     pub fn service_account(&self) -> Option<&ServiceAccount> {
-        self.limits.as_ref()?.project.as_ref()?.service_account.as_ref()
+        self.limits
+            .as_ref()?
+            .project
+            .as_ref()?
+            .service_account
+            .as_ref()
     }
 
     /// Whether the application may be where it is at all.
     pub fn destination(&self) -> Result<(), Outside> {
-        let Some(limits) = &self.limits else { return Ok(()) };
+        let Some(limits) = &self.limits else {
+            return Ok(());
+        };
         let namespace = &self.destination.namespace;
         if limits.is_closed(namespace) {
-            return Err(Outside::Closed { namespace: namespace.clone() });
+            return Err(Outside::Closed {
+                namespace: namespace.clone(),
+            });
         }
         match &limits.project {
             Some(_) => Ok(()),
@@ -291,22 +353,46 @@ impl Fence {
     /// Whether an object is the application's to have, by its name; its namespace is settled.
     pub fn covers(&self, key: &ResourceKey) -> Result<(), Outside> {
         self.destination()?;
-        let Some(limits @ Limits { project: Some(project), .. }) = &self.limits else { return Ok(()) };
+        let Some(
+            limits @ Limits {
+                project: Some(project),
+                ..
+            },
+        ) = &self.limits
+        else {
+            return Ok(());
+        };
         let own = &self.destination.namespace;
         let is_namespace = key.is_core("Namespace");
         // A Namespace is as good as what is in it.
-        let place = if is_namespace { Some(&key.name) } else { key.namespace.as_ref() };
+        let place = if is_namespace {
+            Some(&key.name)
+        } else {
+            key.namespace.as_ref()
+        };
         if let Some(namespace) = place {
             if limits.is_closed(namespace) {
-                return Err(Outside::Closed { namespace: namespace.clone() });
+                return Err(Outside::Closed {
+                    namespace: namespace.clone(),
+                });
             }
             if namespace != own && !any_matches(&project.other_namespaces, namespace) {
-                return Err(Outside::Namespace { namespace: namespace.clone(), own: own.clone(), project: project.name.clone() });
+                return Err(Outside::Namespace {
+                    namespace: namespace.clone(),
+                    own: own.clone(),
+                    project: project.name.clone(),
+                });
             }
         }
-        let gives_rights = GIVE_RIGHTS.iter().any(|(group, kind)| key.group == *group && (*kind == "*" || key.kind == *kind));
+        let gives_rights = GIVE_RIGHTS
+            .iter()
+            .any(|(group, kind)| key.group == *group && (*kind == "*" || key.kind == *kind));
         let beyond = key.namespace.is_none() && !(is_namespace && key.name == *own);
-        if gives_rights || beyond { self.granted(&kind_name(key)) } else { Ok(()) }
+        if gives_rights || beyond {
+            self.granted(&kind_name(key))
+        } else {
+            Ok(())
+        }
     }
 
     /// The same, and what the object says.
@@ -317,7 +403,10 @@ impl Fence {
             if value["spec"]["group"] == OWN_GROUP {
                 return self.granted(&format!("CustomResourceDefinition.{OWN_GROUP}"));
             }
-            if !matches!(value["spec"]["conversion"]["strategy"].as_str(), None | Some("None")) {
+            if !matches!(
+                value["spec"]["conversion"]["strategy"].as_str(),
+                None | Some("None")
+            ) {
                 return self.granted(&format!("{}/conversion", kind_name(key)));
             }
         }
@@ -329,7 +418,12 @@ impl Fence {
 
     /// Whether what would become of a live object is the application's to decide: security labels that go are as good as
     /// security labels that come.
-    pub fn judge_effect(&self, key: &ResourceKey, before: &Value, after: &Value) -> Result<(), Outside> {
+    pub fn judge_effect(
+        &self,
+        key: &ResourceKey,
+        before: &Value,
+        after: &Value,
+    ) -> Result<(), Outside> {
         if key.is_core("Namespace") && security(before) != security(after) {
             return self.granted("Namespace/pod-security");
         }
@@ -337,11 +431,20 @@ impl Fence {
     }
 
     fn granted(&self, grant: &str) -> Result<(), Outside> {
-        let Some(Limits { project: Some(project), .. }) = &self.limits else { return Ok(()) };
+        let Some(Limits {
+            project: Some(project),
+            ..
+        }) = &self.limits
+        else {
+            return Ok(());
+        };
         if project.kinds.iter().any(|kind| kind.covers(grant)) {
             return Ok(());
         }
-        Err(Outside::Kind { grant: grant.into(), project: project.name.clone() })
+        Err(Outside::Kind {
+            grant: grant.into(),
+            project: project.name.clone(),
+        })
     }
 }
 
@@ -356,7 +459,11 @@ impl Limits {
 
 /// `Deployment.apps`, `Secret`.
 fn kind_name(key: &ResourceKey) -> String {
-    if key.group.is_empty() { key.kind.clone() } else { format!("{}.{}", key.kind, key.group) }
+    if key.group.is_empty() {
+        key.kind.clone()
+    } else {
+        format!("{}.{}", key.kind, key.group)
+    }
 }
 
 /// Labels by which admission controllers judge what may run in a namespace: those of Pod Security, and what exempts from
@@ -411,7 +518,10 @@ impl Project {
     /// Reads the file that `--projects` names.
     pub fn parse_all(text: &str) -> Result<Vec<Self>, Invalid> {
         let raw: RawProjects = yaml::parse(text).map_err(Invalid)?;
-        raw.projects.into_iter().map(|(name, raw)| raw.validate(name)).collect()
+        raw.projects
+            .into_iter()
+            .map(|(name, raw)| raw.validate(name))
+            .collect()
     }
 }
 
@@ -419,12 +529,15 @@ impl RawProject {
     fn validate(self, name: String) -> Result<Project, Invalid> {
         let patterns = |field: &str, all: Vec<String>| {
             let legal = |text: &String| {
-                !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.*".contains(&b))
+                !text.is_empty()
+                    && text.bytes().all(|b| {
+                        b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.*".contains(&b)
+                    })
             };
             match all.iter().find(|text| !legal(text)) {
-                Some(bad) => {
-                    Err(Invalid(format!("project `{name}`: `{bad}` in `{field}` is neither a name nor a pattern such as `*-staging`")))
-                }
+                Some(bad) => Err(Invalid(format!(
+                    "project `{name}`: `{bad}` in `{field}` is neither a name nor a pattern such as `*-staging`"
+                ))),
                 None => Ok(all.into_iter().map(Pattern).collect()),
             }
         };
@@ -433,9 +546,15 @@ impl RawProject {
         }
         for kind in &self.kinds {
             let start = kind.strip_prefix("*").unwrap_or(kind);
-            let legal = kind == "*" || start.bytes().all(|b| b.is_ascii_alphanumeric() || b"-./".contains(&b)) && !start.is_empty();
+            let legal = kind == "*"
+                || start
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-./".contains(&b))
+                    && !start.is_empty();
             if !legal {
-                return Err(Invalid(format!("project `{name}`: `{kind}` is no kind: write `Kind`, `Kind.group`, `*.group` or `*`")));
+                return Err(Invalid(format!(
+                    "project `{name}`: `{kind}` is no kind: write `Kind`, `Kind.group`, `*.group` or `*`"
+                )));
             }
         }
         Ok(Project {
@@ -466,7 +585,13 @@ projects:
 
     fn fence(namespace: &str) -> Fence {
         let projects = Projects::new(Project::parse_all(FILE).unwrap(), "windlass");
-        projects.fence(&"Acme/Config".parse().unwrap(), &Destination { cluster: "local".into(), namespace: namespace.into() })
+        projects.fence(
+            &"Acme/Config".parse().unwrap(),
+            &Destination {
+                cluster: "local".into(),
+                namespace: namespace.into(),
+            },
+        )
     }
 
     fn manifest(text: &str) -> Manifest {
@@ -485,13 +610,18 @@ projects:
             ("a*b*c", "a1c2b", false),
             ("a*a", "a", false),
         ] {
-            assert_eq!(Pattern(pattern.into()).matches(text), expected, "{pattern} {text}");
+            assert_eq!(
+                Pattern(pattern.into()).matches(text),
+                expected,
+                "{pattern} {text}"
+            );
         }
     }
 
     #[test]
     fn an_application_stays_in_its_namespace() {
-        let object = |kind: &str, more: &str| format!("apiVersion: {kind}\nmetadata: {{name: x{more}}}\n");
+        let object =
+            |kind: &str, more: &str| format!("apiVersion: {kind}\nmetadata: {{name: x{more}}}\n");
         let table = [
             (object("v1\nkind: ConfigMap", ", namespace: shop-staging"), ""),
             (object("v1\nkind: ConfigMap", ", namespace: shop-production"), "otherNamespaces"),
@@ -521,21 +651,45 @@ projects:
         for (text, refusal) in table {
             match fence("shop-staging").judge(&manifest(&text)) {
                 Ok(()) => assert_eq!(refusal, "", "{text}"),
-                Err(why) => assert!(!refusal.is_empty() && why.to_string().contains(refusal), "{text}: {why}"),
+                Err(why) => assert!(
+                    !refusal.is_empty() && why.to_string().contains(refusal),
+                    "{text}: {why}"
+                ),
             }
         }
     }
 
     #[test]
     fn places_that_no_project_names_are_closed() {
-        for (namespace, open) in [("shop-staging", true), ("shop-dev", false), ("kube-system", false), ("windlass", false)] {
+        for (namespace, open) in [
+            ("shop-staging", true),
+            ("shop-dev", false),
+            ("kube-system", false),
+            ("windlass", false),
+        ] {
             assert_eq!(fence(namespace).destination().is_ok(), open, "{namespace}");
         }
-        let one = Projects::new(vec![Project::of_one_team(vec!["a/b".parse().unwrap()])], "windlass");
+        let one = Projects::new(
+            vec![Project::of_one_team(vec!["a/b".parse().unwrap()])],
+            "windlass",
+        );
         let fence = |repo: &str, namespace: &str| {
-            one.fence(&repo.parse().unwrap(), &Destination { cluster: "x".into(), namespace: namespace.into() }).destination().is_ok()
+            one.fence(
+                &repo.parse().unwrap(),
+                &Destination {
+                    cluster: "x".into(),
+                    namespace: namespace.into(),
+                },
+            )
+            .destination()
+            .is_ok()
         };
-        assert!(fence("a/b", "anything") && !fence("a/b", "kube-public") && !fence("a/b", "windlass") && !fence("a/c", "anything"));
+        assert!(
+            fence("a/b", "anything")
+                && !fence("a/b", "kube-public")
+                && !fence("a/b", "windlass")
+                && !fence("a/c", "anything")
+        );
     }
 
     #[test]
@@ -543,8 +697,16 @@ projects:
         let key = manifest("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop-staging}").key;
         let with = serde_json::json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
         let without = serde_json::json!({"metadata": {"labels": {"a": "b"}}});
-        assert!(fence("shop-staging").judge_effect(&key, &with, &without).is_err());
-        assert!(fence("shop-staging").judge_effect(&key, &with, &with).is_ok());
+        assert!(
+            fence("shop-staging")
+                .judge_effect(&key, &with, &without)
+                .is_err()
+        );
+        assert!(
+            fence("shop-staging")
+                .judge_effect(&key, &with, &with)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -564,11 +726,20 @@ projects:
             ("a*c", "ab*", true),
             ("*-x", "*-y", false),
         ] {
-            assert_eq!(overlap(one, other).overlap().is_some(), meet, "{one} {other}");
+            assert_eq!(
+                overlap(one, other).overlap().is_some(),
+                meet,
+                "{one} {other}"
+            );
         }
         // Where another project's account is, whoever may run a pod is that account.
-        let fence =
-            overlap("a-*", "*").fence(&"x/b".parse().unwrap(), &Destination { cluster: "c".into(), namespace: "a-accounts".into() });
+        let fence = overlap("a-*", "*").fence(
+            &"x/b".parse().unwrap(),
+            &Destination {
+                cluster: "c".into(),
+                namespace: "a-accounts".into(),
+            },
+        );
         assert!(matches!(fence.destination(), Err(Outside::Closed { .. })));
     }
 

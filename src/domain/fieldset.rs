@@ -49,7 +49,10 @@ impl fmt::Display for Element {
         match self {
             Self::Field(name) => write!(f, ".{name}"),
             Self::Key(keys) => {
-                let keys: Vec<_> = keys.iter().map(|(name, value)| format!("{name}={}", value.0)).collect();
+                let keys: Vec<_> = keys
+                    .iter()
+                    .map(|(name, value)| format!("{name}={}", value.0))
+                    .collect();
                 write!(f, "[{}]", keys.join(","))
             }
             Self::Value(value) => write!(f, "[={}]", value.0),
@@ -91,7 +94,11 @@ impl FieldPath {
 
     pub fn starts_with(&self, fields: &[&str]) -> bool {
         self.0.len() >= fields.len()
-            && self.0.iter().zip(fields).all(|(element, field)| matches!(element, Element::Field(name) if name == field))
+            && self
+                .0
+                .iter()
+                .zip(fields)
+                .all(|(element, field)| matches!(element, Element::Field(name) if name == field))
     }
 }
 
@@ -112,7 +119,9 @@ fn closing(text: &str) -> Option<usize> {
 
 fn bracketed(text: &str) -> Option<Element> {
     if let Some(value) = text.strip_prefix('=') {
-        return Some(Element::Value(Scalar::of(&serde_json::from_str(value).ok()?)));
+        return Some(Element::Value(Scalar::of(
+            &serde_json::from_str(value).ok()?,
+        )));
     }
     if let Ok(index) = text.parse() {
         return Some(Element::Index(index));
@@ -142,8 +151,12 @@ impl FieldSet {
     pub fn parse(fields: &Value) -> Self {
         let mut set = Self::default();
         for (key, below) in fields.as_object().into_iter().flatten() {
-            let Some(element) = element(key) else { continue };
-            let Some(object) = below.as_object() else { continue };
+            let Some(element) = element(key) else {
+                continue;
+            };
+            let Some(object) = below.as_object() else {
+                continue;
+            };
             if object.is_empty() || object.contains_key(".") {
                 set.members.insert(element.clone());
             }
@@ -178,7 +191,9 @@ impl FieldSet {
     }
 
     pub fn insert(&mut self, path: &FieldPath) {
-        let Some((last, parents)) = path.0.split_last() else { return };
+        let Some((last, parents)) = path.0.split_last() else {
+            return;
+        };
         let mut set = self;
         for element in parents {
             set = set.children.entry(element.clone()).or_default();
@@ -187,10 +202,14 @@ impl FieldSet {
     }
 
     pub fn contains(&self, path: &FieldPath) -> bool {
-        let Some((last, parents)) = path.0.split_last() else { return false };
+        let Some((last, parents)) = path.0.split_last() else {
+            return false;
+        };
         let mut set = self;
         for element in parents {
-            let Some(child) = set.children.get(element) else { return false };
+            let Some(child) = set.children.get(element) else {
+                return false;
+            };
             set = child;
         }
         set.members.contains(last)
@@ -212,7 +231,10 @@ impl FieldSet {
         let mut out = self.clone();
         out.members.extend(other.members.iter().cloned());
         for (element, child) in &other.children {
-            let merged = out.children.get(element).map_or_else(|| child.clone(), |mine| mine.union(child));
+            let merged = out
+                .children
+                .get(element)
+                .map_or_else(|| child.clone(), |mine| mine.union(child));
             out.children.insert(element.clone(), merged);
         }
         out
@@ -220,9 +242,15 @@ impl FieldSet {
 
     /// The members that `other` has not.
     pub fn difference(&self, other: &Self) -> Self {
-        let mut out = Self { members: self.members.difference(&other.members).cloned().collect(), children: BTreeMap::new() };
+        let mut out = Self {
+            members: self.members.difference(&other.members).cloned().collect(),
+            children: BTreeMap::new(),
+        };
         for (element, child) in &self.children {
-            let left = other.children.get(element).map_or_else(|| child.clone(), |theirs| child.difference(theirs));
+            let left = other
+                .children
+                .get(element)
+                .map_or_else(|| child.clone(), |theirs| child.difference(theirs));
             if !left.is_empty() {
                 out.children.insert(element.clone(), left);
             }
@@ -233,11 +261,24 @@ impl FieldSet {
     /// The members that go with this set while `others` stays: not what is in `others`, and no map or item of a list in
     /// which `others` has something. (structured-merge-diff prunes like that: `EnsureNamedFieldsAreMembers`.)
     pub fn without_shared(&self, others: &Self) -> Self {
-        let shared = |element: &Element| others.members.contains(element) || others.children.contains_key(element);
-        let members = self.members.iter().filter(|element| !shared(element)).cloned().collect();
-        let mut out = Self { members, children: BTreeMap::new() };
+        let shared = |element: &Element| {
+            others.members.contains(element) || others.children.contains_key(element)
+        };
+        let members = self
+            .members
+            .iter()
+            .filter(|element| !shared(element))
+            .cloned()
+            .collect();
+        let mut out = Self {
+            members,
+            children: BTreeMap::new(),
+        };
         for (element, child) in &self.children {
-            let left = others.children.get(element).map_or_else(|| child.clone(), |theirs| child.without_shared(theirs));
+            let left = others
+                .children
+                .get(element)
+                .map_or_else(|| child.clone(), |theirs| child.without_shared(theirs));
             if !left.is_empty() {
                 out.children.insert(element.clone(), left);
             }
@@ -246,7 +287,10 @@ impl FieldSet {
     }
 
     pub fn intersection(&self, other: &Self) -> Self {
-        let mut out = Self { members: self.members.intersection(&other.members).cloned().collect(), children: BTreeMap::new() };
+        let mut out = Self {
+            members: self.members.intersection(&other.members).cloned().collect(),
+            children: BTreeMap::new(),
+        };
         for (element, child) in &self.children {
             if let Some(theirs) = other.children.get(element) {
                 let both = child.intersection(theirs);
@@ -261,7 +305,9 @@ impl FieldSet {
     /// What `theirs` adds to lists of ours: items that are not in this set, of lists that have items in it.
     pub fn items_added_by(&self, theirs: &Self) -> Self {
         let is_item = |element: &Element| matches!(element, Element::Key(_) | Element::Value(_));
-        let ours = |element: &Element| self.members.contains(element) || self.children.contains_key(element);
+        let ours = |element: &Element| {
+            self.members.contains(element) || self.children.contains_key(element)
+        };
         let list = self.members.iter().chain(self.children.keys()).any(is_item);
         let mut added = Self::default();
         for element in theirs.members.iter().chain(theirs.children.keys()) {
@@ -291,12 +337,16 @@ impl FieldSet {
     }
 
     fn unowned(&self, value: &Value, at: &FieldPath, found: &mut Vec<FieldPath>) {
-        let has = |element: &Element| self.members.contains(element) || self.children.contains_key(element);
+        let has = |element: &Element| {
+            self.members.contains(element) || self.children.contains_key(element)
+        };
         match value {
             Value::Object(map) => {
-                let entries =
-                    matches!(at.0.last(), Some(Element::Field(name)) if ["labels", "annotations", "data"].contains(&name.as_str()));
-                for (key, below) in map.iter().filter(|(key, _)| !matches!(key.as_str(), "status" | "managedFields")) {
+                let entries = matches!(at.0.last(), Some(Element::Field(name)) if ["labels", "annotations", "data"].contains(&name.as_str()));
+                for (key, below) in map
+                    .iter()
+                    .filter(|(key, _)| !matches!(key.as_str(), "status" | "managedFields"))
+                {
                     let element = Element::Field(key.clone());
                     match self.children.get(&element) {
                         Some(child) => child.unowned(below, &at.child(&element), found),
@@ -306,10 +356,16 @@ impl FieldSet {
                 }
             }
             Value::Array(items) => {
-                let keys: Vec<_> =
-                    self.members.iter().chain(self.children.keys()).filter(|element| matches!(element, Element::Key(_))).collect();
+                let keys: Vec<_> = self
+                    .members
+                    .iter()
+                    .chain(self.children.keys())
+                    .filter(|element| matches!(element, Element::Key(_)))
+                    .collect();
                 for item in items.iter().filter(|_| !keys.is_empty()) {
-                    let mine = keys.iter().find(|element| matches!(element, Element::Key(keys) if has_keys(item, keys)));
+                    let mine = keys.iter().find(
+                        |element| matches!(element, Element::Key(keys) if has_keys(item, keys)),
+                    );
                     match (mine, keys[0]) {
                         (Some(element), _) => {
                             if let Some(child) = self.children.get(*element) {
@@ -318,7 +374,10 @@ impl FieldSet {
                         }
                         // Named as its owned neighbours are.
                         (None, Element::Key(like)) => {
-                            let named = like.keys().map(|name| (name.clone(), Scalar::of(&item[name]))).collect();
+                            let named = like
+                                .keys()
+                                .map(|name| (name.clone(), Scalar::of(&item[name])))
+                                .collect();
                             found.push(at.child(&Element::Key(named)));
                         }
                         _ => {}
@@ -364,7 +423,9 @@ impl FieldSet {
     fn without_keys(&self, element: &Element) -> Self {
         let mut out = self.clone();
         if let Element::Key(keys) = element {
-            out.members.retain(|member| !matches!(member, Element::Field(name) if keys.contains_key(name)));
+            out.members.retain(
+                |member| !matches!(member, Element::Field(name) if keys.contains_key(name)),
+            );
         }
         out
     }
@@ -393,7 +454,9 @@ impl FieldSet {
 
 fn only_keys(value: &Value, element: &Element) -> bool {
     match (value, element) {
-        (Value::Object(object), Element::Key(keys)) => object.keys().all(|name| keys.contains_key(name)),
+        (Value::Object(object), Element::Key(keys)) => {
+            object.keys().all(|name| keys.contains_key(name))
+        }
         (Value::Object(object), _) => object.is_empty(),
         (Value::Array(items), _) => items.is_empty(),
         _ => false,
@@ -407,8 +470,14 @@ fn element(key: &str) -> Option<Element> {
         "v" => Element::Value(Scalar::of(&serde_json::from_str(rest).ok()?)),
         "i" => Element::Index(rest.parse().ok()?),
         "k" => {
-            let Value::Object(keys) = serde_json::from_str(rest).ok()? else { return None };
-            Element::Key(keys.iter().map(|(name, value)| (name.clone(), Scalar::of(value))).collect())
+            let Value::Object(keys) = serde_json::from_str(rest).ok()? else {
+                return None;
+            };
+            Element::Key(
+                keys.iter()
+                    .map(|(name, value)| (name.clone(), Scalar::of(value)))
+                    .collect(),
+            )
         }
         _ => return None,
     })
@@ -420,7 +489,10 @@ fn text(element: &Element) -> String {
         Element::Value(value) => format!("v:{}", value.0),
         Element::Index(index) => format!("i:{index}"),
         Element::Key(keys) => {
-            let object: Map<_, _> = keys.iter().map(|(name, value)| (name.clone(), value.json())).collect();
+            let object: Map<_, _> = keys
+                .iter()
+                .map(|(name, value)| (name.clone(), value.json()))
+                .collect();
             format!("k:{}", canonical_json(&Value::Object(object)))
         }
     }
@@ -429,9 +501,13 @@ fn text(element: &Element) -> String {
 /// Whether an item of a list is the one with these keys. A key that the item leaves out counts as its default, as long
 /// as some key is there to tell.
 fn has_keys(item: &Value, keys: &BTreeMap<String, Scalar>) -> bool {
-    let told = keys.iter().filter_map(|(name, value)| Some((item.get(name)?, value)));
+    let told = keys
+        .iter()
+        .filter_map(|(name, value)| Some((item.get(name)?, value)));
     let mut count = 0;
-    told.inspect(|_| count += 1).all(|(mine, wanted)| wanted.is(mine)) && count > 0
+    told.inspect(|_| count += 1)
+        .all(|(mine, wanted)| wanted.is(mine))
+        && count > 0
 }
 
 /// The item of a list that an element of a path names.
@@ -495,7 +571,9 @@ pub fn lookup<'a>(value: &'a Value, path: &FieldPath) -> Option<&'a Value> {
 fn dotted<'a>(value: &'a Value, rest: &[Element]) -> Option<&'a Value> {
     let mut name = String::new();
     for (count, element) in rest.iter().enumerate() {
-        let Element::Field(part) = element else { return None };
+        let Element::Field(part) = element else {
+            return None;
+        };
         if count > 0 {
             name.push('.');
         }
@@ -511,7 +589,9 @@ fn dotted<'a>(value: &'a Value, rest: &[Element]) -> Option<&'a Value> {
 
 /// Takes one path out of an object, and what is left empty by that. True: it was there.
 pub fn remove(value: &mut Value, path: &FieldPath) -> bool {
-    let Some((element, rest)) = path.0.split_first() else { return false };
+    let Some((element, rest)) = path.0.split_first() else {
+        return false;
+    };
     if rest.is_empty() {
         let there = find(value, element).is_some();
         take(value, element);
@@ -534,10 +614,18 @@ mod tests {
         );
         let object = json!({"metadata": {"labels": {"a": "1", "injected": "2"}}, "spec": {"replicas": 1, "containers": [
             {"name": "app", "image": "x", "env": [{"name": "A"}, {"name": "B"}], "ports": [{"containerPort": 1}]}, {"name": "proxy"}]}});
-        let found: Vec<_> = set.unowned_entries(&object).iter().map(ToString::to_string).collect();
+        let found: Vec<_> = set
+            .unowned_entries(&object)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(
             found,
-            [".metadata.labels.injected", ".spec.containers[name=\"app\"].env[name=\"B\"]", ".spec.containers[name=\"proxy\"]"]
+            [
+                ".metadata.labels.injected",
+                ".spec.containers[name=\"app\"].env[name=\"B\"]",
+                ".spec.containers[name=\"proxy\"]"
+            ]
         );
     }
 
@@ -548,7 +636,12 @@ mod tests {
     fn sets() -> Vec<FieldSet> {
         recorded()
             .iter()
-            .flat_map(|object| object["metadata"]["managedFields"].as_array().unwrap().clone())
+            .flat_map(|object| {
+                object["metadata"]["managedFields"]
+                    .as_array()
+                    .unwrap()
+                    .clone()
+            })
             .map(|entry| FieldSet::parse(&entry["fieldsV1"]))
             .collect()
     }
@@ -559,16 +652,28 @@ mod tests {
         for object in recorded() {
             for entry in object["metadata"]["managedFields"].as_array().unwrap() {
                 let set = FieldSet::parse(&entry["fieldsV1"]);
-                assert_eq!(set.to_json(), entry["fieldsV1"], "{}", object["metadata"]["name"]);
+                assert_eq!(
+                    set.to_json(),
+                    entry["fieldsV1"],
+                    "{}",
+                    object["metadata"]["name"]
+                );
                 for path in set.paths() {
                     assert_eq!(set.contains(&path), set.touches(&path));
                     // Status and what can only be written aside, what a manager owns is there.
                     if entry["subresource"].is_null() && !path.starts_with(&["stringData"]) {
                         assert!(lookup(&object, &path).is_some(), "{path} of {object}");
                     }
-                    let plain = !path.0.iter().any(|e| matches!(e, Element::Field(name) if name.contains(['.', '['])));
+                    let plain = !path
+                        .0
+                        .iter()
+                        .any(|e| matches!(e, Element::Field(name) if name.contains(['.', '['])));
                     if plain {
-                        assert_eq!(FieldPath::parse(&path.to_string()), Some(path.clone()), "{path}");
+                        assert_eq!(
+                            FieldPath::parse(&path.to_string()),
+                            Some(path.clone()),
+                            "{path}"
+                        );
                     }
                 }
             }
@@ -581,24 +686,38 @@ mod tests {
             "spec": {"ports": [{"port": 80, "name": "http"}, {"port": 81, "protocol": "UDP"}], "finalizers": ["a", "b"]}});
         for (text, found) in [
             (".metadata.annotations.a.example/b.c", Some(json!("x"))),
-            (".spec.ports[port=80,protocol=\"TCP\"].name", Some(json!("http"))),
+            (
+                ".spec.ports[port=80,protocol=\"TCP\"].name",
+                Some(json!("http")),
+            ),
             (".spec.ports[port=81,protocol=\"TCP\"]", None),
             (".spec.finalizers[=\"b\"]", Some(json!("b"))),
             (".spec.finalizers[0]", Some(json!("a"))),
         ] {
-            assert_eq!(lookup(&object, &FieldPath::parse(text).unwrap()).cloned(), found, "{text}");
+            assert_eq!(
+                lookup(&object, &FieldPath::parse(text).unwrap()).cloned(),
+                found,
+                "{text}"
+            );
         }
         assert_eq!(FieldPath::parse("spec"), None);
-        assert_eq!(FieldPath::parse(".a[name=\"x]\"].b").unwrap().to_string(), ".a[name=\"x]\"].b");
+        assert_eq!(
+            FieldPath::parse(".a[name=\"x]\"].b").unwrap().to_string(),
+            ".a[name=\"x]\"].b"
+        );
     }
 
     #[test]
     fn items_in_our_lists_are_told_from_fields_beside_ours() {
-        let ours = FieldSet::parse(&json!({"f:metadata": {"f:labels": {"f:a": {}}}, "f:spec": {"f:containers": {
-            "k:{\"name\":\"app\"}": {".": {}, "f:name": {}, "f:env": {"k:{\"name\":\"A\"}": {".": {}, "f:name": {}}}}}}}));
-        let theirs = FieldSet::parse(&json!({"f:metadata": {"f:labels": {"f:b": {}}}, "f:spec": {"f:paused": {}, "f:containers": {
+        let ours = FieldSet::parse(
+            &json!({"f:metadata": {"f:labels": {"f:a": {}}}, "f:spec": {"f:containers": {
+            "k:{\"name\":\"app\"}": {".": {}, "f:name": {}, "f:env": {"k:{\"name\":\"A\"}": {".": {}, "f:name": {}}}}}}}),
+        );
+        let theirs = FieldSet::parse(
+            &json!({"f:metadata": {"f:labels": {"f:b": {}}}, "f:spec": {"f:paused": {}, "f:containers": {
             "k:{\"name\":\"sidecar\"}": {".": {}, "f:image": {}},
-            "k:{\"name\":\"app\"}": {"f:tty": {}, "f:env": {"k:{\"name\":\"B\"}": {".": {}, "f:name": {}}}, "f:ports": {"k:{\"p\":1}": {".": {}}}}}}}));
+            "k:{\"name\":\"app\"}": {"f:tty": {}, "f:env": {"k:{\"name\":\"B\"}": {".": {}, "f:name": {}}}, "f:ports": {"k:{\"p\":1}": {".": {}}}}}}}),
+        );
         let expected = FieldSet::parse(&json!({"f:spec": {"f:containers": {
             "k:{\"name\":\"sidecar\"}": {".": {}, "f:image": {}},
             "k:{\"name\":\"app\"}": {"f:env": {"k:{\"name\":\"B\"}": {".": {}, "f:name": {}}}}}}}));
@@ -613,24 +732,39 @@ mod tests {
         let mut object = json!({"spec": {"replicas": 2, "paused": true, "env": [
             {"name": "A", "value": "1"}, {"name": "B", "value": "2", "valueFrom": {"x": 1}}, {"name": "C"}]}});
         set.remove_from(&mut object);
-        assert_eq!(object, json!({"spec": {"paused": true, "env": [{"name": "B", "valueFrom": {"x": 1}}, {"name": "C"}]}}));
+        assert_eq!(
+            object,
+            json!({"spec": {"paused": true, "env": [{"name": "B", "valueFrom": {"x": 1}}, {"name": "C"}]}})
+        );
     }
 
     #[test]
     fn a_map_that_others_have_a_part_of_does_not_go_with_its_former_owner() {
-        let former =
-            FieldSet::parse(&json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:data": {".": {}, "f:a": {}, "f:b": {}},
+        let former = FieldSet::parse(
+            &json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:data": {".": {}, "f:a": {}, "f:b": {}},
             "f:spec": {"f:template": {"f:metadata": {"f:labels": {".": {}, "f:app": {}}}},
-                "f:containers": {"k:{\"name\":\"x\"}": {".": {}, "f:name": {}, "f:image": {}}}}}));
+                "f:containers": {"k:{\"name\":\"x\"}": {".": {}, "f:name": {}, "f:image": {}}}}}),
+        );
         // An apply records no map as a member, only what is in it.
-        let now = FieldSet::parse(&json!({"f:metadata": {"f:labels": {"f:app": {}}}, "f:data": {"f:a": {}},
+        let now = FieldSet::parse(
+            &json!({"f:metadata": {"f:labels": {"f:app": {}}}, "f:data": {"f:a": {}},
             "f:spec": {"f:template": {"f:metadata": {"f:labels": {"f:app": {}}}},
-                "f:containers": {"k:{\"name\":\"x\"}": {".": {}, "f:name": {}, "f:image": {}}}}}));
-        let gone: Vec<_> = former.without_shared(&now).paths().iter().map(ToString::to_string).collect();
+                "f:containers": {"k:{\"name\":\"x\"}": {".": {}, "f:name": {}, "f:image": {}}}}}),
+        );
+        let gone: Vec<_> = former
+            .without_shared(&now)
+            .paths()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(gone, [".data.b"]);
-        let mut object = json!({"metadata": {"labels": {"app": "x"}}, "data": {"a": "1", "b": "2"}});
+        let mut object =
+            json!({"metadata": {"labels": {"app": "x"}}, "data": {"a": "1", "b": "2"}});
         former.without_shared(&now).remove_from(&mut object);
-        assert_eq!(object, json!({"metadata": {"labels": {"app": "x"}}, "data": {"a": "1"}}));
+        assert_eq!(
+            object,
+            json!({"metadata": {"labels": {"app": "x"}}, "data": {"a": "1"}})
+        );
     }
 
     proptest! {

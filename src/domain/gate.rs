@@ -114,63 +114,145 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
     }
     if !facts.conflicts.is_empty() {
         let files = facts.conflicts.join(", ");
-        gates.push(leaf("conflicts", Standing::Blocked, format!("conflicts with the base branch in {files}: update the branch")));
+        gates.push(leaf(
+            "conflicts",
+            Standing::Blocked,
+            format!("conflicts with the base branch in {files}: update the branch"),
+        ));
     }
     if facts.draft {
-        gates.push(leaf("draft", Standing::Blocked, "is a draft: mark it as ready for review".into()));
+        gates.push(leaf(
+            "draft",
+            Standing::Blocked,
+            "is a draft: mark it as ready for review".into(),
+        ));
     }
     if let Some(why) = &facts.refused {
-        gates.push(leaf("GitHub", Standing::Blocked, format!("GitHub refused the merge: {why}")));
+        gates.push(leaf(
+            "GitHub",
+            Standing::Blocked,
+            format!("GitHub refused the merge: {why}"),
+        ));
     }
-    let worst = gates.iter().map(|gate| gate.standing).max().unwrap_or(Standing::Green);
+    let worst = gates
+        .iter()
+        .map(|gate| gate.standing)
+        .max()
+        .unwrap_or(Standing::Green);
     let reason = match (worst, facts.origin) {
-        (Standing::Green, Origin::OursChanged) => "all gates are green: somebody added to windlass's commit, so a person merges it".into(),
-        (Standing::Green, Origin::People) => "all gates are green: ready to be merged by a person".into(),
+        (Standing::Green, Origin::OursChanged) => {
+            "all gates are green: somebody added to windlass's commit, so a person merges it".into()
+        }
+        (Standing::Green, Origin::People) => {
+            "all gates are green: ready to be merged by a person".into()
+        }
         (Standing::Green, _) => "all gates are green: windlass merges this head".into(),
-        _ => gates.iter().filter(|gate| gate.standing == worst).map(|gate| gate.reason.as_str()).collect::<Vec<_>>().join("; "),
+        _ => gates
+            .iter()
+            .filter(|gate| gate.standing == worst)
+            .map(|gate| gate.reason.as_str())
+            .collect::<Vec<_>>()
+            .join("; "),
     };
-    let permit = (worst == Standing::Green && facts.origin == Origin::Ours).then(|| MergePermit { head: facts.head.clone() });
-    (Verdict { gate: "merge", standing: worst, reason, children: gates }, permit)
+    let permit = (worst == Standing::Green && facts.origin == Origin::Ours).then(|| MergePermit {
+        head: facts.head.clone(),
+    });
+    (
+        Verdict {
+            gate: "merge",
+            standing: worst,
+            reason,
+            children: gates,
+        },
+        permit,
+    )
 }
 
 fn leaf(gate: &'static str, standing: Standing, reason: String) -> Verdict {
-    Verdict { gate, standing, reason, children: Vec::new() }
+    Verdict {
+        gate,
+        standing,
+        reason,
+        children: Vec::new(),
+    }
 }
 
 fn preview_gate(facts: &Facts) -> Verdict {
     match &facts.preview {
-        None => leaf("preview", Standing::Waiting, "the preview of this head is not made yet".into()),
-        Some(PreviewFact { ok: false, .. }) => {
-            leaf("preview", Standing::Blocked, "the preview failed: see its check run for what to mend".into())
-        }
-        Some(PreviewFact { unseen, unseen_accepted: false, .. }) if *unseen > 0 => leaf(
+        None => leaf(
+            "preview",
+            Standing::Waiting,
+            "the preview of this head is not made yet".into(),
+        ),
+        Some(PreviewFact { ok: false, .. }) => leaf(
+            "preview",
+            Standing::Blocked,
+            "the preview failed: see its check run for what to mend".into(),
+        ),
+        Some(PreviewFact {
+            unseen,
+            unseen_accepted: false,
+            ..
+        }) if *unseen > 0 => leaf(
             "preview",
             Standing::Waiting,
             format!(
                 "{unseen} changes do not fit into the preview: split the pull request, or read them with `windlass plan` and write /accept-unseen"
             ),
         ),
-        Some(_) => leaf("preview", Standing::Green, format!("the preview of {} is made", facts.head.short())),
+        Some(_) => leaf(
+            "preview",
+            Standing::Green,
+            format!("the preview of {} is made", facts.head.short()),
+        ),
     }
 }
 
 fn approval_gate(facts: &Facts) -> Verdict {
     let gate = "approvals";
-    if let Some(review) = facts.reviews.iter().find(|review| !review.approves && review.writer) {
-        return leaf(gate, Standing::Blocked, format!("{} asks for changes", review.user));
+    if let Some(review) = facts
+        .reviews
+        .iter()
+        .find(|review| !review.approves && review.writer)
+    {
+        return leaf(
+            gate,
+            Standing::Blocked,
+            format!("{} asks for changes", review.user),
+        );
     }
     let demands = demands(facts);
     let strictest = demands.iter().max_by_key(|demand| demand.needed);
     let Some(strictest) = strictest.filter(|demand| demand.needed > 0) else {
-        return leaf(gate, Standing::Green, strictest.map_or_else(|| NOTHING.into(), |demand| demand.because.clone()));
+        return leaf(
+            gate,
+            Standing::Green,
+            strictest.map_or_else(|| NOTHING.into(), |demand| demand.because.clone()),
+        );
     };
     let previewed_at = facts.preview.as_ref().map(|preview| preview.completed_at);
     let have = |demand: &Demand<'_>| demand.case(facts, previewed_at).approved_by(&facts.reviews);
-    let lacking = demands.iter().filter(|demand| (have(demand).len() as u32) < demand.needed).max_by_key(|demand| demand.needed);
+    let lacking = demands
+        .iter()
+        .filter(|demand| (have(demand).len() as u32) < demand.needed)
+        .max_by_key(|demand| demand.needed);
     let Some(lacking) = lacking else {
-        return leaf(gate, Standing::Green, format!("approved by {} ({})", have(strictest).join(", "), strictest.because));
+        return leaf(
+            gate,
+            Standing::Green,
+            format!(
+                "approved by {} ({})",
+                have(strictest).join(", "),
+                strictest.because
+            ),
+        );
     };
-    let mut reason = format!("{} of {} approvals ({})", have(lacking).len(), lacking.needed, lacking.because);
+    let mut reason = format!(
+        "{} of {} approvals ({})",
+        have(lacking).len(),
+        lacking.needed,
+        lacking.because
+    );
     for review in facts.reviews.iter().filter(|review| review.approves) {
         if let Err(why) = lacking.case(facts, previewed_at).counts(review) {
             reason.push_str(&format!("; {}'s does not count: {why}", review.user));
@@ -182,17 +264,28 @@ fn approval_gate(facts: &Facts) -> Verdict {
 /// Why somebody's word for what the preview does not show does not count: who gives it must be one who may approve for
 /// every stage. None: it counts.
 pub fn unseen_refusal(facts: &Facts, user: &str, writer: bool) -> Option<String> {
-    demands(facts).iter().find_map(|demand| demand.case(facts, None).may_approve(user, writer).err()).map(|why| why.to_string())
+    demands(facts)
+        .iter()
+        .find_map(|demand| demand.case(facts, None).may_approve(user, writer).err())
+        .map(|why| why.to_string())
 }
 
 fn earlier_gate(facts: &Facts) -> Verdict {
     let gate = "earlier stages";
-    let lacking: Vec<_> = facts.earlier.iter().filter_map(|one| Some(format!("{}: {}", one.stage, one.lacks.as_ref()?))).collect();
+    let lacking: Vec<_> = facts
+        .earlier
+        .iter()
+        .filter_map(|one| Some(format!("{}: {}", one.stage, one.lacks.as_ref()?)))
+        .collect();
     if !lacking.is_empty() {
         return leaf(gate, Standing::Waiting, lacking.join("; "));
     }
     let names: Vec<_> = facts.earlier.iter().map(|one| one.stage.as_str()).collect();
-    leaf(gate, Standing::Green, format!("{} healthy with just these digests", names.join(", ")))
+    leaf(
+        gate,
+        Standing::Green,
+        format!("{} healthy with just these digests", names.join(", ")),
+    )
 }
 
 const NOTHING: &str = "nothing that windlass manages changes";
@@ -206,7 +299,12 @@ struct Demand<'a> {
 
 impl<'a> Demand<'a> {
     fn case(&self, facts: &'a Facts, previewed_at: Option<Timestamp>) -> Case<'a> {
-        Case { head: &facts.head, previewed_at, writers: &facts.writers, approvers: self.approvers }
+        Case {
+            head: &facts.head,
+            previewed_at,
+            writers: &facts.writers,
+            approvers: self.approvers,
+        }
     }
 }
 
@@ -214,14 +312,23 @@ impl<'a> Demand<'a> {
 fn demands(facts: &Facts) -> Vec<Demand<'_>> {
     let floor = match facts.origin {
         Origin::OursChanged => Some("somebody added to windlass's commit".to_string()),
-        Origin::People | Origin::Ours if facts.touches_unmanaged.is_some() => {
-            facts.touches_unmanaged.as_ref().map(|file| format!("`{file}` belongs to no application"))
-        }
+        Origin::People | Origin::Ours if facts.touches_unmanaged.is_some() => facts
+            .touches_unmanaged
+            .as_ref()
+            .map(|file| format!("`{file}` belongs to no application")),
         Origin::People if facts.stages.is_empty() => None,
         Origin::People => Some("a person's change needs a review".into()),
         Origin::Ours => facts.doubt.clone(),
     };
-    fn of<'a>(StagePolicy { title, auto, approvals, approvers }: &'a StagePolicy, floor: Option<&String>) -> Demand<'a> {
+    fn of<'a>(
+        StagePolicy {
+            title,
+            auto,
+            approvals,
+            approvers,
+        }: &'a StagePolicy,
+        floor: Option<&String>,
+    ) -> Demand<'a> {
         let (needed, because) = match (*approvals, *auto) {
             // Also where nothing is asked of windlass's own: by the stage's approvers, where it names some.
             (0, true) if floor.is_some() => (1, floor.cloned().unwrap_or_default()),
@@ -229,14 +336,26 @@ fn demands(facts: &Facts) -> Vec<Demand<'_>> {
             (0, false) => (1, format!("{title} does not say `merge: auto`")),
             (some, _) => (some, format!("{title} asks for {some}")),
         };
-        Demand { needed, because, approvers: approvers.as_ref() }
+        Demand {
+            needed,
+            because,
+            approvers: approvers.as_ref(),
+        }
     }
-    let mut demands: Vec<_> = facts.stages.iter().map(|stage| of(stage, floor.as_ref())).collect();
+    let mut demands: Vec<_> = facts
+        .stages
+        .iter()
+        .map(|stage| of(stage, floor.as_ref()))
+        .collect();
     // What a stage asks for by its own words is told rather than what is asked of anybody.
     if let Some(because) = floor
         && demands.iter().all(|demand| demand.needed == 0)
     {
-        demands.push(Demand { needed: 1, because, approvers: None });
+        demands.push(Demand {
+            needed: 1,
+            because,
+            approvers: None,
+        });
     }
     demands
 }
@@ -252,7 +371,12 @@ mod tests {
             origin: Origin::Ours,
             writers: Writers::known([]),
             draft: false,
-            stages: vec![StagePolicy { title: "shop/production".into(), auto: false, approvals: 1, approvers: None }],
+            stages: vec![StagePolicy {
+                title: "shop/production".into(),
+                auto: false,
+                approvals: 1,
+                approvers: None,
+            }],
             earlier: vec![],
             doubt: None,
             touches_unmanaged: None,
@@ -277,7 +401,12 @@ mod tests {
     fn auto() -> Facts {
         Facts {
             reviews: vec![],
-            stages: vec![StagePolicy { title: "shop/staging".into(), auto: true, approvals: 0, approvers: None }],
+            stages: vec![StagePolicy {
+                title: "shop/staging".into(),
+                auto: true,
+                approvals: 0,
+                approvers: None,
+            }],
             ..facts()
         }
     }
@@ -288,18 +417,77 @@ mod tests {
         type Mutation = (&'static str, fn(&mut Facts), &'static str);
         let table: [Mutation; 14] = [
             ("no preview", |f| f.preview = None, "not made yet"),
-            ("failed preview", |f| f.preview.as_mut().unwrap().ok = false, "the preview failed"),
-            ("no review", |f| f.reviews.clear(), "0 of 1 approvals (shop/production asks for 1)"),
-            ("reader", |f| f.reviews[0].writer = false, "they may not write"),
-            ("old head", |f| f.reviews[0].commit = Some("b".repeat(40).parse().unwrap()), "on an older commit"),
-            ("too early", |f| f.reviews[0].submitted_at = "2026-01-01T09:59:59Z".parse().unwrap(), "before the preview"),
-            ("writer", |f| f.writers = Writers::known(["bob".into()]), "wrote or pushed a commit of it"),
-            ("unknown", |f| f.writers = Writers::Unknown(Doubt::Fork), "in a fork"),
-            ("others approve", |f| f.stages[0].approvers = Some(["mia".to_string()].into()), "not among the stage's approvers"),
-            ("another stage", |f| f.stages.push(StagePolicy { title: "b/c".into(), approvals: 2, ..f.stages[0].clone() }), "1 of 2"),
-            ("unseen", |f| f.preview.as_mut().unwrap().unseen = 2, "2 changes do not fit"),
-            ("earlier", |f| f.earlier = vec![Earlier { stage: "staging".into(), lacks: Some("runs 1.0.0".into()) }], "staging: runs 1.0.0"),
-            ("changes", |f| f.reviews[0].approves = false, "bob asks for changes"),
+            (
+                "failed preview",
+                |f| f.preview.as_mut().unwrap().ok = false,
+                "the preview failed",
+            ),
+            (
+                "no review",
+                |f| f.reviews.clear(),
+                "0 of 1 approvals (shop/production asks for 1)",
+            ),
+            (
+                "reader",
+                |f| f.reviews[0].writer = false,
+                "they may not write",
+            ),
+            (
+                "old head",
+                |f| f.reviews[0].commit = Some("b".repeat(40).parse().unwrap()),
+                "on an older commit",
+            ),
+            (
+                "too early",
+                |f| f.reviews[0].submitted_at = "2026-01-01T09:59:59Z".parse().unwrap(),
+                "before the preview",
+            ),
+            (
+                "writer",
+                |f| f.writers = Writers::known(["bob".into()]),
+                "wrote or pushed a commit of it",
+            ),
+            (
+                "unknown",
+                |f| f.writers = Writers::Unknown(Doubt::Fork),
+                "in a fork",
+            ),
+            (
+                "others approve",
+                |f| f.stages[0].approvers = Some(["mia".to_string()].into()),
+                "not among the stage's approvers",
+            ),
+            (
+                "another stage",
+                |f| {
+                    f.stages.push(StagePolicy {
+                        title: "b/c".into(),
+                        approvals: 2,
+                        ..f.stages[0].clone()
+                    })
+                },
+                "1 of 2",
+            ),
+            (
+                "unseen",
+                |f| f.preview.as_mut().unwrap().unseen = 2,
+                "2 changes do not fit",
+            ),
+            (
+                "earlier",
+                |f| {
+                    f.earlier = vec![Earlier {
+                        stage: "staging".into(),
+                        lacks: Some("runs 1.0.0".into()),
+                    }]
+                },
+                "staging: runs 1.0.0",
+            ),
+            (
+                "changes",
+                |f| f.reviews[0].approves = false,
+                "bob asks for changes",
+            ),
             ("draft", |f| f.draft = true, "is a draft"),
         ];
         assert!(evaluate(&facts()).1.is_some());
@@ -308,7 +496,11 @@ mod tests {
             mutate(&mut facts);
             let (verdict, permit) = evaluate(&facts);
             assert!(permit.is_none(), "{name}");
-            assert!(verdict.reason.contains(reason), "{name}: {}", verdict.reason);
+            assert!(
+                verdict.reason.contains(reason),
+                "{name}: {}",
+                verdict.reason
+            );
         }
     }
 
@@ -319,18 +511,45 @@ mod tests {
             let (verdict, permit) = evaluate(&Facts { origin, ..auto() });
             assert!(permit.is_none(), "{}", verdict.reason);
         }
-        assert!(evaluate(&Facts { touches_unmanaged: Some("windlass.yaml".into()), ..auto() }).1.is_none());
-        let back = Facts { doubt: Some("a step back".into()), ..auto() };
+        assert!(
+            evaluate(&Facts {
+                touches_unmanaged: Some("windlass.yaml".into()),
+                ..auto()
+            })
+            .1
+            .is_none()
+        );
+        let back = Facts {
+            doubt: Some("a step back".into()),
+            ..auto()
+        };
         let (verdict, permit) = evaluate(&back);
-        assert_eq!((verdict.reason.as_str(), permit), ("0 of 1 approvals (a step back)", None));
-        assert!(evaluate(&Facts { reviews: facts().reviews, ..back }).1.is_some(), "somebody wants it");
-        let both = Facts { stages: [auto().stages, facts().stages].concat(), ..auto() };
+        assert_eq!(
+            (verdict.reason.as_str(), permit),
+            ("0 of 1 approvals (a step back)", None)
+        );
+        assert!(
+            evaluate(&Facts {
+                reviews: facts().reviews,
+                ..back
+            })
+            .1
+            .is_some(),
+            "somebody wants it"
+        );
+        let both = Facts {
+            stages: [auto().stages, facts().stages].concat(),
+            ..auto()
+        };
         assert!(evaluate(&both).1.is_none(), "the strictest gate counts");
     }
 
     #[test]
     fn peoples_pull_requests_are_merged_by_people() {
-        let (verdict, permit) = evaluate(&Facts { origin: Origin::People, ..facts() });
+        let (verdict, permit) = evaluate(&Facts {
+            origin: Origin::People,
+            ..facts()
+        });
         assert_eq!((verdict.standing, permit), (Standing::Green, None));
     }
 }

@@ -17,7 +17,9 @@ use super::manifest::is_custom_group;
 use super::wildcard;
 
 /// An application's health is the worst of its objects'; the order here is from best to worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Health {
     Healthy,
     Suspended,
@@ -51,25 +53,47 @@ pub struct HealthRule {
 
 impl HealthRule {
     pub fn is_for(&self, live: &Value) -> bool {
-        let group = live["apiVersion"].as_str().and_then(|version| version.split_once('/')).map_or("", |(group, _)| group);
+        let group = live["apiVersion"]
+            .as_str()
+            .and_then(|version| version.split_once('/'))
+            .map_or("", |(group, _)| group);
         self.kind == live["kind"].as_str().unwrap_or_default() && self.group == group
     }
 
     fn assess(&self, live: &Value) -> Assessment {
-        let holds = |condition: &Option<Condition>| condition.as_ref().map(|condition| condition.holds(live)).transpose();
+        let holds = |condition: &Option<Condition>| {
+            condition
+                .as_ref()
+                .map(|condition| condition.holds(live))
+                .transpose()
+        };
         let outcome = || -> Result<Assessment, String> {
             if holds(&self.progressing)? == Some(true) {
-                return Ok((Health::Progressing, "progresses, by the rule of windlass.yaml".into()));
+                return Ok((
+                    Health::Progressing,
+                    "progresses, by the rule of windlass.yaml".into(),
+                ));
             }
             if holds(&self.failed)? == Some(true) {
-                return Ok((Health::Degraded, "failed, by the rule of windlass.yaml".into()));
+                return Ok((
+                    Health::Degraded,
+                    "failed, by the rule of windlass.yaml".into(),
+                ));
             }
             Ok(match holds(&self.healthy)? {
-                Some(false) => (Health::Progressing, "is not healthy yet, by the rule of windlass.yaml".into()),
+                Some(false) => (
+                    Health::Progressing,
+                    "is not healthy yet, by the rule of windlass.yaml".into(),
+                ),
                 _ => (Health::Healthy, String::new()),
             })
         };
-        outcome().unwrap_or_else(|error| (Health::Unknown, format!("its rule of windlass.yaml cannot be evaluated: {error}")))
+        outcome().unwrap_or_else(|error| {
+            (
+                Health::Unknown,
+                format!("its rule of windlass.yaml cannot be evaluated: {error}"),
+            )
+        })
     }
 }
 
@@ -99,12 +123,18 @@ impl Shipped {
     fn of(live: &Value) -> Option<&'static Self> {
         let group = live["apiVersion"].as_str()?.split_once('/')?.0;
         let kind = live["kind"].as_str()?;
-        SHIPPED.iter().find(|rule| wildcard(&rule.group, group) && rule.kinds.iter().any(|one| wildcard(one, kind)))
+        SHIPPED.iter().find(|rule| {
+            wildcard(&rule.group, group) && rule.kinds.iter().any(|one| wildcard(one, kind))
+        })
     }
 
     fn assess(&self, live: &Value) -> Assessment {
         // A status of another shape than its project's says nothing.
-        let holds = |condition: &Option<Condition>| condition.as_ref().is_some_and(|condition| condition.holds(live).unwrap_or(false));
+        let holds = |condition: &Option<Condition>| {
+            condition
+                .as_ref()
+                .is_some_and(|condition| condition.holds(live).unwrap_or(false))
+        };
         if holds(&self.suspended) {
             return (Health::Suspended, said("is suspended", live));
         }
@@ -123,14 +153,30 @@ impl Shipped {
 
 /// The custom kinds among objects for which no rule says when they are healthy, as `Widget.example.com`: what their status
 /// says of itself counts, if it says anything.
-pub fn unruled<'a>(rules: &[HealthRule], objects: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
+pub fn unruled<'a>(
+    rules: &[HealthRule],
+    objects: impl IntoIterator<Item = &'a Value>,
+) -> Vec<String> {
     fn group(object: &Value) -> &str {
-        object["apiVersion"].as_str().and_then(|version| version.split_once('/')).map_or("", |(group, _)| group)
+        object["apiVersion"]
+            .as_str()
+            .and_then(|version| version.split_once('/'))
+            .map_or("", |(group, _)| group)
     }
-    let unruled =
-        |object: &&Value| is_custom_group(group(object)) && !rules.iter().any(|rule| rule.is_for(object)) && Shipped::of(object).is_none();
-    let name = |object: &Value| format!("{}.{}", object["kind"].as_str().unwrap_or_default(), group(object));
-    let found: std::collections::BTreeSet<_> = objects.into_iter().filter(unruled).map(name).collect();
+    let unruled = |object: &&Value| {
+        is_custom_group(group(object))
+            && !rules.iter().any(|rule| rule.is_for(object))
+            && Shipped::of(object).is_none()
+    };
+    let name = |object: &Value| {
+        format!(
+            "{}.{}",
+            object["kind"].as_str().unwrap_or_default(),
+            group(object)
+        )
+    };
+    let found: std::collections::BTreeSet<_> =
+        objects.into_iter().filter(unruled).map(name).collect();
     found.into_iter().collect()
 }
 
@@ -138,11 +184,20 @@ pub fn unruled<'a>(rules: &[HealthRule], objects: impl IntoIterator<Item = &'a V
 fn said(what: &str, live: &Value) -> String {
     let status = &live["status"];
     let conditions = status["conditions"].as_array().into_iter().flatten();
-    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_string);
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_string)
+    };
     let why = conditions
         .filter(|condition| condition["status"] == "False")
         .find_map(|condition| text(&condition["message"]).or_else(|| text(&condition["reason"])))
-        .or_else(|| ["message", "reason", "phase", "state"].iter().find_map(|field| text(&status[*field])));
+        .or_else(|| {
+            ["message", "reason", "phase", "state"]
+                .iter()
+                .find_map(|field| text(&status[*field]))
+        });
     match why {
         Some(why) => format!("{what}: {}", why.chars().take(300).collect::<String>()),
         None => what.to_string(),
@@ -156,7 +211,9 @@ pub const HEALTH: &str = "windlass.dev/health";
 /// by a rule is judged by that.
 pub fn silent_since(live: &Value) -> Option<Timestamp> {
     let (group, _) = live["apiVersion"].as_str()?.split_once('/')?;
-    let says_nothing = live["status"].as_object().is_none_or(serde_json::Map::is_empty);
+    let says_nothing = live["status"]
+        .as_object()
+        .is_none_or(serde_json::Map::is_empty);
     if !is_custom_group(group)
         || !says_nothing
         || !live["spec"].is_object()
@@ -165,8 +222,15 @@ pub fn silent_since(live: &Value) -> Option<Timestamp> {
     {
         return None;
     }
-    let entries = live["metadata"]["managedFields"].as_array().into_iter().flatten().map(|entry| &entry["time"]);
-    entries.chain([&live["metadata"]["creationTimestamp"]]).filter_map(|time| time.as_str()?.parse().ok()).max()
+    let entries = live["metadata"]["managedFields"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|entry| &entry["time"]);
+    entries
+        .chain([&live["metadata"]["creationTimestamp"]])
+        .filter_map(|time| time.as_str()?.parse().ok())
+        .max()
 }
 
 /// So long a controller may take to say something about an object before that it says nothing counts as health.
@@ -174,7 +238,9 @@ pub const SILENCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Assesses a live object by the rule for its kind, where there is one; otherwise as [`assess`] does.
 pub fn assess_by(rules: &[HealthRule], live: &Value) -> Assessment {
-    if live["metadata"]["annotations"][HEALTH] == "ignore" && live["metadata"]["deletionTimestamp"].is_null() {
+    if live["metadata"]["annotations"][HEALTH] == "ignore"
+        && live["metadata"]["deletionTimestamp"].is_null()
+    {
         return (Health::Healthy, String::new());
     }
     let mine: Vec<_> = rules.iter().filter(|rule| rule.is_for(live)).collect();
@@ -186,8 +252,18 @@ pub fn assess_by(rules: &[HealthRule], live: &Value) -> Assessment {
         return (first, why);
     }
     let named = |(health, why): Assessment| {
-        let (kind, name) = (live["kind"].as_str().unwrap_or_default(), live["metadata"]["name"].as_str().unwrap_or_default());
-        (health, if why.is_empty() { why } else { format!("{kind} {name}: {why}") })
+        let (kind, name) = (
+            live["kind"].as_str().unwrap_or_default(),
+            live["metadata"]["name"].as_str().unwrap_or_default(),
+        );
+        (
+            health,
+            if why.is_empty() {
+                why
+            } else {
+                format!("{kind} {name}: {why}")
+            },
+        )
     };
     aggregate(mine.into_iter().map(|rule| named(rule.assess(live))))
 }
@@ -202,8 +278,13 @@ fn unseen(live: &Value) -> Option<Assessment> {
     }
     let observed = live["status"]["observedGeneration"].as_i64();
     let generation = live["metadata"]["generation"].as_i64();
-    if matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") && observed.unwrap_or(0) < generation.unwrap_or(0)
-        || observed.zip(generation).is_some_and(|(observed, generation)| observed < generation)
+    if matches!(
+        kind,
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet"
+    ) && observed.unwrap_or(0) < generation.unwrap_or(0)
+        || observed
+            .zip(generation)
+            .is_some_and(|(observed, generation)| observed < generation)
     {
         return progressing("the change is not yet seen by its controller");
     }
@@ -221,12 +302,22 @@ pub fn assess(live: &Value) -> Assessment {
         _ if matches!(kind, "Deployment" | "ReplicaSet")
             && condition(live, "ReplicaFailure").is_some_and(|(status, _)| status == "True") =>
         {
-            (Health::Degraded, format!("its pods cannot be created: {}", message(live, "ReplicaFailure")))
+            (
+                Health::Degraded,
+                format!(
+                    "its pods cannot be created: {}",
+                    message(live, "ReplicaFailure")
+                ),
+            )
         }
         "Deployment" => deployment(live),
         "StatefulSet" => stateful_set(live),
         "DaemonSet" => daemon_set(live),
-        "ReplicaSet" => counted(live, "readyReplicas", live["spec"]["replicas"].as_i64().unwrap_or(1)),
+        "ReplicaSet" => counted(
+            live,
+            "readyReplicas",
+            live["spec"]["replicas"].as_i64().unwrap_or(1),
+        ),
         "Job" => job(live),
         "Pod" => pod(live),
         "PersistentVolumeClaim" => match live["status"]["phase"].as_str() {
@@ -234,7 +325,10 @@ pub fn assess(live: &Value) -> Assessment {
             _ => (Health::Healthy, String::new()),
         },
         "Service"
-            if live["spec"]["type"] == "LoadBalancer" && live["status"]["loadBalancer"]["ingress"].as_array().is_none_or(Vec::is_empty) =>
+            if live["spec"]["type"] == "LoadBalancer"
+                && live["status"]["loadBalancer"]["ingress"]
+                    .as_array()
+                    .is_none_or(Vec::is_empty) =>
         {
             (Health::Progressing, "waits for its load balancer".into())
         }
@@ -249,7 +343,13 @@ pub fn assess(live: &Value) -> Assessment {
         },
         "APIService" => match condition(live, "Available") {
             Some(("True", _)) => (Health::Healthy, String::new()),
-            found => (Health::Progressing, format!("is not available: {}", found.map_or("", |(_, reason)| reason))),
+            found => (
+                Health::Progressing,
+                format!(
+                    "is not available: {}",
+                    found.map_or("", |(_, reason)| reason)
+                ),
+            ),
         },
         "Namespace" => (Health::Healthy, String::new()),
         _ => match Shipped::of(live) {
@@ -257,18 +357,36 @@ pub fn assess(live: &Value) -> Assessment {
             None => generic(live),
         },
     };
-    (health, if why.is_empty() { why } else { format!("{kind} {name}: {why}") })
+    (
+        health,
+        if why.is_empty() {
+            why
+        } else {
+            format!("{kind} {name}: {why}")
+        },
+    )
 }
 
 fn condition<'a>(live: &'a Value, kind: &str) -> Option<(&'a str, &'a str)> {
     let conditions = live["status"]["conditions"].as_array()?;
-    let condition = conditions.iter().find(|condition| condition["type"] == kind)?;
-    Some((condition["status"].as_str()?, condition["reason"].as_str().unwrap_or_default()))
+    let condition = conditions
+        .iter()
+        .find(|condition| condition["type"] == kind)?;
+    Some((
+        condition["status"].as_str()?,
+        condition["reason"].as_str().unwrap_or_default(),
+    ))
 }
 
 fn message<'a>(live: &'a Value, kind: &str) -> &'a str {
-    let conditions = live["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.filter(|condition| condition["type"] == kind).find_map(|condition| condition["message"].as_str()).unwrap_or_default()
+    let conditions = live["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    conditions
+        .filter(|condition| condition["type"] == kind)
+        .find_map(|condition| condition["message"].as_str())
+        .unwrap_or_default()
 }
 
 fn deployment(live: &Value) -> Assessment {
@@ -276,18 +394,39 @@ fn deployment(live: &Value) -> Assessment {
         return (Health::Suspended, "its rollout is paused".into());
     }
     if let Some(("False", "ProgressDeadlineExceeded")) = condition(live, "Progressing") {
-        return (Health::Degraded, "its rollout exceeded its progress deadline".into());
+        return (
+            Health::Degraded,
+            "its rollout exceeded its progress deadline".into(),
+        );
     }
     let status = |field: &str| live["status"][field].as_i64().unwrap_or(0);
     let wanted = live["spec"]["replicas"].as_i64().unwrap_or(1);
     if status("updatedReplicas") < wanted {
-        return (Health::Progressing, format!("{} of {wanted} pods are of the new version", status("updatedReplicas")));
+        return (
+            Health::Progressing,
+            format!(
+                "{} of {wanted} pods are of the new version",
+                status("updatedReplicas")
+            ),
+        );
     }
     if status("replicas") > status("updatedReplicas") {
-        return (Health::Progressing, format!("{} old pods are still to go", status("replicas") - status("updatedReplicas")));
+        return (
+            Health::Progressing,
+            format!(
+                "{} old pods are still to go",
+                status("replicas") - status("updatedReplicas")
+            ),
+        );
     }
     if status("availableReplicas") < wanted {
-        return (Health::Progressing, format!("{} of {wanted} pods are available", status("availableReplicas")));
+        return (
+            Health::Progressing,
+            format!(
+                "{} of {wanted} pods are available",
+                status("availableReplicas")
+            ),
+        );
     }
     (Health::Healthy, String::new())
 }
@@ -298,18 +437,36 @@ fn stateful_set(live: &Value) -> Assessment {
     if live["spec"]["updateStrategy"]["type"] == "OnDelete" {
         return (Health::Healthy, String::new());
     }
-    let partition = live["spec"]["updateStrategy"]["rollingUpdate"]["partition"].as_i64().unwrap_or(0);
+    let partition = live["spec"]["updateStrategy"]["rollingUpdate"]["partition"]
+        .as_i64()
+        .unwrap_or(0);
     if status("readyReplicas") < wanted {
-        return (Health::Progressing, format!("{} of {wanted} pods are ready", status("readyReplicas")));
+        return (
+            Health::Progressing,
+            format!("{} of {wanted} pods are ready", status("readyReplicas")),
+        );
     }
     if partition > 0 {
         return match status("updatedReplicas") >= wanted - partition {
             true => (Health::Healthy, String::new()),
-            false => (Health::Progressing, format!("{} of {} pods are of the new version", status("updatedReplicas"), wanted - partition)),
+            false => (
+                Health::Progressing,
+                format!(
+                    "{} of {} pods are of the new version",
+                    status("updatedReplicas"),
+                    wanted - partition
+                ),
+            ),
         };
     }
     if live["status"]["currentRevision"] != live["status"]["updateRevision"] {
-        return (Health::Progressing, format!("{} of {wanted} pods are of the new version", status("updatedReplicas")));
+        return (
+            Health::Progressing,
+            format!(
+                "{} of {wanted} pods are of the new version",
+                status("updatedReplicas")
+            ),
+        );
     }
     (Health::Healthy, String::new())
 }
@@ -321,9 +478,15 @@ fn daemon_set(live: &Value) -> Assessment {
     if live["spec"]["updateStrategy"]["type"] == "OnDelete" {
         return (Health::Healthy, String::new());
     }
-    for (field, what) in [("updatedNumberScheduled", "of the new version"), ("numberAvailable", "available")] {
+    for (field, what) in [
+        ("updatedNumberScheduled", "of the new version"),
+        ("numberAvailable", "available"),
+    ] {
         if status(field) < wanted {
-            return (Health::Progressing, format!("{} of {wanted} pods are {what}", status(field)));
+            return (
+                Health::Progressing,
+                format!("{} of {wanted} pods are {what}", status(field)),
+            );
         }
     }
     (Health::Healthy, String::new())
@@ -331,7 +494,10 @@ fn daemon_set(live: &Value) -> Assessment {
 
 fn counted(live: &Value, field: &str, wanted: i64) -> Assessment {
     match live["status"][field].as_i64().unwrap_or(0) {
-        ready if ready < wanted => (Health::Progressing, format!("{ready} of {wanted} pods are ready")),
+        ready if ready < wanted => (
+            Health::Progressing,
+            format!("{ready} of {wanted} pods are ready"),
+        ),
         _ => (Health::Healthy, String::new()),
     }
 }
@@ -356,7 +522,9 @@ fn pod(live: &Value) -> Assessment {
         None => {}
     }
     match (live["status"]["phase"].as_str(), condition(live, "Ready")) {
-        (Some("Succeeded"), _) | (Some("Running"), Some(("True", _))) => (Health::Healthy, String::new()),
+        (Some("Succeeded"), _) | (Some("Running"), Some(("True", _))) => {
+            (Health::Healthy, String::new())
+        }
         (Some("Failed"), _) => (Health::Degraded, "failed".into()),
         _ => (Health::Progressing, "is not ready yet".into()),
     }
@@ -371,7 +539,13 @@ fn generic(live: &Value) -> Assessment {
         Some(("True", _)) | None => (Health::Healthy, String::new()),
         Some((_, reason)) => {
             let message = message(live, "Ready");
-            (Health::Progressing, format!("is not ready: {}", if message.is_empty() { reason } else { message }))
+            (
+                Health::Progressing,
+                format!(
+                    "is not ready: {}",
+                    if message.is_empty() { reason } else { message }
+                ),
+            )
         }
     }
 }
@@ -400,23 +574,34 @@ impl Template {
         let containers = value["spec"]["containers"].as_array()?;
         let kept = |container: &Value| {
             let fields = ["image", "command", "args", "env", "envFrom"];
-            fields.into_iter().map(|field| (field.to_string(), container[field].clone())).collect::<Value>()
+            fields
+                .into_iter()
+                .map(|field| (field.to_string(), container[field].clone()))
+                .collect::<Value>()
         };
         Some(Self {
             labels: texts(&value["metadata"]["labels"]).unwrap_or_default(),
             annotations: texts(&value["metadata"]["annotations"]).unwrap_or_default(),
-            containers: containers.iter().filter_map(|one| Some((one["name"].as_str()?.to_string(), kept(one)))).collect(),
+            containers: containers
+                .iter()
+                .filter_map(|one| Some((one["name"].as_str()?.to_string(), kept(one))))
+                .collect(),
         })
     }
 
     /// Whether a pod may be made of this template: admission may have added to it.
     fn made(&self, pod: &Self) -> bool {
         let within = |ours: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>| {
-            ours.iter().all(|(name, value)| theirs.get(name) == Some(value))
+            ours.iter()
+                .all(|(name, value)| theirs.get(name) == Some(value))
         };
         within(&self.labels, &pod.labels)
             && within(&self.annotations, &pod.annotations)
-            && self.containers.iter().all(|(name, ours)| pod.containers.get(name).is_some_and(|theirs| is_within(ours, theirs)))
+            && self.containers.iter().all(|(name, ours)| {
+                pod.containers
+                    .get(name)
+                    .is_some_and(|theirs| is_within(ours, theirs))
+            })
     }
 }
 
@@ -424,11 +609,16 @@ impl Template {
 pub fn is_within(less: &Value, more: &Value) -> bool {
     match (less, more) {
         (Value::Null, _) => true,
-        (Value::Object(less), Value::Object(more)) => {
-            less.iter().all(|(key, value)| value.is_null() || more.get(key).is_some_and(|more| is_within(value, more)))
-        }
-        (Value::Array(less), Value::Array(more)) if less.iter().all(|item| item["name"].is_string()) => {
-            less.iter().all(|item| more.iter().any(|other| other["name"] == item["name"] && is_within(item, other)))
+        (Value::Object(less), Value::Object(more)) => less.iter().all(|(key, value)| {
+            value.is_null() || more.get(key).is_some_and(|more| is_within(value, more))
+        }),
+        (Value::Array(less), Value::Array(more))
+            if less.iter().all(|item| item["name"].is_string()) =>
+        {
+            less.iter().all(|item| {
+                more.iter()
+                    .any(|other| other["name"] == item["name"] && is_within(item, other))
+            })
         }
         (less, more) => less == more,
     }
@@ -439,12 +629,19 @@ impl Workload {
     pub fn of(live: &Value) -> Option<Self> {
         let template = Template::of(&live["spec"]["template"])?;
         let labels = texts(&live["spec"]["selector"]["matchLabels"])?;
-        Some(Self { namespace: live["metadata"]["namespace"].as_str()?.into(), labels, template })
+        Some(Self {
+            namespace: live["metadata"]["namespace"].as_str()?.into(),
+            labels,
+            template,
+        })
     }
 
     /// Whether a pod is the workload's, and of the version that its template now describes: not of one on its way out.
     pub fn has(&self, pod: &FailingPod) -> bool {
-        self.labels.iter().all(|(name, value)| pod.made.labels.get(name) == Some(value)) && self.template.made(&pod.made)
+        self.labels
+            .iter()
+            .all(|(name, value)| pod.made.labels.get(name) == Some(value))
+            && self.template.made(&pod.made)
     }
 }
 
@@ -463,12 +660,20 @@ impl FailingPod {
     /// looks as if it ran, and its reasons alternate: the first stays until the pod is ready.
     pub fn read(pod: &Value, known: Option<&Self>) -> Option<Self> {
         let metadata = &pod["metadata"];
-        if metadata["deletionTimestamp"].is_string() || matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) {
+        if metadata["deletionTimestamp"].is_string()
+            || matches!(
+                pod["status"]["phase"].as_str(),
+                Some("Failed" | "Succeeded")
+            )
+        {
             return None;
         }
         let uid = metadata["uid"].as_str().unwrap_or_default();
         let known = known.filter(|known| known.uid == uid);
-        let restarts = || statuses(pod).any(|status| status["restartCount"].as_i64() > Some(0) && status["ready"] != true);
+        let restarts = || {
+            statuses(pod)
+                .any(|status| status["restartCount"].as_i64() > Some(0) && status["ready"] != true)
+        };
         let (why, from) = match (pod_failure(pod), known) {
             // What may pass gives way to what does not.
             (Some((why, None)), Some(known)) if known.from.is_some() => (why, None),
@@ -477,17 +682,30 @@ impl FailingPod {
             (None, Some(known)) if restarts() => (known.why.clone(), known.from),
             (None, _) => return None,
         };
-        Some(Self { uid: uid.into(), made: Template::of(pod)?, why, from })
+        Some(Self {
+            uid: uid.into(),
+            made: Template::of(pod)?,
+            why,
+            from,
+        })
     }
 }
 
 /// What is said of each container, those that run first before the others.
 fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
-    ["initContainerStatuses", "containerStatuses"].into_iter().filter_map(|field| pod["status"][field].as_array()).flatten()
+    ["initContainerStatuses", "containerStatuses"]
+        .into_iter()
+        .filter_map(|field| pod["status"][field].as_array())
+        .flatten()
 }
 
 fn texts(map: &Value) -> Option<BTreeMap<String, String>> {
-    Some(map.as_object()?.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_string()))).collect())
+    Some(
+        map.as_object()?
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_string())))
+            .collect(),
+    )
 }
 
 /// A node that is missing may be on its way (autoscalers of nodes take minutes); so may an image (a registry's hiccup).
@@ -497,24 +715,47 @@ const IMAGE_GRACE: SignedDuration = SignedDuration::from_mins(1);
 /// Why a pod cannot run: a waiting container's reason, with the exit code of its last end; and until when that may pass.
 fn pod_failure(pod: &Value) -> Option<(String, Option<Timestamp>)> {
     let conditions = || pod["status"]["conditions"].as_array().into_iter().flatten();
-    let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
-    let scheduled = conditions().find(|condition| condition["type"] == "PodScheduled").and_then(|one| time(&one["lastTransitionTime"]));
+    let time = |value: &Value| {
+        value
+            .as_str()
+            .and_then(|text| text.parse::<Timestamp>().ok())
+    };
+    let scheduled = conditions()
+        .find(|condition| condition["type"] == "PodScheduled")
+        .and_then(|one| time(&one["lastTransitionTime"]));
     let since = scheduled.or_else(|| time(&pod["metadata"]["creationTimestamp"]));
     let after = |grace: SignedDuration| since.and_then(|since| since.checked_add(grace).ok());
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
     for status in statuses(pod) {
-        let reason = status["state"]["waiting"]["reason"].as_str().unwrap_or_default();
-        let failing = reason.ends_with("BackOff") || reason.starts_with("Err") || reason.ends_with("Error") || reason == "InvalidImageName";
+        let reason = status["state"]["waiting"]["reason"]
+            .as_str()
+            .unwrap_or_default();
+        let failing = reason.ends_with("BackOff")
+            || reason.starts_with("Err")
+            || reason.ends_with("Error")
+            || reason == "InvalidImageName";
         if failing {
             let exit = status["lastState"]["terminated"]["exitCode"].as_i64();
-            let exit = exit.map(|code| format!(" (exit code {code})")).unwrap_or_default();
-            let why = format!("pod {name}: {reason}{exit} in container {}", status["name"].as_str().unwrap_or_default());
-            let image = matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable");
+            let exit = exit
+                .map(|code| format!(" (exit code {code})"))
+                .unwrap_or_default();
+            let why = format!(
+                "pod {name}: {reason}{exit} in container {}",
+                status["name"].as_str().unwrap_or_default()
+            );
+            let image = matches!(
+                reason,
+                "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable"
+            );
             return Some((why, if image { after(IMAGE_GRACE) } else { None }));
         }
     }
-    let unschedulable = conditions().find(|c| c["type"] == "PodScheduled" && c["reason"] == "Unschedulable")?;
-    let why = format!("pod {name}: Unschedulable: {}", unschedulable["message"].as_str().unwrap_or_default());
+    let unschedulable =
+        conditions().find(|c| c["type"] == "PodScheduled" && c["reason"] == "Unschedulable")?;
+    let why = format!(
+        "pod {name}: Unschedulable: {}",
+        unschedulable["message"].as_str().unwrap_or_default()
+    );
     Some((why, after(NODE_GRACE)))
 }
 
@@ -546,11 +787,26 @@ mod tests {
     #[test]
     fn a_deployment_is_healthy_only_when_the_new_version_is() {
         let table = [
-            (json!({"observedGeneration": 1, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 2}), Health::Progressing),
-            (json!({"observedGeneration": 2, "updatedReplicas": 1, "availableReplicas": 2, "replicas": 3}), Health::Progressing),
-            (json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 3}), Health::Progressing),
-            (json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 1, "replicas": 2}), Health::Progressing),
-            (json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 2}), Health::Healthy),
+            (
+                json!({"observedGeneration": 1, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 2}),
+                Health::Progressing,
+            ),
+            (
+                json!({"observedGeneration": 2, "updatedReplicas": 1, "availableReplicas": 2, "replicas": 3}),
+                Health::Progressing,
+            ),
+            (
+                json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 3}),
+                Health::Progressing,
+            ),
+            (
+                json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 1, "replicas": 2}),
+                Health::Progressing,
+            ),
+            (
+                json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 2}),
+                Health::Healthy,
+            ),
             (json!({}), Health::Progressing),
         ];
         for (status, health) in table {
@@ -561,8 +817,10 @@ mod tests {
     #[test]
     fn a_failing_pod_of_the_new_version_is_the_reason() {
         let workload = |image: &str, value: &str| {
-            let containers = json!([{"name": "web", "image": image, "env": [{"name": "A", "value": value}]}]);
-            let template = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": containers}});
+            let containers =
+                json!([{"name": "web", "image": image, "env": [{"name": "A", "value": value}]}]);
+            let template =
+                json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": containers}});
             let spec = json!({"selector": {"matchLabels": {"app": "web"}}, "template": template});
             Workload::of(&json!({"kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}, "spec": spec})).unwrap()
         };
@@ -577,15 +835,30 @@ mod tests {
         let running = |ready| json!({"name": "web", "restartCount": 2, "ready": ready, "state": {"running": {}}});
         for kind in ["containerStatuses", "initContainerStatuses"] {
             let failing = FailingPod::read(&pod(kind, crashes.clone()), None).unwrap();
-            assert_eq!(failing.why, "pod web-1: CrashLoopBackOff (exit code 1) in container web");
+            assert_eq!(
+                failing.why,
+                "pod web-1: CrashLoopBackOff (exit code 1) in container web"
+            );
             // Another version is another's, whatever differs.
             assert!(workload("a:1", "1").has(&failing));
             assert!(!workload("a:2", "1").has(&failing) && !workload("a:1", "2").has(&failing));
             // Until it is ready the first reason stays; another pod of the same name has its own.
-            assert_eq!(FailingPod::read(&pod(kind, running(false)), Some(&failing)), Some(failing.clone()));
-            assert_eq!(FailingPod::read(&pod(kind, running(true)), Some(&failing)), None);
-            let another = FailingPod { uid: "before".into(), ..failing };
-            assert_eq!(FailingPod::read(&pod(kind, running(false)), Some(&another)), None);
+            assert_eq!(
+                FailingPod::read(&pod(kind, running(false)), Some(&failing)),
+                Some(failing.clone())
+            );
+            assert_eq!(
+                FailingPod::read(&pod(kind, running(true)), Some(&failing)),
+                None
+            );
+            let another = FailingPod {
+                uid: "before".into(),
+                ..failing
+            };
+            assert_eq!(
+                FailingPod::read(&pod(kind, running(false)), Some(&another)),
+                None
+            );
         }
     }
 
@@ -599,11 +872,13 @@ mod tests {
             failed: rule("self.status.phase == 'Failed'"),
             healthy: rule("self.status.phase == 'Done'"),
         }];
-        let backup =
-            |phase: &str| json!({"apiVersion": "acme.example/v1", "kind": "Backup", "metadata": {"name": "b"}, "status": {"phase": phase}});
-        for (phase, health) in
-            [("Running", Health::Progressing), ("Failed", Health::Degraded), ("Done", Health::Healthy), ("", Health::Progressing)]
-        {
+        let backup = |phase: &str| json!({"apiVersion": "acme.example/v1", "kind": "Backup", "metadata": {"name": "b"}, "status": {"phase": phase}});
+        for (phase, health) in [
+            ("Running", Health::Progressing),
+            ("Failed", Health::Degraded),
+            ("Done", Health::Healthy),
+            ("", Health::Progressing),
+        ] {
             assert_eq!(assess_by(&rules, &backup(phase)).0, health, "{phase}");
         }
         let mut other = backup("Failed");
@@ -615,7 +890,13 @@ mod tests {
     fn what_cannot_work_is_degraded() {
         let quota = rollout(json!({"observedGeneration": 2, "conditions": [
             {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: pods"}]}));
-        assert_eq!(assess(&quota), (Health::Degraded, "Deployment web: its pods cannot be created: exceeded quota: pods".into()));
+        assert_eq!(
+            assess(&quota),
+            (
+                Health::Degraded,
+                "Deployment web: its pods cannot be created: exceeded quota: pods".into()
+            )
+        );
         let api = json!({"kind": "APIService", "metadata": {"name": "a"}, "status": {"conditions": [{"type": "Available", "status": "False", "reason": "MissingEndpoints"}]}});
         assert_eq!(assess(&api).0, Health::Progressing);
     }
@@ -624,7 +905,9 @@ mod tests {
     fn the_shipped_rules_say_what_controllers_mean() {
         let rules: Vec<Shipped> = serde_yaml::from_str(include_str!("health_rules.yaml")).unwrap();
         assert!(rules.len() > 100);
-        let cases: Vec<Value> = serde_yaml::from_str(include_str!("../../tests/fixtures/health_statuses.yaml")).unwrap();
+        let cases: Vec<Value> =
+            serde_yaml::from_str(include_str!("../../tests/fixtures/health_statuses.yaml"))
+                .unwrap();
         let mut kinds = std::collections::BTreeSet::new();
         for case in &cases {
             let mut live = case.clone();
@@ -636,7 +919,14 @@ mod tests {
                 live["metadata"]["generation"] = case["generation"].clone();
             }
             let (health, why) = assess_by(&[], &live);
-            assert_eq!(json!(health), case["expect"], "{} {}: {} ({why})", case["apiVersion"], case["kind"], case["name"]);
+            assert_eq!(
+                json!(health),
+                case["expect"],
+                "{} {}: {} ({why})",
+                case["apiVersion"],
+                case["kind"],
+                case["name"]
+            );
             kinds.insert(case["kind"].to_string());
         }
         assert!(kinds.len() >= 40 && cases.len() >= 200);
@@ -646,12 +936,18 @@ mod tests {
     fn what_is_not_to_count_does_not_and_silence_is_no_health() {
         let balancer = |annotation: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "annotations": annotation}, "spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {}}});
         assert_eq!(assess_by(&[], &balancer(json!({}))).0, Health::Progressing);
-        assert_eq!(assess_by(&[], &balancer(json!({HEALTH: "ignore"}))).0, Health::Healthy);
+        assert_eq!(
+            assess_by(&[], &balancer(json!({HEALTH: "ignore"}))).0,
+            Health::Healthy
+        );
         let custom = |status: Value| {
             json!({"apiVersion": "acme.example/v1", "kind": "Thing", "spec": {}, "status": status,
                 "metadata": {"name": "a", "creationTimestamp": "2026-11-27T00:00:00Z", "managedFields": [{"time": "2026-11-27T00:01:00Z"}]}})
         };
-        assert_eq!(silent_since(&custom(json!({}))).unwrap().to_string(), "2026-11-27T00:01:00Z");
+        assert_eq!(
+            silent_since(&custom(json!({}))).unwrap().to_string(),
+            "2026-11-27T00:01:00Z"
+        );
         assert_eq!(silent_since(&custom(json!({"phase": "x"}))), None);
     }
 
@@ -662,7 +958,12 @@ mod tests {
                 "conditions": [{"type": "PodScheduled", "status": "False", "reason": reason, "lastTransitionTime": "2026-11-27T00:00:00Z"}],
                 "containerStatuses": [{"name": "a", "state": state}]}})
         };
-        let from = |pod: &Value, known: Option<&FailingPod>| FailingPod::read(pod, known).unwrap().from.map(|from| from.to_string());
+        let from = |pod: &Value, known: Option<&FailingPod>| {
+            FailingPod::read(pod, known)
+                .unwrap()
+                .from
+                .map(|from| from.to_string())
+        };
         let waits = pod("Unschedulable", json!({}));
         assert_eq!(from(&waits, None).as_deref(), Some("2026-11-27T00:03:00Z"));
         let pulls = pod("", json!({"waiting": {"reason": "ErrImagePull"}}));
@@ -670,7 +971,12 @@ mod tests {
         let known = FailingPod::read(&pulls, None).unwrap();
         let crashes = pod("", json!({"waiting": {"reason": "CrashLoopBackOff"}}));
         assert_eq!(from(&crashes, Some(&known)), None);
-        assert!(FailingPod::read(&crashes, Some(&known)).unwrap().why.contains("CrashLoopBackOff"));
+        assert!(
+            FailingPod::read(&crashes, Some(&known))
+                .unwrap()
+                .why
+                .contains("CrashLoopBackOff")
+        );
     }
 
     #[test]

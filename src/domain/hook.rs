@@ -56,19 +56,38 @@ impl Hook {
         if value["kind"] == "CustomResourceDefinition" {
             return None;
         }
-        let annotation = |name: &str| value["metadata"]["annotations"][name].as_str().map(str::trim).filter(|text| !text.is_empty());
+        let annotation = |name: &str| {
+            value["metadata"]["annotations"][name]
+                .as_str()
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+        };
         let has = |text: &str, word: &str| text.split(',').any(|one| one.trim() == word);
-        let number = |name: &str| annotation(name).and_then(|text| text.parse().ok()).unwrap_or(0i64).clamp(-1_000_000, 1_000_000);
+        let number = |name: &str| {
+            annotation(name)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0i64)
+                .clamp(-1_000_000, 1_000_000)
+        };
         if let Some(words) = annotation(HOOK) {
             let when = match words {
                 "before" => Some(When::Before),
                 "after" => Some(When::After),
                 _ => None,
             };
-            return Some(Self { when, only: None, weight: number("windlass.dev/wave"), deleted_after_success: false, words: words.into() });
+            return Some(Self {
+                when,
+                only: None,
+                weight: number("windlass.dev/wave"),
+                deleted_after_success: false,
+                words: words.into(),
+            });
         }
         if let Some(words) = annotation(HELM) {
-            let (before, after) = (["pre-install", "pre-upgrade"], ["post-install", "post-upgrade"]);
+            let (before, after) = (
+                ["pre-install", "pre-upgrade"],
+                ["post-install", "post-upgrade"],
+            );
             let any = |of: [&str; 2]| of.map(|word| has(words, word));
             let (when, [first, later]) = match (any(before), any(after)) {
                 (found, _) if found != [false, false] => (Some(When::Before), found),
@@ -82,8 +101,15 @@ impl Hook {
                 (false, true) => Some(Only::Later),
                 _ => None,
             };
-            let deleted_after_success = annotation("helm.sh/hook-delete-policy").is_some_and(|text| has(text, "hook-succeeded"));
-            return Some(Self { when, only, weight: number("helm.sh/hook-weight"), deleted_after_success, words: words.into() });
+            let deleted_after_success = annotation("helm.sh/hook-delete-policy")
+                .is_some_and(|text| has(text, "hook-succeeded"));
+            return Some(Self {
+                when,
+                only,
+                weight: number("helm.sh/hook-weight"),
+                deleted_after_success,
+                words: words.into(),
+            });
         }
         let words = annotation(ARGO)?;
         let when = if has(words, "PreSync") {
@@ -96,8 +122,15 @@ impl Hook {
         } else {
             None
         };
-        let deleted_after_success = annotation("argocd.argoproj.io/hook-delete-policy").is_some_and(|text| has(text, "HookSucceeded"));
-        Some(Self { when, only: None, weight: number("argocd.argoproj.io/sync-wave"), deleted_after_success, words: words.into() })
+        let deleted_after_success = annotation("argocd.argoproj.io/hook-delete-policy")
+            .is_some_and(|text| has(text, "HookSucceeded"));
+        Some(Self {
+            when,
+            only: None,
+            weight: number("argocd.argoproj.io/sync-wave"),
+            deleted_after_success,
+            words: words.into(),
+        })
     }
 
     /// Whether it runs in this sync. `first`: nothing of the application was synced before.
@@ -152,7 +185,9 @@ pub fn for_run(manifest: &Manifest, run: &str) -> Manifest {
 
 /// Whether an object is a Job that is deleted by itself some time after it ended.
 pub fn takes_itself_away(value: &Value) -> bool {
-    value["kind"] == "Job" && value["apiVersion"] == "batch/v1" && value["spec"]["ttlSecondsAfterFinished"].is_number()
+    value["kind"] == "Job"
+        && value["apiVersion"] == "batch/v1"
+        && value["spec"]["ttlSecondsAfterFinished"].is_number()
 }
 
 /// Whether a hook may take the place of a live object: of an earlier run of an application's own, or of what another tool
@@ -178,19 +213,45 @@ mod tests {
 
     #[test]
     fn annotations_of_others_are_understood() {
-        let hook = |annotations: Value| Hook::of(&json!({"metadata": {"annotations": annotations}}));
+        let hook =
+            |annotations: Value| Hook::of(&json!({"metadata": {"annotations": annotations}}));
         let helm = |words: &str| hook(json!({"helm.sh/hook": words, "helm.sh/hook-weight": "-5"}));
         let both = helm("pre-install,pre-upgrade").unwrap();
-        assert_eq!((both.when, both.only, both.runs(true), both.runs(false)), (Some(When::Before), None, true, true));
-        assert!(both.wave() < -1_000_000 && both.wave() < helm("pre-install").map(|h| Hook { weight: 0, ..h }.wave()).unwrap());
+        assert_eq!(
+            (both.when, both.only, both.runs(true), both.runs(false)),
+            (Some(When::Before), None, true, true)
+        );
+        assert!(
+            both.wave() < -1_000_000
+                && both.wave()
+                    < helm("pre-install")
+                        .map(|h| Hook { weight: 0, ..h }.wave())
+                        .unwrap()
+        );
         let first = helm("post-install").unwrap();
-        assert_eq!((first.when, first.runs(true), first.runs(false)), (Some(When::After), true, false));
+        assert_eq!(
+            (first.when, first.runs(true), first.runs(false)),
+            (Some(When::After), true, false)
+        );
         assert!(!helm("pre-upgrade").unwrap().runs(true));
         assert_eq!(helm("pre-delete").unwrap().when, None);
         assert_eq!(helm("crd-install"), None);
-        assert_eq!(hook(json!({"argocd.argoproj.io/hook": "PostSync"})).unwrap().when, Some(When::After));
-        assert_eq!(hook(json!({"argocd.argoproj.io/hook": "Skip"})).unwrap().when, None);
-        assert_eq!(hook(json!({"windlass.dev/hook": "before"})).unwrap().when, Some(When::Before));
+        assert_eq!(
+            hook(json!({"argocd.argoproj.io/hook": "PostSync"}))
+                .unwrap()
+                .when,
+            Some(When::After)
+        );
+        assert_eq!(
+            hook(json!({"argocd.argoproj.io/hook": "Skip"}))
+                .unwrap()
+                .when,
+            None
+        );
+        assert_eq!(
+            hook(json!({"windlass.dev/hook": "before"})).unwrap().when,
+            Some(When::Before)
+        );
         assert_eq!(hook(json!({})), None);
         let definition = json!({"kind": "CustomResourceDefinition", "metadata": {"annotations": {"helm.sh/hook": "pre-install"}}});
         assert_eq!(Hook::of(&definition), None);

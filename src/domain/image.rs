@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::{CommitSha, Invalid, RepoName};
 
 /// `sha256:` and 64 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Digest(String);
@@ -28,10 +30,16 @@ impl FromStr for Digest {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let hex = text.strip_prefix("sha256:").unwrap_or("");
-        if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        if hex.len() == 64
+            && hex
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        {
             Ok(Self(text.into()))
         } else {
-            Err(Invalid(format!("`{text}` is not a digest: `sha256:` and 64 lower-case hexadecimal digits are")))
+            Err(Invalid(format!(
+                "`{text}` is not a digest: `sha256:` and 64 lower-case hexadecimal digits are"
+            )))
         }
     }
 }
@@ -56,7 +64,9 @@ impl fmt::Display for Digest {
 }
 
 /// A tag as the OCI distribution specification allows it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Tag(String);
@@ -72,7 +82,10 @@ impl FromStr for Tag {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         let bytes = text.as_bytes();
-        if (1..=128).contains(&bytes.len()) && word(bytes[0]) && bytes.iter().all(|&b| word(b) || b == b'.' || b == b'-') {
+        if (1..=128).contains(&bytes.len())
+            && word(bytes[0])
+            && bytes.iter().all(|&b| word(b) || b == b'.' || b == b'-')
+        {
             Ok(Self(text.into()))
         } else {
             Err(Invalid(format!("`{text}` is not an image tag")))
@@ -123,14 +136,23 @@ impl FromStr for ImageRef {
             Some((last, tag)) => (&rest[..after_slash + last.len()], Some(tag.parse()?)),
             None => (rest, None),
         };
-        Ok(Self { name: image_name(name)?, tag, digest })
+        Ok(Self {
+            name: image_name(name)?,
+            tag,
+            digest,
+        })
     }
 }
 
 /// Checks and lower-cases an image's name (registries hold names in lower case; GHCR owners are often written otherwise).
 pub fn image_name(text: &str) -> Result<String, Invalid> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_./:".contains(&b);
-    if text.is_empty() || text.len() > 255 || !text.bytes().all(legal) || text.starts_with('/') || text.ends_with('/') {
+    if text.is_empty()
+        || text.len() > 255
+        || !text.bytes().all(legal)
+        || text.starts_with('/')
+        || text.ends_with('/')
+    {
         return Err(Invalid(format!("`{text}` is not an image name")));
     }
     Ok(text.to_ascii_lowercase())
@@ -144,12 +166,17 @@ pub fn same_image(a: &str, b: &str) -> bool {
 /// The shortest way to write a name, which all others end in: `docker.io/library/redis` and `library/redis` are `redis`.
 pub fn shortest(name: &str) -> &str {
     // What looks like a registry would be one, without Docker Hub's name before it.
-    let is_registry = |path: &str| path.split_once('/').is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
+    let is_registry = |path: &str| {
+        path.split_once('/')
+            .is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']))
+    };
     let path = match name.split_once('/') {
         Some(("docker.io" | "index.docker.io", path)) if !is_registry(path) => path,
         _ => name,
     };
-    path.strip_prefix("library/").filter(|image| !image.contains('/')).unwrap_or(path)
+    path.strip_prefix("library/")
+        .filter(|image| !image.contains('/'))
+        .unwrap_or(path)
 }
 
 impl fmt::Display for ImageRef {
@@ -180,7 +207,11 @@ pub struct Candidate {
 
 impl Candidate {
     pub fn reference(&self) -> ImageRef {
-        ImageRef { name: self.image.clone(), tag: Some(self.tag.clone()), digest: Some(self.digest.clone()) }
+        ImageRef {
+            name: self.image.clone(),
+            tag: Some(self.tag.clone()),
+            digest: Some(self.digest.clone()),
+        }
     }
 }
 
@@ -191,12 +222,21 @@ mod tests {
     #[test]
     fn references_take_apart_and_print_back() {
         let digest = format!("sha256:{}", "a".repeat(64));
-        for text in ["nginx", "nginx:1.2", "host:5000/a/b", "host:5000/a/b:v1", &format!("ghcr.io/a/b:v1@{digest}"), &format!("a@{digest}")]
-        {
+        for text in [
+            "nginx",
+            "nginx:1.2",
+            "host:5000/a/b",
+            "host:5000/a/b:v1",
+            &format!("ghcr.io/a/b:v1@{digest}"),
+            &format!("a@{digest}"),
+        ] {
             assert_eq!(text.parse::<ImageRef>().unwrap().to_string(), *text);
         }
         let read: ImageRef = "host:5000/a/b:v1".parse().unwrap();
-        assert_eq!((read.name.as_str(), read.tag.unwrap().as_str()), ("host:5000/a/b", "v1"));
+        assert_eq!(
+            (read.name.as_str(), read.tag.unwrap().as_str()),
+            ("host:5000/a/b", "v1")
+        );
         for bad in ["", "a b", "a:", "a@sha256:12", "a:b c", ":x"] {
             assert!(bad.parse::<ImageRef>().is_err(), "{bad}");
         }
@@ -205,8 +245,20 @@ mod tests {
     #[test]
     fn docker_hubs_names_are_one_name() {
         let table = [
-            (&["docker.io/acme/x", "index.docker.io/acme/x", "acme/x"][..], "acme/x"),
-            (&["docker.io/library/redis", "index.docker.io/library/redis", "library/redis", "docker.io/redis", "redis"], "redis"),
+            (
+                &["docker.io/acme/x", "index.docker.io/acme/x", "acme/x"][..],
+                "acme/x",
+            ),
+            (
+                &[
+                    "docker.io/library/redis",
+                    "index.docker.io/library/redis",
+                    "library/redis",
+                    "docker.io/redis",
+                    "redis",
+                ],
+                "redis",
+            ),
             (&["ghcr.io/acme/x"], "ghcr.io/acme/x"),
             (&["ghcr.io/library/redis"], "ghcr.io/library/redis"),
             (&["localhost:5000/redis"], "localhost:5000/redis"),
@@ -216,7 +268,10 @@ mod tests {
         for (names, expected) in table {
             for name in names {
                 assert_eq!(shortest(name), expected, "{name}");
-                assert!(same_image(name, expected) && name.ends_with(expected), "{name}");
+                assert!(
+                    same_image(name, expected) && name.ends_with(expected),
+                    "{name}"
+                );
             }
         }
         assert!(!same_image("acme/x", "ghcr.io/acme/x") && !same_image("redis", "acme/redis"));

@@ -16,7 +16,9 @@ use super::{APPLICATION_ANNOTATION, ApplicationKey, Invalid, OWNER_LABEL, canoni
 /// two versions of its API is one object. A cluster-scoped one has no
 /// namespace; [`Manifest::normalise`] settles that by discovery before any
 /// comparison with an inventory.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct ResourceKey {
     /// Empty for the core group.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -55,7 +57,8 @@ pub struct Manifest {
 impl Manifest {
     /// Reads a stream of YAML documents; `List` objects are taken apart. `file` is for the error.
     pub fn parse_all(text: &str, file: &str) -> Result<Vec<Self>, Invalid> {
-        let documents = yaml::documents(text).map_err(|error| Invalid(format!("{file}: {error}")))?;
+        let documents =
+            yaml::documents(text).map_err(|error| Invalid(format!("{file}: {error}")))?;
         let mut manifests = Vec::new();
         for document in documents {
             collect(document, file, &mut manifests)?;
@@ -65,27 +68,45 @@ impl Manifest {
 
     /// Manifests as compact text, for [`Manifest::restore`].
     pub fn store(manifests: &[Self]) -> String {
-        serde_json::to_string(&manifests.iter().map(|manifest| &manifest.value).collect::<Vec<_>>()).unwrap_or_default()
+        serde_json::to_string(
+            &manifests
+                .iter()
+                .map(|manifest| &manifest.value)
+                .collect::<Vec<_>>(),
+        )
+        .unwrap_or_default()
     }
 
     pub fn restore(text: &str) -> Result<Vec<Self>, Invalid> {
-        let documents: Vec<Value> = serde_json::from_str(text).map_err(|error| Invalid(format!("a stored rendering: {error}")))?;
+        let documents: Vec<Value> = serde_json::from_str(text)
+            .map_err(|error| Invalid(format!("a stored rendering: {error}")))?;
         let mut manifests = Vec::with_capacity(documents.len());
-        documents.into_iter().try_for_each(|document| collect(document, "a stored rendering", &mut manifests))?;
+        documents
+            .into_iter()
+            .try_for_each(|document| collect(document, "a stored rendering", &mut manifests))?;
         Ok(manifests)
     }
 
     /// `group/version`, as `apiVersion` has it.
     pub fn api_version(&self) -> String {
-        if self.key.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.key.group, self.version) }
+        if self.key.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.key.group, self.version)
+        }
     }
 
     /// Settles the namespace by the scope that discovery tells: none for a cluster-scoped kind, the application's own
     /// where a namespaced object names none.
     pub fn normalise(&mut self, namespaced: bool, default_namespace: &str) {
-        let metadata = self.value["metadata"].as_object_mut().expect("parse_all saw metadata");
+        let metadata = self.value["metadata"]
+            .as_object_mut()
+            .expect("parse_all saw metadata");
         if namespaced {
-            let namespace = self.key.namespace.get_or_insert_with(|| default_namespace.to_string());
+            let namespace = self
+                .key
+                .namespace
+                .get_or_insert_with(|| default_namespace.to_string());
             metadata.insert("namespace".into(), Value::String(namespace.clone()));
         } else {
             metadata.remove("namespace");
@@ -95,9 +116,16 @@ impl Manifest {
 
     /// Marks the object as an application's; `owner` is the label's value.
     pub fn label(&mut self, key: &ApplicationKey, owner: &str) {
-        let metadata = self.value["metadata"].as_object_mut().expect("parse_all saw metadata");
-        for (map, name, value) in [("labels", OWNER_LABEL, owner.to_string()), ("annotations", APPLICATION_ANNOTATION, key.title())] {
-            let entry = metadata.entry(map).or_insert_with(|| Value::Object(Map::new()));
+        let metadata = self.value["metadata"]
+            .as_object_mut()
+            .expect("parse_all saw metadata");
+        for (map, name, value) in [
+            ("labels", OWNER_LABEL, owner.to_string()),
+            ("annotations", APPLICATION_ANNOTATION, key.title()),
+        ] {
+            let entry = metadata
+                .entry(map)
+                .or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(entry) = entry {
                 entry.insert(name.into(), Value::String(value));
             }
@@ -106,15 +134,25 @@ impl Manifest {
 
     /// Every image that the object's containers run.
     pub fn images(&self) -> Vec<ImageRef> {
-        self.containers().into_iter().map(|(_, image)| image).collect()
+        self.containers()
+            .into_iter()
+            .map(|(_, image)| image)
+            .collect()
     }
 
     /// Every image, with the name of the container that runs it.
     pub fn containers(&self) -> Vec<(String, ImageRef)> {
         let mut found = Vec::new();
         walk(&self.value, &mut |object| {
-            if let Some(image) = object.get("image").and_then(Value::as_str).and_then(|text| text.parse().ok()) {
-                let name = object.get("name").and_then(Value::as_str).unwrap_or_default();
+            if let Some(image) = object
+                .get("image")
+                .and_then(Value::as_str)
+                .and_then(|text| text.parse().ok())
+            {
+                let name = object
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 found.push((format!("{} {name}", self.key), image));
             }
         });
@@ -123,13 +161,30 @@ impl Manifest {
 }
 
 fn collect(document: Value, file: &str, manifests: &mut Vec<Manifest>) -> Result<(), Invalid> {
-    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_string);
-    let fail = |what: &str| Err(Invalid(format!("{file}: a document {what}: each one needs apiVersion, kind and metadata.name")));
-    let Some(api_version) = text(&document["apiVersion"]) else { return fail("has no apiVersion") };
-    let Some(kind) = text(&document["kind"]) else { return fail("has no kind") };
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_string)
+    };
+    let fail = |what: &str| {
+        Err(Invalid(format!(
+            "{file}: a document {what}: each one needs apiVersion, kind and metadata.name"
+        )))
+    };
+    let Some(api_version) = text(&document["apiVersion"]) else {
+        return fail("has no apiVersion");
+    };
+    let Some(kind) = text(&document["kind"]) else {
+        return fail("has no kind");
+    };
     if kind.ends_with("List") && document["items"].is_array() {
-        let Value::Array(items) = document["items"].clone() else { return Ok(()) };
-        return items.into_iter().try_for_each(|item| collect(item, file, manifests));
+        let Value::Array(items) = document["items"].clone() else {
+            return Ok(());
+        };
+        return items
+            .into_iter()
+            .try_for_each(|item| collect(item, file, manifests));
     }
     let (group, version) = match api_version.split_once('/') {
         Some((group, version)) => (group.to_string(), version.to_string()),
@@ -138,23 +193,36 @@ fn collect(document: Value, file: &str, manifests: &mut Vec<Manifest>) -> Result
     let mut document = document;
     // A hook is run, not kept: what its name ends in is made up from what it is.
     if document["metadata"]["name"].is_null()
-        && let Some(prefix) = text(&document["metadata"]["generateName"]).filter(|_| Hook::of(&document).is_some())
+        && let Some(prefix) =
+            text(&document["metadata"]["generateName"]).filter(|_| Hook::of(&document).is_some())
     {
         let digest = hex::encode(Sha256::digest(canonical_json(&document)));
         document["metadata"]["name"] = format!("{prefix}{}", &digest[..8]).into();
-        document["metadata"].as_object_mut().map(|metadata| metadata.remove("generateName"));
+        document["metadata"]
+            .as_object_mut()
+            .map(|metadata| metadata.remove("generateName"));
     }
     let Some(name) = text(&document["metadata"]["name"]) else {
         let why = match document["metadata"]["generateName"].is_string() {
-            true => "only a hook may have generateName: what is kept needs a fixed name, or it would be another object each time",
+            true => {
+                "only a hook may have generateName: what is kept needs a fixed name, or it would be another object each time"
+            }
             false => "each one needs it",
         };
-        return Err(Invalid(format!("{file}: a {kind} has no metadata.name: {why}")));
+        return Err(Invalid(format!(
+            "{file}: a {kind} has no metadata.name: {why}"
+        )));
     };
     let namespace = text(&document["metadata"]["namespace"]);
     let shown = |what: &str, text: &str| {
-        let text: String = text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Err(Invalid(format!("{file}: `{text}` is no {what} that Kubernetes takes")))
+        let text: String = text
+            .chars()
+            .take(60)
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        Err(Invalid(format!(
+            "{file}: `{text}` is no {what} that Kubernetes takes"
+        )))
     };
     // They become parts of URLs, log lines and comments: nothing else is let in.
     if !is_kind(&kind) {
@@ -166,10 +234,22 @@ fn collect(document: Value, file: &str, manifests: &mut Vec<Manifest>) -> Result
     if !is_name(&name) {
         return shown("name", &name);
     }
-    if let Some(namespace) = namespace.as_deref().filter(|namespace| !is_label(namespace)) {
+    if let Some(namespace) = namespace
+        .as_deref()
+        .filter(|namespace| !is_label(namespace))
+    {
         return shown("namespace", namespace);
     }
-    manifests.push(Manifest { key: ResourceKey { group, kind, namespace, name }, version, value: document });
+    manifests.push(Manifest {
+        key: ResourceKey {
+            group,
+            kind,
+            namespace,
+            name,
+        },
+        version,
+        value: document,
+    });
     Ok(())
 }
 
@@ -181,7 +261,11 @@ pub fn is_custom_group(group: &str) -> bool {
 /// RFC 1123 label: a namespace's name, for one.
 pub fn is_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+    !text.is_empty()
+        && text.len() <= 63
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 /// A name as a segment of a path (apimachinery, `IsValidPathSegmentName`), of the characters that names are made of in
@@ -192,7 +276,9 @@ fn is_name(text: &str) -> bool {
 }
 
 fn is_kind(text: &str) -> bool {
-    text.len() <= 63 && text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 /// RFC 1123 subdomain: most objects' names.
@@ -221,33 +307,51 @@ fn walk(value: &Value, visit: &mut impl FnMut(&Map<String, Value>)) {
 }
 
 /// What the API server keeps for itself in an object's metadata.
-pub const BOOKKEEPING: [&str; 6] = ["managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink"];
+pub const BOOKKEEPING: [&str; 6] = [
+    "managedFields",
+    "resourceVersion",
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "selfLink",
+];
 
 /// Without status, what the API server maintains, and the copy that `kubectl apply` keeps in an annotation.
 pub fn cleaned(value: &Value) -> Value {
-    let Value::Object(object) = value else { return value.clone() };
+    let Value::Object(object) = value else {
+        return value.clone();
+    };
     let mut out = Map::new();
     // Copied without what is left out, which is most of an object: managedFields.
     for (key, below) in object.iter().filter(|(key, _)| *key != "status") {
         let below = match below {
-            Value::Object(metadata) if key == "metadata" => Value::Object(cleaned_metadata(metadata)),
+            Value::Object(metadata) if key == "metadata" => {
+                Value::Object(cleaned_metadata(metadata))
+            }
             other => other.clone(),
         };
         out.insert(key.clone(), below);
     }
     // stringData is write-only; the server answers with data.
     if out.get("kind").is_some_and(|kind| kind == "Secret") {
-        out.entry("data").or_insert_with(|| Value::Object(Map::new()));
+        out.entry("data")
+            .or_insert_with(|| Value::Object(Map::new()));
     }
     Value::Object(out)
 }
 
 fn cleaned_metadata(metadata: &Map<String, Value>) -> Map<String, Value> {
     // What a hook ran for is no difference that anybody made.
-    const ANNOTATIONS: [&str; 3] =
-        ["kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision", super::hook::RUN];
+    const ANNOTATIONS: [&str; 3] = [
+        "kubectl.kubernetes.io/last-applied-configuration",
+        "deployment.kubernetes.io/revision",
+        super::hook::RUN,
+    ];
     let mut out = Map::new();
-    for (key, below) in metadata.iter().filter(|(key, _)| !BOOKKEEPING.contains(&key.as_str())) {
+    for (key, below) in metadata
+        .iter()
+        .filter(|(key, _)| !BOOKKEEPING.contains(&key.as_str()))
+    {
         match below {
             Value::Object(annotations) if key == "annotations" => {
                 let kept: Map<_, _> = annotations
@@ -290,7 +394,9 @@ pub fn apply_stage(key: &ResourceKey) -> ApplyStage {
         | "ResourceQuota"
         | "LimitRange" => ApplyStage::References,
         kind if kind.ends_with("Class") => ApplyStage::References,
-        "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" | "APIService" => ApplyStage::Gatekeepers,
+        "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" | "APIService" => {
+            ApplyStage::Gatekeepers
+        }
         _ => ApplyStage::Workloads,
     }
 }
@@ -307,12 +413,20 @@ mod tests {
         read[0].normalise(true, "shop");
         read[1].normalise(true, "shop");
         assert_eq!(read[0].key.to_string(), "ConfigMap shop/a");
-        assert_eq!((read[1].key.to_string().as_str(), read[1].key.group.as_str()), ("Deployment x/b", "apps"));
+        assert_eq!(
+            (read[1].key.to_string().as_str(), read[1].key.group.as_str()),
+            ("Deployment x/b", "apps")
+        );
         read[0].value["number"] = serde_json::json!([0.1, 1e300, 9_007_199_254_740_993_u64, -1]);
         let mut again = Manifest::restore(&Manifest::store(&read)).unwrap();
         again[0].key = read[0].key.clone();
         assert_eq!(again, read);
-        assert!(Manifest::parse_all("kind: ConfigMap\n", "f.yaml").unwrap_err().0.starts_with("f.yaml: a document has no apiVersion"));
+        assert!(
+            Manifest::parse_all("kind: ConfigMap\n", "f.yaml")
+                .unwrap_err()
+                .0
+                .starts_with("f.yaml: a document has no apiVersion")
+        );
     }
 
     proptest::proptest! {

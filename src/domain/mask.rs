@@ -41,7 +41,10 @@ pub struct Masked {
 impl Mask {
     /// Derives the installation's key from a secret that it has.
     pub fn new(secret: &[u8]) -> Self {
-        Self(digest(secret, b"windlass: the key that secret values are compared by"))
+        Self(digest(
+            secret,
+            b"windlass: the key that secret values are compared by",
+        ))
     }
 
     /// Hides what is secret on both sides, by the same rules and comparing them.
@@ -49,7 +52,10 @@ impl Mask {
         let spots = |side: &Option<Value>| side.as_ref().map(secrets).unwrap_or_default();
         let (old, new) = (spots(&before), spots(&after));
         let mut digests = Vec::new();
-        for (side, mine, other, changed) in [(&mut before, &old, &new, HIDDEN_BEFORE), (&mut after, &new, &old, HIDDEN_AFTER)] {
+        for (side, mine, other, changed) in [
+            (&mut before, &old, &new, HIDDEN_BEFORE),
+            (&mut after, &new, &old, HIDDEN_AFTER),
+        ] {
             let Some(side) = side else { continue };
             for (path, value) in mine {
                 let differs = other.get(path).is_some_and(|other| other != value);
@@ -64,27 +70,53 @@ impl Mask {
         }
         self.texts(&mut before, &mut after, &mut digests);
         digests.sort();
-        Masked { before, after, digests }
+        Masked {
+            before,
+            after,
+            digests,
+        }
     }
 
     /// Hides what stands behind names of credentials inside texts that are shown otherwise.
-    fn texts(&self, before: &mut Option<Value>, after: &mut Option<Value>, digests: &mut Vec<String>) {
+    fn texts(
+        &self,
+        before: &mut Option<Value>,
+        after: &mut Option<Value>,
+        digests: &mut Vec<String>,
+    ) {
         let texts = |side: &Option<Value>| side.as_ref().map(texts).unwrap_or_default();
         let (old, new) = (texts(before), texts(after));
-        for (side, mine, other, changed) in [(before, &old, &new, HIDDEN_BEFORE), (after, &new, &old, HIDDEN_AFTER)] {
+        for (side, mine, other, changed) in [
+            (before, &old, &new, HIDDEN_BEFORE),
+            (after, &new, &old, HIDDEN_AFTER),
+        ] {
             let Some(side) = side else { continue };
             for (path, text) in mine {
-                let theirs = other
-                    .get(path)
-                    .map(|other| pieces(other).into_iter().map(|(name, at)| (name, other[at].to_string())).collect::<Vec<_>>());
+                let theirs = other.get(path).map(|other| {
+                    pieces(other)
+                        .into_iter()
+                        .map(|(name, at)| (name, other[at].to_string()))
+                        .collect::<Vec<_>>()
+                });
                 let mut hidden = text.clone();
                 for (name, at) in pieces(text).into_iter().rev() {
                     let value = &text[at.clone()];
-                    let same = theirs.as_ref().is_some_and(|theirs| theirs.iter().any(|(other, is)| *other == name && is == value));
-                    let known = theirs.as_ref().is_some_and(|theirs| theirs.iter().any(|(other, _)| *other == name));
+                    let same = theirs.as_ref().is_some_and(|theirs| {
+                        theirs
+                            .iter()
+                            .any(|(other, is)| *other == name && is == value)
+                    });
+                    let known = theirs
+                        .as_ref()
+                        .is_some_and(|theirs| theirs.iter().any(|(other, _)| *other == name));
                     hidden.replace_range(at.clone(), if known && !same { changed } else { HIDDEN });
                     if !same {
-                        digests.push(hex::encode(&digest(&self.0, format!("{} {name} {value}", path.join("/")).as_bytes())[..16]));
+                        digests.push(hex::encode(
+                            &digest(
+                                &self.0,
+                                format!("{} {name} {value}", path.join("/")).as_bytes(),
+                            )[..16],
+                        ));
                     }
                 }
                 if let Some(place) = place(side, path) {
@@ -97,9 +129,16 @@ impl Mask {
     /// Takes an object's hidden values out of a text about it.
     pub fn scrub(text: &str, object: &Value) -> String {
         let mut text = text.to_string();
-        let mut hidden: Vec<String> = secrets(object).values().filter_map(|value| value.as_str().map(str::to_string)).collect();
+        let mut hidden: Vec<String> = secrets(object)
+            .values()
+            .filter_map(|value| value.as_str().map(str::to_string))
+            .collect();
         hidden.extend(hidden.clone().iter().filter_map(|value| plain(value)));
-        hidden.extend(texts(object).values().flat_map(|text| pieces(text).into_iter().map(|(_, at)| text[at].to_string())));
+        hidden.extend(
+            texts(object)
+                .values()
+                .flat_map(|text| pieces(text).into_iter().map(|(_, at)| text[at].to_string())),
+        );
         hidden.sort_by_key(|value| std::cmp::Reverse(value.len()));
         for value in hidden.iter().filter(|value| value.len() >= 3) {
             text = text.replace(value.as_str(), HIDDEN);
@@ -119,7 +158,12 @@ fn digest(key: &[u8], text: &[u8]) -> [u8; 32] {
 
 fn plain(base64: &str) -> Option<String> {
     use base64::Engine as _;
-    String::from_utf8(base64::engine::general_purpose::STANDARD.decode(base64).ok()?).ok()
+    String::from_utf8(
+        base64::engine::general_purpose::STANDARD
+            .decode(base64)
+            .ok()?,
+    )
+    .ok()
 }
 
 /// The hidden values of an object, by path. An item of a list is named by its `name` where it has one.
@@ -151,7 +195,9 @@ fn walk(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>,
             }
         }
         Value::Array(items) => {
-            let arguments = path.last().is_some_and(|name| name == "args" || name == "command");
+            let arguments = path
+                .last()
+                .is_some_and(|name| name == "args" || name == "command");
             let mut named = false;
             for (index, item) in items.iter().enumerate() {
                 path.push(step(index, item));
@@ -179,12 +225,17 @@ fn texts(object: &Value) -> BTreeMap<Vec<String>, String> {
     let mut found = BTreeMap::new();
     let whole = secrets(object);
     let mut visit = |path: &[String], value: &Value| {
-        if let Some(text) = value.as_str().filter(|text| !whole.contains_key(path) && !pieces(text).is_empty()) {
+        if let Some(text) = value
+            .as_str()
+            .filter(|text| !whole.contains_key(path) && !pieces(text).is_empty())
+        {
             found.insert(path.to_vec(), text.to_string());
         }
     };
     fn descend(value: &Value, path: &mut Vec<String>, visit: &mut impl FnMut(&[String], &Value)) {
-        let inside = |path: &[String], name: &str| path.iter().rev().nth(1).is_some_and(|above| above == name);
+        let inside = |path: &[String], name: &str| {
+            path.iter().rev().nth(1).is_some_and(|above| above == name)
+        };
         match value {
             Value::Object(map) => {
                 let config = map.get("kind").is_some_and(|kind| kind == "ConfigMap");
@@ -226,7 +277,9 @@ fn inside_a_secret(path: &[String]) -> bool {
 }
 
 fn step(index: usize, item: &Value) -> String {
-    item["name"].as_str().map_or_else(|| index.to_string(), |name| format!("[{name}]"))
+    item["name"]
+        .as_str()
+        .map_or_else(|| index.to_string(), |name| format!("[{name}]"))
 }
 
 fn every(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>, Value>) {
@@ -247,7 +300,9 @@ fn every(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>
 
 fn entries(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>, Value>) {
     for (key, value) in value.as_object().into_iter().flatten() {
-        if value.as_str().is_some_and(|text| !text.is_empty() && (names_a_credential(key) || has_the_shape(text))) {
+        if value.as_str().is_some_and(|text| {
+            !text.is_empty() && (names_a_credential(key) || has_the_shape(text))
+        }) {
             path.push(key.clone());
             found.insert(path.clone(), value.clone());
             path.pop();
@@ -259,8 +314,11 @@ fn entries(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<Strin
 fn annotations(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>, Value>) {
     for (key, value) in value.as_object().into_iter().flatten() {
         let text = value.as_str().unwrap_or_default();
-        let object = serde_json::from_str::<Value>(text)
-            .is_ok_and(|inner| inner["kind"].is_string() || inner["data"].is_object() || inner["stringData"].is_object());
+        let object = serde_json::from_str::<Value>(text).is_ok_and(|inner| {
+            inner["kind"].is_string()
+                || inner["data"].is_object()
+                || inner["stringData"].is_object()
+        });
         if object || has_the_shape(text) {
             path.push(key.clone());
             found.insert(path.clone(), value.clone());
@@ -270,7 +328,9 @@ fn annotations(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<S
 }
 
 fn environment(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>, Value>) {
-    let Some(items) = value.as_array() else { return walk(value, path, found) };
+    let Some(items) = value.as_array() else {
+        return walk(value, path, found);
+    };
     for (index, item) in items.iter().enumerate() {
         path.push(step(index, item));
         let name = item["name"].as_str().unwrap_or_default();
@@ -295,9 +355,18 @@ fn names_a_credential(name: &str) -> bool {
         return true;
     }
     let together: String = words.concat();
-    let place = ["file", "path", "name", "ref", "url", "ttl", "expiry", "enabled"].iter().any(|end| together.ends_with(end));
+    let place = [
+        "file", "path", "name", "ref", "url", "ttl", "expiry", "enabled",
+    ]
+    .iter()
+    .any(|end| together.ends_with(end));
     // Short words only count as words of their own: `compass` names nothing.
-    let short = words.iter().any(|word| matches!(word.as_str(), "pass" | "pwd" | "pw" | "dsn" | "psk" | "otp" | "pin"));
+    let short = words.iter().any(|word| {
+        matches!(
+            word.as_str(),
+            "pass" | "pwd" | "pw" | "dsn" | "psk" | "otp" | "pin"
+        )
+    });
     let long = [
         "password",
         "passwd",
@@ -353,16 +422,24 @@ fn pieces(text: &str) -> Vec<(String, std::ops::Range<usize>)> {
 
 fn piece(line: &str) -> Option<(&str, std::ops::Range<usize>)> {
     let at = line.find(['=', ':'])?;
-    let name = line[..at].trim().trim_start_matches(['-', '"', '\'', ' ', '{', ',']).trim_end_matches(['"', '\'', ' ']);
+    let name = line[..at]
+        .trim()
+        .trim_start_matches(['-', '"', '\'', ' ', '{', ','])
+        .trim_end_matches(['"', '\'', ' ']);
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    if name.is_empty() || name.len() > 100 || !name.chars().all(legal) || !names_a_credential(name) {
+    if name.is_empty() || name.len() > 100 || !name.chars().all(legal) || !names_a_credential(name)
+    {
         return None;
     }
     let rest = &line[at + 1..];
-    let value = rest.trim().trim_end_matches([',', '}', ';']).trim_end().trim_matches(['"', '\'']);
+    let value = rest
+        .trim()
+        .trim_end_matches([',', '}', ';'])
+        .trim_end()
+        .trim_matches(['"', '\'']);
     // What is filled in elsewhere, or says nothing.
-    let placeholder =
-        value.starts_with(['$', '<', '%', '{', '|', '>', '&', '*', '/']) || matches!(value, "" | "null" | "true" | "false" | "~" | "''");
+    let placeholder = value.starts_with(['$', '<', '%', '{', '|', '>', '&', '*', '/'])
+        || matches!(value, "" | "null" | "true" | "false" | "~" | "''");
     if placeholder {
         return None;
     }
@@ -372,7 +449,12 @@ fn piece(line: &str) -> Option<(&str, std::ops::Range<usize>)> {
 
 /// Shapes that only credentials have.
 fn has_the_shape(text: &str) -> bool {
-    let long = |rest: &str, most: usize| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).count() >= most;
+    let long = |rest: &str, most: usize| {
+        rest.chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c))
+            .count()
+            >= most
+    };
     let prefixed = [
         ("ghp_", 30),
         ("gho_", 30),
@@ -386,19 +468,27 @@ fn has_the_shape(text: &str) -> bool {
     ]
     .iter()
     .any(|(prefix, most)| text.split(prefix).skip(1).any(|rest| long(rest, *most)));
-    let jwt = text.split_once("eyJ").is_some_and(|(_, rest)| rest.matches('.').count() >= 2 && long(rest, 10));
+    let jwt = text
+        .split_once("eyJ")
+        .is_some_and(|(_, rest)| rest.matches('.').count() >= 2 && long(rest, 10));
     // user:password@ in an address.
     let userinfo = text.split("://").skip(1).any(|rest| {
-        let authority = rest.split(['/', '?', '#', ' ', '\n']).next().unwrap_or_default();
-        authority
-            .rsplit_once('@')
-            .is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, password)| !password.is_empty() && !password.starts_with('$')))
+        let authority = rest
+            .split(['/', '?', '#', ' ', '\n'])
+            .next()
+            .unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| {
+            user.split_once(':')
+                .is_some_and(|(_, password)| !password.is_empty() && !password.starts_with('$'))
+        })
     });
     text.contains("PRIVATE KEY-----") || prefixed || jwt || userinfo
 }
 
 fn place<'a>(value: &'a mut Value, path: &[String]) -> Option<&'a mut Value> {
-    let Some((first, rest)) = path.split_first() else { return Some(value) };
+    let Some((first, rest)) = path.split_first() else {
+        return Some(value);
+    };
     let below = match value {
         Value::Object(map) => map.get_mut(first)?,
         Value::Array(items) => {
@@ -426,12 +516,26 @@ mod tests {
         let secret = |token: &str| json!({"kind": "Secret", "data": {"same": "c2FtZQ==", "token": token}, "stringData": {"plain": token}});
         let masked = mask().pair(Some(secret("CANARY1")), Some(secret("CANARY22")));
         let shown = format!("{:?} {:?}", masked.before, masked.after);
-        assert!(!shown.contains("CANARY") && !shown.contains("c2Ft"), "{shown}");
-        assert_eq!(masked.before.unwrap()["data"], json!({"same": HIDDEN, "token": HIDDEN_BEFORE}));
-        assert_eq!(masked.after.unwrap()["data"], json!({"same": HIDDEN, "token": HIDDEN_AFTER}));
+        assert!(
+            !shown.contains("CANARY") && !shown.contains("c2Ft"),
+            "{shown}"
+        );
+        assert_eq!(
+            masked.before.unwrap()["data"],
+            json!({"same": HIDDEN, "token": HIDDEN_BEFORE})
+        );
+        assert_eq!(
+            masked.after.unwrap()["data"],
+            json!({"same": HIDDEN, "token": HIDDEN_AFTER})
+        );
         let other = mask().pair(Some(secret("CANARY1")), Some(secret("CANARY33")));
         assert_ne!(masked.digests, other.digests);
-        assert_ne!(masked.digests, Mask::new(b"another").pair(Some(secret("CANARY1")), Some(secret("CANARY22"))).digests);
+        assert_ne!(
+            masked.digests,
+            Mask::new(b"another")
+                .pair(Some(secret("CANARY1")), Some(secret("CANARY22")))
+                .digests
+        );
     }
 
     #[test]
@@ -450,7 +554,10 @@ mod tests {
         ];
         for object in hidden {
             let masked = mask().pair(None, Some(object.clone()));
-            assert!(!masked.after.unwrap().to_string().contains("CANARY"), "{object}");
+            assert!(
+                !masked.after.unwrap().to_string().contains("CANARY"),
+                "{object}"
+            );
         }
         let shown = [
             json!({"kind": "ConfigMap", "data": {"greeting": "hello", "TOKEN_FILE": "/run/token"}}),
@@ -465,7 +572,10 @@ mod tests {
     #[test]
     fn what_the_server_quotes_is_taken_out() {
         let object = json!({"kind": "Deployment", "env": [{"name": "API_KEY", "value": "CANARY"}]});
-        assert_eq!(Mask::scrub("Invalid value: \"CANARY\": no", &object), "Invalid value: \"(hidden)\": no");
+        assert_eq!(
+            Mask::scrub("Invalid value: \"CANARY\": no", &object),
+            "Invalid value: \"(hidden)\": no"
+        );
     }
 
     proptest! {
@@ -496,7 +606,15 @@ mod tests {
         ] {
             assert!(names_a_credential(name), "{name}");
         }
-        for name in ["compass", "PASSWORD_FILE", "secretName", "bypass_cache", "WEBHOOK_PORT", "pinned", "TOKEN_URL"] {
+        for name in [
+            "compass",
+            "PASSWORD_FILE",
+            "secretName",
+            "bypass_cache",
+            "WEBHOOK_PORT",
+            "pinned",
+            "TOKEN_URL",
+        ] {
             assert!(!names_a_credential(name), "{name}");
         }
     }
@@ -509,18 +627,50 @@ mod tests {
             serde_json::json!({"kind": "ConfigMap", "data": {"app.yaml": file}})
         };
         let masked = mask.pair(Some(config("hunter2")), Some(config("hunter3")));
-        let text = |side: &Option<Value>| side.as_ref().unwrap()["data"]["app.yaml"].as_str().unwrap().to_string();
-        assert_eq!(text(&masked.before), "host: db\nuser: app\npassword: (hidden, old)\nfrom_env: ${X}\n");
-        assert_eq!(text(&masked.after), "host: db\nuser: app\npassword: (hidden, new)\nfrom_env: ${X}\n");
-        assert_ne!(masked.digests, mask.pair(Some(config("hunter2")), Some(config("other"))).digests);
-        assert!(mask.pair(Some(config("a1")), Some(config("a1"))).digests.is_empty());
+        let text = |side: &Option<Value>| {
+            side.as_ref().unwrap()["data"]["app.yaml"]
+                .as_str()
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(
+            text(&masked.before),
+            "host: db\nuser: app\npassword: (hidden, old)\nfrom_env: ${X}\n"
+        );
+        assert_eq!(
+            text(&masked.after),
+            "host: db\nuser: app\npassword: (hidden, new)\nfrom_env: ${X}\n"
+        );
+        assert_ne!(
+            masked.digests,
+            mask.pair(Some(config("hunter2")), Some(config("other")))
+                .digests
+        );
+        assert!(
+            mask.pair(Some(config("a1")), Some(config("a1")))
+                .digests
+                .is_empty()
+        );
         let pod = |arguments: Value| serde_json::json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "args": arguments}]}});
         let masked = mask.pair(
             None,
-            Some(pod(serde_json::json!(["--password=hunter2", "--port=1", "--token", "t0ps3cret", "-v", "{\"dbPass\": \"x1\"}"]))),
+            Some(pod(serde_json::json!([
+                "--password=hunter2",
+                "--port=1",
+                "--token",
+                "t0ps3cret",
+                "-v",
+                "{\"dbPass\": \"x1\"}"
+            ]))),
         );
         let shown = masked.after.unwrap()["spec"]["containers"][0]["args"].to_string();
-        assert_eq!(shown, r#"["--password=(hidden)","--port=1","--token","(hidden)","-v","{\"dbPass\": \"(hidden)\"}"]"#);
-        assert_eq!(Mask::scrub("bad hunter2 here", &config("hunter2")), "bad (hidden) here");
+        assert_eq!(
+            shown,
+            r#"["--password=(hidden)","--port=1","--token","(hidden)","-v","{\"dbPass\": \"(hidden)\"}"]"#
+        );
+        assert_eq!(
+            Mask::scrub("bad hunter2 here", &config("hunter2")),
+            "bad (hidden) here"
+        );
     }
 }

@@ -53,7 +53,9 @@ pub mod yaml;
 pub struct Invalid(pub String);
 
 /// A GitHub repository as `owner/name`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct RepoName {
@@ -69,11 +71,18 @@ impl FromStr for RepoName {
                 && part.len() <= 100
                 && part != "."
                 && part != ".."
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
         match text.split_once('/') {
-            Some((owner, name)) if legal(owner) && legal(name) => Ok(Self { owner: owner.into(), name: name.into() }),
-            _ => Err(Invalid(format!("`{text}` is not a repository: write it as owner/name"))),
+            Some((owner, name)) if legal(owner) && legal(name) => Ok(Self {
+                owner: owner.into(),
+                name: name.into(),
+            }),
+            _ => Err(Invalid(format!(
+                "`{text}` is not a repository: write it as owner/name"
+            ))),
         }
     }
 }
@@ -99,7 +108,9 @@ impl fmt::Display for RepoName {
 
 /// The name of an application or a stage: `[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?`.
 /// It becomes part of branch names, field managers and object names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Name(String);
@@ -116,10 +127,13 @@ impl FromStr for Name {
         let bytes = text.as_bytes();
         let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
         let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if bytes.len() <= 40 && bytes.iter().all(inner) && edge(bytes.first()) && edge(bytes.last()) {
+        if bytes.len() <= 40 && bytes.iter().all(inner) && edge(bytes.first()) && edge(bytes.last())
+        {
             Ok(Self(text.into()))
         } else {
-            Err(Invalid(format!("`{text}` is not a name: use at most 40 lower-case letters, digits and inner dashes")))
+            Err(Invalid(format!(
+                "`{text}` is not a name: use at most 40 lower-case letters, digits and inner dashes"
+            )))
         }
     }
 }
@@ -144,7 +158,9 @@ impl fmt::Display for Name {
 }
 
 /// A resolved commit: 40 hexadecimal digits, never a branch name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct CommitSha(String);
@@ -162,10 +178,16 @@ impl CommitSha {
 impl FromStr for CommitSha {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text.len() == 40 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        if text.len() == 40
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        {
             Ok(Self(text.into()))
         } else {
-            Err(Invalid(format!("`{text}` is not a commit: 40 lower-case hexadecimal digits are")))
+            Err(Invalid(format!(
+                "`{text}` is not a commit: 40 lower-case hexadecimal digits are"
+            )))
         }
     }
 }
@@ -224,7 +246,10 @@ impl ApplicationKey {
     /// SHA-256 over the repository's numeric id (which survives renames),
     /// application and stage.
     pub fn owner_label(&self, repository_id: u64) -> String {
-        let digest = Sha256::digest(format!("{repository_id}\n{}\n{}", self.application, self.stage));
+        let digest = Sha256::digest(format!(
+            "{repository_id}\n{}\n{}",
+            self.application, self.stage
+        ));
         hex::encode(&digest[..8])
     }
 }
@@ -281,11 +306,17 @@ pub const APPLICATION_ANNOTATION: &str = "windlass.dev/application";
 /// Whether a text is what a pattern says, in which `*` stands for any text.
 pub fn wildcard(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
     let mut parts: Vec<_> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
+    let Some(last) = parts.pop() else {
+        return rest.is_empty();
+    };
     for part in parts {
-        let Some(at) = rest.find(part) else { return false };
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
         rest = &rest[at + part.len()..];
     }
     rest.ends_with(last)
@@ -298,11 +329,26 @@ pub fn canonical_json(value: &serde_json::Value) -> String {
         Value::Object(map) => {
             let mut keys: Vec<_> = map.keys().collect();
             keys.sort();
-            let fields: Vec<_> =
-                keys.iter().map(|key| format!("{}:{}", Value::String((*key).clone()), canonical_json(&map[*key]))).collect();
+            let fields: Vec<_> = keys
+                .iter()
+                .map(|key| {
+                    format!(
+                        "{}:{}",
+                        Value::String((*key).clone()),
+                        canonical_json(&map[*key])
+                    )
+                })
+                .collect();
             format!("{{{}}}", fields.join(","))
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(canonical_json).collect::<Vec<_>>().join(",")),
+        Value::Array(items) => format!(
+            "[{}]",
+            items
+                .iter()
+                .map(canonical_json)
+                .collect::<Vec<_>>()
+                .join(",")
+        ),
         scalar => scalar.to_string(),
     }
 }
@@ -313,10 +359,25 @@ mod tests {
 
     #[test]
     fn names_hold_what_they_promise() {
-        for good in ["a", "shop", "a-b", "0", "a23456789-123456789-123456789-123456789x"] {
+        for good in [
+            "a",
+            "shop",
+            "a-b",
+            "0",
+            "a23456789-123456789-123456789-123456789x",
+        ] {
             assert!(good.parse::<Name>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", "a-", "Shop", "a_b", "a/b", "a.b", "a23456789-123456789-123456789-123456789-x"] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "Shop",
+            "a_b",
+            "a/b",
+            "a.b",
+            "a23456789-123456789-123456789-123456789-x",
+        ] {
             assert!(bad.parse::<Name>().is_err(), "{bad}");
         }
         for bad in ["", "a", "a/", "/b", "a/b/c", "a/..", "a b/c"] {
@@ -327,6 +388,9 @@ mod tests {
     #[test]
     fn canonical_json_sorts_at_every_depth() {
         let value = serde_json::json!({"b": [{"z": 1, "a": null}], "a": "x\"y"});
-        assert_eq!(canonical_json(&value), r#"{"a":"x\"y","b":[{"a":null,"z":1}]}"#);
+        assert_eq!(
+            canonical_json(&value),
+            r#"{"a":"x\"y","b":[{"a":null,"z":1}]}"#
+        );
     }
 }

@@ -53,7 +53,13 @@ fn is_a_person(manager: &str) -> bool {
 
 /// The field managers of Helm, Flux and Argo CD: helm pkg/kube (the program's name), kustomize-controller and
 /// helm-controller main.go, argo-cd common/common.go and, in older versions, the program's name.
-const RECONCILERS: [&str; 5] = ["helm", "helm-controller", "kustomize-controller", "argocd-controller", "argocd-application-controller"];
+const RECONCILERS: [&str; 5] = [
+    "helm",
+    "helm-controller",
+    "kustomize-controller",
+    "argocd-controller",
+    "argocd-application-controller",
+];
 
 impl Entry {
     pub fn writer(&self) -> Writer {
@@ -61,11 +67,17 @@ impl Entry {
             name if name.starts_with(OURS) => Writer::Windlass,
             // kubectl's own names: `kubectl apply`, the same server-side, `kubectl create`; and what stands for all
             // that was there before the first server-side apply.
-            "kubectl-client-side-apply" | "kubectl-create" | "before-first-apply" => Writer::Leftover,
+            "kubectl-client-side-apply" | "kubectl-create" | "before-first-apply" => {
+                Writer::Leftover
+            }
             "kubectl" if self.applies => Writer::Leftover,
             name if is_a_person(name) => Writer::Person,
             // KEDA's operator writes under its program's name.
-            "horizontal-pod-autoscaler" | "vpa-updater" | "vpa-recommender" | "keda-operator" | "keda" => Writer::Autoscaler,
+            "horizontal-pod-autoscaler"
+            | "vpa-updater"
+            | "vpa-recommender"
+            | "keda-operator"
+            | "keda" => Writer::Autoscaler,
             // Whoever scales and is no person: the controller of HorizontalPodAutoscalers, for one.
             _ if self.subresource.as_deref() == Some("scale") => Writer::Autoscaler,
             name if RECONCILERS.contains(&name) => Writer::Reconciler,
@@ -89,23 +101,40 @@ fn entries_where(object: &Value, matters: impl Fn(&Entry) -> bool) -> Vec<Entry>
             time: entry["time"].as_str().map(str::to_string),
             fields: FieldSet::default(),
         };
-        matters(&named).then(|| Entry { fields: FieldSet::parse(&entry["fieldsV1"]), ..named })
+        matters(&named).then(|| Entry {
+            fields: FieldSet::parse(&entry["fieldsV1"]),
+            ..named
+        })
     };
-    object["metadata"]["managedFields"].as_array().into_iter().flatten().filter_map(read).collect()
+    object["metadata"]["managedFields"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(read)
+        .collect()
 }
 
 /// The fields that a manager owns by server-side apply.
 fn applied_by(entries: &[Entry], manager: &str) -> FieldSet {
-    entries.iter().find(|entry| entry.manager == manager && entry.applies).map(|entry| entry.fields.clone()).unwrap_or_default()
+    entries
+        .iter()
+        .find(|entry| entry.manager == manager && entry.applies)
+        .map(|entry| entry.fields.clone())
+        .unwrap_or_default()
 }
 
 /// All that the entries that matter own.
 fn owned_by(object: &Value, matters: impl Fn(&Entry) -> bool) -> FieldSet {
-    entries_where(object, matters).iter().fold(FieldSet::default(), |all, entry| all.union(&entry.fields))
+    entries_where(object, matters)
+        .iter()
+        .fold(FieldSet::default(), |all, entry| all.union(&entry.fields))
 }
 
 fn applied_in(object: &Value, manager: &str) -> FieldSet {
-    applied_by(&entries_where(object, |entry| entry.manager == manager && entry.applies), manager)
+    applied_by(
+        &entries_where(object, |entry| entry.manager == manager && entry.applies),
+        manager,
+    )
 }
 
 /// What changes when somebody changes what we applied, and neither with the object's status nor with what controllers
@@ -118,13 +147,25 @@ pub fn signal(object: &Value) -> String {
     let mut hash = Sha256::new();
     hash.update(object["metadata"]["uid"].as_str().unwrap_or_default());
     let mut lines: Vec<String> = Vec::new();
-    for entry in object["metadata"]["managedFields"].as_array().into_iter().flatten() {
+    for entry in object["metadata"]["managedFields"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         let manager = entry["manager"].as_str().unwrap_or_default();
         let ours = manager.starts_with(OURS) && entry["operation"] == "Apply";
         let status = entry["subresource"] == "status";
         if !status && (ours || is_a_person(manager)) {
-            let time = if ours { entry["time"].as_str().unwrap_or_default() } else { "" };
-            lines.push(format!("{manager} {} {time} {}", entry["operation"], canonical_json(&entry["fieldsV1"])));
+            let time = if ours {
+                entry["time"].as_str().unwrap_or_default()
+            } else {
+                ""
+            };
+            lines.push(format!(
+                "{manager} {} {time} {}",
+                entry["operation"],
+                canonical_json(&entry["fieldsV1"])
+            ));
         }
     }
     lines.sort();
@@ -145,7 +186,8 @@ impl Conflict {
     /// Reads one cause of a 409: `conflict with "kubectl" with subresource "scale" using apps/v1`; of a manager that
     /// applies, `conflict with "kubectl"` alone.
     pub fn parse(message: &str, field: &str) -> Option<Self> {
-        let quoted = |after: &str| Some(message.split_once(after)?.1.split('"').next()?.to_string());
+        let quoted =
+            |after: &str| Some(message.split_once(after)?.1.split('"').next()?.to_string());
         Some(Self {
             manager: quoted("conflict with \"")?,
             applies: !message.contains(" using "),
@@ -158,7 +200,14 @@ impl Conflict {
 impl Conflict {
     pub fn writer(&self) -> Writer {
         let (manager, subresource) = (self.manager.clone(), self.subresource.clone());
-        Entry { manager, applies: self.applies, subresource, time: None, fields: FieldSet::default() }.writer()
+        Entry {
+            manager,
+            applies: self.applies,
+            subresource,
+            time: None,
+            fields: FieldSet::default(),
+        }
+        .writer()
     }
 }
 
@@ -174,12 +223,22 @@ pub fn claims_on_data(live: &Value, payload: &Value, manager: &str) -> Vec<Confl
     let all = entries(live);
     let ours = applied_by(&all, manager);
     let mut found = Vec::new();
-    for name in payload["data"].as_object().into_iter().flatten().map(|(name, _)| name) {
-        let field = FieldPath(vec![Element::Field("data".into()), Element::Field(name.clone())]);
+    for name in payload["data"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name)
+    {
+        let field = FieldPath(vec![
+            Element::Field("data".into()),
+            Element::Field(name.clone()),
+        ]);
         if ours.contains(&field) {
             continue;
         }
-        let holder = all.iter().find(|entry| entry.writer() != Writer::Windlass && entry.fields.touches(&field));
+        let holder = all
+            .iter()
+            .find(|entry| entry.writer() != Writer::Windlass && entry.fields.touches(&field));
         found.extend(holder.map(|entry| Conflict {
             manager: entry.manager.clone(),
             applies: entry.applies,
@@ -214,7 +273,8 @@ impl FieldRule {
     }
 
     fn matches(&self, kind: &str, name: &str) -> bool {
-        self.kind.as_deref().is_none_or(|wanted| wanted == kind) && self.name.as_deref().is_none_or(|wanted| wanted == name)
+        self.kind.as_deref().is_none_or(|wanted| wanted == kind)
+            && self.name.as_deref().is_none_or(|wanted| wanted == name)
     }
 }
 
@@ -229,12 +289,18 @@ pub struct FieldRules {
 
 impl FieldRules {
     pub fn ignored(&self, kind: &str, name: &str) -> Vec<FieldPath> {
-        self.ignore.iter().filter(|rule| rule.matches(kind, name)).filter_map(|rule| rule.check().ok()).collect()
+        self.ignore
+            .iter()
+            .filter(|rule| rule.matches(kind, name))
+            .filter_map(|rule| rule.check().ok())
+            .collect()
     }
 
     fn takes(&self, kind: &str, name: &str, field: &FieldPath) -> bool {
         let covers = |rule: &FieldRule| rule.check().is_ok_and(|path| field.0.starts_with(&path.0));
-        self.take.iter().any(|rule| rule.matches(kind, name) && covers(rule))
+        self.take
+            .iter()
+            .any(|rule| rule.matches(kind, name) && covers(rule))
     }
 }
 
@@ -251,14 +317,24 @@ pub struct Resolution {
 
 /// Decides conflicts. `applied` is the object as we applied it last, if we did: what was in it is ours. `let_go`: the tools
 /// that reconciled the object before do not come back to it.
-pub fn resolve(conflicts: Vec<Conflict>, kind: &str, name: &str, applied: Option<&Value>, rules: &FieldRules, let_go: bool) -> Resolution {
+pub fn resolve(
+    conflicts: Vec<Conflict>,
+    kind: &str,
+    name: &str,
+    applied: Option<&Value>,
+    rules: &FieldRules,
+    let_go: bool,
+) -> Resolution {
     let mut resolution = Resolution::default();
     for conflict in conflicts {
         let replicas = conflict.field.starts_with(&["spec", "replicas"]);
-        let ours = applied.is_some_and(|applied| fieldset::lookup(applied, &conflict.field).is_some());
+        let ours =
+            applied.is_some_and(|applied| fieldset::lookup(applied, &conflict.field).is_some());
         let place = match conflict.writer() {
             Writer::Autoscaler if replicas => &mut resolution.release,
-            _ if contracts::fills_in(&conflict.manager, kind, &conflict.field) => &mut resolution.release,
+            _ if contracts::fills_in(&conflict.manager, kind, &conflict.field) => {
+                &mut resolution.release
+            }
             Writer::Leftover | Writer::Windlass => &mut resolution.take,
             Writer::Reconciler if let_go => &mut resolution.take,
             _ if ours || rules.takes(kind, name, &conflict.field) => &mut resolution.take,
@@ -284,7 +360,9 @@ pub struct Leftovers {
 /// `let_go`: the tools that reconciled the object before do not come back to it.
 pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<Leftovers> {
     let mut found = Leftovers::default();
-    let added_by_hand = |entry: &Entry| entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies;
+    let added_by_hand = |entry: &Entry| {
+        entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies
+    };
     let is_left = |entry: &Entry| {
         let left = match entry.writer() {
             Writer::Leftover => true,
@@ -318,8 +396,14 @@ pub fn was_reconciled(live: &Value) -> bool {
 
 /// What a manager wrote by updates: the way that Argo CD applies in by default. What its next one leaves out goes.
 pub fn updated_by(live: &Value, manager: &str) -> Option<Leftovers> {
-    let fields = owned_by(live, |entry| entry.manager == manager && !entry.applies && entry.subresource.is_none());
-    (!fields.is_empty()).then(|| Leftovers { managers: vec![manager.into()], fields, added: FieldSet::default() })
+    let fields = owned_by(live, |entry| {
+        entry.manager == manager && !entry.applies && entry.subresource.is_none()
+    });
+    (!fields.is_empty()).then(|| Leftovers {
+        managers: vec![manager.into()],
+        fields,
+        added: FieldSet::default(),
+    })
 }
 
 /// Whether a manager applies a field.
@@ -330,7 +414,10 @@ pub fn applies(live: &Value, manager: &str, field: &FieldPath) -> bool {
 /// The marks that Argo CD and Flux put on what they apply: labels and annotations.
 const MARKS: [(&str, &str); 5] = [
     ("annotations", "argocd.argoproj.io/tracking-id"),
-    ("annotations", "kubectl.kubernetes.io/last-applied-configuration"),
+    (
+        "annotations",
+        "kubectl.kubernetes.io/last-applied-configuration",
+    ),
     ("labels", ARGO_LABEL),
     ("labels", "kustomize.toolkit.fluxcd.io/name"),
     ("labels", "kustomize.toolkit.fluxcd.io/namespace"),
@@ -348,9 +435,15 @@ pub fn with_marks(payload: &mut Value, live: &Value) {
 
 /// The API versions that fields of an object are recorded under, other than the one that it was read by.
 pub fn recorded_versions(live: &Value) -> BTreeSet<String> {
-    let entries = live["metadata"]["managedFields"].as_array().into_iter().flatten();
+    let entries = live["metadata"]["managedFields"]
+        .as_array()
+        .into_iter()
+        .flatten();
     let recorded = entries.filter_map(|entry| entry["apiVersion"].as_str());
-    recorded.filter(|version| Some(*version) != live["apiVersion"].as_str()).map(str::to_string).collect()
+    recorded
+        .filter(|version| Some(*version) != live["apiVersion"].as_str())
+        .map(str::to_string)
+        .collect()
 }
 
 /// `managedFields` with what is recorded under versions that are served no more recorded under the one that the object was
@@ -358,7 +451,10 @@ pub fn recorded_versions(live: &Value) -> BTreeSet<String> {
 pub fn carried_over(live: &Value, gone: &BTreeSet<String>) -> Value {
     let mut entries = live["metadata"]["managedFields"].clone();
     for entry in entries.as_array_mut().into_iter().flatten() {
-        if entry["apiVersion"].as_str().is_some_and(|version| gone.contains(version)) {
+        if entry["apiVersion"]
+            .as_str()
+            .is_some_and(|version| gone.contains(version))
+        {
             entry["apiVersion"] = live["apiVersion"].clone();
         }
     }
@@ -383,14 +479,23 @@ pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
 
 /// What others than we and those whose fields are taken over own of an object.
 pub fn of_others(live: &Value, manager: &str, taken_over: &Leftovers) -> FieldSet {
-    owned_by(live, |entry| entry.manager != manager && !taken_over.managers.contains(&entry.manager)).difference(&taken_over.added)
+    owned_by(live, |entry| {
+        entry.manager != manager && !taken_over.managers.contains(&entry.manager)
+    })
+    .difference(&taken_over.added)
 }
 
 /// Fields of a live object's spec that nobody owns (but those whose fields are taken over) and that it would not have if
 /// it were created now: the server's defaults for what was chosen before. Those inside of items of lists go with what they
 /// belong to.
 pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> FieldSet {
-    fn walk(live: &Value, fresh: &Value, at: &mut FieldPath, owned: &FieldSet, found: &mut FieldSet) {
+    fn walk(
+        live: &Value,
+        fresh: &Value,
+        at: &mut FieldPath,
+        owned: &FieldSet,
+        found: &mut FieldSet,
+    ) {
         for (name, below) in live.as_object().into_iter().flatten() {
             at.0.push(Element::Field(name.clone()));
             let newly = &fresh[name];
@@ -407,11 +512,21 @@ pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> 
     // `strategy: {}` in a manifest owns an empty map, and nothing that the server fills in there.
     for strategy in ["strategy", "updateStrategy"] {
         let mut empty = FieldSet::default();
-        empty.insert(&FieldPath(["spec", strategy].map(|name| Element::Field(name.into())).into()));
+        empty.insert(&FieldPath(
+            ["spec", strategy]
+                .map(|name| Element::Field(name.into()))
+                .into(),
+        ));
         owned = owned.difference(&empty);
     }
     let mut found = FieldSet::default();
-    walk(&live["spec"], &fresh["spec"], &mut FieldPath(vec![Element::Field("spec".into())]), &owned, &mut found);
+    walk(
+        &live["spec"],
+        &fresh["spec"],
+        &mut FieldPath(vec![Element::Field("spec".into())]),
+        &owned,
+        &mut found,
+    );
     found
 }
 
@@ -419,13 +534,20 @@ pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> 
 pub fn replaced_lists(before: &Value, after: &Value, manager: &str) -> Vec<FieldPath> {
     let ours = applied_in(before, manager);
     // Nobody puts anything into one that is ours already without taking it from us.
-    let whole: Vec<_> = applied_in(after, manager).leaves().into_iter().filter(|path| !ours.leaves().contains(path)).collect();
+    let whole: Vec<_> = applied_in(after, manager)
+        .leaves()
+        .into_iter()
+        .filter(|path| !ours.leaves().contains(path))
+        .collect();
     let list = |path: &FieldPath| {
         let now = fieldset::lookup(after, path)?.as_array()?;
         let was = fieldset::lookup(before, path)?;
         (now.iter().any(Value::is_object) && was != &Value::Array(now.clone())).then_some(())
     };
-    whole.into_iter().filter(|path| list(path).is_some()).collect()
+    whole
+        .into_iter()
+        .filter(|path| list(path).is_some())
+        .collect()
 }
 
 /// What admission put into an object, as far as it shows: entries of labels, annotations and data, and items of lists, that
@@ -437,19 +559,43 @@ pub fn admitted(after: &Value) -> Vec<FieldPath> {
 /// `managedFields` after the leftovers moved to us: their entries are gone and ours has their fields too, so that what
 /// Git does not have goes with the next apply.
 pub fn adopted(live: &Value, leftovers: &Leftovers, manager: &str) -> Value {
-    let all = live["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
-    let ours = |entry: &Value| entry["manager"] == manager && entry["operation"] == "Apply" && entry["subresource"].is_null();
-    let left = |entry: &Value| {
-        entry["subresource"].is_null() && entry["manager"].as_str().is_some_and(|name| leftovers.managers.iter().any(|left| left == name))
+    let all = live["metadata"]["managedFields"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let ours = |entry: &Value| {
+        entry["manager"] == manager
+            && entry["operation"] == "Apply"
+            && entry["subresource"].is_null()
     };
-    let mine = all.iter().find(|entry| ours(entry)).map(|entry| FieldSet::parse(&entry["fieldsV1"])).unwrap_or_default();
-    let mut kept: Vec<Value> = all.iter().filter(|entry| !left(entry) && !ours(entry)).cloned().collect();
+    let left = |entry: &Value| {
+        entry["subresource"].is_null()
+            && entry["manager"]
+                .as_str()
+                .is_some_and(|name| leftovers.managers.iter().any(|left| left == name))
+    };
+    let mine = all
+        .iter()
+        .find(|entry| ours(entry))
+        .map(|entry| FieldSet::parse(&entry["fieldsV1"]))
+        .unwrap_or_default();
+    let mut kept: Vec<Value> = all
+        .iter()
+        .filter(|entry| !left(entry) && !ours(entry))
+        .cloned()
+        .collect();
     for entry in &mut kept {
         if entry["manager"].as_str().is_some_and(is_a_person) && entry["subresource"].is_null() {
-            entry["fieldsV1"] = FieldSet::parse(&entry["fieldsV1"]).difference(&leftovers.added).to_json();
+            entry["fieldsV1"] = FieldSet::parse(&entry["fieldsV1"])
+                .difference(&leftovers.added)
+                .to_json();
         }
     }
-    kept.retain(|entry| entry["fieldsV1"].as_object().is_none_or(|fields| !fields.is_empty()));
+    kept.retain(|entry| {
+        entry["fieldsV1"]
+            .as_object()
+            .is_none_or(|fields| !fields.is_empty())
+    });
     kept.push(serde_json::json!({
         "manager": manager,
         "operation": "Apply",
@@ -466,9 +612,16 @@ pub enum Keeper {
     /// A Helm release: its name and namespace.
     Helm { release: String, namespace: String },
     /// An Argo CD Application: its name, and its namespace where the mark tells it.
-    ArgoCd { application: String, namespace: Option<String> },
+    ArgoCd {
+        application: String,
+        namespace: Option<String>,
+    },
     /// A Flux Kustomization or HelmRelease.
-    Flux { kind: &'static str, name: String, namespace: String },
+    Flux {
+        kind: &'static str,
+        name: String,
+        namespace: String,
+    },
 }
 
 const ARGO_LABEL: &str = "app.kubernetes.io/instance";
@@ -477,8 +630,14 @@ impl Keeper {
     /// `namespace_name` is an Application outside of Argo CD's own namespace.
     fn argo_cd(id: &str) -> Self {
         match id.split_once('_') {
-            Some((namespace, name)) => Self::ArgoCd { application: name.into(), namespace: Some(namespace.into()) },
-            None => Self::ArgoCd { application: id.into(), namespace: None },
+            Some((namespace, name)) => Self::ArgoCd {
+                application: name.into(),
+                namespace: Some(namespace.into()),
+            },
+            None => Self::ArgoCd {
+                application: id.into(),
+                namespace: None,
+            },
         }
     }
 }
@@ -486,10 +645,22 @@ impl Keeper {
 impl fmt::Display for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Helm { release, namespace } => write!(f, "the Helm release {namespace}/{release}"),
-            Self::ArgoCd { application, namespace: None } => write!(f, "the Argo CD Application {application}"),
-            Self::ArgoCd { application, namespace: Some(namespace) } => write!(f, "the Argo CD Application {namespace}/{application}"),
-            Self::Flux { kind, name, namespace } => write!(f, "the Flux {kind} {namespace}/{name}"),
+            Self::Helm { release, namespace } => {
+                write!(f, "the Helm release {namespace}/{release}")
+            }
+            Self::ArgoCd {
+                application,
+                namespace: None,
+            } => write!(f, "the Argo CD Application {application}"),
+            Self::ArgoCd {
+                application,
+                namespace: Some(namespace),
+            } => write!(f, "the Argo CD Application {namespace}/{application}"),
+            Self::Flux {
+                kind,
+                name,
+                namespace,
+            } => write!(f, "the Flux {kind} {namespace}/{name}"),
         }
     }
 }
@@ -498,33 +669,56 @@ impl fmt::Display for Keeper {
 pub fn keeper(live: &Value) -> Option<Keeper> {
     let text = |map: &str, name: &str| live["metadata"][map][name].as_str().map(str::to_string);
     if let Some(tracking) = text("annotations", "argocd.argoproj.io/tracking-id") {
-        return Some(Keeper::argo_cd(tracking.split(':').next().unwrap_or_default()));
+        return Some(Keeper::argo_cd(
+            tracking.split(':').next().unwrap_or_default(),
+        ));
     }
-    for (kind, prefix) in [("Kustomization", "kustomize.toolkit.fluxcd.io"), ("HelmRelease", "helm.toolkit.fluxcd.io")] {
-        if let (Some(name), Some(namespace)) = (text("labels", &format!("{prefix}/name")), text("labels", &format!("{prefix}/namespace"))) {
-            return Some(Keeper::Flux { kind, name, namespace });
+    for (kind, prefix) in [
+        ("Kustomization", "kustomize.toolkit.fluxcd.io"),
+        ("HelmRelease", "helm.toolkit.fluxcd.io"),
+    ] {
+        if let (Some(name), Some(namespace)) = (
+            text("labels", &format!("{prefix}/name")),
+            text("labels", &format!("{prefix}/namespace")),
+        ) {
+            return Some(Keeper::Flux {
+                kind,
+                name,
+                namespace,
+            });
         }
     }
     // Charts set this label too: it is Argo CD's where Argo CD wrote it (the default before version 3).
-    let instance = FieldPath(["metadata", "labels", ARGO_LABEL].map(|name| Element::Field(name.into())).into());
+    let instance = FieldPath(
+        ["metadata", "labels", ARGO_LABEL]
+            .map(|name| Element::Field(name.into()))
+            .into(),
+    );
     if let Some(name) = text("labels", ARGO_LABEL)
-        && entries_where(live, |entry| entry.manager.starts_with("argocd-")).iter().any(|entry| entry.fields.contains(&instance))
+        && entries_where(live, |entry| entry.manager.starts_with("argocd-"))
+            .iter()
+            .any(|entry| entry.fields.contains(&instance))
     {
         return Some(Keeper::argo_cd(&name));
     }
     let release = text("annotations", "meta.helm.sh/release-name")
         .filter(|_| text("labels", "app.kubernetes.io/managed-by").as_deref() == Some("Helm"))?;
-    let namespace =
-        text("annotations", "meta.helm.sh/release-namespace").or_else(|| live["metadata"]["namespace"].as_str().map(str::to_string))?;
+    let namespace = text("annotations", "meta.helm.sh/release-namespace")
+        .or_else(|| live["metadata"]["namespace"].as_str().map(str::to_string))?;
     Some(Keeper::Helm { release, namespace })
 }
 
 /// The fields of an object that others changed away from what a sync would leave, by manager.
 pub fn changed_by_others(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>> {
     let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
-    for entry in entries_where(live, |entry| entry.writer() != Writer::Windlass && entry.subresource.as_deref() != Some("status")) {
+    for entry in entries_where(live, |entry| {
+        entry.writer() != Writer::Windlass && entry.subresource.as_deref() != Some("status")
+    }) {
         for path in entry.fields.leaves() {
-            let (now, then) = (fieldset::lookup(live, &path), fieldset::lookup(predicted, &path));
+            let (now, then) = (
+                fieldset::lookup(live, &path),
+                fieldset::lookup(predicted, &path),
+            );
             if now.is_some() && now != then {
                 found.entry(entry.manager.clone()).or_default().push(path);
             }
@@ -537,10 +731,20 @@ pub fn changed_by_others(live: &Value, predicted: &Value) -> BTreeMap<String, Ve
 pub fn taken(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>> {
     let after = entries(predicted);
     let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
-    for entry in entries(live).into_iter().filter(|entry| entry.writer() != Writer::Windlass) {
-        let same =
-            |other: &&Entry| other.manager == entry.manager && other.applies == entry.applies && other.subresource == entry.subresource;
-        let left = after.iter().find(same).map(|other| entry.fields.difference(&other.fields)).unwrap_or_else(|| entry.fields.clone());
+    for entry in entries(live)
+        .into_iter()
+        .filter(|entry| entry.writer() != Writer::Windlass)
+    {
+        let same = |other: &&Entry| {
+            other.manager == entry.manager
+                && other.applies == entry.applies
+                && other.subresource == entry.subresource
+        };
+        let left = after
+            .iter()
+            .find(same)
+            .map(|other| entry.fields.difference(&other.fields))
+            .unwrap_or_else(|| entry.fields.clone());
         let lost = left.leaves();
         if !lost.is_empty() {
             found.entry(entry.manager).or_default().extend(lost);
@@ -553,8 +757,15 @@ pub fn taken(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>
 pub fn kept(before: &Value, after: &Value, manager: &str) -> BTreeMap<String, Vec<FieldPath>> {
     let dropped = applied_in(before, manager).difference(&applied_in(after, manager));
     let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
-    for path in dropped.leaves().into_iter().filter(|path| fieldset::lookup(after, path).is_some()) {
-        for entry in entries(after).into_iter().filter(|entry| entry.manager != manager && entry.fields.contains(&path)) {
+    for path in dropped
+        .leaves()
+        .into_iter()
+        .filter(|path| fieldset::lookup(after, path).is_some())
+    {
+        for entry in entries(after)
+            .into_iter()
+            .filter(|entry| entry.manager != manager && entry.fields.contains(&path))
+        {
             found.entry(entry.manager).or_default().push(path.clone());
         }
     }
@@ -568,14 +779,25 @@ mod tests {
     use super::*;
 
     fn conflict(manager: &str, field: &str) -> Conflict {
-        Conflict { manager: manager.into(), applies: false, subresource: None, field: FieldPath::parse(field).unwrap() }
+        Conflict {
+            manager: manager.into(),
+            applies: false,
+            subresource: None,
+            field: FieldPath::parse(field).unwrap(),
+        }
     }
 
     #[test]
     fn a_conflict_reads_as_the_server_says_it() {
-        let read = Conflict::parse("conflict with \"kube-controller-manager\" with subresource \"scale\" using apps/v1", ".spec.replicas");
+        let read = Conflict::parse(
+            "conflict with \"kube-controller-manager\" with subresource \"scale\" using apps/v1",
+            ".spec.replicas",
+        );
         let read = read.unwrap();
-        assert_eq!((read.manager.as_str(), read.subresource.as_deref()), ("kube-controller-manager", Some("scale")));
+        assert_eq!(
+            (read.manager.as_str(), read.subresource.as_deref()),
+            ("kube-controller-manager", Some("scale"))
+        );
         assert_eq!(Conflict::parse("something else", ".spec"), None);
     }
 
@@ -584,7 +806,11 @@ mod tests {
         let applied = json!({"spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "a", "image": "x"}]}}}});
         let image = ".spec.template.spec.containers[name=\"a\"].image";
         let rules = FieldRules {
-            take: vec![FieldRule { kind: Some("Deployment".into()), name: None, path: ".spec.paused".into() }],
+            take: vec![FieldRule {
+                kind: Some("Deployment".into()),
+                name: None,
+                path: ".spec.paused".into(),
+            }],
             ..FieldRules::default()
         };
         let of = |conflict: Conflict, applied| {
@@ -594,15 +820,49 @@ mod tests {
         let table = [
             (conflict("kubectl-edit", image), Some(&applied), (1, 0, 0)),
             (conflict("kubectl-edit", image), None, (0, 0, 1)),
-            (conflict("kubectl-client-side-apply", image), None, (1, 0, 0)),
-            (conflict("horizontal-pod-autoscaler", ".spec.replicas"), Some(&applied), (0, 1, 0)),
-            (conflict("some-operator", ".spec.replicas"), Some(&applied), (1, 0, 0)),
-            (conflict("some-operator", ".spec.minReadySeconds"), Some(&applied), (0, 0, 1)),
+            (
+                conflict("kubectl-client-side-apply", image),
+                None,
+                (1, 0, 0),
+            ),
+            (
+                conflict("horizontal-pod-autoscaler", ".spec.replicas"),
+                Some(&applied),
+                (0, 1, 0),
+            ),
+            (
+                conflict("some-operator", ".spec.replicas"),
+                Some(&applied),
+                (1, 0, 0),
+            ),
+            (
+                conflict("some-operator", ".spec.minReadySeconds"),
+                Some(&applied),
+                (0, 0, 1),
+            ),
             (conflict("some-operator", ".spec.paused"), None, (1, 0, 0)),
             (conflict("kustomize-controller", image), None, (1, 0, 0)),
-            (conflict("keda", ".spec.replicas"), Some(&applied), (0, 1, 0)),
-            (Conflict { subresource: Some("scale".into()), ..conflict("some-scaler", ".spec.replicas") }, Some(&applied), (0, 1, 0)),
-            (Conflict { subresource: Some("scale".into()), ..conflict("Mozilla", ".spec.replicas") }, Some(&applied), (1, 0, 0)),
+            (
+                conflict("keda", ".spec.replicas"),
+                Some(&applied),
+                (0, 1, 0),
+            ),
+            (
+                Conflict {
+                    subresource: Some("scale".into()),
+                    ..conflict("some-scaler", ".spec.replicas")
+                },
+                Some(&applied),
+                (0, 1, 0),
+            ),
+            (
+                Conflict {
+                    subresource: Some("scale".into()),
+                    ..conflict("Mozilla", ".spec.replicas")
+                },
+                Some(&applied),
+                (1, 0, 0),
+            ),
         ];
         for (conflict, applied, expected) in table {
             assert_eq!(of(conflict.clone(), applied), expected, "{conflict}");
@@ -612,15 +872,21 @@ mod tests {
     #[test]
     fn the_signal_moves_with_what_is_ours_and_not_beside() {
         let object = |fields: Value, others: Value| {
-            let mut managed = vec![json!({"manager": "windlass/a/b", "operation": "Apply", "time": "t", "fieldsV1": fields})];
+            let mut managed = vec![
+                json!({"manager": "windlass/a/b", "operation": "Apply", "time": "t", "fieldsV1": fields}),
+            ];
             managed.extend(others.as_array().cloned().unwrap_or_default());
             json!({"metadata": {"uid": "u", "managedFields": managed}})
         };
         let left = signal(&object(json!({"f:a": {}, "f:b": {}}), json!([])));
         let controller = json!([{"manager": "kube-controller-manager", "operation": "Update", "fieldsV1": {"f:x": {}}},
             {"manager": "kubectl", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}}]);
-        assert_eq!(left, signal(&object(json!({"f:b": {}, "f:a": {}}), controller)));
-        let person = json!([{"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:x": {}}}]);
+        assert_eq!(
+            left,
+            signal(&object(json!({"f:b": {}, "f:a": {}}), controller))
+        );
+        let person =
+            json!([{"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:x": {}}}]);
         assert_ne!(left, signal(&object(json!({"f:a": {}, "f:b": {}}), person)));
         assert_ne!(left, signal(&object(json!({"f:a": {}}), json!([]))));
     }
@@ -630,18 +896,30 @@ mod tests {
         let helm = json!({"metadata": {"namespace": "n", "labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {"meta.helm.sh/release-name": "r"}}});
         assert_eq!(keeper(&helm).unwrap().to_string(), "the Helm release n/r");
         let argo = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:n/shop"}}});
-        assert_eq!(keeper(&argo).unwrap().to_string(), "the Argo CD Application shop");
+        assert_eq!(
+            keeper(&argo).unwrap().to_string(),
+            "the Argo CD Application shop"
+        );
         let anywhere = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "team_shop:apps/Deployment:n/shop"}}});
-        assert_eq!(keeper(&anywhere).unwrap().to_string(), "the Argo CD Application team/shop");
+        assert_eq!(
+            keeper(&anywhere).unwrap().to_string(),
+            "the Argo CD Application team/shop"
+        );
         let labelled = |manager: &str| {
             let fields = json!({"f:metadata": {"f:labels": {"f:app.kubernetes.io/instance": {}}}});
             json!({"metadata": {"labels": {"app.kubernetes.io/instance": "shop"},
                 "managedFields": [{"manager": manager, "operation": "Update", "fieldsV1": fields}]}})
         };
-        assert_eq!(keeper(&labelled("argocd-controller")).unwrap().to_string(), "the Argo CD Application shop");
+        assert_eq!(
+            keeper(&labelled("argocd-controller")).unwrap().to_string(),
+            "the Argo CD Application shop"
+        );
         assert_eq!(keeper(&labelled("kubectl-create")), None);
         let flux = json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "a", "kustomize.toolkit.fluxcd.io/namespace": "f"}}});
-        assert_eq!(keeper(&flux).unwrap().to_string(), "the Flux Kustomization f/a");
+        assert_eq!(
+            keeper(&flux).unwrap().to_string(),
+            "the Flux Kustomization f/a"
+        );
         assert_eq!(keeper(&json!({"metadata": {}})), None);
     }
 }

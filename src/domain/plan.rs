@@ -113,7 +113,12 @@ pub struct Comparison {
 
 impl Comparison {
     pub fn new(key: ResourceKey, before: Side, after: Side) -> Self {
-        Self { key, before, after, notes: Notes::default() }
+        Self {
+            key,
+            before,
+            after,
+            notes: Notes::default(),
+        }
     }
 }
 
@@ -172,7 +177,12 @@ impl Change {
         let diff = similar::TextDiff::from_lines(&before, &after);
         contexts.map(|context| {
             let mut out = String::new();
-            for (index, hunk) in diff.unified_diff().context_radius(context).iter_hunks().enumerate() {
+            for (index, hunk) in diff
+                .unified_diff()
+                .context_radius(context)
+                .iter_hunks()
+                .enumerate()
+            {
                 if index > 0 {
                     out.push_str("@@\n");
                 }
@@ -205,7 +215,10 @@ pub struct Plan {
 
 impl Plan {
     pub fn new(mask: &Mask, comparisons: impl IntoIterator<Item = Comparison>) -> Self {
-        let mut changes: Vec<_> = comparisons.into_iter().map(|comparison| change(mask, comparison)).collect();
+        let mut changes: Vec<_> = comparisons
+            .into_iter()
+            .map(|comparison| change(mask, comparison))
+            .collect();
         changes.sort_by(|a, b| a.key.cmp(&b.key));
         Self { changes }
     }
@@ -220,32 +233,71 @@ impl Plan {
     }
 
     pub fn count(&self, action: &Action) -> usize {
-        self.changes.iter().filter(|change| change.action == *action && change.problem.is_none() && !change.is_hook()).count()
+        self.changes
+            .iter()
+            .filter(|change| {
+                change.action == *action && change.problem.is_none() && !change.is_hook()
+            })
+            .count()
     }
 
     /// How many hooks run.
     pub fn hooks(&self) -> usize {
-        self.changes.iter().filter(|change| change.is_hook() && change.problem.is_none() && change.action != Action::Unchanged).count()
+        self.changes
+            .iter()
+            .filter(|change| {
+                change.is_hook() && change.problem.is_none() && change.action != Action::Unchanged
+            })
+            .count()
     }
 
     pub fn problems(&self) -> impl Iterator<Item = &Change> {
-        self.changes.iter().filter(|change| change.problem.is_some())
+        self.changes
+            .iter()
+            .filter(|change| change.problem.is_some())
     }
 }
 
 fn change(mask: &Mask, comparison: Comparison) -> Change {
-    let Comparison { key, before, after, notes } = comparison;
+    let Comparison {
+        key,
+        before,
+        after,
+        notes,
+    } = comparison;
     let proof = match (&before, &after) {
         (Side::Object(_, a), Side::Object(_, b)) => (*a).max(*b),
         (Side::Object(_, proof), _) | (_, Side::Object(_, proof)) => *proof,
         _ => Proof::Server,
     };
     let (old, new) = (before.value().map(cleaned), after.value().map(cleaned));
-    let api_version = new.as_ref().or(old.as_ref()).and_then(|value| value["apiVersion"].as_str()).unwrap_or_default();
-    let version = api_version.rsplit('/').next().unwrap_or_default().to_string();
+    let api_version = new
+        .as_ref()
+        .or(old.as_ref())
+        .and_then(|value| value["apiVersion"].as_str())
+        .unwrap_or_default();
+    let version = api_version
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_string();
     if let Side::Refused(why) = &after {
-        let action = if old.is_some() { Action::Configure } else { Action::Create };
-        return Change { key, version, action, proof, before: None, after: None, problem: Some(why.clone()), notes, hidden: vec![] };
+        let action = if old.is_some() {
+            Action::Configure
+        } else {
+            Action::Create
+        };
+        return Change {
+            key,
+            version,
+            action,
+            proof,
+            before: None,
+            after: None,
+            problem: Some(why.clone()),
+            notes,
+            hidden: vec![],
+        };
     }
     let action = match (&old, &new) {
         (None, None) => Action::Unchanged,
@@ -255,8 +307,22 @@ fn change(mask: &Mask, comparison: Comparison) -> Change {
         (Some(old), Some(new)) if old == new => Action::Unchanged,
         (Some(_), Some(_)) => Action::Configure,
     };
-    let Masked { before, after, digests } = mask.pair(old, new);
-    Change { key, version, action, proof, before, after, problem: None, notes, hidden: digests }
+    let Masked {
+        before,
+        after,
+        digests,
+    } = mask.pair(old, new);
+    Change {
+        key,
+        version,
+        action,
+        proof,
+        before,
+        after,
+        problem: None,
+        notes,
+        hidden: digests,
+    }
 }
 
 /// Takes out what the server allots only when an object is really created: a dry-run answers with something else.
@@ -269,7 +335,13 @@ pub fn without_allocated(after: &mut Value, than: &Value) {
                         spec.remove(field);
                     }
                 }
-                for (index, port) in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten().enumerate() {
+                for (index, port) in spec
+                    .get_mut("ports")
+                    .and_then(Value::as_array_mut)
+                    .into_iter()
+                    .flatten()
+                    .enumerate()
+                {
                     if than["spec"]["ports"][index]["nodePort"].is_null()
                         && let Some(port) = port.as_object_mut()
                     {
@@ -280,10 +352,16 @@ pub fn without_allocated(after: &mut Value, than: &Value) {
         }
         // A Job's pods are told apart by the Job's own uid.
         Some("Job") => {
-            for place in ["/metadata/labels", "/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
+            for place in [
+                "/metadata/labels",
+                "/spec/selector/matchLabels",
+                "/spec/template/metadata/labels",
+            ] {
                 let wanted = than.pointer(place).cloned().unwrap_or_default();
                 if let Some(labels) = after.pointer_mut(place).and_then(Value::as_object_mut) {
-                    labels.retain(|name, _| !name.ends_with("controller-uid") || wanted.get(name).is_some());
+                    labels.retain(|name, _| {
+                        !name.ends_with("controller-uid") || wanted.get(name).is_some()
+                    });
                 }
             }
         }
@@ -299,18 +377,41 @@ pub fn without_newly_allotted(after: &mut Value, than: &Value, live: &Value) -> 
     }
     let mut allotted = false;
     for field in ["clusterIP", "clusterIPs", "healthCheckNodePort"] {
-        if !after["spec"][field].is_null() && than["spec"][field].is_null() && live["spec"][field] != after["spec"][field] {
-            allotted |= after["spec"].as_object_mut().and_then(|spec| spec.remove(field)).is_some();
+        if !after["spec"][field].is_null()
+            && than["spec"][field].is_null()
+            && live["spec"][field] != after["spec"][field]
+        {
+            allotted |= after["spec"]
+                .as_object_mut()
+                .and_then(|spec| spec.remove(field))
+                .is_some();
         }
     }
-    let ports = |value: &Value| value["spec"]["ports"].as_array().cloned().unwrap_or_default();
+    let ports = |value: &Value| {
+        value["spec"]["ports"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
     let (wanted, known) = (ports(than), ports(live));
     for port in after["spec"]["ports"].as_array_mut().into_iter().flatten() {
-        let same = |other: &&Value| other["port"] == port["port"] && other["protocol"].as_str().unwrap_or("TCP") == port["protocol"];
-        let given = wanted.iter().find(same).is_some_and(|one| !one["nodePort"].is_null());
-        let there = known.iter().find(same).is_some_and(|one| one["nodePort"] == port["nodePort"]);
+        let same = |other: &&Value| {
+            other["port"] == port["port"]
+                && other["protocol"].as_str().unwrap_or("TCP") == port["protocol"]
+        };
+        let given = wanted
+            .iter()
+            .find(same)
+            .is_some_and(|one| !one["nodePort"].is_null());
+        let there = known
+            .iter()
+            .find(same)
+            .is_some_and(|one| one["nodePort"] == port["nodePort"]);
         if !port["nodePort"].is_null() && !given && !there {
-            allotted |= port.as_object_mut().and_then(|port| port.remove("nodePort")).is_some();
+            allotted |= port
+                .as_object_mut()
+                .and_then(|port| port.remove("nodePort"))
+                .is_some();
         }
     }
     allotted
@@ -328,7 +429,9 @@ pub fn came_out(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
     }
     fn plain(value: &mut Value) {
         match value {
-            Value::String(text) if text.starts_with("(hidden") => *value = Value::String("(hidden)".into()),
+            Value::String(text) if text.starts_with("(hidden") => {
+                *value = Value::String("(hidden)".into())
+            }
             Value::Object(map) => map.values_mut().for_each(plain),
             Value::Array(items) => items.iter_mut().for_each(plain),
             _ => {}
@@ -337,16 +440,22 @@ pub fn came_out(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
     /// What nobody could predict is taken as predicted.
     fn forgive(predicted: &mut Value, live: &Value) {
         match (predicted, live) {
-            (Value::Object(a), Value::Object(b)) => {
-                a.iter_mut().for_each(|(key, value)| forgive(value, b.get(key).unwrap_or(&Value::Null)))
+            (Value::Object(a), Value::Object(b)) => a
+                .iter_mut()
+                .for_each(|(key, value)| forgive(value, b.get(key).unwrap_or(&Value::Null))),
+            (Value::Array(a), Value::Array(b)) => {
+                a.iter_mut().zip(b).for_each(|(a, b)| forgive(a, b))
             }
-            (Value::Array(a), Value::Array(b)) => a.iter_mut().zip(b).for_each(|(a, b)| forgive(a, b)),
             (predicted, live) if *predicted == UNSTABLE => *predicted = live.clone(),
             _ => {}
         }
     }
     let mut after = change.after.clone();
-    after.as_mut().into_iter().chain(live.as_mut()).for_each(plain);
+    after
+        .as_mut()
+        .into_iter()
+        .chain(live.as_mut())
+        .for_each(plain);
     if let (Some(after), Some(live)) = (&mut after, &live) {
         forgive(after, live);
     }
@@ -356,8 +465,20 @@ pub fn came_out(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
 /// Whether two answers differ in something that neither manifest has: what the server or admission filled in.
 pub fn differs_beside(before: &Value, after: &Value, manifests: &[&Value]) -> bool {
     let mut leaves = Vec::new();
-    differing(Some(&cleaned(before)), Some(&cleaned(after)), "", &mut leaves);
-    leaves.iter().filter_map(|leaf| leaf[0].as_str()).any(|path| !manifests.iter().any(|manifest| manifest.pointer(path).is_some()))
+    differing(
+        Some(&cleaned(before)),
+        Some(&cleaned(after)),
+        "",
+        &mut leaves,
+    );
+    leaves
+        .iter()
+        .filter_map(|leaf| leaf[0].as_str())
+        .any(|path| {
+            !manifests
+                .iter()
+                .any(|manifest| manifest.pointer(path).is_some())
+        })
 }
 
 /// The paths at which two answers to the same question differ; both then say so.
@@ -373,7 +494,9 @@ fn unstable(one: &mut Value, other: &Value, at: &mut FieldPath, found: &mut Vec<
             for (key, value) in a.iter_mut() {
                 // Times and versions are the server's, and gone before anything is compared.
                 if at.0.is_empty() && key == "status"
-                    || at.0.len() == 1 && at.starts_with(&["metadata"]) && BOOKKEEPING.contains(&key.as_str())
+                    || at.0.len() == 1
+                        && at.starts_with(&["metadata"])
+                        && BOOKKEEPING.contains(&key.as_str())
                 {
                     continue;
                 }
@@ -418,13 +541,27 @@ pub fn digest<'a>(plans: impl IntoIterator<Item = (&'a str, &'a Plan)>) -> Strin
     for (cluster, plan) in plans {
         for change in plan.effective() {
             let mut leaves = Vec::new();
-            differing(change.before.as_ref(), change.after.as_ref(), "", &mut leaves);
-            let line = serde_json::json!([cluster, change.key, change.action.word(), change.problem, leaves, change.hidden]);
+            differing(
+                change.before.as_ref(),
+                change.after.as_ref(),
+                "",
+                &mut leaves,
+            );
+            let line = serde_json::json!([
+                cluster,
+                change.key,
+                change.action.word(),
+                change.problem,
+                leaves,
+                change.hidden
+            ]);
             lines.push((cluster, &change.key, line));
         }
     }
     lines.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-    let text = canonical_json(&Value::Array(lines.into_iter().map(|(_, _, line)| line).collect()));
+    let text = canonical_json(&Value::Array(
+        lines.into_iter().map(|(_, _, line)| line).collect(),
+    ));
     format!("wl1:{}", hex::encode(Sha256::digest(text)))
 }
 
@@ -435,12 +572,22 @@ fn differing(before: Option<&Value>, after: Option<&Value>, path: &str, leaves: 
         (Some(Value::Object(a)), Some(Value::Object(b))) => {
             let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
             for key in keys {
-                differing(a.get(key), b.get(key), &format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")), leaves);
+                differing(
+                    a.get(key),
+                    b.get(key),
+                    &format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")),
+                    leaves,
+                );
             }
         }
         (Some(Value::Array(a)), Some(Value::Array(b))) => {
             for index in 0..a.len().max(b.len()) {
-                differing(a.get(index), b.get(index), &format!("{path}/{index}"), leaves);
+                differing(
+                    a.get(index),
+                    b.get(index),
+                    &format!("{path}/{index}"),
+                    leaves,
+                );
             }
         }
         (a, b) => leaves.push(serde_json::json!([path, a, b])),
@@ -452,7 +599,9 @@ pub fn differences(before: &Value, after: &Value) -> Vec<(String, Value, Value)>
     let mut leaves = Vec::new();
     let bare = |value: &Value| {
         let mut value = value.clone();
-        value.as_object_mut().map(|object| ["metadata", "status"].map(|name| object.remove(name)));
+        value
+            .as_object_mut()
+            .map(|object| ["metadata", "status"].map(|name| object.remove(name)));
         value
     };
     differing(Some(&bare(before)), Some(&bare(after)), "", &mut leaves);
@@ -463,15 +612,30 @@ pub fn differences(before: &Value, after: &Value) -> Vec<(String, Value, Value)>
         };
         pointer.split('/').skip(1).map(part).collect::<String>()
     };
-    leaves.into_iter().map(|leaf| (path(leaf[0].as_str().unwrap_or_default()), leaf[1].clone(), leaf[2].clone())).collect()
+    leaves
+        .into_iter()
+        .map(|leaf| {
+            (
+                path(leaf[0].as_str().unwrap_or_default()),
+                leaf[1].clone(),
+                leaf[2].clone(),
+            )
+        })
+        .collect()
 }
 
 /// What the API server said, with every value that came from a Secret gone: for a Secret only the reason and the
 /// fields are kept, since its validation messages quote values.
 pub fn refusal(key: &ResourceKey, reason: &str, message: &str, fields: &[String]) -> String {
     if key.kind == "Secret" {
-        let fields = if fields.is_empty() { String::new() } else { format!(" at {}", fields.join(", ")) };
-        return format!("{reason}{fields} (the server's words are not shown: they may quote secret values)");
+        let fields = if fields.is_empty() {
+            String::new()
+        } else {
+            format!(" at {}", fields.join(", "))
+        };
+        return format!(
+            "{reason}{fields} (the server's words are not shown: they may quote secret values)"
+        );
     }
     message.to_string()
 }
@@ -488,7 +652,12 @@ mod tests {
     }
 
     fn key(name: &str) -> ResourceKey {
-        ResourceKey { group: String::new(), kind: "ConfigMap".into(), namespace: Some("x".into()), name: name.into() }
+        ResourceKey {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: Some("x".into()),
+            name: name.into(),
+        }
     }
 
     fn object(data: Value) -> Side {
@@ -503,18 +672,32 @@ mod tests {
         let table = [
             (Side::Absent, object(json!({"a": "1"})), Action::Create),
             (object(json!({"a": "1"})), Side::Absent, Action::Prune),
-            (object(json!({"a": "1"})), object(json!({"a": "1"})), Action::Unchanged),
-            (object(json!({"a": "1"})), object(json!({"a": "2"})), Action::Configure),
+            (
+                object(json!({"a": "1"})),
+                object(json!({"a": "1"})),
+                Action::Unchanged,
+            ),
+            (
+                object(json!({"a": "1"})),
+                object(json!({"a": "2"})),
+                Action::Configure,
+            ),
             (Side::Absent, Side::Absent, Action::Unchanged),
         ];
         for (before, after, action) in table {
-            assert_eq!(Plan::new(&mask(), [Comparison::new(key("a"), before, after)]).changes[0].action, action);
+            assert_eq!(
+                Plan::new(&mask(), [Comparison::new(key("a"), before, after)]).changes[0].action,
+                action
+            );
         }
     }
 
     #[test]
     fn a_diff_reads_like_one() {
-        let (before, after) = (object(json!({"a": "1", "b": "1"})), object(json!({"a": "2", "b": "1"})));
+        let (before, after) = (
+            object(json!({"a": "1", "b": "1"})),
+            object(json!({"a": "2", "b": "1"})),
+        );
         let plan = Plan::new(&mask(), [Comparison::new(key("a"), before, after)]);
         insta::assert_snapshot!(plan.changes[0].diff(), @r"
          apiVersion: v1
@@ -530,10 +713,21 @@ mod tests {
 
     #[test]
     fn the_digest_sees_effects_only() {
-        let plan = |before, after| Plan::new(&mask(), [Comparison::new(key("a"), object(before), object(after))]);
+        let plan = |before, after| {
+            Plan::new(
+                &mask(),
+                [Comparison::new(key("a"), object(before), object(after))],
+            )
+        };
         let of = |plan: &Plan| digest([("local", plan)]);
-        let one = of(&plan(json!({"a": "1", "live": "x"}), json!({"a": "2", "live": "x"})));
-        let other_live = of(&plan(json!({"a": "1", "live": "y"}), json!({"a": "2", "live": "y"})));
+        let one = of(&plan(
+            json!({"a": "1", "live": "x"}),
+            json!({"a": "2", "live": "x"}),
+        ));
+        let other_live = of(&plan(
+            json!({"a": "1", "live": "y"}),
+            json!({"a": "2", "live": "y"}),
+        ));
         assert_eq!(one, other_live, "what others own is no part of it");
         assert_ne!(one, of(&plan(json!({"a": "1"}), json!({"a": "3"}))));
         assert!(one.starts_with("wl1:") && one.len() == 68);
@@ -541,8 +735,18 @@ mod tests {
 
     #[test]
     fn the_digest_tells_secret_values_apart_without_showing_them() {
-        let secret = |value: &str| Side::Object(json!({"apiVersion": "v1", "kind": "Secret", "data": {"token": value}}), Proof::Server);
-        let plan = |value: &str| Plan::new(&mask(), [Comparison::new(key("s"), secret("QQ=="), secret(value))]);
+        let secret = |value: &str| {
+            Side::Object(
+                json!({"apiVersion": "v1", "kind": "Secret", "data": {"token": value}}),
+                Proof::Server,
+            )
+        };
+        let plan = |value: &str| {
+            Plan::new(
+                &mask(),
+                [Comparison::new(key("s"), secret("QQ=="), secret(value))],
+            )
+        };
         let (one, other) = (plan("Q0FOQVJZMQ=="), plan("Q0FOQVJZMg=="));
         assert_eq!(one.changes[0].action, Action::Configure);
         assert_ne!(digest([("local", &one)]), digest([("local", &other)]));

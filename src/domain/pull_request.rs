@@ -88,35 +88,66 @@ pub struct ImageChange {
 
 /// Where the source of an image that moves can be compared. `announced`: every candidate that is remembered. `web`: the
 /// address that GitHub's repositories are under.
-pub fn source_of(change: &ImageChange, announced: &[Candidate], web: &str) -> Option<(String, String)> {
+pub fn source_of(
+    change: &ImageChange,
+    announced: &[Candidate],
+    web: &str,
+) -> Option<(String, String)> {
     let of = |image: &Option<ImageRef>| {
         let digest = image.as_ref()?.digest.as_ref()?;
-        announced.iter().rfind(|candidate| candidate.digest == *digest)
+        announced
+            .iter()
+            .rfind(|candidate| candidate.digest == *digest)
     };
     let to = of(&change.to)?;
-    Some(match of(&change.from).filter(|from| from.source == to.source && from.commit != to.commit) {
-        Some(from) => (
-            format!("{}…{}", &from.commit.as_str()[..7], &to.commit.as_str()[..7]),
-            format!("{web}/{}/compare/{}...{}", to.source, from.commit, to.commit),
-        ),
-        None => (to.commit.as_str()[..7].to_string(), format!("{web}/{}/commit/{}", to.source, to.commit)),
-    })
+    Some(
+        match of(&change.from).filter(|from| from.source == to.source && from.commit != to.commit) {
+            Some(from) => (
+                format!(
+                    "{}…{}",
+                    &from.commit.as_str()[..7],
+                    &to.commit.as_str()[..7]
+                ),
+                format!(
+                    "{web}/{}/compare/{}...{}",
+                    to.source, from.commit, to.commit
+                ),
+            ),
+            None => (
+                to.commit.as_str()[..7].to_string(),
+                format!("{web}/{}/commit/{}", to.source, to.commit),
+            ),
+        },
+    )
 }
 
 impl Preview {
     /// Whether what is shown can be applied.
     pub fn ok(&self) -> bool {
-        self.failure.is_none() && self.applications.iter().all(|app| app.error.is_none() && app.plan.problems().next().is_none())
+        self.failure.is_none()
+            && self
+                .applications
+                .iter()
+                .all(|app| app.error.is_none() && app.plan.problems().next().is_none())
     }
 
     /// The plan digest over all applications.
     pub fn digest(&self) -> String {
-        plan::digest(self.applications.iter().map(|app| (app.cluster.as_str(), &app.plan)))
+        plan::digest(
+            self.applications
+                .iter()
+                .map(|app| (app.cluster.as_str(), &app.plan)),
+        )
     }
 
     /// The identity that the check run carries: a preview with the same one need not be published again.
     pub fn id(&self) -> String {
-        format!("{} {} {}", self.digest(), self.base, if self.ok() { "ok" } else { "failed" })
+        format!(
+            "{} {} {}",
+            self.digest(),
+            self.base,
+            if self.ok() { "ok" } else { "failed" }
+        )
     }
 }
 
@@ -125,24 +156,48 @@ impl Preview {
 /// neither new nor gone.
 pub fn image_changes(base: &[(String, ImageRef)], head: &[(String, ImageRef)]) -> Vec<ImageChange> {
     let of = |all: &[(String, ImageRef)], name: &str| -> BTreeMap<String, ImageRef> {
-        all.iter().filter(|(_, image)| image.name == name).cloned().collect()
+        all.iter()
+            .filter(|(_, image)| image.name == name)
+            .cloned()
+            .collect()
     };
-    let names: BTreeSet<_> = base.iter().chain(head).map(|(_, image)| image.name.as_str()).collect();
+    let names: BTreeSet<_> = base
+        .iter()
+        .chain(head)
+        .map(|(_, image)| image.name.as_str())
+        .collect();
     let mut changes = Vec::new();
     for name in names {
         let (before, after) = (of(base, name), of(head, name));
-        let mut pairs: Vec<_> =
-            before.iter().filter_map(|(at, from)| Some((Some(from), Some(after.get(at)?)))).filter(|(from, to)| from != to).collect();
-        let gone: Vec<_> = before.iter().filter(|(at, _)| !after.contains_key(*at)).map(|(_, image)| image).collect();
-        let new: Vec<_> = after.iter().filter(|(at, _)| !before.contains_key(*at)).map(|(_, image)| image).collect();
-        let alone = (0..gone.len().max(new.len())).map(|at| (gone.get(at).copied(), new.get(at).copied()));
+        let mut pairs: Vec<_> = before
+            .iter()
+            .filter_map(|(at, from)| Some((Some(from), Some(after.get(at)?))))
+            .filter(|(from, to)| from != to)
+            .collect();
+        let gone: Vec<_> = before
+            .iter()
+            .filter(|(at, _)| !after.contains_key(*at))
+            .map(|(_, image)| image)
+            .collect();
+        let new: Vec<_> = after
+            .iter()
+            .filter(|(at, _)| !before.contains_key(*at))
+            .map(|(_, image)| image)
+            .collect();
+        let alone =
+            (0..gone.len().max(new.len())).map(|at| (gone.get(at).copied(), new.get(at).copied()));
         pairs.extend(alone.filter(|pair| match pair {
             (Some(_), None) => after.is_empty(),
             (None, Some(to)) => !before.values().any(|known| known == *to),
             (from, to) => from != to,
         }));
         for (from, to) in pairs {
-            let change = ImageChange { name: name.into(), from: from.cloned(), to: to.cloned(), source: None };
+            let change = ImageChange {
+                name: name.into(),
+                from: from.cloned(),
+                to: to.cloned(),
+                source: None,
+            };
             if !changes.contains(&change) {
                 changes.push(change);
             }
@@ -186,7 +241,10 @@ pub enum ProgressState {
 
 impl ProgressState {
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Healthy | Self::Superseded | Self::FailedBefore | Self::Gone)
+        matches!(
+            self,
+            Self::Healthy | Self::Superseded | Self::FailedBefore | Self::Gone
+        )
     }
 
     pub fn word(self) -> &'static str {
@@ -251,7 +309,10 @@ pub fn note_failure(failures: &mut Vec<FailedSync>, revision: &CommitSha, failin
         None => failures.retain(|known| known.revision != *revision),
         Some(_) if failures.iter().any(|known| known.revision == *revision) => {}
         Some(why) => {
-            failures.push(FailedSync { revision: revision.clone(), why: shortened(why, 500) });
+            failures.push(FailedSync {
+                revision: revision.clone(),
+                why: shortened(why, 500),
+            });
             failures.drain(..failures.len().saturating_sub(MOST_FAILURES));
         }
     }
@@ -278,14 +339,22 @@ impl Default for Stand {
 pub fn progress(position: Position, stand: &Stand) -> ProgressState {
     match position {
         // Windlass cannot come to it while the cluster cannot be looked at.
-        Position::Before if stand.revision.is_some() && stand.sync == SyncState::Unknown => ProgressState::Stale,
+        Position::Before if stand.revision.is_some() && stand.sync == SyncState::Unknown => {
+            ProgressState::Stale
+        }
         Position::Before => ProgressState::Waiting,
         Position::After => ProgressState::Superseded,
         Position::At if stand.blocked => ProgressState::Failed,
         Position::At => match (stand.sync, stand.health) {
             // Git and the cluster agree but for what somebody has to confirm.
-            (SyncState::Synced, Health::Healthy | Health::Suspended) if stand.confirm => ProgressState::Progressing,
-            (SyncState::Synced, Health::Healthy | Health::Suspended) if stand.unproven.is_some() => ProgressState::Unproven,
+            (SyncState::Synced, Health::Healthy | Health::Suspended) if stand.confirm => {
+                ProgressState::Progressing
+            }
+            (SyncState::Synced, Health::Healthy | Health::Suspended)
+                if stand.unproven.is_some() =>
+            {
+                ProgressState::Unproven
+            }
             (SyncState::Synced, Health::Healthy | Health::Suspended) => ProgressState::Healthy,
             (SyncState::Synced, Health::Degraded) => ProgressState::Failed,
             (SyncState::Synced, _) => ProgressState::Progressing,
@@ -386,7 +455,10 @@ pub fn decide(seen: &Seen) -> Vec<Step> {
         match &seen.sticky {
             None => steps.push(Step::PostSticky(wanted.clone())),
             Some(sticky) if sticky.fingerprint != wanted.fingerprint || !sticky.intact => {
-                steps.push(Step::EditSticky { id: sticky.id, wanted: wanted.clone() });
+                steps.push(Step::EditSticky {
+                    id: sticky.id,
+                    wanted: wanted.clone(),
+                });
             }
             Some(_) => {}
         }
@@ -400,12 +472,18 @@ pub fn decide(seen: &Seen) -> Vec<Step> {
         && !unpublished
     {
         let (state, description) = gate_status(verdict);
-        if seen.gate.as_ref().is_none_or(|(was, text)| was != state || *text != description) {
+        if seen
+            .gate
+            .as_ref()
+            .is_none_or(|(was, text)| was != state || *text != description)
+        {
             steps.push(Step::SetGate { state, description });
         }
     }
     // A merge does not wait for answers, nor for an answer that GitHub does not take.
-    steps.extend(seen.asks.iter().map(|ask| Step::Answer { comment: ask.comment }));
+    steps.extend(seen.asks.iter().map(|ask| Step::Answer {
+        comment: ask.comment,
+    }));
     if let Some(permit) = &seen.permit
         && !unpublished
     {
@@ -441,11 +519,20 @@ mod tests {
             retire: false,
             asks: vec![],
             tampered: false,
-            wanted: Some(Wanted { text: "b".into(), fingerprint: "f".into(), last: false }),
+            wanted: Some(Wanted {
+                text: "b".into(),
+                fingerprint: "f".into(),
+                last: false,
+            }),
             sticky: None,
             preview: Some("p".into()),
             published: None,
-            verdict: Some(Verdict { gate: "merge", standing: Standing::Waiting, reason: "r".into(), children: vec![] }),
+            verdict: Some(Verdict {
+                gate: "merge",
+                standing: Standing::Waiting,
+                reason: "r".into(),
+                children: vec![],
+            }),
             permit: None,
             gate: None,
         }
@@ -454,36 +541,123 @@ mod tests {
     #[test]
     fn nothing_is_left_to_do_once_it_is_done() {
         let first = decide(&seen());
-        assert!(matches!(first[..], [Step::PostSticky(_), Step::PublishCheck]), "{first:?}");
-        let sticky = Some(Sticky { id: 1, fingerprint: "f".into(), intact: true });
-        let second = decide(&Seen { sticky: sticky.clone(), published: Some("p".into()), ..seen() });
-        assert!(matches!(second[..], [Step::SetGate { state: "pending", .. }]), "{second:?}");
+        assert!(
+            matches!(first[..], [Step::PostSticky(_), Step::PublishCheck]),
+            "{first:?}"
+        );
+        let sticky = Some(Sticky {
+            id: 1,
+            fingerprint: "f".into(),
+            intact: true,
+        });
+        let second = decide(&Seen {
+            sticky: sticky.clone(),
+            published: Some("p".into()),
+            ..seen()
+        });
+        assert!(
+            matches!(
+                second[..],
+                [Step::SetGate {
+                    state: "pending",
+                    ..
+                }]
+            ),
+            "{second:?}"
+        );
         let gate = Some(("pending".into(), "r".into()));
-        let rests = Seen { sticky, published: Some("p".into()), gate, ..seen() };
+        let rests = Seen {
+            sticky,
+            published: Some("p".into()),
+            gate,
+            ..seen()
+        };
         assert_eq!(decide(&rests), []);
-        let edited = Some(Sticky { id: 1, fingerprint: "f".into(), intact: false });
-        let steps = decide(&Seen { sticky: edited, tampered: true, ..rests });
-        assert!(matches!(steps[..], [Step::TellTampered, Step::EditSticky { id: 1, .. }]), "{steps:?}");
+        let edited = Some(Sticky {
+            id: 1,
+            fingerprint: "f".into(),
+            intact: false,
+        });
+        let steps = decide(&Seen {
+            sticky: edited,
+            tampered: true,
+            ..rests
+        });
+        assert!(
+            matches!(
+                steps[..],
+                [Step::TellTampered, Step::EditSticky { id: 1, .. }]
+            ),
+            "{steps:?}"
+        );
     }
 
     #[test]
     fn progress_follows_the_newest_commit() {
         use ProgressState::*;
-        let stand = |sync, health| Stand { sync, health, ..Stand::default() };
+        let stand = |sync, health| Stand {
+            sync,
+            health,
+            ..Stand::default()
+        };
         let healthy = stand(SyncState::Synced, Health::Healthy);
         let seen = Some("1".repeat(40).parse().unwrap());
         let table = [
             (Position::Before, healthy.clone(), Waiting),
-            (Position::Before, Stand { revision: seen, ..Stand::default() }, Stale),
+            (
+                Position::Before,
+                Stand {
+                    revision: seen,
+                    ..Stand::default()
+                },
+                Stale,
+            ),
             (Position::After, healthy.clone(), Superseded),
             (Position::At, healthy.clone(), Healthy),
-            (Position::At, Stand { confirm: true, ..healthy.clone() }, Progressing),
-            (Position::At, Stand { unproven: Some("why".into()), ..healthy.clone() }, Unproven),
-            (Position::At, stand(SyncState::Synced, Health::Progressing), Progressing),
-            (Position::At, stand(SyncState::OutOfSync, Health::Healthy), Syncing),
-            (Position::At, Stand { blocked: true, ..stand(SyncState::OutOfSync, Health::Healthy) }, Failed),
-            (Position::At, stand(SyncState::Synced, Health::Degraded), Failed),
-            (Position::At, stand(SyncState::Unknown, Health::Healthy), Stale),
+            (
+                Position::At,
+                Stand {
+                    confirm: true,
+                    ..healthy.clone()
+                },
+                Progressing,
+            ),
+            (
+                Position::At,
+                Stand {
+                    unproven: Some("why".into()),
+                    ..healthy.clone()
+                },
+                Unproven,
+            ),
+            (
+                Position::At,
+                stand(SyncState::Synced, Health::Progressing),
+                Progressing,
+            ),
+            (
+                Position::At,
+                stand(SyncState::OutOfSync, Health::Healthy),
+                Syncing,
+            ),
+            (
+                Position::At,
+                Stand {
+                    blocked: true,
+                    ..stand(SyncState::OutOfSync, Health::Healthy)
+                },
+                Failed,
+            ),
+            (
+                Position::At,
+                stand(SyncState::Synced, Health::Degraded),
+                Failed,
+            ),
+            (
+                Position::At,
+                stand(SyncState::Unknown, Health::Healthy),
+                Stale,
+            ),
         ];
         for (position, stand, expected) in table {
             assert_eq!(progress(position, &stand), expected, "{stand:?}");
@@ -494,7 +668,14 @@ mod tests {
     fn images_are_told_by_what_containers_ran_and_run() {
         // `a1`: container a runs tag 1.
         let images = |all: &str| -> Vec<(String, ImageRef)> {
-            all.split_whitespace().map(|one| (one[..1].to_string(), format!("app:{}", &one[1..]).parse().unwrap())).collect()
+            all.split_whitespace()
+                .map(|one| {
+                    (
+                        one[..1].to_string(),
+                        format!("app:{}", &one[1..]).parse().unwrap(),
+                    )
+                })
+                .collect()
         };
         let table = [
             ("a1 b1 c1", "a2 b2 c2", "1>2"),
@@ -510,9 +691,16 @@ mod tests {
             ("", "a1", "->1"),
         ];
         for (before, after, expected) in table {
-            let tag = |image: &Option<ImageRef>| image.as_ref().map_or("-".into(), |image| image.tag.as_ref().unwrap().to_string());
+            let tag = |image: &Option<ImageRef>| {
+                image
+                    .as_ref()
+                    .map_or("-".into(), |image| image.tag.as_ref().unwrap().to_string())
+            };
             let found = image_changes(&images(before), &images(after));
-            let found: Vec<_> = found.iter().map(|change| format!("{}>{}", tag(&change.from), tag(&change.to))).collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|change| format!("{}>{}", tag(&change.from), tag(&change.to)))
+                .collect();
             assert_eq!(found.join(" "), expected, "{before} to {after}");
         }
     }

@@ -32,26 +32,45 @@ pub struct Summary<'a> {
 
 pub fn summary<'a>(progress: impl IntoIterator<Item = &'a Progress>) -> Summary<'a> {
     let all: Vec<_> = progress.into_iter().collect();
-    let find = |wanted: &dyn Fn(ProgressState) -> bool| all.iter().find(|one| wanted(one.state)).copied();
+    let find =
+        |wanted: &dyn Fn(ProgressState) -> bool| all.iter().find(|one| wanted(one.state)).copied();
     let count = |state| all.iter().filter(|one| one.state == state).count();
-    let (healthy, superseded) = (count(ProgressState::Healthy) + count(ProgressState::Gone), count(ProgressState::Superseded));
-    let failed = find(&|state| matches!(state, ProgressState::Failed | ProgressState::FailedBefore));
+    let (healthy, superseded) = (
+        count(ProgressState::Healthy) + count(ProgressState::Gone),
+        count(ProgressState::Superseded),
+    );
+    let failed =
+        find(&|state| matches!(state, ProgressState::Failed | ProgressState::FailedBefore));
     let stale = find(&|state| state == ProgressState::Stale);
     let (outcome, about) = match (failed, stale) {
         (Some(failed), _) => (Outcome::Failed, Some(failed)),
         (None, Some(stale)) => (Outcome::Stale, Some(stale)),
         _ if all.is_empty() => (Outcome::Nothing, None),
-        _ if superseded == all.len() => (Outcome::Superseded, find(&|state| state == ProgressState::Superseded)),
-        _ if healthy + superseded == all.len() => {
-            (Outcome::Healthy, find(&|state| state == ProgressState::Healthy).or_else(|| find(&|state| state == ProgressState::Gone)))
-        }
+        _ if superseded == all.len() => (
+            Outcome::Superseded,
+            find(&|state| state == ProgressState::Superseded),
+        ),
+        _ if healthy + superseded == all.len() => (
+            Outcome::Healthy,
+            find(&|state| state == ProgressState::Healthy)
+                .or_else(|| find(&|state| state == ProgressState::Gone)),
+        ),
         // What waits for a person's word is told when nothing else is waited for.
         _ => {
             let moves = find(&|state| !state.is_final() && state != ProgressState::Leaving);
-            (Outcome::Pending, moves.or_else(|| find(&|state| !state.is_final())))
+            (
+                Outcome::Pending,
+                moves.or_else(|| find(&|state| !state.is_final())),
+            )
         }
     };
-    Summary { outcome, about, total: all.len(), healthy, superseded }
+    Summary {
+        outcome,
+        about,
+        total: all.len(),
+        healthy,
+        superseded,
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +82,11 @@ mod tests {
     fn the_worst_is_told_and_a_failure_stays_one() {
         use ProgressState::*;
         let one = |state| Progress {
-            key: ApplicationKey { repo: "a/b".parse().unwrap(), application: "shop".parse().unwrap(), stage: "staging".parse().unwrap() },
+            key: ApplicationKey {
+                repo: "a/b".parse().unwrap(),
+                application: "shop".parse().unwrap(),
+                stage: "staging".parse().unwrap(),
+            },
             state,
             message: String::new(),
             detail: String::new(),

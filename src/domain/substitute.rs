@@ -27,20 +27,39 @@ impl Transforms {
     pub fn of(kustomization: &Value) -> Self {
         let spec = &kustomization["spec"];
         let build = &spec["postBuild"];
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
-        let variables = build
-            .is_object()
-            .then(|| build["substitute"].as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect());
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_string)
+        };
+        let variables = build.is_object().then(|| {
+            build["substitute"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name.clone(), text(value)))
+                .collect()
+        });
         let is_set = |field: &&'static str| match &spec[*field] {
             Value::Array(items) => !items.is_empty(),
             Value::Object(fields) => !fields.is_empty(),
             Value::String(text) => !text.is_empty(),
             _ => false,
         };
-        let others = ["targetNamespace", "namePrefix", "nameSuffix", "commonMetadata", "patches", "images", "components"];
+        let others = [
+            "targetNamespace",
+            "namePrefix",
+            "nameSuffix",
+            "commonMetadata",
+            "patches",
+            "images",
+            "components",
+        ];
         Self {
             variables,
-            from_elsewhere: build["substituteFrom"].as_array().is_some_and(|from| !from.is_empty()),
+            from_elsewhere: build["substituteFrom"]
+                .as_array()
+                .is_some_and(|from| !from.is_empty()),
             others: others.into_iter().filter(|field| is_set(field)).collect(),
         }
     }
@@ -48,9 +67,14 @@ impl Transforms {
     /// Fills in an object's variables; the names of those whose values are not known here, which stay as they are.
     pub fn fill(&self, object: &mut Value) -> BTreeSet<String> {
         let mut unknown = BTreeSet::new();
-        let Some(variables) = &self.variables else { return unknown };
+        let Some(variables) = &self.variables else {
+            return unknown;
+        };
         let metadata = &object["metadata"];
-        if ["labels", "annotations"].iter().any(|map| metadata[*map][SUBSTITUTE] == "disabled") {
+        if ["labels", "annotations"]
+            .iter()
+            .any(|map| metadata[*map][SUBSTITUTE] == "disabled")
+        {
             return unknown;
         }
         self.walk(object, variables, &mut unknown);
@@ -63,13 +87,24 @@ impl Transforms {
         self.fill(&mut filled.clone())
     }
 
-    fn walk(&self, value: &mut Value, variables: &BTreeMap<String, String>, unknown: &mut BTreeSet<String>) {
+    fn walk(
+        &self,
+        value: &mut Value,
+        variables: &BTreeMap<String, String>,
+        unknown: &mut BTreeSet<String>,
+    ) {
         match value {
-            Value::Object(map) => map.values_mut().for_each(|value| self.walk(value, variables, unknown)),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.walk(item, variables, unknown)),
+            Value::Object(map) => map
+                .values_mut()
+                .for_each(|value| self.walk(value, variables, unknown)),
+            Value::Array(items) => items
+                .iter_mut()
+                .for_each(|item| self.walk(item, variables, unknown)),
             Value::String(text) if text.contains("${") => {
                 let filled = self.text(text, variables, unknown);
-                let read = (filled != *text).then(|| serde_yaml::from_str::<Value>(&filled).ok()).flatten();
+                let read = (filled != *text)
+                    .then(|| serde_yaml::from_str::<Value>(&filled).ok())
+                    .flatten();
                 *value = match read {
                     Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar,
                     _ => Value::String(filled),
@@ -79,7 +114,12 @@ impl Transforms {
         }
     }
 
-    fn text(&self, text: &str, variables: &BTreeMap<String, String>, unknown: &mut BTreeSet<String>) -> String {
+    fn text(
+        &self,
+        text: &str,
+        variables: &BTreeMap<String, String>,
+        unknown: &mut BTreeSet<String>,
+    ) -> String {
         let mut out = String::new();
         let mut rest = text;
         while let Some(at) = rest.find("${") {
@@ -94,12 +134,19 @@ impl Transforms {
                 continue;
             }
             out.push_str(before);
-            let name: String = inside.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let name: String = inside
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+                .collect();
             let operation = &inside[name.len()..];
-            let default = [":-", ":=", "-", "="].iter().find_map(|sign| operation.strip_prefix(sign));
+            let default = [":-", ":=", "-", "="]
+                .iter()
+                .find_map(|sign| operation.strip_prefix(sign));
             match (variables.get(&name), operation, default) {
                 (Some(value), "", _) => out.push_str(value),
-                (Some(value), _, Some(default)) => out.push_str(if value.is_empty() { default } else { value }),
+                (Some(value), _, Some(default)) => {
+                    out.push_str(if value.is_empty() { default } else { value })
+                }
                 (None, _, Some(default)) if !self.from_elsewhere => out.push_str(default),
                 (None, "", _) if !self.from_elsewhere => {}
                 _ => {
@@ -125,13 +172,17 @@ pub fn as_it_is(wanted: &mut Value, live: &Value) {
         }
         (Value::Array(wanted), Value::Array(live)) => {
             for (index, item) in wanted.iter_mut().enumerate() {
-                let same = live.iter().find(|one| item["name"].is_string() && one["name"] == item["name"]);
+                let same = live
+                    .iter()
+                    .find(|one| item["name"].is_string() && one["name"] == item["name"]);
                 if let Some(live) = same.or_else(|| live.get(index)) {
                     as_it_is(item, live);
                 }
             }
         }
-        (wanted @ Value::String(_), live) if wanted.as_str().is_some_and(|text| text.contains("${")) && !live.is_null() => {
+        (wanted @ Value::String(_), live)
+            if wanted.as_str().is_some_and(|text| text.contains("${")) && !live.is_null() =>
+        {
             *wanted = live.clone();
         }
         _ => {}
@@ -148,7 +199,8 @@ mod tests {
     fn variables_are_filled_in_as_flux_does() {
         let transforms = |more: Value| {
             let mut spec = json!({"postBuild": {"substitute": {"REGION": "eu-1", "COUNT": "3", "NONE": ""}}, "patches": [{"patch": "x"}]});
-            if let (Some(build), Some(more)) = (spec["postBuild"].as_object_mut(), more.as_object()) {
+            if let (Some(build), Some(more)) = (spec["postBuild"].as_object_mut(), more.as_object())
+            {
                 build.extend(more.clone());
             }
             Transforms::of(&json!({"spec": spec}))
@@ -172,7 +224,10 @@ mod tests {
         }
         let from = transforms(json!({"substituteFrom": [{"kind": "Secret", "name": "s"}]}));
         let mut object = json!({"data": {"a": "${REGION}", "b": "${TOKEN}"}});
-        assert_eq!(from.fill(&mut object).into_iter().collect::<Vec<_>>(), ["TOKEN"]);
+        assert_eq!(
+            from.fill(&mut object).into_iter().collect::<Vec<_>>(),
+            ["TOKEN"]
+        );
         as_it_is(&mut object, &json!({"data": {"a": "us-1", "b": "there"}}));
         assert_eq!(object, json!({"data": {"a": "eu-1", "b": "there"}}));
         let mut left = json!({"metadata": {"annotations": {SUBSTITUTE: "disabled"}}, "data": {"a": "${REGION}"}});

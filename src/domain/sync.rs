@@ -72,8 +72,13 @@ const ARGO_WAVE: &str = "argocd.argoproj.io/sync-wave";
 
 impl Waves {
     /// `objects`: every object with its manifest and its health. What others cannot be without comes first in any case.
-    pub fn new<'a>(objects: impl IntoIterator<Item = (&'a ResourceKey, &'a Value, Assessment)>) -> Self {
-        let mut all: Vec<_> = objects.into_iter().map(|(key, value, health)| (key, wave(value), health)).collect();
+    pub fn new<'a>(
+        objects: impl IntoIterator<Item = (&'a ResourceKey, &'a Value, Assessment)>,
+    ) -> Self {
+        let mut all: Vec<_> = objects
+            .into_iter()
+            .map(|(key, value, health)| (key, wave(value), health))
+            .collect();
         let first = all.iter().map(|(_, wave, _)| *wave).min().unwrap_or(0);
         let mut waves = Self::default();
         for (key, wave, health) in &mut all {
@@ -81,8 +86,13 @@ impl Waves {
                 *wave = first;
             }
             waves.of.insert(key.clone(), *wave);
-            let known = waves.health.remove(wave).unwrap_or((Health::Healthy, String::new()));
-            waves.health.insert(*wave, health::aggregate([known, health.clone()]));
+            let known = waves
+                .health
+                .remove(wave)
+                .unwrap_or((Health::Healthy, String::new()));
+            waves
+                .health
+                .insert(*wave, health::aggregate([known, health.clone()]));
         }
         waves
     }
@@ -90,7 +100,10 @@ impl Waves {
     /// The wave that is to become healthy now; None: all are.
     fn current(&self) -> Option<(i64, Health, &str)> {
         let unhealthy = |health: Health| !matches!(health, Health::Healthy | Health::Suspended);
-        self.health.iter().find(|(_, (health, _))| unhealthy(*health)).map(|(wave, (health, why))| (*wave, *health, why.as_str()))
+        self.health
+            .iter()
+            .find(|(_, (health, _))| unhealthy(*health))
+            .map(|(wave, (health, why))| (*wave, *health, why.as_str()))
     }
 
     /// Whether a change may be made now.
@@ -115,7 +128,11 @@ fn wave(value: &Value) -> i64 {
         return hook.wave();
     }
     let annotations = &value["metadata"]["annotations"];
-    [WAVE, ARGO_WAVE].iter().find_map(|name| annotations[*name].as_str()?.trim().parse().ok()).unwrap_or(0i64).clamp(-1_000_000, 1_000_000)
+    [WAVE, ARGO_WAVE]
+        .iter()
+        .find_map(|name| annotations[*name].as_str()?.trim().parse().ok())
+        .unwrap_or(0i64)
+        .clamp(-1_000_000, 1_000_000)
 }
 
 /// What is done when others change live objects.
@@ -151,7 +168,10 @@ pub enum Step {
     /// Nothing may be done until somebody changes something.
     Blocked { reason: String },
     /// Nothing is to be done for now: it goes on by itself.
-    Wait { reason: String, until: Option<Timestamp> },
+    Wait {
+        reason: String,
+        until: Option<Timestamp>,
+    },
     /// Carry the plan out.
     Apply,
     /// The cluster differs from Git, and that is left so.
@@ -164,7 +184,11 @@ pub enum Step {
 
 pub fn decide(seen: &Seen) -> Step {
     match &seen.rendered {
-        Err(error) => return Step::Blocked { reason: error.clone() },
+        Err(error) => {
+            return Step::Blocked {
+                reason: error.clone(),
+            };
+        }
         Ok(0) => {
             return Step::Blocked {
                 reason: "the directory renders to nothing: nothing is pruned; remove the directory itself to retire the application".into(),
@@ -173,76 +197,152 @@ pub fn decide(seen: &Seen) -> Step {
         Ok(_) => {}
     }
     if let Some(until) = seen.paused {
-        return Step::Wait { reason: format!("paused until {until}: `windlass resume` ends it"), until: Some(until) };
+        return Step::Wait {
+            reason: format!("paused until {until}: `windlass resume` ends it"),
+            until: Some(until),
+        };
     }
     // A validation error applies nothing of the application: no Deployment rolls with the ConfigMap of yesterday.
-    let problems: Vec<_> =
-        seen.plan.problems().map(|change| format!("{}: {}", change.key, change.problem.as_deref().unwrap_or_default())).collect();
+    let problems: Vec<_> = seen
+        .plan
+        .problems()
+        .map(|change| {
+            format!(
+                "{}: {}",
+                change.key,
+                change.problem.as_deref().unwrap_or_default()
+            )
+        })
+        .collect();
     if !problems.is_empty() {
-        return Step::Blocked { reason: problems.join("\n") };
+        return Step::Blocked {
+            reason: problems.join("\n"),
+        };
     }
     if seen.plan.is_empty() {
         let (health, why) = &seen.health;
         // How many pods are ready changes by the second; that it is waited for does not.
         let why = match health {
-            Health::Progressing => format!("waits for {}", why.split(": ").next().unwrap_or_default()),
+            Health::Progressing => {
+                format!("waits for {}", why.split(": ").next().unwrap_or_default())
+            }
             _ => why.clone(),
         };
         let ending = seen.ending.iter().map(|(key, why)| format!("{key}: {why}"));
-        let notes = seen.withheld.iter().map(|(key, why)| format!("{key} is left: {why}"));
-        let message = (!why.is_empty()).then_some(why).into_iter().chain(ending).chain(notes).collect::<Vec<_>>().join("; ");
+        let notes = seen
+            .withheld
+            .iter()
+            .map(|(key, why)| format!("{key} is left: {why}"));
+        let message = (!why.is_empty())
+            .then_some(why)
+            .into_iter()
+            .chain(ending)
+            .chain(notes)
+            .collect::<Vec<_>>()
+            .join("; ");
         // What is not gone yet is not done yet.
-        let health = if seen.ending.is_empty() { *health } else { (*health).max(Health::Progressing) };
+        let health = if seen.ending.is_empty() {
+            *health
+        } else {
+            (*health).max(Health::Progressing)
+        };
         return Step::InSync { health, message };
     }
     if let Some(reason) = &seen.quarantine {
-        return Step::Blocked { reason: reason.clone() };
+        return Step::Blocked {
+            reason: reason.clone(),
+        };
     }
     if !seen.waits_for.is_empty() {
-        return Step::Wait { reason: format!("waits for {}", seen.waits_for.join(", ")), until: None };
+        return Step::Wait {
+            reason: format!("waits for {}", seen.waits_for.join(", ")),
+            until: None,
+        };
     }
-    let only_drift = seen.plan.effective().all(|change| seen.drifted.contains(&change.key));
+    let only_drift = seen
+        .plan
+        .effective()
+        .all(|change| seen.drifted.contains(&change.key));
     if only_drift && seen.drift == DriftMode::Report {
         let lines: Vec<_> = seen.plan.effective().map(drift_line).collect();
-        return Step::Report { message: lines.join("; ") };
+        return Step::Report {
+            message: lines.join("; "),
+        };
     }
-    if only_drift && seen.drift == DriftMode::Propose && seen.plan.effective().all(|change| change.action == Action::Configure) {
+    if only_drift
+        && seen.drift == DriftMode::Propose
+        && seen
+            .plan
+            .effective()
+            .all(|change| change.action == Action::Configure)
+    {
         let lines: Vec<_> = seen.plan.effective().map(drift_line).collect();
         let message = lines.join("; ");
         match &seen.proposal {
             Proposal::None => return Step::Propose { message },
             Proposal::Open { number } => {
                 return Step::Report {
-                    message: format!("{message} (#{number} asks whether to keep it: merge it, or close it to have it set back)"),
+                    message: format!(
+                        "{message} (#{number} asks whether to keep it: merge it, or close it to have it set back)"
+                    ),
                 };
             }
             Proposal::Impossible { why } => {
-                return Step::Report { message: format!("{message} (no pull request can ask about it: {why})") };
+                return Step::Report {
+                    message: format!("{message} (no pull request can ask about it: {why})"),
+                };
             }
             Proposal::Refused => {}
         }
     }
     if only_drift && !seen.fights.is_empty() {
-        let lines: Vec<_> = seen.fights.iter().map(|(key, who)| format!("{key} is set back and changed again by {who}")).collect();
+        let lines: Vec<_> = seen
+            .fights
+            .iter()
+            .map(|(key, who)| format!("{key} is set back and changed again by {who}"))
+            .collect();
         let rule = "it is not set back for now: have that stop, or leave the field to it by an `ignore` rule in windlass.yaml. `/sync` tries again at once";
-        return Step::Blocked { reason: format!("{}: {rule}", lines.join("; ")) };
+        return Step::Blocked {
+            reason: format!("{}: {rule}", lines.join("; ")),
+        };
     }
-    if !seen.plan.effective().any(|change| seen.late_because(&change.key).is_none()) {
-        let lines: Vec<_> = seen.plan.effective().filter_map(|change| seen.late_because(&change.key)).collect();
+    if !seen
+        .plan
+        .effective()
+        .any(|change| seen.late_because(&change.key).is_none())
+    {
+        let lines: Vec<_> = seen
+            .plan
+            .effective()
+            .filter_map(|change| seen.late_because(&change.key))
+            .collect();
         let lines = lines.join("; ");
         // What failed is told first: it is the commit's failure, and the reason that the deletions wait.
         return match &seen.health {
-            (Health::Degraded, why) => Step::Blocked { reason: format!("{why}; {lines}") },
-            (Health::Healthy | Health::Suspended, _) => Step::Wait { reason: lines, until: None },
-            (_, why) => Step::Wait { reason: format!("{why}; {lines}"), until: None },
+            (Health::Degraded, why) => Step::Blocked {
+                reason: format!("{why}; {lines}"),
+            },
+            (Health::Healthy | Health::Suspended, _) => Step::Wait {
+                reason: lines,
+                until: None,
+            },
+            (_, why) => Step::Wait {
+                reason: format!("{why}; {lines}"),
+                until: None,
+            },
         };
     }
     if !seen.plan.effective().any(|change| seen.allows(&change.key)) {
         let (wave, health, why) = seen.waves.current().unwrap_or((0, Health::Unknown, ""));
         // What failed stops the later waves, and is a failure of the commit.
         return match health {
-            Health::Degraded => Step::Blocked { reason: format!("{}: {why}", wave_words(wave, "failed")) },
-            _ => Step::Wait { reason: format!("{}: {why}", wave_words(wave, "is not healthy yet")), until: None },
+            Health::Degraded => Step::Blocked {
+                reason: format!("{}: {why}", wave_words(wave, "failed")),
+            },
+            _ => Step::Wait {
+                reason: format!("{}: {why}", wave_words(wave, "is not healthy yet")),
+                until: None,
+            },
         };
     }
     Step::Apply
@@ -257,11 +357,19 @@ impl Seen {
     /// Why a deletion waits; None: it does not.
     fn late_because(&self, key: &ResourceKey) -> Option<String> {
         let healthy = matches!(self.health.0, Health::Healthy | Health::Suspended);
-        let settled = healthy && self.plan.effective().all(|change| self.late.contains_key(&change.key));
+        let settled = healthy
+            && self
+                .plan
+                .effective()
+                .all(|change| self.late.contains_key(&change.key));
         match self.late.get(key)? {
             Late::Healthy if settled => None,
-            Late::Healthy => Some(format!("{key} is deleted once the application is healthy without it")),
-            Late::Used { by } => Some(format!("{key} is deleted once {by} does not use it any more")),
+            Late::Healthy => Some(format!(
+                "{key} is deleted once the application is healthy without it"
+            )),
+            Late::Used { by } => Some(format!(
+                "{key} is deleted once {by} does not use it any more"
+            )),
             Late::After { what } => Some(format!("{key} is deleted after {what}")),
         }
     }
@@ -272,13 +380,26 @@ fn drift_line(change: &Change) -> String {
     if change.action == Action::Create {
         return format!("{} was deleted", change.key);
     }
-    let by: Vec<_> = change.notes.reverted.iter().map(|(manager, paths)| format!("{} changed by {manager}", paths.join(", "))).collect();
-    if by.is_empty() { format!("{} differs", change.key) } else { format!("{}: {}", change.key, by.join(", ")) }
+    let by: Vec<_> = change
+        .notes
+        .reverted
+        .iter()
+        .map(|(manager, paths)| format!("{} changed by {manager}", paths.join(", ")))
+        .collect();
+    if by.is_empty() {
+        format!("{} differs", change.key)
+    } else {
+        format!("{}: {}", change.key, by.join(", "))
+    }
 }
 
 /// The sync state of a plan.
 pub fn state(plan: &Plan) -> SyncState {
-    if plan.is_empty() { SyncState::Synced } else { SyncState::OutOfSync }
+    if plan.is_empty() {
+        SyncState::Synced
+    } else {
+        SyncState::OutOfSync
+    }
 }
 
 /// Whether the server could not be asked about some object yet, because its namespace or kind comes first.
@@ -288,7 +409,9 @@ pub fn waits_for_definitions(plan: &Plan) -> bool {
 
 /// How many objects the plan writes or deletes.
 pub fn writes(plan: &Plan) -> usize {
-    plan.effective().filter(|change| !matches!(change.action, Action::Skip(_))).count()
+    plan.effective()
+        .filter(|change| !matches!(change.action, Action::Skip(_)))
+        .count()
 }
 
 /// An object is set back at most so often in [`FIGHT_WINDOW`]; then somebody else is at it too.
@@ -328,21 +451,37 @@ const KEEP_MARKS: [(&str, &str); 9] = [
     ("kapp.k14s.io/delete-strategy", "orphan"),
     ("kluctl.io/skip-delete", "true"),
 ];
-const CONFIRM_MARKS: [(&str, &str); 3] =
-    [(PRUNE, "confirm"), ("argocd.argoproj.io/sync-options", "Prune=confirm"), ("argocd.argoproj.io/sync-options", "Delete=confirm")];
+const CONFIRM_MARKS: [(&str, &str); 3] = [
+    (PRUNE, "confirm"),
+    ("argocd.argoproj.io/sync-options", "Prune=confirm"),
+    ("argocd.argoproj.io/sync-options", "Delete=confirm"),
+];
 
 /// The mark on an object, in Git or live, that rules about its deletion.
 pub fn mark(object: &Value) -> Option<Mark> {
     let metadata = &object["metadata"];
     let has = |name: &str, wanted: &str| {
-        ["annotations", "labels"].iter().filter_map(|map| metadata[*map][name].as_str()).any(|text| {
-            // Lists of options: `Prune=false,Validate=false`; written by people, with spaces and capitals.
-            text.split(',').any(|one| one.split_whitespace().collect::<String>().eq_ignore_ascii_case(wanted))
-        })
+        ["annotations", "labels"]
+            .iter()
+            .filter_map(|map| metadata[*map][name].as_str())
+            .any(|text| {
+                // Lists of options: `Prune=false,Validate=false`; written by people, with spaces and capitals.
+                text.split(',').any(|one| {
+                    one.split_whitespace()
+                        .collect::<String>()
+                        .eq_ignore_ascii_case(wanted)
+                })
+            })
     };
-    let find =
-        |marks: &[(&str, &str)]| marks.iter().find(|(name, wanted)| has(name, wanted)).map(|(name, wanted)| format!("{name}: {wanted}"));
-    find(&KEEP_MARKS).map(Mark::Keep).or_else(|| find(&CONFIRM_MARKS).map(Mark::Confirm))
+    let find = |marks: &[(&str, &str)]| {
+        marks
+            .iter()
+            .find(|(name, wanted)| has(name, wanted))
+            .map(|(name, wanted)| format!("{name}: {wanted}"))
+    };
+    find(&KEEP_MARKS)
+        .map(Mark::Keep)
+        .or_else(|| find(&CONFIRM_MARKS).map(Mark::Confirm))
 }
 
 /// Why an object that Git has no more is left where it is, whatever anybody approved.
@@ -368,7 +507,9 @@ const HARMLESS: [(&str, &str); 9] = [
 
 /// Whether something may be lost with an object: so of every kind that is not known to be harmless.
 fn is_grave(key: &ResourceKey) -> bool {
-    !HARMLESS.iter().any(|(group, kind)| key.group == *group && key.kind == *kind)
+    !HARMLESS
+        .iter()
+        .any(|(group, kind)| key.group == *group && key.kind == *kind)
 }
 
 /// So many prunes of harmless kinds need nobody's word: 3, or a tenth of the application.
@@ -401,7 +542,11 @@ pub struct Judgement {
 impl Judgement {
     /// The names of what waits for a confirmation.
     pub fn to_confirm(&self) -> Vec<String> {
-        self.withheld.iter().take(300).map(|(key, _)| key.to_string()).collect()
+        self.withheld
+            .iter()
+            .take(300)
+            .map(|(key, _)| key.to_string())
+            .collect()
     }
 }
 
@@ -417,10 +562,14 @@ pub struct Confirmed<'a> {
 /// Prunes that an approved preview listed are done. Others are done when they are few and harmless, or confirmed by
 /// the digest that names them. `owned`: how many objects the application has.
 pub fn judge(gone: &[Gone], owned: usize, confirmed: Confirmed<'_>, title: &str) -> Judgement {
-    let (approved, others): (Vec<_>, Vec<_>) = gone.iter().partition(|one| one.approved && !one.asks);
-    let harmless = others.len() <= budget(owned) && !others.iter().any(|one| one.asks || is_grave(&one.key));
+    let (approved, others): (Vec<_>, Vec<_>) =
+        gone.iter().partition(|one| one.approved && !one.asks);
+    let harmless =
+        others.len() <= budget(owned) && !others.iter().any(|one| one.asks || is_grave(&one.key));
     let mut judgement = confirmed_only(others, harmless, confirmed, title);
-    judgement.prune.extend(approved.into_iter().map(|one| one.key.clone()));
+    judgement
+        .prune
+        .extend(approved.into_iter().map(|one| one.key.clone()));
     judgement
 }
 
@@ -429,19 +578,37 @@ pub fn judge_retired(gone: &[Gone], confirmed: Confirmed<'_>, title: &str) -> Ju
     confirmed_only(gone.iter().collect(), false, confirmed, title)
 }
 
-fn confirmed_only(gone: Vec<&Gone>, harmless: bool, confirmed: Confirmed<'_>, title: &str) -> Judgement {
+fn confirmed_only(
+    gone: Vec<&Gone>,
+    harmless: bool,
+    confirmed: Confirmed<'_>,
+    title: &str,
+) -> Judgement {
     let (digest, lines) = (digest(&gone), lines(&gone));
     let prune = || gone.iter().map(|one| one.key.clone()).collect();
     if gone.is_empty() || harmless {
-        return Judgement { prune: prune(), ..Judgement::default() };
+        return Judgement {
+            prune: prune(),
+            ..Judgement::default()
+        };
     }
-    if confirmed.digest == Some(&digest) || lines.iter().all(|line| confirmed.lines.contains(line)) {
-        return Judgement { prune: prune(), confirmed: lines, ..Judgement::default() };
+    if confirmed.digest == Some(&digest) || lines.iter().all(|line| confirmed.lines.contains(line))
+    {
+        return Judgement {
+            prune: prune(),
+            confirmed: lines,
+            ..Judgement::default()
+        };
     }
-    let why = format!("its deletion waits for a confirmation: `/confirm-prune`, or `windlass confirm-prune {title}`");
+    let why = format!(
+        "its deletion waits for a confirmation: `/confirm-prune`, or `windlass confirm-prune {title}`"
+    );
     Judgement {
         prune: vec![],
-        withheld: gone.into_iter().map(|one| (one.key.clone(), why.clone())).collect(),
+        withheld: gone
+            .into_iter()
+            .map(|one| (one.key.clone(), why.clone()))
+            .collect(),
         confirm: Some(digest),
         confirmed: vec![],
     }
@@ -449,11 +616,17 @@ fn confirmed_only(gone: Vec<&Gone>, harmless: bool, confirmed: Confirmed<'_>, ti
 
 /// Names exactly these objects.
 fn digest(gone: &[&Gone]) -> String {
-    format!("wlp1:{}", &hex::encode(Sha256::digest(lines(gone).join("\n")))[..16])
+    format!(
+        "wlp1:{}",
+        &hex::encode(Sha256::digest(lines(gone).join("\n")))[..16]
+    )
 }
 
 fn lines(gone: &[&Gone]) -> Vec<String> {
-    let mut lines: Vec<_> = gone.iter().map(|one| format!("{} {}", one.key, one.uid)).collect();
+    let mut lines: Vec<_> = gone
+        .iter()
+        .map(|one| format!("{} {}", one.key, one.uid))
+        .collect();
     lines.sort();
     lines
 }
@@ -493,11 +666,17 @@ mod tests {
     use crate::domain::plan::{Comparison, Side};
 
     fn key(kind: &str, name: &str) -> ResourceKey {
-        ResourceKey { group: String::new(), kind: kind.into(), namespace: None, name: name.into() }
+        ResourceKey {
+            group: String::new(),
+            kind: kind.into(),
+            namespace: None,
+            name: name.into(),
+        }
     }
 
     fn seen(comparison: Option<(Side, Side)>) -> Seen {
-        let comparisons = comparison.map(|(before, after)| Comparison::new(key("ConfigMap", "a"), before, after));
+        let comparisons =
+            comparison.map(|(before, after)| Comparison::new(key("ConfigMap", "a"), before, after));
         Seen {
             rendered: Ok(1),
             plan: Plan::new(&Mask::new(b"test"), comparisons),
@@ -519,69 +698,201 @@ mod tests {
     #[test]
     fn a_wave_waits_for_the_one_before() {
         let object = |wave: &str| serde_json::json!({"metadata": {"annotations": {WAVE: wave}}});
-        let (first, second, namespace) = (key("Job", "first"), key("Deployment", "second"), key("Namespace", "n"));
+        let (first, second, namespace) = (
+            key("Job", "first"),
+            key("Deployment", "second"),
+            key("Namespace", "n"),
+        );
         let waves = |health: Health| {
             let (a, b) = (object("-1"), object("2"));
             Waves::new([
                 (&first, &a, (health, "Job first: is running".to_string())),
                 (&second, &b, (Health::Missing, String::new())),
-                (&namespace, &serde_json::json!({}), (Health::Healthy, String::new())),
+                (
+                    &namespace,
+                    &serde_json::json!({}),
+                    (Health::Healthy, String::new()),
+                ),
             ])
         };
         let (running, done) = (waves(Health::Progressing), waves(Health::Healthy));
         assert!(
-            running.allows(&first) && running.allows(&namespace) && !running.allows(&second) && !running.allows(&key("ConfigMap", "gone"))
+            running.allows(&first)
+                && running.allows(&namespace)
+                && !running.allows(&second)
+                && !running.allows(&key("ConfigMap", "gone"))
         );
         assert!(done.allows(&second));
-        let create =
-            |key: &ResourceKey| Comparison::new(key.clone(), Side::Absent, Side::Object(serde_json::json!({"a": 1}), Proof::Server));
+        let create = |key: &ResourceKey| {
+            Comparison::new(
+                key.clone(),
+                Side::Absent,
+                Side::Object(serde_json::json!({"a": 1}), Proof::Server),
+            )
+        };
         let plan = Plan::new(&Mask::new(b"t"), [create(&second)]);
-        let step = decide(&Seen { plan: plan.clone(), waves: running, ..seen(None) });
-        assert_eq!(step, Step::Wait { reason: "wave -1 is not healthy yet: Job first: is running".into(), until: None });
-        assert_eq!(decide(&Seen { plan, waves: done, ..seen(None) }), Step::Apply);
+        let step = decide(&Seen {
+            plan: plan.clone(),
+            waves: running,
+            ..seen(None)
+        });
+        assert_eq!(
+            step,
+            Step::Wait {
+                reason: "wave -1 is not healthy yet: Job first: is running".into(),
+                until: None
+            }
+        );
+        assert_eq!(
+            decide(&Seen {
+                plan,
+                waves: done,
+                ..seen(None)
+            }),
+            Step::Apply
+        );
     }
 
     #[test]
     fn a_sync_stops_at_what_it_cannot_answer_for() {
-        let create = || Some((Side::Absent, Side::Object(serde_json::json!({"a": 1}), Proof::Server)));
+        let create = || {
+            Some((
+                Side::Absent,
+                Side::Object(serde_json::json!({"a": 1}), Proof::Server),
+            ))
+        };
         assert_eq!(decide(&seen(create())), Step::Apply);
-        assert_eq!(decide(&seen(None)), Step::InSync { health: Health::Healthy, message: String::new() });
-        assert!(matches!(decide(&Seen { rendered: Ok(0), ..seen(create()) }), Step::Blocked { .. }));
+        assert_eq!(
+            decide(&seen(None)),
+            Step::InSync {
+                health: Health::Healthy,
+                message: String::new()
+            }
+        );
+        assert!(matches!(
+            decide(&Seen {
+                rendered: Ok(0),
+                ..seen(create())
+            }),
+            Step::Blocked { .. }
+        ));
         let refused = Some((Side::Absent, Side::Refused("no".into())));
-        assert_eq!(decide(&seen(refused)), Step::Blocked { reason: "ConfigMap a: no".into() });
-        let waits = Seen { waits_for: vec!["platform/staging".into()], ..seen(create()) };
-        assert_eq!(decide(&waits), Step::Wait { reason: "waits for platform/staging".into(), until: None });
-        assert!(matches!(decide(&Seen { quarantine: Some("q".into()), ..seen(create()) }), Step::Blocked { .. }));
-        assert!(matches!(decide(&Seen { quarantine: Some("q".into()), ..seen(None) }), Step::InSync { .. }));
+        assert_eq!(
+            decide(&seen(refused)),
+            Step::Blocked {
+                reason: "ConfigMap a: no".into()
+            }
+        );
+        let waits = Seen {
+            waits_for: vec!["platform/staging".into()],
+            ..seen(create())
+        };
+        assert_eq!(
+            decide(&waits),
+            Step::Wait {
+                reason: "waits for platform/staging".into(),
+                until: None
+            }
+        );
+        assert!(matches!(
+            decide(&Seen {
+                quarantine: Some("q".into()),
+                ..seen(create())
+            }),
+            Step::Blocked { .. }
+        ));
+        assert!(matches!(
+            decide(&Seen {
+                quarantine: Some("q".into()),
+                ..seen(None)
+            }),
+            Step::InSync { .. }
+        ));
         let drifted: BTreeSet<_> = [key("ConfigMap", "a")].into();
-        let reported = Seen { drifted: drifted.clone(), drift: DriftMode::Report, ..seen(create()) };
-        assert_eq!(decide(&reported), Step::Report { message: "ConfigMap a was deleted".into() });
-        assert_eq!(decide(&Seen { drift: DriftMode::Report, ..seen(create()) }), Step::Apply, "a change of Git is no drift");
+        let reported = Seen {
+            drifted: drifted.clone(),
+            drift: DriftMode::Report,
+            ..seen(create())
+        };
+        assert_eq!(
+            decide(&reported),
+            Step::Report {
+                message: "ConfigMap a was deleted".into()
+            }
+        );
+        assert_eq!(
+            decide(&Seen {
+                drift: DriftMode::Report,
+                ..seen(create())
+            }),
+            Step::Apply,
+            "a change of Git is no drift"
+        );
         let fights = vec![(key("ConfigMap", "a"), "some-operator".to_string())];
-        assert!(matches!(decide(&Seen { drifted, fights, ..seen(create()) }), Step::Blocked { .. }));
+        assert!(matches!(
+            decide(&Seen {
+                drifted,
+                fights,
+                ..seen(create())
+            }),
+            Step::Blocked { .. }
+        ));
     }
 
     fn gone(kind: &str, count: usize, approved: bool) -> Vec<Gone> {
-        (0..count).map(|n| Gone { key: key(kind, &format!("n{n}")), uid: format!("u{n}"), approved, asks: false }).collect()
+        (0..count)
+            .map(|n| Gone {
+                key: key(kind, &format!("n{n}")),
+                uid: format!("u{n}"),
+                approved,
+                asks: false,
+            })
+            .collect()
     }
 
     #[test]
     fn what_would_be_lost_needs_somebodys_word() {
-        let judged = |gone: &[Gone], owned, digest| judge(gone, owned, Confirmed { digest, lines: &[] }, "shop/staging");
+        let judged = |gone: &[Gone], owned, digest| {
+            judge(
+                gone,
+                owned,
+                Confirmed { digest, lines: &[] },
+                "shop/staging",
+            )
+        };
         assert_eq!(judged(&gone("ConfigMap", 3, false), 5, None).prune.len(), 3);
         assert_eq!(judged(&gone("ConfigMap", 4, false), 5, None).prune.len(), 0);
-        assert_eq!(judged(&gone("ConfigMap", 10, false), 100, None).prune.len(), 10);
+        assert_eq!(
+            judged(&gone("ConfigMap", 10, false), 100, None).prune.len(),
+            10
+        );
         assert_eq!(judged(&gone("Deployment", 1, true), 5, None).prune.len(), 1);
         let waits = judged(&gone("Deployment", 1, false), 5, None);
         assert_eq!((waits.prune.len(), waits.withheld.len()), (0, 1));
         let confirm = waits.confirm.unwrap();
-        assert_eq!(judged(&gone("Deployment", 1, false), 5, Some(&confirm)).prune.len(), 1);
-        assert_eq!(judged(&gone("Deployment", 2, false), 5, Some(&confirm)).prune.len(), 0, "more than was confirmed");
+        assert_eq!(
+            judged(&gone("Deployment", 1, false), 5, Some(&confirm))
+                .prune
+                .len(),
+            1
+        );
+        assert_eq!(
+            judged(&gone("Deployment", 2, false), 5, Some(&confirm))
+                .prune
+                .len(),
+            0,
+            "more than was confirmed"
+        );
     }
 
     #[test]
     fn only_what_is_known_to_be_harmless_goes_without_a_word() {
-        let grave = |group: &str, kind: &str| is_grave(&ResourceKey { group: group.into(), ..key(kind, "a") });
+        let grave = |group: &str, kind: &str| {
+            is_grave(&ResourceKey {
+                group: group.into(),
+                ..key(kind, "a")
+            })
+        };
         for (group, kind) in [
             ("", "Secret"),
             ("", "Service"),
@@ -591,7 +902,10 @@ mod tests {
             ("networking.k8s.io", "NetworkPolicy"),
             ("policy", "PodDisruptionBudget"),
             ("storage.k8s.io", "StorageClass"),
-            ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+            (
+                "admissionregistration.k8s.io",
+                "ValidatingWebhookConfiguration",
+            ),
             ("postgresql.cnpg.io", "Cluster"),
             ("acme.example", "ConfigMap"),
         ] {
@@ -602,45 +916,105 @@ mod tests {
 
     #[test]
     fn other_tools_marks_are_honoured() {
-        let marked = |name: &str, value: &str| mark(&serde_json::json!({"metadata": {"annotations": {name: value}}}));
+        let marked = |name: &str, value: &str| {
+            mark(&serde_json::json!({"metadata": {"annotations": {name: value}}}))
+        };
         for (name, value) in [
             ("windlass.dev/prune", "never"),
             ("helm.sh/resource-policy", "keep"),
-            ("argocd.argoproj.io/sync-options", "Validate=false, Prune=false"),
+            (
+                "argocd.argoproj.io/sync-options",
+                "Validate=false, Prune=false",
+            ),
             ("argocd.argoproj.io/sync-options", "Delete=false"),
             ("kustomize.toolkit.fluxcd.io/prune", "Disabled"),
         ] {
-            assert!(matches!(marked(name, value), Some(Mark::Keep(_))), "{name}: {value}");
+            assert!(
+                matches!(marked(name, value), Some(Mark::Keep(_))),
+                "{name}: {value}"
+            );
         }
-        assert!(matches!(marked("argocd.argoproj.io/sync-options", "Prune=confirm"), Some(Mark::Confirm(_))));
-        assert_eq!(marked("argocd.argoproj.io/sync-options", "PruneLast=true"), None);
+        assert!(matches!(
+            marked("argocd.argoproj.io/sync-options", "Prune=confirm"),
+            Some(Mark::Confirm(_))
+        ));
+        assert_eq!(
+            marked("argocd.argoproj.io/sync-options", "PruneLast=true"),
+            None
+        );
         let label = serde_json::json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/prune": "disabled"}}});
-        assert_eq!(protected(&label).unwrap(), "it is marked `kustomize.toolkit.fluxcd.io/prune: disabled`");
-        let asks = Gone { asks: true, ..gone("ConfigMap", 1, true).remove(0) };
-        assert_eq!(judge(&[asks], 50, Confirmed::default(), "a/b").withheld.len(), 1);
+        assert_eq!(
+            protected(&label).unwrap(),
+            "it is marked `kustomize.toolkit.fluxcd.io/prune: disabled`"
+        );
+        let asks = Gone {
+            asks: true,
+            ..gone("ConfigMap", 1, true).remove(0)
+        };
+        assert_eq!(
+            judge(&[asks], 50, Confirmed::default(), "a/b")
+                .withheld
+                .len(),
+            1
+        );
     }
 
     #[test]
     fn deletions_come_last_and_wait_for_health() {
         let (old, new) = (key("Deployment", "old"), key("Deployment", "new"));
         let object = || Side::Object(serde_json::json!({"a": 1}), Proof::Server);
-        let plan = Plan::new(&Mask::new(b"t"), [Comparison::new(old.clone(), object(), Side::Absent)]);
+        let plan = Plan::new(
+            &Mask::new(b"t"),
+            [Comparison::new(old.clone(), object(), Side::Absent)],
+        );
         let both = Plan::new(
             &Mask::new(b"t"),
-            [Comparison::new(old.clone(), object(), Side::Absent), Comparison::new(new.clone(), Side::Absent, object())],
+            [
+                Comparison::new(old.clone(), object(), Side::Absent),
+                Comparison::new(new.clone(), Side::Absent, object()),
+            ],
         );
         let late = BTreeMap::from([(old.clone(), Late::Healthy)]);
-        let first = Seen { plan: both, late: late.clone(), ..seen(None) };
+        let first = Seen {
+            plan: both,
+            late: late.clone(),
+            ..seen(None)
+        };
         assert_eq!(decide(&first), Step::Apply);
         assert!(first.allows(&new) && !first.allows(&old));
-        let waits = Seen { plan: plan.clone(), late: late.clone(), health: (Health::Progressing, "new rolls".into()), ..seen(None) };
+        let waits = Seen {
+            plan: plan.clone(),
+            late: late.clone(),
+            health: (Health::Progressing, "new rolls".into()),
+            ..seen(None)
+        };
         let words = "Deployment old is deleted once the application is healthy without it";
-        assert_eq!(decide(&waits), Step::Wait { reason: format!("new rolls; {words}"), until: None });
-        let failed = Seen { health: (Health::Degraded, "new crashes".into()), ..waits.clone() };
-        assert_eq!(decide(&failed), Step::Blocked { reason: format!("new crashes; {words}") });
-        let healthy = Seen { health: (Health::Healthy, String::new()), ..waits };
+        assert_eq!(
+            decide(&waits),
+            Step::Wait {
+                reason: format!("new rolls; {words}"),
+                until: None
+            }
+        );
+        let failed = Seen {
+            health: (Health::Degraded, "new crashes".into()),
+            ..waits.clone()
+        };
+        assert_eq!(
+            decide(&failed),
+            Step::Blocked {
+                reason: format!("new crashes; {words}")
+            }
+        );
+        let healthy = Seen {
+            health: (Health::Healthy, String::new()),
+            ..waits
+        };
         assert_eq!(decide(&healthy), Step::Apply);
-        let used = Seen { late: BTreeMap::from([(old.clone(), Late::Used { by: "Pod a".into() })]), ..healthy };
+        let used = Seen {
+            late: BTreeMap::from([(old.clone(), Late::Used { by: "Pod a".into() })]),
+            ..healthy
+        };
         assert!(matches!(decide(&used), Step::Wait { .. }));
     }
 
@@ -653,7 +1027,10 @@ mod tests {
     #[test]
     fn pauses_end_by_themselves() {
         assert_eq!(duration("2h"), Some(SignedDuration::from_secs(7200)));
-        assert_eq!(duration("99999d"), Some(SignedDuration::from_secs(30 * 86_400)));
+        assert_eq!(
+            duration("99999d"),
+            Some(SignedDuration::from_secs(30 * 86_400))
+        );
         for wrong in ["", "h", "-1h", "0m", "2 weeks", "1é"] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }

@@ -6,7 +6,12 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 /// Kinds that a pod template names.
-pub const USED: [&str; 4] = ["ConfigMap", "PersistentVolumeClaim", "Secret", "ServiceAccount"];
+pub const USED: [&str; 4] = [
+    "ConfigMap",
+    "PersistentVolumeClaim",
+    "Secret",
+    "ServiceAccount",
+];
 
 /// The pod template of an object, or the pod itself; None: it runs none.
 pub fn pod_spec(object: &Value) -> Option<&Value> {
@@ -23,9 +28,16 @@ pub fn pod_spec(object: &Value) -> Option<&Value> {
 /// ended, or of a pod that did.
 pub fn runs(object: &Value) -> bool {
     match object["kind"].as_str() {
-        Some("ReplicaSet") => object["spec"]["replicas"] != 0 || object["status"]["replicas"].as_i64() > Some(0),
-        Some("Pod") => !matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")),
-        Some("Job") => object["status"]["completionTime"].is_null() && object["status"]["failed"].is_null(),
+        Some("ReplicaSet") => {
+            object["spec"]["replicas"] != 0 || object["status"]["replicas"].as_i64() > Some(0)
+        }
+        Some("Pod") => !matches!(
+            object["status"]["phase"].as_str(),
+            Some("Succeeded" | "Failed")
+        ),
+        Some("Job") => {
+            object["status"]["completionTime"].is_null() && object["status"]["failed"].is_null()
+        }
         _ => true,
     }
 }
@@ -42,7 +54,10 @@ pub fn used(spec: &Value) -> BTreeSet<(&'static str, String)> {
     for volume in items(&spec["volumes"]) {
         add("ConfigMap", &volume["configMap"]["name"]);
         add("Secret", &volume["secret"]["secretName"]);
-        add("PersistentVolumeClaim", &volume["persistentVolumeClaim"]["claimName"]);
+        add(
+            "PersistentVolumeClaim",
+            &volume["persistentVolumeClaim"]["claimName"],
+        );
         for source in items(&volume["projected"]["sources"]) {
             add("ConfigMap", &source["configMap"]["name"]);
             add("Secret", &source["secret"]["name"]);
@@ -55,7 +70,10 @@ pub fn used(spec: &Value) -> BTreeSet<(&'static str, String)> {
                 add("Secret", &from["secretRef"]["name"]);
             }
             for variable in items(&container["env"]) {
-                add("ConfigMap", &variable["valueFrom"]["configMapKeyRef"]["name"]);
+                add(
+                    "ConfigMap",
+                    &variable["valueFrom"]["configMapKeyRef"]["name"],
+                );
                 add("Secret", &variable["valueFrom"]["secretKeyRef"]["name"]);
             }
         }
@@ -80,7 +98,10 @@ mod tests {
                 {"projected": {"sources": [{"configMap": {"name": "part"}}, {"secret": {"name": "token"}}]}}],
             "initContainers": [{"envFrom": [{"configMapRef": {"name": "all"}}, {"secretRef": {"name": "hidden"}}]}],
             "containers": [{"env": [{"valueFrom": {"configMapKeyRef": {"name": "one"}}}, {"valueFrom": {"secretKeyRef": {"name": "word"}}}]}]});
-        let names: Vec<_> = used(&spec).into_iter().map(|(kind, name)| format!("{kind} {name}")).collect();
+        let names: Vec<_> = used(&spec)
+            .into_iter()
+            .map(|(kind, name)| format!("{kind} {name}"))
+            .collect();
         assert_eq!(
             names.join(", "),
             "ConfigMap all, ConfigMap mounted, ConfigMap one, ConfigMap part, PersistentVolumeClaim data, Secret hidden, Secret key, Secret pull, Secret token, Secret word, ServiceAccount account"

@@ -32,7 +32,12 @@ fn options() -> serde_saphyr::Options {
 /// Every document of a stream; empty ones are passed over.
 pub fn documents(text: &str) -> Result<Vec<Value>, String> {
     serde_saphyr::from_multiple_with_options::<Value>(text, options())
-        .map(|documents| documents.into_iter().filter(|document| !document.is_null()).collect())
+        .map(|documents| {
+            documents
+                .into_iter()
+                .filter(|document| !document.is_null())
+                .collect()
+        })
         .map_err(|error| error.to_string())
 }
 
@@ -53,13 +58,22 @@ mod tests {
 
     #[test]
     fn scalars_are_read_as_kubectl_reads_them() {
-        let read = documents("a: yes\nb: 0755\nc: 1.10\nd: '1.10'\n---\n# nothing\n---\ne: 1\n").unwrap();
-        assert_eq!(read, [serde_json::json!({"a": true, "b": 493, "c": 1.1, "d": "1.10"}), serde_json::json!({"e": 1})]);
+        let read =
+            documents("a: yes\nb: 0755\nc: 1.10\nd: '1.10'\n---\n# nothing\n---\ne: 1\n").unwrap();
+        assert_eq!(
+            read,
+            [
+                serde_json::json!({"a": true, "b": 493, "c": 1.1, "d": "1.10"}),
+                serde_json::json!({"e": 1})
+            ]
+        );
     }
 
     #[test]
     fn a_large_application_is_one_stream() {
-        let text: String = (0..5_000).map(|n| format!("---\nkind: ConfigMap\ndata: {{n: {n}}}\n")).collect();
+        let text: String = (0..5_000)
+            .map(|n| format!("---\nkind: ConfigMap\ndata: {{n: {n}}}\n"))
+            .collect();
         assert_eq!(documents(&text).unwrap().len(), 5_000);
         let deep = format!("{}x{}", "[".repeat(100), "]".repeat(100));
         assert!(documents(&deep).is_ok() && documents(&deep.repeat(2).replace("][", "[")).is_err());
@@ -67,6 +81,9 @@ mod tests {
 
     #[test]
     fn printing_sorts_keys_and_quotes_what_needs_it() {
-        assert_eq!(print(&serde_json::json!({"b": "true", "a": [1, {"z": null, "y": "x"}]})), "a:\n- 1\n- y: x\n  z: null\nb: 'true'\n");
+        assert_eq!(
+            print(&serde_json::json!({"b": "true", "a": [1, {"z": null, "y": "x"}]})),
+            "a:\n- 1\n- y: x\n  z: null\nb: 'true'\n"
+        );
     }
 }

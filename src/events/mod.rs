@@ -40,22 +40,37 @@ pub struct Authorised {
 /// Why an event is not taken.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
-    #[error("the bearer token is missing or wrong: send `Authorization: Bearer <the events token of the server>`")]
+    #[error(
+        "the bearer token is missing or wrong: send `Authorization: Bearer <the events token of the server>`"
+    )]
     Unverified,
     #[error("{0}")]
     Malformed(String),
     #[error("`{source_repo}` may not announce `{image}`: windlass.yaml says that {allowed} may")]
-    Unauthorised { source_repo: RepoName, image: String, allowed: RepoName },
+    Unauthorised {
+        source_repo: RepoName,
+        image: String,
+        allowed: RepoName,
+    },
 }
 
 impl Sender {
     /// Whoever sends the token: compared in constant time.
     pub fn verify(token: &SecretString, authorization: Option<&str>) -> Result<Self, Refusal> {
-        let given =
-            authorization.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer "))).unwrap_or_default();
+        let given = authorization
+            .and_then(|value| {
+                value
+                    .strip_prefix("Bearer ")
+                    .or_else(|| value.strip_prefix("bearer "))
+            })
+            .unwrap_or_default();
         // Digests of equal length: comparing them tells nothing about the token.
         let same = Sha256::digest(given.trim()) == Sha256::digest(token.expose_secret());
-        if same && !given.is_empty() { Ok(Self(())) } else { Err(Refusal::Unverified) }
+        if same && !given.is_empty() {
+            Ok(Self(()))
+        } else {
+            Err(Refusal::Unverified)
+        }
     }
 
     /// Reads what they say.
@@ -63,12 +78,24 @@ impl Sender {
         let event: ImageBuilt = serde_json::from_slice(body).map_err(|error| {
             Refusal::Malformed(format!("{error}: send a JSON object with `image`, `digest`, `tag`, `commit` and `source` (owner/name)"))
         })?;
-        let name = image::image_name(&event.image).map_err(|Invalid(why)| Refusal::Malformed(why))?;
-        let with_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
+        let name =
+            image::image_name(&event.image).map_err(|Invalid(why)| Refusal::Malformed(why))?;
+        let with_tag = name
+            .rsplit('/')
+            .next()
+            .is_some_and(|last| last.contains(':'));
         if with_tag {
-            return Err(Refusal::Malformed(format!("`image` is the name alone, without the tag: `{name}`")));
+            return Err(Refusal::Malformed(format!(
+                "`image` is the name alone, without the tag: `{name}`"
+            )));
         }
-        Ok(Verified(Candidate { image: name, digest: event.digest, tag: event.tag, commit: event.commit, source: event.source }))
+        Ok(Verified(Candidate {
+            image: name,
+            digest: event.digest,
+            tag: event.tag,
+            commit: event.commit,
+            source: event.source,
+        }))
     }
 }
 
@@ -88,7 +115,12 @@ impl Verified {
             }));
         }
         // By the name that the configuration gives it: one image of Docker Hub has several.
-        Some(Ok(Authorised { candidate: Candidate { image: rule.image.clone(), ..self.0.clone() } }))
+        Some(Ok(Authorised {
+            candidate: Candidate {
+                image: rule.image.clone(),
+                ..self.0.clone()
+            },
+        }))
     }
 }
 
@@ -107,9 +139,21 @@ mod tests {
     fn only_the_token_verifies() {
         let token = SecretString::from("s3cret");
         let sender = Sender::verify(&token, Some("Bearer s3cret")).unwrap();
-        assert_eq!(sender.event(&body("GHCR.io/Acme/shop")).unwrap().image(), "ghcr.io/acme/shop");
-        for bad in [None, Some(""), Some("Bearer "), Some("Bearer s3cre"), Some("s3cret")] {
-            assert!(matches!(Sender::verify(&token, bad), Err(Refusal::Unverified)), "{bad:?}");
+        assert_eq!(
+            sender.event(&body("GHCR.io/Acme/shop")).unwrap().image(),
+            "ghcr.io/acme/shop"
+        );
+        for bad in [
+            None,
+            Some(""),
+            Some("Bearer "),
+            Some("Bearer s3cre"),
+            Some("s3cret"),
+        ] {
+            assert!(
+                matches!(Sender::verify(&token, bad), Err(Refusal::Unverified)),
+                "{bad:?}"
+            );
         }
         for bad in [&body("a/b:tag")[..], b"{}", b"", b"[1]"] {
             assert!(matches!(sender.event(bad), Err(Refusal::Malformed(_))));

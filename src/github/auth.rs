@@ -36,17 +36,29 @@ struct Claims {
 impl AppCredentials {
     /// `pem`: the key as GitHub gave it when the App was registered.
     pub fn new(app_id: u64, pem: &[u8]) -> anyhow::Result<Self> {
-        let key = EncodingKey::from_rsa_pem(pem)
-            .map_err(|error| anyhow::anyhow!("the App's private key is not an RSA key in PEM form: {error}"))?;
-        Ok(Self { app_id, key: Arc::new(key) })
+        let key = EncodingKey::from_rsa_pem(pem).map_err(|error| {
+            anyhow::anyhow!("the App's private key is not an RSA key in PEM form: {error}")
+        })?;
+        Ok(Self {
+            app_id,
+            key: Arc::new(key),
+        })
     }
 
     /// Issued a minute ago and good for nine, since clocks differ; GitHub takes ten at most.
     fn jwt(&self) -> Result<String> {
         let now = Timestamp::now().as_second();
-        let claims = Claims { iat: now - 60, exp: now + 9 * 60, iss: self.app_id.to_string() };
-        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)
-            .map_err(|error| Error::Unauthorized { what: "sign as the App".into(), message: error.to_string() })
+        let claims = Claims {
+            iat: now - 60,
+            exp: now + 9 * 60,
+            iss: self.app_id.to_string(),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key).map_err(|error| {
+            Error::Unauthorized {
+                what: "sign as the App".into(),
+                message: error.to_string(),
+            }
+        })
     }
 }
 
@@ -69,7 +81,9 @@ impl Scope {
             Self::Listing => json!({"permissions": {"metadata": "read"}}),
             Self::Config(id) => json!({"repository_ids": [id]}),
             Self::Fetch(id) => json!({"repository_ids": [id], "permissions": {"contents": "read"}}),
-            Self::Source(id) => json!({"repository_ids": [id], "permissions": {"statuses": "write"}}),
+            Self::Source(id) => {
+                json!({"repository_ids": [id], "permissions": {"statuses": "write"}})
+            }
         }
     }
 }
@@ -84,7 +98,10 @@ impl GitHub {
     pub(super) async fn as_app<T: DeserializeOwned>(&self, route: &str, what: &str) -> Result<T> {
         let jwt = SecretString::from(self.credentials.jwt()?);
         let client = self.client(&jwt, &self.api_url)?;
-        client.get::<T, _, ()>(route, None).await.map_err(|error| classified(error, what))
+        client
+            .get::<T, _, ()>(route, None)
+            .await
+            .map_err(|error| classified(error, what))
     }
 
     /// A session: minted once however many ask at the same time, kept until shortly before it ends. It reaches no further
@@ -95,32 +112,57 @@ impl GitHub {
             let jwt = SecretString::from(self.credentials.jwt()?);
             let client = self.client(&jwt, &self.api_url)?;
             let route = format!("/app/installations/{installation}/access_tokens");
-            let minted: MintedToken = client.post(route, Some(&scope.request())).await.map_err(|error| classified(error, what))?;
+            let minted: MintedToken = client
+                .post(route, Some(&scope.request()))
+                .await
+                .map_err(|error| classified(error, what))?;
             // On a GitHub Enterprise Server REST is at /api/v3 and GraphQL at /api/graphql.
-            let graphql_base = self.api_url.strip_suffix("/v3").unwrap_or(&self.api_url).to_string();
+            let graphql_base = self
+                .api_url
+                .strip_suffix("/v3")
+                .unwrap_or(&self.api_url)
+                .to_string();
             Ok(Session {
                 client: self.client(&minted.token, &self.api_url)?,
                 graphql: self.client(&minted.token, &graphql_base)?,
                 token: minted.token,
             })
         };
-        self.sessions.try_get_with((installation, scope), mint).await.map_err(|error: Arc<Error>| match &*error {
-            Error::NotFound { what } => Error::NotFound { what: what.clone() },
-            Error::RateLimited { what, until } => Error::RateLimited { what: what.clone(), until: *until },
-            Error::Unauthorized { what, message } => Error::Unauthorized { what: what.clone(), message: message.clone() },
-            other => Error::Unavailable { what: "get an installation token".into(), message: other.to_string() },
-        })
+        self.sessions
+            .try_get_with((installation, scope), mint)
+            .await
+            .map_err(|error: Arc<Error>| match &*error {
+                Error::NotFound { what } => Error::NotFound { what: what.clone() },
+                Error::RateLimited { what, until } => Error::RateLimited {
+                    what: what.clone(),
+                    until: *until,
+                },
+                Error::Unauthorized { what, message } => Error::Unauthorized {
+                    what: what.clone(),
+                    message: message.clone(),
+                },
+                other => Error::Unavailable {
+                    what: "get an installation token".into(),
+                    message: other.to_string(),
+                },
+            })
     }
 
     /// octocrab drops the authorisation on absolute URLs unless it holds a plain token, and would re-send POSTs by itself.
     fn client(&self, token: &SecretString, base: &str) -> Result<Octocrab> {
-        let broken = |message: String| Error::Unexpected { what: "set up the GitHub client".into(), message };
+        let broken = |message: String| Error::Unexpected {
+            what: "set up the GitHub client".into(),
+            message,
+        };
         Octocrab::builder()
             .base_uri(base)
             .map_err(|error| broken(error.to_string()))?
             .personal_token(token.expose_secret())
             .add_retry_config(RetryConfig::None)
-            .add_header(http::HeaderName::from_static("x-github-api-version"), "2022-11-28".into())
+            .add_header(
+                http::HeaderName::from_static("x-github-api-version"),
+                "2022-11-28".into(),
+            )
             .build_with_reqwest(self.http.clone())
             .map_err(|error| broken(error.to_string()))
     }

@@ -16,31 +16,70 @@ pub struct Deployment {
 
 impl GitHub {
     /// Our deployment of a commit to an environment, and the newest state of it.
-    pub async fn deployment(&self, repo: &RepoName, commit: &CommitSha, environment: &str) -> Result<Option<(Deployment, Option<String>)>> {
+    pub async fn deployment(
+        &self,
+        repo: &RepoName,
+        commit: &CommitSha,
+        environment: &str,
+    ) -> Result<Option<(Deployment, Option<String>)>> {
         #[derive(Deserialize)]
         struct Status {
             state: String,
         }
-        let route = format!("deployments?sha={commit}&environment={environment}&task={TASK}&per_page=1");
+        let route =
+            format!("deployments?sha={commit}&environment={environment}&task={TASK}&per_page=1");
         let found: Vec<Deployment> = self.get(repo, &route, "list deployments").await?;
-        let Some(deployment) = found.into_iter().next() else { return Ok(None) };
-        let statuses: Vec<Status> =
-            self.get(repo, &format!("deployments/{}/statuses?per_page=1", deployment.id), "read a deployment").await?;
-        Ok(Some((deployment, statuses.into_iter().next().map(|status| status.state))))
+        let Some(deployment) = found.into_iter().next() else {
+            return Ok(None);
+        };
+        let statuses: Vec<Status> = self
+            .get(
+                repo,
+                &format!("deployments/{}/statuses?per_page=1", deployment.id),
+                "read a deployment",
+            )
+            .await?;
+        Ok(Some((
+            deployment,
+            statuses.into_iter().next().map(|status| status.state),
+        )))
     }
 
-    pub async fn create_deployment(&self, repo: &RepoName, commit: &CommitSha, environment: &str) -> Result<Deployment> {
+    pub async fn create_deployment(
+        &self,
+        repo: &RepoName,
+        commit: &CommitSha,
+        environment: &str,
+    ) -> Result<Deployment> {
         // Without these two GitHub would merge the default branch, or wait for the very status that this is about.
         // Not "production" to GitHub, so that a newer success makes the one before it inactive.
         let body = json!({"ref": commit, "task": TASK, "environment": environment, "auto_merge": false, "required_contexts": [],
             "production_environment": false, "description": "synced by windlass"});
-        let answer = self.write(repo, "POST", "deployments", &body, "create a deployment").await?;
-        serde_json::from_value(answer)
-            .map_err(|error| super::Error::Unexpected { what: "create a deployment".into(), message: error.to_string() })
+        let answer = self
+            .write(repo, "POST", "deployments", &body, "create a deployment")
+            .await?;
+        serde_json::from_value(answer).map_err(|error| super::Error::Unexpected {
+            what: "create a deployment".into(),
+            message: error.to_string(),
+        })
     }
 
-    pub async fn set_deployment(&self, repo: &RepoName, deployment: &Deployment, state: &str, description: &str) -> Result<()> {
+    pub async fn set_deployment(
+        &self,
+        repo: &RepoName,
+        deployment: &Deployment,
+        state: &str,
+        description: &str,
+    ) -> Result<()> {
         let body = json!({"state": state, "description": description});
-        self.write(repo, "POST", &format!("deployments/{}/statuses", deployment.id), &body, "set a deployment's state").await.map(drop)
+        self.write(
+            repo,
+            "POST",
+            &format!("deployments/{}/statuses", deployment.id),
+            &body,
+            "set a deployment's state",
+        )
+        .await
+        .map(drop)
     }
 }

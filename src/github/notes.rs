@@ -30,12 +30,22 @@ impl GitHub {
         }
         let what = "write a note";
         let name = NOTES.trim_start_matches("refs/");
-        let parent = found(self.get::<Ref>(repo, &format!("git/ref/{name}"), what).await)?.map(|found| found.object.sha);
+        let parent = found(
+            self.get::<Ref>(repo, &format!("git/ref/{name}"), what)
+                .await,
+        )?
+        .map(|found| found.object.sha);
         let base = match &parent {
-            Some(parent) => Some(self.get::<Commit>(repo, &format!("git/commits/{parent}"), what).await?.tree.sha),
+            Some(parent) => Some(
+                self.get::<Commit>(repo, &format!("git/commits/{parent}"), what)
+                    .await?
+                    .tree
+                    .sha,
+            ),
             None => None,
         };
-        let mut tree = json!({"tree": [{"path": commit, "mode": "100644", "type": "blob", "content": text}]});
+        let mut tree =
+            json!({"tree": [{"path": commit, "mode": "100644", "type": "blob", "content": text}]});
         if let Some(base) = base {
             tree["base_tree"] = json!(base);
         }
@@ -44,15 +54,38 @@ impl GitHub {
         let body = json!({"message": format!("Receipt of {}", commit.short()), "tree": tree, "parents": parent.iter().collect::<Vec<_>>()});
         let made = sha(&self.write(repo, "POST", "git/commits", &body, what).await?);
         let outcome = match parent {
-            Some(_) => self.write(repo, "PATCH", &format!("git/refs/{name}"), &json!({"sha": made, "force": false}), what).await,
-            None => self.write(repo, "POST", "git/refs", &json!({"ref": NOTES, "sha": made}), what).await,
+            Some(_) => {
+                self.write(
+                    repo,
+                    "PATCH",
+                    &format!("git/refs/{name}"),
+                    &json!({"sha": made, "force": false}),
+                    what,
+                )
+                .await
+            }
+            None => {
+                self.write(
+                    repo,
+                    "POST",
+                    "git/refs",
+                    &json!({"ref": NOTES, "sha": made}),
+                    what,
+                )
+                .await
+            }
         };
         match outcome {
             // Somebody was faster: look again.
             Err(Error::Refused { what, message, .. })
-                if ["fast forward", "already exists", "does not exist", "cannot be updated"]
-                    .iter()
-                    .any(|words| message.contains(words)) =>
+                if [
+                    "fast forward",
+                    "already exists",
+                    "does not exist",
+                    "cannot be updated",
+                ]
+                .iter()
+                .any(|words| message.contains(words)) =>
             {
                 Err(Error::Stale { what, message })
             }

@@ -25,10 +25,22 @@ const ANOTHER_TIME: &str = "(toDate \"2006-01-02T15:04:05Z07:00\" \"2001-02-03T0
 
 /// The charts that a chart depends on: name and repository.
 pub(super) fn dependencies(file: &str, content: &[u8]) -> Result<Vec<(String, String)>, Invalid> {
-    let documents = yaml::documents(&String::from_utf8_lossy(content)).map_err(|error| Invalid(format!("{file}: {error}")))?;
-    let all = documents.first().map(|document| document["dependencies"].as_array().cloned().unwrap_or_default()).unwrap_or_default();
+    let documents = yaml::documents(&String::from_utf8_lossy(content))
+        .map_err(|error| Invalid(format!("{file}: {error}")))?;
+    let all = documents
+        .first()
+        .map(|document| {
+            document["dependencies"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default()
+        })
+        .unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-    Ok(all.iter().map(|one| (text(&one["name"]), text(&one["repository"]))).collect())
+    Ok(all
+        .iter()
+        .map(|one| (text(&one["name"]), text(&one["repository"])))
+        .collect())
 }
 
 impl Renderer {
@@ -41,8 +53,10 @@ impl Renderer {
     ) -> Result<Vec<Manifest>, NotRendered> {
         let (directory, arguments) = (&inputs.directory, template(chart, values, release));
         let later = inputs.with_function("now", ANOTHER_TIME);
-        let (one, two) =
-            tokio::join!(self.run(inputs, Program::Helm, &arguments, MOST_TIME), self.run(&later, Program::Helm, &arguments, MOST_TIME));
+        let (one, two) = tokio::join!(
+            self.run(inputs, Program::Helm, &arguments, MOST_TIME),
+            self.run(&later, Program::Helm, &arguments, MOST_TIME)
+        );
         let (one, two) = (one?, two?);
         if let Some(template) = differing_template(&one, &two) {
             let why = format!(
@@ -54,8 +68,14 @@ impl Renderer {
     }
 
     /// What of a chart asks the cluster by `lookup`, as helm names it; None: nothing does.
-    pub async fn looks_up(&self, inputs: &Inputs, release: Release) -> Result<Option<String>, NotRendered> {
-        let How::Helm { chart, values } = &inputs.how else { return Ok(None) };
+    pub async fn looks_up(
+        &self,
+        inputs: &Inputs,
+        release: Release,
+    ) -> Result<Option<String>, NotRendered> {
+        let How::Helm { chart, values } = &inputs.how else {
+            return Ok(None);
+        };
         let failing = inputs.with_function(LOOKUP, "fail");
         if failing.files == inputs.files {
             return Ok(None);
@@ -63,21 +83,39 @@ impl Renderer {
         let key = (format!("{LOOKUP} {}", inputs.hash), Some(release.clone()));
         let arguments = template(chart, values, &release);
         let looking = async {
-            match self.run(&failing, Program::Helm, &arguments, MOST_TIME).await {
+            match self
+                .run(&failing, Program::Helm, &arguments, MOST_TIME)
+                .await
+            {
                 Ok(_) => Ok(Arc::from("")),
                 // It is rendered without that, so this is what it failed by.
-                Err(NotRendered::Invalid(Invalid(why))) => Ok(Arc::from(place(&why).unwrap_or(chart))),
+                Err(NotRendered::Invalid(Invalid(why))) => {
+                    Ok(Arc::from(place(&why).unwrap_or(chart)))
+                }
                 Err(other) => Err(other),
             }
         };
-        let found = self.shared.cache.try_get_with(key, looking).await.map_err(|error: Arc<NotRendered>| (*error).clone())?;
+        let found = self
+            .shared
+            .cache
+            .try_get_with(key, looking)
+            .await
+            .map_err(|error: Arc<NotRendered>| (*error).clone())?;
         Ok(Some(found.to_string()).filter(|place| !place.is_empty()))
     }
 }
 
 /// The arguments of `helm template`.
 fn template(chart: &str, values: &[String], release: &Release) -> Vec<String> {
-    let words = ["template", &release.name, chart, "--namespace", &release.namespace, "--include-crds", "--skip-tests"];
+    let words = [
+        "template",
+        &release.name,
+        chart,
+        "--namespace",
+        &release.namespace,
+        "--include-crds",
+        "--skip-tests",
+    ];
     let mut arguments: Vec<_> = words.map(str::to_string).into();
     arguments.extend(["--kube-version".into(), release.kubernetes.clone()]);
     for api in &release.apis {
@@ -91,7 +129,9 @@ fn template(chart: &str, values: &[String], release: &Release) -> Vec<String> {
 
 /// The template that helm's words begin with: `web/templates/config.yaml:5:12`.
 fn place(error: &str) -> Option<&str> {
-    let word = error.split_whitespace().find(|word| word.contains("/templates/"))?;
+    let word = error
+        .split_whitespace()
+        .find(|word| word.contains("/templates/"))?;
     word.trim_start_matches(['(', '"']).split(':').next()
 }
 
@@ -99,18 +139,37 @@ impl Inputs {
     /// The files that a program is run on: with the charts of this repository where helm looks for them.
     pub(super) fn layout(&self) -> Files {
         let mut files = self.files.clone();
-        let How::Helm { chart, .. } = &self.how else { return files };
+        let How::Helm { chart, .. } = &self.how else {
+            return files;
+        };
         let mut wanted = vec![(chart.clone(), chart.clone())];
         for _ in 0..MOST_LINKS {
-            let Some((chart, place)) = wanted.pop() else { break };
+            let Some((chart, place)) = wanted.pop() else {
+                break;
+            };
             let about = format!("{chart}/Chart.yaml");
-            let Some(content) = self.files.get(&about) else { continue };
+            let Some(content) = self.files.get(&about) else {
+                continue;
+            };
             for (name, repository) in dependencies(&about, content).unwrap_or_default() {
-                let Some(path) = repository.strip_prefix("file://").and_then(|path| join(&chart, path)) else { continue };
+                let Some(path) = repository
+                    .strip_prefix("file://")
+                    .and_then(|path| join(&chart, path))
+                else {
+                    continue;
+                };
                 // A chart's name is a directory here, and nothing else.
-                let Some(to) = join(&place, &format!("charts/{name}")).filter(|_| !name.contains('/')) else { continue };
+                let Some(to) =
+                    join(&place, &format!("charts/{name}")).filter(|_| !name.contains('/'))
+                else {
+                    continue;
+                };
                 let prefix = format!("{path}/");
-                for (file, content) in self.files.iter().filter(|(file, _)| file.starts_with(&prefix)) {
+                for (file, content) in self
+                    .files
+                    .iter()
+                    .filter(|(file, _)| file.starts_with(&prefix))
+                {
                     files.insert(format!("{to}/{}", &file[prefix.len()..]), content.clone());
                 }
                 wanted.push((path, to));
@@ -122,13 +181,20 @@ impl Inputs {
     /// The same, whose templates call something else in the place of a function. Values are templates where a chart takes
     /// them as such.
     fn with_function(&self, name: &str, other: &str) -> Self {
-        let is_template = |path: &str| path.contains("/templates/") || path.ends_with(".yaml") || path.ends_with(".yml");
+        let is_template = |path: &str| {
+            path.contains("/templates/") || path.ends_with(".yaml") || path.ends_with(".yml")
+        };
         let replaced = |(path, content): (&String, &Arc<[u8]>)| {
-            let text = std::str::from_utf8(content).ok().filter(|text| is_template(path) && text.contains(name));
+            let text = std::str::from_utf8(content)
+                .ok()
+                .filter(|text| is_template(path) && text.contains(name));
             let text = text.map(|text| Arc::from(replace_function(text, name, other).into_bytes()));
             (path.clone(), text.unwrap_or_else(|| content.clone()))
         };
-        Self { files: self.files.iter().map(replaced).collect(), ..self.clone() }
+        Self {
+            files: self.files.iter().map(replaced).collect(),
+            ..self.clone()
+        }
     }
 }
 
@@ -158,7 +224,9 @@ fn replace_function(text: &str, name: &str, other: &str) -> String {
                 '"' | '\'' => quoted(next, true),
                 '`' => quoted('`', false),
                 '/' if tail.starts_with("/*") => tail.find("*/").map_or(tail.len(), |end| end + 2),
-                c if word(c) || matches!(c, '.' | '$') => tail.find(|c| !(word(c) || matches!(c, '.' | '$'))).unwrap_or(tail.len()),
+                c if word(c) || matches!(c, '.' | '$') => tail
+                    .find(|c| !(word(c) || matches!(c, '.' | '$')))
+                    .unwrap_or(tail.len()),
                 c => c.len_utf8(),
             };
             let token = &tail[..length];
@@ -198,7 +266,10 @@ mod tests {
     fn functions_are_replaced_in_actions_only() {
         for (text, expected) in [
             ("a: {{ now }}", "a: {{ X }}"),
-            ("a: {{- now | date \"2006\" -}} now", "a: {{- X | date \"2006\" -}} now"),
+            (
+                "a: {{- now | date \"2006\" -}} now",
+                "a: {{- X | date \"2006\" -}} now",
+            ),
             (
                 "{{ (now).Unix }}{{ $now }}{{ .now }}{{ .Values.now }}{{ nowhere }}",
                 "{{ (X).Unix }}{{ $now }}{{ .now }}{{ .Values.now }}{{ nowhere }}",
@@ -214,7 +285,9 @@ mod tests {
             assert_eq!(replace_function(text, "now", "X"), expected);
         }
         assert_eq!(
-            place("web: helm: web/templates/a.yaml:5:12\n  executing \"web/templates/a.yaml\" at <fail>"),
+            place(
+                "web: helm: web/templates/a.yaml:5:12\n  executing \"web/templates/a.yaml\" at <fail>"
+            ),
             Some("web/templates/a.yaml")
         );
     }

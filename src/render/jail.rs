@@ -18,11 +18,14 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, Scope,
-    path_beneath_rules,
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, Scope, path_beneath_rules,
 };
 use rlimit::Resource;
-use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
 
 /// Go reserves much more address space than it uses.
 const MOST_MEMORY: u64 = 4 << 30;
@@ -52,10 +55,15 @@ pub fn enter(args: &JailArgs) -> anyhow::Error {
         limit().context("cannot limit resources")?;
         fence(&args.folder, program).context("cannot fence the file system")?;
         silence().context("cannot take system calls away")?;
-        Ok(Command::new(program).args(arguments).current_dir(&args.folder).exec())
+        Ok(Command::new(program)
+            .args(arguments)
+            .current_dir(&args.folder)
+            .exec())
     };
     match become_it() {
-        Ok(error) => anyhow::Error::from(error).context(format!("cannot execute {}", args.command[0])),
+        Ok(error) => {
+            anyhow::Error::from(error).context(format!("cannot execute {}", args.command[0]))
+        }
         Err(error) => error,
     }
 }
@@ -81,7 +89,14 @@ fn limit() -> std::io::Result<()> {
 fn fence(folder: &PathBuf, program: &str) -> anyhow::Result<()> {
     let abi = ABI::V6;
     let run = AccessFs::Execute | AccessFs::ReadFile | AccessFs::ReadDir;
-    let libraries = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"];
+    let libraries = [
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/local/lib",
+        "/etc/ld.so.cache",
+    ];
     let there = libraries.iter().filter(|path| Path::new(path).exists());
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -90,7 +105,10 @@ fn fence(folder: &PathBuf, program: &str) -> anyhow::Result<()> {
         .scope(Scope::from_all(abi))?
         .create()?
         .add_rules(path_beneath_rules([folder], AccessFs::from_all(abi)))?
-        .add_rules(path_beneath_rules([program], AccessFs::Execute | AccessFs::ReadFile))?
+        .add_rules(path_beneath_rules(
+            [program],
+            AccessFs::Execute | AccessFs::ReadFile,
+        ))?
         .add_rules(path_beneath_rules(there, run))?
         .restrict_self()?;
     Ok(())
@@ -210,28 +228,65 @@ fn silence() -> anyhow::Result<()> {
     ] {
         rules.insert(call, Vec::new());
     }
-    let is = |argument: u8, length, value: u64| SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value);
-    let masked =
-        |argument: u8, mask: u64, value: u64| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value);
+    let is = |argument: u8, length, value: u64| {
+        SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value)
+    };
+    let masked = |argument: u8, mask: u64, value: u64| {
+        SeccompCondition::new(
+            argument,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::MaskedEq(mask),
+            value,
+        )
+    };
     let own = u64::from(std::process::id());
     // Threads, and no processes.
     let thread = u64::try_from(libc::CLONE_THREAD)?;
-    rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![masked(0, thread, thread)?])?]);
+    rules.insert(
+        libc::SYS_clone,
+        vec![SeccompRule::new(vec![masked(0, thread, thread)?])?],
+    );
     // Signals to itself: Go stops its own threads by them.
-    rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![is(0, SeccompCmpArgLen::Dword, own)?])?]);
+    rules.insert(
+        libc::SYS_tgkill,
+        vec![SeccompRule::new(vec![is(
+            0,
+            SeccompCmpArgLen::Dword,
+            own,
+        )?])?],
+    );
     // Its own limits are read; they can only be made narrower.
-    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![is(0, SeccompCmpArgLen::Dword, 0)?])?]);
+    rules.insert(
+        libc::SYS_prlimit64,
+        vec![SeccompRule::new(vec![is(0, SeccompCmpArgLen::Dword, 0)?])?],
+    );
     // Whether something is a terminal.
-    rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(vec![is(1, SeccompCmpArgLen::Dword, libc::TCGETS)?])?]);
+    rules.insert(
+        libc::SYS_ioctl,
+        vec![SeccompRule::new(vec![is(
+            1,
+            SeccompCmpArgLen::Dword,
+            libc::TCGETS,
+        )?])?],
+    );
     // Names of threads and of memory.
     let named = |option: u64| SeccompRule::new(vec![is(0, SeccompCmpArgLen::Dword, option)?]);
     const PR_SET_VMA: u64 = 0x5356_4d41;
     rules.insert(
         libc::SYS_prctl,
-        vec![named(u64::try_from(libc::PR_SET_NAME)?)?, named(u64::try_from(libc::PR_GET_NAME)?)?, named(PR_SET_VMA)?],
+        vec![
+            named(u64::try_from(libc::PR_SET_NAME)?)?,
+            named(u64::try_from(libc::PR_GET_NAME)?)?,
+            named(PR_SET_VMA)?,
+        ],
     );
     let errno = u32::try_from(libc::EPERM)?;
-    let filter = SeccompFilter::new(rules, SeccompAction::Errno(errno), SeccompAction::Allow, std::env::consts::ARCH.try_into()?)?;
+    let filter = SeccompFilter::new(
+        rules,
+        SeccompAction::Errno(errno),
+        SeccompAction::Allow,
+        std::env::consts::ARCH.try_into()?,
+    )?;
     let program: BpfProgram = filter.try_into()?;
     seccompiler::apply_filter(&program)?;
     Ok(())
@@ -245,17 +300,37 @@ pub fn escape() -> String {
             ways.push(way.to_string());
         }
     };
-    for file in ["/etc/passwd", "/proc/1/environ", "/proc/self/environ", "/var/run/secrets/kubernetes.io/serviceaccount/token"] {
+    for file in [
+        "/etc/passwd",
+        "/proc/1/environ",
+        "/proc/self/environ",
+        "/var/run/secrets/kubernetes.io/serviceaccount/token",
+    ] {
         tried(&format!("read {file}"), std::fs::read(file).is_ok());
     }
     tried("list /", std::fs::read_dir("/").is_ok());
-    tried("write outside of its folder", std::fs::write("../escaped", "").is_ok());
+    tried(
+        "write outside of its folder",
+        std::fs::write("../escaped", "").is_ok(),
+    );
     // Refused or unreachable would mean that there is a socket to try it with.
     let denied = |error: std::io::Error| error.raw_os_error() == Some(libc::EPERM);
-    tried("open a connection", !std::net::TcpStream::connect(("127.0.0.1", 1)).is_err_and(denied));
-    tried("open a socket", !std::os::unix::net::UnixDatagram::unbound().is_err_and(denied));
-    tried("start a process", !Command::new("/bin/true").spawn().is_err_and(denied));
+    tried(
+        "open a connection",
+        !std::net::TcpStream::connect(("127.0.0.1", 1)).is_err_and(denied),
+    );
+    tried(
+        "open a socket",
+        !std::os::unix::net::UnixDatagram::unbound().is_err_and(denied),
+    );
+    tried(
+        "start a process",
+        !Command::new("/bin/true").spawn().is_err_and(denied),
+    );
     let parent = i32::try_from(std::os::unix::process::parent_id()).unwrap_or_default();
-    tried("limit another process", rlimit::prlimit(parent, Resource::CORE, Some((0, 0)), None).is_ok());
+    tried(
+        "limit another process",
+        rlimit::prlimit(parent, Resource::CORE, Some((0, 0)), None).is_ok(),
+    );
     serde_json::to_string(&ways).unwrap_or_default()
 }

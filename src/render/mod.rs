@@ -88,17 +88,30 @@ impl Inputs {
     /// hash) and a template of a chart are not found.
     pub fn locate(&self, key: &ResourceKey) -> Option<String> {
         // The application's own directory first: a patch there is what its author knows.
-        let (own, others): (Vec<_>, Vec<_>) = self.files.iter().partition(|(path, _)| path.starts_with(&format!("{}/", self.directory)));
+        let (own, others): (Vec<_>, Vec<_>) = self
+            .files
+            .iter()
+            .partition(|(path, _)| path.starts_with(&format!("{}/", self.directory)));
         own.into_iter().chain(others).find_map(|(path, content)| {
             let text = std::str::from_utf8(content).ok()?;
             let mut line = 1;
             for document in edit::split_documents(text) {
                 // A quick look first: most files are about something else.
                 let may = document.contains(&key.kind) && document.contains(&key.name);
-                let read = if may { yaml::documents(document).ok() } else { None };
-                let is = |value: &Value| value["kind"] == key.kind.as_str() && value["metadata"]["name"] == key.name.as_str();
+                let read = if may {
+                    yaml::documents(document).ok()
+                } else {
+                    None
+                };
+                let is = |value: &Value| {
+                    value["kind"] == key.kind.as_str()
+                        && value["metadata"]["name"] == key.name.as_str()
+                };
                 if read.is_some_and(|all| all.iter().any(is)) {
-                    let empty = document.lines().take_while(|line| line.trim().is_empty() || line.starts_with(['#', '-'])).count();
+                    let empty = document
+                        .lines()
+                        .take_while(|line| line.trim().is_empty() || line.starts_with(['#', '-']))
+                        .count();
                     return Some(format!("{path}:{}", line + empty));
                 }
                 line += document.matches('\n').count();
@@ -110,7 +123,10 @@ impl Inputs {
     /// The files under the application's own directory, for edits.
     pub fn own_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let prefix = format!("{}/", self.directory);
-        self.files.iter().filter(move |(path, _)| path.starts_with(&prefix)).map(|(path, content)| (path.as_str(), &content[..]))
+        self.files
+            .iter()
+            .filter(move |(path, _)| path.starts_with(&prefix))
+            .map(|(path, content)| (path.as_str(), &content[..]))
     }
 }
 
@@ -123,7 +139,11 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub fn open(mirror: &'a Mirror, tree: TreeId) -> anyhow::Result<Self> {
-        Ok(Self { mirror, tree, files: mirror.files(tree)? })
+        Ok(Self {
+            mirror,
+            tree,
+            files: mirror.files(tree)?,
+        })
     }
 
     pub fn tree(&self) -> TreeId {
@@ -151,38 +171,60 @@ impl<'a> Source<'a> {
     }
 
     pub fn text(&self, path: &str) -> anyhow::Result<Option<String>> {
-        Ok(self.mirror.read(self.tree, path)?.map(|content| String::from_utf8_lossy(&content).into_owned()))
+        Ok(self
+            .mirror
+            .read(self.tree, path)?
+            .map(|content| String::from_utf8_lossy(&content).into_owned()))
     }
 
     /// The files under a directory.
     fn under(&self, directory: &str) -> impl Iterator<Item = &String> {
         let prefix = format!("{directory}/");
-        self.files.range(prefix.clone()..).map(|(path, _)| path).take_while(move |path| path.starts_with(&prefix))
+        self.files
+            .range(prefix.clone()..)
+            .map(|(path, _)| path)
+            .take_while(move |path| path.starts_with(&prefix))
     }
 
     fn is_directory(&self, path: &str) -> bool {
         let prefix = format!("{path}/");
-        self.files.range(prefix.clone()..).next().is_some_and(|(found, _)| found.starts_with(&prefix))
+        self.files
+            .range(prefix.clone()..)
+            .next()
+            .is_some_and(|(found, _)| found.starts_with(&prefix))
     }
 
     /// A file's content; a symbolic link is followed inside the tree and nowhere else.
     fn content(&self, path: &str) -> Result<Option<Vec<u8>>, Invalid> {
         let mut at = path.to_string();
         for _ in 0..MOST_LINKS {
-            let Some((mode, id)) = self.files.get(&at) else { return Ok(None) };
-            let blob = || self.mirror.blob(id).map_err(|error| Invalid(format!("{at}: {error}")));
+            let Some((mode, id)) = self.files.get(&at) else {
+                return Ok(None);
+            };
+            let blob = || {
+                self.mirror
+                    .blob(id)
+                    .map_err(|error| Invalid(format!("{at}: {error}")))
+            };
             match mode {
                 EntryMode::File => return blob().map(Some),
                 EntryMode::Symlink => {
                     let target = String::from_utf8_lossy(&blob()?).into_owned();
                     let parent = at.rsplit_once('/').map_or("", |(parent, _)| parent);
-                    at = join(parent, &target)
-                        .ok_or_else(|| Invalid(format!("{path} is a symbolic link that leads out of the repository ({target})")))?;
+                    at = join(parent, &target).ok_or_else(|| {
+                        Invalid(format!(
+                            "{path} is a symbolic link that leads out of the repository ({target})"
+                        ))
+                    })?;
                 }
-                EntryMode::Directory | EntryMode::Submodule => return Err(Invalid(format!("{path} is a submodule: they are not read"))),
+                EntryMode::Directory | EntryMode::Submodule => {
+                    return Err(Invalid(format!("{path} is a submodule: they are not read")));
+                }
             }
         }
-        Err(Invalid(format!("{path} is a symbolic link that leads nowhere")))
+        Err(Invalid(format!(
+            "{path} is a symbolic link that leads nowhere"
+        )))
     }
 }
 
@@ -220,7 +262,10 @@ pub fn inputs(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Unre
         for path in source.under(&place.directory) {
             hash.update(format!("{path}\0{:?}\n", source.files.get(path)));
         }
-        Unreadable { why, hash: format!("unreadable {}", hex::encode(hash.finalize())) }
+        Unreadable {
+            why,
+            hash: format!("unreadable {}", hex::encode(hash.finalize())),
+        }
     })
 }
 
@@ -229,23 +274,43 @@ fn read(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Invalid> {
     if !source.is_directory(directory) {
         return Ok(None);
     }
-    let mut walk = Walk { source, files: BTreeMap::new(), visited: BTreeSet::new(), size: 0 };
-    let chart = place.chart.clone().or_else(|| source.files.contains_key(&format!("{directory}/Chart.yaml")).then(|| directory.clone()));
+    let mut walk = Walk {
+        source,
+        files: BTreeMap::new(),
+        visited: BTreeSet::new(),
+        size: 0,
+    };
+    let chart = place.chart.clone().or_else(|| {
+        source
+            .files
+            .contains_key(&format!("{directory}/Chart.yaml"))
+            .then(|| directory.clone())
+    });
     let how = if let Some(chart) = chart {
         walk.chart(&chart)?;
         let mut values = Vec::new();
         if chart != *directory {
-            for path in source.under(directory).filter(|path| path.ends_with(".yaml") || path.ends_with(".yml")) {
+            for path in source
+                .under(directory)
+                .filter(|path| path.ends_with(".yaml") || path.ends_with(".yml"))
+            {
                 walk.file(path)?;
                 values.push(path.clone());
             }
         }
         How::Helm { chart, values }
-    } else if KUSTOMIZATIONS.iter().any(|name| source.files.contains_key(&format!("{directory}/{name}"))) {
+    } else if KUSTOMIZATIONS
+        .iter()
+        .any(|name| source.files.contains_key(&format!("{directory}/{name}")))
+    {
         walk.kustomization(directory)?;
         How::Kustomize
     } else {
-        for path in source.under(directory).filter(|path| [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end))) {
+        for path in source.under(directory).filter(|path| {
+            [".yaml", ".yml", ".json"]
+                .iter()
+                .any(|end| path.ends_with(end))
+        }) {
             walk.file(path)?;
         }
         How::Plain
@@ -259,7 +324,12 @@ fn read(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Invalid> {
     }
     hash.update(directory);
     hash.update(format!("{how:?}"));
-    Ok(Some(Inputs { directory: directory.clone(), how, files: walk.files, hash: hex::encode(hash.finalize()) }))
+    Ok(Some(Inputs {
+        directory: directory.clone(),
+        how,
+        files: walk.files,
+        hash: hex::encode(hash.finalize()),
+    }))
 }
 
 /// Follows the references of kustomizations.
@@ -275,10 +345,15 @@ impl Walk<'_> {
         if self.files.contains_key(path) {
             return Ok(true);
         }
-        let Some(content) = self.source.content(path)? else { return Ok(false) };
+        let Some(content) = self.source.content(path)? else {
+            return Ok(false);
+        };
         self.size += content.len();
         if self.files.len() >= MOST_FILES || self.size > MOST_INPUT {
-            return Err(Invalid(format!("more than {MOST_FILES} files or {} MiB are read: split the application", MOST_INPUT >> 20)));
+            return Err(Invalid(format!(
+                "more than {MOST_FILES} files or {} MiB are read: split the application",
+                MOST_INPUT >> 20
+            )));
         }
         self.files.insert(path.into(), content.into());
         Ok(true)
@@ -288,17 +363,32 @@ impl Walk<'_> {
         if !self.visited.insert(directory.into()) {
             return Ok(());
         }
-        let join_file = |name: &&&str| if directory.is_empty() { name.to_string() } else { format!("{directory}/{name}") };
-        let present: Vec<_> =
-            KUSTOMIZATIONS.iter().map(|name| join_file(&name)).filter(|path| self.source.files.contains_key(path)).collect();
+        let join_file = |name: &&&str| {
+            if directory.is_empty() {
+                name.to_string()
+            } else {
+                format!("{directory}/{name}")
+            }
+        };
+        let present: Vec<_> = KUSTOMIZATIONS
+            .iter()
+            .map(|name| join_file(&name))
+            .filter(|path| self.source.files.contains_key(path))
+            .collect();
         let [file] = &present[..] else {
-            return Err(Invalid(format!("{directory}: {} kustomization files where there must be one", present.len())));
+            return Err(Invalid(format!(
+                "{directory}: {} kustomization files where there must be one",
+                present.len()
+            )));
         };
         self.file(file)?;
         let text = String::from_utf8_lossy(&self.files[file]).into_owned();
-        let documents = yaml::documents(&text).map_err(|error| Invalid(format!("{file}: {error}")))?;
+        let documents =
+            yaml::documents(&text).map_err(|error| Invalid(format!("{file}: {error}")))?;
         for document in &documents {
-            for reference in references(document).map_err(|why| Invalid(format!("{file}: {why}")))? {
+            for reference in
+                references(document).map_err(|why| Invalid(format!("{file}: {why}")))?
+            {
                 self.reference(directory, file, &reference)?;
             }
         }
@@ -312,7 +402,9 @@ impl Walk<'_> {
         }
         let about = format!("{chart}/Chart.yaml");
         if !self.source.files.contains_key(&about) {
-            return Err(Invalid(format!("{chart} is no chart: it has no Chart.yaml")));
+            return Err(Invalid(format!(
+                "{chart} is no chart: it has no Chart.yaml"
+            )));
         }
         let paths: Vec<_> = self.source.under(chart).cloned().collect();
         for path in paths {
@@ -321,12 +413,16 @@ impl Walk<'_> {
         for (name, place) in chart::dependencies(&about, &self.files[&about])? {
             let vendored = self.source.is_directory(&format!("{chart}/charts/{name}"))
                 || self.source.under(&format!("{chart}/charts")).any(|path| {
-                    path.rsplit('/').next().is_some_and(|file| file.starts_with(&format!("{name}-")) && file.ends_with(".tgz"))
+                    path.rsplit('/').next().is_some_and(|file| {
+                        file.starts_with(&format!("{name}-")) && file.ends_with(".tgz")
+                    })
                 });
             match place.strip_prefix("file://") {
                 _ if vendored => {}
                 Some(path) => {
-                    let path = join(chart, path).ok_or_else(|| Invalid(format!("{about}: `{place}` is not in this repository")))?;
+                    let path = join(chart, path).ok_or_else(|| {
+                        Invalid(format!("{about}: `{place}` is not in this repository"))
+                    })?;
                     self.chart(&path)?;
                 }
                 None => {
@@ -345,12 +441,19 @@ impl Walk<'_> {
                 "{file} refers to `{reference}`, which is not in this repository: remote bases and files are not read; put a copy beside it"
             ))
         };
-        let remote = reference.contains("://") || reference.contains('?') || reference.starts_with("git@");
-        let path = join(directory, reference).filter(|_| !remote).ok_or_else(outside)?;
+        let remote =
+            reference.contains("://") || reference.contains('?') || reference.starts_with("git@");
+        let path = join(directory, reference)
+            .filter(|_| !remote)
+            .ok_or_else(outside)?;
         if self.source.is_directory(&path) {
             return self.kustomization(&path);
         }
-        if self.file(&path)? { Ok(()) } else { Err(outside()) }
+        if self.file(&path)? {
+            Ok(())
+        } else {
+            Err(outside())
+        }
     }
 }
 
@@ -358,7 +461,9 @@ impl Walk<'_> {
 pub fn rules(file: &Path) -> anyhow::Result<String> {
     let asked: Value = serde_json::from_slice(&std::fs::read(file)?)?;
     let before = Some(&asked["before"]).filter(|before| !before.is_null());
-    let broken = cel::broken_rules(&asked["schema"], &asked["object"], before).err().unwrap_or_default();
+    let broken = cel::broken_rules(&asked["schema"], &asked["object"], before)
+        .err()
+        .unwrap_or_default();
     Ok(serde_json::to_string(&broken)?)
 }
 
@@ -366,7 +471,9 @@ pub fn rules(file: &Path) -> anyhow::Result<String> {
 fn references(document: &Value) -> Result<Vec<String>, String> {
     for field in ["helmCharts", "helmChartInflationGenerator", "helmGlobals"] {
         if !document[field].is_null() {
-            return Err(format!("`{field}` is not supported: make the chart an application of its own"));
+            return Err(format!(
+                "`{field}` is not supported: make the chart an application of its own"
+            ));
         }
     }
     let mut found = Vec::new();
@@ -379,13 +486,23 @@ fn references(document: &Value) -> Result<Vec<String>, String> {
         }
     };
     let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    for field in
-        ["resources", "bases", "components", "crds", "configurations", "transformers", "generators", "validators", "patchesStrategicMerge"]
-    {
+    for field in [
+        "resources",
+        "bases",
+        "components",
+        "crds",
+        "configurations",
+        "transformers",
+        "generators",
+        "validators",
+        "patchesStrategicMerge",
+    ] {
         items(&document[field]).iter().for_each(&mut add);
     }
     for field in ["patches", "patchesJson6902", "replacements"] {
-        items(&document[field]).iter().for_each(|patch| add(&patch["path"]));
+        items(&document[field])
+            .iter()
+            .for_each(|patch| add(&patch["path"]));
     }
     add(&document["openapi"]["path"]);
     for field in ["configMapGenerator", "secretGenerator"] {
@@ -394,7 +511,9 @@ fn references(document: &Value) -> Result<Vec<String>, String> {
             add(&generator["env"]);
             for entry in items(&generator["files"]) {
                 let text = entry.as_str().unwrap_or_default();
-                add(&Value::String(text.split_once('=').map_or(text, |(_, path)| path).into()));
+                add(&Value::String(
+                    text.split_once('=').map_or(text, |(_, path)| path).into(),
+                ));
             }
         }
     }
@@ -411,14 +530,20 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { time: (3 * 60 * 1000).into(), output: (128 << 20).into() }
+        Self {
+            time: (3 * 60 * 1000).into(),
+            output: (128 << 20).into(),
+        }
     }
 }
 
 impl Budget {
     /// False: it is used up.
     fn take(of: &AtomicU64, amount: u64) -> bool {
-        of.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.saturating_sub(amount))).is_ok_and(|left| left > amount)
+        of.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            Some(left.saturating_sub(amount))
+        })
+        .is_ok_and(|left| left > amount)
     }
 
     fn is_used_up(&self) -> bool {
@@ -462,33 +587,63 @@ impl Renderer {
                 .max_capacity(MOST_REMEMBERED)
                 .build(),
         };
-        Self { shared: Arc::new(shared), budget: None }
+        Self {
+            shared: Arc::new(shared),
+            budget: None,
+        }
     }
 
     /// The same renderer, whose renderings take from one budget.
     pub fn within(&self, budget: Budget) -> Self {
-        Self { budget: Some(Arc::new(budget)), ..self.clone() }
+        Self {
+            budget: Some(Arc::new(budget)),
+            ..self.clone()
+        }
     }
 
     /// What of a schema's validation rules an object breaks. The rules may be a pull request's, written to take for ever or to
     /// end the process: they are evaluated by `windlass rules` in the jail.
-    pub async fn broken_rules(&self, schema: &Value, object: &Value, before: Option<&Value>) -> Result<(), String> {
-        let too_slow = || "the validation rules of its definition cannot be evaluated in time".to_string();
+    pub async fn broken_rules(
+        &self,
+        schema: &Value,
+        object: &Value,
+        before: Option<&Value>,
+    ) -> Result<(), String> {
+        let too_slow =
+            || "the validation rules of its definition cannot be evaluated in time".to_string();
         let definition = hex::encode(Sha256::digest(schema.to_string()));
         if self.shared.slow.contains_key(&definition) {
             return Err(too_slow());
         }
-        let asked = serde_json::json!({"schema": schema, "object": object, "before": before}).to_string();
+        let asked =
+            serde_json::json!({"schema": schema, "object": object, "before": before}).to_string();
         let key = hex::encode(Sha256::digest(&asked));
         let evaluating = async {
-            let not_now = || Err::<Result<(), String>, _>("they cannot be evaluated just now".to_string());
-            let Ok(_turn) = self.shared.evaluating.acquire().await else { return not_now() };
-            let files = BTreeMap::from([("rules.json".to_string(), Arc::<[u8]>::from(asked.as_bytes()))]);
-            let inputs = Inputs { directory: "definition".into(), how: How::Plain, files, hash: String::new() };
+            let not_now =
+                || Err::<Result<(), String>, _>("they cannot be evaluated just now".to_string());
+            let Ok(_turn) = self.shared.evaluating.acquire().await else {
+                return not_now();
+            };
+            let files = BTreeMap::from([(
+                "rules.json".to_string(),
+                Arc::<[u8]>::from(asked.as_bytes()),
+            )]);
+            let inputs = Inputs {
+                directory: "definition".into(),
+                how: How::Plain,
+                files,
+                hash: String::new(),
+            };
             let arguments = ["rules".to_string(), "rules.json".to_string()];
             // It takes from nobody's budget: what it says holds for everybody who asks about the same.
-            let alone = Self { shared: self.shared.clone(), budget: None };
-            match alone.run(&inputs, Program::Windlass, &arguments, MOST_RULE_TIME).await {
+            let alone = Self {
+                shared: self.shared.clone(),
+                budget: None,
+            };
+            match alone
+                .run(&inputs, Program::Windlass, &arguments, MOST_RULE_TIME)
+                .await
+            {
                 Ok(out) => match serde_json::from_str::<Vec<String>>(&out) {
                     Ok(broken) if broken.is_empty() => Ok(Ok(())),
                     Ok(broken) => Ok(Err(broken.join("; "))),
@@ -503,13 +658,24 @@ impl Renderer {
                 Err(_) => not_now(),
             }
         };
-        self.shared.rules.try_get_with(key, evaluating).await.map_err(|why| (*why).clone())?
+        self.shared
+            .rules
+            .try_get_with(key, evaluating)
+            .await
+            .map_err(|why| (*why).clone())?
     }
 
     /// Whether the jail holds where renderers run: a program tries to get out of it.
     pub async fn check_jail(&self) -> Result<(), NotRendered> {
-        let nothing = Inputs { directory: ".".into(), how: How::Plain, files: BTreeMap::new(), hash: String::new() };
-        let tried = self.run(&nothing, Program::Windlass, &["escape".into()], MOST_TIME).await?;
+        let nothing = Inputs {
+            directory: ".".into(),
+            how: How::Plain,
+            files: BTreeMap::new(),
+            hash: String::new(),
+        };
+        let tried = self
+            .run(&nothing, Program::Windlass, &["escape".into()], MOST_TIME)
+            .await?;
         match serde_json::from_str::<Vec<String>>(&tried) {
             Ok(ways) if ways.is_empty() => Ok(()),
             Ok(ways) => Err(Invalid(format!("a renderer can {}", ways.join(", "))).into()),
@@ -519,47 +685,88 @@ impl Renderer {
 
     /// The manifests, as rendered: namespaces not yet settled. The error is in words for the author. `release` counts
     /// for charts only.
-    pub async fn render(&self, inputs: &Inputs, release: Option<Release>) -> Result<Arc<Vec<Manifest>>, NotRendered> {
+    pub async fn render(
+        &self,
+        inputs: &Inputs,
+        release: Option<Release>,
+    ) -> Result<Arc<Vec<Manifest>>, NotRendered> {
         loop {
             let rendered = self.render_once(inputs, release.clone()).await;
             // Who waited for the rendering of a head that then had no budget left has one of his own, or needs none.
-            let anothers = self.budget.as_ref().is_none_or(|budget| !budget.is_used_up());
+            let anothers = self
+                .budget
+                .as_ref()
+                .is_none_or(|budget| !budget.is_used_up());
             if !(anothers && matches!(rendered, Err(NotRendered::UsedUp(_)))) {
                 return rendered;
             }
         }
     }
 
-    async fn render_once(&self, inputs: &Inputs, release: Option<Release>) -> Result<Arc<Vec<Manifest>>, NotRendered> {
+    async fn render_once(
+        &self,
+        inputs: &Inputs,
+        release: Option<Release>,
+    ) -> Result<Arc<Vec<Manifest>>, NotRendered> {
         let key = (inputs.hash.clone(), release.clone());
         let rendering = async {
             let manifests = match &inputs.how {
                 How::Plain => {
-                    let _turn = self.turn_to_read(inputs.files.values().map(|content| content.len()).sum()).await;
+                    let _turn = self
+                        .turn_to_read(inputs.files.values().map(|content| content.len()).sum())
+                        .await;
                     tokio::task::block_in_place(|| plain(inputs))?
                 }
                 How::Kustomize => {
-                    let out = self.run(inputs, Program::Kustomize, &["build".into(), inputs.directory.clone()], MOST_TIME).await?;
+                    let out = self
+                        .run(
+                            inputs,
+                            Program::Kustomize,
+                            &["build".into(), inputs.directory.clone()],
+                            MOST_TIME,
+                        )
+                        .await?;
                     self.read(&out, &inputs.directory).await?
                 }
                 How::Helm { chart, values } => {
-                    let release = release.ok_or_else(|| Invalid(format!("{}: a chart needs to know where it goes", inputs.directory)))?;
+                    let release = release.ok_or_else(|| {
+                        Invalid(format!(
+                            "{}: a chart needs to know where it goes",
+                            inputs.directory
+                        ))
+                    })?;
                     self.helm(inputs, chart, values, &release).await?
                 }
             };
             let mut seen = BTreeSet::new();
-            if let Some(twice) = manifests.iter().find(|manifest| !seen.insert(manifest.key.clone())) {
-                return Err(Invalid(format!("{}: {} is there twice", inputs.directory, twice.key)).into());
+            if let Some(twice) = manifests
+                .iter()
+                .find(|manifest| !seen.insert(manifest.key.clone()))
+            {
+                return Err(Invalid(format!(
+                    "{}: {} is there twice",
+                    inputs.directory, twice.key
+                ))
+                .into());
             }
             Ok::<Arc<str>, NotRendered>(Manifest::store(&manifests).into())
         };
-        let stored = self.shared.cache.try_get_with(key, rendering).await.map_err(|error: Arc<NotRendered>| (*error).clone())?;
+        let stored = self
+            .shared
+            .cache
+            .try_get_with(key, rendering)
+            .await
+            .map_err(|error: Arc<NotRendered>| (*error).clone())?;
         Ok(Manifest::restore(&stored).map(Arc::new)?)
     }
 
     /// Whoever reads what is long waits for its turn.
     async fn turn_to_read(&self, length: usize) -> Option<SemaphorePermit<'_>> {
-        if length > LONG_TEXT { self.shared.reading.acquire().await.ok() } else { None }
+        if length > LONG_TEXT {
+            self.shared.reading.acquire().await.ok()
+        } else {
+            None
+        }
     }
 
     async fn read(&self, text: &str, directory: &str) -> Result<Vec<Manifest>, Invalid> {
@@ -568,17 +775,37 @@ impl Renderer {
     }
 
     /// Runs a program on the inputs; what it printed. It takes from the budget.
-    async fn run(&self, inputs: &Inputs, program: Program, arguments: &[String], most: Duration) -> Result<String, NotRendered> {
+    async fn run(
+        &self,
+        inputs: &Inputs,
+        program: Program,
+        arguments: &[String],
+        most: Duration,
+    ) -> Result<String, NotRendered> {
         let used_up = || Err(NotRendered::UsedUp(inputs.directory.clone()));
-        if self.budget.as_ref().is_some_and(|budget| budget.is_used_up()) {
+        if self
+            .budget
+            .as_ref()
+            .is_some_and(|budget| budget.is_used_up())
+        {
             return used_up();
         }
-        let job = Job { program, arguments: arguments.to_vec(), files: inputs.layout(), of_head: self.budget.is_some(), most };
+        let job = Job {
+            program,
+            arguments: arguments.to_vec(),
+            files: inputs.layout(),
+            of_head: self.budget.is_some(),
+            most,
+        };
         let (took, printed) = self.shared.runner.run(&job).await;
         if let Some(budget) = &self.budget {
             let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             let length = printed.as_ref().map_or(0, |text| text.len() as u64);
-            if (Budget::take(&budget.time, took), Budget::take(&budget.output, length)) != (true, true) {
+            if (
+                Budget::take(&budget.time, took),
+                Budget::take(&budget.output, length),
+            ) != (true, true)
+            {
                 return used_up();
             }
         }
@@ -597,7 +824,9 @@ pub enum NotRendered {
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// A pull request's head has used up its budget.
-    #[error("{0}: this commit has used up what the renderings of one pull request may take: split it")]
+    #[error(
+        "{0}: this commit has used up what the renderings of one pull request may take: split it"
+    )]
     UsedUp(String),
     /// It may be had another time.
     #[error("{0}")]
@@ -609,9 +838,16 @@ fn plain(inputs: &Inputs) -> Result<Vec<Manifest>, Invalid> {
     let mut nodes = 0;
     for (path, content) in &inputs.files {
         let read = Manifest::parse_all(&String::from_utf8_lossy(content), path)?;
-        nodes += read.iter().map(|manifest| yaml::nodes(&manifest.value)).sum::<usize>();
+        nodes += read
+            .iter()
+            .map(|manifest| yaml::nodes(&manifest.value))
+            .sum::<usize>();
         if nodes > yaml::MOST_NODES {
-            return Err(Invalid(format!("{}: its manifests have more than {} values: split it", inputs.directory, yaml::MOST_NODES)));
+            return Err(Invalid(format!(
+                "{}: its manifests have more than {} values: split it",
+                inputs.directory,
+                yaml::MOST_NODES
+            )));
         }
         manifests.extend(read);
     }
@@ -628,13 +864,33 @@ mod tests {
         let files = BTreeMap::from([
             (
                 "base/all.yaml".to_string(),
-                file("# all\n---\nkind: A\nmetadata: {name: x}\n---\n# this one\nkind: B\nmetadata: {name: x}\n"),
+                file(
+                    "# all\n---\nkind: A\nmetadata: {name: x}\n---\n# this one\nkind: B\nmetadata: {name: x}\n",
+                ),
             ),
-            ("own/patch.yaml".to_string(), file("kind: A\nmetadata:\n  name: x\n")),
+            (
+                "own/patch.yaml".to_string(),
+                file("kind: A\nmetadata:\n  name: x\n"),
+            ),
         ]);
-        let inputs = Inputs { directory: "own".into(), how: How::Plain, files, hash: String::new() };
-        let at = |kind: &str| inputs.locate(&ResourceKey { group: String::new(), kind: kind.into(), namespace: None, name: "x".into() });
-        assert_eq!((at("A").as_deref(), at("B").as_deref(), at("C")), (Some("own/patch.yaml:1"), Some("base/all.yaml:7"), None));
+        let inputs = Inputs {
+            directory: "own".into(),
+            how: How::Plain,
+            files,
+            hash: String::new(),
+        };
+        let at = |kind: &str| {
+            inputs.locate(&ResourceKey {
+                group: String::new(),
+                kind: kind.into(),
+                namespace: None,
+                name: "x".into(),
+            })
+        };
+        assert_eq!(
+            (at("A").as_deref(), at("B").as_deref(), at("C")),
+            (Some("own/patch.yaml:1"), Some("base/all.yaml:7"), None)
+        );
     }
 
     #[test]
@@ -659,7 +915,16 @@ mod tests {
         });
         assert_eq!(
             references(&document).unwrap(),
-            ["a.yaml", "https://example.com/b", "s.yaml", "p.yaml", "o.json", ".env", "f.txt", "g.txt"]
+            [
+                "a.yaml",
+                "https://example.com/b",
+                "s.yaml",
+                "p.yaml",
+                "o.json",
+                ".env",
+                "f.txt",
+                "g.txt"
+            ]
         );
         assert!(references(&serde_json::json!({"helmCharts": [{}]})).is_err());
     }

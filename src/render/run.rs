@@ -102,10 +102,15 @@ impl Runner {
             Self::Local(local) => local.run(job).await,
             Self::Elsewhere(socket) => {
                 let asked = tokio::time::timeout(ELSEWHERE, ask(socket, job)).await;
-                let answer = asked.unwrap_or_else(|_| Err(anyhow::anyhow!("the renderer's container does not answer")));
+                let answer = asked.unwrap_or_else(|_| {
+                    Err(anyhow::anyhow!("the renderer's container does not answer"))
+                });
                 match answer {
                     Ok(Answer { took, printed }) => (Duration::from_millis(took), printed),
-                    Err(error) => (started.elapsed(), Err(Trouble::Passing(format!("{error:#}")))),
+                    Err(error) => (
+                        started.elapsed(),
+                        Err(Trouble::Passing(format!("{error:#}"))),
+                    ),
                 }
             }
         }
@@ -135,38 +140,82 @@ impl Local {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }
-        let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get()).clamp(2, 8);
+        let cores = std::thread::available_parallelism()
+            .map_or(2, |cores| cores.get())
+            .clamp(2, 8);
         // Half of what the container may take is the children's; no more at once than fit into it.
-        let most_resident = memory_limit().map_or(cores as u64 * MOST_RESIDENT, |limit| (limit / 2).max(MOST_RESIDENT));
-        let at_once = cores.min(usize::try_from(most_resident / USUAL_RESIDENT).unwrap_or(cores)).max(1);
-        let (children, heads, resident) = (Semaphore::new(at_once), Semaphore::new((at_once - 1).max(1)), AtomicU64::new(0));
-        Ok(Self { programs, work, at_once, children, heads, resident, most_resident })
+        let most_resident = memory_limit().map_or(cores as u64 * MOST_RESIDENT, |limit| {
+            (limit / 2).max(MOST_RESIDENT)
+        });
+        let at_once = cores
+            .min(usize::try_from(most_resident / USUAL_RESIDENT).unwrap_or(cores))
+            .max(1);
+        let (children, heads, resident) = (
+            Semaphore::new(at_once),
+            Semaphore::new((at_once - 1).max(1)),
+            AtomicU64::new(0),
+        );
+        Ok(Self {
+            programs,
+            work,
+            at_once,
+            children,
+            heads,
+            resident,
+            most_resident,
+        })
     }
 
     async fn run(&self, job: &Job) -> (Duration, Result<String, Trouble>) {
-        let stopping = || (Duration::ZERO, Err(Trouble::Passing("windlass is stopping".into())));
-        let _of_head = if job.of_head { Some(self.heads.acquire().await) } else { None };
-        let Ok(_turn) = self.children.acquire().await else { return stopping() };
+        let stopping = || {
+            (
+                Duration::ZERO,
+                Err(Trouble::Passing("windlass is stopping".into())),
+            )
+        };
+        let _of_head = if job.of_head {
+            Some(self.heads.acquire().await)
+        } else {
+            None
+        };
+        let Ok(_turn) = self.children.acquire().await else {
+            return stopping();
+        };
         let started = Instant::now();
         let printed = self.child(job).await;
         (started.elapsed(), printed)
     }
 
     async fn child(&self, job: &Job) -> Result<String, Trouble> {
-        let broken = |what: &str, error: &dyn std::fmt::Display| Trouble::Passing(format!("{what}: {error}"));
+        let broken = |what: &str, error: &dyn std::fmt::Display| {
+            Trouble::Passing(format!("{what}: {error}"))
+        };
         let no_helm = "charts are not rendered here: windlass was started without --helm";
         let program = match job.program {
             Program::Kustomize => self.programs.kustomize.clone(),
-            Program::Helm => self.programs.helm.clone().ok_or_else(|| Trouble::Author(no_helm.into()))?,
-            Program::Windlass => std::env::current_exe().map_err(|error| broken("cannot find this program", &error))?,
+            Program::Helm => self
+                .programs
+                .helm
+                .clone()
+                .ok_or_else(|| Trouble::Author(no_helm.into()))?,
+            Program::Windlass => std::env::current_exe()
+                .map_err(|error| broken("cannot find this program", &error))?,
         };
-        let folder =
-            tempfile::Builder::new().prefix("render-").tempdir_in(&self.work).map_err(|error| broken("cannot lay out files", &error))?;
-        lay_out(folder.path(), &job.files).map_err(|error| broken("cannot lay out files", &error))?;
+        let folder = tempfile::Builder::new()
+            .prefix("render-")
+            .tempdir_in(&self.work)
+            .map_err(|error| broken("cannot lay out files", &error))?;
+        lay_out(folder.path(), &job.files)
+            .map_err(|error| broken("cannot lay out files", &error))?;
         let mut command = match &self.programs.launcher {
             Some(launcher) => {
                 let mut command = tokio::process::Command::new(launcher);
-                command.arg("jail").arg("--folder").arg(folder.path()).arg("--").arg(program);
+                command
+                    .arg("jail")
+                    .arg("--folder")
+                    .arg(folder.path())
+                    .arg("--")
+                    .arg(program);
                 command
             }
             None => tokio::process::Command::new(program),
@@ -198,7 +247,8 @@ impl Local {
         let run = async {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             let (mut stdout, mut stderr) = (stdout.take(MOST_OUTPUT + 1), stderr.take(64 << 10));
-            let (read, _) = tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
+            let (read, _) =
+                tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
             read?;
             drop((stdout, stderr));
             Ok::<_, std::io::Error>((child.wait().await?, out, err))
@@ -211,30 +261,50 @@ impl Local {
         };
         let (status, out, err) = ended.map_err(|error| broken("cannot be read", &error))?;
         if out.len() as u64 > MOST_OUTPUT {
-            return Err(Trouble::Author(format!("printed more than {} MiB", MOST_OUTPUT >> 20)));
+            return Err(Trouble::Author(format!(
+                "printed more than {} MiB",
+                MOST_OUTPUT >> 20
+            )));
         }
         if !status.success() {
-            let words = String::from_utf8_lossy(&err).replace(&folder.path().display().to_string(), "");
-            return Err(Trouble::Author(words.trim().trim_start_matches("Error: ").to_string()));
+            let words =
+                String::from_utf8_lossy(&err).replace(&folder.path().display().to_string(), "");
+            return Err(Trouble::Author(
+                words.trim().trim_start_matches("Error: ").to_string(),
+            ));
         }
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
 
     /// Comes back when a child takes more memory than it may, alone or with the others.
     async fn takes_too_much(&self, pid: Option<u32>) -> Trouble {
-        let mut own = Resident { all: &self.resident, known: 0 };
-        let Some(pid) = pid else { return std::future::pending().await };
+        let mut own = Resident {
+            all: &self.resident,
+            known: 0,
+        };
+        let Some(pid) = pid else {
+            return std::future::pending().await;
+        };
         loop {
             tokio::time::sleep(LOOK_AT_MEMORY).await;
             own.set(resident(pid).unwrap_or_default());
             if own.known > MOST_RESIDENT {
-                return Trouble::Author(format!("took more than {} MiB of memory", MOST_RESIDENT >> 20));
+                return Trouble::Author(format!(
+                    "took more than {} MiB of memory",
+                    MOST_RESIDENT >> 20
+                ));
             }
             // Over what all may take: who takes more than his part of it ends.
-            let running = self.at_once.saturating_sub(self.children.available_permits()).max(1);
+            let running = self
+                .at_once
+                .saturating_sub(self.children.available_permits())
+                .max(1);
             let part = self.most_resident / running as u64;
             if self.resident.load(Ordering::SeqCst) > self.most_resident && own.known > part {
-                return Trouble::Passing(format!("more than {} MiB of memory were not to be had beside others", part >> 20));
+                return Trouble::Passing(format!(
+                    "more than {} MiB of memory were not to be had beside others",
+                    part >> 20
+                ));
             }
         }
     }
@@ -272,13 +342,19 @@ impl Drop for Resident<'_> {
 /// Bytes of memory that a process takes (proc(5), `VmRSS`); None: there is no such process any more.
 pub fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 /// Bytes of memory that the container may take (cgroup v2); None: no limit is set.
 fn memory_limit() -> Option<u64> {
-    std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok()
+    std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 // ---- elsewhere
@@ -307,15 +383,31 @@ async fn ask(socket: &Path, job: &Job) -> anyhow::Result<Answer> {
         match UnixStream::connect(socket).await {
             Ok(stream) => break stream,
             // Its container may just be starting.
-            Err(_) if since.elapsed() < STARTING => tokio::time::sleep(Duration::from_millis(200)).await,
-            Err(error) => return Err(error).with_context(|| format!("no renderer listens at {}", socket.display())),
+            Err(_) if since.elapsed() < STARTING => {
+                tokio::time::sleep(Duration::from_millis(200)).await
+            }
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("no renderer listens at {}", socket.display()));
+            }
         }
     };
-    let files = job.files.iter().map(|(path, content)| (path.clone(), BASE64.encode(content))).collect();
-    let request =
-        Request { program: job.program, arguments: job.arguments.clone(), files, of_head: job.of_head, most: job.most.as_millis() as u64 };
+    let files = job
+        .files
+        .iter()
+        .map(|(path, content)| (path.clone(), BASE64.encode(content)))
+        .collect();
+    let request = Request {
+        program: job.program,
+        arguments: job.arguments.clone(),
+        files,
+        of_head: job.of_head,
+        most: job.most.as_millis() as u64,
+    };
     send(&mut stream, &request).await?;
-    receive(&mut stream).await.context("the renderer's container")
+    receive(&mut stream)
+        .await
+        .context("the renderer's container")
 }
 
 /// A message: its length in eight bytes, little end first, and JSON.
@@ -328,7 +420,10 @@ async fn send(stream: &mut UnixStream, message: &impl Serialize) -> anyhow::Resu
 
 async fn receive<T: serde::de::DeserializeOwned>(stream: &mut UnixStream) -> anyhow::Result<T> {
     let length = stream.read_u64_le().await?;
-    anyhow::ensure!(length <= MOST_MESSAGE, "a message of {length} bytes is too long");
+    anyhow::ensure!(
+        length <= MOST_MESSAGE,
+        "a message of {length} bytes is too long"
+    );
     let mut text = Vec::new();
     stream.take(length).read_to_end(&mut text).await?;
     Ok(serde_json::from_slice(&text)?)
@@ -342,7 +437,12 @@ pub struct RenderArgs {
     socket: PathBuf,
 
     /// The kustomize program
-    #[arg(long, env = "WINDLASS_KUSTOMIZE", default_value = "kustomize", value_name = "PROGRAM")]
+    #[arg(
+        long,
+        env = "WINDLASS_KUSTOMIZE",
+        default_value = "kustomize",
+        value_name = "PROGRAM"
+    )]
     pub kustomize: PathBuf,
 
     /// The helm program; without it charts are not rendered
@@ -358,7 +458,8 @@ pub struct RenderArgs {
 /// reach if it got out of its jail is nothing.
 pub async fn serve(args: &RenderArgs, programs: Programs) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(&args.socket);
-    let listener = UnixListener::bind(&args.socket).with_context(|| format!("cannot listen at {}", args.socket.display()))?;
+    let listener = UnixListener::bind(&args.socket)
+        .with_context(|| format!("cannot listen at {}", args.socket.display()))?;
     let runner = Arc::new(Runner::Local(Local::new(programs, args.work.clone())?));
     tracing::info!(socket = %args.socket.display(), "rendering");
     loop {
@@ -366,17 +467,36 @@ pub async fn serve(args: &RenderArgs, programs: Programs) -> anyhow::Result<()> 
         let runner = runner.clone();
         tokio::spawn(async move {
             let answered = async {
-                let Request { program, arguments, files, of_head, most } = receive(&mut stream).await?;
+                let Request {
+                    program,
+                    arguments,
+                    files,
+                    of_head,
+                    most,
+                } = receive(&mut stream).await?;
                 let files = files.into_iter().map(|(path, content)| {
                     // Only files in the folder: whoever asks is not believed either.
-                    let legal = !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+                    let legal = !path.starts_with('/')
+                        && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
                     anyhow::ensure!(legal, "`{path}` is no file of a rendering");
                     Ok((path, Arc::<[u8]>::from(BASE64.decode(content)?)))
                 });
-                let job =
-                    Job { program, arguments, files: files.collect::<anyhow::Result<_>>()?, of_head, most: Duration::from_millis(most) };
+                let job = Job {
+                    program,
+                    arguments,
+                    files: files.collect::<anyhow::Result<_>>()?,
+                    of_head,
+                    most: Duration::from_millis(most),
+                };
                 let (took, printed) = runner.run(&job).await;
-                send(&mut stream, &Answer { took: u64::try_from(took.as_millis()).unwrap_or(u64::MAX), printed }).await
+                send(
+                    &mut stream,
+                    &Answer {
+                        took: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                        printed,
+                    },
+                )
+                .await
             };
             if let Err(error) = answered.await {
                 tracing::warn!(%error, "a rendering was not answered");

@@ -59,15 +59,33 @@ impl ControlPlane {
         let dir = folder.path().join("control-plane");
         fs::create_dir_all(&dir)?;
         let kubeconfig = dir.join("kubeconfig");
-        let mut plane = Self { servers: Vec::new(), kubeconfig: given.to_path_buf(), tools, folder };
+        let mut plane = Self {
+            servers: Vec::new(),
+            kubeconfig: given.to_path_buf(),
+            tools,
+            folder,
+        };
         // Everything inline, and only the current context.
-        let flat = plane.kubectl(&["config", "view", "--raw", "--flatten", "--minify", "--output", "json"])?;
+        let flat = plane.kubectl(&[
+            "config",
+            "view",
+            "--raw",
+            "--flatten",
+            "--minify",
+            "--output",
+            "json",
+        ])?;
         let mut config: Value = serde_json::from_str(&flat)?;
         let cluster = &mut config["clusters"][0]["cluster"];
         let authority = cluster["certificate-authority-data"].take();
-        let authority = authority.as_str().with_context(|| format!("{} names no certificate authority", given.display()))?;
+        let authority = authority
+            .as_str()
+            .with_context(|| format!("{} names no certificate authority", given.display()))?;
         let path = dir.join("ca.crt");
-        fs::write(&path, base64::engine::general_purpose::STANDARD.decode(authority)?)?;
+        fs::write(
+            &path,
+            base64::engine::general_purpose::STANDARD.decode(authority)?,
+        )?;
         *cluster = serde_json::json!({"server": cluster["server"], "certificate-authority": path});
         fs::write(&kubeconfig, config.to_string())?;
         fs::set_permissions(&kubeconfig, fs::Permissions::from_mode(0o600))?;
@@ -89,7 +107,12 @@ impl ControlPlane {
         let kubeconfig = dir.join("kubeconfig");
         fs::write(&kubeconfig, admin_kubeconfig(&dir, port))?;
         fs::write(dir.join("stages.yaml"), STAGES)?;
-        let mut plane = Self { servers: Vec::new(), kubeconfig, tools, folder };
+        let mut plane = Self {
+            servers: Vec::new(),
+            kubeconfig,
+            tools,
+            folder,
+        };
         let path = |name: &str| dir.join(name).display().to_string();
         let etcd = format!("http://127.0.0.1:{etcd_port}");
         plane.spawn(
@@ -151,8 +174,17 @@ impl ControlPlane {
         plane.wait_for(&client, "/readyz").await?;
         let config = plane.kubeconfig.display().to_string();
         // The controller-manager's own limit of 20 requests a second would dominate every rollout.
-        let shared =
-            ["--kubeconfig", &config, "--leader-elect=false", "--secure-port", "0", "--kube-api-qps", "500", "--kube-api-burst", "1000"];
+        let shared = [
+            "--kubeconfig",
+            &config,
+            "--leader-elect=false",
+            "--secure-port",
+            "0",
+            "--kube-api-qps",
+            "500",
+            "--kube-api-burst",
+            "1000",
+        ];
         let controllers = [
             "--service-account-private-key-file",
             &path("sa.key"),
@@ -162,18 +194,46 @@ impl ControlPlane {
             // A simulated node sends no heart-beats: it would be marked as gone after 40 s.
             "--controllers=*,-node-lifecycle-controller",
         ];
-        plane.spawn(&dir, "kube-controller-manager", &[&shared[..], &controllers[..]].concat())?;
+        plane.spawn(
+            &dir,
+            "kube-controller-manager",
+            &[&shared[..], &controllers[..]].concat(),
+        )?;
         plane.spawn(&dir, "kube-scheduler", &shared)?;
-        plane.spawn(&dir, "kwok", &["--kubeconfig", &config, "--manage-all-nodes=true", "--config", &path("stages.yaml")])?;
-        let request = http::Request::post("/api/v1/nodes").header("Content-Type", "application/json").body(NODE.as_bytes().to_vec())?;
-        client.request_text(request).await.context("cannot create the simulated node")?;
-        plane.wait_for(&client, "/api/v1/namespaces/default/serviceaccounts/default").await?;
+        plane.spawn(
+            &dir,
+            "kwok",
+            &[
+                "--kubeconfig",
+                &config,
+                "--manage-all-nodes=true",
+                "--config",
+                &path("stages.yaml"),
+            ],
+        )?;
+        let request = http::Request::post("/api/v1/nodes")
+            .header("Content-Type", "application/json")
+            .body(NODE.as_bytes().to_vec())?;
+        client
+            .request_text(request)
+            .await
+            .context("cannot create the simulated node")?;
+        plane
+            .wait_for(
+                &client,
+                "/api/v1/namespaces/default/serviceaccounts/default",
+            )
+            .await?;
         Ok(plane)
     }
 
     fn spawn(&mut self, dir: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = Command::new(self.tools.program(program)?);
-        command.args(arguments).env_clear().env("HOME", dir).current_dir(dir);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", dir)
+            .current_dir(dir);
         let server = Server::start(&mut command, &dir.join(format!("{program}.log")))?;
         self.servers.insert(0, server);
         Ok(())
@@ -183,11 +243,18 @@ impl ControlPlane {
         let started = Instant::now();
         loop {
             let request = http::Request::get(path).body(Vec::new())?;
-            if let Ok(Ok(_)) = tokio::time::timeout(Duration::from_secs(2), client.request_text(request)).await {
+            if let Ok(Ok(_)) =
+                tokio::time::timeout(Duration::from_secs(2), client.request_text(request)).await
+            {
                 return Ok(());
             }
-            if self.servers.iter_mut().any(Server::ended) || started.elapsed() > Duration::from_secs(90) {
-                bail!("the control plane did not come up ({path}): see the logs in {}", self.folder.path().join("control-plane").display());
+            if self.servers.iter_mut().any(Server::ended)
+                || started.elapsed() > Duration::from_secs(90)
+            {
+                bail!(
+                    "the control plane did not come up ({path}): see the logs in {}",
+                    self.folder.path().join("control-plane").display()
+                );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -196,7 +263,8 @@ impl ControlPlane {
     /// A client of the administrator's.
     pub async fn client(&self) -> anyhow::Result<Client> {
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let config =
+            kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         Ok(Client::try_from(config)?)
     }
 
@@ -215,33 +283,74 @@ impl ControlPlane {
 
     /// Runs `kubectl` as the administrator; what it printed, or an error with it.
     pub fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = Command::new(self.tools.program("kubectl")?).arg("--kubeconfig").arg(&self.kubeconfig).args(arguments).output()?;
+        let output = Command::new(self.tools.program("kubectl")?)
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments)
+            .output()?;
         if !output.status.success() {
-            bail!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+            bail!(
+                "kubectl {}: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Writes a kubeconfig that authenticates as a service account, by a token for a day.
-    pub fn service_account_kubeconfig(&self, namespace: &str, name: &str, path: &Path) -> anyhow::Result<()> {
-        let token = self.kubectl(&["create", "token", name, "--namespace", namespace, "--duration", "24h"])?;
+    pub fn service_account_kubeconfig(
+        &self,
+        namespace: &str,
+        name: &str,
+        path: &Path,
+    ) -> anyhow::Result<()> {
+        let token = self.kubectl(&[
+            "create",
+            "token",
+            name,
+            "--namespace",
+            namespace,
+            "--duration",
+            "24h",
+        ])?;
         let (server, authority) = self.server()?;
-        Ok(fs::write(path, kubeconfig_of(&server, &authority, &format!("token: {}", token.trim())))?)
+        Ok(fs::write(
+            path,
+            kubeconfig_of(&server, &authority, &format!("token: {}", token.trim())),
+        )?)
     }
 
     /// The API server's address and the authority that signed its certificate.
     pub fn server(&self) -> anyhow::Result<(String, PathBuf)> {
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
-        let cluster = kubeconfig.clusters.first().and_then(|cluster| cluster.cluster.clone()).context("our kubeconfig has a cluster")?;
-        Ok((cluster.server.context("it has an address")?, cluster.certificate_authority.context("it has an authority")?.into()))
+        let cluster = kubeconfig
+            .clusters
+            .first()
+            .and_then(|cluster| cluster.cluster.clone())
+            .context("our kubeconfig has a cluster")?;
+        Ok((
+            cluster.server.context("it has an address")?,
+            cluster
+                .certificate_authority
+                .context("it has an authority")?
+                .into(),
+        ))
     }
 }
 
 const CONTEXT: &str = "contexts: [{name: sandbox, context: {cluster: sandbox, user: admin}}]\ncurrent-context: sandbox\n";
 
 fn admin_kubeconfig(dir: &Path, port: u16) -> String {
-    let user = format!("client-certificate: {0}/admin.crt, client-key: {0}/admin.key", dir.display());
-    kubeconfig_of(&format!("https://127.0.0.1:{port}"), &dir.join("ca.crt"), &user)
+    let user = format!(
+        "client-certificate: {0}/admin.crt, client-key: {0}/admin.key",
+        dir.display()
+    );
+    kubeconfig_of(
+        &format!("https://127.0.0.1:{port}"),
+        &dir.join("ca.crt"),
+        &user,
+    )
 }
 
 fn kubeconfig_of(server: &str, authority: &Path, user: &str) -> String {
@@ -260,19 +369,49 @@ fn write_pki(dir: &Path) -> anyhow::Result<()> {
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     fs::write(dir.join("ca.crt"), ca.self_signed(&ca_key)?.pem())?;
     let issuer = Issuer::new(ca, ca_key);
-    let sign = |name: &str, common: &str, organisation: Option<&str>, hosts: &[&str]| -> anyhow::Result<()> {
+    let sign = |name: &str,
+                common: &str,
+                organisation: Option<&str>,
+                hosts: &[&str]|
+     -> anyhow::Result<()> {
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(hosts.iter().map(|host| host.to_string()).collect::<Vec<_>>())?;
+        let mut params = CertificateParams::new(
+            hosts
+                .iter()
+                .map(|host| host.to_string())
+                .collect::<Vec<_>>(),
+        )?;
         params.distinguished_name.push(DnType::CommonName, common);
         if let Some(organisation) = organisation {
-            params.distinguished_name.push(DnType::OrganizationName, organisation);
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, organisation);
         }
-        fs::write(dir.join(format!("{name}.crt")), params.signed_by(&key, &issuer)?.pem())?;
-        Ok(fs::write(dir.join(format!("{name}.key")), key.serialize_pem())?)
+        fs::write(
+            dir.join(format!("{name}.crt")),
+            params.signed_by(&key, &issuer)?.pem(),
+        )?;
+        Ok(fs::write(
+            dir.join(format!("{name}.key")),
+            key.serialize_pem(),
+        )?)
     };
-    sign("server", "kube-apiserver", None, &["localhost", "127.0.0.1", "10.0.0.1", "kubernetes.default.svc"])?;
+    sign(
+        "server",
+        "kube-apiserver",
+        None,
+        &[
+            "localhost",
+            "127.0.0.1",
+            "10.0.0.1",
+            "kubernetes.default.svc",
+        ],
+    )?;
     sign("admin", "admin", Some("system:masters"), &[])?;
     let service_accounts = KeyPair::generate()?;
     fs::write(dir.join("sa.key"), service_accounts.serialize_pem())?;
-    Ok(fs::write(dir.join("sa.pub"), service_accounts.public_key_pem())?)
+    Ok(fs::write(
+        dir.join("sa.pub"),
+        service_accounts.public_key_pem(),
+    )?)
 }

@@ -85,10 +85,20 @@ async fn play(args: DemoArgs) -> anyhow::Result<()> {
         projects: example::PROJECTS,
         renderer: None,
     };
-    let windlass = Windlass::prepare(&std::env::current_exe()?, &plane, &forge, &namespace_folder, &options)?;
+    let windlass = Windlass::prepare(
+        &std::env::current_exe()?,
+        &plane,
+        &forge,
+        &namespace_folder,
+        &options,
+    )?;
     let keeper = Keeper::start(windlass, described.clone())?;
     let client = plane.client().await?;
-    let story = Story { forge: &forge, client, windlass: &keeper.windlass };
+    let story = Story {
+        forge: &forge,
+        client,
+        windlass: &keeper.windlass,
+    };
     story.tell().await?;
     done(&format!("the story took {} s", started.elapsed().as_secs()));
     keeper.describe(description(&plane, &forge, &keeper)?)?;
@@ -131,7 +141,9 @@ struct Running {
 
 impl Running {
     fn write(&self) -> anyhow::Result<()> {
-        let Some(mut description) = self.description.clone() else { return Ok(()) };
+        let Some(mut description) = self.description.clone() else {
+            return Ok(());
+        };
         description["windlass"]["pid"] = self.server.id().into();
         let scratch = self.file.with_extension("new");
         std::fs::write(&scratch, serde_json::to_string_pretty(&description)? + "\n")?;
@@ -142,7 +154,11 @@ impl Running {
 impl Keeper {
     fn start(windlass: Windlass, file: PathBuf) -> anyhow::Result<Self> {
         let windlass = Arc::new(windlass);
-        let running = Arc::new(Mutex::new(Running { server: windlass.start()?, file, description: None }));
+        let running = Arc::new(Mutex::new(Running {
+            server: windlass.start()?,
+            file,
+            description: None,
+        }));
         let (kept, starter) = (running.clone(), windlass.clone());
         let task = tokio::spawn(async move {
             loop {
@@ -160,7 +176,11 @@ impl Keeper {
                 }
             }
         });
-        Ok(Self { windlass, running, task })
+        Ok(Self {
+            windlass,
+            running,
+            task,
+        })
     }
 
     fn describe(&self, description: Value) -> anyhow::Result<()> {
@@ -186,32 +206,69 @@ impl Story<'_> {
     async fn tell(&self) -> anyhow::Result<()> {
         let applications = self
             .until("every application is synced and healthy", async || {
-                let all: Vec<_> =
-                    Api::<Application>::namespaced(self.client.clone(), NAMESPACE).list(&Default::default()).await.ok()?.items;
+                let all: Vec<_> = Api::<Application>::namespaced(self.client.clone(), NAMESPACE)
+                    .list(&Default::default())
+                    .await
+                    .ok()?
+                    .items;
                 let healthy = |object: &Application| {
-                    object.status.as_ref().is_some_and(|s| s.conditions.iter().filter(|c| c.status == "True").count() == 2)
+                    object.status.as_ref().is_some_and(|s| {
+                        s.conditions.iter().filter(|c| c.status == "True").count() == 2
+                    })
                 };
                 (all.len() == 13 && all.iter().all(healthy)).then_some(all.len())
             })
             .await?;
-        done(&format!("{applications} applications are synced and healthy"));
+        done(&format!(
+            "{applications} applications are synced and healthy"
+        ));
 
         let digest = format!("sha256:{}", "2a".repeat(32));
-        let commit = self.forge.push(SOURCE, "main", "bob", "Faster checkout", &[("main.go", Some("package main // faster\n"))])?;
-        step(&format!("CI says: ghcr.io/acme/shop:1.1.0 was built from {SOURCE}@{}", &commit[..12]));
+        let commit = self.forge.push(
+            SOURCE,
+            "main",
+            "bob",
+            "Faster checkout",
+            &[("main.go", Some("package main // faster\n"))],
+        )?;
+        step(&format!(
+            "CI says: ghcr.io/acme/shop:1.1.0 was built from {SOURCE}@{}",
+            &commit[..12]
+        ));
         let event = json!({"image": "ghcr.io/acme/shop", "digest": digest, "tag": "1.1.0", "commit": commit, "source": SOURCE});
         let url = self.announce(&event).await?;
         done(&format!("windlass answers with {url}"));
 
         let staging = self.promoted("staging", &digest).await?;
-        step("staging is healthy with that digest: windlass proposes the same digest for production");
-        let production = self.until("a pull request for production", async || self.open_pull("windlass/shop/production")).await?;
-        done(&format!("pull request #{production}: {}", self.pull(production)["title"].as_str().unwrap_or_default()));
-        self.until("its preview", async || self.has_preview(production).then_some(())).await?;
+        step(
+            "staging is healthy with that digest: windlass proposes the same digest for production",
+        );
+        let production = self
+            .until("a pull request for production", async || {
+                self.open_pull("windlass/shop/production")
+            })
+            .await?;
+        done(&format!(
+            "pull request #{production}: {}",
+            self.pull(production)["title"].as_str().unwrap_or_default()
+        ));
+        self.until("its preview", async || {
+            self.has_preview(production).then_some(())
+        })
+        .await?;
         done("its preview is there; it waits for one approval");
         // A review from before the preview would not count.
-        self.until("its verdict", async || self.gate(production).filter(|(state, _)| state == "pending")).await?;
-        self.as_user("bob", Method::POST, &format!("pulls/{production}/reviews"), json!({"event": "APPROVE"}))?;
+        self.until("its verdict", async || {
+            self.gate(production)
+                .filter(|(state, _)| state == "pending")
+        })
+        .await?;
+        self.as_user(
+            "bob",
+            Method::POST,
+            &format!("pulls/{production}/reviews"),
+            json!({"event": "APPROVE"}),
+        )?;
         done("bob approves");
         let merged = self.promoted("production", &digest).await?;
         if merged != production || staging == production {
@@ -223,7 +280,10 @@ impl Story<'_> {
         let edited = deployments
             .patch(
                 "shop",
-                &PatchParams { field_manager: Some("kubectl-scale".into()), ..Default::default() },
+                &PatchParams {
+                    field_manager: Some("kubectl-scale".into()),
+                    ..Default::default()
+                },
                 &Patch::Merge(json!({"spec": {"replicas": 5}})),
             )
             .await?;
@@ -236,9 +296,14 @@ impl Story<'_> {
             (spec.replicas == Some(2)).then_some(())
         })
         .await?;
-        done(&format!("reverted after {:.1} s", since.elapsed().as_secs_f64()));
+        done(&format!(
+            "reverted after {:.1} s",
+            since.elapsed().as_secs_f64()
+        ));
         self.until("no pull request is left open", async || {
-            let open = self.as_user("ada", Method::GET, "pulls?state=open", Value::Null).ok()?;
+            let open = self
+                .as_user("ada", Method::GET, "pulls?state=open", Value::Null)
+                .ok()?;
             (open.as_array()?.is_empty()).then_some(())
         })
         .await?;
@@ -247,15 +312,26 @@ impl Story<'_> {
 
     /// Sends the event until it is taken: windlass may just be starting.
     async fn announce(&self, event: &Value) -> anyhow::Result<String> {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(30))
+            .build()?;
         let url = format!("{}/events/image", self.windlass.url);
         let token = self.windlass.events_token.clone();
         self.until("the event is taken", async || {
-            let answer = http.post(&url).bearer_auth(&token).json(event).send().await.ok()?;
+            let answer = http
+                .post(&url)
+                .bearer_auth(&token)
+                .json(event)
+                .send()
+                .await
+                .ok()?;
             if !answer.status().is_success() {
                 return None;
             }
-            answer.json::<Value>().await.ok()?["pull_request"].as_str().map(str::to_string)
+            answer.json::<Value>().await.ok()?["pull_request"]
+                .as_str()
+                .map(str::to_string)
         })
         .await
     }
@@ -264,20 +340,46 @@ impl Story<'_> {
     async fn promoted(&self, stage: &str, digest: &str) -> anyhow::Result<u64> {
         let branch = format!("windlass/shop/{stage}");
         let (number, commit) = self
-            .until(&format!("the pull request for {stage} is merged"), async || {
-                let pulls = self.as_user("ada", Method::GET, &format!("pulls?state=closed&head=acme:{branch}"), Value::Null).ok()?;
-                let pull = pulls.as_array()?.first()?.clone();
-                Some((pull["number"].as_u64()?, pull["merge_commit_sha"].as_str()?.to_string()))
-            })
+            .until(
+                &format!("the pull request for {stage} is merged"),
+                async || {
+                    let pulls = self
+                        .as_user(
+                            "ada",
+                            Method::GET,
+                            &format!("pulls?state=closed&head=acme:{branch}"),
+                            Value::Null,
+                        )
+                        .ok()?;
+                    let pull = pulls.as_array()?.first()?.clone();
+                    Some((
+                        pull["number"].as_u64()?,
+                        pull["merge_commit_sha"].as_str()?.to_string(),
+                    ))
+                },
+            )
             .await?;
         if !self.has_preview(number) {
             bail!("#{number} was merged without a preview");
         }
-        done(&format!("#{number} is merged as {}, its preview was there before", &commit[..12]));
-        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &format!("shop-{stage}"));
+        done(&format!(
+            "#{number} is merged as {}, its preview was there before",
+            &commit[..12]
+        ));
+        let deployments: Api<Deployment> =
+            Api::namespaced(self.client.clone(), &format!("shop-{stage}"));
         self.until(&format!("the rollout in {stage} is done"), async || {
             let live = deployments.get("shop").await.ok()?;
-            let image = live.spec.as_ref()?.template.spec.as_ref()?.containers.first()?.image.clone()?;
+            let image = live
+                .spec
+                .as_ref()?
+                .template
+                .spec
+                .as_ref()?
+                .containers
+                .first()?
+                .image
+                .clone()?;
             let status = live.status.as_ref()?;
             let rolled = status.observed_generation >= live.metadata.generation
                 && status.updated_replicas == Some(2)
@@ -287,40 +389,94 @@ impl Story<'_> {
         })
         .await?;
         self.until("the merge commit's status", async || {
-            let status = self.as_user("ada", Method::GET, &format!("commits/{commit}/status"), Value::Null).ok()?;
-            let sync = status["statuses"].as_array()?.iter().find(|status| status["context"] == "windlass/sync")?.clone();
+            let status = self
+                .as_user(
+                    "ada",
+                    Method::GET,
+                    &format!("commits/{commit}/status"),
+                    Value::Null,
+                )
+                .ok()?;
+            let sync = status["statuses"]
+                .as_array()?
+                .iter()
+                .find(|status| status["context"] == "windlass/sync")?
+                .clone();
             (sync["state"] == "success").then_some(())
         })
         .await?;
         self.until("the comment tells the end", async || {
-            self.comments(number).iter().any(|text| text.contains("Synced, healthy")).then_some(())
+            self.comments(number)
+                .iter()
+                .any(|text| text.contains("Synced, healthy"))
+                .then_some(())
         })
         .await?;
-        done(&format!("shop runs {} in {stage}: synced and healthy, on the commit's status and in the comment", &digest[7..19]));
+        done(&format!(
+            "shop runs {} in {stage}: synced and healthy, on the commit's status and in the comment",
+            &digest[7..19]
+        ));
         Ok(number)
     }
 
-    fn as_user(&self, login: &str, method: Method, path: &str, body: Value) -> anyhow::Result<Value> {
-        self.forge.as_user(login, method, &format!("/repos/{CONFIG}/{path}"), body)
+    fn as_user(
+        &self,
+        login: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> anyhow::Result<Value> {
+        self.forge
+            .as_user(login, method, &format!("/repos/{CONFIG}/{path}"), body)
     }
 
     fn pull(&self, number: u64) -> Value {
-        self.as_user("ada", Method::GET, &format!("pulls/{number}"), Value::Null).unwrap_or_default()
+        self.as_user("ada", Method::GET, &format!("pulls/{number}"), Value::Null)
+            .unwrap_or_default()
     }
 
     fn open_pull(&self, branch: &str) -> Option<u64> {
-        let pulls = self.as_user("ada", Method::GET, &format!("pulls?state=open&head=acme:{branch}"), Value::Null).ok()?;
+        let pulls = self
+            .as_user(
+                "ada",
+                Method::GET,
+                &format!("pulls?state=open&head=acme:{branch}"),
+                Value::Null,
+            )
+            .ok()?;
         pulls.as_array()?.first()?["number"].as_u64()
     }
 
     fn comments(&self, number: u64) -> Vec<String> {
-        let comments = self.as_user("ada", Method::GET, &format!("issues/{number}/comments"), Value::Null).unwrap_or_default();
-        comments.as_array().into_iter().flatten().filter_map(|comment| comment["body"].as_str().map(str::to_string)).collect()
+        let comments = self
+            .as_user(
+                "ada",
+                Method::GET,
+                &format!("issues/{number}/comments"),
+                Value::Null,
+            )
+            .unwrap_or_default();
+        comments
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|comment| comment["body"].as_str().map(str::to_string))
+            .collect()
     }
 
     fn has_preview(&self, number: u64) -> bool {
-        let head = self.pull(number)["head"]["sha"].as_str().unwrap_or_default().to_string();
-        let checks = self.as_user("ada", Method::GET, &format!("commits/{head}/check-runs"), Value::Null).unwrap_or_default();
+        let head = self.pull(number)["head"]["sha"]
+            .as_str()
+            .unwrap_or_default()
+            .to_string();
+        let checks = self
+            .as_user(
+                "ada",
+                Method::GET,
+                &format!("commits/{head}/check-runs"),
+                Value::Null,
+            )
+            .unwrap_or_default();
         let checked = checks["check_runs"]
             .as_array()
             .into_iter()
@@ -331,8 +487,19 @@ impl Story<'_> {
 
     fn gate(&self, number: u64) -> Option<(String, String)> {
         let head = self.pull(number)["head"]["sha"].as_str()?.to_string();
-        let checks = self.as_user("ada", Method::GET, &format!("commits/{head}/check-runs"), Value::Null).ok()?;
-        let gate = checks["check_runs"].as_array()?.iter().find(|check| check["name"] == "windlass/gate")?.clone();
+        let checks = self
+            .as_user(
+                "ada",
+                Method::GET,
+                &format!("commits/{head}/check-runs"),
+                Value::Null,
+            )
+            .ok()?;
+        let gate = checks["check_runs"]
+            .as_array()?
+            .iter()
+            .find(|check| check["name"] == "windlass/gate")?
+            .clone();
         let state = gate["conclusion"].as_str().unwrap_or("pending");
         Some((state.into(), gate["output"]["title"].as_str()?.into()))
     }
@@ -347,12 +514,17 @@ impl Story<'_> {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let tail = last_lines(self.windlass.log());
-        bail!("waited {} s in vain: {what}\nwindlass's last words:\n{tail}", PATIENCE.as_secs())
+        bail!(
+            "waited {} s in vain: {what}\nwindlass's last words:\n{tail}",
+            PATIENCE.as_secs()
+        )
     }
 }
 
 fn last_lines(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).context("no log").unwrap_or_default();
+    let text = std::fs::read_to_string(log)
+        .context("no log")
+        .unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
 }

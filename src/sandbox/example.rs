@@ -6,7 +6,12 @@ use super::forge::state::{Role, UserKind};
 
 pub const CONFIG: &str = "acme/config";
 pub const SOURCE: &str = "acme/shop";
-pub const PEOPLE: [(&str, Role); 4] = [("ada", Role::Admin), ("mia", Role::Maintain), ("bob", Role::Write), ("rita", Role::Read)];
+pub const PEOPLE: [(&str, Role); 4] = [
+    ("ada", Role::Admin),
+    ("mia", Role::Maintain),
+    ("bob", Role::Write),
+    ("rita", Role::Read),
+];
 
 /// What differs between the demo and the many worlds of the tests.
 pub struct Example<'a> {
@@ -18,7 +23,11 @@ pub struct Example<'a> {
 }
 
 /// The demo's: several more applications.
-pub const DEMO: Example<'_> = Example { prefix: "", others: &["catalog", "checkout", "emails", "payments", "search"], platform: true };
+pub const DEMO: Example<'_> = Example {
+    prefix: "",
+    others: &["catalog", "checkout", "emails", "payments", "search"],
+    platform: true,
+};
 
 /// What the config repository may do: go where the patterns of its `windlass.yaml` lead, and bring definitions.
 pub const PROJECTS: &str = "projects:
@@ -38,18 +47,30 @@ pub fn seed(forge: &Forge, example: &Example<'_>) -> anyhow::Result<()> {
         }
     }
     forge.create_repository(CONFIG, &config_files(example))?;
-    forge.create_repository(SOURCE, &[("README.md".into(), "# shop\n".into()), ("main.go".into(), "package main\n".into())])?;
+    forge.create_repository(
+        SOURCE,
+        &[
+            ("README.md".into(), "# shop\n".into()),
+            ("main.go".into(), "package main\n".into()),
+        ],
+    )?;
     let mut state = forge.state();
     for repo in &mut state.repositories {
-        repo.roles.extend(PEOPLE.iter().map(|(login, role)| (login.to_string(), *role)));
+        repo.roles.extend(
+            PEOPLE
+                .iter()
+                .map(|(login, role)| (login.to_string(), *role)),
+        );
     }
     Ok(())
 }
 
 /// Every file of the config repository.
 pub fn config_files(example: &Example<'_>) -> Vec<(String, String)> {
-    let mut files =
-        vec![("windlass.yaml".to_string(), windlass_yaml(example)), ("README.md".to_string(), "# What runs where\n".to_string())];
+    let mut files = vec![
+        ("windlass.yaml".to_string(), windlass_yaml(example)),
+        ("README.md".to_string(), "# What runs where\n".to_string()),
+    ];
     for application in std::iter::once(&"shop").chain(example.others) {
         let base = format!("apps/{application}/base");
         files.push((format!("{base}/kustomization.yaml"), format!("resources:\n  - deployment.yaml\n  - service.yaml\nlabels:\n  - includeSelectors: true\n    pairs:\n      app.kubernetes.io/name: {application}\n")));
@@ -73,7 +94,9 @@ pub fn config_files(example: &Example<'_>) -> Vec<(String, String)> {
 pub fn windlass_yaml(example: &Example<'_>) -> String {
     let prefix = example.prefix;
     let platform = match example.platform {
-        true => format!("  - name: platform\n    path: platform/{{stage}}\n    namespace: {prefix}platform-{{stage}}\n"),
+        true => format!(
+            "  - name: platform\n    path: platform/{{stage}}\n    namespace: {prefix}platform-{{stage}}\n"
+        ),
         false => String::new(),
     };
     format!(
@@ -134,7 +157,10 @@ fn overlay(example: &Example<'_>, application: &str, stage: &str) -> Vec<(String
     if shop {
         resources.push("secret.yaml");
     }
-    let listed: String = resources.iter().map(|resource| format!("  - {resource}\n")).collect();
+    let listed: String = resources
+        .iter()
+        .map(|resource| format!("  - {resource}\n"))
+        .collect();
     let digest = first_digest();
     let mut files = vec![
         (
@@ -143,10 +169,15 @@ fn overlay(example: &Example<'_>, application: &str, stage: &str) -> Vec<(String
                 "namespace: {namespace}\nresources:\n{listed}images:\n  # moved by windlass\n  - name: ghcr.io/acme/{application}\n    newTag: \"1.0.0\"\n    digest: {digest}\n"
             ),
         ),
-        (format!("{folder}/namespace.yaml"), format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n")),
+        (
+            format!("{folder}/namespace.yaml"),
+            format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n"),
+        ),
         (
             format!("{folder}/config.yaml"),
-            format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {application}\ndata:\n  stage: {stage}\n  greeting: hello\n"),
+            format!(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {application}\ndata:\n  stage: {stage}\n  greeting: hello\n"
+            ),
         ),
     ];
     if shop {

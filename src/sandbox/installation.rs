@@ -27,10 +27,20 @@ pub fn install_definitions(plane: &ControlPlane) -> anyhow::Result<()> {
     // One policy for all the installations of a control plane.
     let one = "request.userInfo.username == 'system:serviceaccount:windlass:windlass-preview'";
     let shared = shared
-        .replace(one, "request.userInfo.username.endsWith(':windlass-preview')")
+        .replace(
+            one,
+            "request.userInfo.username.endsWith(':windlass-preview')",
+        )
         // Beside the one that is applied as it is shipped.
-        .replace("windlass-previews-only-look", "windlass-sandbox-previews-only-look");
-    apply(plane, "definitions", &(crate::cluster::home::definitions() + &shared + MORE_KINDS))?;
+        .replace(
+            "windlass-previews-only-look",
+            "windlass-sandbox-previews-only-look",
+        );
+    apply(
+        plane,
+        "definitions",
+        &(crate::cluster::home::definitions() + &shared + MORE_KINDS),
+    )?;
     plane.kubectl(&[
         "wait",
         "--for=condition=Established",
@@ -45,27 +55,50 @@ pub fn install_definitions(plane: &ControlPlane) -> anyhow::Result<()> {
 pub fn install(plane: &ControlPlane, namespace: &str) -> anyhow::Result<()> {
     let (_, own) = documents();
     let own = own
-        .replace("namespace: windlass\n", &format!("namespace: {namespace}\n"))
+        .replace(
+            "namespace: windlass\n",
+            &format!("namespace: {namespace}\n"),
+        )
         // A binding of the same name would belong to another windlass of this control plane.
         .replace(
             "kind: ClusterRoleBinding\nmetadata:\n  name: windlass",
             &format!("kind: ClusterRoleBinding\nmetadata:\n  name: {namespace}"),
         );
-    apply(plane, namespace, &format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n{own}"))
+    apply(
+        plane,
+        namespace,
+        &format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n{own}"),
+    )
 }
 
 /// The documents of `deploy/rbac.yaml`: cluster roles, and the rest.
 fn documents() -> (String, String) {
-    let shared = |document: &&str| document.contains("\nkind: ClusterRole\n") || document.contains("\nkind: ValidatingAdmissionPolicy");
+    let shared = |document: &&str| {
+        document.contains("\nkind: ClusterRole\n")
+            || document.contains("\nkind: ValidatingAdmissionPolicy")
+    };
     let (roles, rest): (Vec<_>, Vec<_>) = RBAC.split("---\n").partition(shared);
-    let stream = |documents: Vec<&str>| documents.iter().map(|document| format!("---\n{document}")).collect::<String>();
+    let stream = |documents: Vec<&str>| {
+        documents
+            .iter()
+            .map(|document| format!("---\n{document}"))
+            .collect::<String>()
+    };
     (stream(roles), stream(rest))
 }
 
 fn apply(plane: &ControlPlane, name: &str, manifests: &str) -> anyhow::Result<()> {
     let file = plane.folder().join(format!("{name}.yaml"));
     fs::write(&file, manifests)?;
-    plane.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file.display().to_string()]).map(drop)
+    plane
+        .kubectl(&[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            &file.display().to_string(),
+        ])
+        .map(drop)
 }
 
 /// How a windlass of the sandbox is started, again and again at the same address.
@@ -95,7 +128,13 @@ pub struct Options<'a> {
 
 impl Windlass {
     /// Registers the App with the forge and writes the files that the settings name. `program`: the windlass to run.
-    pub fn prepare(program: &Path, plane: &ControlPlane, forge: &Forge, folder: &Path, options: &Options<'_>) -> anyhow::Result<Self> {
+    pub fn prepare(
+        program: &Path,
+        plane: &ControlPlane,
+        forge: &Forge,
+        folder: &Path,
+        options: &Options<'_>,
+    ) -> anyhow::Result<Self> {
         let manifest: Value = serde_json::from_str(APP_MANIFEST)?;
         let url = format!("http://127.0.0.1:{}", options.port);
         let metrics_port = super::process::free_port()?;
@@ -103,12 +142,20 @@ impl Windlass {
             let mut state = forge.state();
             state.register_app(&manifest);
             state.app.webhook_url = Some(format!("{url}/webhook"));
-            (state.app.id, state.app.private_key.clone(), state.app.webhook_secret.clone())
+            (
+                state.app.id,
+                state.app.private_key.clone(),
+                state.app.webhook_secret.clone(),
+            )
         };
         let events_token = super::forge::state::random_hex(32);
         let file = |name: &str| folder.join(name).display().to_string();
         fs::write(folder.join("projects.yaml"), options.projects)?;
-        for (name, content) in [("private-key.pem", &key), ("webhook-secret", &secret), ("events-token", &events_token)] {
+        for (name, content) in [
+            ("private-key.pem", &key),
+            ("webhook-secret", &secret),
+            ("events-token", &events_token),
+        ] {
             let path = folder.join(name);
             fs::write(&path, content)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
@@ -125,7 +172,10 @@ impl Windlass {
             ("--kubeconfig", options.kubeconfig.display().to_string()),
             ("--namespace", options.namespace.into()),
             ("--projects", file("projects.yaml")),
-            ("--preview-account", format!("{}/windlass-preview", options.namespace)),
+            (
+                "--preview-account",
+                format!("{}/windlass-preview", options.namespace),
+            ),
             ("--listen", format!("127.0.0.1:{}", options.port)),
             ("--metrics-listen", format!("127.0.0.1:{metrics_port}")),
             ("--cache", file("cache")),
@@ -136,9 +186,16 @@ impl Windlass {
             ("--delivery-scan", options.delivery_scan.to_string()),
             ("--log", options.log.into()),
         ];
-        let elsewhere = options.renderer.iter().flat_map(|socket| ["--renderer".to_string(), socket.display().to_string()]);
+        let elsewhere = options
+            .renderer
+            .iter()
+            .flat_map(|socket| ["--renderer".to_string(), socket.display().to_string()]);
         let arguments = std::iter::once("serve".to_string())
-            .chain(arguments.into_iter().flat_map(|(flag, value)| [flag.to_string(), value]))
+            .chain(
+                arguments
+                    .into_iter()
+                    .flat_map(|(flag, value)| [flag.to_string(), value]),
+            )
             .chain(elsewhere)
             .collect();
         Ok(Self {
@@ -155,7 +212,10 @@ impl Windlass {
     pub fn start(&self) -> anyhow::Result<Server> {
         let mut command = Command::new(&self.program);
         // As bare an environment as a container's.
-        command.args(&self.arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         Server::start(&mut command, &self.log).context("cannot start windlass")
     }
 

@@ -16,7 +16,11 @@ pub struct Server {
 impl Server {
     /// Starts `command` with `LIFELINE=stdin`; what it prints goes to `log`.
     pub fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
-        let out = File::options().create(true).append(true).open(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("cannot write {}", log.display()))?;
         let err = out.try_clone()?;
         let child = command
             .env("LIFELINE", "stdin")
@@ -24,7 +28,12 @@ impl Server {
             .stdout(out)
             .stderr(err)
             .spawn()
-            .with_context(|| format!("cannot start {}", Path::new(command.get_program()).display()))?;
+            .with_context(|| {
+                format!(
+                    "cannot start {}",
+                    Path::new(command.get_program()).display()
+                )
+            })?;
         Ok(Self { child })
     }
 
@@ -64,16 +73,27 @@ impl Folder {
     pub fn temporary() -> anyhow::Result<Self> {
         let root = std::env::temp_dir();
         sweep(&root);
-        let path = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&root)?.keep();
+        let path = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir_in(&root)?
+            .keep();
         let lock = File::create(path.join("lock"))?;
         lock.try_lock().context("a new folder's lock is free")?;
-        Ok(Self { path, keep: false, _lock: Some(lock) })
+        Ok(Self {
+            path,
+            keep: false,
+            _lock: Some(lock),
+        })
     }
 
     /// A folder of the user's, which stays.
     pub fn given(path: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self { path: path.canonicalize()?, keep: true, _lock: None })
+        Ok(Self {
+            path: path.canonicalize()?,
+            keep: true,
+            _lock: None,
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -108,7 +128,9 @@ pub fn free_port() -> anyhow::Result<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     (0..COUNT)
         .map(|_| {
-            let turn = std::process::id().wrapping_mul(389).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let turn = std::process::id()
+                .wrapping_mul(389)
+                .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
             (FIRST + turn % COUNT) as u16
         })
         .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
@@ -122,7 +144,10 @@ mod tests {
     #[test]
     fn what_a_killed_owner_left_is_swept() {
         let root = tempfile::tempdir().unwrap();
-        let (stale, held) = (root.path().join(format!("{PREFIX}a")), root.path().join(format!("{PREFIX}b")));
+        let (stale, held) = (
+            root.path().join(format!("{PREFIX}a")),
+            root.path().join(format!("{PREFIX}b")),
+        );
         for folder in [&stale, &held] {
             fs::create_dir(folder).unwrap();
             File::create(folder.join("lock")).unwrap();

@@ -27,7 +27,10 @@ pub struct Tools {
 impl Tools {
     /// `KUBEBUILDER_ASSETS`, then the cache.
     pub fn locate() -> anyhow::Result<Self> {
-        let mut folders: Vec<PathBuf> = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).into_iter().collect();
+        let mut folders: Vec<PathBuf> = std::env::var_os("KUBEBUILDER_ASSETS")
+            .map(PathBuf::from)
+            .into_iter()
+            .collect();
         folders.push(built()?);
         Ok(Self { folders })
     }
@@ -39,12 +42,18 @@ impl Tools {
                 return Ok(path);
             }
         }
-        bail!("`{name}` is not built yet: run `make tools` in windlass's checkout (8 minutes, once), or set KUBEBUILDER_ASSETS")
+        bail!(
+            "`{name}` is not built yet: run `make tools` in windlass's checkout (8 minutes, once), or set KUBEBUILDER_ASSETS"
+        )
     }
 
     /// The folder that holds `kubectl`.
     pub fn assets(&self) -> anyhow::Result<PathBuf> {
-        Ok(self.program("kubectl")?.parent().context("a program has a folder")?.to_path_buf())
+        Ok(self
+            .program("kubectl")?
+            .parent()
+            .context("a program has a folder")?
+            .to_path_buf())
     }
 }
 
@@ -52,14 +61,19 @@ impl Tools {
 pub fn built() -> anyhow::Result<PathBuf> {
     let mut hash = Sha256::new();
     SOURCES.iter().for_each(|source| hash.update(source));
-    Ok(cache()?.join("tools").join(&hex::encode(hash.finalize())[..16]))
+    Ok(cache()?
+        .join("tools")
+        .join(&hex::encode(hash.finalize())[..16]))
 }
 
 /// `~/.cache/windlass`, or where XDG_CACHE_HOME says.
 pub fn cache() -> anyhow::Result<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME") {
         Some(folder) if Path::new(&folder).is_absolute() => PathBuf::from(folder),
-        _ => PathBuf::from(std::env::var_os("HOME").context("HOME is not set: the cache folder is unknown")?).join(".cache"),
+        _ => PathBuf::from(
+            std::env::var_os("HOME").context("HOME is not set: the cache folder is unknown")?,
+        )
+        .join(".cache"),
     };
     Ok(base.join("windlass"))
 }

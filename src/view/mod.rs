@@ -44,18 +44,33 @@ const TEMPLATES: [(&str, &str); 7] = [
 fn render(name: &str, data: impl Serialize) -> String {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    let syntax = minijinja::syntax::SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build();
     environment.set_syntax(syntax.expect("trimming is legal"));
     for (name, source) in TEMPLATES {
-        environment.add_template(name, source).expect("the templates are tested to parse");
+        environment
+            .add_template(name, source)
+            .expect("the templates are tested to parse");
     }
-    let template = environment.get_template(name).expect("the name is one of TEMPLATES");
-    template.render(Serde(data)).expect("the templates are tested with every view-model").trim().to_string() + "\n"
+    let template = environment
+        .get_template(name)
+        .expect("the name is one of TEMPLATES");
+    template
+        .render(Serde(data))
+        .expect("the templates are tested with every view-model")
+        .trim()
+        .to_string()
+        + "\n"
 }
 
 /// That a branch's rules let a pull request be merged whatever the verdict says.
 pub fn unprotected(branch: &str) -> String {
-    let (branch, check) = (code(branch), code(crate::domain::pull_request::GATE_CONTEXT));
+    let (branch, check) = (
+        code(branch),
+        code(crate::domain::pull_request::GATE_CONTEXT),
+    );
     format!(
         "> [!NOTE]\n> The rules of {branch} do not require {check} from this App: whoever may merge can merge without it. Add a ruleset that requires it, with this App as its source."
     )
@@ -71,7 +86,10 @@ pub fn looks_up(template: &str) -> String {
 
 /// Custom kinds of which nobody said when they are healthy.
 pub fn unruled(kinds: &[String]) -> String {
-    format!("No rule says when {} is healthy: what its status says of itself counts. `health` in `windlass.yaml` takes one.", listed(kinds))
+    format!(
+        "No rule says when {} is healthy: what its status says of itself counts. `health` in `windlass.yaml` takes one.",
+        listed(kinds)
+    )
 }
 
 /// Some names, the first twenty of many.
@@ -79,7 +97,11 @@ pub fn listed(names: &[String]) -> String {
     const MOST: usize = 20;
     let more = names.len().saturating_sub(MOST);
     let shown: Vec<_> = names.iter().take(MOST).map(|name| code(name)).collect();
-    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+    if more > 0 {
+        format!("{} and {more} more", shown.join(", "))
+    } else {
+        shown.join(", ")
+    }
 }
 
 /// Text in a code span: whatever is in it, it stays in it. A pipe would end a table's cell.
@@ -87,7 +109,11 @@ pub fn code(text: &str) -> String {
     let text = one_line(text).replace('|', "¦").replace("<!--", "<! --");
     let run = longest_run(&text, '`');
     let ticks = "`".repeat(if run == 0 { 1 } else { run + 1 });
-    let pad = if text.starts_with('`') || text.ends_with('`') || text.is_empty() { " " } else { "" };
+    let pad = if text.starts_with('`') || text.ends_with('`') || text.is_empty() {
+        " "
+    } else {
+        ""
+    };
     format!("{ticks}{pad}{text}{pad}{ticks}")
 }
 
@@ -99,13 +125,19 @@ pub fn fence(text: &str) -> String {
 fn fenced(language: &str, text: &str) -> String {
     let text: String = text.chars().filter(|c| !is_bidi(*c)).collect();
     let ticks = "`".repeat(longest_run(&text, '`').max(2) + 1);
-    format!("{ticks}{language}\n{}\n{ticks}", text.trim_end_matches('\n'))
+    format!(
+        "{ticks}{language}\n{}\n{ticks}",
+        text.trim_end_matches('\n')
+    )
 }
 
 /// Sentences in a fence, in lines that a page shows whole; what points at a column is left as it is.
 pub fn told(text: &str) -> String {
     const WIDTH: usize = 100;
-    if text.lines().any(|line| line.trim_start_matches([' ', '|']).starts_with('^')) {
+    if text
+        .lines()
+        .any(|line| line.trim_start_matches([' ', '|']).starts_with('^'))
+    {
         return fenced("text", text);
     }
     let mut out = String::new();
@@ -115,7 +147,11 @@ pub fn told(text: &str) -> String {
             let size = word.chars().count();
             if length > 0 {
                 out.push(if length + size >= WIDTH { '\n' } else { ' ' });
-                length = if length + size >= WIDTH { 0 } else { length + 1 };
+                length = if length + size >= WIDTH {
+                    0
+                } else {
+                    length + 1
+                };
             }
             out.push_str(word);
             length += size;
@@ -127,7 +163,10 @@ pub fn told(text: &str) -> String {
 
 /// Text without ends of lines, or anything else that is not shown and does something.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).filter(|c| !is_bidi(*c)).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .filter(|c| !is_bidi(*c))
+        .collect()
 }
 
 /// Characters that turn the direction of text, by which what is shown can differ from what is there.
@@ -159,23 +198,43 @@ pub struct FoundSticky {
 /// Reads a sticky comment of ours. `place`: the pull request.
 pub fn sticky_of(body: &str, seal: &Seal, place: &str) -> Option<FoundSticky> {
     let (marker, text) = body.strip_prefix(STICKY)?.split_once(" -->")?;
-    let (last, marker) = marker.strip_prefix("final ").map_or((false, marker), |rest| (true, rest));
+    let (last, marker) = marker
+        .strip_prefix("final ")
+        .map_or((false, marker), |rest| (true, rest));
     let (fingerprint, found) = marker.split_once(' ').unwrap_or((marker, ""));
     let intact = found == sealed(seal, place, last, fingerprint, text);
     // What says that it is the end without a seal of ours says nothing.
-    Some(FoundSticky { fingerprint: fingerprint.into(), last: last && intact, intact, sealed: found.starts_with(&seal.id()) })
+    Some(FoundSticky {
+        fingerprint: fingerprint.into(),
+        last: last && intact,
+        intact,
+        sealed: found.starts_with(&seal.id()),
+    })
 }
 
 fn sealed(seal: &Seal, place: &str, last: bool, fingerprint: &str, text: &str) -> String {
     // GitHub may change the ends of lines, and of the whole.
-    seal.id() + &seal.of(&[place, if last { "final" } else { "" }, fingerprint, text.replace('\r', "").trim()])
+    seal.id()
+        + &seal.of(&[
+            place,
+            if last { "final" } else { "" },
+            fingerprint,
+            text.replace('\r', "").trim(),
+        ])
 }
 
 /// The sticky comment's whole body.
 pub fn sticky_body(wanted: &Wanted, seal: &Seal, place: &str) -> String {
-    let Wanted { text, fingerprint, last } = wanted;
+    let Wanted {
+        text,
+        fingerprint,
+        last,
+    } = wanted;
     let mark = sealed(seal, place, *last, fingerprint, text);
-    format!("{STICKY}{}{fingerprint} {mark} -->\n{text}", if *last { "final " } else { "" })
+    format!(
+        "{STICKY}{}{fingerprint} {mark} -->\n{text}",
+        if *last { "final " } else { "" }
+    )
 }
 
 const TAMPERED: &str = "<!-- windlass:edited ";
@@ -189,12 +248,15 @@ pub fn tampered(comment: u64, at: jiff::Timestamp, url: &str) -> String {
 
 /// The edit of a comment that one of ours is about.
 pub fn tampered_of(body: &str) -> Option<(u64, jiff::Timestamp)> {
-    let (comment, at) = body.strip_prefix(TAMPERED)?.split(" -->").next()?.split_once(' ')?;
+    let (comment, at) = body
+        .strip_prefix(TAMPERED)?
+        .split(" -->")
+        .next()?
+        .split_once(' ')?;
     Some((comment.parse().ok()?, at.parse().ok()?))
 }
 
-pub const EDITED_COMMAND: &str =
-    "This comment was edited after it was posted, and GitHub does not tell by whom: please give the command in a new comment.";
+pub const EDITED_COMMAND: &str = "This comment was edited after it was posted, and GitHub does not tell by whom: please give the command in a new comment.";
 pub const INTERRUPTED_COMMAND: &str = "This command was seen, and windlass's answer to it is not there any more, or never came. It is not carried out now: please give it again if it still holds.";
 pub const ONLY_MERGED: &str = "This is taken on a pull request that is merged, since it is about what is live: give it there.";
 pub const NO_DRAFTS: &str = "This changes a stage, which a draft does not: mark the pull request as ready for review first.";
@@ -206,16 +268,30 @@ pub fn reply_of(body: &str) -> Option<u64> {
 
 /// What `varies` (a duration) is no part of the fingerprint.
 fn sticky(text: &str, varies: &str, last: bool) -> Wanted {
-    let steady = if varies.is_empty() { text.to_string() } else { text.replace(varies, "") };
-    Wanted { text: bounded(text), fingerprint: hex::encode(&Sha256::digest(&steady)[..8]), last }
+    let steady = if varies.is_empty() {
+        text.to_string()
+    } else {
+        text.replace(varies, "")
+    };
+    Wanted {
+        text: bounded(text),
+        fingerprint: hex::encode(&Sha256::digest(&steady)[..8]),
+        last,
+    }
 }
 
 // ---- after the merge
 
 /// Where a roll-out stands, in one line.
 pub fn rollout(summary: &Summary<'_>) -> String {
-    let Summary { total, healthy, superseded, .. } = *summary;
-    let of = |one: &Progress, text: &str| format!("{}: {}", one.key.title(), text.replace('\n', " "));
+    let Summary {
+        total,
+        healthy,
+        superseded,
+        ..
+    } = *summary;
+    let of =
+        |one: &Progress, text: &str| format!("{}: {}", one.key.title(), text.replace('\n', " "));
     let done = healthy + superseded;
     match (summary.outcome, summary.about) {
         (Outcome::Failed, Some(one)) => of(one, &one.message),
@@ -225,9 +301,15 @@ pub fn rollout(summary: &Summary<'_>) -> String {
         (Outcome::Healthy, Some(one)) if total == 1 && one.state == ProgressState::Gone => {
             format!("{} is gone, with all that it had", one.key.title())
         }
-        (Outcome::Healthy, Some(one)) if total == 1 => format!("{} is synced and healthy", one.key.title()),
-        (Outcome::Healthy, _) if superseded == 0 => format!("{total} applications are synced and healthy"),
-        (Outcome::Healthy, _) => format!("{healthy} of {total} applications are synced and healthy; newer commits changed the others"),
+        (Outcome::Healthy, Some(one)) if total == 1 => {
+            format!("{} is synced and healthy", one.key.title())
+        }
+        (Outcome::Healthy, _) if superseded == 0 => {
+            format!("{total} applications are synced and healthy")
+        }
+        (Outcome::Healthy, _) => format!(
+            "{healthy} of {total} applications are synced and healthy; newer commits changed the others"
+        ),
         (_, Some(one)) if one.state == ProgressState::Leaving => of(one, &one.message),
         // No more detail than changes rarely: GitHub takes 1000 statuses of a kind on one commit.
         (_, Some(one)) if total == 1 && !one.message.is_empty() => of(one, &one.message),
@@ -254,7 +336,12 @@ struct ProgressRow {
 
 /// The sticky comment of a merged pull request. `preview`: the details of the head's check run. `unmet`: what the gate said
 /// when it was merged without being green.
-pub fn progress(commit: &CommitSha, progress: &[Progress], preview: Option<&str>, unmet: Option<&str>) -> Wanted {
+pub fn progress(
+    commit: &CommitSha,
+    progress: &[Progress],
+    preview: Option<&str>,
+    unmet: Option<&str>,
+) -> Wanted {
     let last = progress.iter().all(|one| one.state.is_final());
     let summary = rollout::summary(progress);
     let about = summary.about.map(|one| one.state);
@@ -270,7 +357,11 @@ pub fn progress(commit: &CommitSha, progress: &[Progress], preview: Option<&str>
     let rows = progress.iter().map(|one| ProgressRow {
         title: one.key.title(),
         state: one.state.word(),
-        message: if one.message.is_empty() { String::new() } else { code(&one.message) },
+        message: if one.message.is_empty() {
+            String::new()
+        } else {
+            code(&one.message)
+        },
     });
     let text = render(
         "progress.md",
@@ -281,7 +372,11 @@ pub fn progress(commit: &CommitSha, progress: &[Progress], preview: Option<&str>
             applications: rows.collect(),
             preview: preview
                 .filter(|text| text.len() < MOST_BYTES - 8_000)
-                .map(|text| text.replace("<details open>", "<details>").trim().to_string()),
+                .map(|text| {
+                    text.replace("<details open>", "<details>")
+                        .trim()
+                        .to_string()
+                }),
         },
     );
     sticky(&text, "", last)
@@ -305,8 +400,19 @@ const MOST_QUOTED: usize = 200;
 
 /// One comment that answers all command lines of another; carries its marker.
 pub fn reply(comment: u64, answers: &[(Line, String)]) -> String {
-    let answers = answers.iter().map(|(line, text)| AnswerView { quote: code(&shortened(&line.text, MOST_QUOTED)), text: text.clone() });
-    let body = format!("{REPLY}{comment} -->\n{}", render("reply.md", ReplyView { answers: answers.collect() }));
+    let answers = answers.iter().map(|(line, text)| AnswerView {
+        quote: code(&shortened(&line.text, MOST_QUOTED)),
+        text: text.clone(),
+    });
+    let body = format!(
+        "{REPLY}{comment} -->\n{}",
+        render(
+            "reply.md",
+            ReplyView {
+                answers: answers.collect()
+            }
+        )
+    );
     bounded(&body)
 }
 
@@ -315,23 +421,43 @@ fn bounded(body: &str) -> String {
     if body.len() <= MOST_BYTES {
         return body.to_string();
     }
-    let end = (0..=MOST_BYTES - 100).rev().find(|at| body.is_char_boundary(*at)).unwrap_or_default();
-    let cut = body[..end].rsplit_once('\n').map_or(&body[..end], |(whole, _)| whole);
+    let end = (0..=MOST_BYTES - 100)
+        .rev()
+        .find(|at| body.is_char_boundary(*at))
+        .unwrap_or_default();
+    let cut = body[..end]
+        .rsplit_once('\n')
+        .map_or(&body[..end], |(whole, _)| whole);
     format!("{cut}\n\n… (more does not fit into a comment)\n")
 }
 
 pub fn help() -> String {
-    let rows = Command::ALL.iter().map(|command| format!("| `/{}` | {} | {} |", command.word(), command.summary(), command.who()));
+    let rows = Command::ALL.iter().map(|command| {
+        format!(
+            "| `/{}` | {} | {} |",
+            command.word(),
+            command.summary(),
+            command.who()
+        )
+    });
     let table = rows.collect::<Vec<_>>().join("\n");
-    format!("A command stands at the start of a line.\n\n| command | what it does | needs |\n|---|---|---|\n{table}")
+    format!(
+        "A command stands at the start of a line.\n\n| command | what it does | needs |\n|---|---|---|\n{table}"
+    )
 }
 
 pub fn mistake(mistake: &Mistake) -> String {
     match mistake {
         Mistake::Unknown { word, nearest } => {
-            format!("There is no command {}. Did you mean `/{}`? `/help` lists all of them.", code(&format!("/{word}")), nearest.word())
+            format!(
+                "There is no command {}. Did you mean `/{}`? `/help` lists all of them.",
+                code(&format!("/{word}")),
+                nearest.word()
+            )
         }
-        Mistake::Argument { command } => format!("`/{}` takes nothing after its name.", command.word()),
+        Mistake::Argument { command } => {
+            format!("`/{}` takes nothing after its name.", command.word())
+        }
     }
 }
 
@@ -342,7 +468,14 @@ pub fn why(verdict: &Verdict) -> String {
         Standing::Waiting => "⏳",
         Standing::Blocked => "⛔",
     };
-    let rows = verdict.children.iter().map(|gate| format!("- {} **{}**: {}", mark(gate.standing), gate.gate, quoted(&gate.reason)));
+    let rows = verdict.children.iter().map(|gate| {
+        format!(
+            "- {} **{}**: {}",
+            mark(gate.standing),
+            gate.gate,
+            quoted(&gate.reason)
+        )
+    });
     let gates = rows.collect::<Vec<_>>().join("\n");
     format!(
         "{} {}\n\n{gates}",
@@ -386,14 +519,28 @@ struct DriftView {
 /// drift.
 pub fn drift(key: &ApplicationKey, plan: &Plan, digests: &BTreeSet<String>) -> (String, String) {
     let digests: Vec<_> = digests.iter().map(String::as_str).collect();
-    let view = DriftView { marker: format!("{DRIFT}{} -->", digests.join(",")), title: key.title(), lines: preview::drift_lines(plan) };
-    (format!("{}: keep what was changed by hand?", key.title()), render("drift.md", view))
+    let view = DriftView {
+        marker: format!("{DRIFT}{} -->", digests.join(",")),
+        title: key.title(),
+        lines: preview::drift_lines(plan),
+    };
+    (
+        format!("{}: keep what was changed by hand?", key.title()),
+        render("drift.md", view),
+    )
 }
 
 /// The drift that a pull request's body is about.
 pub fn drift_of(body: &str) -> BTreeSet<String> {
-    let marker = body.trim_start().strip_prefix(DRIFT).and_then(|rest| rest.split(" -->").next());
-    marker.into_iter().flat_map(|marker| marker.split(',')).map(str::to_string).collect()
+    let marker = body
+        .trim_start()
+        .strip_prefix(DRIFT)
+        .and_then(|rest| rest.split(" -->").next());
+    marker
+        .into_iter()
+        .flat_map(|marker| marker.split(','))
+        .map(str::to_string)
+        .collect()
 }
 
 // ---- promotion pull requests
@@ -425,27 +572,44 @@ struct CandidateView {
 }
 
 /// A promotion's body. `earlier`: the stages before, each with what it lacks of being healthy with just this.
-pub fn promotion(key: &ApplicationKey, offers: &[Offer], earlier: &[(String, Option<String>)]) -> String {
+pub fn promotion(
+    key: &ApplicationKey,
+    offers: &[Offer],
+    earlier: &[(String, Option<String>)],
+) -> String {
     render(
         "promotion.md",
         PromotionView {
             title: key.title(),
             stage: key.stage.to_string(),
-            healthy: earlier.iter().filter(|(_, lacks)| lacks.is_none()).map(|(stage, _)| stage.clone()).collect(),
-            lacking: earlier.iter().filter_map(|(stage, lacks)| Some((stage.clone(), quoted(lacks.as_ref()?)))).collect(),
+            healthy: earlier
+                .iter()
+                .filter(|(_, lacks)| lacks.is_none())
+                .map(|(stage, _)| stage.clone())
+                .collect(),
+            lacking: earlier
+                .iter()
+                .filter_map(|(stage, lacks)| Some((stage.clone(), quoted(lacks.as_ref()?))))
+                .collect(),
             back: !offers.is_empty() && offers.iter().all(|offer| offer.instead_of.is_some()),
             candidates: offers
                 .iter()
-                .map(|Offer { candidate, instead_of, again }| CandidateView {
-                    image: candidate.image.clone(),
-                    tag: candidate.tag.to_string(),
-                    digest: candidate.digest.short().into(),
-                    source: candidate.source.to_string(),
-                    commit: candidate.commit.to_string(),
-                    short: candidate.commit.short().into(),
-                    instead_of: instead_of.as_ref().map(ToString::to_string),
-                    again: *again,
-                })
+                .map(
+                    |Offer {
+                         candidate,
+                         instead_of,
+                         again,
+                     }| CandidateView {
+                        image: candidate.image.clone(),
+                        tag: candidate.tag.to_string(),
+                        digest: candidate.digest.short().into(),
+                        source: candidate.source.to_string(),
+                        commit: candidate.commit.to_string(),
+                        short: candidate.commit.short().into(),
+                        instead_of: instead_of.as_ref().map(ToString::to_string),
+                        again: *again,
+                    },
+                )
                 .collect(),
         },
     )
@@ -454,28 +618,58 @@ pub fn promotion(key: &ApplicationKey, offers: &[Offer], earlier: &[(String, Opt
 /// Why images are not proposed in a stage, each in a sentence of the `Promotion` object; None where none is kept back.
 /// With the tag that each has now. `reopens`: the pull request that can be opened again.
 pub fn not_proposed(stand: &[(&Decision, &Tag)], reopens: Option<u64>) -> Option<String> {
-    let told: Vec<_> = stand.iter().filter_map(|(one, tag)| Some(format!("{}: {}", named(one, tag), kept_back(one, reopens)?))).collect();
+    let told: Vec<_> = stand
+        .iter()
+        .filter_map(|(one, tag)| Some(format!("{}: {}", named(one, tag), kept_back(one, reopens)?)))
+        .collect();
     (!told.is_empty()).then(|| told.join("\n"))
 }
 
-fn named(Decision { image, digest, tag: then, .. }: &Decision, tag: &Tag) -> String {
+fn named(
+    Decision {
+        image,
+        digest,
+        tag: then,
+        ..
+    }: &Decision,
+    tag: &Tag,
+) -> String {
     let digest = digest.short();
-    if tag == then { format!("{image} {tag} ({digest})") } else { format!("{image} {tag} (the same image as {then}, {digest})") }
+    if tag == then {
+        format!("{image} {tag} ({digest})")
+    } else {
+        format!("{image} {tag} (the same image as {then}, {digest})")
+    }
 }
 
 fn kept_back(one: &Decision, reopens: Option<u64>) -> Option<String> {
     Some(match one.how {
         How::Merged | How::Proposed => return None,
         How::Failed => one.why.clone().unwrap_or_default(),
-        How::Dropped => "dropped, since windlass.yaml does not name the image for this application any more".into(),
+        How::Dropped => {
+            "dropped, since windlass.yaml does not name the image for this application any more"
+                .into()
+        }
         How::Reverted => {
-            let by = one.commit.as_ref().map(|commit| format!(" by {}", commit.short())).unwrap_or_default();
-            format!("taken back{by}, so it is not proposed here again: merge a pull request that sets it again, or announce a newer image")
+            let by = one
+                .commit
+                .as_ref()
+                .map(|commit| format!(" by {}", commit.short()))
+                .unwrap_or_default();
+            format!(
+                "taken back{by}, so it is not proposed here again: merge a pull request that sets it again, or announce a newer image"
+            )
         }
         How::Rejected => {
             let number = one.number.unwrap_or_default();
-            let reopen = if reopens == Some(number) { format!("reopen #{number}, or ") } else { String::new() };
-            format!("#{number} was closed, so it is not proposed here again: {reopen}announce a newer image")
+            let reopen = if reopens == Some(number) {
+                format!("reopen #{number}, or ")
+            } else {
+                String::new()
+            };
+            format!(
+                "#{number} was closed, so it is not proposed here again: {reopen}announce a newer image"
+            )
         }
     })
 }

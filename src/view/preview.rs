@@ -123,7 +123,11 @@ pub fn preview(preview: &Preview) -> PreviewText {
     let parts = parts(preview);
     let whole = details(&parts, FORMS[0]);
     let (mut pages, unseen) = paged(&parts, &whole);
-    let unseen_words = if unseen > 0 { format!(" · **{} not shown**", counted(unseen, "change")) } else { String::new() };
+    let unseen_words = if unseen > 0 {
+        format!(" · **{} not shown**", counted(unseen, "change"))
+    } else {
+        String::new()
+    };
     let verdict = format!("{}{unseen_words}", verdict_line(preview));
     let alerts = alerts(preview);
     let duration = match preview.duration.as_secs_f64() {
@@ -149,17 +153,33 @@ pub fn preview(preview: &Preview) -> PreviewText {
     // Most previews fit whole: the shorter forms are made only where they are needed.
     let comment = match whole.len() <= room {
         true => body(&whole),
-        false => match FORMS[1..].iter().map(|form| details(&parts, *form)).find(|details| details.len() <= room) {
+        false => match FORMS[1..]
+            .iter()
+            .map(|form| details(&parts, *form))
+            .find(|details| details.len() <= room)
+        {
             Some(details) => body(&details),
             None => body(&brief(&parts, room)),
         },
     };
-    let summary = alerts.iter().map(|alert| alert.text.clone()).collect::<Vec<_>>().join("\n\n");
+    let summary = alerts
+        .iter()
+        .map(|alert| alert.text.clone())
+        .collect::<Vec<_>>()
+        .join("\n\n");
     PreviewText {
         comment: sticky(&comment, &format!(" · {duration}"), false),
         title: plain(&verdict),
-        summary: if summary.is_empty() { verdict } else { format!("{verdict}\n\n{summary}") },
-        text: if pages.is_empty() { whole } else { pages.remove(0) },
+        summary: if summary.is_empty() {
+            verdict
+        } else {
+            format!("{verdict}\n\n{summary}")
+        },
+        text: if pages.is_empty() {
+            whole
+        } else {
+            pages.remove(0)
+        },
         pages,
         unseen,
     }
@@ -184,22 +204,37 @@ fn paged(parts: &[Part<'_>], whole: &str) -> (Vec<String>, usize) {
     if whole.len() <= MOST_BYTES {
         return (Vec::new(), 0);
     }
-    let mut all: Vec<_> = parts.iter().enumerate().flat_map(|(at, part)| part.told.iter().map(move |told| (at, part, told))).collect();
+    let mut all: Vec<_> = parts
+        .iter()
+        .enumerate()
+        .flat_map(|(at, part)| part.told.iter().map(move |told| (at, part, told)))
+        .collect();
     all.sort_by_key(|(at, _, told)| (danger(told.change), *at));
     let mut pages = vec![String::new()];
     let (mut unseen, mut last) = (0, None);
     for (at, Part { app, .. }, told) in all {
-        let mut block = render("change.md", OneView { change: change_view(told, Form::Full, false) });
+        let mut block = render(
+            "change.md",
+            OneView {
+                change: change_view(told, Form::Full, false),
+            },
+        );
         let long = block.len() > MOST_BYTES - 400;
         if long {
             unseen += 1;
             block = brief_change(told.change);
         }
         if last != Some(at) {
-            block = format!("**{}** on {}\n\n{block}", app.key.title(), code(&app.cluster));
+            block = format!(
+                "**{}** on {}\n\n{block}",
+                app.key.title(),
+                code(&app.cluster)
+            );
             last = Some(at);
         }
-        let full = pages.last().is_some_and(|page| page.len() + block.len() + 200 > MOST_BYTES);
+        let full = pages
+            .last()
+            .is_some_and(|page| page.len() + block.len() + 200 > MOST_BYTES);
         if full && pages.len() == MOST_PAGES {
             unseen += usize::from(!long);
             continue;
@@ -215,7 +250,13 @@ fn paged(parts: &[Part<'_>], whole: &str) -> (Vec<String>, usize) {
     if unseen > 0
         && let Some(page) = pages.first_mut()
     {
-        page.insert_str(0, &format!("{} not shown, since they are too long: `windlass plan` prints them.\n\n", counted(unseen, "change")));
+        page.insert_str(
+            0,
+            &format!(
+                "{} not shown, since they are too long: `windlass plan` prints them.\n\n",
+                counted(unseen, "change")
+            ),
+        );
     }
     (pages, unseen)
 }
@@ -227,9 +268,11 @@ fn danger(change: &Change) -> u8 {
         _ if change.problem.is_some() => 0,
         _ if change.key.namespace.is_none() || change.key.group == "rbac.authorization.k8s.io" => 1,
         (_, "ConfigMap" | "Secret") => 4,
-        (_, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob" | "Pod" | "ServiceAccount" | "NetworkPolicy") => {
-            2
-        }
+        (
+            _,
+            "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob" | "Pod"
+            | "ServiceAccount" | "NetworkPolicy",
+        ) => 2,
         _ => 3,
     }
 }
@@ -244,18 +287,39 @@ fn brief_change(change: &Change) -> String {
 }
 
 fn counted(number: usize, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
+    if number == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{number} {word}s")
+    }
 }
 
 /// How often each thing happens in plans: `2 create`, `1 prune`.
 fn counts<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Vec<String> {
     let plans: Vec<_> = plans.into_iter().collect();
-    let actions = [Action::Create, Action::Configure, Action::Recreate, Action::Prune];
-    let counted = actions.iter().map(|action| (plans.iter().map(|plan| plan.count(action)).sum::<usize>(), action));
-    let mut words: Vec<_> = counted.filter(|(count, _)| *count > 0).map(|(count, action)| format!("{count} {}", action.word())).collect();
+    let actions = [
+        Action::Create,
+        Action::Configure,
+        Action::Recreate,
+        Action::Prune,
+    ];
+    let counted = actions.iter().map(|action| {
+        (
+            plans.iter().map(|plan| plan.count(action)).sum::<usize>(),
+            action,
+        )
+    });
+    let mut words: Vec<_> = counted
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, action)| format!("{count} {}", action.word()))
+        .collect();
     let hooks: usize = plans.iter().map(|plan| plan.hooks()).sum();
     if hooks > 0 {
-        words.push(format!("{} run{}", counted_words(hooks), if hooks == 1 { "s" } else { "" }));
+        words.push(format!(
+            "{} run{}",
+            counted_words(hooks),
+            if hooks == 1 { "s" } else { "" }
+        ));
     }
     words
 }
@@ -266,31 +330,50 @@ fn counted_words(hooks: usize) -> String {
 
 fn verdict_line(preview: &Preview) -> String {
     match &preview.failure {
-        Some(Failure::Conflict(_)) => return "**Conflicts with the base branch** · nothing was previewed".into(),
+        Some(Failure::Conflict(_)) => {
+            return "**Conflicts with the base branch** · nothing was previewed".into();
+        }
         Some(Failure::Fork) => return "**Not previewed** · the head is in a fork".into(),
         Some(Failure::TooLarge(_)) => return "**Not previewed** · the tree is too large".into(),
-        Some(Failure::Killed) => return "**Not previewed** · windlass ended while it looked at this commit".into(),
-        Some(Failure::Configuration(_)) => return "**The configuration cannot be read** · nothing was previewed".into(),
+        Some(Failure::Killed) => {
+            return "**Not previewed** · windlass ended while it looked at this commit".into();
+        }
+        Some(Failure::Configuration(_)) => {
+            return "**The configuration cannot be read** · nothing was previewed".into();
+        }
         None => {}
     }
     let changed = preview.applications.len();
     if changed == 0 {
         return "**No application changes**".into();
     }
-    let mut parts =
-        vec![format!("**{changed} of {} {}**", counted(preview.total, "application"), if changed == 1 { "changes" } else { "change" })];
+    let mut parts = vec![format!(
+        "**{changed} of {} {}**",
+        counted(preview.total, "application"),
+        if changed == 1 { "changes" } else { "change" }
+    )];
     parts.extend(counts(preview.applications.iter().map(|app| &app.plan)));
     let plans = || preview.applications.iter().map(|app| &app.plan);
     let pods: i64 = plans().map(effect::pods_rolled).sum();
     if pods > 0 {
-        parts.push(format!("rolls {}", counted(usize::try_from(pods).unwrap_or_default(), "pod")));
+        parts.push(format!(
+            "rolls {}",
+            counted(usize::try_from(pods).unwrap_or_default(), "pod")
+        ));
     }
-    let failed: usize = preview.applications.iter().map(|app| usize::from(app.error.is_some()) + app.plan.problems().count()).sum();
+    let failed: usize = preview
+        .applications
+        .iter()
+        .map(|app| usize::from(app.error.is_some()) + app.plan.problems().count())
+        .sum();
     if failed > 0 {
         parts.push(format!("**{failed} cannot be applied**"));
     } else if plans().all(Plan::is_empty) {
         parts.push("the cluster stays as it is".into());
-    } else if plans().flat_map(Plan::effective).all(|change| change.proof == Proof::Server) {
+    } else if plans()
+        .flat_map(Plan::effective)
+        .all(|change| change.proof == Proof::Server)
+    {
         parts.push("verified by the cluster".into());
     } else {
         parts.push("partly verified by the cluster".into());
@@ -304,46 +387,100 @@ fn alerts(preview: &Preview) -> Vec<Alert> {
     match &preview.failure {
         Some(Failure::Conflict(files)) => {
             let files: Vec<_> = files.iter().map(|file| code(file)).collect();
-            return alert("WARNING", format!("Base and head both changed {}. Update the branch.", files.join(", ")));
+            return alert(
+                "WARNING",
+                format!(
+                    "Base and head both changed {}. Update the branch.",
+                    files.join(", ")
+                ),
+            );
         }
         Some(Failure::Fork) => {
             let text = "A fork's head is neither rendered nor sent to a cluster. Push the branch to this repository to have it previewed.";
             return alert("WARNING", text.into());
         }
-        Some(Failure::TooLarge(why)) => return alert("CAUTION", format!("Nothing of this commit was rendered: {}.", quoted(why))),
+        Some(Failure::TooLarge(why)) => {
+            return alert(
+                "CAUTION",
+                format!("Nothing of this commit was rendered: {}.", quoted(why)),
+            );
+        }
         Some(Failure::Killed) => {
             let text = "windlass ended twice while it looked at this commit, so it does not try it again by itself. Make the change smaller, or give `/preview` to have it tried once more.";
             return alert("CAUTION", text.into());
         }
-        Some(Failure::Configuration(error)) => return alert("CAUTION", format!("\n{}", told(error)).replace('\n', "\n> ")),
+        Some(Failure::Configuration(error)) => {
+            return alert(
+                "CAUTION",
+                format!("\n{}", told(error)).replace('\n', "\n> "),
+            );
+        }
         None => {}
     }
-    let effective = || preview.applications.iter().flat_map(|app| app.plan.effective());
+    let effective = || {
+        preview
+            .applications
+            .iter()
+            .flat_map(|app| app.plan.effective())
+    };
     let named = |wanted: &dyn Fn(&Change) -> bool| {
-        effective().filter(|change| wanted(change)).map(|change| code(&change.key.to_string())).collect::<Vec<_>>()
+        effective()
+            .filter(|change| wanted(change))
+            .map(|change| code(&change.key.to_string()))
+            .collect::<Vec<_>>()
     };
     let mut grave = Vec::new();
     let failed = named(&|change| change.problem.is_some());
     if !failed.is_empty() {
-        grave.push(format!("{} cannot be applied, and with that nothing of the application.", list(&failed)));
+        grave.push(format!(
+            "{} cannot be applied, and with that nothing of the application.",
+            list(&failed)
+        ));
     }
-    for (action, word) in [(Action::Prune, "Deletes"), (Action::Recreate, "Deletes and creates anew")] {
-        let gone = named(&|change| change.problem.is_none() && change.action == action && !change.is_hook());
+    for (action, word) in [
+        (Action::Prune, "Deletes"),
+        (Action::Recreate, "Deletes and creates anew"),
+    ] {
+        let gone = named(&|change| {
+            change.problem.is_none() && change.action == action && !change.is_hook()
+        });
         if !gone.is_empty() {
             grave.push(format!("{word} {}.", list(&gone)));
         }
     }
-    for effect in preview.applications.iter().flat_map(|app| effect::effects(&app.plan)).filter(|effect| effect.grave) {
-        grave.push(format!("{}: {}.", code(&effect.key.to_string()), effect.text));
+    for effect in preview
+        .applications
+        .iter()
+        .flat_map(|app| effect::effects(&app.plan))
+        .filter(|effect| effect.grave)
+    {
+        grave.push(format!(
+            "{}: {}.",
+            code(&effect.key.to_string()),
+            effect.text
+        ));
     }
     let mut others = Vec::new();
-    let drifted: Vec<_> = preview.applications.iter().flat_map(|app| drift_lines(&app.drift)).collect();
+    let drifted: Vec<_> = preview
+        .applications
+        .iter()
+        .flat_map(|app| drift_lines(&app.drift))
+        .collect();
     if !drifted.is_empty() {
-        others.push(format!("A sync sets back what others changed: {}.", list(&drifted)));
+        others.push(format!(
+            "A sync sets back what others changed: {}.",
+            list(&drifted)
+        ));
     }
     let taken: Vec<_> = effective()
         .filter(|change| !change.notes.taken.is_empty())
-        .map(|change| format!("{} of {}", holders(&change.notes.taken), code(&change.key.to_string())))
+        .map(|change| {
+            format!(
+                "{} of {}",
+                holders(&change.notes.taken),
+                code(&change.key.to_string())
+            )
+        })
         .collect();
     if !taken.is_empty() {
         others.push(format!("Takes {}.", list(&taken)));
@@ -351,7 +488,10 @@ fn alerts(preview: &Preview) -> Vec<Alert> {
     let failed = failed.len();
     let mut alerts = Vec::new();
     if !grave.is_empty() {
-        alerts.extend(alert(if failed > 0 { "CAUTION" } else { "WARNING" }, grave.join("\n> ")));
+        alerts.extend(alert(
+            if failed > 0 { "CAUTION" } else { "WARNING" },
+            grave.join("\n> "),
+        ));
     }
     if !others.is_empty() {
         alerts.extend(alert("WARNING", others.join("\n> ")));
@@ -361,8 +501,17 @@ fn alerts(preview: &Preview) -> Vec<Alert> {
 
 fn list(items: &[String]) -> String {
     const SHOWN: usize = 10;
-    let shown = items.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    if items.len() > SHOWN { format!("{shown} and {} more (listed below)", items.len() - SHOWN) } else { shown }
+    let shown = items
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if items.len() > SHOWN {
+        format!("{shown} and {} more (listed below)", items.len() - SHOWN)
+    } else {
+        shown
+    }
 }
 
 /// `.spec.replicas` from `kubectl-edit`.
@@ -387,7 +536,11 @@ pub(super) fn drift_lines(drift: &Plan) -> Vec<String> {
             (_, false) => format!("{key} {}", holders(&change.notes.reverted)),
         }
     };
-    drift.effective().filter(|change| change.problem.is_none()).map(line).collect()
+    drift
+        .effective()
+        .filter(|change| change.problem.is_none())
+        .map(line)
+        .collect()
 }
 
 fn details(parts: &[Part<'_>], form: Form) -> String {
@@ -399,22 +552,37 @@ fn details(parts: &[Part<'_>], form: Form) -> String {
             from: image_side(&image.from),
             to: image_side(&image.to),
             // Made of names and commits that were checked: no text of anybody's is in it.
-            source: image.source.as_ref().map(|(label, url)| format!("[{label}]({url})")).unwrap_or_default(),
+            source: image
+                .source
+                .as_ref()
+                .map(|(label, url)| format!("[{label}]({url})"))
+                .unwrap_or_default(),
         })
     });
     let images: Vec<_> = images.collect();
-    let groups = if form == Form::Grouped { groups(parts) } else { Vec::new() };
+    let groups = if form == Form::Grouped {
+        groups(parts)
+    } else {
+        Vec::new()
+    };
     render(
         "details.md",
         DetailsView {
             sources: images.iter().any(|image| !image.source.is_empty()),
             images,
-            applications: parts.iter().map(|part| application_view(part, form, total <= 3)).collect(),
+            applications: parts
+                .iter()
+                .map(|part| application_view(part, form, total <= 3))
+                .collect(),
             groups,
             form: match form {
                 Form::Full => "",
-                Form::Tight => "Only the lines that differ are shown: the whole is too long for a comment.",
-                Form::Grouped => "Equal differences are shown once: the whole is too long for a comment.",
+                Form::Tight => {
+                    "Only the lines that differ are shown: the whole is too long for a comment."
+                }
+                Form::Grouped => {
+                    "Equal differences are shown once: the whole is too long for a comment."
+                }
                 Form::Names => "The differences are too long for a comment and are left out here.",
             },
         },
@@ -424,10 +592,23 @@ fn details(parts: &[Part<'_>], form: Form) -> String {
 /// Equal differences, with the objects that have them; the most common first.
 fn groups(parts: &[Part<'_>]) -> Vec<GroupView> {
     let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for told in parts.iter().flat_map(|part| &part.told).filter(|told| told.change.problem.is_none()) {
-        found.entry(&told.tight).or_default().push(code(&told.change.key.to_string()));
+    for told in parts
+        .iter()
+        .flat_map(|part| &part.told)
+        .filter(|told| told.change.problem.is_none())
+    {
+        found
+            .entry(&told.tight)
+            .or_default()
+            .push(code(&told.change.key.to_string()));
     }
-    let mut groups: Vec<_> = found.into_iter().map(|(diff, objects)| GroupView { objects, diff: fence(diff) }).collect();
+    let mut groups: Vec<_> = found
+        .into_iter()
+        .map(|(diff, objects)| GroupView {
+            objects,
+            diff: fence(diff),
+        })
+        .collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.objects.len()));
     groups
 }
@@ -442,21 +623,39 @@ fn brief(parts: &[Part<'_>], room: usize) -> String {
             (Some(_), _) => 1,
             _ => 2,
         };
-        let word = if change.problem.is_some() { "cannot be applied" } else { change.action.word() };
+        let word = if change.problem.is_some() {
+            "cannot be applied"
+        } else {
+            change.action.word()
+        };
         let (kind, namespace) = (change.key.kind.as_str(), change.key.namespace.as_deref());
-        lines.entry((rank, word, kind, namespace)).or_default().push(code(&change.key.name));
+        lines
+            .entry((rank, word, kind, namespace))
+            .or_default()
+            .push(code(&change.key.name));
     }
-    let mut out = String::from("The whole is too long for a comment: it is in the check run `windlass/preview`. These are the names.\n\n");
+    let mut out = String::from(
+        "The whole is too long for a comment: it is in the check run `windlass/preview`. These are the names.\n\n",
+    );
     let mut left_out = 0;
     for ((rank, word, kind, namespace), names) in lines {
         let title = |code: fn(&str) -> String| {
-            let place = namespace.map(|namespace| format!(" in {}", code(namespace))).unwrap_or_default();
+            let place = namespace
+                .map(|namespace| format!(" in {}", code(namespace)))
+                .unwrap_or_default();
             format!("{word}: {}{place}", code(kind))
         };
         // What is lost stays in sight.
         let folded = rank == 2 && names.len() > MOST_NAMES;
         let (before, after) = match folded {
-            true => (format!("\n<details><summary>{}: {}</summary>\n\n", title(code_element), names.len()), "\n\n</details>\n\n"),
+            true => (
+                format!(
+                    "\n<details><summary>{}: {}</summary>\n\n",
+                    title(code_element),
+                    names.len()
+                ),
+                "\n\n</details>\n\n",
+            ),
             false => (format!("- {}: ", title(code)), "\n"),
         };
         if out.len() + before.len() + after.len() + 200 > room {
@@ -477,10 +676,19 @@ fn brief(parts: &[Part<'_>], room: usize) -> String {
         out.push_str(after);
     }
     if left_out > 0 {
-        out.push_str(&format!("\n{left_out} more names do not fit: `windlass plan` with the repository lists all.\n"));
+        out.push_str(&format!(
+            "\n{left_out} more names do not fit: `windlass plan` with the repository lists all.\n"
+        ));
     }
-    for group in groups(parts).into_iter().filter(|group| group.objects.len() > 1) {
-        let text = format!("\n<details open><summary>the same in {}</summary>\n\n{}\n\n</details>\n", group.objects.len(), group.diff);
+    for group in groups(parts)
+        .into_iter()
+        .filter(|group| group.objects.len() > 1)
+    {
+        let text = format!(
+            "\n<details open><summary>the same in {}</summary>\n\n{}\n\n</details>\n",
+            group.objects.len(),
+            group.diff
+        );
         if out.len() + text.len() + 200 <= room {
             out.push_str(&text);
         }
@@ -494,18 +702,33 @@ const MOST_NAMES: usize = 30;
 /// Text in a `code` element, where Markdown is not read.
 fn code_element(text: &str) -> String {
     // An empty line would end the element, and what follows would be Markdown.
-    format!("<code>{}</code>", one_line(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
+    format!(
+        "<code>{}</code>",
+        one_line(text)
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+    )
 }
 
 fn image_side(image: &Option<ImageRef>) -> String {
-    let Some(image) = image else { return "—".into() };
+    let Some(image) = image else {
+        return "—".into();
+    };
     let tag = image.tag.as_ref().map(|tag| code(tag.as_str()));
     let digest = image.digest.as_ref().map(|digest| code(digest.short()));
-    [tag, digest].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    [tag, digest]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn application_view(Part { app, told: all }: &Part<'_>, form: Form, open: bool) -> ApplicationView {
-    let changes = all.iter().map(|told| change_view(told, form, open)).collect();
+    let changes = all
+        .iter()
+        .map(|told| change_view(told, form, open))
+        .collect();
     let mut happens = counts([&app.plan]);
     let failed = app.plan.problems().count() + usize::from(app.error.is_some());
     if failed > 0 {
@@ -514,12 +737,21 @@ fn application_view(Part { app, told: all }: &Part<'_>, form: Form, open: bool) 
     if happens.is_empty() {
         happens.push("nothing changes".into());
     }
-    let worst = app.plan.effective().map(|change| change.proof).max().unwrap_or(Proof::Server);
+    let worst = app
+        .plan
+        .effective()
+        .map(|change| change.proof)
+        .max()
+        .unwrap_or(Proof::Server);
     ApplicationView {
         title: app.key.title(),
         cluster: code(&app.cluster),
         happens: happens.join(", "),
-        proof: if app.error.is_some() { "✗ not planned".into() } else { badge(worst).into() },
+        proof: if app.error.is_some() {
+            "✗ not planned".into()
+        } else {
+            badge(worst).into()
+        },
         error: app.error.as_ref().map(|error| told(error)),
         notes: app.notes.clone(),
         changes,
@@ -540,20 +772,35 @@ pub(super) fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
     let mut buckets = Vec::new();
     let mut add = |title: &str, lines: Vec<String>| {
         if !lines.is_empty() {
-            buckets.push(Bucket { title: format!("{title}: {}", lines.len()), lines });
+            buckets.push(Bucket {
+                title: format!("{title}: {}", lines.len()),
+                lines,
+            });
         }
     };
     add("would set back changes by others", drift_lines(&app.drift));
-    let waiting = app.waiting.effective().map(|change| format!("{} {}", change.action.word(), code(&change.key.to_string())));
+    let waiting = app
+        .waiting
+        .effective()
+        .map(|change| format!("{} {}", change.action.word(), code(&change.key.to_string())));
     add("merged before and waiting to be synced", waiting.collect());
     let all = || app.plan.changes.iter();
     let of = |field: fn(&Change) -> &Fields| {
         all()
             .filter(|change| !field(change).is_empty())
-            .map(|change| format!("{}: {}", code(&change.key.to_string()), holders(field(change))))
+            .map(|change| {
+                format!(
+                    "{}: {}",
+                    code(&change.key.to_string()),
+                    holders(field(change))
+                )
+            })
             .collect::<Vec<_>>()
     };
-    add("stays, since others hold it too", of(|change| &change.notes.kept));
+    add(
+        "stays, since others hold it too",
+        of(|change| &change.notes.kept),
+    );
     add("left to others", of(|change| &change.notes.released));
     let ignored: Vec<_> = all()
         .filter(|change| !change.notes.ignored.is_empty())
@@ -561,7 +808,13 @@ pub(super) fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
             format!(
                 "{}: {}",
                 code(&change.key.to_string()),
-                change.notes.ignored.iter().map(|path| code(path)).collect::<Vec<_>>().join(", ")
+                change
+                    .notes
+                    .ignored
+                    .iter()
+                    .map(|path| code(path))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             )
         })
         .collect();
@@ -569,15 +822,30 @@ pub(super) fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
     let paths = |field: fn(&Change) -> &Vec<String>| {
         let some = all().filter(|change| !field(change).is_empty());
         some.map(|change| {
-            let shown: Vec<_> = field(change).iter().take(8).map(|path| code(path)).collect();
+            let shown: Vec<_> = field(change)
+                .iter()
+                .take(8)
+                .map(|path| code(path))
+                .collect();
             let more = field(change).len().saturating_sub(8);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("{}: {}{more}", code(&change.key.to_string()), shown.join(", "))
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            format!(
+                "{}: {}{more}",
+                code(&change.key.to_string()),
+                shown.join(", ")
+            )
         })
         .collect::<Vec<_>>()
     };
     add("added by admission", paths(|change| &change.notes.admitted));
-    add("hidden noise, since it comes out differently each time", paths(|change| &change.notes.unstable));
+    add(
+        "hidden noise, since it comes out differently each time",
+        paths(|change| &change.notes.unstable),
+    );
     buckets
 }
 
@@ -604,9 +872,17 @@ pub(super) fn parts<'a>(preview: &'a Preview) -> Vec<Part<'a>> {
         }
         let told = app.plan.effective().map(|change| {
             let [whole, tight] = change.diffs([3, 0]);
-            Told { change, facts: facts(change, effects.remove(&change.key).unwrap_or_default()), whole, tight }
+            Told {
+                change,
+                facts: facts(change, effects.remove(&change.key).unwrap_or_default()),
+                whole,
+                tight,
+            }
         });
-        Part { app, told: told.collect() }
+        Part {
+            app,
+            told: told.collect(),
+        }
     };
     preview.applications.iter().map(part).collect()
 }
@@ -620,7 +896,10 @@ fn facts(change: &Change, mut facts: Vec<String>) -> Vec<String> {
         facts.push(quoted(hook));
     }
     if let Some(why) = &notes.recreate {
-        facts.push(format!("is deleted and created anew, since the server says: {}", code(why)));
+        facts.push(format!(
+            "is deleted and created anew, since the server says: {}",
+            code(why)
+        ));
     }
     if let Some(why) = &notes.unverified {
         facts.push(format!("{}: {}", badge(change.proof), quoted(why)));
@@ -633,18 +912,38 @@ fn facts(change: &Change, mut facts: Vec<String>) -> Vec<String> {
     }
     if !notes.adopted.is_empty() {
         let from: Vec<_> = notes.adopted.iter().map(|manager| code(manager)).collect();
-        facts.push(format!("adoption: takes over, once, what {} set; what Git does not have of it goes", from.join(", ")));
+        facts.push(format!(
+            "adoption: takes over, once, what {} set; what Git does not have of it goes",
+            from.join(", ")
+        ));
     }
     if !notes.replaced.is_empty() {
         let lists: Vec<_> = notes.replaced.iter().map(|path| code(path)).collect();
-        facts.push(format!("the whole list is replaced, with what others put into it: {}", lists.join(", ")));
+        facts.push(format!(
+            "the whole list is replaced, with what others put into it: {}",
+            lists.join(", ")
+        ));
     }
     facts.extend(notes.facts.iter().map(|fact| quoted(fact)));
-    facts.extend(notes.warnings.iter().map(|warning| format!("the server warns: {}", code(warning))));
+    facts.extend(
+        notes
+            .warnings
+            .iter()
+            .map(|warning| format!("the server warns: {}", code(warning))),
+    );
     facts
 }
 
-fn change_view(Told { change, facts, whole, tight }: &Told<'_>, form: Form, open: bool) -> ChangeView {
+fn change_view(
+    Told {
+        change,
+        facts,
+        whole,
+        tight,
+    }: &Told<'_>,
+    form: Form,
+    open: bool,
+) -> ChangeView {
     let (added, removed) = plan::size(whole);
     let key = code_element(&change.key.to_string());
     let diff = match form {
@@ -660,10 +959,18 @@ fn change_view(Told { change, facts, whole, tight }: &Told<'_>, form: Form, open
             (None, true) => "hook runs".into(),
             (None, false) => change.action.word().into(),
         },
-        size: if change.problem.is_some() { String::new() } else { format!("+{added} −{removed}") },
+        size: if change.problem.is_some() {
+            String::new()
+        } else {
+            format!("+{added} −{removed}")
+        },
         open: open || change.problem.is_some(),
         problem: change.problem.as_ref().map(|problem| told(problem)),
-        facts: if form == Form::Names { Vec::new() } else { facts.clone() },
+        facts: if form == Form::Names {
+            Vec::new()
+        } else {
+            facts.clone()
+        },
         diff,
     }
 }

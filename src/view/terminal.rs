@@ -8,7 +8,10 @@ use crate::domain::pull_request::{Failure, Preview};
 pub fn terminal(preview: &Preview) -> String {
     let mut out = title(preview) + "\n";
     match &preview.failure {
-        Some(Failure::Conflict(files)) => out.push_str(&format!("\nbase and head both changed {}\n", files.join(", "))),
+        Some(Failure::Conflict(files)) => out.push_str(&format!(
+            "\nbase and head both changed {}\n",
+            files.join(", ")
+        )),
         Some(Failure::Configuration(why)) => out.push_str(&format!("\n{why}\n")),
         Some(Failure::TooLarge(why)) => out.push_str(&format!("\n{why}\n")),
         Some(Failure::Fork | Failure::Killed) | None => {}
@@ -24,7 +27,11 @@ pub fn terminal(preview: &Preview) -> String {
         }
         for told in &part.told {
             let change = told.change;
-            let word = if change.is_hook() { "hook runs" } else { change.action.word() };
+            let word = if change.is_hook() {
+                "hook runs"
+            } else {
+                change.action.word()
+            };
             out.push_str(&format!("  {word} {}{}\n", change.key, proof(change)));
             for fact in &told.facts {
                 out.push_str(&format!("    • {}\n", one_line(&unmarked(fact))));
@@ -66,7 +73,10 @@ fn unmarked(text: &str) -> String {
                 // A span of code, where nothing is a mark, up to as many ticks.
                 let (fence, inside) = rest.split_at(ticks);
                 let end = inside.find(fence).unwrap_or(inside.len());
-                (ticks + (end + ticks).min(inside.len()), inside[..end].trim())
+                (
+                    ticks + (end + ticks).min(inside.len()),
+                    inside[..end].trim(),
+                )
             }
             '\\' => (1, ""),
             '*' if rest.starts_with("**") => (2, ""),
@@ -93,10 +103,19 @@ mod tests {
 
     #[test]
     fn marks_are_taken_off_and_nothing_else() {
-        for text in ["plain", "a*b_c[d]|e\\f`g~h>i<j@k#l", "``two`` ticks", ".spec.ports[0] **bold**", "é"] {
+        for text in [
+            "plain",
+            "a*b_c[d]|e\\f`g~h>i<j@k#l",
+            "``two`` ticks",
+            ".spec.ports[0] **bold**",
+            "é",
+        ] {
             assert_eq!(unmarked(&quoted(text)), text);
             let shown = text.replace('|', "¦");
-            assert_eq!(unmarked(&format!("**at** {}: x", code(text))), format!("at {shown}: x"));
+            assert_eq!(
+                unmarked(&format!("**at** {}: x", code(text))),
+                format!("at {shown}: x")
+            );
         }
     }
 }

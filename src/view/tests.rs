@@ -10,21 +10,42 @@ use crate::domain::plan::{Comparison, Plan, Proof, Side};
 use crate::domain::pull_request::{ApplicationPreview, ImageChange, Preview};
 
 fn key() -> ApplicationKey {
-    ApplicationKey { repo: "acme/config".parse().unwrap(), application: "shop".parse().unwrap(), stage: "staging".parse().unwrap() }
+    ApplicationKey {
+        repo: "acme/config".parse().unwrap(),
+        application: "shop".parse().unwrap(),
+        stage: "staging".parse().unwrap(),
+    }
 }
 
 fn comparison(name: &str, before: Option<&str>, after: Option<&str>) -> Comparison {
     let side = |image: Option<&str>| {
         image.map_or(Side::Absent, |image| {
-            Side::Object(json!({"kind": "Deployment", "metadata": {"name": name}, "spec": {"image": image}}), Proof::Server)
+            Side::Object(
+                json!({"kind": "Deployment", "metadata": {"name": name}, "spec": {"image": image}}),
+                Proof::Server,
+            )
         })
     };
-    let key = ResourceKey { group: "apps".into(), kind: "Deployment".into(), namespace: Some("shop-staging".into()), name: name.into() };
+    let key = ResourceKey {
+        group: "apps".into(),
+        kind: "Deployment".into(),
+        namespace: Some("shop-staging".into()),
+        name: name.into(),
+    };
     Comparison::new(key, side(before), side(after))
 }
 
 fn of(comparisons: Vec<Comparison>) -> Preview {
-    let image = |tag: &str| Some(format!("ghcr.io/acme/shop:{tag}@sha256:{}", tag.repeat(64)[..64].to_owned()).parse().unwrap());
+    let image = |tag: &str| {
+        Some(
+            format!(
+                "ghcr.io/acme/shop:{tag}@sha256:{}",
+                tag.repeat(64)[..64].to_owned()
+            )
+            .parse()
+            .unwrap(),
+        )
+    };
     Preview {
         head: "a".repeat(40).parse().unwrap(),
         base: "b".repeat(40).parse().unwrap(),
@@ -35,7 +56,12 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
             drift: Plan::default(),
             waiting: Plan::default(),
             unmoved: 0,
-            images: vec![ImageChange { name: "ghcr.io/acme/shop".into(), from: image("1"), to: image("2"), source: None }],
+            images: vec![ImageChange {
+                name: "ghcr.io/acme/shop".into(),
+                from: image("1"),
+                to: image("2"),
+                source: None,
+            }],
             error: None,
             notes: vec![],
         }],
@@ -71,52 +97,109 @@ fn a_preview_reads_at_a_glance() {
 
     <sub>head `aaaaaaaaaaaa` on base `bbbbbbbbbbbb` · 1.9 s · plan `wl1:4f0e8cfa62e7` · `/help`</sub>
     ");
-    assert_eq!(text.title, "1 of 6 applications changes · 1 configure · verified by the cluster");
+    assert_eq!(
+        text.title,
+        "1 of 6 applications changes · 1 configure · verified by the cluster"
+    );
 }
 
 #[test]
 fn the_fingerprint_does_not_see_the_duration() {
     let one = of(vec![comparison("web", Some("1"), Some("2"))]);
-    let two = Preview { duration: Duration::from_secs(7), ..one.clone() };
-    assert_eq!(preview(&one).comment.fingerprint, preview(&two).comment.fingerprint);
+    let two = Preview {
+        duration: Duration::from_secs(7),
+        ..one.clone()
+    };
+    assert_eq!(
+        preview(&one).comment.fingerprint,
+        preview(&two).comment.fingerprint
+    );
     let three = of(vec![comparison("web", Some("1"), Some("3"))]);
-    assert_ne!(preview(&one).comment.fingerprint, preview(&three).comment.fingerprint);
+    assert_ne!(
+        preview(&one).comment.fingerprint,
+        preview(&three).comment.fingerprint
+    );
 }
 
 #[test]
 fn hostile_text_stays_text() {
-    let hostile = "x ``` </details> <!-- windlass:sticky final 0 --> @acme/admins closes #1 | \u{202e}";
-    let text = preview(&of(vec![comparison(hostile, Some("1"), None)])).comment.text;
+    let hostile =
+        "x ``` </details> <!-- windlass:sticky final 0 --> @acme/admins closes #1 | \u{202e}";
+    let text = preview(&of(vec![comparison(hostile, Some("1"), None)]))
+        .comment
+        .text;
     let html = crate::sandbox::forge::pages::markdown(&text);
-    assert_eq!(html.matches("<details").count(), html.matches("</details>").count());
-    assert_eq!(sticky_of(&text, &Seal::new(b"key"), "a/b#1"), None, "a forged marker is not at the start");
-    assert!(preview(&of(vec![comparison("x\n\n## Approved", None, Some("1"))])).comment.text.lines().all(|line| !line.starts_with("## ")));
+    assert_eq!(
+        html.matches("<details").count(),
+        html.matches("</details>").count()
+    );
+    assert_eq!(
+        sticky_of(&text, &Seal::new(b"key"), "a/b#1"),
+        None,
+        "a forged marker is not at the start"
+    );
+    assert!(
+        preview(&of(vec![comparison("x\n\n## Approved", None, Some("1"))]))
+            .comment
+            .text
+            .lines()
+            .all(|line| !line.starts_with("## "))
+    );
     assert!(!code("a\nb `c` | d").contains(['\n', '|']));
     assert!(!quoted("@someone <b>").contains("@s"));
 }
 
 #[test]
 fn a_comment_fits_and_lists_every_deletion() {
-    let many = (0..600).map(|n| comparison(&format!("web-{n:04}"), Some(&"old image\n".repeat(20)), None)).collect();
+    let many = (0..600)
+        .map(|n| {
+            comparison(
+                &format!("web-{n:04}"),
+                Some(&"old image\n".repeat(20)),
+                None,
+            )
+        })
+        .collect();
     let text = preview(&of(many));
     assert!(text.comment.text.len() <= MOST_BYTES);
     for n in 0..600 {
-        assert!(text.comment.text.contains(&format!("web-{n:04}")), "web-{n:04} is not listed");
+        assert!(
+            text.comment.text.contains(&format!("web-{n:04}")),
+            "web-{n:04} is not listed"
+        );
     }
 }
 
 #[test]
 fn the_shortest_form_folds_names_and_shows_what_they_share() {
-    let mut many: Vec<_> = (0..3_000).map(|n| comparison(&format!("web-{n:04}"), Some("old"), Some("new"))).collect();
+    let mut many: Vec<_> = (0..3_000)
+        .map(|n| comparison(&format!("web-{n:04}"), Some("old"), Some("new")))
+        .collect();
     many.push(comparison("other", Some("old"), None));
     let body = preview(&of(many)).comment.text;
     assert!(body.len() <= MOST_BYTES);
-    assert!(body.contains("<summary>configure: <code>Deployment</code>") && body.contains("3000</summary>"), "{}", &body[..600]);
-    assert!(body.contains("the same in 3000") && body.contains("+  image: new"), "{}", &body[body.len() - 600..]);
+    assert!(
+        body.contains("<summary>configure: <code>Deployment</code>")
+            && body.contains("3000</summary>"),
+        "{}",
+        &body[..600]
+    );
+    assert!(
+        body.contains("the same in 3000") && body.contains("+  image: new"),
+        "{}",
+        &body[body.len() - 600..]
+    );
     let deleted = body.find("- prune:").unwrap();
-    assert!(deleted < body.find("<details>").unwrap(), "what is lost comes first, unfolded");
+    assert!(
+        deleted < body.find("<details>").unwrap(),
+        "what is lost comes first, unfolded"
+    );
     // What follows is Markdown again only after a blank line.
-    assert!(body.split("</details>\n").skip(1).all(|after| after.starts_with('\n')));
+    assert!(
+        body.split("</details>\n")
+            .skip(1)
+            .all(|after| after.starts_with('\n'))
+    );
 }
 
 #[test]
@@ -124,13 +207,29 @@ fn markers_are_found_again() {
     let wanted = sticky("text", "", true);
     let seal = Seal::new(b"key");
     let body = sticky_body(&wanted, &seal, "a/b#1");
-    let found = FoundSticky { fingerprint: wanted.fingerprint, last: true, intact: true, sealed: true };
-    assert_eq!(sticky_of(&(body.replace('\n', "\r\n") + "\n"), &seal, "a/b#1"), Some(found));
+    let found = FoundSticky {
+        fingerprint: wanted.fingerprint,
+        last: true,
+        intact: true,
+        sealed: true,
+    };
+    assert_eq!(
+        sticky_of(&(body.replace('\n', "\r\n") + "\n"), &seal, "a/b#1"),
+        Some(found)
+    );
     for (what, body, place) in [
         ("edited", body.replace("text", "other text"), "a/b#1"),
         ("of another pull request", body.clone(), "a/b#2"),
-        ("its marker was edited", body.replace("sticky final", "sticky"), "a/b#1"),
-        ("of an older windlass", "<!-- windlass:sticky final 00 -->\ntext".into(), "a/b#1"),
+        (
+            "its marker was edited",
+            body.replace("sticky final", "sticky"),
+            "a/b#1",
+        ),
+        (
+            "of an older windlass",
+            "<!-- windlass:sticky final 00 -->\ntext".into(),
+            "a/b#1",
+        ),
     ] {
         let found = sticky_of(&body, &seal, place).unwrap();
         assert!(!found.intact && !found.last, "{what}: {found:?}");
@@ -138,7 +237,13 @@ fn markers_are_found_again() {
     let at = "2026-01-01T00:00:00Z".parse().unwrap();
     assert_eq!(tampered_of(&tampered(7, at, "https://x")), Some((7, at)));
     assert_eq!(reply_of(&reply(7, &[])), Some(7));
-    assert_eq!((sticky_of("text", &seal, ""), reply_of("<!-- windlass:reply x -->")), (None, None));
+    assert_eq!(
+        (
+            sticky_of("text", &seal, ""),
+            reply_of("<!-- windlass:reply x -->")
+        ),
+        (None, None)
+    );
 }
 
 #[test]
@@ -182,15 +287,43 @@ fn every_template_renders() {
         commit: "d".repeat(40).parse().unwrap(),
         source: "acme/shop".parse().unwrap(),
     };
-    let offer = Offer { candidate, instead_of: None, again: false };
-    let back = promotion(&key(), &[Offer { instead_of: Some("1.3".parse().unwrap()), ..offer.clone() }], &[]);
-    assert!(back.starts_with("Takes **shop/staging** back to an older image.\n\n| image |"), "{back}");
+    let offer = Offer {
+        candidate,
+        instead_of: None,
+        again: false,
+    };
+    let back = promotion(
+        &key(),
+        &[Offer {
+            instead_of: Some("1.3".parse().unwrap()),
+            ..offer.clone()
+        }],
+        &[],
+    );
+    assert!(
+        back.starts_with("Takes **shop/staging** back to an older image.\n\n| image |"),
+        "{back}"
+    );
     assert!(back.contains("\n\n> [!WARNING]\n> A step back: `1.2` was announced before `1.3`, which `staging` has now. "), "{back}");
-    let again = promotion(&key(), &[Offer { again: true, ..offer.clone() }], &[]);
-    assert!(again.contains("> `staging` had `1.2` before, and has it no more. "), "{again}");
+    let again = promotion(
+        &key(),
+        &[Offer {
+            again: true,
+            ..offer.clone()
+        }],
+        &[],
+    );
+    assert!(
+        again.contains("> `staging` had `1.2` before, and has it no more. "),
+        "{again}"
+    );
     let decided = |how, commit: Option<&str>, number| {
         let commit = commit.map(|letter| letter.repeat(40).parse().unwrap());
-        let one = Decision { commit, number, ..Decision::of(&offer.candidate, how) };
+        let one = Decision {
+            commit,
+            number,
+            ..Decision::of(&offer.candidate, how)
+        };
         not_proposed(&[(&one, &"1.2".parse().unwrap())], Some(7))
     };
     assert_eq!(decided(How::Merged, Some("a"), None), None);
@@ -202,9 +335,14 @@ fn every_template_renders() {
     );
     assert_eq!(
         decided(How::Rejected, None, Some(7)).as_deref(),
-        Some("ghcr.io/acme/shop 1.2 (cccccccccccc): #7 was closed, so it is not proposed here again: reopen #7, or announce a newer image")
+        Some(
+            "ghcr.io/acme/shop 1.2 (cccccccccccc): #7 was closed, so it is not proposed here again: reopen #7, or announce a newer image"
+        )
     );
-    let refused = Decision { number: Some(6), ..Decision::of(&offer.candidate, How::Rejected) };
+    let refused = Decision {
+        number: Some(6),
+        ..Decision::of(&offer.candidate, How::Rejected)
+    };
     assert_eq!(
         not_proposed(&[(&refused, &"1.2-final".parse().unwrap())], Some(7)).as_deref(),
         Some(

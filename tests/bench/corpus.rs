@@ -109,13 +109,21 @@ const TOOLS: [(Class, &str, &[&str], &str); 4] = [
     (
         Class::LeftByArgoCd,
         "argo",
-        &["apply", "--server-side", "--field-manager=argocd-controller"],
+        &[
+            "apply",
+            "--server-side",
+            "--field-manager=argocd-controller",
+        ],
         "annotations: {'argocd.argoproj.io/tracking-id': 'gone:apps/Deployment:gone/gone'}",
     ),
     (
         Class::LeftByFlux,
         "flux",
-        &["apply", "--server-side", "--field-manager=kustomize-controller"],
+        &[
+            "apply",
+            "--server-side",
+            "--field-manager=kustomize-controller",
+        ],
         "labels: {kustomize.toolkit.fluxcd.io/name: gone, kustomize.toolkit.fluxcd.io/namespace: gone}",
     ),
 ];
@@ -205,7 +213,11 @@ const CPU: [&str; 5] = ["10m", "0.01", "20m", "0.020", "15m"];
 
 impl Application {
     fn new(number: usize, dice: &mut Dice) -> Self {
-        let pairs = |dice: &mut Dice, most: usize| (0..1 + dice.roll(most)).map(|n| (n, dice.roll(100))).collect::<Vec<_>>();
+        let pairs = |dice: &mut Dice, most: usize| {
+            (0..1 + dice.roll(most))
+                .map(|n| (n, dice.roll(100)))
+                .collect::<Vec<_>>()
+        };
         Self {
             name: format!("c{number:03}"),
             stateful: dice.roll(4) == 0,
@@ -250,7 +262,9 @@ impl Application {
             Class::Image => self.image += 1,
             Class::Quantity => self.cpu = (self.cpu + 1 + dice.roll(CPU.len() - 1)) % CPU.len(),
             Class::ListItem if self.env.len() > 3 => drop(self.env.remove(dice.roll(3))),
-            Class::ListItem => self.env.push((100 + self.env.len() + dice.roll(900), dice.roll(100))),
+            Class::ListItem => self
+                .env
+                .push((100 + self.env.len() + dice.roll(900), dice.roll(100))),
             Class::PortWithoutProtocol if self.ports.len() > 2 => drop(self.ports.pop()),
             Class::PortWithoutProtocol => self.ports.push(8000 + self.ports.len()),
             Class::StringData => self.secret.iter_mut().for_each(|(_, value)| *value += 1),
@@ -290,7 +304,11 @@ impl Application {
     fn leftover(&self, (tool, number): (&str, usize), marks: &str, more: &str) -> String {
         let name = format!("{}-{tool}-{number}", self.name);
         let image = if more.is_empty() { "app:2" } else { "app:1" };
-        let marks = if marks.is_empty() { String::new() } else { format!(", {marks}") };
+        let marks = if marks.is_empty() {
+            String::new()
+        } else {
+            format!(", {marks}")
+        };
         format!(
             "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}{marks}}}\nspec: {{replicas: 0, {more}selector: {{matchLabels: {{app: {name}}}}}, template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{containers: [{{name: a, image: '{image}'}}]}}}}}}\n"
         )
@@ -303,31 +321,69 @@ impl Application {
         let mut container = format!("        - name: app\n          image: app:{}\n", self.image);
         let list = |items: Vec<String>| items.join(", ");
         if !self.env.is_empty() {
-            let env = list(self.env.iter().map(|(n, value)| format!("{{name: E{n}, value: 'v{value}'}}")).collect());
+            let env = list(
+                self.env
+                    .iter()
+                    .map(|(n, value)| format!("{{name: E{n}, value: 'v{value}'}}"))
+                    .collect(),
+            );
             let _ = writeln!(container, "          env: [{env}]");
         }
-        let ports = list(self.ports.iter().map(|port| format!("{{containerPort: {port}, name: p{port}}}")).collect());
+        let ports = list(
+            self.ports
+                .iter()
+                .map(|port| format!("{{containerPort: {port}, name: p{port}}}"))
+                .collect(),
+        );
         let _ = writeln!(container, "          ports: [{ports}]");
-        let _ = writeln!(container, "          resources: {{requests: {{cpu: '{}'}}}}", CPU[self.cpu]);
+        let _ = writeln!(
+            container,
+            "          resources: {{requests: {{cpu: '{}'}}}}",
+            CPU[self.cpu]
+        );
         if self.probe {
-            let _ = writeln!(container, "          readinessProbe: {{httpGet: {{path: /, port: 80}}}}");
+            let _ = writeln!(
+                container,
+                "          readinessProbe: {{httpGet: {{path: /, port: 80}}}}"
+            );
         }
         let mut volumes = String::new();
         if self.handler > 0 {
-            let handler = ["tcpSocket: {port: 80}", "httpGet: {path: /, port: 80}"][self.handler % 2];
-            let _ = writeln!(container, "          livenessProbe: {{{handler}}}\n          volumeMounts: [{{name: v, mountPath: /v}}]");
-            let source = ["emptyDir: {}".into(), format!("configMap: {{name: {name}}}"), format!("secret: {{secretName: {name}}}")];
-            let _ = writeln!(volumes, "      volumes: [{{name: v, {}}}]", source[self.handler % 3]);
+            let handler =
+                ["tcpSocket: {port: 80}", "httpGet: {path: /, port: 80}"][self.handler % 2];
+            let _ = writeln!(
+                container,
+                "          livenessProbe: {{{handler}}}\n          volumeMounts: [{{name: v, mountPath: /v}}]"
+            );
+            let source = [
+                "emptyDir: {}".into(),
+                format!("configMap: {{name: {name}}}"),
+                format!("secret: {{secretName: {name}}}"),
+            ];
+            let _ = writeln!(
+                volumes,
+                "      volumes: [{{name: v, {}}}]",
+                source[self.handler % 3]
+            );
         }
-        let template =
-            format!("  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      containers:\n{container}{volumes}");
+        let template = format!(
+            "  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      containers:\n{container}{volumes}"
+        );
         let selector = format!("  selector: {{matchLabels: {{app: {name}}}}}\n");
-        let status = if self.status { "status: {observedGeneration: 7}\n" } else { "" };
+        let status = if self.status {
+            "status: {observedGeneration: 7}\n"
+        } else {
+            ""
+        };
         let workload = if self.stateful {
             format!(
                 "apiVersion: apps/v1\nkind: StatefulSet\n{metadata}\nspec:\n  serviceName: {name}\n  replicas: {}\n{}{selector}{template}",
                 self.replicas,
-                if self.strategy { "  updateStrategy: {type: OnDelete}\n" } else { "" }
+                if self.strategy {
+                    "  updateStrategy: {type: OnDelete}\n"
+                } else {
+                    ""
+                }
             )
         } else {
             // What the server fills in by itself, said or not: no difference.
@@ -341,11 +397,29 @@ impl Application {
                 self.replicas
             )
         };
-        let data = |pairs: &[(usize, usize)]| pairs.iter().map(|(n, value)| format!("k{n}: 'v{value}'")).collect::<Vec<_>>().join(", ");
+        let data = |pairs: &[(usize, usize)]| {
+            pairs
+                .iter()
+                .map(|(n, value)| format!("k{n}: 'v{value}'"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         let mut all = vec![
             ("workload", workload),
-            ("config", format!("apiVersion: v1\nkind: ConfigMap\n{metadata}\ndata: {{{}}}\n", data(&self.config))),
-            ("secret", format!("apiVersion: v1\nkind: Secret\n{metadata}\nstringData: {{{}}}\n", data(&self.secret))),
+            (
+                "config",
+                format!(
+                    "apiVersion: v1\nkind: ConfigMap\n{metadata}\ndata: {{{}}}\n",
+                    data(&self.config)
+                ),
+            ),
+            (
+                "secret",
+                format!(
+                    "apiVersion: v1\nkind: Secret\n{metadata}\nstringData: {{{}}}\n",
+                    data(&self.secret)
+                ),
+            ),
             (
                 "job",
                 format!(
@@ -357,7 +431,12 @@ impl Application {
                 "service",
                 format!(
                     "apiVersion: v1\nkind: Service\n{metadata}\nspec: {{selector: {{app: {name}}}, ports: [{}]}}\n",
-                    list(self.ports.iter().map(|port| format!("{{name: p{port}, port: {port}}}")).collect())
+                    list(
+                        self.ports
+                            .iter()
+                            .map(|port| format!("{{name: p{port}, port: {port}}}"))
+                            .collect()
+                    )
                 ),
             ),
         ];
@@ -365,12 +444,23 @@ impl Application {
             all.push(("extra", format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-extra}}\ndata: {{a: '1'}}\n")));
         }
         if !self.left.is_empty() {
-            all.push(("left", self.left.iter().map(|one| self.leftover(*one, "", "")).collect()));
+            all.push((
+                "left",
+                self.left
+                    .iter()
+                    .map(|one| self.leftover(*one, "", ""))
+                    .collect(),
+            ));
         }
         let plain = |name: String, marks: &str| {
-            format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, annotations: {{{marks}}}}}\ndata: {{a: '1'}}\n")
+            format!(
+                "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, annotations: {{{marks}}}}}\ndata: {{a: '1'}}\n"
+            )
         };
-        all.push(("kept", plain(format!("{name}-kept-{}", self.kept), MARKS[self.kept % 4])));
+        all.push((
+            "kept",
+            plain(format!("{name}-kept-{}", self.kept), MARKS[self.kept % 4]),
+        ));
         if self.last {
             all.push(("last", plain(format!("{name}-last"), "note: x")));
         }
@@ -379,10 +469,28 @@ impl Application {
                 "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {of}}}\nspec: {{replicas: {replicas}, selector: {{matchLabels: {{app: {of}}}}}, template: {{metadata: {{labels: {{app: {of}}}}}, spec: {{containers: [{{name: a, image: '{image}'{more}}}]}}}}}}\n"
             )
         };
-        all.push(("renamed", runs(&format!("{name}-as-{}", self.renamed), usize::from(self.cron), "app:1", "")));
+        all.push((
+            "renamed",
+            runs(
+                &format!("{name}-as-{}", self.renamed),
+                usize::from(self.cron),
+                "app:1",
+                "",
+            ),
+        ));
         let hashed = format!("{name}-hashed-{}", self.hashed);
-        let (image, envs) = (if self.fails { "app:broken" } else { "app:1" }, format!(", envFrom: [{{configMapRef: {{name: {hashed}}}}}]"));
-        all.push(("hashed", format!("{}{}", plain(hashed, "note: x"), runs(&format!("{name}-hashed"), 1, image, &envs))));
+        let (image, envs) = (
+            if self.fails { "app:broken" } else { "app:1" },
+            format!(", envFrom: [{{configMapRef: {{name: {hashed}}}}}]"),
+        );
+        all.push((
+            "hashed",
+            format!(
+                "{}{}",
+                plain(hashed, "note: x"),
+                runs(&format!("{name}-hashed"), 1, image, &envs)
+            ),
+        ));
         if self.aggregated > 0 {
             let verbs = ["get", "list", "watch", "create"][..1 + self.aggregated % 4].join(", ");
             all.push(("aggregated", format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {prefix}{name}-all, labels: {{n: 'n{}'}}}}\naggregationRule: {{clusterRoleSelectors: [{{matchLabels: {{{prefix}{name}: part}}}}]}}\nrules: []\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {prefix}{name}-part, labels: {{{prefix}{name}: part}}}}\nrules: [{{apiGroups: [''], resources: [configmaps], verbs: [{verbs}]}}]\n", self.aggregated)));
@@ -412,7 +520,9 @@ impl Application {
         if self.custom > 0 {
             let (group, plural) = (format!("{prefix}corpus.example"), format!("{name}s"));
             // A new version of the schema with each change, and an object that uses it.
-            let fields: String = (1..=self.custom).map(|n| format!(", f{n}: {{type: integer, default: {n}}}")).collect();
+            let fields: String = (1..=self.custom)
+                .map(|n| format!(", f{n}: {{type: integer, default: {n}}}"))
+                .collect();
             all.push(("definition", format!("apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{kind: K{name}, plural: {plural}, singular: k{name}, listKind: K{name}List}}\n  versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, properties: {{rules: {{type: array, items: {{type: object, properties: {{host: {{type: string}}}}}}}}{fields}}}}}}}}}}}}}]\n")));
             let rules = list((0..self.rules).map(|n| format!("{{host: h{n}}}")).collect());
             all.push((
@@ -435,17 +545,34 @@ impl Application {
         let folder = format!("apps/{}/staging", self.name);
         let manifests = self.manifests(prefix);
         match self.how {
-            0 => manifests.into_iter().map(|(file, text)| (format!("{folder}/{file}.yaml"), text)).collect(),
+            0 => manifests
+                .into_iter()
+                .map(|(file, text)| (format!("{folder}/{file}.yaml"), text))
+                .collect(),
             1 => {
-                let listed: Vec<_> = manifests.iter().map(|(file, _)| format!("{file}.yaml")).collect();
-                let mut files: Vec<_> = manifests.into_iter().map(|(file, text)| (format!("{folder}/{file}.yaml"), text)).collect();
-                files.push((format!("{folder}/kustomization.yaml"), format!("resources: [{}]\n", listed.join(", "))));
+                let listed: Vec<_> = manifests
+                    .iter()
+                    .map(|(file, _)| format!("{file}.yaml"))
+                    .collect();
+                let mut files: Vec<_> = manifests
+                    .into_iter()
+                    .map(|(file, text)| (format!("{folder}/{file}.yaml"), text))
+                    .collect();
+                files.push((
+                    format!("{folder}/kustomization.yaml"),
+                    format!("resources: [{}]\n", listed.join(", ")),
+                ));
                 files
             }
             _ => {
-                let mut files: Vec<_> =
-                    manifests.into_iter().map(|(file, text)| (format!("{folder}/templates/{file}.yaml"), text)).collect();
-                files.push((format!("{folder}/Chart.yaml"), format!("apiVersion: v2\nname: {}\nversion: 0.1.0\n", self.name)));
+                let mut files: Vec<_> = manifests
+                    .into_iter()
+                    .map(|(file, text)| (format!("{folder}/templates/{file}.yaml"), text))
+                    .collect();
+                files.push((
+                    format!("{folder}/Chart.yaml"),
+                    format!("apiVersion: v2\nname: {}\nversion: 0.1.0\n", self.name),
+                ));
                 files
             }
         }
@@ -475,13 +602,38 @@ fn live(world: &World) -> Live {
     ]
     .map(str::to_string)
     .into();
-    kinds.extend(custom.split_whitespace().filter(|name| name.ends_with(&format!("{}corpus.example", world.prefix))).map(str::to_string));
-    let text = world.kubectl(&["get", &kinds.join(","), "-A", "-l", OWNER_LABEL, "-o", "json"]);
+    kinds.extend(
+        custom
+            .split_whitespace()
+            .filter(|name| name.ends_with(&format!("{}corpus.example", world.prefix)))
+            .map(str::to_string),
+    );
+    let text = world.kubectl(&[
+        "get",
+        &kinds.join(","),
+        "-A",
+        "-l",
+        OWNER_LABEL,
+        "-o",
+        "json",
+    ]);
     let all: Value = serde_json::from_str(&text).unwrap();
     let mut found = Live::new();
     for object in all["items"].as_array().unwrap() {
-        let text = |at: &str| object.pointer(at).and_then(Value::as_str).map(str::to_string);
-        found.insert((text("/kind").unwrap(), text("/metadata/namespace"), text("/metadata/name").unwrap()), object.clone());
+        let text = |at: &str| {
+            object
+                .pointer(at)
+                .and_then(Value::as_str)
+                .map(str::to_string)
+        };
+        found.insert(
+            (
+                text("/kind").unwrap(),
+                text("/metadata/namespace"),
+                text("/metadata/name").unwrap(),
+            ),
+            object.clone(),
+        );
     }
     found
 }
@@ -505,12 +657,24 @@ fn predicted(world: &World, base: &str, head: &str) -> Vec<Change> {
             "--helm",
             &tool("helm"),
         ])
-        .args(["--repo", world.forge.repository_path("acme", "config").to_str().unwrap()])
+        .args([
+            "--repo",
+            world
+                .forge
+                .repository_path("acme", "config")
+                .to_str()
+                .unwrap(),
+        ])
         .env("KUBECONFIG", plane().kubeconfig())
         .output()
         .unwrap();
-    let read: Value = serde_json::from_slice(&said.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&said.stderr)));
-    let changes = read["applications"].as_array().unwrap().iter().flat_map(|app| app["changes"].as_array().unwrap());
+    let read: Value = serde_json::from_slice(&said.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&said.stderr)));
+    let changes = read["applications"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|app| app["changes"].as_array().unwrap());
     changes
         .map(|change| {
             let action = match change["action"].as_str().unwrap() {
@@ -542,7 +706,12 @@ fn predicted(world: &World, base: &str, head: &str) -> Vec<Change> {
 /// `prediction_corpus`: the share of objects that came out as the plan said.
 pub async fn corpus(results: &mut Results) {
     // The corpus writes namespaces, roles and custom resources of its own: everything is granted.
-    let world = World::asleep(Setup { direct: true, projects: Some(crate::EVERYTHING.to_owned()), ..Setup::default() }).await;
+    let world = World::asleep(Setup {
+        direct: true,
+        projects: Some(crate::EVERYTHING.to_owned()),
+        ..Setup::default()
+    })
+    .await;
     let many = world.namespace("corpus");
     world.kubectl(&["create", "namespace", &many]);
     // What an administrator grants for kinds that deploy/rbac.yaml does not list.
@@ -555,20 +724,38 @@ pub async fn corpus(results: &mut Results) {
     world.kubectl(&["apply", "-f", file.to_str().unwrap()]);
     tools(&world);
     let own = format!("namespace: \"{}{{application}}-{{stage}}\"", world.prefix);
-    let catalog = world.file("windlass.yaml").replace(&own, &format!("namespace: {many}"));
+    let catalog = world
+        .file("windlass.yaml")
+        .replace(&own, &format!("namespace: {many}"));
     let mut dice = Dice(1);
-    let mut applications: Vec<_> = (0..APPLICATIONS).map(|number| Application::new(number, &mut dice)).collect();
+    let mut applications: Vec<_> = (0..APPLICATIONS)
+        .map(|number| Application::new(number, &mut dice))
+        .collect();
     let gone: Vec<String> = ["staging", "production"]
         .iter()
-        .flat_map(|stage| ["kustomization", "namespace", "config", "secret"].map(|file| format!("apps/shop/{stage}/{file}.yaml")))
+        .flat_map(|stage| {
+            ["kustomization", "namespace", "config", "secret"]
+                .map(|file| format!("apps/shop/{stage}/{file}.yaml"))
+        })
         .collect();
-    let files_of = |applications: &[Application]| applications.iter().flat_map(|one| one.files(&world.prefix)).collect::<BTreeMap<_, _>>();
+    let files_of = |applications: &[Application]| {
+        applications
+            .iter()
+            .flat_map(|one| one.files(&world.prefix))
+            .collect::<BTreeMap<_, _>>()
+    };
     let first = files_of(&applications);
-    let mut files: Vec<(&str, Option<&str>)> = first.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
+    let mut files: Vec<(&str, Option<&str>)> = first
+        .iter()
+        .map(|(path, text)| (path.as_str(), Some(text.as_str())))
+        .collect();
     files.extend(gone.iter().map(|path| (path.as_str(), None)));
     files.push(("windlass.yaml", Some(&catalog)));
     world.start();
-    let commit = world.forge.push("acme/config", "main", "ada", "The corpus", &files).unwrap();
+    let commit = world
+        .forge
+        .push("acme/config", "main", "ada", "The corpus", &files)
+        .unwrap();
     synced(&world, &commit).await;
     world.quiet().await;
     let mut drawn: BTreeMap<Class, usize> = BTreeMap::new();
@@ -581,8 +768,11 @@ pub async fn corpus(results: &mut Results) {
                 let class = CLASSES[turn % CLASSES.len()];
                 turn += 1;
                 // A stateful one has no Deployment that somebody scales.
-                let none =
-                    application.stateful && matches!(class, Class::Autoscaler | Class::ScaledByOthers | Class::HorizontalPodAutoscaler);
+                let none = application.stateful
+                    && matches!(
+                        class,
+                        Class::Autoscaler | Class::ScaledByOthers | Class::HorizontalPodAutoscaler
+                    );
                 if none || class == Class::HashedConfigThatFails && application.fails {
                     continue;
                 }
@@ -600,45 +790,106 @@ pub async fn corpus(results: &mut Results) {
             .filter(|(path, text)| before.get(*path) != Some(text))
             .map(|(path, text)| (path.as_str(), Some(text.as_str())))
             .collect();
-        changes.extend(before.keys().filter(|path| !after.contains_key(*path)).map(|path| (path.as_str(), None)));
+        changes.extend(
+            before
+                .keys()
+                .filter(|path| !after.contains_key(*path))
+                .map(|path| (path.as_str(), None)),
+        );
         let branch = format!("corpus-{turned}");
         let number = world.propose("bob", &branch, &changes);
-        crate::wait(std::time::Duration::from_secs(300), || !world.comments(number).is_empty()).await;
+        crate::wait(std::time::Duration::from_secs(300), || {
+            !world.comments(number).is_empty()
+        })
+        .await;
         world.previewed(number).await;
         // A Job that cannot be changed is recreated by a word that names just this change.
         let mut allowed = Vec::new();
-        for change in predicted(&world, "main", &branch).iter().filter(|change| change.key.kind == "Job") {
-            let word = change
-                .problem
-                .as_ref()
-                .and_then(|problem| Some(problem.split_once("windlass.dev/recreate: ")?.1.split('`').next()?.to_string()));
-            let application = applications.iter_mut().find(|one| one.name == change.key.name);
+        for change in predicted(&world, "main", &branch)
+            .iter()
+            .filter(|change| change.key.kind == "Job")
+        {
+            let word = change.problem.as_ref().and_then(|problem| {
+                Some(
+                    problem
+                        .split_once("windlass.dev/recreate: ")?
+                        .1
+                        .split('`')
+                        .next()?
+                        .to_string(),
+                )
+            });
+            let application = applications
+                .iter_mut()
+                .find(|one| one.name == change.key.name);
             if let (Some(word), Some(application)) = (word, application) {
                 application.permission = word;
-                allowed.extend(application.files(&world.prefix).into_iter().filter(|(path, _)| path.ends_with("/job.yaml")));
+                allowed.extend(
+                    application
+                        .files(&world.prefix)
+                        .into_iter()
+                        .filter(|(path, _)| path.ends_with("/job.yaml")),
+                );
             }
         }
-        let allowed: Vec<_> = allowed.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
+        let allowed: Vec<_> = allowed
+            .iter()
+            .map(|(path, text)| (path.as_str(), Some(text.as_str())))
+            .collect();
         if !allowed.is_empty() {
-            world.forge.push("acme/config", &branch, "bob", "These may be recreated", &allowed).unwrap();
+            world
+                .forge
+                .push(
+                    "acme/config",
+                    &branch,
+                    "bob",
+                    "These may be recreated",
+                    &allowed,
+                )
+                .unwrap();
             let head = world.head(number);
-            let looked =
-                || world.forge.state().by_full_name("acme/config").is_some_and(|repo| repo.checks.iter().any(|one| one.sha == head));
+            let looked = || {
+                world
+                    .forge
+                    .state()
+                    .by_full_name("acme/config")
+                    .is_some_and(|repo| repo.checks.iter().any(|one| one.sha == head))
+            };
             crate::wait(std::time::Duration::from_secs(300), looked).await;
             world.previewed(number).await;
         }
         let plan = predicted(&world, "main", &branch);
         let was = live(&world);
         world.approve("mia", number);
-        let merged = world.as_user("ada", http::Method::PUT, &format!("pulls/{number}/merge"), json!({}));
+        let merged = world.as_user(
+            "ada",
+            http::Method::PUT,
+            &format!("pulls/{number}/merge"),
+            json!({}),
+        );
         release(&world, &many, &round.held_back).await;
         let sha = merged["sha"].as_str().unwrap();
-        let state = if round.failing.is_empty() { "success" } else { "failure" };
-        crate::wait(std::time::Duration::from_secs(900), || world.status(sha, "windlass/sync").is_some_and(|(is, _)| is == state)).await;
+        let state = if round.failing.is_empty() {
+            "success"
+        } else {
+            "failure"
+        };
+        crate::wait(std::time::Duration::from_secs(900), || {
+            world
+                .status(sha, "windlass/sync")
+                .is_some_and(|(is, _)| is == state)
+        })
+        .await;
         world.quiet().await;
         let is = live(&world);
         round.score(&many, &is, plan.clone(), &mut held, &mut missed);
-        let uses = |change: &&Change| !(change.action == Action::Prune && round.failing.iter().any(|(_, used)| *used == change.key.name));
+        let uses = |change: &&Change| {
+            !(change.action == Action::Prune
+                && round
+                    .failing
+                    .iter()
+                    .any(|(_, used)| *used == change.key.name))
+        };
         let settled: Vec<_> = plan.iter().filter(uses).cloned().collect();
         score(&settled, &was, &is, &mut held, &mut missed);
         // What failed is mended, and only then goes what the pods of before used.
@@ -646,18 +897,31 @@ pub async fn corpus(results: &mut Results) {
             applications[*number].fails = false;
         }
         let mended = files_of(&applications);
-        let mended: Vec<_> = mended.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
-        let commit = world.forge.push("acme/config", "main", "ada", "Mended", &mended).unwrap();
+        let mended: Vec<_> = mended
+            .iter()
+            .map(|(path, text)| (path.as_str(), Some(text.as_str())))
+            .collect();
+        let commit = world
+            .forge
+            .push("acme/config", "main", "ada", "Mended", &mended)
+            .unwrap();
         synced(&world, &commit).await;
         world.quiet().await;
         let is = live(&world);
         for (_, used) in &round.failing {
             match is.contains_key(&configmap(&many, used)) {
-                true => missed.push(format!("{used} is still there after what failed was mended")),
+                true => missed.push(format!(
+                    "{used} is still there after what failed was mended"
+                )),
                 false => held += 1,
             }
         }
-        println!("round {}: {} predicted, {held} held so far, {} missed", turned + 1, plan.len(), missed.len());
+        println!(
+            "round {}: {} predicted, {held} held so far, {} missed",
+            turned + 1,
+            plan.len(),
+            missed.len()
+        );
     }
     let log = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus.log");
     std::fs::write(&log, missed.join("\n")).unwrap();
@@ -672,9 +936,19 @@ pub async fn corpus(results: &mut Results) {
         "≥ 20",
         drawn.len() == CLASSES.len() && least >= 20,
     );
-    results.note("prediction_corpus_objects", (held + missed.len()) as f64, "objects");
+    results.note(
+        "prediction_corpus_objects",
+        (held + missed.len()) as f64,
+        "objects",
+    );
     let share = 100.0 * held as f64 / ((held + missed.len()) as f64).max(1.0);
-    results.add("prediction_corpus", share, "% came out as predicted", "≥ 99.5 %", share >= 99.5);
+    results.add(
+        "prediction_corpus",
+        share,
+        "% came out as predicted",
+        "≥ 99.5 %",
+        share >= 99.5,
+    );
     println!("misses are in {}", log.display());
 }
 
@@ -690,7 +964,9 @@ impl Round {
             Class::Autoscaler => self.scaled.push((name.clone(), "kube-controller-manager")),
             Class::ScaledByOthers => self.scaled.push((name.clone(), "some-scaler")),
             Class::OthersEntries => self.noted.push(name.clone()),
-            Class::HashedConfigThatFails => self.failing.push((number, format!("{name}-hashed-{}", application.hashed))),
+            Class::HashedConfigThatFails => self
+                .failing
+                .push((number, format!("{name}-hashed-{}", application.hashed))),
             Class::Finalizer if application.last => self.held_back.push(format!("{name}-last")),
             Class::KeptByMark => self.kept.push(format!("{name}-kept-{}", application.kept)),
             _ => {}
@@ -707,14 +983,28 @@ impl Round {
             );
         }
         if let Some((_, tool, _, marks)) = TOOLS.iter().find(|(of, ..)| *of == class) {
-            let text = application.leftover(*application.left.last().unwrap(), marks, "minReadySeconds: 3, ");
+            let text = application.leftover(
+                *application.left.last().unwrap(),
+                marks,
+                "minReadySeconds: 3, ",
+            );
             self.left.entry(tool).or_default().push_str(&text);
         }
     }
 
     /// What stays though Git has it no more: by its mark, or since pods use it.
-    fn score(&self, namespace: &str, is: &Live, plan: Vec<Change>, held: &mut usize, missed: &mut Vec<String>) {
-        let told = |name: &str| plan.iter().any(|change| change.action == Action::Prune && change.key.name == name);
+    fn score(
+        &self,
+        namespace: &str,
+        is: &Live,
+        plan: Vec<Change>,
+        held: &mut usize,
+        missed: &mut Vec<String>,
+    ) {
+        let told = |name: &str| {
+            plan.iter()
+                .any(|change| change.action == Action::Prune && change.key.name == name)
+        };
         for name in &self.kept {
             match is.contains_key(&configmap(namespace, name)) && !told(name) {
                 true => *held += 1,
@@ -742,8 +1032,18 @@ impl Round {
 fn tools(world: &World) {
     let kinds = [
         ("argoproj.io", "v1alpha1", "Application", "applications"),
-        ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
-        ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
+        (
+            "kustomize.toolkit.fluxcd.io",
+            "v1",
+            "Kustomization",
+            "kustomizations",
+        ),
+        (
+            "helm.toolkit.fluxcd.io",
+            "v2",
+            "HelmRelease",
+            "helmreleases",
+        ),
     ];
     for (group, version, kind, plural) in kinds {
         let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -751,7 +1051,12 @@ fn tools(world: &World) {
                 "names": {"kind": kind, "plural": plural}, "versions": [{"name": version, "served": true, "storage": true,
                     "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
         with_file(world, &["apply"], &definition.to_string());
-        world.kubectl(&["wait", "--for=condition=Established", &format!("crd/{plural}.{group}"), "--timeout=60s"]);
+        world.kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            &format!("crd/{plural}.{group}"),
+            "--timeout=60s",
+        ]);
     }
 }
 
@@ -765,17 +1070,43 @@ fn with_file(world: &World, arguments: &[&str], text: &str) {
 fn others(world: &World, namespace: &str, round: &Round) {
     let patch = |object: String, manager: &str, more: &[&str], patch: &str| {
         let manager = format!("--field-manager={manager}");
-        world.kubectl(&[&["-n", namespace, "patch", &object, "--type=merge", &manager, "-p", patch], more].concat());
+        world.kubectl(
+            &[
+                &[
+                    "-n",
+                    namespace,
+                    "patch",
+                    &object,
+                    "--type=merge",
+                    &manager,
+                    "-p",
+                    patch,
+                ],
+                more,
+            ]
+            .concat(),
+        );
     };
     for (name, manager) in &round.scaled {
-        patch(format!("deployment/{name}"), manager, &["--subresource=scale"], r#"{"spec":{"replicas":2}}"#);
+        patch(
+            format!("deployment/{name}"),
+            manager,
+            &["--subresource=scale"],
+            r#"{"spec":{"replicas":2}}"#,
+        );
     }
-    let note = r#"{"metadata":{"annotations":{"operator.example/note":"seen"}},"data":{"theirs":"1"}}"#;
+    let note =
+        r#"{"metadata":{"annotations":{"operator.example/note":"seen"}},"data":{"theirs":"1"}}"#;
     for name in &round.noted {
         patch(format!("configmap/{name}"), "some-operator", &[], note);
     }
     for name in &round.held_back {
-        patch(format!("configmap/{name}"), "some-operator", &[], r#"{"metadata":{"finalizers":["operator.example/last"]}}"#);
+        patch(
+            format!("configmap/{name}"),
+            "some-operator",
+            &[],
+            r#"{"metadata":{"finalizers":["operator.example/last"]}}"#,
+        );
     }
     if !round.residue.is_empty() {
         with_file(world, &["-n", namespace, "apply"], &round.residue);
@@ -791,12 +1122,32 @@ fn others(world: &World, namespace: &str, round: &Round) {
 async fn release(world: &World, namespace: &str, names: &[String]) {
     let ending = |name: &String| {
         let at = "jsonpath={.metadata.deletionTimestamp}";
-        !world.kubectl(&["-n", namespace, "get", "configmap", name, "--ignore-not-found", "-o", at]).is_empty()
+        !world
+            .kubectl(&[
+                "-n",
+                namespace,
+                "get",
+                "configmap",
+                name,
+                "--ignore-not-found",
+                "-o",
+                at,
+            ])
+            .is_empty()
     };
     for name in names {
         crate::wait(std::time::Duration::from_secs(300), || ending(name)).await;
         let none = r#"{"metadata":{"finalizers":null}}"#;
-        world.kubectl(&["-n", namespace, "patch", "configmap", name, "--type=merge", "-p", none]);
+        world.kubectl(&[
+            "-n",
+            namespace,
+            "patch",
+            "configmap",
+            name,
+            "--type=merge",
+            "-p",
+            none,
+        ]);
     }
 }
 
@@ -819,7 +1170,16 @@ fn score(plan: &[Change], was: &Live, is: &Live, held: &mut usize, missed: &mut 
         let now = is.get(&name(&change.key)).map(ours);
         let now = now.as_ref();
         let after = change.after.as_ref().map(ours);
-        if change.problem.is_none() && came_out(&mask, &Change { after, ..change.clone() }, now) {
+        if change.problem.is_none()
+            && came_out(
+                &mask,
+                &Change {
+                    after,
+                    ..change.clone()
+                },
+                now,
+            )
+        {
             *held += 1;
         } else {
             let now = now.map(cleaned).unwrap_or_default();
@@ -836,7 +1196,11 @@ fn score(plan: &[Change], was: &Live, is: &Live, held: &mut usize, missed: &mut 
     for key in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
         let side = |all: &Live| all.get(key).map(ours).as_ref().map(cleaned);
         if !told.contains(key) && side(was) != side(is) {
-            missed.push(format!("not predicted: {key:?}: {} → {}", side(was).unwrap_or_default(), side(is).unwrap_or_default()));
+            missed.push(format!(
+                "not predicted: {key:?}: {} → {}",
+                side(was).unwrap_or_default(),
+                side(is).unwrap_or_default()
+            ));
         }
     }
 }

@@ -2,7 +2,12 @@
 //! same run on the same control plane. `docs/benchmarks.md` has the recipe and
 //! the numbers; each figure is a line of `target/bench/results.jsonl`.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, reason = "a program for the terminal of whoever develops windlass")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a program for the terminal of whoever develops windlass"
+)]
 #![allow(dead_code, reason = "of the stories' support a part is used")]
 
 mod corpus;
@@ -26,8 +31,14 @@ const FLOOR_IN_FLIGHT: usize = 16;
 
 fn main() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let only: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     let wanted = |name: &str| only.is_empty() || only.iter().any(|one| name.contains(one.as_str()));
     let mut results = Results::new();
     runtime.block_on(async {
@@ -60,17 +71,36 @@ struct Results {
 
 impl Results {
     fn new() -> Self {
-        let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("bench");
+        let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .parent()
+            .unwrap()
+            .join("bench");
         std::fs::create_dir_all(&folder).unwrap();
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("results.jsonl")).unwrap();
-        Self { lines: vec![], file }
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join("results.jsonl"))
+            .unwrap();
+        Self {
+            lines: vec![],
+            file,
+        }
     }
 
     fn add(&mut self, name: &str, value: f64, unit: &'static str, goal: &str, holds: bool) {
         let value = (value * 1000.0).round() / 1000.0;
-        println!("{name}: {value} {unit} (goal {goal}: {})", if holds { "holds" } else { "missed" });
-        writeln!(self.file, "{}", json!({"name": name, "value": value, "unit": unit, "goal": goal, "holds": holds})).unwrap();
-        self.lines.push((name.into(), value, unit, goal.into(), holds));
+        println!(
+            "{name}: {value} {unit} (goal {goal}: {})",
+            if holds { "holds" } else { "missed" }
+        );
+        writeln!(
+            self.file,
+            "{}",
+            json!({"name": name, "value": value, "unit": unit, "goal": goal, "holds": holds})
+        )
+        .unwrap();
+        self.lines
+            .push((name.into(), value, unit, goal.into(), holds));
     }
 
     fn note(&mut self, name: &str, value: f64, unit: &'static str) {
@@ -80,7 +110,10 @@ impl Results {
     fn print(&self) {
         println!("\n| name | value | goal | |\n|---|---|---|---|");
         for (name, value, unit, goal, holds) in &self.lines {
-            println!("| {name} | {value} {unit} | {goal} | {} |", if *holds { "held" } else { "**missed**" });
+            println!(
+                "| {name} | {value} {unit} | {goal} | {} |",
+                if *holds { "held" } else { "**missed**" }
+            );
         }
     }
 }
@@ -93,25 +126,54 @@ fn deployment(name: &str, image: &str, replicas: u32) -> String {
 
 async fn metrics(world: &World) -> String {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    http.get(&world.windlass.metrics_url).send().await.unwrap().text().await.unwrap()
+    http.get(&world.windlass.metrics_url)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap()
 }
 
 /// windlass's own measure of its last preview: seconds, and how many it made.
 async fn previews(world: &World) -> (f64, u64) {
-    let metrics = reqwest::Client::builder().no_proxy().build().unwrap().get(&world.windlass.metrics_url).send().await.unwrap();
+    let metrics = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap()
+        .get(&world.windlass.metrics_url)
+        .send()
+        .await
+        .unwrap();
     let text = metrics.text().await.unwrap();
-    let read = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok()).unwrap_or(0.0);
-    (read("windlass_preview_seconds_sum"), read("windlass_preview_seconds_count") as u64)
+    let read = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
+    (
+        read("windlass_preview_seconds_sum"),
+        read("windlass_preview_seconds_count") as u64,
+    )
 }
 
 async fn synced(world: &World, commit: &str) {
-    wait(Duration::from_secs(900), || world.status(commit, "windlass/sync").is_some_and(|(state, _)| state == "success")).await;
+    wait(Duration::from_secs(900), || {
+        world
+            .status(commit, "windlass/sync")
+            .is_some_and(|(state, _)| state == "success")
+    })
+    .await;
 }
 
 async fn wait(most: Duration, done: impl Fn() -> bool) {
     let started = Instant::now();
     while !done() {
-        assert!(started.elapsed() < most, "waited {} s in vain", most.as_secs());
+        assert!(
+            started.elapsed() < most,
+            "waited {} s in vain",
+            most.as_secs()
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -119,33 +181,67 @@ async fn wait(most: Duration, done: impl Fn() -> bool) {
 /// `plan_50_of_500` and `plan_500_of_500`.
 async fn plans(results: &mut Results) {
     const OBJECTS: usize = 500;
-    let world = World::asleep(Setup { direct: true, ..Setup::default() }).await;
+    let world = World::asleep(Setup {
+        direct: true,
+        ..Setup::default()
+    })
+    .await;
     let namespace = world.namespace("lab-staging");
     let file = |changed: usize| -> String {
         (0..OBJECTS)
-            .map(|n| format!("---\n{}", deployment(&format!("web-{n:03}"), if n < changed { "web:2" } else { "web:1" }, 0)))
+            .map(|n| {
+                format!(
+                    "---\n{}",
+                    deployment(
+                        &format!("web-{n:03}"),
+                        if n < changed { "web:2" } else { "web:1" },
+                        0
+                    )
+                )
+            })
             .collect()
     };
     let first = file(0);
     let space = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n");
-    let files = [("apps/lab/staging/all.yaml", Some(first.as_str())), ("apps/lab/staging/namespace.yaml", Some(space.as_str()))];
-    let commit = world.forge.push("acme/config", "main", "ada", "500 objects", &files).unwrap();
+    let files = [
+        ("apps/lab/staging/all.yaml", Some(first.as_str())),
+        ("apps/lab/staging/namespace.yaml", Some(space.as_str())),
+    ];
+    let commit = world
+        .forge
+        .push("acme/config", "main", "ada", "500 objects", &files)
+        .unwrap();
     world.start();
     synced(&world, &commit).await;
-    for (changed, name, goal) in [(50, "plan_50_of_500", 10.0), (OBJECTS, "plan_500_of_500", 4.0)] {
+    for (changed, name, goal) in [
+        (50, "plan_50_of_500", 10.0),
+        (OBJECTS, "plan_500_of_500", 4.0),
+    ] {
         let text = file(changed);
         let (mut ours, mut theirs, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..5 {
             let (before, count) = previews(&world).await;
             let spent = cpu(&world);
             let branch = format!("bench-{changed}-{round}");
-            let number = world.propose("bob", &branch, &[("apps/lab/staging/all.yaml", Some(&text)), ("ROUND", Some(&branch))]);
+            let number = world.propose(
+                "bob",
+                &branch,
+                &[
+                    ("apps/lab/staging/all.yaml", Some(&text)),
+                    ("ROUND", Some(&branch)),
+                ],
+            );
             world.previewed(number).await;
             let (after, now) = previews(&world).await;
             assert!(now > count);
             ours.push((after - before) / (now - count) as f64);
             own.push(cpu(&world) - spent);
-            world.as_user("bob", http::Method::PATCH, &format!("pulls/{number}"), json!({"state": "closed"}));
+            world.as_user(
+                "bob",
+                http::Method::PATCH,
+                &format!("pulls/{number}"),
+                json!({"state": "closed"}),
+            );
             let local = std::env::temp_dir().join(format!("{}diff.yaml", world.prefix));
             std::fs::write(&local, &text).unwrap();
             let started = Instant::now();
@@ -159,7 +255,12 @@ async fn plans(results: &mut Results) {
                     "--server-side",
                     "--force-conflicts",
                 ])
-                .args(["--field-manager", "windlass/lab/staging", "-f", local.to_str().unwrap()])
+                .args([
+                    "--field-manager",
+                    "windlass/lab/staging",
+                    "-f",
+                    local.to_str().unwrap(),
+                ])
                 .output()
                 .unwrap();
             theirs.push(started.elapsed().as_secs_f64());
@@ -168,8 +269,18 @@ async fn plans(results: &mut Results) {
         results.note(&format!("{name}_windlass"), ours, "s");
         results.note(&format!("{name}_kubectl"), theirs, "s");
         // From the webhook to the check run, the comment's text included.
-        results.note(&format!("{name}_windlass_cpu"), median(&mut own), "s of CPU");
-        results.add(name, theirs / ours, "times faster", &format!("≥ {goal}"), theirs / ours >= goal);
+        results.note(
+            &format!("{name}_windlass_cpu"),
+            median(&mut own),
+            "s of CPU",
+        );
+        results.add(
+            name,
+            theirs / ours,
+            "times faster",
+            &format!("≥ {goal}"),
+            theirs / ours >= goal,
+        );
     }
 }
 
@@ -197,7 +308,10 @@ fn applications(world: &World, image: &str) -> Vec<(String, String)> {
                 world.namespace("many")
             ),
         ));
-        files.push((format!("{folder}/deployment.yaml"), deployment(&name, "web", 1)));
+        files.push((
+            format!("{folder}/deployment.yaml"),
+            deployment(&name, "web", 1),
+        ));
         files.push((
             format!("{folder}/rest.yaml"),
             format!("apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{selector: {{app: {name}}}, ports: [{{port: 80, targetPort: 8080}}]}}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: \"1\"}}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}}}\n"),
@@ -211,34 +325,59 @@ const EVERYTHING: &str = "projects:\n  acme:\n    repositories: [acme/config]\n 
 
 /// `sync_200x4`, then with the same 200 applications `idle_requests` and `preview_p50`.
 async fn syncs(results: &mut Results, idle: bool, preview: bool) {
-    let world = World::asleep(Setup { direct: true, projects: Some(EVERYTHING.to_owned()), ..Setup::default() }).await;
+    let world = World::asleep(Setup {
+        direct: true,
+        projects: Some(EVERYTHING.to_owned()),
+        ..Setup::default()
+    })
+    .await;
     let many = world.namespace("many");
     world.kubectl(&["create", "namespace", &many]);
     // All of them go into one namespace that is there already: the floor's patches are the same.
-    let catalog = world
-        .file("windlass.yaml")
-        .replace(&format!("namespace: \"{}{{application}}-{{stage}}\"", world.prefix), &format!("namespace: {many}"));
+    let catalog = world.file("windlass.yaml").replace(
+        &format!("namespace: \"{}{{application}}-{{stage}}\"", world.prefix),
+        &format!("namespace: {many}"),
+    );
     let push = |message: &str, files: &[(String, String)]| {
-        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
-        world.forge.push("acme/config", "main", "ada", message, &files).unwrap()
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, text)| (path.as_str(), Some(text.as_str())))
+            .collect();
+        world
+            .forge
+            .push("acme/config", "main", "ada", message, &files)
+            .unwrap()
     };
     let shop: Vec<_> = ["staging", "production"]
         .iter()
-        .flat_map(|stage| ["kustomization", "namespace", "config", "secret"].map(|file| format!("apps/shop/{stage}/{file}.yaml")))
+        .flat_map(|stage| {
+            ["kustomization", "namespace", "config", "secret"]
+                .map(|file| format!("apps/shop/{stage}/{file}.yaml"))
+        })
         .collect();
     let gone: Vec<_> = shop.iter().map(|path| (path.as_str(), None)).collect();
-    world.forge.push("acme/config", "main", "ada", "No shop", &gone).unwrap();
+    world
+        .forge
+        .push("acme/config", "main", "ada", "No shop", &gone)
+        .unwrap();
     let mut files = applications(&world, "1");
     files.push(("windlass.yaml".into(), catalog));
     world.start();
     let started = Instant::now();
     let commit = push("200 applications", &files);
     synced(&world, &commit).await;
-    results.note("create_200x4_windlass", started.elapsed().as_secs_f64(), "s");
+    results.note(
+        "create_200x4_windlass",
+        started.elapsed().as_secs_f64(),
+        "s",
+    );
     let (mut times, mut spent) = (Vec::new(), Vec::new());
     for image in ["2", "3", "4"] {
         let before = cpu(&world);
-        let files: Vec<_> = applications(&world, image).into_iter().filter(|(path, _)| path.ends_with("kustomization.yaml")).collect();
+        let files: Vec<_> = applications(&world, image)
+            .into_iter()
+            .filter(|(path, _)| path.ends_with("kustomization.yaml"))
+            .collect();
         let commit = push(&format!("image {image}"), &files);
         let started = Instant::now();
         synced(&world, &commit).await;
@@ -247,7 +386,11 @@ async fn syncs(results: &mut Results, idle: bool, preview: bool) {
     }
     let ours = median(&mut times);
     results.note("sync_200x4_windlass", ours, "s");
-    results.note("sync_200x4_windlass_cpu", median(&mut spent), "s of CPU, renderers included");
+    results.note(
+        "sync_200x4_windlass_cpu",
+        median(&mut spent),
+        "s of CPU, renderers included",
+    );
     if idle {
         // Counted where windlass counts its requests; tests/it/idle.rs counts the same at the wire.
         world.quiet().await;
@@ -256,22 +399,54 @@ async fn syncs(results: &mut Results, idle: bool, preview: bool) {
         tokio::time::sleep(Duration::from_secs(300)).await;
         let after = requests(&world).await;
         let leases = 300.0 / 5.0 * 2.0;
-        let beyond = (after - before - leases).max(0.0) + (world.forge.state().requests - asked_of_forge) as f64;
-        results.note("idle_requests_with_leases", after - before, "requests in 5 min");
+        let beyond = (after - before - leases).max(0.0)
+            + (world.forge.state().requests - asked_of_forge) as f64;
+        results.note(
+            "idle_requests_with_leases",
+            after - before,
+            "requests in 5 min",
+        );
         // Watches are opened anew now and then, which is what an open watch costs.
-        results.add("idle_requests", beyond, "requests in 5 min", "0 beyond open watches and the Lease", beyond <= 12.0);
+        results.add(
+            "idle_requests",
+            beyond,
+            "requests in 5 min",
+            "0 beyond open watches and the Lease",
+            beyond <= 12.0,
+        );
     }
     if preview {
         let mut times = Vec::new();
         for round in 0..20 {
             let path = format!("apps/app-{round:03}/staging/kustomization.yaml");
-            let text = applications(&world, "9").into_iter().find(|(known, _)| *known == path).unwrap().1;
+            let text = applications(&world, "9")
+                .into_iter()
+                .find(|(known, _)| *known == path)
+                .unwrap()
+                .1;
             let branch = format!("preview-{round}");
-            world.forge.push("acme/config", &branch, "bob", &branch, &[(&path, Some(&text))]).unwrap();
+            world
+                .forge
+                .push(
+                    "acme/config",
+                    &branch,
+                    "bob",
+                    &branch,
+                    &[(&path, Some(&text))],
+                )
+                .unwrap();
             let started = Instant::now();
-            let pull = world.as_user("bob", http::Method::POST, "pulls", json!({"title": branch, "head": branch, "base": "main"}));
+            let pull = world.as_user(
+                "bob",
+                http::Method::POST,
+                "pulls",
+                json!({"title": branch, "head": branch, "base": "main"}),
+            );
             let number = pull["number"].as_u64().unwrap();
-            wait(Duration::from_secs(60), || !world.comments(number).is_empty()).await;
+            wait(Duration::from_secs(60), || {
+                !world.comments(number).is_empty()
+            })
+            .await;
             times.push(started.elapsed().as_secs_f64());
         }
         let (p50, p95) = (median(&mut times), quantile(&mut times, 0.95));
@@ -286,14 +461,34 @@ async fn syncs(results: &mut Results, idle: bool, preview: bool) {
     }
     let floor = median(&mut times);
     results.note("sync_200x4_floor", floor, "s");
-    results.add("sync_200x4", ours / floor, "× the floor", "≤ 1.3", ours / floor <= 1.3);
+    results.add(
+        "sync_200x4",
+        ours / floor,
+        "× the floor",
+        "≤ 1.3",
+        ours / floor <= 1.3,
+    );
 }
 
 /// Requests that windlass made to the API server, as it counts them.
 async fn requests(world: &World) -> f64 {
-    let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(&world.windlass.metrics_url).send().await.unwrap();
+    let answer = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap()
+        .get(&world.windlass.metrics_url)
+        .send()
+        .await
+        .unwrap();
     let text = answer.text().await.unwrap();
-    text.lines().find_map(|line| line.strip_prefix("windlass_cluster_requests_total ")?.trim().parse().ok()).unwrap_or(0.0)
+    text.lines()
+        .find_map(|line| {
+            line.strip_prefix("windlass_cluster_requests_total ")?
+                .trim()
+                .parse()
+                .ok()
+        })
+        .unwrap_or(0.0)
 }
 
 async fn floor(world: &World, namespace: &str, image: &str) -> f64 {
@@ -309,23 +504,47 @@ async fn floor(world: &World, namespace: &str, image: &str) -> f64 {
     let patches = (0..APPLICATIONS).map(|n| {
         let (api, name) = (api.clone(), format!("app-{n:03}"));
         async move {
-            let wanted: Value =
-                serde_json::to_value(windlass::domain::yaml::documents(&deployment(&name, &format!("web:{image}"), 1)).unwrap().remove(0))
-                    .unwrap();
-            api.patch(&name, &PatchParams::apply("floor").force(), &Patch::Apply(&wanted)).await.unwrap();
+            let wanted: Value = serde_json::to_value(
+                windlass::domain::yaml::documents(&deployment(&name, &format!("web:{image}"), 1))
+                    .unwrap()
+                    .remove(0),
+            )
+            .unwrap();
+            api.patch(
+                &name,
+                &PatchParams::apply("floor").force(),
+                &Patch::Apply(&wanted),
+            )
+            .await
+            .unwrap();
         }
     });
-    futures::stream::iter(patches).buffer_unordered(FLOOR_IN_FLIGHT).collect::<Vec<_>>().await;
+    futures::stream::iter(patches)
+        .buffer_unordered(FLOOR_IN_FLIGHT)
+        .collect::<Vec<_>>()
+        .await;
     // As cheap as waiting can be: one watch.
     let mut healthy = BTreeSet::new();
-    let mut events = std::pin::pin!(kube::runtime::watcher(api, kube::runtime::watcher::Config::default()));
+    let mut events = std::pin::pin!(kube::runtime::watcher(
+        api,
+        kube::runtime::watcher::Config::default()
+    ));
     while healthy.len() < APPLICATIONS {
         use kube::runtime::watcher::Event::{Apply, InitApply};
-        let Some(Ok(Apply(object) | InitApply(object))) = events.next().await else { continue };
-        let (name, mut value) = (object.metadata.name.clone().unwrap(), serde_json::to_value(&object).unwrap());
+        let Some(Ok(Apply(object) | InitApply(object))) = events.next().await else {
+            continue;
+        };
+        let (name, mut value) = (
+            object.metadata.name.clone().unwrap(),
+            serde_json::to_value(&object).unwrap(),
+        );
         value["kind"] = "Deployment".into();
-        let new = value["spec"]["template"]["spec"]["containers"][0]["image"] == format!("web:{image}");
-        if new && windlass::domain::health::assess(&value).0 == windlass::domain::health::Health::Healthy {
+        let new =
+            value["spec"]["template"]["spec"]["containers"][0]["image"] == format!("web:{image}");
+        if new
+            && windlass::domain::health::assess(&value).0
+                == windlass::domain::health::Health::Healthy
+        {
             healthy.insert(name);
         }
     }
@@ -336,13 +555,27 @@ async fn floor(world: &World, namespace: &str, image: &str) -> f64 {
 async fn drift(results: &mut Results) {
     // Each object is edited five times: one more within the minute would be a fight.
     const OBJECTS: usize = 20;
-    let world = World::with(Setup { direct: true, ..Setup::default() }).await;
+    let world = World::with(Setup {
+        direct: true,
+        ..Setup::default()
+    })
+    .await;
     let namespace = world.namespace("lab-staging");
     let objects: String = (0..OBJECTS)
         .map(|n| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{n}}}\ndata: {{greeting: hello}}\n"))
         .collect();
-    let text = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n{objects}");
-    let commit = world.forge.push("acme/config", "main", "ada", "Objects", &[("apps/lab/staging/all.yaml", Some(&text))]).unwrap();
+    let text =
+        format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n{objects}");
+    let commit = world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "Objects",
+            &[("apps/lab/staging/all.yaml", Some(&text))],
+        )
+        .unwrap();
     synced(&world, &commit).await;
     let resource = ApiResource {
         group: String::new(),
@@ -356,8 +589,13 @@ async fn drift(results: &mut Results) {
     for round in 0..100 {
         let name = format!("c{}", round % OBJECTS);
         let edit = json!({"data": {"greeting": format!("by hand {round}")}});
-        let parameters = PatchParams { field_manager: Some("kubectl-edit".into()), ..PatchParams::default() };
-        api.patch(&name, &parameters, &Patch::Merge(&edit)).await.unwrap();
+        let parameters = PatchParams {
+            field_manager: Some("kubectl-edit".into()),
+            ..PatchParams::default()
+        };
+        api.patch(&name, &parameters, &Patch::Merge(&edit))
+            .await
+            .unwrap();
         let started = Instant::now();
         while api.get(&name).await.unwrap().data["data"]["greeting"] != "hello" {
             assert!(started.elapsed() < Duration::from_secs(30));
@@ -374,7 +612,11 @@ async fn drift(results: &mut Results) {
 async fn memory(results: &mut Results) {
     const OBJECTS: usize = 10_000;
     const APPLICATIONS: usize = 20;
-    let world = World::with(Setup { direct: true, ..Setup::default() }).await;
+    let world = World::with(Setup {
+        direct: true,
+        ..Setup::default()
+    })
+    .await;
     let idle = resident(&world);
     let mut files = Vec::new();
     for application in 0..APPLICATIONS {
@@ -388,8 +630,14 @@ async fn memory(results: &mut Results) {
             format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n{objects}"),
         ));
     }
-    let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
-    let commit = world.forge.push("acme/config", "main", "ada", "10,000 objects", &files).unwrap();
+    let files: Vec<_> = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), Some(text.as_str())))
+        .collect();
+    let commit = world
+        .forge
+        .push("acme/config", "main", "ada", "10,000 objects", &files)
+        .unwrap();
     synced(&world, &commit).await;
     results.note("memory_10k_after_sync", resident(&world) - idle, "MiB");
     // As after any restart.
@@ -404,9 +652,18 @@ async fn memory(results: &mut Results) {
 /// Processor time that the windlass that runs has taken, in seconds.
 fn cpu(world: &World) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", world.pid().unwrap())).unwrap();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let fields: Vec<_> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
     // utime and stime, and those of renderers that ended, in hundredths of a second.
-    fields[11..15].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
+    fields[11..15]
+        .iter()
+        .map(|ticks| ticks.parse::<f64>().unwrap())
+        .sum::<f64>()
+        / 100.0
 }
 
 /// Resident memory of the windlass that runs, in MiB.

@@ -20,9 +20,17 @@ fn the_descriptions_are_there() {
 async fn what_github_refuses_the_forge_refuses() {
     let world = World::new().await;
     let file = "apps/shop/staging/config.yaml";
-    let number = world.propose("bob", "hello", &[(file, Some(&world.file(file).replace("hello", "hi")))]);
-    let refused =
-        |login: &str, method: Method, path: &str, body: Value| world.try_as_user(login, method, path, body).expect_err(path).to_string();
+    let number = world.propose(
+        "bob",
+        "hello",
+        &[(file, Some(&world.file(file).replace("hello", "hi")))],
+    );
+    let refused = |login: &str, method: Method, path: &str, body: Value| {
+        world
+            .try_as_user(login, method, path, body)
+            .expect_err(path)
+            .to_string()
+    };
     let table = [
         (
             "bob",
@@ -52,7 +60,13 @@ async fn what_github_refuses_the_forge_refuses() {
             json!({"title": "Field", "head": "hello", "base": "main", "unknown": 1}),
             "unknown field `unknown`",
         ),
-        ("bob", Method::POST, format!("pulls/{number}/reviews"), json!({"event": "APPROVE"}), "Can not approve your own pull request"),
+        (
+            "bob",
+            Method::POST,
+            format!("pulls/{number}/reviews"),
+            json!({"event": "APPROVE"}),
+            "Can not approve your own pull request",
+        ),
         (
             "bob",
             Method::PUT,
@@ -60,7 +74,13 @@ async fn what_github_refuses_the_forge_refuses() {
             json!({"sha": "0".repeat(40)}),
             "Head branch was modified. Review and try the merge again.",
         ),
-        ("rita", Method::PUT, format!("pulls/{number}/merge"), json!({}), "Must have push access"),
+        (
+            "rita",
+            Method::PUT,
+            format!("pulls/{number}/merge"),
+            json!({}),
+            "Must have push access",
+        ),
         (
             "bob",
             Method::POST,
@@ -82,8 +102,20 @@ async fn what_github_refuses_the_forge_refuses() {
             json!({"name": "x", "head_sha": world.tip()}),
             "You must authenticate via a GitHub App.",
         ),
-        ("bob", Method::GET, "collaborators/nobody/permission".to_string(), Value::Null, "nobody is not a user"),
-        ("bob", Method::DELETE, "git/refs/heads/main".to_string(), Value::Null, "default branch"),
+        (
+            "bob",
+            Method::GET,
+            "collaborators/nobody/permission".to_string(),
+            Value::Null,
+            "nobody is not a user",
+        ),
+        (
+            "bob",
+            Method::DELETE,
+            "git/refs/heads/main".to_string(),
+            Value::Null,
+            "default branch",
+        ),
     ];
     for (login, method, path, body, words) in table {
         let answer = refused(login, method, &path, body);
@@ -100,7 +132,8 @@ async fn git_clones_and_pushes() {
     let url = format!("{}/acme/shop.git", world.forge.url());
     let git = |token: &str, arguments: &[&str]| {
         use base64::Engine as _;
-        let basic = base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{token}"));
+        let basic =
+            base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{token}"));
         let mut command = Command::new("git");
         command.args([
             "-c",
@@ -112,34 +145,77 @@ async fn git_clones_and_pushes() {
             "-c",
             "credential.helper=",
         ]);
-        command.args(arguments).current_dir(folder.path()).env("GIT_TERMINAL_PROMPT", "0").env("GIT_CONFIG_GLOBAL", "/dev/null");
+        command
+            .args(arguments)
+            .current_dir(folder.path())
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null");
         let (command, arguments) = (command.output().unwrap(), arguments.join(" "));
-        (command.status.success(), format!("git {arguments}: {}", String::from_utf8_lossy(&command.stderr)))
+        (
+            command.status.success(),
+            format!(
+                "git {arguments}: {}",
+                String::from_utf8_lossy(&command.stderr)
+            ),
+        )
     };
     assert!(!git("wrong", &["clone", "--quiet", &url, "a"]).0);
     let steps: [&[&str]; 4] = [
         &["clone", "--quiet", &url, "b"],
-        &["-C", "b", "commit", "--quiet", "--allow-empty", "-m", "By git"],
-        &["-C", "b", "push", "--quiet", "origin", "HEAD:refs/heads/pushed"],
+        &[
+            "-C",
+            "b",
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "-m",
+            "By git",
+        ],
+        &[
+            "-C",
+            "b",
+            "push",
+            "--quiet",
+            "origin",
+            "HEAD:refs/heads/pushed",
+        ],
         &["-C", "b", "fetch", "--quiet"],
     ];
     for step in steps {
         let (ok, words) = git(&token, step);
         assert!(ok, "{words}");
     }
-    let log =
-        windlass::sandbox::forge::git::git(&world.forge.repository_path("acme", "shop"), &["log", "-1", "--format=%s", "pushed"]).unwrap();
+    let log = windlass::sandbox::forge::git::git(
+        &world.forge.repository_path("acme", "shop"),
+        &["log", "-1", "--format=%s", "pushed"],
+    )
+    .unwrap();
     assert_eq!(log, "By git");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn octokit_and_pygithub_find_a_github() {
-    let Ok(folder) = contract::folder() else { panic!("run the tests by `make test`") };
+    let Ok(folder) = contract::folder() else {
+        panic!("run the tests by `make test`")
+    };
     let world = World::new().await;
-    world.forge.push("acme/shop", "pushed", "bob", "For PyGithub", &[("pushed.txt", Some("pushed\n"))]).unwrap();
+    world
+        .forge
+        .push(
+            "acme/shop",
+            "pushed",
+            "bob",
+            "For PyGithub",
+            &[("pushed.txt", Some("pushed\n"))],
+        )
+        .unwrap();
     let (app_id, key, secret) = {
         let state = world.forge.state();
-        (state.app.id, state.app.private_key.clone(), state.app.webhook_secret.clone())
+        (
+            state.app.id,
+            state.app.private_key.clone(),
+            state.app.webhook_secret.clone(),
+        )
     };
     let body = r#"{"zen":"Keep it logically awesome."}"#;
     let signature = {
@@ -157,13 +233,29 @@ async fn octokit_and_pygithub_find_a_github() {
     let copied = folder.join(format!("octokit-{}.mjs", std::process::id()));
     std::fs::copy(scripts.join("octokit.mjs"), &copied).unwrap();
     let runs = [
-        (Command::new("node").arg(&copied).arg(given.to_string()).output(), "octokit: ok"),
-        (Command::new(folder.join("python/bin/python")).arg(scripts.join("pygithub.py")).arg(given.to_string()).output(), "pygithub: ok"),
+        (
+            Command::new("node")
+                .arg(&copied)
+                .arg(given.to_string())
+                .output(),
+            "octokit: ok",
+        ),
+        (
+            Command::new(folder.join("python/bin/python"))
+                .arg(scripts.join("pygithub.py"))
+                .arg(given.to_string())
+                .output(),
+            "pygithub: ok",
+        ),
     ];
     let _ = std::fs::remove_file(&copied);
     for (output, words) in runs {
         let output = output.unwrap();
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert!(output.status.success() && said.contains(words), "{said}");
     }
 }

@@ -76,7 +76,11 @@ async fn story(world: &World) {
     let marker = format!("<!-- windlass:reply {asked} -->");
     world
         .until("the answer", async || {
-            world.comments(production).iter().any(|c| c["body"].as_str().unwrap().starts_with(&marker)).then_some(())
+            world
+                .comments(production)
+                .iter()
+                .any(|c| c["body"].as_str().unwrap().starts_with(&marker))
+                .then_some(())
         })
         .await;
     world.approve("bob", production);
@@ -86,7 +90,9 @@ async fn story(world: &World) {
     // A person's change: one object goes, another changes.
     let overlay = "apps/shop/staging/kustomization.yaml";
     let without = world.file(overlay).replace("  - secret.yaml\n", "");
-    let config = world.file("apps/shop/staging/config.yaml").replace("hello", "goodbye");
+    let config = world
+        .file("apps/shop/staging/config.yaml")
+        .replace("hello", "goodbye");
     let commit = world
         .forge
         .push(
@@ -94,14 +100,29 @@ async fn story(world: &World) {
             "main",
             "ada",
             "Less",
-            &[(overlay, Some(&without)), ("apps/shop/staging/secret.yaml", None), ("apps/shop/staging/config.yaml", Some(&config))],
+            &[
+                (overlay, Some(&without)),
+                ("apps/shop/staging/secret.yaml", None),
+                ("apps/shop/staging/config.yaml", Some(&config)),
+            ],
         )
         .unwrap();
     // A Secret goes with somebody's word.
     let status = async || world.application("shop.staging").await["status"].clone();
-    let confirm = world.until("the deletion asks", async || status().await["confirm"].as_str().map(str::to_string)).await;
+    let confirm = world
+        .until("the deletion asks", async || {
+            status().await["confirm"].as_str().map(str::to_string)
+        })
+        .await;
     let confirm = format!("windlass.dev/confirm-prune={confirm}");
-    world.kubectl(&["-n", &world.home(), "annotate", "--overwrite", "applications.windlass.dev/shop.staging", &confirm]);
+    world.kubectl(&[
+        "-n",
+        &world.home(),
+        "annotate",
+        "--overwrite",
+        "applications.windlass.dev/shop.staging",
+        &confirm,
+    ]);
     world.sync_status(&commit, "success").await;
     world.kubectl(&[
         "-n",
@@ -114,17 +135,34 @@ async fn story(world: &World) {
     ]);
     world
         .until("the edit is reverted", async || {
-            (world.config_map("production", "shop").await?["data"]["greeting"] == "hello").then_some(())
+            (world.config_map("production", "shop").await?["data"]["greeting"] == "hello")
+                .then_some(())
         })
         .await;
     world
         .until("everything rests", async || {
-            let promotions = world.list("windlass.dev/v1alpha1", "Promotion", "promotions", &world.home()).await;
-            let merged = promotions.len() == 2 && promotions.iter().all(|promotion| promotion["status"]["state"] == "Merged");
-            let told = [staging, production]
-                .iter()
-                .all(|number| world.comments(*number)[0]["body"].as_str().is_some_and(|body| body.contains("Synced, healthy")));
-            let branches = git(&world.forge.repository_path("acme", "config"), &["for-each-ref", "refs/heads"]).unwrap_or_default();
+            let promotions = world
+                .list(
+                    "windlass.dev/v1alpha1",
+                    "Promotion",
+                    "promotions",
+                    &world.home(),
+                )
+                .await;
+            let merged = promotions.len() == 2
+                && promotions
+                    .iter()
+                    .all(|promotion| promotion["status"]["state"] == "Merged");
+            let told = [staging, production].iter().all(|number| {
+                world.comments(*number)[0]["body"]
+                    .as_str()
+                    .is_some_and(|body| body.contains("Synced, healthy"))
+            });
+            let branches = git(
+                &world.forge.repository_path("acme", "config"),
+                &["for-each-ref", "refs/heads"],
+            )
+            .unwrap_or_default();
             (merged && told && branches.lines().count() == 1).then_some(())
         })
         .await;
@@ -139,8 +177,17 @@ async fn end_state(world: &World) -> String {
     let mut out = String::new();
     let path = world.forge.repository_path("acme", "config");
     out.push_str(&git(&path, &["log", "--format=%an: %s", "main"]).unwrap());
-    out.push_str(&format!("\ntree {}\n", git(&path, &["ls-tree", "-r", "main"]).unwrap()));
-    out.push_str(&git(&path, &["for-each-ref", "--format=%(refname)", "refs/heads"]).unwrap());
+    out.push_str(&format!(
+        "\ntree {}\n",
+        git(&path, &["ls-tree", "-r", "main"]).unwrap()
+    ));
+    out.push_str(
+        &git(
+            &path,
+            &["for-each-ref", "--format=%(refname)", "refs/heads"],
+        )
+        .unwrap(),
+    );
     for number in 1..=world.read("pulls?state=all").as_array().unwrap().len() as u64 {
         out.push_str(&format!("\n\n#{number} {}", world.conversation(number)));
         let pull = world.read(&format!("pulls/{number}"));
@@ -148,11 +195,22 @@ async fn end_state(world: &World) -> String {
             let commit = commit.as_str().unwrap_or_default();
             let status = world.read(&format!("commits/{commit}/status"));
             for status in status["statuses"].as_array().into_iter().flatten() {
-                out.push_str(&format!("\n{} {} {}", status["context"], status["state"], status["description"]));
+                out.push_str(&format!(
+                    "\n{} {} {}",
+                    status["context"], status["state"], status["description"]
+                ));
             }
-            let checks = world.as_user("ada", Method::GET, &format!("commits/{commit}/check-runs?filter=all"), Value::Null);
+            let checks = world.as_user(
+                "ada",
+                Method::GET,
+                &format!("commits/{commit}/check-runs?filter=all"),
+                Value::Null,
+            );
             for check in checks["check_runs"].as_array().into_iter().flatten() {
-                out.push_str(&format!("\n{} {} {}", check["name"], check["conclusion"], check["output"]["title"]));
+                out.push_str(&format!(
+                    "\n{} {} {}",
+                    check["name"], check["conclusion"], check["output"]["title"]
+                ));
             }
         }
     }
@@ -169,15 +227,29 @@ async fn end_state(world: &World) -> String {
             for object in &mut objects {
                 object.as_object_mut().unwrap().remove("status");
                 let metadata = object["metadata"].as_object_mut().unwrap();
-                for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
+                for field in [
+                    "uid",
+                    "resourceVersion",
+                    "creationTimestamp",
+                    "generation",
+                    "managedFields",
+                ] {
                     metadata.remove(field);
                 }
-                metadata.get_mut("annotations").and_then(Value::as_object_mut).map(|a| a.remove("deployment.kubernetes.io/revision"));
+                metadata
+                    .get_mut("annotations")
+                    .and_then(Value::as_object_mut)
+                    .map(|a| a.remove("deployment.kubernetes.io/revision"));
                 for address in ["clusterIP", "clusterIPs"] {
-                    object["spec"].as_object_mut().map(|spec| spec.remove(address));
+                    object["spec"]
+                        .as_object_mut()
+                        .map(|spec| spec.remove(address));
                 }
             }
-            out.push_str(&format!("\n{kind}: {}", serde_json::to_string_pretty(&objects).unwrap()));
+            out.push_str(&format!(
+                "\n{kind}: {}",
+                serde_json::to_string_pretty(&objects).unwrap()
+            ));
         }
     }
     for object in world.applications().await {
@@ -186,14 +258,30 @@ async fn end_state(world: &World) -> String {
         for entry in inventory.as_array_mut().into_iter().flatten() {
             let line = entry.as_str().unwrap();
             assert!(line.contains(" uid="), "{line} has no uid");
-            *entry = line.split(' ').filter(|word| !word.starts_with("uid=")).collect::<Vec<_>>().join(" ").into();
+            *entry = line
+                .split(' ')
+                .filter(|word| !word.starts_with("uid="))
+                .collect::<Vec<_>>()
+                .join(" ")
+                .into();
         }
         out.push_str(&format!(
             "\n{} {} {} {} {}",
-            object["metadata"]["name"], status["sync"], status["health"], status["message"], inventory
+            object["metadata"]["name"],
+            status["sync"],
+            status["health"],
+            status["message"],
+            inventory
         ));
     }
-    let mut promotions = world.list("windlass.dev/v1alpha1", "Promotion", "promotions", &world.home()).await;
+    let mut promotions = world
+        .list(
+            "windlass.dev/v1alpha1",
+            "Promotion",
+            "promotions",
+            &world.home(),
+        )
+        .await;
     promotions.sort_by_key(|promotion| promotion["metadata"]["name"].to_string());
     for promotion in promotions {
         let (spec, status) = (&promotion["spec"], &promotion["status"]);
@@ -254,11 +342,21 @@ fn sample(writes: &[String]) -> BTreeSet<u64> {
     for (number, write) in (1..).zip(writes) {
         // Ids, commits and stages are what tells two writes of a kind apart.
         let words = write.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        let kind =
-            words.filter(|word| !word.bytes().any(|b| b.is_ascii_digit()) && !word.contains("staging") && !word.contains("production"));
-        kinds.entry(kind.collect::<Vec<_>>().join(" ")).or_default().push(number);
+        let kind = words.filter(|word| {
+            !word.bytes().any(|b| b.is_ascii_digit())
+                && !word.contains("staging")
+                && !word.contains("production")
+        });
+        kinds
+            .entry(kind.collect::<Vec<_>>().join(" "))
+            .or_default()
+            .push(number);
     }
-    kinds.values().flat_map(|all| all.iter().take(2).chain(all.last())).copied().collect()
+    kinds
+        .values()
+        .flat_map(|all| all.iter().take(2).chain(all.last()))
+        .copied()
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,9 +364,18 @@ async fn stopped_at_any_write_the_end_is_the_same() {
     let started = Instant::now();
     let (undisturbed, writes) = told(None).await;
     let total = writes.len() as u64;
-    assert!(total > 30, "the story has only {total} writes:\n{}", writes.join("\n"));
-    let _ = std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/writes.txt"), writes.join("\n"));
-    let points: Vec<_> = (1..=total).flat_map(|n| [(n, Answer::Received), (n, Answer::Lost)]).collect();
+    assert!(
+        total > 30,
+        "the story has only {total} writes:\n{}",
+        writes.join("\n")
+    );
+    let _ = std::fs::write(
+        concat!(env!("CARGO_TARGET_TMPDIR"), "/writes.txt"),
+        writes.join("\n"),
+    );
+    let points: Vec<_> = (1..=total)
+        .flat_map(|n| [(n, Answer::Received), (n, Answer::Lost)])
+        .collect();
     // To look into one point: WINDLASS_CRASH_POINTS=71,72
     let only = std::env::var("WINDLASS_CRASH_POINTS").ok();
     let sampled = sample(&writes);
@@ -282,20 +389,28 @@ async fn stopped_at_any_write_the_end_is_the_same() {
     let (undisturbed, failures) = (Arc::new(undisturbed), Arc::new(Mutex::new(Vec::new())));
     let workers: Vec<_> = (0..AT_ONCE)
         .map(|_| {
-            let (next, undisturbed, failures) = (next.clone(), undisturbed.clone(), failures.clone());
+            let (next, undisturbed, failures) =
+                (next.clone(), undisturbed.clone(), failures.clone());
             // A thread and a runtime each: a story blocks now and then, on git and kubectl.
             std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+                let runtime = tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(2)
+                    .enable_all()
+                    .build()
+                    .unwrap();
                 loop {
-                    let Some(point) = next.lock().unwrap().next() else { return };
+                    let Some(point) = next.lock().unwrap().next() else {
+                        return;
+                    };
                     let (end, seen) = runtime.block_on(told(Some(point)));
                     if end != *undisturbed {
                         let what = seen.get(point.0 as usize - 1).cloned().unwrap_or_default();
-                        let diff: Vec<_> = similar::TextDiff::from_lines(undisturbed.as_str(), &end)
-                            .iter_all_changes()
-                            .filter(|change| change.tag() != similar::ChangeTag::Equal)
-                            .map(|change| format!("{}{}", change.tag(), change.value()))
-                            .collect();
+                        let diff: Vec<_> =
+                            similar::TextDiff::from_lines(undisturbed.as_str(), &end)
+                                .iter_all_changes()
+                                .filter(|change| change.tag() != similar::ChangeTag::Equal)
+                                .map(|change| format!("{}{}", change.tag(), change.value()))
+                                .collect();
                         failures.lock().unwrap().push(format!(
                             "killed at write {} ({what}), answer {:?}:\n{}",
                             point.0,
@@ -315,7 +430,15 @@ async fn stopped_at_any_write_the_end_is_the_same() {
         points.len(),
         started.elapsed().as_secs()
     );
-    let _ = std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/crash.txt"), format!("{summary}\n"));
+    let _ = std::fs::write(
+        concat!(env!("CARGO_TARGET_TMPDIR"), "/crash.txt"),
+        format!("{summary}\n"),
+    );
     let failures = failures.lock().unwrap();
-    assert!(failures.is_empty(), "{summary}\n{} differ:\n{}", failures.len(), failures.join("\n\n"));
+    assert!(
+        failures.is_empty(),
+        "{summary}\n{} differ:\n{}",
+        failures.len(),
+        failures.join("\n\n")
+    );
 }

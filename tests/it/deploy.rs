@@ -9,8 +9,15 @@ use crate::support::{Setup, World, plane};
 
 fn rendered() -> Vec<Value> {
     let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
-    let output = Command::new(plane().tools().program("kustomize").unwrap()).args(["build", deploy]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(plane().tools().program("kustomize").unwrap())
+        .args(["build", deploy])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     windlass::domain::yaml::documents(&String::from_utf8(output.stdout).unwrap()).unwrap()
 }
 
@@ -21,51 +28,133 @@ async fn the_base_is_applied_to_a_real_control_plane() {
     let text: Vec<_> = documents.iter().map(Value::to_string).collect();
     std::fs::write(file.path(), text.join("\n---\n")).unwrap();
     let path = file.path().display().to_string();
-    plane().kubectl(&["apply", "--server-side", "--force-conflicts", "--validate=strict", "-f", &path]).unwrap();
+    plane()
+        .kubectl(&[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--validate=strict",
+            "-f",
+            &path,
+        ])
+        .unwrap();
     // The pod is only simulated; that it is admitted, scheduled and would run is real.
-    plane().kubectl(&["-n", "windlass", "create", "secret", "generic", "windlass", "--from-literal=app-id=1"]).unwrap();
-    plane().kubectl(&["-n", "windlass", "rollout", "status", "deployment/windlass", "--timeout=60s"]).unwrap();
-    let table = plane().kubectl(&["get", "crd", "applications.windlass.dev", "promotions.windlass.dev"]).unwrap();
+    plane()
+        .kubectl(&[
+            "-n",
+            "windlass",
+            "create",
+            "secret",
+            "generic",
+            "windlass",
+            "--from-literal=app-id=1",
+        ])
+        .unwrap();
+    plane()
+        .kubectl(&[
+            "-n",
+            "windlass",
+            "rollout",
+            "status",
+            "deployment/windlass",
+            "--timeout=60s",
+        ])
+        .unwrap();
+    let table = plane()
+        .kubectl(&[
+            "get",
+            "crd",
+            "applications.windlass.dev",
+            "promotions.windlass.dev",
+        ])
+        .unwrap();
     assert_eq!(table.lines().count(), 3, "{table}");
 }
 
 #[test]
 fn components_for_other_nodes_fit_the_base() {
     let folder = tempfile::tempdir().unwrap();
-    let copied = Command::new("cp").args(["-r", concat!(env!("CARGO_MANIFEST_DIR"), "/deploy"), folder.path().to_str().unwrap()]).status();
+    let copied = Command::new("cp")
+        .args([
+            "-r",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/deploy"),
+            folder.path().to_str().unwrap(),
+        ])
+        .status();
     assert!(copied.unwrap().success());
     let file = folder.path().join("deploy/kustomization.yaml");
-    let text =
-        std::fs::read_to_string(&file).unwrap().replace("# components:", "components:").replace("#   - components", "  - components");
+    let text = std::fs::read_to_string(&file)
+        .unwrap()
+        .replace("# components:", "components:")
+        .replace("#   - components", "  - components");
     std::fs::write(&file, text).unwrap();
     let output = Command::new(plane().tools().program("kustomize").unwrap())
         .args(["build", file.parent().unwrap().to_str().unwrap()])
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let all = windlass::domain::yaml::documents(&String::from_utf8(output.stdout).unwrap()).unwrap();
-    let pod = &all.iter().find(|one| one["kind"] == "Deployment").unwrap()["spec"]["template"]["spec"];
-    assert!(pod["securityContext"]["runAsUser"].is_null() && pod["securityContext"]["runAsNonRoot"] == true, "{pod}");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let all =
+        windlass::domain::yaml::documents(&String::from_utf8(output.stdout).unwrap()).unwrap();
+    let pod =
+        &all.iter().find(|one| one["kind"] == "Deployment").unwrap()["spec"]["template"]["spec"];
+    assert!(
+        pod["securityContext"]["runAsUser"].is_null()
+            && pod["securityContext"]["runAsNonRoot"] == true,
+        "{pod}"
+    );
     assert_eq!(pod["automountServiceAccountToken"], false);
-    let renderer = pod["containers"].as_array().unwrap().iter().find(|one| one["name"] == "renderer").unwrap();
-    let mounts: Vec<_> = renderer["volumeMounts"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
-    assert_eq!((mounts, renderer["env"].clone()), (vec!["renderer", "renderings"], Value::Null), "it has neither token nor secrets");
+    let renderer = pod["containers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["name"] == "renderer")
+        .unwrap();
+    let mounts: Vec<_> = renderer["volumeMounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        (mounts, renderer["env"].clone()),
+        (vec!["renderer", "renderings"], Value::Null),
+        "it has neither token nor secrets"
+    );
 }
 
 #[test]
 fn the_definitions_are_the_codes() {
     let shipped = include_str!("../../deploy/crds.yaml");
-    let body: String = shipped.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
-    assert_eq!(body, windlass::cluster::home::definitions(), "run: target/debug/windlass crd > deploy/crds.yaml");
+    let body: String = shipped
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(
+        body,
+        windlass::cluster::home::definitions(),
+        "run: target/debug/windlass crd > deploy/crds.yaml"
+    );
 }
 
 #[test]
 fn no_right_is_given_that_is_not_named() {
-    for document in rendered().iter().filter(|document| document["kind"] == "ClusterRole" || document["kind"] == "Role") {
+    for document in rendered()
+        .iter()
+        .filter(|document| document["kind"] == "ClusterRole" || document["kind"] == "Role")
+    {
         for rule in document["rules"].as_array().into_iter().flatten() {
             let text = rule.to_string();
             if text.contains("impersonate") {
-                assert_eq!(rule["resourceNames"], serde_json::json!(["windlass-preview"]), "{text}");
+                assert_eq!(
+                    rule["resourceNames"],
+                    serde_json::json!(["windlass-preview"]),
+                    "{text}"
+                );
                 continue;
             }
             for word in ["\"*\"", "escalate", "bind"] {
@@ -78,13 +167,33 @@ fn no_right_is_given_that_is_not_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kind_that_no_role_names_is_refused_with_words() {
     // The server's settings let the repository have it; the cluster's administrator does not.
-    let projects = windlass::sandbox::example::PROJECTS.replace("kinds: [", "kinds: [PriorityClass.scheduling.k8s.io, ");
-    let world = World::with(Setup { projects: Some(projects), ..Setup::default() }).await;
+    let projects = windlass::sandbox::example::PROJECTS
+        .replace("kinds: [", "kinds: [PriorityClass.scheduling.k8s.io, ");
+    let world = World::with(Setup {
+        projects: Some(projects),
+        ..Setup::default()
+    })
+    .await;
     let overlay = "apps/shop/staging/kustomization.yaml";
-    let with = world.file(overlay).replace("  - config.yaml\n", "  - config.yaml\n  - class.yaml\n");
+    let with = world
+        .file(overlay)
+        .replace("  - config.yaml\n", "  - config.yaml\n  - class.yaml\n");
     let class = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata:\n  name: urgent\nvalue: 1000\n";
-    let number = world.propose("bob", "class", &[(overlay, Some(&with)), ("apps/shop/staging/class.yaml", Some(class))]);
+    let number = world.propose(
+        "bob",
+        "class",
+        &[
+            (overlay, Some(&with)),
+            ("apps/shop/staging/class.yaml", Some(class)),
+        ],
+    );
     world.previewed(number).await;
-    let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
-    assert!(body.contains("PriorityClass urgent") && body.contains("forbidden"), "{body}");
+    let body = world.comments(number)[0]["body"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    assert!(
+        body.contains("PriorityClass urgent") && body.contains("forbidden"),
+        "{body}"
+    );
 }

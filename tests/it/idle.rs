@@ -19,10 +19,26 @@ async fn a_minute_of_nothing() {
         asked.extend(world.proxy.take_asked());
     }
     assert_eq!(world.pid(), process, "it was not started again meanwhile");
-    let (leases, others): (Vec<_>, Vec<_>) = asked.into_iter().partition(|what| what.contains("/leases/"));
-    let (watches, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|what| what.contains("watch=true"));
+    let (leases, others): (Vec<_>, Vec<_>) = asked
+        .into_iter()
+        .partition(|what| what.contains("/leases/"));
+    let (watches, others): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|what| what.contains("watch=true"));
     assert!(others.is_empty(), "asked of the cluster: {others:?}");
-    assert_eq!(world.forge.state().requests, asked_of_forge, "asked of the forge");
-    assert!((10..=30).contains(&leases.len()), "{} requests for the Lease", leases.len());
-    assert!(watches.len() < 20, "{} watches were opened anew", watches.len());
+    assert_eq!(
+        world.forge.state().requests,
+        asked_of_forge,
+        "asked of the forge"
+    );
+    assert!(
+        (10..=30).contains(&leases.len()),
+        "{} requests for the Lease",
+        leases.len()
+    );
+    assert!(
+        watches.len() < 20,
+        "{} watches were opened anew",
+        watches.len()
+    );
 }

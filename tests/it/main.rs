@@ -6,7 +6,10 @@
 //! in what people would read.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
-#![expect(unreachable_pub, reason = "one test binary: nothing of it is reachable, and `pub` marks what a module shows the others")]
+#![expect(
+    unreachable_pub,
+    reason = "one test binary: nothing of it is reachable, and `pub` marks what a module shows the others"
+)]
 
 mod contract;
 mod crash;

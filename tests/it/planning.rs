@@ -11,12 +11,24 @@ use crate::support::plane;
 fn plan(lab: &Lab, folder: &std::path::Path, arguments: &[&str]) -> (String, i32) {
     let kustomize = plane().tools().program("kustomize").unwrap();
     let said = Command::new(env!("CARGO_BIN_EXE_windlass"))
-        .args(["plan", "--repo", folder.to_str().unwrap(), "--namespace", &lab.world.home(), "--kustomize", kustomize.to_str().unwrap()])
+        .args([
+            "plan",
+            "--repo",
+            folder.to_str().unwrap(),
+            "--namespace",
+            &lab.world.home(),
+            "--kustomize",
+            kustomize.to_str().unwrap(),
+        ])
         .args(arguments)
         .env("KUBECONFIG", plane().kubeconfig())
         .output()
         .unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&said.stdout),
+        String::from_utf8_lossy(&said.stderr)
+    );
     (text, said.status.code().unwrap())
 }
 
@@ -27,16 +39,36 @@ fn git(folder: &std::path::Path, arguments: &[&str]) {
         .current_dir(folder)
         .output()
         .unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_plan_without_github() {
-    let lab = Lab::with(&[("config.yaml", CONFIG), ("deployment.yaml", &deployment("", ""))]).await;
+    let lab = Lab::with(&[
+        ("config.yaml", CONFIG),
+        ("deployment.yaml", &deployment("", "")),
+    ])
+    .await;
     lab.world.quiet().await;
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("config");
-    git(home.path(), &["clone", "-q", lab.world.forge.repository_path("acme", "config").to_str().unwrap(), "config"]);
+    git(
+        home.path(),
+        &[
+            "clone",
+            "-q",
+            lab.world
+                .forge
+                .repository_path("acme", "config")
+                .to_str()
+                .unwrap(),
+            "config",
+        ],
+    );
     git(&folder, &["checkout", "-q", "-b", "change"]);
     let (text, code) = plan(&lab, &folder, &[]);
     assert_eq!(code, 0, "nothing changes yet: {text}");
@@ -45,33 +77,82 @@ async fn the_same_plan_without_github() {
     git(&folder, &["commit", "-qam", "An image"]);
     let (text, code) = plan(&lab, &folder, &[]);
     assert_eq!(code, 1, "{text}");
-    has(&text, &["1 configure", "lab/staging on local", "configure Deployment", "    -      - image: lab:1\n    +      - image: lab:2"]);
+    has(
+        &text,
+        &[
+            "1 configure",
+            "lab/staging on local",
+            "configure Deployment",
+            "    -      - image: lab:1\n    +      - image: lab:2",
+        ],
+    );
     // What the pull request says of the same change, word for word but for times.
-    let (number, comment) = lab.change("change", &[("deployment.yaml", Some(&deployment("", "").replace("lab:1", "lab:2")))]).await;
+    let (number, comment) = lab
+        .change(
+            "change",
+            &[(
+                "deployment.yaml",
+                Some(&deployment("", "").replace("lab:1", "lab:2")),
+            )],
+        )
+        .await;
     let (markdown, _) = plan(&lab, &folder, &["--output", "markdown"]);
     let details = |text: &str| {
-        text.lines().filter(|line| !line.starts_with("<!--") && !line.starts_with("<sub>")).map(str::to_string).collect::<Vec<_>>()
+        text.lines()
+            .filter(|line| !line.starts_with("<!--") && !line.starts_with("<sub>"))
+            .map(str::to_string)
+            .collect::<Vec<_>>()
     };
     assert_eq!(details(&lab.world.scrub(&markdown)), details(&comment));
-    let (json, _) = plan(&lab, &folder, &["--output", "json", "--application", "lab/staging"]);
+    let (json, _) = plan(
+        &lab,
+        &folder,
+        &["--output", "json", "--application", "lab/staging"],
+    );
     let read: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(read["applications"][0]["changes"][0]["action"], "configure");
     let check = lab.world.previewed(number).await;
-    assert!(check["external_id"].as_str().unwrap().starts_with(read["digest"].as_str().unwrap()), "the plan digests are the same");
-    std::fs::write(&file, deployment("", "").replace("replicas: 2", "replicas: -1")).unwrap();
+    assert!(
+        check["external_id"]
+            .as_str()
+            .unwrap()
+            .starts_with(read["digest"].as_str().unwrap()),
+        "the plan digests are the same"
+    );
+    std::fs::write(
+        &file,
+        deployment("", "").replace("replicas: 2", "replicas: -1"),
+    )
+    .unwrap();
     git(&folder, &["commit", "-qam", "A mistake"]);
     let (text, code) = plan(&lab, &folder, &[]);
     assert_eq!(code, 2, "{text}");
-    has(&text, &["cannot be applied", "must be greater than or equal to 0", "(apps/lab/staging/deployment.yaml:1)"]);
+    has(
+        &text,
+        &[
+            "cannot be applied",
+            "must be greater than or equal to 0",
+            "(apps/lab/staging/deployment.yaml:1)",
+        ],
+    );
     // The working copy as it is, with what is not committed and what is new.
     git(&folder, &["checkout", "-q", "HEAD~1"]);
     std::fs::write(&file, deployment("", "").replace("lab:1", "lab:3")).unwrap();
-    std::fs::write(folder.join("apps/lab/staging/more.yaml"), CONFIG.replace("name: lab", "name: more")).unwrap();
+    std::fs::write(
+        folder.join("apps/lab/staging/more.yaml"),
+        CONFIG.replace("name: lab", "name: more"),
+    )
+    .unwrap();
     std::fs::write(folder.join(".gitignore"), "*.log\n").unwrap();
     std::fs::write(folder.join("apps/lab/staging/noise.log"), "noise").unwrap();
     let (text, code) = plan(&lab, &folder, &[]);
     assert_eq!(code, 1, "{text}");
-    has(&text, &["note: what is not committed is planned too: .gitignore, apps/lab/staging/deployment.yaml, apps/lab/staging/more.yaml\n"]);
+    has(
+        &text,
+        &[
+            "note: what is not committed is planned too: .gitignore, apps/lab/staging/deployment.yaml, apps/lab/staging/more.yaml\n",
+        ],
+    );
     has(&text, &["1 create", "lab:3"]);
     let (text, code) = plan(&lab, &folder, &["--head", "HEAD", "--base", "main"]);
     assert_eq!((code, text.contains("lab:3")), (1, false), "{text}");
@@ -79,15 +160,35 @@ async fn the_same_plan_without_github() {
     assert_eq!(code, 2);
     has(&text, &["`nowhere` is no branch or commit"]);
     // Another repository is never taken for the one that windlass knows; nor is a pattern that matches nothing passed over.
-    git(&folder, &["remote", "set-url", "origin", "https://github.com/acme/other.git"]);
+    git(
+        &folder,
+        &[
+            "remote",
+            "set-url",
+            "origin",
+            "https://github.com/acme/other.git",
+        ],
+    );
     let (text, code) = plan(&lab, &folder, &[]);
     assert_eq!(code, 2);
-    has(&text, &["origin is acme/other, which windlass does not look after here: say which this is by --repository: acme/config"]);
+    has(
+        &text,
+        &[
+            "origin is acme/other, which windlass does not look after here: say which this is by --repository: acme/config",
+        ],
+    );
     assert_eq!(plan(&lab, &folder, &["--repository", "acme/config"]).1, 1);
     let catalog = std::fs::read_to_string(folder.join("windlass.yaml")).unwrap();
     let rule = "applications:\n  - path: ap/{application}/{stage}\n    namespace: x\n";
-    std::fs::write(folder.join("windlass.yaml"), catalog.replacen("applications:\n", rule, 1)).unwrap();
+    std::fs::write(
+        folder.join("windlass.yaml"),
+        catalog.replacen("applications:\n", rule, 1),
+    )
+    .unwrap();
     let (text, code) = plan(&lab, &folder, &["--repository", "acme/config"]);
     assert_eq!(code, 2);
-    has(&text, &["`ap/{application}/{stage}` matches no directory; the nearest is `apps/"]);
+    has(
+        &text,
+        &["`ap/{application}/{stage}` matches no directory; the nearest is `apps/"],
+    );
 }

@@ -17,7 +17,10 @@ fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     walk(&root.join("src"), &mut found);
     walk(&root.join("tests"), &mut found);
-    found.into_iter().map(|(path, text)| (path.strip_prefix(root).unwrap().to_path_buf(), text)).collect()
+    found
+        .into_iter()
+        .map(|(path, text)| (path.strip_prefix(root).unwrap().to_path_buf(), text))
+        .collect()
 }
 
 /// The code of a file without its tests.
@@ -36,27 +39,66 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("registry", &["domain", "registry"]),
     ("view", &["domain", "view"]),
     ("telemetry", &["telemetry"]),
-    ("controller", &["domain", "git", "render", "github", "cluster", "registry", "view", "telemetry", "controller"]),
+    (
+        "controller",
+        &[
+            "domain",
+            "git",
+            "render",
+            "github",
+            "cluster",
+            "registry",
+            "view",
+            "telemetry",
+            "controller",
+        ],
+    ),
     ("config", &["domain", "github", "telemetry", "config"]),
     ("listener", &["listener"]),
     ("rbac", &["domain", "rbac"]),
-    ("server", &["domain", "github", "events", "controller", "cluster", "telemetry", "listener", "server"]),
+    (
+        "server",
+        &[
+            "domain",
+            "github",
+            "events",
+            "controller",
+            "cluster",
+            "telemetry",
+            "listener",
+            "server",
+        ],
+    ),
 ];
 
 #[test]
 fn imports_only_point_down() {
     for (path, text) in sources() {
-        let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy().trim_end_matches(".rs").to_string());
+        let mut parts = path.components().map(|part| {
+            part.as_os_str()
+                .to_string_lossy()
+                .trim_end_matches(".rs")
+                .to_string()
+        });
         if parts.next().as_deref() != Some("src") || path.ends_with("tests.rs") {
             continue;
         }
         let module = parts.next().unwrap();
-        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module) else { continue };
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module) else {
+            continue;
+        };
         for line in code(&text).lines() {
-            for used in line.split("crate::").skip(1).filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()) {
+            for used in line.split("crate::").skip(1).filter_map(|rest| {
+                rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .next()
+            }) {
                 // `$crate` and macros have no layer; `run` is the composition root's.
                 let module_name = sources_have(used);
-                assert!(!module_name || allowed.contains(&used), "{}: {module} must not import {used}:\n{line}", path.display());
+                assert!(
+                    !module_name || allowed.contains(&used),
+                    "{}: {module} must not import {used}:\n{line}",
+                    path.display()
+                );
             }
         }
     }
@@ -84,7 +126,10 @@ fn the_domain_does_not_touch_the_world() {
         "async fn",
         ".await",
     ];
-    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src/domain")) {
+    for (path, text) in sources()
+        .iter()
+        .filter(|(path, _)| path.starts_with("src/domain"))
+    {
         for word in banned {
             assert!(!code(text).contains(word), "{}: {word}", path.display());
         }
@@ -93,19 +138,37 @@ fn the_domain_does_not_touch_the_world() {
 
 #[test]
 fn programs_are_run_by_the_renderer_alone_and_never_by_a_shell() {
-    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src") && !path.starts_with("src/sandbox")) {
-        assert!(path.starts_with("src/render") || !code(text).contains("Command::new"), "{} runs a program", path.display());
+    for (path, text) in sources()
+        .iter()
+        .filter(|(path, _)| path.starts_with("src") && !path.starts_with("src/sandbox"))
+    {
+        assert!(
+            path.starts_with("src/render") || !code(text).contains("Command::new"),
+            "{} runs a program",
+            path.display()
+        );
         for shell in ["\"sh\"", "\"bash\"", "\"/bin/sh\""] {
-            assert!(!code(text).contains(shell), "{} names a shell", path.display());
+            assert!(
+                !code(text).contains(shell),
+                "{} names a shell",
+                path.display()
+            );
         }
     }
 }
 
 #[test]
 fn the_forge_knows_nothing_of_windlass() {
-    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src/sandbox/forge")) {
+    for (path, text) in sources()
+        .iter()
+        .filter(|(path, _)| path.starts_with("src/sandbox/forge"))
+    {
         for line in text.lines().filter(|line| line.contains("crate::")) {
-            assert!(line.contains("crate::sandbox"), "{}: {line}", path.display());
+            assert!(
+                line.contains("crate::sandbox"),
+                "{}: {line}",
+                path.display()
+            );
         }
     }
 }
@@ -114,9 +177,17 @@ fn the_forge_knows_nothing_of_windlass() {
 fn files_are_short_and_say_what_they_are() {
     for (path, text) in sources() {
         let lines = text.lines().count();
-        assert!(lines <= 900, "{} has {lines} lines: two reasons to change meet there", path.display());
+        assert!(
+            lines <= 900,
+            "{} has {lines} lines: two reasons to change meet there",
+            path.display()
+        );
         let tests = path.ends_with("tests.rs");
-        assert!(tests || text.starts_with("//!"), "{} does not begin with what it is", path.display());
+        assert!(
+            tests || text.starts_with("//!"),
+            "{} does not begin with what it is",
+            path.display()
+        );
     }
 }
 
@@ -124,8 +195,14 @@ fn files_are_short_and_say_what_they_are() {
 fn only_the_gate_makes_a_permit_and_only_act_writes() {
     for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src")) {
         let here = path.display().to_string();
-        assert!(here == "src/domain/gate.rs" || !code(text).contains("MergePermit {"), "{here} makes a MergePermit");
-        assert!(here == "src/cluster/lease.rs" || !code(text).contains("WritePermit("), "{here} makes a WritePermit");
+        assert!(
+            here == "src/domain/gate.rs" || !code(text).contains("MergePermit {"),
+            "{here} makes a MergePermit"
+        );
+        assert!(
+            here == "src/cluster/lease.rs" || !code(text).contains("WritePermit("),
+            "{here} makes a WritePermit"
+        );
     }
     // The reading halves of the controllers call nothing that writes to GitHub.
     let writes = [
@@ -143,18 +220,33 @@ fn only_the_gate_makes_a_permit_and_only_act_writes() {
         "github.create_deployment",
         "github.set_deployment",
     ];
-    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src/controller")) {
+    for (path, text) in sources()
+        .iter()
+        .filter(|(path, _)| path.starts_with("src/controller"))
+    {
         let mut function = String::new();
         for line in code(text).lines() {
-            if let Some(rest) = line.trim_start().trim_start_matches("pub ").strip_prefix("async fn ") {
-                function = rest.split(['(', '<']).next().unwrap_or_default().to_string();
+            if let Some(rest) = line
+                .trim_start()
+                .trim_start_matches("pub ")
+                .strip_prefix("async fn ")
+            {
+                function = rest
+                    .split(['(', '<'])
+                    .next()
+                    .unwrap_or_default()
+                    .to_string();
             }
             let reads = function.starts_with("observe")
                 || function.starts_with("look_at")
                 || function == "preview"
                 || function == "closed"
                 || function == "asks";
-            assert!(!reads || !writes.iter().any(|write| line.contains(write)), "{}: {function} writes:\n{line}", path.display());
+            assert!(
+                !reads || !writes.iter().any(|write| line.contains(write)),
+                "{}: {function} writes:\n{line}",
+                path.display()
+            );
         }
     }
 }
@@ -165,7 +257,11 @@ fn the_documents_tell_the_commands_and_the_templates_are_used() {
     let reference = std::fs::read_to_string(root.join("docs/reference.md")).unwrap();
     for command in windlass::domain::command::Command::ALL {
         assert!(
-            reference.contains(&format!("| `/{}` | {} |", command.word(), command.summary())),
+            reference.contains(&format!(
+                "| `/{}` | {} |",
+                command.word(),
+                command.summary()
+            )),
             "docs/reference.md lacks /{}",
             command.word()
         );
@@ -173,6 +269,9 @@ fn the_documents_tell_the_commands_and_the_templates_are_used() {
     let all: String = sources().into_iter().map(|(_, text)| text).collect();
     for entry in std::fs::read_dir(root.join("templates")).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        assert!(all.contains(&format!("templates/{name}")), "templates/{name} is not used");
+        assert!(
+            all.contains(&format!("templates/{name}")),
+            "templates/{name} is not used"
+        );
     }
 }

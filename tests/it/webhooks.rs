@@ -19,7 +19,13 @@ impl Drop for Installed {
     }
 }
 
-async fn install(lab: &Lab, webhook: &Webhook, kind: &'static str, group: &str, resource: &str) -> Installed {
+async fn install(
+    lab: &Lab,
+    webhook: &Webhook,
+    kind: &'static str,
+    group: &str,
+    resource: &str,
+) -> Installed {
     let name = format!("{}{}", lab.world.prefix, resource);
     let configuration = webhook.configuration(kind, &name, &lab.namespace(), group, resource);
     lab.with_file(&["create"], &configuration.to_string());
@@ -27,41 +33,97 @@ async fn install(lab: &Lab, webhook: &Webhook, kind: &'static str, group: &str, 
     // The API server learns of it after a while.
     lab.world
         .until("the webhook is called", async || {
-            let probe = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: probe-{}}}\n", webhook.asked());
+            let probe = format!(
+                "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: probe-{}}}\n",
+                webhook.asked()
+            );
             let (file, probe) = if resource == "configmaps" {
                 ("create", probe)
             } else {
-                ("create", deployment("", "").replace("name: lab}", "name: probe}"))
+                (
+                    "create",
+                    deployment("", "").replace("name: lab}", "name: probe}"),
+                )
             };
             let path = std::env::temp_dir().join(format!("{}probe.yaml", lab.world.prefix));
             std::fs::write(&path, probe).unwrap();
-            let _ = plane().kubectl(&["-n", &lab.namespace(), file, "--dry-run=server", "-f", path.to_str().unwrap()]);
+            let _ = plane().kubectl(&[
+                "-n",
+                &lab.namespace(),
+                file,
+                "--dry-run=server",
+                "-f",
+                path.to_str().unwrap(),
+            ]);
             (webhook.asked() > before).then_some(())
         })
         .await;
-    Installed(name, if kind.starts_with("Mutating") { "mutatingwebhookconfiguration" } else { "validatingwebhookconfiguration" })
+    Installed(
+        name,
+        if kind.starts_with("Mutating") {
+            "mutatingwebhookconfiguration"
+        } else {
+            "validatingwebhookconfiguration"
+        },
+    )
 }
 
 fn name_of(request: &Value) -> String {
-    request["object"]["metadata"]["name"].as_str().unwrap_or_default().to_string()
+    request["object"]["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t05_one_that_refuses_dry_runs_costs_only_its_objects() {
-    let lab = Lab::with(&[("config.yaml", CONFIG), ("other.yaml", &CONFIG.replace("name: lab", "name: other"))]).await;
-    let webhook = Webhook::start(|request| match request["dryRun"] == true && name_of(request) == "lab" {
-        true => Err("this webhook does not support dry-run requests".into()),
-        false => Ok(json!([])),
-    })
+    let lab = Lab::with(&[
+        ("config.yaml", CONFIG),
+        ("other.yaml", &CONFIG.replace("name: lab", "name: other")),
+    ])
     .await;
-    let _installed = install(&lab, &webhook, "ValidatingWebhookConfiguration", "", "configmaps").await;
+    let webhook =
+        Webhook::start(
+            |request| match request["dryRun"] == true && name_of(request) == "lab" {
+                true => Err("this webhook does not support dry-run requests".into()),
+                false => Ok(json!([])),
+            },
+        )
+        .await;
+    let _installed = install(
+        &lab,
+        &webhook,
+        "ValidatingWebhookConfiguration",
+        "",
+        "configmaps",
+    )
+    .await;
     let changed = |text: &str| text.replace("{a: '1'}", "{a: '2'}");
     let other = changed(&CONFIG.replace("name: lab", "name: other"));
-    let (number, text) = lab.change("both", &[("config.yaml", Some(&changed(CONFIG))), ("other.yaml", Some(&other))]).await;
-    has(&text, &["2 configure", "partly verified by the cluster", "○ static: a webhook does not support dry-run", "-  a: '1'\n+  a: '2'"]);
+    let (number, text) = lab
+        .change(
+            "both",
+            &[
+                ("config.yaml", Some(&changed(CONFIG))),
+                ("other.yaml", Some(&other)),
+            ],
+        )
+        .await;
+    has(
+        &text,
+        &[
+            "2 configure",
+            "partly verified by the cluster",
+            "○ static: a webhook does not support dry-run",
+            "-  a: '1'\n+  a: '2'",
+        ],
+    );
     lab.merge(number, "success").await;
     for name in ["lab", "other"] {
-        assert_eq!(lab.object("v1", "ConfigMap", "configmaps", name).await["data"]["a"], "2");
+        assert_eq!(
+            lab.object("v1", "ConfigMap", "configmaps", name).await["data"]["a"],
+            "2"
+        );
     }
 }
 
@@ -74,19 +136,47 @@ async fn t06_what_comes_out_differently_each_time_is_hidden_and_counted() {
         Ok(json!([{"op": "add", "path": "/data/stamp", "value": value}]))
     })
     .await;
-    let _installed = install(&lab, &webhook, "MutatingWebhookConfiguration", "", "configmaps").await;
+    let _installed = install(
+        &lab,
+        &webhook,
+        "MutatingWebhookConfiguration",
+        "",
+        "configmaps",
+    )
+    .await;
     // Applied once with it, so that the live object has a stamp.
-    let (number, _) = lab.change("first", &[("config.yaml", Some(&CONFIG.replace("'1'", "'2'")))]).await;
+    let (number, _) = lab
+        .change(
+            "first",
+            &[("config.yaml", Some(&CONFIG.replace("'1'", "'2'")))],
+        )
+        .await;
     lab.merge(number, "success").await;
-    let (number, text) = lab.change("second", &[("config.yaml", Some(&CONFIG.replace("'1'", "'3'")))]).await;
-    has(&text, &["1 configure", "-  a: '2'\n+  a: '3'", "hidden noise, since it comes out differently each time: 1", "`.data.stamp`"]);
+    let (number, text) = lab
+        .change(
+            "second",
+            &[("config.yaml", Some(&CONFIG.replace("'1'", "'3'")))],
+        )
+        .await;
+    has(
+        &text,
+        &[
+            "1 configure",
+            "-  a: '2'\n+  a: '3'",
+            "hidden noise, since it comes out differently each time: 1",
+            "`.data.stamp`",
+        ],
+    );
     has_not(&text, &["-  stamp", "+  stamp"]);
     lab.merge(number, "success").await;
     let live = lab.object("v1", "ConfigMap", "configmaps", "lab").await;
     assert_eq!(live["data"]["a"], "3");
     lab.world.quiet().await;
     let metrics = lab.world.metrics().await;
-    assert!(!metrics.contains("outcome=\"missed\"} 1"), "the prediction held but for the stamp:\n{metrics}");
+    assert!(
+        !metrics.contains("outcome=\"missed\"} 1"),
+        "the prediction held but for the stamp:\n{metrics}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,15 +190,59 @@ async fn t08_what_admission_adds_is_no_change_of_the_pull_requests() {
         Ok(json!([{"op": "add", "path": "/spec/template/spec/containers/-", "value": {"name": "injected", "image": "proxy:1"}}]))
     })
     .await;
-    let _installed = install(&lab, &webhook, "MutatingWebhookConfiguration", "apps", "deployments").await;
-    let (number, _) = lab.change("first", &[("deployment.yaml", Some(&deployment("", "").replace("lab:1", "lab:2")))]).await;
+    let _installed = install(
+        &lab,
+        &webhook,
+        "MutatingWebhookConfiguration",
+        "apps",
+        "deployments",
+    )
+    .await;
+    let (number, _) = lab
+        .change(
+            "first",
+            &[(
+                "deployment.yaml",
+                Some(&deployment("", "").replace("lab:1", "lab:2")),
+            )],
+        )
+        .await;
     lab.merge(number, "success").await;
-    assert_eq!(lab.deployment().await["spec"]["template"]["spec"]["containers"].as_array().unwrap().len(), 2, "it was injected");
-    let (number, text) = lab.change("second", &[("deployment.yaml", Some(&deployment("", "").replace("lab:1", "lab:3")))]).await;
-    has(&text, &["configure +1 −1", "-      - image: lab:2\n+      - image: lab:3", "added by admission: 1", "injected"]);
+    assert_eq!(
+        lab.deployment().await["spec"]["template"]["spec"]["containers"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2,
+        "it was injected"
+    );
+    let (number, text) = lab
+        .change(
+            "second",
+            &[(
+                "deployment.yaml",
+                Some(&deployment("", "").replace("lab:1", "lab:3")),
+            )],
+        )
+        .await;
+    has(
+        &text,
+        &[
+            "configure +1 −1",
+            "-      - image: lab:2\n+      - image: lab:3",
+            "added by admission: 1",
+            "injected",
+        ],
+    );
     has_not(&text, &["+      - image: proxy:1", "would set back"]);
     lab.merge(number, "success").await;
     // Nor is it drift: nothing is set back, and nobody is asked again.
     lab.world.quiet().await;
-    assert_eq!(lab.deployment().await["spec"]["template"]["spec"]["containers"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        lab.deployment().await["spec"]["template"]["spec"]["containers"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 }

@@ -6,7 +6,12 @@
 //!
 //! Bounded in count and time; everything stays on this machine.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, reason = "a program for the terminal of whoever develops windlass")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a program for the terminal of whoever develops windlass"
+)]
 #![allow(dead_code, reason = "of the stories' support a part is used")]
 
 #[path = "../it/support/mod.rs"]
@@ -26,16 +31,31 @@ const LIMIT: u64 = 1 << 30;
 
 fn main() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(soak());
 }
 
 async fn soak() {
-    let minutes: u64 = std::env::var("SOAK_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let minutes: u64 = std::env::var("SOAK_MINUTES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(60);
     let until = Instant::now() + Duration::from_secs(minutes * 60);
-    let world = Arc::new(World::with(Setup { direct: true, ..Setup::default() }).await);
+    let world = Arc::new(
+        World::with(Setup {
+            direct: true,
+            ..Setup::default()
+        })
+        .await,
+    );
     let pid = world.pid().unwrap();
-    let (peak, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let (peak, over) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
     let watched = {
         let (peak, over) = (peak.clone(), over.clone());
         std::thread::spawn(move || {
@@ -69,20 +89,36 @@ async fn soak() {
         event["digest"] = digest.as_str().into();
         world
             .until("the event is taken", async || {
-                world.event(&event, Some(&world.windlass.events_token)).await.filter(|(status, _)| ![503, 202].contains(status))
+                world
+                    .event(&event, Some(&world.windlass.events_token))
+                    .await
+                    .filter(|(status, _)| ![503, 202].contains(status))
             })
             .await;
         world
             .until("the image is deployed", async || {
-                let image = world.deployment("staging").await["spec"]["template"]["spec"]["containers"][0]["image"].clone();
-                image.as_str().is_some_and(|image| image.ends_with(&digest)).then_some(())
+                let image =
+                    world.deployment("staging").await["spec"]["template"]["spec"]["containers"][0]
+                        ["image"]
+                        .clone();
+                image
+                    .as_str()
+                    .is_some_and(|image| image.ends_with(&digest))
+                    .then_some(())
             })
             .await;
-        (rounds, slowest, total) = (rounds + 1, slowest.max(started.elapsed()), total + started.elapsed());
+        (rounds, slowest, total) = (
+            rounds + 1,
+            slowest.max(started.elapsed()),
+            total + started.elapsed(),
+        );
         tokio::time::sleep(Duration::from_secs(5)).await;
     }
     let heads = heads.await.unwrap();
-    let floods: Vec<u64> = attacks.into_iter().map(|attack| attack.join().unwrap()).collect();
+    let floods: Vec<u64> = attacks
+        .into_iter()
+        .map(|attack| attack.join().unwrap())
+        .collect();
     over.store(true, Ordering::SeqCst);
     watched.join().unwrap();
     let peak = peak.load(Ordering::SeqCst);
@@ -95,17 +131,33 @@ async fn soak() {
         peak >> 20,
         LIMIT >> 20
     );
-    assert!(world.is_running() && world.pid() == Some(pid), "windlass ended");
+    assert!(
+        world.is_running() && world.pid() == Some(pid),
+        "windlass ended"
+    );
     assert!(peak < LIMIT, "more than the container may take");
-    assert!(slowest < Duration::from_secs(60), "what is deployed waited for what is hostile");
+    assert!(
+        slowest < Duration::from_secs(60),
+        "what is deployed waited for what is hostile"
+    );
 }
 
 /// Bytes that a process and its children take.
 fn family(pid: u32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    let children: u64 =
-        children.flat_map(|all| all.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()).filter_map(resident).sum();
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let children =
+        tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let children: u64 = children
+        .flat_map(|all| {
+            all.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<u32>>()
+        })
+        .filter_map(resident)
+        .sum();
     resident(pid).unwrap_or_default() + children
 }
 
@@ -117,10 +169,18 @@ fn webhooks(world: &World, until: Instant) -> u64 {
     while Instant::now() < until {
         let mut held = Vec::new();
         for number in 0..60 {
-            let Ok(mut stream) = std::net::TcpStream::connect(&address) else { continue };
+            let Ok(mut stream) = std::net::TcpStream::connect(&address) else {
+                continue;
+            };
             let _ = stream.set_write_timeout(Some(Duration::from_millis(50)));
-            let signature = if number % 3 == 0 { format!("x-hub-signature-256: sha256={}\r\n", "0".repeat(64)) } else { String::new() };
-            let head = format!("POST /webhook HTTP/1.1\r\nhost: a\r\ncontent-length: 20000000\r\n{signature}\r\n");
+            let signature = if number % 3 == 0 {
+                format!("x-hub-signature-256: sha256={}\r\n", "0".repeat(64))
+            } else {
+                String::new()
+            };
+            let head = format!(
+                "POST /webhook HTTP/1.1\r\nhost: a\r\ncontent-length: 20000000\r\n{signature}\r\n"
+            );
             let cut = if number % 3 == 1 { 40 } else { head.len() };
             if stream.write_all(&head.as_bytes()[..cut]).is_ok() && cut == head.len() {
                 let _ = stream.write_all(&body);
@@ -148,7 +208,11 @@ fn labels(world: &World, until: Instant) -> u64 {
                 })
                 .collect();
             let file = std::env::temp_dir().join(format!("{namespace}.json"));
-            std::fs::write(&file, json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()).unwrap();
+            std::fs::write(
+                &file,
+                json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string(),
+            )
+            .unwrap();
             world.kubectl(&["create", "-f", file.to_str().unwrap()]);
             let _ = std::fs::remove_file(&file);
             count += 10;
@@ -218,15 +282,33 @@ fn heads(world: &World, until: Instant) -> u64 {
                 vec![(path("a.yaml"), text)]
             }
         };
-        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, text)| (path.as_str(), Some(text.as_str())))
+            .collect();
         let branch = format!("soak-{count}");
-        if world.forge.push("acme/config", &branch, "bob", &format!("Bomb {count}"), &files).is_ok() {
+        if world
+            .forge
+            .push(
+                "acme/config",
+                &branch,
+                "bob",
+                &format!("Bomb {count}"),
+                &files,
+            )
+            .is_ok()
+        {
             let asked = json!({"title": branch, "head": branch, "base": "main"});
             if let Ok(pull) = world.try_as_user("bob", http::Method::POST, "pulls", asked) {
                 // Closed after a while: an hour leaves no hundreds open.
                 std::thread::sleep(Duration::from_secs(12));
                 let number = pull["number"].as_u64().unwrap_or_default();
-                let _ = world.try_as_user("bob", http::Method::PATCH, &format!("pulls/{number}"), json!({"state": "closed"}));
+                let _ = world.try_as_user(
+                    "bob",
+                    http::Method::PATCH,
+                    &format!("pulls/{number}"),
+                    json!({"state": "closed"}),
+                );
                 count += 1;
             }
         }

@@ -40,22 +40,32 @@ fn credential(call: &Call) -> Option<String> {
     match scheme.to_ascii_lowercase().as_str() {
         "bearer" | "token" => Some(secret.trim().to_string()),
         // Git: the user is `x-access-token`, the password the token.
-        "basic" => String::from_utf8(BASE64.decode(secret.trim()).ok()?).ok()?.split_once(':').map(|(_, password)| password.to_string()),
+        "basic" => String::from_utf8(BASE64.decode(secret.trim()).ok()?)
+            .ok()?
+            .split_once(':')
+            .map(|(_, password)| password.to_string()),
         _ => None,
     }
 }
 
 impl Inner {
     pub fn authenticate(&self, call: &Call) -> Result<Auth, Reply> {
-        let Some(secret) = credential(call) else { return Ok(Auth::Anonymous) };
+        let Some(secret) = credential(call) else {
+            return Ok(Auth::Anonymous);
+        };
         if secret.matches('.').count() == 2 && !secret.starts_with("ghs_") {
             return self.authenticate_app(&secret);
         }
         match self.state().tokens.get(&secret) {
             Some(Token::User(login)) => Ok(Auth::User(login.clone())),
-            Some(Token::Installation { expires, permissions, repositories }) if *expires > Timestamp::now() => {
-                Ok(Auth::Installation { permissions: permissions.clone(), repositories: repositories.clone() })
-            }
+            Some(Token::Installation {
+                expires,
+                permissions,
+                repositories,
+            }) if *expires > Timestamp::now() => Ok(Auth::Installation {
+                permissions: permissions.clone(),
+                repositories: repositories.clone(),
+            }),
             _ => Err(Reply::error(401, "Bad credentials")),
         }
     }
@@ -64,17 +74,25 @@ impl Inner {
     fn authenticate_app(&self, token: &str) -> Result<Auth, Reply> {
         let refuse = |message: &str| Reply::error(401, message);
         let state = self.state();
-        let key = jsonwebtoken::DecodingKey::from_rsa_pem(state.app.public_key.as_bytes()).map_err(|_| refuse("Bad credentials"))?;
+        let key = jsonwebtoken::DecodingKey::from_rsa_pem(state.app.public_key.as_bytes())
+            .map_err(|_| refuse("Bad credentials"))?;
         let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
         // The issuer may be a number, which this check would not take for one: it is compared below.
         validation.set_required_spec_claims(&["exp"]);
         validation.validate_exp = false;
-        let claims =
-            jsonwebtoken::decode::<Claims>(token, &key, &validation).map_err(|_| refuse("A JSON web token could not be decoded"))?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
+            .map_err(|_| refuse("A JSON web token could not be decoded"))?
+            .claims;
         let now = Timestamp::now().as_second();
-        let issuer = claims.iss.as_str().map(str::to_string).unwrap_or_else(|| claims.iss.to_string());
+        let issuer = claims
+            .iss
+            .as_str()
+            .map(str::to_string)
+            .unwrap_or_else(|| claims.iss.to_string());
         if issuer != state.app.id.to_string() && issuer != format!("Iv1.{}", state.app.id) {
-            return Err(refuse("'Issuer' claim ('iss') must be an Integer or a client id of an App"));
+            return Err(refuse(
+                "'Issuer' claim ('iss') must be an Integer or a client id of an App",
+            ));
         }
         if claims.exp <= now {
             return Err(refuse(
@@ -82,17 +100,24 @@ impl Inner {
             ));
         }
         if claims.exp > now + 600 {
-            return Err(refuse("'Expiration time' claim ('exp') is too far in the future"));
+            return Err(refuse(
+                "'Expiration time' claim ('exp') is too far in the future",
+            ));
         }
         if claims.iat > now + 5 {
-            return Err(refuse("'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"));
+            return Err(refuse(
+                "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued",
+            ));
         }
         Ok(Auth::App)
     }
 
     /// Whether the App or one of its installations asks.
     pub(super) fn asked_by_app(&self, call: &Call) -> bool {
-        matches!(self.authenticate(call), Ok(Auth::App | Auth::Installation { .. }))
+        matches!(
+            self.authenticate(call),
+            Ok(Auth::App | Auth::Installation { .. })
+        )
     }
 
     /// Whom git's transport may be used by: an installation with the permission, or a user with the role.
@@ -113,16 +138,30 @@ impl Inner {
 /// 403 where the permission is missing, naming it.
 pub fn may(auth: &Auth, repo: &Repository, permission: &str, access: Access) -> Result<(), Reply> {
     match auth {
-        Auth::Installation { permissions, repositories } => {
-            if repositories.as_ref().is_some_and(|granted| !granted.contains(&repo.id)) {
+        Auth::Installation {
+            permissions,
+            repositories,
+        } => {
+            if repositories
+                .as_ref()
+                .is_some_and(|granted| !granted.contains(&repo.id))
+            {
                 return Err(Reply::error(404, "Not Found"));
             }
             let have = permissions.get(permission).map(String::as_str);
             match (access, have) {
                 (_, Some("write" | "admin")) | (Access::Read, Some("read")) => Ok(()),
                 _ => {
-                    let needed = format!("{permission}={}", if access == Access::Write { "write" } else { "read" });
-                    Err(Reply::error(403, "Resource not accessible by integration").with("x-accepted-github-permissions", needed))
+                    let needed = format!(
+                        "{permission}={}",
+                        if access == Access::Write {
+                            "write"
+                        } else {
+                            "read"
+                        }
+                    );
+                    Err(Reply::error(403, "Resource not accessible by integration")
+                        .with("x-accepted-github-permissions", needed))
                 }
             }
         }

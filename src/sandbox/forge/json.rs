@@ -22,12 +22,18 @@ pub fn node_id(kind: &str, id: u64) -> String {
 fn reactions(url: &str, reactions: &[Reaction]) -> Value {
     let mut counts = json!({"url": format!("{url}/reactions"), "total_count": reactions.len()});
     for content in REACTIONS {
-        counts[content] = reactions.iter().filter(|reaction| reaction.content == content).count().into();
+        counts[content] = reactions
+            .iter()
+            .filter(|reaction| reaction.content == content)
+            .count()
+            .into();
     }
     counts
 }
 
-pub const REACTIONS: [&str; 8] = ["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"];
+pub const REACTIONS: [&str; 8] = [
+    "+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes",
+];
 
 impl Shapes<'_> {
     fn api(&self) -> String {
@@ -75,7 +81,11 @@ impl Shapes<'_> {
 
     /// The account that the App is installed on: the first organisation.
     fn account(&self) -> String {
-        let organisation = self.state.users.values().find(|user| user.kind == UserKind::Organization);
+        let organisation = self
+            .state
+            .users
+            .values()
+            .find(|user| user.kind == UserKind::Organization);
         organisation.map_or("acme".into(), |user| user.login.clone())
     }
 
@@ -177,7 +187,11 @@ impl Shapes<'_> {
         let html = format!("{}/pull/{}", self.html(repo), pull.number);
         let statuses = format!("{}/statuses/{}", self.repo_url(repo), pull.head.sha);
         let link = |href: &str| json!({"href": href});
-        let labels: Vec<_> = pull.labels.iter().map(|name| self.label(repo, name)).collect();
+        let labels: Vec<_> = pull
+            .labels
+            .iter()
+            .map(|name| self.label(repo, name))
+            .collect();
         json!({
             "url": url, "id": pull.id, "node_id": node_id("PullRequest", pull.id), "html_url": html, "diff_url": format!("{html}.diff"),
             "patch_url": format!("{html}.patch"), "issue_url": issue, "commits_url": format!("{url}/commits"),
@@ -200,8 +214,20 @@ impl Shapes<'_> {
         let path = self.inner.repository_path(&repo.owner, &repo.name);
         let range = format!("{}...{}", pull.base.sha, pull.head.sha);
         let stat = settled(&path, &["diff", "--numstat", &range]).unwrap_or_default();
-        let sum = |column: usize| stat.lines().filter_map(|line| line.split('\t').nth(column)?.parse::<u64>().ok()).sum::<u64>();
-        let commits = settled(&path, &["rev-list", "--count", &format!("{}..{}", pull.base.sha, pull.head.sha)]).unwrap_or_default();
+        let sum = |column: usize| {
+            stat.lines()
+                .filter_map(|line| line.split('\t').nth(column)?.parse::<u64>().ok())
+                .sum::<u64>()
+        };
+        let commits = settled(
+            &path,
+            &[
+                "rev-list",
+                "--count",
+                &format!("{}..{}", pull.base.sha, pull.head.sha),
+            ],
+        )
+        .unwrap_or_default();
         let mut value = self.pull_simple(repo, pull);
         let state = match mergeable {
             None => "unknown",
@@ -260,7 +286,12 @@ impl Shapes<'_> {
     }
 
     pub fn review(&self, repo: &Repository, pull: &Pull, review: &Review) -> Value {
-        let html = format!("{}/pull/{}#pullrequestreview-{}", self.html(repo), pull.number, review.id);
+        let html = format!(
+            "{}/pull/{}#pullrequestreview-{}",
+            self.html(repo),
+            pull.number,
+            review.id
+        );
         let url = format!("{}/pulls/{}", self.repo_url(repo), pull.number);
         json!({
             "id": review.id, "node_id": node_id("PullRequestReview", review.id), "user": self.user(&review.user), "body": review.body,
@@ -345,7 +376,8 @@ impl Shapes<'_> {
         let entries: Vec<_> = listing
             .iter()
             .map(|Listed { path, node, size }| {
-                let mut value = json!({"path": path, "mode": node.mode, "type": node.kind, "sha": node.sha});
+                let mut value =
+                    json!({"path": path, "mode": node.mode, "type": node.kind, "sha": node.sha});
                 // A submodule's commit is in another repository.
                 if node.kind != "commit" {
                     value["url"] = url(&node.kind, &node.sha).into();
@@ -385,7 +417,12 @@ impl Shapes<'_> {
         })
     }
 
-    pub fn deployment_status(&self, repo: &Repository, deployment: &Deployment, status: &DeploymentStatus) -> Value {
+    pub fn deployment_status(
+        &self,
+        repo: &Repository,
+        deployment: &Deployment,
+        status: &DeploymentStatus,
+    ) -> Value {
         let url = format!("{}/deployments/{}", self.repo_url(repo), deployment.id);
         json!({
             "url": format!("{url}/statuses/{}", status.id), "id": status.id, "node_id": node_id("DeploymentStatus", status.id),
@@ -398,13 +435,25 @@ impl Shapes<'_> {
 
     /// The account whose noreply address a commit has.
     fn login_of(&self, email: &str) -> Option<String> {
-        let (id, _) = email.strip_suffix("@users.noreply.github.com")?.split_once('+')?;
+        let (id, _) = email
+            .strip_suffix("@users.noreply.github.com")?
+            .split_once('+')?;
         let id: u64 = id.parse().ok()?;
-        self.state.users.values().find(|user| user.id == id).map(|user| user.login.clone())
+        self.state
+            .users
+            .values()
+            .find(|user| user.id == id)
+            .map(|user| user.login.clone())
     }
 
     pub fn delivery(&self, delivery: &Delivery) -> Value {
-        let status = delivery.status_code.map_or("Server Error", |code| if code < 300 { "OK" } else { "Invalid HTTP Response" });
+        let status = delivery.status_code.map_or("Server Error", |code| {
+            if code < 300 {
+                "OK"
+            } else {
+                "Invalid HTTP Response"
+            }
+        });
         json!({
             "id": delivery.id, "guid": delivery.guid, "delivered_at": delivery.delivered_at.to_string(), "redelivery": delivery.redelivery,
             "duration": delivery.duration as f64 / 1000.0, "status": status, "status_code": delivery.status_code.unwrap_or(500),
@@ -444,16 +493,34 @@ pub struct CommitFacts {
 impl CommitFacts {
     pub fn read(inner: &Inner, repo: &Repository, sha: &str) -> Self {
         let path = inner.repository_path(&repo.owner, &repo.name);
-        let text =
-            settled(&path, &["show", "-s", "--format=%T%x00%P%x00%an%x00%ae%x00%cn%x00%ce%x00%at%x00%ct%x00%B", sha]).unwrap_or_default();
+        let text = settled(
+            &path,
+            &[
+                "show",
+                "-s",
+                "--format=%T%x00%P%x00%an%x00%ae%x00%cn%x00%ce%x00%at%x00%ct%x00%B",
+                sha,
+            ],
+        )
+        .unwrap_or_default();
         let parts: Vec<&str> = text.splitn(9, '\0').collect();
         let part = |index: usize| parts.get(index).copied().unwrap_or_default().to_string();
-        let time = |index: usize| jiff::Timestamp::from_second(part(index).parse().unwrap_or(0)).unwrap_or_default().to_string();
+        let time = |index: usize| {
+            jiff::Timestamp::from_second(part(index).parse().unwrap_or(0))
+                .unwrap_or_default()
+                .to_string()
+        };
         Self {
             tree: part(0),
             parents: part(1).split_whitespace().map(str::to_string).collect(),
-            author: Identity { name: part(2), email: part(3) },
-            committer: Identity { name: part(4), email: part(5) },
+            author: Identity {
+                name: part(2),
+                email: part(3),
+            },
+            committer: Identity {
+                name: part(4),
+                email: part(5),
+            },
             authored: time(6),
             date: time(7),
             message: part(8).trim_end().to_string(),

@@ -130,11 +130,19 @@ pub enum ReplyBody {
 
 impl Reply {
     pub fn json(status: u16, value: Value) -> Self {
-        Self { status, body: ReplyBody::Json(value), headers: Vec::new() }
+        Self {
+            status,
+            body: ReplyBody::Json(value),
+            headers: Vec::new(),
+        }
     }
 
     pub fn empty(status: u16) -> Self {
-        Self { status, body: ReplyBody::Empty, headers: Vec::new() }
+        Self {
+            status,
+            body: ReplyBody::Empty,
+            headers: Vec::new(),
+        }
     }
 
     /// GitHub's shape of an error.
@@ -159,13 +167,23 @@ impl Forge {
         let address = listener.local_addr()?;
         let root = root.join("repositories");
         std::fs::create_dir_all(&root)?;
-        let inner = Arc::new(Inner { state: Mutex::new(State::new()?), root, origin: format!("http://{address}"), wire: Mutex::default() });
+        let inner = Arc::new(Inner {
+            state: Mutex::new(State::new()?),
+            root,
+            origin: format!("http://{address}"),
+            wire: Mutex::default(),
+        });
         let app = Router::new().fallback(serve).with_state(inner.clone());
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, app).await;
         });
         let postman = tokio::spawn(webhooks::deliver(inner.clone()));
-        Ok(Self { inner, address, server, postman })
+        Ok(Self {
+            inner,
+            address,
+            server,
+            postman,
+        })
     }
 
     /// `http://127.0.0.1:port`.
@@ -194,31 +212,61 @@ impl Forge {
     /// A note on a commit, as `git notes --ref` shows it.
     pub fn note(&self, full_name: &str, reference: &str, commit: &str) -> Option<String> {
         let (owner, name) = full_name.split_once('/')?;
-        git::git(&self.repository_path(owner, name), &["notes", "--ref", reference, "show", commit]).ok()
+        git::git(
+            &self.repository_path(owner, name),
+            &["notes", "--ref", reference, "show", commit],
+        )
+        .ok()
     }
 
     pub fn set_wire(&self, wire: Wire) {
-        *self.inner.wire.lock().unwrap_or_else(PoisonError::into_inner) = wire;
+        *self
+            .inner
+            .wire
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = wire;
     }
 
     /// Makes a repository whose default branch `main` holds `files`.
-    pub fn create_repository(&self, full_name: &str, files: &[(String, String)]) -> anyhow::Result<()> {
+    pub fn create_repository(
+        &self,
+        full_name: &str,
+        files: &[(String, String)],
+    ) -> anyhow::Result<()> {
         self.inner.create_repository(full_name, files)
     }
 
     /// Acts as a user would through the API; for stories.
-    pub fn as_user(&self, login: &str, method: Method, path: &str, body: Value) -> anyhow::Result<Value> {
+    pub fn as_user(
+        &self,
+        login: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> anyhow::Result<Value> {
         let token = self.state().token_of(login);
         let mut headers = HeaderMap::new();
         headers.insert("authorization", format!("Bearer {token}").parse()?);
         headers.insert("user-agent", "story".parse()?);
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let call = Call { method, path: format!("/api/v3{path}"), query: query.into(), headers, body };
+        let body = if body.is_null() {
+            Bytes::new()
+        } else {
+            Bytes::from(body.to_string())
+        };
+        let call = Call {
+            method,
+            path: format!("/api/v3{path}"),
+            query: query.into(),
+            headers,
+            body,
+        };
         let reply = self.inner.api(&call);
         match reply.body {
             ReplyBody::Json(value) if reply.status < 300 => Ok(value),
-            ReplyBody::Json(value) => anyhow::bail!("{} {path}: {} {value}", call.method, reply.status),
+            ReplyBody::Json(value) => {
+                anyhow::bail!("{} {path}: {} {value}", call.method, reply.status)
+            }
             _ => Ok(Value::Null),
         }
     }
@@ -250,7 +298,8 @@ impl Forge {
         message: &str,
         files: &[(&str, Option<&str>)],
     ) -> anyhow::Result<String> {
-        self.inner.push(full_name, branch, login, author, message, files)
+        self.inner
+            .push(full_name, branch, login, author, message, files)
     }
 }
 
@@ -271,11 +320,16 @@ impl Inner {
     }
 
     fn wire(&self) -> Wire {
-        self.wire.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.wire
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub fn repository_path(&self, owner: &str, name: &str) -> PathBuf {
-        self.root.join(owner.to_lowercase()).join(format!("{}.git", name.to_lowercase()))
+        self.root
+            .join(owner.to_lowercase())
+            .join(format!("{}.git", name.to_lowercase()))
     }
 }
 
@@ -283,12 +337,16 @@ impl Inner {
 fn is_write(call: &Call) -> bool {
     let graphql = call.path.ends_with("/graphql");
     let token = call.path.ends_with("/access_tokens");
-    !token && !matches!(call.method, Method::GET | Method::HEAD) && (!graphql || String::from_utf8_lossy(&call.body).contains("mutation"))
+    !token
+        && !matches!(call.method, Method::GET | Method::HEAD)
+        && (!graphql || String::from_utf8_lossy(&call.body).contains("mutation"))
 }
 
 async fn serve(Extract(inner): Extract<Arc<Inner>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, 64 << 20).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
+    let Ok(body) = axum::body::to_bytes(body, 64 << 20).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
     let call = Call {
         method: parts.method,
         path: parts.uri.path().to_string(),
@@ -300,18 +358,25 @@ async fn serve(Extract(inner): Extract<Arc<Inner>>, request: Request) -> Respons
     match outcome {
         Ok(Some(reply)) => put_on_wire(reply),
         // A cut connection: the body fails before it has begun.
-        Ok(None) => Response::new(Body::from_stream(futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) }))),
+        Ok(None) => Response::new(Body::from_stream(futures::stream::once(async {
+            Err::<Bytes, _>(std::io::Error::other("cut"))
+        }))),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
 fn put_on_wire(reply: Reply) -> Response {
-    let mut builder = Response::builder().status(reply.status).header("x-github-request-id", "0000:0000:0000");
+    let mut builder = Response::builder()
+        .status(reply.status)
+        .header("x-github-request-id", "0000:0000:0000");
     for (name, value) in reply.headers {
         builder = builder.header(name, value);
     }
     let (kind, body) = match reply.body {
-        ReplyBody::Json(value) => (Some("application/json; charset=utf-8".to_string()), Body::from(value.to_string())),
+        ReplyBody::Json(value) => (
+            Some("application/json; charset=utf-8".to_string()),
+            Body::from(value.to_string()),
+        ),
         ReplyBody::Text(kind, text) => (Some(kind.to_string()), Body::from(text)),
         ReplyBody::Bytes(kind, bytes) => (Some(kind), Body::from(bytes)),
         ReplyBody::Empty => (None, Body::empty()),
@@ -319,18 +384,28 @@ fn put_on_wire(reply: Reply) -> Response {
     if let Some(kind) = kind {
         builder = builder.header("content-type", kind);
     }
-    builder.body(body).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    builder
+        .body(body)
+        .unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 impl Inner {
     /// None: the connection is to be cut.
     fn dispatch(&self, call: &Call) -> Option<Reply> {
         if !call.path.starts_with("/api/") {
-            return Some(if call.path.contains(".git/") { self.smart_http(call) } else { self.page(call) });
+            return Some(if call.path.contains(".git/") {
+                self.smart_http(call)
+            } else {
+                self.page(call)
+            });
         }
-        let gate = (is_write(call) && self.asked_by_app(call)).then(|| self.wire().writes).flatten();
+        let gate = (is_write(call) && self.asked_by_app(call))
+            .then(|| self.wire().writes)
+            .flatten();
         let what = format!("{} {}", call.method, call.path);
-        let Some(gate) = gate else { return Some(self.api(call)) };
+        let Some(gate) = gate else {
+            return Some(self.api(call));
+        };
         let number = gate.begin(&what)?;
         let reply = self.api(call);
         gate.end(number).then_some(reply)
@@ -341,10 +416,19 @@ impl Inner {
         let mut reply = self.answer(call);
         let by_app = self.asked_by_app(call);
         if let Some(observer) = self.wire().observer {
-            let response = if let ReplyBody::Json(value) = &reply.body { Some(value.clone()) } else { None };
+            let response = if let ReplyBody::Json(value) = &reply.body {
+                Some(value.clone())
+            } else {
+                None
+            };
             observer(&Exchange {
                 method: call.method.to_string(),
-                path: call.path.strip_prefix("/api/v3").or_else(|| call.path.strip_prefix("/api")).unwrap_or(&call.path).to_string(),
+                path: call
+                    .path
+                    .strip_prefix("/api/v3")
+                    .or_else(|| call.path.strip_prefix("/api"))
+                    .unwrap_or(&call.path)
+                    .to_string(),
                 query: call.query.clone(),
                 request: serde_json::from_slice(&call.body).ok(),
                 status: reply.status,
@@ -359,33 +443,62 @@ impl Inner {
         {
             use sha2::Digest as _;
             let mut hash = sha2::Sha256::new();
-            hash.update(call.headers.get("authorization").map(|v| v.as_bytes()).unwrap_or_default());
+            hash.update(
+                call.headers
+                    .get("authorization")
+                    .map(|v| v.as_bytes())
+                    .unwrap_or_default(),
+            );
             hash.update(value.to_string());
             let etag = format!("\"{}\"", hex::encode(hash.finalize()));
-            if call.headers.get("if-none-match").is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+            if call
+                .headers
+                .get("if-none-match")
+                .is_some_and(|known| known.as_bytes() == etag.as_bytes())
+            {
                 return Reply::empty(304).with("etag", etag);
             }
             reply = reply.with("etag", etag);
         }
-        let (limit, remaining, reset) =
-            self.state().spend_rate(call.headers.get("authorization").and_then(|v| v.to_str().ok()).unwrap_or_default());
+        let (limit, remaining, reset) = self.state().spend_rate(
+            call.headers
+                .get("authorization")
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default(),
+        );
         reply
             .with("x-ratelimit-limit", limit.to_string())
             .with("x-ratelimit-remaining", remaining.to_string())
             .with("x-ratelimit-used", (limit - remaining).to_string())
             .with("x-ratelimit-reset", reset.to_string())
-            .with("x-ratelimit-resource", if call.path.ends_with("/graphql") { "graphql" } else { "core" })
+            .with(
+                "x-ratelimit-resource",
+                if call.path.ends_with("/graphql") {
+                    "graphql"
+                } else {
+                    "core"
+                },
+            )
             .with("x-github-api-version-selected", "2022-11-28")
     }
 
     fn answer(&self, call: &Call) -> Reply {
         if !call.headers.contains_key("user-agent") {
-            return Reply::error(403, "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.");
+            return Reply::error(
+                403,
+                "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.",
+            );
         }
         if let Some(version) = call.headers.get("x-github-api-version")
             && !["2022-11-28", "2026-03-10"].contains(&version.to_str().unwrap_or_default())
         {
-            return Reply::error(410, format!("API version {} is no longer supported", version.to_str().unwrap_or_default()));
+            return Reply::error(
+                410,
+                format!(
+                    "API version {} is no longer supported",
+                    version.to_str().unwrap_or_default()
+                ),
+            );
         }
         let auth = match self.authenticate(call) {
             Ok(auth) => auth,

@@ -16,24 +16,38 @@ impl Inner {
         let parts: Vec<&str> = call.path.trim_matches('/').split('/').collect();
         match (call.method.as_str(), &parts[..]) {
             ("GET", [""]) => self.index(),
-            ("GET", [owner, name]) | ("GET", [owner, name, "pulls"]) => self.repository_page(owner, name),
-            ("GET", [owner, name, "pull", number]) => self.pull_page(owner, name, number.split('#').next().unwrap_or_default()),
+            ("GET", [owner, name]) | ("GET", [owner, name, "pulls"]) => {
+                self.repository_page(owner, name)
+            }
+            ("GET", [owner, name, "pull", number]) => {
+                self.pull_page(owner, name, number.split('#').next().unwrap_or_default())
+            }
             ("POST", [owner, name, "pull", number]) => self.post(call, owner, name, number),
-            _ => Reply { status: 404, body: ReplyBody::Text("text/plain; charset=utf-8", "Not Found".into()), headers: vec![] },
+            _ => Reply {
+                status: 404,
+                body: ReplyBody::Text("text/plain; charset=utf-8", "Not Found".into()),
+                headers: vec![],
+            },
         }
     }
 
     fn render(&self, data: serde_json::Value) -> Reply {
         let data = minijinja::Value::from(minijinja::value::Serde(&data));
         let mut environment = Environment::new();
-        let page = environment.add_template("forge.html", PAGE).and_then(|()| environment.get_template("forge.html")?.render(data));
+        let page = environment
+            .add_template("forge.html", PAGE)
+            .and_then(|()| environment.get_template("forge.html")?.render(data));
         match page {
             Ok(text) => Reply {
                 status: 200,
                 body: ReplyBody::Text("text/html; charset=utf-8", text),
                 headers: vec![("content-security-policy", "script-src 'none'".into())],
             },
-            Err(error) => Reply { status: 500, body: ReplyBody::Text("text/plain; charset=utf-8", format!("{error:#}")), headers: vec![] },
+            Err(error) => Reply {
+                status: 500,
+                body: ReplyBody::Text("text/plain; charset=utf-8", format!("{error:#}")),
+                headers: vec![],
+            },
         }
     }
 
@@ -50,7 +64,9 @@ impl Inner {
 
     fn repository_page(&self, owner: &str, name: &str) -> Reply {
         let state = self.state();
-        let Some(repo) = state.repository(owner, name) else { return Reply::error(404, "Not Found") };
+        let Some(repo) = state.repository(owner, name) else {
+            return Reply::error(404, "Not Found");
+        };
         let pulls: Vec<_> = repo
             .pulls
             .iter()
@@ -58,16 +74,32 @@ impl Inner {
             .map(|pull| json!({"number": pull.number, "title": pull.title, "author": pull.author, "state": state_word(pull)}))
             .collect();
         let full = repo.full_name();
-        let log = git(&self.repository_path(owner, name), &["log", "--max-count=20", "--format=%h %an: %s", "refs/heads/main"])
-            .unwrap_or_default();
+        let log = git(
+            &self.repository_path(owner, name),
+            &[
+                "log",
+                "--max-count=20",
+                "--format=%h %an: %s",
+                "refs/heads/main",
+            ],
+        )
+        .unwrap_or_default();
         drop(state);
         self.render(json!({"page": "repository", "title": full, "repository": full, "pulls": pulls, "log": log}))
     }
 
     fn pull_page(&self, owner: &str, name: &str, number: &str) -> Reply {
         let state = self.state();
-        let Some(repo) = state.repository(owner, name) else { return Reply::error(404, "Not Found") };
-        let Some(pull) = repo.pulls.iter().find(|pull| pull.number.to_string() == number) else { return Reply::error(404, "Not Found") };
+        let Some(repo) = state.repository(owner, name) else {
+            return Reply::error(404, "Not Found");
+        };
+        let Some(pull) = repo
+            .pulls
+            .iter()
+            .find(|pull| pull.number.to_string() == number)
+        else {
+            return Reply::error(404, "Not Found");
+        };
         let mut thread: Vec<_> = repo
             .comments
             .iter()
@@ -83,9 +115,20 @@ impl Inner {
         }));
         thread.sort_by_key(|entry| (entry["at"].to_string(), entry["id"].as_u64()));
         let mut statuses = Vec::new();
-        for sha in [Some(&pull.head.sha), pull.merged.as_ref().map(|merged| &merged.sha)].into_iter().flatten() {
+        for sha in [
+            Some(&pull.head.sha),
+            pull.merged.as_ref().map(|merged| &merged.sha),
+        ]
+        .into_iter()
+        .flatten()
+        {
             let mut seen = std::collections::HashSet::new();
-            for status in repo.statuses.iter().rev().filter(|status| status.sha == *sha) {
+            for status in repo
+                .statuses
+                .iter()
+                .rev()
+                .filter(|status| status.sha == *sha)
+            {
                 if seen.insert(&status.context) {
                     statuses.push(json!({"name": status.context, "state": status.state, "text": status.description, "sha": sha[..12]}));
                 }
@@ -114,17 +157,31 @@ impl Inner {
         let form = super::rest::parse_query(&String::from_utf8_lossy(&call.body));
         let field = |key: &str| form.get(key).cloned().unwrap_or_default();
         // The page acts as one of the users, on their word: only for a page of our own.
-        let from = call.headers.get("origin").and_then(|value| value.to_str().ok());
-        if from.is_some_and(|from| from != self.origin() && from != self.origin().replace("127.0.0.1", "localhost")) {
+        let from = call
+            .headers
+            .get("origin")
+            .and_then(|value| value.to_str().ok());
+        if from.is_some_and(|from| {
+            from != self.origin() && from != self.origin().replace("127.0.0.1", "localhost")
+        }) {
             return Reply::error(403, "Cross-origin requests are refused");
         }
         let token = self.state().token_of(&field("user"));
         let (path, body) = match field("action").as_str() {
-            "approve" => (format!("pulls/{number}/reviews"), json!({"event": "APPROVE"})),
-            _ => (format!("issues/{number}/comments"), json!({"body": field("body")})),
+            "approve" => (
+                format!("pulls/{number}/reviews"),
+                json!({"event": "APPROVE"}),
+            ),
+            _ => (
+                format!("issues/{number}/comments"),
+                json!({"body": field("body")}),
+            ),
         };
         let mut headers = http::HeaderMap::new();
-        for (name, value) in [("authorization", format!("Bearer {token}")), ("user-agent", "page".into())] {
+        for (name, value) in [
+            ("authorization", format!("Bearer {token}")),
+            ("user-agent", "page".into()),
+        ] {
             if let Ok(value) = value.parse() {
                 headers.insert(name, value);
             }
@@ -167,12 +224,17 @@ fn emoji(content: &str) -> &'static str {
 
 /// GitHub-flavoured Markdown, near enough to look at: tables, alerts, and of raw HTML only what GitHub keeps of it here.
 pub fn markdown(text: &str) -> String {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS | Options::ENABLE_GFM;
+    let options = Options::ENABLE_TABLES
+        | Options::ENABLE_STRIKETHROUGH
+        | Options::ENABLE_TASKLISTS
+        | Options::ENABLE_GFM;
     let mut in_diff = false;
     let events = Parser::new_ext(text, options).flat_map(|event| match event {
         Event::Html(raw) => vec![Event::Html(sanitised(&raw).into())],
         Event::InlineHtml(raw) => vec![Event::InlineHtml(sanitised(&raw).into())],
-        Event::Start(Tag::CodeBlock(pulldown_cmark::CodeBlockKind::Fenced(ref language))) if language.as_ref() == "diff" => {
+        Event::Start(Tag::CodeBlock(pulldown_cmark::CodeBlockKind::Fenced(ref language)))
+            if language.as_ref() == "diff" =>
+        {
             in_diff = true;
             vec![event]
         }
@@ -180,7 +242,10 @@ pub fn markdown(text: &str) -> String {
             in_diff = false;
             vec![event]
         }
-        Event::Text(ref text) if in_diff => text.split_inclusive('\n').map(|line| Event::Html(coloured(line).into())).collect(),
+        Event::Text(ref text) if in_diff => text
+            .split_inclusive('\n')
+            .map(|line| Event::Html(coloured(line).into()))
+            .collect(),
         other => vec![other],
     });
     let mut out = String::new();
@@ -189,7 +254,9 @@ pub fn markdown(text: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 fn coloured(line: &str) -> String {

@@ -35,19 +35,33 @@ pub struct Asked<'a> {
 
 impl Inner {
     pub(super) fn rest(&self, call: &Call, path: &str, auth: &Auth) -> Answer {
-        let decoded: Vec<String> = path.trim_matches('/').split('/').map(percent_decode).collect();
+        let decoded: Vec<String> = path
+            .trim_matches('/')
+            .split('/')
+            .map(percent_decode)
+            .collect();
         let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
         let query = parse_query(&call.query);
         match (call.method.as_str(), &parts[..]) {
-            ("GET", ["meta"]) => Ok(Reply::json(200, json!({"verifiable_password_authentication": false, "installed_version": "3.19.0"}))),
+            ("GET", ["meta"]) => Ok(Reply::json(
+                200,
+                json!({"verifiable_password_authentication": false, "installed_version": "3.19.0"}),
+            )),
             ("GET", ["rate_limit"]) => {
                 let rate = json!({"limit": 5000, "remaining": 4999, "reset": now().as_second() + 3600, "used": 1});
-                Ok(Reply::json(200, json!({"rate": rate, "resources": {"core": rate, "search": rate, "graphql": rate}})))
+                Ok(Reply::json(
+                    200,
+                    json!({"rate": rate, "resources": {"core": rate, "search": rate, "graphql": rate}}),
+                ))
             }
             ("GET", ["user"]) => match auth {
                 Auth::User(login) => {
                     let state = self.state();
-                    let mut user = Shapes { inner: self, state: &state }.user(login);
+                    let mut user = Shapes {
+                        inner: self,
+                        state: &state,
+                    }
+                    .user(login);
                     super::json::merge(
                         &mut user,
                         json!({"name": login, "company": null, "blog": null, "location": null, "email": null,
@@ -63,41 +77,76 @@ impl Inner {
             ("GET", ["installation", "repositories"]) => match auth {
                 Auth::Installation { repositories, .. } => {
                     let state = self.state();
-                    let shapes = Shapes { inner: self, state: &state };
-                    let granted = state
-                        .repositories
-                        .iter()
-                        .filter(|repo| repo.fork_of.is_none() && repositories.as_ref().is_none_or(|granted| granted.contains(&repo.id)));
+                    let shapes = Shapes {
+                        inner: self,
+                        state: &state,
+                    };
+                    let granted = state.repositories.iter().filter(|repo| {
+                        repo.fork_of.is_none()
+                            && repositories
+                                .as_ref()
+                                .is_none_or(|granted| granted.contains(&repo.id))
+                    });
                     let all: Vec<_> = granted.map(|repo| shapes.repository(repo)).collect();
                     let total = all.len();
                     let (page, link) = paginate(all, &query, call, self.origin());
-                    Ok(linked(Reply::json(200, json!({"total_count": total, "repository_selection": "all", "repositories": page})), link))
+                    Ok(linked(
+                        Reply::json(
+                            200,
+                            json!({"total_count": total, "repository_selection": "all", "repositories": page}),
+                        ),
+                        link,
+                    ))
                 }
                 _ => Err(Reply::error(403, "Resource not accessible by integration")),
             },
             ("GET", ["orgs", organisation, "teams", team, "memberships", user]) => match auth {
                 Auth::Installation { permissions, .. } if permissions.contains_key("members") => {
                     let state = self.state();
-                    let members = state.teams.get(&(organisation.to_string(), team.to_string()));
-                    if !members.is_some_and(|members| members.iter().any(|member| member.eq_ignore_ascii_case(user))) {
+                    let members = state
+                        .teams
+                        .get(&(organisation.to_string(), team.to_string()));
+                    if !members.is_some_and(|members| {
+                        members
+                            .iter()
+                            .any(|member| member.eq_ignore_ascii_case(user))
+                    }) {
                         return Err(Reply::error(404, "Not Found"));
                     }
-                    let url = format!("{}/api/v3/orgs/{organisation}/teams/{team}/memberships/{user}", self.origin());
-                    Ok(Reply::json(200, json!({"url": url, "role": "member", "state": "active"})))
+                    let url = format!(
+                        "{}/api/v3/orgs/{organisation}/teams/{team}/memberships/{user}",
+                        self.origin()
+                    );
+                    Ok(Reply::json(
+                        200,
+                        json!({"url": url, "role": "member", "state": "active"}),
+                    ))
                 }
                 _ => Err(Reply::error(403, "Resource not accessible by integration")),
             },
-            (_, ["repos", owner, name, rest @ ..]) => self.repository_endpoints(call, auth, (owner, name), rest, query),
+            (_, ["repos", owner, name, rest @ ..]) => {
+                self.repository_endpoints(call, auth, (owner, name), rest, query)
+            }
             _ => Err(Reply::error(404, "Not Found")),
         }
     }
 
-    fn app_endpoints(&self, method: &str, rest: &[&str], call: &Call, auth: &Auth, query: &HashMap<String, String>) -> Answer {
+    fn app_endpoints(
+        &self,
+        method: &str,
+        rest: &[&str],
+        call: &Call,
+        auth: &Auth,
+        query: &HashMap<String, String>,
+    ) -> Answer {
         if !matches!(auth, Auth::App) {
             return Err(Reply::error(401, "A JSON web token could not be decoded"));
         }
         let mut state = self.state();
-        let shapes = Shapes { inner: self, state: &state };
+        let shapes = Shapes {
+            inner: self,
+            state: &state,
+        };
         match (method, rest) {
             ("GET", []) => Ok(Reply::json(200, shapes.app())),
             ("GET", ["installations"]) => Ok(Reply::json(200, json!([shapes.installation()]))),
@@ -105,25 +154,45 @@ impl Inner {
                 if id.parse() != Ok(state.app.installation) {
                     return Err(Reply::error(404, "Not Found"));
                 }
-                let wanted: TokenRequest = if call.body.is_empty() { TokenRequest::default() } else { body(call)? };
+                let wanted: TokenRequest = if call.body.is_empty() {
+                    TokenRequest::default()
+                } else {
+                    body(call)?
+                };
                 // PyGithub sends an empty object where it asks for all.
                 let permissions = match wanted.permissions.filter(|asked| !asked.is_empty()) {
                     None => state.app.permissions.clone(),
                     Some(asked) => {
-                        let granted = |name: &str, access: &str| match state.app.permissions.get(name).map(String::as_str) {
+                        let granted = |name: &str, access: &str| match state
+                            .app
+                            .permissions
+                            .get(name)
+                            .map(String::as_str)
+                        {
                             Some("write" | "admin") => true,
                             Some("read") => access == "read",
                             _ => false,
                         };
                         if asked.iter().any(|(name, access)| !granted(name, access)) {
-                            return Err(Reply::error(422, "The permissions requested are not granted to this installation."));
+                            return Err(Reply::error(
+                                422,
+                                "The permissions requested are not granted to this installation.",
+                            ));
                         }
-                        asked.into_iter().chain([("metadata".to_string(), "read".to_string())]).collect()
+                        asked
+                            .into_iter()
+                            .chain([("metadata".to_string(), "read".to_string())])
+                            .collect()
                     }
                 };
                 let mut repositories = wanted.repository_ids;
                 if let Some(names) = wanted.repositories {
-                    let ids: Vec<_> = state.repositories.iter().filter(|repo| names.contains(&repo.name)).map(|repo| repo.id).collect();
+                    let ids: Vec<_> = state
+                        .repositories
+                        .iter()
+                        .filter(|repo| names.contains(&repo.name))
+                        .map(|repo| repo.id)
+                        .collect();
                     if ids.len() < names.len() {
                         return Err(Reply::error(
                             422,
@@ -132,7 +201,11 @@ impl Inner {
                     }
                     repositories.get_or_insert_default().extend(ids);
                 }
-                let selection = if repositories.is_some() { "selected" } else { "all" };
+                let selection = if repositories.is_some() {
+                    "selected"
+                } else {
+                    "all"
+                };
                 let (token, expires) = state.mint(permissions.clone(), repositories);
                 Ok(Reply::json(
                     201,
@@ -140,29 +213,57 @@ impl Inner {
                 ))
             }
             ("GET", ["hook", "deliveries"]) => {
-                let failed = |delivery: &&super::state::Delivery| match query.get("status").map(String::as_str) {
+                let failed = |delivery: &&super::state::Delivery| match query
+                    .get("status")
+                    .map(String::as_str)
+                {
                     Some("failure") => delivery.status_code.is_none_or(|code| code >= 400),
                     Some("success") => delivery.status_code.is_some_and(|code| code < 400),
                     _ => true,
                 };
-                let per_page = query.get("per_page").and_then(|n| n.parse().ok()).unwrap_or(30usize).min(100);
-                let before = query.get("cursor").and_then(|cursor| cursor.parse::<u64>().ok()).unwrap_or(u64::MAX);
-                let found: Vec<_> =
-                    state.deliveries.iter().rev().filter(failed).filter(|delivery| delivery.id < before).take(per_page + 1).collect();
+                let per_page = query
+                    .get("per_page")
+                    .and_then(|n| n.parse().ok())
+                    .unwrap_or(30usize)
+                    .min(100);
+                let before = query
+                    .get("cursor")
+                    .and_then(|cursor| cursor.parse::<u64>().ok())
+                    .unwrap_or(u64::MAX);
+                let found: Vec<_> = state
+                    .deliveries
+                    .iter()
+                    .rev()
+                    .filter(failed)
+                    .filter(|delivery| delivery.id < before)
+                    .take(per_page + 1)
+                    .collect();
                 let more = found.len() > per_page;
-                let page: Vec<_> = found.iter().take(per_page).map(|delivery| shapes.delivery(delivery)).collect();
+                let page: Vec<_> = found
+                    .iter()
+                    .take(per_page)
+                    .map(|delivery| shapes.delivery(delivery))
+                    .collect();
                 let link = more.then(|| {
                     let cursor = page.last().map(|delivery| delivery["id"].to_string()).unwrap_or_default();
                     format!("<{}/api/v3/app/hook/deliveries?per_page={per_page}&cursor={cursor}>; rel=\"next\"", self.origin())
                 });
                 Ok(linked(Reply::json(200, Value::Array(page)), link))
             }
-            ("GET", ["hook", "deliveries", id]) => match state.deliveries.iter().find(|delivery| delivery.id.to_string() == *id) {
+            ("GET", ["hook", "deliveries", id]) => match state
+                .deliveries
+                .iter()
+                .find(|delivery| delivery.id.to_string() == *id)
+            {
                 Some(delivery) => Ok(Reply::json(200, shapes.full_delivery(delivery))),
                 None => Err(Reply::error(404, "Not Found")),
             },
             ("POST", ["hook", "deliveries", id, "attempts"]) => {
-                let Some(delivery) = state.deliveries.iter().find(|delivery| delivery.id.to_string() == *id) else {
+                let Some(delivery) = state
+                    .deliveries
+                    .iter()
+                    .find(|delivery| delivery.id.to_string() == *id)
+                else {
                     return Err(Reply::error(404, "Not Found"));
                 };
                 let again = super::state::Outgoing {
@@ -191,25 +292,53 @@ impl Inner {
     ) -> Answer {
         let (repo, login) = {
             let state = self.state();
-            let repo = state.repository(owner, name).ok_or_else(|| Reply::error(404, "Not Found"))?;
+            let repo = state
+                .repository(owner, name)
+                .ok_or_else(|| Reply::error(404, "Not Found"))?;
             if let (Auth::App, ["installation"]) = (auth, rest) {
-                return Ok(Reply::json(200, Shapes { inner: self, state: &state }.installation()));
+                return Ok(Reply::json(
+                    200,
+                    Shapes {
+                        inner: self,
+                        state: &state,
+                    }
+                    .installation(),
+                ));
             }
             may(auth, repo, "metadata", Access::Read)?;
-            let login = if let Auth::User(login) = auth { login.clone() } else { state.app.bot() };
+            let login = if let Auth::User(login) = auth {
+                login.clone()
+            } else {
+                state.app.bot()
+            };
             (repo.id, login)
         };
-        let asked = Asked { inner: self, call, auth, repo, owner: owner.into(), name: name.into(), login, query };
+        let asked = Asked {
+            inner: self,
+            call,
+            auth,
+            repo,
+            owner: owner.into(),
+            name: name.into(),
+            login,
+            query,
+        };
         match (call.method.as_str(), rest) {
-            ("GET", []) => asked.read("metadata", |shapes, repo| Ok(Reply::json(200, shapes.full_repository(repo)))),
+            ("GET", []) => asked.read("metadata", |shapes, repo| {
+                Ok(Reply::json(200, shapes.full_repository(repo)))
+            }),
             ("GET", ["git", "ref", reference @ ..]) => asked.get_ref(&reference.join("/")),
             ("POST", ["git", "refs"]) => asked.create_ref(),
             ("PATCH", ["git", "refs", reference @ ..]) => asked.update_ref(&reference.join("/")),
             ("DELETE", ["git", "refs", reference @ ..]) => asked.delete_ref(&reference.join("/")),
-            ("GET", ["git", "commits", sha]) => asked.read("contents", |shapes, repo| match resolve(&asked.path(), sha) {
-                Some(sha) => Ok(Reply::json(200, shapes.git_commit(repo, &sha))),
-                None => Err(Reply::error(404, "Not Found")),
-            }),
+            ("GET", ["git", "commits", sha]) => {
+                asked.read("contents", |shapes, repo| {
+                    match resolve(&asked.path(), sha) {
+                        Some(sha) => Ok(Reply::json(200, shapes.git_commit(repo, &sha))),
+                        None => Err(Reply::error(404, "Not Found")),
+                    }
+                })
+            }
             ("POST", ["git", "commits"]) => asked.create_commit(),
             ("POST", ["git", "trees"]) => asked.create_tree(),
             ("GET", ["git", "trees", name]) => asked.tree(name),
@@ -231,7 +360,9 @@ impl Inner {
             ("GET", ["deployments", id]) => asked.deployment(id),
             ("POST", ["deployments", id, "statuses"]) => asked.create_deployment_status(id),
             ("GET", ["deployments", id, "statuses"]) => asked.deployment_statuses(id),
-            (method, [area @ ("pulls" | "issues"), rest @ ..]) => asked.pull_endpoints(method, area, rest),
+            (method, [area @ ("pulls" | "issues"), rest @ ..]) => {
+                asked.pull_endpoints(method, area, rest)
+            }
             _ => Err(Reply::error(404, "Not Found")),
         }
     }
@@ -319,11 +450,23 @@ impl Asked<'_> {
     }
 
     /// A read-only answer from the state.
-    pub fn read(&self, permission: &str, answer: impl FnOnce(&Shapes<'_>, &Repository) -> Answer) -> Answer {
+    pub fn read(
+        &self,
+        permission: &str,
+        answer: impl FnOnce(&Shapes<'_>, &Repository) -> Answer,
+    ) -> Answer {
         self.allow(permission, Access::Read)?;
         let state = self.inner.state();
-        let repo = state.by_id(self.repo).ok_or_else(|| Reply::error(404, "Not Found"))?;
-        answer(&Shapes { inner: self.inner, state: &state }, repo)
+        let repo = state
+            .by_id(self.repo)
+            .ok_or_else(|| Reply::error(404, "Not Found"))?;
+        answer(
+            &Shapes {
+                inner: self.inner,
+                state: &state,
+            },
+            repo,
+        )
     }
 
     pub fn by_app(&self) -> bool {
@@ -336,9 +479,14 @@ impl Asked<'_> {
     }
 
     fn get_ref(&self, reference: &str) -> Answer {
-        self.read("contents", |shapes, repo| match resolve(&self.path(), &format!("refs/{reference}")) {
-            Some(sha) => Ok(Reply::json(200, shapes.git_ref(repo, &format!("refs/{reference}"), &sha))),
-            None => Err(Reply::error(404, "Not Found")),
+        self.read("contents", |shapes, repo| {
+            match resolve(&self.path(), &format!("refs/{reference}")) {
+                Some(sha) => Ok(Reply::json(
+                    200,
+                    shapes.git_ref(repo, &format!("refs/{reference}"), &sha),
+                )),
+                None => Err(Reply::error(404, "Not Found")),
+            }
         })
     }
 
@@ -346,29 +494,66 @@ impl Asked<'_> {
         self.allow("contents", Access::Write)?;
         let request: RefRequest = body(self.call)?;
         if !request.reference.starts_with("refs/") || request.reference.matches('/').count() < 2 {
-            return Err(Reply::error(422, "Reference name must start with 'refs/' and have at least two slashes."));
+            return Err(Reply::error(
+                422,
+                "Reference name must start with 'refs/' and have at least two slashes.",
+            ));
         }
         if resolve(&self.path(), &request.sha).is_none() {
             return Err(Reply::error(422, "Object does not exist"));
         }
-        if git(&self.path(), &["update-ref", &request.reference, &request.sha, &"0".repeat(40)]).is_err() {
+        if git(
+            &self.path(),
+            &[
+                "update-ref",
+                &request.reference,
+                &request.sha,
+                &"0".repeat(40),
+            ],
+        )
+        .is_err()
+        {
             // Otherwise another one is in its way, as `a` is in that of `a/b`, or it cannot be a name.
             let exists = resolve(&self.path(), &request.reference).is_some();
-            return Err(Reply::error(422, if exists { "Reference already exists" } else { "Reference update failed" }));
+            return Err(Reply::error(
+                422,
+                if exists {
+                    "Reference already exists"
+                } else {
+                    "Reference update failed"
+                },
+            ));
         }
         if let Some(branch) = request.reference.strip_prefix("refs/heads/") {
-            self.inner.moved(&self.full_name(), branch, None, Some(&request.sha), &self.login);
+            self.inner.moved(
+                &self.full_name(),
+                branch,
+                None,
+                Some(&request.sha),
+                &self.login,
+            );
         }
         let state = self.inner.state();
-        let repo = state.by_id(self.repo).ok_or_else(|| Reply::error(404, "Not Found"))?;
-        Ok(Reply::json(201, Shapes { inner: self.inner, state: &state }.git_ref(repo, &request.reference, &request.sha)))
+        let repo = state
+            .by_id(self.repo)
+            .ok_or_else(|| Reply::error(404, "Not Found"))?;
+        Ok(Reply::json(
+            201,
+            Shapes {
+                inner: self.inner,
+                state: &state,
+            }
+            .git_ref(repo, &request.reference, &request.sha),
+        ))
     }
 
     fn update_ref(&self, reference: &str) -> Answer {
         self.allow("contents", Access::Write)?;
         let request: RefUpdate = body(self.call)?;
         let full = format!("refs/{reference}");
-        let Some(before) = resolve(&self.path(), &full) else { return Err(Reply::error(422, "Reference does not exist")) };
+        let Some(before) = resolve(&self.path(), &full) else {
+            return Err(Reply::error(422, "Reference does not exist"));
+        };
         if resolve(&self.path(), &request.sha).is_none() {
             return Err(Reply::error(422, "Object does not exist"));
         }
@@ -376,9 +561,16 @@ impl Asked<'_> {
             return Err(Reply::error(422, "Update is not a fast forward"));
         }
         // Somebody else moved it meanwhile.
-        git(&self.path(), &["update-ref", &full, &request.sha, &before]).map_err(|_| Reply::error(422, "Reference cannot be updated"))?;
+        git(&self.path(), &["update-ref", &full, &request.sha, &before])
+            .map_err(|_| Reply::error(422, "Reference cannot be updated"))?;
         if let Some(branch) = reference.strip_prefix("heads/") {
-            self.inner.moved(&self.full_name(), branch, Some(&before), Some(&request.sha), &self.login);
+            self.inner.moved(
+                &self.full_name(),
+                branch,
+                Some(&before),
+                Some(&request.sha),
+                &self.login,
+            );
         }
         self.get_ref(reference)
     }
@@ -386,14 +578,22 @@ impl Asked<'_> {
     fn delete_ref(&self, reference: &str) -> Answer {
         self.allow("contents", Access::Write)?;
         let full = format!("refs/{reference}");
-        let Some(before) = resolve(&self.path(), &full) else { return Err(Reply::error(422, "Reference does not exist")) };
-        let default = self.inner.state().by_id(self.repo).map(|repo| format!("heads/{}", repo.default_branch));
+        let Some(before) = resolve(&self.path(), &full) else {
+            return Err(Reply::error(422, "Reference does not exist"));
+        };
+        let default = self
+            .inner
+            .state()
+            .by_id(self.repo)
+            .map(|repo| format!("heads/{}", repo.default_branch));
         if default.as_deref() == Some(reference) {
             return Err(Reply::error(422, "Cannot delete the default branch"));
         }
-        git(&self.path(), &["update-ref", "-d", &full, &before]).map_err(|error| Reply::error(409, error.to_string()))?;
+        git(&self.path(), &["update-ref", "-d", &full, &before])
+            .map_err(|error| Reply::error(409, error.to_string()))?;
         if let Some(branch) = reference.strip_prefix("heads/") {
-            self.inner.moved(&self.full_name(), branch, Some(&before), None, &self.login);
+            self.inner
+                .moved(&self.full_name(), branch, Some(&before), None, &self.login);
         }
         Ok(Reply::empty(204))
     }
@@ -496,13 +696,21 @@ impl Asked<'_> {
 
     fn permission(&self, user: &str) -> Answer {
         self.read("metadata", |shapes, repo| {
-            if !shapes.state.users.get(user).is_some_and(|known| known.kind == super::state::UserKind::User) {
+            if !shapes
+                .state
+                .users
+                .get(user)
+                .is_some_and(|known| known.kind == super::state::UserKind::User)
+            {
                 return Err(Reply::error(404, format!("{user} is not a user")));
             }
             let role = repo.role(user);
             let mut account = shapes.user(user);
             account["role_name"] = role.name().into();
-            Ok(Reply::json(200, json!({"permission": role.permission(), "role_name": role.name(), "user": account})))
+            Ok(Reply::json(
+                200,
+                json!({"permission": role.permission(), "role_name": role.name(), "user": account}),
+            ))
         })
     }
 
@@ -519,21 +727,42 @@ impl Asked<'_> {
         if !["error", "failure", "pending", "success"].contains(&request.state.as_str()) {
             return Err(invalid("state", "state is not included in the list"));
         }
-        if request.description.as_ref().is_some_and(|text| text.chars().count() > 140) {
-            return Err(invalid("description", "description is too long (maximum is 140 characters)"));
+        if request
+            .description
+            .as_ref()
+            .is_some_and(|text| text.chars().count() > 140)
+        {
+            return Err(invalid(
+                "description",
+                "description is too long (maximum is 140 characters)",
+            ));
         }
         if request.context.chars().count() > 255 {
-            return Err(invalid("context", "context is too long (maximum is 255 characters)"));
+            return Err(invalid(
+                "context",
+                "context is too long (maximum is 255 characters)",
+            ));
         }
         if resolve(&self.path(), sha).as_deref() != Some(sha) {
             return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
         }
         let mut state = self.inner.state();
         let id = state.new_id();
-        let Some(repo) = state.repository_mut(self.repo) else { return Err(Reply::error(404, "Not Found")) };
-        let same = repo.statuses.iter().filter(|status| status.sha == sha && status.context.eq_ignore_ascii_case(&request.context)).count();
+        let Some(repo) = state.repository_mut(self.repo) else {
+            return Err(Reply::error(404, "Not Found"));
+        };
+        let same = repo
+            .statuses
+            .iter()
+            .filter(|status| {
+                status.sha == sha && status.context.eq_ignore_ascii_case(&request.context)
+            })
+            .count();
         if same >= 1000 {
-            return Err(invalid("base", "This SHA and context has reached the maximum number of statuses."));
+            return Err(invalid(
+                "base",
+                "This SHA and context has reached the maximum number of statuses.",
+            ));
         }
         repo.statuses.push(Status {
             id,
@@ -546,31 +775,59 @@ impl Asked<'_> {
             created_at: now(),
         });
         self.announce_status(&mut state, id);
-        let repo = state.by_id(self.repo).ok_or_else(|| Reply::error(404, "Not Found"))?;
-        let status = repo.statuses.last().ok_or_else(|| Reply::error(404, "Not Found"))?;
-        Ok(Reply::json(201, Shapes { inner: self.inner, state: &state }.status(repo, status)))
+        let repo = state
+            .by_id(self.repo)
+            .ok_or_else(|| Reply::error(404, "Not Found"))?;
+        let status = repo
+            .statuses
+            .last()
+            .ok_or_else(|| Reply::error(404, "Not Found"))?;
+        Ok(Reply::json(
+            201,
+            Shapes {
+                inner: self.inner,
+                state: &state,
+            }
+            .status(repo, status),
+        ))
     }
 
     fn announce_status(&self, state: &mut State, id: u64) {
         if !state.app.events.iter().any(|heard| heard == "status") {
             return;
         }
-        let Some(repo) = state.by_id(self.repo) else { return };
-        let Some(status) = repo.statuses.iter().find(|status| status.id == id) else { return };
-        let shapes = Shapes { inner: self.inner, state };
+        let Some(repo) = state.by_id(self.repo) else {
+            return;
+        };
+        let Some(status) = repo.statuses.iter().find(|status| status.id == id) else {
+            return;
+        };
+        let shapes = Shapes {
+            inner: self.inner,
+            state,
+        };
         let mut payload = shapes.simple_status(repo, status);
         super::json::merge(
             &mut payload,
             json!({"sha": status.sha, "name": self.full_name(), "branches": [], "commit": shapes.commit(repo, &status.sha)}),
         );
-        self.inner.announce(state, self.repo, "status", None, &self.login, payload);
+        self.inner
+            .announce(state, self.repo, "status", None, &self.login, payload);
     }
 
     /// The newest status of each context.
     pub fn latest<'a>(&self, repo: &'a Repository, sha: &str) -> Vec<&'a Status> {
         let mut latest: Vec<&Status> = Vec::new();
-        for status in repo.statuses.iter().rev().filter(|status| status.sha == sha) {
-            if !latest.iter().any(|known| known.context.eq_ignore_ascii_case(&status.context)) {
+        for status in repo
+            .statuses
+            .iter()
+            .rev()
+            .filter(|status| status.sha == sha)
+        {
+            if !latest
+                .iter()
+                .any(|known| known.context.eq_ignore_ascii_case(&status.context))
+            {
                 latest.push(status);
             }
         }
@@ -606,29 +863,54 @@ impl Asked<'_> {
 
     fn statuses(&self, reference: &str) -> Answer {
         self.read("statuses", |shapes, repo| {
-            let Some(sha) = resolve(&self.path(), reference) else { return Err(Reply::error(404, "Not Found")) };
-            self.list(repo.statuses.iter().rev().filter(|status| status.sha == sha).map(|status| shapes.status(repo, status)).collect())
+            let Some(sha) = resolve(&self.path(), reference) else {
+                return Err(Reply::error(404, "Not Found"));
+            };
+            self.list(
+                repo.statuses
+                    .iter()
+                    .rev()
+                    .filter(|status| status.sha == sha)
+                    .map(|status| shapes.status(repo, status))
+                    .collect(),
+            )
         })
     }
 
     fn check_runs(&self, reference: &str) -> Answer {
         self.read("checks", |shapes, repo| {
-            let Some(sha) = resolve(&self.path(), reference) else { return Err(Reply::error(404, "Not Found")) };
+            let Some(sha) = resolve(&self.path(), reference) else {
+                return Err(Reply::error(404, "Not Found"));
+            };
             let name = self.query.get("check_name");
-            let mut found: Vec<_> =
-                repo.checks.iter().rev().filter(|check| check.sha == sha && name.is_none_or(|name| *name == check.name)).collect();
+            let mut found: Vec<_> = repo
+                .checks
+                .iter()
+                .rev()
+                .filter(|check| check.sha == sha && name.is_none_or(|name| *name == check.name))
+                .collect();
             // There is one App.
-            if self.query.get("app_id").is_some_and(|id| *id != shapes.state.app.id.to_string()) {
+            if self
+                .query
+                .get("app_id")
+                .is_some_and(|id| *id != shapes.state.app.id.to_string())
+            {
                 found.clear();
             }
             if self.query.get("filter").map(String::as_str) != Some("all") {
                 let mut seen = std::collections::HashSet::new();
                 found.retain(|check| seen.insert(check.name.clone()));
             }
-            let all: Vec<_> = found.iter().map(|check| shapes.check_run(repo, check)).collect();
+            let all: Vec<_> = found
+                .iter()
+                .map(|check| shapes.check_run(repo, check))
+                .collect();
             let total = all.len();
             let (page, link) = paginate(all, &self.query, self.call, self.inner.origin());
-            Ok(linked(Reply::json(200, json!({"total_count": total, "check_runs": page})), link))
+            Ok(linked(
+                Reply::json(200, json!({"total_count": total, "check_runs": page})),
+                link,
+            ))
         })
     }
 
@@ -639,7 +921,10 @@ impl Asked<'_> {
         self.allow("checks", Access::Write)?;
         let request: CheckRequest = body(self.call)?;
         let (Some(name), Some(sha)) = (request.name.clone(), request.head_sha.clone()) else {
-            return Err(Reply::error(422, "Invalid request.\n\n\"name\", \"head_sha\" weren't supplied."));
+            return Err(Reply::error(
+                422,
+                "Invalid request.\n\n\"name\", \"head_sha\" weren't supplied.",
+            ));
         };
         if resolve(&self.path(), &sha).as_deref() != Some(sha.as_str()) {
             return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
@@ -661,7 +946,9 @@ impl Asked<'_> {
             text: None,
         };
         fill(&mut check, request)?;
-        let Some(repo) = state.repository_mut(self.repo) else { return Err(Reply::error(404, "Not Found")) };
+        let Some(repo) = state.repository_mut(self.repo) else {
+            return Err(Reply::error(404, "Not Found"));
+        };
         repo.checks.push(check);
         self.answer_check(&mut state, id, 201, "created")
     }
@@ -673,8 +960,14 @@ impl Asked<'_> {
         self.allow("checks", Access::Write)?;
         let request: CheckRequest = body(self.call)?;
         let mut state = self.inner.state();
-        let Some(repo) = state.repository_mut(self.repo) else { return Err(Reply::error(404, "Not Found")) };
-        let Some(check) = repo.checks.iter_mut().find(|check| check.id.to_string() == id) else {
+        let Some(repo) = state.repository_mut(self.repo) else {
+            return Err(Reply::error(404, "Not Found"));
+        };
+        let Some(check) = repo
+            .checks
+            .iter_mut()
+            .find(|check| check.id.to_string() == id)
+        else {
             return Err(Reply::error(404, "Not Found"));
         };
         if let Some(name) = &request.name {
@@ -687,11 +980,28 @@ impl Asked<'_> {
 
     fn answer_check(&self, state: &mut State, id: u64, status: u16, action: &str) -> Answer {
         let find = |repo: &Repository| repo.checks.iter().position(|check| check.id == id);
-        let repo = state.by_id(self.repo).ok_or_else(|| Reply::error(404, "Not Found"))?;
+        let repo = state
+            .by_id(self.repo)
+            .ok_or_else(|| Reply::error(404, "Not Found"))?;
         let index = find(repo).ok_or_else(|| Reply::error(404, "Not Found"))?;
-        let action = if repo.checks[index].status == "completed" { "completed" } else { action };
-        let value = Shapes { inner: self.inner, state }.check_run(repo, &repo.checks[index]);
-        self.inner.announce(state, self.repo, "check_run", Some(action), &self.login, json!({"check_run": value}));
+        let action = if repo.checks[index].status == "completed" {
+            "completed"
+        } else {
+            action
+        };
+        let value = Shapes {
+            inner: self.inner,
+            state,
+        }
+        .check_run(repo, &repo.checks[index]);
+        self.inner.announce(
+            state,
+            self.repo,
+            "check_run",
+            Some(action),
+            &self.login,
+            json!({"check_run": value}),
+        );
         Ok(Reply::json(status, value))
     }
 }
@@ -700,7 +1010,9 @@ fn fill(check: &mut CheckRun, request: CheckRequest) -> Result<(), Reply> {
     let invalid = |message: String| Reply::error(422, format!("Invalid request.\n\n{message}"));
     if let Some(status) = request.status {
         if !["queued", "in_progress", "completed"].contains(&status.as_str()) {
-            return Err(invalid(format!("{status} is not a member of [\"queued\", \"in_progress\", \"completed\"].")));
+            return Err(invalid(format!(
+                "{status} is not a member of [\"queued\", \"in_progress\", \"completed\"]."
+            )));
         }
         if status == "completed" && request.conclusion.is_none() {
             return Err(invalid("Missing required key: conclusion".into()));
@@ -708,18 +1020,33 @@ fn fill(check: &mut CheckRun, request: CheckRequest) -> Result<(), Reply> {
         check.status = status;
     }
     if let Some(conclusion) = request.conclusion {
-        let known = ["action_required", "cancelled", "failure", "neutral", "success", "skipped", "timed_out"];
+        let known = [
+            "action_required",
+            "cancelled",
+            "failure",
+            "neutral",
+            "success",
+            "skipped",
+            "timed_out",
+        ];
         if !known.contains(&conclusion.as_str()) {
-            return Err(invalid(format!("{conclusion} is not a member of {known:?}.")));
+            return Err(invalid(format!(
+                "{conclusion} is not a member of {known:?}."
+            )));
         }
         check.conclusion = Some(conclusion);
         check.status = "completed".into();
         check.completed_at = Some(request.completed_at.map_or_else(now, super::state::whole));
     }
     if let Some(output) = request.output {
-        for text in [Some(&output.summary), output.text.as_ref()].into_iter().flatten() {
+        for text in [Some(&output.summary), output.text.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             if text.len() > 65_535 {
-                return Err(invalid("Only 65535 characters are allowed; more were supplied.".into()));
+                return Err(invalid(
+                    "Only 65535 characters are allowed; more were supplied.".into(),
+                ));
             }
         }
         check.title = output.title.or(check.title.take());
@@ -752,10 +1079,15 @@ pub fn invalid(resource: &str, errors: Value) -> Reply {
 /// The request's body in its own type; an unknown field is refused.
 pub fn body<T: DeserializeOwned>(call: &Call) -> Result<T, Reply> {
     if call.body.is_empty() {
-        return Err(Reply::error(422, "Invalid request.\n\nFor 'links/0/schema', nil is not an object."));
+        return Err(Reply::error(
+            422,
+            "Invalid request.\n\nFor 'links/0/schema', nil is not an object.",
+        ));
     }
-    let value: Value = serde_json::from_slice(&call.body).map_err(|_| Reply::error(400, "Problems parsing JSON"))?;
-    serde_json::from_value(value).map_err(|error| Reply::error(422, format!("Invalid request.\n\n{error}")))
+    let value: Value = serde_json::from_slice(&call.body)
+        .map_err(|_| Reply::error(400, "Problems parsing JSON"))?;
+    serde_json::from_value(value)
+        .map_err(|error| Reply::error(422, format!("Invalid request.\n\n{error}")))
 }
 
 pub fn parse_query(query: &str) -> HashMap<String, String> {
@@ -764,7 +1096,10 @@ pub fn parse_query(query: &str) -> HashMap<String, String> {
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (percent_decode(key), percent_decode(&value.replace('+', " ")))
+            (
+                percent_decode(key),
+                percent_decode(&value.replace('+', " ")),
+            )
         })
         .collect()
 }
@@ -774,7 +1109,10 @@ pub fn percent_decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let hex = (bytes[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match hex {
             Some(byte) => {
                 out.push(byte);
@@ -790,17 +1128,30 @@ pub fn percent_decode(text: &str) -> String {
 }
 
 /// One page, 30 by default and 100 at most, and the `Link` header.
-fn paginate(items: Vec<Value>, query: &HashMap<String, String>, call: &Call, origin: &str) -> (Vec<Value>, Option<String>) {
+fn paginate(
+    items: Vec<Value>,
+    query: &HashMap<String, String>,
+    call: &Call,
+    origin: &str,
+) -> (Vec<Value>, Option<String>) {
     let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
     let per_page = number("per_page").unwrap_or(30).clamp(1, 100);
     let page = number("page").unwrap_or(1).max(1);
     let last = items.len().div_ceil(per_page).max(1);
     let mut rels = Vec::new();
     let mut rel = |name: &str, page: usize| {
-        let mut pairs: Vec<_> = query.iter().filter(|(key, _)| *key != "page").map(|(key, value)| format!("{key}={value}")).collect();
+        let mut pairs: Vec<_> = query
+            .iter()
+            .filter(|(key, _)| *key != "page")
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
         pairs.sort();
         pairs.push(format!("page={page}"));
-        rels.push(format!("<{origin}{}?{}>; rel=\"{name}\"", call.path, pairs.join("&")));
+        rels.push(format!(
+            "<{origin}{}?{}>; rel=\"{name}\"",
+            call.path,
+            pairs.join("&")
+        ));
     };
     if page > 1 {
         rel("prev", page - 1);
@@ -813,7 +1164,14 @@ fn paginate(items: Vec<Value>, query: &HashMap<String, String>, call: &Call, ori
         rel("first", 1);
     }
     let link = (!rels.is_empty()).then(|| rels.join(", "));
-    (items.into_iter().skip((page - 1) * per_page).take(per_page).collect(), link)
+    (
+        items
+            .into_iter()
+            .skip((page - 1) * per_page)
+            .take(per_page)
+            .collect(),
+        link,
+    )
 }
 
 fn linked(reply: Reply, link: Option<String>) -> Reply {

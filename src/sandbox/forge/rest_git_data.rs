@@ -7,7 +7,10 @@ use serde::{Deserialize, Deserializer};
 
 use super::Reply;
 use super::auth::Access;
-use super::git::{Identity, Node, NodeChange, commit_tree_at, git, is_id, kind_of, list_tree, read_blob, web_flow, write_blob, write_tree};
+use super::git::{
+    Identity, Node, NodeChange, commit_tree_at, git, is_id, kind_of, list_tree, read_blob,
+    web_flow, write_blob, write_tree,
+};
 use super::rest::{Answer, Asked, body, not_found};
 
 #[derive(Deserialize)]
@@ -74,15 +77,23 @@ impl Asked<'_> {
         if request.tree.is_empty() {
             return Err(refused("Invalid tree info"));
         }
-        if request.base_tree.as_ref().is_some_and(|base| kind_of(&path, base).as_deref() != Some("tree")) {
+        if request
+            .base_tree
+            .as_ref()
+            .is_some_and(|base| kind_of(&path, base).as_deref() != Some("tree"))
+        {
             return Err(refused("base_tree is not a valid tree oid"));
         }
         let mut changes = Vec::new();
         for entry in &request.tree {
-            changes.push(NodeChange { path: &entry.path, node: node(&path, entry)? });
+            changes.push(NodeChange {
+                path: &entry.path,
+                node: node(&path, entry)?,
+            });
         }
         // GitHub's words for a path that is to be removed and is not there.
-        let sha = write_tree(&path, request.base_tree.as_deref(), &changes).map_err(|_| refused("GitRPC::BadObjectState"))?;
+        let sha = write_tree(&path, request.base_tree.as_deref(), &changes)
+            .map_err(|_| refused("GitRPC::BadObjectState"))?;
         self.answer_tree(201, &sha, false)
     }
 
@@ -96,7 +107,8 @@ impl Asked<'_> {
         self.read("contents", |shapes, repo| {
             let path = self.path();
             let tree = format!("{name}^{{tree}}");
-            let sha = git(&path, &["rev-parse", "--verify", "--quiet", &tree]).map_err(|_| not_found())?;
+            let sha = git(&path, &["rev-parse", "--verify", "--quiet", &tree])
+                .map_err(|_| not_found())?;
             let listing = list_tree(&path, &sha, recursive).map_err(|_| not_found())?;
             Ok(Reply::json(status, shapes.git_tree(repo, &sha, &listing)))
         })
@@ -121,15 +133,32 @@ impl Asked<'_> {
             return Err(refused("Tree SHA does not exist"));
         }
         if !request.parents.iter().all(|parent| is_id(parent)) {
-            return Err(refused("Each SHA in the 'parents' parameter must be exactly 40 characters and contain only [0-9a-f]."));
+            return Err(refused(
+                "Each SHA in the 'parents' parameter must be exactly 40 characters and contain only [0-9a-f].",
+            ));
         }
-        if !request.parents.iter().all(|parent| kind_of(&path, parent).as_deref() == Some("commit")) {
-            return Err(refused("Parent SHA does not exist or is not a commit object"));
+        if !request
+            .parents
+            .iter()
+            .all(|parent| kind_of(&path, parent).as_deref() == Some("commit"))
+        {
+            return Err(refused(
+                "Parent SHA does not exist or is not a commit object",
+            ));
         }
         // What the App writes in nobody's name, GitHub commits and signs.
-        let by_github = self.by_app() && request.author.is_none() && request.committer.is_none() && request.signature.is_none();
+        let by_github = self.by_app()
+            && request.author.is_none()
+            && request.committer.is_none()
+            && request.signature.is_none();
         let (author, authored) = match request.author {
-            Some(author) => (Identity { name: author.name, email: author.email }, author.date),
+            Some(author) => (
+                Identity {
+                    name: author.name,
+                    email: author.email,
+                },
+                author.date,
+            ),
             None => (self.inner.identity(&self.login), None),
         };
         let (committer, committed) = match request.committer {
@@ -142,9 +171,18 @@ impl Asked<'_> {
             None => (author.clone(), authored),
         };
         let parents: Vec<&str> = request.parents.iter().map(String::as_str).collect();
-        let made = commit_tree_at(&path, &request.tree, &parents, &request.message, (&author, authored), (&committer, committed));
+        let made = commit_tree_at(
+            &path,
+            &request.tree,
+            &parents,
+            &request.message,
+            (&author, authored),
+            (&committer, committed),
+        );
         let sha = made.map_err(|error| refused(error.to_string()))?;
-        self.read("contents", |shapes, repo| Ok(Reply::json(201, shapes.git_commit(repo, &sha))))
+        self.read("contents", |shapes, repo| {
+            Ok(Reply::json(201, shapes.git_commit(repo, &sha)))
+        })
     }
 }
 
@@ -153,14 +191,22 @@ fn node(repo: &Path, entry: &EntryRequest) -> Result<Option<Node>, Reply> {
     if entry.path.starts_with('/') {
         return Err(refused("tree.path cannot start with a slash"));
     }
-    if entry.path.split('/').any(|part| matches!(part, "" | "." | "..") || part.eq_ignore_ascii_case(".git")) {
+    if entry
+        .path
+        .split('/')
+        .any(|part| matches!(part, "" | "." | "..") || part.eq_ignore_ascii_case(".git"))
+    {
         return Err(refused("tree.path contains a malformed path component"));
     }
     let kind = match entry.mode.as_str() {
         "100644" | "100755" | "120000" => "blob",
         "040000" => "tree",
         "160000" => "commit",
-        mode => return Err(refused(format!("Invalid request.\n\n{mode} is not a valid tree.mode."))),
+        mode => {
+            return Err(refused(format!(
+                "Invalid request.\n\n{mode} is not a valid tree.mode."
+            )));
+        }
     };
     if entry.kind.as_ref().is_some_and(|told| told != kind) {
         return Err(refused("Invalid tree info"));
@@ -169,16 +215,27 @@ fn node(repo: &Path, entry: &EntryRequest) -> Result<Option<Node>, Reply> {
         (Some(None), None) => return Ok(None),
         (Some(Some(sha)), None) => {
             // A submodule's commit is in another repository.
-            let valid = if kind == "commit" { is_id(sha) } else { kind_of(repo, sha).as_deref() == Some(kind) };
+            let valid = if kind == "commit" {
+                is_id(sha)
+            } else {
+                kind_of(repo, sha).as_deref() == Some(kind)
+            };
             if !valid {
                 return Err(refused(format!("tree.sha {sha} is not a valid {kind}")));
             }
             sha.clone()
         }
-        (None, Some(content)) if kind == "blob" => {
-            write_blob(repo, content.as_bytes()).map_err(|error| Reply::error(500, error.to_string()))?
+        (None, Some(content)) if kind == "blob" => write_blob(repo, content.as_bytes())
+            .map_err(|error| Reply::error(500, error.to_string()))?,
+        _ => {
+            return Err(refused(
+                "Must supply either tree.sha or tree.content. Request will be rejected if both are present.",
+            ));
         }
-        _ => return Err(refused("Must supply either tree.sha or tree.content. Request will be rejected if both are present.")),
     };
-    Ok(Some(Node { mode: entry.mode.clone(), kind: kind.into(), sha }))
+    Ok(Some(Node {
+        mode: entry.mode.clone(),
+        kind: kind.into(),
+        sha,
+    }))
 }

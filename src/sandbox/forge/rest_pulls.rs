@@ -84,19 +84,33 @@ impl Asked<'_> {
             ("GET", "pulls", [number, "reviews"]) => {
                 let number = self.number(number)?;
                 self.with_pull("pull_requests", number, |shapes, repo, pull| {
-                    self.list(pull.reviews.iter().map(|review| shapes.review(repo, pull, review)).collect())
+                    self.list(
+                        pull.reviews
+                            .iter()
+                            .map(|review| shapes.review(repo, pull, review))
+                            .collect(),
+                    )
                 })
             }
             ("POST", "pulls", [number, "reviews"]) => self.review(self.number(number)?),
             ("PUT", "pulls", [number, "merge"]) => self.merge(self.number(number)?),
-            ("GET", "issues", ["comments", id]) => {
-                self.with_comment(id, |shapes, repo, comment| Ok(Reply::json(200, shapes.comment(repo, comment))))
-            }
+            ("GET", "issues", ["comments", id]) => self
+                .with_comment(id, |shapes, repo, comment| {
+                    Ok(Reply::json(200, shapes.comment(repo, comment)))
+                }),
             ("PATCH", "issues", ["comments", id]) => self.edit_comment(id),
             ("DELETE", "issues", ["comments", id]) => self.delete_comment(id),
-            ("GET", "issues", ["comments", id, "reactions"]) => self.with_comment(id, |shapes, _, comment| {
-                self.list(comment.reactions.iter().map(|reaction| shapes.reaction(reaction)).collect())
-            }),
+            ("GET", "issues", ["comments", id, "reactions"]) => {
+                self.with_comment(id, |shapes, _, comment| {
+                    self.list(
+                        comment
+                            .reactions
+                            .iter()
+                            .map(|reaction| shapes.reaction(reaction))
+                            .collect(),
+                    )
+                })
+            }
             ("POST", "issues", ["comments", id, "reactions"]) => self.react(id),
             ("GET", "issues", [number, "comments"]) => {
                 let number = self.number(number)?;
@@ -120,16 +134,29 @@ impl Asked<'_> {
         text.parse().map_err(|_| not_found())
     }
 
-    fn with_pull(&self, permission: &str, number: u64, answer: impl FnOnce(&Shapes<'_>, &Repository, &Pull) -> Answer) -> Answer {
+    fn with_pull(
+        &self,
+        permission: &str,
+        number: u64,
+        answer: impl FnOnce(&Shapes<'_>, &Repository, &Pull) -> Answer,
+    ) -> Answer {
         // Comments of pull requests are to be read with either permission.
         if permission == "issues" {
-            self.allow("issues", Access::Read).or_else(|_| self.allow("pull_requests", Access::Read))?;
+            self.allow("issues", Access::Read)
+                .or_else(|_| self.allow("pull_requests", Access::Read))?;
         } else {
             self.allow(permission, Access::Read)?;
         }
         let state = self.inner.state();
         let (repo, pull) = find(&state, self.repo, number).ok_or_else(not_found)?;
-        answer(&Shapes { inner: self.inner, state: &state }, repo, pull)
+        answer(
+            &Shapes {
+                inner: self.inner,
+                state: &state,
+            },
+            repo,
+            pull,
+        )
     }
 
     fn pulls(&self) -> Answer {
@@ -146,10 +173,15 @@ impl Asked<'_> {
                 .filter(|pull| wanted("base").is_none_or(|base| base == pull.base.branch))
                 .filter(|pull| {
                     // `head` must name its owner; without one GitHub passes the filter over.
-                    wanted("head").and_then(|head| head.split_once(':')).is_none_or(|(owner, branch)| {
-                        let of = shapes.state.by_id(pull.head.repository).map(|repo| repo.owner.as_str());
-                        of == Some(owner) && branch == pull.head.branch
-                    })
+                    wanted("head")
+                        .and_then(|head| head.split_once(':'))
+                        .is_none_or(|(owner, branch)| {
+                            let of = shapes
+                                .state
+                                .by_id(pull.head.repository)
+                                .map(|repo| repo.owner.as_str());
+                            of == Some(owner) && branch == pull.head.branch
+                        })
                 })
                 .collect();
             match wanted("sort") {
@@ -160,7 +192,12 @@ impl Asked<'_> {
             if !ascending {
                 found.reverse();
             }
-            self.list(found.iter().map(|pull| shapes.pull_simple(repo, pull)).collect())
+            self.list(
+                found
+                    .iter()
+                    .map(|pull| shapes.pull_simple(repo, pull))
+                    .collect(),
+            )
         })
     }
 
@@ -171,10 +208,23 @@ impl Asked<'_> {
                 return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
             }
             let of = |pull: &&Pull| match &pull.merged {
-                Some(merged) => merged.sha == sha || (is_ancestor(&path, sha, &pull.head.sha) && !is_ancestor(&path, sha, &pull.base.sha)),
-                None => is_ancestor(&path, sha, &pull.head.sha) && !is_ancestor(&path, sha, &pull.base.sha),
+                Some(merged) => {
+                    merged.sha == sha
+                        || (is_ancestor(&path, sha, &pull.head.sha)
+                            && !is_ancestor(&path, sha, &pull.base.sha))
+                }
+                None => {
+                    is_ancestor(&path, sha, &pull.head.sha)
+                        && !is_ancestor(&path, sha, &pull.base.sha)
+                }
             };
-            self.list(repo.pulls.iter().filter(of).map(|pull| shapes.pull_simple(repo, pull)).collect())
+            self.list(
+                repo.pulls
+                    .iter()
+                    .filter(of)
+                    .map(|pull| shapes.pull_simple(repo, pull))
+                    .collect(),
+            )
         })
     }
 
@@ -184,18 +234,29 @@ impl Asked<'_> {
         let path = self.path();
         let base = resolve(&path, &format!("refs/heads/{}", request.base));
         let Some(base) = base else {
-            return Err(invalid("pulls", json!([{"resource": "PullRequest", "field": "base", "code": "invalid"}])));
+            return Err(invalid(
+                "pulls",
+                json!([{"resource": "PullRequest", "field": "base", "code": "invalid"}]),
+            ));
         };
         let (head_owner, head_branch) = match request.head.split_once(':') {
             Some((owner, branch)) => (owner.to_string(), branch.to_string()),
             None => (self.owner.clone(), request.head.clone()),
         };
-        let missing = || invalid("pulls", json!([{"resource": "PullRequest", "field": "head", "code": "invalid"}]));
+        let missing = || {
+            invalid(
+                "pulls",
+                json!([{"resource": "PullRequest", "field": "head", "code": "invalid"}]),
+            )
+        };
         let head_repo = {
             let state = self.inner.state();
-            let own = state.by_id(self.repo).filter(|repo| repo.owner.eq_ignore_ascii_case(&head_owner));
-            let fork =
-                state.repositories.iter().find(|repo| repo.fork_of == Some(self.repo) && repo.owner.eq_ignore_ascii_case(&head_owner));
+            let own = state
+                .by_id(self.repo)
+                .filter(|repo| repo.owner.eq_ignore_ascii_case(&head_owner));
+            let fork = state.repositories.iter().find(|repo| {
+                repo.fork_of == Some(self.repo) && repo.owner.eq_ignore_ascii_case(&head_owner)
+            });
             let found = own.or(fork).ok_or_else(missing)?;
             (found.id, found.owner.clone(), found.name.clone())
         };
@@ -203,20 +264,34 @@ impl Asked<'_> {
         let head = resolve(&head_path, &format!("refs/heads/{head_branch}")).ok_or_else(missing)?;
         if head_repo.0 != self.repo {
             let from = head_path.display().to_string();
-            git(&path, &["fetch", "--quiet", &from, &head]).map_err(|error| Reply::error(500, error.to_string()))?;
+            git(&path, &["fetch", "--quiet", &from, &head])
+                .map_err(|error| Reply::error(500, error.to_string()))?;
         }
-        let custom = |message: String| invalid("pulls", json!([{"resource": "PullRequest", "code": "custom", "message": message}]));
+        let custom = |message: String| {
+            invalid(
+                "pulls",
+                json!([{"resource": "PullRequest", "code": "custom", "message": message}]),
+            )
+        };
         if is_ancestor(&path, &head, &base) {
-            return Err(custom(format!("No commits between {} and {}", request.base, head_branch)));
+            return Err(custom(format!(
+                "No commits between {} and {}",
+                request.base, head_branch
+            )));
         }
         let mut state = self.inner.state();
         let id = state.new_id();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let twin = repo.pulls.iter().any(|pull| {
-            pull.open && pull.head.repository == head_repo.0 && pull.head.branch == head_branch && pull.base.branch == request.base
+            pull.open
+                && pull.head.repository == head_repo.0
+                && pull.head.branch == head_branch
+                && pull.base.branch == request.base
         });
         if twin {
-            return Err(custom(format!("A pull request already exists for {head_owner}:{head_branch}.")));
+            return Err(custom(format!(
+                "A pull request already exists for {head_owner}:{head_branch}."
+            )));
         }
         let number = repo.next_number;
         repo.next_number += 1;
@@ -229,8 +304,16 @@ impl Asked<'_> {
             author: self.login.clone(),
             draft: request.draft,
             open: true,
-            head: Side { repository: head_repo.0, branch: head_branch, sha: head.clone() },
-            base: Side { repository: self.repo, branch: request.base, sha: base },
+            head: Side {
+                repository: head_repo.0,
+                branch: head_branch,
+                sha: head.clone(),
+            },
+            base: Side {
+                repository: self.repo,
+                branch: request.base,
+                sha: base,
+            },
             created_at: at,
             updated_at: at,
             closed_at: None,
@@ -239,22 +322,51 @@ impl Asked<'_> {
             mergeability_known: false,
             labels: vec![],
         });
-        let _ = git(&path, &["update-ref", &format!("refs/pull/{number}/head"), &head]);
-        self.inner.announce_pull(&mut state, self.repo, number, "opened", &self.login, json!({}));
+        let _ = git(
+            &path,
+            &["update-ref", &format!("refs/pull/{number}/head"), &head],
+        );
+        self.inner.announce_pull(
+            &mut state,
+            self.repo,
+            number,
+            "opened",
+            &self.login,
+            json!({}),
+        );
         let (repo, pull) = find(&state, self.repo, number).ok_or_else(not_found)?;
-        Ok(Reply::json(201, Shapes { inner: self.inner, state: &state }.pull(repo, pull, None)))
+        Ok(Reply::json(
+            201,
+            Shapes {
+                inner: self.inner,
+                state: &state,
+            }
+            .pull(repo, pull, None),
+        ))
     }
 
     fn get(&self, number: u64) -> Answer {
         self.allow("pull_requests", Access::Read)?;
         let mut state = self.inner.state();
         let (_, pull) = find(&state, self.repo, number).ok_or_else(not_found)?;
-        let mergeable = pull.mergeability_known.then(|| merge_tree(&self.path(), &pull.base.sha, &pull.head.sha).is_some());
-        if let Some(pull) = state.repository_mut(self.repo).and_then(|repo| repo.pulls.iter_mut().find(|pull| pull.number == number)) {
+        let mergeable = pull
+            .mergeability_known
+            .then(|| merge_tree(&self.path(), &pull.base.sha, &pull.head.sha).is_some());
+        if let Some(pull) = state
+            .repository_mut(self.repo)
+            .and_then(|repo| repo.pulls.iter_mut().find(|pull| pull.number == number))
+        {
             pull.mergeability_known = true;
         }
         let (repo, pull) = find(&state, self.repo, number).ok_or_else(not_found)?;
-        Ok(Reply::json(200, Shapes { inner: self.inner, state: &state }.pull(repo, pull, mergeable)))
+        Ok(Reply::json(
+            200,
+            Shapes {
+                inner: self.inner,
+                state: &state,
+            }
+            .pull(repo, pull, mergeable),
+        ))
     }
 
     fn edit(&self, number: u64) -> Answer {
@@ -263,7 +375,11 @@ impl Asked<'_> {
         let mut state = self.inner.state();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let role = repo.role(&self.login);
-        let pull = repo.pulls.iter_mut().find(|pull| pull.number == number).ok_or_else(not_found)?;
+        let pull = repo
+            .pulls
+            .iter_mut()
+            .find(|pull| pull.number == number)
+            .ok_or_else(not_found)?;
         if !self.by_app() && role < Role::Write && pull.author != self.login {
             return Err(Reply::error(403, "Must have push access to repository"));
         }
@@ -296,10 +412,18 @@ impl Asked<'_> {
         }
         pull.updated_at = now();
         if let Some((action, more)) = action {
-            self.inner.announce_pull(&mut state, self.repo, number, action, &self.login, more);
+            self.inner
+                .announce_pull(&mut state, self.repo, number, action, &self.login, more);
         }
         let (repo, pull) = find(&state, self.repo, number).ok_or_else(not_found)?;
-        Ok(Reply::json(200, Shapes { inner: self.inner, state: &state }.pull(repo, pull, None)))
+        Ok(Reply::json(
+            200,
+            Shapes {
+                inner: self.inner,
+                state: &state,
+            }
+            .pull(repo, pull, None),
+        ))
     }
 
     fn files(&self, number: u64) -> Answer {
@@ -324,8 +448,17 @@ impl Asked<'_> {
     fn commits(&self, number: u64) -> Answer {
         self.with_pull("pull_requests", number, |shapes, repo, pull| {
             let range = format!("{}..{}", pull.base.sha, pull.head.sha);
-            let listing = git(&self.path(), &["rev-list", "--reverse", "--max-count=250", &range]).unwrap_or_default();
-            self.list(listing.lines().map(|sha| shapes.commit(repo, sha)).collect())
+            let listing = git(
+                &self.path(),
+                &["rev-list", "--reverse", "--max-count=250", &range],
+            )
+            .unwrap_or_default();
+            self.list(
+                listing
+                    .lines()
+                    .map(|sha| shapes.commit(repo, sha))
+                    .collect(),
+            )
         })
     }
 
@@ -335,16 +468,29 @@ impl Asked<'_> {
         let mut state = self.inner.state();
         let id = state.new_id();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
-        let pull = repo.pulls.iter_mut().find(|pull| pull.number == number).ok_or_else(not_found)?;
+        let pull = repo
+            .pulls
+            .iter_mut()
+            .find(|pull| pull.number == number)
+            .ok_or_else(not_found)?;
         let review_state = match request.event.as_deref() {
             Some("APPROVE") => "APPROVED",
             Some("REQUEST_CHANGES") => "CHANGES_REQUESTED",
             Some("COMMENT") => "COMMENTED",
             None => "PENDING",
-            Some(_) => return Err(Reply::json(422, json!({"message": "Unprocessable Entity", "errors": ["Variable $event is invalid"]}))),
+            Some(_) => {
+                return Err(Reply::json(
+                    422,
+                    json!({"message": "Unprocessable Entity", "errors": ["Variable $event is invalid"]}),
+                ));
+            }
         };
         if pull.author == self.login && matches!(review_state, "APPROVED" | "CHANGES_REQUESTED") {
-            let verb = if review_state == "APPROVED" { "approve" } else { "request changes on" };
+            let verb = if review_state == "APPROVED" {
+                "approve"
+            } else {
+                "request changes on"
+            };
             return Err(Reply::json(
                 422,
                 json!({"message": "Unprocessable Entity", "errors": [format!("Can not {verb} your own pull request")], "documentation_url": "https://docs.github.com/rest/pulls/reviews", "status": "422"}),
@@ -360,19 +506,42 @@ impl Asked<'_> {
         });
         pull.updated_at = now();
         let (repo, pull) = find(&state, self.repo, number).ok_or_else(not_found)?;
-        let shapes = Shapes { inner: self.inner, state: &state };
-        let review = pull.reviews.last().map(|review| shapes.review(repo, pull, review)).unwrap_or_default();
+        let shapes = Shapes {
+            inner: self.inner,
+            state: &state,
+        };
+        let review = pull
+            .reviews
+            .last()
+            .map(|review| shapes.review(repo, pull, review))
+            .unwrap_or_default();
         let mut told = review.clone();
-        told["state"] = told["state"].as_str().unwrap_or_default().to_lowercase().into();
+        told["state"] = told["state"]
+            .as_str()
+            .unwrap_or_default()
+            .to_lowercase()
+            .into();
         let payload = json!({"review": told, "pull_request": shapes.pull_simple(repo, pull)});
-        self.inner.announce(&mut state, self.repo, "pull_request_review", Some("submitted"), &self.login, payload);
+        self.inner.announce(
+            &mut state,
+            self.repo,
+            "pull_request_review",
+            Some("submitted"),
+            &self.login,
+            payload,
+        );
         Ok(Reply::json(200, review))
     }
 
     fn merge(&self, number: u64) -> Answer {
         self.allow("contents", Access::Write)?;
         let request: MergeRequest = if self.call.body.is_empty() {
-            MergeRequest { commit_title: None, commit_message: None, sha: None, merge_method: None }
+            MergeRequest {
+                commit_title: None,
+                commit_message: None,
+                sha: None,
+                merge_method: None,
+            }
         } else {
             body(self.call)?
         };
@@ -385,15 +554,31 @@ impl Asked<'_> {
             if !pull.open {
                 return refuse("Pull Request is not mergeable");
             }
-            if request.sha.as_ref().is_some_and(|sha| *sha != pull.head.sha) {
-                return Err(Reply::error(409, "Head branch was modified. Review and try the merge again."));
+            if request
+                .sha
+                .as_ref()
+                .is_some_and(|sha| *sha != pull.head.sha)
+            {
+                return Err(Reply::error(
+                    409,
+                    "Head branch was modified. Review and try the merge again.",
+                ));
             }
             if pull.draft {
                 return refuse("Pull Request is still a draft");
             }
-            for rule in repo.rules.iter().filter(|rule| rule.branch == pull.base.branch) {
-                let approvals =
-                    pull.reviews.iter().filter(|review| review.state == "APPROVED" && repo.role(&review.user) >= Role::Write).count();
+            for rule in repo
+                .rules
+                .iter()
+                .filter(|rule| rule.branch == pull.base.branch)
+            {
+                let approvals = pull
+                    .reviews
+                    .iter()
+                    .filter(|review| {
+                        review.state == "APPROVED" && repo.role(&review.user) >= Role::Write
+                    })
+                    .count();
                 if approvals < rule.approvals {
                     return refuse(&format!(
                         "Repository rule violations found\n\nAt least {} approving review is required by reviewers with write access.\n\n",
@@ -401,9 +586,21 @@ impl Asked<'_> {
                     ));
                 }
                 for context in &rule.status_checks {
-                    let green = repo.statuses.iter().rev().find(|status| status.sha == pull.head.sha && status.context == *context);
-                    let check = repo.checks.iter().rev().find(|check| check.sha == pull.head.sha && check.name == *context);
-                    let checked = check.is_some_and(|check| matches!(check.conclusion.as_deref(), Some("success" | "neutral" | "skipped")));
+                    let green =
+                        repo.statuses.iter().rev().find(|status| {
+                            status.sha == pull.head.sha && status.context == *context
+                        });
+                    let check = repo
+                        .checks
+                        .iter()
+                        .rev()
+                        .find(|check| check.sha == pull.head.sha && check.name == *context);
+                    let checked = check.is_some_and(|check| {
+                        matches!(
+                            check.conclusion.as_deref(),
+                            Some("success" | "neutral" | "skipped")
+                        )
+                    });
                     if !checked && green.is_none_or(|status| status.state != "success") {
                         return refuse(&format!(
                             "Repository rule violations found\n\nRequired status check \"{context}\" is expected.\n\n"
@@ -411,13 +608,25 @@ impl Asked<'_> {
                     }
                 }
             }
-            let Some(tree) = merge_tree(&path, &pull.base.sha, &pull.head.sha) else { return refuse("Pull Request is not mergeable") };
-            let head_owner = state.by_id(pull.head.repository).map_or("ghost", |repo| repo.owner.as_str());
-            let title = request
-                .commit_title
-                .clone()
-                .unwrap_or_else(|| format!("Merge pull request #{number} from {head_owner}/{}", pull.head.branch));
-            let message = format!("{title}\n\n{}", request.commit_message.clone().unwrap_or_else(|| pull.title.clone()));
+            let Some(tree) = merge_tree(&path, &pull.base.sha, &pull.head.sha) else {
+                return refuse("Pull Request is not mergeable");
+            };
+            let head_owner = state
+                .by_id(pull.head.repository)
+                .map_or("ghost", |repo| repo.owner.as_str());
+            let title = request.commit_title.clone().unwrap_or_else(|| {
+                format!(
+                    "Merge pull request #{number} from {head_owner}/{}",
+                    pull.head.branch
+                )
+            });
+            let message = format!(
+                "{title}\n\n{}",
+                request
+                    .commit_message
+                    .clone()
+                    .unwrap_or_else(|| pull.title.clone())
+            );
             let parents: Vec<&str> = match request.merge_method.as_deref().unwrap_or("merge") {
                 "merge" => vec![&pull.base.sha, &pull.head.sha],
                 "squash" | "rebase" => vec![&pull.base.sha],
@@ -428,28 +637,65 @@ impl Asked<'_> {
                     ));
                 }
             };
-            let sha =
-                commit_tree(&path, &tree, &parents, &message, &author, &committer).map_err(|error| Reply::error(500, error.to_string()))?;
-            (pull.base.branch.clone(), pull.base.sha.clone(), pull.head.sha.clone(), sha, title)
+            let sha = commit_tree(&path, &tree, &parents, &message, &author, &committer)
+                .map_err(|error| Reply::error(500, error.to_string()))?;
+            (
+                pull.base.branch.clone(),
+                pull.base.sha.clone(),
+                pull.head.sha.clone(),
+                sha,
+                title,
+            )
         };
-        if git(&path, &["update-ref", &format!("refs/heads/{base}"), &sha, &before]).is_err() {
-            return Err(Reply::error(405, "Base branch was modified. Review and try the merge again."));
+        if git(
+            &path,
+            &["update-ref", &format!("refs/heads/{base}"), &sha, &before],
+        )
+        .is_err()
+        {
+            return Err(Reply::error(
+                405,
+                "Base branch was modified. Review and try the merge again.",
+            ));
         }
         {
             let mut state = self.inner.state();
             let at = now();
-            if let Some(pull) = state.repository_mut(self.repo).and_then(|repo| repo.pulls.iter_mut().find(|pull| pull.number == number)) {
+            if let Some(pull) = state
+                .repository_mut(self.repo)
+                .and_then(|repo| repo.pulls.iter_mut().find(|pull| pull.number == number))
+            {
                 pull.open = false;
                 pull.head.sha = head;
-                pull.merged = Some(Merged { at, by: self.login.clone(), sha: sha.clone() });
+                pull.merged = Some(Merged {
+                    at,
+                    by: self.login.clone(),
+                    sha: sha.clone(),
+                });
                 pull.closed_at = Some(at);
                 pull.updated_at = at;
             }
-            self.inner.announce_pull(&mut state, self.repo, number, "closed", &self.login, json!({}));
+            self.inner.announce_pull(
+                &mut state,
+                self.repo,
+                number,
+                "closed",
+                &self.login,
+                json!({}),
+            );
         }
-        self.inner.moved(&self.full_name(), &base, Some(&before), Some(&sha), &self.login);
+        self.inner.moved(
+            &self.full_name(),
+            &base,
+            Some(&before),
+            Some(&sha),
+            &self.login,
+        );
         tracing::debug!(%title, %sha, "merged");
-        Ok(Reply::json(200, json!({"sha": sha, "merged": true, "message": "Pull Request successfully merged"})))
+        Ok(Reply::json(
+            200,
+            json!({"sha": sha, "merged": true, "message": "Pull Request successfully merged"}),
+        ))
     }
 
     fn comment(&self, number: u64) -> Answer {
@@ -461,8 +707,17 @@ impl Asked<'_> {
         find(&state, self.repo, number).ok_or_else(not_found)?;
         let (by_app, at) = (self.by_app(), now());
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
-        if repo.comments.iter().filter(|comment| comment.issue == number).count() >= 2500 {
-            return Err(Reply::error(403, "Commenting is disabled on issues with more than 2500 comments"));
+        if repo
+            .comments
+            .iter()
+            .filter(|comment| comment.issue == number)
+            .count()
+            >= 2500
+        {
+            return Err(Reply::error(
+                403,
+                "Commenting is disabled on issues with more than 2500 comments",
+            ));
         }
         if let Some(pull) = repo.pulls.iter_mut().find(|pull| pull.number == number) {
             pull.updated_at = at;
@@ -487,31 +742,70 @@ impl Asked<'_> {
         let mut state = self.inner.state();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let role = repo.role(&self.login);
-        let comment = repo.comments.iter_mut().find(|comment| comment.id.to_string() == id).ok_or_else(not_found)?;
+        let comment = repo
+            .comments
+            .iter_mut()
+            .find(|comment| comment.id.to_string() == id)
+            .ok_or_else(not_found)?;
         if comment.user != self.login && role < Role::Write {
             return Err(Reply::error(403, "Must have admin rights to Repository."));
         }
         let before = std::mem::replace(&mut comment.body, request.body);
         comment.updated_at = now();
         let id = comment.id;
-        self.answer_comment(&mut state, id, 200, "edited", json!({"changes": {"body": {"from": before}}}))
+        self.answer_comment(
+            &mut state,
+            id,
+            200,
+            "edited",
+            json!({"changes": {"body": {"from": before}}}),
+        )
     }
 
-    fn answer_comment(&self, state: &mut State, id: u64, status: u16, action: &str, more: Value) -> Answer {
+    fn answer_comment(
+        &self,
+        state: &mut State,
+        id: u64,
+        status: u16,
+        action: &str,
+        more: Value,
+    ) -> Answer {
         let repo = state.by_id(self.repo).ok_or_else(not_found)?;
-        let comment = repo.comments.iter().find(|comment| comment.id == id).ok_or_else(not_found)?;
+        let comment = repo
+            .comments
+            .iter()
+            .find(|comment| comment.id == id)
+            .ok_or_else(not_found)?;
         let (_, pull) = find(state, self.repo, comment.issue).ok_or_else(not_found)?;
-        let shapes = Shapes { inner: self.inner, state };
+        let shapes = Shapes {
+            inner: self.inner,
+            state,
+        };
         let value = shapes.comment(repo, comment);
         let mut payload = json!({"issue": shapes.issue(repo, pull), "comment": value});
         super::json::merge(&mut payload, more);
-        self.inner.announce(state, self.repo, "issue_comment", Some(action), &self.login, payload);
+        self.inner.announce(
+            state,
+            self.repo,
+            "issue_comment",
+            Some(action),
+            &self.login,
+            payload,
+        );
         Ok(Reply::json(status, value))
     }
 
-    fn with_comment(&self, id: &str, answer: impl FnOnce(&Shapes<'_>, &Repository, &Comment) -> Answer) -> Answer {
+    fn with_comment(
+        &self,
+        id: &str,
+        answer: impl FnOnce(&Shapes<'_>, &Repository, &Comment) -> Answer,
+    ) -> Answer {
         self.read("pull_requests", |shapes, repo| {
-            let comment = repo.comments.iter().find(|comment| comment.id.to_string() == id).ok_or_else(not_found)?;
+            let comment = repo
+                .comments
+                .iter()
+                .find(|comment| comment.id.to_string() == id)
+                .ok_or_else(not_found)?;
             answer(shapes, repo, comment)
         })
     }
@@ -520,7 +814,11 @@ impl Asked<'_> {
         self.allow("pull_requests", Access::Write)?;
         let mut state = self.inner.state();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
-        let at = repo.comments.iter().position(|comment| comment.id.to_string() == id).ok_or_else(not_found)?;
+        let at = repo
+            .comments
+            .iter()
+            .position(|comment| comment.id.to_string() == id)
+            .ok_or_else(not_found)?;
         repo.comments.remove(at);
         Ok(Reply::empty(204))
     }
@@ -529,24 +827,49 @@ impl Asked<'_> {
         self.allow("pull_requests", Access::Write)?;
         let request: ReactionRequest = body(self.call)?;
         if !REACTIONS.contains(&request.content.as_str()) {
-            return Err(invalid("reactions", json!([{"resource": "Reaction", "field": "content", "code": "invalid"}])));
+            return Err(invalid(
+                "reactions",
+                json!([{"resource": "Reaction", "field": "content", "code": "invalid"}]),
+            ));
         }
         let mut state = self.inner.state();
         let new_id = state.new_id();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
-        let comment = repo.comments.iter_mut().find(|comment| comment.id.to_string() == id).ok_or_else(not_found)?;
-        let known = comment.reactions.iter().position(|reaction| reaction.user == self.login && reaction.content == request.content);
+        let comment = repo
+            .comments
+            .iter_mut()
+            .find(|comment| comment.id.to_string() == id)
+            .ok_or_else(not_found)?;
+        let known = comment.reactions.iter().position(|reaction| {
+            reaction.user == self.login && reaction.content == request.content
+        });
         let (status, index) = match known {
             Some(index) => (200, index),
             None => {
-                comment.reactions.push(Reaction { id: new_id, user: self.login.clone(), content: request.content, created_at: now() });
+                comment.reactions.push(Reaction {
+                    id: new_id,
+                    user: self.login.clone(),
+                    content: request.content,
+                    created_at: now(),
+                });
                 (201, comment.reactions.len() - 1)
             }
         };
         let comment_id = comment.id;
         let repo = state.by_id(self.repo).ok_or_else(not_found)?;
-        let comment = repo.comments.iter().find(|comment| comment.id == comment_id).ok_or_else(not_found)?;
-        Ok(Reply::json(status, Shapes { inner: self.inner, state: &state }.reaction(&comment.reactions[index])))
+        let comment = repo
+            .comments
+            .iter()
+            .find(|comment| comment.id == comment_id)
+            .ok_or_else(not_found)?;
+        Ok(Reply::json(
+            status,
+            Shapes {
+                inner: self.inner,
+                state: &state,
+            }
+            .reaction(&comment.reactions[index]),
+        ))
     }
 
     fn label(&self, number: u64) -> Answer {
@@ -554,15 +877,30 @@ impl Asked<'_> {
         let request: LabelsRequest = body(self.call)?;
         let mut state = self.inner.state();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
-        let pull = repo.pulls.iter_mut().find(|pull| pull.number == number).ok_or_else(not_found)?;
+        let pull = repo
+            .pulls
+            .iter_mut()
+            .find(|pull| pull.number == number)
+            .ok_or_else(not_found)?;
         for label in request.labels {
             if !pull.labels.contains(&label) {
                 pull.labels.push(label);
             }
         }
         let (repo, pull) = find(&state, self.repo, number).ok_or_else(not_found)?;
-        let shapes = Shapes { inner: self.inner, state: &state };
-        Ok(Reply::json(200, Value::Array(pull.labels.iter().map(|name| shapes.label(repo, name)).collect())))
+        let shapes = Shapes {
+            inner: self.inner,
+            state: &state,
+        };
+        Ok(Reply::json(
+            200,
+            Value::Array(
+                pull.labels
+                    .iter()
+                    .map(|name| shapes.label(repo, name))
+                    .collect(),
+            ),
+        ))
     }
 }
 

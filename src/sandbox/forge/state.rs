@@ -45,7 +45,11 @@ pub enum UserKind {
 #[derive(Clone)]
 pub enum Token {
     User(String),
-    Installation { expires: Timestamp, permissions: BTreeMap<String, String>, repositories: Option<Vec<u64>> },
+    Installation {
+        expires: Timestamp,
+        permissions: BTreeMap<String, String>,
+        repositories: Option<Vec<u64>>,
+    },
 }
 
 /// The one GitHub App that is registered, installed on every repository of its account.
@@ -89,7 +93,11 @@ impl Role {
     }
     /// The legacy word of the `permission` field: `maintain` is told as `write`.
     pub fn permission(self) -> &'static str {
-        if self == Self::Maintain { "write" } else { self.name() }
+        if self == Self::Maintain {
+            "write"
+        } else {
+            self.name()
+        }
     }
 }
 
@@ -337,42 +345,78 @@ impl State {
 
     pub fn add_user(&mut self, login: &str, kind: UserKind) {
         let id = self.new_id();
-        self.users.entry(login.into()).or_insert(User { id, login: login.into(), kind });
+        self.users.entry(login.into()).or_insert(User {
+            id,
+            login: login.into(),
+            kind,
+        });
         if kind == UserKind::User {
-            self.tokens.insert(format!("ghp_{}", random_hex(36)), Token::User(login.into()));
+            self.tokens
+                .insert(format!("ghp_{}", random_hex(36)), Token::User(login.into()));
         }
     }
 
     /// Registers the App as its manifest says.
     pub fn register_app(&mut self, manifest: &Value) {
-        let permissions = manifest["default_permissions"].as_object().into_iter().flatten();
-        self.app.permissions = permissions.map(|(name, access)| (name.clone(), access.as_str().unwrap_or_default().into())).collect();
-        self.app.permissions.insert("metadata".into(), "read".into());
+        let permissions = manifest["default_permissions"]
+            .as_object()
+            .into_iter()
+            .flatten();
+        self.app.permissions = permissions
+            .map(|(name, access)| (name.clone(), access.as_str().unwrap_or_default().into()))
+            .collect();
+        self.app
+            .permissions
+            .insert("metadata".into(), "read".into());
         let events = manifest["default_events"].as_array().into_iter().flatten();
-        self.app.events = events.filter_map(|event| event.as_str().map(str::to_string)).collect();
+        self.app.events = events
+            .filter_map(|event| event.as_str().map(str::to_string))
+            .collect();
     }
 
     /// A user's personal token.
     pub fn token_of(&self, login: &str) -> String {
-        let found = self.tokens.iter().find(|(_, token)| matches!(token, Token::User(of) if of == login));
+        let found = self
+            .tokens
+            .iter()
+            .find(|(_, token)| matches!(token, Token::User(of) if of == login));
         found.map(|(secret, _)| secret.clone()).unwrap_or_default()
     }
 
     /// Both forms that are in use: 40 characters, and the stateless one of about 520.
-    pub fn mint(&mut self, permissions: BTreeMap<String, String>, repositories: Option<Vec<u64>>) -> (String, Timestamp) {
+    pub fn mint(
+        &mut self,
+        permissions: BTreeMap<String, String>,
+        repositories: Option<Vec<u64>>,
+    ) -> (String, Timestamp) {
         self.tokens_made += 1;
         let secret = if self.tokens_made % 2 == 1 {
             format!("ghs_{}", random_hex(36))
         } else {
-            format!("ghs_{}_{}.{}.{}", self.app.id, random_hex(36), random_hex(300), random_hex(160))
+            format!(
+                "ghs_{}_{}.{}.{}",
+                self.app.id,
+                random_hex(36),
+                random_hex(300),
+                random_hex(160)
+            )
         };
         let expires = Timestamp::now() + SignedDuration::from_hours(1);
-        self.tokens.insert(secret.clone(), Token::Installation { expires, permissions, repositories });
+        self.tokens.insert(
+            secret.clone(),
+            Token::Installation {
+                expires,
+                permissions,
+                repositories,
+            },
+        );
         (secret, expires)
     }
 
     pub fn repository(&self, owner: &str, name: &str) -> Option<&Repository> {
-        self.repositories.iter().find(|repo| repo.owner.eq_ignore_ascii_case(owner) && repo.name.eq_ignore_ascii_case(name))
+        self.repositories.iter().find(|repo| {
+            repo.owner.eq_ignore_ascii_case(owner) && repo.name.eq_ignore_ascii_case(name)
+        })
     }
 
     pub fn repository_mut(&mut self, id: u64) -> Option<&mut Repository> {
@@ -399,7 +443,11 @@ impl State {
         self.requests += 1;
         let used = self.rates.entry(token.into()).or_default();
         *used = (*used + 1).min(LIMIT);
-        (LIMIT, LIMIT - *used, Timestamp::now().as_second() / 3600 * 3600 + 3600)
+        (
+            LIMIT,
+            LIMIT - *used,
+            Timestamp::now().as_second() / 3600 * 3600 + 3600,
+        )
     }
 }
 

@@ -19,7 +19,15 @@ const ZERO: &str = "0000000000000000000000000000000000000000";
 
 impl Inner {
     /// Queues one event about a repository, if the App hears it.
-    pub(super) fn announce(&self, state: &mut State, repo: u64, event: &str, action: Option<&str>, sender: &str, more: Value) {
+    pub(super) fn announce(
+        &self,
+        state: &mut State,
+        repo: u64,
+        event: &str,
+        action: Option<&str>,
+        sender: &str,
+        more: Value,
+    ) {
         let always = event.starts_with("installation");
         if !always && !state.app.events.iter().any(|heard| heard == event) {
             return;
@@ -48,18 +56,37 @@ impl Inner {
     }
 
     /// A branch moved: pull requests follow it, and `push` and `pull_request` events go out.
-    pub fn moved(&self, full_name: &str, branch: &str, before: Option<&str>, after: Option<&str>, login: &str) {
+    pub fn moved(
+        &self,
+        full_name: &str,
+        branch: &str,
+        before: Option<&str>,
+        after: Option<&str>,
+        login: &str,
+    ) {
         let mut state = self.state();
-        let Some(repo) = state.by_full_name(full_name) else { return };
+        let Some(repo) = state.by_full_name(full_name) else {
+            return;
+        };
         let id = repo.id;
         let path = self.repository_path(&repo.owner, &repo.name);
-        let shapes = Shapes { inner: self, state: &state };
+        let shapes = Shapes {
+            inner: self,
+            state: &state,
+        };
         let listed = match (before, after) {
-            (Some(before), Some(after)) => git(&path, &["rev-list", "--max-count=20", &format!("{before}..{after}")]).unwrap_or_default(),
+            (Some(before), Some(after)) => git(
+                &path,
+                &["rev-list", "--max-count=20", &format!("{before}..{after}")],
+            )
+            .unwrap_or_default(),
             (None, Some(after)) => after.to_string(),
             _ => String::new(),
         };
-        let commits: Vec<Value> = listed.lines().map(|sha| self.push_commit(&shapes, repo, sha)).collect();
+        let commits: Vec<Value> = listed
+            .lines()
+            .map(|sha| self.push_commit(&shapes, repo, sha))
+            .collect();
         let forced = matches!((before, after), (Some(before), Some(after)) if !super::git::is_ancestor(&path, before, after));
         let push = json!({
             "ref": format!("refs/heads/{branch}"), "before": before.unwrap_or(ZERO), "after": after.unwrap_or(ZERO),
@@ -102,23 +129,44 @@ impl Inner {
     }
 
     /// The head of a pull request moved or went away. GitHub closes one whose head is gone or has nothing its base lacks.
-    fn follow(&self, state: &mut State, repository: u64, number: u64, before: Option<&str>, after: Option<&str>, login: &str) {
-        let Some(repo) = state.by_id(repository) else { return };
+    fn follow(
+        &self,
+        state: &mut State,
+        repository: u64,
+        number: u64,
+        before: Option<&str>,
+        after: Option<&str>,
+        login: &str,
+    ) {
+        let Some(repo) = state.by_id(repository) else {
+            return;
+        };
         let path = self.repository_path(&repo.owner, &repo.name);
-        let Some(pull) = repo.pulls.iter().find(|pull| pull.number == number) else { return };
+        let Some(pull) = repo.pulls.iter().find(|pull| pull.number == number) else {
+            return;
+        };
         let base = format!("refs/heads/{}", pull.base.branch);
         if let Some(head) = state.by_id(pull.head.repository)
             && head.id != repository
             && let Some(after) = after
         {
-            let from = self.repository_path(&head.owner, &head.name).display().to_string();
+            let from = self
+                .repository_path(&head.owner, &head.name)
+                .display()
+                .to_string();
             let _ = git(&path, &["fetch", "--quiet", &from, after]);
         }
         if let Some(after) = after {
-            let _ = git(&path, &["update-ref", &format!("refs/pull/{number}/head"), after]);
+            let _ = git(
+                &path,
+                &["update-ref", &format!("refs/pull/{number}/head"), after],
+            );
         }
         let nothing_left = after.is_some_and(|after| super::git::is_ancestor(&path, after, &base));
-        let Some(pull) = state.repository_mut(repository).and_then(|repo| repo.pulls.iter_mut().find(|pull| pull.number == number)) else {
+        let Some(pull) = state
+            .repository_mut(repository)
+            .and_then(|repo| repo.pulls.iter_mut().find(|pull| pull.number == number))
+        else {
             return;
         };
         pull.updated_at = now();
@@ -134,17 +182,37 @@ impl Inner {
         let (action, more) = if close {
             ("closed", json!({}))
         } else {
-            ("synchronize", json!({"before": before.unwrap_or(ZERO), "after": after.unwrap_or(ZERO)}))
+            (
+                "synchronize",
+                json!({"before": before.unwrap_or(ZERO), "after": after.unwrap_or(ZERO)}),
+            )
         };
         self.announce_pull(state, repository, number, action, login, more);
     }
 
-    pub(super) fn announce_pull(&self, state: &mut State, repository: u64, number: u64, action: &str, sender: &str, more: Value) {
-        let Some((repo, pull)) = find(state, repository, number) else { return };
+    pub(super) fn announce_pull(
+        &self,
+        state: &mut State,
+        repository: u64,
+        number: u64,
+        action: &str,
+        sender: &str,
+        more: Value,
+    ) {
+        let Some((repo, pull)) = find(state, repository, number) else {
+            return;
+        };
         let shapes = Shapes { inner: self, state };
         let mut payload = json!({"number": number, "pull_request": shapes.pull(repo, pull, None)});
         merge(&mut payload, more);
-        self.announce(state, repository, "pull_request", Some(action), sender, payload);
+        self.announce(
+            state,
+            repository,
+            "pull_request",
+            Some(action),
+            sender,
+            payload,
+        );
     }
 
     fn push_commit(&self, shapes: &Shapes<'_>, repo: &Repository, sha: &str) -> Value {
@@ -165,25 +233,43 @@ pub fn find(state: &State, repository: u64, number: u64) -> Option<(&Repository,
 
 fn guid() -> String {
     let hex = random_hex(32);
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }
 
 /// Sends what is in the outbox, each once, with the faults that are asked for.
 pub(super) async fn deliver(inner: Arc<Inner>) {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build().unwrap_or_default();
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(10))
+        .no_proxy()
+        .build()
+        .unwrap_or_default();
     let wake = inner.state().wake.clone();
     let mut waited = false;
     loop {
         let (batch, target) = take(&inner, waited);
         let Some((url, secret)) = target.filter(|_| !batch.is_empty()) else {
             // What is held back to be reordered goes out after a while all the same.
-            waited = tokio::time::timeout(Duration::from_millis(300), wake.notified()).await.is_err();
+            waited = tokio::time::timeout(Duration::from_millis(300), wake.notified())
+                .await
+                .is_err();
             continue;
         };
         for (outgoing, lost) in batch {
             if let Some(observer) = inner.wire().observer {
-                let name =
-                    outgoing.action.iter().fold(outgoing.event.clone(), |event, action| format!("{event}-{action}")).replace('_', "-");
+                let name = outgoing
+                    .action
+                    .iter()
+                    .fold(outgoing.event.clone(), |event, action| {
+                        format!("{event}-{action}")
+                    })
+                    .replace('_', "-");
                 let request = Some(outgoing.payload.clone());
                 observer(&super::Exchange {
                     method: "WEBHOOK".into(),
@@ -196,7 +282,11 @@ pub(super) async fn deliver(inner: Arc<Inner>) {
                 });
             }
             let started = Instant::now();
-            let status = if lost { None } else { send(&inner, &client, &url, &secret, &outgoing).await };
+            let status = if lost {
+                None
+            } else {
+                send(&inner, &client, &url, &secret, &outgoing).await
+            };
             let mut state = inner.state();
             let id = state.new_id();
             state.deliveries.push(Delivery {
@@ -219,7 +309,11 @@ type Batch = Vec<(Outgoing, bool)>;
 
 fn take(inner: &Inner, waited: bool) -> (Batch, Option<(String, String)>) {
     let mut state = inner.state();
-    let target = state.app.webhook_url.clone().map(|url| (url, state.app.webhook_secret.clone()));
+    let target = state
+        .app
+        .webhook_url
+        .clone()
+        .map(|url| (url, state.app.webhook_secret.clone()));
     let wait_for = state.faults.reorder.unwrap_or(1);
     if target.is_none() || (state.outbox.len() < wait_for && !waited) {
         return (Vec::new(), target);
@@ -227,7 +321,10 @@ fn take(inner: &Inner, waited: bool) -> (Batch, Option<(String, String)>) {
     let mut batch: Batch = Vec::new();
     while let Some(outgoing) = state.outbox.pop_front() {
         state.faults.count += 1;
-        let lost = state.faults.lose_every.is_some_and(|every| state.faults.count.is_multiple_of(every));
+        let lost = state
+            .faults
+            .lose_every
+            .is_some_and(|every| state.faults.count.is_multiple_of(every));
         batch.push((outgoing.clone(), lost));
         if state.faults.duplicate && !lost {
             batch.push((outgoing, false));
@@ -239,11 +336,20 @@ fn take(inner: &Inner, waited: bool) -> (Batch, Option<(String, String)>) {
     (batch, target)
 }
 
-async fn send(inner: &Inner, client: &reqwest::Client, url: &str, secret: &str, outgoing: &Outgoing) -> Option<u16> {
+async fn send(
+    inner: &Inner,
+    client: &reqwest::Client,
+    url: &str,
+    secret: &str,
+    outgoing: &Outgoing,
+) -> Option<u16> {
     let body = outgoing.payload.to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).ok()?;
     mac.update(body.as_bytes());
-    let (app, user_agent) = (inner.state().app.id, format!("GitHub-Hookshot/{}", &random_hex(7)));
+    let (app, user_agent) = (
+        inner.state().app.id,
+        format!("GitHub-Hookshot/{}", &random_hex(7)),
+    );
     let answer = client
         .post(url)
         .header("content-type", "application/json")
@@ -253,7 +359,10 @@ async fn send(inner: &Inner, client: &reqwest::Client, url: &str, secret: &str, 
         .header("x-github-hook-id", "1")
         .header("x-github-hook-installation-target-id", app.to_string())
         .header("x-github-hook-installation-target-type", "integration")
-        .header("x-hub-signature-256", format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
+        .header(
+            "x-hub-signature-256",
+            format!("sha256={}", hex::encode(mac.finalize().into_bytes())),
+        )
         .body(body)
         .send()
         .await;

@@ -19,7 +19,12 @@ async fn reply(world: &World, number: u64, comment: u64) -> String {
     let marker = format!("<!-- windlass:reply {comment} -->");
     world
         .until("the reply", async || {
-            world.comments(number).iter().filter_map(|c| c["body"].as_str()).find(|body| body.starts_with(&marker)).map(str::to_string)
+            world
+                .comments(number)
+                .iter()
+                .filter_map(|c| c["body"].as_str())
+                .find(|body| body.starts_with(&marker))
+                .map(str::to_string)
         })
         .await
 }
@@ -28,7 +33,15 @@ async fn reply(world: &World, number: u64, comment: u64) -> String {
 async fn every_command_is_answered_once() {
     let world = World::new().await;
     let number = pull_request(&world).await;
-    for text in ["/help", "/why", "please /sync this", "/snyc", "/sync everything", "/preview", "/sync"] {
+    for text in [
+        "/help",
+        "/why",
+        "please /sync this",
+        "/snyc",
+        "/sync everything",
+        "/preview",
+        "/sync",
+    ] {
         let comment = world.comment("bob", number, text);
         if text != "please /sync this" {
             reply(&world, number, comment).await;
@@ -146,9 +159,16 @@ async fn permissions_are_asked_of_github_and_told() {
     }
     let asked = world.comment("bob", number, "/why");
     let text = reply(&world, number, asked).await;
-    assert!(text.contains("0 of 1 approvals (a person's change needs a review)"), "{text}");
+    assert!(
+        text.contains("0 of 1 approvals (a person's change needs a review)"),
+        "{text}"
+    );
     let conversation = world.conversation(number);
-    assert_eq!(conversation.matches("windlass:reply").count(), 1, "{conversation}");
+    assert_eq!(
+        conversation.matches("windlass:reply").count(),
+        1,
+        "{conversation}"
+    );
     assert_eq!(conversation.matches("👀").count(), 1, "{conversation}");
 }
 
@@ -173,27 +193,44 @@ async fn an_edited_comment_commands_nothing_and_a_forged_marker_hides_nothing() 
     let created = world.read(&format!("issues/comments/{edited}"))["created_at"].clone();
     world
         .until("a second has passed", async || {
-            world.as_user("ada", Method::PATCH, &format!("issues/comments/{edited}"), json!({"body": "/sync"}));
-            (world.read(&format!("issues/comments/{edited}"))["updated_at"] != created).then_some(())
+            world.as_user(
+                "ada",
+                Method::PATCH,
+                &format!("issues/comments/{edited}"),
+                json!({"body": "/sync"}),
+            );
+            (world.read(&format!("issues/comments/{edited}"))["updated_at"] != created)
+                .then_some(())
         })
         .await;
     let asked = world.comment("bob", number, "/help");
     // Not from our App: the marker counts for nothing.
-    world.comment("rita", number, &format!("<!-- windlass:reply {asked} -->\nanswered already"));
+    world.comment(
+        "rita",
+        number,
+        &format!("<!-- windlass:reply {asked} -->\nanswered already"),
+    );
     world.comment("rita", number, "<!-- windlass:sticky final 00 -->\nforged");
     world.start();
     let text = reply(&world, number, edited).await;
     assert!(text.contains("was edited after it was posted"), "{text}");
     world
         .until("the real answer", async || {
-            let ours = world.comments(number).into_iter().filter(|c| c["user"]["login"] == "windlass[bot]");
-            ours.filter_map(|c| c["body"].as_str().map(str::to_string)).find(|body| body.contains("> `/help`"))
+            let ours = world
+                .comments(number)
+                .into_iter()
+                .filter(|c| c["user"]["login"] == "windlass[bot]");
+            ours.filter_map(|c| c["body"].as_str().map(str::to_string))
+                .find(|body| body.contains("> `/help`"))
         })
         .await;
     let stickies = world
         .comments(number)
         .iter()
-        .filter(|c| c["user"]["login"] == "windlass[bot]" && c["body"].as_str().unwrap().contains("windlass:sticky"))
+        .filter(|c| {
+            c["user"]["login"] == "windlass[bot]"
+                && c["body"].as_str().unwrap().contains("windlass:sticky")
+        })
         .count();
     assert_eq!(stickies, 1);
 }

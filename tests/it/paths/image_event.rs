@@ -13,8 +13,13 @@ async fn proposed(world: &World, tag: &str) -> u64 {
     world.merged(staging).await;
     world
         .until("production is proposed", async || {
-            let pull = world.pull_from("windlass/shop/production").filter(|pull| pull["state"] == "open")?;
-            pull["title"].as_str()?.contains(&digest_of(tag)[7..19]).then(|| pull["number"].as_u64())?
+            let pull = world
+                .pull_from("windlass/shop/production")
+                .filter(|pull| pull["state"] == "open")?;
+            pull["title"]
+                .as_str()?
+                .contains(&digest_of(tag)[7..19])
+                .then(|| pull["number"].as_u64())?
         })
         .await
 }
@@ -26,7 +31,10 @@ async fn an_event_is_answered_with_the_pull_request_it_became() {
     let number = world.pull_request("staging").await;
     assert_eq!(
         (status, body["pull_request"].as_str()),
-        (200, Some(format!("{}/acme/config/pull/{number}", world.forge.url()).as_str())),
+        (
+            200,
+            Some(format!("{}/acme/config/pull/{number}", world.forge.url()).as_str())
+        ),
         "{body}"
     );
     let pull = world.read(&format!("pulls/{number}"));
@@ -60,12 +68,20 @@ async fn an_event_is_answered_with_the_pull_request_it_became() {
 
     // The same event again, after the merge: no second pull request.
     let (status, body) = world.announce("1.1.0").await;
-    assert_eq!((status, body["promotions"][0]["state"].as_str()), (200, Some("Merged")), "{body}");
+    assert_eq!(
+        (status, body["promotions"][0]["state"].as_str()),
+        (200, Some("Merged")),
+        "{body}"
+    );
     let all = world.read("pulls?state=all&head=acme:windlass/shop/staging");
     assert_eq!(all.as_array().unwrap().len(), 1);
     world
         .until("the merged branch is deleted", async || {
-            world.read("git/ref/heads/windlass/shop/staging").get("object").is_none().then_some(())
+            world
+                .read("git/ref/heads/windlass/shop/staging")
+                .get("object")
+                .is_none()
+                .then_some(())
         })
         .await;
 }
@@ -77,7 +93,11 @@ async fn a_newer_image_supersedes_the_same_pull_request() {
     let again = proposed(&world, "1.2.0").await;
     assert_eq!(number, again, "one pull request per application and stage");
     let commits = world.read(&format!("pulls/{number}/commits"));
-    assert_eq!(commits.as_array().unwrap().len(), 2, "a commit is appended, nothing is thrown away");
+    assert_eq!(
+        commits.as_array().unwrap().len(),
+        2,
+        "a commit is appended, nothing is thrown away"
+    );
     // The later event wins, also when it is the older image: a step back in staging, which somebody has to want.
     world.announce("1.1.0").await;
     let back = world.pull_request("staging").await;
@@ -86,7 +106,10 @@ async fn a_newer_image_supersedes_the_same_pull_request() {
     world.approve("bob", back);
     assert_eq!(proposed(&world, "1.1.0").await, number);
     world.previewed(number).await;
-    let file = world.read(&format!("contents/apps/shop/production/kustomization.yaml?ref={}", world.head(number)));
+    let file = world.read(&format!(
+        "contents/apps/shop/production/kustomization.yaml?ref={}",
+        world.head(number)
+    ));
     assert!(file["content"].is_string());
 }
 
@@ -96,29 +119,66 @@ async fn a_base_that_moved_under_it_rebuilds_the_branch_and_keeps_the_pull_reque
     let number = proposed(&world, "1.1.0").await;
     let file = "apps/shop/production/kustomization.yaml";
     // Somebody pins another tag on main: the same lines.
-    let pinned = world.file(file).replace("newTag: \"1.0.0\"", "newTag: \"1.0.5\"");
-    world.forge.push("acme/config", "main", "ada", "Pin", &[(file, Some(&pinned))]).unwrap();
+    let pinned = world
+        .file(file)
+        .replace("newTag: \"1.0.0\"", "newTag: \"1.0.5\"");
+    world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "Pin",
+            &[(file, Some(&pinned))],
+        )
+        .unwrap();
     world
         .until("the branch is rebuilt on the new base", async || {
             let pull = world.read(&format!("pulls/{number}"));
-            (pull["mergeable"] == true && pull["state"] == "open" && pull["commits"] == 1).then_some(())
+            (pull["mergeable"] == true && pull["state"] == "open" && pull["commits"] == 1)
+                .then_some(())
         })
         .await;
-    assert!(world.read("git/ref/heads/windlass/shop/production.rebuild").get("object").is_none(), "the scratch branch is gone");
+    assert!(
+        world
+            .read("git/ref/heads/windlass/shop/production.rebuild")
+            .get("object")
+            .is_none(),
+        "the scratch branch is gone"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_pull_request_is_not_opened_again_for_the_same_image() {
     let world = World::new().await;
     let number = proposed(&world, "1.1.0").await;
-    world.as_user("ada", Method::PATCH, &format!("pulls/{number}"), json!({"state": "closed"}));
+    world.as_user(
+        "ada",
+        Method::PATCH,
+        &format!("pulls/{number}"),
+        json!({"state": "closed"}),
+    );
     let promotion = world
         .until("the promotion is rejected", async || {
-            let all = world.list("windlass.dev/v1alpha1", "Promotion", "promotions", &world.home()).await;
-            all.into_iter().find(|object| object["spec"]["stage"] == "production" && object["status"]["state"] == "Rejected")
+            let all = world
+                .list(
+                    "windlass.dev/v1alpha1",
+                    "Promotion",
+                    "promotions",
+                    &world.home(),
+                )
+                .await;
+            all.into_iter().find(|object| {
+                object["spec"]["stage"] == "production" && object["status"]["state"] == "Rejected"
+            })
         })
         .await;
-    assert!(promotion["status"]["message"].as_str().unwrap().contains("closed"));
+    assert!(
+        promotion["status"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("closed")
+    );
     let newer = proposed(&world, "1.2.0").await;
     assert_ne!(newer, number, "a newer image is proposed anew");
 }
@@ -135,17 +195,45 @@ async fn who_may_not_announce_is_told_why_and_nothing_happens() {
     let table = [
         (image_event("6.6.6"), Some("wrong"), 401, "bearer token"),
         (image_event("6.6.6"), None, 401, "bearer token"),
-        (with("source", json!("evil/shop")), Some(token.as_str()), 403, "`evil/shop` may not announce `ghcr.io/acme/shop`"),
-        (with("image", json!("ghcr.io/acme/unknown")), Some(&token), 404, "no application uses"),
-        (with("digest", json!("sha256:12")), Some(&token), 422, "is not a digest"),
-        (with("tag", json!("a b")), Some(&token), 422, "is not an image tag"),
-        (with("commit", json!("main")), Some(&token), 422, "is not a commit"),
+        (
+            with("source", json!("evil/shop")),
+            Some(token.as_str()),
+            403,
+            "`evil/shop` may not announce `ghcr.io/acme/shop`",
+        ),
+        (
+            with("image", json!("ghcr.io/acme/unknown")),
+            Some(&token),
+            404,
+            "no application uses",
+        ),
+        (
+            with("digest", json!("sha256:12")),
+            Some(&token),
+            422,
+            "is not a digest",
+        ),
+        (
+            with("tag", json!("a b")),
+            Some(&token),
+            422,
+            "is not an image tag",
+        ),
+        (
+            with("commit", json!("main")),
+            Some(&token),
+            422,
+            "is not a commit",
+        ),
         (json!([]), Some(&token), 422, "JSON object"),
     ];
     for (event, token, status, words) in table {
         let (is, body) = world.event(&event, token).await.unwrap();
         assert_eq!(is, status, "{body}");
-        assert!(body["error"].as_str().unwrap_or_default().contains(words), "{body}");
+        assert!(
+            body["error"].as_str().unwrap_or_default().contains(words),
+            "{body}"
+        );
     }
     assert_eq!(world.read("pulls?state=all"), json!([]));
 }
@@ -156,9 +244,21 @@ async fn an_image_that_no_file_sets_is_an_error_that_says_what_to_add() {
     let world = World::new().await;
     let file = "apps/shop/staging/kustomization.yaml";
     let without = world.file(file).split(prefix).next().unwrap().to_string();
-    world.forge.push("acme/config", "main", "ada", "No images", &[(file, Some(&without))]).unwrap();
+    world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "No images",
+            &[(file, Some(&without))],
+        )
+        .unwrap();
     let (status, body) = world.announce("1.1.0").await;
     assert_eq!(status, 409, "{body}");
     let message = body["promotions"][0]["message"].as_str().unwrap();
-    assert!(message.contains("no file in apps/shop/staging sets `ghcr.io/acme/shop`"), "{message}");
+    assert!(
+        message.contains("no file in apps/shop/staging sets `ghcr.io/acme/shop`"),
+        "{message}"
+    );
 }

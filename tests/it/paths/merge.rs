@@ -18,20 +18,37 @@ async fn production(world: &World, tag: &str) -> u64 {
 async fn auto_merges_at_once_and_approvals_are_waited_for() {
     let world = World::new().await;
     let number = production(&world, "1.1.0").await;
-    assert_eq!(world.gate_status(number, "pending").await, "0 of 1 approvals (shop/production asks for 1)");
+    assert_eq!(
+        world.gate_status(number, "pending").await,
+        "0 of 1 approvals (shop/production asks for 1)"
+    );
     // A reader's approval is heard, and does not count.
     world.approve("rita", number);
     let text = world.gate_status(number, "pending").await;
     world.gate_says(number, "rita's does not count").await;
     assert!(text.starts_with("0 of 1 approvals"), "{text}");
-    assert!(world.try_as_user("bob", Method::PUT, &format!("pulls/{number}/merge"), json!({"sha": "0".repeat(40)})).is_err());
+    assert!(
+        world
+            .try_as_user(
+                "bob",
+                Method::PUT,
+                &format!("pulls/{number}/merge"),
+                json!({"sha": "0".repeat(40)})
+            )
+            .is_err()
+    );
     world.approve("bob", number);
     let commit = world.merged(number).await;
     let pull = world.read(&format!("pulls/{number}"));
     assert_eq!(pull["merged_by"]["login"], "windlass[bot]");
     world.sync_status(&commit, "success").await;
     world
-        .until("the comment tells the end", async || world.comments(number)[0]["body"].as_str()?.contains("Synced, healthy").then_some(()))
+        .until("the comment tells the end", async || {
+            world.comments(number)[0]["body"]
+                .as_str()?
+                .contains("Synced, healthy")
+                .then_some(())
+        })
         .await;
     insta::assert_snapshot!(world.conversation(number), @"
     shop/production: 1.1.0 (565656565656) by windlass[bot] (merged)
@@ -86,28 +103,61 @@ async fn an_extra_commit_needs_a_review_everywhere_also_where_merging_is_automat
     {
         let mut state = world.forge.state();
         let id = state.by_full_name("acme/config").unwrap().id;
-        state.repository_mut(id).unwrap().rules.push(windlass::sandbox::forge::state::Rule {
-            branch: "main".into(),
-            approvals: 1,
-            status_checks: vec![],
-        });
+        state
+            .repository_mut(id)
+            .unwrap()
+            .rules
+            .push(windlass::sandbox::forge::state::Rule {
+                branch: "main".into(),
+                approvals: 1,
+                status_checks: vec![],
+            });
     }
     world.announce("1.1.0").await;
     let number = world.pull_request("staging").await;
     let refusal = world.gate_status(number, "failure").await;
-    assert!(refusal.contains("GitHub refused the merge") && refusal.contains("approving review is required"), "{refusal}");
+    assert!(
+        refusal.contains("GitHub refused the merge")
+            && refusal.contains("approving review is required"),
+        "{refusal}"
+    );
     let changed = world.file(file).replace("hello", "extra");
-    world.forge.push("acme/config", "windlass/shop/staging", "mia", "Extra", &[(file, Some(&changed))]).unwrap();
+    world
+        .forge
+        .push(
+            "acme/config",
+            "windlass/shop/staging",
+            "mia",
+            "Extra",
+            &[(file, Some(&changed))],
+        )
+        .unwrap();
     let text = world.gate_says(number, "somebody added").await;
-    assert_eq!(text, "0 of 1 approvals (somebody added to windlass's commit)");
+    assert_eq!(
+        text,
+        "0 of 1 approvals (somebody added to windlass's commit)"
+    );
     world.approve("bob", number);
     // What is not windlass's own is merged by a person.
     let text = world.gate_status(number, "success").await;
-    assert_eq!(text, "all gates are green: somebody added to windlass's commit, so a person merges it");
-    world.as_user("mia", Method::PUT, &format!("pulls/{number}/merge"), json!({"sha": world.head(number)}));
+    assert_eq!(
+        text,
+        "all gates are green: somebody added to windlass's commit, so a person merges it"
+    );
+    world.as_user(
+        "mia",
+        Method::PUT,
+        &format!("pulls/{number}/merge"),
+        json!({"sha": world.head(number)}),
+    );
     let commit = world.merged(number).await;
     world.sync_status(&commit, "success").await;
-    assert!(world.deployment("staging").await["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().ends_with(&digest));
+    assert!(
+        world.deployment("staging").await["spec"]["template"]["spec"]["containers"][0]["image"]
+            .as_str()
+            .unwrap()
+            .ends_with(&digest)
+    );
     let stored = world.config_map("staging", "shop").await.unwrap();
     assert_eq!(stored["data"]["greeting"], "extra");
 }
@@ -126,7 +176,14 @@ async fn an_approval_of_an_older_head_does_not_count() {
             "windlass/shop/production",
             "mia",
             "Sneaked in",
-            &[("apps/shop/production/config.yaml", Some(&world.file("apps/shop/production/config.yaml").replace("hello", "sneaked")))],
+            &[(
+                "apps/shop/production/config.yaml",
+                Some(
+                    &world
+                        .file("apps/shop/production/config.yaml")
+                        .replace("hello", "sneaked"),
+                ),
+            )],
         )
         .unwrap();
     world.start();
@@ -143,9 +200,23 @@ async fn peoples_pull_requests_are_left_to_people() {
     world.previewed(number).await;
     world.gate_status(number, "pending").await;
     world.approve("mia", number);
-    assert_eq!(world.gate_status(number, "success").await, "all gates are green: ready to be merged by a person");
-    world.as_user("mia", Method::PUT, &format!("pulls/{number}/merge"), json!({"sha": world.head(number)}));
+    assert_eq!(
+        world.gate_status(number, "success").await,
+        "all gates are green: ready to be merged by a person"
+    );
+    world.as_user(
+        "mia",
+        Method::PUT,
+        &format!("pulls/{number}/merge"),
+        json!({"sha": world.head(number)}),
+    );
     let commit = world.merged(number).await;
-    assert_eq!(world.sync_status(&commit, "success").await, "shop/staging is synced and healthy");
-    assert_eq!(world.config_map("staging", "shop").await.unwrap()["data"]["greeting"], "hi");
+    assert_eq!(
+        world.sync_status(&commit, "success").await,
+        "shop/staging is synced and healthy"
+    );
+    assert_eq!(
+        world.config_map("staging", "shop").await.unwrap()["data"]["greeting"],
+        "hi"
+    );
 }

@@ -11,7 +11,9 @@ const OVERLAY: &str = "apps/shop/staging/kustomization.yaml";
 async fn one_sticky_comment_and_a_check_run() {
     let world = World::new().await;
     let file = "apps/shop/staging/config.yaml";
-    let changed = world.file(file).replace("greeting: hello", "greeting: good morning");
+    let changed = world
+        .file(file)
+        .replace("greeting: hello", "greeting: good morning");
     let number = world.propose("bob", "greeting", &[(file, Some(&changed))]);
     let check = world.previewed(number).await;
     assert_eq!(check["conclusion"], "success");
@@ -47,8 +49,24 @@ async fn one_sticky_comment_and_a_check_run() {
     // Another push: the same comment, edited.
     let first = world.comments(number)[0]["id"].clone();
     let changed = changed.replace("good morning", "good evening");
-    world.forge.push("acme/config", "greeting", "bob", "Evening", &[(file, Some(&changed))]).unwrap();
-    world.until("the comment is edited", async || world.comments(number)[0]["body"].as_str()?.contains("good evening").then_some(())).await;
+    world
+        .forge
+        .push(
+            "acme/config",
+            "greeting",
+            "bob",
+            "Evening",
+            &[(file, Some(&changed))],
+        )
+        .unwrap();
+    world
+        .until("the comment is edited", async || {
+            world.comments(number)[0]["body"]
+                .as_str()?
+                .contains("good evening")
+                .then_some(())
+        })
+        .await;
     let comments = world.comments(number);
     assert_eq!((comments.len(), &comments[0]["id"]), (1, &first));
 }
@@ -64,49 +82,96 @@ async fn what_only_the_server_knows() {
     world.kubectl(&["apply", "-f", &file.path().display().to_string()]);
 
     // A default of a LimitRange: only admission adds it.
-    let pod =
-        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: lonely\nspec:\n  containers:\n    - name: a\n      image: ghcr.io/acme/lonely:1\n";
-    let overlay = world.file(OVERLAY).replace("  - config.yaml\n", "  - config.yaml\n  - pod.yaml\n");
-    let number = world.propose("bob", "pod", &[(OVERLAY, Some(&overlay)), ("apps/shop/staging/pod.yaml", Some(pod))]);
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: lonely\nspec:\n  containers:\n    - name: a\n      image: ghcr.io/acme/lonely:1\n";
+    let overlay = world
+        .file(OVERLAY)
+        .replace("  - config.yaml\n", "  - config.yaml\n  - pod.yaml\n");
+    let number = world.propose(
+        "bob",
+        "pod",
+        &[
+            (OVERLAY, Some(&overlay)),
+            ("apps/shop/staging/pod.yaml", Some(pod)),
+        ],
+    );
     world.previewed(number).await;
-    let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
-    assert!(body.contains("+      cpu: 123m") || body.contains("cpu: 123m"), "the LimitRange's default is not shown:\n{body}");
+    let body = world.comments(number)[0]["body"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    assert!(
+        body.contains("+      cpu: 123m") || body.contains("cpu: 123m"),
+        "the LimitRange's default is not shown:\n{body}"
+    );
 
     // A field that the schema does not have, and one that may not change.
     let base = "apps/shop/base/deployment.yaml";
-    let typo = world.file(base).replace("  replicas: 2\n", "  replicas: 2\n  replcas: 3\n");
+    let typo = world
+        .file(base)
+        .replace("  replicas: 2\n", "  replicas: 2\n  replcas: 3\n");
     let number = world.propose("bob", "typo", &[(base, Some(&typo))]);
     let check = world.previewed(number).await;
     assert_eq!(check["conclusion"], "failure");
-    let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
-    assert!(body.contains("field not declared in schema") || body.contains("unknown field"), "{body}");
+    let body = world.comments(number)[0]["body"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    assert!(
+        body.contains("field not declared in schema") || body.contains("unknown field"),
+        "{body}"
+    );
     assert!(body.contains("cannot be applied"), "{body}");
 
     let kustomization = "apps/shop/base/kustomization.yaml";
-    let immutable = world.file(kustomization).replace("app.kubernetes.io/name: shop", "app.kubernetes.io/name: store");
+    let immutable = world.file(kustomization).replace(
+        "app.kubernetes.io/name: shop",
+        "app.kubernetes.io/name: store",
+    );
     let number = world.propose("bob", "immutable", &[(kustomization, Some(&immutable))]);
     world.previewed(number).await;
-    let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
+    let body = world.comments(number)[0]["body"]
+        .as_str()
+        .unwrap()
+        .to_string();
     assert!(body.contains("field is immutable"), "{body}");
-    assert_eq!(world.gate_status(number, "failure").await, "the preview failed: see its check run for what to mend");
+    assert_eq!(
+        world.gate_status(number, "failure").await,
+        "the preview failed: see its check run for what to mend"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secret_values_never_appear() {
     let world = World::new().await;
     let file = "apps/shop/staging/secret.yaml";
-    let changed = world.file(file).replace("not-so-secret-staging", "CANARY-new-value") + "  other: CANARY-added\n";
+    let changed = world
+        .file(file)
+        .replace("not-so-secret-staging", "CANARY-new-value")
+        + "  other: CANARY-added\n";
     let number = world.propose("bob", "secret", &[(file, Some(&changed))]);
     world.previewed(number).await;
-    let broken = world.file(file).replace("stringData:\n", "data:\n  bad: CANARY%%%\nstringData:\n");
+    let broken = world
+        .file(file)
+        .replace("stringData:\n", "data:\n  bad: CANARY%%%\nstringData:\n");
     let other = world.propose("bob", "broken-secret", &[(file, Some(&broken))]);
     world.previewed(other).await;
     use base64::Engine as _;
     let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
-    let told =
-        format!("{:?}{:?}{}{}", world.comments(number), world.comments(other), world.previewed(number).await, world.previewed(other).await);
+    let told = format!(
+        "{:?}{:?}{}{}",
+        world.comments(number),
+        world.comments(other),
+        world.previewed(number).await,
+        world.previewed(other).await
+    );
     let log = std::fs::read_to_string(world.windlass.log()).unwrap();
-    for text in ["CANARY", "not-so-secret", &encoded("CANARY-new-value"), &encoded("not-so-secret-staging"), &encoded("CANARY-added")] {
+    for text in [
+        "CANARY",
+        "not-so-secret",
+        &encoded("CANARY-new-value"),
+        &encoded("not-so-secret-staging"),
+        &encoded("CANARY-added"),
+    ] {
         assert!(!told.contains(text), "`{text}` is told");
         assert!(!log.contains(text), "`{text}` is logged");
     }
@@ -146,28 +211,72 @@ async fn a_stale_branch_reverts_nothing_and_a_conflict_is_said() {
     let number = world.propose(
         "bob",
         "stale",
-        &[("apps/shop/production/config.yaml", Some(&original.replace("staging", "production").replace("hello", "salut")))],
+        &[(
+            "apps/shop/production/config.yaml",
+            Some(
+                &original
+                    .replace("staging", "production")
+                    .replace("hello", "salut"),
+            ),
+        )],
     );
     world.previewed(number).await;
-    world.forge.push("acme/config", "main", "ada", "Meanwhile", &[(file, Some(&original.replace("hello", "hola")))]).unwrap();
+    world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "Meanwhile",
+            &[(file, Some(&original.replace("hello", "hola")))],
+        )
+        .unwrap();
     world
         .until("the preview is on the new base", async || {
             let body = world.comments(number)[0]["body"].as_str()?.to_string();
-            body.contains(&format!("on base `{}`", &world.tip()[..12])).then_some(())
+            body.contains(&format!("on base `{}`", &world.tip()[..12]))
+                .then_some(())
         })
         .await;
-    let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
-    assert!(body.contains("salut") && !body.contains("hola"), "what others merged is not this pull request's doing:\n{body}");
+    let body = world.comments(number)[0]["body"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    assert!(
+        body.contains("salut") && !body.contains("hola"),
+        "what others merged is not this pull request's doing:\n{body}"
+    );
 
-    let clash = world.propose("bob", "clash", &[(file, Some(&original.replace("hello", "ciao")))]);
+    let clash = world.propose(
+        "bob",
+        "clash",
+        &[(file, Some(&original.replace("hello", "ciao")))],
+    );
     // Pushed from main before the other change: made to conflict by another push to main.
-    world.forge.push("acme/config", "main", "ada", "Again", &[(file, Some(&original.replace("hello", "servus")))]).unwrap();
+    world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "Again",
+            &[(file, Some(&original.replace("hello", "servus")))],
+        )
+        .unwrap();
     world
         .until("the conflict is said", async || {
-            world.comments(clash).first()?["body"].as_str()?.contains("Conflicts with the base branch").then_some(())
+            world.comments(clash).first()?["body"]
+                .as_str()?
+                .contains("Conflicts with the base branch")
+                .then_some(())
         })
         .await;
-    assert!(world.gate_status(clash, "failure").await.contains("conflicts with the base branch"));
+    assert!(
+        world
+            .gate_status(clash, "failure")
+            .await
+            .contains("conflicts with the base branch")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +284,13 @@ async fn a_pull_request_that_touches_nothing_managed_is_a_green_check_and_no_com
     let world = World::new().await;
     let number = world.propose("bob", "readme", &[("README.md", Some("# Changed\n"))]);
     let check = world.previewed(number).await;
-    assert_eq!((check["conclusion"].as_str(), check["output"]["title"].as_str()), (Some("success"), Some("No application changes")));
+    assert_eq!(
+        (
+            check["conclusion"].as_str(),
+            check["output"]["title"].as_str()
+        ),
+        (Some("success"), Some("No application changes"))
+    );
     world.gate_status(number, "pending").await;
     assert_eq!(world.comments(number).len(), 0);
 }
@@ -184,24 +299,51 @@ async fn a_pull_request_that_touches_nothing_managed_is_a_green_check_and_no_com
 async fn a_hostile_head_is_refused_with_words() {
     let world = World::new().await;
     let cases = [
-        ("remote", "resources: [https://example.com/evil.yaml]\n", "remote bases and files are not read"),
-        ("escape", "resources: [../../../../etc/passwd]\n", "is not in this repository"),
-        ("charts", "helmCharts: [{name: evil}]\n", "`helmCharts` is not supported"),
-        ("broken", "resources: [\n", "kustomization.yaml: error: line 1"),
+        (
+            "remote",
+            "resources: [https://example.com/evil.yaml]\n",
+            "remote bases and files are not read",
+        ),
+        (
+            "escape",
+            "resources: [../../../../etc/passwd]\n",
+            "is not in this repository",
+        ),
+        (
+            "charts",
+            "helmCharts: [{name: evil}]\n",
+            "`helmCharts` is not supported",
+        ),
+        (
+            "broken",
+            "resources: [\n",
+            "kustomization.yaml: error: line 1",
+        ),
     ];
     for (branch, kustomization, words) in cases {
         let number = world.propose("bob", branch, &[(OVERLAY, Some(kustomization))]);
         let check = world.previewed(number).await;
         assert_eq!(check["conclusion"], "failure", "{branch}");
-        let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
+        let body = world.comments(number)[0]["body"]
+            .as_str()
+            .unwrap()
+            .to_string();
         has(&body, &[words]);
     }
     // A mistake in windlass.yaml is shown with its line and the nearest key.
-    let mistaken = world.file("windlass.yaml").replace("merge: auto", "mrege: auto");
+    let mistaken = world
+        .file("windlass.yaml")
+        .replace("merge: auto", "mrege: auto");
     let number = world.propose("bob", "mistaken", &[("windlass.yaml", Some(&mistaken))]);
     world.previewed(number).await;
-    let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
-    assert!(body.contains("line 5") && body.contains('^') && body.contains("did you mean `merge`?"), "{body}");
+    let body = world.comments(number)[0]["body"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    assert!(
+        body.contains("line 5") && body.contains('^') && body.contains("did you mean `merge`?"),
+        "{body}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,17 +357,33 @@ async fn a_fork_is_neither_rendered_nor_dry_run() {
             "evil",
             "rita",
             "Evil",
-            &[("apps/shop/staging/config.yaml", Some("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: FORKED}\n"))],
+            &[(
+                "apps/shop/staging/config.yaml",
+                Some("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: FORKED}\n"),
+            )],
         )
         .unwrap();
     world.quiet().await;
-    let pull = world.as_user("rita", http::Method::POST, "pulls", json!({"title": "From a fork", "head": "rita:evil", "base": "main"}));
+    let pull = world.as_user(
+        "rita",
+        http::Method::POST,
+        "pulls",
+        json!({"title": "From a fork", "head": "rita:evil", "base": "main"}),
+    );
     let number = pull["number"].as_u64().unwrap();
     let check = world.previewed(number).await;
     assert_eq!(check["conclusion"], "neutral");
-    assert!(world.comments(number)[0]["body"].as_str().unwrap().contains("Not previewed"));
+    assert!(
+        world.comments(number)[0]["body"]
+            .as_str()
+            .unwrap()
+            .contains("Not previewed")
+    );
     let asked = world.proxy.take_asked();
-    assert!(!asked.iter().any(|what| what.contains("dryRun")), "the cluster was asked: {asked:?}");
+    assert!(
+        !asked.iter().any(|what| what.contains("dryRun")),
+        "the cluster was asked: {asked:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,23 +394,41 @@ async fn a_new_namespace_and_a_new_kind_in_one_pull_request() {
         "bob",
         "brand",
         &[
-            ("apps/brand/staging/namespace.yaml", Some(&format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n"))),
-            ("apps/brand/staging/config.yaml", Some("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: brand\ndata: {a: b}\n")),
+            (
+                "apps/brand/staging/namespace.yaml",
+                Some(&format!(
+                    "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n"
+                )),
+            ),
+            (
+                "apps/brand/staging/config.yaml",
+                Some("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: brand\ndata: {a: b}\n"),
+            ),
         ],
     );
     let check = world.previewed(number).await;
     assert_eq!(check["conclusion"], "success");
-    let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
+    let body = world.comments(number)[0]["body"]
+        .as_str()
+        .unwrap()
+        .to_string();
     assert!(
-        body.contains("partly verified by the cluster") && body.contains("comes with this change: quotas, limits and security labels"),
+        body.contains("partly verified by the cluster")
+            && body.contains("comes with this change: quotas, limits and security labels"),
         "{body}"
     );
     let missing = world.propose(
         "bob",
         "missing",
-        &[("apps/brand/production/config.yaml", Some("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: brand\n"))],
+        &[(
+            "apps/brand/production/config.yaml",
+            Some("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: brand\n"),
+        )],
     );
     world.previewed(missing).await;
-    let body = world.comments(missing)[0]["body"].as_str().unwrap().to_string();
+    let body = world.comments(missing)[0]["body"]
+        .as_str()
+        .unwrap()
+        .to_string();
     has(&body, &["does not exist: create it, or add it"]);
 }

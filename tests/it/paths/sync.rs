@@ -7,7 +7,11 @@ const OVERLAY: &str = "apps/shop/staging/kustomization.yaml";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_carry_their_owner_and_the_manager_is_the_applications() {
-    let world = World::with(Setup { platform: true, ..Setup::default() }).await;
+    let world = World::with(Setup {
+        platform: true,
+        ..Setup::default()
+    })
+    .await;
     let live = world.deployment("staging").await;
     let repository = world.forge.state().by_full_name("acme/config").unwrap().id;
     let key = windlass::domain::ApplicationKey {
@@ -15,38 +19,105 @@ async fn objects_carry_their_owner_and_the_manager_is_the_applications() {
         application: "shop".parse().unwrap(),
         stage: "staging".parse().unwrap(),
     };
-    assert_eq!(live["metadata"]["labels"]["windlass.dev/owner"], key.owner_label(repository));
-    assert_eq!(live["metadata"]["annotations"]["windlass.dev/application"], "shop/staging");
-    assert_eq!(live["spec"]["template"]["metadata"]["labels"].get("windlass.dev/owner"), None, "never in pod templates");
-    let managers: Vec<_> =
-        live["metadata"]["managedFields"].as_array().unwrap().iter().map(|entry| entry["manager"].as_str().unwrap()).collect();
+    assert_eq!(
+        live["metadata"]["labels"]["windlass.dev/owner"],
+        key.owner_label(repository)
+    );
+    assert_eq!(
+        live["metadata"]["annotations"]["windlass.dev/application"],
+        "shop/staging"
+    );
+    assert_eq!(
+        live["spec"]["template"]["metadata"]["labels"].get("windlass.dev/owner"),
+        None,
+        "never in pod templates"
+    );
+    let managers: Vec<_> = live["metadata"]["managedFields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["manager"].as_str().unwrap())
+        .collect();
     assert!(managers.contains(&"windlass/shop/staging"), "{managers:?}");
-    let inventory = world.application("shop.staging").await["status"]["inventory"].as_array().unwrap().clone();
-    assert!(inventory.iter().all(|entry| entry.as_str().unwrap().contains(" uid=")) && inventory.len() == 5, "{inventory:?}");
+    let inventory = world.application("shop.staging").await["status"]["inventory"]
+        .as_array()
+        .unwrap()
+        .clone();
+    assert!(
+        inventory
+            .iter()
+            .all(|entry| entry.as_str().unwrap().contains(" uid="))
+            && inventory.len() == 5,
+        "{inventory:?}"
+    );
     // A custom resource came with its own definition, in one push.
-    let plan = world.get("acme.example/v1", "BackupPlan", "backupplans", &world.namespace("platform-production"), "nightly").await.unwrap();
+    let plan = world
+        .get(
+            "acme.example/v1",
+            "BackupPlan",
+            "backupplans",
+            &world.namespace("platform-production"),
+            "nightly",
+        )
+        .await
+        .unwrap();
     assert_eq!(plan["spec"]["keep"], 7, "the server's default");
-    let wait =
-        world.kubectl(&["wait", "--for=condition=Synced", "-n", &world.home(), "application.windlass.dev/shop.staging", "--timeout=5s"]);
+    let wait = world.kubectl(&[
+        "wait",
+        "--for=condition=Synced",
+        "-n",
+        &world.home(),
+        "application.windlass.dev/shop.staging",
+        "--timeout=5s",
+    ]);
     assert!(wait.contains("condition met"), "{wait}");
     let table = world.kubectl(&["get", "applications.windlass.dev", "-n", &world.home()]);
-    assert!(table.lines().next().unwrap().split_whitespace().eq(["NAME", "SYNCED", "HEALTH", "REVISION", "MESSAGE", "AGE"]), "{table}");
+    assert!(
+        table
+            .lines()
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .eq(["NAME", "SYNCED", "HEALTH", "REVISION", "MESSAGE", "AGE"]),
+        "{table}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hand_edit_is_reverted_and_a_deleted_object_comes_back() {
     let world = World::new().await;
     let namespace = world.namespace("shop-staging");
-    world.kubectl(&["-n", &namespace, "set", "image", "deployment/shop", "shop=ghcr.io/acme/shop:hacked"]);
+    world.kubectl(&[
+        "-n",
+        &namespace,
+        "set",
+        "image",
+        "deployment/shop",
+        "shop=ghcr.io/acme/shop:hacked",
+    ]);
     world.kubectl(&["-n", &namespace, "scale", "deployment/shop", "--replicas=7"]);
-    world.kubectl(&["-n", &namespace, "patch", "configmap/shop", "--type=merge", "-p", r#"{"data":{"greeting":"hacked"}}"#]);
+    world.kubectl(&[
+        "-n",
+        &namespace,
+        "patch",
+        "configmap/shop",
+        "--type=merge",
+        "-p",
+        r#"{"data":{"greeting":"hacked"}}"#,
+    ]);
     world.kubectl(&["-n", &namespace, "delete", "service/shop"]);
     world
         .until("all of it is reverted", async || {
             let live = world.deployment("staging").await;
-            let image = live["spec"]["template"]["spec"]["containers"][0]["image"].as_str()?.contains("1.0.0");
-            let greeting = world.config_map("staging", "shop").await?["data"]["greeting"] == "hello";
-            let service = world.get("v1", "Service", "services", &namespace, "shop").await.is_some();
+            let image = live["spec"]["template"]["spec"]["containers"][0]["image"]
+                .as_str()?
+                .contains("1.0.0");
+            let greeting =
+                world.config_map("staging", "shop").await?["data"]["greeting"] == "hello";
+            let service = world
+                .get("v1", "Service", "services", &namespace, "shop")
+                .await
+                .is_some();
             (image && live["spec"]["replicas"] == 2 && greeting && service).then_some(())
         })
         .await;
@@ -56,36 +127,89 @@ async fn a_hand_edit_is_reverted_and_a_deleted_object_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_leaves_git_is_pruned_and_an_empty_render_prunes_nothing() {
     let world = World::new().await;
-    let with = world.file(OVERLAY).replace("  - config.yaml\n", "  - config.yaml\n  - extra.yaml\n");
+    let with = world
+        .file(OVERLAY)
+        .replace("  - config.yaml\n", "  - config.yaml\n  - extra.yaml\n");
     let extra = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: extra\ndata: {a: b}\n";
     let commit = world
         .forge
-        .push("acme/config", "main", "ada", "Extra", &[(OVERLAY, Some(&with)), ("apps/shop/staging/extra.yaml", Some(extra))])
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "Extra",
+            &[
+                (OVERLAY, Some(&with)),
+                ("apps/shop/staging/extra.yaml", Some(extra)),
+            ],
+        )
         .unwrap();
     world.sync_status(&commit, "success").await;
     assert!(world.config_map("staging", "extra").await.is_some());
     let without = with.replace("  - extra.yaml\n", "");
     let commit = world
         .forge
-        .push("acme/config", "main", "ada", "No extra", &[(OVERLAY, Some(&without)), ("apps/shop/staging/extra.yaml", None)])
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "No extra",
+            &[
+                (OVERLAY, Some(&without)),
+                ("apps/shop/staging/extra.yaml", None),
+            ],
+        )
         .unwrap();
     world.sync_status(&commit, "success").await;
-    assert!(world.config_map("staging", "extra").await.is_none(), "pruned");
+    assert!(
+        world.config_map("staging", "extra").await.is_none(),
+        "pruned"
+    );
     let inventory = world.application("shop.staging").await["status"]["inventory"].to_string();
-    assert!(!inventory.contains("extra"), "the inventory is shrunk: {inventory}");
+    assert!(
+        !inventory.contains("extra"),
+        "the inventory is shrunk: {inventory}"
+    );
 
-    let commit = world.forge.push("acme/config", "main", "ada", "Empty", &[(OVERLAY, Some("resources: []\n"))]).unwrap();
+    let commit = world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "Empty",
+            &[(OVERLAY, Some("resources: []\n"))],
+        )
+        .unwrap();
     let text = world.sync_status(&commit, "failure").await;
-    assert!(text.contains("kustomization.yaml is empty") || text.contains("renders to nothing"), "{text}");
-    assert!(world.config_map("staging", "shop").await.is_some(), "nothing is pruned");
+    assert!(
+        text.contains("kustomization.yaml is empty") || text.contains("renders to nothing"),
+        "{text}"
+    );
+    assert!(
+        world.config_map("staging", "shop").await.is_some(),
+        "nothing is pruned"
+    );
     // A whole application that goes away is left as it is, and that is said.
-    let files: Vec<_> =
-        ["kustomization.yaml", "namespace.yaml", "config.yaml", "secret.yaml"].map(|file| format!("apps/shop/staging/{file}")).into();
+    let files: Vec<_> = [
+        "kustomization.yaml",
+        "namespace.yaml",
+        "config.yaml",
+        "secret.yaml",
+    ]
+    .map(|file| format!("apps/shop/staging/{file}"))
+    .into();
     let removed: Vec<_> = files.iter().map(|path| (path.as_str(), None)).collect();
-    world.forge.push("acme/config", "main", "ada", "Gone", &removed).unwrap();
+    world
+        .forge
+        .push("acme/config", "main", "ada", "Gone", &removed)
+        .unwrap();
     world
         .until("it is said", async || {
-            world.application("shop.staging").await["status"]["message"].as_str()?.contains("left as it is").then_some(())
+            world.application("shop.staging").await["status"]["message"]
+                .as_str()?
+                .contains("left as it is")
+                .then_some(())
         })
         .await;
     assert!(world.config_map("staging", "shop").await.is_some());
@@ -96,14 +220,35 @@ async fn a_validation_error_applies_nothing_of_the_application() {
     let world = World::new().await;
     let base = "apps/shop/base/deployment.yaml";
     let config = "apps/shop/staging/config.yaml";
-    let typo = world.file(base).replace("  replicas: 2\n", "  replicas: two\n");
+    let typo = world
+        .file(base)
+        .replace("  replicas: 2\n", "  replicas: two\n");
     let changed = world.file(config).replace("hello", "half");
-    let commit = world.forge.push("acme/config", "main", "ada", "Broken", &[(base, Some(&typo)), (config, Some(&changed))]).unwrap();
+    let commit = world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "Broken",
+            &[(base, Some(&typo)), (config, Some(&changed))],
+        )
+        .unwrap();
     let text = world.sync_status(&commit, "failure").await;
     assert!(text.contains("Deployment"), "{text}");
-    assert_eq!(world.config_map("staging", "shop").await.unwrap()["data"]["greeting"], "hello", "no half of it is applied");
-    let reason = async || world.application("shop.staging").await["status"]["conditions"][0]["reason"].clone();
-    world.until("it is blocked", async || (reason().await == "Blocked").then_some(())).await;
+    assert_eq!(
+        world.config_map("staging", "shop").await.unwrap()["data"]["greeting"],
+        "hello",
+        "no half of it is applied"
+    );
+    let reason = async || {
+        world.application("shop.staging").await["status"]["conditions"][0]["reason"].clone()
+    };
+    world
+        .until("it is blocked", async || {
+            (reason().await == "Blocked").then_some(())
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +259,14 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
     let commit = world.merged(number).await;
     let text = world.sync_status(&commit, "failure").await;
     assert!(text.contains("CrashLoopBackOff (exit code 1)"), "{text}");
-    world.until("the comment says so too", async || world.comments(number)[0]["body"].as_str()?.contains("**Failed**").then_some(())).await;
+    world
+        .until("the comment says so too", async || {
+            world.comments(number)[0]["body"]
+                .as_str()?
+                .contains("**Failed**")
+                .then_some(())
+        })
+        .await;
     insta::assert_snapshot!(world.conversation(number).lines().filter(|line| !line.contains("pod shop-")).collect::<Vec<_>>().join("\n"), @"
     shop/staging: broken-1 (595959595959) by windlass[bot] (merged)
 
@@ -156,12 +308,21 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
     // The next image mends it, and is what goes on.
     world.announce("1.1.1").await;
     let mended = world
-        .until("the next pull request", async || world.pull_from("windlass/shop/staging")?["number"].as_u64().filter(|n| *n != number))
+        .until("the next pull request", async || {
+            world.pull_from("windlass/shop/staging")?["number"]
+                .as_u64()
+                .filter(|n| *n != number)
+        })
         .await;
     let commit = world.merged(mended).await;
     world.sync_status(&commit, "success").await;
     let production = world.pull_request("production").await;
-    assert!(world.read(&format!("pulls/{production}"))["title"].as_str().unwrap().contains(&digest_of("1.1.1")[7..19]));
+    assert!(
+        world.read(&format!("pulls/{production}"))["title"]
+            .as_str()
+            .unwrap()
+            .contains(&digest_of("1.1.1")[7..19])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,14 +331,42 @@ async fn what_belongs_to_others_is_not_taken() {
     let world = World::with(Setup::default()).await;
     let namespace = world.namespace("others");
     world.kubectl(&["create", "namespace", &namespace]);
-    world.kubectl(&["-n", &namespace, "create", "configmap", "theirs", "--from-literal=a=their-value"]);
+    world.kubectl(&[
+        "-n",
+        &namespace,
+        "create",
+        "configmap",
+        "theirs",
+        "--from-literal=a=their-value",
+    ]);
     let file = "apps/shop/staging/theirs.yaml";
-    let theirs = format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: theirs\n  namespace: {namespace}\ndata: {{b: mine}}\n");
+    let theirs = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: theirs\n  namespace: {namespace}\ndata: {{b: mine}}\n"
+    );
     // Without the overlay's `namespace:`, which would move it.
-    let overlay = format!("{}  - theirs.yaml\n", "resources:\n  - ../base\n  - namespace.yaml\n  - config.yaml\n  - secret.yaml\n");
-    let number = world.propose("bob", "theirs", &[(OVERLAY, Some(&overlay)), (file, Some(&theirs))]);
+    let overlay = format!(
+        "{}  - theirs.yaml\n",
+        "resources:\n  - ../base\n  - namespace.yaml\n  - config.yaml\n  - secret.yaml\n"
+    );
+    let number = world.propose(
+        "bob",
+        "theirs",
+        &[(OVERLAY, Some(&overlay)), (file, Some(&theirs))],
+    );
     world.previewed(number).await;
-    let body = world.comments(number)[0]["body"].as_str().unwrap().to_string();
-    has(&body, &["an application's objects live in its own namespace", "otherNamespaces"]);
-    assert!(!body.contains("their-value"), "a pull request must not read what is not its application's:\n{body}");
+    let body = world.comments(number)[0]["body"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    has(
+        &body,
+        &[
+            "an application's objects live in its own namespace",
+            "otherNamespaces",
+        ],
+    );
+    assert!(
+        !body.contains("their-value"),
+        "a pull request must not read what is not its application's:\n{body}"
+    );
 }

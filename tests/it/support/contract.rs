@@ -14,8 +14,10 @@ use serde_json::{Value, json};
 use windlass::sandbox::forge::Exchange;
 
 /// Where an answer of ours departs from the description, and why that is right.
-const WAIVERS: &[(&str, &str)] =
-    &[("GET /app/installations 200", "the published schema was inlined with `account` as user AND enterprise, which nothing fulfils")];
+const WAIVERS: &[(&str, &str)] = &[(
+    "GET /app/installations 200",
+    "the published schema was inlined with `account` as user AND enterprise, which nothing fulfils",
+)];
 
 pub struct Contract {
     descriptions: Option<Descriptions>,
@@ -50,7 +52,14 @@ impl Contract {
     /// One for the process.
     pub fn shared() -> Arc<Self> {
         static SHARED: OnceLock<Arc<Contract>> = OnceLock::new();
-        SHARED.get_or_init(|| Arc::new(Self { descriptions: folder().ok().map(Descriptions::load), state: Mutex::default() })).clone()
+        SHARED
+            .get_or_init(|| {
+                Arc::new(Self {
+                    descriptions: folder().ok().map(Descriptions::load),
+                    state: Mutex::default(),
+                })
+            })
+            .clone()
     }
 
     pub fn take_violations(&self) -> Vec<String> {
@@ -58,7 +67,9 @@ impl Contract {
     }
 
     pub fn see(&self, exchange: &Exchange) {
-        let Some(descriptions) = &self.descriptions else { return };
+        let Some(descriptions) = &self.descriptions else {
+            return;
+        };
         let mut state = self.state.lock().unwrap();
         let before = state.violations.len();
         match (exchange.method.as_str(), exchange.path.as_str()) {
@@ -67,7 +78,12 @@ impl Contract {
                     descriptions.webhooks["webhooks"][name]["post"]["requestBody"]["content"]["application/json"]["schema"].clone();
                 *state.counts.entry("webhooks").or_default() += 1;
                 state.operations.insert(format!("webhook {name}"));
-                state.check(&format!("webhook {name}"), schema, &descriptions.webhooks, exchange.request.as_ref());
+                state.check(
+                    &format!("webhook {name}"),
+                    schema,
+                    &descriptions.webhooks,
+                    exchange.request.as_ref(),
+                );
             }
             (_, "/graphql") => descriptions.check_graphql(exchange, &mut state),
             _ => descriptions.check_rest(exchange, &mut state),
@@ -76,7 +92,11 @@ impl Contract {
             state.violations.truncate(before + 20);
         }
         let _ = std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/contract.txt"), {
-            let counts: Vec<_> = state.counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+            let counts: Vec<_> = state
+                .counts
+                .iter()
+                .map(|(what, count)| format!("{count} {what}"))
+                .collect();
             format!(
                 "held against GitHub's descriptions: {}; {} operations; {} waivers\n",
                 counts.join(", "),
@@ -93,14 +113,20 @@ impl State {
             return;
         }
         let validator = self.validators.entry(name.to_string()).or_insert_with(|| {
-            (!schema.is_null()).then(|| self_contained(&schema, document)).map(|schema| {
-                Arc::new(
-                    jsonschema::options().with_draft(Draft::Draft202012).build(&schema).unwrap_or_else(|error| panic!("{name}: {error}")),
-                )
-            })
+            (!schema.is_null())
+                .then(|| self_contained(&schema, document))
+                .map(|schema| {
+                    Arc::new(
+                        jsonschema::options()
+                            .with_draft(Draft::Draft202012)
+                            .build(&schema)
+                            .unwrap_or_else(|error| panic!("{name}: {error}")),
+                    )
+                })
         });
         let Some(validator) = validator.clone() else {
-            self.violations.push(format!("{name}: GitHub's descriptions have no such thing"));
+            self.violations
+                .push(format!("{name}: GitHub's descriptions have no such thing"));
             return;
         };
         let Some(instance) = instance else {
@@ -109,7 +135,8 @@ impl State {
         };
         for error in validator.iter_errors(instance).take(5) {
             let shown: String = error.to_string().chars().take(300).collect();
-            self.violations.push(format!("{name}: at {}: {shown}", error.instance_path()));
+            self.violations
+                .push(format!("{name}: at {}: {shown}", error.instance_path()));
         }
     }
 }
@@ -117,10 +144,13 @@ impl State {
 impl Descriptions {
     fn load(folder: PathBuf) -> Self {
         let read = |path: &str| {
-            std::fs::read_to_string(folder.join("node_modules/@octokit").join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+            std::fs::read_to_string(folder.join("node_modules/@octokit").join(path))
+                .unwrap_or_else(|error| panic!("{path}: {error}"))
         };
-        let rest: Value = serde_json::from_str(&read("openapi/generated/api.github.com.json")).unwrap();
-        let webhooks = serde_json::from_str(&read("openapi-webhooks/generated/api.github.com.json")).unwrap();
+        let rest: Value =
+            serde_json::from_str(&read("openapi/generated/api.github.com.json")).unwrap();
+        let webhooks =
+            serde_json::from_str(&read("openapi-webhooks/generated/api.github.com.json")).unwrap();
         // Two fields of one type are there twice, which strict readers refuse.
         let graphql = match Schema::parse(read("graphql-schema/schema.graphql"), "schema.graphql") {
             Ok(schema) => schema,
@@ -128,25 +158,44 @@ impl Descriptions {
         };
         let mut operations = Vec::new();
         for (path, item) in rest["paths"].as_object().unwrap() {
-            for method in ["get", "post", "put", "patch", "delete"].into_iter().filter(|method| !item[method].is_null()) {
-                operations.push((method.to_uppercase(), path.split('/').skip(1).map(str::to_string).collect(), path.clone()));
+            for method in ["get", "post", "put", "patch", "delete"]
+                .into_iter()
+                .filter(|method| !item[method].is_null())
+            {
+                operations.push((
+                    method.to_uppercase(),
+                    path.split('/').skip(1).map(str::to_string).collect(),
+                    path.clone(),
+                ));
             }
         }
         // Literal segments before placeholders.
-        operations.sort_by_key(|(_, segments, _): &(String, Vec<String>, String)| segments.iter().filter(|s| s.starts_with('{')).count());
-        Self { rest, webhooks, graphql: Valid::assume_valid(graphql), operations }
+        operations.sort_by_key(|(_, segments, _): &(String, Vec<String>, String)| {
+            segments.iter().filter(|s| s.starts_with('{')).count()
+        });
+        Self {
+            rest,
+            webhooks,
+            graphql: Valid::assume_valid(graphql),
+            operations,
+        }
     }
 
     fn check_rest(&self, exchange: &Exchange, state: &mut State) {
         let parts: Vec<&str> = exchange.path.trim_matches('/').split('/').collect();
         let of = |matching: fn(&[String], &[&str]) -> bool| {
-            self.operations.iter().find(|(method, segments, _)| *method == exchange.method && matching(segments, &parts))
+            self.operations.iter().find(|(method, segments, _)| {
+                *method == exchange.method && matching(segments, &parts)
+            })
         };
         let found = of(matches).or_else(|| of(matches_rest));
         let Some((method, _, path)) = found else {
             // What is not there is asked for on purpose, and answered with 404.
             if exchange.status != 404 {
-                state.violations.push(format!("{} {}: GitHub's description has no such operation", exchange.method, exchange.path));
+                state.violations.push(format!(
+                    "{} {}: GitHub's description has no such operation",
+                    exchange.method, exchange.path
+                ));
             }
             return;
         };
@@ -160,56 +209,114 @@ impl Descriptions {
             let schema = operation["requestBody"]["content"]["application/json"]["schema"].clone();
             if exchange.status < 400 {
                 unknown_fields(&name, &schema, &self.rest, request, state);
-                state.check(&format!("{name} request"), schema, &self.rest, Some(request));
+                state.check(
+                    &format!("{name} request"),
+                    schema,
+                    &self.rest,
+                    Some(request),
+                );
             }
         }
         *state.counts.entry("answers").or_default() += 1;
-        let response = resolved(&operation["responses"][exchange.status.to_string()], &self.rest);
-        if matches!(exchange.status, 204 | 304 | 401 | 403 | 404 | 405 | 409 | 410 | 422) && response["content"].is_null() {
+        let response = resolved(
+            &operation["responses"][exchange.status.to_string()],
+            &self.rest,
+        );
+        if matches!(
+            exchange.status,
+            204 | 304 | 401 | 403 | 404 | 405 | 409 | 410 | 422
+        ) && response["content"].is_null()
+        {
             return;
         }
         let schema = response["content"]["application/json"]["schema"].clone();
-        state.check(&format!("{name} {}", exchange.status), schema, &self.rest, exchange.response.as_ref());
+        state.check(
+            &format!("{name} {}", exchange.status),
+            schema,
+            &self.rest,
+            exchange.response.as_ref(),
+        );
     }
 
     fn check_graphql(&self, exchange: &Exchange, state: &mut State) {
-        let query = exchange.request.as_ref().and_then(|request| request["query"].as_str()).unwrap_or_default().to_string();
+        let query = exchange
+            .request
+            .as_ref()
+            .and_then(|request| request["query"].as_str())
+            .unwrap_or_default()
+            .to_string();
         *state.counts.entry("GraphQL documents").or_default() += 1;
         state.operations.insert(query.clone());
-        if let Err(error) = ExecutableDocument::parse_and_validate(&self.graphql, &query, "query.graphql") {
+        if let Err(error) =
+            ExecutableDocument::parse_and_validate(&self.graphql, &query, "query.graphql")
+        {
             state.violations.push(format!("GraphQL: {}", error.errors));
         }
     }
 }
 
 fn matches(segments: &[String], parts: &[&str]) -> bool {
-    segments.len() == parts.len() && segments.iter().zip(parts).all(|(s, p)| s.starts_with('{') || s == p)
+    segments.len() == parts.len()
+        && segments
+            .iter()
+            .zip(parts)
+            .all(|(s, p)| s.starts_with('{') || s == p)
 }
 
 /// `{ref}`, `{path}` and `{branch}` stand for the rest of the path.
 fn matches_rest(segments: &[String], parts: &[&str]) -> bool {
-    let Some((last, first)) = segments.split_last() else { return false };
-    ["{ref}", "{path}", "{branch}"].contains(&last.as_str()) && parts.len() > first.len() && matches(first, &parts[..first.len()])
+    let Some((last, first)) = segments.split_last() else {
+        return false;
+    };
+    ["{ref}", "{path}", "{branch}"].contains(&last.as_str())
+        && parts.len() > first.len()
+        && matches(first, &parts[..first.len()])
 }
 
 /// A description allows further fields nearly everywhere; windlass must send none that it does not name.
-fn unknown_fields(name: &str, schema: &Value, document: &Value, request: &Value, state: &mut State) {
+fn unknown_fields(
+    name: &str,
+    schema: &Value,
+    document: &Value,
+    request: &Value,
+    state: &mut State,
+) {
     let schema = resolved(schema, document);
     let mut known: BTreeSet<String> = BTreeSet::new();
-    let parts = [&schema["oneOf"], &schema["anyOf"], &schema["allOf"]].into_iter().filter_map(Value::as_array).flatten().cloned();
+    let parts = [&schema["oneOf"], &schema["anyOf"], &schema["allOf"]]
+        .into_iter()
+        .filter_map(Value::as_array)
+        .flatten()
+        .cloned();
     for part in parts.chain([schema.clone()]) {
-        known.extend(resolved(&part, document)["properties"].as_object().into_iter().flatten().map(|(key, _)| key.clone()));
+        known.extend(
+            resolved(&part, document)["properties"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(key, _)| key.clone()),
+        );
     }
-    for key in request.as_object().into_iter().flatten().map(|(key, _)| key) {
+    for key in request
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key)
+    {
         if !known.contains(key) {
-            state.violations.push(format!("{name}: windlass sends `{key}`, which GitHub's description does not name"));
+            state.violations.push(format!(
+                "{name}: windlass sends `{key}`, which GitHub's description does not name"
+            ));
         }
     }
 }
 
 fn resolved(value: &Value, document: &Value) -> Value {
     match value["$ref"].as_str() {
-        Some(reference) => document.pointer(reference.trim_start_matches('#')).cloned().unwrap_or_default(),
+        Some(reference) => document
+            .pointer(reference.trim_start_matches('#'))
+            .cloned()
+            .unwrap_or_default(),
         None => value.clone(),
     }
 }
@@ -224,14 +331,23 @@ fn self_contained(schema: &Value, document: &Value) -> Value {
     root
 }
 
-fn rewritten(schema: &Value, document: &Value, definitions: &mut serde_json::Map<String, Value>) -> Value {
+fn rewritten(
+    schema: &Value,
+    document: &Value,
+    definitions: &mut serde_json::Map<String, Value>,
+) -> Value {
     match schema {
         Value::Object(map) => {
             if let Some(reference) = map.get("$ref").and_then(Value::as_str) {
-                let name = reference.trim_start_matches("#/").replace(['/', '~', '%'], "_");
+                let name = reference
+                    .trim_start_matches("#/")
+                    .replace(['/', '~', '%'], "_");
                 if !definitions.contains_key(&name) {
                     definitions.insert(name.clone(), json!(true));
-                    let target = document.pointer(reference.trim_start_matches('#')).cloned().unwrap_or(json!(false));
+                    let target = document
+                        .pointer(reference.trim_start_matches('#'))
+                        .cloned()
+                        .unwrap_or(json!(false));
                     let target = rewritten(&target, document, definitions);
                     definitions.insert(name.clone(), target);
                 }
@@ -240,16 +356,22 @@ fn rewritten(schema: &Value, document: &Value, definitions: &mut serde_json::Map
             let mut out = serde_json::Map::new();
             for (key, value) in map {
                 match key.as_str() {
-                    "example" | "examples" | "description" | "title" | "nullable" | "discriminator" | "externalDocs" | "xml"
-                    | "deprecated" | "readOnly" | "writeOnly" | "format" => {}
+                    "example" | "examples" | "description" | "title" | "nullable"
+                    | "discriminator" | "externalDocs" | "xml" | "deprecated" | "readOnly"
+                    | "writeOnly" | "format" => {}
                     key if key.starts_with("x-") => {}
-                    "enum" | "const" | "required" | "default" => drop(out.insert(key.clone(), value.clone())),
+                    "enum" | "const" | "required" | "default" => {
+                        drop(out.insert(key.clone(), value.clone()))
+                    }
                     "properties" => {
-                        let properties = value
-                            .as_object()
-                            .into_iter()
-                            .flatten()
-                            .map(|(name, value)| (name.clone(), rewritten(value, document, definitions)));
+                        let properties =
+                            value
+                                .as_object()
+                                .into_iter()
+                                .flatten()
+                                .map(|(name, value)| {
+                                    (name.clone(), rewritten(value, document, definitions))
+                                });
                         out.insert(key.clone(), Value::Object(properties.collect()));
                     }
                     _ => drop(out.insert(key.clone(), rewritten(value, document, definitions))),
@@ -260,7 +382,12 @@ fn rewritten(schema: &Value, document: &Value, definitions: &mut serde_json::Map
             }
             Value::Object(out)
         }
-        Value::Array(items) => Value::Array(items.iter().map(|item| rewritten(item, document, definitions)).collect()),
+        Value::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|item| rewritten(item, document, definitions))
+                .collect(),
+        ),
         scalar => scalar.clone(),
     }
 }

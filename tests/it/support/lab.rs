@@ -11,7 +11,8 @@ pub struct Lab {
     pub world: World,
 }
 
-pub const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: lab\ndata: {a: '1'}\n";
+pub const CONFIG: &str =
+    "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: lab\ndata: {a: '1'}\n";
 
 pub fn deployment(more: &str, container: &str) -> String {
     format!(
@@ -32,20 +33,35 @@ impl Lab {
             "apps/lab/staging/namespace.yaml".to_string(),
             format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n"),
         )];
-        all.extend(files.iter().map(|(name, text)| (format!("apps/lab/staging/{name}"), text.replace("NAMESPACE", &namespace))));
+        all.extend(files.iter().map(|(name, text)| {
+            (
+                format!("apps/lab/staging/{name}"),
+                text.replace("NAMESPACE", &namespace),
+            )
+        }));
         if !rules.is_empty() {
             let catalog = world.file("windlass.yaml");
             let rule = format!("  - path: apps/{{application}}/{{stage}}\n{rules}");
-            all.push(("windlass.yaml".into(), catalog.replacen("  - path: apps/{application}/{stage}\n", &rule, 1)));
+            all.push((
+                "windlass.yaml".into(),
+                catalog.replacen("  - path: apps/{application}/{stage}\n", &rule, 1),
+            ));
         }
-        let all: Vec<_> = all.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
-        world.forge.push("acme/config", "main", "ada", "The lab", &all).unwrap();
+        let all: Vec<_> = all
+            .iter()
+            .map(|(path, text)| (path.as_str(), Some(text.as_str())))
+            .collect();
+        world
+            .forge
+            .push("acme/config", "main", "ada", "The lab", &all)
+            .unwrap();
         world.start();
         let lab = Self { world };
         lab.world
             .until("the lab is synced", async || {
                 let object = lab.world.application("lab.staging").await;
-                (object["status"]["sync"] == "Synced" && object["status"]["health"] == "Healthy").then_some(())
+                (object["status"]["sync"] == "Synced" && object["status"]["health"] == "Healthy")
+                    .then_some(())
             })
             .await;
         lab
@@ -57,7 +73,8 @@ impl Lab {
 
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let namespace = self.namespace();
-        self.world.kubectl(&[&["-n", namespace.as_str()], arguments].concat())
+        self.world
+            .kubectl(&[&["-n", namespace.as_str()], arguments].concat())
     }
 
     /// What an administrator grants for a kind that `deploy/rbac.yaml` does not list.
@@ -82,21 +99,44 @@ impl Lab {
         let namespace = self.namespace();
         let files: Vec<_> = files
             .iter()
-            .map(|(name, text)| (format!("apps/lab/staging/{name}"), text.map(|text| text.replace("NAMESPACE", &namespace))))
+            .map(|(name, text)| {
+                (
+                    format!("apps/lab/staging/{name}"),
+                    text.map(|text| text.replace("NAMESPACE", &namespace)),
+                )
+            })
             .collect();
-        let mut files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_deref())).collect();
+        let mut files: Vec<_> = files
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_deref()))
+            .collect();
         // Two pull requests with the same files in the same second would be one commit.
         files.push(("NOTES.md", Some(branch)));
         let number = self.world.propose("bob", branch, &files);
         self.world.previewed(number).await;
         let comments = self.world.comments(number);
-        (number, self.world.scrub(comments.first().and_then(|comment| comment["body"].as_str()).unwrap_or_default()))
+        (
+            number,
+            self.world.scrub(
+                comments
+                    .first()
+                    .and_then(|comment| comment["body"].as_str())
+                    .unwrap_or_default(),
+            ),
+        )
     }
 
     /// Merged by a person; what windlass/sync ends with.
     pub async fn merge(&self, number: u64, state: &str) -> String {
-        let merged = self.world.as_user("ada", Method::PUT, &format!("pulls/{number}/merge"), json!({}));
-        self.world.sync_status(merged["sha"].as_str().unwrap(), state).await
+        let merged = self.world.as_user(
+            "ada",
+            Method::PUT,
+            &format!("pulls/{number}/merge"),
+            json!({}),
+        );
+        self.world
+            .sync_status(merged["sha"].as_str().unwrap(), state)
+            .await
     }
 
     /// The windlass command, as an operator gives it.
@@ -107,16 +147,24 @@ impl Lab {
             .env("KUBECONFIG", crate::support::plane().kubeconfig())
             .output()
             .unwrap();
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        assert!(
+            said.status.success(),
+            "{}",
+            String::from_utf8_lossy(&said.stderr)
+        );
         String::from_utf8(said.stdout).unwrap()
     }
 
     pub async fn object(&self, version: &str, kind: &str, plural: &str, name: &str) -> Value {
-        self.world.get(version, kind, plural, &self.namespace(), name).await.unwrap_or_default()
+        self.world
+            .get(version, kind, plural, &self.namespace(), name)
+            .await
+            .unwrap_or_default()
     }
 
     pub async fn deployment(&self) -> Value {
-        self.object("apps/v1", "Deployment", "deployments", "lab").await
+        self.object("apps/v1", "Deployment", "deployments", "lab")
+            .await
     }
 }
 
@@ -124,7 +172,10 @@ pub fn has(text: &str, parts: &[&str]) {
     // Sentences are told in lines of a page's width.
     let flat = text.replace('\n', " ");
     for part in parts {
-        assert!(text.contains(part) || flat.contains(part), "`{part}` is not in:\n{text}");
+        assert!(
+            text.contains(part) || flat.contains(part),
+            "`{part}` is not in:\n{text}"
+        );
     }
 }
 

@@ -31,14 +31,24 @@ struct Inner {
 
 impl Proxy {
     /// Writes a kubeconfig that leads through the proxy, with the token of the one given.
-    pub async fn start(plane: &ControlPlane, direct: &Path, through: &Path) -> anyhow::Result<Self> {
+    pub async fn start(
+        plane: &ControlPlane,
+        direct: &Path,
+        through: &Path,
+    ) -> anyhow::Result<Self> {
         let (upstream, authority) = plane.server()?;
         let authority = reqwest::Certificate::from_pem(&std::fs::read(authority)?)?;
-        let http = reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build()?;
+        let http = reqwest::Client::builder()
+            .tls_certs_only([authority])
+            .no_proxy()
+            .build()?;
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let text = std::fs::read_to_string(direct)?;
-        let users = text.lines().find(|line| line.starts_with("users:")).unwrap_or_default();
+        let users = text
+            .lines()
+            .find(|line| line.starts_with("users:"))
+            .unwrap_or_default();
         std::fs::write(
             through,
             format!(
@@ -91,20 +101,31 @@ impl Drop for Proxy {
 }
 
 fn cut() -> Response {
-    Response::new(Body::from_stream(futures::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) })))
+    Response::new(Body::from_stream(futures::stream::once(async {
+        Err::<Bytes, _>(std::io::Error::other("cut"))
+    })))
 }
 
 async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, 16 << 20).await else { return StatusCode::BAD_REQUEST.into_response() };
-    let target = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_string();
+    let Ok(body) = axum::body::to_bytes(body, 16 << 20).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |path| path.as_str())
+        .to_string();
     let what = format!("{} {target}", parts.method);
     inner.asked.lock().unwrap().push(what.clone());
     let own = target.contains("/leases") || target.contains("/apis/windlass.dev/");
     if !own && *inner.away.borrow() {
         let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
         let mut reply = (StatusCode::UNAUTHORIZED, body).into_response();
-        reply.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+        reply.headers_mut().insert(
+            "content-type",
+            http::HeaderValue::from_static("application/json"),
+        );
         return reply;
     }
     if target.contains("dryRun=All") {
@@ -113,13 +134,24 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
             *busy = (busy.0 - 1, busy.1 + 1);
             let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"too many requests","reason":"TooManyRequests","code":429}"#;
             let mut reply = (StatusCode::TOO_MANY_REQUESTS, body).into_response();
-            reply.headers_mut().insert("retry-after", http::HeaderValue::from_static("1"));
-            reply.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+            reply
+                .headers_mut()
+                .insert("retry-after", http::HeaderValue::from_static("1"));
+            reply.headers_mut().insert(
+                "content-type",
+                http::HeaderValue::from_static("application/json"),
+            );
             return reply;
         }
     }
-    let writes = !matches!(parts.method, Method::GET | Method::HEAD) && !target.contains("dryRun=All") && !target.contains("/leases");
-    let gate = if writes { inner.gate.lock().unwrap().clone() } else { None };
+    let writes = !matches!(parts.method, Method::GET | Method::HEAD)
+        && !target.contains("dryRun=All")
+        && !target.contains("/leases");
+    let gate = if writes {
+        inner.gate.lock().unwrap().clone()
+    } else {
+        None
+    };
     let number = match &gate {
         Some(gate) => match gate.begin(&what) {
             Some(number) => Some(number),
@@ -129,8 +161,16 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
     };
     let mut headers = parts.headers;
     headers.remove("host");
-    let asked = inner.http.request(parts.method, format!("{}{target}", inner.upstream)).headers(headers).body(body).send().await;
-    let Ok(answer) = asked else { return StatusCode::BAD_GATEWAY.into_response() };
+    let asked = inner
+        .http
+        .request(parts.method, format!("{}{target}", inner.upstream))
+        .headers(headers)
+        .body(body)
+        .send()
+        .await;
+    let Ok(answer) = asked else {
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
     let (status, headers) = (answer.status(), answer.headers().clone());
     let body = if target.contains("watch=true") {
         let mut away = inner.away.subscribe();

@@ -56,27 +56,46 @@ async fn review(State((answer, asked)): State<Shared>, Json(review): Json<Value>
     let request = &review["request"];
     let mut response = match answer(request) {
         Ok(patch) if patch.as_array().is_none_or(Vec::is_empty) => json!({"allowed": true}),
-        Ok(patch) => json!({"allowed": true, "patchType": "JSONPatch", "patch": BASE64.encode(patch.to_string())}),
+        Ok(patch) => {
+            json!({"allowed": true, "patchType": "JSONPatch", "patch": BASE64.encode(patch.to_string())})
+        }
         Err(words) => json!({"allowed": false, "status": {"message": words, "code": 400}}),
     };
     response["uid"] = request["uid"].clone();
-    Json(json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}))
+    Json(
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}),
+    )
 }
 
 impl Webhook {
-    pub async fn start(answer: impl Fn(&Value) -> Result<Value, String> + Send + Sync + 'static) -> Self {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_string(), "localhost".to_string()]).unwrap();
+    pub async fn start(
+        answer: impl Fn(&Value) -> Result<Value, String> + Send + Sync + 'static,
+    ) -> Self {
+        let made =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_string(), "localhost".to_string()])
+                .unwrap();
         let chain = vec![CertificateDer::from(made.cert.der().to_vec())];
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("https://{}/", listener.local_addr().unwrap());
         let asked = Arc::new(AtomicUsize::new(0));
         let shared: Shared = (Arc::new(answer), asked.clone());
         let app = Router::new().route("/", post(review)).with_state(shared);
-        let tls = Tls { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
+        let tls = Tls {
+            listener,
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        };
         let server = tokio::spawn(async move { drop(axum::serve(tls, app).await) });
-        Self { url, authority: BASE64.encode(made.cert.pem()), asked, server }
+        Self {
+            url,
+            authority: BASE64.encode(made.cert.pem()),
+            asked,
+            server,
+        }
     }
 
     /// How often it was called.
@@ -85,7 +104,14 @@ impl Webhook {
     }
 
     /// The configuration that has the API server call it for one resource in one namespace.
-    pub fn configuration(&self, kind: &str, name: &str, namespace: &str, group: &str, resource: &str) -> Value {
+    pub fn configuration(
+        &self,
+        kind: &str,
+        name: &str,
+        namespace: &str,
+        group: &str,
+        resource: &str,
+    ) -> Value {
         json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "webhooks": [{
             "name": "lab.example.com", "clientConfig": {"url": self.url, "caBundle": self.authority}, "sideEffects": "None",
             "failurePolicy": "Fail", "timeoutSeconds": 5, "admissionReviewVersions": ["v1"],
