@@ -28,6 +28,22 @@ fn code(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap_or_default()
 }
 
+/// Calls that rustfmt puts into lines of their own, in one line again.
+fn chained(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        if !line.trim_start().starts_with('.') {
+            out.push('\n');
+        }
+        out.push_str(if line.trim_start().starts_with('.') {
+            line.trim()
+        } else {
+            line
+        });
+    }
+    out
+}
+
 /// Which top-level modules a module may import. Siblings of one layer never import each other.
 const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &["domain"]),
@@ -173,20 +189,90 @@ fn the_forge_knows_nothing_of_windlass() {
     }
 }
 
+/// Lines that a file may have.
+const MOST_LINES: usize = 400;
+
+/// Files that are longer, with what they may have until they are divided: the list and its numbers
+/// only shrink.
+const LONG: &[(&str, usize)] = &[
+    ("tests/it/traps.rs", 1610),
+    ("src/controller/application.rs", 1370),
+    ("tests/it/fences.rs", 1340),
+    ("src/domain/promotion.rs", 1320),
+    ("src/controller/live.rs", 1300),
+    ("src/github/mod.rs", 1230),
+    ("tests/bench/corpus.rs", 1210),
+    ("src/sandbox/forge/rest.rs", 1190),
+    ("tests/it/truth.rs", 1190),
+    ("src/cluster/mod.rs", 1150),
+    ("src/domain/catalog.rs", 1110),
+    ("src/domain/sync.rs", 1060),
+    ("src/cluster/home.rs", 1030),
+    ("src/domain/health.rs", 1000),
+    ("src/controller/pull_request.rs", 1000),
+    ("src/view/preview.rs", 980),
+    ("tests/it/syncs.rs", 970),
+    ("src/render/mod.rs", 940),
+    ("src/domain/ownership.rs", 930),
+    ("src/sandbox/forge/rest_pulls.rs", 930),
+    ("src/controller/promotion.rs", 890),
+    ("src/controller/mod.rs", 850),
+    ("src/domain/fieldset.rs", 820),
+    ("tests/it/support/mod.rs", 810),
+    ("src/git.rs", 790),
+    ("src/domain/plan.rs", 770),
+    ("src/domain/fence.rs", 760),
+    ("src/domain/pull_request.rs", 720),
+    ("src/domain/edit.rs", 710),
+    ("src/view/mod.rs", 680),
+    ("src/domain/mask.rs", 680),
+    ("tests/bench/main.rs", 680),
+    ("src/sandbox/forge/git.rs", 640),
+    ("src/controller/preview.rs", 630),
+    ("src/controller/commands.rs", 620),
+    ("src/cluster/index.rs", 610),
+    ("tests/it/incidents.rs", 570),
+    ("src/domain/gate.rs", 560),
+    ("src/sandbox/demo.rs", 550),
+    ("src/sandbox/forge/json.rs", 540),
+    ("tests/it/promotions.rs", 540),
+    ("src/domain/effect.rs", 530),
+    ("src/sandbox/forge/mod.rs", 520),
+    ("src/render/run.rs", 510),
+    ("src/sandbox/forge/state.rs", 480),
+    ("src/config.rs", 470),
+    ("src/controller/guards.rs", 470),
+    ("src/sandbox/forge/graphql.rs", 460),
+    ("src/domain/manifest.rs", 450),
+    ("src/controller/commit.rs", 450),
+    ("tests/it/crash.rs", 450),
+    ("src/server.rs", 440),
+    ("src/plan.rs", 440),
+    ("tests/it/paths/preview.rs", 440),
+    ("src/sandbox/control_plane.rs", 420),
+    ("src/domain/schema.rs", 410),
+    ("src/controller/authority.rs", 410),
+];
+
 #[test]
 fn files_are_short_and_say_what_they_are() {
     for (path, text) in sources() {
         let lines = text.lines().count();
+        let here = path.display().to_string();
+        let known = LONG.iter().find(|(path, _)| *path == here);
+        let most = known.map_or(MOST_LINES, |(_, most)| *most);
         assert!(
-            lines <= 900,
-            "{} has {lines} lines: two reasons to change meet there",
-            path.display()
+            lines <= most,
+            "{here} has {lines} lines: two reasons to change meet there"
+        );
+        assert!(
+            known.is_none() || lines > MOST_LINES,
+            "{here} is short now: take it off the list"
         );
         let tests = path.ends_with("tests.rs");
         assert!(
             tests || text.starts_with("//!"),
-            "{} does not begin with what it is",
-            path.display()
+            "{here} does not begin with what it is"
         );
     }
 }
@@ -225,7 +311,7 @@ fn only_the_gate_makes_a_permit_and_only_act_writes() {
         .filter(|(path, _)| path.starts_with("src/controller"))
     {
         let mut function = String::new();
-        for line in code(text).lines() {
+        for line in chained(code(text)).lines() {
             if let Some(rest) = line
                 .trim_start()
                 .trim_start_matches("pub ")
