@@ -272,6 +272,7 @@ impl Observer {
 /// All that the loops share. Nothing in it is a truth of its own: it is rebuilt after a restart.
 pub struct Ctx {
     /// Whoever has a Ctx may write; there is none without the Lease.
+    #[expect(dead_code, reason = "that it is there is what it is for")]
     pub permit: WritePermit,
     pub github: GitHub,
     pub mirrors: Mirrors,

@@ -126,7 +126,7 @@ pub async fn check(
                 };
                 match &id {
                     Some(id) if id == digest || listed(ctx, image, id).await => {
-                        drop(seen.insert(digest.to_string()))
+                        seen.insert(digest.to_string());
                     }
                     Some(id) => drop(doubts.insert(
                         digest.to_string(),

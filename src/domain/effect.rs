@@ -426,11 +426,11 @@ mod tests {
 
     #[test]
     fn order_and_interruption_are_told() {
-        let told = |sides: Vec<(Option<(ResourceKey, Side)>, Option<(ResourceKey, Side)>)>| {
+        type Named = Option<(ResourceKey, Side)>;
+        let told = |sides: Vec<(Named, Named)>| {
             let comparisons = sides.into_iter().map(|(before, after)| {
                 let key = before.as_ref().or(after.as_ref()).unwrap().0.clone();
-                let side =
-                    |one: Option<(ResourceKey, Side)>| one.map_or(Side::Absent, |(_, side)| side);
+                let side = |one: Named| one.map_or(Side::Absent, |(_, side)| side);
                 Comparison::new(key, side(before), side(after))
             });
             let plan = Plan::new(&Mask::new(b"t"), comparisons);

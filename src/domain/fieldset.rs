@@ -286,22 +286,6 @@ impl FieldSet {
         out
     }
 
-    pub fn intersection(&self, other: &Self) -> Self {
-        let mut out = Self {
-            members: self.members.intersection(&other.members).cloned().collect(),
-            children: BTreeMap::new(),
-        };
-        for (element, child) in &self.children {
-            if let Some(theirs) = other.children.get(element) {
-                let both = child.intersection(theirs);
-                if !both.is_empty() {
-                    out.children.insert(element.clone(), both);
-                }
-            }
-        }
-        out
-    }
-
     /// What `theirs` adds to lists of ours: items that are not in this set, of lists that have items in it.
     pub fn items_added_by(&self, theirs: &Self) -> Self {
         let is_item = |element: &Element| matches!(element, Element::Key(_) | Element::Value(_));
@@ -386,13 +370,6 @@ impl FieldSet {
             }
             _ => {}
         }
-    }
-
-    /// Every member.
-    pub fn paths(&self) -> Vec<FieldPath> {
-        let mut paths = Vec::new();
-        self.walk(&FieldPath::default(), &mut |path, _| paths.push(path));
-        paths
     }
 
     /// The members that have no member below them.
@@ -606,6 +583,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    impl FieldSet {
+        fn intersection(&self, other: &Self) -> Self {
+            let mut out = Self {
+                members: self.members.intersection(&other.members).cloned().collect(),
+                children: BTreeMap::new(),
+            };
+            for (element, child) in &self.children {
+                if let Some(theirs) = other.children.get(element) {
+                    let both = child.intersection(theirs);
+                    if !both.is_empty() {
+                        out.children.insert(element.clone(), both);
+                    }
+                }
+            }
+            out
+        }
+
+        /// Every member.
+        fn paths(&self) -> Vec<FieldPath> {
+            let mut paths = Vec::new();
+            self.walk(&FieldPath::default(), &mut |path, _| paths.push(path));
+            paths
+        }
+    }
 
     #[test]
     fn what_nobody_owns_is_named() {

@@ -10,7 +10,7 @@
 
 use serde_json::Value;
 
-use super::manifest::{Manifest, ResourceKey};
+use super::manifest::Manifest;
 
 /// Ours: `before` or `after`.
 pub const HOOK: &str = "windlass.dev/hook";
@@ -201,9 +201,6 @@ pub fn may_replace(live: &Value, owner: &str) -> bool {
 pub fn run(value: &Value) -> Option<&str> {
     value["metadata"]["annotations"][RUN].as_str()
 }
-
-/// Hooks that came out well, each with what for.
-pub type Done = Vec<(ResourceKey, String)>;
 
 #[cfg(test)]
 mod tests {

@@ -727,32 +727,6 @@ pub fn changed_by_others(live: &Value, predicted: &Value) -> BTreeMap<String, Ve
     found
 }
 
-/// The fields that others own before and no more after: what an apply takes from whom.
-pub fn taken(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>> {
-    let after = entries(predicted);
-    let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
-    for entry in entries(live)
-        .into_iter()
-        .filter(|entry| entry.writer() != Writer::Windlass)
-    {
-        let same = |other: &&Entry| {
-            other.manager == entry.manager
-                && other.applies == entry.applies
-                && other.subresource == entry.subresource
-        };
-        let left = after
-            .iter()
-            .find(same)
-            .map(|other| entry.fields.difference(&other.fields))
-            .unwrap_or_else(|| entry.fields.clone());
-        let lost = left.leaves();
-        if !lost.is_empty() {
-            found.entry(entry.manager).or_default().extend(lost);
-        }
-    }
-    found
-}
-
 /// The fields that Git has no more and that stay, since others own them too.
 pub fn kept(before: &Value, after: &Value, manager: &str) -> BTreeMap<String, Vec<FieldPath>> {
     let dropped = applied_in(before, manager).difference(&applied_in(after, manager));

@@ -28,8 +28,6 @@ pub enum Action {
     Recreate,
     Prune,
     Unchanged,
-    /// Left alone, for the reason given.
-    Skip(String),
 }
 
 impl Action {
@@ -40,7 +38,6 @@ impl Action {
             Self::Recreate => "recreate",
             Self::Prune => "prune",
             Self::Unchanged => "unchanged",
-            Self::Skip(_) => "skip",
         }
     }
 }

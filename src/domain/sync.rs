@@ -409,9 +409,7 @@ pub fn waits_for_definitions(plan: &Plan) -> bool {
 
 /// How many objects the plan writes or deletes.
 pub fn writes(plan: &Plan) -> usize {
-    plan.effective()
-        .filter(|change| !matches!(change.action, Action::Skip(_)))
-        .count()
+    plan.effective().count()
 }
 
 /// An object is set back at most so often in [`FIGHT_WINDOW`]; then somebody else is at it too.

@@ -145,7 +145,6 @@ pub struct Pull {
     pub user: Option<User>,
     pub head: PullSide,
     pub base: PullSide,
-    pub html_url: String,
 }
 
 impl Pull {
@@ -257,7 +256,6 @@ pub struct CheckRun {
 #[derive(Debug, Clone, Deserialize)]
 pub struct CheckOutput {
     pub title: Option<String>,
-    pub summary: Option<String>,
     pub text: Option<String>,
 }
 

@@ -146,10 +146,6 @@ impl<'a> Source<'a> {
         })
     }
 
-    pub fn tree(&self) -> TreeId {
-        self.tree
-    }
-
     /// Every directory that holds something.
     pub fn directories(&self) -> BTreeSet<String> {
         let mut directories = BTreeSet::new();

@@ -8,7 +8,7 @@
 mod preview;
 mod terminal;
 
-pub use preview::{PreviewText, preview, title};
+pub use preview::{PreviewText, preview};
 pub use terminal::terminal;
 
 use std::collections::BTreeSet;

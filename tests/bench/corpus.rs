@@ -12,10 +12,10 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use windlass::domain::OWNER_LABEL;
-use windlass::domain::manifest::{ResourceKey, cleaned};
-use windlass::domain::mask::Mask;
-use windlass::domain::plan::{Action, Change, Notes, Proof, came_out};
+use windlass::judged_by::Mask;
+use windlass::judged_by::OWNER_LABEL;
+use windlass::judged_by::{Action, Change, Notes, Proof, came_out};
+use windlass::judged_by::{ResourceKey, cleaned};
 
 use crate::support::{Setup, World, plane};
 use crate::{Results, synced};
@@ -756,6 +756,7 @@ pub async fn corpus(results: &mut Results) {
         .forge
         .push("acme/config", "main", "ada", "The corpus", &files)
         .unwrap();
+    confirm(&world, &["shop/staging", "shop/production"]).await;
     synced(&world, &commit).await;
     world.quiet().await;
     let mut drawn: BTreeMap<Class, usize> = BTreeMap::new();
@@ -950,6 +951,31 @@ pub async fn corpus(results: &mut Results) {
         share >= 99.5,
     );
     println!("misses are in {}", log.display());
+}
+
+/// Confirms the deletions of applications that left Git.
+async fn confirm(world: &World, applications: &[&str]) {
+    for title in applications {
+        let name = title.replace('/', ".");
+        let waits = || {
+            let at = "jsonpath={.status.confirm}";
+            let object = ["applications.windlass.dev", &name, "--ignore-not-found"];
+            !world
+                .kubectl(&[&["-n", &world.home(), "get"], &object[..], &["-o", at]].concat())
+                .is_empty()
+        };
+        crate::wait(std::time::Duration::from_secs(300), waits).await;
+        let said = Command::new(env!("CARGO_BIN_EXE_windlass"))
+            .args(["confirm-prune", title, "--namespace", &world.home()])
+            .env("KUBECONFIG", plane().kubeconfig())
+            .output()
+            .unwrap();
+        assert!(
+            said.status.success(),
+            "{}",
+            String::from_utf8_lossy(&said.stderr)
+        );
+    }
 }
 
 fn configmap(namespace: &str, name: &str) -> (String, Option<String>, String) {

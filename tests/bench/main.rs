@@ -505,9 +505,13 @@ async fn floor(world: &World, namespace: &str, image: &str) -> f64 {
         let (api, name) = (api.clone(), format!("app-{n:03}"));
         async move {
             let wanted: Value = serde_json::to_value(
-                windlass::domain::yaml::documents(&deployment(&name, &format!("web:{image}"), 1))
-                    .unwrap()
-                    .remove(0),
+                windlass::judged_by::yaml::documents(&deployment(
+                    &name,
+                    &format!("web:{image}"),
+                    1,
+                ))
+                .unwrap()
+                .remove(0),
             )
             .unwrap();
             api.patch(
@@ -542,8 +546,8 @@ async fn floor(world: &World, namespace: &str, image: &str) -> f64 {
         let new =
             value["spec"]["template"]["spec"]["containers"][0]["image"] == format!("web:{image}");
         if new
-            && windlass::domain::health::assess(&value).0
-                == windlass::domain::health::Health::Healthy
+            && windlass::judged_by::health::assess(&value).0
+                == windlass::judged_by::health::Health::Healthy
         {
             healthy.insert(name);
         }
@@ -668,5 +672,5 @@ fn cpu(world: &World) -> f64 {
 
 /// Resident memory of the windlass that runs, in MiB.
 fn resident(world: &World) -> f64 {
-    windlass::render::run::resident(world.pid().unwrap()).unwrap() as f64 / f64::from(1 << 20)
+    windlass::judged_by::resident(world.pid().unwrap()).unwrap() as f64 / f64::from(1 << 20)
 }

@@ -297,7 +297,7 @@ async fn end_state(world: &World) -> String {
     let owner = world.forge.state().by_full_name("acme/config").unwrap().id;
     let mut text = world.scrub(&out);
     for stage in ["staging", "production"] {
-        let key = windlass::domain::ApplicationKey {
+        let key = windlass::judged_by::ApplicationKey {
             repo: "acme/config".parse().unwrap(),
             application: "shop".parse().unwrap(),
             stage: stage.parse().unwrap(),

@@ -18,7 +18,7 @@ fn rendered() -> Vec<Value> {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    windlass::domain::yaml::documents(&String::from_utf8(output.stdout).unwrap()).unwrap()
+    windlass::judged_by::yaml::documents(&String::from_utf8(output.stdout).unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +98,7 @@ fn components_for_other_nodes_fit_the_base() {
         String::from_utf8_lossy(&output.stderr)
     );
     let all =
-        windlass::domain::yaml::documents(&String::from_utf8(output.stdout).unwrap()).unwrap();
+        windlass::judged_by::yaml::documents(&String::from_utf8(output.stdout).unwrap()).unwrap();
     let pod =
         &all.iter().find(|one| one["kind"] == "Deployment").unwrap()["spec"]["template"]["spec"];
     assert!(
@@ -136,7 +136,7 @@ fn the_definitions_are_the_codes() {
         .collect();
     assert_eq!(
         body,
-        windlass::cluster::home::definitions(),
+        windlass::judged_by::definitions(),
         "run: target/debug/windlass crd > deploy/crds.yaml"
     );
 }

@@ -1046,7 +1046,7 @@ async fn strangers_hold_no_memory_and_no_connection() {
     use std::io::{Read as _, Write as _};
     let world = World::new().await;
     let address = world.windlass.url.trim_start_matches("http://").to_string();
-    let resident = || windlass::render::run::resident(world.pid().unwrap()).unwrap() >> 20;
+    let resident = || windlass::judged_by::resident(world.pid().unwrap()).unwrap() >> 20;
     let before = resident();
     // Bodies without a signature are not read at all; with a wrong one only as many as there is room for.
     let mut held = Vec::new();

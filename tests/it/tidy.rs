@@ -341,7 +341,7 @@ fn only_the_gate_makes_a_permit_and_only_act_writes() {
 fn the_documents_tell_the_commands_and_the_templates_are_used() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let reference = std::fs::read_to_string(root.join("docs/reference.md")).unwrap();
-    for command in windlass::domain::command::Command::ALL {
+    for command in windlass::judged_by::Command::ALL {
         assert!(
             reference.contains(&format!(
                 "| `/{}` | {} |",

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::{Setup, World};
-use windlass::render::run::resident;
+use windlass::judged_by::resident;
 
 /// What the container may take (`deploy/deployment.yaml`).
 const LIMIT: u64 = 1 << 30;
