@@ -294,7 +294,7 @@ async fn quorum(
         (Some(target), _) => vec![target.clone()],
         (None, Some(object)) => vec![Target {
             stage: stage.clone(),
-            ..super::retire::target_of(object)
+            ..super::application::target_of(object)
         }],
         (None, None) => Vec::new(),
     };
@@ -462,7 +462,7 @@ async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, ask: &Ask) -> R
             continue;
         }
         let known = ctx.home.application(&app.key).await?;
-        let mut rules = super::guards::taken(known.as_ref());
+        let mut rules = super::application::taken(known.as_ref());
         rules.extend(
             held.iter()
                 .filter(|rule| !rules.contains(rule))

@@ -41,22 +41,16 @@ pub mod commands;
 pub mod commit;
 pub mod compare;
 pub mod deployment;
-pub mod drift;
-pub mod external;
 pub mod facts;
-pub mod guards;
 pub mod heads;
-pub mod hooks;
 pub mod live;
 pub mod others;
 pub mod preview;
 pub mod promotion;
-pub mod proof;
 pub mod pull_request;
 pub mod queue;
 pub mod receipt;
 pub mod recreate;
-pub mod retire;
 pub mod revision;
 
 pub use queue::{Queue, Requeue};
@@ -315,7 +309,7 @@ pub struct Memory {
     /// When each object was set back.
     heals: Mutex<HashMap<(ApplicationKey, ResourceKey), VecDeque<Instant>>>,
     /// What each application's pods were asked to prove, when next, and after which pause.
-    proofs: Mutex<HashMap<ApplicationKey, proof::Asked>>,
+    proofs: Mutex<HashMap<ApplicationKey, application::AskedOfPods>>,
     /// How long each application that others keep is left alone.
     polls: Mutex<HashMap<ApplicationKey, Duration>>,
     /// What was told last in deployments and on source commits.

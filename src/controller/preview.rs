@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::claims::{self, Claims, Read};
 use super::compare::{self, Sides};
 use super::live::{self, Asking, Outside};
-use super::{Configured, Observer, Result, configuration, facts, guards};
+use super::{Configured, Observer, Result, configuration, facts};
 use crate::cluster::home::{Application, Served};
 use crate::domain::catalog::{Approver, FILE, Target};
 use crate::domain::codeowners::{self, CodeOwners};
@@ -104,17 +104,6 @@ pub fn look_at_git(
     }
     let mut directories = after.directories();
     if before.listing().get(FILE) != after.listing().get(FILE) {
-        // Who writes a pattern means something by it.
-        let unmatched = proposed
-            .iter()
-            .flatten()
-            .flat_map(|proposed| proposed.catalog.unmatched(&directories));
-        let known = configured.catalog.unmatched(&before.directories());
-        let new: Vec<_> = unmatched.filter(|words| !known.contains(words)).collect();
-        if !new.is_empty() {
-            look.failure = Some(Failure::Configuration(new.join("\n")));
-            return Ok(look);
-        }
         look.changes.reconfigured = reconfigured(
             configured,
             proposed
@@ -372,7 +361,7 @@ pub async fn application(
 ) -> Result<ApplicationPreview> {
     let key = target.key(repo);
     let (object, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
-    target.fields.take.extend(guards::taken(object));
+    target.fields.take.extend(super::application::taken(object));
     let mut preview = blank(key.clone(), &target.destination.cluster, None);
     if let Err(error) = observer.cluster(&target.destination.cluster) {
         preview.error = Some(error.to_string());

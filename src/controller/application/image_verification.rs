@@ -12,9 +12,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Ctx, Result, locked};
 use crate::cluster::Cluster;
 use crate::cluster::home::ApplicationStatus;
+use crate::controller::{Ctx, Result, locked};
 use crate::domain::ApplicationKey;
 use crate::domain::image::{Digest, ImageRef};
 use crate::domain::manifest::Manifest;

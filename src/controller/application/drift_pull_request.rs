@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::live;
-use super::{Base, Ctx, Error, Result};
+use super::desired::rendered;
+use crate::controller::live;
+use crate::controller::{Base, Ctx, Error, Result};
 use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, set_fields};
 use crate::domain::fieldset::{self, FieldPath};
@@ -200,7 +201,7 @@ async fn edits_at(
         Err(why) => return Ok(Err(why)),
     };
     // Proven by rendering it: an overlay, or a value of a chart, may set the field elsewhere.
-    let rendered = match super::application::rendered(ctx, target, &read, None).await? {
+    let rendered = match rendered(ctx, target, &read, None).await? {
         Ok(rendered) => rendered,
         Err(why) => return Ok(Err(Invalid(why))),
     };

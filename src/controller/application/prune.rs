@@ -1,27 +1,128 @@
-//! What keeps a plan from being carried out, or a part of it: the reading half
-//! of [`sync::decide`]'s facts.
+//! What Git has no more: which of it may be deleted, what stays, and what waits for a word.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use jiff::Timestamp;
-use kube::ResourceExt as _;
 use serde_json::Value;
 
-use super::application::rendered;
-use super::live::{self, Asking};
-use super::revision::{change, inputs_at};
-use super::{Base, Ctx, Result, authority, locked};
+use super::declare::Declared;
+use super::desired::{Desired, rendered};
+use super::objects::Objects;
 use crate::cluster::Found;
-use crate::cluster::home::{self, Application, ApplicationStatus, Fight, InventoryEntry, Pause};
-use crate::domain::catalog::Target;
-use crate::domain::health::{Health, SyncState};
+use crate::cluster::home::InventoryEntry;
+use crate::controller::claims::Claims;
+use crate::controller::live::{self, Asking};
+use crate::controller::revision::inputs_at;
+use crate::controller::{Base, Ctx, Result, authority};
 use crate::domain::manifest::{Manifest, ResourceKey, is_custom_group};
-use crate::domain::ownership::FieldRule;
-use crate::domain::plan::Plan;
+use crate::domain::plan::{Comparison, Side};
 use crate::domain::sync::{self, Late};
-use crate::domain::{ApplicationKey, CommitSha, Invalid, OWNER_LABEL, PullRequestKey, uses};
+use crate::domain::{CommitSha, OWNER_LABEL, PullRequestKey, uses};
+
+/// What is to be deleted, and what of it waits.
+pub struct Candidates {
+    /// What may be deleted now or later, with its inventory entry.
+    pub deleted: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
+    /// What stays, each with the reason.
+    pub withheld: Vec<(ResourceKey, String)>,
+    /// What is being deleted, each with what it waits for.
+    pub ending: Vec<(ResourceKey, String)>,
+    pub late: BTreeMap<ResourceKey, Late>,
+    /// Some of it could not be looked at.
+    pub unknown: bool,
+    /// Names the deletions that wait for a confirmation, and lists them.
+    pub confirm: Option<String>,
+    pub to_confirm: Vec<String>,
+    /// Those that were confirmed and are not all done.
+    pub confirmed: Vec<String>,
+}
+
+pub async fn candidates(
+    ctx: &Arc<Ctx>,
+    declared: &Declared,
+    asking: &Asking<'_>,
+    desired: &Desired,
+    objects: &Objects,
+    claims: &Claims,
+) -> Result<Candidates> {
+    let outside = desired.outside();
+    let gone = objects
+        .unwanted
+        .values()
+        .filter(|entry| !outside.contains(&entry.key) && !desired.hooks.keeps(&entry.key));
+    let gone: Vec<_> = gone.cloned().collect();
+    let mut leavers = match desired.is_complete() {
+        true => leavers(asking, gone).await?,
+        false => Leavers::default(),
+    };
+    let destination = &declared.target.destination;
+    let other = |object: &ResourceKey| {
+        let other = claims.other(destination, object, asking.key)?;
+        Some((object.clone(), other.title()))
+    };
+    let handed: Vec<_> = leavers.prune.keys().filter_map(other).collect();
+    for (object, title) in handed {
+        leavers.prune.remove(&object);
+        leavers
+            .protected
+            .push((object, format!("it moves to {title}")));
+    }
+    let (mut late, used) = late(asking, &leavers, &desired.manifests).await?;
+    for (object, _) in &used {
+        leavers.prune.remove(object);
+    }
+    leavers.protected.extend(used);
+    let confirmed = sync::Confirmed {
+        digest: declared.requests.confirm.as_deref(),
+        lines: &declared.status.confirmed,
+    };
+    let revision = &declared.change.revision;
+    let uncommitted = declared.status.synced_revision.as_ref() == Some(revision);
+    let owned = objects.owned();
+    let words = (confirmed, uncommitted);
+    let judgement = judge(
+        ctx,
+        asking,
+        &declared.base,
+        revision,
+        &leavers,
+        owned,
+        words,
+    )
+    .await?;
+    let to_confirm = judgement.to_confirm();
+    let Leavers {
+        prune,
+        protected,
+        ending,
+        unknown,
+    } = leavers;
+    let deleted: BTreeMap<_, _> = prune
+        .into_iter()
+        .filter(|(key, _)| judgement.prune.contains(key))
+        .collect();
+    // What waits for a word waits for nothing else.
+    late.retain(|key, _| deleted.contains_key(key));
+    Ok(Candidates {
+        deleted,
+        withheld: protected.into_iter().chain(judgement.withheld).collect(),
+        ending,
+        late,
+        unknown,
+        confirm: judgement.confirm,
+        to_confirm,
+        confirmed: judgement.confirmed,
+    })
+}
+
+impl Candidates {
+    pub fn comparisons(&self) -> impl Iterator<Item = Comparison> + '_ {
+        self.deleted.iter().map(|(key, (_, live))| {
+            Comparison::new(key.clone(), live::side(Some(live.clone())), Side::Absent)
+        })
+    }
+}
 
 /// Live objects of ours that Git has no more.
 #[derive(Default)]
@@ -247,7 +348,7 @@ pub async fn judge(
 
 /// The objects that the revision's pull request took out of Git, if the head that was merged was approved by the rule of
 /// the gate.
-pub async fn removed_by_approved_change(
+async fn removed_by_approved_change(
     ctx: &Arc<Ctx>,
     asking: &Asking<'_>,
     base: &Base,
@@ -292,172 +393,4 @@ pub async fn removed_by_approved_change(
         .into_iter()
         .map(|manifest| manifest.key)
         .collect())
-}
-
-/// The fields that somebody had taken from others by `/take`.
-pub fn taken(object: Option<&Application>) -> Vec<FieldRule> {
-    let text = object.and_then(|object| object.annotations().get(home::TAKE));
-    // What a person wrote there by hand and cannot be read decides nothing.
-    text.and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
-}
-
-/// The pause that is asked for, with the time that it ends at: counted from when it was first seen.
-pub fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<Option<Pause>> {
-    let Some(asked) = asked else { return Ok(None) };
-    if let Some(known) = known.filter(|known| known.asked == asked) {
-        return Ok(Some(known));
-    }
-    let text = asked.split(',').next().unwrap_or_default();
-    let Some(duration) = sync::duration(text) else {
-        return Err(Invalid(format!(
-            "the annotation {}: `{text}` is not a duration: write 30m, 2h or 1d",
-            home::PAUSE
-        ))
-        .into());
-    };
-    let until = now
-        .saturating_add(duration)
-        .map_err(|error| Invalid(error.to_string()))?;
-    Ok(Some(Pause {
-        asked,
-        until: Timestamp::from_second(until.as_second()).unwrap_or(until),
-    }))
-}
-
-/// Why the plan may only be looked at: it would change what was there before windlass, or the cluster is another one.
-pub fn quarantine(
-    status: &ApplicationStatus,
-    plan: &Plan,
-    cluster_uid: &str,
-    adopted: bool,
-    key: &ApplicationKey,
-) -> Option<String> {
-    let title = key.title();
-    if adopted {
-        return None;
-    }
-    if status
-        .cluster_uid
-        .as_deref()
-        .is_some_and(|known| known != cluster_uid)
-    {
-        return Some(format!(
-            "the cluster behind this destination is not the one that it was: `windlass adopt {title}` goes on with this one"
-        ));
-    }
-    let there: Vec<_> = plan
-        .effective()
-        .filter(|change| change.before.is_some())
-        .map(|change| change.key.to_string())
-        .collect();
-    (status.inventory.is_empty() && !there.is_empty())
-        .then(|| format!("the first sync would change what is there already ({}): `windlass adopt {title}` lets it", there.join(", ")))
-}
-
-/// What the application depends on and is not healthy.
-pub async fn waits_for(
-    ctx: &Arc<Ctx>,
-    key: &ApplicationKey,
-    base: &Base,
-    target: &Target,
-) -> Result<Vec<String>> {
-    let mut waits = Vec::new();
-    for application in &target.depends_on {
-        let needed = ApplicationKey {
-            application: application.clone(),
-            ..key.clone()
-        };
-        let status = ctx
-            .home
-            .application(&needed)
-            .await?
-            .and_then(|object| object.status)
-            .unwrap_or_default();
-        // Healthy with what this base has of it, not with what it had before.
-        let current = match base.target(&needed) {
-            Some(target) => {
-                status.inputs.as_deref()
-                    == Some(&change(ctx, &needed, base, target, &status).await?.hash)
-            }
-            None => false,
-        };
-        if !current
-            || status.unproven.is_some()
-            || status.sync != SyncState::Synced
-            || !matches!(status.health, Health::Healthy | Health::Suspended)
-        {
-            waits.push(needed.title());
-        }
-    }
-    Ok(waits)
-}
-
-/// What of the drift is left alone, since others change it again each time, with who does; and what is to be remembered.
-pub fn fights(
-    ctx: &Ctx,
-    key: &ApplicationKey,
-    plan: &Plan,
-    drifted: &BTreeSet<ResourceKey>,
-    known: Option<Fight>,
-    revision: &CommitSha,
-) -> (Vec<(ResourceKey, String)>, Option<Fight>) {
-    let who = |change: &crate::domain::plan::Change| {
-        let names: Vec<_> = change
-            .notes
-            .reverted
-            .iter()
-            .map(|(manager, _)| manager.as_str())
-            .collect();
-        if names.is_empty() {
-            "somebody".to_string()
-        } else {
-            names.join(", ")
-        }
-    };
-    let told = |changes: Vec<&crate::domain::plan::Change>| {
-        changes
-            .into_iter()
-            .map(|change| (change.key.clone(), who(change)))
-            .collect()
-    };
-    let known = known.filter(|fight| fight.revision == *revision);
-    let drift = || {
-        plan.effective()
-            .filter(|change| drifted.contains(&change.key))
-    };
-    if let Some(fight) = known.as_ref().filter(|fight| fight.until > ctx.now()) {
-        return (told(drift().collect()), Some(fight.clone()));
-    }
-    // After it was given up once, one more time is enough to see that nothing has changed.
-    let most = if known.is_some() { 1 } else { sync::MOST_HEALS };
-    let memory = locked(&ctx.memory.heals);
-    let often = |object: &ResourceKey| {
-        let heals = memory.get(&(key.clone(), object.clone()));
-        let lately = |heals: &std::collections::VecDeque<tokio::time::Instant>| {
-            heals
-                .iter()
-                .filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64)
-                .count()
-        };
-        heals.is_some_and(|heals| lately(heals) >= most)
-    };
-    let fights: Vec<_> = drift().filter(|change| often(&change.key)).collect();
-    if fights.is_empty() {
-        return (Vec::new(), known);
-    }
-    let times = known.map_or(0, |fight| fight.times);
-    let until = ctx
-        .now()
-        .saturating_add(sync::truce(times))
-        .unwrap_or(ctx.now());
-    let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
-    (
-        told(fights),
-        Some(Fight {
-            revision: revision.clone(),
-            until,
-            times: times.saturating_add(1),
-        }),
-    )
 }

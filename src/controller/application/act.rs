@@ -1,0 +1,192 @@
+//! Writes what was decided: to the cluster, and to the `Application` object.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::declare::spec_of;
+use super::status::{self, Verdict, stood};
+use super::{Decision, Observation, Observed, drift_pull_request, external, retire};
+use crate::cluster::home::{self, Application, ApplicationStatus};
+use crate::cluster::{self};
+use crate::controller::{Ctx, Error, Requeue, Result, locked};
+use crate::domain::health::{Health, SyncState};
+use crate::domain::sync::{Proposal, Step};
+use crate::domain::{ApplicationKey, CommitKey};
+
+/// A cluster that cannot be reached for so long makes what is known of it stale.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+
+pub async fn act(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    observed: Observed,
+    decision: Decision,
+) -> Result<Requeue> {
+    locked(&ctx.memory.unreachable).remove(key);
+    match (observed, decision) {
+        (Observed::Retired(seen), Decision::Retire(decision)) => {
+            retire::act(ctx, key, &seen, *decision).await
+        }
+        (Observed::External(seen), Decision::Follow) => external::act(ctx, key, *seen).await,
+        (Observed::Managed(seen), Decision::Sync(verdict)) => sync(ctx, key, &seen, verdict).await,
+        _ => Ok(Requeue::Idle),
+    }
+}
+
+async fn sync(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    seen: &Observation,
+    verdict: Verdict,
+) -> Result<Requeue> {
+    let (declared, before) = (&seen.declared, &seen.declared.status);
+    if before.blocked && !verdict.is_blocked() {
+        // A right may have been granted, also to watch.
+        ctx.cluster(&declared.target.destination.cluster)?
+            .index
+            .retry_refused();
+    }
+    let mut status = status::next(seen, &verdict, ctx.now());
+    if let Step::Propose { message } = &verdict.step {
+        let (base, plan) = (&declared.base, &seen.facts.plan);
+        let asks = drift_pull_request::propose(ctx, key, base, &declared.target, plan).await?;
+        status.message = Some(status::reported(message, asks));
+    }
+    let spec = spec_of(key, &declared.base, &declared.target);
+    let object = ctx
+        .home
+        .declare_application(key, spec, declared.known.clone())
+        .await?;
+    // Grown before the first write; whoever wrote in between wins.
+    let object = ctx
+        .home
+        .report_application(&object, status, ctx.now())
+        .await?;
+    if matches!(verdict.step, Step::Apply) {
+        tell(ctx, key, &object);
+        if before.stands() {
+            ctx.wake_later_stages(&declared.base, key);
+        }
+        return super::apply::apply(ctx, key, seen, object).await;
+    }
+    if matches!(verdict.step, Step::InSync { .. }) {
+        let pending = super::health::pending(&seen.facts.plan);
+        let left = seen.objects.all.iter().filter_map(|(object, state)| {
+            Some((object.clone(), state.left(pending.contains(object))?))
+        });
+        locked(&ctx.memory.left).insert(key.clone(), left.collect());
+        if declared.requests.adopt {
+            // It was said of this cluster and what was in it: of another one it has to be said again.
+            ctx.home.annotate(key, home::ADOPT, None).await?;
+        }
+    }
+    let version = object.metadata.resource_version.clone();
+    let news = locked(&ctx.memory.told).insert(key.clone(), version.clone()) != Some(version);
+    if news {
+        tell(ctx, key, &object);
+        ctx.wake_dependents(key);
+        // Also what is healthy no more: what was proposed later waits for it.
+        if stood(object.status.as_ref()) || before.stands() {
+            ctx.wake_later_stages(&declared.base, key);
+        }
+    }
+    // What of a hook is to go once it came out well goes on the next look.
+    Ok(match seen.health.hooks_done == before.hooks {
+        true => again(ctx, seen, &verdict.step),
+        false => Requeue::After(Duration::from_millis(100)),
+    })
+}
+
+/// When it is looked at again, where no event tells.
+fn again(ctx: &Ctx, seen: &Observation, step: &Step) -> Requeue {
+    let seconds = |seconds| Requeue::After(Duration::from_secs(seconds));
+    match step {
+        // What stands in the way may be in the cluster, where no event tells of its end.
+        Step::Blocked { .. } | Step::Propose { .. } => seconds(60),
+        Step::Wait {
+            until: Some(until), ..
+        } if let Ok(pause) = Duration::try_from(until.duration_since(ctx.now())) => {
+            Requeue::After(pause)
+        }
+        // That the last pod which uses something is gone no event tells.
+        Step::Wait { .. } => seconds(if seen.facts.late.is_empty() { 30 } else { 2 }),
+        // That a pull request about it is closed, no event of the cluster tells.
+        Step::Report { .. } => match seen.facts.proposal {
+            Proposal::Open { .. } => seconds(60),
+            _ => Requeue::Idle,
+        },
+        Step::Apply => Requeue::After(Duration::ZERO),
+        Step::InSync {
+            health: Health::Healthy | Health::Suspended,
+            ..
+        } => {
+            match seen.blockers.proof.again {
+                // That it can be looked at again no event tells.
+                _ if seen.prune.unknown => seconds(60),
+                Some(again) => Requeue::After(again.saturating_duration_since(Instant::now())),
+                None => Requeue::Idle,
+            }
+        }
+        // Events tell of what comes on; this is for what they miss.
+        Step::InSync { .. } => seconds(10),
+    }
+}
+
+/// Has the commits that an application is at, or was at, told where they stand.
+pub fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application) {
+    let status = object.status.as_ref();
+    for commit in status
+        .into_iter()
+        .flat_map(|status| status.superseded.iter().chain(&status.revision))
+    {
+        let commit = commit.clone();
+        ctx.commits.put(CommitKey {
+            repo: key.repo.clone(),
+            commit,
+        });
+    }
+    ctx.tell_commits(&key.repo);
+}
+
+/// Keeps an error where kubectl shows it.
+pub async fn report_error(ctx: &Arc<Ctx>, key: &ApplicationKey, error: &Error) -> Result<()> {
+    let base = ctx.known_base(&key.repo).await?;
+    let known = ctx.home.application(key).await?;
+    let object = match (known, base.target(key)) {
+        (Some(object), _) => object,
+        (None, Some(target)) => {
+            let spec = spec_of(key, &base, target);
+            ctx.home.declare_application(key, spec, None).await?
+        }
+        (None, None) => return Ok(()),
+    };
+    let before = object.status.clone();
+    let mut status = ApplicationStatus {
+        message: Some(error.to_string()),
+        ..before.clone().unwrap_or_default()
+    };
+    if matches!(error, Error::Cluster(cluster::Error::Unavailable { .. })) {
+        let mut unreachable = locked(&ctx.memory.unreachable);
+        let since = *unreachable.entry(key.clone()).or_insert_with(Instant::now);
+        // What nobody could look at for a while is neither synced nor not: it is not known.
+        if since.elapsed() >= STALE_AFTER {
+            status.sync = SyncState::Unknown;
+        }
+    }
+    let object = ctx
+        .home
+        .report_application(&object, status, ctx.now())
+        .await?;
+    tell(ctx, key, &object);
+    // A commit that nobody could look at yet is told so too.
+    if stood(before.as_ref()) != stood(object.status.as_ref()) {
+        ctx.wake_later_stages(&base, key);
+    }
+    ctx.commits.put(CommitKey {
+        repo: key.repo.clone(),
+        commit: base.commit.clone(),
+    });
+    Ok(())
+}

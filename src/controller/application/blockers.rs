@@ -1,0 +1,274 @@
+//! What keeps a plan from being carried out, or a part of it: pauses, what it depends on, what was
+//! there before windlass, objects that others change again and again, images that are not proven.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::declare::Declared;
+use super::desired::Desired;
+use super::health::Assessed;
+use super::objects::Objects;
+use super::{drift_pull_request, image_verification};
+use crate::cluster::home::{self, Application, ApplicationStatus, Fight, Pause};
+use crate::controller::live::Asking;
+use crate::controller::revision::change;
+use crate::controller::{Base, Ctx, Result, locked};
+use crate::domain::catalog::Target;
+use crate::domain::health::{Health, SyncState};
+use crate::domain::manifest::ResourceKey;
+use crate::domain::ownership::FieldRule;
+use crate::domain::plan::{Change, Plan};
+use crate::domain::{ApplicationKey, CommitSha, Invalid, hook, sync};
+
+pub struct Blockers {
+    pub pause: Option<Pause>,
+    pub waits_for: Vec<String>,
+    /// Why the plan may only be looked at until somebody adopts it.
+    pub quarantine: Option<String>,
+    /// Objects that are set back again and again, with who changes them.
+    pub fights: Vec<(ResourceKey, String)>,
+    pub fight: Option<Fight>,
+    /// Where the pull request about just this drift stands.
+    pub proposal: sync::Proposal,
+    pub proof: image_verification::Proof,
+    /// A hook that failed is to run once more, since somebody asked for a sync.
+    pub runs_again: bool,
+    /// What tells the cluster from every other.
+    pub cluster_uid: String,
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is the outcome of a stage before"
+)]
+pub async fn read(
+    ctx: &Arc<Ctx>,
+    declared: &Declared,
+    asking: &Asking<'_>,
+    desired: &Desired,
+    objects: &Objects,
+    plan: &Plan,
+    drifted: &BTreeSet<ResourceKey>,
+    health: &Assessed,
+) -> Result<Blockers> {
+    let (key, base, target) = (asking.key, &declared.base, &declared.target);
+    let (status, requests) = (&declared.status, &declared.requests);
+    let pause = pause(requests.pause.clone(), status.pause.clone(), ctx.now())?;
+    let cluster_uid = asking.cluster.uid().await?;
+    let quarantine = quarantine(status, plan, &cluster_uid, requests.adopt, key);
+    if requests.everything {
+        locked(&ctx.memory.heals).retain(|(of, _), _| of != key);
+    }
+    let known = status.fight.clone().filter(|_| !requests.everything);
+    let (fights, fight) = fights(ctx, key, plan, drifted, known, &declared.change.revision);
+    let runs_again = requests.everything
+        && objects.predicted().any(|predicted| {
+            predicted.write.recreate && hook::run(&predicted.manifest.value).is_some()
+        });
+    let (manifests, images) = (&desired.manifests, &desired.images);
+    let proof = match plan.is_empty() && health.total.0 == Health::Healthy {
+        true => {
+            let again = requests.everything;
+            image_verification::check(ctx, key, &asking.cluster, manifests, images, status, again)
+                .await?
+        }
+        false => image_verification::known(status, images),
+    };
+    let only_drift =
+        !plan.is_empty() && plan.effective().all(|change| drifted.contains(&change.key));
+    let proposal = match target.drift {
+        sync::DriftMode::Propose if only_drift => {
+            drift_pull_request::observe(ctx, key, base, plan).await?
+        }
+        _ => sync::Proposal::None,
+    };
+    Ok(Blockers {
+        pause,
+        waits_for: waits_for(ctx, key, base, target).await?,
+        quarantine,
+        fights,
+        fight,
+        proposal,
+        proof,
+        runs_again,
+        cluster_uid,
+    })
+}
+
+impl Blockers {
+    pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.pause.as_ref().map(|pause| pause.until);
+        until.filter(|until| *until > now)
+    }
+}
+
+/// The fields that somebody had taken from others by `/take`.
+pub fn taken(object: Option<&Application>) -> Vec<FieldRule> {
+    let text = object.and_then(|object| object.annotations().get(home::TAKE));
+    // What a person wrote there by hand and cannot be read decides nothing.
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
+/// The pause that is asked for, with the time that it ends at: counted from when it was first seen.
+fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<Option<Pause>> {
+    let Some(asked) = asked else { return Ok(None) };
+    if let Some(known) = known.filter(|known| known.asked == asked) {
+        return Ok(Some(known));
+    }
+    let text = asked.split(',').next().unwrap_or_default();
+    let Some(duration) = sync::duration(text) else {
+        return Err(Invalid(format!(
+            "the annotation {}: `{text}` is not a duration: write 30m, 2h or 1d",
+            home::PAUSE
+        ))
+        .into());
+    };
+    let until = now
+        .saturating_add(duration)
+        .map_err(|error| Invalid(error.to_string()))?;
+    Ok(Some(Pause {
+        asked,
+        until: Timestamp::from_second(until.as_second()).unwrap_or(until),
+    }))
+}
+
+/// Why the plan may only be looked at: it would change what was there before windlass, or the cluster is another one.
+fn quarantine(
+    status: &ApplicationStatus,
+    plan: &Plan,
+    cluster_uid: &str,
+    adopted: bool,
+    key: &ApplicationKey,
+) -> Option<String> {
+    let title = key.title();
+    if adopted {
+        return None;
+    }
+    if status
+        .cluster_uid
+        .as_deref()
+        .is_some_and(|known| known != cluster_uid)
+    {
+        return Some(format!(
+            "the cluster behind this destination is not the one that it was: `windlass adopt {title}` goes on with this one"
+        ));
+    }
+    let there: Vec<_> = plan
+        .effective()
+        .filter(|change| change.before.is_some())
+        .map(|change| change.key.to_string())
+        .collect();
+    (status.inventory.is_empty() && !there.is_empty())
+        .then(|| format!("the first sync would change what is there already ({}): `windlass adopt {title}` lets it", there.join(", ")))
+}
+
+/// What the application depends on and is not healthy.
+async fn waits_for(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    base: &Base,
+    target: &Target,
+) -> Result<Vec<String>> {
+    let mut waits = Vec::new();
+    for application in &target.depends_on {
+        let needed = ApplicationKey {
+            application: application.clone(),
+            ..key.clone()
+        };
+        let status = ctx
+            .home
+            .application(&needed)
+            .await?
+            .and_then(|object| object.status)
+            .unwrap_or_default();
+        // Healthy with what this base has of it, not with what it had before.
+        let current = match base.target(&needed) {
+            Some(target) => {
+                status.inputs.as_deref()
+                    == Some(&change(ctx, &needed, base, target, &status).await?.hash)
+            }
+            None => false,
+        };
+        if !current
+            || status.unproven.is_some()
+            || status.sync != SyncState::Synced
+            || !matches!(status.health, Health::Healthy | Health::Suspended)
+        {
+            waits.push(needed.title());
+        }
+    }
+    Ok(waits)
+}
+
+/// What of the drift is left alone, since others change it again each time, with who does; and what is to be remembered.
+fn fights(
+    ctx: &Ctx,
+    key: &ApplicationKey,
+    plan: &Plan,
+    drifted: &BTreeSet<ResourceKey>,
+    known: Option<Fight>,
+    revision: &CommitSha,
+) -> (Vec<(ResourceKey, String)>, Option<Fight>) {
+    let who = |change: &Change| {
+        let names: Vec<_> = change
+            .notes
+            .reverted
+            .iter()
+            .map(|(manager, _)| manager.as_str())
+            .collect();
+        if names.is_empty() {
+            "somebody".to_string()
+        } else {
+            names.join(", ")
+        }
+    };
+    let told = |changes: Vec<&Change>| {
+        changes
+            .into_iter()
+            .map(|change| (change.key.clone(), who(change)))
+            .collect()
+    };
+    let known = known.filter(|fight| fight.revision == *revision);
+    let drift = || {
+        plan.effective()
+            .filter(|change| drifted.contains(&change.key))
+    };
+    if let Some(fight) = known.as_ref().filter(|fight| fight.until > ctx.now()) {
+        return (told(drift().collect()), Some(fight.clone()));
+    }
+    // After it was given up once, one more time is enough to see that nothing has changed.
+    let most = if known.is_some() { 1 } else { sync::MOST_HEALS };
+    let memory = locked(&ctx.memory.heals);
+    let often = |object: &ResourceKey| {
+        let heals = memory.get(&(key.clone(), object.clone()));
+        let lately = |heals: &VecDeque<tokio::time::Instant>| {
+            heals
+                .iter()
+                .filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64)
+                .count()
+        };
+        heals.is_some_and(|heals| lately(heals) >= most)
+    };
+    let fights: Vec<_> = drift().filter(|change| often(&change.key)).collect();
+    if fights.is_empty() {
+        return (Vec::new(), known);
+    }
+    let times = known.map_or(0, |fight| fight.times);
+    let until = ctx
+        .now()
+        .saturating_add(sync::truce(times))
+        .unwrap_or(ctx.now());
+    let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
+    (
+        told(fights),
+        Some(Fight {
+            revision: revision.clone(),
+            until,
+            times: times.saturating_add(1),
+        }),
+    )
+}

@@ -1,0 +1,136 @@
+//! What Git has of an application: its manifests as they are to be, and its hooks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::declare::Declared;
+use super::hooks::Hooks;
+use crate::cluster::home::{InventoryEntry, Served};
+use crate::controller::claims::Read;
+use crate::controller::live::{self, Asking};
+use crate::controller::{Ctx, Result, locked};
+use crate::domain::catalog::{Target, images_of};
+use crate::domain::hook;
+use crate::domain::image::ImageRef;
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::plan::Comparison;
+use crate::domain::{ApplicationKey, Invalid};
+
+/// What Git renders to, or why it does not.
+pub struct Rendering {
+    pub manifests: std::result::Result<Arc<Vec<Manifest>>, String>,
+    /// What a chart was told of the cluster.
+    pub served: Option<Served>,
+}
+
+pub struct Desired {
+    /// How many manifests Git has, or why it cannot be rendered.
+    pub rendered: std::result::Result<usize, String>,
+    pub served: Option<Served>,
+    /// As they are to be, with the hooks that are due.
+    pub manifests: Vec<Manifest>,
+    /// Objects that are not the application's to have.
+    pub refusals: Vec<Comparison>,
+    pub hooks: Hooks,
+    /// The images that may be announced, of those that it runs.
+    pub images: Vec<ImageRef>,
+}
+
+pub type Inventory = BTreeMap<ResourceKey, InventoryEntry>;
+
+pub async fn render(ctx: &Arc<Ctx>, declared: &Declared, asking: &Asking<'_>) -> Result<Rendering> {
+    let (target, inputs) = (&declared.target, &declared.change.inputs);
+    let kept = declared
+        .status
+        .served
+        .as_ref()
+        .filter(|_| !declared.requests.everything);
+    let served = match inputs {
+        Ok(Some(inputs)) => ctx.observer.served(target, inputs, kept).await?,
+        _ => None,
+    };
+    let manifests = match asking.fence.destination() {
+        Ok(()) => rendered(ctx, target, inputs, served.as_ref()).await?,
+        Err(why) => Err(why.to_string()),
+    };
+    // It may have gone to another cluster, or be another's to apply by now.
+    let applies = asking.applies().then_some(asking.cluster.name.as_str());
+    ctx.observer.waits_nowhere(&declared.owner, applies);
+    Ok(Rendering { manifests, served })
+}
+
+/// Settles what was rendered; and what is owned, as far as this process knows it.
+pub async fn settle(
+    ctx: &Arc<Ctx>,
+    declared: &Declared,
+    asking: &Asking<'_>,
+    rendering: Rendering,
+) -> Result<(Desired, Inventory)> {
+    let Rendering { manifests, served } = rendering;
+    let rendered = manifests.as_deref().map_or(&[][..], |manifests| manifests);
+    let settled = live::settle(asking, rendered).await?;
+    let refusals = live::refusals(&settled.outside);
+    let (all_hooks, mut manifests_wanted) = hook::split(settled.manifests);
+    let hooks = Hooks::new(all_hooks, &declared.status, &declared.change.hash);
+    manifests_wanted.extend(hooks.due());
+    let references: Vec<_> = manifests_wanted.iter().flat_map(Manifest::images).collect();
+    let desired = Desired {
+        rendered: manifests.map(|manifests| manifests.len()),
+        served,
+        images: images_of(&declared.target, &references),
+        manifests: manifests_wanted,
+        refusals,
+        hooks,
+    };
+    let inventory = remembered(ctx, asking.key, &declared.status.inventory);
+    Ok((desired, inventory))
+}
+
+impl Desired {
+    /// Whether it is all that Git has: then what is not in it has left Git.
+    pub fn is_complete(&self) -> bool {
+        self.rendered.as_ref().is_ok_and(|count| *count > 0)
+    }
+
+    pub fn outside(&self) -> BTreeSet<&ResourceKey> {
+        self.refusals.iter().map(|refusal| &refusal.key).collect()
+    }
+}
+
+/// What an application renders to. `kept`: what was kept of what its chart is told.
+pub async fn rendered(
+    ctx: &Arc<Ctx>,
+    target: &Target,
+    inputs: &Read,
+    kept: Option<&Served>,
+) -> Result<std::result::Result<Arc<Vec<Manifest>>, String>> {
+    Ok(match inputs {
+        Ok(Some(inputs)) => {
+            let rendered = ctx.observer.render(target, inputs, kept).await?;
+            rendered.map_err(|Invalid(why)| why)
+        }
+        Ok(None) => Ok(Arc::default()),
+        Err(unreadable) => Err(unreadable.why.0.clone()),
+    })
+}
+
+/// The inventory with what this process knows better of it.
+fn remembered(ctx: &Ctx, key: &ApplicationKey, inventory: &[InventoryEntry]) -> Inventory {
+    let memory = locked(&ctx.memory.left);
+    let mut entries: Inventory = inventory
+        .iter()
+        .map(|entry| (entry.key.clone(), entry.clone()))
+        .collect();
+    for (key, left) in memory.get(key).into_iter().flatten() {
+        if let Some(entry) = entries.get_mut(key) {
+            let (applied, signal) = left.as_it_should.clone().unzip();
+            *entry = InventoryEntry {
+                uid: Some(left.uid.clone()),
+                applied,
+                left: signal,
+                ..entry.clone()
+            };
+        }
+    }
+    entries
+}

@@ -1,0 +1,156 @@
+//! A stage that Argo CD or Flux keeps: windlass previews, promotes and gates, and reads from their
+//! objects how far they are. It applies nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::act::tell;
+use super::declare::{Declared, spec_of};
+use super::desired::Rendering;
+use crate::cluster::home::ApplicationStatus;
+use crate::controller::live::{self, Asking};
+use crate::controller::{Ctx, Requeue, Result, locked};
+use crate::domain::ApplicationKey;
+use crate::domain::catalog::{Reconciler, images_of};
+use crate::domain::external::{self, Elsewhere};
+use crate::domain::health::{Health, SyncState};
+use crate::domain::manifest::Manifest;
+
+/// Nothing tells us when their objects change: they are asked for so often while something is
+/// awaited, and otherwise.
+const WHILE_AWAITED: Duration = Duration::from_secs(3);
+const OTHERWISE: Duration = Duration::from_secs(60);
+
+/// One look at such a stage: its status from now on.
+pub struct Read(ApplicationStatus);
+
+pub struct External {
+    declared: Declared,
+    status: ApplicationStatus,
+}
+
+impl Read {
+    pub fn of(self, declared: Declared) -> External {
+        External {
+            declared,
+            status: self.0,
+        }
+    }
+}
+
+pub async fn observe(
+    ctx: &Arc<Ctx>,
+    asking: &Asking<'_>,
+    declared: &Declared,
+    rendering: &Rendering,
+) -> Result<Read> {
+    let (before, change) = (declared.status.clone(), &declared.change);
+    let mut superseded = before.superseded.clone();
+    super::status::supersede(&mut superseded, before.revision.as_ref(), &change.revision);
+    let mut status = ApplicationStatus {
+        revision: Some(change.revision.clone()),
+        superseded,
+        inputs: Some(change.hash.clone()),
+        blocked: false,
+        message: None,
+        ..before
+    };
+    match &rendering.manifests {
+        Ok(manifests) => {
+            let settled = live::settle(asking, manifests).await?.manifests;
+            let references: Vec<_> = settled.iter().flat_map(Manifest::images).collect();
+            status.images = images_of(asking.target, &references);
+        }
+        Err(why) => status.message = Some(why.clone()),
+    }
+    let (name, found) = read(asking).await?;
+    let Some(found) = found else {
+        (status.sync, status.health) = (SyncState::Unknown, Health::Missing);
+        status.message = Some(format!(
+            "{name} is not there, which windlass.yaml says reconciles {}",
+            asking.key.title()
+        ));
+        return Ok(Read(status));
+    };
+    let has = match &found.revision {
+        Some(revision) => {
+            let (wanted, theirs) = (change.revision.clone(), revision.clone());
+            let past = ctx.mirror(&asking.key.repo, move |mirror| {
+                Ok(mirror.has(&theirs) && mirror.is_ancestor(&wanted, &theirs)?)
+            });
+            past.await?
+        }
+        None => false,
+    };
+    status.sync = match has && found.synced {
+        true => SyncState::Synced,
+        false => SyncState::OutOfSync,
+    };
+    status.health = found.health.0;
+    status.blocked = found.failed.is_some();
+    let waits = || match &found.revision {
+        Some(revision) if !has => format!("{name} is at {}", revision.short()),
+        _ => format!("{name} has not synced yet"),
+    };
+    status.message = status
+        .message
+        .or_else(|| found.failed.as_ref().map(|why| format!("{name}: {why}")))
+        .or_else(|| match status.sync {
+            SyncState::Synced => Some(found.health.1.clone()).filter(|why| !why.is_empty()),
+            _ => Some(waits()),
+        });
+    if status.sync == SyncState::Synced {
+        status.synced_revision = Some(change.revision.clone());
+    }
+    Ok(Read(status))
+}
+
+pub async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: External) -> Result<Requeue> {
+    let External { declared, status } = seen;
+    let settles = |status: &ApplicationStatus| {
+        status.sync == SyncState::Synced
+            && matches!(status.health, Health::Healthy | Health::Suspended)
+    };
+    let (settled, was_settled) = (settles(&status), settles(&declared.status));
+    let spec = spec_of(key, &declared.base, &declared.target);
+    let object = ctx
+        .home
+        .declare_application(key, spec, declared.known)
+        .await?;
+    let object = ctx
+        .home
+        .report_application(&object, status, ctx.now())
+        .await?;
+    let version = object.metadata.resource_version.clone();
+    let news = locked(&ctx.memory.told).insert(key.clone(), version.clone()) != Some(version);
+    if news {
+        tell(ctx, key, &object);
+        if settled || was_settled {
+            ctx.wake_later_stages(&declared.base, key);
+        }
+    }
+    // The longer nothing changes, the less often it is asked about.
+    let mut polls = locked(&ctx.memory.polls);
+    let pause = polls.entry(key.clone()).or_insert(WHILE_AWAITED);
+    *pause = match () {
+        () if settled => OTHERWISE,
+        () if news => WHILE_AWAITED,
+        () => (*pause * 2).min(OTHERWISE),
+    };
+    Ok(Requeue::After(*pause))
+}
+
+/// The object of the stage's reconciler: its name for people, and what it says.
+async fn read(asking: &Asking<'_>) -> Result<(String, Option<Elsewhere>)> {
+    let Some((key, version)) = asking.target.stage.reconcile.object() else {
+        return Ok((String::new(), None));
+    };
+    let (by, read): (_, fn(&Value) -> Elsewhere) = match &asking.target.stage.reconcile {
+        Reconciler::ArgoCd(_) => ("Argo CD", external::argo_cd),
+        _ => ("Flux", external::flux),
+    };
+    let found = asking.cluster.live(&key, version).await?;
+    Ok((format!("the {key} of {by}"), found.as_ref().map(read)))
+}

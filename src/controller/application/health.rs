@@ -1,0 +1,169 @@
+//! How healthy an application is: its objects by themselves, their pods, and its waves.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::declare::Declared;
+use super::desired::Desired;
+use super::objects::{Live, Object, Objects};
+use crate::cluster::Cluster;
+use crate::cluster::home::HookRun;
+use crate::controller::live::Asking;
+use crate::controller::{Ctx, Result};
+use crate::domain::health::{self, Health};
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::plan::Plan;
+use crate::domain::sync;
+
+pub struct Assessed {
+    pub total: health::Assessment,
+    pub waves: sync::Waves,
+    /// Hooks that came out well.
+    pub hooks_done: Vec<HookRun>,
+    /// Custom kinds for which no rule says when they are healthy.
+    pub unruled: Vec<String>,
+}
+
+/// An object's health, and whose pods could tell more.
+type Own = (health::Assessment, Option<Arc<health::Workload>>);
+
+pub async fn assess(
+    ctx: &Arc<Ctx>,
+    declared: &Declared,
+    asking: &Asking<'_>,
+    desired: &Desired,
+    objects: &Objects,
+    plan: &Plan,
+) -> Result<Assessed> {
+    let cluster = &asking.cluster;
+    let pending = pending(plan);
+    let mut assessments = Vec::new();
+    for manifest in &desired.manifests {
+        if let Some(object) = objects.all.get(&manifest.key) {
+            let (health, workload) = of_object(ctx, cluster, manifest, object).await?;
+            assessments.push((manifest, health, workload));
+        }
+    }
+    let assessed = with_pods(cluster, &declared.owner, assessments, ctx.now());
+    let hooks_done = desired.hooks.done_by(&assessed, &pending);
+    // What is yet to be applied is not healthy as it shall be, whatever it is now: later waves wait for it.
+    let stands = |manifest: &Manifest, (health, why): health::Assessment| match health {
+        Health::Healthy | Health::Suspended if pending.contains(&manifest.key) => {
+            let why = format!("{} is yet to be applied", manifest.key);
+            (Health::Progressing, why)
+        }
+        _ => (health, why),
+    };
+    let waves = assessed.iter().map(|(manifest, health)| {
+        let stands = stands(manifest, health.clone());
+        (&manifest.key, &manifest.value, stands)
+    });
+    let values = desired.manifests.iter().map(|manifest| &manifest.value);
+    Ok(Assessed {
+        waves: sync::Waves::new(waves),
+        total: health::aggregate(assessed.into_iter().map(|(_, health)| health)),
+        hooks_done,
+        unruled: cluster.index.unruled(&asking.key.repo, values),
+    })
+}
+
+/// The objects about which something is to be done.
+pub fn pending(plan: &Plan) -> BTreeSet<ResourceKey> {
+    plan.effective().map(|change| change.key.clone()).collect()
+}
+
+async fn of_object(
+    ctx: &Ctx,
+    cluster: &Cluster,
+    manifest: &Manifest,
+    object: &Object,
+) -> Result<Own> {
+    let (health, silent, workload) = match &object.live {
+        Live::RanAndGone => return Ok(((Health::Healthy, String::new()), None)),
+        Live::OnlyGitChanged(seen) => return Ok((seen.health.clone(), seen.workload.clone())),
+        Live::AsApplied(seen) => (
+            seen.health.clone(),
+            seen.silent_since,
+            seen.workload.clone(),
+        ),
+        Live::Moved => {
+            let live = object.predicted.as_ref().and_then(|one| one.live.as_ref());
+            let Some(live) = live else {
+                let why = format!("{} is missing", manifest.key);
+                return Ok(((Health::Missing, why), None));
+            };
+            let workload = health::Workload::of(live).map(Arc::new);
+            (
+                cluster.index.assess(live),
+                health::silent_since(live),
+                workload,
+            )
+        }
+    };
+    let health = unless_silent(ctx, cluster, manifest, health, silent).await?;
+    Ok((health, workload))
+}
+
+/// The health of an object of which its controller has said nothing yet is not known for a while.
+async fn unless_silent(
+    ctx: &Ctx,
+    cluster: &Cluster,
+    manifest: &Manifest,
+    health: health::Assessment,
+    silent_since: Option<jiff::Timestamp>,
+) -> Result<health::Assessment> {
+    let key = &manifest.key;
+    let waits = silent_since.is_some_and(|since| ctx.now().duration_since(since) < health::SILENCE);
+    Ok(
+        match waits
+            && health.0 == Health::Healthy
+            && cluster
+                .has_status(&key.group, &manifest.version, &key.kind)
+                .await?
+        {
+            true => (
+                Health::Progressing,
+                format!(
+                    "{} {}: its controller has said nothing about it yet",
+                    key.kind, key.name
+                ),
+            ),
+            false => health,
+        },
+    )
+}
+
+/// A pod that cannot run is the reason to tell, whatever its controller still hopes for.
+fn with_pods<'a>(
+    cluster: &Cluster,
+    owner: &str,
+    assessments: Vec<(
+        &'a Manifest,
+        health::Assessment,
+        Option<Arc<health::Workload>>,
+    )>,
+    now: jiff::Timestamp,
+) -> Vec<(&'a Manifest, health::Assessment)> {
+    let waits = |(_, (health, _), _): &&(_, health::Assessment, _)| *health == Health::Progressing;
+    let workloads = assessments
+        .iter()
+        .filter(waits)
+        .filter_map(|(_, _, workload)| workload.clone())
+        .collect();
+    let mut failures = cluster.pods.wait(owner, workloads, now).into_iter();
+    let told = |(manifest, health, workload): (&'a Manifest, health::Assessment, Option<_>)| {
+        let failure = if health.0 == Health::Progressing && workload.is_some() {
+            failures.next().flatten()
+        } else {
+            None
+        };
+        let told = failure.map(|why| {
+            (
+                Health::Degraded,
+                format!("{} {}: {why}", manifest.key.kind, manifest.key.name),
+            )
+        });
+        (manifest, told.unwrap_or(health))
+    };
+    assessments.into_iter().map(told).collect()
+}

@@ -1,0 +1,167 @@
+//! Push → reconcile: keeps one application in one stage synced.
+//!
+//! [`observe`] only reads, stage by stage: what is declared, what Git renders to, what is live of
+//! it, what the server would make of what moved, what is to be deleted, how healthy it is, and what
+//! keeps it back. [`decide`] is pure. [`act`] only writes: the inventory is grown before the first
+//! write and shrunk after an object is seen gone, so a crash leaves nothing untracked; definitions
+//! come first, and what they make possible is planned on the next look.
+//!
+//! An application of which nothing moved costs no request: manifests are remembered by what they
+//! were rendered from, live objects by the index.
+
+mod act;
+mod apply;
+mod blockers;
+mod declare;
+mod desired;
+mod drift_pull_request;
+mod external;
+mod health;
+mod hooks;
+mod image_verification;
+mod objects;
+mod prune;
+mod retire;
+mod status;
+
+use std::sync::Arc;
+
+use super::{Ctx, Kind, Requeue, Result};
+use crate::domain::ApplicationKey;
+use crate::domain::plan::Plan;
+use crate::domain::sync::{self, Step};
+
+pub use blockers::taken;
+pub use image_verification::Asked as AskedOfPods;
+pub use objects::Left;
+pub use retire::target_of;
+
+pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
+    let outcome = look(&ctx, &key).await;
+    if let Err(error) = &outcome
+        && error.kind() != Kind::Stale
+    {
+        // Where kubectl shows it; when that fails too, the log has it.
+        let _ = act::report_error(&ctx, &key, error).await;
+    }
+    outcome
+}
+
+async fn look(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Requeue> {
+    let observed = observe(ctx, key).await?;
+    let decision = decide(&observed, ctx.now());
+    act::act(ctx, key, observed, decision).await
+}
+
+/// What there is to look at.
+enum Observed {
+    Nothing,
+    /// Git has it no more.
+    Retired(Box<retire::Retired>),
+    /// Argo CD or Flux keeps it.
+    External(Box<external::External>),
+    Managed(Box<Observation>),
+}
+
+/// One look at an application that windlass applies.
+struct Observation {
+    declared: declare::Declared,
+    desired: desired::Desired,
+    objects: objects::Objects,
+    prune: prune::Candidates,
+    health: health::Assessed,
+    blockers: blockers::Blockers,
+    /// What is decided from.
+    facts: sync::Seen,
+}
+
+/// What is to be done.
+enum Decision {
+    Nothing,
+    Retire(Box<retire::Decision>),
+    Follow,
+    Sync(status::Verdict),
+}
+
+async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Observed> {
+    let declared = match declare::read(ctx, key).await? {
+        declare::Declaration::Nothing => return Ok(Observed::Nothing),
+        declare::Declaration::Retired { base, object } => {
+            let retired = retire::observe(ctx, key, &base, object).await?;
+            return Ok(Observed::Retired(Box::new(retired)));
+        }
+        declare::Declaration::Here(declared) => *declared,
+    };
+    let asking = declared.asking(ctx, key)?;
+    let rendering = desired::render(ctx, &declared, &asking).await?;
+    if !asking.applies() {
+        let external = external::observe(ctx, &asking, &declared, &rendering).await?;
+        drop(asking);
+        return Ok(Observed::External(Box::new(external.of(declared))));
+    }
+    let (desired, inventory) = desired::settle(ctx, &declared, &asking, rendering).await?;
+    let objects = objects::classify(&declared, &asking, &desired, inventory).await?;
+    let (objects, claims) = objects::predict(ctx, &declared, &asking, &desired, objects).await?;
+    let prune = prune::candidates(ctx, &declared, &asking, &desired, &objects, &claims).await?;
+    let plan = plan(ctx, &desired, &objects, &prune);
+    let health = health::assess(ctx, &declared, &asking, &desired, &objects, &plan).await?;
+    let drifted = objects.drifted();
+    let blockers = blockers::read(
+        ctx, &declared, &asking, &desired, &objects, &plan, &drifted, &health,
+    )
+    .await?;
+    drop(asking);
+    let facts = sync::Seen {
+        rendered: desired.rendered.clone(),
+        plan,
+        health: health.total.clone(),
+        withheld: prune.withheld.clone(),
+        paused: blockers.paused_until(ctx.now()),
+        waits_for: blockers.waits_for.clone(),
+        drifted,
+        drift: declared.target.drift,
+        proposal: blockers.proposal.clone(),
+        fights: blockers.fights.clone(),
+        waves: health.waves.clone(),
+        quarantine: blockers.quarantine.clone(),
+        late: prune.late.clone(),
+        ending: prune.ending.clone(),
+    };
+    Ok(Observed::Managed(Box::new(Observation {
+        declared,
+        desired,
+        objects,
+        prune,
+        health,
+        blockers,
+        facts,
+    })))
+}
+
+/// Live → what a sync would leave.
+fn plan(
+    ctx: &Ctx,
+    desired: &desired::Desired,
+    objects: &objects::Objects,
+    prune: &prune::Candidates,
+) -> Plan {
+    let all = desired.refusals.iter().cloned();
+    let all = all.chain(objects.comparisons()).chain(prune.comparisons());
+    Plan::new(&ctx.observer.mask, all)
+}
+
+fn decide(observed: &Observed, now: jiff::Timestamp) -> Decision {
+    match observed {
+        Observed::Nothing => Decision::Nothing,
+        Observed::Retired(seen) => Decision::Retire(Box::new(retire::decide(seen))),
+        Observed::External(_) => Decision::Follow,
+        Observed::Managed(seen) => Decision::Sync(status::verdict(seen, now)),
+    }
+}
+
+impl Observation {
+    /// The step before its deadline is looked at.
+    fn step(&self) -> Step {
+        sync::decide(&self.facts)
+    }
+}

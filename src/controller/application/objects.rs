@@ -1,0 +1,293 @@
+//! The objects of an application, and what is live of each: of one that is as it was left nothing
+//! is asked, of one of which only the manifest changed the index knows enough, of the others the
+//! API server is asked what a sync would make of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::declare::Declared;
+use super::desired::{Desired, Inventory, rendered};
+use crate::cluster::home::InventoryEntry;
+use crate::cluster::{self, Known};
+use crate::controller::claims::{self, Claims};
+use crate::controller::live::{self, Asking, Predicted};
+use crate::controller::revision::inputs_at;
+use crate::controller::{Ctx, Result};
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::plan::{Comparison, Side};
+use crate::domain::{OWNER_LABEL, hook, ownership};
+
+/// Every object that Git has, by key, and what is owned beside.
+pub struct Objects {
+    pub all: BTreeMap<ResourceKey, Object>,
+    /// Owned objects that Git does not have.
+    pub unwanted: Inventory,
+}
+
+pub struct Object {
+    /// [`live::fingerprint`] of its manifest.
+    pub print: String,
+    pub owned: Option<InventoryEntry>,
+    pub live: Live,
+    /// What a sync would make of it; None where that is not asked.
+    pub predicted: Option<Predicted>,
+}
+
+pub enum Live {
+    /// As it was left, by just this manifest.
+    AsApplied(cluster::Seen),
+    /// Nobody changed it; Git did.
+    OnlyGitChanged(cluster::Seen),
+    Moved,
+    /// A Job that ran for just this manifest and took itself away: created anew, it would run again.
+    RanAndGone,
+}
+
+/// How an object was left when it was last as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    pub uid: String,
+    /// [`live::fingerprint`] of the manifest, and [`ownership::signal`] of the object; None until it
+    /// is as it should be.
+    pub as_it_should: Option<(String, String)>,
+}
+
+/// Tells by the index which objects moved.
+pub async fn classify(
+    declared: &Declared,
+    asking: &Asking<'_>,
+    desired: &Desired,
+    mut inventory: Inventory,
+) -> Result<Objects> {
+    let everything = declared.requests.everything;
+    let mut all = BTreeMap::new();
+    for manifest in &desired.manifests {
+        let seen = asking
+            .cluster
+            .look(&manifest.key, &manifest.version)
+            .await?;
+        let owned = inventory.remove(&manifest.key);
+        let print = live::fingerprint(manifest);
+        // A hook's last run, and whose a Secret's data is, are in the whole object.
+        let may_be_a_stub =
+            declared.target.fields.ignore.is_empty() && hook::run(&manifest.value).is_none();
+        let live = match seen {
+            Some(Known::Seen(seen))
+                if !everything && live::is_as_left(owned.as_ref(), &print, &seen) =>
+            {
+                Live::AsApplied(seen)
+            }
+            Some(Known::Seen(seen))
+                if !everything && may_be_a_stub && live::is_untouched(owned.as_ref(), &seen) =>
+            {
+                Live::OnlyGitChanged(seen)
+            }
+            _ => Live::Moved,
+        };
+        let object = Object {
+            print,
+            owned,
+            live,
+            predicted: None,
+        };
+        all.insert(manifest.key.clone(), object);
+    }
+    Ok(Objects {
+        all,
+        unwanted: inventory,
+    })
+}
+
+/// Asks the server what a sync would make of the objects that moved; and whose objects are others'.
+pub async fn predict(
+    ctx: &Arc<Ctx>,
+    declared: &Declared,
+    asking: &Asking<'_>,
+    desired: &Desired,
+    mut objects: Objects,
+) -> Result<(Objects, Arc<Claims>)> {
+    let everything = declared.requests.everything;
+    let moved = desired
+        .manifests
+        .iter()
+        .filter(|manifest| matches!(objects.live(manifest), Some(Live::Moved)));
+    let names: Vec<_> = moved
+        .map(|manifest| (manifest.key.clone(), manifest.version.clone()))
+        .collect();
+    let mut found = live::read(asking, &names).await?;
+    for manifest in &desired.manifests {
+        let Some(object) = objects.all.get_mut(&manifest.key) else {
+            continue;
+        };
+        match &object.live {
+            Live::OnlyGitChanged(seen) => {
+                found.insert(manifest.key.clone(), live::stub(manifest, seen));
+            }
+            Live::Moved
+                if !everything
+                    && hook::takes_itself_away(&manifest.value)
+                    && !found.contains_key(&manifest.key)
+                    && object.was_applied() =>
+            {
+                object.live = Live::RanAndGone;
+            }
+            _ => {}
+        }
+    }
+    let asked: Vec<_> = desired
+        .manifests
+        .iter()
+        .filter(|manifest| {
+            let live = objects.live(manifest);
+            matches!(live, Some(Live::OnlyGitChanged(_) | Live::Moved))
+        })
+        .collect();
+    let applied = applied(ctx, declared, asking, &asked, &objects).await?;
+    let wanted = asked
+        .into_iter()
+        .map(|manifest| (manifest.clone(), found.remove(&manifest.key)))
+        .collect();
+    let mut asked =
+        live::predict_all(asking, wanted, &desired.manifests, &applied, everything).await?;
+    let owned = objects.owned();
+    let contested = owned > desired.manifests.len()
+        || asked
+            .iter()
+            .any(|predicted| is_anothers(predicted, asking.owner));
+    let claims = match contested {
+        true => claims::of_base(ctx, &declared.base).await?,
+        false => Arc::default(),
+    };
+    for predicted in &mut asked {
+        let key = &predicted.manifest.key;
+        let destination = &declared.target.destination;
+        if is_anothers(predicted, asking.owner)
+            && let Some(other) = claims.other(destination, key, asking.key)
+        {
+            let title = other.title();
+            predicted.after = Side::Refused(format!(
+                "{key} is an object of {title} too: one of them has to leave it out"
+            ));
+        }
+        claims::locate(&mut predicted.after, key, &declared.change.inputs);
+    }
+    for predicted in asked {
+        if let Some(object) = objects.all.get_mut(&predicted.manifest.key) {
+            object.predicted = Some(predicted);
+        }
+    }
+    Ok((objects, claims))
+}
+
+/// Each object as it was applied last: what was in it is ours. Of one whose manifest changed since,
+/// that is what the last synced revision rendered to.
+async fn applied(
+    ctx: &Arc<Ctx>,
+    declared: &Declared,
+    asking: &Asking<'_>,
+    asked: &[&Manifest],
+    objects: &Objects,
+) -> Result<BTreeMap<ResourceKey, Value>> {
+    let mut applied = BTreeMap::new();
+    let mut older = false;
+    for manifest in asked {
+        match objects.all.get(&manifest.key) {
+            Some(object) if object.was_applied() => {
+                applied.insert(manifest.key.clone(), manifest.value.clone());
+            }
+            Some(object) => older |= object.owned.is_some(),
+            None => {}
+        }
+    }
+    let status = &declared.status;
+    let Some(synced) = status.synced_revision.clone().filter(|_| older) else {
+        return Ok(applied);
+    };
+    let place = asking.target.place();
+    let read = ctx.mirror(&asking.key.repo, move |mirror| match mirror.has(&synced) {
+        true => inputs_at(mirror, &synced, &place),
+        false => Ok(Ok(None)),
+    });
+    let read = read.await?;
+    if let Ok(manifests) = rendered(ctx, asking.target, &read, status.served.as_ref()).await? {
+        for manifest in live::settle(asking, &manifests).await?.manifests {
+            applied.entry(manifest.key).or_insert(manifest.value);
+        }
+    }
+    Ok(applied)
+}
+
+/// Whether an object carries the mark of another application.
+fn is_anothers(predicted: &Predicted, owner: &str) -> bool {
+    predicted.live.as_ref().is_some_and(|live| {
+        live["metadata"]["labels"][OWNER_LABEL]
+            .as_str()
+            .is_some_and(|label| label != owner)
+    })
+}
+
+impl Object {
+    /// Whether just this manifest was applied last.
+    pub fn was_applied(&self) -> bool {
+        let applied = self.owned.as_ref().and_then(|entry| entry.applied.as_ref());
+        applied == Some(&self.print)
+    }
+
+    /// How it is left by now. `pending`: something is to be done about it.
+    pub fn left(&self, pending: bool) -> Option<Left> {
+        if let Live::AsApplied(seen) = &self.live {
+            return Some(Left {
+                uid: seen.uid.clone(),
+                as_it_should: Some((self.print.clone(), seen.signal.clone())),
+            });
+        }
+        let live = self.predicted.as_ref()?.live.as_ref()?;
+        // What the index knows of it says nothing of who owns what.
+        let whole = !matches!(self.live, Live::OnlyGitChanged(_));
+        let as_it_should =
+            (whole && !pending).then(|| (self.print.clone(), ownership::signal(live)));
+        Some(Left {
+            uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
+            as_it_should,
+        })
+    }
+}
+
+impl Objects {
+    fn live(&self, manifest: &Manifest) -> Option<&Live> {
+        self.all.get(&manifest.key).map(|object| &object.live)
+    }
+
+    /// How many objects are owned.
+    pub fn owned(&self) -> usize {
+        let here = self.all.values().filter(|object| object.owned.is_some());
+        here.count() + self.unwanted.len()
+    }
+
+    pub fn predicted(&self) -> impl Iterator<Item = &Predicted> {
+        self.all
+            .values()
+            .filter_map(|object| object.predicted.as_ref())
+    }
+
+    /// Objects that were asked about though their manifest is what was applied last: others changed
+    /// them.
+    pub fn drifted(&self) -> BTreeSet<ResourceKey> {
+        let drifted = |(_, object): &(&ResourceKey, &Object)| {
+            object.predicted.is_some() && object.was_applied()
+        };
+        let all = self.all.iter().filter(drifted);
+        all.map(|(key, _)| key.clone()).collect()
+    }
+
+    pub fn comparisons(&self) -> impl Iterator<Item = Comparison> + '_ {
+        self.predicted().map(|predicted| Comparison {
+            key: predicted.manifest.key.clone(),
+            before: live::side(predicted.live.clone()),
+            after: predicted.after.clone(),
+            notes: predicted.notes.clone(),
+        })
+    }
+}

@@ -1,0 +1,249 @@
+//! An application that Git has no more: its directory, its stage or its name went away. Nothing of
+//! it is deleted until somebody confirms just that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+
+use super::apply::delete;
+use super::prune::{self, Leavers};
+use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE};
+use crate::controller::{Base, Ctx, Requeue, Result, claims, locked};
+use crate::domain::ApplicationKey;
+use crate::domain::catalog::{Destination, HEALTH_TIMEOUT, MergePolicy, Reconciler, Stage, Target};
+use crate::domain::health::{Health, SyncState};
+use crate::domain::ownership::FieldRules;
+use crate::domain::sync::{self, DriftMode};
+
+/// One look at an application that Git has no more.
+pub struct Retired {
+    object: Box<Application>,
+    /// `acme/config declares shop/staging no more`.
+    title: String,
+    name: String,
+    owner: String,
+    /// The cluster behind its destination is not the one that it was.
+    is_elsewhere: bool,
+    leavers: Leavers,
+    judgement: sync::Judgement,
+}
+
+/// What becomes of it.
+pub struct Decision {
+    /// None: nothing is left, and the last trace of it goes too.
+    status: Option<ApplicationStatus>,
+    deletes: bool,
+    requeue: Requeue,
+}
+
+pub async fn observe(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    base: &Base,
+    object: Box<Application>,
+) -> Result<Retired> {
+    let before = object.status.clone().unwrap_or_default();
+    let target = target_of(&object);
+    let destination = &target.destination.cluster;
+    let owner = key.owner_label(base.repo.id);
+    // After a restart Git does not name it: what becomes of its objects is still its news.
+    locked(&ctx.memory.owners).insert(owner.clone(), key.clone());
+    let asking = ctx.observer.asking(key, &target, &owner)?;
+    let known = before
+        .cluster_uid
+        .as_ref()
+        .filter(|known| !known.is_empty());
+    let is_elsewhere = match known {
+        Some(known) => *known != asking.cluster.uid().await?,
+        None => false,
+    };
+    let mut leavers = Leavers::default();
+    if !is_elsewhere {
+        leavers = prune::leavers(&asking, before.inventory.clone()).await?;
+    }
+    if !leavers.prune.is_empty() {
+        // What another application has by now is not this one's to delete.
+        let claimed = claims::on_cluster(ctx, base, destination).await?;
+        leavers.prune.retain(|object, _| !claimed.contains(object));
+    }
+    let confirmed = object.annotations().get(CONFIRM_PRUNE).map(String::as_str);
+    let words = sync::Confirmed {
+        digest: confirmed,
+        lines: &before.confirmed,
+    };
+    let judgement = leavers.judge_retired(words, &key.title());
+    drop(asking);
+    Ok(Retired {
+        title: format!("{} declares {} no more", key.repo, key.title()),
+        name: key.title(),
+        object,
+        owner,
+        is_elsewhere,
+        leavers,
+        judgement,
+    })
+}
+
+pub fn decide(seen: &Retired) -> Decision {
+    let Retired {
+        title,
+        name,
+        leavers,
+        judgement,
+        ..
+    } = seen;
+    let before = seen.object.status.clone().unwrap_or_default();
+    let keep = |status: ApplicationStatus, message: String, requeue: Requeue| Decision {
+        status: Some(ApplicationStatus {
+            message: Some(message),
+            ..status
+        }),
+        deletes: false,
+        requeue,
+    };
+    if seen.is_elsewhere {
+        let message = format!(
+            "{title}, and the cluster behind its destination is not the one that it was: nothing is deleted"
+        );
+        let status = ApplicationStatus {
+            sync: SyncState::Unknown,
+            ..before
+        };
+        return keep(status, message, Requeue::Idle);
+    }
+    let mut status = ApplicationStatus {
+        sync: SyncState::Unknown,
+        // Something of it is still to go.
+        health: Health::Progressing,
+        confirm: judgement.confirm.clone(),
+        to_confirm: judgement.to_confirm(),
+        confirmed: judgement.confirmed.clone(),
+        blocked: false,
+        ..before
+    };
+    if !judgement.withheld.is_empty() {
+        let names: Vec<_> = judgement
+            .withheld
+            .iter()
+            .map(|(key, _)| key.to_string())
+            .collect();
+        let message = format!(
+            "{title}: what it had is left as it is until `/confirm-prune` or `windlass confirm-prune {name}` deletes {}",
+            names.join("; ")
+        );
+        return keep(status, message, Requeue::Idle);
+    }
+    if !judgement.prune.is_empty() {
+        let message = format!(
+            "{title}: deletes {} objects, as confirmed",
+            judgement.prune.len()
+        );
+        // Looked at until all of it is seen gone.
+        let kept = keep(status, message, Requeue::After(Duration::from_secs(1)));
+        return Decision {
+            deletes: true,
+            ..kept
+        };
+    }
+    let protected = leavers
+        .protected
+        .iter()
+        .map(|(key, why)| format!("{key} stays: {why}"));
+    let ending = leavers
+        .ending
+        .iter()
+        .map(|(key, why)| format!("{key}: {why}"));
+    let stays: Vec<_> = protected.chain(ending).collect();
+    if stays.is_empty() {
+        return Decision {
+            status: None,
+            deletes: false,
+            requeue: Requeue::Idle,
+        };
+    }
+    if leavers.ending.is_empty() && !leavers.unknown {
+        status.health = Health::Healthy;
+    }
+    // The end of what is being deleted may be nobody's news: a kind that Git has no more need not be watched.
+    let requeue = match () {
+        () if !leavers.ending.is_empty() => Requeue::After(Duration::from_secs(10)),
+        () if leavers.unknown => Requeue::After(Duration::from_secs(60)),
+        () => Requeue::Idle,
+    };
+    keep(status, format!("{title}: {}", stays.join("; ")), requeue)
+}
+
+pub async fn act(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    seen: &Retired,
+    decision: Decision,
+) -> Result<Requeue> {
+    let Some(status) = decision.status else {
+        ctx.home.forget_application(&seen.object).await?;
+        ctx.tell_commits(&key.repo);
+        return Ok(decision.requeue);
+    };
+    report(ctx, key, &seen.object, status).await?;
+    if decision.deletes {
+        let target = target_of(&seen.object);
+        let asking = ctx.observer.asking(key, &target, &seen.owner)?;
+        let leavers = seen
+            .judgement
+            .prune
+            .iter()
+            .filter_map(|key| seen.leavers.prune.get(key));
+        delete(&asking.cluster, leavers.collect()).await?;
+    }
+    Ok(decision.requeue)
+}
+
+/// Keeps it with the object, and has the commits told that wait for it.
+async fn report(
+    ctx: &Arc<Ctx>,
+    key: &ApplicationKey,
+    object: &Application,
+    status: ApplicationStatus,
+) -> Result<()> {
+    let news = object
+        .status
+        .as_ref()
+        .and_then(|before| before.message.as_ref())
+        != status.message.as_ref();
+    ctx.home
+        .report_application(object, status, ctx.now())
+        .await?;
+    if news {
+        ctx.tell_commits(&key.repo);
+    }
+    Ok(())
+}
+
+/// What the object says about where the application was.
+pub fn target_of(object: &Application) -> Target {
+    let spec = &object.spec;
+    Target {
+        application: spec.application.clone(),
+        stage: Stage {
+            name: spec.stage.clone(),
+            cluster: spec.cluster.clone(),
+            after: vec![],
+            merge: MergePolicy::Reviewed,
+            approvals: 0,
+            approvers: vec![],
+            reconcile: Reconciler::Windlass,
+        },
+        path: spec.path.clone(),
+        destination: Destination {
+            cluster: spec.cluster.clone(),
+            namespace: spec.namespace.clone(),
+        },
+        images: vec![],
+        chart: None,
+        fields: FieldRules::default(),
+        drift: DriftMode::Report,
+        depends_on: vec![],
+        health_timeout: HEALTH_TIMEOUT,
+    }
+}

@@ -1,0 +1,349 @@
+//! What a look comes to, and what is kept of it: pure, from what was observed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Observation;
+use crate::cluster::home::{self, ApplicationStatus, InventoryEntry, LastSync};
+use crate::domain::CommitSha;
+use crate::domain::health::{Health, SyncState};
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::plan;
+use crate::domain::pull_request::note_failure;
+use crate::domain::sync::{self, Step};
+
+/// Superseded revisions that are remembered, so that each is told so.
+const SUPERSEDED: usize = 5;
+/// Objects of a sync that are listed in its record.
+const MOST_OUTCOMES: usize = 300;
+
+/// The step to take, once its deadline is looked at.
+pub struct Verdict {
+    pub step: Step,
+    /// Since when the revision waits for something of the cluster.
+    pub waiting: Option<home::Waiting>,
+    /// It waits for longer than the application allows.
+    pub is_overdue: bool,
+}
+
+pub fn verdict(seen: &Observation, now: jiff::Timestamp) -> Verdict {
+    let step = seen.step();
+    let waiting = waiting(seen, &step, now);
+    let decided = step.clone();
+    let step = overdue(seen, step, waiting.as_ref(), now);
+    Verdict {
+        is_overdue: step != decided,
+        step,
+        waiting,
+    }
+}
+
+impl Observation {
+    pub fn revision(&self) -> &CommitSha {
+        &self.declared.change.revision
+    }
+}
+
+impl Verdict {
+    /// Something stands in the way that a deadline did not make.
+    pub fn is_blocked(&self) -> bool {
+        matches!(self.step, Step::Blocked { .. }) && !self.is_overdue
+    }
+}
+
+/// The status after a look at `now`, with what the step says.
+pub fn next(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> ApplicationStatus {
+    let mut status = observed(seen, verdict, now);
+    let revision = seen.revision();
+    // What was healthy once and fails later is no failure of the revision.
+    let finished = status
+        .last_sync
+        .as_ref()
+        .is_some_and(|sync| sync.revision == *revision && sync.finished.is_some());
+    match &verdict.step {
+        Step::Blocked { reason } => {
+            if verdict.is_overdue && status.health == Health::Progressing {
+                status.health = Health::Degraded;
+            }
+            status.sync = SyncState::OutOfSync;
+            status.blocked = true;
+            // What waits for a person's word has not failed.
+            if seen.facts.quarantine.is_none() {
+                let failed = (!finished).then_some(reason.as_str());
+                note_failure(&mut status.failures, revision, failed);
+            }
+            status.message = Some(reason.clone());
+        }
+        Step::Wait { reason, .. } => status.message = Some(reason.clone()),
+        Step::Propose { message } | Step::Report { message } => {
+            status.message = Some(reported(message, None));
+        }
+        Step::Apply => {
+            let (writes, of) = (sync::writes(&seen.facts.plan), seen.desired.manifests.len());
+            status.message = Some(format!("applying {writes} of {of} objects"));
+        }
+        Step::InSync { health, message } => {
+            status.health = *health;
+            let failing = (*health == Health::Degraded && !finished).then_some(message.as_str());
+            note_failure(&mut status.failures, revision, failing);
+            status.message = (!message.is_empty()).then(|| message.clone());
+            status.synced_revision = Some(revision.clone());
+        }
+    }
+    status
+}
+
+/// What is said of drift that is not set back. `asks`: the pull request that asks whether to keep it.
+pub fn reported(message: &str, asks: Option<u64>) -> String {
+    let asks = asks.map(|number| format!(" (#{number} asks whether to keep it)"));
+    format!(
+        "drift is reported, not set back: {message}{}",
+        asks.unwrap_or_default()
+    )
+}
+
+/// What was observed, whatever is to be done about it.
+fn observed(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> ApplicationStatus {
+    let (before, blockers) = (seen.declared.status.clone(), &seen.blockers);
+    let mut superseded = before.superseded.clone();
+    supersede(&mut superseded, before.revision.as_ref(), seen.revision());
+    // An older identity stays until the new one is adopted.
+    let cluster_uid = before
+        .cluster_uid
+        .clone()
+        .filter(|_| seen.facts.quarantine.is_some());
+    let sync_request = match blockers.runs_again {
+        // A hook that failed is still to be deleted for it: not followed yet.
+        true => before.sync_request.clone(),
+        false => seen.declared.requests.sync.clone(),
+    };
+    ApplicationStatus {
+        revision: Some(seen.revision().clone()),
+        superseded,
+        inputs: Some(seen.declared.change.hash.clone()),
+        images: seen.desired.images.clone(),
+        sync: sync::state(&seen.facts.plan),
+        health: seen.facts.health.0,
+        blocked: false,
+        message: None,
+        sync_request,
+        confirm: seen.prune.confirm.clone(),
+        to_confirm: seen.prune.to_confirm.clone(),
+        confirmed: seen.prune.confirmed.clone(),
+        pause: blockers.pause.clone(),
+        hooks: seen.health.hooks_done.clone(),
+        first_run: seen.desired.hooks.first_run(),
+        fight: blockers.fight.clone(),
+        served: seen.desired.served.clone(),
+        unruled: seen.health.unruled.clone(),
+        adoption: to_adopt(seen),
+        proven: blockers.proof.proven.clone(),
+        unproven: blockers.proof.unproven.clone(),
+        last_sync: last_sync(seen, &verdict.step, now),
+        cluster_uid: cluster_uid.or_else(|| Some(blockers.cluster_uid.clone())),
+        inventory: inventory(seen),
+        waiting: verdict.waiting.clone(),
+        ..before
+    }
+}
+
+/// Since when the revision waits for something of the cluster.
+fn waiting(seen: &Observation, step: &Step, now: jiff::Timestamp) -> Option<home::Waiting> {
+    let waits = match step {
+        Step::Wait { until: None, .. } => seen.facts.waits_for.is_empty(),
+        Step::InSync { health, .. } => *health == Health::Progressing,
+        Step::Apply => true,
+        _ => false,
+    };
+    let since = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let new = || home::Waiting {
+        revision: seen.revision().clone(),
+        since,
+    };
+    waits.then(|| {
+        let known = seen.declared.status.waiting.clone();
+        known
+            .filter(|known| known.revision == *seen.revision())
+            .unwrap_or_else(new)
+    })
+}
+
+/// What waits for longer than the application allows has failed.
+fn overdue(
+    seen: &Observation,
+    step: Step,
+    waiting: Option<&home::Waiting>,
+    now: jiff::Timestamp,
+) -> Step {
+    let limit = seen.declared.target.health_timeout;
+    let late = waiting.is_some_and(|waiting| {
+        Duration::try_from(now.duration_since(waiting.since)).is_ok_and(|waited| waited > limit)
+    });
+    let words = |what: &str| {
+        format!(
+            "not healthy {} after it was applied: {what}",
+            sync::duration_words(limit)
+        )
+    };
+    match step {
+        Step::Wait {
+            reason,
+            until: None,
+        } if late && seen.facts.waits_for.is_empty() => Step::Blocked {
+            reason: words(&reason),
+        },
+        Step::InSync {
+            health: Health::Progressing,
+            ..
+        } if late => {
+            let ending = seen
+                .facts
+                .ending
+                .iter()
+                .map(|(key, why)| format!("{key}: {why}"));
+            let why: Vec<_> = Some(seen.facts.health.1.clone())
+                .filter(|why| !why.is_empty())
+                .into_iter()
+                .chain(ending)
+                .collect();
+            Step::InSync {
+                health: Health::Degraded,
+                message: words(&why.join("; ")),
+            }
+        }
+        other => other,
+    }
+}
+
+/// What waits until somebody adopts it.
+fn to_adopt(seen: &Observation) -> Vec<String> {
+    let waits = |change: &&plan::Change| {
+        change.notes.to_adopt || seen.facts.quarantine.is_some() && change.before.is_some()
+    };
+    let names = seen
+        .facts
+        .plan
+        .effective()
+        .filter(waits)
+        .map(|change| change.key.to_string());
+    names.take(MOST_OUTCOMES).collect()
+}
+
+/// Whether an application is what later stages wait for.
+pub fn stood(status: Option<&ApplicationStatus>) -> bool {
+    status.is_some_and(ApplicationStatus::stands)
+}
+
+/// Puts the revision before this one to those that it supersedes.
+pub fn supersede(superseded: &mut Vec<CommitSha>, was: Option<&CommitSha>, revision: &CommitSha) {
+    if let Some(was) = was.filter(|was| *was != revision) {
+        superseded.retain(|other| other != was && other != revision);
+        superseded.push(was.clone());
+        superseded.drain(..superseded.len().saturating_sub(SUPERSEDED));
+    }
+}
+
+/// The record of what the sync of a revision does and did.
+fn last_sync(seen: &Observation, step: &Step, now: jiff::Timestamp) -> Option<LastSync> {
+    let before = &seen.declared.status;
+    let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let known = before
+        .last_sync
+        .clone()
+        .filter(|sync| sync.revision == *seen.revision());
+    match step {
+        // What is set back later is no part of it.
+        Step::Apply if before.synced_revision.as_ref() != Some(seen.revision()) => {
+            let mut sync = known.unwrap_or_else(|| LastSync {
+                revision: seen.revision().clone(),
+                plan: plan::digest([(
+                    seen.declared.target.destination.cluster.as_str(),
+                    &seen.facts.plan,
+                )]),
+                started: now,
+                finished: None,
+                objects: Vec::new(),
+            });
+            for change in seen.facts.plan.effective().take(MOST_OUTCOMES) {
+                let (action, object) = (change.action.word(), change.key.to_string());
+                let told = sync.objects.iter().any(|known| {
+                    known
+                        .split_once(' ')
+                        .is_some_and(|(_, known)| known == object)
+                });
+                if sync.objects.len() < MOST_OUTCOMES && !told {
+                    sync.objects.push(format!("{action} {object}"));
+                }
+            }
+            sync.objects.sort();
+            Some(sync)
+        }
+        Step::InSync {
+            health: Health::Healthy,
+            ..
+        } => known.map(|sync| LastSync {
+            finished: sync.finished.or(Some(now)),
+            ..sync
+        }),
+        _ => known.or_else(|| before.last_sync.clone()),
+    }
+}
+
+/// What is owned: the objects that Git has, with what is known of them, and those it has no more until they are gone.
+fn inventory(seen: &Observation) -> Vec<InventoryEntry> {
+    let before = &seen.declared.status.inventory;
+    // What is only looked at is not owned yet; while Git cannot be read nothing is known to be gone.
+    if seen.facts.quarantine.is_some() && !seen.facts.plan.is_empty()
+        || seen
+            .facts
+            .rendered
+            .as_ref()
+            .map_or(true, |count| *count == 0)
+    {
+        return before.clone();
+    }
+    let known: BTreeMap<_, _> = before.iter().map(|entry| (&entry.key, entry)).collect();
+    let pending = super::health::pending(&seen.facts.plan);
+    let entry = |manifest: &Manifest| {
+        let object = seen.objects.all.get(&manifest.key);
+        let left = object.and_then(|object| object.left(pending.contains(&manifest.key)));
+        let known = known.get(&manifest.key);
+        let (uid, as_it_should) = left.map(|left| (left.uid, left.as_it_should)).unzip();
+        let (applied, signal) = as_it_should.flatten().unzip();
+        InventoryEntry {
+            key: manifest.key.clone(),
+            version: manifest.version.clone(),
+            uid,
+            // Until it is as it should be, what was applied last is what was known before.
+            applied: applied.or_else(|| known?.applied.clone()),
+            left: signal.or_else(|| known?.left.clone()),
+            hook: seen.desired.hooks.has(&manifest.key),
+        }
+    };
+    let has = |key: &ResourceKey| seen.objects.all.contains_key(key);
+    let mut entries: Vec<_> = seen.desired.manifests.iter().map(entry).collect();
+    entries.extend(seen.prune.deleted.values().map(|(entry, _)| entry.clone()));
+    // Hooks that ran are kept track of until they are gone from Git.
+    let ran = before
+        .iter()
+        .filter(|entry| seen.desired.hooks.keeps(&entry.key) && !has(&entry.key));
+    entries.extend(ran.cloned().collect::<Vec<_>>());
+    let stays = seen.facts.withheld.iter().chain(&seen.facts.ending);
+    let stays: BTreeSet<_> = stays.map(|(key, _)| key).collect();
+    entries.extend(
+        before
+            .iter()
+            .filter(|entry| stays.contains(&entry.key))
+            .cloned(),
+    );
+    // What is not the application's to have stays known: an administrator may grant it yet.
+    let has_problem =
+        |key: &ResourceKey| seen.facts.plan.problems().any(|change| change.key == *key);
+    let refused = before
+        .iter()
+        .filter(|entry| has_problem(&entry.key) && !has(&entry.key));
+    entries.extend(refused.cloned().collect::<Vec<_>>());
+    entries.sort();
+    entries.dedup_by(|a, b| a.key == b.key);
+    entries
+}
