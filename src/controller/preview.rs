@@ -56,7 +56,7 @@ pub struct GitLook {
     pub inputs: Vec<Touched>,
     /// What every application renders from at the head.
     pub heads: Vec<(Target, Read)>,
-    /// Patterns of the base that match nothing, here or there, in words.
+    /// Patterns of the base, or of what is proposed, that match nothing here or there, in words.
     pub unmatched: Vec<String>,
 }
 
@@ -113,6 +113,12 @@ pub fn look_at_git(
     }
     directories.extend(before.directories());
     look.unmatched = configured.catalog.unmatched(&directories);
+    for proposed in proposed.iter().flatten() {
+        look.unmatched
+            .extend(proposed.catalog.unmatched(&directories));
+    }
+    look.unmatched.sort();
+    look.unmatched.dedup();
     // Whoever may say who approves, approves: the owners that there are decide about others.
     if codeowners::PLACES
         .iter()
