@@ -105,7 +105,7 @@ pub struct ApplicationStatus {
     /// Those deletions; the first of many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to_confirm: Vec<String>,
-    /// Deletions that somebody confirmed and that are not all done yet.
+    /// Deletions that somebody confirmed, or approved with the change, and that are not all done yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<String>,
     /// A pause that somebody asked for.

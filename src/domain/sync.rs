@@ -524,6 +524,8 @@ pub struct Gone {
     pub approved: bool,
     /// Nobody took it out of Git, or its own mark asks for that: it waits for a confirmation, whatever it is.
     pub asks: bool,
+    /// It is run, not kept.
+    pub hook: bool,
 }
 
 /// What may be pruned, and what waits for a confirmation.
@@ -560,14 +562,19 @@ pub struct Confirmed<'a> {
 /// Prunes that an approved preview listed are done. Others are done when they are few and harmless, or confirmed by
 /// the digest that names them. `owned`: how many objects the application has.
 pub fn judge(gone: &[Gone], owned: usize, confirmed: Confirmed<'_>, title: &str) -> Judgement {
-    let (approved, others): (Vec<_>, Vec<_>) =
-        gone.iter().partition(|one| one.approved && !one.asks);
+    let (hooks, kept): (Vec<_>, Vec<_>) = gone.iter().partition(|one| one.hook);
+    // What was approved with an earlier commit, and has waited since, needs no second word.
+    let is_known = |one: &Gone| confirmed.lines.contains(&line(one));
+    let (approved, others): (Vec<_>, Vec<_>) = kept
+        .into_iter()
+        .partition(|one| !one.asks && (one.approved || is_known(one)));
     let harmless =
         others.len() <= budget(owned) && !others.iter().any(|one| one.asks || is_grave(&one.key));
     let mut judgement = confirmed_only(others, harmless, confirmed, title);
-    judgement
-        .prune
-        .extend(approved.into_iter().map(|one| one.key.clone()));
+    judgement.confirmed.extend(lines(&approved));
+    judgement.confirmed.sort();
+    let all = hooks.into_iter().chain(approved);
+    judgement.prune.extend(all.map(|one| one.key.clone()));
     judgement
 }
 
@@ -620,11 +627,12 @@ fn digest(gone: &[&Gone]) -> String {
     )
 }
 
+fn line(one: &Gone) -> String {
+    format!("{} {}", one.key, one.uid)
+}
+
 fn lines(gone: &[&Gone]) -> Vec<String> {
-    let mut lines: Vec<_> = gone
-        .iter()
-        .map(|one| format!("{} {}", one.key, one.uid))
-        .collect();
+    let mut lines: Vec<_> = gone.iter().map(|one| line(one)).collect();
     lines.sort();
     lines
 }
@@ -844,6 +852,7 @@ mod tests {
                 uid: format!("u{n}"),
                 approved,
                 asks: false,
+                hook: false,
             })
             .collect()
     }
@@ -881,6 +890,23 @@ mod tests {
             0,
             "more than was confirmed"
         );
+    }
+
+    #[test]
+    fn what_was_approved_stays_approved_while_it_waits() {
+        let first = judge(&gone("Deployment", 1, true), 5, Confirmed::default(), "a/b");
+        assert_eq!(first.confirmed, ["Deployment n0 u0"]);
+        // The change that removed it failed; another commit mends that.
+        let lines = Confirmed {
+            digest: None,
+            lines: &first.confirmed,
+        };
+        let later = judge(&gone("Deployment", 1, false), 5, lines, "a/b");
+        assert_eq!((later.prune.len(), later.withheld.len()), (1, 0));
+        // Another object of the same name is another one.
+        let mut anew = gone("Deployment", 1, false);
+        anew[0].uid = "u9".into();
+        assert_eq!(judge(&anew, 5, lines, "a/b").prune.len(), 0);
     }
 
     #[test]
@@ -947,6 +973,7 @@ mod tests {
         );
         let asks = Gone {
             asks: true,
+            hook: false,
             ..gone("ConfigMap", 1, true).remove(0)
         };
         assert_eq!(
@@ -1039,7 +1066,7 @@ mod tests {
         #[test]
         fn judgement_is_complete(kinds in proptest::collection::vec((0usize..4, any::<bool>()), 0..20), owned in 0usize..200) {
             let names = ["ConfigMap", "Deployment", "PersistentVolumeClaim", "HTTPRoute"];
-            let all: Vec<_> = kinds.iter().enumerate().map(|(n, (kind, approved))| Gone { key: key(names[*kind], &n.to_string()), uid: n.to_string(), approved: *approved, asks: false }).collect();
+            let all: Vec<_> = kinds.iter().enumerate().map(|(n, (kind, approved))| Gone { key: key(names[*kind], &n.to_string()), uid: n.to_string(), approved: *approved, asks: false, hook: false }).collect();
             let judged = judge(&all, owned, Confirmed::default(), "a/b");
             prop_assert_eq!(judged.prune.len() + judged.withheld.len(), all.len());
             prop_assert_eq!(judged.withheld.is_empty(), judged.confirm.is_none());

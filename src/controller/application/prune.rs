@@ -142,7 +142,8 @@ impl Leavers {
             key: key.clone(),
             uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
             approved: approved(entry),
-            asks: !entry.hook && (asks || matches!(sync::mark(live), Some(sync::Mark::Confirm(_)))),
+            asks: asks || matches!(sync::mark(live), Some(sync::Mark::Confirm(_))),
+            hook: entry.hook,
         };
         self.prune.iter().map(one).collect()
     }
@@ -331,18 +332,13 @@ pub async fn judge(
     (confirmed, uncommitted): (sync::Confirmed<'_>, bool),
 ) -> Result<sync::Judgement> {
     let title = asking.key.title();
-    // A hook is run, not kept.
-    let judgement = sync::judge(
-        &leavers.gone(|entry| entry.hook, uncommitted),
-        owned,
-        confirmed,
-        &title,
-    );
+    let gone = leavers.gone(|_| false, uncommitted);
+    let judgement = sync::judge(&gone, owned, confirmed, &title);
     if judgement.withheld.is_empty() || uncommitted {
         return Ok(judgement);
     }
     let approved = removed_by_approved_change(ctx, asking, base, revision).await?;
-    let gone = leavers.gone(|entry| entry.hook || approved.contains(&entry.key), false);
+    let gone = leavers.gone(|entry| approved.contains(&entry.key), false);
     Ok(sync::judge(&gone, owned, confirmed, &title))
 }
 
