@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::cluster;
 use crate::controller::promotion::{Rest, rest};
 use crate::controller::queue::Outcome;
-use crate::controller::{Base, Ctx};
+use crate::controller::{Base, Ctx, Event};
 use crate::domain::image::Candidate;
 use crate::domain::{ApplicationKey, Hint, Name};
 use crate::events::{Refusal, Sender, Verified};
@@ -273,7 +273,7 @@ async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Taken, Box<Respo
                 Some(Ok(authorised)) => match kept(ctx, &key, &authorised.candidate).await {
                     Ok(()) => {
                         let outcomes = ctx.promotions.outcomes();
-                        ctx.promotions.put(key.clone());
+                        ctx.emit(&Event::Candidate(key.clone()));
                         taken.proposed.push(Proposed {
                             key,
                             candidate: authorised.candidate,

@@ -93,6 +93,9 @@ pub struct ApplicationStatus {
     /// Why it is not synced or not healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// The same as a word that conditions have and alerts match: docs/reference.md lists them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Nothing is applied until somebody changes something: the message says what.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blocked: bool,
@@ -174,6 +177,7 @@ impl Default for ApplicationStatus {
             sync: SyncState::Unknown,
             health: Health::Unknown,
             message: None,
+            reason: None,
             blocked: false,
             sync_request: None,
             confirm: None,
@@ -638,6 +642,7 @@ impl Home {
             health: status.health,
             blocked: status.blocked,
             message: status.message.clone(),
+            reason: status.reason.clone(),
             confirm: status.confirm.is_some(),
             unproven: status.unproven.clone(),
             images: status.images.clone(),
@@ -930,15 +935,13 @@ fn conditions(
         Health::Unknown => None,
         _ => Some(false),
     };
-    let reason = if status.blocked {
-        "Blocked".to_string()
-    } else {
-        format!("{:?}", status.sync)
-    };
-    [
-        ("Synced", synced, reason),
-        ("Healthy", healthy, format!("{:?}", status.health)),
-    ]
+    let (sync, health) = (format!("{:?}", status.sync), format!("{:?}", status.health));
+    let own = status.reason.clone();
+    // What keeps it from being synced is the reason of that condition; once it is synced, of the other.
+    let sync = own.clone().filter(|_| synced != Some(true)).unwrap_or(sync);
+    let ill = synced == Some(true) && healthy != Some(true);
+    let health = own.filter(|_| ill).unwrap_or(health);
+    [("Synced", synced, sync), ("Healthy", healthy, health)]
     .into_iter()
     .map(|(kind, truth, reason)| {
         let kept = before

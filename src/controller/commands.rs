@@ -12,7 +12,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use super::pull_request::{Look, anew};
-use super::{Ctx, Error, Result, authority};
+use super::{Ctx, Error, Event, Result, authority};
 use crate::cluster::home;
 use crate::domain::approvals::{Case, Writers};
 use crate::domain::catalog::{FILE, Stage, Target};
@@ -259,7 +259,7 @@ async fn wish(
         (&said_by(command), None),
     ];
     let known = ctx.home.annotate_all(application, &wish).await?;
-    ctx.applications.put(application.clone());
+    ctx.emit(&Event::Request(application.clone()));
     Ok(Ok(known))
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::revision::{hash_of, inputs_at};
-use super::{Base, Ctx, Requeue, Result, deployment, locked, receipt};
+use super::{Base, Ctx, Event, Requeue, Result, deployment, locked, receipt};
 use crate::cluster::home::ApplicationStatus;
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::health::{Health, SyncState};
@@ -21,7 +21,8 @@ use crate::domain::pull_request::{
     self, Position, Progress, ProgressState, SYNC_CONTEXT, shortened,
 };
 use crate::domain::rollout::{self, Outcome};
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, PullRequestKey, RepoName};
+use crate::domain::sync;
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
 use crate::render::Source;
 use crate::view;
 
@@ -46,12 +47,10 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     }
     let before = ctx.memory.progress.get(&key);
     if before.as_deref() != Some(&progress) {
-        for number in pulls_of(&ctx, &key).await? {
-            ctx.pulls.put(PullRequestKey {
-                repo: key.repo.clone(),
-                number,
-            });
-        }
+        ctx.emit(&Event::Rollout {
+            commit: key.clone(),
+            pulls: pulls_of(&ctx, &key).await?,
+        });
         // What was told to wait for the sync of what is merged does so no more.
         let healthy = |progress: &[Progress]| -> BTreeSet<ApplicationKey> {
             progress
@@ -222,7 +221,10 @@ pub async fn progress_of(
             state => state,
         };
         let detail = match (state, &status.message) {
-            (ProgressState::Syncing, Some(message)) if message.starts_with("applying ") => {
+            // No more detail than changes rarely.
+            (ProgressState::Syncing, Some(message))
+                if status.reason.as_deref() == Some(sync::APPLYING) =>
+            {
                 message.clone()
             }
             (ProgressState::Progressing, _) if !status.confirm => {

@@ -26,10 +26,10 @@ use crate::domain::mask::Mask;
 use crate::domain::pull_request::{GATE_CONTEXT, Progress};
 use crate::domain::seal::Seal;
 use crate::domain::{
-    ApplicationKey, CommitKey, CommitSha, Hint, Invalid, PullRequestKey, RepoName,
+    ApplicationKey, CommitKey, CommitSha, Hint, Invalid, Name, PullRequestKey, RepoName,
 };
 use crate::git::{Mirror, Mirrors, Remote};
-use crate::github::{self, GitHub, Repository};
+use crate::github::{self, GitHub, Pull, Repository};
 use crate::registry::Registry;
 use crate::render::{Budget, Inputs, NotRendered, Release, Renderer, Source};
 use crate::telemetry::Metrics;
@@ -52,11 +52,13 @@ pub mod queue;
 pub mod receipt;
 pub mod recreate;
 pub mod revision;
+pub mod wake;
 
 pub use queue::{Queue, Requeue};
 
 use heads::Heads;
 use live::Asking;
+pub use wake::Event;
 
 /// What a reconcile may fail with.
 #[derive(Debug, thiserror::Error)]
@@ -639,17 +641,8 @@ impl Ctx {
             return Ok(());
         }
         self.read_rules(&base).await;
-        self.commits.put(CommitKey {
-            repo: repo.clone(),
-            commit: base.commit.clone(),
-        });
-        self.look_at_repository(&base).await?;
-        for pull in self.github.recent_pulls(repo).await? {
-            self.pulls.put(PullRequestKey {
-                repo: repo.clone(),
-                number: pull.number,
-            });
-        }
+        let pulls = self.github.recent_pulls(repo).await?;
+        self.look_at_repository(base, pulls).await?;
         Ok(())
     }
 
@@ -677,51 +670,36 @@ impl Ctx {
         }
     }
 
-    /// Every application and promotion of a repository, also those that it has no more.
-    async fn look_at_repository(self: &Arc<Self>, base: &Base) -> Result<()> {
+    /// Has everything of a repository looked at, also what it has no more.
+    async fn look_at_repository(self: &Arc<Self>, base: Arc<Base>, pulls: Vec<Pull>) -> Result<()> {
         let repo = &base.repo.name;
         if let Some(Err(Invalid(why))) = &base.catalog {
             tracing::warn!(%repo, why, "the configuration cannot be read: everything stays as it is");
         }
-        for target in base
-            .configured()
-            .into_iter()
-            .flat_map(|configured| &configured.targets)
-        {
-            self.applications.put(target.key(repo));
-            // What it waited for may have been healthy before it was there.
-            if !target.stage.after.is_empty() {
-                self.promotions.put(target.key(repo));
-            }
-        }
-        for object in self
-            .home
-            .applications()
-            .await?
-            .into_iter()
-            .filter(|object| object.spec.repository == *repo)
-        {
-            let (application, stage) = (object.spec.application, object.spec.stage);
-            self.applications.put(ApplicationKey {
+        let key = |repository: &RepoName, application: &Name, stage: &Name| {
+            (repository == repo).then(|| ApplicationKey {
                 repo: repo.clone(),
-                application,
-                stage,
-            });
-        }
-        for object in self
-            .home
-            .promotions()
-            .await?
-            .into_iter()
-            .filter(|object| object.spec.repository == *repo)
-        {
-            let (application, stage) = (object.spec.application, object.spec.stage);
-            self.promotions.put(ApplicationKey {
-                repo: repo.clone(),
-                application,
-                stage,
-            });
-        }
+                application: application.clone(),
+                stage: stage.clone(),
+            })
+        };
+        let (applications, promotions) = (
+            self.home.applications().await?,
+            self.home.promotions().await?,
+        );
+        let applications = applications.iter().map(|object| &object.spec);
+        let promotions = promotions.iter().map(|object| &object.spec);
+        let event = Event::Base {
+            applications: applications
+                .filter_map(|spec| key(&spec.repository, &spec.application, &spec.stage))
+                .collect(),
+            promotions: promotions
+                .filter_map(|spec| key(&spec.repository, &spec.application, &spec.stage))
+                .collect(),
+            pulls: pulls.into_iter().map(|pull| pull.number).collect(),
+            base: base.clone(),
+        };
+        self.emit(&event);
         Ok(())
     }
 
@@ -730,98 +708,34 @@ impl Ctx {
         match hint {
             Hint::PullRequest(PullRequestKey { repo, .. }) | Hint::Branch { repo, .. }
                 if !self.is_config(&repo) => {}
-            Hint::PullRequest(key) => self.pulls.put(key),
+            Hint::PullRequest(key) => self.emit(&Event::PullRequest(key)),
             Hint::Installations => self.resync().await?,
             Hint::Branch { repo, branch } => {
                 let Ok(repository) = self.github.repository(&repo) else {
                     return self.resync().await;
                 };
                 self.touch(&repo);
-                if branch == repository.default_branch {
-                    let base = self.known_base(&repo).await?;
-                    if base.catalog.is_some() {
-                        self.commits.put(CommitKey {
-                            repo: repo.clone(),
-                            commit: base.commit.clone(),
-                        });
-                        self.look_at_repository(&base).await?;
-                        for pull in self.github.open_pulls(&repo).await? {
-                            self.pulls.put(PullRequestKey {
-                                repo: repo.clone(),
-                                number: pull.number,
-                            });
-                        }
-                    }
-                } else if let Some(key) = key_of_branch(&repo, &branch) {
-                    self.promotions.put(key);
+                if branch != repository.default_branch {
+                    self.emit(&Event::Branch { repo, branch });
+                    return Ok(());
+                }
+                let base = self.known_base(&repo).await?;
+                if base.catalog.is_some() {
+                    let pulls = self.github.open_pulls(&repo).await?;
+                    self.look_at_repository(base, pulls).await?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Has commits told where they stand that have not come to their end: also those that no application ever had as its
-    /// revision, since it was at a later one already when it was looked at.
-    pub fn tell_commits(&self, repo: &RepoName) {
-        let unfinished: Vec<_> = self
-            .memory
-            .unfinished
-            .iter()
-            .map(|(key, ())| key)
-            .filter(|key| key.repo == *repo)
-            .collect();
-        unfinished
-            .into_iter()
-            .for_each(|key| self.commits.put((*key).clone()));
-    }
-
-    /// The stages that come after one look whether there is something for them.
-    pub fn wake_later_stages(&self, base: &Base, key: &ApplicationKey) {
-        for target in base
-            .configured()
-            .into_iter()
-            .flat_map(|configured| &configured.targets)
-        {
-            if target.application == key.application && target.stage.after.contains(&key.stage) {
-                self.promotions.put(target.key(&base.repo.name));
-            }
-        }
-    }
-
-    /// Applications that depend on one may have waited for what is news of it.
-    pub fn wake_dependents(&self, key: &ApplicationKey) {
-        for base in self
-            .bases()
-            .iter()
-            .filter(|base| base.repo.name == key.repo)
-        {
-            for target in base
-                .configured()
-                .into_iter()
-                .flat_map(|configured| &configured.targets)
-            {
-                if target.stage.name == key.stage && target.depends_on.contains(&key.application) {
-                    self.applications.put(target.key(&base.repo.name));
-                }
-            }
-        }
-    }
-
     /// A watch saw something: whether there is anything to do is found out by looking, which costs no request.
     pub fn saw(&self, moved: Moved) {
-        match moved {
-            Moved::Object(owner) => {
-                let key = locked(&self.memory.owners).get(&owner).cloned();
-                if let Some(key) = key {
-                    self.applications.put(key);
-                }
-            }
-            Moved::Application(key) => {
-                self.wake_dependents(&key);
-                self.applications.put(key);
-            }
-            Moved::Promotion(key) => self.promotions.put(key),
-        }
+        self.emit(&match moved {
+            Moved::Object(owner) => Event::Object { owner },
+            Moved::Application(key) => Event::Application(key),
+            Moved::Promotion(key) => Event::Promotion(key),
+        });
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Base, Ctx, Requeue, Result};
+use super::{Base, Ctx, Event, Requeue, Result};
 use crate::cluster::home::{Promotion, PromotionStatus};
 use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, digests, set_image};
@@ -760,7 +760,7 @@ async fn act(
                 .retitle_pull(&pull, &seen.title, &seen.body)
                 .await?;
             // What it says of the stages before is a gate of its own.
-            ctx.pulls.put(pull);
+            ctx.emit(&Event::PullRequest(pull));
         }
         Step::Close { number } => {
             ctx.github
@@ -823,14 +823,12 @@ async fn settle(
         != (&status.state, &status.digests, &status.decided);
     if news && let Outcome::Open { number } = outcome {
         // A webhook that came before we were ready is told again only by the delivery log.
-        ctx.pulls.put(PullRequestKey {
-            repo: key.repo.clone(),
-            number,
-        });
+        let repo = key.repo.clone();
+        ctx.emit(&Event::PullRequest(PullRequestKey { repo, number }));
     }
     if news && matches!(outcome, Outcome::Done { .. }) {
         // The stage may run it already, healthily: then nothing else would tell.
-        ctx.wake_later_stages(&*ctx.known_base(&key.repo).await?, key);
+        ctx.emit(&Event::Promoted(key.clone()));
     }
     // What is decided is kept before what it was about is dropped.
     let object = ctx.home.report_promotion(object, status).await?;
@@ -866,13 +864,13 @@ pub async fn rest(ctx: &Ctx, key: &ApplicationKey, image: Option<&Candidate>) ->
         message: status.message,
         url: status.url,
     };
-    let is_failed = whole.state == "Failed";
     // Nothing could be looked at: what is known besides is old.
-    if is_failed && !status.decided.iter().any(|one| one.how == How::Failed) {
+    if whole.state == "Failed" && !status.decided.iter().any(|one| one.how == How::Failed) {
         return Some(whole);
     }
+    // It is about the candidates of before.
     if status.digests != digests_of(&object.spec.candidates) {
-        return is_failed.then_some(whole);
+        return None;
     }
     let Some((one, candidate)) = image
         .and_then(|candidate| Some((promotion::standing(&status.decided, candidate)?, candidate)))

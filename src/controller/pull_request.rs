@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::claims::{self, Claims};
 use super::preview::{self, Changes, GitLook, Touched};
-use super::{Base, Ctx, Error, Requeue, Result, authority, commands, key_of_branch, live, locked};
+use super::{
+    Base, Ctx, Error, Event, Requeue, Result, authority, commands, key_of_branch, live, locked,
+};
 use crate::domain::approvals::{Doubt, Writers};
 use crate::domain::catalog::Target;
 use crate::domain::command::{self, Command, Permission};
@@ -114,7 +116,7 @@ async fn observe(
         key_of_branch(&key.repo, &pull.head.branch).filter(|_| pull.merged_at.is_none())
         && (!pull.is_open() || super::promotion::is_rejected(ctx, &promotion, key.number).await)
     {
-        ctx.promotions.put(promotion);
+        ctx.emit(&Event::Candidate(promotion));
     }
     let base = ctx.known_base(&key.repo).await?;
     if base.catalog.is_none() || pull.base.branch != base.repo.default_branch {
@@ -315,7 +317,7 @@ async fn closed(
             };
             super::commit::came_by(ctx, &name, key.number);
             if sticky.is_some() && !told {
-                ctx.commits.put(name);
+                ctx.emit(&Event::Merged(name));
             }
             let (progress, _) = super::commit::progress_of(ctx, &key.repo, &base, &commit).await?;
             changes.touched = progress
@@ -590,7 +592,7 @@ async fn previewed(
         .any(|app| meanwhile(app) && tells(app))
     {
         ctx.memory.previews.invalidate(key);
-        ctx.pulls.put(key.clone());
+        ctx.emit(&Event::PullRequest(key.clone()));
     }
     Ok(shown)
 }
@@ -838,7 +840,7 @@ fn forget_refusal_later(ctx: &Arc<Ctx>, key: &PullRequestKey) {
         tokio::time::sleep(Duration::from_secs(30)).await;
         if let Some(ctx) = ctx.upgrade() {
             ctx.memory.refusals.invalidate(&key);
-            ctx.pulls.put(key);
+            ctx.emit(&Event::PullRequest(key));
         }
     });
 }
@@ -986,6 +988,6 @@ pub fn anew(
     };
     for key in previews.iter().filter_map(of).collect::<Vec<_>>() {
         previews.invalidate(&*key);
-        ctx.pulls.put((*key).clone());
+        ctx.emit(&Event::PullRequest((*key).clone()));
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::claims::Read;
-use super::{Base, Ctx, Result, locked};
+use super::{Base, Ctx, Event, Result, locked};
 use crate::cluster::home::ApplicationStatus;
 use crate::domain::catalog::{Place, Target};
 use crate::domain::{ApplicationKey, CommitSha};
@@ -62,7 +62,7 @@ pub async fn change(
     });
     locked(&ctx.memory.changes).insert(key.clone(), change.clone());
     // A commit whose change a later one took back has no other look at it to wait for.
-    ctx.tell_commits(&key.repo);
+    ctx.emit(&Event::Rollouts(key.repo.clone()));
     Ok(change)
 }
 

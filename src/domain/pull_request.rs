@@ -284,6 +284,8 @@ pub struct Stand {
     pub health: Health,
     pub blocked: bool,
     pub message: Option<String>,
+    /// A code of [`crate::domain::sync::Reason`].
+    pub reason: Option<String>,
     /// Deletions wait for a confirmation.
     pub confirm: bool,
     pub unproven: Option<String>,
@@ -327,6 +329,7 @@ impl Default for Stand {
             health: Health::Unknown,
             blocked: false,
             message: None,
+            reason: None,
             confirm: false,
             unproven: None,
             images: Vec::new(),

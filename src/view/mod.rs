@@ -6,9 +6,11 @@
 //! fullest form that fits is taken, and a deletion is never dropped.
 
 mod preview;
+mod reason;
 mod terminal;
 
 pub use preview::{PreviewText, preview};
+pub use reason::reason;
 pub use terminal::terminal;
 
 use std::collections::BTreeSet;

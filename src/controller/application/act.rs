@@ -6,14 +6,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::declare::spec_of;
-use super::status::{self, Verdict, stood};
+use super::status::{self, Verdict};
 use super::{Decision, Observation, Observed, drift_pull_request, external, retire};
 use crate::cluster::home::{self, Application, ApplicationStatus};
 use crate::cluster::{self};
-use crate::controller::{Ctx, Error, Requeue, Result, locked};
+use crate::controller::{Ctx, Error, Event, Requeue, Result, locked};
 use crate::domain::health::{Health, SyncState};
-use crate::domain::sync::{Proposal, Step};
+use crate::domain::sync::{Proposal, Reason, Step};
 use crate::domain::{ApplicationKey, CommitKey};
+use crate::view;
 
 /// A cluster that cannot be reached for so long makes what is known of it stale.
 const STALE_AFTER: Duration = Duration::from_secs(10);
@@ -49,10 +50,12 @@ async fn sync(
             .retry_refused();
     }
     let mut status = status::next(seen, &verdict, ctx.now());
-    if let Step::Propose { message } = &verdict.step {
+    if let Step::Propose(Reason::Drift { objects, .. }) = &verdict.step {
         let (base, plan) = (&declared.base, &seen.facts.plan);
         let asks = drift_pull_request::propose(ctx, key, base, &declared.target, plan).await?;
-        status.message = Some(status::reported(message, asks));
+        let proposal = asks.map_or(Proposal::None, |number| Proposal::Open { number });
+        let objects = objects.clone();
+        status.message = Some(view::reason(&Reason::Drift { objects, proposal }));
     }
     let spec = spec_of(key, &declared.base, &declared.target);
     let object = ctx
@@ -65,10 +68,7 @@ async fn sync(
         .report_application(&object, status, ctx.now())
         .await?;
     if matches!(verdict.step, Step::Apply) {
-        tell(ctx, key, &object);
-        if before.stands() {
-            ctx.wake_later_stages(&declared.base, key);
-        }
+        tell(ctx, key, &object, before.stands());
         return super::apply::apply(ctx, key, seen, object).await;
     }
     if matches!(verdict.step, Step::InSync { .. }) {
@@ -85,12 +85,8 @@ async fn sync(
     let version = object.metadata.resource_version.clone();
     let news = locked(&ctx.memory.told).insert(key.clone(), version.clone()) != Some(version);
     if news {
-        tell(ctx, key, &object);
-        ctx.wake_dependents(key);
         // Also what is healthy no more: what was proposed later waits for it.
-        if stood(object.status.as_ref()) || before.stands() {
-            ctx.wake_later_stages(&declared.base, key);
-        }
+        tell(ctx, key, &object, before.stands());
     }
     // What of a hook is to go once it came out well goes on the next look.
     Ok(match seen.health.hooks_done == before.hooks {
@@ -104,7 +100,7 @@ fn again(ctx: &Ctx, seen: &Observation, step: &Step) -> Requeue {
     let seconds = |seconds| Requeue::After(Duration::from_secs(seconds));
     match step {
         // What stands in the way may be in the cluster, where no event tells of its end.
-        Step::Blocked { .. } | Step::Propose { .. } => seconds(60),
+        Step::Blocked(_) | Step::Propose(_) => seconds(60),
         Step::Wait {
             until: Some(until), ..
         } if let Ok(pause) = Duration::try_from(until.duration_since(ctx.now())) => {
@@ -113,7 +109,7 @@ fn again(ctx: &Ctx, seen: &Observation, step: &Step) -> Requeue {
         // That the last pod which uses something is gone no event tells.
         Step::Wait { .. } => seconds(if seen.facts.late.is_empty() { 30 } else { 2 }),
         // That a pull request about it is closed, no event of the cluster tells.
-        Step::Report { .. } => match seen.facts.proposal {
+        Step::Report(_) => match seen.facts.proposal {
             Proposal::Open { .. } => seconds(60),
             _ => Requeue::Idle,
         },
@@ -134,20 +130,15 @@ fn again(ctx: &Ctx, seen: &Observation, step: &Step) -> Requeue {
     }
 }
 
-/// Has the commits that an application is at, or was at, told where they stand.
-pub fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application) {
+/// Tells whoever waits for an application how it stands. `stood`: it was what later stages wait for.
+pub fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application, stood: bool) {
     let status = object.status.as_ref();
-    for commit in status
-        .into_iter()
-        .flat_map(|status| status.superseded.iter().chain(&status.revision))
-    {
-        let commit = commit.clone();
-        ctx.commits.put(CommitKey {
-            repo: key.repo.clone(),
-            commit,
-        });
-    }
-    ctx.tell_commits(&key.repo);
+    let commits = status.map(|status| status.superseded.iter().chain(&status.revision));
+    ctx.emit(&Event::Status {
+        key: key.clone(),
+        commits: commits.into_iter().flatten().cloned().collect(),
+        stands: stood || status.is_some_and(ApplicationStatus::stands),
+    });
 }
 
 /// Keeps an error where kubectl shows it.
@@ -167,7 +158,9 @@ pub async fn report_error(ctx: &Arc<Ctx>, key: &ApplicationKey, error: &Error) -
         message: Some(error.to_string()),
         ..before.clone().unwrap_or_default()
     };
+    status.reason = Some("Error".into());
     if matches!(error, Error::Cluster(cluster::Error::Unavailable { .. })) {
+        status.reason = Some("ClusterUnreachable".into());
         let mut unreachable = locked(&ctx.memory.unreachable);
         let since = *unreachable.entry(key.clone()).or_insert_with(Instant::now);
         // What nobody could look at for a while is neither synced nor not: it is not known.
@@ -179,14 +172,12 @@ pub async fn report_error(ctx: &Arc<Ctx>, key: &ApplicationKey, error: &Error) -
         .home
         .report_application(&object, status, ctx.now())
         .await?;
-    tell(ctx, key, &object);
+    let stood = before.as_ref().is_some_and(ApplicationStatus::stands);
+    tell(ctx, key, &object, stood);
     // A commit that nobody could look at yet is told so too.
-    if stood(before.as_ref()) != stood(object.status.as_ref()) {
-        ctx.wake_later_stages(&base, key);
-    }
-    ctx.commits.put(CommitKey {
+    ctx.emit(&Event::Merged(CommitKey {
         repo: key.repo.clone(),
         commit: base.commit.clone(),
-    });
+    }));
     Ok(())
 }

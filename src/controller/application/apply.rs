@@ -95,12 +95,13 @@ pub async fn apply(
             // Later stages do not go on what this one left out.
             let mut status = object.status.clone().unwrap_or_default();
             status.blocked = true;
+            status.reason = Some("Refused".into());
             status.message = Some(failed.join("\n"));
             let object = ctx
                 .home
                 .report_application(&object, status, ctx.now())
                 .await?;
-            super::act::tell(ctx, key, &object);
+            super::act::tell(ctx, key, &object, false);
             return Ok(Requeue::After(Duration::from_secs(10)));
         }
     }

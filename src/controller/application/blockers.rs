@@ -21,13 +21,14 @@ use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::FieldRule;
 use crate::domain::plan::{Change, Plan};
+use crate::domain::sync::Adoption;
 use crate::domain::{ApplicationKey, CommitSha, Invalid, hook, sync};
 
 pub struct Blockers {
     pub pause: Option<Pause>,
     pub waits_for: Vec<String>,
     /// Why the plan may only be looked at until somebody adopts it.
-    pub quarantine: Option<String>,
+    pub adoption: Option<Adoption>,
     /// Objects that are set back again and again, with who changes them.
     pub fights: Vec<(ResourceKey, String)>,
     pub fight: Option<Fight>,
@@ -58,7 +59,7 @@ pub async fn read(
     let (status, requests) = (&declared.status, &declared.requests);
     let pause = pause(requests.pause.clone(), status.pause.clone(), ctx.now())?;
     let cluster_uid = asking.cluster.uid().await?;
-    let quarantine = quarantine(status, plan, &cluster_uid, requests.adopt, key);
+    let adoption = adoption(status, plan, &cluster_uid, requests.adopt, key);
     if requests.everything {
         locked(&ctx.memory.heals).retain(|(of, _), _| of != key);
     }
@@ -88,7 +89,7 @@ pub async fn read(
     Ok(Blockers {
         pause,
         waits_for: waits_for(ctx, key, base, target).await?,
-        quarantine,
+        adoption,
         fights,
         fight,
         proposal,
@@ -136,34 +137,28 @@ fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<
     }))
 }
 
-/// Why the plan may only be looked at: it would change what was there before windlass, or the cluster is another one.
-fn quarantine(
+/// Why the plan may only be looked at.
+fn adoption(
     status: &ApplicationStatus,
     plan: &Plan,
     cluster_uid: &str,
     adopted: bool,
     key: &ApplicationKey,
-) -> Option<String> {
-    let title = key.title();
+) -> Option<Adoption> {
     if adopted {
         return None;
     }
-    if status
-        .cluster_uid
-        .as_deref()
-        .is_some_and(|known| known != cluster_uid)
-    {
-        return Some(format!(
-            "the cluster behind this destination is not the one that it was: `windlass adopt {title}` goes on with this one"
-        ));
+    let application = key.title();
+    let known = status.cluster_uid.as_deref();
+    if known.is_some_and(|known| known != cluster_uid) {
+        return Some(Adoption::OtherCluster { application });
     }
-    let there: Vec<_> = plan
-        .effective()
-        .filter(|change| change.before.is_some())
-        .map(|change| change.key.to_string())
-        .collect();
-    (status.inventory.is_empty() && !there.is_empty())
-        .then(|| format!("the first sync would change what is there already ({}): `windlass adopt {title}` lets it", there.join(", ")))
+    let there = plan.effective().filter(|change| change.before.is_some());
+    let objects: Vec<_> = there.map(|change| change.key.clone()).collect();
+    (status.inventory.is_empty() && !objects.is_empty()).then_some(Adoption::Existing {
+        application,
+        objects,
+    })
 }
 
 /// What the application depends on and is not healthy.

@@ -55,6 +55,7 @@ pub async fn observe(
         inputs: Some(change.hash.clone()),
         blocked: false,
         message: None,
+        reason: None,
         ..before
     };
     match &rendering.manifests {
@@ -90,6 +91,7 @@ pub async fn observe(
     };
     status.health = found.health.0;
     status.blocked = found.failed.is_some();
+    status.reason = status.blocked.then(|| "ReconcilerFailed".into());
     let waits = || match &found.revision {
         Some(revision) if !has => format!("{name} is at {}", revision.short()),
         _ => format!("{name} has not synced yet"),
@@ -126,10 +128,7 @@ pub async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: External) -> Result
     let version = object.metadata.resource_version.clone();
     let news = locked(&ctx.memory.told).insert(key.clone(), version.clone()) != Some(version);
     if news {
-        tell(ctx, key, &object);
-        if settled || was_settled {
-            ctx.wake_later_stages(&declared.base, key);
-        }
+        tell(ctx, key, &object, was_settled || settled);
     }
     // The longer nothing changes, the less often it is asked about.
     let mut polls = locked(&ctx.memory.polls);

@@ -123,7 +123,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Observed> {
         proposal: blockers.proposal.clone(),
         fights: blockers.fights.clone(),
         waves: health.waves.clone(),
-        quarantine: blockers.quarantine.clone(),
+        adoption: blockers.adoption.clone(),
         late: prune.late.clone(),
         ending: prune.ending.clone(),
     };

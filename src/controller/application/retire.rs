@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use super::apply::delete;
 use super::prune::{self, Leavers};
 use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE};
-use crate::controller::{Base, Ctx, Requeue, Result, claims, locked};
+use crate::controller::{Base, Ctx, Event, Requeue, Result, claims, locked};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Destination, HEALTH_TIMEOUT, MergePolicy, Reconciler, Stage, Target};
 use crate::domain::health::{Health, SyncState};
@@ -97,6 +97,7 @@ pub fn decide(seen: &Retired) -> Decision {
     let keep = |status: ApplicationStatus, message: String, requeue: Requeue| Decision {
         status: Some(ApplicationStatus {
             message: Some(message),
+            reason: Some("LeftGit".into()),
             ..status
         }),
         deletes: false,
@@ -182,7 +183,7 @@ pub async fn act(
 ) -> Result<Requeue> {
     let Some(status) = decision.status else {
         ctx.home.forget_application(&seen.object).await?;
-        ctx.tell_commits(&key.repo);
+        ctx.emit(&Event::Rollouts(key.repo.clone()));
         return Ok(decision.requeue);
     };
     report(ctx, key, &seen.object, status).await?;
@@ -215,7 +216,7 @@ async fn report(
         .report_application(object, status, ctx.now())
         .await?;
     if news {
-        ctx.tell_commits(&key.repo);
+        ctx.emit(&Event::Rollouts(key.repo.clone()));
     }
     Ok(())
 }

@@ -10,7 +10,8 @@ use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan;
 use crate::domain::pull_request::note_failure;
-use crate::domain::sync::{self, Step};
+use crate::domain::sync::{self, Reason, Step};
+use crate::view;
 
 /// Superseded revisions that are remembered, so that each is told so.
 const SUPERSEDED: usize = 5;
@@ -45,9 +46,20 @@ impl Observation {
 }
 
 impl Verdict {
+    pub fn reason(&self, seen: &Observation) -> Reason {
+        match &self.step {
+            Step::Blocked(reason) | Step::Report(reason) | Step::Propose(reason) => reason.clone(),
+            Step::Wait { reason, .. } | Step::InSync { reason, .. } => reason.clone(),
+            Step::Apply => Reason::Applies {
+                writes: sync::writes(&seen.facts.plan),
+                of: seen.desired.manifests.len(),
+            },
+        }
+    }
+
     /// Something stands in the way that a deadline did not make.
     pub fn is_blocked(&self) -> bool {
-        matches!(self.step, Step::Blocked { .. }) && !self.is_overdue
+        matches!(self.step, Step::Blocked(_)) && !self.is_overdue
     }
 }
 
@@ -60,46 +72,34 @@ pub fn next(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> Appl
         .last_sync
         .as_ref()
         .is_some_and(|sync| sync.revision == *revision && sync.finished.is_some());
+    let reason = verdict.reason(seen);
+    let words = Some(view::reason(&reason)).filter(|words| !words.is_empty());
     match &verdict.step {
-        Step::Blocked { reason } => {
+        Step::Blocked(_) => {
             if verdict.is_overdue && status.health == Health::Progressing {
                 status.health = Health::Degraded;
             }
             status.sync = SyncState::OutOfSync;
             status.blocked = true;
             // What waits for a person's word has not failed.
-            if seen.facts.quarantine.is_none() {
-                let failed = (!finished).then_some(reason.as_str());
+            if seen.facts.adoption.is_none() {
+                let failed = words.as_deref().filter(|_| !finished);
                 note_failure(&mut status.failures, revision, failed);
             }
-            status.message = Some(reason.clone());
         }
-        Step::Wait { reason, .. } => status.message = Some(reason.clone()),
-        Step::Propose { message } | Step::Report { message } => {
-            status.message = Some(reported(message, None));
-        }
-        Step::Apply => {
-            let (writes, of) = (sync::writes(&seen.facts.plan), seen.desired.manifests.len());
-            status.message = Some(format!("applying {writes} of {of} objects"));
-        }
-        Step::InSync { health, message } => {
+        Step::InSync { health, .. } => {
             status.health = *health;
-            let failing = (*health == Health::Degraded && !finished).then_some(message.as_str());
-            note_failure(&mut status.failures, revision, failing);
-            status.message = (!message.is_empty()).then(|| message.clone());
+            let failed = words
+                .as_deref()
+                .filter(|_| *health == Health::Degraded && !finished);
+            note_failure(&mut status.failures, revision, failed);
             status.synced_revision = Some(revision.clone());
         }
+        Step::Wait { .. } | Step::Apply | Step::Report(_) | Step::Propose(_) => {}
     }
+    status.reason = Some(reason.code().into());
+    status.message = words;
     status
-}
-
-/// What is said of drift that is not set back. `asks`: the pull request that asks whether to keep it.
-pub fn reported(message: &str, asks: Option<u64>) -> String {
-    let asks = asks.map(|number| format!(" (#{number} asks whether to keep it)"));
-    format!(
-        "drift is reported, not set back: {message}{}",
-        asks.unwrap_or_default()
-    )
 }
 
 /// What was observed, whatever is to be done about it.
@@ -111,7 +111,7 @@ fn observed(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> Appl
     let cluster_uid = before
         .cluster_uid
         .clone()
-        .filter(|_| seen.facts.quarantine.is_some());
+        .filter(|_| seen.facts.adoption.is_some());
     let sync_request = match blockers.runs_again {
         // A hook that failed is still to be deleted for it: not followed yet.
         true => before.sync_request.clone(),
@@ -179,38 +179,22 @@ fn overdue(
     let late = waiting.is_some_and(|waiting| {
         Duration::try_from(now.duration_since(waiting.since)).is_ok_and(|waited| waited > limit)
     });
-    let words = |what: &str| {
-        format!(
-            "not healthy {} after it was applied: {what}",
-            sync::duration_words(limit)
-        )
+    let overdue = |reason: Reason| Reason::Overdue {
+        limit,
+        reason: Box::new(reason),
     };
     match step {
         Step::Wait {
             reason,
             until: None,
-        } if late && seen.facts.waits_for.is_empty() => Step::Blocked {
-            reason: words(&reason),
-        },
+        } if late && seen.facts.waits_for.is_empty() => Step::Blocked(overdue(reason)),
         Step::InSync {
             health: Health::Progressing,
-            ..
-        } if late => {
-            let ending = seen
-                .facts
-                .ending
-                .iter()
-                .map(|(key, why)| format!("{key}: {why}"));
-            let why: Vec<_> = Some(seen.facts.health.1.clone())
-                .filter(|why| !why.is_empty())
-                .into_iter()
-                .chain(ending)
-                .collect();
-            Step::InSync {
-                health: Health::Degraded,
-                message: words(&why.join("; ")),
-            }
-        }
+            reason,
+        } if late => Step::InSync {
+            health: Health::Degraded,
+            reason: overdue(reason),
+        },
         other => other,
     }
 }
@@ -218,7 +202,7 @@ fn overdue(
 /// What waits until somebody adopts it.
 fn to_adopt(seen: &Observation) -> Vec<String> {
     let waits = |change: &&plan::Change| {
-        change.notes.to_adopt || seen.facts.quarantine.is_some() && change.before.is_some()
+        change.notes.to_adopt || seen.facts.adoption.is_some() && change.before.is_some()
     };
     let names = seen
         .facts
@@ -227,11 +211,6 @@ fn to_adopt(seen: &Observation) -> Vec<String> {
         .filter(waits)
         .map(|change| change.key.to_string());
     names.take(MOST_OUTCOMES).collect()
-}
-
-/// Whether an application is what later stages wait for.
-pub fn stood(status: Option<&ApplicationStatus>) -> bool {
-    status.is_some_and(ApplicationStatus::stands)
 }
 
 /// Puts the revision before this one to those that it supersedes.
@@ -293,7 +272,7 @@ fn last_sync(seen: &Observation, step: &Step, now: jiff::Timestamp) -> Option<La
 fn inventory(seen: &Observation) -> Vec<InventoryEntry> {
     let before = &seen.declared.status.inventory;
     // What is only looked at is not owned yet; while Git cannot be read nothing is known to be gone.
-    if seen.facts.quarantine.is_some() && !seen.facts.plan.is_empty()
+    if seen.facts.adoption.is_some() && !seen.facts.plan.is_empty()
         || seen
             .facts
             .rendered

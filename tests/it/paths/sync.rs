@@ -246,7 +246,7 @@ async fn a_validation_error_applies_nothing_of_the_application() {
     };
     world
         .until("it is blocked", async || {
-            (reason().await == "Blocked").then_some(())
+            (reason().await == "Refused").then_some(())
         })
         .await;
 }

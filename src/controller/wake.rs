@@ -1,0 +1,396 @@
+//! Who waits for what: the one table of wake-ups, and the only way to fill a queue.
+//!
+//! A key that is woken too often finds nothing to do; one that is not woken stands still until the
+//! next resync.
+
+use std::sync::Arc;
+
+use super::{Base, Ctx, key_of_branch, locked};
+use crate::domain::catalog::Target;
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
+
+/// Something happened that somebody may wait for.
+#[derive(Clone)]
+pub enum Event {
+    /// A pull request changed, or is to be looked at once more.
+    PullRequest(PullRequestKey),
+    /// A pull request was merged as this commit.
+    Merged(CommitKey),
+    /// A branch moved that is not the default branch.
+    Branch { repo: RepoName, branch: String },
+    /// A repository's base is new, or looked at anew: with what is kept of applications and
+    /// promotions, also of those that it has no more, and with pull requests.
+    Base {
+        base: Arc<Base>,
+        applications: Vec<ApplicationKey>,
+        promotions: Vec<ApplicationKey>,
+        pulls: Vec<u64>,
+    },
+    /// An image was announced for an application and stage, or the pull request that proposes one
+    /// was closed or opened again.
+    Candidate(ApplicationKey),
+    /// Somebody asked something of an application.
+    Request(ApplicationKey),
+    /// A live object with this owner label changed.
+    Object { owner: String },
+    /// An `Application` object changed.
+    Application(ApplicationKey),
+    /// A `Promotion` object changed.
+    Promotion(ApplicationKey),
+    /// An application's status is news to the commits that it is at or was at. `stands`: it is, or
+    /// was, what later stages wait for.
+    Status {
+        key: ApplicationKey,
+        commits: Vec<CommitSha>,
+        stands: bool,
+    },
+    /// Something that unfinished commits of a repository tell of may be different: an application
+    /// left Git and is gone, or which commit changed one was worked out.
+    Rollouts(RepoName),
+    /// What a commit changed stands elsewhere than before; with the pull requests that it came by.
+    Rollout { commit: CommitKey, pulls: Vec<u64> },
+    /// A stage runs what was proposed for it.
+    Promoted(ApplicationKey),
+}
+
+/// What is woken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    Promotion(ApplicationKey),
+    PullRequest(PullRequestKey),
+    Application(ApplicationKey),
+    Commit(CommitKey),
+}
+
+/// What the table reads of what is known.
+pub struct World<'a> {
+    pub bases: &'a [Arc<Base>],
+    /// Whose an owner label is.
+    pub owner: &'a dyn Fn(&str) -> Option<ApplicationKey>,
+    /// The commits of a repository that have not come to their end.
+    pub unfinished: &'a dyn Fn(&RepoName) -> Vec<CommitKey>,
+}
+
+pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
+    match event {
+        Event::PullRequest(key) => vec![Key::PullRequest(key.clone())],
+        Event::Merged(commit) => vec![Key::Commit(commit.clone())],
+        Event::Branch { repo, branch } => {
+            let key = key_of_branch(repo, branch);
+            key.map(Key::Promotion).into_iter().collect()
+        }
+        Event::Base {
+            base,
+            applications,
+            promotions,
+            pulls,
+        } => {
+            let repo = &base.repo.name;
+            let mut keys = vec![commit(repo, &base.commit)];
+            for target in base
+                .configured()
+                .into_iter()
+                .flat_map(|known| &known.targets)
+            {
+                keys.push(Key::Application(target.key(repo)));
+                // What it waited for may have been healthy before it was there.
+                if !target.stage.after.is_empty() {
+                    keys.push(Key::Promotion(target.key(repo)));
+                }
+            }
+            keys.extend(applications.iter().cloned().map(Key::Application));
+            keys.extend(promotions.iter().cloned().map(Key::Promotion));
+            keys.extend(pulls.iter().map(|number| pull(repo, *number)));
+            keys
+        }
+        Event::Candidate(key) | Event::Promotion(key) => vec![Key::Promotion(key.clone())],
+        Event::Request(key) => vec![Key::Application(key.clone())],
+        Event::Object { owner } => {
+            let key = (world.owner)(owner);
+            key.map(Key::Application).into_iter().collect()
+        }
+        Event::Application(key) => {
+            let mut keys = world.dependents(key);
+            keys.push(Key::Application(key.clone()));
+            keys
+        }
+        Event::Status {
+            key,
+            commits,
+            stands,
+        } => {
+            let mut keys: Vec<_> = commits.iter().map(|one| commit(&key.repo, one)).collect();
+            keys.extend(world.rollouts(&key.repo));
+            keys.extend(world.dependents(key));
+            if *stands {
+                keys.extend(world.later_stages(key));
+            }
+            keys
+        }
+        Event::Rollouts(repo) => world.rollouts(repo),
+        Event::Rollout { commit, pulls } => pulls
+            .iter()
+            .map(|number| pull(&commit.repo, *number))
+            .collect(),
+        Event::Promoted(key) => world.later_stages(key),
+    }
+}
+
+fn commit(repo: &RepoName, commit: &CommitSha) -> Key {
+    Key::Commit(CommitKey {
+        repo: repo.clone(),
+        commit: commit.clone(),
+    })
+}
+
+fn pull(repo: &RepoName, number: u64) -> Key {
+    Key::PullRequest(PullRequestKey {
+        repo: repo.clone(),
+        number,
+    })
+}
+
+impl World<'_> {
+    fn targets<'a>(&'a self, repo: &'a RepoName) -> impl Iterator<Item = &'a Target> {
+        let bases = self
+            .bases
+            .iter()
+            .filter(move |base| base.repo.name == *repo);
+        let configured = bases.filter_map(|base| base.configured());
+        configured.flat_map(|configured| &configured.targets)
+    }
+
+    /// The commits that may have something to tell.
+    fn rollouts(&self, repo: &RepoName) -> Vec<Key> {
+        (self.unfinished)(repo)
+            .into_iter()
+            .map(Key::Commit)
+            .collect()
+    }
+
+    /// Stages that come after one: they are proposed once it is healthy with the same digest.
+    fn later_stages(&self, key: &ApplicationKey) -> Vec<Key> {
+        let later = self.targets(&key.repo).filter(|target| {
+            target.application == key.application && target.stage.after.contains(&key.stage)
+        });
+        later
+            .map(|target| Key::Promotion(target.key(&key.repo)))
+            .collect()
+    }
+
+    /// Applications of the same stage that depend on one.
+    fn dependents(&self, key: &ApplicationKey) -> Vec<Key> {
+        let dependents = self.targets(&key.repo).filter(|target| {
+            target.stage.name == key.stage && target.depends_on.contains(&key.application)
+        });
+        dependents
+            .map(|target| Key::Application(target.key(&key.repo)))
+            .collect()
+    }
+}
+
+impl Ctx {
+    /// Wakes whoever waits for it.
+    pub fn emit(&self, event: &Event) {
+        let bases = self.bases();
+        let unfinished = |repo: &RepoName| {
+            let all = self
+                .memory
+                .unfinished
+                .iter()
+                .map(|(key, ())| (*key).clone());
+            all.filter(|key| key.repo == *repo).collect()
+        };
+        let world = World {
+            bases: &bases,
+            owner: &|label| locked(&self.memory.owners).get(label).cloned(),
+            unfinished: &unfinished,
+        };
+        for key in wakes(event, &world) {
+            match key {
+                Key::Promotion(key) => self.promotions.put(key),
+                Key::PullRequest(key) => self.pulls.put(key),
+                Key::Application(key) => self.applications.put(key),
+                Key::Commit(key) => self.commits.put(key),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::Configured;
+    use crate::domain::catalog::Catalog;
+    use crate::github::Repository;
+
+    fn repo() -> RepoName {
+        "acme/config".parse().unwrap()
+    }
+
+    fn key(title: &str) -> ApplicationKey {
+        let (application, stage) = title.split_once('/').unwrap();
+        ApplicationKey {
+            repo: repo(),
+            application: application.parse().unwrap(),
+            stage: stage.parse().unwrap(),
+        }
+    }
+
+    fn sha(digit: char) -> CommitSha {
+        digit.to_string().repeat(40).parse().unwrap()
+    }
+
+    fn base() -> Arc<Base> {
+        let text = "version: 1\nstages:\n  staging: {cluster: local}\n  production: {cluster: local, after: [staging]}\napplications:\n  - {path: 'web/{application}/{stage}', namespace: x, dependsOn: [db]}\n  - {path: '{application}/{stage}', namespace: x}\n";
+        let catalog = Catalog::parse(text).unwrap();
+        let paths = [
+            "db/staging",
+            "db/production",
+            "web/shop/staging",
+            "web/shop/production",
+        ];
+        let targets = catalog.expand(paths).unwrap();
+        Arc::new(Base {
+            repo: Repository {
+                id: 1,
+                node_id: String::new(),
+                name: repo(),
+                default_branch: "main".into(),
+                clone_url: String::new(),
+                html_url: String::new(),
+                installation: 1,
+            },
+            catalog: Some(Ok(Configured { catalog, targets })),
+            commit: sha('a'),
+        })
+    }
+
+    /// Each row: what happened, and who is woken.
+    #[test]
+    fn everybody_who_waits_is_woken() {
+        let (application, promotion) = (
+            |title| Key::Application(key(title)),
+            |title| Key::Promotion(key(title)),
+        );
+        let (pull, commit) = (
+            |number| pull(&repo(), number),
+            |digit| commit(&repo(), &sha(digit)),
+        );
+        let status = |title: &str, stands| Event::Status {
+            key: key(title),
+            commits: vec![sha('b'), sha('c')],
+            stands,
+        };
+        let merged = CommitKey {
+            repo: repo(),
+            commit: sha('d'),
+        };
+        let asked = PullRequestKey {
+            repo: repo(),
+            number: 7,
+        };
+        let branch = |branch: &str| Event::Branch {
+            repo: repo(),
+            branch: branch.into(),
+        };
+        let table = [
+            (Event::PullRequest(asked), vec![pull(7)]),
+            (Event::Merged(merged.clone()), vec![commit('d')]),
+            (
+                branch("windlass/shop/staging"),
+                vec![promotion("shop/staging")],
+            ),
+            (branch("somebodys"), vec![]),
+            (
+                Event::Base {
+                    base: base(),
+                    applications: vec![key("gone/staging")],
+                    promotions: vec![key("gone/production")],
+                    pulls: vec![3],
+                },
+                vec![
+                    commit('a'),
+                    application("db/staging"),
+                    application("db/production"),
+                    promotion("db/production"),
+                    application("shop/staging"),
+                    application("shop/production"),
+                    promotion("shop/production"),
+                    application("gone/staging"),
+                    promotion("gone/production"),
+                    pull(3),
+                ],
+            ),
+            (
+                Event::Candidate(key("shop/staging")),
+                vec![promotion("shop/staging")],
+            ),
+            (
+                Event::Request(key("shop/staging")),
+                vec![application("shop/staging")],
+            ),
+            (
+                Event::Object {
+                    owner: "label".into(),
+                },
+                vec![application("shop/staging")],
+            ),
+            (
+                Event::Object {
+                    owner: "another's".into(),
+                },
+                vec![],
+            ),
+            (
+                Event::Application(key("db/staging")),
+                vec![application("shop/staging"), application("db/staging")],
+            ),
+            (
+                Event::Promotion(key("db/staging")),
+                vec![promotion("db/staging")],
+            ),
+            // A commit that waits for another application's end is told of every change.
+            (
+                status("shop/staging", false),
+                vec![commit('b'), commit('c'), commit('f')],
+            ),
+            (
+                status("db/staging", true),
+                vec![
+                    commit('b'),
+                    commit('c'),
+                    commit('f'),
+                    application("shop/staging"),
+                    promotion("db/production"),
+                ],
+            ),
+            (Event::Rollouts(repo()), vec![commit('f')]),
+            (
+                Event::Rollout {
+                    commit: merged,
+                    pulls: vec![1, 2],
+                },
+                vec![pull(1), pull(2)],
+            ),
+            (
+                Event::Promoted(key("shop/staging")),
+                vec![promotion("shop/production")],
+            ),
+            (Event::Promoted(key("shop/production")), vec![]),
+        ];
+        let world = World {
+            bases: &[base()],
+            owner: &|label| (label == "label").then(|| key("shop/staging")),
+            unfinished: &|_| {
+                vec![CommitKey {
+                    repo: repo(),
+                    commit: sha('f'),
+                }]
+            },
+        };
+        for (row, (event, expected)) in table.into_iter().enumerate() {
+            assert_eq!(wakes(&event, &world), expected, "row {row}");
+        }
+    }
+}

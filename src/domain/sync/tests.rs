@@ -1,0 +1,244 @@
+use super::*;
+use crate::domain::mask::Mask;
+use crate::domain::plan::{Comparison, Side};
+
+fn key(kind: &str, name: &str) -> ResourceKey {
+    ResourceKey {
+        group: String::new(),
+        kind: kind.into(),
+        namespace: None,
+        name: name.into(),
+    }
+}
+
+fn seen(comparison: Option<(Side, Side)>) -> Seen {
+    let comparisons =
+        comparison.map(|(before, after)| Comparison::new(key("ConfigMap", "a"), before, after));
+    Seen {
+        rendered: Ok(1),
+        plan: Plan::new(&Mask::new(b"test"), comparisons),
+        health: (Health::Healthy, String::new()),
+        withheld: vec![],
+        ending: vec![],
+        paused: None,
+        waits_for: vec![],
+        drifted: BTreeSet::new(),
+        drift: DriftMode::Heal,
+        proposal: Proposal::None,
+        late: BTreeMap::new(),
+        fights: vec![],
+        waves: Waves::default(),
+        adoption: None,
+    }
+}
+
+fn wait(reason: Reason) -> Step {
+    Step::Wait {
+        reason,
+        until: None,
+    }
+}
+
+fn code(step: &Step) -> Option<&'static str> {
+    match step {
+        Step::Apply => None,
+        Step::Blocked(reason) | Step::Report(reason) | Step::Propose(reason) => Some(reason.code()),
+        Step::Wait { reason, .. } | Step::InSync { reason, .. } => Some(reason.code()),
+    }
+}
+
+#[test]
+fn a_wave_waits_for_the_one_before() {
+    let object = |wave: &str| serde_json::json!({"metadata": {"annotations": {waves::WAVE: wave}}});
+    let (first, second, namespace) = (
+        key("Job", "first"),
+        key("Deployment", "second"),
+        key("Namespace", "n"),
+    );
+    let waves = |health: Health| {
+        let (a, b) = (object("-1"), object("2"));
+        Waves::new([
+            (&first, &a, (health, "Job first: is running".to_string())),
+            (&second, &b, (Health::Missing, String::new())),
+            (
+                &namespace,
+                &serde_json::json!({}),
+                (Health::Healthy, String::new()),
+            ),
+        ])
+    };
+    let (running, done) = (waves(Health::Progressing), waves(Health::Healthy));
+    assert!(
+        running.allows(&first)
+            && running.allows(&namespace)
+            && !running.allows(&second)
+            && !running.allows(&key("ConfigMap", "gone"))
+    );
+    assert!(done.allows(&second));
+    let create = |key: &ResourceKey| {
+        Comparison::new(
+            key.clone(),
+            Side::Absent,
+            Side::Object(serde_json::json!({"a": 1}), Proof::Server),
+        )
+    };
+    let plan = Plan::new(&Mask::new(b"t"), [create(&second)]);
+    let step = decide(&Seen {
+        plan: plan.clone(),
+        waves: running,
+        ..seen(None)
+    });
+    assert_eq!(
+        step,
+        wait(Reason::Wave {
+            wave: -1,
+            failed: false,
+            why: "Job first: is running".into()
+        })
+    );
+    assert_eq!(
+        decide(&Seen {
+            plan,
+            waves: done,
+            ..seen(None)
+        }),
+        Step::Apply
+    );
+}
+
+#[test]
+fn a_sync_stops_at_what_it_cannot_answer_for() {
+    let create = || {
+        Some((
+            Side::Absent,
+            Side::Object(serde_json::json!({"a": 1}), Proof::Server),
+        ))
+    };
+    assert_eq!(decide(&seen(create())), Step::Apply);
+    assert_eq!(code(&decide(&seen(None))), Some("Healthy"));
+    assert!(matches!(
+        decide(&Seen {
+            rendered: Ok(0),
+            ..seen(create())
+        }),
+        Step::Blocked(_)
+    ));
+    let refused = Some((Side::Absent, Side::Refused("no".into())));
+    assert_eq!(
+        decide(&seen(refused)),
+        Step::Blocked(Reason::Refused(vec![(key("ConfigMap", "a"), "no".into())]))
+    );
+    let waits = Seen {
+        waits_for: vec!["platform/staging".into()],
+        ..seen(create())
+    };
+    assert_eq!(
+        decide(&waits),
+        wait(Reason::WaitsForApplications(vec![
+            "platform/staging".into()
+        ]))
+    );
+    assert!(matches!(
+        decide(&Seen {
+            adoption: Some(Adoption::OtherCluster {
+                application: "a/b".into()
+            }),
+            ..seen(create())
+        }),
+        Step::Blocked(_)
+    ));
+    assert!(matches!(
+        decide(&Seen {
+            adoption: Some(Adoption::OtherCluster {
+                application: "a/b".into()
+            }),
+            ..seen(None)
+        }),
+        Step::InSync { .. }
+    ));
+    let drifted: BTreeSet<_> = [key("ConfigMap", "a")].into();
+    let reported = Seen {
+        drifted: drifted.clone(),
+        drift: DriftMode::Report,
+        ..seen(create())
+    };
+    assert_eq!(
+        decide(&reported),
+        Step::Report(Reason::Drift {
+            objects: vec![Drift {
+                key: key("ConfigMap", "a"),
+                deleted: true,
+                by: vec![]
+            }],
+            proposal: Proposal::None
+        })
+    );
+    assert_eq!(
+        decide(&Seen {
+            drift: DriftMode::Report,
+            ..seen(create())
+        }),
+        Step::Apply,
+        "a change of Git is no drift"
+    );
+    let fights = vec![(key("ConfigMap", "a"), "some-operator".to_string())];
+    assert!(matches!(
+        decide(&Seen {
+            drifted,
+            fights,
+            ..seen(create())
+        }),
+        Step::Blocked(_)
+    ));
+}
+
+#[test]
+fn deletions_come_last_and_wait_for_health() {
+    let (old, new) = (key("Deployment", "old"), key("Deployment", "new"));
+    let object = || Side::Object(serde_json::json!({"a": 1}), Proof::Server);
+    let plan = Plan::new(
+        &Mask::new(b"t"),
+        [Comparison::new(old.clone(), object(), Side::Absent)],
+    );
+    let both = Plan::new(
+        &Mask::new(b"t"),
+        [
+            Comparison::new(old.clone(), object(), Side::Absent),
+            Comparison::new(new.clone(), Side::Absent, object()),
+        ],
+    );
+    let late = BTreeMap::from([(old.clone(), Late::Healthy)]);
+    let first = Seen {
+        plan: both,
+        late: late.clone(),
+        ..seen(None)
+    };
+    assert_eq!(decide(&first), Step::Apply);
+    assert!(first.allows(&new) && !first.allows(&old));
+    let waits = Seen {
+        plan: plan.clone(),
+        late: late.clone(),
+        health: (Health::Progressing, "new rolls".into()),
+        ..seen(None)
+    };
+    let reason = |health: &Seen| Reason::DeletionsWait {
+        health: health.health.clone(),
+        deletions: vec![(old.clone(), Late::Healthy)],
+    };
+    assert_eq!(decide(&waits), wait(reason(&waits)));
+    let failed = Seen {
+        health: (Health::Degraded, "new crashes".into()),
+        ..waits.clone()
+    };
+    assert_eq!(decide(&failed), Step::Blocked(reason(&failed)));
+    let healthy = Seen {
+        health: (Health::Healthy, String::new()),
+        ..waits
+    };
+    assert_eq!(decide(&healthy), Step::Apply);
+    let used = Seen {
+        late: BTreeMap::from([(old.clone(), Late::Used { by: "Pod a".into() })]),
+        ..healthy
+    };
+    assert!(matches!(decide(&used), Step::Wait { .. }));
+}

@@ -1,0 +1,117 @@
+//! Why an application is where it is, in words.
+
+use crate::domain::health::Health;
+use crate::domain::sync::{Adoption, Drift, Late, Proposal, Reason, duration_words};
+
+/// Empty: there is nothing to say.
+pub fn reason(reason: &Reason) -> String {
+    match reason {
+        Reason::RenderFailed { why } => why.clone(),
+        Reason::RendersToNothing => "the directory renders to nothing: nothing is pruned; remove the directory itself to retire the application".into(),
+        Reason::Paused { until } => format!("paused until {until}: `windlass resume` ends it"),
+        Reason::Refused(objects) => joined(objects.iter().map(|(key, why)| format!("{key}: {why}")), "\n"),
+        Reason::AdoptionRequired(adoption) => adoption_words(adoption),
+        Reason::WaitsForApplications(titles) => format!("waits for {}", titles.join(", ")),
+        Reason::Drift { objects, proposal } => {
+            let objects = joined(objects.iter().map(drift), "; ");
+            format!("drift is reported, not set back: {objects}{}", proposal_words(proposal))
+        }
+        Reason::DriftLoop(objects) => {
+            let objects = objects.iter().map(|(key, who)| format!("{key} is set back and changed again by {who}"));
+            let rule = "it is not set back for now: have that stop, or leave the field to it by an `ignore` rule in windlass.yaml. `/sync` tries again at once";
+            format!("{}: {rule}", joined(objects, "; "))
+        }
+        Reason::DeletionsWait { health, deletions } => {
+            let deletions = deletions.iter().map(|(key, late)| match late {
+                Late::Healthy => format!("{key} is deleted once the application is healthy without it"),
+                Late::Used { by } => format!("{key} is deleted once {by} does not use it any more"),
+                Late::After { what } => format!("{key} is deleted after {what}"),
+            });
+            // What failed is told first.
+            let failed = (!matches!(health.0, Health::Healthy | Health::Suspended)).then(|| health.1.clone());
+            joined(failed.into_iter().chain(deletions), "; ")
+        }
+        Reason::Wave { wave, failed, why } => {
+            let what = if *failed { "failed" } else { "is not healthy yet" };
+            format!("{}: {why}", wave_words(*wave, what))
+        }
+        Reason::Applies { writes, of } => format!("applying {writes} of {of} objects"),
+        Reason::Health { objects: (health, why), ending, withheld, .. } => {
+            // How many pods are ready changes by the second; that it is waited for does not.
+            let why = match health {
+                Health::Progressing => format!("waits for {}", why.split(": ").next().unwrap_or_default()),
+                _ => why.clone(),
+            };
+            let own = (!why.is_empty()).then_some(why);
+            let ending = ending.iter().map(|(key, why)| format!("{key}: {why}"));
+            let withheld = withheld.iter().map(|(key, why)| format!("{key} is left: {why}"));
+            joined(own.into_iter().chain(ending).chain(withheld), "; ")
+        }
+        Reason::Overdue { limit, reason } => {
+            let what = match &**reason {
+                // All of it: nothing of what is waited for comes by itself any more.
+                Reason::Health { objects: (_, why), ending, .. } => {
+                    let own = (!why.is_empty()).then(|| why.clone());
+                    let ending = ending.iter().map(|(key, why)| format!("{key}: {why}"));
+                    joined(own.into_iter().chain(ending), "; ")
+                }
+                other => self::reason(other),
+            };
+            format!("not healthy {} after it was applied: {what}", duration_words(*limit))
+        }
+    }
+}
+
+fn joined(all: impl Iterator<Item = String>, separator: &str) -> String {
+    all.collect::<Vec<_>>().join(separator)
+}
+
+fn adoption_words(adoption: &Adoption) -> String {
+    match adoption {
+        Adoption::OtherCluster { application } => format!(
+            "the cluster behind this destination is not the one that it was: `windlass adopt {application}` goes on with this one"
+        ),
+        Adoption::Existing {
+            application,
+            objects,
+        } => format!(
+            "the first sync would change what is there already ({}): `windlass adopt {application}` lets it",
+            joined(objects.iter().map(ToString::to_string), ", ")
+        ),
+    }
+}
+
+/// `Deployment a/web: .spec.replicas changed by kubectl-edit`.
+fn drift(Drift { key, deleted, by }: &Drift) -> String {
+    if *deleted {
+        return format!("{key} was deleted");
+    }
+    let by = by
+        .iter()
+        .map(|(manager, paths)| format!("{} changed by {manager}", paths.join(", ")));
+    match joined(by, ", ") {
+        nobody if nobody.is_empty() => format!("{key} differs"),
+        by => format!("{key}: {by}"),
+    }
+}
+
+fn proposal_words(proposal: &Proposal) -> String {
+    match proposal {
+        Proposal::Open { number } => {
+            format!(
+                " (#{number} asks whether to keep it: merge it, or close it to have it set back)"
+            )
+        }
+        Proposal::Impossible { why } => format!(" (no pull request can ask about it: {why})"),
+        Proposal::None | Proposal::Refused => String::new(),
+    }
+}
+
+/// `wave 2 is not healthy yet`; hooks have no number that anybody wrote.
+fn wave_words(wave: i64, what: &str) -> String {
+    match wave {
+        ..-2_000_000 => format!("a hook that runs before the sync {what}"),
+        2_000_000.. => format!("a hook that runs after the sync {what}"),
+        wave => format!("wave {wave} {what}"),
+    }
+}
