@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::live;
+use super::dry_run;
 use super::{Base, Ctx, Observer, Result, locked, revision};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
@@ -71,7 +71,7 @@ pub async fn of<'o>(
         let owner = key.owner_label(repository_id);
         let asking = observer.asking(&key, target, &owner)?;
         let objects = claims.0.entry(target.destination.clone()).or_default();
-        for manifest in live::settle(&asking, &manifests).await?.manifests {
+        for manifest in dry_run::settle(&asking, &manifests).await?.manifests {
             objects.entry(manifest.key).or_default().push(key.clone());
         }
     }
@@ -136,7 +136,7 @@ pub async fn on_cluster(
             Err(unreadable) => return Err(unreadable.why.into()),
         };
         found.extend(
-            live::settle(&asking, &manifests)
+            dry_run::settle(&asking, &manifests)
                 .await?
                 .manifests
                 .into_iter()

@@ -3,7 +3,7 @@
 //!
 //! Of an object that did not move, nothing is asked. Of one that is as it was
 //! left, what the base leaves is the live object; of the others both sides are
-//! asked ([`live::predict_one`]). What a sync would set back anyway is drift,
+//! asked ([`dry_run::predict_one`]). What a sync would set back anyway is drift,
 //! and what is merged and was not applied yet waits: neither is the pull
 //! request's doing.
 
@@ -13,7 +13,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 
 use super::Result;
-use super::live::{
+use super::dry_run::{
     self, AT_ONCE, Asked, Asking, Predicted, ask, fields, fingerprint, is_as_left, predict_one,
     side,
 };
@@ -75,7 +75,7 @@ pub async fn compare(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Compared> 
         }
         moved.push(((*key).clone(), manifest.version.clone()));
     }
-    let live = live::read(asking, &moved).await?;
+    let live = dry_run::read(asking, &moved).await?;
     let mut comparing = Comparing {
         asking,
         base,

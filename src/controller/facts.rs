@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::Result;
-use super::live::Asking;
+use super::dry_run::Asking;
 use crate::cluster;
 use crate::domain::effect;
 use crate::domain::manifest::{Manifest, ResourceKey};

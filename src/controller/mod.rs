@@ -41,23 +41,21 @@ pub mod commands;
 pub mod commit;
 pub mod compare;
 pub mod deployment;
+pub mod dry_run;
 pub mod facts;
 pub mod heads;
-pub mod live;
-pub mod others;
 pub mod preview;
 pub mod promotion;
 pub mod pull_request;
 pub mod queue;
 pub mod receipt;
-pub mod recreate;
 pub mod revision;
 pub mod wake;
 
 pub use queue::{Queue, Requeue};
 
+use dry_run::Asking;
 use heads::Heads;
-use live::Asking;
 pub use wake::Event;
 
 /// What a reconcile may fail with.

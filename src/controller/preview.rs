@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::{self, Claims, Read};
 use super::compare::{self, Sides};
-use super::live::{self, Asking, Outside};
+use super::dry_run::{self, Asking, Outside};
 use super::{Configured, Observer, Result, configuration, facts};
 use crate::cluster::home::{Application, Served};
 use crate::domain::catalog::{Approver, FILE, Target};
@@ -422,8 +422,8 @@ pub async fn application(
         ..observer.asking(&key, &target, &owner)?
     };
     let (old, new) = (
-        live::settle(&asking, &old).await?,
-        live::settle(&asking, &new).await?,
+        dry_run::settle(&asking, &old).await?,
+        dry_run::settle(&asking, &new).await?,
     );
     if !in_base {
         preview.notes.push(NEW_APPLICATION.into());
@@ -435,12 +435,12 @@ pub async fn application(
             .any(|other| other.manifest == one.manifest)
     };
     let (known, brought): (Vec<_>, Vec<_>) = new.outside.iter().partition(is_known);
-    let (known, brought) = (live::refusals(known), live::refusals(brought));
+    let (known, brought) = (dry_run::refusals(known), dry_run::refusals(brought));
     let (old, new) = (old.manifests, new.manifests);
     let ((old_hooks, old), (new_hooks, new)) = (hook::split(old), hook::split(new));
     let synced = match &synced {
         Some(read) => Some(
-            live::settle(
+            dry_run::settle(
                 &asking,
                 &manifests(observer, &target, read, kept)
                     .await?
@@ -605,7 +605,7 @@ async fn hooks_that_run(
             .probe(&manifest.key, &manifest.version, &manifest.value)
             .await?
         {
-            _ if taken => Side::Refused(live::not_a_hook(&manifest.key)),
+            _ if taken => Side::Refused(dry_run::not_a_hook(&manifest.key)),
             Err(refusal) => Side::Refused(crate::domain::mask::Mask::scrub(
                 &refusal.message,
                 &manifest.value,

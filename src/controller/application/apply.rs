@@ -13,7 +13,7 @@ use super::objects::Left;
 use super::prune::is_custom;
 use crate::cluster::home::{Application, InventoryEntry};
 use crate::cluster::{Applied, Cluster, How};
-use crate::controller::live::{self, Predicted};
+use crate::controller::dry_run::{self, Predicted};
 use crate::controller::{Ctx, Requeue, Result, locked};
 use crate::domain::manifest::{ApplyStage, ResourceKey, apply_stage};
 use crate::domain::plan::Action;
@@ -61,7 +61,7 @@ pub async fn apply(
             seen.desired
                 .manifests
                 .iter()
-                .any(|other| live::makes_possible(other, of))
+                .any(|other| dry_run::makes_possible(other, of))
         };
         let writes = all.into_iter().map(async |predicted| {
             let drifted = drifted(predicted);
@@ -213,7 +213,10 @@ async fn write(
                         .as_str()
                         .unwrap_or_default()
                         .into(),
-                    as_it_should: Some((live::fingerprint(manifest), ownership::signal(&object))),
+                    as_it_should: Some((
+                        dry_run::fingerprint(manifest),
+                        ownership::signal(&object),
+                    )),
                 };
                 locked(&ctx.memory.left)
                     .entry(key.clone())

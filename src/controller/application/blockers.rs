@@ -13,7 +13,7 @@ use super::health::Assessed;
 use super::objects::Objects;
 use super::{drift_pull_request, image_verification};
 use crate::cluster::home::{self, Application, ApplicationStatus, Fight, Pause};
-use crate::controller::live::Asking;
+use crate::controller::dry_run::Asking;
 use crate::controller::revision::change;
 use crate::controller::{Base, Ctx, Result, locked};
 use crate::domain::catalog::Target;

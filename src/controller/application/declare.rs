@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus};
-use crate::controller::live::Asking;
+use crate::controller::dry_run::Asking;
 use crate::controller::revision::{Change, change};
 use crate::controller::{Base, Ctx, Result};
 use crate::domain::ApplicationKey;

@@ -7,7 +7,7 @@ use super::declare::Declared;
 use super::hooks::Hooks;
 use crate::cluster::home::{InventoryEntry, Served};
 use crate::controller::claims::Read;
-use crate::controller::live::{self, Asking};
+use crate::controller::dry_run::{self, Asking};
 use crate::controller::{Ctx, Result, locked};
 use crate::domain::catalog::{Target, images_of};
 use crate::domain::hook;
@@ -68,8 +68,8 @@ pub async fn settle(
 ) -> Result<(Desired, Inventory)> {
     let Rendering { manifests, served } = rendering;
     let rendered = manifests.as_deref().map_or(&[][..], |manifests| manifests);
-    let settled = live::settle(asking, rendered).await?;
-    let refusals = live::refusals(&settled.outside);
+    let settled = dry_run::settle(asking, rendered).await?;
+    let refusals = dry_run::refusals(&settled.outside);
     let (all_hooks, mut manifests_wanted) = hook::split(settled.manifests);
     let hooks = Hooks::new(all_hooks, &declared.status, &declared.change.hash);
     manifests_wanted.extend(hooks.due());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::desired::rendered;
-use crate::controller::live;
+use crate::controller::dry_run;
 use crate::controller::{Base, Ctx, Error, Result};
 use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, set_fields};
@@ -207,7 +207,7 @@ async fn edits_at(
     };
     let owner = key.owner_label(base.repo.id);
     let asking = ctx.observer.asking(key, target, &owner)?;
-    let settled = live::settle(&asking, &rendered).await?.manifests;
+    let settled = dry_run::settle(&asking, &rendered).await?.manifests;
     for (object, fields) in &wanted {
         let manifest = settled.iter().find(|manifest| manifest.key == *object);
         for (path, value) in fields {

@@ -10,7 +10,7 @@ use super::act::tell;
 use super::declare::{Declared, spec_of};
 use super::desired::Rendering;
 use crate::cluster::home::ApplicationStatus;
-use crate::controller::live::{self, Asking};
+use crate::controller::dry_run::{self, Asking};
 use crate::controller::{Ctx, Requeue, Result, locked};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Reconciler, images_of};
@@ -60,7 +60,7 @@ pub async fn observe(
     };
     match &rendering.manifests {
         Ok(manifests) => {
-            let settled = live::settle(asking, manifests).await?.manifests;
+            let settled = dry_run::settle(asking, manifests).await?.manifests;
             let references: Vec<_> = settled.iter().flat_map(Manifest::images).collect();
             status.images = images_of(asking.target, &references);
         }

@@ -8,7 +8,7 @@ use super::desired::Desired;
 use super::objects::{Live, Object, Objects};
 use crate::cluster::Cluster;
 use crate::cluster::home::HookRun;
-use crate::controller::live::Asking;
+use crate::controller::dry_run::Asking;
 use crate::controller::{Ctx, Result};
 use crate::domain::health::{self, Health};
 use crate::domain::manifest::{Manifest, ResourceKey};

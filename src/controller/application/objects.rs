@@ -12,7 +12,7 @@ use super::desired::{Desired, Inventory, rendered};
 use crate::cluster::home::InventoryEntry;
 use crate::cluster::{self, Known};
 use crate::controller::claims::{self, Claims};
-use crate::controller::live::{self, Asking, Predicted};
+use crate::controller::dry_run::{self, Asking, Predicted};
 use crate::controller::revision::inputs_at;
 use crate::controller::{Ctx, Result};
 use crate::domain::manifest::{Manifest, ResourceKey};
@@ -27,7 +27,7 @@ pub struct Objects {
 }
 
 pub struct Object {
-    /// [`live::fingerprint`] of its manifest.
+    /// [`dry_run::fingerprint`] of its manifest.
     pub print: String,
     pub owned: Option<InventoryEntry>,
     pub live: Live,
@@ -49,7 +49,7 @@ pub enum Live {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
     pub uid: String,
-    /// [`live::fingerprint`] of the manifest, and [`ownership::signal`] of the object; None until it
+    /// [`dry_run::fingerprint`] of the manifest, and [`ownership::signal`] of the object; None until it
     /// is as it should be.
     pub as_it_should: Option<(String, String)>,
 }
@@ -69,18 +69,18 @@ pub async fn classify(
             .look(&manifest.key, &manifest.version)
             .await?;
         let owned = inventory.remove(&manifest.key);
-        let print = live::fingerprint(manifest);
+        let print = dry_run::fingerprint(manifest);
         // A hook's last run, and whose a Secret's data is, are in the whole object.
         let may_be_a_stub =
             declared.target.fields.ignore.is_empty() && hook::run(&manifest.value).is_none();
         let live = match seen {
             Some(Known::Seen(seen))
-                if !everything && live::is_as_left(owned.as_ref(), &print, &seen) =>
+                if !everything && dry_run::is_as_left(owned.as_ref(), &print, &seen) =>
             {
                 Live::AsApplied(seen)
             }
             Some(Known::Seen(seen))
-                if !everything && may_be_a_stub && live::is_untouched(owned.as_ref(), &seen) =>
+                if !everything && may_be_a_stub && dry_run::is_untouched(owned.as_ref(), &seen) =>
             {
                 Live::OnlyGitChanged(seen)
             }
@@ -116,14 +116,14 @@ pub async fn predict(
     let names: Vec<_> = moved
         .map(|manifest| (manifest.key.clone(), manifest.version.clone()))
         .collect();
-    let mut found = live::read(asking, &names).await?;
+    let mut found = dry_run::read(asking, &names).await?;
     for manifest in &desired.manifests {
         let Some(object) = objects.all.get_mut(&manifest.key) else {
             continue;
         };
         match &object.live {
             Live::OnlyGitChanged(seen) => {
-                found.insert(manifest.key.clone(), live::stub(manifest, seen));
+                found.insert(manifest.key.clone(), dry_run::stub(manifest, seen));
             }
             Live::Moved
                 if !everything
@@ -150,7 +150,7 @@ pub async fn predict(
         .map(|manifest| (manifest.clone(), found.remove(&manifest.key)))
         .collect();
     let mut asked =
-        live::predict_all(asking, wanted, &desired.manifests, &applied, everything).await?;
+        dry_run::predict_all(asking, wanted, &desired.manifests, &applied, everything).await?;
     let owned = objects.owned();
     let contested = owned > desired.manifests.len()
         || asked
@@ -212,7 +212,7 @@ async fn applied(
     });
     let read = read.await?;
     if let Ok(manifests) = rendered(ctx, asking.target, &read, status.served.as_ref()).await? {
-        for manifest in live::settle(asking, &manifests).await?.manifests {
+        for manifest in dry_run::settle(asking, &manifests).await?.manifests {
             applied.entry(manifest.key).or_insert(manifest.value);
         }
     }
@@ -285,7 +285,7 @@ impl Objects {
     pub fn comparisons(&self) -> impl Iterator<Item = Comparison> + '_ {
         self.predicted().map(|predicted| Comparison {
             key: predicted.manifest.key.clone(),
-            before: live::side(predicted.live.clone()),
+            before: dry_run::side(predicted.live.clone()),
             after: predicted.after.clone(),
             notes: predicted.notes.clone(),
         })

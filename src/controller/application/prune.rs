@@ -12,7 +12,7 @@ use super::objects::Objects;
 use crate::cluster::Found;
 use crate::cluster::home::InventoryEntry;
 use crate::controller::claims::Claims;
-use crate::controller::live::{self, Asking};
+use crate::controller::dry_run::{self, Asking};
 use crate::controller::revision::inputs_at;
 use crate::controller::{Base, Ctx, Result, authority};
 use crate::domain::manifest::{Manifest, ResourceKey, is_custom_group};
@@ -119,7 +119,7 @@ pub async fn candidates(
 impl Candidates {
     pub fn comparisons(&self) -> impl Iterator<Item = Comparison> + '_ {
         self.deleted.iter().map(|(key, (_, live))| {
-            Comparison::new(key.clone(), live::side(Some(live.clone())), Side::Absent)
+            Comparison::new(key.clone(), dry_run::side(Some(live.clone())), Side::Absent)
         })
     }
 }
@@ -162,7 +162,7 @@ pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<L
     };
     let looks = gone.into_iter().map(look).collect::<Vec<_>>();
     let found: Vec<_> = futures::stream::iter(looks)
-        .buffered(live::AT_ONCE)
+        .buffered(dry_run::AT_ONCE)
         .try_collect()
         .await?;
     let mut leavers = Leavers::default();
@@ -383,7 +383,7 @@ async fn removed_by_approved_change(
     let before = rendered(ctx, asking.target, &before.await?, None)
         .await?
         .unwrap_or_default();
-    Ok(live::settle(asking, &before)
+    Ok(dry_run::settle(asking, &before)
         .await?
         .manifests
         .into_iter()

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::live::{Asked, Asking, Predicted, look_whole};
+use super::{Asked, Asking, Predicted, look_whole};
 use crate::cluster;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{self, Proof, Side};

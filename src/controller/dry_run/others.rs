@@ -1,11 +1,12 @@
 //! What others do to an application's objects by their office: autoscalers set
 //! replicas, and the reconciler of a stage changes what it applies.
 
-use super::live::{Asked, Asking, Predicted, look_whole};
+use serde_json::Value;
+
+use super::{Asked, Asking, Predicted, look_whole};
 use crate::cluster;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::{contracts, fieldset, ownership, substitute};
-use serde_json::Value;
 
 /// Leaves the number of replicas to an autoscaler that sets it: also where it has set none, or zero, so that nobody holds
 /// the field; and where Git has just handed it over, so that the server's default of one ends no pods meanwhile.

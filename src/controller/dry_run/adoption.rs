@@ -1,0 +1,174 @@
+//! Objects that are there already: whose they are, and what of them is taken over.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::overlay::overlay;
+use super::refusal::as_an_update;
+use super::scope::Asking;
+use super::{Asked, Predicted};
+use crate::cluster::Keeps;
+use crate::domain::OWNER_LABEL;
+use crate::domain::manifest::Manifest;
+use crate::domain::ownership;
+use crate::domain::plan::{Proof, Side};
+
+/// Why an object is not the application's to touch, or to be shown; and whether somebody's word changes that.
+pub async fn refused_to_us(
+    asking: &Asking<'_>,
+    manifest: &Manifest,
+    live: Option<&Value>,
+) -> Asked<Option<(String, bool)>> {
+    let (key, own) = (&manifest.key, &asking.target.destination.namespace);
+    let Some(live) = live else { return Ok(None) };
+    let label = &live["metadata"]["labels"][OWNER_LABEL];
+    let keeper = ownership::keeper(live);
+    if label == asking.owner
+        || keeper
+            .as_ref()
+            .is_some_and(|keeper| asking.is_kept_by_its_own(keeper))
+    {
+        return Ok(None);
+    }
+    let inside =
+        key.namespace.as_ref() == Some(own) || (key.kind == "Namespace" && key.name == *own);
+    if !inside && label.is_string() {
+        let owner = asking.owner;
+        return Ok(Some((
+            format!(
+                "{key} is an object of another application: label it `{OWNER_LABEL}={owner}` to hand it over"
+            ),
+            false,
+        )));
+    }
+    let Some(keeper) = keeper else {
+        return Ok(None);
+    };
+    Ok(match asking.cluster.keeps(&keeper).await? {
+        Keeps::NoMore => None,
+        Keeps::Unknown if asking.adopts => None,
+        Keeps::Still => Some((
+            format!(
+                "{key} is kept by {keeper}: have that let go of it first, or the two would undo each other's work"
+            ),
+            false,
+        )),
+        Keeps::Unknown => {
+            let title = asking.key.title();
+            let why = "and whether that is still there cannot be seen from here";
+            Some((
+                format!(
+                    "{key} is marked as kept by {keeper}, {why}: once it is gone, `windlass adopt {title}` takes over what it left"
+                ),
+                true,
+            ))
+        }
+    })
+}
+
+/// Whether Helm, Argo CD or Flux made the object and does not come back to it.
+pub async fn is_let_go(asking: &Asking<'_>, live: &Value) -> Asked<bool> {
+    if !ownership::was_reconciled(live) {
+        return Ok(false);
+    }
+    Ok(match ownership::keeper(live) {
+        None => true,
+        Some(keeper) => match asking.cluster.keeps(&keeper).await? {
+            Keeps::NoMore => true,
+            Keeps::Still => false,
+            // What is ours by now, or is being taken over, somebody has decided.
+            Keeps::Unknown => {
+                asking.adopts || live["metadata"]["labels"][OWNER_LABEL] == asking.owner
+            }
+        },
+    })
+}
+
+/// Takes over what tools that do not come back left in the object, and what people added to our lists by hand: what
+/// Git does not have of it goes.
+pub async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) -> Asked<Side> {
+    let as_it_is = |object| Ok(Side::Object(object, Proof::Server));
+    let Some(live) = predicted.live.clone() else {
+        return as_it_is(object);
+    };
+    let (manager, live) = (asking.manager(), &live);
+    let left = match asking.applies() {
+        true => ownership::leftovers(live, &manager, is_let_go(asking, live).await?),
+        false => ownership::updated_by(live, &manager),
+    };
+    let Some(left) = left else {
+        return as_it_is(object);
+    };
+    let mut others = crate::domain::fieldset::FieldSet::default();
+    for entry in ownership::entries(&object) {
+        if !left.managers.contains(&entry.manager) || entry.manager == manager && entry.applies {
+            others = others.union(&entry.fields.difference(&left.added));
+        }
+    }
+    if asking.applies() {
+        predicted.write.managed_fields = Some(ownership::adopted(live, &left, &manager));
+        predicted.notes.adopted = left.managers.clone();
+    }
+    let gone = left.fields.union(&left.added).without_shared(&others);
+    if gone.is_empty() {
+        return Ok(Side::Object(object, Proof::Server));
+    }
+    let mut without = object;
+    gone.remove_from(&mut without);
+    // The server fills in what is left out by that, as it will.
+    as_an_update(
+        asking,
+        predicted,
+        live,
+        &without,
+        [Proof::Server, Proof::Simulated],
+    )
+    .await
+}
+
+/// Who owns what is recorded under an API version that is served no more: the API server takes no server-side apply until
+/// that is mended, which the sync does first. What then comes out is worked out, and checked by the server as an update.
+pub async fn carried_over(asking: &Asking<'_>, predicted: &mut Predicted) -> Asked<Option<Side>> {
+    let manifest = &predicted.manifest;
+    let Some(live) = asking
+        .cluster
+        .live(&manifest.key, &manifest.version)
+        .await?
+    else {
+        return Ok(None);
+    };
+    let mut gone = BTreeSet::new();
+    for recorded in ownership::recorded_versions(&live) {
+        let version = recorded.rsplit('/').next().unwrap_or_default();
+        if !asking
+            .cluster
+            .serves(&manifest.key.group, version, &manifest.key.kind)
+            .await?
+        {
+            gone.insert(recorded);
+        }
+    }
+    if gone.is_empty() || !asking.applies() {
+        return Ok(None);
+    }
+    let manager = asking.manager();
+    let mut object = ownership::without_dropped(&live, &predicted.write.payload, &manager);
+    overlay(&mut object, &predicted.write.payload);
+    let names: Vec<_> = gone.iter().map(String::as_str).collect();
+    predicted.notes.unverified = Some(format!(
+        "who owns what is recorded under {}, which is served no more: it is carried over first",
+        names.join(", ")
+    ));
+    predicted.write.managed_fields = Some(ownership::carried_over(&live, &gone));
+    let side = as_an_update(
+        asking,
+        predicted,
+        &live,
+        &object,
+        [Proof::Simulated, Proof::Static],
+    )
+    .await?;
+    predicted.live = Some(live);
+    Ok(Some(side))
+}

@@ -1,0 +1,124 @@
+//! Fields that others hold: what is taken back, released, ignored, or waits for a decision.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Predicted;
+use super::scope::Asking;
+use crate::domain::fieldset::{self, FieldPath};
+use crate::domain::manifest::Manifest;
+use crate::domain::ownership::{self, Conflict, Writer};
+use crate::domain::plan::Fields;
+
+/// Leaves out what rules leave to others, once others hold it.
+pub fn ignore(asking: &Asking<'_>, predicted: &mut Predicted) {
+    let key = &predicted.manifest.key;
+    let Some(live) = &predicted.live else { return };
+    let ignored = asking.target.fields.ignored(&key.kind, &key.name);
+    if ignored.is_empty() {
+        return;
+    }
+    let entries = ownership::entries(live);
+    for path in ignored {
+        let held = entries
+            .iter()
+            .any(|entry| entry.writer() != Writer::Windlass && entry.fields.touches(&path));
+        if held && fieldset::remove(&mut predicted.write.payload, &path) {
+            predicted.notes.ignored.push(path.to_string());
+        }
+    }
+}
+
+/// Settles conflicts in what is to be sent; why that cannot be done.
+pub fn decide(
+    asking: &Asking<'_>,
+    predicted: &mut Predicted,
+    conflicts: Vec<Conflict>,
+    applied: Option<&Value>,
+    let_go: bool,
+) -> Option<String> {
+    let key = &predicted.manifest.key;
+    let resolution = ownership::resolve(
+        conflicts,
+        &key.kind,
+        &key.name,
+        applied,
+        &asking.target.fields,
+        let_go,
+    );
+    if !resolution.undecided.is_empty() {
+        predicted.notes.undecided = grouped(resolution.undecided.iter());
+        return Some(undecided(asking, &resolution.undecided));
+    }
+    for conflict in &resolution.release {
+        fieldset::remove(&mut predicted.write.payload, &conflict.field);
+    }
+    // A leftover is taken over as a whole, which is told as that.
+    let told = |conflict: &&Conflict| {
+        !matches!(
+            conflict.writer(),
+            Writer::Leftover | Writer::Windlass | Writer::Reconciler
+        )
+    };
+    predicted.notes.taken = grouped(resolution.take.iter().filter(told));
+    predicted
+        .notes
+        .released
+        .extend(grouped(resolution.release.iter()));
+    if !resolution.take.is_empty() {
+        predicted.write.force = true;
+        // Forced only upon what was looked at.
+        if let Some(version) = predicted
+            .live
+            .as_ref()
+            .map(|live| live["metadata"]["resourceVersion"].clone())
+        {
+            predicted.write.payload["metadata"]["resourceVersion"] = version;
+        }
+    }
+    None
+}
+
+pub fn undecided(asking: &Asking<'_>, conflicts: &[Conflict]) -> String {
+    let fields: Vec<_> = conflicts.iter().map(Conflict::to_string).collect();
+    let rule = format!("{{ path: '{}' }}", conflicts[0].field);
+    format!(
+        "others hold fields that Git has another value for: {}. Decide it in windlass.yaml, at the application {}: `take: [{rule}]` (or `/take` here) sets them as Git has them, `ignore: [{rule}]` leaves them",
+        fields.join(", "),
+        asking.key.application
+    )
+}
+
+fn grouped<'a>(conflicts: impl Iterator<Item = &'a Conflict>) -> Fields {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for conflict in conflicts {
+        found
+            .entry(conflict.manager.clone())
+            .or_default()
+            .push(conflict.field.to_string());
+    }
+    found.into_iter().collect()
+}
+
+/// Paths as text, less those of secret data and of our own marks.
+pub fn fields(found: BTreeMap<String, Vec<FieldPath>>, manifest: &Manifest) -> Fields {
+    let shown = |path: &FieldPath| {
+        manifest.key.kind != "Secret"
+            || !(path.starts_with(&["data"]) || path.starts_with(&["stringData"]))
+    };
+    let mut fields = Vec::new();
+    for (manager, paths) in found {
+        let hidden = paths.iter().any(|path| !shown(path));
+        let mut texts: Vec<_> = paths
+            .iter()
+            .filter(|path| shown(path))
+            .map(FieldPath::to_string)
+            .collect();
+        if hidden {
+            texts.push(".data".into());
+        }
+        fields.push((manager, texts));
+    }
+    fields
+}

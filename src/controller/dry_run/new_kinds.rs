@@ -1,0 +1,136 @@
+//! Objects whose namespace or kind comes with the same change.
+
+use serde_json::Value;
+
+use super::refusal::NO_RIGHT;
+use super::scope::Asking;
+use super::{Asked, Predicted};
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::mask::Mask;
+use crate::domain::plan::{Proof, Side};
+use crate::domain::schema;
+
+/// The namespace does not exist yet: asked under another name where there is one, so that at least what is wrong with
+/// the object itself is found.
+pub async fn in_another_namespace(
+    asking: &Asking<'_>,
+    predicted: &mut Predicted,
+    set: &[Manifest],
+) -> Asked<Side> {
+    let manifest = &predicted.manifest;
+    let namespace = manifest.key.namespace.clone().unwrap_or_default();
+    if !set
+        .iter()
+        .any(|other| other.key.kind == "Namespace" && other.key.name == namespace)
+    {
+        return Ok(Side::Refused(format!(
+            "namespace `{namespace}` does not exist: create it, or add it to the application's manifests"
+        )));
+    }
+    let mut elsewhere = manifest.clone();
+    elsewhere.key.namespace = Some("default".into());
+    elsewhere.value["metadata"]["namespace"] = "default".into();
+    let after = match asking
+        .cluster
+        .probe(&elsewhere.key, &manifest.version, &elsewhere.value)
+        .await?
+    {
+        Err(refusal) if refusal.invalid => {
+            return Ok(Side::Refused(Mask::scrub(
+                &refusal.message,
+                &manifest.value,
+            )));
+        }
+        Ok(mut object) => {
+            object["metadata"]["namespace"] = namespace.clone().into();
+            object
+        }
+        Err(_) => manifest.value.clone(),
+    };
+    predicted.notes.unverified = Some(format!(
+        "its namespace `{namespace}` comes with this change: quotas, limits and security labels there are not known yet"
+    ));
+    Ok(Side::Object(after, Proof::Simulated))
+}
+
+/// The kind comes with the change: its own definition says what is valid.
+pub async fn by_its_definition(
+    asking: &Asking<'_>,
+    predicted: &mut Predicted,
+    set: &[Manifest],
+) -> Asked<Side> {
+    let manifest = &predicted.manifest;
+    let Some(definition) = definition(set, &manifest.key) else {
+        let (kind, version) = (&manifest.key.kind, manifest.api_version());
+        return Ok(Side::Refused(
+            match asking.cluster.served_as(&manifest.key.group, kind).await? {
+                Some(served) => format!(
+                    "the cluster does not serve {kind} as {version}: it is served as {served}"
+                ),
+                None => format!(
+                    "the cluster serves no {kind} of {version}: install its CustomResourceDefinition first"
+                ),
+            },
+        ));
+    };
+    // The server says nothing of the object yet: that it may not be applied either would be news of the sync.
+    let plural = definition.value["spec"]["names"]["plural"]
+        .as_str()
+        .unwrap_or_default();
+    if asking.applies()
+        && !asking
+            .syncing
+            .may_apply(
+                &manifest.key.group,
+                plural,
+                manifest.key.namespace.as_deref(),
+            )
+            .await?
+    {
+        let group = &manifest.key.group;
+        return Ok(Side::Refused(format!(
+            "windlass may not apply {plural}.{group} ({NO_RIGHT})"
+        )));
+    }
+    Ok(match checked(asking, definition, manifest, None).await {
+        Ok(value) => {
+            predicted.notes.unverified = Some(
+                "its kind comes with this change: checked against the definition there".into(),
+            );
+            Side::Object(value, Proof::Simulated)
+        }
+        Err(why) => Side::Refused(Mask::scrub(&why, &manifest.value)),
+    })
+}
+
+/// By the definition's schema, and by its validation rules, which may be written to take for ever: a jailed child
+/// evaluates them.
+pub async fn checked(
+    asking: &Asking<'_>,
+    definition: &Manifest,
+    manifest: &Manifest,
+    live: Option<&Value>,
+) -> std::result::Result<Value, String> {
+    let value =
+        schema::check(&definition.value, manifest).map_err(|problems| schema::listed(&problems))?;
+    if let Some(schema) = schema::ruled(&definition.value, manifest) {
+        asking.renderer.broken_rules(schema, &value, live).await?;
+    }
+    Ok(value)
+}
+
+/// Whether one object is what another cannot be without: its namespace, or the definition of its kind.
+pub fn makes_possible(one: &Manifest, other: &ResourceKey) -> bool {
+    let namespace = one.key.is_core("Namespace") && other.namespace.as_ref() == Some(&one.key.name);
+    namespace || definition(std::slice::from_ref(one), other).is_some()
+}
+
+/// The definition of a kind among the manifests.
+pub fn definition<'a>(manifests: &'a [Manifest], key: &ResourceKey) -> Option<&'a Manifest> {
+    manifests.iter().find(|manifest| {
+        let spec = &manifest.value["spec"];
+        manifest.key.kind == "CustomResourceDefinition"
+            && spec["group"] == key.group.as_str()
+            && spec["names"]["kind"] == key.kind.as_str()
+    })
+}

@@ -1,0 +1,175 @@
+//! What the server would not have: why, and what can be done about it.
+
+use serde_json::Value;
+
+use super::adoption::is_let_go;
+use super::new_kinds::{checked, definition};
+use super::overlay::{merge_patch, overlay};
+use super::recreate::{changes, recreated};
+use super::scope::Asking;
+use super::{Asked, Predicted, look_whole};
+use crate::cluster::{Applied, Refusal};
+use crate::domain::OWNER_LABEL;
+use crate::domain::manifest::Manifest;
+use crate::domain::mask::Mask;
+use crate::domain::ownership;
+use crate::domain::plan::{self, Proof, Side};
+
+/// What helps whoever reads that windlass lacks a right.
+pub const NO_RIGHT: &str = "windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind; `windlass rbac` prints what the settings need";
+
+pub const IMMUTABLE_SECRET: &str = "a Secret of this name is there, is immutable, and was not made by this application: delete it, or give this one another name";
+
+const SECRET_OF_OTHERS: &str = "a Secret of this name is there, was not made by this application, and does not become this one by an update: delete it, or give this one another name";
+
+/// A webhook has no way to be asked without effect: what Git says is laid over what is live.
+pub async fn without_dry_run(
+    asking: &Asking<'_>,
+    predicted: &mut Predicted,
+    refusal: &Refusal,
+) -> Asked<Side> {
+    look_whole(asking, predicted).await?;
+    let mut object = match &predicted.live {
+        Some(live) => ownership::without_dropped(live, &predicted.write.payload, &asking.manager()),
+        None => Value::Null,
+    };
+    overlay(&mut object, &predicted.write.payload);
+    predicted.notes.unverified = Some(format!(
+        "a webhook does not support dry-run (give it `sideEffects: None`): {}",
+        refusal.message
+    ));
+    Ok(Side::Object(object, Proof::Static))
+}
+
+/// The server would not have the object: because of what it is, or because of what is there.
+pub async fn refused(
+    asking: &Asking<'_>,
+    predicted: &mut Predicted,
+    set: &[Manifest],
+    refusal: Refusal,
+) -> Asked<Side> {
+    let manifest = predicted.manifest.clone();
+    // The definition changes with the object: the new one counts. A field that the old one lacks is a fault of the request
+    // to server-side apply (structured-merge-diff), not of the object.
+    if (refusal.invalid || refusal.message.contains("not declared in schema"))
+        && let Some(definition) = definition(set, &manifest.key)
+        && !manifest.key.group.is_empty()
+        && changes(asking, definition).await?
+        && let Ok(value) = checked(asking, definition, &manifest, predicted.live.as_ref()).await
+    {
+        predicted.notes.unverified =
+            Some("its definition changes with it: checked against the new one".into());
+        return Ok(Side::Object(value, Proof::Simulated));
+    }
+    let message = refusal.message;
+    // One text whatever was guessed of a Secret that this application has not made.
+    let is_secret = manifest.key.is_core("Secret");
+    if is_secret
+        && predicted
+            .live
+            .as_ref()
+            .is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] != asking.owner)
+    {
+        return Ok(Side::Refused(SECRET_OF_OTHERS.into()));
+    }
+    if refusal.no_right {
+        return Ok(Side::Refused(format!("{message} ({NO_RIGHT})")));
+    }
+    if !refusal.invalid || predicted.live.is_none() {
+        return Ok(Side::Refused(message));
+    }
+    // Only what could be created under another name is kept back by what is there.
+    let Ok(mut after) = asking
+        .cluster
+        .probe(&manifest.key, &manifest.version, &manifest.value)
+        .await?
+    else {
+        return Ok(Side::Refused(message));
+    };
+    if let Some(side) = without_outdated_defaults(asking, predicted, &after).await? {
+        return Ok(side);
+    }
+    plan::without_allocated(&mut after, &manifest.value);
+    recreated(asking, predicted, message, after).await
+}
+
+/// Defaults of the server stay where Git has chosen what rules them out (a Deployment's `rollingUpdate` beside `Recreate`:
+/// kubernetes/kubernetes#24198), since an apply takes out only what its manager owns. The sync makes them ours first.
+/// None: there are none, or without them the object is refused too. `fresh`: the object as it would be created.
+async fn without_outdated_defaults(
+    asking: &Asking<'_>,
+    predicted: &mut Predicted,
+    fresh: &Value,
+) -> Asked<Option<Side>> {
+    look_whole(asking, predicted).await?;
+    let Some(live) = predicted.live.clone().filter(|_| asking.applies()) else {
+        return Ok(None);
+    };
+    let manager = asking.manager();
+    // What tools that do not come back left is taken over with it, as in any other apply.
+    let mut taken_over =
+        ownership::leftovers(&live, &manager, is_let_go(asking, &live).await?).unwrap_or_default();
+    let outdated = ownership::outdated_defaults(&live, fresh, &taken_over.managers);
+    if outdated.is_empty() {
+        return Ok(None);
+    }
+    taken_over.fields = taken_over.fields.union(&outdated);
+    let mut object = ownership::without_dropped(&live, &predicted.write.payload, &manager);
+    taken_over
+        .fields
+        .union(&taken_over.added)
+        .without_shared(&ownership::of_others(&live, &manager, &taken_over))
+        .remove_from(&mut object);
+    overlay(&mut object, &predicted.write.payload);
+    let side = as_an_update(
+        asking,
+        predicted,
+        &live,
+        &object,
+        [Proof::Simulated, Proof::Static],
+    )
+    .await?;
+    if matches!(side, Side::Refused(_)) {
+        return Ok(None);
+    }
+    let names: Vec<_> = outdated.leaves().iter().map(ToString::to_string).collect();
+    predicted.notes.unverified = Some(format!(
+        "the server's default of before is taken out first: {}",
+        names.join(", ")
+    ));
+    predicted.notes.adopted = taken_over.managers.clone();
+    predicted.write.managed_fields = Some(ownership::adopted(&live, &taken_over, &manager));
+    Ok(Some(side))
+}
+
+/// What comes out was worked out here; the server checks it as an update. How well it is known then, and where the server
+/// does not say.
+pub async fn as_an_update(
+    asking: &Asking<'_>,
+    predicted: &Predicted,
+    live: &Value,
+    object: &Value,
+    known: [Proof; 2],
+) -> Asked<Side> {
+    let bare = |value: &Value| {
+        let mut value = value.clone();
+        value["metadata"]
+            .as_object_mut()
+            .map(|metadata| metadata.remove("managedFields"));
+        value
+    };
+    let (manifest, patch) = (&predicted.manifest, merge_patch(&bare(live), &bare(object)));
+    Ok(
+        match asking
+            .cluster
+            .dry_run_merge(&manifest.key, &manifest.version, &patch, &asking.manager())
+            .await?
+        {
+            Applied::Object(object) => Side::Object(object, known[0]),
+            Applied::Refused(refusal) => {
+                Side::Refused(Mask::scrub(&refusal.message, &manifest.value))
+            }
+            _ => Side::Object(object.clone(), known[1]),
+        },
+    )
+}

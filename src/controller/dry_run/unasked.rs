@@ -1,0 +1,115 @@
+//! What is known of live objects without asking the server what would become of them.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::AT_ONCE;
+use super::scope::Asking;
+use crate::cluster::home::InventoryEntry;
+use crate::cluster::{self};
+use crate::controller::Result;
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::plan::{Proof, Side};
+use crate::domain::{OWNER_LABEL, canonical_json};
+
+/// From so many objects of a kind on, one list is cheaper than a request for each.
+const LIST_FROM: usize = 6;
+
+/// A digest of what would be applied.
+pub fn fingerprint(manifest: &Manifest) -> String {
+    let mut hash = Sha256::new();
+    hash.update(&manifest.version);
+    hash.update(canonical_json(&manifest.value));
+    hex::encode(&hash.finalize()[..8])
+}
+
+/// Whether an object was applied from just this manifest and nobody has changed it since: then there is nothing to ask.
+pub fn is_as_left(entry: Option<&InventoryEntry>, fingerprint: &str, seen: &cluster::Seen) -> bool {
+    entry.is_some_and(|entry| entry.applied.as_deref() == Some(fingerprint))
+        && is_untouched(entry, seen)
+}
+
+/// Whether nobody has changed an object since we left it, whatever became of its manifest.
+pub fn is_untouched(entry: Option<&InventoryEntry>, seen: &cluster::Seen) -> bool {
+    entry.is_some_and(|entry| {
+        entry.left.as_deref() == Some(&seen.signal) && entry.uid.as_deref() == Some(&seen.uid)
+    })
+}
+
+/// What the index knows of a live object of ours, in the place of the object.
+pub fn stub(manifest: &Manifest, seen: &cluster::Seen) -> Value {
+    let labels = serde_json::json!({OWNER_LABEL: seen.owner});
+    serde_json::json!({"apiVersion": manifest.api_version(), "kind": manifest.key.kind, "metadata": {"uid": seen.uid, "labels": labels}})
+}
+
+/// The live objects of keys, by key: by one list where many are of one kind.
+pub async fn read(
+    asking: &Asking<'_>,
+    keys: &[(ResourceKey, String)],
+) -> Result<BTreeMap<ResourceKey, Value>> {
+    if !asking.in_base {
+        return Ok(BTreeMap::new());
+    }
+    let mut groups: BTreeMap<(&str, &str, &str, Option<&str>), Vec<&ResourceKey>> = BTreeMap::new();
+    for (key, version) in keys {
+        groups
+            .entry((&key.group, version, &key.kind, key.namespace.as_deref()))
+            .or_default()
+            .push(key);
+    }
+    let reads = groups
+        .into_iter()
+        .map(async |((group, version, kind, namespace), keys)| {
+            let mut found = BTreeMap::new();
+            if keys.len() >= LIST_FROM {
+                let listed = match asking
+                    .cluster
+                    .owned(group, version, kind, namespace, asking.owner)
+                    .await
+                {
+                    Err(cluster::Error::Forbidden { .. }) => Vec::new(),
+                    other => other?,
+                };
+                for object in listed {
+                    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                    if let Some(key) = keys.iter().find(|key| key.name == name) {
+                        found.insert((*key).clone(), object);
+                    }
+                }
+            }
+            // What is not there with our label may be there without it.
+            let missing: Vec<_> = keys
+                .into_iter()
+                .filter(|key| !found.contains_key(*key))
+                .collect();
+            let single = missing.into_iter().map(async |key| {
+                match asking.cluster.live(key, version).await {
+                    // Told by the dry-run of the same object.
+                    Err(cluster::Error::Forbidden { .. }) => Ok((key.clone(), None)),
+                    other => other.map(|live| (key.clone(), live)),
+                }
+            });
+            let single: Vec<_> = futures::stream::iter(single.collect::<Vec<_>>())
+                .buffered(AT_ONCE)
+                .try_collect()
+                .await?;
+            found.extend(
+                single
+                    .into_iter()
+                    .filter_map(|(key, live)| Some((key, live?))),
+            );
+            Ok::<_, cluster::Error>(found)
+        });
+    let found: Vec<_> = futures::stream::iter(reads.collect::<Vec<_>>())
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+pub fn side(live: Option<Value>) -> Side {
+    live.map_or(Side::Absent, |value| Side::Object(value, Proof::Server))
+}

@@ -1,0 +1,221 @@
+//! Writes what was decided: comments, check runs, the merge.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::shown::Shown;
+use super::{Look, place_of};
+use crate::controller::{Ctx, Error, Event, Requeue, Result, commands, locked};
+use crate::domain::PullRequestKey;
+use crate::domain::approvals::{Doubt, Writers};
+use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step};
+use crate::github::{self, NewCheck};
+use crate::view::{self};
+
+pub async fn act(
+    ctx: &Arc<Ctx>,
+    key: &PullRequestKey,
+    look: &Look,
+    steps: Vec<Step>,
+) -> Result<Requeue> {
+    let (head, place) = (&look.snapshot.pull.head.sha, place_of(&look.base, key));
+    let again = look.shown.as_ref().and_then(|shown| shown.again);
+    let mut requeue = again.map_or(Requeue::Idle, |(at, _)| {
+        Requeue::After(at.saturating_duration_since(Instant::now()))
+    });
+    // GitHub tells a while later who pushed.
+    if look
+        .facts
+        .as_ref()
+        .is_some_and(|facts| matches!(facts.writers, Writers::Unknown(Doubt::Push { .. })))
+    {
+        requeue = Requeue::After(Duration::from_secs(30));
+    }
+    for step in steps {
+        tracing::debug!(?step, "pull request");
+        match step {
+            Step::TellTampered => tell_tampered(ctx, key, look).await?,
+            Step::PostSticky(wanted) => {
+                ctx.github
+                    .post_comment(key, &view::sticky_body(&wanted, &ctx.seal, &place))
+                    .await?
+            }
+            Step::EditSticky { id, wanted } => {
+                ctx.github
+                    .edit_comment(
+                        &key.repo,
+                        id,
+                        &view::sticky_body(&wanted, &ctx.seal, &place),
+                    )
+                    .await?;
+            }
+            Step::PublishCheck => {
+                publish(ctx, key, look).await?;
+                requeue = Requeue::After(Duration::ZERO);
+            }
+            Step::RetireGate => retire_gate(ctx, key, look).await?,
+            Step::SetGate { state, description } => {
+                set_gate(ctx, key, look, state, description).await?
+            }
+            Step::Answer { comment } => commands::answer_or_log(ctx, key, look, comment).await?,
+            Step::Merge(permit) => match ctx.github.merge(key, &permit).await {
+                Ok(()) => {
+                    ctx.touch(&key.repo);
+                    requeue = Requeue::After(Duration::ZERO);
+                }
+                Err(github::Error::Refused { message, .. }) => {
+                    tracing::warn!(pr = %key, message, "GitHub refused the merge");
+                    ctx.memory
+                        .refusals
+                        .insert(key.clone(), (head.clone(), message));
+                    // Said at once, tried again later: what GitHub asks for may come.
+                    requeue = Requeue::After(Duration::from_millis(500));
+                    forget_refusal_later(ctx, key);
+                }
+                Err(error) => return Err(Error::GitHub(error)),
+            },
+        }
+    }
+    Ok(requeue)
+}
+
+/// A refusal is believed for half a minute, then the merge is tried again.
+fn forget_refusal_later(ctx: &Arc<Ctx>, key: &PullRequestKey) {
+    let (ctx, key) = (Arc::downgrade(ctx), key.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        if let Some(ctx) = ctx.upgrade() {
+            ctx.memory.refusals.invalidate(&key);
+            ctx.emit(&Event::PullRequest(key));
+        }
+    });
+}
+
+async fn tell_tampered(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
+    let id = look.seen.sticky.as_ref().map(|sticky| sticky.id);
+    let Some(comment) = look
+        .snapshot
+        .comments
+        .iter()
+        .find(|comment| Some(comment.id) == id)
+    else {
+        return Ok(());
+    };
+    Ok(ctx
+        .github
+        .post_comment(
+            key,
+            &view::tampered(comment.id, comment.updated_at, &comment.html_url),
+        )
+        .await?)
+}
+
+/// The verdict as a check run: changed where it can be, made anew where it was complete and is open again.
+async fn set_gate(
+    ctx: &Arc<Ctx>,
+    key: &PullRequestKey,
+    look: &Look,
+    state: &'static str,
+    title: String,
+) -> Result<()> {
+    let Some(verdict) = &look.seen.verdict else {
+        return Ok(());
+    };
+    let conclusion = if state == "pending" {
+        None
+    } else {
+        Some(state)
+    };
+    let advice = locked(&ctx.memory.advice)
+        .get(&key.repo)
+        .cloned()
+        .unwrap_or_default();
+    let check = NewCheck {
+        name: GATE_CONTEXT.into(),
+        head: look.snapshot.pull.head.sha.clone(),
+        external_id: String::new(),
+        conclusion,
+        title,
+        summary: format!("{}\n\n{advice}", view::why(verdict)).trim().into(),
+        text: None,
+    };
+    let there = look
+        .snapshot
+        .gate
+        .as_ref()
+        .filter(|there| there.conclusion.is_none() || conclusion.is_some());
+    Ok(ctx
+        .github
+        .publish_check(&key.repo, &check, there.map(|there| there.id))
+        .await?)
+}
+
+/// The head's verdict was this pull request's.
+async fn retire_gate(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
+    let check = NewCheck {
+        name: GATE_CONTEXT.into(),
+        head: look.snapshot.pull.head.sha.clone(),
+        external_id: String::new(),
+        conclusion: Some("cancelled"),
+        title: format!(
+            "was the verdict of #{}, which is not open any more",
+            key.number
+        ),
+        summary: "Another pull request from this commit has a verdict of its own.".into(),
+        text: None,
+    };
+    Ok(ctx
+        .github
+        .publish_check(
+            &key.repo,
+            &check,
+            look.snapshot.gate.as_ref().map(|gate| gate.id),
+        )
+        .await?)
+}
+
+async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
+    let Some(Shown {
+        preview, text, id, ..
+    }) = look.shown.as_deref()
+    else {
+        return Ok(());
+    };
+    let conclusion = match (&preview.failure, preview.ok()) {
+        (Some(Failure::Fork), _) => "neutral",
+        // What is not shown is neither good nor bad.
+        (_, true) if text.unseen > 0 => "neutral",
+        (_, true) => "success",
+        (_, false) => "failure",
+    };
+    // What follows on the first page comes first: once the check run that counts is there, all of it is.
+    for (number, page) in text.pages.iter().enumerate() {
+        let check = NewCheck {
+            name: format!("{CHECK} page {}", number + 2),
+            head: preview.head.clone(),
+            external_id: id.clone(),
+            conclusion: Some("neutral"),
+            title: format!(
+                "{} (page {} of {})",
+                text.title,
+                number + 2,
+                text.pages.len() + 1
+            ),
+            summary: format!("Goes on from `{CHECK}`."),
+            text: Some(page.clone()),
+        };
+        ctx.github.publish_check(&key.repo, &check, None).await?;
+    }
+    let check = NewCheck {
+        name: CHECK.into(),
+        head: preview.head.clone(),
+        external_id: id.clone(),
+        conclusion: Some(conclusion),
+        title: text.title.clone(),
+        summary: text.summary.clone(),
+        text: Some(text.text.clone()),
+    };
+    Ok(ctx.github.publish_check(&key.repo, &check, None).await?)
+}

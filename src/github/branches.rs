@@ -1,0 +1,170 @@
+//! Branches, their rules, commits and pushes.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Error, GitHub, Push, RefMove, Result, found};
+use crate::domain::edit::FileEdit;
+use crate::domain::{CommitSha, RepoName};
+
+impl GitHub {
+    /// Where a branch is.
+    pub async fn branch_head(&self, repo: &RepoName, branch: &str) -> Result<Option<CommitSha>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            object: Object,
+        }
+        #[derive(Deserialize)]
+        struct Object {
+            sha: CommitSha,
+        }
+        let answer = self
+            .get::<Answer>(repo, &format!("git/ref/heads/{branch}"), "read a branch")
+            .await;
+        found(answer.map(|answer| answer.object.sha))
+    }
+
+    /// The last moves of a branch, newest first.
+    pub async fn pushes(&self, repo: &RepoName, branch: &str) -> Result<Vec<Push>> {
+        let name = format!("refs/heads/{branch}")
+            .replace('%', "%25")
+            .replace('&', "%26")
+            .replace('+', "%2B")
+            .replace('#', "%23");
+        self.get(
+            repo,
+            &format!("activity?ref={name}&per_page=100"),
+            "read who pushed to a branch",
+        )
+        .await
+    }
+
+    /// The status checks that rules require for a branch, each with the App that it has to come from, if one is named.
+    pub async fn required_checks(
+        &self,
+        repo: &RepoName,
+        branch: &str,
+    ) -> Result<Vec<(String, Option<u64>)>> {
+        #[derive(Deserialize)]
+        struct Rule {
+            #[serde(rename = "type")]
+            kind: String,
+            #[serde(default)]
+            parameters: Value,
+        }
+        let rules: Vec<Rule> = self
+            .get(
+                repo,
+                &format!("rules/branches/{branch}"),
+                "read the rules of a branch",
+            )
+            .await?;
+        let checks = rules
+            .iter()
+            .filter(|rule| rule.kind == "required_status_checks");
+        let checks = checks.flat_map(|rule| {
+            rule.parameters["required_status_checks"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default()
+        });
+        Ok(checks
+            .filter_map(|check| {
+                Some((
+                    check["context"].as_str()?.to_string(),
+                    check["integration_id"].as_u64(),
+                ))
+            })
+            .collect())
+    }
+
+    pub async fn create_branch(&self, repo: &RepoName, branch: &str, at: &CommitSha) -> Result<()> {
+        let body = json!({"ref": format!("refs/heads/{branch}"), "sha": at});
+        match self
+            .write(repo, "POST", "git/refs", &body, "create a branch")
+            .await
+        {
+            Err(Error::Refused { what, message, .. }) if message.contains("already exists") => {
+                Err(Error::Stale { what, message })
+            }
+            other => other.map(drop),
+        }
+    }
+
+    /// Appends a commit, if the branch is where it is expected to be. Signed by GitHub, authored by the App.
+    pub async fn commit(
+        &self,
+        repo: &RepoName,
+        branch: &str,
+        parent: &CommitSha,
+        message: (&str, &str),
+        edits: &[FileEdit],
+    ) -> Result<CommitSha> {
+        const DOCUMENT: &str = "mutation($input: CreateCommitOnBranchInput!) { createCommitOnBranch(input: $input) { commit { oid } } }";
+        let additions: Vec<_> = edits
+            .iter()
+            .map(|edit| json!({"path": edit.path, "contents": BASE64.encode(&edit.text)}))
+            .collect();
+        let input = json!({
+            "branch": {"repositoryNameWithOwner": repo.to_string(), "branchName": branch},
+            "expectedHeadOid": parent,
+            "message": {"headline": message.0, "body": message.1},
+            "fileChanges": {"additions": additions},
+        });
+        let answer = self
+            .mutate(repo, DOCUMENT, input, "commit to a branch")
+            .await?;
+        let oid = answer["createCommitOnBranch"]["commit"]["oid"]
+            .as_str()
+            .unwrap_or_default();
+        oid.parse().map_err(|_| Error::Unexpected {
+            what: "commit to a branch".into(),
+            message: answer.to_string(),
+        })
+    }
+
+    /// Moves refs, all or none.
+    pub async fn move_refs(&self, repo: &RepoName, moves: &[RefMove]) -> Result<()> {
+        const DOCUMENT: &str =
+            "mutation($input: UpdateRefsInput!) { updateRefs(input: $input) { clientMutationId } }";
+        const NONE: &str = "0000000000000000000000000000000000000000";
+        let oid =
+            |sha: &Option<CommitSha>| sha.as_ref().map_or(NONE.to_string(), ToString::to_string);
+        let updates: Vec<_> = moves
+            .iter()
+            .map(|(name, before, after)| json!({"name": name, "beforeOid": oid(before), "afterOid": oid(after), "force": true}))
+            .collect();
+        let input = json!({"repositoryId": self.repository(repo)?.node_id, "refUpdates": updates});
+        self.mutate(repo, DOCUMENT, input, "move branches")
+            .await
+            .map(drop)
+    }
+
+    /// Puts one commit upon `base` in the place of what a branch has, if it is where it is expected to be: built on a scratch
+    /// branch first, so that the branch is never equal to its base (GitHub would close its pull request).
+    pub async fn rebuild_branch(
+        &self,
+        repo: &RepoName,
+        branch: &str,
+        (head, base): (CommitSha, &CommitSha),
+        message: (&str, &str),
+        edits: &[FileEdit],
+    ) -> Result<()> {
+        let scratch = format!("{branch}.rebuild");
+        let full = |branch: &str| format!("refs/heads/{branch}");
+        let left = self.branch_head(repo, &scratch).await?;
+        self.move_refs(repo, &[(full(&scratch), left, Some(base.clone()))])
+            .await?;
+        let built = self.commit(repo, &scratch, base, message, edits).await?;
+        self.move_refs(
+            repo,
+            &[
+                (full(branch), Some(head), Some(built.clone())),
+                (full(&scratch), Some(built), None),
+            ],
+        )
+        .await
+    }
+}

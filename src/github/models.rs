@@ -1,0 +1,222 @@
+//! What GitHub answers, as far as it is read.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::AppIdentity;
+use crate::domain::{CommitSha, RepoName};
+
+/// A repository that the App is installed on.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Repository {
+    pub id: u64,
+    pub node_id: String,
+    #[serde(rename = "full_name")]
+    pub name: RepoName,
+    pub default_branch: String,
+    pub clone_url: String,
+    pub html_url: String,
+    #[serde(skip)]
+    pub installation: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct User {
+    pub login: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// A pull request as far as we read it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Pull {
+    pub number: u64,
+    pub title: String,
+    #[serde(default)]
+    pub body: Option<String>,
+    pub state: String,
+    #[serde(default)]
+    pub draft: bool,
+    pub merged_at: Option<Timestamp>,
+    #[serde(default)]
+    pub merge_commit_sha: Option<String>,
+    pub user: Option<User>,
+    pub head: PullSide,
+    pub base: PullSide,
+}
+
+impl Pull {
+    pub fn is_open(&self) -> bool {
+        self.state == "open"
+    }
+    pub fn author(&self) -> &str {
+        self.user
+            .as_ref()
+            .map_or("ghost", |user| user.login.as_str())
+    }
+    /// Whether the head is in another repository than the one that has this id.
+    pub fn is_fork(&self, repository_id: u64) -> bool {
+        self.head
+            .repo
+            .as_ref()
+            .is_none_or(|repo| repo.id != repository_id)
+    }
+    /// The commit that it was merged as; None: it is not merged.
+    pub fn merged_as(&self) -> Option<CommitSha> {
+        self.merged_at
+            .and(self.merge_commit_sha.as_ref())?
+            .parse()
+            .ok()
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct PullSide {
+    #[serde(rename = "ref")]
+    pub branch: String,
+    pub sha: CommitSha,
+    /// None where a fork was deleted.
+    pub repo: Option<SideRepo>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct SideRepo {
+    pub id: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Comment {
+    pub id: u64,
+    #[serde(default)]
+    pub body: Option<String>,
+    pub user: Option<User>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub html_url: String,
+    #[serde(default)]
+    pub performed_via_github_app: Option<App>,
+    #[serde(default)]
+    pub reactions: Option<Reactions>,
+}
+
+impl Comment {
+    pub fn text(&self) -> &str {
+        self.body.as_deref().unwrap_or_default()
+    }
+    /// Whether our App wrote it: the only comments whose markers are trusted.
+    pub fn is_ours(&self, app: &AppIdentity) -> bool {
+        self.performed_via_github_app
+            .as_ref()
+            .is_some_and(|by| by.id == app.id)
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct App {
+    pub id: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Reactions {
+    #[serde(default)]
+    pub eyes: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Review {
+    pub user: Option<User>,
+    pub state: String,
+    pub commit_id: Option<CommitSha>,
+    #[serde(default)]
+    pub submitted_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Status {
+    pub context: String,
+    pub state: String,
+    #[serde(default)]
+    pub description: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct CheckRun {
+    pub id: u64,
+    pub name: String,
+    #[serde(default)]
+    pub external_id: Option<String>,
+    pub conclusion: Option<String>,
+    pub completed_at: Option<Timestamp>,
+    pub app: Option<App>,
+    pub output: CheckOutput,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct CheckOutput {
+    pub title: Option<String>,
+    pub text: Option<String>,
+}
+
+/// Everything that one look at a pull request reads.
+#[derive(Debug, Clone)]
+pub struct PullSnapshot {
+    pub pull: Pull,
+    pub comments: Vec<Comment>,
+    pub reviews: Vec<Review>,
+    /// Ours on the head: the preview, and the verdict.
+    pub check: Option<CheckRun>,
+    pub gate: Option<CheckRun>,
+}
+
+/// A commit of a pull request. Accounts are None where GitHub knows nobody by the address.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PullCommit {
+    pub sha: CommitSha,
+    pub author: Option<Account>,
+    pub committer: Option<Account>,
+    pub commit: CommitPeople,
+}
+
+/// Where GitHub knows nobody, it tells null or an empty object.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Account {
+    #[serde(default)]
+    pub login: Option<String>,
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct CommitPeople {
+    pub author: Option<Person>,
+    pub committer: Option<Person>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Person {
+    #[serde(default)]
+    pub email: String,
+}
+
+/// A move of a branch, and who made it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Push {
+    pub after: String,
+    pub actor: Option<Account>,
+}
+
+/// A check run to be made.
+#[derive(Debug, Clone)]
+pub struct NewCheck {
+    pub name: String,
+    pub head: CommitSha,
+    pub external_id: String,
+    /// None: it is not complete yet. When it is, is GitHub's to tell: approvals are compared with it by one clock.
+    pub conclusion: Option<&'static str>,
+    pub title: String,
+    pub summary: String,
+    pub text: Option<String>,
+}
+
+/// A ref to move: (full name, where it must be now, where it goes); None stands for no such ref.
+pub type RefMove = (String, Option<CommitSha>, Option<CommitSha>);

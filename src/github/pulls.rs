@@ -1,0 +1,148 @@
+//! Pull requests.
+
+use serde_json::json;
+
+use super::{Error, GitHub, Pull, PullCommit, PullSnapshot, Result};
+use crate::domain::gate::MergePermit;
+use crate::domain::pull_request::{CHECK, GATE_CONTEXT};
+use crate::domain::{CommitSha, PullRequestKey, RepoName};
+
+impl GitHub {
+    /// One look at a pull request.
+    pub async fn snapshot(&self, key: &PullRequestKey) -> Result<PullSnapshot> {
+        let app = self.identity().await?.id;
+        let (repo, number) = (&key.repo, key.number);
+        let pull: Pull = self
+            .get(repo, &format!("pulls/{number}"), "read a pull request")
+            .await?;
+        let head = pull.head.sha.clone();
+        let (comments, reviews, checks) = futures::try_join!(
+            self.pages(repo, format!("issues/{number}/comments"), "list comments"),
+            self.pages(repo, format!("pulls/{number}/reviews"), "list reviews"),
+            self.check_runs(repo, &head, app),
+        )?;
+        let named = |name: &str| checks.iter().find(|check| check.name == name).cloned();
+        Ok(PullSnapshot {
+            pull,
+            comments,
+            reviews,
+            check: named(CHECK),
+            gate: named(GATE_CONTEXT),
+        })
+    }
+
+    /// All pull requests from one of our branches, the newest first.
+    pub async fn pulls_from(&self, repo: &RepoName, branch: &str) -> Result<Vec<Pull>> {
+        let route = format!("pulls?state=all&head={}:{branch}&per_page=30", repo.owner);
+        self.get(repo, &route, "list pull requests").await
+    }
+
+    /// Open pull requests, and others that changed lately.
+    pub async fn recent_pulls(&self, repo: &RepoName) -> Result<Vec<Pull>> {
+        let open: Vec<Pull> = self
+            .pages(repo, "pulls?state=open".into(), "list pull requests")
+            .await?;
+        let closed: Vec<Pull> = self
+            .get(
+                repo,
+                "pulls?state=closed&sort=updated&direction=desc&per_page=30",
+                "list pull requests",
+            )
+            .await?;
+        Ok(open.into_iter().chain(closed).collect())
+    }
+
+    pub async fn open_pulls(&self, repo: &RepoName) -> Result<Vec<Pull>> {
+        self.pages(repo, "pulls?state=open".into(), "list pull requests")
+            .await
+    }
+
+    /// The pull requests that brought a commit.
+    pub async fn pulls_with(&self, repo: &RepoName, commit: &CommitSha) -> Result<Vec<Pull>> {
+        self.get(
+            repo,
+            &format!("commits/{commit}/pulls"),
+            "find a commit's pull request",
+        )
+        .await
+    }
+
+    /// The commits that a pull request brings, 250 at most.
+    pub async fn commits_of(&self, key: &PullRequestKey) -> Result<Vec<PullCommit>> {
+        self.pages(
+            &key.repo,
+            format!("pulls/{}/commits", key.number),
+            "list a pull request's commits",
+        )
+        .await
+    }
+
+    pub async fn open_pull(
+        &self,
+        repo: &RepoName,
+        branch: &str,
+        base: &str,
+        title: &str,
+        body: &str,
+    ) -> Result<()> {
+        let body = json!({"title": title, "head": branch, "base": base, "body": body});
+        match self
+            .write(repo, "POST", "pulls", &body, "open a pull request")
+            .await
+        {
+            // Somebody was faster (we, before an answer was lost): the next look finds it.
+            Err(Error::Refused { what, message, .. }) if message.contains("already exists") => {
+                Err(Error::Stale { what, message })
+            }
+            other => other.map(drop),
+        }
+    }
+
+    pub async fn retitle_pull(&self, key: &PullRequestKey, title: &str, body: &str) -> Result<()> {
+        self.write(
+            &key.repo,
+            "PATCH",
+            &format!("pulls/{}", key.number),
+            &json!({"title": title, "body": body}),
+            "update a pull request",
+        )
+        .await
+        .map(drop)
+    }
+
+    pub async fn close_pull(&self, key: &PullRequestKey) -> Result<()> {
+        self.write(
+            &key.repo,
+            "PATCH",
+            &format!("pulls/{}", key.number),
+            &json!({"state": "closed"}),
+            "close a pull request",
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Merges exactly the head that the permit is for.
+    pub async fn merge(&self, key: &PullRequestKey, permit: &MergePermit) -> Result<()> {
+        let body = json!({"sha": permit.head(), "merge_method": "merge"});
+        match self
+            .write(
+                &key.repo,
+                "PUT",
+                &format!("pulls/{}/merge", key.number),
+                &body,
+                "merge",
+            )
+            .await
+        {
+            Err(Error::Refused {
+                what,
+                status,
+                message,
+            }) if status == 409 || message.contains("was modified") => {
+                Err(Error::Stale { what, message })
+            }
+            other => other.map(drop),
+        }
+    }
+}
