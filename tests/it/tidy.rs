@@ -200,7 +200,6 @@ const LONG: &[(&str, usize)] = &[
     ("src/domain/promotion.rs", 1320),
     ("src/sandbox/forge/rest.rs", 1190),
     ("tests/it/truth.rs", 1180),
-    ("src/cluster/mod.rs", 1150),
     ("src/domain/catalog.rs", 1110),
     ("src/cluster/home.rs", 1040),
     ("src/domain/health.rs", 1000),

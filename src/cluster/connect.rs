@@ -1,0 +1,104 @@
+//! Clients: how a cluster is reached, and what its server warns of.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::header::USER_AGENT;
+use http::{HeaderName, HeaderValue};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::domain::fence::ServiceAccount;
+
+tokio::task_local! {
+    /// What the API server warned of, while a request is made.
+    static WARNINGS: Mutex<Vec<String>>;
+}
+
+/// Makes requests, and tells what the API server warned of meanwhile: deprecated versions, unknown or duplicate fields.
+pub async fn with_warnings<T>(requests: impl Future<Output = T>) -> (T, Vec<String>) {
+    WARNINGS
+        .scope(Mutex::default(), async {
+            let value = requests.await;
+            let warnings = WARNINGS.with(|warnings| {
+                std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner))
+            });
+            (value, warnings)
+        })
+        .await
+}
+
+/// Answers of API servers to this process: what an idle windlass must not have many of.
+pub static ANSWERS: AtomicU64 = AtomicU64::new(0);
+
+/// The texts of `Warning` headers: `299 - "text"`.
+pub(super) fn hear_warnings<B>(response: http::Response<B>) -> http::Response<B> {
+    ANSWERS.fetch_add(1, Ordering::Relaxed);
+    for header in response.headers().get_all(http::header::WARNING) {
+        let text = header
+            .to_str()
+            .ok()
+            .and_then(|text| text.split_once('"'))
+            .map(|(_, text)| text.trim_end_matches('"').replace("\\\"", "\""));
+        if let Some(text) = text {
+            let _ = WARNINGS.try_with(|warnings| {
+                let mut warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner);
+                if !warnings.contains(&text) {
+                    warnings.push(text);
+                }
+            });
+        }
+    }
+    response
+}
+
+/// A kind that is not served is not asked for again for so long, unless we made a definition meanwhile.
+pub(super) const MISSED_FOR: Duration = Duration::from_secs(1);
+
+/// An ordinary call is given this long; watches are not bound by it.
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A client by kubeconfig (None: the service account of the pod that we run in).
+pub async fn connect(kubeconfig: Option<(&Path, Option<&str>)>) -> anyhow::Result<Client> {
+    connect_as(kubeconfig, None).await
+}
+
+/// The same, which acts as a service account: Kubernetes gives it no more rights than that has.
+pub async fn connect_as(
+    kubeconfig: Option<(&Path, Option<&str>)>,
+    account: Option<&ServiceAccount>,
+) -> anyhow::Result<Client> {
+    let mut config = match kubeconfig {
+        Some((path, context)) => {
+            let kubeconfig = Kubeconfig::read_from(path)?;
+            Config::from_custom_kubeconfig(
+                kubeconfig,
+                &KubeConfigOptions {
+                    context: context.map(str::to_string),
+                    ..Default::default()
+                },
+            )
+            .await?
+        }
+        None => Config::incluster()?,
+    };
+    config.headers.push((
+        USER_AGENT,
+        HeaderValue::from_static(concat!("windlass/", env!("CARGO_PKG_VERSION"))),
+    ));
+    if let Some(account) = account {
+        // Kubernetes adds the groups of a service account by itself.
+        config.headers.push((
+            HeaderName::from_static("impersonate-user"),
+            account.user().parse()?,
+        ));
+    }
+    config.connect_timeout = Some(Duration::from_secs(10));
+    // Retries of 429, 503 and 504 stay inside the deadline of a call.
+    let builder = kube::client::ClientBuilder::try_from(config)?;
+    Ok(builder
+        .with_layer(&tower::util::MapResponseLayer::new(hear_warnings))
+        .build())
+}

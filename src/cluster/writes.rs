@@ -1,0 +1,340 @@
+//! Applies and deletions, and their dry-runs.
+
+use kube::Resource as _;
+use kube::api::{
+    DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+};
+use kube::core::Status;
+use serde_json::Value;
+use sha2::Digest as _;
+
+use super::objects::renamed;
+use super::{Cluster, Error, Result, refused, value_of};
+use crate::domain::manifest::ResourceKey;
+use crate::domain::ownership::Conflict;
+use crate::domain::plan;
+
+/// The answer to a desired object that is applied or dry-run.
+#[derive(Debug, Clone)]
+pub enum Applied {
+    /// The object as the server has it, or would have it.
+    Object(Value),
+    NamespaceMissing,
+    /// No such kind is served.
+    KindMissing,
+    /// Others hold fields with other values.
+    Conflicts(Vec<Conflict>),
+    Refused(Refusal),
+}
+
+/// Why the API server would not have an object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Refusal {
+    /// In the server's words, less secrets.
+    pub message: String,
+    /// 422: the object is not valid as it is, or a field of it cannot be changed.
+    pub invalid: bool,
+    /// A webhook cannot be asked without effect: nothing is known of the object.
+    pub no_dry_run: bool,
+    /// Its namespace is not there.
+    pub no_namespace: bool,
+    /// 403 of the server's authorization: whoever asks lacks the right.
+    pub no_right: bool,
+}
+
+/// How an object is applied.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How {
+    pub dry_run: bool,
+    /// Takes fields from whoever holds them. With a resourceVersion in the payload only if nothing changed since.
+    pub force: bool,
+}
+
+/// The fields that a 409 of server-side apply names.
+pub(super) fn conflicts(status: &Status) -> Vec<Conflict> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes
+        .filter(|cause| cause.reason == "FieldManagerConflict")
+        .filter_map(|cause| Conflict::parse(&cause.message, &cause.field))
+        .collect()
+}
+
+pub(super) fn refusal(key: &ResourceKey, status: &Status) -> Refusal {
+    let fields: Vec<_> = status
+        .details
+        .iter()
+        .flat_map(|details| &details.causes)
+        .map(|cause| cause.field.clone())
+        .collect();
+    Refusal {
+        message: plan::refusal(key, &status.reason, &status.message, &fields),
+        invalid: status.code == 422,
+        // The words are the API server's: apiserver pkg/endpoints/handlers/responsewriters, forbiddenMessage.
+        no_right: status.code == 403
+            && status.message.contains("User \"")
+            && status.message.contains("\" cannot "),
+        no_namespace: namespace_missing(status, key),
+        // The words are the API server's: pkg/admission, "does not support dry run". A webhook that is declared to have
+        // no side effects and refuses dry-runs all the same says so in words of its own.
+        no_dry_run: status.code == 400 && status.message.contains("does not support dry run")
+            || refuses_dry_run(&status.message),
+    }
+}
+
+pub(super) fn refuses_dry_run(message: &str) -> bool {
+    let lower = message.to_ascii_lowercase();
+    lower.contains("admission webhook")
+        && lower.contains("denied the request")
+        && ["dry run", "dry-run", "dryrun"]
+            .iter()
+            .any(|word| lower.contains(word))
+}
+
+pub(super) fn namespace_missing(status: &Status, key: &ResourceKey) -> bool {
+    let Some(namespace) = &key.namespace else {
+        return false;
+    };
+    status.is_not_found()
+        && status
+            .details
+            .as_ref()
+            .is_some_and(|details| details.kind == "namespaces" && details.name == *namespace)
+}
+
+impl Cluster {
+    /// Why the server would not delete an object; None: it would, or may not be asked.
+    pub async fn would_refuse_deletion(
+        &self,
+        key: &ResourceKey,
+        live: &Value,
+    ) -> Result<Option<String>> {
+        let version = live["apiVersion"]
+            .as_str()
+            .and_then(|text| text.rsplit('/').next())
+            .unwrap_or_default();
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
+            return Ok(None);
+        };
+        let parameters = DeleteParams {
+            dry_run: true,
+            preconditions: Some(Preconditions {
+                uid: live["metadata"]["uid"].as_str().map(str::to_string),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let what = format!("dry-run the deletion of {key}");
+        let answer = self
+            .call(
+                &what,
+                self.writes(&resource, key).delete(&key.name, &parameters),
+            )
+            .await?;
+        Ok(answer
+            .err()
+            .filter(|status| !status.is_not_found() && !status.is_conflict())
+            .map(|status| refusal(key, &status).message))
+    }
+
+    /// Server-side apply of a payload, or its dry-run.
+    pub async fn apply(
+        &self,
+        key: &ResourceKey,
+        version: &str,
+        payload: &Value,
+        manager: &str,
+        how: How,
+    ) -> Result<Applied> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
+            return Ok(Applied::KindMissing);
+        };
+        let mut parameters = PatchParams::apply(manager).validation_strict();
+        parameters.force = how.force;
+        parameters.dry_run = how.dry_run;
+        let what = format!("{} {key}", if how.dry_run { "dry-run" } else { "apply" });
+        // As plain JSON: an object is not taken apart and put together again on its way.
+        let url = DynamicObject::url_path(&resource, key.namespace.as_deref());
+        let request = async {
+            let request =
+                kube::core::Request::new(url).patch(&key.name, &parameters, &Patch::Apply(payload));
+            self.writer
+                .request::<Value>(request.map_err(kube::Error::BuildRequest)?)
+                .await
+        };
+        match self.call(&what, request).await? {
+            Ok(object) => {
+                if !how.dry_run {
+                    self.index.note(&resource, key, &object).await;
+                }
+                Ok(Applied::Object(object))
+            }
+            Err(status) if namespace_missing(&status, key) => Ok(Applied::NamespaceMissing),
+            Err(status) if status.is_not_found() => Ok(Applied::KindMissing),
+            Err(status) if status.is_conflict() => match conflicts(&status) {
+                // Not a manager's field but the resourceVersion: somebody wrote in between.
+                found if found.is_empty() => Err(Error::Stale { what }),
+                found => Ok(Applied::Conflicts(found)),
+            },
+            Err(status) => Ok(Applied::Refused(refusal(key, &status))),
+        }
+    }
+
+    /// What the server would make of an object, created under a name that nothing has: what is wrong with it then is wrong
+    /// with itself, not with what is there already. The answer bears the object's own name.
+    pub async fn probe(
+        &self,
+        key: &ResourceKey,
+        version: &str,
+        payload: &Value,
+    ) -> Result<std::result::Result<Value, Refusal>> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
+            return Ok(Ok(payload.clone()));
+        };
+        let mut payload = payload.clone();
+        let name = format!(
+            "windlass-probe-{}",
+            &hex::encode(sha2::Sha256::digest(key.to_string()))[..12]
+        );
+        // A definition's name follows from what it defines.
+        if key.kind != "CustomResourceDefinition" {
+            payload["metadata"]["name"] = name.clone().into();
+        }
+        let object: DynamicObject = match serde_json::from_value(payload) {
+            Ok(object) => object,
+            Err(error) => {
+                return Ok(Err(Refusal {
+                    message: error.to_string(),
+                    invalid: true,
+                    ..Refusal::default()
+                }));
+            }
+        };
+        let parameters = PostParams {
+            dry_run: true,
+            field_manager: Some("windlass".into()),
+        };
+        let what = format!("dry-run the creation of {key}");
+        let answer = self
+            .call(
+                &what,
+                self.writes(&resource, key).create(&parameters, &object),
+            )
+            .await?;
+        Ok(match answer {
+            Ok(object) => {
+                let mut object = value_of(object, &resource);
+                renamed(&mut object, &name, &key.name);
+                Ok(object)
+            }
+            Err(status) => {
+                let refusal = refusal(key, &status);
+                Err(Refusal {
+                    message: refusal.message.replace(&name, &key.name),
+                    ..refusal
+                })
+            }
+        })
+    }
+
+    /// What the server would make of a merge patch (RFC 7386) of the live object.
+    pub async fn dry_run_merge(
+        &self,
+        key: &ResourceKey,
+        version: &str,
+        patch: &Value,
+        manager: &str,
+    ) -> Result<Applied> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
+            return Ok(Applied::KindMissing);
+        };
+        let what = format!("dry-run {key}");
+        let mut parameters = PatchParams {
+            field_manager: Some(manager.into()),
+            ..PatchParams::default()
+        };
+        parameters.dry_run = true;
+        match self
+            .call(
+                &what,
+                self.writes(&resource, key)
+                    .patch(&key.name, &parameters, &Patch::Merge(patch)),
+            )
+            .await?
+        {
+            Ok(object) => Ok(Applied::Object(value_of(object, &resource))),
+            Err(status) if status.is_conflict() => Err(Error::Stale { what }),
+            Err(status) => Ok(Applied::Refused(refusal(key, &status))),
+        }
+    }
+
+    /// Replaces who owns which field of an object, if nobody wrote to it since; its resourceVersion afterwards.
+    pub async fn set_managed_fields(
+        &self,
+        key: &ResourceKey,
+        version: &str,
+        resource_version: &str,
+        fields: &Value,
+    ) -> Result<String> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
+            return Ok(String::new());
+        };
+        let what = format!("take over {key}");
+        let patch = serde_json::json!({"metadata": {"resourceVersion": resource_version, "managedFields": fields}});
+        let request = self.writes(&resource, key);
+        match self
+            .call(
+                &what,
+                request.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)),
+            )
+            .await?
+        {
+            Ok(object) => Ok(object.metadata.resource_version.unwrap_or_default()),
+            Err(status) if status.is_conflict() => Err(Error::Stale { what }),
+            Err(status) => Err(refused(&what, &status)),
+        }
+    }
+
+    /// Deletes exactly the object that has this uid; true once it is gone.
+    pub async fn delete(&self, key: &ResourceKey, version: &str, uid: &str) -> Result<bool> {
+        self.delete_with(key, version, uid, PropagationPolicy::Background)
+            .await
+    }
+
+    /// The same, and what it made stays: the pods of a StatefulSet.
+    pub async fn delete_alone(&self, key: &ResourceKey, version: &str, uid: &str) -> Result<bool> {
+        self.delete_with(key, version, uid, PropagationPolicy::Orphan)
+            .await
+    }
+
+    pub(super) async fn delete_with(
+        &self,
+        key: &ResourceKey,
+        version: &str,
+        uid: &str,
+        policy: PropagationPolicy,
+    ) -> Result<bool> {
+        let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
+            return Ok(true);
+        };
+        let parameters = DeleteParams {
+            propagation_policy: Some(policy),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.into()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let what = format!("delete {key}");
+        match self
+            .call(
+                &what,
+                self.writes(&resource, key).delete(&key.name, &parameters),
+            )
+            .await?
+        {
+            Ok(outcome) => Ok(outcome.is_right()),
+            Err(status) if status.is_not_found() => Ok(true),
+            Err(status) => Err(refused(&what, &status)),
+        }
+    }
+}
