@@ -201,7 +201,6 @@ const LONG: &[(&str, usize)] = &[
     ("src/sandbox/forge/rest.rs", 1190),
     ("tests/it/truth.rs", 1180),
     ("src/domain/catalog.rs", 1110),
-    ("src/cluster/home.rs", 1040),
     ("src/domain/health.rs", 1000),
     ("src/view/preview.rs", 980),
     ("tests/it/syncs.rs", 970),

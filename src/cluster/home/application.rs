@@ -1,0 +1,263 @@
+//! The `Application` object: what is kept of an application in a stage.
+
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "each printed column has a type, and most have the same"
+)]
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::inventory::InventoryEntry;
+use crate::domain::health::{Health, SyncState};
+use crate::domain::image::ImageRef;
+use crate::domain::manifest::ResourceKey;
+use crate::domain::pull_request::FailedSync;
+use crate::domain::{CommitSha, Name, RepoName};
+
+/// An application in a stage, as windlass keeps it synced.
+#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[kube(
+    group = "windlass.dev",
+    version = "v1alpha1",
+    kind = "Application",
+    namespaced,
+    status = "ApplicationStatus",
+    derive = "PartialEq",
+    category = "windlass",
+    printcolumn(
+        name = "Synced",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Synced")].status"#
+    ),
+    printcolumn(name = "Health", type_ = "string", json_path = ".status.health"),
+    printcolumn(name = "Revision", type_ = "string", json_path = ".status.revision"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationSpec {
+    /// The config repository, `owner/name`.
+    pub repository: RepoName,
+    /// Its number on GitHub, which survives renames: part of what marks our objects.
+    #[serde(default)]
+    pub repository_id: i64,
+    pub application: Name,
+    pub stage: Name,
+    /// The directory in the config repository.
+    pub path: String,
+    /// The destination cluster, as the server's settings name it.
+    pub cluster: String,
+    /// The destination namespace.
+    pub namespace: String,
+}
+
+/// What windlass has seen and done.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationStatus {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The newest commit of the tracked branch that changed this application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<CommitSha>,
+    /// The newest revision that was synced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_revision: Option<CommitSha>,
+    /// Earlier revisions that were passed over or replaced by that one, newest last; the last few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<CommitSha>,
+    /// Digest of all files that rendering that revision reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
+    pub sync: SyncState,
+    pub health: Health,
+    /// Why it is not synced or not healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The same as a word that conditions have and alerts match: docs/reference.md lists them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Nothing is applied until somebody changes something: the message says what.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blocked: bool,
+    /// The last wish for a sync that was followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_request: Option<String>,
+    /// Names the deletions that wait for a confirmation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<String>,
+    /// Those deletions; the first of many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to_confirm: Vec<String>,
+    /// Deletions that somebody confirmed, or approved with the change, and that are not all done yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirmed: Vec<String>,
+    /// A pause that somebody asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+    /// The uid of the namespace `kube-system` in the destination: another one behind the same address is another cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_uid: Option<String>,
+    /// Hooks that came out well for the revision's inputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookRun>,
+    /// What the hooks of the first sync ran for, as long as nothing else was synced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_run: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sync: Option<LastSync>,
+    /// Since when the revision's sync waits for something of the cluster, with what: what waits too long has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// Revisions whose sync failed, each with the first reason; the last ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailedSync>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fight: Option<Fight>,
+    /// Custom kinds for which no rule says when they are healthy, as `Widget.example.com`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unruled: Vec<String>,
+    /// What the revision's chart was told of the cluster: it is told the same until a commit or a wish for a sync.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Served>,
+    /// Objects that were there before windlass and are changed once somebody adopts them; the first of many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adoption: Vec<String>,
+    /// Digests of images of which running pods were seen to run just them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proven: Vec<String>,
+    /// Why it is not proven that what runs is what was announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<String>,
+    /// The images that the revision runs, of those that windlass may be told of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageRef>,
+    /// Every object that is owned: grown before the first write, shrunk after the object is seen gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inventory: Vec<InventoryEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+impl ApplicationStatus {
+    /// Synced to what Git has, healthy, and proven to run it: what later stages wait for.
+    pub fn stands(&self) -> bool {
+        self.sync == SyncState::Synced && self.health == Health::Healthy && self.unproven.is_none()
+    }
+}
+
+impl Default for ApplicationStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: None,
+            revision: None,
+            synced_revision: None,
+            superseded: Vec::new(),
+            inputs: None,
+            sync: SyncState::Unknown,
+            health: Health::Unknown,
+            message: None,
+            reason: None,
+            blocked: false,
+            sync_request: None,
+            confirm: None,
+            to_confirm: Vec::new(),
+            confirmed: Vec::new(),
+            pause: None,
+            cluster_uid: None,
+            hooks: Vec::new(),
+            first_run: None,
+            waiting: None,
+            fight: None,
+            unruled: Vec::new(),
+            served: None,
+            failures: Vec::new(),
+            adoption: Vec::new(),
+            last_sync: None,
+            proven: Vec::new(),
+            unproven: None,
+            images: Vec::new(),
+            inventory: Vec::new(),
+            conditions: Vec::new(),
+        }
+    }
+}
+
+/// No sync until a time.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// The annotation's value that asked for it.
+    pub asked: String,
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+}
+
+/// A hook that came out well.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct HookRun {
+    #[serde(flatten)]
+    pub key: ResourceKey,
+    /// What for: the beginning of the digest of the inputs.
+    pub run: String,
+}
+
+/// What the last sync of a revision did.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastSync {
+    pub revision: CommitSha,
+    /// Digest of the plan that it began with.
+    pub plan: String,
+    #[schemars(with = "String")]
+    pub started: Timestamp,
+    /// When all of it was healthy first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub finished: Option<Timestamp>,
+    /// What was done to each object, the first few hundred: `configure Deployment shop/web`.
+    #[serde(default)]
+    pub objects: Vec<String>,
+}
+
+/// A revision that is not done.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    pub revision: CommitSha,
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+}
+
+/// Objects that others change again whenever they are set back: that is tried again after a while, ever more seldom.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Fight {
+    /// What was synced: with another revision all is tried anew.
+    pub revision: CommitSha,
+    /// Nothing is set back before that.
+    #[schemars(with = "String")]
+    pub until: Timestamp,
+    /// How often it was given up.
+    pub times: u32,
+}
+
+/// What a chart was told of the cluster that it goes to.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Served {
+    /// Digest of the files that were rendered: others are told what the cluster serves then.
+    pub inputs: String,
+    /// The API server's version, as `v1.37.2`.
+    pub kubernetes: String,
+    /// What it serves: `apps/v1`, `apps/v1/Deployment`.
+    pub apis: Vec<String>,
+}

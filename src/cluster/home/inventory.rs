@@ -1,0 +1,173 @@
+//! What an application owns, one line an object in its status.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Invalid;
+use crate::domain::manifest::ResourceKey;
+
+/// An owned object. In the `Application` it is one line of text, `apps/v1 Deployment shop/web uid=… applied=… left=…`:
+/// of thousands of objects the API server would otherwise check every field at each report.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(into = "String", try_from = "String")]
+pub struct InventoryEntry {
+    pub key: ResourceKey,
+    /// The API version it was last applied by, without the group.
+    pub version: String,
+    /// None until it was applied.
+    pub uid: Option<String>,
+    /// A digest of the manifest that it was last applied from.
+    pub applied: Option<String>,
+    /// How the object was left: changes when somebody changes what we applied.
+    pub left: Option<String>,
+    /// It is run and not kept: it goes without anybody's word once Git has it no more.
+    pub hook: bool,
+}
+
+impl From<InventoryEntry> for String {
+    fn from(entry: InventoryEntry) -> Self {
+        let InventoryEntry {
+            key,
+            version,
+            uid,
+            applied,
+            left,
+            hook,
+        } = entry;
+        let group = if key.group.is_empty() {
+            String::new()
+        } else {
+            key.group + "/"
+        };
+        let namespace = key
+            .namespace
+            .map(|namespace| namespace + "/")
+            .unwrap_or_default();
+        // Names of roles may hold spaces, and none holds a `%` (apimachinery, IsValidPathSegmentName). What the server
+        // refuses is listed as well.
+        let word = |text: String| text.replace(char::is_whitespace, "%20");
+        let mut line = format!(
+            "{} {} {}",
+            word(group + &version),
+            word(key.kind),
+            word(namespace + &key.name)
+        );
+        for (name, value) in [("uid", uid), ("applied", applied), ("left", left)] {
+            line.extend(value.map(|value| format!(" {name}={value}")));
+        }
+        if hook { line + " hook" } else { line }
+    }
+}
+
+impl TryFrom<String> for InventoryEntry {
+    type Error = Invalid;
+
+    fn try_from(line: String) -> std::result::Result<Self, Invalid> {
+        let mut words = line.split(' ');
+        let mut word = || words.next().map(|word| word.replace("%20", " "));
+        let (Some(api_version), Some(kind), Some(name)) = (word(), word(), word()) else {
+            return Err(Invalid(format!("`{line}` is no entry of an inventory")));
+        };
+        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+        let (namespace, name) = name
+            .split_once('/')
+            .map_or((None, name.as_str()), |(namespace, name)| {
+                (Some(namespace.to_string()), name)
+            });
+        let key = ResourceKey {
+            group: group.into(),
+            kind,
+            namespace,
+            name: name.into(),
+        };
+        let mut entry = Self {
+            key,
+            version: version.into(),
+            uid: None,
+            applied: None,
+            left: None,
+            hook: false,
+        };
+        for word in words {
+            match word.split_once('=') {
+                Some(("uid", value)) => entry.uid = Some(value.into()),
+                Some(("applied", value)) => entry.applied = Some(value.into()),
+                Some(("left", value)) => entry.left = Some(value.into()),
+                None if word == "hook" => entry.hook = true,
+                // Of a newer windlass.
+                _ => {}
+            }
+        }
+        Ok(entry)
+    }
+}
+
+impl JsonSchema for InventoryEntry {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "InventoryEntry".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^\\S+ \\S+ \\S+( \\S+)*$"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inventory_entry_is_a_line_and_back() {
+        let key = |group: &str, namespace: Option<&str>, name: &str| ResourceKey {
+            group: group.into(),
+            kind: "Kind".into(),
+            namespace: namespace.map(str::to_string),
+            name: name.into(),
+        };
+        let text = |text: &str| Some(text.to_string());
+        let table = [
+            (
+                key("apps", Some("shop"), "web"),
+                text("u"),
+                text("a"),
+                text("l"),
+                false,
+                "apps/v1 Kind shop/web uid=u applied=a left=l",
+            ),
+            (
+                key("", None, "system:a b"),
+                None,
+                None,
+                None,
+                true,
+                "v1 Kind system:a%20b hook",
+            ),
+            (
+                key("a b", Some("c d"), "e"),
+                None,
+                text("a"),
+                None,
+                false,
+                "a%20b/v1 Kind c%20d/e applied=a",
+            ),
+        ];
+        for (key, uid, applied, left, hook, line) in table {
+            let entry = InventoryEntry {
+                key,
+                version: "v1".into(),
+                uid,
+                applied,
+                left,
+                hook,
+            };
+            assert_eq!(String::from(entry.clone()), line);
+            assert_eq!(InventoryEntry::try_from(line.to_string()).unwrap(), entry);
+        }
+        for wrong in ["", "v1 Kind"] {
+            assert!(
+                InventoryEntry::try_from(wrong.to_string()).is_err(),
+                "{wrong}"
+            );
+        }
+    }
+}
