@@ -82,15 +82,29 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
     })
 }
 
+/// Statuses that a commit gets, at most: GitHub takes 1,000 of a context on one commit, and refuses
+/// more (docs.github.com/rest/commits/statuses). So many tell more than whether it is well.
+const MOST_STATUSES: u32 = 800;
+const MOST_WORDS: u32 = 200;
+
 async fn post(ctx: &Ctx, key: &CommitKey, state: &'static str, description: String) -> Result<()> {
     let told = (state.to_string(), description);
-    if ctx.memory.statuses.get(key).as_ref() != Some(&told) {
-        ctx.github
-            .set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &told.1)
-            .await?;
-        ctx.memory.statuses.insert(key.clone(), told);
+    let known = ctx.memory.statuses.get(key);
+    let (last, count) = known.map_or((None, 0), |(last, count)| (Some(last), count));
+    if last.as_ref() == Some(&told) || !is_worth(last.as_ref(), &told, count) {
+        return Ok(());
     }
+    ctx.github
+        .set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &told.1)
+        .await?;
+    ctx.memory.statuses.insert(key.clone(), (told, count + 1));
     Ok(())
+}
+
+/// Whether one more status is told of a commit that had so many already.
+fn is_worth(last: Option<&(String, String)>, told: &(String, String), count: u32) -> bool {
+    let same_state = last.is_some_and(|(state, _)| *state == told.0);
+    count < MOST_WORDS || !same_state && count < MOST_STATUSES
 }
 
 /// The status to post; None: it is posted.
@@ -99,20 +113,25 @@ async fn observe(
     key: &CommitKey,
     progress: &[Progress],
 ) -> Result<Option<(&'static str, String)>> {
-    let known = ctx.memory.statuses.get(key);
-    let posted = match known {
-        Some(posted) => Some(posted),
+    let posted = match ctx.memory.statuses.get(key) {
+        Some(known) => Some(known),
         None => {
             let statuses = ctx.github.statuses(&key.repo, &key.commit).await?;
-            let ours = statuses
+            let mut ours = statuses
                 .into_iter()
-                .find(|status| status.context == SYNC_CONTEXT);
-            ours.map(|status| (status.state, status.description.unwrap_or_default()))
+                .filter(|status| status.context == SYNC_CONTEXT);
+            let newest = ours.next();
+            let more = u32::try_from(ours.count()).unwrap_or(u32::MAX);
+            newest.map(|status| {
+                let told = (status.state, status.description.unwrap_or_default());
+                (told, more.saturating_add(1))
+            })
         }
     };
     if let Some(posted) = &posted {
         ctx.memory.statuses.insert(key.clone(), posted.clone());
     }
+    let posted = posted.map(|(told, _)| told);
     let (state, description) = aggregated(progress);
     // A commit that came to its good end stays told so: what came later is told on later commits.
     let superseded = progress.iter().any(|one| {
@@ -449,4 +468,20 @@ fn aggregated(progress: &[Progress]) -> (&'static str, String) {
         Outcome::Superseded | Outcome::Healthy | Outcome::Nothing => "success",
     };
     (state, shortened(&view::rollout(&summary), 140))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_of_a_commit_are_bounded() {
+        let told = |state: &str, words: &str| (state.to_string(), words.to_string());
+        let (one, other) = (told("pending", "1 of 2"), told("pending", "2 of 2"));
+        let failed = told("failure", "no");
+        assert!(is_worth(None, &one, 0) && is_worth(Some(&one), &other, MOST_WORDS - 1));
+        assert!(!is_worth(Some(&one), &other, MOST_WORDS));
+        assert!(is_worth(Some(&one), &failed, MOST_WORDS));
+        assert!(!is_worth(Some(&one), &failed, MOST_STATUSES));
+    }
 }

@@ -310,6 +310,8 @@ pub struct Memory {
     heals: Mutex<HashMap<(ApplicationKey, ResourceKey), VecDeque<Instant>>>,
     /// What each application's pods were asked to prove, when next, and after which pause.
     proofs: Mutex<HashMap<ApplicationKey, application::AskedOfPods>>,
+    /// Commits whose deletions GitHub knows no approval of, with when it is asked again and the pause before.
+    unapproved: Recent<(ApplicationKey, CommitSha), (Instant, Duration)>,
     /// How long each application that others keep is left alone.
     polls: Mutex<HashMap<ApplicationKey, Duration>>,
     /// What was told last in deployments and on source commits.
@@ -331,8 +333,8 @@ pub struct Memory {
     refusals: Recent<PullRequestKey, (CommitSha, String)>,
     /// What branch rules lack to make the verdict count.
     advice: Mutex<HashMap<RepoName, String>>,
-    /// The last commit status that we posted, and the pull requests of a commit.
-    statuses: Recent<CommitKey, (String, String)>,
+    /// The last commit status that we posted, with how many; and the pull requests of a commit.
+    statuses: Recent<CommitKey, ((String, String), u32)>,
     pulls_of: Recent<CommitKey, (Instant, Vec<u64>)>,
     /// Where each commit stood when its pull requests were looked at last.
     progress: Recent<CommitKey, Arc<Vec<Progress>>>,

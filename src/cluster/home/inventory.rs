@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Invalid;
 use crate::domain::manifest::ResourceKey;
+use crate::domain::{CommitSha, Invalid};
 
 /// An owned object. In the `Application` it is one line of text, `apps/v1 Deployment shop/web uid=… applied=… left=…`:
 /// of thousands of objects the API server would otherwise check every field at each report.
@@ -22,6 +22,8 @@ pub struct InventoryEntry {
     pub left: Option<String>,
     /// It is run and not kept: it goes without anybody's word once Git has it no more.
     pub hook: bool,
+    /// The commit by which it left Git, while it is still there.
+    pub gone: Option<CommitSha>,
 }
 
 impl From<InventoryEntry> for String {
@@ -33,6 +35,7 @@ impl From<InventoryEntry> for String {
             applied,
             left,
             hook,
+            gone,
         } = entry;
         let group = if key.group.is_empty() {
             String::new()
@@ -55,6 +58,7 @@ impl From<InventoryEntry> for String {
         for (name, value) in [("uid", uid), ("applied", applied), ("left", left)] {
             line.extend(value.map(|value| format!(" {name}={value}")));
         }
+        line.extend(gone.map(|commit| format!(" gone={commit}")));
         if hook { line + " hook" } else { line }
     }
 }
@@ -87,12 +91,14 @@ impl TryFrom<String> for InventoryEntry {
             applied: None,
             left: None,
             hook: false,
+            gone: None,
         };
         for word in words {
             match word.split_once('=') {
                 Some(("uid", value)) => entry.uid = Some(value.into()),
                 Some(("applied", value)) => entry.applied = Some(value.into()),
                 Some(("left", value)) => entry.left = Some(value.into()),
+                Some(("gone", value)) => entry.gone = value.parse().ok(),
                 None if word == "hook" => entry.hook = true,
                 // Of a newer windlass.
                 _ => {}
@@ -159,10 +165,15 @@ mod tests {
                 applied,
                 left,
                 hook,
+                gone: None,
             };
             assert_eq!(String::from(entry.clone()), line);
             assert_eq!(InventoryEntry::try_from(line.to_string()).unwrap(), entry);
         }
+        let line = format!("apps/v1 Kind shop/web uid=u gone={}", "a".repeat(40));
+        let entry = InventoryEntry::try_from(line.clone()).unwrap();
+        assert_eq!(entry.gone, "a".repeat(40).parse().ok());
+        assert_eq!(String::from(entry), line);
         for wrong in ["", "v1 Kind"] {
             assert!(
                 InventoryEntry::try_from(wrong.to_string()).is_err(),

@@ -118,7 +118,8 @@ fn again(ctx: &Ctx, seen: &Observation, step: &Step) -> Requeue {
             health: Health::Healthy | Health::Suspended,
             ..
         } => {
-            match seen.blockers.proof.again {
+            let again = [seen.blockers.proof.again, seen.prune.ask_again];
+            match again.into_iter().flatten().min() {
                 // That it can be looked at again no event tells.
                 _ if seen.prune.unknown => seconds(60),
                 Some(again) => Requeue::After(again.saturating_duration_since(Instant::now())),

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::declare::Declared;
 use super::desired::{Desired, rendered};
@@ -36,7 +38,13 @@ pub struct Candidates {
     pub to_confirm: Vec<String>,
     /// Those that were confirmed and are not all done.
     pub confirmed: Vec<String>,
+    /// When GitHub is asked once more whether they were approved.
+    pub ask_again: Option<Instant>,
 }
+
+/// Pauses between two questions to GitHub whether a deletion was approved.
+const FIRST_PAUSE: Duration = Duration::from_secs(3);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 pub async fn candidates(
     ctx: &Arc<Ctx>,
@@ -81,7 +89,7 @@ pub async fn candidates(
     let uncommitted = declared.status.synced_revision.as_ref() == Some(revision);
     let owned = objects.owned();
     let words = (confirmed, uncommitted);
-    let judgement = judge(
+    let (judgement, ask_again) = judge(
         ctx,
         asking,
         &declared.base,
@@ -113,6 +121,7 @@ pub async fn candidates(
         confirm: judgement.confirm,
         to_confirm,
         confirmed: judgement.confirmed,
+        ask_again,
     })
 }
 
@@ -137,12 +146,18 @@ pub struct Leavers {
 }
 
 impl Leavers {
-    fn gone(&self, approved: impl Fn(&InventoryEntry) -> bool, asks: bool) -> Vec<sync::Gone> {
+    /// `uncommitted`: no commit took out what is not known to have left by one.
+    fn gone(
+        &self,
+        approved: impl Fn(&InventoryEntry) -> bool,
+        uncommitted: bool,
+    ) -> Vec<sync::Gone> {
         let one = |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
             key: key.clone(),
             uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
             approved: approved(entry),
-            asks: asks || matches!(sync::mark(live), Some(sync::Mark::Confirm(_))),
+            asks: uncommitted && entry.gone.is_none()
+                || matches!(sync::mark(live), Some(sync::Mark::Confirm(_))),
             hook: entry.hook,
         };
         self.prune.iter().map(one).collect()
@@ -321,7 +336,8 @@ pub fn is_custom(key: &ResourceKey) -> bool {
 }
 
 /// What of it may be pruned. Whether a preview that somebody approved listed it is only asked when it matters.
-/// `uncommitted`: what was synced of this very revision had these objects, so no commit took them out.
+/// `uncommitted`: what was synced of this very revision had these objects, so no commit took them out. And when that is
+/// asked again.
 pub async fn judge(
     ctx: &Arc<Ctx>,
     asking: &Asking<'_>,
@@ -330,16 +346,42 @@ pub async fn judge(
     leavers: &Leavers,
     owned: usize,
     (confirmed, uncommitted): (sync::Confirmed<'_>, bool),
-) -> Result<sync::Judgement> {
+) -> Result<(sync::Judgement, Option<Instant>)> {
     let title = asking.key.title();
     let gone = leavers.gone(|_| false, uncommitted);
     let judgement = sync::judge(&gone, owned, confirmed, &title);
-    if judgement.withheld.is_empty() || uncommitted {
-        return Ok(judgement);
+    let waits = |entry: &InventoryEntry| {
+        let withheld = judgement.withheld.iter().any(|(key, _)| *key == entry.key);
+        withheld && !(uncommitted && entry.gone.is_none())
+    };
+    let waiting = leavers.prune.values().filter(|(entry, _)| waits(entry));
+    let left_by = |entry: &InventoryEntry| entry.gone.clone().unwrap_or_else(|| revision.clone());
+    let commits: BTreeSet<_> = waiting.map(|(entry, _)| left_by(entry)).collect();
+    let (mut approved, mut again) = (BTreeMap::new(), None);
+    for commit in commits {
+        let asked = (asking.key.clone(), commit.clone());
+        let known = ctx.memory.unapproved.get(&asked);
+        if let Some((next, _)) = known.filter(|(next, _)| *next > Instant::now()) {
+            again = Some(again.map_or(next, |known: Instant| known.min(next)));
+            continue;
+        }
+        let found = removed_by_approved_change(ctx, asking, base, &commit).await?;
+        if found.is_empty() {
+            // GitHub tells of a merged pull request, and of its reviews, a while after the push.
+            let pause = known.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
+            let next = Instant::now() + pause;
+            ctx.memory.unapproved.insert(asked, (next, pause));
+            again = again.or((pause < LONGEST_PAUSE).then_some(next));
+        }
+        approved.insert(commit, found);
     }
-    let approved = removed_by_approved_change(ctx, asking, base, revision).await?;
-    let gone = leavers.gone(|entry| approved.contains(&entry.key), false);
-    Ok(sync::judge(&gone, owned, confirmed, &title))
+    let is_approved = |entry: &InventoryEntry| {
+        approved
+            .get(&left_by(entry))
+            .is_some_and(|found| found.contains(&entry.key))
+    };
+    let gone = leavers.gone(is_approved, uncommitted);
+    Ok((sync::judge(&gone, owned, confirmed, &title), again))
 }
 
 /// The objects that the revision's pull request took out of Git, if the head that was merged was approved by the rule of
@@ -376,9 +418,16 @@ async fn removed_by_approved_change(
         return Ok(BTreeSet::new());
     }
     let (at, place) = (revision.clone(), asking.target.place());
-    let before = ctx.mirror(repo, move |mirror| match mirror.parent(&at)? {
-        Some(parent) => inputs_at(mirror, &parent, &place),
-        None => Ok(Ok(None)),
+    let before = ctx.mirror(repo, move |mirror| {
+        let parent = if mirror.has(&at) {
+            mirror.parent(&at)?
+        } else {
+            None
+        };
+        match parent {
+            Some(parent) => inputs_at(mirror, &parent, &place),
+            None => Ok(Ok(None)),
+        }
     });
     let before = rendered(ctx, asking.target, &before.await?, None)
         .await?
@@ -389,4 +438,27 @@ async fn removed_by_approved_change(
         .into_iter()
         .map(|manifest| manifest.key)
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also once the rest of its commit is synced: a deletion that waits is still that commit's.
+    #[test]
+    fn what_a_commit_took_out_stays_its_deletion() {
+        let asks = |line: &str, uncommitted: bool| {
+            let entry = InventoryEntry::try_from(line.to_string()).unwrap();
+            let live = serde_json::json!({"metadata": {"uid": "u"}});
+            let leavers = Leavers {
+                prune: BTreeMap::from([(entry.key.clone(), (entry, live))]),
+                ..Leavers::default()
+            };
+            leavers.gone(|_| true, uncommitted)[0].asks
+        };
+        let (unknown, gone) = ("apps/v1 Deployment a/web uid=u", "a".repeat(40));
+        assert!(asks(unknown, true), "no commit took it out");
+        assert!(!asks(unknown, false));
+        assert!(!asks(&format!("{unknown} gone={gone}"), true));
+    }
 }

@@ -297,6 +297,7 @@ fn inventory(seen: &Observation) -> Vec<InventoryEntry> {
             applied: applied.or_else(|| known?.applied.clone()),
             left: signal.or_else(|| known?.left.clone()),
             hook: seen.desired.hooks.has(&manifest.key),
+            gone: None,
         }
     };
     let has = |key: &ResourceKey| seen.objects.all.contains_key(key);
@@ -322,6 +323,16 @@ fn inventory(seen: &Observation) -> Vec<InventoryEntry> {
         .iter()
         .filter(|entry| has_problem(&entry.key) && !has(&entry.key));
     entries.extend(refused.cloned().collect::<Vec<_>>());
+    // By which commit it left Git tells whose approval counts, however long it stays.
+    let synced = seen.declared.status.synced_revision.as_ref();
+    if synced != Some(seen.revision()) {
+        let leaves = |entry: &&mut InventoryEntry| {
+            entry.gone.is_none() && !has(&entry.key) && !seen.desired.hooks.keeps(&entry.key)
+        };
+        for entry in entries.iter_mut().filter(leaves) {
+            entry.gone = Some(seen.revision().clone());
+        }
+    }
     entries.sort();
     entries.dedup_by(|a, b| a.key == b.key);
     entries
