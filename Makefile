@@ -13,18 +13,22 @@ THREADS ?= 6
 # What the crash and contract tests counted.
 COUNTS := $(or $(CARGO_TARGET_DIR),target)/tmp/crash.txt $(or $(CARGO_TARGET_DIR),target)/tmp/contract.txt
 
-.PHONY: demo test check build bench soak tools contract needs needs-contract
+.PHONY: demo test unit check build bench soak tools contract needs needs-contract
 
 ## Tells the whole story on this machine (DEMO_ARGS=--exit: ends after it)
 demo: needs tools
 	cargo build --release --locked
 	$(or $(CARGO_TARGET_DIR),target)/release/windlass demo $(DEMO_ARGS)
 
-## All tests
+## All tests; STORY=name for the stories whose names have it
 test: needs needs-contract tools contract
 	@rm -f $(COUNTS)
-	WINDLASS_CONTRACT=$(CONTRACT) cargo test --locked -- --test-threads $(THREADS)
-	@cat $(COUNTS)
+	WINDLASS_CONTRACT=$(CONTRACT) cargo test --locked $(if $(STORY),--test it -- $(STORY),--) --test-threads $(THREADS)
+	@cat $(COUNTS) 2>/dev/null || true
+
+## What needs no control plane
+unit: needs
+	cargo test --locked --lib
 
 ## Formatting, lints, tests
 check: needs

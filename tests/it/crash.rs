@@ -176,7 +176,8 @@ async fn story(world: &World) {
 async fn end_state(world: &World) -> String {
     let mut out = String::new();
     let path = world.forge.repository_path("acme", "config");
-    out.push_str(&git(&path, &["log", "--format=%an: %s", "main"]).unwrap());
+    // Commits of one second come in no order of their own.
+    out.push_str(&git(&path, &["log", "--topo-order", "--format=%an: %s", "main"]).unwrap());
     out.push_str(&format!(
         "\ntree {}\n",
         git(&path, &["ls-tree", "-r", "main"]).unwrap()

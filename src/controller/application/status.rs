@@ -326,8 +326,11 @@ fn inventory(seen: &Observation) -> Vec<InventoryEntry> {
     // By which commit it left Git tells whose approval counts, however long it stays.
     let synced = seen.declared.status.synced_revision.as_ref();
     if synced != Some(seen.revision()) {
+        let outside = seen.desired.outside();
         let leaves = |entry: &&mut InventoryEntry| {
-            entry.gone.is_none() && !has(&entry.key) && !seen.desired.hooks.keeps(&entry.key)
+            let key = &entry.key;
+            let stays = has(key) || outside.contains(key) || seen.desired.hooks.keeps(key);
+            entry.gone.is_none() && !stays
         };
         for entry in entries.iter_mut().filter(leaves) {
             entry.gone = Some(seen.revision().clone());
