@@ -16,12 +16,12 @@ use crate::cluster::home::Application;
 use crate::cluster::{Cluster, connect};
 use crate::config::{self, program};
 use crate::controller::preview::Touched;
-use crate::controller::{Observer, claims, preview};
+use crate::controller::{Configured, Observer, claims, configuration, preview};
 use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Change, Proof};
 use crate::domain::pull_request::{Failure, Preview};
-use crate::domain::{ApplicationKey, RepoName};
+use crate::domain::{ApplicationKey, Invalid, RepoName};
 use crate::git::Mirror;
 use crate::render::{Local, Programs, Renderer, Runner, Source};
 use crate::view;
@@ -178,12 +178,13 @@ async fn look(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         head = commit;
     }
     let source = Source::open(&mirror, mirror.tree(&base)?)?;
-    let Some(catalog) = crate::controller::configuration(&source)? else {
+    let Some(catalog) = configuration(&source)? else {
         bail!("`{onto}` has no windlass.yaml: it is no config repository");
     };
     let look = preview::look_at_git(&mirror, Some(&catalog), &base, &head)?;
-    if !look.unmatched.is_empty() {
-        bail!("{}", look.unmatched.join("\n"));
+    let unmatched = preview::unmatched(&mirror, &source, &catalog, look.changes.merged)?;
+    if !unmatched.is_empty() {
+        bail!("{}", unmatched.join("\n"));
     }
     let all = objects(args).await?;
     let (repo, id) = repository(args, &mirror, &all)?;
@@ -343,7 +344,7 @@ fn repository(
 async fn observer(
     args: &PlanArgs,
     work: PathBuf,
-    catalog: &Result<crate::controller::Configured, crate::domain::Invalid>,
+    catalog: &Result<Configured, Invalid>,
 ) -> anyhow::Result<Observer> {
     let mut contexts = BTreeMap::new();
     for text in &args.clusters {

@@ -83,8 +83,9 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
 }
 
 /// Statuses that a commit gets, at most: GitHub takes 1,000 of a context on one commit, and refuses
-/// more (docs.github.com/rest/commits/statuses). So many tell more than whether it is well.
+/// more (docs.github.com/rest/commits/statuses).
 const MOST_STATUSES: u32 = 800;
+/// After so many, only a change of the state is worth one more.
 const MOST_WORDS: u32 = 200;
 
 async fn post(ctx: &Ctx, key: &CommitKey, state: &'static str, description: String) -> Result<()> {

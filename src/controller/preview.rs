@@ -56,8 +56,6 @@ pub struct GitLook {
     pub inputs: Vec<Touched>,
     /// What every application renders from at the head.
     pub heads: Vec<(Target, Read)>,
-    /// Patterns of the base, or of what is proposed, that match nothing here or there, in words.
-    pub unmatched: Vec<String>,
 }
 
 /// Merges the head into the base as GitHub would, and tells what differs. The configuration is the base's.
@@ -102,7 +100,6 @@ pub fn look_at_git(
         look.failure = Some(Failure::Configuration(why));
         return Ok(look);
     }
-    let mut directories = after.directories();
     if before.listing().get(FILE) != after.listing().get(FILE) {
         look.changes.reconfigured = reconfigured(
             configured,
@@ -111,14 +108,6 @@ pub fn look_at_git(
                 .and_then(|proposed| proposed.as_ref().ok()),
         );
     }
-    directories.extend(before.directories());
-    look.unmatched = configured.catalog.unmatched(&directories);
-    for proposed in proposed.iter().flatten() {
-        look.unmatched
-            .extend(proposed.catalog.unmatched(&directories));
-    }
-    look.unmatched.sort();
-    look.unmatched.dedup();
     // Whoever may say who approves, approves: the owners that there are decide about others.
     if codeowners::PLACES
         .iter()
@@ -243,6 +232,28 @@ pub fn look_at_git(
     Ok(look)
 }
 
+/// Patterns of the base, or of what is proposed, that match nothing here or there, in words.
+pub fn unmatched(
+    mirror: &Mirror,
+    base: &Source<'_>,
+    catalog: &std::result::Result<Configured, Invalid>,
+    merged: Option<TreeId>,
+) -> anyhow::Result<Vec<String>> {
+    let Some(merged) = merged else {
+        return Ok(Vec::new());
+    };
+    let head = Source::open(mirror, merged)?;
+    let mut directories = base.directories();
+    directories.extend(head.directories());
+    let proposed = configuration(&head)?;
+    let catalogs = [Some(catalog), proposed.as_ref()]
+        .into_iter()
+        .flatten()
+        .flatten();
+    let all = catalogs.flat_map(|configured| configured.catalog.unmatched(&directories));
+    Ok(all.collect::<BTreeSet<_>>().into_iter().collect())
+}
+
 /// Which files differ between a tree and a later one, and whose they were.
 pub fn changes_between(before: &Source<'_>, after: &Listing) -> anyhow::Result<Changes> {
     let mut changes = Changes::default();
@@ -353,8 +364,6 @@ pub fn blank(key: ApplicationKey, cluster: &str, error: Option<String>) -> Appli
     }
 }
 
-const NEW_APPLICATION: &str = "This application is not on the base branch: it is previewed as if nothing of it were in the cluster. What is there is looked at once it is merged, and changed only after `/adopt`.";
-
 /// Renders both sides of one application and has the server dry-run both. `in_base`: the base has it.
 pub async fn application(
     observer: &Observer,
@@ -393,11 +402,11 @@ pub async fn application(
         }
     };
     if gone {
-        preview.notes.push(format!(
-            "The application leaves Git. Its {} objects stay as they are: after the merge `/confirm-prune` deletes them, and nothing else does: {}.",
-            old.len(),
-            view::listed(&old.iter().map(|manifest| manifest.key.to_string()).collect::<Vec<_>>())
-        ));
+        let names: Vec<_> = old
+            .iter()
+            .map(|manifest| manifest.key.to_string())
+            .collect();
+        preview.notes.push(view::leaves_git(&names));
         return Ok(preview);
     }
     if new.is_empty() {
@@ -426,7 +435,7 @@ pub async fn application(
         dry_run::settle(&asking, &new).await?,
     );
     if !in_base {
-        preview.notes.push(NEW_APPLICATION.into());
+        preview.notes.push(view::NEW_APPLICATION.into());
     }
     // What the base has just so is not this change's doing.
     let is_known = |one: &&Outside| {
@@ -518,12 +527,8 @@ pub async fn application(
     found
         .change
         .retain(|comparison| !handed.iter().any(|(key, _)| *key == comparison.key));
-    preview.notes.extend(handed.iter().map(|(key, to)| {
-        format!(
-            "{} moves to `{to}`: it is handed over, not deleted.",
-            view::code(&key.to_string())
-        )
-    }));
+    let notes = handed.iter().map(|(key, to)| view::hands_over(key, to));
+    preview.notes.extend(notes);
     let withheld: Vec<_> = found
         .change
         .iter()
@@ -541,12 +546,8 @@ pub async fn application(
     preview.drift = Plan::new(&observer.mask, found.drift);
     preview.waiting = Plan::new(&observer.mask, found.waiting);
     preview.unmoved = found.unmoved;
-    preview.notes.extend(withheld.iter().map(|(key, why)| {
-        format!(
-            "{} leaves Git but stays in the cluster: {why}.",
-            view::code(&key.to_string())
-        )
-    }));
+    let notes = withheld.iter().map(|(key, why)| view::stays(key, why));
+    preview.notes.extend(notes);
     Ok(preview)
 }
 
@@ -577,11 +578,7 @@ async fn hooks_that_run(
     let mut found = Vec::new();
     for (manifest, hook) in after {
         let Some(when) = hook.when else {
-            let name = view::code(&manifest.key.to_string());
-            notes.push(format!(
-                "{name} is a hook that windlass does not run ({}).",
-                view::code(&hook.words)
-            ));
+            notes.push(view::not_run(&manifest.key, &hook.words));
             continue;
         };
         if !hook.runs(first) {

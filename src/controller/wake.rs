@@ -14,8 +14,8 @@ use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoNa
 pub enum Event {
     /// A pull request changed, or is to be looked at once more.
     PullRequest(PullRequestKey),
-    /// A pull request was merged as this commit.
-    Merged(CommitKey),
+    /// A commit of the base: a pull request was merged as it, or what it changed cannot be looked at.
+    Commit(CommitKey),
     /// A branch moved that is not the default branch.
     Branch { repo: RepoName, branch: String },
     /// A repository's base is new, or looked at anew: with what is kept of applications and
@@ -74,7 +74,7 @@ pub struct World<'a> {
 pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
     match event {
         Event::PullRequest(key) => vec![Key::PullRequest(key.clone())],
-        Event::Merged(commit) => vec![Key::Commit(commit.clone())],
+        Event::Commit(commit) => vec![Key::Commit(commit.clone())],
         Event::Branch { repo, branch } => {
             let key = key_of_branch(repo, branch);
             key.map(Key::Promotion).into_iter().collect()
@@ -296,7 +296,7 @@ mod tests {
         };
         let table = [
             (Event::PullRequest(asked), vec![pull(7)]),
-            (Event::Merged(merged.clone()), vec![commit('d')]),
+            (Event::Commit(merged.clone()), vec![commit('d')]),
             (
                 branch("windlass/shop/staging"),
                 vec![promotion("shop/staging")],

@@ -222,16 +222,16 @@ fn rolls(change: &Change) -> bool {
         && sides.is_some_and(|(before, after)| replaces_pods(before, after))
 }
 
+fn replicas_of(side: &Option<Value>) -> Option<i64> {
+    side.as_ref()?["spec"]["replicas"].as_i64()
+}
+
 fn replicas(change: &Change) -> i64 {
-    let of = |side: &Option<Value>| {
-        side.as_ref()
-            .and_then(|value| value["spec"]["replicas"].as_i64())
-    };
     if change.key.kind == "DaemonSet" {
         return 1;
     }
-    of(&change.before)
-        .or_else(|| of(&change.after))
+    replicas_of(&change.before)
+        .or_else(|| replicas_of(&change.after))
         .unwrap_or(1)
 }
 
@@ -253,11 +253,7 @@ fn after(change: &Change) -> &Value {
 
 /// How many pods come or end by a changed number of replicas.
 fn scaling(change: &Change) -> Option<String> {
-    let of = |side: &Option<Value>| {
-        side.as_ref()
-            .and_then(|value| value["spec"]["replicas"].as_i64())
-    };
-    let (before, after) = (of(&change.before)?, of(&change.after)?);
+    let (before, after) = (replicas_of(&change.before)?, replicas_of(&change.after)?);
     let runs = matches!(
         change.key.kind.as_str(),
         "Deployment" | "StatefulSet" | "ReplicaSet"

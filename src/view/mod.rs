@@ -5,10 +5,12 @@
 //! to nothing and forges no marker. A comment stays under [`MOST_BYTES`]: the
 //! fullest form that fits is taken, and a deletion is never dropped.
 
+mod notes;
 mod preview;
 mod reason;
 mod terminal;
 
+pub use notes::{NEW_APPLICATION, hands_over, leaves_git, looks_up, not_run, stays, unruled};
 pub use preview::{PreviewText, preview};
 pub use reason::reason;
 pub use terminal::terminal;
@@ -75,22 +77,6 @@ pub fn unprotected(branch: &str) -> String {
     );
     format!(
         "> [!NOTE]\n> The rules of {branch} do not require {check} from this App: whoever may merge can merge without it. Add a ruleset that requires it, with this App as its source."
-    )
-}
-
-/// A template of a chart that reads the cluster.
-pub fn looks_up(template: &str) -> String {
-    format!(
-        "{} asks the cluster by `lookup`: nothing is found there, as with `helm template`, so it is rendered as on the first installation.",
-        code(template)
-    )
-}
-
-/// Custom kinds of which nobody said when they are healthy.
-pub fn unruled(kinds: &[String]) -> String {
-    format!(
-        "No rule says when {} is healthy: what its status says of itself counts. `health` in `windlass.yaml` takes one.",
-        listed(kinds)
     )
 }
 

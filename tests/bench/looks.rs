@@ -100,7 +100,7 @@ pub async fn looks() {
             .map(|(path, text)| (path.as_str(), Some(text.as_str())))
             .collect();
         let number = world.propose("bob", name, &files);
-        crate::wait(std::time::Duration::from_secs(120), || {
+        crate::wait(std::time::Duration::from_secs(120), async || {
             !world.comments(number).is_empty()
         })
         .await;

@@ -158,7 +158,7 @@ async fn previews(world: &World) -> (f64, u64) {
 }
 
 async fn synced(world: &World, commit: &str) {
-    wait(Duration::from_secs(900), || {
+    wait(Duration::from_secs(900), async || {
         world
             .status(commit, "windlass/sync")
             .is_some_and(|(state, _)| state == "success")
@@ -166,9 +166,9 @@ async fn synced(world: &World, commit: &str) {
     .await;
 }
 
-async fn wait(most: Duration, done: impl Fn() -> bool) {
+async fn wait(most: Duration, done: impl AsyncFn() -> bool) {
     let started = Instant::now();
-    while !done() {
+    while !done().await {
         assert!(
             started.elapsed() < most,
             "waited {} s in vain",
@@ -443,7 +443,7 @@ async fn syncs(results: &mut Results, idle: bool, preview: bool) {
                 json!({"title": branch, "head": branch, "base": "main"}),
             );
             let number = pull["number"].as_u64().unwrap();
-            wait(Duration::from_secs(60), || {
+            wait(Duration::from_secs(60), async || {
                 !world.comments(number).is_empty()
             })
             .await;
@@ -647,7 +647,7 @@ async fn memory(results: &mut Results) {
     // As after any restart.
     world.kill();
     world.start();
-    wait(Duration::from_secs(60), || world.is_running()).await;
+    wait(Duration::from_secs(60), async || world.is_running()).await;
     world.quiet().await;
     let above = resident(&world) - idle;
     results.add("memory_10k", above, "MiB", "< 64 MiB", above < 64.0);

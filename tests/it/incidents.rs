@@ -341,7 +341,7 @@ async fn an_application_that_is_renamed_takes_its_objects_along() {
         })
         .await;
     assert_eq!(uid().await, before);
-    lab.windlass(&["adopt", "other/staging"]);
+    lab.world.windlass(&["adopt", "other/staging"]);
     lab.world
         .until("the new name has them", async || {
             let live = lab.object("v1", "ConfigMap", "configmaps", "lab").await;

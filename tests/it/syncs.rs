@@ -332,7 +332,7 @@ async fn an_application_that_leaves_git_is_deleted_only_when_that_is_confirmed()
         })
         .await;
     has(
-        &lab.windlass(&["confirm-prune", "lab/staging"]),
+        &lab.world.windlass(&["confirm-prune", "lab/staging"]),
         &["lab/staging deletes:", "ConfigMap"],
     );
     lab.world
@@ -795,7 +795,7 @@ async fn drift_becomes_a_pull_request_that_keeps_it_or_has_it_set_back() {
         &format!("pulls/{second}"),
         json!({"state": "closed"}),
     );
-    lab.windlass(&["sync", "lab/staging"]);
+    lab.world.windlass(&["sync", "lab/staging"]);
     lab.world
         .until("it is set back", async || {
             (lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"] == "1")

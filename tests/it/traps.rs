@@ -947,7 +947,7 @@ async fn drift_is_told_apart_from_the_change_and_from_what_waits() {
     has(&text, &["1 configure", "rolls 2 pods"]);
     has_not(&text, &["hacked", "waiting to be synced"]);
     // What is merged and was not synced yet is said, for as long as it is so.
-    lab.windlass(&["pause", "lab/staging", "--for", "1h"]);
+    lab.world.windlass(&["pause", "lab/staging", "--for", "1h"]);
     let merged = CONFIG.replace("'1'", "'2'");
     let files = [("apps/lab/staging/config.yaml", Some(merged.as_str()))];
     lab.world
@@ -961,7 +961,7 @@ async fn drift_is_told_apart_from_the_change_and_from_what_waits() {
         )
         .await;
     has(&text, &["merged before and waiting to be synced: 1"]);
-    lab.windlass(&["resume", "lab/staging"]);
+    lab.world.windlass(&["resume", "lab/staging"]);
     lab.world
         .until("nothing waits any more", async || {
             (!lab
@@ -1105,7 +1105,7 @@ async fn an_approved_deletion_needs_no_second_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_holds_and_ends_without_github() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
-    let said = lab.windlass(&["pause", "lab/staging", "--for", "1h"]);
+    let said = lab.world.windlass(&["pause", "lab/staging", "--for", "1h"]);
     has(&said, &["lab/staging is paused for 1h"]);
     lab.kubectl(&[
         "patch",
@@ -1122,14 +1122,14 @@ async fn a_pause_holds_and_ends_without_github() {
         })
         .await;
     has(
-        &lab.windlass(&["status"]),
+        &lab.world.windlass(&["status"]),
         &["lab/staging", "OutOfSync", "paused until"],
     );
     assert_eq!(
         lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"],
         "by hand"
     );
-    lab.windlass(&["resume", "lab/staging"]);
+    lab.world.windlass(&["resume", "lab/staging"]);
     lab.world
         .until("the edit is set back", async || {
             (lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"] == "1")
@@ -1170,7 +1170,7 @@ async fn a_first_sync_changes_nothing_that_was_there_until_it_is_adopted() {
             .clone()
     };
     assert_eq!(value().await, "9");
-    lab.windlass(&["adopt", "old/staging"]);
+    lab.world.windlass(&["adopt", "old/staging"]);
     lab.world.sync_status(&commit, "success").await;
     assert_eq!(value().await, "1");
 }
@@ -1387,7 +1387,8 @@ async fn an_object_that_moves_to_another_application_is_handed_over() {
         ],
     );
     // Whose it is to be comes last, after whose it was has been looked at and rests.
-    lab.windlass(&["pause", "next/staging", "--for", "1h"]);
+    lab.world
+        .windlass(&["pause", "next/staging", "--for", "1h"]);
     let inventory = async |name: &str| {
         lab.world.application(name).await["status"]["inventory"]
             .to_string()
@@ -1415,7 +1416,7 @@ async fn an_object_that_moves_to_another_application_is_handed_over() {
         inventory("lab.staging").await,
         "it is whose it was until it is handed over"
     );
-    lab.windlass(&["resume", "next/staging"]);
+    lab.world.windlass(&["resume", "next/staging"]);
     lab.world
         .sync_status(merged.as_str().unwrap(), "success")
         .await;

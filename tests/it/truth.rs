@@ -223,16 +223,7 @@ async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes()
             "{status:#}"
         );
     }
-    let windlass = |arguments: &[&str]| {
-        let said = std::process::Command::new(env!("CARGO_BIN_EXE_windlass"))
-            .args(arguments)
-            .args(["--namespace", &world.home()])
-            .env("KUBECONFIG", plane().kubeconfig())
-            .output()
-            .unwrap();
-        String::from_utf8(said.stdout).unwrap()
-    };
-    let said = windlass(&["adopt", "--all", "--stage", "staging"]);
+    let said = world.windlass(&["adopt", "--all", "--stage", "staging"]);
     has(
         &said,
         &[
@@ -250,7 +241,7 @@ async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes()
             .await;
     }
     has(
-        &windlass(&["adopt", "--all", "--stage", "staging"]),
+        &world.windlass(&["adopt", "--all", "--stage", "staging"]),
         &["nothing waits to be adopted"],
     );
     let now = |namespace: &str, file: &std::path::Path| -> Vec<Value> {
@@ -1061,14 +1052,14 @@ async fn what_is_served_under_another_version_is_not_gone() {
         .await;
     assert!(status().await["inventory"].to_string().contains("Thing"));
     lab.may_write(&group, "things");
-    lab.windlass(&["sync", "lab/staging"]);
+    lab.world.windlass(&["sync", "lab/staging"]);
     lab.world
         .until("it asks again", async || {
             status().await["toConfirm"][0].as_str().map(drop)
         })
         .await;
     assert_eq!(
-        lab.windlass(&["confirm-prune", "lab/staging"]),
+        lab.world.windlass(&["confirm-prune", "lab/staging"]),
         format!("lab/staging deletes:\n  {named}\n")
     );
     lab.world

@@ -21,7 +21,8 @@ use jiff::Timestamp;
 use kept::Kept;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
-pub use promotion::{EARLIER, Promotion, PromotionSpec, PromotionStatus};
+use promotion::EARLIER;
+pub use promotion::{Promotion, PromotionSpec, PromotionStatus};
 use tokio::sync::mpsc;
 
 use crate::cluster::{Error, Moved, Result, call, refused};

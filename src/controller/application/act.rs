@@ -7,32 +7,25 @@ use tokio::time::Instant;
 
 use super::declare::spec_of;
 use super::status::{self, Verdict};
-use super::{Decision, Observation, Observed, drift_pull_request, external, retire};
+use super::{Decision, Observation, drift_pull_request, external, retire};
+use crate::cluster;
 use crate::cluster::home::{self, Application, ApplicationStatus};
-use crate::cluster::{self};
 use crate::controller::{Ctx, Error, Event, Requeue, Result, locked};
 use crate::domain::health::{Health, SyncState};
-use crate::domain::sync::{Proposal, Reason, Step};
+use crate::domain::sync::{CLUSTER_UNREACHABLE, ERROR, Proposal, Reason, Step};
 use crate::domain::{ApplicationKey, CommitKey};
 use crate::view;
 
 /// A cluster that cannot be reached for so long makes what is known of it stale.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
-pub async fn act(
-    ctx: &Arc<Ctx>,
-    key: &ApplicationKey,
-    observed: Observed,
-    decision: Decision,
-) -> Result<Requeue> {
+pub async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, decision: Decision) -> Result<Requeue> {
     locked(&ctx.memory.unreachable).remove(key);
-    match (observed, decision) {
-        (Observed::Retired(seen), Decision::Retire(decision)) => {
-            retire::act(ctx, key, &seen, *decision).await
-        }
-        (Observed::External(seen), Decision::Follow) => external::act(ctx, key, *seen).await,
-        (Observed::Managed(seen), Decision::Sync(verdict)) => sync(ctx, key, &seen, verdict).await,
-        _ => Ok(Requeue::Idle),
+    match decision {
+        Decision::Nothing => Ok(Requeue::Idle),
+        Decision::Retire(seen, decision) => retire::act(ctx, key, &seen, *decision).await,
+        Decision::Follow(seen) => external::act(ctx, key, *seen).await,
+        Decision::Sync(seen, verdict) => sync(ctx, key, &seen, verdict).await,
     }
 }
 
@@ -159,9 +152,9 @@ pub async fn report_error(ctx: &Arc<Ctx>, key: &ApplicationKey, error: &Error) -
         message: Some(error.to_string()),
         ..before.clone().unwrap_or_default()
     };
-    status.reason = Some("Error".into());
+    status.reason = Some(ERROR.into());
     if matches!(error, Error::Cluster(cluster::Error::Unavailable { .. })) {
-        status.reason = Some("ClusterUnreachable".into());
+        status.reason = Some(CLUSTER_UNREACHABLE.into());
         let mut unreachable = locked(&ctx.memory.unreachable);
         let since = *unreachable.entry(key.clone()).or_insert_with(Instant::now);
         // What nobody could look at for a while is neither synced nor not: it is not known.
@@ -176,7 +169,7 @@ pub async fn report_error(ctx: &Arc<Ctx>, key: &ApplicationKey, error: &Error) -
     let stood = before.as_ref().is_some_and(ApplicationStatus::stands);
     tell(ctx, key, &object, stood);
     // A commit that nobody could look at yet is told so too.
-    ctx.emit(&Event::Merged(CommitKey {
+    ctx.emit(&Event::Commit(CommitKey {
         repo: key.repo.clone(),
         commit: base.commit.clone(),
     }));

@@ -95,7 +95,7 @@ pub async fn apply(
             // Later stages do not go on what this one left out.
             let mut status = object.status.clone().unwrap_or_default();
             status.blocked = true;
-            status.reason = Some("Refused".into());
+            status.reason = Some(sync::REFUSED.into());
             status.message = Some(failed.join("\n"));
             let object = ctx
                 .home

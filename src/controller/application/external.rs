@@ -17,27 +17,18 @@ use crate::domain::catalog::{Reconciler, images_of};
 use crate::domain::external::{self, Elsewhere};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::Manifest;
+use crate::domain::sync::RECONCILER_FAILED;
 
 /// Nothing tells us when their objects change: they are asked for so often while something is
 /// awaited, and otherwise.
 const WHILE_AWAITED: Duration = Duration::from_secs(3);
 const OTHERWISE: Duration = Duration::from_secs(60);
 
-/// One look at such a stage: its status from now on.
-pub struct Read(ApplicationStatus);
-
+/// One look at such a stage.
 pub struct External {
-    declared: Declared,
-    status: ApplicationStatus,
-}
-
-impl Read {
-    pub fn of(self, declared: Declared) -> External {
-        External {
-            declared,
-            status: self.0,
-        }
-    }
+    pub declared: Declared,
+    /// From now on.
+    pub status: ApplicationStatus,
 }
 
 pub async fn observe(
@@ -45,7 +36,7 @@ pub async fn observe(
     asking: &Asking<'_>,
     declared: &Declared,
     rendering: &Rendering,
-) -> Result<Read> {
+) -> Result<ApplicationStatus> {
     let (before, change) = (declared.status.clone(), &declared.change);
     let mut superseded = before.superseded.clone();
     super::status::supersede(&mut superseded, before.revision.as_ref(), &change.revision);
@@ -73,7 +64,7 @@ pub async fn observe(
             "{name} is not there, which windlass.yaml says reconciles {}",
             asking.key.title()
         ));
-        return Ok(Read(status));
+        return Ok(status);
     };
     let has = match &found.revision {
         Some(revision) => {
@@ -91,7 +82,7 @@ pub async fn observe(
     };
     status.health = found.health.0;
     status.blocked = found.failed.is_some();
-    status.reason = status.blocked.then(|| "ReconcilerFailed".into());
+    status.reason = status.blocked.then(|| RECONCILER_FAILED.into());
     let waits = || match &found.revision {
         Some(revision) if !has => format!("{name} is at {}", revision.short()),
         _ => format!("{name} has not synced yet"),
@@ -106,7 +97,7 @@ pub async fn observe(
     if status.sync == SyncState::Synced {
         status.synced_revision = Some(change.revision.clone());
     }
-    Ok(Read(status))
+    Ok(status)
 }
 
 pub async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: External) -> Result<Requeue> {

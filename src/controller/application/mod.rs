@@ -11,6 +11,7 @@
 
 mod act;
 mod apply;
+mod approval;
 mod blockers;
 mod declare;
 mod desired;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use super::{Ctx, Kind, Requeue, Result};
 use crate::domain::ApplicationKey;
 use crate::domain::plan::Plan;
-use crate::domain::sync::{self, Step};
+use crate::domain::sync;
 
 pub use blockers::taken;
 pub use image_verification::Asked as AskedOfPods;
@@ -49,8 +50,7 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
 
 async fn look(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Requeue> {
     let observed = observe(ctx, key).await?;
-    let decision = decide(&observed, ctx.now());
-    act::act(ctx, key, observed, decision).await
+    act::act(ctx, key, decide(observed, ctx.now())).await
 }
 
 /// What there is to look at.
@@ -75,12 +75,12 @@ struct Observation {
     facts: sync::Seen,
 }
 
-/// What is to be done.
+/// What is to be done, with what it was decided from.
 enum Decision {
     Nothing,
-    Retire(Box<retire::Decision>),
-    Follow,
-    Sync(status::Verdict),
+    Retire(Box<retire::Retired>, Box<retire::Decision>),
+    Follow(Box<external::External>),
+    Sync(Box<Observation>, status::Verdict),
 }
 
 async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Observed> {
@@ -95,9 +95,12 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Observed> {
     let asking = declared.asking(ctx, key)?;
     let rendering = desired::render(ctx, &declared, &asking).await?;
     if !asking.applies() {
-        let external = external::observe(ctx, &asking, &declared, &rendering).await?;
+        let status = external::observe(ctx, &asking, &declared, &rendering).await?;
         drop(asking);
-        return Ok(Observed::External(Box::new(external.of(declared))));
+        return Ok(Observed::External(Box::new(external::External {
+            declared,
+            status,
+        })));
     }
     let (desired, inventory) = desired::settle(ctx, &declared, &asking, rendering).await?;
     let objects = objects::classify(&declared, &asking, &desired, inventory).await?;
@@ -150,18 +153,17 @@ fn plan(
     Plan::new(&ctx.observer.mask, all)
 }
 
-fn decide(observed: &Observed, now: jiff::Timestamp) -> Decision {
+fn decide(observed: Observed, now: jiff::Timestamp) -> Decision {
     match observed {
         Observed::Nothing => Decision::Nothing,
-        Observed::Retired(seen) => Decision::Retire(Box::new(retire::decide(seen))),
-        Observed::External(_) => Decision::Follow,
-        Observed::Managed(seen) => Decision::Sync(status::verdict(seen, now)),
-    }
-}
-
-impl Observation {
-    /// The step before its deadline is looked at.
-    fn step(&self) -> Step {
-        sync::decide(&self.facts)
+        Observed::Retired(seen) => {
+            let decision = Box::new(retire::decide(&seen));
+            Decision::Retire(seen, decision)
+        }
+        Observed::External(seen) => Decision::Follow(seen),
+        Observed::Managed(seen) => {
+            let verdict = status::verdict(&seen, now);
+            Decision::Sync(seen, verdict)
+        }
     }
 }

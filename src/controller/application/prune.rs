@@ -2,25 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::approval::judge;
 use super::declare::Declared;
-use super::desired::{Desired, rendered};
+use super::desired::Desired;
 use super::objects::Objects;
 use crate::cluster::Found;
 use crate::cluster::home::InventoryEntry;
 use crate::controller::claims::Claims;
 use crate::controller::dry_run::{self, Asking};
-use crate::controller::revision::inputs_at;
-use crate::controller::{Base, Ctx, Result, authority};
+use crate::controller::{Ctx, Result};
 use crate::domain::manifest::{Manifest, ResourceKey, is_custom_group};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sync::{self, Late};
-use crate::domain::{CommitSha, OWNER_LABEL, PullRequestKey, uses};
+use crate::domain::{OWNER_LABEL, uses};
 
 /// What is to be deleted, and what of it waits.
 pub struct Candidates {
@@ -41,10 +40,6 @@ pub struct Candidates {
     /// When GitHub is asked once more whether they were approved.
     pub ask_again: Option<Instant>,
 }
-
-/// Pauses between two questions to GitHub whether a deletion was approved.
-const FIRST_PAUSE: Duration = Duration::from_secs(3);
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 pub async fn candidates(
     ctx: &Arc<Ctx>,
@@ -147,7 +142,7 @@ pub struct Leavers {
 
 impl Leavers {
     /// `uncommitted`: no commit took out what is not known to have left by one.
-    fn gone(
+    pub fn gone(
         &self,
         approved: impl Fn(&InventoryEntry) -> bool,
         uncommitted: bool,
@@ -333,111 +328,6 @@ async fn running(asking: &Asking<'_>, namespace: Option<&str>) -> Result<Vec<Val
 /// Whether a controller has to see an object go.
 pub fn is_custom(key: &ResourceKey) -> bool {
     is_custom_group(&key.group)
-}
-
-/// What of it may be pruned. Whether a preview that somebody approved listed it is only asked when it matters.
-/// `uncommitted`: what was synced of this very revision had these objects, so no commit took them out. And when that is
-/// asked again.
-pub async fn judge(
-    ctx: &Arc<Ctx>,
-    asking: &Asking<'_>,
-    base: &Base,
-    revision: &CommitSha,
-    leavers: &Leavers,
-    owned: usize,
-    (confirmed, uncommitted): (sync::Confirmed<'_>, bool),
-) -> Result<(sync::Judgement, Option<Instant>)> {
-    let title = asking.key.title();
-    let gone = leavers.gone(|_| false, uncommitted);
-    let judgement = sync::judge(&gone, owned, confirmed, &title);
-    let waits = |entry: &InventoryEntry| {
-        let withheld = judgement.withheld.iter().any(|(key, _)| *key == entry.key);
-        withheld && !(uncommitted && entry.gone.is_none())
-    };
-    let waiting = leavers.prune.values().filter(|(entry, _)| waits(entry));
-    let left_by = |entry: &InventoryEntry| entry.gone.clone().unwrap_or_else(|| revision.clone());
-    let commits: BTreeSet<_> = waiting.map(|(entry, _)| left_by(entry)).collect();
-    let (mut approved, mut again) = (BTreeMap::new(), None);
-    for commit in commits {
-        let asked = (asking.key.clone(), commit.clone());
-        let known = ctx.memory.unapproved.get(&asked);
-        if let Some((next, _)) = known.filter(|(next, _)| *next > Instant::now()) {
-            again = Some(again.map_or(next, |known: Instant| known.min(next)));
-            continue;
-        }
-        let found = removed_by_approved_change(ctx, asking, base, &commit).await?;
-        if found.is_empty() {
-            // GitHub tells of a merged pull request, and of its reviews, a while after the push.
-            let pause = known.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
-            let next = Instant::now() + pause;
-            ctx.memory.unapproved.insert(asked, (next, pause));
-            again = again.or((pause < LONGEST_PAUSE).then_some(next));
-        }
-        approved.insert(commit, found);
-    }
-    let is_approved = |entry: &InventoryEntry| {
-        approved
-            .get(&left_by(entry))
-            .is_some_and(|found| found.contains(&entry.key))
-    };
-    let gone = leavers.gone(is_approved, uncommitted);
-    Ok((sync::judge(&gone, owned, confirmed, &title), again))
-}
-
-/// The objects that the revision's pull request took out of Git, if the head that was merged was approved by the rule of
-/// the gate.
-async fn removed_by_approved_change(
-    ctx: &Arc<Ctx>,
-    asking: &Asking<'_>,
-    base: &Base,
-    revision: &CommitSha,
-) -> Result<BTreeSet<ResourceKey>> {
-    let repo = &asking.key.repo;
-    let mut approved = false;
-    let target = base.target(asking.key);
-    // As many as the stage asks for, and one in any case: what is lost is lost by two people's word.
-    let needed = target.map_or(1, |target| target.stage.approvals.max(1));
-    for pull in ctx
-        .github
-        .pulls_with(repo, revision)
-        .await?
-        .into_iter()
-        .filter(|pull| pull.merged_at.is_some())
-    {
-        let key = PullRequestKey {
-            repo: repo.clone(),
-            number: pull.number,
-        };
-        let snapshot = ctx.github.snapshot(&key).await?;
-        approved |= authority::approved_by(ctx, &key, &snapshot, target)
-            .await?
-            .len()
-            >= needed as usize;
-    }
-    if !approved || base.target(asking.key).is_none() {
-        return Ok(BTreeSet::new());
-    }
-    let (at, place) = (revision.clone(), asking.target.place());
-    let before = ctx.mirror(repo, move |mirror| {
-        let parent = if mirror.has(&at) {
-            mirror.parent(&at)?
-        } else {
-            None
-        };
-        match parent {
-            Some(parent) => inputs_at(mirror, &parent, &place),
-            None => Ok(Ok(None)),
-        }
-    });
-    let before = rendered(ctx, asking.target, &before.await?, None)
-        .await?
-        .unwrap_or_default();
-    Ok(dry_run::settle(asking, &before)
-        .await?
-        .manifests
-        .into_iter()
-        .map(|manifest| manifest.key)
-        .collect())
 }
 
 #[cfg(test)]

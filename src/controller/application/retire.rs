@@ -97,7 +97,7 @@ pub fn decide(seen: &Retired) -> Decision {
     let keep = |status: ApplicationStatus, message: String, requeue: Requeue| Decision {
         status: Some(ApplicationStatus {
             message: Some(message),
-            reason: Some("LeftGit".into()),
+            reason: Some(sync::LEFT_GIT.into()),
             ..status
         }),
         deletes: false,

@@ -28,7 +28,7 @@ pub struct Verdict {
 }
 
 pub fn verdict(seen: &Observation, now: jiff::Timestamp) -> Verdict {
-    let step = seen.step();
+    let step = sync::decide(&seen.facts);
     let waiting = waiting(seen, &step, now);
     let decided = step.clone();
     let step = overdue(seen, step, waiting.as_ref(), now);

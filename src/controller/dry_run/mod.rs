@@ -18,12 +18,14 @@ mod unasked;
 
 use std::collections::BTreeMap;
 
-pub use adoption::{adopt, carried_over, is_let_go, refused_to_us};
-pub use conflicts::{decide, fields, ignore, undecided};
+use adoption::{adopt, carried_over, is_let_go, refused_to_us};
+pub use conflicts::fields;
+use conflicts::{decide, ignore, undecided};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-pub use new_kinds::{by_its_definition, in_another_namespace, makes_possible};
+pub use new_kinds::makes_possible;
+use new_kinds::{by_its_definition, in_another_namespace};
 use others::{as_the_reconciler_applies, leave_replicas};
-pub use refusal::{IMMUTABLE_SECRET, NO_RIGHT, refused, without_dry_run};
+use refusal::{IMMUTABLE_SECRET, NO_RIGHT, refused, without_dry_run};
 pub use scope::{Asking, Outside, refusals, settle};
 use serde_json::Value;
 pub use unasked::{fingerprint, is_as_left, is_untouched, read, side, stub};

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::AT_ONCE;
 use super::scope::Asking;
+use crate::cluster;
 use crate::cluster::home::InventoryEntry;
-use crate::cluster::{self};
 use crate::controller::Result;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Proof, Side};

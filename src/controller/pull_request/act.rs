@@ -12,7 +12,7 @@ use crate::domain::PullRequestKey;
 use crate::domain::approvals::{Doubt, Writers};
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step};
 use crate::github::{self, NewCheck};
-use crate::view::{self};
+use crate::view;
 
 pub async fn act(
     ctx: &Arc<Ctx>,

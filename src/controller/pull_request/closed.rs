@@ -9,7 +9,7 @@ use crate::controller::{Base, Ctx, Event, Result, authority};
 use crate::domain::pull_request::{self, Ask, Seen, Sticky};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github::PullSnapshot;
-use crate::view::{self};
+use crate::view;
 
 /// A pull request that is merged or closed: where its commit stands, and commands that are still to be answered.
 pub async fn closed(
@@ -47,7 +47,7 @@ pub async fn closed(
             };
             crate::controller::commit::came_by(ctx, &name, key.number);
             if sticky.is_some() && !told {
-                ctx.emit(&Event::Merged(name));
+                ctx.emit(&Event::Commit(name));
             }
             let (progress, _) =
                 crate::controller::commit::progress_of(ctx, &key.repo, &base, &commit).await?;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use act::act;
 use closed::closed;
-pub use shown::{Shown, anew, previewed, same_effect};
+pub use shown::{Shown, anew};
+use shown::{previewed, same_effect};
 use tokio::time::Instant;
 use verdict::{gate_of, verdict};
 
@@ -21,7 +22,7 @@ use crate::domain::gate::{self, Facts, PreviewFact};
 use crate::domain::pull_request::{self, Ask, Seen, Sticky};
 use crate::git::HeadTooLarge;
 use crate::github::PullSnapshot;
-use crate::view::{self};
+use crate::view;
 
 pub async fn reconcile(ctx: Arc<Ctx>, key: PullRequestKey) -> Result<Requeue> {
     let snapshot = ctx.github.snapshot(&key).await?;

@@ -22,7 +22,10 @@ mod waves;
 pub use drift::{FIGHT_WINDOW, MOST_HEALS, truce};
 pub use duration::{duration, duration_words};
 pub use prune::{Confirmed, Gone, Judgement, Mark, judge, judge_retired, mark, protected};
-pub use reason::{APPLYING, Adoption, Drift, Reason};
+pub use reason::{
+    APPLYING, Adoption, CLUSTER_UNREACHABLE, Drift, ERROR, LEFT_GIT, RECONCILER_FAILED, REFUSED,
+    Reason,
+};
 pub use waves::Waves;
 
 /// Facts about one application, all of one look.

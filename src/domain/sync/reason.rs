@@ -10,8 +10,16 @@ use crate::domain::health::{Assessment, Health};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::{Action, Change};
 
-/// The code of a sync that is under way.
+/// Codes that are not only a [`Reason`]'s.
 pub const APPLYING: &str = "Applying";
+pub const REFUSED: &str = "Refused";
+/// The application left Git.
+pub const LEFT_GIT: &str = "LeftGit";
+/// Argo CD or Flux failed.
+pub const RECONCILER_FAILED: &str = "ReconcilerFailed";
+pub const CLUSTER_UNREACHABLE: &str = "ClusterUnreachable";
+/// It could not be looked at.
+pub const ERROR: &str = "Error";
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reason {
@@ -104,7 +112,7 @@ impl Reason {
             Self::RenderFailed { .. } => "RenderFailed",
             Self::RendersToNothing => "RendersToNothing",
             Self::Paused { .. } => "Paused",
-            Self::Refused(_) => "Refused",
+            Self::Refused(_) => REFUSED,
             Self::AdoptionRequired(_) => "AdoptionRequired",
             Self::WaitsForApplications(_) => "WaitingForDependencies",
             Self::Drift { .. } => "DriftReported",

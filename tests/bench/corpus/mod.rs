@@ -168,9 +168,7 @@ pub async fn corpus(results: &mut Results) {
         "metadata": {"name": format!("{}corpus", world.prefix), "labels": {"windlass.dev/aggregate-to-windlass": "true"}}, "rules": [
             {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings", "clusterroles"], "verbs": ["get", "list", "watch", "create", "patch", "delete", "escalate", "bind"]},
             {"apiGroups": [format!("{}corpus.example", world.prefix)], "resources": ["*"], "verbs": ["get", "list", "watch", "create", "patch", "delete"]}]});
-    let file = std::env::temp_dir().join(format!("{}corpus.json", world.prefix));
-    std::fs::write(&file, role.to_string()).unwrap();
-    world.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    world.with_file(&["apply"], &role.to_string());
     tools(&world);
     let own = format!("namespace: \"{}{{application}}-{{stage}}\"", world.prefix);
     let catalog = world
@@ -248,7 +246,7 @@ pub async fn corpus(results: &mut Results) {
         );
         let branch = format!("corpus-{turned}");
         let number = world.propose("bob", &branch, &changes);
-        crate::wait(std::time::Duration::from_secs(300), || {
+        crate::wait(std::time::Duration::from_secs(300), async || {
             !world.comments(number).is_empty()
         })
         .await;
@@ -298,7 +296,7 @@ pub async fn corpus(results: &mut Results) {
                 )
                 .unwrap();
             let head = world.head(number);
-            let looked = || {
+            let looked = async || {
                 world
                     .forge
                     .state()
@@ -393,39 +391,28 @@ async fn rested(world: &World, commit: &str, failing: &BTreeSet<String>) {
         synced(world, commit).await;
         return world.quiet().await;
     }
-    let started = std::time::Instant::now();
-    loop {
-        let all = world.applications().await;
-        let rests = |object: &Value| {
-            let name = object["spec"]["application"].as_str().unwrap_or_default();
-            let status = &object["status"];
-            match failing.contains(name) {
-                true => {
-                    status["health"] == "Degraded"
-                        && status["failures"].to_string().contains(commit)
-                }
-                false => status["sync"] == "Synced" && status["health"] == "Healthy",
+    let rests = |object: &Value| {
+        let name = object["spec"]["application"].as_str().unwrap_or_default();
+        let status = &object["status"];
+        match failing.contains(name) {
+            true => {
+                status["health"] == "Degraded" && status["failures"].to_string().contains(commit)
             }
-        };
-        let told = world
-            .status(commit, "windlass/sync")
-            .is_some_and(|(is, _)| is == "failure");
-        if told && all.iter().all(rests) {
-            return;
+            false => status["sync"] == "Synced" && status["health"] == "Healthy",
         }
-        assert!(
-            started.elapsed().as_secs() < 600,
-            "the commit did not come to its end"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    }
+    };
+    let ended = async || {
+        let told = world.status(commit, "windlass/sync");
+        told.is_some_and(|(is, _)| is == "failure") && world.applications().await.iter().all(rests)
+    };
+    crate::wait(std::time::Duration::from_secs(600), ended).await;
 }
 
 /// Confirms the deletions of applications that left Git.
 async fn confirm(world: &World, applications: &[&str]) {
     for title in applications {
         let name = title.replace('/', ".");
-        let waits = || {
+        let waits = async || {
             let at = "jsonpath={.status.confirm}";
             let object = ["applications.windlass.dev", &name, "--ignore-not-found"];
             !world
@@ -433,16 +420,7 @@ async fn confirm(world: &World, applications: &[&str]) {
                 .is_empty()
         };
         crate::wait(std::time::Duration::from_secs(300), waits).await;
-        let said = Command::new(env!("CARGO_BIN_EXE_windlass"))
-            .args(["confirm-prune", title, "--namespace", &world.home()])
-            .env("KUBECONFIG", plane().kubeconfig())
-            .output()
-            .unwrap();
-        assert!(
-            said.status.success(),
-            "{}",
-            String::from_utf8_lossy(&said.stderr)
-        );
+        world.windlass(&["confirm-prune", title]);
     }
 }
 

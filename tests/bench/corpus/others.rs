@@ -123,7 +123,7 @@ pub fn tools(world: &World) {
             "metadata": {"name": format!("{plural}.{group}")}, "spec": {"group": group, "scope": "Namespaced",
                 "names": {"kind": kind, "plural": plural}, "versions": [{"name": version, "served": true, "storage": true,
                     "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}]}});
-        with_file(world, &["apply"], &definition.to_string());
+        world.with_file(&["apply"], &definition.to_string());
         world.kubectl(&[
             "wait",
             "--for=condition=Established",
@@ -131,12 +131,6 @@ pub fn tools(world: &World) {
             "--timeout=60s",
         ]);
     }
-}
-
-fn with_file(world: &World, arguments: &[&str], text: &str) {
-    let file = std::env::temp_dir().join(format!("{}corpus-objects.yaml", world.prefix));
-    std::fs::write(&file, text).unwrap();
-    world.kubectl(&[arguments, &["-f", file.to_str().unwrap()]].concat());
 }
 
 /// What others do to the cluster between two rounds.
@@ -182,11 +176,11 @@ pub fn others(world: &World, namespace: &str, round: &Round) {
         );
     }
     if !round.residue.is_empty() {
-        with_file(world, &["-n", namespace, "apply"], &round.residue);
+        world.with_file(&["-n", namespace, "apply"], &round.residue);
     }
     for (_, tool, how, _) in TOOLS {
         if let Some(text) = round.left.get(tool) {
-            with_file(world, &[&["-n", namespace], how].concat(), text);
+            world.with_file(&[&["-n", namespace], how].concat(), text);
         }
     }
 }
@@ -209,7 +203,7 @@ pub async fn release(world: &World, namespace: &str, names: &[String]) {
             .is_empty()
     };
     for name in names {
-        crate::wait(std::time::Duration::from_secs(300), || ending(name)).await;
+        crate::wait(std::time::Duration::from_secs(300), async || ending(name)).await;
         let none = r#"{"metadata":{"finalizers":null}}"#;
         world.kubectl(&[
             "-n",

@@ -139,9 +139,7 @@ async fn what_a_chart_is_told_of_the_cluster_stays_with_the_commit() {
         "metadata": {"name": format!("widgets.{group}")}, "spec": {"group": group, "scope": "Namespaced",
             "names": {"kind": "Widget", "plural": "widgets"}, "versions": [{"name": "v1", "served": true, "storage": true,
                 "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
-    let file = std::env::temp_dir().join(format!("{}chart.json", world.prefix));
-    std::fs::write(&file, definition.to_string()).unwrap();
-    world.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    world.with_file(&["apply"], &definition.to_string());
     world.kubectl(&[
         "wait",
         "--for=condition=Established",
@@ -186,7 +184,6 @@ async fn what_a_chart_is_told_of_the_cluster_stays_with_the_commit() {
         })
         .await;
     world.kubectl(&["delete", "crd", &format!("widgets.{group}")]);
-    let _ = std::fs::remove_file(&file);
 }
 
 #[test]

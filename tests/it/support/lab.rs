@@ -85,13 +85,11 @@ impl Lab {
         self.with_file(&["create"], &role.to_string());
     }
 
-    /// kubectl with a file of this text.
+    /// kubectl with a file of this text, in the lab's namespace.
     pub fn with_file(&self, arguments: &[&str], text: &str) -> String {
-        let file = std::env::temp_dir().join(format!("{}{}.yaml", self.world.prefix, arguments[0]));
-        std::fs::write(&file, text).unwrap();
-        let said = self.kubectl(&[arguments, &["-f", file.to_str().unwrap()]].concat());
-        let _ = std::fs::remove_file(&file);
-        said
+        let namespace = self.namespace();
+        self.world
+            .with_file(&[&["-n", namespace.as_str()], arguments].concat(), text)
     }
 
     /// A pull request that changes the lab's files; its number and comment.
@@ -137,22 +135,6 @@ impl Lab {
         self.world
             .sync_status(merged["sha"].as_str().unwrap(), state)
             .await
-    }
-
-    /// The windlass command, as an operator gives it.
-    pub fn windlass(&self, arguments: &[&str]) -> String {
-        let said = std::process::Command::new(env!("CARGO_BIN_EXE_windlass"))
-            .args(arguments)
-            .args(["--namespace", &self.world.home()])
-            .env("KUBECONFIG", crate::support::plane().kubeconfig())
-            .output()
-            .unwrap();
-        assert!(
-            said.status.success(),
-            "{}",
-            String::from_utf8_lossy(&said.stderr)
-        );
-        String::from_utf8(said.stdout).unwrap()
     }
 
     pub async fn object(&self, version: &str, kind: &str, plural: &str, name: &str) -> Value {

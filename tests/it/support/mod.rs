@@ -1,5 +1,6 @@
 //! A world of its own: forge, namespaces on the shared control plane, windlass.
 
+pub mod commands;
 pub mod contract;
 pub mod lab;
 pub mod proxy;
@@ -427,23 +428,6 @@ impl World {
             name,
         )
         .await
-    }
-
-    /// kubectl as the administrator: what a person does by hand, who repeats a command that reads and writes when a
-    /// controller wrote in between.
-    pub fn kubectl(&self, arguments: &[&str]) -> String {
-        let overtaken = |said: &anyhow::Result<String>| {
-            said.as_ref()
-                .is_err_and(|e| e.to_string().contains("the object has been modified"))
-        };
-        let mut said = plane().kubectl(arguments);
-        for _ in 0..10 {
-            if !overtaken(&said) {
-                break;
-            }
-            said = plane().kubectl(arguments);
-        }
-        said.expect("kubectl")
     }
 
     // ---- the forge

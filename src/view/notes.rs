@@ -1,0 +1,55 @@
+//! What a preview says of an application besides its changes.
+
+use super::{code, listed};
+use crate::domain::manifest::ResourceKey;
+
+pub const NEW_APPLICATION: &str = "This application is not on the base branch: it is previewed as if nothing of it were in the cluster. What is there is looked at once it is merged, and changed only after `/adopt`.";
+
+/// An application that a pull request takes out of Git, with the names of its objects.
+pub fn leaves_git(objects: &[String]) -> String {
+    format!(
+        "The application leaves Git. Its {} objects stay as they are: after the merge `/confirm-prune` deletes them, and nothing else does: {}.",
+        objects.len(),
+        listed(objects)
+    )
+}
+
+/// A template of a chart that reads the cluster.
+pub fn looks_up(template: &str) -> String {
+    format!(
+        "{} asks the cluster by `lookup`: nothing is found there, as with `helm template`, so it is rendered as on the first installation.",
+        code(template)
+    )
+}
+
+/// Custom kinds of which nobody said when they are healthy.
+pub fn unruled(kinds: &[String]) -> String {
+    format!(
+        "No rule says when {} is healthy: what its status says of itself counts. `health` in `windlass.yaml` takes one.",
+        listed(kinds)
+    )
+}
+
+pub fn hands_over(key: &ResourceKey, to: &str) -> String {
+    format!(
+        "{} moves to `{to}`: it is handed over, not deleted.",
+        code(&key.to_string())
+    )
+}
+
+/// `why`: the mark that keeps it.
+pub fn stays(key: &ResourceKey, why: &str) -> String {
+    format!(
+        "{} leaves Git but stays in the cluster: {why}.",
+        code(&key.to_string())
+    )
+}
+
+/// A hook of a kind that is only run by who else uses the manifests. `words`: its annotation.
+pub fn not_run(key: &ResourceKey, words: &str) -> String {
+    format!(
+        "{} is a hook that windlass does not run ({}).",
+        code(&key.to_string()),
+        code(words)
+    )
+}
