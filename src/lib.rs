@@ -69,7 +69,7 @@ use crate::cluster::{Cluster, connect, connect_as};
 use crate::config::Settings;
 use crate::controller::heads::Heads;
 use crate::controller::{
-    Ctx, Memory, Observer, Queue, application, commit, promotion, pull_request,
+    Memory, Observer, Queue, Reader, Writer, application, commit, promotion, pull_request,
 };
 use crate::git::Mirrors;
 use crate::github::GitHub;
@@ -186,8 +186,7 @@ pub async fn run(
             )
         })?;
     }
-    let ctx = Arc::new(Ctx {
-        permit,
+    let reader = Reader {
         github: GitHub::new(
             &settings.api_url,
             settings.credentials.clone(),
@@ -214,7 +213,8 @@ pub async fn run(
         previewing: tokio::sync::Semaphore::new(3),
         heads: Heads::new(settings.cache.join("heads"))?,
         seal: settings.seal,
-    });
+    };
+    let ctx = Arc::new(Writer::new(reader, permit));
     // From the first watch to the last write: neither ever waits for somebody to listen.
     let watched = {
         let ctx = ctx.clone();
@@ -293,7 +293,7 @@ pub async fn run(
 
 /// GitHub may be away for a while: a hint is tried again until it can be followed, or the next resync has looked at
 /// everything anyway.
-async fn follow_later(ctx: std::sync::Weak<Ctx>, hint: domain::Hint) {
+async fn follow_later(ctx: std::sync::Weak<controller::Writer>, hint: domain::Hint) {
     for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256] {
         tokio::time::sleep(std::time::Duration::from_secs(pause)).await;
         let Some(ctx) = ctx.upgrade() else { return };
@@ -304,7 +304,7 @@ async fn follow_later(ctx: std::sync::Weak<Ctx>, hint: domain::Hint) {
     }
 }
 
-impl Ctx {
+impl Writer {
     fn promotions_loop(self: &Arc<Self>, stop: &CancellationToken) -> tokio::task::JoinHandle<()> {
         let (ctx, stop) = (self.clone(), stop.clone());
         tokio::spawn(async move {

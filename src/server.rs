@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::cluster;
 use crate::controller::promotion::{Rest, rest};
 use crate::controller::queue::Outcome;
-use crate::controller::{Base, Ctx, Event};
+use crate::controller::{Base, Event, Writer};
 use crate::domain::image::Candidate;
 use crate::domain::{ApplicationKey, Hint, Name};
 use crate::events::{Refusal, Sender, Verified};
@@ -32,7 +32,7 @@ use crate::telemetry::Metrics;
 /// What the handlers need.
 pub struct Server {
     /// Set once we hold the Lease and have read what there is.
-    pub ctx: OnceLock<Arc<Ctx>>,
+    pub ctx: OnceLock<Arc<Writer>>,
     pub metrics: Arc<Metrics>,
     pub webhook_secrets: Vec<SecretString>,
     pub events_token: SecretString,
@@ -235,7 +235,7 @@ fn told(key: &ApplicationKey, state: &str, message: Option<String>, url: Option<
 }
 
 /// Keeps the candidate for every first stage that uses the image; whoever waits for it is told its keys.
-async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Taken, Box<Response>> {
+async fn propose(ctx: &Writer, verified: &Verified) -> Result<Taken, Box<Response>> {
     let fail = |error: &dyn std::fmt::Display| {
         Box::new(refusal(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -319,21 +319,27 @@ async fn propose(ctx: &Arc<Ctx>, verified: &Verified) -> Result<Taken, Box<Respo
 
 /// Keeps a candidate. Two events at once: the one that was written later wins.
 async fn kept(
-    ctx: &Ctx,
+    ctx: &Writer,
     key: &ApplicationKey,
     candidate: &Candidate,
 ) -> Result<(), cluster::Error> {
-    let mut kept = ctx.home.propose(key, std::slice::from_ref(candidate)).await;
+    let mut kept = ctx
+        .to_home()
+        .propose(key, std::slice::from_ref(candidate))
+        .await;
     for _ in 0..3 {
         if matches!(kept, Err(cluster::Error::Stale { .. })) {
-            kept = ctx.home.propose(key, std::slice::from_ref(candidate)).await;
+            kept = ctx
+                .to_home()
+                .propose(key, std::slice::from_ref(candidate))
+                .await;
         }
     }
     kept.map(drop)
 }
 
 /// Waits until every promotion rests, and tells where.
-async fn outcome(ctx: &Arc<Ctx>, taken: Taken) -> Response {
+async fn outcome(ctx: &Arc<Writer>, taken: Taken) -> Response {
     let deadline = Instant::now() + PATIENCE;
     let mut all = Vec::new();
     let mut resting = true;

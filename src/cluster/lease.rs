@@ -13,6 +13,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::{Result, call, refused};
+use crate::domain::permit::WritePermit;
 
 const NAME: &str = "windlass";
 /// A holder that has not renewed for this long is gone.
@@ -20,10 +21,6 @@ const DURATION: Duration = Duration::from_secs(15);
 /// So long before the Lease runs out nothing is written any more.
 const MARGIN: Duration = Duration::from_secs(3);
 const RENEW_EVERY: Duration = Duration::from_secs(5);
-
-/// The right to write: only a held Lease makes one.
-#[derive(Debug, Clone)]
-pub struct WritePermit(());
 
 pub struct Holder {
     leases: Api<Lease>,
@@ -61,7 +58,7 @@ impl Holder {
                 .is_none_or(|holder| *holder == self.identity)
                 || silent_since.elapsed() > DURATION;
             if free && self.take(lease).await? {
-                return Ok(WritePermit(()));
+                return Ok(WritePermit::of_the_lease());
             }
             if !told {
                 tracing::info!(

@@ -39,7 +39,7 @@ pub use connect::{ANSWERS, connect, connect_as, with_warnings};
 pub use index::{Known, Seen};
 pub use objects::{Found, Keeps};
 use pace::{FIRST_IN_FLIGHT, Pace};
-pub use writes::{Applied, How, Refusal};
+pub use writes::{Applied, Refusal, Writer};
 
 /// Why a cluster could not be asked, or would not answer.
 #[derive(Debug, thiserror::Error)]

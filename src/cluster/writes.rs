@@ -12,6 +12,7 @@ use super::objects::renamed;
 use super::{Cluster, Error, Result, refused, value_of};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::Conflict;
+use crate::domain::permit::WritePermit;
 use crate::domain::plan;
 
 /// The answer to a desired object that is applied or dry-run.
@@ -40,14 +41,6 @@ pub struct Refusal {
     pub no_namespace: bool,
     /// 403 of the server's authorization: whoever asks lacks the right.
     pub no_right: bool,
-}
-
-/// How an object is applied.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct How {
-    pub dry_run: bool,
-    /// Takes fields from whoever holds them. With a resourceVersion in the payload only if nothing changed since.
-    pub force: bool,
 }
 
 /// The fields that a 409 of server-side apply names.
@@ -136,24 +129,37 @@ impl Cluster {
             .map(|status| refusal(key, &status).message))
     }
 
-    /// Server-side apply of a payload, or its dry-run.
-    pub async fn apply(
+    /// What server-side apply of a payload would make. `force`: takes fields from whoever holds them.
+    pub async fn dry_run(
         &self,
         key: &ResourceKey,
         version: &str,
         payload: &Value,
         manager: &str,
-        how: How,
+        force: bool,
+    ) -> Result<Applied> {
+        let mut parameters = PatchParams::apply(manager);
+        parameters.force = force;
+        parameters.dry_run = true;
+        let what = format!("dry-run {key}");
+        self.server_side_apply(&what, key, version, payload, parameters)
+            .await
+    }
+
+    async fn server_side_apply(
+        &self,
+        what: &str,
+        key: &ResourceKey,
+        version: &str,
+        payload: &Value,
+        parameters: PatchParams,
     ) -> Result<Applied> {
         let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
             return Ok(Applied::KindMissing);
         };
-        let mut parameters = PatchParams::apply(manager).validation_strict();
-        parameters.force = how.force;
-        parameters.dry_run = how.dry_run;
-        let what = format!("{} {key}", if how.dry_run { "dry-run" } else { "apply" });
         // As plain JSON: an object is not taken apart and put together again on its way.
         let url = DynamicObject::url_path(&resource, key.namespace.as_deref());
+        let parameters = parameters.validation_strict();
         let request = async {
             let request =
                 kube::core::Request::new(url).patch(&key.name, &parameters, &Patch::Apply(payload));
@@ -161,9 +167,9 @@ impl Cluster {
                 .request::<Value>(request.map_err(kube::Error::BuildRequest)?)
                 .await
         };
-        match self.call(&what, request).await? {
+        match self.call(what, request).await? {
             Ok(object) => {
-                if !how.dry_run {
+                if !parameters.dry_run {
                     self.index.note(&resource, key, &object).await;
                 }
                 Ok(Applied::Object(object))
@@ -172,7 +178,7 @@ impl Cluster {
             Err(status) if status.is_not_found() => Ok(Applied::KindMissing),
             Err(status) if status.is_conflict() => match conflicts(&status) {
                 // Not a manager's field but the resourceVersion: somebody wrote in between.
-                found if found.is_empty() => Err(Error::Stale { what }),
+                found if found.is_empty() => Err(Error::Stale { what: what.into() }),
                 found => Ok(Applied::Conflicts(found)),
             },
             Err(status) => Ok(Applied::Refused(refusal(key, &status))),
@@ -266,6 +272,42 @@ impl Cluster {
             Err(status) => Ok(Applied::Refused(refusal(key, &status))),
         }
     }
+}
+
+/// What writes to a cluster.
+pub struct Writer<'a>(&'a Cluster);
+
+impl std::ops::Deref for Writer<'_> {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        self.0
+    }
+}
+
+impl Cluster {
+    pub fn writer<'a>(&'a self, _: &'a WritePermit) -> Writer<'a> {
+        Writer(self)
+    }
+}
+
+impl Writer<'_> {
+    /// Server-side apply of a payload. `force`: takes fields from whoever holds them; with a resourceVersion in the payload
+    /// only if nothing changed since.
+    pub async fn apply(
+        &self,
+        key: &ResourceKey,
+        version: &str,
+        payload: &Value,
+        manager: &str,
+        force: bool,
+    ) -> Result<Applied> {
+        let mut parameters = PatchParams::apply(manager);
+        parameters.force = force;
+        let what = format!("apply {key}");
+        self.server_side_apply(&what, key, version, payload, parameters)
+            .await
+    }
 
     /// Replaces who owns which field of an object, if nobody wrote to it since; its resourceVersion afterwards.
     pub async fn set_managed_fields(
@@ -306,7 +348,7 @@ impl Cluster {
             .await
     }
 
-    pub(super) async fn delete_with(
+    async fn delete_with(
         &self,
         key: &ResourceKey,
         version: &str,

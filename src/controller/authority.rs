@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::preview::{Changes, changes_between};
-use super::{Base, Ctx, Result, promotion};
+use super::{Base, Reader, Result, promotion};
 use crate::domain::approvals::{Case, Doubt, Review, Writers};
 use crate::domain::catalog::{Approver, MergePolicy, Target};
 use crate::domain::command::Permission;
@@ -26,7 +26,7 @@ const GITHUB: (&str, &str) = ("web-flow", "noreply@github.com");
 
 /// The last opinion of each reviewer, with whether it is a writer's.
 pub async fn reviews(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
 ) -> Result<Vec<Review>> {
@@ -61,7 +61,7 @@ pub async fn reviews(
 /// Everybody who had a hand in a pull request: who opened it, the authors and committers of its commits, and whoever
 /// pushed one of them, since addresses can be made up.
 pub async fn writers(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
 ) -> Result<Writers> {
@@ -194,7 +194,7 @@ pub fn touched_stages(base: &Base, changes: &Changes, preview: &Preview) -> Vec<
 
 /// What stages ask for. `logins`: those whose word is to be judged.
 pub async fn policies(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     targets: &[Target],
     changes: &Changes,
@@ -252,7 +252,7 @@ fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
 
 /// Who of `logins` is among the approvers; None: nobody is named. By `CODEOWNERS` that is who owns every file.
 async fn approvers(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     named: &[Approver],
     owned: &[&[String]],
@@ -292,7 +292,7 @@ async fn approvers(
 }
 
 async fn is_approver(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     approver: &Approver,
     login: &str,
@@ -324,7 +324,7 @@ async fn is_approver(
 
 /// The stages that what a pull request of ours promotes has to be healthy in.
 pub async fn earlier(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &ApplicationKey,
     target: &Target,
 ) -> Result<Vec<Earlier>> {
@@ -344,7 +344,7 @@ pub async fn earlier(
 
 /// Who approved a pull request that is merged, for one stage, by the rule of the gate.
 pub async fn approved_by(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
     target: Option<&Target>,
@@ -387,7 +387,7 @@ pub async fn approved_by(
 
 /// Which files a merge commit changed, and whose they were: what an approval of it is judged by afterwards.
 pub async fn merged_changes(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     commit: Option<CommitSha>,
 ) -> Result<Changes> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::dry_run;
-use super::{Base, Ctx, Observer, Result, locked, revision};
+use super::{Base, Observer, Reader, Result, locked, revision};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::Side;
@@ -79,7 +79,7 @@ pub async fn of<'o>(
 }
 
 /// The claims of a base, worked out once.
-pub async fn of_base(ctx: &Arc<Ctx>, base: &Base) -> Result<Arc<Claims>> {
+pub async fn of_base(ctx: &Arc<Reader>, base: &Base) -> Result<Arc<Claims>> {
     let name: (RepoName, CommitSha) = (base.repo.name.clone(), base.commit.clone());
     let known = locked(&ctx.memory.claims).get(&name).cloned();
     if let Some(known) = known {
@@ -107,7 +107,7 @@ pub async fn of_base(ctx: &Arc<Ctx>, base: &Base) -> Result<Arc<Claims>> {
 /// Every object that the base's applications have on a cluster, whoever's it is. An application that cannot be rendered
 /// is an error: what it has is not known.
 pub async fn on_cluster(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     base: &Base,
     cluster: &str,
 ) -> Result<BTreeSet<ResourceKey>> {

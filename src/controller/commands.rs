@@ -12,7 +12,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use super::pull_request::{Look, anew};
-use super::{Ctx, Error, Event, Result, authority};
+use super::{Error, Event, Reader, Result, Writer, authority};
 use crate::cluster::home;
 use crate::domain::approvals::{Case, Writers};
 use crate::domain::catalog::{FILE, Stage, Target};
@@ -23,7 +23,7 @@ use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::view;
 
 /// Carries out the commands of one comment, then answers it in one new comment.
-pub async fn answer(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, ask: &Ask) -> Result<()> {
+pub async fn answer(ctx: &Writer, key: &PullRequestKey, look: &Look, ask: &Ask) -> Result<()> {
     let mut answers = Vec::new();
     for line in &ask.lines {
         let text = match &line.meaning {
@@ -37,7 +37,7 @@ pub async fn answer(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, ask: &Ask
         };
         answers.push((line.clone(), text));
     }
-    ctx.github
+    ctx.to_github()
         .post_comment(key, &view::reply(ask.comment, &answers))
         .await?;
     ctx.memory.answered.insert(ask.comment, ());
@@ -55,7 +55,7 @@ fn refused(look: &Look, command: Command) -> Option<&'static str> {
 }
 
 async fn carry_out(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &PullRequestKey,
     look: &Look,
     command: Command,
@@ -223,7 +223,7 @@ fn lines_or(lines: Vec<String>, otherwise: &str) -> String {
 /// Has an application do what a command wants, by an annotation, once enough people have given it; otherwise a line that
 /// says who has to. False: nothing is known of the application yet, so there was nothing to annotate.
 async fn wish(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &PullRequestKey,
     look: &Look,
     (command, ask): (Command, &Ask),
@@ -258,7 +258,7 @@ async fn wish(
         (home::HANDLED, Some(handled.as_str())),
         (&said_by(command), None),
     ];
-    let known = ctx.home.annotate_all(application, &wish).await?;
+    let known = ctx.to_home().annotate_all(application, &wish).await?;
     ctx.emit(&Event::Request(application.clone()));
     Ok(Ok(known))
 }
@@ -266,7 +266,7 @@ async fn wish(
 /// Whether enough people who may decide about an application's stage have given a command about the same thing
 /// (`subject`); otherwise a line that says who has to. Who has given it so far is kept with the application.
 async fn quorum(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &PullRequestKey,
     look: &Look,
     (command, ask): (Command, &Ask),
@@ -345,7 +345,7 @@ async fn quorum(
         return Ok(Ok(()));
     }
     let names: Vec<_> = people.iter().map(String::as_str).collect();
-    ctx.home
+    ctx.to_home()
         .annotate(
             application,
             &said_by(command),
@@ -388,7 +388,7 @@ fn stage_of(look: &Look, application: &ApplicationKey) -> Option<Stage> {
 /// Applications that the configuration has no more, by this pull request: their directory went with it, or it changed the
 /// configuration itself.
 async fn retired_by(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     look: &Look,
 ) -> Result<Vec<ApplicationKey>> {
@@ -442,7 +442,7 @@ async fn retired_by(
 
 /// Has the fields taken that the preview says others hold. Kept with the application, so that the sync knows it too; the
 /// preview is made anew.
-async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, ask: &Ask) -> Result<String> {
+async fn take(ctx: &Writer, key: &PullRequestKey, look: &Look, ask: &Ask) -> Result<String> {
     let (mut lines, mut taken) = (Vec::new(), BTreeSet::new());
     for app in look
         .shown
@@ -507,7 +507,7 @@ async fn take(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look, ask: &Ask) -> R
 /// Comments with command lines that have no answer of ours, of people who may write. Readers get neither an answer nor a
 /// reaction: each would be a write of ours that anybody can cause.
 pub async fn asks(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: &crate::github::PullSnapshot,
 ) -> Result<Vec<Ask>> {
@@ -601,7 +601,7 @@ const INTERRUPTED_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_hours
 
 /// A failed answer stops nothing else: it is tried again at the next look.
 pub async fn answer_or_log(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &PullRequestKey,
     look: &Look,
     comment: u64,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::revision::{hash_of, inputs_at};
-use super::{Base, Ctx, Event, Requeue, Result, deployment, locked, receipt};
+use super::{Base, Event, Reader, Requeue, Result, Writer, deployment, locked, receipt};
 use crate::cluster::home::ApplicationStatus;
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::health::{Health, SyncState};
@@ -29,7 +29,7 @@ use crate::view;
 /// GitHub tells of a merge's pull request a while after the merge: that there is none is believed for so long.
 const NO_PULLS_FOR: Duration = Duration::from_secs(30);
 
-pub async fn reconcile(ctx: Arc<Ctx>, key: CommitKey) -> Result<Requeue> {
+pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
     let base = ctx.known_base(&key.repo).await?;
     // Before anything is read: who has news meanwhile puts it here once more.
     ctx.memory.unfinished.insert(key.clone(), ());
@@ -88,14 +88,19 @@ const MOST_STATUSES: u32 = 800;
 /// After so many, only a change of the state is worth one more.
 const MOST_WORDS: u32 = 200;
 
-async fn post(ctx: &Ctx, key: &CommitKey, state: &'static str, description: String) -> Result<()> {
+async fn post(
+    ctx: &Writer,
+    key: &CommitKey,
+    state: &'static str,
+    description: String,
+) -> Result<()> {
     let told = (state.to_string(), description);
     let known = ctx.memory.statuses.get(key);
     let (last, count) = known.map_or((None, 0), |(last, count)| (Some(last), count));
     if last.as_ref() == Some(&told) || !is_worth(last.as_ref(), &told, count) {
         return Ok(());
     }
-    ctx.github
+    ctx.to_github()
         .set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &told.1)
         .await?;
     ctx.memory.statuses.insert(key.clone(), (told, count + 1));
@@ -110,7 +115,7 @@ fn is_worth(last: Option<&(String, String)>, told: &(String, String), count: u32
 
 /// The status to post; None: it is posted.
 async fn observe(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &CommitKey,
     progress: &[Progress],
 ) -> Result<Option<(&'static str, String)>> {
@@ -151,12 +156,12 @@ async fn observe(
 }
 
 /// A commit came by a pull request: GitHub tells that later when it is asked about the commit.
-pub fn came_by(ctx: &Ctx, key: &CommitKey, number: u64) {
+pub fn came_by(ctx: &Reader, key: &CommitKey, number: u64) {
     came_by_all(ctx, key, &[number], false);
 }
 
 /// Adds pull requests to those that are known of a commit. `asked`: GitHub was just asked about it.
-fn came_by_all(ctx: &Ctx, key: &CommitKey, numbers: &[u64], asked: bool) -> Vec<u64> {
+fn came_by_all(ctx: &Reader, key: &CommitKey, numbers: &[u64], asked: bool) -> Vec<u64> {
     let entry = ctx
         .memory
         .pulls_of
@@ -178,7 +183,7 @@ fn came_by_all(ctx: &Ctx, key: &CommitKey, numbers: &[u64], asked: bool) -> Vec<
 }
 
 /// The merged pull requests that a commit came by.
-pub async fn pulls_of(ctx: &Arc<Ctx>, key: &CommitKey) -> Result<Vec<u64>> {
+pub async fn pulls_of(ctx: &Arc<Reader>, key: &CommitKey) -> Result<Vec<u64>> {
     let known = ctx.memory.pulls_of.get(key);
     if let Some((at, pulls)) = known
         && (!pulls.is_empty() || at.elapsed() < NO_PULLS_FOR)
@@ -197,7 +202,7 @@ pub async fn pulls_of(ctx: &Arc<Ctx>, key: &CommitKey) -> Result<Vec<u64>> {
 /// Where each application that a commit changed stands with it; and whether that has to be asked again, since one of them is
 /// just being looked at: a look that finds nothing new tells nobody.
 pub async fn progress_of(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     repo: &RepoName,
     base: &Base,
     commit: &CommitSha,
@@ -295,7 +300,7 @@ pub async fn progress_of(
 
 /// The applications that a commit took out of Git and that are not back: their directory or their rule went.
 async fn retired_by(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     repo: &RepoName,
     base: &Base,
     commit: &CommitSha,
@@ -341,7 +346,7 @@ async fn retired_by(
 
 /// The applications whose inputs a commit changed.
 async fn changed_by(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     repo: &RepoName,
     base: &Base,
     commit: &CommitSha,
@@ -387,7 +392,7 @@ async fn changed_by(
 /// A later commit may have put back what this one changed before anybody looked: then there is nothing to wait for. None:
 /// it is not so.
 async fn taken_back(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &ApplicationKey,
     base: &Base,
     target: &Target,
@@ -423,7 +428,7 @@ async fn taken_back(
 }
 
 async fn position(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     repo: &RepoName,
     commit: &CommitSha,
     current: Option<&CommitSha>,

@@ -18,7 +18,7 @@ use super::dry_run::{
     side,
 };
 use crate::cluster::home::InventoryEntry;
-use crate::cluster::{Applied, How, Known};
+use crate::cluster::{Applied, Known};
 use crate::domain::manifest::{Manifest, ResourceKey, cleaned};
 use crate::domain::plan::{self, Comparison, Proof, Side};
 use crate::domain::{OWNER_LABEL, ownership};
@@ -329,12 +329,9 @@ async fn settle_answers(
     {
         return Ok(());
     }
-    let how = How {
-        dry_run: true,
-        force: predicted.write.force || !asking.applies(),
-    };
+    let force = predicted.write.force || !asking.applies();
     if let Applied::Object(second) =
-        ask(asking, &predicted.manifest, &predicted.write.payload, how).await?
+        ask(asking, &predicted.manifest, &predicted.write.payload, force).await?
     {
         let paths = plan::settle_unstable(after, &second);
         plan::mark_unstable(before, &paths);

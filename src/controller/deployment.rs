@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Base, Ctx, Error, Result};
+use super::{Base, Error, Reader, Result, Writer};
 use crate::domain::pull_request::{self, Position, Progress, shortened};
 use crate::domain::rollout::{self, Outcome};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Name, RepoName};
@@ -32,7 +32,7 @@ fn state_of(progress: &[&Progress]) -> (&'static str, String) {
 }
 
 /// One deployment for each stage that a commit changes.
-pub async fn deployments(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress]) -> Result<()> {
+pub async fn deployments(ctx: &Writer, key: &CommitKey, progress: &[Progress]) -> Result<()> {
     let mut stages: BTreeMap<&Name, Vec<&Progress>> = BTreeMap::new();
     for one in progress {
         stages.entry(&one.key.stage).or_default().push(one);
@@ -55,14 +55,14 @@ pub async fn deployments(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress])
                 // What a newer commit has replaced was never deployed.
                 None if state == "inactive" => return Ok(()),
                 None => (
-                    ctx.github
+                    ctx.to_github()
                         .create_deployment(&key.repo, &key.commit, stage.as_str())
                         .await?,
                     None,
                 ),
             };
             if posted.as_deref() != Some(state) && posted.as_deref() != Some("success") {
-                ctx.github
+                ctx.to_github()
                     .set_deployment(&key.repo, &deployment, state, &text)
                     .await?;
             }
@@ -78,7 +78,7 @@ pub async fn deployments(ctx: &Arc<Ctx>, key: &CommitKey, progress: &[Progress])
 
 /// A status for each stage on the commits that the images were built from, over all the applications of the stage that run
 /// them. What came to its good end stays told so.
-pub async fn sources(ctx: &Arc<Ctx>, base: &Base, progress: &[Progress]) -> Result<()> {
+pub async fn sources(ctx: &Writer, base: &Base, progress: &[Progress]) -> Result<()> {
     let repo = &base.repo.name;
     let mut moved: BTreeSet<(RepoName, CommitSha, Name)> = BTreeSet::new();
     for one in progress {
@@ -147,7 +147,7 @@ pub async fn sources(ctx: &Arc<Ctx>, base: &Base, progress: &[Progress]) -> Resu
                 return Ok("success".to_string());
             }
             if posted.as_deref() != Some(state) {
-                ctx.github
+                ctx.to_github()
                     .set_status(&source, &commit, &context, state, &text)
                     .await?;
             }
@@ -166,7 +166,7 @@ pub async fn sources(ctx: &Arc<Ctx>, base: &Base, progress: &[Progress]) -> Resu
 
 /// The source commits of the images that an application runs.
 async fn built_from(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &ApplicationKey,
 ) -> Result<BTreeSet<(RepoName, CommitSha)>> {
     let running = ctx.home.stand(key).await?.images;

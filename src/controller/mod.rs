@@ -17,12 +17,12 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::cluster::home::{Home, Served};
-use crate::cluster::lease::WritePermit;
 use crate::cluster::{self, Cluster, Moved};
 use crate::domain::catalog::{Catalog, Destination, FILE, Target};
 use crate::domain::fence::{Fence, Projects, ServiceAccount};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
+use crate::domain::permit::WritePermit;
 use crate::domain::pull_request::{GATE_CONTEXT, Progress};
 use crate::domain::seal::Seal;
 use crate::domain::{
@@ -263,11 +263,8 @@ impl Observer {
     }
 }
 
-/// All that the loops share. Nothing in it is a truth of its own: it is rebuilt after a restart.
-pub struct Ctx {
-    /// Whoever has a Ctx may write; there is none without the Lease.
-    #[expect(dead_code, reason = "that it is there is what it is for")]
-    pub permit: WritePermit,
+/// What the loops read by, and what they share. Nothing in it is a truth of its own: it is rebuilt after a restart.
+pub struct Reader {
     pub github: GitHub,
     pub mirrors: Mirrors,
     pub observer: Observer,
@@ -286,6 +283,41 @@ pub struct Ctx {
     pub preview_account: Option<ServiceAccount>,
     /// On comments, which others can edit.
     pub seal: Seal,
+}
+
+/// What acts has it: a reader, and the right to write.
+pub struct Writer {
+    reader: Arc<Reader>,
+    permit: WritePermit,
+}
+
+impl std::ops::Deref for Writer {
+    type Target = Arc<Reader>;
+
+    fn deref(&self) -> &Arc<Reader> {
+        &self.reader
+    }
+}
+
+impl Writer {
+    pub fn new(reader: Reader, permit: WritePermit) -> Self {
+        Self {
+            reader: Arc::new(reader),
+            permit,
+        }
+    }
+
+    pub fn to_github(&self) -> github::Writer<'_> {
+        self.github.writer(&self.permit)
+    }
+
+    pub fn to_home(&self) -> cluster::home::Writer<'_> {
+        self.home.writer(&self.permit)
+    }
+
+    pub fn to_cluster<'a>(&'a self, cluster: &'a Cluster) -> cluster::Writer<'a> {
+        cluster.writer(&self.permit)
+    }
 }
 
 /// What is remembered to save requests.
@@ -444,7 +476,7 @@ pub fn configuration(
     })))
 }
 
-impl Ctx {
+impl Reader {
     pub fn now(&self) -> Timestamp {
         Timestamp::now()
     }

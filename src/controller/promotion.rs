@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Base, Ctx, Event, Requeue, Result};
+use super::{Base, Event, Reader, Requeue, Result, Writer};
 use crate::cluster::home::{Promotion, PromotionStatus};
 use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, digests, set_image};
@@ -32,20 +32,22 @@ const MOST_STEPS: usize = 8;
 /// How far back the commit that took a candidate back is looked for.
 const HISTORY: usize = 50;
 
-pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
+pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue> {
     for _ in 0..MOST_STEPS {
-        let Some((object, seen)) = observe(&ctx, &key).await? else {
-            return Ok(Requeue::Idle);
-        };
-        let seen = match seen {
-            Ok(seen) => seen,
-            Err(Invalid(why)) => {
+        let (object, seen) = match observe(&ctx, &key).await? {
+            Observed::Nothing => return Ok(Requeue::Idle),
+            Observed::Promoted(candidates) => {
+                ctx.to_home().propose(&key, &candidates).await?;
+                continue;
+            }
+            Observed::Seen(object, seen) => (object, *seen),
+            Observed::Unreadable(object, Invalid(why)) => {
                 let status = PromotionStatus {
                     state: Some("Failed".into()),
                     message: Some(why),
                     ..object.status.clone().unwrap_or_default()
                 };
-                ctx.home.report_promotion(&object, status).await?;
+                ctx.to_home().report_promotion(&object, status).await?;
                 return Ok(Requeue::Idle);
             }
         };
@@ -62,21 +64,34 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
     Ok(Requeue::After(super::DEBOUNCE))
 }
 
-type Look = std::result::Result<Seen, Invalid>;
+/// What there is to look at.
+enum Observed {
+    /// Nothing was ever proposed here.
+    Nothing,
+    /// What the stages before have come to run, and the object does not name yet.
+    Promoted(Vec<Candidate>),
+    /// Nothing can be proposed; the reason is for whoever reads the Promotion.
+    Unreadable(Promotion, Invalid),
+    Seen(Promotion, Box<Seen>),
+}
 
-/// None: nothing was ever proposed here. An inner error is for whoever reads the Promotion.
-async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promotion, Look)>> {
+async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     let base = ctx.known_base(&key.repo).await?;
     let Some(target) = base.target(key).cloned() else {
-        return Ok(None);
+        return Ok(Observed::Nothing);
     };
     let earlier = earlier(ctx, key, &target).await?;
-    let Some(object) = proposed(ctx, key, &target, &earlier).await? else {
-        return Ok(None);
+    let object = ctx.home.promotion(key).await?;
+    let promoted = promoted(object.as_ref(), &target, &earlier);
+    if !promoted.is_empty() {
+        return Ok(Observed::Promoted(promoted));
+    }
+    let Some(object) = object else {
+        return Ok(Observed::Nothing);
     };
     let (candidates, decided) = (object.spec.candidates.clone(), remembered(&object));
     if candidates.is_empty() && decided.is_empty() {
-        return Ok(None);
+        return Ok(Observed::Nothing);
     }
     let bot = ctx.github.identity().await?.login.clone();
     let (ours, others): (Vec<_>, Vec<_>) = ctx
@@ -92,7 +107,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promoti
             key.branch(),
             pull.author()
         );
-        return Ok(Some((object, Err(Invalid(why)))));
+        return Ok(Observed::Unreadable(object, Invalid(why)));
     }
     // One that was opened again is not the newest.
     let pull = ours
@@ -114,7 +129,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promoti
         // What somebody took away is believed of the branch as it is now alone.
         let base = ctx.base(&key.repo, Instant::now()).await?;
         let Some(target) = base.target(key).cloned() else {
-            return Ok(None);
+            return Ok(Observed::Nothing);
         };
         question = Question {
             base: base.commit.clone(),
@@ -132,7 +147,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promoti
         ..
     } = match answer {
         Ok(answer) => answer,
-        Err(why) => return Ok(Some((object, Err(why)))),
+        Err(why) => return Ok(Observed::Unreadable(object, why)),
     };
     let brought: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
     let evidence: Vec<_> = earlier
@@ -155,7 +170,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Option<(Promoti
         dropped,
         decided,
     };
-    Ok(Some((object, Ok(seen))))
+    Ok(Observed::Seen(object, Box::new(seen)))
 }
 
 fn pull_request_of(pull: github::Pull) -> PullRequest {
@@ -172,32 +187,29 @@ fn pull_request_of(pull: github::Pull) -> PullRequest {
     }
 }
 
-/// The object, with what the stages before have come to run. None: nothing was ever proposed here.
-async fn proposed(
-    ctx: &Arc<Ctx>,
-    key: &ApplicationKey,
+/// What the stages before have come to run, and the object does not name yet.
+fn promoted(
+    object: Option<&Promotion>,
     target: &Target,
     earlier: &[EarlierStage],
-) -> Result<Option<Promotion>> {
-    let object = ctx.home.promotion(key).await?;
+) -> Vec<Candidate> {
+    let named = object.map_or(&[][..], |object| &object.spec.candidates);
     // What somebody took out here is not a candidate again since it runs elsewhere.
     let taken_out = |candidate: &Candidate| {
-        object.as_ref().is_some_and(|object| {
-            !object
-                .spec
-                .candidates
+        object.is_some_and(|object| {
+            !named
                 .iter()
                 .any(|known| same_image(&known.image, &candidate.image))
                 && promotion::is_refused(&remembered(object), candidate)
         })
     };
     let mut promoted = promotion::promoted(earlier);
-    promoted.retain(|candidate| target.image(&candidate.image).is_some() && !taken_out(candidate));
-    if promoted.is_empty() {
-        Ok(object)
-    } else {
-        Ok(Some(ctx.home.propose(key, &promoted).await?))
-    }
+    promoted.retain(|candidate| {
+        target.image(&candidate.image).is_some()
+            && !named.contains(candidate)
+            && !taken_out(candidate)
+    });
+    promoted
 }
 
 /// What is remembered of the candidates. An older windlass remembered it of all of them together.
@@ -233,7 +245,7 @@ fn digests_of(candidates: &[Candidate]) -> Vec<String> {
 }
 
 /// Whether a pull request is one of ours that was closed: one that is open has been opened again.
-pub async fn is_rejected(ctx: &Ctx, key: &ApplicationKey, number: u64) -> bool {
+pub async fn is_rejected(ctx: &Reader, key: &ApplicationKey, number: u64) -> bool {
     let object = ctx.home.promotion(key).await.ok().flatten();
     object.is_some_and(|object| {
         remembered(&object)
@@ -250,7 +262,7 @@ pub fn wanted(object: &Promotion) -> Vec<Candidate> {
 /// Every candidate that is remembered of an application, those of earlier stages first: the first time that one is among
 /// them tells what was announced before what.
 pub async fn announced(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     base: &Base,
     key: &ApplicationKey,
 ) -> Result<Vec<Candidate>> {
@@ -275,7 +287,7 @@ pub async fn announced(
 
 /// What is known of the stages that come before.
 pub async fn earlier(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &ApplicationKey,
     target: &Target,
 ) -> Result<Vec<EarlierStage>> {
@@ -348,7 +360,7 @@ struct Answer {
 }
 
 async fn ask(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &ApplicationKey,
     question: &Question,
 ) -> Result<std::result::Result<Answer, Invalid>> {
@@ -711,7 +723,7 @@ pub fn is_ours(email: &str, bot: &str) -> bool {
 
 /// Takes one step; true when there is nothing more to do.
 async fn act(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &ApplicationKey,
     object: &Promotion,
     seen: &Seen,
@@ -724,30 +736,30 @@ async fn act(
     tracing::debug!(?step, "promotion");
     let settled = matches!(step, Step::Settled(_));
     match step {
-        Step::CreateBranch { at } => ctx.github.create_branch(repo, &branch, &at).await?,
+        Step::CreateBranch { at } => ctx.to_github().create_branch(repo, &branch, &at).await?,
         Step::ResetBranch { from, to } => {
-            ctx.github
+            ctx.to_github()
                 .move_refs(repo, &[(full(&branch), Some(from), Some(to))])
                 .await?
         }
         Step::DeleteBranch { head } => {
-            ctx.github
+            ctx.to_github()
                 .move_refs(repo, &[(full(&branch), Some(head), None)])
                 .await?
         }
         Step::Commit { parent, edits } => drop(
-            ctx.github
+            ctx.to_github()
                 .commit(repo, &branch, &parent, message, &edits)
                 .await?,
         ),
         Step::Rebuild { from, base, edits } => {
-            ctx.github
+            ctx.to_github()
                 .rebuild_branch(repo, &branch, (from, &base), message, &edits)
                 .await?
         }
         Step::Open => {
             let base = ctx.github.repository(repo)?.default_branch;
-            ctx.github
+            ctx.to_github()
                 .open_pull(repo, &branch, &base, &seen.title, &seen.body)
                 .await?;
         }
@@ -756,14 +768,14 @@ async fn act(
                 repo: repo.clone(),
                 number,
             };
-            ctx.github
+            ctx.to_github()
                 .retitle_pull(&pull, &seen.title, &seen.body)
                 .await?;
             // What it says of the stages before is a gate of its own.
             ctx.emit(&Event::PullRequest(pull));
         }
         Step::Close { number } => {
-            ctx.github
+            ctx.to_github()
                 .close_pull(&PullRequestKey {
                     repo: repo.clone(),
                     number,
@@ -779,7 +791,7 @@ async fn act(
 }
 
 async fn settle(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &ApplicationKey,
     object: &Promotion,
     seen: &Seen,
@@ -831,9 +843,11 @@ async fn settle(
         ctx.emit(&Event::Promoted(key.clone()));
     }
     // What is decided is kept before what it was about is dropped.
-    let object = ctx.home.report_promotion(object, status).await?;
+    let object = ctx.to_home().report_promotion(object, status).await?;
     if !seen.dropped.is_empty() {
-        ctx.home.drop_candidates(&object, &seen.dropped).await?;
+        ctx.to_home()
+            .drop_candidates(&object, &seen.dropped)
+            .await?;
     }
     Ok(())
 }
@@ -856,7 +870,7 @@ pub struct Rest {
 }
 
 /// None while what is known is about other candidates.
-pub async fn rest(ctx: &Ctx, key: &ApplicationKey, image: Option<&Candidate>) -> Option<Rest> {
+pub async fn rest(ctx: &Reader, key: &ApplicationKey, image: Option<&Candidate>) -> Option<Rest> {
     let object = ctx.home.promotion(key).await.ok()??;
     let status = object.status?;
     let whole = Rest {

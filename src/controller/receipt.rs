@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Ctx, Result, authority};
+use super::{Reader, Result, Writer, authority};
 use crate::domain::pull_request::{Progress, ProgressState};
 use crate::domain::{CommitKey, PullRequestKey};
 use crate::github;
 
 /// Whether it is time for one, and what it says.
 pub async fn observe(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &CommitKey,
     progress: &[Progress],
 ) -> Result<Option<String>> {
@@ -84,8 +84,8 @@ pub async fn observe(
     ))
 }
 
-pub async fn write(ctx: &Arc<Ctx>, key: &CommitKey, text: &str) -> Result<()> {
-    match ctx.github.put_note(&key.repo, &key.commit, text).await {
+pub async fn write(ctx: &Writer, key: &CommitKey, text: &str) -> Result<()> {
+    match ctx.to_github().put_note(&key.repo, &key.commit, text).await {
         Err(error @ (github::Error::Refused { .. } | github::Error::NotFound { .. })) => {
             tracing::warn!(commit = %key, %error, "its receipt cannot be written");
         }
@@ -96,7 +96,7 @@ pub async fn write(ctx: &Arc<Ctx>, key: &CommitKey, text: &str) -> Result<()> {
 }
 
 /// Who opened, approved and merged a pull request; an approval counts by the rule of the gate.
-async fn approved_by(ctx: &Arc<Ctx>, key: &PullRequestKey) -> Result<Value> {
+async fn approved_by(ctx: &Arc<Reader>, key: &PullRequestKey) -> Result<Value> {
     let snapshot = ctx.github.snapshot(key).await?;
     let counted = authority::approved_by(ctx, key, &snapshot, None).await?;
     let at = |login: &String| {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::claims::Read;
-use super::{Base, Ctx, Event, Result, locked};
+use super::{Base, Event, Reader, Result, locked};
 use crate::cluster::home::ApplicationStatus;
 use crate::domain::catalog::{Place, Target};
 use crate::domain::{ApplicationKey, CommitSha};
@@ -37,7 +37,7 @@ pub struct Change {
 }
 
 pub async fn change(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &ApplicationKey,
     base: &Base,
     target: &Target,
@@ -97,7 +97,7 @@ pub fn change_of(
 }
 
 /// What an application renders from at a base.
-pub async fn inputs_of(ctx: &Arc<Ctx>, base: &Base, target: &Target) -> Result<Read> {
+pub async fn inputs_of(ctx: &Arc<Reader>, base: &Base, target: &Target) -> Result<Read> {
     let key = target.key(&base.repo.name);
     let status = ctx
         .home

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Base, Ctx, key_of_branch, locked};
+use super::{Base, Reader, key_of_branch, locked};
 use crate::domain::catalog::Target;
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
 
@@ -189,7 +189,7 @@ impl World<'_> {
     }
 }
 
-impl Ctx {
+impl Reader {
     /// Wakes whoever waits for it.
     pub fn emit(&self, event: &Event) {
         let bases = self.bases();

@@ -36,6 +36,7 @@ pub mod image;
 pub mod manifest;
 pub mod mask;
 pub mod ownership;
+pub mod permit;
 pub mod plan;
 pub mod promotion;
 pub mod pull_request;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Error, GitHub, Push, RefMove, Result, found};
+use super::{Error, GitHub, Push, RefMove, Result, Writer, found};
 use crate::domain::edit::FileEdit;
 use crate::domain::{CommitSha, RepoName};
 
@@ -79,7 +79,9 @@ impl GitHub {
             })
             .collect())
     }
+}
 
+impl Writer<'_> {
     pub async fn create_branch(&self, repo: &RepoName, branch: &str, at: &CommitSha) -> Result<()> {
         let body = json!({"ref": format!("refs/heads/{branch}"), "sha": at});
         match self

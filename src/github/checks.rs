@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{CheckRun, GitHub, NewCheck, Result, Status};
+use super::{CheckRun, GitHub, NewCheck, Result, Status, Writer};
 use crate::domain::{CommitSha, RepoName};
 
 impl GitHub {
@@ -47,7 +47,9 @@ impl GitHub {
             .filter(|check| check.app.as_ref().is_some_and(|by| by.id == app))
             .collect())
     }
+}
 
+impl Writer<'_> {
     pub async fn set_status(
         &self,
         repo: &RepoName,
@@ -108,6 +110,4 @@ impl GitHub {
             }
         }
     }
-
-    // ---- transport
 }

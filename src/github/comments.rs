@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{GitHub, Result};
+use super::{Result, Writer};
 use crate::domain::{PullRequestKey, RepoName};
 
-impl GitHub {
+impl Writer<'_> {
     pub async fn post_comment(&self, key: &PullRequestKey, body: &str) -> Result<()> {
         self.write(
             &key.repo,

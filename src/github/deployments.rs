@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{GitHub, Result};
+use super::{GitHub, Result, Writer};
 use crate::domain::{CommitSha, RepoName};
 
 /// What our deployments are told apart by from those of others.
@@ -44,7 +44,9 @@ impl GitHub {
             statuses.into_iter().next().map(|status| status.state),
         )))
     }
+}
 
+impl Writer<'_> {
     pub async fn create_deployment(
         &self,
         repo: &RepoName,

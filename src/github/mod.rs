@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 
 use crate::domain::RepoName;
 use crate::domain::fence::Projects;
+use crate::domain::permit::WritePermit;
 
 pub mod auth;
 
@@ -117,7 +118,22 @@ pub struct AppIdentity {
     pub login: String,
 }
 
+/// What writes to GitHub.
+pub struct Writer<'a>(&'a GitHub);
+
+impl std::ops::Deref for Writer<'_> {
+    type Target = GitHub;
+
+    fn deref(&self) -> &GitHub {
+        self.0
+    }
+}
+
 impl GitHub {
+    pub fn writer<'a>(&'a self, _: &'a WritePermit) -> Writer<'a> {
+        Writer(self)
+    }
+
     /// `write_interval`: the least time between two writes. GitHub advises one second; a sandbox needs none.
     pub fn new(
         api_url: &str,
@@ -236,6 +252,17 @@ impl GitHub {
             .map_err(|error| classified(error, what))
     }
 
+    /// Keeps the least time between two writes.
+    pub(super) async fn pace(&self) {
+        let mut last = self.budget.lock().await;
+        if let Some(last) = *last {
+            tokio::time::sleep_until(last + self.write_interval).await;
+        }
+        *last = Some(tokio::time::Instant::now());
+    }
+}
+
+impl Writer<'_> {
     pub(super) async fn write(
         &self,
         repo: &RepoName,
@@ -302,15 +329,6 @@ impl GitHub {
                 message,
             },
         })
-    }
-
-    /// Keeps the least time between two writes.
-    pub(super) async fn pace(&self) {
-        let mut last = self.budget.lock().await;
-        if let Some(last) = *last {
-            tokio::time::sleep_until(last + self.write_interval).await;
-        }
-        *last = Some(tokio::time::Instant::now());
     }
 }
 

@@ -49,6 +49,20 @@ impl Pull {
     pub fn is_open(&self) -> bool {
         self.state == "open"
     }
+    /// Whether what commands are decided by is the same.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let decisive = |pull: &Self| {
+            let (head, base) = (&pull.head, &pull.base);
+            (
+                pull.state.clone(),
+                pull.draft,
+                pull.merged_at,
+                head.sha.clone(),
+                base.branch.clone(),
+            )
+        };
+        decisive(self) == decisive(other)
+    }
     pub fn author(&self) -> &str {
         self.user
             .as_ref()

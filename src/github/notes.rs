@@ -7,13 +7,13 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Error, GitHub, Result, found};
+use super::{Error, Result, Writer, found};
 use crate::domain::{CommitSha, RepoName};
 
 /// Where our notes are.
 pub const NOTES: &str = "refs/notes/windlass";
 
-impl GitHub {
+impl Writer<'_> {
     /// Puts a note on a commit, replacing one that is there.
     pub async fn put_note(&self, repo: &RepoName, commit: &CommitSha, text: &str) -> Result<()> {
         #[derive(Deserialize)]

@@ -2,19 +2,22 @@
 
 use serde_json::json;
 
-use super::{Error, GitHub, Pull, PullCommit, PullSnapshot, Result};
+use super::{Error, GitHub, Pull, PullCommit, PullSnapshot, Result, Writer};
 use crate::domain::gate::MergePermit;
 use crate::domain::pull_request::{CHECK, GATE_CONTEXT};
 use crate::domain::{CommitSha, PullRequestKey, RepoName};
 
 impl GitHub {
+    pub async fn pull(&self, key: &PullRequestKey) -> Result<Pull> {
+        let route = format!("pulls/{}", key.number);
+        self.get(&key.repo, &route, "read a pull request").await
+    }
+
     /// One look at a pull request.
     pub async fn snapshot(&self, key: &PullRequestKey) -> Result<PullSnapshot> {
         let app = self.identity().await?.id;
         let (repo, number) = (&key.repo, key.number);
-        let pull: Pull = self
-            .get(repo, &format!("pulls/{number}"), "read a pull request")
-            .await?;
+        let pull = self.pull(key).await?;
         let head = pull.head.sha.clone();
         let (comments, reviews, checks) = futures::try_join!(
             self.pages(repo, format!("issues/{number}/comments"), "list comments"),
@@ -76,7 +79,9 @@ impl GitHub {
         )
         .await
     }
+}
 
+impl Writer<'_> {
     pub async fn open_pull(
         &self,
         repo: &RepoName,

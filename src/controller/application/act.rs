@@ -1,6 +1,5 @@
 //! Writes what was decided: to the cluster, and to the `Application` object.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,7 +9,7 @@ use super::status::{self, Verdict};
 use super::{Decision, Observation, drift_pull_request, external, retire};
 use crate::cluster;
 use crate::cluster::home::{self, Application, ApplicationStatus};
-use crate::controller::{Ctx, Error, Event, Requeue, Result, locked};
+use crate::controller::{Error, Event, Reader, Requeue, Result, Writer, locked};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::sync::{CLUSTER_UNREACHABLE, ERROR, Proposal, Reason, Step};
 use crate::domain::{ApplicationKey, CommitKey};
@@ -19,7 +18,7 @@ use crate::view;
 /// A cluster that cannot be reached for so long makes what is known of it stale.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
-pub async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, decision: Decision) -> Result<Requeue> {
+pub async fn act(ctx: &Writer, key: &ApplicationKey, decision: Decision) -> Result<Requeue> {
     locked(&ctx.memory.unreachable).remove(key);
     match decision {
         Decision::Nothing => Ok(Requeue::Idle),
@@ -30,7 +29,7 @@ pub async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, decision: Decision) -> Re
 }
 
 async fn sync(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &ApplicationKey,
     seen: &Observation,
     verdict: Verdict,
@@ -52,12 +51,12 @@ async fn sync(
     }
     let spec = spec_of(key, &declared.base, &declared.target);
     let object = ctx
-        .home
+        .to_home()
         .declare_application(key, spec, declared.known.clone())
         .await?;
     // Grown before the first write; whoever wrote in between wins.
     let object = ctx
-        .home
+        .to_home()
         .report_application(&object, status, ctx.now())
         .await?;
     if matches!(verdict.step, Step::Apply) {
@@ -72,7 +71,7 @@ async fn sync(
         locked(&ctx.memory.left).insert(key.clone(), left.collect());
         if declared.requests.adopt {
             // It was said of this cluster and what was in it: of another one it has to be said again.
-            ctx.home.annotate(key, home::ADOPT, None).await?;
+            ctx.to_home().annotate(key, home::ADOPT, None).await?;
         }
     }
     let version = object.metadata.resource_version.clone();
@@ -89,7 +88,7 @@ async fn sync(
 }
 
 /// When it is looked at again, where no event tells.
-fn again(ctx: &Ctx, seen: &Observation, step: &Step) -> Requeue {
+fn again(ctx: &Reader, seen: &Observation, step: &Step) -> Requeue {
     let seconds = |seconds| Requeue::After(Duration::from_secs(seconds));
     match step {
         // What stands in the way may be in the cluster, where no event tells of its end.
@@ -125,7 +124,7 @@ fn again(ctx: &Ctx, seen: &Observation, step: &Step) -> Requeue {
 }
 
 /// Tells whoever waits for an application how it stands. `stood`: it was what later stages wait for.
-pub fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application, stood: bool) {
+pub fn tell(ctx: &Reader, key: &ApplicationKey, object: &Application, stood: bool) {
     let status = object.status.as_ref();
     let commits = status.map(|status| status.superseded.iter().chain(&status.revision));
     ctx.emit(&Event::Status {
@@ -136,14 +135,14 @@ pub fn tell(ctx: &Ctx, key: &ApplicationKey, object: &Application, stood: bool) 
 }
 
 /// Keeps an error where kubectl shows it.
-pub async fn report_error(ctx: &Arc<Ctx>, key: &ApplicationKey, error: &Error) -> Result<()> {
+pub async fn report_error(ctx: &Writer, key: &ApplicationKey, error: &Error) -> Result<()> {
     let base = ctx.known_base(&key.repo).await?;
     let known = ctx.home.application(key).await?;
     let object = match (known, base.target(key)) {
         (Some(object), _) => object,
         (None, Some(target)) => {
             let spec = spec_of(key, &base, target);
-            ctx.home.declare_application(key, spec, None).await?
+            ctx.to_home().declare_application(key, spec, None).await?
         }
         (None, None) => return Ok(()),
     };
@@ -163,7 +162,7 @@ pub async fn report_error(ctx: &Arc<Ctx>, key: &ApplicationKey, error: &Error) -
         }
     }
     let object = ctx
-        .home
+        .to_home()
         .report_application(&object, status, ctx.now())
         .await?;
     let stood = before.as_ref().is_some_and(ApplicationStatus::stands);

@@ -12,16 +12,16 @@ use super::Observation;
 use super::objects::Left;
 use super::prune::is_custom;
 use crate::cluster::home::{Application, InventoryEntry};
-use crate::cluster::{Applied, Cluster, How};
+use crate::cluster::{Applied, Writer as ClusterWriter};
 use crate::controller::dry_run::{self, Predicted};
-use crate::controller::{Ctx, Requeue, Result, locked};
+use crate::controller::{Reader, Requeue, Result, Writer, locked};
 use crate::domain::manifest::{ApplyStage, ResourceKey, apply_stage};
 use crate::domain::plan::Action;
 use crate::domain::{ApplicationKey, ownership, sync};
 
 /// Carries the plan out: stage by stage, then the prunes.
 pub async fn apply(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &ApplicationKey,
     seen: &Observation,
     object: Application,
@@ -29,9 +29,10 @@ pub async fn apply(
     let fence = ctx
         .observer
         .fence(&key.repo, &seen.declared.target.destination);
-    let cluster = &ctx
+    let cluster = ctx
         .cluster(&seen.declared.target.destination.cluster)?
         .writing_as(fence.service_account());
+    let cluster = &ctx.to_cluster(&cluster);
     let now = || {
         seen.facts
             .plan
@@ -98,7 +99,7 @@ pub async fn apply(
             status.reason = Some(sync::REFUSED.into());
             status.message = Some(failed.join("\n"));
             let object = ctx
-                .home
+                .to_home()
                 .report_application(&object, status, ctx.now())
                 .await?;
             super::act::tell(ctx, key, &object, false);
@@ -118,7 +119,10 @@ pub async fn apply(
 
 /// Deletes objects in the reverse order of applying, each only if it is the one that was looked at. Custom resources go
 /// alone, while what sees to their end is there; the rest goes once they are gone.
-pub async fn delete(cluster: &Cluster, mut leavers: Vec<&(InventoryEntry, Value)>) -> Result<()> {
+pub async fn delete(
+    cluster: &ClusterWriter<'_>,
+    mut leavers: Vec<&(InventoryEntry, Value)>,
+) -> Result<()> {
     if leavers.iter().any(|(entry, _)| is_custom(&entry.key)) {
         leavers.retain(|(entry, _)| is_custom(&entry.key));
     }
@@ -146,9 +150,9 @@ enum Written {
 
 /// Writes one object as it was planned (`drifted`: it is set back).
 async fn write(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &ApplicationKey,
-    cluster: &Cluster,
+    cluster: &ClusterWriter<'_>,
     predicted: &Predicted,
     drifted: bool,
 ) -> Result<Written> {
@@ -189,10 +193,6 @@ async fn write(
             payload["metadata"]["resourceVersion"] = now.into();
         }
     }
-    let how = How {
-        dry_run: false,
-        force: write.force,
-    };
     let stale = || crate::cluster::Error::Stale {
         what: format!("apply {}", manifest.key),
     };
@@ -203,7 +203,7 @@ async fn write(
                 &manifest.version,
                 &payload,
                 &key.field_manager(),
-                how,
+                write.force,
             )
             .await?
         {

@@ -11,7 +11,7 @@ use super::prune::Leavers;
 use crate::cluster::home::InventoryEntry;
 use crate::controller::dry_run::{self, Asking};
 use crate::controller::revision::inputs_at;
-use crate::controller::{Base, Ctx, Result, authority};
+use crate::controller::{Base, Reader, Result, authority};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{CommitSha, PullRequestKey, sync};
 
@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// approved listed it is only asked when it matters. `uncommitted`: what was synced of this very
 /// revision had these objects, so no commit took them out.
 pub async fn judge(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     asking: &Asking<'_>,
     base: &Base,
     revision: &CommitSha,
@@ -63,7 +63,7 @@ pub async fn judge(
 /// What an approved change took out, asked of GitHub ever more seldom while it knows of none; and
 /// when it is asked again.
 async fn removed_by(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     asking: &Asking<'_>,
     base: &Base,
     commit: &CommitSha,
@@ -86,7 +86,7 @@ async fn removed_by(
 /// The objects that the revision's pull request took out of Git, if the head that was merged was approved by the rule of
 /// the gate.
 async fn removed_by_approved_change(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     asking: &Asking<'_>,
     base: &Base,
     revision: &CommitSha,

@@ -15,7 +15,7 @@ use super::{drift_pull_request, image_verification};
 use crate::cluster::home::{self, Application, ApplicationStatus, Fight, Pause};
 use crate::controller::dry_run::Asking;
 use crate::controller::revision::change;
-use crate::controller::{Base, Ctx, Result, locked};
+use crate::controller::{Base, Reader, Result, locked};
 use crate::domain::catalog::Target;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::ResourceKey;
@@ -46,7 +46,7 @@ pub struct Blockers {
     reason = "each is the outcome of a stage before"
 )]
 pub async fn read(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     declared: &Declared,
     asking: &Asking<'_>,
     desired: &Desired,
@@ -163,7 +163,7 @@ fn adoption(
 
 /// What the application depends on and is not healthy.
 async fn waits_for(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &ApplicationKey,
     base: &Base,
     target: &Target,
@@ -201,7 +201,7 @@ async fn waits_for(
 
 /// What of the drift is left alone, since others change it again each time, with who does; and what is to be remembered.
 fn fights(
-    ctx: &Ctx,
+    ctx: &Reader,
     key: &ApplicationKey,
     plan: &Plan,
     drifted: &BTreeSet<ResourceKey>,

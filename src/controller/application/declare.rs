@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus};
 use crate::controller::dry_run::Asking;
 use crate::controller::revision::{Change, change};
-use crate::controller::{Base, Ctx, Result};
+use crate::controller::{Base, Reader, Result};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::Target;
 
@@ -47,7 +47,7 @@ pub struct Requests {
     pub everything: bool,
 }
 
-pub async fn read(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Declaration> {
+pub async fn read(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Declaration> {
     let base = ctx.known_base(&key.repo).await?;
     let known = ctx.home.application(key).await?;
     let owner = key.owner_label(base.repo.id);
@@ -96,7 +96,7 @@ impl Requests {
 
 impl Declared {
     /// The application, to be asked about.
-    pub fn asking<'a>(&'a self, ctx: &'a Ctx, key: &'a ApplicationKey) -> Result<Asking<'a>> {
+    pub fn asking<'a>(&'a self, ctx: &'a Reader, key: &'a ApplicationKey) -> Result<Asking<'a>> {
         Ok(Asking {
             adopts: self.requests.adopt,
             ..ctx.observer.asking(key, &self.target, &self.owner)?

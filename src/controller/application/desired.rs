@@ -8,7 +8,7 @@ use super::hooks::Hooks;
 use crate::cluster::home::{InventoryEntry, Served};
 use crate::controller::claims::Read;
 use crate::controller::dry_run::{self, Asking};
-use crate::controller::{Ctx, Result, locked};
+use crate::controller::{Reader, Result, locked};
 use crate::domain::catalog::{Target, images_of};
 use crate::domain::hook;
 use crate::domain::image::ImageRef;
@@ -38,7 +38,11 @@ pub struct Desired {
 
 pub type Inventory = BTreeMap<ResourceKey, InventoryEntry>;
 
-pub async fn render(ctx: &Arc<Ctx>, declared: &Declared, asking: &Asking<'_>) -> Result<Rendering> {
+pub async fn render(
+    ctx: &Arc<Reader>,
+    declared: &Declared,
+    asking: &Asking<'_>,
+) -> Result<Rendering> {
     let (target, inputs) = (&declared.target, &declared.change.inputs);
     let kept = declared
         .status
@@ -61,7 +65,7 @@ pub async fn render(ctx: &Arc<Ctx>, declared: &Declared, asking: &Asking<'_>) ->
 
 /// Settles what was rendered; and what is owned, as far as this process knows it.
 pub async fn settle(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     declared: &Declared,
     asking: &Asking<'_>,
     rendering: Rendering,
@@ -99,7 +103,7 @@ impl Desired {
 
 /// What an application renders to. `kept`: what was kept of what its chart is told.
 pub async fn rendered(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     target: &Target,
     inputs: &Read,
     kept: Option<&Served>,
@@ -115,7 +119,7 @@ pub async fn rendered(
 }
 
 /// The inventory with what this process knows better of it.
-fn remembered(ctx: &Ctx, key: &ApplicationKey, inventory: &[InventoryEntry]) -> Inventory {
+fn remembered(ctx: &Reader, key: &ApplicationKey, inventory: &[InventoryEntry]) -> Inventory {
     let memory = locked(&ctx.memory.left);
     let mut entries: Inventory = inventory
         .iter()

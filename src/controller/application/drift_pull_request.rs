@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::desired::rendered;
 use crate::controller::dry_run;
-use crate::controller::{Base, Ctx, Error, Result};
+use crate::controller::{Base, Error, Reader, Result, Writer};
 use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, set_fields};
 use crate::domain::fieldset::{self, FieldPath};
@@ -47,7 +47,11 @@ fn digests(plan: &Plan) -> BTreeSet<String> {
 
 /// The newest pull request about drift here, and whether it is about this: about all of it, while it is open; about what is
 /// left of it, once it is closed and some of it is set back.
-async fn newest(ctx: &Arc<Ctx>, key: &ApplicationKey, plan: &Plan) -> Result<Option<(Pull, bool)>> {
+async fn newest(
+    ctx: &Arc<Reader>,
+    key: &ApplicationKey,
+    plan: &Plan,
+) -> Result<Option<(Pull, bool)>> {
     let pulls = ctx.github.pulls_from(&key.repo, &branch(key)).await?;
     let bot = &ctx.github.identity().await?.login;
     let newest = pulls
@@ -70,7 +74,7 @@ async fn newest(ctx: &Arc<Ctx>, key: &ApplicationKey, plan: &Plan) -> Result<Opt
 
 /// Where the question about a drift stands.
 pub async fn observe(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &ApplicationKey,
     base: &Base,
     plan: &Plan,
@@ -114,7 +118,7 @@ pub async fn observe(
 
 /// Opens the pull request, or brings the open one up to date; its number.
 pub async fn propose(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &ApplicationKey,
     base: &Base,
     target: &Target,
@@ -128,20 +132,20 @@ pub async fn propose(
     let message = (title.as_str(), "");
     match ctx.github.branch_head(repo, &branch).await? {
         None => {
-            ctx.github
+            ctx.to_github()
                 .create_branch(repo, &branch, &base.commit)
                 .await?;
-            ctx.github
+            ctx.to_github()
                 .commit(repo, &branch, &base.commit, message, &edits)
                 .await?;
         }
         Some(head) if head == base.commit => drop(
-            ctx.github
+            ctx.to_github()
                 .commit(repo, &branch, &base.commit, message, &edits)
                 .await?,
         ),
         Some(head) => {
-            ctx.github
+            ctx.to_github()
                 .rebuild_branch(repo, &branch, (head, &base.commit), message, &edits)
                 .await?
         }
@@ -149,7 +153,7 @@ pub async fn propose(
     ctx.touch(repo);
     match newest(ctx, key, plan).await? {
         Some((pull, _)) if pull.is_open() => {
-            ctx.github
+            ctx.to_github()
                 .retitle_pull(
                     &PullRequestKey {
                         repo: repo.clone(),
@@ -161,7 +165,7 @@ pub async fn propose(
                 .await?;
         }
         _ => match ctx
-            .github
+            .to_github()
             .open_pull(repo, &branch, &base.repo.default_branch, &title, &body)
             .await
         {
@@ -176,7 +180,7 @@ pub async fn propose(
 }
 
 async fn edits_at(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &ApplicationKey,
     base: &Base,
     target: &Target,

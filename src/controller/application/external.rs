@@ -11,7 +11,7 @@ use super::declare::{Declared, spec_of};
 use super::desired::Rendering;
 use crate::cluster::home::ApplicationStatus;
 use crate::controller::dry_run::{self, Asking};
-use crate::controller::{Ctx, Requeue, Result, locked};
+use crate::controller::{Reader, Requeue, Result, Writer, locked};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Reconciler, images_of};
 use crate::domain::external::{self, Elsewhere};
@@ -32,7 +32,7 @@ pub struct External {
 }
 
 pub async fn observe(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     asking: &Asking<'_>,
     declared: &Declared,
     rendering: &Rendering,
@@ -100,7 +100,7 @@ pub async fn observe(
     Ok(status)
 }
 
-pub async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: External) -> Result<Requeue> {
+pub async fn act(ctx: &Writer, key: &ApplicationKey, seen: External) -> Result<Requeue> {
     let External { declared, status } = seen;
     let settles = |status: &ApplicationStatus| {
         status.sync == SyncState::Synced
@@ -109,11 +109,11 @@ pub async fn act(ctx: &Arc<Ctx>, key: &ApplicationKey, seen: External) -> Result
     let (settled, was_settled) = (settles(&status), settles(&declared.status));
     let spec = spec_of(key, &declared.base, &declared.target);
     let object = ctx
-        .home
+        .to_home()
         .declare_application(key, spec, declared.known)
         .await?;
     let object = ctx
-        .home
+        .to_home()
         .report_application(&object, status, ctx.now())
         .await?;
     let version = object.metadata.resource_version.clone();

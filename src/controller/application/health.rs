@@ -9,7 +9,7 @@ use super::objects::{Live, Object, Objects};
 use crate::cluster::Cluster;
 use crate::cluster::home::HookRun;
 use crate::controller::dry_run::Asking;
-use crate::controller::{Ctx, Result};
+use crate::controller::{Reader, Result};
 use crate::domain::health::{self, Health};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::Plan;
@@ -28,7 +28,7 @@ pub struct Assessed {
 type Own = (health::Assessment, Option<Arc<health::Workload>>);
 
 pub async fn assess(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     declared: &Declared,
     asking: &Asking<'_>,
     desired: &Desired,
@@ -73,7 +73,7 @@ pub fn pending(plan: &Plan) -> BTreeSet<ResourceKey> {
 }
 
 async fn of_object(
-    ctx: &Ctx,
+    ctx: &Reader,
     cluster: &Cluster,
     manifest: &Manifest,
     object: &Object,
@@ -106,7 +106,7 @@ async fn of_object(
 
 /// The health of an object of which its controller has said nothing yet is not known for a while.
 async fn unless_silent(
-    ctx: &Ctx,
+    ctx: &Reader,
     cluster: &Cluster,
     manifest: &Manifest,
     health: health::Assessment,

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::cluster::home::ApplicationStatus;
-use crate::controller::{Ctx, Result, locked};
+use crate::controller::{Reader, Result, locked};
 use crate::domain::ApplicationKey;
 use crate::domain::image::{Digest, ImageRef};
 use crate::domain::manifest::Manifest;
@@ -62,7 +62,7 @@ pub fn known(status: &ApplicationStatus, images: &[ImageRef]) -> Proof {
 
 /// Asks the pods, once for each digest; again where somebody asks for it.
 pub async fn check(
-    ctx: &Ctx,
+    ctx: &Reader,
     key: &ApplicationKey,
     cluster: &Cluster,
     manifests: &[Manifest],
@@ -204,7 +204,7 @@ fn containers(pod: &Value) -> Vec<(ImageRef, Option<Digest>)> {
 }
 
 /// Whether the index that a digest names lists another one.
-async fn listed(ctx: &Ctx, image: &ImageRef, id: &Digest) -> bool {
+async fn listed(ctx: &Reader, image: &ImageRef, id: &Digest) -> bool {
     match ctx.registry.manifests_of(image).await {
         Ok(manifests) => manifests.contains(id),
         Err(error) => {

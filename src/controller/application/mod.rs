@@ -27,7 +27,7 @@ mod status;
 
 use std::sync::Arc;
 
-use super::{Ctx, Kind, Requeue, Result};
+use super::{Kind, Reader, Requeue, Result, Writer};
 use crate::domain::ApplicationKey;
 use crate::domain::plan::Plan;
 use crate::domain::sync;
@@ -37,7 +37,7 @@ pub use image_verification::Asked as AskedOfPods;
 pub use objects::Left;
 pub use retire::target_of;
 
-pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
+pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue> {
     let outcome = look(&ctx, &key).await;
     if let Err(error) = &outcome
         && error.kind() != Kind::Stale
@@ -48,7 +48,7 @@ pub async fn reconcile(ctx: Arc<Ctx>, key: ApplicationKey) -> Result<Requeue> {
     outcome
 }
 
-async fn look(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Requeue> {
+async fn look(ctx: &Writer, key: &ApplicationKey) -> Result<Requeue> {
     let observed = observe(ctx, key).await?;
     act::act(ctx, key, decide(observed, ctx.now())).await
 }
@@ -83,7 +83,7 @@ enum Decision {
     Sync(Box<Observation>, status::Verdict),
 }
 
-async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Observed> {
+async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     let declared = match declare::read(ctx, key).await? {
         declare::Declaration::Nothing => return Ok(Observed::Nothing),
         declare::Declaration::Retired { base, object } => {
@@ -143,7 +143,7 @@ async fn observe(ctx: &Arc<Ctx>, key: &ApplicationKey) -> Result<Observed> {
 
 /// Live → what a sync would leave.
 fn plan(
-    ctx: &Ctx,
+    ctx: &Reader,
     desired: &desired::Desired,
     objects: &objects::Objects,
     prune: &prune::Candidates,

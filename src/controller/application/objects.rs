@@ -14,7 +14,7 @@ use crate::cluster::{self, Known};
 use crate::controller::claims::{self, Claims};
 use crate::controller::dry_run::{self, Asking, Predicted};
 use crate::controller::revision::inputs_at;
-use crate::controller::{Ctx, Result};
+use crate::controller::{Reader, Result};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::{OWNER_LABEL, hook, ownership};
@@ -102,7 +102,7 @@ pub async fn classify(
 
 /// Asks the server what a sync would make of the objects that moved; and whose objects are others'.
 pub async fn predict(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     declared: &Declared,
     asking: &Asking<'_>,
     desired: &Desired,
@@ -184,7 +184,7 @@ pub async fn predict(
 /// Each object as it was applied last: what was in it is ours. Of one whose manifest changed since,
 /// that is what the last synced revision rendered to.
 async fn applied(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     declared: &Declared,
     asking: &Asking<'_>,
     asked: &[&Manifest],

@@ -15,7 +15,7 @@ use crate::cluster::Found;
 use crate::cluster::home::InventoryEntry;
 use crate::controller::claims::Claims;
 use crate::controller::dry_run::{self, Asking};
-use crate::controller::{Ctx, Result};
+use crate::controller::{Reader, Result};
 use crate::domain::manifest::{Manifest, ResourceKey, is_custom_group};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sync::{self, Late};
@@ -42,7 +42,7 @@ pub struct Candidates {
 }
 
 pub async fn candidates(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     declared: &Declared,
     asking: &Asking<'_>,
     desired: &Desired,

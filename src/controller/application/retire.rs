@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use super::apply::delete;
 use super::prune::{self, Leavers};
 use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE};
-use crate::controller::{Base, Ctx, Event, Requeue, Result, claims, locked};
+use crate::controller::{Base, Event, Reader, Requeue, Result, Writer, claims, locked};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Destination, HEALTH_TIMEOUT, MergePolicy, Reconciler, Stage, Target};
 use crate::domain::health::{Health, SyncState};
@@ -38,7 +38,7 @@ pub struct Decision {
 }
 
 pub async fn observe(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &ApplicationKey,
     base: &Base,
     object: Box<Application>,
@@ -176,13 +176,13 @@ pub fn decide(seen: &Retired) -> Decision {
 }
 
 pub async fn act(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &ApplicationKey,
     seen: &Retired,
     decision: Decision,
 ) -> Result<Requeue> {
     let Some(status) = decision.status else {
-        ctx.home.forget_application(&seen.object).await?;
+        ctx.to_home().forget_application(&seen.object).await?;
         ctx.emit(&Event::Rollouts(key.repo.clone()));
         return Ok(decision.requeue);
     };
@@ -195,14 +195,14 @@ pub async fn act(
             .prune
             .iter()
             .filter_map(|key| seen.leavers.prune.get(key));
-        delete(&asking.cluster, leavers.collect()).await?;
+        delete(&ctx.to_cluster(&asking.cluster), leavers.collect()).await?;
     }
     Ok(decision.requeue)
 }
 
 /// Keeps it with the object, and has the commits told that wait for it.
 async fn report(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &ApplicationKey,
     object: &Application,
     status: ApplicationStatus,
@@ -212,7 +212,7 @@ async fn report(
         .as_ref()
         .and_then(|before| before.message.as_ref())
         != status.message.as_ref();
-    ctx.home
+    ctx.to_home()
         .report_application(object, status, ctx.now())
         .await?;
     if news {

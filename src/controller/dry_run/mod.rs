@@ -30,7 +30,7 @@ pub use scope::{Asking, Outside, refusals, settle};
 use serde_json::Value;
 pub use unasked::{fingerprint, is_as_left, is_untouched, read, side, stub};
 
-use crate::cluster::{self, Applied, How, Refusal, with_warnings};
+use crate::cluster::{self, Applied, Refusal, with_warnings};
 use crate::controller::Result;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
@@ -228,12 +228,9 @@ async fn predict(
         _ => Vec::new(),
     };
     // Other reconcilers take what they want.
-    let how = How {
-        dry_run: true,
-        force: !asking.applies(),
-    };
+    let force = !asking.applies();
     let mut answer = match claims.is_empty() {
-        true => ask(asking, manifest, &predicted.write.payload, how).await?,
+        true => ask(asking, manifest, &predicted.write.payload, force).await?,
         false => Applied::Conflicts(claims),
     };
     if let Applied::Conflicts(conflicts) = answer {
@@ -252,10 +249,7 @@ async fn predict(
                     asking,
                     manifest,
                     &predicted.write.payload,
-                    How {
-                        dry_run: true,
-                        force: predicted.write.force,
-                    },
+                    predicted.write.force,
                 )
                 .await?
             }
@@ -387,12 +381,12 @@ pub async fn ask(
     asking: &Asking<'_>,
     manifest: &Manifest,
     payload: &Value,
-    how: How,
+    force: bool,
 ) -> Asked<Applied> {
     let manager = asking.manager();
     let answer = asking
         .cluster
-        .apply(&manifest.key, &manifest.version, payload, &manager, how)
+        .dry_run(&manifest.key, &manifest.version, payload, &manager, force)
         .await?;
     Ok(match answer {
         Applied::Refused(refusal) => Applied::Refused(Refusal {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::shown::Shown;
 use super::{Look, place_of};
-use crate::controller::{Ctx, Error, Event, Requeue, Result, commands, locked};
+use crate::controller::{Error, Event, Reader, Requeue, Result, Writer, commands, locked};
 use crate::domain::PullRequestKey;
 use crate::domain::approvals::{Doubt, Writers};
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step};
@@ -15,7 +15,7 @@ use crate::github::{self, NewCheck};
 use crate::view;
 
 pub async fn act(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &PullRequestKey,
     look: &Look,
     steps: Vec<Step>,
@@ -38,12 +38,12 @@ pub async fn act(
         match step {
             Step::TellTampered => tell_tampered(ctx, key, look).await?,
             Step::PostSticky(wanted) => {
-                ctx.github
+                ctx.to_github()
                     .post_comment(key, &view::sticky_body(&wanted, &ctx.seal, &place))
                     .await?
             }
             Step::EditSticky { id, wanted } => {
-                ctx.github
+                ctx.to_github()
                     .edit_comment(
                         &key.repo,
                         id,
@@ -60,7 +60,7 @@ pub async fn act(
                 set_gate(ctx, key, look, state, description).await?
             }
             Step::Answer { comment } => commands::answer_or_log(ctx, key, look, comment).await?,
-            Step::Merge(permit) => match ctx.github.merge(key, &permit).await {
+            Step::Merge(permit) => match ctx.to_github().merge(key, &permit).await {
                 Ok(()) => {
                     ctx.touch(&key.repo);
                     requeue = Requeue::After(Duration::ZERO);
@@ -82,7 +82,7 @@ pub async fn act(
 }
 
 /// A refusal is believed for half a minute, then the merge is tried again.
-fn forget_refusal_later(ctx: &Arc<Ctx>, key: &PullRequestKey) {
+fn forget_refusal_later(ctx: &Arc<Reader>, key: &PullRequestKey) {
     let (ctx, key) = (Arc::downgrade(ctx), key.clone());
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(30)).await;
@@ -93,7 +93,7 @@ fn forget_refusal_later(ctx: &Arc<Ctx>, key: &PullRequestKey) {
     });
 }
 
-async fn tell_tampered(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
+async fn tell_tampered(ctx: &Writer, key: &PullRequestKey, look: &Look) -> Result<()> {
     let id = look.seen.sticky.as_ref().map(|sticky| sticky.id);
     let Some(comment) = look
         .snapshot
@@ -104,7 +104,7 @@ async fn tell_tampered(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Res
         return Ok(());
     };
     Ok(ctx
-        .github
+        .to_github()
         .post_comment(
             key,
             &view::tampered(comment.id, comment.updated_at, &comment.html_url),
@@ -114,7 +114,7 @@ async fn tell_tampered(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Res
 
 /// The verdict as a check run: changed where it can be, made anew where it was complete and is open again.
 async fn set_gate(
-    ctx: &Arc<Ctx>,
+    ctx: &Writer,
     key: &PullRequestKey,
     look: &Look,
     state: &'static str,
@@ -147,13 +147,13 @@ async fn set_gate(
         .as_ref()
         .filter(|there| there.conclusion.is_none() || conclusion.is_some());
     Ok(ctx
-        .github
+        .to_github()
         .publish_check(&key.repo, &check, there.map(|there| there.id))
         .await?)
 }
 
 /// The head's verdict was this pull request's.
-async fn retire_gate(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
+async fn retire_gate(ctx: &Writer, key: &PullRequestKey, look: &Look) -> Result<()> {
     let check = NewCheck {
         name: GATE_CONTEXT.into(),
         head: look.snapshot.pull.head.sha.clone(),
@@ -167,7 +167,7 @@ async fn retire_gate(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Resul
         text: None,
     };
     Ok(ctx
-        .github
+        .to_github()
         .publish_check(
             &key.repo,
             &check,
@@ -176,7 +176,7 @@ async fn retire_gate(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Resul
         .await?)
 }
 
-async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()> {
+async fn publish(ctx: &Writer, key: &PullRequestKey, look: &Look) -> Result<()> {
     let Some(Shown {
         preview, text, id, ..
     }) = look.shown.as_deref()
@@ -206,7 +206,9 @@ async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()
             summary: format!("Goes on from `{CHECK}`."),
             text: Some(page.clone()),
         };
-        ctx.github.publish_check(&key.repo, &check, None).await?;
+        ctx.to_github()
+            .publish_check(&key.repo, &check, None)
+            .await?;
     }
     let check = NewCheck {
         name: CHECK.into(),
@@ -217,5 +219,8 @@ async fn publish(ctx: &Arc<Ctx>, key: &PullRequestKey, look: &Look) -> Result<()
         summary: text.summary.clone(),
         text: Some(text.text.clone()),
     };
-    Ok(ctx.github.publish_check(&key.repo, &check, None).await?)
+    Ok(ctx
+        .to_github()
+        .publish_check(&key.repo, &check, None)
+        .await?)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Look;
 use super::verdict::score;
 use crate::controller::preview::Changes;
-use crate::controller::{Base, Ctx, Event, Result, authority};
+use crate::controller::{Base, Event, Reader, Result, authority};
 use crate::domain::pull_request::{self, Ask, Seen, Sticky};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github::PullSnapshot;
@@ -13,7 +13,7 @@ use crate::view;
 
 /// A pull request that is merged or closed: where its commit stands, and commands that are still to be answered.
 pub async fn closed(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: Arc<Base>,
     snapshot: PullSnapshot,

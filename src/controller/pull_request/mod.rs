@@ -15,7 +15,9 @@ use tokio::time::Instant;
 use verdict::{gate_of, verdict};
 
 use crate::controller::preview::Changes;
-use crate::controller::{Base, Ctx, Error, Event, Requeue, Result, commands, key_of_branch};
+use crate::controller::{
+    Base, DEBOUNCE, Error, Event, Reader, Requeue, Result, Writer, commands, key_of_branch,
+};
 use crate::domain::PullRequestKey;
 use crate::domain::command::{Command, Permission};
 use crate::domain::gate::{self, Facts, PreviewFact};
@@ -24,13 +26,17 @@ use crate::git::HeadTooLarge;
 use crate::github::PullSnapshot;
 use crate::view;
 
-pub async fn reconcile(ctx: Arc<Ctx>, key: PullRequestKey) -> Result<Requeue> {
+pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
     let snapshot = ctx.github.snapshot(&key).await?;
     let asks = commands::asks(&ctx, &key, &snapshot).await?;
+    // The comments were read after the pull request: what a command is answered by is no older than the command.
+    if !asks.is_empty() && !ctx.github.pull(&key).await?.is_as(&snapshot.pull) {
+        return Ok(Requeue::After(DEBOUNCE));
+    }
     // Seen before anything slow: nobody should wonder whether a command was noticed. It is a courtesy: that GitHub does
     // not take it stops nothing.
     for ask in asks.iter().filter(|ask| !ask.acknowledged) {
-        if let Err(error) = ctx.github.acknowledge(&key.repo, ask.comment).await {
+        if let Err(error) = ctx.to_github().acknowledge(&key.repo, ask.comment).await {
             tracing::warn!(pr = %key, %error, "a command could not be acknowledged");
         }
     }
@@ -70,7 +76,7 @@ impl Look {
 
 /// None: not a pull request of ours to look after.
 async fn observe(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: PullSnapshot,
     asks: Vec<Ask>,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::controller::claims::{self, Claims};
 use crate::controller::preview::{self, Changes, GitLook, Touched};
-use crate::controller::{Base, Ctx, Error, Event, Result, locked};
+use crate::controller::{Base, Error, Event, Reader, Result, locked};
 use crate::domain::catalog::Target;
 use crate::domain::plan::Change;
 use crate::domain::pull_request::{self, ApplicationPreview, Failure, Preview};
@@ -63,7 +63,7 @@ pub fn same_effect(a: &str, b: &str) -> bool {
 }
 
 pub async fn previewed(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
@@ -224,7 +224,7 @@ pub async fn previewed(
 }
 
 /// Where what changed in the sources of images that move can be seen.
-async fn name_sources(ctx: &Arc<Ctx>, base: &Base, app: &mut ApplicationPreview) -> Result<()> {
+async fn name_sources(ctx: &Arc<Reader>, base: &Base, app: &mut ApplicationPreview) -> Result<()> {
     if app.images.is_empty() {
         return Ok(());
     }
@@ -249,7 +249,7 @@ async fn name_sources(ctx: &Arc<Ctx>, base: &Base, app: &mut ApplicationPreview)
 
 /// Something became different of applications: previews of them that tell of it are made anew.
 pub fn anew(
-    ctx: &Ctx,
+    ctx: &Reader,
     repo: &RepoName,
     applications: &BTreeSet<ApplicationKey>,
     tells: impl Fn(&ApplicationPreview) -> bool,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::shown::Shown;
 use crate::controller::preview::Changes;
-use crate::controller::{Base, Ctx, Result, authority, dry_run, key_of_branch};
+use crate::controller::{Base, Reader, Result, authority, dry_run, key_of_branch};
 use crate::domain::PullRequestKey;
 use crate::domain::approvals::Writers;
 use crate::domain::command::{self, Command, Permission};
@@ -28,7 +28,7 @@ pub fn gate_of(check: &github::CheckRun) -> (String, String) {
 
 /// Holds what a preview showed against what came of it, once. Only for the preview that this process made: it is a
 /// measure, and nothing waits for it.
-pub async fn score(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Base) -> Result<()> {
+pub async fn score(ctx: &Arc<Reader>, key: &PullRequestKey, base: &Base) -> Result<()> {
     let Some(shown) = ctx.memory.previews.remove(key) else {
         return Ok(());
     };
@@ -75,7 +75,7 @@ pub async fn score(ctx: &Arc<Ctx>, key: &PullRequestKey, base: &Base) -> Result<
 // ---- the preview
 
 pub async fn verdict(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
@@ -169,7 +169,7 @@ fn accepting(snapshot: &PullSnapshot, fact: Option<&PreviewFact>) -> Vec<String>
 /// Ours is what our App opened, whose commits are all ours, and whose tree is the edit made anew from the candidates; with
 /// the images that it brings.
 async fn origin(
-    ctx: &Arc<Ctx>,
+    ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
