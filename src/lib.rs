@@ -69,7 +69,7 @@ use crate::cluster::{Cluster, connect, connect_as};
 use crate::config::Settings;
 use crate::controller::heads::Heads;
 use crate::controller::{
-    Memory, Observer, Queue, Reader, Writer, application, commit, promotion, pull_request,
+    Caches, Observer, Queue, Reader, Writer, application, commit, promotion, pull_request,
 };
 use crate::git::Mirrors;
 use crate::github::GitHub;
@@ -208,7 +208,7 @@ pub async fn run(
         applications: Arc::new(Queue::new("application")),
         commits: Arc::new(Queue::new("commit")),
         registry: Registry::new(settings.registry_auth.as_deref())?,
-        memory: Memory::default(),
+        cache: Caches::default(),
         preview_account: settings.preview_account,
         previewing: tokio::sync::Semaphore::new(3),
         heads: Heads::new(settings.cache.join("heads"))?,

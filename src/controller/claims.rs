@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::dry_run;
-use super::{Base, Observer, Reader, Result, locked, revision};
+use super::cache::locked;
+use super::{Base, Observer, Reader, Result, dry_run, revision};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::Side;
@@ -81,7 +81,7 @@ pub async fn of<'o>(
 /// The claims of a base, worked out once.
 pub async fn of_base(ctx: &Arc<Reader>, base: &Base) -> Result<Arc<Claims>> {
     let name: (RepoName, CommitSha) = (base.repo.name.clone(), base.commit.clone());
-    let known = locked(&ctx.memory.claims).get(&name).cloned();
+    let known = locked(&ctx.cache.repositories.claims).get(&name).cloned();
     if let Some(known) = known {
         return Ok(known);
     }
@@ -97,7 +97,7 @@ pub async fn of_base(ctx: &Arc<Reader>, base: &Base) -> Result<Arc<Claims>> {
         ));
     }
     let claims = Arc::new(of(|_| &ctx.observer, &name.0, base.repo.id, &all).await?);
-    let mut memory = locked(&ctx.memory.claims);
+    let mut memory = locked(&ctx.cache.repositories.claims);
     // Of older bases nobody asks again.
     memory.retain(|(repo, _), _| *repo != name.0);
     memory.insert(name, claims.clone());

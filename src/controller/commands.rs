@@ -40,7 +40,7 @@ pub async fn answer(ctx: &Writer, key: &PullRequestKey, look: &Look, ask: &Ask) 
     ctx.to_github()
         .post_comment(key, &view::reply(ask.comment, &answers))
         .await?;
-    ctx.memory.answered.insert(ask.comment, ());
+    ctx.cache.pulls.answered.insert(ask.comment, ());
     Ok(())
 }
 
@@ -239,7 +239,7 @@ async fn wish(
     if handled.contains(&id.as_str()) {
         // What this command has brought about it does not bring about again. Where windlass was stopped before it could
         // say so, it says so now.
-        if !ctx.memory.answered.contains_key(&ask.comment) {
+        if !ctx.cache.pulls.answered.contains_key(&ask.comment) {
             return Ok(Ok(true));
         }
         let title = application.title();

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use super::cache::locked;
 use super::claims::Read;
-use super::{Base, Event, Reader, Result, locked};
+use super::{Base, Event, Reader, Result};
 use crate::cluster::home::ApplicationStatus;
 use crate::domain::catalog::{Place, Target};
 use crate::domain::{ApplicationKey, CommitSha};
@@ -43,7 +44,7 @@ pub async fn change(
     target: &Target,
     status: &ApplicationStatus,
 ) -> Result<Arc<Change>> {
-    let known = locked(&ctx.memory.changes).get(key).cloned();
+    let known = locked(&ctx.cache.repositories.changes).get(key).cloned();
     if let Some(known) = known.filter(|known| known.base == base.commit) {
         return Ok(known);
     }
@@ -60,7 +61,7 @@ pub async fn change(
         inputs,
         revision,
     });
-    locked(&ctx.memory.changes).insert(key.clone(), change.clone());
+    locked(&ctx.cache.repositories.changes).insert(key.clone(), change.clone());
     // A commit whose change a later one took back has no other look at it to wait for.
     ctx.emit(&Event::Rollouts(key.repo.clone()));
     Ok(change)

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::{Base, Reader, key_of_branch, locked};
+use super::cache::locked;
+use super::{Base, Reader, key_of_branch};
 use crate::domain::catalog::Target;
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
 
@@ -195,7 +196,8 @@ impl Reader {
         let bases = self.bases();
         let unfinished = |repo: &RepoName| {
             let all = self
-                .memory
+                .cache
+                .commits
                 .unfinished
                 .iter()
                 .map(|(key, ())| (*key).clone());
@@ -203,7 +205,7 @@ impl Reader {
         };
         let world = World {
             bases: &bases,
-            owner: &|label| locked(&self.memory.owners).get(label).cloned(),
+            owner: &|label| locked(&self.cache.repositories.owners).get(label).cloned(),
             unfinished: &unfinished,
         };
         for key in wakes(event, &world) {

@@ -7,19 +7,19 @@ use tokio::time::Instant;
 use super::declare::spec_of;
 use super::status::{self, Verdict};
 use super::{Decision, Observation, drift_pull_request, external, retire};
-use crate::cluster;
 use crate::cluster::home::{self, Application, ApplicationStatus};
-use crate::controller::{Error, Event, Reader, Requeue, Result, Writer, locked};
+use crate::controller::cache::locked;
+use crate::controller::{Error, Event, Reader, Requeue, Result, Writer};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::sync::{CLUSTER_UNREACHABLE, ERROR, Proposal, Reason, Step};
 use crate::domain::{ApplicationKey, CommitKey};
-use crate::view;
+use crate::{cluster, view};
 
 /// A cluster that cannot be reached for so long makes what is known of it stale.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
 pub async fn act(ctx: &Writer, key: &ApplicationKey, decision: Decision) -> Result<Requeue> {
-    locked(&ctx.memory.unreachable).remove(key);
+    locked(&ctx.cache.applications.unreachable).remove(key);
     match decision {
         Decision::Nothing => Ok(Requeue::Idle),
         Decision::Retire(seen, decision) => retire::act(ctx, key, &seen, *decision).await,
@@ -68,14 +68,15 @@ async fn sync(
         let left = seen.objects.all.iter().filter_map(|(object, state)| {
             Some((object.clone(), state.left(pending.contains(object))?))
         });
-        locked(&ctx.memory.left).insert(key.clone(), left.collect());
+        locked(&ctx.cache.applications.left).insert(key.clone(), left.collect());
         if declared.requests.adopt {
             // It was said of this cluster and what was in it: of another one it has to be said again.
             ctx.to_home().annotate(key, home::ADOPT, None).await?;
         }
     }
     let version = object.metadata.resource_version.clone();
-    let news = locked(&ctx.memory.told).insert(key.clone(), version.clone()) != Some(version);
+    let news = locked(&ctx.cache.applications.last_reported).insert(key.clone(), version.clone())
+        != Some(version);
     if news {
         // Also what is healthy no more: what was proposed later waits for it.
         tell(ctx, key, &object, before.stands());
@@ -154,7 +155,7 @@ pub async fn report_error(ctx: &Writer, key: &ApplicationKey, error: &Error) -> 
     status.reason = Some(ERROR.into());
     if matches!(error, Error::Cluster(cluster::Error::Unavailable { .. })) {
         status.reason = Some(CLUSTER_UNREACHABLE.into());
-        let mut unreachable = locked(&ctx.memory.unreachable);
+        let mut unreachable = locked(&ctx.cache.applications.unreachable);
         let since = *unreachable.entry(key.clone()).or_insert_with(Instant::now);
         // What nobody could look at for a while is neither synced nor not: it is not known.
         if since.elapsed() >= STALE_AFTER {

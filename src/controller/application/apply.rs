@@ -13,8 +13,9 @@ use super::objects::Left;
 use super::prune::is_custom;
 use crate::cluster::home::{Application, InventoryEntry};
 use crate::cluster::{Applied, Writer as ClusterWriter};
+use crate::controller::cache::locked;
 use crate::controller::dry_run::{self, Predicted};
-use crate::controller::{Reader, Requeue, Result, Writer, locked};
+use crate::controller::{Reader, Requeue, Result, Writer};
 use crate::domain::manifest::{ApplyStage, ResourceKey, apply_stage};
 use crate::domain::plan::Action;
 use crate::domain::{ApplicationKey, ownership, sync};
@@ -218,12 +219,12 @@ async fn write(
                         ownership::signal(&object),
                     )),
                 };
-                locked(&ctx.memory.left)
+                locked(&ctx.cache.applications.left)
                     .entry(key.clone())
                     .or_default()
                     .insert(manifest.key.clone(), left);
                 if drifted {
-                    let mut heals = locked(&ctx.memory.heals);
+                    let mut heals = locked(&ctx.cache.applications.heals);
                     let times = heals
                         .entry((key.clone(), manifest.key.clone()))
                         .or_default();

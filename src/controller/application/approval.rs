@@ -69,7 +69,7 @@ async fn removed_by(
     commit: &CommitSha,
 ) -> Result<(BTreeSet<ResourceKey>, Option<Instant>)> {
     let asked = (asking.key.clone(), commit.clone());
-    let known = ctx.memory.unapproved.get(&asked);
+    let known = ctx.cache.applications.unapproved.get(&asked);
     if let Some((next, _)) = known.filter(|(next, _)| *next > Instant::now()) {
         return Ok((BTreeSet::new(), Some(next)));
     }
@@ -79,7 +79,10 @@ async fn removed_by(
     }
     let pause = known.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
     let next = Instant::now() + pause;
-    ctx.memory.unapproved.insert(asked, (next, pause));
+    ctx.cache
+        .applications
+        .unapproved
+        .insert(asked, (next, pause));
     Ok((found, (pause < LONGEST_PAUSE).then_some(next)))
 }
 

@@ -13,9 +13,10 @@ use super::health::Assessed;
 use super::objects::Objects;
 use super::{drift_pull_request, image_verification};
 use crate::cluster::home::{self, Application, ApplicationStatus, Fight, Pause};
+use crate::controller::cache::locked;
 use crate::controller::dry_run::Asking;
 use crate::controller::revision::change;
-use crate::controller::{Base, Reader, Result, locked};
+use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::ResourceKey;
@@ -61,7 +62,7 @@ pub async fn read(
     let cluster_uid = asking.cluster.uid().await?;
     let adoption = adoption(status, plan, &cluster_uid, requests.adopt, key);
     if requests.everything {
-        locked(&ctx.memory.heals).retain(|(of, _), _| of != key);
+        locked(&ctx.cache.applications.heals).retain(|(of, _), _| of != key);
     }
     let known = status.fight.clone().filter(|_| !requests.everything);
     let (fights, fight) = fights(ctx, key, plan, drifted, known, &declared.change.revision);
@@ -237,7 +238,7 @@ fn fights(
     }
     // After it was given up once, one more time is enough to see that nothing has changed.
     let most = if known.is_some() { 1 } else { sync::MOST_HEALS };
-    let memory = locked(&ctx.memory.heals);
+    let memory = locked(&ctx.cache.applications.heals);
     let often = |object: &ResourceKey| {
         let heals = memory.get(&(key.clone(), object.clone()));
         let lately = |heals: &VecDeque<tokio::time::Instant>| {

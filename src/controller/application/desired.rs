@@ -6,15 +6,15 @@ use std::sync::Arc;
 use super::declare::Declared;
 use super::hooks::Hooks;
 use crate::cluster::home::{InventoryEntry, Served};
+use crate::controller::cache::locked;
 use crate::controller::claims::Read;
 use crate::controller::dry_run::{self, Asking};
-use crate::controller::{Reader, Result, locked};
+use crate::controller::{Reader, Result};
 use crate::domain::catalog::{Target, images_of};
-use crate::domain::hook;
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::Comparison;
-use crate::domain::{ApplicationKey, Invalid};
+use crate::domain::{ApplicationKey, Invalid, hook};
 
 /// What Git renders to, or why it does not.
 pub struct Rendering {
@@ -120,7 +120,7 @@ pub async fn rendered(
 
 /// The inventory with what this process knows better of it.
 fn remembered(ctx: &Reader, key: &ApplicationKey, inventory: &[InventoryEntry]) -> Inventory {
-    let memory = locked(&ctx.memory.left);
+    let memory = locked(&ctx.cache.applications.left);
     let mut entries: Inventory = inventory
         .iter()
         .map(|entry| (entry.key.clone(), entry.clone()))

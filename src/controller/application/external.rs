@@ -10,8 +10,9 @@ use super::act::tell;
 use super::declare::{Declared, spec_of};
 use super::desired::Rendering;
 use crate::cluster::home::ApplicationStatus;
+use crate::controller::cache::locked;
 use crate::controller::dry_run::{self, Asking};
-use crate::controller::{Reader, Requeue, Result, Writer, locked};
+use crate::controller::{Reader, Requeue, Result, Writer};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Reconciler, images_of};
 use crate::domain::external::{self, Elsewhere};
@@ -117,12 +118,13 @@ pub async fn act(ctx: &Writer, key: &ApplicationKey, seen: External) -> Result<R
         .report_application(&object, status, ctx.now())
         .await?;
     let version = object.metadata.resource_version.clone();
-    let news = locked(&ctx.memory.told).insert(key.clone(), version.clone()) != Some(version);
+    let news = locked(&ctx.cache.applications.last_reported).insert(key.clone(), version.clone())
+        != Some(version);
     if news {
         tell(ctx, key, &object, was_settled || settled);
     }
     // The longer nothing changes, the less often it is asked about.
-    let mut polls = locked(&ctx.memory.polls);
+    let mut polls = locked(&ctx.cache.applications.polls);
     let pause = polls.entry(key.clone()).or_insert(WHILE_AWAITED);
     *pause = match () {
         () if settled => OTHERWISE,

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::cluster::home::ApplicationStatus;
-use crate::controller::{Reader, Result, locked};
+use crate::controller::cache::locked;
+use crate::controller::{Reader, Result};
 use crate::domain::ApplicationKey;
 use crate::domain::image::{Digest, ImageRef};
 use crate::domain::manifest::Manifest;
@@ -76,14 +77,16 @@ pub async fn check(
         .iter()
         .all(|digest| known.proven.iter().any(|proven| proven == digest))
     {
-        locked(&ctx.memory.proofs).remove(key);
+        locked(&ctx.cache.applications.verifications).remove(key);
         return Ok(Proof {
             unproven: None,
             ..known
         });
     }
     // What could not be proven, or runs nowhere, is not asked about at each look.
-    let asked = locked(&ctx.memory.proofs).get(key).cloned();
+    let asked = locked(&ctx.cache.applications.verifications)
+        .get(key)
+        .cloned();
     let pause = match asked.filter(|asked| {
         asked
             .about
@@ -164,7 +167,7 @@ pub async fn check(
         next,
         pause,
     };
-    locked(&ctx.memory.proofs).insert(key.clone(), asked);
+    locked(&ctx.cache.applications.verifications).insert(key.clone(), asked);
     Ok(found)
 }
 

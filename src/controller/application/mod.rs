@@ -13,6 +13,7 @@ mod act;
 mod apply;
 mod approval;
 mod blockers;
+mod cache;
 mod declare;
 mod desired;
 mod drift_pull_request;
@@ -25,17 +26,16 @@ mod prune;
 mod retire;
 mod status;
 
+pub use cache::Cache;
+
+pub use blockers::taken;
+pub use retire::target_of;
+
 use std::sync::Arc;
 
 use super::{Kind, Reader, Requeue, Result, Writer};
-use crate::domain::ApplicationKey;
 use crate::domain::plan::Plan;
-use crate::domain::sync;
-
-pub use blockers::taken;
-pub use image_verification::Asked as AskedOfPods;
-pub use objects::Left;
-pub use retire::target_of;
+use crate::domain::{ApplicationKey, sync};
 
 pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue> {
     let outcome = look(&ctx, &key).await;

@@ -9,7 +9,8 @@ use kube::ResourceExt as _;
 use super::apply::delete;
 use super::prune::{self, Leavers};
 use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE};
-use crate::controller::{Base, Event, Reader, Requeue, Result, Writer, claims, locked};
+use crate::controller::cache::locked;
+use crate::controller::{Base, Event, Reader, Requeue, Result, Writer, claims};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Destination, HEALTH_TIMEOUT, MergePolicy, Reconciler, Stage, Target};
 use crate::domain::health::{Health, SyncState};
@@ -48,7 +49,7 @@ pub async fn observe(
     let destination = &target.destination.cluster;
     let owner = key.owner_label(base.repo.id);
     // After a restart Git does not name it: what becomes of its objects is still its news.
-    locked(&ctx.memory.owners).insert(owner.clone(), key.clone());
+    locked(&ctx.cache.repositories.owners).insert(owner.clone(), key.clone());
     let asking = ctx.observer.asking(key, &target, &owner)?;
     let known = before
         .cluster_uid
@@ -183,6 +184,7 @@ pub async fn act(
 ) -> Result<Requeue> {
     let Some(status) = decision.status else {
         ctx.to_home().forget_application(&seen.object).await?;
+        ctx.cache.applications.forget(key);
         ctx.emit(&Event::Rollouts(key.repo.clone()));
         return Ok(decision.requeue);
     };

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::shown::Shown;
 use super::{Look, place_of};
-use crate::controller::{Error, Event, Reader, Requeue, Result, Writer, commands, locked};
+use crate::controller::cache::locked;
+use crate::controller::{Error, Event, Reader, Requeue, Result, Writer, commands};
 use crate::domain::PullRequestKey;
 use crate::domain::approvals::{Doubt, Writers};
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step};
@@ -67,7 +68,8 @@ pub async fn act(
                 }
                 Err(github::Error::Refused { message, .. }) => {
                     tracing::warn!(pr = %key, message, "GitHub refused the merge");
-                    ctx.memory
+                    ctx.cache
+                        .pulls
                         .refusals
                         .insert(key.clone(), (head.clone(), message));
                     // Said at once, tried again later: what GitHub asks for may come.
@@ -87,7 +89,7 @@ fn forget_refusal_later(ctx: &Arc<Reader>, key: &PullRequestKey) {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(30)).await;
         if let Some(ctx) = ctx.upgrade() {
-            ctx.memory.refusals.invalidate(&key);
+            ctx.cache.pulls.refusals.invalidate(&key);
             ctx.emit(&Event::PullRequest(key));
         }
     });
@@ -128,7 +130,7 @@ async fn set_gate(
     } else {
         Some(state)
     };
-    let advice = locked(&ctx.memory.advice)
+    let advice = locked(&ctx.cache.repositories.advice)
         .get(&key.repo)
         .cloned()
         .unwrap_or_default();

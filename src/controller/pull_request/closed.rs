@@ -22,7 +22,7 @@ pub async fn closed(
 ) -> Result<Look> {
     let merged = snapshot.pull.merged_as();
     if merged.is_none() {
-        ctx.memory.previews.invalidate(key);
+        ctx.cache.pulls.previews.invalidate(key);
     }
     ctx.heads.forget(key);
     let mut changes = if asks.is_empty() {

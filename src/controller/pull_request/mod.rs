@@ -1,18 +1,18 @@
 //! A pull request: preview, commands, verdict, merge, and after it the progress.
 
 mod act;
+mod cache;
 mod closed;
 mod shown;
 mod verdict;
 
+pub use cache::Cache;
+
+pub use shown::{Shown, anew};
+
 use std::sync::Arc;
 
-use act::act;
-use closed::closed;
-pub use shown::{Shown, anew};
-use shown::{previewed, same_effect};
 use tokio::time::Instant;
-use verdict::{gate_of, verdict};
 
 use crate::controller::preview::Changes;
 use crate::controller::{
@@ -25,6 +25,10 @@ use crate::domain::pull_request::{self, Ask, Seen, Sticky};
 use crate::git::HeadTooLarge;
 use crate::github::PullSnapshot;
 use crate::view;
+use act::act;
+use closed::closed;
+use shown::{previewed, same_effect};
+use verdict::{gate_of, verdict};
 
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
     let snapshot = ctx.github.snapshot(&key).await?;
@@ -108,14 +112,14 @@ async fn observe(
                 .iter()
                 .any(|line| line.meaning == Ok(Command::Preview))
         });
-        if asked || !ctx.memory.too_large.contains_key(&name) {
+        if asked || !ctx.cache.pulls.too_large.contains_key(&name) {
             match ctx.fetch(&key.repo, Some(key.number), Instant::now()).await {
                 Err(Error::Git(error)) if error.is::<HeadTooLarge>() => {
-                    ctx.memory.too_large.insert(name, error.to_string())
+                    ctx.cache.pulls.too_large.insert(name, error.to_string())
                 }
                 other => {
                     other?;
-                    ctx.memory.too_large.invalidate(&name);
+                    ctx.cache.pulls.too_large.invalidate(&name);
                 }
             }
         }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::controller::cache::locked;
 use crate::controller::claims::{self, Claims};
 use crate::controller::preview::{self, Changes, GitLook, Touched};
-use crate::controller::{Base, Error, Event, Reader, Result, locked};
+use crate::controller::{Base, Error, Event, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::plan::Change;
 use crate::domain::pull_request::{self, ApplicationPreview, Failure, Preview};
@@ -71,7 +72,7 @@ pub async fn previewed(
 ) -> Result<Arc<Shown>> {
     let started = Instant::now();
     let (head, tip) = (snapshot.pull.head.sha.clone(), base.commit.clone());
-    let known = ctx.memory.previews.get(key);
+    let known = ctx.cache.pulls.previews.get(key);
     let known = known.filter(|known| known.preview.head == head);
     let is_due = |known: &Arc<Shown>| known.again.is_some_and(|(at, _)| at <= Instant::now());
     if let Some(known) = known
@@ -90,7 +91,7 @@ pub async fn previewed(
         .heads
         .begin(key, &head, again)
         .map_err(|error| Error::Git(error.into()))?;
-    let too_large = ctx.memory.too_large.get(&(key.clone(), head.clone()));
+    let too_large = ctx.cache.pulls.too_large.get(&(key.clone(), head.clone()));
     let look = if snapshot.pull.is_fork(base.repo.id) {
         nothing(Failure::Fork)
     } else if let Some(why) = too_large {
@@ -204,9 +205,9 @@ pub async fn previewed(
         changes: look.changes.into(),
         again,
     });
-    ctx.memory.previews.insert(key.clone(), shown.clone());
+    ctx.cache.pulls.previews.insert(key.clone(), shown.clone());
     // Something that it tells of became different while it was made.
-    let renewed = locked(&ctx.memory.renewed).clone();
+    let renewed = locked(&ctx.cache.pulls.changed).clone();
     let meanwhile =
         |app: &ApplicationPreview| renewed.get(&app.key).is_some_and(|at| *at >= started);
     let tells =
@@ -217,7 +218,7 @@ pub async fn previewed(
         .iter()
         .any(|app| meanwhile(app) && tells(app))
     {
-        ctx.memory.previews.invalidate(key);
+        ctx.cache.pulls.previews.invalidate(key);
         ctx.emit(&Event::PullRequest(key.clone()));
     }
     Ok(shown)
@@ -254,10 +255,10 @@ pub fn anew(
     applications: &BTreeSet<ApplicationKey>,
     tells: impl Fn(&ApplicationPreview) -> bool,
 ) {
-    locked(&ctx.memory.renewed)
+    locked(&ctx.cache.pulls.changed)
         .extend(applications.iter().map(|key| (key.clone(), Instant::now())));
     let stale = |app: &ApplicationPreview| applications.contains(&app.key) && tells(app);
-    let previews = &ctx.memory.previews;
+    let previews = &ctx.cache.pulls.previews;
     let of = |(key, shown): (Arc<PullRequestKey>, Arc<Shown>)| {
         (key.repo == *repo && shown.preview.applications.iter().any(&stale)).then_some(key)
     };

@@ -29,7 +29,7 @@ pub fn gate_of(check: &github::CheckRun) -> (String, String) {
 /// Holds what a preview showed against what came of it, once. Only for the preview that this process made: it is a
 /// measure, and nothing waits for it.
 pub async fn score(ctx: &Arc<Reader>, key: &PullRequestKey, base: &Base) -> Result<()> {
-    let Some(shown) = ctx.memory.previews.remove(key) else {
+    let Some(shown) = ctx.cache.pulls.previews.remove(key) else {
         return Ok(());
     };
     let (mut held, mut missed) = (0, 0);
@@ -84,7 +84,8 @@ pub async fn verdict(
 ) -> Result<(Facts, Verdict, Option<gate::MergePermit>)> {
     let (pull, preview, changes) = (&snapshot.pull, &shown.preview, &shown.changes);
     let refused = ctx
-        .memory
+        .cache
+        .pulls
         .refusals
         .get(key)
         .filter(|(head, _)| *head == pull.head.sha)

@@ -12,13 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 
-use super::Result;
-use super::dry_run::{
+use crate::cluster::home::InventoryEntry;
+use crate::cluster::{Applied, Known};
+use crate::controller::Result;
+use crate::controller::dry_run::{
     self, AT_ONCE, Asked, Asking, Predicted, ask, fields, fingerprint, is_as_left, predict_one,
     side,
 };
-use crate::cluster::home::InventoryEntry;
-use crate::cluster::{Applied, Known};
 use crate::domain::manifest::{Manifest, ResourceKey, cleaned};
 use crate::domain::plan::{self, Comparison, Proof, Side};
 use crate::domain::{OWNER_LABEL, ownership};

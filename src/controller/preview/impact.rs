@@ -8,13 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Result;
-use super::dry_run::Asking;
 use crate::cluster;
-use crate::domain::effect;
+use crate::controller::Result;
+use crate::controller::dry_run::Asking;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
-use crate::domain::schema;
+use crate::domain::{effect, schema};
 
 /// Deletions that are asked about, at most: beyond that the list is what counts.
 const MOST: usize = 50;

@@ -1,4 +1,4 @@
-//! The receipt of a commit: what was applied, by which plan, who approved it
+//! The of a commit: what was applied, by which plan, who approved it
 //! and when, as a note on the commit (`git notes --ref=windlass show`).
 //!
 //! Written once, when all that the commit changed is synced and healthy.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Reader, Result, Writer, authority};
+use crate::controller::{Reader, Result, Writer, authority};
 use crate::domain::pull_request::{Progress, ProgressState};
 use crate::domain::{CommitKey, PullRequestKey};
 use crate::github;
@@ -22,7 +22,7 @@ pub async fn observe(
         && progress
             .iter()
             .any(|one| one.state == ProgressState::Healthy);
-    if !due || ctx.memory.receipts.contains_key(key) {
+    if !due || ctx.cache.commits.receipts.contains_key(key) {
         return Ok(None);
     }
     let commit = key.commit.clone();
@@ -35,7 +35,7 @@ pub async fn observe(
         })
         .await?;
     if there {
-        ctx.memory.receipts.insert(key.clone(), ());
+        ctx.cache.commits.receipts.insert(key.clone(), ());
         return Ok(None);
     }
     let mut applications = Vec::new();
@@ -66,7 +66,7 @@ pub async fn observe(
         }));
     }
     let mut requests = Vec::new();
-    for number in super::commit::pulls_of(ctx, key).await? {
+    for number in super::pulls_of(ctx, key).await? {
         requests.push(
             approved_by(
                 ctx,
@@ -91,7 +91,7 @@ pub async fn write(ctx: &Writer, key: &CommitKey, text: &str) -> Result<()> {
         }
         other => other?,
     }
-    ctx.memory.receipts.insert(key.clone(), ());
+    ctx.cache.commits.receipts.insert(key.clone(), ());
     Ok(())
 }
 

@@ -1,80 +1,13 @@
-//! Where a commit stands, told where others look for it: GitHub's Deployments,
-//! one for each stage, and the commits of the sources that its images were
-//! built from.
-//!
-//! Neither is anything that windlass decides by. Where it may not write them
-//! (no permission, not installed on the source) that is logged once.
+//! Statuses on the commits that images were built from: where each runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Base, Error, Reader, Result, Writer};
-use crate::domain::pull_request::{self, Position, Progress, shortened};
-use crate::domain::rollout::{self, Outcome};
+use super::deployments::{state_of, tolerated};
+use crate::controller::{Base, Reader, Result, Writer};
+use crate::domain::pull_request::{self, Position, Progress};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Name, RepoName};
 use crate::github;
-use crate::view;
-
-/// What was told last: of a commit, in a place.
-pub type Told = (CommitKey, String);
-
-/// The state of a deployment, in GitHub's words.
-fn state_of(progress: &[&Progress]) -> (&'static str, String) {
-    let summary = rollout::summary(progress.iter().copied());
-    let state = match summary.outcome {
-        Outcome::Failed => "failure",
-        Outcome::Stale => "error",
-        Outcome::Pending => "in_progress",
-        Outcome::Superseded => "inactive",
-        Outcome::Healthy | Outcome::Nothing => "success",
-    };
-    (state, shortened(&view::rollout(&summary), 140))
-}
-
-/// One deployment for each stage that a commit changes.
-pub async fn deployments(ctx: &Writer, key: &CommitKey, progress: &[Progress]) -> Result<()> {
-    let mut stages: BTreeMap<&Name, Vec<&Progress>> = BTreeMap::new();
-    for one in progress {
-        stages.entry(&one.key.stage).or_default().push(one);
-    }
-    for (stage, progress) in stages {
-        let (state, text) = state_of(&progress);
-        let place = format!("deployment {stage}");
-        let told = ctx.memory.elsewhere.get(&(key.clone(), place.clone()));
-        // What came to its good end is only made inactive, which GitHub does by itself.
-        if told.as_deref() == Some(state) || told.as_deref() == Some("success") {
-            continue;
-        }
-        let outcome = async {
-            let (deployment, posted) = match ctx
-                .github
-                .deployment(&key.repo, &key.commit, stage.as_str())
-                .await?
-            {
-                Some(found) => found,
-                // What a newer commit has replaced was never deployed.
-                None if state == "inactive" => return Ok(()),
-                None => (
-                    ctx.to_github()
-                        .create_deployment(&key.repo, &key.commit, stage.as_str())
-                        .await?,
-                    None,
-                ),
-            };
-            if posted.as_deref() != Some(state) && posted.as_deref() != Some("success") {
-                ctx.to_github()
-                    .set_deployment(&key.repo, &deployment, state, &text)
-                    .await?;
-            }
-            Ok::<_, github::Error>(())
-        };
-        tolerated(outcome.await, "GitHub's Deployments are not kept")?;
-        ctx.memory
-            .elsewhere
-            .insert((key.clone(), place), state.into());
-    }
-    Ok(())
-}
 
 /// A status for each stage on the commits that the images were built from, over all the applications of the stage that run
 /// them. What came to its good end stays told so.
@@ -130,7 +63,7 @@ pub async fn sources(ctx: &Writer, base: &Base, progress: &[Progress]) -> Result
             },
             context.clone(),
         );
-        let told = ctx.memory.elsewhere.get(&name);
+        let told = ctx.cache.commits.reported.get(&name);
         if told
             .as_deref()
             .is_some_and(|told| told == "success" || told == state)
@@ -159,7 +92,7 @@ pub async fn sources(ctx: &Writer, base: &Base, progress: &[Progress]) -> Result
             said.map(drop),
             "a source commit is not told where it stands",
         )?;
-        ctx.memory.elsewhere.insert(name, known);
+        ctx.cache.commits.reported.insert(name, known);
     }
     Ok(())
 }
@@ -184,20 +117,4 @@ async fn built_from(
     Ok(runs
         .map(|candidate| (candidate.source, candidate.commit))
         .collect())
-}
-
-/// What GitHub will not have is no reason to stop: it is nobody's truth.
-fn tolerated(outcome: std::result::Result<(), github::Error>, what: &str) -> Result<()> {
-    match outcome {
-        Err(
-            error @ (github::Error::Refused { .. }
-            | github::Error::NotFound { .. }
-            | github::Error::NotInstalled { .. }),
-        ) => {
-            tracing::warn!(%error, "{what}");
-            Ok(())
-        }
-        Err(error) => Err(Error::GitHub(error)),
-        Ok(()) => Ok(()),
-    }
 }

@@ -1,0 +1,117 @@
+//! The status of a commit: one for all of its applications.
+
+use std::sync::Arc;
+
+use crate::controller::{Reader, Result, Writer};
+use crate::domain::CommitKey;
+use crate::domain::pull_request::{Progress, ProgressState, SYNC_CONTEXT, shortened};
+use crate::domain::rollout::{self, Outcome};
+use crate::view;
+
+/// Statuses that a commit gets, at most: GitHub takes 1,000 of a context on one commit, and refuses
+/// more (docs.github.com/rest/commits/statuses).
+const MOST_STATUSES: u32 = 800;
+
+/// After so many, only a change of the state is worth one more.
+const MOST_WORDS: u32 = 200;
+
+pub async fn post(
+    ctx: &Writer,
+    key: &CommitKey,
+    state: &'static str,
+    description: String,
+) -> Result<()> {
+    let told = (state.to_string(), description);
+    let known = ctx.cache.commits.statuses.get(key);
+    let (last, count) = known.map_or((None, 0), |(last, count)| (Some(last), count));
+    if last.as_ref() == Some(&told) || !is_worth(last.as_ref(), &told, count) {
+        return Ok(());
+    }
+    ctx.to_github()
+        .set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &told.1)
+        .await?;
+    ctx.cache
+        .commits
+        .statuses
+        .insert(key.clone(), (told, count + 1));
+    Ok(())
+}
+
+/// Whether one more status is told of a commit that had so many already.
+fn is_worth(last: Option<&(String, String)>, told: &(String, String), count: u32) -> bool {
+    let same_state = last.is_some_and(|(state, _)| *state == told.0);
+    count < MOST_WORDS || !same_state && count < MOST_STATUSES
+}
+
+/// The status to post; None: it is posted.
+pub async fn observe(
+    ctx: &Arc<Reader>,
+    key: &CommitKey,
+    progress: &[Progress],
+) -> Result<Option<(&'static str, String)>> {
+    let posted = match ctx.cache.commits.statuses.get(key) {
+        Some(known) => Some(known),
+        None => {
+            let statuses = ctx.github.statuses(&key.repo, &key.commit).await?;
+            let mut ours = statuses
+                .into_iter()
+                .filter(|status| status.context == SYNC_CONTEXT);
+            let newest = ours.next();
+            let more = u32::try_from(ours.count()).unwrap_or(u32::MAX);
+            newest.map(|status| {
+                let told = (status.state, status.description.unwrap_or_default());
+                (told, more.saturating_add(1))
+            })
+        }
+    };
+    if let Some(posted) = &posted {
+        ctx.cache
+            .commits
+            .statuses
+            .insert(key.clone(), posted.clone());
+    }
+    let posted = posted.map(|(told, _)| told);
+    let (state, description) = aggregated(progress);
+    // A commit that came to its good end stays told so: what came later is told on later commits.
+    let superseded = progress.iter().any(|one| {
+        matches!(
+            one.state,
+            ProgressState::Superseded | ProgressState::FailedBefore
+        )
+    });
+    // Nor does it become pending again because somebody's edit is being set back.
+    if (superseded || matches!(state, "pending" | "error"))
+        && posted.as_ref().is_some_and(|(state, _)| state == "success")
+    {
+        return Ok(None);
+    }
+    Ok((posted != Some((state.to_string(), description.clone()))).then_some((state, description)))
+}
+
+/// One status for a commit, over all its applications: GitHub's word and a description.
+fn aggregated(progress: &[Progress]) -> (&'static str, String) {
+    let summary = rollout::summary(progress);
+    let state = match summary.outcome {
+        Outcome::Failed => "failure",
+        Outcome::Stale => "error",
+        Outcome::Pending => "pending",
+        Outcome::Superseded | Outcome::Healthy | Outcome::Nothing => "success",
+    };
+    (state, shortened(&view::rollout(&summary), 140))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_of_a_commit_are_bounded() {
+        let told = |state: &str, words: &str| (state.to_string(), words.to_string());
+        let (one, other) = (told("pending", "1 of 2"), told("pending", "2 of 2"));
+        let failed = told("failure", "no");
+        assert!(is_worth(None, &one, 0) && is_worth(Some(&one), &other, MOST_WORDS - 1));
+        assert!(!is_worth(Some(&one), &other, MOST_WORDS));
+        assert!(is_worth(Some(&one), &failed, MOST_WORDS));
+        assert!(!is_worth(Some(&one), &failed, MOST_STATUSES));
+    }
+}

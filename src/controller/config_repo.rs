@@ -1,0 +1,255 @@
+//! A config repository: its mirror, and what the tip of its base branch configures.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use tokio::time::Instant;
+
+use super::cache::{Recent, locked};
+use super::error::Error;
+use super::{Reader, Result};
+use crate::domain::catalog::{Catalog, FILE, Target};
+use crate::domain::{ApplicationKey, CommitSha, Invalid, RepoName};
+use crate::git::{Mirror, Remote};
+use crate::github::Repository;
+use crate::render::Source;
+
+/// What is remembered of config repositories.
+#[derive(Default)]
+pub struct Cache {
+    /// Each base, with when it began to be read.
+    pub bases: Mutex<HashMap<RepoName, (Instant, Arc<Base>)>>,
+    fetched: Recent<(RepoName, Option<u64>), Instant>,
+    /// When something was last said, or done by us, to move a repository's branches.
+    moved: Mutex<HashMap<RepoName, Instant>>,
+    /// Owner label → whose it is.
+    pub owners: Mutex<HashMap<String, ApplicationKey>>,
+    /// What each application renders from, at the base that it was last looked at.
+    pub changes: Mutex<HashMap<ApplicationKey, Arc<super::revision::Change>>>,
+    /// Whose the objects of a base are.
+    pub claims: Mutex<HashMap<(RepoName, CommitSha), Arc<super::claims::Claims>>>,
+    /// What branch rules lack to make the verdict count.
+    pub advice: Mutex<HashMap<RepoName, String>>,
+}
+
+/// An empty repository has no default branch yet.
+#[derive(Debug, thiserror::Error)]
+#[error("{repo} has no branch {branch} yet")]
+pub struct NoBranch {
+    repo: RepoName,
+    branch: String,
+}
+
+/// A config repository's base branch at one commit.
+pub struct Base {
+    pub repo: Repository,
+    pub commit: CommitSha,
+    /// None: the repository has no `windlass.yaml`, so it is not a config repository.
+    pub catalog: Option<std::result::Result<Configured, Invalid>>,
+}
+
+pub struct Configured {
+    pub catalog: Catalog,
+    pub targets: Vec<Target>,
+}
+
+impl Base {
+    /// The configuration, if there is one that can be read.
+    pub fn configured(&self) -> Option<&Configured> {
+        self.catalog
+            .as_ref()
+            .and_then(|catalog| catalog.as_ref().ok())
+    }
+
+    pub fn target(&self, key: &ApplicationKey) -> Option<&Target> {
+        self.configured()?
+            .targets
+            .iter()
+            .find(|target| target.key(&self.repo.name) == *key)
+    }
+}
+
+/// Reads the configuration of a tree.
+pub fn configuration(
+    source: &Source<'_>,
+) -> anyhow::Result<Option<std::result::Result<Configured, Invalid>>> {
+    let Some(text) = source.text(FILE)? else {
+        return Ok(None);
+    };
+    let directories = source.directories();
+    Ok(Some(Catalog::parse(&text).and_then(|catalog| {
+        let targets = catalog.expand(directories.iter().map(String::as_str))?;
+        Ok(Configured { catalog, targets })
+    })))
+}
+
+/// The application and stage that one of our branches is for.
+pub fn key_of_branch(repo: &RepoName, branch: &str) -> Option<ApplicationKey> {
+    let (application, stage) = branch.strip_prefix("windlass/")?.split_once('/')?;
+    Some(ApplicationKey {
+        repo: repo.clone(),
+        application: application.parse().ok()?,
+        stage: stage.parse().ok()?,
+    })
+}
+
+impl Reader {
+    /// Runs a job on a repository's mirror, off the async threads.
+    pub async fn mirror<T: Send + 'static>(
+        self: &Arc<Self>,
+        repo: &RepoName,
+        job: impl FnOnce(&Mirror) -> anyhow::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (ctx, repo) = (self.clone(), repo.clone());
+        let run = move || job(&ctx.mirrors.open(&repo)?);
+        tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|error| Error::Git(error.into()))?
+            .map_err(Error::Git)
+    }
+
+    /// A repository's branches moved, or may have: what was fetched before is not believed any more.
+    pub fn touch(&self, repo: &RepoName) {
+        locked(&self.cache.repositories.moved).insert(repo.clone(), Instant::now());
+    }
+
+    /// The base branch as it was when something last moved: an event of the cluster's, or a rollout that is waited
+    /// for, says nothing about Git.
+    pub async fn known_base(self: &Arc<Self>, repo: &RepoName) -> Result<Arc<Base>> {
+        let moved = locked(&self.cache.repositories.moved)
+            .get(repo)
+            .copied()
+            .unwrap_or_else(Instant::now);
+        // Read since then: there is nothing to read again.
+        let known = locked(&self.cache.repositories.bases)
+            .get(repo)
+            .filter(|(read, _)| *read >= moved)
+            .map(|(_, base)| base.clone());
+        match known {
+            Some(base) => Ok(base),
+            None => self.base(repo, moved).await,
+        }
+    }
+
+    /// Fetches, unless that was done since `not_before` already.
+    pub async fn fetch(
+        self: &Arc<Self>,
+        repo: &RepoName,
+        pull: Option<u64>,
+        not_before: Instant,
+    ) -> Result<()> {
+        if self
+            .cache
+            .repositories
+            .fetched
+            .get(&(repo.clone(), pull))
+            .is_some_and(|at| at >= not_before)
+        {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let Repository {
+            clone_url: url,
+            default_branch: base,
+            ..
+        } = self.github.repository(repo)?;
+        let session = self.github.session_to_fetch(repo).await?;
+        let (ctx, name) = (self.clone(), repo.clone());
+        let run = move || {
+            let remote = Remote {
+                url: &url,
+                token: session.token(),
+            };
+            match pull {
+                Some(number) => ctx.mirrors.fetch_head(&name, &remote, number),
+                None => ctx.mirrors.fetch(&name, &remote, &base),
+            }
+        };
+        if let Err(error) = tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|error| Error::Git(error.into()))?
+        {
+            // The token may have been taken back: the next one is asked for.
+            self.github.forget_session(repo).await;
+            return Err(Error::Git(error));
+        }
+        self.cache
+            .repositories
+            .fetched
+            .insert((repo.clone(), pull), started);
+        Ok(())
+    }
+
+    /// The base branch as it is now.
+    pub async fn base(self: &Arc<Self>, repo: &RepoName, not_before: Instant) -> Result<Arc<Base>> {
+        let started = Instant::now();
+        self.fetch(repo, None, not_before).await?;
+        let repository = self.github.repository(repo)?;
+        let known = locked(&self.cache.repositories.bases)
+            .get(repo)
+            .map(|(_, base)| base.clone());
+        let base = self
+            .mirror(repo, move |mirror| {
+                let branch = &repository.default_branch;
+                let Some(commit) = mirror.branch(branch)? else {
+                    return Err(NoBranch {
+                        repo: repository.name,
+                        branch: branch.clone(),
+                    }
+                    .into());
+                };
+                if let Some(known) = known.filter(|known| known.commit == commit) {
+                    return Ok(known);
+                }
+                let source = Source::open(mirror, mirror.tree(&commit)?)?;
+                Ok(Arc::new(Base {
+                    catalog: configuration(&source)?,
+                    repo: repository,
+                    commit,
+                }))
+            })
+            .await?;
+        {
+            let mut owners = locked(&self.cache.repositories.owners);
+            for target in base
+                .configured()
+                .into_iter()
+                .flat_map(|configured| &configured.targets)
+            {
+                let key = target.key(repo);
+                owners.insert(key.owner_label(base.repo.id), key);
+            }
+        }
+        let health = base
+            .configured()
+            .map(|configured| configured.catalog.health.as_slice())
+            .unwrap_or_default();
+        let owners = base
+            .configured()
+            .into_iter()
+            .flat_map(|configured| &configured.targets)
+            .map(|one| one.key(repo).owner_label(base.repo.id));
+        let owners: HashSet<_> = owners.collect();
+        for cluster in self.observer.clusters.values() {
+            cluster.index.set_rules(repo, health, &owners).await;
+        }
+        locked(&self.cache.repositories.bases).insert(repo.clone(), (started, base.clone()));
+        Ok(base)
+    }
+
+    /// The config repositories, as last read.
+    pub fn bases(&self) -> Vec<Arc<Base>> {
+        locked(&self.cache.repositories.bases)
+            .values()
+            .map(|(_, base)| base.clone())
+            .collect()
+    }
+
+    /// Whether the server's settings name a repository as one that steers clusters. All others only receive statuses.
+    pub fn is_config(&self, repo: &RepoName) -> bool {
+        self.observer
+            .projects
+            .as_ref()
+            .is_some_and(|projects| projects.names(repo))
+    }
+}

@@ -1,0 +1,52 @@
+//! What a reconcile may fail with, and who has to do something about it.
+
+use jiff::Timestamp;
+
+use crate::cluster;
+use crate::domain::Invalid;
+use crate::github;
+
+/// What a reconcile may fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    GitHub(#[from] github::Error),
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error("{0:#}")]
+    Git(anyhow::Error),
+    /// Nobody could render it just now.
+    #[error("{0}")]
+    Render(String),
+}
+
+/// Who has to do something about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The world moved: look again at once.
+    Stale,
+    /// It may pass by itself.
+    Transient,
+    /// Not before a time.
+    RateLimited(Timestamp),
+    /// Somebody has to change something; looked at again at the next event or resync.
+    User,
+}
+
+impl Error {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::GitHub(github::Error::Stale { .. })
+            | Self::Cluster(cluster::Error::Stale { .. }) => Kind::Stale,
+            Self::GitHub(github::Error::RateLimited { until, .. }) => Kind::RateLimited(*until),
+            // GitHub answers 404 and 422 for a while after something was made.
+            // A right that an administrator grants is told by no event.
+            Self::GitHub(_) | Self::Cluster(_) | Self::Git(_) | Self::Render(_) => Kind::Transient,
+            Self::Invalid(_) => Kind::User,
+        }
+    }
+}
+
+pub type Result<T> = std::result::Result<T, Error>;

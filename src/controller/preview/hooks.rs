@@ -1,0 +1,62 @@
+//! The hooks that would run.
+
+use crate::controller::Result;
+use crate::controller::dry_run::{self, Asking};
+use crate::domain::hook::{self, Hook, When};
+use crate::domain::manifest::Manifest;
+use crate::domain::plan::{Comparison, Proof, Side};
+use crate::view;
+
+/// The hooks that a sync of the head runs: checked by the server as what they would be, newly created.
+pub async fn hooks_that_run(
+    asking: &Asking<'_>,
+    before: &[(Manifest, Hook)],
+    after: Vec<(Manifest, Hook)>,
+    first: bool,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Comparison>> {
+    let mut found = Vec::new();
+    for (manifest, hook) in after {
+        let Some(when) = hook.when else {
+            notes.push(view::not_run(&manifest.key, &hook.words));
+            continue;
+        };
+        if !hook.runs(first) {
+            continue;
+        }
+        let was = before.iter().find(|(old, _)| old.key == manifest.key);
+        let before = was.map_or(Side::Absent, |(old, _)| {
+            Side::Object(old.value.clone(), Proof::Server)
+        });
+        let live = if asking.in_base {
+            asking
+                .cluster
+                .live(&manifest.key, &manifest.version)
+                .await?
+        } else {
+            None
+        };
+        let taken = live.is_some_and(|live| !hook::may_replace(&live, asking.owner));
+        let after = match asking
+            .cluster
+            .probe(&manifest.key, &manifest.version, &manifest.value)
+            .await?
+        {
+            _ if taken => Side::Refused(dry_run::not_a_hook(&manifest.key)),
+            Err(refusal) => Side::Refused(crate::domain::mask::Mask::scrub(
+                &refusal.message,
+                &manifest.value,
+            )),
+            Ok(_) => Side::Object(manifest.value.clone(), Proof::Server),
+        };
+        let mut comparison = Comparison::new(manifest.key.clone(), before, after);
+        let when = if when == When::Before {
+            "before"
+        } else {
+            "after"
+        };
+        comparison.notes.hook = Some(format!("runs {when} the rest is synced ({})", hook.words));
+        found.push(comparison);
+    }
+    Ok(found)
+}

@@ -1,0 +1,187 @@
+//! A step of a promotion, carried out; and where it rests.
+
+use super::candidates::digests_of;
+use crate::cluster::home::{Promotion, PromotionStatus};
+use crate::controller::{Event, Reader, Result, Writer};
+use crate::domain::image::Candidate;
+use crate::domain::promotion::{self, Decision, How, Outcome, Seen, Step};
+use crate::domain::{ApplicationKey, PullRequestKey};
+use crate::{github, view};
+
+/// Takes one step; true when there is nothing more to do.
+pub async fn act(
+    ctx: &Writer,
+    key: &ApplicationKey,
+    object: &Promotion,
+    seen: &Seen,
+    step: Step,
+) -> Result<bool> {
+    let (repo, branch) = (&key.repo, key.branch());
+    let full = |branch: &str| format!("refs/heads/{branch}");
+    let (headline, trailers) = promotion::commit_message(key, &seen.offers);
+    let message = (headline.as_str(), trailers.as_str());
+    tracing::debug!(?step, "promotion");
+    let settled = matches!(step, Step::Settled(_));
+    match step {
+        Step::CreateBranch { at } => ctx.to_github().create_branch(repo, &branch, &at).await?,
+        Step::ResetBranch { from, to } => {
+            ctx.to_github()
+                .move_refs(repo, &[(full(&branch), Some(from), Some(to))])
+                .await?
+        }
+        Step::DeleteBranch { head } => {
+            ctx.to_github()
+                .move_refs(repo, &[(full(&branch), Some(head), None)])
+                .await?
+        }
+        Step::Commit { parent, edits } => drop(
+            ctx.to_github()
+                .commit(repo, &branch, &parent, message, &edits)
+                .await?,
+        ),
+        Step::Rebuild { from, base, edits } => {
+            ctx.to_github()
+                .rebuild_branch(repo, &branch, (from, &base), message, &edits)
+                .await?
+        }
+        Step::Open => {
+            let base = ctx.github.repository(repo)?.default_branch;
+            ctx.to_github()
+                .open_pull(repo, &branch, &base, &seen.title, &seen.body)
+                .await?;
+        }
+        Step::Retitle { number } => {
+            let pull = PullRequestKey {
+                repo: repo.clone(),
+                number,
+            };
+            ctx.to_github()
+                .retitle_pull(&pull, &seen.title, &seen.body)
+                .await?;
+            // What it says of the stages before is a gate of its own.
+            ctx.emit(&Event::PullRequest(pull));
+        }
+        Step::Close { number } => {
+            ctx.to_github()
+                .close_pull(&PullRequestKey {
+                    repo: repo.clone(),
+                    number,
+                })
+                .await?
+        }
+        Step::Settled(outcome) => settle(ctx, key, object, seen, outcome).await?,
+    }
+    if !settled {
+        ctx.touch(repo);
+    }
+    Ok(settled)
+}
+
+async fn settle(
+    ctx: &Writer,
+    key: &ApplicationKey,
+    object: &Promotion,
+    seen: &Seen,
+    outcome: Outcome,
+) -> Result<()> {
+    let mut decided = seen.decided.clone();
+    let (number, how) = match &outcome {
+        Outcome::Done { number } => (*number, None),
+        Outcome::Open { number } => (Some(*number), Some(How::Proposed)),
+        Outcome::Rejected { number } => (Some(*number), Some(How::Rejected)),
+        Outcome::Reverted { .. } | Outcome::Failed | Outcome::Dropped => (None, None),
+    };
+    for (offer, how) in seen.offers.iter().filter_map(|offer| Some((offer, how?))) {
+        promotion::record(
+            &mut decided,
+            Decision {
+                number,
+                ..Decision::of(&offer.candidate, how)
+            },
+        );
+    }
+    // A newer one has the place of others in the pull request.
+    decided.retain(|one| {
+        one.how != How::Proposed
+            || seen
+                .candidates
+                .iter()
+                .any(|candidate| one.is_about(candidate))
+    });
+    let reopens = number.filter(|_| matches!(outcome, Outcome::Rejected { .. }));
+    let status = PromotionStatus {
+        state: Some(outcome.word().into()),
+        message: view::not_proposed(&promotion::stand(&seen.candidates, &decided), reopens),
+        pull_request: number.and_then(|number| i64::try_from(number).ok()),
+        url: number.map(|number| pull_url(&ctx.github, key, number)),
+        digests: digests_of(&seen.candidates),
+        decided,
+    };
+    let before = object.status.clone().unwrap_or_default();
+    let news = (&before.state, &before.digests, &before.decided)
+        != (&status.state, &status.digests, &status.decided);
+    if news && let Outcome::Open { number } = outcome {
+        // A webhook that came before we were ready is told again only by the delivery log.
+        let repo = key.repo.clone();
+        ctx.emit(&Event::PullRequest(PullRequestKey { repo, number }));
+    }
+    if news && matches!(outcome, Outcome::Done { .. }) {
+        // The stage may run it already, healthily: then nothing else would tell.
+        ctx.emit(&Event::Promoted(key.clone()));
+    }
+    // What is decided is kept before what it was about is dropped.
+    let object = ctx.to_home().report_promotion(object, status).await?;
+    if !seen.dropped.is_empty() {
+        ctx.to_home()
+            .drop_candidates(&object, &seen.dropped)
+            .await?;
+    }
+    Ok(())
+}
+
+fn pull_url(github: &github::GitHub, key: &ApplicationKey, number: u64) -> String {
+    let repository = github
+        .repository(&key.repo)
+        .map(|repo| repo.html_url)
+        .unwrap_or_default();
+    format!("{repository}/pull/{number}")
+}
+
+/// Where a promotion rests, or one image of it.
+pub struct Rest {
+    pub state: String,
+    pub message: Option<String>,
+    pub url: Option<String>,
+}
+
+/// None while what is known is about other candidates.
+pub async fn rest(ctx: &Reader, key: &ApplicationKey, image: Option<&Candidate>) -> Option<Rest> {
+    let object = ctx.home.promotion(key).await.ok()??;
+    let status = object.status?;
+    let whole = Rest {
+        state: status.state?,
+        message: status.message,
+        url: status.url,
+    };
+    // Nothing could be looked at: what is known besides is old.
+    if whole.state == "Failed" && !status.decided.iter().any(|one| one.how == How::Failed) {
+        return Some(whole);
+    }
+    // It is about the candidates of before.
+    if status.digests != digests_of(&object.spec.candidates) {
+        return None;
+    }
+    let Some((one, candidate)) = image
+        .and_then(|candidate| Some((promotion::standing(&status.decided, candidate)?, candidate)))
+    else {
+        return Some(whole);
+    };
+    let reopens = one.number.filter(|number| {
+        status.pull_request == i64::try_from(*number).ok() && whole.state == "Rejected"
+    });
+    Some(Rest {
+        state: format!("{:?}", one.how),
+        message: view::not_proposed(&[(one, &candidate.tag)], reopens),
+        url: one.number.map(|number| pull_url(&ctx.github, key, number)),
+    })
+}

@@ -1,0 +1,154 @@
+//! The candidates of a stage: what was announced for it, and what the stages before have come to run.
+
+use std::sync::Arc;
+
+use crate::cluster::home::Promotion;
+use crate::controller::{Base, Reader, Result};
+use crate::domain::catalog::Target;
+use crate::domain::image::{Candidate, same_image};
+use crate::domain::promotion::{self, Decision, EarlierStage, How};
+use crate::domain::{ApplicationKey, pull_request};
+
+/// What the stages before have come to run, and the object does not name yet.
+pub fn promoted(
+    object: Option<&Promotion>,
+    target: &Target,
+    earlier: &[EarlierStage],
+) -> Vec<Candidate> {
+    let named = object.map_or(&[][..], |object| &object.spec.candidates);
+    // What somebody took out here is not a candidate again since it runs elsewhere.
+    let taken_out = |candidate: &Candidate| {
+        object.is_some_and(|object| {
+            !named
+                .iter()
+                .any(|known| same_image(&known.image, &candidate.image))
+                && promotion::is_refused(&remembered(object), candidate)
+        })
+    };
+    let mut promoted = promotion::promoted(earlier);
+    promoted.retain(|candidate| {
+        target.image(&candidate.image).is_some()
+            && !named.contains(candidate)
+            && !taken_out(candidate)
+    });
+    promoted
+}
+
+/// What is remembered of the candidates. An older windlass remembered it of all of them together.
+pub fn remembered(object: &Promotion) -> Vec<Decision> {
+    let status = object.status.clone().unwrap_or_default();
+    let how = match status.state.as_deref() {
+        Some("Proposed") => How::Proposed,
+        Some("Rejected") => How::Rejected,
+        _ => return status.decided,
+    };
+    if !status.decided.is_empty() || status.digests != digests_of(&object.spec.candidates) {
+        return status.decided;
+    }
+    let number = status
+        .pull_request
+        .and_then(|number| u64::try_from(number).ok());
+    object
+        .spec
+        .candidates
+        .iter()
+        .map(|candidate| Decision {
+            number,
+            ..Decision::of(candidate, how)
+        })
+        .collect()
+}
+
+pub fn digests_of(candidates: &[Candidate]) -> Vec<String> {
+    candidates
+        .iter()
+        .map(|candidate| candidate.digest.to_string())
+        .collect()
+}
+
+/// Whether a pull request is one of ours that was closed: one that is open has been opened again.
+pub async fn is_rejected(ctx: &Reader, key: &ApplicationKey, number: u64) -> bool {
+    let object = ctx.home.promotion(key).await.ok().flatten();
+    object.is_some_and(|object| {
+        remembered(&object)
+            .iter()
+            .any(|one| one.how == How::Rejected && one.number == Some(number))
+    })
+}
+
+/// The candidates that the stage's pull request brings, or will.
+pub fn wanted(object: &Promotion) -> Vec<Candidate> {
+    promotion::wanted(&object.spec.candidates, &remembered(object))
+}
+
+/// Every candidate that is remembered of an application, those of earlier stages first: the first time that one is among
+/// them tells what was announced before what.
+pub async fn announced(
+    ctx: &Arc<Reader>,
+    base: &Base,
+    key: &ApplicationKey,
+) -> Result<Vec<Candidate>> {
+    let mut all = Vec::new();
+    let stages = base
+        .configured()
+        .into_iter()
+        .flat_map(|configured| &configured.targets);
+    for target in stages.filter(|target| target.application == key.application) {
+        if let Some(object) = ctx.home.promotion(&target.key(&key.repo)).await? {
+            all.extend(
+                object
+                    .spec
+                    .earlier
+                    .into_iter()
+                    .chain(object.spec.candidates),
+            );
+        }
+    }
+    Ok(all)
+}
+
+/// What is known of the stages that come before.
+pub async fn earlier(
+    ctx: &Arc<Reader>,
+    key: &ApplicationKey,
+    target: &Target,
+) -> Result<Vec<EarlierStage>> {
+    let mut stages = Vec::new();
+    for stage in &target.stage.after {
+        let earlier = ApplicationKey {
+            stage: stage.clone(),
+            ..key.clone()
+        };
+        let status = ctx
+            .home
+            .application(&earlier)
+            .await?
+            .and_then(|object| object.status)
+            .unwrap_or_default();
+        let candidates = ctx
+            .home
+            .promotion(&earlier)
+            .await?
+            .map(|object| object.spec.candidates)
+            .unwrap_or_default();
+        stages.push(EarlierStage {
+            stage: stage.clone(),
+            why: pull_request::shortened(
+                &status
+                    .message
+                    .clone()
+                    .unwrap_or_default()
+                    .replace('\n', " "),
+                200,
+            ),
+            healthy: status.stands(),
+            running: status
+                .images
+                .into_iter()
+                .filter_map(|image| Some((image.name, image.digest?)))
+                .collect(),
+            candidates,
+        });
+    }
+    Ok(stages)
+}

@@ -1,0 +1,143 @@
+//! The edits that a promotion makes, on the files of one tree.
+
+use std::collections::BTreeMap;
+
+use super::candidates::remembered;
+use super::git::sight;
+use crate::cluster::home::Promotion;
+use crate::domain::catalog::{Place, Target};
+use crate::domain::edit::{EditError, FileEdit, set_image};
+use crate::domain::image::Candidate;
+use crate::domain::promotion::{Decision, Offer, Sight};
+use crate::domain::{CommitSha, Invalid};
+use crate::git::{Mirror, TreeId};
+use crate::render::{self, Source};
+
+/// The texts of a directory's own files, by their paths.
+pub type Texts = BTreeMap<String, String>;
+
+pub fn texts(
+    mirror: &Mirror,
+    tree: TreeId,
+    place: &Place,
+) -> anyhow::Result<std::result::Result<Texts, Invalid>> {
+    let source = Source::open(mirror, tree)?;
+    let inputs = match render::inputs(&source, place) {
+        Ok(Some(inputs)) => inputs,
+        Ok(None) => return Ok(Err(Invalid(format!("{} is not there", place.directory)))),
+        Err(unreadable) => return Ok(Err(unreadable.why)),
+    };
+    Ok(Ok(inputs
+        .own_files()
+        .map(|(path, content)| {
+            (
+                path.to_string(),
+                String::from_utf8_lossy(content).into_owned(),
+            )
+        })
+        .collect()))
+}
+
+/// Puts one candidate in; an error leaves everything as it was.
+pub fn put(
+    texts: &mut Texts,
+    candidate: &Candidate,
+    directory: &str,
+) -> std::result::Result<(), String> {
+    let mut edited = Vec::new();
+    for (path, text) in texts.iter() {
+        match set_image(text, candidate) {
+            Ok(Some(new)) => edited.push((path.clone(), new)),
+            Ok(None) => {}
+            Err(EditError(why)) => return Err(format!("{path}: {why}")),
+        }
+    }
+    if edited.is_empty() {
+        let image = &candidate.image;
+        return Err(format!(
+            "no file in {directory} sets `{image}`: add an entry `name: {image}` to the `images:` of its kustomization.yaml, or use it in an `image:` field"
+        ));
+    }
+    texts.extend(edited);
+    Ok(())
+}
+
+/// The files that differ.
+fn changed(before: &Texts, after: Texts) -> Vec<FileEdit> {
+    let differs = after
+        .into_iter()
+        .filter(|(path, text)| before.get(path) != Some(text));
+    differs
+        .map(|(path, text)| FileEdit { path, text })
+        .collect()
+}
+
+/// What a stage's pull request changes, and the images that it brings.
+pub struct Proposal {
+    pub edits: Vec<FileEdit>,
+    pub offers: Vec<Offer>,
+}
+
+/// Each candidate by itself: one that cannot be put in stops no other.
+pub fn put_together(
+    texts: &Texts,
+    target: &Target,
+    sights: &[Sight],
+    announced: &[Candidate],
+    decided: &[Decision],
+) -> Proposal {
+    let mut edited = texts.clone();
+    let mut offers: Vec<_> = sights
+        .iter()
+        .filter_map(|sight| sight.offer(announced, decided))
+        .collect();
+    offers.retain(|offer| put(&mut edited, &offer.candidate, &target.path).is_ok());
+    Proposal {
+        edits: changed(texts, edited),
+        offers,
+    }
+}
+
+/// What the pull request of a stage would be on a tree.
+pub fn proposal(
+    mirror: &Mirror,
+    tree: TreeId,
+    target: &Target,
+    object: &Promotion,
+    announced: &[Candidate],
+) -> anyhow::Result<std::result::Result<Proposal, Invalid>> {
+    let texts = match texts(mirror, tree, &target.place())? {
+        Ok(texts) => texts,
+        Err(why) => return Ok(Err(why)),
+    };
+    let sights: Vec<_> = object
+        .spec
+        .candidates
+        .iter()
+        .map(|candidate| sight(&texts, target, candidate))
+        .collect();
+    Ok(Ok(put_together(
+        &texts,
+        target,
+        &sights,
+        announced,
+        &remembered(object),
+    )))
+}
+
+/// What a commit lacks of what is offered; None where it cannot be put in.
+pub fn missing(
+    mirror: &Mirror,
+    head: &CommitSha,
+    place: &Place,
+    offers: &[Offer],
+) -> anyhow::Result<Option<Vec<FileEdit>>> {
+    let Ok(texts) = texts(mirror, mirror.tree(head)?, place)? else {
+        return Ok(None);
+    };
+    let mut edited = texts.clone();
+    let all = offers
+        .iter()
+        .all(|offer| put(&mut edited, &offer.candidate, &place.directory).is_ok());
+    Ok(all.then(|| changed(&texts, edited)))
+}

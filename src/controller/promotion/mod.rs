@@ -1,0 +1,192 @@
+//! Candidate → branch → pull request.
+//!
+//! One step, one look: after each write the world is read again, so being cut
+//! off between any two of them changes nothing. What people decided in Git is
+//! read from Git, against what the `Promotion` remembers to have seen there; a
+//! base that seems to have lost something is fetched once more before that is
+//! believed.
+
+mod act;
+mod candidates;
+mod edits;
+mod git;
+
+pub use act::{Rest, rest};
+pub use candidates::{announced, earlier, is_rejected, wanted};
+pub use edits::proposal;
+pub use git::is_ours;
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::cluster::home::{Promotion, PromotionStatus};
+use crate::controller::{Reader, Requeue, Result, Writer};
+use crate::domain::image::Candidate;
+use crate::domain::promotion::{self, PullRequest, PullRequestState, Seen};
+use crate::domain::{ApplicationKey, Invalid};
+use crate::{github, view};
+use candidates::{promoted, remembered};
+use git::{Answer, Question, ask};
+
+/// Steps taken in one look before the key waits its turn again.
+const MOST_STEPS: usize = 8;
+
+pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue> {
+    for _ in 0..MOST_STEPS {
+        let (object, seen) = match observe(&ctx, &key).await? {
+            Observed::Nothing => return Ok(Requeue::Idle),
+            Observed::Promoted(candidates) => {
+                ctx.to_home().propose(&key, &candidates).await?;
+                continue;
+            }
+            Observed::Seen(object, seen) => (object, *seen),
+            Observed::Unreadable(object, Invalid(why)) => {
+                let status = PromotionStatus {
+                    state: Some("Failed".into()),
+                    message: Some(why),
+                    ..object.status.clone().unwrap_or_default()
+                };
+                ctx.to_home().report_promotion(&object, status).await?;
+                return Ok(Requeue::Idle);
+            }
+        };
+        let step = promotion::decide(&seen);
+        let settled = act::act(&ctx, &key, &object, &seen, step).await;
+        if settled.is_err() {
+            // It may have been done all the same, or somebody was faster.
+            ctx.touch(&key.repo);
+        }
+        if settled? {
+            return Ok(Requeue::Idle);
+        }
+    }
+    Ok(Requeue::After(crate::controller::DEBOUNCE))
+}
+
+/// What there is to look at.
+enum Observed {
+    /// Nothing was ever proposed here.
+    Nothing,
+    /// What the stages before have come to run, and the object does not name yet.
+    Promoted(Vec<Candidate>),
+    /// Nothing can be proposed; the reason is for whoever reads the Promotion.
+    Unreadable(Promotion, Invalid),
+    Seen(Promotion, Box<Seen>),
+}
+
+async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
+    let base = ctx.known_base(&key.repo).await?;
+    let Some(target) = base.target(key).cloned() else {
+        return Ok(Observed::Nothing);
+    };
+    let earlier = earlier(ctx, key, &target).await?;
+    let object = ctx.home.promotion(key).await?;
+    let promoted = promoted(object.as_ref(), &target, &earlier);
+    if !promoted.is_empty() {
+        return Ok(Observed::Promoted(promoted));
+    }
+    let Some(object) = object else {
+        return Ok(Observed::Nothing);
+    };
+    let (candidates, decided) = (object.spec.candidates.clone(), remembered(&object));
+    if candidates.is_empty() && decided.is_empty() {
+        return Ok(Observed::Nothing);
+    }
+    let bot = ctx.github.identity().await?.login.clone();
+    let (ours, others): (Vec<_>, Vec<_>) = ctx
+        .github
+        .pulls_from(&key.repo, &key.branch())
+        .await?
+        .into_iter()
+        .partition(|pull| pull.author() == bot);
+    if let Some(pull) = others.iter().find(|pull| pull.is_open()) {
+        let why = format!(
+            "#{} comes from {}, a branch that is not windlass's: it was opened by {}. Close it and delete the branch",
+            pull.number,
+            key.branch(),
+            pull.author()
+        );
+        return Ok(Observed::Unreadable(object, Invalid(why)));
+    }
+    // One that was opened again is not the newest.
+    let pull = ours
+        .into_iter()
+        .max_by_key(|pull| (pull.is_open(), pull.number));
+    let mut question = Question {
+        base: base.commit.clone(),
+        announced: announced(ctx, &base, key).await?,
+        branch: key.branch(),
+        bot,
+        target,
+        candidates,
+        decided,
+        merged_as: pull.as_ref().and_then(github::Pull::merged_as),
+        pull: pull.map(pull_request_of),
+    };
+    let mut answer = ask(ctx, key, &question).await?;
+    if matches!(&answer, Ok(answer) if answer.is_doubtful) {
+        // What somebody took away is believed of the branch as it is now alone.
+        let base = ctx.base(&key.repo, Instant::now()).await?;
+        let Some(target) = base.target(key).cloned() else {
+            return Ok(Observed::Nothing);
+        };
+        question = Question {
+            base: base.commit.clone(),
+            target,
+            ..question
+        };
+        answer = ask(ctx, key, &question).await?;
+    }
+    let Answer {
+        edits,
+        offers,
+        branch,
+        decided,
+        dropped,
+        ..
+    } = match answer {
+        Ok(answer) => answer,
+        Err(why) => return Ok(Observed::Unreadable(object, why)),
+    };
+    let brought: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
+    let evidence: Vec<_> = earlier
+        .iter()
+        .map(|stage| (stage.stage.to_string(), stage.lacks(&brought)))
+        .collect();
+    let seen = Seen {
+        title: promotion::title(key, &offers),
+        body: view::promotion(key, &offers, &evidence),
+        base: question.base,
+        edits,
+        offers,
+        branch,
+        pull_request: question.pull,
+        candidates: question
+            .candidates
+            .into_iter()
+            .filter(|candidate| !dropped.contains(candidate))
+            .collect(),
+        dropped,
+        decided,
+    };
+    Ok(Observed::Seen(object, Box::new(seen)))
+}
+
+fn pull_request_of(pull: github::Pull) -> PullRequest {
+    PullRequest {
+        number: pull.number,
+        state: match (pull.is_open(), pull.merged_at) {
+            (true, _) => PullRequestState::Open,
+            (false, Some(_)) => PullRequestState::Merged,
+            (false, None) => PullRequestState::Closed,
+        },
+        head: pull.head.sha,
+        title: pull.title,
+        body: pull.body.unwrap_or_default(),
+    }
+}
+
+// ---- what Git has
+
+// ---- where it rests
