@@ -49,7 +49,7 @@ fn code(step: &Step) -> Option<&'static str> {
 
 #[test]
 fn a_wave_waits_for_the_one_before() {
-    let object = |wave: &str| serde_json::json!({"metadata": {"annotations": {waves::WAVE: wave}}});
+    let object = |wave: &str| serde_json::json!({"metadata": {"annotations": {crate::domain::labels::WAVE: wave}}});
     let (first, second, namespace) = (
         key("Job", "first"),
         key("Deployment", "second"),
