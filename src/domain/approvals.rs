@@ -167,82 +167,61 @@ impl Case<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_approval_is_independent_current_and_informed() {
-        let head: CommitSha = "a".repeat(40).parse().unwrap();
-        let at: Timestamp = "2026-01-01T10:00:00Z".parse().unwrap();
-        let review = Review {
+    fn head() -> CommitSha {
+        "a".repeat(40).parse().unwrap()
+    }
+
+    fn previewed_at() -> Timestamp {
+        "2026-01-01T10:00:00Z".parse().unwrap()
+    }
+
+    /// An approval of the head that counts, but for one change.
+    fn review(change: fn(&mut Review)) -> Review {
+        let mut review = Review {
             user: "Bob".into(),
             approves: true,
-            commit: Some(head.clone()),
-            submitted_at: at,
+            commit: Some(head()),
+            submitted_at: previewed_at(),
             writer: true,
         };
+        change(&mut review);
+        review
+    }
+
+    #[test]
+    fn an_approval_is_independent_current_and_informed() {
+        let good = review(|_| {});
+        let reader = review(|it| it.writer = false);
+        let older = review(|it| it.commit = Some("b".repeat(40).parse().unwrap()));
+        let early = review(|it| it.submitted_at = "2026-01-01T09:59:59Z".parse().unwrap());
         let others = Writers::known(["Mia".to_string()]);
         let bobs = Writers::known(["bob".to_string()]);
         let unknown = Writers::Unknown(Doubt::Fork);
         let team = BTreeSet::from(["bob".to_string()]);
         let nobody = BTreeSet::new();
         let case = Case {
-            head: &head,
-            previewed_at: Some(at),
+            head: &head(),
+            previewed_at: Some(previewed_at()),
             writers: &others,
             approvers: None,
         };
-        let older = Review {
-            commit: Some("b".repeat(40).parse().unwrap()),
-            ..review.clone()
+        let written_by = |writers| Case { writers, ..case };
+        let approved_by = |approvers| Case {
+            approvers: Some(approvers),
+            ..case
         };
-        let early = Review {
-            submitted_at: "2026-01-01T09:59:59Z".parse().unwrap(),
-            ..review.clone()
+        let unpreviewed = Case {
+            previewed_at: None,
+            ..case
         };
-        let reader = Review {
-            writer: false,
-            ..review.clone()
-        };
+        let fork = WhyNot::Unknown(Doubt::Fork);
         let table = [
-            (case, &review, Ok(())),
-            (
-                Case {
-                    writers: &bobs,
-                    ..case
-                },
-                &review,
-                Err(WhyNot::Own),
-            ),
-            (
-                Case {
-                    writers: &unknown,
-                    ..case
-                },
-                &review,
-                Err(WhyNot::Unknown(Doubt::Fork)),
-            ),
-            (
-                Case {
-                    previewed_at: None,
-                    ..case
-                },
-                &review,
-                Err(WhyNot::BeforePreview),
-            ),
-            (
-                Case {
-                    approvers: Some(&nobody),
-                    ..case
-                },
-                &review,
-                Err(WhyNot::NoApprover),
-            ),
-            (
-                Case {
-                    approvers: Some(&team),
-                    ..case
-                },
-                &reader,
-                Ok(()),
-            ),
+            (case, &good, Ok(())),
+            (written_by(&bobs), &good, Err(WhyNot::Own)),
+            (written_by(&unknown), &good, Err(fork)),
+            (unpreviewed, &good, Err(WhyNot::BeforePreview)),
+            (approved_by(&nobody), &good, Err(WhyNot::NoApprover)),
+            (approved_by(&team), &reader, Ok(())),
             (case, &reader, Err(WhyNot::Reader)),
             (case, &older, Err(WhyNot::OlderCommit)),
             (case, &early, Err(WhyNot::BeforePreview)),
@@ -250,12 +229,22 @@ mod tests {
         for (case, review, expected) in table {
             assert_eq!(case.counts(review), expected, "{case:?} {review:?}");
         }
-        assert_eq!(case.approved_by(std::slice::from_ref(&review)), ["Bob"]);
-        let against = Review {
-            user: "ada".into(),
-            approves: false,
-            ..review.clone()
+    }
+
+    #[test]
+    fn nothing_is_approved_while_a_writer_asks_for_changes() {
+        let case = Case {
+            head: &head(),
+            previewed_at: Some(previewed_at()),
+            writers: &Writers::known(["Mia".to_string()]),
+            approvers: None,
         };
-        assert!(case.approved_by(&[review, against]).is_empty());
+        let good = review(|_| {});
+        assert_eq!(case.approved_by(std::slice::from_ref(&good)), ["Bob"]);
+        let against = review(|it| {
+            it.user = "ada".into();
+            it.approves = false;
+        });
+        assert!(case.approved_by(&[good, against]).is_empty());
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cel::Condition;
+use super::labels::HEALTH;
 use super::manifest::is_custom_group;
 use super::wildcard;
 
@@ -203,9 +204,6 @@ fn said(what: &str, live: &Value) -> String {
         None => what.to_string(),
     }
 }
-
-/// The annotation by which an object's health does not count: `ignore`.
-pub const HEALTH: &str = "windlass.dev/health";
 
 /// A custom kind of which nothing is known but that its controller has not written a status yet: since when. What is known
 /// by a rule is judged by that.

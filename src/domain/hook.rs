@@ -10,12 +10,10 @@
 
 use serde_json::Value;
 
+pub use super::labels::RUN;
+use super::labels::{HOOK, WAVE};
 use super::manifest::Manifest;
 
-/// Ours: `before` or `after`.
-pub const HOOK: &str = "windlass.dev/hook";
-/// What a hook runs for: the beginning of the digest of the application's inputs.
-pub const RUN: &str = "windlass.dev/hook-run";
 const HELM: &str = "helm.sh/hook";
 const ARGO: &str = "argocd.argoproj.io/hook";
 
@@ -78,7 +76,7 @@ impl Hook {
             return Some(Self {
                 when,
                 only: None,
-                weight: number("windlass.dev/wave"),
+                weight: number(WAVE),
                 deleted_after_success: false,
                 words: words.into(),
             });

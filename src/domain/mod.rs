@@ -4,19 +4,12 @@
 //! outside its arguments. Controllers observe the world into these types, call
 //! a `decide`, and act on the data that it returns.
 //!
-//! Reading order: the identifiers below, then [`catalog`] (what is deployed
-//! where), [`image`] and [`edit`] (how a change is made), [`manifest`],
-//! [`fieldset`] and [`ownership`] (whose a field is), [`fence`] (how far a
-//! repository reaches), [`mask`] and [`plan`]
-//! (what a change does), [`health`], [`hook`], [`command`], [`gate`], and the
-//! three decisions: [`promotion`], [`pull_request`], [`sync`].
-
-use std::fmt;
-use std::str::FromStr;
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+//! Reading order: the identifiers (`ids`) and [`labels`], then [`catalog`]
+//! (what is deployed where), [`image`] and [`edit`] (how a change is made),
+//! [`manifest`], [`fieldset`] and [`ownership`] (whose a field is), [`fence`]
+//! (how far a repository reaches), [`mask`] and [`plan`] (what a change does),
+//! [`health`], [`hook`], [`command`], [`gate`], and the three decisions:
+//! [`promotion`], [`pull_request`], [`sync`].
 
 pub mod approvals;
 pub mod catalog;
@@ -32,7 +25,9 @@ pub mod fieldset;
 pub mod gate;
 pub mod health;
 pub mod hook;
+mod ids;
 pub mod image;
+pub mod labels;
 pub mod manifest;
 pub mod mask;
 pub mod ownership;
@@ -48,261 +43,13 @@ pub mod sync;
 pub mod uses;
 pub mod yaml;
 
+pub use ids::{ApplicationKey, CommitKey, CommitSha, Hint, Name, PullRequestKey, RepoName};
+pub use labels::{APPLICATION_ANNOTATION, OWNER_LABEL};
+
 /// A value that does not have the shape its type demands, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(pub String);
-
-/// A GitHub repository as `owner/name`.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub struct RepoName {
-    pub owner: String,
-    pub name: String,
-}
-
-impl FromStr for RepoName {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let legal = |part: &str| {
-            !part.is_empty()
-                && part.len() <= 100
-                && part != "."
-                && part != ".."
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-        };
-        match text.split_once('/') {
-            Some((owner, name)) if legal(owner) && legal(name) => Ok(Self {
-                owner: owner.into(),
-                name: name.into(),
-            }),
-            _ => Err(Invalid(format!(
-                "`{text}` is not a repository: write it as owner/name"
-            ))),
-        }
-    }
-}
-
-impl TryFrom<String> for RepoName {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<RepoName> for String {
-    fn from(repo: RepoName) -> Self {
-        repo.to_string()
-    }
-}
-
-impl fmt::Display for RepoName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.owner, self.name)
-    }
-}
-
-/// The name of an application or a stage: `[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?`.
-/// It becomes part of branch names, field managers and object names.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub struct Name(String);
-
-impl Name {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Name {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let bytes = text.as_bytes();
-        let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-        let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if bytes.len() <= 40 && bytes.iter().all(inner) && edge(bytes.first()) && edge(bytes.last())
-        {
-            Ok(Self(text.into()))
-        } else {
-            Err(Invalid(format!(
-                "`{text}` is not a name: use at most 40 lower-case letters, digits and inner dashes"
-            )))
-        }
-    }
-}
-
-impl TryFrom<String> for Name {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A resolved commit: 40 hexadecimal digits, never a branch name.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub struct CommitSha(String);
-
-impl CommitSha {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-    /// The first twelve digits, for people.
-    pub fn short(&self) -> &str {
-        &self.0[..12]
-    }
-}
-
-impl FromStr for CommitSha {
-    type Err = Invalid;
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text.len() == 40
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        {
-            Ok(Self(text.into()))
-        } else {
-            Err(Invalid(format!(
-                "`{text}` is not a commit: 40 lower-case hexadecimal digits are"
-            )))
-        }
-    }
-}
-
-impl TryFrom<String> for CommitSha {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<CommitSha> for String {
-    fn from(sha: CommitSha) -> Self {
-        sha.0
-    }
-}
-
-impl fmt::Display for CommitSha {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// An application in a stage of one config repository: what a Promotion and an
-/// Application loop work on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ApplicationKey {
-    pub repo: RepoName,
-    pub application: Name,
-    pub stage: Name,
-}
-
-impl ApplicationKey {
-    /// The branch that windlass's pull requests for this key come from.
-    pub fn branch(&self) -> String {
-        format!("windlass/{}/{}", self.application, self.stage)
-    }
-
-    /// The server-side apply field manager. Kubernetes allows 128 bytes; the
-    /// longest here has 90.
-    pub fn field_manager(&self) -> String {
-        self.branch()
-    }
-
-    /// The name of the `Application` and `Promotion` objects.
-    pub fn object_name(&self) -> String {
-        format!("{}.{}", self.application, self.stage)
-    }
-
-    /// `shop/production`, for people and for the `windlass.dev/application` annotation.
-    pub fn title(&self) -> String {
-        format!("{}/{}", self.application, self.stage)
-    }
-
-    /// The value of the `windlass.dev/owner` label: 16 hexadecimal digits of
-    /// SHA-256 over the repository's numeric id (which survives renames),
-    /// application and stage.
-    pub fn owner_label(&self, repository_id: u64) -> String {
-        let digest = Sha256::digest(format!(
-            "{repository_id}\n{}\n{}",
-            self.application, self.stage
-        ));
-        hex::encode(&digest[..8])
-    }
-}
-
-impl fmt::Display for ApplicationKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}/{}", self.repo, self.application, self.stage)
-    }
-}
-
-/// One pull request: what the PullRequest loop works on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PullRequestKey {
-    pub repo: RepoName,
-    pub number: u64,
-}
-
-impl fmt::Display for PullRequestKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}#{}", self.repo, self.number)
-    }
-}
-
-/// One commit of a config repository: what the Commit loop works on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CommitKey {
-    pub repo: RepoName,
-    pub commit: CommitSha,
-}
-
-impl fmt::Display for CommitKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.repo, self.commit)
-    }
-}
-
-/// All that a webhook may say: where to look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hint {
-    PullRequest(PullRequestKey),
-    /// A branch moved.
-    Branch {
-        repo: RepoName,
-        branch: String,
-    },
-    /// The set of repositories that we are installed on may have changed.
-    Installations,
-}
-
-/// The label and annotations on managed objects (never in pod templates).
-pub const OWNER_LABEL: &str = "windlass.dev/owner";
-pub const APPLICATION_ANNOTATION: &str = "windlass.dev/application";
 
 /// Whether a text is what a pattern says, in which `*` stands for any text.
 pub fn wildcard(pattern: &str, text: &str) -> bool {
@@ -357,34 +104,6 @@ pub fn canonical_json(value: &serde_json::Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_hold_what_they_promise() {
-        for good in [
-            "a",
-            "shop",
-            "a-b",
-            "0",
-            "a23456789-123456789-123456789-123456789x",
-        ] {
-            assert!(good.parse::<Name>().is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "-a",
-            "a-",
-            "Shop",
-            "a_b",
-            "a/b",
-            "a.b",
-            "a23456789-123456789-123456789-123456789-x",
-        ] {
-            assert!(bad.parse::<Name>().is_err(), "{bad}");
-        }
-        for bad in ["", "a", "a/", "/b", "a/b/c", "a/..", "a b/c"] {
-            assert!(bad.parse::<RepoName>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn canonical_json_sorts_at_every_depth() {

@@ -3,7 +3,6 @@
 //!
 //! Every write is a compare-and-set on the resourceVersion that was read.
 
-mod annotations;
 mod application;
 mod conditions;
 mod inventory;
@@ -11,7 +10,6 @@ mod kept;
 mod promotion;
 mod writes;
 
-pub use annotations::{ADOPT, CONFIRM_PRUNE, HANDLED, PAUSE, SAID, SYNC_REQUEST, TAKE};
 pub use application::{
     Application, ApplicationSpec, ApplicationStatus, Fight, HookRun, LastSync, Pause, Served,
     Waiting,
@@ -25,6 +23,7 @@ pub use writes::Writer;
 
 use crate::cluster::{Error, Moved, Result};
 use crate::domain::ApplicationKey;
+pub use crate::domain::labels::{ADOPT, CONFIRM_PRUNE, HANDLED, PAUSE, SAID, SYNC_REQUEST, TAKE};
 use crate::domain::permit::WritePermit;
 use crate::domain::pull_request::Stand;
 

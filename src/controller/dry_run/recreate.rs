@@ -9,12 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Asked, Asking, Predicted, look_whole};
 use crate::cluster;
+use crate::domain::labels::RECREATE;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{self, Proof, Side};
 use crate::domain::{canonical_json, health};
-
-/// The annotation by which Git allows that an object is deleted and created anew: its value names the change.
-pub const RECREATE: &str = "windlass.dev/recreate";
 
 /// A field that cannot be changed differs: the object has to be created anew, if somebody allows just that.
 pub async fn recreated(

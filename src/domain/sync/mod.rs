@@ -119,10 +119,6 @@ pub enum Step {
 }
 
 pub fn decide(seen: &Seen) -> Step {
-    let wait = |reason| Step::Wait {
-        reason,
-        until: None,
-    };
     match &seen.rendered {
         Err(why) => return Step::Blocked(Reason::RenderFailed { why: why.clone() }),
         Ok(0) => return Step::Blocked(Reason::RendersToNothing),
@@ -141,18 +137,7 @@ pub fn decide(seen: &Seen) -> Step {
         return Step::Blocked(Reason::Refused(problems));
     }
     if seen.plan.is_empty() {
-        // What is not gone yet is not done yet.
-        let health = match seen.ending.is_empty() {
-            true => seen.health.0,
-            false => seen.health.0.max(Health::Progressing),
-        };
-        let reason = Reason::Health {
-            health,
-            objects: seen.health.clone(),
-            ending: seen.ending.clone(),
-            withheld: seen.withheld.clone(),
-        };
-        return Step::InSync { health, reason };
+        return in_sync(seen);
     }
     if let Some(adoption) = &seen.adoption {
         return Step::Blocked(Reason::AdoptionRequired(adoption.clone()));
@@ -160,36 +145,33 @@ pub fn decide(seen: &Seen) -> Step {
     if !seen.waits_for.is_empty() {
         return wait(Reason::WaitsForApplications(seen.waits_for.clone()));
     }
-    if let Some(step) = of_drift(seen) {
-        return step;
+    of_drift(seen)
+        .or_else(|| of_late_deletions(seen))
+        .or_else(|| of_waves(seen))
+        .unwrap_or(Step::Apply)
+}
+
+fn wait(reason: Reason) -> Step {
+    Step::Wait {
+        reason,
+        until: None,
     }
-    let late = |change: &Change| seen.late_because(&change.key).cloned();
-    if seen.plan.effective().all(|change| late(change).is_some()) {
-        let deletions = seen.plan.effective();
-        let deletions = deletions.filter_map(|change| Some((change.key.clone(), late(change)?)));
-        let reason = Reason::DeletionsWait {
-            health: seen.health.clone(),
-            deletions: deletions.collect(),
-        };
-        // What failed is the commit's failure, and the reason that the deletions wait.
-        return match seen.health.0 {
-            Health::Degraded => Step::Blocked(reason),
-            _ => wait(reason),
-        };
-    }
-    if !seen.plan.effective().any(|change| seen.allows(&change.key)) {
-        let (wave, health, why) = seen.waves.current().unwrap_or((0, Health::Unknown, ""));
-        let failed = health == Health::Degraded;
-        let why = why.to_string();
-        let reason = Reason::Wave { wave, failed, why };
-        // What failed stops the later waves, and is a failure of the commit.
-        return if failed {
-            Step::Blocked(reason)
-        } else {
-            wait(reason)
-        };
-    }
-    Step::Apply
+}
+
+/// What is told where the plan is empty.
+fn in_sync(seen: &Seen) -> Step {
+    // What is not gone yet is not done yet.
+    let health = match seen.ending.is_empty() {
+        true => seen.health.0,
+        false => seen.health.0.max(Health::Progressing),
+    };
+    let reason = Reason::Health {
+        health,
+        objects: seen.health.clone(),
+        ending: seen.ending.clone(),
+        withheld: seen.withheld.clone(),
+    };
+    Step::InSync { health, reason }
 }
 
 /// What becomes of a plan that only sets back what others changed; None: it is carried out.
@@ -219,6 +201,42 @@ fn of_drift(seen: &Seen) -> Option<Step> {
     }
     let fights = || Reason::DriftLoop(seen.fights.clone());
     (!seen.fights.is_empty()).then(|| Step::Blocked(fights()))
+}
+
+/// What becomes of a plan that has nothing but deletions that wait; None: it has something else.
+fn of_late_deletions(seen: &Seen) -> Option<Step> {
+    let late = |change: &Change| seen.late_because(&change.key).cloned();
+    if !seen.plan.effective().all(|change| late(change).is_some()) {
+        return None;
+    }
+    let deletions = seen.plan.effective();
+    let deletions = deletions.filter_map(|change| Some((change.key.clone(), late(change)?)));
+    let reason = Reason::DeletionsWait {
+        health: seen.health.clone(),
+        deletions: deletions.collect(),
+    };
+    // What failed is the commit's failure, and the reason that the deletions wait.
+    Some(match seen.health.0 {
+        Health::Degraded => Step::Blocked(reason),
+        _ => wait(reason),
+    })
+}
+
+/// What becomes of a plan of which nothing may be done before a wave is healthy; None: something may.
+fn of_waves(seen: &Seen) -> Option<Step> {
+    if seen.plan.effective().any(|change| seen.allows(&change.key)) {
+        return None;
+    }
+    let (wave, health, why) = seen.waves.current().unwrap_or((0, Health::Unknown, ""));
+    let failed = health == Health::Degraded;
+    let why = why.to_string();
+    let reason = Reason::Wave { wave, failed, why };
+    // What failed stops the later waves, and is a failure of the commit.
+    Some(if failed {
+        Step::Blocked(reason)
+    } else {
+        wait(reason)
+    })
 }
 
 impl Seen {

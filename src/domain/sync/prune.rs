@@ -4,10 +4,8 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::labels::PRUNE;
 use crate::domain::manifest::ResourceKey;
-
-/// The annotation that keeps an object from being pruned, in Git or on the live object.
-pub const PRUNE: &str = "windlass.dev/prune";
 
 /// What an object's marks say about its deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]

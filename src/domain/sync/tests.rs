@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::labels::WAVE;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Comparison, Side};
 
@@ -32,11 +33,10 @@ fn seen(comparison: Option<(Side, Side)>) -> Seen {
     }
 }
 
-fn wait(reason: Reason) -> Step {
-    Step::Wait {
-        reason,
-        until: None,
-    }
+/// The sides of an object that is to be created.
+fn create() -> Option<(Side, Side)> {
+    let object = serde_json::json!({"a": 1});
+    Some((Side::Absent, Side::Object(object, Proof::Server)))
 }
 
 fn code(step: &Step) -> Option<&'static str> {
@@ -49,7 +49,7 @@ fn code(step: &Step) -> Option<&'static str> {
 
 #[test]
 fn a_wave_waits_for_the_one_before() {
-    let object = |wave: &str| serde_json::json!({"metadata": {"annotations": {waves::WAVE: wave}}});
+    let object = |wave: &str| serde_json::json!({"metadata": {"annotations": {WAVE: wave}}});
     let (first, second, namespace) = (
         key("Job", "first"),
         key("Deployment", "second"),
@@ -108,12 +108,6 @@ fn a_wave_waits_for_the_one_before() {
 
 #[test]
 fn a_sync_stops_at_what_it_cannot_answer_for() {
-    let create = || {
-        Some((
-            Side::Absent,
-            Side::Object(serde_json::json!({"a": 1}), Proof::Server),
-        ))
-    };
     assert_eq!(decide(&seen(create())), Step::Apply);
     assert_eq!(code(&decide(&seen(None))), Some("Healthy"));
     assert!(matches!(
@@ -156,6 +150,10 @@ fn a_sync_stops_at_what_it_cannot_answer_for() {
         }),
         Step::InSync { .. }
     ));
+}
+
+#[test]
+fn a_sync_sets_back_or_reports_what_others_changed() {
     let drifted: BTreeSet<_> = [key("ConfigMap", "a")].into();
     let reported = Seen {
         drifted: drifted.clone(),

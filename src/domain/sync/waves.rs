@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::domain::health::{self, Assessment, Health};
 use crate::domain::hook::Hook;
+use crate::domain::labels::WAVE;
 use crate::domain::manifest::{ApplyStage, ResourceKey, apply_stage};
 
 /// Objects in the order that their annotations ask for: the next wave begins once those before it are healthy.
@@ -15,8 +16,6 @@ pub struct Waves {
     health: BTreeMap<i64, Assessment>,
 }
 
-/// The annotation that puts an object into a wave; 0 without it. Argo CD's is understood too.
-pub const WAVE: &str = "windlass.dev/wave";
 const ARGO_WAVE: &str = "argocd.argoproj.io/sync-wave";
 
 impl Waves {

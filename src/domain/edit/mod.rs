@@ -1,0 +1,92 @@
+//! Byte-exact edits of people's files: exactly the tag and digest of one image
+//! change, or exactly some fields of one object, and the result is proven by
+//! reading it again.
+//!
+//! [`set_image`] finds the spans with yamlpath, splices them, re-parses the
+//! text before and after, and refuses unless exactly the wanted paths differ.
+//! What cannot be edited safely (aliases, anchors, templates, duplicate keys)
+//! fails that proof and is refused with words.
+//!
+//! Rooms: `image` (tag and digest of an image), `fields` (fields of one
+//! object), `splice` (one scalar in a text), `document` (the documents of a
+//! file).
+
+use serde_json::Value;
+
+use self::document::single;
+use self::splice::splice;
+
+mod document;
+mod fields;
+mod image;
+mod splice;
+
+pub use document::split_documents;
+pub use fields::set_fields;
+pub use image::{digests, set_image};
+
+/// An edit that is valid only on the blob it was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEdit {
+    /// Path in the repository.
+    pub path: String,
+    /// The file's new text.
+    pub text: String,
+}
+
+/// Why a file that uses the image cannot be edited.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EditError(pub String);
+
+type Steps = Vec<Step>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// One scalar to set, inside one document.
+struct Assignment {
+    steps: Steps,
+    value: Value,
+}
+
+/// The text with the assignments made; proven by reading it again.
+fn edited(text: &str, before: &Value, assignments: &[Assignment]) -> Result<String, EditError> {
+    let mut wanted = before.clone();
+    for assignment in assignments {
+        set(&mut wanted, &assignment.steps, &assignment.value);
+    }
+    if wanted == *before {
+        return Ok(text.to_string());
+    }
+    let mut edited = text.to_string();
+    for assignment in assignments {
+        edited = splice(&edited, before, assignment)?;
+    }
+    let after = single(&edited)?;
+    if after != wanted {
+        return Err(EditError(
+            "the edit would change more than it should (an alias, an anchor, a template or a duplicate key is in the way): \
+             write it as a plain value"
+                .into(),
+        ));
+    }
+    Ok(edited)
+}
+
+fn set(document: &mut Value, steps: &[Step], value: &Value) {
+    let mut at = document;
+    for step in steps {
+        at = match step {
+            Step::Key(key) => &mut at[key.as_str()],
+            Step::Index(index) => &mut at[*index],
+        };
+    }
+    *at = value.clone();
+}
+
+#[cfg(test)]
+mod tests;

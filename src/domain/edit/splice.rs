@@ -1,0 +1,150 @@
+//! Replaces or inserts one scalar in a text and leaves every other byte as it is.
+
+use serde_json::Value;
+use yamlpath::{Component, Document, Route};
+
+use super::{Assignment, EditError, Step};
+use crate::domain::yaml;
+
+/// Replaces one scalar in the text, or inserts its key into the mapping it belongs to.
+pub(super) fn splice(
+    text: &str,
+    before: &Value,
+    assignment: &Assignment,
+) -> Result<String, EditError> {
+    let refuse = |why: String| EditError(why);
+    let document = Document::new(text).map_err(|error| refuse(error.to_string()))?;
+    if document.query_exists(&route(&assignment.steps)) {
+        let feature = document
+            .query_exact(&route(&assignment.steps))
+            .map_err(|error| refuse(error.to_string()))?
+            .ok_or_else(|| {
+                refuse("the image's field is empty: give it a value once by hand".into())
+            })?;
+        let (start, end) = feature.location.byte_span;
+        let old = &text[start..end];
+        return Ok(format!(
+            "{}{}{}",
+            &text[..start],
+            scalar(old, &assignment.value),
+            &text[end..]
+        ));
+    }
+    let Some((Step::Key(key), parent)) = assignment.steps.split_last() else {
+        return Err(refuse("nowhere to put it".into()));
+    };
+    let mut neighbours: Vec<String> = ["newTag", "newName", "name", "digest"]
+        .map(str::to_string)
+        .into();
+    let there = parent.iter().try_fold(before, |at, step| match step {
+        Step::Key(key) => at.get(key),
+        Step::Index(index) => at.get(*index),
+    });
+    let scalars = there
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| !value.is_object() && !value.is_array());
+    neighbours.extend(scalars.map(|(key, _)| key.clone()));
+    insert(text, &document, parent, key, &assignment.value, &neighbours)
+}
+
+/// Adds `key: value` to a mapping, after one of the keys that stand in it.
+fn insert(
+    text: &str,
+    document: &Document,
+    parent: &[Step],
+    key: &str,
+    value: &Value,
+    neighbours: &[String],
+) -> Result<String, EditError> {
+    for neighbour in neighbours {
+        let mut steps = parent.to_vec();
+        steps.push(Step::Key(neighbour.clone()));
+        let steps = route(&steps);
+        let (Ok(name), Ok(Some(value_at))) = (
+            document.query_key_only(&steps),
+            document.query_exact(&steps),
+        ) else {
+            continue;
+        };
+        let end = value_at.location.byte_span.1;
+        let flow = text[end..]
+            .trim_start_matches([' ', '\t'])
+            .starts_with([',', '}']);
+        if flow {
+            return Ok(format!(
+                "{}, {key}: {}{}",
+                &text[..end],
+                scalar("", value),
+                &text[end..]
+            ));
+        }
+        let column = name.location.point_span.0.1;
+        let line_end = text[end..].find('\n').map_or(text.len(), |at| end + at);
+        let newline = if text[..line_end].ends_with('\r') {
+            "\r\n"
+        } else {
+            "\n"
+        };
+        let (head, tail) = text.split_at(line_end);
+        let head = head.strip_suffix('\r').unwrap_or(head);
+        let tail = if tail.is_empty() {
+            String::new()
+        } else {
+            format!("{newline}{}", &tail[1..])
+        };
+        return Ok(format!(
+            "{head}{newline}{}{key}: {}{tail}",
+            " ".repeat(column),
+            scalar("", value)
+        ));
+    }
+    Err(EditError(
+        "there is no plain value beside it after which it could be put".into(),
+    ))
+}
+
+fn route(steps: &[Step]) -> Route<'static> {
+    Route::from(
+        steps
+            .iter()
+            .map(|step| match step {
+                Step::Key(key) => Component::from(key.clone()),
+                Step::Index(index) => Component::from(*index),
+            })
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// A scalar as it is written in the place of an old one.
+fn scalar(old: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) => scalar_like(old, text),
+        other => other.to_string(),
+    }
+}
+
+/// The value in the quotes that the old one had; a plain value that YAML would read as something else gets double quotes.
+fn scalar_like(old: &str, value: &str) -> String {
+    if old.starts_with('\'') {
+        return format!("'{value}'");
+    }
+    if old.starts_with('"') {
+        return format!("\"{value}\"");
+    }
+    let plain = yaml::documents(&format!("a: {value}\n"))
+        .is_ok_and(|read| read == [serde_json::json!({ "a": value })]);
+    // Other readers take what ours keeps as a string for a number or a time: 12e4567, 1_000, 2024-01-02.
+    let ambiguous = value.bytes().next().is_some_and(|b| b.is_ascii_digit())
+        && !value.contains([':', '/'])
+        || matches!(
+            value.to_ascii_lowercase().as_str(),
+            "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null" | "nan" | "inf"
+        );
+    if plain && !ambiguous {
+        value.into()
+    } else {
+        format!("\"{value}\"")
+    }
+}

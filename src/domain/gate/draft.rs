@@ -1,0 +1,13 @@
+//! The pull request is ready for review.
+
+use super::{Facts, Standing, Verdict, leaf};
+
+pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
+    facts.draft.then(|| {
+        leaf(
+            "draft",
+            Standing::Blocked,
+            "is a draft: mark it as ready for review".into(),
+        )
+    })
+}

@@ -1,0 +1,47 @@
+//! The preview of the head is made, the change can be applied, and all of it was shown or accepted unseen.
+
+use jiff::Timestamp;
+
+use super::{Facts, Standing, Verdict, leaf};
+
+/// The preview of this very head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewFact {
+    pub completed_at: Timestamp,
+    /// Whether the change can be applied.
+    pub ok: bool,
+    /// How many changes it does not show, and whether somebody who may approve took that upon himself.
+    pub unseen: usize,
+    pub unseen_accepted: bool,
+}
+
+pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
+    Some(match &facts.preview {
+        None => leaf(
+            "preview",
+            Standing::Waiting,
+            "the preview of this head is not made yet".into(),
+        ),
+        Some(PreviewFact { ok: false, .. }) => leaf(
+            "preview",
+            Standing::Blocked,
+            "the preview failed: see its check run for what to mend".into(),
+        ),
+        Some(PreviewFact {
+            unseen,
+            unseen_accepted: false,
+            ..
+        }) if *unseen > 0 => leaf(
+            "preview",
+            Standing::Waiting,
+            format!(
+                "{unseen} changes do not fit into the preview: split the pull request, or read them with `windlass plan` and write /accept-unseen"
+            ),
+        ),
+        Some(_) => leaf(
+            "preview",
+            Standing::Green,
+            format!("the preview of {} is made", facts.head.short()),
+        ),
+    })
+}

@@ -1,0 +1,180 @@
+//! Secret values never become part of a plan.
+//!
+//! What is hidden: the data of Secrets (also of one that stands inside another
+//! object, as a template), annotations that hold whole objects, and what looks
+//! like a credential elsewhere: entries of ConfigMaps and of containers'
+//! environments by their name, and any text by its shape. Of a hidden value is
+//! told whether it differs between the two sides, nothing else; a keyed digest,
+//! which is never shown, lets a plan's digest tell two values apart.
+//!
+//! Rooms: `secrets` (values that are hidden as a whole), `texts` (credentials
+//! inside texts that are shown otherwise), `credentials` (what looks like one),
+//! `path` (where a value is in an object).
+
+use hmac::{Hmac, Mac as _};
+use serde_json::Value;
+use sha2::Sha256;
+
+use self::path::place;
+use self::secrets::secrets;
+use self::texts::{pieces, texts};
+use super::canonical_json;
+
+mod credentials;
+mod path;
+mod secrets;
+mod texts;
+
+/// The key of one installation.
+#[derive(Clone)]
+pub struct Mask([u8; 32]);
+
+impl std::fmt::Debug for Mask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mask(…)")
+    }
+}
+
+const HIDDEN: &str = "(hidden)";
+const HIDDEN_BEFORE: &str = "(hidden, old)";
+const HIDDEN_AFTER: &str = "(hidden, new)";
+
+/// Two sides of which all may be shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Masked {
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    /// A keyed digest for each hidden value that differs; never shown.
+    pub digests: Vec<String>,
+}
+
+impl Mask {
+    /// Derives the installation's key from a secret that it has.
+    pub fn new(secret: &[u8]) -> Self {
+        Self(digest(
+            secret,
+            b"windlass: the key that secret values are compared by",
+        ))
+    }
+
+    /// Hides what is secret on both sides, by the same rules and comparing them.
+    pub fn pair(&self, mut before: Option<Value>, mut after: Option<Value>) -> Masked {
+        let spots = |side: &Option<Value>| side.as_ref().map(secrets).unwrap_or_default();
+        let (old, new) = (spots(&before), spots(&after));
+        let mut digests = Vec::new();
+        for (side, mine, other, changed) in [
+            (&mut before, &old, &new, HIDDEN_BEFORE),
+            (&mut after, &new, &old, HIDDEN_AFTER),
+        ] {
+            let Some(side) = side else { continue };
+            for (path, value) in mine {
+                let differs = other.get(path).is_some_and(|other| other != value);
+                if let Some(place) = place(side, path) {
+                    *place = Value::String(if differs { changed } else { HIDDEN }.into());
+                }
+                if other.get(path) != Some(value) {
+                    let text = format!("{} {}", path.join("/"), canonical_json(value));
+                    digests.push(hex::encode(&digest(&self.0, text.as_bytes())[..16]));
+                }
+            }
+        }
+        self.texts(&mut before, &mut after, &mut digests);
+        digests.sort();
+        Masked {
+            before,
+            after,
+            digests,
+        }
+    }
+
+    /// Hides what stands behind names of credentials inside texts that are shown otherwise.
+    fn texts(
+        &self,
+        before: &mut Option<Value>,
+        after: &mut Option<Value>,
+        digests: &mut Vec<String>,
+    ) {
+        let texts = |side: &Option<Value>| side.as_ref().map(texts).unwrap_or_default();
+        let (old, new) = (texts(before), texts(after));
+        for (side, mine, other, changed) in [
+            (before, &old, &new, HIDDEN_BEFORE),
+            (after, &new, &old, HIDDEN_AFTER),
+        ] {
+            let Some(side) = side else { continue };
+            for (path, text) in mine {
+                let theirs = other.get(path).map(|other| {
+                    pieces(other)
+                        .into_iter()
+                        .map(|(name, at)| (name, other[at].to_string()))
+                        .collect::<Vec<_>>()
+                });
+                let mut hidden = text.clone();
+                for (name, at) in pieces(text).into_iter().rev() {
+                    let value = &text[at.clone()];
+                    let same = theirs.as_ref().is_some_and(|theirs| {
+                        theirs
+                            .iter()
+                            .any(|(other, is)| *other == name && is == value)
+                    });
+                    let known = theirs
+                        .as_ref()
+                        .is_some_and(|theirs| theirs.iter().any(|(other, _)| *other == name));
+                    hidden.replace_range(at.clone(), if known && !same { changed } else { HIDDEN });
+                    if !same {
+                        digests.push(hex::encode(
+                            &digest(
+                                &self.0,
+                                format!("{} {name} {value}", path.join("/")).as_bytes(),
+                            )[..16],
+                        ));
+                    }
+                }
+                if let Some(place) = place(side, path) {
+                    *place = Value::String(hidden);
+                }
+            }
+        }
+    }
+
+    /// Takes an object's hidden values out of a text about it.
+    pub fn scrub(text: &str, object: &Value) -> String {
+        let mut text = text.to_string();
+        let mut hidden: Vec<String> = secrets(object)
+            .values()
+            .filter_map(|value| value.as_str().map(str::to_string))
+            .collect();
+        hidden.extend(hidden.clone().iter().filter_map(|value| plain(value)));
+        hidden.extend(
+            texts(object)
+                .values()
+                .flat_map(|text| pieces(text).into_iter().map(|(_, at)| text[at].to_string())),
+        );
+        hidden.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        for value in hidden.iter().filter(|value| value.len() >= 3) {
+            text = text.replace(value.as_str(), HIDDEN);
+            // Go's %q and JSON print line breaks and quotes so.
+            let quoted = serde_json::to_string(value).unwrap_or_default();
+            text = text.replace(quoted.trim_matches('"'), HIDDEN);
+        }
+        text
+    }
+}
+
+fn digest(key: &[u8], text: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(text);
+    mac.finalize().into_bytes().into()
+}
+
+fn plain(base64: &str) -> Option<String> {
+    use base64::Engine as _;
+    String::from_utf8(
+        base64::engine::general_purpose::STANDARD
+            .decode(base64)
+            .ok()?,
+    )
+    .ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! The images that a pull request moves, and where their sources can be compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::image::{Candidate, ImageRef};
+
+/// An image that the pull request moves.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImageChange {
+    pub name: String,
+    pub from: Option<ImageRef>,
+    pub to: Option<ImageRef>,
+    /// What changed in the source between the two, as far as it was announced from which commits they were built: words
+    /// and address.
+    pub source: Option<(String, String)>,
+}
+
+/// Where the source of an image that moves can be compared. `announced`: every candidate that is remembered. `web`: the
+/// address that GitHub's repositories are under.
+pub fn source_of(
+    change: &ImageChange,
+    announced: &[Candidate],
+    web: &str,
+) -> Option<(String, String)> {
+    let of = |image: &Option<ImageRef>| {
+        let digest = image.as_ref()?.digest.as_ref()?;
+        announced
+            .iter()
+            .rfind(|candidate| candidate.digest == *digest)
+    };
+    let to = of(&change.to)?;
+    Some(
+        match of(&change.from).filter(|from| from.source == to.source && from.commit != to.commit) {
+            Some(from) => (
+                format!(
+                    "{}…{}",
+                    &from.commit.as_str()[..7],
+                    &to.commit.as_str()[..7]
+                ),
+                format!(
+                    "{web}/{}/compare/{}...{}",
+                    to.source, from.commit, to.commit
+                ),
+            ),
+            None => (
+                to.commit.as_str()[..7].to_string(),
+                format!("{web}/{}/commit/{}", to.source, to.commit),
+            ),
+        },
+    )
+}
+
+/// The images that two renderings differ in: what a container ran before and what it runs now, each pair once. Containers
+/// that are on one side only are paired by the image's name, in their order. An image that runs elsewhere on both sides is
+/// neither new nor gone.
+pub fn image_changes(base: &[(String, ImageRef)], head: &[(String, ImageRef)]) -> Vec<ImageChange> {
+    let of = |all: &[(String, ImageRef)], name: &str| -> BTreeMap<String, ImageRef> {
+        all.iter()
+            .filter(|(_, image)| image.name == name)
+            .cloned()
+            .collect()
+    };
+    let names: BTreeSet<_> = base
+        .iter()
+        .chain(head)
+        .map(|(_, image)| image.name.as_str())
+        .collect();
+    let mut changes = Vec::new();
+    for name in names {
+        let (before, after) = (of(base, name), of(head, name));
+        let mut pairs: Vec<_> = before
+            .iter()
+            .filter_map(|(at, from)| Some((Some(from), Some(after.get(at)?))))
+            .filter(|(from, to)| from != to)
+            .collect();
+        let gone: Vec<_> = before
+            .iter()
+            .filter(|(at, _)| !after.contains_key(*at))
+            .map(|(_, image)| image)
+            .collect();
+        let new: Vec<_> = after
+            .iter()
+            .filter(|(at, _)| !before.contains_key(*at))
+            .map(|(_, image)| image)
+            .collect();
+        let alone =
+            (0..gone.len().max(new.len())).map(|at| (gone.get(at).copied(), new.get(at).copied()));
+        pairs.extend(alone.filter(|pair| match pair {
+            (Some(_), None) => after.is_empty(),
+            (None, Some(to)) => !before.values().any(|known| known == *to),
+            (from, to) => from != to,
+        }));
+        for (from, to) in pairs {
+            let change = ImageChange {
+                name: name.into(),
+                from: from.cloned(),
+                to: to.cloned(),
+                source: None,
+            };
+            if !changes.contains(&change) {
+                changes.push(change);
+            }
+        }
+    }
+    changes
+}

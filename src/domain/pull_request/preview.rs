@@ -1,0 +1,86 @@
+//! What a pull request would do to the live clusters, or why nobody can tell.
+
+use std::time::Duration;
+
+use super::ImageChange;
+use crate::domain::plan::{self, Plan};
+use crate::domain::{ApplicationKey, CommitSha};
+
+/// What a pull request would do to the live clusters.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    pub head: CommitSha,
+    pub base: CommitSha,
+    /// The applications whose inputs differ between base and head.
+    pub applications: Vec<ApplicationPreview>,
+    /// How many applications the base declares.
+    pub total: usize,
+    /// Why there is nothing to show at all.
+    pub failure: Option<Failure>,
+    pub duration: Duration,
+}
+
+/// Why a pull request has no preview.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Files that base and head changed incompatibly.
+    Conflict(Vec<String>),
+    /// The head is in a fork: untrusted, so neither rendered nor dry-run.
+    Fork,
+    /// The tree of the head is too large to be listed, in words.
+    TooLarge(String),
+    /// windlass died while it looked at this head.
+    Killed,
+    /// The configuration cannot be read, in words for its author.
+    Configuration(String),
+}
+
+/// One application in one stage.
+#[derive(Debug, Clone)]
+pub struct ApplicationPreview {
+    pub key: ApplicationKey,
+    pub cluster: String,
+    /// What the pull request does: a sync of the base against a sync of the head.
+    pub plan: Plan,
+    /// What a sync would do to the live objects even without the pull request.
+    pub drift: Plan,
+    /// What is merged and not applied yet.
+    pub waiting: Plan,
+    /// Objects that nothing was asked about, since neither their manifest nor what is live of them moved.
+    pub unmoved: usize,
+    pub images: Vec<ImageChange>,
+    /// Why the application could not be rendered or planned.
+    pub error: Option<String>,
+    /// Something to know besides, such as prunes that are withheld.
+    pub notes: Vec<String>,
+}
+
+impl Preview {
+    /// Whether what is shown can be applied.
+    pub fn ok(&self) -> bool {
+        self.failure.is_none()
+            && self
+                .applications
+                .iter()
+                .all(|app| app.error.is_none() && app.plan.problems().next().is_none())
+    }
+
+    /// The plan digest over all applications.
+    pub fn digest(&self) -> String {
+        plan::digest(
+            self.applications
+                .iter()
+                .map(|app| (app.cluster.as_str(), &app.plan)),
+        )
+    }
+
+    /// The identity that the check run carries: a preview with the same one need not be published again.
+    pub fn id(&self) -> String {
+        format!(
+            "{} {} {}",
+            self.digest(),
+            self.base,
+            if self.ok() { "ok" } else { "failed" }
+        )
+    }
+}

@@ -1,0 +1,170 @@
+use super::*;
+use crate::domain::health::{Health, SyncState};
+use crate::domain::image::ImageRef;
+
+fn seen() -> Seen {
+    Seen {
+        retire: false,
+        asks: vec![],
+        tampered: false,
+        wanted: Some(Wanted {
+            text: "b".into(),
+            fingerprint: "f".into(),
+            last: false,
+        }),
+        sticky: None,
+        preview: Some("p".into()),
+        published: None,
+        verdict: Some(Verdict {
+            gate: "merge",
+            standing: Standing::Waiting,
+            reason: "r".into(),
+            children: vec![],
+        }),
+        permit: None,
+        gate: None,
+    }
+}
+
+#[test]
+fn nothing_is_left_to_do_once_it_is_done() {
+    let first = decide(&seen());
+    assert!(
+        matches!(first[..], [Step::PostSticky(_), Step::PublishCheck]),
+        "{first:?}"
+    );
+    let sticky = Some(Sticky {
+        id: 1,
+        fingerprint: "f".into(),
+        intact: true,
+    });
+    let second = decide(&Seen {
+        sticky: sticky.clone(),
+        published: Some("p".into()),
+        ..seen()
+    });
+    assert!(
+        matches!(
+            second[..],
+            [Step::SetGate {
+                state: "pending",
+                ..
+            }]
+        ),
+        "{second:?}"
+    );
+    let gate = Some(("pending".into(), "r".into()));
+    let rests = Seen {
+        sticky,
+        published: Some("p".into()),
+        gate,
+        ..seen()
+    };
+    assert_eq!(decide(&rests), []);
+    let edited = Some(Sticky {
+        id: 1,
+        fingerprint: "f".into(),
+        intact: false,
+    });
+    let steps = decide(&Seen {
+        sticky: edited,
+        tampered: true,
+        ..rests
+    });
+    assert!(
+        matches!(
+            steps[..],
+            [Step::TellTampered, Step::EditSticky { id: 1, .. }]
+        ),
+        "{steps:?}"
+    );
+}
+
+#[test]
+fn progress_follows_the_newest_commit() {
+    use ProgressState::*;
+    let stand = |sync, health| Stand {
+        sync,
+        health,
+        ..Stand::default()
+    };
+    let healthy = stand(SyncState::Synced, Health::Healthy);
+    let but = |stand: &Stand, change: fn(&mut Stand)| {
+        let mut stand = stand.clone();
+        change(&mut stand);
+        stand
+    };
+    let seen = but(&Stand::default(), |it| {
+        it.revision = Some("1".repeat(40).parse().unwrap());
+    });
+    let confirm = but(&healthy, |it| it.confirm = true);
+    let unproven = but(&healthy, |it| it.unproven = Some("why".into()));
+    let rolling = stand(SyncState::Synced, Health::Progressing);
+    let degraded = stand(SyncState::Synced, Health::Degraded);
+    let out_of_sync = stand(SyncState::OutOfSync, Health::Healthy);
+    let blocked = but(&out_of_sync, |it| it.blocked = true);
+    let unknown = stand(SyncState::Unknown, Health::Healthy);
+    let table = [
+        (Position::Before, &healthy, Waiting),
+        (Position::Before, &seen, Stale),
+        (Position::After, &healthy, Superseded),
+        (Position::At, &healthy, Healthy),
+        (Position::At, &confirm, Progressing),
+        (Position::At, &unproven, Unproven),
+        (Position::At, &rolling, Progressing),
+        (Position::At, &out_of_sync, Syncing),
+        (Position::At, &blocked, Failed),
+        (Position::At, &degraded, Failed),
+        (Position::At, &unknown, Stale),
+    ];
+    for (position, stand, expected) in table {
+        assert_eq!(progress(position, stand), expected, "{stand:?}");
+    }
+}
+
+#[test]
+fn images_are_told_by_what_containers_ran_and_run() {
+    // `a1`: container a runs tag 1.
+    let images = |all: &str| -> Vec<(String, ImageRef)> {
+        all.split_whitespace()
+            .map(|one| {
+                (
+                    one[..1].to_string(),
+                    format!("app:{}", &one[1..]).parse().unwrap(),
+                )
+            })
+            .collect()
+    };
+    let table = [
+        ("a1 b1 c1", "a2 b2 c2", "1>2"),
+        ("a1 b1 c1", "a2 b1 c1", "1>2"),
+        ("a1 b1 c3", "a2 b2 c4", "1>2 3>4"),
+        ("a1 b3", "b4", "3>4"),
+        ("a1 b1", "a1", ""),
+        ("a1", "a1 b1", ""),
+        ("a1", "a1 b2", "->2"),
+        ("a1", "b2", "1>2"),
+        ("a1 b1", "c2", "1>2"),
+        ("a1", "", "1>-"),
+        ("", "a1", "->1"),
+    ];
+    for (before, after, expected) in table {
+        let tag = |image: &Option<ImageRef>| {
+            image
+                .as_ref()
+                .map_or("-".into(), |image| image.tag.as_ref().unwrap().to_string())
+        };
+        let found = image_changes(&images(before), &images(after));
+        let found: Vec<_> = found
+            .iter()
+            .map(|change| format!("{}>{}", tag(&change.from), tag(&change.to)))
+            .collect();
+        assert_eq!(found.join(" "), expected, "{before} to {after}");
+    }
+}
+
+#[test]
+fn long_reasons_fit_a_status() {
+    assert_eq!(shortened(&"é".repeat(200), 140).chars().count(), 140);
+    assert_eq!(shortened("short", 140), "short");
+}
