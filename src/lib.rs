@@ -43,7 +43,7 @@ pub mod sandbox;
 #[doc(hidden)]
 pub mod judged_by {
     pub use crate::cluster::home::definitions;
-    pub use crate::domain::command::Command;
+    pub use crate::domain::command::COMMANDS;
     pub use crate::domain::health;
     pub use crate::domain::manifest::{ResourceKey, cleaned};
     pub use crate::domain::mask::Mask;

@@ -13,7 +13,6 @@ pub mod application;
 pub mod authority;
 mod cache;
 pub mod claims;
-pub mod commands;
 pub mod commit;
 mod config_repo;
 pub mod dry_run;

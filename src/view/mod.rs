@@ -5,6 +5,7 @@
 //! to nothing and forges no marker. A comment stays under [`MOST_BYTES`]: the
 //! fullest form that fits is taken, and a deletion is never dropped.
 
+pub mod commands;
 mod notes;
 mod preview;
 mod reason;
@@ -22,7 +23,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::command::{Command, Line, Mistake};
+use crate::domain::command::{COMMANDS, Line, Mistake};
 use crate::domain::gate::{Standing, Verdict};
 use crate::domain::image::Tag;
 use crate::domain::plan::Plan;
@@ -244,11 +245,6 @@ pub fn tampered_of(body: &str) -> Option<(u64, jiff::Timestamp)> {
     Some((comment.parse().ok()?, at.parse().ok()?))
 }
 
-pub const EDITED_COMMAND: &str = "This comment was edited after it was posted, and GitHub does not tell by whom: please give the command in a new comment.";
-pub const INTERRUPTED_COMMAND: &str = "This command was seen, and windlass's answer to it is not there any more, or never came. It is not carried out now: please give it again if it still holds.";
-pub const ONLY_MERGED: &str = "This is taken on a pull request that is merged, since it is about what is live: give it there.";
-pub const NO_DRAFTS: &str = "This changes a stage, which a draft does not: mark the pull request as ready for review first.";
-
 /// The comment that a reply answers.
 pub fn reply_of(body: &str) -> Option<u64> {
     body.strip_prefix(REPLY)?.split(" -->").next()?.parse().ok()
@@ -420,12 +416,12 @@ fn bounded(body: &str) -> String {
 }
 
 pub fn help() -> String {
-    let rows = Command::ALL.iter().map(|command| {
+    let rows = COMMANDS.iter().map(|spec| {
         format!(
             "| `/{}` | {} | {} |",
-            command.word(),
-            command.summary(),
-            command.who()
+            spec.word,
+            spec.summary,
+            spec.power.who()
         )
     });
     let table = rows.collect::<Vec<_>>().join("\n");

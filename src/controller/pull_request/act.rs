@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::commands;
 use super::shown::Shown;
 use super::{Look, place_of};
 use crate::controller::cache::locked;
-use crate::controller::{Error, Event, Reader, Requeue, Result, Writer, commands};
+use crate::controller::{Error, Event, Reader, Requeue, Result, Writer};
 use crate::domain::PullRequestKey;
 use crate::domain::approvals::{Doubt, Writers};
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step};
@@ -60,7 +61,7 @@ pub async fn act(
             Step::SetGate { state, description } => {
                 set_gate(ctx, key, look, state, description).await?
             }
-            Step::Answer { comment } => commands::answer_or_log(ctx, key, look, comment).await?,
+            Step::Answer { comment } => commands::answer(ctx, key, look, comment).await?,
             Step::Merge(permit) => match ctx.to_github().merge(key, &permit).await {
                 Ok(()) => {
                     ctx.touch(&key.repo);

@@ -3,6 +3,7 @@
 mod act;
 mod cache;
 mod closed;
+mod commands;
 mod shown;
 mod verdict;
 
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::controller::preview::Changes;
 use crate::controller::{
-    Base, DEBOUNCE, Error, Event, Reader, Requeue, Result, Writer, commands, key_of_branch,
+    Base, DEBOUNCE, Error, Event, Reader, Requeue, Result, Writer, key_of_branch,
 };
 use crate::domain::PullRequestKey;
 use crate::domain::command::{Command, Permission};
@@ -32,7 +33,7 @@ use verdict::{gate_of, verdict};
 
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
     let snapshot = ctx.github.snapshot(&key).await?;
-    let asks = commands::asks(&ctx, &key, &snapshot).await?;
+    let asks = commands::given(&ctx, &key, &snapshot).await?;
     // The comments were read after the pull request: what a command is answered by is no older than the command.
     if !asks.is_empty() && !ctx.github.pull(&key).await?.is_as(&snapshot.pull) {
         return Ok(Requeue::After(DEBOUNCE));

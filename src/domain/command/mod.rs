@@ -1,0 +1,149 @@
+//! The commands that people give in a pull request's thread.
+//!
+//! A command stands at the start of a line: `/sync`. Code, quotes and indented
+//! text are passed over, so a reply that quotes a command gives none. The help
+//! text and the documentation are made from [`COMMANDS`].
+
+mod answer;
+mod parse;
+
+pub use answer::{Answer, Done, NotDone, NotTaken, Row};
+pub use parse::{Line, Mistake, parse};
+
+/// A command. Closed: adding one breaks every place that has to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    AcceptUnseen,
+    Adopt,
+    ConfirmPrune,
+    Help,
+    Preview,
+    Sync,
+    Take,
+    Why,
+}
+
+/// What a person's repository permission must at least be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    None,
+    Read,
+    Write,
+    Admin,
+}
+
+impl Permission {
+    /// As GitHub's `permission` field has it (`maintain` arrives as `write`, `triage` as `read`).
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "admin" => Self::Admin,
+            "write" | "maintain" => Self::Write,
+            "read" | "triage" => Self::Read,
+            _ => Self::None,
+        }
+    }
+}
+
+/// A command's row: help, documentation and the parser are made from it.
+#[derive(Debug)]
+pub struct Spec {
+    pub command: Command,
+    pub word: &'static str,
+    pub power: Power,
+    /// What it does, in one line.
+    pub summary: &'static str,
+}
+
+/// All commands, by their words.
+pub const COMMANDS: [Spec; 8] = [
+    Spec {
+        command: Command::AcceptUnseen,
+        word: "accept-unseen",
+        power: Power::Look,
+        summary: "accepts the changes that do not fit into the preview of this commit, by one who may approve",
+    },
+    Spec {
+        command: Command::Adopt,
+        word: "adopt",
+        power: Power::Delete,
+        summary: "lets the first sync of the applications that this pull request touches change what was there before windlass",
+    },
+    Spec {
+        command: Command::ConfirmPrune,
+        word: "confirm-prune",
+        power: Power::Delete,
+        summary: "confirms the deletions that wait for it, in the applications that this pull request touches",
+    },
+    Spec {
+        command: Command::Help,
+        word: "help",
+        power: Power::Look,
+        summary: "lists these commands",
+    },
+    Spec {
+        command: Command::Preview,
+        word: "preview",
+        power: Power::Look,
+        summary: "asks the cluster again what this pull request would change, and updates the preview",
+    },
+    Spec {
+        command: Command::Sync,
+        word: "sync",
+        power: Power::Stage,
+        summary: "syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request)",
+    },
+    Spec {
+        command: Command::Take,
+        word: "take",
+        power: Power::Stage,
+        summary: "has the fields that others hold, and that the preview names, set as Git has them",
+    },
+    Spec {
+        command: Command::Why,
+        word: "why",
+        power: Power::Look,
+        summary: "explains, gate by gate, why this pull request is or is not merged",
+    },
+];
+
+impl Command {
+    /// Its row. A test holds the rows to the commands.
+    pub fn spec(self) -> &'static Spec {
+        COMMANDS
+            .iter()
+            .find(|spec| spec.command == self)
+            .expect("each command has its row")
+    }
+
+    pub fn word(self) -> &'static str {
+        self.spec().word
+    }
+
+    pub fn power(self) -> Power {
+        self.spec().power
+    }
+}
+
+impl Power {
+    /// Who may give such a command, in words.
+    pub fn who(self) -> &'static str {
+        match self {
+            Self::Look => "write",
+            Self::Stage => "write; where the stage needs approvals, somebody who may approve",
+            Self::Delete => {
+                "write; where the stage needs approvals, somebody who may approve; only once the pull request is merged"
+            }
+        }
+    }
+}
+
+/// What a command reaches, and so what it asks of who gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Only the pull request.
+    Look,
+    /// A stage.
+    Stage,
+    /// What is live in a stage and was not windlass's, or will be gone.
+    Delete,
+}

@@ -1,0 +1,167 @@
+//! Reads the commands of a comment.
+
+use super::{COMMANDS, Command};
+
+/// One command line of a comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// As it was written, for quoting.
+    pub text: String,
+    pub meaning: Result<Command, Mistake>,
+}
+
+/// A line that looks like a command and is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mistake {
+    /// No such command; the nearest one.
+    Unknown { word: String, nearest: Command },
+    /// The command takes nothing after its name.
+    Argument { command: Command },
+}
+
+/// At most this many lines of a comment are answered.
+const MOST: usize = 10;
+
+/// The command lines of a comment, in order.
+pub fn parse(comment: &str) -> Vec<Line> {
+    let mut found = Vec::new();
+    let mut fence: Option<String> = None;
+    for line in visible(comment).lines() {
+        let trimmed = line.trim_end();
+        let marker: String = trimmed
+            .trim_start()
+            .chars()
+            .take_while(|c| matches!(c, '`' | '~'))
+            .collect();
+        if marker.len() >= 3 {
+            match &fence {
+                Some(open) if marker.starts_with(open.as_str()) => fence = None,
+                Some(_) => {}
+                None => fence = Some(marker),
+            }
+            continue;
+        }
+        if fence.is_none()
+            && found.len() < MOST
+            && let Some(meaning) = meaning(trimmed)
+        {
+            found.push(Line {
+                text: trimmed.to_string(),
+                meaning,
+            });
+        }
+    }
+    found
+}
+
+/// What a reader sees of a comment: HTML comments are left out.
+fn visible(comment: &str) -> String {
+    let mut out = String::new();
+    let mut rest = comment;
+    while let Some((before, hidden)) = rest.split_once("<!--") {
+        out.push_str(before);
+        match hidden.split_once("-->") {
+            // Its lines stay lines: nothing begins one that did not.
+            Some((hidden, after)) => {
+                out.push_str(if hidden.contains('\n') { "\n " } else { " " });
+                rest = after;
+            }
+            None => return out,
+        }
+    }
+    out + rest
+}
+
+fn meaning(line: &str) -> Option<Result<Command, Mistake>> {
+    let rest = line.strip_prefix('/')?;
+    let mut words = rest.split_whitespace();
+    let word = words.next()?;
+    // `/etc/hosts`, `//` and `/5` are text.
+    if !rest.starts_with(word)
+        || !word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-')
+        || word.len() > 24
+    {
+        return None;
+    }
+    let lower = word.to_ascii_lowercase();
+    let all = || COMMANDS.iter().map(|spec| spec.command);
+    Some(match all().find(|command| command.word() == lower) {
+        Some(command) if words.next().is_some() => Err(Mistake::Argument { command }),
+        Some(command) => Ok(command),
+        None => {
+            // What is far from any of ours is meant for another bot, or a path.
+            let distance = |command: &Command| strsim::damerau_levenshtein(command.word(), &lower);
+            let nearest = all()
+                .min_by_key(distance)
+                .filter(|command| distance(command) <= 2)?;
+            if distance(&nearest) * 2 > lower.len() {
+                return None;
+            }
+            Err(Mistake::Unknown {
+                word: lower,
+                nearest,
+            })
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn words(comment: &str) -> Vec<String> {
+        parse(comment)
+            .iter()
+            .map(|line| match &line.meaning {
+                Ok(command) => command.word().to_string(),
+                Err(Mistake::Unknown { word, nearest }) => format!("{word}?{}", nearest.word()),
+                Err(Mistake::Argument { command }) => format!("{}+", command.word()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_command_has_its_row() {
+        for spec in &COMMANDS {
+            assert_eq!(spec.command.word(), spec.word);
+        }
+        let words: Vec<_> = COMMANDS.iter().map(|spec| spec.word).collect();
+        assert!(words.is_sorted(), "{words:?}");
+    }
+
+    #[test]
+    fn commands_stand_at_the_start_of_a_line() {
+        let table: [(&str, &[&str]); 15] = [
+            ("/sync", &["sync"]),
+            ("please\n/sync\r\n/why  \nthanks", &["sync", "why"]),
+            ("/SYNC", &["sync"]),
+            ("please /sync", &[]),
+            ("> /sync\n    /sync\n`/sync`", &[]),
+            ("```\n/sync\n```\n/why", &["why"]),
+            ("````\n```\n/sync\n````\n/help", &["help"]),
+            ("/etc/hosts is /5 // nothing\n/usr/bin", &[]),
+            ("/snyc", &["snyc?sync"]),
+            ("/sync now", &["sync+"]),
+            (
+                "/lgtm\n/approve\n/assign @bob\n/cc @mia\n/health is a path\n/wip",
+                &[],
+            ),
+            ("<!-- a template\n/sync\n-->\n/why", &["why"]),
+            ("<!--\n/sync", &[]),
+            ("a <!-- x\n-->/sync", &[]),
+            ("/why\n<!-- trailer -->", &["why"]),
+        ];
+        for (comment, expected) in table {
+            assert_eq!(words(comment), expected, "{comment:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_parser_never_panics(comment in "(?s).{0,200}|(/[a-z]{0,8}|```|> |\n| ){0,20}") {
+            prop_assert!(parse(&comment).len() <= MOST);
+        }
+    }
+}
