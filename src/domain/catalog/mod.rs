@@ -1,0 +1,259 @@
+//! `windlass.yaml`: which applications there are and the ordered stages that
+//! they go through.
+//!
+//! The file is read from the base branch only. It has two shapes here: `Raw…`
+//! as written, and [`Catalog`], which cannot hold a contradiction. How the file
+//! grows to clusters by label, projects and windows is `docs/adr/0003-windlass-yaml.md`.
+//!
+//! Rooms: `raw` (the file as written), `validate` (from that to a [`Catalog`]),
+//! `rule` (a pattern of directories, with what holds for those it matches),
+//! `expand` (from directories to [`Target`]s), `order` (what comes before what).
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::health::HealthRule;
+use super::image::{self, ImageRef};
+use super::manifest::ResourceKey;
+use super::ownership::FieldRules;
+use super::sync::DriftMode;
+use super::{ApplicationKey, Invalid, Name, RepoName};
+use rule::Rule;
+
+mod expand;
+mod order;
+mod raw;
+mod rule;
+mod validate;
+
+/// The file's path in the config repository.
+pub const FILE: &str = "windlass.yaml";
+
+/// What `windlass.yaml` declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalog {
+    /// In order: an earlier stage comes before a later one.
+    pub stages: Vec<Stage>,
+    /// When objects of custom kinds are healthy.
+    pub health: Vec<HealthRule>,
+    rules: Vec<Rule>,
+}
+
+/// A place that applications go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    pub name: Name,
+    /// A name that the server's settings know.
+    pub cluster: String,
+    /// Proposed once each of these is healthy with the same digest.
+    pub after: Vec<Name>,
+    pub merge: MergePolicy,
+    /// Approving reviews that a pull request touching this stage needs.
+    pub approvals: u32,
+    /// Whose approvals count; empty: of whoever may write to the repository.
+    pub approvers: Vec<Approver>,
+    /// Who applies what Git has.
+    pub reconcile: Reconciler,
+}
+
+/// Who may approve for a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approver {
+    User(String),
+    Team {
+        organisation: String,
+        team: String,
+    },
+    /// The owners of the files that change, by the base branch's `CODEOWNERS`.
+    CodeOwners,
+}
+
+impl std::str::FromStr for Approver {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let legal = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
+        let name = text.strip_prefix('@').unwrap_or(text);
+        match name.split_once('/') {
+            None if text == "CODEOWNERS" => Ok(Self::CodeOwners),
+            None if legal(name) => Ok(Self::User(name.to_ascii_lowercase())),
+            Some((organisation, team)) if legal(organisation) && legal(team) => Ok(Self::Team {
+                organisation: organisation.into(),
+                team: team.into(),
+            }),
+            _ => Err(Invalid(format!(
+                "`{text}` is no approver: write `user`, `organisation/team` or `CODEOWNERS`"
+            ))),
+        }
+    }
+}
+
+/// Who keeps a stage as Git has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Reconciler {
+    #[default]
+    Windlass,
+    /// An Argo CD `Application`.
+    ArgoCd(Named),
+    /// A Flux `Kustomization`.
+    Flux(Named),
+}
+
+/// The object of another reconciler; `{application}` and `{stage}` stand in its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Reconciler {
+    /// The object by which another one keeps the stage, and its API version.
+    pub fn object(&self) -> Option<(ResourceKey, &'static str)> {
+        let (group, version, kind, named) = match self {
+            Self::ArgoCd(named) => ("argoproj.io", "v1alpha1", "Application", named),
+            Self::Flux(named) => ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", named),
+            Self::Windlass => return None,
+        };
+        let namespace = Some(named.namespace.clone());
+        Some((
+            ResourceKey {
+                group: group.into(),
+                kind: kind.into(),
+                namespace,
+                name: named.name.clone(),
+            },
+            version,
+        ))
+    }
+
+    fn filled(&self, fill: impl Fn(&str) -> String) -> Self {
+        let named = |named: &Named| Named {
+            namespace: fill(&named.namespace),
+            name: fill(&named.name),
+        };
+        match self {
+            Self::Windlass => Self::Windlass,
+            Self::ArgoCd(one) => Self::ArgoCd(named(one)),
+            Self::Flux(one) => Self::Flux(named(one)),
+        }
+    }
+}
+
+/// Whether windlass merges its own image pull requests without a review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MergePolicy {
+    Auto,
+    #[default]
+    Reviewed,
+}
+
+/// Where nothing else is said.
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// Where a stage's objects live.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Destination {
+    pub cluster: String,
+    pub namespace: String,
+}
+
+/// An application in a stage, as one directory of the config repository declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub application: Name,
+    pub stage: Stage,
+    /// The directory, without a slash at its end.
+    pub path: String,
+    pub destination: Destination,
+    pub images: Vec<ImageRule>,
+    /// A chart elsewhere in the repository; the directory then holds its values.
+    pub chart: Option<String>,
+    /// What is done about fields that others hold.
+    pub fields: FieldRules,
+    /// What is done about live objects that others change.
+    pub drift: DriftMode,
+    /// Applications that have to be healthy in the same stage first.
+    pub depends_on: Vec<Name>,
+    /// What is not healthy so long after it was applied has failed.
+    pub health_timeout: Duration,
+}
+
+/// Whose CI may announce an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRule {
+    pub image: String,
+    pub source: RepoName,
+}
+
+/// What an application is rendered from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub directory: String,
+    pub chart: Option<String>,
+}
+
+impl Target {
+    /// Whether another configuration's target is the same application in the same stage, wherever it is.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.application, &self.stage.name) == (&other.application, &other.stage.name)
+    }
+
+    pub fn place(&self) -> Place {
+        Place {
+            directory: self.path.clone(),
+            chart: self.chart.clone(),
+        }
+    }
+
+    pub fn key(&self, repo: &RepoName) -> ApplicationKey {
+        ApplicationKey {
+            repo: repo.clone(),
+            application: self.application.clone(),
+            stage: self.stage.name.clone(),
+        }
+    }
+
+    /// The rule for an image, if this application uses it.
+    pub fn image(&self, image: &str) -> Option<&ImageRule> {
+        self.images
+            .iter()
+            .find(|rule| image::same_image(&rule.image, image))
+    }
+}
+
+impl Catalog {
+    /// Reads the file's text; the error shows file, line, caret and, for an unknown key, the nearest one.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        raw::read(text)?.validate()
+    }
+
+    pub fn stage(&self, name: &Name) -> Option<&Stage> {
+        self.stages.iter().find(|stage| stage.name == *name)
+    }
+}
+
+/// The images that a rendered application runs, for comparing stages.
+pub fn images_of(target: &Target, references: &[ImageRef]) -> Vec<ImageRef> {
+    let mut images: Vec<_> = references
+        .iter()
+        .filter(|reference| target.image(&reference.name).is_some())
+        .cloned()
+        .collect();
+    images.sort();
+    images.dedup();
+    images
+}
+
+/// What is wrong with the file.
+fn invalid(why: impl std::fmt::Display) -> Invalid {
+    Invalid(format!("{FILE}: {why}"))
+}
+
+#[cfg(test)]
+mod tests;

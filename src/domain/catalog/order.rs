@@ -1,0 +1,88 @@
+//! What comes before what: the stages that an application passes, and the
+//! applications that it depends on.
+
+use std::collections::BTreeSet;
+
+use super::{Catalog, Stage, Target, invalid};
+use crate::domain::{Invalid, Name};
+
+impl Catalog {
+    /// The stages that an application passes just before one: in the place of one that it skips, those before that. One that
+    /// skips all of them passes none: it begins there.
+    pub(super) fn passed(&self, stage: &Stage, has: impl Fn(&Name) -> bool) -> Vec<Name> {
+        let of = |name: &Name| {
+            self.stages
+                .iter()
+                .find(|stage| stage.name == *name)
+                .map(|stage| stage.after.as_slice())
+                .unwrap_or_default()
+        };
+        // Everything before a stage, nearest first; those that are there end the way where it is asked for.
+        let before = |after: &[Name], ends: &dyn Fn(&Name) -> bool| {
+            let mut found: Vec<Name> = Vec::new();
+            let mut next = after.to_vec();
+            while let Some(name) = (!next.is_empty()).then(|| next.remove(0)) {
+                if !found.contains(&name) {
+                    if !ends(&name) {
+                        next.extend(of(&name).iter().cloned());
+                    }
+                    found.push(name);
+                }
+            }
+            found
+        };
+        let found: Vec<_> = before(&stage.after, &has)
+            .into_iter()
+            .filter(|name| has(name))
+            .collect();
+        // What comes in the place of another is passed on the way to those beside it, if it is before them.
+        let earlier: BTreeSet<_> = found
+            .iter()
+            .flat_map(|name| before(of(name), &|_| false))
+            .collect();
+        found
+            .into_iter()
+            .filter(|name| stage.after.contains(name) || !earlier.contains(name))
+            .collect()
+    }
+}
+
+/// What an application depends on must be there, and not depend on it in turn.
+pub(super) fn dependencies(targets: &[Target]) -> Result<(), Invalid> {
+    let find = |application: &Name, stage: &Name| {
+        targets
+            .iter()
+            .find(|t| t.application == *application && t.stage.name == *stage)
+    };
+    for target in targets {
+        let title = |target: &Target| format!("{}/{}", target.application, target.stage.name);
+        let mut trail = vec![target];
+        let mut next: Vec<(usize, &Target)> = vec![(0, target)];
+        while let Some((depth, at)) = next.pop() {
+            trail.truncate(depth);
+            trail.push(at);
+            for name in &at.depends_on {
+                let Some(needed) = find(name, &at.stage.name) else {
+                    return Err(invalid(format_args!(
+                        "{} depends on `{name}`, which has no stage `{}`",
+                        title(at),
+                        at.stage.name
+                    )));
+                };
+                if trail.iter().any(|earlier| std::ptr::eq(*earlier, needed)) {
+                    let names: Vec<_> = trail
+                        .iter()
+                        .chain([&needed])
+                        .map(|target| title(target))
+                        .collect();
+                    return Err(invalid(format_args!(
+                        "applications depend on each other: {}",
+                        names.join(" → ")
+                    )));
+                }
+                next.push((depth + 1, needed));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! `windlass.yaml`, read and expanded over the directories of a tree.
+
+use super::*;
+
+const EXAMPLE: &str = "\
+version: 1
+stages:
+  staging: { cluster: local, merge: auto }
+  production: { cluster: local, after: [staging], gates: { approvals: 1 } }
+applications:
+  - path: apps/{application}/{stage}
+    namespace: \"{application}-{stage}\"
+    images:
+      ghcr.io/Acme/{application}: { source: acme/{application} }
+  - name: platform
+    path: platform/{stage}
+    namespace: platform-{stage}
+";
+
+#[test]
+fn directories_become_targets_by_the_first_rule_that_matches() {
+    let catalog = Catalog::parse(EXAMPLE).unwrap();
+    let found = catalog
+        .expand([
+            "apps/shop/staging",
+            "apps/shop/base",
+            "apps/shop",
+            "platform/staging",
+            "apps/shop/production",
+            "x",
+        ])
+        .unwrap();
+    let read: Vec<_> = found
+        .iter()
+        .map(|t| {
+            (
+                t.path.as_str(),
+                t.application.as_str(),
+                t.destination.namespace.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        read,
+        [
+            ("platform/staging", "platform", "platform-staging"),
+            ("apps/shop/staging", "shop", "shop-staging"),
+            ("apps/shop/production", "shop", "shop-production"),
+        ]
+    );
+    assert_eq!(
+        found[1].images,
+        [ImageRule {
+            image: "ghcr.io/acme/shop".into(),
+            source: "acme/shop".parse().unwrap()
+        }]
+    );
+    assert_eq!(found[0].stage.name.as_str(), "staging");
+    assert!(catalog.expand(["apps/Shop/staging"]).is_err());
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_told_with_what_is_near() {
+    let unmatched = |directories: &[&str]| {
+        let directories = directories.iter().map(|path| path.to_string()).collect();
+        Catalog::parse(EXAMPLE).unwrap().unmatched(&directories)
+    };
+    assert_eq!(
+        unmatched(&["apps", "apps/shop", "apps/shop/staging", "platform/staging"]),
+        [""; 0]
+    );
+    assert_eq!(
+        unmatched(&[
+            "app",
+            "app/shop",
+            "app/shop/staging",
+            "docs",
+            "platform/prod"
+        ]),
+        [
+            "windlass.yaml: `apps/{application}/{stage}` matches no directory; the nearest is `app/shop/staging`",
+            "windlass.yaml: `platform/{stage}` matches no directory; the nearest is `platform/prod`"
+        ]
+    );
+    assert_eq!(
+        unmatched(&["x"])[0],
+        "windlass.yaml: `apps/{application}/{stage}` matches no directory"
+    );
+}
+
+#[test]
+fn in_the_place_of_a_stage_that_is_skipped_come_those_before_it() {
+    let stages = "  qa: { cluster: local, after: [staging] }\n  production: { cluster: local, after: [qa, staging] }\n";
+    let text = EXAMPLE.replace(
+        "  production: { cluster: local, after: [staging], gates: { approvals: 1 } }\n",
+        stages,
+    );
+    let table = [
+        (&["staging", "qa", "production"][..], "qa staging"),
+        (&["staging", "production"], "staging"),
+        (&["qa", "production"], "qa"),
+        // It begins there.
+        (&["production"], ""),
+    ];
+    for (there, expected) in table {
+        let paths: Vec<_> = there
+            .iter()
+            .map(|stage| format!("apps/shop/{stage}"))
+            .collect();
+        let targets = Catalog::parse(&text)
+            .unwrap()
+            .expand(paths.iter().map(String::as_str))
+            .unwrap();
+        let after: Vec<_> = targets
+            .last()
+            .unwrap()
+            .stage
+            .after
+            .iter()
+            .map(Name::as_str)
+            .collect();
+        assert_eq!(after.join(" "), expected, "{there:?}");
+    }
+}
+
+/// Each text, with what the error shows.
+fn refused<'a>(table: impl IntoIterator<Item = (String, Vec<&'a str>)>) {
+    for (text, expected) in table {
+        let Err(Invalid(error)) =
+            Catalog::parse(&text).and_then(|c| c.expand(["apps/shop/staging"]))
+        else {
+            panic!("accepted:\n{text}")
+        };
+        for part in expected {
+            assert!(error.contains(part), "`{part}` is not in:\n{error}");
+        }
+    }
+}
+
+#[test]
+fn mistakes_are_shown_where_they_are() {
+    refused([
+        (
+            EXAMPLE.replace("merge: auto", "mege: auto"),
+            vec!["windlass.yaml", "line 3", "^", "did you mean `merge`?"],
+        ),
+        (
+            EXAMPLE.replace("merge: auto", "merge: atuo"),
+            vec!["did you mean `auto`?"],
+        ),
+        (
+            EXAMPLE.replace("version: 1", "version: 2"),
+            vec!["version 2 is not known"],
+        ),
+        (
+            EXAMPLE.replace("    images:", "    drift: ignore\n    images:"),
+            vec!["unknown variant"],
+        ),
+        (
+            EXAMPLE.replace("merge: auto", "reconcile: { by: argo }"),
+            vec!["did you mean `argocd`?"],
+        ),
+    ]);
+}
+
+#[test]
+fn paths_and_stages_that_cannot_be_are_refused() {
+    refused([
+        (
+            EXAMPLE.replace("[staging]", "[stagin]"),
+            vec!["not a stage above"],
+        ),
+        (
+            EXAMPLE.replace("platform/{stage}", "platform"),
+            vec!["has no `{stage}`"],
+        ),
+        (
+            EXAMPLE.replace("  - name: platform\n    path", "  - path"),
+            vec!["names no application"],
+        ),
+        (
+            EXAMPLE.replace("apps/{application}", "../{application}"),
+            vec!["relative to the repository's root"],
+        ),
+        (
+            EXAMPLE.replace("apps/{application}", "apps/x-{application}"),
+            vec!["one whole directory"],
+        ),
+    ]);
+}
+
+#[test]
+fn dependencies_and_rules_that_cannot_be_are_refused() {
+    refused([
+        (
+            EXAMPLE
+                .replace(
+                    "  - name: platform\n",
+                    "  - name: platform\n    dependsOn: [shop]\n",
+                )
+                .replace("    images:", "    dependsOn: [platform]\n    images:"),
+            vec!["`platform`, which has no stage"],
+        ),
+        (
+            EXAMPLE.replace("    images:", "    dependsOn: [shop]\n    images:"),
+            vec!["depend on each other: shop/staging → shop/staging"],
+        ),
+        (
+            EXAMPLE.replace(
+                "applications:",
+                "health: [{ group: a.b, kind: C, healthy: 'self.x ==' }]\napplications:",
+            ),
+            vec!["health of C", "not a CEL expression"],
+        ),
+        (
+            EXAMPLE.replace(
+                "applications:",
+                "health: [{ group: apps, kind: Deployment, healthy: 'true' }]\napplications:",
+            ),
+            vec!["no group of custom kinds"],
+        ),
+        (
+            EXAMPLE.replace("    images:", "    ignore: [{ path: spec }]\n    images:"),
+            vec!["not a field's path"],
+        ),
+    ]);
+}

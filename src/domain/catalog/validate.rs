@@ -1,0 +1,197 @@
+//! From the file as written to a catalog that holds no contradiction.
+
+use std::time::Duration;
+
+use super::raw::{
+    Ordered, RawCatalog, RawHealth, RawReconcile, RawReconciler, RawRule, RawStage, unguarded,
+};
+use super::rule::{Rule, Segment, segments};
+use super::{Catalog, HEALTH_TIMEOUT, Named, Reconciler, Stage, invalid};
+use crate::domain::cel::Condition;
+use crate::domain::health::HealthRule;
+use crate::domain::ownership::FieldRules;
+use crate::domain::{Invalid, Name, sync};
+
+impl RawCatalog {
+    pub(super) fn validate(self) -> Result<Catalog, Invalid> {
+        let health = self
+            .health
+            .into_iter()
+            .map(RawHealth::validate)
+            .collect::<Result<_, _>>()?;
+        if self.version != 1 {
+            return Err(invalid(format_args!(
+                "version {} is not known here: this windlass reads version 1",
+                self.version
+            )));
+        }
+        let stages = stages(self.stages)?;
+        let rules = self
+            .applications
+            .into_iter()
+            .map(|raw| raw.unguarded().validate())
+            .collect::<Result<_, _>>()?;
+        Ok(Catalog {
+            stages,
+            health,
+            rules,
+        })
+    }
+}
+
+fn stages(raw: Ordered<RawStage>) -> Result<Vec<Stage>, Invalid> {
+    let mut stages: Vec<Stage> = Vec::new();
+    for (name, raw) in raw.0 {
+        let name: Name = name
+            .parse()
+            .map_err(|Invalid(why)| invalid(format_args!("stage {why}")))?;
+        for earlier in &raw.after {
+            if !stages.iter().any(|stage| stage.name == *earlier) {
+                return Err(invalid(format_args!(
+                    "stage `{name}` comes after `{earlier}`, which is not a stage above it"
+                )));
+            }
+        }
+        stages.push(raw.validate(name)?);
+    }
+    if stages.is_empty() {
+        return Err(invalid("`stages` is empty: name at least one"));
+    }
+    Ok(stages)
+}
+
+impl RawStage {
+    fn validate(self, name: Name) -> Result<Stage, Invalid> {
+        let approvers = self.gates.approvers.iter().map(|text| text.parse());
+        Ok(Stage {
+            name,
+            cluster: self.cluster,
+            after: self.after,
+            merge: self.merge,
+            approvals: self.gates.approvals,
+            approvers: approvers
+                .collect::<Result<_, Invalid>>()
+                .map_err(|Invalid(why)| invalid(format_args!("approvers: {why}")))?,
+            reconcile: self
+                .reconcile
+                .map(RawReconcile::validate)
+                .unwrap_or_default(),
+        })
+    }
+}
+
+impl RawReconcile {
+    fn validate(self) -> Reconciler {
+        let named = |namespace: &str| Named {
+            namespace: self
+                .namespace
+                .as_deref()
+                .map_or(namespace.into(), unguarded),
+            name: self
+                .name
+                .as_deref()
+                .map_or("{application}-{stage}".into(), unguarded),
+        };
+        match self.by {
+            RawReconciler::Windlass => Reconciler::Windlass,
+            RawReconciler::ArgoCd => Reconciler::ArgoCd(named("argocd")),
+            RawReconciler::Flux => Reconciler::Flux(named("flux-system")),
+        }
+    }
+}
+
+impl RawHealth {
+    fn validate(self) -> Result<HealthRule, Invalid> {
+        let read = |text: Option<String>| {
+            let parsed = text
+                .map(|text| Condition::parse(&unguarded(&text)))
+                .transpose();
+            parsed.map_err(|Invalid(why)| invalid(format_args!("health of {}: {why}", self.kind)))
+        };
+        // What Kubernetes itself defines is healthy by windlass's own rules, for everybody alike.
+        let own = self.group.contains('.')
+            && (!self.group.ends_with(".k8s.io") || self.group.starts_with("gateway."));
+        if !own {
+            return Err(invalid(format_args!(
+                "health of {}: `{}` is no group of custom kinds",
+                self.kind, self.group
+            )));
+        }
+        let (progressing, failed, healthy) = (
+            read(self.progressing)?,
+            read(self.failed)?,
+            read(self.healthy)?,
+        );
+        Ok(HealthRule {
+            group: self.group,
+            kind: self.kind,
+            progressing,
+            failed,
+            healthy,
+        })
+    }
+}
+
+impl RawRule {
+    fn validate(self) -> Result<Rule, Invalid> {
+        let segments = self.segments()?;
+        for rule in self.ignore.iter().chain(&self.take) {
+            rule.check().map_err(|Invalid(why)| invalid(why))?;
+        }
+        let is_outside =
+            |chart: &String| chart.starts_with('/') || chart.split('/').any(|part| part == "..");
+        if self.chart.as_ref().is_some_and(is_outside) {
+            return Err(invalid(format_args!(
+                "`{}`: a chart's path is relative to the repository's root",
+                self.path
+            )));
+        }
+        let health_timeout = self
+            .health_timeout
+            .as_deref()
+            .map(health_timeout)
+            .transpose()?;
+        Ok(Rule {
+            name: self.name,
+            segments,
+            namespace: self.namespace,
+            images: self.images.0,
+            chart: self.chart,
+            fields: FieldRules {
+                ignore: self.ignore,
+                take: self.take,
+            },
+            drift: self.drift,
+            depends_on: self.depends_on,
+            health_timeout: health_timeout.unwrap_or(HEALTH_TIMEOUT),
+        })
+    }
+
+    /// The parts of its path, which name a stage, and an application where `name` does not.
+    fn segments(&self) -> Result<Vec<Segment>, Invalid> {
+        let path = &self.path;
+        let segments = segments(path)?;
+        match (&self.name, segments.contains(&Segment::Application)) {
+            (Some(name), true) => Err(invalid(format_args!(
+                "`{path}` has both `name: {name}` and `{{application}}`: keep one"
+            ))),
+            (None, false) => Err(invalid(format_args!(
+                "`{path}` names no application: add `name:` or `{{application}}`"
+            ))),
+            _ if !segments.contains(&Segment::Stage) => {
+                Err(invalid(format_args!("`{path}` has no `{{stage}}`")))
+            }
+            _ => Ok(segments),
+        }
+    }
+}
+
+fn health_timeout(text: &str) -> Result<Duration, Invalid> {
+    sync::duration(text)
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| {
+            invalid(format_args!(
+                "`healthTimeout: {text}` is not a duration: write 90s, 30m or 2h"
+            ))
+        })
+}

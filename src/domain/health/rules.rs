@@ -1,0 +1,176 @@
+//! When custom kinds are healthy: the rules of `windlass.yaml`, and those that
+//! windlass comes with.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Assessment, Health};
+use crate::domain::cel::Condition;
+use crate::domain::manifest::is_custom_group;
+use crate::domain::wildcard;
+
+/// A rule of `windlass.yaml` for a custom kind: conditions in CEL, asked in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthRule {
+    pub group: String,
+    pub kind: String,
+    pub progressing: Option<Condition>,
+    pub failed: Option<Condition>,
+    /// Without it, what neither progresses nor failed is healthy.
+    pub healthy: Option<Condition>,
+}
+
+impl HealthRule {
+    pub fn is_for(&self, live: &Value) -> bool {
+        let group = live["apiVersion"]
+            .as_str()
+            .and_then(|version| version.split_once('/'))
+            .map_or("", |(group, _)| group);
+        self.kind == live["kind"].as_str().unwrap_or_default() && self.group == group
+    }
+
+    pub(super) fn assess(&self, live: &Value) -> Assessment {
+        let holds = |condition: &Option<Condition>| {
+            condition
+                .as_ref()
+                .map(|condition| condition.holds(live))
+                .transpose()
+        };
+        let outcome = || -> Result<Assessment, String> {
+            if holds(&self.progressing)? == Some(true) {
+                return Ok((
+                    Health::Progressing,
+                    "progresses, by the rule of windlass.yaml".into(),
+                ));
+            }
+            if holds(&self.failed)? == Some(true) {
+                return Ok((
+                    Health::Degraded,
+                    "failed, by the rule of windlass.yaml".into(),
+                ));
+            }
+            Ok(match holds(&self.healthy)? {
+                Some(false) => (
+                    Health::Progressing,
+                    "is not healthy yet, by the rule of windlass.yaml".into(),
+                ),
+                _ => (Health::Healthy, String::new()),
+            })
+        };
+        outcome().unwrap_or_else(|error| {
+            (
+                Health::Unknown,
+                format!("its rule of windlass.yaml cannot be evaluated: {error}"),
+            )
+        })
+    }
+}
+
+/// The rules that windlass comes with, for well-known custom kinds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shipped {
+    /// `*` stands for any text, in kinds too.
+    group: String,
+    kinds: Vec<String>,
+    #[serde(default)]
+    suspended: Option<Condition>,
+    #[serde(default)]
+    progressing: Option<Condition>,
+    #[serde(default)]
+    failed: Option<Condition>,
+    #[serde(default)]
+    healthy: Option<Condition>,
+}
+
+static SHIPPED: LazyLock<Vec<Shipped>> = LazyLock::new(|| {
+    // A unit test reads it too.
+    serde_yaml::from_str(include_str!("../health_rules.yaml")).unwrap_or_default()
+});
+
+impl Shipped {
+    pub(super) fn of(live: &Value) -> Option<&'static Self> {
+        let group = live["apiVersion"].as_str()?.split_once('/')?.0;
+        let kind = live["kind"].as_str()?;
+        SHIPPED.iter().find(|rule| {
+            wildcard(&rule.group, group) && rule.kinds.iter().any(|one| wildcard(one, kind))
+        })
+    }
+
+    pub(super) fn assess(&self, live: &Value) -> Assessment {
+        // A status of another shape than its project's says nothing.
+        let holds = |condition: &Option<Condition>| {
+            condition
+                .as_ref()
+                .is_some_and(|condition| condition.holds(live).unwrap_or(false))
+        };
+        if holds(&self.suspended) {
+            return (Health::Suspended, said("is suspended", live));
+        }
+        if holds(&self.progressing) {
+            return (Health::Progressing, said("is not ready yet", live));
+        }
+        if holds(&self.failed) {
+            return (Health::Degraded, said("failed", live));
+        }
+        match self.healthy.is_none() || holds(&self.healthy) {
+            true => (Health::Healthy, String::new()),
+            false => (Health::Progressing, said("is not ready yet", live)),
+        }
+    }
+}
+
+/// The custom kinds among objects for which no rule says when they are healthy, as `Widget.example.com`: what their status
+/// says of itself counts, if it says anything.
+pub fn unruled<'a>(
+    rules: &[HealthRule],
+    objects: impl IntoIterator<Item = &'a Value>,
+) -> Vec<String> {
+    fn group(object: &Value) -> &str {
+        object["apiVersion"]
+            .as_str()
+            .and_then(|version| version.split_once('/'))
+            .map_or("", |(group, _)| group)
+    }
+    let unruled = |object: &&Value| {
+        is_custom_group(group(object))
+            && !rules.iter().any(|rule| rule.is_for(object))
+            && Shipped::of(object).is_none()
+    };
+    let name = |object: &Value| {
+        format!(
+            "{}.{}",
+            object["kind"].as_str().unwrap_or_default(),
+            group(object)
+        )
+    };
+    let found: BTreeSet<_> = objects.into_iter().filter(unruled).map(name).collect();
+    found.into_iter().collect()
+}
+
+/// What an object's status says of itself: the message of a condition that does not hold, a message, or a phase.
+fn said(what: &str, live: &Value) -> String {
+    let status = &live["status"];
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_string)
+    };
+    let why = conditions
+        .filter(|condition| condition["status"] == "False")
+        .find_map(|condition| text(&condition["message"]).or_else(|| text(&condition["reason"])))
+        .or_else(|| {
+            ["message", "reason", "phase", "state"]
+                .iter()
+                .find_map(|field| text(&status[*field]))
+        });
+    match why {
+        Some(why) => format!("{what}: {}", why.chars().take(300).collect::<String>()),
+        None => what.to_string(),
+    }
+}

@@ -1,0 +1,220 @@
+//! Each state of a promotion has its next step.
+
+use super::*;
+
+fn edit() -> Vec<FileEdit> {
+    vec![FileEdit {
+        path: "f".into(),
+        text: "x".into(),
+    }]
+}
+
+fn seen(branch: Option<(char, BranchContent)>, pr: Option<(PullRequestState, &str)>) -> Seen {
+    Seen {
+        base: sha('b'),
+        edits: edit(),
+        offers: vec![offer('a')],
+        branch: branch.map(|(head, content)| Branch {
+            head: sha(head),
+            content,
+        }),
+        pull_request: pr.map(|(state, title)| pull(state, title)),
+        title: "title".into(),
+        body: "body".into(),
+        candidates: vec![candidate('a')],
+        dropped: vec![],
+        decided: vec![],
+    }
+}
+
+/// Nothing is to be brought.
+fn without(
+    branch: Option<(char, BranchContent)>,
+    pr: Option<(PullRequestState, &str)>,
+    decided: &[Decision],
+) -> Seen {
+    Seen {
+        edits: vec![],
+        offers: vec![],
+        decided: decided.to_vec(),
+        ..seen(branch, pr)
+    }
+}
+
+fn check(table: impl IntoIterator<Item = (Seen, Step)>) {
+    for (seen, step) in table {
+        assert_eq!(decide(&seen), step, "{seen:?}");
+    }
+}
+
+#[test]
+fn without_a_pull_request_the_branch_is_made_and_it_is_opened() {
+    use BranchContent::*;
+    use PullRequestState::*;
+    check([
+        (seen(None, None), Step::CreateBranch { at: sha('b') }),
+        (
+            seen(Some(('b', Nothing)), None),
+            Step::Commit {
+                parent: sha('b'),
+                edits: edit(),
+            },
+        ),
+        (
+            seen(Some(('0', Nothing)), None),
+            Step::ResetBranch {
+                from: sha('0'),
+                to: sha('b'),
+            },
+        ),
+        (seen(Some(('c', Wanted)), None), Step::Open),
+        (seen(Some(('c', Wanted)), Some((Merged, ""))), Step::Open),
+        (
+            seen(Some(('c', Conflicting)), None),
+            Step::ResetBranch {
+                from: sha('c'),
+                to: sha('b'),
+            },
+        ),
+    ]);
+}
+
+#[test]
+fn an_open_pull_request_comes_to_propose_what_is_wanted() {
+    use BranchContent::*;
+    use PullRequestState::*;
+    check([
+        (
+            seen(Some(('c', Wanted)), Some((Open, "title"))),
+            Step::Settled(Outcome::Open { number: 7 }),
+        ),
+        (
+            seen(Some(('c', Wanted)), Some((Open, "old"))),
+            Step::Retitle { number: 7 },
+        ),
+        (
+            seen(Some(('c', Outdated(edit()))), Some((Open, "old"))),
+            Step::Commit {
+                parent: sha('c'),
+                edits: edit(),
+            },
+        ),
+        (
+            seen(Some(('c', Conflicting)), Some((Open, "old"))),
+            Step::Rebuild {
+                from: sha('c'),
+                base: sha('b'),
+                edits: edit(),
+            },
+        ),
+        (
+            seen(Some(('c', Surplus)), Some((Open, "old"))),
+            Step::Rebuild {
+                from: sha('c'),
+                base: sha('b'),
+                edits: edit(),
+            },
+        ),
+        (
+            seen(Some(('c', Foreign)), Some((Open, "title"))),
+            Step::Settled(Outcome::Open { number: 7 }),
+        ),
+    ]);
+}
+
+#[test]
+fn what_was_closed_is_proposed_again_only_if_it_is_something_else() {
+    use BranchContent::*;
+    use PullRequestState::*;
+    check([
+        (
+            seen(Some(('c', Wanted)), Some((Closed, ""))),
+            Step::Settled(Outcome::Rejected { number: 7 }),
+        ),
+        (seen(Some(('d', Wanted)), Some((Closed, ""))), Step::Open),
+        (
+            seen(None, Some((Closed, ""))),
+            Step::CreateBranch { at: sha('b') },
+        ),
+    ]);
+}
+
+#[test]
+fn what_the_base_has_is_cleaned_up() {
+    use BranchContent::*;
+    use PullRequestState::*;
+    let before = |how| [decision('a', how)];
+    let nothing_left = Seen {
+        candidates: vec![],
+        ..without(None, None, &before(How::Dropped))
+    };
+    check([
+        (
+            without(Some(('c', Wanted)), Some((Open, "")), &before(How::Merged)),
+            Step::Close { number: 7 },
+        ),
+        (
+            without(
+                Some(('c', Wanted)),
+                Some((Merged, "")),
+                &before(How::Merged),
+            ),
+            Step::DeleteBranch { head: sha('c') },
+        ),
+        (
+            without(None, Some((Merged, "")), &before(How::Merged)),
+            Step::Settled(Outcome::Done { number: Some(7) }),
+        ),
+        (nothing_left, Step::Settled(Outcome::Dropped)),
+    ]);
+}
+
+#[test]
+fn what_was_decided_on_is_not_proposed() {
+    use BranchContent::*;
+    use PullRequestState::*;
+    let before = |how| [decision('a', how)];
+    check([
+        // Refused: its branch stays, so that it can be opened again.
+        (
+            without(
+                Some(('c', Surplus)),
+                Some((Closed, "")),
+                &before(How::Rejected),
+            ),
+            Step::Settled(Outcome::Rejected { number: 7 }),
+        ),
+        (
+            without(
+                Some(('d', Surplus)),
+                Some((Closed, "")),
+                &before(How::Rejected),
+            ),
+            Step::DeleteBranch { head: sha('d') },
+        ),
+        // Taken back: nothing is proposed, and nothing is left open.
+        (
+            without(None, Some((Merged, "")), &before(How::Reverted)),
+            Step::Settled(Outcome::Reverted {
+                commit: Some(sha('1')),
+            }),
+        ),
+        (
+            without(
+                Some(('c', Surplus)),
+                Some((Open, "")),
+                &before(How::Reverted),
+            ),
+            Step::Close { number: 7 },
+        ),
+        // What cannot be edited just now is not closed.
+        (
+            without(Some(('c', Foreign)), Some((Open, "")), &before(How::Failed)),
+            Step::Settled(Outcome::Failed),
+        ),
+        (
+            without(None, None, &before(How::Failed)),
+            Step::Settled(Outcome::Failed),
+        ),
+    ]);
+}
