@@ -54,62 +54,61 @@ impl Hook {
         if value["kind"] == "CustomResourceDefinition" {
             return None;
         }
-        let annotation = |name: &str| {
-            value["metadata"]["annotations"][name]
-                .as_str()
-                .map(str::trim)
-                .filter(|text| !text.is_empty())
-        };
-        let has = |text: &str, word: &str| text.split(',').any(|one| one.trim() == word);
-        let number = |name: &str| {
-            annotation(name)
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0i64)
-                .clamp(-1_000_000, 1_000_000)
-        };
-        if let Some(words) = annotation(HOOK) {
-            let when = match words {
-                "before" => Some(When::Before),
-                "after" => Some(When::After),
-                _ => None,
-            };
-            return Some(Self {
-                when,
-                only: None,
-                weight: number(WAVE),
-                deleted_after_success: false,
-                words: words.into(),
-            });
+        let annotations = Annotations(&value["metadata"]["annotations"]);
+        if let Some(words) = annotations.text(HOOK) {
+            Some(Self::of_windlass(words, &annotations))
+        } else if let Some(words) = annotations.text(HELM) {
+            Self::of_helm(words, &annotations)
+        } else {
+            Some(Self::of_argo_cd(annotations.text(ARGO)?, &annotations))
         }
-        if let Some(words) = annotation(HELM) {
-            let (before, after) = (
-                ["pre-install", "pre-upgrade"],
-                ["post-install", "post-upgrade"],
-            );
-            let any = |of: [&str; 2]| of.map(|word| has(words, word));
-            let (when, [first, later]) = match (any(before), any(after)) {
-                (found, _) if found != [false, false] => (Some(When::Before), found),
-                (_, found) if found != [false, false] => (Some(When::After), found),
-                // Helm 2's way to install definitions: they are kept as such.
-                _ if has(words, "crd-install") => return None,
-                _ => (None, [true, true]),
-            };
-            let only = match (first, later) {
-                (true, false) => Some(Only::First),
-                (false, true) => Some(Only::Later),
-                _ => None,
-            };
-            let deleted_after_success = annotation("helm.sh/hook-delete-policy")
-                .is_some_and(|text| has(text, "hook-succeeded"));
-            return Some(Self {
-                when,
-                only,
-                weight: number("helm.sh/hook-weight"),
-                deleted_after_success,
-                words: words.into(),
-            });
+    }
+
+    fn of_windlass(words: &str, annotations: &Annotations<'_>) -> Self {
+        let when = match words {
+            "before" => Some(When::Before),
+            "after" => Some(When::After),
+            _ => None,
+        };
+        Self {
+            when,
+            only: None,
+            weight: annotations.number(WAVE),
+            deleted_after_success: false,
+            words: words.into(),
         }
-        let words = annotation(ARGO)?;
+    }
+
+    fn of_helm(words: &str, annotations: &Annotations<'_>) -> Option<Self> {
+        let (before, after) = (
+            ["pre-install", "pre-upgrade"],
+            ["post-install", "post-upgrade"],
+        );
+        let any = |of: [&str; 2]| of.map(|word| has(words, word));
+        let (when, [first, later]) = match (any(before), any(after)) {
+            (found, _) if found != [false, false] => (Some(When::Before), found),
+            (_, found) if found != [false, false] => (Some(When::After), found),
+            // Helm 2's way to install definitions: they are kept as such.
+            _ if has(words, "crd-install") => return None,
+            _ => (None, [true, true]),
+        };
+        let only = match (first, later) {
+            (true, false) => Some(Only::First),
+            (false, true) => Some(Only::Later),
+            _ => None,
+        };
+        Some(Self {
+            when,
+            only,
+            weight: annotations.number("helm.sh/hook-weight"),
+            deleted_after_success: annotations
+                .text("helm.sh/hook-delete-policy")
+                .is_some_and(|text| has(text, "hook-succeeded")),
+            words: words.into(),
+        })
+    }
+
+    fn of_argo_cd(words: &str, annotations: &Annotations<'_>) -> Self {
         let when = if has(words, "PreSync") {
             Some(When::Before)
         } else if has(words, "PostSync") {
@@ -120,15 +119,15 @@ impl Hook {
         } else {
             None
         };
-        let deleted_after_success = annotation("argocd.argoproj.io/hook-delete-policy")
-            .is_some_and(|text| has(text, "HookSucceeded"));
-        Some(Self {
+        Self {
             when,
             only: None,
-            weight: number("argocd.argoproj.io/sync-wave"),
-            deleted_after_success,
+            weight: annotations.number("argocd.argoproj.io/sync-wave"),
+            deleted_after_success: annotations
+                .text("argocd.argoproj.io/hook-delete-policy")
+                .is_some_and(|text| has(text, "HookSucceeded")),
             words: words.into(),
-        })
+        }
     }
 
     /// Whether it runs in this sync. `first`: nothing of the application was synced before.
@@ -147,6 +146,30 @@ impl Hook {
             _ => -FAR + self.weight,
         }
     }
+}
+
+/// The annotations of an object.
+struct Annotations<'a>(&'a Value);
+
+impl<'a> Annotations<'a> {
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.0[name]
+            .as_str()
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+    }
+
+    fn number(&self, name: &str) -> i64 {
+        self.text(name)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0i64)
+            .clamp(-1_000_000, 1_000_000)
+    }
+}
+
+/// Whether a list that is parted by commas has a word.
+fn has(text: &str, word: &str) -> bool {
+    text.split(',').any(|one| one.trim() == word)
 }
 
 /// The hooks among an application's manifests, and what is kept.

@@ -1,0 +1,215 @@
+//! What a change means for what runs: the sentences that a reviewer would
+//! otherwise have to work out from a diff.
+//!
+//! `rollout`: pods that are replaced. `scaling`: how many pods there are.
+//! `configuration`: who reads what changed. `budget`: what may be evicted.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::manifest::ResourceKey;
+use super::plan::{Action, Change, Plan};
+
+mod budget;
+mod configuration;
+mod rollout;
+mod scaling;
+#[cfg(test)]
+mod tests;
+
+use configuration::{is_hashed, named_by_pods};
+use rollout::{rollout, rolls};
+use scaling::{autoscaled, pods_end, replicas, scaling};
+
+pub use budget::budget;
+pub use rollout::{pods_rolled, replaces_pods};
+
+/// A sentence about one change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    pub key: ResourceKey,
+    pub text: String,
+    /// Data is lost, or may be.
+    pub grave: bool,
+}
+
+impl Effect {
+    fn new(change: &Change, text: impl Into<String>) -> Self {
+        Self {
+            key: change.key.clone(),
+            text: text.into(),
+            grave: false,
+        }
+    }
+
+    fn grave(change: &Change, text: impl Into<String>) -> Self {
+        Self {
+            grave: true,
+            ..Self::new(change, text)
+        }
+    }
+}
+
+pub fn effects(plan: &Plan) -> Vec<Effect> {
+    let context = Context {
+        named: named_by_pods(plan),
+        all: plan
+            .effective()
+            .filter(|change| change.problem.is_none() && !change.is_hook())
+            .collect(),
+    };
+    context
+        .all
+        .iter()
+        .flat_map(|change| of(&context, change))
+        .collect()
+}
+
+/// The plan that a change is a part of.
+struct Context<'a> {
+    /// All that pods of workloads that roll name, by namespace.
+    named: BTreeSet<(Option<&'a str>, &'a str)>,
+    all: Vec<&'a Change>,
+}
+
+impl<'a> Context<'a> {
+    /// What goes when this comes, under another name: the same kind, in the same place, with the same containers.
+    fn predecessor(&self, change: &Change) -> Option<&'a Change> {
+        fn containers(value: &Option<Value>) -> Option<BTreeSet<&str>> {
+            let containers =
+                value.as_ref()?["spec"]["template"]["spec"]["containers"].as_array()?;
+            Some(
+                containers
+                    .iter()
+                    .map(|one| one["name"].as_str().unwrap_or_default())
+                    .collect(),
+            )
+        }
+        let own = containers(&change.after)?;
+        self.all.iter().copied().find(|one| {
+            let beside =
+                one.key.kind == change.key.kind && one.key.namespace == change.key.namespace;
+            beside
+                && one.action == Action::Prune
+                && containers(&one.before).is_some_and(|theirs| theirs == own)
+        })
+    }
+}
+
+fn of(context: &Context<'_>, change: &Change) -> Vec<Effect> {
+    let by_action = match change.action {
+        Action::Create => created(context, change),
+        Action::Configure => Vec::from_iter(configured(context, change)),
+        Action::Recreate => Vec::from_iter(recreated(change)),
+        Action::Prune => Vec::from_iter(pruned(context, change)),
+        Action::Unchanged => vec![],
+    };
+    let scaling = scaling(change).map(|text| Effect::new(change, text));
+    scaling.into_iter().chain(by_action).collect()
+}
+
+fn created(context: &Context<'_>, change: &Change) -> Vec<Effect> {
+    let Some(old) = context.predecessor(change) else {
+        return Vec::from_iter(bounded(change));
+    };
+    let mut found = vec![Effect::new(
+        change,
+        format!(
+            "comes for {}, which goes once this is healthy: until then both run",
+            old.key
+        ),
+    )];
+    if after(change)["spec"]["volumeClaimTemplates"].is_array() {
+        found.push(Effect::grave(
+            change,
+            format!(
+                "its claims are new and empty: the data of {} stays in claims of that name",
+                old.key
+            ),
+        ));
+    }
+    found
+}
+
+/// The bounds that an autoscaler sets to what it scales.
+fn bounded(change: &Change) -> Option<Effect> {
+    let (target, least, most) = autoscaled(change)?;
+    let text = format!(
+        "keeps {target} between {least} and {most} pods, whatever Git says of its replicas"
+    );
+    Some(Effect::new(change, text))
+}
+
+fn configured(context: &Context<'_>, change: &Change) -> Option<Effect> {
+    if let Some(bounds) = bounded(change) {
+        return Some(bounds);
+    }
+    let (name, namespace) = (change.key.name.as_str(), change.key.namespace.as_deref());
+    match change.key.kind.as_str() {
+        // Scaled to nothing, there is none to replace.
+        _ if rolls(change) && replicas(change) == 0 => None,
+        _ if rolls(change) => Some(Effect::new(change, rollout(change))),
+        "ConfigMap" if !is_hashed(name) && !context.named.contains(&(namespace, name)) => {
+            Some(Effect::new(
+                change,
+                "no pod is restarted by it: what was read at start stays until the next rollout",
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn recreated(change: &Change) -> Option<Effect> {
+    Some(match change.key.kind.as_str() {
+        "PersistentVolumeClaim" | "PersistentVolume" => data_goes(change),
+        _ if change.notes.alone => Effect::new(
+            change,
+            "its pods go on meanwhile, and belong to the new one",
+        ),
+        "Deployment" | "StatefulSet" | "DaemonSet" if replicas(change) > 0 => Effect::grave(
+            change,
+            format!("{} before new ones start", pods_end(change)),
+        ),
+        "Service" => Effect::grave(
+            change,
+            "nothing is reached by it until it is there anew, and its address changes",
+        ),
+        "Job" => Effect::new(change, "it runs once more"),
+        "CustomResourceDefinition" => objects_go(change),
+        _ => return None,
+    })
+}
+
+fn pruned(context: &Context<'_>, change: &Change) -> Option<Effect> {
+    Some(match change.key.kind.as_str() {
+        "CustomResourceDefinition" => objects_go(change),
+        "Namespace" => Effect::grave(change, "everything in it goes with it"),
+        "PersistentVolumeClaim" | "PersistentVolume" => data_goes(change),
+        "Deployment" | "StatefulSet" | "ReplicaSet" if replicas(change) > 0 => {
+            let comes = context.all.iter().any(|one| one.action != Action::Prune);
+            let when = if comes {
+                " once the rest of the change is healthy"
+            } else {
+                ""
+            };
+            Effect::new(change, format!("{}{when}", pods_end(change)))
+        }
+        _ => return None,
+    })
+}
+
+fn data_goes(change: &Change) -> Effect {
+    Effect::grave(
+        change,
+        "its data goes with it, unless the volume's reclaim policy is Retain",
+    )
+}
+
+fn objects_go(change: &Change) -> Effect {
+    Effect::grave(change, "every object of its kind goes with it")
+}
+
+fn after(change: &Change) -> &Value {
+    change.after.as_ref().unwrap_or(&Value::Null)
+}

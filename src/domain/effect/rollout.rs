@@ -1,0 +1,74 @@
+//! Pods that a change replaces, and in which order.
+
+use serde_json::Value;
+
+use super::scaling::{pods, replicas};
+use crate::domain::plan::{Action, Change, Plan};
+
+/// How many pods a plan replaces.
+pub fn pods_rolled(plan: &Plan) -> i64 {
+    plan.effective()
+        .filter(|change| rolls(change))
+        .map(replicas)
+        .sum()
+}
+
+/// Whether a workload's pods are replaced by a change: their template differs.
+pub fn replaces_pods(before: &Value, after: &Value) -> bool {
+    let (before, after, kind) = (
+        &before["spec"]["template"],
+        &after["spec"]["template"],
+        &after["kind"],
+    );
+    matches!(
+        kind.as_str(),
+        Some("Deployment" | "StatefulSet" | "DaemonSet")
+    ) && before.is_object()
+        && before != after
+}
+
+pub(super) fn rolls(change: &Change) -> bool {
+    let sides = change.before.as_ref().zip(change.after.as_ref());
+    change.action == Action::Configure
+        && sides.is_some_and(|(before, after)| replaces_pods(before, after))
+}
+
+pub(super) fn rollout(change: &Change) -> String {
+    let after = change.after.as_ref();
+    let spec = |path: &str| {
+        after
+            .and_then(|value| value.pointer(path))
+            .cloned()
+            .unwrap_or_default()
+    };
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_string)
+    };
+    let pods = match change.key.kind.as_str() {
+        "DaemonSet" => "a pod on every node".to_string(),
+        _ => pods(replicas(change)),
+    };
+    if change.key.kind == "Deployment" {
+        if spec("/spec/strategy/type") == "Recreate" {
+            return format!("replaces {pods}: all end before new ones start (strategy Recreate)");
+        }
+        let (surge, down) = (
+            spec("/spec/strategy/rollingUpdate/maxSurge"),
+            spec("/spec/strategy/rollingUpdate/maxUnavailable"),
+        );
+        return match surge.is_null() {
+            true => format!("rolls {pods}"),
+            false => format!(
+                "rolls {pods}, at most {} more and {} fewer at a time",
+                text(&surge),
+                text(&down)
+            ),
+        };
+    }
+    if spec("/spec/updateStrategy/type") == "OnDelete" {
+        return format!("changes {pods} only when somebody deletes them (strategy OnDelete)");
+    }
+    format!("rolls {pods}, one after another")
+}

@@ -1,0 +1,134 @@
+//! What plans mean for what runs.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::mask::Mask;
+use crate::domain::plan::{Comparison, Proof, Side};
+
+fn deployment(image: &str) -> Side {
+    let value = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 3,
+        "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
+        "template": {"spec": {"containers": [{"name": "a", "image": image, "envFrom": [{"configMapRef": {"name": "web"}}]}]}}}});
+    Side::Object(value, Proof::Server)
+}
+
+fn config(value: &str) -> Side {
+    Side::Object(
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}, "data": {"a": value}}),
+        Proof::Server,
+    )
+}
+
+fn named(kind: &str, name: &str, spec: Value) -> (ResourceKey, Side) {
+    let key = ResourceKey {
+        group: String::new(),
+        kind: kind.into(),
+        namespace: None,
+        name: name.into(),
+    };
+    (
+        key,
+        Side::Object(
+            json!({"kind": kind, "metadata": {"name": name}, "spec": spec}),
+            Proof::Server,
+        ),
+    )
+}
+
+#[test]
+fn order_and_interruption_are_told() {
+    type Named = Option<(ResourceKey, Side)>;
+    let told = |sides: Vec<(Named, Named)>| {
+        let comparisons = sides.into_iter().map(|(before, after)| {
+            let key = before.as_ref().or(after.as_ref()).unwrap().0.clone();
+            let side = |one: Named| one.map_or(Side::Absent, |(_, side)| side);
+            Comparison::new(key, side(before), side(after))
+        });
+        let plan = Plan::new(&Mask::new(b"t"), comparisons);
+        effects(&plan)
+            .into_iter()
+            .map(|one| format!("{}: {}", one.key, one.text))
+            .collect::<Vec<_>>()
+    };
+    let web = |name: &str, replicas: i64| {
+        Some(named(
+            "Deployment",
+            name,
+            json!({"replicas": replicas, "template": {"spec": {"containers": [{"name": "web", "image": name}]}}}),
+        ))
+    };
+    assert_eq!(
+        told(vec![(web("old", 2), None), (None, web("new", 2))]),
+        [
+            "Deployment new: comes for Deployment old, which goes once this is healthy: until then both run",
+            "Deployment old: its 2 pods end once the rest of the change is healthy"
+        ]
+    );
+    assert_eq!(
+        told(vec![(web("old", 1), None)]),
+        ["Deployment old: its pod ends"]
+    );
+    let scaled = |replicas| Some(named("Deployment", "web", json!({"replicas": replicas})));
+    assert_eq!(
+        told(vec![(scaled(4), scaled(1))]),
+        ["Deployment web: 3 pods end: 1 in the place of 4"]
+    );
+    assert_eq!(
+        told(vec![(scaled(1), scaled(2))]),
+        ["Deployment web: 1 pod more: 2 in the place of 1"]
+    );
+    let scaler = json!({"maxReplicas": 9, "scaleTargetRef": {"kind": "Deployment", "name": "web"}});
+    assert_eq!(
+        told(vec![(
+            None,
+            Some(named("HorizontalPodAutoscaler", "web", scaler))
+        )]),
+        [
+            "HorizontalPodAutoscaler web: keeps Deployment web between 1 and 9 pods, whatever Git says of its replicas"
+        ]
+    );
+}
+
+fn plan(comparisons: Vec<(&str, Side, Side)>) -> Plan {
+    let key = |kind: &str| ResourceKey {
+        group: String::new(),
+        kind: kind.into(),
+        namespace: None,
+        name: "web".into(),
+    };
+    Plan::new(
+        &Mask::new(b"t"),
+        comparisons
+            .into_iter()
+            .map(|(kind, before, after)| Comparison::new(key(kind), before, after)),
+    )
+}
+
+#[test]
+fn rollouts_and_silent_configuration_are_told() {
+    let texts = |plan: &Plan| {
+        effects(plan)
+            .into_iter()
+            .map(|effect| effect.text)
+            .collect::<Vec<_>>()
+    };
+    let rolled = plan(vec![("Deployment", deployment("a"), deployment("b"))]);
+    assert_eq!(
+        texts(&rolled),
+        ["rolls 3 pods, at most 25% more and 0 fewer at a time"]
+    );
+    assert_eq!(pods_rolled(&rolled), 3);
+    let silent = plan(vec![("ConfigMap", config("1"), config("2"))]);
+    assert_eq!(texts(&silent).len(), 1);
+    let both = plan(vec![
+        ("ConfigMap", config("1"), config("2")),
+        ("Deployment", deployment("a"), deployment("b")),
+    ]);
+    assert_eq!(texts(&both).len(), 1);
+    assert!(is_hashed("web-5m9k2h8fc7") && !is_hashed("web-production"));
+    assert_eq!(
+        texts(&plan(vec![("Namespace", config("1"), Side::Absent)])),
+        ["everything in it goes with it"]
+    );
+}

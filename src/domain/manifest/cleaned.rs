@@ -1,0 +1,68 @@
+//! An object without what the API server maintains in it.
+
+use serde_json::{Map, Value};
+
+use crate::domain::hook;
+
+/// What the API server keeps for itself in an object's metadata.
+pub const BOOKKEEPING: [&str; 6] = [
+    "managedFields",
+    "resourceVersion",
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "selfLink",
+];
+
+/// Without status, what the API server maintains, and the copy that `kubectl apply` keeps in an annotation.
+pub fn cleaned(value: &Value) -> Value {
+    let Value::Object(object) = value else {
+        return value.clone();
+    };
+    let mut out = Map::new();
+    // Copied without what is left out, which is most of an object: managedFields.
+    for (key, below) in object.iter().filter(|(key, _)| *key != "status") {
+        let below = match below {
+            Value::Object(metadata) if key == "metadata" => {
+                Value::Object(cleaned_metadata(metadata))
+            }
+            other => other.clone(),
+        };
+        out.insert(key.clone(), below);
+    }
+    // stringData is write-only; the server answers with data.
+    if out.get("kind").is_some_and(|kind| kind == "Secret") {
+        out.entry("data")
+            .or_insert_with(|| Value::Object(Map::new()));
+    }
+    Value::Object(out)
+}
+
+fn cleaned_metadata(metadata: &Map<String, Value>) -> Map<String, Value> {
+    // What a hook ran for is no difference that anybody made.
+    const ANNOTATIONS: [&str; 3] = [
+        "kubectl.kubernetes.io/last-applied-configuration",
+        "deployment.kubernetes.io/revision",
+        hook::RUN,
+    ];
+    let mut out = Map::new();
+    for (key, below) in metadata
+        .iter()
+        .filter(|(key, _)| !BOOKKEEPING.contains(&key.as_str()))
+    {
+        match below {
+            Value::Object(annotations) if key == "annotations" => {
+                let kept: Map<_, _> = annotations
+                    .iter()
+                    .filter(|(name, _)| !ANNOTATIONS.contains(&name.as_str()))
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect();
+                if !kept.is_empty() {
+                    out.insert(key.clone(), Value::Object(kept));
+                }
+            }
+            other => drop(out.insert(key.clone(), other.clone())),
+        }
+    }
+    out
+}

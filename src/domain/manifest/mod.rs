@@ -1,0 +1,185 @@
+//! Desired objects: their identity, and what of them may be shown.
+//!
+//! `parse`: one document, read. `names`: which names Kubernetes takes. `cleaned`: an
+//! object without what the server keeps for itself. `stage`: which come first.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::image::ImageRef;
+use super::{APPLICATION_ANNOTATION, ApplicationKey, Invalid, OWNER_LABEL, yaml};
+
+mod cleaned;
+mod names;
+mod parse;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+use parse::collect;
+
+pub use cleaned::{BOOKKEEPING, cleaned};
+pub use names::{is_custom_group, is_label, is_subdomain};
+pub use stage::{ApplyStage, apply_stage};
+
+/// What an object is called, without its API version: the same object under
+/// two versions of its API is one object. A cluster-scoped one has no
+/// namespace; [`Manifest::normalise`] settles that by discovery before any
+/// comparison with an inventory.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub struct ResourceKey {
+    /// Empty for the core group.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    pub kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    pub name: String,
+}
+
+impl ResourceKey {
+    /// Whether it is of a kind of the core group.
+    pub fn is_core(&self, kind: &str) -> bool {
+        self.group.is_empty() && self.kind == kind
+    }
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            None => write!(f, "{} {}", self.kind, self.name),
+        }
+    }
+}
+
+/// A desired object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    pub key: ResourceKey,
+    /// The API version without the group: `v1`.
+    pub version: String,
+    pub value: Value,
+}
+
+impl Manifest {
+    /// Reads a stream of YAML documents; `List` objects are taken apart. `file` is for the error.
+    pub fn parse_all(text: &str, file: &str) -> Result<Vec<Self>, Invalid> {
+        let documents =
+            yaml::documents(text).map_err(|error| Invalid(format!("{file}: {error}")))?;
+        let mut manifests = Vec::new();
+        for document in documents {
+            collect(document, file, &mut manifests)?;
+        }
+        Ok(manifests)
+    }
+
+    /// Manifests as compact text, for [`Manifest::restore`].
+    pub fn store(manifests: &[Self]) -> String {
+        serde_json::to_string(
+            &manifests
+                .iter()
+                .map(|manifest| &manifest.value)
+                .collect::<Vec<_>>(),
+        )
+        .unwrap_or_default()
+    }
+
+    pub fn restore(text: &str) -> Result<Vec<Self>, Invalid> {
+        let documents: Vec<Value> = serde_json::from_str(text)
+            .map_err(|error| Invalid(format!("a stored rendering: {error}")))?;
+        let mut manifests = Vec::with_capacity(documents.len());
+        documents
+            .into_iter()
+            .try_for_each(|document| collect(document, "a stored rendering", &mut manifests))?;
+        Ok(manifests)
+    }
+
+    /// `group/version`, as `apiVersion` has it.
+    pub fn api_version(&self) -> String {
+        if self.key.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.key.group, self.version)
+        }
+    }
+
+    /// Settles the namespace by the scope that discovery tells: none for a cluster-scoped kind, the application's own
+    /// where a namespaced object names none.
+    pub fn normalise(&mut self, namespaced: bool, default_namespace: &str) {
+        let metadata = self.value["metadata"]
+            .as_object_mut()
+            .expect("parse_all saw metadata");
+        if namespaced {
+            let namespace = self
+                .key
+                .namespace
+                .get_or_insert_with(|| default_namespace.to_string());
+            metadata.insert("namespace".into(), Value::String(namespace.clone()));
+        } else {
+            metadata.remove("namespace");
+            self.key.namespace = None;
+        }
+    }
+
+    /// Marks the object as an application's; `owner` is the label's value.
+    pub fn label(&mut self, key: &ApplicationKey, owner: &str) {
+        let metadata = self.value["metadata"]
+            .as_object_mut()
+            .expect("parse_all saw metadata");
+        for (map, name, value) in [
+            ("labels", OWNER_LABEL, owner.to_string()),
+            ("annotations", APPLICATION_ANNOTATION, key.title()),
+        ] {
+            let entry = metadata
+                .entry(map)
+                .or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(entry) = entry {
+                entry.insert(name.into(), Value::String(value));
+            }
+        }
+    }
+
+    /// Every image that the object's containers run.
+    pub fn images(&self) -> Vec<ImageRef> {
+        self.containers()
+            .into_iter()
+            .map(|(_, image)| image)
+            .collect()
+    }
+
+    /// Every image, with the name of the container that runs it.
+    pub fn containers(&self) -> Vec<(String, ImageRef)> {
+        let mut found = Vec::new();
+        walk(&self.value, &mut |object| {
+            if let Some(image) = object
+                .get("image")
+                .and_then(Value::as_str)
+                .and_then(|text| text.parse().ok())
+            {
+                let name = object
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                found.push((format!("{} {name}", self.key), image));
+            }
+        });
+        found
+    }
+}
+
+fn walk(value: &Value, visit: &mut impl FnMut(&Map<String, Value>)) {
+    match value {
+        Value::Object(map) => {
+            visit(map);
+            map.values().for_each(|value| walk(value, visit));
+        }
+        Value::Array(items) => items.iter().for_each(|item| walk(item, visit)),
+        _ => {}
+    }
+}

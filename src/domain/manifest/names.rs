@@ -1,0 +1,43 @@
+//! Names, kinds, groups and versions as Kubernetes takes them.
+
+/// Whether a group is no part of Kubernetes: its kinds come by definitions, and controllers see to their objects.
+pub fn is_custom_group(group: &str) -> bool {
+    group.contains('.') && !group.ends_with(".k8s.io")
+}
+
+/// RFC 1123 label: a namespace's name, for one.
+pub fn is_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !text.is_empty()
+        && text.len() <= 63
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// RFC 1123 subdomain: most objects' names.
+pub fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+/// A name as a segment of a path (apimachinery, `IsValidPathSegmentName`), of the characters that names are made of in
+/// any kind: roles have `:`, addresses too, accounts `@`. What else a kind asks of its names is the API server's to say.
+pub(super) fn is_name(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_.:@+".contains(&b);
+    !text.is_empty() && text.len() <= 253 && text != "." && text != ".." && text.bytes().all(legal)
+}
+
+pub(super) fn is_kind(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// Empty for the core group.
+pub(super) fn is_group(text: &str) -> bool {
+    text.is_empty() || is_subdomain(text)
+}
+
+pub(super) fn is_version(text: &str) -> bool {
+    is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())
+}

@@ -1,0 +1,138 @@
+//! Helm, Argo CD and Flux: told by the marks that they put on what they keep.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::Writer;
+use super::managed::entries_where;
+use crate::domain::fieldset::{Element, FieldPath};
+
+/// A tool that keeps an object as it wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keeper {
+    /// A Helm release: its name and namespace.
+    Helm { release: String, namespace: String },
+    /// An Argo CD Application: its name, and its namespace where the mark tells it.
+    ArgoCd {
+        application: String,
+        namespace: Option<String>,
+    },
+    /// A Flux Kustomization or HelmRelease.
+    Flux {
+        kind: &'static str,
+        name: String,
+        namespace: String,
+    },
+}
+
+const ARGO_LABEL: &str = "app.kubernetes.io/instance";
+
+impl Keeper {
+    /// `namespace_name` is an Application outside of Argo CD's own namespace.
+    fn argo_cd(id: &str) -> Self {
+        match id.split_once('_') {
+            Some((namespace, name)) => Self::ArgoCd {
+                application: name.into(),
+                namespace: Some(namespace.into()),
+            },
+            None => Self::ArgoCd {
+                application: id.into(),
+                namespace: None,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Helm { release, namespace } => {
+                write!(f, "the Helm release {namespace}/{release}")
+            }
+            Self::ArgoCd {
+                application,
+                namespace: None,
+            } => write!(f, "the Argo CD Application {application}"),
+            Self::ArgoCd {
+                application,
+                namespace: Some(namespace),
+            } => write!(f, "the Argo CD Application {namespace}/{application}"),
+            Self::Flux {
+                kind,
+                name,
+                namespace,
+            } => write!(f, "the Flux {kind} {namespace}/{name}"),
+        }
+    }
+}
+
+/// Who the marks on an object say keeps it. Whether that is still so is asked of the cluster.
+pub fn keeper(live: &Value) -> Option<Keeper> {
+    let text = |map: &str, name: &str| live["metadata"][map][name].as_str().map(str::to_string);
+    if let Some(tracking) = text("annotations", "argocd.argoproj.io/tracking-id") {
+        return Some(Keeper::argo_cd(
+            tracking.split(':').next().unwrap_or_default(),
+        ));
+    }
+    for (kind, prefix) in [
+        ("Kustomization", "kustomize.toolkit.fluxcd.io"),
+        ("HelmRelease", "helm.toolkit.fluxcd.io"),
+    ] {
+        if let (Some(name), Some(namespace)) = (
+            text("labels", &format!("{prefix}/name")),
+            text("labels", &format!("{prefix}/namespace")),
+        ) {
+            return Some(Keeper::Flux {
+                kind,
+                name,
+                namespace,
+            });
+        }
+    }
+    // Charts set this label too: it is Argo CD's where Argo CD wrote it (the default before version 3).
+    let instance = FieldPath(
+        ["metadata", "labels", ARGO_LABEL]
+            .map(|name| Element::Field(name.into()))
+            .into(),
+    );
+    if let Some(name) = text("labels", ARGO_LABEL)
+        && entries_where(live, |entry| entry.manager.starts_with("argocd-"))
+            .iter()
+            .any(|entry| entry.fields.contains(&instance))
+    {
+        return Some(Keeper::argo_cd(&name));
+    }
+    let release = text("annotations", "meta.helm.sh/release-name")
+        .filter(|_| text("labels", "app.kubernetes.io/managed-by").as_deref() == Some("Helm"))?;
+    let namespace = text("annotations", "meta.helm.sh/release-namespace")
+        .or_else(|| live["metadata"]["namespace"].as_str().map(str::to_string))?;
+    Some(Keeper::Helm { release, namespace })
+}
+
+/// Whether Helm, Argo CD or Flux ever wrote an object.
+pub fn was_reconciled(live: &Value) -> bool {
+    !entries_where(live, |entry| entry.writer() == Writer::Reconciler).is_empty()
+}
+
+/// The marks that Argo CD and Flux put on what they apply: labels and annotations.
+const MARKS: [(&str, &str); 5] = [
+    ("annotations", "argocd.argoproj.io/tracking-id"),
+    (
+        "annotations",
+        "kubectl.kubernetes.io/last-applied-configuration",
+    ),
+    ("labels", ARGO_LABEL),
+    ("labels", "kustomize.toolkit.fluxcd.io/name"),
+    ("labels", "kustomize.toolkit.fluxcd.io/namespace"),
+];
+
+/// Puts the marks that are live into what another reconciler is about to apply: it puts them there too.
+pub fn with_marks(payload: &mut Value, live: &Value) {
+    for (map, name) in MARKS {
+        let mark = &live["metadata"][map][name];
+        if mark.is_string() && payload["metadata"][map][name].is_null() {
+            payload["metadata"][map][name] = mark.clone();
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `managedFields` of an object, read: the entries, and what the fields of some of them are together.
+
+use serde_json::Value;
+
+use super::Entry;
+use crate::domain::fieldset::{FieldPath, FieldSet};
+
+/// The entries of an object.
+pub fn entries(object: &Value) -> Vec<Entry> {
+    entries_where(object, |_| true)
+}
+
+/// Those whose names say that they matter: what is in an entry takes long to read.
+pub(super) fn entries_where(object: &Value, matters: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+    let read = |entry: &Value| {
+        let named = Entry {
+            manager: entry["manager"].as_str()?.into(),
+            applies: entry["operation"] == "Apply",
+            subresource: entry["subresource"].as_str().map(str::to_string),
+            time: entry["time"].as_str().map(str::to_string),
+            fields: FieldSet::default(),
+        };
+        matters(&named).then(|| Entry {
+            fields: FieldSet::parse(&entry["fieldsV1"]),
+            ..named
+        })
+    };
+    object["metadata"]["managedFields"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(read)
+        .collect()
+}
+
+/// The fields that a manager owns by server-side apply.
+pub(super) fn applied_by(entries: &[Entry], manager: &str) -> FieldSet {
+    entries
+        .iter()
+        .find(|entry| entry.manager == manager && entry.applies)
+        .map(|entry| entry.fields.clone())
+        .unwrap_or_default()
+}
+
+/// All that the entries that matter own.
+pub(super) fn owned_by(object: &Value, matters: impl Fn(&Entry) -> bool) -> FieldSet {
+    entries_where(object, matters)
+        .iter()
+        .fold(FieldSet::default(), |all, entry| all.union(&entry.fields))
+}
+
+pub(super) fn applied_in(object: &Value, manager: &str) -> FieldSet {
+    applied_by(
+        &entries_where(object, |entry| entry.manager == manager && entry.applies),
+        manager,
+    )
+}
+
+/// Whether a manager applies a field.
+pub fn applies(live: &Value, manager: &str, field: &FieldPath) -> bool {
+    applied_in(live, manager).contains(field)
+}

@@ -1,0 +1,107 @@
+//! Who owns which field of a live object, and what we may do about it.
+//!
+//! The API server keeps, for each manager, the set of fields that it set last
+//! (`managedFields`). From that follow the three things decided here: whether
+//! an object is still as we left it ([`signal`]), what becomes of a field that
+//! somebody else holds ([`resolve`]), and what an object that other tools made
+//! would lose or keep when we take it over ([`Leftovers`]).
+//!
+//! `managed`: `managedFields`, read. `signal`: the digest of what is ours.
+//! `conflicts` and `rules`: fields that others hold. `adoption` and `versions`:
+//! `managedFields`, written anew. `keeper`: Helm, Argo CD and Flux by their marks.
+//! `prediction`: an apply, worked out. `side_effects`: what an apply does that its
+//! diff does not show.
+
+use super::fieldset::FieldSet;
+
+mod adoption;
+mod conflicts;
+mod keeper;
+mod managed;
+mod prediction;
+mod rules;
+mod side_effects;
+mod signal;
+#[cfg(test)]
+mod tests;
+mod versions;
+
+pub use adoption::{Leftovers, adopted, leftovers, updated_by};
+pub use conflicts::{Conflict, claims_on_data, resolve};
+pub use keeper::{Keeper, keeper, was_reconciled, with_marks};
+pub use managed::{applies, entries};
+pub use prediction::{of_others, outdated_defaults, without_dropped};
+pub use rules::{FieldRule, FieldRules};
+pub use side_effects::{admitted, changed_by_others, kept, replaced_lists};
+pub use signal::signal;
+pub use versions::{carried_over, recorded_versions};
+
+/// One entry of `managedFields`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub manager: String,
+    /// `Apply`, or `Update` for every other way to write.
+    pub applies: bool,
+    pub subresource: Option<String>,
+    pub time: Option<String>,
+    pub fields: FieldSet,
+}
+
+/// What kind of writer a manager is, told by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// A windlass, by its field manager.
+    Windlass,
+    /// What made the object and does not come back to it: `kubectl apply`, `kubectl create`.
+    Leftover,
+    /// A person's hand: `kubectl edit`, `kubectl scale`, `kubectl label` …
+    Person,
+    /// What sets the number of replicas.
+    Autoscaler,
+    /// Helm, Argo CD or Flux: whether it comes back to the object is asked of the cluster ([`keeper`]).
+    Reconciler,
+    Other,
+}
+
+/// The field managers of windlass begin with this.
+pub const OURS: &str = "windlass/";
+
+/// kubectl's commands, and what consoles write under: browsers (OpenShift's, Headlamp), Lens, k9s.
+fn is_a_person(manager: &str) -> bool {
+    manager.starts_with("kubectl") || ["Mozilla", "node-fetch", "k9s"].contains(&manager)
+}
+
+/// The field managers of Helm, Flux and Argo CD: helm pkg/kube (the program's name), kustomize-controller and
+/// helm-controller main.go, argo-cd common/common.go and, in older versions, the program's name.
+const RECONCILERS: [&str; 5] = [
+    "helm",
+    "helm-controller",
+    "kustomize-controller",
+    "argocd-controller",
+    "argocd-application-controller",
+];
+
+impl Entry {
+    pub fn writer(&self) -> Writer {
+        match self.manager.as_str() {
+            name if name.starts_with(OURS) => Writer::Windlass,
+            // kubectl's own names: `kubectl apply`, the same server-side, `kubectl create`; and what stands for all
+            // that was there before the first server-side apply.
+            "kubectl-client-side-apply" | "kubectl-create" | "before-first-apply" => {
+                Writer::Leftover
+            }
+            "kubectl" if self.applies => Writer::Leftover,
+            name if is_a_person(name) => Writer::Person,
+            // KEDA's operator writes under its program's name.
+            "horizontal-pod-autoscaler"
+            | "vpa-updater"
+            | "vpa-recommender"
+            | "keda-operator"
+            | "keda" => Writer::Autoscaler,
+            // Whoever scales and is no person: the controller of HorizontalPodAutoscalers, for one.
+            _ if self.subresource.as_deref() == Some("scale") => Writer::Autoscaler,
+            name if RECONCILERS.contains(&name) => Writer::Reconciler,
+            _ => Writer::Other,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a server-side apply would leave of an object, where the API server cannot be asked.
+
+use serde_json::Value;
+
+use super::Leftovers;
+use super::managed::{applied_in, owned_by};
+use crate::domain::fieldset::{self, Element, FieldPath, FieldSet};
+
+/// What a server-side apply of a payload would make of an object that we own a part of: worked out here, where the API
+/// server cannot be asked. Lists are merged by their items' names. A field goes with all that is in it, its defaults too,
+/// unless others own some of that.
+pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
+    let mut object = live.clone();
+    let others = owned_by(live, |entry| entry.manager != manager);
+    for path in applied_in(live, manager).leaves() {
+        let prefixes = (1..=path.0.len()).map(|length| FieldPath(path.0[..length].to_vec()));
+        let mut dropped = prefixes.filter(|prefix| fieldset::lookup(payload, prefix).is_none());
+        if let Some(whole) = dropped.find(|dropped| *dropped == path || !others.touches(dropped)) {
+            fieldset::remove(&mut object, &whole);
+        }
+    }
+    object
+}
+
+/// What others than we and those whose fields are taken over own of an object.
+pub fn of_others(live: &Value, manager: &str, taken_over: &Leftovers) -> FieldSet {
+    owned_by(live, |entry| {
+        entry.manager != manager && !taken_over.managers.contains(&entry.manager)
+    })
+    .difference(&taken_over.added)
+}
+
+/// Fields of a live object's spec that nobody owns (but those whose fields are taken over) and that it would not have if
+/// it were created now: the server's defaults for what was chosen before. Those inside of items of lists go with what they
+/// belong to.
+pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> FieldSet {
+    fn walk(
+        live: &Value,
+        fresh: &Value,
+        at: &mut FieldPath,
+        owned: &FieldSet,
+        found: &mut FieldSet,
+    ) {
+        for (name, below) in live.as_object().into_iter().flatten() {
+            at.0.push(Element::Field(name.clone()));
+            let newly = &fresh[name];
+            if !owned.touches(at) && newly.is_null() {
+                found.insert(at);
+            }
+            if newly.is_object() || found.contains(at) {
+                walk(below, newly, at, owned, found);
+            }
+            at.0.pop();
+        }
+    }
+    let mut owned = owned_by(live, |entry| !taken_over.contains(&entry.manager));
+    // `strategy: {}` in a manifest owns an empty map, and nothing that the server fills in there.
+    for strategy in ["strategy", "updateStrategy"] {
+        let mut empty = FieldSet::default();
+        empty.insert(&FieldPath(
+            ["spec", strategy]
+                .map(|name| Element::Field(name.into()))
+                .into(),
+        ));
+        owned = owned.difference(&empty);
+    }
+    let mut found = FieldSet::default();
+    walk(
+        &live["spec"],
+        &fresh["spec"],
+        &mut FieldPath(vec![Element::Field("spec".into())]),
+        &owned,
+        &mut found,
+    );
+    found
+}

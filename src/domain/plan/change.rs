@@ -1,0 +1,153 @@
+//! One object's line of a plan: what happens to it, and its diff.
+
+use serde_json::Value;
+
+use super::{Action, Comparison, Notes, Proof, Side};
+use crate::domain::manifest::{ResourceKey, cleaned};
+use crate::domain::mask::{Mask, Masked};
+use crate::domain::yaml;
+
+/// One object's line of a plan. Holds no secret data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub key: ResourceKey,
+    /// The API version that it was asked about by, without the group.
+    pub version: String,
+    pub action: Action,
+    pub proof: Proof,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    /// Why the change cannot be made.
+    pub problem: Option<String>,
+    pub notes: Notes,
+    /// Keyed digests of the hidden values that differ: for the plan's digest, never shown.
+    pub hidden: Vec<String>,
+}
+
+impl Change {
+    /// What a comparison comes to. Secret data is masked here.
+    pub(super) fn new(mask: &Mask, comparison: Comparison) -> Self {
+        let Comparison {
+            key,
+            before,
+            after,
+            notes,
+        } = comparison;
+        let proof = proof(&before, &after);
+        let (old, new) = (before.value().map(cleaned), after.value().map(cleaned));
+        let version = version(new.as_ref().or(old.as_ref()));
+        if let Side::Refused(why) = after {
+            let action = if old.is_some() {
+                Action::Configure
+            } else {
+                Action::Create
+            };
+            return Self {
+                key,
+                version,
+                action,
+                proof,
+                before: None,
+                after: None,
+                problem: Some(why),
+                notes,
+                hidden: vec![],
+            };
+        }
+        let action = action(old.as_ref(), new.as_ref(), &notes);
+        let Masked {
+            before,
+            after,
+            digests,
+        } = mask.pair(old, new);
+        Self {
+            key,
+            version,
+            action,
+            proof,
+            before,
+            after,
+            problem: None,
+            notes,
+            hidden: digests,
+        }
+    }
+
+    /// Nothing is to be done about the object.
+    pub fn is_nothing(&self) -> bool {
+        self.action == Action::Unchanged && self.problem.is_none() && self.notes.adopted.is_empty()
+    }
+
+    /// The change as a unified diff of YAML, without file headers.
+    pub fn diff(&self) -> String {
+        let [diff] = self.diffs([3]);
+        diff
+    }
+
+    /// One diff for each number of equal lines around a difference.
+    pub fn diffs<const N: usize>(&self, contexts: [usize; N]) -> [String; N] {
+        let text = |side: &Option<Value>| side.as_ref().map(yaml::print).unwrap_or_default();
+        let (before, after) = (text(&self.before), text(&self.after));
+        let diff = similar::TextDiff::from_lines(&before, &after);
+        contexts.map(|context| {
+            let mut out = String::new();
+            for (index, hunk) in diff
+                .unified_diff()
+                .context_radius(context)
+                .iter_hunks()
+                .enumerate()
+            {
+                if index > 0 {
+                    out.push_str("@@\n");
+                }
+                for change in hunk.iter_changes() {
+                    out.push_str(&format!("{}{}", change.tag(), change.value()));
+                }
+            }
+            out
+        })
+    }
+
+    /// It is run, not kept.
+    pub fn is_hook(&self) -> bool {
+        self.notes.hook.is_some()
+    }
+}
+
+/// The weaker of the two sides'.
+fn proof(before: &Side, after: &Side) -> Proof {
+    match (before, after) {
+        (Side::Object(_, a), Side::Object(_, b)) => (*a).max(*b),
+        (Side::Object(_, proof), _) | (_, Side::Object(_, proof)) => *proof,
+        _ => Proof::Server,
+    }
+}
+
+/// The API version of an object, without the group.
+fn version(object: Option<&Value>) -> String {
+    let api_version = object
+        .and_then(|value| value["apiVersion"].as_str())
+        .unwrap_or_default();
+    api_version
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_string()
+}
+
+fn action(old: Option<&Value>, new: Option<&Value>, notes: &Notes) -> Action {
+    match (old, new) {
+        (None, None) => Action::Unchanged,
+        (None, Some(_)) => Action::Create,
+        (Some(_), None) => Action::Prune,
+        (Some(_), Some(_)) if notes.recreate.is_some() || notes.hook.is_some() => Action::Recreate,
+        (Some(old), Some(new)) if old == new => Action::Unchanged,
+        (Some(_), Some(_)) => Action::Configure,
+    }
+}
+
+/// Lines that a difference adds and removes.
+pub fn size(diff: &str) -> (usize, usize) {
+    let count = |sign| diff.lines().filter(|line| line.starts_with(sign)).count();
+    (count('+'), count('-'))
+}

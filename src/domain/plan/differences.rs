@@ -1,0 +1,90 @@
+//! The fields in which two objects differ.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::domain::manifest::cleaned;
+
+/// The fields in which two objects differ, less metadata: each as people write a path, with what is and what shall be.
+pub fn differences(before: &Value, after: &Value) -> Vec<(String, Value, Value)> {
+    let mut leaves = Vec::new();
+    let bare = |value: &Value| {
+        let mut value = value.clone();
+        value
+            .as_object_mut()
+            .map(|object| ["metadata", "status"].map(|name| object.remove(name)));
+        value
+    };
+    differing(Some(&bare(before)), Some(&bare(after)), "", &mut leaves);
+    let path = |pointer: &str| {
+        let part = |part: &str| match part.parse::<usize>() {
+            Ok(index) => format!("[{index}]"),
+            Err(_) => format!(".{}", part.replace("~1", "/").replace("~0", "~")),
+        };
+        pointer.split('/').skip(1).map(part).collect::<String>()
+    };
+    leaves
+        .into_iter()
+        .map(|leaf| {
+            (
+                path(leaf[0].as_str().unwrap_or_default()),
+                leaf[1].clone(),
+                leaf[2].clone(),
+            )
+        })
+        .collect()
+}
+
+/// Whether two answers differ in something that neither manifest has: what the server or admission filled in.
+pub fn differs_beside(before: &Value, after: &Value, manifests: &[&Value]) -> bool {
+    let mut leaves = Vec::new();
+    differing(
+        Some(&cleaned(before)),
+        Some(&cleaned(after)),
+        "",
+        &mut leaves,
+    );
+    leaves
+        .iter()
+        .filter_map(|leaf| leaf[0].as_str())
+        .any(|path| {
+            !manifests
+                .iter()
+                .any(|manifest| manifest.pointer(path).is_some())
+        })
+}
+
+/// `[path, before, after]` for each leaf that differs.
+pub(super) fn differing(
+    before: Option<&Value>,
+    after: Option<&Value>,
+    path: &str,
+    leaves: &mut Vec<Value>,
+) {
+    match (before, after) {
+        (Some(a), Some(b)) if a == b => {}
+        (Some(Value::Object(a)), Some(Value::Object(b))) => {
+            let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                differing(
+                    a.get(key),
+                    b.get(key),
+                    &format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")),
+                    leaves,
+                );
+            }
+        }
+        (Some(Value::Array(a)), Some(Value::Array(b))) => {
+            for index in 0..a.len().max(b.len()) {
+                differing(
+                    a.get(index),
+                    b.get(index),
+                    &format!("{path}/{index}"),
+                    leaves,
+                );
+            }
+        }
+        (a, b) => leaves.push(serde_json::json!([path, a, b])),
+    }
+}

@@ -1,0 +1,49 @@
+//! Whether what a change said would be came to be.
+
+use serde_json::Value;
+
+use super::{Change, UNSTABLE, without_allocated};
+use crate::domain::manifest::cleaned;
+use crate::domain::mask::Mask;
+
+/// Whether a live object is what a change said it would be: the whole object, less status and what the server keeps
+/// for itself. Of what is hidden only that it is there counts.
+pub fn came_out(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
+    let mut live = mask.pair(None, live.map(cleaned)).after;
+    if let (Some(live), Some(after)) = (&mut live, &change.after) {
+        without_allocated(live, after);
+    }
+    fn plain(value: &mut Value) {
+        match value {
+            Value::String(text) if text.starts_with("(hidden") => {
+                *value = Value::String("(hidden)".into())
+            }
+            Value::Object(map) => map.values_mut().for_each(plain),
+            Value::Array(items) => items.iter_mut().for_each(plain),
+            _ => {}
+        }
+    }
+    /// What nobody could predict is taken as predicted.
+    fn forgive(predicted: &mut Value, live: &Value) {
+        match (predicted, live) {
+            (Value::Object(a), Value::Object(b)) => a
+                .iter_mut()
+                .for_each(|(key, value)| forgive(value, b.get(key).unwrap_or(&Value::Null))),
+            (Value::Array(a), Value::Array(b)) => {
+                a.iter_mut().zip(b).for_each(|(a, b)| forgive(a, b))
+            }
+            (predicted, live) if *predicted == UNSTABLE => *predicted = live.clone(),
+            _ => {}
+        }
+    }
+    let mut after = change.after.clone();
+    after
+        .as_mut()
+        .into_iter()
+        .chain(live.as_mut())
+        .for_each(plain);
+    if let (Some(after), Some(live)) = (&mut after, &live) {
+        forgive(after, live);
+    }
+    after == live
+}

@@ -1,0 +1,109 @@
+//! What a schema has against an object, in the API server's words.
+
+use std::fmt;
+
+use jsonschema::ValidationError;
+use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
+
+/// What a schema has against an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// The schema has no such field.
+    Unknown(String),
+    /// A field, and what is wrong with it.
+    Invalid(String, String),
+    /// The definition itself does not fit.
+    Definition(String),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(path) => write!(f, "unknown field \"{}\"", path.trim_start_matches('.')),
+            Self::Invalid(path, why) => write!(f, "{path}: {why}"),
+            Self::Definition(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Problems, as the API server lists them.
+pub fn listed(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// What a validator found: never with the value, which may be anybody's.
+impl From<ValidationError<'_>> for Problem {
+    fn from(error: ValidationError<'_>) -> Self {
+        Self::Invalid(path(&error), reason(&error))
+    }
+}
+
+/// The field that is wrong, or lacks.
+fn path(error: &ValidationError<'_>) -> String {
+    let mut path = String::new();
+    for part in error.instance_path().to_string().split('/').skip(1) {
+        match part.parse::<usize>() {
+            Ok(index) => path.push_str(&format!("[{index}]")),
+            Err(_) => path.push_str(&format!(".{}", part.replace("~1", "/").replace("~0", "~"))),
+        }
+    }
+    if let Kind::Required { property } = error.kind() {
+        path.push_str(&format!(".{}", property.as_str().unwrap_or_default()));
+    }
+    path
+}
+
+fn reason(error: &ValidationError<'_>) -> String {
+    match error.kind() {
+        Kind::Required { .. } => "Required value".into(),
+        Kind::Type {
+            kind: TypeKind::Single(wanted),
+        } => format!("Invalid type: must be {wanted}"),
+        Kind::Type {
+            kind: TypeKind::Multiple(wanted),
+        } => format!("Invalid type: must be {}", joined(wanted.iter(), " or ")),
+        Kind::Enum { options } => format!(
+            "Unsupported value: supported values: {}",
+            joined(options.as_array().into_iter().flatten(), ", ")
+        ),
+        Kind::Minimum { limit } => format!("Invalid value: must be at least {limit}"),
+        Kind::Maximum { limit } => format!("Invalid value: must be at most {limit}"),
+        Kind::ExclusiveMinimum { limit } => format!("Invalid value: must be more than {limit}"),
+        Kind::ExclusiveMaximum { limit } => format!("Invalid value: must be less than {limit}"),
+        Kind::MinLength { limit } => format!("Invalid value: must be at least {limit} characters"),
+        Kind::MaxLength { limit } => format!("Too long: may not be more than {limit} characters"),
+        Kind::MinItems { limit } => format!("Invalid value: must have at least {limit} items"),
+        Kind::MaxItems { limit } => format!("Too many: must have at most {limit} items"),
+        Kind::MinProperties { limit } => {
+            format!("Invalid value: must have at least {limit} properties")
+        }
+        Kind::MaxProperties { limit } => format!("Too many: must have at most {limit} properties"),
+        Kind::MultipleOf { multiple_of } => {
+            format!("Invalid value: must be a multiple of {multiple_of}")
+        }
+        Kind::Pattern { pattern } => format!("Invalid value: must match `{pattern}`"),
+        Kind::Format { format } => format!("Invalid value: must be of the format {format}"),
+        Kind::UniqueItems => "Invalid value: has an item twice".into(),
+        Kind::AnyOf { .. } => {
+            "Invalid value: must be one of several forms, and is none (anyOf)".into()
+        }
+        Kind::OneOfNotValid { .. } => {
+            "Invalid value: must be one of several forms, and is none (oneOf)".into()
+        }
+        Kind::OneOfMultipleValid { .. } => {
+            "Invalid value: must be just one of several forms (oneOf)".into()
+        }
+        Kind::Not { .. } => "Invalid value: is of a form that is ruled out (not)".into(),
+        _ => format!("Invalid value: {}", error.masked()),
+    }
+}
+
+fn joined<T: fmt::Display>(all: impl Iterator<Item = T>, separator: &str) -> String {
+    all.map(|one| one.to_string())
+        .collect::<Vec<_>>()
+        .join(separator)
+}
