@@ -53,23 +53,13 @@ enum Command {
 }
 
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let command = Cli::parse().command;
     // Before there is a second thread: what is taken away is taken from the whole process.
-    if let Command::Jail(args) = &cli.command {
-        return fail(&jail::enter(args));
-    }
-    if let Command::Rules { file } = &cli.command {
-        return match crate::render::rules(file) {
-            Ok(text) => {
-                write_out(&text);
-                ExitCode::SUCCESS
-            }
-            Err(error) => fail(&error),
-        };
-    }
-    if let Command::Escape = &cli.command {
-        write_out(&jail::escape());
-        return ExitCode::SUCCESS;
+    match &command {
+        Command::Jail(args) => return fail(&jail::enter(args)),
+        Command::Rules { file } => return finish(crate::render::rules(file)),
+        Command::Escape => return finish(Ok(jail::escape())),
+        _ => {}
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -78,44 +68,39 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
-    if let Command::Plan(args) = &cli.command {
-        let _ = telemetry::log_to_stderr("warn", telemetry::LogFormat::Text);
-        let outcome = runtime.block_on(crate::plan::plan(args));
-        runtime.shutdown_background();
-        return match outcome {
-            Ok((text, code)) => {
-                write_out(&text);
-                code
-            }
-            Err(error) => {
-                fail(&error);
-                ExitCode::from(2)
-            }
-        };
-    }
-    let outcome = runtime.block_on(async {
-        match cli.command {
-            Command::Serve(args) => serve(*args).await,
-            Command::Demo(args) => crate::sandbox::demo::demo(args).await,
-            Command::Jail(_) | Command::Escape | Command::Rules { .. } | Command::Plan(_) => Ok(()),
-            Command::Render(args) => render(args).await,
-            Command::Operate(command) => crate::operate::operate(command)
-                .await
-                .map(|text| write_out(&text)),
-            Command::Rbac(args) => projects(args.projects.as_deref(), &args.config_repositories)
-                .and_then(|projects| crate::rbac::rbac(&projects, &args.namespace))
-                .map(|text| write_out(&text)),
-            Command::Crd => {
-                write_out(&crate::cluster::home::definitions());
-                Ok(())
-            }
-        }
-    });
+    let code = runtime.block_on(run(command));
     // Blocking work that is still going (a fetch, say) does not hold up the end.
     runtime.shutdown_background();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+    code
+}
+
+async fn run(command: Command) -> ExitCode {
+    let nothing = |()| String::new();
+    finish(match command {
+        Command::Serve(args) => serve(*args).await.map(nothing),
+        Command::Demo(args) => crate::sandbox::demo::demo(args).await.map(nothing),
+        Command::Plan(args) => return plan(&args).await,
+        Command::Render(args) => render(args).await.map(nothing),
+        Command::Operate(command) => crate::operate::operate(command).await,
+        Command::Rbac(args) => projects(args.projects.as_deref(), &args.config_repositories)
+            .and_then(|projects| crate::rbac::rbac(&projects, &args.namespace)),
+        Command::Crd => Ok(crate::cluster::home::definitions()),
+        // They have ended before there was a second thread.
+        Command::Jail(_) | Command::Escape | Command::Rules { .. } => Ok(String::new()),
+    })
+}
+
+async fn plan(args: &PlanArgs) -> ExitCode {
+    let _ = telemetry::log_to_stderr("warn", telemetry::LogFormat::Text);
+    match crate::plan::plan(args).await {
+        Ok((text, code)) => {
+            write_out(&text);
+            code
+        }
+        Err(error) => {
+            fail(&error);
+            ExitCode::from(2)
+        }
     }
 }
 
@@ -189,6 +174,17 @@ pub async fn wait_for_signal() {
 pub fn write_out(text: &str) {
     use std::io::Write as _;
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Prints what a command gave, or why it gave nothing.
+fn finish(outcome: anyhow::Result<String>) -> ExitCode {
+    match outcome {
+        Ok(text) => {
+            write_out(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

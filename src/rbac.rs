@@ -38,92 +38,100 @@ pub fn rbac(projects: &[Project], home: &str) -> anyhow::Result<String> {
 }
 
 fn manifests(projects: &[Project], home: &str) -> String {
-    let windlass = ServiceAccount {
-        namespace: home.into(),
-        name: "windlass".into(),
-    };
-    let previews = ServiceAccount {
-        namespace: home.into(),
-        name: "windlass-preview".into(),
-    };
     let mut out = String::from(
         "# What windlass needs for the projects of its settings, beside deploy/rbac.yaml without its ClusterRoleBindings.\n\
          # ClusterRole `windlass` says which kinds; it is bound here where the projects reach.\n\
          # windlass reads by watch across namespaces where it may, and asks object by object where it may not.\n",
     );
+    let account = |name: &str| ServiceAccount {
+        namespace: home.into(),
+        name: name.into(),
+    };
+    let windlass = account("windlass");
+    let readers = [windlass.clone(), account("windlass-preview")];
     let mut accounts = BTreeSet::new();
     for project in projects {
         // Whoever syncs, windlass reads what is live, and previews ask about it.
-        let mut subjects = vec![windlass.clone(), previews.clone()];
-        if let Some(account) = &project.service_account {
-            subjects.push(account.clone());
-            accounts.insert(account.clone());
-        }
-        let reach = project.namespaces.iter().chain(&project.other_namespaces);
-        let (exact, patterns): (Vec<_>, Vec<_>) = reach.partition(|pattern| pattern.is_exact());
-        for namespace in exact {
-            out.push_str(&binding(
-                "RoleBinding",
-                &format!("windlass-{}", project.name),
-                Some(namespace.as_str()),
-                "windlass",
-                &subjects,
-            ));
-        }
-        if !patterns.is_empty() {
-            let names: Vec<_> = patterns.iter().map(|pattern| pattern.as_str()).collect();
-            out.push_str(&format!(
-                "---\n# The project `{}` names namespaces by pattern ({}), which RBAC cannot: this binds in all of them. To have\n# Kubernetes hold the line too, name each namespace in the project.\n",
-                project.name,
-                names.join(", ")
-            ));
-            out.push_str(
-                binding(
-                    "ClusterRoleBinding",
-                    &format!("windlass-{}", project.name),
-                    None,
-                    "windlass",
-                    &subjects,
-                )
-                .trim_start_matches("---\n"),
-            );
-        }
-        let rules: Vec<_> = project
-            .kinds
+        let subjects: Vec<_> = readers
             .iter()
-            .filter_map(|kind| rule(kind.as_str()))
+            .chain(&project.service_account)
+            .cloned()
             .collect();
-        if !rules.is_empty() {
-            let name = format!("windlass-{}-kinds", project.name);
-            out.push_str(&format!(
-                "---\n# Cluster-scoped kinds, and kinds that give rights. To apply roles and bindings their rights must be windlass's too.\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: {name}\nrules:\n{}",
-                rules.concat()
-            ));
-            out.push_str(&binding(
-                "ClusterRoleBinding",
-                &name,
-                None,
-                &name,
-                &subjects,
-            ));
-        }
+        accounts.extend(&project.service_account);
+        out.push_str(&bindings_of_namespaces(project, &subjects));
+        out.push_str(&role_of_kinds(project, &subjects));
     }
     for account in accounts {
-        let name = format!("windlass-acts-as-{}", account.name);
-        out.push_str(&format!(
-            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: {name}\n  namespace: {}\nrules:\n  - apiGroups: [\"\"]\n    resources: [serviceaccounts]\n    resourceNames: [{}]\n    verbs: [impersonate]\n",
-            account.namespace, account.name
-        ));
-        let role = binding(
-            "RoleBinding",
-            &name,
-            Some(&account.namespace),
-            &name,
-            std::slice::from_ref(&windlass),
-        );
-        out.push_str(&role.replace("kind: ClusterRole\n", "kind: Role\n"));
+        out.push_str(&impersonation(account, &windlass));
     }
     out
+}
+
+/// Binds ClusterRole `windlass` in the namespaces of a project.
+fn bindings_of_namespaces(project: &Project, subjects: &[ServiceAccount]) -> String {
+    let name = format!("windlass-{}", project.name);
+    let reach = project.namespaces.iter().chain(&project.other_namespaces);
+    let (exact, patterns): (Vec<_>, Vec<_>) = reach.partition(|pattern| pattern.is_exact());
+    let mut out: String = exact
+        .iter()
+        .map(|namespace| {
+            binding(
+                "RoleBinding",
+                &name,
+                Some(namespace.as_str()),
+                "windlass",
+                subjects,
+            )
+        })
+        .collect();
+    if !patterns.is_empty() {
+        let names: Vec<_> = patterns.iter().map(|pattern| pattern.as_str()).collect();
+        out.push_str(&format!(
+            "---\n# The project `{}` names namespaces by pattern ({}), which RBAC cannot: this binds in all of them. To have\n# Kubernetes hold the line too, name each namespace in the project.\n",
+            project.name,
+            names.join(", ")
+        ));
+        out.push_str(
+            binding("ClusterRoleBinding", &name, None, "windlass", subjects)
+                .trim_start_matches("---\n"),
+        );
+    }
+    out
+}
+
+/// A ClusterRole for the kinds that a project is granted beside those, bound in the whole cluster.
+fn role_of_kinds(project: &Project, subjects: &[ServiceAccount]) -> String {
+    let rules: Vec<_> = project
+        .kinds
+        .iter()
+        .filter_map(|kind| rule(kind.as_str()))
+        .collect();
+    if rules.is_empty() {
+        return String::new();
+    }
+    let name = format!("windlass-{}-kinds", project.name);
+    format!(
+        "---\n# Cluster-scoped kinds, and kinds that give rights. To apply roles and bindings their rights must be windlass's too.\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: {name}\nrules:\n{}{}",
+        rules.concat(),
+        binding("ClusterRoleBinding", &name, None, &name, subjects)
+    )
+}
+
+/// Lets windlass act as a project's service account.
+fn impersonation(account: &ServiceAccount, windlass: &ServiceAccount) -> String {
+    let name = format!("windlass-acts-as-{}", account.name);
+    let role = format!(
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: {name}\n  namespace: {}\nrules:\n  - apiGroups: [\"\"]\n    resources: [serviceaccounts]\n    resourceNames: [{}]\n    verbs: [impersonate]\n",
+        account.namespace, account.name
+    );
+    let binding = binding(
+        "RoleBinding",
+        &name,
+        Some(&account.namespace),
+        &name,
+        std::slice::from_ref(windlass),
+    );
+    role + &binding.replace("kind: ClusterRole\n", "kind: Role\n")
 }
 
 fn binding(

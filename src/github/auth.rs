@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Error, GitHub, Result, Session, classified};
+use super::transport::classified;
+use super::{Error, GitHub, Result, Session};
 
 /// App id and private key.
 #[derive(Clone)]

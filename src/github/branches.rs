@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Error, GitHub, Push, RefMove, Result, Writer, found};
+use super::transport::found;
+use super::{Error, GitHub, Push, RefMove, Result, Writer};
 use crate::domain::edit::FileEdit;
 use crate::domain::{CommitSha, RepoName};
 

@@ -7,15 +7,23 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Error, Result, Writer, found};
+use super::transport::found;
+use super::{Error, GitHub, Result, Writer};
 use crate::domain::{CommitSha, RepoName};
 
 /// Where our notes are.
 pub const NOTES: &str = "refs/notes/windlass";
 
-impl Writer<'_> {
-    /// Puts a note on a commit, replacing one that is there.
-    pub async fn put_note(&self, repo: &RepoName, commit: &CommitSha, text: &str) -> Result<()> {
+const WHAT: &str = "write a note";
+
+/// The commit that the ref of our notes is at, and its tree.
+struct Tip {
+    commit: CommitSha,
+    tree: CommitSha,
+}
+
+impl GitHub {
+    async fn tip_of_notes(&self, repo: &RepoName) -> Result<Option<Tip>> {
         #[derive(Deserialize)]
         struct Ref {
             object: Object,
@@ -28,54 +36,37 @@ impl Writer<'_> {
         struct Commit {
             tree: Object,
         }
-        let what = "write a note";
         let name = NOTES.trim_start_matches("refs/");
-        let parent = found(
-            self.get::<Ref>(repo, &format!("git/ref/{name}"), what)
-                .await,
-        )?
-        .map(|found| found.object.sha);
-        let base = match &parent {
-            Some(parent) => Some(
-                self.get::<Commit>(repo, &format!("git/commits/{parent}"), what)
-                    .await?
-                    .tree
-                    .sha,
-            ),
-            None => None,
+        let Some(Ref { object }) = found(self.get(repo, &format!("git/ref/{name}"), WHAT).await)?
+        else {
+            return Ok(None);
         };
+        let commit = object.sha;
+        let Commit { tree } = self
+            .get(repo, &format!("git/commits/{commit}"), WHAT)
+            .await?;
+        Ok(Some(Tip {
+            commit,
+            tree: tree.sha,
+        }))
+    }
+}
+
+impl Writer<'_> {
+    /// Puts a note on a commit, replacing one that is there.
+    pub async fn put_note(&self, repo: &RepoName, commit: &CommitSha, text: &str) -> Result<()> {
+        let tip = self.tip_of_notes(repo).await?;
         let mut tree =
             json!({"tree": [{"path": commit, "mode": "100644", "type": "blob", "content": text}]});
-        if let Some(base) = base {
-            tree["base_tree"] = json!(base);
+        if let Some(tip) = &tip {
+            tree["base_tree"] = json!(tip.tree);
         }
         let sha = |answer: &Value| answer["sha"].as_str().unwrap_or_default().to_string();
-        let tree = sha(&self.write(repo, "POST", "git/trees", &tree, what).await?);
-        let body = json!({"message": format!("Receipt of {}", commit.short()), "tree": tree, "parents": parent.iter().collect::<Vec<_>>()});
-        let made = sha(&self.write(repo, "POST", "git/commits", &body, what).await?);
-        let outcome = match parent {
-            Some(_) => {
-                self.write(
-                    repo,
-                    "PATCH",
-                    &format!("git/refs/{name}"),
-                    &json!({"sha": made, "force": false}),
-                    what,
-                )
-                .await
-            }
-            None => {
-                self.write(
-                    repo,
-                    "POST",
-                    "git/refs",
-                    &json!({"ref": NOTES, "sha": made}),
-                    what,
-                )
-                .await
-            }
-        };
-        match outcome {
+        let tree = sha(&self.write(repo, "POST", "git/trees", &tree, WHAT).await?);
+        let parents: Vec<_> = tip.iter().map(|tip| &tip.commit).collect();
+        let body = json!({"message": format!("Receipt of {}", commit.short()), "tree": tree, "parents": parents});
+        let made = sha(&self.write(repo, "POST", "git/commits", &body, WHAT).await?);
+        match self.move_notes(repo, tip.is_some(), &made).await {
             // Somebody was faster: look again.
             Err(Error::Refused { what, message, .. })
                 if [
@@ -91,5 +82,17 @@ impl Writer<'_> {
             }
             other => other.map(drop),
         }
+    }
+
+    /// Moves the ref of our notes forward, or makes it.
+    async fn move_notes(&self, repo: &RepoName, exists: bool, sha: &str) -> Result<Value> {
+        let (method, path, body) = if exists {
+            let body = json!({"sha": sha, "force": false});
+            ("PATCH", format!("git/{NOTES}"), body)
+        } else {
+            let body = json!({"ref": NOTES, "sha": sha});
+            ("POST", "git/refs".to_string(), body)
+        };
+        self.write(repo, method, &path, &body, WHAT).await
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{GitHub, Result, found};
+use super::transport::found;
+use super::{GitHub, Result};
 use crate::domain::RepoName;
 use crate::domain::command::Permission;
 

@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::inputs::{How, Inputs, Walk};
 use super::run::{MOST_TIME, Program};
-use super::{How, Inputs, MOST_LINKS, NotRendered, Release, Renderer, join};
+use super::source::join;
+use super::{MOST_LINKS, NotRendered, Release, Renderer};
 use crate::domain::manifest::Manifest;
 use crate::domain::{Invalid, yaml};
 
@@ -24,7 +26,7 @@ const LOOKUP: &str = "lookup";
 const ANOTHER_TIME: &str = "(toDate \"2006-01-02T15:04:05Z07:00\" \"2001-02-03T04:05:06Z\")";
 
 /// The charts that a chart depends on: name and repository.
-pub(super) fn dependencies(file: &str, content: &[u8]) -> Result<Vec<(String, String)>, Invalid> {
+fn dependencies(file: &str, content: &[u8]) -> Result<Vec<(String, String)>, Invalid> {
     let documents = yaml::documents(&String::from_utf8_lossy(content))
         .map_err(|error| Invalid(format!("{file}: {error}")))?;
     let all = documents
@@ -133,6 +135,48 @@ fn place(error: &str) -> Option<&str> {
         .split_whitespace()
         .find(|word| word.contains("/templates/"))?;
     word.trim_start_matches(['(', '"']).split(':').next()
+}
+
+impl Walk<'_> {
+    /// A chart is read whole, and with it the charts in this repository that it depends on.
+    pub(super) fn chart(&mut self, chart: &str) -> Result<(), Invalid> {
+        if !self.visited.insert(chart.into()) {
+            return Ok(());
+        }
+        let about = format!("{chart}/Chart.yaml");
+        if !self.source.has_file(&about) {
+            return Err(Invalid(format!(
+                "{chart} is no chart: it has no Chart.yaml"
+            )));
+        }
+        let paths: Vec<_> = self.source.under(chart).cloned().collect();
+        for path in paths {
+            self.file(&path)?;
+        }
+        for (name, place) in dependencies(&about, &self.files[&about])? {
+            let vendored = self.source.is_directory(&format!("{chart}/charts/{name}"))
+                || self.source.under(&format!("{chart}/charts")).any(|path| {
+                    path.rsplit('/').next().is_some_and(|file| {
+                        file.starts_with(&format!("{name}-")) && file.ends_with(".tgz")
+                    })
+                });
+            match place.strip_prefix("file://") {
+                _ if vendored => {}
+                Some(path) => {
+                    let path = join(chart, path).ok_or_else(|| {
+                        Invalid(format!("{about}: `{place}` is not in this repository"))
+                    })?;
+                    self.chart(&path)?;
+                }
+                None => {
+                    return Err(Invalid(format!(
+                        "{about}: the chart `{name}` is not in this repository: run `helm dependency build {chart}` and commit its charts/"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Inputs {

@@ -35,6 +35,120 @@ const MOST_SECONDS: u64 = 60;
 const MOST_FILE: u64 = 64 << 20;
 const MOST_OPEN: u64 = 256;
 
+/// System calls that are allowed whatever their arguments are.
+const CALLS: &[i64] = &[
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_close,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_statfs,
+    libc::SYS_fstatfs,
+    libc::SYS_lseek,
+    libc::SYS_openat,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_readlinkat,
+    libc::SYS_getcwd,
+    libc::SYS_chdir,
+    libc::SYS_fchdir,
+    libc::SYS_getdents64,
+    libc::SYS_mkdirat,
+    libc::SYS_unlinkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_ftruncate,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_fcntl,
+    libc::SYS_flock,
+    libc::SYS_fadvise64,
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    libc::SYS_pipe2,
+    libc::SYS_eventfd2,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_ppoll,
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_mincore,
+    libc::SYS_brk,
+    libc::SYS_membarrier,
+    libc::SYS_futex,
+    libc::SYS_set_robust_list,
+    libc::SYS_get_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_set_tid_address,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_nanosleep,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_gettimeofday,
+    libc::SYS_timer_create,
+    libc::SYS_timer_settime,
+    libc::SYS_timer_delete,
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_gettid,
+    libc::SYS_getpgid,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+    libc::SYS_getrusage,
+    libc::SYS_uname,
+    libc::SYS_sysinfo,
+    libc::SYS_getrandom,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    // The launcher becomes the renderer by it; which programs there are is the file system's fence to say.
+    libc::SYS_execve,
+];
+
+/// The older calls that this architecture still has.
+#[cfg(target_arch = "x86_64")]
+const OLDER_CALLS: &[i64] = &[
+    libc::SYS_open,
+    libc::SYS_stat,
+    libc::SYS_lstat,
+    libc::SYS_access,
+    libc::SYS_readlink,
+    libc::SYS_mkdir,
+    libc::SYS_rmdir,
+    libc::SYS_unlink,
+    libc::SYS_rename,
+    libc::SYS_dup2,
+    libc::SYS_pipe,
+    libc::SYS_poll,
+    libc::SYS_epoll_wait,
+    libc::SYS_arch_prctl,
+    libc::SYS_getrlimit,
+    libc::SYS_getpgrp,
+    libc::SYS_time,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER_CALLS: &[i64] = &[];
+
+/// The option of prctl(2) that names memory.
+const PR_SET_VMA: u64 = 0x5356_4d41;
+
 /// `windlass jail`: not for people.
 #[derive(Debug, clap::Args)]
 pub struct JailArgs {
@@ -117,169 +231,12 @@ fn fence(folder: &PathBuf, program: &str) -> anyhow::Result<()> {
 /// What a renderer calls, and nothing else: reading and writing files, memory, threads, time, waiting. What is not here
 /// fails with EPERM.
 fn silence() -> anyhow::Result<()> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = [
-        libc::SYS_read,
-        libc::SYS_write,
-        libc::SYS_readv,
-        libc::SYS_writev,
-        libc::SYS_pread64,
-        libc::SYS_pwrite64,
-        libc::SYS_close,
-        libc::SYS_fstat,
-        libc::SYS_newfstatat,
-        libc::SYS_statx,
-        libc::SYS_statfs,
-        libc::SYS_fstatfs,
-        libc::SYS_lseek,
-        libc::SYS_openat,
-        libc::SYS_faccessat,
-        libc::SYS_faccessat2,
-        libc::SYS_readlinkat,
-        libc::SYS_getcwd,
-        libc::SYS_chdir,
-        libc::SYS_fchdir,
-        libc::SYS_getdents64,
-        libc::SYS_mkdirat,
-        libc::SYS_unlinkat,
-        libc::SYS_renameat,
-        libc::SYS_renameat2,
-        libc::SYS_ftruncate,
-        libc::SYS_fsync,
-        libc::SYS_fdatasync,
-        libc::SYS_fcntl,
-        libc::SYS_flock,
-        libc::SYS_fadvise64,
-        libc::SYS_dup,
-        libc::SYS_dup3,
-        libc::SYS_pipe2,
-        libc::SYS_eventfd2,
-        libc::SYS_epoll_create1,
-        libc::SYS_epoll_ctl,
-        libc::SYS_epoll_pwait,
-        libc::SYS_ppoll,
-        libc::SYS_mmap,
-        libc::SYS_mprotect,
-        libc::SYS_munmap,
-        libc::SYS_mremap,
-        libc::SYS_madvise,
-        libc::SYS_mincore,
-        libc::SYS_brk,
-        libc::SYS_membarrier,
-        libc::SYS_futex,
-        libc::SYS_set_robust_list,
-        libc::SYS_get_robust_list,
-        libc::SYS_rseq,
-        libc::SYS_set_tid_address,
-        libc::SYS_rt_sigaction,
-        libc::SYS_rt_sigprocmask,
-        libc::SYS_rt_sigreturn,
-        libc::SYS_sigaltstack,
-        libc::SYS_restart_syscall,
-        libc::SYS_sched_yield,
-        libc::SYS_sched_getaffinity,
-        libc::SYS_nanosleep,
-        libc::SYS_clock_nanosleep,
-        libc::SYS_clock_gettime,
-        libc::SYS_clock_getres,
-        libc::SYS_gettimeofday,
-        libc::SYS_timer_create,
-        libc::SYS_timer_settime,
-        libc::SYS_timer_delete,
-        libc::SYS_getpid,
-        libc::SYS_getppid,
-        libc::SYS_gettid,
-        libc::SYS_getpgid,
-        libc::SYS_getuid,
-        libc::SYS_geteuid,
-        libc::SYS_getgid,
-        libc::SYS_getegid,
-        libc::SYS_getrusage,
-        libc::SYS_uname,
-        libc::SYS_sysinfo,
-        libc::SYS_getrandom,
-        libc::SYS_exit,
-        libc::SYS_exit_group,
-        // The launcher becomes the renderer by it; which programs there are is the file system's fence to say.
-        libc::SYS_execve,
-    ]
-    .into_iter()
-    .map(|call| (call, Vec::new()))
-    .collect();
-    // The older calls that this architecture still has.
-    #[cfg(target_arch = "x86_64")]
-    for call in [
-        libc::SYS_open,
-        libc::SYS_stat,
-        libc::SYS_lstat,
-        libc::SYS_access,
-        libc::SYS_readlink,
-        libc::SYS_mkdir,
-        libc::SYS_rmdir,
-        libc::SYS_unlink,
-        libc::SYS_rename,
-        libc::SYS_dup2,
-        libc::SYS_pipe,
-        libc::SYS_poll,
-        libc::SYS_epoll_wait,
-        libc::SYS_arch_prctl,
-        libc::SYS_getrlimit,
-        libc::SYS_getpgrp,
-        libc::SYS_time,
-    ] {
-        rules.insert(call, Vec::new());
-    }
-    let is = |argument: u8, length, value: u64| {
-        SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value)
-    };
-    let masked = |argument: u8, mask: u64, value: u64| {
-        SeccompCondition::new(
-            argument,
-            SeccompCmpArgLen::Dword,
-            SeccompCmpOp::MaskedEq(mask),
-            value,
-        )
-    };
-    let own = u64::from(std::process::id());
-    // Threads, and no processes.
-    let thread = u64::try_from(libc::CLONE_THREAD)?;
-    rules.insert(
-        libc::SYS_clone,
-        vec![SeccompRule::new(vec![masked(0, thread, thread)?])?],
-    );
-    // Signals to itself: Go stops its own threads by them.
-    rules.insert(
-        libc::SYS_tgkill,
-        vec![SeccompRule::new(vec![is(
-            0,
-            SeccompCmpArgLen::Dword,
-            own,
-        )?])?],
-    );
-    // Its own limits are read; they can only be made narrower.
-    rules.insert(
-        libc::SYS_prlimit64,
-        vec![SeccompRule::new(vec![is(0, SeccompCmpArgLen::Dword, 0)?])?],
-    );
-    // Whether something is a terminal.
-    rules.insert(
-        libc::SYS_ioctl,
-        vec![SeccompRule::new(vec![is(
-            1,
-            SeccompCmpArgLen::Dword,
-            libc::TCGETS,
-        )?])?],
-    );
-    // Names of threads and of memory.
-    let named = |option: u64| SeccompRule::new(vec![is(0, SeccompCmpArgLen::Dword, option)?]);
-    const PR_SET_VMA: u64 = 0x5356_4d41;
-    rules.insert(
-        libc::SYS_prctl,
-        vec![
-            named(u64::try_from(libc::PR_SET_NAME)?)?,
-            named(u64::try_from(libc::PR_GET_NAME)?)?,
-            named(PR_SET_VMA)?,
-        ],
-    );
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = CALLS
+        .iter()
+        .chain(OLDER_CALLS)
+        .map(|call| (*call, Vec::new()))
+        .collect();
+    rules.extend(conditional_calls()?);
     let errno = u32::try_from(libc::EPERM)?;
     let filter = SeccompFilter::new(
         rules,
@@ -290,6 +247,46 @@ fn silence() -> anyhow::Result<()> {
     let program: BpfProgram = filter.try_into()?;
     seccompiler::apply_filter(&program)?;
     Ok(())
+}
+
+/// The calls that are allowed with some arguments only.
+fn conditional_calls() -> anyhow::Result<[(i64, Vec<SeccompRule>); 5]> {
+    let is = |argument: u8, value: u64| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+            .and_then(|condition| SeccompRule::new(vec![condition]))
+    };
+    let masked = |argument: u8, mask: u64| {
+        SeccompCondition::new(
+            argument,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::MaskedEq(mask),
+            mask,
+        )
+        .and_then(|condition| SeccompRule::new(vec![condition]))
+    };
+    let own = u64::from(std::process::id());
+    Ok([
+        // Threads, and no processes.
+        (
+            libc::SYS_clone,
+            vec![masked(0, u64::try_from(libc::CLONE_THREAD)?)?],
+        ),
+        // Signals to itself: Go stops its own threads by them.
+        (libc::SYS_tgkill, vec![is(0, own)?]),
+        // Its own limits are read; they can only be made narrower.
+        (libc::SYS_prlimit64, vec![is(0, 0)?]),
+        // Whether something is a terminal.
+        (libc::SYS_ioctl, vec![is(1, libc::TCGETS)?]),
+        // Names of threads and of memory.
+        (
+            libc::SYS_prctl,
+            vec![
+                is(0, u64::try_from(libc::PR_SET_NAME)?)?,
+                is(0, u64::try_from(libc::PR_GET_NAME)?)?,
+                is(0, PR_SET_VMA)?,
+            ],
+        ),
+    ])
 }
 
 /// `windlass escape`, run in the jail: the ways out that are open, as a JSON list.

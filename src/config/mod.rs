@@ -1,0 +1,229 @@
+//! Server settings: as given by flags and environment, then checked into a form
+//! that can be used. What is missing is named together with where to get it.
+//!
+//! - [`flags`]: as they are given
+//! - [`values`]: single values, checked
+//! - here: the settings as a whole
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use secrecy::SecretString;
+
+use crate::domain::RepoName;
+use crate::domain::fence::{Project, Projects, ServiceAccount};
+use crate::domain::mask::Mask;
+use crate::domain::seal::Seal;
+use crate::github::AppCredentials;
+
+mod flags;
+mod values;
+
+pub use flags::ServeArgs;
+pub use values::program;
+use values::{api_url, cluster, secrets};
+
+/// Settings that can be used.
+pub struct Settings {
+    pub credentials: AppCredentials,
+    /// Secret values are compared by a key that only this installation has: made from the App's private key.
+    pub mask: Mask,
+    pub seal: Seal,
+    pub api_url: String,
+    pub write_interval: Duration,
+    pub webhook_secrets: Vec<SecretString>,
+    pub events_token: SecretString,
+    pub kubeconfig: Option<PathBuf>,
+    pub namespace: String,
+    pub projects: Projects,
+    pub preview_account: Option<ServiceAccount>,
+    /// Name → kubeconfig and context.
+    pub clusters: BTreeMap<String, (PathBuf, Option<String>)>,
+    pub listen: SocketAddr,
+    pub metrics_listen: SocketAddr,
+    pub cache: PathBuf,
+    pub kustomize: PathBuf,
+    pub helm: Option<PathBuf>,
+    pub registry_auth: Option<PathBuf>,
+    pub renderer: Option<PathBuf>,
+    pub render_without_jail: bool,
+    pub identity: String,
+    pub resync: Duration,
+    pub delivery_scan: Duration,
+}
+
+/// What windlass cannot start without.
+struct Required<'a> {
+    app_id: u64,
+    private_key: &'a PathBuf,
+    webhook_secret: &'a PathBuf,
+    events_token: &'a PathBuf,
+}
+
+impl ServeArgs {
+    /// Checks everything that can be checked without a network; all that is wrong is told at once.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        let given = self.required()?;
+        let pem = std::fs::read(given.private_key).with_context(|| {
+            format!(
+                "cannot read the App's private key {}",
+                given.private_key.display()
+            )
+        })?;
+        Ok(Settings {
+            credentials: AppCredentials::new(given.app_id, &pem)
+                .with_context(|| format!("{}", given.private_key.display()))?,
+            mask: Mask::new(&pem),
+            seal: Seal::new(&pem),
+            api_url: api_url(&self.github_api_url)?,
+            write_interval: Duration::from_millis(self.github_write_interval),
+            webhook_secrets: secrets(given.webhook_secret)?,
+            events_token: secrets(given.events_token)?.remove(0),
+            kubeconfig: self.kubeconfig.clone(),
+            projects: self.projects()?,
+            preview_account: self.preview_account.clone(),
+            namespace: self.namespace.clone(),
+            clusters: self
+                .clusters
+                .iter()
+                .filter(|text| !text.is_empty())
+                .map(|text| cluster(text))
+                .collect::<anyhow::Result<_>>()?,
+            listen: self.listen,
+            metrics_listen: self.metrics_listen,
+            cache: self.cache.clone(),
+            // What renders elsewhere need not be here.
+            kustomize: if self.renderer.is_some() {
+                self.kustomize.clone()
+            } else {
+                program("kustomize", &self.kustomize)?
+            },
+            helm: match &self.helm {
+                Some(helm) if self.renderer.is_none() => Some(program("helm", helm)?),
+                other => other.clone(),
+            },
+            registry_auth: self.registry_auth_file.clone(),
+            renderer: self.renderer.clone(),
+            render_without_jail: self.render_without_jail,
+            identity: self.identity(),
+            resync: Duration::from_secs(self.resync.max(1)),
+            delivery_scan: Duration::from_secs(self.delivery_scan.max(1)),
+        })
+    }
+
+    fn required(&self) -> anyhow::Result<Required<'_>> {
+        let mut missing = Vec::new();
+        let mut need = |given: bool, flag: &str, variable: &str, whence: &str| {
+            if !given {
+                missing.push(format!("  --{flag} ({variable}): {whence}"));
+            }
+        };
+        need(
+            self.github_app_id.is_some(),
+            "github-app-id",
+            "WINDLASS_GITHUB_APP_ID",
+            "\"App ID\" on the App's settings page",
+        );
+        need(
+            self.github_private_key_file.is_some(),
+            "github-private-key-file",
+            "WINDLASS_GITHUB_PRIVATE_KEY_FILE",
+            "\"Generate a private key\" on the App's settings page",
+        );
+        need(
+            self.github_webhook_secret_file.is_some(),
+            "github-webhook-secret-file",
+            "WINDLASS_GITHUB_WEBHOOK_SECRET_FILE",
+            "a file with the webhook secret that the App was registered with",
+        );
+        need(
+            self.events_token_file.is_some(),
+            "events-token-file",
+            "WINDLASS_EVENTS_TOKEN_FILE",
+            "a file with a random token that CI sends, e.g. from `openssl rand -hex 32`",
+        );
+        need(
+            !self.config_repositories.is_empty() || self.projects.is_some(),
+            "config-repository",
+            "WINDLASS_CONFIG_REPOSITORIES",
+            "the repository that has windlass.yaml, as owner/name; with several teams, --projects",
+        );
+        let (true, Some(app_id), Some(private_key), Some(webhook_secret), Some(events_token)) = (
+            missing.is_empty(),
+            self.github_app_id,
+            &self.github_private_key_file,
+            &self.github_webhook_secret_file,
+            &self.events_token_file,
+        ) else {
+            bail!(
+                "windlass cannot start without:\n{}\nREADME.md, \"Run it for real\", leads through them",
+                missing.join("\n")
+            );
+        };
+        Ok(Required {
+            app_id,
+            private_key,
+            webhook_secret,
+            events_token,
+        })
+    }
+
+    /// Who we are in the Lease: as given, or the name of this host.
+    fn identity(&self) -> String {
+        match &self.identity {
+            Some(identity) => identity.clone(),
+            None => std::env::var("HOSTNAME")
+                .or_else(|_| std::fs::read_to_string("/etc/hostname"))
+                .unwrap_or_else(|_| "windlass".into())
+                .trim()
+                .into(),
+        }
+    }
+
+    /// The projects of the settings, which must not meet.
+    fn projects(&self) -> anyhow::Result<Projects> {
+        let projects = Projects::new(
+            projects(self.projects.as_deref(), &self.config_repositories)?,
+            &self.namespace,
+        );
+        if let Some((one, other)) = projects.overlap() {
+            bail!(
+                "the projects `{}` and `{}` of different repositories may go to the same namespaces, and each would have what is the other's: give them `namespaces` that do not meet, or make them one project",
+                one.name,
+                other.name
+            );
+        }
+        Ok(projects)
+    }
+}
+
+/// The projects of a file; config repositories that none of them names have one of their own.
+pub fn projects(
+    file: Option<&Path>,
+    config_repositories: &[RepoName],
+) -> anyhow::Result<Vec<Project>> {
+    let mut projects = match file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read the projects {}", file.display()))?;
+            Project::parse_all(&text).with_context(|| format!("--projects: {}", file.display()))?
+        }
+        None => Vec::new(),
+    };
+    let named: Vec<_> = projects
+        .iter()
+        .flat_map(|project| project.repositories.clone())
+        .collect();
+    let others: Vec<_> = config_repositories
+        .iter()
+        .filter(|repo| !named.contains(repo))
+        .cloned()
+        .collect();
+    if !others.is_empty() {
+        projects.push(Project::of_one_team(others));
+    }
+    Ok(projects)
+}

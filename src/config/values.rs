@@ -1,0 +1,114 @@
+//! Single values of settings, checked: an address, secrets, a cluster, a program.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use secrecy::SecretString;
+
+/// https, except on loopback.
+pub(super) fn api_url(text: &str) -> anyhow::Result<String> {
+    let url: reqwest::Url = text
+        .parse()
+        .with_context(|| format!("--github-api-url: `{text}` is not a URL"))?;
+    let loopback = url
+        .host_str()
+        .is_some_and(|host| host == "localhost" || host == "127.0.0.1" || host == "[::1]");
+    if url.scheme() != "https" && !loopback {
+        bail!(
+            "--github-api-url: `{text}` is not https: the App's tokens would travel in the clear"
+        );
+    }
+    Ok(text.trim_end_matches('/').into())
+}
+
+/// One secret a line; none may be empty.
+pub(super) fn secrets(file: &PathBuf) -> anyhow::Result<Vec<SecretString>> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let secrets: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(SecretString::from)
+        .collect();
+    if secrets.is_empty() {
+        bail!(
+            "{} is empty: an empty secret would let anybody in",
+            file.display()
+        );
+    }
+    Ok(secrets)
+}
+
+pub(super) fn cluster(text: &str) -> anyhow::Result<(String, (PathBuf, Option<String>))> {
+    let (name, place) = text
+        .split_once('=')
+        .with_context(|| format!("--cluster: `{text}` is not NAME=KUBECONFIG"))?;
+    let (file, context) = match place.split_once('#') {
+        Some((file, context)) => (file, Some(context.to_string())),
+        None => (place, None),
+    };
+    Ok((name.into(), (file.into(), context)))
+}
+
+/// A program by path or name; found now rather than at the first pull request.
+pub fn program(option: &str, name: &PathBuf) -> anyhow::Result<PathBuf> {
+    if name.components().count() > 1 {
+        return if name.is_file() {
+            Ok(name.clone())
+        } else {
+            bail!("--{option}: {} is not there", name.display())
+        };
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    found.with_context(|| {
+        format!(
+            "`{}` is not on the PATH: install it, or name it with --{option}",
+            name.display()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_do_not_travel_in_the_clear() {
+        for good in [
+            "https://api.github.com",
+            "https://git.corp/api/v3/",
+            "http://127.0.0.1:8000/api/v3",
+        ] {
+            assert!(api_url(good).is_ok(), "{good}");
+        }
+        for bad in ["http://git.corp/api/v3", "git.corp", ""] {
+            assert!(api_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_empty_secret_lets_nobody_in() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for text in ["", "\n", "  \n\n"] {
+            std::fs::write(file.path(), text).unwrap();
+            let error = secrets(&file.path().to_path_buf()).unwrap_err();
+            assert!(
+                error.to_string().contains("would let anybody in"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn clusters_are_named() {
+        assert_eq!(
+            cluster("eu=/k#prod").unwrap(),
+            ("eu".into(), ("/k".into(), Some("prod".into())))
+        );
+        assert!(cluster("eu").is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! Fetching from a remote: credentials for this fetch alone, and branches that
+//! the remote has no more deleted.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use gix::bstr::BString;
+use gix::credentials::helper::Action;
+use gix::credentials::protocol::Outcome as Credentials;
+use gix::progress::Discard;
+use gix::protocol::transport::client::blocking_io::http;
+use gix::refs::transaction::{PreviousValue, RefEdit};
+use gix::remote::{Direction, fetch};
+use secrecy::ExposeSecret as _;
+
+use super::Remote;
+
+type ConfigureClient = Box<
+    dyn FnMut(reqwest::blocking::ClientBuilder) -> gix::Result<reqwest::blocking::ClientBuilder>
+        + Send
+        + Sync,
+>;
+
+/// `all`: what is asked for is all that there is to follow, so that what the remote has no more is deleted here too.
+pub(super) fn fetch_into(
+    repo: &gix::Repository,
+    remote: &Remote<'_>,
+    refspecs: &[String],
+    all: bool,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let (url, token) = (remote.url, remote.token.expose_secret().to_string());
+    let plain_http = url.starts_with("http://");
+    let transport = transport_options(repo, url, plain_http.then_some(token.as_str()))?;
+    let specs: Vec<&str> = refspecs.iter().map(String::as_str).collect();
+    let remote = repo
+        .remote_at(url)?
+        .with_fetch_tags(fetch::Tags::None)
+        .with_refspecs(specs, Direction::Fetch)?;
+    let password = (!plain_http).then_some(token);
+    let mut connection = remote
+        .connect(Direction::Fetch)?
+        .with_credentials(move |action| Ok(credentials(action, password.as_deref())));
+    if let Some(options) = transport {
+        connection.set_transport_options(options);
+    }
+    let prepared = connection.prepare_fetch(Discard, gix::remote::ref_map::Options::default())?;
+    if all {
+        prune(
+            repo,
+            prepared
+                .ref_map()
+                .mappings
+                .iter()
+                .filter_map(|mapping| mapping.local.clone())
+                .collect(),
+        )?;
+    }
+    check_updates(&prepared.receive(Discard, stop)?.status)
+}
+
+/// The options of the transport, with a time limit. gix sends no credentials over http; a sandbox on loopback has nothing else:
+/// `token` goes into a header there.
+fn transport_options(
+    repo: &gix::Repository,
+    url: &str,
+    token: Option<&str>,
+) -> anyhow::Result<Option<Box<dyn Any>>> {
+    let mut transport = repo.transport_options(url, None)?;
+    if let Some(options) = transport
+        .as_mut()
+        .and_then(|options| options.downcast_mut::<http::Options>())
+    {
+        if let Some(token) = token {
+            let basic = BASE64.encode(format!("x-access-token:{token}"));
+            options
+                .extra_headers
+                .push(format!("Authorization: Basic {basic}"));
+        }
+        let configure: ConfigureClient =
+            Box::new(|builder| Ok(builder.timeout(Duration::from_secs(120))));
+        options.backend = Some(Arc::new(Mutex::new(http::reqwest::Options {
+            configure_client: Some(configure),
+            configure_request: None,
+        })));
+    }
+    Ok(transport)
+}
+
+fn credentials(action: Action, password: Option<&str>) -> Option<Credentials> {
+    match action {
+        Action::Get(context) => password.map(|password| Credentials {
+            identity: gix::sec::identity::Account {
+                username: "x-access-token".into(),
+                password: password.into(),
+                oauth_refresh_token: None,
+            },
+            next: context.into(),
+        }),
+        Action::Store(_) | Action::Erase(_) => None,
+    }
+}
+
+/// Fails where a ref could not be updated.
+fn check_updates(status: &fetch::Status) -> anyhow::Result<()> {
+    use fetch::refs::update::Mode;
+    let (fetch::Status::NoPackReceived { update_refs, .. }
+    | fetch::Status::Change { update_refs, .. }) = status;
+    for update in &update_refs.updates {
+        match &update.mode {
+            Mode::NoChangeNeeded
+            | Mode::FastForward
+            | Mode::Forced
+            | Mode::New
+            | Mode::ImplicitTagNotSentByRemote => {}
+            rejected => anyhow::bail!("a ref could not be updated: {rejected}"),
+        }
+    }
+    Ok(())
+}
+
+/// Deletes branches that the remote has no more; gix does not.
+fn prune(repo: &gix::Repository, keep: BTreeSet<BString>) -> anyhow::Result<()> {
+    let mut edits = Vec::new();
+    for reference in repo.references()?.prefixed("refs/heads/")? {
+        let reference = reference.map_err(|error| anyhow::anyhow!("{error}"))?;
+        if !keep.contains(reference.name().as_bstr()) {
+            edits.push(RefEdit::delete(
+                reference.inner.name.clone(),
+                PreviousValue::MustExistAndMatch(reference.inner.target.clone()),
+            ));
+        }
+    }
+    if !edits.is_empty() {
+        repo.edit_references(edits)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! The folder of mirrors: locks, limits, and a mirror made anew when it has
+//! grown too large.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::fetch::fetch_into;
+use super::tree::{Listings, listings};
+use super::{Mirror, Remote};
+use crate::domain::RepoName;
+
+/// What a fetch of a pull request's head may bring, and how long it may take.
+const MOST_HEAD_BYTES: u64 = 512 << 20;
+const MOST_HEAD_TIME: Duration = Duration::from_secs(120);
+/// Bytes of a mirror from which on it is made anew.
+const MOST_BYTES: u64 = 3 << 30;
+/// Files of packs: each fetch adds two, and closed pull requests leave theirs.
+const MOST_PACKS: usize = 2_000;
+
+/// The folder that holds all mirrors.
+pub struct Mirrors {
+    listings: Listings,
+    root: PathBuf,
+    /// One for a repository's branches that we follow, one for the heads of its pull requests.
+    locks: Mutex<HashMap<(RepoName, bool), Lock>>,
+}
+
+type Lock = Arc<Mutex<()>>;
+
+/// A head that is not fetched, since it is too large.
+#[derive(Debug, thiserror::Error)]
+#[error("fetching it takes more than {} MiB or {} s", MOST_HEAD_BYTES >> 20, MOST_HEAD_TIME.as_secs())]
+pub struct HeadTooLarge;
+
+impl Mirrors {
+    /// Keeps mirrors under `root`; what a killed process left locked is unlocked, since one process owns the folder.
+    pub fn new(root: PathBuf) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&root)
+            .with_context(|| format!("cannot make the cache folder {}", root.display()))?;
+        remove_stale_locks(&root);
+        Ok(Self {
+            root,
+            locks: Mutex::default(),
+            listings: listings(),
+        })
+    }
+
+    fn path(&self, repo: &RepoName) -> PathBuf {
+        self.root
+            .join(&repo.owner)
+            .join(format!("{}.git", repo.name))
+    }
+
+    /// Opens the mirror as it is.
+    pub fn open(&self, repo: &RepoName) -> anyhow::Result<Mirror> {
+        Ok(Mirror {
+            repo: open_or_init(&self.path(repo))?.with_object_memory(),
+            listings: self.listings.clone(),
+        })
+    }
+
+    /// Brings the branches that we follow up to date: the base, and our own. Blocking.
+    pub fn fetch(&self, repo: &RepoName, remote: &Remote<'_>, base: &str) -> anyhow::Result<()> {
+        let lock = self.lock(repo, false);
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let branch = |name: &str| format!("+refs/heads/{name}:refs/heads/{name}");
+        let refspecs = [
+            branch(base),
+            branch("windlass/*"),
+            branch("windlass-drift/*"),
+            "+refs/notes/windlass*:refs/notes/windlass*".to_string(),
+        ];
+        let path = self.path(repo);
+        if packs_in(&path) > MOST_PACKS || bytes_in(&path.join("objects/pack")) > MOST_BYTES {
+            return renew(&path, remote, &refspecs).with_context(|| format!("fetch {repo} anew"));
+        }
+        let mirror = open_or_init(&path)?;
+        fetch_into(&mirror, remote, &refspecs, true, &AtomicBool::new(false))
+            .with_context(|| format!("fetch {repo}"))
+    }
+
+    /// Brings the head of a pull request, under a lock and within limits of its own: what somebody pushes there holds up
+    /// nothing that is deployed. Blocking.
+    pub fn fetch_head(
+        &self,
+        repo: &RepoName,
+        remote: &Remote<'_>,
+        number: u64,
+    ) -> anyhow::Result<()> {
+        let lock = self.lock(repo, true);
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path(repo);
+        let mirror = open_or_init(&path)?;
+        let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
+        let packs = path.join("objects/pack");
+        let (before, started) = (bytes_in(&packs), std::time::Instant::now());
+        if before > MOST_BYTES {
+            // The next fetch of the base makes the mirror anew.
+            return Err(HeadTooLarge.into());
+        }
+        let refspecs = [format!("+refs/pull/{number}/head:refs/pull/{number}/head")];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    if bytes_in(&packs).saturating_sub(before) > MOST_HEAD_BYTES
+                        || started.elapsed() > MOST_HEAD_TIME
+                    {
+                        stop.store(true, Ordering::SeqCst);
+                    }
+                    std::thread::park_timeout(Duration::from_millis(100));
+                }
+            });
+            // However it ends, or the watching would go on for ever.
+            let _watched = Ends(&over);
+            let outcome = fetch_into(&mirror, remote, &refspecs, false, &stop);
+            if stop.load(Ordering::SeqCst) && outcome.is_err() {
+                return Err(HeadTooLarge.into());
+            }
+            outcome.with_context(|| format!("fetch the head of {repo}#{number}"))
+        })
+    }
+
+    fn lock(&self, repo: &RepoName, head: bool) -> Lock {
+        self.locks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry((repo.clone(), head))
+            .or_default()
+            .clone()
+    }
+}
+
+/// Says that something is over when it goes.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Makes a mirror anew beside itself and puts it into its place, so that nothing grows for ever. Whoever reads the old one
+/// just then may fail, and looks again.
+fn renew(path: &Path, remote: &Remote<'_>, refspecs: &[String]) -> anyhow::Result<()> {
+    let beside = |word: &str| path.with_extension(word);
+    let (new, old) = (beside("new"), beside("old"));
+    for left in [&new, &old] {
+        let _ = std::fs::remove_dir_all(left);
+    }
+    fetch_into(
+        &open_or_init(&new)?,
+        remote,
+        refspecs,
+        true,
+        &AtomicBool::new(false),
+    )?;
+    std::fs::rename(path, &old)?;
+    std::fs::rename(&new, path)?;
+    let _ = std::fs::remove_dir_all(&old);
+    Ok(())
+}
+
+fn open_or_init(path: &Path) -> anyhow::Result<gix::Repository> {
+    if path.join("HEAD").exists()
+        && let Ok(repo) = gix::open_opts(path, options())
+    {
+        return Ok(repo);
+    }
+    // Not there, or cut off half-way: it is only a cache.
+    let _ = std::fs::remove_dir_all(path);
+    std::fs::create_dir_all(path)?;
+    let made = gix::ThreadSafeRepository::init_opts(
+        path,
+        gix::create::Kind::Bare,
+        gix::create::Options::default(),
+        options(),
+    )?;
+    Ok(made.to_thread_local())
+}
+
+fn options() -> gix::open::Options {
+    gix::open::Options::isolated()
+        .open_path_as_is(true)
+        .with(gix::sec::Trust::Full)
+        // HEAD stays unborn: merging reads no .gitattributes and unpacks no index. histogram: what git merges with.
+        .config_overrides([
+            "init.defaultBranch=none",
+            "diff.algorithm=histogram",
+            // Renames are guessed by comparing files pair by pair: a few hundred files, as git does, not any number.
+            "merge.renameLimit=300",
+            "diff.renameLimit=300",
+            "core.filesRefLockTimeout=5000",
+            "core.packedRefsTimeout=5000",
+        ])
+}
+
+fn packs_in(mirror: &Path) -> usize {
+    std::fs::read_dir(mirror.join("objects/pack"))
+        .into_iter()
+        .flatten()
+        .count()
+}
+
+/// Bytes of the files in a folder.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|about| about.len())
+        .sum()
+}
+
+fn remove_stale_locks(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            remove_stale_locks(&path);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "lock")
+        {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}

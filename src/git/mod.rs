@@ -1,0 +1,67 @@
+//! Read-only mirrors of config repositories, by gix: fetch, resolve, read a
+//! tree at a commit, merge two commits in memory.
+//!
+//! Everything here blocks; callers run it by `spawn_blocking`. A mirror is
+//! opened anew for each job, which is cheap and never runs out of pack slots;
+//! fetches of one repository wait for each other. Credentials never enter a
+//! mirror's configuration.
+//!
+//! - [`mirrors`]: the folder that holds them; [`fetch`]: what fills them
+//! - [`commits`], [`tree`]: what a mirror is asked
+//! - [`working_copy`]: a repository of somebody's, with what is not committed
+
+use std::path::Path;
+
+use gix::ObjectId;
+use gix::remote::Direction;
+use secrecy::SecretString;
+
+mod commits;
+mod fetch;
+mod mirrors;
+mod tree;
+mod working_copy;
+
+pub use commits::Merged;
+pub use mirrors::{HeadTooLarge, Mirrors};
+pub use tree::{EntryMode, Listing, TooLarge};
+use tree::{Listings, listings};
+
+/// One repository's mirror, open. Objects that are made here (merged trees) stay in memory.
+pub struct Mirror {
+    repo: gix::Repository,
+    listings: Listings,
+}
+
+/// A tree's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TreeId(ObjectId);
+
+impl std::fmt::Display for TreeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where to fetch from, and as whom.
+pub struct Remote<'a> {
+    pub url: &'a str,
+    pub token: &'a SecretString,
+}
+
+impl Mirror {
+    /// A repository of somebody's, found from a folder in it. Nothing in it is changed: what is made here stays in memory.
+    pub fn discover(folder: &Path) -> anyhow::Result<Self> {
+        let repo = gix::discover(folder)?.with_object_memory();
+        Ok(Self {
+            repo,
+            listings: listings(),
+        })
+    }
+
+    /// Where the remote `origin` is.
+    pub fn origin(&self) -> Option<String> {
+        let remote = self.repo.find_remote("origin").ok()?;
+        Some(remote.url(Direction::Fetch)?.to_bstring().to_string())
+    }
+}

@@ -1,0 +1,144 @@
+//! The working copy as it is, as a commit in memory.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use gix::ObjectId;
+use gix::objs::tree::EntryKind;
+
+use super::commits::{object, sha};
+use super::{EntryMode, Listing, Mirror, TreeId};
+use crate::domain::CommitSha;
+
+/// A file of the working copy that differs from the commit it is on.
+struct Difference {
+    path: String,
+    /// None: it is deleted.
+    content: Option<(EntryKind, Vec<u8>)>,
+}
+
+impl Mirror {
+    /// The working copy as it is: a commit on top of `head`, kept in memory, and the files that differ from it. None: there is
+    /// no working copy, or nothing in it is uncommitted. What Git ignores and does not track is left out.
+    pub fn working_copy(
+        &self,
+        head: &CommitSha,
+    ) -> anyhow::Result<Option<(CommitSha, Vec<String>)>> {
+        let Some(folder) = self.repo.workdir() else {
+            return Ok(None);
+        };
+        let tree = self.tree(head)?;
+        let tracked = self.files(tree)?;
+        let mut differences = self.tracked_differences(folder, tree, &tracked)?;
+        differences.extend(untracked_files(folder, &tracked)?);
+        if differences.is_empty() {
+            return Ok(None);
+        }
+        let mut editor = self.repo.edit_tree(tree.0)?;
+        let mut changed = Vec::new();
+        for Difference { path, content } in differences {
+            match content {
+                Some((kind, text)) => {
+                    let blob = self.repo.write_blob(text)?.detach();
+                    editor.upsert(path.as_str(), kind, blob)?;
+                }
+                None => {
+                    editor.remove(path.as_str())?;
+                }
+            }
+            changed.push(path);
+        }
+        let who = gix::actor::SignatureRef {
+            name: "windlass".into(),
+            email: "windlass@localhost".into(),
+            time: "0 +0000",
+        };
+        let tree = editor.write()?.detach();
+        let commit =
+            self.repo
+                .new_commit_as(who, who, "The working copy", tree, [object(head)?])?;
+        changed.sort();
+        Ok(Some((sha(commit.id), changed)))
+    }
+
+    /// The tracked files that are changed or deleted.
+    fn tracked_differences(
+        &self,
+        folder: &Path,
+        tree: TreeId,
+        tracked: &Listing,
+    ) -> anyhow::Result<Vec<Difference>> {
+        let mut differences = Vec::new();
+        // A submodule is a commit of another repository.
+        for (path, (_, id)) in tracked
+            .iter()
+            .filter(|(_, (mode, _))| *mode != EntryMode::Submodule)
+        {
+            let known = self.repo.find_object(ObjectId::from_hex(id.as_bytes())?)?;
+            let content = match read_file(folder, path)? {
+                None => None,
+                Some((_, text)) if known.data == text => continue,
+                Some((EntryKind::Link, text)) => Some((EntryKind::Link, text)),
+                Some((_, text)) => Some((self.kind_of_file(tree, path)?, text)),
+            };
+            differences.push(Difference {
+                path: path.clone(),
+                content,
+            });
+        }
+        Ok(differences)
+    }
+}
+
+/// The files that Git neither tracks nor ignores.
+fn untracked_files(folder: &Path, tracked: &Listing) -> anyhow::Result<Vec<Difference>> {
+    let walk = ignore::WalkBuilder::new(folder)
+        .hidden(false)
+        .filter_entry(|entry| entry.file_name() != ".git")
+        .build();
+    let mut found = Vec::new();
+    for entry in walk.filter_map(Result::ok) {
+        let Some(path) = entry
+            .path()
+            .strip_prefix(folder)
+            .ok()
+            .and_then(|path| path.to_str())
+            .map(str::to_string)
+        else {
+            continue;
+        };
+        if tracked.contains_key(&path) {
+            continue;
+        }
+        if let Some(content) = read_file(folder, &path)? {
+            found.push(Difference {
+                path,
+                content: Some(content),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// A file as Git would keep it; None where there is none.
+fn read_file(folder: &Path, path: &str) -> anyhow::Result<Option<(EntryKind, Vec<u8>)>> {
+    let at = folder.join(path);
+    let Ok(found) = std::fs::symlink_metadata(&at) else {
+        return Ok(None);
+    };
+    if found.is_symlink() {
+        return Ok(Some((
+            EntryKind::Link,
+            std::fs::read_link(&at)?
+                .into_os_string()
+                .into_encoded_bytes(),
+        )));
+    }
+    if !found.is_file() {
+        return Ok(None);
+    }
+    Ok(Some((
+        EntryKind::Blob,
+        std::fs::read(&at).with_context(|| format!("cannot read {}", at.display()))?,
+    )))
+}

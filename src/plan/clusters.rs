@@ -1,0 +1,195 @@
+//! What a plan asks besides Git: the clusters, and what windlass keeps in them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use kube::Api;
+use kube::api::ListParams;
+use tokio::sync::mpsc;
+
+use super::flags::PlanArgs;
+use crate::cluster::home::Application;
+use crate::cluster::{Cluster, connect};
+use crate::config::{self, program};
+use crate::controller::{Configured, Observer};
+use crate::domain::fence::Projects;
+use crate::domain::mask::Mask;
+use crate::domain::{Invalid, RepoName};
+use crate::git::Mirror;
+use crate::render::{Local, Programs, Renderer, Runner};
+
+fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
+    let default = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
+    args.kubeconfig
+        .clone()
+        .or_else(default)
+        .context("no kubeconfig: give --kubeconfig")
+}
+
+/// What windlass keeps of its applications; nothing where it was never installed.
+pub(super) async fn objects(args: &PlanArgs) -> anyhow::Result<BTreeMap<String, Application>> {
+    let client = connect(Some((&kubeconfig(args)?, args.context.as_deref())))
+        .await
+        .context("cannot connect to the cluster")?;
+    let api = Api::<Application>::namespaced(client, &args.namespace);
+    match api.list(&ListParams::default()).await {
+        Ok(found) => Ok(found.items.into_iter().filter_map(|object| Some((object.metadata.name.clone()?, object))).collect()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(BTreeMap::new()),
+        Err(error) => Err(anyhow::Error::from(error).context(format!(
+            "what windlass owns could not be read in the namespace {} (--namespace): without it everything would look new",
+            args.namespace
+        ))),
+    }
+}
+
+/// Which of the repositories that windlass looks after this is, and its number, which is part of what marks our objects.
+pub(super) fn repository(
+    args: &PlanArgs,
+    mirror: &Mirror,
+    known: &BTreeMap<String, Application>,
+) -> anyhow::Result<(RepoName, u64)> {
+    let all: BTreeMap<_, _> = known
+        .values()
+        .map(|object| (object.spec.repository.clone(), object.spec.repository_id))
+        .collect();
+    let by_remote = mirror.origin().and_then(|url| {
+        let path = url
+            .trim_end_matches('/')
+            .trim_end_matches(".git")
+            .replace(':', "/");
+        let mut parts = path.rsplit('/');
+        let (name, owner) = (parts.next()?.to_string(), parts.next()?.to_string());
+        format!("{owner}/{name}").parse::<RepoName>().ok()
+    });
+    let names = || {
+        all.keys()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let found = match (args.repository.clone(), by_remote) {
+        (Some(named), _) => Some(named),
+        (None, Some(remote)) if all.contains_key(&remote) || all.is_empty() => Some(remote),
+        // Under another's name everything of it would look like this one's.
+        (None, Some(remote)) => {
+            bail!(
+                "origin is {remote}, which windlass does not look after here: say which this is by --repository: {}",
+                names()
+            )
+        }
+        (None, None) if all.len() == 1 => all.keys().next().cloned(),
+        (None, None) => None,
+    };
+    match found {
+        Some(name) => {
+            let id = all.get(&name).copied().unwrap_or_default();
+            Ok((name, u64::try_from(id).unwrap_or_default()))
+        }
+        // Nothing carries windlass's mark yet, whatever the repository is called.
+        None if all.is_empty() => Ok(("local/config".parse::<RepoName>()?, 0)),
+        None => bail!(
+            "windlass looks after several repositories here: say which this is by --repository: {}",
+            names()
+        ),
+    }
+}
+
+/// What reads the clusters that the base's stages name. `work`: a folder for throw-away folders.
+pub(super) async fn observer(
+    args: &PlanArgs,
+    work: PathBuf,
+    catalog: &Result<Configured, Invalid>,
+) -> anyhow::Result<Observer> {
+    let (moved, mut moves) = mpsc::channel(1024);
+    // Nobody waits for what the watches see.
+    tokio::spawn(async move { while moves.recv().await.is_some() {} });
+    let contexts = contexts(args, catalog)?;
+    let path = kubeconfig(args)?;
+    let mut clusters = BTreeMap::new();
+    for (name, context) in contexts {
+        let client = connect(Some((&path, context.as_deref()))).await;
+        let client = client.with_context(|| format!("cannot connect to cluster `{name}`"))?;
+        clusters.insert(name.clone(), Cluster::new(&name, client, moved.clone()));
+    }
+    let programs = programs(args)?;
+    // The key is this run's own: digests of hidden values are only compared with each other.
+    let mut key = [0u8; 32];
+    let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+    random
+        .fill(&mut key)
+        .map_err(|_| anyhow::anyhow!("this system has no randomness"))?;
+    let projects = match &args.projects {
+        Some(file) => Some(Projects::new(
+            config::projects(Some(file), &[])?,
+            &args.namespace,
+        )),
+        None => None,
+    };
+    Ok(Observer {
+        clusters: Arc::new(clusters),
+        previews_as: None,
+        projects,
+        renderer: Renderer::new(Runner::Local(Local::new(programs, work)?)),
+        mask: Mask::new(&key),
+    })
+}
+
+/// Has custom kinds judged by the base's rules.
+pub(super) async fn set_health_rules(
+    observer: &Observer,
+    repo: &RepoName,
+    catalog: &Result<Configured, Invalid>,
+) {
+    if let Ok(configured) = catalog {
+        for cluster in observer.clusters.values() {
+            cluster
+                .index
+                .set_rules(repo, &configured.catalog.health, &Default::default())
+                .await;
+        }
+    }
+}
+
+/// Each cluster's context: as given, and the default one for the others that stages name.
+fn contexts(
+    args: &PlanArgs,
+    catalog: &Result<Configured, Invalid>,
+) -> anyhow::Result<BTreeMap<String, Option<String>>> {
+    let mut contexts = BTreeMap::new();
+    for text in &args.clusters {
+        let (name, context) = text
+            .split_once('=')
+            .with_context(|| format!("--cluster: `{text}` is not NAME=CONTEXT"))?;
+        contexts.insert(name.to_string(), Some(context.to_string()));
+    }
+    let stages = catalog
+        .as_ref()
+        .map(|configured| configured.catalog.stages.as_slice())
+        .unwrap_or_default();
+    for stage in stages {
+        contexts
+            .entry(stage.cluster.clone())
+            .or_insert_with(|| args.context.clone());
+    }
+    Ok(contexts)
+}
+
+fn programs(args: &PlanArgs) -> anyhow::Result<Programs> {
+    let launcher = if args.render_without_jail {
+        None
+    } else {
+        Some(std::env::current_exe()?)
+    };
+    let helm = match &args.helm {
+        Some(helm) => Some(program("helm", helm)?),
+        // Found on the PATH, or not needed.
+        None => program("helm", &PathBuf::from("helm")).ok(),
+    };
+    Ok(Programs {
+        kustomize: program("kustomize", &args.kustomize)?,
+        helm,
+        launcher,
+    })
+}

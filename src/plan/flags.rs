@@ -1,0 +1,79 @@
+//! The flags of `windlass plan`.
+
+use std::path::PathBuf;
+
+use crate::domain::RepoName;
+
+/// `windlass plan`: exit code 0 where nothing changes, 1 where something does, 2 where it cannot be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PlanArgs {
+    /// The config repository's working copy, or a bare repository
+    #[arg(long, default_value = ".", value_name = "FOLDER")]
+    pub(super) repo: PathBuf,
+
+    /// The repository's name on GitHub, as owner/name, where the remote `origin` does not tell it
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(super) repository: Option<RepoName>,
+
+    /// The branch or commit that the change goes into; its windlass.yaml counts (default: the remote's default branch, as it
+    /// was fetched last, or `main` where there is no remote)
+    #[arg(long, value_name = "REVISION")]
+    pub(super) base: Option<String>,
+
+    /// The branch or commit with the change; it is merged into the base as GitHub would (default: the working copy as it is,
+    /// with what is not committed)
+    #[arg(long, value_name = "REVISION")]
+    pub(super) head: Option<String>,
+
+    /// Kubeconfig to reach the clusters by (default: as kubectl finds it)
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
+
+    /// The context of that kubeconfig for the cluster `local`, and for those that --cluster does not name
+    #[arg(long)]
+    pub(super) context: Option<String>,
+
+    /// A cluster that windlass.yaml names: NAME=CONTEXT. Repeat for more
+    #[arg(long = "cluster", value_name = "NAME=CONTEXT")]
+    pub(super) clusters: Vec<String>,
+
+    /// The namespace that windlass's own objects are in: what it owns is read there
+    #[arg(long, short, default_value = "windlass", env = "WINDLASS_NAMESPACE")]
+    pub(super) namespace: String,
+
+    /// Only these applications, as shop/production. Repeat for more
+    #[arg(long = "application", value_name = "APPLICATION/STAGE")]
+    pub(super) applications: Vec<String>,
+
+    /// How the plan is printed; markdown is the comment of a pull request
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub(super) output: Output,
+
+    /// The kustomize program
+    #[arg(
+        long,
+        env = "WINDLASS_KUSTOMIZE",
+        default_value = "kustomize",
+        value_name = "PROGRAM"
+    )]
+    pub(super) kustomize: PathBuf,
+
+    /// The helm program; without it charts are not rendered
+    #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
+    pub(super) helm: Option<PathBuf>,
+
+    /// File with the projects of the server's settings, to have said what windlass would refuse
+    #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]
+    pub(super) projects: Option<PathBuf>,
+
+    /// Render though this kernel cannot jail the renderers
+    #[arg(long)]
+    pub(super) render_without_jail: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Output {
+    Text,
+    Json,
+    Markdown,
+}

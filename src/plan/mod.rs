@@ -1,0 +1,162 @@
+//! `windlass plan`: what a change of the config repository would do to the
+//! clusters, asked from a working copy, without windlass's server and without
+//! GitHub. The same code makes the preview of a pull request.
+//!
+//! - [`flags`]: how it is called
+//! - [`revisions`]: what is compared
+//! - [`clusters`]: what is asked besides Git
+//! - [`json`]: what is printed for programs
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+
+use crate::controller::claims::{self, Read};
+use crate::controller::preview::{GitLook, Touched};
+use crate::controller::{Configured, configuration, preview};
+use crate::domain::Invalid;
+use crate::domain::catalog::Target;
+use crate::domain::pull_request::{ApplicationPreview, Preview};
+use crate::git::Mirror;
+use crate::render::Source;
+use crate::view;
+
+mod clusters;
+mod flags;
+mod json;
+mod revisions;
+
+use flags::Output;
+pub use flags::PlanArgs;
+use json::as_json;
+use revisions::{Revisions, revisions};
+
+/// What is printed, and the exit code.
+pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
+    let (preview, notes) = previewed(args).await?;
+    let text = match args.output {
+        Output::Text => {
+            notes
+                .iter()
+                .map(|note| format!("note: {note}\n"))
+                .collect::<String>()
+                + &view::terminal(&preview)
+        }
+        Output::Json => {
+            let mut json = as_json(&preview);
+            json["notes"] = notes.into();
+            serde_json::to_string_pretty(&json)? + "\n"
+        }
+        Output::Markdown => view::preview(&preview).comment.text,
+    };
+    let changes = preview.applications.iter().any(|app| !app.plan.is_empty());
+    let code = match (preview.ok(), changes) {
+        (false, _) => ExitCode::from(2),
+        (true, true) => ExitCode::from(1),
+        (true, false) => ExitCode::SUCCESS,
+    };
+    Ok((text, code))
+}
+
+/// The preview, and what to know about what it was made of.
+async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
+    let started = Instant::now();
+    let mirror = Mirror::discover(&args.repo)
+        .with_context(|| format!("{} is no git repository", args.repo.display()))?;
+    let Revisions {
+        onto,
+        base,
+        head,
+        notes,
+    } = revisions(args, &mirror)?;
+    let source = Source::open(&mirror, mirror.tree(&base)?)?;
+    let Some(catalog) = configuration(&source)? else {
+        bail!("`{onto}` has no windlass.yaml: it is no config repository");
+    };
+    let GitLook {
+        failure,
+        changes,
+        total,
+        inputs,
+        heads,
+    } = preview::look_at_git(&mirror, Some(&catalog), &base, &head)?;
+    let unmatched = preview::unmatched(&mirror, &source, &catalog, changes.merged)?;
+    if !unmatched.is_empty() {
+        bail!("{}", unmatched.join("\n"));
+    }
+    let preview = Preview {
+        head,
+        base,
+        applications: applications(args, &mirror, &catalog, inputs, &heads).await?,
+        total,
+        failure,
+        duration: started.elapsed(),
+    };
+    Ok((preview, notes))
+}
+
+/// The previews of the applications that are asked for: of those whose inputs differ.
+async fn applications(
+    args: &PlanArgs,
+    mirror: &Mirror,
+    catalog: &Result<Configured, Invalid>,
+    inputs: Vec<Touched>,
+    heads: &[(Target, Read)],
+) -> anyhow::Result<Vec<ApplicationPreview>> {
+    let all = clusters::objects(args).await?;
+    let (repo, id) = clusters::repository(args, mirror, &all)?;
+    let work = tempfile::Builder::new()
+        .prefix("windlass-plan-")
+        .tempdir()?;
+    let observer = clusters::observer(args, work.path().to_path_buf(), catalog).await?;
+    clusters::set_health_rules(&observer, &repo, catalog).await;
+    let claims = match inputs.is_empty() {
+        true => claims::Claims::default(),
+        false => claims::of(|_| &observer, &repo, id, heads).await?,
+    };
+    let titles = heads.iter().map(|(target, _)| target.key(&repo).title());
+    check_names(&args.applications, &titles.collect::<Vec<_>>())?;
+    let mut applications = Vec::new();
+    for Touched {
+        target,
+        before,
+        after,
+        in_base,
+    } in inputs
+    {
+        let key = target.key(&repo);
+        if !args.applications.is_empty() && !args.applications.contains(&key.title()) {
+            continue;
+        }
+        let known = match all.get(&key.object_name()) {
+            Some(object) if object.spec.repository == repo => Some((
+                object,
+                preview::synced_of(mirror, object, &target, &before)?,
+            )),
+            _ => None,
+        };
+        let application = preview::application(
+            &observer,
+            &repo,
+            id,
+            (target, in_base),
+            (before, after),
+            &claims,
+            known,
+        );
+        applications.push(application.await?);
+    }
+    Ok(applications)
+}
+
+/// Fails where an application is asked for that there is not.
+fn check_names(asked: &[String], titles: &[String]) -> anyhow::Result<()> {
+    if let Some(unknown) = asked.iter().find(|title| !titles.contains(title)) {
+        bail!(
+            "there is no application `{unknown}`; there are: {}",
+            titles.join(", ")
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! What is compared: the base, and the head or the working copy.
+
+use anyhow::Context as _;
+
+use super::flags::PlanArgs;
+use crate::domain::CommitSha;
+use crate::git::Mirror;
+
+/// The two commits that are compared, and what to know about them.
+pub(super) struct Revisions {
+    /// The base, as it is named.
+    pub(super) onto: String,
+    pub(super) base: CommitSha,
+    pub(super) head: CommitSha,
+    pub(super) notes: Vec<String>,
+}
+
+pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revisions> {
+    let resolve = |revision: &str| {
+        mirror.revision(revision).with_context(|| {
+            format!(
+                "`{revision}` is no branch or commit of {}",
+                args.repo.display()
+            )
+        })
+    };
+    let onto = match &args.base {
+        Some(base) => base.clone(),
+        None => ["origin/HEAD", "origin/main"]
+            .iter()
+            .find(|name| mirror.revision(name).is_ok())
+            .map_or("main", |name| name)
+            .to_string(),
+    };
+    let what = args.head.as_deref().unwrap_or("HEAD");
+    let (base, mut head) = (resolve(&onto)?, resolve(what)?);
+    let mut notes = Vec::new();
+    let behind = mirror.ahead(&base, &head)?;
+    if behind > 0 {
+        notes.push(format!(
+            "`{what}` is {behind} commit{} behind `{onto}`: it is merged into that, as GitHub would",
+            if behind == 1 { "" } else { "s" }
+        ));
+    }
+    if args.head.is_none()
+        && let Some((commit, files)) = mirror.working_copy(&head)?
+    {
+        notes.push(format!(
+            "what is not committed is planned too: {}",
+            shortened(&files)
+        ));
+        head = commit;
+    }
+    Ok(Revisions {
+        onto,
+        base,
+        head,
+        notes,
+    })
+}
+
+/// Ten of the files, and how many more there are.
+fn shortened(files: &[String]) -> String {
+    let shown: Vec<_> = files.iter().take(10).map(String::as_str).collect();
+    let more = files.len().saturating_sub(shown.len());
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{more}", shown.join(", "))
+}

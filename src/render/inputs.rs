@@ -1,0 +1,257 @@
+//! What one application's rendering reads: the files, found by following every
+//! reference inside the tree, and the hash that they are known by.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::kustomize::is_kustomization;
+use super::source::Source;
+use crate::domain::catalog::Place;
+use crate::domain::manifest::ResourceKey;
+use crate::domain::{Invalid, edit, yaml};
+
+/// Bounds on what one rendering may read.
+const MOST_FILES: usize = 2_000;
+const MOST_INPUT: usize = 32 << 20;
+
+/// What renders a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum How {
+    Plain,
+    Kustomize,
+    /// The chart's directory, and the files of values in their order.
+    Helm {
+        chart: String,
+        values: Vec<String>,
+    },
+}
+
+/// What one application's rendering reads.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The application's directory.
+    pub directory: String,
+    pub(super) how: How,
+    /// Path → content.
+    pub(super) files: BTreeMap<String, Arc<[u8]>>,
+    /// Over paths and contents.
+    pub hash: String,
+}
+
+impl Inputs {
+    /// Whether the rendering depends on where it goes.
+    pub fn asks_the_cluster(&self) -> bool {
+        matches!(self.how, How::Helm { .. })
+    }
+
+    pub fn reads(&self, path: &str) -> bool {
+        self.files.contains_key(path)
+    }
+
+    /// Where an object stands, as `path:line`, for whoever has to mend it. A name that kustomize makes (by a prefix, by a
+    /// hash) and a template of a chart are not found.
+    pub fn locate(&self, key: &ResourceKey) -> Option<String> {
+        // The application's own directory first: a patch there is what its author knows.
+        let (own, others): (Vec<_>, Vec<_>) = self
+            .files
+            .iter()
+            .partition(|(path, _)| path.starts_with(&format!("{}/", self.directory)));
+        own.into_iter().chain(others).find_map(|(path, content)| {
+            let text = std::str::from_utf8(content).ok()?;
+            let mut line = 1;
+            for document in edit::split_documents(text) {
+                // A quick look first: most files are about something else.
+                let may = document.contains(&key.kind) && document.contains(&key.name);
+                let read = if may {
+                    yaml::documents(document).ok()
+                } else {
+                    None
+                };
+                let is = |value: &Value| {
+                    value["kind"] == key.kind.as_str()
+                        && value["metadata"]["name"] == key.name.as_str()
+                };
+                if read.is_some_and(|all| all.iter().any(is)) {
+                    let empty = document
+                        .lines()
+                        .take_while(|line| line.trim().is_empty() || line.starts_with(['#', '-']))
+                        .count();
+                    return Some(format!("{path}:{}", line + empty));
+                }
+                line += document.matches('\n').count();
+            }
+            None
+        })
+    }
+
+    /// The files under the application's own directory, for edits.
+    pub fn own_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let prefix = format!("{}/", self.directory);
+        self.files
+            .iter()
+            .filter(move |(path, _)| path.starts_with(&prefix))
+            .map(|(path, content)| (path.as_str(), &content[..]))
+    }
+}
+
+/// Why a directory cannot be read, and what is in it: what it is known by, whatever the words are.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    pub why: Invalid,
+    pub hash: String,
+}
+
+/// What rendering an application reads; None where there is no such directory.
+pub fn inputs(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Unreadable> {
+    read(source, place).map_err(|why| {
+        let mut hash = Sha256::new();
+        for path in source.under(&place.directory) {
+            hash.update(format!("{path}\0{:?}\n", source.listing().get(path)));
+        }
+        Unreadable {
+            why,
+            hash: format!("unreadable {}", hex::encode(hash.finalize())),
+        }
+    })
+}
+
+fn read(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Invalid> {
+    let directory = &place.directory;
+    if !source.is_directory(directory) {
+        return Ok(None);
+    }
+    let mut walk = Walk {
+        source,
+        files: BTreeMap::new(),
+        visited: BTreeSet::new(),
+        size: 0,
+    };
+    let how = walk.application(place)?;
+    Ok(Some(Inputs {
+        directory: directory.clone(),
+        hash: identity(directory, &how, &walk.files),
+        how,
+        files: walk.files,
+    }))
+}
+
+/// The hash of all that a rendering reads.
+fn identity(directory: &str, how: &How, files: &BTreeMap<String, Arc<[u8]>>) -> String {
+    let mut hash = Sha256::new();
+    for (path, content) in files {
+        hash.update((path.len() as u64).to_be_bytes());
+        hash.update(path);
+        hash.update((content.len() as u64).to_be_bytes());
+        hash.update(content);
+    }
+    hash.update(directory);
+    hash.update(format!("{how:?}"));
+    hex::encode(hash.finalize())
+}
+
+/// Follows the references of kustomizations.
+pub(super) struct Walk<'a> {
+    pub(super) source: &'a Source<'a>,
+    pub(super) files: BTreeMap<String, Arc<[u8]>>,
+    pub(super) visited: BTreeSet<String>,
+    size: usize,
+}
+
+impl Walk<'_> {
+    /// Reads all that an application's directory needs.
+    fn application(&mut self, place: &Place) -> Result<How, Invalid> {
+        let (source, directory) = (self.source, &place.directory);
+        let chart = place.chart.clone().or_else(|| {
+            source
+                .has_file(&format!("{directory}/Chart.yaml"))
+                .then(|| directory.clone())
+        });
+        if let Some(chart) = chart {
+            self.chart(&chart)?;
+            let mut values = Vec::new();
+            if chart != *directory {
+                for path in source
+                    .under(directory)
+                    .filter(|path| path.ends_with(".yaml") || path.ends_with(".yml"))
+                {
+                    self.file(path)?;
+                    values.push(path.clone());
+                }
+            }
+            return Ok(How::Helm { chart, values });
+        }
+        if is_kustomization(source, directory) {
+            self.kustomization(directory)?;
+            return Ok(How::Kustomize);
+        }
+        for path in source.under(directory).filter(|path| {
+            [".yaml", ".yml", ".json"]
+                .iter()
+                .any(|end| path.ends_with(end))
+        }) {
+            self.file(path)?;
+        }
+        Ok(How::Plain)
+    }
+
+    pub(super) fn file(&mut self, path: &str) -> Result<bool, Invalid> {
+        if self.files.contains_key(path) {
+            return Ok(true);
+        }
+        let Some(content) = self.source.content(path)? else {
+            return Ok(false);
+        };
+        self.size += content.len();
+        if self.files.len() >= MOST_FILES || self.size > MOST_INPUT {
+            return Err(Invalid(format!(
+                "more than {MOST_FILES} files or {} MiB are read: split the application",
+                MOST_INPUT >> 20
+            )));
+        }
+        self.files.insert(path.into(), content.into());
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_found_in_their_files() {
+        let file = |text: &str| Arc::<[u8]>::from(text.as_bytes());
+        let files = BTreeMap::from([
+            (
+                "base/all.yaml".to_string(),
+                file(
+                    "# all\n---\nkind: A\nmetadata: {name: x}\n---\n# this one\nkind: B\nmetadata: {name: x}\n",
+                ),
+            ),
+            (
+                "own/patch.yaml".to_string(),
+                file("kind: A\nmetadata:\n  name: x\n"),
+            ),
+        ]);
+        let inputs = Inputs {
+            directory: "own".into(),
+            how: How::Plain,
+            files,
+            hash: String::new(),
+        };
+        let at = |kind: &str| {
+            inputs.locate(&ResourceKey {
+                group: String::new(),
+                kind: kind.into(),
+                namespace: None,
+                name: "x".into(),
+            })
+        };
+        assert_eq!(
+            (at("A").as_deref(), at("B").as_deref(), at("C")),
+            (Some("own/patch.yaml:1"), Some("base/all.yaml:7"), None)
+        );
+    }
+}

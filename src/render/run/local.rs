@@ -1,0 +1,253 @@
+//! Children on this machine, each in a jail and a folder of its own, with bounds
+//! on what one takes and on what all take together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
+
+use super::memory::{Resident, memory_limit, resident};
+use super::{Job, MOST_TIME, Program, Programs, Trouble};
+
+const MOST_OUTPUT: u64 = 32 << 20;
+/// Memory that a child may really take, and how often that is looked at. Beyond the address space that a Go program
+/// reserves, which says little.
+const MOST_RESIDENT: u64 = 320 << 20;
+const LOOK_AT_MEMORY: Duration = Duration::from_millis(20);
+/// What a Go program is told to stay under (`GOMEMLIMIT`, with some room): so many of them fit at once.
+const USUAL_RESIDENT: u64 = 200 << 20;
+
+/// Children on this machine.
+pub struct Local {
+    programs: Programs,
+    work: PathBuf,
+    at_once: usize,
+    children: Semaphore,
+    /// Of them, those of pull requests' heads.
+    heads: Semaphore,
+    /// What all children take, and may take.
+    resident: AtomicU64,
+    most_resident: u64,
+}
+
+impl Local {
+    /// `work`: a folder for throw-away folders.
+    pub fn new(programs: Programs, work: PathBuf) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&work)?;
+        // What a windlass that was killed has left.
+        for entry in std::fs::read_dir(&work)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with("render-") {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let cores = std::thread::available_parallelism()
+            .map_or(2, |cores| cores.get())
+            .clamp(2, 8);
+        // Half of what the container may take is the children's; no more at once than fit into it.
+        let most_resident = memory_limit().map_or(cores as u64 * MOST_RESIDENT, |limit| {
+            (limit / 2).max(MOST_RESIDENT)
+        });
+        let at_once = cores
+            .min(usize::try_from(most_resident / USUAL_RESIDENT).unwrap_or(cores))
+            .max(1);
+        let (children, heads, resident) = (
+            Semaphore::new(at_once),
+            Semaphore::new((at_once - 1).max(1)),
+            AtomicU64::new(0),
+        );
+        Ok(Self {
+            programs,
+            work,
+            at_once,
+            children,
+            heads,
+            resident,
+            most_resident,
+        })
+    }
+
+    pub(super) async fn run(&self, job: &Job) -> (Duration, Result<String, Trouble>) {
+        let stopping = || {
+            (
+                Duration::ZERO,
+                Err(Trouble::Passing("windlass is stopping".into())),
+            )
+        };
+        let _of_head = if job.of_head {
+            Some(self.heads.acquire().await)
+        } else {
+            None
+        };
+        let Ok(_turn) = self.children.acquire().await else {
+            return stopping();
+        };
+        let started = Instant::now();
+        let printed = self.child(job).await;
+        (started.elapsed(), printed)
+    }
+
+    async fn child(&self, job: &Job) -> Result<String, Trouble> {
+        let program = self.program(job.program)?;
+        let folder = tempfile::Builder::new()
+            .prefix("render-")
+            .tempdir_in(&self.work)
+            .map_err(|error| broken("cannot lay out files", &error))?;
+        lay_out(folder.path(), &job.files)
+            .map_err(|error| broken("cannot lay out files", &error))?;
+        let child = self
+            .command(&program, &job.arguments, folder.path())
+            .spawn()
+            .map_err(|error| broken("cannot start", &error))?;
+        let pid = child.id();
+        // What ends first; the child is killed when this goes.
+        let most = job.most.min(MOST_TIME);
+        let ended = tokio::select! {
+            ended = tokio::time::timeout(most, output_of(child)) => ended.map_err(|_| Trouble::Author(format!("took longer than {} s", most.as_secs())))?,
+            trouble = self.takes_too_much(pid) => return Err(trouble),
+        };
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = ended?;
+        if stdout.len() as u64 > MOST_OUTPUT {
+            return Err(Trouble::Author(format!(
+                "printed more than {} MiB",
+                MOST_OUTPUT >> 20
+            )));
+        }
+        if !status.success() {
+            let words =
+                String::from_utf8_lossy(&stderr).replace(&folder.path().display().to_string(), "");
+            return Err(Trouble::Author(
+                words.trim().trim_start_matches("Error: ").to_string(),
+            ));
+        }
+        Ok(String::from_utf8_lossy(&stdout).into_owned())
+    }
+
+    fn program(&self, program: Program) -> Result<PathBuf, Trouble> {
+        let no_helm = "charts are not rendered here: windlass was started without --helm";
+        match program {
+            Program::Kustomize => Ok(self.programs.kustomize.clone()),
+            Program::Helm => self
+                .programs
+                .helm
+                .clone()
+                .ok_or_else(|| Trouble::Author(no_helm.into())),
+            Program::Windlass => {
+                std::env::current_exe().map_err(|error| broken("cannot find this program", &error))
+            }
+        }
+    }
+
+    /// The program, jailed in the folder where there is a launcher.
+    fn command(&self, program: &Path, arguments: &[String], folder: &Path) -> Command {
+        let mut command = match &self.programs.launcher {
+            Some(launcher) => {
+                let mut command = Command::new(launcher);
+                command
+                    .arg("jail")
+                    .arg("--folder")
+                    .arg(folder)
+                    .arg("--")
+                    .arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        command
+            .args(arguments)
+            .current_dir(folder)
+            .env_clear()
+            // No program to be found, no way out: a second wall behind the check of references.
+            .env("PATH", "")
+            .env("HOME", folder)
+            .env("TMPDIR", folder)
+            .env("HTTP_PROXY", "http://127.0.0.1:1")
+            .env("HTTPS_PROXY", "http://127.0.0.1:1")
+            // Renderers are short-lived Go programs, many at a time: one thread each, and no garbage collected before it is much.
+            .env("GOMAXPROCS", "1")
+            .env("GOGC", "off")
+            .env("GOMEMLIMIT", "192MiB")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Comes back when a child takes more memory than it may, alone or with the others.
+    async fn takes_too_much(&self, pid: Option<u32>) -> Trouble {
+        let mut own = Resident {
+            all: &self.resident,
+            known: 0,
+        };
+        let Some(pid) = pid else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(LOOK_AT_MEMORY).await;
+            own.set(resident(pid).unwrap_or_default());
+            if own.known > MOST_RESIDENT {
+                return Trouble::Author(format!(
+                    "took more than {} MiB of memory",
+                    MOST_RESIDENT >> 20
+                ));
+            }
+            // Over what all may take: who takes more than his part of it ends.
+            let running = self
+                .at_once
+                .saturating_sub(self.children.available_permits())
+                .max(1);
+            let part = self.most_resident / running as u64;
+            if self.resident.load(Ordering::SeqCst) > self.most_resident && own.known > part {
+                return Trouble::Passing(format!(
+                    "more than {} MiB of memory were not to be had beside others",
+                    part >> 20
+                ));
+            }
+        }
+    }
+}
+
+fn broken(what: &str, error: &dyn std::fmt::Display) -> Trouble {
+    Trouble::Passing(format!("{what}: {error}"))
+}
+
+/// What a child printed until its end, of which no more is kept than it may print.
+async fn output_of(mut child: Child) -> Result<Output, Trouble> {
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(broken("cannot start", &"no pipes"));
+    };
+    let reading = async {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let (mut stdout, mut stderr) = (stdout.take(MOST_OUTPUT + 1), stderr.take(64 << 10));
+        let (read, _) = tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
+        read?;
+        drop((stdout, stderr));
+        Ok::<_, std::io::Error>(Output {
+            status: child.wait().await?,
+            stdout: out,
+            stderr: err,
+        })
+    };
+    reading
+        .await
+        .map_err(|error| broken("cannot be read", &error))
+}
+
+fn lay_out(folder: &Path, files: &BTreeMap<String, Arc<[u8]>>) -> std::io::Result<()> {
+    for (path, content) in files {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        std::fs::write(path, content)?;
+    }
+    Ok(())
+}

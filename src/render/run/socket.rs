@@ -1,0 +1,165 @@
+//! A renderer in a container of its own, over a socket: what windlass asks, and
+//! `windlass render`, which answers.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::{Job, Local, Program, Programs, Runner, Trouble};
+
+/// A request to a renderer elsewhere, and its answer.
+const MOST_MESSAGE: u64 = 96 << 20;
+/// How long it is waited for until a renderer elsewhere listens.
+const STARTING: Duration = Duration::from_secs(10);
+
+#[derive(Serialize, Deserialize)]
+struct Request {
+    program: Program,
+    arguments: Vec<String>,
+    /// Path → content in base64.
+    files: BTreeMap<String, String>,
+    of_head: bool,
+    /// Milliseconds.
+    most: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Answer {
+    /// Milliseconds.
+    pub(super) took: u64,
+    pub(super) printed: Result<String, Trouble>,
+}
+
+pub(super) async fn ask(socket: &Path, job: &Job) -> anyhow::Result<Answer> {
+    let since = Instant::now();
+    let mut stream = loop {
+        match UnixStream::connect(socket).await {
+            Ok(stream) => break stream,
+            // Its container may just be starting.
+            Err(_) if since.elapsed() < STARTING => {
+                tokio::time::sleep(Duration::from_millis(200)).await
+            }
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("no renderer listens at {}", socket.display()));
+            }
+        }
+    };
+    let files = job
+        .files
+        .iter()
+        .map(|(path, content)| (path.clone(), BASE64.encode(content)))
+        .collect();
+    let request = Request {
+        program: job.program,
+        arguments: job.arguments.clone(),
+        files,
+        of_head: job.of_head,
+        most: job.most.as_millis() as u64,
+    };
+    send(&mut stream, &request).await?;
+    receive(&mut stream)
+        .await
+        .context("the renderer's container")
+}
+
+/// A message: its length in eight bytes, little end first, and JSON.
+async fn send(stream: &mut UnixStream, message: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_vec(message)?;
+    stream.write_u64_le(text.len() as u64).await?;
+    stream.write_all(&text).await?;
+    Ok(stream.flush().await?)
+}
+
+async fn receive<T: serde::de::DeserializeOwned>(stream: &mut UnixStream) -> anyhow::Result<T> {
+    let length = stream.read_u64_le().await?;
+    anyhow::ensure!(
+        length <= MOST_MESSAGE,
+        "a message of {length} bytes is too long"
+    );
+    let mut text = Vec::new();
+    stream.take(length).read_to_end(&mut text).await?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+/// `windlass render`
+#[derive(Debug, Clone, clap::Args)]
+pub struct RenderArgs {
+    /// The socket to listen at, in a folder that windlass's container shares
+    #[arg(long, value_name = "FILE")]
+    socket: PathBuf,
+
+    /// The kustomize program
+    #[arg(
+        long,
+        env = "WINDLASS_KUSTOMIZE",
+        default_value = "kustomize",
+        value_name = "PROGRAM"
+    )]
+    pub kustomize: PathBuf,
+
+    /// The helm program; without it charts are not rendered
+    #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
+    pub helm: Option<PathBuf>,
+
+    /// Folder for what is laid out for a rendering
+    #[arg(long, default_value = "/tmp", value_name = "FOLDER")]
+    work: PathBuf,
+}
+
+/// Renders what windlass sends, until it is stopped. Whoever runs this has no token and no network: what a renderer could
+/// reach if it got out of its jail is nothing.
+pub async fn serve(args: &RenderArgs, programs: Programs) -> anyhow::Result<()> {
+    let _ = std::fs::remove_file(&args.socket);
+    let listener = UnixListener::bind(&args.socket)
+        .with_context(|| format!("cannot listen at {}", args.socket.display()))?;
+    let runner = Arc::new(Runner::Local(Local::new(programs, args.work.clone())?));
+    tracing::info!(socket = %args.socket.display(), "rendering");
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let runner = runner.clone();
+        tokio::spawn(async move {
+            if let Err(error) = answer(stream, &runner).await {
+                tracing::warn!(%error, "a rendering was not answered");
+            }
+        });
+    }
+}
+
+async fn answer(mut stream: UnixStream, runner: &Runner) -> anyhow::Result<()> {
+    let Request {
+        program,
+        arguments,
+        files,
+        of_head,
+        most,
+    } = receive(&mut stream).await?;
+    let files = files.into_iter().map(|(path, content)| {
+        // Only files in the folder: whoever asks is not believed either.
+        let legal =
+            !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        anyhow::ensure!(legal, "`{path}` is no file of a rendering");
+        Ok((path, Arc::<[u8]>::from(BASE64.decode(content)?)))
+    });
+    let job = Job {
+        program,
+        arguments,
+        files: files.collect::<anyhow::Result<_>>()?,
+        of_head,
+        most: Duration::from_millis(most),
+    };
+    let (took, printed) = runner.run(&job).await;
+    let answer = Answer {
+        took: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        printed,
+    };
+    send(&mut stream, &answer).await
+}

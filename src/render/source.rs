@@ -1,0 +1,143 @@
+//! A tree with its listing, and the reading of files in it: no path and no
+//! symbolic link leads out of the tree.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::MOST_LINKS;
+use crate::domain::Invalid;
+use crate::git::{EntryMode, Listing, Mirror, TreeId};
+
+/// A tree with its listing, read once for all applications.
+pub struct Source<'a> {
+    mirror: &'a Mirror,
+    tree: TreeId,
+    files: Arc<Listing>,
+}
+
+impl<'a> Source<'a> {
+    pub fn open(mirror: &'a Mirror, tree: TreeId) -> anyhow::Result<Self> {
+        Ok(Self {
+            mirror,
+            tree,
+            files: mirror.files(tree)?,
+        })
+    }
+
+    /// Every directory that holds something.
+    pub fn directories(&self) -> BTreeSet<String> {
+        let mut directories = BTreeSet::new();
+        for path in self.files.keys() {
+            let mut at = path.as_str();
+            while let Some((parent, _)) = at.rsplit_once('/') {
+                if !directories.insert(parent.to_string()) {
+                    break;
+                }
+                at = parent;
+            }
+        }
+        directories
+    }
+
+    /// Path → object id, for telling which files two trees differ in.
+    pub fn listing(&self) -> &Listing {
+        &self.files
+    }
+
+    pub(super) fn has_file(&self, path: &str) -> bool {
+        self.files.contains_key(path)
+    }
+
+    pub fn text(&self, path: &str) -> anyhow::Result<Option<String>> {
+        Ok(self
+            .mirror
+            .read(self.tree, path)?
+            .map(|content| String::from_utf8_lossy(&content).into_owned()))
+    }
+
+    /// The files under a directory.
+    pub(super) fn under(&self, directory: &str) -> impl Iterator<Item = &String> {
+        let prefix = format!("{directory}/");
+        self.files
+            .range(prefix.clone()..)
+            .map(|(path, _)| path)
+            .take_while(move |path| path.starts_with(&prefix))
+    }
+
+    pub(super) fn is_directory(&self, path: &str) -> bool {
+        let prefix = format!("{path}/");
+        self.files
+            .range(prefix.clone()..)
+            .next()
+            .is_some_and(|(found, _)| found.starts_with(&prefix))
+    }
+
+    /// A file's content; a symbolic link is followed inside the tree and nowhere else.
+    pub(super) fn content(&self, path: &str) -> Result<Option<Vec<u8>>, Invalid> {
+        let mut at = path.to_string();
+        for _ in 0..MOST_LINKS {
+            let Some((mode, id)) = self.files.get(&at) else {
+                return Ok(None);
+            };
+            let blob = || {
+                self.mirror
+                    .blob(id)
+                    .map_err(|error| Invalid(format!("{at}: {error}")))
+            };
+            match mode {
+                EntryMode::File => return blob().map(Some),
+                EntryMode::Symlink => {
+                    let target = String::from_utf8_lossy(&blob()?).into_owned();
+                    let parent = at.rsplit_once('/').map_or("", |(parent, _)| parent);
+                    at = join(parent, &target).ok_or_else(|| {
+                        Invalid(format!(
+                            "{path} is a symbolic link that leads out of the repository ({target})"
+                        ))
+                    })?;
+                }
+                EntryMode::Directory | EntryMode::Submodule => {
+                    return Err(Invalid(format!("{path} is a submodule: they are not read")));
+                }
+            }
+        }
+        Err(Invalid(format!(
+            "{path} is a symbolic link that leads nowhere"
+        )))
+    }
+}
+
+/// `base/path` without `.` and `..`; None where it leads out of the tree.
+pub(super) fn join(base: &str, path: &str) -> Option<String> {
+    if path.starts_with('/') {
+        return None;
+    }
+    let mut parts: Vec<&str> = base.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_do_not_lead_out() {
+        for (base, path, expected) in [
+            ("apps/shop/staging", "../base", Some("apps/shop/base")),
+            ("apps", "./a//b/.", Some("apps/a/b")),
+            ("apps", "../..", None),
+            ("apps", "/etc/passwd", None),
+            ("", "..", None),
+        ] {
+            assert_eq!(join(base, path).as_deref(), expected, "{base} {path}");
+        }
+    }
+}
