@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::commands;
 use super::shown::Shown;
-use super::{Look, place_of};
+use super::{Look, commands, place_of};
 use crate::controller::cache::locked;
 use crate::controller::{Error, Event, Reader, Requeue, Result, Writer};
 use crate::domain::PullRequestKey;

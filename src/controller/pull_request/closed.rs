@@ -1,24 +1,24 @@
-//! A pull request that is merged or closed: where the roll-out stands.
+//! A pull request that is merged or closed: how far its roll-out has come, and commands that are still to be answered.
 
 use std::sync::Arc;
 
 use super::Look;
-use super::verdict::score;
+use super::score::score;
+use super::thread::Thread;
 use crate::controller::preview::Changes;
-use crate::controller::{Base, Event, Reader, Result, authority};
-use crate::domain::pull_request::{self, Ask, Seen, Sticky};
+use crate::controller::{Base, Event, Reader, Result, authority, commit};
+use crate::domain::pull_request::{Ask, Progress, ProgressState, Seen, Wanted};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github::PullSnapshot;
 use crate::view;
 
-/// A pull request that is merged or closed: where its commit stands, and commands that are still to be answered.
-pub async fn closed(
+pub async fn observe(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: Arc<Base>,
     snapshot: PullSnapshot,
     asks: Vec<Ask>,
-    (sticky, told, tampered): (Option<Sticky>, bool, bool),
+    thread: Thread,
 ) -> Result<Look> {
     let merged = snapshot.pull.merged_as();
     if merged.is_none() {
@@ -31,78 +31,27 @@ pub async fn closed(
         authority::merged_changes(ctx, key, merged.clone()).await?
     };
     let mut wanted = None;
-    // While the configuration cannot be read nobody can tell which applications it changed.
-    if let Some(commit) = merged
-        .clone()
-        .filter(|_| !matches!(base.catalog, Some(Err(_))))
+    // The end of the story is told once; what comes later belongs to later commits.
+    let tells = thread.sticky.is_some() && !thread.ended;
+    if let Some(commit) = &merged
+        && let Some(progress) = rollout(ctx, key, &base, commit, tells).await?
     {
-        let at = commit.clone();
-        if ctx
-            .mirror(&key.repo, move |mirror| Ok(mirror.has(&at)))
-            .await?
-        {
-            let name = CommitKey {
-                repo: key.repo.clone(),
-                commit: commit.clone(),
-            };
-            crate::controller::commit::came_by(ctx, &name, key.number);
-            if sticky.is_some() && !told {
-                ctx.emit(&Event::Commit(name));
-            }
-            let (progress, _) =
-                crate::controller::commit::progress_of(ctx, &key.repo, &base, &commit).await?;
-            changes.touched = progress
-                .iter()
-                .filter_map(|one| base.target(&one.key).cloned())
-                .collect();
-            // The end of the story is told once; what comes later belongs to later commits.
-            if !told
-                && progress
-                    .iter()
-                    .all(|one| one.state == pull_request::ProgressState::Healthy)
-            {
-                score(ctx, key, &base).await?;
-            }
-            if sticky.is_some() && !told {
-                let preview = snapshot
-                    .check
-                    .as_ref()
-                    .and_then(|check| check.output.text.as_deref());
-                // Retired gates were green.
-                let unmet = snapshot.gate.as_ref().filter(|check| {
-                    !matches!(check.conclusion.as_deref(), Some("success" | "cancelled"))
-                });
-                let unmet =
-                    unmet.map(|check| check.output.title.as_deref().unwrap_or("no verdict"));
-                wanted = Some(view::progress(&commit, &progress, preview, unmet));
-            }
+        let touched = progress.iter().filter_map(|one| base.target(&one.key));
+        changes.touched = touched.cloned().collect();
+        let healthy = |one: &Progress| one.state == ProgressState::Healthy;
+        if !thread.ended && progress.iter().all(healthy) {
+            score(ctx, key, &base).await?;
+        }
+        if tells {
+            wanted = Some(told(&snapshot, commit, &progress));
         }
     }
-    // A check belongs to the commit: the verdict of this pull request is none of the next one's from the same commit.
-    let green = snapshot
-        .gate
-        .as_ref()
-        .is_some_and(|check| check.conclusion.as_deref() == Some("success"));
-    let (head, in_base, merge) = (snapshot.pull.head.sha.clone(), base.commit.clone(), merged);
-    // What is in the base brings nothing once more; that a merge is there, we may not have seen yet.
-    let retire = green
-        && ctx
-            .mirror(&key.repo, move |mirror| {
-                let is_in = |commit: &CommitSha| {
-                    Ok::<_, anyhow::Error>(
-                        mirror.has(commit) && mirror.is_ancestor(commit, &in_base)?,
-                    )
-                };
-                let seen = merge.as_ref().map_or(Ok(true), is_in)?;
-                Ok(seen && !is_in(&head)?)
-            })
-            .await?;
     let seen = Seen {
-        retire,
+        retire: gate_is_spent(ctx, key, &base, &snapshot).await?,
         asks,
-        tampered,
+        tampered: thread.tampered,
         wanted,
-        sticky,
+        sticky: thread.sticky,
         preview: None,
         published: None,
         verdict: None,
@@ -117,4 +66,70 @@ pub async fn closed(
         facts: None,
         shown: None,
     })
+}
+
+/// How far what was merged has come. None: while the configuration cannot be read nobody can tell which applications it
+/// changed, and that the commit is there we may not have seen yet.
+async fn rollout(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    base: &Base,
+    merged: &CommitSha,
+    tells: bool,
+) -> Result<Option<Vec<Progress>>> {
+    let at = merged.clone();
+    if matches!(base.catalog, Some(Err(_)))
+        || !ctx
+            .mirror(&key.repo, move |mirror| Ok(mirror.has(&at)))
+            .await?
+    {
+        return Ok(None);
+    }
+    let name = CommitKey {
+        repo: key.repo.clone(),
+        commit: merged.clone(),
+    };
+    commit::came_by(ctx, &name, key.number);
+    if tells {
+        ctx.emit(&Event::Commit(name));
+    }
+    let (progress, _) = commit::progress_of(ctx, &key.repo, base, merged).await?;
+    Ok(Some(progress))
+}
+
+/// The comment over a roll-out.
+fn told(snapshot: &PullSnapshot, merged: &CommitSha, progress: &[Progress]) -> Wanted {
+    let check = snapshot.check.as_ref();
+    let preview = check.and_then(|check| check.output.text.as_deref());
+    // Retired gates were green.
+    let unmet = snapshot
+        .gate
+        .as_ref()
+        .filter(|check| !matches!(check.conclusion.as_deref(), Some("success" | "cancelled")));
+    let unmet = unmet.map(|check| check.output.title.as_deref().unwrap_or("no verdict"));
+    view::progress(merged, progress, preview, unmet)
+}
+
+/// A check belongs to the commit: the verdict of this pull request is none of the next one's from the same commit.
+async fn gate_is_spent(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    base: &Base,
+    snapshot: &PullSnapshot,
+) -> Result<bool> {
+    let gate = snapshot.gate.as_ref();
+    if gate.and_then(|check| check.conclusion.as_deref()) != Some("success") {
+        return Ok(false);
+    }
+    let (head, in_base) = (snapshot.pull.head.sha.clone(), base.commit.clone());
+    let merge = snapshot.pull.merged_as();
+    // What is in the base brings nothing once more; that a merge is there, we may not have seen yet.
+    let job = move |mirror: &crate::git::Mirror| {
+        let is_in = |commit: &CommitSha| {
+            Ok::<_, anyhow::Error>(mirror.has(commit) && mirror.is_ancestor(commit, &in_base)?)
+        };
+        let seen = merge.as_ref().map_or(Ok(true), is_in)?;
+        Ok(seen && !is_in(&head)?)
+    };
+    ctx.mirror(&key.repo, job).await
 }

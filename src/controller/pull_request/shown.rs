@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::controller::cache::locked;
 use crate::controller::claims::{self, Claims};
 use crate::controller::preview::{self, Changes, GitLook, Touched};
-use crate::controller::{Base, Error, Event, Reader, Result};
+use crate::controller::{Base, Error, Event, Observer, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::plan::Change;
 use crate::domain::pull_request::{self, ApplicationPreview, Failure, Preview};
@@ -36,6 +36,11 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 impl Shown {
+    /// It is to be asked about again by now.
+    fn is_due(&self) -> bool {
+        self.again.is_some_and(|(at, _)| at <= Instant::now())
+    }
+
     /// Bytes that it takes, nearly: its text, and the objects that it was made from.
     pub fn size(&self) -> usize {
         let objects: usize = self
@@ -63,6 +68,7 @@ pub fn same_effect(a: &str, b: &str) -> bool {
     effect(a) == effect(b)
 }
 
+/// The preview of a head: the one that is known, if it still holds. `again`: somebody asks for it to be made anew.
 pub async fn previewed(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -70,41 +76,89 @@ pub async fn previewed(
     snapshot: &PullSnapshot,
     again: bool,
 ) -> Result<Arc<Shown>> {
-    let started = Instant::now();
-    let (head, tip) = (snapshot.pull.head.sha.clone(), base.commit.clone());
+    let head = &snapshot.pull.head.sha;
     let known = ctx.cache.pulls.previews.get(key);
-    let known = known.filter(|known| known.preview.head == head);
-    let is_due = |known: &Arc<Shown>| known.again.is_some_and(|(at, _)| at <= Instant::now());
-    if let Some(known) = known
-        .clone()
-        .filter(|known| !again && known.preview.base == tip && !is_due(known))
-    {
-        return Ok(known);
+    let known = known.filter(|known| known.preview.head == *head);
+    let holds =
+        |known: &&Arc<Shown>| !again && known.preview.base == base.commit && !known.is_due();
+    if let Some(known) = known.as_ref().filter(holds) {
+        return Ok(known.clone());
     }
-    let nothing = |failure| GitLook {
-        failure: Some(failure),
-        ..GitLook::default()
-    };
+    let started = Instant::now();
     // A few at once: each holds what its applications are made of.
     let _turn = ctx.previewing.acquire().await;
     let looking = ctx
         .heads
-        .begin(key, &head, again)
+        .begin(key, head, again)
         .map_err(|error| Error::Git(error.into()))?;
-    let too_large = ctx.cache.pulls.too_large.get(&(key.clone(), head.clone()));
-    let look = if snapshot.pull.is_fork(base.repo.id) {
-        nothing(Failure::Fork)
-    } else if let Some(why) = too_large {
-        nothing(Failure::TooLarge(why))
-    } else if looking.is_none() {
-        nothing(Failure::Killed)
-    } else {
-        let (base, head) = (base.clone(), head.clone());
-        ctx.mirror(&key.repo, move |mirror| {
-            preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)
-        })
-        .await?
+    let look = look_at_git(ctx, key, base, snapshot, looking.is_none()).await?;
+    let changes = look.changes.clone();
+    let (total, failure) = (look.total, look.failure.clone());
+    let (applications, passing) = applications(ctx, key, base, look).await?;
+    let preview = Preview {
+        head: head.clone(),
+        base: base.commit.clone(),
+        applications,
+        total,
+        failure,
+        duration: started.elapsed(),
     };
+    ctx.metrics.previewed(preview.duration);
+    if let Some(looking) = looking {
+        looking.done();
+    }
+    // Thousands of objects take a second.
+    let text = tokio::task::block_in_place(|| view::preview(&preview));
+    let shown = Arc::new(Shown {
+        id: preview.id(),
+        again: (passing || may_pass(&preview)).then(|| next_time(known.as_deref())),
+        preview,
+        text,
+        changes: changes.into(),
+    });
+    ctx.cache.pulls.previews.insert(key.clone(), shown.clone());
+    if is_outdated(ctx, &shown, started) {
+        ctx.cache.pulls.previews.invalidate(key);
+        ctx.emit(&Event::PullRequest(key.clone()));
+    }
+    Ok(shown)
+}
+
+/// What the head changes in Git; a failure where it is not looked at.
+async fn look_at_git(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    base: &Arc<Base>,
+    snapshot: &PullSnapshot,
+    killed: bool,
+) -> Result<GitLook> {
+    let head = snapshot.pull.head.sha.clone();
+    let too_large = ctx.cache.pulls.too_large.get(&(key.clone(), head.clone()));
+    let failure = match too_large {
+        _ if snapshot.pull.is_fork(base.repo.id) => Some(Failure::Fork),
+        Some(why) => Some(Failure::TooLarge(why)),
+        None => killed.then_some(Failure::Killed),
+    };
+    if failure.is_some() {
+        return Ok(GitLook {
+            failure,
+            ..GitLook::default()
+        });
+    }
+    let base = base.clone();
+    ctx.mirror(&key.repo, move |mirror| {
+        preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)
+    })
+    .await
+}
+
+/// The previews of the applications that the head changes; and whether one of them failed by what passes by itself.
+async fn applications(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    base: &Arc<Base>,
+    look: GitLook,
+) -> Result<(Vec<ApplicationPreview>, bool)> {
     // One for all that this head has rendered.
     let plain = ctx.observer.previewing(ctx.preview_account.as_ref());
     let observer = plain.within(Budget::default());
@@ -114,12 +168,9 @@ pub async fn previewed(
         .iter()
         .map(|touched| touched.target.key(&key.repo))
         .collect();
-    let observer_of = |target: &Target| {
-        if brought.contains(&target.key(&key.repo)) {
-            &observer
-        } else {
-            &plain
-        }
+    let observer_of = |target: &Target| match brought.contains(&target.key(&key.repo)) {
+        true => &observer,
+        false => &plain,
     };
     let claims = if look.inputs.is_empty() {
         Claims::default()
@@ -127,36 +178,12 @@ pub async fn previewed(
         claims::of(observer_of, &key.repo, base.repo.id, &look.heads).await?
     };
     let (mut applications, mut passing) = (Vec::new(), false);
-    for Touched {
-        target,
-        before,
-        after,
-        in_base,
-    } in look.inputs
-    {
-        let known = ctx.home.application(&target.key(&key.repo)).await?;
-        let synced = match known.clone() {
-            Some(object) => {
-                let (target, before) = (target.clone(), before.clone());
-                ctx.mirror(&key.repo, move |mirror| {
-                    preview::synced_of(mirror, &object, &target, &before)
-                })
-                .await?
-            }
-            None => None,
-        };
-        let known = known.as_ref().map(|object| (object, synced));
-        let (name, cluster) = (target.key(&key.repo), target.destination.cluster.clone());
-        let made = preview::application(
-            &observer,
-            &key.repo,
-            base.repo.id,
-            (target, in_base),
-            (before, after),
-            &claims,
-            known,
+    for touched in look.inputs {
+        let (name, cluster) = (
+            touched.target.key(&key.repo),
+            touched.target.destination.cluster.clone(),
         );
-        let mut app = match made.await {
+        let mut app = match application(ctx, &observer, base, touched, &claims).await {
             // Said, and tried again: nobody has to mend it.
             Err(Error::Render(why)) => {
                 passing = true;
@@ -167,61 +194,73 @@ pub async fn previewed(
         name_sources(ctx, base, &mut app).await?;
         applications.push(app);
     }
-    let preview = Preview {
-        head,
-        base: tip,
-        applications,
-        total: look.total,
-        failure: look.failure,
-        duration: started.elapsed(),
-    };
-    ctx.metrics.previewed(preview.duration);
-    if let Some(looking) = looking {
-        looking.done();
-    }
-    // Thousands of objects take a second.
-    let text = tokio::task::block_in_place(|| view::preview(&preview));
-    let pause = match known.and_then(|known| Some((is_due(&known), known.again?.1))) {
-        Some((due, pause)) => {
-            if due {
-                (pause * 2).min(LONGEST_PAUSE)
-            } else {
-                pause
-            }
+    Ok((applications, passing))
+}
+
+async fn application(
+    ctx: &Arc<Reader>,
+    observer: &Observer,
+    base: &Base,
+    touched: Touched,
+    claims: &Claims,
+) -> Result<ApplicationPreview> {
+    let Touched {
+        target,
+        before,
+        after,
+        in_base,
+    } = touched;
+    let repo = &base.repo.name;
+    let known = ctx.home.application(&target.key(repo)).await?;
+    let synced = match known.clone() {
+        Some(object) => {
+            let (target, before) = (target.clone(), before.clone());
+            ctx.mirror(repo, move |mirror| {
+                preview::synced_of(mirror, &object, &target, &before)
+            })
+            .await?
         }
+        None => None,
+    };
+    let known = known.as_ref().map(|object| (object, synced));
+    preview::application(
+        observer,
+        repo,
+        base.repo.id,
+        (target, in_base),
+        (before, after),
+        claims,
+        known,
+    )
+    .await
+}
+
+/// Whether something cannot be applied that may pass by itself. What somebody has to decide, or to mend in Git, does not.
+fn may_pass(preview: &Preview) -> bool {
+    let refused = |change: &Change| change.problem.is_some() && change.notes.undecided.is_empty();
+    let mut applications = preview.applications.iter();
+    applications.any(|app| app.error.is_none() && app.plan.changes.iter().any(refused))
+}
+
+/// When what may pass by itself is asked about again, and after which pause: twice the one before.
+fn next_time(known: Option<&Shown>) -> (Instant, Duration) {
+    let pause = match known.and_then(|known| Some((known.is_due(), known.again?.1))) {
+        Some((true, pause)) => (pause * 2).min(LONGEST_PAUSE),
+        Some((false, pause)) => pause,
         None => FIRST_PAUSE,
     };
-    // What somebody has to decide, or to mend in Git, does not pass by itself.
-    let refused = |change: &Change| change.problem.is_some() && change.notes.undecided.is_empty();
-    let may_pass = preview
-        .applications
-        .iter()
-        .any(|app| app.error.is_none() && app.plan.changes.iter().any(refused));
-    let again = (may_pass || passing).then(|| (Instant::now() + pause, pause));
-    let shown = Arc::new(Shown {
-        id: preview.id(),
-        preview,
-        text,
-        changes: look.changes.into(),
-        again,
-    });
-    ctx.cache.pulls.previews.insert(key.clone(), shown.clone());
-    // Something that it tells of became different while it was made.
-    let renewed = locked(&ctx.cache.pulls.changed).clone();
+    (Instant::now() + pause, pause)
+}
+
+/// Something that a preview tells of became different while it was made.
+fn is_outdated(ctx: &Reader, shown: &Shown, started: Instant) -> bool {
+    let changed = locked(&ctx.cache.pulls.changed);
     let meanwhile =
-        |app: &ApplicationPreview| renewed.get(&app.key).is_some_and(|at| *at >= started);
+        |app: &ApplicationPreview| changed.get(&app.key).is_some_and(|at| *at >= started);
     let tells =
         |app: &ApplicationPreview| !app.waiting.is_empty() || app.plan.problems().next().is_some();
-    if shown
-        .preview
-        .applications
-        .iter()
-        .any(|app| meanwhile(app) && tells(app))
-    {
-        ctx.cache.pulls.previews.invalidate(key);
-        ctx.emit(&Event::PullRequest(key.clone()));
-    }
-    Ok(shown)
+    let mut applications = shown.preview.applications.iter();
+    applications.any(|app| meanwhile(app) && tells(app))
 }
 
 /// Where what changed in the sources of images that move can be seen.
@@ -245,8 +284,6 @@ async fn name_sources(ctx: &Arc<Reader>, base: &Base, app: &mut ApplicationPrevi
     }
     Ok(())
 }
-
-// ---- the verdict
 
 /// Something became different of applications: previews of them that tell of it are made anew.
 pub fn anew(

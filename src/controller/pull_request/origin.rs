@@ -1,0 +1,61 @@
+//! Whose a pull request is: ours as we would make it anew, ours with what somebody added, or a person's.
+
+use std::sync::Arc;
+
+use crate::controller::preview::Changes;
+use crate::controller::{Base, Reader, Result, key_of_branch, promotion};
+use crate::domain::PullRequestKey;
+use crate::domain::gate::Origin;
+use crate::domain::promotion::Offer;
+use crate::github::PullSnapshot;
+
+/// Ours is what our App opened, whose commits are all ours, and whose tree is the edit made anew from the candidates; with
+/// the images that it brings.
+pub async fn origin(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    base: &Arc<Base>,
+    snapshot: &PullSnapshot,
+    changes: &Changes,
+) -> Result<(Origin, Vec<Offer>)> {
+    let bot = ctx.github.identity().await?.login.clone();
+    let pull = &snapshot.pull;
+    let Some(promotion) =
+        key_of_branch(&key.repo, &pull.head.branch).filter(|_| pull.author() == bot)
+    else {
+        return Ok((Origin::People, Vec::new()));
+    };
+    let (Some(object), Some(target), Some(merged)) = (
+        ctx.home.promotion(&promotion).await?,
+        base.target(&promotion).cloned(),
+        changes.merged,
+    ) else {
+        return Ok((Origin::OursChanged, Vec::new()));
+    };
+    let announced = promotion::announced(ctx, base, &promotion).await?;
+    let (commit, head) = (base.commit.clone(), pull.head.sha.clone());
+    let offers = ctx
+        .mirror(&key.repo, move |mirror| {
+            if !mirror
+                .authors(&commit, &head)?
+                .iter()
+                .all(|email| promotion::is_ours(email, &bot))
+            {
+                return Ok(None);
+            }
+            let tree = mirror.tree(&commit)?;
+            Ok(
+                match promotion::proposal(mirror, tree, &target, &object, &announced)? {
+                    // The merged tree was made by another handle of the same repository: ids of equal content are equal.
+                    Ok(proposal) if mirror.edited(tree, &proposal.edits)? == merged => {
+                        Some(proposal.offers)
+                    }
+                    _ => None,
+                },
+            )
+        })
+        .await?;
+    Ok(offers.map_or((Origin::OursChanged, Vec::new()), |offers| {
+        (Origin::Ours, offers)
+    }))
+}
