@@ -1,6 +1,6 @@
 //! What a preview says of an application besides its changes.
 
-use super::{code, listed};
+use super::markdown::{code, listed};
 use crate::domain::manifest::ResourceKey;
 
 pub const NEW_APPLICATION: &str = "This application is not on the base branch: it is previewed as if nothing of it were in the cluster. What is there is looked at once it is merged, and changed only after `/adopt`.";

@@ -115,3 +115,104 @@ fn wave_words(wave: i64, what: &str) -> String {
         wave => format!("wave {wave} {what}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::manifest::ResourceKey;
+
+    fn web() -> ResourceKey {
+        ResourceKey {
+            group: "apps".into(),
+            kind: "Deployment".into(),
+            namespace: Some("shop".into()),
+            name: "web".into(),
+        }
+    }
+
+    fn assert_words(table: impl IntoIterator<Item = (Reason, &'static str, &'static str)>) {
+        for (told, code, words) in table {
+            assert_eq!((told.code(), reason(&told).as_str()), (code, words));
+        }
+    }
+
+    #[test]
+    fn reasons_are_told_in_words_and_have_a_code() {
+        assert_words([
+            (
+                Reason::Refused(vec![(web(), "no".into()), (web(), "never".into())]),
+                "Refused",
+                "Deployment shop/web: no\nDeployment shop/web: never",
+            ),
+            (
+                Reason::AdoptionRequired(Adoption::Existing {
+                    application: "shop/staging".into(),
+                    objects: vec![web()],
+                }),
+                "AdoptionRequired",
+                "the first sync would change what is there already (Deployment shop/web): `windlass adopt shop/staging` lets it",
+            ),
+            (
+                Reason::Drift {
+                    objects: vec![Drift {
+                        key: web(),
+                        deleted: false,
+                        by: vec![("kubectl-edit".into(), vec![".spec.replicas".into()])],
+                    }],
+                    proposal: Proposal::Open { number: 7 },
+                },
+                "DriftReported",
+                "drift is reported, not set back: Deployment shop/web: .spec.replicas changed by kubectl-edit (#7 asks whether to keep it: merge it, or close it to have it set back)",
+            ),
+            (
+                Reason::DeletionsWait {
+                    health: (Health::Degraded, "new crashes".into()),
+                    deletions: vec![(web(), Late::Used { by: "Pod a".into() })],
+                },
+                "DeletionsPending",
+                "new crashes; Deployment shop/web is deleted once Pod a does not use it any more",
+            ),
+            (
+                Reason::Wave {
+                    wave: 2,
+                    failed: true,
+                    why: "Job a failed".into(),
+                },
+                "WaveFailed",
+                "wave 2 failed: Job a failed",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn health_is_told_with_what_is_waited_for() {
+        let health = |health, why: &str, ending: Vec<(ResourceKey, String)>| Reason::Health {
+            health,
+            objects: (health, why.into()),
+            ending,
+            withheld: vec![],
+        };
+        assert_words([
+            (health(Health::Healthy, "", vec![]), "Healthy", ""),
+            (
+                health(Health::Progressing, "Deployment web: 1 of 2 ready", vec![]),
+                "Progressing",
+                "waits for Deployment web",
+            ),
+            (
+                Reason::Overdue {
+                    limit: Duration::from_secs(1800),
+                    reason: Box::new(health(
+                        Health::Progressing,
+                        "Deployment web: 1 of 2 ready",
+                        vec![(web(), "it is being deleted".into())],
+                    )),
+                },
+                "HealthTimeout",
+                "not healthy 30m after it was applied: Deployment web: 1 of 2 ready; Deployment shop/web: it is being deleted",
+            ),
+        ]);
+    }
+}

@@ -1,6 +1,6 @@
 //! A preview in a terminal: the comment's facts, as plain lines.
 
-use super::one_line;
+use super::markdown::one_line;
 use super::preview::{buckets, parts, title};
 use crate::domain::plan::{Change, Proof};
 use crate::domain::pull_request::{Failure, Preview};
@@ -98,7 +98,7 @@ fn unmarked(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{code, quoted};
+    use super::super::markdown::{code, quoted};
     use super::*;
 
     #[test]

@@ -68,7 +68,7 @@ pub async fn looks() {
         .push("acme/config", "main", "ada", "Many", &text)
         .unwrap();
     world.start();
-    crate::synced(&world, &commit).await;
+    crate::measures::synced(&world, &commit).await;
     world.settled().await;
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
@@ -100,7 +100,7 @@ pub async fn looks() {
             .map(|(path, text)| (path.as_str(), Some(text.as_str())))
             .collect();
         let number = world.propose("bob", name, &files);
-        crate::wait(std::time::Duration::from_secs(120), async || {
+        crate::measures::wait(std::time::Duration::from_secs(120), async || {
             !world.comments(number).is_empty()
         })
         .await;

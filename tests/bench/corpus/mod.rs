@@ -6,151 +6,31 @@
 //! change, is held against it: the whole object, less status and what the
 //! server keeps for itself. Each trap class is drawn in turn, so that all come
 //! up often; how often is printed.
+//!
+//! - `application`: what is generated and changed; `others`: what others do meanwhile
+//! - `prediction`: what the plan says; `score`: what it is held against
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
 use serde_json::{Value, json};
-use windlass::judged_by::Mask;
-use windlass::judged_by::OWNER_LABEL;
-use windlass::judged_by::{Action, Change, Notes, Proof, came_out};
-use windlass::judged_by::{ResourceKey, cleaned};
+use windlass::judged_by::{Action, Change};
 
 mod application;
 mod others;
+mod prediction;
+mod score;
 
 use application::{Application, CLASSES, Class, Dice};
 use others::{Round, others, release, tools};
+use prediction::predicted;
+use score::{live, score};
 
-use crate::support::{Setup, World, plane};
-use crate::{Results, synced};
+use crate::measures::synced;
+use crate::results::Results;
+use crate::support::{Setup, World};
 
 const APPLICATIONS: usize = 200;
 const ROUNDS: usize = 4;
-
-type Live = BTreeMap<(String, Option<String>, String), Value>;
-
-/// Every live object with our label, by kind, namespace and name.
-fn live(world: &World) -> Live {
-    let custom = world.kubectl(&["get", "crd", "-o", "jsonpath={.items[*].metadata.name}"]);
-    let mut kinds: Vec<String> = [
-        "configmaps",
-        "secrets",
-        "services",
-        "namespaces",
-        "deployments.apps",
-        "statefulsets.apps",
-        "jobs.batch",
-        "cronjobs.batch",
-        "horizontalpodautoscalers.autoscaling",
-        "ingresses.networking.k8s.io",
-        "roles.rbac.authorization.k8s.io",
-        "rolebindings.rbac.authorization.k8s.io",
-        "clusterroles.rbac.authorization.k8s.io",
-        "customresourcedefinitions.apiextensions.k8s.io",
-    ]
-    .map(str::to_string)
-    .into();
-    kinds.extend(
-        custom
-            .split_whitespace()
-            .filter(|name| name.ends_with(&format!("{}corpus.example", world.prefix)))
-            .map(str::to_string),
-    );
-    let text = world.kubectl(&[
-        "get",
-        &kinds.join(","),
-        "-A",
-        "-l",
-        OWNER_LABEL,
-        "-o",
-        "json",
-    ]);
-    let all: Value = serde_json::from_str(&text).unwrap();
-    let mut found = Live::new();
-    for object in all["items"].as_array().unwrap() {
-        let text = |at: &str| {
-            object
-                .pointer(at)
-                .and_then(Value::as_str)
-                .map(str::to_string)
-        };
-        found.insert(
-            (
-                text("/kind").unwrap(),
-                text("/metadata/namespace"),
-                text("/metadata/name").unwrap(),
-            ),
-            object.clone(),
-        );
-    }
-    found
-}
-
-/// What `windlass plan` says of a branch.
-fn predicted(world: &World, base: &str, head: &str) -> Vec<Change> {
-    let tool = |name: &str| plane().tools().program(name).unwrap().display().to_string();
-    let said = Command::new(env!("CARGO_BIN_EXE_windlass"))
-        .args([
-            "plan",
-            "--output",
-            "json",
-            "--base",
-            base,
-            "--head",
-            head,
-            "--namespace",
-            &world.home(),
-            "--kustomize",
-            &tool("kustomize"),
-            "--helm",
-            &tool("helm"),
-        ])
-        .args([
-            "--repo",
-            world
-                .forge
-                .repository_path("acme", "config")
-                .to_str()
-                .unwrap(),
-        ])
-        .env("KUBECONFIG", plane().kubeconfig())
-        .output()
-        .unwrap();
-    let read: Value = serde_json::from_slice(&said.stdout)
-        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&said.stderr)));
-    let changes = read["applications"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|app| app["changes"].as_array().unwrap());
-    changes
-        .map(|change| {
-            let action = match change["action"].as_str().unwrap() {
-                "create" => Action::Create,
-                "configure" => Action::Configure,
-                "recreate" => Action::Recreate,
-                "prune" => Action::Prune,
-                other => panic!("{other}: {change}"),
-            };
-            let side = |name: &str| Some(change[name].clone()).filter(|side| !side.is_null());
-            let problem = change["problem"].as_str().map(str::to_string);
-            let key: ResourceKey = serde_json::from_value(change["object"].clone()).unwrap();
-            let version = change["version"].as_str().unwrap().to_string();
-            Change {
-                key,
-                version,
-                action,
-                proof: Proof::Server,
-                before: side("before"),
-                after: side("after"),
-                problem,
-                notes: Notes::default(),
-                hidden: vec![],
-            }
-        })
-        .collect()
-}
 
 /// `prediction_corpus`: the share of objects that came out as the plan said.
 pub async fn corpus(results: &mut Results) {
@@ -246,7 +126,7 @@ pub async fn corpus(results: &mut Results) {
         );
         let branch = format!("corpus-{turned}");
         let number = world.propose("bob", &branch, &changes);
-        crate::wait(std::time::Duration::from_secs(300), async || {
+        crate::measures::wait(std::time::Duration::from_secs(300), async || {
             !world.comments(number).is_empty()
         })
         .await;
@@ -303,7 +183,7 @@ pub async fn corpus(results: &mut Results) {
                     .by_full_name("acme/config")
                     .is_some_and(|repo| repo.checks.iter().any(|one| one.sha == head))
             };
-            crate::wait(std::time::Duration::from_secs(300), looked).await;
+            crate::measures::wait(std::time::Duration::from_secs(300), looked).await;
             world.previewed(number).await;
         }
         let plan = predicted(&world, "main", &branch);
@@ -405,7 +285,7 @@ async fn rested(world: &World, commit: &str, failing: &BTreeSet<String>) {
         let told = world.status(commit, "windlass/sync");
         told.is_some_and(|(is, _)| is == "failure") && world.applications().await.iter().all(rests)
     };
-    crate::wait(std::time::Duration::from_secs(600), ended).await;
+    crate::measures::wait(std::time::Duration::from_secs(600), ended).await;
 }
 
 /// Confirms the deletions of applications that left Git.
@@ -419,61 +299,7 @@ async fn confirm(world: &World, applications: &[&str]) {
                 .kubectl(&[&["-n", &world.home(), "get"], &object[..], &["-o", at]].concat())
                 .is_empty()
         };
-        crate::wait(std::time::Duration::from_secs(300), waits).await;
+        crate::measures::wait(std::time::Duration::from_secs(300), waits).await;
         world.windlass(&["confirm-prune", title]);
-    }
-}
-
-/// An object less what a controller of Kubernetes writes into it: the rules of a role that is aggregated.
-fn ours(object: &Value) -> Value {
-    let mut object = object.clone();
-    if object["aggregationRule"].is_object() {
-        object.as_object_mut().map(|object| object.remove("rules"));
-    }
-    object
-}
-
-/// Holds a plan against what was there before and is there now.
-fn score(plan: &[&Change], was: &Live, is: &Live, held: &mut usize, missed: &mut Vec<String>) {
-    let mask = Mask::new(b"corpus");
-    let name = |key: &ResourceKey| (key.kind.clone(), key.namespace.clone(), key.name.clone());
-    let mut told = BTreeSet::new();
-    for change in plan {
-        told.insert(name(&change.key));
-        let now = is.get(&name(&change.key)).map(ours);
-        let now = now.as_ref();
-        let after = change.after.as_ref().map(ours);
-        if change.problem.is_none()
-            && came_out(
-                &mask,
-                &Change {
-                    after,
-                    ..(*change).clone()
-                },
-                now,
-            )
-        {
-            *held += 1;
-        } else {
-            let now = now.map(cleaned).unwrap_or_default();
-            missed.push(format!(
-                "{} {} {}: predicted {} is {}",
-                change.action.word(),
-                change.key,
-                change.problem.clone().unwrap_or_default(),
-                change.after.clone().unwrap_or_default(),
-                now
-            ));
-        }
-    }
-    for key in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
-        let side = |all: &Live| all.get(key).map(ours).as_ref().map(cleaned);
-        if !told.contains(key) && side(was) != side(is) {
-            missed.push(format!(
-                "not predicted: {key:?}: {} → {}",
-                side(was).unwrap_or_default(),
-                side(is).unwrap_or_default()
-            ));
-        }
     }
 }

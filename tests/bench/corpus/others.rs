@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use serde_json::json;
 use windlass::judged_by::{Action, Change};
 
-use super::Live;
 use super::application::{Application, Class, TOOLS};
+use super::score::Live;
 use crate::support::World;
 
 /// What a round has to hold besides what the plan says.
@@ -203,7 +203,7 @@ pub async fn release(world: &World, namespace: &str, names: &[String]) {
             .is_empty()
     };
     for name in names {
-        crate::wait(std::time::Duration::from_secs(300), async || ending(name)).await;
+        crate::measures::wait(std::time::Duration::from_secs(300), async || ending(name)).await;
         let none = r#"{"metadata":{"finalizers":null}}"#;
         world.kubectl(&[
             "-n",

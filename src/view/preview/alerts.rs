@@ -1,0 +1,163 @@
+//! The alerts of a preview: what cannot be undone or done, and what is done to others.
+
+use serde::Serialize;
+
+use super::super::markdown::{code, quoted, told};
+use super::holders::{drift_lines, holders};
+use crate::domain::effect;
+use crate::domain::plan::{Action, Change};
+use crate::domain::pull_request::{Failure, Preview};
+
+#[derive(Serialize)]
+pub(super) struct Alert {
+    kind: &'static str,
+    pub text: String,
+}
+
+/// At most two: one for what cannot be undone or done, one for what is done to others.
+pub(super) fn alerts(preview: &Preview) -> Vec<Alert> {
+    if let Some(failure) = &preview.failure {
+        return vec![of_failure(failure)];
+    }
+    let failed = names(preview, |change| change.problem.is_some());
+    let kind = if failed.is_empty() {
+        "WARNING"
+    } else {
+        "CAUTION"
+    };
+    [
+        (kind, grave(preview, &failed)),
+        ("WARNING", done_to_others(preview)),
+    ]
+    .into_iter()
+    .filter(|(_, lines)| !lines.is_empty())
+    .map(|(kind, lines)| Alert {
+        kind,
+        text: lines.join("\n> "),
+    })
+    .collect()
+}
+
+/// Why nothing was previewed, and what to do.
+fn of_failure(failure: &Failure) -> Alert {
+    let (kind, text) = match failure {
+        Failure::Conflict(files) => {
+            let files: Vec<_> = files.iter().map(|file| code(file)).collect();
+            (
+                "WARNING",
+                format!(
+                    "Base and head both changed {}. Update the branch.",
+                    files.join(", ")
+                ),
+            )
+        }
+        Failure::Fork => (
+            "WARNING",
+            "A fork's head is neither rendered nor sent to a cluster. Push the branch to this repository to have it previewed.".into(),
+        ),
+        Failure::TooLarge(why) => (
+            "CAUTION",
+            format!("Nothing of this commit was rendered: {}.", quoted(why)),
+        ),
+        Failure::Killed => (
+            "CAUTION",
+            "windlass ended twice while it looked at this commit, so it does not try it again by itself. Make the change smaller, or give `/preview` to have it tried once more.".into(),
+        ),
+        Failure::Configuration(error) => (
+            "CAUTION",
+            format!("\n{}", told(error)).replace('\n', "\n> "),
+        ),
+    };
+    Alert { kind, text }
+}
+
+/// What cannot be applied (`failed`), what is lost, and effects that are grave.
+fn grave(preview: &Preview, failed: &[String]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !failed.is_empty() {
+        lines.push(format!(
+            "{} cannot be applied, and with that nothing of the application.",
+            list(failed)
+        ));
+    }
+    for (action, word) in [
+        (Action::Prune, "Deletes"),
+        (Action::Recreate, "Deletes and creates anew"),
+    ] {
+        let gone = names(preview, |change| {
+            change.problem.is_none() && change.action == action && !change.is_hook()
+        });
+        if !gone.is_empty() {
+            lines.push(format!("{word} {}.", list(&gone)));
+        }
+    }
+    let effects = preview
+        .applications
+        .iter()
+        .flat_map(|app| effect::effects(&app.plan))
+        .filter(|effect| effect.grave);
+    lines.extend(
+        effects.map(|effect| format!("{}: {}.", code(&effect.key.to_string()), effect.text)),
+    );
+    lines
+}
+
+/// What a sync sets back, and fields that are taken.
+fn done_to_others(preview: &Preview) -> Vec<String> {
+    let mut lines = Vec::new();
+    let drifted: Vec<_> = preview
+        .applications
+        .iter()
+        .flat_map(|app| drift_lines(&app.drift))
+        .collect();
+    if !drifted.is_empty() {
+        lines.push(format!(
+            "A sync sets back what others changed: {}.",
+            list(&drifted)
+        ));
+    }
+    let taken: Vec<_> = effective(preview)
+        .filter(|change| !change.notes.taken.is_empty())
+        .map(|change| {
+            format!(
+                "{} of {}",
+                holders(&change.notes.taken),
+                code(&change.key.to_string())
+            )
+        })
+        .collect();
+    if !taken.is_empty() {
+        lines.push(format!("Takes {}.", list(&taken)));
+    }
+    lines
+}
+
+fn effective(preview: &Preview) -> impl Iterator<Item = &Change> {
+    preview
+        .applications
+        .iter()
+        .flat_map(|app| app.plan.effective())
+}
+
+/// The names of the changes that are `wanted`.
+fn names(preview: &Preview, wanted: impl Fn(&Change) -> bool) -> Vec<String> {
+    effective(preview)
+        .filter(|change| wanted(change))
+        .map(|change| code(&change.key.to_string()))
+        .collect()
+}
+
+fn list(items: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = items
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if items.len() > SHOWN {
+        format!("{shown} and {} more (listed below)", items.len() - SHOWN)
+    } else {
+        shown
+    }
+}

@@ -1,0 +1,124 @@
+//! A preview's comment and check run.
+//!
+//! The fullest form that fits is taken: whole differences, differences without
+//! context, equal differences told once, names alone. Which form it is, is
+//! said; every deletion and recreation is named in each of them.
+//!
+//! - `parts`: what is told of each change; `buckets`, `holders`: what is told besides
+//! - `forms`: the details, by how much is told; `names`: the shortest of them
+//! - `title`, `alerts`: what stands above the details
+//! - `pages`: the check run's further texts
+
+mod alerts;
+mod buckets;
+mod forms;
+mod holders;
+mod names;
+mod pages;
+mod parts;
+mod title;
+
+pub(super) use buckets::buckets;
+pub(super) use holders::drift_lines;
+pub(super) use parts::parts;
+pub(super) use title::title;
+
+use serde::Serialize;
+
+use self::alerts::{Alert, alerts};
+use self::forms::{FORMS, Form, details};
+use self::names::brief;
+use self::pages::paged;
+use self::parts::Part;
+use self::title::{counted, plain, verdict_line};
+use super::markers::sticky;
+use super::{MOST_BYTES, render};
+use crate::domain::pull_request::{Preview, Wanted};
+
+/// What a preview becomes: the sticky comment, and the check run's three texts.
+pub struct PreviewText {
+    pub comment: Wanted,
+    pub title: String,
+    pub summary: String,
+    pub text: String,
+    /// What follows on the text, where the whole does not fit: each a check run's text of its own.
+    pub pages: Vec<String>,
+    /// How many changes are shown nowhere, since they do not fit.
+    pub unseen: usize,
+}
+
+/// What the comment's frame takes at most, beside the details.
+const FRAME: usize = 4_000;
+
+#[derive(Serialize)]
+struct PreviewView {
+    verdict: String,
+    alerts: Vec<Alert>,
+    details: String,
+    head: String,
+    base: String,
+    duration: String,
+    digest: String,
+}
+
+pub fn preview(preview: &Preview) -> PreviewText {
+    let parts = parts(preview);
+    let whole = details(&parts, Form::Full);
+    let (mut pages, unseen) = paged(&parts, &whole);
+    let mut verdict = verdict_line(preview);
+    if unseen > 0 {
+        verdict.push_str(&format!(" · **{} not shown**", counted(unseen, "change")));
+    }
+    let alerts = alerts(preview);
+    let summary: Vec<_> = std::iter::once(verdict.as_str())
+        .chain(alerts.iter().map(|alert| alert.text.as_str()))
+        .collect();
+    let (summary, title) = (summary.join("\n\n"), plain(&verdict));
+    let duration = match preview.duration.as_secs_f64() {
+        short if short < 0.1 => format!("{:.2} s", short),
+        long => format!("{long:.1} s"),
+    };
+    let varies = format!(" · {duration}");
+    let comment = render(
+        "preview.md",
+        PreviewView {
+            verdict,
+            alerts,
+            details: fitting(&parts, &whole),
+            head: preview.head.short().into(),
+            base: preview.base.short().into(),
+            duration,
+            digest: preview.digest()[..16].into(),
+        },
+    );
+    PreviewText {
+        comment: sticky(&comment, &varies, false),
+        title,
+        summary,
+        text: if pages.is_empty() {
+            whole
+        } else {
+            pages.remove(0)
+        },
+        pages,
+        unseen,
+    }
+}
+
+/// The fullest details that fit into a comment. `whole`: in the full form.
+fn fitting(parts: &[Part<'_>], whole: &str) -> String {
+    let room = MOST_BYTES - FRAME;
+    // Most previews fit whole: the shorter forms are made only where they are needed.
+    if whole.len() <= room {
+        return whole.trim().into();
+    }
+    let shorter = FORMS[1..]
+        .iter()
+        .map(|form| details(parts, *form))
+        .find(|details| details.len() <= room);
+    let details = shorter.unwrap_or_else(|| brief(parts, room));
+    details.trim().into()
+}
+
+#[cfg(test)]
+mod tests;

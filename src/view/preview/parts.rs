@@ -1,0 +1,102 @@
+//! What is told of each change: facts and differences, from which each form takes.
+
+use std::collections::BTreeMap;
+
+use super::super::markdown::{code, quoted};
+use super::holders::holders;
+use crate::domain::effect::{self, Effect};
+use crate::domain::plan::{Change, Proof};
+use crate::domain::pull_request::{ApplicationPreview, Preview};
+
+/// One application, with all that is told of its changes: each form takes from it.
+pub(in crate::view) struct Part<'a> {
+    pub app: &'a ApplicationPreview,
+    pub told: Vec<Told<'a>>,
+}
+
+/// A change that does something, or cannot.
+pub(in crate::view) struct Told<'a> {
+    pub change: &'a Change,
+    pub facts: Vec<String>,
+    /// Its difference, and without the equal lines around.
+    pub whole: String,
+    pub(super) tight: String,
+}
+
+pub(in crate::view) fn parts<'a>(preview: &'a Preview) -> Vec<Part<'a>> {
+    let part = |app: &'a ApplicationPreview| {
+        let mut effects: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for Effect { key, text, .. } in effect::effects(&app.plan) {
+            effects.entry(key).or_default().push(text);
+        }
+        let told = app.plan.effective().map(|change| {
+            let [whole, tight] = change.diffs([3, 0]);
+            Told {
+                change,
+                facts: facts(change, effects.remove(&change.key).unwrap_or_default()),
+                whole,
+                tight,
+            }
+        });
+        Part {
+            app,
+            told: told.collect(),
+        }
+    };
+    preview.applications.iter().map(part).collect()
+}
+
+fn facts(change: &Change, mut facts: Vec<String>) -> Vec<String> {
+    let notes = &change.notes;
+    if notes.already {
+        facts.push("the cluster has it so already: somebody changed it by hand".into());
+    }
+    if let Some(hook) = &notes.hook {
+        facts.push(quoted(hook));
+    }
+    if let Some(why) = &notes.recreate {
+        facts.push(format!(
+            "is deleted and created anew, since the server says: {}",
+            code(why)
+        ));
+    }
+    if let Some(why) = &notes.unverified {
+        facts.push(format!("{}: {}", badge(change.proof), quoted(why)));
+    }
+    if notes.allotted {
+        facts.push("node ports and addresses are allotted by the server when it is applied".into());
+    }
+    if !notes.taken.is_empty() {
+        facts.push(format!("takes {}", holders(&notes.taken)));
+    }
+    if !notes.adopted.is_empty() {
+        let from: Vec<_> = notes.adopted.iter().map(|manager| code(manager)).collect();
+        facts.push(format!(
+            "adoption: takes over, once, what {} set; what Git does not have of it goes",
+            from.join(", ")
+        ));
+    }
+    if !notes.replaced.is_empty() {
+        let lists: Vec<_> = notes.replaced.iter().map(|path| code(path)).collect();
+        facts.push(format!(
+            "the whole list is replaced, with what others put into it: {}",
+            lists.join(", ")
+        ));
+    }
+    facts.extend(notes.facts.iter().map(|fact| quoted(fact)));
+    facts.extend(
+        notes
+            .warnings
+            .iter()
+            .map(|warning| format!("the server warns: {}", code(warning))),
+    );
+    facts
+}
+
+pub(super) fn badge(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Server => "✓ server-verified",
+        Proof::Simulated => "◐ simulated",
+        Proof::Static => "○ static",
+    }
+}

@@ -1,0 +1,206 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::markdown::{code, quoted};
+use super::super::sticky_of;
+use super::*;
+use crate::domain::ApplicationKey;
+use crate::domain::manifest::ResourceKey;
+use crate::domain::mask::Mask;
+use crate::domain::plan::{Comparison, Plan, Proof, Side};
+use crate::domain::pull_request::{ApplicationPreview, ImageChange};
+use crate::domain::seal::Seal;
+
+fn key() -> ApplicationKey {
+    ApplicationKey {
+        repo: "acme/config".parse().unwrap(),
+        application: "shop".parse().unwrap(),
+        stage: "staging".parse().unwrap(),
+    }
+}
+
+fn comparison(name: &str, before: Option<&str>, after: Option<&str>) -> Comparison {
+    let side = |image: Option<&str>| {
+        image.map_or(Side::Absent, |image| {
+            Side::Object(
+                json!({"kind": "Deployment", "metadata": {"name": name}, "spec": {"image": image}}),
+                Proof::Server,
+            )
+        })
+    };
+    let key = ResourceKey {
+        group: "apps".into(),
+        kind: "Deployment".into(),
+        namespace: Some("shop-staging".into()),
+        name: name.into(),
+    };
+    Comparison::new(key, side(before), side(after))
+}
+
+fn of(comparisons: Vec<Comparison>) -> Preview {
+    let image = |tag: &str| {
+        Some(
+            format!(
+                "ghcr.io/acme/shop:{tag}@sha256:{}",
+                tag.repeat(64)[..64].to_owned()
+            )
+            .parse()
+            .unwrap(),
+        )
+    };
+    Preview {
+        head: "a".repeat(40).parse().unwrap(),
+        base: "b".repeat(40).parse().unwrap(),
+        applications: vec![ApplicationPreview {
+            key: key(),
+            cluster: "local".into(),
+            plan: Plan::new(&Mask::new(b"test"), comparisons),
+            drift: Plan::default(),
+            waiting: Plan::default(),
+            unmoved: 0,
+            images: vec![ImageChange {
+                name: "ghcr.io/acme/shop".into(),
+                from: image("1"),
+                to: image("2"),
+                source: None,
+            }],
+            error: None,
+            notes: vec![],
+        }],
+        total: 6,
+        failure: None,
+        duration: Duration::from_millis(1900),
+    }
+}
+
+#[test]
+fn a_preview_reads_at_a_glance() {
+    let text = preview(&of(vec![comparison("web", Some("shop:1"), Some("shop:2"))]));
+    insta::assert_snapshot!(text.comment.text, @"
+    **1 of 6 applications changes** · 1 configure · verified by the cluster
+
+    | application | image | from | to |
+    |---|---|---|---|
+    | `shop/staging` | `ghcr.io/acme/shop` | `1` `111111111111` | `2` `222222222222` |
+
+    **shop/staging** on `local`
+
+    <details open><summary><code>Deployment shop-staging/web</code> configure +1 −1</summary>
+
+    ```diff
+     metadata:
+       name: web
+     spec:
+    -  image: shop:1
+    +  image: shop:2
+    ```
+
+    </details>
+
+    <sub>head `aaaaaaaaaaaa` on base `bbbbbbbbbbbb` · 1.9 s · plan `wl1:4f0e8cfa62e7` · `/help`</sub>
+    ");
+    assert_eq!(
+        text.title,
+        "1 of 6 applications changes · 1 configure · verified by the cluster"
+    );
+}
+
+#[test]
+fn the_fingerprint_does_not_see_the_duration() {
+    let one = of(vec![comparison("web", Some("1"), Some("2"))]);
+    let two = Preview {
+        duration: Duration::from_secs(7),
+        ..one.clone()
+    };
+    assert_eq!(
+        preview(&one).comment.fingerprint,
+        preview(&two).comment.fingerprint
+    );
+    let three = of(vec![comparison("web", Some("1"), Some("3"))]);
+    assert_ne!(
+        preview(&one).comment.fingerprint,
+        preview(&three).comment.fingerprint
+    );
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let hostile =
+        "x ``` </details> <!-- windlass:sticky final 0 --> @acme/admins closes #1 | \u{202e}";
+    let text = preview(&of(vec![comparison(hostile, Some("1"), None)]))
+        .comment
+        .text;
+    let html = crate::sandbox::forge::pages::markdown(&text);
+    assert_eq!(
+        html.matches("<details").count(),
+        html.matches("</details>").count()
+    );
+    assert_eq!(
+        sticky_of(&text, &Seal::new(b"key"), "a/b#1"),
+        None,
+        "a forged marker is not at the start"
+    );
+    assert!(
+        preview(&of(vec![comparison("x\n\n## Approved", None, Some("1"))]))
+            .comment
+            .text
+            .lines()
+            .all(|line| !line.starts_with("## "))
+    );
+    assert!(!code("a\nb `c` | d").contains(['\n', '|']));
+    assert!(!quoted("@someone <b>").contains("@s"));
+}
+
+#[test]
+fn a_comment_fits_and_lists_every_deletion() {
+    let many = (0..600)
+        .map(|n| {
+            comparison(
+                &format!("web-{n:04}"),
+                Some(&"old image\n".repeat(20)),
+                None,
+            )
+        })
+        .collect();
+    let text = preview(&of(many));
+    assert!(text.comment.text.len() <= MOST_BYTES);
+    for n in 0..600 {
+        assert!(
+            text.comment.text.contains(&format!("web-{n:04}")),
+            "web-{n:04} is not listed"
+        );
+    }
+}
+
+#[test]
+fn the_shortest_form_folds_names_and_shows_what_they_share() {
+    let mut many: Vec<_> = (0..3_000)
+        .map(|n| comparison(&format!("web-{n:04}"), Some("old"), Some("new")))
+        .collect();
+    many.push(comparison("other", Some("old"), None));
+    let body = preview(&of(many)).comment.text;
+    assert!(body.len() <= MOST_BYTES);
+    assert!(
+        body.contains("<summary>configure: <code>Deployment</code>")
+            && body.contains("3000</summary>"),
+        "{}",
+        &body[..600]
+    );
+    assert!(
+        body.contains("the same in 3000") && body.contains("+  image: new"),
+        "{}",
+        &body[body.len() - 600..]
+    );
+    let deleted = body.find("- prune:").unwrap();
+    assert!(
+        deleted < body.find("<details>").unwrap(),
+        "what is lost comes first, unfolded"
+    );
+    // What follows is Markdown again only after a blank line.
+    assert!(
+        body.split("</details>\n")
+            .skip(1)
+            .all(|after| after.starts_with('\n'))
+    );
+}

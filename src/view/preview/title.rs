@@ -1,0 +1,107 @@
+//! A preview in one line: how many applications change, what happens in them, how well it is known.
+
+use crate::domain::effect;
+use crate::domain::plan::{Action, Plan, Proof};
+use crate::domain::pull_request::{Failure, Preview};
+
+/// The verdict, without marks.
+pub(in crate::view) fn title(preview: &Preview) -> String {
+    plain(&verdict_line(preview))
+}
+
+/// Text without Markdown's marks.
+pub(super) fn plain(verdict: &str) -> String {
+    verdict.replace("**", "").replace('`', "")
+}
+
+/// The verdict in one line.
+pub(super) fn verdict_line(preview: &Preview) -> String {
+    if let Some(failure) = &preview.failure {
+        return not_previewed(failure).into();
+    }
+    let changed = preview.applications.len();
+    if changed == 0 {
+        return "**No application changes**".into();
+    }
+    let mut parts = vec![format!(
+        "**{changed} of {} {}**",
+        counted(preview.total, "application"),
+        if changed == 1 { "changes" } else { "change" }
+    )];
+    parts.extend(counts(preview.applications.iter().map(|app| &app.plan)));
+    let plans = || preview.applications.iter().map(|app| &app.plan);
+    let pods: i64 = plans().map(effect::pods_rolled).sum();
+    if pods > 0 {
+        parts.push(format!(
+            "rolls {}",
+            counted(usize::try_from(pods).unwrap_or_default(), "pod")
+        ));
+    }
+    let failed: usize = preview
+        .applications
+        .iter()
+        .map(|app| usize::from(app.error.is_some()) + app.plan.problems().count())
+        .sum();
+    if failed > 0 {
+        parts.push(format!("**{failed} cannot be applied**"));
+    } else if plans().all(Plan::is_empty) {
+        parts.push("the cluster stays as it is".into());
+    } else if plans()
+        .flat_map(Plan::effective)
+        .all(|change| change.proof == Proof::Server)
+    {
+        parts.push("verified by the cluster".into());
+    } else {
+        parts.push("partly verified by the cluster".into());
+    }
+    parts.join(" · ")
+}
+
+/// Why nothing was previewed.
+fn not_previewed(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Conflict(_) => "**Conflicts with the base branch** · nothing was previewed",
+        Failure::Fork => "**Not previewed** · the head is in a fork",
+        Failure::TooLarge(_) => "**Not previewed** · the tree is too large",
+        Failure::Killed => "**Not previewed** · windlass ended while it looked at this commit",
+        Failure::Configuration(_) => "**The configuration cannot be read** · nothing was previewed",
+    }
+}
+
+/// How often each thing happens in plans: `2 create`, `1 prune`.
+pub(super) fn counts<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Vec<String> {
+    let plans: Vec<_> = plans.into_iter().collect();
+    let actions = [
+        Action::Create,
+        Action::Configure,
+        Action::Recreate,
+        Action::Prune,
+    ];
+    let counted_actions = actions.iter().map(|action| {
+        (
+            plans.iter().map(|plan| plan.count(action)).sum::<usize>(),
+            action,
+        )
+    });
+    let mut words: Vec<_> = counted_actions
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, action)| format!("{count} {}", action.word()))
+        .collect();
+    let hooks: usize = plans.iter().map(|plan| plan.hooks()).sum();
+    if hooks > 0 {
+        words.push(format!(
+            "{} run{}",
+            counted(hooks, "hook"),
+            if hooks == 1 { "s" } else { "" }
+        ));
+    }
+    words
+}
+
+pub(super) fn counted(number: usize, word: &str) -> String {
+    if number == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{number} {word}s")
+    }
+}

@@ -1,0 +1,143 @@
+//! After the merge: where a roll-out stands, in one line and as the sticky comment.
+
+use serde::Serialize;
+
+use super::markdown::{code, quoted};
+use super::markers::sticky;
+use super::{MOST_BYTES, render};
+use crate::domain::CommitSha;
+use crate::domain::pull_request::{Progress, ProgressState, Wanted};
+use crate::domain::rollout::{self, Outcome, Summary};
+
+/// Where a roll-out stands, in one line.
+pub fn rollout(summary: &Summary<'_>) -> String {
+    let Summary {
+        total,
+        healthy,
+        superseded,
+        ..
+    } = *summary;
+    let of =
+        |one: &Progress, text: &str| format!("{}: {}", one.key.title(), text.replace('\n', " "));
+    let done = healthy + superseded;
+    match (summary.outcome, summary.about) {
+        (Outcome::Failed, Some(one)) => of(one, &one.message),
+        (Outcome::Stale, Some(one)) => format!("stale: {}", of(one, &one.message)),
+        (Outcome::Nothing, _) => "no application changes".into(),
+        (Outcome::Superseded, Some(one)) => format!("superseded {}", one.message),
+        (Outcome::Healthy, Some(one)) if total == 1 && one.state == ProgressState::Gone => {
+            format!("{} is gone, with all that it had", one.key.title())
+        }
+        (Outcome::Healthy, Some(one)) if total == 1 => {
+            format!("{} is synced and healthy", one.key.title())
+        }
+        (Outcome::Healthy, _) if superseded == 0 => {
+            format!("{total} applications are synced and healthy")
+        }
+        (Outcome::Healthy, _) => format!(
+            "{healthy} of {total} applications are synced and healthy; newer commits changed the others"
+        ),
+        (_, Some(one)) if one.state == ProgressState::Leaving => of(one, &one.message),
+        // No more detail than changes rarely: GitHub takes 1000 statuses of a kind on one commit.
+        (_, Some(one)) if total == 1 && !one.message.is_empty() => of(one, &one.message),
+        (_, Some(one)) if total == 1 && !one.detail.is_empty() => of(one, &one.detail),
+        _ => format!("{done} of {total} applications are synced and healthy"),
+    }
+}
+
+#[derive(Serialize)]
+struct ProgressView {
+    verdict: String,
+    commit: String,
+    unmet: Option<String>,
+    applications: Vec<ProgressRow>,
+    preview: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ProgressRow {
+    title: String,
+    state: &'static str,
+    message: String,
+}
+
+/// The sticky comment of a merged pull request. `preview`: the details of the head's check run. `unmet`: what the gate said
+/// when it was merged without being green.
+pub fn progress(
+    commit: &CommitSha,
+    progress: &[Progress],
+    preview: Option<&str>,
+    unmet: Option<&str>,
+) -> Wanted {
+    let last = progress.iter().all(|one| one.state.is_final());
+    let summary = rollout::summary(progress);
+    let about = summary.about.map(|one| one.state);
+    let verdict = match summary.outcome {
+        Outcome::Healthy if about == Some(ProgressState::Gone) => "**Gone**",
+        Outcome::Pending if about == Some(ProgressState::Leaving) => "**Merged** · deletions wait",
+        Outcome::Healthy => "**Synced, healthy**",
+        Outcome::Failed => "**Failed**",
+        Outcome::Superseded => "**Superseded** by a newer commit",
+        Outcome::Stale => "**Not known**: a cluster cannot be reached",
+        Outcome::Pending | Outcome::Nothing => "**Merged** · syncing",
+    };
+    let rows = progress.iter().map(|one| ProgressRow {
+        title: one.key.title(),
+        state: one.state.word(),
+        message: if one.message.is_empty() {
+            String::new()
+        } else {
+            code(&one.message)
+        },
+    });
+    let text = render(
+        "progress.md",
+        ProgressView {
+            verdict: verdict.into(),
+            commit: commit.short().into(),
+            unmet: unmet.map(quoted),
+            applications: rows.collect(),
+            preview: preview
+                .filter(|text| text.len() < MOST_BYTES - 8_000)
+                .map(|text| {
+                    text.replace("<details open>", "<details>")
+                        .trim()
+                        .to_string()
+                }),
+        },
+    );
+    sticky(&text, "", last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ApplicationKey;
+
+    #[test]
+    fn a_roll_out_that_failed_keeps_its_preview() {
+        let done = Progress {
+            key: ApplicationKey {
+                repo: "acme/config".parse().unwrap(),
+                application: "shop".parse().unwrap(),
+                stage: "staging".parse().unwrap(),
+            },
+            state: ProgressState::Failed,
+            message: "Deployment web: pod web-1: CrashLoopBackOff".into(),
+            detail: String::new(),
+        };
+        insta::assert_snapshot!(progress(&"a".repeat(40).parse().unwrap(), &[done], Some("the preview"), None).text, @"
+    **Failed** · `aaaaaaaaaaaa`
+
+    | application | state | |
+    |---|---|---|
+    | `shop/staging` | failed | `Deployment web: pod web-1: CrashLoopBackOff` |
+
+    <details><summary>the preview that was merged</summary>
+
+    the preview
+
+    </details>
+    ");
+    }
+}

@@ -1,0 +1,248 @@
+//! The body of a promotion's pull request, and why images are not proposed.
+
+use serde::Serialize;
+
+use super::markdown::quoted;
+use super::render;
+use crate::domain::ApplicationKey;
+use crate::domain::image::Tag;
+use crate::domain::promotion::{Decision, How, Offer};
+
+#[derive(Serialize)]
+struct PromotionView {
+    title: String,
+    stage: String,
+    /// Stages that have it, and those that have not (any more), with the reason.
+    healthy: Vec<String>,
+    lacking: Vec<(String, String)>,
+    /// All of it is a step back.
+    back: bool,
+    candidates: Vec<CandidateView>,
+}
+
+#[derive(Serialize)]
+struct CandidateView {
+    image: String,
+    tag: String,
+    digest: String,
+    source: String,
+    commit: String,
+    short: String,
+    /// The newer tag that is there now, where this is a step back.
+    instead_of: Option<String>,
+    /// It was there before.
+    again: bool,
+}
+
+/// A promotion's body. `earlier`: the stages before, each with what it lacks of being healthy with just this.
+pub fn promotion(
+    key: &ApplicationKey,
+    offers: &[Offer],
+    earlier: &[(String, Option<String>)],
+) -> String {
+    render(
+        "promotion.md",
+        PromotionView {
+            title: key.title(),
+            stage: key.stage.to_string(),
+            healthy: earlier
+                .iter()
+                .filter(|(_, lacks)| lacks.is_none())
+                .map(|(stage, _)| stage.clone())
+                .collect(),
+            lacking: earlier
+                .iter()
+                .filter_map(|(stage, lacks)| Some((stage.clone(), quoted(lacks.as_ref()?))))
+                .collect(),
+            back: !offers.is_empty() && offers.iter().all(|offer| offer.instead_of.is_some()),
+            candidates: offers
+                .iter()
+                .map(
+                    |Offer {
+                         candidate,
+                         instead_of,
+                         again,
+                     }| CandidateView {
+                        image: candidate.image.clone(),
+                        tag: candidate.tag.to_string(),
+                        digest: candidate.digest.short().into(),
+                        source: candidate.source.to_string(),
+                        commit: candidate.commit.to_string(),
+                        short: candidate.commit.short().into(),
+                        instead_of: instead_of.as_ref().map(ToString::to_string),
+                        again: *again,
+                    },
+                )
+                .collect(),
+        },
+    )
+}
+
+/// Why images are not proposed in a stage, each in a sentence of the `Promotion` object; None where none is kept back.
+/// With the tag that each has now. `reopens`: the pull request that can be opened again.
+pub fn not_proposed(stand: &[(&Decision, &Tag)], reopens: Option<u64>) -> Option<String> {
+    let told: Vec<_> = stand
+        .iter()
+        .filter_map(|(one, tag)| Some(format!("{}: {}", named(one, tag), kept_back(one, reopens)?)))
+        .collect();
+    (!told.is_empty()).then(|| told.join("\n"))
+}
+
+fn named(
+    Decision {
+        image,
+        digest,
+        tag: then,
+        ..
+    }: &Decision,
+    tag: &Tag,
+) -> String {
+    let digest = digest.short();
+    if tag == then {
+        format!("{image} {tag} ({digest})")
+    } else {
+        format!("{image} {tag} (the same image as {then}, {digest})")
+    }
+}
+
+fn kept_back(one: &Decision, reopens: Option<u64>) -> Option<String> {
+    Some(match one.how {
+        How::Merged | How::Proposed => return None,
+        How::Failed => one.why.clone().unwrap_or_default(),
+        How::Dropped => {
+            "dropped, since windlass.yaml does not name the image for this application any more"
+                .into()
+        }
+        How::Reverted => {
+            let by = one
+                .commit
+                .as_ref()
+                .map(|commit| format!(" by {}", commit.short()))
+                .unwrap_or_default();
+            format!(
+                "taken back{by}, so it is not proposed here again: merge a pull request that sets it again, or announce a newer image"
+            )
+        }
+        How::Rejected => {
+            let number = one.number.unwrap_or_default();
+            let reopen = if reopens == Some(number) {
+                format!("reopen #{number}, or ")
+            } else {
+                String::new()
+            };
+            format!(
+                "#{number} was closed, so it is not proposed here again: {reopen}announce a newer image"
+            )
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::image::Candidate;
+
+    fn key() -> ApplicationKey {
+        ApplicationKey {
+            repo: "acme/config".parse().unwrap(),
+            application: "shop".parse().unwrap(),
+            stage: "staging".parse().unwrap(),
+        }
+    }
+
+    fn offer() -> Offer {
+        let candidate = Candidate {
+            image: "ghcr.io/acme/shop".into(),
+            digest: format!("sha256:{}", "c".repeat(64)).parse().unwrap(),
+            tag: "1.2".parse().unwrap(),
+            commit: "d".repeat(40).parse().unwrap(),
+            source: "acme/shop".parse().unwrap(),
+        };
+        Offer {
+            candidate,
+            instead_of: None,
+            again: false,
+        }
+    }
+
+    #[test]
+    fn a_promotion_names_its_images() {
+        insta::assert_snapshot!(promotion(&key(), &[offer()], &[("staging".into(), None)]), @"
+    Puts a new image into **shop/staging**.
+
+    | image | tag | digest | source |
+    |---|---|---|---|
+    | `ghcr.io/acme/shop` | `1.2` | `cccccccccccc` | acme/shop@dddddddddddddddddddddddddddddddddddddddd |
+
+    Healthy with the same digest in `staging`.
+
+    A newer image for `staging` updates this pull request. Close it to refuse this image. `/help` lists what can be asked here.
+    ");
+    }
+
+    #[test]
+    fn a_step_back_is_called_one() {
+        let back = promotion(
+            &key(),
+            &[Offer {
+                instead_of: Some("1.3".parse().unwrap()),
+                ..offer()
+            }],
+            &[],
+        );
+        assert!(
+            back.starts_with("Takes **shop/staging** back to an older image.\n\n| image |"),
+            "{back}"
+        );
+        assert!(back.contains("\n\n> [!WARNING]\n> A step back: `1.2` was announced before `1.3`, which `staging` has now. "), "{back}");
+        let again = promotion(
+            &key(),
+            &[Offer {
+                again: true,
+                ..offer()
+            }],
+            &[],
+        );
+        assert!(
+            again.contains("> `staging` had `1.2` before, and has it no more. "),
+            "{again}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_proposed_has_its_reason() {
+        let offer = offer();
+        let decided = |how, commit: Option<&str>, number| {
+            let commit = commit.map(|letter| letter.repeat(40).parse().unwrap());
+            let one = Decision {
+                commit,
+                number,
+                ..Decision::of(&offer.candidate, how)
+            };
+            not_proposed(&[(&one, &"1.2".parse().unwrap())], Some(7))
+        };
+        assert_eq!(decided(How::Merged, Some("a"), None), None);
+        assert_eq!(
+            decided(How::Reverted, Some("a"), None).as_deref(),
+            Some(
+                "ghcr.io/acme/shop 1.2 (cccccccccccc): taken back by aaaaaaaaaaaa, so it is not proposed here again: merge a pull request that sets it again, or announce a newer image"
+            )
+        );
+        assert_eq!(
+            decided(How::Rejected, None, Some(7)).as_deref(),
+            Some(
+                "ghcr.io/acme/shop 1.2 (cccccccccccc): #7 was closed, so it is not proposed here again: reopen #7, or announce a newer image"
+            )
+        );
+        let refused = Decision {
+            number: Some(6),
+            ..Decision::of(&offer.candidate, How::Rejected)
+        };
+        assert_eq!(
+            not_proposed(&[(&refused, &"1.2-final".parse().unwrap())], Some(7)).as_deref(),
+            Some(
+                "ghcr.io/acme/shop 1.2-final (the same image as 1.2, cccccccccccc): #6 was closed, so it is not proposed here again: announce a newer image"
+            )
+        );
+    }
+}

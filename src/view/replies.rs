@@ -1,0 +1,112 @@
+//! Answers to commands: one comment for all command lines of another.
+
+use serde::Serialize;
+
+use super::markdown::{bounded, code};
+use super::markers::REPLY;
+use super::render;
+use crate::domain::command::{COMMANDS, Line, Mistake};
+use crate::domain::pull_request::shortened;
+
+#[derive(Serialize)]
+struct ReplyView {
+    answers: Vec<AnswerView>,
+}
+
+#[derive(Serialize)]
+struct AnswerView {
+    quote: String,
+    text: String,
+}
+
+/// Characters of a command line that a reply quotes.
+const MOST_QUOTED: usize = 200;
+
+/// One comment that answers all command lines of another; carries its marker.
+pub fn reply(comment: u64, answers: &[(Line, String)]) -> String {
+    let answers = answers.iter().map(|(line, text)| AnswerView {
+        quote: code(&shortened(&line.text, MOST_QUOTED)),
+        text: text.clone(),
+    });
+    let body = format!(
+        "{REPLY}{comment} -->\n{}",
+        render(
+            "reply.md",
+            ReplyView {
+                answers: answers.collect()
+            }
+        )
+    );
+    bounded(&body)
+}
+
+pub fn help() -> String {
+    let rows = COMMANDS.iter().map(|spec| {
+        format!(
+            "| `/{}` | {} | {} |",
+            spec.word,
+            spec.summary,
+            spec.power.who()
+        )
+    });
+    let table = rows.collect::<Vec<_>>().join("\n");
+    format!(
+        "A command stands at the start of a line.\n\n| command | what it does | needs |\n|---|---|---|\n{table}"
+    )
+}
+
+pub fn mistake(mistake: &Mistake) -> String {
+    match mistake {
+        Mistake::Unknown { word, nearest } => {
+            format!(
+                "There is no command {}. Did you mean `/{}`? `/help` lists all of them.",
+                code(&format!("/{word}")),
+                nearest.word()
+            )
+        }
+        Mistake::Argument { command } => {
+            format!("`/{}` takes nothing after its name.", command.word())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_answers_line_by_line() {
+        let lines = crate::domain::command::parse("/help\n/snyc");
+        let answers: Vec<_> = lines
+            .into_iter()
+            .map(|line| {
+                let text = match &line.meaning {
+                    Ok(_) => help(),
+                    Err(wrong) => mistake(wrong),
+                };
+                (line, text)
+            })
+            .collect();
+        insta::assert_snapshot!(reply(9, &answers), @"
+    <!-- windlass:reply 9 -->
+    > `/help`
+
+    A command stands at the start of a line.
+
+    | command | what it does | needs |
+    |---|---|---|
+    | `/accept-unseen` | accepts the changes that do not fit into the preview of this commit, by one who may approve | write |
+    | `/adopt` | lets the first sync of the applications that this pull request touches change what was there before windlass | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/help` | lists these commands | write |
+    | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
+    | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
+    | `/take` | has the fields that others hold, and that the preview names, set as Git has them | write; where the stage needs approvals, somebody who may approve |
+    | `/why` | explains, gate by gate, why this pull request is or is not merged | write |
+
+    > `/snyc`
+
+    There is no command `/snyc`. Did you mean `/sync`? `/help` lists all of them.
+    ");
+    }
+}

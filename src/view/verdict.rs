@@ -1,0 +1,40 @@
+//! The gate's verdict, gate by gate, and what a branch's rules make of it.
+
+use super::markdown::{code, quoted};
+use crate::domain::gate::{Standing, Verdict};
+use crate::domain::pull_request::GATE_CONTEXT;
+
+/// The verdict as a list, gate by gate.
+pub fn why(verdict: &Verdict) -> String {
+    let mark = |standing| match standing {
+        Standing::Green => "✅",
+        Standing::Waiting => "⏳",
+        Standing::Blocked => "⛔",
+    };
+    let rows = verdict.children.iter().map(|gate| {
+        format!(
+            "- {} **{}**: {}",
+            mark(gate.standing),
+            gate.gate,
+            quoted(&gate.reason)
+        )
+    });
+    let gates = rows.collect::<Vec<_>>().join("\n");
+    format!(
+        "{} {}\n\n{gates}",
+        mark(verdict.standing),
+        match verdict.standing {
+            Standing::Green => quoted(&verdict.reason),
+            Standing::Waiting => "Not merged yet:".into(),
+            Standing::Blocked => "Cannot be merged as it stands:".into(),
+        }
+    )
+}
+
+/// That a branch's rules let a pull request be merged whatever the verdict says.
+pub fn unprotected(branch: &str) -> String {
+    let (branch, check) = (code(branch), code(GATE_CONTEXT));
+    format!(
+        "> [!NOTE]\n> The rules of {branch} do not require {check} from this App: whoever may merge can merge without it. Add a ruleset that requires it, with this App as its source."
+    )
+}

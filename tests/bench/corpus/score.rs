@@ -1,0 +1,121 @@
+//! What is live, and a plan held against it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use windlass::judged_by::{Change, Mask, OWNER_LABEL, ResourceKey, came_out, cleaned};
+
+use crate::support::World;
+
+pub type Live = BTreeMap<(String, Option<String>, String), Value>;
+
+/// Every live object with our label, by kind, namespace and name.
+pub fn live(world: &World) -> Live {
+    let custom = world.kubectl(&["get", "crd", "-o", "jsonpath={.items[*].metadata.name}"]);
+    let mut kinds: Vec<String> = [
+        "configmaps",
+        "secrets",
+        "services",
+        "namespaces",
+        "deployments.apps",
+        "statefulsets.apps",
+        "jobs.batch",
+        "cronjobs.batch",
+        "horizontalpodautoscalers.autoscaling",
+        "ingresses.networking.k8s.io",
+        "roles.rbac.authorization.k8s.io",
+        "rolebindings.rbac.authorization.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
+        "customresourcedefinitions.apiextensions.k8s.io",
+    ]
+    .map(str::to_string)
+    .into();
+    kinds.extend(
+        custom
+            .split_whitespace()
+            .filter(|name| name.ends_with(&format!("{}corpus.example", world.prefix)))
+            .map(str::to_string),
+    );
+    let text = world.kubectl(&[
+        "get",
+        &kinds.join(","),
+        "-A",
+        "-l",
+        OWNER_LABEL,
+        "-o",
+        "json",
+    ]);
+    let all: Value = serde_json::from_str(&text).unwrap();
+    let mut found = Live::new();
+    for object in all["items"].as_array().unwrap() {
+        let text = |at: &str| {
+            object
+                .pointer(at)
+                .and_then(Value::as_str)
+                .map(str::to_string)
+        };
+        found.insert(
+            (
+                text("/kind").unwrap(),
+                text("/metadata/namespace"),
+                text("/metadata/name").unwrap(),
+            ),
+            object.clone(),
+        );
+    }
+    found
+}
+
+/// An object less what a controller of Kubernetes writes into it: the rules of a role that is aggregated.
+fn ours(object: &Value) -> Value {
+    let mut object = object.clone();
+    if object["aggregationRule"].is_object() {
+        object.as_object_mut().map(|object| object.remove("rules"));
+    }
+    object
+}
+
+/// Holds a plan against what was there before and is there now.
+pub fn score(plan: &[&Change], was: &Live, is: &Live, held: &mut usize, missed: &mut Vec<String>) {
+    let mask = Mask::new(b"corpus");
+    let name = |key: &ResourceKey| (key.kind.clone(), key.namespace.clone(), key.name.clone());
+    let mut told = BTreeSet::new();
+    for change in plan {
+        told.insert(name(&change.key));
+        let now = is.get(&name(&change.key)).map(ours);
+        let now = now.as_ref();
+        let after = change.after.as_ref().map(ours);
+        if change.problem.is_none()
+            && came_out(
+                &mask,
+                &Change {
+                    after,
+                    ..(*change).clone()
+                },
+                now,
+            )
+        {
+            *held += 1;
+        } else {
+            let now = now.map(cleaned).unwrap_or_default();
+            missed.push(format!(
+                "{} {} {}: predicted {} is {}",
+                change.action.word(),
+                change.key,
+                change.problem.clone().unwrap_or_default(),
+                change.after.clone().unwrap_or_default(),
+                now
+            ));
+        }
+    }
+    for key in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
+        let side = |all: &Live| all.get(key).map(ours).as_ref().map(cleaned);
+        if !told.contains(key) && side(was) != side(is) {
+            missed.push(format!(
+                "not predicted: {key:?}: {} → {}",
+                side(was).unwrap_or_default(),
+                side(is).unwrap_or_default()
+            ));
+        }
+    }
+}

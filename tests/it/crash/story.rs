@@ -1,0 +1,108 @@
+//! The story that is told again and again: all five paths.
+
+use windlass::sandbox::forge::git::git;
+
+use crate::support::World;
+
+/// All five paths. Everything in it is done again or waited for until it is there, as people and CI do.
+pub async fn story(world: &World) {
+    world.settled().await;
+    let (staging, production) = world.up_to_review("1.1.0").await;
+    let asked = world.comment("bob", production, "/sync");
+    let marker = format!("<!-- windlass:reply {asked} -->");
+    world
+        .until("the answer", async || {
+            world
+                .comments(production)
+                .iter()
+                .any(|c| c["body"].as_str().unwrap().starts_with(&marker))
+                .then_some(())
+        })
+        .await;
+    world.approve("bob", production);
+    let commit = world.merged(production).await;
+    world.sync_status(&commit, "success").await;
+
+    // A person's change: one object goes, another changes.
+    let overlay = "apps/shop/staging/kustomization.yaml";
+    let without = world.file(overlay).replace("  - secret.yaml\n", "");
+    let config = world
+        .file("apps/shop/staging/config.yaml")
+        .replace("hello", "goodbye");
+    let commit = world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "Less",
+            &[
+                (overlay, Some(&without)),
+                ("apps/shop/staging/secret.yaml", None),
+                ("apps/shop/staging/config.yaml", Some(&config)),
+            ],
+        )
+        .unwrap();
+    // A Secret goes with somebody's word.
+    let status = async || world.application("shop.staging").await["status"].clone();
+    let confirm = world
+        .until("the deletion asks", async || {
+            status().await["confirm"].as_str().map(str::to_string)
+        })
+        .await;
+    let confirm = format!("windlass.dev/confirm-prune={confirm}");
+    world.kubectl(&[
+        "-n",
+        &world.home(),
+        "annotate",
+        "--overwrite",
+        "applications.windlass.dev/shop.staging",
+        &confirm,
+    ]);
+    world.sync_status(&commit, "success").await;
+    world.kubectl(&[
+        "-n",
+        &world.namespace("shop-production"),
+        "patch",
+        "configmap/shop",
+        "--type=merge",
+        "-p",
+        r#"{"data":{"greeting":"hacked"}}"#,
+    ]);
+    world
+        .until("the edit is reverted", async || {
+            (world.config_map("production", "shop").await?["data"]["greeting"] == "hello")
+                .then_some(())
+        })
+        .await;
+    world
+        .until("everything rests", async || {
+            let promotions = world
+                .list(
+                    "windlass.dev/v1alpha1",
+                    "Promotion",
+                    "promotions",
+                    &world.home(),
+                )
+                .await;
+            let merged = promotions.len() == 2
+                && promotions
+                    .iter()
+                    .all(|promotion| promotion["status"]["state"] == "Merged");
+            let told = [staging, production].iter().all(|number| {
+                world.comments(*number)[0]["body"]
+                    .as_str()
+                    .is_some_and(|body| body.contains("Synced, healthy"))
+            });
+            let branches = git(
+                &world.forge.repository_path("acme", "config"),
+                &["for-each-ref", "refs/heads"],
+            )
+            .unwrap_or_default();
+            (merged && told && branches.lines().count() == 1).then_some(())
+        })
+        .await;
+    world.settled().await;
+    // Here too it may be killed, and is started again: what it still had to say is said.
+    world.quiet().await;
+}

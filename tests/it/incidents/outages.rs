@@ -1,0 +1,85 @@
+//! A cluster that refuses requests.
+
+use crate::support::lab::{CONFIG, Lab, has};
+use crate::support::plane;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_cluster_refused_for_a_while_is_previewed_anew() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    let group = format!("{}later.example", lab.world.prefix);
+    lab.may_write(&group, "gadgets");
+    let gadget = format!("apiVersion: {group}/v1\nkind: Gadget\nmetadata: {{name: lab}}\n");
+    let (number, text) = lab
+        .change("gadget", &[("gadget.yaml", Some(&gadget))])
+        .await;
+    has(
+        &text,
+        &[
+            "**1 cannot be applied**",
+            "install its CustomResourceDefinition first",
+        ],
+    );
+    let definition = format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: gadgets.{group}}}\nspec: {{group: {group}, scope: Namespaced, names: {{kind: Gadget, plural: gadgets}}, versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object}}}}}}]}}\n"
+    );
+    lab.with_file(&["create"], &definition);
+    // Nobody says a word in the thread, and no branch moves.
+    lab.world
+        .until("it can be applied", async || {
+            lab.world
+                .conversation(number)
+                .contains("verified by the cluster")
+                .then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_turns_us_away_is_not_called_synced() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    lab.world.quiet().await;
+    lab.world.proxy.turn_away(true);
+    let state = async || lab.world.application("lab.staging").await["status"].clone();
+    // Nothing is pushed, and nobody asks: it is noticed all the same.
+    lab.world
+        .until("it is not called synced any more", async || {
+            (state().await["sync"] == "Unknown").then_some(())
+        })
+        .await;
+    has(state().await["message"].as_str().unwrap(), &["credentials"]);
+    let changed = CONFIG.replace("'1'", "'2'");
+    let commit = lab
+        .world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "More",
+            &[("apps/lab/staging/config.yaml", Some(&changed))],
+        )
+        .unwrap();
+    has(
+        &lab.world.sync_status(&commit, "error").await,
+        &["stale: lab/staging"],
+    );
+    // Taken back before anybody could look at it: neither commit waits for ever.
+    let back = lab
+        .world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "Back",
+            &[("apps/lab/staging/config.yaml", Some(CONFIG))],
+        )
+        .unwrap();
+    lab.world.proxy.turn_away(false);
+    has(
+        &lab.world.sync_status(&commit, "success").await,
+        &[&format!("superseded by {}", &back[..12])],
+    );
+    lab.world.sync_status(&back, "success").await;
+    assert!(plane().kubectl(&["version"]).is_ok());
+}

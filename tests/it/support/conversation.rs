@@ -1,0 +1,90 @@
+//! A pull request as people read it, with what differs from run to run made the same.
+
+use super::World;
+
+impl World {
+    /// The conversation of a pull request as people read it, with what differs from run to run made the same.
+    pub fn conversation(&self, number: u64) -> String {
+        let pull = self.read(&format!("pulls/{number}"));
+        let mut out = format!(
+            "{} by {} ({})\n",
+            pull["title"].as_str().unwrap_or_default(),
+            pull["user"]["login"].as_str().unwrap_or_default(),
+            if pull["merged"] == true {
+                "merged"
+            } else {
+                pull["state"].as_str().unwrap_or_default()
+            }
+        );
+        for comment in self.comments(number) {
+            let eyes = if comment["reactions"]["eyes"].as_u64() > Some(0) {
+                " 👀"
+            } else {
+                ""
+            };
+            out.push_str(&format!(
+                "\n--- {}{eyes}\n{}\n",
+                comment["user"]["login"].as_str().unwrap_or_default(),
+                comment["body"].as_str().unwrap_or_default().trim()
+            ));
+        }
+        self.scrub(&out)
+    }
+
+    /// Takes out commits, digests of plans, ids, durations and this world's prefix.
+    pub fn scrub(&self, text: &str) -> String {
+        let origin = self.forge.api_url().replace("/api/v3", "");
+        let text = text
+            .replace(&self.prefix, "")
+            .replace(&origin, "https://forge");
+        let mut out = String::new();
+        let mut word = String::new();
+        let flush = |word: &mut String, out: &mut String| {
+            let hex = word.len() >= 12
+                && word.bytes().all(|b| b.is_ascii_hexdigit())
+                && !word.bytes().all(|b| b == word.as_bytes()[0]);
+            let announced = word.len() == 12
+                && (0..256).any(|n| word == &format!("{n:02x}").repeat(6))
+                || word.len() == 64;
+            out.push_str(if hex && !announced { "(hex)" } else { word });
+            word.clear();
+        };
+        for c in text.chars() {
+            if c.is_ascii_alphanumeric() {
+                word.push(c);
+            } else {
+                flush(&mut word, &mut out);
+                out.push(c);
+            }
+        }
+        flush(&mut word, &mut out);
+        let mut lines: Vec<String> = out
+            .lines()
+            .map(|line| line.trim_end().to_string())
+            .collect();
+        for line in &mut lines {
+            if line.starts_with("<sub>head")
+                && let (Some(start), Some(end)) = (line.find("` · "), line.find(" s · plan"))
+            {
+                line.replace_range(start + "` · ".len()..end, "(time)");
+            }
+            // The seal is made with the App's key.
+            if line.starts_with("<!-- windlass:sticky ") {
+                *line = line.replace("(hex) (hex)", "(hex)");
+            }
+            if let Some(rest) = line.strip_prefix("<!-- windlass:reply ")
+                && rest.ends_with(" -->")
+            {
+                *line = "<!-- windlass:reply (id) -->".into();
+            }
+            if line.contains("plan `wl1:") {
+                let start = line.find("wl1:").unwrap() + 4;
+                let end = line[start..]
+                    .find('`')
+                    .map_or(line.len(), |end| start + end);
+                line.replace_range(start..end, "(digest)");
+            }
+        }
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,183 @@
+//! What a story reads from the forge: files, pull requests, statuses, verdicts.
+
+use http::Method;
+use serde_json::Value;
+use windlass::sandbox::example::CONFIG;
+use windlass::sandbox::forge::state::Pull;
+
+use super::World;
+
+impl World {
+    pub fn as_user(&self, login: &str, method: Method, path: &str, body: Value) -> Value {
+        self.try_as_user(login, method, path, body)
+            .expect("the forge does it")
+    }
+
+    pub fn try_as_user(
+        &self,
+        login: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> anyhow::Result<Value> {
+        self.forge
+            .as_user(login, method, &format!("/repos/{CONFIG}/{path}"), body)
+    }
+
+    pub fn read(&self, path: &str) -> Value {
+        self.try_as_user("ada", Method::GET, path, Value::Null)
+            .unwrap_or_default()
+    }
+
+    /// The newest pull request from a branch.
+    pub fn pull_from(&self, branch: &str) -> Option<Value> {
+        self.read(&format!("pulls?state=all&head=acme:{branch}"))
+            .as_array()?
+            .first()
+            .cloned()
+    }
+
+    pub async fn pull_request(&self, stage: &str) -> u64 {
+        self.until("a pull request", async || {
+            self.pull_from(&format!("windlass/shop/{stage}"))?["number"].as_u64()
+        })
+        .await
+    }
+
+    pub fn comments(&self, number: u64) -> Vec<Value> {
+        self.read(&format!("issues/{number}/comments?per_page=100"))
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Newest status of a context on a commit: state and description. Looked up where it is kept, since stories wait by it.
+    pub fn status(&self, commit: &str, context: &str) -> Option<(String, String)> {
+        let state = self.forge.state();
+        let found = state
+            .by_full_name(CONFIG)?
+            .statuses
+            .iter()
+            .rev()
+            .find(|status| status.sha == commit && status.context == context)?;
+        Some((
+            found.state.clone(),
+            found.description.clone().unwrap_or_default(),
+        ))
+    }
+
+    pub fn head(&self, number: u64) -> String {
+        self.with_pull(number, |pull| Some(pull.head.sha.clone()))
+            .unwrap_or_default()
+    }
+
+    fn with_pull<T>(&self, number: u64, look: impl FnOnce(&Pull) -> Option<T>) -> Option<T> {
+        let state = self.forge.state();
+        look(
+            state
+                .by_full_name(CONFIG)?
+                .pulls
+                .iter()
+                .find(|pull| pull.number == number)?,
+        )
+    }
+
+    pub fn tip(&self) -> String {
+        self.read("git/ref/heads/main")["object"]["sha"]
+            .as_str()
+            .unwrap_or_default()
+            .into()
+    }
+
+    pub async fn sync_status(&self, commit: &str, state: &str) -> String {
+        self.until(
+            &format!("windlass/sync is {state} on {commit}"),
+            async || {
+                self.status(commit, "windlass/sync")
+                    .filter(|(is, _)| is == state)
+                    .map(|(_, text)| text)
+            },
+        )
+        .await
+    }
+
+    /// The verdict on a head: state (pending while it waits) and title.
+    pub fn verdict(&self, commit: &str) -> Option<(String, String)> {
+        let state = self.forge.state();
+        let checks = &state.by_full_name(CONFIG)?.checks;
+        let check = checks
+            .iter()
+            .rev()
+            .find(|check| check.sha == commit && check.name == "windlass/gate")?;
+        Some((
+            check.conclusion.clone().unwrap_or_else(|| "pending".into()),
+            check.title.clone().unwrap_or_default(),
+        ))
+    }
+
+    pub async fn gate_status(&self, number: u64, state: &str) -> String {
+        self.until(
+            &format!("windlass/gate is {state} on #{number}"),
+            async || {
+                self.verdict(&self.head(number))
+                    .filter(|(is, _)| is == state)
+                    .map(|(_, text)| text)
+            },
+        )
+        .await
+    }
+
+    /// The title of `windlass/gate`, once it says so.
+    pub async fn gate_says(&self, number: u64, part: &str) -> String {
+        self.until(
+            &format!("windlass/gate on #{number} says: {part}"),
+            async || {
+                self.verdict(&self.head(number))
+                    .map(|(_, text)| text)
+                    .filter(|text| text.contains(part))
+            },
+        )
+        .await
+    }
+
+    pub async fn merged(&self, number: u64) -> String {
+        self.until(&format!("#{number} is merged"), async || {
+            self.with_pull(number, |pull| Some(pull.merged.as_ref()?.sha.clone()))
+        })
+        .await
+    }
+
+    pub async fn previewed(&self, number: u64) -> Value {
+        self.until(&format!("the preview of #{number}"), async || {
+            let head = self.head(number);
+            let there = self
+                .forge
+                .state()
+                .by_full_name(CONFIG)?
+                .checks
+                .iter()
+                .any(|check| check.sha == head);
+            let checks = there.then(|| self.read(&format!("commits/{head}/check-runs")))?;
+            checks["check_runs"]
+                .as_array()?
+                .iter()
+                .find(|check| check["name"] == "windlass/preview" && check["status"] == "completed")
+                .cloned()
+        })
+        .await
+    }
+
+    pub fn file(&self, path: &str) -> String {
+        use base64::Engine as _;
+        let content = self.read(&format!("contents/{path}"))["content"]
+            .as_str()
+            .unwrap_or_default()
+            .to_string();
+        String::from_utf8(
+            base64::engine::general_purpose::STANDARD
+                .decode(content)
+                .unwrap(),
+        )
+        .unwrap()
+    }
+}

@@ -1,0 +1,258 @@
+//! Stages that Argo CD or Flux keep.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::lab::{deployment, has, has_not};
+use crate::support::{Setup, World, plane};
+
+/// Another reconciler, played here: its object and its writes, under its own field manager.
+struct Other {
+    by: &'static str,
+    name: &'static str,
+    group: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    version: &'static str,
+    manager: &'static str,
+    /// kubectl's arguments by which it applies.
+    how: &'static [&'static str],
+    /// Its marks on an object of the application in this namespace of the lab, itself being in the other one.
+    marks: fn(&str, &str) -> String,
+    /// Its object's status: it is at a revision, and all is well.
+    status: fn(&str) -> Value,
+}
+
+fn argo_cd() -> Other {
+    Other {
+        by: "argocd",
+        name: "Argo CD",
+        group: "argoproj.io",
+        kind: "Application",
+        plural: "applications",
+        version: "v1alpha1",
+        manager: "argocd-controller",
+        how: &["apply", "--server-side", "--force-conflicts"],
+        marks: |lab, _| {
+            format!(
+                "annotations: {{argocd.argoproj.io/tracking-id: \"lab-staging:apps/Deployment:{lab}/lab\"}}"
+            )
+        },
+        status: |revision| json!({"sync": {"status": "Synced", "revision": revision}, "health": {"status": "Healthy"}}),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_argo_cd_keeps_is_previewed_and_read_and_not_applied() {
+    kept_by(argo_cd()).await;
+}
+
+/// Argo CD's way where nothing else is said: as kubectl without `--server-side`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_argo_cd_keeps_by_client_side_apply_is_previewed_as_well() {
+    let marks = |_: &str, _: &str| "labels: {app.kubernetes.io/instance: lab-staging}".to_string();
+    kept_by(Other {
+        how: &["apply"],
+        marks,
+        ..argo_cd()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_flux_keeps_is_previewed_and_read_and_not_applied() {
+    kept_by(Other {
+        by: "flux",
+        name: "Flux",
+        group: "kustomize.toolkit.fluxcd.io",
+        kind: "Kustomization",
+        plural: "kustomizations",
+        version: "v1",
+        manager: "kustomize-controller",
+        how: &["apply", "--server-side", "--force-conflicts"],
+        marks: |_, own| {
+            let mark = "kustomize.toolkit.fluxcd.io";
+            format!("labels: {{{mark}/name: lab-staging, {mark}/namespace: {own}}}")
+        },
+        status: |revision| {
+            let at = format!("main@sha1:{revision}");
+            json!({"observedGeneration": 1_000, "lastAppliedRevision": at, "lastAttemptedRevision": at,
+                "conditions": [{"type": "Ready", "status": "True", "reason": "ReconciliationSucceeded"}]})
+        },
+    })
+    .await;
+}
+
+async fn kept_by(other: Other) {
+    let world = World::asleep(Setup::default()).await;
+    let Other {
+        by,
+        group,
+        kind,
+        plural,
+        version,
+        ..
+    } = other;
+    let (namespace, own) = (world.namespace("lab-staging"), world.namespace(by));
+    let kubectl = |arguments: &[&str], text: &str| {
+        let file = std::env::temp_dir().join(format!("{}{by}.yaml", world.prefix));
+        std::fs::write(&file, text).unwrap();
+        plane()
+            .kubectl(&[arguments, &["-f", file.to_str().unwrap()]].concat())
+            .unwrap()
+    };
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}")}, "spec": {"group": group, "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural}, "versions": [{"name": version, "served": true, "storage": true, "schema": schema}]}});
+    kubectl(&["apply", "--server-side"], &definition.to_string());
+    world.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        &format!("crd/{plural}.{group}"),
+        "--timeout=30s",
+    ]);
+    world.kubectl(&["create", "namespace", &namespace]);
+    world.kubectl(&["create", "namespace", &own]);
+    let marks = (other.marks)(&namespace, &own);
+    let marked = |image: &str| {
+        let text = deployment("", "").replace("lab:1", image);
+        text.replace(
+            "metadata: {name: lab}",
+            &format!("metadata: {{name: lab, namespace: {namespace}, {marks}}}"),
+        )
+    };
+    let manager = format!("--field-manager={}", other.manager);
+    let as_other = [other.how, &[manager.as_str()]].concat();
+    kubectl(&as_other, &marked("lab:1"));
+    let config = |name: &str, data: &str, marks: &str| {
+        let metadata = format!("{{name: {name}, namespace: {namespace}{marks}}}");
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {metadata}\ndata: {{{data}}}\n")
+    };
+    // Flux fills in what its Kustomization says.
+    let region = if by == "flux" { "eu-1" } else { "${REGION}" };
+    for name in ["less", "gone"] {
+        kubectl(
+            &as_other,
+            &config(
+                name,
+                &format!("a: '1', b: '2', region: '{region}'"),
+                &format!(", {marks}"),
+            ),
+        );
+    }
+    let status = |revision: &str| {
+        let metadata = json!({"name": "lab-staging", "namespace": own});
+        json!({"apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": metadata, "status": (other.status)(revision),
+            "spec": {"postBuild": {"substitute": {"REGION": "eu-1"}}}})
+        .to_string()
+    };
+    let catalog = world.file("windlass.yaml").replacen(
+        "    cluster: local\n",
+        &format!("    cluster: local\n    reconcile: {{ by: {by}, namespace: {own} }}\n"),
+        1,
+    );
+    let gone = ["kustomization", "namespace", "config", "secret"]
+        .map(|file| format!("apps/shop/staging/{file}.yaml"));
+    let mut files: Vec<_> = gone.iter().map(|path| (path.as_str(), None)).collect();
+    let text = deployment("", "");
+    let [less, gone] =
+        ["less", "gone"].map(|name| config(name, "a: '1', b: '2', region: '${REGION}'", ""));
+    files.extend([
+        ("apps/lab/staging/less.yaml", Some(less.as_str())),
+        ("apps/lab/staging/gone.yaml", Some(gone.as_str())),
+    ]);
+    files.extend([
+        ("windlass.yaml", Some(catalog.as_str())),
+        ("apps/lab/staging/deployment.yaml", Some(text.as_str())),
+    ]);
+    let first = world
+        .forge
+        .push("acme/config", "main", "ada", "Kept by another", &files)
+        .unwrap();
+    kubectl(&["apply"], &status(&first));
+    world.start();
+    assert!(
+        world
+            .sync_status(&first, "success")
+            .await
+            .contains("synced and healthy")
+    );
+    // A preview under its own field manager: only the change, and no word about who keeps the object.
+    let number = world.propose(
+        "bob",
+        "image",
+        &[(
+            "apps/lab/staging/deployment.yaml",
+            Some(&text.replace("lab:1", "lab:2")),
+        )],
+    );
+    world.previewed(number).await;
+    let conversation = world.conversation(number);
+    has(
+        &conversation,
+        &[
+            "1 configure",
+            "verified by the cluster",
+            "-      - image: lab:1\n+      - image: lab:2",
+        ],
+    );
+    has_not(
+        &conversation,
+        &["windlass.dev/owner", "is kept by", "sets back"],
+    );
+    // What goes is told to go, in every way that the other applies.
+    let fewer = config("less", "a: '1', region: '${REGION}'", "");
+    let takes = world.propose(
+        "bob",
+        "less",
+        &[
+            ("apps/lab/staging/less.yaml", Some(&fewer)),
+            ("apps/lab/staging/gone.yaml", None),
+        ],
+    );
+    world.previewed(takes).await;
+    let said = world.conversation(takes);
+    has(
+        &said,
+        &[
+            "1 configure",
+            "1 prune",
+            "-  b: '2'",
+            "Deletes `ConfigMap lab-staging/gone`",
+        ],
+    );
+    has(&said, &["less</code> configure +0 −1"]);
+    has_not(&said, &["sets back", "last-applied"]);
+    if by == "flux" {
+        has_not(&said, &["${REGION}"]);
+    }
+    let merged = world.as_user(
+        "ada",
+        Method::PUT,
+        &format!("pulls/{number}/merge"),
+        json!({}),
+    )["sha"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    world
+        .until("it waits for the other", async || {
+            world.application("lab.staging").await["status"]["message"]
+                .as_str()?
+                .contains(&format!("of {} is at {}", other.name, &first[..12]))
+                .then_some(())
+        })
+        .await;
+    let image = async || {
+        let live = world
+            .get("apps/v1", "Deployment", "deployments", &namespace, "lab")
+            .await
+            .unwrap();
+        live["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+    };
+    assert_eq!(image().await, "lab:1", "windlass applies nothing");
+    kubectl(&as_other, &marked("lab:2"));
+    kubectl(&["apply"], &status(&merged));
+    world.sync_status(&merged, "success").await;
+}
