@@ -18,9 +18,6 @@ pub mod graphql;
 pub mod json;
 pub mod pages;
 pub mod rest;
-pub mod rest_deployments;
-pub mod rest_git_data;
-pub mod rest_pulls;
 pub mod state;
 pub mod webhooks;
 
