@@ -34,6 +34,7 @@ unit: needs
 check: needs
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --bin windlass --no-default-features --locked -- -D warnings
 	$(MAKE) test
 
 ## The release binary

@@ -13,6 +13,7 @@ use crate::plan::PlanArgs;
 use crate::rbac::RbacArgs;
 use crate::render::jail::{self, JailArgs};
 use crate::render::run::RenderArgs;
+#[cfg(feature = "sandbox")]
 use crate::sandbox::demo::DemoArgs;
 use crate::telemetry;
 
@@ -29,6 +30,7 @@ enum Command {
     /// Runs the bot and the reconciler
     Serve(Box<ServeArgs>),
     /// Tells the whole story on this machine: a throw-away Kubernetes, a GitHub-shaped forge, windlass
+    #[cfg(feature = "sandbox")]
     Demo(DemoArgs),
     /// Prints what a change of the config repository would do, asked of the clusters from a working copy. Exit code 0:
     /// nothing, 1: it changes something, 2: it cannot be told, or not be applied
@@ -78,6 +80,7 @@ async fn run(command: Command) -> ExitCode {
     let nothing = |()| String::new();
     finish(match command {
         Command::Serve(args) => serve(*args).await.map(nothing),
+        #[cfg(feature = "sandbox")]
         Command::Demo(args) => crate::sandbox::demo::demo(args).await.map(nothing),
         Command::Plan(args) => return plan(&args).await,
         Command::Render(args) => render(args).await.map(nothing),

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::control_plane::ControlPlane;
 use super::forge::Forge;
-use super::process::Server;
+use super::forge::state::random_hex;
+use super::process::{Server, free_port};
 
 const RBAC: &str = include_str!("../../deploy/rbac.yaml");
 /// What the App is registered with.
@@ -135,64 +136,28 @@ impl Windlass {
         folder: &Path,
         options: &Options<'_>,
     ) -> anyhow::Result<Self> {
-        let manifest: Value = serde_json::from_str(APP_MANIFEST)?;
         let url = format!("http://127.0.0.1:{}", options.port);
-        let metrics_port = super::process::free_port()?;
-        let (app_id, key, secret) = {
-            let mut state = forge.state();
-            state.register_app(&manifest);
-            state.app.webhook_url = Some(format!("{url}/webhook"));
-            (
-                state.app.id,
-                state.app.private_key.clone(),
-                state.app.webhook_secret.clone(),
-            )
-        };
-        let events_token = super::forge::state::random_hex(32);
-        let file = |name: &str| folder.join(name).display().to_string();
+        let metrics_port = free_port()?;
+        let app = register(forge, &url)?;
+        let events_token = random_hex(32);
         fs::write(folder.join("projects.yaml"), options.projects)?;
         for (name, content) in [
-            ("private-key.pem", &key),
-            ("webhook-secret", &secret),
+            ("private-key.pem", &app.private_key),
+            ("webhook-secret", &app.webhook_secret),
             ("events-token", &events_token),
         ] {
             let path = folder.join(name);
             fs::write(&path, content)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         }
-        let kustomize = plane.tools().program("kustomize")?.display().to_string();
-        let helm = plane.tools().program("helm")?.display().to_string();
-        let arguments = [
-            ("--github-app-id", app_id.to_string()),
-            ("--github-private-key-file", file("private-key.pem")),
-            ("--github-webhook-secret-file", file("webhook-secret")),
-            ("--github-api-url", forge.api_url()),
-            ("--github-write-interval", "0".into()),
-            ("--events-token-file", file("events-token")),
-            ("--kubeconfig", options.kubeconfig.display().to_string()),
-            ("--namespace", options.namespace.into()),
-            ("--projects", file("projects.yaml")),
-            (
-                "--preview-account",
-                format!("{}/windlass-preview", options.namespace),
-            ),
-            ("--listen", format!("127.0.0.1:{}", options.port)),
-            ("--metrics-listen", format!("127.0.0.1:{metrics_port}")),
-            ("--cache", file("cache")),
-            ("--kustomize", kustomize),
-            ("--helm", helm),
-            ("--identity", "windlass".into()),
-            ("--resync", options.resync.to_string()),
-            ("--delivery-scan", options.delivery_scan.to_string()),
-            ("--log", options.log.into()),
-        ];
+        let settings = settings(plane, forge, folder, options, app.id, metrics_port)?;
         let elsewhere = options
             .renderer
             .iter()
             .flat_map(|socket| ["--renderer".to_string(), socket.display().to_string()]);
         let arguments = std::iter::once("serve".to_string())
             .chain(
-                arguments
+                settings
                     .into_iter()
                     .flat_map(|(flag, value)| [flag.to_string(), value]),
             )
@@ -222,4 +187,62 @@ impl Windlass {
     pub fn log(&self) -> &Path {
         &self.log
     }
+}
+
+/// What the App of a windlass is known by.
+struct Registered {
+    id: u64,
+    private_key: String,
+    webhook_secret: String,
+}
+
+/// Registers the App of the windlass at `url`.
+fn register(forge: &Forge, url: &str) -> anyhow::Result<Registered> {
+    let manifest: Value = serde_json::from_str(APP_MANIFEST)?;
+    let mut state = forge.state();
+    state.register_app(&manifest);
+    state.app.webhook_url = Some(format!("{url}/webhook"));
+    Ok(Registered {
+        id: state.app.id,
+        private_key: state.app.private_key.clone(),
+        webhook_secret: state.app.webhook_secret.clone(),
+    })
+}
+
+/// The flags that `windlass serve` is started with.
+fn settings(
+    plane: &ControlPlane,
+    forge: &Forge,
+    folder: &Path,
+    options: &Options<'_>,
+    app_id: u64,
+    metrics_port: u16,
+) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let kustomize = plane.tools().program("kustomize")?.display().to_string();
+    let helm = plane.tools().program("helm")?.display().to_string();
+    Ok(vec![
+        ("--github-app-id", app_id.to_string()),
+        ("--github-private-key-file", file("private-key.pem")),
+        ("--github-webhook-secret-file", file("webhook-secret")),
+        ("--github-api-url", forge.api_url()),
+        ("--github-write-interval", "0".into()),
+        ("--events-token-file", file("events-token")),
+        ("--kubeconfig", options.kubeconfig.display().to_string()),
+        ("--namespace", options.namespace.into()),
+        ("--projects", file("projects.yaml")),
+        (
+            "--preview-account",
+            format!("{}/windlass-preview", options.namespace),
+        ),
+        ("--listen", format!("127.0.0.1:{}", options.port)),
+        ("--metrics-listen", format!("127.0.0.1:{metrics_port}")),
+        ("--cache", file("cache")),
+        ("--kustomize", kustomize),
+        ("--helm", helm),
+        ("--identity", "windlass".into()),
+        ("--resync", options.resync.to_string()),
+        ("--delivery-scan", options.delivery_scan.to_string()),
+        ("--log", options.log.into()),
+    ])
 }

@@ -1,12 +1,14 @@
 //! What a person sees: each pull request with its rendered comments, and a box
 //! to write as one of the users.
 
+use std::collections::HashSet;
+
 use minijinja::Environment;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::git::git;
-use super::state::{Role, UserKind};
+use super::state::{Pull, Repository, Role, UserKind};
 use super::{Call, Inner, Reply, ReplyBody};
 
 const PAGE: &str = include_str!("../../../templates/forge.html");
@@ -31,7 +33,7 @@ impl Inner {
         }
     }
 
-    fn render(&self, data: serde_json::Value) -> Reply {
+    fn render(&self, data: Value) -> Reply {
         let data = minijinja::Value::from(minijinja::value::Serde(&data));
         let mut environment = Environment::new();
         let page = environment
@@ -100,43 +102,6 @@ impl Inner {
         else {
             return Reply::error(404, "Not Found");
         };
-        let mut thread: Vec<_> = repo
-            .comments
-            .iter()
-            .filter(|comment| comment.issue == pull.number)
-            .map(|comment| {
-                let reactions: Vec<_> = comment.reactions.iter().map(|reaction| emoji(&reaction.content)).collect();
-                json!({"id": comment.id, "author": comment.user, "at": comment.created_at.to_string(), "html": markdown(&comment.body),
-                    "reactions": reactions, "edited": comment.updated_at != comment.created_at})
-            })
-            .collect();
-        thread.extend(pull.reviews.iter().map(|review| {
-            json!({"id": review.id, "author": review.user, "at": review.submitted_at.to_string(), "review": review.state, "html": markdown(&review.body)})
-        }));
-        thread.sort_by_key(|entry| (entry["at"].to_string(), entry["id"].as_u64()));
-        let mut statuses = Vec::new();
-        for sha in [
-            Some(&pull.head.sha),
-            pull.merged.as_ref().map(|merged| &merged.sha),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            let mut seen = std::collections::HashSet::new();
-            for status in repo
-                .statuses
-                .iter()
-                .rev()
-                .filter(|status| status.sha == *sha)
-            {
-                if seen.insert(&status.context) {
-                    statuses.push(json!({"name": status.context, "state": status.state, "text": status.description, "sha": sha[..12]}));
-                }
-            }
-            for check in repo.checks.iter().filter(|check| check.sha == *sha) {
-                statuses.push(json!({"name": check.name, "state": check.conclusion.as_ref().unwrap_or(&check.status), "text": check.title, "sha": sha[..12]}));
-            }
-        }
         let users: Vec<_> = state
             .users
             .values()
@@ -146,7 +111,7 @@ impl Inner {
         let data = json!({
             "page": "pull", "title": format!("#{} {}", pull.number, pull.title), "repository": repo.full_name(), "number": pull.number,
             "name": pull.title, "author": pull.author, "state": state_word(pull), "head": pull.head.branch, "base": pull.base.branch,
-            "body": markdown(pull.body.as_deref().unwrap_or_default()), "thread": thread, "statuses": statuses, "users": users, "open": pull.open,
+            "body": markdown(pull.body.as_deref().unwrap_or_default()), "thread": thread(repo, pull), "statuses": statuses(repo, pull), "users": users, "open": pull.open,
         });
         drop(state);
         self.render(data)
@@ -201,7 +166,54 @@ impl Inner {
     }
 }
 
-fn state_word(pull: &super::state::Pull) -> &'static str {
+/// Comments and reviews, in the order of their times.
+fn thread(repo: &Repository, pull: &Pull) -> Vec<Value> {
+    let mut thread: Vec<_> = repo
+            .comments
+            .iter()
+            .filter(|comment| comment.issue == pull.number)
+            .map(|comment| {
+                let reactions: Vec<_> = comment.reactions.iter().map(|reaction| emoji(&reaction.content)).collect();
+                json!({"id": comment.id, "author": comment.user, "at": comment.created_at.to_string(), "html": markdown(&comment.body),
+                    "reactions": reactions, "edited": comment.updated_at != comment.created_at})
+            })
+            .collect();
+    thread.extend(pull.reviews.iter().map(|review| {
+            json!({"id": review.id, "author": review.user, "at": review.submitted_at.to_string(), "review": review.state, "html": markdown(&review.body)})
+        }));
+    thread.sort_by_key(|entry| (entry["at"].to_string(), entry["id"].as_u64()));
+    thread
+}
+
+/// What was said of the head and of the merge commit.
+fn statuses(repo: &Repository, pull: &Pull) -> Vec<Value> {
+    let mut statuses = Vec::new();
+    for sha in [
+        Some(&pull.head.sha),
+        pull.merged.as_ref().map(|merged| &merged.sha),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        let mut seen = HashSet::new();
+        for status in repo
+            .statuses
+            .iter()
+            .rev()
+            .filter(|status| status.sha == *sha)
+        {
+            if seen.insert(&status.context) {
+                statuses.push(json!({"name": status.context, "state": status.state, "text": status.description, "sha": sha[..12]}));
+            }
+        }
+        for check in repo.checks.iter().filter(|check| check.sha == *sha) {
+            statuses.push(json!({"name": check.name, "state": check.conclusion.as_ref().unwrap_or(&check.status), "text": check.title, "sha": sha[..12]}));
+        }
+    }
+    statuses
+}
+
+fn state_word(pull: &Pull) -> &'static str {
     match (pull.open, pull.merged.is_some()) {
         (true, _) => "open",
         (false, true) => "merged",

@@ -1,17 +1,17 @@
-//! Git objects: trees, blobs and commits, made and read one by one. Refs are in [`super::rest`].
+//! Git objects: trees, blobs and commits, made and read one by one. Refs are in [`super::refs`].
 
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
-use super::Reply;
-use super::auth::Access;
-use super::git::{
-    Identity, Node, NodeChange, commit_tree_at, git, is_id, kind_of, list_tree, read_blob,
+use super::{Answer, Asked, body, not_found};
+use crate::sandbox::forge::Reply;
+use crate::sandbox::forge::auth::Access;
+use crate::sandbox::forge::git::{
+    Identity, Node, NodeChange, commit_tree_at, git, is_id, kind_of, list_tree, read_blob, resolve,
     web_flow, write_blob, write_tree,
 };
-use super::rest::{Answer, Asked, body, not_found};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +98,7 @@ impl Asked<'_> {
     }
 
     /// By its own SHA, or by a commit, a branch or a tag.
-    pub fn tree(&self, name: &str) -> Answer {
+    pub(super) fn tree(&self, name: &str) -> Answer {
         // Any value asks for it, `false` too.
         self.answer_tree(200, name, self.query.contains_key("recursive"))
     }
@@ -114,7 +114,7 @@ impl Asked<'_> {
         })
     }
 
-    pub fn blob(&self, sha: &str) -> Answer {
+    pub(super) fn blob(&self, sha: &str) -> Answer {
         self.read("contents", |shapes, repo| {
             let path = self.path();
             if kind_of(&path, sha).as_deref() != Some("blob") {
@@ -125,7 +125,16 @@ impl Asked<'_> {
         })
     }
 
-    pub fn create_commit(&self) -> Answer {
+    pub(super) fn git_commit(&self, sha: &str) -> Answer {
+        self.read("contents", |shapes, repo| {
+            match resolve(&self.path(), sha) {
+                Some(sha) => Ok(Reply::json(200, shapes.git_commit(repo, &sha))),
+                None => Err(Reply::error(404, "Not Found")),
+            }
+        })
+    }
+
+    pub(super) fn create_commit(&self) -> Answer {
         self.allow("contents", Access::Write)?;
         let request: CommitRequest = body(self.call)?;
         let path = self.path();

@@ -5,12 +5,11 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Reply;
-use super::auth::Access;
-use super::git::resolve;
-use super::json::Shapes;
-use super::rest::{Answer, Asked, body, invalid, not_found};
-use super::state::{Deployment, DeploymentStatus, Repository, State, now};
+use super::{Answer, Asked, body, invalid, not_found};
+use crate::sandbox::forge::Reply;
+use crate::sandbox::forge::auth::Access;
+use crate::sandbox::forge::git::resolve;
+use crate::sandbox::forge::state::{Deployment, DeploymentStatus, Repository, State, now};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,7 +61,7 @@ fn find<'a>(repo: &'a Repository, id: &str) -> Result<&'a Deployment, Reply> {
 }
 
 impl Asked<'_> {
-    pub fn create_deployment(&self) -> Answer {
+    pub(super) fn create_deployment(&self) -> Answer {
         self.allow("deployments", Access::Write)?;
         let request: DeploymentRequest = body(self.call)?;
         let payload = request.payload.unwrap_or_else(|| json!({}));
@@ -81,25 +80,12 @@ impl Asked<'_> {
         let mut state = self.inner.state();
         let id = state.new_id();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
-        let contexts = self.contexts(repo, &sha);
-        let passed = match &request.required_contexts {
-            None => contexts.iter().all(|(_, state)| *state == "success"),
-            Some(required) => required
-                .iter()
-                .all(|name| contexts.contains(&(name.as_str(), "success"))),
-        };
-        if !passed {
-            let contexts: Vec<_> = contexts
-                .iter()
-                .map(|(context, state)| json!({"context": context, "state": state}))
-                .collect();
-            return Err(Reply::json(
-                409,
-                json!({"message": format!("Conflict: Commit status checks failed for {}.", request.reference),
-                    "errors": [{"contexts": contexts, "resource": "Deployment", "field": "required_contexts", "code": "invalid"}],
-                    "documentation_url": "https://docs.github.com/rest/deployments/deployments#create-a-deployment", "status": "409"}),
-            ));
-        }
+        self.require_contexts(
+            repo,
+            &sha,
+            &request.reference,
+            request.required_contexts.as_deref(),
+        )?;
         let (environment, at) = (
             request.environment.unwrap_or_else(|| "production".into()),
             now(),
@@ -127,11 +113,37 @@ impl Asked<'_> {
         let deployment = repo.deployments.last().ok_or_else(not_found)?;
         Ok(Reply::json(
             201,
-            Shapes {
-                inner: self.inner,
-                state: &state,
-            }
-            .deployment(repo, deployment),
+            self.inner.shapes(&state).deployment(repo, deployment),
+        ))
+    }
+
+    /// Whether what was said of the commit lets it be deployed; `required` is None: all of it.
+    fn require_contexts(
+        &self,
+        repo: &Repository,
+        sha: &str,
+        reference: &str,
+        required: Option<&[String]>,
+    ) -> Result<(), Reply> {
+        let contexts = self.contexts(repo, sha);
+        let passed = match required {
+            None => contexts.iter().all(|(_, state)| *state == "success"),
+            Some(required) => required
+                .iter()
+                .all(|name| contexts.contains(&(name.as_str(), "success"))),
+        };
+        if passed {
+            return Ok(());
+        }
+        let contexts: Vec<_> = contexts
+            .iter()
+            .map(|(context, state)| json!({"context": context, "state": state}))
+            .collect();
+        Err(Reply::json(
+            409,
+            json!({"message": format!("Conflict: Commit status checks failed for {}.", reference),
+                    "errors": [{"contexts": contexts, "resource": "Deployment", "field": "required_contexts", "code": "invalid"}],
+                    "documentation_url": "https://docs.github.com/rest/deployments/deployments#create-a-deployment", "status": "409"}),
         ))
     }
 
@@ -157,7 +169,7 @@ impl Asked<'_> {
             .collect()
     }
 
-    pub fn deployments(&self) -> Answer {
+    pub(super) fn deployments(&self) -> Answer {
         self.read("deployments", |shapes, repo| {
             let is = |field: &str, value: &str| {
                 self.query.get(field).is_none_or(|wanted| wanted == value)
@@ -179,13 +191,13 @@ impl Asked<'_> {
         })
     }
 
-    pub fn deployment(&self, id: &str) -> Answer {
+    pub(super) fn deployment(&self, id: &str) -> Answer {
         self.read("deployments", |shapes, repo| {
             Ok(Reply::json(200, shapes.deployment(repo, find(repo, id)?)))
         })
     }
 
-    pub fn deployment_statuses(&self, id: &str) -> Answer {
+    pub(super) fn deployment_statuses(&self, id: &str) -> Answer {
         self.read("deployments", |shapes, repo| {
             let deployment = find(repo, id)?;
             self.list(
@@ -199,7 +211,7 @@ impl Asked<'_> {
         })
     }
 
-    pub fn create_deployment_status(&self, id: &str) -> Answer {
+    pub(super) fn create_deployment_status(&self, id: &str) -> Answer {
         self.allow("deployments", Access::Write)?;
         let request: DeploymentStatusRequest = body(self.call)?;
         if !STATES.contains(&request.state.as_str()) {
@@ -245,11 +257,9 @@ impl Asked<'_> {
         let status = deployment.statuses.last().ok_or_else(not_found)?;
         Ok(Reply::json(
             201,
-            Shapes {
-                inner: self.inner,
-                state: &state,
-            }
-            .deployment_status(repo, deployment, status),
+            self.inner
+                .shapes(&state)
+                .deployment_status(repo, deployment, status),
         ))
     }
 

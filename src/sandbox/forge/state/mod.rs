@@ -1,4 +1,12 @@
 //! What there is on the forge, less the git objects.
+//!
+//! - here: users, tokens, the App, and the deliveries of its webhooks
+//! - [`repository`]: repositories and roles; [`pulls`]: pull requests and their threads
+//! - [`commits`]: what is said of commits
+
+mod commits;
+mod pulls;
+mod repository;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::Read as _;
@@ -6,6 +14,10 @@ use std::io::Read as _;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::Value;
+
+pub use commits::{CheckRun, Deployment, DeploymentStatus, Status};
+pub use pulls::{Comment, Merged, Pull, Reaction, Review, Side};
+pub use repository::{Activity, Repository, Role, Rule};
 
 pub struct State {
     pub users: BTreeMap<String, User>,
@@ -70,199 +82,6 @@ impl App {
     pub fn bot(&self) -> String {
         format!("{}[bot]", self.slug)
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    None,
-    Read,
-    Write,
-    Maintain,
-    Admin,
-}
-
-impl Role {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Maintain => "maintain",
-            Self::Admin => "admin",
-        }
-    }
-    /// The legacy word of the `permission` field: `maintain` is told as `write`.
-    pub fn permission(self) -> &'static str {
-        if self == Self::Maintain {
-            "write"
-        } else {
-            self.name()
-        }
-    }
-}
-
-pub struct Repository {
-    pub id: u64,
-    pub owner: String,
-    pub name: String,
-    pub default_branch: String,
-    pub roles: BTreeMap<String, Role>,
-    pub fork_of: Option<u64>,
-    pub pulls: Vec<Pull>,
-    pub comments: Vec<Comment>,
-    pub statuses: Vec<Status>,
-    pub checks: Vec<CheckRun>,
-    pub deployments: Vec<Deployment>,
-    pub rules: Vec<Rule>,
-    /// Every move of a branch, oldest first.
-    pub activity: Vec<Activity>,
-    pub next_number: u64,
-    pub created_at: Timestamp,
-}
-
-impl Repository {
-    pub fn full_name(&self) -> String {
-        format!("{}/{}", self.owner, self.name)
-    }
-    pub fn role(&self, login: &str) -> Role {
-        self.roles.get(login).copied().unwrap_or(Role::None)
-    }
-}
-
-/// A move of a branch.
-pub struct Activity {
-    pub id: u64,
-    pub branch: String,
-    pub before: Option<String>,
-    pub after: Option<String>,
-    pub forced: bool,
-    pub actor: String,
-    pub at: Timestamp,
-}
-
-/// A rule for a branch, as a ruleset would give it.
-pub struct Rule {
-    pub branch: String,
-    pub approvals: usize,
-    pub status_checks: Vec<String>,
-}
-
-pub struct Pull {
-    pub id: u64,
-    pub number: u64,
-    pub title: String,
-    pub body: Option<String>,
-    pub author: String,
-    pub draft: bool,
-    pub open: bool,
-    pub head: Side,
-    pub base: Side,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-    pub closed_at: Option<Timestamp>,
-    pub merged: Option<Merged>,
-    pub reviews: Vec<Review>,
-    /// False right after a push: the next GET starts the computation.
-    pub mergeability_known: bool,
-    pub labels: Vec<String>,
-}
-
-pub struct Side {
-    pub repository: u64,
-    pub branch: String,
-    /// Where the branch is, or was when the pull request was closed.
-    pub sha: String,
-}
-
-pub struct Merged {
-    pub at: Timestamp,
-    pub by: String,
-    pub sha: String,
-}
-
-pub struct Review {
-    pub id: u64,
-    pub user: String,
-    pub state: String,
-    pub body: String,
-    pub commit: String,
-    pub submitted_at: Timestamp,
-}
-
-pub struct Comment {
-    pub id: u64,
-    pub issue: u64,
-    pub user: String,
-    pub by_app: bool,
-    pub body: String,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-    pub reactions: Vec<Reaction>,
-}
-
-pub struct Reaction {
-    pub id: u64,
-    pub user: String,
-    pub content: String,
-    pub created_at: Timestamp,
-}
-
-pub struct Status {
-    pub id: u64,
-    pub sha: String,
-    pub state: String,
-    pub context: String,
-    pub description: Option<String>,
-    pub target_url: Option<String>,
-    pub creator: String,
-    pub created_at: Timestamp,
-}
-
-pub struct CheckRun {
-    pub id: u64,
-    pub name: String,
-    pub sha: String,
-    pub status: String,
-    pub conclusion: Option<String>,
-    pub external_id: String,
-    pub details_url: Option<String>,
-    pub started_at: Timestamp,
-    pub completed_at: Option<Timestamp>,
-    pub title: Option<String>,
-    pub summary: Option<String>,
-    pub text: Option<String>,
-}
-
-pub struct Deployment {
-    pub id: u64,
-    pub sha: String,
-    /// As it was asked for: a branch, a tag or a commit.
-    pub reference: String,
-    pub task: String,
-    pub payload: Value,
-    pub original_environment: String,
-    /// What its newest status says, or what it was made with.
-    pub environment: String,
-    pub description: Option<String>,
-    pub transient: bool,
-    pub production: bool,
-    pub creator: String,
-    pub by_app: bool,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-    pub statuses: Vec<DeploymentStatus>,
-}
-
-pub struct DeploymentStatus {
-    pub id: u64,
-    pub state: String,
-    pub description: String,
-    pub environment: String,
-    pub log_url: String,
-    pub environment_url: String,
-    pub creator: String,
-    pub by_app: bool,
-    pub created_at: Timestamp,
 }
 
 /// A webhook that was tried.

@@ -1,10 +1,17 @@
 //! A throw-away Kubernetes control plane on loopback: etcd, kube-apiserver with
 //! RBAC, kube-controller-manager, kube-scheduler and one simulated node (kwok).
 //!
-//! Only pods are simulated: `control_plane/stages.yaml` says how they behave.
+//! Only pods are simulated: `stages.yaml` says how they behave.
 //! The servers hold a pipe from us and end at its end, so nothing is left
 //! behind after a panic or `kill -9`. The flags and why each is there:
 //! `docs/operations.md`, "The sandbox's control plane".
+//!
+//! - here: what is started in which order, and how it is reached
+//! - [`programs`]: their flags; [`credentials`]: certificates, keys and kubeconfigs
+//! - the Go module beside them is what the programs are built from
+
+mod credentials;
+mod programs;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,11 +23,11 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 
 use super::process::{Folder, Server, free_port};
 use super::tools::Tools;
+use credentials::{admin_kubeconfig, kubeconfig_of, write_pki};
 
 /// A running control plane; dropping it ends it and removes its folder.
 pub struct ControlPlane {
@@ -31,7 +38,7 @@ pub struct ControlPlane {
     folder: Folder,
 }
 
-const STAGES: &str = include_str!("control_plane/stages.yaml");
+const STAGES: &str = include_str!("stages.yaml");
 
 const NODE: &str = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-0","labels":{"kubernetes.io/hostname":"node-0"}},
 "status":{"allocatable":{"cpu":"4000","memory":"16Ti","pods":"20000"},"capacity":{"cpu":"4000","memory":"16Ti","pods":"20000"}}}"#;
@@ -113,104 +120,17 @@ impl ControlPlane {
             tools,
             folder,
         };
-        let path = |name: &str| dir.join(name).display().to_string();
         let etcd = format!("http://127.0.0.1:{etcd_port}");
-        plane.spawn(
-            &dir,
-            "etcd",
-            &[
-                "--data-dir",
-                &path("etcd"),
-                "--listen-client-urls",
-                &etcd,
-                "--advertise-client-urls",
-                &etcd,
-                "--listen-peer-urls",
-                "http://127.0.0.1:0",
-                "--unsafe-no-fsync",
-                "--log-level",
-                "error",
-            ],
-        )?;
-        plane.spawn(
-            &dir,
-            "kube-apiserver",
-            &[
-                "--etcd-servers",
-                &etcd,
-                "--secure-port",
-                &port.to_string(),
-                "--bind-address",
-                "127.0.0.1",
-                "--advertise-address",
-                "127.0.0.1",
-                "--endpoint-reconciler-type",
-                "none",
-                "--apiserver-count",
-                &count.to_string(),
-                "--service-cluster-ip-range",
-                "10.0.0.0/20",
-                "--tls-cert-file",
-                &path("server.crt"),
-                "--tls-private-key-file",
-                &path("server.key"),
-                "--client-ca-file",
-                &path("ca.crt"),
-                "--service-account-issuer",
-                "https://localhost",
-                "--service-account-key-file",
-                &path("sa.pub"),
-                "--service-account-signing-key-file",
-                &path("sa.key"),
-                "--authorization-mode",
-                "RBAC,Node",
-                "--allow-privileged",
-                // Nobody removes the not-ready taint while the node-lifecycle controller is off (below).
-                "--disable-admission-plugins",
-                "TaintNodesByCondition",
-            ],
-        )?;
+        plane.spawn(&dir, "etcd", &programs::etcd(&dir, &etcd))?;
+        let api_server = programs::api_server(&dir, &etcd, port, count);
+        plane.spawn(&dir, "kube-apiserver", &api_server)?;
         let client = plane.client().await?;
         plane.wait_for(&client, "/readyz").await?;
         let config = plane.kubeconfig.display().to_string();
-        // The controller-manager's own limit of 20 requests a second would dominate every rollout.
-        let shared = [
-            "--kubeconfig",
-            &config,
-            "--leader-elect=false",
-            "--secure-port",
-            "0",
-            "--kube-api-qps",
-            "500",
-            "--kube-api-burst",
-            "1000",
-        ];
-        let controllers = [
-            "--service-account-private-key-file",
-            &path("sa.key"),
-            "--root-ca-file",
-            &path("ca.crt"),
-            "--use-service-account-credentials",
-            // A simulated node sends no heart-beats: it would be marked as gone after 40 s.
-            "--controllers=*,-node-lifecycle-controller",
-        ];
-        plane.spawn(
-            &dir,
-            "kube-controller-manager",
-            &[&shared[..], &controllers[..]].concat(),
-        )?;
-        plane.spawn(&dir, "kube-scheduler", &shared)?;
-        plane.spawn(
-            &dir,
-            "kwok",
-            &[
-                "--kubeconfig",
-                &config,
-                "--manage-all-nodes=true",
-                "--config",
-                &path("stages.yaml"),
-            ],
-        )?;
+        let controllers = programs::controller_manager(&dir, &config);
+        plane.spawn(&dir, "kube-controller-manager", &controllers)?;
+        plane.spawn(&dir, "kube-scheduler", &programs::scheduler(&config))?;
+        plane.spawn(&dir, "kwok", &programs::kwok(&dir, &config))?;
         let request = http::Request::post("/api/v1/nodes")
             .header("Content-Type", "application/json")
             .body(NODE.as_bytes().to_vec())?;
@@ -227,7 +147,7 @@ impl ControlPlane {
         Ok(plane)
     }
 
-    fn spawn(&mut self, dir: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    fn spawn(&mut self, dir: &Path, program: &str, arguments: &[String]) -> anyhow::Result<()> {
         let mut command = Command::new(self.tools.program(program)?);
         command
             .args(arguments)
@@ -337,81 +257,4 @@ impl ControlPlane {
                 .into(),
         ))
     }
-}
-
-const CONTEXT: &str = "contexts: [{name: sandbox, context: {cluster: sandbox, user: admin}}]\ncurrent-context: sandbox\n";
-
-fn admin_kubeconfig(dir: &Path, port: u16) -> String {
-    let user = format!(
-        "client-certificate: {0}/admin.crt, client-key: {0}/admin.key",
-        dir.display()
-    );
-    kubeconfig_of(
-        &format!("https://127.0.0.1:{port}"),
-        &dir.join("ca.crt"),
-        &user,
-    )
-}
-
-fn kubeconfig_of(server: &str, authority: &Path, user: &str) -> String {
-    let authority = authority.display();
-    format!(
-        "apiVersion: v1\nkind: Config\nclusters: [{{name: sandbox, cluster: {{server: \"{server}\", certificate-authority: {authority}}}}}]\n\
-         users: [{{name: admin, user: {{{user}}}}}]\n{CONTEXT}"
-    )
-}
-
-/// Our own authority, the server's certificate, the administrator's, and the key of service account tokens.
-fn write_pki(dir: &Path) -> anyhow::Result<()> {
-    let ca_key = KeyPair::generate()?;
-    let mut ca = CertificateParams::default();
-    ca.distinguished_name.push(DnType::CommonName, "sandbox");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    fs::write(dir.join("ca.crt"), ca.self_signed(&ca_key)?.pem())?;
-    let issuer = Issuer::new(ca, ca_key);
-    let sign = |name: &str,
-                common: &str,
-                organisation: Option<&str>,
-                hosts: &[&str]|
-     -> anyhow::Result<()> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(
-            hosts
-                .iter()
-                .map(|host| host.to_string())
-                .collect::<Vec<_>>(),
-        )?;
-        params.distinguished_name.push(DnType::CommonName, common);
-        if let Some(organisation) = organisation {
-            params
-                .distinguished_name
-                .push(DnType::OrganizationName, organisation);
-        }
-        fs::write(
-            dir.join(format!("{name}.crt")),
-            params.signed_by(&key, &issuer)?.pem(),
-        )?;
-        Ok(fs::write(
-            dir.join(format!("{name}.key")),
-            key.serialize_pem(),
-        )?)
-    };
-    sign(
-        "server",
-        "kube-apiserver",
-        None,
-        &[
-            "localhost",
-            "127.0.0.1",
-            "10.0.0.1",
-            "kubernetes.default.svc",
-        ],
-    )?;
-    sign("admin", "admin", Some("system:masters"), &[])?;
-    let service_accounts = KeyPair::generate()?;
-    fs::write(dir.join("sa.key"), service_accounts.serialize_pem())?;
-    Ok(fs::write(
-        dir.join("sa.pub"),
-        service_accounts.public_key_pem(),
-    )?)
 }

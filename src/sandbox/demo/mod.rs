@@ -1,0 +1,136 @@
+//! `windlass demo`: the whole story, told on the terminal as it truly happens.
+//!
+//! Every step is observed where it shows: in the cluster by its API, on the
+//! forge by its API. windlass runs as its own process with the settings of a
+//! real installation; when it dies it is started again at the same address.
+//!
+//! - here: what is started, and what stays up afterwards
+//! - [`keeper`]: keeps windlass running; [`story`]: what happens; [`observe`]: where it shows
+
+mod keeper;
+mod observe;
+mod story;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::control_plane::ControlPlane;
+use super::example::{self, CONFIG, PEOPLE, SOURCE};
+use super::forge::Forge;
+use super::installation::{Options, Windlass, install, install_definitions};
+use super::process::{Folder, free_port};
+use super::tools::Tools;
+use crate::cli::{wait_for_signal, write_out};
+use keeper::Keeper;
+use story::Story;
+
+/// `windlass demo`
+#[derive(Debug, Clone, clap::Args)]
+pub struct DemoArgs {
+    /// Ends after the story: 0 only if every step was observed
+    #[arg(long)]
+    exit: bool,
+    /// Keeps everything in this folder and writes demo.json into it, for other programs to go on from
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// The forge's port (any free one by default)
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+}
+
+const NAMESPACE: &str = "windlass";
+
+pub async fn demo(args: DemoArgs) -> anyhow::Result<()> {
+    tokio::select! {
+        outcome = play(args) => outcome,
+        () = wait_for_signal() => {
+            say("\nstopping");
+            Ok(())
+        }
+    }
+}
+
+async fn play(args: DemoArgs) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let folder = match &args.dir {
+        Some(dir) => Folder::given(dir)?,
+        None => Folder::temporary()?,
+    };
+    let dir = folder.path().to_path_buf();
+    let described = dir.join("demo.json");
+    let _ = std::fs::remove_file(&described);
+    // What an earlier demo left in a folder of the user's.
+    for part in ["forge", "installation"] {
+        let _ = std::fs::remove_dir_all(dir.join(part));
+    }
+    step("starting a Kubernetes control plane, a forge and windlass");
+    let plane = ControlPlane::open(Tools::locate()?, folder).await?;
+    let forge = Forge::start(&dir.join("forge"), args.port).await?;
+    let windlass = prepare(&plane, &forge, &dir.join("installation"))?;
+    let keeper = Keeper::start(windlass, described)?;
+    let client = plane.client().await?;
+    let story = Story {
+        forge: &forge,
+        client,
+        windlass: &keeper.windlass,
+    };
+    story.tell().await?;
+    done(&format!("the story took {} s", started.elapsed().as_secs()));
+    keeper.describe(description(&plane, &forge, &keeper)?)?;
+    if args.exit {
+        return Ok(());
+    }
+    let url = forge.url();
+    say(&format!(
+        "\nEverything stays up. Look, and write a command (/help, /sync) into a pull request's box:\n\n  {url}/{CONFIG}\n\n  kubectl --kubeconfig {} get applications.windlass.dev -A\n  windlass logs to {}\n\nCtrl-C ends it.",
+        plane.kubeconfig().display(),
+        keeper.windlass.log().display(),
+    ));
+    std::future::pending().await
+}
+
+/// windlass, installed in the cluster, registered with the forge, and ready to be started.
+fn prepare(plane: &ControlPlane, forge: &Forge, folder: &Path) -> anyhow::Result<Windlass> {
+    std::fs::create_dir_all(folder)?;
+    install_definitions(plane)?;
+    install(plane, NAMESPACE)?;
+    let kubeconfig = folder.join("kubeconfig");
+    plane.service_account_kubeconfig(NAMESPACE, "windlass", &kubeconfig)?;
+    example::seed(forge, &example::DEMO)?;
+    let options = Options {
+        namespace: NAMESPACE,
+        port: free_port()?,
+        kubeconfig,
+        resync: 600,
+        delivery_scan: 300,
+        log: &std::env::var("WINDLASS_LOG").unwrap_or_else(|_| "info".into()),
+        projects: example::PROJECTS,
+        renderer: None,
+    };
+    Windlass::prepare(&std::env::current_exe()?, plane, forge, folder, &options)
+}
+
+/// What other programs need to go on from here.
+fn description(plane: &ControlPlane, forge: &Forge, keeper: &Keeper) -> anyhow::Result<Value> {
+    let users: Vec<_> =
+        PEOPLE.iter().map(|(login, role)| json!({"login": login, "role": role.name(), "token": forge.state().token_of(login)})).collect();
+    Ok(json!({
+        "kubeconfig": plane.kubeconfig(), "assets": plane.tools().assets()?, "forge": {"url": forge.url(), "api_url": forge.api_url()},
+        "windlass": {"url": keeper.windlass.url, "metrics_url": keeper.windlass.metrics_url, "pid": 0}, "repositories": {"config": CONFIG, "source": SOURCE}, "users": users,
+        "events_token": keeper.windlass.events_token,
+    }))
+}
+
+fn say(text: &str) {
+    write_out(&format!("{text}\n"));
+}
+
+fn step(text: &str) {
+    say(&format!("• {text}"));
+}
+
+fn done(text: &str) {
+    say(&format!("  ✓ {text}"));
+}

@@ -1,0 +1,131 @@
+//! The GraphQL subset: the two mutations that write git, and what they answer.
+//!
+//! A document is parsed, its variables are bound, the mutation is carried out,
+//! and the answer holds exactly the fields that were selected; a field that the
+//! type has not is an error before anything is done. Errors are HTTP 200 with
+//! `errors`, as on GitHub.
+
+//!
+//! - [`document`]: what a document asks for; [`create_commit`], [`update_refs`]: the mutations
+
+mod create_commit;
+mod document;
+mod update_refs;
+
+use std::collections::BTreeMap;
+
+use async_graphql_parser::types::{Field, Selection};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::auth::{Access, Auth, may};
+use super::rest::body;
+use super::state::Repository;
+use super::{Call, Inner, Reply};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    query: String,
+    #[serde(default)]
+    variables: BTreeMap<String, Value>,
+    #[serde(rename = "operationName")]
+    _operation_name: Option<String>,
+}
+
+/// An entry of `errors`.
+struct Failure {
+    kind: &'static str,
+    message: String,
+}
+
+fn failure(kind: &'static str, message: impl Into<String>) -> Failure {
+    Failure {
+        kind,
+        message: message.into(),
+    }
+}
+
+impl Inner {
+    pub(super) fn graphql(&self, call: &Call, auth: &Auth) -> Reply {
+        if matches!(auth, Auth::Anonymous) {
+            return Reply::error(401, "This endpoint requires you to be authenticated.");
+        }
+        let request: Request = match body(call) {
+            Ok(request) => request,
+            Err(reply) => return reply,
+        };
+        self.mutate(&request, auth)
+            .unwrap_or_else(|error| Reply::json(200, json!({"errors": [error]})))
+    }
+
+    /// Carries out the mutations, one after the other; Err: the document cannot be gone on with.
+    fn mutate(&self, request: &Request, auth: &Auth) -> Result<Reply, Value> {
+        let mut data = Map::new();
+        let mut errors = Vec::new();
+        for selection in document::mutations(&request.query)? {
+            let Selection::Field(field) = &selection.node else {
+                return Err(json!({"message": "fragments are not supported"}));
+            };
+            let field = &field.node;
+            let input = document::input(field, &request.variables)?;
+            let alias = document::alias(field);
+            match self.execute(field, input, auth) {
+                Ok(value) => {
+                    data.insert(
+                        alias.into(),
+                        document::selected(&field.selection_set, &value),
+                    );
+                }
+                Err(Failure { kind, message }) => {
+                    data.insert(alias.into(), Value::Null);
+                    errors.push(json!({"type": kind, "path": [alias], "locations": [{"line": 1, "column": 1}], "message": message}));
+                }
+            }
+        }
+        let mut answer = json!({"data": data});
+        if !errors.is_empty() {
+            answer["errors"] = errors.into();
+        }
+        Ok(Reply::json(200, answer))
+    }
+
+    fn execute(&self, field: &Field, input: Value, auth: &Auth) -> Result<Value, Failure> {
+        if field.name.node == "updateRefs" {
+            self.update_refs(input, auth)
+        } else {
+            self.create_commit(input, auth)
+        }
+    }
+
+    fn writable(
+        &self,
+        auth: &Auth,
+        wanted: impl Fn(&Repository) -> bool,
+    ) -> Result<(String, String, String), Failure> {
+        let state = self.state();
+        let repo = state
+            .repositories
+            .iter()
+            .find(|repo| wanted(repo))
+            .ok_or_else(|| failure("NOT_FOUND", "Could not resolve to a Repository"))?;
+        may(auth, repo, "contents", Access::Write)
+            .map_err(|_| failure("FORBIDDEN", "Resource not accessible by integration"))?;
+        let login = if let Auth::User(login) = auth {
+            login.clone()
+        } else {
+            state.app.bot()
+        };
+        Ok((repo.owner.clone(), repo.name.clone(), login))
+    }
+}
+
+fn argument<T: DeserializeOwned>(input: Value) -> Result<T, Failure> {
+    serde_json::from_value(input).map_err(|error| {
+        failure(
+            "INVALID",
+            format!("Variable $input of type was provided invalid value: {error}"),
+        )
+    })
+}

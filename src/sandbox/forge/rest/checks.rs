@@ -1,0 +1,228 @@
+//! Check runs, which only the App makes.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::query::{linked, paginate};
+use super::{Answer, Asked, body};
+use crate::sandbox::forge::Reply;
+use crate::sandbox::forge::auth::Access;
+use crate::sandbox::forge::git::resolve;
+use crate::sandbox::forge::state::{CheckRun, Repository, State, now, whole};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckRequest {
+    name: Option<String>,
+    head_sha: Option<String>,
+    status: Option<String>,
+    conclusion: Option<String>,
+    external_id: Option<String>,
+    details_url: Option<String>,
+    started_at: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
+    output: Option<CheckOutput>,
+    #[serde(rename = "actions")]
+    _actions: Option<Vec<Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckOutput {
+    title: Option<String>,
+    summary: String,
+    text: Option<String>,
+    #[serde(rename = "annotations")]
+    _annotations: Option<Vec<Value>>,
+}
+
+impl Asked<'_> {
+    pub(super) fn check_runs(&self, reference: &str) -> Answer {
+        self.read("checks", |shapes, repo| {
+            let Some(sha) = resolve(&self.path(), reference) else {
+                return Err(Reply::error(404, "Not Found"));
+            };
+            let name = self.query.get("check_name");
+            let mut found: Vec<_> = repo
+                .checks
+                .iter()
+                .rev()
+                .filter(|check| check.sha == sha && name.is_none_or(|name| *name == check.name))
+                .collect();
+            // There is one App.
+            if self
+                .query
+                .get("app_id")
+                .is_some_and(|id| *id != shapes.state.app.id.to_string())
+            {
+                found.clear();
+            }
+            if self.query.get("filter").map(String::as_str) != Some("all") {
+                let mut seen = HashSet::new();
+                found.retain(|check| seen.insert(check.name.clone()));
+            }
+            let all: Vec<_> = found
+                .iter()
+                .map(|check| shapes.check_run(repo, check))
+                .collect();
+            let total = all.len();
+            let (page, link) = paginate(all, &self.query, self.call, self.inner.origin());
+            Ok(linked(
+                Reply::json(200, json!({"total_count": total, "check_runs": page})),
+                link,
+            ))
+        })
+    }
+
+    pub(super) fn create_check(&self) -> Answer {
+        if !self.by_app() {
+            return Err(Reply::error(403, "You must authenticate via a GitHub App."));
+        }
+        self.allow("checks", Access::Write)?;
+        let request: CheckRequest = body(self.call)?;
+        let (Some(name), Some(sha)) = (request.name.clone(), request.head_sha.clone()) else {
+            return Err(Reply::error(
+                422,
+                "Invalid request.\n\n\"name\", \"head_sha\" weren't supplied.",
+            ));
+        };
+        if resolve(&self.path(), &sha).as_deref() != Some(sha.as_str()) {
+            return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
+        }
+        let mut state = self.inner.state();
+        let id = state.new_id();
+        let mut check = CheckRun {
+            id,
+            name,
+            sha,
+            status: "queued".into(),
+            conclusion: None,
+            external_id: String::new(),
+            details_url: None,
+            started_at: now(),
+            completed_at: None,
+            title: None,
+            summary: None,
+            text: None,
+        };
+        fill(&mut check, request)?;
+        let Some(repo) = state.repository_mut(self.repo) else {
+            return Err(Reply::error(404, "Not Found"));
+        };
+        repo.checks.push(check);
+        self.answer_check(&mut state, id, 201, "created")
+    }
+
+    pub(super) fn update_check(&self, id: &str) -> Answer {
+        if !self.by_app() {
+            return Err(Reply::error(403, "You must authenticate via a GitHub App."));
+        }
+        self.allow("checks", Access::Write)?;
+        let request: CheckRequest = body(self.call)?;
+        let mut state = self.inner.state();
+        let Some(repo) = state.repository_mut(self.repo) else {
+            return Err(Reply::error(404, "Not Found"));
+        };
+        let Some(check) = repo
+            .checks
+            .iter_mut()
+            .find(|check| check.id.to_string() == id)
+        else {
+            return Err(Reply::error(404, "Not Found"));
+        };
+        if let Some(name) = &request.name {
+            check.name = name.clone();
+        }
+        fill(check, request)?;
+        let id = check.id;
+        self.answer_check(&mut state, id, 200, "completed")
+    }
+
+    fn answer_check(&self, state: &mut State, id: u64, status: u16, action: &str) -> Answer {
+        let find = |repo: &Repository| repo.checks.iter().position(|check| check.id == id);
+        let repo = state
+            .by_id(self.repo)
+            .ok_or_else(|| Reply::error(404, "Not Found"))?;
+        let index = find(repo).ok_or_else(|| Reply::error(404, "Not Found"))?;
+        let action = if repo.checks[index].status == "completed" {
+            "completed"
+        } else {
+            action
+        };
+        let value = self
+            .inner
+            .shapes(state)
+            .check_run(repo, &repo.checks[index]);
+        self.inner.announce(
+            state,
+            self.repo,
+            "check_run",
+            Some(action),
+            &self.login,
+            json!({"check_run": value}),
+        );
+        Ok(Reply::json(status, value))
+    }
+}
+
+fn fill(check: &mut CheckRun, request: CheckRequest) -> Result<(), Reply> {
+    let invalid = |message: String| Reply::error(422, format!("Invalid request.\n\n{message}"));
+    if let Some(status) = request.status {
+        if !["queued", "in_progress", "completed"].contains(&status.as_str()) {
+            return Err(invalid(format!(
+                "{status} is not a member of [\"queued\", \"in_progress\", \"completed\"]."
+            )));
+        }
+        if status == "completed" && request.conclusion.is_none() {
+            return Err(invalid("Missing required key: conclusion".into()));
+        }
+        check.status = status;
+    }
+    if let Some(conclusion) = request.conclusion {
+        let known = [
+            "action_required",
+            "cancelled",
+            "failure",
+            "neutral",
+            "success",
+            "skipped",
+            "timed_out",
+        ];
+        if !known.contains(&conclusion.as_str()) {
+            return Err(invalid(format!(
+                "{conclusion} is not a member of {known:?}."
+            )));
+        }
+        check.conclusion = Some(conclusion);
+        check.status = "completed".into();
+        check.completed_at = Some(request.completed_at.map_or_else(now, whole));
+    }
+    if let Some(output) = request.output {
+        for text in [Some(&output.summary), output.text.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            if text.len() > 65_535 {
+                return Err(invalid(
+                    "Only 65535 characters are allowed; more were supplied.".into(),
+                ));
+            }
+        }
+        check.title = output.title.or(check.title.take());
+        check.summary = Some(output.summary);
+        check.text = output.text;
+    }
+    if let Some(external_id) = request.external_id {
+        check.external_id = external_id;
+    }
+    if request.details_url.is_some() {
+        check.details_url = request.details_url;
+    }
+    if let Some(started) = request.started_at {
+        check.started_at = whole(started);
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Reviews of pull requests.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Answer, Asked, body, not_found};
+use crate::sandbox::forge::Reply;
+use crate::sandbox::forge::auth::Access;
+use crate::sandbox::forge::state::{Review, State, now};
+use crate::sandbox::forge::webhooks::find;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReviewRequest {
+    commit_id: Option<String>,
+    body: Option<String>,
+    event: Option<String>,
+    /// Line comments: taken, and not kept.
+    #[serde(rename = "comments")]
+    _comments: Option<Vec<Value>>,
+}
+
+impl Asked<'_> {
+    pub(super) fn review(&self, number: u64) -> Answer {
+        self.allow("pull_requests", Access::Write)?;
+        let request: ReviewRequest = body(self.call)?;
+        let mut state = self.inner.state();
+        let id = state.new_id();
+        let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
+        let pull = repo
+            .pulls
+            .iter_mut()
+            .find(|pull| pull.number == number)
+            .ok_or_else(not_found)?;
+        let review_state = review_state(request.event.as_deref())?;
+        if pull.author == self.login {
+            refuse_self_review(review_state)?;
+        }
+        pull.reviews.push(Review {
+            id,
+            user: self.login.clone(),
+            state: review_state.into(),
+            body: request.body.unwrap_or_default(),
+            commit: request.commit_id.unwrap_or_else(|| pull.head.sha.clone()),
+            submitted_at: now(),
+        });
+        pull.updated_at = now();
+        self.announce_review(&mut state, number)
+    }
+
+    /// Announces the newest review of a pull request, and answers with it.
+    fn announce_review(&self, state: &mut State, number: u64) -> Answer {
+        let (repo, pull) = find(state, self.repo, number).ok_or_else(not_found)?;
+        let shapes = self.inner.shapes(state);
+        let review = pull
+            .reviews
+            .last()
+            .map(|review| shapes.review(repo, pull, review))
+            .unwrap_or_default();
+        let mut announced = review.clone();
+        announced["state"] = announced["state"]
+            .as_str()
+            .unwrap_or_default()
+            .to_lowercase()
+            .into();
+        let payload = json!({"review": announced, "pull_request": shapes.pull_simple(repo, pull)});
+        self.inner.announce(
+            state,
+            self.repo,
+            "pull_request_review",
+            Some("submitted"),
+            &self.login,
+            payload,
+        );
+        Ok(Reply::json(200, review))
+    }
+}
+
+fn review_state(event: Option<&str>) -> Result<&'static str, Reply> {
+    Ok(match event {
+        Some("APPROVE") => "APPROVED",
+        Some("REQUEST_CHANGES") => "CHANGES_REQUESTED",
+        Some("COMMENT") => "COMMENTED",
+        None => "PENDING",
+        Some(_) => {
+            return Err(Reply::json(
+                422,
+                json!({"message": "Unprocessable Entity", "errors": ["Variable $event is invalid"]}),
+            ));
+        }
+    })
+}
+
+/// An author comments on what is theirs, and no more.
+fn refuse_self_review(review_state: &str) -> Result<(), Reply> {
+    let verb = match review_state {
+        "APPROVED" => "approve",
+        "CHANGES_REQUESTED" => "request changes on",
+        _ => return Ok(()),
+    };
+    Err(Reply::json(
+        422,
+        json!({"message": "Unprocessable Entity", "errors": [format!("Can not {verb} your own pull request")], "documentation_url": "https://docs.github.com/rest/pulls/reviews", "status": "422"}),
+    ))
+}

@@ -1,0 +1,99 @@
+//! Webhooks: what happened is told to the App, asynchronously and signed.
+//!
+//! GitHub does not retry by itself; what was not delivered stands in the App's
+//! delivery log for three days.
+//!
+//! - here: how an event is announced; [`moves`]: what follows from the move of a branch
+//! - [`delivery`]: how events get to the App
+
+mod delivery;
+mod moves;
+
+use serde_json::{Value, json};
+
+use super::Inner;
+use super::json::{merge, node_id};
+use super::state::{Outgoing, Pull, Repository, State, random_hex};
+
+pub(super) use delivery::deliver;
+
+impl Inner {
+    /// Queues one event about a repository, if the App hears it.
+    pub(super) fn announce(
+        &self,
+        state: &mut State,
+        repo: u64,
+        event: &str,
+        action: Option<&str>,
+        sender: &str,
+        more: Value,
+    ) {
+        let always = event.starts_with("installation");
+        if !always && !state.app.events.iter().any(|heard| heard == event) {
+            return;
+        }
+        let shapes = self.shapes(state);
+        let mut payload = json!({
+            "sender": shapes.user(sender),
+            "installation": {"id": shapes.state.app.installation, "node_id": node_id("Installation", shapes.state.app.installation)},
+        });
+        if let Some(repo) = shapes.state.by_id(repo) {
+            payload["repository"] = shapes.repository(repo);
+        }
+        if let Some(action) = action {
+            payload["action"] = action.into();
+        }
+        merge(&mut payload, more);
+        state.outbox.push_back(Outgoing {
+            guid: guid(),
+            event: event.into(),
+            action: action.map(str::to_string),
+            repository: Some(repo),
+            payload,
+            redelivery: false,
+        });
+        state.wake.notify_one();
+    }
+
+    pub(super) fn announce_pull(
+        &self,
+        state: &mut State,
+        repository: u64,
+        number: u64,
+        action: &str,
+        sender: &str,
+        more: Value,
+    ) {
+        let Some((repo, pull)) = find(state, repository, number) else {
+            return;
+        };
+        let shapes = self.shapes(state);
+        let mut payload = json!({"number": number, "pull_request": shapes.pull(repo, pull, None)});
+        merge(&mut payload, more);
+        self.announce(
+            state,
+            repository,
+            "pull_request",
+            Some(action),
+            sender,
+            payload,
+        );
+    }
+}
+
+pub(super) fn find(state: &State, repository: u64, number: u64) -> Option<(&Repository, &Pull)> {
+    let repo = state.by_id(repository)?;
+    Some((repo, repo.pulls.iter().find(|pull| pull.number == number)?))
+}
+
+fn guid() -> String {
+    let hex = random_hex(32);
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}
