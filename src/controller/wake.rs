@@ -86,22 +86,11 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
             promotions,
             pulls,
         } => {
-            let repo = &base.repo.name;
-            let mut keys = vec![commit(repo, &base.commit)];
-            for target in base
-                .configured()
-                .into_iter()
-                .flat_map(|known| &known.targets)
-            {
-                keys.push(Key::Application(target.key(repo)));
-                // What it waited for may have been healthy before it was there.
-                if !target.stage.after.is_empty() {
-                    keys.push(Key::Promotion(target.key(repo)));
-                }
-            }
+            let mut keys = configured(base);
             keys.extend(applications.iter().cloned().map(Key::Application));
             keys.extend(promotions.iter().cloned().map(Key::Promotion));
-            keys.extend(pulls.iter().map(|number| pull(repo, *number)));
+            let pulls = pulls.iter().map(|number| pull(&base.repo.name, *number));
+            keys.extend(pulls);
             keys
         }
         Event::Candidate(key) | Event::Promotion(key) => vec![Key::Promotion(key.clone())],
@@ -135,6 +124,24 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
             .collect(),
         Event::Promoted(key) => world.later_stages(key),
     }
+}
+
+/// A base's commit, and what its configuration names.
+fn configured(base: &Base) -> Vec<Key> {
+    let repo = &base.repo.name;
+    let mut keys = vec![commit(repo, &base.commit)];
+    for target in base
+        .configured()
+        .into_iter()
+        .flat_map(|known| &known.targets)
+    {
+        keys.push(Key::Application(target.key(repo)));
+        // What it waited for may have been healthy before it was there.
+        if !target.stage.after.is_empty() {
+            keys.push(Key::Promotion(target.key(repo)));
+        }
+    }
+    keys
 }
 
 fn commit(repo: &RepoName, commit: &CommitSha) -> Key {
@@ -220,179 +227,4 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::controller::Configured;
-    use crate::domain::catalog::Catalog;
-    use crate::github::Repository;
-
-    fn repo() -> RepoName {
-        "acme/config".parse().unwrap()
-    }
-
-    fn key(title: &str) -> ApplicationKey {
-        let (application, stage) = title.split_once('/').unwrap();
-        ApplicationKey {
-            repo: repo(),
-            application: application.parse().unwrap(),
-            stage: stage.parse().unwrap(),
-        }
-    }
-
-    fn sha(digit: char) -> CommitSha {
-        digit.to_string().repeat(40).parse().unwrap()
-    }
-
-    fn base() -> Arc<Base> {
-        let text = "version: 1\nstages:\n  staging: {cluster: local}\n  production: {cluster: local, after: [staging]}\napplications:\n  - {path: 'web/{application}/{stage}', namespace: x, dependsOn: [db]}\n  - {path: '{application}/{stage}', namespace: x}\n";
-        let catalog = Catalog::parse(text).unwrap();
-        let paths = [
-            "db/staging",
-            "db/production",
-            "web/shop/staging",
-            "web/shop/production",
-        ];
-        let targets = catalog.expand(paths).unwrap();
-        Arc::new(Base {
-            repo: Repository {
-                id: 1,
-                node_id: String::new(),
-                name: repo(),
-                default_branch: "main".into(),
-                clone_url: String::new(),
-                html_url: String::new(),
-                installation: 1,
-            },
-            catalog: Some(Ok(Configured { catalog, targets })),
-            commit: sha('a'),
-        })
-    }
-
-    /// Each row: what happened, and who is woken.
-    #[test]
-    fn everybody_who_waits_is_woken() {
-        let (application, promotion) = (
-            |title| Key::Application(key(title)),
-            |title| Key::Promotion(key(title)),
-        );
-        let (pull, commit) = (
-            |number| pull(&repo(), number),
-            |digit| commit(&repo(), &sha(digit)),
-        );
-        let status = |title: &str, stands| Event::Status {
-            key: key(title),
-            commits: vec![sha('b'), sha('c')],
-            stands,
-        };
-        let merged = CommitKey {
-            repo: repo(),
-            commit: sha('d'),
-        };
-        let asked = PullRequestKey {
-            repo: repo(),
-            number: 7,
-        };
-        let branch = |branch: &str| Event::Branch {
-            repo: repo(),
-            branch: branch.into(),
-        };
-        let table = [
-            (Event::PullRequest(asked), vec![pull(7)]),
-            (Event::Commit(merged.clone()), vec![commit('d')]),
-            (
-                branch("windlass/shop/staging"),
-                vec![promotion("shop/staging")],
-            ),
-            (branch("somebodys"), vec![]),
-            (
-                Event::Base {
-                    base: base(),
-                    applications: vec![key("gone/staging")],
-                    promotions: vec![key("gone/production")],
-                    pulls: vec![3],
-                },
-                vec![
-                    commit('a'),
-                    application("db/staging"),
-                    application("db/production"),
-                    promotion("db/production"),
-                    application("shop/staging"),
-                    application("shop/production"),
-                    promotion("shop/production"),
-                    application("gone/staging"),
-                    promotion("gone/production"),
-                    pull(3),
-                ],
-            ),
-            (
-                Event::Candidate(key("shop/staging")),
-                vec![promotion("shop/staging")],
-            ),
-            (
-                Event::Request(key("shop/staging")),
-                vec![application("shop/staging")],
-            ),
-            (
-                Event::Object {
-                    owner: "label".into(),
-                },
-                vec![application("shop/staging")],
-            ),
-            (
-                Event::Object {
-                    owner: "another's".into(),
-                },
-                vec![],
-            ),
-            (
-                Event::Application(key("db/staging")),
-                vec![application("shop/staging"), application("db/staging")],
-            ),
-            (
-                Event::Promotion(key("db/staging")),
-                vec![promotion("db/staging")],
-            ),
-            // A commit that waits for another application's end is told of every change.
-            (
-                status("shop/staging", false),
-                vec![commit('b'), commit('c'), commit('f')],
-            ),
-            (
-                status("db/staging", true),
-                vec![
-                    commit('b'),
-                    commit('c'),
-                    commit('f'),
-                    application("shop/staging"),
-                    promotion("db/production"),
-                ],
-            ),
-            (Event::Rollouts(repo()), vec![commit('f')]),
-            (
-                Event::Rollout {
-                    commit: merged,
-                    pulls: vec![1, 2],
-                },
-                vec![pull(1), pull(2)],
-            ),
-            (
-                Event::Promoted(key("shop/staging")),
-                vec![promotion("shop/production")],
-            ),
-            (Event::Promoted(key("shop/production")), vec![]),
-        ];
-        let world = World {
-            bases: &[base()],
-            owner: &|label| (label == "label").then(|| key("shop/staging")),
-            unfinished: &|_| {
-                vec![CommitKey {
-                    repo: repo(),
-                    commit: sha('f'),
-                }]
-            },
-        };
-        for (row, (event, expected)) in table.into_iter().enumerate() {
-            assert_eq!(wakes(&event, &world), expected, "row {row}");
-        }
-    }
-}
+mod tests;

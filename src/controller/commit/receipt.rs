@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::cluster::home::ApplicationStatus;
 use crate::controller::{Reader, Result, Writer, authority};
 use crate::domain::pull_request::{Progress, ProgressState};
-use crate::domain::{CommitKey, PullRequestKey};
+use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github;
 
 /// Whether it is time for one, and what it says.
@@ -18,11 +19,7 @@ pub async fn observe(
     key: &CommitKey,
     progress: &[Progress],
 ) -> Result<Option<String>> {
-    let due = progress.iter().all(|one| one.state.is_final())
-        && progress
-            .iter()
-            .any(|one| one.state == ProgressState::Healthy);
-    if !due || ctx.cache.commits.receipts.contains_key(key) {
+    if !is_due(progress) || ctx.cache.commits.receipts.contains_key(key) {
         return Ok(None);
     }
     let commit = key.commit.clone();
@@ -46,24 +43,7 @@ pub async fn observe(
             .await?
             .and_then(|object| object.status)
             .unwrap_or_default();
-        let sync = status.last_sync.filter(|sync| sync.revision == key.commit);
-        let objects = sync
-            .iter()
-            .flat_map(|sync| &sync.objects)
-            .filter_map(|done| done.split_once(' '));
-        let objects: Vec<_> = objects
-            .map(|(action, object)| json!({"object": object, "action": action}))
-            .collect();
-        applications.push(json!({
-            "application": one.key.title(),
-            "outcome": one.state.word(),
-            "inputs": status.inputs,
-            "plan": sync.as_ref().map(|sync| &sync.plan),
-            "started": sync.as_ref().map(|sync| sync.started.to_string()),
-            "finished": sync.as_ref().and_then(|sync| sync.finished).map(|at| at.to_string()),
-            "images": status.images.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "objects": objects,
-        }));
+        applications.push(application(&key.commit, one, status));
     }
     let mut requests = Vec::new();
     for number in super::pulls_of(ctx, key).await? {
@@ -82,6 +62,36 @@ pub async fn observe(
     Ok(Some(
         serde_json::to_string_pretty(&receipt).unwrap_or_default() + "\n",
     ))
+}
+
+/// All that the commit changed came to its end, and something of it runs.
+fn is_due(progress: &[Progress]) -> bool {
+    progress.iter().all(|one| one.state.is_final())
+        && progress
+            .iter()
+            .any(|one| one.state == ProgressState::Healthy)
+}
+
+/// What was applied of a commit in one application.
+fn application(commit: &CommitSha, progress: &Progress, status: ApplicationStatus) -> Value {
+    let sync = status.last_sync.filter(|sync| sync.revision == *commit);
+    let objects = sync
+        .iter()
+        .flat_map(|sync| &sync.objects)
+        .filter_map(|done| done.split_once(' '));
+    let objects: Vec<_> = objects
+        .map(|(action, object)| json!({"object": object, "action": action}))
+        .collect();
+    json!({
+        "application": progress.key.title(),
+        "outcome": progress.state.word(),
+        "inputs": status.inputs,
+        "plan": sync.as_ref().map(|sync| &sync.plan),
+        "started": sync.as_ref().map(|sync| sync.started.to_string()),
+        "finished": sync.as_ref().and_then(|sync| sync.finished).map(|at| at.to_string()),
+        "images": status.images.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "objects": objects,
+    })
 }
 
 pub async fn write(ctx: &Writer, key: &CommitKey, text: &str) -> Result<()> {
@@ -120,4 +130,63 @@ async fn approved_by(ctx: &Arc<Reader>, key: &PullRequestKey) -> Result<Value> {
     Ok(
         json!({"number": key.number, "author": pull.author(), "head": pull.head.sha, "merged_at": merged, "approvals": by}),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::cluster::home::LastSync;
+    use crate::domain::ApplicationKey;
+
+    fn progress(state: ProgressState) -> Progress {
+        Progress {
+            key: ApplicationKey {
+                repo: "acme/config".parse().unwrap(),
+                application: "shop".parse().unwrap(),
+                stage: "staging".parse().unwrap(),
+            },
+            state,
+            message: String::new(),
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_receipt_is_due_once_all_is_over_and_something_runs() {
+        use ProgressState::{Gone, Healthy, Superseded, Syncing};
+        for (states, due) in [
+            (&[Healthy, Superseded][..], true),
+            (&[Healthy, Syncing], false),
+            (&[Gone, Superseded], false),
+            (&[], false),
+        ] {
+            let all: Vec<_> = states.iter().copied().map(progress).collect();
+            assert_eq!(is_due(&all), due, "{states:?}");
+        }
+    }
+
+    #[test]
+    fn a_receipt_tells_of_the_syncs_of_its_own_commit_alone() {
+        let sha = |digit: &str| -> CommitSha { digit.repeat(40).parse().unwrap() };
+        let status = || ApplicationStatus {
+            last_sync: Some(LastSync {
+                revision: sha("a"),
+                plan: "wl1:x".into(),
+                started: Timestamp::UNIX_EPOCH,
+                finished: None,
+                objects: vec!["configure Deployment shop/web".into()],
+            }),
+            ..ApplicationStatus::default()
+        };
+        let one = progress(ProgressState::Healthy);
+        let own = application(&sha("a"), &one, status());
+        assert_eq!(own["plan"], "wl1:x");
+        let object = json!({"object": "Deployment shop/web", "action": "configure"});
+        assert_eq!(own["objects"], json!([object]));
+        let other = application(&sha("b"), &one, status());
+        assert_eq!(other["plan"], Value::Null);
+        assert_eq!(other["objects"], json!([]));
+    }
 }

@@ -26,90 +26,115 @@ pub async fn progress_of(
         commit: commit.clone(),
     };
     for target in changed_by(ctx, repo, base, commit).await?.iter() {
-        let key = target.key(repo);
-        let status = ctx.home.stand(&key).await?;
-        let (mut position, mut newer) = (
-            position(ctx, repo, commit, status.revision.as_ref()).await?,
-            status.revision.as_ref(),
-        );
-        if position == Position::Before && ctx.applications.is_busy(&key) {
-            again = true;
-            // What came to its end stays there meanwhile.
-            let known = ctx
-                .cache
-                .commits
-                .progress
-                .get(&name)
-                .and_then(|known| known.iter().find(|one| one.key == key).cloned());
-            if let Some(known) = known.filter(|known| known.state.is_final()) {
-                progress.push(known);
-                continue;
-            }
-        } else if position == Position::Before
-            && let Some(taken_back) = taken_back(ctx, &key, base, target, commit, &status).await?
-        {
-            (position, newer) = (taken_back, Some(&base.commit));
-        }
-        let failure = status
-            .failures
-            .iter()
-            .find(|known| known.revision == *commit)
-            .map(|known| known.why.clone());
-        let state = match pull_request::progress(position, &status) {
-            ProgressState::Superseded if failure.is_some() => ProgressState::FailedBefore,
-            state => state,
-        };
-        let detail = match (state, &status.message) {
-            // No more detail than changes rarely.
-            (ProgressState::Syncing, Some(message))
-                if status.reason.as_deref() == Some(sync::APPLYING) =>
-            {
-                message.clone()
-            }
-            (ProgressState::Progressing, _) if !status.confirm => {
-                "applied, waits to be healthy".into()
-            }
-            _ => String::new(),
-        };
-        let message = match state {
-            ProgressState::Progressing if status.confirm => status.message.unwrap_or_default(),
-            ProgressState::Superseded => format!("by {}", newer.map_or("", CommitSha::short)),
-            ProgressState::Failed | ProgressState::FailedBefore => {
-                failure.or(status.message).unwrap_or_default()
-            }
-            ProgressState::Stale => status.message.unwrap_or_default(),
-            ProgressState::Unproven => status.unproven.unwrap_or_default(),
-            // What passes by itself is not worth an edit.
-            _ => String::new(),
-        };
-        progress.push(Progress {
-            key,
-            state,
-            message,
-            detail,
-        });
+        let (one, is_busy) = application_progress(ctx, base, &name, target).await?;
+        progress.push(one);
+        again |= is_busy;
     }
     for key in retired_by(ctx, repo, base, commit).await?.iter() {
         let object = ctx.home.application(key).await?;
         let status = object.map(|object| object.status.unwrap_or_default());
-        // What is left then is kept by its marks.
-        let is_over = |status: &ApplicationStatus| {
-            (status.sync, status.health) == (SyncState::Unknown, Health::Healthy)
-        };
-        let state = if status.as_ref().is_none_or(is_over) {
-            ProgressState::Gone
-        } else {
-            ProgressState::Leaving
-        };
-        let message = status.and_then(|status| status.message).unwrap_or_default();
-        progress.push(Progress {
-            key: key.clone(),
-            state,
-            message,
-            detail: String::new(),
-        });
+        progress.push(retirement(key.clone(), status));
     }
     Ok((progress, again))
+}
+
+/// Where one application stands with a commit; and whether it is just being looked at, before it came to the commit.
+async fn application_progress(
+    ctx: &Arc<Reader>,
+    base: &Base,
+    name: &CommitKey,
+    target: &Target,
+) -> Result<(Progress, bool)> {
+    let (key, commit) = (target.key(&name.repo), &name.commit);
+    let status = ctx.home.stand(&key).await?;
+    let newer = status.revision.clone();
+    let position = position(ctx, &name.repo, commit, newer.as_ref()).await?;
+    if position == Position::Before && ctx.applications.is_busy(&key) {
+        // What came to its end stays there meanwhile.
+        let known = ctx
+            .cache
+            .commits
+            .progress
+            .get(name)
+            .and_then(|known| known.iter().find(|one| one.key == key).cloned())
+            .filter(|known| known.state.is_final());
+        let progress =
+            known.unwrap_or_else(|| progress_at(key, commit, position, newer.as_ref(), status));
+        return Ok((progress, true));
+    }
+    if position == Position::Before
+        && let Some(taken_back) = taken_back(ctx, &key, base, target, commit, &status).await?
+    {
+        let progress = progress_at(key, commit, taken_back, Some(&base.commit), status);
+        return Ok((progress, false));
+    }
+    let progress = progress_at(key, commit, position, newer.as_ref(), status);
+    Ok((progress, false))
+}
+
+/// The progress of an application whose position is known. `newer`: the commit that it is at where that is another one.
+fn progress_at(
+    key: ApplicationKey,
+    commit: &CommitSha,
+    position: Position,
+    newer: Option<&CommitSha>,
+    status: pull_request::Stand,
+) -> Progress {
+    let failure = status
+        .failures
+        .iter()
+        .find(|known| known.revision == *commit)
+        .map(|known| known.why.clone());
+    let state = match pull_request::progress(position, &status) {
+        ProgressState::Superseded if failure.is_some() => ProgressState::FailedBefore,
+        state => state,
+    };
+    let detail = match (state, &status.message) {
+        // No more detail than changes rarely.
+        (ProgressState::Syncing, Some(message))
+            if status.reason.as_deref() == Some(sync::APPLYING) =>
+        {
+            message.clone()
+        }
+        (ProgressState::Progressing, _) if !status.confirm => "applied, waits to be healthy".into(),
+        _ => String::new(),
+    };
+    let message = match state {
+        ProgressState::Progressing if status.confirm => status.message.unwrap_or_default(),
+        ProgressState::Superseded => format!("by {}", newer.map_or("", CommitSha::short)),
+        ProgressState::Failed | ProgressState::FailedBefore => {
+            failure.or(status.message).unwrap_or_default()
+        }
+        ProgressState::Stale => status.message.unwrap_or_default(),
+        ProgressState::Unproven => status.unproven.unwrap_or_default(),
+        // What passes by itself is not worth an edit.
+        _ => String::new(),
+    };
+    Progress {
+        key,
+        state,
+        message,
+        detail,
+    }
+}
+
+/// How far an application is that the commit took out of Git. None: it has no object any more.
+fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Progress {
+    // What is left then is kept by its marks.
+    let is_over = |status: &ApplicationStatus| {
+        (status.sync, status.health) == (SyncState::Unknown, Health::Healthy)
+    };
+    let state = if status.as_ref().is_none_or(is_over) {
+        ProgressState::Gone
+    } else {
+        ProgressState::Leaving
+    };
+    Progress {
+        key,
+        state,
+        message: status.and_then(|status| status.message).unwrap_or_default(),
+        detail: String::new(),
+    }
 }
 
 /// A later commit may have put back what this one changed before anybody looked: then there is nothing to wait for. None:
@@ -185,4 +210,66 @@ async fn position(
     } else {
         Position::Before
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::pull_request::{FailedSync, Stand};
+
+    fn key() -> ApplicationKey {
+        ApplicationKey {
+            repo: "acme/config".parse().unwrap(),
+            application: "shop".parse().unwrap(),
+            stage: "staging".parse().unwrap(),
+        }
+    }
+
+    fn sha(digit: char) -> CommitSha {
+        digit.to_string().repeat(40).parse().unwrap()
+    }
+
+    /// Each row: the position of an application, whether the commit failed there, and what is told.
+    #[test]
+    fn what_was_superseded_is_told_with_why() {
+        let table = [
+            (Position::Before, false, ProgressState::Waiting, ""),
+            (
+                Position::After,
+                false,
+                ProgressState::Superseded,
+                "by bbbbbbbbbbbb",
+            ),
+            (Position::After, true, ProgressState::FailedBefore, "no"),
+        ];
+        for (position, failed, state, message) in table {
+            let failure = FailedSync {
+                revision: sha('a'),
+                why: "no".into(),
+            };
+            let status = Stand {
+                failures: failed.then_some(failure).into_iter().collect(),
+                ..Stand::default()
+            };
+            let found = progress_at(key(), &sha('a'), position, Some(&sha('b')), status);
+            assert_eq!((found.state, found.message.as_str()), (state, message));
+        }
+    }
+
+    #[test]
+    fn a_retired_application_is_gone_once_nothing_is_left_to_delete() {
+        let status = |health| {
+            Some(ApplicationStatus {
+                health,
+                ..ApplicationStatus::default()
+            })
+        };
+        for (status, state) in [
+            (None, ProgressState::Gone),
+            (status(Health::Healthy), ProgressState::Gone),
+            (status(Health::Progressing), ProgressState::Leaving),
+        ] {
+            assert_eq!(retirement(key(), status).state, state);
+        }
+    }
 }

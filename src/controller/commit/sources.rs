@@ -6,102 +6,106 @@ use std::sync::Arc;
 use super::deployments::{state_of, tolerated};
 use crate::controller::{Base, Reader, Result, Writer};
 use crate::domain::pull_request::{self, Position, Progress};
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, Name, RepoName};
+use crate::domain::{ApplicationKey, CommitKey, Name};
 use crate::github;
 
 /// A status for each stage on the commits that the images were built from, over all the applications of the stage that run
 /// them. What came to its good end stays told so.
 pub async fn sources(ctx: &Writer, base: &Base, progress: &[Progress]) -> Result<()> {
-    let repo = &base.repo.name;
-    let mut moved: BTreeSet<(RepoName, CommitSha, Name)> = BTreeSet::new();
+    let mut moved: BTreeSet<(CommitKey, Name)> = BTreeSet::new();
     for one in progress {
         moved.extend(
             built_from(ctx, &one.key)
                 .await?
                 .into_iter()
-                .map(|(source, commit)| (source, commit, one.key.stage.clone())),
+                .map(|source| (source, one.key.stage.clone())),
         );
     }
-    for (source, commit, stage) in moved {
-        if ctx.github.repository(&source).is_err() {
+    for (source, stage) in moved {
+        if ctx.github.repository(&source.repo).is_err() {
             continue;
         }
-        let mut stands = Vec::new();
-        for target in base
-            .configured()
-            .into_iter()
-            .flat_map(|configured| &configured.targets)
-            .filter(|one| one.stage.name == stage)
-        {
-            let key = target.key(repo);
-            if built_from(ctx, &key)
-                .await?
-                .contains(&(source.clone(), commit.clone()))
-            {
-                let status = ctx.home.stand(&key).await?;
-                let state = pull_request::progress(Position::At, &status);
-                let message = status.message.unwrap_or_default();
-                stands.push(Progress {
-                    key,
-                    state,
-                    message,
-                    detail: String::new(),
-                });
-            }
-        }
-        let (state, text) = state_of(&stands.iter().collect::<Vec<_>>());
-        let state = if state == "in_progress" {
-            "pending"
-        } else {
-            state
-        };
-        let context = format!("windlass/{stage}");
-        let name = (
-            CommitKey {
-                repo: source.clone(),
-                commit: commit.clone(),
-            },
-            context.clone(),
-        );
-        let told = ctx.cache.commits.reported.get(&name);
-        if told
-            .as_deref()
-            .is_some_and(|told| told == "success" || told == state)
-        {
-            continue;
-        }
-        let outcome = async {
-            let posted = ctx.github.statuses(&source, &commit).await?;
-            let posted = posted
-                .iter()
-                .find(|status| status.context == context)
-                .map(|status| status.state.clone());
-            if posted.as_deref() == Some("success") {
-                return Ok("success".to_string());
-            }
-            if posted.as_deref() != Some(state) {
-                ctx.to_github()
-                    .set_status(&source, &commit, &context, state, &text)
-                    .await?;
-            }
-            Ok::<_, github::Error>(state.to_string())
-        };
-        let said = outcome.await;
-        let known = said.as_ref().cloned().unwrap_or_else(|_| state.to_string());
-        tolerated(
-            said.map(drop),
-            "a source commit is not told where it stands",
-        )?;
-        ctx.cache.commits.reported.insert(name, known);
+        let running = running(ctx, base, &source, &stage).await?;
+        report(ctx, source, &stage, &running).await?;
     }
     Ok(())
 }
 
-/// The source commits of the images that an application runs.
-async fn built_from(
+/// The progress of each application of a stage that runs an image that was built from a source commit.
+async fn running(
     ctx: &Arc<Reader>,
-    key: &ApplicationKey,
-) -> Result<BTreeSet<(RepoName, CommitSha)>> {
+    base: &Base,
+    source: &CommitKey,
+    stage: &Name,
+) -> Result<Vec<Progress>> {
+    let mut running = Vec::new();
+    for target in base
+        .configured()
+        .into_iter()
+        .flat_map(|configured| &configured.targets)
+        .filter(|one| one.stage.name == *stage)
+    {
+        let key = target.key(&base.repo.name);
+        if built_from(ctx, &key).await?.contains(source) {
+            let status = ctx.home.stand(&key).await?;
+            let state = pull_request::progress(Position::At, &status);
+            let message = status.message.unwrap_or_default();
+            running.push(Progress {
+                key,
+                state,
+                message,
+                detail: String::new(),
+            });
+        }
+    }
+    Ok(running)
+}
+
+/// Sets the status of a stage on a source commit, unless it is set already.
+async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Progress]) -> Result<()> {
+    let (state, text) = state_of(&running.iter().collect::<Vec<_>>());
+    let state = if state == "in_progress" {
+        "pending"
+    } else {
+        state
+    };
+    let context = format!("windlass/{stage}");
+    let name = (source.clone(), context.clone());
+    let told = ctx.cache.commits.reported.get(&name);
+    if told
+        .as_deref()
+        .is_some_and(|told| told == "success" || told == state)
+    {
+        return Ok(());
+    }
+    let outcome = async {
+        let posted = ctx.github.statuses(&source.repo, &source.commit).await?;
+        let posted = posted
+            .iter()
+            .find(|status| status.context == context)
+            .map(|status| status.state.clone());
+        if posted.as_deref() == Some("success") {
+            return Ok("success".to_string());
+        }
+        if posted.as_deref() != Some(state) {
+            ctx.to_github()
+                .set_status(&source.repo, &source.commit, &context, state, &text)
+                .await?;
+        }
+        Ok::<_, github::Error>(state.to_string())
+    };
+    let said = outcome.await;
+    let known = said.as_ref().cloned().unwrap_or_else(|_| state.to_string());
+    tolerated(
+        said.map(drop),
+        "a source commit is not told where it stands",
+    )?;
+    ctx.cache.commits.reported.insert(name, known);
+    Ok(())
+}
+
+/// The source commits of the images that an application runs.
+async fn built_from(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<BTreeSet<CommitKey>> {
     let running = ctx.home.stand(key).await?.images;
     let candidates = ctx
         .home
@@ -115,6 +119,9 @@ async fn built_from(
             .any(|image| image.digest.as_ref() == Some(&candidate.digest))
     });
     Ok(runs
-        .map(|candidate| (candidate.source, candidate.commit))
+        .map(|candidate| CommitKey {
+            repo: candidate.source,
+            commit: candidate.commit,
+        })
         .collect())
 }

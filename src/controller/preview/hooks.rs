@@ -11,7 +11,7 @@ use crate::view;
 pub async fn hooks_that_run(
     asking: &Asking<'_>,
     before: &[(Manifest, Hook)],
-    after: Vec<(Manifest, Hook)>,
+    after: &[(Manifest, Hook)],
     first: bool,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Comparison>> {

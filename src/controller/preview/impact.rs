@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::cluster;
+use crate::cluster::{self, Cluster};
 use crate::controller::Result;
 use crate::controller::dry_run::Asking;
 use crate::domain::manifest::{Manifest, ResourceKey};
@@ -80,95 +80,107 @@ fn unless_forbidden<T: Default>(found: std::result::Result<T, cluster::Error>) -
 /// What goes with an object, or keeps it.
 async fn hanging_on(asking: &Asking<'_>, key: &ResourceKey, live: &Value) -> Result<Vec<String>> {
     let cluster = &asking.cluster;
-    let mut facts = Vec::new();
-    let count = |number: usize, what: &str| {
-        format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-    };
-    match key.kind.as_str() {
-        "PersistentVolumeClaim" => {
-            if let Some(volume) = live["spec"]["volumeName"].as_str() {
-                let volume = ResourceKey {
-                    group: String::new(),
-                    kind: "PersistentVolume".into(),
-                    namespace: None,
-                    name: volume.into(),
-                };
-                if let Some(found) = unless_forbidden(cluster.live(&volume, "v1").await)? {
-                    let policy = found["spec"]["persistentVolumeReclaimPolicy"]
-                        .as_str()
-                        .unwrap_or("Delete");
-                    facts.push(format!(
-                        "its volume's reclaim policy is {policy}: the data {}",
-                        if policy == "Retain" {
-                            "stays"
-                        } else {
-                            "is deleted"
-                        }
-                    ));
-                }
-            }
-        }
+    let fact = match key.kind.as_str() {
+        "PersistentVolumeClaim" => volume(cluster, live).await?,
         "PersistentVolume" => {
             let policy = live["spec"]["persistentVolumeReclaimPolicy"]
                 .as_str()
                 .unwrap_or("Retain");
-            facts.push(format!("its reclaim policy is {policy}"));
+            Some(format!("its reclaim policy is {policy}"))
         }
-        "CustomResourceDefinition" => {
-            let (group, kind) = (
-                live["spec"]["group"].as_str().unwrap_or_default(),
-                live["spec"]["names"]["kind"].as_str().unwrap_or_default(),
-            );
-            let stored = live["spec"]["versions"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .find(|version| version["served"] == true);
-            let version = stored
-                .and_then(|version| version["name"].as_str())
-                .unwrap_or_default();
-            let found = unless_forbidden(cluster.all(group, version, kind, None).await)?;
-            facts.push(format!(
-                "{} of its kind would be deleted with it",
-                count(found.len(), "object")
-            ));
-        }
-        "Namespace" => {
-            let mut held = Vec::new();
-            for (group, version, kind) in [
-                ("apps", "v1", "Deployment"),
-                ("apps", "v1", "StatefulSet"),
-                ("", "v1", "PersistentVolumeClaim"),
-            ] {
-                let found =
-                    unless_forbidden(cluster.all(group, version, kind, Some(&key.name)).await)?;
-                if !found.is_empty() {
-                    held.push(count(found.len(), kind));
-                }
-            }
-            if !held.is_empty() {
-                facts.push(format!("it holds {}", held.join(", ")));
-            }
-        }
+        "CustomResourceDefinition" => Some(instances(cluster, live).await?),
+        "Namespace" => contents(cluster, &key.name).await?,
         // How many pods of the others end, their number of replicas tells.
         "DaemonSet" => {
             let pods = unless_forbidden(cluster.pods_of(live).await)?;
-            if !pods.is_empty() {
-                facts.push(format!("{} of it run now", count(pods.len(), "pod")));
-            }
+            (!pods.is_empty()).then(|| format!("{} of it run now", count(pods.len(), "pod")))
         }
-        _ => {}
+        _ => None,
+    };
+    Ok(fact.into_iter().chain(finalizers(live)).collect())
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What becomes of a claim's data.
+async fn volume(cluster: &Cluster, claim: &Value) -> Result<Option<String>> {
+    let Some(volume) = claim["spec"]["volumeName"].as_str() else {
+        return Ok(None);
+    };
+    let volume = ResourceKey {
+        group: String::new(),
+        kind: "PersistentVolume".into(),
+        namespace: None,
+        name: volume.into(),
+    };
+    let found = unless_forbidden(cluster.live(&volume, "v1").await)?;
+    Ok(found.as_ref().map(reclaimed))
+}
+
+fn reclaimed(volume: &Value) -> String {
+    let policy = volume["spec"]["persistentVolumeReclaimPolicy"]
+        .as_str()
+        .unwrap_or("Delete");
+    format!(
+        "its volume's reclaim policy is {policy}: the data {}",
+        if policy == "Retain" {
+            "stays"
+        } else {
+            "is deleted"
+        }
+    )
+}
+
+/// How many objects of its kind a definition takes with it.
+async fn instances(cluster: &Cluster, definition: &Value) -> Result<String> {
+    let (group, kind) = (
+        definition["spec"]["group"].as_str().unwrap_or_default(),
+        definition["spec"]["names"]["kind"]
+            .as_str()
+            .unwrap_or_default(),
+    );
+    let served = definition["spec"]["versions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|version| version["served"] == true);
+    let version = served
+        .and_then(|version| version["name"].as_str())
+        .unwrap_or_default();
+    let found = unless_forbidden(cluster.all(group, version, kind, None).await)?;
+    Ok(format!(
+        "{} of its kind would be deleted with it",
+        count(found.len(), "object")
+    ))
+}
+
+/// What a namespace takes with it.
+async fn contents(cluster: &Cluster, namespace: &str) -> Result<Option<String>> {
+    let mut held = Vec::new();
+    for (group, version, kind) in [
+        ("apps", "v1", "Deployment"),
+        ("apps", "v1", "StatefulSet"),
+        ("", "v1", "PersistentVolumeClaim"),
+    ] {
+        let found = unless_forbidden(cluster.all(group, version, kind, Some(namespace)).await)?;
+        if !found.is_empty() {
+            held.push(count(found.len(), kind));
+        }
     }
+    Ok((!held.is_empty()).then(|| format!("it holds {}", held.join(", "))))
+}
+
+/// What an object's deletion waits for.
+fn finalizers(live: &Value) -> Option<String> {
     let finalizers: Vec<_> = live["metadata"]["finalizers"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    if !finalizers.is_empty() {
-        facts.push(format!("its deletion waits for {}", finalizers.join(", ")));
-    }
-    Ok(facts)
+    (!finalizers.is_empty()).then(|| format!("its deletion waits for {}", finalizers.join(", ")))
 }
 
 /// The application's own live objects that a changed definition would not accept any more. Others' are not looked at: what
@@ -232,4 +244,38 @@ async fn invalidated(
             broken.join(", ")
         )
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_reclaim_policy_says_what_becomes_of_the_data() {
+        for (policy, fate) in [
+            (json!("Retain"), "Retain: the data stays"),
+            (json!("Delete"), "Delete: the data is deleted"),
+            (Value::Null, "Delete: the data is deleted"),
+        ] {
+            let volume = json!({"spec": {"persistentVolumeReclaimPolicy": policy}});
+            assert!(reclaimed(&volume).ends_with(fate), "{policy}");
+        }
+    }
+
+    #[test]
+    fn finalizers_keep_an_object() {
+        for (listed, expected) in [
+            (Value::Null, None),
+            (json!([]), None),
+            (
+                json!(["a/b", "c/d"]),
+                Some("its deletion waits for a/b, c/d"),
+            ),
+        ] {
+            let live = json!({"metadata": {"finalizers": listed}});
+            assert_eq!(finalizers(&live).as_deref(), expected);
+        }
+    }
 }

@@ -2,28 +2,39 @@
 //! request shows, and what `windlass plan` prints.
 //!
 //! Nothing here writes, and nothing asks GitHub.
+//!
+//! - `git`: which applications a pull request changes, and their inputs
+//! - `rendered`: both sides of an application, rendered, and then settled for its cluster
+//! - `compare`: what that does to each object; `hooks`: what runs
+//! - `claimed`: objects that another application has too, and those that stay
+//! - `impact`: what a reviewer would otherwise look up in the cluster
 
+mod claimed;
 mod compare;
 mod git;
 mod hooks;
 mod impact;
+mod rendered;
 
 pub use git::{Changes, GitLook, Touched, changes_between, look_at_git, unmatched};
 
-use crate::cluster::home::{Application, Served};
+use crate::cluster::home::{Application, ApplicationStatus};
 use crate::controller::claims::{self, Claims, Read};
-use crate::controller::dry_run::{self, Asking, Outside};
-use crate::controller::preview::compare::Sides;
+use crate::controller::dry_run::Asking;
 use crate::controller::{Observer, Result};
 use crate::domain::catalog::Target;
-use crate::domain::hook;
-use crate::domain::manifest::Manifest;
-use crate::domain::plan::{Comparison, Plan, Side};
+use crate::domain::image::ImageRef;
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::mask::Mask;
+use crate::domain::plan::Plan;
 use crate::domain::pull_request::{ApplicationPreview, image_changes};
 use crate::domain::{ApplicationKey, Invalid, RepoName};
 use crate::git::Mirror;
 use crate::view;
+use claimed::{hand_over, refuse_claimed, withhold};
+use compare::{Compared, Sides, compare};
 use hooks::hooks_that_run;
+use rendered::{Rendering, Settled, refusals, unreachable};
 
 /// What an application was synced to last, where its inputs were others than the base's. Ask with the mirror at hand.
 pub fn synced_of(
@@ -70,196 +81,109 @@ pub async fn application(
 ) -> Result<ApplicationPreview> {
     let key = target.key(repo);
     let (object, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
-    target
-        .fields
-        .take
-        .extend(crate::controller::application::taken(object));
-    let mut preview = blank(key.clone(), &target.destination.cluster, None);
-    if let Err(error) = observer.cluster(&target.destination.cluster) {
-        preview.error = Some(error.to_string());
+    let taken = crate::controller::application::taken(object);
+    target.fields.take.extend(taken);
+    let error = unreachable(observer, repo, &target.destination);
+    let mut preview = blank(key.clone(), &target.destination.cluster, error);
+    if preview.error.is_some() {
         return Ok(preview);
     }
-    if let Err(why) = observer.fence(repo, &target.destination).destination() {
-        preview.error = Some(why.to_string());
-        return Ok(preview);
-    }
-    let gone = matches!(after, Ok(None));
     let status = object
         .and_then(|object| object.status.clone())
         .unwrap_or_default();
-    let kept = status.served.as_ref();
-    let old = manifests(observer, &target, &before, kept)
-        .await?
-        .unwrap_or_default();
-    let new = match manifests(observer, &target, &after, kept).await? {
-        Ok(new) => new,
+    let rendering = Rendering {
+        observer,
+        target: &target,
+        kept: status.served.as_ref(),
+    };
+    let rendered = match rendering.all(&before, &after, synced.as_ref()).await? {
+        Ok(rendered) => rendered,
         Err(Invalid(why)) => {
             preview.error = Some(why);
             return Ok(preview);
         }
     };
-    if gone {
-        let names: Vec<_> = old
-            .iter()
-            .map(|manifest| manifest.key.to_string())
-            .collect();
-        preview.notes.push(view::leaves_git(&names));
+    if matches!(after, Ok(None)) {
+        preview.notes.push(view::leaves_git(&rendered.names()));
         return Ok(preview);
     }
-    if new.is_empty() {
-        preview.error = Some("it renders to nothing: nothing would be pruned, and the sync would stop with that message".into());
-        return Ok(preview);
-    }
-    if let Ok(Some(inputs)) = &after
-        && let Some(template) = observer.looks_up(&target, inputs).await?
-    {
-        preview.notes.push(view::looks_up(&template));
-    }
+    let looks_up = rendered.looks_up.as_deref().map(view::looks_up);
+    preview.notes.extend(looks_up);
+    preview.images = image_changes(&containers(&rendered.base), &containers(&rendered.head));
     let owner = key.owner_label(repository_id);
-    let images = |manifests: &[Manifest]| {
-        manifests
-            .iter()
-            .flat_map(Manifest::containers)
-            .collect::<Vec<_>>()
-    };
-    preview.images = image_changes(&images(&old), &images(&new));
     let asking = Asking {
         in_base,
         ..observer.asking(&key, &target, &owner)?
     };
-    let (old, new) = (
-        dry_run::settle(&asking, &old).await?,
-        dry_run::settle(&asking, &new).await?,
-    );
+    let settled = rendered.settled(&asking).await?;
     if !in_base {
         preview.notes.push(view::NEW_APPLICATION.into());
     }
-    // What the base has just so is not this change's doing.
-    let is_known = |one: &&Outside| {
-        old.outside
-            .iter()
-            .any(|other| other.manifest == one.manifest)
-    };
-    let (known, brought): (Vec<_>, Vec<_>) = new.outside.iter().partition(is_known);
-    let (known, brought) = (dry_run::refusals(known), dry_run::refusals(brought));
-    let (old, new) = (old.manifests, new.manifests);
-    let ((old_hooks, old), (new_hooks, new)) = (hook::split(old), hook::split(new));
-    let synced = match &synced {
-        Some(read) => Some(
-            dry_run::settle(
-                &asking,
-                &manifests(observer, &target, read, kept)
-                    .await?
-                    .unwrap_or_default(),
-            )
-            .await?
-            .manifests,
-        ),
-        None => None,
-    };
-    let sides = Sides {
-        base: &old,
-        head: &new,
-        synced: synced.as_deref(),
-        inventory: &status.inventory,
-    };
-    let mut found = compare::compare(&asking, sides).await?;
-    found.change.extend(brought);
-    found.waiting.extend(known);
-    found.change.extend(
-        hooks_that_run(
-            &asking,
-            &old_hooks,
-            new_hooks,
-            status.synced_revision.is_none(),
-            &mut preview.notes,
-        )
-        .await?,
-    );
-    // Where each object stands, for whoever has to mend it.
-    for comparison in &mut found.change {
-        claims::locate(&mut comparison.after, &comparison.key, &after);
-    }
-    impact::find(&asking, &mut found.change).await?;
-    let comes = new.iter().filter(|manifest| {
-        !old.iter().any(|known| {
-            known.key.kind == manifest.key.kind && known.key.group == manifest.key.group
-        })
-    });
-    let unruled = asking
-        .cluster
-        .index
-        .unruled(repo, comes.map(|manifest| &manifest.value));
-    if !unruled.is_empty() {
-        preview.notes.push(view::unruled(&unruled));
-    }
-    for manifest in &new {
-        if let Some(other) = claims.other(&target.destination, &manifest.key, &key) {
-            let why = format!(
-                "{} is an object of {} too: one of them has to leave it out",
-                manifest.key,
-                other.title()
-            );
-            found
-                .change
-                .retain(|comparison| comparison.key != manifest.key);
-            found.change.push(Comparison::new(
-                manifest.key.clone(),
-                Side::Absent,
-                Side::Refused(why),
-            ));
-        }
-    }
-    let handed: Vec<_> = found
-        .change
-        .iter()
-        .filter(|one| matches!(one.after, Side::Absent))
-        .filter_map(|one| {
-            Some((
-                one.key.clone(),
-                claims.other(&target.destination, &one.key, &key)?.title(),
-            ))
-        })
-        .collect();
-    found
-        .change
-        .retain(|comparison| !handed.iter().any(|(key, _)| *key == comparison.key));
-    let notes = handed.iter().map(|(key, to)| view::hands_over(key, to));
+    let (found, notes) = found(&asking, &settled, &after, &status).await?;
     preview.notes.extend(notes);
-    let withheld: Vec<_> = found
-        .change
-        .iter()
-        .filter(|comparison| matches!(comparison.after, Side::Absent))
-        .filter_map(|comparison| match &comparison.before {
-            Side::Object(live, _) => Some((
-                comparison.key.clone(),
-                crate::domain::sync::protected(live)?,
-            )),
-            _ => None,
-        })
-        .collect();
-    let done = |comparison: &Comparison| !withheld.iter().any(|(key, _)| *key == comparison.key);
-    preview.plan = Plan::new(&observer.mask, found.change.into_iter().filter(done));
-    preview.drift = Plan::new(&observer.mask, found.drift);
-    preview.waiting = Plan::new(&observer.mask, found.waiting);
-    preview.unmoved = found.unmoved;
-    let notes = withheld.iter().map(|(key, why)| view::stays(key, why));
-    preview.notes.extend(notes);
-    Ok(preview)
+    let claimant = |object: &ResourceKey| {
+        let other = claims.other(&target.destination, object, &key);
+        other.map(ApplicationKey::title)
+    };
+    let head = &settled.head.manifests;
+    Ok(planned(preview, &observer.mask, found, head, claimant))
 }
 
-async fn manifests(
-    observer: &Observer,
-    target: &Target,
-    read: &Read,
-    kept: Option<&Served>,
-) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
-    Ok(match read {
-        Ok(Some(inputs)) => observer
-            .render(target, inputs, kept)
-            .await?
-            .map(|manifests| manifests.to_vec()),
-        Ok(None) => Ok(Vec::new()),
-        Err(unreadable) => Err(unreadable.why.clone()),
-    })
+fn containers(manifests: &[Manifest]) -> Vec<(String, ImageRef)> {
+    manifests.iter().flat_map(Manifest::containers).collect()
+}
+
+/// What becomes of each object and which hooks run, with what is to be noted beside.
+async fn found(
+    asking: &Asking<'_>,
+    settled: &Settled,
+    after: &Read,
+    status: &ApplicationStatus,
+) -> Result<(Compared, Vec<String>)> {
+    let (base, head, mut notes) = (&settled.base, &settled.head, Vec::new());
+    let sides = Sides {
+        base: &base.manifests,
+        head: &head.manifests,
+        synced: settled.synced.as_deref(),
+        inventory: &status.inventory,
+    };
+    let mut found = compare(asking, sides).await?;
+    let (known, brought) = refusals(&base.outside, &head.outside);
+    found.change.extend(brought);
+    found.waiting.extend(known);
+    let first = status.synced_revision.is_none();
+    let hooks = hooks_that_run(asking, &base.hooks, &head.hooks, first, &mut notes).await?;
+    found.change.extend(hooks);
+    // Where each object stands, for whoever has to mend it.
+    for comparison in &mut found.change {
+        claims::locate(&mut comparison.after, &comparison.key, after);
+    }
+    impact::find(asking, &mut found.change).await?;
+    let new_kinds = settled.new_kinds().map(|manifest| &manifest.value);
+    let unruled = asking.cluster.index.unruled(&asking.key.repo, new_kinds);
+    if !unruled.is_empty() {
+        notes.push(view::unruled(&unruled));
+    }
+    Ok((found, notes))
+}
+
+/// The preview with the plans of what was found. `claimant`: the other application that has an object.
+fn planned(
+    mut preview: ApplicationPreview,
+    mask: &Mask,
+    found: Compared,
+    head: &[Manifest],
+    claimant: impl Fn(&ResourceKey) -> Option<String>,
+) -> ApplicationPreview {
+    let change = refuse_claimed(found.change, head, &claimant);
+    let (change, handed) = hand_over(change, &claimant);
+    let (change, withheld) = withhold(change);
+    preview.plan = Plan::new(mask, change);
+    preview.drift = Plan::new(mask, found.drift);
+    preview.waiting = Plan::new(mask, found.waiting);
+    preview.unmoved = found.unmoved;
+    let handed = handed.iter().map(|(key, to)| view::hands_over(key, to));
+    let withheld = withheld.iter().map(|(key, why)| view::stays(key, why));
+    preview.notes.extend(handed.chain(withheld));
+    preview
 }

@@ -16,65 +16,55 @@ pub async fn act(
     seen: &Seen,
     step: Step,
 ) -> Result<bool> {
-    let (repo, branch) = (&key.repo, key.branch());
-    let full = |branch: &str| format!("refs/heads/{branch}");
+    let (repo, branch, github) = (&key.repo, key.branch(), ctx.to_github());
+    let full = format!("refs/heads/{branch}");
+    let pull = |number| PullRequestKey {
+        repo: repo.clone(),
+        number,
+    };
     let (headline, trailers) = promotion::commit_message(key, &seen.offers);
     let message = (headline.as_str(), trailers.as_str());
     tracing::debug!(?step, "promotion");
-    let settled = matches!(step, Step::Settled(_));
     match step {
-        Step::CreateBranch { at } => ctx.to_github().create_branch(repo, &branch, &at).await?,
+        Step::CreateBranch { at } => github.create_branch(repo, &branch, &at).await?,
         Step::ResetBranch { from, to } => {
-            ctx.to_github()
-                .move_refs(repo, &[(full(&branch), Some(from), Some(to))])
-                .await?
+            let moved = [(full, Some(from), Some(to))];
+            github.move_refs(repo, &moved).await?
         }
         Step::DeleteBranch { head } => {
-            ctx.to_github()
-                .move_refs(repo, &[(full(&branch), Some(head), None)])
-                .await?
+            let deleted = [(full, Some(head), None)];
+            github.move_refs(repo, &deleted).await?
         }
         Step::Commit { parent, edits } => drop(
-            ctx.to_github()
+            github
                 .commit(repo, &branch, &parent, message, &edits)
                 .await?,
         ),
         Step::Rebuild { from, base, edits } => {
-            ctx.to_github()
+            github
                 .rebuild_branch(repo, &branch, (from, &base), message, &edits)
                 .await?
         }
         Step::Open => {
             let base = ctx.github.repository(repo)?.default_branch;
-            ctx.to_github()
+            github
                 .open_pull(repo, &branch, &base, &seen.title, &seen.body)
                 .await?;
         }
         Step::Retitle { number } => {
-            let pull = PullRequestKey {
-                repo: repo.clone(),
-                number,
-            };
-            ctx.to_github()
-                .retitle_pull(&pull, &seen.title, &seen.body)
-                .await?;
+            let pull = pull(number);
+            github.retitle_pull(&pull, &seen.title, &seen.body).await?;
             // What it says of the stages before is a gate of its own.
             ctx.emit(&Event::PullRequest(pull));
         }
-        Step::Close { number } => {
-            ctx.to_github()
-                .close_pull(&PullRequestKey {
-                    repo: repo.clone(),
-                    number,
-                })
-                .await?
+        Step::Close { number } => github.close_pull(&pull(number)).await?,
+        Step::Settled(outcome) => {
+            settle(ctx, key, object, seen, outcome).await?;
+            return Ok(true);
         }
-        Step::Settled(outcome) => settle(ctx, key, object, seen, outcome).await?,
     }
-    if !settled {
-        ctx.touch(repo);
-    }
-    Ok(settled)
+    ctx.touch(repo);
+    Ok(false)
 }
 
 async fn settle(
@@ -84,30 +74,7 @@ async fn settle(
     seen: &Seen,
     outcome: Outcome,
 ) -> Result<()> {
-    let mut decided = seen.decided.clone();
-    let (number, how) = match &outcome {
-        Outcome::Done { number } => (*number, None),
-        Outcome::Open { number } => (Some(*number), Some(How::Proposed)),
-        Outcome::Rejected { number } => (Some(*number), Some(How::Rejected)),
-        Outcome::Reverted { .. } | Outcome::Failed | Outcome::Dropped => (None, None),
-    };
-    for (offer, how) in seen.offers.iter().filter_map(|offer| Some((offer, how?))) {
-        promotion::record(
-            &mut decided,
-            Decision {
-                number,
-                ..Decision::of(&offer.candidate, how)
-            },
-        );
-    }
-    // A newer one has the place of others in the pull request.
-    decided.retain(|one| {
-        one.how != How::Proposed
-            || seen
-                .candidates
-                .iter()
-                .any(|candidate| one.is_about(candidate))
-    });
+    let (number, decided) = decisions(seen, &outcome);
     let reopens = number.filter(|_| matches!(outcome, Outcome::Rejected { .. }));
     let status = PromotionStatus {
         state: Some(outcome.word().into()),
@@ -137,6 +104,35 @@ async fn settle(
             .await?;
     }
     Ok(())
+}
+
+/// The pull request that an outcome is about, and what is decided of each candidate by then.
+fn decisions(seen: &Seen, outcome: &Outcome) -> (Option<u64>, Vec<Decision>) {
+    let mut decided = seen.decided.clone();
+    let (number, how) = match outcome {
+        Outcome::Done { number } => (*number, None),
+        Outcome::Open { number } => (Some(*number), Some(How::Proposed)),
+        Outcome::Rejected { number } => (Some(*number), Some(How::Rejected)),
+        Outcome::Reverted { .. } | Outcome::Failed | Outcome::Dropped => (None, None),
+    };
+    for (offer, how) in seen.offers.iter().filter_map(|offer| Some((offer, how?))) {
+        promotion::record(
+            &mut decided,
+            Decision {
+                number,
+                ..Decision::of(&offer.candidate, how)
+            },
+        );
+    }
+    // A newer one has the place of others in the pull request.
+    decided.retain(|one| {
+        one.how != How::Proposed
+            || seen
+                .candidates
+                .iter()
+                .any(|candidate| one.is_about(candidate))
+    });
+    (number, decided)
 }
 
 fn pull_url(github: &github::GitHub, key: &ApplicationKey, number: u64) -> String {

@@ -5,11 +5,17 @@
 //! read from Git, against what the `Promotion` remembers to have seen there; a
 //! base that seems to have lost something is fetched once more before that is
 //! believed.
+//!
+//! - `candidates`: what was announced for a stage, or comes from the stages before
+//! - `git`: what the base has of that, and what our branch brings; `history`: what was merged and taken back
+//! - `edits`: the files that a promotion changes
+//! - `act`: a step carried out, and where a promotion rests
 
 mod act;
 mod candidates;
 mod edits;
 mod git;
+mod history;
 
 pub use act::{Rest, rest};
 pub use candidates::{announced, earlier, is_rejected, wanted};
@@ -23,7 +29,7 @@ use tokio::time::Instant;
 use crate::cluster::home::{Promotion, PromotionStatus};
 use crate::controller::{Reader, Requeue, Result, Writer};
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, PullRequest, PullRequestState, Seen};
+use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Seen};
 use crate::domain::{ApplicationKey, Invalid};
 use crate::{github, view};
 use candidates::{promoted, remembered};
@@ -94,26 +100,12 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         return Ok(Observed::Nothing);
     }
     let bot = ctx.github.identity().await?.login.clone();
-    let (ours, others): (Vec<_>, Vec<_>) = ctx
-        .github
-        .pulls_from(&key.repo, &key.branch())
-        .await?
-        .into_iter()
-        .partition(|pull| pull.author() == bot);
-    if let Some(pull) = others.iter().find(|pull| pull.is_open()) {
-        let why = format!(
-            "#{} comes from {}, a branch that is not windlass's: it was opened by {}. Close it and delete the branch",
-            pull.number,
-            key.branch(),
-            pull.author()
-        );
-        return Ok(Observed::Unreadable(object, Invalid(why)));
-    }
-    // One that was opened again is not the newest.
-    let pull = ours
-        .into_iter()
-        .max_by_key(|pull| (pull.is_open(), pull.number));
-    let mut question = Question {
+    let pulls = ctx.github.pulls_from(&key.repo, &key.branch()).await?;
+    let pull = match our_pull(pulls, key, &bot) {
+        Ok(pull) => pull,
+        Err(why) => return Ok(Observed::Unreadable(object, why)),
+    };
+    let question = Question {
         base: base.commit.clone(),
         announced: announced(ctx, &base, key).await?,
         branch: key.branch(),
@@ -124,37 +116,61 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         merged_as: pull.as_ref().and_then(github::Pull::merged_as),
         pull: pull.map(pull_request_of),
     };
-    let mut answer = ask(ctx, key, &question).await?;
-    if matches!(&answer, Ok(answer) if answer.is_doubtful) {
-        // What somebody took away is believed of the branch as it is now alone.
-        let base = ctx.base(&key.repo, Instant::now()).await?;
-        let Some(target) = base.target(key).cloned() else {
-            return Ok(Observed::Nothing);
-        };
-        question = Question {
-            base: base.commit.clone(),
-            target,
-            ..question
-        };
-        answer = ask(ctx, key, &question).await?;
+    let Some((question, answer)) = believed(ctx, key, question).await? else {
+        return Ok(Observed::Nothing);
+    };
+    Ok(match answer {
+        Ok(answer) => Observed::Seen(object, Box::new(seen(key, &earlier, question, answer))),
+        Err(why) => Observed::Unreadable(object, why),
+    })
+}
+
+/// What Git answers, with what it was asked: once more of the newest base where an older view of it could say the same.
+/// None: the newest base has no such application.
+async fn believed(
+    ctx: &Arc<Reader>,
+    key: &ApplicationKey,
+    question: Question,
+) -> Result<Option<(Question, std::result::Result<Answer, Invalid>)>> {
+    let answer = ask(ctx, key, &question).await?;
+    if !matches!(&answer, Ok(answer) if answer.is_doubtful) {
+        return Ok(Some((question, answer)));
     }
+    // What somebody took away is believed of the branch as it is now alone.
+    let base = ctx.base(&key.repo, Instant::now()).await?;
+    let Some(target) = base.target(key).cloned() else {
+        return Ok(None);
+    };
+    let question = Question {
+        base: base.commit.clone(),
+        target,
+        ..question
+    };
+    let answer = ask(ctx, key, &question).await?;
+    Ok(Some((question, answer)))
+}
+
+/// What a step is decided from.
+fn seen(
+    key: &ApplicationKey,
+    earlier: &[EarlierStage],
+    question: Question,
+    answer: Answer,
+) -> Seen {
     let Answer {
         edits,
         offers,
         branch,
         decided,
         dropped,
-        ..
-    } = match answer {
-        Ok(answer) => answer,
-        Err(why) => return Ok(Observed::Unreadable(object, why)),
-    };
+        is_doubtful: _,
+    } = answer;
     let brought: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
     let evidence: Vec<_> = earlier
         .iter()
         .map(|stage| (stage.stage.to_string(), stage.lacks(&brought)))
         .collect();
-    let seen = Seen {
+    Seen {
         title: promotion::title(key, &offers),
         body: view::promotion(key, &offers, &evidence),
         base: question.base,
@@ -169,8 +185,29 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
             .collect(),
         dropped,
         decided,
-    };
-    Ok(Observed::Seen(object, Box::new(seen)))
+    }
+}
+
+/// The pull request of windlass from a stage's branch: one that is open, or else the newest. An error: somebody else has
+/// one open from it.
+fn our_pull(
+    pulls: Vec<github::Pull>,
+    key: &ApplicationKey,
+    bot: &str,
+) -> std::result::Result<Option<github::Pull>, Invalid> {
+    let (ours, others): (Vec<_>, Vec<_>) = pulls.into_iter().partition(|pull| pull.author() == bot);
+    if let Some(pull) = others.iter().find(|pull| pull.is_open()) {
+        return Err(Invalid(format!(
+            "#{} comes from {}, a branch that is not windlass's: it was opened by {}. Close it and delete the branch",
+            pull.number,
+            key.branch(),
+            pull.author()
+        )));
+    }
+    // One that was opened again is not the newest.
+    Ok(ours
+        .into_iter()
+        .max_by_key(|pull| (pull.is_open(), pull.number)))
 }
 
 fn pull_request_of(pull: github::Pull) -> PullRequest {
@@ -187,6 +224,37 @@ fn pull_request_of(pull: github::Pull) -> PullRequest {
     }
 }
 
-// ---- what Git has
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-// ---- where it rests
+    use super::*;
+
+    /// Each row: pull requests from the branch (number, author, state), and which one is ours.
+    #[test]
+    fn the_open_pull_request_is_ours_or_else_the_newest() {
+        let key = ApplicationKey {
+            repo: "acme/config".parse().unwrap(),
+            application: "shop".parse().unwrap(),
+            stage: "staging".parse().unwrap(),
+        };
+        let (bot, sha) = ("windlass[bot]", "a".repeat(40));
+        let pull = |(number, author, state): &(u64, &str, &str)| -> github::Pull {
+            let side = json!({"ref": "x", "sha": sha, "repo": null});
+            let user = json!({"login": author, "type": "User"});
+            serde_json::from_value(json!({"number": number, "title": "", "state": state, "user": user, "head": side, "base": side}))
+                .unwrap()
+        };
+        for (pulls, expected) in [
+            (&[][..], Ok(None)),
+            (&[(1, bot, "closed"), (2, bot, "closed")], Ok(Some(2))),
+            (&[(1, bot, "open"), (2, bot, "closed")], Ok(Some(1))),
+            (&[(1, bot, "closed"), (2, "eve", "closed")], Ok(Some(1))),
+            (&[(1, bot, "open"), (2, "eve", "open")], Err(())),
+        ] {
+            let found = our_pull(pulls.iter().map(pull).collect(), &key, bot);
+            let number = found.map(|pull| pull.map(|pull| pull.number));
+            assert_eq!(number.map_err(drop), expected, "{pulls:?}");
+        }
+    }
+}

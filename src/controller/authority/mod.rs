@@ -1,0 +1,89 @@
+//! Who may decide: the facts about a pull request that the gate, prunes,
+//! commands and receipts all judge by one rule ([`approvals`](crate::domain::approvals)).
+//!
+//! - `writers`: everybody who had a hand in it, whose word does not count
+//! - `reviews`: what each reviewer said last
+//! - `stages`: the stages that it touches, and what a merge commit changed
+//! - `policies`: what those stages ask for, and who is among their approvers
+
+mod policies;
+mod reviews;
+mod stages;
+mod writers;
+
+pub use policies::policies;
+pub use reviews::reviews;
+pub use stages::{merged_changes, touched_stages};
+pub use writers::writers;
+
+use std::sync::Arc;
+
+use super::{Reader, Result, promotion};
+use crate::domain::approvals::Case;
+use crate::domain::catalog::Target;
+use crate::domain::gate::Earlier;
+use crate::domain::{ApplicationKey, PullRequestKey};
+use crate::github::PullSnapshot;
+
+/// Who approved a pull request that is merged, for one stage, by the rule of the gate.
+pub async fn approved_by(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+    target: Option<&Target>,
+) -> Result<Vec<String>> {
+    if !snapshot
+        .reviews
+        .iter()
+        .any(|review| review.state == "APPROVED")
+    {
+        return Ok(Vec::new());
+    }
+    let (reviews, writers) = (
+        reviews(ctx, key, snapshot).await?,
+        writers(ctx, key, snapshot).await?,
+    );
+    let logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
+    let targets: Vec<_> = target.into_iter().cloned().collect();
+    let policies = policies(
+        ctx,
+        key,
+        &targets,
+        &merged_changes(ctx, key, snapshot.pull.merged_as()).await?,
+        &logins,
+    )
+    .await?;
+    let case = Case {
+        head: &snapshot.pull.head.sha,
+        previewed_at: snapshot.check.as_ref().and_then(|check| check.completed_at),
+        writers: &writers,
+        approvers: policies
+            .first()
+            .and_then(|policy| policy.approvers.as_ref()),
+    };
+    Ok(case
+        .approved_by(&reviews)
+        .into_iter()
+        .map(str::to_string)
+        .collect())
+}
+
+/// The stages that what a pull request of ours promotes has to be healthy in.
+pub async fn earlier(
+    ctx: &Arc<Reader>,
+    key: &ApplicationKey,
+    target: &Target,
+) -> Result<Vec<Earlier>> {
+    let Some(object) = ctx.home.promotion(key).await? else {
+        return Ok(Vec::new());
+    };
+    let stages = promotion::earlier(ctx, key, target).await?;
+    let wanted = promotion::wanted(&object);
+    Ok(stages
+        .iter()
+        .map(|stage| Earlier {
+            stage: stage.stage.to_string(),
+            lacks: stage.lacks(&wanted),
+        })
+        .collect())
+}

@@ -1,0 +1,141 @@
+//! What stages ask of a pull request, and who may approve for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::controller::preview::Changes;
+use crate::controller::{Reader, Result};
+use crate::domain::PullRequestKey;
+use crate::domain::catalog::{Approver, MergePolicy, Target};
+use crate::domain::gate::StagePolicy;
+use crate::github;
+
+/// What stages ask for. `logins`: those whose word is to be judged.
+pub async fn policies(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    targets: &[Target],
+    changes: &Changes,
+    logins: &[String],
+) -> Result<Vec<StagePolicy>> {
+    let mut policies = Vec::new();
+    let mut known: BTreeMap<(String, String), bool> = BTreeMap::new();
+    for target in targets {
+        policies.push(StagePolicy {
+            title: target.key(&key.repo).title(),
+            auto: target.stage.merge == MergePolicy::Auto && target.stage.approvals == 0,
+            approvals: target.stage.approvals,
+            approvers: approvers(
+                ctx,
+                key,
+                &target.stage.approvers,
+                &owned(target, changes),
+                logins,
+                &mut known,
+            )
+            .await?,
+        });
+    }
+    Ok(policies)
+}
+
+/// The owners of each file that changes and that a target reads, file by file; files that nobody owns are left out.
+fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
+    let place = format!("{}/", target.path);
+    let read = changes
+        .reads
+        .get(&(target.application.clone(), target.stage.name.clone()));
+    let files: Vec<&str> = match read {
+        Some(files) => files.iter().map(String::as_str).collect(),
+        None => changes
+            .files
+            .iter()
+            .map(String::as_str)
+            .filter(|file| file.starts_with(&place))
+            .collect(),
+    };
+    // What changes a target without a file of its own (its configuration, its namespace) is its directory's owners' matter.
+    let own = [place.clone() + "kustomization.yaml"];
+    let files = if files.is_empty() {
+        own.iter().map(String::as_str).collect()
+    } else {
+        files
+    };
+    files
+        .into_iter()
+        .map(|file| changes.owners.of(file))
+        .filter(|owners| !owners.is_empty())
+        .collect()
+}
+
+/// Who of `logins` is among the approvers; None: nobody is named. By `CODEOWNERS` that is who owns every file.
+async fn approvers(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    named: &[Approver],
+    owned: &[&[String]],
+    logins: &[String],
+    known: &mut BTreeMap<(String, String), bool>,
+) -> Result<Option<BTreeSet<String>>> {
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let mut found = BTreeSet::new();
+    for login in logins.iter().map(|login| login.to_ascii_lowercase()) {
+        for approver in named {
+            let is_one = match approver {
+                Approver::CodeOwners => {
+                    let mut all = !owned.is_empty();
+                    for owners in owned {
+                        let mut any = false;
+                        // Owners that are no accounts (addresses) are nobody that GitHub tells of.
+                        for owner in owners
+                            .iter()
+                            .filter_map(|owner| owner.strip_prefix('@')?.parse::<Approver>().ok())
+                        {
+                            any |= is_approver(ctx, key, &owner, &login, known).await?;
+                        }
+                        all &= any;
+                    }
+                    all
+                }
+                other => is_approver(ctx, key, other, &login, known).await?,
+            };
+            if is_one {
+                found.insert(login.clone());
+            }
+        }
+    }
+    Ok(Some(found))
+}
+
+async fn is_approver(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    approver: &Approver,
+    login: &str,
+    known: &mut BTreeMap<(String, String), bool>,
+) -> Result<bool> {
+    let (organisation, team) = match approver {
+        Approver::User(user) => return Ok(*user == login),
+        Approver::Team { organisation, team } => (organisation, team),
+        Approver::CodeOwners => return Ok(false),
+    };
+    let name = (format!("{organisation}/{team}"), login.to_string());
+    if let Some(known) = known.get(&name) {
+        return Ok(*known);
+    }
+    let is_member = match ctx
+        .github
+        .is_member(&key.repo, organisation, team, login)
+        .await
+    {
+        Err(error @ github::Error::Refused { .. }) => {
+            tracing::warn!(%error, team = name.0, "nobody counts as a member: has the App the permission `Members: read`?");
+            false
+        }
+        other => other?,
+    };
+    known.insert(name, is_member);
+    Ok(is_member)
+}

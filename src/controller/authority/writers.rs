@@ -1,0 +1,243 @@
+//! Everybody who had a hand in a pull request, whose word about it does not count.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::controller::{Reader, Result};
+use crate::domain::approvals::{Doubt, Writers};
+use crate::domain::{CommitSha, PullRequestKey};
+use crate::github::{self, Account, PullCommit, PullSnapshot, Push};
+
+/// GitHub lists no more commits of a pull request.
+const MOST_COMMITS: usize = 250;
+/// What workflows act as.
+const ACTIONS: &str = "github-actions[bot]";
+/// What GitHub's own commits (merges and edits on its pages) are committed by.
+const GITHUB: (&str, &str) = ("web-flow", "noreply@github.com");
+
+/// Everybody who had a hand in a pull request: who opened it, the authors and committers of its commits, and whoever
+/// pushed one of them, since addresses can be made up.
+pub async fn writers(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+) -> Result<Writers> {
+    let pull = &snapshot.pull;
+    let bot = ctx.github.identity().await?.login.clone();
+    let repository = ctx.github.repository(&key.repo)?;
+    if pull.is_fork(repository.id) {
+        return Ok(Writers::Unknown(Doubt::Fork));
+    }
+    let commits = match ctx.github.commits_of(key).await {
+        Ok(commits) => commits,
+        Err(error) => return unanswered(error),
+    };
+    if commits.len() >= MOST_COMMITS {
+        return Ok(Writers::Unknown(Doubt::TooMany {
+            commits: commits.len(),
+        }));
+    }
+    let known = Known {
+        bot: &bot,
+        author: pull.author(),
+    };
+    let mut logins = match known.committers(&commits) {
+        Ok(logins) => logins,
+        Err(doubt) => return Ok(Writers::Unknown(doubt)),
+    };
+    let pushes = match ctx.github.pushes(&key.repo, &pull.head.branch).await {
+        Ok(pushes) => pushes,
+        Err(error) => return unanswered(error),
+    };
+    match known.pushers(&pull.head.sha, &commits, &pushes) {
+        Ok(pushers) => logins.extend(pushers),
+        Err(doubt) => return Ok(Writers::Unknown(doubt)),
+    }
+    logins.insert(pull.author().to_string());
+    // What windlass and GitHub themselves wrote is nobody's.
+    logins.remove(&bot);
+    logins.remove(GITHUB.0);
+    Ok(Writers::known(logins))
+}
+
+/// A server that has no such list, or does not let us read it, says no more tomorrow: then nobody's word counts.
+fn unanswered(error: github::Error) -> Result<Writers> {
+    match error {
+        github::Error::NotFound { .. }
+        | github::Error::Refused { .. }
+        | github::Error::Unexpected { .. } => Ok(Writers::Unknown(Doubt::Unanswered {
+            why: error.to_string(),
+        })),
+        other => Err(other.into()),
+    }
+}
+
+/// Whose hand is known beforehand: that of windlass's bot, and of who opened the pull request.
+struct Known<'a> {
+    bot: &'a str,
+    author: &'a str,
+}
+
+type Logins = std::result::Result<BTreeSet<String>, Doubt>;
+
+impl Known<'_> {
+    /// A bot's commit is somebody's who had it made: a workflow runs for whoever may push one. Of a pull request that the
+    /// bot itself opened that is not so, but for GitHub's own, which anybody's workflow is.
+    fn foreign_bot(&self, account: &Account) -> Option<String> {
+        let login = account.login.clone().unwrap_or_default();
+        let is_bot = account.kind.as_deref() == Some("Bot") || login.ends_with("[bot]");
+        (is_bot && login != self.bot && (login != self.author || login == ACTIONS)).then_some(login)
+    }
+
+    /// The authors and committers of commits.
+    fn committers(&self, commits: &[PullCommit]) -> Logins {
+        let mut logins = BTreeSet::new();
+        for commit in commits {
+            let people = [
+                (&commit.author, &commit.commit.author),
+                (&commit.committer, &commit.commit.committer),
+            ];
+            for (account, person) in people {
+                if let Some(login) = account
+                    .as_ref()
+                    .and_then(|account| self.foreign_bot(account))
+                {
+                    return Err(Doubt::Bot { login });
+                }
+                let email = person
+                    .as_ref()
+                    .map(|person| person.email.as_str())
+                    .unwrap_or_default();
+                match account.as_ref().and_then(|account| account.login.clone()) {
+                    Some(login) => drop(logins.insert(login)),
+                    None if email == GITHUB.1 => {}
+                    None => {
+                        return Err(Doubt::Address {
+                            commit: commit.sha.clone(),
+                            email: email.into(),
+                        });
+                    }
+                }
+            }
+        }
+        Ok(logins)
+    }
+
+    /// Who pushed the commits; the push of the head has to be among the pushes.
+    fn pushers(&self, head: &CommitSha, commits: &[PullCommit], pushes: &[Push]) -> Logins {
+        let is_of_this = |push: &&Push| {
+            commits
+                .iter()
+                .any(|commit| commit.sha.as_str() == push.after)
+        };
+        let (mut logins, mut head_is_known) = (BTreeSet::new(), false);
+        for push in pushes.iter().filter(is_of_this) {
+            if let Some(login) = push
+                .actor
+                .as_ref()
+                .and_then(|actor| self.foreign_bot(actor))
+            {
+                return Err(Doubt::Bot { login });
+            }
+            let Some(actor) = push.actor.as_ref().and_then(|actor| actor.login.clone()) else {
+                return Err(Doubt::Push { head: head.clone() });
+            };
+            head_is_known |= push.after == head.as_str();
+            logins.insert(actor);
+        }
+        if head_is_known {
+            Ok(logins)
+        } else {
+            Err(Doubt::Push { head: head.clone() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const KNOWN: Known<'_> = Known {
+        bot: "windlass[bot]",
+        author: "ann",
+    };
+
+    fn sha(digit: char) -> CommitSha {
+        digit.to_string().repeat(40).parse().unwrap()
+    }
+
+    fn commits(people: &[(Value, &str)]) -> Vec<PullCommit> {
+        let commit = |(account, email): &(Value, &str)| {
+            let (person, bob) = (json!({"email": email}), json!({"login": "bob"}));
+            let value = json!({"sha": sha('a'), "author": account, "committer": bob,
+                "commit": {"author": person, "committer": person}});
+            serde_json::from_value(value).unwrap()
+        };
+        people.iter().map(commit).collect()
+    }
+
+    fn logins(known: Logins) -> std::result::Result<Vec<String>, Doubt> {
+        known.map(|logins| logins.into_iter().collect())
+    }
+
+    /// Each row: the author of a commit, and who that makes a writer.
+    #[test]
+    fn authors_and_committers_are_writers() {
+        let bot = |login: &str| {
+            Err(Doubt::Bot {
+                login: login.into(),
+            })
+        };
+        let both = |login: &str| Ok(vec!["bob".to_string(), login.to_string()]);
+        let table = [
+            (json!({"login": "eve"}), "", both("eve")),
+            (json!({"login": "windlass[bot]"}), "", both("windlass[bot]")),
+            (json!({"login": "renovate[bot]"}), "", bot("renovate[bot]")),
+            (json!({"login": "ci", "type": "Bot"}), "", bot("ci")),
+            (json!({}), GITHUB.1, Ok(vec!["bob".to_string()])),
+            (
+                Value::Null,
+                "eve@example.com",
+                Err(Doubt::Address {
+                    commit: sha('a'),
+                    email: "eve@example.com".into(),
+                }),
+            ),
+        ];
+        for (account, email, expected) in table {
+            let found = KNOWN.committers(&commits(&[(account.clone(), email)]));
+            assert_eq!(logins(found), expected, "{account} {email}");
+        }
+    }
+
+    /// Each row: the pushes of a branch, and who that makes a writer.
+    #[test]
+    fn pushers_are_writers() {
+        let push = |after: char, actor: Value| -> Push {
+            serde_json::from_value(json!({"after": sha(after), "actor": actor})).unwrap()
+        };
+        let unknown = Err(Doubt::Push { head: sha('a') });
+        let table = [
+            (
+                vec![push('a', json!({"login": "eve"}))],
+                Ok(vec!["eve".to_string()]),
+            ),
+            (vec![push('b', json!({"login": "eve"}))], unknown.clone()),
+            (vec![push('a', Value::Null)], unknown.clone()),
+            (
+                vec![push('a', json!({"login": ACTIONS}))],
+                Err(Doubt::Bot {
+                    login: ACTIONS.into(),
+                }),
+            ),
+            (vec![], unknown),
+        ];
+        let commits = commits(&[(json!({"login": "eve"}), "")]);
+        for (row, (pushes, expected)) in table.into_iter().enumerate() {
+            let found = KNOWN.pushers(&sha('a'), &commits, &pushes);
+            assert_eq!(logins(found), expected, "row {row}");
+        }
+    }
+}

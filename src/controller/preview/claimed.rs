@@ -1,0 +1,128 @@
+//! Objects that another application has too, and those that leave Git and stay.
+
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::plan::{Comparison, Side};
+use crate::domain::sync;
+
+/// Objects with a word about each.
+type Named = Vec<(ResourceKey, String)>;
+
+/// Refuses what both have: in the place of what would become of such an object there is who has it too.
+pub fn refuse_claimed(
+    mut change: Vec<Comparison>,
+    head: &[Manifest],
+    claimant: impl Fn(&ResourceKey) -> Option<String>,
+) -> Vec<Comparison> {
+    for manifest in head {
+        let Some(other) = claimant(&manifest.key) else {
+            continue;
+        };
+        let why = format!(
+            "{} is an object of {other} too: one of them has to leave it out",
+            manifest.key
+        );
+        change.retain(|comparison| comparison.key != manifest.key);
+        let key = manifest.key.clone();
+        change.push(Comparison::new(key, Side::Absent, Side::Refused(why)));
+    }
+    change
+}
+
+/// Takes out what leaves this application for another, with its new owner.
+pub fn hand_over(
+    change: Vec<Comparison>,
+    claimant: impl Fn(&ResourceKey) -> Option<String>,
+) -> (Vec<Comparison>, Named) {
+    let handed = change
+        .iter()
+        .filter(|one| matches!(one.after, Side::Absent))
+        .filter_map(|one| Some((one.key.clone(), claimant(&one.key)?)))
+        .collect();
+    (without(change, &handed), handed)
+}
+
+/// Takes out what leaves Git and is protected from deletion, with the reason.
+pub fn withhold(change: Vec<Comparison>) -> (Vec<Comparison>, Named) {
+    let withheld = change
+        .iter()
+        .filter(|comparison| matches!(comparison.after, Side::Absent))
+        .filter_map(|comparison| match &comparison.before {
+            Side::Object(live, _) => Some((comparison.key.clone(), sync::protected(live)?)),
+            _ => None,
+        })
+        .collect();
+    (without(change, &withheld), withheld)
+}
+
+fn without(mut change: Vec<Comparison>, named: &Named) -> Vec<Comparison> {
+    change.retain(|comparison| !named.iter().any(|(key, _)| *key == comparison.key));
+    change
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::plan::Proof;
+
+    fn key(name: &str) -> ResourceKey {
+        ResourceKey {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: Some("shop".into()),
+            name: name.into(),
+        }
+    }
+
+    fn object(value: Value) -> Side {
+        Side::Object(value, Proof::Server)
+    }
+
+    fn names(change: &[Comparison]) -> Vec<&str> {
+        change.iter().map(|one| one.key.name.as_str()).collect()
+    }
+
+    fn claimant(object: &ResourceKey) -> Option<String> {
+        (object.name == "shared").then(|| "web/staging".into())
+    }
+
+    fn both(after: Side) -> Vec<Comparison> {
+        let one = |name| Comparison::new(key(name), object(json!({})), after.clone());
+        vec![one("shared"), one("own")]
+    }
+
+    #[test]
+    fn what_two_applications_have_is_refused() {
+        let head = ["shared", "own"].map(|name| Manifest {
+            key: key(name),
+            version: "v1".into(),
+            value: json!({}),
+        });
+        let change = refuse_claimed(both(object(json!({}))), &head, claimant);
+        assert_eq!(names(&change), ["own", "shared"]);
+        assert!(matches!(&change[1].after, Side::Refused(why) if why.contains("web/staging")));
+    }
+
+    #[test]
+    fn what_leaves_for_another_is_handed_over() {
+        let (change, handed) = hand_over(both(Side::Absent), claimant);
+        assert_eq!(names(&change), ["own"]);
+        assert_eq!(handed, [(key("shared"), "web/staging".into())]);
+        let (change, handed) = hand_over(both(object(json!({}))), claimant);
+        assert_eq!((change.len(), handed.len()), (2, 0));
+    }
+
+    #[test]
+    fn what_is_marked_to_be_kept_stays() {
+        let kept = json!({"metadata": {"annotations": {"helm.sh/resource-policy": "keep"}}});
+        let change = vec![
+            Comparison::new(key("kept"), object(kept.clone()), Side::Absent),
+            Comparison::new(key("gone"), object(json!({})), Side::Absent),
+            Comparison::new(key("there"), object(kept.clone()), object(kept)),
+        ];
+        let (change, withheld) = withhold(change);
+        assert_eq!(names(&change), ["gone", "there"]);
+        assert_eq!(withheld.len(), 1);
+    }
+}

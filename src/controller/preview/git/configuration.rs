@@ -1,0 +1,103 @@
+//! What `windlass.yaml` says on the base and at the head, and whose configuration that changes.
+
+use std::collections::BTreeSet;
+
+use crate::controller::{Configured, configuration};
+use crate::domain::Invalid;
+use crate::domain::catalog::{Approver, FILE, Target};
+use crate::domain::codeowners;
+use crate::git::{Listing, Mirror, TreeId};
+use crate::render::Source;
+
+/// Patterns of the base, or of what is proposed, that match nothing here or there, in words.
+pub fn unmatched(
+    mirror: &Mirror,
+    base: &Source<'_>,
+    catalog: &std::result::Result<Configured, Invalid>,
+    merged: Option<TreeId>,
+) -> anyhow::Result<Vec<String>> {
+    let Some(merged) = merged else {
+        return Ok(Vec::new());
+    };
+    let head = Source::open(mirror, merged)?;
+    let mut directories = base.directories();
+    directories.extend(head.directories());
+    let proposed = configuration(&head)?;
+    let catalogs = [Some(catalog), proposed.as_ref()]
+        .into_iter()
+        .flatten()
+        .flatten();
+    let all = catalogs.flat_map(|configured| configured.catalog.unmatched(&directories));
+    Ok(all.collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// The applications whose configuration or approvers a pull request changes, as they were and as they would be.
+pub fn reconfigured(
+    base: &Configured,
+    head: Option<&Configured>,
+    before: &Listing,
+    after: &Listing,
+) -> Vec<Target> {
+    let differs = |path: &str| before.get(path) != after.get(path);
+    let mut found = if differs(FILE) {
+        differing(base, head)
+    } else {
+        Vec::new()
+    };
+    // Whoever may say who approves, approves: the owners that there are decide about others.
+    if codeowners::PLACES.iter().any(|place| differs(place)) {
+        let by_owners = |target: &&Target| target.stage.approvers.contains(&Approver::CodeOwners);
+        found.extend(base.targets.iter().filter(by_owners).cloned());
+    }
+    found
+}
+
+/// Every application of which two configurations say something else, as each of them has it.
+fn differing(base: &Configured, head: Option<&Configured>) -> Vec<Target> {
+    let head_targets = head.map(|head| head.targets.as_slice()).unwrap_or_default();
+    // When custom kinds are healthy is everybody's.
+    let everything = head.is_none_or(|head| head.catalog.health != base.catalog.health);
+    let differ = |all: &[Target], others: &[Target]| -> Vec<Target> {
+        all.iter()
+            .filter(|target| everything || !others.contains(target))
+            .cloned()
+            .collect()
+    };
+    let mut found = [
+        differ(&base.targets, head_targets),
+        differ(head_targets, &base.targets),
+    ]
+    .concat();
+    // What comes after a stage relies on what that stage says of itself.
+    loop {
+        let relies = |later: &&Target| {
+            !found.contains(later)
+                && found.iter().any(|one| {
+                    one.application == later.application
+                        && later.stage.after.contains(&one.stage.name)
+                })
+        };
+        let more: Vec<_> = base.targets.iter().filter(relies).cloned().collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}
+
+/// The applications of the base's patterns in both trees: also those that the pull request adds or removes.
+pub fn targets(
+    configured: &Configured,
+    after: &Source<'_>,
+) -> std::result::Result<Vec<Target>, Invalid> {
+    let directories = after.directories();
+    let mut targets = configured
+        .catalog
+        .expand(directories.iter().map(String::as_str))?;
+    for target in &configured.targets {
+        if !targets.iter().any(|known| known.path == target.path) {
+            targets.push(target.clone());
+        }
+    }
+    Ok(targets)
+}

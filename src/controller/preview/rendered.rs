@@ -1,0 +1,191 @@
+//! What an application renders to on the base and at the head, and what of that is its own to have on its cluster.
+
+use crate::cluster::home::Served;
+use crate::controller::claims::Read;
+use crate::controller::dry_run::{self, Asking, Outside};
+use crate::controller::{Observer, Result};
+use crate::domain::catalog::{Destination, Target};
+use crate::domain::hook::{self, Hook};
+use crate::domain::manifest::Manifest;
+use crate::domain::plan::Comparison;
+use crate::domain::{Invalid, RepoName};
+
+/// Why nothing can be asked of where an application goes to.
+pub fn unreachable(
+    observer: &Observer,
+    repo: &RepoName,
+    destination: &Destination,
+) -> Option<String> {
+    if let Err(error) = observer.cluster(&destination.cluster) {
+        return Some(error.to_string());
+    }
+    let refused = observer.fence(repo, destination).destination().err();
+    refused.map(|why| why.to_string())
+}
+
+/// How an application is rendered. `kept`: what was kept of what its chart is told.
+pub struct Rendering<'a> {
+    pub observer: &'a Observer,
+    pub target: &'a Target,
+    pub kept: Option<&'a Served>,
+}
+
+/// What an application renders to.
+#[derive(Default)]
+pub struct Rendered {
+    pub base: Vec<Manifest>,
+    pub head: Vec<Manifest>,
+    /// What was synced last, where that is not the base.
+    pub synced: Option<Vec<Manifest>>,
+    /// The template of the head that asks the cluster while it is rendered.
+    pub looks_up: Option<String>,
+}
+
+impl Rendering<'_> {
+    /// An error is the head's, in words for its author. Of an application that leaves Git there is only the base.
+    pub async fn all(
+        &self,
+        before: &Read,
+        after: &Read,
+        synced: Option<&Read>,
+    ) -> Result<std::result::Result<Rendered, Invalid>> {
+        let base = self.manifests(before).await?.unwrap_or_default();
+        let head = match self.manifests(after).await? {
+            Ok(head) => head,
+            Err(why) => return Ok(Err(why)),
+        };
+        let mut rendered = Rendered {
+            base,
+            head,
+            ..Rendered::default()
+        };
+        if matches!(after, Ok(None)) {
+            return Ok(Ok(rendered));
+        }
+        if rendered.head.is_empty() {
+            return Ok(Err(Invalid("it renders to nothing: nothing would be pruned, and the sync would stop with that message".into())));
+        }
+        if let Ok(Some(inputs)) = after {
+            rendered.looks_up = self.observer.looks_up(self.target, inputs).await?;
+        }
+        if let Some(synced) = synced {
+            rendered.synced = Some(self.manifests(synced).await?.unwrap_or_default());
+        }
+        Ok(Ok(rendered))
+    }
+
+    async fn manifests(&self, read: &Read) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
+        Ok(match read {
+            Ok(Some(inputs)) => self
+                .observer
+                .render(self.target, inputs, self.kept)
+                .await?
+                .map(|manifests| manifests.to_vec()),
+            Ok(None) => Ok(Vec::new()),
+            Err(unreadable) => Err(unreadable.why.clone()),
+        })
+    }
+}
+
+impl Rendered {
+    /// What the base's objects are called.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.base.iter().map(|manifest| manifest.key.to_string());
+        names.collect()
+    }
+
+    pub async fn settled(&self, asking: &Asking<'_>) -> Result<Settled> {
+        Ok(Settled {
+            base: settled_side(asking, &self.base).await?,
+            head: settled_side(asking, &self.head).await?,
+            synced: match &self.synced {
+                Some(synced) => Some(dry_run::settle(asking, synced).await?.manifests),
+                None => None,
+            },
+        })
+    }
+}
+
+/// What was rendered, with the namespaces of the cluster.
+pub struct Settled {
+    pub base: SettledSide,
+    pub head: SettledSide,
+    pub synced: Option<Vec<Manifest>>,
+}
+
+/// One side, with hooks and what is not the application's to have kept apart.
+pub struct SettledSide {
+    pub manifests: Vec<Manifest>,
+    pub hooks: Vec<(Manifest, Hook)>,
+    pub outside: Vec<Outside>,
+}
+
+async fn settled_side(asking: &Asking<'_>, manifests: &[Manifest]) -> Result<SettledSide> {
+    let settled = dry_run::settle(asking, manifests).await?;
+    let (hooks, manifests) = hook::split(settled.manifests);
+    Ok(SettledSide {
+        manifests,
+        hooks,
+        outside: settled.outside,
+    })
+}
+
+impl Settled {
+    /// The head's objects of kinds that the base has none of.
+    pub fn new_kinds(&self) -> impl Iterator<Item = &Manifest> {
+        self.head.manifests.iter().filter(|manifest| {
+            !self.base.manifests.iter().any(|known| {
+                known.key.kind == manifest.key.kind && known.key.group == manifest.key.group
+            })
+        })
+    }
+}
+
+/// What of the head is not the application's to have: what the base has just so, which is not this change's doing, and
+/// what the change brings.
+pub fn refusals(base: &[Outside], head: &[Outside]) -> (Vec<Comparison>, Vec<Comparison>) {
+    let is_known = |one: &&Outside| base.iter().any(|other| other.manifest == one.manifest);
+    let (known, brought): (Vec<_>, Vec<_>) = head.iter().partition(is_known);
+    (dry_run::refusals(known), dry_run::refusals(brought))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::manifest::ResourceKey;
+
+    fn outside(name: &str, data: &str) -> Outside {
+        let key = ResourceKey {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: Some("others".into()),
+            name: name.into(),
+        };
+        Outside {
+            manifest: Manifest {
+                key,
+                version: "v1".into(),
+                value: json!({"data": data}),
+            },
+            why: "no".into(),
+        }
+    }
+
+    #[test]
+    fn what_the_base_has_outside_is_not_the_changes_doing() {
+        let base = [outside("same", "a"), outside("changed", "a")];
+        let head = [
+            outside("same", "a"),
+            outside("changed", "b"),
+            outside("new", "a"),
+        ];
+        let (known, brought) = refusals(&base, &head);
+        let names = |all: Vec<Comparison>| -> Vec<String> {
+            all.into_iter().map(|one| one.key.name).collect()
+        };
+        assert_eq!(names(known), ["same"]);
+        assert_eq!(names(brought), ["changed", "new"]);
+    }
+}

@@ -1,0 +1,196 @@
+//! The table of wake-ups, row by row.
+
+use super::*;
+use crate::controller::Configured;
+use crate::domain::catalog::Catalog;
+use crate::github::Repository;
+
+fn repo() -> RepoName {
+    "acme/config".parse().unwrap()
+}
+
+fn key(title: &str) -> ApplicationKey {
+    let (application, stage) = title.split_once('/').unwrap();
+    ApplicationKey {
+        repo: repo(),
+        application: application.parse().unwrap(),
+        stage: stage.parse().unwrap(),
+    }
+}
+
+fn sha(digit: char) -> CommitSha {
+    digit.to_string().repeat(40).parse().unwrap()
+}
+
+fn base() -> Arc<Base> {
+    let text = "version: 1\nstages:\n  staging: {cluster: local}\n  production: {cluster: local, after: [staging]}\napplications:\n  - {path: 'web/{application}/{stage}', namespace: x, dependsOn: [db]}\n  - {path: '{application}/{stage}', namespace: x}\n";
+    let catalog = Catalog::parse(text).unwrap();
+    let paths = [
+        "db/staging",
+        "db/production",
+        "web/shop/staging",
+        "web/shop/production",
+    ];
+    let targets = catalog.expand(paths).unwrap();
+    Arc::new(Base {
+        repo: Repository {
+            id: 1,
+            node_id: String::new(),
+            name: repo(),
+            default_branch: "main".into(),
+            clone_url: String::new(),
+            html_url: String::new(),
+            installation: 1,
+        },
+        catalog: Some(Ok(Configured { catalog, targets })),
+        commit: sha('a'),
+    })
+}
+
+fn application(title: &str) -> Key {
+    Key::Application(key(title))
+}
+
+fn promotion(title: &str) -> Key {
+    Key::Promotion(key(title))
+}
+
+fn pull(number: u64) -> Key {
+    super::pull(&repo(), number)
+}
+
+fn commit(digit: char) -> Key {
+    super::commit(&repo(), &sha(digit))
+}
+
+/// Each row: what happened, and who is woken.
+fn check(table: Vec<(Event, Vec<Key>)>) {
+    let world = World {
+        bases: &[base()],
+        owner: &|label| (label == "label").then(|| key("shop/staging")),
+        unfinished: &|_| {
+            vec![CommitKey {
+                repo: repo(),
+                commit: sha('f'),
+            }]
+        },
+    };
+    for (row, (event, expected)) in table.into_iter().enumerate() {
+        assert_eq!(wakes(&event, &world), expected, "row {row}");
+    }
+}
+
+#[test]
+fn events_of_github_wake_what_they_name() {
+    let branch = |branch: &str| Event::Branch {
+        repo: repo(),
+        branch: branch.into(),
+    };
+    let changed = PullRequestKey {
+        repo: repo(),
+        number: 7,
+    };
+    let merged = CommitKey {
+        repo: repo(),
+        commit: sha('d'),
+    };
+    check(vec![
+        (Event::PullRequest(changed), vec![pull(7)]),
+        (Event::Commit(merged), vec![commit('d')]),
+        (
+            branch("windlass/shop/staging"),
+            vec![promotion("shop/staging")],
+        ),
+        (branch("somebodys"), vec![]),
+        (
+            Event::Candidate(key("shop/staging")),
+            vec![promotion("shop/staging")],
+        ),
+        (
+            Event::Request(key("shop/staging")),
+            vec![application("shop/staging")],
+        ),
+    ]);
+}
+
+#[test]
+fn a_base_wakes_what_it_names_and_what_is_kept() {
+    let event = Event::Base {
+        base: base(),
+        applications: vec![key("gone/staging")],
+        promotions: vec![key("gone/production")],
+        pulls: vec![3],
+    };
+    let expected = vec![
+        commit('a'),
+        application("db/staging"),
+        application("db/production"),
+        promotion("db/production"),
+        application("shop/staging"),
+        application("shop/production"),
+        promotion("shop/production"),
+        application("gone/staging"),
+        promotion("gone/production"),
+        pull(3),
+    ];
+    check(vec![(event, expected)]);
+}
+
+#[test]
+fn objects_of_clusters_wake_their_application_and_its_dependents() {
+    let object = |owner: &str| Event::Object {
+        owner: owner.into(),
+    };
+    check(vec![
+        (object("label"), vec![application("shop/staging")]),
+        (object("another's"), vec![]),
+        (
+            Event::Application(key("db/staging")),
+            vec![application("shop/staging"), application("db/staging")],
+        ),
+        (
+            Event::Promotion(key("db/staging")),
+            vec![promotion("db/staging")],
+        ),
+    ]);
+}
+
+#[test]
+fn progress_wakes_commits_pull_requests_and_later_stages() {
+    let status = |title: &str, stands| Event::Status {
+        key: key(title),
+        commits: vec![sha('b'), sha('c')],
+        stands,
+    };
+    let rollout = Event::Rollout {
+        commit: CommitKey {
+            repo: repo(),
+            commit: sha('d'),
+        },
+        pulls: vec![1, 2],
+    };
+    check(vec![
+        // A commit that waits for another application's end is told of every change.
+        (
+            status("shop/staging", false),
+            vec![commit('b'), commit('c'), commit('f')],
+        ),
+        (
+            status("db/staging", true),
+            vec![
+                commit('b'),
+                commit('c'),
+                commit('f'),
+                application("shop/staging"),
+                promotion("db/production"),
+            ],
+        ),
+        (Event::Rollouts(repo()), vec![commit('f')]),
+        (rollout, vec![pull(1), pull(2)]),
+        (
+            Event::Promoted(key("shop/staging")),
+            vec![promotion("shop/production")],
+        ),
+        (Event::Promoted(key("shop/production")), vec![]),
+    ]);
+}
