@@ -30,11 +30,10 @@ mod controller;
 
 pub mod cli;
 mod config;
-mod listener;
+mod http;
 mod operate;
 mod plan;
 mod rbac;
-mod server;
 mod telemetry;
 
 #[cfg(feature = "sandbox")]
@@ -74,9 +73,9 @@ use crate::controller::{
 };
 use crate::git::Mirrors;
 use crate::github::GitHub;
+use crate::http::{Server, listener, router};
 use crate::registry::Registry;
 use crate::render::{Local, Programs, Renderer, Runner};
-use crate::server::{Server, router};
 use crate::telemetry::Metrics;
 
 /// Serves until `stop`: answers health checks at once, works while it holds the Lease.
@@ -153,7 +152,7 @@ pub async fn run(
     ));
     let measured = tokio::spawn(listener::serve(
         metrics_listener,
-        server::metrics_router(server.clone()),
+        http::metrics_router(server.clone()),
         stop.clone(),
     ));
 

@@ -1,0 +1,40 @@
+//! Health and metrics: that we live, that we work, and how much.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+
+use super::Server;
+
+pub async fn healthy() -> &'static str {
+    "ok\n"
+}
+
+pub async fn ready(State(server): State<Arc<Server>>) -> Response {
+    match server.ctx.get() {
+        Some(_) => "ready\n".into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "waits for the Lease\n").into_response(),
+    }
+}
+
+pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
+    server
+        .metrics
+        .asked(crate::cluster::ANSWERS.load(std::sync::atomic::Ordering::Relaxed));
+    if let Some(ctx) = server.ctx.get() {
+        ctx.metrics.queue("promotion", ctx.promotions.pending());
+        ctx.metrics.queue("pull_request", ctx.pulls.pending());
+        ctx.metrics.queue("application", ctx.applications.pending());
+        ctx.metrics.queue("commit", ctx.commits.pending());
+    }
+    (
+        [(
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        server.metrics.text(),
+    )
+        .into_response()
+}

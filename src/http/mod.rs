@@ -1,0 +1,87 @@
+//! The HTTP face: webhooks and image events in, health and metrics out.
+//!
+//! A webhook is verified over its raw bytes, turned into hints, and answered;
+//! the work happens in the loops. An image event is answered 2xx only once it
+//! is durable: 200 with the pull request, or 202 with where to look.
+
+mod health;
+mod image_event;
+pub mod listener;
+mod webhook;
+
+use std::sync::{Arc, OnceLock};
+
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use secrecy::SecretString;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::controller::Writer;
+use crate::domain::Hint;
+use crate::telemetry::Metrics;
+use listener::{Bodies, NotTaken};
+
+/// What the handlers need.
+pub struct Server {
+    /// Set once we hold the Lease and have read what there is.
+    pub ctx: OnceLock<Arc<Writer>>,
+    pub metrics: Arc<Metrics>,
+    pub webhook_secrets: Vec<SecretString>,
+    pub events_token: SecretString,
+    /// Followed one after another by one task; a full channel makes GitHub wait.
+    pub hints: mpsc::Sender<Hint>,
+    pub bodies: Bodies,
+    /// Of those who hold the events token.
+    pub events: Bodies,
+}
+
+pub fn router(server: Arc<Server>) -> Router {
+    Router::new()
+        .route("/webhook", post(webhook::webhook_received))
+        .route("/events/image", post(image_event::image_event))
+        .route(
+            "/promotions/{application}/{stage}",
+            get(image_event::promotion),
+        )
+        .route("/healthz", get(health::healthy))
+        .route("/readyz", get(health::ready))
+        .route("/", get(page))
+        .with_state(server)
+}
+
+/// On a listener of its own: what an address on the internet leads to does not lead here, and who fills the other one does
+/// not keep the node from seeing that we live.
+pub fn metrics_router(server: Arc<Server>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthy))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .with_state(server)
+}
+
+/// A page for a person who opened the address; it tells nothing about applications, since nobody has logged in.
+async fn page() -> Html<&'static str> {
+    Html(
+        "<!doctype html><meta charset=utf-8><title>windlass</title><p>windlass is running. Its state: <code>kubectl get applications.windlass.dev,promotions.windlass.dev -A</code>, and each pull request's comment.\n",
+    )
+}
+
+pub fn not_taken(server: &Server, why: NotTaken) -> Response {
+    server.metrics.refused();
+    match why {
+        NotTaken::TooLong => refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
+        NotTaken::TooSlow => refusal(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+        NotTaken::Busy => refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too much is being received just now: try again",
+        ),
+        NotTaken::Broken => refusal(StatusCode::BAD_REQUEST, "the body broke off"),
+    }
+}
+
+pub fn refusal(status: StatusCode, why: impl ToString) -> Response {
+    (status, Json(json!({"error": why.to_string()}))).into_response()
+}
