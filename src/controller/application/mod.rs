@@ -21,6 +21,7 @@ mod external;
 mod health;
 mod hooks;
 mod image_verification;
+mod inventory;
 mod objects;
 mod prune;
 mod retire;
