@@ -18,6 +18,7 @@ mod declare;
 mod desired;
 mod drift_pull_request;
 mod external;
+mod fights;
 mod health;
 mod hooks;
 mod image_verification;
