@@ -1,7 +1,7 @@
 //! What keeps a plan from being carried out, or a part of it: pauses, what it depends on, what was
 //! there before windlass, objects that others change again and again, images that are not proven.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 
 use super::declare::Declared;
 use super::desired::Desired;
+use super::fights::fights;
 use super::health::Assessed;
 use super::objects::Objects;
 use super::{drift_pull_request, image_verification};
@@ -21,9 +22,9 @@ use crate::domain::catalog::Target;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::FieldRule;
-use crate::domain::plan::{Change, Plan};
+use crate::domain::plan::Plan;
 use crate::domain::sync::Adoption;
-use crate::domain::{ApplicationKey, CommitSha, Invalid, hook, sync};
+use crate::domain::{ApplicationKey, Invalid, hook, sync};
 
 pub struct Blockers {
     pub pause: Option<Pause>,
@@ -198,73 +199,4 @@ async fn waits_for(
         }
     }
     Ok(waits)
-}
-
-/// What of the drift is left alone, since others change it again each time, with who does; and what is to be remembered.
-fn fights(
-    ctx: &Reader,
-    key: &ApplicationKey,
-    plan: &Plan,
-    drifted: &BTreeSet<ResourceKey>,
-    known: Option<Fight>,
-    revision: &CommitSha,
-) -> (Vec<(ResourceKey, String)>, Option<Fight>) {
-    let who = |change: &Change| {
-        let names: Vec<_> = change
-            .notes
-            .reverted
-            .iter()
-            .map(|(manager, _)| manager.as_str())
-            .collect();
-        if names.is_empty() {
-            "somebody".to_string()
-        } else {
-            names.join(", ")
-        }
-    };
-    let told = |changes: Vec<&Change>| {
-        changes
-            .into_iter()
-            .map(|change| (change.key.clone(), who(change)))
-            .collect()
-    };
-    let known = known.filter(|fight| fight.revision == *revision);
-    let drift = || {
-        plan.effective()
-            .filter(|change| drifted.contains(&change.key))
-    };
-    if let Some(fight) = known.as_ref().filter(|fight| fight.until > ctx.now()) {
-        return (told(drift().collect()), Some(fight.clone()));
-    }
-    // After it was given up once, one more time is enough to see that nothing has changed.
-    let most = if known.is_some() { 1 } else { sync::MOST_HEALS };
-    let memory = locked(&ctx.cache.applications.heals);
-    let often = |object: &ResourceKey| {
-        let heals = memory.get(&(key.clone(), object.clone()));
-        let lately = |heals: &VecDeque<tokio::time::Instant>| {
-            heals
-                .iter()
-                .filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64)
-                .count()
-        };
-        heals.is_some_and(|heals| lately(heals) >= most)
-    };
-    let fights: Vec<_> = drift().filter(|change| often(&change.key)).collect();
-    if fights.is_empty() {
-        return (Vec::new(), known);
-    }
-    let times = known.map_or(0, |fight| fight.times);
-    let until = ctx
-        .now()
-        .saturating_add(sync::truce(times))
-        .unwrap_or(ctx.now());
-    let until = Timestamp::from_second(until.as_second()).unwrap_or(until);
-    (
-        told(fights),
-        Some(Fight {
-            revision: revision.clone(),
-            until,
-            times: times.saturating_add(1),
-        }),
-    )
 }

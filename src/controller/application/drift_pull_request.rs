@@ -127,56 +127,68 @@ pub async fn propose(
     let Ok(edits) = edits_at(ctx, key, base, target, plan).await? else {
         return Ok(None);
     };
-    let (repo, branch) = (&key.repo, branch(key));
     let (title, body) = view::drift(key, plan, &digests(plan));
-    let message = (title.as_str(), "");
-    match ctx.github.branch_head(repo, &branch).await? {
-        None => {
-            ctx.to_github()
-                .create_branch(repo, &branch, &base.commit)
-                .await?;
-            ctx.to_github()
-                .commit(repo, &branch, &base.commit, message, &edits)
-                .await?;
-        }
-        Some(head) if head == base.commit => drop(
-            ctx.to_github()
-                .commit(repo, &branch, &base.commit, message, &edits)
-                .await?,
-        ),
-        Some(head) => {
-            ctx.to_github()
-                .rebuild_branch(repo, &branch, (head, &base.commit), message, &edits)
-                .await?
-        }
-    }
-    ctx.touch(repo);
+    commit(ctx, key, base, &title, &edits).await?;
+    ctx.touch(&key.repo);
     match newest(ctx, key, plan).await? {
         Some((pull, _)) if pull.is_open() => {
-            ctx.to_github()
-                .retitle_pull(
-                    &PullRequestKey {
-                        repo: repo.clone(),
-                        number: pull.number,
-                    },
-                    &title,
-                    &body,
-                )
-                .await?;
+            let pull = PullRequestKey {
+                repo: key.repo.clone(),
+                number: pull.number,
+            };
+            ctx.to_github().retitle_pull(&pull, &title, &body).await?;
         }
-        _ => match ctx
-            .to_github()
-            .open_pull(repo, &branch, &base.repo.default_branch, &title, &body)
-            .await
-        {
-            Ok(()) | Err(github::Error::Stale { .. }) => {}
-            Err(error) => return Err(Error::GitHub(error)),
-        },
+        _ => open(ctx, key, base, &title, &body).await?,
     }
     Ok(newest(ctx, key, plan)
         .await?
         .filter(|(pull, _)| pull.is_open())
         .map(|(pull, _)| pull.number))
+}
+
+/// Puts the edits onto the base, on the branch of the pull request.
+async fn commit(
+    ctx: &Writer,
+    key: &ApplicationKey,
+    base: &Base,
+    title: &str,
+    edits: &[FileEdit],
+) -> Result<()> {
+    let (repo, branch, onto) = (&key.repo, branch(key), &base.commit);
+    let (message, github) = ((title, ""), ctx.to_github());
+    match ctx.github.branch_head(repo, &branch).await? {
+        None => {
+            github.create_branch(repo, &branch, onto).await?;
+            github.commit(repo, &branch, onto, message, edits).await?;
+        }
+        Some(head) if head == *onto => {
+            github.commit(repo, &branch, onto, message, edits).await?;
+        }
+        Some(head) => {
+            github
+                .rebuild_branch(repo, &branch, (head, onto), message, edits)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn open(
+    ctx: &Writer,
+    key: &ApplicationKey,
+    base: &Base,
+    title: &str,
+    body: &str,
+) -> Result<()> {
+    let into = &base.repo.default_branch;
+    let opened = ctx
+        .to_github()
+        .open_pull(&key.repo, &branch(key), into, title, body)
+        .await;
+    match opened {
+        Ok(()) | Err(github::Error::Stale { .. }) => Ok(()),
+        Err(error) => Err(Error::GitHub(error)),
+    }
 }
 
 async fn edits_at(

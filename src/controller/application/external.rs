@@ -77,28 +77,45 @@ pub async fn observe(
         }
         None => false,
     };
-    status.sync = match has && found.synced {
-        true => SyncState::Synced,
-        false => SyncState::OutOfSync,
-    };
-    status.health = found.health.0;
-    status.blocked = found.failed.is_some();
-    status.reason = status.blocked.then(|| RECONCILER_FAILED.into());
-    let waits = || match &found.revision {
-        Some(revision) if !has => format!("{name} is at {}", revision.short()),
-        _ => format!("{name} has not synced yet"),
-    };
-    status.message = status
-        .message
-        .or_else(|| found.failed.as_ref().map(|why| format!("{name}: {why}")))
-        .or_else(|| match status.sync {
-            SyncState::Synced => Some(found.health.1.clone()).filter(|why| !why.is_empty()),
-            _ => Some(waits()),
-        });
+    let mut status = with_found(status, &name, found, has);
     if status.sync == SyncState::Synced {
         status.synced_revision = Some(change.revision.clone());
     }
     Ok(status)
+}
+
+/// The status, once their object was read. `has`: what it applied last has the revision that is wanted.
+fn with_found(
+    status: ApplicationStatus,
+    name: &str,
+    found: Elsewhere,
+    has: bool,
+) -> ApplicationStatus {
+    let sync = match has && found.synced {
+        true => SyncState::Synced,
+        false => SyncState::OutOfSync,
+    };
+    let waits = || match &found.revision {
+        Some(revision) if !has => format!("{name} is at {}", revision.short()),
+        _ => format!("{name} has not synced yet"),
+    };
+    let (health, why) = found.health;
+    let failed = found.failed.as_ref();
+    let message = status
+        .message
+        .or_else(|| failed.map(|why| format!("{name}: {why}")))
+        .or_else(|| match sync {
+            SyncState::Synced => Some(why).filter(|why| !why.is_empty()),
+            _ => Some(waits()),
+        });
+    ApplicationStatus {
+        sync,
+        health,
+        blocked: failed.is_some(),
+        reason: failed.map(|_| RECONCILER_FAILED.into()),
+        message,
+        ..status
+    }
 }
 
 pub async fn act(ctx: &Writer, key: &ApplicationKey, seen: External) -> Result<Requeue> {
@@ -145,4 +162,51 @@ async fn read(asking: &Asking<'_>) -> Result<(String, Option<Elsewhere>)> {
     };
     let found = asking.cluster.live(&key, version).await?;
     Ok((format!("the {key} of {by}"), found.as_ref().map(read)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::CommitSha;
+
+    #[test]
+    fn it_is_synced_once_their_revision_has_ours() {
+        let revision = "a".repeat(40).parse().unwrap();
+        let found = |synced, failed: Option<&str>| Elsewhere {
+            revision: Some(CommitSha::clone(&revision)),
+            synced,
+            health: (Health::Progressing, "1 of 2 pods".into()),
+            failed: failed.map(Into::into),
+        };
+        let cases = [
+            (found(true, None), true, SyncState::Synced, "1 of 2 pods"),
+            (
+                found(true, None),
+                false,
+                SyncState::OutOfSync,
+                "it is at aaaaaaaaaaaa",
+            ),
+            (
+                found(false, None),
+                true,
+                SyncState::OutOfSync,
+                "it has not synced yet",
+            ),
+            (
+                found(false, Some("no")),
+                false,
+                SyncState::OutOfSync,
+                "it: no",
+            ),
+        ];
+        for (found, has, sync, message) in cases {
+            let failed = found.failed.is_some();
+            let status = with_found(ApplicationStatus::default(), "it", found, has);
+            assert_eq!(status.sync, sync);
+            assert_eq!(status.message.as_deref(), Some(message));
+            assert_eq!(status.blocked, failed);
+            assert_eq!(status.reason.is_some(), failed);
+            assert_eq!(status.health, Health::Progressing);
+        }
+    }
 }

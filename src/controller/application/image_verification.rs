@@ -87,26 +87,67 @@ pub async fn check(
     let asked = locked(&ctx.cache.applications.verifications)
         .get(key)
         .cloned();
-    let pause = match asked.filter(|asked| {
-        asked
-            .about
-            .iter()
-            .map(String::as_str)
-            .eq(wanted.iter().copied())
-    }) {
+    let pause = match asked.filter(|asked| asked.is_about(&wanted)) {
         // Not what was reported of it: a report may have come too late, and a doubt must not be lost with it.
         Some(asked) if Instant::now() < asked.next && !again => return Ok(asked.found),
         Some(asked) => (asked.pause * 2).min(LONGEST_PAUSE),
         None => FIRST_PAUSE,
     };
     let next = Instant::now() + pause;
-    let mut found = Proof {
-        proven: known.proven,
-        unproven: None,
-        again: None,
+    let found = evidence(ctx, cluster, manifests, images)
+        .await?
+        .proof(known.proven, next);
+    let asked = Asked {
+        about: wanted.iter().map(ToString::to_string).collect(),
+        found: found.clone(),
+        next,
+        pause,
     };
-    let mut doubts: BTreeMap<String, String> = BTreeMap::new();
-    let mut seen: BTreeSet<String> = BTreeSet::new();
+    locked(&ctx.cache.applications.verifications).insert(key.clone(), asked);
+    Ok(found)
+}
+
+impl Asked {
+    fn is_about(&self, digests: &BTreeSet<&str>) -> bool {
+        let about = self.about.iter().map(String::as_str);
+        about.eq(digests.iter().copied())
+    }
+}
+
+/// What running pods show, by the digest that Git names.
+#[derive(Debug, Default)]
+struct Evidence {
+    /// Digests that a container runs.
+    seen: BTreeSet<String>,
+    /// Digests of which a container runs something else, or does not say what: each with the reason.
+    doubts: BTreeMap<String, String>,
+}
+
+impl Evidence {
+    /// `proven`: what was proven before. One doubt about a digest outweighs what other containers show of it.
+    fn proof(self, mut proven: Vec<String>, next: Instant) -> Proof {
+        let Self { seen, doubts } = self;
+        let undoubted = |digest: &String| !doubts.contains_key(digest);
+        proven.extend(seen.into_iter().filter(undoubted));
+        proven.sort();
+        proven.dedup();
+        let is_doubted = !doubts.is_empty();
+        let doubts: Vec<_> = doubts.into_values().collect();
+        Proof {
+            proven,
+            unproven: is_doubted.then(|| format!("unproven: {}", doubts.join("; "))),
+            again: is_doubted.then_some(next),
+        }
+    }
+}
+
+async fn evidence(
+    ctx: &Reader,
+    cluster: &Cluster,
+    manifests: &[Manifest],
+    images: &[ImageRef],
+) -> Result<Evidence> {
+    let mut evidence = Evidence::default();
     for manifest in manifests
         .iter()
         .filter(|manifest| manifest.value["spec"]["selector"]["matchLabels"].is_object())
@@ -119,56 +160,37 @@ pub async fn check(
         if runs.is_empty() {
             continue;
         }
-        for pod in cluster.pods_of(&manifest.value).await? {
-            for (image, id) in containers(&pod) {
-                let Some(image) = runs.iter().find(|run| **run == image) else {
-                    continue;
-                };
-                let Some(digest) = &image.digest else {
-                    continue;
-                };
-                match &id {
-                    Some(id) if id == digest || listed(ctx, image, id).await => {
-                        seen.insert(digest.to_string());
-                    }
-                    Some(id) => drop(doubts.insert(
-                        digest.to_string(),
-                        format!(
-                            "pods run {} for {} `{}`",
-                            id.short(),
-                            image.name,
-                            digest.short()
-                        ),
-                    )),
-                    None => drop(doubts.insert(
-                        digest.to_string(),
-                        format!("the runtime does not tell what {} is", image.name),
-                    )),
-                }
+        let pods = cluster.pods_of(&manifest.value).await?;
+        for (image, id) in pods.iter().flat_map(containers) {
+            let Some(digest) = image.digest.as_ref().filter(|_| runs.contains(&image)) else {
+                continue;
+            };
+            match doubt(ctx, &image, digest, id.as_ref()).await {
+                None => drop(evidence.seen.insert(digest.to_string())),
+                Some(why) => drop(evidence.doubts.insert(digest.to_string(), why)),
             }
         }
     }
-    found.proven.extend(
-        seen.into_iter()
-            .filter(|digest| !doubts.contains_key(digest)),
-    );
-    found.proven.sort();
-    found.proven.dedup();
-    found.again = (!doubts.is_empty()).then_some(next);
-    found.unproven = (!doubts.is_empty()).then(|| {
-        format!(
-            "unproven: {}",
-            doubts.into_values().collect::<Vec<_>>().join("; ")
-        )
-    });
-    let asked = Asked {
-        about: wanted.iter().map(ToString::to_string).collect(),
-        found: found.clone(),
-        next,
-        pause,
-    };
-    locked(&ctx.cache.applications.verifications).insert(key.clone(), asked);
-    Ok(found)
+    Ok(evidence)
+}
+
+/// Why a container that reports an image's `id` does not prove the digest; None: it does.
+async fn doubt(
+    ctx: &Reader,
+    image: &ImageRef,
+    digest: &Digest,
+    id: Option<&Digest>,
+) -> Option<String> {
+    let name = &image.name;
+    match id {
+        Some(id) if id == digest || listed(ctx, image, id).await => None,
+        Some(id) => Some(format!(
+            "pods run {} for {name} `{}`",
+            id.short(),
+            digest.short()
+        )),
+        None => Some(format!("the runtime does not tell what {name} is")),
+    }
 }
 
 fn digests(images: &[ImageRef]) -> BTreeSet<&str> {
@@ -213,6 +235,43 @@ async fn listed(ctx: &Reader, image: &ImageRef, id: &Digest) -> bool {
         Err(error) => {
             tracing::info!(image = image.name, %error, "an image's index could not be read");
             false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doubt_outweighs_what_other_containers_show() {
+        let next = Instant::now();
+        let proof = |seen: &[&str], doubts: &[&str]| {
+            let evidence = Evidence {
+                seen: seen.iter().map(ToString::to_string).collect(),
+                doubts: doubts
+                    .iter()
+                    .map(|digest| (digest.to_string(), format!("not {digest}")))
+                    .collect(),
+            };
+            evidence.proof(vec!["b".into()], next)
+        };
+        let cases = [
+            (vec![], vec![], vec!["b"], None),
+            (vec!["b", "a"], vec![], vec!["a", "b"], None),
+            (vec!["a"], vec!["a"], vec!["b"], Some("unproven: not a")),
+            (
+                vec!["a"],
+                vec!["d", "c"],
+                vec!["a", "b"],
+                Some("unproven: not c; not d"),
+            ),
+        ];
+        for (seen, doubts, proven, unproven) in cases {
+            let proof = proof(&seen, &doubts);
+            assert_eq!(proof.proven, proven);
+            assert_eq!(proof.unproven.as_deref(), unproven);
+            assert_eq!(proof.again, unproven.map(|_| next));
         }
     }
 }

@@ -106,17 +106,51 @@ pub async fn predict(
     declared: &Declared,
     asking: &Asking<'_>,
     desired: &Desired,
-    mut objects: Objects,
+    objects: Objects,
 ) -> Result<(Objects, Arc<Claims>)> {
     let everything = declared.requests.everything;
-    let moved = desired
+    let found = dry_run::read(asking, &objects.moved(desired)).await?;
+    let (mut objects, mut found) = with_live(desired, objects, found, everything);
+    let asked: Vec<_> = desired
         .manifests
         .iter()
-        .filter(|manifest| matches!(objects.live(manifest), Some(Live::Moved)));
-    let names: Vec<_> = moved
-        .map(|manifest| (manifest.key.clone(), manifest.version.clone()))
+        .filter(|manifest| {
+            let live = objects.live(manifest);
+            matches!(live, Some(Live::OnlyGitChanged(_) | Live::Moved))
+        })
         .collect();
-    let mut found = dry_run::read(asking, &names).await?;
+    let applied = applied(ctx, declared, asking, &asked, &objects).await?;
+    let wanted = asked
+        .into_iter()
+        .map(|manifest| (manifest.clone(), found.remove(&manifest.key)))
+        .collect();
+    let asked =
+        dry_run::predict_all(asking, wanted, &desired.manifests, &applied, everything).await?;
+    let contested = objects.owned() > desired.manifests.len()
+        || asked
+            .iter()
+            .any(|predicted| is_anothers(predicted, asking.owner));
+    let claims = match contested {
+        true => claims::of_base(ctx, &declared.base).await?,
+        false => Arc::default(),
+    };
+    for predicted in asked {
+        let predicted = unless_claimed(declared, asking, &claims, predicted);
+        if let Some(object) = objects.all.get_mut(&predicted.manifest.key) {
+            object.predicted = Some(predicted);
+        }
+    }
+    Ok((objects, claims))
+}
+
+/// What is known of the live objects, once those that moved were read: the index's words for those of which only the
+/// manifest changed; and Jobs that ran and are gone are no more asked about.
+fn with_live(
+    desired: &Desired,
+    mut objects: Objects,
+    mut found: BTreeMap<ResourceKey, Value>,
+    everything: bool,
+) -> (Objects, BTreeMap<ResourceKey, Value>) {
     for manifest in &desired.manifests {
         let Some(object) = objects.all.get_mut(&manifest.key) else {
             continue;
@@ -136,49 +170,28 @@ pub async fn predict(
             _ => {}
         }
     }
-    let asked: Vec<_> = desired
-        .manifests
-        .iter()
-        .filter(|manifest| {
-            let live = objects.live(manifest);
-            matches!(live, Some(Live::OnlyGitChanged(_) | Live::Moved))
-        })
-        .collect();
-    let applied = applied(ctx, declared, asking, &asked, &objects).await?;
-    let wanted = asked
-        .into_iter()
-        .map(|manifest| (manifest.clone(), found.remove(&manifest.key)))
-        .collect();
-    let mut asked =
-        dry_run::predict_all(asking, wanted, &desired.manifests, &applied, everything).await?;
-    let owned = objects.owned();
-    let contested = owned > desired.manifests.len()
-        || asked
-            .iter()
-            .any(|predicted| is_anothers(predicted, asking.owner));
-    let claims = match contested {
-        true => claims::of_base(ctx, &declared.base).await?,
-        false => Arc::default(),
-    };
-    for predicted in &mut asked {
-        let key = &predicted.manifest.key;
-        let destination = &declared.target.destination;
-        if is_anothers(predicted, asking.owner)
-            && let Some(other) = claims.other(destination, key, asking.key)
-        {
-            let title = other.title();
-            predicted.after = Side::Refused(format!(
-                "{key} is an object of {title} too: one of them has to leave it out"
-            ));
-        }
-        claims::locate(&mut predicted.after, key, &declared.change.inputs);
+    (objects, found)
+}
+
+/// An object that another application has too is refused; a refusal names the file.
+fn unless_claimed(
+    declared: &Declared,
+    asking: &Asking<'_>,
+    claims: &Claims,
+    mut predicted: Predicted,
+) -> Predicted {
+    let key = &predicted.manifest.key;
+    let destination = &declared.target.destination;
+    if is_anothers(&predicted, asking.owner)
+        && let Some(other) = claims.other(destination, key, asking.key)
+    {
+        let title = other.title();
+        predicted.after = Side::Refused(format!(
+            "{key} is an object of {title} too: one of them has to leave it out"
+        ));
     }
-    for predicted in asked {
-        if let Some(object) = objects.all.get_mut(&predicted.manifest.key) {
-            object.predicted = Some(predicted);
-        }
-    }
-    Ok((objects, claims))
+    claims::locate(&mut predicted.after, key, &declared.change.inputs);
+    predicted
 }
 
 /// Each object as it was applied last: what was in it is ours. Of one whose manifest changed since,
@@ -258,6 +271,15 @@ impl Object {
 impl Objects {
     fn live(&self, manifest: &Manifest) -> Option<&Live> {
         self.all.get(&manifest.key).map(|object| &object.live)
+    }
+
+    /// The objects that have to be read, each with its version.
+    fn moved(&self, desired: &Desired) -> Vec<(ResourceKey, String)> {
+        let all = desired.manifests.iter();
+        let moved = all.filter(|manifest| matches!(self.live(manifest), Some(Live::Moved)));
+        moved
+            .map(|manifest| (manifest.key.clone(), manifest.version.clone()))
+            .collect()
     }
 
     /// How many objects are owned.

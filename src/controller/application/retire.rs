@@ -87,23 +87,8 @@ pub async fn observe(
 }
 
 pub fn decide(seen: &Retired) -> Decision {
-    let Retired {
-        title,
-        name,
-        leavers,
-        judgement,
-        ..
-    } = seen;
     let before = seen.object.status.clone().unwrap_or_default();
-    let keep = |status: ApplicationStatus, message: String, requeue: Requeue| Decision {
-        status: Some(ApplicationStatus {
-            message: Some(message),
-            reason: Some(sync::LEFT_GIT.into()),
-            ..status
-        }),
-        deletes: false,
-        requeue,
-    };
+    let (title, name, judgement) = (&seen.title, &seen.name, &seen.judgement);
     if seen.is_elsewhere {
         let message = format!(
             "{title}, and the cluster behind its destination is not the one that it was: nothing is deleted"
@@ -112,9 +97,9 @@ pub fn decide(seen: &Retired) -> Decision {
             sync: SyncState::Unknown,
             ..before
         };
-        return keep(status, message, Requeue::Idle);
+        return Decision::keeps(status, message, Requeue::Idle);
     }
-    let mut status = ApplicationStatus {
+    let status = ApplicationStatus {
         sync: SyncState::Unknown,
         // Something of it is still to go.
         health: Health::Progressing,
@@ -125,45 +110,68 @@ pub fn decide(seen: &Retired) -> Decision {
         ..before
     };
     if !judgement.withheld.is_empty() {
-        let names: Vec<_> = judgement
-            .withheld
-            .iter()
-            .map(|(key, _)| key.to_string())
-            .collect();
+        let withheld = judgement.withheld.iter();
+        let names: Vec<_> = withheld.map(|(key, _)| key.to_string()).collect();
         let message = format!(
             "{title}: what it had is left as it is until `/confirm-prune` or `windlass confirm-prune {name}` deletes {}",
             names.join("; ")
         );
-        return keep(status, message, Requeue::Idle);
+        return Decision::keeps(status, message, Requeue::Idle);
     }
     if !judgement.prune.is_empty() {
-        let message = format!(
-            "{title}: deletes {} objects, as confirmed",
-            judgement.prune.len()
-        );
+        let count = judgement.prune.len();
+        let message = format!("{title}: deletes {count} objects, as confirmed");
         // Looked at until all of it is seen gone.
-        let kept = keep(status, message, Requeue::After(Duration::from_secs(1)));
+        let again = Requeue::After(Duration::from_secs(1));
         return Decision {
             deletes: true,
-            ..kept
+            ..Decision::keeps(status, message, again)
         };
     }
-    let protected = leavers
-        .protected
-        .iter()
-        .map(|(key, why)| format!("{key} stays: {why}"));
-    let ending = leavers
-        .ending
-        .iter()
-        .map(|(key, why)| format!("{key}: {why}"));
-    let stays: Vec<_> = protected.chain(ending).collect();
+    let stays = staying(&seen.leavers);
     if stays.is_empty() {
-        return Decision {
+        return Decision::forgets();
+    }
+    keep_what_stays(
+        &seen.leavers,
+        status,
+        format!("{title}: {}", stays.join("; ")),
+    )
+}
+
+impl Decision {
+    fn forgets() -> Self {
+        Self {
             status: None,
             deletes: false,
             requeue: Requeue::Idle,
-        };
+        }
     }
+
+    fn keeps(status: ApplicationStatus, message: String, requeue: Requeue) -> Self {
+        Self {
+            status: Some(ApplicationStatus {
+                message: Some(message),
+                reason: Some(sync::LEFT_GIT.into()),
+                ..status
+            }),
+            deletes: false,
+            requeue,
+        }
+    }
+}
+
+/// What is not to be deleted, or is being deleted, each with the reason.
+fn staying(leavers: &Leavers) -> Vec<String> {
+    let protected = leavers.protected.iter();
+    let protected = protected.map(|(key, why)| format!("{key} stays: {why}"));
+    let ending = leavers.ending.iter();
+    let ending = ending.map(|(key, why)| format!("{key}: {why}"));
+    protected.chain(ending).collect()
+}
+
+/// Nothing of it is to be deleted any more.
+fn keep_what_stays(leavers: &Leavers, mut status: ApplicationStatus, message: String) -> Decision {
     if leavers.ending.is_empty() && !leavers.unknown {
         status.health = Health::Healthy;
     }
@@ -173,7 +181,7 @@ pub fn decide(seen: &Retired) -> Decision {
         () if leavers.unknown => Requeue::After(Duration::from_secs(60)),
         () => Requeue::Idle,
     };
-    keep(status, format!("{title}: {}", stays.join("; ")), requeue)
+    Decision::keeps(status, message, requeue)
 }
 
 pub async fn act(
@@ -248,5 +256,44 @@ pub fn target_of(object: &Application) -> Target {
         drift: DriftMode::Report,
         depends_on: vec![],
         health_timeout: HEALTH_TIMEOUT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest::ResourceKey;
+
+    #[test]
+    fn what_stays_is_looked_at_again_where_no_event_tells() {
+        let key = ResourceKey {
+            group: "apps".into(),
+            kind: "Deployment".into(),
+            namespace: Some("a".into()),
+            name: "web".into(),
+        };
+        let decide = |ending: bool, unknown: bool| {
+            let ending = ending.then(|| (key.clone(), "it is being deleted".into()));
+            let leavers = Leavers {
+                ending: ending.into_iter().collect(),
+                unknown,
+                ..Leavers::default()
+            };
+            let status = ApplicationStatus {
+                health: Health::Progressing,
+                ..ApplicationStatus::default()
+            };
+            let decision = keep_what_stays(&leavers, status, "it stays".into());
+            (decision.status.unwrap().health, decision.requeue)
+        };
+        let after = |seconds| Requeue::After(Duration::from_secs(seconds));
+        for (ending, unknown, health, requeue) in [
+            (true, true, Health::Progressing, after(10)),
+            (true, false, Health::Progressing, after(10)),
+            (false, true, Health::Progressing, after(60)),
+            (false, false, Health::Healthy, Requeue::Idle),
+        ] {
+            assert_eq!(decide(ending, unknown), (health, requeue));
+        }
     }
 }

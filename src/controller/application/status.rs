@@ -1,13 +1,11 @@
 //! What a look comes to, and what is kept of it: pure, from what was observed.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Observation;
-use crate::cluster::home::{self, ApplicationStatus, InventoryEntry, LastSync};
+use super::{Observation, inventory};
+use crate::cluster::home::{self, ApplicationStatus, LastSync};
 use crate::domain::CommitSha;
 use crate::domain::health::{Health, SyncState};
-use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan;
 use crate::domain::pull_request::note_failure;
 use crate::domain::sync::{self, Reason, Step};
@@ -141,7 +139,7 @@ fn observed(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> Appl
         unproven: blockers.proof.unproven.clone(),
         last_sync: last_sync(seen, &verdict.step, now),
         cluster_uid: cluster_uid.or_else(|| Some(blockers.cluster_uid.clone())),
-        inventory: inventory(seen),
+        inventory: inventory::next(seen),
         waiting: verdict.waiting.clone(),
         ..before
     }
@@ -266,77 +264,4 @@ fn last_sync(seen: &Observation, step: &Step, now: jiff::Timestamp) -> Option<La
         }),
         _ => known.or_else(|| before.last_sync.clone()),
     }
-}
-
-/// What is owned: the objects that Git has, with what is known of them, and those it has no more until they are gone.
-fn inventory(seen: &Observation) -> Vec<InventoryEntry> {
-    let before = &seen.declared.status.inventory;
-    // What is only looked at is not owned yet; while Git cannot be read nothing is known to be gone.
-    if seen.facts.adoption.is_some() && !seen.facts.plan.is_empty()
-        || seen
-            .facts
-            .rendered
-            .as_ref()
-            .map_or(true, |count| *count == 0)
-    {
-        return before.clone();
-    }
-    let known: BTreeMap<_, _> = before.iter().map(|entry| (&entry.key, entry)).collect();
-    let pending = super::health::pending(&seen.facts.plan);
-    let entry = |manifest: &Manifest| {
-        let object = seen.objects.all.get(&manifest.key);
-        let left = object.and_then(|object| object.left(pending.contains(&manifest.key)));
-        let known = known.get(&manifest.key);
-        let (uid, as_it_should) = left.map(|left| (left.uid, left.as_it_should)).unzip();
-        let (applied, signal) = as_it_should.flatten().unzip();
-        InventoryEntry {
-            key: manifest.key.clone(),
-            version: manifest.version.clone(),
-            uid,
-            // Until it is as it should be, what was applied last is what was known before.
-            applied: applied.or_else(|| known?.applied.clone()),
-            left: signal.or_else(|| known?.left.clone()),
-            hook: seen.desired.hooks.has(&manifest.key),
-            gone: None,
-        }
-    };
-    let has = |key: &ResourceKey| seen.objects.all.contains_key(key);
-    let mut entries: Vec<_> = seen.desired.manifests.iter().map(entry).collect();
-    entries.extend(seen.prune.deleted.values().map(|(entry, _)| entry.clone()));
-    // Hooks that ran are kept track of until they are gone from Git.
-    let ran = before
-        .iter()
-        .filter(|entry| seen.desired.hooks.keeps(&entry.key) && !has(&entry.key));
-    entries.extend(ran.cloned().collect::<Vec<_>>());
-    let stays = seen.facts.withheld.iter().chain(&seen.facts.ending);
-    let stays: BTreeSet<_> = stays.map(|(key, _)| key).collect();
-    entries.extend(
-        before
-            .iter()
-            .filter(|entry| stays.contains(&entry.key))
-            .cloned(),
-    );
-    // What is not the application's to have stays known: an administrator may grant it yet.
-    let has_problem =
-        |key: &ResourceKey| seen.facts.plan.problems().any(|change| change.key == *key);
-    let refused = before
-        .iter()
-        .filter(|entry| has_problem(&entry.key) && !has(&entry.key));
-    entries.extend(refused.cloned().collect::<Vec<_>>());
-    // By which commit it left Git tells whose approval counts, however long it stays.
-    let synced = seen.declared.status.synced_revision.as_ref();
-    if synced != Some(seen.revision()) {
-        let outside = seen.desired.outside();
-        let leaves = |entry: &&mut InventoryEntry| {
-            let key = &entry.key;
-            let stays = has(key) || outside.contains(key) || seen.desired.hooks.keeps(key);
-            entry.gone.is_none() && !stays
-        };
-        for entry in entries.iter_mut().filter(leaves) {
-            entry.gone = Some(seen.revision().clone());
-        }
-    }
-    entries.sort();
-    entries.dedup_by(|a, b| a.key == b.key);
-    entries
 }

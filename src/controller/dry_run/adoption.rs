@@ -7,15 +7,26 @@ use serde_json::Value;
 use super::overlay::overlay;
 use super::refusal::as_an_update;
 use super::scope::Asking;
-use super::{Asked, Predicted};
-use crate::cluster::Keeps;
+use super::{Asked, Predicted, Request};
+use crate::cluster::{Applied, Keeps};
 use crate::domain::OWNER_LABEL;
 use crate::domain::manifest::Manifest;
 use crate::domain::ownership;
 use crate::domain::plan::{Proof, Side};
 
+/// An object that is not the application's to touch, nor to be shown.
+pub async fn of_others(asking: &Asking<'_>, request: &Request) -> Asked<Option<Predicted>> {
+    let live = request.live.as_ref();
+    let Some((why, to_adopt)) = refused_to_us(asking, &request.manifest, live).await? else {
+        return Ok(None);
+    };
+    let mut request = request.clone();
+    request.notes.to_adopt = to_adopt;
+    Ok(Some(request.refused_unseen(why)))
+}
+
 /// Why an object is not the application's to touch, or to be shown; and whether somebody's word changes that.
-pub async fn refused_to_us(
+async fn refused_to_us(
     asking: &Asking<'_>,
     manifest: &Manifest,
     live: Option<&Value>,
@@ -87,18 +98,18 @@ pub async fn is_let_go(asking: &Asking<'_>, live: &Value) -> Asked<bool> {
 
 /// Takes over what tools that do not come back left in the object, and what people added to our lists by hand: what
 /// Git does not have of it goes.
-pub async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value) -> Asked<Side> {
-    let as_it_is = |object| Ok(Side::Object(object, Proof::Server));
-    let Some(live) = predicted.live.clone() else {
-        return as_it_is(object);
+pub async fn adopt(asking: &Asking<'_>, mut request: Request, object: Value) -> Asked<Predicted> {
+    let as_it_is = |object| Side::Object(object, Proof::Server);
+    let Some(live) = &request.live else {
+        return Ok(request.predicts(as_it_is(object)));
     };
-    let (manager, live) = (asking.manager(), &live);
+    let manager = asking.manager();
     let left = match asking.applies() {
         true => ownership::leftovers(live, &manager, is_let_go(asking, live).await?),
         false => ownership::updated_by(live, &manager),
     };
     let Some(left) = left else {
-        return as_it_is(object);
+        return Ok(request.predicts(as_it_is(object)));
     };
     let mut others = crate::domain::fieldset::FieldSet::default();
     for entry in ownership::entries(&object) {
@@ -107,30 +118,34 @@ pub async fn adopt(asking: &Asking<'_>, predicted: &mut Predicted, object: Value
         }
     }
     if asking.applies() {
-        predicted.write.managed_fields = Some(ownership::adopted(live, &left, &manager));
-        predicted.notes.adopted = left.managers.clone();
+        request.write.managed_fields = Some(ownership::adopted(live, &left, &manager));
+        request.notes.adopted = left.managers.clone();
     }
     let gone = left.fields.union(&left.added).without_shared(&others);
     if gone.is_empty() {
-        return Ok(Side::Object(object, Proof::Server));
+        return Ok(request.predicts(as_it_is(object)));
     }
     let mut without = object;
     gone.remove_from(&mut without);
     // The server fills in what is left out by that, as it will.
-    as_an_update(
-        asking,
-        predicted,
-        live,
-        &without,
-        [Proof::Server, Proof::Simulated],
-    )
-    .await
+    let known = [Proof::Server, Proof::Simulated];
+    let after = as_an_update(asking, &request, live, &without, known).await?;
+    Ok(request.predicts(after))
 }
 
 /// Who owns what is recorded under an API version that is served no more: the API server takes no server-side apply until
 /// that is mended, which the sync does first. What then comes out is worked out, and checked by the server as an update.
-pub async fn carried_over(asking: &Asking<'_>, predicted: &mut Predicted) -> Asked<Option<Side>> {
-    let manifest = &predicted.manifest;
+pub async fn carried_over(
+    asking: &Asking<'_>,
+    request: &Request,
+    answer: &Applied,
+) -> Asked<Option<Predicted>> {
+    // The words are the API server's: apiextensions, converting a custom resource.
+    let refused = |message: &str| message.contains("to an invalid group/version");
+    if !matches!(answer, Applied::Refused(refusal) if refused(&refusal.message)) {
+        return Ok(None);
+    }
+    let manifest = &request.manifest;
     let Some(live) = asking
         .cluster
         .live(&manifest.key, &manifest.version)
@@ -153,22 +168,17 @@ pub async fn carried_over(asking: &Asking<'_>, predicted: &mut Predicted) -> Ask
         return Ok(None);
     }
     let manager = asking.manager();
-    let mut object = ownership::without_dropped(&live, &predicted.write.payload, &manager);
-    overlay(&mut object, &predicted.write.payload);
+    let mut object = ownership::without_dropped(&live, &request.write.payload, &manager);
+    overlay(&mut object, &request.write.payload);
     let names: Vec<_> = gone.iter().map(String::as_str).collect();
-    predicted.notes.unverified = Some(format!(
+    let mut request = request.clone();
+    request.notes.unverified = Some(format!(
         "who owns what is recorded under {}, which is served no more: it is carried over first",
         names.join(", ")
     ));
-    predicted.write.managed_fields = Some(ownership::carried_over(&live, &gone));
-    let side = as_an_update(
-        asking,
-        predicted,
-        &live,
-        &object,
-        [Proof::Simulated, Proof::Static],
-    )
-    .await?;
-    predicted.live = Some(live);
-    Ok(Some(side))
+    request.write.managed_fields = Some(ownership::carried_over(&live, &gone));
+    let known = [Proof::Simulated, Proof::Static];
+    let after = as_an_update(asking, &request, &live, &object, known).await?;
+    request.live = Some(live);
+    Ok(Some(request.predicts(after)))
 }

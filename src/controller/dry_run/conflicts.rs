@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Predicted;
+use super::Request;
 use super::scope::Asking;
 use crate::domain::fieldset::{self, FieldPath};
 use crate::domain::manifest::Manifest;
@@ -12,33 +12,36 @@ use crate::domain::ownership::{self, Conflict, Writer};
 use crate::domain::plan::Fields;
 
 /// Leaves out what rules leave to others, once others hold it.
-pub fn ignore(asking: &Asking<'_>, predicted: &mut Predicted) {
-    let key = &predicted.manifest.key;
-    let Some(live) = &predicted.live else { return };
+pub fn ignore(asking: &Asking<'_>, mut request: Request) -> Request {
+    let key = &request.manifest.key;
+    let Some(live) = &request.live else {
+        return request;
+    };
     let ignored = asking.target.fields.ignored(&key.kind, &key.name);
     if ignored.is_empty() {
-        return;
+        return request;
     }
     let entries = ownership::entries(live);
     for path in ignored {
         let held = entries
             .iter()
             .any(|entry| entry.writer() != Writer::Windlass && entry.fields.touches(&path));
-        if held && fieldset::remove(&mut predicted.write.payload, &path) {
-            predicted.notes.ignored.push(path.to_string());
+        if held && fieldset::remove(&mut request.write.payload, &path) {
+            request.notes.ignored.push(path.to_string());
         }
     }
+    request
 }
 
 /// Settles conflicts in what is to be sent; why that cannot be done.
 pub fn decide(
     asking: &Asking<'_>,
-    predicted: &mut Predicted,
+    mut request: Request,
     conflicts: Vec<Conflict>,
     applied: Option<&Value>,
     let_go: bool,
-) -> Option<String> {
-    let key = &predicted.manifest.key;
+) -> (Request, Option<String>) {
+    let key = &request.manifest.key;
     let resolution = ownership::resolve(
         conflicts,
         &key.kind,
@@ -48,11 +51,11 @@ pub fn decide(
         let_go,
     );
     if !resolution.undecided.is_empty() {
-        predicted.notes.undecided = grouped(resolution.undecided.iter());
-        return Some(undecided(asking, &resolution.undecided));
+        request.notes.undecided = grouped(resolution.undecided.iter());
+        return (request, Some(undecided(asking, &resolution.undecided)));
     }
     for conflict in &resolution.release {
-        fieldset::remove(&mut predicted.write.payload, &conflict.field);
+        fieldset::remove(&mut request.write.payload, &conflict.field);
     }
     // A leftover is taken over as a whole, which is told as that.
     let told = |conflict: &&Conflict| {
@@ -61,23 +64,23 @@ pub fn decide(
             Writer::Leftover | Writer::Windlass | Writer::Reconciler
         )
     };
-    predicted.notes.taken = grouped(resolution.take.iter().filter(told));
-    predicted
+    request.notes.taken = grouped(resolution.take.iter().filter(told));
+    request
         .notes
         .released
         .extend(grouped(resolution.release.iter()));
     if !resolution.take.is_empty() {
-        predicted.write.force = true;
+        request.write.force = true;
         // Forced only upon what was looked at.
-        if let Some(version) = predicted
+        if let Some(version) = request
             .live
             .as_ref()
             .map(|live| live["metadata"]["resourceVersion"].clone())
         {
-            predicted.write.payload["metadata"]["resourceVersion"] = version;
+            request.write.payload["metadata"]["resourceVersion"] = version;
         }
     }
-    None
+    (request, None)
 }
 
 pub fn undecided(asking: &Asking<'_>, conflicts: &[Conflict]) -> String {

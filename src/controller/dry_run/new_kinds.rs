@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::refusal::NO_RIGHT;
 use super::scope::Asking;
-use super::{Asked, Predicted};
+use super::{Asked, Predicted, Request};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Proof, Side};
@@ -14,16 +14,16 @@ use crate::domain::schema;
 /// the object itself is found.
 pub async fn in_another_namespace(
     asking: &Asking<'_>,
-    predicted: &mut Predicted,
+    mut request: Request,
     set: &[Manifest],
-) -> Asked<Side> {
-    let manifest = &predicted.manifest;
+) -> Asked<Predicted> {
+    let manifest = &request.manifest;
     let namespace = manifest.key.namespace.clone().unwrap_or_default();
     if !set
         .iter()
         .any(|other| other.key.kind == "Namespace" && other.key.name == namespace)
     {
-        return Ok(Side::Refused(format!(
+        return Ok(request.refused(format!(
             "namespace `{namespace}` does not exist: create it, or add it to the application's manifests"
         )));
     }
@@ -36,10 +36,8 @@ pub async fn in_another_namespace(
         .await?
     {
         Err(refusal) if refusal.invalid => {
-            return Ok(Side::Refused(Mask::scrub(
-                &refusal.message,
-                &manifest.value,
-            )));
+            let why = Mask::scrub(&refusal.message, &manifest.value);
+            return Ok(request.refused(why));
         }
         Ok(mut object) => {
             object["metadata"]["namespace"] = namespace.clone().into();
@@ -47,31 +45,30 @@ pub async fn in_another_namespace(
         }
         Err(_) => manifest.value.clone(),
     };
-    predicted.notes.unverified = Some(format!(
+    request.notes.unverified = Some(format!(
         "its namespace `{namespace}` comes with this change: quotas, limits and security labels there are not known yet"
     ));
-    Ok(Side::Object(after, Proof::Simulated))
+    Ok(request.predicts(Side::Object(after, Proof::Simulated)))
 }
 
 /// The kind comes with the change: its own definition says what is valid.
 pub async fn by_its_definition(
     asking: &Asking<'_>,
-    predicted: &mut Predicted,
+    mut request: Request,
     set: &[Manifest],
-) -> Asked<Side> {
-    let manifest = &predicted.manifest;
+) -> Asked<Predicted> {
+    let manifest = &request.manifest;
     let Some(definition) = definition(set, &manifest.key) else {
         let (kind, version) = (&manifest.key.kind, manifest.api_version());
-        return Ok(Side::Refused(
-            match asking.cluster.served_as(&manifest.key.group, kind).await? {
-                Some(served) => format!(
-                    "the cluster does not serve {kind} as {version}: it is served as {served}"
-                ),
-                None => format!(
-                    "the cluster serves no {kind} of {version}: install its CustomResourceDefinition first"
-                ),
-            },
-        ));
+        let why = match asking.cluster.served_as(&manifest.key.group, kind).await? {
+            Some(served) => {
+                format!("the cluster does not serve {kind} as {version}: it is served as {served}")
+            }
+            None => format!(
+                "the cluster serves no {kind} of {version}: install its CustomResourceDefinition first"
+            ),
+        };
+        return Ok(request.refused(why));
     };
     // The server says nothing of the object yet: that it may not be applied either would be news of the sync.
     let plural = definition.value["spec"]["names"]["plural"]
@@ -88,19 +85,19 @@ pub async fn by_its_definition(
             .await?
     {
         let group = &manifest.key.group;
-        return Ok(Side::Refused(format!(
-            "windlass may not apply {plural}.{group} ({NO_RIGHT})"
-        )));
+        let why = format!("windlass may not apply {plural}.{group} ({NO_RIGHT})");
+        return Ok(request.refused(why));
     }
-    Ok(match checked(asking, definition, manifest, None).await {
-        Ok(value) => {
-            predicted.notes.unverified = Some(
-                "its kind comes with this change: checked against the definition there".into(),
-            );
-            Side::Object(value, Proof::Simulated)
+    let value = match checked(asking, definition, manifest, None).await {
+        Ok(value) => value,
+        Err(why) => {
+            let why = Mask::scrub(&why, &manifest.value);
+            return Ok(request.refused(why));
         }
-        Err(why) => Side::Refused(Mask::scrub(&why, &manifest.value)),
-    })
+    };
+    request.notes.unverified =
+        Some("its kind comes with this change: checked against the definition there".into());
+    Ok(request.predicts(Side::Object(value, Proof::Simulated)))
 }
 
 /// By the definition's schema, and by its validation rules, which may be written to take for ever: a jailed child

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Asked, Asking, Predicted, look_whole};
+use super::{Asked, Asking, Request};
 use crate::cluster;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::{contracts, fieldset, ownership, substitute};
@@ -13,44 +13,44 @@ use crate::domain::{contracts, fieldset, ownership, substitute};
 /// `applied`: the object as it was applied last, if it was.
 pub async fn leave_replicas(
     asking: &Asking<'_>,
-    predicted: &mut Predicted,
+    mut request: Request,
     set: &[Manifest],
     applied: Option<&Value>,
-) -> Asked<()> {
+) -> Asked<Request> {
     let path = contracts::replicas();
-    let key = predicted.manifest.key.clone();
-    if !predicted.manifest.value["spec"]["template"].is_object() && key.kind != "Rollout" {
-        return Ok(());
+    let key = request.manifest.key.clone();
+    if !request.manifest.value["spec"]["template"].is_object() && key.kind != "Rollout" {
+        return Ok(request);
     }
-    let wanted = fieldset::lookup(&predicted.write.payload, &path).cloned();
+    let wanted = fieldset::lookup(&request.write.payload, &path).cloned();
     // Handed over, maybe: how many there are is not in what the index keeps of an object that nobody touched.
     if wanted.is_none() && applied.is_some_and(|applied| fieldset::lookup(applied, &path).is_some())
     {
-        look_whole(asking, predicted).await?;
+        request = request.with_whole_live(asking).await?;
     }
-    let Some(live) = &predicted.live else {
-        return Ok(());
+    let Some(live) = &request.live else {
+        return Ok(request);
     };
     let Some(now) = fieldset::lookup(live, &path).cloned() else {
-        return Ok(());
+        return Ok(request);
     };
     if wanted.as_ref() == Some(&now)
         || wanted.is_none() && !ownership::applies(live, &asking.manager(), &path)
     {
-        return Ok(());
+        return Ok(request);
     }
     let Some(scaler) = autoscaler(asking, &key, set).await? else {
-        return Ok(());
+        return Ok(request);
     };
     match wanted {
-        Some(_) => drop(fieldset::remove(&mut predicted.write.payload, &path)),
-        None => predicted.write.payload["spec"]["replicas"] = now,
+        Some(_) => drop(fieldset::remove(&mut request.write.payload, &path)),
+        None => request.write.payload["spec"]["replicas"] = now,
     }
-    predicted
+    request
         .notes
         .released
         .push((scaler, vec![path.to_string()]));
-    Ok(())
+    Ok(request)
 }
 
 /// What sets the replicas of an object, among the manifests or in the cluster.
@@ -88,29 +88,32 @@ async fn autoscaler(
 /// What Argo CD or Flux makes of a manifest before they apply it, as far as that is known here.
 pub async fn as_the_reconciler_applies(
     asking: &Asking<'_>,
-    predicted: &mut Predicted,
-) -> Asked<()> {
-    if let Some(live) = &predicted.live {
-        ownership::with_marks(&mut predicted.write.payload, live);
+    mut request: Request,
+) -> Asked<Request> {
+    if asking.applies() {
+        return Ok(request);
+    }
+    if let Some(live) = &request.live {
+        ownership::with_marks(&mut request.write.payload, live);
     }
     let Some(transforms) = asking.transforms().await? else {
-        return Ok(());
+        return Ok(request);
     };
-    let unknown = transforms.unknown(&predicted.write.payload);
+    let unknown = transforms.unknown(&request.write.payload);
     if !unknown.is_empty() {
-        if let Some(live) = &predicted.live {
-            substitute::as_it_is(&mut predicted.write.payload, live);
+        if let Some(live) = &request.live {
+            substitute::as_it_is(&mut request.write.payload, live);
         }
         let names: Vec<_> = unknown.iter().map(|name| format!("${{{name}}}")).collect();
-        predicted.notes.unverified = Some(format!(
+        request.notes.unverified = Some(format!(
             "Flux fills in {} from places that are not read here",
             names.join(", ")
         ));
     } else if !transforms.others.is_empty() {
         let fields = transforms.others.join(", ");
-        predicted.notes.unverified = Some(format!(
+        request.notes.unverified = Some(format!(
             "Flux changes it before it applies it, by the Kustomization's {fields}: that is not worked out here"
         ));
     }
-    Ok(())
+    Ok(request)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{Asked, Asking, Predicted, look_whole};
+use super::{Asked, Asking, Predicted, Request};
 use crate::cluster;
 use crate::domain::labels::RECREATE;
 use crate::domain::manifest::{Manifest, ResourceKey};
@@ -17,14 +17,14 @@ use crate::domain::{canonical_json, health};
 /// A field that cannot be changed differs: the object has to be created anew, if somebody allows just that.
 pub async fn recreated(
     asking: &Asking<'_>,
-    predicted: &mut Predicted,
+    request: Request,
     message: String,
     after: Value,
-) -> Asked<Side> {
-    look_whole(asking, predicted).await?;
-    let manifest = predicted.manifest.clone();
-    let Some(live) = &predicted.live else {
-        return Ok(Side::Refused(message));
+) -> Asked<Predicted> {
+    let mut request = request.with_whole_live(asking).await?;
+    let manifest = &request.manifest;
+    let Some(live) = &request.live else {
+        return Ok(request.refused(message));
     };
     let differs = immutable(&manifest.key, live, &after);
     let why = match differs.is_empty() {
@@ -36,15 +36,15 @@ pub async fn recreated(
             .join(", "),
     };
     if manifest.key.is_core("PersistentVolumeClaim") {
-        return Ok(Side::Refused(format!(
+        return Ok(request.refused(format!(
             "{why}. A claim is never created anew, since its data would be deleted: set the field in Git to what there is"
         )));
     }
     let is_set = manifest.key.kind == "StatefulSet" && manifest.key.group == "apps";
-    predicted.write.alone = is_set && live["spec"]["selector"] == after["spec"]["selector"];
-    predicted.notes.alone = predicted.write.alone;
+    request.write.alone = is_set && live["spec"]["selector"] == after["spec"]["selector"];
+    request.notes.alone = request.write.alone;
     let mut words = vec![];
-    if predicted.write.alone {
+    if request.write.alone {
         words.push("its pods go on meanwhile, and belong to the new one".to_string());
     }
     for (path, is, _) in differs
@@ -55,20 +55,20 @@ pub async fn recreated(
             "the claims that are there keep {is} ({path}): each has to be grown by itself"
         ));
     }
-    let permission = permission(&manifest);
+    let permission = permission(manifest);
     if manifest.value["metadata"]["annotations"][RECREATE] != permission.as_str() {
         let words: String = words.iter().map(|words| format!("; {words}")).collect();
-        return Ok(Side::Refused(format!(
+        return Ok(request.refused(format!(
             "{why}. It can only be deleted and created anew{words}. To have just this change made so, annotate it with `{RECREATE}: {permission}`"
         )));
     }
-    predicted.write.recreate = true;
-    predicted.notes.recreate = Some(why);
-    predicted
+    request.write.recreate = true;
+    request.notes.recreate = Some(why);
+    request
         .notes
         .warnings
-        .extend(words.into_iter().skip(usize::from(predicted.write.alone)));
-    Ok(Side::Object(after, Proof::Server))
+        .extend(words.into_iter().skip(usize::from(request.write.alone)));
+    Ok(request.predicts(Side::Object(after, Proof::Server)))
 }
 
 /// Names one change: what the object shall be. Of a Secret, which keys it shall have.

@@ -7,7 +7,7 @@ use super::new_kinds::{checked, definition};
 use super::overlay::{merge_patch, overlay};
 use super::recreate::{changes, recreated};
 use super::scope::Asking;
-use super::{Asked, Predicted, look_whole};
+use super::{Asked, Predicted, Request};
 use crate::cluster::{Applied, Refusal};
 use crate::domain::OWNER_LABEL;
 use crate::domain::manifest::Manifest;
@@ -18,65 +18,63 @@ use crate::domain::plan::{self, Proof, Side};
 /// What helps whoever reads that windlass lacks a right.
 pub const NO_RIGHT: &str = "windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind; `windlass rbac` prints what the settings need";
 
-pub const IMMUTABLE_SECRET: &str = "a Secret of this name is there, is immutable, and was not made by this application: delete it, or give this one another name";
-
 const SECRET_OF_OTHERS: &str = "a Secret of this name is there, was not made by this application, and does not become this one by an update: delete it, or give this one another name";
 
 /// A webhook has no way to be asked without effect: what Git says is laid over what is live.
 pub async fn without_dry_run(
     asking: &Asking<'_>,
-    predicted: &mut Predicted,
+    request: Request,
     refusal: &Refusal,
-) -> Asked<Side> {
-    look_whole(asking, predicted).await?;
-    let mut object = match &predicted.live {
-        Some(live) => ownership::without_dropped(live, &predicted.write.payload, &asking.manager()),
+) -> Asked<Predicted> {
+    let mut request = request.with_whole_live(asking).await?;
+    let mut object = match &request.live {
+        Some(live) => ownership::without_dropped(live, &request.write.payload, &asking.manager()),
         None => Value::Null,
     };
-    overlay(&mut object, &predicted.write.payload);
-    predicted.notes.unverified = Some(format!(
+    overlay(&mut object, &request.write.payload);
+    request.notes.unverified = Some(format!(
         "a webhook does not support dry-run (give it `sideEffects: None`): {}",
         refusal.message
     ));
-    Ok(Side::Object(object, Proof::Static))
+    Ok(request.predicts(Side::Object(object, Proof::Static)))
 }
 
 /// The server would not have the object: because of what it is, or because of what is there.
 pub async fn refused(
     asking: &Asking<'_>,
-    predicted: &mut Predicted,
+    mut request: Request,
     set: &[Manifest],
     refusal: Refusal,
-) -> Asked<Side> {
-    let manifest = predicted.manifest.clone();
+) -> Asked<Predicted> {
+    let manifest = &request.manifest;
     // The definition changes with the object: the new one counts. A field that the old one lacks is a fault of the request
     // to server-side apply (structured-merge-diff), not of the object.
     if (refusal.invalid || refusal.message.contains("not declared in schema"))
         && let Some(definition) = definition(set, &manifest.key)
         && !manifest.key.group.is_empty()
         && changes(asking, definition).await?
-        && let Ok(value) = checked(asking, definition, &manifest, predicted.live.as_ref()).await
+        && let Ok(value) = checked(asking, definition, manifest, request.live.as_ref()).await
     {
-        predicted.notes.unverified =
+        request.notes.unverified =
             Some("its definition changes with it: checked against the new one".into());
-        return Ok(Side::Object(value, Proof::Simulated));
+        return Ok(request.predicts(Side::Object(value, Proof::Simulated)));
     }
     let message = refusal.message;
     // One text whatever was guessed of a Secret that this application has not made.
     let is_secret = manifest.key.is_core("Secret");
     if is_secret
-        && predicted
+        && request
             .live
             .as_ref()
             .is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] != asking.owner)
     {
-        return Ok(Side::Refused(SECRET_OF_OTHERS.into()));
+        return Ok(request.refused(SECRET_OF_OTHERS));
     }
     if refusal.no_right {
-        return Ok(Side::Refused(format!("{message} ({NO_RIGHT})")));
+        return Ok(request.refused(format!("{message} ({NO_RIGHT})")));
     }
-    if !refusal.invalid || predicted.live.is_none() {
-        return Ok(Side::Refused(message));
+    if !refusal.invalid || request.live.is_none() {
+        return Ok(request.refused(message));
     }
     // Only what could be created under another name is kept back by what is there.
     let Ok(mut after) = asking
@@ -84,13 +82,14 @@ pub async fn refused(
         .probe(&manifest.key, &manifest.version, &manifest.value)
         .await?
     else {
-        return Ok(Side::Refused(message));
+        return Ok(request.refused(message));
     };
-    if let Some(side) = without_outdated_defaults(asking, predicted, &after).await? {
-        return Ok(side);
+    let request = request.with_whole_live(asking).await?;
+    if let Some(predicted) = without_outdated_defaults(asking, &request, &after).await? {
+        return Ok(predicted);
     }
-    plan::without_allocated(&mut after, &manifest.value);
-    recreated(asking, predicted, message, after).await
+    plan::without_allocated(&mut after, &request.manifest.value);
+    recreated(asking, request, message, after).await
 }
 
 /// Defaults of the server stay where Git has chosen what rules them out (a Deployment's `rollingUpdate` beside `Recreate`:
@@ -98,55 +97,49 @@ pub async fn refused(
 /// None: there are none, or without them the object is refused too. `fresh`: the object as it would be created.
 async fn without_outdated_defaults(
     asking: &Asking<'_>,
-    predicted: &mut Predicted,
+    request: &Request,
     fresh: &Value,
-) -> Asked<Option<Side>> {
-    look_whole(asking, predicted).await?;
-    let Some(live) = predicted.live.clone().filter(|_| asking.applies()) else {
+) -> Asked<Option<Predicted>> {
+    let Some(live) = request.live.as_ref().filter(|_| asking.applies()) else {
         return Ok(None);
     };
     let manager = asking.manager();
     // What tools that do not come back left is taken over with it, as in any other apply.
     let mut taken_over =
-        ownership::leftovers(&live, &manager, is_let_go(asking, &live).await?).unwrap_or_default();
-    let outdated = ownership::outdated_defaults(&live, fresh, &taken_over.managers);
+        ownership::leftovers(live, &manager, is_let_go(asking, live).await?).unwrap_or_default();
+    let outdated = ownership::outdated_defaults(live, fresh, &taken_over.managers);
     if outdated.is_empty() {
         return Ok(None);
     }
     taken_over.fields = taken_over.fields.union(&outdated);
-    let mut object = ownership::without_dropped(&live, &predicted.write.payload, &manager);
+    let mut object = ownership::without_dropped(live, &request.write.payload, &manager);
     taken_over
         .fields
         .union(&taken_over.added)
-        .without_shared(&ownership::of_others(&live, &manager, &taken_over))
+        .without_shared(&ownership::of_others(live, &manager, &taken_over))
         .remove_from(&mut object);
-    overlay(&mut object, &predicted.write.payload);
-    let side = as_an_update(
-        asking,
-        predicted,
-        &live,
-        &object,
-        [Proof::Simulated, Proof::Static],
-    )
-    .await?;
-    if matches!(side, Side::Refused(_)) {
+    overlay(&mut object, &request.write.payload);
+    let known = [Proof::Simulated, Proof::Static];
+    let after = as_an_update(asking, request, live, &object, known).await?;
+    if matches!(after, Side::Refused(_)) {
         return Ok(None);
     }
     let names: Vec<_> = outdated.leaves().iter().map(ToString::to_string).collect();
-    predicted.notes.unverified = Some(format!(
+    let mut request = request.clone();
+    request.notes.unverified = Some(format!(
         "the server's default of before is taken out first: {}",
         names.join(", ")
     ));
-    predicted.notes.adopted = taken_over.managers.clone();
-    predicted.write.managed_fields = Some(ownership::adopted(&live, &taken_over, &manager));
-    Ok(Some(side))
+    request.notes.adopted = taken_over.managers.clone();
+    request.write.managed_fields = Some(ownership::adopted(live, &taken_over, &manager));
+    Ok(Some(request.predicts(after)))
 }
 
 /// What comes out was worked out here; the server checks it as an update. How well it is known then, and where the server
 /// does not say.
 pub async fn as_an_update(
     asking: &Asking<'_>,
-    predicted: &Predicted,
+    request: &Request,
     live: &Value,
     object: &Value,
     known: [Proof; 2],
@@ -158,7 +151,7 @@ pub async fn as_an_update(
             .map(|metadata| metadata.remove("managedFields"));
         value
     };
-    let (manifest, patch) = (&predicted.manifest, merge_patch(&bare(live), &bare(object)));
+    let (manifest, patch) = (&request.manifest, merge_patch(&bare(live), &bare(object)));
     Ok(
         match asking
             .cluster

@@ -6,8 +6,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::AT_ONCE;
 use super::scope::Asking;
+use super::{AT_ONCE, Asked};
 use crate::cluster;
 use crate::cluster::home::InventoryEntry;
 use crate::controller::Result;
@@ -45,6 +45,9 @@ pub fn stub(manifest: &Manifest, seen: &cluster::Seen) -> Value {
     serde_json::json!({"apiVersion": manifest.api_version(), "kind": manifest.key.kind, "metadata": {"uid": seen.uid, "labels": labels}})
 }
 
+/// Keys of one kind in one namespace: its group, version and name, and the namespace.
+type Collection<'a> = (&'a str, &'a str, &'a str, Option<&'a str>);
+
 /// The live objects of keys, by key: by one list where many are of one kind.
 pub async fn read(
     asking: &Asking<'_>,
@@ -53,61 +56,69 @@ pub async fn read(
     if !asking.in_base {
         return Ok(BTreeMap::new());
     }
-    let mut groups: BTreeMap<(&str, &str, &str, Option<&str>), Vec<&ResourceKey>> = BTreeMap::new();
-    for (key, version) in keys {
-        groups
-            .entry((&key.group, version, &key.kind, key.namespace.as_deref()))
-            .or_default()
-            .push(key);
-    }
-    let reads = groups
+    let reads = collections(keys)
         .into_iter()
-        .map(async |((group, version, kind, namespace), keys)| {
-            let mut found = BTreeMap::new();
-            if keys.len() >= LIST_FROM {
-                let listed = match asking
-                    .cluster
-                    .owned(group, version, kind, namespace, asking.owner)
-                    .await
-                {
-                    Err(cluster::Error::Forbidden { .. }) => Vec::new(),
-                    other => other?,
-                };
-                for object in listed {
-                    let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                    if let Some(key) = keys.iter().find(|key| key.name == name) {
-                        found.insert((*key).clone(), object);
-                    }
-                }
-            }
-            // What is not there with our label may be there without it.
-            let missing: Vec<_> = keys
-                .into_iter()
-                .filter(|key| !found.contains_key(*key))
-                .collect();
-            let single = missing.into_iter().map(async |key| {
-                match asking.cluster.live(key, version).await {
-                    // Told by the dry-run of the same object.
-                    Err(cluster::Error::Forbidden { .. }) => Ok((key.clone(), None)),
-                    other => other.map(|live| (key.clone(), live)),
-                }
-            });
-            let single: Vec<_> = futures::stream::iter(single.collect::<Vec<_>>())
-                .buffered(AT_ONCE)
-                .try_collect()
-                .await?;
-            found.extend(
-                single
-                    .into_iter()
-                    .filter_map(|(key, live)| Some((key, live?))),
-            );
-            Ok::<_, cluster::Error>(found)
-        });
+        .map(|(collection, keys)| read_collection(asking, collection, keys));
     let found: Vec<_> = futures::stream::iter(reads.collect::<Vec<_>>())
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
     Ok(found.into_iter().flatten().collect())
+}
+
+fn collections(keys: &[(ResourceKey, String)]) -> BTreeMap<Collection<'_>, Vec<&ResourceKey>> {
+    let mut collections: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (key, version) in keys {
+        let namespace = key.namespace.as_deref();
+        collections
+            .entry((&*key.group, &**version, &*key.kind, namespace))
+            .or_default()
+            .push(key);
+    }
+    collections
+}
+
+async fn read_collection(
+    asking: &Asking<'_>,
+    (group, version, kind, namespace): Collection<'_>,
+    keys: Vec<&ResourceKey>,
+) -> Asked<BTreeMap<ResourceKey, Value>> {
+    let mut found = BTreeMap::new();
+    if keys.len() >= LIST_FROM {
+        let listed = match asking
+            .cluster
+            .owned(group, version, kind, namespace, asking.owner)
+            .await
+        {
+            Err(cluster::Error::Forbidden { .. }) => Vec::new(),
+            other => other?,
+        };
+        for object in listed {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            if let Some(key) = keys.iter().find(|key| key.name == name) {
+                found.insert((*key).clone(), object);
+            }
+        }
+    }
+    // What is not there with our label may be there without it.
+    let missing: Vec<_> = keys
+        .into_iter()
+        .filter(|key| !found.contains_key(*key))
+        .collect();
+    let single = missing.into_iter().map(async |key| {
+        match asking.cluster.live(key, version).await {
+            // Told by the dry-run of the same object.
+            Err(cluster::Error::Forbidden { .. }) => Ok((key.clone(), None)),
+            other => other.map(|live| (key.clone(), live)),
+        }
+    });
+    let single: Vec<_> = futures::stream::iter(single.collect::<Vec<_>>())
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let single = single.into_iter();
+    found.extend(single.filter_map(|(key, live)| Some((key, live?))));
+    Ok(found)
 }
 
 pub fn side(live: Option<Value>) -> Side {

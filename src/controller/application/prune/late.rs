@@ -1,0 +1,140 @@
+//! What each deletion waits for: what takes an object's place, what still uses it, what it keeps in
+//! order.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Leavers, is_custom};
+use crate::controller::Result;
+use crate::controller::dry_run::Asking;
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::sync::Late;
+use crate::domain::uses;
+
+/// What each deletion waits for. `wanted`: what Git has. Hooks are run, not kept: theirs wait for nothing.
+/// The second: what Git itself still names, which is left.
+pub(super) async fn late(
+    asking: &Asking<'_>,
+    leavers: &Leavers,
+    wanted: &[Manifest],
+) -> Result<(BTreeMap<ResourceKey, Late>, Vec<(ResourceKey, String)>)> {
+    let (mut late, mut used) = (BTreeMap::new(), Vec::new());
+    let mut users: BTreeMap<Option<String>, Vec<Value>> = BTreeMap::new();
+    let first = first_to_go(leavers);
+    let kept = leavers.prune.iter().filter(|(_, (entry, _))| !entry.hook);
+    for (key, _) in kept {
+        let mut waits = match &first {
+            Some(first) if !is_custom(key) => Late::After {
+                what: first.to_string(),
+            },
+            _ => Late::Healthy,
+        };
+        if is_used_by_pods(key) {
+            if let Some(user) = user_in_git(wanted, key) {
+                used.push((key.clone(), format!("{} of Git still uses it", user.key)));
+                continue;
+            }
+            if !users.contains_key(&key.namespace) {
+                users.insert(
+                    key.namespace.clone(),
+                    running(asking, key.namespace.as_deref()).await?,
+                );
+            }
+            if let Some(by) = running_user(&users[&key.namespace], key) {
+                waits = Late::Used { by };
+            }
+        }
+        late.insert(key.clone(), waits);
+    }
+    Ok((late, used))
+}
+
+/// The first custom resource that goes, or is going.
+fn first_to_go(leavers: &Leavers) -> Option<&ResourceKey> {
+    let ending = leavers.ending.iter().map(|(key, _)| key);
+    let all = leavers.prune.keys().chain(ending);
+    all.filter(|key| is_custom(key)).min()
+}
+
+fn is_used_by_pods(key: &ResourceKey) -> bool {
+    key.group.is_empty() && uses::USED.contains(&key.kind.as_str())
+}
+
+/// Whether the pods of an object, in the namespace of the key, need what it names.
+fn needs(object: &Value, key: &ResourceKey) -> bool {
+    uses::pod_spec(object).is_some_and(|spec| {
+        uses::used(spec)
+            .iter()
+            .any(|(kind, name)| *kind == key.kind && *name == key.name)
+    })
+}
+
+fn user_in_git<'a>(wanted: &'a [Manifest], key: &ResourceKey) -> Option<&'a Manifest> {
+    wanted
+        .iter()
+        .find(|manifest| manifest.key.namespace == key.namespace && needs(&manifest.value, key))
+}
+
+/// Kind and name of what runs, or comes to run, with it. One that is itself to be deleted counts too: it goes first.
+fn running_user(running: &[Value], key: &ResourceKey) -> Option<String> {
+    let user = running
+        .iter()
+        .find(|object| uses::runs(object) && needs(object, key))?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    let (kind, name) = (text(&user["kind"]), text(&user["metadata"]["name"]));
+    Some(format!("{kind} {name}"))
+}
+
+/// What runs pods in a namespace, and the pods.
+async fn running(asking: &Asking<'_>, namespace: Option<&str>) -> Result<Vec<Value>> {
+    let kinds = [
+        ("apps", "Deployment"),
+        ("apps", "StatefulSet"),
+        ("apps", "DaemonSet"),
+        ("apps", "ReplicaSet"),
+        ("batch", "CronJob"),
+        ("batch", "Job"),
+        ("", "Pod"),
+    ];
+    let mut found = Vec::new();
+    for (group, kind) in kinds {
+        match asking.cluster.all(group, "v1", kind, namespace).await {
+            // What may not be read is passed over: its pods may be.
+            Err(crate::cluster::Error::Forbidden { .. }) => {}
+            other => found.extend(other?),
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_that_run_keep_what_they_name() {
+        let key = |kind: &str, name: &str| ResourceKey {
+            group: String::new(),
+            kind: kind.into(),
+            namespace: Some("a".into()),
+            name: name.into(),
+        };
+        let user = |phase: &str, key: &ResourceKey| {
+            let pod = serde_json::json!({
+                "kind": "Pod",
+                "metadata": {"name": "web"},
+                "spec": {"containers": [], "volumes": [{"configMap": {"name": "settings"}}]},
+                "status": {"phase": phase},
+            });
+            running_user(&[pod], key)
+        };
+        let settings = key("ConfigMap", "settings");
+        assert_eq!(user("Running", &settings).as_deref(), Some("Pod web"));
+        assert_eq!(user("Succeeded", &settings), None);
+        assert_eq!(user("Running", &key("ConfigMap", "other")), None);
+        assert_eq!(user("Running", &key("Secret", "settings")), None);
+        assert!(is_used_by_pods(&settings));
+        assert!(!is_used_by_pods(&key("Service", "settings")));
+    }
+}

@@ -1,0 +1,188 @@
+//! Live objects of ours that Git has no more: which may go, which stay, and which are going.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde_json::Value;
+
+use crate::cluster::Found;
+use crate::cluster::home::InventoryEntry;
+use crate::controller::Result;
+use crate::controller::dry_run::{self, Asking};
+use crate::domain::OWNER_LABEL;
+use crate::domain::manifest::ResourceKey;
+use crate::domain::sync;
+
+/// Live objects of ours that Git has no more.
+#[derive(Default)]
+pub struct Leavers {
+    pub prune: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
+    /// Those that stay whatever anybody says, each with the reason.
+    pub protected: Vec<(ResourceKey, String)>,
+    /// Those that are being deleted, each with what it waits for.
+    pub ending: Vec<(ResourceKey, String)>,
+    /// Some of them could not be looked at.
+    pub unknown: bool,
+}
+
+impl Leavers {
+    /// The same, and these stay, each with the reason.
+    pub(super) fn protecting(mut self, stays: Vec<(ResourceKey, String)>) -> Self {
+        for (key, _) in &stays {
+            self.prune.remove(key);
+        }
+        self.protected.extend(stays);
+        self
+    }
+
+    /// `uncommitted`: no commit took out what is not known to have left by one.
+    pub fn gone(
+        &self,
+        approved: impl Fn(&InventoryEntry) -> bool,
+        uncommitted: bool,
+    ) -> Vec<sync::Gone> {
+        let one = |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
+            key: key.clone(),
+            uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
+            approved: approved(entry),
+            asks: uncommitted && entry.gone.is_none()
+                || matches!(sync::mark(live), Some(sync::Mark::Confirm(_))),
+            hook: entry.hook,
+        };
+        self.prune.iter().map(one).collect()
+    }
+
+    /// What of an application that Git has no more may be deleted: what was confirmed.
+    pub fn judge_retired(&self, confirmed: sync::Confirmed<'_>, title: &str) -> sync::Judgement {
+        sync::judge_retired(&self.gone(|_| false, false), confirmed, title)
+    }
+}
+
+pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leavers> {
+    let look = async |mut entry: InventoryEntry| {
+        let (version, found) = asking.cluster.find(&entry.key, &entry.version).await?;
+        entry.version = version;
+        Ok::<_, crate::cluster::Error>((entry, found))
+    };
+    let looks = gone.into_iter().map(look).collect::<Vec<_>>();
+    let found: Vec<_> = futures::stream::iter(looks)
+        .buffered(dry_run::AT_ONCE)
+        .try_collect()
+        .await?;
+    let mut leavers = Leavers::default();
+    for (entry, found) in found {
+        let live = match found {
+            Found::Live(live) => live,
+            Found::Gone => continue,
+            Found::Unknown(why) => {
+                leavers.unknown = true;
+                leavers.protected.push((
+                    entry.key,
+                    format!("whether it is still there cannot be told: {why}"),
+                ));
+                continue;
+            }
+        };
+        if !is_ours(&entry, &live, asking.owner) {
+            continue;
+        }
+        // What is not the application's to have is not its to delete either.
+        if let Err(why) = asking.fence.covers(&entry.key) {
+            leavers.protected.push((entry.key, why.to_string()));
+            continue;
+        }
+        // On its way already: waited for, neither asked about nor deleted once more. The index tells of its end.
+        if let Some(waits) = ending(&live) {
+            // It is watched from now on, if it was not.
+            asking.cluster.look(&entry.key, &entry.version).await?;
+            leavers.ending.push((entry.key, waits));
+            continue;
+        }
+        match sync::protected(&live) {
+            Some(why) => leavers.protected.push((entry.key, why)),
+            None => drop(leavers.prune.insert(entry.key.clone(), (entry, live))),
+        }
+    }
+    Ok(leavers)
+}
+
+/// What is not marked as ours, or was made anew by somebody, is not ours any more.
+fn is_ours(entry: &InventoryEntry, live: &Value, owner: &str) -> bool {
+    let marked = live["metadata"]["labels"][OWNER_LABEL] == owner;
+    let same = entry.uid.is_none() || entry.uid.as_deref() == live["metadata"]["uid"].as_str();
+    marked && same
+}
+
+/// What an object that is being deleted waits for; None: it is not being deleted.
+fn ending(live: &Value) -> Option<String> {
+    live["metadata"]["deletionTimestamp"].as_str()?;
+    let finalizers: Vec<_> = live["metadata"]["finalizers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    Some(match finalizers.is_empty() {
+        true => "it is being deleted".to_string(),
+        false => format!(
+            "it is being deleted, and waits for {}",
+            finalizers.join(", ")
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also once the rest of its commit is synced: a deletion that waits is still that commit's.
+    #[test]
+    fn what_a_commit_took_out_stays_its_deletion() {
+        let asks = |line: &str, uncommitted: bool| {
+            let entry = InventoryEntry::try_from(line.to_string()).unwrap();
+            let live = serde_json::json!({"metadata": {"uid": "u"}});
+            let leavers = Leavers {
+                prune: BTreeMap::from([(entry.key.clone(), (entry, live))]),
+                ..Leavers::default()
+            };
+            leavers.gone(|_| true, uncommitted)[0].asks
+        };
+        let (unknown, gone) = ("apps/v1 Deployment a/web uid=u", "a".repeat(40));
+        assert!(asks(unknown, true), "no commit took it out");
+        assert!(!asks(unknown, false));
+        assert!(!asks(&format!("{unknown} gone={gone}"), true));
+    }
+
+    #[test]
+    fn only_what_is_marked_and_the_same_is_ours() {
+        let is_ours = |line: &str, live: Value| {
+            let entry = InventoryEntry::try_from(line.to_string()).unwrap();
+            is_ours(&entry, &live, "me")
+        };
+        let live = |owner: &str, uid: &str| serde_json::json!({"metadata": {"uid": uid, "labels": {OWNER_LABEL: owner}}});
+        let entry = "apps/v1 Deployment a/web uid=u";
+        assert!(is_ours(entry, live("me", "u")));
+        assert!(is_ours("apps/v1 Deployment a/web", live("me", "u")));
+        assert!(!is_ours(entry, live("me", "made-anew")));
+        assert!(!is_ours(entry, live("another", "u")));
+        assert!(!is_ours(
+            entry,
+            serde_json::json!({"metadata": {"uid": "u"}})
+        ));
+    }
+
+    #[test]
+    fn what_is_being_deleted_says_what_it_waits_for() {
+        let ending = |metadata: Value| ending(&serde_json::json!({"metadata": metadata}));
+        let at = "2025-01-01T00:00:00Z";
+        assert_eq!(ending(serde_json::json!({"finalizers": ["a"]})), None);
+        assert_eq!(
+            ending(serde_json::json!({"deletionTimestamp": at})).unwrap(),
+            "it is being deleted"
+        );
+        assert_eq!(
+            ending(serde_json::json!({"deletionTimestamp": at, "finalizers": ["a", "b"]})).unwrap(),
+            "it is being deleted, and waits for a, b"
+        );
+    }
+}

@@ -1,0 +1,44 @@
+//! Hooks: created anew for each run, and never in the place of what is none.
+
+use super::{Asked, Asking, Predicted, Request};
+use crate::domain::hook;
+use crate::domain::manifest::ResourceKey;
+use crate::domain::mask::Mask;
+use crate::domain::plan::{Proof, Side};
+
+/// A hook of which another run is there is to run once more: as a new object. `again`: also one of this very run.
+/// None: it is no hook, or has nothing to replace.
+pub(super) async fn another_run(
+    asking: &Asking<'_>,
+    request: &Request,
+    again: bool,
+) -> Asked<Option<Predicted>> {
+    let manifest = &request.manifest;
+    let (Some(run), Some(live)) = (hook::run(&manifest.value), &request.live) else {
+        return Ok(None);
+    };
+    if hook::run(live) == Some(run) && !again {
+        return Ok(None);
+    }
+    if !hook::may_replace(live, asking.owner) {
+        let why = not_a_hook(&manifest.key);
+        return Ok(Some(request.clone().refused_unseen(why)));
+    }
+    let after = match asking
+        .cluster
+        .probe(&manifest.key, &manifest.version, &manifest.value)
+        .await?
+    {
+        Err(refusal) => Side::Refused(Mask::scrub(&refusal.message, &manifest.value)),
+        Ok(_) => Side::Object(manifest.value.clone(), Proof::Server),
+    };
+    let mut request = request.clone();
+    request.write.recreate = true;
+    request.notes.recreate = Some("a hook runs anew for each change".into());
+    Ok(Some(request.predicts(after)))
+}
+
+/// A hook is created anew for each run: it must not take away what is none.
+pub fn not_a_hook(key: &ResourceKey) -> String {
+    format!("{key} exists already and is no hook of this application: give the hook another name")
+}

@@ -1,0 +1,102 @@
+//! What the server's answer does not say of the object by itself: what it allots only later, what the
+//! fence says of the effect, and whose changes are set back.
+
+use super::conflicts::fields;
+use super::{Asking, Predicted};
+use crate::domain::plan::{self, Proof, Side};
+use crate::domain::{contracts, ownership};
+
+pub(super) fn review(asking: &Asking<'_>, predicted: Predicted) -> Predicted {
+    let mut predicted = as_far_as_known(predicted);
+    let (Some(live), Side::Object(after, _)) = (&predicted.live, &predicted.after) else {
+        return predicted;
+    };
+    let key = &predicted.manifest.key;
+    if let Err(why) = asking.fence.judge_effect(key, live, after) {
+        predicted.after = Side::Refused(why.to_string());
+        return predicted;
+    }
+    let mut others = ownership::changed_by_others(live, after);
+    if !asking.applies() {
+        others.remove(&asking.manager());
+    }
+    predicted.notes.reverted = fields(others, &predicted.manifest);
+    predicted
+}
+
+/// Without what will be another value once it is really applied.
+fn as_far_as_known(mut predicted: Predicted) -> Predicted {
+    let manifest = &predicted.manifest;
+    let Side::Object(after, proof) = &mut predicted.after else {
+        return predicted;
+    };
+    match &predicted.live {
+        None => plan::without_allocated(after, &manifest.value),
+        Some(live) if plan::without_newly_allotted(after, &manifest.value, live) => {
+            predicted.notes.allotted = true;
+        }
+        Some(_) => {}
+    }
+    if let Some(who) = contracts::applies_more(&manifest.key) {
+        *proof = (*proof).max(Proof::Simulated);
+        predicted.notes.unverified = Some(format!("what {who} makes of it is not known here"));
+    }
+    predicted
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::controller::dry_run::Write;
+    use crate::domain::manifest::{Manifest, ResourceKey};
+    use crate::domain::plan::Notes;
+
+    fn predicted(group: &str, kind: &str, live: Option<Value>, after: Value) -> Predicted {
+        Predicted {
+            manifest: Manifest {
+                key: ResourceKey {
+                    group: group.into(),
+                    kind: kind.into(),
+                    namespace: Some("a".into()),
+                    name: "web".into(),
+                },
+                version: "v1".into(),
+                value: json!({"apiVersion": "v1", "kind": kind, "spec": {}}),
+            },
+            live,
+            after: Side::Object(after, Proof::Server),
+            notes: Notes::default(),
+            write: Write::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_allotted_later_is_left_out() {
+        let service = |spec: Value| json!({"apiVersion": "v1", "kind": "Service", "spec": spec});
+        let (none, address) = (
+            service(json!({})),
+            service(json!({"clusterIP": "10.0.0.1"})),
+        );
+        for (live, allotted) in [(None, false), (Some(none.clone()), true)] {
+            let predicted = as_far_as_known(predicted("", "Service", live, address.clone()));
+            let Side::Object(after, proof) = &predicted.after else {
+                unreachable!("it was not refused");
+            };
+            assert!(after["spec"]["clusterIP"].is_null());
+            assert_eq!(*proof, Proof::Server);
+            assert_eq!(predicted.notes.allotted, allotted);
+        }
+    }
+
+    #[test]
+    fn what_a_controller_applies_by_itself_is_not_known() {
+        let predicted = as_far_as_known(predicted("argoproj.io", "Application", None, json!({})));
+        assert!(matches!(predicted.after, Side::Object(_, Proof::Simulated)));
+        assert_eq!(
+            predicted.notes.unverified.as_deref(),
+            Some("what Argo CD makes of it is not known here")
+        );
+    }
+}
