@@ -145,7 +145,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         tracing::info!("stopping");
         signalled.cancel();
     });
-    crate::run(settings, listener, metrics, stop).await
+    crate::app::run(settings, listener, metrics, stop).await
 }
 
 /// With LIFELINE=stdin (the sandbox sets it) the process ends as soon as its standard input does: it never outlives

@@ -1,0 +1,303 @@
+//! The composition root: builds what reads and what writes, and spawns the loops.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Display;
+use std::hash::Hash;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::cluster::home::Home;
+use crate::cluster::lease::Holder;
+use crate::cluster::{Cluster, Moved, connect, connect_as};
+use crate::config::Settings;
+use crate::controller::heads::Heads;
+use crate::controller::{
+    Caches, Observer, Queue, Reader, Requeue, Writer, application, commit, promotion, pull_request,
+};
+use crate::domain::Hint;
+use crate::git::Mirrors;
+use crate::github::GitHub;
+use crate::http::{Server, listener, router};
+use crate::registry::Registry;
+use crate::render::{Local, Programs, Renderer, Runner};
+use crate::telemetry::Metrics;
+use crate::{controller, http};
+
+/// Serves until `stop`: answers health checks at once, works while it holds the Lease.
+pub async fn run(
+    settings: Settings,
+    listener: TcpListener,
+    metrics_listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let kubeconfig = settings.kubeconfig.as_deref().map(|path| (path, None));
+    let home_client = connect(kubeconfig)
+        .await
+        .context("cannot connect to the cluster that windlass runs in")?;
+    // The Lease's client is its own: nothing that waits there may delay its renewal.
+    let holder = Holder::new(
+        connect(kubeconfig).await?,
+        &settings.namespace,
+        &settings.identity,
+    );
+    let (moved, mut moves) = mpsc::channel(1024);
+    let clusters = clusters(&settings, &moved).await?;
+    let (hints, hinted) = mpsc::channel(1024);
+    let metrics = Arc::new(Metrics::default());
+    let server = Arc::new(Server {
+        ctx: OnceLock::new(),
+        metrics: metrics.clone(),
+        webhook_secrets: settings.webhook_secrets.clone(),
+        events_token: settings.events_token.clone(),
+        hints,
+        bodies: listener::Bodies::default(),
+        events: listener::Bodies::default(),
+    });
+    let serve = |socket, router| tokio::spawn(listener::serve(socket, router, stop.clone()));
+    let http = serve(listener, router(server.clone()));
+    let measured = serve(metrics_listener, http::metrics_router(server.clone()));
+
+    let permit = tokio::select! {
+        permit = holder.acquire() => permit.context("cannot take the Lease: are deploy/'s roles and the namespace there?")?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let started = Timestamp::now();
+    let home = Home::new(home_client, &settings.namespace, &moved);
+    let reader = reader(&settings, clusters, home, metrics).await?;
+    let ctx = Arc::new(Writer::new(reader, permit));
+    // From the first watch to the last write: neither ever waits for somebody to listen.
+    let watched = {
+        let ctx = ctx.clone();
+        async move {
+            while let Some(moved) = moves.recv().await {
+                ctx.saw(moved);
+            }
+        }
+    };
+    let _watched = AbortOnDropHandle::new(tokio::spawn(watched));
+    let loops = [
+        work(&ctx, &ctx.promotions, &stop, promotion::reconcile),
+        work(&ctx, &ctx.pulls, &stop, pull_request::reconcile),
+        work(&ctx, &ctx.applications, &stop, application::reconcile),
+        work(&ctx, &ctx.commits, &stop, commit::reconcile),
+    ];
+    let outcome = tokio::select! {
+        () = sources(&ctx, &server, &settings, started, hinted) => Ok(()),
+        error = holder.keep() => Err(error.context("windlass stops, since it may not write any more")),
+        () = stop.cancelled() => Ok(()),
+    };
+    // What is being written is finished; nothing new is begun.
+    stop.cancel();
+    if tokio::time::timeout(LAST_WRITES, futures::future::join_all(loops))
+        .await
+        .is_err()
+    {
+        tracing::warn!("stopping in the middle of a look: the next start goes on from there");
+    }
+    let _ = tokio::join!(http, measured);
+    // Last: whoever waits for it need not wait until it runs out.
+    holder.release().await;
+    outcome
+}
+
+/// What is being written when windlass stops is given so long.
+const LAST_WRITES: Duration = Duration::from_secs(8);
+
+/// Previews that are made at once.
+const PREVIEWS_AT_ONCE: usize = 3;
+
+/// The clusters of the settings and the one that windlass runs in, each with a client for every account of a project.
+async fn clusters(
+    settings: &Settings,
+    moved: &mpsc::Sender<Moved>,
+) -> anyhow::Result<BTreeMap<String, Cluster>> {
+    let local = settings.kubeconfig.clone().map(|path| (path, None));
+    let mut places = BTreeMap::from([("local".to_string(), local)]);
+    let others = settings.clusters.iter();
+    places.extend(others.map(|(name, place)| (name.clone(), Some(place.clone()))));
+    let projects = settings.projects.projects().iter();
+    let accounts: BTreeSet<_> = projects
+        .filter_map(|project| project.service_account.clone())
+        .chain(settings.preview_account.clone())
+        .collect();
+    let mut clusters = BTreeMap::new();
+    for (name, place) in places {
+        let place = place
+            .as_ref()
+            .map(|(path, context)| (path.as_path(), context.as_deref()));
+        let context = || format!("cannot connect to cluster `{name}`");
+        let mut acting = HashMap::new();
+        for account in &accounts {
+            let client = connect_as(place, Some(account));
+            acting.insert(account.clone(), client.await.with_context(context)?);
+        }
+        let client = connect(place).await.with_context(context)?;
+        let cluster = Cluster::new(&name, client, moved.clone()).with_accounts(acting);
+        clusters.insert(name, cluster);
+    }
+    Ok(clusters)
+}
+
+/// The renderer; an error where its processes cannot be jailed and nobody has accepted that.
+async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
+    let runner = match &settings.renderer {
+        Some(socket) => Runner::Elsewhere(socket.clone()),
+        None => {
+            let launcher = if settings.render_without_jail {
+                None
+            } else {
+                Some(std::env::current_exe().context("cannot find this program's own file")?)
+            };
+            let programs = Programs {
+                kustomize: settings.kustomize.clone(),
+                helm: settings.helm.clone(),
+                launcher,
+            };
+            Runner::Local(Local::new(programs, settings.cache.join("render"))?)
+        }
+    };
+    let renderer = Renderer::new(runner);
+    // A container that has nothing to lose is a jail of its own.
+    if settings.renderer.is_none() && !settings.render_without_jail {
+        renderer.check_jail().await.map_err(|error| {
+            anyhow::anyhow!(
+                "renderers cannot be jailed here: {error}. Let them run in a container of their own (`windlass render`, and --renderer: docs/operations.md), or accept it by --render-without-jail"
+            )
+        })?;
+    }
+    Ok(renderer)
+}
+
+async fn reader(
+    settings: &Settings,
+    clusters: BTreeMap<String, Cluster>,
+    home: Home,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Reader> {
+    Ok(Reader {
+        github: GitHub::new(
+            &settings.api_url,
+            settings.credentials.clone(),
+            settings.write_interval,
+            settings.projects.clone(),
+        )?,
+        mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
+        observer: Observer {
+            clusters: Arc::new(clusters),
+            projects: Some(settings.projects.clone()),
+            previews_as: None,
+            renderer: renderer(settings).await?,
+            mask: settings.mask.clone(),
+        },
+        home,
+        metrics,
+        promotions: Arc::new(Queue::new("promotion")),
+        pulls: Arc::new(Queue::new("pull request")),
+        applications: Arc::new(Queue::new("application")),
+        commits: Arc::new(Queue::new("commit")),
+        registry: Registry::new(settings.registry_auth.as_deref())?,
+        cache: Caches::default(),
+        preview_account: settings.preview_account.clone(),
+        previewing: tokio::sync::Semaphore::new(PREVIEWS_AT_ONCE),
+        heads: Heads::new(settings.cache.join("heads"))?,
+        seal: settings.seal.clone(),
+    })
+}
+
+/// What keys come from besides watches: a resync now and from time to time, webhooks, and deliveries that failed.
+async fn sources(
+    ctx: &Arc<Writer>,
+    server: &Server,
+    settings: &Settings,
+    started: Timestamp,
+    hinted: mpsc::Receiver<Hint>,
+) {
+    // What there is comes first, so that no hint finds us without it.
+    while let Err(error) = ctx.resync().await {
+        tracing::warn!(%error, "cannot read GitHub yet");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let _ = server.ctx.set(ctx.clone());
+    tracing::info!(listen = %settings.listen, identity = settings.identity, "ready");
+    tokio::join!(
+        resyncs(ctx, settings.resync),
+        missed(ctx, &server.hints, settings.delivery_scan, started),
+        follow(ctx, hinted)
+    );
+}
+
+async fn resyncs(ctx: &Arc<Writer>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        if let Err(error) = ctx.resync().await {
+            tracing::warn!(%error, "a resync failed");
+        }
+    }
+}
+
+/// Deliveries that GitHub could not make, from its log.
+async fn missed(
+    ctx: &Arc<Writer>,
+    hints: &mpsc::Sender<Hint>,
+    every: Duration,
+    mut since: Timestamp,
+) {
+    loop {
+        tokio::time::sleep(every).await;
+        let now = Timestamp::now();
+        match ctx.github.failed_deliveries(since).await {
+            Ok(found) => {
+                for hint in found {
+                    let _ = hints.send(hint).await;
+                }
+                since = now - jiff::SignedDuration::from_secs(60);
+            }
+            Err(error) => tracing::warn!(%error, "the delivery log could not be read"),
+        }
+    }
+}
+
+async fn follow(ctx: &Arc<Writer>, mut hinted: mpsc::Receiver<Hint>) {
+    while let Some(hint) = hinted.recv().await {
+        if let Err(error) = ctx.follow(hint.clone()).await {
+            tracing::warn!(?hint, %error, "a hint could not be followed yet");
+            tokio::spawn(follow_later(Arc::downgrade(ctx), hint));
+        }
+    }
+}
+
+/// GitHub may be away for a while: a hint is tried again until it can be followed, or the next resync has looked at
+/// everything anyway.
+async fn follow_later(ctx: std::sync::Weak<Writer>, hint: Hint) {
+    for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256] {
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        let Some(ctx) = ctx.upgrade() else { return };
+        match ctx.follow(hint.clone()).await {
+            Ok(()) => return,
+            Err(error) => tracing::debug!(?hint, %error, "a hint could not be followed yet"),
+        }
+    }
+}
+
+/// One loop: reconciles what its queue has, until `stop`.
+fn work<K, F>(
+    ctx: &Arc<Writer>,
+    queue: &Arc<Queue<K>>,
+    stop: &CancellationToken,
+    reconcile: impl Fn(Arc<Writer>, K) -> F + Send + Sync + 'static,
+) -> JoinHandle<()>
+where
+    K: Clone + Eq + Hash + Display + Send + Sync + 'static,
+    F: Future<Output = controller::Result<Requeue>> + Send + 'static,
+{
+    let (ctx, queue, stop) = (ctx.clone(), queue.clone(), stop.clone());
+    tokio::spawn(async move { queue.run(stop, |key| reconcile(ctx.clone(), key)).await })
+}
