@@ -14,13 +14,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::cluster::home::Home;
 use crate::cluster::lease::Holder;
-use crate::cluster::{Cluster, Moved, connect, connect_as};
+use crate::cluster::store::Store;
+use crate::cluster::{Cluster, WatchEvent, connect, connect_as};
 use crate::config::Settings;
 use crate::controller::heads::Heads;
 use crate::controller::{
-    Caches, Observer, Queue, Reader, Requeue, Writer, application, commit, promotion, pull_request,
+    Caches, Environment, Queue, Reader, Requeue, Writer, application, commit, promotion,
+    pull_request,
 };
 use crate::domain::Hint;
 use crate::git::Mirrors;
@@ -70,15 +71,15 @@ pub async fn run(
         () = stop.cancelled() => return Ok(()),
     };
     let started = Timestamp::now();
-    let home = Home::new(home_client, &settings.namespace, &moved);
-    let reader = reader(&settings, clusters, home, metrics).await?;
+    let store = Store::new(home_client, &settings.namespace, &moved);
+    let reader = reader(&settings, clusters, store, metrics).await?;
     let ctx = Arc::new(Writer::new(reader, permit));
     // From the first watch to the last write: neither ever waits for somebody to listen.
     let watched = {
         let ctx = ctx.clone();
         async move {
             while let Some(moved) = moves.recv().await {
-                ctx.saw(moved);
+                ctx.on_watch_event(moved);
             }
         }
     };
@@ -117,7 +118,7 @@ const PREVIEWS_AT_ONCE: usize = 3;
 /// The clusters of the settings and the one that windlass runs in, each with a client for every account of a project.
 async fn clusters(
     settings: &Settings,
-    moved: &mpsc::Sender<Moved>,
+    moved: &mpsc::Sender<WatchEvent>,
 ) -> anyhow::Result<BTreeMap<String, Cluster>> {
     let local = settings.kubeconfig.clone().map(|path| (path, None));
     let mut places = BTreeMap::from([("local".to_string(), local)]);
@@ -179,7 +180,7 @@ async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
 async fn reader(
     settings: &Settings,
     clusters: BTreeMap<String, Cluster>,
-    home: Home,
+    store: Store,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Reader> {
     Ok(Reader {
@@ -190,14 +191,14 @@ async fn reader(
             settings.projects.clone(),
         )?,
         mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
-        observer: Observer {
+        environment: Environment {
             clusters: Arc::new(clusters),
             projects: Some(settings.projects.clone()),
             previews_as: None,
             renderer: renderer(settings).await?,
             mask: settings.mask.clone(),
         },
-        home,
+        store,
         metrics,
         promotions: Arc::new(Queue::new("promotion")),
         pulls: Arc::new(Queue::new("pull request")),

@@ -87,7 +87,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Operate(command) => crate::operate::operate(command).await,
         Command::Rbac(args) => projects(args.projects.as_deref(), &args.config_repositories)
             .and_then(|projects| crate::rbac::rbac(&projects, &args.namespace)),
-        Command::Crd => Ok(crate::cluster::home::definitions()),
+        Command::Crd => Ok(crate::cluster::store::definitions()),
         // They have ended before there was a second thread.
         Command::Jail(_) | Command::Escape | Command::Rules { .. } => Ok(String::new()),
     })

@@ -43,12 +43,12 @@ pub mod sandbox;
 /// What stories and benchmarks judge by.
 #[doc(hidden)]
 pub mod judged_by {
-    pub use crate::cluster::home::definitions;
+    pub use crate::cluster::store::definitions;
     pub use crate::domain::command::COMMANDS;
     pub use crate::domain::health;
-    pub use crate::domain::manifest::{ResourceKey, cleaned};
+    pub use crate::domain::manifest::{ResourceKey, without_server_fields};
     pub use crate::domain::mask::Mask;
-    pub use crate::domain::plan::{Action, Change, Notes, Proof, came_out};
+    pub use crate::domain::plan::{Action, Change, Confidence, Notes, matches_prediction};
     pub use crate::domain::yaml;
     pub use crate::domain::{ApplicationKey, OWNER_LABEL};
     pub use crate::render::run::resident;

@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::cluster::connect;
-use crate::cluster::home::{
+use crate::cluster::store::{
     ADOPT, Application, ApplicationStatus, CONFIRM_PRUNE, PAUSE, SYNC_REQUEST,
 };
 use crate::domain::sync;

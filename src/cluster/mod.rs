@@ -21,7 +21,7 @@ use crate::domain::ApplicationKey;
 use crate::domain::fence::ServiceAccount;
 use crate::domain::manifest::ResourceKey;
 
-pub mod home;
+pub mod store;
 
 pub mod index;
 
@@ -29,16 +29,16 @@ pub mod lease;
 
 mod connect;
 mod discovery;
+mod limit;
 mod objects;
-mod pace;
 pub mod pods;
 mod writes;
 
 use connect::DEADLINE;
 pub use connect::{ANSWERS, connect, connect_as, with_warnings};
-pub use index::{Known, Seen};
+pub use index::{IndexEntry, Lookup};
+use limit::{AdaptiveLimit, FIRST_IN_FLIGHT};
 pub use objects::{Found, Keeps};
-use pace::{FIRST_IN_FLIGHT, Pace};
 pub use writes::{Applied, Refusal, Writer};
 
 /// Why a cluster could not be asked, or would not answer.
@@ -59,7 +59,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Something that a watch saw.
 #[derive(Debug, Clone)]
-pub enum Moved {
+pub enum WatchEvent {
     /// An object with our label, by the label's value.
     Object(String),
     /// One of our own objects, changed by somebody else or by another of our loops.
@@ -84,7 +84,7 @@ pub struct Cluster {
     missed: Arc<Mutex<HashMap<GroupVersionKind, Instant>>>,
     pub index: Arc<Index>,
     pub pods: Arc<Pods>,
-    pace: Arc<Pace>,
+    pace: Arc<AdaptiveLimit>,
     /// Asked once for as long as the watches hold.
     uid: Identity,
 }
@@ -145,8 +145,8 @@ fn refused(what: &str, status: &Status) -> Error {
 
 impl Cluster {
     /// What the watches see is told to `moved`.
-    pub fn new(name: &str, client: Client, moved: mpsc::Sender<Moved>) -> Self {
-        let pace = Pace {
+    pub fn new(name: &str, client: Client, moved: mpsc::Sender<WatchEvent>) -> Self {
+        let pace = AdaptiveLimit {
             limit: FIRST_IN_FLIGHT.into(),
             busy: 0.into(),
             freed: Notify::new(),
@@ -243,7 +243,7 @@ impl Cluster {
     }
 
     /// What the index knows of an object; None where its kind is not served.
-    pub async fn look(&self, key: &ResourceKey, version: &str) -> Result<Option<Known>> {
+    pub async fn look(&self, key: &ResourceKey, version: &str) -> Result<Option<Lookup>> {
         let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
             return Ok(None);
         };

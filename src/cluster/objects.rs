@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Cluster, Error, Result, refused, value_of};
 use crate::domain::OWNER_LABEL;
 use crate::domain::manifest::ResourceKey;
-use crate::domain::ownership::Keeper;
+use crate::domain::ownership::ManagedBy;
 
 /// What became of an object that we own.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,9 +131,9 @@ impl Cluster {
     }
 
     /// Whether what the marks on an object name is still there to keep it.
-    pub async fn keeps(&self, keeper: &Keeper) -> Result<Keeps> {
+    pub async fn keeps(&self, keeper: &ManagedBy) -> Result<Keeps> {
         let (group, version, kind, name, namespace) = match keeper {
-            Keeper::Flux {
+            ManagedBy::Flux {
                 kind: "HelmRelease",
                 name,
                 namespace,
@@ -144,7 +144,7 @@ impl Cluster {
                 name,
                 Some(namespace),
             ),
-            Keeper::Flux {
+            ManagedBy::Flux {
                 kind,
                 name,
                 namespace,
@@ -155,7 +155,7 @@ impl Cluster {
                 name,
                 Some(namespace),
             ),
-            Keeper::ArgoCd {
+            ManagedBy::ArgoCd {
                 application,
                 namespace,
             } => (
@@ -165,7 +165,9 @@ impl Cluster {
                 application,
                 namespace.as_ref(),
             ),
-            Keeper::Helm { release, namespace } => ("", "v1", "Secret", release, Some(namespace)),
+            ManagedBy::Helm { release, namespace } => {
+                ("", "v1", "Secret", release, Some(namespace))
+            }
         };
         // It may run in another cluster.
         let Some((resource, _)) = self.kind(group, version, kind).await? else {
@@ -174,7 +176,7 @@ impl Cluster {
         let api = self.api_in(&resource, namespace.map(String::as_str));
         let parameters = match keeper {
             // Helm keeps a Secret for each revision of a release.
-            Keeper::Helm { .. } => ListParams::default()
+            ManagedBy::Helm { .. } => ListParams::default()
                 .labels(&format!("owner=helm,name={name}"))
                 .limit(1),
             _ => ListParams::default()

@@ -21,14 +21,14 @@ use kube::{Api, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Client, Moved, value_of};
+use super::{Client, WatchEvent, value_of};
 use crate::domain::health::{FailingPod, Workload};
 
 /// The pods of one cluster, as far as somebody waits for them.
 pub struct Pods {
     cluster: String,
     client: Client,
-    moved: mpsc::Sender<Moved>,
+    moved: mpsc::Sender<WatchEvent>,
     namespaces: Mutex<HashMap<String, Namespace>>,
 }
 
@@ -41,7 +41,7 @@ struct Namespace {
 }
 
 impl Pods {
-    pub fn new(cluster: &str, client: Client, moved: mpsc::Sender<Moved>) -> Self {
+    pub fn new(cluster: &str, client: Client, moved: mpsc::Sender<WatchEvent>) -> Self {
         Self {
             cluster: cluster.into(),
             client,
@@ -138,7 +138,7 @@ impl Pods {
                 .collect()
         };
         for owner in owners {
-            let _ = self.moved.send(Moved::Object(owner)).await;
+            let _ = self.moved.send(WatchEvent::Object(owner)).await;
         }
     }
 

@@ -27,7 +27,7 @@ pub struct Cache {
     /// What each application renders from, at the base that it was last looked at.
     pub changes: Mutex<HashMap<ApplicationKey, Arc<super::revision::Change>>>,
     /// Whose the objects of a base are.
-    pub claims: Mutex<HashMap<(RepoName, CommitSha), Arc<super::claims::Claims>>>,
+    pub claims: Mutex<HashMap<(RepoName, CommitSha), Arc<super::resource_owners::ResourceOwners>>>,
     /// What branch rules lack to make the verdict count.
     pub advice: Mutex<HashMap<RepoName, String>>,
 }
@@ -230,7 +230,7 @@ impl Reader {
             .flat_map(|configured| &configured.targets)
             .map(|one| one.key(repo).owner_label(base.repo.id));
         let owners: HashSet<_> = owners.collect();
-        for cluster in self.observer.clusters.values() {
+        for cluster in self.environment.clusters.values() {
             cluster.index.set_rules(repo, health, &owners).await;
         }
         locked(&self.cache.repositories.bases).insert(repo.clone(), (started, base.clone()));
@@ -247,7 +247,7 @@ impl Reader {
 
     /// Whether the server's settings name a repository as one that steers clusters. All others only receive statuses.
     pub fn is_config(&self, repo: &RepoName) -> bool {
-        self.observer
+        self.environment
             .projects
             .as_ref()
             .is_some_and(|projects| projects.names(repo))

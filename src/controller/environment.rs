@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::Result;
 use super::error::Error;
 use crate::cluster::Cluster;
-use crate::cluster::home::Served;
-use crate::controller::dry_run::Asking;
+use crate::cluster::store::Served;
+use crate::controller::dry_run::AppScope;
 use crate::domain::catalog::{Destination, FILE, Target};
 use crate::domain::fence::{Fence, Projects, ServiceAccount};
 use crate::domain::manifest::Manifest;
@@ -34,7 +34,7 @@ fn release(
 
 /// What only looks: `windlass plan` has nothing else.
 #[derive(Clone)]
-pub struct Observer {
+pub struct Environment {
     pub clusters: Arc<BTreeMap<String, Cluster>>,
     /// What config repositories may do; None: everything, for `windlass plan` without the server's settings.
     pub projects: Option<Projects>,
@@ -45,7 +45,7 @@ pub struct Observer {
     pub mask: Mask,
 }
 
-impl Observer {
+impl Environment {
     /// What a chart is told of its cluster: what was kept of these very inputs, or else what the cluster serves now. None: it
     /// is no chart.
     pub async fn served(
@@ -112,12 +112,12 @@ impl Observer {
     }
 
     /// One application, to be asked about. `owner`: the value of our label on its objects.
-    pub fn asking<'a>(
+    pub fn scope<'a>(
         &'a self,
         key: &'a ApplicationKey,
         target: &'a Target,
         owner: &'a str,
-    ) -> Result<Asking<'a>> {
+    ) -> Result<AppScope<'a>> {
         let fence = self.fence(&key.repo, &target.destination);
         let cluster = self.cluster(&target.destination.cluster)?;
         let syncing = cluster.writing_as(fence.service_account());
@@ -125,7 +125,7 @@ impl Observer {
             Some(account) => cluster.acting_as(Some(account)),
             None => cluster.writing_as(fence.service_account()),
         };
-        Ok(Asking {
+        Ok(AppScope {
             cluster,
             syncing,
             key,
@@ -156,7 +156,7 @@ impl Observer {
     }
 
     /// Ends waiting for an application's pods, but on one cluster.
-    pub fn waits_nowhere(&self, owner: &str, but: Option<&str>) {
+    pub fn stop_pod_watches_except(&self, owner: &str, but: Option<&str>) {
         for cluster in self
             .clusters
             .values()

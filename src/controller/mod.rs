@@ -12,7 +12,6 @@
 pub mod application;
 pub mod authority;
 mod cache;
-pub mod claims;
 pub mod commit;
 mod config_repo;
 pub mod dry_run;
@@ -23,13 +22,14 @@ pub mod preview;
 pub mod promotion;
 pub mod pull_request;
 pub mod queue;
+pub mod resource_owners;
 mod resync;
 pub mod revision;
 pub mod wake;
 
 pub use cache::Caches;
 pub use config_repo::{Base, Configured, configuration, key_of_branch};
-pub use environment::Observer;
+pub use environment::Environment;
 pub use error::{Error, Kind, Result};
 pub use queue::{Queue, Requeue};
 pub use wake::Event;
@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cluster::home::Home;
+use crate::cluster::store::Store;
 use crate::cluster::{self, Cluster};
 use crate::domain::fence::ServiceAccount;
 use crate::domain::permit::WritePermit;
@@ -55,9 +55,9 @@ use heads::Heads;
 pub struct Reader {
     pub github: GitHub,
     pub mirrors: Mirrors,
-    pub observer: Observer,
+    pub environment: Environment,
     pub registry: Registry,
-    pub home: Home,
+    pub store: Store,
     pub metrics: Arc<Metrics>,
     pub promotions: Arc<Queue<ApplicationKey>>,
     pub pulls: Arc<Queue<PullRequestKey>>,
@@ -99,8 +99,8 @@ impl Writer {
         self.github.writer(&self.permit)
     }
 
-    pub fn to_home(&self) -> cluster::home::Writer<'_> {
-        self.home.writer(&self.permit)
+    pub fn to_store(&self) -> cluster::store::Writer<'_> {
+        self.store.writer(&self.permit)
     }
 
     pub fn to_cluster<'a>(&'a self, cluster: &'a Cluster) -> cluster::Writer<'a> {
@@ -114,7 +114,7 @@ impl Reader {
     }
 
     pub fn cluster(&self, name: &str) -> Result<&Cluster> {
-        self.observer.cluster(name)
+        self.environment.cluster(name)
     }
 }
 

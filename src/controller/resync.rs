@@ -7,7 +7,7 @@ use super::config_repo::{Base, NoBranch};
 use super::error::Error;
 use super::wake::Event;
 use super::{Reader, Result};
-use crate::cluster::Moved;
+use crate::cluster::WatchEvent;
 use crate::domain::pull_request::GATE_CONTEXT;
 use crate::domain::{ApplicationKey, Hint, Invalid, Name, PullRequestKey, RepoName};
 use crate::github::{self, Pull};
@@ -17,7 +17,7 @@ impl Reader {
     pub async fn resync(self: &Arc<Self>) -> Result<()> {
         locked(&self.cache.applications.last_reported).clear();
         // A right may have been granted meanwhile.
-        self.observer
+        self.environment
             .clusters
             .values()
             .for_each(|cluster| cluster.index.retry_refused());
@@ -93,8 +93,8 @@ impl Reader {
             })
         };
         let (applications, promotions) = (
-            self.home.applications().await?,
-            self.home.promotions().await?,
+            self.store.applications().await?,
+            self.store.promotions().await?,
         );
         let applications = applications.iter().map(|object| &object.spec);
         let promotions = promotions.iter().map(|object| &object.spec);
@@ -139,11 +139,11 @@ impl Reader {
     }
 
     /// A watch saw something: whether there is anything to do is found out by looking, which costs no request.
-    pub fn saw(&self, moved: Moved) {
+    pub fn on_watch_event(&self, moved: WatchEvent) {
         self.emit(&match moved {
-            Moved::Object(owner) => Event::Object { owner },
-            Moved::Application(key) => Event::Application(key),
-            Moved::Promotion(key) => Event::Promotion(key),
+            WatchEvent::Object(owner) => Event::Object { owner },
+            WatchEvent::Application(key) => Event::Application(key),
+            WatchEvent::Promotion(key) => Event::Promotion(key),
         });
     }
 }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::cache::locked;
-use super::claims::Read;
+use super::resource_owners::Read;
 use super::{Base, Event, Reader, Result};
-use crate::cluster::home::ApplicationStatus;
+use crate::cluster::store::ApplicationStatus;
 use crate::domain::catalog::{Place, Target};
 use crate::domain::{ApplicationKey, CommitSha};
 use crate::git::Mirror;
@@ -101,7 +101,7 @@ pub fn change_of(
 pub async fn inputs_of(ctx: &Arc<Reader>, base: &Base, target: &Target) -> Result<Read> {
     let key = target.key(&base.repo.name);
     let status = ctx
-        .home
+        .store
         .application(&key)
         .await?
         .and_then(|object| object.status)

@@ -26,7 +26,7 @@ pub struct Review {
 /// Who opened the pull request, and who wrote or pushed any commit of it, in small letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writers {
-    Known(BTreeSet<String>),
+    Lookup(BTreeSet<String>),
     /// Nobody can be told apart from them, for this reason.
     Unknown(Doubt),
 }
@@ -72,7 +72,7 @@ impl fmt::Display for Doubt {
 
 impl Writers {
     pub fn known(logins: impl IntoIterator<Item = String>) -> Self {
-        Self::Known(
+        Self::Lookup(
             logins
                 .into_iter()
                 .map(|login| login.to_ascii_lowercase())
@@ -140,10 +140,10 @@ impl Case<'_> {
         }
         match self.writers {
             Writers::Unknown(doubt) => Err(WhyNot::Unknown(doubt.clone())),
-            Writers::Known(writers) if writers.contains(&user.to_ascii_lowercase()) => {
+            Writers::Lookup(writers) if writers.contains(&user.to_ascii_lowercase()) => {
                 Err(WhyNot::Own)
             }
-            Writers::Known(_) => Ok(()),
+            Writers::Lookup(_) => Ok(()),
         }
     }
 

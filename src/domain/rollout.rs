@@ -1,7 +1,7 @@
 //! Where a commit stands over all the applications that it changed: the one
 //! summary that its commit status, GitHub's Deployment and the comment tell.
 
-use super::pull_request::{Progress, ProgressState};
+use super::pull_request::{Rollout, RolloutState};
 
 /// What a roll-out came to, or is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,41 +23,40 @@ pub enum Outcome {
 pub struct Summary<'a> {
     pub outcome: Outcome,
     /// The application that the outcome is about, where it is about one.
-    pub about: Option<&'a Progress>,
+    pub about: Option<&'a Rollout>,
     pub total: usize,
     /// Synced and healthy, and replaced by newer commits.
     pub healthy: usize,
     pub superseded: usize,
 }
 
-pub fn summary<'a>(progress: impl IntoIterator<Item = &'a Progress>) -> Summary<'a> {
+pub fn summary<'a>(progress: impl IntoIterator<Item = &'a Rollout>) -> Summary<'a> {
     let all: Vec<_> = progress.into_iter().collect();
     let find =
-        |wanted: &dyn Fn(ProgressState) -> bool| all.iter().find(|one| wanted(one.state)).copied();
+        |wanted: &dyn Fn(RolloutState) -> bool| all.iter().find(|one| wanted(one.state)).copied();
     let count = |state| all.iter().filter(|one| one.state == state).count();
     let (healthy, superseded) = (
-        count(ProgressState::Healthy) + count(ProgressState::Gone),
-        count(ProgressState::Superseded),
+        count(RolloutState::Healthy) + count(RolloutState::Gone),
+        count(RolloutState::Superseded),
     );
-    let failed =
-        find(&|state| matches!(state, ProgressState::Failed | ProgressState::FailedBefore));
-    let stale = find(&|state| state == ProgressState::Stale);
+    let failed = find(&|state| matches!(state, RolloutState::Failed | RolloutState::FailedBefore));
+    let stale = find(&|state| state == RolloutState::Stale);
     let (outcome, about) = match (failed, stale) {
         (Some(failed), _) => (Outcome::Failed, Some(failed)),
         (None, Some(stale)) => (Outcome::Stale, Some(stale)),
         _ if all.is_empty() => (Outcome::Nothing, None),
         _ if superseded == all.len() => (
             Outcome::Superseded,
-            find(&|state| state == ProgressState::Superseded),
+            find(&|state| state == RolloutState::Superseded),
         ),
         _ if healthy + superseded == all.len() => (
             Outcome::Healthy,
-            find(&|state| state == ProgressState::Healthy)
-                .or_else(|| find(&|state| state == ProgressState::Gone)),
+            find(&|state| state == RolloutState::Healthy)
+                .or_else(|| find(&|state| state == RolloutState::Gone)),
         ),
         // What waits for a person's word is told when nothing else is waited for.
         _ => {
-            let moves = find(&|state| !state.is_final() && state != ProgressState::Leaving);
+            let moves = find(&|state| !state.is_final() && state != RolloutState::Leaving);
             (
                 Outcome::Pending,
                 moves.or_else(|| find(&|state| !state.is_final())),
@@ -80,8 +79,8 @@ mod tests {
 
     #[test]
     fn the_worst_is_told_and_a_failure_stays_one() {
-        use ProgressState::*;
-        let one = |state| Progress {
+        use RolloutState::*;
+        let one = |state| Rollout {
             key: ApplicationKey {
                 repo: "a/b".parse().unwrap(),
                 application: "shop".parse().unwrap(),
@@ -91,7 +90,7 @@ mod tests {
             message: String::new(),
             detail: String::new(),
         };
-        let of = |states: &[ProgressState]| {
+        let of = |states: &[RolloutState]| {
             let all: Vec<_> = states.iter().map(|state| one(*state)).collect();
             summary(&all).outcome
         };

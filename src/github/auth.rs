@@ -28,7 +28,7 @@ impl std::fmt::Debug for AppCredentials {
 }
 
 #[derive(Serialize)]
-struct Claims {
+struct ResourceOwners {
     iat: i64,
     exp: i64,
     iss: String,
@@ -49,7 +49,7 @@ impl AppCredentials {
     /// Issued a minute ago and good for nine, since clocks differ; GitHub takes ten at most.
     fn jwt(&self) -> Result<String> {
         let now = Timestamp::now().as_second();
-        let claims = Claims {
+        let claims = ResourceOwners {
             iat: now - 60,
             exp: now + 9 * 60,
             iss: self.app_id.to_string(),

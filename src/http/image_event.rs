@@ -208,13 +208,13 @@ async fn kept(
     candidate: &Candidate,
 ) -> Result<(), cluster::Error> {
     let mut kept = ctx
-        .to_home()
+        .to_store()
         .propose(key, std::slice::from_ref(candidate))
         .await;
     for _ in 0..3 {
         if matches!(kept, Err(cluster::Error::Stale { .. })) {
             kept = ctx
-                .to_home()
+                .to_store()
                 .propose(key, std::slice::from_ref(candidate))
                 .await;
         }

@@ -10,10 +10,10 @@ use kube::api::ListParams;
 use tokio::sync::mpsc;
 
 use super::flags::PlanArgs;
-use crate::cluster::home::Application;
+use crate::cluster::store::Application;
 use crate::cluster::{Cluster, connect};
 use crate::config::{self, program};
-use crate::controller::{Configured, Observer};
+use crate::controller::{Configured, Environment};
 use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
 use crate::domain::{Invalid, RepoName};
@@ -97,11 +97,11 @@ pub(super) fn repository(
 }
 
 /// What reads the clusters that the base's stages name. `work`: a folder for throw-away folders.
-pub(super) async fn observer(
+pub(super) async fn environment(
     args: &PlanArgs,
     work: PathBuf,
     catalog: &Result<Configured, Invalid>,
-) -> anyhow::Result<Observer> {
+) -> anyhow::Result<Environment> {
     let (moved, mut moves) = mpsc::channel(1024);
     // Nobody waits for what the watches see.
     tokio::spawn(async move { while moves.recv().await.is_some() {} });
@@ -127,7 +127,7 @@ pub(super) async fn observer(
         )),
         None => None,
     };
-    Ok(Observer {
+    Ok(Environment {
         clusters: Arc::new(clusters),
         previews_as: None,
         projects,
@@ -138,12 +138,12 @@ pub(super) async fn observer(
 
 /// Has custom kinds judged by the base's rules.
 pub(super) async fn set_health_rules(
-    observer: &Observer,
+    environment: &Environment,
     repo: &RepoName,
     catalog: &Result<Configured, Invalid>,
 ) {
     if let Ok(configured) = catalog {
-        for cluster in observer.clusters.values() {
+        for cluster in environment.clusters.values() {
             cluster
                 .index
                 .set_rules(repo, &configured.catalog.health, &Default::default())

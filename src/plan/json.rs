@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::plan::{Change, Plan, Proof};
+use crate::domain::plan::{Change, Confidence, Plan};
 use crate::domain::pull_request::{Failure, Preview};
 
 /// The stable form for programs: `docs/reference.md` describes it.
@@ -10,7 +10,7 @@ pub(super) fn as_json(preview: &Preview) -> Value {
     let change = |change: &Change| {
         json!({
             "object": change.key, "version": change.version, "action": change.action.word(), "hook": change.notes.hook,
-            "proof": match change.proof { Proof::Server => "server", Proof::Simulated => "simulated", Proof::Static => "static" },
+            "proof": match change.confidence { Confidence::Server => "server", Confidence::Simulated => "simulated", Confidence::Static => "static" },
             "before": change.before, "after": change.after, "problem": change.problem, "warnings": change.notes.warnings,
         })
     };

@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
-use crate::controller::claims::{self, Read};
 use crate::controller::preview::{GitLook, Touched};
+use crate::controller::resource_owners::{self, Read};
 use crate::controller::{Configured, configuration, preview};
 use crate::domain::Invalid;
 use crate::domain::catalog::Target;
@@ -109,11 +109,11 @@ async fn applications(
     let work = tempfile::Builder::new()
         .prefix("windlass-plan-")
         .tempdir()?;
-    let observer = clusters::observer(args, work.path().to_path_buf(), catalog).await?;
-    clusters::set_health_rules(&observer, &repo, catalog).await;
+    let environment = clusters::environment(args, work.path().to_path_buf(), catalog).await?;
+    clusters::set_health_rules(&environment, &repo, catalog).await;
     let claims = match inputs.is_empty() {
-        true => claims::Claims::default(),
-        false => claims::of(|_| &observer, &repo, id, heads).await?,
+        true => resource_owners::ResourceOwners::default(),
+        false => resource_owners::of(|_| &environment, &repo, id, heads).await?,
     };
     let titles = heads.iter().map(|(target, _)| target.key(&repo).title());
     check_names(&args.applications, &titles.collect::<Vec<_>>())?;
@@ -137,7 +137,7 @@ async fn applications(
             _ => None,
         };
         let application = preview::application(
-            &observer,
+            &environment,
             &repo,
             id,
             (target, in_base),

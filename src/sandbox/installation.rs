@@ -40,7 +40,7 @@ pub fn install_definitions(plane: &ControlPlane) -> anyhow::Result<()> {
     apply(
         plane,
         "definitions",
-        &(crate::cluster::home::definitions() + &shared + MORE_KINDS),
+        &(crate::cluster::store::definitions() + &shared + MORE_KINDS),
     )?;
     plane.kubectl(&[
         "wait",

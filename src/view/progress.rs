@@ -6,7 +6,7 @@ use super::markdown::{code, quoted};
 use super::markers::sticky;
 use super::{MOST_BYTES, render};
 use crate::domain::CommitSha;
-use crate::domain::pull_request::{Progress, ProgressState, Wanted};
+use crate::domain::pull_request::{Rollout, RolloutState, Wanted};
 use crate::domain::rollout::{self, Outcome, Summary};
 
 /// Where a roll-out stands, in one line.
@@ -18,14 +18,14 @@ pub fn rollout(summary: &Summary<'_>) -> String {
         ..
     } = *summary;
     let of =
-        |one: &Progress, text: &str| format!("{}: {}", one.key.title(), text.replace('\n', " "));
+        |one: &Rollout, text: &str| format!("{}: {}", one.key.title(), text.replace('\n', " "));
     let done = healthy + superseded;
     match (summary.outcome, summary.about) {
         (Outcome::Failed, Some(one)) => of(one, &one.message),
         (Outcome::Stale, Some(one)) => format!("stale: {}", of(one, &one.message)),
         (Outcome::Nothing, _) => "no application changes".into(),
         (Outcome::Superseded, Some(one)) => format!("superseded {}", one.message),
-        (Outcome::Healthy, Some(one)) if total == 1 && one.state == ProgressState::Gone => {
+        (Outcome::Healthy, Some(one)) if total == 1 && one.state == RolloutState::Gone => {
             format!("{} is gone, with all that it had", one.key.title())
         }
         (Outcome::Healthy, Some(one)) if total == 1 => {
@@ -37,7 +37,7 @@ pub fn rollout(summary: &Summary<'_>) -> String {
         (Outcome::Healthy, _) => format!(
             "{healthy} of {total} applications are synced and healthy; newer commits changed the others"
         ),
-        (_, Some(one)) if one.state == ProgressState::Leaving => of(one, &one.message),
+        (_, Some(one)) if one.state == RolloutState::Leaving => of(one, &one.message),
         // No more detail than changes rarely: GitHub takes 1000 statuses of a kind on one commit.
         (_, Some(one)) if total == 1 && !one.message.is_empty() => of(one, &one.message),
         (_, Some(one)) if total == 1 && !one.detail.is_empty() => of(one, &one.detail),
@@ -65,7 +65,7 @@ struct ProgressRow {
 /// when it was merged without being green.
 pub fn progress(
     commit: &CommitSha,
-    progress: &[Progress],
+    progress: &[Rollout],
     preview: Option<&str>,
     unmet: Option<&str>,
 ) -> Wanted {
@@ -73,8 +73,8 @@ pub fn progress(
     let summary = rollout::summary(progress);
     let about = summary.about.map(|one| one.state);
     let verdict = match summary.outcome {
-        Outcome::Healthy if about == Some(ProgressState::Gone) => "**Gone**",
-        Outcome::Pending if about == Some(ProgressState::Leaving) => "**Merged** · deletions wait",
+        Outcome::Healthy if about == Some(RolloutState::Gone) => "**Gone**",
+        Outcome::Pending if about == Some(RolloutState::Leaving) => "**Merged** · deletions wait",
         Outcome::Healthy => "**Synced, healthy**",
         Outcome::Failed => "**Failed**",
         Outcome::Superseded => "**Superseded** by a newer commit",
@@ -116,13 +116,13 @@ mod tests {
 
     #[test]
     fn a_roll_out_that_failed_keeps_its_preview() {
-        let done = Progress {
+        let done = Rollout {
             key: ApplicationKey {
                 repo: "acme/config".parse().unwrap(),
                 application: "shop".parse().unwrap(),
                 stage: "staging".parse().unwrap(),
             },
-            state: ProgressState::Failed,
+            state: RolloutState::Failed,
             message: "Deployment web: pod web-1: CrashLoopBackOff".into(),
             detail: String::new(),
         };

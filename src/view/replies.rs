@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::markdown::{bounded, code};
 use super::markers::REPLY;
 use super::render;
-use crate::domain::command::{COMMANDS, Line, Mistake};
+use crate::domain::command::{COMMANDS, Line, ParseError};
 use crate::domain::pull_request::shortened;
 
 #[derive(Serialize)]
@@ -55,16 +55,16 @@ pub fn help() -> String {
     )
 }
 
-pub fn mistake(mistake: &Mistake) -> String {
-    match mistake {
-        Mistake::Unknown { word, nearest } => {
+pub fn parse_error(parse_error: &ParseError) -> String {
+    match parse_error {
+        ParseError::Unknown { word, nearest } => {
             format!(
                 "There is no command {}. Did you mean `/{}`? `/help` lists all of them.",
                 code(&format!("/{word}")),
                 nearest.word()
             )
         }
-        Mistake::Argument { command } => {
+        ParseError::Argument { command } => {
             format!("`/{}` takes nothing after its name.", command.word())
         }
     }
@@ -80,9 +80,9 @@ mod tests {
         let answers: Vec<_> = lines
             .into_iter()
             .map(|line| {
-                let text = match &line.meaning {
+                let text = match &line.command {
                     Ok(_) => help(),
-                    Err(wrong) => mistake(wrong),
+                    Err(wrong) => parse_error(wrong),
                 };
                 (line, text)
             })

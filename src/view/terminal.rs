@@ -2,7 +2,7 @@
 
 use super::markdown::one_line;
 use super::preview::{buckets, parts, title};
-use crate::domain::plan::{Change, Proof};
+use crate::domain::plan::{Change, Confidence};
 use crate::domain::pull_request::{Failure, Preview};
 
 pub fn terminal(preview: &Preview) -> String {
@@ -32,7 +32,7 @@ pub fn terminal(preview: &Preview) -> String {
             } else {
                 change.action.word()
             };
-            out.push_str(&format!("  {word} {}{}\n", change.key, proof(change)));
+            out.push_str(&format!("  {word} {}{}\n", change.key, confidence(change)));
             for fact in &told.facts {
                 out.push_str(&format!("    • {}\n", one_line(&unmarked(fact))));
             }
@@ -51,11 +51,11 @@ pub fn terminal(preview: &Preview) -> String {
     out
 }
 
-fn proof(change: &Change) -> &'static str {
-    match change.proof {
-        Proof::Server => "",
-        Proof::Simulated => " (simulated)",
-        Proof::Static => " (not verified by the cluster)",
+fn confidence(change: &Change) -> &'static str {
+    match change.confidence {
+        Confidence::Server => "",
+        Confidence::Simulated => " (simulated)",
+        Confidence::Static => " (not verified by the cluster)",
     }
 }
 

@@ -7,9 +7,9 @@ use crate::domain::pull_request::GATE_CONTEXT;
 /// The verdict as a list, gate by gate.
 pub fn why(verdict: &Verdict) -> String {
     let mark = |standing| match standing {
-        Standing::Green => "✅",
-        Standing::Waiting => "⏳",
-        Standing::Blocked => "⛔",
+        Standing::Passed => "✅",
+        Standing::Pending => "⏳",
+        Standing::Failed => "⛔",
     };
     let rows = verdict.children.iter().map(|gate| {
         format!(
@@ -24,9 +24,9 @@ pub fn why(verdict: &Verdict) -> String {
         "{} {}\n\n{gates}",
         mark(verdict.standing),
         match verdict.standing {
-            Standing::Green => quoted(&verdict.reason),
-            Standing::Waiting => "Not merged yet:".into(),
-            Standing::Blocked => "Cannot be merged as it stands:".into(),
+            Standing::Passed => quoted(&verdict.reason),
+            Standing::Pending => "Not merged yet:".into(),
+            Standing::Failed => "Cannot be merged as it stands:".into(),
         }
     )
 }

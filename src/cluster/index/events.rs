@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::objects::{Name, name_of, seen, upsert};
 use super::{Kind, Rules, State};
-use crate::cluster::{Client, Identity, Moved, value_of};
+use crate::cluster::{Client, Identity, WatchEvent, value_of};
 use crate::domain::OWNER_LABEL;
 
 /// A watch that cannot be had for so long makes what it saw worth nothing.
@@ -57,7 +57,7 @@ pub(super) struct Run {
     pub(super) told: watch::Sender<State>,
     pub(super) resource: ApiResource,
     pub(super) cluster: String,
-    pub(super) moved: mpsc::Sender<Moved>,
+    pub(super) moved: mpsc::Sender<WatchEvent>,
     pub(super) rules: Rules,
     pub(super) identity: Identity,
     /// While a list is read: what was in it.
@@ -240,6 +240,6 @@ impl Run {
     }
 
     async fn tell(&self, owner: String) {
-        let _ = self.moved.send(Moved::Object(owner)).await;
+        let _ = self.moved.send(WatchEvent::Object(owner)).await;
     }
 }

@@ -21,7 +21,7 @@ use kube::api::ApiResource;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::{Client, Identity, Moved};
+use super::{Client, Identity, WatchEvent};
 use crate::domain::health::{self, HealthRule};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{OWNER_LABEL, RepoName};
@@ -30,13 +30,13 @@ mod events;
 mod objects;
 
 use events::Run;
-pub use objects::Seen;
+pub use objects::IndexEntry;
 use objects::{MOST_OBJECTS, Name, seen, upsert};
 
 /// What an index says of an object.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Known {
-    Seen(Seen),
+pub enum Lookup {
+    Found(IndexEntry),
     /// Not there, or without our label.
     Absent,
     /// Its kind is not watched, or not yet: ask the server.
@@ -52,7 +52,7 @@ pub struct Index {
     client: Client,
     /// By group, version and kind: a version may cease to be served.
     kinds: Mutex<HashMap<(String, String, String), Arc<Kind>>>,
-    moved: mpsc::Sender<Moved>,
+    moved: mpsc::Sender<WatchEvent>,
     /// When objects of custom kinds are healthy, by the config repository that says so.
     rules: Rules,
     identity: Identity,
@@ -74,7 +74,7 @@ fn assess(rules: &Rules, live: &Value) -> health::Assessment {
 }
 
 struct Kind {
-    objects: Mutex<HashMap<Name, Seen>>,
+    objects: Mutex<HashMap<Name, IndexEntry>>,
     state: watch::Receiver<State>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -99,7 +99,7 @@ impl Index {
     pub fn new(
         cluster: &str,
         client: Client,
-        moved: mpsc::Sender<Moved>,
+        moved: mpsc::Sender<WatchEvent>,
         identity: Identity,
     ) -> Self {
         Self {
@@ -169,28 +169,28 @@ impl Index {
             })
             .collect();
         for owner in marks {
-            let _ = self.moved.send(Moved::Object(owner)).await;
+            let _ = self.moved.send(WatchEvent::Object(owner)).await;
         }
     }
 
     /// What is known of an object; watches its kind from now on.
-    pub async fn look(&self, resource: &ApiResource, key: &ResourceKey) -> Known {
+    pub async fn look(&self, resource: &ApiResource, key: &ResourceKey) -> Lookup {
         let kind = self.kind(resource);
         let mut state = kind.state.clone();
         let settled =
             tokio::time::timeout(PATIENCE, state.wait_for(|state| *state != State::Starting)).await;
         if !settled.is_ok_and(|state| state.is_ok_and(|state| *state == State::Ready)) {
-            return Known::Unknown;
+            return Lookup::Unknown;
         }
         let objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown = if objects.len() >= MOST_OBJECTS {
-            Known::Unknown
+            Lookup::Unknown
         } else {
-            Known::Absent
+            Lookup::Absent
         };
         objects
             .get(&(key.namespace.clone(), key.name.clone()))
-            .map_or(unknown, |seen| Known::Seen(seen.clone()))
+            .map_or(unknown, |seen| Lookup::Found(seen.clone()))
     }
 
     /// Puts in what the server answered to a write of ours. Who wrote it knows; whose it was before is told.
@@ -207,7 +207,7 @@ impl Index {
             false,
         );
         for former in news.into_iter().filter(|told| *told != owner) {
-            let _ = self.moved.send(Moved::Object(former)).await;
+            let _ = self.moved.send(WatchEvent::Object(former)).await;
         }
     }
 

@@ -18,12 +18,12 @@ pub(super) type Name = (Option<String>, String);
 
 /// What is kept of a live object.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub struct IndexEntry {
     pub uid: String,
     /// The value of our label: whose it is.
     pub owner: String,
-    /// Changes when a person, or another that applies, changes what we applied: see [`ownership::signal`].
-    pub signal: String,
+    /// Changes when a person, or another that applies, changes what we applied: see [`ownership::ownership_hash`].
+    pub ownership_hash: String,
     pub health: health::Assessment,
     /// Since when its controller says nothing: see [`health::silent_since`].
     pub silent_since: Option<jiff::Timestamp>,
@@ -35,9 +35,9 @@ pub struct Seen {
 /// Whom it is news to, by the marks of the applications: whose the object is, and whose it was before.
 /// `listing`: it is from a list, which counts whatever was known.
 pub(super) fn upsert(
-    objects: &mut HashMap<Name, Seen>,
+    objects: &mut HashMap<Name, IndexEntry>,
     name: Name,
-    seen: Seen,
+    seen: IndexEntry,
     listing: bool,
 ) -> Vec<String> {
     let owner = seen.owner.clone();
@@ -51,10 +51,10 @@ pub(super) fn upsert(
             if before.owner != owner {
                 return vec![owner, before.owner];
             }
-            let same = Seen {
+            let same = IndexEntry {
                 resource_version: 0,
                 ..before
-            } == Seen {
+            } == IndexEntry {
                 resource_version: 0,
                 ..seen
             };
@@ -70,12 +70,12 @@ pub(super) fn upsert(
 }
 
 /// None: without our label, and so not ours to know.
-pub(super) fn seen(object: &Value, rules: &Rules) -> Option<Seen> {
+pub(super) fn seen(object: &Value, rules: &Rules) -> Option<IndexEntry> {
     let metadata = &object["metadata"];
-    Some(Seen {
+    Some(IndexEntry {
         uid: metadata["uid"].as_str()?.into(),
         owner: metadata["labels"][OWNER_LABEL].as_str()?.into(),
-        signal: ownership::signal(object),
+        ownership_hash: ownership::ownership_hash(object),
         health: assess(rules, object),
         silent_since: health::silent_since(object),
         workload: health::Workload::of(object).map(Arc::new),
@@ -100,10 +100,10 @@ mod tests {
 
     #[test]
     fn an_object_that_another_takes_over_is_news_to_both() {
-        let seen = |owner: &str, signal: &str, resource_version| Seen {
+        let seen = |owner: &str, ownership_hash: &str, resource_version| IndexEntry {
             uid: "1".into(),
             owner: owner.into(),
-            signal: signal.into(),
+            ownership_hash: ownership_hash.into(),
             health: (health::Health::Healthy, String::new()),
             silent_since: None,
             workload: None,
@@ -118,7 +118,7 @@ mod tests {
                 listing,
             )
         };
-        let table: [(&str, Seen, &[&str]); 6] = [
+        let table: [(&str, IndexEntry, &[&str]); 6] = [
             ("new", seen("a", "x", 1), &["a"]),
             ("the same again", seen("a", "x", 2), &[]),
             ("older than what is known", seen("a", "y", 1), &[]),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::declare::spec_of;
 use super::status::{self, Verdict};
 use super::{Decision, Observation, drift_pull_request, external, retire};
-use crate::cluster::home::{self, Application, ApplicationStatus};
+use crate::cluster::store::{self, Application, ApplicationStatus};
 use crate::controller::cache::locked;
 use crate::controller::{Error, Event, Reader, Requeue, Result, Writer};
 use crate::domain::health::{Health, SyncState};
@@ -51,12 +51,12 @@ async fn sync(
     }
     let spec = spec_of(key, &declared.base, &declared.target);
     let object = ctx
-        .to_home()
+        .to_store()
         .declare_application(key, spec, declared.known.clone())
         .await?;
     // Grown before the first write; whoever wrote in between wins.
     let object = ctx
-        .to_home()
+        .to_store()
         .report_application(&object, status, ctx.now())
         .await?;
     if matches!(verdict.step, Step::Apply) {
@@ -66,12 +66,15 @@ async fn sync(
     if matches!(verdict.step, Step::InSync { .. }) {
         let pending = super::health::pending(&seen.facts.plan);
         let left = seen.objects.all.iter().filter_map(|(object, state)| {
-            Some((object.clone(), state.left(pending.contains(object))?))
+            Some((
+                object.clone(),
+                state.last_applied(pending.contains(object))?,
+            ))
         });
-        locked(&ctx.cache.applications.left).insert(key.clone(), left.collect());
+        locked(&ctx.cache.applications.last_applied).insert(key.clone(), left.collect());
         if declared.requests.adopt {
             // It was said of this cluster and what was in it: of another one it has to be said again.
-            ctx.to_home().annotate(key, home::ADOPT, None).await?;
+            ctx.to_store().annotate(key, store::ADOPT, None).await?;
         }
     }
     let version = object.metadata.resource_version.clone();
@@ -111,7 +114,7 @@ fn again(ctx: &Reader, seen: &Observation, step: &Step) -> Requeue {
             health: Health::Healthy | Health::Suspended,
             ..
         } => {
-            let again = [seen.blockers.proof.again, seen.prune.ask_again];
+            let again = [seen.blockers.verification.again, seen.prune.ask_again];
             match again.into_iter().flatten().min() {
                 // That it can be looked at again no event tells.
                 _ if seen.prune.unknown => seconds(60),
@@ -138,12 +141,12 @@ pub fn tell(ctx: &Reader, key: &ApplicationKey, object: &Application, stood: boo
 /// Keeps an error where kubectl shows it.
 pub async fn report_error(ctx: &Writer, key: &ApplicationKey, error: &Error) -> Result<()> {
     let base = ctx.known_base(&key.repo).await?;
-    let known = ctx.home.application(key).await?;
+    let known = ctx.store.application(key).await?;
     let object = match (known, base.target(key)) {
         (Some(object), _) => object,
         (None, Some(target)) => {
             let spec = spec_of(key, &base, target);
-            ctx.to_home().declare_application(key, spec, None).await?
+            ctx.to_store().declare_application(key, spec, None).await?
         }
         (None, None) => return Ok(()),
     };
@@ -163,7 +166,7 @@ pub async fn report_error(ctx: &Writer, key: &ApplicationKey, error: &Error) -> 
         }
     }
     let object = ctx
-        .to_home()
+        .to_store()
         .report_application(&object, status, ctx.now())
         .await?;
     let stood = before.as_ref().is_some_and(ApplicationStatus::stands);

@@ -9,12 +9,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Observation;
-use super::objects::Left;
+use super::objects::LastApplied;
 use super::prune::is_custom;
-use crate::cluster::home::{Application, InventoryEntry};
+use crate::cluster::store::{Application, InventoryEntry};
 use crate::cluster::{self, Applied, Writer as ClusterWriter};
 use crate::controller::cache::locked;
-use crate::controller::dry_run::{self, Predicted};
+use crate::controller::dry_run::{self, Prediction};
 use crate::controller::{Reader, Requeue, Result, Writer};
 use crate::domain::manifest::{ApplyStage, Manifest, ResourceKey, apply_stage};
 use crate::domain::mask::Mask;
@@ -29,7 +29,7 @@ pub async fn apply(
     object: Application,
 ) -> Result<Requeue> {
     let fence = ctx
-        .observer
+        .environment
         .fence(&key.repo, &seen.declared.target.destination);
     let cluster = ctx
         .cluster(&seen.declared.target.destination.cluster)?
@@ -57,8 +57,8 @@ pub async fn apply(
         }
     }
     let pruned = allowed(seen).filter(|change| change.action == Action::Prune);
-    let leavers = pruned.filter_map(|change| seen.prune.deleted.get(&change.key));
-    delete(cluster, leavers.collect()).await?;
+    let prunable = pruned.filter_map(|change| seen.prune.deleted.get(&change.key));
+    delete(cluster, prunable.collect()).await?;
     Ok(Requeue::After(Duration::ZERO))
 }
 
@@ -69,7 +69,7 @@ fn allowed(seen: &Observation) -> impl Iterator<Item = &Change> {
 }
 
 /// What is written now, in the order of the stages.
-fn stages(seen: &Observation) -> BTreeMap<ApplyStage, Vec<&Predicted>> {
+fn stages(seen: &Observation) -> BTreeMap<ApplyStage, Vec<&Prediction>> {
     let changed: BTreeSet<_> = allowed(seen).map(|change| &change.key).collect();
     let mut stages: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let predicted = seen.objects.predicted();
@@ -88,7 +88,7 @@ async fn write_all(
     key: &ApplicationKey,
     cluster: &ClusterWriter<'_>,
     seen: &Observation,
-    all: Vec<&Predicted>,
+    all: Vec<&Prediction>,
 ) -> Result<Vec<Written>> {
     let comes = |of: &ResourceKey| {
         let mut manifests = seen.desired.manifests.iter();
@@ -124,7 +124,7 @@ async fn report_refused(
     status.reason = Some(sync::REFUSED.into());
     status.message = Some(refused.join("\n"));
     let object = ctx
-        .to_home()
+        .to_store()
         .report_application(object, status, ctx.now())
         .await?;
     super::act::tell(ctx, key, &object, false);
@@ -135,13 +135,13 @@ async fn report_refused(
 /// alone, while what sees to their end is there; the rest goes once they are gone.
 pub async fn delete(
     cluster: &ClusterWriter<'_>,
-    mut leavers: Vec<&(InventoryEntry, Value)>,
+    mut prunable: Vec<&(InventoryEntry, Value)>,
 ) -> Result<()> {
-    if leavers.iter().any(|(entry, _)| is_custom(&entry.key)) {
-        leavers.retain(|(entry, _)| is_custom(&entry.key));
+    if prunable.iter().any(|(entry, _)| is_custom(&entry.key)) {
+        prunable.retain(|(entry, _)| is_custom(&entry.key));
     }
-    leavers.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_stage(&entry.key)));
-    for (entry, live) in leavers {
+    prunable.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_stage(&entry.key)));
+    for (entry, live) in prunable {
         cluster
             .delete(
                 &entry.key,
@@ -176,7 +176,7 @@ async fn write(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
     cluster: &ClusterWriter<'_>,
-    predicted: &Predicted,
+    predicted: &Prediction,
     drifted: bool,
 ) -> Result<Written> {
     let (manifest, write) = (&predicted.manifest, &predicted.write);
@@ -218,7 +218,7 @@ async fn write(
 }
 
 /// Deletes what is to be created anew, if it is the object that was looked at.
-async fn delete_first(cluster: &ClusterWriter<'_>, predicted: &Predicted) -> Result<()> {
+async fn delete_first(cluster: &ClusterWriter<'_>, predicted: &Prediction) -> Result<()> {
     let (key, version) = (&predicted.manifest.key, &predicted.manifest.version);
     let uid = predicted
         .live
@@ -233,7 +233,7 @@ async fn delete_first(cluster: &ClusterWriter<'_>, predicted: &Predicted) -> Res
 }
 
 /// Says first who owns which field, where that is to be another; what is to be sent then.
-async fn with_managed_fields(cluster: &ClusterWriter<'_>, predicted: &Predicted) -> Result<Value> {
+async fn with_managed_fields(cluster: &ClusterWriter<'_>, predicted: &Prediction) -> Result<Value> {
     let (manifest, write) = (&predicted.manifest, &predicted.write);
     let mut payload = write.payload.clone();
     if let (Some(fields), Some(live)) = (&write.managed_fields, &predicted.live) {
@@ -252,14 +252,17 @@ async fn with_managed_fields(cluster: &ClusterWriter<'_>, predicted: &Predicted)
 
 /// Remembers how the object was left.
 fn remember(ctx: &Reader, key: &ApplicationKey, manifest: &Manifest, object: &Value) {
-    let left = Left {
+    let left = LastApplied {
         uid: object["metadata"]["uid"]
             .as_str()
             .unwrap_or_default()
             .into(),
-        as_it_should: Some((dry_run::fingerprint(manifest), ownership::signal(object))),
+        hashes: Some((
+            dry_run::manifest_hash(manifest),
+            ownership::ownership_hash(object),
+        )),
     };
-    locked(&ctx.cache.applications.left)
+    locked(&ctx.cache.applications.last_applied)
         .entry(key.clone())
         .or_default()
         .insert(manifest.key.clone(), left);

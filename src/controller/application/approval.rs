@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::desired::rendered;
-use super::prune::Leavers;
-use crate::cluster::home::InventoryEntry;
-use crate::controller::dry_run::{self, Asking};
+use super::prune::Prunable;
+use crate::cluster::store::InventoryEntry;
+use crate::controller::dry_run::{self, AppScope};
 use crate::controller::revision::inputs_at;
 use crate::controller::{Base, Reader, Result, authority};
 use crate::domain::manifest::ResourceKey;
@@ -25,29 +25,29 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// revision had these objects, so no commit took them out.
 pub async fn judge(
     ctx: &Arc<Reader>,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     base: &Base,
     revision: &CommitSha,
-    leavers: &Leavers,
+    prunable: &Prunable,
     owned: usize,
     (confirmed, uncommitted): (sync::Confirmed<'_>, bool),
-) -> Result<(sync::Judgement, Option<Instant>)> {
-    let title = asking.key.title();
-    let gone = leavers.gone(|_| false, uncommitted);
+) -> Result<(sync::PruneDecision, Option<Instant>)> {
+    let title = scope.key.title();
+    let gone = prunable.gone(|_| false, uncommitted);
     let judgement = sync::judge(&gone, owned, confirmed, &title);
     let left_by = |entry: &InventoryEntry| entry.gone.clone().unwrap_or_else(|| revision.clone());
     let waits = |entry: &InventoryEntry| {
         let withheld = judgement.withheld.iter().any(|(key, _)| *key == entry.key);
         withheld && !(uncommitted && entry.gone.is_none())
     };
-    let waiting = leavers.prune.values().filter(|(entry, _)| waits(entry));
+    let waiting = prunable.prune.values().filter(|(entry, _)| waits(entry));
     let commits: BTreeSet<_> = waiting.map(|(entry, _)| left_by(entry)).collect();
     if commits.is_empty() {
         return Ok((judgement, None));
     }
     let (mut approved, mut again) = (BTreeMap::new(), Vec::new());
     for commit in commits {
-        let (found, next) = removed_by(ctx, asking, base, &commit).await?;
+        let (found, next) = removed_by(ctx, scope, base, &commit).await?;
         again.extend(next);
         approved.insert(commit, found);
     }
@@ -55,7 +55,7 @@ pub async fn judge(
         let found = approved.get(&left_by(entry));
         found.is_some_and(|found| found.contains(&entry.key))
     };
-    let gone = leavers.gone(is_approved, uncommitted);
+    let gone = prunable.gone(is_approved, uncommitted);
     let judgement = sync::judge(&gone, owned, confirmed, &title);
     Ok((judgement, again.into_iter().min()))
 }
@@ -64,16 +64,16 @@ pub async fn judge(
 /// when it is asked again.
 async fn removed_by(
     ctx: &Arc<Reader>,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     base: &Base,
     commit: &CommitSha,
 ) -> Result<(BTreeSet<ResourceKey>, Option<Instant>)> {
-    let asked = (asking.key.clone(), commit.clone());
+    let asked = (scope.key.clone(), commit.clone());
     let known = ctx.cache.applications.unapproved.get(&asked);
     if let Some((next, _)) = known.filter(|(next, _)| *next > Instant::now()) {
         return Ok((BTreeSet::new(), Some(next)));
     }
-    let found = removed_by_approved_change(ctx, asking, base, commit).await?;
+    let found = removed_by_approved_change(ctx, scope, base, commit).await?;
     if !found.is_empty() {
         return Ok((found, None));
     }
@@ -90,13 +90,13 @@ async fn removed_by(
 /// the gate.
 async fn removed_by_approved_change(
     ctx: &Arc<Reader>,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     base: &Base,
     revision: &CommitSha,
 ) -> Result<BTreeSet<ResourceKey>> {
-    let repo = &asking.key.repo;
+    let repo = &scope.key.repo;
     let mut approved = false;
-    let target = base.target(asking.key);
+    let target = base.target(scope.key);
     // As many as the stage asks for, and one in any case: what is lost is lost by two people's word.
     let needed = target.map_or(1, |target| target.stage.approvals.max(1));
     for pull in ctx
@@ -116,10 +116,10 @@ async fn removed_by_approved_change(
             .len()
             >= needed as usize;
     }
-    if !approved || base.target(asking.key).is_none() {
+    if !approved || base.target(scope.key).is_none() {
         return Ok(BTreeSet::new());
     }
-    let (at, place) = (revision.clone(), asking.target.place());
+    let (at, place) = (revision.clone(), scope.target.place());
     let before = ctx.mirror(repo, move |mirror| {
         let parent = if mirror.has(&at) {
             mirror.parent(&at)?
@@ -131,10 +131,10 @@ async fn removed_by_approved_change(
             None => Ok(Ok(None)),
         }
     });
-    let before = rendered(ctx, asking.target, &before.await?, None)
+    let before = rendered(ctx, scope.target, &before.await?, None)
         .await?
         .unwrap_or_default();
-    Ok(dry_run::settle(asking, &before)
+    Ok(dry_run::normalize(scope, &before)
         .await?
         .manifests
         .into_iter()

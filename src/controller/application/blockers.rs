@@ -13,9 +13,9 @@ use super::fights::fights;
 use super::health::Assessed;
 use super::objects::Objects;
 use super::{drift_pull_request, image_verification};
-use crate::cluster::home::{self, Application, ApplicationStatus, Fight, Pause};
+use crate::cluster::store::{self, Application, ApplicationStatus, Fight, Pause};
 use crate::controller::cache::locked;
-use crate::controller::dry_run::Asking;
+use crate::controller::dry_run::AppScope;
 use crate::controller::revision::change;
 use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::Target;
@@ -36,7 +36,7 @@ pub struct Blockers {
     pub fight: Option<Fight>,
     /// Where the pull request about just this drift stands.
     pub proposal: sync::Proposal,
-    pub proof: image_verification::Proof,
+    pub verification: image_verification::Verification,
     /// A hook that failed is to run once more, since somebody asked for a sync.
     pub runs_again: bool,
     /// What tells the cluster from every other.
@@ -50,32 +50,32 @@ pub struct Blockers {
 pub async fn read(
     ctx: &Arc<Reader>,
     declared: &Declared,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     desired: &Desired,
     objects: &Objects,
     plan: &Plan,
     drifted: &BTreeSet<ResourceKey>,
     health: &Assessed,
 ) -> Result<Blockers> {
-    let (key, base, target) = (asking.key, &declared.base, &declared.target);
+    let (key, base, target) = (scope.key, &declared.base, &declared.target);
     let (status, requests) = (&declared.status, &declared.requests);
     let pause = pause(requests.pause.clone(), status.pause.clone(), ctx.now())?;
-    let cluster_uid = asking.cluster.uid().await?;
+    let cluster_uid = scope.cluster.uid().await?;
     let adoption = adoption(status, plan, &cluster_uid, requests.adopt, key);
-    if requests.everything {
+    if requests.hard_refresh {
         locked(&ctx.cache.applications.heals).retain(|(of, _), _| of != key);
     }
-    let known = status.fight.clone().filter(|_| !requests.everything);
+    let known = status.fight.clone().filter(|_| !requests.hard_refresh);
     let (fights, fight) = fights(ctx, key, plan, drifted, known, &declared.change.revision);
-    let runs_again = requests.everything
+    let runs_again = requests.hard_refresh
         && objects.predicted().any(|predicted| {
             predicted.write.recreate && hook::run(&predicted.manifest.value).is_some()
         });
     let (manifests, images) = (&desired.manifests, &desired.images);
-    let proof = match plan.is_empty() && health.total.0 == Health::Healthy {
+    let verification = match plan.is_empty() && health.total.0 == Health::Healthy {
         true => {
-            let again = requests.everything;
-            image_verification::check(ctx, key, &asking.cluster, manifests, images, status, again)
+            let again = requests.hard_refresh;
+            image_verification::check(ctx, key, &scope.cluster, manifests, images, status, again)
                 .await?
         }
         false => image_verification::known(status, images),
@@ -95,7 +95,7 @@ pub async fn read(
         fights,
         fight,
         proposal,
-        proof,
+        verification,
         runs_again,
         cluster_uid,
     })
@@ -110,7 +110,7 @@ impl Blockers {
 
 /// The fields that somebody had taken from others by `/take`.
 pub fn taken(object: Option<&Application>) -> Vec<FieldRule> {
-    let text = object.and_then(|object| object.annotations().get(home::TAKE));
+    let text = object.and_then(|object| object.annotations().get(store::TAKE));
     // What a person wrote there by hand and cannot be read decides nothing.
     text.and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default()
@@ -126,7 +126,7 @@ fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<
     let Some(duration) = sync::duration(text) else {
         return Err(Invalid(format!(
             "the annotation {}: `{text}` is not a duration: write 30m, 2h or 1d",
-            home::PAUSE
+            store::PAUSE
         ))
         .into());
     };
@@ -177,7 +177,7 @@ async fn waits_for(
             ..key.clone()
         };
         let status = ctx
-            .home
+            .store
             .application(&needed)
             .await?
             .and_then(|object| object.status)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::image_verification;
-use super::objects::Left;
+use super::objects::LastApplied;
 use crate::controller::cache::{Recent, locked};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{ApplicationKey, CommitSha};
@@ -15,7 +15,7 @@ use crate::domain::{ApplicationKey, CommitSha};
 #[derive(Default)]
 pub struct Cache {
     /// How we left each object of an application.
-    pub left: Mutex<HashMap<ApplicationKey, HashMap<ResourceKey, Left>>>,
+    pub last_applied: Mutex<HashMap<ApplicationKey, HashMap<ResourceKey, LastApplied>>>,
     /// When each object was set back.
     pub heals: Mutex<HashMap<(ApplicationKey, ResourceKey), VecDeque<Instant>>>,
     /// The version of each `Application` object that GitHub was last told of.
@@ -33,7 +33,7 @@ pub struct Cache {
 impl Cache {
     /// The application is gone.
     pub fn forget(&self, key: &ApplicationKey) {
-        locked(&self.left).remove(key);
+        locked(&self.last_applied).remove(key);
         locked(&self.heals).retain(|(of, _), _| of != key);
         locked(&self.last_reported).remove(key);
         locked(&self.verifications).remove(key);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
-use crate::cluster::home::{self, Application, ApplicationSpec, ApplicationStatus};
-use crate::controller::dry_run::Asking;
+use crate::cluster::store::{self, Application, ApplicationSpec, ApplicationStatus};
+use crate::controller::dry_run::AppScope;
 use crate::controller::revision::{Change, change};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::ApplicationKey;
@@ -44,15 +44,15 @@ pub struct Requests {
     /// What is there already may be taken over.
     pub adopt: bool,
     /// Somebody asked for a sync: then nothing is believed to be as it was left.
-    pub everything: bool,
+    pub hard_refresh: bool,
 }
 
 pub async fn read(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Declaration> {
     let base = ctx.known_base(&key.repo).await?;
-    let known = ctx.home.application(key).await?;
+    let known = ctx.store.application(key).await?;
     let owner = key.owner_label(base.repo.id);
     let Some(mut target) = base.target(key).cloned() else {
-        ctx.observer.waits_nowhere(&owner, None);
+        ctx.environment.stop_pod_watches_except(&owner, None);
         return Ok(match known {
             // A configuration that cannot be read retires nothing.
             Some(object) if matches!(base.catalog, Some(Ok(_))) => Declaration::Retired {
@@ -83,23 +83,23 @@ pub async fn read(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Declaration
 impl Requests {
     fn of(object: Option<&Application>, status: &ApplicationStatus) -> Self {
         let asked = |annotation: &str| object?.annotations().get(annotation).cloned();
-        let sync = asked(home::SYNC_REQUEST);
+        let sync = asked(store::SYNC_REQUEST);
         Self {
-            everything: sync.is_some() && sync != status.sync_request,
+            hard_refresh: sync.is_some() && sync != status.sync_request,
             sync,
-            confirm: asked(home::CONFIRM_PRUNE),
-            pause: asked(home::PAUSE),
-            adopt: asked(home::ADOPT).is_some(),
+            confirm: asked(store::CONFIRM_PRUNE),
+            pause: asked(store::PAUSE),
+            adopt: asked(store::ADOPT).is_some(),
         }
     }
 }
 
 impl Declared {
     /// The application, to be asked about.
-    pub fn asking<'a>(&'a self, ctx: &'a Reader, key: &'a ApplicationKey) -> Result<Asking<'a>> {
-        Ok(Asking {
+    pub fn scope<'a>(&'a self, ctx: &'a Reader, key: &'a ApplicationKey) -> Result<AppScope<'a>> {
+        Ok(AppScope {
             adopts: self.requests.adopt,
-            ..ctx.observer.asking(key, &self.target, &self.owner)?
+            ..ctx.environment.scope(key, &self.target, &self.owner)?
         })
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::declare::Declared;
 use super::hooks::Hooks;
-use crate::cluster::home::{InventoryEntry, Served};
+use crate::cluster::store::{InventoryEntry, Served};
 use crate::controller::cache::locked;
-use crate::controller::claims::Read;
-use crate::controller::dry_run::{self, Asking};
+use crate::controller::dry_run::{self, AppScope};
+use crate::controller::resource_owners::Read;
 use crate::controller::{Reader, Result};
 use crate::domain::catalog::{Target, images_of};
 use crate::domain::image::ImageRef;
@@ -41,25 +41,26 @@ pub type Inventory = BTreeMap<ResourceKey, InventoryEntry>;
 pub async fn render(
     ctx: &Arc<Reader>,
     declared: &Declared,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
 ) -> Result<Rendering> {
     let (target, inputs) = (&declared.target, &declared.change.inputs);
     let kept = declared
         .status
         .served
         .as_ref()
-        .filter(|_| !declared.requests.everything);
+        .filter(|_| !declared.requests.hard_refresh);
     let served = match inputs {
-        Ok(Some(inputs)) => ctx.observer.served(target, inputs, kept).await?,
+        Ok(Some(inputs)) => ctx.environment.served(target, inputs, kept).await?,
         _ => None,
     };
-    let manifests = match asking.fence.destination() {
+    let manifests = match scope.fence.destination() {
         Ok(()) => rendered(ctx, target, inputs, served.as_ref()).await?,
         Err(why) => Err(why.to_string()),
     };
     // It may have gone to another cluster, or be another's to apply by now.
-    let applies = asking.applies().then_some(asking.cluster.name.as_str());
-    ctx.observer.waits_nowhere(&declared.owner, applies);
+    let applies = scope.applies().then_some(scope.cluster.name.as_str());
+    ctx.environment
+        .stop_pod_watches_except(&declared.owner, applies);
     Ok(Rendering { manifests, served })
 }
 
@@ -67,12 +68,12 @@ pub async fn render(
 pub async fn settle(
     ctx: &Arc<Reader>,
     declared: &Declared,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     rendering: Rendering,
 ) -> Result<(Desired, Inventory)> {
     let Rendering { manifests, served } = rendering;
     let rendered = manifests.as_deref().map_or(&[][..], |manifests| manifests);
-    let settled = dry_run::settle(asking, rendered).await?;
+    let settled = dry_run::normalize(scope, rendered).await?;
     let refusals = dry_run::refusals(&settled.outside);
     let (all_hooks, mut manifests_wanted) = hook::split(settled.manifests);
     let hooks = Hooks::new(all_hooks, &declared.status, &declared.change.hash);
@@ -86,7 +87,7 @@ pub async fn settle(
         refusals,
         hooks,
     };
-    let inventory = remembered(ctx, asking.key, &declared.status.inventory);
+    let inventory = remembered(ctx, scope.key, &declared.status.inventory);
     Ok((desired, inventory))
 }
 
@@ -110,7 +111,7 @@ pub async fn rendered(
 ) -> Result<std::result::Result<Arc<Vec<Manifest>>, String>> {
     Ok(match inputs {
         Ok(Some(inputs)) => {
-            let rendered = ctx.observer.render(target, inputs, kept).await?;
+            let rendered = ctx.environment.render(target, inputs, kept).await?;
             rendered.map_err(|Invalid(why)| why)
         }
         Ok(None) => Ok(Arc::default()),
@@ -120,18 +121,18 @@ pub async fn rendered(
 
 /// The inventory with what this process knows better of it.
 fn remembered(ctx: &Reader, key: &ApplicationKey, inventory: &[InventoryEntry]) -> Inventory {
-    let memory = locked(&ctx.cache.applications.left);
+    let memory = locked(&ctx.cache.applications.last_applied);
     let mut entries: Inventory = inventory
         .iter()
         .map(|entry| (entry.key.clone(), entry.clone()))
         .collect();
     for (key, left) in memory.get(key).into_iter().flatten() {
         if let Some(entry) = entries.get_mut(key) {
-            let (applied, signal) = left.as_it_should.clone().unzip();
+            let (manifest_hash, ownership_hash) = left.hashes.clone().unzip();
             *entry = InventoryEntry {
                 uid: Some(left.uid.clone()),
-                applied,
-                left: signal,
+                manifest_hash,
+                ownership_hash,
                 ..entry.clone()
             };
         }

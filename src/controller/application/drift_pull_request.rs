@@ -222,8 +222,8 @@ async fn edits_at(
         Err(why) => return Ok(Err(Invalid(why))),
     };
     let owner = key.owner_label(base.repo.id);
-    let asking = ctx.observer.asking(key, target, &owner)?;
-    let settled = dry_run::settle(&asking, &rendered).await?.manifests;
+    let scope = ctx.environment.scope(key, target, &owner)?;
+    let settled = dry_run::normalize(&scope, &rendered).await?.manifests;
     for (object, fields) in &wanted {
         let manifest = settled.iter().find(|manifest| manifest.key == *object);
         for (path, value) in fields {

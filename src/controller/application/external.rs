@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::act::tell;
 use super::declare::{Declared, spec_of};
 use super::desired::Rendering;
-use crate::cluster::home::ApplicationStatus;
+use crate::cluster::store::ApplicationStatus;
 use crate::controller::cache::locked;
-use crate::controller::dry_run::{self, Asking};
+use crate::controller::dry_run::{self, AppScope};
 use crate::controller::{Reader, Requeue, Result, Writer};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Reconciler, images_of};
@@ -34,7 +34,7 @@ pub struct External {
 
 pub async fn observe(
     ctx: &Arc<Reader>,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     declared: &Declared,
     rendering: &Rendering,
 ) -> Result<ApplicationStatus> {
@@ -52,25 +52,25 @@ pub async fn observe(
     };
     match &rendering.manifests {
         Ok(manifests) => {
-            let settled = dry_run::settle(asking, manifests).await?.manifests;
+            let settled = dry_run::normalize(scope, manifests).await?.manifests;
             let references: Vec<_> = settled.iter().flat_map(Manifest::images).collect();
-            status.images = images_of(asking.target, &references);
+            status.images = images_of(scope.target, &references);
         }
         Err(why) => status.message = Some(why.clone()),
     }
-    let (name, found) = read(asking).await?;
+    let (name, found) = read(scope).await?;
     let Some(found) = found else {
         (status.sync, status.health) = (SyncState::Unknown, Health::Missing);
         status.message = Some(format!(
             "{name} is not there, which windlass.yaml says reconciles {}",
-            asking.key.title()
+            scope.key.title()
         ));
         return Ok(status);
     };
     let has = match &found.revision {
         Some(revision) => {
             let (wanted, theirs) = (change.revision.clone(), revision.clone());
-            let past = ctx.mirror(&asking.key.repo, move |mirror| {
+            let past = ctx.mirror(&scope.key.repo, move |mirror| {
                 Ok(mirror.has(&theirs) && mirror.is_ancestor(&wanted, &theirs)?)
             });
             past.await?
@@ -127,11 +127,11 @@ pub async fn act(ctx: &Writer, key: &ApplicationKey, seen: External) -> Result<R
     let (settled, was_settled) = (settles(&status), settles(&declared.status));
     let spec = spec_of(key, &declared.base, &declared.target);
     let object = ctx
-        .to_home()
+        .to_store()
         .declare_application(key, spec, declared.known)
         .await?;
     let object = ctx
-        .to_home()
+        .to_store()
         .report_application(&object, status, ctx.now())
         .await?;
     let version = object.metadata.resource_version.clone();
@@ -152,15 +152,15 @@ pub async fn act(ctx: &Writer, key: &ApplicationKey, seen: External) -> Result<R
 }
 
 /// The object of the stage's reconciler: its name for people, and what it says.
-async fn read(asking: &Asking<'_>) -> Result<(String, Option<Elsewhere>)> {
-    let Some((key, version)) = asking.target.stage.reconcile.object() else {
+async fn read(scope: &AppScope<'_>) -> Result<(String, Option<Elsewhere>)> {
+    let Some((key, version)) = scope.target.stage.reconcile.object() else {
         return Ok((String::new(), None));
     };
-    let (by, read): (_, fn(&Value) -> Elsewhere) = match &asking.target.stage.reconcile {
+    let (by, read): (_, fn(&Value) -> Elsewhere) = match &scope.target.stage.reconcile {
         Reconciler::ArgoCd(_) => ("Argo CD", external::argo_cd),
         _ => ("Flux", external::flux),
     };
-    let found = asking.cluster.live(&key, version).await?;
+    let found = scope.cluster.live(&key, version).await?;
     Ok((format!("the {key} of {by}"), found.as_ref().map(read)))
 }
 

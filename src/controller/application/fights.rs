@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::cluster::home::Fight;
+use crate::cluster::store::Fight;
 use crate::controller::Reader;
 use crate::controller::cache::locked;
 use crate::domain::manifest::ResourceKey;

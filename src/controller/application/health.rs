@@ -7,8 +7,8 @@ use super::declare::Declared;
 use super::desired::Desired;
 use super::objects::{Live, Object, Objects};
 use crate::cluster::Cluster;
-use crate::cluster::home::HookRun;
-use crate::controller::dry_run::Asking;
+use crate::cluster::store::HookRun;
+use crate::controller::dry_run::AppScope;
 use crate::controller::{Reader, Result};
 use crate::domain::health::{self, Health};
 use crate::domain::manifest::{Manifest, ResourceKey};
@@ -30,12 +30,12 @@ type Own = (health::Assessment, Option<Arc<health::Workload>>);
 pub async fn assess(
     ctx: &Arc<Reader>,
     declared: &Declared,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     desired: &Desired,
     objects: &Objects,
     plan: &Plan,
 ) -> Result<Assessed> {
-    let cluster = &asking.cluster;
+    let cluster = &scope.cluster;
     let pending = pending(plan);
     let mut assessments = Vec::new();
     for manifest in &desired.manifests {
@@ -63,7 +63,7 @@ pub async fn assess(
         waves: sync::Waves::new(waves),
         total: health::aggregate(assessed.into_iter().map(|(_, health)| health)),
         hooks_done,
-        unruled: cluster.index.unruled(&asking.key.repo, values),
+        unruled: cluster.index.unruled(&scope.key.repo, values),
     })
 }
 
@@ -86,7 +86,7 @@ async fn of_object(
             seen.silent_since,
             seen.workload.clone(),
         ),
-        Live::Moved => {
+        Live::WatchEvent => {
             let live = object.predicted.as_ref().and_then(|one| one.live.as_ref());
             let Some(live) = live else {
                 let why = format!("{} is missing", manifest.key);

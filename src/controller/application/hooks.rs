@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::cluster::home::{ApplicationStatus, HookRun};
+use crate::cluster::store::{ApplicationStatus, HookRun};
 use crate::domain::health::{Assessment, Health};
 use crate::domain::hook::{self, Hook};
 use crate::domain::manifest::{Manifest, ResourceKey};

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
-use crate::cluster::home::ApplicationStatus;
+use crate::cluster::store::ApplicationStatus;
 use crate::controller::cache::locked;
 use crate::controller::{Reader, Result};
 use crate::domain::ApplicationKey;
@@ -22,7 +22,7 @@ use crate::domain::manifest::Manifest;
 
 /// What is known of an application's images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Proof {
+pub struct Verification {
     /// Digests that running pods were seen to run.
     pub proven: Vec<String>,
     /// Why the others are not.
@@ -35,7 +35,7 @@ pub struct Proof {
 #[derive(Clone)]
 pub struct Asked {
     about: Vec<String>,
-    found: Proof,
+    found: Verification,
     next: Instant,
     pause: Duration,
 }
@@ -45,7 +45,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(3);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// What was known before, for images that are still the same.
-pub fn known(status: &ApplicationStatus, images: &[ImageRef]) -> Proof {
+pub fn known(status: &ApplicationStatus, images: &[ImageRef]) -> Verification {
     let wanted = digests(images);
     let proven = status
         .proven
@@ -54,7 +54,7 @@ pub fn known(status: &ApplicationStatus, images: &[ImageRef]) -> Proof {
         .cloned()
         .collect();
     let same = digests(&status.images) == wanted;
-    Proof {
+    Verification {
         proven,
         unproven: status.unproven.clone().filter(|_| same),
         again: None,
@@ -70,7 +70,7 @@ pub async fn check(
     images: &[ImageRef],
     status: &ApplicationStatus,
     again: bool,
-) -> Result<Proof> {
+) -> Result<Verification> {
     let known = known(status, images);
     let wanted = digests(images);
     if wanted
@@ -78,7 +78,7 @@ pub async fn check(
         .all(|digest| known.proven.iter().any(|proven| proven == digest))
     {
         locked(&ctx.cache.applications.verifications).remove(key);
-        return Ok(Proof {
+        return Ok(Verification {
             unproven: None,
             ..known
         });
@@ -96,7 +96,7 @@ pub async fn check(
     let next = Instant::now() + pause;
     let found = evidence(ctx, cluster, manifests, images)
         .await?
-        .proof(known.proven, next);
+        .verification(known.proven, next);
     let asked = Asked {
         about: wanted.iter().map(ToString::to_string).collect(),
         found: found.clone(),
@@ -125,7 +125,7 @@ struct Evidence {
 
 impl Evidence {
     /// `proven`: what was proven before. One doubt about a digest outweighs what other containers show of it.
-    fn proof(self, mut proven: Vec<String>, next: Instant) -> Proof {
+    fn verification(self, mut proven: Vec<String>, next: Instant) -> Verification {
         let Self { seen, doubts } = self;
         let undoubted = |digest: &String| !doubts.contains_key(digest);
         proven.extend(seen.into_iter().filter(undoubted));
@@ -133,7 +133,7 @@ impl Evidence {
         proven.dedup();
         let is_doubted = !doubts.is_empty();
         let doubts: Vec<_> = doubts.into_values().collect();
-        Proof {
+        Verification {
             proven,
             unproven: is_doubted.then(|| format!("unproven: {}", doubts.join("; "))),
             again: is_doubted.then_some(next),
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn a_doubt_outweighs_what_other_containers_show() {
         let next = Instant::now();
-        let proof = |seen: &[&str], doubts: &[&str]| {
+        let verification = |seen: &[&str], doubts: &[&str]| {
             let evidence = Evidence {
                 seen: seen.iter().map(ToString::to_string).collect(),
                 doubts: doubts
@@ -254,7 +254,7 @@ mod tests {
                     .map(|digest| (digest.to_string(), format!("not {digest}")))
                     .collect(),
             };
-            evidence.proof(vec!["b".into()], next)
+            evidence.verification(vec!["b".into()], next)
         };
         let cases = [
             (vec![], vec![], vec!["b"], None),
@@ -268,10 +268,10 @@ mod tests {
             ),
         ];
         for (seen, doubts, proven, unproven) in cases {
-            let proof = proof(&seen, &doubts);
-            assert_eq!(proof.proven, proven);
-            assert_eq!(proof.unproven.as_deref(), unproven);
-            assert_eq!(proof.again, unproven.map(|_| next));
+            let verification = verification(&seen, &doubts);
+            assert_eq!(verification.proven, proven);
+            assert_eq!(verification.unproven.as_deref(), unproven);
+            assert_eq!(verification.again, unproven.map(|_| next));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Observation;
-use crate::cluster::home::InventoryEntry;
+use crate::cluster::store::InventoryEntry;
 use crate::domain::manifest::{Manifest, ResourceKey};
 
 /// The objects that Git has, with what is known of them, and those it has no more until they are gone.
@@ -48,17 +48,17 @@ fn in_git(seen: &Observation) -> Vec<InventoryEntry> {
     let pending = super::health::pending(&seen.facts.plan);
     let entry = |manifest: &Manifest| {
         let object = seen.objects.all.get(&manifest.key);
-        let left = object.and_then(|object| object.left(pending.contains(&manifest.key)));
+        let left = object.and_then(|object| object.last_applied(pending.contains(&manifest.key)));
         let known = known.get(&manifest.key);
-        let (uid, as_it_should) = left.map(|left| (left.uid, left.as_it_should)).unzip();
-        let (applied, signal) = as_it_should.flatten().unzip();
+        let (uid, hashes) = left.map(|left| (left.uid, left.hashes)).unzip();
+        let (manifest_hash, ownership_hash) = hashes.flatten().unzip();
         InventoryEntry {
             key: manifest.key.clone(),
             version: manifest.version.clone(),
             uid,
             // Until it is as it should be, what was applied last is what was known before.
-            applied: applied.or_else(|| known?.applied.clone()),
-            left: signal.or_else(|| known?.left.clone()),
+            manifest_hash: manifest_hash.or_else(|| known?.manifest_hash.clone()),
+            ownership_hash: ownership_hash.or_else(|| known?.ownership_hash.clone()),
             hook: seen.desired.hooks.has(&manifest.key),
             gone: None,
         }

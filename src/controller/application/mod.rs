@@ -94,28 +94,28 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         }
         declare::Declaration::Here(declared) => *declared,
     };
-    let asking = declared.asking(ctx, key)?;
-    let rendering = desired::render(ctx, &declared, &asking).await?;
-    if !asking.applies() {
-        let status = external::observe(ctx, &asking, &declared, &rendering).await?;
-        drop(asking);
+    let scope = declared.scope(ctx, key)?;
+    let rendering = desired::render(ctx, &declared, &scope).await?;
+    if !scope.applies() {
+        let status = external::observe(ctx, &scope, &declared, &rendering).await?;
+        drop(scope);
         return Ok(Observed::External(Box::new(external::External {
             declared,
             status,
         })));
     }
-    let (desired, inventory) = desired::settle(ctx, &declared, &asking, rendering).await?;
-    let objects = objects::classify(&declared, &asking, &desired, inventory).await?;
-    let (objects, claims) = objects::predict(ctx, &declared, &asking, &desired, objects).await?;
-    let prune = prune::candidates(ctx, &declared, &asking, &desired, &objects, &claims).await?;
+    let (desired, inventory) = desired::settle(ctx, &declared, &scope, rendering).await?;
+    let objects = objects::classify(&declared, &scope, &desired, inventory).await?;
+    let (objects, claims) = objects::predict(ctx, &declared, &scope, &desired, objects).await?;
+    let prune = prune::candidates(ctx, &declared, &scope, &desired, &objects, &claims).await?;
     let plan = plan(ctx, &desired, &objects, &prune);
-    let health = health::assess(ctx, &declared, &asking, &desired, &objects, &plan).await?;
+    let health = health::assess(ctx, &declared, &scope, &desired, &objects, &plan).await?;
     let drifted = objects.drifted();
     let blockers = blockers::read(
-        ctx, &declared, &asking, &desired, &objects, &plan, &drifted, &health,
+        ctx, &declared, &scope, &desired, &objects, &plan, &drifted, &health,
     )
     .await?;
-    drop(asking);
+    drop(scope);
     let facts = sync::Seen {
         rendered: desired.rendered.clone(),
         plan,
@@ -152,7 +152,7 @@ fn plan(
 ) -> Plan {
     let all = desired.refusals.iter().cloned();
     let all = all.chain(objects.comparisons()).chain(prune.comparisons());
-    Plan::new(&ctx.observer.mask, all)
+    Plan::new(&ctx.environment.mask, all)
 }
 
 fn decide(observed: Observed, now: jiff::Timestamp) -> Decision {

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::declare::Declared;
 use super::desired::{Desired, Inventory, rendered};
-use crate::cluster::home::InventoryEntry;
-use crate::cluster::{self, Known};
-use crate::controller::claims::{self, Claims};
-use crate::controller::dry_run::{self, Asking, Predicted};
+use crate::cluster::store::InventoryEntry;
+use crate::cluster::{self, Lookup};
+use crate::controller::dry_run::{self, AppScope, Prediction};
+use crate::controller::resource_owners::{self, ResourceOwners};
 use crate::controller::revision::inputs_at;
 use crate::controller::{Reader, Result};
 use crate::domain::manifest::{Manifest, ResourceKey};
@@ -27,64 +27,63 @@ pub struct Objects {
 }
 
 pub struct Object {
-    /// [`dry_run::fingerprint`] of its manifest.
+    /// [`dry_run::manifest_hash`] of its manifest.
     pub print: String,
     pub owned: Option<InventoryEntry>,
     pub live: Live,
     /// What a sync would make of it; None where that is not asked.
-    pub predicted: Option<Predicted>,
+    pub predicted: Option<Prediction>,
 }
 
 pub enum Live {
     /// As it was left, by just this manifest.
-    AsApplied(cluster::Seen),
+    AsApplied(cluster::IndexEntry),
     /// Nobody changed it; Git did.
-    OnlyGitChanged(cluster::Seen),
-    Moved,
+    OnlyGitChanged(cluster::IndexEntry),
+    WatchEvent,
     /// A Job that ran for just this manifest and took itself away: created anew, it would run again.
     RanAndGone,
 }
 
 /// How an object was left when it was last as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
+pub struct LastApplied {
     pub uid: String,
-    /// [`dry_run::fingerprint`] of the manifest, and [`ownership::signal`] of the object; None until it
+    /// [`dry_run::manifest_hash`] of the manifest, and [`ownership::ownership_hash`] of the object; None until it
     /// is as it should be.
-    pub as_it_should: Option<(String, String)>,
+    pub hashes: Option<(String, String)>,
 }
 
 /// Tells by the index which objects moved.
 pub async fn classify(
     declared: &Declared,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     desired: &Desired,
     mut inventory: Inventory,
 ) -> Result<Objects> {
-    let everything = declared.requests.everything;
+    let hard_refresh = declared.requests.hard_refresh;
     let mut all = BTreeMap::new();
     for manifest in &desired.manifests {
-        let seen = asking
-            .cluster
-            .look(&manifest.key, &manifest.version)
-            .await?;
+        let seen = scope.cluster.look(&manifest.key, &manifest.version).await?;
         let owned = inventory.remove(&manifest.key);
-        let print = dry_run::fingerprint(manifest);
+        let print = dry_run::manifest_hash(manifest);
         // A hook's last run, and whose a Secret's data is, are in the whole object.
         let may_be_a_stub =
             declared.target.fields.ignore.is_empty() && hook::run(&manifest.value).is_none();
         let live = match seen {
-            Some(Known::Seen(seen))
-                if !everything && dry_run::is_as_left(owned.as_ref(), &print, &seen) =>
+            Some(Lookup::Found(seen))
+                if !hard_refresh && dry_run::is_as_left(owned.as_ref(), &print, &seen) =>
             {
                 Live::AsApplied(seen)
             }
-            Some(Known::Seen(seen))
-                if !everything && may_be_a_stub && dry_run::is_untouched(owned.as_ref(), &seen) =>
+            Some(Lookup::Found(seen))
+                if !hard_refresh
+                    && may_be_a_stub
+                    && dry_run::is_untouched(owned.as_ref(), &seen) =>
             {
                 Live::OnlyGitChanged(seen)
             }
-            _ => Live::Moved,
+            _ => Live::WatchEvent,
         };
         let object = Object {
             print,
@@ -104,38 +103,38 @@ pub async fn classify(
 pub async fn predict(
     ctx: &Arc<Reader>,
     declared: &Declared,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     desired: &Desired,
     objects: Objects,
-) -> Result<(Objects, Arc<Claims>)> {
-    let everything = declared.requests.everything;
-    let found = dry_run::read(asking, &objects.moved(desired)).await?;
-    let (mut objects, mut found) = with_live(desired, objects, found, everything);
+) -> Result<(Objects, Arc<ResourceOwners>)> {
+    let hard_refresh = declared.requests.hard_refresh;
+    let found = dry_run::read(scope, &objects.moved(desired)).await?;
+    let (mut objects, mut found) = with_live(desired, objects, found, hard_refresh);
     let asked: Vec<_> = desired
         .manifests
         .iter()
         .filter(|manifest| {
             let live = objects.live(manifest);
-            matches!(live, Some(Live::OnlyGitChanged(_) | Live::Moved))
+            matches!(live, Some(Live::OnlyGitChanged(_) | Live::WatchEvent))
         })
         .collect();
-    let applied = applied(ctx, declared, asking, &asked, &objects).await?;
+    let applied = applied(ctx, declared, scope, &asked, &objects).await?;
     let wanted = asked
         .into_iter()
         .map(|manifest| (manifest.clone(), found.remove(&manifest.key)))
         .collect();
     let asked =
-        dry_run::predict_all(asking, wanted, &desired.manifests, &applied, everything).await?;
+        dry_run::predict_all(scope, wanted, &desired.manifests, &applied, hard_refresh).await?;
     let contested = objects.owned() > desired.manifests.len()
         || asked
             .iter()
-            .any(|predicted| is_anothers(predicted, asking.owner));
+            .any(|predicted| is_anothers(predicted, scope.owner));
     let claims = match contested {
-        true => claims::of_base(ctx, &declared.base).await?,
+        true => resource_owners::of_base(ctx, &declared.base).await?,
         false => Arc::default(),
     };
     for predicted in asked {
-        let predicted = unless_claimed(declared, asking, &claims, predicted);
+        let predicted = unless_claimed(declared, scope, &claims, predicted);
         if let Some(object) = objects.all.get_mut(&predicted.manifest.key) {
             object.predicted = Some(predicted);
         }
@@ -149,7 +148,7 @@ fn with_live(
     desired: &Desired,
     mut objects: Objects,
     mut found: BTreeMap<ResourceKey, Value>,
-    everything: bool,
+    hard_refresh: bool,
 ) -> (Objects, BTreeMap<ResourceKey, Value>) {
     for manifest in &desired.manifests {
         let Some(object) = objects.all.get_mut(&manifest.key) else {
@@ -157,10 +156,10 @@ fn with_live(
         };
         match &object.live {
             Live::OnlyGitChanged(seen) => {
-                found.insert(manifest.key.clone(), dry_run::stub(manifest, seen));
+                found.insert(manifest.key.clone(), dry_run::placeholder(manifest, seen));
             }
-            Live::Moved
-                if !everything
+            Live::WatchEvent
+                if !hard_refresh
                     && hook::takes_itself_away(&manifest.value)
                     && !found.contains_key(&manifest.key)
                     && object.was_applied() =>
@@ -176,21 +175,21 @@ fn with_live(
 /// An object that another application has too is refused; a refusal names the file.
 fn unless_claimed(
     declared: &Declared,
-    asking: &Asking<'_>,
-    claims: &Claims,
-    mut predicted: Predicted,
-) -> Predicted {
+    scope: &AppScope<'_>,
+    claims: &ResourceOwners,
+    mut predicted: Prediction,
+) -> Prediction {
     let key = &predicted.manifest.key;
     let destination = &declared.target.destination;
-    if is_anothers(&predicted, asking.owner)
-        && let Some(other) = claims.other(destination, key, asking.key)
+    if is_anothers(&predicted, scope.owner)
+        && let Some(other) = claims.other(destination, key, scope.key)
     {
         let title = other.title();
         predicted.after = Side::Refused(format!(
             "{key} is an object of {title} too: one of them has to leave it out"
         ));
     }
-    claims::locate(&mut predicted.after, key, &declared.change.inputs);
+    resource_owners::locate(&mut predicted.after, key, &declared.change.inputs);
     predicted
 }
 
@@ -199,7 +198,7 @@ fn unless_claimed(
 async fn applied(
     ctx: &Arc<Reader>,
     declared: &Declared,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     asked: &[&Manifest],
     objects: &Objects,
 ) -> Result<BTreeMap<ResourceKey, Value>> {
@@ -218,14 +217,14 @@ async fn applied(
     let Some(synced) = status.synced_revision.clone().filter(|_| older) else {
         return Ok(applied);
     };
-    let place = asking.target.place();
-    let read = ctx.mirror(&asking.key.repo, move |mirror| match mirror.has(&synced) {
+    let place = scope.target.place();
+    let read = ctx.mirror(&scope.key.repo, move |mirror| match mirror.has(&synced) {
         true => inputs_at(mirror, &synced, &place),
         false => Ok(Ok(None)),
     });
     let read = read.await?;
-    if let Ok(manifests) = rendered(ctx, asking.target, &read, status.served.as_ref()).await? {
-        for manifest in dry_run::settle(asking, &manifests).await?.manifests {
+    if let Ok(manifests) = rendered(ctx, scope.target, &read, status.served.as_ref()).await? {
+        for manifest in dry_run::normalize(scope, &manifests).await?.manifests {
             applied.entry(manifest.key).or_insert(manifest.value);
         }
     }
@@ -233,7 +232,7 @@ async fn applied(
 }
 
 /// Whether an object carries the mark of another application.
-fn is_anothers(predicted: &Predicted, owner: &str) -> bool {
+fn is_anothers(predicted: &Prediction, owner: &str) -> bool {
     predicted.live.as_ref().is_some_and(|live| {
         live["metadata"]["labels"][OWNER_LABEL]
             .as_str()
@@ -244,26 +243,29 @@ fn is_anothers(predicted: &Predicted, owner: &str) -> bool {
 impl Object {
     /// Whether just this manifest was applied last.
     pub fn was_applied(&self) -> bool {
-        let applied = self.owned.as_ref().and_then(|entry| entry.applied.as_ref());
+        let applied = self
+            .owned
+            .as_ref()
+            .and_then(|entry| entry.manifest_hash.as_ref());
         applied == Some(&self.print)
     }
 
     /// How it is left by now. `pending`: something is to be done about it.
-    pub fn left(&self, pending: bool) -> Option<Left> {
+    pub fn last_applied(&self, pending: bool) -> Option<LastApplied> {
         if let Live::AsApplied(seen) = &self.live {
-            return Some(Left {
+            return Some(LastApplied {
                 uid: seen.uid.clone(),
-                as_it_should: Some((self.print.clone(), seen.signal.clone())),
+                hashes: Some((self.print.clone(), seen.ownership_hash.clone())),
             });
         }
         let live = self.predicted.as_ref()?.live.as_ref()?;
         // What the index knows of it says nothing of who owns what.
         let whole = !matches!(self.live, Live::OnlyGitChanged(_));
-        let as_it_should =
-            (whole && !pending).then(|| (self.print.clone(), ownership::signal(live)));
-        Some(Left {
+        let hashes =
+            (whole && !pending).then(|| (self.print.clone(), ownership::ownership_hash(live)));
+        Some(LastApplied {
             uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
-            as_it_should,
+            hashes,
         })
     }
 }
@@ -276,7 +278,7 @@ impl Objects {
     /// The objects that have to be read, each with its version.
     fn moved(&self, desired: &Desired) -> Vec<(ResourceKey, String)> {
         let all = desired.manifests.iter();
-        let moved = all.filter(|manifest| matches!(self.live(manifest), Some(Live::Moved)));
+        let moved = all.filter(|manifest| matches!(self.live(manifest), Some(Live::WatchEvent)));
         moved
             .map(|manifest| (manifest.key.clone(), manifest.version.clone()))
             .collect()
@@ -288,7 +290,7 @@ impl Objects {
         here.count() + self.unwanted.len()
     }
 
-    pub fn predicted(&self) -> impl Iterator<Item = &Predicted> {
+    pub fn predicted(&self) -> impl Iterator<Item = &Prediction> {
         self.all
             .values()
             .filter_map(|object| object.predicted.as_ref())

@@ -7,10 +7,10 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 
 use super::apply::delete;
-use super::prune::{self, Leavers};
-use crate::cluster::home::{Application, ApplicationStatus, CONFIRM_PRUNE};
+use super::prune::{self, Prunable};
+use crate::cluster::store::{Application, ApplicationStatus, CONFIRM_PRUNE};
 use crate::controller::cache::locked;
-use crate::controller::{Base, Event, Reader, Requeue, Result, Writer, claims};
+use crate::controller::{Base, Event, Reader, Requeue, Result, Writer, resource_owners};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Destination, HEALTH_TIMEOUT, MergePolicy, Reconciler, Stage, Target};
 use crate::domain::health::{Health, SyncState};
@@ -26,8 +26,8 @@ pub struct Retired {
     owner: String,
     /// The cluster behind its destination is not the one that it was.
     is_elsewhere: bool,
-    leavers: Leavers,
-    judgement: sync::Judgement,
+    prunable: Prunable,
+    judgement: sync::PruneDecision,
 }
 
 /// What becomes of it.
@@ -50,38 +50,38 @@ pub async fn observe(
     let owner = key.owner_label(base.repo.id);
     // After a restart Git does not name it: what becomes of its objects is still its news.
     locked(&ctx.cache.repositories.owners).insert(owner.clone(), key.clone());
-    let asking = ctx.observer.asking(key, &target, &owner)?;
+    let scope = ctx.environment.scope(key, &target, &owner)?;
     let known = before
         .cluster_uid
         .as_ref()
         .filter(|known| !known.is_empty());
     let is_elsewhere = match known {
-        Some(known) => *known != asking.cluster.uid().await?,
+        Some(known) => *known != scope.cluster.uid().await?,
         None => false,
     };
-    let mut leavers = Leavers::default();
+    let mut prunable = Prunable::default();
     if !is_elsewhere {
-        leavers = prune::leavers(&asking, before.inventory.clone()).await?;
+        prunable = prune::prunable(&scope, before.inventory.clone()).await?;
     }
-    if !leavers.prune.is_empty() {
+    if !prunable.prune.is_empty() {
         // What another application has by now is not this one's to delete.
-        let claimed = claims::on_cluster(ctx, base, destination).await?;
-        leavers.prune.retain(|object, _| !claimed.contains(object));
+        let claimed = resource_owners::on_cluster(ctx, base, destination).await?;
+        prunable.prune.retain(|object, _| !claimed.contains(object));
     }
     let confirmed = object.annotations().get(CONFIRM_PRUNE).map(String::as_str);
     let words = sync::Confirmed {
         digest: confirmed,
         lines: &before.confirmed,
     };
-    let judgement = leavers.judge_retired(words, &key.title());
-    drop(asking);
+    let judgement = prunable.decide_retired(words, &key.title());
+    drop(scope);
     Ok(Retired {
         title: format!("{} declares {} no more", key.repo, key.title()),
         name: key.title(),
         object,
         owner,
         is_elsewhere,
-        leavers,
+        prunable,
         judgement,
     })
 }
@@ -128,12 +128,12 @@ pub fn decide(seen: &Retired) -> Decision {
             ..Decision::keeps(status, message, again)
         };
     }
-    let stays = staying(&seen.leavers);
+    let stays = staying(&seen.prunable);
     if stays.is_empty() {
         return Decision::forgets();
     }
     keep_what_stays(
-        &seen.leavers,
+        &seen.prunable,
         status,
         format!("{title}: {}", stays.join("; ")),
     )
@@ -162,23 +162,27 @@ impl Decision {
 }
 
 /// What is not to be deleted, or is being deleted, each with the reason.
-fn staying(leavers: &Leavers) -> Vec<String> {
-    let protected = leavers.protected.iter();
+fn staying(prunable: &Prunable) -> Vec<String> {
+    let protected = prunable.protected.iter();
     let protected = protected.map(|(key, why)| format!("{key} stays: {why}"));
-    let ending = leavers.ending.iter();
+    let ending = prunable.ending.iter();
     let ending = ending.map(|(key, why)| format!("{key}: {why}"));
     protected.chain(ending).collect()
 }
 
 /// Nothing of it is to be deleted any more.
-fn keep_what_stays(leavers: &Leavers, mut status: ApplicationStatus, message: String) -> Decision {
-    if leavers.ending.is_empty() && !leavers.unknown {
+fn keep_what_stays(
+    prunable: &Prunable,
+    mut status: ApplicationStatus,
+    message: String,
+) -> Decision {
+    if prunable.ending.is_empty() && !prunable.unknown {
         status.health = Health::Healthy;
     }
     // The end of what is being deleted may be nobody's news: a kind that Git has no more need not be watched.
     let requeue = match () {
-        () if !leavers.ending.is_empty() => Requeue::After(Duration::from_secs(10)),
-        () if leavers.unknown => Requeue::After(Duration::from_secs(60)),
+        () if !prunable.ending.is_empty() => Requeue::After(Duration::from_secs(10)),
+        () if prunable.unknown => Requeue::After(Duration::from_secs(60)),
         () => Requeue::Idle,
     };
     Decision::keeps(status, message, requeue)
@@ -191,7 +195,7 @@ pub async fn act(
     decision: Decision,
 ) -> Result<Requeue> {
     let Some(status) = decision.status else {
-        ctx.to_home().forget_application(&seen.object).await?;
+        ctx.to_store().forget_application(&seen.object).await?;
         ctx.cache.applications.forget(key);
         ctx.emit(&Event::Rollouts(key.repo.clone()));
         return Ok(decision.requeue);
@@ -199,13 +203,13 @@ pub async fn act(
     report(ctx, key, &seen.object, status).await?;
     if decision.deletes {
         let target = target_of(&seen.object);
-        let asking = ctx.observer.asking(key, &target, &seen.owner)?;
-        let leavers = seen
+        let scope = ctx.environment.scope(key, &target, &seen.owner)?;
+        let prunable = seen
             .judgement
             .prune
             .iter()
-            .filter_map(|key| seen.leavers.prune.get(key));
-        delete(&ctx.to_cluster(&asking.cluster), leavers.collect()).await?;
+            .filter_map(|key| seen.prunable.prune.get(key));
+        delete(&ctx.to_cluster(&scope.cluster), prunable.collect()).await?;
     }
     Ok(decision.requeue)
 }
@@ -222,7 +226,7 @@ async fn report(
         .as_ref()
         .and_then(|before| before.message.as_ref())
         != status.message.as_ref();
-    ctx.to_home()
+    ctx.to_store()
         .report_application(object, status, ctx.now())
         .await?;
     if news {
@@ -274,16 +278,16 @@ mod tests {
         };
         let decide = |ending: bool, unknown: bool| {
             let ending = ending.then(|| (key.clone(), "it is being deleted".into()));
-            let leavers = Leavers {
+            let prunable = Prunable {
                 ending: ending.into_iter().collect(),
                 unknown,
-                ..Leavers::default()
+                ..Prunable::default()
             };
             let status = ApplicationStatus {
                 health: Health::Progressing,
                 ..ApplicationStatus::default()
             };
-            let decision = keep_what_stays(&leavers, status, "it stays".into());
+            let decision = keep_what_stays(&prunable, status, "it stays".into());
             (decision.status.unwrap().health, decision.requeue)
         };
         let after = |seconds| Requeue::After(Duration::from_secs(seconds));

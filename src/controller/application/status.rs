@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Observation, inventory};
-use crate::cluster::home::{self, ApplicationStatus, LastSync};
+use crate::cluster::store::{self, ApplicationStatus, LastSync};
 use crate::domain::CommitSha;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::plan;
@@ -20,7 +20,7 @@ const MOST_OUTCOMES: usize = 300;
 pub struct Verdict {
     pub step: Step,
     /// Since when the revision waits for something of the cluster.
-    pub waiting: Option<home::Waiting>,
+    pub waiting: Option<store::Waiting>,
     /// It waits for longer than the application allows.
     pub is_overdue: bool,
 }
@@ -135,8 +135,8 @@ fn observed(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> Appl
         served: seen.desired.served.clone(),
         unruled: seen.health.unruled.clone(),
         adoption: to_adopt(seen),
-        proven: blockers.proof.proven.clone(),
-        unproven: blockers.proof.unproven.clone(),
+        proven: blockers.verification.proven.clone(),
+        unproven: blockers.verification.unproven.clone(),
         last_sync: last_sync(seen, &verdict.step, now),
         cluster_uid: cluster_uid.or_else(|| Some(blockers.cluster_uid.clone())),
         inventory: inventory::next(seen),
@@ -146,7 +146,7 @@ fn observed(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> Appl
 }
 
 /// Since when the revision waits for something of the cluster.
-fn waiting(seen: &Observation, step: &Step, now: jiff::Timestamp) -> Option<home::Waiting> {
+fn waiting(seen: &Observation, step: &Step, now: jiff::Timestamp) -> Option<store::Waiting> {
     let waits = match step {
         Step::Wait { until: None, .. } => seen.facts.waits_for.is_empty(),
         Step::InSync { health, .. } => *health == Health::Progressing,
@@ -154,7 +154,7 @@ fn waiting(seen: &Observation, step: &Step, now: jiff::Timestamp) -> Option<home
         _ => false,
     };
     let since = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let new = || home::Waiting {
+    let new = || store::Waiting {
         revision: seen.revision().clone(),
         since,
     };
@@ -170,7 +170,7 @@ fn waiting(seen: &Observation, step: &Step, now: jiff::Timestamp) -> Option<home
 fn overdue(
     seen: &Observation,
     step: Step,
-    waiting: Option<&home::Waiting>,
+    waiting: Option<&store::Waiting>,
     now: jiff::Timestamp,
 ) -> Step {
     let limit = seen.declared.target.health_timeout;

@@ -74,7 +74,7 @@ pub async fn earlier(
     key: &ApplicationKey,
     target: &Target,
 ) -> Result<Vec<Earlier>> {
-    let Some(object) = ctx.home.promotion(key).await? else {
+    let Some(object) = ctx.store.promotion(key).await? else {
         return Ok(Vec::new());
     };
     let stages = promotion::earlier(ctx, key, target).await?;

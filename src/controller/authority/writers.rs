@@ -37,7 +37,7 @@ pub async fn writers(
             commits: commits.len(),
         }));
     }
-    let known = Known {
+    let known = Lookup {
         bot: &bot,
         author: pull.author(),
     };
@@ -73,14 +73,14 @@ fn unanswered(error: github::Error) -> Result<Writers> {
 }
 
 /// Whose hand is known beforehand: that of windlass's bot, and of who opened the pull request.
-struct Known<'a> {
+struct Lookup<'a> {
     bot: &'a str,
     author: &'a str,
 }
 
 type Logins = std::result::Result<BTreeSet<String>, Doubt>;
 
-impl Known<'_> {
+impl Lookup<'_> {
     /// A bot's commit is somebody's who had it made: a workflow runs for whoever may push one. Of a pull request that the
     /// bot itself opened that is not so, but for GitHub's own, which anybody's workflow is.
     fn foreign_bot(&self, account: &Account) -> Option<String> {
@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    const KNOWN: Known<'_> = Known {
+    const KNOWN: Lookup<'_> = Lookup {
         bot: "windlass[bot]",
         author: "ann",
     };

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::controller::{Error, Result, Writer};
-use crate::domain::pull_request::{Progress, shortened};
+use crate::domain::pull_request::{Rollout, shortened};
 use crate::domain::rollout::{self, Outcome};
 use crate::domain::{CommitKey, Name};
 use crate::{github, view};
@@ -17,7 +17,7 @@ use crate::{github, view};
 pub type Place = (CommitKey, String);
 
 /// The state of a deployment, in GitHub's words.
-pub fn state_of(progress: &[&Progress]) -> (&'static str, String) {
+pub fn state_of(progress: &[&Rollout]) -> (&'static str, String) {
     let summary = rollout::summary(progress.iter().copied());
     let state = match summary.outcome {
         Outcome::Failed => "failure",
@@ -30,8 +30,8 @@ pub fn state_of(progress: &[&Progress]) -> (&'static str, String) {
 }
 
 /// One deployment for each stage that a commit changes.
-pub async fn deployments(ctx: &Writer, key: &CommitKey, progress: &[Progress]) -> Result<()> {
-    let mut stages: BTreeMap<&Name, Vec<&Progress>> = BTreeMap::new();
+pub async fn deployments(ctx: &Writer, key: &CommitKey, progress: &[Rollout]) -> Result<()> {
+    let mut stages: BTreeMap<&Name, Vec<&Rollout>> = BTreeMap::new();
     for one in progress {
         stages.entry(&one.key.stage).or_default().push(one);
     }

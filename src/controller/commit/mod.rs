@@ -14,7 +14,7 @@ mod rollout;
 mod sources;
 mod status;
 
-pub use pulls::came_by;
+pub use pulls::record_pull_request;
 pub use rollout::progress_of;
 
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use crate::controller::cache::Recent;
 use crate::controller::{Event, Requeue, Result, Writer};
 use crate::domain::catalog::Target;
-use crate::domain::pull_request::{Progress, ProgressState, shortened};
+use crate::domain::pull_request::{Rollout, RolloutState, shortened};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid};
 use pulls::pulls_of;
 use status::post;
@@ -37,7 +37,7 @@ pub struct Cache {
     /// Commits that have not come to their end.
     pub unfinished: Recent<CommitKey, ()>,
     /// Where each commit stood when its pull requests were looked at last.
-    progress: Recent<CommitKey, Arc<Vec<Progress>>>,
+    progress: Recent<CommitKey, Arc<Vec<Rollout>>>,
     /// The last commit status that we posted, with how many.
     statuses: Recent<CommitKey, ((String, String), u32)>,
     pulls_of: Recent<CommitKey, (Instant, Vec<u64>)>,
@@ -79,10 +79,10 @@ pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
             pulls: pulls_of(&ctx, &key).await?,
         });
         // What was told to wait for the sync of what is merged does so no more.
-        let healthy = |progress: &[Progress]| -> BTreeSet<ApplicationKey> {
+        let healthy = |progress: &[Rollout]| -> BTreeSet<ApplicationKey> {
             progress
                 .iter()
-                .filter(|one| one.state == ProgressState::Healthy)
+                .filter(|one| one.state == RolloutState::Healthy)
                 .map(|one| one.key.clone())
                 .collect()
         };

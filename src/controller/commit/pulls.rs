@@ -12,12 +12,12 @@ use crate::domain::CommitKey;
 const NO_PULLS_FOR: Duration = Duration::from_secs(30);
 
 /// A commit came by a pull request: GitHub tells that later when it is asked about the commit.
-pub fn came_by(ctx: &Reader, key: &CommitKey, number: u64) {
-    came_by_all(ctx, key, &[number], false);
+pub fn record_pull_request(ctx: &Reader, key: &CommitKey, number: u64) {
+    record_pull_requests(ctx, key, &[number], false);
 }
 
 /// Adds pull requests to those that are known of a commit. `asked`: GitHub was just asked about it.
-fn came_by_all(ctx: &Reader, key: &CommitKey, numbers: &[u64], asked: bool) -> Vec<u64> {
+fn record_pull_requests(ctx: &Reader, key: &CommitKey, numbers: &[u64], asked: bool) -> Vec<u64> {
     let entry = ctx
         .cache
         .commits
@@ -53,5 +53,5 @@ pub async fn pulls_of(ctx: &Arc<Reader>, key: &CommitKey) -> Result<Vec<u64>> {
         .filter(|pull| pull.merged_at.is_some())
         .map(|pull| pull.number)
         .collect();
-    Ok(came_by_all(ctx, key, &merged, true))
+    Ok(record_pull_requests(ctx, key, &merged, true))
 }

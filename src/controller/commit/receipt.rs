@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::cluster::home::ApplicationStatus;
+use crate::cluster::store::ApplicationStatus;
 use crate::controller::{Reader, Result, Writer, authority};
-use crate::domain::pull_request::{Progress, ProgressState};
+use crate::domain::pull_request::{Rollout, RolloutState};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github;
 
@@ -17,7 +17,7 @@ use crate::github;
 pub async fn observe(
     ctx: &Arc<Reader>,
     key: &CommitKey,
-    progress: &[Progress],
+    progress: &[Rollout],
 ) -> Result<Option<String>> {
     if !is_due(progress) || ctx.cache.commits.receipts.contains_key(key) {
         return Ok(None);
@@ -38,7 +38,7 @@ pub async fn observe(
     let mut applications = Vec::new();
     for one in progress {
         let status = ctx
-            .home
+            .store
             .application(&one.key)
             .await?
             .and_then(|object| object.status)
@@ -65,15 +65,15 @@ pub async fn observe(
 }
 
 /// All that the commit changed came to its end, and something of it runs.
-fn is_due(progress: &[Progress]) -> bool {
+fn is_due(progress: &[Rollout]) -> bool {
     progress.iter().all(|one| one.state.is_final())
         && progress
             .iter()
-            .any(|one| one.state == ProgressState::Healthy)
+            .any(|one| one.state == RolloutState::Healthy)
 }
 
 /// What was applied of a commit in one application.
-fn application(commit: &CommitSha, progress: &Progress, status: ApplicationStatus) -> Value {
+fn application(commit: &CommitSha, progress: &Rollout, status: ApplicationStatus) -> Value {
     let sync = status.last_sync.filter(|sync| sync.revision == *commit);
     let objects = sync
         .iter()
@@ -137,11 +137,11 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::cluster::home::LastSync;
+    use crate::cluster::store::LastSync;
     use crate::domain::ApplicationKey;
 
-    fn progress(state: ProgressState) -> Progress {
-        Progress {
+    fn progress(state: RolloutState) -> Rollout {
+        Rollout {
             key: ApplicationKey {
                 repo: "acme/config".parse().unwrap(),
                 application: "shop".parse().unwrap(),
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_receipt_is_due_once_all_is_over_and_something_runs() {
-        use ProgressState::{Gone, Healthy, Superseded, Syncing};
+        use RolloutState::{Gone, Healthy, Superseded, Syncing};
         for (states, due) in [
             (&[Healthy, Superseded][..], true),
             (&[Healthy, Syncing], false),
@@ -180,7 +180,7 @@ mod tests {
             }),
             ..ApplicationStatus::default()
         };
-        let one = progress(ProgressState::Healthy);
+        let one = progress(RolloutState::Healthy);
         let own = application(&sha("a"), &one, status());
         assert_eq!(own["plan"], "wl1:x");
         let object = json!({"object": "Deployment shop/web", "action": "configure"});

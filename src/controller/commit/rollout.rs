@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::changed::{changed_by, retired_by};
-use crate::cluster::home::ApplicationStatus;
+use crate::cluster::store::ApplicationStatus;
 use crate::controller::cache::locked;
 use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::health::{Health, SyncState};
-use crate::domain::pull_request::{self, Position, Progress, ProgressState};
+use crate::domain::pull_request::{self, RevisionOrder, Rollout, RolloutState};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, RepoName, sync};
 
 /// Where each application that a commit changed stands with it; and whether that has to be asked again, since one of them is
@@ -19,7 +19,7 @@ pub async fn progress_of(
     repo: &RepoName,
     base: &Base,
     commit: &CommitSha,
-) -> Result<(Vec<Progress>, bool)> {
+) -> Result<(Vec<Rollout>, bool)> {
     let (mut progress, mut again) = (Vec::new(), false);
     let name = CommitKey {
         repo: repo.clone(),
@@ -31,7 +31,7 @@ pub async fn progress_of(
         again |= is_busy;
     }
     for key in retired_by(ctx, repo, base, commit).await?.iter() {
-        let object = ctx.home.application(key).await?;
+        let object = ctx.store.application(key).await?;
         let status = object.map(|object| object.status.unwrap_or_default());
         progress.push(retirement(key.clone(), status));
     }
@@ -44,12 +44,12 @@ async fn application_progress(
     base: &Base,
     name: &CommitKey,
     target: &Target,
-) -> Result<(Progress, bool)> {
+) -> Result<(Rollout, bool)> {
     let (key, commit) = (target.key(&name.repo), &name.commit);
-    let status = ctx.home.stand(&key).await?;
+    let status = ctx.store.summary(&key).await?;
     let newer = status.revision.clone();
     let position = position(ctx, &name.repo, commit, newer.as_ref()).await?;
-    if position == Position::Before && ctx.applications.is_busy(&key) {
+    if position == RevisionOrder::Before && ctx.applications.is_busy(&key) {
         // What came to its end stays there meanwhile.
         let known = ctx
             .cache
@@ -62,10 +62,10 @@ async fn application_progress(
             known.unwrap_or_else(|| progress_at(key, commit, position, newer.as_ref(), status));
         return Ok((progress, true));
     }
-    if position == Position::Before
-        && let Some(taken_back) = taken_back(ctx, &key, base, target, commit, &status).await?
+    if position == RevisionOrder::Before
+        && let Some(reverted) = reverted(ctx, &key, base, target, commit, &status).await?
     {
-        let progress = progress_at(key, commit, taken_back, Some(&base.commit), status);
+        let progress = progress_at(key, commit, reverted, Some(&base.commit), status);
         return Ok((progress, false));
     }
     let progress = progress_at(key, commit, position, newer.as_ref(), status);
@@ -76,41 +76,41 @@ async fn application_progress(
 fn progress_at(
     key: ApplicationKey,
     commit: &CommitSha,
-    position: Position,
+    position: RevisionOrder,
     newer: Option<&CommitSha>,
-    status: pull_request::Stand,
-) -> Progress {
+    status: pull_request::ApplicationSummary,
+) -> Rollout {
     let failure = status
         .failures
         .iter()
         .find(|known| known.revision == *commit)
         .map(|known| known.why.clone());
     let state = match pull_request::progress(position, &status) {
-        ProgressState::Superseded if failure.is_some() => ProgressState::FailedBefore,
+        RolloutState::Superseded if failure.is_some() => RolloutState::FailedBefore,
         state => state,
     };
     let detail = match (state, &status.message) {
         // No more detail than changes rarely.
-        (ProgressState::Syncing, Some(message))
+        (RolloutState::Syncing, Some(message))
             if status.reason.as_deref() == Some(sync::APPLYING) =>
         {
             message.clone()
         }
-        (ProgressState::Progressing, _) if !status.confirm => "applied, waits to be healthy".into(),
+        (RolloutState::Progressing, _) if !status.confirm => "applied, waits to be healthy".into(),
         _ => String::new(),
     };
     let message = match state {
-        ProgressState::Progressing if status.confirm => status.message.unwrap_or_default(),
-        ProgressState::Superseded => format!("by {}", newer.map_or("", CommitSha::short)),
-        ProgressState::Failed | ProgressState::FailedBefore => {
+        RolloutState::Progressing if status.confirm => status.message.unwrap_or_default(),
+        RolloutState::Superseded => format!("by {}", newer.map_or("", CommitSha::short)),
+        RolloutState::Failed | RolloutState::FailedBefore => {
             failure.or(status.message).unwrap_or_default()
         }
-        ProgressState::Stale => status.message.unwrap_or_default(),
-        ProgressState::Unproven => status.unproven.unwrap_or_default(),
+        RolloutState::Stale => status.message.unwrap_or_default(),
+        RolloutState::Unproven => status.unproven.unwrap_or_default(),
         // What passes by itself is not worth an edit.
         _ => String::new(),
     };
-    Progress {
+    Rollout {
         key,
         state,
         message,
@@ -119,17 +119,17 @@ fn progress_at(
 }
 
 /// How far an application is that the commit took out of Git. None: it has no object any more.
-fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Progress {
+fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Rollout {
     // What is left then is kept by its marks.
     let is_over = |status: &ApplicationStatus| {
         (status.sync, status.health) == (SyncState::Unknown, Health::Healthy)
     };
     let state = if status.as_ref().is_none_or(is_over) {
-        ProgressState::Gone
+        RolloutState::Gone
     } else {
-        ProgressState::Leaving
+        RolloutState::Leaving
     };
-    Progress {
+    Rollout {
         key,
         state,
         message: status.and_then(|status| status.message).unwrap_or_default(),
@@ -139,14 +139,14 @@ fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Progres
 
 /// A later commit may have put back what this one changed before anybody looked: then there is nothing to wait for. None:
 /// it is not so.
-async fn taken_back(
+async fn reverted(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
     base: &Base,
     target: &Target,
     commit: &CommitSha,
-    stand: &pull_request::Stand,
-) -> Result<Option<Position>> {
+    stand: &pull_request::ApplicationSummary,
+) -> Result<Option<RevisionOrder>> {
     let tip = locked(&ctx.cache.repositories.changes)
         .get(key)
         .cloned()
@@ -168,9 +168,9 @@ async fn taken_back(
     let ours = target.stage.reconcile == Reconciler::Windlass;
     Ok(hash.map(|hash| {
         if ours && hash == tip.hash {
-            Position::At
+            RevisionOrder::At
         } else {
-            Position::After
+            RevisionOrder::After
         }
     }))
 }
@@ -180,12 +180,12 @@ async fn position(
     repo: &RepoName,
     commit: &CommitSha,
     current: Option<&CommitSha>,
-) -> Result<Position> {
+) -> Result<RevisionOrder> {
     let Some(current) = current.cloned() else {
-        return Ok(Position::Before);
+        return Ok(RevisionOrder::Before);
     };
     if current == *commit {
-        return Ok(Position::At);
+        return Ok(RevisionOrder::At);
     }
     let name = (commit.clone(), current.clone());
     let known = ctx.cache.commits.newer.get(&name);
@@ -206,16 +206,16 @@ async fn position(
         }
     };
     Ok(if newer {
-        Position::After
+        RevisionOrder::After
     } else {
-        Position::Before
+        RevisionOrder::Before
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::pull_request::{FailedSync, Stand};
+    use crate::domain::pull_request::{ApplicationSummary, FailedSync};
 
     fn key() -> ApplicationKey {
         ApplicationKey {
@@ -233,23 +233,23 @@ mod tests {
     #[test]
     fn what_was_superseded_is_told_with_why() {
         let table = [
-            (Position::Before, false, ProgressState::Waiting, ""),
+            (RevisionOrder::Before, false, RolloutState::Waiting, ""),
             (
-                Position::After,
+                RevisionOrder::After,
                 false,
-                ProgressState::Superseded,
+                RolloutState::Superseded,
                 "by bbbbbbbbbbbb",
             ),
-            (Position::After, true, ProgressState::FailedBefore, "no"),
+            (RevisionOrder::After, true, RolloutState::FailedBefore, "no"),
         ];
         for (position, failed, state, message) in table {
             let failure = FailedSync {
                 revision: sha('a'),
                 why: "no".into(),
             };
-            let status = Stand {
+            let status = ApplicationSummary {
                 failures: failed.then_some(failure).into_iter().collect(),
-                ..Stand::default()
+                ..ApplicationSummary::default()
             };
             let found = progress_at(key(), &sha('a'), position, Some(&sha('b')), status);
             assert_eq!((found.state, found.message.as_str()), (state, message));
@@ -265,9 +265,9 @@ mod tests {
             })
         };
         for (status, state) in [
-            (None, ProgressState::Gone),
-            (status(Health::Healthy), ProgressState::Gone),
-            (status(Health::Progressing), ProgressState::Leaving),
+            (None, RolloutState::Gone),
+            (status(Health::Healthy), RolloutState::Gone),
+            (status(Health::Progressing), RolloutState::Leaving),
         ] {
             assert_eq!(retirement(key(), status).state, state);
         }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::deployments::{state_of, tolerated};
 use crate::controller::{Base, Reader, Result, Writer};
-use crate::domain::pull_request::{self, Position, Progress};
+use crate::domain::pull_request::{self, RevisionOrder, Rollout};
 use crate::domain::{ApplicationKey, CommitKey, Name};
 use crate::github;
 
 /// A status for each stage on the commits that the images were built from, over all the applications of the stage that run
 /// them. What came to its good end stays told so.
-pub async fn sources(ctx: &Writer, base: &Base, progress: &[Progress]) -> Result<()> {
+pub async fn sources(ctx: &Writer, base: &Base, progress: &[Rollout]) -> Result<()> {
     let mut moved: BTreeSet<(CommitKey, Name)> = BTreeSet::new();
     for one in progress {
         moved.extend(
@@ -37,7 +37,7 @@ async fn running(
     base: &Base,
     source: &CommitKey,
     stage: &Name,
-) -> Result<Vec<Progress>> {
+) -> Result<Vec<Rollout>> {
     let mut running = Vec::new();
     for target in base
         .configured()
@@ -47,10 +47,10 @@ async fn running(
     {
         let key = target.key(&base.repo.name);
         if built_from(ctx, &key).await?.contains(source) {
-            let status = ctx.home.stand(&key).await?;
-            let state = pull_request::progress(Position::At, &status);
+            let status = ctx.store.summary(&key).await?;
+            let state = pull_request::progress(RevisionOrder::At, &status);
             let message = status.message.unwrap_or_default();
-            running.push(Progress {
+            running.push(Rollout {
                 key,
                 state,
                 message,
@@ -62,7 +62,7 @@ async fn running(
 }
 
 /// Sets the status of a stage on a source commit, unless it is set already.
-async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Progress]) -> Result<()> {
+async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Rollout]) -> Result<()> {
     let (state, text) = state_of(&running.iter().collect::<Vec<_>>());
     let state = if state == "in_progress" {
         "pending"
@@ -106,9 +106,9 @@ async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Progre
 
 /// The source commits of the images that an application runs.
 async fn built_from(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<BTreeSet<CommitKey>> {
-    let running = ctx.home.stand(key).await?.images;
+    let running = ctx.store.summary(key).await?.images;
     let candidates = ctx
-        .home
+        .store
         .promotion(key)
         .await?
         .map(|object| object.spec.candidates)

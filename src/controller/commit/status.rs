@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::controller::{Reader, Result, Writer};
 use crate::domain::CommitKey;
-use crate::domain::pull_request::{Progress, ProgressState, SYNC_CONTEXT, shortened};
+use crate::domain::pull_request::{Rollout, RolloutState, SYNC_CONTEXT, shortened};
 use crate::domain::rollout::{self, Outcome};
 use crate::view;
 
@@ -47,7 +47,7 @@ fn is_worth(last: Option<&(String, String)>, told: &(String, String), count: u32
 pub async fn observe(
     ctx: &Arc<Reader>,
     key: &CommitKey,
-    progress: &[Progress],
+    progress: &[Rollout],
 ) -> Result<Option<(&'static str, String)>> {
     let posted = match ctx.cache.commits.statuses.get(key) {
         Some(known) => Some(known),
@@ -76,7 +76,7 @@ pub async fn observe(
     let superseded = progress.iter().any(|one| {
         matches!(
             one.state,
-            ProgressState::Superseded | ProgressState::FailedBefore
+            RolloutState::Superseded | RolloutState::FailedBefore
         )
     });
     // Nor does it become pending again because somebody's edit is being set back.
@@ -89,7 +89,7 @@ pub async fn observe(
 }
 
 /// One status for a commit, over all its applications: GitHub's word and a description.
-fn aggregated(progress: &[Progress]) -> (&'static str, String) {
+fn aggregated(progress: &[Rollout]) -> (&'static str, String) {
     let summary = rollout::summary(progress);
     let state = match summary.outcome {
         Outcome::Failed => "failure",

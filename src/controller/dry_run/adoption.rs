@@ -6,18 +6,18 @@ use serde_json::Value;
 
 use super::overlay::overlay;
 use super::refusal::as_an_update;
-use super::scope::Asking;
-use super::{Asked, Predicted, Request};
+use super::scope::AppScope;
+use super::{Asked, Prediction, Request};
 use crate::cluster::{Applied, Keeps};
 use crate::domain::OWNER_LABEL;
 use crate::domain::manifest::Manifest;
 use crate::domain::ownership;
-use crate::domain::plan::{Proof, Side};
+use crate::domain::plan::{Confidence, Side};
 
 /// An object that is not the application's to touch, nor to be shown.
-pub async fn of_others(asking: &Asking<'_>, request: &Request) -> Asked<Option<Predicted>> {
+pub async fn of_others(scope: &AppScope<'_>, request: &Request) -> Asked<Option<Prediction>> {
     let live = request.live.as_ref();
-    let Some((why, to_adopt)) = refused_to_us(asking, &request.manifest, live).await? else {
+    let Some((why, to_adopt)) = refused_to_us(scope, &request.manifest, live).await? else {
         return Ok(None);
     };
     let mut request = request.clone();
@@ -27,25 +27,25 @@ pub async fn of_others(asking: &Asking<'_>, request: &Request) -> Asked<Option<P
 
 /// Why an object is not the application's to touch, or to be shown; and whether somebody's word changes that.
 async fn refused_to_us(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     manifest: &Manifest,
     live: Option<&Value>,
 ) -> Asked<Option<(String, bool)>> {
-    let (key, own) = (&manifest.key, &asking.target.destination.namespace);
+    let (key, own) = (&manifest.key, &scope.target.destination.namespace);
     let Some(live) = live else { return Ok(None) };
     let label = &live["metadata"]["labels"][OWNER_LABEL];
     let keeper = ownership::keeper(live);
-    if label == asking.owner
+    if label == scope.owner
         || keeper
             .as_ref()
-            .is_some_and(|keeper| asking.is_kept_by_its_own(keeper))
+            .is_some_and(|keeper| scope.is_kept_by_its_own(keeper))
     {
         return Ok(None);
     }
     let inside =
         key.namespace.as_ref() == Some(own) || (key.kind == "Namespace" && key.name == *own);
     if !inside && label.is_string() {
-        let owner = asking.owner;
+        let owner = scope.owner;
         return Ok(Some((
             format!(
                 "{key} is an object of another application: label it `{OWNER_LABEL}={owner}` to hand it over"
@@ -56,9 +56,9 @@ async fn refused_to_us(
     let Some(keeper) = keeper else {
         return Ok(None);
     };
-    Ok(match asking.cluster.keeps(&keeper).await? {
+    Ok(match scope.cluster.keeps(&keeper).await? {
         Keeps::NoMore => None,
-        Keeps::Unknown if asking.adopts => None,
+        Keeps::Unknown if scope.adopts => None,
         Keeps::Still => Some((
             format!(
                 "{key} is kept by {keeper}: have that let go of it first, or the two would undo each other's work"
@@ -66,7 +66,7 @@ async fn refused_to_us(
             false,
         )),
         Keeps::Unknown => {
-            let title = asking.key.title();
+            let title = scope.key.title();
             let why = "and whether that is still there cannot be seen from here";
             Some((
                 format!(
@@ -79,18 +79,18 @@ async fn refused_to_us(
 }
 
 /// Whether Helm, Argo CD or Flux made the object and does not come back to it.
-pub async fn is_let_go(asking: &Asking<'_>, live: &Value) -> Asked<bool> {
+pub async fn is_let_go(scope: &AppScope<'_>, live: &Value) -> Asked<bool> {
     if !ownership::was_reconciled(live) {
         return Ok(false);
     }
     Ok(match ownership::keeper(live) {
         None => true,
-        Some(keeper) => match asking.cluster.keeps(&keeper).await? {
+        Some(keeper) => match scope.cluster.keeps(&keeper).await? {
             Keeps::NoMore => true,
             Keeps::Still => false,
             // What is ours by now, or is being taken over, somebody has decided.
             Keeps::Unknown => {
-                asking.adopts || live["metadata"]["labels"][OWNER_LABEL] == asking.owner
+                scope.adopts || live["metadata"]["labels"][OWNER_LABEL] == scope.owner
             }
         },
     })
@@ -98,14 +98,14 @@ pub async fn is_let_go(asking: &Asking<'_>, live: &Value) -> Asked<bool> {
 
 /// Takes over what tools that do not come back left in the object, and what people added to our lists by hand: what
 /// Git does not have of it goes.
-pub async fn adopt(asking: &Asking<'_>, mut request: Request, object: Value) -> Asked<Predicted> {
-    let as_it_is = |object| Side::Object(object, Proof::Server);
+pub async fn adopt(scope: &AppScope<'_>, mut request: Request, object: Value) -> Asked<Prediction> {
+    let as_it_is = |object| Side::Object(object, Confidence::Server);
     let Some(live) = &request.live else {
         return Ok(request.predicts(as_it_is(object)));
     };
-    let manager = asking.manager();
-    let left = match asking.applies() {
-        true => ownership::leftovers(live, &manager, is_let_go(asking, live).await?),
+    let manager = scope.manager();
+    let left = match scope.applies() {
+        true => ownership::leftovers(live, &manager, is_let_go(scope, live).await?),
         false => ownership::updated_by(live, &manager),
     };
     let Some(left) = left else {
@@ -117,7 +117,7 @@ pub async fn adopt(asking: &Asking<'_>, mut request: Request, object: Value) -> 
             others = others.union(&entry.fields.difference(&left.added));
         }
     }
-    if asking.applies() {
+    if scope.applies() {
         request.write.managed_fields = Some(ownership::adopted(live, &left, &manager));
         request.notes.adopted = left.managers.clone();
     }
@@ -128,35 +128,31 @@ pub async fn adopt(asking: &Asking<'_>, mut request: Request, object: Value) -> 
     let mut without = object;
     gone.remove_from(&mut without);
     // The server fills in what is left out by that, as it will.
-    let known = [Proof::Server, Proof::Simulated];
-    let after = as_an_update(asking, &request, live, &without, known).await?;
+    let known = [Confidence::Server, Confidence::Simulated];
+    let after = as_an_update(scope, &request, live, &without, known).await?;
     Ok(request.predicts(after))
 }
 
 /// Who owns what is recorded under an API version that is served no more: the API server takes no server-side apply until
 /// that is mended, which the sync does first. What then comes out is worked out, and checked by the server as an update.
 pub async fn carried_over(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     request: &Request,
     answer: &Applied,
-) -> Asked<Option<Predicted>> {
+) -> Asked<Option<Prediction>> {
     // The words are the API server's: apiextensions, converting a custom resource.
     let refused = |message: &str| message.contains("to an invalid group/version");
     if !matches!(answer, Applied::Refused(refusal) if refused(&refusal.message)) {
         return Ok(None);
     }
     let manifest = &request.manifest;
-    let Some(live) = asking
-        .cluster
-        .live(&manifest.key, &manifest.version)
-        .await?
-    else {
+    let Some(live) = scope.cluster.live(&manifest.key, &manifest.version).await? else {
         return Ok(None);
     };
     let mut gone = BTreeSet::new();
     for recorded in ownership::recorded_versions(&live) {
         let version = recorded.rsplit('/').next().unwrap_or_default();
-        if !asking
+        if !scope
             .cluster
             .serves(&manifest.key.group, version, &manifest.key.kind)
             .await?
@@ -164,10 +160,10 @@ pub async fn carried_over(
             gone.insert(recorded);
         }
     }
-    if gone.is_empty() || !asking.applies() {
+    if gone.is_empty() || !scope.applies() {
         return Ok(None);
     }
-    let manager = asking.manager();
+    let manager = scope.manager();
     let mut object = ownership::without_dropped(&live, &request.write.payload, &manager);
     overlay(&mut object, &request.write.payload);
     let names: Vec<_> = gone.iter().map(String::as_str).collect();
@@ -177,8 +173,8 @@ pub async fn carried_over(
         names.join(", ")
     ));
     request.write.managed_fields = Some(ownership::carried_over(&live, &gone));
-    let known = [Proof::Simulated, Proof::Static];
-    let after = as_an_update(asking, &request, &live, &object, known).await?;
+    let known = [Confidence::Simulated, Confidence::Static];
+    let after = as_an_update(scope, &request, &live, &object, known).await?;
     request.live = Some(live);
     Ok(Some(request.predicts(after)))
 }

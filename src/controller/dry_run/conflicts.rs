@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Request;
-use super::scope::Asking;
+use super::scope::AppScope;
 use crate::domain::fieldset::{self, FieldPath};
 use crate::domain::manifest::Manifest;
 use crate::domain::ownership::{self, Conflict, Writer};
 use crate::domain::plan::Fields;
 
 /// Leaves out what rules leave to others, once others hold it.
-pub fn ignore(asking: &Asking<'_>, mut request: Request) -> Request {
+pub fn ignore(scope: &AppScope<'_>, mut request: Request) -> Request {
     let key = &request.manifest.key;
     let Some(live) = &request.live else {
         return request;
     };
-    let ignored = asking.target.fields.ignored(&key.kind, &key.name);
+    let ignored = scope.target.fields.ignored(&key.kind, &key.name);
     if ignored.is_empty() {
         return request;
     }
@@ -35,7 +35,7 @@ pub fn ignore(asking: &Asking<'_>, mut request: Request) -> Request {
 
 /// Settles conflicts in what is to be sent; why that cannot be done.
 pub fn decide(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     mut request: Request,
     conflicts: Vec<Conflict>,
     applied: Option<&Value>,
@@ -47,12 +47,12 @@ pub fn decide(
         &key.kind,
         &key.name,
         applied,
-        &asking.target.fields,
+        &scope.target.fields,
         let_go,
     );
     if !resolution.undecided.is_empty() {
         request.notes.undecided = grouped(resolution.undecided.iter());
-        return (request, Some(undecided(asking, &resolution.undecided)));
+        return (request, Some(undecided(scope, &resolution.undecided)));
     }
     for conflict in &resolution.release {
         fieldset::remove(&mut request.write.payload, &conflict.field);
@@ -83,13 +83,13 @@ pub fn decide(
     (request, None)
 }
 
-pub fn undecided(asking: &Asking<'_>, conflicts: &[Conflict]) -> String {
+pub fn undecided(scope: &AppScope<'_>, conflicts: &[Conflict]) -> String {
     let fields: Vec<_> = conflicts.iter().map(Conflict::to_string).collect();
     let rule = format!("{{ path: '{}' }}", conflicts[0].field);
     format!(
         "others hold fields that Git has another value for: {}. Decide it in windlass.yaml, at the application {}: `take: [{rule}]` (or `/take` here) sets them as Git has them, `ignore: [{rule}]` leaves them",
         fields.join(", "),
-        asking.key.application
+        scope.key.application
     )
 }
 

@@ -1,18 +1,18 @@
 //! Hooks: created anew for each run, and never in the place of what is none.
 
-use super::{Asked, Asking, Predicted, Request};
+use super::{AppScope, Asked, Prediction, Request};
 use crate::domain::hook;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::mask::Mask;
-use crate::domain::plan::{Proof, Side};
+use crate::domain::plan::{Confidence, Side};
 
 /// A hook of which another run is there is to run once more: as a new object. `again`: also one of this very run.
 /// None: it is no hook, or has nothing to replace.
 pub(super) async fn another_run(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     request: &Request,
     again: bool,
-) -> Asked<Option<Predicted>> {
+) -> Asked<Option<Prediction>> {
     let manifest = &request.manifest;
     let (Some(run), Some(live)) = (hook::run(&manifest.value), &request.live) else {
         return Ok(None);
@@ -20,17 +20,17 @@ pub(super) async fn another_run(
     if hook::run(live) == Some(run) && !again {
         return Ok(None);
     }
-    if !hook::may_replace(live, asking.owner) {
+    if !hook::may_replace(live, scope.owner) {
         let why = not_a_hook(&manifest.key);
         return Ok(Some(request.clone().refused_unseen(why)));
     }
-    let after = match asking
+    let after = match scope
         .cluster
         .probe(&manifest.key, &manifest.version, &manifest.value)
         .await?
     {
         Err(refusal) => Side::Refused(Mask::scrub(&refusal.message, &manifest.value)),
-        Ok(_) => Side::Object(manifest.value.clone(), Proof::Server),
+        Ok(_) => Side::Object(manifest.value.clone(), Confidence::Server),
     };
     let mut request = request.clone();
     request.write.recreate = true;

@@ -2,47 +2,47 @@
 //! is not told.
 
 use super::new_kinds::{by_its_definition, in_another_namespace};
-use super::{Asked, Asking, Predicted, Request};
+use super::{AppScope, Asked, Prediction, Request};
 use crate::domain::manifest::Manifest;
 use crate::domain::mask::Mask;
-use crate::domain::plan::{self, Proof, Side};
+use crate::domain::plan::{self, Confidence, Side};
 
 /// What the server would make of an object if nothing of its name were there.
 pub(super) async fn as_if_new(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     mut request: Request,
     set: &[Manifest],
-) -> Asked<Predicted> {
+) -> Asked<Prediction> {
     let manifest = &request.manifest;
-    if asking
+    if scope
         .cluster
         .kind(&manifest.key.group, &manifest.version, &manifest.key.kind)
         .await?
         .is_none()
     {
-        return by_its_definition(asking, request, set).await;
+        return by_its_definition(scope, request, set).await;
     }
     let comes_with_it = |namespace: &String| {
         set.iter()
             .any(|other| other.key.kind == "Namespace" && other.key.name == *namespace)
     };
     if manifest.key.namespace.as_ref().is_some_and(comes_with_it) {
-        return in_another_namespace(asking, request, set).await;
+        return in_another_namespace(scope, request, set).await;
     }
-    let after = match asking
+    let after = match scope
         .cluster
         .probe(&manifest.key, &manifest.version, &manifest.value)
         .await?
     {
         Ok(mut object) => {
             plan::without_allocated(&mut object, &manifest.value);
-            Side::Object(object, Proof::Server)
+            Side::Object(object, Confidence::Server)
         }
         Err(refusal) if refusal.invalid => {
             Side::Refused(Mask::scrub(&refusal.message, &manifest.value))
         }
         Err(refusal) if refusal.no_namespace => {
-            return in_another_namespace(asking, request, set).await;
+            return in_another_namespace(scope, request, set).await;
         }
         Err(_) => {
             let value = manifest.value.clone();
@@ -50,7 +50,7 @@ pub(super) async fn as_if_new(
                 "it is not known what the cluster makes of it until the application is merged"
                     .into(),
             );
-            Side::Object(value, Proof::Static)
+            Side::Object(value, Confidence::Static)
         }
     };
     Ok(request.predicts(after))

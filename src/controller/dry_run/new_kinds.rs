@@ -3,20 +3,20 @@
 use serde_json::Value;
 
 use super::refusal::NO_RIGHT;
-use super::scope::Asking;
-use super::{Asked, Predicted, Request};
+use super::scope::AppScope;
+use super::{Asked, Prediction, Request};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
-use crate::domain::plan::{Proof, Side};
+use crate::domain::plan::{Confidence, Side};
 use crate::domain::schema;
 
 /// The namespace does not exist yet: asked under another name where there is one, so that at least what is wrong with
 /// the object itself is found.
 pub async fn in_another_namespace(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     mut request: Request,
     set: &[Manifest],
-) -> Asked<Predicted> {
+) -> Asked<Prediction> {
     let manifest = &request.manifest;
     let namespace = manifest.key.namespace.clone().unwrap_or_default();
     if !set
@@ -30,7 +30,7 @@ pub async fn in_another_namespace(
     let mut elsewhere = manifest.clone();
     elsewhere.key.namespace = Some("default".into());
     elsewhere.value["metadata"]["namespace"] = "default".into();
-    let after = match asking
+    let after = match scope
         .cluster
         .probe(&elsewhere.key, &manifest.version, &elsewhere.value)
         .await?
@@ -48,19 +48,19 @@ pub async fn in_another_namespace(
     request.notes.unverified = Some(format!(
         "its namespace `{namespace}` comes with this change: quotas, limits and security labels there are not known yet"
     ));
-    Ok(request.predicts(Side::Object(after, Proof::Simulated)))
+    Ok(request.predicts(Side::Object(after, Confidence::Simulated)))
 }
 
 /// The kind comes with the change: its own definition says what is valid.
 pub async fn by_its_definition(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     mut request: Request,
     set: &[Manifest],
-) -> Asked<Predicted> {
+) -> Asked<Prediction> {
     let manifest = &request.manifest;
     let Some(definition) = definition(set, &manifest.key) else {
         let (kind, version) = (&manifest.key.kind, manifest.api_version());
-        let why = match asking.cluster.served_as(&manifest.key.group, kind).await? {
+        let why = match scope.cluster.served_as(&manifest.key.group, kind).await? {
             Some(served) => {
                 format!("the cluster does not serve {kind} as {version}: it is served as {served}")
             }
@@ -74,8 +74,8 @@ pub async fn by_its_definition(
     let plural = definition.value["spec"]["names"]["plural"]
         .as_str()
         .unwrap_or_default();
-    if asking.applies()
-        && !asking
+    if scope.applies()
+        && !scope
             .syncing
             .may_apply(
                 &manifest.key.group,
@@ -88,7 +88,7 @@ pub async fn by_its_definition(
         let why = format!("windlass may not apply {plural}.{group} ({NO_RIGHT})");
         return Ok(request.refused(why));
     }
-    let value = match checked(asking, definition, manifest, None).await {
+    let value = match checked(scope, definition, manifest, None).await {
         Ok(value) => value,
         Err(why) => {
             let why = Mask::scrub(&why, &manifest.value);
@@ -97,13 +97,13 @@ pub async fn by_its_definition(
     };
     request.notes.unverified =
         Some("its kind comes with this change: checked against the definition there".into());
-    Ok(request.predicts(Side::Object(value, Proof::Simulated)))
+    Ok(request.predicts(Side::Object(value, Confidence::Simulated)))
 }
 
 /// By the definition's schema, and by its validation rules, which may be written to take for ever: a jailed child
 /// evaluates them.
 pub async fn checked(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     definition: &Manifest,
     manifest: &Manifest,
     live: Option<&Value>,
@@ -111,7 +111,7 @@ pub async fn checked(
     let value =
         schema::check(&definition.value, manifest).map_err(|problems| schema::listed(&problems))?;
     if let Some(schema) = schema::ruled(&definition.value, manifest) {
-        asking.renderer.broken_rules(schema, &value, live).await?;
+        scope.renderer.broken_rules(schema, &value, live).await?;
     }
     Ok(value)
 }

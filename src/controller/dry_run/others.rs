@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Asked, Asking, Request};
+use super::{AppScope, Asked, Request};
 use crate::cluster;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::{contracts, fieldset, ownership, substitute};
@@ -12,7 +12,7 @@ use crate::domain::{contracts, fieldset, ownership, substitute};
 /// the field; and where Git has just handed it over, so that the server's default of one ends no pods meanwhile.
 /// `applied`: the object as it was applied last, if it was.
 pub async fn leave_replicas(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     mut request: Request,
     set: &[Manifest],
     applied: Option<&Value>,
@@ -26,7 +26,7 @@ pub async fn leave_replicas(
     // Handed over, maybe: how many there are is not in what the index keeps of an object that nobody touched.
     if wanted.is_none() && applied.is_some_and(|applied| fieldset::lookup(applied, &path).is_some())
     {
-        request = request.with_whole_live(asking).await?;
+        request = request.with_whole_live(scope).await?;
     }
     let Some(live) = &request.live else {
         return Ok(request);
@@ -35,11 +35,11 @@ pub async fn leave_replicas(
         return Ok(request);
     };
     if wanted.as_ref() == Some(&now)
-        || wanted.is_none() && !ownership::applies(live, &asking.manager(), &path)
+        || wanted.is_none() && !ownership::applies(live, &scope.manager(), &path)
     {
         return Ok(request);
     }
-    let Some(scaler) = autoscaler(asking, &key, set).await? else {
+    let Some(scaler) = autoscaler(scope, &key, set).await? else {
         return Ok(request);
     };
     match wanted {
@@ -55,7 +55,7 @@ pub async fn leave_replicas(
 
 /// What sets the replicas of an object, among the manifests or in the cluster.
 async fn autoscaler(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     key: &ResourceKey,
     set: &[Manifest],
 ) -> Asked<Option<String>> {
@@ -70,7 +70,7 @@ async fn autoscaler(
         ("autoscaling", "v2", "HorizontalPodAutoscaler"),
         ("keda.sh", "v1alpha1", "ScaledObject"),
     ] {
-        let found = match asking
+        let found = match scope
             .cluster
             .all(group, version, kind, key.namespace.as_deref())
             .await
@@ -87,16 +87,16 @@ async fn autoscaler(
 
 /// What Argo CD or Flux makes of a manifest before they apply it, as far as that is known here.
 pub async fn as_the_reconciler_applies(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     mut request: Request,
 ) -> Asked<Request> {
-    if asking.applies() {
+    if scope.applies() {
         return Ok(request);
     }
     if let Some(live) = &request.live {
         ownership::with_marks(&mut request.write.payload, live);
     }
-    let Some(transforms) = asking.transforms().await? else {
+    let Some(transforms) = scope.transforms().await? else {
         return Ok(request);
     };
     let unknown = transforms.unknown(&request.write.payload);

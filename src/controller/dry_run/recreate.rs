@@ -7,21 +7,21 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{Asked, Asking, Predicted, Request};
+use super::{AppScope, Asked, Prediction, Request};
 use crate::cluster;
 use crate::domain::labels::RECREATE;
 use crate::domain::manifest::{Manifest, ResourceKey};
-use crate::domain::plan::{self, Proof, Side};
+use crate::domain::plan::{self, Confidence, Side};
 use crate::domain::{canonical_json, health};
 
 /// A field that cannot be changed differs: the object has to be created anew, if somebody allows just that.
 pub async fn recreated(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     request: Request,
     message: String,
     after: Value,
-) -> Asked<Predicted> {
-    let mut request = request.with_whole_live(asking).await?;
+) -> Asked<Prediction> {
+    let mut request = request.with_whole_live(scope).await?;
     let manifest = &request.manifest;
     let Some(live) = &request.live else {
         return Ok(request.refused(message));
@@ -68,7 +68,7 @@ pub async fn recreated(
         .notes
         .warnings
         .extend(words.into_iter().skip(usize::from(request.write.alone)));
-    Ok(request.predicts(Side::Object(after, Proof::Server)))
+    Ok(request.predicts(Side::Object(after, Confidence::Server)))
 }
 
 /// Names one change: what the object shall be. Of a Secret, which keys it shall have.
@@ -123,8 +123,8 @@ fn immutable(key: &ResourceKey, live: &Value, after: &Value) -> Vec<(String, Str
 }
 
 /// Whether a definition among the manifests is another than the live one.
-pub async fn changes(asking: &Asking<'_>, definition: &Manifest) -> Asked<bool> {
-    let live = match asking
+pub async fn changes(scope: &AppScope<'_>, definition: &Manifest) -> Asked<bool> {
+    let live = match scope
         .cluster
         .live(&definition.key, &definition.version)
         .await

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{Asked, Asking, Predicted, Write};
+use super::{AppScope, Asked, Prediction, Write};
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Notes, Side};
 
@@ -29,8 +29,8 @@ impl Request {
         }
     }
 
-    pub fn predicts(self, after: Side) -> Predicted {
-        Predicted {
+    pub fn predicts(self, after: Side) -> Prediction {
+        Prediction {
             manifest: self.manifest,
             live: self.live,
             after,
@@ -39,21 +39,21 @@ impl Request {
         }
     }
 
-    pub fn refused(self, why: impl Into<String>) -> Predicted {
+    pub fn refused(self, why: impl Into<String>) -> Prediction {
         self.predicts(Side::Refused(why.into()))
     }
 
     /// Refused, and what is live is not shown: whoever writes a pull request could read by it what belongs to others.
-    pub fn refused_unseen(self, why: impl Into<String>) -> Predicted {
+    pub fn refused_unseen(self, why: impl Into<String>) -> Prediction {
         Self { live: None, ..self }.refused(why)
     }
 
     /// Whose fields they are is in the whole object, not in what the index keeps of it.
-    pub async fn with_whole_live(mut self, asking: &Asking<'_>) -> Asked<Self> {
+    pub async fn with_whole_live(mut self, scope: &AppScope<'_>) -> Asked<Self> {
         let is_stub = |live: &Value| live["metadata"]["resourceVersion"].is_null();
         if self.live.as_ref().is_some_and(is_stub) {
             let (key, version) = (&self.manifest.key, &self.manifest.version);
-            self.live = asking.cluster.live(key, version).await?;
+            self.live = scope.cluster.live(key, version).await?;
         }
         Ok(self)
     }

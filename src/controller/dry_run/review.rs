@@ -2,32 +2,32 @@
 //! fence says of the effect, and whose changes are set back.
 
 use super::conflicts::fields;
-use super::{Asking, Predicted};
-use crate::domain::plan::{self, Proof, Side};
+use super::{AppScope, Prediction};
+use crate::domain::plan::{self, Confidence, Side};
 use crate::domain::{contracts, ownership};
 
-pub(super) fn review(asking: &Asking<'_>, predicted: Predicted) -> Predicted {
+pub(super) fn review(scope: &AppScope<'_>, predicted: Prediction) -> Prediction {
     let mut predicted = as_far_as_known(predicted);
     let (Some(live), Side::Object(after, _)) = (&predicted.live, &predicted.after) else {
         return predicted;
     };
     let key = &predicted.manifest.key;
-    if let Err(why) = asking.fence.judge_effect(key, live, after) {
+    if let Err(why) = scope.fence.judge_effect(key, live, after) {
         predicted.after = Side::Refused(why.to_string());
         return predicted;
     }
     let mut others = ownership::changed_by_others(live, after);
-    if !asking.applies() {
-        others.remove(&asking.manager());
+    if !scope.applies() {
+        others.remove(&scope.manager());
     }
     predicted.notes.reverted = fields(others, &predicted.manifest);
     predicted
 }
 
 /// Without what will be another value once it is really applied.
-fn as_far_as_known(mut predicted: Predicted) -> Predicted {
+fn as_far_as_known(mut predicted: Prediction) -> Prediction {
     let manifest = &predicted.manifest;
-    let Side::Object(after, proof) = &mut predicted.after else {
+    let Side::Object(after, confidence) = &mut predicted.after else {
         return predicted;
     };
     match &predicted.live {
@@ -38,7 +38,7 @@ fn as_far_as_known(mut predicted: Predicted) -> Predicted {
         Some(_) => {}
     }
     if let Some(who) = contracts::applies_more(&manifest.key) {
-        *proof = (*proof).max(Proof::Simulated);
+        *confidence = (*confidence).max(Confidence::Simulated);
         predicted.notes.unverified = Some(format!("what {who} makes of it is not known here"));
     }
     predicted
@@ -53,8 +53,8 @@ mod tests {
     use crate::domain::manifest::{Manifest, ResourceKey};
     use crate::domain::plan::Notes;
 
-    fn predicted(group: &str, kind: &str, live: Option<Value>, after: Value) -> Predicted {
-        Predicted {
+    fn predicted(group: &str, kind: &str, live: Option<Value>, after: Value) -> Prediction {
+        Prediction {
             manifest: Manifest {
                 key: ResourceKey {
                     group: group.into(),
@@ -66,7 +66,7 @@ mod tests {
                 value: json!({"apiVersion": "v1", "kind": kind, "spec": {}}),
             },
             live,
-            after: Side::Object(after, Proof::Server),
+            after: Side::Object(after, Confidence::Server),
             notes: Notes::default(),
             write: Write::default(),
         }
@@ -81,11 +81,11 @@ mod tests {
         );
         for (live, allotted) in [(None, false), (Some(none.clone()), true)] {
             let predicted = as_far_as_known(predicted("", "Service", live, address.clone()));
-            let Side::Object(after, proof) = &predicted.after else {
+            let Side::Object(after, confidence) = &predicted.after else {
                 unreachable!("it was not refused");
             };
             assert!(after["spec"]["clusterIP"].is_null());
-            assert_eq!(*proof, Proof::Server);
+            assert_eq!(*confidence, Confidence::Server);
             assert_eq!(predicted.notes.allotted, allotted);
         }
     }
@@ -93,7 +93,10 @@ mod tests {
     #[test]
     fn what_a_controller_applies_by_itself_is_not_known() {
         let predicted = as_far_as_known(predicted("argoproj.io", "Application", None, json!({})));
-        assert!(matches!(predicted.after, Side::Object(_, Proof::Simulated)));
+        assert!(matches!(
+            predicted.after,
+            Side::Object(_, Confidence::Simulated)
+        ));
         assert_eq!(
             predicted.notes.unverified.as_deref(),
             Some("what Argo CD makes of it is not known here")

@@ -11,14 +11,14 @@ use crate::controller::Result;
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::fence::Fence;
 use crate::domain::manifest::{Manifest, ResourceKey};
-use crate::domain::ownership::Keeper;
+use crate::domain::ownership::ManagedBy;
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::substitute::Transforms;
 use crate::domain::{ApplicationKey, contracts};
 use crate::render::Renderer;
 
 /// One application, asked about.
-pub struct Asking<'a> {
+pub struct AppScope<'a> {
     /// Acts with the rights that the application's project has, or as the identity of previews.
     pub cluster: Cluster,
     /// Acts with the rights that a sync has: for what those are.
@@ -40,7 +40,7 @@ pub struct Asking<'a> {
     pub transforms: tokio::sync::OnceCell<Option<Transforms>>,
 }
 
-impl Asking<'_> {
+impl AppScope<'_> {
     /// Under which name the application's objects are applied: the very one, so that a prediction is what will happen.
     pub fn manager(&self) -> String {
         match &self.target.stage.reconcile {
@@ -79,11 +79,11 @@ impl Asking<'_> {
     }
 
     /// Whether it is just the stage's own reconciler that keeps an object.
-    pub fn is_kept_by_its_own(&self, keeper: &Keeper) -> bool {
+    pub fn is_kept_by_its_own(&self, keeper: &ManagedBy) -> bool {
         match (&self.target.stage.reconcile, keeper) {
             (
                 Reconciler::ArgoCd(own),
-                Keeper::ArgoCd {
+                ManagedBy::ArgoCd {
                     application,
                     namespace,
                 },
@@ -95,7 +95,7 @@ impl Asking<'_> {
             }
             (
                 Reconciler::Flux(own),
-                Keeper::Flux {
+                ManagedBy::Flux {
                     kind: "Kustomization",
                     name,
                     namespace,
@@ -133,11 +133,11 @@ pub fn refusals<'a>(outside: impl IntoIterator<Item = &'a Outside>) -> Vec<Compa
 }
 
 /// Settles namespaces by discovery, keeps out what lies outside the fence, and marks the rest as the application's.
-pub async fn settle(asking: &Asking<'_>, manifests: &[Manifest]) -> Result<Settled> {
+pub async fn normalize(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<Settled> {
     let mut settled = Settled::default();
     for manifest in manifests {
         let mut manifest = manifest.clone();
-        let kind = asking
+        let kind = scope
             .cluster
             .kind(&manifest.key.group, &manifest.version, &manifest.key.kind)
             .await?;
@@ -145,19 +145,19 @@ pub async fn settle(asking: &Asking<'_>, manifests: &[Manifest]) -> Result<Settl
             || scope_of(manifests, &manifest.key),
             |(_, namespaced)| namespaced,
         );
-        manifest.normalise(namespaced, &asking.target.destination.namespace);
-        if let Err(why) = asking.fence.judge(&manifest) {
+        manifest.normalise(namespaced, &scope.target.destination.namespace);
+        if let Err(why) = scope.fence.judge(&manifest) {
             settled.outside.push(Outside {
                 manifest,
                 why: why.to_string(),
             });
             continue;
         }
-        if asking.applies() {
+        if scope.applies() {
             contracts::default_labels(&manifest.key, &mut manifest.value);
-            manifest.label(asking.key, asking.owner);
+            manifest.label(scope.key, scope.owner);
         }
-        if let Some(transforms) = asking.transforms().await? {
+        if let Some(transforms) = scope.transforms().await? {
             transforms.fill(&mut manifest.value);
         }
         string_data(&mut manifest);

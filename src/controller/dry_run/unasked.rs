@@ -6,20 +6,20 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::scope::Asking;
+use super::scope::AppScope;
 use super::{AT_ONCE, Asked};
 use crate::cluster;
-use crate::cluster::home::InventoryEntry;
+use crate::cluster::store::InventoryEntry;
 use crate::controller::Result;
 use crate::domain::manifest::{Manifest, ResourceKey};
-use crate::domain::plan::{Proof, Side};
+use crate::domain::plan::{Confidence, Side};
 use crate::domain::{OWNER_LABEL, canonical_json};
 
 /// From so many objects of a kind on, one list is cheaper than a request for each.
 const LIST_FROM: usize = 6;
 
 /// A digest of what would be applied.
-pub fn fingerprint(manifest: &Manifest) -> String {
+pub fn manifest_hash(manifest: &Manifest) -> String {
     let mut hash = Sha256::new();
     hash.update(&manifest.version);
     hash.update(canonical_json(&manifest.value));
@@ -27,20 +27,25 @@ pub fn fingerprint(manifest: &Manifest) -> String {
 }
 
 /// Whether an object was applied from just this manifest and nobody has changed it since: then there is nothing to ask.
-pub fn is_as_left(entry: Option<&InventoryEntry>, fingerprint: &str, seen: &cluster::Seen) -> bool {
-    entry.is_some_and(|entry| entry.applied.as_deref() == Some(fingerprint))
+pub fn is_as_left(
+    entry: Option<&InventoryEntry>,
+    fingerprint: &str,
+    seen: &cluster::IndexEntry,
+) -> bool {
+    entry.is_some_and(|entry| entry.manifest_hash.as_deref() == Some(fingerprint))
         && is_untouched(entry, seen)
 }
 
 /// Whether nobody has changed an object since we left it, whatever became of its manifest.
-pub fn is_untouched(entry: Option<&InventoryEntry>, seen: &cluster::Seen) -> bool {
+pub fn is_untouched(entry: Option<&InventoryEntry>, seen: &cluster::IndexEntry) -> bool {
     entry.is_some_and(|entry| {
-        entry.left.as_deref() == Some(&seen.signal) && entry.uid.as_deref() == Some(&seen.uid)
+        entry.ownership_hash.as_deref() == Some(&seen.ownership_hash)
+            && entry.uid.as_deref() == Some(&seen.uid)
     })
 }
 
 /// What the index knows of a live object of ours, in the place of the object.
-pub fn stub(manifest: &Manifest, seen: &cluster::Seen) -> Value {
+pub fn placeholder(manifest: &Manifest, seen: &cluster::IndexEntry) -> Value {
     let labels = serde_json::json!({OWNER_LABEL: seen.owner});
     serde_json::json!({"apiVersion": manifest.api_version(), "kind": manifest.key.kind, "metadata": {"uid": seen.uid, "labels": labels}})
 }
@@ -50,15 +55,15 @@ type Collection<'a> = (&'a str, &'a str, &'a str, Option<&'a str>);
 
 /// The live objects of keys, by key: by one list where many are of one kind.
 pub async fn read(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     keys: &[(ResourceKey, String)],
 ) -> Result<BTreeMap<ResourceKey, Value>> {
-    if !asking.in_base {
+    if !scope.in_base {
         return Ok(BTreeMap::new());
     }
     let reads = collections(keys)
         .into_iter()
-        .map(|(collection, keys)| read_collection(asking, collection, keys));
+        .map(|(collection, keys)| read_collection(scope, collection, keys));
     let found: Vec<_> = futures::stream::iter(reads.collect::<Vec<_>>())
         .buffered(AT_ONCE)
         .try_collect()
@@ -79,15 +84,15 @@ fn collections(keys: &[(ResourceKey, String)]) -> BTreeMap<Collection<'_>, Vec<&
 }
 
 async fn read_collection(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     (group, version, kind, namespace): Collection<'_>,
     keys: Vec<&ResourceKey>,
 ) -> Asked<BTreeMap<ResourceKey, Value>> {
     let mut found = BTreeMap::new();
     if keys.len() >= LIST_FROM {
-        let listed = match asking
+        let listed = match scope
             .cluster
-            .owned(group, version, kind, namespace, asking.owner)
+            .owned(group, version, kind, namespace, scope.owner)
             .await
         {
             Err(cluster::Error::Forbidden { .. }) => Vec::new(),
@@ -106,7 +111,7 @@ async fn read_collection(
         .filter(|key| !found.contains_key(*key))
         .collect();
     let single = missing.into_iter().map(async |key| {
-        match asking.cluster.live(key, version).await {
+        match scope.cluster.live(key, version).await {
             // Told by the dry-run of the same object.
             Err(cluster::Error::Forbidden { .. }) => Ok((key.clone(), None)),
             other => other.map(|live| (key.clone(), live)),
@@ -122,5 +127,7 @@ async fn read_collection(
 }
 
 pub fn side(live: Option<Value>) -> Side {
-    live.map_or(Side::Absent, |value| Side::Object(value, Proof::Server))
+    live.map_or(Side::Absent, |value| {
+        Side::Object(value, Confidence::Server)
+    })
 }

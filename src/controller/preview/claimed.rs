@@ -64,7 +64,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::domain::plan::Proof;
+    use crate::domain::plan::Confidence;
 
     fn key(name: &str) -> ResourceKey {
         ResourceKey {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     fn object(value: Value) -> Side {
-        Side::Object(value, Proof::Server)
+        Side::Object(value, Confidence::Server)
     }
 
     fn names(change: &[Comparison]) -> Vec<&str> {

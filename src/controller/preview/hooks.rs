@@ -1,15 +1,15 @@
 //! The hooks that would run.
 
 use crate::controller::Result;
-use crate::controller::dry_run::{self, Asking};
+use crate::controller::dry_run::{self, AppScope};
 use crate::domain::hook::{self, Hook, When};
 use crate::domain::manifest::Manifest;
-use crate::domain::plan::{Comparison, Proof, Side};
+use crate::domain::plan::{Comparison, Confidence, Side};
 use crate::view;
 
 /// The hooks that a sync of the head runs: checked by the server as what they would be, newly created.
 pub async fn hooks_that_run(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     before: &[(Manifest, Hook)],
     after: &[(Manifest, Hook)],
     first: bool,
@@ -26,18 +26,15 @@ pub async fn hooks_that_run(
         }
         let was = before.iter().find(|(old, _)| old.key == manifest.key);
         let before = was.map_or(Side::Absent, |(old, _)| {
-            Side::Object(old.value.clone(), Proof::Server)
+            Side::Object(old.value.clone(), Confidence::Server)
         });
-        let live = if asking.in_base {
-            asking
-                .cluster
-                .live(&manifest.key, &manifest.version)
-                .await?
+        let live = if scope.in_base {
+            scope.cluster.live(&manifest.key, &manifest.version).await?
         } else {
             None
         };
-        let taken = live.is_some_and(|live| !hook::may_replace(&live, asking.owner));
-        let after = match asking
+        let taken = live.is_some_and(|live| !hook::may_replace(&live, scope.owner));
+        let after = match scope
             .cluster
             .probe(&manifest.key, &manifest.version, &manifest.value)
             .await?
@@ -47,7 +44,7 @@ pub async fn hooks_that_run(
                 &refusal.message,
                 &manifest.value,
             )),
-            Ok(_) => Side::Object(manifest.value.clone(), Proof::Server),
+            Ok(_) => Side::Object(manifest.value.clone(), Confidence::Server),
         };
         let mut comparison = Comparison::new(manifest.key.clone(), before, after);
         let when = if when == When::Before {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cluster::{self, Cluster};
 use crate::controller::Result;
-use crate::controller::dry_run::Asking;
+use crate::controller::dry_run::AppScope;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::{effect, schema};
@@ -19,7 +19,7 @@ use crate::domain::{effect, schema};
 const MOST: usize = 50;
 
 /// Adds what is found out to the comparisons.
-pub async fn find(asking: &Asking<'_>, comparisons: &mut [Comparison]) -> Result<()> {
+pub async fn find(scope: &AppScope<'_>, comparisons: &mut [Comparison]) -> Result<()> {
     let planned: BTreeSet<_> = comparisons
         .iter()
         .map(|comparison| comparison.key.clone())
@@ -34,7 +34,7 @@ pub async fn find(asking: &Asking<'_>, comparisons: &mut [Comparison]) -> Result
             {
                 let namespace = comparison.key.namespace.clone().unwrap_or_default();
                 if !budgets.contains_key(&namespace) {
-                    let found = asking
+                    let found = scope
                         .cluster
                         .all("policy", "v1", "PodDisruptionBudget", Some(&namespace))
                         .await;
@@ -50,12 +50,12 @@ pub async fn find(asking: &Asking<'_>, comparisons: &mut [Comparison]) -> Result
                 if comparison.key.kind == "CustomResourceDefinition"
                     && before["spec"] != after["spec"] =>
             {
-                facts.extend(invalidated(asking, after, &planned).await?);
+                facts.extend(invalidated(scope, after, &planned).await?);
             }
             (Side::Object(before, _), Side::Absent) if deletions < MOST => {
                 deletions += 1;
-                facts.extend(hanging_on(asking, &comparison.key, before).await?);
-                if let Some(why) = asking
+                facts.extend(hanging_on(scope, &comparison.key, before).await?);
+                if let Some(why) = scope
                     .cluster
                     .would_refuse_deletion(&comparison.key, before)
                     .await?
@@ -78,8 +78,8 @@ fn unless_forbidden<T: Default>(found: std::result::Result<T, cluster::Error>) -
 }
 
 /// What goes with an object, or keeps it.
-async fn hanging_on(asking: &Asking<'_>, key: &ResourceKey, live: &Value) -> Result<Vec<String>> {
-    let cluster = &asking.cluster;
+async fn hanging_on(scope: &AppScope<'_>, key: &ResourceKey, live: &Value) -> Result<Vec<String>> {
+    let cluster = &scope.cluster;
     let fact = match key.kind.as_str() {
         "PersistentVolumeClaim" => volume(cluster, live).await?,
         "PersistentVolume" => {
@@ -186,7 +186,7 @@ fn finalizers(live: &Value) -> Option<String> {
 /// The application's own live objects that a changed definition would not accept any more. Others' are not looked at: what
 /// a pull request's schema says of them would tell what they hold.
 async fn invalidated(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     definition: &Value,
     planned: &BTreeSet<ResourceKey>,
 ) -> Result<Option<String>> {
@@ -206,9 +206,9 @@ async fn invalidated(
         .unwrap_or_default()
         .to_string();
     let live = unless_forbidden(
-        asking
+        scope
             .cluster
-            .owned(group, &version, kind, None, asking.owner)
+            .owned(group, &version, kind, None, scope.owner)
             .await,
     )?;
     let mut broken = Vec::new();

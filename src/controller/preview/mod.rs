@@ -18,10 +18,10 @@ mod rendered;
 
 pub use git::{Changes, GitLook, Touched, changes_between, look_at_git, unmatched};
 
-use crate::cluster::home::{Application, ApplicationStatus};
-use crate::controller::claims::{self, Claims, Read};
-use crate::controller::dry_run::Asking;
-use crate::controller::{Observer, Result};
+use crate::cluster::store::{Application, ApplicationStatus};
+use crate::controller::dry_run::AppScope;
+use crate::controller::resource_owners::{self, Read, ResourceOwners};
+use crate::controller::{Environment, Result};
 use crate::domain::catalog::Target;
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::{Manifest, ResourceKey};
@@ -71,19 +71,19 @@ pub fn blank(key: ApplicationKey, cluster: &str, error: Option<String>) -> Appli
 
 /// Renders both sides of one application and has the server dry-run both. `in_base`: the base has it.
 pub async fn application(
-    observer: &Observer,
+    environment: &Environment,
     repo: &RepoName,
     repository_id: u64,
     (mut target, in_base): (Target, bool),
     (before, after): (Read, Read),
-    claims: &Claims,
+    claims: &ResourceOwners,
     known: Option<(&Application, Option<Read>)>,
 ) -> Result<ApplicationPreview> {
     let key = target.key(repo);
     let (object, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
     let taken = crate::controller::application::taken(object);
     target.fields.take.extend(taken);
-    let error = unreachable(observer, repo, &target.destination);
+    let error = unreachable(environment, repo, &target.destination);
     let mut preview = blank(key.clone(), &target.destination.cluster, error);
     if preview.error.is_some() {
         return Ok(preview);
@@ -92,7 +92,7 @@ pub async fn application(
         .and_then(|object| object.status.clone())
         .unwrap_or_default();
     let rendering = Rendering {
-        observer,
+        environment,
         target: &target,
         kept: status.served.as_ref(),
     };
@@ -111,22 +111,22 @@ pub async fn application(
     preview.notes.extend(looks_up);
     preview.images = image_changes(&containers(&rendered.base), &containers(&rendered.head));
     let owner = key.owner_label(repository_id);
-    let asking = Asking {
+    let scope = AppScope {
         in_base,
-        ..observer.asking(&key, &target, &owner)?
+        ..environment.scope(&key, &target, &owner)?
     };
-    let settled = rendered.settled(&asking).await?;
+    let settled = rendered.settled(&scope).await?;
     if !in_base {
         preview.notes.push(view::NEW_APPLICATION.into());
     }
-    let (found, notes) = found(&asking, &settled, &after, &status).await?;
+    let (found, notes) = found(&scope, &settled, &after, &status).await?;
     preview.notes.extend(notes);
     let claimant = |object: &ResourceKey| {
         let other = claims.other(&target.destination, object, &key);
         other.map(ApplicationKey::title)
     };
     let head = &settled.head.manifests;
-    Ok(planned(preview, &observer.mask, found, head, claimant))
+    Ok(planned(preview, &environment.mask, found, head, claimant))
 }
 
 fn containers(manifests: &[Manifest]) -> Vec<(String, ImageRef)> {
@@ -135,7 +135,7 @@ fn containers(manifests: &[Manifest]) -> Vec<(String, ImageRef)> {
 
 /// What becomes of each object and which hooks run, with what is to be noted beside.
 async fn found(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     settled: &Settled,
     after: &Read,
     status: &ApplicationStatus,
@@ -147,20 +147,20 @@ async fn found(
         synced: settled.synced.as_deref(),
         inventory: &status.inventory,
     };
-    let mut found = compare(asking, sides).await?;
+    let mut found = compare(scope, sides).await?;
     let (known, brought) = refusals(&base.outside, &head.outside);
     found.change.extend(brought);
     found.waiting.extend(known);
     let first = status.synced_revision.is_none();
-    let hooks = hooks_that_run(asking, &base.hooks, &head.hooks, first, &mut notes).await?;
+    let hooks = hooks_that_run(scope, &base.hooks, &head.hooks, first, &mut notes).await?;
     found.change.extend(hooks);
     // Where each object stands, for whoever has to mend it.
     for comparison in &mut found.change {
-        claims::locate(&mut comparison.after, &comparison.key, after);
+        resource_owners::locate(&mut comparison.after, &comparison.key, after);
     }
-    impact::find(asking, &mut found.change).await?;
+    impact::find(scope, &mut found.change).await?;
     let new_kinds = settled.new_kinds().map(|manifest| &manifest.value);
-    let unruled = asking.cluster.index.unruled(&asking.key.repo, new_kinds);
+    let unruled = scope.cluster.index.unruled(&scope.key.repo, new_kinds);
     if !unruled.is_empty() {
         notes.push(view::unruled(&unruled));
     }

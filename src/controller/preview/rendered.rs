@@ -1,9 +1,9 @@
 //! What an application renders to on the base and at the head, and what of that is its own to have on its cluster.
 
-use crate::cluster::home::Served;
-use crate::controller::claims::Read;
-use crate::controller::dry_run::{self, Asking, Outside};
-use crate::controller::{Observer, Result};
+use crate::cluster::store::Served;
+use crate::controller::dry_run::{self, AppScope, Outside};
+use crate::controller::resource_owners::Read;
+use crate::controller::{Environment, Result};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::hook::{self, Hook};
 use crate::domain::manifest::Manifest;
@@ -12,20 +12,20 @@ use crate::domain::{Invalid, RepoName};
 
 /// Why nothing can be asked of where an application goes to.
 pub fn unreachable(
-    observer: &Observer,
+    environment: &Environment,
     repo: &RepoName,
     destination: &Destination,
 ) -> Option<String> {
-    if let Err(error) = observer.cluster(&destination.cluster) {
+    if let Err(error) = environment.cluster(&destination.cluster) {
         return Some(error.to_string());
     }
-    let refused = observer.fence(repo, destination).destination().err();
+    let refused = environment.fence(repo, destination).destination().err();
     refused.map(|why| why.to_string())
 }
 
 /// How an application is rendered. `kept`: what was kept of what its chart is told.
 pub struct Rendering<'a> {
-    pub observer: &'a Observer,
+    pub environment: &'a Environment,
     pub target: &'a Target,
     pub kept: Option<&'a Served>,
 }
@@ -66,7 +66,7 @@ impl Rendering<'_> {
             return Ok(Err(Invalid("it renders to nothing: nothing would be pruned, and the sync would stop with that message".into())));
         }
         if let Ok(Some(inputs)) = after {
-            rendered.looks_up = self.observer.looks_up(self.target, inputs).await?;
+            rendered.looks_up = self.environment.looks_up(self.target, inputs).await?;
         }
         if let Some(synced) = synced {
             rendered.synced = Some(self.manifests(synced).await?.unwrap_or_default());
@@ -77,7 +77,7 @@ impl Rendering<'_> {
     async fn manifests(&self, read: &Read) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
         Ok(match read {
             Ok(Some(inputs)) => self
-                .observer
+                .environment
                 .render(self.target, inputs, self.kept)
                 .await?
                 .map(|manifests| manifests.to_vec()),
@@ -94,12 +94,12 @@ impl Rendered {
         names.collect()
     }
 
-    pub async fn settled(&self, asking: &Asking<'_>) -> Result<Settled> {
+    pub async fn settled(&self, scope: &AppScope<'_>) -> Result<Settled> {
         Ok(Settled {
-            base: settled_side(asking, &self.base).await?,
-            head: settled_side(asking, &self.head).await?,
+            base: settled_side(scope, &self.base).await?,
+            head: settled_side(scope, &self.head).await?,
             synced: match &self.synced {
-                Some(synced) => Some(dry_run::settle(asking, synced).await?.manifests),
+                Some(synced) => Some(dry_run::normalize(scope, synced).await?.manifests),
                 None => None,
             },
         })
@@ -120,8 +120,8 @@ pub struct SettledSide {
     pub outside: Vec<Outside>,
 }
 
-async fn settled_side(asking: &Asking<'_>, manifests: &[Manifest]) -> Result<SettledSide> {
-    let settled = dry_run::settle(asking, manifests).await?;
+async fn settled_side(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<SettledSide> {
+    let settled = dry_run::normalize(scope, manifests).await?;
     let (hooks, manifests) = hook::split(settled.manifests);
     Ok(SettledSide {
         manifests,

@@ -1,7 +1,7 @@
 //! A step of a promotion, carried out; and where it rests.
 
 use super::candidates::digests_of;
-use crate::cluster::home::{Promotion, PromotionStatus};
+use crate::cluster::store::{Promotion, PromotionStatus};
 use crate::controller::{Event, Reader, Result, Writer};
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{self, Decision, How, Outcome, Seen, Step};
@@ -78,7 +78,7 @@ async fn settle(
     let reopens = number.filter(|_| matches!(outcome, Outcome::Rejected { .. }));
     let status = PromotionStatus {
         state: Some(outcome.word().into()),
-        message: view::not_proposed(&promotion::stand(&seen.candidates, &decided), reopens),
+        message: view::not_proposed(&promotion::summary(&seen.candidates, &decided), reopens),
         pull_request: number.and_then(|number| i64::try_from(number).ok()),
         url: number.map(|number| pull_url(&ctx.github, key, number)),
         digests: digests_of(&seen.candidates),
@@ -97,9 +97,9 @@ async fn settle(
         ctx.emit(&Event::Promoted(key.clone()));
     }
     // What is decided is kept before what it was about is dropped.
-    let object = ctx.to_home().report_promotion(object, status).await?;
+    let object = ctx.to_store().report_promotion(object, status).await?;
     if !seen.dropped.is_empty() {
-        ctx.to_home()
+        ctx.to_store()
             .drop_candidates(&object, &seen.dropped)
             .await?;
     }
@@ -152,7 +152,7 @@ pub struct Rest {
 
 /// None while what is known is about other candidates.
 pub async fn rest(ctx: &Reader, key: &ApplicationKey, image: Option<&Candidate>) -> Option<Rest> {
-    let object = ctx.home.promotion(key).await.ok()??;
+    let object = ctx.store.promotion(key).await.ok()??;
     let status = object.status?;
     let whole = Rest {
         state: status.state?,

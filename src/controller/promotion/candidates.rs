@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::home::Promotion;
+use crate::cluster::store::Promotion;
 use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::image::{Candidate, same_image};
@@ -68,7 +68,7 @@ pub fn digests_of(candidates: &[Candidate]) -> Vec<String> {
 
 /// Whether a pull request is one of ours that was closed: one that is open has been opened again.
 pub async fn is_rejected(ctx: &Reader, key: &ApplicationKey, number: u64) -> bool {
-    let object = ctx.home.promotion(key).await.ok().flatten();
+    let object = ctx.store.promotion(key).await.ok().flatten();
     object.is_some_and(|object| {
         remembered(&object)
             .iter()
@@ -94,7 +94,7 @@ pub async fn announced(
         .into_iter()
         .flat_map(|configured| &configured.targets);
     for target in stages.filter(|target| target.application == key.application) {
-        if let Some(object) = ctx.home.promotion(&target.key(&key.repo)).await? {
+        if let Some(object) = ctx.store.promotion(&target.key(&key.repo)).await? {
             all.extend(
                 object
                     .spec
@@ -120,13 +120,13 @@ pub async fn earlier(
             ..key.clone()
         };
         let status = ctx
-            .home
+            .store
             .application(&earlier)
             .await?
             .and_then(|object| object.status)
             .unwrap_or_default();
         let candidates = ctx
-            .home
+            .store
             .promotion(&earlier)
             .await?
             .map(|object| object.spec.candidates)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::candidates::remembered;
 use super::git::sight;
-use crate::cluster::home::Promotion;
+use crate::cluster::store::Promotion;
 use crate::domain::catalog::{Place, Target};
 use crate::domain::edit::{EditError, FileEdit, set_image};
 use crate::domain::image::Candidate;

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::cluster::home::{Promotion, PromotionStatus};
+use crate::cluster::store::{Promotion, PromotionStatus};
 use crate::controller::{Reader, Requeue, Result, Writer};
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Seen};
@@ -43,7 +43,7 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
         let (object, seen) = match observe(&ctx, &key).await? {
             Observed::Nothing => return Ok(Requeue::Idle),
             Observed::Promoted(candidates) => {
-                ctx.to_home().propose(&key, &candidates).await?;
+                ctx.to_store().propose(&key, &candidates).await?;
                 continue;
             }
             Observed::Seen(object, seen) => (object, *seen),
@@ -53,7 +53,7 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
                     message: Some(why),
                     ..object.status.clone().unwrap_or_default()
                 };
-                ctx.to_home().report_promotion(&object, status).await?;
+                ctx.to_store().report_promotion(&object, status).await?;
                 return Ok(Requeue::Idle);
             }
         };
@@ -87,7 +87,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         return Ok(Observed::Nothing);
     };
     let earlier = earlier(ctx, key, &target).await?;
-    let object = ctx.home.promotion(key).await?;
+    let object = ctx.store.promotion(key).await?;
     let promoted = promoted(object.as_ref(), &target, &earlier);
     if !promoted.is_empty() {
         return Ok(Observed::Promoted(promoted));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::shown::Shown;
-use super::{Look, commands, place_of};
+use super::shown::ShownPreview;
+use super::{Observation, commands, place_of};
 use crate::controller::cache::locked;
 use crate::controller::{Error, Event, Reader, Requeue, Result, Writer};
 use crate::domain::PullRequestKey;
@@ -18,7 +18,7 @@ use crate::view;
 pub async fn act(
     ctx: &Writer,
     key: &PullRequestKey,
-    look: &Look,
+    look: &Observation,
     steps: Vec<Step>,
 ) -> Result<Requeue> {
     let (head, place) = (&look.snapshot.pull.head.sha, place_of(&look.base, key));
@@ -95,7 +95,7 @@ fn forget_refusal_later(ctx: &Arc<Reader>, key: &PullRequestKey) {
     });
 }
 
-async fn tell_tampered(ctx: &Writer, key: &PullRequestKey, look: &Look) -> Result<()> {
+async fn tell_tampered(ctx: &Writer, key: &PullRequestKey, look: &Observation) -> Result<()> {
     let id = look.seen.sticky.as_ref().map(|sticky| sticky.id);
     let Some(comment) = look
         .snapshot
@@ -118,7 +118,7 @@ async fn tell_tampered(ctx: &Writer, key: &PullRequestKey, look: &Look) -> Resul
 async fn set_gate(
     ctx: &Writer,
     key: &PullRequestKey,
-    look: &Look,
+    look: &Observation,
     state: &'static str,
     title: String,
 ) -> Result<()> {
@@ -155,7 +155,7 @@ async fn set_gate(
 }
 
 /// The head's verdict was this pull request's.
-async fn retire_gate(ctx: &Writer, key: &PullRequestKey, look: &Look) -> Result<()> {
+async fn retire_gate(ctx: &Writer, key: &PullRequestKey, look: &Observation) -> Result<()> {
     let check = NewCheck {
         name: GATE_CONTEXT.into(),
         head: look.snapshot.pull.head.sha.clone(),
@@ -178,8 +178,8 @@ async fn retire_gate(ctx: &Writer, key: &PullRequestKey, look: &Look) -> Result<
         .await?)
 }
 
-async fn publish(ctx: &Writer, key: &PullRequestKey, look: &Look) -> Result<()> {
-    let Some(Shown {
+async fn publish(ctx: &Writer, key: &PullRequestKey, look: &Observation) -> Result<()> {
+    let Some(ShownPreview {
         preview, text, id, ..
     }) = look.shown.as_deref()
     else {

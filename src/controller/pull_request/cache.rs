@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
-use super::shown::Shown;
+use super::shown::ShownPreview;
 use crate::controller::cache::Recent;
 use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 
@@ -24,14 +24,14 @@ pub struct Cache {
 }
 
 /// Previews, by their size: as text they are what takes memory.
-pub struct Previews(moka::sync::Cache<PullRequestKey, Arc<Shown>>);
+pub struct Previews(moka::sync::Cache<PullRequestKey, Arc<ShownPreview>>);
 
 /// Bytes of previews that are remembered.
 const MOST_PREVIEWED: u64 = 64 << 20;
 
 impl Default for Previews {
     fn default() -> Self {
-        let weight = |_: &PullRequestKey, shown: &Arc<Shown>| {
+        let weight = |_: &PullRequestKey, shown: &Arc<ShownPreview>| {
             u32::try_from(shown.size()).unwrap_or(u32::MAX)
         };
         Self(
@@ -44,7 +44,7 @@ impl Default for Previews {
 }
 
 impl std::ops::Deref for Previews {
-    type Target = moka::sync::Cache<PullRequestKey, Arc<Shown>>;
+    type Target = moka::sync::Cache<PullRequestKey, Arc<ShownPreview>>;
     fn deref(&self) -> &Self::Target {
         &self.0
     }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Look;
+use super::Observation;
 use super::score::score;
 use super::thread::Thread;
 use crate::controller::preview::Changes;
 use crate::controller::{Base, Event, Reader, Result, authority, commit};
-use crate::domain::pull_request::{Ask, Progress, ProgressState, Seen, Wanted};
+use crate::domain::pull_request::{CommandComment, Rollout, RolloutState, Seen, Wanted};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github::PullSnapshot;
 use crate::view;
@@ -17,9 +17,9 @@ pub async fn observe(
     key: &PullRequestKey,
     base: Arc<Base>,
     snapshot: PullSnapshot,
-    asks: Vec<Ask>,
+    asks: Vec<CommandComment>,
     thread: Thread,
-) -> Result<Look> {
+) -> Result<Observation> {
     let merged = snapshot.pull.merged_as();
     if merged.is_none() {
         ctx.cache.pulls.previews.invalidate(key);
@@ -38,7 +38,7 @@ pub async fn observe(
     {
         let touched = progress.iter().filter_map(|one| base.target(&one.key));
         changes.touched = touched.cloned().collect();
-        let healthy = |one: &Progress| one.state == ProgressState::Healthy;
+        let healthy = |one: &Rollout| one.state == RolloutState::Healthy;
         if !thread.ended && progress.iter().all(healthy) {
             score(ctx, key, &base).await?;
         }
@@ -58,7 +58,7 @@ pub async fn observe(
         permit: None,
         gate: None,
     };
-    Ok(Look {
+    Ok(Observation {
         seen,
         base,
         snapshot,
@@ -76,7 +76,7 @@ async fn rollout(
     base: &Base,
     merged: &CommitSha,
     tells: bool,
-) -> Result<Option<Vec<Progress>>> {
+) -> Result<Option<Vec<Rollout>>> {
     let at = merged.clone();
     if matches!(base.catalog, Some(Err(_)))
         || !ctx
@@ -89,7 +89,7 @@ async fn rollout(
         repo: key.repo.clone(),
         commit: merged.clone(),
     };
-    commit::came_by(ctx, &name, key.number);
+    commit::record_pull_request(ctx, &name, key.number);
     if tells {
         ctx.emit(&Event::Commit(name));
     }
@@ -98,7 +98,7 @@ async fn rollout(
 }
 
 /// The comment over a roll-out.
-fn told(snapshot: &PullSnapshot, merged: &CommitSha, progress: &[Progress]) -> Wanted {
+fn told(snapshot: &PullSnapshot, merged: &CommitSha, progress: &[Rollout]) -> Wanted {
     let check = snapshot.check.as_ref();
     let preview = check.and_then(|check| check.output.text.as_deref());
     // Retired gates were green.

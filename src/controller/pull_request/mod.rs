@@ -13,7 +13,7 @@ mod verdict;
 
 pub use cache::Cache;
 
-pub use shown::{Shown, anew};
+pub use shown::{ShownPreview, anew};
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::controller::{
 use crate::domain::PullRequestKey;
 use crate::domain::command::Permission;
 use crate::domain::gate::{self, Facts};
-use crate::domain::pull_request::{self, Ask, Seen};
+use crate::domain::pull_request::{self, CommandComment, Seen};
 use crate::github::PullSnapshot;
 use act::act;
 use thread::Thread;
@@ -51,19 +51,19 @@ pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue>
 }
 
 /// One look at a pull request.
-pub struct Look {
+pub struct Observation {
     pub seen: Seen,
     pub base: Arc<Base>,
     pub snapshot: PullSnapshot,
     /// None: it is not open.
-    pub shown: Option<Arc<Shown>>,
+    pub shown: Option<Arc<ShownPreview>>,
     /// What the pull request changes, or changed when it was merged.
     pub changes: Arc<Changes>,
     /// What the verdict was made from.
     facts: Option<Facts>,
 }
 
-impl Look {
+impl Observation {
     /// Why somebody's word that takes in what the preview does not show does not count; None: it does.
     pub fn unseen_refusal(&self, user: &str) -> Option<String> {
         let writer = self
@@ -82,8 +82,8 @@ async fn observe(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: PullSnapshot,
-    asks: Vec<Ask>,
-) -> Result<Option<Look>> {
+    asks: Vec<CommandComment>,
+) -> Result<Option<Observation>> {
     let pull = &snapshot.pull;
     // A merge moves branches, which is told by pushes; that a person closed it, or opened it again, only this tells.
     if let Some(promotion) =

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Look;
-use super::shown::{Shown, previewed, same_effect};
+use super::Observation;
+use super::shown::{ShownPreview, previewed, same_effect};
 use super::thread::Thread;
 use super::verdict::{gate_of, verdict};
 use crate::controller::{Base, Error, Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::command::Command;
 use crate::domain::gate::PreviewFact;
-use crate::domain::pull_request::{Ask, Seen};
+use crate::domain::pull_request::{CommandComment, Seen};
 use crate::git::HeadTooLarge;
 use crate::github::{CheckRun, PullSnapshot};
 
@@ -21,12 +21,12 @@ pub async fn observe(
     key: &PullRequestKey,
     base: Arc<Base>,
     snapshot: PullSnapshot,
-    asks: Vec<Ask>,
+    asks: Vec<CommandComment>,
     thread: Thread,
-) -> Result<Look> {
+) -> Result<Observation> {
     fetch_head(ctx, key, &base, &snapshot, asks.iter().any(gives_preview)).await?;
     // Only when it is new: what was seen and has no answer yet may be what windlass died of.
-    let is_new = |ask: &Ask| !ask.edited && !ask.interrupted && !ask.acknowledged;
+    let is_new = |ask: &CommandComment| !ask.edited && !ask.interrupted && !ask.acknowledged;
     let again = asks.iter().any(|ask| is_new(ask) && gives_preview(ask));
     let shown = previewed(ctx, key, &base, &snapshot, again).await?;
     let published = snapshot
@@ -60,7 +60,7 @@ pub async fn observe(
         permit,
         gate: snapshot.gate.as_ref().map(gate_of),
     };
-    Ok(Look {
+    Ok(Observation {
         seen,
         base,
         changes: shown.changes.clone(),
@@ -70,14 +70,14 @@ pub async fn observe(
     })
 }
 
-fn gives_preview(ask: &Ask) -> bool {
+fn gives_preview(ask: &CommandComment) -> bool {
     ask.lines
         .iter()
-        .any(|line| line.meaning == Ok(Command::Preview))
+        .any(|line| line.command == Ok(Command::Preview))
 }
 
 /// What the gates read of a preview that was published.
-fn preview_fact(check: &CheckRun, shown: &Shown) -> Option<PreviewFact> {
+fn preview_fact(check: &CheckRun, shown: &ShownPreview) -> Option<PreviewFact> {
     Some(PreviewFact {
         completed_at: check.completed_at?,
         ok: shown.preview.ok(),

@@ -26,7 +26,7 @@ pub async fn origin(
         return Ok((Origin::People, Vec::new()));
     };
     let (Some(object), Some(target), Some(merged)) = (
-        ctx.home.promotion(&promotion).await?,
+        ctx.store.promotion(&promotion).await?,
         base.target(&promotion).cloned(),
         changes.merged,
     ) else {

@@ -24,12 +24,12 @@ pub async fn score(ctx: &Arc<Reader>, key: &PullRequestKey, base: &Base) -> Resu
         let predicted = app.plan.effective();
         for change in predicted.filter(|change| change.problem.is_none()) {
             let live = cluster.live(&change.key, &change.version).await?;
-            if plan::came_out(&ctx.observer.mask, change, live.as_ref()) {
+            if plan::matches_prediction(&ctx.environment.mask, change, live.as_ref()) {
                 held += 1;
             } else {
                 missed += 1;
                 // What is live is nobody's business who reads logs: how much differs is enough to look at it.
-                let (added, removed) = differs(&ctx.observer.mask, change, live);
+                let (added, removed) = differs(&ctx.environment.mask, change, live);
                 tracing::info!(pr = %key, object = %change.key, action = change.action.word(), added, removed, "a prediction did not come out");
             }
         }

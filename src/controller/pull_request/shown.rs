@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::controller::cache::locked;
-use crate::controller::claims::{self, Claims};
 use crate::controller::preview::{self, Changes, GitLook, Touched};
-use crate::controller::{Base, Error, Event, Observer, Reader, Result};
+use crate::controller::resource_owners::{self, ResourceOwners};
+use crate::controller::{Base, Environment, Error, Event, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::plan::Change;
 use crate::domain::pull_request::{self, ApplicationPreview, Failure, Preview};
@@ -19,7 +19,7 @@ use crate::render::Budget;
 use crate::view::{self, PreviewText};
 
 /// A preview, and what is written of it: every look needs both, and a large one takes a while to write.
-pub struct Shown {
+pub struct ShownPreview {
     pub preview: Preview,
     pub text: PreviewText,
     /// What differs in Git between the base and this head.
@@ -35,7 +35,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
-impl Shown {
+impl ShownPreview {
     /// It is to be asked about again by now.
     fn is_due(&self) -> bool {
         self.again.is_some_and(|(at, _)| at <= Instant::now())
@@ -75,12 +75,12 @@ pub async fn previewed(
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
     again: bool,
-) -> Result<Arc<Shown>> {
+) -> Result<Arc<ShownPreview>> {
     let head = &snapshot.pull.head.sha;
     let known = ctx.cache.pulls.previews.get(key);
     let known = known.filter(|known| known.preview.head == *head);
     let holds =
-        |known: &&Arc<Shown>| !again && known.preview.base == base.commit && !known.is_due();
+        |known: &&Arc<ShownPreview>| !again && known.preview.base == base.commit && !known.is_due();
     if let Some(known) = known.as_ref().filter(holds) {
         return Ok(known.clone());
     }
@@ -109,7 +109,7 @@ pub async fn previewed(
     }
     // Thousands of objects take a second.
     let text = tokio::task::block_in_place(|| view::preview(&preview));
-    let shown = Arc::new(Shown {
+    let shown = Arc::new(ShownPreview {
         id: preview.id(),
         again: (passing || may_pass(&preview)).then(|| next_time(known.as_deref())),
         preview,
@@ -160,8 +160,8 @@ async fn applications(
     look: GitLook,
 ) -> Result<(Vec<ApplicationPreview>, bool)> {
     // One for all that this head has rendered.
-    let plain = ctx.observer.previewing(ctx.preview_account.as_ref());
-    let observer = plain.within(Budget::default());
+    let plain = ctx.environment.previewing(ctx.preview_account.as_ref());
+    let environment = plain.within(Budget::default());
     // What the head leaves as it is takes from nobody's budget.
     let brought: BTreeSet<_> = look
         .inputs
@@ -169,13 +169,13 @@ async fn applications(
         .map(|touched| touched.target.key(&key.repo))
         .collect();
     let observer_of = |target: &Target| match brought.contains(&target.key(&key.repo)) {
-        true => &observer,
+        true => &environment,
         false => &plain,
     };
     let claims = if look.inputs.is_empty() {
-        Claims::default()
+        ResourceOwners::default()
     } else {
-        claims::of(observer_of, &key.repo, base.repo.id, &look.heads).await?
+        resource_owners::of(observer_of, &key.repo, base.repo.id, &look.heads).await?
     };
     let (mut applications, mut passing) = (Vec::new(), false);
     for touched in look.inputs {
@@ -183,7 +183,7 @@ async fn applications(
             touched.target.key(&key.repo),
             touched.target.destination.cluster.clone(),
         );
-        let mut app = match application(ctx, &observer, base, touched, &claims).await {
+        let mut app = match application(ctx, &environment, base, touched, &claims).await {
             // Said, and tried again: nobody has to mend it.
             Err(Error::Render(why)) => {
                 passing = true;
@@ -199,10 +199,10 @@ async fn applications(
 
 async fn application(
     ctx: &Arc<Reader>,
-    observer: &Observer,
+    environment: &Environment,
     base: &Base,
     touched: Touched,
-    claims: &Claims,
+    claims: &ResourceOwners,
 ) -> Result<ApplicationPreview> {
     let Touched {
         target,
@@ -211,7 +211,7 @@ async fn application(
         in_base,
     } = touched;
     let repo = &base.repo.name;
-    let known = ctx.home.application(&target.key(repo)).await?;
+    let known = ctx.store.application(&target.key(repo)).await?;
     let synced = match known.clone() {
         Some(object) => {
             let (target, before) = (target.clone(), before.clone());
@@ -224,7 +224,7 @@ async fn application(
     };
     let known = known.as_ref().map(|object| (object, synced));
     preview::application(
-        observer,
+        environment,
         repo,
         base.repo.id,
         (target, in_base),
@@ -243,7 +243,7 @@ fn may_pass(preview: &Preview) -> bool {
 }
 
 /// When what may pass by itself is asked about again, and after which pause: twice the one before.
-fn next_time(known: Option<&Shown>) -> (Instant, Duration) {
+fn next_time(known: Option<&ShownPreview>) -> (Instant, Duration) {
     let pause = match known.and_then(|known| Some((known.is_due(), known.again?.1))) {
         Some((true, pause)) => (pause * 2).min(LONGEST_PAUSE),
         Some((false, pause)) => pause,
@@ -253,7 +253,7 @@ fn next_time(known: Option<&Shown>) -> (Instant, Duration) {
 }
 
 /// Something that a preview tells of became different while it was made.
-fn is_outdated(ctx: &Reader, shown: &Shown, started: Instant) -> bool {
+fn is_outdated(ctx: &Reader, shown: &ShownPreview, started: Instant) -> bool {
     let changed = locked(&ctx.cache.pulls.changed);
     let meanwhile =
         |app: &ApplicationPreview| changed.get(&app.key).is_some_and(|at| *at >= started);
@@ -268,7 +268,7 @@ async fn name_sources(ctx: &Arc<Reader>, base: &Base, app: &mut ApplicationPrevi
     if app.images.is_empty() {
         return Ok(());
     }
-    let object = ctx.home.promotion(&app.key).await?;
+    let object = ctx.store.promotion(&app.key).await?;
     let announced: Vec<_> = object
         .iter()
         .flat_map(|object| object.spec.earlier.iter().chain(&object.spec.candidates))
@@ -296,7 +296,7 @@ pub fn anew(
         .extend(applications.iter().map(|key| (key.clone(), Instant::now())));
     let stale = |app: &ApplicationPreview| applications.contains(&app.key) && tells(app);
     let previews = &ctx.cache.pulls.previews;
-    let of = |(key, shown): (Arc<PullRequestKey>, Arc<Shown>)| {
+    let of = |(key, shown): (Arc<PullRequestKey>, Arc<ShownPreview>)| {
         (key.repo == *repo && shown.preview.applications.iter().any(&stale)).then_some(key)
     };
     for key in previews.iter().filter_map(of).collect::<Vec<_>>() {

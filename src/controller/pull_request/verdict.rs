@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::origin::origin;
-use super::shown::Shown;
+use super::shown::ShownPreview;
 use crate::controller::{Base, Reader, Result, authority, key_of_branch};
 use crate::domain::PullRequestKey;
 use crate::domain::approvals::Writers;
@@ -30,7 +30,7 @@ pub async fn verdict(
     key: &PullRequestKey,
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
-    shown: &Shown,
+    shown: &ShownPreview,
     fact: Option<PreviewFact>,
 ) -> Result<(Facts, Verdict, Option<gate::MergePermit>)> {
     let (pull, changes) = (&snapshot.pull, &shown.changes);
@@ -110,7 +110,7 @@ fn accepting(snapshot: &PullSnapshot, fact: Option<&PreviewFact>) -> Vec<String>
             && comment.performed_via_github_app.is_none()
             && command::parse(comment.text())
                 .iter()
-                .any(|line| line.meaning == Ok(Command::AcceptUnseen))
+                .any(|line| line.command == Ok(Command::AcceptUnseen))
     };
     let users = snapshot
         .comments

@@ -8,7 +8,7 @@ mod answer;
 mod parse;
 
 pub use answer::{Answer, Done, NotDone, NotTaken, Row};
-pub use parse::{Line, Mistake, parse};
+pub use parse::{Line, ParseError, parse};
 
 /// A command. Closed: adding one breaks every place that has to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub const COMMANDS: [Spec; 8] = [
     Spec {
         command: Command::AcceptUnseen,
         word: "accept-unseen",
-        power: Power::Look,
+        power: Power::Observation,
         summary: "accepts the changes that do not fit into the preview of this commit, by one who may approve",
     },
     Spec {
@@ -77,13 +77,13 @@ pub const COMMANDS: [Spec; 8] = [
     Spec {
         command: Command::Help,
         word: "help",
-        power: Power::Look,
+        power: Power::Observation,
         summary: "lists these commands",
     },
     Spec {
         command: Command::Preview,
         word: "preview",
-        power: Power::Look,
+        power: Power::Observation,
         summary: "asks the cluster again what this pull request would change, and updates the preview",
     },
     Spec {
@@ -101,7 +101,7 @@ pub const COMMANDS: [Spec; 8] = [
     Spec {
         command: Command::Why,
         word: "why",
-        power: Power::Look,
+        power: Power::Observation,
         summary: "explains, gate by gate, why this pull request is or is not merged",
     },
 ];
@@ -128,7 +128,7 @@ impl Power {
     /// Who may give such a command, in words.
     pub fn who(self) -> &'static str {
         match self {
-            Self::Look => "write",
+            Self::Observation => "write",
             Self::Stage => "write; where the stage needs approvals, somebody who may approve",
             Self::Delete => {
                 "write; where the stage needs approvals, somebody who may approve; only once the pull request is merged"
@@ -141,7 +141,7 @@ impl Power {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Power {
     /// Only the pull request.
-    Look,
+    Observation,
     /// A stage.
     Stage,
     /// What is live in a stage and was not windlass's, or will be gone.

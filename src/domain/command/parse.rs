@@ -7,12 +7,12 @@ use super::{COMMANDS, Command};
 pub struct Line {
     /// As it was written, for quoting.
     pub text: String,
-    pub meaning: Result<Command, Mistake>,
+    pub command: Result<Command, ParseError>,
 }
 
 /// A line that looks like a command and is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mistake {
+pub enum ParseError {
     /// No such command; the nearest one.
     Unknown { word: String, nearest: Command },
     /// The command takes nothing after its name.
@@ -43,11 +43,11 @@ pub fn parse(comment: &str) -> Vec<Line> {
         }
         if fence.is_none()
             && found.len() < MOST
-            && let Some(meaning) = meaning(trimmed)
+            && let Some(command) = command(trimmed)
         {
             found.push(Line {
                 text: trimmed.to_string(),
-                meaning,
+                command,
             });
         }
     }
@@ -72,7 +72,7 @@ fn visible(comment: &str) -> String {
     out + rest
 }
 
-fn meaning(line: &str) -> Option<Result<Command, Mistake>> {
+fn command(line: &str) -> Option<Result<Command, ParseError>> {
     let rest = line.strip_prefix('/')?;
     let mut words = rest.split_whitespace();
     let word = words.next()?;
@@ -86,7 +86,7 @@ fn meaning(line: &str) -> Option<Result<Command, Mistake>> {
     let lower = word.to_ascii_lowercase();
     let all = || COMMANDS.iter().map(|spec| spec.command);
     Some(match all().find(|command| command.word() == lower) {
-        Some(command) if words.next().is_some() => Err(Mistake::Argument { command }),
+        Some(command) if words.next().is_some() => Err(ParseError::Argument { command }),
         Some(command) => Ok(command),
         None => {
             // What is far from any of ours is meant for another bot, or a path.
@@ -97,7 +97,7 @@ fn meaning(line: &str) -> Option<Result<Command, Mistake>> {
             if distance(&nearest) * 2 > lower.len() {
                 return None;
             }
-            Err(Mistake::Unknown {
+            Err(ParseError::Unknown {
                 word: lower,
                 nearest,
             })
@@ -114,10 +114,10 @@ mod tests {
     fn words(comment: &str) -> Vec<String> {
         parse(comment)
             .iter()
-            .map(|line| match &line.meaning {
+            .map(|line| match &line.command {
                 Ok(command) => command.word().to_string(),
-                Err(Mistake::Unknown { word, nearest }) => format!("{word}?{}", nearest.word()),
-                Err(Mistake::Argument { command }) => format!("{}+", command.word()),
+                Err(ParseError::Unknown { word, nearest }) => format!("{word}?{}", nearest.word()),
+                Err(ParseError::Argument { command }) => format!("{}+", command.word()),
             })
             .collect()
     }

@@ -4,19 +4,19 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::mask::Mask;
-use crate::domain::plan::{Comparison, Proof, Side};
+use crate::domain::plan::{Comparison, Confidence, Side};
 
 fn deployment(image: &str) -> Side {
     let value = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"replicas": 3,
         "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
         "template": {"spec": {"containers": [{"name": "a", "image": image, "envFrom": [{"configMapRef": {"name": "web"}}]}]}}}});
-    Side::Object(value, Proof::Server)
+    Side::Object(value, Confidence::Server)
 }
 
 fn config(value: &str) -> Side {
     Side::Object(
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}, "data": {"a": value}}),
-        Proof::Server,
+        Confidence::Server,
     )
 }
 
@@ -31,7 +31,7 @@ fn named(kind: &str, name: &str, spec: Value) -> (ResourceKey, Side) {
         key,
         Side::Object(
             json!({"kind": kind, "metadata": {"name": name}, "spec": spec}),
-            Proof::Server,
+            Confidence::Server,
         ),
     )
 }

@@ -29,7 +29,7 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     {
         return Some(leaf(
             gate,
-            Standing::Blocked,
+            Standing::Failed,
             format!("{} asks for changes", review.user),
         ));
     }
@@ -38,7 +38,7 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     let Some(strictest) = strictest.filter(|demand| demand.needed > 0) else {
         return Some(leaf(
             gate,
-            Standing::Green,
+            Standing::Passed,
             strictest.map_or_else(|| NOTHING.into(), |demand| demand.because.clone()),
         ));
     };
@@ -51,7 +51,7 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     let Some(lacking) = lacking else {
         return Some(leaf(
             gate,
-            Standing::Green,
+            Standing::Passed,
             format!(
                 "approved by {} ({})",
                 have(strictest).join(", "),
@@ -70,7 +70,7 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
             reason.push_str(&format!("; {}'s does not count: {why}", review.user));
         }
     }
-    Some(leaf(gate, Standing::Waiting, reason))
+    Some(leaf(gate, Standing::Pending, reason))
 }
 
 /// Why somebody's word for what the preview does not show does not count: who gives it must be one who may approve for

@@ -9,7 +9,7 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     let files = facts.conflicts.join(", ");
     Some(leaf(
         "conflicts",
-        Standing::Blocked,
+        Standing::Failed,
         format!("conflicts with the base branch in {files}: update the branch"),
     ))
 }

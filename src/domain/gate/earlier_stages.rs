@@ -21,12 +21,12 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
         .filter_map(|one| Some(format!("{}: {}", one.stage, one.lacks.as_ref()?)))
         .collect();
     if !lacking.is_empty() {
-        return Some(leaf(gate, Standing::Waiting, lacking.join("; ")));
+        return Some(leaf(gate, Standing::Pending, lacking.join("; ")));
     }
     let names: Vec<_> = facts.earlier.iter().map(|one| one.stage.as_str()).collect();
     Some(leaf(
         gate,
-        Standing::Green,
+        Standing::Passed,
         format!("{} healthy with just these digests", names.join(", ")),
     ))
 }

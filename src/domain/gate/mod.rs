@@ -23,11 +23,11 @@ pub use preview::PreviewFact;
 /// How one gate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    Green,
+    Passed,
     /// Something has yet to happen.
-    Waiting,
+    Pending,
     /// Somebody has to change something.
-    Blocked,
+    Failed,
 }
 
 /// One gate, or the verdict over all of them.
@@ -102,8 +102,8 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
         .iter()
         .map(|gate| gate.standing)
         .max()
-        .unwrap_or(Standing::Green);
-    let permit = (worst == Standing::Green && facts.origin == Origin::Ours).then(|| MergePermit {
+        .unwrap_or(Standing::Passed);
+    let permit = (worst == Standing::Passed && facts.origin == Origin::Ours).then(|| MergePermit {
         head: facts.head.clone(),
     });
     (
@@ -120,13 +120,13 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
 /// Why the verdict is what it is: the words of the gates that decide it, or who merges.
 fn reason(gates: &[Verdict], worst: Standing, origin: Origin) -> String {
     match (worst, origin) {
-        (Standing::Green, Origin::OursChanged) => {
+        (Standing::Passed, Origin::OursChanged) => {
             "all gates are green: somebody added to windlass's commit, so a person merges it".into()
         }
-        (Standing::Green, Origin::People) => {
+        (Standing::Passed, Origin::People) => {
             "all gates are green: ready to be merged by a person".into()
         }
-        (Standing::Green, _) => "all gates are green: windlass merges this head".into(),
+        (Standing::Passed, _) => "all gates are green: windlass merges this head".into(),
         _ => gates
             .iter()
             .filter(|gate| gate.standing == worst)

@@ -19,12 +19,12 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     Some(match &facts.preview {
         None => leaf(
             "preview",
-            Standing::Waiting,
+            Standing::Pending,
             "the preview of this head is not made yet".into(),
         ),
         Some(PreviewFact { ok: false, .. }) => leaf(
             "preview",
-            Standing::Blocked,
+            Standing::Failed,
             "the preview failed: see its check run for what to mend".into(),
         ),
         Some(PreviewFact {
@@ -33,14 +33,14 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
             ..
         }) if *unseen > 0 => leaf(
             "preview",
-            Standing::Waiting,
+            Standing::Pending,
             format!(
                 "{unseen} changes do not fit into the preview: split the pull request, or read them with `windlass plan` and write /accept-unseen"
             ),
         ),
         Some(_) => leaf(
             "preview",
-            Standing::Green,
+            Standing::Passed,
             format!("the preview of {} is made", facts.head.short()),
         ),
     })

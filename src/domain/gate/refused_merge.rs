@@ -6,7 +6,7 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     let why = facts.refused.as_ref()?;
     Some(leaf(
         "GitHub",
-        Standing::Blocked,
+        Standing::Failed,
         format!("GitHub refused the merge: {why}"),
     ))
 }

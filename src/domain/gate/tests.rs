@@ -196,5 +196,5 @@ fn peoples_pull_requests_are_merged_by_people() {
         origin: Origin::People,
         ..facts()
     });
-    assert_eq!((verdict.standing, permit), (Standing::Green, None));
+    assert_eq!((verdict.standing, permit), (Standing::Passed, None));
 }

@@ -1,6 +1,6 @@
 //! Desired objects: their identity, and what of them may be shown.
 //!
-//! `parse`: one document, read. `names`: which names Kubernetes takes. `cleaned`: an
+//! `parse`: one document, read. `names`: which names Kubernetes takes. `without_server_fields`: an
 //! object without what the server keeps for itself. `stage`: which come first.
 
 use std::fmt;
@@ -12,17 +12,17 @@ use serde_json::{Map, Value};
 use super::image::ImageRef;
 use super::{APPLICATION_ANNOTATION, ApplicationKey, Invalid, OWNER_LABEL, yaml};
 
-mod cleaned;
 mod names;
 mod parse;
+mod server_fields;
 mod stage;
 #[cfg(test)]
 mod tests;
 
 use parse::collect;
 
-pub use cleaned::{BOOKKEEPING, cleaned};
 pub use names::{is_custom_group, is_label, is_subdomain};
+pub use server_fields::{BOOKKEEPING, without_server_fields};
 pub use stage::{ApplyStage, apply_stage};
 
 /// What an object is called, without its API version: the same object under

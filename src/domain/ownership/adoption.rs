@@ -8,7 +8,7 @@ use crate::domain::fieldset::FieldSet;
 
 /// What tools that do not come back left in an object: their fields stay for ever unless they are taken over.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Leftovers {
+pub struct AdoptableFields {
     /// By whom.
     pub managers: Vec<String>,
     /// Every field that they own.
@@ -19,8 +19,8 @@ pub struct Leftovers {
 
 /// None: there is nothing to take over. `manager`: our own; what another application of ours had is handed over too.
 /// `let_go`: the tools that reconciled the object before do not come back to it.
-pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<Leftovers> {
-    let mut found = Leftovers::default();
+pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<AdoptableFields> {
+    let mut found = AdoptableFields::default();
     let added_by_hand = |entry: &Entry| {
         entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies
     };
@@ -51,11 +51,11 @@ pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<Leftovers>
 }
 
 /// What a manager wrote by updates: the way that Argo CD applies in by default. What its next one leaves out goes.
-pub fn updated_by(live: &Value, manager: &str) -> Option<Leftovers> {
+pub fn updated_by(live: &Value, manager: &str) -> Option<AdoptableFields> {
     let fields = owned_by(live, |entry| {
         entry.manager == manager && !entry.applies && entry.subresource.is_none()
     });
-    (!fields.is_empty()).then(|| Leftovers {
+    (!fields.is_empty()).then(|| AdoptableFields {
         managers: vec![manager.into()],
         fields,
         added: FieldSet::default(),
@@ -64,7 +64,7 @@ pub fn updated_by(live: &Value, manager: &str) -> Option<Leftovers> {
 
 /// `managedFields` after the leftovers moved to us: their entries are gone and ours has their fields too, so that what
 /// Git does not have goes with the next apply.
-pub fn adopted(live: &Value, leftovers: &Leftovers, manager: &str) -> Value {
+pub fn adopted(live: &Value, leftovers: &AdoptableFields, manager: &str) -> Value {
     let all = live["metadata"]["managedFields"]
         .as_array()
         .cloned()

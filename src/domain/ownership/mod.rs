@@ -4,7 +4,7 @@
 //! (`managedFields`). From that follow the three things decided here: whether
 //! an object is still as we left it ([`signal`]), what becomes of a field that
 //! somebody else holds ([`resolve`]), and what an object that other tools made
-//! would lose or keep when we take it over ([`Leftovers`]).
+//! would lose or keep when we take it over ([`AdoptableFields`]).
 //!
 //! `managed`: `managedFields`, read. `signal`: the digest of what is ours.
 //! `conflicts` and `rules`: fields that others hold. `adoption` and `versions`:
@@ -16,24 +16,24 @@ use super::fieldset::FieldSet;
 
 mod adoption;
 mod conflicts;
-mod keeper;
+mod hash;
 mod managed;
+mod managed_by;
 mod prediction;
 mod rules;
 mod side_effects;
-mod signal;
 #[cfg(test)]
 mod tests;
 mod versions;
 
-pub use adoption::{Leftovers, adopted, leftovers, updated_by};
+pub use adoption::{AdoptableFields, adopted, leftovers, updated_by};
 pub use conflicts::{Conflict, claims_on_data, resolve};
-pub use keeper::{Keeper, keeper, was_reconciled, with_marks};
+pub use hash::ownership_hash;
 pub use managed::{applies, entries};
+pub use managed_by::{ManagedBy, keeper, was_reconciled, with_marks};
 pub use prediction::{of_others, outdated_defaults, without_dropped};
 pub use rules::{FieldRule, FieldRules};
 pub use side_effects::{admitted, changed_by_others, kept, replaced_lists};
-pub use signal::signal;
 pub use versions::{carried_over, recorded_versions};
 
 /// One entry of `managedFields`.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Leftovers;
+use super::AdoptableFields;
 use super::managed::{applied_in, owned_by};
 use crate::domain::fieldset::{self, Element, FieldPath, FieldSet};
 
@@ -23,7 +23,7 @@ pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
 }
 
 /// What others than we and those whose fields are taken over own of an object.
-pub fn of_others(live: &Value, manager: &str, taken_over: &Leftovers) -> FieldSet {
+pub fn of_others(live: &Value, manager: &str, taken_over: &AdoptableFields) -> FieldSet {
     owned_by(live, |entry| {
         entry.manager != manager && !taken_over.managers.contains(&entry.manager)
     })

@@ -105,17 +105,20 @@ fn the_signal_moves_with_what_is_ours_and_not_beside() {
         managed.extend(others.as_array().cloned().unwrap_or_default());
         json!({"metadata": {"uid": "u", "managedFields": managed}})
     };
-    let left = signal(&object(json!({"f:a": {}, "f:b": {}}), json!([])));
+    let left = ownership_hash(&object(json!({"f:a": {}, "f:b": {}}), json!([])));
     let controller = json!([{"manager": "kube-controller-manager", "operation": "Update", "fieldsV1": {"f:x": {}}},
         {"manager": "kubectl", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}}]);
     assert_eq!(
         left,
-        signal(&object(json!({"f:b": {}, "f:a": {}}), controller))
+        ownership_hash(&object(json!({"f:b": {}, "f:a": {}}), controller))
     );
     let person =
         json!([{"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:x": {}}}]);
-    assert_ne!(left, signal(&object(json!({"f:a": {}, "f:b": {}}), person)));
-    assert_ne!(left, signal(&object(json!({"f:a": {}}), json!([]))));
+    assert_ne!(
+        left,
+        ownership_hash(&object(json!({"f:a": {}, "f:b": {}}), person))
+    );
+    assert_ne!(left, ownership_hash(&object(json!({"f:a": {}}), json!([]))));
 }
 
 #[test]

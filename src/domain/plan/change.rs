@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Action, Comparison, Notes, Proof, Side};
-use crate::domain::manifest::{ResourceKey, cleaned};
+use super::{Action, Comparison, Confidence, Notes, Side};
+use crate::domain::manifest::{ResourceKey, without_server_fields};
 use crate::domain::mask::{Mask, Masked};
 use crate::domain::yaml;
 
@@ -14,7 +14,7 @@ pub struct Change {
     /// The API version that it was asked about by, without the group.
     pub version: String,
     pub action: Action,
-    pub proof: Proof,
+    pub confidence: Confidence,
     pub before: Option<Value>,
     pub after: Option<Value>,
     /// Why the change cannot be made.
@@ -33,8 +33,11 @@ impl Change {
             after,
             notes,
         } = comparison;
-        let proof = proof(&before, &after);
-        let (old, new) = (before.value().map(cleaned), after.value().map(cleaned));
+        let confidence = confidence(&before, &after);
+        let (old, new) = (
+            before.value().map(without_server_fields),
+            after.value().map(without_server_fields),
+        );
         let version = version(new.as_ref().or(old.as_ref()));
         if let Side::Refused(why) = after {
             let action = if old.is_some() {
@@ -46,7 +49,7 @@ impl Change {
                 key,
                 version,
                 action,
-                proof,
+                confidence,
                 before: None,
                 after: None,
                 problem: Some(why),
@@ -64,7 +67,7 @@ impl Change {
             key,
             version,
             action,
-            proof,
+            confidence,
             before,
             after,
             problem: None,
@@ -115,11 +118,11 @@ impl Change {
 }
 
 /// The weaker of the two sides'.
-fn proof(before: &Side, after: &Side) -> Proof {
+fn confidence(before: &Side, after: &Side) -> Confidence {
     match (before, after) {
         (Side::Object(_, a), Side::Object(_, b)) => (*a).max(*b),
-        (Side::Object(_, proof), _) | (_, Side::Object(_, proof)) => *proof,
-        _ => Proof::Server,
+        (Side::Object(_, confidence), _) | (_, Side::Object(_, confidence)) => *confidence,
+        _ => Confidence::Server,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::domain::manifest::cleaned;
+use crate::domain::manifest::without_server_fields;
 
 /// The fields in which two objects differ, less metadata: each as people write a path, with what is and what shall be.
 pub fn differences(before: &Value, after: &Value) -> Vec<(String, Value, Value)> {
@@ -40,8 +40,8 @@ pub fn differences(before: &Value, after: &Value) -> Vec<(String, Value, Value)>
 pub fn differs_beside(before: &Value, after: &Value, manifests: &[&Value]) -> bool {
     let mut leaves = Vec::new();
     differing(
-        Some(&cleaned(before)),
-        Some(&cleaned(after)),
+        Some(&without_server_fields(before)),
+        Some(&without_server_fields(after)),
         "",
         &mut leaves,
     );

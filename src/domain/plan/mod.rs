@@ -35,7 +35,7 @@ pub use allocated::{without_allocated, without_newly_allotted};
 pub use change::{Change, size};
 pub use differences::{differences, differs_beside};
 pub use digest::digest;
-pub use outcome::came_out;
+pub use outcome::matches_prediction;
 pub use refusal::refusal;
 pub use unstable::{UNSTABLE, mark_unstable, settle_unstable};
 
@@ -64,7 +64,7 @@ impl Action {
 
 /// How far the API server vouches for a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Proof {
+pub enum Confidence {
     /// Answered by a server-side dry-run.
     Server,
     /// Worked out from what the server said of something near: in another namespace, or by a schema of the same change.
@@ -144,7 +144,7 @@ impl Comparison {
 pub enum Side {
     Absent,
     /// As the API server answered: a live object or the result of a dry-run.
-    Object(Value, Proof),
+    Object(Value, Confidence),
     /// The API server would refuse the object, in these words (already free of secrets).
     Refused(String),
 }

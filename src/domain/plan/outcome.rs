@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::{Change, UNSTABLE, without_allocated};
-use crate::domain::manifest::cleaned;
+use crate::domain::manifest::without_server_fields;
 use crate::domain::mask::Mask;
 
 /// Whether a live object is what a change said it would be: the whole object, less status and what the server keeps
 /// for itself. Of what is hidden only that it is there counts.
-pub fn came_out(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
-    let mut live = mask.pair(None, live.map(cleaned)).after;
+pub fn matches_prediction(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
+    let mut live = mask.pair(None, live.map(without_server_fields)).after;
     if let (Some(live), Some(after)) = (&mut live, &change.after) {
         without_allocated(live, after);
     }

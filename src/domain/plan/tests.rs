@@ -21,7 +21,7 @@ fn key(name: &str) -> ResourceKey {
 fn object(data: Value) -> Side {
     Side::Object(
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "resourceVersion": "7"}, "data": data}),
-        Proof::Server,
+        Confidence::Server,
     )
 }
 
@@ -96,7 +96,7 @@ fn the_digest_tells_secret_values_apart_without_showing_them() {
     let secret = |value: &str| {
         Side::Object(
             json!({"apiVersion": "v1", "kind": "Secret", "data": {"token": value}}),
-            Proof::Server,
+            Confidence::Server,
         )
     };
     let plan = |value: &str| {

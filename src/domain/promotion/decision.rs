@@ -94,7 +94,7 @@ pub fn standing<'a>(decided: &'a [Decision], candidate: &Candidate) -> Option<&'
 
 /// What holds for each image: for its candidate, or for the last one of an image that has none any more. With the tag that
 /// the candidate has now.
-pub fn stand<'a>(
+pub fn summary<'a>(
     candidates: &'a [Candidate],
     decided: &'a [Decision],
 ) -> Vec<(&'a Decision, &'a Tag)> {

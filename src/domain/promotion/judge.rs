@@ -23,8 +23,7 @@ pub fn judge(
         if sight.there == There::Same {
             decided.retain(|one| one.how == How::Merged || !one.is_about(&sight.candidate));
         }
-        let new =
-            merged(sight, base, pull).or_else(|| taken_back(&decided, sight, announced, base));
+        let new = merged(sight, base, pull).or_else(|| reverted(&decided, sight, announced, base));
         if let Some(new) = new {
             record(&mut decided, new);
         }
@@ -83,7 +82,7 @@ fn merged(sight: &Sight, base: &CommitSha, pull: Option<&PullRequest>) -> Option
 }
 
 /// What was merged last of an image is not there any more: somebody took it back, unless something newer came in its place.
-fn taken_back(
+fn reverted(
     decided: &[Decision],
     sight: &Sight,
     announced: &[Candidate],

@@ -29,7 +29,7 @@ mod observed;
 mod offer;
 
 pub use candidates::{EarlierStage, promoted};
-pub use decision::{Decision, How, is_refused, last_merged, record, stand, standing, wanted};
+pub use decision::{Decision, How, is_refused, last_merged, record, standing, summary, wanted};
 pub use judge::judge;
 pub use observed::{Past, Sight, There};
 pub use offer::{Offer, commit_message, title};
@@ -277,7 +277,7 @@ fn may_reopen(seen: &Seen, branch: &Branch) -> bool {
 /// Where it rests when there is nothing to bring: what keeps a candidate back is told before what is done.
 fn rest(seen: &Seen) -> Outcome {
     let holds: Vec<_> = match &seen.candidates[..] {
-        [] => stand(&[], &seen.decided)
+        [] => summary(&[], &seen.decided)
             .into_iter()
             .map(|(one, _)| one)
             .collect(),

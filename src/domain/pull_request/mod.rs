@@ -21,7 +21,7 @@ mod progress;
 pub use failures::{FailedSync, note_failure};
 pub use images::{ImageChange, image_changes, source_of};
 pub use preview::{ApplicationPreview, Failure, Preview};
-pub use progress::{Position, Progress, ProgressState, Stand, progress};
+pub use progress::{ApplicationSummary, RevisionOrder, Rollout, RolloutState, progress};
 
 /// The check run on heads that holds the preview.
 pub const CHECK: &str = "windlass/preview";
@@ -32,7 +32,7 @@ pub const SYNC_CONTEXT: &str = "windlass/sync";
 
 /// A comment with commands that has no answer of ours.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct CommandComment {
     pub comment: u64,
     pub author: String,
     pub permission: Permission,
@@ -69,7 +69,7 @@ pub struct Sticky {
 pub struct Seen {
     /// The head has a green verdict, and the pull request is not open any more.
     pub retire: bool,
-    pub asks: Vec<Ask>,
+    pub asks: Vec<CommandComment>,
     /// Somebody edited our comment, and the thread does not say so yet.
     pub tampered: bool,
     /// The sticky comment as it should be; None when it should be left as it is.
@@ -161,9 +161,9 @@ pub fn decide(seen: &Seen) -> Vec<Step> {
 /// The check run of a verdict, in three words, and its title.
 pub fn gate_status(verdict: &Verdict) -> (&'static str, String) {
     let state = match verdict.standing {
-        Standing::Green => "success",
-        Standing::Waiting => "pending",
-        Standing::Blocked => "failure",
+        Standing::Passed => "success",
+        Standing::Pending => "pending",
+        Standing::Failed => "failure",
     };
     (state, shortened(&verdict.reason, 140))
 }

@@ -7,9 +7,9 @@ use crate::domain::{ApplicationKey, CommitSha};
 
 /// How far a merged pull request has come in one application.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
+pub struct Rollout {
     pub key: ApplicationKey,
-    pub state: ProgressState,
+    pub state: RolloutState,
     pub message: String,
     /// What passes by itself: for the commit's status, not for the comment.
     pub detail: String,
@@ -17,7 +17,7 @@ pub struct Progress {
 
 /// One word for where a commit stands in an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProgressState {
+pub enum RolloutState {
     /// Not looked at yet.
     Waiting,
     Syncing,
@@ -38,7 +38,7 @@ pub enum ProgressState {
     Gone,
 }
 
-impl ProgressState {
+impl RolloutState {
     pub fn is_final(self) -> bool {
         matches!(
             self,
@@ -65,7 +65,7 @@ impl ProgressState {
 
 /// The newest commit that changed an application, as windlass last saw it, seen from another commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Position {
+pub enum RevisionOrder {
     /// Windlass has not come to the commit yet.
     Before,
     At,
@@ -75,7 +75,7 @@ pub enum Position {
 
 /// How an application stands: its status, less what only its own loop needs.
 #[derive(Debug, Clone)]
-pub struct Stand {
+pub struct ApplicationSummary {
     pub revision: Option<CommitSha>,
     /// Digest of what that revision renders from.
     pub inputs: Option<String>,
@@ -93,7 +93,7 @@ pub struct Stand {
     pub failures: Vec<FailedSync>,
 }
 
-impl Default for Stand {
+impl Default for ApplicationSummary {
     fn default() -> Self {
         Self {
             revision: None,
@@ -112,30 +112,30 @@ impl Default for Stand {
 }
 
 /// Where an application stands for a commit.
-pub fn progress(position: Position, stand: &Stand) -> ProgressState {
+pub fn progress(position: RevisionOrder, stand: &ApplicationSummary) -> RolloutState {
     match position {
         // Windlass cannot come to it while the cluster cannot be looked at.
-        Position::Before if stand.revision.is_some() && stand.sync == SyncState::Unknown => {
-            ProgressState::Stale
+        RevisionOrder::Before if stand.revision.is_some() && stand.sync == SyncState::Unknown => {
+            RolloutState::Stale
         }
-        Position::Before => ProgressState::Waiting,
-        Position::After => ProgressState::Superseded,
-        Position::At if stand.blocked => ProgressState::Failed,
-        Position::At => match (stand.sync, stand.health) {
+        RevisionOrder::Before => RolloutState::Waiting,
+        RevisionOrder::After => RolloutState::Superseded,
+        RevisionOrder::At if stand.blocked => RolloutState::Failed,
+        RevisionOrder::At => match (stand.sync, stand.health) {
             // Git and the cluster agree but for what somebody has to confirm.
             (SyncState::Synced, Health::Healthy | Health::Suspended) if stand.confirm => {
-                ProgressState::Progressing
+                RolloutState::Progressing
             }
             (SyncState::Synced, Health::Healthy | Health::Suspended)
                 if stand.unproven.is_some() =>
             {
-                ProgressState::Unproven
+                RolloutState::Unproven
             }
-            (SyncState::Synced, Health::Healthy | Health::Suspended) => ProgressState::Healthy,
-            (SyncState::Synced, Health::Degraded) => ProgressState::Failed,
-            (SyncState::Synced, _) => ProgressState::Progressing,
-            (SyncState::Unknown, _) => ProgressState::Stale,
-            _ => ProgressState::Syncing,
+            (SyncState::Synced, Health::Healthy | Health::Suspended) => RolloutState::Healthy,
+            (SyncState::Synced, Health::Degraded) => RolloutState::Failed,
+            (SyncState::Synced, _) => RolloutState::Progressing,
+            (SyncState::Unknown, _) => RolloutState::Stale,
+            _ => RolloutState::Syncing,
         },
     }
 }

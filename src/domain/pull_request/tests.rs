@@ -17,7 +17,7 @@ fn seen() -> Seen {
         published: None,
         verdict: Some(Verdict {
             gate: "merge",
-            standing: Standing::Waiting,
+            standing: Standing::Pending,
             reason: "r".into(),
             children: vec![],
         }),
@@ -82,19 +82,19 @@ fn nothing_is_left_to_do_once_it_is_done() {
 
 #[test]
 fn progress_follows_the_newest_commit() {
-    use ProgressState::*;
-    let stand = |sync, health| Stand {
+    use RolloutState::*;
+    let stand = |sync, health| ApplicationSummary {
         sync,
         health,
-        ..Stand::default()
+        ..ApplicationSummary::default()
     };
     let healthy = stand(SyncState::Synced, Health::Healthy);
-    let but = |stand: &Stand, change: fn(&mut Stand)| {
+    let but = |stand: &ApplicationSummary, change: fn(&mut ApplicationSummary)| {
         let mut stand = stand.clone();
         change(&mut stand);
         stand
     };
-    let seen = but(&Stand::default(), |it| {
+    let seen = but(&ApplicationSummary::default(), |it| {
         it.revision = Some("1".repeat(40).parse().unwrap());
     });
     let confirm = but(&healthy, |it| it.confirm = true);
@@ -105,17 +105,17 @@ fn progress_follows_the_newest_commit() {
     let blocked = but(&out_of_sync, |it| it.blocked = true);
     let unknown = stand(SyncState::Unknown, Health::Healthy);
     let table = [
-        (Position::Before, &healthy, Waiting),
-        (Position::Before, &seen, Stale),
-        (Position::After, &healthy, Superseded),
-        (Position::At, &healthy, Healthy),
-        (Position::At, &confirm, Progressing),
-        (Position::At, &unproven, Unproven),
-        (Position::At, &rolling, Progressing),
-        (Position::At, &out_of_sync, Syncing),
-        (Position::At, &blocked, Failed),
-        (Position::At, &degraded, Failed),
-        (Position::At, &unknown, Stale),
+        (RevisionOrder::Before, &healthy, Waiting),
+        (RevisionOrder::Before, &seen, Stale),
+        (RevisionOrder::After, &healthy, Superseded),
+        (RevisionOrder::At, &healthy, Healthy),
+        (RevisionOrder::At, &confirm, Progressing),
+        (RevisionOrder::At, &unproven, Unproven),
+        (RevisionOrder::At, &rolling, Progressing),
+        (RevisionOrder::At, &out_of_sync, Syncing),
+        (RevisionOrder::At, &blocked, Failed),
+        (RevisionOrder::At, &degraded, Failed),
+        (RevisionOrder::At, &unknown, Stale),
     ];
     for (position, stand, expected) in table {
         assert_eq!(progress(position, stand), expected, "{stand:?}");

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::health::{Assessment, Health, SyncState};
 use super::manifest::ResourceKey;
-use super::plan::{Action, Change, Plan, Proof};
+use super::plan::{Action, Change, Confidence, Plan};
 
 mod drift;
 mod duration;
@@ -21,7 +21,7 @@ mod waves;
 
 pub use drift::{FIGHT_WINDOW, MOST_HEALS, truce};
 pub use duration::{duration, duration_words};
-pub use prune::{Confirmed, Gone, Judgement, Mark, judge, judge_retired, mark, protected};
+pub use prune::{Confirmed, Gone, Mark, PruneDecision, decide_retired, judge, mark, protected};
 pub use reason::{
     APPLYING, Adoption, CLUSTER_UNREACHABLE, Drift, ERROR, LEFT_GIT, RECONCILER_FAILED, REFUSED,
     Reason,
@@ -270,7 +270,8 @@ pub fn state(plan: &Plan) -> SyncState {
 
 /// Whether the server could not be asked about some object yet, because its namespace or kind comes first.
 pub fn waits_for_definitions(plan: &Plan) -> bool {
-    plan.effective().any(|change| change.proof != Proof::Server)
+    plan.effective()
+        .any(|change| change.confidence != Confidence::Server)
 }
 
 /// How many objects the plan writes or deletes.

@@ -85,7 +85,7 @@ const HARMLESS: [(&str, &str); 9] = [
 ];
 
 /// Whether something may be lost with an object: so of every kind that is not known to be harmless.
-fn is_grave(key: &ResourceKey) -> bool {
+fn is_destructive(key: &ResourceKey) -> bool {
     !HARMLESS
         .iter()
         .any(|(group, kind)| key.group == *group && key.kind == *kind)
@@ -111,7 +111,7 @@ pub struct Gone {
 
 /// What may be pruned, and what waits for a confirmation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Judgement {
+pub struct PruneDecision {
     pub prune: Vec<ResourceKey>,
     pub withheld: Vec<(ResourceKey, String)>,
     /// Names the withheld ones: what has to be confirmed.
@@ -120,7 +120,7 @@ pub struct Judgement {
     pub confirmed: Vec<String>,
 }
 
-impl Judgement {
+impl PruneDecision {
     /// The names of what waits for a confirmation.
     pub fn to_confirm(&self) -> Vec<String> {
         self.withheld
@@ -142,15 +142,17 @@ pub struct Confirmed<'a> {
 
 /// Prunes that an approved preview listed are done. Others are done when they are few and harmless, or confirmed by
 /// the digest that names them. `owned`: how many objects the application has.
-pub fn judge(gone: &[Gone], owned: usize, confirmed: Confirmed<'_>, title: &str) -> Judgement {
+pub fn judge(gone: &[Gone], owned: usize, confirmed: Confirmed<'_>, title: &str) -> PruneDecision {
     let (hooks, kept): (Vec<_>, Vec<_>) = gone.iter().partition(|one| one.hook);
     // What was approved with an earlier commit, and has waited since, needs no second word.
     let is_known = |one: &Gone| confirmed.lines.contains(&line(one));
     let (approved, others): (Vec<_>, Vec<_>) = kept
         .into_iter()
         .partition(|one| !one.asks && (one.approved || is_known(one)));
-    let harmless =
-        others.len() <= budget(owned) && !others.iter().any(|one| one.asks || is_grave(&one.key));
+    let harmless = others.len() <= budget(owned)
+        && !others
+            .iter()
+            .any(|one| one.asks || is_destructive(&one.key));
     let mut judgement = confirmed_only(others, harmless, confirmed, title);
     judgement.confirmed.extend(lines(&approved));
     judgement.confirmed.sort();
@@ -160,7 +162,7 @@ pub fn judge(gone: &[Gone], owned: usize, confirmed: Confirmed<'_>, title: &str)
 }
 
 /// The same for an application that Git has no more at all: somebody has to confirm that, whatever it is.
-pub fn judge_retired(gone: &[Gone], confirmed: Confirmed<'_>, title: &str) -> Judgement {
+pub fn decide_retired(gone: &[Gone], confirmed: Confirmed<'_>, title: &str) -> PruneDecision {
     confirmed_only(gone.iter().collect(), false, confirmed, title)
 }
 
@@ -169,27 +171,27 @@ fn confirmed_only(
     harmless: bool,
     confirmed: Confirmed<'_>,
     title: &str,
-) -> Judgement {
+) -> PruneDecision {
     let (digest, lines) = (digest(&gone), lines(&gone));
     let prune = || gone.iter().map(|one| one.key.clone()).collect();
     if gone.is_empty() || harmless {
-        return Judgement {
+        return PruneDecision {
             prune: prune(),
-            ..Judgement::default()
+            ..PruneDecision::default()
         };
     }
     if confirmed.digest == Some(&digest) || lines.iter().all(|line| confirmed.lines.contains(line))
     {
-        return Judgement {
+        return PruneDecision {
             prune: prune(),
             confirmed: lines,
-            ..Judgement::default()
+            ..PruneDecision::default()
         };
     }
     let why = format!(
         "its deletion waits for a confirmation: `/confirm-prune`, or `windlass confirm-prune {title}`"
     );
-    Judgement {
+    PruneDecision {
         prune: vec![],
         withheld: gone
             .into_iter()
@@ -300,7 +302,7 @@ mod tests {
     #[test]
     fn only_what_is_known_to_be_harmless_goes_without_a_word() {
         let grave = |group: &str, kind: &str| {
-            is_grave(&ResourceKey {
+            is_destructive(&ResourceKey {
                 group: group.into(),
                 ..key(kind, "a")
             })

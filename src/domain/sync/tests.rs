@@ -36,7 +36,7 @@ fn seen(comparison: Option<(Side, Side)>) -> Seen {
 /// The sides of an object that is to be created.
 fn create() -> Option<(Side, Side)> {
     let object = serde_json::json!({"a": 1});
-    Some((Side::Absent, Side::Object(object, Proof::Server)))
+    Some((Side::Absent, Side::Object(object, Confidence::Server)))
 }
 
 fn code(step: &Step) -> Option<&'static str> {
@@ -79,7 +79,7 @@ fn a_wave_waits_for_the_one_before() {
         Comparison::new(
             key.clone(),
             Side::Absent,
-            Side::Object(serde_json::json!({"a": 1}), Proof::Server),
+            Side::Object(serde_json::json!({"a": 1}), Confidence::Server),
         )
     };
     let plan = Plan::new(&Mask::new(b"t"), [create(&second)]);
@@ -193,7 +193,7 @@ fn a_sync_sets_back_or_reports_what_others_changed() {
 #[test]
 fn deletions_come_last_and_wait_for_health() {
     let (old, new) = (key("Deployment", "old"), key("Deployment", "new"));
-    let object = || Side::Object(serde_json::json!({"a": 1}), Proof::Server);
+    let object = || Side::Object(serde_json::json!({"a": 1}), Confidence::Server);
     let plan = Plan::new(
         &Mask::new(b"t"),
         [Comparison::new(old.clone(), object(), Side::Absent)],

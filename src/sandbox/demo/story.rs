@@ -10,7 +10,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, done, step};
-use crate::cluster::home::Application;
+use crate::cluster::store::Application;
 use crate::sandbox::example::SOURCE;
 use crate::sandbox::forge::Forge;
 use crate::sandbox::installation::Windlass;

@@ -28,7 +28,7 @@ pub enum Access {
 }
 
 #[derive(Deserialize)]
-struct Claims {
+struct ResourceOwners {
     iat: i64,
     exp: i64,
     iss: serde_json::Value,
@@ -80,7 +80,7 @@ impl Inner {
         // The issuer may be a number, which this check would not take for one: it is compared below.
         validation.set_required_spec_claims(&["exp"]);
         validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
+        let claims = jsonwebtoken::decode::<ResourceOwners>(token, &key, &validation)
             .map_err(|_| refuse("A JSON web token could not be decoded"))?
             .claims;
         let now = Timestamp::now().as_second();

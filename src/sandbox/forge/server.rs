@@ -126,13 +126,13 @@ impl Inner {
 
     fn observe(&self, call: &Call, reply: &Reply) {
         let by_app = self.asked_by_app(call);
-        if let Some(observer) = self.wire().observer {
+        if let Some(environment) = self.wire().environment {
             let response = if let ReplyBody::Json(value) = &reply.body {
                 Some(value.clone())
             } else {
                 None
             };
-            observer(&Exchange {
+            environment(&Exchange {
                 method: call.method.to_string(),
                 path: call
                     .path

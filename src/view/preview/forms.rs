@@ -10,7 +10,7 @@ use super::buckets::{Bucket, buckets};
 use super::parts::{Part, Told, badge};
 use super::title::counts;
 use crate::domain::image::ImageRef;
-use crate::domain::plan::{self, Proof};
+use crate::domain::plan::{self, Confidence};
 
 /// How much is told, from most to least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ struct ApplicationView {
     cluster: String,
     /// For the table: what happens, how well it is known, what else.
     happens: String,
-    proof: String,
+    confidence: String,
     error: Option<String>,
     notes: Vec<String>,
     changes: Vec<ChangeView>,
@@ -174,14 +174,14 @@ fn application_view(Part { app, told: all }: &Part<'_>, form: Form, open: bool) 
     let worst = app
         .plan
         .effective()
-        .map(|change| change.proof)
+        .map(|change| change.confidence)
         .max()
-        .unwrap_or(Proof::Server);
+        .unwrap_or(Confidence::Server);
     ApplicationView {
         title: app.key.title(),
         cluster: code(&app.cluster),
         happens: happens.join(", "),
-        proof: if app.error.is_some() {
+        confidence: if app.error.is_some() {
             "✗ not planned".into()
         } else {
             badge(worst).into()

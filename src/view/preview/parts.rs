@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::markdown::{code, quoted};
 use super::holders::holders;
 use crate::domain::effect::{self, Effect};
-use crate::domain::plan::{Change, Proof};
+use crate::domain::plan::{Change, Confidence};
 use crate::domain::pull_request::{ApplicationPreview, Preview};
 
 /// One application, with all that is told of its changes: each form takes from it.
@@ -61,7 +61,7 @@ fn facts(change: &Change, mut facts: Vec<String>) -> Vec<String> {
         ));
     }
     if let Some(why) = &notes.unverified {
-        facts.push(format!("{}: {}", badge(change.proof), quoted(why)));
+        facts.push(format!("{}: {}", badge(change.confidence), quoted(why)));
     }
     if notes.allotted {
         facts.push("node ports and addresses are allotted by the server when it is applied".into());
@@ -93,10 +93,10 @@ fn facts(change: &Change, mut facts: Vec<String>) -> Vec<String> {
     facts
 }
 
-pub(super) fn badge(proof: Proof) -> &'static str {
-    match proof {
-        Proof::Server => "✓ server-verified",
-        Proof::Simulated => "◐ simulated",
-        Proof::Static => "○ static",
+pub(super) fn badge(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Server => "✓ server-verified",
+        Confidence::Simulated => "◐ simulated",
+        Confidence::Static => "○ static",
     }
 }

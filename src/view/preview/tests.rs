@@ -8,7 +8,7 @@ use super::*;
 use crate::domain::ApplicationKey;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::mask::Mask;
-use crate::domain::plan::{Comparison, Plan, Proof, Side};
+use crate::domain::plan::{Comparison, Confidence, Plan, Side};
 use crate::domain::pull_request::{ApplicationPreview, ImageChange};
 use crate::domain::seal::Seal;
 
@@ -25,7 +25,7 @@ fn comparison(name: &str, before: Option<&str>, after: Option<&str>) -> Comparis
         image.map_or(Side::Absent, |image| {
             Side::Object(
                 json!({"kind": "Deployment", "metadata": {"name": name}, "spec": {"image": image}}),
-                Proof::Server,
+                Confidence::Server,
             )
         })
     };

@@ -1,7 +1,7 @@
 //! A preview in one line: how many applications change, what happens in them, how well it is known.
 
 use crate::domain::effect;
-use crate::domain::plan::{Action, Plan, Proof};
+use crate::domain::plan::{Action, Confidence, Plan};
 use crate::domain::pull_request::{Failure, Preview};
 
 /// The verdict, without marks.
@@ -48,7 +48,7 @@ pub(super) fn verdict_line(preview: &Preview) -> String {
         parts.push("the cluster stays as it is".into());
     } else if plans()
         .flat_map(Plan::effective)
-        .all(|change| change.proof == Proof::Server)
+        .all(|change| change.confidence == Confidence::Server)
     {
         parts.push("verified by the cluster".into());
     } else {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
-use windlass::judged_by::{Action, Change, Notes, Proof, ResourceKey};
+use windlass::judged_by::{Action, Change, Confidence, Notes, ResourceKey};
 
 use crate::support::{World, plane};
 
@@ -61,7 +61,7 @@ pub fn predicted(world: &World, base: &str, head: &str) -> Vec<Change> {
                 key,
                 version,
                 action,
-                proof: Proof::Server,
+                confidence: Confidence::Server,
                 before: side("before"),
                 after: side("after"),
                 problem,

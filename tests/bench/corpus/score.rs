@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use windlass::judged_by::{Change, Mask, OWNER_LABEL, ResourceKey, came_out, cleaned};
+use windlass::judged_by::{
+    Change, Mask, OWNER_LABEL, ResourceKey, matches_prediction, without_server_fields,
+};
 
 use crate::support::World;
 
@@ -86,7 +88,7 @@ pub fn score(plan: &[&Change], was: &Live, is: &Live, held: &mut usize, missed: 
         let now = now.as_ref();
         let after = change.after.as_ref().map(ours);
         if change.problem.is_none()
-            && came_out(
+            && matches_prediction(
                 &mask,
                 &Change {
                     after,
@@ -97,7 +99,7 @@ pub fn score(plan: &[&Change], was: &Live, is: &Live, held: &mut usize, missed: 
         {
             *held += 1;
         } else {
-            let now = now.map(cleaned).unwrap_or_default();
+            let now = now.map(without_server_fields).unwrap_or_default();
             missed.push(format!(
                 "{} {} {}: predicted {} is {}",
                 change.action.word(),
@@ -109,7 +111,7 @@ pub fn score(plan: &[&Change], was: &Live, is: &Live, held: &mut usize, missed: 
         }
     }
     for key in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
-        let side = |all: &Live| all.get(key).map(ours).as_ref().map(cleaned);
+        let side = |all: &Live| all.get(key).map(ours).as_ref().map(without_server_fields);
         if !told.contains(key) && side(was) != side(is) {
             missed.push(format!(
                 "not predicted: {key:?}: {} → {}",

@@ -136,7 +136,7 @@ impl World {
         let contract = Contract::shared();
         let observing = contract.clone();
         forge.set_wire(Wire {
-            observer: Some(Arc::new(move |exchange| observing.see(exchange))),
+            environment: Some(Arc::new(move |exchange| observing.see(exchange))),
             writes: None,
         });
         let example = Example {
@@ -225,7 +225,7 @@ impl World {
     pub fn gate(&self, gate: Arc<dyn WriteGate>) {
         let observing = self.contract.clone();
         self.forge.set_wire(Wire {
-            observer: Some(Arc::new(move |exchange| observing.see(exchange))),
+            environment: Some(Arc::new(move |exchange| observing.see(exchange))),
             writes: Some(gate.clone()),
         });
         self.proxy.gate(gate);

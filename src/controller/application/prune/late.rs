@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Leavers, is_custom};
+use super::{Prunable, is_custom};
 use crate::controller::Result;
-use crate::controller::dry_run::Asking;
+use crate::controller::dry_run::AppScope;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::sync::Late;
 use crate::domain::uses;
@@ -15,14 +15,14 @@ use crate::domain::uses;
 /// What each deletion waits for. `wanted`: what Git has. Hooks are run, not kept: theirs wait for nothing.
 /// The second: what Git itself still names, which is left.
 pub(super) async fn late(
-    asking: &Asking<'_>,
-    leavers: &Leavers,
+    scope: &AppScope<'_>,
+    prunable: &Prunable,
     wanted: &[Manifest],
 ) -> Result<(BTreeMap<ResourceKey, Late>, Vec<(ResourceKey, String)>)> {
     let (mut late, mut used) = (BTreeMap::new(), Vec::new());
     let mut users: BTreeMap<Option<String>, Vec<Value>> = BTreeMap::new();
-    let first = first_to_go(leavers);
-    let kept = leavers.prune.iter().filter(|(_, (entry, _))| !entry.hook);
+    let first = first_to_go(prunable);
+    let kept = prunable.prune.iter().filter(|(_, (entry, _))| !entry.hook);
     for (key, _) in kept {
         let mut waits = match &first {
             Some(first) if !is_custom(key) => Late::After {
@@ -38,7 +38,7 @@ pub(super) async fn late(
             if !users.contains_key(&key.namespace) {
                 users.insert(
                     key.namespace.clone(),
-                    running(asking, key.namespace.as_deref()).await?,
+                    running(scope, key.namespace.as_deref()).await?,
                 );
             }
             if let Some(by) = running_user(&users[&key.namespace], key) {
@@ -51,9 +51,9 @@ pub(super) async fn late(
 }
 
 /// The first custom resource that goes, or is going.
-fn first_to_go(leavers: &Leavers) -> Option<&ResourceKey> {
-    let ending = leavers.ending.iter().map(|(key, _)| key);
-    let all = leavers.prune.keys().chain(ending);
+fn first_to_go(prunable: &Prunable) -> Option<&ResourceKey> {
+    let ending = prunable.ending.iter().map(|(key, _)| key);
+    let all = prunable.prune.keys().chain(ending);
     all.filter(|key| is_custom(key)).min()
 }
 
@@ -87,7 +87,7 @@ fn running_user(running: &[Value], key: &ResourceKey) -> Option<String> {
 }
 
 /// What runs pods in a namespace, and the pods.
-async fn running(asking: &Asking<'_>, namespace: Option<&str>) -> Result<Vec<Value>> {
+async fn running(scope: &AppScope<'_>, namespace: Option<&str>) -> Result<Vec<Value>> {
     let kinds = [
         ("apps", "Deployment"),
         ("apps", "StatefulSet"),
@@ -99,7 +99,7 @@ async fn running(asking: &Asking<'_>, namespace: Option<&str>) -> Result<Vec<Val
     ];
     let mut found = Vec::new();
     for (group, kind) in kinds {
-        match asking.cluster.all(group, "v1", kind, namespace).await {
+        match scope.cluster.all(group, "v1", kind, namespace).await {
             // What may not be read is passed over: its pods may be.
             Err(crate::cluster::Error::Forbidden { .. }) => {}
             other => found.extend(other?),

@@ -1,15 +1,15 @@
 //! What Git has no more: which of it may be deleted, what stays, and what waits for a word.
 //!
-//! [`leavers`] is what is live of it, [`late`] what each deletion waits for.
+//! [`prunable`] is what is live of it, [`late`] what each deletion waits for.
 
 mod late;
-mod leavers;
+mod prunable;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use late::late;
-pub use leavers::{Leavers, leavers};
+pub use prunable::{Prunable, prunable};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -17,9 +17,9 @@ use super::approval::judge;
 use super::declare::Declared;
 use super::desired::Desired;
 use super::objects::Objects;
-use crate::cluster::home::InventoryEntry;
-use crate::controller::claims::Claims;
-use crate::controller::dry_run::{self, Asking};
+use crate::cluster::store::InventoryEntry;
+use crate::controller::dry_run::{self, AppScope};
+use crate::controller::resource_owners::ResourceOwners;
 use crate::controller::{Reader, Result};
 use crate::domain::manifest::{ResourceKey, is_custom_group};
 use crate::domain::plan::{Comparison, Side};
@@ -48,19 +48,19 @@ pub struct Candidates {
 pub async fn candidates(
     ctx: &Arc<Reader>,
     declared: &Declared,
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     desired: &Desired,
     objects: &Objects,
-    claims: &Claims,
+    claims: &ResourceOwners,
 ) -> Result<Candidates> {
-    let leavers = match desired.is_complete() {
-        true => leavers(asking, gone(desired, objects)).await?,
-        false => Leavers::default(),
+    let prunable = match desired.is_complete() {
+        true => prunable(scope, gone(desired, objects)).await?,
+        false => Prunable::default(),
     };
-    let moving = moving(declared, asking, &leavers, claims);
-    let leavers = leavers.protecting(moving);
-    let (late, used) = late(asking, &leavers, &desired.manifests).await?;
-    let leavers = leavers.protecting(used);
+    let moving = moving(declared, scope, &prunable, claims);
+    let prunable = prunable.protecting(moving);
+    let (late, used) = late(scope, &prunable, &desired.manifests).await?;
+    let prunable = prunable.protecting(used);
     let confirmed = sync::Confirmed {
         digest: declared.requests.confirm.as_deref(),
         lines: &declared.status.confirmed,
@@ -69,15 +69,15 @@ pub async fn candidates(
     let uncommitted = declared.status.synced_revision.as_ref() == Some(revision);
     let (judgement, ask_again) = judge(
         ctx,
-        asking,
+        scope,
         &declared.base,
         revision,
-        &leavers,
+        &prunable,
         objects.owned(),
         (confirmed, uncommitted),
     )
     .await?;
-    Ok(Candidates::new(leavers, late, judgement, ask_again))
+    Ok(Candidates::new(prunable, late, judgement, ask_again))
 }
 
 /// What is owned, and Git has no more.
@@ -92,40 +92,40 @@ fn gone(desired: &Desired, objects: &Objects) -> Vec<InventoryEntry> {
 /// What another application of the base has by now, each with where it goes.
 fn moving(
     declared: &Declared,
-    asking: &Asking<'_>,
-    leavers: &Leavers,
-    claims: &Claims,
+    scope: &AppScope<'_>,
+    prunable: &Prunable,
+    claims: &ResourceOwners,
 ) -> Vec<(ResourceKey, String)> {
     let destination = &declared.target.destination;
     let other = |object: &ResourceKey| {
-        let other = claims.other(destination, object, asking.key)?;
+        let other = claims.other(destination, object, scope.key)?;
         Some((object.clone(), format!("it moves to {}", other.title())))
     };
-    leavers.prune.keys().filter_map(other).collect()
+    prunable.prune.keys().filter_map(other).collect()
 }
 
 impl Candidates {
     fn new(
-        leavers: Leavers,
+        prunable: Prunable,
         mut late: BTreeMap<ResourceKey, Late>,
-        judgement: sync::Judgement,
+        judgement: sync::PruneDecision,
         ask_again: Option<Instant>,
     ) -> Self {
         let to_confirm = judgement.to_confirm();
-        let deleted: BTreeMap<_, _> = leavers
+        let deleted: BTreeMap<_, _> = prunable
             .prune
             .into_iter()
             .filter(|(key, _)| judgement.prune.contains(key))
             .collect();
         // What waits for a word waits for nothing else.
         late.retain(|key, _| deleted.contains_key(key));
-        let protected = leavers.protected.into_iter();
+        let protected = prunable.protected.into_iter();
         Self {
             deleted,
             withheld: protected.chain(judgement.withheld).collect(),
-            ending: leavers.ending,
+            ending: prunable.ending,
             late,
-            unknown: leavers.unknown,
+            unknown: prunable.unknown,
             confirm: judgement.confirm,
             to_confirm,
             confirmed: judgement.confirmed,

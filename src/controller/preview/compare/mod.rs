@@ -17,10 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
-use crate::cluster::Known;
-use crate::cluster::home::InventoryEntry;
+use crate::cluster::Lookup;
+use crate::cluster::store::InventoryEntry;
 use crate::controller::Result;
-use crate::controller::dry_run::{self, AT_ONCE, Asking, fingerprint, is_as_left};
+use crate::controller::dry_run::{self, AT_ONCE, AppScope, is_as_left, manifest_hash};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::Comparison;
 use object::Comparing;
@@ -48,16 +48,16 @@ pub struct Compared {
 }
 
 /// Compares what a sync of the base leaves with what a sync of the head would leave.
-pub async fn compare(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Compared> {
+pub async fn compare(scope: &AppScope<'_>, sides: Sides<'_>) -> Result<Compared> {
     let (base, head) = (printed(sides.base), printed(sides.head));
     let entries: BTreeMap<_, _> = sides
         .inventory
         .iter()
         .map(|entry| (&entry.key, entry))
         .collect();
-    let (moved, unmoved) = moved(asking, &base, &head, &entries).await?;
-    let live = dry_run::read(asking, &moved).await?;
-    let comparing = Comparing::new(asking, sides, (base, head), entries, live);
+    let (moved, unmoved) = moved(scope, &base, &head, &entries).await?;
+    let live = dry_run::read(scope, &moved).await?;
+    let comparing = Comparing::new(scope, sides, (base, head), entries, live);
     let asked = moved
         .iter()
         .map(async |(key, _)| comparing.object(key).boxed().await);
@@ -79,7 +79,7 @@ pub async fn compare(asking: &Asking<'_>, sides: Sides<'_>) -> Result<Compared> 
 
 /// The objects to ask about, each with the API version to ask by; and how many others there are.
 async fn moved(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     base: &Printed<'_>,
     head: &Printed<'_>,
     entries: &Entries<'_>,
@@ -93,9 +93,11 @@ async fn moved(
         };
         if print_of(old) == print_of(new) {
             // What others reconcile is theirs to watch.
-            let as_left = !asking.applies()
-                || match asking.cluster.look(key, &manifest.version).await? {
-                    Some(Known::Seen(seen)) => is_as_left(entries.get(key).copied(), print, &seen),
+            let as_left = !scope.applies()
+                || match scope.cluster.look(key, &manifest.version).await? {
+                    Some(Lookup::Found(seen)) => {
+                        is_as_left(entries.get(key).copied(), print, &seen)
+                    }
                     _ => false,
                 };
             if as_left {
@@ -117,7 +119,7 @@ type Printed<'a> = BTreeMap<&'a ResourceKey, (&'a Manifest, String)>;
 fn printed(manifests: &[Manifest]) -> Printed<'_> {
     manifests
         .iter()
-        .map(|manifest| (&manifest.key, (manifest, fingerprint(manifest))))
+        .map(|manifest| (&manifest.key, (manifest, manifest_hash(manifest))))
         .collect()
 }
 

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::secret::{show_git_sides, veil};
+use super::secret::{mask_live_secret, show_git_sides};
 use super::{Entries, Printed, Sides, print_of};
 use crate::cluster::Applied;
-use crate::controller::dry_run::{Asked, Asking, Predicted, ask, fields, predict_one, side};
-use crate::domain::manifest::{Manifest, ResourceKey, cleaned};
-use crate::domain::plan::{self, Comparison, Proof, Side};
+use crate::controller::dry_run::{AppScope, Asked, Prediction, ask, fields, predict_one, side};
+use crate::domain::manifest::{Manifest, ResourceKey, without_server_fields};
+use crate::domain::plan::{self, Comparison, Confidence, Side};
 use crate::domain::{OWNER_LABEL, ownership};
 
 /// What is known of an application whose base and head are compared.
 pub struct Comparing<'a> {
-    asking: &'a Asking<'a>,
+    scope: &'a AppScope<'a>,
     sides: Sides<'a>,
     base: Printed<'a>,
     head: Printed<'a>,
@@ -34,14 +34,14 @@ pub struct Found {
 
 impl<'a> Comparing<'a> {
     pub fn new(
-        asking: &'a Asking<'a>,
+        scope: &'a AppScope<'a>,
         sides: Sides<'a>,
         (base, head): (Printed<'a>, Printed<'a>),
         entries: Entries<'a>,
         live: BTreeMap<ResourceKey, Value>,
     ) -> Self {
         let mut comparing = Self {
-            asking,
+            scope,
             sides,
             base,
             head,
@@ -59,7 +59,7 @@ impl<'a> Comparing<'a> {
         let was_applied = |manifest: &&Manifest| {
             self.entries
                 .get(&manifest.key)
-                .is_some_and(|entry| entry.applied.is_some())
+                .is_some_and(|entry| entry.manifest_hash.is_some())
         };
         let synced = self
             .sides
@@ -83,7 +83,7 @@ impl<'a> Comparing<'a> {
         let applied = self
             .entries
             .get(key)
-            .and_then(|entry| entry.applied.as_ref());
+            .and_then(|entry| entry.manifest_hash.as_ref());
         applied.is_some() && applied == print_of(self.base.get(key))
     }
 
@@ -92,14 +92,15 @@ impl<'a> Comparing<'a> {
         let (Some(entry), Some(live)) = (self.entries.get(key), self.live.get(key)) else {
             return false;
         };
-        self.base_is_applied(key) && entry.left.as_deref() == Some(&ownership::signal(live))
+        self.base_is_applied(key)
+            && entry.ownership_hash.as_deref() == Some(&ownership::ownership_hash(live))
     }
 
     async fn predict(
         &self,
         manifest: Option<&Manifest>,
         set: &[Manifest],
-    ) -> Asked<Option<Predicted>> {
+    ) -> Asked<Option<Prediction>> {
         let Some(manifest) = manifest else {
             return Ok(None);
         };
@@ -107,7 +108,7 @@ impl<'a> Comparing<'a> {
             self.live.get(&manifest.key).cloned(),
             self.applied.get(&manifest.key).copied(),
         );
-        predict_one(self.asking, manifest, live, set, applied, false)
+        predict_one(self.scope, manifest, live, set, applied, false)
             .await
             .map(Some)
     }
@@ -132,7 +133,7 @@ impl<'a> Comparing<'a> {
         let left = match of_base {
             Some(predicted) => {
                 let comparison = self.base_comparison(key, now(), &predicted, base).await?;
-                let place = if !self.asking.applies() || self.base_is_applied(key) {
+                let place = if !self.scope.applies() || self.base_is_applied(key) {
                     &mut found.drift
                 } else {
                     &mut found.waiting
@@ -173,13 +174,13 @@ impl<'a> Comparing<'a> {
         &self,
         key: &ResourceKey,
         now: Side,
-        predicted: &Predicted,
+        predicted: &Prediction,
         base: Option<&Manifest>,
     ) -> Asked<Comparison> {
         let mut comparison = Comparison::new(key.clone(), now, predicted.after.clone());
         comparison.notes = predicted.notes.clone();
-        settle_answers(self.asking, &mut comparison, predicted, &[base]).await?;
-        veil(&mut comparison);
+        settle_answers(self.scope, &mut comparison, predicted, &[base]).await?;
+        mask_live_secret(&mut comparison);
         Ok(comparison)
     }
 
@@ -188,7 +189,7 @@ impl<'a> Comparing<'a> {
         &self,
         key: &ResourceKey,
         before: Side,
-        mut predicted: Predicted,
+        mut predicted: Prediction,
         git: &[Option<&Manifest>],
     ) -> Asked<Comparison> {
         let notes = std::mem::take(&mut predicted.notes);
@@ -199,8 +200,8 @@ impl<'a> Comparing<'a> {
             after,
             notes,
         };
-        add_notes(&mut comparison, &predicted.manifest, &self.asking.manager());
-        settle_answers(self.asking, &mut comparison, &predicted, git).await?;
+        add_notes(&mut comparison, &predicted.manifest, &self.scope.manager());
+        settle_answers(self.scope, &mut comparison, &predicted, git).await?;
         Ok(comparison)
     }
 
@@ -208,9 +209,8 @@ impl<'a> Comparing<'a> {
     fn deletion(&self, key: &ResourceKey, before: Side) -> Comparison {
         let live = self.live.get(key);
         // What others apply they prune by their own marks.
-        let ours = !self.asking.applies()
-            || live
-                .is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == self.asking.owner);
+        let ours = !self.scope.applies()
+            || live.is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == self.scope.owner);
         Comparison::new(
             key.clone(),
             if ours { before } else { Side::Absent },
@@ -220,10 +220,10 @@ impl<'a> Comparing<'a> {
 }
 
 /// What others must not see is not shown on any side.
-fn is_shown(of_head: Option<&Predicted>) -> bool {
+fn is_shown(of_head: Option<&Prediction>) -> bool {
     !matches!(
         of_head,
-        Some(Predicted {
+        Some(Prediction {
             live: None,
             after: Side::Refused(_),
             ..
@@ -235,7 +235,7 @@ fn is_shown(of_head: Option<&Predicted>) -> bool {
 fn is_already(live: Option<&Value>, comparison: &Comparison) -> bool {
     match (live, &comparison.after) {
         (Some(now), Side::Object(after, _)) if comparison.key.kind != "Secret" => {
-            cleaned(now) == cleaned(after)
+            without_server_fields(now) == without_server_fields(after)
         }
         _ => false,
     }
@@ -264,12 +264,12 @@ fn add_notes(comparison: &mut Comparison, manifest: &Manifest, manager: &str) {
 /// A webhook that fills in random values or times makes two answers to one question differ. It is only asked again where
 /// something differs that Git has on no side; what then comes out differently is hidden, and counted.
 async fn settle_answers(
-    asking: &Asking<'_>,
+    scope: &AppScope<'_>,
     comparison: &mut Comparison,
-    predicted: &Predicted,
+    predicted: &Prediction,
     git: &[Option<&Manifest>],
 ) -> Asked<()> {
-    let (Side::Object(before, _), Side::Object(after, Proof::Server)) =
+    let (Side::Object(before, _), Side::Object(after, Confidence::Server)) =
         (&mut comparison.before, &mut comparison.after)
     else {
         return Ok(());
@@ -286,9 +286,9 @@ async fn settle_answers(
     {
         return Ok(());
     }
-    let force = predicted.write.force || !asking.applies();
+    let force = predicted.write.force || !scope.applies();
     if let Applied::Object(second) =
-        ask(asking, &predicted.manifest, &predicted.write.payload, force).await?
+        ask(scope, &predicted.manifest, &predicted.write.payload, force).await?
     {
         let paths = plan::settle_unstable(after, &second);
         plan::mark_unstable(before, &paths);

@@ -27,7 +27,7 @@ pub fn show_git_sides(
 }
 
 /// Of a live Secret no more is told than that its data is not Git's.
-pub fn veil(comparison: &mut Comparison) {
+pub fn mask_live_secret(comparison: &mut Comparison) {
     if !comparison.key.is_core("Secret") {
         return;
     }
@@ -54,7 +54,7 @@ mod tests {
 
     use super::*;
     use crate::domain::manifest::ResourceKey;
-    use crate::domain::plan::Proof;
+    use crate::domain::plan::Confidence;
 
     fn comparison(kind: &str, before: &str, after: &str) -> Comparison {
         let key = ResourceKey {
@@ -63,7 +63,7 @@ mod tests {
             namespace: Some("shop".into()),
             name: "x".into(),
         };
-        let side = |text: &str| Side::Object(json!({"data": {"key": text}}), Proof::Server);
+        let side = |text: &str| Side::Object(json!({"data": {"key": text}}), Confidence::Server);
         Comparison::new(key, side(before), side(after))
     }
 
@@ -83,7 +83,7 @@ mod tests {
             ("ConfigMap", "a", "b", json!({"key": "a"})),
         ] {
             let mut comparison = comparison(kind, live, git);
-            veil(&mut comparison);
+            mask_live_secret(&mut comparison);
             assert_eq!(data(&comparison.before), &expected, "{kind} {live} {git}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::controller::claims::Read;
+use crate::controller::resource_owners::Read;
 use crate::domain::catalog::Place;
 use crate::render::{self, Source};
 

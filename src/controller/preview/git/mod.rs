@@ -10,7 +10,7 @@ pub use configuration::unmatched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::controller::claims::Read;
+use crate::controller::resource_owners::Read;
 use crate::controller::{Configured, configuration};
 use crate::domain::catalog::{FILE, Target};
 use crate::domain::codeowners::{self, CodeOwners};

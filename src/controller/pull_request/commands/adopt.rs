@@ -2,7 +2,7 @@
 
 use super::Given;
 use super::request::Request;
-use crate::cluster::home;
+use crate::cluster::store;
 use crate::controller::Result;
 use crate::domain::command::{Answer, Done, Row};
 
@@ -10,7 +10,7 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
     let mut rows = Vec::new();
     for target in &given.look.changes.touched {
         let application = target.key(&given.key.repo);
-        let Some(object) = given.ctx.home.application(&application).await? else {
+        let Some(object) = given.ctx.store.application(&application).await? else {
             continue;
         };
         let waits = object.status.unwrap_or_default().adoption;
@@ -20,7 +20,7 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
         let request = Request {
             application: &application,
             subject: "adopt",
-            annotation: (home::ADOPT, "true"),
+            annotation: (store::ADOPT, "true"),
         };
         let outcome = given.request(&request).await?;
         rows.push(Row {

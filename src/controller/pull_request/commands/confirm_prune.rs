@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::request::Request;
-use super::{Given, Look};
-use crate::cluster::home;
+use super::{Given, Observation};
+use crate::cluster::store;
 use crate::controller::{Reader, Result};
 use crate::domain::catalog::FILE;
 use crate::domain::command::{Answer, Done, Row};
@@ -16,7 +16,7 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
     let mut applications: Vec<_> = touched.map(|target| target.key(&given.key.repo)).collect();
     applications.extend(retired_by(given.ctx, given.key, given.look).await?);
     for application in applications {
-        let object = given.ctx.home.application(&application).await?;
+        let object = given.ctx.store.application(&application).await?;
         let status = object.and_then(|object| object.status).unwrap_or_default();
         let Some(confirm) = status.confirm else {
             continue;
@@ -24,7 +24,7 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
         let request = Request {
             application: &application,
             subject: &confirm,
-            annotation: (home::CONFIRM_PRUNE, &confirm),
+            annotation: (store::CONFIRM_PRUNE, &confirm),
         };
         let outcome = given.request(&request).await?;
         rows.push(Row {
@@ -40,7 +40,7 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
 async fn retired_by(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
-    look: &Look,
+    look: &Observation,
 ) -> Result<Vec<ApplicationKey>> {
     // What cannot be read has retired nothing.
     if look.base.configured().is_none() {
@@ -51,7 +51,7 @@ async fn retired_by(
     };
     let mut gone = Vec::new();
     for object in ctx
-        .home
+        .store
         .applications()
         .await?
         .into_iter()

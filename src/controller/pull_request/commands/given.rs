@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::controller::{Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::command::{self, Permission};
-use crate::domain::pull_request::Ask;
+use crate::domain::pull_request::CommandComment;
 use crate::github::{Comment, PullSnapshot};
 use crate::view;
 
@@ -25,7 +25,7 @@ pub async fn given(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
-) -> Result<Vec<Ask>> {
+) -> Result<Vec<CommandComment>> {
     let app = ctx.github.identity().await?;
     let now = Timestamp::from_second(ctx.now().as_second()).unwrap_or_else(|_| ctx.now());
     let ours = snapshot
@@ -64,7 +64,7 @@ pub async fn given(
             .reactions
             .as_ref()
             .is_some_and(|reactions| reactions.eyes > 0);
-        asks.push(Ask {
+        asks.push(CommandComment {
             comment: comment.id,
             author: author.login.clone(),
             permission,

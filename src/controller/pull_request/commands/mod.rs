@@ -17,24 +17,29 @@ mod why;
 
 pub use given::given;
 
-use super::Look;
+use super::Observation;
 use crate::controller::{Error, Result, Writer};
 use crate::domain::PullRequestKey;
 use crate::domain::command::{Answer, Command, NotTaken, Power};
-use crate::domain::pull_request::Ask;
+use crate::domain::pull_request::CommandComment;
 use crate::{github, view};
 
 /// A command that is carried out: on which pull request, and for whom.
 struct Given<'a> {
     ctx: &'a Writer,
     key: &'a PullRequestKey,
-    look: &'a Look,
-    ask: &'a Ask,
+    look: &'a Observation,
+    ask: &'a CommandComment,
     command: Command,
 }
 
 /// Answers a comment. A failed answer stops nothing else: it is tried again later.
-pub async fn answer(ctx: &Writer, key: &PullRequestKey, look: &Look, comment: u64) -> Result<()> {
+pub async fn answer(
+    ctx: &Writer,
+    key: &PullRequestKey,
+    look: &Observation,
+    comment: u64,
+) -> Result<()> {
     let Some(ask) = look.seen.asks.iter().find(|ask| ask.comment == comment) else {
         return Ok(());
     };
@@ -48,11 +53,16 @@ pub async fn answer(ctx: &Writer, key: &PullRequestKey, look: &Look, comment: u6
 }
 
 /// Carries out the commands of one comment, then answers it in one new comment.
-async fn reply(ctx: &Writer, key: &PullRequestKey, look: &Look, ask: &Ask) -> Result<()> {
+async fn reply(
+    ctx: &Writer,
+    key: &PullRequestKey,
+    look: &Observation,
+    ask: &CommandComment,
+) -> Result<()> {
     let mut answers = Vec::new();
     for line in &ask.lines {
-        let text = match &line.meaning {
-            Err(wrong) => view::mistake(wrong),
+        let text = match &line.command {
+            Err(wrong) => view::parse_error(wrong),
             Ok(command) => {
                 let given = Given {
                     ctx,

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::request::{Request, annotated};
-use super::{Given, Look};
-use crate::cluster::home::Application;
+use super::{Given, Observation};
+use crate::cluster::store::Application;
 use crate::controller::{Result, application, authority};
 use crate::domain::ApplicationKey;
 use crate::domain::approvals::{Case, Writers};
@@ -24,7 +24,7 @@ impl Given<'_> {
         if stage.approvals == 0 && stage.approvers.is_empty() {
             return Ok(Ok(()));
         }
-        let known = self.ctx.home.application(request.application).await?;
+        let known = self.ctx.store.application(request.application).await?;
         let target = self.target_of(request.application, &stage, known.as_ref());
         if let Err(why) = self.may_decide(&stage, target).await? {
             return Ok(Err(why));
@@ -103,7 +103,7 @@ impl Given<'_> {
     ) -> Result<std::result::Result<(), NotDone>> {
         let about = format!("{} {}", self.command.word(), request.subject);
         // As it is now: others may have given the command meanwhile.
-        let object = self.ctx.home.application(request.application).await?;
+        let object = self.ctx.store.application(request.application).await?;
         let Some(object) = object else {
             return Ok(Err(NotDone::NothingKept { needed }));
         };
@@ -119,7 +119,7 @@ impl Given<'_> {
         let names: Vec<_> = people.iter().map(String::as_str).collect();
         let value = format!("{about} {}", names.join(" "));
         self.ctx
-            .to_home()
+            .to_store()
             .annotate(request.application, &annotation, Some(&value))
             .await?;
         Ok(Err(NotDone::TooFew {
@@ -130,7 +130,7 @@ impl Given<'_> {
 }
 
 /// The policy of an application's stage. One that the base has no more is judged by the strictest that it has.
-fn stage_of(look: &Look, application: &ApplicationKey) -> Option<Stage> {
+fn stage_of(look: &Observation, application: &ApplicationKey) -> Option<Stage> {
     if let Some(target) = look.base.target(application) {
         return Some(target.stage.clone());
     }

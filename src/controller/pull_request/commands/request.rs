@@ -3,7 +3,7 @@
 use kube::ResourceExt as _;
 
 use super::Given;
-use crate::cluster::home;
+use crate::cluster::store;
 use crate::controller::{Event, Result};
 use crate::domain::ApplicationKey;
 use crate::domain::command::NotDone;
@@ -26,8 +26,8 @@ impl Given<'_> {
         &self,
         request: &Request<'_>,
     ) -> Result<std::result::Result<bool, NotDone>> {
-        let object = self.ctx.home.application(request.application).await?;
-        let handled: Vec<_> = annotated(object.as_ref(), home::HANDLED)
+        let object = self.ctx.store.application(request.application).await?;
+        let handled: Vec<_> = annotated(object.as_ref(), store::HANDLED)
             .split_whitespace()
             .collect();
         let id = format!("{}-{}", self.ask.comment, self.command.word());
@@ -49,10 +49,10 @@ impl Given<'_> {
         // All or nothing: stopped in between, it would be done twice, or count who has given it for the next one.
         let annotations = [
             (annotation, Some(value)),
-            (home::HANDLED, Some(handled.as_str())),
+            (store::HANDLED, Some(handled.as_str())),
             (&self.given_by(), None),
         ];
-        let writer = self.ctx.to_home();
+        let writer = self.ctx.to_store();
         let known = writer
             .annotate_all(request.application, &annotations)
             .await?;
@@ -62,12 +62,12 @@ impl Given<'_> {
 
     /// The annotation that keeps who has given the command.
     pub fn given_by(&self) -> String {
-        format!("{}-{}", home::SAID, self.command.word())
+        format!("{}-{}", store::SAID, self.command.word())
     }
 }
 
 /// What an annotation of an application says; empty: there is none.
-pub fn annotated<'a>(object: Option<&'a home::Application>, annotation: &str) -> &'a str {
+pub fn annotated<'a>(object: Option<&'a store::Application>, annotation: &str) -> &'a str {
     object
         .and_then(|object| object.annotations().get(annotation))
         .map_or("", String::as_str)

@@ -2,7 +2,7 @@
 
 use super::Given;
 use super::request::Request;
-use crate::cluster::home;
+use crate::cluster::store;
 use crate::controller::Result;
 use crate::domain::command::{Answer, Done, Row};
 
@@ -14,7 +14,7 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
         let request = Request {
             application: &application,
             subject: to.as_str(),
-            annotation: (home::SYNC_REQUEST, &wanted),
+            annotation: (store::SYNC_REQUEST, &wanted),
         };
         let outcome = given.request(&request).await?;
         rows.push(Row {

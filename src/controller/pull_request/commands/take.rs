@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Given;
 use super::request::Request;
-use crate::cluster::home;
+use crate::cluster::store;
 use crate::controller::pull_request::anew;
 use crate::controller::{Result, application};
 use crate::domain::command::{Answer, Done, Row};
@@ -20,7 +20,7 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
         if held.is_empty() {
             continue;
         }
-        let known = given.ctx.home.application(&app.key).await?;
+        let known = given.ctx.store.application(&app.key).await?;
         let mut rules = application::taken(known.as_ref());
         for rule in &held {
             if !rules.contains(rule) {
@@ -31,7 +31,7 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
         let request = Request {
             application: &app.key,
             subject: &text,
-            annotation: (home::TAKE, &text),
+            annotation: (store::TAKE, &text),
         };
         let outcome = match given.request(&request).await? {
             Err(why) => Err(why),

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 /// How many requests are in flight at once: more while the server answers, half as many each time that it asks for
 /// a pause.
-pub(super) struct Pace {
+pub(super) struct AdaptiveLimit {
     pub(super) limit: AtomicUsize,
     pub(super) busy: AtomicUsize,
     pub(super) freed: Notify,
@@ -16,7 +16,7 @@ pub(super) const MOST_IN_FLIGHT: usize = 32;
 
 pub(super) const FIRST_IN_FLIGHT: usize = 16;
 
-impl Pace {
+impl AdaptiveLimit {
     pub(super) async fn turn(&self) -> Turn<'_> {
         loop {
             let freed = self.freed.notified();
@@ -49,7 +49,7 @@ impl Pace {
     }
 }
 
-pub(super) struct Turn<'a>(&'a Pace);
+pub(super) struct Turn<'a>(&'a AdaptiveLimit);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {

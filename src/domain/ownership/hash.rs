@@ -12,7 +12,7 @@ use crate::domain::canonical_json;
 /// When another manager changes or takes a field of ours, the API server takes it out of our entry; that works on
 /// objects that have no generation too, and is in the metadata. The entry's time moves when somebody writes under our
 /// name. What a person adds inside a list or map of ours is in the person's entry.
-pub fn signal(object: &Value) -> String {
+pub fn ownership_hash(object: &Value) -> String {
     let mut hash = Sha256::new();
     hash.update(object["metadata"]["uid"].as_str().unwrap_or_default());
     let mut lines: Vec<String> = Vec::new();

@@ -15,7 +15,7 @@ pub const BOOKKEEPING: [&str; 6] = [
 ];
 
 /// Without status, what the API server maintains, and the copy that `kubectl apply` keeps in an annotation.
-pub fn cleaned(value: &Value) -> Value {
+pub fn without_server_fields(value: &Value) -> Value {
     let Value::Object(object) = value else {
         return value.clone();
     };

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::cache::locked;
-use super::{Base, Observer, Reader, Result, dry_run, revision};
+use super::{Base, Environment, Reader, Result, dry_run, revision};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::Side;
@@ -15,9 +15,9 @@ use crate::render::{Inputs, Unreadable};
 
 /// The objects of each destination that more than one application goes to, with whose they are.
 #[derive(Debug, Default)]
-pub struct Claims(BTreeMap<Destination, BTreeMap<ResourceKey, Vec<ApplicationKey>>>);
+pub struct ResourceOwners(BTreeMap<Destination, BTreeMap<ResourceKey, Vec<ApplicationKey>>>);
 
-impl Claims {
+impl ResourceOwners {
     /// The other application that has an object.
     pub fn other(
         &self,
@@ -48,12 +48,12 @@ pub fn locate(after: &mut Side, key: &ResourceKey, read: &Read) {
 /// The claims of a whole tree. An application that cannot be rendered claims nothing.
 /// `observer_of`: who renders a target; a head's own renderings take from its budget.
 pub async fn of<'o>(
-    observer_of: impl Fn(&Target) -> &'o Observer,
+    observer_of: impl Fn(&Target) -> &'o Environment,
     repo: &RepoName,
     repository_id: u64,
     all: &[(Target, Read)],
-) -> Result<Claims> {
-    let mut claims = Claims::default();
+) -> Result<ResourceOwners> {
+    let mut claims = ResourceOwners::default();
     for (target, inputs) in all {
         let shared = all
             .iter()
@@ -63,15 +63,15 @@ pub async fn of<'o>(
         let (true, Ok(Some(inputs))) = (shared, inputs) else {
             continue;
         };
-        let observer = observer_of(target);
-        let Ok(manifests) = observer.render(target, inputs, None).await? else {
+        let environment = observer_of(target);
+        let Ok(manifests) = environment.render(target, inputs, None).await? else {
             continue;
         };
         let key = target.key(repo);
         let owner = key.owner_label(repository_id);
-        let asking = observer.asking(&key, target, &owner)?;
+        let scope = environment.scope(&key, target, &owner)?;
         let objects = claims.0.entry(target.destination.clone()).or_default();
-        for manifest in dry_run::settle(&asking, &manifests).await?.manifests {
+        for manifest in dry_run::normalize(&scope, &manifests).await?.manifests {
             objects.entry(manifest.key).or_default().push(key.clone());
         }
     }
@@ -79,7 +79,7 @@ pub async fn of<'o>(
 }
 
 /// The claims of a base, worked out once.
-pub async fn of_base(ctx: &Arc<Reader>, base: &Base) -> Result<Arc<Claims>> {
+pub async fn of_base(ctx: &Arc<Reader>, base: &Base) -> Result<Arc<ResourceOwners>> {
     let name: (RepoName, CommitSha) = (base.repo.name.clone(), base.commit.clone());
     let known = locked(&ctx.cache.repositories.claims).get(&name).cloned();
     if let Some(known) = known {
@@ -96,7 +96,7 @@ pub async fn of_base(ctx: &Arc<Reader>, base: &Base) -> Result<Arc<Claims>> {
             revision::inputs_of(ctx, base, target).await?,
         ));
     }
-    let claims = Arc::new(of(|_| &ctx.observer, &name.0, base.repo.id, &all).await?);
+    let claims = Arc::new(of(|_| &ctx.environment, &name.0, base.repo.id, &all).await?);
     let mut memory = locked(&ctx.cache.repositories.claims);
     // Of older bases nobody asks again.
     memory.retain(|(repo, _), _| *repo != name.0);
@@ -120,15 +120,15 @@ pub async fn on_cluster(
     {
         let key = target.key(&base.repo.name);
         let owner = key.owner_label(base.repo.id);
-        let asking = ctx.observer.asking(&key, target, &owner)?;
+        let scope = ctx.environment.scope(&key, target, &owner)?;
         let kept = ctx
-            .home
+            .store
             .application(&key)
             .await?
             .and_then(|object| object.status?.served);
         let manifests = match revision::inputs_of(ctx, base, target).await? {
             Ok(Some(inputs)) => {
-                ctx.observer
+                ctx.environment
                     .render(target, &inputs, kept.as_ref())
                     .await??
             }
@@ -136,7 +136,7 @@ pub async fn on_cluster(
             Err(unreadable) => return Err(unreadable.why.into()),
         };
         found.extend(
-            dry_run::settle(&asking, &manifests)
+            dry_run::normalize(&scope, &manifests)
                 .await?
                 .manifests
                 .into_iter()

@@ -6,8 +6,8 @@
 mod application;
 mod conditions;
 mod inventory;
-mod kept;
 mod promotion;
+mod watched;
 mod writes;
 
 pub use application::{
@@ -15,17 +15,17 @@ pub use application::{
     Waiting,
 };
 pub use inventory::InventoryEntry;
-use kept::Kept;
 use kube::{Api, Client, CustomResourceExt as _};
 pub use promotion::{Promotion, PromotionSpec, PromotionStatus};
 use tokio::sync::mpsc;
+use watched::Watched;
 pub use writes::Writer;
 
-use crate::cluster::{Error, Moved, Result};
+use crate::cluster::{Error, Result, WatchEvent};
 use crate::domain::ApplicationKey;
 pub use crate::domain::labels::{ADOPT, CONFIRM_PRUNE, HANDLED, PAUSE, SAID, SYNC_REQUEST, TAKE};
 use crate::domain::permit::WritePermit;
-use crate::domain::pull_request::Stand;
+use crate::domain::pull_request::ApplicationSummary;
 
 /// The custom resource definitions, as YAML documents.
 pub fn definitions() -> String {
@@ -37,21 +37,21 @@ pub fn definitions() -> String {
 
 /// Our objects in our namespace, kept by a watch: reading one costs no request. Our own writes are put in at once.
 #[derive(Clone)]
-pub struct Home {
-    applications: Kept<Application>,
-    promotions: Kept<Promotion>,
+pub struct Store {
+    applications: Watched<Application>,
+    promotions: Watched<Promotion>,
 }
 
-impl Home {
+impl Store {
     pub fn writer<'a>(&'a self, _: &'a WritePermit) -> Writer<'a> {
         Writer(self)
     }
 
     /// What others change in our objects is told to `moved`.
-    pub fn new(client: Client, namespace: &str, moved: &mpsc::Sender<Moved>) -> Self {
+    pub fn new(client: Client, namespace: &str, moved: &mpsc::Sender<WatchEvent>) -> Self {
         let application = |object: &Application| {
             let spec = object.spec.clone();
-            Moved::Application(ApplicationKey {
+            WatchEvent::Application(ApplicationKey {
                 repo: spec.repository,
                 application: spec.application,
                 stage: spec.stage,
@@ -59,19 +59,19 @@ impl Home {
         };
         let promotion = |object: &Promotion| {
             let spec = object.spec.clone();
-            Moved::Promotion(ApplicationKey {
+            WatchEvent::Promotion(ApplicationKey {
                 repo: spec.repository,
                 application: spec.application,
                 stage: spec.stage,
             })
         };
         Self {
-            applications: Kept::new(
+            applications: Watched::new(
                 Api::namespaced(client.clone(), namespace),
                 moved.clone(),
                 application,
             ),
-            promotions: Kept::new(Api::namespaced(client, namespace), moved.clone(), promotion),
+            promotions: Watched::new(Api::namespaced(client, namespace), moved.clone(), promotion),
         }
     }
 
@@ -92,26 +92,28 @@ impl Home {
 
     /// How an application stands, without its inventory: a commit of two hundred applications asks this of each at each
     /// look.
-    pub async fn stand(&self, key: &ApplicationKey) -> Result<Stand> {
+    pub async fn summary(&self, key: &ApplicationKey) -> Result<ApplicationSummary> {
         self.applications.wait().await?;
         let objects = self.applications.objects();
         let status = objects
             .get(&key.object_name())
             .filter(|object| object.spec.repository == key.repo)
             .and_then(|object| object.status.as_ref());
-        Ok(status.map_or_else(Stand::default, |status| Stand {
-            revision: status.revision.clone(),
-            inputs: status.inputs.clone(),
-            sync: status.sync,
-            health: status.health,
-            blocked: status.blocked,
-            message: status.message.clone(),
-            reason: status.reason.clone(),
-            confirm: status.confirm.is_some(),
-            unproven: status.unproven.clone(),
-            images: status.images.clone(),
-            failures: status.failures.clone(),
-        }))
+        Ok(
+            status.map_or_else(ApplicationSummary::default, |status| ApplicationSummary {
+                revision: status.revision.clone(),
+                inputs: status.inputs.clone(),
+                sync: status.sync,
+                health: status.health,
+                blocked: status.blocked,
+                message: status.message.clone(),
+                reason: status.reason.clone(),
+                confirm: status.confirm.is_some(),
+                unproven: status.unproven.clone(),
+                images: status.images.clone(),
+                failures: status.failures.clone(),
+            }),
+        )
     }
 
     pub async fn applications(&self) -> Result<Vec<Application>> {

@@ -7,20 +7,20 @@ use kube::api::{Patch, PatchParams, PostParams};
 use super::conditions::conditions;
 use super::promotion::EARLIER;
 use super::{
-    Application, ApplicationSpec, ApplicationStatus, Home, Promotion, PromotionSpec,
-    PromotionStatus,
+    Application, ApplicationSpec, ApplicationStatus, Promotion, PromotionSpec, PromotionStatus,
+    Store,
 };
 use crate::cluster::{Result, call, refused};
 use crate::domain::ApplicationKey;
 use crate::domain::image::{Candidate, same_image};
 
 /// What writes our own objects.
-pub struct Writer<'a>(pub(super) &'a Home);
+pub struct Writer<'a>(pub(super) &'a Store);
 
 impl std::ops::Deref for Writer<'_> {
-    type Target = Home;
+    type Target = Store;
 
-    fn deref(&self) -> &Home {
+    fn deref(&self) -> &Store {
         self.0
     }
 }

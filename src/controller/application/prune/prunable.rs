@@ -6,16 +6,16 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 
 use crate::cluster::Found;
-use crate::cluster::home::InventoryEntry;
+use crate::cluster::store::InventoryEntry;
 use crate::controller::Result;
-use crate::controller::dry_run::{self, Asking};
+use crate::controller::dry_run::{self, AppScope};
 use crate::domain::OWNER_LABEL;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::sync;
 
 /// Live objects of ours that Git has no more.
 #[derive(Default)]
-pub struct Leavers {
+pub struct Prunable {
     pub prune: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
     /// Those that stay whatever anybody says, each with the reason.
     pub protected: Vec<(ResourceKey, String)>,
@@ -25,7 +25,7 @@ pub struct Leavers {
     pub unknown: bool,
 }
 
-impl Leavers {
+impl Prunable {
     /// The same, and these stay, each with the reason.
     pub(super) fn protecting(mut self, stays: Vec<(ResourceKey, String)>) -> Self {
         for (key, _) in &stays {
@@ -53,14 +53,18 @@ impl Leavers {
     }
 
     /// What of an application that Git has no more may be deleted: what was confirmed.
-    pub fn judge_retired(&self, confirmed: sync::Confirmed<'_>, title: &str) -> sync::Judgement {
-        sync::judge_retired(&self.gone(|_| false, false), confirmed, title)
+    pub fn decide_retired(
+        &self,
+        confirmed: sync::Confirmed<'_>,
+        title: &str,
+    ) -> sync::PruneDecision {
+        sync::decide_retired(&self.gone(|_| false, false), confirmed, title)
     }
 }
 
-pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<Leavers> {
+pub async fn prunable(scope: &AppScope<'_>, gone: Vec<InventoryEntry>) -> Result<Prunable> {
     let look = async |mut entry: InventoryEntry| {
-        let (version, found) = asking.cluster.find(&entry.key, &entry.version).await?;
+        let (version, found) = scope.cluster.find(&entry.key, &entry.version).await?;
         entry.version = version;
         Ok::<_, crate::cluster::Error>((entry, found))
     };
@@ -69,41 +73,41 @@ pub async fn leavers(asking: &Asking<'_>, gone: Vec<InventoryEntry>) -> Result<L
         .buffered(dry_run::AT_ONCE)
         .try_collect()
         .await?;
-    let mut leavers = Leavers::default();
+    let mut prunable = Prunable::default();
     for (entry, found) in found {
         let live = match found {
             Found::Live(live) => live,
             Found::Gone => continue,
             Found::Unknown(why) => {
-                leavers.unknown = true;
-                leavers.protected.push((
+                prunable.unknown = true;
+                prunable.protected.push((
                     entry.key,
                     format!("whether it is still there cannot be told: {why}"),
                 ));
                 continue;
             }
         };
-        if !is_ours(&entry, &live, asking.owner) {
+        if !is_ours(&entry, &live, scope.owner) {
             continue;
         }
         // What is not the application's to have is not its to delete either.
-        if let Err(why) = asking.fence.covers(&entry.key) {
-            leavers.protected.push((entry.key, why.to_string()));
+        if let Err(why) = scope.fence.covers(&entry.key) {
+            prunable.protected.push((entry.key, why.to_string()));
             continue;
         }
         // On its way already: waited for, neither asked about nor deleted once more. The index tells of its end.
         if let Some(waits) = ending(&live) {
             // It is watched from now on, if it was not.
-            asking.cluster.look(&entry.key, &entry.version).await?;
-            leavers.ending.push((entry.key, waits));
+            scope.cluster.look(&entry.key, &entry.version).await?;
+            prunable.ending.push((entry.key, waits));
             continue;
         }
         match sync::protected(&live) {
-            Some(why) => leavers.protected.push((entry.key, why)),
-            None => drop(leavers.prune.insert(entry.key.clone(), (entry, live))),
+            Some(why) => prunable.protected.push((entry.key, why)),
+            None => drop(prunable.prune.insert(entry.key.clone(), (entry, live))),
         }
     }
-    Ok(leavers)
+    Ok(prunable)
 }
 
 /// What is not marked as ours, or was made anew by somebody, is not ours any more.
@@ -141,11 +145,11 @@ mod tests {
         let asks = |line: &str, uncommitted: bool| {
             let entry = InventoryEntry::try_from(line.to_string()).unwrap();
             let live = serde_json::json!({"metadata": {"uid": "u"}});
-            let leavers = Leavers {
+            let prunable = Prunable {
                 prune: BTreeMap::from([(entry.key.clone(), (entry, live))]),
-                ..Leavers::default()
+                ..Prunable::default()
             };
-            leavers.gone(|_| true, uncommitted)[0].asks
+            prunable.gone(|_| true, uncommitted)[0].asks
         };
         let (unknown, gone) = ("apps/v1 Deployment a/web uid=u", "a".repeat(40));
         assert!(asks(unknown, true), "no commit took it out");

@@ -8,24 +8,24 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Resource, ResourceExt as _};
 use tokio::sync::{mpsc, watch};
 
-use crate::cluster::{DEADLINE, Error, Moved, Result};
+use crate::cluster::{DEADLINE, Error, Result, WatchEvent};
 
 /// One kind of objects, as last seen.
 #[derive(Clone)]
-pub struct Kept<K> {
+pub struct Watched<K> {
     pub(super) api: Api<K>,
     pub(super) objects: Arc<Mutex<HashMap<String, K>>>,
     pub(super) ready: watch::Receiver<bool>,
 }
 
-impl<K> Kept<K>
+impl<K> Watched<K>
 where
     K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static,
 {
     pub(super) fn new(
         api: Api<K>,
-        moved: mpsc::Sender<Moved>,
-        name: impl Fn(&K) -> Moved + Send + Sync + 'static,
+        moved: mpsc::Sender<WatchEvent>,
+        name: impl Fn(&K) -> WatchEvent + Send + Sync + 'static,
     ) -> Self {
         let (told, ready) = watch::channel(false);
         let kept = Self {
@@ -40,8 +40,8 @@ where
     pub(super) async fn follow(
         self,
         told: watch::Sender<bool>,
-        moved: mpsc::Sender<Moved>,
-        name: impl Fn(&K) -> Moved,
+        moved: mpsc::Sender<WatchEvent>,
+        name: impl Fn(&K) -> WatchEvent,
     ) {
         let mut events =
             std::pin::pin!(watcher(self.api.clone(), watcher::Config::default()).default_backoff());

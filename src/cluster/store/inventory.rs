@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{CommitSha, Invalid};
 
-/// An owned object. In the `Application` it is one line of text, `apps/v1 Deployment shop/web uid=… applied=… left=…`:
-/// of thousands of objects the API server would otherwise check every field at each report.
+/// An owned object. In the `Application` it is one line of text, `apps/v1 Deployment shop/web uid=… manifest=… ownership=…`: of
+/// thousands of objects the API server would otherwise check every field at each report.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(into = "String", try_from = "String")]
 pub struct InventoryEntry {
@@ -17,9 +17,9 @@ pub struct InventoryEntry {
     /// None until it was applied.
     pub uid: Option<String>,
     /// A digest of the manifest that it was last applied from.
-    pub applied: Option<String>,
-    /// How the object was left: changes when somebody changes what we applied.
-    pub left: Option<String>,
+    pub manifest_hash: Option<String>,
+    /// A digest of who owns which of its fields, as it was last applied: changes when somebody changes what we applied.
+    pub ownership_hash: Option<String>,
     /// It is run and not kept: it goes without anybody's word once Git has it no more.
     pub hook: bool,
     /// The commit by which it left Git, while it is still there.
@@ -32,8 +32,8 @@ impl From<InventoryEntry> for String {
             key,
             version,
             uid,
-            applied,
-            left,
+            manifest_hash,
+            ownership_hash,
             hook,
             gone,
         } = entry;
@@ -55,7 +55,11 @@ impl From<InventoryEntry> for String {
             word(key.kind),
             word(namespace + &key.name)
         );
-        for (name, value) in [("uid", uid), ("applied", applied), ("left", left)] {
+        for (name, value) in [
+            ("uid", uid),
+            ("manifest", manifest_hash),
+            ("ownership", ownership_hash),
+        ] {
             line.extend(value.map(|value| format!(" {name}={value}")));
         }
         line.extend(gone.map(|commit| format!(" gone={commit}")));
@@ -88,16 +92,17 @@ impl TryFrom<String> for InventoryEntry {
             key,
             version: version.into(),
             uid: None,
-            applied: None,
-            left: None,
+            manifest_hash: None,
+            ownership_hash: None,
             hook: false,
             gone: None,
         };
         for word in words {
             match word.split_once('=') {
                 Some(("uid", value)) => entry.uid = Some(value.into()),
-                Some(("applied", value)) => entry.applied = Some(value.into()),
-                Some(("left", value)) => entry.left = Some(value.into()),
+                // An older windlass wrote `applied` and `left`.
+                Some(("manifest" | "applied", value)) => entry.manifest_hash = Some(value.into()),
+                Some(("ownership" | "left", value)) => entry.ownership_hash = Some(value.into()),
                 Some(("gone", value)) => entry.gone = value.parse().ok(),
                 None if word == "hook" => entry.hook = true,
                 // Of a newer windlass.
@@ -138,7 +143,7 @@ mod tests {
                 text("a"),
                 text("l"),
                 false,
-                "apps/v1 Kind shop/web uid=u applied=a left=l",
+                "apps/v1 Kind shop/web uid=u manifest=a ownership=l",
             ),
             (
                 key("", None, "system:a b"),
@@ -154,22 +159,27 @@ mod tests {
                 text("a"),
                 None,
                 false,
-                "a%20b/v1 Kind c%20d/e applied=a",
+                "a%20b/v1 Kind c%20d/e manifest=a",
             ),
         ];
-        for (key, uid, applied, left, hook, line) in table {
+        for (key, uid, manifest_hash, ownership_hash, hook, line) in table {
             let entry = InventoryEntry {
                 key,
                 version: "v1".into(),
                 uid,
-                applied,
-                left,
+                manifest_hash,
+                ownership_hash,
                 hook,
                 gone: None,
             };
             assert_eq!(String::from(entry.clone()), line);
             assert_eq!(InventoryEntry::try_from(line.to_string()).unwrap(), entry);
         }
+        // As an older windlass wrote it.
+        let old = "apps/v1 Kind shop/web uid=u applied=a left=l".to_string();
+        let entry = InventoryEntry::try_from(old).unwrap();
+        assert_eq!(entry.manifest_hash.as_deref(), Some("a"));
+        assert_eq!(entry.ownership_hash.as_deref(), Some("l"));
         let line = format!("apps/v1 Kind shop/web uid=u gone={}", "a".repeat(40));
         let entry = InventoryEntry::try_from(line.clone()).unwrap();
         assert_eq!(entry.gone, "a".repeat(40).parse().ok());

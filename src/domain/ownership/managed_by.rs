@@ -10,7 +10,7 @@ use crate::domain::fieldset::{Element, FieldPath};
 
 /// A tool that keeps an object as it wants it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Keeper {
+pub enum ManagedBy {
     /// A Helm release: its name and namespace.
     Helm { release: String, namespace: String },
     /// An Argo CD Application: its name, and its namespace where the mark tells it.
@@ -28,7 +28,7 @@ pub enum Keeper {
 
 const ARGO_LABEL: &str = "app.kubernetes.io/instance";
 
-impl Keeper {
+impl ManagedBy {
     /// `namespace_name` is an Application outside of Argo CD's own namespace.
     fn argo_cd(id: &str) -> Self {
         match id.split_once('_') {
@@ -44,7 +44,7 @@ impl Keeper {
     }
 }
 
-impl fmt::Display for Keeper {
+impl fmt::Display for ManagedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Helm { release, namespace } => {
@@ -68,10 +68,10 @@ impl fmt::Display for Keeper {
 }
 
 /// Who the marks on an object say keeps it. Whether that is still so is asked of the cluster.
-pub fn keeper(live: &Value) -> Option<Keeper> {
+pub fn keeper(live: &Value) -> Option<ManagedBy> {
     let text = |map: &str, name: &str| live["metadata"][map][name].as_str().map(str::to_string);
     if let Some(tracking) = text("annotations", "argocd.argoproj.io/tracking-id") {
-        return Some(Keeper::argo_cd(
+        return Some(ManagedBy::argo_cd(
             tracking.split(':').next().unwrap_or_default(),
         ));
     }
@@ -83,7 +83,7 @@ pub fn keeper(live: &Value) -> Option<Keeper> {
             text("labels", &format!("{prefix}/name")),
             text("labels", &format!("{prefix}/namespace")),
         ) {
-            return Some(Keeper::Flux {
+            return Some(ManagedBy::Flux {
                 kind,
                 name,
                 namespace,
@@ -101,13 +101,13 @@ pub fn keeper(live: &Value) -> Option<Keeper> {
             .iter()
             .any(|entry| entry.fields.contains(&instance))
     {
-        return Some(Keeper::argo_cd(&name));
+        return Some(ManagedBy::argo_cd(&name));
     }
     let release = text("annotations", "meta.helm.sh/release-name")
         .filter(|_| text("labels", "app.kubernetes.io/managed-by").as_deref() == Some("Helm"))?;
     let namespace = text("annotations", "meta.helm.sh/release-namespace")
         .or_else(|| live["metadata"]["namespace"].as_str().map(str::to_string))?;
-    Some(Keeper::Helm { release, namespace })
+    Some(ManagedBy::Helm { release, namespace })
 }
 
 /// Whether Helm, Argo CD or Flux ever wrote an object.
