@@ -13,7 +13,7 @@ THREADS ?= 6
 # What the crash and contract tests counted.
 COUNTS := $(or $(CARGO_TARGET_DIR),target)/tmp/crash.txt $(or $(CARGO_TARGET_DIR),target)/tmp/contract.txt
 
-.PHONY: demo test unit check build bench soak tools contract needs needs-contract
+.PHONY: demo test unit check build bench soak reference tools contract needs needs-contract
 
 ## Tells the whole story on this machine (DEMO_ARGS=--exit: ends after it)
 demo: needs tools
@@ -48,6 +48,13 @@ bench: needs tools
 ## An hour of hostile heads, webhooks and labels (SOAK_MINUTES=60): what stands still, and how much memory it takes
 soak: needs tools
 	cargo bench --locked --bench soak
+
+## The pages and files that are made from the types: docs/reference, the definitions, the schema of windlass.yaml
+reference:
+	cargo build --locked
+	$(or $(CARGO_TARGET_DIR),target)/debug/windlass reference docs/reference
+	$(or $(CARGO_TARGET_DIR),target)/debug/windlass crd > deploy/crds.yaml
+	$(or $(CARGO_TARGET_DIR),target)/debug/windlass schema > deploy/windlass.schema.json
 
 ## Kubernetes, kustomize and helm, built once from pinned Go modules
 tools: $(TOOLS)/.complete

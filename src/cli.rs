@@ -1,9 +1,10 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,11 @@ enum Command {
     Operate(Operate),
     /// Prints the custom resource definitions
     Crd,
+    /// Prints the JSON schema of windlass.yaml, for editors and checks
+    Schema,
+    /// Writes the pages of docs/reference into a folder
+    #[command(hide = true)]
+    Reference { folder: PathBuf },
     /// Prints the roles and bindings that the projects of the server's settings need, and no more
     Rbac(RbacArgs),
     /// Becomes a renderer that can reach nothing but its own folder
@@ -88,9 +94,24 @@ async fn run(command: Command) -> ExitCode {
         Command::Rbac(args) => projects(args.projects.as_deref(), &args.config_repositories)
             .and_then(|projects| crate::rbac::rbac(&projects, &args.namespace)),
         Command::Crd => Ok(crate::cluster::store::definitions()),
+        Command::Schema => Ok(crate::reference::schema()),
+        Command::Reference { folder } => reference(&folder).map(nothing),
         // They have ended before there was a second thread.
         Command::Jail(_) | Command::Escape | Command::Rules { .. } => Ok(String::new()),
     })
+}
+
+/// The command line's definition.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn reference(folder: &Path) -> anyhow::Result<()> {
+    for (name, text) in crate::reference::pages() {
+        std::fs::write(folder.join(name), text)
+            .with_context(|| format!("cannot write {name} into {}", folder.display()))?;
+    }
+    Ok(())
 }
 
 async fn plan(args: &PlanArgs) -> ExitCode {

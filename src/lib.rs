@@ -35,6 +35,7 @@ mod http;
 mod operate;
 mod plan;
 mod rbac;
+pub mod reference;
 mod telemetry;
 
 #[cfg(feature = "sandbox")]

@@ -127,21 +127,6 @@ fn components_for_other_nodes_fit_the_base() {
 }
 
 #[test]
-fn the_definitions_are_the_codes() {
-    let shipped = include_str!("../../deploy/crds.yaml");
-    let body: String = shipped
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    assert_eq!(
-        body,
-        windlass::judged_by::definitions(),
-        "run: target/debug/windlass crd > deploy/crds.yaml"
-    );
-}
-
-#[test]
 fn no_right_is_given_that_is_not_named() {
     for document in rendered()
         .iter()

@@ -15,6 +15,7 @@ mod contract;
 mod crash;
 mod delivery;
 mod deploy;
+mod documents;
 mod fences;
 mod idle;
 mod incidents;

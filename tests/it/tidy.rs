@@ -250,16 +250,8 @@ fn queues_are_filled_by_the_table_of_wake_ups_alone() {
 }
 
 #[test]
-fn the_documents_tell_the_commands_and_the_templates_are_used() {
+fn the_templates_are_used() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let reference = std::fs::read_to_string(root.join("docs/reference.md")).unwrap();
-    for command in windlass::judged_by::COMMANDS {
-        assert!(
-            reference.contains(&format!("| `/{}` | {} |", command.word, command.summary)),
-            "docs/reference.md lacks /{}",
-            command.word
-        );
-    }
     let all: String = sources().into_iter().map(|(_, text)| text).collect();
     for entry in std::fs::read_dir(root.join("templates")).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -28,6 +28,7 @@ use crate::domain::{CommitSha, Name, RepoName};
     status = "ApplicationStatus",
     derive = "PartialEq",
     category = "windlass",
+    doc = "One application in one stage: what windlass owns there, and how far it is.",
     printcolumn(
         name = "Synced",
         type_ = "string",
@@ -82,7 +83,7 @@ pub struct ApplicationStatus {
     /// Why it is not synced or not healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The same as a word that conditions have and alerts match: docs/reference.md lists them.
+    /// The same as a word that conditions have and alerts match: docs/reference/statuses.md lists them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Nothing is applied until somebody changes something: the message says what.

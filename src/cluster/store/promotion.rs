@@ -23,6 +23,7 @@ use crate::domain::{Name, RepoName};
     status = "PromotionStatus",
     derive = "PartialEq",
     category = "windlass",
+    doc = "The images that are proposed for one application in one stage.",
     printcolumn(name = "Tag", type_ = "string", json_path = ".spec.candidates[*].tag"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Pull request", type_ = "string", json_path = ".status.url"),

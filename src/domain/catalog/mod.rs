@@ -27,6 +27,8 @@ mod raw;
 mod rule;
 mod validate;
 
+pub use raw::schema;
+
 /// The file's path in the config repository.
 pub const FILE: &str = "windlass.yaml";
 
@@ -145,10 +147,12 @@ impl Reconciler {
 }
 
 /// Whether windlass merges its own image pull requests without a review.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MergePolicy {
+    /// Without a review.
     Auto,
+    /// After one approval.
     #[default]
     Reviewed,
 }

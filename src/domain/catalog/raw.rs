@@ -1,6 +1,7 @@
 //! The file as written: its shape, placeholders that YAML would trip over, and
 //! errors that say which key was meant.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{MergePolicy, invalid};
@@ -13,40 +14,55 @@ pub(super) fn read(text: &str) -> Result<RawCatalog, Invalid> {
     yaml::parse(&guarded(text)).map_err(|error| explain(&unguarded(&error)))
 }
 
-#[derive(Deserialize)]
+/// The file `windlass.yaml` at the root of a config repository.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawCatalog {
+    /// The version of the format: 1.
     pub(super) version: u32,
+    /// The places that applications go to, in order, by their names: at most 40 lower-case letters, digits and inner dashes.
     pub(super) stages: Ordered<RawStage>,
+    /// What is deployed: rules that turn directories into applications. The first rule that matches a directory wins.
     pub(super) applications: Vec<RawRule>,
+    /// When a custom kind is healthy. Without a rule its condition `Ready` counts.
     #[serde(default)]
     pub(super) health: Vec<RawHealth>,
 }
 
-#[derive(Deserialize)]
+/// The health of one custom kind. The conditions are CEL expressions over `self`, evaluated in the order `progressing`, `failed`, `healthy`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawHealth {
+    /// The API group of the kind.
     pub(super) group: String,
+    /// The kind.
     pub(super) kind: String,
+    /// True while a change is being carried out.
     #[serde(default)]
     pub(super) progressing: Option<String>,
+    /// True when it has failed.
     #[serde(default)]
     pub(super) failed: Option<String>,
+    /// True when it is healthy.
     #[serde(default)]
     pub(super) healthy: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// Who applies a stage.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawReconcile {
+    /// `windlass` (default), `argocd` or `flux`. With the latter two, windlass previews, gates and promotes, and applies nothing.
     pub(super) by: RawReconciler,
+    /// The namespace of the Argo CD `Application` or Flux `Kustomization`: `argocd` or `flux-system` by default.
     #[serde(default)]
     pub(super) namespace: Option<String>,
+    /// Its name: `{application}-{stage}` by default.
     #[serde(default)]
     pub(super) name: Option<String>,
 }
 
-#[derive(Deserialize, Clone, Copy)]
+#[derive(Deserialize, JsonSchema, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RawReconciler {
     Windlass,
@@ -54,60 +70,108 @@ pub(super) enum RawReconciler {
     Flux,
 }
 
-#[derive(Deserialize)]
+/// One stage.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStage {
+    /// A cluster that the server's settings name; `local` is the one that windlass runs in.
     pub(super) cluster: String,
+    /// Stages above. An image is proposed here once each of them is healthy with the same digest. Where an application has no directory in such a stage, the stages before that one count instead; where it has none of those either, image events begin here.
     #[serde(default)]
     pub(super) after: Vec<Name>,
+    /// `auto`: windlass merges its own image pull requests without a review. `reviewed` (default): after one approval.
     #[serde(default)]
     pub(super) merge: MergePolicy,
+    /// What a pull request that touches the stage needs.
     #[serde(default)]
     pub(super) gates: RawGates,
+    /// Who applies the stage.
     #[serde(default)]
     pub(super) reconcile: Option<RawReconcile>,
 }
 
-#[derive(Deserialize, Default)]
+/// What a pull request that touches a stage needs.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawGates {
+    /// How many approving reviews: 0 by default.
     #[serde(default)]
     pub(super) approvals: u32,
+    /// Whose approvals count: `user`, `organisation/team`, or `CODEOWNERS` (whoever owns every changed file that the application reads, by the base branch). By default everybody who may write to the repository. Teams need the App's permission *Members: read*.
     #[serde(default)]
     pub(super) approvers: Vec<String>,
 }
 
-#[derive(Deserialize)]
+/// One rule for applications.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRule {
+    /// The application's name, if the path does not tell it.
     #[serde(default)]
     pub(super) name: Option<Name>,
+    /// A directory with `{stage}`, and with `{application}` unless `name` is given; each stands for one directory name.
     pub(super) path: String,
+    /// The namespace of its objects; `{application}` and `{stage}` are filled in.
     pub(super) namespace: String,
+    /// Images that are promoted, by name; `{application}` and `{stage}` are filled in.
     #[serde(default)]
     pub(super) images: Ordered<RawImage>,
+    /// A Helm chart elsewhere in the repository. The directory then holds its values: every `*.yaml` in it, in the order of their names.
     #[serde(default)]
     pub(super) chart: Option<String>,
+    /// Fields that are left to whoever holds them, in previews, syncs and drift alike.
     #[serde(default)]
     pub(super) ignore: Vec<FieldRule>,
+    /// Fields that are set as Git has them though others hold them.
     #[serde(default)]
     pub(super) take: Vec<FieldRule>,
+    /// What happens when others change a live object: `heal` (default), `report` or `propose`.
     #[serde(default)]
     pub(super) drift: DriftMode,
+    /// Applications that must be synced and healthy in the same stage first.
     #[serde(default, rename = "dependsOn")]
     pub(super) depends_on: Vec<Name>,
+    /// An application that is not healthy so long after it was applied has failed: `90s`, `30m` (default), `2h`.
     #[serde(default, rename = "healthTimeout")]
     pub(super) health_timeout: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// An image that is promoted.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawImage {
+    /// The repository whose CI may announce the image, as `owner/name`.
     pub(super) source: String,
+}
+
+/// The JSON schema of the file.
+pub fn schema() -> serde_json::Value {
+    let settings = schemars::generate::SchemaSettings::draft07();
+    let schema = settings
+        .into_generator()
+        .into_root_schema_for::<RawCatalog>();
+    let mut schema = schema.to_value();
+    schema["title"] = "windlass.yaml".into();
+    schema
 }
 
 /// A mapping whose order counts.
 pub(super) struct Ordered<T>(pub(super) Vec<(String, T)>);
+
+impl<T: JsonSchema> JsonSchema for Ordered<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("MapOf{}", T::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let value = generator.subschema_for::<T>();
+        schemars::json_schema!({"type": "object", "additionalProperties": value})
+    }
+}
 
 impl<T> Default for Ordered<T> {
     fn default() -> Self {

@@ -1,5 +1,6 @@
 //! Rules of `windlass.yaml` about fields that others hold.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Invalid;
@@ -7,11 +8,13 @@ use crate::domain::fieldset::FieldPath;
 
 /// A rule of `windlass.yaml` that names fields of objects: `{ kind: Deployment, name: api, path: .spec.replicas }`.
 /// Without a kind or a name it holds for all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FieldRule {
+    /// The kind of the objects; all by default.
     #[serde(default)]
     pub kind: Option<String>,
+    /// The name of the object; all by default.
     #[serde(default)]
     pub name: Option<String>,
     /// As `kubectl` and the API server print it: `.spec.template.spec.containers[name="app"].resources`.

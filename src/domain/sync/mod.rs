@@ -13,12 +13,14 @@ use super::health::{Assessment, Health, SyncState};
 use super::manifest::ResourceKey;
 use super::plan::{Action, Change, Confidence, Plan};
 
+mod codes;
 mod drift;
 mod duration;
 mod prune;
 mod reason;
 mod waves;
 
+pub use codes::CODES;
 pub use drift::{FIGHT_WINDOW, MOST_HEALS, truce};
 pub use duration::{duration, duration_words};
 pub use prune::{Confirmed, Gone, Mark, PruneDecision, decide_retired, judge, mark, protected};
@@ -72,7 +74,7 @@ pub enum Late {
 }
 
 /// What is done when others change live objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DriftMode {
     /// It is set back.

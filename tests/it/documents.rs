@@ -1,0 +1,153 @@
+//! The documents are true: what is made from the types is as it is made, commands exist, links lead somewhere.
+
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README, CONTRIBUTING and every page under `docs/`.
+fn documents() -> Vec<(PathBuf, String)> {
+    let pages = walkdir::WalkDir::new(root().join("docs"))
+        .into_iter()
+        .filter_map(Result::ok)
+        .map(walkdir::DirEntry::into_path)
+        .filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let own = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name));
+    own.into_iter()
+        .chain(pages)
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path, text)
+        })
+        .collect()
+}
+
+#[test]
+fn the_reference_is_made_from_the_types() {
+    let mut files: Vec<_> = windlass::reference::pages()
+        .into_iter()
+        .map(|(name, text)| (format!("docs/reference/{name}"), text))
+        .collect();
+    files.push((
+        "deploy/crds.yaml".into(),
+        windlass::judged_by::definitions(),
+    ));
+    files.push((
+        "deploy/windlass.schema.json".into(),
+        windlass::reference::schema(),
+    ));
+    for (path, text) in files {
+        let committed = std::fs::read_to_string(root().join(&path)).unwrap_or_default();
+        assert!(
+            committed == text,
+            "{path} is not as it is made: run `make reference`"
+        );
+    }
+}
+
+/// The commands of the blocks that a reader may copy, each on one line, and of ours those in the text too.
+fn commands(text: &str) -> Vec<String> {
+    let spans = text.split('`').skip(1).step_by(2);
+    let spans = spans.filter(|span| span.starts_with("windlass ") || span.starts_with("make "));
+    let spans = spans.filter(|span| !span.contains('\n') && *span != "windlass help COMMAND");
+    let blocks = text.split("```sh\n").skip(1);
+    let blocks = blocks.filter_map(|rest| rest.split("```").next());
+    let lines = blocks.map(|block| block.replace("\\\n", " "));
+    lines
+        .flat_map(|block| {
+            block
+                .lines()
+                .map(str::trim)
+                .map(str::to_string)
+                .collect::<Vec<_>>()
+        })
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .chain(spans.map(str::to_string))
+        .collect()
+}
+
+/// A command or flag that is not there; what is left out of a sentence is no mistake.
+fn is_unknown(error: &clap::Error) -> bool {
+    use clap::error::ErrorKind::{InvalidSubcommand, UnknownArgument};
+    matches!(error.kind(), InvalidSubcommand | UnknownArgument)
+}
+
+#[test]
+fn commands_in_the_documents_exist() {
+    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
+    let mut found = 0;
+    for (path, text) in documents() {
+        for line in commands(&text) {
+            let words = shlex::split(&line).unwrap_or_else(|| panic!("{}: {line}", path.display()));
+            match words.first().map(String::as_str) {
+                Some("windlass") => {
+                    let parsed = windlass::cli::command().try_get_matches_from(&words);
+                    let error = parsed.err().filter(is_unknown);
+                    assert!(
+                        error.is_none(),
+                        "{}: {line}\n{}",
+                        path.display(),
+                        error.unwrap()
+                    );
+                }
+                Some("make") => {
+                    let target = words.get(1).cloned().unwrap_or_default();
+                    assert!(
+                        makefile.contains(&format!("\n{target}:")),
+                        "{}: there is no `{line}`",
+                        path.display()
+                    );
+                }
+                _ => continue,
+            }
+            found += 1;
+        }
+    }
+    assert!(found > 5, "only {found} commands were found");
+}
+
+#[test]
+fn links_in_the_documents_lead_somewhere() {
+    for (path, text) in documents() {
+        let folder = path.parent().unwrap();
+        // What stands in code is no link.
+        let prose: String = text.split('`').step_by(2).collect();
+        for target in prose
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let page = if file.is_empty() {
+                path.clone()
+            } else {
+                folder.join(file)
+            };
+            assert!(page.exists(), "{}: {target} is not there", path.display());
+            if !anchor.is_empty() {
+                let text = std::fs::read_to_string(&page).unwrap();
+                assert!(
+                    text.lines().any(|line| is_heading(line, anchor)),
+                    "{}: {target} has no such heading",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+/// As GitHub makes anchors of headings.
+fn is_heading(line: &str, anchor: &str) -> bool {
+    let Some(title) = line.strip_prefix('#') else {
+        return false;
+    };
+    let title = title.trim_start_matches('#').trim().to_lowercase();
+    let kept = title
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().replace(' ', "-") == anchor
+}
