@@ -30,12 +30,14 @@ test: needs needs-contract tools contract
 unit: needs
 	cargo test --locked --lib
 
-## Formatting, lints, tests
+## Formatting, lints, licences and duplicates of crates, and what needs no control plane
 check: needs
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo clippy --bin windlass --no-default-features --locked -- -D warnings
-	$(MAKE) test
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked check licenses bans sources; \
+	else echo "cargo-deny is not installed (cargo install --locked cargo-deny): licences and duplicates were not checked"; fi
+	cargo test --locked --lib
 
 ## The release binary
 build: needs

@@ -31,7 +31,11 @@ use thread::Thread;
 
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
     let snapshot = ctx.github.snapshot(&key).await?;
-    let asks = commands::given(&ctx, &key, &snapshot).await?;
+    // Commands on a pull request into another branch get no answer, and so no reaction either.
+    let asks = match snapshot.pull.base.branch == ctx.github.repository(&key.repo)?.default_branch {
+        true => commands::given(&ctx, &key, &snapshot).await?,
+        false => Vec::new(),
+    };
     // The comments were read after the pull request: what a command is answered by is no older than the command.
     if !asks.is_empty() && !ctx.github.pull(&key).await?.is_as(&snapshot.pull) {
         return Ok(Requeue::After(DEBOUNCE));

@@ -234,3 +234,35 @@ async fn an_edited_comment_commands_nothing_and_a_forged_marker_hides_nothing() 
         .count();
     assert_eq!(stickies, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_on_a_pull_request_into_another_branch_is_passed_over() {
+    let world = World::new().await;
+    let file = "apps/shop/staging/config.yaml";
+    let changed = world.file(file).replace("greeting: hello", "greeting: hi");
+    let push = |branch: &str, text: &str| {
+        let files = [(file, Some(text))];
+        let pushed = world.forge.push("acme/config", branch, "bob", "Hi", &files);
+        pushed.unwrap();
+    };
+    push(
+        "release",
+        &changed.replace("greeting: hi", "greeting: good day"),
+    );
+    push("fix", &changed);
+    let body = json!({"title": "Fix", "head": "fix", "base": "release"});
+    let other = world.as_user("bob", Method::POST, "pulls", body);
+    let other = other["number"].as_u64().unwrap();
+    world.comment("bob", other, "/help");
+    // One that comes later is answered.
+    let number = pull_request(&world).await;
+    let comment = world.comment("bob", number, "/help");
+    reply(&world, number, comment).await;
+    let comments = world.comments(other);
+    assert_eq!(comments.len(), 1, "{comments:?}");
+    assert_eq!(
+        comments[0]["reactions"]["eyes"].as_u64(),
+        Some(0),
+        "{comments:?}"
+    );
+}
