@@ -101,7 +101,9 @@ pub async fn run(
         .await
         .is_err()
     {
-        tracing::warn!("stopping in the middle of a look: the next start goes on from there");
+        tracing::warn!(
+            "stopping in the middle of a reconcile: the next start continues from there"
+        );
     }
     let _ = tokio::join!(http, measured);
     // Last: whoever waits for it need not wait until it runs out.
@@ -170,7 +172,7 @@ async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
     if settings.renderer.is_none() && !settings.render_without_jail {
         renderer.check_jail().await.map_err(|error| {
             anyhow::anyhow!(
-                "renderers cannot be jailed here: {error}. Let them run in a container of their own (`windlass render`, and --renderer: docs/operations.md), or accept it by --render-without-jail"
+                "renderers cannot be jailed here: {error}. Run them in a container of their own (`windlass render` and --renderer, see docs/operations.md), or accept the risk with --render-without-jail"
             )
         })?;
     }

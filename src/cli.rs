@@ -30,11 +30,11 @@ struct Cli {
 enum Command {
     /// Runs the bot and the reconciler
     Serve(Box<ServeArgs>),
-    /// Tells the whole story on this machine: a throw-away Kubernetes, a GitHub-shaped forge, windlass
+    /// Runs a demo on this machine, with a throw-away Kubernetes and a GitHub-like forge
     #[cfg(feature = "sandbox")]
     Demo(DemoArgs),
-    /// Prints what a change of the config repository would do, asked of the clusters from a working copy. Exit code 0:
-    /// nothing, 1: it changes something, 2: it cannot be told, or not be applied
+    /// Prints what a working copy of the config repository would change in the clusters. Exit code 0: no changes,
+    /// 1: changes, 2: an error, or changes that cannot be applied
     Plan(Box<PlanArgs>),
     #[command(flatten)]
     Operate(Operate),
@@ -45,12 +45,12 @@ enum Command {
     /// Writes the pages of docs/reference into a folder
     #[command(hide = true)]
     Reference { folder: PathBuf },
-    /// Prints the roles and bindings that the projects of the server's settings need, and no more
+    /// Prints exactly the roles and bindings that the projects of the server's settings need
     Rbac(RbacArgs),
     /// Becomes a renderer that can reach nothing but its own folder
     #[command(hide = true)]
     Jail(JailArgs),
-    /// Renders for a windlass in another container, over a socket: where the kernel has no Landlock
+    /// Renders manifests for a windlass in another container, over a socket. For kernels without Landlock
     Render(RenderArgs),
     /// Tries to get out of the jail
     #[command(hide = true)]

@@ -33,7 +33,7 @@ pub struct Where {
 /// One application in one stage.
 #[derive(Debug, Clone, clap::Args)]
 pub struct One {
-    /// As `shop/production`
+    /// The application and its stage, such as `shop/production`
     application: String,
 
     #[command(flatten)]
@@ -42,11 +42,11 @@ pub struct One {
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Operate {
-    /// Shows every application: synced, healthy, at which commit, and what is waited for
+    /// Shows for every application whether it is synced and healthy, its commit, and what it waits for
     Status(Where),
-    /// Has every object of an application asked about again, and what differs synced
+    /// Compares every object of an application with the cluster again, and syncs what differs
     Sync(One),
-    /// Stops syncing an application for a while; it ends by itself
+    /// Stops syncing an application for a while; the pause ends by itself
     Pause {
         #[command(flatten)]
         one: One,
@@ -56,19 +56,19 @@ pub enum Operate {
     },
     /// Ends a pause
     Resume(One),
-    /// Confirms the deletions that wait for it, and lists them
+    /// Confirms the pending deletions of an application, and lists them
     ConfirmPrune(One),
-    /// Lets a first sync change what was there before windlass, or go on with another cluster
+    /// Lets the first sync change objects that existed before windlass, or continue with another cluster
     Adopt {
-        /// As `shop/production`
+        /// The application and its stage, such as `shop/production`
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         application: Option<String>,
 
-        /// Every application for which something waits to be adopted
+        /// Adopts every application that waits for it
         #[arg(long)]
         all: bool,
 
-        /// Of those, only this stage's
+        /// With --all: only the applications of this stage
         #[arg(long, requires = "all")]
         stage: Option<String>,
 
@@ -83,7 +83,10 @@ pub async fn operate(command: Operate) -> anyhow::Result<String> {
         Operate::Sync(one) => {
             let asked = format!("cli {}", jiff::Timestamp::now());
             annotate(&one, SYNC_REQUEST, Some(&asked)).await?;
-            Ok(format!("{} is looked at again\n", one.application))
+            Ok(format!(
+                "sync of {} requested: `windlass status` shows the result\n",
+                one.application
+            ))
         }
         Operate::Pause { one, duration } => {
             if sync::duration(&duration).is_none() {
@@ -99,7 +102,7 @@ pub async fn operate(command: Operate) -> anyhow::Result<String> {
         }
         Operate::Resume(one) => {
             annotate(&one, PAUSE, None).await?;
-            Ok(format!("{} is synced again\n", one.application))
+            Ok(format!("{} is no longer paused\n", one.application))
         }
         Operate::ConfirmPrune(one) => confirm(&one).await,
         Operate::Adopt {
@@ -143,7 +146,7 @@ async fn annotate(one: &One, annotation: &str, value: Option<&str>) -> anyhow::R
     let name = object_name(&one.application)?;
     api(&one.place).await?.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.with_context(|| {
         format!(
-            "cannot change the Application {name} in the namespace {}: `windlass status` lists those that are there",
+            "cannot change the Application {name} in the namespace {}: `windlass status` lists those that exist",
             one.place.namespace
         )
     })?;

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     Text,
@@ -119,12 +119,12 @@ impl Default for Metrics {
         );
         registry.register(
             "predictions",
-            "Objects of merged pull requests, by whether they came out as the preview showed them",
+            "Objects of merged pull requests, by whether the result matched the preview",
             metrics.predictions.clone(),
         );
         registry.register(
             "queue_keys",
-            "Keys that are worked on or will be without a further event",
+            "Reconcile keys that are in progress or scheduled",
             metrics.queues.clone(),
         );
         Self {

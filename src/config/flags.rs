@@ -31,7 +31,7 @@ pub struct ServeArgs {
     )]
     pub github_api_url: String,
 
-    /// Least time between two writes to GitHub, in milliseconds; GitHub asks for a second
+    /// Minimum time between two writes to GitHub, in milliseconds; GitHub asks for one second
     #[arg(
         long,
         env = "WINDLASS_GITHUB_WRITE_INTERVAL",
@@ -44,7 +44,7 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_EVENTS_TOKEN_FILE", value_name = "FILE")]
     pub events_token_file: Option<PathBuf>,
 
-    /// Kubeconfig of the cluster that windlass keeps its objects in; without it, the service account of its pod
+    /// Kubeconfig of the cluster that stores windlass's objects (default: the service account of its pod)
     #[arg(long, env = "WINDLASS_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
@@ -62,8 +62,8 @@ pub struct ServeArgs {
     )]
     pub clusters: Vec<String>,
 
-    /// A repository whose `windlass.yaml` steers clusters, as owner/name; repeat for more. Its applications may go to any
-    /// namespace, and have nothing outside of it. All other repositories that the App sees only receive statuses
+    /// A repository whose `windlass.yaml` controls clusters, as owner/name. Repeat for more. Each of its applications may
+    /// use any one namespace, and no objects outside of it. All other repositories that the App sees only get statuses
     #[arg(
         long = "config-repository",
         env = "WINDLASS_CONFIG_REPOSITORIES",
@@ -72,12 +72,12 @@ pub struct ServeArgs {
     )]
     pub config_repositories: Vec<RepoName>,
 
-    /// File with projects: which config repositories may go to which clusters and namespaces, and have which kinds
+    /// File with projects: which config repositories may deploy to which clusters and namespaces, and which kinds
     #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]
     pub projects: Option<PathBuf>,
 
-    /// The service account that previews act as, as namespace/name: one that can read and dry-run, and whose writes an
-    /// admission policy refuses (deploy/rbac.yaml has both). Without it they act as windlass itself
+    /// The service account that previews impersonate, as namespace/name. It may read and dry-run, and an admission policy
+    /// refuses its writes (deploy/rbac.yaml has both). Without it, previews use windlass's own rights
     #[arg(long, env = "WINDLASS_PREVIEW_ACCOUNT", value_name = "NAMESPACE/NAME")]
     pub preview_account: Option<ServiceAccount>,
 
@@ -90,7 +90,7 @@ pub struct ServeArgs {
     )]
     pub listen: SocketAddr,
 
-    /// Address that metrics are served at, apart from what the internet may reach
+    /// Address for metrics and probes; the internet should not reach it
     #[arg(
         long,
         env = "WINDLASS_METRICS_LISTEN",
@@ -99,7 +99,7 @@ pub struct ServeArgs {
     )]
     pub metrics_listen: SocketAddr,
 
-    /// Folder for mirrors of config repositories; it may be lost at any time
+    /// Folder for mirrors of config repositories; its content may be lost at any time
     #[arg(
         long,
         env = "WINDLASS_CACHE",
@@ -121,26 +121,26 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub helm: Option<PathBuf>,
 
-    /// File with credentials of image registries, as `docker login` writes it: for telling whether a running digest is one
-    /// that an announced index lists. Public images need none
+    /// File with credentials of image registries, as `docker login` writes it. windlass uses them to check whether an
+    /// announced index lists a running digest. Public images need none
     #[arg(long, env = "WINDLASS_REGISTRY_AUTH_FILE", value_name = "FILE")]
     pub registry_auth_file: Option<PathBuf>,
 
-    /// The socket of `windlass render` in a container of its own, without token, secrets and network: it renders in the
-    /// place of children of this process. For kernels that have no Landlock
+    /// The socket of a `windlass render` in its own container, without token, secrets or network. It renders instead of
+    /// child processes of this one. For kernels without Landlock
     #[arg(long, env = "WINDLASS_RENDERER", value_name = "FILE")]
     pub renderer: Option<PathBuf>,
 
-    /// Render pull requests though this kernel cannot jail the renderers (it has no Landlock): only where everybody who
-    /// may open one is trusted with what windlass may do
+    /// Render pull requests even if this kernel cannot jail the renderers (it has no Landlock). Use this only if you trust
+    /// everybody who may open a pull request with all of windlass's rights
     #[arg(long, env = "WINDLASS_RENDER_WITHOUT_JAIL")]
     pub render_without_jail: bool,
 
-    /// Who we are in the Lease; the same name resumes at once after a restart
+    /// The name of this replica in the Lease; with the same name, windlass resumes at once after a restart
     #[arg(long, env = "WINDLASS_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
 
-    /// Seconds between two looks at everything, for what no event told
+    /// Seconds between two full resyncs, which find what no event reported
     #[arg(
         long,
         env = "WINDLASS_RESYNC",
@@ -167,7 +167,7 @@ pub struct ServeArgs {
     )]
     pub log: String,
 
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, env = "WINDLASS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }

@@ -159,7 +159,7 @@ impl ServeArgs {
             &self.events_token_file,
         ) else {
             bail!(
-                "windlass cannot start without:\n{}\nREADME.md, \"Run it for real\", leads through them",
+                "windlass cannot start without:\n{}\nREADME.md, \"Run it for real\", explains each of them",
                 missing.join("\n")
             );
         };
@@ -191,7 +191,7 @@ impl ServeArgs {
         );
         if let Some((one, other)) = projects.overlap() {
             bail!(
-                "the projects `{}` and `{}` of different repositories may go to the same namespaces, and each would have what is the other's: give them `namespaces` that do not meet, or make them one project",
+                "the projects `{}` and `{}` belong to different repositories but share namespaces, so each could change the other's objects: give them `namespaces` that do not overlap, or make them one project",
                 one.name,
                 other.name
             );

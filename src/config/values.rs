@@ -57,7 +57,7 @@ pub fn program(option: &str, name: &PathBuf) -> anyhow::Result<PathBuf> {
         return if name.is_file() {
             Ok(name.clone())
         } else {
-            bail!("--{option}: {} is not there", name.display())
+            bail!("--{option}: {} does not exist", name.display())
         };
     }
     let path = std::env::var_os("PATH").unwrap_or_default();

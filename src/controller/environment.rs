@@ -170,7 +170,7 @@ impl Environment {
         self.clusters.get(name).ok_or_else(|| {
             let known: Vec<_> = self.clusters.keys().map(String::as_str).collect();
             Error::Invalid(Invalid(format!(
-                "{FILE}: the server's settings know no cluster `{name}`; they know: {}",
+                "{FILE}: the server's settings have no cluster `{name}`; they have: {}",
                 known.join(", ")
             )))
         })

@@ -190,7 +190,7 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
                     tracker.spawn(async move {
                         let outcome = look.await.unwrap_or_else(|panic| {
                             Err(Error::Git(anyhow::anyhow!(
-                                "a bug ended this look: {panic}"
+                                "a bug stopped this reconcile: {panic}"
                             )))
                         });
                         queue.finish(&key, outcome);

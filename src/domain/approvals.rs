@@ -36,7 +36,7 @@ pub enum Writers {
 pub enum Doubt {
     /// A commit's author or committer is nobody that GitHub knows.
     Address { commit: CommitSha, email: String },
-    /// GitHub does not tell who pushed the head.
+    /// GitHub does not say who pushed the head.
     Push { head: CommitSha },
     /// A bot that is not the pull request's own wrote or pushed a commit: whoever may run it may have had it do that.
     Bot { login: String },
@@ -53,19 +53,24 @@ impl fmt::Display for Doubt {
         match self {
             Self::Address { commit, email } => write!(
                 f,
-                "commit {} is by {email}, an address that belongs to no account, so nobody can be told apart from its author: add the address to the account, or write the commit anew",
+                "commit {} is by {email}, an address that belongs to no GitHub account, so any reviewer could be its author: add the address to an account, or rewrite the commit",
                 commit.short()
             ),
-            Self::Push { head } => write!(f, "GitHub does not tell who pushed {}", head.short()),
+            Self::Push { head } => write!(f, "GitHub does not say who pushed {}", head.short()),
             Self::Bot { login } => write!(
                 f,
-                "{login} wrote or pushed a commit of it, and whoever had it do that is not told"
+                "{login} wrote or pushed a commit of it, and GitHub does not say who triggered that"
             ),
             Self::Unanswered { why } => {
-                write!(f, "GitHub does not tell who wrote and pushed it ({why})")
+                write!(f, "GitHub does not say who wrote and pushed it ({why})")
             }
-            Self::Fork => f.write_str("the head is in a fork, where it is not told who pushed it"),
-            Self::TooMany { commits } => write!(f, "it has {commits} commits or more: split it"),
+            Self::Fork => {
+                f.write_str("the head is in a fork, and GitHub does not say who pushed it there")
+            }
+            Self::TooMany { commits } => write!(
+                f,
+                "it has {commits} commits or more, and GitHub lists no more of them: split it"
+            ),
         }
     }
 }
@@ -147,7 +152,7 @@ impl Case<'_> {
         }
     }
 
-    /// Who approved, if nobody with a word of their own asks for changes.
+    /// Who approved, if nobody with a word of their own requested changes.
     pub fn approved_by<'a>(&self, reviews: &'a [Review]) -> Vec<&'a str> {
         if reviews
             .iter()

@@ -144,7 +144,7 @@ impl FromStr for CommitSha {
             Ok(Self(text.into()))
         } else {
             Err(Invalid(format!(
-                "`{text}` is not a commit: 40 lower-case hexadecimal digits are"
+                "`{text}` is not a commit: write 40 lower-case hexadecimal digits"
             )))
         }
     }

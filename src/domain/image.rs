@@ -38,7 +38,7 @@ impl FromStr for Digest {
             Ok(Self(text.into()))
         } else {
             Err(Invalid(format!(
-                "`{text}` is not a digest: `sha256:` and 64 lower-case hexadecimal digits are"
+                "`{text}` is not a digest: write `sha256:` and 64 lower-case hexadecimal digits"
             )))
         }
     }

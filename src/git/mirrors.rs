@@ -77,7 +77,7 @@ impl Mirrors {
         ];
         let path = self.path(repo);
         if packs_in(&path) > MOST_PACKS || bytes_in(&path.join("objects/pack")) > MOST_BYTES {
-            return renew(&path, remote, &refspecs).with_context(|| format!("fetch {repo} anew"));
+            return renew(&path, remote, &refspecs).with_context(|| format!("fetch {repo} again"));
         }
         let mirror = open_or_init(&path)?;
         fetch_into(&mirror, remote, &refspecs, true, &AtomicBool::new(false))

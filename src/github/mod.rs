@@ -51,7 +51,7 @@ pub use models::{
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "{what}: GitHub has no such thing (404): is the App installed on the repository, with the permissions of its manifest?"
+        "{what}: GitHub answers 404: is the App installed on the repository, with the permissions of its manifest?"
     )]
     NotFound { what: String },
     /// The world moved: look again.

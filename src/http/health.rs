@@ -15,7 +15,7 @@ pub async fn healthy() -> &'static str {
 pub async fn ready(State(server): State<Arc<Server>>) -> Response {
     match server.ctx.get() {
         Some(_) => "ready\n".into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "waits for the Lease\n").into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "waiting for the Lease\n").into_response(),
     }
 }
 

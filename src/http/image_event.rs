@@ -187,7 +187,7 @@ impl Offered {
                 "no application uses `{image}`: name it under `images:` of an application in windlass.yaml"
             ),
             later => format!(
-                "`{image}` is used only in stages that come after others ({}): it begins where it is used before them",
+                "`{image}` is used only in stages that come after others ({}): a promotion begins in an earlier stage, so use the image there first",
                 later.join(", ")
             ),
         };

@@ -73,12 +73,15 @@ pub fn not_taken(server: &Server, why: NotTaken) -> Response {
     server.metrics.refused();
     match why {
         NotTaken::TooLong => refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
-        NotTaken::TooSlow => refusal(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"),
+        NotTaken::TooSlow => refusal(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time",
+        ),
         NotTaken::Busy => refusal(
             StatusCode::SERVICE_UNAVAILABLE,
             "too much is being received just now: try again",
         ),
-        NotTaken::Broken => refusal(StatusCode::BAD_REQUEST, "the body broke off"),
+        NotTaken::Broken => refusal(StatusCode::BAD_REQUEST, "the body was cut off"),
     }
 }
 

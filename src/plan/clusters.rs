@@ -38,7 +38,7 @@ pub(super) async fn objects(args: &PlanArgs) -> anyhow::Result<BTreeMap<String, 
         Ok(found) => Ok(found.items.into_iter().filter_map(|object| Some((object.metadata.name.clone()?, object))).collect()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(BTreeMap::new()),
         Err(error) => Err(anyhow::Error::from(error).context(format!(
-            "what windlass owns could not be read in the namespace {} (--namespace): without it everything would look new",
+            "cannot read windlass's objects in the namespace {} (--namespace): without them everything would look new",
             args.namespace
         ))),
     }
@@ -75,7 +75,7 @@ pub(super) fn repository(
         // Under another's name everything of it would look like this one's.
         (None, Some(remote)) => {
             bail!(
-                "origin is {remote}, which windlass does not look after here: say which this is by --repository: {}",
+                "origin is {remote}, which windlass does not manage in this cluster: choose one with --repository: {}",
                 names()
             )
         }
@@ -90,7 +90,7 @@ pub(super) fn repository(
         // Nothing carries windlass's mark yet, whatever the repository is called.
         None if all.is_empty() => Ok(("local/config".parse::<RepoName>()?, 0)),
         None => bail!(
-            "windlass looks after several repositories here: say which this is by --repository: {}",
+            "windlass manages several repositories in this cluster: choose one with --repository: {}",
             names()
         ),
     }

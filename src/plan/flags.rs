@@ -11,21 +11,21 @@ pub struct PlanArgs {
     #[arg(long, default_value = ".", value_name = "FOLDER")]
     pub(super) repo: PathBuf,
 
-    /// The repository's name on GitHub, as owner/name, where the remote `origin` does not tell it
+    /// The repository's name on GitHub, as owner/name (default: from the remote `origin`)
     #[arg(long, value_name = "OWNER/NAME")]
     pub(super) repository: Option<RepoName>,
 
-    /// The branch or commit that the change goes into; its windlass.yaml counts (default: the remote's default branch, as it
-    /// was fetched last, or `main` where there is no remote)
+    /// The branch or commit that the change is merged into; its windlass.yaml applies (default: the remote's default branch
+    /// as last fetched, or `main` without a remote)
     #[arg(long, value_name = "REVISION")]
     pub(super) base: Option<String>,
 
-    /// The branch or commit with the change; it is merged into the base as GitHub would (default: the working copy as it is,
-    /// with what is not committed)
+    /// The branch or commit with the change; the plan merges it into the base, as GitHub would (default: the working copy
+    /// with its uncommitted changes)
     #[arg(long, value_name = "REVISION")]
     pub(super) head: Option<String>,
 
-    /// Kubeconfig to reach the clusters by (default: as kubectl finds it)
+    /// Kubeconfig for the clusters (default: as kubectl finds it)
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
 
@@ -37,7 +37,7 @@ pub struct PlanArgs {
     #[arg(long = "cluster", value_name = "NAME=CONTEXT")]
     pub(super) clusters: Vec<String>,
 
-    /// The namespace that windlass's own objects are in: what it owns is read there
+    /// The namespace of windlass's own objects, which record what it owns
     #[arg(long, short, default_value = "windlass", env = "WINDLASS_NAMESPACE")]
     pub(super) namespace: String,
 
@@ -45,7 +45,7 @@ pub struct PlanArgs {
     #[arg(long = "application", value_name = "APPLICATION/STAGE")]
     pub(super) applications: Vec<String>,
 
-    /// How the plan is printed; markdown is the comment of a pull request
+    /// Output format; markdown is the comment of a pull request
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub(super) output: Output,
 
@@ -62,11 +62,11 @@ pub struct PlanArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub(super) helm: Option<PathBuf>,
 
-    /// File with the projects of the server's settings, to have said what windlass would refuse
+    /// File with the projects of the server's settings: the plan then shows what windlass would refuse
     #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]
     pub(super) projects: Option<PathBuf>,
 
-    /// Render though this kernel cannot jail the renderers
+    /// Render even if this kernel cannot jail the renderers
     #[arg(long)]
     pub(super) render_without_jail: bool,
 }

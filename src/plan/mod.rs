@@ -63,7 +63,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
 async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     let started = Instant::now();
     let mirror = Mirror::discover(&args.repo)
-        .with_context(|| format!("{} is no git repository", args.repo.display()))?;
+        .with_context(|| format!("{} is not a git repository", args.repo.display()))?;
     let Revisions {
         onto,
         base,
@@ -72,7 +72,7 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     } = revisions(args, &mirror)?;
     let source = Source::open(&mirror, mirror.tree(&base)?)?;
     let Some(catalog) = configuration(&source)? else {
-        bail!("`{onto}` has no windlass.yaml: it is no config repository");
+        bail!("`{onto}` has no windlass.yaml: it is not a config repository");
     };
     let GitLook {
         failure,
@@ -154,7 +154,7 @@ async fn applications(
 fn check_names(asked: &[String], titles: &[String]) -> anyhow::Result<()> {
     if let Some(unknown) = asked.iter().find(|title| !titles.contains(title)) {
         bail!(
-            "there is no application `{unknown}`; there are: {}",
+            "there is no application `{unknown}`; the applications are: {}",
             titles.join(", ")
         );
     }

@@ -19,7 +19,7 @@ pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revi
     let resolve = |revision: &str| {
         mirror.revision(revision).with_context(|| {
             format!(
-                "`{revision}` is no branch or commit of {}",
+                "`{revision}` is not a branch or commit of {}",
                 args.repo.display()
             )
         })
@@ -38,7 +38,7 @@ pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revi
     let behind = mirror.ahead(&base, &head)?;
     if behind > 0 {
         notes.push(format!(
-            "`{what}` is {behind} commit{} behind `{onto}`: it is merged into that, as GitHub would",
+            "`{what}` is {behind} commit{} behind `{onto}`: the plan merges them, as GitHub would",
             if behind == 1 { "" } else { "s" }
         ));
     }
@@ -46,7 +46,7 @@ pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revi
         && let Some((commit, files)) = mirror.working_copy(&head)?
     {
         notes.push(format!(
-            "what is not committed is planned too: {}",
+            "the plan includes uncommitted changes: {}",
             shortened(&files)
         ));
         head = commit;

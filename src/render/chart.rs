@@ -146,7 +146,7 @@ impl Walk<'_> {
         let about = format!("{chart}/Chart.yaml");
         if !self.source.has_file(&about) {
             return Err(Invalid(format!(
-                "{chart} is no chart: it has no Chart.yaml"
+                "{chart} is not a chart: it has no Chart.yaml"
             )));
         }
         let paths: Vec<_> = self.source.under(chart).cloned().collect();

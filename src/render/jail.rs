@@ -168,7 +168,7 @@ pub fn enter(args: &JailArgs) -> anyhow::Error {
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         limit().context("cannot limit resources")?;
         fence(&args.folder, program).context("cannot fence the file system")?;
-        silence().context("cannot take system calls away")?;
+        silence().context("cannot restrict system calls")?;
         Ok(Command::new(program)
             .args(arguments)
             .current_dir(&args.folder)

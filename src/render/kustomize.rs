@@ -46,7 +46,7 @@ impl Walk<'_> {
             .collect();
         let [file] = &present[..] else {
             return Err(Invalid(format!(
-                "{directory}: {} kustomization files where there must be one",
+                "{directory}: {} kustomization files, but there must be exactly one",
                 present.len()
             )));
         };

@@ -68,9 +68,7 @@ pub enum NotRendered {
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// A pull request's head has used up its budget.
-    #[error(
-        "{0}: this commit has used up what the renderings of one pull request may take: split it"
-    )]
+    #[error("{0}: this commit has used up the rendering budget of one pull request: split it")]
     UsedUp(String),
     /// It may be had another time.
     #[error("{0}")]
@@ -158,7 +156,7 @@ impl Renderer {
                 .find(|manifest| !seen.insert(manifest.key.clone()))
             {
                 return Err(Invalid(format!(
-                    "{}: {} is there twice",
+                    "{}: {} is defined twice",
                     inputs.directory, twice.key
                 ))
                 .into());
@@ -190,10 +188,7 @@ impl Renderer {
             How::Kustomize => self.kustomize(inputs).await,
             How::Helm { chart, values } => {
                 let release = release.ok_or_else(|| {
-                    Invalid(format!(
-                        "{}: a chart needs to know where it goes",
-                        inputs.directory
-                    ))
+                    Invalid(format!("{}: a chart needs a destination", inputs.directory))
                 })?;
                 self.helm(inputs, chart, values, &release).await
             }

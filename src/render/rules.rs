@@ -46,7 +46,9 @@ impl Renderer {
         definition: String,
         asked: &str,
     ) -> Result<Result<(), String>, String> {
-        let not_now = || Err("they cannot be evaluated just now".to_string());
+        let not_now = || {
+            Err("the validation rules of its definition cannot be evaluated just now".to_string())
+        };
         let Ok(_turn) = self.shared.evaluating.acquire().await else {
             return not_now();
         };

@@ -96,7 +96,9 @@ impl<'a> Source<'a> {
                     })?;
                 }
                 EntryMode::Directory | EntryMode::Submodule => {
-                    return Err(Invalid(format!("{path} is a submodule: they are not read")));
+                    return Err(Invalid(format!(
+                        "{path} is a submodule: windlass does not read submodules"
+                    )));
                 }
             }
         }

@@ -6,16 +6,16 @@ use crate::domain::command::{Answer, Command, Done, NotDone, NotTaken, Row};
 pub fn not_taken(why: NotTaken) -> &'static str {
     match why {
         NotTaken::Edited => {
-            "This comment was edited after it was posted, and GitHub does not tell by whom: please give the command in a new comment."
+            "This comment was edited after it was posted, and GitHub does not say by whom. Please give the command in a new comment."
         }
         NotTaken::Interrupted => {
-            "This command was seen, and windlass's answer to it is not there any more, or never came. It is not carried out now: please give it again if it still holds."
+            "windlass saw this command before, but its answer is missing, so it may or may not have run. It does not run now. If you still want it, give it in a new comment."
         }
         NotTaken::OnlyMerged => {
-            "This is taken on a pull request that is merged, since it is about what is live: give it there."
+            "This command changes live objects, so it works only on a merged pull request."
         }
         NotTaken::Draft => {
-            "This changes a stage, which a draft does not: mark the pull request as ready for review first."
+            "This command changes a stage, and a draft must not do that. Mark the pull request as ready for review first."
         }
     }
 }
@@ -24,15 +24,15 @@ pub fn answer(answer: &Answer) -> String {
     match answer {
         Answer::Help => help(),
         Answer::Verdict(verdict) => why(verdict),
-        Answer::Merged => "It is merged.".into(),
-        Answer::Closed => "It was closed without a merge.".into(),
+        Answer::Merged => "This pull request is merged.".into(),
+        Answer::Closed => "This pull request was closed without a merge.".into(),
         Answer::Previewed { head, title } => format!(
             "The preview is up to date with `{}`: {}",
             head.short(),
             quoted(title)
         ),
         Answer::NothingToPreview => {
-            "The pull request is not open any more: there is nothing to preview.".into()
+            "This pull request is not open any more, so there is nothing to preview.".into()
         }
         Answer::Accepted { author, head } => format!(
             "{} accepts the changes that the preview of `{}` does not show.",
@@ -52,7 +52,9 @@ fn nothing_to_do(command: Command) -> &'static str {
     match command {
         Command::Adopt => "Nothing waits to be adopted in the applications of this pull request.",
         Command::ConfirmPrune => "No deletion waits for a confirmation.",
-        Command::Take => "No field waits for that: the preview names none that others hold.",
+        Command::Take => {
+            "There is nothing to take: the preview names no field that somebody else owns."
+        }
         _ => "This pull request touches no application: there is nothing to sync.",
     }
 }
@@ -62,7 +64,7 @@ fn applications(rows: &[Row]) -> String {
     let text = lines.join("\n");
     let syncs = |row: &Row| matches!(row.outcome, Ok(Done::SyncsTo(_)));
     match rows.iter().any(syncs) {
-        true => format!("{text}\n\nThe outcome is the commit status `windlass/sync`."),
+        true => format!("{text}\n\nThe commit status `windlass/sync` shows the outcome."),
         false => text,
     }
 }
@@ -78,7 +80,9 @@ fn row(row: &Row) -> String {
             format!("- `{title}` takes {}", fields.join(", "))
         }
         Ok(Done::NeverSynced) => {
-            format!("- `{title}` was never synced: write a `take` rule into windlass.yaml")
+            format!(
+                "- `{title}` was never synced, so `/take` does not work yet: add a `take` rule to windlass.yaml instead"
+            )
         }
         Err(why) => format!("- `{title}`: {}", not_done(why)),
     }
@@ -87,11 +91,11 @@ fn row(row: &Row) -> String {
 fn not_done(why: &NotDone) -> String {
     match why {
         NotDone::Before => {
-            "was done when this comment was seen first; to have it done again, give the command anew"
+            "was done when windlass first saw this comment; to do it again, post a new comment"
                 .into()
         }
         NotDone::NoConfiguration => {
-            "not done. The configuration cannot be read, and so not who may decide this".into()
+            "not done. The configuration cannot be read, so windlass does not know who may decide this".into()
         }
         NotDone::MayNot { author, why } => format!(
             "not done. {} may not decide that for this stage: {}",
@@ -99,10 +103,10 @@ fn not_done(why: &NotDone) -> String {
             quoted(why)
         ),
         NotDone::NothingKept { needed } => format!(
-            "it needs {needed} people's word, which can be kept once it was looked at"
+            "{needed} people have to give this command, and windlass can count them only after it has processed the application once: try again later"
         ),
         NotDone::TooFew { given, needed } => format!(
-            "{given} of {needed} people who may decide this have said so; another one has to give the command"
+            "{given} of {needed} people who may decide this have given the command; another one has to give it"
         ),
     }
 }

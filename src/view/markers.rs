@@ -81,7 +81,7 @@ fn sealed(seal: &Seal, place: &str, last: bool, fingerprint: &str, text: &str) -
 /// Says in the thread that somebody edited a comment of ours, whose time of change is `at`.
 pub fn tampered(comment: u64, at: jiff::Timestamp, url: &str) -> String {
     format!(
-        "{TAMPERED}{comment} {at} -->\nSomebody edited [windlass's comment]({url}). It is written anew: only what it says now is windlass's word.\n"
+        "{TAMPERED}{comment} {at} -->\nSomebody edited [windlass's comment]({url}). windlass has restored it: only its current text is windlass's.\n"
     )
 }
 

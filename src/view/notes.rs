@@ -3,12 +3,12 @@
 use super::markdown::{code, listed};
 use crate::domain::manifest::ResourceKey;
 
-pub const NEW_APPLICATION: &str = "This application is not on the base branch: it is previewed as if nothing of it were in the cluster. What is there is looked at once it is merged, and changed only after `/adopt`.";
+pub const NEW_APPLICATION: &str = "This application is not on the base branch yet, so the preview assumes that none of its objects exist. After the merge windlass checks the cluster, and changes existing objects only after `/adopt`.";
 
 /// An application that a pull request takes out of Git, with the names of its objects.
 pub fn leaves_git(objects: &[String]) -> String {
     format!(
-        "The application leaves Git. Its {} objects stay as they are: after the merge `/confirm-prune` deletes them, and nothing else does: {}.",
+        "The application leaves Git. Its objects ({}) stay as they are; only `/confirm-prune` after the merge deletes them: {}.",
         objects.len(),
         listed(objects)
     )
@@ -17,7 +17,7 @@ pub fn leaves_git(objects: &[String]) -> String {
 /// A template of a chart that reads the cluster.
 pub fn looks_up(template: &str) -> String {
     format!(
-        "{} asks the cluster by `lookup`: nothing is found there, as with `helm template`, so it is rendered as on the first installation.",
+        "{} reads the cluster with `lookup`, which finds nothing here, as with `helm template`: the chart is rendered as on its first installation.",
         code(template)
     )
 }
@@ -25,7 +25,7 @@ pub fn looks_up(template: &str) -> String {
 /// Custom kinds of which nobody said when they are healthy.
 pub fn unruled(kinds: &[String]) -> String {
     format!(
-        "No rule says when {} is healthy: what its status says of itself counts. `health` in `windlass.yaml` takes one.",
+        "No rule says when {} is healthy, so windlass goes by its own status. To add a rule, use `health` in `windlass.yaml`.",
         listed(kinds)
     )
 }

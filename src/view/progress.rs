@@ -26,7 +26,7 @@ pub fn rollout(summary: &Summary<'_>) -> String {
         (Outcome::Nothing, _) => "no application changes".into(),
         (Outcome::Superseded, Some(one)) => format!("superseded {}", one.message),
         (Outcome::Healthy, Some(one)) if total == 1 && one.state == RolloutState::Gone => {
-            format!("{} is gone, with all that it had", one.key.title())
+            format!("{} is gone, with all its objects", one.key.title())
         }
         (Outcome::Healthy, Some(one)) if total == 1 => {
             format!("{} is synced and healthy", one.key.title())

@@ -120,7 +120,7 @@ fn kept_back(one: &Decision, reopens: Option<u64>) -> Option<String> {
                 .map(|commit| format!(" by {}", commit.short()))
                 .unwrap_or_default();
             format!(
-                "taken back{by}, so it is not proposed here again: merge a pull request that sets it again, or announce a newer image"
+                "reverted{by}, so it is not proposed here again: merge a pull request that sets it again, or announce a newer image"
             )
         }
         How::Rejected => {
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_promotion_names_its_images() {
         insta::assert_snapshot!(promotion(&key(), &[offer()], &[("staging".into(), None)]), @"
-    Puts a new image into **shop/staging**.
+    Deploys a new image to **shop/staging**.
 
     | image | tag | digest | source |
     |---|---|---|---|
@@ -176,7 +176,7 @@ mod tests {
 
     Healthy with the same digest in `staging`.
 
-    A newer image for `staging` updates this pull request. Close it to refuse this image. `/help` lists what can be asked here.
+    A newer image for `staging` updates this pull request. Close it to reject this image. `/help` lists the commands.
     ");
     }
 
@@ -191,10 +191,10 @@ mod tests {
             &[],
         );
         assert!(
-            back.starts_with("Takes **shop/staging** back to an older image.\n\n| image |"),
+            back.starts_with("Moves **shop/staging** back to an older image.\n\n| image |"),
             "{back}"
         );
-        assert!(back.contains("\n\n> [!WARNING]\n> A step back: `1.2` was announced before `1.3`, which `staging` has now. "), "{back}");
+        assert!(back.contains("\n\n> [!WARNING]\n> This goes back: `1.2` was announced before `1.3`, which `staging` has now. "), "{back}");
         let again = promotion(
             &key(),
             &[Offer {
@@ -204,7 +204,7 @@ mod tests {
             &[],
         );
         assert!(
-            again.contains("> `staging` had `1.2` before, and has it no more. "),
+            again.contains("> `staging` had `1.2` before and does not have it now. "),
             "{again}"
         );
     }
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(
             decided(How::Reverted, Some("a"), None).as_deref(),
             Some(
-                "ghcr.io/acme/shop 1.2 (cccccccccccc): taken back by aaaaaaaaaaaa, so it is not proposed here again: merge a pull request that sets it again, or announce a newer image"
+                "ghcr.io/acme/shop 1.2 (cccccccccccc): reverted by aaaaaaaaaaaa, so it is not proposed here again: merge a pull request that sets it again, or announce a newer image"
             )
         );
         assert_eq!(

@@ -7,18 +7,18 @@ use crate::domain::sync::{Adoption, Drift, Late, Proposal, Reason, duration_word
 pub fn reason(reason: &Reason) -> String {
     match reason {
         Reason::RenderFailed { why } => why.clone(),
-        Reason::RendersToNothing => "the directory renders to nothing: nothing is pruned; remove the directory itself to retire the application".into(),
+        Reason::RendersToNothing => "the directory renders no objects, so nothing is pruned: to retire the application, remove the directory itself".into(),
         Reason::Paused { until } => format!("paused until {until}: `windlass resume` ends it"),
         Reason::Refused(objects) => joined(objects.iter().map(|(key, why)| format!("{key}: {why}")), "\n"),
         Reason::AdoptionRequired(adoption) => adoption_words(adoption),
         Reason::WaitsForApplications(titles) => format!("waits for {}", titles.join(", ")),
         Reason::Drift { objects, proposal } => {
             let objects = joined(objects.iter().map(drift), "; ");
-            format!("drift is reported, not set back: {objects}{}", proposal_words(proposal))
+            format!("drift is reported, not reverted: {objects}{}", proposal_words(proposal))
         }
         Reason::DriftLoop(objects) => {
-            let objects = objects.iter().map(|(key, who)| format!("{key} is set back and changed again by {who}"));
-            let rule = "it is not set back for now: have that stop, or leave the field to it by an `ignore` rule in windlass.yaml. `/sync` tries again at once";
+            let objects = objects.iter().map(|(key, who)| format!("{key} was reverted, then changed again by {who}"));
+            let rule = "windlass does not revert it for now. Stop that change, or add an `ignore` rule for the field to windlass.yaml. `/sync` tries again at once";
             format!("{}: {rule}", joined(objects, "; "))
         }
         Reason::DeletionsWait { health, deletions } => {
@@ -44,7 +44,7 @@ pub fn reason(reason: &Reason) -> String {
             };
             let own = (!why.is_empty()).then_some(why);
             let ending = ending.iter().map(|(key, why)| format!("{key}: {why}"));
-            let withheld = withheld.iter().map(|(key, why)| format!("{key} is left: {why}"));
+            let withheld = withheld.iter().map(|(key, why)| format!("{key} is kept: {why}"));
             joined(own.into_iter().chain(ending).chain(withheld), "; ")
         }
         Reason::Overdue { limit, reason } => {
@@ -69,13 +69,13 @@ fn joined(all: impl Iterator<Item = String>, separator: &str) -> String {
 fn adoption_words(adoption: &Adoption) -> String {
     match adoption {
         Adoption::OtherCluster { application } => format!(
-            "the cluster behind this destination is not the one that it was: `windlass adopt {application}` goes on with this one"
+            "this destination now points to another cluster: `windlass adopt {application}` continues with it"
         ),
         Adoption::Existing {
             application,
             objects,
         } => format!(
-            "the first sync would change what is there already ({}): `windlass adopt {application}` lets it",
+            "the first sync would change objects that already exist ({}): `windlass adopt {application}` allows it",
             joined(objects.iter().map(ToString::to_string), ", ")
         ),
     }
@@ -98,11 +98,9 @@ fn drift(Drift { key, deleted, by }: &Drift) -> String {
 fn proposal_words(proposal: &Proposal) -> String {
     match proposal {
         Proposal::Open { number } => {
-            format!(
-                " (#{number} asks whether to keep it: merge it, or close it to have it set back)"
-            )
+            format!(" (merge #{number} to keep it, or close it to revert it)")
         }
-        Proposal::Impossible { why } => format!(" (no pull request can ask about it: {why})"),
+        Proposal::Impossible { why } => format!(" (no pull request can propose it: {why})"),
         Proposal::None | Proposal::Refused => String::new(),
     }
 }
@@ -152,7 +150,7 @@ mod tests {
                     objects: vec![web()],
                 }),
                 "AdoptionRequired",
-                "the first sync would change what is there already (Deployment shop/web): `windlass adopt shop/staging` lets it",
+                "the first sync would change objects that already exist (Deployment shop/web): `windlass adopt shop/staging` allows it",
             ),
             (
                 Reason::Drift {
@@ -164,7 +162,7 @@ mod tests {
                     proposal: Proposal::Open { number: 7 },
                 },
                 "DriftReported",
-                "drift is reported, not set back: Deployment shop/web: .spec.replicas changed by kubectl-edit (#7 asks whether to keep it: merge it, or close it to have it set back)",
+                "drift is reported, not reverted: Deployment shop/web: .spec.replicas changed by kubectl-edit (merge #7 to keep it, or close it to revert it)",
             ),
             (
                 Reason::DeletionsWait {

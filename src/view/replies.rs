@@ -51,7 +51,7 @@ pub fn help() -> String {
     });
     let table = rows.collect::<Vec<_>>().join("\n");
     format!(
-        "A command stands at the start of a line.\n\n| command | what it does | needs |\n|---|---|---|\n{table}"
+        "Put each command at the start of a line.\n\n| command | what it does | needs |\n|---|---|---|\n{table}"
     )
 }
 
@@ -59,13 +59,13 @@ pub fn parse_error(parse_error: &ParseError) -> String {
     match parse_error {
         ParseError::Unknown { word, nearest } => {
             format!(
-                "There is no command {}. Did you mean `/{}`? `/help` lists all of them.",
+                "There is no command {}. Did you mean `/{}`? `/help` lists all commands.",
                 code(&format!("/{word}")),
                 nearest.word()
             )
         }
         ParseError::Argument { command } => {
-            format!("`/{}` takes nothing after its name.", command.word())
+            format!("`/{}` takes no arguments.", command.word())
         }
     }
 }
@@ -91,22 +91,22 @@ mod tests {
     <!-- windlass:reply 9 -->
     > `/help`
 
-    A command stands at the start of a line.
+    Put each command at the start of a line.
 
     | command | what it does | needs |
     |---|---|---|
-    | `/accept-unseen` | accepts the changes that do not fit into the preview of this commit, by one who may approve | write |
-    | `/adopt` | lets the first sync of the applications that this pull request touches change what was there before windlass | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
-    | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/accept-unseen` | accepts the changes that do not fit into the preview of this commit; only somebody who may approve can do this | write |
+    | `/adopt` | lets the first sync change objects that existed before windlass, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/confirm-prune` | confirms the pending deletions in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
     | `/help` | lists these commands | write |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
     | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
-    | `/take` | has the fields that others hold, and that the preview names, set as Git has them | write; where the stage needs approvals, somebody who may approve |
+    | `/take` | overwrites the conflicting fields that the preview lists with Git's values | write; where the stage needs approvals, somebody who may approve |
     | `/why` | explains, gate by gate, why this pull request is or is not merged | write |
 
     > `/snyc`
 
-    There is no command `/snyc`. Did you mean `/sync`? `/help` lists all of them.
+    There is no command `/snyc`. Did you mean `/sync`? `/help` lists all commands.
     ");
     }
 }

@@ -35,6 +35,6 @@ pub fn why(verdict: &Verdict) -> String {
 pub fn unprotected(branch: &str) -> String {
     let (branch, check) = (code(branch), code(GATE_CONTEXT));
     format!(
-        "> [!NOTE]\n> The rules of {branch} do not require {check} from this App: whoever may merge can merge without it. Add a ruleset that requires it, with this App as its source."
+        "> [!NOTE]\n> The rules of {branch} do not require {check} from this App: anyone who may merge can do so without it. Add a ruleset that requires it, with this App as its source."
     )
 }

@@ -150,7 +150,7 @@ async fn the_same_plan_without_github() {
     has(
         &text,
         &[
-            "note: what is not committed is planned too: .gitignore, apps/lab/staging/deployment.yaml, apps/lab/staging/more.yaml\n",
+            "note: the plan includes uncommitted changes: .gitignore, apps/lab/staging/deployment.yaml, apps/lab/staging/more.yaml\n",
         ],
     );
     has(&text, &["1 create", "lab:3"]);
@@ -158,7 +158,7 @@ async fn the_same_plan_without_github() {
     assert_eq!((code, text.contains("lab:3")), (1, false), "{text}");
     let (text, code) = plan(&lab, &folder, &["--head", "nowhere"]);
     assert_eq!(code, 2);
-    has(&text, &["`nowhere` is no branch or commit"]);
+    has(&text, &["`nowhere` is not a branch or commit"]);
     // Another repository is never taken for the one that windlass knows; nor is a pattern that matches nothing passed over.
     git(
         &folder,
@@ -174,7 +174,7 @@ async fn the_same_plan_without_github() {
     has(
         &text,
         &[
-            "origin is acme/other, which windlass does not look after here: say which this is by --repository: acme/config",
+            "origin is acme/other, which windlass does not manage in this cluster: choose one with --repository: acme/config",
         ],
     );
     assert_eq!(plan(&lab, &folder, &["--repository", "acme/config"]).1, 1);

@@ -107,7 +107,7 @@ async fn a_thousand_objects_are_named_in_a_fold_and_told_in_pages() {
         &text,
         &[
             "1100 create",
-            "it is in the check run `windlass/preview`",
+            "read it in the check run `windlass/preview`",
             "<summary>create: <code>ConfigMap</code>",
             ": 1100</summary>",
         ],

@@ -163,7 +163,7 @@ async fn t06_what_comes_out_differently_each_time_is_hidden_and_counted() {
         &[
             "1 configure",
             "-  a: '2'\n+  a: '3'",
-            "hidden noise, since it comes out differently each time: 1",
+            "hidden, because it is different each time: 1",
             "`.data.stamp`",
         ],
     );
@@ -234,7 +234,7 @@ async fn t08_what_admission_adds_is_no_change_of_the_pull_requests() {
             "injected",
         ],
     );
-    has_not(&text, &["+      - image: proxy:1", "would set back"]);
+    has_not(&text, &["+      - image: proxy:1", "would revert"]);
     lab.merge(number, "success").await;
     // Nor is it drift: nothing is set back, and nobody is asked again.
     lab.world.quiet().await;

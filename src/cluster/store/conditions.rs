@@ -32,31 +32,31 @@ pub fn conditions(
     let ill = synced == Some(true) && healthy != Some(true);
     let health = own.filter(|_| ill).unwrap_or(health);
     [("Synced", synced, sync), ("Healthy", healthy, health)]
-    .into_iter()
-    .map(|(kind, truth, reason)| {
-        let kept = before
-            .iter()
-            .find(|condition| condition.type_ == kind && condition.status == word(truth));
-        Condition {
-            type_: kind.into(),
-            status: word(truth).into(),
-            reason,
-            message: match &status.message {
-                Some(message) => message.clone(),
-                None if kind == "Healthy" && !status.unruled.is_empty() => {
-                    format!(
-                        "no rule says when {} is healthy: what its status says of itself counted",
-                        status.unruled.join(", ")
-                    )
-                }
-                None => String::new(),
-            },
-            observed_generation: generation,
-            last_transition_time: kept.map_or_else(
-                || Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
-                |condition| condition.last_transition_time.clone(),
-            ),
-        }
-    })
-    .collect()
+        .into_iter()
+        .map(|(kind, truth, reason)| {
+            let kept = before
+                .iter()
+                .find(|condition| condition.type_ == kind && condition.status == word(truth));
+            Condition {
+                type_: kind.into(),
+                status: word(truth).into(),
+                reason,
+                message: match &status.message {
+                    Some(message) => message.clone(),
+                    None if kind == "Healthy" && !status.unruled.is_empty() => {
+                        format!(
+                            "no rule says when {} is healthy, so its own status counts",
+                            status.unruled.join(", ")
+                        )
+                    }
+                    None => String::new(),
+                },
+                observed_generation: generation,
+                last_transition_time: kept.map_or_else(
+                    || Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
+                    |condition| condition.last_transition_time.clone(),
+                ),
+            }
+        })
+        .collect()
 }

@@ -74,7 +74,7 @@ impl TryFrom<String> for InventoryEntry {
         let mut words = line.split(' ');
         let mut word = || words.next().map(|word| word.replace("%20", " "));
         let (Some(api_version), Some(kind), Some(name)) = (word(), word(), word()) else {
-            return Err(Invalid(format!("`{line}` is no entry of an inventory")));
+            return Err(Invalid(format!("`{line}` is not an inventory entry")));
         };
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
         let (namespace, name) = name

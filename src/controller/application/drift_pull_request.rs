@@ -253,7 +253,7 @@ fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
         let object = &change.key;
         if object.kind == "Secret" {
             return Err(Invalid(format!(
-                "{object} is a Secret: what is in the cluster is not written into Git"
+                "{object} is a Secret: its live values are not written into Git"
             )));
         }
         let live = change.before.clone().unwrap_or_default();
@@ -265,14 +265,14 @@ fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
             .collect();
         if paths.is_empty() {
             return Err(Invalid(format!(
-                "{object} was changed in a way that does not name its fields"
+                "{object} was changed, but which fields is not known"
             )));
         }
         for path in paths {
             let read = FieldPath::parse(path)
                 .and_then(|path| Some((fieldset::lookup(&live, &path)?.clone(), path)));
             let Some((value, path)) = read else {
-                return Err(Invalid(format!("{path} of {object} was taken out")));
+                return Err(Invalid(format!("{path} of {object} was removed")));
             };
             // Its value is hidden from us too.
             if value.as_str().is_some_and(|text| text.contains("(hidden")) {

@@ -62,7 +62,7 @@ pub async fn observe(
     let Some(found) = found else {
         (status.sync, status.health) = (SyncState::Unknown, Health::Missing);
         status.message = Some(format!(
-            "{name} is not there, which windlass.yaml says reconciles {}",
+            "{name} does not exist, but windlass.yaml says that it reconciles {}",
             scope.key.title()
         ));
         return Ok(status);

@@ -49,7 +49,7 @@ pub async fn assess(
     // What is yet to be applied is not healthy as it shall be, whatever it is now: later waves wait for it.
     let stands = |manifest: &Manifest, (health, why): health::Assessment| match health {
         Health::Healthy | Health::Suspended if pending.contains(&manifest.key) => {
-            let why = format!("{} is yet to be applied", manifest.key);
+            let why = format!("{} is not applied yet", manifest.key);
             (Health::Progressing, why)
         }
         _ => (health, why),
@@ -124,7 +124,7 @@ async fn unless_silent(
             true => (
                 Health::Progressing,
                 format!(
-                    "{} {}: its controller has said nothing about it yet",
+                    "{} {}: its controller has not reported on it yet",
                     key.kind, key.name
                 ),
             ),

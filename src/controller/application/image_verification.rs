@@ -189,7 +189,7 @@ async fn doubt(
             id.short(),
             digest.short()
         )),
-        None => Some(format!("the runtime does not tell what {name} is")),
+        None => Some(format!("the runtime does not report the digest of {name}")),
     }
 }
 

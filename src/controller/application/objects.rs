@@ -186,7 +186,7 @@ fn unless_claimed(
     {
         let title = other.title();
         predicted.after = Side::Refused(format!(
-            "{key} is an object of {title} too: one of them has to leave it out"
+            "{key} also belongs to {title}: remove it from one of them"
         ));
     }
     resource_owners::locate(&mut predicted.after, key, &declared.change.inputs);

@@ -20,7 +20,7 @@ use crate::domain::sync::{self, DriftMode};
 /// One look at an application that Git has no more.
 pub struct Retired {
     object: Box<Application>,
-    /// `acme/config declares shop/staging no more`.
+    /// `acme/config no longer declares shop/staging`.
     title: String,
     name: String,
     owner: String,
@@ -76,7 +76,7 @@ pub async fn observe(
     let judgement = prunable.decide_retired(words, &key.title());
     drop(scope);
     Ok(Retired {
-        title: format!("{} declares {} no more", key.repo, key.title()),
+        title: format!("{} no longer declares {}", key.repo, key.title()),
         name: key.title(),
         object,
         owner,
@@ -91,7 +91,7 @@ pub fn decide(seen: &Retired) -> Decision {
     let (title, name, judgement) = (&seen.title, &seen.name, &seen.judgement);
     if seen.is_elsewhere {
         let message = format!(
-            "{title}, and the cluster behind its destination is not the one that it was: nothing is deleted"
+            "{title}, and its destination now points to another cluster: nothing is deleted"
         );
         let status = ApplicationStatus {
             sync: SyncState::Unknown,
@@ -113,14 +113,14 @@ pub fn decide(seen: &Retired) -> Decision {
         let withheld = judgement.withheld.iter();
         let names: Vec<_> = withheld.map(|(key, _)| key.to_string()).collect();
         let message = format!(
-            "{title}: what it had is left as it is until `/confirm-prune` or `windlass confirm-prune {name}` deletes {}",
+            "{title}: its objects stay until `/confirm-prune` or `windlass confirm-prune {name}` deletes {}",
             names.join("; ")
         );
         return Decision::keeps(status, message, Requeue::Idle);
     }
     if !judgement.prune.is_empty() {
         let count = judgement.prune.len();
-        let message = format!("{title}: deletes {count} objects, as confirmed");
+        let message = format!("{title}: deletes the objects that were confirmed ({count})");
         // Looked at until all of it is seen gone.
         let again = Requeue::After(Duration::from_secs(1));
         return Decision {

@@ -131,7 +131,7 @@ async fn is_approver(
         .await
     {
         Err(error @ github::Error::Refused { .. }) => {
-            tracing::warn!(%error, team = name.0, "nobody counts as a member: has the App the permission `Members: read`?");
+            tracing::warn!(%error, team = name.0, "nobody counts as a member: does the App have the permission `Members: read`?");
             false
         }
         other => other?,

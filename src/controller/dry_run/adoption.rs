@@ -48,7 +48,7 @@ async fn refused_to_us(
         let owner = scope.owner;
         return Ok(Some((
             format!(
-                "{key} is an object of another application: label it `{OWNER_LABEL}={owner}` to hand it over"
+                "{key} belongs to another application: label it `{OWNER_LABEL}={owner}` to hand it over"
             ),
             false,
         )));
@@ -61,16 +61,16 @@ async fn refused_to_us(
         Keeps::Unknown if scope.adopts => None,
         Keeps::Still => Some((
             format!(
-                "{key} is kept by {keeper}: have that let go of it first, or the two would undo each other's work"
+                "{key} is managed by {keeper}: release it there first, or the two would undo each other's changes"
             ),
             false,
         )),
         Keeps::Unknown => {
             let title = scope.key.title();
-            let why = "and whether that is still there cannot be seen from here";
+            let why = "and windlass cannot see from here whether that still exists";
             Some((
                 format!(
-                    "{key} is marked as kept by {keeper}, {why}: once it is gone, `windlass adopt {title}` takes over what it left"
+                    "{key} is marked as managed by {keeper}, {why}: once that is gone, `windlass adopt {title}` takes the object over"
                 ),
                 true,
             ))
@@ -169,7 +169,7 @@ pub async fn carried_over(
     let names: Vec<_> = gone.iter().map(String::as_str).collect();
     let mut request = request.clone();
     request.notes.unverified = Some(format!(
-        "who owns what is recorded under {}, which is served no more: it is carried over first",
+        "field ownership is recorded under {}, which is no longer served: it is migrated first",
         names.join(", ")
     ));
     request.write.managed_fields = Some(ownership::carried_over(&live, &gone));

@@ -87,7 +87,7 @@ pub fn undecided(scope: &AppScope<'_>, conflicts: &[Conflict]) -> String {
     let fields: Vec<_> = conflicts.iter().map(Conflict::to_string).collect();
     let rule = format!("{{ path: '{}' }}", conflicts[0].field);
     format!(
-        "others hold fields that Git has another value for: {}. Decide it in windlass.yaml, at the application {}: `take: [{rule}]` (or `/take` here) sets them as Git has them, `ignore: [{rule}]` leaves them",
+        "others own fields that Git sets to another value: {}. Decide in windlass.yaml, under the application {}: `take: [{rule}]` (or `/take` here) overwrites them, `ignore: [{rule}]` leaves them",
         fields.join(", "),
         scope.key.application
     )

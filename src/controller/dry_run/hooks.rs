@@ -34,11 +34,13 @@ pub(super) async fn another_run(
     };
     let mut request = request.clone();
     request.write.recreate = true;
-    request.notes.recreate = Some("a hook runs anew for each change".into());
+    request.notes.recreate = Some("a hook runs again for each change".into());
     Ok(Some(request.predicts(after)))
 }
 
 /// A hook is created anew for each run: it must not take away what is none.
 pub fn not_a_hook(key: &ResourceKey) -> String {
-    format!("{key} exists already and is no hook of this application: give the hook another name")
+    format!(
+        "{key} already exists and is not a hook of this application: give the hook another name"
+    )
 }

@@ -47,7 +47,7 @@ pub(super) async fn as_if_new(
         Err(_) => {
             let value = manifest.value.clone();
             request.notes.unverified = Some(
-                "it is not known what the cluster makes of it until the application is merged"
+                "what the cluster would do with it is not known until the application is merged"
                     .into(),
             );
             Side::Object(value, Confidence::Static)

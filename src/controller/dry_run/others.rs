@@ -106,13 +106,13 @@ pub async fn as_the_reconciler_applies(
         }
         let names: Vec<_> = unknown.iter().map(|name| format!("${{{name}}}")).collect();
         request.notes.unverified = Some(format!(
-            "Flux fills in {} from places that are not read here",
+            "Flux fills in {} from sources that windlass does not read",
             names.join(", ")
         ));
     } else if !transforms.others.is_empty() {
         let fields = transforms.others.join(", ");
         request.notes.unverified = Some(format!(
-            "Flux changes it before it applies it, by the Kustomization's {fields}: that is not worked out here"
+            "Flux changes it before applying it ({fields} of the Kustomization), which this preview does not compute"
         ));
     }
     Ok(request)

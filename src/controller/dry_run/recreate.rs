@@ -37,7 +37,7 @@ pub async fn recreated(
     };
     if manifest.key.is_core("PersistentVolumeClaim") {
         return Ok(request.refused(format!(
-            "{why}. A claim is never created anew, since its data would be deleted: set the field in Git to what there is"
+            "{why}. windlass never recreates a claim, because that would delete its data: set the field in Git to the live value"
         )));
     }
     let is_set = manifest.key.kind == "StatefulSet" && manifest.key.group == "apps";
@@ -45,21 +45,21 @@ pub async fn recreated(
     request.notes.alone = request.write.alone;
     let mut words = vec![];
     if request.write.alone {
-        words.push("its pods go on meanwhile, and belong to the new one".to_string());
+        words.push("its pods keep running, and the new object takes them over".to_string());
     }
     for (path, is, _) in differs
         .iter()
         .filter(|(path, ..)| is_set && path.ends_with(".storage"))
     {
         words.push(format!(
-            "the claims that are there keep {is} ({path}): each has to be grown by itself"
+            "existing claims keep {is} ({path}): grow each of them by hand"
         ));
     }
     let permission = permission(manifest);
     if manifest.value["metadata"]["annotations"][RECREATE] != permission.as_str() {
         let words: String = words.iter().map(|words| format!("; {words}")).collect();
         return Ok(request.refused(format!(
-            "{why}. It can only be deleted and created anew{words}. To have just this change made so, annotate it with `{RECREATE}: {permission}`"
+            "{why}. It can only be deleted and created again{words}. To allow that for just this change, annotate it with `{RECREATE}: {permission}`"
         )));
     }
     request.write.recreate = true;

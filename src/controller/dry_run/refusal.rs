@@ -18,7 +18,7 @@ use crate::domain::plan::{self, Confidence, Side};
 /// What helps whoever reads that windlass lacks a right.
 pub const NO_RIGHT: &str = "windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind; `windlass rbac` prints what the settings need";
 
-const SECRET_OF_OTHERS: &str = "a Secret of this name is there, was not made by this application, and does not become this one by an update: delete it, or give this one another name";
+const SECRET_OF_OTHERS: &str = "a Secret of this name exists, was not made by this application, and cannot be updated to this one: delete it, or give this one another name";
 
 /// A webhook has no way to be asked without effect: what Git says is laid over what is live.
 pub async fn without_dry_run(
@@ -127,7 +127,7 @@ async fn without_outdated_defaults(
     let names: Vec<_> = outdated.leaves().iter().map(ToString::to_string).collect();
     let mut request = request.clone();
     request.notes.unverified = Some(format!(
-        "the server's default of before is taken out first: {}",
+        "old defaults of the server are removed first: {}",
         names.join(", ")
     ));
     request.notes.adopted = taken_over.managers.clone();

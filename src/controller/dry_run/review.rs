@@ -39,7 +39,7 @@ fn as_far_as_known(mut predicted: Prediction) -> Prediction {
     }
     if let Some(who) = contracts::applies_more(&manifest.key) {
         *confidence = (*confidence).max(Confidence::Simulated);
-        predicted.notes.unverified = Some(format!("what {who} makes of it is not known here"));
+        predicted.notes.unverified = Some(format!("what {who} does with it is not known here"));
     }
     predicted
 }
@@ -99,7 +99,7 @@ mod tests {
         ));
         assert_eq!(
             predicted.notes.unverified.as_deref(),
-            Some("what Argo CD makes of it is not known here")
+            Some("what Argo CD does with it is not known here")
         );
     }
 }

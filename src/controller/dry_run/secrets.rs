@@ -4,7 +4,7 @@ use super::{AppScope, Asked, Prediction, Request};
 use crate::domain::OWNER_LABEL;
 use crate::domain::ownership::{self, Conflict};
 
-const IMMUTABLE_SECRET: &str = "a Secret of this name is there, is immutable, and was not made by this application: delete it, or give this one another name";
+const IMMUTABLE_SECRET: &str = "a Secret of this name exists, is immutable, and was not made by this application: delete it, or give this one another name";
 
 /// Whose a Secret's data is, is in the whole object.
 pub(super) async fn whole(scope: &AppScope<'_>, request: Request) -> Asked<Request> {

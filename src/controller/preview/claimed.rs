@@ -18,7 +18,7 @@ pub fn refuse_claimed(
             continue;
         };
         let why = format!(
-            "{} is an object of {other} too: one of them has to leave it out",
+            "{} also belongs to {other}: remove it from one of them",
             manifest.key
         );
         change.retain(|comparison| comparison.key != manifest.key);

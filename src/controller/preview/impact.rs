@@ -93,7 +93,7 @@ async fn hanging_on(scope: &AppScope<'_>, key: &ResourceKey, live: &Value) -> Re
         // How many pods of the others end, their number of replicas tells.
         "DaemonSet" => {
             let pods = unless_forbidden(cluster.pods_of(live).await)?;
-            (!pods.is_empty()).then(|| format!("{} of it run now", count(pods.len(), "pod")))
+            (!pods.is_empty()).then(|| format!("stops its {}", count(pods.len(), "pod")))
         }
         _ => None,
     };

@@ -63,7 +63,7 @@ impl Rendering<'_> {
             return Ok(Ok(rendered));
         }
         if rendered.head.is_empty() {
-            return Ok(Err(Invalid("it renders to nothing: nothing would be pruned, and the sync would stop with that message".into())));
+            return Ok(Err(Invalid("it renders no objects: nothing would be pruned, and the sync would stop with that message".into())));
         }
         if let Ok(Some(inputs)) = after {
             rendered.looks_up = self.environment.looks_up(self.target, inputs).await?;

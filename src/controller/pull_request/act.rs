@@ -205,7 +205,7 @@ async fn publish(ctx: &Writer, key: &PullRequestKey, look: &Observation) -> Resu
                 number + 2,
                 text.pages.len() + 1
             ),
-            summary: format!("Goes on from `{CHECK}`."),
+            summary: format!("Continues `{CHECK}`."),
             text: Some(page.clone()),
         };
         ctx.to_github()

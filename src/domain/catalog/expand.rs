@@ -111,7 +111,7 @@ fn target(rule: &Rule, application: Name, stage: &Stage, path: &str) -> Result<T
         && !(is_label(&named.namespace) && is_label(&named.name.replace('.', "-")))
     {
         return Err(invalid(format_args!(
-            "`{}/{}` is no object's namespace and name",
+            "`{}/{}` is not a valid namespace and name",
             named.namespace, named.name
         )));
     }
@@ -121,7 +121,7 @@ fn target(rule: &Rule, application: Name, stage: &Stage, path: &str) -> Result<T
     };
     if !is_label(&destination.namespace) {
         return Err(invalid(format_args!(
-            "`{}` is not a namespace's name",
+            "`{}` is not a valid namespace name",
             destination.namespace
         )));
     }

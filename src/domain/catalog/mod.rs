@@ -89,7 +89,7 @@ impl std::str::FromStr for Approver {
                 team: team.into(),
             }),
             _ => Err(Invalid(format!(
-                "`{text}` is no approver: write `user`, `organisation/team` or `CODEOWNERS`"
+                "`{text}` is not an approver: write `user`, `organisation/team` or `CODEOWNERS`"
             ))),
         }
     }

@@ -80,7 +80,7 @@ pub(super) fn segments(path: &str) -> Result<Vec<Segment>, Invalid> {
             "{stage}" => Ok(Segment::Stage),
             "" | "." | ".." => Err(invalid(format_args!("`{path}`: a path is relative to the repository's root, without `.` and `..`"))),
             part if part.contains(['{', '}', '*']) => Err(invalid(format_args!(
-                "`{path}`: `{{application}}` and `{{stage}}` stand for one whole directory name each; `{part}` is neither"
+                "`{path}`: each directory in it is `{{application}}`, `{{stage}}` or a plain name; `{part}` is none of these"
             ))),
             part => Ok(Segment::Literal(part.into())),
         })

@@ -150,7 +150,7 @@ fn mistakes_are_shown_where_they_are() {
         ),
         (
             EXAMPLE.replace("version: 1", "version: 2"),
-            vec!["version 2 is not known"],
+            vec!["version 2 is not supported"],
         ),
         (
             EXAMPLE.replace("    images:", "    drift: ignore\n    images:"),
@@ -184,7 +184,7 @@ fn paths_and_stages_that_cannot_be_are_refused() {
         ),
         (
             EXAMPLE.replace("apps/{application}", "apps/x-{application}"),
-            vec!["one whole directory"],
+            vec!["or a plain name"],
         ),
     ]);
 }
@@ -217,7 +217,7 @@ fn dependencies_and_rules_that_cannot_be_are_refused() {
                 "applications:",
                 "health: [{ group: apps, kind: Deployment, healthy: 'true' }]\napplications:",
             ),
-            vec!["no group of custom kinds"],
+            vec!["not a group of custom kinds"],
         ),
         (
             EXAMPLE.replace("    images:", "    ignore: [{ path: spec }]\n    images:"),

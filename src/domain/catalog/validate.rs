@@ -21,7 +21,7 @@ impl RawCatalog {
             .collect::<Result<_, _>>()?;
         if self.version != 1 {
             return Err(invalid(format_args!(
-                "version {} is not known here: this windlass reads version 1",
+                "version {} is not supported: this windlass reads version 1",
                 self.version
             )));
         }
@@ -113,7 +113,7 @@ impl RawHealth {
             && (!self.group.ends_with(".k8s.io") || self.group.starts_with("gateway."));
         if !own {
             return Err(invalid(format_args!(
-                "health of {}: `{}` is no group of custom kinds",
+                "health of {}: `{}` is not a group of custom kinds",
                 self.kind, self.group
             )));
         }

@@ -60,19 +60,19 @@ pub const COMMANDS: [Spec; 8] = [
         command: Command::AcceptUnseen,
         word: "accept-unseen",
         power: Power::Observation,
-        summary: "accepts the changes that do not fit into the preview of this commit, by one who may approve",
+        summary: "accepts the changes that do not fit into the preview of this commit; only somebody who may approve can do this",
     },
     Spec {
         command: Command::Adopt,
         word: "adopt",
         power: Power::Delete,
-        summary: "lets the first sync of the applications that this pull request touches change what was there before windlass",
+        summary: "lets the first sync change objects that existed before windlass, in the applications that this pull request touches",
     },
     Spec {
         command: Command::ConfirmPrune,
         word: "confirm-prune",
         power: Power::Delete,
-        summary: "confirms the deletions that wait for it, in the applications that this pull request touches",
+        summary: "confirms the pending deletions in the applications that this pull request touches",
     },
     Spec {
         command: Command::Help,
@@ -96,7 +96,7 @@ pub const COMMANDS: [Spec; 8] = [
         command: Command::Take,
         word: "take",
         power: Power::Stage,
-        summary: "has the fields that others hold, and that the preview names, set as Git has them",
+        summary: "overwrites the conflicting fields that the preview lists with Git's values",
     },
     Spec {
         command: Command::Why,

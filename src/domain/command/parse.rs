@@ -15,7 +15,7 @@ pub struct Line {
 pub enum ParseError {
     /// No such command; the nearest one.
     Unknown { word: String, nearest: Command },
-    /// The command takes nothing after its name.
+    /// The command takes no arguments.
     Argument { command: Command },
 }
 

@@ -25,12 +25,12 @@ pub fn set_fields(
             continue;
         };
         if used {
-            return Err(EditError(format!("the {kind} {name} is there twice")));
+            return Err(EditError(format!("the {kind} {name} is in the file twice")));
         }
         used = true;
         let assignments = fields.iter().map(|(path, value)| {
             if value.is_object() || value.is_array() {
-                return Err(EditError(format!("{path} is more than one value")));
+                return Err(EditError(format!("{path} is not a single value")));
             }
             let steps = steps_of(&read, path)
                 .ok_or_else(|| EditError(format!("{path} is not in the file")))?;

@@ -18,9 +18,7 @@ pub(super) fn splice(
         let feature = document
             .query_exact(&route(&assignment.steps))
             .map_err(|error| refuse(error.to_string()))?
-            .ok_or_else(|| {
-                refuse("the image's field is empty: give it a value once by hand".into())
-            })?;
+            .ok_or_else(|| refuse("the image field is empty: set it once by hand".into()))?;
         let (start, end) = feature.location.byte_span;
         let old = &text[start..end];
         return Ok(format!(
@@ -101,7 +99,7 @@ fn insert(
         ));
     }
     Err(EditError(
-        "there is no plain value beside it after which it could be put".into(),
+        "there is no plain value beside it to insert it after".into(),
     ))
 }
 

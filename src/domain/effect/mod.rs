@@ -116,7 +116,7 @@ fn created(context: &Context<'_>, change: &Change) -> Vec<Effect> {
     let mut found = vec![Effect::new(
         change,
         format!(
-            "comes for {}, which goes once this is healthy: until then both run",
+            "replaces {}, which is deleted once this is healthy; until then both run",
             old.key
         ),
     )];
@@ -124,7 +124,7 @@ fn created(context: &Context<'_>, change: &Change) -> Vec<Effect> {
         found.push(Effect::grave(
             change,
             format!(
-                "its claims are new and empty: the data of {} stays in claims of that name",
+                "its volume claims are new and empty: the data of {} stays in its old claims",
                 old.key
             ),
         ));
@@ -135,9 +135,8 @@ fn created(context: &Context<'_>, change: &Change) -> Vec<Effect> {
 /// The bounds that an autoscaler sets to what it scales.
 fn bounded(change: &Change) -> Option<Effect> {
     let (target, least, most) = autoscaled(change)?;
-    let text = format!(
-        "keeps {target} between {least} and {most} pods, whatever Git says of its replicas"
-    );
+    let text =
+        format!("keeps {target} between {least} and {most} pods, whatever replicas Git sets");
     Some(Effect::new(change, text))
 }
 
@@ -153,7 +152,7 @@ fn configured(context: &Context<'_>, change: &Change) -> Option<Effect> {
         "ConfigMap" if !is_hashed(name) && !context.named.contains(&(namespace, name)) => {
             Some(Effect::new(
                 change,
-                "no pod is restarted by it: what was read at start stays until the next rollout",
+                "no pod restarts: running pods keep what they read at start until their next rollout",
             ))
         }
         _ => None,
@@ -165,7 +164,7 @@ fn recreated(change: &Change) -> Option<Effect> {
         "PersistentVolumeClaim" | "PersistentVolume" => data_goes(change),
         _ if change.notes.alone => Effect::new(
             change,
-            "its pods go on meanwhile, and belong to the new one",
+            "its pods keep running, and the new object takes them over",
         ),
         "Deployment" | "StatefulSet" | "DaemonSet" if replicas(change) > 0 => Effect::grave(
             change,
@@ -173,9 +172,9 @@ fn recreated(change: &Change) -> Option<Effect> {
         ),
         "Service" => Effect::grave(
             change,
-            "nothing is reached by it until it is there anew, and its address changes",
+            "it serves no traffic until it is created again, and its address changes",
         ),
-        "Job" => Effect::new(change, "it runs once more"),
+        "Job" => Effect::new(change, "it runs again"),
         "CustomResourceDefinition" => objects_go(change),
         _ => return None,
     })
@@ -184,7 +183,7 @@ fn recreated(change: &Change) -> Option<Effect> {
 fn pruned(context: &Context<'_>, change: &Change) -> Option<Effect> {
     Some(match change.key.kind.as_str() {
         "CustomResourceDefinition" => objects_go(change),
-        "Namespace" => Effect::grave(change, "everything in it goes with it"),
+        "Namespace" => Effect::grave(change, "everything in it is deleted with it"),
         "PersistentVolumeClaim" | "PersistentVolume" => data_goes(change),
         "Deployment" | "StatefulSet" | "ReplicaSet" if replicas(change) > 0 => {
             let comes = context.all.iter().any(|one| one.action != Action::Prune);
@@ -202,12 +201,12 @@ fn pruned(context: &Context<'_>, change: &Change) -> Option<Effect> {
 fn data_goes(change: &Change) -> Effect {
     Effect::grave(
         change,
-        "its data goes with it, unless the volume's reclaim policy is Retain",
+        "its data is deleted with it, unless the volume's reclaim policy is Retain",
     )
 }
 
 fn objects_go(change: &Change) -> Effect {
-    Effect::grave(change, "every object of its kind goes with it")
+    Effect::grave(change, "every object of its kind is deleted with it")
 }
 
 fn after(change: &Change) -> &Value {

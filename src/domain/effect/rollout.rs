@@ -52,7 +52,7 @@ pub(super) fn rollout(change: &Change) -> String {
     };
     if change.key.kind == "Deployment" {
         if spec("/spec/strategy/type") == "Recreate" {
-            return format!("replaces {pods}: all end before new ones start (strategy Recreate)");
+            return format!("replaces {pods}: all stop before new ones start (strategy Recreate)");
         }
         let (surge, down) = (
             spec("/spec/strategy/rollingUpdate/maxSurge"),
@@ -61,14 +61,14 @@ pub(super) fn rollout(change: &Change) -> String {
         return match surge.is_null() {
             true => format!("rolls {pods}"),
             false => format!(
-                "rolls {pods}, at most {} more and {} fewer at a time",
+                "rolls {pods} (maxSurge {}, maxUnavailable {})",
                 text(&surge),
                 text(&down)
             ),
         };
     }
     if spec("/spec/updateStrategy/type") == "OnDelete" {
-        return format!("changes {pods} only when somebody deletes them (strategy OnDelete)");
+        return format!("replaces {pods} only when somebody deletes them (strategy OnDelete)");
     }
     format!("rolls {pods}, one after another")
 }

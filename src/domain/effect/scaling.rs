@@ -16,12 +16,12 @@ pub(super) fn scaling(change: &Change) -> Option<String> {
         _ if !runs || change.action != Action::Configure => None,
         0 => None,
         more if more > 0 => Some(format!(
-            "{} more: {after} in the place of {before}",
+            "scales up by {}: from {before} to {after}",
             pods(more)
         )),
-        -1 => Some(format!("1 pod ends: {after} in the place of {before}")),
+        -1 => Some(format!("scales down by 1 pod: from {before} to {after}")),
         fewer => Some(format!(
-            "{} end: {after} in the place of {before}",
+            "scales down by {}: from {before} to {after}",
             pods(-fewer)
         )),
     }
@@ -74,7 +74,7 @@ pub(super) fn pods(count: i64) -> String {
 /// That a workload's pods end.
 pub(super) fn pods_end(change: &Change) -> String {
     match replicas(change) {
-        1 => "its pod ends".into(),
-        count => format!("its {count} pods end"),
+        1 => "stops its pod".into(),
+        count => format!("stops its {count} pods"),
     }
 }

@@ -61,22 +61,22 @@ fn order_and_interruption_are_told() {
     assert_eq!(
         told(vec![(web("old", 2), None), (None, web("new", 2))]),
         [
-            "Deployment new: comes for Deployment old, which goes once this is healthy: until then both run",
-            "Deployment old: its 2 pods end once the rest of the change is healthy"
+            "Deployment new: replaces Deployment old, which is deleted once this is healthy; until then both run",
+            "Deployment old: stops its 2 pods once the rest of the change is healthy"
         ]
     );
     assert_eq!(
         told(vec![(web("old", 1), None)]),
-        ["Deployment old: its pod ends"]
+        ["Deployment old: stops its pod"]
     );
     let scaled = |replicas| Some(named("Deployment", "web", json!({"replicas": replicas})));
     assert_eq!(
         told(vec![(scaled(4), scaled(1))]),
-        ["Deployment web: 3 pods end: 1 in the place of 4"]
+        ["Deployment web: scales down by 3 pods: from 4 to 1"]
     );
     assert_eq!(
         told(vec![(scaled(1), scaled(2))]),
-        ["Deployment web: 1 pod more: 2 in the place of 1"]
+        ["Deployment web: scales up by 1 pod: from 1 to 2"]
     );
     let scaler = json!({"maxReplicas": 9, "scaleTargetRef": {"kind": "Deployment", "name": "web"}});
     assert_eq!(
@@ -85,7 +85,7 @@ fn order_and_interruption_are_told() {
             Some(named("HorizontalPodAutoscaler", "web", scaler))
         )]),
         [
-            "HorizontalPodAutoscaler web: keeps Deployment web between 1 and 9 pods, whatever Git says of its replicas"
+            "HorizontalPodAutoscaler web: keeps Deployment web between 1 and 9 pods, whatever replicas Git sets"
         ]
     );
 }
@@ -116,7 +116,7 @@ fn rollouts_and_silent_configuration_are_told() {
     let rolled = plan(vec![("Deployment", deployment("a"), deployment("b"))]);
     assert_eq!(
         texts(&rolled),
-        ["rolls 3 pods, at most 25% more and 0 fewer at a time"]
+        ["rolls 3 pods (maxSurge 25%, maxUnavailable 0)"]
     );
     assert_eq!(pods_rolled(&rolled), 3);
     let silent = plan(vec![("ConfigMap", config("1"), config("2"))]);
@@ -129,6 +129,6 @@ fn rollouts_and_silent_configuration_are_told() {
     assert!(is_hashed("web-5m9k2h8fc7") && !is_hashed("web-production"));
     assert_eq!(
         texts(&plan(vec![("Namespace", config("1"), Side::Absent)])),
-        ["everything in it goes with it"]
+        ["everything in it is deleted with it"]
     );
 }

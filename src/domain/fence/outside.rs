@@ -31,7 +31,7 @@ impl fmt::Display for Outside {
             Self::Closed { namespace } => {
                 write!(
                     f,
-                    "nothing is ever deployed to the namespace `{namespace}`: it is Kubernetes' or windlass's own"
+                    "nothing is ever deployed to the namespace `{namespace}`: it belongs to Kubernetes or to windlass"
                 )
             }
             Self::Namespace {

@@ -73,7 +73,7 @@ impl RawProject {
                     && !start.is_empty();
             if !legal {
                 return Err(Invalid(format!(
-                    "project `{name}`: `{kind}` is no kind: write `Kind`, `Kind.group`, `*.group` or `*`"
+                    "project `{name}`: `{kind}` is not a kind: write `Kind`, `Kind.group`, `*.group` or `*`"
                 )));
             }
         }

@@ -57,8 +57,8 @@ fn an_application_stays_in_its_namespace() {
         (object("v1\nkind: ConfigMap", ", namespace: shop-staging"), ""),
         (object("v1\nkind: ConfigMap", ", namespace: shop-production"), "otherNamespaces"),
         (object("v1\nkind: ConfigMap", ", namespace: shared"), ""),
-        (object("v1\nkind: Pod", ", namespace: windlass"), "own"),
-        (object("v1\nkind: Pod", ", namespace: kube-system"), "own"),
+        (object("v1\nkind: Pod", ", namespace: windlass"), "belongs to"),
+        (object("v1\nkind: Pod", ", namespace: kube-system"), "belongs to"),
         (object("windlass.dev/v1alpha1\nkind: Promotion", ", namespace: shop-staging"), "Promotion.windlass.dev"),
         (object("rbac.authorization.k8s.io/v1\nkind: RoleBinding", ", namespace: shop-staging"), "RoleBinding.rbac"),
         (object("rbac.authorization.k8s.io/v1\nkind: ClusterRole", ""), ""),
@@ -180,7 +180,7 @@ fn mistakes_in_the_file_are_named() {
         ("[acme/config]", "[]", "names no repository"),
         ("*-staging", "Staging!", "Staging!"),
         ("otherNamespaces", "others", "others"),
-        ("ClusterRole.rbac", "Cluster Role", "is no kind"),
+        ("ClusterRole.rbac", "Cluster Role", "is not a kind"),
     ] {
         let Invalid(why) = Project::parse_all(&FILE.replace(from, to)).unwrap_err();
         assert!(why.contains(part), "{why}");

@@ -1,4 +1,4 @@
-//! Enough approvals count for what the pull request touches, and nobody who may write asks for changes.
+//! Enough approvals count for what the pull request touches, and nobody who may write requested changes.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
         return Some(leaf(
             gate,
             Standing::Failed,
-            format!("{} asks for changes", review.user),
+            format!("{} requested changes", review.user),
         ));
     }
     let demands = demands(facts);
@@ -103,7 +103,7 @@ impl<'a> Demand<'a> {
 /// What each stage asks for, and what is asked of anybody.
 fn demands(facts: &Facts) -> Vec<Demand<'_>> {
     let floor = match facts.origin {
-        Origin::OursChanged => Some("somebody added to windlass's commit".to_string()),
+        Origin::OursChanged => Some("somebody changed windlass's branch".to_string()),
         Origin::People | Origin::Ours if facts.touches_unmanaged.is_some() => facts
             .touches_unmanaged
             .as_ref()
@@ -126,7 +126,7 @@ fn demands(facts: &Facts) -> Vec<Demand<'_>> {
             (0, true) if floor.is_some() => (1, floor.cloned().unwrap_or_default()),
             (0, true) => (0, format!("{title} merges image updates automatically")),
             (0, false) => (1, format!("{title} does not say `merge: auto`")),
-            (some, _) => (some, format!("{title} asks for {some}")),
+            (some, _) => (some, format!("{title} requires {some}")),
         };
         Demand {
             needed,

@@ -6,7 +6,7 @@ use super::{Facts, Standing, Verdict, leaf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Earlier {
     pub stage: String,
-    /// Why it is not healthy there with just these digests.
+    /// Why it is not healthy there with exactly these digests.
     pub lacks: Option<String>,
 }
 
@@ -27,6 +27,6 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     Some(leaf(
         gate,
         Standing::Passed,
-        format!("{} healthy with just these digests", names.join(", ")),
+        format!("{} healthy with exactly these digests", names.join(", ")),
     ))
 }

@@ -121,12 +121,11 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
 fn reason(gates: &[Verdict], worst: Standing, origin: Origin) -> String {
     match (worst, origin) {
         (Standing::Passed, Origin::OursChanged) => {
-            "all gates are green: somebody added to windlass's commit, so a person merges it".into()
+            "all gates passed: somebody changed windlass's branch, so a person has to merge it"
+                .into()
         }
-        (Standing::Passed, Origin::People) => {
-            "all gates are green: ready to be merged by a person".into()
-        }
-        (Standing::Passed, _) => "all gates are green: windlass merges this head".into(),
+        (Standing::Passed, Origin::People) => "all gates passed: a person can merge it now".into(),
+        (Standing::Passed, _) => "all gates passed: windlass merges this head".into(),
         _ => gates
             .iter()
             .filter(|gate| gate.standing == worst)

@@ -20,12 +20,12 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
         None => leaf(
             "preview",
             Standing::Pending,
-            "the preview of this head is not made yet".into(),
+            "the preview of this head is not ready yet".into(),
         ),
         Some(PreviewFact { ok: false, .. }) => leaf(
             "preview",
             Standing::Failed,
-            "the preview failed: see its check run for what to mend".into(),
+            "the preview failed: its check run says what to fix".into(),
         ),
         Some(PreviewFact {
             unseen,
@@ -35,13 +35,18 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
             "preview",
             Standing::Pending,
             format!(
-                "{unseen} changes do not fit into the preview: split the pull request, or read them with `windlass plan` and write /accept-unseen"
+                "{unseen} {} not fit into the preview: split the pull request, or read them with `windlass plan` and write /accept-unseen",
+                if *unseen == 1 {
+                    "change does"
+                } else {
+                    "changes do"
+                }
             ),
         ),
         Some(_) => leaf(
             "preview",
             Standing::Passed,
-            format!("the preview of {} is made", facts.head.short()),
+            format!("the preview of {} is ready", facts.head.short()),
         ),
     })
 }

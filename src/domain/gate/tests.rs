@@ -68,7 +68,7 @@ fn assert_refused(table: &[Mutation]) {
 #[test]
 fn a_permit_needs_every_gate() {
     assert_refused(&[
-        ("no preview", |f| f.preview = None, "not made yet"),
+        ("no preview", |f| f.preview = None, "not ready yet"),
         (
             "failed preview",
             |f| f.preview.as_mut().unwrap().ok = false,
@@ -77,7 +77,7 @@ fn a_permit_needs_every_gate() {
         (
             "no review",
             |f| f.reviews.clear(),
-            "0 of 1 approvals (shop/production asks for 1)",
+            "0 of 1 approvals (shop/production requires 1)",
         ),
         (
             "reader",
@@ -102,7 +102,7 @@ fn a_permit_needs_every_gate() {
         (
             "changes",
             |f| f.reviews[0].approves = false,
-            "bob asks for changes",
+            "bob requested changes",
         ),
         ("draft", |f| f.draft = true, "is a draft"),
     ]);

@@ -92,7 +92,7 @@ fn deployment(live: &Value) -> Assessment {
         return (
             Health::Progressing,
             format!(
-                "{} old pods are still to go",
+                "{} old pods still have to stop",
                 status("replicas") - status("updatedReplicas")
             ),
         );

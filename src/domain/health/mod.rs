@@ -113,7 +113,7 @@ fn unseen(live: &Value) -> Option<Assessment> {
             .zip(generation)
             .is_some_and(|(observed, generation)| observed < generation)
     {
-        return progressing("the change is not yet seen by its controller");
+        return progressing("its controller has not seen the change yet");
     }
     None
 }

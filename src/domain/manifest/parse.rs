@@ -83,7 +83,7 @@ fn with_generated_name(mut document: Value) -> Value {
 fn nameless(document: &Value, kind: &str, file: &str) -> Invalid {
     let why = match document["metadata"]["generateName"].is_string() {
         true => {
-            "only a hook may have generateName: what is kept needs a fixed name, or it would be another object each time"
+            "only a hook may use generateName: any other object needs a fixed name, or each sync would create another one"
         }
         false => "each one needs it",
     };
@@ -100,7 +100,7 @@ fn check_names(manifest: &Manifest, file: &str) -> Result<(), Invalid> {
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
         Err(Invalid(format!(
-            "{file}: `{text}` is no {what} that Kubernetes takes"
+            "{file}: `{text}` is not a valid Kubernetes {what}"
         )))
     };
     if !is_kind(&key.kind) {

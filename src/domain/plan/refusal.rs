@@ -12,7 +12,7 @@ pub fn refusal(key: &ResourceKey, reason: &str, message: &str, fields: &[String]
             format!(" at {}", fields.join(", "))
         };
         return format!(
-            "{reason}{fields} (the server's words are not shown: they may quote secret values)"
+            "{reason}{fields} (the server's message is not shown: it may quote secret values)"
         );
     }
     message.to_string()

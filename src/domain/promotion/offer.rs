@@ -22,11 +22,11 @@ impl Offer {
         let tag = &self.candidate.tag;
         match &self.instead_of {
             Some(newer) => Some(format!(
-                "a step back: {tag} was announced before {newer}, which is there now"
+                "this goes back: {tag} was announced before {newer}, which Git has now"
             )),
             None => self
                 .again
-                .then(|| format!("{tag} was there before, and is not any more")),
+                .then(|| format!("the stage had {tag} before and does not have it now")),
         }
     }
 }

@@ -209,7 +209,7 @@ impl Local {
             let part = self.most_resident / running as u64;
             if self.resident.load(Ordering::SeqCst) > self.most_resident && own.known > part {
                 return Trouble::Passing(format!(
-                    "more than {} MiB of memory were not to be had beside others",
+                    "took more than {} MiB of memory while other renderings needed the rest",
                     part >> 20
                 ));
             }

@@ -93,7 +93,7 @@ async fn receive<T: serde::de::DeserializeOwned>(stream: &mut UnixStream) -> any
 /// `windlass render`
 #[derive(Debug, Clone, clap::Args)]
 pub struct RenderArgs {
-    /// The socket to listen at, in a folder that windlass's container shares
+    /// The socket to listen on, in a folder shared with windlass's container
     #[arg(long, value_name = "FILE")]
     socket: PathBuf,
 
@@ -110,7 +110,7 @@ pub struct RenderArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub helm: Option<PathBuf>,
 
-    /// Folder for what is laid out for a rendering
+    /// Folder for the temporary files of renderings
     #[arg(long, default_value = "/tmp", value_name = "FOLDER")]
     work: PathBuf,
 }
@@ -146,7 +146,7 @@ async fn answer(mut stream: UnixStream, runner: &Runner) -> anyhow::Result<()> {
         // Only files in the folder: whoever asks is not believed either.
         let legal =
             !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        anyhow::ensure!(legal, "`{path}` is no file of a rendering");
+        anyhow::ensure!(legal, "`{path}` is not a file of a rendering");
         Ok((path, Arc::<[u8]>::from(BASE64.decode(content)?)))
     });
     let job = Job {

@@ -61,7 +61,7 @@ fn of_failure(failure: &Failure) -> Alert {
         ),
         Failure::Killed => (
             "CAUTION",
-            "windlass ended twice while it looked at this commit, so it does not try it again by itself. Make the change smaller, or give `/preview` to have it tried once more.".into(),
+            "windlass stopped twice while it previewed this commit, so it does not retry by itself. Make the change smaller, or comment `/preview` to try once more.".into(),
         ),
         Failure::Configuration(error) => (
             "CAUTION",
@@ -76,13 +76,13 @@ fn grave(preview: &Preview, failed: &[String]) -> Vec<String> {
     let mut lines = Vec::new();
     if !failed.is_empty() {
         lines.push(format!(
-            "{} cannot be applied, and with that nothing of the application.",
+            "{} cannot be applied, so nothing in its application is applied.",
             list(failed)
         ));
     }
     for (action, word) in [
         (Action::Prune, "Deletes"),
-        (Action::Recreate, "Deletes and creates anew"),
+        (Action::Recreate, "Deletes and recreates"),
     ] {
         let gone = names(preview, |change| {
             change.problem.is_none() && change.action == action && !change.is_hook()
@@ -112,7 +112,7 @@ fn done_to_others(preview: &Preview) -> Vec<String> {
         .collect();
     if !drifted.is_empty() {
         lines.push(format!(
-            "A sync sets back what others changed: {}.",
+            "A sync reverts what others changed: {}.",
             list(&drifted)
         ));
     }

@@ -20,10 +20,10 @@ pub(in crate::view) fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
         .effective()
         .map(|change| format!("{} {}", change.action.word(), code(&change.key.to_string())));
     let found = [
-        ("would set back changes by others", drift_lines(&app.drift)),
+        ("would revert changes by others", drift_lines(&app.drift)),
         ("merged before and waiting to be synced", waiting.collect()),
         (
-            "stays, since others hold it too",
+            "kept, because others own it too",
             noted(app, |notes| holders(&notes.kept)),
         ),
         (
@@ -39,7 +39,7 @@ pub(in crate::view) fn buckets(app: &ApplicationPreview) -> Vec<Bucket> {
             noted(app, |notes| some_paths(&notes.admitted)),
         ),
         (
-            "hidden noise, since it comes out differently each time",
+            "hidden, because it is different each time",
             noted(app, |notes| some_paths(&notes.unstable)),
         ),
     ];

@@ -110,12 +110,12 @@ pub(super) fn details(parts: &[Part<'_>], form: Form) -> String {
             form: match form {
                 Form::Full => "",
                 Form::Tight => {
-                    "Only the lines that differ are shown: the whole is too long for a comment."
+                    "Only the lines that differ are shown, because the full preview is too long for a comment."
                 }
                 Form::Grouped => {
-                    "Equal differences are shown once: the whole is too long for a comment."
+                    "Equal diffs are shown once, because the full preview is too long for a comment."
                 }
-                Form::Names => "The differences are too long for a comment and are left out here.",
+                Form::Names => "The diffs are too long for a comment and are left out here.",
             },
         },
     )

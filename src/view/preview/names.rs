@@ -25,7 +25,7 @@ struct NameGroup<'a> {
 /// share, as much as fits.
 pub(super) fn brief(parts: &[Part<'_>], room: usize) -> String {
     let mut out = String::from(
-        "The whole is too long for a comment: it is in the check run `windlass/preview`. These are the names.\n\n",
+        "The full preview is too long for a comment: read it in the check run `windlass/preview`. These are the names.\n\n",
     );
     let mut omitted = 0;
     for (group, names) in names_by_group(parts) {
@@ -35,7 +35,7 @@ pub(super) fn brief(parts: &[Part<'_>], room: usize) -> String {
     }
     if omitted > 0 {
         out.push_str(&format!(
-            "\n{omitted} more names do not fit: `windlass plan` with the repository lists all.\n"
+            "\n{omitted} more names do not fit here: `windlass plan` lists all of them.\n"
         ));
     }
     for group in groups(parts)
@@ -43,7 +43,7 @@ pub(super) fn brief(parts: &[Part<'_>], room: usize) -> String {
         .filter(|group| group.objects.len() > 1)
     {
         let text = format!(
-            "\n<details open><summary>the same in {}</summary>\n\n{}\n\n</details>\n",
+            "\n<details open><summary>the same in {} objects</summary>\n\n{}\n\n</details>\n",
             group.objects.len(),
             group.diff
         );

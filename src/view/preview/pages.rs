@@ -72,7 +72,7 @@ pub(super) fn paged(parts: &[Part<'_>], whole: &str) -> (Vec<String>, usize) {
         page.insert_str(
             0,
             &format!(
-                "{} not shown, since they are too long: `windlass plan` prints them.\n\n",
+                "{} not shown, because they are too long: `windlass plan` prints them.\n\n",
                 counted(unseen, "change")
             ),
         );
@@ -99,7 +99,7 @@ fn danger(change: &Change) -> u8 {
 /// A change whose difference alone is longer than a page.
 fn brief_change(change: &Change) -> String {
     format!(
-        "- {} {}: its difference is longer than a page: `windlass plan` prints it.\n",
+        "- {} {}: its diff is longer than a page: `windlass plan` prints it.\n",
         code(&change.key.to_string()),
         change.action.word()
     )

@@ -49,22 +49,19 @@ pub(in crate::view) fn parts<'a>(preview: &'a Preview) -> Vec<Part<'a>> {
 fn facts(change: &Change, mut facts: Vec<String>) -> Vec<String> {
     let notes = &change.notes;
     if notes.already {
-        facts.push("the cluster has it so already: somebody changed it by hand".into());
+        facts.push("the cluster already matches: somebody changed it by hand".into());
     }
     if let Some(hook) = &notes.hook {
         facts.push(quoted(hook));
     }
     if let Some(why) = &notes.recreate {
-        facts.push(format!(
-            "is deleted and created anew, since the server says: {}",
-            code(why)
-        ));
+        facts.push(format!("is deleted and created again: {}", code(why)));
     }
     if let Some(why) = &notes.unverified {
         facts.push(format!("{}: {}", badge(change.confidence), quoted(why)));
     }
     if notes.allotted {
-        facts.push("node ports and addresses are allotted by the server when it is applied".into());
+        facts.push("the server assigns node ports and addresses when this is applied".into());
     }
     if !notes.taken.is_empty() {
         facts.push(format!("takes {}", holders(&notes.taken)));
@@ -72,14 +69,14 @@ fn facts(change: &Change, mut facts: Vec<String>) -> Vec<String> {
     if !notes.adopted.is_empty() {
         let from: Vec<_> = notes.adopted.iter().map(|manager| code(manager)).collect();
         facts.push(format!(
-            "adoption: takes over, once, what {} set; what Git does not have of it goes",
+            "adoption: takes over the fields that {} set, once; those that Git does not have are removed",
             from.join(", ")
         ));
     }
     if !notes.replaced.is_empty() {
         let lists: Vec<_> = notes.replaced.iter().map(|path| code(path)).collect();
         facts.push(format!(
-            "the whole list is replaced, with what others put into it: {}",
+            "replaces the whole list, including entries that others added: {}",
             lists.join(", ")
         ));
     }

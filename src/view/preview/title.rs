@@ -63,7 +63,7 @@ fn not_previewed(failure: &Failure) -> &'static str {
         Failure::Conflict(_) => "**Conflicts with the base branch** · nothing was previewed",
         Failure::Fork => "**Not previewed** · the head is in a fork",
         Failure::TooLarge(_) => "**Not previewed** · the tree is too large",
-        Failure::Killed => "**Not previewed** · windlass ended while it looked at this commit",
+        Failure::Killed => "**Not previewed** · windlass stopped while it previewed this commit",
         Failure::Configuration(_) => "**The configuration cannot be read** · nothing was previewed",
     }
 }

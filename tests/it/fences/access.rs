@@ -201,7 +201,7 @@ async fn what_only_a_pull_request_names_is_not_shown() {
     has(
         &body,
         &[
-            "previewed as if nothing of it were in the cluster",
+            "the preview assumes that none of its objects exist",
             "create",
         ],
     );

@@ -59,7 +59,7 @@ async fn who_pushed_may_not_approve() {
         world
             .gate_status(number, "success")
             .await
-            .contains("so a person merges it")
+            .contains("so a person has to merge it")
     );
     assert_eq!(world.read(&format!("pulls/{number}"))["merged"], false);
 
@@ -216,7 +216,7 @@ async fn who_writes_into_anothers_namespace_needs_anothers_policy() {
     world
         .until("one is not enough", async || {
             world.verdict(&world.head(number)).filter(|(_, text)| {
-                text.starts_with("1 of 2 approvals (shop/production asks for 2)")
+                text.starts_with("1 of 2 approvals (shop/production requires 2)")
             })
         })
         .await;

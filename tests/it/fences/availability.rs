@@ -206,7 +206,7 @@ async fn a_head_that_windlass_died_of_is_left_alone_until_somebody_asks() {
     has(
         &world.conversation(number),
         &[
-            "windlass ended twice while it looked at this commit",
+            "windlass stopped twice while it previewed this commit",
             "/preview",
         ],
     );

@@ -50,7 +50,7 @@ async fn commands_ask_what_the_stage_asks() {
         .pulls
         .iter_mut()
         .for_each(|pull| pull.draft = true);
-    has(&reply("mia", "/sync").await, &["which a draft does not"]);
+    has(&reply("mia", "/sync").await, &["a draft must not do that"]);
     // One long line neither stops the verdict nor is quoted whole.
     let long = reply("mia", &format!("/sync {}", "`".repeat(30_000))).await;
     assert!(long.len() < 2_000, "{}", long.len());
@@ -83,7 +83,7 @@ async fn a_reply_that_is_deleted_repeats_nothing() {
     world.comment("bob", number, "/why");
     has(
         reply(&first["id"]).await["body"].as_str().unwrap(),
-        &["was done when this comment was seen first"],
+        &["was done when windlass first saw this comment"],
     );
 }
 

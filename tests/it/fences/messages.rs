@@ -90,7 +90,7 @@ async fn our_comment_is_ours_to_the_letter() {
                 .iter()
                 .any(|c| {
                     c["body"].as_str().is_some_and(|body| {
-                        body.starts_with(&reply(asked)) && body.contains("give it again")
+                        body.starts_with(&reply(asked)) && body.contains("does not run now")
                     })
                 })
                 .then_some(())
@@ -148,7 +148,7 @@ async fn names_are_names() {
     ] {
         let text = CONFIG.replace("name: lab", &format!("name: '{name}'"));
         let (number, comment) = lab.change(branch, &[("more.yaml", Some(&text))]).await;
-        has(&comment, &["is no name that Kubernetes takes"]);
+        has(&comment, &["is not a valid Kubernetes name"]);
         assert_eq!(lab.world.previewed(number).await["conclusion"], "failure");
         lab.world.gate_status(number, "failure").await;
     }

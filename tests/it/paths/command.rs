@@ -58,7 +58,7 @@ async fn every_command_is_answered_once() {
 
     <details open><summary><code>ConfigMap shop-staging/shop</code> configure +1 −1</summary>
 
-    - no pod is restarted by it: what was read at start stays until the next rollout
+    - no pod restarts: running pods keep what they read at start until their next rollout
 
     ```diff
      apiVersion: v1
@@ -81,17 +81,17 @@ async fn every_command_is_answered_once() {
     <!-- windlass:reply (id) -->
     > `/help`
 
-    A command stands at the start of a line.
+    Put each command at the start of a line.
 
     | command | what it does | needs |
     |---|---|---|
-    | `/accept-unseen` | accepts the changes that do not fit into the preview of this commit, by one who may approve | write |
-    | `/adopt` | lets the first sync of the applications that this pull request touches change what was there before windlass | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
-    | `/confirm-prune` | confirms the deletions that wait for it, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/accept-unseen` | accepts the changes that do not fit into the preview of this commit; only somebody who may approve can do this | write |
+    | `/adopt` | lets the first sync change objects that existed before windlass, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/confirm-prune` | confirms the pending deletions in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
     | `/help` | lists these commands | write |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
     | `/sync` | syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
-    | `/take` | has the fields that others hold, and that the preview names, set as Git has them | write; where the stage needs approvals, somebody who may approve |
+    | `/take` | overwrites the conflicting fields that the preview lists with Git's values | write; where the stage needs approvals, somebody who may approve |
     | `/why` | explains, gate by gate, why this pull request is or is not merged | write |
 
     --- bob 👀
@@ -116,7 +116,7 @@ async fn every_command_is_answered_once() {
     <!-- windlass:reply (id) -->
     > `/snyc`
 
-    There is no command `/snyc`. Did you mean `/sync`? `/help` lists all of them.
+    There is no command `/snyc`. Did you mean `/sync`? `/help` lists all commands.
 
     --- bob 👀
     /sync everything
@@ -125,7 +125,7 @@ async fn every_command_is_answered_once() {
     <!-- windlass:reply (id) -->
     > `/sync everything`
 
-    `/sync` takes nothing after its name.
+    `/sync` takes no arguments.
 
     --- bob 👀
     /preview
@@ -145,7 +145,7 @@ async fn every_command_is_answered_once() {
 
     - `shop/staging` is being synced to `(hex)`
 
-    The outcome is the commit status `windlass/sync`.
+    The commit status `windlass/sync` shows the outcome.
     ");
 }
 

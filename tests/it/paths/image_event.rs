@@ -41,13 +41,13 @@ async fn an_event_is_answered_with_the_pull_request_it_became() {
     insta::assert_snapshot!(world.scrub(&format!("{}\n\n{}", pull["title"].as_str().unwrap(), pull["body"].as_str().unwrap())), @"
     shop/staging: 1.1.0 (565656565656)
 
-    Puts a new image into **shop/staging**.
+    Deploys a new image to **shop/staging**.
 
     | image | tag | digest | source |
     |---|---|---|---|
     | `ghcr.io/acme/shop` | `1.1.0` | `565656565656` | acme/shop@cccccccccccccccccccccccccccccccccccccccc |
 
-    A newer image for `staging` updates this pull request. Close it to refuse this image. `/help` lists what can be asked here.
+    A newer image for `staging` updates this pull request. Close it to reject this image. `/help` lists the commands.
     ");
     world.merged(number).await;
     insta::assert_snapshot!(world.file("apps/shop/staging/kustomization.yaml").replace(&world.prefix, ""), @r#"
@@ -102,7 +102,7 @@ async fn a_newer_image_supersedes_the_same_pull_request() {
     world.announce("1.1.0").await;
     let back = world.pull_request("staging").await;
     world.previewed(back).await;
-    world.gate_says(back, "a step back").await;
+    world.gate_says(back, "this goes back").await;
     world.approve("bob", back);
     assert_eq!(proposed(&world, "1.1.0").await, number);
     world.previewed(number).await;

@@ -20,7 +20,7 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
     let number = production(&world, "1.1.0").await;
     assert_eq!(
         world.gate_status(number, "pending").await,
-        "0 of 1 approvals (shop/production asks for 1)"
+        "0 of 1 approvals (shop/production requires 1)"
     );
     // A reader's approval is heard, and does not count.
     world.approve("rita", number);
@@ -71,7 +71,7 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
 
     <details><summary><code>Deployment shop-production/shop</code> configure +1 −1</summary>
 
-    - rolls 2 pods, at most 25% more and 25% fewer at a time
+    - rolls 2 pods (maxSurge 25%, maxUnavailable 25%)
 
     ```diff
            - envFrom:
@@ -135,14 +135,14 @@ async fn an_extra_commit_needs_a_review_everywhere_also_where_merging_is_automat
     let text = world.gate_says(number, "somebody added").await;
     assert_eq!(
         text,
-        "0 of 1 approvals (somebody added to windlass's commit)"
+        "0 of 1 approvals (somebody changed windlass's branch)"
     );
     world.approve("bob", number);
     // What is not windlass's own is merged by a person.
     let text = world.gate_status(number, "success").await;
     assert_eq!(
         text,
-        "all gates are green: somebody added to windlass's commit, so a person merges it"
+        "all gates passed: somebody changed windlass's branch, so a person has to merge it"
     );
     world.as_user(
         "mia",
@@ -202,7 +202,7 @@ async fn peoples_pull_requests_are_left_to_people() {
     world.approve("mia", number);
     assert_eq!(
         world.gate_status(number, "success").await,
-        "all gates are green: ready to be merged by a person"
+        "all gates passed: a person can merge it now"
     );
     world.as_user(
         "mia",

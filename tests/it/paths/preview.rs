@@ -29,7 +29,7 @@ async fn one_sticky_comment_and_a_check_run() {
 
     <details open><summary><code>ConfigMap shop-staging/shop</code> configure +1 −1</summary>
 
-    - no pod is restarted by it: what was read at start stays until the next rollout
+    - no pod restarts: running pods keep what they read at start until their next rollout
 
     ```diff
      apiVersion: v1
@@ -136,7 +136,7 @@ async fn what_only_the_server_knows() {
     assert!(body.contains("field is immutable"), "{body}");
     assert_eq!(
         world.gate_status(number, "failure").await,
-        "the preview failed: see its check run for what to mend"
+        "the preview failed: its check run says what to fix"
     );
 }
 

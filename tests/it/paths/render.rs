@@ -123,7 +123,7 @@ async fn what_a_chart_is_told_of_the_cluster_stays_with_the_commit() {
     has(
         &text,
         &[
-            "`web/templates/config.yaml` asks the cluster by `lookup`: nothing is found there, as with `helm template`",
+            "`web/templates/config.yaml` reads the cluster with `lookup`, which finds nothing here, as with `helm template`",
         ],
     );
     let merged = world.as_user(

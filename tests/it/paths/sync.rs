@@ -183,7 +183,7 @@ async fn what_leaves_git_is_pruned_and_an_empty_render_prunes_nothing() {
         .unwrap();
     let text = world.sync_status(&commit, "failure").await;
     assert!(
-        text.contains("kustomization.yaml is empty") || text.contains("renders to nothing"),
+        text.contains("kustomization.yaml is empty") || text.contains("renders no objects"),
         "{text}"
     );
     assert!(
@@ -287,7 +287,7 @@ async fn a_rollout_that_fails_names_the_pods_reason_and_production_is_not_propos
 
     <details><summary><code>Deployment shop-staging/shop</code> configure +1 −1</summary>
 
-    - rolls 2 pods, at most 25% more and 25% fewer at a time
+    - rolls 2 pods (maxSurge 25%, maxUnavailable 25%)
 
     ```diff
            - envFrom:

@@ -172,13 +172,16 @@ async fn a_step_back_is_called_one_and_never_merges_by_itself() {
     has(
         body,
         &[
-            "Takes **shop/staging** back to an older image.",
+            "Moves **shop/staging** back to an older image.",
             "`1.1.0` was announced before `1.2.0`, which `staging` has now",
         ],
     );
     world.previewed(number).await;
     let waits = world.gate_says(number, "0 of 1 approvals").await;
-    has(&waits, &["a step back: 1.1.0 was announced before 1.2.0"]);
+    has(
+        &waits,
+        &["this goes back: 1.1.0 was announced before 1.2.0"],
+    );
     world.quiet().await;
     assert_eq!(world.read(&format!("pulls/{number}"))["merged"], false);
     world.approve("bob", number);

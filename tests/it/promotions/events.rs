@@ -96,7 +96,7 @@ async fn an_application_without_the_first_stage_begins_at_its_own() {
     // The stage's gates are its own all the same.
     world.previewed(number).await;
     world
-        .gate_says(number, "0 of 1 approvals (solo/production asks for 1)")
+        .gate_says(number, "0 of 1 approvals (solo/production requires 1)")
         .await;
     world.approve("bob", number);
     world.merged(number).await;

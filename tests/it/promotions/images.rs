@@ -78,7 +78,7 @@ async fn an_image_that_is_taken_out_of_the_manifests_is_dropped_with_a_note() {
     let taken_out = push(&world, "No images", STAGING, without);
     has(
         &rests(&world, "shop.staging", "Reverted").await,
-        &["1.1.0", "taken back by", &taken_out[..12]],
+        &["1.1.0", "reverted by", &taken_out[..12]],
     );
     world
         .until("it is no candidate any more", async || {

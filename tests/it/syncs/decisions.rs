@@ -35,7 +35,7 @@ async fn an_application_that_leaves_git_is_deleted_only_when_that_is_confirmed()
     lab.world
         .until("it is said what waits", async || {
             let message = message().await;
-            (message.contains("acme/config declares lab/staging no more")
+            (message.contains("acme/config no longer declares lab/staging")
                 && message.contains("windlass confirm-prune lab/staging"))
             .then_some(())
         })
@@ -54,7 +54,7 @@ async fn an_application_that_leaves_git_is_deleted_only_when_that_is_confirmed()
     lab.world
         .until("the commit says what waits", async || {
             pending()?
-                .contains("acme/config declares lab/staging no more")
+                .contains("acme/config no longer declares lab/staging")
                 .then_some(())
         })
         .await;
@@ -134,20 +134,20 @@ async fn drift_becomes_a_pull_request_that_keeps_it_or_has_it_set_back() {
     );
     has(
         pull["body"].as_str().unwrap(),
-        &["`.spec.replicas`", "close it to have it set back"],
+        &["`.spec.replicas`", "close it to revert"],
     );
     lab.world.previewed(number).await;
     has(
         &lab.world.conversation(number),
         &[
             "1 configure",
-            "the cluster has it so already: somebody changed it by hand",
+            "the cluster already matches: somebody changed it by hand",
             "-  replicas: 2\n+  replicas: 5",
         ],
     );
     has_not(
         &lab.world.conversation(number),
-        &["sets back what others changed"],
+        &["reverts what others changed"],
     );
     assert_eq!(
         lab.deployment().await["spec"]["replicas"],

@@ -199,7 +199,7 @@ async fn kept_by(other: Other) {
     );
     has_not(
         &conversation,
-        &["windlass.dev/owner", "is kept by", "sets back"],
+        &["windlass.dev/owner", "is managed by", "sync reverts"],
     );
     // What goes is told to go, in every way that the other applies.
     let fewer = config("less", "a: '1', region: '${REGION}'", "");
@@ -223,7 +223,7 @@ async fn kept_by(other: Other) {
         ],
     );
     has(&said, &["less</code> configure +0 −1"]);
-    has_not(&said, &["sets back", "last-applied"]);
+    has_not(&said, &["sync reverts", "last-applied"]);
     if by == "flux" {
         has_not(&said, &["${REGION}"]);
     }

@@ -84,7 +84,7 @@ async fn hooks_of_a_chart_run_once_for_each_change() {
             "is a hook that windlass does not run (`pre-delete`)",
         ],
     );
-    has_not(&text, &["Deletes and creates anew"]);
+    has_not(&text, &["Deletes and recreates"]);
     lab.merge(number, "success").await;
     let second = job(&lab, "migrate").await;
     assert_ne!(
@@ -218,7 +218,7 @@ async fn a_hook_takes_the_place_of_nothing_that_is_none() {
         &text,
         &[
             "**1 cannot be applied**",
-            "exists already and is no hook of this application",
+            "already exists and is not a hook of this application",
         ],
     );
     lab.merge(number, "failure").await;

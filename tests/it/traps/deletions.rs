@@ -58,7 +58,7 @@ async fn a_deletion_that_nobody_approved_waits_for_a_confirmation() {
     let (number, text) = lab.change("workload", &[("deployment.yaml", None)]).await;
     has(
         &text,
-        &["Deletes `Deployment lab-staging/lab`.", "its 2 pods end"],
+        &["Deletes `Deployment lab-staging/lab`.", "stops its 2 pods"],
     );
     lab.merge(number, "pending").await;
     let waits = "its deletion waits for a confirmation: `/confirm-prune`, or `windlass confirm-prune lab/staging`";
@@ -206,11 +206,11 @@ async fn an_object_that_two_applications_have_is_an_error_on_the_pull_request() 
         &text,
         &[
             "**1 cannot be applied**",
-            "ConfigMap lab-staging/next is an object of next/staging too",
+            "ConfigMap lab-staging/next also belongs to next/staging",
         ],
     );
     let why = lab.merge(number, "failure").await;
-    has(&why, &["is an object of next/staging too"]);
+    has(&why, &["also belongs to next/staging"]);
     assert_eq!(
         lab.object("v1", "ConfigMap", "configmaps", "next").await["data"]["a"],
         "1"

@@ -24,7 +24,7 @@ async fn t08_t20_what_the_server_and_admission_fill_in_is_no_difference() {
         &[
             "deployment.kubernetes.io/revision",
             "+status",
-            "would set back",
+            "would revert",
         ],
     );
     lab.merge(number, "success").await;
@@ -111,7 +111,7 @@ async fn t14_a_list_without_keys_is_said_to_be_replaced_whole() {
         )
         .await;
     has(&text, &["+  - host: b"]);
-    has_not(&text, &["the whole list is replaced"]);
+    has_not(&text, &["replaces the whole list"]);
     let theirs = route("{host: theirs}").replace("name: lab", "name: other");
     lab.with_file(&["create"], &theirs);
     let (_, text) = lab
@@ -126,7 +126,7 @@ async fn t14_a_list_without_keys_is_said_to_be_replaced_whole() {
     has(
         &text,
         &[
-            "the whole list is replaced, with what others put into it: `.spec.rules`",
+            "replaces the whole list, including entries that others added: `.spec.rules`",
             "-  - host: theirs",
             "+  - host: ours",
         ],
@@ -238,7 +238,7 @@ async fn t17_t18_t19_secrets_tell_keys_and_nothing_else() {
     assert!(lab.world.forge.state().requests > before);
     has(
         &text,
-        &["cannot be applied", "the server's words are not shown"],
+        &["cannot be applied", "the server's message is not shown"],
     );
     let mut all = std::fs::read_to_string(lab.world.windlass.log()).unwrap();
     for number in 1..=3 {

@@ -120,7 +120,7 @@ async fn drift_may_be_reported_instead_of_set_back() {
             let message = lab.world.application("lab.staging").await["status"]["message"]
                 .as_str()?
                 .to_string();
-            (message.contains("drift is reported, not set back: ConfigMap")
+            (message.contains("drift is reported, not reverted: ConfigMap")
                 && message.contains(".data.a changed by kubectl-patch"))
             .then_some(())
         })
@@ -139,7 +139,7 @@ async fn drift_may_be_reported_instead_of_set_back() {
     has(
         &text,
         &[
-            "would set back changes by others: 1",
+            "would revert changes by others: 1",
             "`.data.a` (`kubectl-patch`)",
         ],
     );
@@ -159,7 +159,7 @@ async fn a_fight_stops_and_names_the_other() {
                 .as_str()
                 .unwrap_or_default()
                 .to_string();
-            if message.contains("is set back and changed again by some-operator") {
+            if message.contains("was reverted, then changed again by some-operator") {
                 return Some(());
             }
             lab.kubectl(&[

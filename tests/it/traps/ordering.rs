@@ -64,7 +64,10 @@ async fn a_first_sync_changes_nothing_that_was_there_until_it_is_adopted() {
         .push("acme/config", "main", "ada", "Old", &files)
         .unwrap();
     let why = lab.world.sync_status(&commit, "failure").await;
-    has(&why, &["the first sync would change what is there already"]);
+    has(
+        &why,
+        &["the first sync would change objects that already exist"],
+    );
     let value = async || {
         lab.world
             .get("v1", "ConfigMap", "configmaps", &namespace, "old")

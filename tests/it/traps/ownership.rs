@@ -27,7 +27,7 @@ async fn t01_a_field_that_another_manager_holds_is_not_taken_unseen() {
         ],
     );
     let why = lab.merge(number, "failure").await;
-    has(&why, &["others hold fields"]);
+    has(&why, &["others own fields"]);
     assert_eq!(
         lab.deployment().await["spec"]["minReadySeconds"],
         3,
@@ -143,7 +143,7 @@ async fn t12_what_kubectl_apply_left_is_adopted_and_goes() {
     has(
         &text,
         &[
-            "adoption: takes over, once, what `kubectl-client-side-apply` set",
+            "adoption: takes over the fields that `kubectl-client-side-apply` set, once",
             "-  gone: '2'",
             "-    old: label",
         ],
@@ -182,7 +182,7 @@ async fn t13_a_removed_field_that_another_applies_too_stays_and_is_said_to() {
     has(
         &text,
         &[
-            "stays, since others hold it too: 1",
+            "kept, because others own it too: 1",
             "`.data.b` (`another-tool`)",
         ],
     );
@@ -269,7 +269,7 @@ async fn t15_what_is_owned_under_a_version_that_is_gone_is_carried_over() {
         &text,
         &[
             "-  drop: 2",
-            "v1alpha1, which is served no more: it is carried over first",
+            "v1alpha1, which is no longer served: it is migrated first",
         ],
     );
     lab.merge(number, "success").await;
@@ -307,7 +307,7 @@ async fn what_another_tool_still_keeps_is_refused_by_its_name() {
     let (_, text) = lab.change("chart", &[("chart.yaml", Some(&wanted))]).await;
     has(
         &text,
-        &["is kept by the Helm release lab-staging/web: have that let go of it first"],
+        &["is managed by the Helm release lab-staging/web: release it there first"],
     );
     // The release is uninstalled: what it left is adopted.
     lab.kubectl(&["delete", "secret", "sh.helm.release.v1.web.v1"]);

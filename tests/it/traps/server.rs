@@ -132,7 +132,7 @@ async fn t04_an_immutable_field_is_told_from_a_mistake() {
         &text,
         &[
             "field is immutable",
-            "can only be deleted and created anew",
+            "can only be deleted and created again",
             "windlass.dev/recreate: ",
         ],
     );
@@ -151,13 +151,13 @@ async fn t04_an_immutable_field_is_told_from_a_mistake() {
     let (_, text) = lab
         .change("unnamed", &[("deployment.yaml", Some(&unnamed))])
         .await;
-    has(&text, &["can only be deleted and created anew"]);
+    has(&text, &["can only be deleted and created again"]);
     let wrong = moved.replace("replicas: 2", "replicas: -1");
     let (_, text) = lab
         .change("wrong", &[("deployment.yaml", Some(&wrong))])
         .await;
     has(&text, &["must be greater than or equal to 0"]);
-    has_not(&text, &["created anew"]);
+    has_not(&text, &["created again"]);
     let allowed = moved
         .replace(
             "metadata: {name: lab}",
@@ -171,8 +171,8 @@ async fn t04_an_immutable_field_is_told_from_a_mistake() {
         &text,
         &[
             "1 recreate",
-            "Deletes and creates anew `Deployment lab-staging/lab`",
-            "its 2 pods end before new ones start",
+            "Deletes and recreates `Deployment lab-staging/lab`",
+            "stops its 2 pods before new ones start",
         ],
     );
     lab.merge(number, "success").await;
@@ -221,7 +221,7 @@ async fn a_default_that_git_rules_out_is_taken_out() {
         &text,
         &["type: Recreate", "type: OnDelete", "tcpSocket", "emptyDir"],
     );
-    has_not(&text, &["created anew"]);
+    has_not(&text, &["created again"]);
     lab.merge(number, "success").await;
     let live = lab.deployment().await;
     assert_eq!(live["spec"]["strategy"], json!({"type": "Recreate"}));
@@ -257,7 +257,7 @@ async fn t07_a_name_that_the_server_would_make_up_is_refused_with_the_reason() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
     let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: lab-}\nspec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}\n";
     let (_, text) = lab.change("job", &[("job.yaml", Some(job))]).await;
-    has(&text, &["only a hook may have generateName"]);
+    has(&text, &["only a hook may use generateName"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

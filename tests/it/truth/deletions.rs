@@ -92,7 +92,7 @@ async fn other_tools_marks_keep_and_whatever_is_not_harmless_is_asked_about() {
     has(&named, &["/asks", "/key", "/web"]);
     has(
         status["message"].as_str().unwrap(),
-        &["is left: it is marked `helm.sh/resource-policy: keep`"],
+        &["is kept: it is marked `helm.sh/resource-policy: keep`"],
     );
     let there = async |kind: &str, plural: &str, name: &str| {
         lab.object("v1", kind, plural, name).await.is_object()

@@ -55,7 +55,7 @@ async fn what_cannot_be_changed_is_named_and_no_pods_or_data_go_with_it() {
     let (_, text) = lab
         .change("shrink", &[("claim.yaml", Some(&claim("1Gi")))])
         .await;
-    has(&text, &["A claim is never created anew"]);
+    has(&text, &["windlass never recreates a claim"]);
     has_not(&text, &["windlass.dev/recreate"]);
     let (_, text) = lab
         .change("grow", &[("set.yaml", Some(&set("2Gi", "")))])
@@ -65,7 +65,7 @@ async fn what_cannot_be_changed_is_named_and_no_pods_or_data_go_with_it() {
         &[
             ".spec.volumeClaimTemplates[0].spec.resources.requests.storage cannot be changed from 1Gi to 2Gi",
             "keep 1Gi",
-            "its pods go on",
+            "its pods keep running",
         ],
     );
     let permission = text
@@ -93,7 +93,7 @@ async fn what_cannot_be_changed_is_named_and_no_pods_or_data_go_with_it() {
         &format!(", annotations: {{windlass.dev/recreate: '{permission}'}}"),
     );
     let (number, text) = lab.change("allowed", &[("set.yaml", Some(&allowed))]).await;
-    has(&text, &["its pods go on meanwhile", "keep 1Gi"]);
+    has(&text, &["its pods keep running", "keep 1Gi"]);
     lab.world.as_user(
         "ada",
         Method::PUT,
@@ -223,7 +223,7 @@ async fn a_merge_past_the_gate_is_said_in_the_thread() {
         .await;
     lab.world.gate_says(number, "0 of 1 approvals").await;
     lab.merge(number, "success").await;
-    let said = "It was merged while `windlass/gate` was not green: 0 of 1 approvals";
+    let said = "It was merged although `windlass/gate` had not passed: 0 of 1 approvals";
     lab.world
         .until("the thread says so", async || {
             lab.world.conversation(number).contains(said).then_some(())
@@ -272,7 +272,7 @@ async fn order_and_interruption_are_forecast() {
     has(
         &conditions,
         &[&format!(
-            "no rule says when Size.{group} is healthy: what its status says of itself counted"
+            "no rule says when Size.{group} is healthy, so its own status counts"
         )],
     );
     // Not in the diff: the object itself does not change.
@@ -289,8 +289,8 @@ async fn order_and_interruption_are_forecast() {
     has(
         &text,
         &[
-            "comes for Deployment lab-staging/lab, which goes once this is healthy: until then both run",
-            "its 2 pods end once the rest of the change is healthy",
+            "replaces Deployment lab-staging/lab, which is deleted once this is healthy; until then both run",
+            "stops its 2 pods once the rest of the change is healthy",
         ],
     );
     let handed = deployment("", "").replace("  replicas: 2\n", "");
@@ -306,7 +306,7 @@ async fn order_and_interruption_are_forecast() {
     has(
         &text,
         &[
-            "keeps Deployment lab between 2 and 9 pods, whatever Git says of its replicas",
+            "keeps Deployment lab between 2 and 9 pods, whatever replicas Git sets",
             "`Deployment lab-staging/lab`: `.spec.replicas` (`HorizontalPodAutoscaler lab`)",
         ],
     );
@@ -319,5 +319,5 @@ async fn order_and_interruption_are_forecast() {
             )],
         )
         .await;
-    has(&text, &["1 pod ends: 1 in the place of 2"]);
+    has(&text, &["scales down by 1 pod: from 2 to 1"]);
 }

@@ -29,7 +29,7 @@ async fn a_version_that_is_served_no_more_is_named_and_a_hook_may_have_a_generat
             )],
         )
         .await;
-    has(&text, &["only a hook may have generateName"]);
+    has(&text, &["only a hook may use generateName"]);
 }
 
 /// An object whose version is served no more is looked up under one that is; one that may not be read just now is not gone.
@@ -104,7 +104,7 @@ async fn what_is_served_under_another_version_is_not_gone() {
         .until("it cannot be told", async || {
             status().await["message"]
                 .as_str()?
-                .contains("whether it is still there cannot be told")
+                .contains("windlass cannot tell whether it still exists")
                 .then_some(())
         })
         .await;

@@ -32,7 +32,7 @@ pub(super) async fn late(
         };
         if is_used_by_pods(key) {
             if let Some(user) = user_in_git(wanted, key) {
-                used.push((key.clone(), format!("{} of Git still uses it", user.key)));
+                used.push((key.clone(), format!("{} in Git still uses it", user.key)));
                 continue;
             }
             if !users.contains_key(&key.namespace) {

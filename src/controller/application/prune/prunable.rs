@@ -82,7 +82,7 @@ pub async fn prunable(scope: &AppScope<'_>, gone: Vec<InventoryEntry>) -> Result
                 prunable.unknown = true;
                 prunable.protected.push((
                     entry.key,
-                    format!("whether it is still there cannot be told: {why}"),
+                    format!("windlass cannot tell whether it still exists: {why}"),
                 ));
                 continue;
             }

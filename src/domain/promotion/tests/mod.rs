@@ -341,11 +341,11 @@ fn what_was_decided_on_is_not_offered_and_a_step_back_is_called_one() {
     assert_eq!(doubt(other('b', &['a']), &[]).as_deref(), Some(""));
     assert_eq!(
         doubt(other('a', &['b']), &[]).as_deref(),
-        Some("a step back: ta was announced before tb, which is there now")
+        Some("this goes back: ta was announced before tb, which Git has now")
     );
     assert_eq!(
         doubt(other('a', &['0']), &[decision('a', How::Merged)]).as_deref(),
-        Some("ta was there before, and is not any more")
+        Some("the stage had ta before and does not have it now")
     );
     assert_eq!(
         doubt(other('a', &['a', '0']), &[decision('a', How::Merged)]).as_deref(),
