@@ -23,6 +23,7 @@ pub fn ignore(scope: &AppScope<'_>, mut request: Request) -> Request {
     }
     let entries = ownership::entries(live);
     for path in ignored {
+        let path = path.spelled_as_in(live);
         let held = entries
             .iter()
             .any(|entry| entry.writer() != Writer::Windlass && entry.fields.touches(&path));

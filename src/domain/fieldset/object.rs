@@ -21,37 +21,68 @@ pub fn lookup<'a>(value: &'a Value, path: &FieldPath) -> Option<&'a Value> {
     Some(at)
 }
 
-/// A field whose name holds dots: `metadata.annotations` of the API server's printing.
+/// A field whose name holds dots, as annotations' names do: the API server prints it without quotes.
 fn dotted<'a>(value: &'a Value, rest: &[Element]) -> Option<&'a Value> {
+    let (name, count) = dotted_name(value, rest)?;
+    lookup(value.get(&name)?, &FieldPath(rest[count..].to_vec()))
+}
+
+impl FieldPath {
+    /// The same path with the names that this object has: `acme.example/team` was read as two.
+    pub fn spelled_as_in(&self, object: &Value) -> Self {
+        let mut elements = Vec::new();
+        let (mut at, mut rest) = (Some(object), &self.0[..]);
+        while let Some((element, after)) = rest.split_first() {
+            let here = at.filter(|here| find(here, element).is_none());
+            let joined = here.and_then(|here| dotted_name(here, rest));
+            let (element, count) = match joined {
+                Some((name, count)) => (Element::Field(name), count),
+                None => (element.clone(), rest.len() - after.len()),
+            };
+            at = at.and_then(|here| find(here, &element));
+            elements.push(element);
+            rest = &rest[count..];
+        }
+        Self(elements)
+    }
+}
+
+/// The name of a field of the value that the first elements together spell, and how many they are.
+fn dotted_name(value: &Value, rest: &[Element]) -> Option<(String, usize)> {
     let mut name = String::new();
-    for (count, element) in rest.iter().enumerate() {
+    for (count, element) in (1..).zip(rest) {
         let Element::Field(part) = element else {
             return None;
         };
-        if count > 0 {
+        if count > 1 {
             name.push('.');
         }
         name.push_str(part);
-        if count > 0
-            && let Some(found) = value.get(&name)
-        {
-            return lookup(found, &FieldPath(rest[count + 1..].to_vec()));
+        if count > 1 && value.get(&name).is_some() {
+            return Some((name, count));
         }
     }
     None
 }
 
-/// Takes one path out of an object, and what is left empty by that. True: it was there.
+/// Takes one path out of an object. True: it was there.
 pub fn remove(value: &mut Value, path: &FieldPath) -> bool {
     let Some((element, rest)) = path.0.split_first() else {
         return false;
     };
+    // A field's name with dots in it was read as several.
+    let (element, rest) = match find(value, element) {
+        Some(_) => (element.clone(), rest),
+        None => match dotted_name(value, &path.0) {
+            Some((name, count)) => (Element::Field(name), &path.0[count..]),
+            None => return false,
+        },
+    };
     if rest.is_empty() {
-        let there = find(value, element).is_some();
-        take(value, element);
-        return there;
+        take(value, &element);
+        return true;
     }
-    find_mut(value, element).is_some_and(|below| remove(below, &FieldPath(rest.to_vec())))
+    find_mut(value, &element).is_some_and(|below| remove(below, &FieldPath(rest.to_vec())))
 }
 
 impl FieldSet {

@@ -148,6 +148,28 @@ fn items_in_our_lists_are_told_from_fields_beside_ours() {
 }
 
 #[test]
+fn a_name_with_dots_is_found_and_removed() {
+    let object = json!({"metadata": {"annotations": {"acme.example/team": "a", "acme.example/tier": {"x": 1}}}});
+    let path = |text: &str| FieldPath::parse(text).unwrap();
+    let table = [
+        (".metadata.annotations.acme.example/team", true),
+        (".metadata.annotations.acme.example/tier.x", true),
+        (".metadata.annotations.acme.example/other", false),
+        (".metadata.labels.acme.example/team", false),
+    ];
+    for (text, there) in table {
+        let mut changed = object.clone();
+        assert_eq!(lookup(&object, &path(text)).is_some(), there, "{text}");
+        assert_eq!(remove(&mut changed, &path(text)), there, "{text}");
+        assert_eq!(changed != object, there, "{text}");
+        assert!(lookup(&changed, &path(text)).is_none(), "{text}");
+    }
+    let spelled = path(".metadata.annotations.acme.example/tier.x").spelled_as_in(&object);
+    let names = ["metadata", "annotations", "acme.example/tier", "x"];
+    assert_eq!(spelled.0, names.map(|name| Element::Field(name.into())));
+}
+
+#[test]
 fn what_is_removed_leaves_what_others_hold() {
     let set = FieldSet::parse(&json!({"f:spec": {"f:replicas": {}, "f:env": {
         "k:{\"name\":\"A\"}": {".": {}, "f:name": {}, "f:value": {}},

@@ -68,10 +68,13 @@ async fn drift_is_told_apart_from_the_change_and_from_what_waits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ignored_fields_are_left_in_the_diff_the_apply_and_drift_alike() {
-    let rules = "    ignore: [{ kind: ConfigMap, path: .data.owned }]\n";
-    let lab =
-        Lab::ruled(rules, &[("config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lab}\ndata: {a: '1', owned: first}\n")])
-            .await;
+    let rules = "    ignore: [{ kind: ConfigMap, path: .data.owned }, { path: .metadata.annotations.acme.example/team }]\n";
+    let config = |a: &str, words: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: lab, annotations: {{acme.example/team: {words}}}}}\ndata: {{a: '{a}', owned: {words}}}\n"
+        )
+    };
+    let lab = Lab::ruled(rules, &[("config.yaml", &config("1", "first"))]).await;
     assert_eq!(
         lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["owned"],
         "first",
@@ -83,16 +86,16 @@ async fn ignored_fields_are_left_in_the_diff_the_apply_and_drift_alike() {
         "--type=merge",
         "--field-manager=some-operator",
         "-p",
-        r#"{"data":{"owned":"theirs"}}"#,
+        r#"{"metadata":{"annotations":{"acme.example/team":"theirs"}},"data":{"owned":"theirs"}}"#,
     ]);
-    let wanted =
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lab}\ndata: {a: '2', owned: second}\n";
-    let (number, text) = lab.change("both", &[("config.yaml", Some(wanted))]).await;
+    let wanted = config("2", "second");
+    let (number, text) = lab.change("both", &[("config.yaml", Some(&wanted))]).await;
     has(
         &text,
         &[
-            "hidden by rules of windlass.yaml: 1",
+            "hidden by rules of windlass.yaml",
             "`.data.owned`",
+            "`.metadata.annotations.acme.example/team`",
             "+  a: '2'",
         ],
     );
@@ -100,8 +103,12 @@ async fn ignored_fields_are_left_in_the_diff_the_apply_and_drift_alike() {
     lab.merge(number, "success").await;
     let live = lab.object("v1", "ConfigMap", "configmaps", "lab").await;
     assert_eq!(
-        (&live["data"]["a"], &live["data"]["owned"]),
-        (&json!("2"), &json!("theirs"))
+        (
+            &live["data"]["a"],
+            &live["data"]["owned"],
+            &live["metadata"]["annotations"]["acme.example/team"]
+        ),
+        (&json!("2"), &json!("theirs"), &json!("theirs"))
     );
 }
 
