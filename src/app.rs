@@ -1,4 +1,4 @@
-//! The composition root: builds what reads and what writes, and spawns the loops.
+//! The composition root: builds the reader, the writer and the server, and spawns the loops.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
@@ -32,7 +32,7 @@ use crate::render::{Local, Programs, Renderer, Runner};
 use crate::telemetry::Metrics;
 use crate::{controller, http};
 
-/// Serves until `stop`: answers health checks at once, works while it holds the Lease.
+/// Serves until `stop`: answers health checks at once, and reconciles while it holds the Lease.
 pub async fn run(
     settings: Settings,
     listener: TcpListener,
@@ -43,15 +43,15 @@ pub async fn run(
     let home_client = connect(kubeconfig)
         .await
         .context("cannot connect to the cluster that windlass runs in")?;
-    // The Lease's client is its own: nothing that waits there may delay its renewal.
+    // The Lease has a client of its own: no other request may delay its renewal.
     let holder = Holder::new(
         connect(kubeconfig).await?,
         &settings.namespace,
         &settings.identity,
     );
-    let (moved, mut moves) = mpsc::channel(1024);
-    let clusters = clusters(&settings, &moved).await?;
-    let (hints, hinted) = mpsc::channel(1024);
+    let (watch_events, mut received_events) = mpsc::channel(1024);
+    let clusters = clusters(&settings, &watch_events).await?;
+    let (hints, received_hints) = mpsc::channel(1024);
     let metrics = Arc::new(Metrics::default());
     let server = Arc::new(Server {
         ctx: OnceLock::new(),
@@ -64,26 +64,26 @@ pub async fn run(
     });
     let serve = |socket, router| tokio::spawn(listener::serve(socket, router, stop.clone()));
     let http = serve(listener, router(server.clone()));
-    let measured = serve(metrics_listener, http::metrics_router(server.clone()));
+    let metrics_http = serve(metrics_listener, http::metrics_router(server.clone()));
 
     let permit = tokio::select! {
         permit = holder.acquire() => permit.context("cannot take the Lease: are deploy/'s roles and the namespace there?")?,
         () = stop.cancelled() => return Ok(()),
     };
     let started = Timestamp::now();
-    let store = Store::new(home_client, &settings.namespace, &moved);
+    let store = Store::new(home_client, &settings.namespace, &watch_events);
     let reader = reader(&settings, clusters, store, metrics).await?;
     let ctx = Arc::new(Writer::new(reader, permit));
-    // From the first watch to the last write: neither ever waits for somebody to listen.
-    let watched = {
+    // It runs from the first watch to the last write, so that a full channel blocks neither.
+    let watch_loop = {
         let ctx = ctx.clone();
         async move {
-            while let Some(moved) = moves.recv().await {
-                ctx.on_watch_event(moved);
+            while let Some(event) = received_events.recv().await {
+                ctx.on_watch_event(event);
             }
         }
     };
-    let _watched = AbortOnDropHandle::new(tokio::spawn(watched));
+    let _watch_task = AbortOnDropHandle::new(tokio::spawn(watch_loop));
     let loops = [
         work(&ctx, &ctx.promotions, &stop, promotion::reconcile),
         work(&ctx, &ctx.pulls, &stop, pull_request::reconcile),
@@ -91,11 +91,11 @@ pub async fn run(
         work(&ctx, &ctx.commits, &stop, commit::reconcile),
     ];
     let outcome = tokio::select! {
-        () = sources(&ctx, &server, &settings, started, hinted) => Ok(()),
+        () = sources(&ctx, &server, &settings, started, received_hints) => Ok(()),
         error = holder.keep() => Err(error.context("windlass stops, since it may not write any more")),
         () = stop.cancelled() => Ok(()),
     };
-    // What is being written is finished; nothing new is begun.
+    // Running reconciles finish; no new one starts.
     stop.cancel();
     if tokio::time::timeout(LAST_WRITES, futures::future::join_all(loops))
         .await
@@ -105,22 +105,22 @@ pub async fn run(
             "stopping in the middle of a reconcile: the next start continues from there"
         );
     }
-    let _ = tokio::join!(http, measured);
-    // Last: whoever waits for it need not wait until it runs out.
+    let _ = tokio::join!(http, metrics_http);
+    // Last: the next holder need not wait until the Lease expires.
     holder.release().await;
     outcome
 }
 
-/// What is being written when windlass stops is given so long.
+/// How long running reconciles may take to finish when windlass stops.
 const LAST_WRITES: Duration = Duration::from_secs(8);
 
-/// Previews that are made at once.
+/// The most previews that are made at the same time.
 const PREVIEWS_AT_ONCE: usize = 3;
 
 /// The clusters of the settings and the one that windlass runs in, each with a client for every account of a project.
 async fn clusters(
     settings: &Settings,
-    moved: &mpsc::Sender<WatchEvent>,
+    watch_events: &mpsc::Sender<WatchEvent>,
 ) -> anyhow::Result<BTreeMap<String, Cluster>> {
     let local = settings.kubeconfig.clone().map(|path| (path, None));
     let mut places = BTreeMap::from([("local".to_string(), local)]);
@@ -143,13 +143,13 @@ async fn clusters(
             acting.insert(account.clone(), client.await.with_context(context)?);
         }
         let client = connect(place).await.with_context(context)?;
-        let cluster = Cluster::new(&name, client, moved.clone()).with_accounts(acting);
+        let cluster = Cluster::new(&name, client, watch_events.clone()).with_accounts(acting);
         clusters.insert(name, cluster);
     }
     Ok(clusters)
 }
 
-/// The renderer; an error where its processes cannot be jailed and nobody has accepted that.
+/// The renderer. An error if its processes cannot be jailed and the settings do not accept that.
 async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
     let runner = match &settings.renderer {
         Some(socket) => Runner::Elsewhere(socket.clone()),
@@ -168,7 +168,7 @@ async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
         }
     };
     let renderer = Renderer::new(runner);
-    // A container that has nothing to lose is a jail of its own.
+    // A renderer container without secrets is a jail of its own.
     if settings.renderer.is_none() && !settings.render_without_jail {
         renderer.check_jail().await.map_err(|error| {
             anyhow::anyhow!(
@@ -215,15 +215,15 @@ async fn reader(
     })
 }
 
-/// What keys come from besides watches: a resync now and from time to time, webhooks, and deliveries that failed.
+/// The sources of keys besides watches: a resync now and from time to time, webhooks, and failed deliveries.
 async fn sources(
     ctx: &Arc<Writer>,
     server: &Server,
     settings: &Settings,
     started: Timestamp,
-    hinted: mpsc::Receiver<Hint>,
+    received_hints: mpsc::Receiver<Hint>,
 ) {
-    // What there is comes first, so that no hint finds us without it.
+    // The first resync comes before any hint is processed.
     while let Err(error) = ctx.resync().await {
         tracing::warn!(%error, "cannot read GitHub yet");
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -232,8 +232,8 @@ async fn sources(
     tracing::info!(listen = %settings.listen, identity = settings.identity, "ready");
     tokio::join!(
         resyncs(ctx, settings.resync),
-        missed(ctx, &server.hints, settings.delivery_scan, started),
-        follow(ctx, hinted)
+        failed_deliveries(ctx, &server.hints, settings.delivery_scan, started),
+        process_hints(ctx, received_hints)
     );
 }
 
@@ -246,8 +246,8 @@ async fn resyncs(ctx: &Arc<Writer>, every: Duration) {
     }
 }
 
-/// Deliveries that GitHub could not make, from its log.
-async fn missed(
+/// Reads the deliveries that failed from GitHub's delivery log.
+async fn failed_deliveries(
     ctx: &Arc<Writer>,
     hints: &mpsc::Sender<Hint>,
     every: Duration,
@@ -268,29 +268,29 @@ async fn missed(
     }
 }
 
-async fn follow(ctx: &Arc<Writer>, mut hinted: mpsc::Receiver<Hint>) {
-    while let Some(hint) = hinted.recv().await {
-        if let Err(error) = ctx.follow(hint.clone()).await {
-            tracing::warn!(?hint, %error, "a hint could not be followed yet");
-            tokio::spawn(follow_later(Arc::downgrade(ctx), hint));
+async fn process_hints(ctx: &Arc<Writer>, mut received_hints: mpsc::Receiver<Hint>) {
+    while let Some(hint) = received_hints.recv().await {
+        if let Err(error) = ctx.process_hint(hint.clone()).await {
+            tracing::warn!(?hint, %error, "a hint could not be processed yet");
+            tokio::spawn(process_later(Arc::downgrade(ctx), hint));
         }
     }
 }
 
-/// GitHub may be away for a while: a hint is tried again until it can be followed, or the next resync has looked at
-/// everything anyway.
-async fn follow_later(ctx: std::sync::Weak<Writer>, hint: Hint) {
+/// GitHub may be unreachable for a while: a hint is tried again until it is processed, or until the next resync covers it
+/// anyway.
+async fn process_later(ctx: std::sync::Weak<Writer>, hint: Hint) {
     for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256] {
         tokio::time::sleep(Duration::from_secs(pause)).await;
         let Some(ctx) = ctx.upgrade() else { return };
-        match ctx.follow(hint.clone()).await {
+        match ctx.process_hint(hint.clone()).await {
             Ok(()) => return,
-            Err(error) => tracing::debug!(?hint, %error, "a hint could not be followed yet"),
+            Err(error) => tracing::debug!(?hint, %error, "a hint could not be processed yet"),
         }
     }
 }
 
-/// One loop: reconciles what its queue has, until `stop`.
+/// One loop: reconciles the keys of its queue, until `stop`.
 fn work<K, F>(
     ctx: &Arc<Writer>,
     queue: &Arc<Queue<K>>,

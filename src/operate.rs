@@ -1,5 +1,5 @@
-//! Commands for whoever keeps windlass running: they work on the `Application`
-//! objects alone, so also when GitHub is down.
+//! Commands for operators of windlass: they only use the `Application` objects,
+//! so they also work when GitHub is down.
 
 use std::path::PathBuf;
 
@@ -14,9 +14,9 @@ use crate::cluster::store::{
 };
 use crate::domain::sync;
 
-/// Where windlass runs.
+/// Installation windlass runs.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Where {
+pub struct Installation {
     /// The cluster that windlass runs in (default: as kubectl finds it)
     #[arg(long, env = "KUBECONFIG")]
     kubeconfig: Option<PathBuf>,
@@ -32,32 +32,32 @@ pub struct Where {
 
 /// One application in one stage.
 #[derive(Debug, Clone, clap::Args)]
-pub struct One {
+pub struct ApplicationArgs {
     /// The application and its stage, such as `shop/production`
     application: String,
 
     #[command(flatten)]
-    place: Where,
+    installation: Installation,
 }
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Operate {
     /// Shows for every application whether it is synced and healthy, its commit, and what it waits for
-    Status(Where),
+    Status(Installation),
     /// Compares every object of an application with the cluster again, and syncs what differs
-    Sync(One),
+    Sync(ApplicationArgs),
     /// Stops syncing an application for a while; the pause ends by itself
     Pause {
         #[command(flatten)]
-        one: One,
+        args: ApplicationArgs,
         /// For how long: 30m, 2h, 1d
         #[arg(long = "for", default_value = "1h")]
         duration: String,
     },
     /// Ends a pause
-    Resume(One),
+    Resume(ApplicationArgs),
     /// Confirms the pending deletions of an application, and lists them
-    ConfirmPrune(One),
+    ConfirmPrune(ApplicationArgs),
     /// Lets the first sync change objects that existed before windlass, or continue with another cluster
     Adopt {
         /// The application and its stage, such as `shop/production`
@@ -73,63 +73,69 @@ pub enum Operate {
         stage: Option<String>,
 
         #[command(flatten)]
-        place: Where,
+        installation: Installation,
     },
 }
 
 pub async fn operate(command: Operate) -> anyhow::Result<String> {
     match command {
-        Operate::Status(place) => status(&place).await,
-        Operate::Sync(one) => {
-            let asked = format!("cli {}", jiff::Timestamp::now());
-            annotate(&one, SYNC_REQUEST, Some(&asked)).await?;
+        Operate::Status(installation) => status(&installation).await,
+        Operate::Sync(args) => {
+            let request = format!("cli {}", jiff::Timestamp::now());
+            annotate(&args, SYNC_REQUEST, Some(&request)).await?;
             Ok(format!(
                 "sync of {} requested: `windlass status` shows the result\n",
-                one.application
+                args.application
             ))
         }
-        Operate::Pause { one, duration } => {
+        Operate::Pause { args, duration } => {
             if sync::duration(&duration).is_none() {
                 bail!("`{duration}` is not a duration: write 30m, 2h or 1d");
             }
-            // The time makes the same duration a new wish.
-            let asked = format!("{duration},{}", jiff::Timestamp::now());
-            annotate(&one, PAUSE, Some(&asked)).await?;
+            // The time makes it a new request, even with the same duration.
+            let request = format!("{duration},{}", jiff::Timestamp::now());
+            annotate(&args, PAUSE, Some(&request)).await?;
             Ok(format!(
                 "{} is paused for {duration}: `windlass resume {0}` ends it\n",
-                one.application
+                args.application
             ))
         }
-        Operate::Resume(one) => {
-            annotate(&one, PAUSE, None).await?;
-            Ok(format!("{} is no longer paused\n", one.application))
+        Operate::Resume(args) => {
+            annotate(&args, PAUSE, None).await?;
+            Ok(format!("{} is no longer paused\n", args.application))
         }
-        Operate::ConfirmPrune(one) => confirm(&one).await,
+        Operate::ConfirmPrune(args) => confirm(&args).await,
         Operate::Adopt {
             application: Some(application),
-            place,
+            installation,
             ..
-        } => adopt(&One { application, place }).await,
+        } => {
+            adopt(&ApplicationArgs {
+                application,
+                installation,
+            })
+            .await
+        }
         Operate::Adopt {
             application: None,
             stage,
-            place,
+            installation,
             ..
-        } => adopt_all(&place, stage.as_deref()).await,
+        } => adopt_all(&installation, stage.as_deref()).await,
     }
 }
 
-async fn api(place: &Where) -> anyhow::Result<Api<Application>> {
+async fn api(installation: &Installation) -> anyhow::Result<Api<Application>> {
     let default = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
-    let path = place
+    let path = installation
         .kubeconfig
         .clone()
         .or_else(default)
         .context("no kubeconfig: give --kubeconfig")?;
-    let client = connect(Some((&path, place.context.as_deref())))
+    let client = connect(Some((&path, installation.context.as_deref())))
         .await
         .context("cannot connect to the cluster")?;
-    Ok(Api::namespaced(client, &place.namespace))
+    Ok(Api::namespaced(client, &installation.namespace))
 }
 
 fn object_name(application: &str) -> anyhow::Result<String> {
@@ -141,21 +147,25 @@ fn object_name(application: &str) -> anyhow::Result<String> {
     }
 }
 
-async fn annotate(one: &One, annotation: &str, value: Option<&str>) -> anyhow::Result<()> {
+async fn annotate(
+    args: &ApplicationArgs,
+    annotation: &str,
+    value: Option<&str>,
+) -> anyhow::Result<()> {
     let patch = json!({"metadata": {"annotations": {annotation: value}}});
-    let name = object_name(&one.application)?;
-    api(&one.place).await?.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.with_context(|| {
+    let name = object_name(&args.application)?;
+    api(&args.installation).await?.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.with_context(|| {
         format!(
             "cannot change the Application {name} in the namespace {}: `windlass status` lists those that exist",
-            one.place.namespace
+            args.installation.namespace
         )
     })?;
     Ok(())
 }
 
-async fn confirm(one: &One) -> anyhow::Result<String> {
-    let name = object_name(&one.application)?;
-    let object = api(&one.place)
+async fn confirm(args: &ApplicationArgs) -> anyhow::Result<String> {
+    let name = object_name(&args.application)?;
+    let object = api(&args.installation)
         .await?
         .get(&name)
         .await
@@ -164,32 +174,35 @@ async fn confirm(one: &One) -> anyhow::Result<String> {
     let Some(confirm) = &status.confirm else {
         return Ok(format!(
             "no deletion waits for a confirmation in {}\n",
-            one.application
+            args.application
         ));
     };
-    annotate(one, CONFIRM_PRUNE, Some(confirm)).await?;
+    annotate(args, CONFIRM_PRUNE, Some(confirm)).await?;
     Ok(format!(
         "{} deletes:\n  {}\n",
-        one.application,
+        args.application,
         status.to_confirm.join("\n  ")
     ))
 }
 
-async fn adopt(one: &One) -> anyhow::Result<String> {
-    let name = object_name(&one.application)?;
-    let object = api(&one.place)
+async fn adopt(args: &ApplicationArgs) -> anyhow::Result<String> {
+    let name = object_name(&args.application)?;
+    let object = api(&args.installation)
         .await?
         .get(&name)
         .await
         .with_context(|| format!("cannot read the Application {name}"))?;
-    Ok(match adopt_waiting(one, &object).await? {
-        Some(said) => said,
-        None => format!("nothing waits to be adopted in {}\n", one.application),
+    Ok(match adopt_waiting(args, &object).await? {
+        Some(text) => text,
+        None => format!("nothing waits to be adopted in {}\n", args.application),
     })
 }
 
-/// None: nothing waits.
-async fn adopt_waiting(one: &One, object: &Application) -> anyhow::Result<Option<String>> {
+/// None: nothing waits to be adopted.
+async fn adopt_waiting(
+    args: &ApplicationArgs,
+    object: &Application,
+) -> anyhow::Result<Option<String>> {
     let Some(status) = object
         .status
         .as_ref()
@@ -197,16 +210,16 @@ async fn adopt_waiting(one: &One, object: &Application) -> anyhow::Result<Option
     else {
         return Ok(None);
     };
-    annotate(one, ADOPT, Some("true")).await?;
+    annotate(args, ADOPT, Some("true")).await?;
     Ok(Some(format!(
         "{} takes over:\n  {}\n",
-        one.application,
+        args.application,
         status.adoption.join("\n  ")
     )))
 }
 
-async fn adopt_all(place: &Where, stage: Option<&str>) -> anyhow::Result<String> {
-    let mut objects = api(place)
+async fn adopt_all(installation: &Installation, stage: Option<&str>) -> anyhow::Result<String> {
+    let mut objects = api(installation)
         .await?
         .list(&ListParams::default())
         .await
@@ -219,9 +232,9 @@ async fn adopt_all(place: &Where, stage: Option<&str>) -> anyhow::Result<String>
         let application = format!("{}/{}", object.spec.application, object.spec.stage);
         out.extend(
             adopt_waiting(
-                &One {
+                &ApplicationArgs {
                     application,
-                    place: place.clone(),
+                    installation: installation.clone(),
                 },
                 object,
             )
@@ -240,8 +253,8 @@ async fn adopt_all(place: &Where, stage: Option<&str>) -> anyhow::Result<String>
     Ok(out)
 }
 
-async fn status(place: &Where) -> anyhow::Result<String> {
-    let mut objects = api(place)
+async fn status(installation: &Installation) -> anyhow::Result<String> {
+    let mut objects = api(installation)
         .await?
         .list(&ListParams::default())
         .await

@@ -1,10 +1,10 @@
-//! What each loop remembers to save requests: nothing in it is a truth of its own, and what is forgotten is asked for again.
+//! The caches of the loops. They only save requests: whatever is evicted is read again.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::{application, commit, config_repo, pull_request};
 
-/// Each loop's own.
+/// One cache for each loop, and one for config repositories.
 #[derive(Default)]
 pub struct Caches {
     pub repositories: config_repo::Cache,
@@ -13,8 +13,8 @@ pub struct Caches {
     pub commits: commit::Cache,
 }
 
-/// What is remembered by commit or by pull request, of which there are ever more: the last ones, so many of each kind. What
-/// is forgotten is asked for again.
+/// A bounded cache of values by commit or by pull request, whose number grows without end. Whatever is evicted is read
+/// again.
 pub struct Recent<K, V>(moka::sync::Cache<K, V>);
 
 const MOST_RECENT: u64 = 10_000;

@@ -1,4 +1,4 @@
-//! A config repository: its mirror, and what the tip of its base branch configures.
+//! A config repository: its mirror, and the configuration at the tip of its base branch.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -14,21 +14,21 @@ use crate::git::{Mirror, Remote};
 use crate::github::Repository;
 use crate::render::Source;
 
-/// What is remembered of config repositories.
+/// The cache of config repositories.
 #[derive(Default)]
 pub struct Cache {
-    /// Each base, with when it began to be read.
+    /// Each base, with the time when its read began.
     pub bases: Mutex<HashMap<RepoName, (Instant, Arc<Base>)>>,
     fetched: Recent<(RepoName, Option<u64>), Instant>,
-    /// When something was last said, or done by us, to move a repository's branches.
+    /// When a repository's branches last moved: by a webhook, a resync, or a write of ours.
     moved: Mutex<HashMap<RepoName, Instant>>,
-    /// Owner label → whose it is.
+    /// Owner label → its application.
     pub owners: Mutex<HashMap<String, ApplicationKey>>,
-    /// What each application renders from, at the base that it was last looked at.
+    /// What each application renders from, at the base of its last reconcile.
     pub changes: Mutex<HashMap<ApplicationKey, Arc<super::revision::Change>>>,
-    /// Whose the objects of a base are.
+    /// The owners of the objects of a base.
     pub claims: Mutex<HashMap<(RepoName, CommitSha), Arc<super::resource_owners::ResourceOwners>>>,
-    /// What branch rules lack to make the verdict count.
+    /// What the branch's rules lack, for the gate's check to be required.
     pub advice: Mutex<HashMap<RepoName, String>>,
 }
 
@@ -54,7 +54,7 @@ pub struct Configured {
 }
 
 impl Base {
-    /// The configuration, if there is one that can be read.
+    /// The configuration, if it exists and is valid.
     pub fn configured(&self) -> Option<&Configured> {
         self.catalog
             .as_ref()
@@ -83,7 +83,7 @@ pub fn configuration(
     })))
 }
 
-/// The application and stage that one of our branches is for.
+/// The application and stage that a promotion branch of ours is for.
 pub fn key_of_branch(repo: &RepoName, branch: &str) -> Option<ApplicationKey> {
     let (application, stage) = branch.strip_prefix("windlass/")?.split_once('/')?;
     Some(ApplicationKey {
@@ -108,19 +108,19 @@ impl Reader {
             .map_err(Error::Git)
     }
 
-    /// A repository's branches moved, or may have: what was fetched before is not believed any more.
+    /// A repository's branches moved, or may have: an older fetch no longer counts.
     pub fn touch(&self, repo: &RepoName) {
         locked(&self.cache.repositories.moved).insert(repo.clone(), Instant::now());
     }
 
-    /// The base branch as it was when something last moved: an event of the cluster's, or a rollout that is waited
-    /// for, says nothing about Git.
+    /// The base branch as of its last known move. Events of clusters and running rollouts say nothing about Git, so they
+    /// cause no fetch.
     pub async fn known_base(self: &Arc<Self>, repo: &RepoName) -> Result<Arc<Base>> {
         let moved = locked(&self.cache.repositories.moved)
             .get(repo)
             .copied()
             .unwrap_or_else(Instant::now);
-        // Read since then: there is nothing to read again.
+        // Read after the last move: nothing to read again.
         let known = locked(&self.cache.repositories.bases)
             .get(repo)
             .filter(|(read, _)| *read >= moved)
@@ -131,7 +131,7 @@ impl Reader {
         }
     }
 
-    /// Fetches, unless that was done since `not_before` already.
+    /// Fetches, unless there was a fetch since `not_before`.
     pub async fn fetch(
         self: &Arc<Self>,
         repo: &RepoName,
@@ -169,7 +169,7 @@ impl Reader {
             .await
             .map_err(|error| Error::Git(error.into()))?
         {
-            // The token may have been taken back: the next one is asked for.
+            // The token may have been revoked: the next fetch requests a new one.
             self.github.forget_session(repo).await;
             return Err(Error::Git(error));
         }
@@ -180,7 +180,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The base branch as it is now.
+    /// The base branch, fetched unless there was a fetch since `not_before`.
     pub async fn base(self: &Arc<Self>, repo: &RepoName, not_before: Instant) -> Result<Arc<Base>> {
         let started = Instant::now();
         self.fetch(repo, None, not_before).await?;
@@ -228,7 +228,7 @@ impl Reader {
             .configured()
             .into_iter()
             .flat_map(|configured| &configured.targets)
-            .map(|one| one.key(repo).owner_label(base.repo.id));
+            .map(|target| target.key(repo).owner_label(base.repo.id));
         let owners: HashSet<_> = owners.collect();
         for cluster in self.environment.clusters.values() {
             cluster.index.set_rules(repo, health, &owners).await;
@@ -245,7 +245,7 @@ impl Reader {
             .collect()
     }
 
-    /// Whether the server's settings name a repository as one that steers clusters. All others only receive statuses.
+    /// Whether the server's settings name a repository as a config repository. All others only receive statuses.
     pub fn is_config(&self, repo: &RepoName) -> bool {
         self.environment
             .projects

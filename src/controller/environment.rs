@@ -1,4 +1,4 @@
-//! Where applications run and how they are rendered: what only reads. `windlass plan` has nothing else.
+//! Where applications run and how they are rendered. It only reads; it is all that `windlass plan` needs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::domain::mask::Mask;
 use crate::domain::{ApplicationKey, Invalid, RepoName};
 use crate::render::{Budget, Inputs, NotRendered, Release, Renderer};
 
-/// Under which name a chart is rendered, and what it is told.
+/// The Helm release that a chart is rendered as: name, namespace, and the cluster's capabilities.
 fn release(
     target: &Target,
     Served {
@@ -32,13 +32,13 @@ fn release(
     }
 }
 
-/// What only looks: `windlass plan` has nothing else.
+/// Reads clusters and renders; it is all that `windlass plan` needs.
 #[derive(Clone)]
 pub struct Environment {
     pub clusters: Arc<BTreeMap<String, Cluster>>,
-    /// What config repositories may do; None: everything, for `windlass plan` without the server's settings.
+    /// What config repositories may do. None: everything, for `windlass plan` without the server's settings.
     pub projects: Option<Projects>,
-    /// Whose rights it has instead of windlass's: that of previews.
+    /// The preview account, whose rights it uses instead of windlass's.
     pub previews_as: Option<ServiceAccount>,
     pub renderer: Renderer,
     /// Hides secret values in plans.
@@ -46,19 +46,19 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// What a chart is told of its cluster: what was kept of these very inputs, or else what the cluster serves now. None: it
-    /// is no chart.
+    /// The cluster's capabilities for a chart: the known ones if they are of the same inputs, otherwise the current ones.
+    /// None: it is no chart.
     pub async fn served(
         &self,
         target: &Target,
         inputs: &Inputs,
-        kept: Option<&Served>,
+        known: Option<&Served>,
     ) -> Result<Option<Served>> {
         if !inputs.asks_the_cluster() {
             return Ok(None);
         }
-        if let Some(kept) = kept.filter(|kept| kept.inputs == inputs.hash) {
-            return Ok(Some(kept.clone()));
+        if let Some(known) = known.filter(|known| known.inputs == inputs.hash) {
+            return Ok(Some(known.clone()));
         }
         let (kubernetes, apis) = self
             .cluster(&target.destination.cluster)?
@@ -71,7 +71,7 @@ impl Environment {
         }))
     }
 
-    /// What of an application's chart asks the cluster while it is rendered, which finds nothing here.
+    /// The template of an application's chart that uses Helm's `lookup`, which finds nothing here.
     pub async fn looks_up(&self, target: &Target, inputs: &Inputs) -> Result<Option<String>> {
         let Some(served) = self.served(target, inputs, None).await? else {
             return Ok(None);
@@ -83,14 +83,14 @@ impl Environment {
             .unwrap_or_default())
     }
 
-    /// Renders an application; the error is in words for its author. `kept`: what was kept of what its chart is told.
+    /// Renders an application; the error is for its author. `known`: the cluster's capabilities of the rendering before.
     pub async fn render(
         &self,
         target: &Target,
         inputs: &Inputs,
-        kept: Option<&Served>,
+        known: Option<&Served>,
     ) -> Result<std::result::Result<Arc<Vec<Manifest>>, Invalid>> {
-        let served = self.served(target, inputs, kept).await?;
+        let served = self.served(target, inputs, known).await?;
         match self
             .renderer
             .render(inputs, served.map(|served| release(target, served)))
@@ -111,7 +111,7 @@ impl Environment {
         )
     }
 
-    /// One application, to be asked about. `owner`: the value of our label on its objects.
+    /// The scope of one application's dry-runs. `owner`: the value of our label on its objects.
     pub fn scope<'a>(
         &'a self,
         key: &'a ApplicationKey,
@@ -139,7 +139,7 @@ impl Environment {
         })
     }
 
-    /// The same, which acts as an identity that can only look.
+    /// The same, with the rights of the preview account.
     pub fn previewing(&self, account: Option<&ServiceAccount>) -> Self {
         Self {
             previews_as: account.cloned(),
@@ -147,7 +147,7 @@ impl Environment {
         }
     }
 
-    /// The same, whose renderings take from one budget.
+    /// The same, whose renderings share one budget.
     pub fn within(&self, budget: Budget) -> Self {
         Self {
             renderer: self.renderer.within(budget),
@@ -155,12 +155,12 @@ impl Environment {
         }
     }
 
-    /// Ends waiting for an application's pods, but on one cluster.
-    pub fn stop_pod_watches_except(&self, owner: &str, but: Option<&str>) {
+    /// Stops the pod watches of an application, except on one cluster.
+    pub fn stop_pod_watches_except(&self, owner: &str, except: Option<&str>) {
         for cluster in self
             .clusters
             .values()
-            .filter(|cluster| Some(cluster.name.as_str()) != but)
+            .filter(|cluster| Some(cluster.name.as_str()) != except)
         {
             cluster.pods.wait(owner, Vec::new(), Timestamp::now());
         }

@@ -17,7 +17,7 @@ pub enum Error {
     Invalid(#[from] Invalid),
     #[error("{0:#}")]
     Git(anyhow::Error),
-    /// Nobody could render it just now.
+    /// It could not be rendered just now.
     #[error("{0}")]
     Render(String),
 }
@@ -25,13 +25,13 @@ pub enum Error {
 /// Who has to do something about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The world moved: look again at once.
+    /// Something changed meanwhile: reconcile again at once.
     Stale,
-    /// It may pass by itself.
+    /// It may pass by itself: retry with a backoff.
     Transient,
-    /// Not before a time.
+    /// Retry after this time.
     RateLimited(Timestamp),
-    /// Somebody has to change something; looked at again at the next event or resync.
+    /// Somebody has to change something: reconcile again at the next event or resync.
     User,
 }
 
@@ -41,8 +41,8 @@ impl Error {
             Self::GitHub(github::Error::Stale { .. })
             | Self::Cluster(cluster::Error::Stale { .. }) => Kind::Stale,
             Self::GitHub(github::Error::RateLimited { until, .. }) => Kind::RateLimited(*until),
-            // GitHub answers 404 and 422 for a while after something was made.
-            // A right that an administrator grants is told by no event.
+            // GitHub answers 404 and 422 for a while after something was created.
+            // No event says that an administrator granted a right.
             Self::GitHub(_) | Self::Cluster(_) | Self::Git(_) | Self::Render(_) => Kind::Transient,
             Self::Invalid(_) => Kind::User,
         }

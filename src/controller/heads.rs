@@ -1,29 +1,29 @@
-//! Heads of pull requests that were being looked at when windlass died.
+//! Heads of pull requests whose preview was being made when windlass crashed.
 //!
-//! A head is untrusted: what it makes windlass do may be what it died of. So
-//! that it does not die of the same head for ever, each look is noted in the
-//! cache folder before it begins, and the note goes when the look ends,
-//! however it ends. A head that has [`MOST`] notes is not looked at again
-//! until somebody asks for it by `/preview`. Known race: who dies for another
-//! reason leaves a note too, so the first one counts for nothing yet.
+//! A head is untrusted: its preview may be what crashed windlass. So that it
+//! does not crash for ever, each attempt is recorded in the cache folder before
+//! it begins, and the record is removed when the attempt ends, however it ends.
+//! A head with [`MOST`] records is not tried again until somebody requests it
+//! by `/preview`. Known race: a crash for another reason leaves a record too,
+//! so a single record does not stop the next attempt.
 
 use std::path::PathBuf;
 
 use crate::domain::{CommitSha, PullRequestKey};
 
-/// So often windlass may die of a head.
+/// Crashes after which a head is not tried again.
 const MOST: usize = 2;
-/// And of all heads of one pull request.
+/// The same for all heads of one pull request together.
 const MOST_OF_PULL: usize = 4;
 
 pub struct Heads {
     folder: PathBuf,
 }
 
-/// A look that goes on.
-pub struct Looking {
+/// An attempt to make a preview. Dropping it removes its record.
+pub struct Attempt {
     file: PathBuf,
-    /// What was noted before it began.
+    /// The records before it began.
     before: Option<String>,
 }
 
@@ -40,45 +40,49 @@ impl Heads {
         ))
     }
 
-    /// Notes that a head is looked at from now on; None: windlass died of it too often. `asked`: somebody wants it again.
+    /// Records that an attempt begins. None: windlass crashed too often with this head. `requested`: somebody requests it, so
+    /// earlier records do not count.
     pub fn begin(
         &self,
         key: &PullRequestKey,
         head: &CommitSha,
-        asked: bool,
-    ) -> std::io::Result<Option<Looking>> {
+        requested: bool,
+    ) -> std::io::Result<Option<Attempt>> {
         let file = self.file(key);
-        let noted = std::fs::read_to_string(&file).unwrap_or_default();
-        let noted = if asked { String::new() } else { noted };
-        let deaths = noted.lines().filter(|line| *line == head.as_str()).count();
-        if deaths >= MOST || noted.lines().count() >= MOST_OF_PULL {
+        let records = std::fs::read_to_string(&file).unwrap_or_default();
+        let records = if requested { String::new() } else { records };
+        let crashes = records
+            .lines()
+            .filter(|line| *line == head.as_str())
+            .count();
+        if crashes >= MOST || records.lines().count() >= MOST_OF_PULL {
             return Ok(None);
         }
-        let before = (!noted.is_empty()).then_some(noted);
+        let before = (!records.is_empty()).then_some(records);
         std::fs::write(
             &file,
             format!("{}{head}\n", before.as_deref().unwrap_or_default()),
         )?;
-        Ok(Some(Looking { file, before }))
+        Ok(Some(Attempt { file, before }))
     }
 
-    /// Nothing is noted of a pull request that is closed.
+    /// Removes the records of a closed pull request.
     pub fn forget(&self, key: &PullRequestKey) {
         let _ = std::fs::remove_file(self.file(key));
     }
 }
 
-impl Looking {
-    /// The look came to its end: what was noted before did no harm either.
+impl Attempt {
+    /// The attempt finished: earlier crashes were not this head's fault.
     pub fn done(mut self) {
         self.before = None;
     }
 }
 
-impl Drop for Looking {
+impl Drop for Attempt {
     fn drop(&mut self) {
         let _ = match &self.before {
-            // It was cut off, as by a stop: it has no part in what was noted before.
+            // It was cancelled, as by a stop: the earlier records stay.
             Some(before) => std::fs::write(&self.file, before),
             None => std::fs::remove_file(&self.file),
         };
@@ -101,19 +105,19 @@ mod tests {
             "b".repeat(40).parse().unwrap(),
             "a".repeat(40).parse().unwrap(),
         );
-        // What dies runs no destructor.
-        let die = |asked| {
+        // A crash runs no destructor.
+        let crash = |requested| {
             std::mem::forget(
                 heads
-                    .begin(&key, &bad, asked)
+                    .begin(&key, &bad, requested)
                     .unwrap()
                     .expect("it is tried"),
             )
         };
-        die(false);
-        // A stop in the middle is no death, and takes none away.
+        crash(false);
+        // A stop in the middle is no crash, and removes no earlier record.
         drop(heads.begin(&key, &bad, false).unwrap().unwrap());
-        die(false);
+        crash(false);
         assert!(
             heads.begin(&key, &bad, false).unwrap().is_none(),
             "it died of it twice"
@@ -123,8 +127,8 @@ mod tests {
             "another head is another matter"
         );
         heads.forget(&key);
-        die(false);
-        die(false);
+        crash(false);
+        crash(false);
         heads
             .begin(&key, &bad, true)
             .unwrap()

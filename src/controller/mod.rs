@@ -1,13 +1,13 @@
 //! The imperative shell: the only place that sequences effects.
 //!
-//! Loops over keys, each the same three lines: observe (only reads),
-//! decide (pure), act (only writes, each conditional on what it was decided
-//! from). A webhook, a watch or a timer only puts a key into a [`Queue`].
+//! Each loop reconciles keys in three steps: observe (only reads), decide
+//! (pure), act (only writes, each conditional on what was observed). A webhook,
+//! a watch or a timer only puts a key into a [`Queue`].
 //!
 //! - [`promotion`]: candidate → branch → pull request
 //! - [`pull_request`]: preview, commands, verdict, merge, progress
 //! - [`application`]: revision → plan → apply → health
-//! - [`commit`]: where its applications stand → commit status
+//! - [`commit`]: the progress of its applications → commit status
 
 pub mod application;
 pub mod authority;
@@ -51,7 +51,7 @@ use crate::registry::Registry;
 use crate::telemetry::Metrics;
 use heads::Heads;
 
-/// What the loops read by, and what they share. Nothing in it is a truth of its own: it is rebuilt after a restart.
+/// What the loops read with, and the state that they share. All of it is rebuilt after a restart.
 pub struct Reader {
     pub github: GitHub,
     pub mirrors: Mirrors,
@@ -65,15 +65,15 @@ pub struct Reader {
     pub commits: Arc<Queue<CommitKey>>,
     pub cache: Caches,
     pub heads: Heads,
-    /// Previews that are made at once.
+    /// Limits the previews that are made at the same time.
     pub previewing: tokio::sync::Semaphore,
-    /// The identity of previews; None: windlass's own.
+    /// The service account of previews; None: windlass's own.
     pub preview_account: Option<ServiceAccount>,
-    /// On comments, which others can edit.
+    /// Seals comments, which others can edit.
     pub seal: Seal,
 }
 
-/// What acts has it: a reader, and the right to write.
+/// A reader with the permit to write.
 pub struct Writer {
     reader: Arc<Reader>,
     permit: WritePermit,
@@ -118,5 +118,5 @@ impl Reader {
     }
 }
 
-/// How long a key waits before it is looked at, so that a burst of events is one look.
+/// How long a key waits before it is reconciled, so that a burst of events is one reconcile.
 pub const DEBOUNCE: Duration = Duration::from_millis(150);

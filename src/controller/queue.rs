@@ -1,8 +1,8 @@
-//! Keys waiting to be looked at: each at most once, each by one task at a time.
+//! Keys that wait for a reconcile: each at most once, each by one task at a time.
 //!
-//! Putting a key that waits already changes nothing but its time; putting one
-//! that is being worked on has it looked at again afterwards. An error is tried
-//! again after a pause that doubles; a panic ends nothing but the one look.
+//! If a key waits already, putting it may only make it due earlier. If it is
+//! being reconciled, it is reconciled again afterwards. After an error the pause
+//! before the next try doubles. A panic ends only its own reconcile.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -19,7 +19,7 @@ use tracing::Instrument as _;
 
 use super::{DEBOUNCE, Error, Kind, Result};
 
-/// When a key is looked at again by itself.
+/// When a key is reconciled again without an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requeue {
     /// At the next event.
@@ -27,7 +27,7 @@ pub enum Requeue {
     After(Duration),
 }
 
-/// What a look came to, for those who wait for it.
+/// The outcome of a reconcile, for those who wait for it.
 #[derive(Debug, Clone)]
 pub struct Outcome<K> {
     pub key: K,
@@ -48,7 +48,7 @@ struct Entry {
     failures: u32,
 }
 
-/// Keys worked on at the same time by one loop.
+/// Keys that one loop reconciles at the same time.
 const CONCURRENCY: usize = 16;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -66,7 +66,7 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at a key soon.
+    /// Has a key reconciled soon.
     pub fn put(&self, key: K) {
         self.put_after(key, DEBOUNCE);
     }
@@ -79,13 +79,13 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
         self.wake.notify_one();
     }
 
-    /// The outcomes of looks from now on. Subscribe, then put.
+    /// The outcomes of reconciles from now on. Subscribe, then put.
     pub fn outcomes(&self) -> broadcast::Receiver<Outcome<K>> {
         self.outcomes.subscribe()
     }
 
-    /// How many keys are worked on, or will be without a further event: what is waited for, and what failed and is
-    /// tried again. For the metrics.
+    /// How many keys are being reconciled, or will be without a further event, for example after an error. For the
+    /// metrics.
     pub fn pending(&self) -> usize {
         self.entries()
             .values()
@@ -93,7 +93,7 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
             .count()
     }
 
-    /// Whether a key is worked on, or will be in a moment.
+    /// Whether a key is being reconciled, or will be in a moment.
     pub fn is_busy(&self, key: &K) -> bool {
         let soon = Instant::now() + 2 * DEBOUNCE;
         self.entries()
@@ -101,7 +101,7 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
             .is_some_and(|entry| entry.running || entry.due.is_some_and(|due| due <= soon))
     }
 
-    /// Takes the next due key, or tells until when to wait.
+    /// Takes the next due key. An error: until when to wait.
     fn take(&self) -> std::result::Result<K, Option<Instant>> {
         let mut entries = self.entries();
         let running = entries.values().filter(|entry| entry.running).count();
@@ -164,8 +164,8 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
         self.wake.notify_one();
         let error = outcome.err().map(|error| {
             match error.kind() {
-                Kind::Stale => tracing::debug!(%key, %error, "looking again"),
-                _ => tracing::warn!(key = %key, %error, "a look failed"),
+                Kind::Stale => tracing::debug!(%key, %error, "reconciling again"),
+                _ => tracing::warn!(key = %key, %error, "a reconcile failed"),
             }
             error.to_string()
         });
@@ -175,7 +175,7 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
         });
     }
 
-    /// Works until it is told to stop; then lets what runs end.
+    /// Reconciles until `stop`; then waits for the running reconciles.
     pub async fn run<F>(self: &Arc<Self>, stop: CancellationToken, reconcile: impl Fn(K) -> F)
     where
         F: Future<Output = Result<Requeue>> + Send + 'static,
@@ -185,10 +185,10 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
             let wait = match self.take() {
                 Ok(key) => {
                     let span = tracing::info_span!("reconcile", queue = self.name, %key);
-                    let look = tokio::spawn(reconcile(key.clone()).instrument(span));
+                    let task = tokio::spawn(reconcile(key.clone()).instrument(span));
                     let queue = self.clone();
                     tracker.spawn(async move {
-                        let outcome = look.await.unwrap_or_else(|panic| {
+                        let outcome = task.await.unwrap_or_else(|panic| {
                             Err(Error::Git(anyhow::anyhow!(
                                 "a bug stopped this reconcile: {panic}"
                             )))
@@ -225,20 +225,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_one_look_and_a_panic_ends_only_its_own() {
         let queue = Arc::new(Queue::<String>::new("test"));
-        let (looks, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+        let (reconciles, stop) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
         for _ in 0..10 {
             queue.put("a".into());
         }
         queue.put("panics".into());
         let mut outcomes = queue.outcomes();
-        let (counted, running, token) = (looks.clone(), queue.clone(), stop.clone());
+        let (counted, running, token) = (reconciles.clone(), queue.clone(), stop.clone());
         let work = tokio::spawn(async move {
             running
                 .run(token, move |key| {
-                    let looks = counted.clone();
+                    let reconciles = counted.clone();
                     async move {
                         assert_ne!(key, "panics", "a bug");
-                        looks.fetch_add(1, Ordering::SeqCst);
+                        reconciles.fetch_add(1, Ordering::SeqCst);
                         Ok(Requeue::Idle)
                     }
                 })
@@ -248,10 +248,10 @@ mod tests {
         for _ in 0..2 {
             errors += usize::from(outcomes.recv().await.unwrap().error.is_some());
         }
-        assert_eq!((looks.load(Ordering::SeqCst), errors), (1, 1));
+        assert_eq!((reconciles.load(Ordering::SeqCst), errors), (1, 1));
         queue.put("a".into());
         while outcomes.recv().await.unwrap().key != "a" {}
-        assert_eq!(looks.load(Ordering::SeqCst), 2);
+        assert_eq!(reconciles.load(Ordering::SeqCst), 2);
         stop.cancel();
         work.await.unwrap();
     }

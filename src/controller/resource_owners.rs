@@ -1,6 +1,6 @@
-//! Which application an object belongs to, where more than one has it: an
-//! object that moves from one to another is handed over without deletion, and
-//! one that two have at the same time is an error of both.
+//! Which application an object belongs to, if more than one has it. An object
+//! that moves from one application to another is handed over without deletion.
+//! An object that two have at the same time is an error of both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::domain::plan::Side;
 use crate::domain::{ApplicationKey, CommitSha, RepoName};
 use crate::render::{Inputs, Unreadable};
 
-/// The objects of each destination that more than one application goes to, with whose they are.
+/// The objects of each destination that several applications share, with the applications that have each.
 #[derive(Debug, Default)]
 pub struct ResourceOwners(BTreeMap<Destination, BTreeMap<ResourceKey, Vec<ApplicationKey>>>);
 
@@ -33,10 +33,10 @@ impl ResourceOwners {
     }
 }
 
-/// What a target renders from.
+/// The inputs of a target, or why they cannot be read.
 pub type Read = std::result::Result<Option<Inputs>, Unreadable>;
 
-/// Says in a refusal where in Git the object stands, for whoever has to mend it.
+/// Adds the object's file in Git to a refusal, for whoever has to fix it.
 pub fn locate(after: &mut Side, key: &ResourceKey, read: &Read) {
     if let (Side::Refused(why), Ok(Some(inputs))) = (after, read)
         && let Some(place) = inputs.locate(key)
@@ -46,9 +46,9 @@ pub fn locate(after: &mut Side, key: &ResourceKey, read: &Read) {
 }
 
 /// The claims of a whole tree. An application that cannot be rendered claims nothing.
-/// `observer_of`: who renders a target; a head's own renderings take from its budget.
+/// `environment_of`: the environment that renders a target; a head's own renderings take from its budget.
 pub async fn of<'o>(
-    observer_of: impl Fn(&Target) -> &'o Environment,
+    environment_of: impl Fn(&Target) -> &'o Environment,
     repo: &RepoName,
     repository_id: u64,
     all: &[(Target, Read)],
@@ -63,7 +63,7 @@ pub async fn of<'o>(
         let (true, Ok(Some(inputs))) = (shared, inputs) else {
             continue;
         };
-        let environment = observer_of(target);
+        let environment = environment_of(target);
         let Ok(manifests) = environment.render(target, inputs, None).await? else {
             continue;
         };
@@ -78,10 +78,12 @@ pub async fn of<'o>(
     Ok(claims)
 }
 
-/// The claims of a base, worked out once.
+/// The claims of a base, computed once.
 pub async fn of_base(ctx: &Arc<Reader>, base: &Base) -> Result<Arc<ResourceOwners>> {
-    let name: (RepoName, CommitSha) = (base.repo.name.clone(), base.commit.clone());
-    let known = locked(&ctx.cache.repositories.claims).get(&name).cloned();
+    let cache_key: (RepoName, CommitSha) = (base.repo.name.clone(), base.commit.clone());
+    let known = locked(&ctx.cache.repositories.claims)
+        .get(&cache_key)
+        .cloned();
     if let Some(known) = known {
         return Ok(known);
     }
@@ -96,16 +98,16 @@ pub async fn of_base(ctx: &Arc<Reader>, base: &Base) -> Result<Arc<ResourceOwner
             revision::inputs_of(ctx, base, target).await?,
         ));
     }
-    let claims = Arc::new(of(|_| &ctx.environment, &name.0, base.repo.id, &all).await?);
-    let mut memory = locked(&ctx.cache.repositories.claims);
-    // Of older bases nobody asks again.
-    memory.retain(|(repo, _), _| *repo != name.0);
-    memory.insert(name, claims.clone());
+    let claims = Arc::new(of(|_| &ctx.environment, &cache_key.0, base.repo.id, &all).await?);
+    let mut cache = locked(&ctx.cache.repositories.claims);
+    // Older bases are not needed again.
+    cache.retain(|(repo, _), _| *repo != cache_key.0);
+    cache.insert(cache_key, claims.clone());
     Ok(claims)
 }
 
-/// Every object that the base's applications have on a cluster, whoever's it is. An application that cannot be rendered
-/// is an error: what it has is not known.
+/// Every object that any of the base's applications has on a cluster. An application that cannot be rendered is an error:
+/// its objects are unknown.
 pub async fn on_cluster(
     ctx: &Arc<Reader>,
     base: &Base,
@@ -116,12 +118,12 @@ pub async fn on_cluster(
         .configured()
         .into_iter()
         .flat_map(|configured| &configured.targets)
-        .filter(|one| one.destination.cluster == cluster)
+        .filter(|target| target.destination.cluster == cluster)
     {
         let key = target.key(&base.repo.name);
         let owner = key.owner_label(base.repo.id);
         let scope = ctx.environment.scope(&key, target, &owner)?;
-        let kept = ctx
+        let served = ctx
             .store
             .application(&key)
             .await?
@@ -129,7 +131,7 @@ pub async fn on_cluster(
         let manifests = match revision::inputs_of(ctx, base, target).await? {
             Ok(Some(inputs)) => {
                 ctx.environment
-                    .render(target, &inputs, kept.as_ref())
+                    .render(target, &inputs, served.as_ref())
                     .await??
             }
             Ok(None) => continue,

@@ -1,4 +1,4 @@
-//! What webhooks, watches and timers lead to: everything is looked at anew, or the keys that they name are.
+//! What webhooks, watches and timers cause: a resync of everything, or a reconcile of the keys that they name.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::domain::{ApplicationKey, Hint, Invalid, Name, PullRequestKey, RepoNam
 use crate::github::{self, Pull};
 
 impl Reader {
-    /// Looks at everything anew: at start, and from time to time.
+    /// Puts everything into the queues: at start, and from time to time.
     pub async fn resync(self: &Arc<Self>) -> Result<()> {
         locked(&self.cache.applications.last_reported).clear();
         // A right may have been granted meanwhile.
@@ -27,7 +27,7 @@ impl Reader {
             .map(|repository| repository.name)
             .filter(|repo| self.is_config(repo))
             .collect();
-        // What the App does not see any more says nothing either.
+        // Repositories that the App can no longer access are dropped.
         locked(&self.cache.repositories.bases).retain(|repo, _| config.contains(repo));
         for repo in config {
             match self.resync_repository(&repo).await {
@@ -51,11 +51,11 @@ impl Reader {
         }
         self.read_rules(&base).await;
         let pulls = self.github.recent_pulls(repo).await?;
-        self.look_at_repository(base, pulls).await?;
+        self.enqueue_repository(base, pulls).await?;
         Ok(())
     }
 
-    /// Whether the branch's rules make our verdict count.
+    /// Checks whether the branch's rules require our check.
     async fn read_rules(&self, base: &Base) {
         let (repo, branch) = (&base.repo.name, &base.repo.default_branch);
         let required = async {
@@ -79,8 +79,8 @@ impl Reader {
         }
     }
 
-    /// Has everything of a repository looked at, also what it has no more.
-    async fn look_at_repository(self: &Arc<Self>, base: Arc<Base>, pulls: Vec<Pull>) -> Result<()> {
+    /// Puts everything of a repository into the queues, also applications and promotions that it no longer has.
+    async fn enqueue_repository(self: &Arc<Self>, base: Arc<Base>, pulls: Vec<Pull>) -> Result<()> {
         let repo = &base.repo.name;
         if let Some(Err(Invalid(why))) = &base.catalog {
             tracing::warn!(%repo, why, "the configuration cannot be read: everything stays as it is");
@@ -112,8 +112,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Follows a hint: puts keys into queues, nothing else.
-    pub async fn follow(self: &Arc<Self>, hint: Hint) -> Result<()> {
+    /// Processes a hint: puts keys into queues, nothing else.
+    pub async fn process_hint(self: &Arc<Self>, hint: Hint) -> Result<()> {
         match hint {
             Hint::PullRequest(PullRequestKey { repo, .. }) | Hint::Branch { repo, .. }
                 if !self.is_config(&repo) => {}
@@ -131,16 +131,16 @@ impl Reader {
                 let base = self.known_base(&repo).await?;
                 if base.catalog.is_some() {
                     let pulls = self.github.open_pulls(&repo).await?;
-                    self.look_at_repository(base, pulls).await?;
+                    self.enqueue_repository(base, pulls).await?;
                 }
             }
         }
         Ok(())
     }
 
-    /// A watch saw something: whether there is anything to do is found out by looking, which costs no request.
-    pub fn on_watch_event(&self, moved: WatchEvent) {
-        self.emit(&match moved {
+    /// Processes a watch event. The reconcile finds out whether there is anything to do, which costs no request.
+    pub fn on_watch_event(&self, event: WatchEvent) {
+        self.emit(&match event {
             WatchEvent::Object(owner) => Event::Object { owner },
             WatchEvent::Application(key) => Event::Application(key),
             WatchEvent::Promotion(key) => Event::Promotion(key),

@@ -1,5 +1,5 @@
-//! What an application is rendered from at a commit, and which commit changed
-//! it last.
+//! The inputs that an application is rendered from at a commit, and which
+//! commit changed them last.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::domain::{ApplicationKey, CommitSha};
 use crate::git::Mirror;
 use crate::render::{self, Source};
 
-/// How far back the commit that changed an application is looked for.
+/// How many commits are searched for the one that changed an application.
 const HISTORY: usize = 50;
 
 pub fn hash_of(inputs: &Read) -> String {
@@ -28,7 +28,7 @@ pub fn inputs_at(mirror: &Mirror, commit: &CommitSha, place: &Place) -> anyhow::
     Ok(render::inputs(&source, place))
 }
 
-/// What the tip of the base renders an application from.
+/// The inputs of an application at the tip of the base.
 pub struct Change {
     pub base: CommitSha,
     pub inputs: Read,
@@ -49,10 +49,10 @@ pub async fn change(
         return Ok(known);
     }
     let (tip, place) = (base.commit.clone(), target.place());
-    let was = status.revision.clone().zip(status.inputs.clone());
+    let previous = status.revision.clone().zip(status.inputs.clone());
     let (inputs, revision) = ctx
         .mirror(&key.repo, move |mirror| {
-            change_of(mirror, &tip, &place, was)
+            change_of(mirror, &tip, &place, previous)
         })
         .await?;
     let change = Arc::new(Change {
@@ -62,27 +62,27 @@ pub async fn change(
         revision,
     });
     locked(&ctx.cache.repositories.changes).insert(key.clone(), change.clone());
-    // A commit whose change a later one took back has no other look at it to wait for.
+    // If a later commit reverted a commit, no other event updates that commit's rollout.
     ctx.emit(&Event::Rollouts(key.repo.clone()));
     Ok(change)
 }
 
-/// What the tip renders from, and the newest commit that changed it. `was`: the revision that was last looked at, and
-/// its inputs.
+/// The inputs at the tip, and the newest commit that changed them. `previous`: the last reconciled revision, and the hash
+/// of its inputs.
 pub fn change_of(
     mirror: &Mirror,
     tip: &CommitSha,
     place: &Place,
-    was: Option<(CommitSha, String)>,
+    previous: Option<(CommitSha, String)>,
 ) -> anyhow::Result<(Read, CommitSha)> {
     let inputs = inputs_at(mirror, tip, place)?;
     let hash = hash_of(&inputs);
-    if let Some((was, was_inputs)) = was
-        && was_inputs == hash
-        && mirror.has(&was)
-        && mirror.is_ancestor(&was, tip)?
+    if let Some((revision, hash_before)) = previous
+        && hash_before == hash
+        && mirror.has(&revision)
+        && mirror.is_ancestor(&revision, tip)?
     {
-        return Ok((inputs, was));
+        return Ok((inputs, revision));
     }
     let mut at = tip.clone();
     for _ in 0..HISTORY {
@@ -97,7 +97,7 @@ pub fn change_of(
     Ok((inputs, at))
 }
 
-/// What an application renders from at a base.
+/// The inputs of an application at a base.
 pub async fn inputs_of(ctx: &Arc<Reader>, base: &Base, target: &Target) -> Result<Read> {
     let key = target.key(&base.repo.name);
     let status = ctx

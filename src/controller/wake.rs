@@ -1,7 +1,7 @@
-//! Who waits for what: the one table of wake-ups, and the only way to fill a queue.
+//! Which event wakes which keys: the one table of wake-ups, and the only way to fill a queue.
 //!
-//! A key that is woken too often finds nothing to do; one that is not woken stands still until the
-//! next resync.
+//! A key that is woken too often finds nothing to do; one that is not woken waits for the next
+//! resync.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use super::{Base, Reader, key_of_branch};
 use crate::domain::catalog::Target;
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
 
-/// Something happened that somebody may wait for.
+/// Something happened that keys may wait for.
 #[derive(Clone)]
 pub enum Event {
-    /// A pull request changed, or is to be looked at once more.
+    /// A pull request changed, or is to be reconciled again.
     PullRequest(PullRequestKey),
-    /// A commit of the base: a pull request was merged as it, or what it changed cannot be looked at.
+    /// A commit of the base: a pull request was merged as it, or one of its applications failed to reconcile.
     Commit(CommitKey),
     /// A branch moved that is not the default branch.
     Branch { repo: RepoName, branch: String },
-    /// A repository's base is new, or looked at anew: with what is kept of applications and
-    /// promotions, also of those that it has no more, and with pull requests.
+    /// A repository's base moved, or is resynced: with the existing `Application` and `Promotion`
+    /// objects, also of those that it no longer has, and with pull requests.
     Base {
         base: Arc<Base>,
         applications: Vec<ApplicationKey>,
@@ -30,7 +30,7 @@ pub enum Event {
     /// An image was announced for an application and stage, or the pull request that proposes one
     /// was closed or opened again.
     Candidate(ApplicationKey),
-    /// Somebody asked something of an application.
+    /// Somebody annotated an application with a request.
     Request(ApplicationKey),
     /// A live object with this owner label changed.
     Object { owner: String },
@@ -38,23 +38,23 @@ pub enum Event {
     Application(ApplicationKey),
     /// A `Promotion` object changed.
     Promotion(ApplicationKey),
-    /// An application's status is news to the commits that it is at or was at. `stands`: it is, or
-    /// was, what later stages wait for.
+    /// An application's status changed, which concerns the commits that it is at or was at.
+    /// `later_stages`: also wake the promotions of later stages, since it is, or was, ready for them.
     Status {
         key: ApplicationKey,
         commits: Vec<CommitSha>,
-        stands: bool,
+        later_stages: bool,
     },
-    /// Something that unfinished commits of a repository tell of may be different: an application
-    /// left Git and is gone, or which commit changed one was worked out.
+    /// The progress of a repository's unfinished commits may have changed: a retired application's
+    /// status changed, or the commit that changed an application was found.
     Rollouts(RepoName),
-    /// What a commit changed stands elsewhere than before; with the pull requests that it came by.
+    /// The progress of a commit changed; with the pull requests that merged it.
     Rollout { commit: CommitKey, pulls: Vec<u64> },
-    /// A stage runs what was proposed for it.
+    /// The base has the images that were proposed for a stage.
     Promoted(ApplicationKey),
 }
 
-/// What is woken.
+/// The key that an event wakes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     Promotion(ApplicationKey),
@@ -63,12 +63,12 @@ pub enum Key {
     Commit(CommitKey),
 }
 
-/// What the table reads of what is known.
+/// The state that the table reads.
 pub struct World<'a> {
     pub bases: &'a [Arc<Base>],
-    /// Whose an owner label is.
+    /// The application of an owner label.
     pub owner: &'a dyn Fn(&str) -> Option<ApplicationKey>,
-    /// The commits of a repository that have not come to their end.
+    /// The commits of a repository whose rollout is not finished.
     pub unfinished: &'a dyn Fn(&RepoName) -> Vec<CommitKey>,
 }
 
@@ -107,17 +107,17 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
         Event::Status {
             key,
             commits,
-            stands,
+            later_stages,
         } => {
-            let mut keys: Vec<_> = commits.iter().map(|one| commit(&key.repo, one)).collect();
-            keys.extend(world.rollouts(&key.repo));
+            let mut keys: Vec<_> = commits.iter().map(|sha| commit(&key.repo, sha)).collect();
+            keys.extend(world.unfinished_commits(&key.repo));
             keys.extend(world.dependents(key));
-            if *stands {
+            if *later_stages {
                 keys.extend(world.later_stages(key));
             }
             keys
         }
-        Event::Rollouts(repo) => world.rollouts(repo),
+        Event::Rollouts(repo) => world.unfinished_commits(repo),
         Event::Rollout { commit, pulls } => pulls
             .iter()
             .map(|number| pull(&commit.repo, *number))
@@ -126,17 +126,17 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
     }
 }
 
-/// A base's commit, and what its configuration names.
+/// A base's commit, and the applications of its configuration.
 fn configured(base: &Base) -> Vec<Key> {
     let repo = &base.repo.name;
     let mut keys = vec![commit(repo, &base.commit)];
     for target in base
         .configured()
         .into_iter()
-        .flat_map(|known| &known.targets)
+        .flat_map(|configured| &configured.targets)
     {
         keys.push(Key::Application(target.key(repo)));
-        // What it waited for may have been healthy before it was there.
+        // The earlier stage may have been healthy before this stage existed.
         if !target.stage.after.is_empty() {
             keys.push(Key::Promotion(target.key(repo)));
         }
@@ -168,15 +168,15 @@ impl World<'_> {
         configured.flat_map(|configured| &configured.targets)
     }
 
-    /// The commits that may have something to tell.
-    fn rollouts(&self, repo: &RepoName) -> Vec<Key> {
+    /// The commits of a repository whose rollout is not finished.
+    fn unfinished_commits(&self, repo: &RepoName) -> Vec<Key> {
         (self.unfinished)(repo)
             .into_iter()
             .map(Key::Commit)
             .collect()
     }
 
-    /// Stages that come after one: they are proposed once it is healthy with the same digest.
+    /// The promotions of the stages after one: they are proposed once it is healthy with the same digest.
     fn later_stages(&self, key: &ApplicationKey) -> Vec<Key> {
         let later = self.targets(&key.repo).filter(|target| {
             target.application == key.application && target.stage.after.contains(&key.stage)
@@ -198,7 +198,7 @@ impl World<'_> {
 }
 
 impl Reader {
-    /// Wakes whoever waits for it.
+    /// Wakes the keys that wait for the event.
     pub fn emit(&self, event: &Event) {
         let bases = self.bases();
         let unfinished = |repo: &RepoName| {

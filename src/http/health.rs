@@ -1,4 +1,4 @@
-//! Health and metrics: that we live, that we work, and how much.
+//! Liveness, readiness and metrics.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Image events: answered 2xx only once they are durable: 200 with the pull request, or 202 with where to look.
+//! Image events. The answer is 2xx only once the event is stored: 200 with the pull request, or 202 with a status URL.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{Server, not_taken, refusal};
 use crate::cluster;
-use crate::controller::promotion::{Rest, rest};
+use crate::controller::promotion::{Settled, settled};
 use crate::controller::queue::Outcome;
 use crate::controller::{Base, Error, Event, Writer};
 use crate::domain::image::Candidate;
@@ -24,7 +24,7 @@ use crate::events::{Refusal, Sender, Verified};
 /// An image event is a few hundred bytes.
 const MOST_EVENT: usize = 64 << 10;
 
-/// CI waits this long for its pull request before it is told where to look.
+/// CI waits this long for its pull request before it gets the status URL instead.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 fn sender(server: &Server, headers: &HeaderMap) -> Result<Sender, Refusal> {
@@ -63,35 +63,40 @@ pub async fn image_event(
         );
     };
     match propose(ctx, &verified).await {
-        Ok(taken) => {
+        Ok(accepted) => {
             server.metrics.image_event();
-            outcome(ctx, taken).await
+            outcome(ctx, accepted).await
         }
         Err(response) => *response,
     }
 }
 
-/// What an event came to, application by application.
+/// The outcome of an event, by application.
 #[derive(Default)]
-struct Taken {
+struct Accepted {
     proposed: Vec<Proposed>,
-    /// What is told of those where it comes to nothing.
+    /// The answers for applications that refused it.
     refused: Vec<Value>,
 }
 
-/// A promotion that was put to be looked at, and the outcomes of looks from then on.
+/// A promotion that was put into the queue, and the outcomes of its reconciles from then on.
 struct Proposed {
     key: ApplicationKey,
     candidate: Candidate,
     outcomes: broadcast::Receiver<Outcome<ApplicationKey>>,
 }
 
-fn told(key: &ApplicationKey, state: &str, message: Option<String>, url: Option<String>) -> Value {
+fn promotion_json(
+    key: &ApplicationKey,
+    state: &str,
+    message: Option<String>,
+    url: Option<String>,
+) -> Value {
     json!({"application": key.application, "stage": key.stage, "state": state, "pull_request": url, "message": message})
 }
 
-/// Keeps the candidate for every first stage that uses the image; whoever waits for it is told its keys.
-async fn propose(ctx: &Writer, verified: &Verified) -> Result<Taken, Box<Response>> {
+/// Stores the candidate for every first stage that uses the image.
+async fn propose(ctx: &Writer, verified: &Verified) -> Result<Accepted, Box<Response>> {
     let mut offered = Offered::default();
     for base in ctx.bases() {
         match ctx.base(&base.repo.name, Instant::now()).await {
@@ -105,14 +110,14 @@ async fn propose(ctx: &Writer, verified: &Verified) -> Result<Taken, Box<Respons
             }
         }
     }
-    // What is proposed stays so, and is proposed again: it is only taken once everybody has it.
+    // The stored candidates stay, and a retry stores them again: the event only succeeds if every repository was read.
     if let Some(error) = offered.unread {
         return Err(try_again(&error));
     }
-    if offered.taken.proposed.is_empty() {
-        return Err(Box::new(offered.nowhere(verified.image())));
+    if offered.accepted.proposed.is_empty() {
+        return Err(Box::new(offered.into_refusal(verified.image())));
     }
-    Ok(offered.taken)
+    Ok(offered.accepted)
 }
 
 fn try_again(error: &dyn std::fmt::Display) -> Box<Response> {
@@ -120,13 +125,13 @@ fn try_again(error: &dyn std::fmt::Display) -> Box<Response> {
     Box::new(refusal(StatusCode::SERVICE_UNAVAILABLE, why))
 }
 
-/// What came of offering an image to every application.
+/// The result of offering an image to every application.
 #[derive(Default)]
 struct Offered {
-    taken: Taken,
-    /// Why some may not have it of this sender.
+    accepted: Accepted,
+    /// Why this sender may not offer it to some.
     forbidden: Option<Refusal>,
-    /// Stages that come after others, which have it first.
+    /// Stages that come after others, which get the image first.
     later: Vec<String>,
     /// Why a config repository could not be read.
     unread: Option<Error>,
@@ -150,23 +155,23 @@ async fn offer(
                 continue;
             }
             Some(Err(why)) => {
-                offered.taken.refuse(&key, why.to_string());
+                offered.accepted.refuse(&key, why.to_string());
                 offered.forbidden = Some(why);
                 continue;
             }
             Some(Ok(authorised)) => authorised,
         };
-        match kept(ctx, &key, &authorised.candidate).await {
+        match store_candidate(ctx, &key, &authorised.candidate).await {
             Ok(()) => {
                 let outcomes = ctx.promotions.outcomes();
                 ctx.emit(&Event::Candidate(key.clone()));
-                offered.taken.proposed.push(Proposed {
+                offered.accepted.proposed.push(Proposed {
                     key,
                     candidate: authorised.candidate,
                     outcomes,
                 });
             }
-            Err(cluster::Error::Refused { message, .. }) => offered.taken.refuse(&key, message),
+            Err(cluster::Error::Refused { message, .. }) => offered.accepted.refuse(&key, message),
             Err(error) => return Err(error),
         }
     }
@@ -175,12 +180,12 @@ async fn offer(
 
 impl Offered {
     /// The answer where nothing was proposed.
-    fn nowhere(self, image: &str) -> Response {
+    fn into_refusal(self, image: &str) -> Response {
         if let Some(why) = self.forbidden {
             return refusal(StatusCode::FORBIDDEN, why);
         }
-        if !self.taken.refused.is_empty() {
-            return answer(StatusCode::CONFLICT, self.taken.refused);
+        if !self.accepted.refused.is_empty() {
+            return answer(StatusCode::CONFLICT, self.accepted.refused);
         }
         let why = match self.later.as_slice() {
             [] => format!(
@@ -195,55 +200,61 @@ impl Offered {
     }
 }
 
-impl Taken {
+impl Accepted {
     fn refuse(&mut self, key: &ApplicationKey, why: String) {
-        self.refused.push(told(key, "Refused", Some(why), None));
+        self.refused
+            .push(promotion_json(key, "Refused", Some(why), None));
     }
 }
 
-/// Keeps a candidate. Two events at once: the one that was written later wins.
-async fn kept(
+/// Stores a candidate. Of two events at once, the one that is written later wins.
+async fn store_candidate(
     ctx: &Writer,
     key: &ApplicationKey,
     candidate: &Candidate,
 ) -> Result<(), cluster::Error> {
-    let mut kept = ctx
+    let mut stored = ctx
         .to_store()
         .propose(key, std::slice::from_ref(candidate))
         .await;
     for _ in 0..3 {
-        if matches!(kept, Err(cluster::Error::Stale { .. })) {
-            kept = ctx
+        if matches!(stored, Err(cluster::Error::Stale { .. })) {
+            stored = ctx
                 .to_store()
                 .propose(key, std::slice::from_ref(candidate))
                 .await;
         }
     }
-    kept.map(drop)
+    stored.map(drop)
 }
 
-/// Waits until every promotion rests, and tells where.
-async fn outcome(ctx: &Arc<Writer>, taken: Taken) -> Response {
+/// Waits until every promotion is settled, and answers with their states.
+async fn outcome(ctx: &Arc<Writer>, accepted: Accepted) -> Response {
     let deadline = Instant::now() + PATIENCE;
     let mut all = Vec::new();
-    let mut resting = true;
-    for proposed in taken.proposed {
+    let mut all_settled = true;
+    for proposed in accepted.proposed {
         let key = proposed.key.clone();
-        match tokio::time::timeout_at(deadline, proposed.rests(ctx)).await {
-            Ok(Some(rest)) => all.push(told(&key, &rest.state, rest.message, rest.url)),
+        match tokio::time::timeout_at(deadline, proposed.wait_until_settled(ctx)).await {
+            Ok(Some(settled)) => all.push(promotion_json(
+                &key,
+                &settled.state,
+                settled.message,
+                settled.url,
+            )),
             _ => {
-                resting = false;
+                all_settled = false;
                 let url = format!("/promotions/{}/{}", key.application, key.stage);
                 all.push(json!({"application": key.application, "stage": key.stage, "state": "Waiting", "status_url": url}));
             }
         }
     }
-    all.extend(taken.refused);
-    // One that cannot have it says nothing of those that do.
+    all.extend(accepted.refused);
+    // It is a conflict only if every application refused it.
     let refused = all
         .iter()
-        .all(|one| matches!(one["state"].as_str(), Some("Failed" | "Refused")));
-    let status = match (resting, refused) {
+        .all(|promotion| matches!(promotion["state"].as_str(), Some("Failed" | "Refused")));
+    let status = match (all_settled, refused) {
         (false, _) => StatusCode::ACCEPTED,
         (true, true) => StatusCode::CONFLICT,
         (true, false) => StatusCode::OK,
@@ -252,14 +263,14 @@ async fn outcome(ctx: &Arc<Writer>, taken: Taken) -> Response {
 }
 
 impl Proposed {
-    /// Where the promotion rests. What it came to before is not this event's outcome: one reconcile from now on comes
-    /// first. None: windlass stops.
-    async fn rests(mut self, ctx: &Arc<Writer>) -> Option<Rest> {
+    /// The state of the settled promotion. An earlier state is not this event's outcome: it waits for a reconcile from now
+    /// on. None: windlass stops.
+    async fn wait_until_settled(mut self, ctx: &Arc<Writer>) -> Option<Settled> {
         loop {
             match self.outcomes.recv().await {
                 Ok(outcome) if outcome.key == self.key && outcome.error.is_none() => {
-                    if let Some(rest) = rest(ctx, &self.key, Some(&self.candidate)).await {
-                        return Some(rest);
+                    if let Some(settled) = settled(ctx, &self.key, Some(&self.candidate)).await {
+                        return Some(settled);
                     }
                 }
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
@@ -272,7 +283,7 @@ impl Proposed {
 fn answer(status: StatusCode, all: Vec<Value>) -> Response {
     let url = all
         .iter()
-        .find_map(|one| one["pull_request"].as_str())
+        .find_map(|promotion| promotion["pull_request"].as_str())
         .map(str::to_string);
     (
         status,
@@ -281,7 +292,7 @@ fn answer(status: StatusCode, all: Vec<Value>) -> Response {
         .into_response()
 }
 
-/// Where a promotion stands, for CI that was answered 202.
+/// The state of a promotion, for CI that was answered 202.
 pub async fn promotion(
     State(server): State<Arc<Server>>,
     headers: HeaderMap,
@@ -312,12 +323,12 @@ pub async fn promotion(
     else {
         return refusal(StatusCode::NOT_FOUND, "no such promotion");
     };
-    match rest(ctx, &key, None).await {
-        Some(Rest {
+    match settled(ctx, &key, None).await {
+        Some(Settled {
             state,
             message,
             url,
-        }) => Json(told(&key, &state, message, url)).into_response(),
+        }) => Json(promotion_json(&key, &state, message, url)).into_response(),
         None => (StatusCode::ACCEPTED, Json(json!({"state": "Waiting"}))).into_response(),
     }
 }

@@ -1,6 +1,6 @@
-//! Connections, before anybody has proven who he is: so many at once, a
-//! deadline for headers, a deadline for the whole exchange, and a budget of
-//! bytes for all bodies together.
+//! Limits for connections of unauthenticated clients: their number, a deadline
+//! for headers, a deadline for the whole exchange, and a budget of bytes for all
+//! bodies together.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use tokio_util::task::TaskTracker;
 
 /// Connections at once; more are closed unanswered.
 const MOST_CONNECTIONS: usize = 512;
-/// Headers are given this long.
+/// The deadline for headers.
 const HEADERS: Duration = Duration::from_secs(10);
-/// An exchange takes at most this long; an image event waits for its pull request.
+/// The deadline for a whole exchange; an image event waits for its pull request.
 const EXCHANGE: Duration = Duration::from_secs(60);
-/// A body is given this long: GitHub waits ten seconds for an answer.
+/// The deadline for a body: GitHub waits ten seconds for an answer.
 const BODY: Duration = Duration::from_secs(10);
-/// Kibibytes of bodies that are kept at once, beyond what each may always send.
+/// The most KiB of bodies in memory, beyond what each may always send.
 const MOST_KIB: usize = 64 << 10;
 /// Bytes that any body may send whatever the others do: nearly every event of
-/// GitHub's is smaller. All connections together: 32 MiB.
+/// GitHub is smaller. All connections together: 32 MiB.
 const ALWAYS: usize = 64 << 10;
 
-/// Serves until `stop`; what is being answered then is given `EXCHANGE` to end.
+/// Serves until `stop`; then gives open connections five seconds to finish.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let open = TaskTracker::new();
@@ -40,7 +40,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             () = stop.cancelled() => break,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, most likely: those that are open end soon.
+            // Most likely out of file descriptors: open connections end soon.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
@@ -49,7 +49,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         };
         let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
         open.spawn(async move {
-            // One exchange a connection: an idle one costs a place.
+            // One exchange per connection: an idle one would occupy a slot.
             let mut server = http1::Builder::new();
             server
                 .timer(TokioTimer::new())
@@ -74,22 +74,22 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     open.wait().await;
 }
 
-/// Bytes of bodies that are kept at once, over all connections.
+/// The budget of bytes for bodies in memory, over all connections.
 #[derive(Clone)]
 pub struct Bodies(Arc<Semaphore>);
 
-/// A body, and its part of the budget.
+/// A body, and its share of the budget.
 pub struct Held {
     pub bytes: Bytes,
     _part: Vec<OwnedSemaphorePermit>,
 }
 
-/// Why a body is not taken.
+/// Why a body is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotTaken {
     TooLong,
     TooSlow,
-    /// Others are being read just now.
+    /// Other bodies use the whole budget just now.
     Busy,
     Broken,
 }
@@ -111,7 +111,7 @@ impl Bodies {
                 if bytes.len() + chunk.len() > most {
                     return Err(NotTaken::TooLong);
                 }
-                // By what is there, not by what is announced: who announces much and sends little takes no place.
+                // By the received bytes, not by Content-Length: a client that announces much and sends little takes no budget.
                 let beyond = |length: usize| length.saturating_sub(ALWAYS).div_ceil(1024);
                 let wanted = beyond(bytes.len() + chunk.len()) - beyond(bytes.len());
                 if wanted > 0 {

@@ -1,8 +1,8 @@
-//! The HTTP face: webhooks and image events in, health and metrics out.
+//! The HTTP server: webhooks and image events in, health and metrics out.
 //!
 //! A webhook is verified over its raw bytes, turned into hints, and answered;
 //! the work happens in the loops. An image event is answered 2xx only once it
-//! is durable: 200 with the pull request, or 202 with where to look.
+//! is stored: 200 with the pull request, or 202 with a status URL.
 
 mod health;
 mod image_event;
@@ -24,17 +24,17 @@ use crate::domain::Hint;
 use crate::telemetry::Metrics;
 use listener::{Bodies, NotTaken};
 
-/// What the handlers need.
+/// The state of the handlers.
 pub struct Server {
-    /// Set once we hold the Lease and have read what there is.
+    /// Set once this replica holds the Lease and has finished its first resync.
     pub ctx: OnceLock<Arc<Writer>>,
     pub metrics: Arc<Metrics>,
     pub webhook_secrets: Vec<SecretString>,
     pub events_token: SecretString,
-    /// Followed one after another by one task; a full channel makes GitHub wait.
+    /// One task processes them one after another; if the channel is full, GitHub waits.
     pub hints: mpsc::Sender<Hint>,
     pub bodies: Bodies,
-    /// Of those who hold the events token.
+    /// The budget of senders that hold the events token.
     pub events: Bodies,
 }
 
@@ -52,8 +52,8 @@ pub fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// On a listener of its own: what an address on the internet leads to does not lead here, and who fills the other one does
-/// not keep the node from seeing that we live.
+/// On a listener of its own: metrics are not exposed with the public address, and a flood of requests there does not fail
+/// the liveness probe.
 pub fn metrics_router(server: Arc<Server>) -> Router {
     Router::new()
         .route("/healthz", get(health::healthy))
@@ -62,7 +62,7 @@ pub fn metrics_router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// A page for a person who opened the address; it tells nothing about applications, since nobody has logged in.
+/// A page for a person who opened the address; it shows nothing about applications, since nobody has logged in.
 async fn page() -> Html<&'static str> {
     Html(
         "<!doctype html><meta charset=utf-8><title>windlass</title><p>windlass is running. Its state: <code>kubectl get applications.windlass.dev,promotions.windlass.dev -A</code>, and each pull request's comment.\n",

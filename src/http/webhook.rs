@@ -1,4 +1,4 @@
-//! Webhooks: verified over the raw bytes, turned into hints, and answered; the work happens in the loops.
+//! Webhooks: verified over the raw bytes, turned into hints, and answered. The work happens in the loops.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub async fn webhook_received(
             "the signature is missing or wrong: is the webhook secret the one that the App is registered with?",
         )
     };
-    // Before a byte of the body is kept.
+    // Before any byte of the body is read.
     let Some(signature) = webhook::signature(header("x-hub-signature-256")) else {
         return unsigned();
     };
@@ -36,7 +36,7 @@ pub async fn webhook_received(
     if !webhook::verified(&server.webhook_secrets, &body.bytes, &signature) {
         return unsigned();
     }
-    // Another windlass holds the Lease: it must be the one to hear this.
+    // Another replica holds the Lease: GitHub has to deliver the webhook to that one.
     if server.ctx.get().is_none() {
         return refusal(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-//! What a plan asks besides Git: the clusters, and what windlass keeps in them.
+//! What a plan reads besides Git: the clusters, and windlass's own objects in them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
         .context("no kubeconfig: give --kubeconfig")
 }
 
-/// What windlass keeps of its applications; nothing where it was never installed.
+/// The `Application` objects; empty if windlass was never installed.
 pub(super) async fn objects(args: &PlanArgs) -> anyhow::Result<BTreeMap<String, Application>> {
     let client = connect(Some((&kubeconfig(args)?, args.context.as_deref())))
         .await
@@ -44,7 +44,7 @@ pub(super) async fn objects(args: &PlanArgs) -> anyhow::Result<BTreeMap<String, 
     }
 }
 
-/// Which of the repositories that windlass looks after this is, and its number, which is part of what marks our objects.
+/// Which of windlass's config repositories this is, and its id, which is part of the owner label.
 pub(super) fn repository(
     args: &PlanArgs,
     mirror: &Mirror,
@@ -72,7 +72,7 @@ pub(super) fn repository(
     let found = match (args.repository.clone(), by_remote) {
         (Some(named), _) => Some(named),
         (None, Some(remote)) if all.contains_key(&remote) || all.is_empty() => Some(remote),
-        // Under another's name everything of it would look like this one's.
+        // Under the wrong name, all objects of another repository would look like this one's.
         (None, Some(remote)) => {
             bail!(
                 "origin is {remote}, which windlass does not manage in this cluster: choose one with --repository: {}",
@@ -87,7 +87,7 @@ pub(super) fn repository(
             let id = all.get(&name).copied().unwrap_or_default();
             Ok((name, u64::try_from(id).unwrap_or_default()))
         }
-        // Nothing carries windlass's mark yet, whatever the repository is called.
+        // No object has windlass's owner label yet, so the name does not matter.
         None if all.is_empty() => Ok(("local/config".parse::<RepoName>()?, 0)),
         None => bail!(
             "windlass manages several repositories in this cluster: choose one with --repository: {}",
@@ -96,14 +96,14 @@ pub(super) fn repository(
     }
 }
 
-/// What reads the clusters that the base's stages name. `work`: a folder for throw-away folders.
+/// The environment of the clusters that the base's stages name. `work`: a folder for temporary folders.
 pub(super) async fn environment(
     args: &PlanArgs,
     work: PathBuf,
     catalog: &Result<Configured, Invalid>,
 ) -> anyhow::Result<Environment> {
     let (moved, mut moves) = mpsc::channel(1024);
-    // Nobody waits for what the watches see.
+    // Nobody waits for watch events.
     tokio::spawn(async move { while moves.recv().await.is_some() {} });
     let contexts = contexts(args, catalog)?;
     let path = kubeconfig(args)?;
@@ -114,7 +114,7 @@ pub(super) async fn environment(
         clusters.insert(name.clone(), Cluster::new(&name, client, moved.clone()));
     }
     let programs = programs(args)?;
-    // The key is this run's own: digests of hidden values are only compared with each other.
+    // A random key for this run: digests of hidden values are only compared with each other.
     let mut key = [0u8; 32];
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
     random
@@ -136,7 +136,7 @@ pub(super) async fn environment(
     })
 }
 
-/// Has custom kinds judged by the base's rules.
+/// Sets the base's health rules for custom kinds.
 pub(super) async fn set_health_rules(
     environment: &Environment,
     repo: &RepoName,
@@ -152,7 +152,7 @@ pub(super) async fn set_health_rules(
     }
 }
 
-/// Each cluster's context: as given, and the default one for the others that stages name.
+/// Each cluster's context: the given one, or the default one for the other clusters that stages name.
 fn contexts(
     args: &PlanArgs,
     catalog: &Result<Configured, Invalid>,

@@ -1,18 +1,18 @@
 //! `windlass plan`: what a change of the config repository would do to the
-//! clusters, asked from a working copy, without windlass's server and without
-//! GitHub. The same code makes the preview of a pull request.
+//! clusters, from a working copy, without windlass's server and without GitHub.
+//! The same code makes the preview of a pull request.
 //!
-//! - [`flags`]: how it is called
-//! - [`revisions`]: what is compared
-//! - [`clusters`]: what is asked besides Git
-//! - [`json`]: what is printed for programs
+//! - [`flags`]: the command's flags
+//! - [`revisions`]: the compared revisions
+//! - [`clusters`]: the clusters, and windlass's own objects in them
+//! - [`json`]: the output for programs
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
-use crate::controller::preview::{GitLook, Touched};
+use crate::controller::preview::{GitDiff, Touched};
 use crate::controller::resource_owners::{self, Read};
 use crate::controller::{Configured, configuration, preview};
 use crate::domain::Invalid;
@@ -32,7 +32,7 @@ pub use flags::PlanArgs;
 use json::as_json;
 use revisions::{Revisions, revisions};
 
-/// What is printed, and the exit code.
+/// The output, and the exit code.
 pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
     let (preview, notes) = previewed(args).await?;
     let text = match args.output {
@@ -59,7 +59,7 @@ pub async fn plan(args: &PlanArgs) -> anyhow::Result<(String, ExitCode)> {
     Ok((text, code))
 }
 
-/// The preview, and what to know about what it was made of.
+/// The preview, and notes about its revisions.
 async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     let started = Instant::now();
     let mirror = Mirror::discover(&args.repo)
@@ -74,13 +74,13 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     let Some(catalog) = configuration(&source)? else {
         bail!("`{onto}` has no windlass.yaml: it is not a config repository");
     };
-    let GitLook {
+    let GitDiff {
         failure,
         changes,
         total,
         inputs,
         heads,
-    } = preview::look_at_git(&mirror, Some(&catalog), &base, &head)?;
+    } = preview::git_diff(&mirror, Some(&catalog), &base, &head)?;
     let unmatched = preview::unmatched(&mirror, &source, &catalog, changes.merged)?;
     if !unmatched.is_empty() {
         bail!("{}", unmatched.join("\n"));
@@ -96,7 +96,7 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     Ok((preview, notes))
 }
 
-/// The previews of the applications that are asked for: of those whose inputs differ.
+/// The previews of the requested applications whose inputs differ.
 async fn applications(
     args: &PlanArgs,
     mirror: &Mirror,
@@ -150,9 +150,9 @@ async fn applications(
     Ok(applications)
 }
 
-/// Fails where an application is asked for that there is not.
-fn check_names(asked: &[String], titles: &[String]) -> anyhow::Result<()> {
-    if let Some(unknown) = asked.iter().find(|title| !titles.contains(title)) {
+/// Fails if a requested application does not exist.
+fn check_names(requested: &[String], titles: &[String]) -> anyhow::Result<()> {
+    if let Some(unknown) = requested.iter().find(|title| !titles.contains(title)) {
         bail!(
             "there is no application `{unknown}`; the applications are: {}",
             titles.join(", ")

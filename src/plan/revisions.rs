@@ -1,4 +1,4 @@
-//! What is compared: the base, and the head or the working copy.
+//! The compared revisions: the base, and the head or the working copy.
 
 use anyhow::Context as _;
 
@@ -6,9 +6,9 @@ use super::flags::PlanArgs;
 use crate::domain::CommitSha;
 use crate::git::Mirror;
 
-/// The two commits that are compared, and what to know about them.
+/// The two commits that are compared, and notes about them.
 pub(super) struct Revisions {
-    /// The base, as it is named.
+    /// The name of the base.
     pub(super) onto: String,
     pub(super) base: CommitSha,
     pub(super) head: CommitSha,
@@ -61,12 +61,12 @@ pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revi
 
 /// Ten of the files, and how many more there are.
 fn shortened(files: &[String]) -> String {
-    let shown: Vec<_> = files.iter().take(10).map(String::as_str).collect();
-    let more = files.len().saturating_sub(shown.len());
+    let listed: Vec<_> = files.iter().take(10).map(String::as_str).collect();
+    let more = files.len().saturating_sub(listed.len());
     let more = if more > 0 {
         format!(" and {more} more")
     } else {
         String::new()
     };
-    format!("{}{more}", shown.join(", "))
+    format!("{}{more}", listed.join(", "))
 }

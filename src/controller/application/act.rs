@@ -1,4 +1,4 @@
-//! Writes what was decided: to the cluster, and to the `Application` object.
+//! Carries out the decision: writes to the cluster, and to the `Application` object.
 
 use std::time::Duration;
 
@@ -15,37 +15,37 @@ use crate::domain::sync::{CLUSTER_UNREACHABLE, ERROR, Proposal, Reason, Step};
 use crate::domain::{ApplicationKey, CommitKey};
 use crate::{cluster, view};
 
-/// A cluster that cannot be reached for so long makes what is known of it stale.
+/// If a cluster cannot be reached for this long, the known sync state is stale.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
 pub async fn act(ctx: &Writer, key: &ApplicationKey, decision: Decision) -> Result<Requeue> {
     locked(&ctx.cache.applications.unreachable).remove(key);
     match decision {
         Decision::Nothing => Ok(Requeue::Idle),
-        Decision::Retire(seen, decision) => retire::act(ctx, key, &seen, *decision).await,
-        Decision::Follow(seen) => external::act(ctx, key, *seen).await,
-        Decision::Sync(seen, verdict) => sync(ctx, key, &seen, verdict).await,
+        Decision::Retire(retired, decision) => retire::act(ctx, key, &retired, *decision).await,
+        Decision::Follow(external) => external::act(ctx, key, *external).await,
+        Decision::Sync(observation, verdict) => sync(ctx, key, &observation, verdict).await,
     }
 }
 
 async fn sync(
     ctx: &Writer,
     key: &ApplicationKey,
-    seen: &Observation,
+    observation: &Observation,
     verdict: Verdict,
 ) -> Result<Requeue> {
-    let (declared, before) = (&seen.declared, &seen.declared.status);
+    let (declared, before) = (&observation.declared, &observation.declared.status);
     if before.blocked && !verdict.is_blocked() {
-        // A right may have been granted, also to watch.
+        // Somebody may have granted a missing right, for example to watch a kind.
         ctx.cluster(&declared.target.destination.cluster)?
             .index
             .retry_refused();
     }
-    let mut status = status::next(seen, &verdict, ctx.now());
+    let mut status = status::next(observation, &verdict, ctx.now());
     if let Step::Propose(Reason::Drift { objects, .. }) = &verdict.step {
-        let (base, plan) = (&declared.base, &seen.facts.plan);
-        let asks = drift_pull_request::propose(ctx, key, base, &declared.target, plan).await?;
-        let proposal = asks.map_or(Proposal::None, |number| Proposal::Open { number });
+        let (base, plan) = (&declared.base, &observation.facts.plan);
+        let number = drift_pull_request::propose(ctx, key, base, &declared.target, plan).await?;
+        let proposal = number.map_or(Proposal::None, |number| Proposal::Open { number });
         let objects = objects.clone();
         status.message = Some(view::reason(&Reason::Drift { objects, proposal }));
     }
@@ -54,58 +54,67 @@ async fn sync(
         .to_store()
         .declare_application(key, spec, declared.known.clone())
         .await?;
-    // Grown before the first write; whoever wrote in between wins.
+    // The inventory grows before the first write. If somebody else changed the object meanwhile, this write fails.
     let object = ctx
         .to_store()
         .report_application(&object, status, ctx.now())
         .await?;
     if matches!(verdict.step, Step::Apply) {
-        tell(ctx, key, &object, before.stands());
-        return super::apply::apply(ctx, key, seen, object).await;
+        emit_status(ctx, key, &object, before.stands());
+        return super::apply::apply(ctx, key, observation, object).await;
     }
     if matches!(verdict.step, Step::InSync { .. }) {
-        let pending = super::health::pending(&seen.facts.plan);
-        let left = seen.objects.all.iter().filter_map(|(object, state)| {
-            Some((
-                object.clone(),
-                state.last_applied(pending.contains(object))?,
-            ))
-        });
-        locked(&ctx.cache.applications.last_applied).insert(key.clone(), left.collect());
+        let pending = super::health::pending(&observation.facts.plan);
+        let last_applied = observation
+            .objects
+            .all
+            .iter()
+            .filter_map(|(object, state)| {
+                Some((
+                    object.clone(),
+                    state.last_applied(pending.contains(object))?,
+                ))
+            });
+        locked(&ctx.cache.applications.last_applied).insert(key.clone(), last_applied.collect());
         if declared.requests.adopt {
-            // It was said of this cluster and what was in it: of another one it has to be said again.
+            // The adoption was for this cluster and its objects: another cluster needs a new one.
             ctx.to_store().annotate(key, store::ADOPT, None).await?;
         }
     }
     let version = object.metadata.resource_version.clone();
-    let news = locked(&ctx.cache.applications.last_reported).insert(key.clone(), version.clone())
+    let changed = locked(&ctx.cache.applications.last_reported)
+        .insert(key.clone(), version.clone())
         != Some(version);
-    if news {
-        // Also what is healthy no more: what was proposed later waits for it.
-        tell(ctx, key, &object, before.stands());
+    if changed {
+        // Also when the application is no longer healthy: pull requests for later stages wait for it.
+        emit_status(ctx, key, &object, before.stands());
     }
-    // What of a hook is to go once it came out well goes on the next look.
-    Ok(match seen.health.hooks_done == before.hooks {
-        true => again(ctx, seen, &verdict.step),
+    // A hook that is deleted after success is deleted by the next reconcile.
+    Ok(match observation.health.hooks_done == before.hooks {
+        true => requeue(ctx, observation, &verdict.step),
         false => Requeue::After(Duration::from_millis(100)),
     })
 }
 
-/// When it is looked at again, where no event tells.
-fn again(ctx: &Reader, seen: &Observation, step: &Step) -> Requeue {
+/// When to reconcile again without an event.
+fn requeue(ctx: &Reader, observation: &Observation, step: &Step) -> Requeue {
     let seconds = |seconds| Requeue::After(Duration::from_secs(seconds));
     match step {
-        // What stands in the way may be in the cluster, where no event tells of its end.
+        // The obstacle may be in the cluster, and no event says when it is gone.
         Step::Blocked(_) | Step::Propose(_) => seconds(60),
         Step::Wait {
             until: Some(until), ..
         } if let Ok(pause) = Duration::try_from(until.duration_since(ctx.now())) => {
             Requeue::After(pause)
         }
-        // That the last pod which uses something is gone no event tells.
-        Step::Wait { .. } => seconds(if seen.facts.late.is_empty() { 30 } else { 2 }),
-        // That a pull request about it is closed, no event of the cluster tells.
-        Step::Report(_) => match seen.facts.proposal {
+        // No event says that the last pod which uses an object is gone.
+        Step::Wait { .. } => seconds(if observation.facts.late.is_empty() {
+            30
+        } else {
+            2
+        }),
+        // No event of the cluster says that the drift pull request was closed.
+        Step::Report(_) => match observation.facts.proposal {
             Proposal::Open { .. } => seconds(60),
             _ => Requeue::Idle,
         },
@@ -114,31 +123,34 @@ fn again(ctx: &Reader, seen: &Observation, step: &Step) -> Requeue {
             health: Health::Healthy | Health::Suspended,
             ..
         } => {
-            let again = [seen.blockers.verification.again, seen.prune.ask_again];
-            match again.into_iter().flatten().min() {
-                // That it can be looked at again no event tells.
-                _ if seen.prune.unknown => seconds(60),
-                Some(again) => Requeue::After(again.saturating_duration_since(Instant::now())),
+            let next_check = [
+                observation.blockers.verification.next_check,
+                observation.prune.next_check,
+            ];
+            match next_check.into_iter().flatten().min() {
+                // No event says that an unreadable object is readable again.
+                _ if observation.prune.unknown => seconds(60),
+                Some(at) => Requeue::After(at.saturating_duration_since(Instant::now())),
                 None => Requeue::Idle,
             }
         }
-        // Events tell of what comes on; this is for what they miss.
+        // Events report progress; this is for the ones that are missed.
         Step::InSync { .. } => seconds(10),
     }
 }
 
-/// Tells whoever waits for an application how it stands. `stood`: it was what later stages wait for.
-pub fn tell(ctx: &Reader, key: &ApplicationKey, object: &Application, stood: bool) {
+/// Wakes whoever waits for the application's status. `was_ready`: its status before met what later stages wait for.
+pub fn emit_status(ctx: &Reader, key: &ApplicationKey, object: &Application, was_ready: bool) {
     let status = object.status.as_ref();
     let commits = status.map(|status| status.superseded.iter().chain(&status.revision));
     ctx.emit(&Event::Status {
         key: key.clone(),
         commits: commits.into_iter().flatten().cloned().collect(),
-        stands: stood || status.is_some_and(ApplicationStatus::stands),
+        later_stages: was_ready || status.is_some_and(ApplicationStatus::stands),
     });
 }
 
-/// Keeps an error where kubectl shows it.
+/// Writes an error into the status, where kubectl shows it.
 pub async fn report_error(ctx: &Writer, key: &ApplicationKey, error: &Error) -> Result<()> {
     let base = ctx.known_base(&key.repo).await?;
     let known = ctx.store.application(key).await?;
@@ -160,7 +172,7 @@ pub async fn report_error(ctx: &Writer, key: &ApplicationKey, error: &Error) -> 
         status.reason = Some(CLUSTER_UNREACHABLE.into());
         let mut unreachable = locked(&ctx.cache.applications.unreachable);
         let since = *unreachable.entry(key.clone()).or_insert_with(Instant::now);
-        // What nobody could look at for a while is neither synced nor not: it is not known.
+        // If the cluster was unreachable for a while, the sync state is unknown.
         if since.elapsed() >= STALE_AFTER {
             status.sync = SyncState::Unknown;
         }
@@ -169,9 +181,9 @@ pub async fn report_error(ctx: &Writer, key: &ApplicationKey, error: &Error) -> 
         .to_store()
         .report_application(&object, status, ctx.now())
         .await?;
-    let stood = before.as_ref().is_some_and(ApplicationStatus::stands);
-    tell(ctx, key, &object, stood);
-    // A commit that nobody could look at yet is told so too.
+    let was_ready = before.as_ref().is_some_and(ApplicationStatus::stands);
+    emit_status(ctx, key, &object, was_ready);
+    // The commit's status shows the error too.
     ctx.emit(&Event::Commit(CommitKey {
         repo: key.repo.clone(),
         commit: base.commit.clone(),

@@ -1,4 +1,4 @@
-//! Carries a plan out: each write is conditional on what it was planned from.
+//! Carries a plan out: each write is conditional on the observed object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,54 +25,57 @@ use crate::domain::{ApplicationKey, ownership, sync};
 pub async fn apply(
     ctx: &Writer,
     key: &ApplicationKey,
-    seen: &Observation,
+    observation: &Observation,
     object: Application,
 ) -> Result<Requeue> {
     let fence = ctx
         .environment
-        .fence(&key.repo, &seen.declared.target.destination);
+        .fence(&key.repo, &observation.declared.target.destination);
     let cluster = ctx
-        .cluster(&seen.declared.target.destination.cluster)?
+        .cluster(&observation.declared.target.destination.cluster)?
         .writing_as(fence.service_account());
     let cluster = &ctx.to_cluster(&cluster);
-    let stages = stages(seen);
-    let definitions_first = sync::waits_for_definitions(&seen.facts.plan)
+    let stages = stages(observation);
+    let definitions_first = sync::waits_for_definitions(&observation.facts.plan)
         && stages.contains_key(&ApplyStage::Definitions);
     for (stage, all) in stages {
         if stage != ApplyStage::Definitions && definitions_first {
-            // What the server could not be asked about is planned again once its namespace or kind is there.
+            // Objects whose namespace or kind was missing are planned again once it exists.
             cluster.forget_kinds();
             return Ok(Requeue::After(Duration::from_millis(300)));
         }
-        let written = write_all(ctx, key, cluster, seen, all).await?;
-        // What an API server has not heard of yet it has heard of soon: each learns of a definition by itself.
-        if written.iter().any(|one| matches!(one, Written::NotYet)) {
+        let written = write_all(ctx, key, cluster, observation, all).await?;
+        // Each API server learns of a new definition by itself: try again soon.
+        if written
+            .iter()
+            .any(|outcome| matches!(outcome, Written::NotYet))
+        {
             cluster.forget_kinds();
             return Ok(Requeue::After(Duration::from_secs(1)));
         }
         let refused: Vec<_> = written.into_iter().filter_map(Written::refusal).collect();
         if !refused.is_empty() {
-            // Later stages do not go on what this one left out.
+            // Later apply stages need what this one failed to write.
             return report_refused(ctx, key, &object, &refused).await;
         }
     }
-    let pruned = allowed(seen).filter(|change| change.action == Action::Prune);
-    let prunable = pruned.filter_map(|change| seen.prune.deleted.get(&change.key));
+    let pruned = allowed(observation).filter(|change| change.action == Action::Prune);
+    let prunable = pruned.filter_map(|change| observation.prune.deleted.get(&change.key));
     delete(cluster, prunable.collect()).await?;
     Ok(Requeue::After(Duration::ZERO))
 }
 
-/// What of the plan is carried out now.
-fn allowed(seen: &Observation) -> impl Iterator<Item = &Change> {
-    let all = seen.facts.plan.effective();
-    all.filter(|change| seen.facts.allows(&change.key))
+/// The changes of the plan that are carried out now.
+fn allowed(observation: &Observation) -> impl Iterator<Item = &Change> {
+    let all = observation.facts.plan.effective();
+    all.filter(|change| observation.facts.allows(&change.key))
 }
 
-/// What is written now, in the order of the stages.
-fn stages(seen: &Observation) -> BTreeMap<ApplyStage, Vec<&Prediction>> {
-    let changed: BTreeSet<_> = allowed(seen).map(|change| &change.key).collect();
+/// What is written now, by apply stage.
+fn stages(observation: &Observation) -> BTreeMap<ApplyStage, Vec<&Prediction>> {
+    let changed: BTreeSet<_> = allowed(observation).map(|change| &change.key).collect();
     let mut stages: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    let predicted = seen.objects.predicted();
+    let predicted = observation.objects.predicted();
     for predicted in predicted.filter(|predicted| changed.contains(&predicted.manifest.key)) {
         stages
             .entry(apply_stage(&predicted.manifest.key))
@@ -87,18 +90,18 @@ async fn write_all(
     ctx: &Writer,
     key: &ApplicationKey,
     cluster: &ClusterWriter<'_>,
-    seen: &Observation,
+    observation: &Observation,
     all: Vec<&Prediction>,
 ) -> Result<Vec<Written>> {
-    let comes = |of: &ResourceKey| {
-        let mut manifests = seen.desired.manifests.iter();
+    let is_created_too = |of: &ResourceKey| {
+        let mut manifests = observation.desired.manifests.iter();
         manifests.any(|other| dry_run::makes_possible(other, of))
     };
     let writes = all.into_iter().map(async |predicted| {
         let object = &predicted.manifest.key;
-        let drifted = seen.facts.drifted.contains(object);
+        let drifted = observation.facts.drifted.contains(object);
         match write(ctx, key, cluster, predicted, drifted).boxed().await? {
-            Written::NotYet if !comes(object) => Ok(Written::Refused(format!(
+            Written::NotYet if !is_created_too(object) => Ok(Written::Refused(format!(
                 "{object}: its namespace or kind is gone"
             ))),
             other => Ok(other),
@@ -112,7 +115,7 @@ async fn write_all(
     answers.into_iter().collect()
 }
 
-/// Keeps why the server refused where kubectl shows it.
+/// Writes the server's refusals into the status, where kubectl shows them.
 async fn report_refused(
     ctx: &Writer,
     key: &ApplicationKey,
@@ -127,12 +130,12 @@ async fn report_refused(
         .to_store()
         .report_application(object, status, ctx.now())
         .await?;
-    super::act::tell(ctx, key, &object, false);
+    super::act::emit_status(ctx, key, &object, false);
     Ok(Requeue::After(Duration::from_secs(10)))
 }
 
-/// Deletes objects in the reverse order of applying, each only if it is the one that was looked at. Custom resources go
-/// alone, while what sees to their end is there; the rest goes once they are gone.
+/// Deletes objects in the reverse order of applying, each only if it is the one that was observed. Custom resources are
+/// deleted first, while their controller still runs; the rest is deleted once they are gone.
 pub async fn delete(
     cluster: &ClusterWriter<'_>,
     mut prunable: Vec<&(InventoryEntry, Value)>,
@@ -153,10 +156,10 @@ pub async fn delete(
     Ok(())
 }
 
-/// What came of a write.
+/// The outcome of a write.
 enum Written {
     Done,
-    /// Its namespace or kind is not there.
+    /// Its namespace or kind does not exist.
     NotYet,
     /// Why the server refused.
     Refused(String),
@@ -171,7 +174,7 @@ impl Written {
     }
 }
 
-/// Writes one object as it was planned (`drifted`: it is set back).
+/// Writes one object as planned. `drifted`: the write reverts drift.
 async fn write(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
@@ -182,7 +185,7 @@ async fn write(
     let (manifest, write) = (&predicted.manifest, &predicted.write);
     if write.recreate {
         delete_first(cluster, predicted).await?;
-        // It is created by the next look, once it is gone.
+        // The next reconcile creates it, once it is gone.
         return Ok(Written::Done);
     }
     let payload = with_managed_fields(cluster, predicted).await?;
@@ -203,7 +206,7 @@ async fn write(
             }
             Written::Done
         }
-        // Somebody took a field since it was looked at.
+        // Somebody took a field since the object was observed.
         Applied::Conflicts(_) => {
             let what = format!("apply {}", manifest.key);
             return Err(cluster::Error::Stale { what }.into());
@@ -217,7 +220,7 @@ async fn write(
     })
 }
 
-/// Deletes what is to be created anew, if it is the object that was looked at.
+/// Deletes an object that is to be recreated, if it is the one that was observed.
 async fn delete_first(cluster: &ClusterWriter<'_>, predicted: &Prediction) -> Result<()> {
     let (key, version) = (&predicted.manifest.key, &predicted.manifest.version);
     let uid = predicted
@@ -232,7 +235,7 @@ async fn delete_first(cluster: &ClusterWriter<'_>, predicted: &Prediction) -> Re
     Ok(())
 }
 
-/// Says first who owns which field, where that is to be another; what is to be sent then.
+/// Sets the managed fields first, where the prediction changes them. Returns the payload to apply.
 async fn with_managed_fields(cluster: &ClusterWriter<'_>, predicted: &Prediction) -> Result<Value> {
     let (manifest, write) = (&predicted.manifest, &predicted.write);
     let mut payload = write.payload.clone();
@@ -250,9 +253,9 @@ async fn with_managed_fields(cluster: &ClusterWriter<'_>, predicted: &Prediction
     Ok(payload)
 }
 
-/// Remembers how the object was left.
+/// Remembers the object as it was applied.
 fn remember(ctx: &Reader, key: &ApplicationKey, manifest: &Manifest, object: &Value) {
-    let left = LastApplied {
+    let last_applied = LastApplied {
         uid: object["metadata"]["uid"]
             .as_str()
             .unwrap_or_default()
@@ -265,10 +268,10 @@ fn remember(ctx: &Reader, key: &ApplicationKey, manifest: &Manifest, object: &Va
     locked(&ctx.cache.applications.last_applied)
         .entry(key.clone())
         .or_default()
-        .insert(manifest.key.clone(), left);
+        .insert(manifest.key.clone(), last_applied);
 }
 
-/// Remembers when the object was set back.
+/// Remembers when drift of the object was reverted.
 fn remember_heal(ctx: &Reader, key: &ApplicationKey, object: &ResourceKey) {
     let mut heals = locked(&ctx.cache.applications.heals);
     let times = heals.entry((key.clone(), object.clone())).or_default();

@@ -1,4 +1,4 @@
-//! Whose word a deletion has: a change that was approved, a confirmation, or nobody's.
+//! Who approved a deletion: the approvers of the pull request, somebody who confirmed it, or nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::controller::{Base, Reader, Result, authority};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{CommitSha, PullRequestKey, sync};
 
-/// Pauses between two questions to GitHub whether a deletion was approved: it tells of a merged
-/// pull request, and of its reviews, a while after the push.
+/// Pauses between two requests to GitHub whether a deletion was approved: GitHub links a commit to
+/// its merged pull request, and to the reviews, a while after the push.
 const FIRST_PAUSE: Duration = Duration::from_secs(3);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
-/// What of it may be pruned, and when GitHub is asked again. Whether a preview that somebody
-/// approved listed it is only asked when it matters. `uncommitted`: what was synced of this very
-/// revision had these objects, so no commit took them out.
+/// Decides what may be pruned, and when to check GitHub again. GitHub is only asked for an approval
+/// if a deletion is withheld without one. `uncommitted`: this very revision was synced with these
+/// objects, so no commit removed them.
 pub async fn judge(
     ctx: &Arc<Reader>,
     scope: &AppScope<'_>,
@@ -33,43 +33,44 @@ pub async fn judge(
     (confirmed, uncommitted): (sync::Confirmed<'_>, bool),
 ) -> Result<(sync::PruneDecision, Option<Instant>)> {
     let title = scope.key.title();
-    let gone = prunable.gone(|_| false, uncommitted);
-    let judgement = sync::judge(&gone, owned, confirmed, &title);
-    let left_by = |entry: &InventoryEntry| entry.gone.clone().unwrap_or_else(|| revision.clone());
+    let removed = prunable.removed_from_git(|_| false, uncommitted);
+    let decision = sync::judge(&removed, owned, confirmed, &title);
+    let removed_in =
+        |entry: &InventoryEntry| entry.gone.clone().unwrap_or_else(|| revision.clone());
     let waits = |entry: &InventoryEntry| {
-        let withheld = judgement.withheld.iter().any(|(key, _)| *key == entry.key);
+        let withheld = decision.withheld.iter().any(|(key, _)| *key == entry.key);
         withheld && !(uncommitted && entry.gone.is_none())
     };
     let waiting = prunable.prune.values().filter(|(entry, _)| waits(entry));
-    let commits: BTreeSet<_> = waiting.map(|(entry, _)| left_by(entry)).collect();
+    let commits: BTreeSet<_> = waiting.map(|(entry, _)| removed_in(entry)).collect();
     if commits.is_empty() {
-        return Ok((judgement, None));
+        return Ok((decision, None));
     }
-    let (mut approved, mut again) = (BTreeMap::new(), Vec::new());
+    let (mut approved, mut next_checks) = (BTreeMap::new(), Vec::new());
     for commit in commits {
         let (found, next) = removed_by(ctx, scope, base, &commit).await?;
-        again.extend(next);
+        next_checks.extend(next);
         approved.insert(commit, found);
     }
     let is_approved = |entry: &InventoryEntry| {
-        let found = approved.get(&left_by(entry));
+        let found = approved.get(&removed_in(entry));
         found.is_some_and(|found| found.contains(&entry.key))
     };
-    let gone = prunable.gone(is_approved, uncommitted);
-    let judgement = sync::judge(&gone, owned, confirmed, &title);
-    Ok((judgement, again.into_iter().min()))
+    let removed = prunable.removed_from_git(is_approved, uncommitted);
+    let decision = sync::judge(&removed, owned, confirmed, &title);
+    Ok((decision, next_checks.into_iter().min()))
 }
 
-/// What an approved change took out, asked of GitHub ever more seldom while it knows of none; and
-/// when it is asked again.
+/// The objects that an approved change removed, and when to check again. While GitHub knows no
+/// approval, the pause between two checks doubles.
 async fn removed_by(
     ctx: &Arc<Reader>,
     scope: &AppScope<'_>,
     base: &Base,
     commit: &CommitSha,
 ) -> Result<(BTreeSet<ResourceKey>, Option<Instant>)> {
-    let asked = (scope.key.clone(), commit.clone());
-    let known = ctx.cache.applications.unapproved.get(&asked);
+    let cache_key = (scope.key.clone(), commit.clone());
+    let known = ctx.cache.applications.unapproved.get(&cache_key);
     if let Some((next, _)) = known.filter(|(next, _)| *next > Instant::now()) {
         return Ok((BTreeSet::new(), Some(next)));
     }
@@ -82,12 +83,12 @@ async fn removed_by(
     ctx.cache
         .applications
         .unapproved
-        .insert(asked, (next, pause));
+        .insert(cache_key, (next, pause));
     Ok((found, (pause < LONGEST_PAUSE).then_some(next)))
 }
 
-/// The objects that the revision's pull request took out of Git, if the head that was merged was approved by the rule of
-/// the gate.
+/// The objects that the revision's pull request removed from Git, if the merged head was approved by the rule of the
+/// gate.
 async fn removed_by_approved_change(
     ctx: &Arc<Reader>,
     scope: &AppScope<'_>,
@@ -97,7 +98,7 @@ async fn removed_by_approved_change(
     let repo = &scope.key.repo;
     let mut approved = false;
     let target = base.target(scope.key);
-    // As many as the stage asks for, and one in any case: what is lost is lost by two people's word.
+    // As many approvals as the stage requires, and at least one: a deletion needs two people.
     let needed = target.map_or(1, |target| target.stage.approvals.max(1));
     for pull in ctx
         .github

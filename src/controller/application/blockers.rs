@@ -1,5 +1,5 @@
-//! What keeps a plan from being carried out, or a part of it: pauses, what it depends on, what was
-//! there before windlass, objects that others change again and again, images that are not proven.
+//! What blocks a plan, or a part of it: pauses, dependencies, objects that existed before windlass,
+//! drift loops, images that are not proven.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 
 use super::declare::Declared;
 use super::desired::Desired;
-use super::fights::fights;
+use super::drift_loop::drift_loops;
 use super::health::Assessed;
 use super::objects::Objects;
 use super::{drift_pull_request, image_verification};
@@ -29,17 +29,17 @@ use crate::domain::{ApplicationKey, Invalid, hook, sync};
 pub struct Blockers {
     pub pause: Option<Pause>,
     pub waits_for: Vec<String>,
-    /// Why the plan may only be looked at until somebody adopts it.
+    /// Why nothing is applied until somebody adopts the existing objects.
     pub adoption: Option<Adoption>,
-    /// Objects that are set back again and again, with who changes them.
-    pub fights: Vec<(ResourceKey, String)>,
-    pub fight: Option<Fight>,
-    /// Where the pull request about just this drift stands.
+    /// Objects whose drift is reverted again and again, with who changes them.
+    pub drift_loops: Vec<(ResourceKey, String)>,
+    pub drift_backoff: Option<Fight>,
+    /// The state of the pull request about exactly this drift.
     pub proposal: sync::Proposal,
     pub verification: image_verification::Verification,
-    /// A hook that failed is to run once more, since somebody asked for a sync.
-    pub runs_again: bool,
-    /// What tells the cluster from every other.
+    /// A failed hook is to run once more, since somebody requested a sync.
+    pub reruns_hook: bool,
+    /// Identifies the cluster.
     pub cluster_uid: String,
 }
 
@@ -66,16 +66,17 @@ pub async fn read(
         locked(&ctx.cache.applications.heals).retain(|(of, _), _| of != key);
     }
     let known = status.fight.clone().filter(|_| !requests.hard_refresh);
-    let (fights, fight) = fights(ctx, key, plan, drifted, known, &declared.change.revision);
-    let runs_again = requests.hard_refresh
+    let (drift_loops, drift_backoff) =
+        drift_loops(ctx, key, plan, drifted, known, &declared.change.revision);
+    let reruns_hook = requests.hard_refresh
         && objects.predicted().any(|predicted| {
             predicted.write.recreate && hook::run(&predicted.manifest.value).is_some()
         });
     let (manifests, images) = (&desired.manifests, &desired.images);
     let verification = match plan.is_empty() && health.total.0 == Health::Healthy {
         true => {
-            let again = requests.hard_refresh;
-            image_verification::check(ctx, key, &scope.cluster, manifests, images, status, again)
+            let recheck = requests.hard_refresh;
+            image_verification::check(ctx, key, &scope.cluster, manifests, images, status, recheck)
                 .await?
         }
         false => image_verification::known(status, images),
@@ -92,11 +93,11 @@ pub async fn read(
         pause,
         waits_for: waits_for(ctx, key, base, target).await?,
         adoption,
-        fights,
-        fight,
+        drift_loops,
+        drift_backoff,
         proposal,
         verification,
-        runs_again,
+        reruns_hook,
         cluster_uid,
     })
 }
@@ -108,21 +109,23 @@ impl Blockers {
     }
 }
 
-/// The fields that somebody had taken from others by `/take`.
-pub fn taken(object: Option<&Application>) -> Vec<FieldRule> {
+/// The fields that `/take` lets the application take from other field managers.
+pub fn accepted_takes(object: Option<&Application>) -> Vec<FieldRule> {
     let text = object.and_then(|object| object.annotations().get(store::TAKE));
-    // What a person wrote there by hand and cannot be read decides nothing.
+    // A value that somebody wrote by hand and that cannot be parsed is ignored.
     text.and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default()
 }
 
-/// The pause that is asked for, with the time that it ends at: counted from when it was first seen.
-fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<Option<Pause>> {
-    let Some(asked) = asked else { return Ok(None) };
-    if let Some(known) = known.filter(|known| known.asked == asked) {
+/// The requested pause with its end, which is counted from when the request was first observed.
+fn pause(request: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<Option<Pause>> {
+    let Some(request) = request else {
+        return Ok(None);
+    };
+    if let Some(known) = known.filter(|known| known.asked == request) {
         return Ok(Some(known));
     }
-    let text = asked.split(',').next().unwrap_or_default();
+    let text = request.split(',').next().unwrap_or_default();
     let Some(duration) = sync::duration(text) else {
         return Err(Invalid(format!(
             "the annotation {}: `{text}` is not a duration: write 30m, 2h or 1d",
@@ -134,12 +137,12 @@ fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<
         .saturating_add(duration)
         .map_err(|error| Invalid(error.to_string()))?;
     Ok(Some(Pause {
-        asked,
+        asked: request,
         until: Timestamp::from_second(until.as_second()).unwrap_or(until),
     }))
 }
 
-/// Why the plan may only be looked at.
+/// Why nothing is applied until somebody adopts the existing objects.
 fn adoption(
     status: &ApplicationStatus,
     plan: &Plan,
@@ -155,15 +158,15 @@ fn adoption(
     if known.is_some_and(|known| known != cluster_uid) {
         return Some(Adoption::OtherCluster { application });
     }
-    let there = plan.effective().filter(|change| change.before.is_some());
-    let objects: Vec<_> = there.map(|change| change.key.clone()).collect();
+    let existing = plan.effective().filter(|change| change.before.is_some());
+    let objects: Vec<_> = existing.map(|change| change.key.clone()).collect();
     (status.inventory.is_empty() && !objects.is_empty()).then_some(Adoption::Existing {
         application,
         objects,
     })
 }
 
-/// What the application depends on and is not healthy.
+/// The dependencies of the application that are not healthy.
 async fn waits_for(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
@@ -182,7 +185,7 @@ async fn waits_for(
             .await?
             .and_then(|object| object.status)
             .unwrap_or_default();
-        // Healthy with what this base has of it, not with what it had before.
+        // The dependency has to be healthy with this base's inputs, not with older ones.
         let current = match base.target(&needed) {
             Some(target) => {
                 status.inputs.as_deref()

@@ -1,4 +1,4 @@
-//! What is remembered of applications. An application that is gone is forgotten.
+//! The cache of the application loop. An application that no longer exists is removed from it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -14,24 +14,24 @@ use crate::domain::{ApplicationKey, CommitSha};
 
 #[derive(Default)]
 pub struct Cache {
-    /// How we left each object of an application.
+    /// Each object of an application as it was applied last.
     pub last_applied: Mutex<HashMap<ApplicationKey, HashMap<ResourceKey, LastApplied>>>,
-    /// When each object was set back.
+    /// When drift of each object was reverted.
     pub heals: Mutex<HashMap<(ApplicationKey, ResourceKey), VecDeque<Instant>>>,
-    /// The version of each `Application` object that GitHub was last told of.
+    /// The resourceVersion of each `Application` object that was last reported.
     pub last_reported: Mutex<HashMap<ApplicationKey, Option<String>>>,
-    /// What each application's pods were asked to prove, when next, and after which pause.
-    pub verifications: Mutex<HashMap<ApplicationKey, image_verification::Asked>>,
-    /// Commits whose deletions GitHub knows no approval of, with when it is asked again and the pause before.
+    /// The last image verification of each application.
+    pub verifications: Mutex<HashMap<ApplicationKey, image_verification::LastCheck>>,
+    /// Commits for whose deletions GitHub knows no approval, with the time of the next check and the pause before it.
     pub unapproved: Recent<(ApplicationKey, CommitSha), (Instant, Duration)>,
-    /// How long each application that others keep is left alone.
+    /// The poll interval of each application that Argo CD or Flux reconciles.
     pub polls: Mutex<HashMap<ApplicationKey, Duration>>,
-    /// Since when each application's cluster cannot be reached.
+    /// Since when each application's cluster is unreachable.
     pub unreachable: Mutex<HashMap<ApplicationKey, Instant>>,
 }
 
 impl Cache {
-    /// The application is gone.
+    /// The application no longer exists.
     pub fn forget(&self, key: &ApplicationKey) {
         locked(&self.last_applied).remove(key);
         locked(&self.heals).retain(|(of, _), _| of != key);

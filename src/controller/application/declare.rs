@@ -1,5 +1,5 @@
-//! What is declared: the application in its stage as the base has it, what is kept of it, and what
-//! people ask of it.
+//! What is declared: the application in its stage as the base has it, its `Application` object, and
+//! what people request of it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::domain::catalog::Target;
 
 pub enum Declaration {
     Nothing,
-    /// Git has it no more, and something of it is kept.
+    /// Git no longer has it, and its `Application` object still exists.
     Retired {
         base: Arc<Base>,
         object: Box<Application>,
@@ -25,25 +25,25 @@ pub enum Declaration {
 pub struct Declared {
     pub base: Arc<Base>,
     pub target: Target,
-    /// The object that is kept of it; None before the first look.
+    /// Its `Application` object; None before the first reconcile.
     pub known: Option<Application>,
-    /// What was known of it.
+    /// Its status after the reconcile before.
     pub status: ApplicationStatus,
     /// The value of our label on its objects.
     pub owner: String,
-    /// What it is rendered from, and which commit changed that.
+    /// What it is rendered from, and the newest commit that changed it.
     pub change: Arc<Change>,
     pub requests: Requests,
 }
 
-/// What people ask for by annotations of its object.
+/// What people request by annotations of its object.
 pub struct Requests {
     pub sync: Option<String>,
     pub confirm: Option<String>,
     pub pause: Option<String>,
-    /// What is there already may be taken over.
+    /// Existing objects may be taken over.
     pub adopt: bool,
-    /// Somebody asked for a sync: then nothing is believed to be as it was left.
+    /// Somebody requested a sync: every object is read again, whatever the cache says.
     pub hard_refresh: bool,
 }
 
@@ -62,7 +62,10 @@ pub async fn read(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Declaration
             _ => Declaration::Nothing,
         });
     };
-    target.fields.take.extend(super::taken(known.as_ref()));
+    target
+        .fields
+        .take
+        .extend(super::accepted_takes(known.as_ref()));
     let status = known
         .as_ref()
         .and_then(|object| object.status.clone())
@@ -82,20 +85,20 @@ pub async fn read(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Declaration
 
 impl Requests {
     fn of(object: Option<&Application>, status: &ApplicationStatus) -> Self {
-        let asked = |annotation: &str| object?.annotations().get(annotation).cloned();
-        let sync = asked(store::SYNC_REQUEST);
+        let value = |annotation: &str| object?.annotations().get(annotation).cloned();
+        let sync = value(store::SYNC_REQUEST);
         Self {
             hard_refresh: sync.is_some() && sync != status.sync_request,
             sync,
-            confirm: asked(store::CONFIRM_PRUNE),
-            pause: asked(store::PAUSE),
-            adopt: asked(store::ADOPT).is_some(),
+            confirm: value(store::CONFIRM_PRUNE),
+            pause: value(store::PAUSE),
+            adopt: value(store::ADOPT).is_some(),
         }
     }
 }
 
 impl Declared {
-    /// The application, to be asked about.
+    /// The scope in which the application's objects are read and dry-run.
     pub fn scope<'a>(&'a self, ctx: &'a Reader, key: &'a ApplicationKey) -> Result<AppScope<'a>> {
         Ok(AppScope {
             adopts: self.requests.adopt,
@@ -104,7 +107,7 @@ impl Declared {
     }
 }
 
-/// What the object says of where the application is.
+/// The spec of its object: where the application is.
 pub fn spec_of(key: &ApplicationKey, base: &Base, target: &Target) -> ApplicationSpec {
     ApplicationSpec {
         repository: key.repo.clone(),

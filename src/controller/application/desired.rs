@@ -1,4 +1,4 @@
-//! What Git has of an application: its manifests as they are to be, and its hooks.
+//! The desired state of an application from Git: its manifests, and its hooks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::Comparison;
 use crate::domain::{ApplicationKey, Invalid, hook};
 
-/// What Git renders to, or why it does not.
+/// The rendered manifests, or the error.
 pub struct Rendering {
     pub manifests: std::result::Result<Arc<Vec<Manifest>>, String>,
-    /// What a chart was told of the cluster.
+    /// The cluster's capabilities that the chart was rendered with.
     pub served: Option<Served>,
 }
 
@@ -27,12 +27,12 @@ pub struct Desired {
     /// How many manifests Git has, or why it cannot be rendered.
     pub rendered: std::result::Result<usize, String>,
     pub served: Option<Served>,
-    /// As they are to be, with the hooks that are due.
+    /// The desired objects, with the hooks that are due.
     pub manifests: Vec<Manifest>,
-    /// Objects that are not the application's to have.
+    /// Objects that the application's project does not allow.
     pub refusals: Vec<Comparison>,
     pub hooks: Hooks,
-    /// The images that may be announced, of those that it runs.
+    /// Of the images that it runs, those that image events may update.
     pub images: Vec<ImageRef>,
 }
 
@@ -44,27 +44,27 @@ pub async fn render(
     scope: &AppScope<'_>,
 ) -> Result<Rendering> {
     let (target, inputs) = (&declared.target, &declared.change.inputs);
-    let kept = declared
+    let known = declared
         .status
         .served
         .as_ref()
         .filter(|_| !declared.requests.hard_refresh);
     let served = match inputs {
-        Ok(Some(inputs)) => ctx.environment.served(target, inputs, kept).await?,
+        Ok(Some(inputs)) => ctx.environment.served(target, inputs, known).await?,
         _ => None,
     };
     let manifests = match scope.fence.destination() {
         Ok(()) => rendered(ctx, target, inputs, served.as_ref()).await?,
         Err(why) => Err(why.to_string()),
     };
-    // It may have gone to another cluster, or be another's to apply by now.
+    // Its destination may be another cluster by now, or Argo CD or Flux may apply it.
     let applies = scope.applies().then_some(scope.cluster.name.as_str());
     ctx.environment
         .stop_pod_watches_except(&declared.owner, applies);
     Ok(Rendering { manifests, served })
 }
 
-/// Settles what was rendered; and what is owned, as far as this process knows it.
+/// Normalizes the rendered manifests; and the inventory, with what this process remembers.
 pub async fn settle(
     ctx: &Arc<Reader>,
     declared: &Declared,
@@ -87,12 +87,12 @@ pub async fn settle(
         refusals,
         hooks,
     };
-    let inventory = remembered(ctx, scope.key, &declared.status.inventory);
+    let inventory = with_last_applied(ctx, scope.key, &declared.status.inventory);
     Ok((desired, inventory))
 }
 
 impl Desired {
-    /// Whether it is all that Git has: then what is not in it has left Git.
+    /// Whether everything was rendered: only then an object that is missing here was removed from Git.
     pub fn is_complete(&self) -> bool {
         self.rendered.as_ref().is_ok_and(|count| *count > 0)
     }
@@ -102,16 +102,16 @@ impl Desired {
     }
 }
 
-/// What an application renders to. `kept`: what was kept of what its chart is told.
+/// What an application renders to. `known`: the cluster's capabilities that its chart was rendered with before.
 pub async fn rendered(
     ctx: &Arc<Reader>,
     target: &Target,
     inputs: &Read,
-    kept: Option<&Served>,
+    known: Option<&Served>,
 ) -> Result<std::result::Result<Arc<Vec<Manifest>>, String>> {
     Ok(match inputs {
         Ok(Some(inputs)) => {
-            let rendered = ctx.environment.render(target, inputs, kept).await?;
+            let rendered = ctx.environment.render(target, inputs, known).await?;
             rendered.map_err(|Invalid(why)| why)
         }
         Ok(None) => Ok(Arc::default()),
@@ -119,18 +119,22 @@ pub async fn rendered(
     })
 }
 
-/// The inventory with what this process knows better of it.
-fn remembered(ctx: &Reader, key: &ApplicationKey, inventory: &[InventoryEntry]) -> Inventory {
+/// The inventory, updated by what this process applied last.
+fn with_last_applied(
+    ctx: &Reader,
+    key: &ApplicationKey,
+    inventory: &[InventoryEntry],
+) -> Inventory {
     let memory = locked(&ctx.cache.applications.last_applied);
     let mut entries: Inventory = inventory
         .iter()
         .map(|entry| (entry.key.clone(), entry.clone()))
         .collect();
-    for (key, left) in memory.get(key).into_iter().flatten() {
+    for (key, applied) in memory.get(key).into_iter().flatten() {
         if let Some(entry) = entries.get_mut(key) {
-            let (manifest_hash, ownership_hash) = left.hashes.clone().unzip();
+            let (manifest_hash, ownership_hash) = applied.hashes.clone().unzip();
             *entry = InventoryEntry {
-                uid: Some(left.uid.clone()),
+                uid: Some(applied.uid.clone()),
                 manifest_hash,
                 ownership_hash,
                 ..entry.clone()

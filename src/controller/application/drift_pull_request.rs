@@ -1,8 +1,9 @@
-//! Drift as a question: a pull request that has Git keep what somebody changed
-//! in the cluster. Merged, Git has it; closed, it is set back.
+//! The drift pull request: it proposes to keep in Git what somebody changed in
+//! the cluster. If it is merged, Git has the change; if it is closed, the
+//! change is reverted.
 //!
-//! Each write is conditional on what was read, and reading it again after a
-//! crash leads on: the branch's content follows from the drift.
+//! Each write is conditional on what was read. After a crash the next reconcile
+//! continues: the content of the branch follows from the drift.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ fn branch(key: &ApplicationKey) -> String {
 
 /// A digest of each object's drift.
 fn digests(plan: &Plan) -> BTreeSet<String> {
-    let one = |change: &Change| {
+    let digest_of = |change: &Change| {
         digest([(
             "",
             &Plan {
@@ -42,11 +43,11 @@ fn digests(plan: &Plan) -> BTreeSet<String> {
         .take(16)
         .collect()
     };
-    plan.effective().map(one).collect()
+    plan.effective().map(digest_of).collect()
 }
 
-/// The newest pull request about drift here, and whether it is about this: about all of it, while it is open; about what is
-/// left of it, once it is closed and some of it is set back.
+/// The newest drift pull request of the application, and whether it is about this drift. An open one has to be about all
+/// of it. A closed one may be about more: some of that may be reverted already.
 async fn newest(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
@@ -59,20 +60,20 @@ async fn newest(
         .filter(|pull| pull.author() == bot)
         .max_by_key(|pull| pull.number);
     Ok(newest.map(|pull| {
-        let (asked, now) = (
+        let (proposed, current) = (
             view::drift_of(pull.body.as_deref().unwrap_or_default()),
             digests(plan),
         );
         let same = if pull.is_open() {
-            asked == now
+            proposed == current
         } else {
-            now.is_subset(&asked)
+            current.is_subset(&proposed)
         };
         (pull, same)
     }))
 }
 
-/// Where the question about a drift stands.
+/// The state of the proposal about a drift.
 pub async fn observe(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
@@ -89,7 +90,7 @@ pub async fn observe(
             (false, None) if same => return Ok(Proposal::Refused),
             (false, Some(_)) if same => {
                 let (merged, tip) = (pull.merged_as(), base.commit.clone());
-                let seen = ctx
+                let has_merge = ctx
                     .mirror(&key.repo, move |mirror| match merged {
                         Some(merged) => {
                             Ok(mirror.has(&merged) && mirror.is_ancestor(&merged, &tip)?)
@@ -97,8 +98,8 @@ pub async fn observe(
                         None => Ok(true),
                     })
                     .await?;
-                // Git has it, and we have not seen that yet.
-                if !seen {
+                // It is merged, and the mirror does not have the merge yet.
+                if !has_merge {
                     return Ok(Proposal::Open {
                         number: pull.number,
                     });
@@ -116,7 +117,7 @@ pub async fn observe(
     })
 }
 
-/// Opens the pull request, or brings the open one up to date; its number.
+/// Opens the pull request, or updates the open one. Returns its number.
 pub async fn propose(
     ctx: &Writer,
     key: &ApplicationKey,
@@ -146,7 +147,7 @@ pub async fn propose(
         .map(|(pull, _)| pull.number))
 }
 
-/// Puts the edits onto the base, on the branch of the pull request.
+/// Commits the edits on top of the base, to the branch of the pull request.
 async fn commit(
     ctx: &Writer,
     key: &ApplicationKey,
@@ -202,10 +203,10 @@ async fn edits_at(
         Ok(wanted) => wanted,
         Err(why) => return Ok(Err(why)),
     };
-    let (commit, place, asked) = (base.commit.clone(), target.place(), wanted.clone());
+    let (commit, place, fields) = (base.commit.clone(), target.place(), wanted.clone());
     let made = ctx.mirror(&key.repo, move |mirror| {
         let tree = mirror.tree(&commit)?;
-        let edits = match edits(mirror, tree, &place, &asked)? {
+        let edits = match edits(mirror, tree, &place, &fields)? {
             Ok(edits) => edits,
             Err(why) => return Ok(Err(why)),
         };
@@ -216,7 +217,7 @@ async fn edits_at(
         Ok(made) => made,
         Err(why) => return Ok(Err(why)),
     };
-    // Proven by rendering it: an overlay, or a value of a chart, may set the field elsewhere.
+    // Checked by rendering the result: an overlay, or a value of a chart, may set the field elsewhere.
     let rendered = match rendered(ctx, target, &read, None).await? {
         Ok(rendered) => rendered,
         Err(why) => return Ok(Err(Invalid(why))),
@@ -244,7 +245,7 @@ async fn edits_at(
     })
 }
 
-/// The fields that somebody changed, by their object, with what they are in the cluster.
+/// The fields that somebody changed, by object, with their values in the cluster.
 type Wanted = BTreeMap<ResourceKey, Vec<(FieldPath, Value)>>;
 
 fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
@@ -274,7 +275,7 @@ fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
             let Some((value, path)) = read else {
                 return Err(Invalid(format!("{path} of {object} was removed")));
             };
-            // Its value is hidden from us too.
+            // The value is masked here too.
             if value.as_str().is_some_and(|text| text.contains("(hidden")) {
                 return Err(Invalid(format!(
                     "{path} of {object} looks like a credential: it is not written into Git"
@@ -289,7 +290,7 @@ fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
     Ok(wanted)
 }
 
-/// The edits of the application's own files that have Git say so too.
+/// The edits of the application's own files that set the wanted values.
 fn edits(
     mirror: &Mirror,
     tree: TreeId,
@@ -320,7 +321,7 @@ fn edits(
                 Err(EditError(why)) => return Ok(Err(Invalid(format!("{path}: {why}")))),
             }
         }
-        // Two of one kind and name may be in two namespaces, or a patch of each other.
+        // Two objects of one kind and name may be in two namespaces, or one may patch the other.
         if found != 1 {
             return Ok(Err(Invalid(format!(
                 "{found} files in {} have the {kind} {name}",

@@ -1,12 +1,12 @@
-//! A stage that Argo CD or Flux keeps: windlass previews, promotes and gates, and reads from their
-//! objects how far they are. It applies nothing.
+//! A stage that Argo CD or Flux reconciles: windlass previews, promotes and gates, and reads the
+//! sync state from their objects. It applies nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::act::tell;
+use super::act::emit_status;
 use super::declare::{Declared, spec_of};
 use super::desired::Rendering;
 use crate::cluster::store::ApplicationStatus;
@@ -20,15 +20,15 @@ use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::Manifest;
 use crate::domain::sync::RECONCILER_FAILED;
 
-/// Nothing tells us when their objects change: they are asked for so often while something is
-/// awaited, and otherwise.
+/// Their objects are not watched but polled: at this interval while a change is awaited, and
+/// otherwise.
 const WHILE_AWAITED: Duration = Duration::from_secs(3);
 const OTHERWISE: Duration = Duration::from_secs(60);
 
-/// One look at such a stage.
+/// What was observed of such a stage.
 pub struct External {
     pub declared: Declared,
-    /// From now on.
+    /// The status to report.
     pub status: ApplicationStatus,
 }
 
@@ -67,7 +67,7 @@ pub async fn observe(
         ));
         return Ok(status);
     };
-    let has = match &found.revision {
+    let has_revision = match &found.revision {
         Some(revision) => {
             let (wanted, theirs) = (change.revision.clone(), revision.clone());
             let past = ctx.mirror(&scope.key.repo, move |mirror| {
@@ -77,26 +77,26 @@ pub async fn observe(
         }
         None => false,
     };
-    let mut status = with_found(status, &name, found, has);
+    let mut status = with_external(status, &name, found, has_revision);
     if status.sync == SyncState::Synced {
         status.synced_revision = Some(change.revision.clone());
     }
     Ok(status)
 }
 
-/// The status, once their object was read. `has`: what it applied last has the revision that is wanted.
-fn with_found(
+/// The status after their object was read. `has_revision`: what they applied last includes the wanted revision.
+fn with_external(
     status: ApplicationStatus,
     name: &str,
     found: Elsewhere,
-    has: bool,
+    has_revision: bool,
 ) -> ApplicationStatus {
-    let sync = match has && found.synced {
+    let sync = match has_revision && found.synced {
         true => SyncState::Synced,
         false => SyncState::OutOfSync,
     };
     let waits = || match &found.revision {
-        Some(revision) if !has => format!("{name} is at {}", revision.short()),
+        Some(revision) if !has_revision => format!("{name} is at {}", revision.short()),
         _ => format!("{name} has not synced yet"),
     };
     let (health, why) = found.health;
@@ -118,13 +118,13 @@ fn with_found(
     }
 }
 
-pub async fn act(ctx: &Writer, key: &ApplicationKey, seen: External) -> Result<Requeue> {
-    let External { declared, status } = seen;
-    let settles = |status: &ApplicationStatus| {
+pub async fn act(ctx: &Writer, key: &ApplicationKey, external: External) -> Result<Requeue> {
+    let External { declared, status } = external;
+    let is_settled = |status: &ApplicationStatus| {
         status.sync == SyncState::Synced
             && matches!(status.health, Health::Healthy | Health::Suspended)
     };
-    let (settled, was_settled) = (settles(&status), settles(&declared.status));
+    let (settled, was_settled) = (is_settled(&status), is_settled(&declared.status));
     let spec = spec_of(key, &declared.base, &declared.target);
     let object = ctx
         .to_store()
@@ -135,23 +135,24 @@ pub async fn act(ctx: &Writer, key: &ApplicationKey, seen: External) -> Result<R
         .report_application(&object, status, ctx.now())
         .await?;
     let version = object.metadata.resource_version.clone();
-    let news = locked(&ctx.cache.applications.last_reported).insert(key.clone(), version.clone())
+    let changed = locked(&ctx.cache.applications.last_reported)
+        .insert(key.clone(), version.clone())
         != Some(version);
-    if news {
-        tell(ctx, key, &object, was_settled || settled);
+    if changed {
+        emit_status(ctx, key, &object, was_settled || settled);
     }
-    // The longer nothing changes, the less often it is asked about.
+    // The longer nothing changes, the less often it is polled.
     let mut polls = locked(&ctx.cache.applications.polls);
     let pause = polls.entry(key.clone()).or_insert(WHILE_AWAITED);
     *pause = match () {
         () if settled => OTHERWISE,
-        () if news => WHILE_AWAITED,
+        () if changed => WHILE_AWAITED,
         () => (*pause * 2).min(OTHERWISE),
     };
     Ok(Requeue::After(*pause))
 }
 
-/// The object of the stage's reconciler: its name for people, and what it says.
+/// The object of the stage's reconciler: its name for people, and its state.
 async fn read(scope: &AppScope<'_>) -> Result<(String, Option<Elsewhere>)> {
     let Some((key, version)) = scope.target.stage.reconcile.object() else {
         return Ok((String::new(), None));
@@ -199,9 +200,9 @@ mod tests {
                 "it: no",
             ),
         ];
-        for (found, has, sync, message) in cases {
+        for (found, has_revision, sync, message) in cases {
             let failed = found.failed.is_some();
-            let status = with_found(ApplicationStatus::default(), "it", found, has);
+            let status = with_external(ApplicationStatus::default(), "it", found, has_revision);
             assert_eq!(status.sync, sync);
             assert_eq!(status.message.as_deref(), Some(message));
             assert_eq!(status.blocked, failed);

@@ -1,4 +1,4 @@
-//! How healthy an application is: its objects by themselves, their pods, and its waves.
+//! The health of an application: of its objects, their pods, and its sync waves.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::domain::sync;
 pub struct Assessed {
     pub total: health::Assessment,
     pub waves: sync::Waves,
-    /// Hooks that came out well.
+    /// Hooks that succeeded.
     pub hooks_done: Vec<HookRun>,
     /// Custom kinds for which no rule says when they are healthy.
     pub unruled: Vec<String>,
 }
 
-/// An object's health, and whose pods could tell more.
+/// An object's health, and the workload whose pods may explain it.
 type Own = (health::Assessment, Option<Arc<health::Workload>>);
 
 pub async fn assess(
@@ -46,8 +46,8 @@ pub async fn assess(
     }
     let assessed = with_pods(cluster, &declared.owner, assessments, ctx.now());
     let hooks_done = desired.hooks.done_by(&assessed, &pending);
-    // What is yet to be applied is not healthy as it shall be, whatever it is now: later waves wait for it.
-    let stands = |manifest: &Manifest, (health, why): health::Assessment| match health {
+    // An object that has yet to be applied counts as progressing, whatever it is now: later waves wait for it.
+    let until_applied = |manifest: &Manifest, (health, why): health::Assessment| match health {
         Health::Healthy | Health::Suspended if pending.contains(&manifest.key) => {
             let why = format!("{} is not applied yet", manifest.key);
             (Health::Progressing, why)
@@ -55,8 +55,8 @@ pub async fn assess(
         _ => (health, why),
     };
     let waves = assessed.iter().map(|(manifest, health)| {
-        let stands = stands(manifest, health.clone());
-        (&manifest.key, &manifest.value, stands)
+        let until_applied = until_applied(manifest, health.clone());
+        (&manifest.key, &manifest.value, until_applied)
     });
     let values = desired.manifests.iter().map(|manifest| &manifest.value);
     Ok(Assessed {
@@ -67,7 +67,7 @@ pub async fn assess(
     })
 }
 
-/// The objects about which something is to be done.
+/// The objects that the plan still changes.
 pub fn pending(plan: &Plan) -> BTreeSet<ResourceKey> {
     plan.effective().map(|change| change.key.clone()).collect()
 }
@@ -80,14 +80,17 @@ async fn of_object(
 ) -> Result<Own> {
     let (health, silent, workload) = match &object.live {
         Live::RanAndGone => return Ok(((Health::Healthy, String::new()), None)),
-        Live::OnlyGitChanged(seen) => return Ok((seen.health.clone(), seen.workload.clone())),
-        Live::AsApplied(seen) => (
-            seen.health.clone(),
-            seen.silent_since,
-            seen.workload.clone(),
+        Live::OnlyGitChanged(entry) => return Ok((entry.health.clone(), entry.workload.clone())),
+        Live::AsApplied(entry) => (
+            entry.health.clone(),
+            entry.silent_since,
+            entry.workload.clone(),
         ),
-        Live::WatchEvent => {
-            let live = object.predicted.as_ref().and_then(|one| one.live.as_ref());
+        Live::Changed => {
+            let live = object
+                .predicted
+                .as_ref()
+                .and_then(|predicted| predicted.live.as_ref());
             let Some(live) = live else {
                 let why = format!("{} is missing", manifest.key);
                 return Ok(((Health::Missing, why), None));
@@ -104,7 +107,7 @@ async fn of_object(
     Ok((health, workload))
 }
 
-/// The health of an object of which its controller has said nothing yet is not known for a while.
+/// If the controller of an object has not written its status yet, the object counts as progressing for a while.
 async fn unless_silent(
     ctx: &Reader,
     cluster: &Cluster,
@@ -133,7 +136,7 @@ async fn unless_silent(
     )
 }
 
-/// A pod that cannot run is the reason to tell, whatever its controller still hopes for.
+/// If a pod cannot run, its workload is degraded, whatever the workload's own status still says.
 fn with_pods<'a>(
     cluster: &Cluster,
     owner: &str,
@@ -151,19 +154,20 @@ fn with_pods<'a>(
         .filter_map(|(_, _, workload)| workload.clone())
         .collect();
     let mut failures = cluster.pods.wait(owner, workloads, now).into_iter();
-    let told = |(manifest, health, workload): (&'a Manifest, health::Assessment, Option<_>)| {
-        let failure = if health.0 == Health::Progressing && workload.is_some() {
-            failures.next().flatten()
-        } else {
-            None
+    let with_failure =
+        |(manifest, health, workload): (&'a Manifest, health::Assessment, Option<_>)| {
+            let failure = if health.0 == Health::Progressing && workload.is_some() {
+                failures.next().flatten()
+            } else {
+                None
+            };
+            let degraded = failure.map(|why| {
+                (
+                    Health::Degraded,
+                    format!("{} {}: {why}", manifest.key.kind, manifest.key.name),
+                )
+            });
+            (manifest, degraded.unwrap_or(health))
         };
-        let told = failure.map(|why| {
-            (
-                Health::Degraded,
-                format!("{} {}: {why}", manifest.key.kind, manifest.key.name),
-            )
-        });
-        (manifest, told.unwrap_or(health))
-    };
-    assessments.into_iter().map(told).collect()
+    assessments.into_iter().map(with_failure).collect()
 }

@@ -1,5 +1,5 @@
-//! An application's hooks in one look: which are to run, which ran, and which
-//! only have to be cleaned up.
+//! An application's hooks in one reconcile: which are to run, which ran, and
+//! which only have to be cleaned up.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 pub struct Hooks {
     all: Vec<(Manifest, Hook)>,
     run: String,
-    /// Those that came out well for this run.
+    /// The hooks that succeeded in this run.
     done: BTreeSet<ResourceKey>,
     first: bool,
 }
@@ -37,12 +37,12 @@ impl Hooks {
         }
     }
 
-    /// What the first sync ran for, while nothing else was synced.
+    /// The run of the first sync, while nothing else was synced.
     pub fn first_run(&self) -> Option<String> {
         self.first.then(|| self.run.clone())
     }
 
-    /// As they are applied in this run, less those that came out well.
+    /// The hooks as they are applied in this run, without those that succeeded.
     pub fn due(&self) -> impl Iterator<Item = Manifest> + '_ {
         let due = self
             .all
@@ -55,13 +55,13 @@ impl Hooks {
         self.all.iter().any(|(manifest, _)| manifest.key == *key)
     }
 
-    /// Whether what is there of it may stay: Git has it, and does not want it deleted by now.
+    /// Whether the live hook may stay: Git has it, and its deletion policy does not apply yet.
     pub fn keeps(&self, key: &ResourceKey) -> bool {
         let found = self.all.iter().find(|(manifest, _)| manifest.key == *key);
         found.is_some_and(|(_, hook)| !(hook.deleted_after_success && self.done.contains(key)))
     }
 
-    /// What came out well, with what was known before. `pending`: what something is still to be done about.
+    /// The hooks that succeeded, now or before. `pending`: the objects that the plan still changes.
     pub fn done_by(
         &self,
         assessed: &[(&Manifest, Assessment)],

@@ -1,10 +1,10 @@
-//! Whether what runs is what was announced: the digest that Git names, as the
-//! running pods' `imageID` has it.
+//! Whether the running images are the ones in Git: compares the digest in Git
+//! with the `imageID` of the running pods.
 //!
-//! Runtimes report the digest of what they pulled: the one that was named, or,
-//! of an index, the manifest of their own platform. Which manifests an index
-//! lists is read from the registry; what comes from there proves itself by its
-//! digest, so nobody need be trusted for it.
+//! Runtimes report the digest that they pulled: the named one or, of an index,
+//! the manifest of their own platform. The manifests of an index are read from
+//! the registry. The answer is checked by its digest, so the registry need not
+//! be trusted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,31 +20,32 @@ use crate::domain::ApplicationKey;
 use crate::domain::image::{Digest, ImageRef};
 use crate::domain::manifest::Manifest;
 
-/// What is known of an application's images.
+/// The result of an application's image verification.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verification {
-    /// Digests that running pods were seen to run.
+    /// Digests that running pods were observed to run.
     pub proven: Vec<String>,
     /// Why the others are not.
     pub unproven: Option<String>,
-    /// When that is looked into again by itself.
-    pub again: Option<Instant>,
+    /// When to check again without an event.
+    pub next_check: Option<Instant>,
 }
 
-/// What the pods were asked to prove, what they did, when they are asked next, and after which pause.
+/// The last check of an application's pods: of which digests, with which result, when the next one is due, and after
+/// which pause.
 #[derive(Clone)]
-pub struct Asked {
+pub struct LastCheck {
     about: Vec<String>,
     found: Verification,
     next: Instant,
     pause: Duration,
 }
 
-/// Pauses between two looks at what is not proven: pods may have been starting, a registry away.
+/// Pauses between two checks of images that are not proven: pods may be starting, the registry may be unreachable.
 const FIRST_PAUSE: Duration = Duration::from_secs(3);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// What was known before, for images that are still the same.
+/// The result in the status, for images that are still the same.
 pub fn known(status: &ApplicationStatus, images: &[ImageRef]) -> Verification {
     let wanted = digests(images);
     let proven = status
@@ -57,11 +58,11 @@ pub fn known(status: &ApplicationStatus, images: &[ImageRef]) -> Verification {
     Verification {
         proven,
         unproven: status.unproven.clone().filter(|_| same),
-        again: None,
+        next_check: None,
     }
 }
 
-/// Asks the pods, once for each digest; again where somebody asks for it.
+/// Checks the pods, once for each digest; `recheck`: again, since somebody requested it.
 pub async fn check(
     ctx: &Reader,
     key: &ApplicationKey,
@@ -69,7 +70,7 @@ pub async fn check(
     manifests: &[Manifest],
     images: &[ImageRef],
     status: &ApplicationStatus,
-    again: bool,
+    recheck: bool,
 ) -> Result<Verification> {
     let known = known(status, images);
     let wanted = digests(images);
@@ -83,52 +84,54 @@ pub async fn check(
             ..known
         });
     }
-    // What could not be proven, or runs nowhere, is not asked about at each look.
-    let asked = locked(&ctx.cache.applications.verifications)
+    // If a digest could not be proven, or runs nowhere, it is not checked at each reconcile.
+    let last_check = locked(&ctx.cache.applications.verifications)
         .get(key)
         .cloned();
-    let pause = match asked.filter(|asked| asked.is_about(&wanted)) {
-        // Not what was reported of it: a report may have come too late, and a doubt must not be lost with it.
-        Some(asked) if Instant::now() < asked.next && !again => return Ok(asked.found),
-        Some(asked) => (asked.pause * 2).min(LONGEST_PAUSE),
+    let pause = match last_check.filter(|last_check| last_check.is_about(&wanted)) {
+        // The cached result, not the one in the status: if writing the status failed, the doubt must not be lost.
+        Some(last_check) if Instant::now() < last_check.next && !recheck => {
+            return Ok(last_check.found);
+        }
+        Some(last_check) => (last_check.pause * 2).min(LONGEST_PAUSE),
         None => FIRST_PAUSE,
     };
     let next = Instant::now() + pause;
     let found = evidence(ctx, cluster, manifests, images)
         .await?
         .verification(known.proven, next);
-    let asked = Asked {
+    let last_check = LastCheck {
         about: wanted.iter().map(ToString::to_string).collect(),
         found: found.clone(),
         next,
         pause,
     };
-    locked(&ctx.cache.applications.verifications).insert(key.clone(), asked);
+    locked(&ctx.cache.applications.verifications).insert(key.clone(), last_check);
     Ok(found)
 }
 
-impl Asked {
+impl LastCheck {
     fn is_about(&self, digests: &BTreeSet<&str>) -> bool {
         let about = self.about.iter().map(String::as_str);
         about.eq(digests.iter().copied())
     }
 }
 
-/// What running pods show, by the digest that Git names.
+/// The evidence from running pods, by the digest in Git.
 #[derive(Debug, Default)]
 struct Evidence {
     /// Digests that a container runs.
-    seen: BTreeSet<String>,
-    /// Digests of which a container runs something else, or does not say what: each with the reason.
+    runs: BTreeSet<String>,
+    /// Digests in whose place a container runs another image, or an unknown one: each with the reason.
     doubts: BTreeMap<String, String>,
 }
 
 impl Evidence {
-    /// `proven`: what was proven before. One doubt about a digest outweighs what other containers show of it.
+    /// `proven`: what was proven before. One doubt about a digest outweighs what other containers prove.
     fn verification(self, mut proven: Vec<String>, next: Instant) -> Verification {
-        let Self { seen, doubts } = self;
+        let Self { runs, doubts } = self;
         let undoubted = |digest: &String| !doubts.contains_key(digest);
-        proven.extend(seen.into_iter().filter(undoubted));
+        proven.extend(runs.into_iter().filter(undoubted));
         proven.sort();
         proven.dedup();
         let is_doubted = !doubts.is_empty();
@@ -136,7 +139,7 @@ impl Evidence {
         Verification {
             proven,
             unproven: is_doubted.then(|| format!("unproven: {}", doubts.join("; "))),
-            again: is_doubted.then_some(next),
+            next_check: is_doubted.then_some(next),
         }
     }
 }
@@ -152,21 +155,21 @@ async fn evidence(
         .iter()
         .filter(|manifest| manifest.value["spec"]["selector"]["matchLabels"].is_object())
     {
-        let runs: Vec<_> = manifest
+        let expected: Vec<_> = manifest
             .images()
             .into_iter()
             .filter(|image| images.contains(image) && image.digest.is_some())
             .collect();
-        if runs.is_empty() {
+        if expected.is_empty() {
             continue;
         }
         let pods = cluster.pods_of(&manifest.value).await?;
         for (image, id) in pods.iter().flat_map(containers) {
-            let Some(digest) = image.digest.as_ref().filter(|_| runs.contains(&image)) else {
+            let Some(digest) = image.digest.as_ref().filter(|_| expected.contains(&image)) else {
                 continue;
             };
             match doubt(ctx, &image, digest, id.as_ref()).await {
-                None => drop(evidence.seen.insert(digest.to_string())),
+                None => drop(evidence.runs.insert(digest.to_string())),
                 Some(why) => drop(evidence.doubts.insert(digest.to_string(), why)),
             }
         }
@@ -246,9 +249,9 @@ mod tests {
     #[test]
     fn a_doubt_outweighs_what_other_containers_show() {
         let next = Instant::now();
-        let verification = |seen: &[&str], doubts: &[&str]| {
+        let verification = |runs: &[&str], doubts: &[&str]| {
             let evidence = Evidence {
-                seen: seen.iter().map(ToString::to_string).collect(),
+                runs: runs.iter().map(ToString::to_string).collect(),
                 doubts: doubts
                     .iter()
                     .map(|digest| (digest.to_string(), format!("not {digest}")))
@@ -267,11 +270,11 @@ mod tests {
                 Some("unproven: not c; not d"),
             ),
         ];
-        for (seen, doubts, proven, unproven) in cases {
-            let verification = verification(&seen, &doubts);
+        for (runs, doubts, proven, unproven) in cases {
+            let verification = verification(&runs, &doubts);
             assert_eq!(verification.proven, proven);
             assert_eq!(verification.unproven.as_deref(), unproven);
-            assert_eq!(verification.again, unproven.map(|_| next));
+            assert_eq!(verification.next_check, unproven.map(|_| next));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is owned after one look at an application: pure, from what was observed.
+//! What is owned after one reconcile of an application: pure, from what was observed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,12 @@ use super::Observation;
 use crate::cluster::store::InventoryEntry;
 use crate::domain::manifest::{Manifest, ResourceKey};
 
-/// The objects that Git has, with what is known of them, and those it has no more until they are gone.
-pub(super) fn next(seen: &Observation) -> Vec<InventoryEntry> {
-    let before = &seen.declared.status.inventory;
-    // What is only looked at is not owned yet; while Git cannot be read nothing is known to be gone.
-    if seen.facts.adoption.is_some() && !seen.facts.plan.is_empty()
-        || seen
+/// The objects that Git has, and the ones that were removed from Git until they are deleted.
+pub(super) fn next(observation: &Observation) -> Vec<InventoryEntry> {
+    let before = &observation.declared.status.inventory;
+    // Objects that wait for adoption are not owned yet. While Git cannot be rendered, no object counts as removed.
+    if observation.facts.adoption.is_some() && !observation.facts.plan.is_empty()
+        || observation
             .facts
             .rendered
             .as_ref()
@@ -19,67 +19,90 @@ pub(super) fn next(seen: &Observation) -> Vec<InventoryEntry> {
     {
         return before.clone();
     }
-    let mut entries = in_git(seen);
-    entries.extend(seen.prune.deleted.values().map(|(entry, _)| entry.clone()));
-    let has = |key: &ResourceKey| seen.objects.all.contains_key(key);
-    let stays = seen.facts.withheld.iter().chain(&seen.facts.ending);
+    let mut entries = in_git(observation);
+    entries.extend(
+        observation
+            .prune
+            .deleted
+            .values()
+            .map(|(entry, _)| entry.clone()),
+    );
+    let has = |key: &ResourceKey| observation.objects.all.contains_key(key);
+    let stays = observation
+        .facts
+        .withheld
+        .iter()
+        .chain(&observation.facts.ending);
     let stays: BTreeSet<_> = stays.map(|(key, _)| key).collect();
-    let has_problem =
-        |key: &ResourceKey| seen.facts.plan.problems().any(|change| change.key == *key);
+    let has_problem = |key: &ResourceKey| {
+        observation
+            .facts
+            .plan
+            .problems()
+            .any(|change| change.key == *key)
+    };
     let known = |is_kept: &dyn Fn(&ResourceKey) -> bool| -> Vec<_> {
         let kept = before.iter().filter(|entry| is_kept(&entry.key));
         kept.cloned().collect()
     };
-    // Hooks that ran are kept track of until they are gone from Git.
-    entries.extend(known(&|key| seen.desired.hooks.keeps(key) && !has(key)));
+    // Hooks that ran stay in the inventory until Git no longer has them.
+    entries.extend(known(&|key| {
+        observation.desired.hooks.keeps(key) && !has(key)
+    }));
     entries.extend(known(&|key| stays.contains(key)));
-    // What is not the application's to have stays known: an administrator may grant it yet.
+    // Objects that the project does not allow stay known: an administrator may allow them yet.
     entries.extend(known(&|key| has_problem(key) && !has(key)));
-    let mut entries = with_gone(seen, entries);
+    let mut entries = with_removal_commit(observation, entries);
     entries.sort();
     entries.dedup_by(|a, b| a.key == b.key);
     entries
 }
 
-/// What Git has.
-fn in_git(seen: &Observation) -> Vec<InventoryEntry> {
-    let before = seen.declared.status.inventory.iter();
+/// The entries of the objects that Git has.
+fn in_git(observation: &Observation) -> Vec<InventoryEntry> {
+    let before = observation.declared.status.inventory.iter();
     let known: BTreeMap<_, _> = before.map(|entry| (&entry.key, entry)).collect();
-    let pending = super::health::pending(&seen.facts.plan);
+    let pending = super::health::pending(&observation.facts.plan);
     let entry = |manifest: &Manifest| {
-        let object = seen.objects.all.get(&manifest.key);
-        let left = object.and_then(|object| object.last_applied(pending.contains(&manifest.key)));
+        let object = observation.objects.all.get(&manifest.key);
+        let last_applied =
+            object.and_then(|object| object.last_applied(pending.contains(&manifest.key)));
         let known = known.get(&manifest.key);
-        let (uid, hashes) = left.map(|left| (left.uid, left.hashes)).unzip();
+        let (uid, hashes) = last_applied
+            .map(|applied| (applied.uid, applied.hashes))
+            .unzip();
         let (manifest_hash, ownership_hash) = hashes.flatten().unzip();
         InventoryEntry {
             key: manifest.key.clone(),
             version: manifest.version.clone(),
             uid,
-            // Until it is as it should be, what was applied last is what was known before.
+            // Until it is in sync, the hashes of the last apply stay.
             manifest_hash: manifest_hash.or_else(|| known?.manifest_hash.clone()),
             ownership_hash: ownership_hash.or_else(|| known?.ownership_hash.clone()),
-            hook: seen.desired.hooks.has(&manifest.key),
+            hook: observation.desired.hooks.has(&manifest.key),
             gone: None,
         }
     };
-    seen.desired.manifests.iter().map(entry).collect()
+    observation.desired.manifests.iter().map(entry).collect()
 }
 
-/// By which commit it left Git tells whose approval counts, however long it stays.
-fn with_gone(seen: &Observation, mut entries: Vec<InventoryEntry>) -> Vec<InventoryEntry> {
-    if seen.declared.status.synced_revision.as_ref() == Some(seen.revision()) {
+/// Notes by which commit each object was removed from Git: the approvals of that commit count, however long it stays.
+fn with_removal_commit(
+    observation: &Observation,
+    mut entries: Vec<InventoryEntry>,
+) -> Vec<InventoryEntry> {
+    if observation.declared.status.synced_revision.as_ref() == Some(observation.revision()) {
         return entries;
     }
-    let outside = seen.desired.outside();
-    let leaves = |entry: &&mut InventoryEntry| {
+    let outside = observation.desired.outside();
+    let was_removed = |entry: &&mut InventoryEntry| {
         let key = &entry.key;
-        let has = seen.objects.all.contains_key(key);
-        let stays = has || outside.contains(key) || seen.desired.hooks.keeps(key);
+        let has = observation.objects.all.contains_key(key);
+        let stays = has || outside.contains(key) || observation.desired.hooks.keeps(key);
         entry.gone.is_none() && !stays
     };
-    for entry in entries.iter_mut().filter(leaves) {
-        entry.gone = Some(seen.revision().clone());
+    for entry in entries.iter_mut().filter(was_removed) {
+        entry.gone = Some(observation.revision().clone());
     }
     entries
 }

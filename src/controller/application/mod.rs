@@ -1,13 +1,13 @@
 //! Push → reconcile: keeps one application in one stage synced.
 //!
-//! [`observe`] only reads, stage by stage: what is declared, what Git renders to, what is live of
-//! it, what the server would make of what moved, what is to be deleted, how healthy it is, and what
-//! keeps it back. [`decide`] is pure. [`act`] only writes: the inventory is grown before the first
-//! write and shrunk after an object is seen gone, so a crash leaves nothing untracked; definitions
-//! come first, and what they make possible is planned on the next look.
+//! [`observe`] only reads, step by step: the declaration, what Git renders to, the live objects, the
+//! server's dry-run of the objects that changed, the deletions, the health, and the blockers.
+//! [`decide`] is pure. [`act`] only writes. The inventory grows before the first write and shrinks
+//! after an object is observed to be gone, so a crash leaves no object untracked. Definitions are
+//! applied first; the next reconcile plans their objects.
 //!
-//! An application of which nothing moved costs no request: manifests are remembered by what they
-//! were rendered from, live objects by the index.
+//! If nothing changed, a reconcile costs no request: rendered manifests are cached by their inputs,
+//! live objects by the index.
 
 mod act;
 mod apply;
@@ -16,9 +16,9 @@ mod blockers;
 mod cache;
 mod declare;
 mod desired;
+mod drift_loop;
 mod drift_pull_request;
 mod external;
-mod fights;
 mod health;
 mod hooks;
 mod image_verification;
@@ -30,7 +30,7 @@ mod status;
 
 pub use cache::Cache;
 
-pub use blockers::taken;
+pub use blockers::accepted_takes;
 pub use retire::target_of;
 
 use std::sync::Arc;
@@ -40,32 +40,32 @@ use crate::domain::plan::Plan;
 use crate::domain::{ApplicationKey, sync};
 
 pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue> {
-    let outcome = look(&ctx, &key).await;
+    let outcome = observe_and_act(&ctx, &key).await;
     if let Err(error) = &outcome
         && error.kind() != Kind::Stale
     {
-        // Where kubectl shows it; when that fails too, the log has it.
+        // Into the status, where kubectl shows it. If that fails too, the log has the error.
         let _ = act::report_error(&ctx, &key, error).await;
     }
     outcome
 }
 
-async fn look(ctx: &Writer, key: &ApplicationKey) -> Result<Requeue> {
+async fn observe_and_act(ctx: &Writer, key: &ApplicationKey) -> Result<Requeue> {
     let observed = observe(ctx, key).await?;
     act::act(ctx, key, decide(observed, ctx.now())).await
 }
 
-/// What there is to look at.
+/// What was observed of a key.
 enum Observed {
     Nothing,
-    /// Git has it no more.
+    /// Git no longer has it.
     Retired(Box<retire::Retired>),
-    /// Argo CD or Flux keeps it.
+    /// Argo CD or Flux applies it.
     External(Box<external::External>),
     Managed(Box<Observation>),
 }
 
-/// One look at an application that windlass applies.
+/// What was observed of an application that windlass applies.
 struct Observation {
     declared: declare::Declared,
     desired: desired::Desired,
@@ -73,11 +73,11 @@ struct Observation {
     prune: prune::Candidates,
     health: health::Assessed,
     blockers: blockers::Blockers,
-    /// What is decided from.
+    /// The facts that the step is decided from.
     facts: sync::Seen,
 }
 
-/// What is to be done, with what it was decided from.
+/// What to do, with the observation that it was decided from.
 enum Decision {
     Nothing,
     Retire(Box<retire::Retired>, Box<retire::Decision>),
@@ -126,7 +126,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         drifted,
         drift: declared.target.drift,
         proposal: blockers.proposal.clone(),
-        fights: blockers.fights.clone(),
+        fights: blockers.drift_loops.clone(),
         waves: health.waves.clone(),
         adoption: blockers.adoption.clone(),
         late: prune.late.clone(),
@@ -143,7 +143,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     })))
 }
 
-/// Live → what a sync would leave.
+/// The difference between the live objects and the result of a sync.
 fn plan(
     ctx: &Reader,
     desired: &desired::Desired,
@@ -158,14 +158,14 @@ fn plan(
 fn decide(observed: Observed, now: jiff::Timestamp) -> Decision {
     match observed {
         Observed::Nothing => Decision::Nothing,
-        Observed::Retired(seen) => {
-            let decision = Box::new(retire::decide(&seen));
-            Decision::Retire(seen, decision)
+        Observed::Retired(retired) => {
+            let decision = Box::new(retire::decide(&retired));
+            Decision::Retire(retired, decision)
         }
-        Observed::External(seen) => Decision::Follow(seen),
-        Observed::Managed(seen) => {
-            let verdict = status::verdict(&seen, now);
-            Decision::Sync(seen, verdict)
+        Observed::External(external) => Decision::Follow(external),
+        Observed::Managed(observation) => {
+            let verdict = status::verdict(&observation, now);
+            Decision::Sync(observation, verdict)
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The objects of an application, and what is live of each: of one that is as it was left nothing
-//! is asked, of one of which only the manifest changed the index knows enough, of the others the
-//! API server is asked what a sync would make of them.
+//! The objects of an application, and the live state of each. If an object is as it was applied,
+//! nothing is asked about it. If only its manifest changed, the index knows enough of the live
+//! object. Otherwise the live object is read. Of all that changed, the server dry-runs the sync.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::{OWNER_LABEL, hook, ownership};
 
-/// Every object that Git has, by key, and what is owned beside.
+/// Every object that Git has, by key, and the other owned objects.
 pub struct Objects {
     pub all: BTreeMap<ResourceKey, Object>,
     /// Owned objects that Git does not have.
@@ -28,33 +28,33 @@ pub struct Objects {
 
 pub struct Object {
     /// [`dry_run::manifest_hash`] of its manifest.
-    pub print: String,
+    pub manifest_hash: String,
     pub owned: Option<InventoryEntry>,
     pub live: Live,
-    /// What a sync would make of it; None where that is not asked.
+    /// What a sync would make of it; None where nothing changed.
     pub predicted: Option<Prediction>,
 }
 
 pub enum Live {
-    /// As it was left, by just this manifest.
+    /// Unchanged since exactly this manifest was applied.
     AsApplied(cluster::IndexEntry),
-    /// Nobody changed it; Git did.
+    /// The manifest in Git changed, the live object did not.
     OnlyGitChanged(cluster::IndexEntry),
-    WatchEvent,
-    /// A Job that ran for just this manifest and took itself away: created anew, it would run again.
+    Changed,
+    /// A Job that ran for exactly this manifest and was deleted by its TTL: if it were created again, it would run again.
     RanAndGone,
 }
 
-/// How an object was left when it was last as it should be.
+/// An object as it was when it was last in sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastApplied {
     pub uid: String,
     /// [`dry_run::manifest_hash`] of the manifest, and [`ownership::ownership_hash`] of the object; None until it
-    /// is as it should be.
+    /// is in sync.
     pub hashes: Option<(String, String)>,
 }
 
-/// Tells by the index which objects moved.
+/// Finds the objects that changed, by the index.
 pub async fn classify(
     declared: &Declared,
     scope: &AppScope<'_>,
@@ -64,29 +64,30 @@ pub async fn classify(
     let hard_refresh = declared.requests.hard_refresh;
     let mut all = BTreeMap::new();
     for manifest in &desired.manifests {
-        let seen = scope.cluster.look(&manifest.key, &manifest.version).await?;
+        let lookup = scope.cluster.look(&manifest.key, &manifest.version).await?;
         let owned = inventory.remove(&manifest.key);
-        let print = dry_run::manifest_hash(manifest);
-        // A hook's last run, and whose a Secret's data is, are in the whole object.
+        let manifest_hash = dry_run::manifest_hash(manifest);
+        // The run of a hook, and the owners of ignored fields, are only in the whole object.
         let may_be_a_stub =
             declared.target.fields.ignore.is_empty() && hook::run(&manifest.value).is_none();
-        let live = match seen {
-            Some(Lookup::Found(seen))
-                if !hard_refresh && dry_run::is_as_left(owned.as_ref(), &print, &seen) =>
+        let live = match lookup {
+            Some(Lookup::Found(entry))
+                if !hard_refresh
+                    && dry_run::is_as_applied(owned.as_ref(), &manifest_hash, &entry) =>
             {
-                Live::AsApplied(seen)
+                Live::AsApplied(entry)
             }
-            Some(Lookup::Found(seen))
+            Some(Lookup::Found(entry))
                 if !hard_refresh
                     && may_be_a_stub
-                    && dry_run::is_untouched(owned.as_ref(), &seen) =>
+                    && dry_run::is_live_unchanged(owned.as_ref(), &entry) =>
             {
-                Live::OnlyGitChanged(seen)
+                Live::OnlyGitChanged(entry)
             }
-            _ => Live::WatchEvent,
+            _ => Live::Changed,
         };
         let object = Object {
-            print,
+            manifest_hash,
             owned,
             live,
             predicted: None,
@@ -99,7 +100,7 @@ pub async fn classify(
     })
 }
 
-/// Asks the server what a sync would make of the objects that moved; and whose objects are others'.
+/// Has the server dry-run the sync of the objects that changed; and finds the objects that other applications claim.
 pub async fn predict(
     ctx: &Arc<Reader>,
     declared: &Declared,
@@ -108,33 +109,33 @@ pub async fn predict(
     objects: Objects,
 ) -> Result<(Objects, Arc<ResourceOwners>)> {
     let hard_refresh = declared.requests.hard_refresh;
-    let found = dry_run::read(scope, &objects.moved(desired)).await?;
+    let found = dry_run::read(scope, &objects.changed(desired)).await?;
     let (mut objects, mut found) = with_live(desired, objects, found, hard_refresh);
-    let asked: Vec<_> = desired
+    let to_predict: Vec<_> = desired
         .manifests
         .iter()
         .filter(|manifest| {
             let live = objects.live(manifest);
-            matches!(live, Some(Live::OnlyGitChanged(_) | Live::WatchEvent))
+            matches!(live, Some(Live::OnlyGitChanged(_) | Live::Changed))
         })
         .collect();
-    let applied = applied(ctx, declared, scope, &asked, &objects).await?;
-    let wanted = asked
+    let applied = applied(ctx, declared, scope, &to_predict, &objects).await?;
+    let wanted = to_predict
         .into_iter()
         .map(|manifest| (manifest.clone(), found.remove(&manifest.key)))
         .collect();
-    let asked =
+    let predictions =
         dry_run::predict_all(scope, wanted, &desired.manifests, &applied, hard_refresh).await?;
     let contested = objects.owned() > desired.manifests.len()
-        || asked
+        || predictions
             .iter()
-            .any(|predicted| is_anothers(predicted, scope.owner));
+            .any(|predicted| has_other_owner(predicted, scope.owner));
     let claims = match contested {
         true => resource_owners::of_base(ctx, &declared.base).await?,
         false => Arc::default(),
     };
-    for predicted in asked {
-        let predicted = unless_claimed(declared, scope, &claims, predicted);
+    for predicted in predictions {
+        let predicted = refuse_if_claimed(declared, scope, &claims, predicted);
         if let Some(object) = objects.all.get_mut(&predicted.manifest.key) {
             object.predicted = Some(predicted);
         }
@@ -142,8 +143,8 @@ pub async fn predict(
     Ok((objects, claims))
 }
 
-/// What is known of the live objects, once those that moved were read: the index's words for those of which only the
-/// manifest changed; and Jobs that ran and are gone are no more asked about.
+/// The live objects, once those that changed were read. If only the manifest changed, a placeholder from the index
+/// stands in for the object. Jobs that ran and were deleted by their TTL are not predicted.
 fn with_live(
     desired: &Desired,
     mut objects: Objects,
@@ -155,10 +156,10 @@ fn with_live(
             continue;
         };
         match &object.live {
-            Live::OnlyGitChanged(seen) => {
-                found.insert(manifest.key.clone(), dry_run::placeholder(manifest, seen));
+            Live::OnlyGitChanged(entry) => {
+                found.insert(manifest.key.clone(), dry_run::placeholder(manifest, entry));
             }
-            Live::WatchEvent
+            Live::Changed
                 if !hard_refresh
                     && hook::takes_itself_away(&manifest.value)
                     && !found.contains_key(&manifest.key)
@@ -172,8 +173,8 @@ fn with_live(
     (objects, found)
 }
 
-/// An object that another application has too is refused; a refusal names the file.
-fn unless_claimed(
+/// Refuses an object that another application has too; a refusal names the file.
+fn refuse_if_claimed(
     declared: &Declared,
     scope: &AppScope<'_>,
     claims: &ResourceOwners,
@@ -181,7 +182,7 @@ fn unless_claimed(
 ) -> Prediction {
     let key = &predicted.manifest.key;
     let destination = &declared.target.destination;
-    if is_anothers(&predicted, scope.owner)
+    if has_other_owner(&predicted, scope.owner)
         && let Some(other) = claims.other(destination, key, scope.key)
     {
         let title = other.title();
@@ -193,28 +194,28 @@ fn unless_claimed(
     predicted
 }
 
-/// Each object as it was applied last: what was in it is ours. Of one whose manifest changed since,
+/// Each object as it was applied last: the fields in it are ours. If its manifest changed since,
 /// that is what the last synced revision rendered to.
 async fn applied(
     ctx: &Arc<Reader>,
     declared: &Declared,
     scope: &AppScope<'_>,
-    asked: &[&Manifest],
+    manifests: &[&Manifest],
     objects: &Objects,
 ) -> Result<BTreeMap<ResourceKey, Value>> {
     let mut applied = BTreeMap::new();
-    let mut older = false;
-    for manifest in asked {
+    let mut needs_synced = false;
+    for manifest in manifests {
         match objects.all.get(&manifest.key) {
             Some(object) if object.was_applied() => {
                 applied.insert(manifest.key.clone(), manifest.value.clone());
             }
-            Some(object) => older |= object.owned.is_some(),
+            Some(object) => needs_synced |= object.owned.is_some(),
             None => {}
         }
     }
     let status = &declared.status;
-    let Some(synced) = status.synced_revision.clone().filter(|_| older) else {
+    let Some(synced) = status.synced_revision.clone().filter(|_| needs_synced) else {
         return Ok(applied);
     };
     let place = scope.target.place();
@@ -231,8 +232,8 @@ async fn applied(
     Ok(applied)
 }
 
-/// Whether an object carries the mark of another application.
-fn is_anothers(predicted: &Prediction, owner: &str) -> bool {
+/// Whether an object has the owner label of another application.
+fn has_other_owner(predicted: &Prediction, owner: &str) -> bool {
     predicted.live.as_ref().is_some_and(|live| {
         live["metadata"]["labels"][OWNER_LABEL]
             .as_str()
@@ -241,28 +242,28 @@ fn is_anothers(predicted: &Prediction, owner: &str) -> bool {
 }
 
 impl Object {
-    /// Whether just this manifest was applied last.
+    /// Whether exactly this manifest was applied last.
     pub fn was_applied(&self) -> bool {
         let applied = self
             .owned
             .as_ref()
             .and_then(|entry| entry.manifest_hash.as_ref());
-        applied == Some(&self.print)
+        applied == Some(&self.manifest_hash)
     }
 
-    /// How it is left by now. `pending`: something is to be done about it.
+    /// The object as it is applied by now. `pending`: the plan still changes it.
     pub fn last_applied(&self, pending: bool) -> Option<LastApplied> {
-        if let Live::AsApplied(seen) = &self.live {
+        if let Live::AsApplied(entry) = &self.live {
             return Some(LastApplied {
-                uid: seen.uid.clone(),
-                hashes: Some((self.print.clone(), seen.ownership_hash.clone())),
+                uid: entry.uid.clone(),
+                hashes: Some((self.manifest_hash.clone(), entry.ownership_hash.clone())),
             });
         }
         let live = self.predicted.as_ref()?.live.as_ref()?;
-        // What the index knows of it says nothing of who owns what.
+        // A placeholder from the index has no managed fields.
         let whole = !matches!(self.live, Live::OnlyGitChanged(_));
-        let hashes =
-            (whole && !pending).then(|| (self.print.clone(), ownership::ownership_hash(live)));
+        let hashes = (whole && !pending)
+            .then(|| (self.manifest_hash.clone(), ownership::ownership_hash(live)));
         Some(LastApplied {
             uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
             hashes,
@@ -275,11 +276,11 @@ impl Objects {
         self.all.get(&manifest.key).map(|object| &object.live)
     }
 
-    /// The objects that have to be read, each with its version.
-    fn moved(&self, desired: &Desired) -> Vec<(ResourceKey, String)> {
+    /// The objects to read from the API server, each with its version.
+    fn changed(&self, desired: &Desired) -> Vec<(ResourceKey, String)> {
         let all = desired.manifests.iter();
-        let moved = all.filter(|manifest| matches!(self.live(manifest), Some(Live::WatchEvent)));
-        moved
+        let changed = all.filter(|manifest| matches!(self.live(manifest), Some(Live::Changed)));
+        changed
             .map(|manifest| (manifest.key.clone(), manifest.version.clone()))
             .collect()
     }
@@ -296,8 +297,8 @@ impl Objects {
             .filter_map(|object| object.predicted.as_ref())
     }
 
-    /// Objects that were asked about though their manifest is what was applied last: others changed
-    /// them.
+    /// Objects that changed though their manifest is the one that was applied last: somebody else
+    /// changed them.
     pub fn drifted(&self) -> BTreeSet<ResourceKey> {
         let drifted = |(_, object): &(&ResourceKey, &Object)| {
             object.predicted.is_some() && object.was_applied()

@@ -1,5 +1,5 @@
-//! An application that Git has no more: its directory, its stage or its name went away. Nothing of
-//! it is deleted until somebody confirms just that.
+//! An application that Git no longer has: its directory, its stage or its name was removed. Its
+//! objects are only deleted once somebody confirms exactly that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,22 +17,22 @@ use crate::domain::health::{Health, SyncState};
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::{self, DriftMode};
 
-/// One look at an application that Git has no more.
+/// What was observed of an application that Git no longer has.
 pub struct Retired {
     object: Box<Application>,
     /// `acme/config no longer declares shop/staging`.
     title: String,
     name: String,
     owner: String,
-    /// The cluster behind its destination is not the one that it was.
+    /// The destination's cluster is another one than before.
     is_elsewhere: bool,
     prunable: Prunable,
-    judgement: sync::PruneDecision,
+    prune_decision: sync::PruneDecision,
 }
 
-/// What becomes of it.
+/// What to do with it.
 pub struct Decision {
-    /// None: nothing is left, and the last trace of it goes too.
+    /// None: nothing is left, and its `Application` object is deleted too.
     status: Option<ApplicationStatus>,
     deletes: bool,
     requeue: Requeue,
@@ -48,7 +48,7 @@ pub async fn observe(
     let target = target_of(&object);
     let destination = &target.destination.cluster;
     let owner = key.owner_label(base.repo.id);
-    // After a restart Git does not name it: what becomes of its objects is still its news.
+    // After a restart Git does not name it: events of its objects still have to wake it.
     locked(&ctx.cache.repositories.owners).insert(owner.clone(), key.clone());
     let scope = ctx.environment.scope(key, &target, &owner)?;
     let known = before
@@ -64,16 +64,16 @@ pub async fn observe(
         prunable = prune::prunable(&scope, before.inventory.clone()).await?;
     }
     if !prunable.prune.is_empty() {
-        // What another application has by now is not this one's to delete.
+        // Objects that another application has by now are not deleted.
         let claimed = resource_owners::on_cluster(ctx, base, destination).await?;
         prunable.prune.retain(|object, _| !claimed.contains(object));
     }
-    let confirmed = object.annotations().get(CONFIRM_PRUNE).map(String::as_str);
-    let words = sync::Confirmed {
-        digest: confirmed,
+    let digest = object.annotations().get(CONFIRM_PRUNE).map(String::as_str);
+    let confirmed = sync::Confirmed {
+        digest,
         lines: &before.confirmed,
     };
-    let judgement = prunable.decide_retired(words, &key.title());
+    let prune_decision = prunable.decide_retired(confirmed, &key.title());
     drop(scope);
     Ok(Retired {
         title: format!("{} no longer declares {}", key.repo, key.title()),
@@ -82,14 +82,14 @@ pub async fn observe(
         owner,
         is_elsewhere,
         prunable,
-        judgement,
+        prune_decision,
     })
 }
 
-pub fn decide(seen: &Retired) -> Decision {
-    let before = seen.object.status.clone().unwrap_or_default();
-    let (title, name, judgement) = (&seen.title, &seen.name, &seen.judgement);
-    if seen.is_elsewhere {
+pub fn decide(retired: &Retired) -> Decision {
+    let before = retired.object.status.clone().unwrap_or_default();
+    let (title, name, prune_decision) = (&retired.title, &retired.name, &retired.prune_decision);
+    if retired.is_elsewhere {
         let message = format!(
             "{title}, and its destination now points to another cluster: nothing is deleted"
         );
@@ -101,16 +101,16 @@ pub fn decide(seen: &Retired) -> Decision {
     }
     let status = ApplicationStatus {
         sync: SyncState::Unknown,
-        // Something of it is still to go.
+        // Some objects are still to be deleted.
         health: Health::Progressing,
-        confirm: judgement.confirm.clone(),
-        to_confirm: judgement.to_confirm(),
-        confirmed: judgement.confirmed.clone(),
+        confirm: prune_decision.confirm.clone(),
+        to_confirm: prune_decision.to_confirm(),
+        confirmed: prune_decision.confirmed.clone(),
         blocked: false,
         ..before
     };
-    if !judgement.withheld.is_empty() {
-        let withheld = judgement.withheld.iter();
+    if !prune_decision.withheld.is_empty() {
+        let withheld = prune_decision.withheld.iter();
         let names: Vec<_> = withheld.map(|(key, _)| key.to_string()).collect();
         let message = format!(
             "{title}: its objects stay until `/confirm-prune` or `windlass confirm-prune {name}` deletes {}",
@@ -118,24 +118,24 @@ pub fn decide(seen: &Retired) -> Decision {
         );
         return Decision::keeps(status, message, Requeue::Idle);
     }
-    if !judgement.prune.is_empty() {
-        let count = judgement.prune.len();
+    if !prune_decision.prune.is_empty() {
+        let count = prune_decision.prune.len();
         let message = format!("{title}: deletes the objects that were confirmed ({count})");
-        // Looked at until all of it is seen gone.
+        // Until all of them are observed to be gone.
         let again = Requeue::After(Duration::from_secs(1));
         return Decision {
             deletes: true,
             ..Decision::keeps(status, message, again)
         };
     }
-    let stays = staying(&seen.prunable);
-    if stays.is_empty() {
+    let remaining = remaining(&retired.prunable);
+    if remaining.is_empty() {
         return Decision::forgets();
     }
     keep_what_stays(
-        &seen.prunable,
+        &retired.prunable,
         status,
-        format!("{title}: {}", stays.join("; ")),
+        format!("{title}: {}", remaining.join("; ")),
     )
 }
 
@@ -161,8 +161,8 @@ impl Decision {
     }
 }
 
-/// What is not to be deleted, or is being deleted, each with the reason.
-fn staying(prunable: &Prunable) -> Vec<String> {
+/// The objects that are protected or being deleted, each with the reason.
+fn remaining(prunable: &Prunable) -> Vec<String> {
     let protected = prunable.protected.iter();
     let protected = protected.map(|(key, why)| format!("{key} stays: {why}"));
     let ending = prunable.ending.iter();
@@ -170,7 +170,7 @@ fn staying(prunable: &Prunable) -> Vec<String> {
     protected.chain(ending).collect()
 }
 
-/// Nothing of it is to be deleted any more.
+/// Nothing more is to be deleted.
 fn keep_what_stays(
     prunable: &Prunable,
     mut status: ApplicationStatus,
@@ -179,7 +179,7 @@ fn keep_what_stays(
     if prunable.ending.is_empty() && !prunable.unknown {
         status.health = Health::Healthy;
     }
-    // The end of what is being deleted may be nobody's news: a kind that Git has no more need not be watched.
+    // No event may say that a deletion is done: a kind that Git no longer has need not be watched.
     let requeue = match () {
         () if !prunable.ending.is_empty() => Requeue::After(Duration::from_secs(10)),
         () if prunable.unknown => Requeue::After(Duration::from_secs(60)),
@@ -191,37 +191,37 @@ fn keep_what_stays(
 pub async fn act(
     ctx: &Writer,
     key: &ApplicationKey,
-    seen: &Retired,
+    retired: &Retired,
     decision: Decision,
 ) -> Result<Requeue> {
     let Some(status) = decision.status else {
-        ctx.to_store().forget_application(&seen.object).await?;
+        ctx.to_store().forget_application(&retired.object).await?;
         ctx.cache.applications.forget(key);
         ctx.emit(&Event::Rollouts(key.repo.clone()));
         return Ok(decision.requeue);
     };
-    report(ctx, key, &seen.object, status).await?;
+    report(ctx, key, &retired.object, status).await?;
     if decision.deletes {
-        let target = target_of(&seen.object);
-        let scope = ctx.environment.scope(key, &target, &seen.owner)?;
-        let prunable = seen
-            .judgement
+        let target = target_of(&retired.object);
+        let scope = ctx.environment.scope(key, &target, &retired.owner)?;
+        let prunable = retired
+            .prune_decision
             .prune
             .iter()
-            .filter_map(|key| seen.prunable.prune.get(key));
+            .filter_map(|key| retired.prunable.prune.get(key));
         delete(&ctx.to_cluster(&scope.cluster), prunable.collect()).await?;
     }
     Ok(decision.requeue)
 }
 
-/// Keeps it with the object, and has the commits told that wait for it.
+/// Writes the status, and wakes the commits that wait for it.
 async fn report(
     ctx: &Writer,
     key: &ApplicationKey,
     object: &Application,
     status: ApplicationStatus,
 ) -> Result<()> {
-    let news = object
+    let changed = object
         .status
         .as_ref()
         .and_then(|before| before.message.as_ref())
@@ -229,13 +229,13 @@ async fn report(
     ctx.to_store()
         .report_application(object, status, ctx.now())
         .await?;
-    if news {
+    if changed {
         ctx.emit(&Event::Rollouts(key.repo.clone()));
     }
     Ok(())
 }
 
-/// What the object says about where the application was.
+/// The application's target as its object's spec has it.
 pub fn target_of(object: &Application) -> Target {
     let spec = &object.spec;
     Target {

@@ -1,4 +1,4 @@
-//! What a look comes to, and what is kept of it: pure, from what was observed.
+//! The verdict of a reconcile and the status to report: pure, from what was observed.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use crate::domain::pull_request::note_failure;
 use crate::domain::sync::{self, Reason, Step};
 use crate::view;
 
-/// Superseded revisions that are remembered, so that each is told so.
+/// Superseded revisions that are kept, so that each commit's status says so.
 const SUPERSEDED: usize = 5;
 /// Objects of a sync that are listed in its record.
 const MOST_OUTCOMES: usize = 300;
 
-/// The step to take, once its deadline is looked at.
+/// The step to take, with the deadline applied.
 pub struct Verdict {
     pub step: Step,
-    /// Since when the revision waits for something of the cluster.
+    /// Since when the revision waits for the cluster.
     pub waiting: Option<store::Waiting>,
-    /// It waits for longer than the application allows.
+    /// It waits for longer than the application's health timeout.
     pub is_overdue: bool,
 }
 
-pub fn verdict(seen: &Observation, now: jiff::Timestamp) -> Verdict {
-    let step = sync::decide(&seen.facts);
-    let waiting = waiting(seen, &step, now);
+pub fn verdict(observation: &Observation, now: jiff::Timestamp) -> Verdict {
+    let step = sync::decide(&observation.facts);
+    let waiting = waiting(observation, &step, now);
     let decided = step.clone();
-    let step = overdue(seen, step, waiting.as_ref(), now);
+    let step = overdue(observation, step, waiting.as_ref(), now);
     Verdict {
         is_overdue: step != decided,
         step,
@@ -44,33 +44,37 @@ impl Observation {
 }
 
 impl Verdict {
-    pub fn reason(&self, seen: &Observation) -> Reason {
+    pub fn reason(&self, observation: &Observation) -> Reason {
         match &self.step {
             Step::Blocked(reason) | Step::Report(reason) | Step::Propose(reason) => reason.clone(),
             Step::Wait { reason, .. } | Step::InSync { reason, .. } => reason.clone(),
             Step::Apply => Reason::Applies {
-                writes: sync::writes(&seen.facts.plan),
-                of: seen.desired.manifests.len(),
+                writes: sync::writes(&observation.facts.plan),
+                of: observation.desired.manifests.len(),
             },
         }
     }
 
-    /// Something stands in the way that a deadline did not make.
+    /// Blocked by something other than the deadline.
     pub fn is_blocked(&self) -> bool {
         matches!(self.step, Step::Blocked(_)) && !self.is_overdue
     }
 }
 
-/// The status after a look at `now`, with what the step says.
-pub fn next(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> ApplicationStatus {
-    let mut status = observed(seen, verdict, now);
-    let revision = seen.revision();
-    // What was healthy once and fails later is no failure of the revision.
+/// The status to report at `now`, with the step's reason.
+pub fn next(
+    observation: &Observation,
+    verdict: &Verdict,
+    now: jiff::Timestamp,
+) -> ApplicationStatus {
+    let mut status = observed(observation, verdict, now);
+    let revision = observation.revision();
+    // If the revision was healthy once, a later failure is not the revision's.
     let finished = status
         .last_sync
         .as_ref()
         .is_some_and(|sync| sync.revision == *revision && sync.finished.is_some());
-    let reason = verdict.reason(seen);
+    let reason = verdict.reason(observation);
     let words = Some(view::reason(&reason)).filter(|words| !words.is_empty());
     match &verdict.step {
         Step::Blocked(_) => {
@@ -79,8 +83,8 @@ pub fn next(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> Appl
             }
             status.sync = SyncState::OutOfSync;
             status.blocked = true;
-            // What waits for a person's word has not failed.
-            if seen.facts.adoption.is_none() {
+            // Waiting for an adoption is no failure.
+            if observation.facts.adoption.is_none() {
                 let failed = words.as_deref().filter(|_| !finished);
                 note_failure(&mut status.failures, revision, failed);
             }
@@ -100,80 +104,88 @@ pub fn next(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> Appl
     status
 }
 
-/// What was observed, whatever is to be done about it.
-fn observed(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> ApplicationStatus {
-    let (before, blockers) = (seen.declared.status.clone(), &seen.blockers);
+/// The status of what was observed, whatever the step is.
+fn observed(
+    observation: &Observation,
+    verdict: &Verdict,
+    now: jiff::Timestamp,
+) -> ApplicationStatus {
+    let (before, blockers) = (observation.declared.status.clone(), &observation.blockers);
     let mut superseded = before.superseded.clone();
-    supersede(&mut superseded, before.revision.as_ref(), seen.revision());
-    // An older identity stays until the new one is adopted.
+    supersede(
+        &mut superseded,
+        before.revision.as_ref(),
+        observation.revision(),
+    );
+    // The old cluster's UID stays until the new cluster is adopted.
     let cluster_uid = before
         .cluster_uid
         .clone()
-        .filter(|_| seen.facts.adoption.is_some());
-    let sync_request = match blockers.runs_again {
-        // A hook that failed is still to be deleted for it: not followed yet.
+        .filter(|_| observation.facts.adoption.is_some());
+    let sync_request = match blockers.reruns_hook {
+        // The failed hook is still to be deleted for it: the request is not done yet.
         true => before.sync_request.clone(),
-        false => seen.declared.requests.sync.clone(),
+        false => observation.declared.requests.sync.clone(),
     };
     ApplicationStatus {
-        revision: Some(seen.revision().clone()),
+        revision: Some(observation.revision().clone()),
         superseded,
-        inputs: Some(seen.declared.change.hash.clone()),
-        images: seen.desired.images.clone(),
-        sync: sync::state(&seen.facts.plan),
-        health: seen.facts.health.0,
+        inputs: Some(observation.declared.change.hash.clone()),
+        images: observation.desired.images.clone(),
+        sync: sync::state(&observation.facts.plan),
+        health: observation.facts.health.0,
         blocked: false,
         message: None,
         sync_request,
-        confirm: seen.prune.confirm.clone(),
-        to_confirm: seen.prune.to_confirm.clone(),
-        confirmed: seen.prune.confirmed.clone(),
+        confirm: observation.prune.confirm.clone(),
+        to_confirm: observation.prune.to_confirm.clone(),
+        confirmed: observation.prune.confirmed.clone(),
         pause: blockers.pause.clone(),
-        hooks: seen.health.hooks_done.clone(),
-        first_run: seen.desired.hooks.first_run(),
-        fight: blockers.fight.clone(),
-        served: seen.desired.served.clone(),
-        unruled: seen.health.unruled.clone(),
-        adoption: to_adopt(seen),
+        hooks: observation.health.hooks_done.clone(),
+        first_run: observation.desired.hooks.first_run(),
+        fight: blockers.drift_backoff.clone(),
+        served: observation.desired.served.clone(),
+        unruled: observation.health.unruled.clone(),
+        adoption: to_adopt(observation),
         proven: blockers.verification.proven.clone(),
         unproven: blockers.verification.unproven.clone(),
-        last_sync: last_sync(seen, &verdict.step, now),
+        last_sync: last_sync(observation, &verdict.step, now),
         cluster_uid: cluster_uid.or_else(|| Some(blockers.cluster_uid.clone())),
-        inventory: inventory::next(seen),
+        inventory: inventory::next(observation),
         waiting: verdict.waiting.clone(),
         ..before
     }
 }
 
-/// Since when the revision waits for something of the cluster.
-fn waiting(seen: &Observation, step: &Step, now: jiff::Timestamp) -> Option<store::Waiting> {
+/// Since when the revision waits for the cluster.
+fn waiting(observation: &Observation, step: &Step, now: jiff::Timestamp) -> Option<store::Waiting> {
     let waits = match step {
-        Step::Wait { until: None, .. } => seen.facts.waits_for.is_empty(),
+        Step::Wait { until: None, .. } => observation.facts.waits_for.is_empty(),
         Step::InSync { health, .. } => *health == Health::Progressing,
         Step::Apply => true,
         _ => false,
     };
     let since = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
     let new = || store::Waiting {
-        revision: seen.revision().clone(),
+        revision: observation.revision().clone(),
         since,
     };
     waits.then(|| {
-        let known = seen.declared.status.waiting.clone();
+        let known = observation.declared.status.waiting.clone();
         known
-            .filter(|known| known.revision == *seen.revision())
+            .filter(|known| known.revision == *observation.revision())
             .unwrap_or_else(new)
     })
 }
 
-/// What waits for longer than the application allows has failed.
+/// A step that waits for longer than the application's health timeout has failed.
 fn overdue(
-    seen: &Observation,
+    observation: &Observation,
     step: Step,
     waiting: Option<&store::Waiting>,
     now: jiff::Timestamp,
 ) -> Step {
-    let limit = seen.declared.target.health_timeout;
+    let limit = observation.declared.target.health_timeout;
     let late = waiting.is_some_and(|waiting| {
         Duration::try_from(now.duration_since(waiting.since)).is_ok_and(|waited| waited > limit)
     });
@@ -185,7 +197,7 @@ fn overdue(
         Step::Wait {
             reason,
             until: None,
-        } if late && seen.facts.waits_for.is_empty() => Step::Blocked(overdue(reason)),
+        } if late && observation.facts.waits_for.is_empty() => Step::Blocked(overdue(reason)),
         Step::InSync {
             health: Health::Progressing,
             reason,
@@ -197,12 +209,12 @@ fn overdue(
     }
 }
 
-/// What waits until somebody adopts it.
-fn to_adopt(seen: &Observation) -> Vec<String> {
+/// The objects that wait until somebody adopts them.
+fn to_adopt(observation: &Observation) -> Vec<String> {
     let waits = |change: &&plan::Change| {
-        change.notes.to_adopt || seen.facts.adoption.is_some() && change.before.is_some()
+        change.notes.to_adopt || observation.facts.adoption.is_some() && change.before.is_some()
     };
-    let names = seen
+    let names = observation
         .facts
         .plan
         .effective()
@@ -211,44 +223,48 @@ fn to_adopt(seen: &Observation) -> Vec<String> {
     names.take(MOST_OUTCOMES).collect()
 }
 
-/// Puts the revision before this one to those that it supersedes.
-pub fn supersede(superseded: &mut Vec<CommitSha>, was: Option<&CommitSha>, revision: &CommitSha) {
-    if let Some(was) = was.filter(|was| *was != revision) {
-        superseded.retain(|other| other != was && other != revision);
-        superseded.push(was.clone());
+/// Adds the previous revision to those that this one supersedes.
+pub fn supersede(
+    superseded: &mut Vec<CommitSha>,
+    previous: Option<&CommitSha>,
+    revision: &CommitSha,
+) {
+    if let Some(previous) = previous.filter(|previous| *previous != revision) {
+        superseded.retain(|other| other != previous && other != revision);
+        superseded.push(previous.clone());
         superseded.drain(..superseded.len().saturating_sub(SUPERSEDED));
     }
 }
 
-/// The record of what the sync of a revision does and did.
-fn last_sync(seen: &Observation, step: &Step, now: jiff::Timestamp) -> Option<LastSync> {
-    let before = &seen.declared.status;
+/// The record of the sync of a revision.
+fn last_sync(observation: &Observation, step: &Step, now: jiff::Timestamp) -> Option<LastSync> {
+    let before = &observation.declared.status;
     let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
     let known = before
         .last_sync
         .clone()
-        .filter(|sync| sync.revision == *seen.revision());
+        .filter(|sync| sync.revision == *observation.revision());
     match step {
-        // What is set back later is no part of it.
-        Step::Apply if before.synced_revision.as_ref() != Some(seen.revision()) => {
+        // Drift that is reverted later is no part of it.
+        Step::Apply if before.synced_revision.as_ref() != Some(observation.revision()) => {
             let mut sync = known.unwrap_or_else(|| LastSync {
-                revision: seen.revision().clone(),
+                revision: observation.revision().clone(),
                 plan: plan::digest([(
-                    seen.declared.target.destination.cluster.as_str(),
-                    &seen.facts.plan,
+                    observation.declared.target.destination.cluster.as_str(),
+                    &observation.facts.plan,
                 )]),
                 started: now,
                 finished: None,
                 objects: Vec::new(),
             });
-            for change in seen.facts.plan.effective().take(MOST_OUTCOMES) {
+            for change in observation.facts.plan.effective().take(MOST_OUTCOMES) {
                 let (action, object) = (change.action.word(), change.key.to_string());
-                let told = sync.objects.iter().any(|known| {
+                let is_listed = sync.objects.iter().any(|known| {
                     known
                         .split_once(' ')
                         .is_some_and(|(_, known)| known == object)
                 });
-                if sync.objects.len() < MOST_OUTCOMES && !told {
+                if sync.objects.len() < MOST_OUTCOMES && !is_listed {
                     sync.objects.push(format!("{action} {object}"));
                 }
             }

@@ -1,10 +1,10 @@
 //! Who may decide: the facts about a pull request that the gate, prunes,
 //! commands and receipts all judge by one rule ([`approvals`](crate::domain::approvals)).
 //!
-//! - `writers`: everybody who had a hand in it, whose word does not count
-//! - `reviews`: what each reviewer said last
+//! - `writers`: everybody who contributed to it, whose approvals do not count
+//! - `reviews`: the last review of each reviewer
 //! - `stages`: the stages that it touches, and what a merge commit changed
-//! - `policies`: what those stages ask for, and who is among their approvers
+//! - `policies`: what those stages require, and who is among their approvers
 
 mod policies;
 mod reviews;
@@ -25,7 +25,7 @@ use crate::domain::gate::Earlier;
 use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::github::PullSnapshot;
 
-/// Who approved a pull request that is merged, for one stage, by the rule of the gate.
+/// Who approved a merged pull request for one stage, by the rule of the gate.
 pub async fn approved_by(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -68,7 +68,7 @@ pub async fn approved_by(
         .collect())
 }
 
-/// The stages that what a pull request of ours promotes has to be healthy in.
+/// The earlier stages in which the images of one of our pull requests have to be healthy.
 pub async fn earlier(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,

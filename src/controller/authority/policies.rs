@@ -1,4 +1,4 @@
-//! What stages ask of a pull request, and who may approve for them.
+//! What stages require of a pull request, and who may approve for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::domain::catalog::{Approver, MergePolicy, Target};
 use crate::domain::gate::StagePolicy;
 use crate::github;
 
-/// What stages ask for. `logins`: those whose word is to be judged.
+/// The policies of stages. `logins`: the people whose approvals are to be judged.
 pub async fn policies(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -54,7 +54,7 @@ fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
             .filter(|file| file.starts_with(&place))
             .collect(),
     };
-    // What changes a target without a file of its own (its configuration, its namespace) is its directory's owners' matter.
+    // If a target changes without a file of its own (its configuration, its namespace), the owners of its directory count.
     let own = [place.clone() + "kustomization.yaml"];
     let files = if files.is_empty() {
         own.iter().map(String::as_str).collect()
@@ -68,7 +68,7 @@ fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
         .collect()
 }
 
-/// Who of `logins` is among the approvers; None: nobody is named. By `CODEOWNERS` that is who owns every file.
+/// Who of `logins` is among the approvers; None: the stage names none. By `CODEOWNERS`, whoever owns every file.
 async fn approvers(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -83,12 +83,12 @@ async fn approvers(
     let mut found = BTreeSet::new();
     for login in logins.iter().map(|login| login.to_ascii_lowercase()) {
         for approver in named {
-            let is_one = match approver {
+            let is_named = match approver {
                 Approver::CodeOwners => {
                     let mut all = !owned.is_empty();
                     for owners in owned {
                         let mut any = false;
-                        // Owners that are no accounts (addresses) are nobody that GitHub tells of.
+                        // Owners that are e-mail addresses cannot be looked up at GitHub.
                         for owner in owners
                             .iter()
                             .filter_map(|owner| owner.strip_prefix('@')?.parse::<Approver>().ok())
@@ -101,7 +101,7 @@ async fn approvers(
                 }
                 other => is_approver(ctx, key, other, &login, known).await?,
             };
-            if is_one {
+            if is_named {
                 found.insert(login.clone());
             }
         }

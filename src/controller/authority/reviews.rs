@@ -1,4 +1,4 @@
-//! What reviewers said last of a pull request.
+//! The last review of each reviewer of a pull request.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::domain::approvals::Review;
 use crate::domain::command::Permission;
 use crate::github::{self, PullSnapshot};
 
-/// The last opinion of each reviewer, with whether it is a writer's.
+/// The last review of each reviewer, with whether the reviewer has write permission.
 pub async fn reviews(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -28,12 +28,12 @@ pub async fn reviews(
             last.insert(&user.login, review);
         }
     }
-    let mut opinions = Vec::new();
+    let mut reviews = Vec::new();
     for (user, review) in last
         .into_iter()
         .filter(|(_, review)| review.state != "DISMISSED")
     {
-        opinions.push(Review {
+        reviews.push(Review {
             user: user.into(),
             approves: review.state == "APPROVED",
             commit: review.commit_id.clone(),
@@ -41,6 +41,6 @@ pub async fn reviews(
             writer: ctx.github.permission(&key.repo, user).await? >= Permission::Write,
         });
     }
-    opinions.sort_by(|a, b| a.user.cmp(&b.user));
-    Ok(opinions)
+    reviews.sort_by(|a, b| a.user.cmp(&b.user));
+    Ok(reviews)
 }

@@ -1,4 +1,4 @@
-//! Which stages a pull request touches, and what it changed where it was merged.
+//! Which stages a pull request touches, and which files its merge commit changed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::domain::pull_request::Preview;
 use crate::domain::{CommitSha, PullRequestKey};
 use crate::render::Source;
 
-/// Everybody whose stage a pull request touches: its applications; those whose meaning `windlass.yaml` changes, before
-/// and after; and those whose namespace, or cluster, the objects are in that change.
+/// The stages that a pull request touches: those of its applications; those that `windlass.yaml` reconfigures, before and
+/// after; and those whose namespace, or cluster, the changed objects are in.
 pub fn touched_stages(base: &Base, changes: &Changes, preview: &Preview) -> Vec<Target> {
     let mut found: Vec<Target> = Vec::new();
     let mut add = |target: &Target| {
@@ -51,7 +51,7 @@ pub fn touched_stages(base: &Base, changes: &Changes, preview: &Preview) -> Vec<
     found
 }
 
-/// Which files a merge commit changed, and whose they were: what an approval of it is judged by afterwards.
+/// The files that a merge commit changed, and their owners before: an approval of the merge is judged by them.
 pub async fn merged_changes(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,

@@ -1,4 +1,4 @@
-//! Everybody who had a hand in a pull request, whose word about it does not count.
+//! Everybody who contributed to a pull request: their own approvals of it do not count.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use crate::domain::approvals::{Doubt, Writers};
 use crate::domain::{CommitSha, PullRequestKey};
 use crate::github::{self, Account, PullCommit, PullSnapshot, Push};
 
-/// GitHub lists no more commits of a pull request.
+/// The most commits of a pull request that GitHub lists.
 const MOST_COMMITS: usize = 250;
-/// What workflows act as.
+/// The account of GitHub Actions workflows.
 const ACTIONS: &str = "github-actions[bot]";
-/// What GitHub's own commits (merges and edits on its pages) are committed by.
+/// The committer of GitHub's own commits (merges and edits on its pages).
 const GITHUB: (&str, &str) = ("web-flow", "noreply@github.com");
 
-/// Everybody who had a hand in a pull request: who opened it, the authors and committers of its commits, and whoever
-/// pushed one of them, since addresses can be made up.
+/// Everybody who contributed to a pull request: who opened it, the authors and committers of its commits, and whoever
+/// pushed one of them, since anybody can commit under another's address.
 pub async fn writers(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -30,14 +30,14 @@ pub async fn writers(
     }
     let commits = match ctx.github.commits_of(key).await {
         Ok(commits) => commits,
-        Err(error) => return unanswered(error),
+        Err(error) => return undetermined(error),
     };
     if commits.len() >= MOST_COMMITS {
         return Ok(Writers::Unknown(Doubt::TooMany {
             commits: commits.len(),
         }));
     }
-    let known = Lookup {
+    let known = KnownAccounts {
         bot: &bot,
         author: pull.author(),
     };
@@ -47,21 +47,21 @@ pub async fn writers(
     };
     let pushes = match ctx.github.pushes(&key.repo, &pull.head.branch).await {
         Ok(pushes) => pushes,
-        Err(error) => return unanswered(error),
+        Err(error) => return undetermined(error),
     };
     match known.pushers(&pull.head.sha, &commits, &pushes) {
         Ok(pushers) => logins.extend(pushers),
         Err(doubt) => return Ok(Writers::Unknown(doubt)),
     }
     logins.insert(pull.author().to_string());
-    // What windlass and GitHub themselves wrote is nobody's.
+    // windlass's bot and GitHub itself are no people.
     logins.remove(&bot);
     logins.remove(GITHUB.0);
     Ok(Writers::known(logins))
 }
 
-/// A server that has no such list, or does not let us read it, says no more tomorrow: then nobody's word counts.
-fn unanswered(error: github::Error) -> Result<Writers> {
+/// If the server has no such list, or refuses it, a retry does not help: the writers are unknown, and no approval counts.
+fn undetermined(error: github::Error) -> Result<Writers> {
     match error {
         github::Error::NotFound { .. }
         | github::Error::Refused { .. }
@@ -72,17 +72,17 @@ fn unanswered(error: github::Error) -> Result<Writers> {
     }
 }
 
-/// Whose hand is known beforehand: that of windlass's bot, and of who opened the pull request.
-struct Lookup<'a> {
+/// The accounts that are known beforehand: windlass's bot, and the author of the pull request.
+struct KnownAccounts<'a> {
     bot: &'a str,
     author: &'a str,
 }
 
 type Logins = std::result::Result<BTreeSet<String>, Doubt>;
 
-impl Lookup<'_> {
-    /// A bot's commit is somebody's who had it made: a workflow runs for whoever may push one. Of a pull request that the
-    /// bot itself opened that is not so, but for GitHub's own, which anybody's workflow is.
+impl KnownAccounts<'_> {
+    /// A bot commits for an unknown person: whoever may push a workflow can have it commit. If the bot itself opened the pull
+    /// request, it counts as the author; except GitHub Actions, which runs anybody's workflow.
     fn foreign_bot(&self, account: &Account) -> Option<String> {
         let login = account.login.clone().unwrap_or_default();
         let is_bot = account.kind.as_deref() == Some("Bot") || login.ends_with("[bot]");
@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    const KNOWN: Lookup<'_> = Lookup {
+    const KNOWN: KnownAccounts<'_> = KnownAccounts {
         bot: "windlass[bot]",
         author: "ann",
     };

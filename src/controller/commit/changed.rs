@@ -1,4 +1,4 @@
-//! The applications that a commit changed, and those that it took out of Git.
+//! The applications that a commit changed, and those that it removed from Git.
 
 use std::sync::Arc;
 
@@ -8,25 +8,26 @@ use crate::domain::catalog::Target;
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, RepoName};
 use crate::render::Source;
 
-/// The applications that a commit took out of Git and that are not back: their directory or their rule went.
+/// The applications that a commit removed from Git, with their directory or their rule, and that the base does not have
+/// again.
 pub async fn retired_by(
     ctx: &Arc<Reader>,
     repo: &RepoName,
     base: &Base,
     commit: &CommitSha,
 ) -> Result<Arc<Vec<ApplicationKey>>> {
-    let name = (
+    let cache_key = (
         base.commit.clone(),
         CommitKey {
             repo: repo.clone(),
             commit: commit.clone(),
         },
     );
-    if let Some(known) = ctx.cache.commits.retired_by.get(&name) {
+    if let Some(known) = ctx.cache.commits.retired_by.get(&cache_key) {
         return Ok(known);
     }
     let at = commit.clone();
-    let left = ctx
+    let removed = ctx
         .mirror(repo, move |mirror| {
             let targets = |commit: &CommitSha| -> anyhow::Result<Vec<Target>> {
                 let source = Source::open(mirror, mirror.tree(commit)?)?;
@@ -45,13 +46,16 @@ pub async fn retired_by(
                 .collect())
         })
         .await?;
-    let gone = left
+    let retired = removed
         .iter()
         .map(|target: &Target| target.key(repo))
         .filter(|key| base.target(key).is_none());
-    let gone: Arc<Vec<_>> = Arc::new(gone.collect());
-    ctx.cache.commits.retired_by.insert(name, gone.clone());
-    Ok(gone)
+    let retired: Arc<Vec<_>> = Arc::new(retired.collect());
+    ctx.cache
+        .commits
+        .retired_by
+        .insert(cache_key, retired.clone());
+    Ok(retired)
 }
 
 /// The applications whose inputs a commit changed.
@@ -61,14 +65,14 @@ pub async fn changed_by(
     base: &Base,
     commit: &CommitSha,
 ) -> Result<Arc<Vec<Target>>> {
-    let name = (
+    let cache_key = (
         base.commit.clone(),
         CommitKey {
             repo: repo.clone(),
             commit: commit.clone(),
         },
     );
-    let known = ctx.cache.commits.changed_by.get(&name);
+    let known = ctx.cache.commits.changed_by.get(&cache_key);
     if let Some(known) = known {
         return Ok(known);
     }
@@ -95,6 +99,9 @@ pub async fn changed_by(
         })
         .await?;
     let changed = Arc::new(changed);
-    ctx.cache.commits.changed_by.insert(name, changed.clone());
+    ctx.cache
+        .commits
+        .changed_by
+        .insert(cache_key, changed.clone());
     Ok(changed)
 }

@@ -1,9 +1,7 @@
-//! Where a commit stands, told where others look for it: GitHub's Deployments,
-//! one for each stage, and the commits of the sources that its images were
-//! built from.
+//! The progress of a commit as GitHub Deployments, one for each stage.
 //!
-//! Neither is anything that windlass decides by. Where it may not write them
-//! (no permission, not installed on the source) that is logged once.
+//! windlass never decides by them. If it may not write them (no permission),
+//! it logs a warning and goes on.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +11,8 @@ use crate::domain::rollout::{self, Outcome};
 use crate::domain::{CommitKey, Name};
 use crate::{github, view};
 
-/// What was told last: of a commit, in a place.
-pub type Place = (CommitKey, String);
+/// A commit, and the name of the deployment or status that reports it.
+pub type ReportKey = (CommitKey, String);
 
 /// The state of a deployment, in GitHub's words.
 pub fn state_of(progress: &[&Rollout]) -> (&'static str, String) {
@@ -32,19 +30,15 @@ pub fn state_of(progress: &[&Rollout]) -> (&'static str, String) {
 /// One deployment for each stage that a commit changes.
 pub async fn deployments(ctx: &Writer, key: &CommitKey, progress: &[Rollout]) -> Result<()> {
     let mut stages: BTreeMap<&Name, Vec<&Rollout>> = BTreeMap::new();
-    for one in progress {
-        stages.entry(&one.key.stage).or_default().push(one);
+    for rollout in progress {
+        stages.entry(&rollout.key.stage).or_default().push(rollout);
     }
     for (stage, progress) in stages {
         let (state, text) = state_of(&progress);
-        let place = format!("deployment {stage}");
-        let told = ctx
-            .cache
-            .commits
-            .reported
-            .get(&(key.clone(), place.clone()));
-        // What came to its good end is only made inactive, which GitHub does by itself.
-        if told.as_deref() == Some(state) || told.as_deref() == Some("success") {
+        let name = format!("deployment {stage}");
+        let reported = ctx.cache.commits.reported.get(&(key.clone(), name.clone()));
+        // After a success a deployment only becomes inactive, which GitHub does by itself.
+        if reported.as_deref() == Some(state) || reported.as_deref() == Some("success") {
             continue;
         }
         let outcome = async {
@@ -54,7 +48,7 @@ pub async fn deployments(ctx: &Writer, key: &CommitKey, progress: &[Rollout]) ->
                 .await?
             {
                 Some(found) => found,
-                // What a newer commit has replaced was never deployed.
+                // A newer commit replaced this one before it was deployed.
                 None if state == "inactive" => return Ok(()),
                 None => (
                     ctx.to_github()
@@ -70,16 +64,16 @@ pub async fn deployments(ctx: &Writer, key: &CommitKey, progress: &[Rollout]) ->
             }
             Ok::<_, github::Error>(())
         };
-        tolerated(outcome.await, "GitHub's Deployments are not kept")?;
+        tolerated(outcome.await, "a GitHub Deployment cannot be written")?;
         ctx.cache
             .commits
             .reported
-            .insert((key.clone(), place), state.into());
+            .insert((key.clone(), name), state.into());
     }
     Ok(())
 }
 
-/// What GitHub will not have is no reason to stop: it is nobody's truth.
+/// If GitHub refuses such a report, a warning is logged: windlass does not depend on it.
 pub fn tolerated(outcome: std::result::Result<(), github::Error>, what: &str) -> Result<()> {
     match outcome {
         Err(

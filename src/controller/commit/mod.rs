@@ -1,10 +1,10 @@
-//! Where a commit stands, told to GitHub: one commit status over all the
-//! applications that it changed, and its pull request's comment.
+//! The progress of a commit, reported to GitHub: one commit status over all
+//! the applications that it changed, and its pull request's comment.
 //!
-//! A loop of its own, so that two hundred applications that move at once are
-//! one status. It tells what the `Application` objects say; what is lost by a
-//! crash is told again, since every look at an application puts its commits
-//! here.
+//! It is a loop of its own, so that two hundred applications that change at
+//! once are one status. It reports what the `Application` objects say. After a
+//! crash it reports again, since every reported status of an application puts
+//! its commits into this queue.
 
 mod changed;
 mod deployments;
@@ -31,44 +31,44 @@ use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid};
 use pulls::pulls_of;
 use status::post;
 
-/// What is remembered of commits.
+/// The cache of the commit loop.
 #[derive(Default)]
 pub struct Cache {
-    /// Commits that have not come to their end.
+    /// Commits whose rollout is not finished.
     pub unfinished: Recent<CommitKey, ()>,
-    /// Where each commit stood when its pull requests were looked at last.
+    /// The progress of each commit when its pull requests were last woken.
     progress: Recent<CommitKey, Arc<Vec<Rollout>>>,
-    /// The last commit status that we posted, with how many.
+    /// The last commit status that we posted, and the number of posted ones.
     statuses: Recent<CommitKey, ((String, String), u32)>,
     pulls_of: Recent<CommitKey, (Instant, Vec<u64>)>,
-    /// Whether the second commit has the first in its past: once known, that stays so.
-    newer: Recent<(CommitSha, CommitSha), bool>,
+    /// Whether the first commit is an ancestor of the second: that never changes.
+    is_ancestor: Recent<(CommitSha, CommitSha), bool>,
     /// The applications that a commit changed, by the base whose configuration names them.
     changed_by: Recent<CommitAtBase, Arc<Vec<Target>>>,
-    /// Those that it took out of Git, and that are not back.
+    /// The applications that it removed from Git and that the base does not have again.
     retired_by: Recent<CommitAtBase, Arc<Vec<ApplicationKey>>>,
-    /// What was reported last in deployments and on source commits.
-    reported: Recent<deployments::Place, String>,
-    /// Commits that have their receipt.
+    /// The last reported state of deployments and of statuses on source commits.
+    reported: Recent<deployments::ReportKey, String>,
+    /// Commits that have a receipt.
     receipts: Recent<CommitKey, ()>,
 }
 
-/// A commit, seen from a base.
+/// A commit, and the base whose configuration counts.
 type CommitAtBase = (CommitSha, CommitKey);
 
 pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
     let base = ctx.known_base(&key.repo).await?;
-    // Before anything is read: who has news meanwhile puts it here once more.
+    // Before anything is read: an event meanwhile puts the commit into the queue again.
     ctx.cache.commits.unfinished.insert(key.clone(), ());
     if let Some(Err(Invalid(why))) = &base.catalog {
-        // Which applications a commit changed cannot be told: what was told before stays, until that is mended.
+        // Without a valid configuration the changed applications are unknown: older commits keep their last status.
         if key.commit == base.commit {
             let description = shortened(&why.replace('\n', " "), 140);
             post(&ctx, &key, "failure", description).await?;
         }
         return Ok(Requeue::Idle);
     }
-    let (progress, again) = progress_of(&ctx, &key.repo, &base, &key.commit).await?;
+    let (progress, recheck) = progress_of(&ctx, &key.repo, &base, &key.commit).await?;
     if let Some((state, description)) = status::observe(&ctx, &key, &progress).await? {
         post(&ctx, &key, state, description).await?;
     }
@@ -78,20 +78,20 @@ pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
             commit: key.clone(),
             pulls: pulls_of(&ctx, &key).await?,
         });
-        // What was told to wait for the sync of what is merged does so no more.
+        // Previews that waited for the sync of merged changes need to be made again.
         let healthy = |progress: &[Rollout]| -> BTreeSet<ApplicationKey> {
             progress
                 .iter()
-                .filter(|one| one.state == RolloutState::Healthy)
-                .map(|one| one.key.clone())
+                .filter(|rollout| rollout.state == RolloutState::Healthy)
+                .map(|rollout| rollout.key.clone())
                 .collect()
         };
         let synced =
             &healthy(&progress) - &healthy(before.as_deref().map_or(&[][..], |before| before));
-        crate::controller::pull_request::anew(&ctx, &key.repo, &synced, |app| {
+        crate::controller::pull_request::invalidate_previews(&ctx, &key.repo, &synced, |app| {
             !app.waiting.is_empty()
         });
-        // Last: what fails before is told again.
+        // Last: if a step above fails, the next reconcile reports again.
         ctx.cache
             .commits
             .progress
@@ -102,10 +102,10 @@ pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
     if let Some(text) = receipt::observe(&ctx, &key, &progress).await? {
         receipt::write(&ctx, &key, &text).await?;
     }
-    if progress.iter().all(|one| one.state.is_final()) {
+    if progress.iter().all(|rollout| rollout.state.is_final()) {
         ctx.cache.commits.unfinished.invalidate(&key);
     }
-    Ok(if again {
+    Ok(if recheck {
         Requeue::After(Duration::from_secs(2))
     } else {
         Requeue::Idle

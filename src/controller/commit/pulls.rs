@@ -1,4 +1,4 @@
-//! The pull requests that a commit came by.
+//! The pull requests that merged a commit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +8,21 @@ use tokio::time::Instant;
 use crate::controller::{Reader, Result};
 use crate::domain::CommitKey;
 
-/// GitHub tells of a merge's pull request a while after the merge: that there is none is believed for so long.
+/// GitHub links a merge to its pull request after a while: the answer "none" is cached for this long.
 const NO_PULLS_FOR: Duration = Duration::from_secs(30);
 
-/// A commit came by a pull request: GitHub tells that later when it is asked about the commit.
+/// Records that a pull request merged a commit, before GitHub links the two.
 pub fn record_pull_request(ctx: &Reader, key: &CommitKey, number: u64) {
     record_pull_requests(ctx, key, &[number], false);
 }
 
-/// Adds pull requests to those that are known of a commit. `asked`: GitHub was just asked about it.
-fn record_pull_requests(ctx: &Reader, key: &CommitKey, numbers: &[u64], asked: bool) -> Vec<u64> {
+/// Adds pull requests to the known ones of a commit. `complete`: the numbers are GitHub's current answer.
+fn record_pull_requests(
+    ctx: &Reader,
+    key: &CommitKey,
+    numbers: &[u64],
+    complete: bool,
+) -> Vec<u64> {
     let entry = ctx
         .cache
         .commits
@@ -26,7 +31,7 @@ fn record_pull_requests(ctx: &Reader, key: &CommitKey, numbers: &[u64], asked: b
         .and_upsert_with(|known| {
             let (at, mut pulls) =
                 known.map_or_else(|| (Instant::now(), Vec::new()), |known| known.into_value());
-            // What was told meanwhile stays.
+            // Pull requests that were recorded meanwhile stay.
             pulls.extend(
                 numbers
                     .iter()
@@ -34,12 +39,12 @@ fn record_pull_requests(ctx: &Reader, key: &CommitKey, numbers: &[u64], asked: b
                     .copied()
                     .collect::<Vec<_>>(),
             );
-            (if asked { Instant::now() } else { at }, pulls)
+            (if complete { Instant::now() } else { at }, pulls)
         });
     entry.into_value().1
 }
 
-/// The merged pull requests that a commit came by.
+/// The pull requests that merged a commit.
 pub async fn pulls_of(ctx: &Arc<Reader>, key: &CommitKey) -> Result<Vec<u64>> {
     let known = ctx.cache.commits.pulls_of.get(key);
     if let Some((at, pulls)) = known

@@ -1,7 +1,7 @@
-//! The of a commit: what was applied, by which plan, who approved it
+//! The receipt of a commit: what was applied, by which plan, who approved it
 //! and when, as a note on the commit (`git notes --ref=windlass show`).
 //!
-//! Written once, when all that the commit changed is synced and healthy.
+//! Written once, when every application that the commit changed is finished.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::domain::pull_request::{Rollout, RolloutState};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github;
 
-/// Whether it is time for one, and what it says.
+/// The receipt to write; None: it is not due, or written already.
 pub async fn observe(
     ctx: &Arc<Reader>,
     key: &CommitKey,
@@ -23,7 +23,7 @@ pub async fn observe(
         return Ok(None);
     }
     let commit = key.commit.clone();
-    let (there, tree) = ctx
+    let (exists, tree) = ctx
         .mirror(&key.repo, move |mirror| {
             Ok((
                 mirror.note(&commit)?.is_some(),
@@ -31,19 +31,19 @@ pub async fn observe(
             ))
         })
         .await?;
-    if there {
+    if exists {
         ctx.cache.commits.receipts.insert(key.clone(), ());
         return Ok(None);
     }
     let mut applications = Vec::new();
-    for one in progress {
+    for rollout in progress {
         let status = ctx
             .store
-            .application(&one.key)
+            .application(&rollout.key)
             .await?
             .and_then(|object| object.status)
             .unwrap_or_default();
-        applications.push(application(&key.commit, one, status));
+        applications.push(application(&key.commit, rollout, status));
     }
     let mut requests = Vec::new();
     for number in super::pulls_of(ctx, key).await? {
@@ -64,12 +64,12 @@ pub async fn observe(
     ))
 }
 
-/// All that the commit changed came to its end, and something of it runs.
+/// Every application that the commit changed is finished, and at least one is healthy.
 fn is_due(progress: &[Rollout]) -> bool {
-    progress.iter().all(|one| one.state.is_final())
+    progress.iter().all(|rollout| rollout.state.is_final())
         && progress
             .iter()
-            .any(|one| one.state == RolloutState::Healthy)
+            .any(|rollout| rollout.state == RolloutState::Healthy)
 }
 
 /// What was applied of a commit in one application.

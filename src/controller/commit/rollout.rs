@@ -1,4 +1,4 @@
-//! How far what a commit changed has come.
+//! The rollout of a commit: the progress of each application that it changed.
 
 use std::sync::Arc;
 
@@ -12,33 +12,34 @@ use crate::domain::health::{Health, SyncState};
 use crate::domain::pull_request::{self, RevisionOrder, Rollout, RolloutState};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, RepoName, sync};
 
-/// Where each application that a commit changed stands with it; and whether that has to be asked again, since one of them is
-/// just being looked at: a look that finds nothing new tells nobody.
+/// The progress of each application that a commit changed; and whether to check again soon, since one of them is just
+/// being reconciled: a reconcile that changes nothing emits no event.
 pub async fn progress_of(
     ctx: &Arc<Reader>,
     repo: &RepoName,
     base: &Base,
     commit: &CommitSha,
 ) -> Result<(Vec<Rollout>, bool)> {
-    let (mut progress, mut again) = (Vec::new(), false);
+    let (mut progress, mut recheck) = (Vec::new(), false);
     let name = CommitKey {
         repo: repo.clone(),
         commit: commit.clone(),
     };
     for target in changed_by(ctx, repo, base, commit).await?.iter() {
-        let (one, is_busy) = application_progress(ctx, base, &name, target).await?;
-        progress.push(one);
-        again |= is_busy;
+        let (rollout, is_busy) = application_progress(ctx, base, &name, target).await?;
+        progress.push(rollout);
+        recheck |= is_busy;
     }
     for key in retired_by(ctx, repo, base, commit).await?.iter() {
         let object = ctx.store.application(key).await?;
         let status = object.map(|object| object.status.unwrap_or_default());
         progress.push(retirement(key.clone(), status));
     }
-    Ok((progress, again))
+    Ok((progress, recheck))
 }
 
-/// Where one application stands with a commit; and whether it is just being looked at, before it came to the commit.
+/// The progress of one application with a commit; and whether it has not reached the commit yet and is just being
+/// reconciled.
 async fn application_progress(
     ctx: &Arc<Reader>,
     base: &Base,
@@ -50,13 +51,13 @@ async fn application_progress(
     let newer = status.revision.clone();
     let position = position(ctx, &name.repo, commit, newer.as_ref()).await?;
     if position == RevisionOrder::Before && ctx.applications.is_busy(&key) {
-        // What came to its end stays there meanwhile.
+        // A final state stays meanwhile.
         let known = ctx
             .cache
             .commits
             .progress
             .get(name)
-            .and_then(|known| known.iter().find(|one| one.key == key).cloned())
+            .and_then(|known| known.iter().find(|rollout| rollout.key == key).cloned())
             .filter(|known| known.state.is_final());
         let progress =
             known.unwrap_or_else(|| progress_at(key, commit, position, newer.as_ref(), status));
@@ -72,7 +73,7 @@ async fn application_progress(
     Ok((progress, false))
 }
 
-/// The progress of an application whose position is known. `newer`: the commit that it is at where that is another one.
+/// The progress of an application whose position is known. `newer`: the revision that it is at.
 fn progress_at(
     key: ApplicationKey,
     commit: &CommitSha,
@@ -90,7 +91,7 @@ fn progress_at(
         state => state,
     };
     let detail = match (state, &status.message) {
-        // No more detail than changes rarely.
+        // Only details that change rarely: each change edits a comment.
         (RolloutState::Syncing, Some(message))
             if status.reason.as_deref() == Some(sync::APPLYING) =>
         {
@@ -107,7 +108,7 @@ fn progress_at(
         }
         RolloutState::Stale => status.message.unwrap_or_default(),
         RolloutState::Unproven => status.unproven.unwrap_or_default(),
-        // What passes by itself is not worth an edit.
+        // A state that passes by itself is not worth an edit.
         _ => String::new(),
     };
     Rollout {
@@ -118,9 +119,9 @@ fn progress_at(
     }
 }
 
-/// How far an application is that the commit took out of Git. None: it has no object any more.
+/// The progress of an application that the commit removed from Git. `status`: None if its object is gone.
 fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Rollout {
-    // What is left then is kept by its marks.
+    // The remaining objects are protected from deletion.
     let is_over = |status: &ApplicationStatus| {
         (status.sync, status.health) == (SyncState::Unknown, Health::Healthy)
     };
@@ -137,21 +138,21 @@ fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Rollout
     }
 }
 
-/// A later commit may have put back what this one changed before anybody looked: then there is nothing to wait for. None:
-/// it is not so.
+/// A later commit may have reverted this one before the application was reconciled: then there is nothing to wait for.
+/// None: that is not the case.
 async fn reverted(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
     base: &Base,
     target: &Target,
     commit: &CommitSha,
-    stand: &pull_request::ApplicationSummary,
+    summary: &pull_request::ApplicationSummary,
 ) -> Result<Option<RevisionOrder>> {
     let tip = locked(&ctx.cache.repositories.changes)
         .get(key)
         .cloned()
         .filter(|tip| tip.base == base.commit);
-    let Some(tip) = tip.filter(|tip| stand.inputs.as_ref() == Some(&tip.hash)) else {
+    let Some(tip) = tip.filter(|tip| summary.inputs.as_ref() == Some(&tip.hash)) else {
         return Ok(None);
     };
     let (base, commit, place) = (base.commit.clone(), commit.clone(), target.place());
@@ -164,7 +165,7 @@ async fn reverted(
             })
         })
         .await?;
-    // What others reconcile they may not have come to: that it runs is not said.
+    // Argo CD or Flux may not have applied it yet: it does not count as synced.
     let ours = target.stage.reconcile == Reconciler::Windlass;
     Ok(hash.map(|hash| {
         if ours && hash == tip.hash {
@@ -187,20 +188,20 @@ async fn position(
     if current == *commit {
         return Ok(RevisionOrder::At);
     }
-    let name = (commit.clone(), current.clone());
-    let known = ctx.cache.commits.newer.get(&name);
+    let pair = (commit.clone(), current.clone());
+    let known = ctx.cache.commits.is_ancestor.get(&pair);
     let newer = match known {
         Some(newer) => newer,
         None => {
             let commit = commit.clone();
-            let (there, newer) = ctx
+            let (exists, newer) = ctx
                 .mirror(repo, move |mirror| {
-                    let there = mirror.has(&current);
-                    Ok((there, there && mirror.is_ancestor(&commit, &current)?))
+                    let exists = mirror.has(&current);
+                    Ok((exists, exists && mirror.is_ancestor(&commit, &current)?))
                 })
                 .await?;
-            if there {
-                ctx.cache.commits.newer.insert(name, newer);
+            if exists {
+                ctx.cache.commits.is_ancestor.insert(pair, newer);
             }
             newer
         }

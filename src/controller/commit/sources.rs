@@ -9,19 +9,19 @@ use crate::domain::pull_request::{self, RevisionOrder, Rollout};
 use crate::domain::{ApplicationKey, CommitKey, Name};
 use crate::github;
 
-/// A status for each stage on the commits that the images were built from, over all the applications of the stage that run
-/// them. What came to its good end stays told so.
+/// A status for each stage on the commits that the images were built from, over all the applications of the stage that
+/// run them. A success stays.
 pub async fn sources(ctx: &Writer, base: &Base, progress: &[Rollout]) -> Result<()> {
-    let mut moved: BTreeSet<(CommitKey, Name)> = BTreeSet::new();
-    for one in progress {
-        moved.extend(
-            built_from(ctx, &one.key)
+    let mut reports: BTreeSet<(CommitKey, Name)> = BTreeSet::new();
+    for rollout in progress {
+        reports.extend(
+            built_from(ctx, &rollout.key)
                 .await?
                 .into_iter()
-                .map(|source| (source, one.key.stage.clone())),
+                .map(|source| (source, rollout.key.stage.clone())),
         );
     }
-    for (source, stage) in moved {
+    for (source, stage) in reports {
         if ctx.github.repository(&source.repo).is_err() {
             continue;
         }
@@ -43,7 +43,7 @@ async fn running(
         .configured()
         .into_iter()
         .flat_map(|configured| &configured.targets)
-        .filter(|one| one.stage.name == *stage)
+        .filter(|target| target.stage.name == *stage)
     {
         let key = target.key(&base.repo.name);
         if built_from(ctx, &key).await?.contains(source) {
@@ -70,11 +70,11 @@ async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Rollou
         state
     };
     let context = format!("windlass/{stage}");
-    let name = (source.clone(), context.clone());
-    let told = ctx.cache.commits.reported.get(&name);
-    if told
+    let report = (source.clone(), context.clone());
+    let reported = ctx.cache.commits.reported.get(&report);
+    if reported
         .as_deref()
-        .is_some_and(|told| told == "success" || told == state)
+        .is_some_and(|reported| reported == "success" || reported == state)
     {
         return Ok(());
     }
@@ -94,13 +94,16 @@ async fn report(ctx: &Writer, source: CommitKey, stage: &Name, running: &[Rollou
         }
         Ok::<_, github::Error>(state.to_string())
     };
-    let said = outcome.await;
-    let known = said.as_ref().cloned().unwrap_or_else(|_| state.to_string());
+    let outcome = outcome.await;
+    let known = outcome
+        .as_ref()
+        .cloned()
+        .unwrap_or_else(|_| state.to_string());
     tolerated(
-        said.map(drop),
-        "a source commit is not told where it stands",
+        outcome.map(drop),
+        "the status of a source commit cannot be set",
     )?;
-    ctx.cache.commits.reported.insert(name, known);
+    ctx.cache.commits.reported.insert(report, known);
     Ok(())
 }
 

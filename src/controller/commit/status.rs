@@ -8,11 +8,11 @@ use crate::domain::pull_request::{Rollout, RolloutState, SYNC_CONTEXT, shortened
 use crate::domain::rollout::{self, Outcome};
 use crate::view;
 
-/// Statuses that a commit gets, at most: GitHub takes 1,000 of a context on one commit, and refuses
+/// The most statuses that a commit gets: GitHub takes 1,000 of a context on one commit, and refuses
 /// more (docs.github.com/rest/commits/statuses).
 const MOST_STATUSES: u32 = 800;
 
-/// After so many, only a change of the state is worth one more.
+/// After this many statuses, only a change of the state is posted.
 const MOST_WORDS: u32 = 200;
 
 pub async fn post(
@@ -21,29 +21,29 @@ pub async fn post(
     state: &'static str,
     description: String,
 ) -> Result<()> {
-    let told = (state.to_string(), description);
+    let next = (state.to_string(), description);
     let known = ctx.cache.commits.statuses.get(key);
     let (last, count) = known.map_or((None, 0), |(last, count)| (Some(last), count));
-    if last.as_ref() == Some(&told) || !is_worth(last.as_ref(), &told, count) {
+    if last.as_ref() == Some(&next) || !is_worth_posting(last.as_ref(), &next, count) {
         return Ok(());
     }
     ctx.to_github()
-        .set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &told.1)
+        .set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &next.1)
         .await?;
     ctx.cache
         .commits
         .statuses
-        .insert(key.clone(), (told, count + 1));
+        .insert(key.clone(), (next, count + 1));
     Ok(())
 }
 
-/// Whether one more status is told of a commit that had so many already.
-fn is_worth(last: Option<&(String, String)>, told: &(String, String), count: u32) -> bool {
-    let same_state = last.is_some_and(|(state, _)| *state == told.0);
+/// Whether one more status is worth posting on a commit that has `count` already.
+fn is_worth_posting(last: Option<&(String, String)>, next: &(String, String), count: u32) -> bool {
+    let same_state = last.is_some_and(|(state, _)| *state == next.0);
     count < MOST_WORDS || !same_state && count < MOST_STATUSES
 }
 
-/// The status to post; None: it is posted.
+/// The status to post; None: it is posted already.
 pub async fn observe(
     ctx: &Arc<Reader>,
     key: &CommitKey,
@@ -59,8 +59,8 @@ pub async fn observe(
             let newest = ours.next();
             let more = u32::try_from(ours.count()).unwrap_or(u32::MAX);
             newest.map(|status| {
-                let told = (status.state, status.description.unwrap_or_default());
-                (told, more.saturating_add(1))
+                let posted = (status.state, status.description.unwrap_or_default());
+                (posted, more.saturating_add(1))
             })
         }
     };
@@ -70,16 +70,16 @@ pub async fn observe(
             .statuses
             .insert(key.clone(), posted.clone());
     }
-    let posted = posted.map(|(told, _)| told);
+    let posted = posted.map(|(status, _)| status);
     let (state, description) = aggregated(progress);
-    // A commit that came to its good end stays told so: what came later is told on later commits.
-    let superseded = progress.iter().any(|one| {
+    // A commit that was a success stays one: later commits report what happened later.
+    let superseded = progress.iter().any(|rollout| {
         matches!(
-            one.state,
+            rollout.state,
             RolloutState::Superseded | RolloutState::FailedBefore
         )
     });
-    // Nor does it become pending again because somebody's edit is being set back.
+    // Nor does it become pending again while drift is being reverted.
     if (superseded || matches!(state, "pending" | "error"))
         && posted.as_ref().is_some_and(|(state, _)| state == "success")
     {
@@ -106,12 +106,14 @@ mod tests {
 
     #[test]
     fn statuses_of_a_commit_are_bounded() {
-        let told = |state: &str, words: &str| (state.to_string(), words.to_string());
-        let (one, other) = (told("pending", "1 of 2"), told("pending", "2 of 2"));
-        let failed = told("failure", "no");
-        assert!(is_worth(None, &one, 0) && is_worth(Some(&one), &other, MOST_WORDS - 1));
-        assert!(!is_worth(Some(&one), &other, MOST_WORDS));
-        assert!(is_worth(Some(&one), &failed, MOST_WORDS));
-        assert!(!is_worth(Some(&one), &failed, MOST_STATUSES));
+        let status = |state: &str, words: &str| (state.to_string(), words.to_string());
+        let (one, other) = (status("pending", "1 of 2"), status("pending", "2 of 2"));
+        let failed = status("failure", "no");
+        assert!(
+            is_worth_posting(None, &one, 0) && is_worth_posting(Some(&one), &other, MOST_WORDS - 1)
+        );
+        assert!(!is_worth_posting(Some(&one), &other, MOST_WORDS));
+        assert!(is_worth_posting(Some(&one), &failed, MOST_WORDS));
+        assert!(!is_worth_posting(Some(&one), &failed, MOST_STATUSES));
     }
 }

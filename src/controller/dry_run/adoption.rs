@@ -1,23 +1,26 @@
-//! Objects that are there already: whose they are, and what of them is taken over.
+//! Existing objects: who manages them, and which of their fields are taken over.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::overlay::overlay;
-use super::refusal::as_an_update;
+use super::refusal::dry_run_update;
 use super::scope::AppScope;
-use super::{Asked, Prediction, Request};
+use super::{ClusterResult, Prediction, Request};
 use crate::cluster::{Applied, Keeps};
 use crate::domain::OWNER_LABEL;
 use crate::domain::manifest::Manifest;
 use crate::domain::ownership;
 use crate::domain::plan::{Confidence, Side};
 
-/// An object that is not the application's to touch, nor to be shown.
-pub async fn of_others(scope: &AppScope<'_>, request: &Request) -> Asked<Option<Prediction>> {
+/// The refusal of an object that the application may neither change nor show. None: it may.
+pub async fn refuse_others(
+    scope: &AppScope<'_>,
+    request: &Request,
+) -> ClusterResult<Option<Prediction>> {
     let live = request.live.as_ref();
-    let Some((why, to_adopt)) = refused_to_us(scope, &request.manifest, live).await? else {
+    let Some((why, to_adopt)) = refused(scope, &request.manifest, live).await? else {
         return Ok(None);
     };
     let mut request = request.clone();
@@ -25,20 +28,20 @@ pub async fn of_others(scope: &AppScope<'_>, request: &Request) -> Asked<Option<
     Ok(Some(request.refused_unseen(why)))
 }
 
-/// Why an object is not the application's to touch, or to be shown; and whether somebody's word changes that.
-async fn refused_to_us(
+/// Why the application may neither change nor show an object; and whether `windlass adopt` changes that.
+async fn refused(
     scope: &AppScope<'_>,
     manifest: &Manifest,
     live: Option<&Value>,
-) -> Asked<Option<(String, bool)>> {
+) -> ClusterResult<Option<(String, bool)>> {
     let (key, own) = (&manifest.key, &scope.target.destination.namespace);
     let Some(live) = live else { return Ok(None) };
     let label = &live["metadata"]["labels"][OWNER_LABEL];
-    let keeper = ownership::keeper(live);
+    let manager = ownership::keeper(live);
     if label == scope.owner
-        || keeper
+        || manager
             .as_ref()
-            .is_some_and(|keeper| scope.is_kept_by_its_own(keeper))
+            .is_some_and(|manager| scope.is_managed_by_its_reconciler(manager))
     {
         return Ok(None);
     }
@@ -53,15 +56,15 @@ async fn refused_to_us(
             false,
         )));
     }
-    let Some(keeper) = keeper else {
+    let Some(manager) = manager else {
         return Ok(None);
     };
-    Ok(match scope.cluster.keeps(&keeper).await? {
+    Ok(match scope.cluster.keeps(&manager).await? {
         Keeps::NoMore => None,
         Keeps::Unknown if scope.adopts => None,
         Keeps::Still => Some((
             format!(
-                "{key} is managed by {keeper}: release it there first, or the two would undo each other's changes"
+                "{key} is managed by {manager}: release it there first, or the two would undo each other's changes"
             ),
             false,
         )),
@@ -70,7 +73,7 @@ async fn refused_to_us(
             let why = "and windlass cannot see from here whether that still exists";
             Some((
                 format!(
-                    "{key} is marked as managed by {keeper}, {why}: once that is gone, `windlass adopt {title}` takes the object over"
+                    "{key} is marked as managed by {manager}, {why}: once that is gone, `windlass adopt {title}` takes the object over"
                 ),
                 true,
             ))
@@ -78,17 +81,17 @@ async fn refused_to_us(
     })
 }
 
-/// Whether Helm, Argo CD or Flux made the object and does not come back to it.
-pub async fn is_let_go(scope: &AppScope<'_>, live: &Value) -> Asked<bool> {
+/// Whether Helm, Argo CD or Flux made the object and no longer manages it.
+pub async fn is_abandoned(scope: &AppScope<'_>, live: &Value) -> ClusterResult<bool> {
     if !ownership::was_reconciled(live) {
         return Ok(false);
     }
     Ok(match ownership::keeper(live) {
         None => true,
-        Some(keeper) => match scope.cluster.keeps(&keeper).await? {
+        Some(manager) => match scope.cluster.keeps(&manager).await? {
             Keeps::NoMore => true,
             Keeps::Still => false,
-            // What is ours by now, or is being taken over, somebody has decided.
+            // If it is ours by now, or is being adopted, somebody decided that.
             Keeps::Unknown => {
                 scope.adopts || live["metadata"]["labels"][OWNER_LABEL] == scope.owner
             }
@@ -96,51 +99,59 @@ pub async fn is_let_go(scope: &AppScope<'_>, live: &Value) -> Asked<bool> {
     })
 }
 
-/// Takes over what tools that do not come back left in the object, and what people added to our lists by hand: what
-/// Git does not have of it goes.
-pub async fn adopt(scope: &AppScope<'_>, mut request: Request, object: Value) -> Asked<Prediction> {
+/// Takes over the fields of tools that no longer manage the object, and what people added to our lists by hand: of them,
+/// what Git does not have is removed.
+pub async fn adopt(
+    scope: &AppScope<'_>,
+    mut request: Request,
+    object: Value,
+) -> ClusterResult<Prediction> {
     let as_it_is = |object| Side::Object(object, Confidence::Server);
     let Some(live) = &request.live else {
         return Ok(request.predicts(as_it_is(object)));
     };
     let manager = scope.manager();
-    let left = match scope.applies() {
-        true => ownership::leftovers(live, &manager, is_let_go(scope, live).await?),
+    let leftovers = match scope.applies() {
+        true => ownership::leftovers(live, &manager, is_abandoned(scope, live).await?),
         false => ownership::updated_by(live, &manager),
     };
-    let Some(left) = left else {
+    let Some(leftovers) = leftovers else {
         return Ok(request.predicts(as_it_is(object)));
     };
     let mut others = crate::domain::fieldset::FieldSet::default();
     for entry in ownership::entries(&object) {
-        if !left.managers.contains(&entry.manager) || entry.manager == manager && entry.applies {
-            others = others.union(&entry.fields.difference(&left.added));
+        if !leftovers.managers.contains(&entry.manager) || entry.manager == manager && entry.applies
+        {
+            others = others.union(&entry.fields.difference(&leftovers.added));
         }
     }
     if scope.applies() {
-        request.write.managed_fields = Some(ownership::adopted(live, &left, &manager));
-        request.notes.adopted = left.managers.clone();
+        request.write.managed_fields = Some(ownership::adopted(live, &leftovers, &manager));
+        request.notes.adopted = leftovers.managers.clone();
     }
-    let gone = left.fields.union(&left.added).without_shared(&others);
-    if gone.is_empty() {
+    let dropped = leftovers
+        .fields
+        .union(&leftovers.added)
+        .without_shared(&others);
+    if dropped.is_empty() {
         return Ok(request.predicts(as_it_is(object)));
     }
     let mut without = object;
-    gone.remove_from(&mut without);
-    // The server fills in what is left out by that, as it will.
+    dropped.remove_from(&mut without);
+    // The server fills in defaults for what is removed.
     let known = [Confidence::Server, Confidence::Simulated];
-    let after = as_an_update(scope, &request, live, &without, known).await?;
+    let after = dry_run_update(scope, &request, live, &without, known).await?;
     Ok(request.predicts(after))
 }
 
-/// Who owns what is recorded under an API version that is served no more: the API server takes no server-side apply until
-/// that is mended, which the sync does first. What then comes out is worked out, and checked by the server as an update.
+/// If managed fields name an API version that is no longer served, the API server refuses any server-side apply. The sync
+/// rewrites them first. The result is computed here, and checked by the server as an update.
 pub async fn carried_over(
     scope: &AppScope<'_>,
     request: &Request,
     answer: &Applied,
-) -> Asked<Option<Prediction>> {
-    // The words are the API server's: apiextensions, converting a custom resource.
+) -> ClusterResult<Option<Prediction>> {
+    // The message is the API server's: apiextensions, converting a custom resource.
     let refused = |message: &str| message.contains("to an invalid group/version");
     if !matches!(answer, Applied::Refused(refusal) if refused(&refusal.message)) {
         return Ok(None);
@@ -149,7 +160,7 @@ pub async fn carried_over(
     let Some(live) = scope.cluster.live(&manifest.key, &manifest.version).await? else {
         return Ok(None);
     };
-    let mut gone = BTreeSet::new();
+    let mut unserved = BTreeSet::new();
     for recorded in ownership::recorded_versions(&live) {
         let version = recorded.rsplit('/').next().unwrap_or_default();
         if !scope
@@ -157,24 +168,24 @@ pub async fn carried_over(
             .serves(&manifest.key.group, version, &manifest.key.kind)
             .await?
         {
-            gone.insert(recorded);
+            unserved.insert(recorded);
         }
     }
-    if gone.is_empty() || !scope.applies() {
+    if unserved.is_empty() || !scope.applies() {
         return Ok(None);
     }
     let manager = scope.manager();
     let mut object = ownership::without_dropped(&live, &request.write.payload, &manager);
     overlay(&mut object, &request.write.payload);
-    let names: Vec<_> = gone.iter().map(String::as_str).collect();
+    let names: Vec<_> = unserved.iter().map(String::as_str).collect();
     let mut request = request.clone();
     request.notes.unverified = Some(format!(
         "field ownership is recorded under {}, which is no longer served: it is migrated first",
         names.join(", ")
     ));
-    request.write.managed_fields = Some(ownership::carried_over(&live, &gone));
+    request.write.managed_fields = Some(ownership::carried_over(&live, &unserved));
     let known = [Confidence::Simulated, Confidence::Static];
-    let after = as_an_update(scope, &request, &live, &object, known).await?;
+    let after = dry_run_update(scope, &request, &live, &object, known).await?;
     request.live = Some(live);
     Ok(Some(request.predicts(after)))
 }

@@ -1,4 +1,4 @@
-//! Fields that others hold: what is taken back, released, ignored, or waits for a decision.
+//! Fields that other managers hold: they are taken, released, ignored, or wait for a decision.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::domain::manifest::Manifest;
 use crate::domain::ownership::{self, Conflict, Writer};
 use crate::domain::plan::Fields;
 
-/// Leaves out what rules leave to others, once others hold it.
+/// Removes the fields from the payload that `ignore` rules leave to others and that others hold.
 pub fn ignore(scope: &AppScope<'_>, mut request: Request) -> Request {
     let key = &request.manifest.key;
     let Some(live) = &request.live else {
@@ -34,13 +34,13 @@ pub fn ignore(scope: &AppScope<'_>, mut request: Request) -> Request {
     request
 }
 
-/// Settles conflicts in what is to be sent; why that cannot be done.
+/// Resolves conflicts in the payload; the message says why that is not possible.
 pub fn decide(
     scope: &AppScope<'_>,
     mut request: Request,
     conflicts: Vec<Conflict>,
     applied: Option<&Value>,
-    let_go: bool,
+    abandoned: bool,
 ) -> (Request, Option<String>) {
     let key = &request.manifest.key;
     let resolution = ownership::resolve(
@@ -49,7 +49,7 @@ pub fn decide(
         &key.name,
         applied,
         &scope.target.fields,
-        let_go,
+        abandoned,
     );
     if !resolution.undecided.is_empty() {
         request.notes.undecided = grouped(resolution.undecided.iter());
@@ -58,21 +58,21 @@ pub fn decide(
     for conflict in &resolution.release {
         fieldset::remove(&mut request.write.payload, &conflict.field);
     }
-    // A leftover is taken over as a whole, which is told as that.
-    let told = |conflict: &&Conflict| {
+    // Leftovers are taken over as a whole, which the plan notes separately.
+    let is_listed = |conflict: &&Conflict| {
         !matches!(
             conflict.writer(),
             Writer::Leftover | Writer::Windlass | Writer::Reconciler
         )
     };
-    request.notes.taken = grouped(resolution.take.iter().filter(told));
+    request.notes.taken = grouped(resolution.take.iter().filter(is_listed));
     request
         .notes
         .released
         .extend(grouped(resolution.release.iter()));
     if !resolution.take.is_empty() {
         request.write.force = true;
-        // Forced only upon what was looked at.
+        // Forced only on the version that was observed.
         if let Some(version) = request
             .live
             .as_ref()
@@ -105,18 +105,18 @@ fn grouped<'a>(conflicts: impl Iterator<Item = &'a Conflict>) -> Fields {
     found.into_iter().collect()
 }
 
-/// Paths as text, less those of secret data and of our own marks.
+/// Paths as text; those of secret data are summed up as `.data`.
 pub fn fields(found: BTreeMap<String, Vec<FieldPath>>, manifest: &Manifest) -> Fields {
-    let shown = |path: &FieldPath| {
+    let is_public = |path: &FieldPath| {
         manifest.key.kind != "Secret"
             || !(path.starts_with(&["data"]) || path.starts_with(&["stringData"]))
     };
     let mut fields = Vec::new();
     for (manager, paths) in found {
-        let hidden = paths.iter().any(|path| !shown(path));
+        let hidden = paths.iter().any(|path| !is_public(path));
         let mut texts: Vec<_> = paths
             .iter()
-            .filter(|path| shown(path))
+            .filter(|path| is_public(path))
             .map(FieldPath::to_string)
             .collect();
         if hidden {

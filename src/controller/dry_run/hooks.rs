@@ -1,23 +1,23 @@
-//! Hooks: created anew for each run, and never in the place of what is none.
+//! Hooks: recreated for each run, and never in place of an object that is no hook.
 
-use super::{AppScope, Asked, Prediction, Request};
+use super::{AppScope, ClusterResult, Prediction, Request};
 use crate::domain::hook;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Confidence, Side};
 
-/// A hook of which another run is there is to run once more: as a new object. `again`: also one of this very run.
-/// None: it is no hook, or has nothing to replace.
-pub(super) async fn another_run(
+/// The next run of a hook whose object of another run exists: it is recreated. `rerun_failed`: also one of this very run.
+/// None: it is no hook, or there is nothing to replace.
+pub(super) async fn next_run(
     scope: &AppScope<'_>,
     request: &Request,
-    again: bool,
-) -> Asked<Option<Prediction>> {
+    rerun_failed: bool,
+) -> ClusterResult<Option<Prediction>> {
     let manifest = &request.manifest;
     let (Some(run), Some(live)) = (hook::run(&manifest.value), &request.live) else {
         return Ok(None);
     };
-    if hook::run(live) == Some(run) && !again {
+    if hook::run(live) == Some(run) && !rerun_failed {
         return Ok(None);
     }
     if !hook::may_replace(live, scope.owner) {
@@ -38,7 +38,7 @@ pub(super) async fn another_run(
     Ok(Some(request.predicts(after)))
 }
 
-/// A hook is created anew for each run: it must not take away what is none.
+/// A hook is recreated for each run: it must not delete an object that is no hook.
 pub fn not_a_hook(key: &ResourceKey) -> String {
     format!(
         "{key} already exists and is not a hook of this application: give the hook another name"

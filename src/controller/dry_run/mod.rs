@@ -1,23 +1,24 @@
-//! What the cluster says about an application's manifests: the reading half
-//! that previews and syncs share.
+//! The server-side dry-run of an application's manifests, which previews and
+//! syncs share. It writes nothing.
 //!
-//! [`predict`] asks the API server, by server-side dry-run under the
-//! application's own field manager, what a sync would make of one object, and
-//! what a sync has to send for that. An object is only asked about when its
-//! manifest or its live state is not as it was left ([`is_as_left`]).
+//! [`predict`] dry-runs one object under the application's own field manager:
+//! what a sync would make of it, and what a sync has to send for that. An
+//! object is only dry-run if its manifest or its live state changed since it
+//! was applied ([`is_as_applied`]).
 //!
-//! A [`Request`] becomes a [`Prediction`] by the first answer that fits, each in
-//! a file: whose the object is and what of it is taken over (`adoption`), a
+//! A [`Request`] becomes a [`Prediction`] by the first case that fits, each in
+//! a file: who manages the object and what is taken over (`adoption`), a
 //! hook's next run (`hooks`), Secrets of others (`secrets`), fields that others
 //! hold (`conflicts`, `others`), namespaces and kinds of the same change
 //! (`new_kinds`), an application of the same change (`new_application`), what
-//! the server refuses (`refusal`) or cannot change (`recreate`). `review` says
-//! what is left to say of an object that the server would have. `scope` is
-//! whose rights are used; `unasked` is what is known without asking.
+//! the server refuses (`refusal`) or cannot change (`recreate`). `review`
+//! completes the prediction of an object that the server accepts. `scope` says
+//! whose rights are used; `live` reads live objects.
 
 mod adoption;
 mod conflicts;
 mod hooks;
+mod live;
 mod new_application;
 mod new_kinds;
 mod others;
@@ -28,16 +29,16 @@ mod request;
 mod review;
 mod scope;
 mod secrets;
-mod unasked;
 
 use std::collections::BTreeMap;
 
-use adoption::{adopt, carried_over, is_let_go, of_others};
+use adoption::{adopt, carried_over, is_abandoned, refuse_others};
 pub use conflicts::fields;
 use conflicts::{decide, ignore, undecided};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use hooks::another_run;
+use hooks::next_run;
 pub use hooks::not_a_hook;
+pub use live::{is_as_applied, is_live_unchanged, manifest_hash, placeholder, read, side};
 use new_application::as_if_new;
 pub use new_kinds::makes_possible;
 use new_kinds::{by_its_definition, in_another_namespace};
@@ -47,7 +48,6 @@ use request::Request;
 use review::review;
 pub use scope::{AppScope, Outside, normalize, refusals};
 use serde_json::Value;
-pub use unasked::{is_as_left, is_untouched, manifest_hash, placeholder, read, side};
 
 use crate::cluster::{self, Applied, Refusal, with_warnings};
 use crate::controller::Result;
@@ -56,8 +56,8 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Confidence, Notes, Side};
 
-/// Objects that are asked about at the same time; the cluster's own pace bounds the requests. What is to be asked about one
-/// takes tens of kilobytes while it is asked: it is boxed when its turn comes, not when it is put into the line.
+/// Objects that are dry-run at the same time; the cluster's rate limit bounds the requests. The future of one takes tens
+/// of kilobytes: it is boxed when it is polled first, not when it is put into the list.
 pub const AT_ONCE: usize = 64;
 
 /// What a sync would make of one object.
@@ -70,32 +70,32 @@ pub struct Prediction {
     pub write: Write,
 }
 
-/// What a sync sends.
+/// What a sync sends for one object.
 #[derive(Debug, Clone, Default)]
 pub struct Write {
     pub payload: Value,
     /// Takes fields from others; the payload then names the live object's resourceVersion.
     pub force: bool,
-    /// Who owns which field, to be set first.
+    /// The managed fields to set first.
     pub managed_fields: Option<Value>,
-    /// Deleted first.
+    /// The live object is deleted first.
     pub recreate: bool,
-    /// Without its pods, which the new one takes over.
+    /// The deletion leaves its pods, which the new object takes over.
     pub alone: bool,
 }
 
 /// What a sync would make of objects. `set`: all manifests of the application, since one may make another possible.
-/// `applied`: each object as we applied it last, if we did. `again`: hooks that failed are to run once more.
+/// `applied`: each object as we applied it last, if we did. `rerun_failed`: failed hooks are to run once more.
 pub async fn predict_all(
     scope: &AppScope<'_>,
     wanted: Vec<(Manifest, Option<Value>)>,
     set: &[Manifest],
     applied: &BTreeMap<ResourceKey, Value>,
-    again: bool,
+    rerun_failed: bool,
 ) -> Result<Vec<Prediction>> {
-    let asked = wanted.into_iter().map(|(manifest, live)| async move {
-        // A hook that failed runs once more where somebody asks for a sync.
-        let again = again
+    let predictions = wanted.into_iter().map(|(manifest, live)| async move {
+        // A failed hook runs once more if somebody requests a sync.
+        let rerun_failed = rerun_failed
             && live
                 .as_ref()
                 .is_some_and(|live| health::assess(live).0 == health::Health::Degraded);
@@ -105,12 +105,12 @@ pub async fn predict_all(
             live,
             set,
             applied.get(&manifest.key),
-            again,
+            rerun_failed,
         )
         .boxed()
         .await
     });
-    Ok(futures::stream::iter(asked.collect::<Vec<_>>())
+    Ok(futures::stream::iter(predictions.collect::<Vec<_>>())
         .buffered(AT_ONCE)
         .try_collect()
         .await?)
@@ -123,12 +123,19 @@ pub async fn predict_one(
     live: Option<Value>,
     set: &[Manifest],
     applied: Option<&Value>,
-    again: bool,
-) -> Asked<Prediction> {
-    let (outcome, warnings) =
-        with_warnings(predict(scope, manifest, live.clone(), set, applied, again)).await;
+    rerun_failed: bool,
+) -> ClusterResult<Prediction> {
+    let (outcome, warnings) = with_warnings(predict(
+        scope,
+        manifest,
+        live.clone(),
+        set,
+        applied,
+        rerun_failed,
+    ))
+    .await;
     let mut predicted = match outcome {
-        // What windlass may not ask about is that object's trouble, not the others'.
+        // A missing right refuses this object, not the others.
         Err(cluster::Error::Forbidden { message, .. }) => {
             let why = format!("{message} ({NO_RIGHT})");
             Prediction {
@@ -145,7 +152,7 @@ pub async fn predict_one(
     Ok(predicted)
 }
 
-pub type Asked<T> = std::result::Result<T, cluster::Error>;
+pub type ClusterResult<T> = std::result::Result<T, cluster::Error>;
 
 async fn predict(
     scope: &AppScope<'_>,
@@ -153,29 +160,29 @@ async fn predict(
     live: Option<Value>,
     set: &[Manifest],
     applied: Option<&Value>,
-    again: bool,
-) -> Asked<Prediction> {
+    rerun_failed: bool,
+) -> ClusterResult<Prediction> {
     let request = Request::new(manifest, live);
     if !scope.in_base {
         return as_if_new(scope, request, set).await;
     }
-    if let Some(predicted) = of_others(scope, &request).await? {
+    if let Some(predicted) = refuse_others(scope, &request).await? {
         return Ok(predicted);
     }
     if let Some(predicted) = being_deleted(&request) {
         return Ok(predicted);
     }
-    if let Some(predicted) = another_run(scope, &request, again).await? {
+    if let Some(predicted) = next_run(scope, &request, rerun_failed).await? {
         return Ok(predicted);
     }
     let request = ignore(scope, request);
     let request = leave_replicas(scope, request, set, applied).await?;
     let request = as_the_reconciler_applies(scope, request).await?;
-    let request = secrets::whole(scope, request).await?;
+    let request = secrets::with_whole_live(scope, request).await?;
     if let Some(predicted) = secrets::immutable(scope, &request) {
         return Ok(predicted);
     }
-    let (request, answer) = answered(scope, request, applied).await?;
+    let (request, answer) = resolve_and_dry_run(scope, request, applied).await?;
     if let Some(predicted) = carried_over(scope, &request, &answer).await? {
         return Ok(predicted);
     }
@@ -192,7 +199,7 @@ async fn predict(
     Ok(review(scope, predicted))
 }
 
-/// On its way out: once it is gone it is created, which the index tells of.
+/// An object that is being deleted: it is created once it is gone, which the index reports.
 fn being_deleted(request: &Request) -> Option<Prediction> {
     let live = request.live.as_ref()?;
     let is_deleted = live["metadata"]["deletionTimestamp"].is_string();
@@ -200,28 +207,28 @@ fn being_deleted(request: &Request) -> Option<Prediction> {
     is_deleted.then(|| request.clone().predicts(after()))
 }
 
-/// What the server says of an object, once its conflicts are settled as far as rules settle them; and what was sent then.
-async fn answered(
+/// The dry-run of an object, with its conflicts resolved as far as rules resolve them; and the request as it was sent.
+async fn resolve_and_dry_run(
     scope: &AppScope<'_>,
     request: Request,
     applied: Option<&Value>,
-) -> Asked<(Request, Applied)> {
+) -> ClusterResult<(Request, Applied)> {
     let claims = secrets::claims(scope, &request);
-    // Other reconcilers take what they want.
+    // Argo CD and Flux take fields by force.
     let force = !scope.applies();
     let answer = match claims.is_empty() {
-        true => ask(scope, &request.manifest, &request.write.payload, force).await?,
+        true => dry_run_apply(scope, &request.manifest, &request.write.payload, force).await?,
         false => Applied::Conflicts(claims),
     };
     let Applied::Conflicts(conflicts) = answer else {
         return Ok((request, answer));
     };
     let request = request.with_whole_live(scope).await?;
-    let let_go = match &request.live {
-        Some(live) => is_let_go(scope, live).await?,
+    let abandoned = match &request.live {
+        Some(live) => is_abandoned(scope, live).await?,
         None => false,
     };
-    let (request, answer) = match decide(scope, request, conflicts, applied, let_go) {
+    let (request, answer) = match decide(scope, request, conflicts, applied, abandoned) {
         (request, Some(message)) => {
             let refusal = Refusal {
                 message,
@@ -231,19 +238,20 @@ async fn answered(
         }
         (request, None) => {
             let write = &request.write;
-            let answer = ask(scope, &request.manifest, &write.payload, write.force).await?;
+            let answer =
+                dry_run_apply(scope, &request.manifest, &write.payload, write.force).await?;
             (request, answer)
         }
     };
     Ok((request, answer))
 }
 
-pub async fn ask(
+pub async fn dry_run_apply(
     scope: &AppScope<'_>,
     manifest: &Manifest,
     payload: &Value,
     force: bool,
-) -> Asked<Applied> {
+) -> ClusterResult<Applied> {
     let manager = scope.manager();
     let answer = scope
         .cluster

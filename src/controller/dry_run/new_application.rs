@@ -1,18 +1,18 @@
-//! Objects of an application that only a pull request has. Whether something of their name is live
-//! is not told.
+//! Objects of an application that only a pull request has. The preview does not reveal whether an
+//! object of that name exists.
 
 use super::new_kinds::{by_its_definition, in_another_namespace};
-use super::{AppScope, Asked, Prediction, Request};
+use super::{AppScope, ClusterResult, Prediction, Request};
 use crate::domain::manifest::Manifest;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{self, Confidence, Side};
 
-/// What the server would make of an object if nothing of its name were there.
+/// The dry-run of an object as if no object of its name existed.
 pub(super) async fn as_if_new(
     scope: &AppScope<'_>,
     mut request: Request,
     set: &[Manifest],
-) -> Asked<Prediction> {
+) -> ClusterResult<Prediction> {
     let manifest = &request.manifest;
     if scope
         .cluster
@@ -22,11 +22,11 @@ pub(super) async fn as_if_new(
     {
         return by_its_definition(scope, request, set).await;
     }
-    let comes_with_it = |namespace: &String| {
+    let is_created_too = |namespace: &String| {
         set.iter()
             .any(|other| other.key.kind == "Namespace" && other.key.name == *namespace)
     };
-    if manifest.key.namespace.as_ref().is_some_and(comes_with_it) {
+    if manifest.key.namespace.as_ref().is_some_and(is_created_too) {
         return in_another_namespace(scope, request, set).await;
     }
     let after = match scope

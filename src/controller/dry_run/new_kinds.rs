@@ -1,22 +1,22 @@
-//! Objects whose namespace or kind comes with the same change.
+//! Objects whose namespace or kind is created by the same change.
 
 use serde_json::Value;
 
 use super::refusal::NO_RIGHT;
 use super::scope::AppScope;
-use super::{Asked, Prediction, Request};
+use super::{ClusterResult, Prediction, Request};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Confidence, Side};
 use crate::domain::schema;
 
-/// The namespace does not exist yet: asked under another name where there is one, so that at least what is wrong with
-/// the object itself is found.
+/// The namespace does not exist yet: the object is dry-run in `default` instead, so that at least errors of the object
+/// itself are found.
 pub async fn in_another_namespace(
     scope: &AppScope<'_>,
     mut request: Request,
     set: &[Manifest],
-) -> Asked<Prediction> {
+) -> ClusterResult<Prediction> {
     let manifest = &request.manifest;
     let namespace = manifest.key.namespace.clone().unwrap_or_default();
     if !set
@@ -51,12 +51,12 @@ pub async fn in_another_namespace(
     Ok(request.predicts(Side::Object(after, Confidence::Simulated)))
 }
 
-/// The kind comes with the change: its own definition says what is valid.
+/// The kind is created by the change: its definition says what is valid.
 pub async fn by_its_definition(
     scope: &AppScope<'_>,
     mut request: Request,
     set: &[Manifest],
-) -> Asked<Prediction> {
+) -> ClusterResult<Prediction> {
     let manifest = &request.manifest;
     let Some(definition) = definition(set, &manifest.key) else {
         let (kind, version) = (&manifest.key.kind, manifest.api_version());
@@ -70,7 +70,7 @@ pub async fn by_its_definition(
         };
         return Ok(request.refused(why));
     };
-    // The server says nothing of the object yet: that it may not be applied either would be news of the sync.
+    // The server cannot dry-run the object yet: without this check a missing right would only show in the sync.
     let plural = definition.value["spec"]["names"]["plural"]
         .as_str()
         .unwrap_or_default();
@@ -100,7 +100,7 @@ pub async fn by_its_definition(
     Ok(request.predicts(Side::Object(value, Confidence::Simulated)))
 }
 
-/// By the definition's schema, and by its validation rules, which may be written to take for ever: a jailed child
+/// Checks an object by the definition's schema and its validation rules. A rule may run for ever: a jailed child process
 /// evaluates them.
 pub async fn checked(
     scope: &AppScope<'_>,
@@ -116,7 +116,7 @@ pub async fn checked(
     Ok(value)
 }
 
-/// Whether one object is what another cannot be without: its namespace, or the definition of its kind.
+/// Whether one object is the namespace of another, or the definition of its kind.
 pub fn makes_possible(one: &Manifest, other: &ResourceKey) -> bool {
     let namespace = one.key.is_core("Namespace") && other.namespace.as_ref() == Some(&one.key.name);
     namespace || definition(std::slice::from_ref(one), other).is_some()

@@ -1,29 +1,29 @@
-//! What others do to an application's objects by their office: autoscalers set
-//! replicas, and the reconciler of a stage changes what it applies.
+//! What other controllers do to an application's objects: autoscalers set
+//! replicas, and Argo CD or Flux changes what it applies.
 
 use serde_json::Value;
 
-use super::{AppScope, Asked, Request};
+use super::{AppScope, ClusterResult, Request};
 use crate::cluster;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::{contracts, fieldset, ownership, substitute};
 
-/// Leaves the number of replicas to an autoscaler that sets it: also where it has set none, or zero, so that nobody holds
-/// the field; and where Git has just handed it over, so that the server's default of one ends no pods meanwhile.
-/// `applied`: the object as it was applied last, if it was.
+/// Leaves the number of replicas to an autoscaler: also if it has set none, or zero, so that nobody holds the field; and
+/// if Git has just handed it over, so that the server's default of one replica deletes no pods meanwhile. `applied`: the
+/// object as it was applied last, if it was.
 pub async fn leave_replicas(
     scope: &AppScope<'_>,
     mut request: Request,
     set: &[Manifest],
     applied: Option<&Value>,
-) -> Asked<Request> {
+) -> ClusterResult<Request> {
     let path = contracts::replicas();
     let key = request.manifest.key.clone();
     if !request.manifest.value["spec"]["template"].is_object() && key.kind != "Rollout" {
         return Ok(request);
     }
     let wanted = fieldset::lookup(&request.write.payload, &path).cloned();
-    // Handed over, maybe: how many there are is not in what the index keeps of an object that nobody touched.
+    // It may be handed over: the placeholder from the index does not have the number of replicas.
     if wanted.is_none() && applied.is_some_and(|applied| fieldset::lookup(applied, &path).is_some())
     {
         request = request.with_whole_live(scope).await?;
@@ -58,7 +58,7 @@ async fn autoscaler(
     scope: &AppScope<'_>,
     key: &ResourceKey,
     set: &[Manifest],
-) -> Asked<Option<String>> {
+) -> ClusterResult<Option<String>> {
     let named = |kind: &str, name: &Value| format!("{kind} {}", name.as_str().unwrap_or_default());
     let own = |manifest: &&Manifest| {
         manifest.key.namespace == key.namespace && contracts::scales(&manifest.value, key)
@@ -78,18 +78,18 @@ async fn autoscaler(
             Err(cluster::Error::Forbidden { .. }) => continue,
             other => other?,
         };
-        if let Some(found) = found.iter().find(|one| contracts::scales(one, key)) {
+        if let Some(found) = found.iter().find(|scaler| contracts::scales(scaler, key)) {
             return Ok(Some(named(kind, &found["metadata"]["name"])));
         }
     }
     Ok(None)
 }
 
-/// What Argo CD or Flux makes of a manifest before they apply it, as far as that is known here.
+/// The manifest as Argo CD or Flux changes it before they apply it, as far as that is known here.
 pub async fn as_the_reconciler_applies(
     scope: &AppScope<'_>,
     mut request: Request,
-) -> Asked<Request> {
+) -> ClusterResult<Request> {
     if scope.applies() {
         return Ok(request);
     }

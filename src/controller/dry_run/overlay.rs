@@ -1,4 +1,4 @@
-//! What Git says, laid over what is live, where the server cannot be asked.
+//! The manifest in Git merged onto the live object, where the server cannot dry-run it.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +27,7 @@ pub fn merge_patch(from: &Value, to: &Value) -> Value {
     Value::Object(patch)
 }
 
-/// Maps are merged; so are lists whose items are told apart by the fields that the API server knows them by. Other values
-/// are replaced.
+/// Maps are merged; so are lists whose items have distinct list map keys. Other values are replaced.
 pub fn overlay(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
@@ -37,12 +36,12 @@ pub fn overlay(base: &mut Value, over: &Value) {
             }
         }
         (Value::Array(base), Value::Array(over))
-            if are_told_apart(base) && are_told_apart(over) =>
+            if have_distinct_keys(base) && have_distinct_keys(over) =>
         {
             for item in over {
                 match base
                     .iter_mut()
-                    .find(|known| name_in_list(known) == name_in_list(item))
+                    .find(|known| list_map_key(known) == list_map_key(item))
                 {
                     Some(known) => overlay(known, item),
                     None => base.push(item.clone()),
@@ -53,13 +52,13 @@ pub fn overlay(base: &mut Value, over: &Value) {
     }
 }
 
-fn are_told_apart(items: &[Value]) -> bool {
-    let names: BTreeSet<_> = items.iter().map(name_in_list).collect();
+fn have_distinct_keys(items: &[Value]) -> bool {
+    let names: BTreeSet<_> = items.iter().map(list_map_key).collect();
     names.len() == items.len() && !names.contains(&None)
 }
 
-/// By what an item of a list is known, in the kinds that come with Kubernetes (`x-kubernetes-list-map-keys`).
-fn name_in_list(item: &Value) -> Option<String> {
+/// The list map key of an item, in the kinds that come with Kubernetes (`x-kubernetes-list-map-keys`).
+fn list_map_key(item: &Value) -> Option<String> {
     let protocol = item["protocol"].as_str().unwrap_or("TCP");
     let number = |field: &str| {
         item[field]

@@ -1,26 +1,27 @@
-//! Objects of which a field differs that cannot be changed: what it is, and
-//! what would be lost by creating them anew. That is done where Git allows just
-//! that change; never with a claim, whose data would go.
+//! Objects with a change of an immutable field: which field it is, and what
+//! would be lost by recreating the object. windlass recreates it if Git allows
+//! exactly that change; never a PersistentVolumeClaim, whose data would be
+//! deleted.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{AppScope, Asked, Prediction, Request};
+use super::{AppScope, ClusterResult, Prediction, Request};
 use crate::cluster;
 use crate::domain::labels::RECREATE;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{self, Confidence, Side};
 use crate::domain::{canonical_json, health};
 
-/// A field that cannot be changed differs: the object has to be created anew, if somebody allows just that.
+/// An immutable field differs: the object has to be recreated, if somebody allows exactly that.
 pub async fn recreated(
     scope: &AppScope<'_>,
     request: Request,
     message: String,
     after: Value,
-) -> Asked<Prediction> {
+) -> ClusterResult<Prediction> {
     let mut request = request.with_whole_live(scope).await?;
     let manifest = &request.manifest;
     let Some(live) = &request.live else {
@@ -71,7 +72,7 @@ pub async fn recreated(
     Ok(request.predicts(Side::Object(after, Confidence::Server)))
 }
 
-/// Names one change: what the object shall be. Of a Secret, which keys it shall have.
+/// The digest that permits one change: of the wanted object. Of a Secret, only the names of its keys count.
 fn permission(manifest: &Manifest) -> String {
     let mut value = manifest.value.clone();
     if let Some(object) = value.as_object_mut() {
@@ -90,8 +91,8 @@ fn permission(manifest: &Manifest) -> String {
     hex::encode(&Sha256::digest(format!("{}{}", manifest.key, canonical_json(&value)))[..5])
 }
 
-/// The fields that differ and cannot be changed, as far as they are known, of a kind whose refusal names none; each with
-/// what is and what is wanted, shortened.
+/// The immutable fields that differ, for kinds whose refusal names none; each with its live and its wanted value,
+/// shortened.
 fn immutable(key: &ResourceKey, live: &Value, after: &Value) -> Vec<(String, String, String)> {
     // kubernetes pkg/apis/apps/validation: ValidateStatefulSetUpdate; core: ValidatePersistentVolumeClaimUpdate.
     let fields: &[&str] = match key.kind.as_str() {
@@ -122,8 +123,8 @@ fn immutable(key: &ResourceKey, live: &Value, after: &Value) -> Vec<(String, Str
         .collect()
 }
 
-/// Whether a definition among the manifests is another than the live one.
-pub async fn changes(scope: &AppScope<'_>, definition: &Manifest) -> Asked<bool> {
+/// Whether a definition among the manifests differs from the live one.
+pub async fn changes(scope: &AppScope<'_>, definition: &Manifest) -> ClusterResult<bool> {
     let live = match scope
         .cluster
         .live(&definition.key, &definition.version)
@@ -137,7 +138,7 @@ pub async fn changes(scope: &AppScope<'_>, definition: &Manifest) -> Asked<bool>
             .as_array()
             .into_iter()
             .flatten();
-        all.map(|one| (one["name"].to_string(), one["schema"].clone()))
+        all.map(|version| (version["name"].to_string(), version["schema"].clone()))
             .collect()
     };
     // The server fills in names and more, but nothing of a schema.

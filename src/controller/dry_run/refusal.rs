@@ -1,13 +1,13 @@
-//! What the server would not have: why, and what can be done about it.
+//! Objects that the server refuses: why, and what can be done about it.
 
 use serde_json::Value;
 
-use super::adoption::is_let_go;
+use super::adoption::is_abandoned;
 use super::new_kinds::{checked, definition};
 use super::overlay::{merge_patch, overlay};
 use super::recreate::{changes, recreated};
 use super::scope::AppScope;
-use super::{Asked, Prediction, Request};
+use super::{ClusterResult, Prediction, Request};
 use crate::cluster::{Applied, Refusal};
 use crate::domain::OWNER_LABEL;
 use crate::domain::manifest::Manifest;
@@ -15,17 +15,17 @@ use crate::domain::mask::Mask;
 use crate::domain::ownership;
 use crate::domain::plan::{self, Confidence, Side};
 
-/// What helps whoever reads that windlass lacks a right.
+/// The hint for whoever reads that windlass lacks a right.
 pub const NO_RIGHT: &str = "windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind; `windlass rbac` prints what the settings need";
 
 const SECRET_OF_OTHERS: &str = "a Secret of this name exists, was not made by this application, and cannot be updated to this one: delete it, or give this one another name";
 
-/// A webhook has no way to be asked without effect: what Git says is laid over what is live.
+/// If a webhook does not support dry-run, the manifest is merged onto the live object here.
 pub async fn without_dry_run(
     scope: &AppScope<'_>,
     request: Request,
     refusal: &Refusal,
-) -> Asked<Prediction> {
+) -> ClusterResult<Prediction> {
     let mut request = request.with_whole_live(scope).await?;
     let mut object = match &request.live {
         Some(live) => ownership::without_dropped(live, &request.write.payload, &scope.manager()),
@@ -39,16 +39,16 @@ pub async fn without_dry_run(
     Ok(request.predicts(Side::Object(object, Confidence::Static)))
 }
 
-/// The server would not have the object: because of what it is, or because of what is there.
+/// The server refuses the object: because of its content, or because of the live object.
 pub async fn refused(
     scope: &AppScope<'_>,
     mut request: Request,
     set: &[Manifest],
     refusal: Refusal,
-) -> Asked<Prediction> {
+) -> ClusterResult<Prediction> {
     let manifest = &request.manifest;
-    // The definition changes with the object: the new one counts. A field that the old one lacks is a fault of the request
-    // to server-side apply (structured-merge-diff), not of the object.
+    // If the definition changes with the object, the new one counts. A field that the old one lacks makes server-side apply
+    // refuse the request (structured-merge-diff), not the object.
     if (refusal.invalid || refusal.message.contains("not declared in schema"))
         && let Some(definition) = definition(set, &manifest.key)
         && !manifest.key.group.is_empty()
@@ -60,7 +60,7 @@ pub async fn refused(
         return Ok(request.predicts(Side::Object(value, Confidence::Simulated)));
     }
     let message = refusal.message;
-    // One text whatever was guessed of a Secret that this application has not made.
+    // The same text for every guess at the content of a Secret that this application has not made.
     let is_secret = manifest.key.is_core("Secret");
     if is_secret
         && request
@@ -76,7 +76,7 @@ pub async fn refused(
     if !refusal.invalid || request.live.is_none() {
         return Ok(request.refused(message));
     }
-    // Only what could be created under another name is kept back by what is there.
+    // If the object could be created under another name, the live object is the reason for the refusal.
     let Ok(mut after) = scope
         .cluster
         .probe(&manifest.key, &manifest.version, &manifest.value)
@@ -92,35 +92,35 @@ pub async fn refused(
     recreated(scope, request, message, after).await
 }
 
-/// Defaults of the server stay where Git has chosen what rules them out (a Deployment's `rollingUpdate` beside `Recreate`:
-/// kubernetes/kubernetes#24198), since an apply takes out only what its manager owns. The sync makes them ours first.
+/// Server defaults stay live though Git has chosen what excludes them (a Deployment's `rollingUpdate` with `Recreate`:
+/// kubernetes/kubernetes#24198), since an apply removes only what its manager owns. The sync makes them ours first.
 /// None: there are none, or without them the object is refused too. `fresh`: the object as it would be created.
 async fn without_outdated_defaults(
     scope: &AppScope<'_>,
     request: &Request,
     fresh: &Value,
-) -> Asked<Option<Prediction>> {
+) -> ClusterResult<Option<Prediction>> {
     let Some(live) = request.live.as_ref().filter(|_| scope.applies()) else {
         return Ok(None);
     };
     let manager = scope.manager();
-    // What tools that do not come back left is taken over with it, as in any other apply.
-    let mut taken_over =
-        ownership::leftovers(live, &manager, is_let_go(scope, live).await?).unwrap_or_default();
-    let outdated = ownership::outdated_defaults(live, fresh, &taken_over.managers);
+    // Fields of tools that no longer manage the object are taken over with it, as in any other apply.
+    let mut leftovers =
+        ownership::leftovers(live, &manager, is_abandoned(scope, live).await?).unwrap_or_default();
+    let outdated = ownership::outdated_defaults(live, fresh, &leftovers.managers);
     if outdated.is_empty() {
         return Ok(None);
     }
-    taken_over.fields = taken_over.fields.union(&outdated);
+    leftovers.fields = leftovers.fields.union(&outdated);
     let mut object = ownership::without_dropped(live, &request.write.payload, &manager);
-    taken_over
+    leftovers
         .fields
-        .union(&taken_over.added)
-        .without_shared(&ownership::of_others(live, &manager, &taken_over))
+        .union(&leftovers.added)
+        .without_shared(&ownership::of_others(live, &manager, &leftovers))
         .remove_from(&mut object);
     overlay(&mut object, &request.write.payload);
     let known = [Confidence::Simulated, Confidence::Static];
-    let after = as_an_update(scope, request, live, &object, known).await?;
+    let after = dry_run_update(scope, request, live, &object, known).await?;
     if matches!(after, Side::Refused(_)) {
         return Ok(None);
     }
@@ -130,20 +130,19 @@ async fn without_outdated_defaults(
         "old defaults of the server are removed first: {}",
         names.join(", ")
     ));
-    request.notes.adopted = taken_over.managers.clone();
-    request.write.managed_fields = Some(ownership::adopted(live, &taken_over, &manager));
+    request.notes.adopted = leftovers.managers.clone();
+    request.write.managed_fields = Some(ownership::adopted(live, &leftovers, &manager));
     Ok(Some(request.predicts(after)))
 }
 
-/// What comes out was worked out here; the server checks it as an update. How well it is known then, and where the server
-/// does not say.
-pub async fn as_an_update(
+/// Dry-runs a computed object as an update. `known`: the confidence if the server answers, and if it does not.
+pub async fn dry_run_update(
     scope: &AppScope<'_>,
     request: &Request,
     live: &Value,
     object: &Value,
     known: [Confidence; 2],
-) -> Asked<Side> {
+) -> ClusterResult<Side> {
     let bare = |value: &Value| {
         let mut value = value.clone();
         value["metadata"]

@@ -1,13 +1,13 @@
-//! One object as the server is asked about it: its manifest, what is live of it, what is sent, and
-//! what was noted on the way.
+//! The dry-run request of one object: its manifest, the live object, the payload, and the notes so
+//! far.
 
 use serde_json::Value;
 
-use super::{AppScope, Asked, Prediction, Write};
+use super::{AppScope, ClusterResult, Prediction, Write};
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Notes, Side};
 
-/// What becomes a prediction once it is answered.
+/// It becomes a prediction once the server has answered.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub manifest: Manifest,
@@ -43,13 +43,13 @@ impl Request {
         self.predicts(Side::Refused(why.into()))
     }
 
-    /// Refused, and what is live is not shown: whoever writes a pull request could read by it what belongs to others.
+    /// Refused, and the live object is not shown: a pull request's author could otherwise read objects of others.
     pub fn refused_unseen(self, why: impl Into<String>) -> Prediction {
         Self { live: None, ..self }.refused(why)
     }
 
-    /// Whose fields they are is in the whole object, not in what the index keeps of it.
-    pub async fn with_whole_live(mut self, scope: &AppScope<'_>) -> Asked<Self> {
+    /// Reads the whole object in place of a placeholder from the index, which has no managed fields.
+    pub async fn with_whole_live(mut self, scope: &AppScope<'_>) -> ClusterResult<Self> {
         let is_stub = |live: &Value| live["metadata"]["resourceVersion"].is_null();
         if self.live.as_ref().is_some_and(is_stub) {
             let (key, version) = (&self.manifest.key, &self.manifest.version);

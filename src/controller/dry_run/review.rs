@@ -1,5 +1,5 @@
-//! What the server's answer does not say of the object by itself: what it allots only later, what the
-//! fence says of the effect, and whose changes are set back.
+//! Completes the server's answer: removes values that the server allocates only later, checks the
+//! fence, and notes whose changes a sync reverts.
 
 use super::conflicts::fields;
 use super::{AppScope, Prediction};
@@ -24,7 +24,7 @@ pub(super) fn review(scope: &AppScope<'_>, predicted: Prediction) -> Prediction 
     predicted
 }
 
-/// Without what will be another value once it is really applied.
+/// Without values that will differ once the object is really applied.
 fn as_far_as_known(mut predicted: Prediction) -> Prediction {
     let manifest = &predicted.manifest;
     let Side::Object(after, confidence) = &mut predicted.after else {

@@ -1,10 +1,10 @@
-//! One application, asked about: whose rights are used, what it may touch, and its manifests with
-//! their namespaces settled.
+//! The scope of one application's dry-runs: whose rights are used, what it may touch, and its
+//! manifests with their namespaces set.
 
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::Asked;
+use super::ClusterResult;
 use super::new_kinds::definition;
 use crate::cluster::{self, Cluster};
 use crate::controller::Result;
@@ -17,31 +17,31 @@ use crate::domain::substitute::Transforms;
 use crate::domain::{ApplicationKey, contracts};
 use crate::render::Renderer;
 
-/// One application, asked about.
+/// The scope of one application's dry-runs.
 pub struct AppScope<'a> {
-    /// Acts with the rights that the application's project has, or as the identity of previews.
+    /// A client with the rights of the application's project, or of the preview account.
     pub cluster: Cluster,
-    /// Acts with the rights that a sync has: for what those are.
+    /// A client with the rights of a sync, to check those rights.
     pub syncing: Cluster,
     pub key: &'a ApplicationKey,
     pub target: &'a Target,
     /// The value of our label on its objects.
     pub owner: &'a str,
-    /// Where what a pull request brings is evaluated.
+    /// Evaluates what a pull request adds.
     pub renderer: &'a Renderer,
-    /// What of a cluster it may have to do with.
+    /// Which objects it may manage.
     pub fence: Fence,
-    /// The base has it: what is live of one that only a pull request has is not shown, or whoever writes the pull request
-    /// could read what he names.
+    /// Whether the base has the application. If only a pull request has it, live objects are not shown: its author could
+    /// otherwise read any object by naming it.
     pub in_base: bool,
-    /// Somebody said that it may take over what is there.
+    /// Somebody allowed it to take over existing objects.
     pub adopts: bool,
-    /// What the stage's Kustomization of Flux does to what was rendered, once that was read.
+    /// How the stage's Flux Kustomization changes the rendered manifests; read once.
     pub transforms: tokio::sync::OnceCell<Option<Transforms>>,
 }
 
 impl AppScope<'_> {
-    /// Under which name the application's objects are applied: the very one, so that a prediction is what will happen.
+    /// The field manager that applies the application's objects; dry-runs use the same one.
     pub fn manager(&self) -> String {
         match &self.target.stage.reconcile {
             Reconciler::Windlass => self.key.field_manager(),
@@ -51,13 +51,13 @@ impl AppScope<'_> {
         }
     }
 
-    /// Whether windlass applies, or only looks.
+    /// Whether windlass applies, or only previews.
     pub fn applies(&self) -> bool {
         self.target.stage.reconcile == Reconciler::Windlass
     }
 
-    /// What Flux does to what was rendered; None where it is not Flux that applies, or its object is not there.
-    pub async fn transforms(&self) -> Asked<Option<&Transforms>> {
+    /// How Flux changes the rendered manifests; None if Flux does not apply them, or its object does not exist.
+    pub async fn transforms(&self) -> ClusterResult<Option<&Transforms>> {
         let Some((key, version)) = self
             .target
             .stage
@@ -78,9 +78,9 @@ impl AppScope<'_> {
         Ok(self.transforms.get_or_try_init(read).await?.as_ref())
     }
 
-    /// Whether it is just the stage's own reconciler that keeps an object.
-    pub fn is_kept_by_its_own(&self, keeper: &ManagedBy) -> bool {
-        match (&self.target.stage.reconcile, keeper) {
+    /// Whether an object's manager is the stage's own Argo CD Application or Flux Kustomization.
+    pub fn is_managed_by_its_reconciler(&self, manager: &ManagedBy) -> bool {
+        match (&self.target.stage.reconcile, manager) {
             (
                 Reconciler::ArgoCd(own),
                 ManagedBy::ArgoCd {
@@ -106,11 +106,11 @@ impl AppScope<'_> {
     }
 }
 
-/// An application's manifests with their namespaces settled.
+/// An application's manifests with their namespaces set.
 #[derive(Debug, Default)]
 pub struct Settled {
     pub manifests: Vec<Manifest>,
-    /// Those that are not the application's to have, each with the reason. Nothing is asked about them.
+    /// The manifests that the project does not allow, each with the reason. They are not dry-run.
     pub outside: Vec<Outside>,
 }
 
@@ -120,19 +120,19 @@ pub struct Outside {
     pub why: String,
 }
 
-/// What is outside, as a plan tells it.
+/// The manifests outside the fence as refusals in a plan.
 pub fn refusals<'a>(outside: impl IntoIterator<Item = &'a Outside>) -> Vec<Comparison> {
-    let refusal = |one: &Outside| {
+    let refusal = |outside: &Outside| {
         Comparison::new(
-            one.manifest.key.clone(),
+            outside.manifest.key.clone(),
             Side::Absent,
-            Side::Refused(one.why.clone()),
+            Side::Refused(outside.why.clone()),
         )
     };
     outside.into_iter().map(refusal).collect()
 }
 
-/// Settles namespaces by discovery, keeps out what lies outside the fence, and marks the rest as the application's.
+/// Sets namespaces by discovery, separates manifests outside the fence, and labels the rest as the application's.
 pub async fn normalize(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<Settled> {
     let mut settled = Settled::default();
     for manifest in manifests {
@@ -142,7 +142,7 @@ pub async fn normalize(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<S
             .kind(&manifest.key.group, &manifest.version, &manifest.key.kind)
             .await?;
         let namespaced = kind.map_or_else(
-            || scope_of(manifests, &manifest.key),
+            || is_namespaced(manifests, &manifest.key),
             |(_, namespaced)| namespaced,
         );
         manifest.normalise(namespaced, &scope.target.destination.namespace);
@@ -167,12 +167,12 @@ pub async fn normalize(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<S
     Ok(settled)
 }
 
-fn scope_of(manifests: &[Manifest], key: &ResourceKey) -> bool {
+fn is_namespaced(manifests: &[Manifest], key: &ResourceKey) -> bool {
     definition(manifests, key)
         .is_none_or(|definition| definition.value["spec"]["scope"] != "Cluster")
 }
 
-/// A Secret's `stringData` as the server stores it: write-only text would hide what changes.
+/// Moves a Secret's `stringData` into `data`, as the server does: otherwise the plan could not compare it.
 pub fn string_data(manifest: &mut Manifest) {
     if !manifest.key.is_core("Secret") {
         return;

@@ -1,30 +1,34 @@
-//! Secrets that others made: the server's answers must not tell what is in them.
+//! Secrets that others made: the server's answers must not reveal their content.
 
-use super::{AppScope, Asked, Prediction, Request};
+use super::{AppScope, ClusterResult, Prediction, Request};
 use crate::domain::OWNER_LABEL;
 use crate::domain::ownership::{self, Conflict};
 
 const IMMUTABLE_SECRET: &str = "a Secret of this name exists, is immutable, and was not made by this application: delete it, or give this one another name";
 
-/// Whose a Secret's data is, is in the whole object.
-pub(super) async fn whole(scope: &AppScope<'_>, request: Request) -> Asked<Request> {
+/// Reads the whole Secret: only its managed fields say who owns its data.
+pub(super) async fn with_whole_live(
+    scope: &AppScope<'_>,
+    request: Request,
+) -> ClusterResult<Request> {
     match request.manifest.key.is_core("Secret") {
         true => request.with_whole_live(scope).await,
         false => Ok(request),
     }
 }
 
-/// An immutable Secret of others is refused unasked: whether its data is just what Git has would be told by what the
-/// server says of it.
+/// Refuses an immutable Secret of others without a dry-run: the server's answer would reveal whether its data is what Git
+/// has.
 pub(super) fn immutable(scope: &AppScope<'_>, request: &Request) -> Option<Prediction> {
     let live = request.live.as_ref()?;
     let is_theirs = live["metadata"]["labels"][OWNER_LABEL] != scope.owner
-        && !ownership::keeper(live).is_some_and(|keeper| scope.is_kept_by_its_own(&keeper));
+        && !ownership::keeper(live)
+            .is_some_and(|manager| scope.is_managed_by_its_reconciler(&manager));
     let refused = request.manifest.key.is_core("Secret") && is_theirs && live["immutable"] == true;
     refused.then(|| request.clone().refused_unseen(IMMUTABLE_SECRET))
 }
 
-/// The conflicts about a Secret's data, which the server would only tell of where the data differs.
+/// The conflicts about a Secret's data; the server would only report them where the data differs.
 pub(super) fn claims(scope: &AppScope<'_>, request: &Request) -> Vec<Conflict> {
     match &request.live {
         Some(live) if request.manifest.key.is_core("Secret") && scope.applies() => {

@@ -1,13 +1,13 @@
-//! Objects that another application has too, and those that leave Git and stay.
+//! Objects that another application has too, and objects that are removed from Git but not deleted.
 
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sync;
 
-/// Objects with a word about each.
+/// Objects, each with a reason or a new owner.
 type Named = Vec<(ResourceKey, String)>;
 
-/// Refuses what both have: in the place of what would become of such an object there is who has it too.
+/// Refuses objects that another application has too: the refusal names that application.
 pub fn refuse_claimed(
     mut change: Vec<Comparison>,
     head: &[Manifest],
@@ -28,20 +28,20 @@ pub fn refuse_claimed(
     change
 }
 
-/// Takes out what leaves this application for another, with its new owner.
+/// Separates the objects that move from this application to another, each with its new owner.
 pub fn hand_over(
     change: Vec<Comparison>,
     claimant: impl Fn(&ResourceKey) -> Option<String>,
 ) -> (Vec<Comparison>, Named) {
     let handed = change
         .iter()
-        .filter(|one| matches!(one.after, Side::Absent))
-        .filter_map(|one| Some((one.key.clone(), claimant(&one.key)?)))
+        .filter(|comparison| matches!(comparison.after, Side::Absent))
+        .filter_map(|comparison| Some((comparison.key.clone(), claimant(&comparison.key)?)))
         .collect();
     (without(change, &handed), handed)
 }
 
-/// Takes out what leaves Git and is protected from deletion, with the reason.
+/// Separates the objects that are removed from Git and protected from deletion, each with the reason.
 pub fn withhold(change: Vec<Comparison>) -> (Vec<Comparison>, Named) {
     let withheld = change
         .iter()

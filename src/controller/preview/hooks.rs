@@ -7,7 +7,7 @@ use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Comparison, Confidence, Side};
 use crate::view;
 
-/// The hooks that a sync of the head runs: checked by the server as what they would be, newly created.
+/// The hooks that a sync of the head runs: the server dry-runs them as new objects.
 pub async fn hooks_that_run(
     scope: &AppScope<'_>,
     before: &[(Manifest, Hook)],
@@ -24,8 +24,8 @@ pub async fn hooks_that_run(
         if !hook.runs(first) {
             continue;
         }
-        let was = before.iter().find(|(old, _)| old.key == manifest.key);
-        let before = was.map_or(Side::Absent, |(old, _)| {
+        let old = before.iter().find(|(old, _)| old.key == manifest.key);
+        let before = old.map_or(Side::Absent, |(old, _)| {
             Side::Object(old.value.clone(), Confidence::Server)
         });
         let live = if scope.in_base {
@@ -33,13 +33,13 @@ pub async fn hooks_that_run(
         } else {
             None
         };
-        let taken = live.is_some_and(|live| !hook::may_replace(&live, scope.owner));
+        let blocked = live.is_some_and(|live| !hook::may_replace(&live, scope.owner));
         let after = match scope
             .cluster
             .probe(&manifest.key, &manifest.version, &manifest.value)
             .await?
         {
-            _ if taken => Side::Refused(dry_run::not_a_hook(&manifest.key)),
+            _ if blocked => Side::Refused(dry_run::not_a_hook(&manifest.key)),
             Err(refusal) => Side::Refused(crate::domain::mask::Mask::scrub(
                 &refusal.message,
                 &manifest.value,

@@ -1,8 +1,8 @@
 //! What a reviewer would otherwise look up in the cluster: how many pods may be
-//! down, what hangs on what is deleted, what becomes of its data.
+//! down, what is deleted with an object, what becomes of its data.
 //!
-//! Only asked about what changes so, a few requests each; what may not be read
-//! is left out.
+//! Only for changes that need it, with a few requests each. What windlass may
+//! not read is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +15,10 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::{effect, schema};
 
-/// Deletions that are asked about, at most: beyond that the list is what counts.
+/// The most deletions that are examined: beyond that the list itself is what counts.
 const MOST: usize = 50;
 
-/// Adds what is found out to the comparisons.
+/// Adds facts about the impact to the comparisons.
 pub async fn find(scope: &AppScope<'_>, comparisons: &mut [Comparison]) -> Result<()> {
     let planned: BTreeSet<_> = comparisons
         .iter()
@@ -54,7 +54,7 @@ pub async fn find(scope: &AppScope<'_>, comparisons: &mut [Comparison]) -> Resul
             }
             (Side::Object(before, _), Side::Absent) if deletions < MOST => {
                 deletions += 1;
-                facts.extend(hanging_on(scope, &comparison.key, before).await?);
+                facts.extend(deletion_facts(scope, &comparison.key, before).await?);
                 if let Some(why) = scope
                     .cluster
                     .would_refuse_deletion(&comparison.key, before)
@@ -77,8 +77,12 @@ fn unless_forbidden<T: Default>(found: std::result::Result<T, cluster::Error>) -
     }
 }
 
-/// What goes with an object, or keeps it.
-async fn hanging_on(scope: &AppScope<'_>, key: &ResourceKey, live: &Value) -> Result<Vec<String>> {
+/// What is deleted with an object, or delays its deletion.
+async fn deletion_facts(
+    scope: &AppScope<'_>,
+    key: &ResourceKey,
+    live: &Value,
+) -> Result<Vec<String>> {
     let cluster = &scope.cluster;
     let fact = match key.kind.as_str() {
         "PersistentVolumeClaim" => volume(cluster, live).await?,
@@ -90,7 +94,7 @@ async fn hanging_on(scope: &AppScope<'_>, key: &ResourceKey, live: &Value) -> Re
         }
         "CustomResourceDefinition" => Some(instances(cluster, live).await?),
         "Namespace" => contents(cluster, &key.name).await?,
-        // How many pods of the others end, their number of replicas tells.
+        // Other workloads state their number of pods as replicas.
         "DaemonSet" => {
             let pods = unless_forbidden(cluster.pods_of(live).await)?;
             (!pods.is_empty()).then(|| format!("stops its {}", count(pods.len(), "pod")))
@@ -133,7 +137,7 @@ fn reclaimed(volume: &Value) -> String {
     )
 }
 
-/// How many objects of its kind a definition takes with it.
+/// How many objects of its kind are deleted with a definition.
 async fn instances(cluster: &Cluster, definition: &Value) -> Result<String> {
     let (group, kind) = (
         definition["spec"]["group"].as_str().unwrap_or_default(),
@@ -156,7 +160,7 @@ async fn instances(cluster: &Cluster, definition: &Value) -> Result<String> {
     ))
 }
 
-/// What a namespace takes with it.
+/// What is deleted with a namespace.
 async fn contents(cluster: &Cluster, namespace: &str) -> Result<Option<String>> {
     let mut held = Vec::new();
     for (group, version, kind) in [
@@ -183,8 +187,8 @@ fn finalizers(live: &Value) -> Option<String> {
     (!finalizers.is_empty()).then(|| format!("its deletion waits for {}", finalizers.join(", ")))
 }
 
-/// The application's own live objects that a changed definition would not accept any more. Others' are not looked at: what
-/// a pull request's schema says of them would tell what they hold.
+/// The application's own live objects that a changed definition would no longer accept. Objects of others are not
+/// checked: a pull request's schema could otherwise probe their content.
 async fn invalidated(
     scope: &AppScope<'_>,
     definition: &Value,
@@ -224,7 +228,7 @@ async fn invalidated(
             namespace,
             name,
         };
-        // What the same change changes of it is planned by itself.
+        // If the same change changes the object, the plan shows that by itself.
         if planned.contains(&key) {
             continue;
         }

@@ -1,11 +1,11 @@
-//! What a change of Git would do to clusters: what the preview of a pull
-//! request shows, and what `windlass plan` prints.
+//! What a change of Git would do to clusters: the preview of a pull request,
+//! and the output of `windlass plan`.
 //!
-//! Nothing here writes, and nothing asks GitHub.
+//! Nothing here writes, and nothing calls GitHub.
 //!
 //! - `git`: which applications a pull request changes, and their inputs
-//! - `rendered`: both sides of an application, rendered, and then settled for its cluster
-//! - `compare`: what that does to each object; `hooks`: what runs
+//! - `rendered`: both sides of an application, rendered, and then normalized for its cluster
+//! - `compare`: the change of each object; `hooks`: the hooks that run
 //! - `claimed`: objects that another application has too, and those that stay
 //! - `impact`: what a reviewer would otherwise look up in the cluster
 
@@ -16,7 +16,7 @@ mod hooks;
 mod impact;
 mod rendered;
 
-pub use git::{Changes, GitLook, Touched, changes_between, look_at_git, unmatched};
+pub use git::{Changes, GitDiff, Touched, changes_between, git_diff, unmatched};
 
 use crate::cluster::store::{Application, ApplicationStatus};
 use crate::controller::dry_run::AppScope;
@@ -36,7 +36,7 @@ use compare::{Compared, Sides, compare};
 use hooks::hooks_that_run;
 use rendered::{Rendering, Settled, refusals, unreachable};
 
-/// What an application was synced to last, where its inputs were others than the base's. Ask with the mirror at hand.
+/// The inputs that an application was synced from last, if they differ from the base's.
 pub fn synced_of(
     mirror: &Mirror,
     object: &Application,
@@ -54,7 +54,7 @@ pub fn synced_of(
     )
 }
 
-/// A preview of which nothing is told yet, or why nothing can be.
+/// An empty preview, with an error if nothing can be previewed.
 pub fn blank(key: ApplicationKey, cluster: &str, error: Option<String>) -> ApplicationPreview {
     ApplicationPreview {
         cluster: cluster.into(),
@@ -69,7 +69,7 @@ pub fn blank(key: ApplicationKey, cluster: &str, error: Option<String>) -> Appli
     }
 }
 
-/// Renders both sides of one application and has the server dry-run both. `in_base`: the base has it.
+/// Renders both sides of one application and dry-runs both. `in_base`: whether the base has it.
 pub async fn application(
     environment: &Environment,
     repo: &RepoName,
@@ -81,8 +81,8 @@ pub async fn application(
 ) -> Result<ApplicationPreview> {
     let key = target.key(repo);
     let (object, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
-    let taken = crate::controller::application::taken(object);
-    target.fields.take.extend(taken);
+    let takes = crate::controller::application::accepted_takes(object);
+    target.fields.take.extend(takes);
     let error = unreachable(environment, repo, &target.destination);
     let mut preview = blank(key.clone(), &target.destination.cluster, error);
     if preview.error.is_some() {
@@ -94,7 +94,7 @@ pub async fn application(
     let rendering = Rendering {
         environment,
         target: &target,
-        kept: status.served.as_ref(),
+        known: status.served.as_ref(),
     };
     let rendered = match rendering.all(&before, &after, synced.as_ref()).await? {
         Ok(rendered) => rendered,
@@ -119,22 +119,28 @@ pub async fn application(
     if !in_base {
         preview.notes.push(view::NEW_APPLICATION.into());
     }
-    let (found, notes) = found(&scope, &settled, &after, &status).await?;
+    let (compared, notes) = compared(&scope, &settled, &after, &status).await?;
     preview.notes.extend(notes);
     let claimant = |object: &ResourceKey| {
         let other = claims.other(&target.destination, object, &key);
         other.map(ApplicationKey::title)
     };
     let head = &settled.head.manifests;
-    Ok(planned(preview, &environment.mask, found, head, claimant))
+    Ok(planned(
+        preview,
+        &environment.mask,
+        compared,
+        head,
+        claimant,
+    ))
 }
 
 fn containers(manifests: &[Manifest]) -> Vec<(String, ImageRef)> {
     manifests.iter().flat_map(Manifest::containers).collect()
 }
 
-/// What becomes of each object and which hooks run, with what is to be noted beside.
-async fn found(
+/// The comparison of each object and the hooks that run; and notes.
+async fn compared(
     scope: &AppScope<'_>,
     settled: &Settled,
     after: &Read,
@@ -147,41 +153,41 @@ async fn found(
         synced: settled.synced.as_deref(),
         inventory: &status.inventory,
     };
-    let mut found = compare(scope, sides).await?;
-    let (known, brought) = refusals(&base.outside, &head.outside);
-    found.change.extend(brought);
-    found.waiting.extend(known);
+    let mut compared = compare(scope, sides).await?;
+    let (known, added) = refusals(&base.outside, &head.outside);
+    compared.change.extend(added);
+    compared.waiting.extend(known);
     let first = status.synced_revision.is_none();
     let hooks = hooks_that_run(scope, &base.hooks, &head.hooks, first, &mut notes).await?;
-    found.change.extend(hooks);
-    // Where each object stands, for whoever has to mend it.
-    for comparison in &mut found.change {
+    compared.change.extend(hooks);
+    // The file of each refused object, for whoever has to fix it.
+    for comparison in &mut compared.change {
         resource_owners::locate(&mut comparison.after, &comparison.key, after);
     }
-    impact::find(scope, &mut found.change).await?;
+    impact::find(scope, &mut compared.change).await?;
     let new_kinds = settled.new_kinds().map(|manifest| &manifest.value);
     let unruled = scope.cluster.index.unruled(&scope.key.repo, new_kinds);
     if !unruled.is_empty() {
         notes.push(view::unruled(&unruled));
     }
-    Ok((found, notes))
+    Ok((compared, notes))
 }
 
-/// The preview with the plans of what was found. `claimant`: the other application that has an object.
+/// The preview with its plans. `claimant`: the other application that has an object.
 fn planned(
     mut preview: ApplicationPreview,
     mask: &Mask,
-    found: Compared,
+    compared: Compared,
     head: &[Manifest],
     claimant: impl Fn(&ResourceKey) -> Option<String>,
 ) -> ApplicationPreview {
-    let change = refuse_claimed(found.change, head, &claimant);
+    let change = refuse_claimed(compared.change, head, &claimant);
     let (change, handed) = hand_over(change, &claimant);
     let (change, withheld) = withhold(change);
     preview.plan = Plan::new(mask, change);
-    preview.drift = Plan::new(mask, found.drift);
-    preview.waiting = Plan::new(mask, found.waiting);
-    preview.unmoved = found.unmoved;
+    preview.drift = Plan::new(mask, compared.drift);
+    preview.waiting = Plan::new(mask, compared.waiting);
+    preview.unmoved = compared.unmoved;
     let handed = handed.iter().map(|(key, to)| view::hands_over(key, to));
     let withheld = withheld.iter().map(|(key, why)| view::stays(key, why));
     preview.notes.extend(handed.chain(withheld));

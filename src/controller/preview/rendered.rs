@@ -1,4 +1,4 @@
-//! What an application renders to on the base and at the head, and what of that is its own to have on its cluster.
+//! What an application renders to on the base and at the head, and which of those objects its project allows.
 
 use crate::cluster::store::Served;
 use crate::controller::dry_run::{self, AppScope, Outside};
@@ -10,7 +10,7 @@ use crate::domain::manifest::Manifest;
 use crate::domain::plan::Comparison;
 use crate::domain::{Invalid, RepoName};
 
-/// Why nothing can be asked of where an application goes to.
+/// Why an application's destination cannot be used.
 pub fn unreachable(
     environment: &Environment,
     repo: &RepoName,
@@ -23,11 +23,11 @@ pub fn unreachable(
     refused.map(|why| why.to_string())
 }
 
-/// How an application is rendered. `kept`: what was kept of what its chart is told.
+/// How an application is rendered. `known`: the cluster's capabilities of the rendering before.
 pub struct Rendering<'a> {
     pub environment: &'a Environment,
     pub target: &'a Target,
-    pub kept: Option<&'a Served>,
+    pub known: Option<&'a Served>,
 }
 
 /// What an application renders to.
@@ -35,14 +35,14 @@ pub struct Rendering<'a> {
 pub struct Rendered {
     pub base: Vec<Manifest>,
     pub head: Vec<Manifest>,
-    /// What was synced last, where that is not the base.
+    /// The manifests that were synced last, if not the base's.
     pub synced: Option<Vec<Manifest>>,
-    /// The template of the head that asks the cluster while it is rendered.
+    /// The template of the head that uses Helm's `lookup`.
     pub looks_up: Option<String>,
 }
 
 impl Rendering<'_> {
-    /// An error is the head's, in words for its author. Of an application that leaves Git there is only the base.
+    /// Renders all sides. An error is the head's, for its author. If the head removes the application, only the base is rendered.
     pub async fn all(
         &self,
         before: &Read,
@@ -78,7 +78,7 @@ impl Rendering<'_> {
         Ok(match read {
             Ok(Some(inputs)) => self
                 .environment
-                .render(self.target, inputs, self.kept)
+                .render(self.target, inputs, self.known)
                 .await?
                 .map(|manifests| manifests.to_vec()),
             Ok(None) => Ok(Vec::new()),
@@ -88,7 +88,7 @@ impl Rendering<'_> {
 }
 
 impl Rendered {
-    /// What the base's objects are called.
+    /// The names of the base's objects.
     pub fn names(&self) -> Vec<String> {
         let names = self.base.iter().map(|manifest| manifest.key.to_string());
         names.collect()
@@ -106,14 +106,14 @@ impl Rendered {
     }
 }
 
-/// What was rendered, with the namespaces of the cluster.
+/// The rendered manifests, normalized for the cluster.
 pub struct Settled {
     pub base: SettledSide,
     pub head: SettledSide,
     pub synced: Option<Vec<Manifest>>,
 }
 
-/// One side, with hooks and what is not the application's to have kept apart.
+/// One side, with hooks and manifests that the project does not allow kept apart.
 pub struct SettledSide {
     pub manifests: Vec<Manifest>,
     pub hooks: Vec<(Manifest, Hook)>,
@@ -141,12 +141,12 @@ impl Settled {
     }
 }
 
-/// What of the head is not the application's to have: what the base has just so, which is not this change's doing, and
-/// what the change brings.
+/// The head's objects that the project does not allow: those that the base has identically, which are not this change's
+/// doing, and those that the change adds.
 pub fn refusals(base: &[Outside], head: &[Outside]) -> (Vec<Comparison>, Vec<Comparison>) {
-    let is_known = |one: &&Outside| base.iter().any(|other| other.manifest == one.manifest);
-    let (known, brought): (Vec<_>, Vec<_>) = head.iter().partition(is_known);
-    (dry_run::refusals(known), dry_run::refusals(brought))
+    let is_known = |outside: &&Outside| base.iter().any(|other| other.manifest == outside.manifest);
+    let (known, added): (Vec<_>, Vec<_>) = head.iter().partition(is_known);
+    (dry_run::refusals(known), dry_run::refusals(added))
 }
 
 #[cfg(test)]

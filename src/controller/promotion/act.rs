@@ -1,4 +1,4 @@
-//! A step of a promotion, carried out; and where it rests.
+//! Carries out a step of a promotion; and the state of a settled one.
 
 use super::candidates::digests_of;
 use crate::cluster::store::{Promotion, PromotionStatus};
@@ -13,7 +13,7 @@ pub async fn act(
     ctx: &Writer,
     key: &ApplicationKey,
     object: &Promotion,
-    seen: &Seen,
+    facts: &Seen,
     step: Step,
 ) -> Result<bool> {
     let (repo, branch, github) = (&key.repo, key.branch(), ctx.to_github());
@@ -22,7 +22,7 @@ pub async fn act(
         repo: repo.clone(),
         number,
     };
-    let (headline, trailers) = promotion::commit_message(key, &seen.offers);
+    let (headline, trailers) = promotion::commit_message(key, &facts.offers);
     let message = (headline.as_str(), trailers.as_str());
     tracing::debug!(?step, "promotion");
     match step {
@@ -48,18 +48,20 @@ pub async fn act(
         Step::Open => {
             let base = ctx.github.repository(repo)?.default_branch;
             github
-                .open_pull(repo, &branch, &base, &seen.title, &seen.body)
+                .open_pull(repo, &branch, &base, &facts.title, &facts.body)
                 .await?;
         }
         Step::Retitle { number } => {
             let pull = pull(number);
-            github.retitle_pull(&pull, &seen.title, &seen.body).await?;
-            // What it says of the stages before is a gate of its own.
+            github
+                .retitle_pull(&pull, &facts.title, &facts.body)
+                .await?;
+            // The body reports the earlier stages, which the gate checks by itself.
             ctx.emit(&Event::PullRequest(pull));
         }
         Step::Close { number } => github.close_pull(&pull(number)).await?,
         Step::Settled(outcome) => {
-            settle(ctx, key, object, seen, outcome).await?;
+            settle(ctx, key, object, facts, outcome).await?;
             return Ok(true);
         }
     }
@@ -71,51 +73,51 @@ async fn settle(
     ctx: &Writer,
     key: &ApplicationKey,
     object: &Promotion,
-    seen: &Seen,
+    facts: &Seen,
     outcome: Outcome,
 ) -> Result<()> {
-    let (number, decided) = decisions(seen, &outcome);
+    let (number, decided) = decisions(facts, &outcome);
     let reopens = number.filter(|_| matches!(outcome, Outcome::Rejected { .. }));
     let status = PromotionStatus {
         state: Some(outcome.word().into()),
-        message: view::not_proposed(&promotion::summary(&seen.candidates, &decided), reopens),
+        message: view::not_proposed(&promotion::summary(&facts.candidates, &decided), reopens),
         pull_request: number.and_then(|number| i64::try_from(number).ok()),
         url: number.map(|number| pull_url(&ctx.github, key, number)),
-        digests: digests_of(&seen.candidates),
+        digests: digests_of(&facts.candidates),
         decided,
     };
     let before = object.status.clone().unwrap_or_default();
-    let news = (&before.state, &before.digests, &before.decided)
+    let changed = (&before.state, &before.digests, &before.decided)
         != (&status.state, &status.digests, &status.decided);
-    if news && let Outcome::Open { number } = outcome {
-        // A webhook that came before we were ready is told again only by the delivery log.
+    if changed && let Outcome::Open { number } = outcome {
+        // A webhook that failed before we were ready comes again only by the delivery log.
         let repo = key.repo.clone();
         ctx.emit(&Event::PullRequest(PullRequestKey { repo, number }));
     }
-    if news && matches!(outcome, Outcome::Done { .. }) {
-        // The stage may run it already, healthily: then nothing else would tell.
+    if changed && matches!(outcome, Outcome::Done { .. }) {
+        // If the stage is healthy with it already, no other event wakes the later stages.
         ctx.emit(&Event::Promoted(key.clone()));
     }
-    // What is decided is kept before what it was about is dropped.
+    // The decisions are written before their candidates are dropped.
     let object = ctx.to_store().report_promotion(object, status).await?;
-    if !seen.dropped.is_empty() {
+    if !facts.dropped.is_empty() {
         ctx.to_store()
-            .drop_candidates(&object, &seen.dropped)
+            .drop_candidates(&object, &facts.dropped)
             .await?;
     }
     Ok(())
 }
 
-/// The pull request that an outcome is about, and what is decided of each candidate by then.
-fn decisions(seen: &Seen, outcome: &Outcome) -> (Option<u64>, Vec<Decision>) {
-    let mut decided = seen.decided.clone();
+/// The pull request that an outcome is about, and the decision about each candidate.
+fn decisions(facts: &Seen, outcome: &Outcome) -> (Option<u64>, Vec<Decision>) {
+    let mut decided = facts.decided.clone();
     let (number, how) = match outcome {
         Outcome::Done { number } => (*number, None),
         Outcome::Open { number } => (Some(*number), Some(How::Proposed)),
         Outcome::Rejected { number } => (Some(*number), Some(How::Rejected)),
         Outcome::Reverted { .. } | Outcome::Failed | Outcome::Dropped => (None, None),
     };
-    for (offer, how) in seen.offers.iter().filter_map(|offer| Some((offer, how?))) {
+    for (offer, how) in facts.offers.iter().filter_map(|offer| Some((offer, how?))) {
         promotion::record(
             &mut decided,
             Decision {
@@ -124,13 +126,13 @@ fn decisions(seen: &Seen, outcome: &Outcome) -> (Option<u64>, Vec<Decision>) {
             },
         );
     }
-    // A newer one has the place of others in the pull request.
-    decided.retain(|one| {
-        one.how != How::Proposed
-            || seen
+    // A proposal that a newer candidate replaced in the pull request is dropped.
+    decided.retain(|decision| {
+        decision.how != How::Proposed
+            || facts
                 .candidates
                 .iter()
-                .any(|candidate| one.is_about(candidate))
+                .any(|candidate| decision.is_about(candidate))
     });
     (number, decided)
 }
@@ -143,41 +145,52 @@ fn pull_url(github: &github::GitHub, key: &ApplicationKey, number: u64) -> Strin
     format!("{repository}/pull/{number}")
 }
 
-/// Where a promotion rests, or one image of it.
-pub struct Rest {
+/// The state of a settled promotion, or of one image of it.
+pub struct Settled {
     pub state: String,
     pub message: Option<String>,
     pub url: Option<String>,
 }
 
-/// None while what is known is about other candidates.
-pub async fn rest(ctx: &Reader, key: &ApplicationKey, image: Option<&Candidate>) -> Option<Rest> {
+/// None while the status is about other candidates.
+pub async fn settled(
+    ctx: &Reader,
+    key: &ApplicationKey,
+    image: Option<&Candidate>,
+) -> Option<Settled> {
     let object = ctx.store.promotion(key).await.ok()??;
     let status = object.status?;
-    let whole = Rest {
+    let whole = Settled {
         state: status.state?,
         message: status.message,
         url: status.url,
     };
-    // Nothing could be looked at: what is known besides is old.
-    if whole.state == "Failed" && !status.decided.iter().any(|one| one.how == How::Failed) {
+    // Nothing could be observed: the decisions are outdated.
+    if whole.state == "Failed"
+        && !status
+            .decided
+            .iter()
+            .any(|decision| decision.how == How::Failed)
+    {
         return Some(whole);
     }
-    // It is about the candidates of before.
+    // The status is about earlier candidates.
     if status.digests != digests_of(&object.spec.candidates) {
         return None;
     }
-    let Some((one, candidate)) = image
+    let Some((decision, candidate)) = image
         .and_then(|candidate| Some((promotion::standing(&status.decided, candidate)?, candidate)))
     else {
         return Some(whole);
     };
-    let reopens = one.number.filter(|number| {
+    let reopens = decision.number.filter(|number| {
         status.pull_request == i64::try_from(*number).ok() && whole.state == "Rejected"
     });
-    Some(Rest {
-        state: format!("{:?}", one.how),
-        message: view::not_proposed(&[(one, &candidate.tag)], reopens),
-        url: one.number.map(|number| pull_url(&ctx.github, key, number)),
+    Some(Settled {
+        state: format!("{:?}", decision.how),
+        message: view::not_proposed(&[(decision, &candidate.tag)], reopens),
+        url: decision
+            .number
+            .map(|number| pull_url(&ctx.github, key, number)),
     })
 }

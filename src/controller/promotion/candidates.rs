@@ -1,4 +1,4 @@
-//! The candidates of a stage: what was announced for it, and what the stages before have come to run.
+//! The candidates of a stage: the images announced for it, and the images that earlier stages run.
 
 use std::sync::Arc;
 
@@ -9,33 +9,33 @@ use crate::domain::image::{Candidate, same_image};
 use crate::domain::promotion::{self, Decision, EarlierStage, How};
 use crate::domain::{ApplicationKey, pull_request};
 
-/// What the stages before have come to run, and the object does not name yet.
+/// The images that earlier stages run healthily and that the object does not name yet.
 pub fn promoted(
     object: Option<&Promotion>,
     target: &Target,
     earlier: &[EarlierStage],
 ) -> Vec<Candidate> {
     let named = object.map_or(&[][..], |object| &object.spec.candidates);
-    // What somebody took out here is not a candidate again since it runs elsewhere.
-    let taken_out = |candidate: &Candidate| {
+    // An image that somebody refused here does not become a candidate again because it runs elsewhere.
+    let was_refused = |candidate: &Candidate| {
         object.is_some_and(|object| {
             !named
                 .iter()
                 .any(|known| same_image(&known.image, &candidate.image))
-                && promotion::is_refused(&remembered(object), candidate)
+                && promotion::is_refused(&decisions(object), candidate)
         })
     };
     let mut promoted = promotion::promoted(earlier);
     promoted.retain(|candidate| {
         target.image(&candidate.image).is_some()
             && !named.contains(candidate)
-            && !taken_out(candidate)
+            && !was_refused(candidate)
     });
     promoted
 }
 
-/// What is remembered of the candidates. An older windlass remembered it of all of them together.
-pub fn remembered(object: &Promotion) -> Vec<Decision> {
+/// The decisions about the candidates. An older windlass kept one state for all of them together.
+pub fn decisions(object: &Promotion) -> Vec<Decision> {
     let status = object.status.clone().unwrap_or_default();
     let how = match status.state.as_deref() {
         Some("Proposed") => How::Proposed,
@@ -66,23 +66,23 @@ pub fn digests_of(candidates: &[Candidate]) -> Vec<String> {
         .collect()
 }
 
-/// Whether a pull request is one of ours that was closed: one that is open has been opened again.
+/// Whether a pull request is a rejected one of ours: if it is open, somebody reopened it.
 pub async fn is_rejected(ctx: &Reader, key: &ApplicationKey, number: u64) -> bool {
     let object = ctx.store.promotion(key).await.ok().flatten();
     object.is_some_and(|object| {
-        remembered(&object)
+        decisions(&object)
             .iter()
-            .any(|one| one.how == How::Rejected && one.number == Some(number))
+            .any(|decision| decision.how == How::Rejected && decision.number == Some(number))
     })
 }
 
-/// The candidates that the stage's pull request brings, or will.
+/// The candidates that the stage's pull request contains, or will.
 pub fn wanted(object: &Promotion) -> Vec<Candidate> {
-    promotion::wanted(&object.spec.candidates, &remembered(object))
+    promotion::wanted(&object.spec.candidates, &decisions(object))
 }
 
-/// Every candidate that is remembered of an application, those of earlier stages first: the first time that one is among
-/// them tells what was announced before what.
+/// Every known candidate of an application, those of earlier stages first. The first occurrence of each gives the order in
+/// which they were announced.
 pub async fn announced(
     ctx: &Arc<Reader>,
     base: &Base,
@@ -107,7 +107,7 @@ pub async fn announced(
     Ok(all)
 }
 
-/// What is known of the stages that come before.
+/// The state of the earlier stages.
 pub async fn earlier(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::candidates::remembered;
+use super::candidates::decisions;
 use super::git::sight;
 use crate::cluster::store::Promotion;
 use crate::domain::catalog::{Place, Target};
@@ -38,8 +38,8 @@ pub fn texts(
         .collect()))
 }
 
-/// Puts one candidate in; an error leaves everything as it was.
-pub fn put(
+/// Sets one candidate's image in the files; an error leaves everything as it was.
+pub fn set_candidate(
     texts: &mut Texts,
     candidate: &Candidate,
     directory: &str,
@@ -72,14 +72,14 @@ fn changed(before: &Texts, after: Texts) -> Vec<FileEdit> {
         .collect()
 }
 
-/// What a stage's pull request changes, and the images that it brings.
+/// What a stage's pull request changes, and the images that it offers.
 pub struct Proposal {
     pub edits: Vec<FileEdit>,
     pub offers: Vec<Offer>,
 }
 
-/// Each candidate by itself: one that cannot be put in stops no other.
-pub fn put_together(
+/// Edits the files for each candidate by itself: a candidate that cannot be set stops no other.
+pub fn assemble(
     texts: &Texts,
     target: &Target,
     sights: &[Sight],
@@ -91,14 +91,14 @@ pub fn put_together(
         .iter()
         .filter_map(|sight| sight.offer(announced, decided))
         .collect();
-    offers.retain(|offer| put(&mut edited, &offer.candidate, &target.path).is_ok());
+    offers.retain(|offer| set_candidate(&mut edited, &offer.candidate, &target.path).is_ok());
     Proposal {
         edits: changed(texts, edited),
         offers,
     }
 }
 
-/// What the pull request of a stage would be on a tree.
+/// The proposal of a stage's pull request on a tree.
 pub fn proposal(
     mirror: &Mirror,
     tree: TreeId,
@@ -116,16 +116,16 @@ pub fn proposal(
         .iter()
         .map(|candidate| sight(&texts, target, candidate))
         .collect();
-    Ok(Ok(put_together(
+    Ok(Ok(assemble(
         &texts,
         target,
         &sights,
         announced,
-        &remembered(object),
+        &decisions(object),
     )))
 }
 
-/// What a commit lacks of what is offered; None where it cannot be put in.
+/// The edits that a commit lacks of the offers; None if they cannot be made.
 pub fn missing(
     mirror: &Mirror,
     head: &CommitSha,
@@ -138,6 +138,6 @@ pub fn missing(
     let mut edited = texts.clone();
     let all = offers
         .iter()
-        .all(|offer| put(&mut edited, &offer.candidate, &place.directory).is_ok());
+        .all(|offer| set_candidate(&mut edited, &offer.candidate, &place.directory).is_ok());
     Ok(all.then(|| changed(&texts, edited)))
 }

@@ -1,8 +1,8 @@
-//! What Git says of a promotion: where its branch and the base stand, and what was taken back.
+//! The state of a promotion in Git: the base, its branch, and what was reverted.
 
 use std::sync::Arc;
 
-use super::edits::{Proposal, Texts, missing, put, put_together, texts};
+use super::edits::{Proposal, Texts, assemble, missing, set_candidate, texts};
 use super::history::{count, past};
 use crate::controller::{Reader, Result};
 use crate::domain::catalog::Target;
@@ -14,15 +14,15 @@ use crate::domain::promotion::{
 use crate::domain::{ApplicationKey, CommitSha, Invalid};
 use crate::git::{Merged, Mirror, TreeId};
 
-/// What is asked of Git.
+/// What the state in Git is computed from.
 #[derive(Clone)]
-pub struct Question {
+pub struct GitQuery {
     pub base: CommitSha,
     pub branch: String,
     pub bot: String,
     pub target: Target,
     pub candidates: Vec<Candidate>,
-    /// What was remembered of them.
+    /// The decisions about them so far.
     pub decided: Vec<Decision>,
     pub announced: Vec<Candidate>,
     pub pull: Option<PullRequest>,
@@ -30,52 +30,52 @@ pub struct Question {
     pub merged_as: Option<CommitSha>,
 }
 
-pub struct Answer {
+pub struct GitState {
     pub edits: Vec<FileEdit>,
     pub offers: Vec<Offer>,
     pub branch: Option<Branch>,
     pub decided: Vec<Decision>,
     pub dropped: Vec<Candidate>,
-    /// The base lacks something as an older view of it would.
+    /// The base lacks something; a stale mirror of it would too.
     pub is_doubtful: bool,
 }
 
-pub async fn ask(
+pub async fn read_git(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
-    question: &Question,
-) -> Result<std::result::Result<Answer, Invalid>> {
-    let question = question.clone();
-    ctx.mirror(&key.repo, move |mirror| look_at_git(mirror, &question))
+    query: &GitQuery,
+) -> Result<std::result::Result<GitState, Invalid>> {
+    let query = query.clone();
+    ctx.mirror(&key.repo, move |mirror| git_state(mirror, &query))
         .await
 }
 
-/// What the base has of each candidate and lacks of all, and how our branch relates to that.
-fn look_at_git(
+/// What the base has of each candidate, the edits that it lacks, and how our branch relates to that.
+fn git_state(
     mirror: &Mirror,
-    asked: &Question,
-) -> anyhow::Result<std::result::Result<Answer, Invalid>> {
-    let (place, base_tree) = (asked.target.place(), mirror.tree(&asked.base)?);
+    query: &GitQuery,
+) -> anyhow::Result<std::result::Result<GitState, Invalid>> {
+    let (place, base_tree) = (query.target.place(), mirror.tree(&query.base)?);
     let texts = match texts(mirror, base_tree, &place)? {
         Ok(texts) => texts,
         Err(why) => return Ok(Err(why)),
     };
     let mut sights = Vec::new();
-    for candidate in &asked.candidates {
-        let mut found = sight(&texts, &asked.target, candidate);
-        found.past = past(mirror, asked, &found)?;
+    for candidate in &query.candidates {
+        let mut found = sight(&texts, &query.target, candidate);
+        found.past = past(mirror, query, &found)?;
         sights.push(found);
     }
     let decided = promotion::judge(
-        &asked.decided,
+        &query.decided,
         &sights,
-        &asked.announced,
-        &asked.base,
-        asked.pull.as_ref(),
+        &query.announced,
+        &query.base,
+        query.pull.as_ref(),
     );
     let Proposal { edits, offers } =
-        put_together(&texts, &asked.target, &sights, &asked.announced, &decided);
-    let mut answer = Answer {
+        assemble(&texts, &query.target, &sights, &query.announced, &decided);
+    let mut state = GitState {
         dropped: sights
             .iter()
             .filter(|sight| sight.is_dropped(&decided))
@@ -87,56 +87,59 @@ fn look_at_git(
         branch: None,
         decided,
     };
-    let Some(head) = mirror.branch(&asked.branch)? else {
-        return Ok(Ok(answer));
+    let Some(head) = mirror.branch(&query.branch)? else {
+        return Ok(Ok(state));
     };
-    answer.branch = match content_of(mirror, asked, base_tree, &head, &answer)? {
+    state.branch = match content_of(mirror, query, base_tree, &head, &state)? {
         Ok(content) => Some(Branch { head, content }),
         Err(why) => return Ok(Err(why)),
     };
-    Ok(Ok(answer))
+    Ok(Ok(state))
 }
 
-/// What our branch brings, merged into the base. An error: it is somebody else's.
+/// What our branch changes, merged into the base. An error: the branch is somebody else's.
 fn content_of(
     mirror: &Mirror,
-    asked: &Question,
+    query: &GitQuery,
     base_tree: TreeId,
     head: &CommitSha,
-    answer: &Answer,
+    state: &GitState,
 ) -> anyhow::Result<std::result::Result<BranchContent, Invalid>> {
-    if mirror.is_ancestor(head, &asked.base)? {
+    if mirror.is_ancestor(head, &query.base)? {
         return Ok(Ok(BranchContent::Nothing));
     }
     let ours = mirror
-        .authors(&asked.base, head)?
+        .authors(&query.base, head)?
         .iter()
-        .all(|email| is_ours(email, &asked.bot));
+        .all(|email| is_ours(email, &query.bot));
     let is_kept = |pull: &PullRequest| pull.state == PullRequestState::Open || pull.head == *head;
-    if !ours && !asked.pull.as_ref().is_some_and(is_kept) {
-        // Nothing of it is ours, and no pull request of ours keeps it: it would be lost.
+    if !ours && !query.pull.as_ref().is_some_and(is_kept) {
+        // It has commits of others, and no pull request of ours refers to it: a rebuild would lose them.
         return Ok(Err(Invalid(format!(
             "the branch {} is not windlass's: it has commits of others. Delete it",
-            asked.branch
+            query.branch
         ))));
     }
-    let wanted = mirror.edited(base_tree, &answer.edits)?;
-    let failed = answer.decided.iter().any(|one| one.how == How::Failed);
-    let place = asked.target.place();
-    Ok(Ok(match mirror.merge(&asked.base, head)? {
+    let wanted = mirror.edited(base_tree, &state.edits)?;
+    let failed = state
+        .decided
+        .iter()
+        .any(|decision| decision.how == How::Failed);
+    let place = query.target.place();
+    Ok(Ok(match mirror.merge(&query.base, head)? {
         Merged::Clean(tree) if tree == wanted => BranchContent::Wanted,
         Merged::Conflicts(_) if ours => BranchContent::Conflicting,
         Merged::Conflicts(_) => BranchContent::Foreign,
-        Merged::Clean(_) => match missing(mirror, head, &place, &answer.offers)? {
+        Merged::Clean(_) => match missing(mirror, head, &place, &state.offers)? {
             Some(edits) if !edits.is_empty() => BranchContent::Outdated(edits),
-            // What cannot be edited just now may be what it has besides.
+            // The surplus may be a candidate that cannot be edited just now.
             Some(_) if ours && !failed => BranchContent::Surplus,
             _ => BranchContent::Foreign,
         },
     }))
 }
 
-/// What a directory has in a candidate's place.
+/// What a directory sets in place of a candidate.
 pub fn sight(texts: &Texts, target: &Target, candidate: &Candidate) -> Sight {
     let found: Vec<_> = texts
         .values()
@@ -145,7 +148,7 @@ pub fn sight(texts: &Texts, target: &Target, candidate: &Candidate) -> Sight {
     let unreadable = found.iter().any(std::result::Result::is_err);
     let now: Vec<_> = found.into_iter().flatten().flatten().collect();
     let mut edited = texts.clone();
-    let there = match put(&mut edited, candidate, &target.path) {
+    let there = match set_candidate(&mut edited, candidate, &target.path) {
         _ if target.image(&candidate.image).is_none() => There::Unnamed,
         Err(why) => There::Impossible {
             why,

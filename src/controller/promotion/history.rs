@@ -1,7 +1,7 @@
-//! What was merged of an image before, and which commit took it back.
+//! What was merged of an image before, and which commit reverted it.
 
 use super::edits::texts;
-use super::git::Question;
+use super::git::GitQuery;
 use crate::domain::CommitSha;
 use crate::domain::catalog::Place;
 use crate::domain::edit::digests;
@@ -9,21 +9,21 @@ use crate::domain::image::{Candidate, Digest};
 use crate::domain::promotion::{self, Past, Sight, There};
 use crate::git::Mirror;
 
-/// How far back the commit that took a candidate back is looked for.
+/// How many commits are searched for the one that reverted a candidate.
 const HISTORY: usize = 50;
 
-/// What was merged last of an image, and whether the base has it no more.
-pub fn past(mirror: &Mirror, asked: &Question, sight: &Sight) -> anyhow::Result<Option<Past>> {
+/// What was merged last of an image, and whether the base no longer has it.
+pub fn past(mirror: &Mirror, query: &GitQuery, sight: &Sight) -> anyhow::Result<Option<Past>> {
     let candidate = &sight.candidate;
     let lacks = matches!(
         sight.there,
         There::Other | There::Impossible { gone: true, .. }
     );
-    let mut found = remembered_merge(mirror, asked, candidate)?;
-    // A merge that was taken back before anybody looked is told by its pull request alone.
+    let mut found = remembered_merge(mirror, query, candidate)?;
+    // If a merge was reverted before it was observed, only its pull request shows it.
     if lacks
-        && !promotion::is_refused(&asked.decided, candidate)
-        && let Some(later) = later_merge(mirror, asked, candidate, found.as_ref())?
+        && !promotion::is_refused(&query.decided, candidate)
+        && let Some(later) = later_merge(mirror, query, candidate, found.as_ref())?
     {
         found = Some(later);
     }
@@ -31,27 +31,27 @@ pub fn past(mirror: &Mirror, asked: &Question, sight: &Sight) -> anyhow::Result<
         return Ok(None);
     };
     let has = count(&sight.now, &past.digest);
-    // Where all places have it, nothing was taken away; nor can it be since the same commit.
-    if lacks && past.in_history && commit != asked.base && (has < sight.now.len() || has == 0) {
-        let place = asked.target.place();
+    // If all places have it, nothing was reverted; nor if the merge is the base itself.
+    if lacks && past.in_history && commit != query.base && (has < sight.now.len() || has == 0) {
+        let place = query.target.place();
         let had = count(
             &places_at(mirror, &commit, &place, &candidate.image)?,
             &past.digest,
         );
         if has < had {
-            past.taken = Some(taken_by(mirror, asked, candidate, &past.digest, had)?);
+            past.taken = Some(reverted_by(mirror, query, candidate, &past.digest, had)?);
         }
     }
     Ok(Some(past))
 }
 
-/// What is remembered to have been merged last of an image, with the commit that it was seen in.
+/// The last recorded merge of an image, with the commit that it was observed in.
 fn remembered_merge(
     mirror: &Mirror,
-    asked: &Question,
+    query: &GitQuery,
     candidate: &Candidate,
 ) -> anyhow::Result<Option<(Past, CommitSha)>> {
-    let Some(last) = promotion::last_merged(&asked.decided, &candidate.image) else {
+    let Some(last) = promotion::last_merged(&query.decided, &candidate.image) else {
         return Ok(None);
     };
     let Some(commit) = &last.commit else {
@@ -60,26 +60,26 @@ fn remembered_merge(
     let past = Past {
         digest: last.digest.clone(),
         tag: last.tag.clone(),
-        in_history: is_in_base(mirror, asked, commit)?,
+        in_history: is_in_base(mirror, query, commit)?,
         taken: None,
     };
     Ok(Some((past, commit.clone())))
 }
 
-/// The merge of the pull request, where it brought the candidate after what is remembered.
+/// The merge of the pull request, if it merged the candidate after the recorded merge.
 fn later_merge(
     mirror: &Mirror,
-    asked: &Question,
+    query: &GitQuery,
     candidate: &Candidate,
     remembered: Option<&(Past, CommitSha)>,
 ) -> anyhow::Result<Option<(Past, CommitSha)>> {
-    let Some(merge) = &asked.merged_as else {
+    let Some(merge) = &query.merged_as else {
         return Ok(None);
     };
-    if !is_in_base(mirror, asked, merge)? {
+    if !is_in_base(mirror, query, merge)? {
         return Ok(None);
     }
-    let places = places_at(mirror, merge, &asked.target.place(), &candidate.image)?;
+    let places = places_at(mirror, merge, &query.target.place(), &candidate.image)?;
     if count(&places, &candidate.digest) == 0 {
         return Ok(None);
     }
@@ -98,25 +98,25 @@ fn later_merge(
     Ok(is_later.then(|| (past, merge.clone())))
 }
 
-fn is_in_base(mirror: &Mirror, asked: &Question, commit: &CommitSha) -> anyhow::Result<bool> {
-    Ok(mirror.has(commit) && mirror.is_ancestor(commit, &asked.base)?)
+fn is_in_base(mirror: &Mirror, query: &GitQuery, commit: &CommitSha) -> anyhow::Result<bool> {
+    Ok(mirror.has(commit) && mirror.is_ancestor(commit, &query.base)?)
 }
 
-/// The commit, of those that the base branch went through, since which a digest is in fewer places than it was.
-fn taken_by(
+/// The first-parent commit of the base branch since which a digest is set at fewer places than before.
+fn reverted_by(
     mirror: &Mirror,
-    asked: &Question,
+    query: &GitQuery,
     candidate: &Candidate,
     digest: &Digest,
     had: usize,
 ) -> anyhow::Result<CommitSha> {
-    let mut at = asked.base.clone();
+    let mut at = query.base.clone();
     for _ in 0..HISTORY {
         let Some(parent) = mirror.parent(&at)? else {
             break;
         };
         if count(
-            &places_at(mirror, &parent, &asked.target.place(), &candidate.image)?,
+            &places_at(mirror, &parent, &query.target.place(), &candidate.image)?,
             digest,
         ) >= had
         {
@@ -124,10 +124,10 @@ fn taken_by(
         }
         at = parent;
     }
-    Ok(asked.base.clone())
+    Ok(query.base.clone())
 }
 
-/// At how many places a digest is set.
+/// The number of places where a digest is set.
 pub fn count(places: &[Option<Digest>], digest: &Digest) -> usize {
     places
         .iter()
@@ -135,7 +135,7 @@ pub fn count(places: &[Option<Digest>], digest: &Digest) -> usize {
         .count()
 }
 
-/// The digest at each place where a commit sets an image; none where it cannot be read.
+/// The digest at each place where a commit sets an image; empty if the files cannot be read.
 fn places_at(
     mirror: &Mirror,
     commit: &CommitSha,

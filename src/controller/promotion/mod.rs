@@ -1,15 +1,14 @@
 //! Candidate → branch → pull request.
 //!
-//! One step, one look: after each write the world is read again, so being cut
-//! off between any two of them changes nothing. What people decided in Git is
-//! read from Git, against what the `Promotion` remembers to have seen there; a
-//! base that seems to have lost something is fetched once more before that is
-//! believed.
+//! Each reconcile observes again after each write, so an interruption between
+//! two writes changes nothing. What people decided in Git is read from Git, and
+//! compared with what the `Promotion` observed there before. If the base seems
+//! to have lost something, it is fetched once more first.
 //!
-//! - `candidates`: what was announced for a stage, or comes from the stages before
-//! - `git`: what the base has of that, and what our branch brings; `history`: what was merged and taken back
+//! - `candidates`: the images announced for a stage, or running in earlier stages
+//! - `git`: what the base and our branch have of them; `history`: what was merged and reverted
 //! - `edits`: the files that a promotion changes
-//! - `act`: a step carried out, and where a promotion rests
+//! - `act`: carries out a step; and the state of a settled promotion
 
 mod act;
 mod candidates;
@@ -17,7 +16,7 @@ mod edits;
 mod git;
 mod history;
 
-pub use act::{Rest, rest};
+pub use act::{Settled, settled};
 pub use candidates::{announced, earlier, is_rejected, wanted};
 pub use edits::proposal;
 pub use git::is_ours;
@@ -32,21 +31,21 @@ use crate::domain::image::Candidate;
 use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Seen};
 use crate::domain::{ApplicationKey, Invalid};
 use crate::{github, view};
-use candidates::{promoted, remembered};
-use git::{Answer, Question, ask};
+use candidates::{decisions, promoted};
+use git::{GitQuery, GitState, read_git};
 
-/// Steps taken in one look before the key waits its turn again.
+/// Steps in one reconcile before the key goes back into the queue.
 const MOST_STEPS: usize = 8;
 
 pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue> {
     for _ in 0..MOST_STEPS {
-        let (object, seen) = match observe(&ctx, &key).await? {
+        let (object, facts) = match observe(&ctx, &key).await? {
             Observed::Nothing => return Ok(Requeue::Idle),
             Observed::Promoted(candidates) => {
                 ctx.to_store().propose(&key, &candidates).await?;
                 continue;
             }
-            Observed::Seen(object, seen) => (object, *seen),
+            Observed::Facts(object, facts) => (object, *facts),
             Observed::Unreadable(object, Invalid(why)) => {
                 let status = PromotionStatus {
                     state: Some("Failed".into()),
@@ -57,10 +56,10 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
                 return Ok(Requeue::Idle);
             }
         };
-        let step = promotion::decide(&seen);
-        let settled = act::act(&ctx, &key, &object, &seen, step).await;
+        let step = promotion::decide(&facts);
+        let settled = act::act(&ctx, &key, &object, &facts, step).await;
         if settled.is_err() {
-            // It may have been done all the same, or somebody was faster.
+            // The write may have succeeded all the same, or somebody else was faster.
             ctx.touch(&key.repo);
         }
         if settled? {
@@ -70,15 +69,15 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
     Ok(Requeue::After(crate::controller::DEBOUNCE))
 }
 
-/// What there is to look at.
+/// What was observed of a promotion.
 enum Observed {
-    /// Nothing was ever proposed here.
+    /// Nothing was ever proposed for the stage.
     Nothing,
-    /// What the stages before have come to run, and the object does not name yet.
+    /// Images that earlier stages run healthily and that the object does not name yet.
     Promoted(Vec<Candidate>),
-    /// Nothing can be proposed; the reason is for whoever reads the Promotion.
+    /// Nothing can be proposed; the reason goes into the `Promotion`'s status.
     Unreadable(Promotion, Invalid),
-    Seen(Promotion, Box<Seen>),
+    Facts(Promotion, Box<Seen>),
 }
 
 async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
@@ -95,7 +94,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     let Some(object) = object else {
         return Ok(Observed::Nothing);
     };
-    let (candidates, decided) = (object.spec.candidates.clone(), remembered(&object));
+    let (candidates, decided) = (object.spec.candidates.clone(), decisions(&object));
     if candidates.is_empty() && decided.is_empty() {
         return Ok(Observed::Nothing);
     }
@@ -105,7 +104,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         Ok(pull) => pull,
         Err(why) => return Ok(Observed::Unreadable(object, why)),
     };
-    let question = Question {
+    let query = GitQuery {
         base: base.commit.clone(),
         announced: announced(ctx, &base, key).await?,
         branch: key.branch(),
@@ -116,69 +115,64 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         merged_as: pull.as_ref().and_then(github::Pull::merged_as),
         pull: pull.map(pull_request_of),
     };
-    let Some((question, answer)) = believed(ctx, key, question).await? else {
+    let Some((query, state)) = confirmed_state(ctx, key, query).await? else {
         return Ok(Observed::Nothing);
     };
-    Ok(match answer {
-        Ok(answer) => Observed::Seen(object, Box::new(seen(key, &earlier, question, answer))),
+    Ok(match state {
+        Ok(state) => Observed::Facts(object, Box::new(facts(key, &earlier, query, state))),
         Err(why) => Observed::Unreadable(object, why),
     })
 }
 
-/// What Git answers, with what it was asked: once more of the newest base where an older view of it could say the same.
-/// None: the newest base has no such application.
-async fn believed(
+/// The state in Git, with its query. If a stale mirror could look the same, it is read again from the newest base. None:
+/// the newest base has no such application.
+async fn confirmed_state(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
-    question: Question,
-) -> Result<Option<(Question, std::result::Result<Answer, Invalid>)>> {
-    let answer = ask(ctx, key, &question).await?;
-    if !matches!(&answer, Ok(answer) if answer.is_doubtful) {
-        return Ok(Some((question, answer)));
+    query: GitQuery,
+) -> Result<Option<(GitQuery, std::result::Result<GitState, Invalid>)>> {
+    let state = read_git(ctx, key, &query).await?;
+    if !matches!(&state, Ok(state) if state.is_doubtful) {
+        return Ok(Some((query, state)));
     }
-    // What somebody took away is believed of the branch as it is now alone.
+    // A revert only counts on the branch as it is now.
     let base = ctx.base(&key.repo, Instant::now()).await?;
     let Some(target) = base.target(key).cloned() else {
         return Ok(None);
     };
-    let question = Question {
+    let query = GitQuery {
         base: base.commit.clone(),
         target,
-        ..question
+        ..query
     };
-    let answer = ask(ctx, key, &question).await?;
-    Ok(Some((question, answer)))
+    let state = read_git(ctx, key, &query).await?;
+    Ok(Some((query, state)))
 }
 
-/// What a step is decided from.
-fn seen(
-    key: &ApplicationKey,
-    earlier: &[EarlierStage],
-    question: Question,
-    answer: Answer,
-) -> Seen {
-    let Answer {
+/// The facts that a step is decided from.
+fn facts(key: &ApplicationKey, earlier: &[EarlierStage], query: GitQuery, state: GitState) -> Seen {
+    let GitState {
         edits,
         offers,
         branch,
         decided,
         dropped,
         is_doubtful: _,
-    } = answer;
-    let brought: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
+    } = state;
+    let offered: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
     let evidence: Vec<_> = earlier
         .iter()
-        .map(|stage| (stage.stage.to_string(), stage.lacks(&brought)))
+        .map(|stage| (stage.stage.to_string(), stage.lacks(&offered)))
         .collect();
     Seen {
         title: promotion::title(key, &offers),
         body: view::promotion(key, &offers, &evidence),
-        base: question.base,
+        base: query.base,
         edits,
         offers,
         branch,
-        pull_request: question.pull,
-        candidates: question
+        pull_request: query.pull,
+        candidates: query
             .candidates
             .into_iter()
             .filter(|candidate| !dropped.contains(candidate))
@@ -188,8 +182,8 @@ fn seen(
     }
 }
 
-/// The pull request of windlass from a stage's branch: one that is open, or else the newest. An error: somebody else has
-/// one open from it.
+/// Our pull request from a stage's branch: the open one, or else the newest. An error: somebody else has an open one from
+/// it.
 fn our_pull(
     pulls: Vec<github::Pull>,
     key: &ApplicationKey,
@@ -204,7 +198,7 @@ fn our_pull(
             pull.author()
         )));
     }
-    // One that was opened again is not the newest.
+    // A reopened one is not the newest.
     Ok(ours
         .into_iter()
         .max_by_key(|pull| (pull.is_open(), pull.number)))

@@ -1,11 +1,11 @@
-//! Writes what was decided: comments, check runs, the merge.
+//! Carries out the decided steps: comments, check runs, the merge.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::shown::ShownPreview;
+use super::shown_preview::ShownPreview;
 use super::{Observation, commands, place_of};
 use crate::controller::cache::locked;
 use crate::controller::{Error, Event, Reader, Requeue, Result, Writer};
@@ -18,17 +18,23 @@ use crate::view;
 pub async fn act(
     ctx: &Writer,
     key: &PullRequestKey,
-    look: &Observation,
+    observation: &Observation,
     steps: Vec<Step>,
 ) -> Result<Requeue> {
-    let (head, place) = (&look.snapshot.pull.head.sha, place_of(&look.base, key));
-    let again = look.shown.as_ref().and_then(|shown| shown.again);
-    let mut requeue = again.map_or(Requeue::Idle, |(at, _)| {
+    let (head, place) = (
+        &observation.snapshot.pull.head.sha,
+        place_of(&observation.base, key),
+    );
+    let retry = observation
+        .shown_preview
+        .as_ref()
+        .and_then(|shown_preview| shown_preview.retry);
+    let mut requeue = retry.map_or(Requeue::Idle, |(at, _)| {
         Requeue::After(at.saturating_duration_since(Instant::now()))
     });
-    // GitHub tells a while later who pushed.
-    if look
-        .facts
+    // GitHub lists a push after a while.
+    if observation
+        .gate_facts
         .as_ref()
         .is_some_and(|facts| matches!(facts.writers, Writers::Unknown(Doubt::Push { .. })))
     {
@@ -37,7 +43,7 @@ pub async fn act(
     for step in steps {
         tracing::debug!(?step, "pull request");
         match step {
-            Step::TellTampered => tell_tampered(ctx, key, look).await?,
+            Step::TellTampered => report_tampering(ctx, key, observation).await?,
             Step::PostSticky(wanted) => {
                 ctx.to_github()
                     .post_comment(key, &view::sticky_body(&wanted, &ctx.seal, &place))
@@ -53,14 +59,14 @@ pub async fn act(
                     .await?;
             }
             Step::PublishCheck => {
-                publish(ctx, key, look).await?;
+                publish(ctx, key, observation).await?;
                 requeue = Requeue::After(Duration::ZERO);
             }
-            Step::RetireGate => retire_gate(ctx, key, look).await?,
+            Step::RetireGate => retire_gate(ctx, key, observation).await?,
             Step::SetGate { state, description } => {
-                set_gate(ctx, key, look, state, description).await?
+                set_gate(ctx, key, observation, state, description).await?
             }
-            Step::Answer { comment } => commands::answer(ctx, key, look, comment).await?,
+            Step::Answer { comment } => commands::answer(ctx, key, observation, comment).await?,
             Step::Merge(permit) => match ctx.to_github().merge(key, &permit).await {
                 Ok(()) => {
                     ctx.touch(&key.repo);
@@ -72,7 +78,7 @@ pub async fn act(
                         .pulls
                         .refusals
                         .insert(key.clone(), (head.clone(), message));
-                    // Said at once, tried again later: what GitHub asks for may come.
+                    // The comment says so at once, and the merge is tried again later: what GitHub requires may arrive.
                     requeue = Requeue::After(Duration::from_millis(500));
                     forget_refusal_later(ctx, key);
                 }
@@ -83,7 +89,7 @@ pub async fn act(
     Ok(requeue)
 }
 
-/// A refusal is believed for half a minute, then the merge is tried again.
+/// A refusal counts for half a minute, then the merge is tried again.
 fn forget_refusal_later(ctx: &Arc<Reader>, key: &PullRequestKey) {
     let (ctx, key) = (Arc::downgrade(ctx), key.clone());
     tokio::spawn(async move {
@@ -95,9 +101,13 @@ fn forget_refusal_later(ctx: &Arc<Reader>, key: &PullRequestKey) {
     });
 }
 
-async fn tell_tampered(ctx: &Writer, key: &PullRequestKey, look: &Observation) -> Result<()> {
-    let id = look.seen.sticky.as_ref().map(|sticky| sticky.id);
-    let Some(comment) = look
+async fn report_tampering(
+    ctx: &Writer,
+    key: &PullRequestKey,
+    observation: &Observation,
+) -> Result<()> {
+    let id = observation.observed.sticky.as_ref().map(|sticky| sticky.id);
+    let Some(comment) = observation
         .snapshot
         .comments
         .iter()
@@ -114,15 +124,16 @@ async fn tell_tampered(ctx: &Writer, key: &PullRequestKey, look: &Observation) -
         .await?)
 }
 
-/// The verdict as a check run: changed where it can be, made anew where it was complete and is open again.
+/// Publishes the verdict as a check run. The existing run is updated; a completed run that becomes pending again is
+/// replaced by a new one.
 async fn set_gate(
     ctx: &Writer,
     key: &PullRequestKey,
-    look: &Observation,
+    observation: &Observation,
     state: &'static str,
     title: String,
 ) -> Result<()> {
-    let Some(verdict) = &look.seen.verdict else {
+    let Some(verdict) = &observation.observed.verdict else {
         return Ok(());
     };
     let conclusion = if state == "pending" {
@@ -136,29 +147,29 @@ async fn set_gate(
         .unwrap_or_default();
     let check = NewCheck {
         name: GATE_CONTEXT.into(),
-        head: look.snapshot.pull.head.sha.clone(),
+        head: observation.snapshot.pull.head.sha.clone(),
         external_id: String::new(),
         conclusion,
         title,
         summary: format!("{}\n\n{advice}", view::why(verdict)).trim().into(),
         text: None,
     };
-    let there = look
+    let open_run = observation
         .snapshot
         .gate
         .as_ref()
-        .filter(|there| there.conclusion.is_none() || conclusion.is_some());
+        .filter(|run| run.conclusion.is_none() || conclusion.is_some());
     Ok(ctx
         .to_github()
-        .publish_check(&key.repo, &check, there.map(|there| there.id))
+        .publish_check(&key.repo, &check, open_run.map(|run| run.id))
         .await?)
 }
 
-/// The head's verdict was this pull request's.
-async fn retire_gate(ctx: &Writer, key: &PullRequestKey, look: &Observation) -> Result<()> {
+/// Cancels the verdict on the head: it was this pull request's.
+async fn retire_gate(ctx: &Writer, key: &PullRequestKey, observation: &Observation) -> Result<()> {
     let check = NewCheck {
         name: GATE_CONTEXT.into(),
-        head: look.snapshot.pull.head.sha.clone(),
+        head: observation.snapshot.pull.head.sha.clone(),
         external_id: String::new(),
         conclusion: Some("cancelled"),
         title: format!(
@@ -173,26 +184,26 @@ async fn retire_gate(ctx: &Writer, key: &PullRequestKey, look: &Observation) -> 
         .publish_check(
             &key.repo,
             &check,
-            look.snapshot.gate.as_ref().map(|gate| gate.id),
+            observation.snapshot.gate.as_ref().map(|gate| gate.id),
         )
         .await?)
 }
 
-async fn publish(ctx: &Writer, key: &PullRequestKey, look: &Observation) -> Result<()> {
+async fn publish(ctx: &Writer, key: &PullRequestKey, observation: &Observation) -> Result<()> {
     let Some(ShownPreview {
         preview, text, id, ..
-    }) = look.shown.as_deref()
+    }) = observation.shown_preview.as_deref()
     else {
         return Ok(());
     };
     let conclusion = match (&preview.failure, preview.ok()) {
         (Some(Failure::Fork), _) => "neutral",
-        // What is not shown is neither good nor bad.
+        // A preview that does not show everything is neither a success nor a failure.
         (_, true) if text.unseen > 0 => "neutral",
         (_, true) => "success",
         (_, false) => "failure",
     };
-    // What follows on the first page comes first: once the check run that counts is there, all of it is.
+    // The further pages are published first: once the check run that counts exists, all pages do.
     for (number, page) in text.pages.iter().enumerate() {
         let check = NewCheck {
             name: format!("{CHECK} page {}", number + 2),

@@ -1,21 +1,21 @@
-//! What is remembered of pull requests.
+//! The cache of the pull request loop.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
-use super::shown::ShownPreview;
+use super::shown_preview::ShownPreview;
 use crate::controller::cache::Recent;
 use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 
-/// What is remembered of pull requests.
+/// The cache of the pull request loop.
 #[derive(Default)]
 pub struct Cache {
     pub previews: Previews,
-    /// When something last became different of an application that previews tell of: see [`super::anew`].
+    /// When something that previews show of an application last changed: see [`super::invalidate_previews`].
     pub changed: Mutex<HashMap<ApplicationKey, Instant>>,
-    /// Heads that are not fetched, with the reason.
+    /// Heads that are too large to fetch, with the message.
     pub too_large: Recent<(PullRequestKey, CommitSha), String>,
     /// Comments whose commands we have answered.
     pub answered: Recent<u64, ()>,
@@ -23,16 +23,16 @@ pub struct Cache {
     pub refusals: Recent<PullRequestKey, (CommitSha, String)>,
 }
 
-/// Previews, by their size: as text they are what takes memory.
+/// Previews, bounded by their size: their texts take the most memory.
 pub struct Previews(moka::sync::Cache<PullRequestKey, Arc<ShownPreview>>);
 
-/// Bytes of previews that are remembered.
+/// The most bytes of previews in the cache.
 const MOST_PREVIEWED: u64 = 64 << 20;
 
 impl Default for Previews {
     fn default() -> Self {
-        let weight = |_: &PullRequestKey, shown: &Arc<ShownPreview>| {
-            u32::try_from(shown.size()).unwrap_or(u32::MAX)
+        let weight = |_: &PullRequestKey, preview: &Arc<ShownPreview>| {
+            u32::try_from(preview.size()).unwrap_or(u32::MAX)
         };
         Self(
             moka::sync::Cache::builder()

@@ -1,4 +1,4 @@
-//! A pull request that is merged or closed: how far its roll-out has come, and commands that are still to be answered.
+//! A merged or closed pull request: the progress of its rollout, and commands that still need an answer.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub async fn observe(
     key: &PullRequestKey,
     base: Arc<Base>,
     snapshot: PullSnapshot,
-    asks: Vec<CommandComment>,
+    commands: Vec<CommandComment>,
     thread: Thread,
 ) -> Result<Observation> {
     let merged = snapshot.pull.merged_as();
@@ -25,30 +25,32 @@ pub async fn observe(
         ctx.cache.pulls.previews.invalidate(key);
     }
     ctx.heads.forget(key);
-    let mut changes = if asks.is_empty() {
+    let mut changes = if commands.is_empty() {
         Changes::default()
     } else {
         authority::merged_changes(ctx, key, merged.clone()).await?
     };
     let mut wanted = None;
-    // The end of the story is told once; what comes later belongs to later commits.
-    let tells = thread.sticky.is_some() && !thread.ended;
+    // Once the comment reports the final state it is not updated: later changes belong to later commits.
+    let updates_comment = thread.sticky.is_some() && !thread.ended;
     if let Some(commit) = &merged
-        && let Some(progress) = rollout(ctx, key, &base, commit, tells).await?
+        && let Some(progress) = rollout(ctx, key, &base, commit, updates_comment).await?
     {
-        let touched = progress.iter().filter_map(|one| base.target(&one.key));
+        let touched = progress
+            .iter()
+            .filter_map(|rollout| base.target(&rollout.key));
         changes.touched = touched.cloned().collect();
-        let healthy = |one: &Rollout| one.state == RolloutState::Healthy;
+        let healthy = |rollout: &Rollout| rollout.state == RolloutState::Healthy;
         if !thread.ended && progress.iter().all(healthy) {
             score(ctx, key, &base).await?;
         }
-        if tells {
-            wanted = Some(told(&snapshot, commit, &progress));
+        if updates_comment {
+            wanted = Some(progress_comment(&snapshot, commit, &progress));
         }
     }
-    let seen = Seen {
-        retire: gate_is_spent(ctx, key, &base, &snapshot).await?,
-        asks,
+    let observed = Seen {
+        retire: gate_is_to_retire(ctx, key, &base, &snapshot).await?,
+        asks: commands,
         tampered: thread.tampered,
         wanted,
         sticky: thread.sticky,
@@ -59,23 +61,23 @@ pub async fn observe(
         gate: None,
     };
     Ok(Observation {
-        seen,
+        observed,
         base,
         snapshot,
         changes: changes.into(),
-        facts: None,
-        shown: None,
+        gate_facts: None,
+        shown_preview: None,
     })
 }
 
-/// How far what was merged has come. None: while the configuration cannot be read nobody can tell which applications it
-/// changed, and that the commit is there we may not have seen yet.
+/// The rollout of the merge. None: the configuration is invalid, so the changed applications are unknown; or the mirror
+/// does not have the merge yet.
 async fn rollout(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Base,
     merged: &CommitSha,
-    tells: bool,
+    wakes_commit: bool,
 ) -> Result<Option<Vec<Rollout>>> {
     let at = merged.clone();
     if matches!(base.catalog, Some(Err(_)))
@@ -90,18 +92,18 @@ async fn rollout(
         commit: merged.clone(),
     };
     commit::record_pull_request(ctx, &name, key.number);
-    if tells {
+    if wakes_commit {
         ctx.emit(&Event::Commit(name));
     }
     let (progress, _) = commit::progress_of(ctx, &key.repo, base, merged).await?;
     Ok(Some(progress))
 }
 
-/// The comment over a roll-out.
-fn told(snapshot: &PullSnapshot, merged: &CommitSha, progress: &[Rollout]) -> Wanted {
+/// The comment about a rollout.
+fn progress_comment(snapshot: &PullSnapshot, merged: &CommitSha, progress: &[Rollout]) -> Wanted {
     let check = snapshot.check.as_ref();
     let preview = check.and_then(|check| check.output.text.as_deref());
-    // Retired gates were green.
+    // A cancelled gate was a success before.
     let unmet = snapshot
         .gate
         .as_ref()
@@ -110,8 +112,9 @@ fn told(snapshot: &PullSnapshot, merged: &CommitSha, progress: &[Rollout]) -> Wa
     view::progress(merged, progress, preview, unmet)
 }
 
-/// A check belongs to the commit: the verdict of this pull request is none of the next one's from the same commit.
-async fn gate_is_spent(
+/// A check run belongs to the commit: a successful verdict of this pull request must not count for the next pull request
+/// from the same commit.
+async fn gate_is_to_retire(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Base,
@@ -121,15 +124,15 @@ async fn gate_is_spent(
     if gate.and_then(|check| check.conclusion.as_deref()) != Some("success") {
         return Ok(false);
     }
-    let (head, in_base) = (snapshot.pull.head.sha.clone(), base.commit.clone());
+    let (head, tip) = (snapshot.pull.head.sha.clone(), base.commit.clone());
     let merge = snapshot.pull.merged_as();
-    // What is in the base brings nothing once more; that a merge is there, we may not have seen yet.
+    // If the head is in the base, no other pull request can merge it. Wait until the mirror has the merge.
     let job = move |mirror: &crate::git::Mirror| {
         let is_in = |commit: &CommitSha| {
-            Ok::<_, anyhow::Error>(mirror.has(commit) && mirror.is_ancestor(commit, &in_base)?)
+            Ok::<_, anyhow::Error>(mirror.has(commit) && mirror.is_ancestor(commit, &tip)?)
         };
-        let seen = merge.as_ref().map_or(Ok(true), is_in)?;
-        Ok(seen && !is_in(&head)?)
+        let has_merge = merge.as_ref().map_or(Ok(true), is_in)?;
+        Ok(has_merge && !is_in(&head)?)
     };
     ctx.mirror(&key.repo, job).await
 }

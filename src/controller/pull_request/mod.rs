@@ -1,4 +1,4 @@
-//! A pull request: preview, commands, verdict, merge, and after it the progress.
+//! A pull request: preview, commands, verdict, merge, and the progress after the merge.
 
 mod act;
 mod cache;
@@ -7,13 +7,13 @@ mod commands;
 mod open;
 mod origin;
 mod score;
-mod shown;
+mod shown_preview;
 mod thread;
 mod verdict;
 
 pub use cache::Cache;
 
-pub use shown::{ShownPreview, anew};
+pub use shown_preview::{ShownPreview, invalidate_previews};
 
 use std::sync::Arc;
 
@@ -32,64 +32,70 @@ use thread::Thread;
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
     let snapshot = ctx.github.snapshot(&key).await?;
     // Commands on a pull request into another branch get no answer, and so no reaction either.
-    let asks = match snapshot.pull.base.branch == ctx.github.repository(&key.repo)?.default_branch {
-        true => commands::given(&ctx, &key, &snapshot).await?,
-        false => Vec::new(),
-    };
-    // The comments were read after the pull request: what a command is answered by is no older than the command.
-    if !asks.is_empty() && !ctx.github.pull(&key).await?.is_as(&snapshot.pull) {
+    let commands =
+        match snapshot.pull.base.branch == ctx.github.repository(&key.repo)?.default_branch {
+            true => commands::unanswered(&ctx, &key, &snapshot).await?,
+            false => Vec::new(),
+        };
+    // The comments were read after the pull request. If it changed meanwhile, reconcile again: the answer to a command must
+    // not be older than the command.
+    if !commands.is_empty() && !ctx.github.pull(&key).await?.is_as(&snapshot.pull) {
         return Ok(Requeue::After(DEBOUNCE));
     }
-    // Seen before anything slow: nobody should wonder whether a command was noticed. It is a courtesy: that GitHub does
-    // not take it stops nothing.
-    for ask in asks.iter().filter(|ask| !ask.acknowledged) {
-        if let Err(error) = ctx.to_github().acknowledge(&key.repo, ask.comment).await {
+    // Acknowledged before anything slow, so that nobody wonders whether the command was noticed. If GitHub refuses the
+    // reaction, nothing else stops.
+    for command in commands.iter().filter(|command| !command.acknowledged) {
+        if let Err(error) = ctx
+            .to_github()
+            .acknowledge(&key.repo, command.comment)
+            .await
+        {
             tracing::warn!(pr = %key, %error, "a command could not be acknowledged");
         }
     }
-    let Some(look) = observe(&ctx, &key, snapshot, asks).await? else {
+    let Some(observation) = observe(&ctx, &key, snapshot, commands).await? else {
         return Ok(Requeue::Idle);
     };
-    let steps = pull_request::decide(&look.seen);
-    act(&ctx, &key, &look, steps).await
+    let steps = pull_request::decide(&observation.observed);
+    act(&ctx, &key, &observation, steps).await
 }
 
-/// One look at a pull request.
+/// What was observed of a pull request.
 pub struct Observation {
-    pub seen: Seen,
+    pub observed: Seen,
     pub base: Arc<Base>,
     pub snapshot: PullSnapshot,
     /// None: it is not open.
-    pub shown: Option<Arc<ShownPreview>>,
+    pub shown_preview: Option<Arc<ShownPreview>>,
     /// What the pull request changes, or changed when it was merged.
     pub changes: Arc<Changes>,
-    /// What the verdict was made from.
-    facts: Option<Facts>,
+    /// The facts that the verdict is based on.
+    gate_facts: Option<Facts>,
 }
 
 impl Observation {
-    /// Why somebody's word that takes in what the preview does not show does not count; None: it does.
+    /// Why a user's `/accept-unseen` does not count; None: it does.
     pub fn unseen_refusal(&self, user: &str) -> Option<String> {
         let writer = self
-            .seen
+            .observed
             .asks
             .iter()
-            .any(|ask| ask.author == user && ask.permission >= Permission::Write);
-        self.facts
+            .any(|command| command.author == user && command.permission >= Permission::Write);
+        self.gate_facts
             .as_ref()
             .and_then(|facts| gate::unseen_refusal(facts, user, writer))
     }
 }
 
-/// None: not a pull request of ours to look after.
+/// None: not a pull request into the base branch of a config repository.
 async fn observe(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: PullSnapshot,
-    asks: Vec<CommandComment>,
+    commands: Vec<CommandComment>,
 ) -> Result<Option<Observation>> {
     let pull = &snapshot.pull;
-    // A merge moves branches, which is told by pushes; that a person closed it, or opened it again, only this tells.
+    // A merge also causes a push event. Only this event says that somebody closed or reopened the pull request.
     if let Some(promotion) =
         key_of_branch(&key.repo, &pull.head.branch).filter(|_| pull.merged_at.is_none())
         && (!pull.is_open() || promotion::is_rejected(ctx, &promotion, key.number).await)
@@ -102,13 +108,13 @@ async fn observe(
     }
     let thread = Thread::read(ctx, &place_of(&base, key), &snapshot).await?;
     Ok(Some(if pull.is_open() {
-        open::observe(ctx, key, base, snapshot, asks, thread).await?
+        open::observe(ctx, key, base, snapshot, commands, thread).await?
     } else {
-        closed::observe(ctx, key, base, snapshot, asks, thread).await?
+        closed::observe(ctx, key, base, snapshot, commands, thread).await?
     }))
 }
 
-/// Where a sealed comment stands; names of repositories change.
+/// The place that a comment is sealed for: by repository id, since names of repositories change.
 pub fn place_of(base: &Base, key: &PullRequestKey) -> String {
     format!("{}#{}", base.repo.id, key.number)
 }

@@ -1,11 +1,11 @@
-//! A pull request that is open: its preview, and its verdict.
+//! An open pull request: its preview, and its verdict.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::Observation;
-use super::shown::{ShownPreview, previewed, same_effect};
+use super::shown_preview::{ShownPreview, previewed, same_effect};
 use super::thread::Thread;
 use super::verdict::{gate_of, verdict};
 use crate::controller::{Base, Error, Reader, Result};
@@ -21,14 +21,24 @@ pub async fn observe(
     key: &PullRequestKey,
     base: Arc<Base>,
     snapshot: PullSnapshot,
-    asks: Vec<CommandComment>,
+    commands: Vec<CommandComment>,
     thread: Thread,
 ) -> Result<Observation> {
-    fetch_head(ctx, key, &base, &snapshot, asks.iter().any(gives_preview)).await?;
-    // Only when it is new: what was seen and has no answer yet may be what windlass died of.
-    let is_new = |ask: &CommandComment| !ask.edited && !ask.interrupted && !ask.acknowledged;
-    let again = asks.iter().any(|ask| is_new(ask) && gives_preview(ask));
-    let shown = previewed(ctx, key, &base, &snapshot, again).await?;
+    fetch_head(
+        ctx,
+        key,
+        &base,
+        &snapshot,
+        commands.iter().any(requests_preview),
+    )
+    .await?;
+    // Only a new command: if it was acknowledged and has no answer, its preview may have crashed windlass.
+    let is_new =
+        |command: &CommandComment| !command.edited && !command.interrupted && !command.acknowledged;
+    let refresh = commands
+        .iter()
+        .any(|command| is_new(command) && requests_preview(command));
+    let shown_preview = previewed(ctx, key, &base, &snapshot, refresh).await?;
     let published = snapshot
         .check
         .as_ref()
@@ -36,23 +46,24 @@ pub async fn observe(
         .filter(|id| !id.is_empty());
     let is_current = published
         .as_deref()
-        .is_some_and(|published| same_effect(published, &shown.id));
+        .is_some_and(|published| same_effect(published, &shown_preview.id));
     let current = snapshot.check.as_ref().filter(|_| is_current);
-    let fact = current.and_then(|check| preview_fact(check, &shown));
-    let (facts, verdict, permit) = verdict(ctx, key, &base, &snapshot, &shown, fact).await?;
-    // No comment when nothing managed changes and none was there.
-    let preview = &shown.preview;
-    let silent =
+    let fact = current.and_then(|check| preview_fact(check, &shown_preview));
+    let (facts, verdict, permit) =
+        verdict(ctx, key, &base, &snapshot, &shown_preview, fact).await?;
+    // No comment if no application changes and there was none before.
+    let preview = &shown_preview.preview;
+    let needs_no_comment =
         preview.applications.is_empty() && preview.failure.is_none() && thread.sticky.is_none();
-    let seen = Seen {
+    let observed = Seen {
         retire: false,
-        asks,
+        asks: commands,
         tampered: thread.tampered,
-        wanted: (!silent).then(|| shown.text.comment.clone()),
+        wanted: (!needs_no_comment).then(|| shown_preview.text.comment.clone()),
         sticky: thread.sticky,
-        preview: Some(shown.id.clone()),
+        preview: Some(shown_preview.id.clone()),
         published: if is_current {
-            Some(shown.id.clone())
+            Some(shown_preview.id.clone())
         } else {
             published
         },
@@ -61,39 +72,40 @@ pub async fn observe(
         gate: snapshot.gate.as_ref().map(gate_of),
     };
     Ok(Observation {
-        seen,
+        observed,
         base,
-        changes: shown.changes.clone(),
+        changes: shown_preview.changes.clone(),
         snapshot,
-        facts: Some(facts),
-        shown: Some(shown),
+        gate_facts: Some(facts),
+        shown_preview: Some(shown_preview),
     })
 }
 
-fn gives_preview(ask: &CommandComment) -> bool {
-    ask.lines
+fn requests_preview(command: &CommandComment) -> bool {
+    command
+        .lines
         .iter()
         .any(|line| line.command == Ok(Command::Preview))
 }
 
-/// What the gates read of a preview that was published.
-fn preview_fact(check: &CheckRun, shown: &ShownPreview) -> Option<PreviewFact> {
+/// The facts of a published preview that the gates read.
+fn preview_fact(check: &CheckRun, shown_preview: &ShownPreview) -> Option<PreviewFact> {
     Some(PreviewFact {
         completed_at: check.completed_at?,
-        ok: shown.preview.ok(),
-        unseen: shown.text.unseen,
+        ok: shown_preview.preview.ok(),
+        unseen: shown_preview.text.unseen,
         unseen_accepted: false,
     })
 }
 
-/// Fetches the head, if it is not there. `again`: also one that was too large before. Nothing of a fork is fetched: anybody
-/// may have one, of any size.
+/// Fetches the head, if the mirror does not have it. `retry_too_large`: also one that was too large before. Heads of forks
+/// are not fetched: anybody may have one, of any size.
 async fn fetch_head(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Base,
     snapshot: &PullSnapshot,
-    again: bool,
+    retry_too_large: bool,
 ) -> Result<()> {
     let head = snapshot.pull.head.sha.clone();
     let name = (key.clone(), head.clone());
@@ -102,7 +114,7 @@ async fn fetch_head(
         || ctx
             .mirror(&key.repo, move |mirror| Ok(mirror.has(&head)))
             .await?
-        || !again && too_large.contains_key(&name)
+        || !retry_too_large && too_large.contains_key(&name)
     {
         return Ok(());
     }

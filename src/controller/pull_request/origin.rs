@@ -1,4 +1,4 @@
-//! Whose a pull request is: ours as we would make it anew, ours with what somebody added, or a person's.
+//! The origin of a pull request: ours and as we would make it now, ours with changes by others, or a person's.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::domain::gate::Origin;
 use crate::domain::promotion::Offer;
 use crate::github::PullSnapshot;
 
-/// Ours is what our App opened, whose commits are all ours, and whose tree is the edit made anew from the candidates; with
-/// the images that it brings.
+/// It is ours if our App opened it, all its commits are ours, and its merged tree equals the edits computed again from the
+/// candidates. Also returns the images that it offers.
 pub async fn origin(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -46,7 +46,7 @@ pub async fn origin(
             let tree = mirror.tree(&commit)?;
             Ok(
                 match promotion::proposal(mirror, tree, &target, &object, &announced)? {
-                    // The merged tree was made by another handle of the same repository: ids of equal content are equal.
+                    // The merged tree comes from another handle of the same repository: equal content has equal ids.
                     Ok(proposal) if mirror.edited(tree, &proposal.edits)? == merged => {
                         Some(proposal.offers)
                     }

@@ -1,4 +1,4 @@
-//! Holds what a preview showed against what came of it.
+//! Compares the predictions of a preview with the live objects after the sync.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::domain::PullRequestKey;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{self, Change, Comparison, Plan, Side};
 
-/// Holds what a preview showed against what came of it, once. Only for the preview that this process made: it is a
-/// measure, and nothing waits for it.
+/// Compares the predictions of a preview with the live objects, once. Only if this process made the preview: it is a
+/// metric, and nothing depends on it.
 pub async fn score(ctx: &Arc<Reader>, key: &PullRequestKey, base: &Base) -> Result<()> {
-    let Some(shown) = ctx.cache.pulls.previews.remove(key) else {
+    let Some(shown_preview) = ctx.cache.pulls.previews.remove(key) else {
         return Ok(());
     };
-    let (mut held, mut missed) = (0, 0);
-    for app in &shown.preview.applications {
+    let (mut matched, mut missed) = (0, 0);
+    for app in &shown_preview.preview.applications {
         let Some(target) = base.target(&app.key) else {
             continue;
         };
@@ -25,26 +25,29 @@ pub async fn score(ctx: &Arc<Reader>, key: &PullRequestKey, base: &Base) -> Resu
         for change in predicted.filter(|change| change.problem.is_none()) {
             let live = cluster.live(&change.key, &change.version).await?;
             if plan::matches_prediction(&ctx.environment.mask, change, live.as_ref()) {
-                held += 1;
+                matched += 1;
             } else {
                 missed += 1;
-                // What is live is nobody's business who reads logs: how much differs is enough to look at it.
+                // Live objects do not belong into logs: the size of the difference is enough.
                 let (added, removed) = differs(&ctx.environment.mask, change, live);
-                tracing::info!(pr = %key, object = %change.key, action = change.action.word(), added, removed, "a prediction did not come out");
+                tracing::info!(pr = %key, object = %change.key, action = change.action.word(), added, removed, "the live object differs from its prediction");
             }
         }
     }
-    ctx.metrics.predicted(held, missed);
+    ctx.metrics.predicted(matched, missed);
     Ok(())
 }
 
-/// How many lines of a prediction came out otherwise: added, removed.
+/// How many lines differ from the prediction: added, removed.
 fn differs(mask: &Mask, predicted: &Change, live: Option<Value>) -> (usize, usize) {
     let live = Comparison::new(predicted.key.clone(), Side::Absent, dry_run::side(live));
-    let came = Plan::new(mask, [live]);
+    let actual = Plan::new(mask, [live]);
     let difference = Change {
         before: predicted.after.clone(),
-        after: came.changes.first().and_then(|came| came.after.clone()),
+        after: actual
+            .changes
+            .first()
+            .and_then(|change| change.after.clone()),
         ..predicted.clone()
     };
     plan::size(&difference.diff())

@@ -7,19 +7,19 @@ use crate::domain::pull_request::Sticky;
 use crate::github::PullSnapshot;
 use crate::view;
 
-/// The thread says so often that our comment was edited.
+/// The most notices in a thread that our comment was edited.
 const MOST_NOTICES: usize = 5;
 
 pub struct Thread {
     pub sticky: Option<Sticky>,
-    /// The sticky comment tells the end of the story.
+    /// The sticky comment reports the final state.
     pub ended: bool,
-    /// Somebody edited the sticky comment, which the thread does not say yet.
+    /// Somebody edited the sticky comment, and the thread has no notice of it yet.
     pub tampered: bool,
 }
 
 impl Thread {
-    /// `place`: where a comment of ours was sealed for.
+    /// `place`: the pull request that our comments are sealed for.
     pub async fn read(ctx: &Arc<Reader>, place: &str, snapshot: &PullSnapshot) -> Result<Self> {
         let app = ctx.github.identity().await?;
         let comments = snapshot.comments.iter();
@@ -33,7 +33,7 @@ impl Thread {
             .filter_map(|comment| view::tampered_of(comment.text()))
             .collect();
         let tampered = found.as_ref().is_some_and(|(comment, found)| {
-            // One that has no seal yet is an older windlass's.
+            // A comment without a seal is from an older windlass.
             found.sealed
                 && !found.intact
                 && notices.len() < MOST_NOTICES

@@ -1,9 +1,9 @@
-//! What the gates say of a head, from facts of GitHub, Git and the earlier stages.
+//! The verdict of the gates on a head, from facts of GitHub, Git and the earlier stages.
 
 use std::sync::Arc;
 
 use super::origin::origin;
-use super::shown::ShownPreview;
+use super::shown_preview::ShownPreview;
 use crate::controller::{Base, Reader, Result, authority, key_of_branch};
 use crate::domain::PullRequestKey;
 use crate::domain::approvals::Writers;
@@ -30,28 +30,29 @@ pub async fn verdict(
     key: &PullRequestKey,
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
-    shown: &ShownPreview,
+    shown_preview: &ShownPreview,
     fact: Option<PreviewFact>,
 ) -> Result<(Facts, Verdict, Option<gate::MergePermit>)> {
-    let (pull, changes) = (&snapshot.pull, &shown.changes);
+    let (pull, changes) = (&snapshot.pull, &shown_preview.changes);
     let refused = ctx.cache.pulls.refusals.get(key);
     let refused = refused.filter(|(head, _)| *head == pull.head.sha);
     let (origin, offers) = origin(ctx, key, base, snapshot, changes).await?;
     let reviews = authority::reviews(ctx, key, snapshot).await?;
-    let unseen_by = if shown.text.unseen > 0 {
+    let unseen_by = if shown_preview.text.unseen > 0 {
         accepting(snapshot, fact.as_ref())
     } else {
         Vec::new()
     };
     let mut logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
     logins.extend(unseen_by.iter().cloned());
-    // What is ours alone nobody else had a hand in; otherwise it is only asked when somebody's word is to be judged.
+    // Nobody else contributed to a pull request that is ours. Otherwise the writers are only read if there is an approval
+    // to judge.
     let writers = match origin {
         Origin::Ours => Writers::known([]),
         _ if logins.is_empty() => Writers::known([]),
         _ => authority::writers(ctx, key, snapshot).await?,
     };
-    let targets = authority::touched_stages(base, changes, &shown.preview);
+    let targets = authority::touched_stages(base, changes, &shown_preview.preview);
     let mut facts = Facts {
         head: pull.head.sha.clone(),
         earlier: earlier(ctx, key, base, snapshot, origin).await?,
@@ -60,7 +61,7 @@ pub async fn verdict(
         draft: pull.draft,
         stages: authority::policies(ctx, key, &targets, changes, &logins).await?,
         touches_unmanaged: changes.unmanaged.clone(),
-        conflicts: match &shown.preview.failure {
+        conflicts: match &shown_preview.preview.failure {
             Some(Failure::Conflict(files)) => files.clone(),
             _ => Vec::new(),
         },
@@ -80,7 +81,7 @@ pub async fn verdict(
     Ok((facts, verdict, permit))
 }
 
-/// How the stages stand that come before what a pull request of ours promotes.
+/// The state of the stages before the one that our pull request promotes to.
 async fn earlier(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -99,7 +100,7 @@ async fn earlier(
     }
 }
 
-/// Who accepts, after the preview of this head, what it does not show.
+/// Who gave `/accept-unseen` after the preview of this head.
 fn accepting(snapshot: &PullSnapshot, fact: Option<&PreviewFact>) -> Vec<String> {
     let Some(since) = fact.map(|fact| fact.completed_at) else {
         return Vec::new();

@@ -157,10 +157,10 @@ fn objects_of_clusters_wake_their_application_and_its_dependents() {
 
 #[test]
 fn progress_wakes_commits_pull_requests_and_later_stages() {
-    let status = |title: &str, stands| Event::Status {
+    let status = |title: &str, later_stages| Event::Status {
         key: key(title),
         commits: vec![sha('b'), sha('c')],
-        stands,
+        later_stages,
     };
     let rollout = Event::Rollout {
         commit: CommitKey {
@@ -170,7 +170,7 @@ fn progress_wakes_commits_pull_requests_and_later_stages() {
         pulls: vec![1, 2],
     };
     check(vec![
-        // A commit that waits for another application's end is told of every change.
+        // An unfinished commit is woken by every change of a status.
         (
             status("shop/staging", false),
             vec![commit('b'), commit('c'), commit('f')],

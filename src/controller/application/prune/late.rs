@@ -1,5 +1,5 @@
-//! What each deletion waits for: what takes an object's place, what still uses it, what it keeps in
-//! order.
+//! What each deletion waits for: the health of what replaces the object, pods that still use it, or
+//! custom resources whose controller it may be.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::sync::Late;
 use crate::domain::uses;
 
-/// What each deletion waits for. `wanted`: what Git has. Hooks are run, not kept: theirs wait for nothing.
-/// The second: what Git itself still names, which is left.
+/// What each deletion waits for; and the objects that manifests in Git still use, which are not deleted. `wanted`: the
+/// manifests in Git. Hooks are run, not kept: their deletions wait for nothing.
 pub(super) async fn late(
     scope: &AppScope<'_>,
     prunable: &Prunable,
@@ -50,7 +50,7 @@ pub(super) async fn late(
     Ok((late, used))
 }
 
-/// The first custom resource that goes, or is going.
+/// The first custom resource that is to be deleted, or is being deleted.
 fn first_to_go(prunable: &Prunable) -> Option<&ResourceKey> {
     let ending = prunable.ending.iter().map(|(key, _)| key);
     let all = prunable.prune.keys().chain(ending);
@@ -61,7 +61,7 @@ fn is_used_by_pods(key: &ResourceKey) -> bool {
     key.group.is_empty() && uses::USED.contains(&key.kind.as_str())
 }
 
-/// Whether the pods of an object, in the namespace of the key, need what it names.
+/// Whether the pod template of an object uses the object that the key names, in the same namespace.
 fn needs(object: &Value, key: &ResourceKey) -> bool {
     uses::pod_spec(object).is_some_and(|spec| {
         uses::used(spec)
@@ -76,7 +76,8 @@ fn user_in_git<'a>(wanted: &'a [Manifest], key: &ResourceKey) -> Option<&'a Mani
         .find(|manifest| manifest.key.namespace == key.namespace && needs(&manifest.value, key))
 }
 
-/// Kind and name of what runs, or comes to run, with it. One that is itself to be deleted counts too: it goes first.
+/// Kind and name of a workload that runs, or will run, with it. A workload that is to be deleted counts too: it is
+/// deleted first.
 fn running_user(running: &[Value], key: &ResourceKey) -> Option<String> {
     let user = running
         .iter()
@@ -86,7 +87,7 @@ fn running_user(running: &[Value], key: &ResourceKey) -> Option<String> {
     Some(format!("{kind} {name}"))
 }
 
-/// What runs pods in a namespace, and the pods.
+/// The workloads in a namespace, and the pods.
 async fn running(scope: &AppScope<'_>, namespace: Option<&str>) -> Result<Vec<Value>> {
     let kinds = [
         ("apps", "Deployment"),
@@ -100,7 +101,7 @@ async fn running(scope: &AppScope<'_>, namespace: Option<&str>) -> Result<Vec<Va
     let mut found = Vec::new();
     for (group, kind) in kinds {
         match scope.cluster.all(group, "v1", kind, namespace).await {
-            // What may not be read is passed over: its pods may be.
+            // A kind that may not be read is skipped: its pods may be readable.
             Err(crate::cluster::Error::Forbidden { .. }) => {}
             other => found.extend(other?),
         }

@@ -1,6 +1,6 @@
-//! What Git has no more: which of it may be deleted, what stays, and what waits for a word.
+//! Objects that Git no longer has: which may be deleted, which stay, and which wait for a confirmation.
 //!
-//! [`prunable`] is what is live of it, [`late`] what each deletion waits for.
+//! [`prunable`] finds the live ones, [`late`] what each deletion waits for.
 
 mod late;
 mod prunable;
@@ -25,24 +25,24 @@ use crate::domain::manifest::{ResourceKey, is_custom_group};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sync::{self, Late};
 
-/// What is to be deleted, and what of it waits.
+/// What is to be deleted, and which deletions wait.
 pub struct Candidates {
-    /// What may be deleted now or later, with its inventory entry.
+    /// The objects that may be deleted now or later, with their inventory entries.
     pub deleted: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
-    /// What stays, each with the reason.
+    /// The objects that are not deleted, each with the reason.
     pub withheld: Vec<(ResourceKey, String)>,
-    /// What is being deleted, each with what it waits for.
+    /// The objects that are being deleted, each with what it waits for.
     pub ending: Vec<(ResourceKey, String)>,
     pub late: BTreeMap<ResourceKey, Late>,
-    /// Some of it could not be looked at.
+    /// Some objects could not be read.
     pub unknown: bool,
-    /// Names the deletions that wait for a confirmation, and lists them.
+    /// The digest of the deletions that wait for a confirmation, and their list.
     pub confirm: Option<String>,
     pub to_confirm: Vec<String>,
-    /// Those that were confirmed and are not all done.
+    /// The confirmed deletions that are not all done.
     pub confirmed: Vec<String>,
-    /// When GitHub is asked once more whether they were approved.
-    pub ask_again: Option<Instant>,
+    /// When to check again at GitHub whether the deletions were approved.
+    pub next_check: Option<Instant>,
 }
 
 pub async fn candidates(
@@ -54,7 +54,7 @@ pub async fn candidates(
     claims: &ResourceOwners,
 ) -> Result<Candidates> {
     let prunable = match desired.is_complete() {
-        true => prunable(scope, gone(desired, objects)).await?,
+        true => prunable(scope, removed_from_git(desired, objects)).await?,
         false => Prunable::default(),
     };
     let moving = moving(declared, scope, &prunable, claims);
@@ -67,7 +67,7 @@ pub async fn candidates(
     };
     let revision = &declared.change.revision;
     let uncommitted = declared.status.synced_revision.as_ref() == Some(revision);
-    let (judgement, ask_again) = judge(
+    let (decision, next_check) = judge(
         ctx,
         scope,
         &declared.base,
@@ -77,19 +77,19 @@ pub async fn candidates(
         (confirmed, uncommitted),
     )
     .await?;
-    Ok(Candidates::new(prunable, late, judgement, ask_again))
+    Ok(Candidates::new(prunable, late, decision, next_check))
 }
 
-/// What is owned, and Git has no more.
-fn gone(desired: &Desired, objects: &Objects) -> Vec<InventoryEntry> {
+/// The owned objects that Git no longer has.
+fn removed_from_git(desired: &Desired, objects: &Objects) -> Vec<InventoryEntry> {
     let outside = desired.outside();
     let unwanted = objects.unwanted.values();
-    let gone =
+    let removed =
         unwanted.filter(|entry| !outside.contains(&entry.key) && !desired.hooks.keeps(&entry.key));
-    gone.cloned().collect()
+    removed.cloned().collect()
 }
 
-/// What another application of the base has by now, each with where it goes.
+/// The objects that another application of the base has by now, each with its new owner.
 fn moving(
     declared: &Declared,
     scope: &AppScope<'_>,
@@ -108,28 +108,28 @@ impl Candidates {
     fn new(
         prunable: Prunable,
         mut late: BTreeMap<ResourceKey, Late>,
-        judgement: sync::PruneDecision,
-        ask_again: Option<Instant>,
+        decision: sync::PruneDecision,
+        next_check: Option<Instant>,
     ) -> Self {
-        let to_confirm = judgement.to_confirm();
+        let to_confirm = decision.to_confirm();
         let deleted: BTreeMap<_, _> = prunable
             .prune
             .into_iter()
-            .filter(|(key, _)| judgement.prune.contains(key))
+            .filter(|(key, _)| decision.prune.contains(key))
             .collect();
-        // What waits for a word waits for nothing else.
+        // A deletion that waits for a confirmation shows nothing else that it waits for.
         late.retain(|key, _| deleted.contains_key(key));
         let protected = prunable.protected.into_iter();
         Self {
             deleted,
-            withheld: protected.chain(judgement.withheld).collect(),
+            withheld: protected.chain(decision.withheld).collect(),
             ending: prunable.ending,
             late,
             unknown: prunable.unknown,
-            confirm: judgement.confirm,
+            confirm: decision.confirm,
             to_confirm,
-            confirmed: judgement.confirmed,
-            ask_again,
+            confirmed: decision.confirmed,
+            next_check,
         }
     }
 
@@ -140,7 +140,7 @@ impl Candidates {
     }
 }
 
-/// Whether a controller has to see an object go.
+/// Whether an object is a custom resource, whose controller may have to clean up.
 pub fn is_custom(key: &ResourceKey) -> bool {
     is_custom_group(&key.group)
 }

@@ -1,4 +1,4 @@
-//! Live objects of ours that Git has no more: which may go, which stay, and which are going.
+//! Live objects of ours that Git no longer has: which may be deleted, which stay, and which are being deleted.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +13,20 @@ use crate::domain::OWNER_LABEL;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::sync;
 
-/// Live objects of ours that Git has no more.
+/// Live objects of ours that Git no longer has.
 #[derive(Default)]
 pub struct Prunable {
     pub prune: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
-    /// Those that stay whatever anybody says, each with the reason.
+    /// The objects that no confirmation deletes, each with the reason.
     pub protected: Vec<(ResourceKey, String)>,
-    /// Those that are being deleted, each with what it waits for.
+    /// The objects that are being deleted, each with what it waits for.
     pub ending: Vec<(ResourceKey, String)>,
-    /// Some of them could not be looked at.
+    /// Some objects could not be read.
     pub unknown: bool,
 }
 
 impl Prunable {
-    /// The same, and these stay, each with the reason.
+    /// Moves objects to the protected ones, each with the reason.
     pub(super) fn protecting(mut self, stays: Vec<(ResourceKey, String)>) -> Self {
         for (key, _) in &stays {
             self.prune.remove(key);
@@ -35,13 +35,13 @@ impl Prunable {
         self
     }
 
-    /// `uncommitted`: no commit took out what is not known to have left by one.
-    pub fn gone(
+    /// The removed objects, for the decision. `uncommitted`: if an entry names no commit that removed it, none did.
+    pub fn removed_from_git(
         &self,
         approved: impl Fn(&InventoryEntry) -> bool,
         uncommitted: bool,
     ) -> Vec<sync::Gone> {
-        let one = |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
+        let removed = |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
             key: key.clone(),
             uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
             approved: approved(entry),
@@ -49,27 +49,27 @@ impl Prunable {
                 || matches!(sync::mark(live), Some(sync::Mark::Confirm(_))),
             hook: entry.hook,
         };
-        self.prune.iter().map(one).collect()
+        self.prune.iter().map(removed).collect()
     }
 
-    /// What of an application that Git has no more may be deleted: what was confirmed.
+    /// Decides for an application that Git no longer has: only what was confirmed may be deleted.
     pub fn decide_retired(
         &self,
         confirmed: sync::Confirmed<'_>,
         title: &str,
     ) -> sync::PruneDecision {
-        sync::decide_retired(&self.gone(|_| false, false), confirmed, title)
+        sync::decide_retired(&self.removed_from_git(|_| false, false), confirmed, title)
     }
 }
 
-pub async fn prunable(scope: &AppScope<'_>, gone: Vec<InventoryEntry>) -> Result<Prunable> {
-    let look = async |mut entry: InventoryEntry| {
+pub async fn prunable(scope: &AppScope<'_>, removed: Vec<InventoryEntry>) -> Result<Prunable> {
+    let find = async |mut entry: InventoryEntry| {
         let (version, found) = scope.cluster.find(&entry.key, &entry.version).await?;
         entry.version = version;
         Ok::<_, crate::cluster::Error>((entry, found))
     };
-    let looks = gone.into_iter().map(look).collect::<Vec<_>>();
-    let found: Vec<_> = futures::stream::iter(looks)
+    let reads = removed.into_iter().map(find).collect::<Vec<_>>();
+    let found: Vec<_> = futures::stream::iter(reads)
         .buffered(dry_run::AT_ONCE)
         .try_collect()
         .await?;
@@ -90,14 +90,14 @@ pub async fn prunable(scope: &AppScope<'_>, gone: Vec<InventoryEntry>) -> Result
         if !is_ours(&entry, &live, scope.owner) {
             continue;
         }
-        // What is not the application's to have is not its to delete either.
+        // An object that the project does not allow is not deleted either.
         if let Err(why) = scope.fence.covers(&entry.key) {
             prunable.protected.push((entry.key, why.to_string()));
             continue;
         }
-        // On its way already: waited for, neither asked about nor deleted once more. The index tells of its end.
+        // Being deleted already: it needs neither a confirmation nor another delete. The index reports when it is gone.
         if let Some(waits) = ending(&live) {
-            // It is watched from now on, if it was not.
+            // This starts a watch of its kind, if there is none.
             scope.cluster.look(&entry.key, &entry.version).await?;
             prunable.ending.push((entry.key, waits));
             continue;
@@ -110,7 +110,7 @@ pub async fn prunable(scope: &AppScope<'_>, gone: Vec<InventoryEntry>) -> Result
     Ok(prunable)
 }
 
-/// What is not marked as ours, or was made anew by somebody, is not ours any more.
+/// An object without our owner label, or with another UID since somebody recreated it, is no longer ours.
 fn is_ours(entry: &InventoryEntry, live: &Value, owner: &str) -> bool {
     let marked = live["metadata"]["labels"][OWNER_LABEL] == owner;
     let same = entry.uid.is_none() || entry.uid.as_deref() == live["metadata"]["uid"].as_str();
@@ -149,7 +149,7 @@ mod tests {
                 prune: BTreeMap::from([(entry.key.clone(), (entry, live))]),
                 ..Prunable::default()
             };
-            prunable.gone(|_| true, uncommitted)[0].asks
+            prunable.removed_from_git(|_| true, uncommitted)[0].asks
         };
         let (unknown, gone) = ("apps/v1 Deployment a/web uid=u", "a".repeat(40));
         assert!(asks(unknown, true), "no commit took it out");

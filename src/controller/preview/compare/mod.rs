@@ -1,13 +1,13 @@
-//! What a pull request does to each object of an application: what a sync of
-//! the base would leave, compared with what a sync of the head would leave.
+//! What a pull request does to each object of an application: compares the
+//! result of a sync of the base with the result of a sync of the head.
 //!
-//! Of an object that did not move, nothing is asked. Of one that is as it was
-//! left, what the base leaves is the live object; of the others both sides are
-//! asked ([`dry_run::predict_one`]). What a sync would set back anyway is drift,
-//! and what is merged and was not applied yet waits: neither is the pull
+//! An object that did not change is not dry-run. If the live object is as the
+//! base was applied, only the head is dry-run; otherwise both sides are
+//! ([`dry_run::predict_one`]). Changes that a sync would revert anyway are
+//! drift, and merged changes that are not applied yet wait: neither is the pull
 //! request's doing.
 //!
-//! - `object`: one object, asked about and compared
+//! - `object`: one object, dry-run on both sides and compared
 //! - `secret`: what of a Secret is compared
 
 mod object;
@@ -20,7 +20,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use crate::cluster::Lookup;
 use crate::cluster::store::InventoryEntry;
 use crate::controller::Result;
-use crate::controller::dry_run::{self, AT_ONCE, AppScope, is_as_left, manifest_hash};
+use crate::controller::dry_run::{self, AT_ONCE, AppScope, is_as_applied, manifest_hash};
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::Comparison;
 use object::Comparing;
@@ -29,7 +29,7 @@ use object::Comparing;
 pub struct Sides<'a> {
     pub base: &'a [Manifest],
     pub head: &'a [Manifest],
-    /// What was synced last, where that is not the base: what was in it is ours.
+    /// The manifests that were synced last, if not the base's: the fields in them are ours.
     pub synced: Option<&'a [Manifest]>,
     pub inventory: &'a [InventoryEntry],
 }
@@ -37,19 +37,19 @@ pub struct Sides<'a> {
 /// What a preview finds.
 #[derive(Default)]
 pub struct Compared {
-    /// What the pull request does.
+    /// The changes of the pull request.
     pub change: Vec<Comparison>,
-    /// What a sync of the base would do anyway: others changed live objects.
+    /// What a sync of the base would revert anyway: others changed live objects.
     pub drift: Vec<Comparison>,
-    /// What is merged and was not applied yet.
+    /// Merged changes that are not applied yet.
     pub waiting: Vec<Comparison>,
-    /// Objects that were not asked about, since nothing about them moved.
+    /// Objects that were not dry-run, since nothing about them changed.
     pub unmoved: usize,
 }
 
-/// Compares what a sync of the base leaves with what a sync of the head would leave.
+/// Compares the result of a sync of the base with the result of a sync of the head.
 pub async fn compare(scope: &AppScope<'_>, sides: Sides<'_>) -> Result<Compared> {
-    let (base, head) = (printed(sides.base), printed(sides.head));
+    let (base, head) = (hashed(sides.base), hashed(sides.head));
     let entries: BTreeMap<_, _> = sides
         .inventory
         .iter()
@@ -58,10 +58,10 @@ pub async fn compare(scope: &AppScope<'_>, sides: Sides<'_>) -> Result<Compared>
     let (moved, unmoved) = moved(scope, &base, &head, &entries).await?;
     let live = dry_run::read(scope, &moved).await?;
     let comparing = Comparing::new(scope, sides, (base, head), entries, live);
-    let asked = moved
+    let objects = moved
         .iter()
         .map(async |(key, _)| comparing.object(key).boxed().await);
-    let found: Vec<_> = futures::stream::iter(asked.collect::<Vec<_>>())
+    let found: Vec<_> = futures::stream::iter(objects.collect::<Vec<_>>())
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
@@ -69,38 +69,38 @@ pub async fn compare(scope: &AppScope<'_>, sides: Sides<'_>) -> Result<Compared>
         unmoved,
         ..Compared::default()
     };
-    for one in found {
-        compared.change.extend(one.change);
-        compared.drift.extend(one.drift);
-        compared.waiting.extend(one.waiting);
+    for object in found {
+        compared.change.extend(object.change);
+        compared.drift.extend(object.drift);
+        compared.waiting.extend(object.waiting);
     }
     Ok(compared)
 }
 
-/// The objects to ask about, each with the API version to ask by; and how many others there are.
+/// The objects to dry-run, each with its API version; and the number of the others.
 async fn moved(
     scope: &AppScope<'_>,
-    base: &Printed<'_>,
-    head: &Printed<'_>,
+    base: &Hashed<'_>,
+    head: &Hashed<'_>,
     entries: &Entries<'_>,
 ) -> Result<(Vec<(ResourceKey, String)>, usize)> {
     let (mut moved, mut unmoved) = (Vec::new(), 0);
     for key in base.keys().chain(head.keys()).collect::<BTreeSet<_>>() {
         let (old, new) = (base.get(key), head.get(key));
-        // Asked about by the version that will be: the one before may be served no more.
-        let Some((manifest, print)) = new.or(old) else {
+        // By the API version of the head: the base's may no longer be served.
+        let Some((manifest, hash)) = new.or(old) else {
             continue;
         };
-        if print_of(old) == print_of(new) {
-            // What others reconcile is theirs to watch.
-            let as_left = !scope.applies()
+        if hash_of(old) == hash_of(new) {
+            // windlass does not watch objects that Argo CD or Flux applies.
+            let unchanged = !scope.applies()
                 || match scope.cluster.look(key, &manifest.version).await? {
-                    Some(Lookup::Found(seen)) => {
-                        is_as_left(entries.get(key).copied(), print, &seen)
+                    Some(Lookup::Found(live)) => {
+                        is_as_applied(entries.get(key).copied(), hash, &live)
                     }
                     _ => false,
                 };
-            if as_left {
+            if unchanged {
                 unmoved += 1;
                 continue;
             }
@@ -113,16 +113,16 @@ async fn moved(
 /// The inventory by key.
 type Entries<'a> = BTreeMap<&'a ResourceKey, &'a InventoryEntry>;
 
-/// Manifests by key, each with its fingerprint.
-type Printed<'a> = BTreeMap<&'a ResourceKey, (&'a Manifest, String)>;
+/// Manifests by key, each with its hash.
+type Hashed<'a> = BTreeMap<&'a ResourceKey, (&'a Manifest, String)>;
 
-fn printed(manifests: &[Manifest]) -> Printed<'_> {
+fn hashed(manifests: &[Manifest]) -> Hashed<'_> {
     manifests
         .iter()
         .map(|manifest| (&manifest.key, (manifest, manifest_hash(manifest))))
         .collect()
 }
 
-fn print_of<'a>(printed: Option<&'a (&Manifest, String)>) -> Option<&'a String> {
-    printed.map(|(_, print)| print)
+fn hash_of<'a>(hashed: Option<&'a (&Manifest, String)>) -> Option<&'a String> {
+    hashed.map(|(_, hash)| hash)
 }

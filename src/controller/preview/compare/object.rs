@@ -1,13 +1,15 @@
-//! One object of an application, asked about on both sides and compared.
+//! One object of an application, dry-run on both sides and compared.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::secret::{mask_live_secret, show_git_sides};
-use super::{Entries, Printed, Sides, print_of};
+use super::{Entries, Hashed, Sides, hash_of};
 use crate::cluster::Applied;
-use crate::controller::dry_run::{AppScope, Asked, Prediction, ask, fields, predict_one, side};
+use crate::controller::dry_run::{
+    AppScope, ClusterResult, Prediction, dry_run_apply, fields, predict_one, side,
+};
 use crate::domain::manifest::{Manifest, ResourceKey, without_server_fields};
 use crate::domain::plan::{self, Comparison, Confidence, Side};
 use crate::domain::{OWNER_LABEL, ownership};
@@ -16,8 +18,8 @@ use crate::domain::{OWNER_LABEL, ownership};
 pub struct Comparing<'a> {
     scope: &'a AppScope<'a>,
     sides: Sides<'a>,
-    base: Printed<'a>,
-    head: Printed<'a>,
+    base: Hashed<'a>,
+    head: Hashed<'a>,
     entries: Entries<'a>,
     live: BTreeMap<ResourceKey, Value>,
     /// Each object as it was applied last.
@@ -36,7 +38,7 @@ impl<'a> Comparing<'a> {
     pub fn new(
         scope: &'a AppScope<'a>,
         sides: Sides<'a>,
-        (base, head): (Printed<'a>, Printed<'a>),
+        (base, head): (Hashed<'a>, Hashed<'a>),
         entries: Entries<'a>,
         live: BTreeMap<ResourceKey, Value>,
     ) -> Self {
@@ -55,7 +57,7 @@ impl<'a> Comparing<'a> {
 
     /// Each object of ours as it was applied last.
     fn last_applied(&self) -> BTreeMap<&'a ResourceKey, &'a Value> {
-        // What was never applied is nobody's yet, whatever Git has.
+        // Fields of an object that was never applied are not ours yet, whatever Git has.
         let was_applied = |manifest: &&Manifest| {
             self.entries
                 .get(&manifest.key)
@@ -67,28 +69,28 @@ impl<'a> Comparing<'a> {
             .unwrap_or(self.sides.base)
             .iter()
             .filter(was_applied);
-        let stands = self
+        let applied_base = self
             .sides
             .base
             .iter()
             .filter(|manifest| self.base_is_applied(&manifest.key));
         synced
-            .chain(stands)
+            .chain(applied_base)
             .map(|manifest| (&manifest.key, &manifest.value))
             .collect()
     }
 
-    /// Whether the manifest that the base has is what was applied last.
+    /// Whether the base's manifest is the one that was applied last.
     fn base_is_applied(&self, key: &ResourceKey) -> bool {
         let applied = self
             .entries
             .get(key)
             .and_then(|entry| entry.manifest_hash.as_ref());
-        applied.is_some() && applied == print_of(self.base.get(key))
+        applied.is_some() && applied == hash_of(self.base.get(key))
     }
 
-    /// Whether the live object is what the base made of it: then there is nothing to ask about the base.
-    fn base_stands(&self, key: &ResourceKey) -> bool {
+    /// Whether the live object is as the base was applied: then the base needs no dry-run.
+    fn base_is_live(&self, key: &ResourceKey) -> bool {
         let (Some(entry), Some(live)) = (self.entries.get(key), self.live.get(key)) else {
             return false;
         };
@@ -100,7 +102,7 @@ impl<'a> Comparing<'a> {
         &self,
         manifest: Option<&Manifest>,
         set: &[Manifest],
-    ) -> Asked<Option<Prediction>> {
+    ) -> ClusterResult<Option<Prediction>> {
         let Some(manifest) = manifest else {
             return Ok(None);
         };
@@ -113,26 +115,31 @@ impl<'a> Comparing<'a> {
             .map(Some)
     }
 
-    /// Asks about one object, and compares the answers while the server works on those about the next.
-    pub async fn object(&self, key: &ResourceKey) -> Asked<Found> {
+    /// Dry-runs one object and compares the answers.
+    pub async fn object(&self, key: &ResourceKey) -> ClusterResult<Found> {
         let (base, head) = (self.base.get(key), self.head.get(key));
-        let changed = print_of(base) != print_of(head);
+        let changed = hash_of(base) != hash_of(head);
         let (base, head) = (
             base.map(|(manifest, _)| *manifest),
             head.map(|(manifest, _)| *manifest),
         );
         let (of_base, of_head) = futures::future::try_join(
-            self.predict(base.filter(|_| !self.base_stands(key)), self.sides.base),
+            self.predict(base.filter(|_| !self.base_is_live(key)), self.sides.base),
             self.predict(head.filter(|_| changed), self.sides.head),
         )
         .await?;
         let mut found = Found::default();
-        let live = self.live.get(key).filter(|_| is_shown(of_head.as_ref()));
-        let now = || side(live.cloned());
-        let asked = of_base.is_some();
-        let left = match of_base {
+        let live = self
+            .live
+            .get(key)
+            .filter(|_| may_show_live(of_head.as_ref()));
+        let current = || side(live.cloned());
+        let base_was_predicted = of_base.is_some();
+        let before = match of_base {
             Some(predicted) => {
-                let comparison = self.base_comparison(key, now(), &predicted, base).await?;
+                let comparison = self
+                    .base_comparison(key, current(), &predicted, base)
+                    .await?;
                 let place = if !self.scope.applies() || self.base_is_applied(key) {
                     &mut found.drift
                 } else {
@@ -141,26 +148,26 @@ impl<'a> Comparing<'a> {
                 *place = Some(comparison);
                 predicted.after
             }
-            None => now(),
+            None => current(),
         };
         if !changed {
             return Ok(found);
         }
-        // What the base cannot be applied with is not this change's doing.
-        let left = if matches!(left, Side::Refused(_)) {
-            now()
+        // If the base is refused, that is not this change's doing.
+        let before = if matches!(before, Side::Refused(_)) {
+            current()
         } else {
-            left
+            before
         };
         let mut comparison = match of_head {
             Some(predicted) => {
-                self.head_comparison(key, left, predicted, &[base, head])
+                self.head_comparison(key, before, predicted, &[base, head])
                     .await?
             }
-            None => self.deletion(key, left),
+            None => self.deletion(key, before),
         };
-        if asked && is_already(live, &comparison) {
-            // Somebody changed it by hand to just this: nothing moves, and nothing is set back.
+        if base_was_predicted && is_already(live, &comparison) {
+            // Somebody changed the live object by hand to exactly this: nothing changes, and nothing is reverted.
             comparison.notes.already = true;
             found.drift = None;
         }
@@ -169,29 +176,29 @@ impl<'a> Comparing<'a> {
         Ok(found)
     }
 
-    /// The live object, and what a sync of the base would make of it.
+    /// Compares the live object with the result of a sync of the base.
     async fn base_comparison(
         &self,
         key: &ResourceKey,
-        now: Side,
+        live: Side,
         predicted: &Prediction,
         base: Option<&Manifest>,
-    ) -> Asked<Comparison> {
-        let mut comparison = Comparison::new(key.clone(), now, predicted.after.clone());
+    ) -> ClusterResult<Comparison> {
+        let mut comparison = Comparison::new(key.clone(), live, predicted.after.clone());
         comparison.notes = predicted.notes.clone();
         settle_answers(self.scope, &mut comparison, predicted, &[base]).await?;
         mask_live_secret(&mut comparison);
         Ok(comparison)
     }
 
-    /// What a sync of the base leaves, and what a sync of the head would. `git`: what Git has on its sides.
+    /// Compares the results of a sync of the base and of the head. `git`: the manifests on both sides.
     async fn head_comparison(
         &self,
         key: &ResourceKey,
         before: Side,
         mut predicted: Prediction,
         git: &[Option<&Manifest>],
-    ) -> Asked<Comparison> {
+    ) -> ClusterResult<Comparison> {
         let notes = std::mem::take(&mut predicted.notes);
         let after = std::mem::replace(&mut predicted.after, Side::Absent);
         let mut comparison = Comparison {
@@ -205,10 +212,10 @@ impl<'a> Comparing<'a> {
         Ok(comparison)
     }
 
-    /// Gone from Git: what is not marked as ours stays.
+    /// An object that is removed from Git: without our owner label it stays.
     fn deletion(&self, key: &ResourceKey, before: Side) -> Comparison {
         let live = self.live.get(key);
-        // What others apply they prune by their own marks.
+        // Argo CD and Flux prune by their own labels.
         let ours = !self.scope.applies()
             || live.is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] == self.scope.owner);
         Comparison::new(
@@ -219,8 +226,8 @@ impl<'a> Comparing<'a> {
     }
 }
 
-/// What others must not see is not shown on any side.
-fn is_shown(of_head: Option<&Prediction>) -> bool {
+/// Whether the live object may be shown; objects of others must not be.
+fn may_show_live(of_head: Option<&Prediction>) -> bool {
     !matches!(
         of_head,
         Some(Prediction {
@@ -231,7 +238,7 @@ fn is_shown(of_head: Option<&Prediction>) -> bool {
     )
 }
 
-/// Whether the live object is what a sync would make of it. Of a Secret that would tell whoever guesses its value.
+/// Whether the live object is what a sync would make of it. Never for a Secret: the answer would confirm a guess.
 fn is_already(live: Option<&Value>, comparison: &Comparison) -> bool {
     match (live, &comparison.after) {
         (Some(now), Side::Object(after, _)) if comparison.key.kind != "Secret" => {
@@ -241,7 +248,7 @@ fn is_already(live: Option<&Value>, comparison: &Comparison) -> bool {
     }
 }
 
-/// Notes on what a change does beside the change: what admission puts in, what others keep, what is replaced.
+/// Notes on side effects of a change: what admission adds, what other managers keep, which lists are replaced.
 fn add_notes(comparison: &mut Comparison, manifest: &Manifest, manager: &str) {
     let notes = &mut comparison.notes;
     notes.reverted.clear();
@@ -261,14 +268,14 @@ fn add_notes(comparison: &mut Comparison, manifest: &Manifest, manager: &str) {
     }
 }
 
-/// A webhook that fills in random values or times makes two answers to one question differ. It is only asked again where
-/// something differs that Git has on no side; what then comes out differently is hidden, and counted.
+/// A webhook that sets random values or times makes two dry-runs of one request differ. A second dry-run is only made if a
+/// field differs that Git has on no side. Fields that differ between the two are hidden, and counted.
 async fn settle_answers(
     scope: &AppScope<'_>,
     comparison: &mut Comparison,
     predicted: &Prediction,
     git: &[Option<&Manifest>],
-) -> Asked<()> {
+) -> ClusterResult<()> {
     let (Side::Object(before, _), Side::Object(after, Confidence::Server)) =
         (&mut comparison.before, &mut comparison.after)
     else {
@@ -288,7 +295,7 @@ async fn settle_answers(
     }
     let force = predicted.write.force || !scope.applies();
     if let Applied::Object(second) =
-        ask(scope, &predicted.manifest, &predicted.write.payload, force).await?
+        dry_run_apply(scope, &predicted.manifest, &predicted.write.payload, force).await?
     {
         let paths = plan::settle_unstable(after, &second);
         plan::mark_unstable(before, &paths);

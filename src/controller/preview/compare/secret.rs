@@ -1,11 +1,11 @@
-//! What of a Secret is compared: never more than Git itself has.
+//! The comparison of Secrets: it never shows more than Git itself has.
 
 use serde_json::Value;
 
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Comparison, Side};
 
-/// Of a Secret the two Git sides are compared, never the live one: or a guess could be tested by a pull request.
+/// Compares a Secret's data in Git on both sides, never the live data: a pull request could otherwise test a guess.
 pub fn show_git_sides(
     comparison: &mut Comparison,
     base: Option<&Manifest>,
@@ -26,7 +26,7 @@ pub fn show_git_sides(
     }
 }
 
-/// Of a live Secret no more is told than that its data is not Git's.
+/// Hides the data of a live Secret: only whether it differs from Git is shown.
 pub fn mask_live_secret(comparison: &mut Comparison) {
     if !comparison.key.is_core("Secret") {
         return;

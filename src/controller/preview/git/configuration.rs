@@ -1,4 +1,4 @@
-//! What `windlass.yaml` says on the base and at the head, and whose configuration that changes.
+//! `windlass.yaml` on the base and at the head, and the applications whose configuration differs.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::domain::codeowners;
 use crate::git::{Listing, Mirror, TreeId};
 use crate::render::Source;
 
-/// Patterns of the base, or of what is proposed, that match nothing here or there, in words.
+/// Messages about patterns of the base or the head that match no directory on either side.
 pub fn unmatched(
     mirror: &Mirror,
     base: &Source<'_>,
@@ -44,7 +44,7 @@ pub fn reconfigured(
     } else {
         Vec::new()
     };
-    // Whoever may say who approves, approves: the owners that there are decide about others.
+    // A change of `CODEOWNERS` changes who approves: the current owners have to approve it.
     if codeowners::PLACES.iter().any(|place| differs(place)) {
         let by_owners = |target: &&Target| target.stage.approvers.contains(&Approver::CodeOwners);
         found.extend(base.targets.iter().filter(by_owners).cloned());
@@ -52,10 +52,10 @@ pub fn reconfigured(
     found
 }
 
-/// Every application of which two configurations say something else, as each of them has it.
+/// Every application that two configurations declare differently, as each of them has it.
 fn differing(base: &Configured, head: Option<&Configured>) -> Vec<Target> {
     let head_targets = head.map(|head| head.targets.as_slice()).unwrap_or_default();
-    // When custom kinds are healthy is everybody's.
+    // Health rules of custom kinds concern every application.
     let everything = head.is_none_or(|head| head.catalog.health != base.catalog.health);
     let differ = |all: &[Target], others: &[Target]| -> Vec<Target> {
         all.iter()
@@ -68,13 +68,13 @@ fn differing(base: &Configured, head: Option<&Configured>) -> Vec<Target> {
         differ(head_targets, &base.targets),
     ]
     .concat();
-    // What comes after a stage relies on what that stage says of itself.
+    // A later stage relies on the configuration of the stage before it.
     loop {
         let relies = |later: &&Target| {
             !found.contains(later)
-                && found.iter().any(|one| {
-                    one.application == later.application
-                        && later.stage.after.contains(&one.stage.name)
+                && found.iter().any(|earlier| {
+                    earlier.application == later.application
+                        && later.stage.after.contains(&earlier.stage.name)
                 })
         };
         let more: Vec<_> = base.targets.iter().filter(relies).cloned().collect();

@@ -1,4 +1,4 @@
-//! What one application renders from before and after a pull request, and which of the changed files it reads.
+//! The inputs of one application before and after a pull request, and which of the changed files it reads.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,18 @@ use crate::controller::resource_owners::Read;
 use crate::domain::catalog::Place;
 use crate::render::{self, Source};
 
-/// What an application renders from on both sides.
+/// The inputs of an application on both sides.
 pub struct InputChange<'a> {
     pub before: Read,
     pub after: Read,
     /// The changed files that it reads, on one side at least.
     pub reads: BTreeSet<&'a String>,
-    /// The changed files near it, where it can be read on neither side.
+    /// The changed files near it, if it can be read on neither side.
     near: BTreeSet<&'a String>,
 }
 
 impl<'a> InputChange<'a> {
-    /// `after`: None where the application is gone there.
+    /// `after`: None if the head no longer has the application.
     pub fn of(
         place: &Place,
         before: &Source<'_>,
@@ -48,7 +48,7 @@ impl<'a> InputChange<'a> {
         }
     }
 
-    /// The changed files that are this application's matter.
+    /// The changed files that concern this application.
     pub fn files(&self) -> impl Iterator<Item = &'a String> {
         self.near.iter().chain(&self.reads).copied()
     }
@@ -63,7 +63,7 @@ impl<'a> InputChange<'a> {
                     .unwrap_or_default()
             })
         };
-        // What cannot be read before and after is not the same before and after.
+        // If it can be read on neither side, changed files near it count as a change.
         !self.near.is_empty() || hash(&self.before) != hash(&self.after)
     }
 }

@@ -1,7 +1,7 @@
-//! What a pull request changes in Git: which applications, from which inputs to which.
+//! What a pull request changes in Git: which applications, and their inputs before and after.
 //!
-//! - `configuration`: what `windlass.yaml` says before and after, and whose configuration that changes
-//! - `inputs`: what one application renders from before and after, and which changed files it reads
+//! - `configuration`: `windlass.yaml` before and after, and whose configuration differs
+//! - `inputs`: the inputs of one application before and after, and which changed files it reads
 
 mod configuration;
 mod inputs;
@@ -32,9 +32,9 @@ pub struct Changes {
     pub files: Vec<String>,
     /// Applications whose configuration `windlass.yaml` changes, as they were and as they would be.
     pub reconfigured: Vec<Target>,
-    /// Of them, those that each touched application reads.
+    /// The changed files that each touched application reads.
     pub reads: BTreeMap<(Name, Name), Vec<String>>,
-    /// Who owns which files, by the base.
+    /// The `CODEOWNERS` of the base.
     pub owners: CodeOwners,
 }
 
@@ -43,64 +43,64 @@ pub struct Touched {
     pub target: Target,
     pub before: Read,
     pub after: Read,
-    /// The base has it.
+    /// Whether the base has it.
     pub in_base: bool,
 }
 
-/// What git says of a pull request, before any rendering.
+/// The difference in Git, before any rendering.
 #[derive(Default)]
-pub struct GitLook {
+pub struct GitDiff {
     pub failure: Option<Failure>,
     pub changes: Changes,
     pub total: usize,
     pub inputs: Vec<Touched>,
-    /// What every application renders from at the head.
+    /// The inputs of every application at the head.
     pub heads: Vec<(Target, Read)>,
 }
 
-/// Merges the head into the base as GitHub would, and tells what differs. The configuration is the base's.
-pub fn look_at_git(
+/// Merges the head into the base as GitHub would, and finds what differs. The configuration is the base's.
+pub fn git_diff(
     mirror: &Mirror,
     catalog: Option<&std::result::Result<Configured, Invalid>>,
     base: &CommitSha,
     head: &CommitSha,
-) -> anyhow::Result<GitLook> {
+) -> anyhow::Result<GitDiff> {
     let configured = match catalog {
         Some(Ok(configured)) => configured,
         Some(Err(Invalid(why))) => {
             let failure = Failure::Configuration(format!("on the base branch: {why}"));
-            // The pull request may be what mends it: it is read below all the same.
-            return mended(mirror, head, failure);
+            // The pull request may repair it.
+            return repaired(mirror, head, failure);
         }
-        None => return Ok(GitLook::default()),
+        None => return Ok(GitDiff::default()),
     };
     let tree = match merge(mirror, base, head)? {
         Ok(tree) => tree,
-        Err(failure) => return Ok(GitLook::failed(failure)),
+        Err(failure) => return Ok(GitDiff::failed(failure)),
     };
     let (before, after) = (
         Source::open(mirror, mirror.tree(base)?)?,
         Source::open(mirror, tree)?,
     );
-    let mut look = match configuration(&after)?.transpose() {
+    let mut diff = match configuration(&after)?.transpose() {
         Ok(proposed) => compared(configured, proposed.as_ref(), &before, &after)?,
-        Err(Invalid(why)) => GitLook::failed(Failure::Configuration(why)),
+        Err(Invalid(why)) => GitDiff::failed(Failure::Configuration(why)),
     };
-    look.changes.merged = Some(tree);
-    Ok(look)
+    diff.changes.merged = Some(tree);
+    Ok(diff)
 }
 
-/// What a pull request changes where the base's configuration cannot be read: its own may be what mends that.
-fn mended(mirror: &Mirror, head: &CommitSha, failure: Failure) -> anyhow::Result<GitLook> {
+/// The difference if the base's configuration is invalid: the pull request may repair it.
+fn repaired(mirror: &Mirror, head: &CommitSha, failure: Failure) -> anyhow::Result<GitDiff> {
     let source = Source::open(mirror, mirror.tree(head)?)?;
     let Some(Ok(configured)) = configuration(&source)? else {
-        return Ok(GitLook::failed(failure));
+        return Ok(GitDiff::failed(failure));
     };
-    let mut look = GitLook::default();
-    // What the base asks for cannot be read: what it will ask for counts for all of it.
-    look.changes.reconfigured = configured.targets;
-    look.changes.unmanaged = Some(FILE.into());
-    Ok(look)
+    let mut diff = GitDiff::default();
+    // The base's policies cannot be read: the policies of the head count, for every application.
+    diff.changes.reconfigured = configured.targets;
+    diff.changes.unmanaged = Some(FILE.into());
+    Ok(diff)
 }
 
 /// The tree of the head merged into the base, or why there is none.
@@ -109,7 +109,7 @@ fn merge(
     base: &CommitSha,
     head: &CommitSha,
 ) -> anyhow::Result<std::result::Result<TreeId, Failure>> {
-    // Before it is merged: what is too large to be listed is too large to be compared.
+    // Before the merge: a tree that is too large to list is too large to compare.
     match mirror.files_of_head(mirror.tree(head)?, mirror.tree(base)?) {
         Err(error) if error.is::<TooLarge>() => {
             return Ok(Err(Failure::TooLarge(error.to_string())));
@@ -122,59 +122,59 @@ fn merge(
     })
 }
 
-/// What differs between the base and what is merged. `proposed`: the configuration that is merged.
+/// The difference between the base and the merge. `proposed`: the configuration of the merge.
 fn compared(
     configured: &Configured,
     proposed: Option<&Configured>,
     before: &Source<'_>,
     after: &Source<'_>,
-) -> anyhow::Result<GitLook> {
-    let mut look = GitLook::default();
-    look.changes.reconfigured =
+) -> anyhow::Result<GitDiff> {
+    let mut diff = GitDiff::default();
+    diff.changes.reconfigured =
         reconfigured(configured, proposed, before.listing(), after.listing());
     let changed = changes_between(before, after.listing())?;
-    look.changes.owners = changed.owners;
+    diff.changes.owners = changed.owners;
     let targets = match targets(configured, after) {
         Ok(targets) => targets,
         Err(Invalid(why)) => {
-            look.failure = Some(Failure::Configuration(why));
-            return Ok(look);
+            diff.failure = Some(Failure::Configuration(why));
+            return Ok(diff);
         }
     };
-    look.total = targets.len();
+    diff.total = targets.len();
     let changed_files: BTreeSet<&String> = changed.files.iter().collect();
     let mut managed: BTreeSet<&String> = BTreeSet::new();
     let proposed = proposed.map_or(&[][..], |proposed| proposed.targets.as_slice());
     for target in targets {
         let same = |other: &&Target| other.is_same(&target);
         let known = configured.targets.iter().find(same);
-        let leaves = !look.changes.reconfigured.is_empty()
+        let leaves = !diff.changes.reconfigured.is_empty()
             && known.is_some()
             && !proposed.iter().any(|other| same(&other));
-        // By the configuration that is proposed it is no application any more.
+        // The proposed configuration no longer has this application.
         let after = (!leaves).then_some(after);
         let inputs = InputChange::of(&target.place(), before, after, &changed_files);
         managed.extend(inputs.files());
-        look.add(target, inputs, known);
+        diff.add(target, inputs, known);
     }
-    let brought: Vec<_> = proposed
+    let new_targets: Vec<_> = proposed
         .iter()
-        .filter(|target| !look.heads.iter().any(|(known, _)| known.is_same(target)))
+        .filter(|target| !diff.heads.iter().any(|(known, _)| known.is_same(target)))
         .cloned()
         .collect();
-    for target in brought {
+    for target in new_targets {
         let inputs = render::inputs(after, &target.place());
-        look.add_brought(target, inputs);
+        diff.add_new(target, inputs);
     }
-    look.changes.unmanaged = changed_files
+    diff.changes.unmanaged = changed_files
         .into_iter()
         .find(|path| *path == FILE || !managed.contains(path))
         .cloned();
-    look.changes.files = changed.files;
-    Ok(look)
+    diff.changes.files = changed.files;
+    Ok(diff)
 }
 
-impl GitLook {
+impl GitDiff {
     fn failed(failure: Failure) -> Self {
         Self {
             failure: Some(failure),
@@ -189,7 +189,7 @@ impl GitLook {
             let reads = inputs.reads.iter().map(|path| path.to_string()).collect();
             self.changes.reads.insert(name, reads);
         }
-        // What a stage comes after is a part of what is asked of what comes there: its approvals count for a change of that.
+        // `after` is a part of a stage's policy: a change of it needs the stage's approvals.
         let comes_after_others = known.is_some_and(|known| known.stage.after != target.stage.after);
         if inputs.differs() {
             self.changes.touched.push(target.clone());
@@ -205,8 +205,8 @@ impl GitLook {
         self.heads.push((target, inputs.after));
     }
 
-    /// Adds an application that comes by rules which the pull request brings itself: the base grants it nothing that is live.
-    fn add_brought(&mut self, target: Target, after: Read) {
+    /// Adds an application that only the head's configuration declares: the base lets it see no live objects.
+    fn add_new(&mut self, target: Target, after: Read) {
         self.total += 1;
         self.inputs.push(Touched {
             target: target.clone(),
@@ -218,7 +218,7 @@ impl GitLook {
     }
 }
 
-/// Which files differ between a tree and a later one, and whose they were.
+/// The files that differ between a tree and a later one, and their owners before.
 pub fn changes_between(before: &Source<'_>, after: &Listing) -> anyhow::Result<Changes> {
     let mut changes = Changes::default();
     let old = before.listing();

@@ -1,19 +1,21 @@
-//! `/accept-unseen`: somebody who may approve takes in what the preview does not show. The gate reads it from the thread;
-//! here it is only answered.
+//! `/accept-unseen`: an approver accepts what the preview does not show. The gate reads the command from the thread; here
+//! it is only answered.
 
-use super::Given;
+use super::Invocation;
 use crate::domain::command::Answer;
 
-pub fn run(given: &Given<'_>) -> Answer {
-    let author = given.ask.author.clone();
-    match &given.look.shown {
-        Some(shown) if shown.text.unseen > 0 => match given.look.unseen_refusal(&author) {
-            None => Answer::Accepted {
-                author,
-                head: given.look.snapshot.pull.head.sha.clone(),
-            },
-            Some(why) => Answer::NotAccepted(why),
-        },
+pub fn run(invocation: &Invocation<'_>) -> Answer {
+    let author = invocation.comment.author.clone();
+    match &invocation.observation.shown_preview {
+        Some(preview) if preview.text.unseen > 0 => {
+            match invocation.observation.unseen_refusal(&author) {
+                None => Answer::Accepted {
+                    author,
+                    head: invocation.observation.snapshot.pull.head.sha.clone(),
+                },
+                Some(why) => Answer::NotAccepted(why),
+            }
+        }
         _ => Answer::NothingUnseen,
     }
 }

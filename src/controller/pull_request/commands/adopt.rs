@@ -1,20 +1,20 @@
-//! `/adopt`: the first sync may change what was there before windlass.
+//! `/adopt`: the first sync may change objects that existed before windlass.
 
-use super::Given;
+use super::Invocation;
 use super::request::Request;
 use crate::cluster::store;
 use crate::controller::Result;
 use crate::domain::command::{Answer, Done, Row};
 
-pub async fn run(given: &Given<'_>) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     let mut rows = Vec::new();
-    for target in &given.look.changes.touched {
-        let application = target.key(&given.key.repo);
-        let Some(object) = given.ctx.store.application(&application).await? else {
+    for target in &invocation.observation.changes.touched {
+        let application = target.key(&invocation.key.repo);
+        let Some(object) = invocation.ctx.store.application(&application).await? else {
             continue;
         };
-        let waits = object.status.unwrap_or_default().adoption;
-        if waits.is_empty() {
+        let objects = object.status.unwrap_or_default().adoption;
+        if objects.is_empty() {
             continue;
         }
         let request = Request {
@@ -22,11 +22,11 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
             subject: "adopt",
             annotation: (store::ADOPT, "true"),
         };
-        let outcome = given.request(&request).await?;
+        let outcome = invocation.request(&request).await?;
         rows.push(Row {
-            outcome: outcome.map(|_| Done::Adopts(waits)),
+            outcome: outcome.map(|_| Done::Adopts(objects)),
             application,
         });
     }
-    Ok(Answer::Applications(given.command, rows))
+    Ok(Answer::Applications(invocation.command, rows))
 }

@@ -1,22 +1,24 @@
-//! `/confirm-prune`: the deletions that wait for it, also in applications that the pull request took out of Git.
+//! `/confirm-prune`: confirms the deletions that wait for it, also in applications that the pull request removed from Git.
 
 use std::sync::Arc;
 
 use super::request::Request;
-use super::{Given, Observation};
+use super::{Invocation, Observation};
 use crate::cluster::store;
 use crate::controller::{Reader, Result};
 use crate::domain::catalog::FILE;
 use crate::domain::command::{Answer, Done, Row};
 use crate::domain::{ApplicationKey, PullRequestKey};
 
-pub async fn run(given: &Given<'_>) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     let mut rows = Vec::new();
-    let touched = given.look.changes.touched.iter();
-    let mut applications: Vec<_> = touched.map(|target| target.key(&given.key.repo)).collect();
-    applications.extend(retired_by(given.ctx, given.key, given.look).await?);
+    let touched = invocation.observation.changes.touched.iter();
+    let mut applications: Vec<_> = touched
+        .map(|target| target.key(&invocation.key.repo))
+        .collect();
+    applications.extend(retired_by(invocation.ctx, invocation.key, invocation.observation).await?);
     for application in applications {
-        let object = given.ctx.store.application(&application).await?;
+        let object = invocation.ctx.store.application(&application).await?;
         let status = object.and_then(|object| object.status).unwrap_or_default();
         let Some(confirm) = status.confirm else {
             continue;
@@ -26,30 +28,30 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
             subject: &confirm,
             annotation: (store::CONFIRM_PRUNE, &confirm),
         };
-        let outcome = given.request(&request).await?;
+        let outcome = invocation.request(&request).await?;
         rows.push(Row {
             outcome: outcome.map(|_| Done::Deletes(status.to_confirm)),
             application,
         });
     }
-    Ok(Answer::Applications(given.command, rows))
+    Ok(Answer::Applications(invocation.command, rows))
 }
 
-/// Applications that the configuration has no more, by this pull request: their directory went with it, or it changed the
-/// configuration itself.
+/// Applications that the configuration no longer has because of this pull request: it removed their directory, or it
+/// changed the configuration.
 async fn retired_by(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
-    look: &Observation,
+    observation: &Observation,
 ) -> Result<Vec<ApplicationKey>> {
-    // What cannot be read has retired nothing.
-    if look.base.configured().is_none() {
+    // An invalid configuration retires nothing.
+    if observation.base.configured().is_none() {
         return Ok(Vec::new());
     }
-    let Some(commit) = look.snapshot.pull.merged_as() else {
+    let Some(commit) = observation.snapshot.pull.merged_as() else {
         return Ok(Vec::new());
     };
-    let mut gone = Vec::new();
+    let mut retired = Vec::new();
     for object in ctx
         .store
         .applications()
@@ -62,8 +64,8 @@ async fn retired_by(
             application: object.spec.application,
             stage: object.spec.stage,
         };
-        if look.base.target(&application).is_none() {
-            gone.push((application, object.spec.path));
+        if observation.base.target(&application).is_none() {
+            retired.push((application, object.spec.path));
         }
     }
     let at = commit.clone();
@@ -81,7 +83,7 @@ async fn retired_by(
                 .keys()
                 .any(|file| file.starts_with(&format!("{path}/")))
         };
-        Ok(gone
+        Ok(retired
             .into_iter()
             .filter(|(_, path)| configured || under(&before, path) && !under(&after, path))
             .map(|(key, _)| key)

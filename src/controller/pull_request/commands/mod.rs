@@ -1,21 +1,21 @@
 //! Carries out the commands of a comment, and answers them in one reply.
 //!
 //! A command is a row of [`crate::domain::command::COMMANDS`] and a file here.
-//! One that changes a stage asks what the stage's policy asks: see
-//! [`policy`]. What deletes is only taken on a pull request that is merged.
+//! A command that changes a stage needs what the stage's policy requires: see
+//! [`policy`]. Commands that delete are only accepted on merged pull requests.
 
 mod accept_unseen;
 mod adopt;
 mod confirm_prune;
-mod given;
 mod policy;
 mod preview;
 mod request;
 mod sync;
 mod take;
+mod unanswered;
 mod why;
 
-pub use given::given;
+pub use unanswered::unanswered;
 
 use super::Observation;
 use crate::controller::{Error, Result, Writer};
@@ -24,12 +24,12 @@ use crate::domain::command::{Answer, Command, NotTaken, Power};
 use crate::domain::pull_request::CommandComment;
 use crate::{github, view};
 
-/// A command that is carried out: on which pull request, and for whom.
-struct Given<'a> {
+/// A command to carry out: on which pull request, and from which comment.
+struct Invocation<'a> {
     ctx: &'a Writer,
     key: &'a PullRequestKey,
-    look: &'a Observation,
-    ask: &'a CommandComment,
+    observation: &'a Observation,
+    comment: &'a CommandComment,
     command: Command,
 }
 
@@ -37,13 +37,18 @@ struct Given<'a> {
 pub async fn answer(
     ctx: &Writer,
     key: &PullRequestKey,
-    look: &Observation,
+    observation: &Observation,
     comment: u64,
 ) -> Result<()> {
-    let Some(ask) = look.seen.asks.iter().find(|ask| ask.comment == comment) else {
+    let Some(command_comment) = observation
+        .observed
+        .asks
+        .iter()
+        .find(|asked| asked.comment == comment)
+    else {
         return Ok(());
     };
-    match reply(ctx, key, look, ask).await {
+    match reply(ctx, key, observation, command_comment).await {
         Err(Error::GitHub(github::Error::Refused { message, .. })) => {
             tracing::warn!(pr = %key, comment, message, "a command could not be answered");
             Ok(())
@@ -52,47 +57,47 @@ pub async fn answer(
     }
 }
 
-/// Carries out the commands of one comment, then answers it in one new comment.
+/// Carries out the commands of one comment, then answers all of them in one new comment.
 async fn reply(
     ctx: &Writer,
     key: &PullRequestKey,
-    look: &Observation,
-    ask: &CommandComment,
+    observation: &Observation,
+    comment: &CommandComment,
 ) -> Result<()> {
     let mut answers = Vec::new();
-    for line in &ask.lines {
+    for line in &comment.lines {
         let text = match &line.command {
             Err(wrong) => view::parse_error(wrong),
             Ok(command) => {
-                let given = Given {
+                let invocation = Invocation {
                     ctx,
                     key,
-                    look,
-                    ask,
+                    observation,
+                    comment,
                     command: *command,
                 };
-                match given.not_taken() {
+                match invocation.not_taken() {
                     Some(why) => view::commands::not_taken(why).into(),
-                    None => view::commands::answer(&given.carry_out().await?),
+                    None => view::commands::answer(&invocation.carry_out().await?),
                 }
             }
         };
         answers.push((line.clone(), text));
     }
     ctx.to_github()
-        .post_comment(key, &view::reply(ask.comment, &answers))
+        .post_comment(key, &view::reply(comment.comment, &answers))
         .await?;
-    ctx.cache.pulls.answered.insert(ask.comment, ());
+    ctx.cache.pulls.answered.insert(comment.comment, ());
     Ok(())
 }
 
-impl Given<'_> {
-    /// Why it is not taken on this pull request at all.
+impl Invocation<'_> {
+    /// Why the command is not accepted on this pull request at all.
     fn not_taken(&self) -> Option<NotTaken> {
-        let pull = &self.look.snapshot.pull;
+        let pull = &self.observation.snapshot.pull;
         match self.command.power() {
-            _ if self.ask.edited => Some(NotTaken::Edited),
-            _ if self.ask.interrupted => Some(NotTaken::Interrupted),
+            _ if self.comment.edited => Some(NotTaken::Edited),
+            _ if self.comment.interrupted => Some(NotTaken::Interrupted),
             Power::Delete if pull.merged_at.is_none() => Some(NotTaken::OnlyMerged),
             Power::Stage | Power::Delete if pull.draft && pull.is_open() => Some(NotTaken::Draft),
             _ => None,

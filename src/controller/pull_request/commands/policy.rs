@@ -1,10 +1,10 @@
-//! Who may give a command: where the stage needs approvals, one who may approve there and had no hand in the pull request;
-//! where it needs more than one, so many people. Who has given it so far is kept with the application.
+//! Who may give a command. If the stage needs approvals, its approvers who did not contribute to the pull request. If it
+//! needs more than one approval, that many people have to give the command. The application's object keeps who gave it.
 
 use std::collections::BTreeSet;
 
 use super::request::{Request, annotated};
-use super::{Given, Observation};
+use super::{Invocation, Observation};
 use crate::cluster::store::Application;
 use crate::controller::{Result, application, authority};
 use crate::domain::ApplicationKey;
@@ -12,13 +12,13 @@ use crate::domain::approvals::{Case, Writers};
 use crate::domain::catalog::{Stage, Target};
 use crate::domain::command::{NotDone, Permission};
 
-impl Given<'_> {
-    /// Whether enough people who may decide about the application's stage have given the command about the same thing.
+impl Invocation<'_> {
+    /// Whether enough people who may decide about the application's stage have given the command with the same subject.
     pub async fn has_quorum(
         &self,
         request: &Request<'_>,
     ) -> Result<std::result::Result<(), NotDone>> {
-        let Some(stage) = stage_of(self.look, request.application) else {
+        let Some(stage) = stage_of(self.observation, request.application) else {
             return Ok(Err(NotDone::NoConfiguration));
         };
         if stage.approvals == 0 && stage.approvers.is_empty() {
@@ -36,15 +36,15 @@ impl Given<'_> {
         self.counted(request, needed).await
     }
 
-    /// The target that the policy is read of. One that Git has no more is judged by its stage.
+    /// The target whose policy counts. If Git no longer has it, it is built from its object and stage.
     fn target_of(
         &self,
         application: &ApplicationKey,
         stage: &Stage,
         known: Option<&Application>,
     ) -> Option<Target> {
-        let touched = &self.look.changes.touched;
-        let declared = self.look.base.target(application).or_else(|| {
+        let touched = &self.observation.changes.touched;
+        let declared = self.observation.base.target(application).or_else(|| {
             touched
                 .iter()
                 .find(|target| target.key(&self.key.repo) == *application)
@@ -65,28 +65,28 @@ impl Given<'_> {
         stage: &Stage,
         target: Option<Target>,
     ) -> Result<std::result::Result<(), NotDone>> {
-        let author = &self.ask.author;
+        let author = &self.comment.author;
         let policies = authority::policies(
             self.ctx,
             self.key,
             target.as_slice(),
-            &self.look.changes,
+            &self.observation.changes,
             std::slice::from_ref(author),
         )
         .await?;
         let writers = match stage.approvals {
             0 => Writers::known([]),
-            _ => authority::writers(self.ctx, self.key, &self.look.snapshot).await?,
+            _ => authority::writers(self.ctx, self.key, &self.observation.snapshot).await?,
         };
         let case = Case {
-            head: &self.look.snapshot.pull.head.sha,
+            head: &self.observation.snapshot.pull.head.sha,
             previewed_at: None,
             writers: &writers,
             approvers: policies
                 .first()
                 .and_then(|policy| policy.approvers.as_ref()),
         };
-        let may_write = self.ask.permission >= Permission::Write;
+        let may_write = self.comment.permission >= Permission::Write;
         Ok(case
             .may_approve(author, may_write)
             .map_err(|why| NotDone::MayNot {
@@ -95,7 +95,7 @@ impl Given<'_> {
             }))
     }
 
-    /// Counts whoever gives the command, and keeps who has.
+    /// Counts whoever gives the command, and stores who has so far.
     async fn counted(
         &self,
         request: &Request<'_>,
@@ -109,10 +109,10 @@ impl Given<'_> {
         };
         let annotation = self.given_by();
         let known = annotated(Some(&object), &annotation);
-        let given = known.strip_prefix(&format!("{about} ")).unwrap_or_default();
-        let mut people: BTreeSet<String> = given.split_whitespace().map(str::to_string).collect();
-        people.insert(self.ask.author.to_ascii_lowercase());
-        // Kept until the command is carried out: cut off before that, it is carried out the next time.
+        let givers = known.strip_prefix(&format!("{about} ")).unwrap_or_default();
+        let mut people: BTreeSet<String> = givers.split_whitespace().map(str::to_string).collect();
+        people.insert(self.comment.author.to_ascii_lowercase());
+        // The list stays until the command is carried out: after an interruption it is carried out the next time.
         if people.len() >= needed {
             return Ok(Ok(()));
         }
@@ -129,12 +129,12 @@ impl Given<'_> {
     }
 }
 
-/// The policy of an application's stage. One that the base has no more is judged by the strictest that it has.
-fn stage_of(look: &Observation, application: &ApplicationKey) -> Option<Stage> {
-    if let Some(target) = look.base.target(application) {
+/// The policy of an application's stage. If the base no longer has the stage, its strictest stage counts.
+fn stage_of(observation: &Observation, application: &ApplicationKey) -> Option<Stage> {
+    if let Some(target) = observation.base.target(application) {
         return Some(target.stage.clone());
     }
-    let catalog = &look.base.configured()?.catalog;
+    let catalog = &observation.base.configured()?.catalog;
     catalog
         .stage(&application.stage)
         .or_else(|| catalog.stages.iter().max_by_key(|stage| stage.approvals))

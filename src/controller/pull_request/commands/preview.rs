@@ -1,13 +1,13 @@
-//! `/preview`: the cluster was asked again before this is answered.
+//! `/preview`: the preview was made again before this answer.
 
-use super::Given;
+use super::Invocation;
 use crate::domain::command::Answer;
 
-pub fn run(given: &Given<'_>) -> Answer {
-    match &given.look.shown {
-        Some(shown) => Answer::Previewed {
-            head: given.look.snapshot.pull.head.sha.clone(),
-            title: shown.text.title.clone(),
+pub fn run(invocation: &Invocation<'_>) -> Answer {
+    match &invocation.observation.shown_preview {
+        Some(preview) => Answer::Previewed {
+            head: invocation.observation.snapshot.pull.head.sha.clone(),
+            title: preview.text.title.clone(),
         },
         None => Answer::NothingToPreview,
     }

@@ -2,26 +2,26 @@
 
 use kube::ResourceExt as _;
 
-use super::Given;
+use super::Invocation;
 use crate::cluster::store;
 use crate::controller::{Event, Result};
 use crate::domain::ApplicationKey;
 use crate::domain::command::NotDone;
 
-/// What an application is to do.
+/// A request to an application.
 pub struct Request<'a> {
     pub application: &'a ApplicationKey,
-    /// What exactly it is about: people who give the command about something else do not count for this.
+    /// What exactly is requested: people who give the command with another subject do not count.
     pub subject: &'a str,
     pub annotation: (&'a str, &'a str),
 }
 
-/// Commands that were carried out that an application remembers.
+/// The most handled commands that an application's object lists.
 const MOST_HANDLED: usize = 50;
 
-impl Given<'_> {
-    /// Leaves the request with the application, once enough people have given the command. False: nothing is known of the
-    /// application yet, so there was nothing to annotate.
+impl Invocation<'_> {
+    /// Annotates the application with the request, once enough people have given the command. False: the application has no
+    /// object yet.
     pub async fn request(
         &self,
         request: &Request<'_>,
@@ -30,12 +30,12 @@ impl Given<'_> {
         let handled: Vec<_> = annotated(object.as_ref(), store::HANDLED)
             .split_whitespace()
             .collect();
-        let id = format!("{}-{}", self.ask.comment, self.command.word());
+        let id = format!("{}-{}", self.comment.comment, self.command.word());
         if handled.contains(&id.as_str()) {
-            // What this command has brought about it does not bring about again. Where windlass was stopped before it
-            // could say so, it says so now.
+            // The command was carried out already, and is not again. If windlass stopped before it answered, it answers
+            // now.
             let answered = &self.ctx.cache.pulls.answered;
-            return Ok(match answered.contains_key(&self.ask.comment) {
+            return Ok(match answered.contains_key(&self.comment.comment) {
                 true => Err(NotDone::Before),
                 false => Ok(true),
             });
@@ -46,7 +46,8 @@ impl Given<'_> {
         let handled: Vec<_> = handled.into_iter().chain([id.as_str()]).collect();
         let handled = handled[handled.len().saturating_sub(MOST_HANDLED)..].join(" ");
         let (annotation, value) = request.annotation;
-        // All or nothing: stopped in between, it would be done twice, or count who has given it for the next one.
+        // In one write: after an interruption in between, the command would be carried out twice, or its givers would
+        // count for the next command.
         let annotations = [
             (annotation, Some(value)),
             (store::HANDLED, Some(handled.as_str())),
@@ -66,7 +67,7 @@ impl Given<'_> {
     }
 }
 
-/// What an annotation of an application says; empty: there is none.
+/// The value of an annotation of an application; empty if there is none.
 pub fn annotated<'a>(object: Option<&'a store::Application>, annotation: &str) -> &'a str {
     object
         .and_then(|object| object.annotations().get(annotation))

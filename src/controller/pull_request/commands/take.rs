@@ -1,27 +1,27 @@
-//! `/take`: the fields that the preview says others hold. Kept with the application, so that the sync knows it too; the
-//! preview is made anew.
+//! `/take`: takes the fields that the preview says others hold. The application's object keeps them for the sync, and the
+//! preview is made again.
 
 use std::collections::BTreeSet;
 
-use super::Given;
+use super::Invocation;
 use super::request::Request;
 use crate::cluster::store;
-use crate::controller::pull_request::anew;
+use crate::controller::pull_request::invalidate_previews;
 use crate::controller::{Result, application};
 use crate::domain::command::{Answer, Done, Row};
 use crate::domain::ownership::FieldRule;
 use crate::domain::plan::Plan;
 
-pub async fn run(given: &Given<'_>) -> Result<Answer> {
-    let (mut rows, mut taken) = (Vec::new(), BTreeSet::new());
-    let shown = given.look.shown.iter();
-    for app in shown.flat_map(|shown| &shown.preview.applications) {
+pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
+    let (mut rows, mut changed) = (Vec::new(), BTreeSet::new());
+    let previews = invocation.observation.shown_preview.iter();
+    for app in previews.flat_map(|shown_preview| &shown_preview.preview.applications) {
         let held = held_by_others(&app.plan);
         if held.is_empty() {
             continue;
         }
-        let known = given.ctx.store.application(&app.key).await?;
-        let mut rules = application::taken(known.as_ref());
+        let known = invocation.ctx.store.application(&app.key).await?;
+        let mut rules = application::accepted_takes(known.as_ref());
         for rule in &held {
             if !rules.contains(rule) {
                 rules.push(rule.clone());
@@ -33,11 +33,11 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
             subject: &text,
             annotation: (store::TAKE, &text),
         };
-        let outcome = match given.request(&request).await? {
+        let outcome = match invocation.request(&request).await? {
             Err(why) => Err(why),
             Ok(false) => Ok(Done::NeverSynced),
             Ok(true) => {
-                taken.insert(app.key.clone());
+                changed.insert(app.key.clone());
                 Ok(Done::Takes(
                     held.into_iter().map(|rule| rule.path).collect(),
                 ))
@@ -49,12 +49,12 @@ pub async fn run(given: &Given<'_>) -> Result<Answer> {
         });
     }
     if !rows.is_empty() {
-        anew(given.ctx, &given.key.repo, &taken, |_| true);
+        invalidate_previews(invocation.ctx, &invocation.key.repo, &changed, |_| true);
     }
-    Ok(Answer::Applications(given.command, rows))
+    Ok(Answer::Applications(invocation.command, rows))
 }
 
-/// The fields that a plan waits for a decision about, each as the rule that takes it.
+/// The fields about which a plan waits for a decision, each as the rule that takes it.
 fn held_by_others(plan: &Plan) -> Vec<FieldRule> {
     let of = plan.problems().flat_map(|change| {
         let fields = change.notes.undecided.iter().flat_map(|(_, paths)| paths);

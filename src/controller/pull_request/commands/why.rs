@@ -1,12 +1,12 @@
 //! `/why`: the verdict, gate by gate.
 
-use super::Given;
+use super::Invocation;
 use crate::domain::command::Answer;
 
-pub fn run(given: &Given<'_>) -> Answer {
-    match &given.look.seen.verdict {
+pub fn run(invocation: &Invocation<'_>) -> Answer {
+    match &invocation.observation.observed.verdict {
         Some(verdict) => Answer::Verdict(verdict.clone()),
-        None if given.look.snapshot.pull.merged_at.is_some() => Answer::Merged,
+        None if invocation.observation.snapshot.pull.merged_at.is_some() => Answer::Merged,
         None => Answer::Closed,
     }
 }

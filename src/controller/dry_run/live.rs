@@ -1,4 +1,4 @@
-//! What is known of live objects without asking the server what would become of them.
+//! What is known of live objects without a dry-run.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::scope::AppScope;
-use super::{AT_ONCE, Asked};
+use super::{AT_ONCE, ClusterResult};
 use crate::cluster;
 use crate::cluster::store::InventoryEntry;
 use crate::controller::Result;
@@ -15,10 +15,10 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Confidence, Side};
 use crate::domain::{OWNER_LABEL, canonical_json};
 
-/// From so many objects of a kind on, one list is cheaper than a request for each.
+/// From this many objects of a kind on, one list is cheaper than a request for each.
 const LIST_FROM: usize = 6;
 
-/// A digest of what would be applied.
+/// A digest of the manifest that would be applied.
 pub fn manifest_hash(manifest: &Manifest) -> String {
     let mut hash = Sha256::new();
     hash.update(&manifest.version);
@@ -26,34 +26,34 @@ pub fn manifest_hash(manifest: &Manifest) -> String {
     hex::encode(&hash.finalize()[..8])
 }
 
-/// Whether an object was applied from just this manifest and nobody has changed it since: then there is nothing to ask.
-pub fn is_as_left(
-    entry: Option<&InventoryEntry>,
-    fingerprint: &str,
-    seen: &cluster::IndexEntry,
+/// Whether an object was applied from exactly this manifest and nobody has changed it since: then no dry-run is needed.
+pub fn is_as_applied(
+    owned: Option<&InventoryEntry>,
+    manifest_hash: &str,
+    live: &cluster::IndexEntry,
 ) -> bool {
-    entry.is_some_and(|entry| entry.manifest_hash.as_deref() == Some(fingerprint))
-        && is_untouched(entry, seen)
+    owned.is_some_and(|owned| owned.manifest_hash.as_deref() == Some(manifest_hash))
+        && is_live_unchanged(owned, live)
 }
 
-/// Whether nobody has changed an object since we left it, whatever became of its manifest.
-pub fn is_untouched(entry: Option<&InventoryEntry>, seen: &cluster::IndexEntry) -> bool {
-    entry.is_some_and(|entry| {
-        entry.ownership_hash.as_deref() == Some(&seen.ownership_hash)
-            && entry.uid.as_deref() == Some(&seen.uid)
+/// Whether nobody has changed a live object since we applied it, even if its manifest changed.
+pub fn is_live_unchanged(owned: Option<&InventoryEntry>, live: &cluster::IndexEntry) -> bool {
+    owned.is_some_and(|owned| {
+        owned.ownership_hash.as_deref() == Some(&live.ownership_hash)
+            && owned.uid.as_deref() == Some(&live.uid)
     })
 }
 
-/// What the index knows of a live object of ours, in the place of the object.
-pub fn placeholder(manifest: &Manifest, seen: &cluster::IndexEntry) -> Value {
-    let labels = serde_json::json!({OWNER_LABEL: seen.owner});
-    serde_json::json!({"apiVersion": manifest.api_version(), "kind": manifest.key.kind, "metadata": {"uid": seen.uid, "labels": labels}})
+/// A placeholder for a live object of ours, from what the index knows of it.
+pub fn placeholder(manifest: &Manifest, live: &cluster::IndexEntry) -> Value {
+    let labels = serde_json::json!({OWNER_LABEL: live.owner});
+    serde_json::json!({"apiVersion": manifest.api_version(), "kind": manifest.key.kind, "metadata": {"uid": live.uid, "labels": labels}})
 }
 
 /// Keys of one kind in one namespace: its group, version and name, and the namespace.
 type Collection<'a> = (&'a str, &'a str, &'a str, Option<&'a str>);
 
-/// The live objects of keys, by key: by one list where many are of one kind.
+/// The live objects of keys, by key. Many of one kind are read by one list.
 pub async fn read(
     scope: &AppScope<'_>,
     keys: &[(ResourceKey, String)],
@@ -87,7 +87,7 @@ async fn read_collection(
     scope: &AppScope<'_>,
     (group, version, kind, namespace): Collection<'_>,
     keys: Vec<&ResourceKey>,
-) -> Asked<BTreeMap<ResourceKey, Value>> {
+) -> ClusterResult<BTreeMap<ResourceKey, Value>> {
     let mut found = BTreeMap::new();
     if keys.len() >= LIST_FROM {
         let listed = match scope
@@ -105,14 +105,14 @@ async fn read_collection(
             }
         }
     }
-    // What is not there with our label may be there without it.
+    // An object that is not in the list may exist without our label.
     let missing: Vec<_> = keys
         .into_iter()
         .filter(|key| !found.contains_key(*key))
         .collect();
     let single = missing.into_iter().map(async |key| {
         match scope.cluster.live(key, version).await {
-            // Told by the dry-run of the same object.
+            // The dry-run of the same object reports the missing right.
             Err(cluster::Error::Forbidden { .. }) => Ok((key.clone(), None)),
             other => other.map(|live| (key.clone(), live)),
         }

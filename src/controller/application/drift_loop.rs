@@ -1,5 +1,5 @@
-//! Objects that others change again each time that they are set back: after a few times they are left
-//! alone for a while.
+//! Drift loops: somebody changes an object again each time that its drift is reverted. After a few
+//! times windlass leaves the object alone for a while.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -13,8 +13,8 @@ use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::{Change, Plan};
 use crate::domain::{ApplicationKey, CommitSha, sync};
 
-/// What of the drift is left alone, since others change it again each time, with who does; and what is to be remembered.
-pub(super) fn fights(
+/// The drifted objects that are left alone, with who changes them; and the backoff to keep in the status.
+pub(super) fn drift_loops(
     ctx: &Reader,
     key: &ApplicationKey,
     plan: &Plan,
@@ -23,32 +23,32 @@ pub(super) fn fights(
     revision: &CommitSha,
 ) -> (Vec<(ResourceKey, String)>, Option<Fight>) {
     let now = ctx.now();
-    let known = known.filter(|fight| fight.revision == *revision);
+    let known = known.filter(|backoff| backoff.revision == *revision);
     let drift = plan
         .effective()
         .filter(|change| drifted.contains(&change.key));
-    if let Some(fight) = known.as_ref().filter(|fight| fight.until > now) {
-        return (drift.map(with_who).collect(), Some(fight.clone()));
+    if let Some(backoff) = known.as_ref().filter(|backoff| backoff.until > now) {
+        return (drift.map(with_managers).collect(), Some(backoff.clone()));
     }
-    // After it was given up once, one more time is enough to see that nothing has changed.
+    // After one backoff a single further revert is enough to see that the loop goes on.
     let most = if known.is_some() { 1 } else { sync::MOST_HEALS };
     let memory = locked(&ctx.cache.applications.heals);
-    let is_fight = |object: &ResourceKey| {
+    let is_loop = |object: &ResourceKey| {
         let heals = memory.get(&(key.clone(), object.clone()));
-        heals.is_some_and(|heals| lately(heals) >= most)
+        heals.is_some_and(|heals| recent(heals) >= most)
     };
-    let fights: Vec<_> = drift
-        .filter(|change| is_fight(&change.key))
-        .map(with_who)
+    let drift_loops: Vec<_> = drift
+        .filter(|change| is_loop(&change.key))
+        .map(with_managers)
         .collect();
-    if fights.is_empty() {
+    if drift_loops.is_empty() {
         return (Vec::new(), known);
     }
-    let fight = next(known.as_ref(), revision, now);
-    (fights, Some(fight))
+    let backoff = next(known.as_ref(), revision, now);
+    (drift_loops, Some(backoff))
 }
 
-fn with_who(change: &Change) -> (ResourceKey, String) {
+fn with_managers(change: &Change) -> (ResourceKey, String) {
     let managers = change.notes.reverted.iter();
     let names: Vec<_> = managers.map(|(manager, _)| manager.as_str()).collect();
     let who = match names.is_empty() {
@@ -58,17 +58,17 @@ fn with_who(change: &Change) -> (ResourceKey, String) {
     (change.key.clone(), who)
 }
 
-/// How often an object was set back within the window that counts.
-fn lately(heals: &VecDeque<Instant>) -> usize {
+/// How often the drift of an object was reverted within the window that counts.
+fn recent(heals: &VecDeque<Instant>) -> usize {
     heals
         .iter()
         .filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64)
         .count()
 }
 
-/// The truce from `now` on: the longer, the more often it was given up.
+/// The backoff from `now` on: each is at least as long as the one before.
 fn next(known: Option<&Fight>, revision: &CommitSha, now: Timestamp) -> Fight {
-    let times = known.map_or(0, |fight| fight.times);
+    let times = known.map_or(0, |backoff| backoff.times);
     let until = now.saturating_add(sync::truce(times)).unwrap_or(now);
     Fight {
         revision: revision.clone(),
@@ -84,13 +84,13 @@ mod tests {
     #[test]
     fn each_truce_is_at_least_as_long_as_the_one_before() {
         let (revision, now) = ("a".repeat(40).parse().unwrap(), Timestamp::UNIX_EPOCH);
-        let (mut fight, mut before) = (None, now);
+        let (mut backoff, mut before) = (None, now);
         for times in 1..=10 {
-            let next = next(fight.as_ref(), &revision, now);
+            let next = next(backoff.as_ref(), &revision, now);
             assert_eq!(next.times, times);
             assert!(next.until > now && next.until >= before);
             before = next.until;
-            fight = Some(next);
+            backoff = Some(next);
         }
     }
 }

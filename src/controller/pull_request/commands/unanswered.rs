@@ -1,4 +1,4 @@
-//! The comments that give commands and have no answer of ours.
+//! The command comments that have no answer of ours.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::domain::pull_request::CommandComment;
 use crate::github::{Comment, PullSnapshot};
 use crate::view;
 
-/// So many commands of one person, and of all, are answered on a pull request within an hour; the rest has to wait.
+/// The most commands of one person, and of all, that are answered on a pull request within an hour; the rest has to wait.
 const MOST_ANSWERS: usize = 20;
 const MOST_ANSWERS_IN_ALL: usize = 60;
 const BUDGET_WINDOW: SignedDuration = SignedDuration::from_hours(1);
-/// A command that was seen so long ago and has no answer is not carried out any more.
+/// A command that was acknowledged this long ago and has no answer is no longer carried out.
 const INTERRUPTED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
-/// Comments with command lines that have no answer of ours, of people who may write. Readers get neither an answer nor a
-/// reaction: each would be a write of ours that anybody can cause.
-pub async fn given(
+/// Comments with commands that have no answer of ours, by people with write permission. Others get neither an answer nor
+/// a reaction: anybody could otherwise make us write.
+pub async fn unanswered(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
@@ -35,7 +35,7 @@ pub async fn given(
     let replies = Replies::of(ours);
     let mut budget = Budget::of(&replies, &snapshot.comments, now);
     let mut permissions: BTreeMap<&str, Permission> = BTreeMap::new();
-    let mut asks = Vec::new();
+    let mut commands = Vec::new();
     for comment in &snapshot.comments {
         let Some(author) = comment.user.as_ref().filter(|user| user.kind == "User") else {
             continue;
@@ -57,14 +57,14 @@ pub async fn given(
             }
         };
         if permission < Permission::Write || !budget.take(&author.login) {
-            tracing::debug!(pr = %key, author = author.login, "a command is passed over");
+            tracing::debug!(pr = %key, author = author.login, "a command is ignored");
             continue;
         }
         let acknowledged = comment
             .reactions
             .as_ref()
             .is_some_and(|reactions| reactions.eyes > 0);
-        asks.push(CommandComment {
+        commands.push(CommandComment {
             comment: comment.id,
             author: author.login.clone(),
             permission,
@@ -74,15 +74,14 @@ pub async fn given(
             interrupted: acknowledged && replies.is_interrupted(comment, now),
         });
     }
-    Ok(asks)
+    Ok(commands)
 }
 
-/// Our replies. We never edit one: a reply that was edited is not our word any more, and may name a comment that it was not
-/// about.
+/// Our replies. We never edit one: an edited reply is no longer ours, and may name another comment than it answered.
 struct Replies {
-    /// The comments that have a reply, with when that was posted.
+    /// The comments that have a reply, with the time of the reply.
     answered: BTreeMap<u64, Timestamp>,
-    /// When each reply was posted that somebody edited.
+    /// The times of the replies that somebody edited.
     edited: Vec<Timestamp>,
 }
 
@@ -90,27 +89,27 @@ impl Replies {
     fn of<'a>(ours: impl Iterator<Item = &'a Comment>) -> Self {
         let (mut answered, mut edited) = (BTreeMap::new(), Vec::new());
         for comment in ours {
-            let Some(asked) = view::reply_of(comment.text()) else {
+            let Some(comment_id) = view::reply_of(comment.text()) else {
                 continue;
             };
             if comment.updated_at > comment.created_at {
                 edited.push(comment.created_at);
             } else {
-                answered.insert(asked, comment.created_at);
+                answered.insert(comment_id, comment.created_at);
             }
         }
         Self { answered, edited }
     }
 
-    /// Seen, and then? The answer was edited or deleted, or windlass was away for long. Carrying the command out again could
-    /// do at another time what was meant then.
+    /// Whether a command was acknowledged but its outcome is unknown: somebody edited or deleted the answer, or windlass was
+    /// down for long. If windlass carried it out again, it could do at another time what was meant then.
     fn is_interrupted(&self, comment: &Comment, now: Timestamp) -> bool {
         let lost = self.edited.iter().any(|at| *at >= comment.created_at);
         lost || now.duration_since(comment.created_at) > INTERRUPTED_AFTER
     }
 }
 
-/// How many commands are answered.
+/// How many commands were answered lately, by author.
 struct Budget<'a> {
     answers: BTreeMap<&'a str, usize>,
 }
@@ -123,21 +122,21 @@ impl<'a> Budget<'a> {
         });
         let author_of: BTreeMap<u64, &str> = authors.collect();
         let mut answers: BTreeMap<&str, usize> = BTreeMap::new();
-        for (asked, at) in &replies.answered {
+        for (comment_id, at) in &replies.answered {
             if now.duration_since(*at) < BUDGET_WINDOW {
-                let author = author_of.get(asked).copied().unwrap_or_default();
+                let author = author_of.get(comment_id).copied().unwrap_or_default();
                 *answers.entry(author).or_default() += 1;
             }
         }
         Self { answers }
     }
 
-    /// Whether one more of somebody's commands is answered.
+    /// Whether one more command of the author is answered.
     fn take(&mut self, author: &'a str) -> bool {
         let total: usize = self.answers.values().sum();
         let own = self.answers.entry(author).or_default();
-        let left = *own < MOST_ANSWERS && total < MOST_ANSWERS_IN_ALL;
-        *own += usize::from(left);
-        left
+        let is_within = *own < MOST_ANSWERS && total < MOST_ANSWERS_IN_ALL;
+        *own += usize::from(is_within);
+        is_within
     }
 }

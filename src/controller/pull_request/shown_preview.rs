@@ -1,4 +1,4 @@
-//! The preview of a head: made once, remembered, made anew when what it tells of became different.
+//! The preview of a head: made once, cached, and made again when something that it shows changed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::controller::cache::locked;
-use crate::controller::preview::{self, Changes, GitLook, Touched};
+use crate::controller::preview::{self, Changes, GitDiff, Touched};
 use crate::controller::resource_owners::{self, ResourceOwners};
 use crate::controller::{Base, Environment, Error, Event, Reader, Result};
 use crate::domain::catalog::Target;
@@ -18,7 +18,7 @@ use crate::github::PullSnapshot;
 use crate::render::Budget;
 use crate::view::{self, PreviewText};
 
-/// A preview, and what is written of it: every look needs both, and a large one takes a while to write.
+/// A preview and its text: every reconcile needs both, and the text of a large one takes a while.
 pub struct ShownPreview {
     pub preview: Preview,
     pub text: PreviewText,
@@ -26,22 +26,22 @@ pub struct ShownPreview {
     pub changes: Arc<Changes>,
     /// [`Preview::id`].
     pub id: String,
-    /// Where something cannot be applied, which may pass by itself: when it is asked about again, and after which pause.
-    pub again: Option<(Instant, Duration)>,
+    /// If something cannot be applied and may pass by itself: when the preview is made again, and after which pause.
+    pub retry: Option<(Instant, Duration)>,
 }
 
-/// Pauses between two previews of what cannot be applied.
+/// Pauses between two previews of a head that cannot be applied.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 impl ShownPreview {
-    /// It is to be asked about again by now.
+    /// Whether it is due to be made again.
     fn is_due(&self) -> bool {
-        self.again.is_some_and(|(at, _)| at <= Instant::now())
+        self.retry.is_some_and(|(at, _)| at <= Instant::now())
     }
 
-    /// Bytes that it takes, nearly: its text, and the objects that it was made from.
+    /// The bytes that it takes, approximately: its text, and the objects that it was made from.
     pub fn size(&self) -> usize {
         let objects: usize = self
             .preview
@@ -57,7 +57,7 @@ impl ShownPreview {
     }
 }
 
-/// Two previews with the same plan digest and outcome are one: a base that moved without changing the effect voids no approval.
+/// Whether two previews have the same plan digest and outcome: if the base moves without changing them, approvals stay.
 pub fn same_effect(a: &str, b: &str) -> bool {
     let effect = |id: &str| {
         (
@@ -68,33 +68,34 @@ pub fn same_effect(a: &str, b: &str) -> bool {
     effect(a) == effect(b)
 }
 
-/// The preview of a head: the one that is known, if it still holds. `again`: somebody asks for it to be made anew.
+/// The preview of a head: the cached one, if it is still valid. `refresh`: somebody requests a new one.
 pub async fn previewed(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
-    again: bool,
+    refresh: bool,
 ) -> Result<Arc<ShownPreview>> {
     let head = &snapshot.pull.head.sha;
     let known = ctx.cache.pulls.previews.get(key);
     let known = known.filter(|known| known.preview.head == *head);
-    let holds =
-        |known: &&Arc<ShownPreview>| !again && known.preview.base == base.commit && !known.is_due();
+    let holds = |known: &&Arc<ShownPreview>| {
+        !refresh && known.preview.base == base.commit && !known.is_due()
+    };
     if let Some(known) = known.as_ref().filter(holds) {
         return Ok(known.clone());
     }
     let started = Instant::now();
-    // A few at once: each holds what its applications are made of.
+    // Only a few at once: each holds the objects of its applications in memory.
     let _turn = ctx.previewing.acquire().await;
-    let looking = ctx
+    let attempt = ctx
         .heads
-        .begin(key, head, again)
+        .begin(key, head, refresh)
         .map_err(|error| Error::Git(error.into()))?;
-    let look = look_at_git(ctx, key, base, snapshot, looking.is_none()).await?;
-    let changes = look.changes.clone();
-    let (total, failure) = (look.total, look.failure.clone());
-    let (applications, passing) = applications(ctx, key, base, look).await?;
+    let diff = git_diff(ctx, key, base, snapshot, attempt.is_none()).await?;
+    let changes = diff.changes.clone();
+    let (total, failure) = (diff.total, diff.failure.clone());
+    let (applications, passing) = applications(ctx, key, base, diff).await?;
     let preview = Preview {
         head: head.clone(),
         base: base.commit.clone(),
@@ -104,87 +105,91 @@ pub async fn previewed(
         duration: started.elapsed(),
     };
     ctx.metrics.previewed(preview.duration);
-    if let Some(looking) = looking {
-        looking.done();
+    if let Some(attempt) = attempt {
+        attempt.done();
     }
-    // Thousands of objects take a second.
+    // With thousands of objects this takes a second.
     let text = tokio::task::block_in_place(|| view::preview(&preview));
-    let shown = Arc::new(ShownPreview {
+    let shown_preview = Arc::new(ShownPreview {
         id: preview.id(),
-        again: (passing || may_pass(&preview)).then(|| next_time(known.as_deref())),
+        retry: (passing || may_pass(&preview)).then(|| next_time(known.as_deref())),
         preview,
         text,
         changes: changes.into(),
     });
-    ctx.cache.pulls.previews.insert(key.clone(), shown.clone());
-    if is_outdated(ctx, &shown, started) {
+    ctx.cache
+        .pulls
+        .previews
+        .insert(key.clone(), shown_preview.clone());
+    if is_outdated(ctx, &shown_preview, started) {
         ctx.cache.pulls.previews.invalidate(key);
         ctx.emit(&Event::PullRequest(key.clone()));
     }
-    Ok(shown)
+    Ok(shown_preview)
 }
 
-/// What the head changes in Git; a failure where it is not looked at.
-async fn look_at_git(
+/// What the head changes in Git; a failure if the head is not previewed. `crashes`: windlass crashed with it too often.
+async fn git_diff(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
-    killed: bool,
-) -> Result<GitLook> {
+    crashes: bool,
+) -> Result<GitDiff> {
     let head = snapshot.pull.head.sha.clone();
     let too_large = ctx.cache.pulls.too_large.get(&(key.clone(), head.clone()));
     let failure = match too_large {
         _ if snapshot.pull.is_fork(base.repo.id) => Some(Failure::Fork),
         Some(why) => Some(Failure::TooLarge(why)),
-        None => killed.then_some(Failure::Killed),
+        None => crashes.then_some(Failure::Killed),
     };
     if failure.is_some() {
-        return Ok(GitLook {
+        return Ok(GitDiff {
             failure,
-            ..GitLook::default()
+            ..GitDiff::default()
         });
     }
     let base = base.clone();
     ctx.mirror(&key.repo, move |mirror| {
-        preview::look_at_git(mirror, base.catalog.as_ref(), &base.commit, &head)
+        preview::git_diff(mirror, base.catalog.as_ref(), &base.commit, &head)
     })
     .await
 }
 
-/// The previews of the applications that the head changes; and whether one of them failed by what passes by itself.
+/// The previews of the applications that the head changes; and whether one of them failed for a transient reason.
 async fn applications(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Arc<Base>,
-    look: GitLook,
+    diff: GitDiff,
 ) -> Result<(Vec<ApplicationPreview>, bool)> {
-    // One for all that this head has rendered.
+    // One budget for all renderings of this head.
     let plain = ctx.environment.previewing(ctx.preview_account.as_ref());
     let environment = plain.within(Budget::default());
-    // What the head leaves as it is takes from nobody's budget.
-    let brought: BTreeSet<_> = look
+    // Applications that the head does not change are rendered outside the budget.
+    let changed_applications: BTreeSet<_> = diff
         .inputs
         .iter()
         .map(|touched| touched.target.key(&key.repo))
         .collect();
-    let observer_of = |target: &Target| match brought.contains(&target.key(&key.repo)) {
-        true => &environment,
-        false => &plain,
-    };
-    let claims = if look.inputs.is_empty() {
+    let environment_of =
+        |target: &Target| match changed_applications.contains(&target.key(&key.repo)) {
+            true => &environment,
+            false => &plain,
+        };
+    let claims = if diff.inputs.is_empty() {
         ResourceOwners::default()
     } else {
-        resource_owners::of(observer_of, &key.repo, base.repo.id, &look.heads).await?
+        resource_owners::of(environment_of, &key.repo, base.repo.id, &diff.heads).await?
     };
     let (mut applications, mut passing) = (Vec::new(), false);
-    for touched in look.inputs {
+    for touched in diff.inputs {
         let (name, cluster) = (
             touched.target.key(&key.repo),
             touched.target.destination.cluster.clone(),
         );
         let mut app = match application(ctx, &environment, base, touched, &claims).await {
-            // Said, and tried again: nobody has to mend it.
+            // The preview shows it, and it is tried again: nobody has to fix anything.
             Err(Error::Render(why)) => {
                 passing = true;
                 preview::blank(name, &cluster, Some(why))
@@ -235,16 +240,16 @@ async fn application(
     .await
 }
 
-/// Whether something cannot be applied that may pass by itself. What somebody has to decide, or to mend in Git, does not.
+/// Whether something cannot be applied that may pass by itself. A decision or a fix in Git does not come by itself.
 fn may_pass(preview: &Preview) -> bool {
     let refused = |change: &Change| change.problem.is_some() && change.notes.undecided.is_empty();
     let mut applications = preview.applications.iter();
     applications.any(|app| app.error.is_none() && app.plan.changes.iter().any(refused))
 }
 
-/// When what may pass by itself is asked about again, and after which pause: twice the one before.
+/// When the preview is made again, and after which pause: twice the one before.
 fn next_time(known: Option<&ShownPreview>) -> (Instant, Duration) {
-    let pause = match known.and_then(|known| Some((known.is_due(), known.again?.1))) {
+    let pause = match known.and_then(|known| Some((known.is_due(), known.retry?.1))) {
         Some((true, pause)) => (pause * 2).min(LONGEST_PAUSE),
         Some((false, pause)) => pause,
         None => FIRST_PAUSE,
@@ -252,18 +257,18 @@ fn next_time(known: Option<&ShownPreview>) -> (Instant, Duration) {
     (Instant::now() + pause, pause)
 }
 
-/// Something that a preview tells of became different while it was made.
-fn is_outdated(ctx: &Reader, shown: &ShownPreview, started: Instant) -> bool {
+/// Whether something that a preview shows changed while it was made.
+fn is_outdated(ctx: &Reader, shown_preview: &ShownPreview, started: Instant) -> bool {
     let changed = locked(&ctx.cache.pulls.changed);
     let meanwhile =
         |app: &ApplicationPreview| changed.get(&app.key).is_some_and(|at| *at >= started);
-    let tells =
+    let may_be_affected =
         |app: &ApplicationPreview| !app.waiting.is_empty() || app.plan.problems().next().is_some();
-    let mut applications = shown.preview.applications.iter();
-    applications.any(|app| meanwhile(app) && tells(app))
+    let mut applications = shown_preview.preview.applications.iter();
+    applications.any(|app| meanwhile(app) && may_be_affected(app))
 }
 
-/// Where what changed in the sources of images that move can be seen.
+/// Adds links to the source changes of updated images.
 async fn name_sources(ctx: &Arc<Reader>, base: &Base, app: &mut ApplicationPreview) -> Result<()> {
     if app.images.is_empty() {
         return Ok(());
@@ -285,21 +290,21 @@ async fn name_sources(ctx: &Arc<Reader>, base: &Base, app: &mut ApplicationPrevi
     Ok(())
 }
 
-/// Something became different of applications: previews of them that tell of it are made anew.
-pub fn anew(
+/// Something changed in applications: the affected previews of them are made again.
+pub fn invalidate_previews(
     ctx: &Reader,
     repo: &RepoName,
     applications: &BTreeSet<ApplicationKey>,
-    tells: impl Fn(&ApplicationPreview) -> bool,
+    is_affected: impl Fn(&ApplicationPreview) -> bool,
 ) {
     locked(&ctx.cache.pulls.changed)
         .extend(applications.iter().map(|key| (key.clone(), Instant::now())));
-    let stale = |app: &ApplicationPreview| applications.contains(&app.key) && tells(app);
+    let stale = |app: &ApplicationPreview| applications.contains(&app.key) && is_affected(app);
     let previews = &ctx.cache.pulls.previews;
-    let of = |(key, shown): (Arc<PullRequestKey>, Arc<ShownPreview>)| {
-        (key.repo == *repo && shown.preview.applications.iter().any(&stale)).then_some(key)
+    let affected = |(key, shown_preview): (Arc<PullRequestKey>, Arc<ShownPreview>)| {
+        (key.repo == *repo && shown_preview.preview.applications.iter().any(&stale)).then_some(key)
     };
-    for key in previews.iter().filter_map(of).collect::<Vec<_>>() {
+    for key in previews.iter().filter_map(affected).collect::<Vec<_>>() {
         previews.invalidate(&*key);
         ctx.emit(&Event::PullRequest((*key).clone()));
     }
