@@ -36,11 +36,11 @@ async fn commands_ask_what_the_stage_asks() {
     has(&reply("mia", "/sync").await, &["is being synced"]);
     has(
         &reply("mia", "/confirm-prune").await,
-        &["on a pull request that is merged"],
+        &["works only on a merged pull request"],
     );
     has(
         &reply("mia", "/adopt").await,
-        &["on a pull request that is merged"],
+        &["works only on a merged pull request"],
     );
     world
         .forge

@@ -201,7 +201,7 @@ async fn another_cluster_behind_the_same_address_is_noticed() {
         .await;
     has(
         &lab.merge(number, "failure").await,
-        &["is not the one that it was"],
+        &["now points to another cluster"],
     );
     assert_eq!(
         lab.object("v1", "ConfigMap", "configmaps", "lab").await["data"]["a"],

@@ -103,7 +103,7 @@ async fn every_command_is_answered_once() {
 
     ⏳ Not merged yet:
 
-    - ✅ **preview**: the preview of (hex) is made
+    - ✅ **preview**: the preview of (hex) is ready
     - ⏳ **approvals**: 0 of 1 approvals (a person's change needs a review)
 
     --- bob

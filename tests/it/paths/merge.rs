@@ -132,7 +132,7 @@ async fn an_extra_commit_needs_a_review_everywhere_also_where_merging_is_automat
             &[(file, Some(&changed))],
         )
         .unwrap();
-    let text = world.gate_says(number, "somebody added").await;
+    let text = world.gate_says(number, "somebody changed").await;
     assert_eq!(
         text,
         "0 of 1 approvals (somebody changed windlass's branch)"

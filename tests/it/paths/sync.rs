@@ -208,7 +208,7 @@ async fn what_leaves_git_is_pruned_and_an_empty_render_prunes_nothing() {
         .until("it is said", async || {
             world.application("shop.staging").await["status"]["message"]
                 .as_str()?
-                .contains("left as it is")
+                .contains("its objects stay")
                 .then_some(())
         })
         .await;

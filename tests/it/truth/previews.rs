@@ -69,6 +69,7 @@ async fn what_cannot_be_changed_is_named_and_no_pods_or_data_go_with_it() {
         ],
     );
     let permission = text
+        .replace('\n', " ")
         .split("windlass.dev/recreate: ")
         .nth(1)
         .unwrap()
