@@ -173,6 +173,30 @@ impl Windlass {
         })
     }
 
+    /// Another replica with the same settings, but for its name, its addresses, its cache and its log.
+    pub fn replica(&self, identity: &str, folder: &Path) -> anyhow::Result<Self> {
+        let (port, metrics_port) = (free_port()?, free_port()?);
+        let own = [
+            ("--identity", identity.to_string()),
+            ("--listen", format!("127.0.0.1:{port}")),
+            ("--metrics-listen", format!("127.0.0.1:{metrics_port}")),
+            ("--cache", folder.join("cache").display().to_string()),
+        ];
+        let mut arguments = self.arguments.clone();
+        for (flag, value) in own {
+            let at = arguments.iter().position(|argument| argument == flag);
+            arguments[at.context("a flag of windlass serve")? + 1] = value;
+        }
+        Ok(Self {
+            program: self.program.clone(),
+            arguments,
+            log: folder.join("windlass.log"),
+            metrics_url: format!("http://127.0.0.1:{metrics_port}/metrics"),
+            url: format!("http://127.0.0.1:{port}"),
+            events_token: self.events_token.clone(),
+        })
+    }
+
     /// Starts it; its log goes on where the one before it ended.
     pub fn start(&self) -> anyhow::Result<Server> {
         let mut command = Command::new(&self.program);

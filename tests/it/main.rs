@@ -23,6 +23,7 @@ mod paths;
 mod planning;
 mod presentation;
 mod promotions;
+mod replicas;
 mod support;
 mod syncs;
 mod tidy;

@@ -7,13 +7,13 @@ use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
 /// Called with every exchange.
-pub type Environment = dyn Fn(&Exchange) + Send + Sync;
+pub type Observer = dyn Fn(&Exchange) + Send + Sync;
 
 /// What listens on the wire: for tests.
 #[derive(Default, Clone)]
 pub struct Wire {
     /// Sees every API exchange after it was handled.
-    pub environment: Option<Arc<Environment>>,
+    pub observer: Option<Arc<Observer>>,
     /// Stands before and after each write of the App's.
     pub writes: Option<Arc<dyn WriteGate>>,
 }

@@ -90,6 +90,12 @@ impl Inner {
 
     /// REST and GraphQL, with what is common to all answers; each exchange is shown to the observer.
     pub(super) fn api(&self, call: &Call) -> Reply {
+        // What is not GitHub's API's own word is held against no description of it.
+        if self.asked_by_app(call)
+            && let Some(failure) = self.state().faults.fail(call)
+        {
+            return failure;
+        }
         let mut reply = self.answer(call);
         self.observe(call, &reply);
         if let Some(etag) = etag(call, &reply) {
@@ -126,13 +132,13 @@ impl Inner {
 
     fn observe(&self, call: &Call, reply: &Reply) {
         let by_app = self.asked_by_app(call);
-        if let Some(environment) = self.wire().environment {
+        if let Some(observer) = self.wire().observer {
             let response = if let ReplyBody::Json(value) = &reply.body {
                 Some(value.clone())
             } else {
                 None
             };
-            environment(&Exchange {
+            observer(&Exchange {
                 method: call.method.to_string(),
                 path: call
                     .path

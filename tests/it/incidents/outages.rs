@@ -1,7 +1,9 @@
 //! A cluster that refuses requests.
 
+use http::Method;
+
 use crate::support::lab::{CONFIG, Lab, has};
-use crate::support::plane;
+use crate::support::{World, plane};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_cluster_refused_for_a_while_is_previewed_anew() {
@@ -82,4 +84,47 @@ async fn a_cluster_that_turns_us_away_is_not_called_synced() {
     );
     lab.world.sync_status(&back, "success").await;
     assert!(plane().kubectl(&["version"]).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_may_fail_once_and_the_end_is_the_same() {
+    let world = World::new().await;
+    // One bad answer for each write of an image's life, and for reads that it stands on.
+    for (method, path, status) in [
+        ("POST", "/git/refs", 502),
+        ("POST", "/graphql", 502),
+        ("POST", "/pulls", 502),
+        ("POST", "/comments", 403),
+        ("POST", "/check-runs", 502),
+        ("PATCH", "/check-runs/*", 502),
+        ("PUT", "/pulls/*/merge", 502),
+        ("POST", "/statuses/*", 403),
+        ("POST", "/deployments", 502),
+        ("GET", "/pulls/*", 502),
+    ] {
+        world.github_fails(method, path, status, 1);
+    }
+    for (method, path, status) in [
+        (Method::PATCH, "/deployments/", 503),
+        (Method::PUT, "/applications/", 500),
+        (Method::PATCH, "dryRun=All", 504),
+    ] {
+        world.proxy.fail(method, path, status, 1);
+    }
+    let (staging, production) = world.up_to_review("1.1.0").await;
+    assert_eq!(
+        (world.github_failures_left(), world.proxy.failures_left()),
+        (0, 0),
+        "every failure was met"
+    );
+    for number in [staging, production] {
+        let comments = world.comments(number);
+        assert_eq!(comments.len(), 1, "{comments:?}");
+    }
+    let live = world.deployment("staging").await;
+    let image = live["spec"]["template"]["spec"]["containers"][0]["image"].as_str();
+    assert!(
+        image.unwrap().starts_with("ghcr.io/acme/shop:1.1.0@"),
+        "{image:?}"
+    );
 }

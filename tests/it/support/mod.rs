@@ -24,6 +24,7 @@ use kube::Client;
 use serde_json::{Value, json};
 use windlass::sandbox::control_plane::ControlPlane;
 use windlass::sandbox::example::{self, CONFIG, Example};
+use windlass::sandbox::forge::state::Failure;
 use windlass::sandbox::forge::{Forge, Wire, WriteGate};
 use windlass::sandbox::installation::{Options, Windlass, install, install_definitions};
 use windlass::sandbox::process::{Folder, Server, free_port};
@@ -136,7 +137,7 @@ impl World {
         let contract = Contract::shared();
         let observing = contract.clone();
         forge.set_wire(Wire {
-            environment: Some(Arc::new(move |exchange| observing.see(exchange))),
+            observer: Some(Arc::new(move |exchange| observing.see(exchange))),
             writes: None,
         });
         let example = Example {
@@ -209,6 +210,13 @@ impl World {
         move || drop(running.lock().unwrap().take())
     }
 
+    /// Another replica of the same windlass, at an address of its own.
+    pub fn replica(&self, identity: &str) -> Windlass {
+        let folder = self.folder.join(identity);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        self.windlass.replica(identity, &folder).expect("a replica")
+    }
+
     pub fn pid(&self) -> Option<u32> {
         self.running.lock().unwrap().as_ref().map(Server::id)
     }
@@ -225,10 +233,26 @@ impl World {
     pub fn gate(&self, gate: Arc<dyn WriteGate>) {
         let observing = self.contract.clone();
         self.forge.set_wire(Wire {
-            environment: Some(Arc::new(move |exchange| observing.see(exchange))),
+            observer: Some(Arc::new(move |exchange| observing.see(exchange))),
             writes: Some(gate.clone()),
         });
         self.proxy.gate(gate);
+    }
+
+    /// GitHub answers the next such requests of windlass by a status, without doing them.
+    pub fn github_fails(&self, method: &'static str, path: &'static str, status: u16, times: u32) {
+        self.forge.state().faults.failures.push(Failure {
+            method,
+            path,
+            status,
+            times,
+        });
+    }
+
+    /// How many failures of GitHub are yet to be met.
+    pub fn github_failures_left(&self) -> u32 {
+        let state = self.forge.state();
+        state.faults.failures.iter().map(|one| one.times).sum()
     }
 
     /// Where windlass keeps its mirrors.

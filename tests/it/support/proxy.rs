@@ -27,6 +27,16 @@ struct Inner {
     /// Everything but windlass's own objects is answered 401, and open watches are cut.
     away: tokio::sync::watch::Sender<bool>,
     gate: Mutex<Option<Arc<dyn WriteGate>>>,
+    failures: Mutex<Vec<Failure>>,
+}
+
+/// The API server fails: so many requests are answered with this status, and not done.
+struct Failure {
+    method: Method,
+    /// What stands in the path.
+    path: String,
+    status: u16,
+    times: usize,
 }
 
 impl Proxy {
@@ -63,6 +73,7 @@ impl Proxy {
             busy: Mutex::default(),
             away: tokio::sync::watch::Sender::new(false),
             gate: Mutex::default(),
+            failures: Mutex::default(),
         });
         let app = Router::new().fallback(forward).with_state(inner.clone());
         let server = tokio::spawn(async move { drop(axum::serve(listener, app).await) });
@@ -83,6 +94,22 @@ impl Proxy {
         self.inner.away.send_replace(away);
     }
 
+    /// Answers the next requests of this method with this in their path by a status, without doing them.
+    pub fn fail(&self, method: Method, path: &str, status: u16, times: usize) {
+        self.inner.failures.lock().unwrap().push(Failure {
+            method,
+            path: path.into(),
+            status,
+            times,
+        });
+    }
+
+    /// How many failures are yet to be met.
+    pub fn failures_left(&self) -> usize {
+        let failures = self.inner.failures.lock().unwrap();
+        failures.iter().map(|failure| failure.times).sum()
+    }
+
     /// How many dry-runs were turned away.
     pub fn turned_away(&self) -> usize {
         self.inner.busy.lock().unwrap().1
@@ -98,6 +125,29 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+impl Inner {
+    /// The failure that a request meets.
+    fn failure(&self, method: &Method, target: &str) -> Option<Response> {
+        let mut failures = self.failures.lock().unwrap();
+        let failure = failures.iter_mut().find(|failure| {
+            failure.times > 0 && failure.method == *method && target.contains(&failure.path)
+        })?;
+        failure.times -= 1;
+        Some(status(failure.status, "ServiceUnavailable"))
+    }
+}
+
+/// A failure in the API server's form.
+fn status(code: u16, reason: &str) -> Response {
+    let body = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "message": reason, "reason": reason, "code": code,
+    });
+    let code = StatusCode::from_u16(code).unwrap();
+    let headers = [("content-type", "application/json"), ("retry-after", "1")];
+    (code, headers, body.to_string()).into_response()
 }
 
 fn cut() -> Response {
@@ -118,30 +168,18 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
         .to_string();
     let what = format!("{} {target}", parts.method);
     inner.asked.lock().unwrap().push(what.clone());
+    if let Some(failure) = inner.failure(&parts.method, &target) {
+        return failure;
+    }
     let own = target.contains("/leases") || target.contains("/apis/windlass.dev/");
     if !own && *inner.away.borrow() {
-        let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
-        let mut reply = (StatusCode::UNAUTHORIZED, body).into_response();
-        reply.headers_mut().insert(
-            "content-type",
-            http::HeaderValue::from_static("application/json"),
-        );
-        return reply;
+        return status(401, "Unauthorized");
     }
     if target.contains("dryRun=All") {
         let mut busy = inner.busy.lock().unwrap();
         if busy.0 > 0 {
             *busy = (busy.0 - 1, busy.1 + 1);
-            let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","message":"too many requests","reason":"TooManyRequests","code":429}"#;
-            let mut reply = (StatusCode::TOO_MANY_REQUESTS, body).into_response();
-            reply
-                .headers_mut()
-                .insert("retry-after", http::HeaderValue::from_static("1"));
-            reply.headers_mut().insert(
-                "content-type",
-                http::HeaderValue::from_static("application/json"),
-            );
-            return reply;
+            return status(429, "TooManyRequests");
         }
     }
     let writes = !matches!(parts.method, Method::GET | Method::HEAD)

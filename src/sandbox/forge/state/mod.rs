@@ -5,6 +5,7 @@
 //! - [`commits`]: what is said of commits
 
 mod commits;
+mod faults;
 mod pulls;
 mod repository;
 
@@ -16,6 +17,7 @@ use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::Value;
 
 pub use commits::{CheckRun, Deployment, DeploymentStatus, Status};
+pub use faults::{Failure, Faults};
 pub use pulls::{Comment, Merged, Pull, Reaction, Review, Side};
 pub use repository::{Activity, Repository, Role, Rule};
 
@@ -109,17 +111,6 @@ pub struct Outgoing {
     pub repository: Option<u64>,
     pub payload: Value,
     pub redelivery: bool,
-}
-
-/// What goes wrong with deliveries.
-#[derive(Clone, Default)]
-pub struct Faults {
-    /// Every delivery whose count is divisible by this is lost (1: all).
-    pub lose_every: Option<u64>,
-    pub duplicate: bool,
-    /// Deliveries wait until this many are together and go out in reverse.
-    pub reorder: Option<usize>,
-    pub count: u64,
 }
 
 impl State {

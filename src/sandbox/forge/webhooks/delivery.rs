@@ -27,7 +27,7 @@ pub(in crate::sandbox::forge) async fn deliver(inner: Arc<Inner>) {
             continue;
         };
         for (outgoing, lost) in batch {
-            if let Some(environment) = inner.wire().environment {
+            if let Some(observer) = inner.wire().observer {
                 let name = outgoing
                     .action
                     .iter()
@@ -36,7 +36,7 @@ pub(in crate::sandbox::forge) async fn deliver(inner: Arc<Inner>) {
                     })
                     .replace('_', "-");
                 let request = Some(outgoing.payload.clone());
-                environment(&Exchange {
+                observer(&Exchange {
                     method: "WEBHOOK".into(),
                     path: name,
                     query: String::new(),

@@ -1,0 +1,71 @@
+//! What goes wrong when a story asks for it.
+
+use crate::sandbox::forge::exchange::{Call, Reply, ReplyBody};
+
+/// What goes wrong with deliveries, and with answers.
+#[derive(Clone, Default)]
+pub struct Faults {
+    /// Every delivery whose count is divisible by this is lost (1: all).
+    pub lose_every: Option<u64>,
+    pub duplicate: bool,
+    /// Deliveries wait until this many are together and go out in reverse.
+    pub reorder: Option<usize>,
+    pub count: u64,
+    /// Answers to the App that come instead of what was asked.
+    pub failures: Vec<Failure>,
+}
+
+/// GitHub fails: so many requests are answered so, and not done.
+#[derive(Clone)]
+pub struct Failure {
+    pub method: &'static str,
+    /// What the path ends with, its numbers and ids left out: `/pulls/*/merge`.
+    pub path: &'static str,
+    /// 502: a page of HTML, as GitHub's load balancers give it. 403: the secondary rate limit
+    /// (docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api).
+    pub status: u16,
+    pub times: u32,
+}
+
+impl Faults {
+    /// The failure that this request meets.
+    pub fn fail(&mut self, call: &Call) -> Option<Reply> {
+        let meets = |failure: &&mut Failure| {
+            failure.times > 0
+                && call.method == failure.method
+                && ends_like(&call.path, failure.path)
+        };
+        let failure = self.failures.iter_mut().find(meets)?;
+        failure.times -= 1;
+        Some(match failure.status {
+            403 => Reply::error(
+                403,
+                "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+            )
+            .with("retry-after", "1"),
+            status => Reply {
+                status,
+                body: ReplyBody::Text(
+                    "text/html",
+                    "<html><head><title>502 Bad Gateway</title></head></html>".into(),
+                ),
+                headers: Vec::new(),
+            },
+        })
+    }
+}
+
+/// Whether a path ends as a pattern says, in which `*` stands for one segment.
+fn ends_like(path: &str, pattern: &str) -> bool {
+    let (path, pattern) = (
+        path.rsplit('/'),
+        pattern.trim_start_matches('/').rsplit('/'),
+    );
+    let mut segments = path.map(Some).chain(std::iter::repeat(None));
+    pattern.into_iter().all(|wanted| {
+        segments
+            .next()
+            .flatten()
+            .is_some_and(|segment| wanted == "*" || wanted == segment)
+    })
+}
