@@ -150,7 +150,7 @@ async fn clusters(
 /// The renderer; an error where its processes cannot be jailed and nobody has accepted that.
 async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
     let runner = match &settings.renderer {
-        Some(socket) => Runner::Elsewhere(socket.clone()),
+        Some(socket) => Runner::Remote(socket.clone()),
         None => {
             let launcher = if settings.render_without_jail {
                 None
