@@ -34,10 +34,10 @@ impl ResourceOwners {
 }
 
 /// What a target renders from.
-pub type Read = std::result::Result<Option<Inputs>, Unreadable>;
+pub type RenderInputs = std::result::Result<Option<Inputs>, Unreadable>;
 
 /// Says in a refusal where in Git the object stands, for whoever has to mend it.
-pub fn locate(after: &mut Side, key: &ResourceKey, read: &Read) {
+pub fn locate(after: &mut Side, key: &ResourceKey, read: &RenderInputs) {
     if let (Side::Refused(why), Ok(Some(inputs))) = (after, read)
         && let Some(place) = inputs.locate(key)
     {
@@ -51,7 +51,7 @@ pub async fn of<'o>(
     observer_of: impl Fn(&Target) -> &'o Environment,
     repo: &RepoName,
     repository_id: u64,
-    all: &[(Target, Read)],
+    all: &[(Target, RenderInputs)],
 ) -> Result<ResourceOwners> {
     let mut claims = ResourceOwners::default();
     for (target, inputs) in all {

@@ -60,7 +60,7 @@ async fn sync(
         .report_application(&object, status, ctx.now())
         .await?;
     if matches!(verdict.step, Step::Apply) {
-        tell(ctx, key, &object, before.stands());
+        tell(ctx, key, &object, before.is_ready());
         return super::apply::apply(ctx, key, seen, object).await;
     }
     if matches!(verdict.step, Step::InSync { .. }) {
@@ -82,7 +82,7 @@ async fn sync(
         != Some(version);
     if news {
         // Also what is healthy no more: what was proposed later waits for it.
-        tell(ctx, key, &object, before.stands());
+        tell(ctx, key, &object, before.is_ready());
     }
     // What of a hook is to go once it came out well goes on the next look.
     Ok(match seen.health.hooks_done == before.hooks {
@@ -134,7 +134,7 @@ pub fn tell(ctx: &Reader, key: &ApplicationKey, object: &Application, stood: boo
     ctx.emit(&Event::Status {
         key: key.clone(),
         commits: commits.into_iter().flatten().cloned().collect(),
-        stands: stood || status.is_some_and(ApplicationStatus::stands),
+        stands: stood || status.is_some_and(ApplicationStatus::is_ready),
     });
 }
 
@@ -169,7 +169,7 @@ pub async fn report_error(ctx: &Writer, key: &ApplicationKey, error: &Error) -> 
         .to_store()
         .report_application(&object, status, ctx.now())
         .await?;
-    let stood = before.as_ref().is_some_and(ApplicationStatus::stands);
+    let stood = before.as_ref().is_some_and(ApplicationStatus::is_ready);
     tell(ctx, key, &object, stood);
     // A commit that nobody could look at yet is told so too.
     ctx.emit(&Event::Commit(CommitKey {

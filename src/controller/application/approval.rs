@@ -34,11 +34,12 @@ pub async fn judge(
 ) -> Result<(sync::PruneDecision, Option<Instant>)> {
     let title = scope.key.title();
     let gone = prunable.gone(|_| false, uncommitted);
-    let judgement = sync::judge(&gone, owned, confirmed, &title);
-    let left_by = |entry: &InventoryEntry| entry.gone.clone().unwrap_or_else(|| revision.clone());
+    let judgement = sync::decide_prune(&gone, owned, confirmed, &title);
+    let left_by =
+        |entry: &InventoryEntry| entry.removed_by.clone().unwrap_or_else(|| revision.clone());
     let waits = |entry: &InventoryEntry| {
         let withheld = judgement.withheld.iter().any(|(key, _)| *key == entry.key);
-        withheld && !(uncommitted && entry.gone.is_none())
+        withheld && !(uncommitted && entry.removed_by.is_none())
     };
     let waiting = prunable.prune.values().filter(|(entry, _)| waits(entry));
     let commits: BTreeSet<_> = waiting.map(|(entry, _)| left_by(entry)).collect();
@@ -56,7 +57,7 @@ pub async fn judge(
         found.is_some_and(|found| found.contains(&entry.key))
     };
     let gone = prunable.gone(is_approved, uncommitted);
-    let judgement = sync::judge(&gone, owned, confirmed, &title);
+    let judgement = sync::decide_prune(&gone, owned, confirmed, &title);
     Ok((judgement, again.into_iter().min()))
 }
 
@@ -119,7 +120,7 @@ async fn removed_by_approved_change(
     if !approved || base.target(scope.key).is_none() {
         return Ok(BTreeSet::new());
     }
-    let (at, place) = (revision.clone(), scope.target.place());
+    let (at, place) = (revision.clone(), scope.target.render_source());
     let before = ctx.mirror(repo, move |mirror| {
         let parent = if mirror.has(&at) {
             mirror.parent(&at)?

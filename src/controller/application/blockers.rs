@@ -13,7 +13,7 @@ use super::fights::fights;
 use super::health::Assessed;
 use super::objects::Objects;
 use super::{drift_pull_request, image_verification};
-use crate::cluster::store::{self, Application, ApplicationStatus, Fight, Pause};
+use crate::cluster::store::{self, Application, ApplicationStatus, DriftLoop, Pause};
 use crate::controller::cache::locked;
 use crate::controller::dry_run::AppScope;
 use crate::controller::revision::change;
@@ -33,7 +33,7 @@ pub struct Blockers {
     pub adoption: Option<Adoption>,
     /// Objects that are set back again and again, with who changes them.
     pub fights: Vec<(ResourceKey, String)>,
-    pub fight: Option<Fight>,
+    pub fight: Option<DriftLoop>,
     /// Where the pull request about just this drift stands.
     pub proposal: sync::Proposal,
     pub verification: image_verification::Verification,
@@ -65,7 +65,7 @@ pub async fn read(
     if requests.hard_refresh {
         locked(&ctx.cache.applications.heals).retain(|(of, _), _| of != key);
     }
-    let known = status.fight.clone().filter(|_| !requests.hard_refresh);
+    let known = status.drift_loop.clone().filter(|_| !requests.hard_refresh);
     let (fights, fight) = fights(ctx, key, plan, drifted, known, &declared.change.revision);
     let runs_again = requests.hard_refresh
         && objects.predicted().any(|predicted| {
@@ -119,7 +119,7 @@ pub fn taken(object: Option<&Application>) -> Vec<FieldRule> {
 /// The pause that is asked for, with the time that it ends at: counted from when it was first seen.
 fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<Option<Pause>> {
     let Some(asked) = asked else { return Ok(None) };
-    if let Some(known) = known.filter(|known| known.asked == asked) {
+    if let Some(known) = known.filter(|known| known.request == asked) {
         return Ok(Some(known));
     }
     let text = asked.split(',').next().unwrap_or_default();
@@ -134,7 +134,7 @@ fn pause(asked: Option<String>, known: Option<Pause>, now: Timestamp) -> Result<
         .saturating_add(duration)
         .map_err(|error| Invalid(error.to_string()))?;
     Ok(Some(Pause {
-        asked,
+        request: asked,
         until: Timestamp::from_second(until.as_second()).unwrap_or(until),
     }))
 }

@@ -22,7 +22,7 @@ pub(super) fn next(seen: &Observation) -> Vec<InventoryEntry> {
     let mut entries = in_git(seen);
     entries.extend(seen.prune.deleted.values().map(|(entry, _)| entry.clone()));
     let has = |key: &ResourceKey| seen.objects.all.contains_key(key);
-    let stays = seen.facts.withheld.iter().chain(&seen.facts.ending);
+    let stays = seen.facts.withheld.iter().chain(&seen.facts.terminating);
     let stays: BTreeSet<_> = stays.map(|(key, _)| key).collect();
     let has_problem =
         |key: &ResourceKey| seen.facts.plan.problems().any(|change| change.key == *key);
@@ -60,7 +60,7 @@ fn in_git(seen: &Observation) -> Vec<InventoryEntry> {
             manifest_hash: manifest_hash.or_else(|| known?.manifest_hash.clone()),
             ownership_hash: ownership_hash.or_else(|| known?.ownership_hash.clone()),
             hook: seen.desired.hooks.has(&manifest.key),
-            gone: None,
+            removed_by: None,
         }
     };
     seen.desired.manifests.iter().map(entry).collect()
@@ -76,10 +76,10 @@ fn with_gone(seen: &Observation, mut entries: Vec<InventoryEntry>) -> Vec<Invent
         let key = &entry.key;
         let has = seen.objects.all.contains_key(key);
         let stays = has || outside.contains(key) || seen.desired.hooks.keeps(key);
-        entry.gone.is_none() && !stays
+        entry.removed_by.is_none() && !stays
     };
     for entry in entries.iter_mut().filter(leaves) {
-        entry.gone = Some(seen.revision().clone());
+        entry.removed_by = Some(seen.revision().clone());
     }
     entries
 }

@@ -64,7 +64,10 @@ pub async fn classify(
     let hard_refresh = declared.requests.hard_refresh;
     let mut all = BTreeMap::new();
     for manifest in &desired.manifests {
-        let seen = scope.cluster.look(&manifest.key, &manifest.version).await?;
+        let seen = scope
+            .cluster
+            .lookup(&manifest.key, &manifest.version)
+            .await?;
         let owned = inventory.remove(&manifest.key);
         let print = dry_run::manifest_hash(manifest);
         // A hook's last run, and whose a Secret's data is, are in the whole object.
@@ -217,7 +220,7 @@ async fn applied(
     let Some(synced) = status.synced_revision.clone().filter(|_| older) else {
         return Ok(applied);
     };
-    let place = scope.target.place();
+    let place = scope.target.render_source();
     let read = ctx.mirror(&scope.key.repo, move |mirror| match mirror.has(&synced) {
         true => inputs_at(mirror, &synced, &place),
         false => Ok(Ok(None)),

@@ -131,7 +131,7 @@ fn observed(seen: &Observation, verdict: &Verdict, now: jiff::Timestamp) -> Appl
         pause: blockers.pause.clone(),
         hooks: seen.health.hooks_done.clone(),
         first_run: seen.desired.hooks.first_run(),
-        fight: blockers.fight.clone(),
+        drift_loop: blockers.fight.clone(),
         served: seen.desired.served.clone(),
         unruled: seen.health.unruled.clone(),
         adoption: to_adopt(seen),

@@ -34,7 +34,7 @@ async fn refused_to_us(
     let (key, own) = (&manifest.key, &scope.target.destination.namespace);
     let Some(live) = live else { return Ok(None) };
     let label = &live["metadata"]["labels"][OWNER_LABEL];
-    let keeper = ownership::keeper(live);
+    let keeper = ownership::managed_by(live);
     if label == scope.owner
         || keeper
             .as_ref()
@@ -83,7 +83,7 @@ pub async fn is_let_go(scope: &AppScope<'_>, live: &Value) -> Asked<bool> {
     if !ownership::was_reconciled(live) {
         return Ok(false);
     }
-    Ok(match ownership::keeper(live) {
+    Ok(match ownership::managed_by(live) {
         None => true,
         Some(keeper) => match scope.cluster.keeps(&keeper).await? {
             Keeps::NoMore => true,

@@ -19,7 +19,7 @@ pub(super) async fn whole(scope: &AppScope<'_>, request: Request) -> Asked<Reque
 pub(super) fn immutable(scope: &AppScope<'_>, request: &Request) -> Option<Prediction> {
     let live = request.live.as_ref()?;
     let is_theirs = live["metadata"]["labels"][OWNER_LABEL] != scope.owner
-        && !ownership::keeper(live).is_some_and(|keeper| scope.is_kept_by_its_own(&keeper));
+        && !ownership::managed_by(live).is_some_and(|keeper| scope.is_kept_by_its_own(&keeper));
     let refused = request.manifest.key.is_core("Secret") && is_theirs && live["immutable"] == true;
     refused.then(|| request.clone().refused_unseen(IMMUTABLE_SECRET))
 }

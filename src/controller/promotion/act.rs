@@ -4,7 +4,7 @@ use super::candidates::digests_of;
 use crate::cluster::store::{Promotion, PromotionStatus};
 use crate::controller::{Event, Reader, Result, Writer};
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, Decision, How, Outcome, Seen, Step};
+use crate::domain::promotion::{self, Decision, How, Outcome, Snapshot, Step};
 use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::{github, view};
 
@@ -13,7 +13,7 @@ pub async fn act(
     ctx: &Writer,
     key: &ApplicationKey,
     object: &Promotion,
-    seen: &Seen,
+    seen: &Snapshot,
     step: Step,
 ) -> Result<bool> {
     let (repo, branch, github) = (&key.repo, key.branch(), ctx.to_github());
@@ -71,7 +71,7 @@ async fn settle(
     ctx: &Writer,
     key: &ApplicationKey,
     object: &Promotion,
-    seen: &Seen,
+    seen: &Snapshot,
     outcome: Outcome,
 ) -> Result<()> {
     let (number, decided) = decisions(seen, &outcome);
@@ -107,7 +107,7 @@ async fn settle(
 }
 
 /// The pull request that an outcome is about, and what is decided of each candidate by then.
-fn decisions(seen: &Seen, outcome: &Outcome) -> (Option<u64>, Vec<Decision>) {
+fn decisions(seen: &Snapshot, outcome: &Outcome) -> (Option<u64>, Vec<Decision>) {
     let mut decided = seen.decided.clone();
     let (number, how) = match outcome {
         Outcome::Done { number } => (*number, None),
@@ -167,9 +167,12 @@ pub async fn rest(ctx: &Reader, key: &ApplicationKey, image: Option<&Candidate>)
     if status.digests != digests_of(&object.spec.candidates) {
         return None;
     }
-    let Some((one, candidate)) = image
-        .and_then(|candidate| Some((promotion::standing(&status.decided, candidate)?, candidate)))
-    else {
+    let Some((one, candidate)) = image.and_then(|candidate| {
+        Some((
+            promotion::decision_for(&status.decided, candidate)?,
+            candidate,
+        ))
+    }) else {
         return Some(whole);
     };
     let reopens = one.number.filter(|number| {

@@ -3,21 +3,29 @@
 use super::edits::texts;
 use super::git::Question;
 use crate::domain::CommitSha;
-use crate::domain::catalog::Place;
+use crate::domain::catalog::RenderSource;
 use crate::domain::edit::digests;
 use crate::domain::image::{Candidate, Digest};
-use crate::domain::promotion::{self, Past, Sight, There};
+use crate::domain::promotion::{self, CandidateState, InBase, LastMerged};
 use crate::git::Mirror;
 
 /// How far back the commit that took a candidate back is looked for.
 const HISTORY: usize = 50;
 
 /// What was merged last of an image, and whether the base has it no more.
-pub fn past(mirror: &Mirror, asked: &Question, sight: &Sight) -> anyhow::Result<Option<Past>> {
+pub fn past(
+    mirror: &Mirror,
+    asked: &Question,
+    sight: &CandidateState,
+) -> anyhow::Result<Option<LastMerged>> {
     let candidate = &sight.candidate;
     let lacks = matches!(
-        sight.there,
-        There::Other | There::Impossible { gone: true, .. }
+        sight.in_base,
+        InBase::Different
+            | InBase::CannotEdit {
+                not_found: true,
+                ..
+            }
     );
     let mut found = remembered_merge(mirror, asked, candidate)?;
     // A merge that was taken back before anybody looked is told by its pull request alone.
@@ -30,16 +38,20 @@ pub fn past(mirror: &Mirror, asked: &Question, sight: &Sight) -> anyhow::Result<
     let Some((mut past, commit)) = found else {
         return Ok(None);
     };
-    let has = count(&sight.now, &past.digest);
+    let has = count(&sight.base_digests, &past.digest);
     // Where all places have it, nothing was taken away; nor can it be since the same commit.
-    if lacks && past.in_history && commit != asked.base && (has < sight.now.len() || has == 0) {
-        let place = asked.target.place();
+    if lacks
+        && past.in_history
+        && commit != asked.base
+        && (has < sight.base_digests.len() || has == 0)
+    {
+        let place = asked.target.render_source();
         let had = count(
             &places_at(mirror, &commit, &place, &candidate.image)?,
             &past.digest,
         );
         if has < had {
-            past.taken = Some(taken_by(mirror, asked, candidate, &past.digest, had)?);
+            past.reverted_by = Some(taken_by(mirror, asked, candidate, &past.digest, had)?);
         }
     }
     Ok(Some(past))
@@ -50,18 +62,18 @@ fn remembered_merge(
     mirror: &Mirror,
     asked: &Question,
     candidate: &Candidate,
-) -> anyhow::Result<Option<(Past, CommitSha)>> {
+) -> anyhow::Result<Option<(LastMerged, CommitSha)>> {
     let Some(last) = promotion::last_merged(&asked.decided, &candidate.image) else {
         return Ok(None);
     };
     let Some(commit) = &last.commit else {
         return Ok(None);
     };
-    let past = Past {
+    let past = LastMerged {
         digest: last.digest.clone(),
         tag: last.tag.clone(),
         in_history: is_in_base(mirror, asked, commit)?,
-        taken: None,
+        reverted_by: None,
     };
     Ok(Some((past, commit.clone())))
 }
@@ -71,15 +83,20 @@ fn later_merge(
     mirror: &Mirror,
     asked: &Question,
     candidate: &Candidate,
-    remembered: Option<&(Past, CommitSha)>,
-) -> anyhow::Result<Option<(Past, CommitSha)>> {
+    remembered: Option<&(LastMerged, CommitSha)>,
+) -> anyhow::Result<Option<(LastMerged, CommitSha)>> {
     let Some(merge) = &asked.merged_as else {
         return Ok(None);
     };
     if !is_in_base(mirror, asked, merge)? {
         return Ok(None);
     }
-    let places = places_at(mirror, merge, &asked.target.place(), &candidate.image)?;
+    let places = places_at(
+        mirror,
+        merge,
+        &asked.target.render_source(),
+        &candidate.image,
+    )?;
     if count(&places, &candidate.digest) == 0 {
         return Ok(None);
     }
@@ -89,11 +106,11 @@ fn later_merge(
         }
         _ => true,
     };
-    let past = Past {
+    let past = LastMerged {
         digest: candidate.digest.clone(),
         tag: candidate.tag.clone(),
         in_history: true,
-        taken: None,
+        reverted_by: None,
     };
     Ok(is_later.then(|| (past, merge.clone())))
 }
@@ -116,7 +133,12 @@ fn taken_by(
             break;
         };
         if count(
-            &places_at(mirror, &parent, &asked.target.place(), &candidate.image)?,
+            &places_at(
+                mirror,
+                &parent,
+                &asked.target.render_source(),
+                &candidate.image,
+            )?,
             digest,
         ) >= had
         {
@@ -139,7 +161,7 @@ pub fn count(places: &[Option<Digest>], digest: &Digest) -> usize {
 fn places_at(
     mirror: &Mirror,
     commit: &CommitSha,
-    place: &Place,
+    place: &RenderSource,
     image: &str,
 ) -> anyhow::Result<Vec<Option<Digest>>> {
     let Ok(texts) = texts(mirror, mirror.tree(commit)?, place)? else {

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use crate::cluster::store::{Promotion, PromotionStatus};
 use crate::controller::{Reader, Requeue, Result, Writer};
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Seen};
+use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Snapshot};
 use crate::domain::{ApplicationKey, Invalid};
 use crate::{github, view};
 use candidates::{promoted, remembered};
@@ -78,7 +78,7 @@ enum Observed {
     Promoted(Vec<Candidate>),
     /// Nothing can be proposed; the reason is for whoever reads the Promotion.
     Unreadable(Promotion, Invalid),
-    Seen(Promotion, Box<Seen>),
+    Seen(Promotion, Box<Snapshot>),
 }
 
 async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
@@ -133,7 +133,7 @@ async fn believed(
     question: Question,
 ) -> Result<Option<(Question, std::result::Result<Answer, Invalid>)>> {
     let answer = ask(ctx, key, &question).await?;
-    if !matches!(&answer, Ok(answer) if answer.is_doubtful) {
+    if !matches!(&answer, Ok(answer) if answer.needs_fresh_base) {
         return Ok(Some((question, answer)));
     }
     // What somebody took away is believed of the branch as it is now alone.
@@ -156,21 +156,21 @@ fn seen(
     earlier: &[EarlierStage],
     question: Question,
     answer: Answer,
-) -> Seen {
+) -> Snapshot {
     let Answer {
         edits,
         offers,
         branch,
         decided,
         dropped,
-        is_doubtful: _,
+        needs_fresh_base: _,
     } = answer;
     let brought: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
     let evidence: Vec<_> = earlier
         .iter()
         .map(|stage| (stage.stage.to_string(), stage.lacks(&brought)))
         .collect();
-    Seen {
+    Snapshot {
         title: promotion::title(key, &offers),
         body: view::promotion(key, &offers, &evidence),
         base: question.base,

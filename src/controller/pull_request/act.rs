@@ -37,7 +37,7 @@ pub async fn act(
     for step in steps {
         tracing::debug!(?step, "pull request");
         match step {
-            Step::TellTampered => tell_tampered(ctx, key, look).await?,
+            Step::ReportTampering => tell_tampered(ctx, key, look).await?,
             Step::PostSticky(wanted) => {
                 ctx.to_github()
                     .post_comment(key, &view::sticky_body(&wanted, &ctx.seal, &place))

@@ -7,7 +7,7 @@ use super::score::score;
 use super::thread::Thread;
 use crate::controller::preview::Changes;
 use crate::controller::{Base, Event, Reader, Result, authority, commit};
-use crate::domain::pull_request::{CommandComment, Rollout, RolloutState, Seen, Wanted};
+use crate::domain::pull_request::{CommandComment, Rollout, RolloutState, Snapshot, Wanted};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github::PullSnapshot;
 use crate::view;
@@ -46,9 +46,9 @@ pub async fn observe(
             wanted = Some(told(&snapshot, commit, &progress));
         }
     }
-    let seen = Seen {
+    let seen = Snapshot {
         retire: gate_is_spent(ctx, key, &base, &snapshot).await?,
-        asks,
+        commands: asks,
         tampered: thread.tampered,
         wanted,
         sticky: thread.sticky,

@@ -24,7 +24,7 @@ use crate::controller::{
 use crate::domain::PullRequestKey;
 use crate::domain::command::Permission;
 use crate::domain::gate::{self, Facts};
-use crate::domain::pull_request::{self, CommandComment, Seen};
+use crate::domain::pull_request::{self, CommandComment, Snapshot};
 use crate::github::PullSnapshot;
 use act::act;
 use thread::Thread;
@@ -52,7 +52,7 @@ pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue>
 
 /// One look at a pull request.
 pub struct Observation {
-    pub seen: Seen,
+    pub seen: Snapshot,
     pub base: Arc<Base>,
     pub snapshot: PullSnapshot,
     /// None: it is not open.
@@ -68,7 +68,7 @@ impl Observation {
     pub fn unseen_refusal(&self, user: &str) -> Option<String> {
         let writer = self
             .seen
-            .asks
+            .commands
             .iter()
             .any(|ask| ask.author == user && ask.permission >= Permission::Write);
         self.facts

@@ -12,7 +12,7 @@ use crate::controller::{Base, Error, Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::command::Command;
 use crate::domain::gate::PreviewFact;
-use crate::domain::pull_request::{CommandComment, Seen};
+use crate::domain::pull_request::{CommandComment, Snapshot};
 use crate::git::HeadTooLarge;
 use crate::github::{CheckRun, PullSnapshot};
 
@@ -44,9 +44,9 @@ pub async fn observe(
     let preview = &shown.preview;
     let silent =
         preview.applications.is_empty() && preview.failure.is_none() && thread.sticky.is_none();
-    let seen = Seen {
+    let seen = Snapshot {
         retire: false,
-        asks,
+        commands: asks,
         tampered: thread.tampered,
         wanted: (!silent).then(|| shown.text.comment.clone()),
         sticky: thread.sticky,

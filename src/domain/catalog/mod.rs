@@ -193,7 +193,7 @@ pub struct ImageRule {
 
 /// What an application is rendered from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct RenderSource {
     pub directory: String,
     pub chart: Option<String>,
 }
@@ -204,8 +204,8 @@ impl Target {
         (&self.application, &self.stage.name) == (&other.application, &other.stage.name)
     }
 
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn render_source(&self) -> RenderSource {
+        RenderSource {
             directory: self.path.clone(),
             chart: self.chart.clone(),
         }

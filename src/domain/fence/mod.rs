@@ -145,7 +145,7 @@ impl Fence {
     }
 
     /// The same, and what the object says.
-    pub fn judge(&self, manifest: &Manifest) -> Result<(), Outside> {
+    pub fn check(&self, manifest: &Manifest) -> Result<(), Outside> {
         self.covers(&manifest.key)?;
         let (key, value) = (&manifest.key, &manifest.value);
         if key.group == "apiextensions.k8s.io" {

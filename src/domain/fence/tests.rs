@@ -80,7 +80,7 @@ fn an_application_stays_in_its_namespace() {
         (object("apiextensions.k8s.io/v1\nkind: CustomResourceDefinition", "") + "spec: {group: windlass.dev}", "windlass.dev"),
     ];
     for (text, refusal) in table {
-        match fence("shop-staging").judge(&manifest(&text)) {
+        match fence("shop-staging").check(&manifest(&text)) {
             Ok(()) => assert_eq!(refusal, "", "{text}"),
             Err(why) => assert!(
                 !refusal.is_empty() && why.to_string().contains(refusal),

@@ -68,7 +68,7 @@ impl fmt::Display for ManagedBy {
 }
 
 /// Who the marks on an object say keeps it. Whether that is still so is asked of the cluster.
-pub fn keeper(live: &Value) -> Option<ManagedBy> {
+pub fn managed_by(live: &Value) -> Option<ManagedBy> {
     let text = |map: &str, name: &str| live["metadata"][map][name].as_str().map(str::to_string);
     if let Some(tracking) = text("annotations", "argocd.argoproj.io/tracking-id") {
         return Some(ManagedBy::argo_cd(

@@ -8,7 +8,7 @@
 //!
 //! `managed`: `managedFields`, read. `signal`: the digest of what is ours.
 //! `conflicts` and `rules`: fields that others hold. `adoption` and `versions`:
-//! `managedFields`, written anew. `keeper`: Helm, Argo CD and Flux by their marks.
+//! `managedFields`, written anew. `managed_by`: Helm, Argo CD and Flux by their marks.
 //! `prediction`: an apply, worked out. `side_effects`: what an apply does that its
 //! diff does not show.
 
@@ -30,7 +30,7 @@ pub use adoption::{AdoptableFields, adopted, leftovers, updated_by};
 pub use conflicts::{Conflict, claims_on_data, resolve};
 pub use hash::ownership_hash;
 pub use managed::{applies, entries};
-pub use managed_by::{ManagedBy, keeper, was_reconciled, with_marks};
+pub use managed_by::{ManagedBy, managed_by, was_reconciled, with_marks};
 pub use prediction::{of_others, outdated_defaults, without_dropped};
 pub use rules::{FieldRule, FieldRules};
 pub use side_effects::{admitted, changed_by_others, kept, replaced_lists};
@@ -58,7 +58,7 @@ pub enum Writer {
     Person,
     /// What sets the number of replicas.
     Autoscaler,
-    /// Helm, Argo CD or Flux: whether it comes back to the object is asked of the cluster ([`keeper`]).
+    /// Helm, Argo CD or Flux: whether it comes back to the object is asked of the cluster ([`managed_by`]).
     Reconciler,
     Other,
 }

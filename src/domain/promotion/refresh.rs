@@ -1,74 +1,80 @@
-//! From what was remembered of each candidate, and what Git has of it now, to what
-//! holds from now on.
+//! Updates the decisions on candidates by what Git has now.
 
-use super::candidates::{place, tag_of};
+use super::candidates::{announcement_index, tag_of};
 use super::decision::{Decision, How, record};
-use super::observed::{Past, Sight, There};
+use super::observed::{CandidateState, InBase, LastMerged};
 use super::{PullRequest, PullRequestState};
 use crate::domain::CommitSha;
 use crate::domain::image::{Candidate, Digest, same_image};
 
-/// Goes from what was remembered to what holds now. `announced`: in the order in which they were announced first.
-pub fn judge(
+/// The decisions that hold now, from the remembered ones (`before`). `announced`: in the order of their first
+/// announcement.
+pub fn refresh_decisions(
     before: &[Decision],
-    sights: &[Sight],
+    states: &[CandidateState],
     announced: &[Candidate],
     base: &CommitSha,
     pull: Option<&PullRequest>,
 ) -> Vec<Decision> {
     let mut decided = with_pull_request(before, pull);
-    // What holds only as long as it is found.
-    let mut passing = Vec::new();
-    for sight in sights {
-        if sight.there == There::Same {
-            decided.retain(|one| one.how == How::Merged || !one.is_about(&sight.candidate));
+    // Decisions that hold only while their cause lasts.
+    let mut temporary = Vec::new();
+    for state in states {
+        if state.in_base == InBase::Same {
+            decided.retain(|decision| {
+                decision.how == How::Merged || !decision.is_about(&state.candidate)
+            });
         }
-        let new = merged(sight, base, pull).or_else(|| reverted(&decided, sight, announced, base));
+        let new = merged(state, base, pull).or_else(|| reverted(&decided, state, announced, base));
         if let Some(new) = new {
             record(&mut decided, new);
         }
-        passing.extend(kept_back(sight, &decided));
+        temporary.extend(kept_back(state, &decided));
     }
-    let is_seen = |one: &Decision| {
-        sights
+    let has_candidate = |decision: &Decision| {
+        states
             .iter()
-            .any(|sight| same_image(&sight.candidate.image, &one.image))
+            .any(|state| same_image(&state.candidate.image, &decision.image))
     };
-    decided.retain(|one| match one.how {
-        How::Failed => passing.contains(one),
-        How::Dropped => passing.contains(one) || !is_seen(one),
+    decided.retain(|decision| match decision.how {
+        How::Failed => temporary.contains(decision),
+        How::Dropped => temporary.contains(decision) || !has_candidate(decision),
         _ => true,
     });
-    passing
+    temporary
         .into_iter()
-        .for_each(|one| record(&mut decided, one));
+        .for_each(|decision| record(&mut decided, decision));
     decided
 }
 
-/// What was remembered, once a person closed the pull request or opened it again.
+/// The remembered decisions, updated by whether a person closed or reopened the pull request.
 fn with_pull_request(before: &[Decision], pull: Option<&PullRequest>) -> Vec<Decision> {
-    let how = |one: &Decision| match pull {
-        Some(pull) if one.number == Some(pull.number) => match (pull.state, one.how) {
+    let how = |decision: &Decision| match pull {
+        Some(pull) if decision.number == Some(pull.number) => match (pull.state, decision.how) {
             (PullRequestState::Closed, How::Proposed) => How::Rejected,
             (PullRequestState::Open, How::Rejected) => How::Proposed,
             (_, how) => how,
         },
-        _ => one.how,
+        _ => decision.how,
     };
-    let with = |one: &Decision| Decision {
-        how: how(one),
-        ..one.clone()
+    let updated = |decision: &Decision| Decision {
+        how: how(decision),
+        ..decision.clone()
     };
-    before.iter().map(with).collect()
+    before.iter().map(updated).collect()
 }
 
-/// The base has the candidate, and did not when it was seen last.
-fn merged(sight: &Sight, base: &CommitSha, pull: Option<&PullRequest>) -> Option<Decision> {
-    let known = sight
-        .past
+/// `Merged`, if the base has the candidate and that was not known.
+fn merged(
+    state: &CandidateState,
+    base: &CommitSha,
+    pull: Option<&PullRequest>,
+) -> Option<Decision> {
+    let known = state
+        .last_merged
         .as_ref()
-        .is_some_and(|past| past.in_history && past.digest == sight.candidate.digest);
-    if known || !matches!(sight.there, There::Same | There::Retagged) {
+        .is_some_and(|last| last.in_history && last.digest == state.candidate.digest);
+    if known || !matches!(state.in_base, InBase::Same | InBase::Retagged) {
         return None;
     }
     let number = pull
@@ -77,28 +83,28 @@ fn merged(sight: &Sight, base: &CommitSha, pull: Option<&PullRequest>) -> Option
     Some(Decision {
         commit: Some(base.clone()),
         number,
-        ..Decision::of(&sight.candidate, How::Merged)
+        ..Decision::of(&state.candidate, How::Merged)
     })
 }
 
-/// What was merged last of an image is not there any more: somebody took it back, unless something newer came in its place.
+/// The base no longer has the digest that was merged last: `Reverted`, or `Merged` for a newer digest that replaced it.
 fn reverted(
     decided: &[Decision],
-    sight: &Sight,
+    state: &CandidateState,
     announced: &[Candidate],
     base: &CommitSha,
 ) -> Option<Decision> {
-    let past = sight
-        .past
+    let last = state
+        .last_merged
         .as_ref()
-        .filter(|past| sight.lacks() && past.in_history)?;
-    let commit = past.taken.as_ref()?;
+        .filter(|last| state.lacks() && last.in_history)?;
+    let commit = last.reverted_by.as_ref()?;
     let candidate = Candidate {
-        digest: past.digest.clone(),
-        tag: past.tag.clone(),
-        ..sight.candidate.clone()
+        digest: last.digest.clone(),
+        tag: last.tag.clone(),
+        ..state.candidate.clone()
     };
-    let Some(digest) = successor(decided, sight, past, announced) else {
+    let Some(digest) = successor(decided, state, last, announced) else {
         return Some(Decision {
             commit: Some(commit.clone()),
             ..Decision::of(&candidate, How::Reverted)
@@ -116,38 +122,40 @@ fn reverted(
     })
 }
 
-/// The digest that came in the place of what was merged last: a newer one, or one that was proposed.
+/// The digest that replaced the one merged last: a newer one, or one that we proposed.
 fn successor<'a>(
     decided: &[Decision],
-    sight: &'a Sight,
-    past: &Past,
+    state: &'a CandidateState,
+    last: &LastMerged,
     announced: &[Candidate],
 ) -> Option<&'a Digest> {
-    let at = place(announced, &past.digest);
+    let at = announcement_index(announced, &last.digest);
     let is_newer = |digest: &Digest| {
-        past.digest != sight.candidate.digest && at.is_some() && place(announced, digest) > at
+        last.digest != state.candidate.digest
+            && at.is_some()
+            && announcement_index(announced, digest) > at
     };
-    // Merged, and another one announced, before anybody looked.
+    // Our pull request was merged, and the next candidate announced, before this reconcile.
     let is_ours = |digest: &Digest| {
-        decided.iter().any(|one| {
-            one.how == How::Proposed
-                && one.digest == *digest
-                && same_image(&one.image, &sight.candidate.image)
+        decided.iter().any(|decision| {
+            decision.how == How::Proposed
+                && decision.digest == *digest
+                && same_image(&decision.image, &state.candidate.image)
         })
     };
-    sight
-        .now
+    state
+        .base_digests
         .iter()
         .flatten()
         .find(|digest| is_newer(digest) || is_ours(digest))
 }
 
-/// What keeps the candidate from being proposed: its image is named no more, or it cannot be put in.
-fn kept_back(sight: &Sight, decided: &[Decision]) -> Option<Decision> {
-    let candidate = &sight.candidate;
-    match &sight.there {
-        There::Unnamed => Some(Decision::of(candidate, How::Dropped)),
-        There::Impossible { why, .. } if !sight.is_dropped(decided) => Some(Decision {
+/// Why the candidate cannot be proposed: its image is no longer configured, or the files cannot be edited.
+fn kept_back(state: &CandidateState, decided: &[Decision]) -> Option<Decision> {
+    let candidate = &state.candidate;
+    match &state.in_base {
+        InBase::NotConfigured => Some(Decision::of(candidate, How::Dropped)),
+        InBase::CannotEdit { why, .. } if !state.is_dropped(decided) => Some(Decision {
             why: Some(why.clone()),
             ..Decision::of(candidate, How::Failed)
         }),

@@ -94,7 +94,7 @@ async fn moved(
         if print_of(old) == print_of(new) {
             // What others reconcile is theirs to watch.
             let as_left = !scope.applies()
-                || match scope.cluster.look(key, &manifest.version).await? {
+                || match scope.cluster.lookup(key, &manifest.version).await? {
                     Some(Lookup::Found(seen)) => {
                         is_as_left(entries.get(key).copied(), print, &seen)
                     }

@@ -10,7 +10,7 @@ pub use configuration::unmatched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::controller::resource_owners::Read;
+use crate::controller::resource_owners::RenderInputs;
 use crate::controller::{Configured, configuration};
 use crate::domain::catalog::{FILE, Target};
 use crate::domain::codeowners::{self, CodeOwners};
@@ -41,8 +41,8 @@ pub struct Changes {
 /// An application whose inputs a pull request changes.
 pub struct Touched {
     pub target: Target,
-    pub before: Read,
-    pub after: Read,
+    pub before: RenderInputs,
+    pub after: RenderInputs,
     /// The base has it.
     pub in_base: bool,
 }
@@ -55,7 +55,7 @@ pub struct GitLook {
     pub total: usize,
     pub inputs: Vec<Touched>,
     /// What every application renders from at the head.
-    pub heads: Vec<(Target, Read)>,
+    pub heads: Vec<(Target, RenderInputs)>,
 }
 
 /// Merges the head into the base as GitHub would, and tells what differs. The configuration is the base's.
@@ -153,7 +153,7 @@ fn compared(
             && !proposed.iter().any(|other| same(&other));
         // By the configuration that is proposed it is no application any more.
         let after = (!leaves).then_some(after);
-        let inputs = InputChange::of(&target.place(), before, after, &changed_files);
+        let inputs = InputChange::of(&target.render_source(), before, after, &changed_files);
         managed.extend(inputs.files());
         look.add(target, inputs, known);
     }
@@ -163,7 +163,7 @@ fn compared(
         .cloned()
         .collect();
     for target in brought {
-        let inputs = render::inputs(after, &target.place());
+        let inputs = render::inputs(after, &target.render_source());
         look.add_brought(target, inputs);
     }
     look.changes.unmanaged = changed_files
@@ -206,7 +206,7 @@ impl GitLook {
     }
 
     /// Adds an application that comes by rules which the pull request brings itself: the base grants it nothing that is live.
-    fn add_brought(&mut self, target: Target, after: Read) {
+    fn add_brought(&mut self, target: Target, after: RenderInputs) {
         self.total += 1;
         self.inputs.push(Touched {
             target: target.clone(),

@@ -40,7 +40,7 @@ pub async fn answer(
     look: &Observation,
     comment: u64,
 ) -> Result<()> {
-    let Some(ask) = look.seen.asks.iter().find(|ask| ask.comment == comment) else {
+    let Some(ask) = look.seen.commands.iter().find(|ask| ask.comment == comment) else {
         return Ok(());
     };
     match reply(ctx, key, look, ask).await {
