@@ -163,7 +163,7 @@ fn with_live(
             }
             Live::WatchEvent
                 if !hard_refresh
-                    && hook::takes_itself_away(&manifest.value)
+                    && hook::has_time_to_live(&manifest.value)
                     && !found.contains_key(&manifest.key)
                     && object.was_applied() =>
             {

@@ -172,7 +172,7 @@ pub async fn carried_over(
         "who owns what is recorded under {}, which is served no more: it is carried over first",
         names.join(", ")
     ));
-    request.write.managed_fields = Some(ownership::carried_over(&live, &gone));
+    request.write.managed_fields = Some(ownership::migrated_managed_fields(&live, &gone));
     let known = [Confidence::Simulated, Confidence::Static];
     let after = as_an_update(scope, &request, &live, &object, known).await?;
     request.live = Some(live);

@@ -1,8 +1,8 @@
-//! What a change means for what runs: the sentences that a reviewer would
-//! otherwise have to work out from a diff.
+//! The effect of a change on running workloads, in sentences: a reviewer need not
+//! derive it from the diff.
 //!
 //! `rollout`: pods that are replaced. `scaling`: how many pods there are.
-//! `configuration`: who reads what changed. `budget`: what may be evicted.
+//! `configuration`: which pods read a changed object. `budget`: disruption budgets.
 
 use std::collections::BTreeSet;
 

@@ -130,12 +130,12 @@ fn security_labels_that_go_need_the_same_grant() {
     let without = serde_json::json!({"metadata": {"labels": {"a": "b"}}});
     assert!(
         fence("shop-staging")
-            .judge_effect(&key, &with, &without)
+            .check_change(&key, &with, &without)
             .is_err()
     );
     assert!(
         fence("shop-staging")
-            .judge_effect(&key, &with, &with)
+            .check_change(&key, &with, &with)
             .is_ok()
     );
 }

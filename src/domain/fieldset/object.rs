@@ -1,4 +1,4 @@
-//! Paths applied to an object: what it has at one, and the object without some.
+//! Paths in an object: looking up a value, and removing some.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,21 +7,21 @@ use serde_json::Value;
 use super::path::Scalar;
 use super::{Element, FieldPath, FieldSet};
 
-/// What an object has at a path.
+/// The value at a path.
 pub fn lookup<'a>(value: &'a Value, path: &FieldPath) -> Option<&'a Value> {
     let mut at = value;
     let mut rest = &path.0[..];
     while let Some((element, after)) = rest.split_first() {
         match find(at, element) {
             Some(below) => (at, rest) = (below, after),
-            // A field's name with dots in it was read as several.
+            // A field's name with dots may have been parsed as several fields.
             None => return dotted(at, rest),
         }
     }
     Some(at)
 }
 
-/// A field whose name holds dots: `metadata.annotations` of the API server's printing.
+/// A field whose name contains dots, as in `metadata.annotations`.
 fn dotted<'a>(value: &'a Value, rest: &[Element]) -> Option<&'a Value> {
     let mut name = String::new();
     for (count, element) in rest.iter().enumerate() {
@@ -41,28 +41,28 @@ fn dotted<'a>(value: &'a Value, rest: &[Element]) -> Option<&'a Value> {
     None
 }
 
-/// Takes one path out of an object, and what is left empty by that. True: it was there.
+/// Removes a path from an object. True: it existed.
 pub fn remove(value: &mut Value, path: &FieldPath) -> bool {
     let Some((element, rest)) = path.0.split_first() else {
         return false;
     };
     if rest.is_empty() {
-        let there = find(value, element).is_some();
+        let existed = find(value, element).is_some();
         take(value, element);
-        return there;
+        return existed;
     }
     find_mut(value, element).is_some_and(|below| remove(below, &FieldPath(rest.to_vec())))
 }
 
 impl FieldSet {
-    /// Takes the set's paths out of an object: a leaf goes; what is a member with others below goes once nothing is
-    /// left in it but the keys that it is found by.
+    /// Removes the set's paths from an object. A member with children is removed if nothing is left in it, except the keys
+    /// that identify it.
     pub fn remove_from(&self, value: &mut Value) {
-        // From the end, so that positions stay right.
+        // From the end, so that indexes stay valid.
         let elements: BTreeSet<_> = self.members.iter().chain(self.children.keys()).collect();
         for element in elements.into_iter().rev() {
             let member = self.members.contains(element);
-            let gone = match (self.children.get(element), find_mut(value, element)) {
+            let remove = match (self.children.get(element), find_mut(value, element)) {
                 (_, None) => false,
                 (None, Some(_)) => member,
                 (Some(child), Some(below)) => {
@@ -70,13 +70,13 @@ impl FieldSet {
                     member && only_keys(below, element)
                 }
             };
-            if gone {
+            if remove {
                 take(value, element);
             }
         }
     }
 
-    /// Less the fields that an item of a list is found by: they go with the item or not at all.
+    /// Without the key fields of a list's item: they are removed with the whole item or not at all.
     fn without_keys(&self, element: &Element) -> Self {
         let mut out = self.clone();
         if let Element::Key(keys) = element {
@@ -99,7 +99,7 @@ fn only_keys(value: &Value, element: &Element) -> bool {
     }
 }
 
-/// The item of a list that an element of a path names.
+/// The index of the list item that a path element names.
 pub fn position(items: &[Value], element: &Element) -> Option<usize> {
     match element {
         Element::Index(index) => (*index < items.len()).then_some(*index),
@@ -109,14 +109,15 @@ pub fn position(items: &[Value], element: &Element) -> Option<usize> {
     }
 }
 
-/// Whether an item of a list is the one with these keys. A key that the item leaves out counts as its default, as long
-/// as some key is there to tell.
+/// Whether an item of a list has these keys. A key that the item leaves out is assumed to match, as long as it has at
+/// least one of them.
 pub(super) fn has_keys(item: &Value, keys: &BTreeMap<String, Scalar>) -> bool {
-    let told = keys
+    let present = keys
         .iter()
         .filter_map(|(name, value)| Some((item.get(name)?, value)));
     let mut count = 0;
-    told.inspect(|_| count += 1)
+    present
+        .inspect(|_| count += 1)
         .all(|(mine, wanted)| wanted.is(mine))
         && count > 0
 }

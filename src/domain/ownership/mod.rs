@@ -1,16 +1,16 @@
 //! Who owns which field of a live object, and what we may do about it.
 //!
-//! The API server keeps, for each manager, the set of fields that it set last
-//! (`managedFields`). From that follow the three things decided here: whether
-//! an object is still as we left it ([`signal`]), what becomes of a field that
-//! somebody else holds ([`resolve`]), and what an object that other tools made
-//! would lose or keep when we take it over ([`AdoptableFields`]).
+//! For each manager, the API server keeps the set of fields that it set last
+//! (`managedFields`). Three decisions follow from that: whether an object is still
+//! as we applied it ([`ownership_hash`]), what happens to a field that somebody else
+//! owns ([`resolve`]), and which fields of other tools we adopt
+//! ([`AdoptableFields`]).
 //!
-//! `managed`: `managedFields`, read. `signal`: the digest of what is ours.
-//! `conflicts` and `rules`: fields that others hold. `adoption` and `versions`:
-//! `managedFields`, written anew. `managed_by`: Helm, Argo CD and Flux by their marks.
-//! `prediction`: an apply, worked out. `side_effects`: what an apply does that its
-//! diff does not show.
+//! `managed`: reads `managedFields`. `hash`: the digest of our fields. `conflicts`
+//! and `rules`: fields that others own. `adoption` and `versions`: rewrite
+//! `managedFields`. `managed_by`: objects of Helm, Argo CD and Flux. `prediction`:
+//! computes an apply without the server. `side_effects`: effects of an apply that
+//! its diff does not show.
 
 use super::fieldset::FieldSet;
 
@@ -34,7 +34,7 @@ pub use managed_by::{ManagedBy, managed_by, was_reconciled, with_marks};
 pub use prediction::{of_others, outdated_defaults, without_dropped};
 pub use rules::{FieldRule, FieldRules};
 pub use side_effects::{admitted, changed_by_others, kept, replaced_lists};
-pub use versions::{carried_over, recorded_versions};
+pub use versions::{migrated_managed_fields, recorded_versions};
 
 /// One entry of `managedFields`.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +47,7 @@ pub struct Entry {
     pub fields: FieldSet,
 }
 
-/// What kind of writer a manager is, told by its name.
+/// The kind of a manager, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
     /// A windlass, by its field manager.
@@ -58,7 +58,7 @@ pub enum Writer {
     Person,
     /// What sets the number of replicas.
     Autoscaler,
-    /// Helm, Argo CD or Flux: whether it comes back to the object is asked of the cluster ([`managed_by`]).
+    /// Helm, Argo CD or Flux. Whether it still reconciles the object is checked in the cluster ([`managed_by`]).
     Reconciler,
     Other,
 }
