@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_worst_is_told_and_a_failure_stays_one() {
         use RolloutState::*;
-        let one = |state| Rollout {
+        let rollout = |state| Rollout {
             key: ApplicationKey {
                 repo: "a/b".parse().unwrap(),
                 application: "shop".parse().unwrap(),
@@ -93,7 +93,7 @@ mod tests {
             detail: String::new(),
         };
         let of = |states: &[RolloutState]| {
-            let all: Vec<_> = states.iter().map(|state| one(*state)).collect();
+            let all: Vec<_> = states.iter().map(|state| rollout(*state)).collect();
             summary(&all).outcome
         };
         for (states, outcome) in [

@@ -50,23 +50,23 @@ pub struct Entry {
 /// The kind of a manager, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
-    /// A windlass, by its field manager.
+    /// windlass, by its field manager.
     Windlass,
-    /// What made the object and does not come back to it: `kubectl apply`, `kubectl create`.
+    /// A former writer, which does not reconcile the object: `kubectl apply`, `kubectl create`.
     Leftover,
-    /// A person's hand: `kubectl edit`, `kubectl scale`, `kubectl label` …
+    /// A person: `kubectl edit`, `kubectl scale`, `kubectl label` …
     Person,
-    /// What sets the number of replicas.
+    /// An autoscaler, which sets the number of replicas.
     Autoscaler,
     /// Helm, Argo CD or Flux. Whether it still reconciles the object is checked in the cluster ([`managed_by`]).
     Reconciler,
     Other,
 }
 
-/// The field managers of windlass begin with this.
+/// The prefix of windlass's field managers.
 pub const OURS: &str = "windlass/";
 
-/// kubectl's commands, and what consoles write under: browsers (OpenShift's, Headlamp), Lens, k9s.
+/// Whether a manager is kubectl or a console: OpenShift's and Headlamp in a browser, Lens, k9s.
 fn is_a_person(manager: &str) -> bool {
     manager.starts_with("kubectl") || ["Mozilla", "node-fetch", "k9s"].contains(&manager)
 }
@@ -85,20 +85,20 @@ impl Entry {
     pub fn writer(&self) -> Writer {
         match self.manager.as_str() {
             name if name.starts_with(OURS) => Writer::Windlass,
-            // kubectl's own names: `kubectl apply`, the same server-side, `kubectl create`; and what stands for all
-            // that was there before the first server-side apply.
+            // kubectl's managers: `kubectl apply`, the same server-side, `kubectl create`. `before-first-apply` owns
+            // all fields from before the first server-side apply.
             "kubectl-client-side-apply" | "kubectl-create" | "before-first-apply" => {
                 Writer::Leftover
             }
             "kubectl" if self.applies => Writer::Leftover,
             name if is_a_person(name) => Writer::Person,
-            // KEDA's operator writes under its program's name.
+            // KEDA's operator uses its program's name.
             "horizontal-pod-autoscaler"
             | "vpa-updater"
             | "vpa-recommender"
             | "keda-operator"
             | "keda" => Writer::Autoscaler,
-            // Whoever scales and is no person: the controller of HorizontalPodAutoscalers, for one.
+            // Everything that scales and is not a person, such as the HorizontalPodAutoscaler controller.
             _ if self.subresource.as_deref() == Some("scale") => Writer::Autoscaler,
             name if RECONCILERS.contains(&name) => Writer::Reconciler,
             _ => Writer::Other,

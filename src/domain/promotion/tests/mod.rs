@@ -329,52 +329,43 @@ fn a_pull_request_that_a_person_closes_is_rejected_until_it_is_opened_again() {
 fn what_was_decided_on_is_not_offered_and_a_step_back_is_called_one() {
     let announced: Vec<_> = ['a', 'b'].map(candidate).into();
     let other = |c: char, now: &[char]| state(c, InBase::Different, now, None);
-    let manual_merge_reason = |state: CandidateState, decided: &[Decision]| {
+    let reason = |state: CandidateState, decided: &[Decision]| {
         state
             .offer(&announced, decided)
             .map(|offer| offer.manual_merge_reason().unwrap_or_default())
     };
     for how in [How::Rejected, How::Reverted] {
+        assert_eq!(reason(other('a', &['0']), &[decision('a', how)]), None);
         assert_eq!(
-            manual_merge_reason(other('a', &['0']), &[decision('a', how)]),
-            None
-        );
-        assert_eq!(
-            manual_merge_reason(other('b', &['0']), &[decision('a', how)]).as_deref(),
+            reason(other('b', &['0']), &[decision('a', how)]).as_deref(),
             Some(""),
             "the next one is offered"
         );
         assert!(wanted(&[candidate('a')], &[decision('a', how)]).is_empty());
     }
+    assert_eq!(reason(other('b', &['a']), &[]).as_deref(), Some(""));
     assert_eq!(
-        manual_merge_reason(other('b', &['a']), &[]).as_deref(),
-        Some("")
-    );
-    assert_eq!(
-        manual_merge_reason(other('a', &['b']), &[]).as_deref(),
+        reason(other('a', &['b']), &[]).as_deref(),
         Some("a step back: ta was announced before tb, which is there now")
     );
     assert_eq!(
-        manual_merge_reason(other('a', &['0']), &[decision('a', How::Merged)]).as_deref(),
+        reason(other('a', &['0']), &[decision('a', How::Merged)]).as_deref(),
         Some("ta was there before, and is not any more")
     );
     assert_eq!(
-        manual_merge_reason(other('a', &['a', '0']), &[decision('a', How::Merged)]).as_deref(),
+        reason(other('a', &['a', '0']), &[decision('a', How::Merged)]).as_deref(),
         Some(""),
         "one more place"
     );
     assert_eq!(
-        manual_merge_reason(
+        reason(
             state('a', InBase::Retagged, &['a'], None),
             &[decision('a', How::Merged)]
         )
         .as_deref(),
         Some("")
     );
-    assert_eq!(
-        manual_merge_reason(state('a', InBase::Same, &['a'], None), &[]),
-        None
-    );
+    assert_eq!(reason(state('a', InBase::Same, &['a'], None), &[]), None);
     let key = ApplicationKey {
         repo: "acme/config".parse().unwrap(),
         application: "shop".parse().unwrap(),
