@@ -152,7 +152,7 @@ async fn clusters(
 /// The renderer. An error if its processes cannot be jailed and the settings do not accept that.
 async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
     let runner = match &settings.renderer {
-        Some(socket) => Runner::Elsewhere(socket.clone()),
+        Some(socket) => Runner::Remote(socket.clone()),
         None => {
             let launcher = if settings.render_without_jail {
                 None

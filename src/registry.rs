@@ -1,7 +1,6 @@
-//! Image registries, by oci-client: which manifests an index lists.
+//! Image registries, by oci-client: the manifests that an index lists.
 //!
-//! What is read here is only believed by its digest: a registry that lies is
-//! found out, so it needs no trust.
+//! Each answer is checked by its digest, so the registry need not be trusted.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,20 +16,20 @@ use sha2::Digest as _;
 use crate::domain::image::{Digest, ImageRef};
 
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Media types of what lists manifests: OCI image indexes and Docker's manifest lists.
+/// The media types of OCI image indexes and of Docker's manifest lists.
 const INDEXES: [&str; 2] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
 
-/// Registries, with the credentials that were given for them.
+/// Access to registries, with the configured credentials.
 #[derive(Default)]
 pub struct Registry {
     credentials: BTreeMap<String, (String, String)>,
 }
 
 impl Registry {
-    /// `file`: as `docker login` writes it (`~/.docker/config.json`); helpers are not run.
+    /// `file`: as `docker login` writes it (`~/.docker/config.json`). Credential helpers are not run.
     pub fn new(file: Option<&Path>) -> anyhow::Result<Self> {
         let Some(file) = file else {
             return Ok(Self::default());
@@ -57,7 +56,7 @@ impl Registry {
         Ok(Self { credentials })
     }
 
-    /// The digests of the manifests that an image's index lists; none where it names a single manifest.
+    /// The digests of the manifests that an image's index lists; none if the image is a single manifest.
     pub async fn manifests_of(&self, image: &ImageRef) -> anyhow::Result<Vec<Digest>> {
         let digest = image.digest.as_ref().context("it has no digest")?;
         let reference: oci_client::Reference = format!("{}@{digest}", image.name).parse()?;
@@ -91,7 +90,7 @@ impl Registry {
             .collect())
     }
 
-    /// Credentials go to the very registry that they were given for.
+    /// Credentials are only sent to the registry that they are configured for.
     fn auth(&self, registry: &str) -> RegistryAuth {
         match self.credentials.get(registry) {
             Some((user, password)) => RegistryAuth::Basic(user.clone(), password.clone()),

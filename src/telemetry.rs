@@ -1,6 +1,6 @@
 //! Logs and metrics.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -18,7 +18,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// Logs go to standard error. kube logs whole bodies of answers that it cannot read, which may hold Secrets: never those.
+/// Logs go to standard error. kube logs the whole body of a response that it cannot parse, and that may hold a Secret:
+/// those messages are turned off.
 pub fn log_to_stderr(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter: EnvFilter =
         format!("{filter},kube_client::client=error,kube_client::client::builder=off").parse()?;
@@ -32,8 +33,8 @@ pub fn log_to_stderr(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     .map_err(|error| anyhow::anyhow!("logging is set up already: {error}"))
 }
 
-/// One record, one line: what stands in it from outside (a path, a server's words) begins no line of its own and turns no
-/// terminal's colours.
+/// Writes each log record as one line. Text from outside, such as a path or a server's message, can neither start a line
+/// of its own nor send control codes to a terminal.
 struct OneLine<W>(W);
 
 impl<W: std::io::Write> std::io::Write for OneLine<W> {
@@ -60,7 +61,7 @@ impl<W: std::io::Write> std::io::Write for OneLine<W> {
     }
 }
 
-/// What is counted, in OpenMetrics.
+/// The metrics, in the OpenMetrics text format.
 pub struct Metrics {
     registry: Registry,
     applied: Counter,
@@ -68,7 +69,7 @@ pub struct Metrics {
     webhooks: Counter,
     refused: Counter<u64, AtomicU64>,
     previews: Histogram,
-    asked: Gauge,
+    requests: Counter<u64, AtomicU64>,
     predictions: Family<Vec<(&'static str, &'static str)>, Counter>,
     queues: Family<Vec<(&'static str, &'static str)>, Gauge>,
 }
@@ -82,7 +83,7 @@ impl Default for Metrics {
             webhooks: Counter::default(),
             refused: Counter::default(),
             previews: Histogram::new(exponential_buckets(0.05, 2.0, 12)),
-            asked: Gauge::default(),
+            requests: Counter::default(),
             predictions: Family::default(),
             queues: Family::default(),
             registry: Registry::default(),
@@ -113,9 +114,9 @@ impl Default for Metrics {
             metrics.previews.clone(),
         );
         registry.register(
-            "cluster_requests_total",
+            "cluster_requests",
             "Requests to API servers that were answered",
-            metrics.asked.clone(),
+            metrics.requests.clone(),
         );
         registry.register(
             "predictions",
@@ -162,8 +163,9 @@ impl Metrics {
                 .inc_by(count as u64);
         }
     }
-    pub fn asked(&self, requests: u64) {
-        self.asked.set(i64::try_from(requests).unwrap_or(i64::MAX));
+    /// `total`: how many requests the API servers have answered since the start.
+    pub fn cluster_requests(&self, total: u64) {
+        self.requests.inner().fetch_max(total, Ordering::Relaxed);
     }
     pub fn text(&self) -> String {
         let mut text = String::new();

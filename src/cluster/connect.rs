@@ -1,4 +1,4 @@
-//! Clients: how a cluster is reached, and what its server warns of.
+//! Clients for clusters, and the warnings of their API servers.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +13,11 @@ use kube::{Client, Config};
 use crate::domain::fence::ServiceAccount;
 
 tokio::task_local! {
-    /// What the API server warned of, while a request is made.
+    /// The API server's warnings during the current requests.
     static WARNINGS: Mutex<Vec<String>>;
 }
 
-/// Makes requests, and tells what the API server warned of meanwhile: deprecated versions, unknown or duplicate fields.
+/// Runs requests and returns the API server's warnings too: deprecated versions, unknown or duplicate fields.
 pub async fn with_warnings<T>(requests: impl Future<Output = T>) -> (T, Vec<String>) {
     WARNINGS
         .scope(Mutex::default(), async {
@@ -30,10 +30,10 @@ pub async fn with_warnings<T>(requests: impl Future<Output = T>) -> (T, Vec<Stri
         .await
 }
 
-/// Answers of API servers to this process: what an idle windlass must not have many of.
+/// How many answers API servers gave to this process. An idle windlass causes few.
 pub static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
-/// The texts of `Warning` headers: `299 - "text"`.
+/// Collects the texts of `Warning` headers: `299 - "text"`.
 pub(super) fn hear_warnings<B>(response: http::Response<B>) -> http::Response<B> {
     ANSWERS.fetch_add(1, Ordering::Relaxed);
     for header in response.headers().get_all(http::header::WARNING) {
@@ -54,18 +54,18 @@ pub(super) fn hear_warnings<B>(response: http::Response<B>) -> http::Response<B>
     response
 }
 
-/// A kind that is not served is not asked for again for so long, unless we made a definition meanwhile.
-pub(super) const MISSED_FOR: Duration = Duration::from_secs(1);
+/// For so long discovery is not read again for a kind that is not served, unless we applied a definition meanwhile.
+pub(super) const UNSERVED_FOR: Duration = Duration::from_secs(1);
 
-/// An ordinary call is given this long; watches are not bound by it.
+/// The deadline of a request that is not a watch.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A client by kubeconfig (None: the service account of the pod that we run in).
+/// A client by kubeconfig. None: the service account of windlass's pod.
 pub async fn connect(kubeconfig: Option<(&Path, Option<&str>)>) -> anyhow::Result<Client> {
     connect_as(kubeconfig, None).await
 }
 
-/// The same, which acts as a service account: Kubernetes gives it no more rights than that has.
+/// The same, impersonating a service account: Kubernetes grants it that account's rights only.
 pub async fn connect_as(
     kubeconfig: Option<(&Path, Option<&str>)>,
     account: Option<&ServiceAccount>,

@@ -1,4 +1,4 @@
-//! What a cluster serves, and what we may do there.
+//! The kinds that a cluster serves, and what windlass may do there.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -11,13 +11,13 @@ use kube::api::{ApiResource, GroupVersionKind, PostParams};
 use kube::discovery::{Discovery, Scope};
 use serde_json::Value;
 
-use super::connect::MISSED_FOR;
+use super::connect::UNSERVED_FOR;
 use super::objects::Found;
 use super::{Cluster, Error, Result, call, refused};
 use crate::domain::manifest::ResourceKey;
 
 impl Cluster {
-    /// What a chart may ask about the cluster: its version, and what it serves as `apps/v1` and `apps/v1/Deployment`.
+    /// Helm's `.Capabilities`: the Kubernetes version, and the APIs served, as `apps/v1` and `apps/v1/Deployment`.
     pub async fn capabilities(&self) -> Result<(String, Vec<String>)> {
         let what = "read the cluster's version";
         let version = self
@@ -37,19 +37,19 @@ impl Cluster {
         Ok((version.git_version, apis.into_iter().collect()))
     }
 
-    /// What is served may have changed: a definition was applied.
+    /// The kinds served may have changed: a definition was applied.
     pub fn forget_kinds(&self) {
         *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.missed
+        self.unserved
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
         self.index.retry_refused();
     }
 
-    /// What the cluster serves, asked once and again when a kind is missing.
-    pub(super) async fn discovery(&self, anew: bool) -> Result<Arc<Discovery>> {
-        if !anew
+    /// The cluster's discovery: the known one, or read again if `refresh`.
+    pub(super) async fn discovery(&self, refresh: bool) -> Result<Arc<Discovery>> {
+        if !refresh
             && let Some(known) = self
                 .kinds
                 .lock()
@@ -62,7 +62,7 @@ impl Cluster {
         let mut found = call(what, Discovery::new(self.client.clone()).run_aggregated())
             .await?
             .map_err(|status| refused(what, &status))?;
-        // A server without aggregated discovery answers with nothing at all.
+        // A server without aggregated discovery answers with an empty list.
         if !found.has_group("") {
             found = call(what, Discovery::new(self.client.clone()).run())
                 .await?
@@ -81,29 +81,30 @@ impl Cluster {
         kind: &str,
     ) -> Result<Option<(ApiResource, bool)>> {
         let gvk = GroupVersionKind::gvk(group, version, kind);
-        let missed = |of: &GroupVersionKind| {
-            self.missed
+        let is_known_unserved = |gvk: &GroupVersionKind| {
+            self.unserved
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .get(of)
-                .is_some_and(|at| at.elapsed() < MISSED_FOR)
+                .get(gvk)
+                .is_some_and(|at| at.elapsed() < UNSERVED_FOR)
         };
-        for anew in [false, true] {
-            // What is served is megabytes on a cluster with many definitions: not asked for again for each object.
-            if anew && missed(&gvk) {
+        for refresh in [false, true] {
+            // On a cluster with many definitions discovery is megabytes: it is not read again for each object.
+            if refresh && is_known_unserved(&gvk) {
                 return Ok(None);
             }
-            if let Some((resource, capabilities)) = self.discovery(anew).await?.resolve_gvk(&gvk) {
+            if let Some((resource, capabilities)) = self.discovery(refresh).await?.resolve_gvk(&gvk)
+            {
                 return Ok(Some((resource, capabilities.scope == Scope::Namespaced)));
             }
         }
-        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
-        missed.retain(|_, at| at.elapsed() < MISSED_FOR);
-        missed.insert(gvk, Instant::now());
+        let mut unserved = self.unserved.lock().unwrap_or_else(PoisonError::into_inner);
+        unserved.retain(|_, at| at.elapsed() < UNSERVED_FOR);
+        unserved.insert(gvk, Instant::now());
         Ok(None)
     }
 
-    /// Whether objects of a kind have a status that a controller writes.
+    /// Whether a kind has a status subresource.
     pub async fn has_status(&self, group: &str, version: &str, kind: &str) -> Result<bool> {
         let found = self
             .discovery(false)
@@ -116,7 +117,7 @@ impl Cluster {
         }))
     }
 
-    /// Whether whoever writes here may apply objects of a resource: asked of the cluster.
+    /// Whether this cluster's writer may apply objects of a resource (a SelfSubjectAccessReview).
     pub async fn may_apply(
         &self,
         group: &str,
@@ -152,7 +153,7 @@ impl Cluster {
         Ok(true)
     }
 
-    /// Whether the cluster serves a kind just now: asked anew.
+    /// Whether the cluster serves a kind now, by a new read of its discovery.
     pub async fn serves(&self, group: &str, version: &str, kind: &str) -> Result<bool> {
         Ok(self
             .discovery(true)
@@ -161,8 +162,8 @@ impl Cluster {
             .is_some())
     }
 
-    /// The API version that a kind is served under here, when it is not the one that somebody wrote: of the same group, or
-    /// of the group that the kind has moved to.
+    /// The API version that the cluster recommends for a kind whose written version it does not serve: in the same group,
+    /// or in the group that the kind moved to.
     pub async fn served_as(&self, group: &str, kind: &str) -> Result<Option<String>> {
         // kubernetes.io/docs/reference/using-api/deprecation-guide.
         let moved = match (group, kind) {
@@ -178,8 +179,9 @@ impl Cluster {
             .map(|(resource, _)| resource.api_version))
     }
 
-    /// What a kind is that no version is served of: gone with its definition, or out of order for a while.
-    pub(super) async fn unserved(&self, key: &ResourceKey) -> Result<Found> {
+    /// The state of an object whose kind is not served: missing if the kind's definition was deleted, unknown if its
+    /// definition or its API server is only out of order.
+    pub(super) async fn of_unserved_kind(&self, key: &ResourceKey) -> Result<Found> {
         let unknown = |why: &str| Ok(Found::Unknown(why.to_string()));
         let definitions = match self
             .all(
@@ -193,11 +195,11 @@ impl Cluster {
             Err(Error::Forbidden { message, .. }) => return Ok(Found::Unknown(message)),
             other => other?,
         };
-        let defines = |one: &&Value| {
-            one["spec"]["group"] == key.group.as_str()
-                && one["spec"]["names"]["kind"] == key.kind.as_str()
+        let defines = |definition: &&Value| {
+            definition["spec"]["group"] == key.group.as_str()
+                && definition["spec"]["names"]["kind"] == key.kind.as_str()
         };
-        if definitions.iter().any(|one| defines(&one)) {
+        if definitions.iter().any(|definition| defines(&definition)) {
             return unknown("the cluster serves no version of its kind just now");
         }
         let services = match self
@@ -207,11 +209,11 @@ impl Cluster {
             Err(Error::Forbidden { .. }) => Vec::new(),
             other => other?,
         };
-        if services.iter().any(|one| {
-            one["spec"]["group"] == key.group.as_str() && one["spec"]["service"].is_object()
+        if services.iter().any(|service| {
+            service["spec"]["group"] == key.group.as_str() && service["spec"]["service"].is_object()
         }) {
             return unknown("the API server of its kind does not answer just now");
         }
-        Ok(Found::Gone)
+        Ok(Found::Missing)
     }
 }

@@ -1,8 +1,9 @@
-//! One windlass writes at a time: the holder of a Lease in our namespace.
+//! Leader election: only the holder of a Lease in our namespace writes.
 //!
-//! A Lease does not fence. What does is that every write names the state it
-//! was decided from; the Lease only keeps two from working against each other.
-//! The same identity resumes at once after a crash.
+//! A Lease does not fence: a former holder may still write for a moment. So
+//! every write names the state that it was decided from; the Lease only keeps
+//! two replicas from working against each other. After a crash the same identity
+//! continues at once.
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,9 @@ use super::{Result, call, refused};
 use crate::domain::permit::WritePermit;
 
 const NAME: &str = "windlass";
-/// A holder that has not renewed for this long is gone.
+/// A holder that has not renewed for so long has lost the Lease.
 const DURATION: Duration = Duration::from_secs(15);
-/// So long before the Lease runs out nothing is written any more.
+/// Writing stops so long before the Lease expires.
 const MARGIN: Duration = Duration::from_secs(3);
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
@@ -35,10 +36,10 @@ impl Holder {
         }
     }
 
-    /// Waits until the Lease is ours. Expiry is judged by our own clock since we last saw the holder renew.
+    /// Waits until the Lease is ours. It has expired if the holder did not renew it for its duration, by our own clock.
     pub async fn acquire(&self) -> Result<WritePermit> {
         let mut last_seen: Option<(Option<String>, Instant)> = None;
-        let mut told = false;
+        let mut logged = false;
         loop {
             let lease = self.read().await?;
             let holder = lease
@@ -49,7 +50,7 @@ impl Holder {
                 .as_ref()
                 .and_then(|lease| lease.metadata.resource_version.clone());
             let silent_since = match &last_seen {
-                Some((seen, since)) if *seen == version => *since,
+                Some((last_version, since)) if *last_version == version => *since,
                 _ => Instant::now(),
             };
             last_seen = Some((version, silent_since));
@@ -60,20 +61,20 @@ impl Holder {
             if free && self.take(lease).await? {
                 return Ok(WritePermit::of_the_lease());
             }
-            if !told {
+            if !logged {
                 tracing::info!(
                     lease.holder = holder.as_deref().unwrap_or("nobody"),
                     "waiting for the Lease"
                 );
-                told = true;
+                logged = true;
             }
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
     }
 
-    /// Gives the Lease back, if it is ours: whoever waits for it has it at once.
+    /// Releases the Lease, if it is ours: the next holder need not wait until it expires.
     pub async fn release(&self) {
-        let given = async {
+        let release = async {
             let Some(lease) = self.read().await? else {
                 return Ok(());
             };
@@ -106,16 +107,16 @@ impl Holder {
                 .map(drop)
                 .map_err(|status| refused("give the Lease back", &status))
         };
-        match tokio::time::timeout(Duration::from_secs(3), given).await {
+        match tokio::time::timeout(Duration::from_secs(3), release).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the Lease was not given back: it runs out by itself")
+                tracing::warn!(%error, "the Lease was not released: it expires by itself")
             }
-            Err(_) => tracing::warn!("the Lease was not given back in time: it runs out by itself"),
+            Err(_) => tracing::warn!("the Lease was not released in time: it expires by itself"),
         }
     }
 
-    /// Renews until that fails for as long as the Lease lasts; then we must not write any more.
+    /// Renews the Lease. Returns once it was lost or could not be renewed in time: then we must not write any more.
     pub async fn keep(&self) -> anyhow::Error {
         let mut renewed = Instant::now();
         loop {
@@ -131,7 +132,7 @@ impl Holder {
                 }
                 self.take(lease).await.map(Some)
             };
-            // A call that hangs ends before the Lease does: whoever has it next must not find us writing.
+            // A request that hangs is cut off before the Lease expires: we must not write once another may hold it.
             let left = (DURATION - MARGIN).saturating_sub(renewed.elapsed());
             let outcome = match tokio::time::timeout(left, outcome).await {
                 Ok(outcome) => outcome,
@@ -161,11 +162,11 @@ impl Holder {
         }
     }
 
-    /// Writes ourselves in, if nobody wrote since it was read.
-    async fn take(&self, seen: Option<Lease>) -> Result<bool> {
+    /// Writes our identity into the Lease, unless somebody wrote it since it was read.
+    async fn take(&self, read: Option<Lease>) -> Result<bool> {
         let now = Timestamp::now();
         let now = MicroTime(Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now));
-        let before = seen
+        let before = read
             .as_ref()
             .and_then(|lease| lease.spec.clone())
             .unwrap_or_default();
@@ -180,7 +181,7 @@ impl Holder {
             },
             renew_time: Some(now),
             lease_transitions: Some(
-                before.lease_transitions.unwrap_or(0) + i32::from(!ours && seen.is_some()),
+                before.lease_transitions.unwrap_or(0) + i32::from(!ours && read.is_some()),
             ),
             ..LeaseSpec::default()
         };
@@ -189,7 +190,7 @@ impl Holder {
             dry_run: false,
         };
         let what = "take the Lease";
-        let answer = match seen {
+        let answer = match read {
             None => {
                 let lease = Lease {
                     metadata: ObjectMeta {
@@ -200,14 +201,14 @@ impl Holder {
                 };
                 call(what, self.leases.create(&parameters, &lease)).await?
             }
-            Some(seen) => {
+            Some(read) => {
                 call(
                     what,
                     self.leases.replace(
                         NAME,
                         &parameters,
                         &Lease {
-                            metadata: seen.metadata,
+                            metadata: read.metadata,
                             spec: Some(spec),
                         },
                     ),

@@ -1,15 +1,15 @@
-//! How many requests are in flight: fewer where the server has too much to do.
+//! Limits how many requests are in flight: fewer when the API server is overloaded.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// How many requests are in flight at once: more while the server answers, half as many each time that it asks for
-/// a pause.
+/// How many requests may be in flight at once. Each answer raises the limit by one; each time that the server is
+/// unavailable or answers 429 the limit is halved.
 pub(super) struct AdaptiveLimit {
     pub(super) limit: AtomicUsize,
-    pub(super) busy: AtomicUsize,
-    pub(super) freed: Notify,
+    pub(super) in_flight: AtomicUsize,
+    pub(super) released: Notify,
 }
 
 pub(super) const MOST_IN_FLIGHT: usize = 32;
@@ -17,27 +17,29 @@ pub(super) const MOST_IN_FLIGHT: usize = 32;
 pub(super) const FIRST_IN_FLIGHT: usize = 16;
 
 impl AdaptiveLimit {
-    pub(super) async fn turn(&self) -> Turn<'_> {
+    /// Waits until another request may be sent.
+    pub(super) async fn acquire(&self) -> InFlight<'_> {
         loop {
-            let freed = self.freed.notified();
-            let busy = self.busy.load(Ordering::SeqCst);
-            if busy < self.limit.load(Ordering::SeqCst)
+            let released = self.released.notified();
+            let in_flight = self.in_flight.load(Ordering::SeqCst);
+            if in_flight < self.limit.load(Ordering::SeqCst)
                 && self
-                    .busy
-                    .compare_exchange(busy, busy + 1, Ordering::SeqCst, Ordering::SeqCst)
+                    .in_flight
+                    .compare_exchange(in_flight, in_flight + 1, Ordering::SeqCst, Ordering::SeqCst)
                     .is_ok()
             {
-                return Turn(self);
+                return InFlight(self);
             }
-            if busy >= self.limit.load(Ordering::SeqCst) {
-                freed.await;
+            if in_flight >= self.limit.load(Ordering::SeqCst) {
+                released.await;
             }
         }
     }
 
-    pub(super) fn learn(&self, pressed: bool) {
+    /// Adapts the limit to the outcome of a request.
+    pub(super) fn record(&self, overloaded: bool) {
         let change = |limit: usize| {
-            Some(if pressed {
+            Some(if overloaded {
                 (limit / 2).max(2)
             } else {
                 (limit + 1).min(MOST_IN_FLIGHT)
@@ -49,11 +51,11 @@ impl AdaptiveLimit {
     }
 }
 
-pub(super) struct Turn<'a>(&'a AdaptiveLimit);
+pub(super) struct InFlight<'a>(&'a AdaptiveLimit);
 
-impl Drop for Turn<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::SeqCst);
-        self.0.freed.notify_one();
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.0.released.notify_one();
     }
 }

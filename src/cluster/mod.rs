@@ -1,8 +1,8 @@
 //! A destination cluster: live objects, server-side dry-runs, applies, prunes,
-//! watches. Also the cluster that windlass itself runs in: [`home`] and [`lease`].
+//! watches. Also the cluster that windlass itself runs in: [`store`] and [`lease`].
 //!
-//! One request = one function with a typed outcome. What the API server says
-//! about a Secret never leaves here in its own words: it may quote values.
+//! One request = one function with a typed outcome. The API server's messages
+//! about a Secret never leave this module as they are: they may quote values.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,12 +41,12 @@ use limit::{AdaptiveLimit, FIRST_IN_FLIGHT};
 pub use objects::{Found, Keeps};
 pub use writes::{Applied, Refusal, Writer};
 
-/// Why a cluster could not be asked, or would not answer.
+/// Why a request to a cluster failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{what}: the cluster cannot be reached: {message}")]
     Unavailable { what: String, message: String },
-    /// Somebody else wrote in between: look again.
+    /// Somebody else wrote in between: read again and retry.
     #[error("{what}: changed meanwhile")]
     Stale { what: String },
     #[error("{what}: windlass may not: {message}")]
@@ -57,12 +57,12 @@ pub enum Error {
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Something that a watch saw.
+/// A change that a watch reported.
 #[derive(Debug, Clone)]
 pub enum WatchEvent {
     /// An object with our label, by the label's value.
     Object(String),
-    /// One of our own objects, changed by somebody else or by another of our loops.
+    /// One of our own objects, changed by a person or by another of our loops.
     Application(ApplicationKey),
     Promotion(ApplicationKey),
 }
@@ -74,22 +74,22 @@ type Identity = Arc<Mutex<Option<String>>>;
 #[derive(Clone)]
 pub struct Cluster {
     pub name: String,
-    /// Whose rights reads have, and whose writes and their dry-runs.
+    /// `client` reads; `writer` writes and dry-runs. Each has the rights of its own account.
     client: Client,
     writer: Client,
     /// Clients that act as service accounts.
     accounts: Arc<HashMap<ServiceAccount, Client>>,
     kinds: Arc<Mutex<Option<Arc<Discovery>>>>,
-    /// Kinds that were not served when they were last asked for.
-    missed: Arc<Mutex<HashMap<GroupVersionKind, Instant>>>,
+    /// Kinds that the cluster did not serve when discovery was last read.
+    unserved: Arc<Mutex<HashMap<GroupVersionKind, Instant>>>,
     pub index: Arc<Index>,
     pub pods: Arc<Pods>,
-    pace: Arc<AdaptiveLimit>,
-    /// Asked once for as long as the watches hold.
+    limit: Arc<AdaptiveLimit>,
+    /// Read once, and again after a watch was interrupted.
     uid: Identity,
 }
 
-/// None: cluster-scoped objects, or those of all namespaces.
+/// `namespace`: None for cluster-scoped objects, or for those of all namespaces.
 fn api(client: Client, resource: &ApiResource, namespace: Option<&str>) -> Api<DynamicObject> {
     match namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, resource),
@@ -97,21 +97,21 @@ fn api(client: Client, resource: &ApiResource, namespace: Option<&str>) -> Api<D
     }
 }
 
-/// Gives a call its deadline and its error a meaning.
+/// Sends a request with a deadline, and sorts its errors.
 async fn call<T>(
     what: &str,
     request: impl Future<Output = kube::Result<T>>,
 ) -> Result<std::result::Result<T, Box<Status>>> {
     match tokio::time::timeout(DEADLINE, request).await {
         Ok(Ok(value)) => Ok(Ok(value)),
-        // A plain 500 is an answer about the object: the field manager and webhooks give it, and it may quote values.
+        // A plain 500 is an answer about the object: field managers and webhooks cause it. It may quote values.
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 429 | 502 | 503 | 504) => {
             Err(Error::Unavailable {
                 what: what.into(),
                 message: status.message.clone(),
             })
         }
-        // Credentials that are not taken are no answer about anything.
+        // Rejected credentials say nothing about the object.
         Ok(Err(kube::Error::Api(status))) if status.code == 401 => Err(Error::Unavailable {
             what: what.into(),
             message: format!(
@@ -131,7 +131,7 @@ async fn call<T>(
     }
 }
 
-/// An answer of no for which the caller has no use of its own.
+/// The error for a status that the caller does not handle itself.
 fn refused(what: &str, status: &Status) -> Error {
     let (what, message) = (what.to_string(), status.message.clone());
     if status.is_conflict() || status.is_already_exists() {
@@ -144,12 +144,12 @@ fn refused(what: &str, status: &Status) -> Error {
 }
 
 impl Cluster {
-    /// What the watches see is told to `moved`.
+    /// The watches send their events to `moved`.
     pub fn new(name: &str, client: Client, moved: mpsc::Sender<WatchEvent>) -> Self {
-        let pace = AdaptiveLimit {
+        let limit = AdaptiveLimit {
             limit: FIRST_IN_FLIGHT.into(),
-            busy: 0.into(),
-            freed: Notify::new(),
+            in_flight: 0.into(),
+            released: Notify::new(),
         };
         let uid = Identity::default();
         let pods = Arc::new(Pods::new(name, client.clone(), moved.clone()));
@@ -160,15 +160,15 @@ impl Cluster {
             client,
             accounts: Arc::default(),
             kinds: Arc::default(),
-            missed: Arc::default(),
+            unserved: Arc::default(),
             index,
             pods,
-            pace: Arc::new(pace),
+            limit: Arc::new(limit),
             uid,
         }
     }
 
-    /// The same, which knows clients for service accounts.
+    /// The same cluster, with clients that impersonate service accounts.
     pub fn with_accounts(self, accounts: HashMap<ServiceAccount, Client>) -> Self {
         Self {
             accounts: Arc::new(accounts),
@@ -176,7 +176,7 @@ impl Cluster {
         }
     }
 
-    /// The same, which writes, and asks what a write would come to, as a service account. None: as windlass.
+    /// The same cluster, which writes and dry-runs as a service account. None: as windlass.
     pub fn writing_as(&self, account: Option<&ServiceAccount>) -> Self {
         let writer = account
             .and_then(|account| self.accounts.get(account))
@@ -187,7 +187,7 @@ impl Cluster {
         }
     }
 
-    /// The same, which does everything as a service account.
+    /// The same cluster, which also reads as the service account.
     pub fn acting_as(&self, account: Option<&ServiceAccount>) -> Self {
         let client = account
             .and_then(|account| self.accounts.get(account))
@@ -199,17 +199,17 @@ impl Cluster {
         }
     }
 
-    /// An ordinary request, in its turn.
+    /// Sends a request, within the limit of requests in flight.
     pub(super) async fn call<T>(
         &self,
         what: &str,
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<std::result::Result<T, Box<Status>>> {
-        let _turn = self.pace.turn().await;
+        let _in_flight = self.limit.acquire().await;
         let answer = call(what, request).await;
-        self.pace
-            .learn(matches!(answer, Err(Error::Unavailable { .. })));
-        // Not the object is missing but its API: what is served has changed.
+        self.limit
+            .record(matches!(answer, Err(Error::Unavailable { .. })));
+        // A 404 without the reason `NotFound` means that the API is missing, not the object: discovery is outdated.
         if let Ok(Err(status)) = &answer
             && status.code == 404
             && status.reason != "NotFound"
@@ -220,8 +220,8 @@ impl Cluster {
         answer
     }
 
-    /// What tells this cluster from every other: the uid of its namespace `kube-system`. Asked again once a watch was
-    /// interrupted: another cluster may have taken its address meanwhile.
+    /// The identity of this cluster: the uid of its namespace `kube-system`. It is read again after a watch was
+    /// interrupted: another cluster may have taken the address meanwhile.
     pub async fn uid(&self) -> Result<String> {
         if let Some(known) = self
             .uid
@@ -242,24 +242,24 @@ impl Cluster {
         Ok(uid)
     }
 
-    /// What the index knows of an object; None where its kind is not served.
-    pub async fn look(&self, key: &ResourceKey, version: &str) -> Result<Option<Lookup>> {
+    /// The index entry of an object; None if its kind is not served.
+    pub async fn lookup(&self, key: &ResourceKey, version: &str) -> Result<Option<Lookup>> {
         let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
             return Ok(None);
         };
-        Ok(Some(self.index.look(&resource, key).await))
+        Ok(Some(self.index.lookup(&resource, key).await))
     }
 
     pub(super) fn api(&self, resource: &ApiResource, key: &ResourceKey) -> Api<DynamicObject> {
         self.api_in(resource, key.namespace.as_deref())
     }
 
-    /// For writes, and for what a write would come to.
+    /// For writes and dry-runs.
     pub(super) fn writes(&self, resource: &ApiResource, key: &ResourceKey) -> Api<DynamicObject> {
         api(self.writer.clone(), resource, key.namespace.as_deref())
     }
 
-    /// None: cluster-scoped objects, or those of all namespaces.
+    /// `namespace`: None for cluster-scoped objects, or for those of all namespaces.
     pub(super) fn api_in(
         &self,
         resource: &ApiResource,
@@ -269,7 +269,7 @@ impl Cluster {
     }
 }
 
-/// The whole object; items of lists come without their types.
+/// The object as JSON, with its type: items of lists come without one.
 fn value_of(object: DynamicObject, resource: &ApiResource) -> Value {
     let mut value = serde_json::to_value(object).unwrap_or_default();
     value["apiVersion"] = resource.api_version.clone().into();

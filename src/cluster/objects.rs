@@ -11,16 +11,16 @@ use crate::domain::OWNER_LABEL;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::ManagedBy;
 
-/// What became of an object that we own.
+/// The live state of an object in the inventory.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
     Live(Value),
-    Gone,
-    /// It cannot be looked at just now, for this reason.
+    Missing,
+    /// It cannot be read now, for this reason.
     Unknown(String),
 }
 
-/// Whether a tool still keeps what it made.
+/// Whether the Flux, Argo CD or Helm object that manages a live object still exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeps {
     Still,
@@ -29,7 +29,7 @@ pub enum Keeps {
     Unknown,
 }
 
-/// A name in whatever values the server put it into: labels of a Job's pods, say.
+/// Replaces a name in all values that the server derived from it, such as the labels of a Job's pods.
 pub(super) fn renamed(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::String(text) if text.contains(from) => *text = text.replace(from, to),
@@ -40,7 +40,7 @@ pub(super) fn renamed(value: &mut Value, from: &str, to: &str) {
 }
 
 impl Cluster {
-    /// A live object; None where it is not (also where its namespace or kind is not).
+    /// A live object; None if it, its namespace or its kind does not exist.
     pub async fn live(&self, key: &ResourceKey, version: &str) -> Result<Option<Value>> {
         let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
             return Ok(None);
@@ -56,7 +56,8 @@ impl Cluster {
         }
     }
 
-    /// An object of the inventory, under the version that it was applied by or any other that is served; with that version.
+    /// An object of the inventory, read by the version that it was applied by, or else by the version that the cluster
+    /// recommends. Returns that version too.
     pub async fn find(&self, key: &ResourceKey, version: &str) -> Result<(String, Found)> {
         let served = match self.kind(&key.group, version, &key.kind).await? {
             Some(_) => Some(version.to_string()),
@@ -69,18 +70,18 @@ impl Cluster {
             }
         };
         let Some(served) = served else {
-            return Ok((version.into(), self.unserved(key).await?));
+            return Ok((version.into(), self.of_unserved_kind(key).await?));
         };
         let found = match self.live(key, &served).await {
             Ok(Some(live)) => Found::Live(live),
-            Ok(None) => Found::Gone,
+            Ok(None) => Found::Missing,
             Err(Error::Forbidden { message, .. }) => Found::Unknown(message),
             Err(error) => return Err(error),
         };
         Ok((served, found))
     }
 
-    /// Live objects of one kind in one namespace that carry our label with this value, whole, in one request.
+    /// Live objects of one kind in one namespace that carry our label with this value, in one request.
     pub async fn owned(
         &self,
         group: &str,
@@ -106,7 +107,7 @@ impl Cluster {
             .collect())
     }
 
-    /// Live objects of one kind, whoever's they are, as many as one page holds.
+    /// Live objects of one kind, whoever owns them; at most one page (500).
     pub async fn all(
         &self,
         group: &str,
@@ -130,9 +131,9 @@ impl Cluster {
             .collect())
     }
 
-    /// Whether what the marks on an object name is still there to keep it.
-    pub async fn keeps(&self, keeper: &ManagedBy) -> Result<Keeps> {
-        let (group, version, kind, name, namespace) = match keeper {
+    /// Whether the object that `manager` names still exists.
+    pub async fn keeps(&self, manager: &ManagedBy) -> Result<Keeps> {
+        let (group, version, kind, name, namespace) = match manager {
             ManagedBy::Flux {
                 kind: "HelmRelease",
                 name,
@@ -169,12 +170,12 @@ impl Cluster {
                 ("", "v1", "Secret", release, Some(namespace))
             }
         };
-        // It may run in another cluster.
+        // The manager may run in another cluster.
         let Some((resource, _)) = self.kind(group, version, kind).await? else {
             return Ok(Keeps::Unknown);
         };
         let api = self.api_in(&resource, namespace.map(String::as_str));
-        let parameters = match keeper {
+        let parameters = match manager {
             // Helm keeps a Secret for each revision of a release.
             ManagedBy::Helm { .. } => ListParams::default()
                 .labels(&format!("owner=helm,name={name}"))
@@ -183,7 +184,7 @@ impl Cluster {
                 .fields(&format!("metadata.name={name}"))
                 .limit(1),
         };
-        let what = format!("look for {keeper}");
+        let what = format!("look for {manager}");
         Ok(
             match self.call(&what, api.list_metadata(&parameters)).await? {
                 Ok(found) if found.items.is_empty() => Keeps::NoMore,

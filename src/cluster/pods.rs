@@ -1,12 +1,12 @@
-//! Why pods cannot run, for the applications that wait for them.
+//! Why pods cannot run, for the applications that wait for their workloads.
 //!
 //! While an application waits for a workload, the pods of its namespace are
-//! watched, and once nobody waits there the watch ends: a pod that fails is told
-//! at once, and rollouts that go well cost one request a namespace, however many
-//! applications roll. Only pods that fail are kept.
+//! watched; the watch ends when no application waits there any more. So a
+//! failing pod is reported at once, and rollouts that succeed cost one request a
+//! namespace, however many applications roll out. Only failing pods are kept.
 //!
-//! Known races: before a watch's first list is complete no failure is known;
-//! the list then tells whoever waits.
+//! Known races: before a watch's first list is complete no failure is known. The
+//! list then wakes the applications that wait.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::pin;
@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Client, WatchEvent, value_of};
 use crate::domain::health::{FailingPod, Workload};
 
-/// The pods of one cluster, as far as somebody waits for them.
+/// The failing pods of one cluster, in namespaces where an application waits.
 pub struct Pods {
     cluster: String,
     client: Client,
@@ -34,7 +34,7 @@ pub struct Pods {
 
 /// A namespace that is watched.
 struct Namespace {
-    /// What each application waits for, by the value of our label.
+    /// The workloads that each application waits for, by the value of our label.
     waiting: HashMap<String, Vec<Arc<Workload>>>,
     failing: BTreeMap<String, FailingPod>,
     _watch: AbortOnDropHandle<()>,
@@ -50,8 +50,8 @@ impl Pods {
         }
     }
 
-    /// Settles what an application waits for, instead of what it waited for before: for each workload why a pod of it
-    /// cannot run, as far as that is known by now. When that changes the application is told to be looked at.
+    /// Replaces the workloads that an application waits for. Returns for each of them why a pod of it cannot run, as far as
+    /// that is known. A later change wakes the application.
     pub fn wait(
         self: &Arc<Self>,
         owner: &str,
@@ -104,12 +104,12 @@ impl Pods {
         }
     }
 
-    /// Changes what is known of a pod; whoever waits for it is told if that is news.
+    /// Updates the state of a pod and wakes the applications that wait for it, if the state changed.
     async fn note(
         &self,
         namespace: &str,
         pod: &str,
-        judge: impl FnOnce(Option<&FailingPod>) -> Option<FailingPod>,
+        update: impl FnOnce(Option<&FailingPod>) -> Option<FailingPod>,
     ) {
         let owners: Vec<_> = {
             let mut namespaces = self.namespaces();
@@ -120,16 +120,17 @@ impl Pods {
                 return;
             };
             let known = failing.remove(pod);
-            let now = judge(known.as_ref());
-            let news = if known == now {
+            let now = update(known.as_ref());
+            let changed = if known == now {
                 None
             } else {
                 now.clone().or(known)
             };
             failing.extend(now.map(|now| (pod.to_string(), now)));
             let waits = |workloads: &[Arc<Workload>]| {
-                news.as_ref()
-                    .is_some_and(|pod| workloads.iter().any(|one| one.has(pod)))
+                changed
+                    .as_ref()
+                    .is_some_and(|pod| workloads.iter().any(|workload| workload.has(pod)))
             };
             waiting
                 .iter()
@@ -177,12 +178,12 @@ async fn follow(pods: Weak<Pods>, client: Client, namespace: String) {
                 pods.note(&namespace, &pod.name_any(), |_| None).await
             }
             Ok(watcher::Event::InitDone) => {
-                for gone in pods
+                for deleted in pods
                     .known(&namespace)
                     .iter()
                     .filter(|name| !listed.contains(*name))
                 {
-                    pods.note(&namespace, gone, |_| None).await;
+                    pods.note(&namespace, deleted, |_| None).await;
                 }
             }
             Err(watcher::Error::InitialListFailed(kube::Error::Api(status)))
@@ -193,7 +194,7 @@ async fn follow(pods: Weak<Pods>, client: Client, namespace: String) {
                     cluster,
                     namespace,
                     message,
-                    "cannot watch pods; why one of them fails is not told"
+                    "cannot watch pods; why a pod fails is not reported"
                 );
                 return;
             }

@@ -15,31 +15,31 @@ use crate::domain::ownership::Conflict;
 use crate::domain::permit::WritePermit;
 use crate::domain::plan;
 
-/// The answer to a desired object that is applied or dry-run.
+/// The server's answer to an apply or its dry-run.
 #[derive(Debug, Clone)]
 pub enum Applied {
-    /// The object as the server has it, or would have it.
+    /// The object as the server stored it, or would store it.
     Object(Value),
     NamespaceMissing,
     /// No such kind is served.
     KindMissing,
-    /// Others hold fields with other values.
+    /// Other field managers own fields, with other values.
     Conflicts(Vec<Conflict>),
     Refused(Refusal),
 }
 
-/// Why the API server would not have an object.
+/// Why the API server refused an object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Refusal {
-    /// In the server's words, less secrets.
+    /// The server's message, without secrets.
     pub message: String,
-    /// 422: the object is not valid as it is, or a field of it cannot be changed.
+    /// 422: the object is invalid, or changes an immutable field.
     pub invalid: bool,
-    /// A webhook cannot be asked without effect: nothing is known of the object.
+    /// An admission webhook does not support dry-runs: nothing is known of the object.
     pub no_dry_run: bool,
-    /// Its namespace is not there.
+    /// Its namespace does not exist.
     pub no_namespace: bool,
-    /// 403 of the server's authorization: whoever asks lacks the right.
+    /// 403 of RBAC: the requesting account lacks the right.
     pub no_right: bool,
 }
 
@@ -62,13 +62,13 @@ pub(super) fn refusal(key: &ResourceKey, status: &Status) -> Refusal {
     Refusal {
         message: plan::refusal(key, &status.reason, &status.message, &fields),
         invalid: status.code == 422,
-        // The words are the API server's: apiserver pkg/endpoints/handlers/responsewriters, forbiddenMessage.
+        // The API server's message: apiserver pkg/endpoints/handlers/responsewriters, forbiddenMessage.
         no_right: status.code == 403
             && status.message.contains("User \"")
             && status.message.contains("\" cannot "),
         no_namespace: namespace_missing(status, key),
-        // The words are the API server's: pkg/admission, "does not support dry run". A webhook that is declared to have
-        // no side effects and refuses dry-runs all the same says so in words of its own.
+        // The API server's message: pkg/admission, "does not support dry run". A webhook that declares no side effects
+        // and still refuses dry-runs has a message of its own.
         no_dry_run: status.code == 400 && status.message.contains("does not support dry run")
             || refuses_dry_run(&status.message),
     }
@@ -95,7 +95,7 @@ pub(super) fn namespace_missing(status: &Status, key: &ResourceKey) -> bool {
 }
 
 impl Cluster {
-    /// Why the server would not delete an object; None: it would, or may not be asked.
+    /// Why the server would refuse to delete an object. None: it would delete it, or the kind is not served.
     pub async fn would_refuse_deletion(
         &self,
         key: &ResourceKey,
@@ -129,7 +129,7 @@ impl Cluster {
             .map(|status| refusal(key, &status).message))
     }
 
-    /// What server-side apply of a payload would make. `force`: takes fields from whoever holds them.
+    /// Dry-runs the server-side apply of a payload. `force`: takes over fields that others own.
     pub async fn dry_run(
         &self,
         key: &ResourceKey,
@@ -157,7 +157,7 @@ impl Cluster {
         let Some((resource, _)) = self.kind(&key.group, version, &key.kind).await? else {
             return Ok(Applied::KindMissing);
         };
-        // As plain JSON: an object is not taken apart and put together again on its way.
+        // As plain JSON: the object is not parsed into a typed one and serialized again.
         let url = DynamicObject::url_path(&resource, key.namespace.as_deref());
         let parameters = parameters.validation_strict();
         let request = async {
@@ -177,7 +177,7 @@ impl Cluster {
             Err(status) if namespace_missing(&status, key) => Ok(Applied::NamespaceMissing),
             Err(status) if status.is_not_found() => Ok(Applied::KindMissing),
             Err(status) if status.is_conflict() => match conflicts(&status) {
-                // Not a manager's field but the resourceVersion: somebody wrote in between.
+                // No field conflict: the resourceVersion is outdated, somebody wrote in between.
                 found if found.is_empty() => Err(Error::Stale { what: what.into() }),
                 found => Ok(Applied::Conflicts(found)),
             },
@@ -185,8 +185,8 @@ impl Cluster {
         }
     }
 
-    /// What the server would make of an object, created under a name that nothing has: what is wrong with it then is wrong
-    /// with itself, not with what is there already. The answer bears the object's own name.
+    /// Dry-runs the creation of an object under an unused name: an error is then about the object itself, not about the
+    /// live one. The answer has the object's own name.
     pub async fn probe(
         &self,
         key: &ResourceKey,
@@ -201,7 +201,7 @@ impl Cluster {
             "windlass-probe-{}",
             &hex::encode(sha2::Sha256::digest(key.to_string()))[..12]
         );
-        // A definition's name follows from what it defines.
+        // The name of a CustomResourceDefinition is fixed by its content.
         if key.kind != "CustomResourceDefinition" {
             payload["metadata"]["name"] = name.clone().into();
         }
@@ -242,7 +242,7 @@ impl Cluster {
         })
     }
 
-    /// What the server would make of a merge patch (RFC 7386) of the live object.
+    /// Dry-runs a merge patch (RFC 7386) of the live object.
     pub async fn dry_run_merge(
         &self,
         key: &ResourceKey,
@@ -274,7 +274,7 @@ impl Cluster {
     }
 }
 
-/// What writes to a cluster.
+/// The methods that write to a cluster.
 pub struct Writer<'a>(&'a Cluster);
 
 impl std::ops::Deref for Writer<'_> {
@@ -292,8 +292,8 @@ impl Cluster {
 }
 
 impl Writer<'_> {
-    /// Server-side apply of a payload. `force`: takes fields from whoever holds them; with a resourceVersion in the payload
-    /// only if nothing changed since.
+    /// Server-side apply of a payload. `force`: takes over fields that others own; if the payload has a resourceVersion,
+    /// only while that is current.
     pub async fn apply(
         &self,
         key: &ResourceKey,
@@ -309,7 +309,7 @@ impl Writer<'_> {
             .await
     }
 
-    /// Replaces who owns which field of an object, if nobody wrote to it since; its resourceVersion afterwards.
+    /// Replaces `managedFields`, unless somebody wrote the object since. Returns the new resourceVersion.
     pub async fn set_managed_fields(
         &self,
         key: &ResourceKey,
@@ -336,13 +336,13 @@ impl Writer<'_> {
         }
     }
 
-    /// Deletes exactly the object that has this uid; true once it is gone.
+    /// Deletes the object with this uid. True: it no longer exists.
     pub async fn delete(&self, key: &ResourceKey, version: &str, uid: &str) -> Result<bool> {
         self.delete_with(key, version, uid, PropagationPolicy::Background)
             .await
     }
 
-    /// The same, and what it made stays: the pods of a StatefulSet.
+    /// The same, and its dependents stay: the pods of a StatefulSet.
     pub async fn delete_alone(&self, key: &ResourceKey, version: &str, uid: &str) -> Result<bool> {
         self.delete_with(key, version, uid, PropagationPolicy::Orphan)
             .await

@@ -34,10 +34,10 @@ impl ResourceOwners {
 }
 
 /// The inputs of a target, or why they cannot be read.
-pub type Read = std::result::Result<Option<Inputs>, Unreadable>;
+pub type RenderInputs = std::result::Result<Option<Inputs>, Unreadable>;
 
 /// Adds the object's file in Git to a refusal, for whoever has to fix it.
-pub fn locate(after: &mut Side, key: &ResourceKey, read: &Read) {
+pub fn locate(after: &mut Side, key: &ResourceKey, read: &RenderInputs) {
     if let (Side::Refused(why), Ok(Some(inputs))) = (after, read)
         && let Some(place) = inputs.locate(key)
     {
@@ -51,7 +51,7 @@ pub async fn of<'o>(
     environment_of: impl Fn(&Target) -> &'o Environment,
     repo: &RepoName,
     repository_id: u64,
-    all: &[(Target, Read)],
+    all: &[(Target, RenderInputs)],
 ) -> Result<ResourceOwners> {
     let mut claims = ResourceOwners::default();
     for (target, inputs) in all {

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::cache::locked;
-use super::resource_owners::Read;
+use super::resource_owners::RenderInputs;
 use super::{Base, Event, Reader, Result};
 use crate::cluster::store::ApplicationStatus;
-use crate::domain::catalog::{Place, Target};
+use crate::domain::catalog::{RenderSource, Target};
 use crate::domain::{ApplicationKey, CommitSha};
 use crate::git::Mirror;
 use crate::render::{self, Source};
@@ -15,7 +15,7 @@ use crate::render::{self, Source};
 /// How many commits are searched for the one that changed an application.
 const HISTORY: usize = 50;
 
-pub fn hash_of(inputs: &Read) -> String {
+pub fn hash_of(inputs: &RenderInputs) -> String {
     match inputs {
         Ok(Some(inputs)) => inputs.hash.clone(),
         Ok(None) => "absent".into(),
@@ -23,7 +23,11 @@ pub fn hash_of(inputs: &Read) -> String {
     }
 }
 
-pub fn inputs_at(mirror: &Mirror, commit: &CommitSha, place: &Place) -> anyhow::Result<Read> {
+pub fn inputs_at(
+    mirror: &Mirror,
+    commit: &CommitSha,
+    place: &RenderSource,
+) -> anyhow::Result<RenderInputs> {
     let source = Source::open(mirror, mirror.tree(commit)?)?;
     Ok(render::inputs(&source, place))
 }
@@ -31,7 +35,7 @@ pub fn inputs_at(mirror: &Mirror, commit: &CommitSha, place: &Place) -> anyhow::
 /// The inputs of an application at the tip of the base.
 pub struct Change {
     pub base: CommitSha,
-    pub inputs: Read,
+    pub inputs: RenderInputs,
     pub hash: String,
     /// The newest commit that changed it.
     pub revision: CommitSha,
@@ -48,7 +52,7 @@ pub async fn change(
     if let Some(known) = known.filter(|known| known.base == base.commit) {
         return Ok(known);
     }
-    let (tip, place) = (base.commit.clone(), target.place());
+    let (tip, place) = (base.commit.clone(), target.render_source());
     let previous = status.revision.clone().zip(status.inputs.clone());
     let (inputs, revision) = ctx
         .mirror(&key.repo, move |mirror| {
@@ -72,9 +76,9 @@ pub async fn change(
 pub fn change_of(
     mirror: &Mirror,
     tip: &CommitSha,
-    place: &Place,
+    place: &RenderSource,
     previous: Option<(CommitSha, String)>,
-) -> anyhow::Result<(Read, CommitSha)> {
+) -> anyhow::Result<(RenderInputs, CommitSha)> {
     let inputs = inputs_at(mirror, tip, place)?;
     let hash = hash_of(&inputs);
     if let Some((revision, hash_before)) = previous
@@ -98,7 +102,7 @@ pub fn change_of(
 }
 
 /// The inputs of an application at a base.
-pub async fn inputs_of(ctx: &Arc<Reader>, base: &Base, target: &Target) -> Result<Read> {
+pub async fn inputs_of(ctx: &Arc<Reader>, base: &Base, target: &Target) -> Result<RenderInputs> {
     let key = target.key(&base.repo.name);
     let status = ctx
         .store

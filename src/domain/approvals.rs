@@ -1,9 +1,9 @@
-//! What counts as an approval: one rule, for the gate, for prunes, for commands
-//! and for receipts.
+//! Which approvals count: one rule for the gate, for prunes, for commands and for
+//! receipts.
 //!
-//! An approval counts when its author may approve, gave it on this very head,
-//! after this head's preview, and wrote and pushed nothing of what is approved.
-//! What is not known counts as no.
+//! An approval counts if its author may approve, gave it on the current head after
+//! that head's preview, and neither wrote nor pushed any commit of it. If any of
+//! this is unknown, it does not count.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,24 +23,24 @@ pub struct Review {
     pub writer: bool,
 }
 
-/// Who opened the pull request, and who wrote or pushed any commit of it, in small letters.
+/// Who opened the pull request, and who wrote or pushed any commit of it, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writers {
-    Lookup(BTreeSet<String>),
-    /// Nobody can be told apart from them, for this reason.
+    Known(BTreeSet<String>),
+    /// It is unknown, for this reason: then nobody's approval counts.
     Unknown(Doubt),
 }
 
-/// Why it is not known who wrote what is to be approved.
+/// Why it is unknown who wrote the commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Doubt {
-    /// A commit's author or committer is nobody that GitHub knows.
+    /// The address of a commit's author or committer belongs to no GitHub account.
     Address { commit: CommitSha, email: String },
     /// GitHub does not say who pushed the head.
     Push { head: CommitSha },
-    /// A bot that is not the pull request's own wrote or pushed a commit: whoever may run it may have had it do that.
+    /// Another bot than the pull request's author wrote or pushed a commit: anybody who can run it may have caused that.
     Bot { login: String },
-    /// GitHub does not answer what has to be asked.
+    /// A request to GitHub failed.
     Unanswered { why: String },
     /// The head is in another repository.
     Fork,
@@ -77,7 +77,7 @@ impl fmt::Display for Doubt {
 
 impl Writers {
     pub fn known(logins: impl IntoIterator<Item = String>) -> Self {
-        Self::Lookup(
+        Self::Known(
             logins
                 .into_iter()
                 .map(|login| login.to_ascii_lowercase())
@@ -86,14 +86,14 @@ impl Writers {
     }
 }
 
-/// What is to be approved.
+/// What an approval is checked against.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
     pub head: &'a CommitSha,
     /// When the preview of this head was complete.
     pub previewed_at: Option<Timestamp>,
     pub writers: &'a Writers,
-    /// Who may approve; None: whoever may write to the repository.
+    /// Who may approve; None: everybody who may write to the repository.
     pub approvers: Option<&'a BTreeSet<String>>,
 }
 
@@ -134,7 +134,7 @@ impl Case<'_> {
         }
     }
 
-    /// Whether somebody's word counts at all.
+    /// Whether a user may approve at all.
     pub fn may_approve(&self, user: &str, writer: bool) -> Result<(), WhyNot> {
         match self.approvers {
             Some(approvers) if !approvers.contains(&user.to_ascii_lowercase()) => {
@@ -145,10 +145,10 @@ impl Case<'_> {
         }
         match self.writers {
             Writers::Unknown(doubt) => Err(WhyNot::Unknown(doubt.clone())),
-            Writers::Lookup(writers) if writers.contains(&user.to_ascii_lowercase()) => {
+            Writers::Known(writers) if writers.contains(&user.to_ascii_lowercase()) => {
                 Err(WhyNot::Own)
             }
-            Writers::Lookup(_) => Ok(()),
+            Writers::Known(_) => Ok(()),
         }
     }
 

@@ -1,20 +1,20 @@
 //! Conditions on an object in CEL, the expression language of Kubernetes: the
 //! health rules of `windlass.yaml`, and the validation rules of definitions.
 //!
-//! The evaluator knows no limits of cost or depth. Health rules come from the
-//! base branch and are short; what a pull request's definition brings is only
-//! ever evaluated in a child process that may be killed.
+//! The evaluator has no limits for cost or depth. Health rules come from the base
+//! branch and are short. The rules of a pull request's definition are only
+//! evaluated in a child process, which may be killed.
 
 use kube_cel::{ErrorKind, Validator, compile_schema};
 use serde_json::{Value, json};
 
 use super::Invalid;
 
-/// Of a health rule, which is also read from a pull request's `windlass.yaml`: reading must not go deep.
+/// Limits for a health rule: a pull request's `windlass.yaml` is parsed too, and parsing must not recurse deeply.
 const MOST_CHARACTERS: usize = 1_000;
 const MOST_OPERATORS: usize = 150;
 
-/// An expression over an object, which is `self` in it, that comes out true or false.
+/// A boolean expression over an object, which is `self` in it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub struct Condition(String);
@@ -59,7 +59,7 @@ impl Condition {
         json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-validations": [{"rule": self.0}]})
     }
 
-    /// Whether it holds. A field that is not there makes it false, as long as nothing else is wrong; other errors are told.
+    /// Whether it holds. If a field is missing it does not; other errors are returned.
     pub fn holds(&self, object: &Value) -> Result<bool, String> {
         match Validator::new().validate(&self.schema(), object, None) {
             Ok(()) => Ok(true),
@@ -78,8 +78,8 @@ impl Condition {
     }
 }
 
-/// The `x-kubernetes-validations` of a schema that an object breaks, each with its path; rules that compare with what
-/// was before (`oldSelf`) are passed over where there is nothing before.
+/// The `x-kubernetes-validations` of a schema that an object breaks, each with its path. Rules that compare with the
+/// object before (`oldSelf`) are skipped if there is none.
 pub fn broken_rules(
     schema: &Value,
     object: &Value,
@@ -94,12 +94,12 @@ pub fn broken_rules(
             if path.is_empty() { "the object" } else { path }
         )
     };
-    // What this evaluator cannot do the server may: that is no verdict on the object.
+    // Other errors are limits of this evaluator, which the server may not have: they say nothing about the object.
     let verdicts = errors
         .as_slice()
         .iter()
         .filter(|error| error.kind == ErrorKind::ValidationFailure);
-    // A message is its author's text: one line of it, whatever it holds.
+    // A message is its author's text: control characters are removed, so that it stays one line.
     let flat = |text: &str| {
         text.chars()
             .map(|c| if c.is_control() { ' ' } else { c })

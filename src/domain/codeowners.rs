@@ -1,13 +1,13 @@
-//! `CODEOWNERS`: who is asked about a file, by GitHub's rules
-//! (docs.github.com, "About code owners"): the last line that matches counts.
+//! `CODEOWNERS`: the owners of a file, by GitHub's rules (docs.github.com, "About
+//! code owners"): the last matching line counts.
 
 use super::wildcard;
 
-/// The lines of the file that say something: a pattern and its owners (`@user`, `@org/team`).
+/// The lines of the file: a pattern and its owners (`@user`, `@org/team`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CodeOwners(Vec<(String, Vec<String>)>);
 
-/// Where GitHub looks for the file, in its order.
+/// The paths where GitHub finds the file, in its order.
 pub const PLACES: [&str; 3] = [".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"];
 
 impl CodeOwners {
@@ -24,7 +24,7 @@ impl CodeOwners {
         Self(text.lines().filter_map(line).collect())
     }
 
-    /// The owners of a file; none where nobody is named.
+    /// The owners of a file; none if no line names one.
     pub fn of(&self, path: &str) -> &[String] {
         self.0
             .iter()
@@ -45,7 +45,7 @@ fn matches(pattern: &str, path: &str) -> bool {
     let wanted: Vec<&str> = body.split('/').collect();
     let parts: Vec<&str> = path.split('/').collect();
     let starts = if anchored { 0..1 } else { 0..parts.len() };
-    // A pattern that names a folder is about all that is in it; one that ends in `/*` only about its own files.
+    // A pattern that names a folder matches everything in it; one that ends in `/*` matches only direct files.
     starts.into_iter().any(|start| {
         (start + 1..=parts.len()).any(|end| {
             let whole = end == parts.len();

@@ -1,13 +1,14 @@
-//! Fields that by contract somebody else fills in, whoever applied the object:
-//! a controller of Kubernetes, or one that moves traffic, certificates or
-//! replicas. They are left to it; an applier that sets them back fights it.
+//! Fields that a controller fills in by contract, whoever applied the object:
+//! controllers of Kubernetes, or those that manage traffic, certificates or
+//! replicas. windlass leaves these fields to them, or it would revert their
+//! changes again and again.
 
 use serde_json::Value;
 
 use super::fieldset::{Element, FieldPath};
 use super::manifest::ResourceKey;
 
-/// Who fills in what: the manager's name begins so, the kind (`*`: any), and what the field's path begins with.
+/// The prefix of the manager's name, the kind (`*`: any), and the prefix of the field's path.
 /// Sources: kubernetes pkg/controller/clusterroleaggregation; cert-manager cmd/cainjector; istio pkg/webhooks;
 /// argo-rollouts utils/service and rollout/trafficrouting; flagger pkg/canary and pkg/router; OpenShift's
 /// openshift-controller-manager (pull secrets of ServiceAccounts).
@@ -54,27 +55,27 @@ const FILLED_IN: [(&str, &str, &[&str]); 20] = [
     ),
 ];
 
-/// Whether a field that a manager holds is the manager's to fill in.
+/// Whether a manager fills in a field by contract.
 pub fn fills_in(manager: &str, kind: &str, field: &FieldPath) -> bool {
-    FILLED_IN.iter().any(|(who, of, path)| {
-        (manager == *who
+    FILLED_IN.iter().any(|(name, of_kind, path)| {
+        (manager == *name
             || manager
-                .strip_prefix(who)
+                .strip_prefix(name)
                 .is_some_and(|rest| rest.starts_with('/')))
-            && (*of == "*" || *of == kind)
+            && (*of_kind == "*" || *of_kind == kind)
             && field.starts_with(path)
     })
 }
 
-/// The annotations by which cert-manager is asked to fill in a bundle.
+/// The annotations that let cert-manager fill in a CA bundle.
 const INJECTED: [&str; 3] = [
     "cert-manager.io/inject-ca-from",
     "cert-manager.io/inject-ca-from-secret",
     "cert-manager.io/inject-apiserver-ca",
 ];
 
-/// Takes out of a manifest what others fill in, so that it is neither applied nor compared: the rules of a ClusterRole
-/// that is aggregated, and bundles that are placeholders for what a controller injects.
+/// Removes fields from a manifest that controllers fill in, so that they are neither applied nor compared: the rules of
+/// an aggregated ClusterRole, and CA bundles that a controller injects.
 pub fn leave(key: &ResourceKey, value: &mut Value) {
     if key.group == "rbac.authorization.k8s.io"
         && key.kind == "ClusterRole"
@@ -105,7 +106,7 @@ pub fn leave(key: &ResourceKey, value: &mut Value) {
         _ => {}
     }
     for config in configs.into_iter().filter_map(Value::as_object_mut) {
-        // `Cg==` is an empty line: what tools write where a bundle has to be.
+        // `Cg==` is an empty line: tools write it as a placeholder for a required bundle.
         let placeholder = config
             .get("caBundle")
             .is_some_and(|bundle| matches!(bundle.as_str(), None | Some("" | "Cg==" | "Cgo=")));
@@ -115,8 +116,8 @@ pub fn leave(key: &ResourceKey, value: &mut Value) {
     }
 }
 
-/// Labels that the server fills in where there are none, which our own would keep it from: kubernetes
-/// pkg/apis/core/v1/defaults.go, SetDefaults_ReplicationController.
+/// Adds labels that the server would add to an object without labels. Our own label would prevent it from doing so:
+/// kubernetes pkg/apis/core/v1/defaults.go, SetDefaults_ReplicationController.
 pub fn default_labels(key: &ResourceKey, value: &mut Value) {
     let none = value["metadata"]["labels"]
         .as_object()
@@ -129,7 +130,7 @@ pub fn default_labels(key: &ResourceKey, value: &mut Value) {
     }
 }
 
-/// Kinds by which a controller applies objects of its own: the server's answer says nothing of those. Whose controller.
+/// The controller that applies further objects for a kind. The server's dry-run does not show those.
 pub fn applies_more(key: &ResourceKey) -> Option<&'static str> {
     Some(match (key.group.as_str(), key.kind.as_str()) {
         ("argoproj.io", "Application" | "ApplicationSet") => "Argo CD",

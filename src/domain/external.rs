@@ -1,25 +1,25 @@
-//! How an application stands where another reconciler keeps it: read from the
-//! object that Argo CD or Flux keeps for it.
+//! The status of an application that another reconciler deploys, read from the Argo
+//! CD `Application` or the Flux `Kustomization`.
 
 use serde_json::Value;
 
 use super::CommitSha;
 use super::health::{Assessment, Health};
 
-/// What another reconciler says.
+/// The status that another reconciler reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Elsewhere {
+pub struct ExternalStatus {
     /// The commit that it applied last.
     pub revision: Option<CommitSha>,
-    /// Whether the cluster has what that commit has.
+    /// Whether the cluster agrees with that commit.
     pub synced: bool,
     pub health: Assessment,
-    /// It gave up on this: somebody has to change something.
+    /// Why it failed: somebody has to change something.
     pub failed: Option<String>,
 }
 
 /// An Argo CD `Application`'s status.
-pub fn argo_cd(object: &Value) -> Elsewhere {
+pub fn argo_cd(object: &Value) -> ExternalStatus {
     let status = &object["status"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     let why = text(&status["health"]["message"]);
@@ -34,27 +34,27 @@ pub fn argo_cd(object: &Value) -> Elsewhere {
     let operation = &status["operationState"];
     let failed = matches!(operation["phase"].as_str(), Some("Failed" | "Error"))
         .then(|| text(&operation["message"]));
-    let broken = status["conditions"].as_array().into_iter().flatten();
-    let broken = broken
-        .filter(|one| {
-            one["type"]
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let error = conditions
+        .filter(|condition| {
+            condition["type"]
                 .as_str()
                 .is_some_and(|kind| kind.ends_with("Error"))
         })
-        .map(|one| text(&one["message"]))
+        .map(|condition| text(&condition["message"]))
         .next();
-    Elsewhere {
+    ExternalStatus {
         revision: status["sync"]["revision"]
             .as_str()
             .and_then(|text| text.parse().ok()),
         synced: status["sync"]["status"] == "Synced",
         health,
-        failed: failed.or(broken),
+        failed: failed.or(error),
     }
 }
 
 /// A Flux `Kustomization`'s status.
-pub fn flux(object: &Value) -> Elsewhere {
+pub fn flux(object: &Value) -> ExternalStatus {
     let status = &object["status"];
     let conditions = status["conditions"].as_array();
     let condition = |kind: &str| {
@@ -87,7 +87,7 @@ pub fn flux(object: &Value) -> Elsewhere {
     let revision = status["lastAppliedRevision"]
         .as_str()
         .and_then(|text| text.rsplit([':', '/']).next());
-    Elsewhere {
+    ExternalStatus {
         revision: revision.and_then(|text| text.parse().ok()),
         synced: status["lastAppliedRevision"] == status["lastAttemptedRevision"] && observed,
         failed: (health.0 == Health::Degraded).then_some(message),

@@ -1,12 +1,12 @@
-//! Objects that are not kept but run: once for each change of an application,
-//! before everything else or after it.
+//! Hooks: objects that run once for each change of an application, before or after
+//! everything else.
 //!
-//! Helm's and Argo CD's annotations are understood, so that charts and
-//! manifests need no second set. A hook is an ordinary object in a wave of its
-//! own, with one difference: what it ran for ([`RUN`]) is part of it, and one
-//! that ran for something else is deleted and created anew. That it has come
-//! out well is kept in the `Application` object, so an object that is gone by
-//! then (by its own time-to-live, say) does not run again.
+//! Helm's and Argo CD's annotations are understood, so charts and manifests need
+//! no others. A hook is an ordinary object in a wave of its own, with one
+//! difference: an annotation ([`RUN`]) says what it ran for, and a hook that ran
+//! for something else is deleted and created again. Success is recorded in the
+//! `Application`, so a hook that is deleted afterwards (by its time-to-live, for
+//! example) does not run again.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ use super::manifest::Manifest;
 const HELM: &str = "helm.sh/hook";
 const ARGO: &str = "argocd.argoproj.io/hook";
 
-/// The waves of hooks lie beyond every wave that an annotation can name.
+/// The waves of hooks are outside the range of waves in annotations.
 const FAR: i64 = 1 << 40;
 
 /// When a hook runs.
@@ -27,7 +27,7 @@ pub enum When {
     After,
 }
 
-/// What the annotations of an object say.
+/// A hook, as the annotations of an object define it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
     /// None: never by windlass (deletions, rollbacks and tests of Helm; what Argo CD skips).
@@ -35,9 +35,9 @@ pub struct Hook {
     /// Only at the first sync, or only at later ones.
     pub only: Option<Only>,
     weight: i64,
-    /// Deleted once it came out well.
+    /// It is deleted after it succeeded.
     pub deleted_after_success: bool,
-    /// As the annotation has it, for people.
+    /// The annotation's value, for people.
     pub words: String,
 }
 
@@ -50,7 +50,7 @@ pub enum Only {
 impl Hook {
     /// None: an ordinary object.
     pub fn of(value: &Value) -> Option<Self> {
-        // Helm installs definitions by hooks, and never deletes them: they are kept as such.
+        // Helm installs definitions by hooks and never deletes them: they are ordinary objects here.
         if value["kind"] == "CustomResourceDefinition" {
             return None;
         }
@@ -88,7 +88,7 @@ impl Hook {
         let (when, [first, later]) = match (any(before), any(after)) {
             (found, _) if found != [false, false] => (Some(When::Before), found),
             (_, found) if found != [false, false] => (Some(When::After), found),
-            // Helm 2's way to install definitions: they are kept as such.
+            // Helm 2 installs definitions by this hook: they are ordinary objects here.
             _ if has(words, "crd-install") => return None,
             _ => (None, [true, true]),
         };
@@ -114,7 +114,7 @@ impl Hook {
         } else if has(words, "PostSync") {
             Some(When::After)
         } else if has(words, "Sync") {
-            // It runs among the others: before them is the nearest that can be waited for.
+            // Argo CD runs it together with the other objects. The closest that can be waited for is before them.
             Some(When::Before)
         } else {
             None
@@ -130,7 +130,7 @@ impl Hook {
         }
     }
 
-    /// Whether it runs in this sync. `first`: nothing of the application was synced before.
+    /// Whether it runs in this sync. `first`: the application was never synced before.
     pub fn runs(&self, first: bool) -> bool {
         self.when.is_some()
             && match self.only {
@@ -167,28 +167,28 @@ impl<'a> Annotations<'a> {
     }
 }
 
-/// Whether a list that is parted by commas has a word.
+/// Whether a comma-separated list contains a word.
 fn has(text: &str, word: &str) -> bool {
-    text.split(',').any(|one| one.trim() == word)
+    text.split(',').any(|item| item.trim() == word)
 }
 
-/// The hooks among an application's manifests, and what is kept.
+/// Splits an application's manifests into hooks and ordinary objects.
 pub fn split(manifests: Vec<Manifest>) -> (Vec<(Manifest, Hook)>, Vec<Manifest>) {
-    let (mut hooks, mut kept) = (Vec::new(), Vec::new());
+    let (mut hooks, mut ordinary) = (Vec::new(), Vec::new());
     for mut manifest in manifests {
-        // Only we say what ran for what.
+        // Only windlass sets this annotation.
         if let Some(annotations) = manifest.value["metadata"]["annotations"].as_object_mut() {
             annotations.remove(RUN);
         }
         match Hook::of(&manifest.value) {
             Some(hook) => hooks.push((manifest, hook)),
-            None => kept.push(manifest),
+            None => ordinary.push(manifest),
         }
     }
-    (hooks, kept)
+    (hooks, ordinary)
 }
 
-/// What a hook of these inputs runs for.
+/// What a hook runs for: the first digits of the inputs' digest.
 pub fn run_of(inputs: &str) -> String {
     inputs.chars().take(12).collect()
 }
@@ -197,22 +197,22 @@ pub fn run_of(inputs: &str) -> String {
 pub fn for_run(manifest: &Manifest, run: &str) -> Manifest {
     let mut manifest = manifest.clone();
     manifest.value["metadata"]["annotations"][RUN] = run.into();
-    // A Job that is gone before anybody saw it succeed would run again: windlass cleans up itself.
+    // A Job that is deleted before windlass saw it succeed would run again. So windlass deletes it itself.
     if let Some(spec) = manifest.value["spec"].as_object_mut() {
         spec.remove("ttlSecondsAfterFinished");
     }
     manifest
 }
 
-/// Whether an object is a Job that is deleted by itself some time after it ended.
-pub fn takes_itself_away(value: &Value) -> bool {
+/// Whether an object is a Job with a time-to-live, which Kubernetes deletes after it ended.
+pub fn has_time_to_live(value: &Value) -> bool {
     value["kind"] == "Job"
         && value["apiVersion"] == "batch/v1"
         && value["spec"]["ttlSecondsAfterFinished"].is_number()
 }
 
-/// Whether a hook may take the place of a live object: of an earlier run of an application's own, or of what another tool
-/// ran as a hook. `owner`: the application's mark.
+/// Whether a hook may replace a live object: an earlier run of the application's hook, or a hook of another tool. `owner`:
+/// the application's owner label.
 pub fn may_replace(live: &Value, owner: &str) -> bool {
     let ours = live["metadata"]["labels"][super::OWNER_LABEL] == owner && run(live).is_some();
     ours || matches!(live["kind"].as_str(), Some("Job" | "Pod")) && Hook::of(live).is_some()

@@ -244,7 +244,7 @@ impl fmt::Display for CommitKey {
     }
 }
 
-/// All that a webhook may say: where to look.
+/// What a webhook is used for: which objects to reconcile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
     PullRequest(PullRequestKey),

@@ -144,7 +144,7 @@ impl FromStr for ImageRef {
     }
 }
 
-/// Checks and lower-cases an image's name (registries hold names in lower case; GHCR owners are often written otherwise).
+/// Checks an image's name and converts it to lower case, as registries have it. GHCR owners are often written otherwise.
 pub fn image_name(text: &str) -> Result<String, Invalid> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_./:".contains(&b);
     if text.is_empty()
@@ -158,14 +158,14 @@ pub fn image_name(text: &str) -> Result<String, Invalid> {
     Ok(text.to_ascii_lowercase())
 }
 
-/// Whether two names are one image's: those of Docker Hub are written in several ways.
+/// Whether two names mean the same image: names of Docker Hub can be written in several ways.
 pub fn same_image(a: &str, b: &str) -> bool {
     shortest(a) == shortest(b)
 }
 
-/// The shortest way to write a name, which all others end in: `docker.io/library/redis` and `library/redis` are `redis`.
+/// The shortest form of a name, in which all others end: `docker.io/library/redis` and `library/redis` are `redis`.
 pub fn shortest(name: &str) -> &str {
-    // What looks like a registry would be one, without Docker Hub's name before it.
+    // If the rest begins like a registry, `docker.io/` cannot be left out.
     let is_registry = |path: &str| {
         path.split_once('/')
             .is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']))

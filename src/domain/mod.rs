@@ -1,13 +1,13 @@
 //! The pure core: what windlass knows and decides.
 //!
 //! Nothing here does I/O, reads a clock, uses randomness or fails for a reason
-//! outside its arguments. Controllers observe the world into these types, call
-//! a `decide`, and act on the data that it returns.
+//! outside its arguments. Controllers read the state of the world into these
+//! types, call a `decide`, and act on the data that it returns.
 //!
 //! Reading order: the identifiers (`ids`) and [`labels`], then [`catalog`]
 //! (what is deployed where), [`image`] and [`edit`] (how a change is made),
-//! [`manifest`], [`fieldset`] and [`ownership`] (whose a field is), [`fence`]
-//! (how far a repository reaches), [`mask`] and [`plan`] (what a change does),
+//! [`manifest`], [`fieldset`] and [`ownership`] (who owns a field), [`fence`]
+//! (what a repository may manage), [`mask`] and [`plan`] (what a change does),
 //! [`health`], [`hook`], [`command`], [`gate`], and the three decisions:
 //! [`promotion`], [`pull_request`], [`sync`].
 
@@ -46,12 +46,12 @@ pub mod yaml;
 pub use ids::{ApplicationKey, CommitKey, CommitSha, Hint, Name, PullRequestKey, RepoName};
 pub use labels::{APPLICATION_ANNOTATION, OWNER_LABEL};
 
-/// A value that does not have the shape its type demands, in words.
+/// A message about a value that is not valid for its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(pub String);
 
-/// Whether a text is what a pattern says, in which `*` stands for any text.
+/// Whether a text matches a pattern, in which `*` matches any text.
 pub fn wildcard(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {

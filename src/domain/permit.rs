@@ -1,15 +1,15 @@
 //! The right to write.
 //!
-//! Everything that writes to GitHub, to a cluster or to our own objects is a
-//! method of a writer, and a writer is only made with a [`WritePermit`]. What
-//! observes has none, so that it cannot write.
+//! Every write to GitHub, to a cluster or to our own objects is a method of a
+//! writer, and a writer is only created with a [`WritePermit`]. Code that only
+//! observes has no permit, so it cannot write.
 
-/// The right to write, of which a held Lease makes the only one.
+/// The right to write. Only the holder of the Lease gets one.
 #[derive(Debug)]
 pub struct WritePermit(());
 
 impl WritePermit {
-    /// For the Lease alone, once it is held.
+    /// Only to be called once the Lease is held.
     pub fn of_the_lease() -> Self {
         Self(())
     }

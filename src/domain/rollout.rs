@@ -1,28 +1,28 @@
-//! Where a commit stands over all the applications that it changed: the one
-//! summary that its commit status, GitHub's Deployment and the comment tell.
+//! The rollout of a commit over all applications that it changed: the summary that
+//! its commit status, GitHub's Deployment and the comment show.
 
 use super::pull_request::{Rollout, RolloutState};
 
-/// What a roll-out came to, or is at.
+/// The outcome of a rollout, or its current state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Failed,
-    /// A cluster cannot be reached: nothing is known.
+    /// A cluster cannot be reached: the state is unknown.
     Stale,
     Pending,
-    /// A newer commit changed all that this one did, before it came to an end.
+    /// Newer commits changed every application that this one changed.
     Superseded,
-    /// What no newer commit changed is synced and healthy.
+    /// The applications that no newer commit changed are synced and healthy.
     Healthy,
     /// It changed no application.
     Nothing,
 }
 
-/// The summary of a roll-out.
+/// The summary of a rollout.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary<'a> {
     pub outcome: Outcome,
-    /// The application that the outcome is about, where it is about one.
+    /// The application that determines the outcome, if one does.
     pub about: Option<&'a Rollout>,
     pub total: usize,
     /// Synced and healthy, and replaced by newer commits.
@@ -30,13 +30,15 @@ pub struct Summary<'a> {
     pub superseded: usize,
 }
 
-pub fn summary<'a>(progress: impl IntoIterator<Item = &'a Rollout>) -> Summary<'a> {
-    let all: Vec<_> = progress.into_iter().collect();
-    let find =
-        |wanted: &dyn Fn(RolloutState) -> bool| all.iter().find(|one| wanted(one.state)).copied();
-    let count = |state| all.iter().filter(|one| one.state == state).count();
+/// Summarizes the rollouts of all applications.
+pub fn summary<'a>(rollouts: impl IntoIterator<Item = &'a Rollout>) -> Summary<'a> {
+    let all: Vec<_> = rollouts.into_iter().collect();
+    let find = |wanted: &dyn Fn(RolloutState) -> bool| {
+        all.iter().find(|rollout| wanted(rollout.state)).copied()
+    };
+    let count = |state| all.iter().filter(|rollout| rollout.state == state).count();
     let (healthy, superseded) = (
-        count(RolloutState::Healthy) + count(RolloutState::Gone),
+        count(RolloutState::Healthy) + count(RolloutState::Deleted),
         count(RolloutState::Superseded),
     );
     let failed = find(&|state| matches!(state, RolloutState::Failed | RolloutState::FailedBefore));
@@ -52,14 +54,14 @@ pub fn summary<'a>(progress: impl IntoIterator<Item = &'a Rollout>) -> Summary<'
         _ if healthy + superseded == all.len() => (
             Outcome::Healthy,
             find(&|state| state == RolloutState::Healthy)
-                .or_else(|| find(&|state| state == RolloutState::Gone)),
+                .or_else(|| find(&|state| state == RolloutState::Deleted)),
         ),
-        // What waits for a person's word is told when nothing else is waited for.
+        // An application that waits for a person's confirmation is reported only if nothing else is in progress.
         _ => {
-            let moves = find(&|state| !state.is_final() && state != RolloutState::Leaving);
+            let in_progress = find(&|state| !state.is_final() && state != RolloutState::Leaving);
             (
                 Outcome::Pending,
-                moves.or_else(|| find(&|state| !state.is_final())),
+                in_progress.or_else(|| find(&|state| !state.is_final())),
             )
         }
     };
@@ -80,7 +82,7 @@ mod tests {
     #[test]
     fn the_worst_is_told_and_a_failure_stays_one() {
         use RolloutState::*;
-        let one = |state| Rollout {
+        let rollout = |state| Rollout {
             key: ApplicationKey {
                 repo: "a/b".parse().unwrap(),
                 application: "shop".parse().unwrap(),
@@ -91,7 +93,7 @@ mod tests {
             detail: String::new(),
         };
         let of = |states: &[RolloutState]| {
-            let all: Vec<_> = states.iter().map(|state| one(*state)).collect();
+            let all: Vec<_> = states.iter().map(|state| rollout(*state)).collect();
             summary(&all).outcome
         };
         for (states, outcome) in [
@@ -105,7 +107,7 @@ mod tests {
             (&[Superseded, FailedBefore], Outcome::Failed),
             (&[Unproven, Healthy], Outcome::Pending),
             (&[Leaving, Healthy], Outcome::Pending),
-            (&[Gone, Healthy], Outcome::Healthy),
+            (&[Deleted, Healthy], Outcome::Healthy),
         ] {
             assert_eq!(of(states), outcome, "{states:?}");
         }

@@ -1,5 +1,5 @@
-//! A seal on what windlass writes where others can edit it: who changes the
-//! text, or copies it elsewhere, breaks it.
+//! A seal (a keyed digest) on texts that windlass writes where others can edit
+//! them: if somebody changes the text or copies it elsewhere, the seal is invalid.
 
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
@@ -15,17 +15,17 @@ impl std::fmt::Debug for Seal {
 }
 
 impl Seal {
-    /// `secret`: something that nobody else knows.
+    /// `secret`: a value that only this installation knows.
     pub fn new(secret: &[u8]) -> Self {
         Self([b"windlass comments: ", secret].concat())
     }
 
-    /// Which key it is: 8 hexadecimal digits. Another key's seal says nothing, neither good nor bad.
+    /// The identity of the key: 8 hexadecimal digits. A seal by another key can be neither confirmed nor rejected.
     pub fn id(&self) -> String {
         self.of(&["which key"])[..8].to_string()
     }
 
-    /// 16 hexadecimal digits over all parts.
+    /// The seal over all parts: 16 hexadecimal digits.
     pub fn of(&self, parts: &[&str]) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length will do");
         for part in parts {

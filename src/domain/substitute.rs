@@ -1,26 +1,26 @@
-//! Variables that Flux fills in after rendering (`spec.postBuild` of its
-//! Kustomization), and what else of it changes what is applied.
+//! Flux's post-build variable substitution (`spec.postBuild` of its Kustomization),
+//! and other fields of it that change the rendered objects.
 //!
 //! Facts: fluxcd.io "Post build variable substitution"; the syntax is that of
-//! github.com/fluxcd/pkg/envsubst. Flux fills in the text of each object as
-//! YAML, so a value that is nothing but a variable may become a number.
+//! github.com/fluxcd/pkg/envsubst. Flux substitutes in the YAML text of each
+//! object, so a value that is only a variable may become a number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// What a Kustomization does to what was rendered.
+/// The changes that a Kustomization makes to rendered objects.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Transforms {
-    /// Variables with their values; None: it fills in none.
+    /// Variables with their values; None: no substitution.
     variables: Option<BTreeMap<String, String>>,
-    /// Some come from ConfigMaps or Secrets, which are not read here.
+    /// Some variables come from ConfigMaps or Secrets, which are not read here.
     from_elsewhere: bool,
-    /// Fields of the Kustomization that change objects and are not worked out here.
+    /// Further fields of the Kustomization that change objects and are not evaluated here.
     pub others: Vec<&'static str>,
 }
 
-/// An object by this label or annotation is left as it is.
+/// The label or annotation that excludes an object from substitution.
 const SUBSTITUTE: &str = "kustomize.toolkit.fluxcd.io/substitute";
 
 impl Transforms {
@@ -64,7 +64,7 @@ impl Transforms {
         }
     }
 
-    /// Fills in an object's variables; the names of those whose values are not known here, which stay as they are.
+    /// Substitutes an object's variables. Returns the names of variables with unknown values, which stay in the text.
     pub fn fill(&self, object: &mut Value) -> BTreeSet<String> {
         let mut unknown = BTreeSet::new();
         let Some(variables) = &self.variables else {
@@ -81,9 +81,9 @@ impl Transforms {
         unknown
     }
 
-    /// The names of variables in an object that was filled in whose values are not known here.
+    /// The names of variables with unknown values in an object after [`Self::fill`].
     pub fn unknown(&self, filled: &Value) -> BTreeSet<String> {
-        // On a copy: what was `$${name}` would be filled in by a second time.
+        // On a copy: a second substitution would replace an escaped `$${name}`.
         self.fill(&mut filled.clone())
     }
 
@@ -102,10 +102,10 @@ impl Transforms {
                 .for_each(|item| self.walk(item, variables, unknown)),
             Value::String(text) if text.contains("${") => {
                 let filled = self.text(text, variables, unknown);
-                let read = (filled != *text)
+                let parsed = (filled != *text)
                     .then(|| serde_yaml::from_str::<Value>(&filled).ok())
                     .flatten();
-                *value = match read {
+                *value = match parsed {
                     Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar,
                     _ => Value::String(filled),
                 };
@@ -127,7 +127,7 @@ impl Transforms {
             let Some(end) = after.find('}') else { break };
             let (whole, inside) = (&after[..=end], &after[2..end]);
             rest = &after[end + 1..];
-            // `$${name}` is `${name}` when it is done.
+            // `$${name}` is the escaped form of `${name}`.
             if let Some(before) = before.strip_suffix('$') {
                 out.push_str(before);
                 out.push_str(whole);
@@ -160,13 +160,13 @@ impl Transforms {
     }
 }
 
-/// Puts what is live in the place of values with variables that are not known.
-pub fn as_it_is(wanted: &mut Value, live: &Value) {
+/// Replaces values that contain unknown variables by the live values.
+pub fn use_live_values(wanted: &mut Value, live: &Value) {
     match (wanted, live) {
         (Value::Object(wanted), Value::Object(live)) => {
             for (key, value) in wanted.iter_mut() {
                 if let Some(live) = live.get(key) {
-                    as_it_is(value, live);
+                    use_live_values(value, live);
                 }
             }
         }
@@ -174,9 +174,9 @@ pub fn as_it_is(wanted: &mut Value, live: &Value) {
             for (index, item) in wanted.iter_mut().enumerate() {
                 let same = live
                     .iter()
-                    .find(|one| item["name"].is_string() && one["name"] == item["name"]);
+                    .find(|other| item["name"].is_string() && other["name"] == item["name"]);
                 if let Some(live) = same.or_else(|| live.get(index)) {
-                    as_it_is(item, live);
+                    use_live_values(item, live);
                 }
             }
         }
@@ -228,7 +228,7 @@ mod tests {
             from.fill(&mut object).into_iter().collect::<Vec<_>>(),
             ["TOKEN"]
         );
-        as_it_is(&mut object, &json!({"data": {"a": "us-1", "b": "there"}}));
+        use_live_values(&mut object, &json!({"data": {"a": "us-1", "b": "there"}}));
         assert_eq!(object, json!({"data": {"a": "eu-1", "b": "there"}}));
         let mut left = json!({"metadata": {"annotations": {SUBSTITUTE: "disabled"}}, "data": {"a": "${REGION}"}});
         assert!(known.fill(&mut left).is_empty() && left["data"]["a"] == "${REGION}");

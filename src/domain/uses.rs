@@ -1,11 +1,11 @@
-//! What pods cannot start without: the ConfigMaps, Secrets, ServiceAccounts and
-//! claims that a pod template names.
+//! The objects that pods need to start: the ConfigMaps, Secrets, ServiceAccounts and
+//! PersistentVolumeClaims that a pod template names.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Kinds that a pod template names.
+/// The kinds that a pod template names.
 pub const USED: [&str; 4] = [
     "ConfigMap",
     "PersistentVolumeClaim",
@@ -13,19 +13,18 @@ pub const USED: [&str; 4] = [
     "ServiceAccount",
 ];
 
-/// The pod template of an object, or the pod itself; None: it runs none.
+/// The pod spec of an object; None: it runs no pods.
 pub fn pod_spec(object: &Value) -> Option<&Value> {
     let spec = &object["spec"];
-    let place = match object["kind"].as_str()? {
+    let pod_spec = match object["kind"].as_str()? {
         "Pod" => spec,
         "CronJob" => &spec["jobTemplate"]["spec"]["template"]["spec"],
         _ => &spec["template"]["spec"],
     };
-    place["containers"].is_array().then_some(place)
+    pod_spec["containers"].is_array().then_some(pod_spec)
 }
 
-/// Whether pods of this object run, or come to run: neither is so of a ReplicaSet that was scaled to zero, of a Job that
-/// ended, or of a pod that did.
+/// Whether pods of this object run or will run. They do not if a ReplicaSet is scaled to zero, or a Job or pod has ended.
 pub fn runs(object: &Value) -> bool {
     match object["kind"].as_str() {
         Some("ReplicaSet") => {
@@ -42,7 +41,7 @@ pub fn runs(object: &Value) -> bool {
     }
 }
 
-/// Kind and name of each thing that a pod of this spec uses.
+/// Kind and name of each object that a pod of this spec uses.
 pub fn used(spec: &Value) -> BTreeSet<(&'static str, String)> {
     let mut found = BTreeSet::new();
     let mut add = |kind: &'static str, name: &Value| {

@@ -7,7 +7,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Nodes of one stream, and of all that one application renders to: a small text has many, each of hundreds of bytes.
+/// The limit of nodes in a stream, and in all manifests of an application. Each node takes hundreds of bytes of memory.
 pub const MOST_NODES: usize = 300_000;
 
 /// The nodes of a value.
@@ -29,7 +29,7 @@ fn options() -> serde_saphyr::Options {
     }
 }
 
-/// Every document of a stream; empty ones are passed over.
+/// Every document of a stream; empty ones are skipped.
 pub fn documents(text: &str) -> Result<Vec<Value>, String> {
     serde_saphyr::from_multiple_with_options::<Value>(text, options())
         .map(|documents| {
@@ -41,13 +41,13 @@ pub fn documents(text: &str) -> Result<Vec<Value>, String> {
         .map_err(|error| error.to_string())
 }
 
-/// One document into a type of ours.
+/// Parses one document into a type of ours.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_saphyr::from_str_with_options(text, options()).map_err(|error| error.to_string())
 }
 
-/// Block YAML with sorted keys, as it stands in diffs: serde_json keeps its maps sorted, unless something turns its feature
-/// `preserve_order` on, which the test below would tell.
+/// Block YAML with sorted keys, for diffs. serde_json's maps are sorted unless a dependency enables its feature
+/// `preserve_order`; the test below would fail then.
 pub fn print(value: &Value) -> String {
     serde_yaml::to_string(value).unwrap_or_else(|_| value.to_string())
 }

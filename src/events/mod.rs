@@ -1,9 +1,9 @@
-//! What senders say about images → [`ImageBuilt`].
+//! Image events: a request of a CI system → [`ImageBuilt`].
 //!
-//! Types stand between a sender's words and an effect: only a [`Sender`] is
-//! listened to at all; what is
-//! [`Verified`] came from somebody who holds a credential of ours; only what is
-//! [`Authorised`] by the base branch's `windlass.yaml` may propose anything.
+//! Types enforce the order of the checks. A [`Sender`] has the shared token, and
+//! only its events are read; they are [`Verified`]. Only an event that the base
+//! branch's `windlass.yaml` permits is [`Authorised`], and only that may propose
+//! an image.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::domain::catalog::Target;
 use crate::domain::image::{self, Candidate, Digest, Tag};
 use crate::domain::{CommitSha, Invalid, RepoName};
 
-/// "Image X with digest D was built from commit C of S." Other keys are passed over.
+/// "Image X with digest D was built from commit C of S." Other keys are ignored.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ImageBuilt {
     image: String,
@@ -23,7 +23,7 @@ pub struct ImageBuilt {
     source: RepoName,
 }
 
-/// Somebody who holds the shared token.
+/// A sender that holds the shared token.
 #[derive(Debug)]
 pub struct Sender(());
 
@@ -37,7 +37,7 @@ pub struct Authorised {
     pub candidate: Candidate,
 }
 
-/// Why an event is not taken.
+/// Why an event is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
     #[error(
@@ -55,7 +55,7 @@ pub enum Refusal {
 }
 
 impl Sender {
-    /// Whoever sends the token: compared in constant time.
+    /// Checks the token, in constant time.
     pub fn verify(token: &SecretString, authorization: Option<&str>) -> Result<Self, Refusal> {
         let given = authorization
             .and_then(|value| {
@@ -64,7 +64,7 @@ impl Sender {
                     .or_else(|| value.strip_prefix("bearer "))
             })
             .unwrap_or_default();
-        // Digests of equal length: comparing them tells nothing about the token.
+        // Comparing digests of equal length reveals nothing about the token.
         let same = Sha256::digest(given.trim()) == Sha256::digest(token.expose_secret());
         if same && !given.is_empty() {
             Ok(Self(()))
@@ -73,7 +73,7 @@ impl Sender {
         }
     }
 
-    /// Reads what they say.
+    /// Reads the event.
     pub fn event(&self, body: &[u8]) -> Result<Verified, Refusal> {
         let event: ImageBuilt = serde_json::from_slice(body).map_err(|error| {
             Refusal::Malformed(format!("{error}: send a JSON object with `image`, `digest`, `tag`, `commit` and `source` (owner/name)"))
@@ -114,7 +114,7 @@ impl Verified {
                 allowed: rule.source.clone(),
             }));
         }
-        // By the name that the configuration gives it: one image of Docker Hub has several.
+        // Under the name in the configuration: an image of Docker Hub has several names.
         Some(Ok(Authorised {
             candidate: Candidate {
                 image: rule.image.clone(),

@@ -1,4 +1,4 @@
-//! Commits: what a name comes to, how two commits are related, and two merged.
+//! Commits: resolving names, the relation of two commits, and their merge.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub enum Merged {
 }
 
 impl Mirror {
-    /// What a revision as people write it (`main`, `HEAD~1`, `origin/main`, digits) comes to.
+    /// Resolves a revision as people write it: `main`, `HEAD~1`, `origin/main`, a commit's digits.
     pub fn revision(&self, text: &str) -> anyhow::Result<CommitSha> {
         Ok(sha(self
             .repo
@@ -43,7 +43,7 @@ impl Mirror {
         Ok(Some(sha(id)))
     }
 
-    /// Our note on a commit, as last fetched.
+    /// Our note on a commit, as of the last fetch.
     pub fn note(&self, commit: &CommitSha) -> anyhow::Result<Option<Vec<u8>>> {
         match self.resolve("refs/notes/windlass")? {
             Some(notes) => self.read(self.tree(&notes)?, commit.as_str()),
@@ -78,13 +78,13 @@ impl Mirror {
         }
         match self.repo.merge_base(ancestor, of) {
             Ok(base) => Ok(base.is_some_and(|base| base.detach() == ancestor)),
-            // Histories that have nothing in common: a branch was pushed anew.
+            // The histories are unrelated: somebody force-pushed a new one.
             Err(error) if error.to_string().contains("No common ancestor") => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// How many commits one has that another lacks; at most a thousand are counted.
+    /// How many commits `of` has that `than` lacks; at most a thousand are counted.
     pub fn ahead(&self, of: &CommitSha, than: &CommitSha) -> anyhow::Result<usize> {
         Ok(self
             .repo
@@ -95,7 +95,7 @@ impl Mirror {
             .count())
     }
 
-    /// The authors' addresses of the commits that `head` has and `base` has not.
+    /// The authors' addresses of the commits that `head` has and `base` lacks.
     pub fn authors(&self, base: &CommitSha, head: &CommitSha) -> anyhow::Result<BTreeSet<String>> {
         let mut authors = BTreeSet::new();
         for info in self

@@ -1,5 +1,5 @@
-//! Fetching from a remote: credentials for this fetch alone, and branches that
-//! the remote has no more deleted.
+//! Fetching from a remote: with credentials for this fetch only, and pruning
+//! branches that the remote no longer has.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -26,7 +26,8 @@ type ConfigureClient = Box<
         + Sync,
 >;
 
-/// `all`: what is asked for is all that there is to follow, so that what the remote has no more is deleted here too.
+/// Fetches refspecs. `all`: they cover everything that the mirror follows, so branches that the remote no longer has are
+/// deleted.
 pub(super) fn fetch_into(
     repo: &gix::Repository,
     remote: &Remote<'_>,
@@ -64,8 +65,8 @@ pub(super) fn fetch_into(
     check_updates(&prepared.receive(Discard, stop)?.status)
 }
 
-/// The options of the transport, with a time limit. gix sends no credentials over http; a sandbox on loopback has nothing else:
-/// `token` goes into a header there.
+/// The options of the transport, with a timeout. gix sends no credentials over plain HTTP, which only a sandbox on
+/// loopback uses: there `token` goes into a header.
 fn transport_options(
     repo: &gix::Repository,
     url: &str,
@@ -124,7 +125,7 @@ fn check_updates(status: &fetch::Status) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deletes branches that the remote has no more; gix does not.
+/// Deletes branches that the remote no longer has, which gix does not do.
 fn prune(repo: &gix::Repository, keep: BTreeSet<BString>) -> anyhow::Result<()> {
     let mut edits = Vec::new();
     for reference in repo.references()?.prefixed("refs/heads/")? {

@@ -1,5 +1,5 @@
-//! The folder of mirrors: locks, limits, and a mirror made anew when it has
-//! grown too large.
+//! The folder of mirrors: locks, limits, and replacing a mirror that has grown
+//! too large.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,19 +14,19 @@ use super::tree::{Listings, listings};
 use super::{Mirror, Remote};
 use crate::domain::RepoName;
 
-/// What a fetch of a pull request's head may bring, and how long it may take.
+/// The limits for fetching a pull request's head.
 const MOST_HEAD_BYTES: u64 = 512 << 20;
 const MOST_HEAD_TIME: Duration = Duration::from_secs(120);
-/// Bytes of a mirror from which on it is made anew.
+/// A mirror with more bytes is cloned again.
 const MOST_BYTES: u64 = 3 << 30;
-/// Files of packs: each fetch adds two, and closed pull requests leave theirs.
+/// So is one with more pack files: each fetch adds two, and those of closed pull requests stay.
 const MOST_PACKS: usize = 2_000;
 
 /// The folder that holds all mirrors.
 pub struct Mirrors {
     listings: Listings,
     root: PathBuf,
-    /// One for a repository's branches that we follow, one for the heads of its pull requests.
+    /// Two locks a repository: for the branches that we follow, and (`true`) for the heads of its pull requests.
     locks: Mutex<HashMap<(RepoName, bool), Lock>>,
 }
 
@@ -38,7 +38,7 @@ type Lock = Arc<Mutex<()>>;
 pub struct HeadTooLarge;
 
 impl Mirrors {
-    /// Keeps mirrors under `root`; what a killed process left locked is unlocked, since one process owns the folder.
+    /// Opens the folder `root`. Locks that a killed process left are removed, since one process owns the folder.
     pub fn new(root: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&root)
             .with_context(|| format!("cannot make the cache folder {}", root.display()))?;
@@ -64,7 +64,7 @@ impl Mirrors {
         })
     }
 
-    /// Brings the branches that we follow up to date: the base, and our own. Blocking.
+    /// Fetches the branches that we follow: the base, and our own. Blocking.
     pub fn fetch(&self, repo: &RepoName, remote: &Remote<'_>, base: &str) -> anyhow::Result<()> {
         let lock = self.lock(repo, false);
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,8 +84,8 @@ impl Mirrors {
             .with_context(|| format!("fetch {repo}"))
     }
 
-    /// Brings the head of a pull request, under a lock and within limits of its own: what somebody pushes there holds up
-    /// nothing that is deployed. Blocking.
+    /// Fetches the head of a pull request. It has its own lock and limits, so that a large push there does not delay
+    /// syncs. Blocking.
     pub fn fetch_head(
         &self,
         repo: &RepoName,
@@ -100,7 +100,7 @@ impl Mirrors {
         let packs = path.join("objects/pack");
         let (before, started) = (bytes_in(&packs), std::time::Instant::now());
         if before > MOST_BYTES {
-            // The next fetch of the base makes the mirror anew.
+            // The next fetch of the base replaces the mirror.
             return Err(HeadTooLarge.into());
         }
         let refspecs = [format!("+refs/pull/{number}/head:refs/pull/{number}/head")];
@@ -115,8 +115,8 @@ impl Mirrors {
                     std::thread::park_timeout(Duration::from_millis(100));
                 }
             });
-            // However it ends, or the watching would go on for ever.
-            let _watched = Ends(&over);
+            // Ends the watching thread, also if the fetch panics.
+            let _end = SetOnDrop(&over);
             let outcome = fetch_into(&mirror, remote, &refspecs, false, &stop);
             if stop.load(Ordering::SeqCst) && outcome.is_err() {
                 return Err(HeadTooLarge.into());
@@ -135,22 +135,22 @@ impl Mirrors {
     }
 }
 
-/// Says that something is over when it goes.
-struct Ends<'a>(&'a AtomicBool);
+/// Sets a flag when it is dropped.
+struct SetOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Ends<'_> {
+impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
 }
 
-/// Makes a mirror anew beside itself and puts it into its place, so that nothing grows for ever. Whoever reads the old one
-/// just then may fail, and looks again.
+/// Clones a mirror into a new folder and swaps it in, so that mirrors do not grow without bound. A concurrent reader of the
+/// old one may fail; its loop retries.
 fn renew(path: &Path, remote: &Remote<'_>, refspecs: &[String]) -> anyhow::Result<()> {
     let beside = |word: &str| path.with_extension(word);
     let (new, old) = (beside("new"), beside("old"));
-    for left in [&new, &old] {
-        let _ = std::fs::remove_dir_all(left);
+    for leftover in [&new, &old] {
+        let _ = std::fs::remove_dir_all(leftover);
     }
     fetch_into(
         &open_or_init(&new)?,
@@ -171,27 +171,27 @@ fn open_or_init(path: &Path) -> anyhow::Result<gix::Repository> {
     {
         return Ok(repo);
     }
-    // Not there, or cut off half-way: it is only a cache.
+    // It does not exist, or its creation was interrupted. It is only a cache.
     let _ = std::fs::remove_dir_all(path);
     std::fs::create_dir_all(path)?;
-    let made = gix::ThreadSafeRepository::init_opts(
+    let created = gix::ThreadSafeRepository::init_opts(
         path,
         gix::create::Kind::Bare,
         gix::create::Options::default(),
         options(),
     )?;
-    Ok(made.to_thread_local())
+    Ok(created.to_thread_local())
 }
 
 fn options() -> gix::open::Options {
     gix::open::Options::isolated()
         .open_path_as_is(true)
         .with(gix::sec::Trust::Full)
-        // HEAD stays unborn: merging reads no .gitattributes and unpacks no index. histogram: what git merges with.
+        // HEAD stays unborn, so that merging reads no .gitattributes and no index. histogram: git's own merge algorithm.
         .config_overrides([
             "init.defaultBranch=none",
             "diff.algorithm=histogram",
-            // Renames are guessed by comparing files pair by pair: a few hundred files, as git does, not any number.
+            // Detecting renames compares files in pairs: at most a few hundred, as git does.
             "merge.renameLimit=300",
             "diff.renameLimit=300",
             "core.filesRefLockTimeout=5000",

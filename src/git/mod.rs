@@ -1,14 +1,13 @@
 //! Read-only mirrors of config repositories, by gix: fetch, resolve, read a
 //! tree at a commit, merge two commits in memory.
 //!
-//! Everything here blocks; callers run it by `spawn_blocking`. A mirror is
-//! opened anew for each job, which is cheap and never runs out of pack slots;
-//! fetches of one repository wait for each other. Credentials never enter a
-//! mirror's configuration.
+//! Everything here blocks; callers run it by `spawn_blocking`. Each job opens the
+//! mirror again, which is cheap and never runs out of pack slots. Fetches of one
+//! repository wait for each other. Credentials are never stored in a mirror.
 //!
 //! - [`mirrors`]: the folder that holds them; [`fetch`]: what fills them
-//! - [`commits`], [`tree`]: what a mirror is asked
-//! - [`working_copy`]: a repository of somebody's, with what is not committed
+//! - [`commits`], [`tree`]: reading a mirror
+//! - [`working_copy`]: a person's repository, with its uncommitted changes
 
 use std::path::Path;
 
@@ -27,7 +26,7 @@ pub use mirrors::{HeadTooLarge, Mirrors};
 pub use tree::{EntryMode, Listing, TooLarge};
 use tree::{Listings, listings};
 
-/// One repository's mirror, open. Objects that are made here (merged trees) stay in memory.
+/// The open mirror of one repository. Objects that windlass creates, such as merged trees, stay in memory.
 pub struct Mirror {
     repo: gix::Repository,
     listings: Listings,
@@ -50,7 +49,7 @@ pub struct Remote<'a> {
 }
 
 impl Mirror {
-    /// A repository of somebody's, found from a folder in it. Nothing in it is changed: what is made here stays in memory.
+    /// A person's repository, found from a folder in it. Nothing in it is changed: new objects stay in memory.
     pub fn discover(folder: &Path) -> anyhow::Result<Self> {
         let repo = gix::discover(folder)?.with_object_memory();
         Ok(Self {
@@ -59,7 +58,7 @@ impl Mirror {
         })
     }
 
-    /// Where the remote `origin` is.
+    /// The URL of the remote `origin`.
     pub fn origin(&self) -> Option<String> {
         let remote = self.repo.find_remote("origin").ok()?;
         Some(remote.url(Direction::Fetch)?.to_bstring().to_string())

@@ -1,5 +1,5 @@
-//! Reading a tree: its listing, which is bounded for pull requests' heads, and
-//! its files; and a tree with some files edited, in memory.
+//! Reading a tree: its listing (bounded for pull requests' heads) and its files.
+//! Editing files of a tree in memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use gix::objs::tree::EntryKind;
 use super::{Mirror, TreeId};
 use crate::domain::edit::FileEdit;
 
-/// Entries of a tree, and its depth: a few objects can name each other so that a tree has millions.
+/// Bounds on a tree's entries and depth: by reuse of subtrees, a few objects can make a tree of millions of files.
 const MOST_ENTRIES: usize = 200_000;
 const MOST_DEPTH: usize = 64;
-/// Entries of all listings that are remembered.
+/// How many entries the cached listings may have together.
 const MOST_LISTED: u64 = 500_000;
 
-/// Path → mode and object id, of every entry of a tree that is no directory.
+/// Path → mode and object id of every entry that is not a directory.
 pub type Listing = BTreeMap<String, (EntryMode, String)>;
 
-/// What an entry of a tree is.
+/// The kind of a tree's entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryMode {
     File,
@@ -34,7 +34,7 @@ pub enum EntryMode {
 #[error("it has more than {MOST_ENTRIES} files, or directories nested deeper than {MOST_DEPTH}")]
 pub struct TooLarge;
 
-/// Trees do not change: those that were listed lately need not be listed again for each application.
+/// The cache of listings: trees are immutable, and all applications of a commit read the same one.
 pub(super) type Listings = moka::sync::Cache<TreeId, Arc<Listing>>;
 
 pub(super) fn listings() -> Listings {
@@ -48,13 +48,12 @@ pub(super) fn listings() -> Listings {
 }
 
 impl Mirror {
-    /// Every entry that is no directory.
+    /// Every entry that is not a directory.
     pub fn files(&self, tree: TreeId) -> anyhow::Result<Arc<Listing>> {
         self.files_within(tree, usize::MAX, usize::MAX)
     }
 
-    /// Every entry of a pull request's head, which is bounded: a few objects can name each other so that a tree has millions
-    /// of files. A base that is larger than the bound has set a larger one.
+    /// The entries of a pull request's head, within bounds. If the base is large itself, the bound is twice its size.
     pub fn files_of_head(&self, tree: TreeId, base: TreeId) -> anyhow::Result<Arc<Listing>> {
         self.files_within(
             tree,
@@ -74,15 +73,15 @@ impl Mirror {
         }
         let mut files = Listing::new();
         let mut trees = vec![(String::new(), tree.0, 0)];
-        let mut seen = 0;
+        let mut count = 0;
         while let Some((path, id, depth)) = trees.pop() {
             if depth > deepest {
                 return Err(TooLarge.into());
             }
             for entry in self.repo.find_tree(id)?.iter() {
                 let entry = entry?;
-                seen += 1;
-                if seen > most {
+                count += 1;
+                if count > most {
                     return Err(TooLarge.into());
                 }
                 let path = format!("{path}{}", entry.filename().to_str_lossy());
@@ -97,7 +96,7 @@ impl Mirror {
         Ok(listing)
     }
 
-    /// A file's content; None where there is no such file.
+    /// A file's content; None: there is no such file.
     pub fn read(&self, tree: TreeId, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let entry = self
             .repo
@@ -133,7 +132,7 @@ impl Mirror {
         Ok(TreeId(editor.write()?.detach()))
     }
 
-    /// As what a file is written again: a program stays one.
+    /// The mode that a file is written with: an executable file stays executable.
     pub(super) fn kind_of_file(&self, tree: TreeId, path: &str) -> anyhow::Result<EntryKind> {
         let known = self
             .repo

@@ -1,4 +1,4 @@
-//! The working copy as it is, as a commit in memory.
+//! The working copy with its uncommitted changes, as a commit in memory.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::commits::{object, sha};
 use super::{EntryMode, Listing, Mirror, TreeId};
 use crate::domain::CommitSha;
 
-/// A file of the working copy that differs from the commit it is on.
+/// A file of the working copy that differs from the checked-out commit.
 struct Difference {
     path: String,
     /// None: it is deleted.
@@ -18,8 +18,8 @@ struct Difference {
 }
 
 impl Mirror {
-    /// The working copy as it is: a commit on top of `head`, kept in memory, and the files that differ from it. None: there is
-    /// no working copy, or nothing in it is uncommitted. What Git ignores and does not track is left out.
+    /// The working copy as a commit on top of `head`, in memory, and the files that differ. None: there is no working copy,
+    /// or no uncommitted change. Ignored files that are not tracked are left out.
     pub fn working_copy(
         &self,
         head: &CommitSha,
@@ -61,7 +61,7 @@ impl Mirror {
         Ok(Some((sha(commit.id), changed)))
     }
 
-    /// The tracked files that are changed or deleted.
+    /// The tracked files that were changed or deleted.
     fn tracked_differences(
         &self,
         folder: &Path,
@@ -120,7 +120,7 @@ fn untracked_files(folder: &Path, tracked: &Listing) -> anyhow::Result<Vec<Diffe
     Ok(found)
 }
 
-/// A file as Git would keep it; None where there is none.
+/// A file as Git would store it; None: there is none.
 fn read_file(folder: &Path, path: &str) -> anyhow::Result<Option<(EntryKind, Vec<u8>)>> {
     let at = folder.join(path);
     let Ok(found) = std::fs::symlink_metadata(&at) else {

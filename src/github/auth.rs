@@ -28,7 +28,7 @@ impl std::fmt::Debug for AppCredentials {
 }
 
 #[derive(Serialize)]
-struct ResourceOwners {
+struct Claims {
     iat: i64,
     exp: i64,
     iss: String,
@@ -46,10 +46,10 @@ impl AppCredentials {
         })
     }
 
-    /// Issued a minute ago and good for nine, since clocks differ; GitHub takes ten at most.
+    /// Dated a minute back and valid for nine, since clocks differ. GitHub allows ten minutes.
     fn jwt(&self) -> Result<String> {
         let now = Timestamp::now().as_second();
-        let claims = ResourceOwners {
+        let claims = Claims {
             iat: now - 60,
             exp: now + 9 * 60,
             iss: self.app_id.to_string(),
@@ -63,16 +63,16 @@ impl AppCredentials {
     }
 }
 
-/// What a token may be used for.
+/// What an installation token may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Which repositories there are.
+    /// Listing the repositories.
     Listing,
-    /// Everything that the App may, in one config repository.
+    /// All permissions of the App, in one config repository.
     Config(u64),
-    /// Fetching one config repository: git's transport has a token that writes nothing.
+    /// Fetching one config repository: git's transport gets a read-only token.
     Fetch(u64),
-    /// Statuses of one repository that steers nothing.
+    /// Commit statuses of one repository that is not a config repository.
     Source(u64),
 }
 
@@ -105,8 +105,8 @@ impl GitHub {
             .map_err(|error| classified(error, what))
     }
 
-    /// A session: minted once however many ask at the same time, kept until shortly before it ends. It reaches no further
-    /// than what it is for.
+    /// A session with a token of the given scope. Concurrent callers share one request for it, and it is cached until
+    /// shortly before it expires.
     pub(super) async fn session(&self, installation: u64, scope: Scope) -> Result<Session> {
         let mint = async {
             let what = "get an installation token";
@@ -117,7 +117,7 @@ impl GitHub {
                 .post(route, Some(&scope.request()))
                 .await
                 .map_err(|error| classified(error, what))?;
-            // On a GitHub Enterprise Server REST is at /api/v3 and GraphQL at /api/graphql.
+            // On GitHub Enterprise Server, REST is at /api/v3 and GraphQL at /api/graphql.
             let graphql_base = self
                 .api_url
                 .strip_suffix("/v3")
@@ -149,15 +149,16 @@ impl GitHub {
             })
     }
 
-    /// octocrab drops the authorisation on absolute URLs unless it holds a plain token, and would re-send POSTs by itself.
+    /// With a plain token, since octocrab drops other credentials on absolute URLs; without its retries, since it would
+    /// re-send POSTs.
     fn client(&self, token: &SecretString, base: &str) -> Result<Octocrab> {
-        let broken = |message: String| Error::Unexpected {
+        let unexpected = |message: String| Error::Unexpected {
             what: "set up the GitHub client".into(),
             message,
         };
         Octocrab::builder()
             .base_uri(base)
-            .map_err(|error| broken(error.to_string()))?
+            .map_err(|error| unexpected(error.to_string()))?
             .personal_token(token.expose_secret())
             .add_retry_config(RetryConfig::None)
             .add_header(
@@ -165,6 +166,6 @@ impl GitHub {
                 "2022-11-28".into(),
             )
             .build_with_reqwest(self.http.clone())
-            .map_err(|error| broken(error.to_string()))
+            .map_err(|error| unexpected(error.to_string()))
     }
 }

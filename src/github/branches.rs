@@ -11,7 +11,7 @@ use crate::domain::edit::FileEdit;
 use crate::domain::{CommitSha, RepoName};
 
 impl GitHub {
-    /// Where a branch is.
+    /// The head of a branch.
     pub async fn branch_head(&self, repo: &RepoName, branch: &str) -> Result<Option<CommitSha>> {
         #[derive(Deserialize)]
         struct Answer {
@@ -27,7 +27,7 @@ impl GitHub {
         found(answer.map(|answer| answer.object.sha))
     }
 
-    /// The last moves of a branch, newest first.
+    /// The last pushes to a branch, newest first.
     pub async fn pushes(&self, repo: &RepoName, branch: &str) -> Result<Vec<Push>> {
         let name = format!("refs/heads/{branch}")
             .replace('%', "%25")
@@ -42,7 +42,7 @@ impl GitHub {
         .await
     }
 
-    /// The status checks that rules require for a branch, each with the App that it has to come from, if one is named.
+    /// The status checks that rules require for a branch, each with the App that has to report it, if one is named.
     pub async fn required_checks(
         &self,
         repo: &RepoName,
@@ -96,7 +96,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Appends a commit, if the branch is where it is expected to be. Signed by GitHub, authored by the App.
+    /// Appends a commit, if the branch is at the expected one. GitHub signs it; the App is its author.
     pub async fn commit(
         &self,
         repo: &RepoName,
@@ -128,7 +128,7 @@ impl Writer<'_> {
         })
     }
 
-    /// Moves refs, all or none.
+    /// Moves refs atomically.
     pub async fn move_refs(&self, repo: &RepoName, moves: &[RefMove]) -> Result<()> {
         const DOCUMENT: &str =
             "mutation($input: UpdateRefsInput!) { updateRefs(input: $input) { clientMutationId } }";
@@ -145,8 +145,8 @@ impl Writer<'_> {
             .map(drop)
     }
 
-    /// Puts one commit upon `base` in the place of what a branch has, if it is where it is expected to be: built on a scratch
-    /// branch first, so that the branch is never equal to its base (GitHub would close its pull request).
+    /// Replaces the content of a branch by one commit on top of `base`, if the branch is at the expected commit. It is built
+    /// on a scratch branch first, so that the branch never equals its base: GitHub would close its pull request.
     pub async fn rebuild_branch(
         &self,
         repo: &RepoName,
@@ -157,8 +157,8 @@ impl Writer<'_> {
     ) -> Result<()> {
         let scratch = format!("{branch}.rebuild");
         let full = |branch: &str| format!("refs/heads/{branch}");
-        let left = self.branch_head(repo, &scratch).await?;
-        self.move_refs(repo, &[(full(&scratch), left, Some(base.clone()))])
+        let leftover = self.branch_head(repo, &scratch).await?;
+        self.move_refs(repo, &[(full(&scratch), leftover, Some(base.clone()))])
             .await?;
         let built = self.commit(repo, &scratch, base, message, edits).await?;
         self.move_refs(

@@ -70,12 +70,12 @@ impl Writer<'_> {
         .map(drop)
     }
 
-    /// Makes a check run, or changes the one that has this id.
+    /// Creates a check run, or updates the one with the id `existing`.
     pub async fn publish_check(
         &self,
         repo: &RepoName,
         check: &NewCheck,
-        there: Option<u64>,
+        existing: Option<u64>,
     ) -> Result<()> {
         let mut body =
             json!({"name": check.name, "output": {"title": check.title, "summary": check.summary}});
@@ -91,7 +91,7 @@ impl Writer<'_> {
             }
             None => body["status"] = "in_progress".into(),
         }
-        match there {
+        match existing {
             Some(id) => self
                 .write(
                     repo,

@@ -30,7 +30,7 @@ impl Writer<'_> {
         .map(drop)
     }
 
-    /// Says "seen" to a comment.
+    /// Reacts to a comment with 👀.
     pub async fn acknowledge(&self, repo: &RepoName, comment: u64) -> Result<()> {
         self.write(
             repo,

@@ -1,4 +1,4 @@
-//! GitHub's Deployments: what an environment runs, for the repository's page.
+//! GitHub's Deployments: the commit that an environment runs, for the repository's page.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{GitHub, Result, Writer};
 use crate::domain::{CommitSha, RepoName};
 
-/// What our deployments are told apart by from those of others.
+/// The task that marks our deployments.
 const TASK: &str = "windlass";
 
 #[derive(Debug, Clone, Deserialize)]
@@ -53,8 +53,9 @@ impl Writer<'_> {
         commit: &CommitSha,
         environment: &str,
     ) -> Result<Deployment> {
-        // Without these two GitHub would merge the default branch, or wait for the very status that this is about.
-        // Not "production" to GitHub, so that a newer success makes the one before it inactive.
+        // Without `auto_merge: false` GitHub would merge the default branch; without empty `required_contexts` it would
+        // wait for the status that depends on this deployment. It is not a production environment for GitHub, so that a
+        // newer success makes the previous deployment inactive.
         let body = json!({"ref": commit, "task": TASK, "environment": environment, "auto_merge": false, "required_contexts": [],
             "production_environment": false, "description": "synced by windlass"});
         let answer = self

@@ -1,4 +1,4 @@
-//! Which repositories this App is installed on, and as whom it speaks there.
+//! The repositories that the App is installed on, and the sessions for them.
 
 use std::sync::PoisonError;
 
@@ -11,7 +11,7 @@ use super::{Error, GitHub, Repository, Result, Session};
 use crate::domain::RepoName;
 
 impl GitHub {
-    /// Finds all repositories anew.
+    /// Lists all repositories again.
     pub async fn discover(&self) -> Result<Vec<Repository>> {
         #[derive(Deserialize)]
         struct Installation {
@@ -67,7 +67,7 @@ impl GitHub {
             .ok_or_else(|| Error::NotInstalled { repo: name.clone() })
     }
 
-    /// The session for a repository, by what it is to us.
+    /// The session for a repository, by whether it is a config repository.
     pub async fn session_for(&self, repo: &RepoName) -> Result<Session> {
         let Repository {
             installation, id, ..
@@ -88,7 +88,7 @@ impl GitHub {
         self.session(installation, Scope::Fetch(id)).await
     }
 
-    /// Has new tokens made for a repository at the next request: GitHub does not take those that there are.
+    /// Drops the tokens for a repository, since GitHub does not accept them: the next request gets new ones.
     pub async fn forget_session(&self, repo: &RepoName) {
         if let Ok(Repository {
             installation, id, ..
@@ -102,7 +102,7 @@ impl GitHub {
 
     // ---- reads
 
-    /// Hints from deliveries that failed since a time.
+    /// Hints from webhook deliveries that failed since a time.
     pub async fn failed_deliveries(&self, since: Timestamp) -> Result<Vec<crate::domain::Hint>> {
         #[derive(Deserialize)]
         struct Item {
@@ -150,6 +150,4 @@ impl GitHub {
         }
         Ok(hints)
     }
-
-    // ---- writes; each names the state that it was decided from
 }

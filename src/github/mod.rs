@@ -1,14 +1,15 @@
 //! GitHub, by octocrab: typed reads and writes, each one request.
 //!
-//! octocrab is the transport. Its own retries are off (they re-send POSTs), its
-//! token cache is not used (it has no single flight), and answers are read into
-//! small structs of ours, so that a field we do not need cannot fail us.
+//! octocrab is the transport. Its own retries are off, since they re-send POSTs.
+//! Its token cache is not used, since concurrent callers would each request a
+//! token. Answers are read into small structs of ours, so that a field that we do
+//! not need cannot cause an error.
 //!
 //! - [`auth`]: App JWT, installation tokens
 //! - [`webhook`]: a delivery → hints
-//! - [`deployments`], [`notes`]: where a commit stands, and its receipt
-//! - [`transport`]: GETs are tried again, writes never are: the loops look at
-//!   the world and decide anew
+//! - [`deployments`], [`notes`]: a commit's deployments, and its receipt
+//! - [`transport`]: GETs are retried, writes never are: the loops read the state
+//!   again and decide
 //! - the others: one function per request
 
 use std::collections::HashMap;
@@ -47,17 +48,17 @@ pub use models::{
     Repository, Review, Status,
 };
 
-/// What a request came to, in terms of what the caller does about it.
+/// The errors of a request, by how the caller handles them.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
         "{what}: GitHub answers 404: is the App installed on the repository, with the permissions of its manifest?"
     )]
     NotFound { what: String },
-    /// The world moved: look again.
+    /// The state changed meanwhile: read again and retry.
     #[error("{what}: {message}")]
     Stale { what: String, message: String },
-    /// GitHub will not do it as things stand.
+    /// GitHub refuses it in the current state.
     #[error("{what}: GitHub refuses ({status}): {message}")]
     Refused {
         what: String,
@@ -87,7 +88,7 @@ pub struct GitHub {
     api_url: String,
     credentials: AppCredentials,
     sessions: moka::future::Cache<(u64, Scope), Session>,
-    /// Which repositories steer clusters.
+    /// The config repositories.
     projects: Projects,
     identity: tokio::sync::OnceCell<AppIdentity>,
     repositories: Mutex<HashMap<RepoName, Repository>>,
@@ -95,7 +96,7 @@ pub struct GitHub {
     write_interval: Duration,
 }
 
-/// A token and the client that uses it.
+/// A token, and the clients that use it.
 #[derive(Clone)]
 pub struct Session {
     client: Octocrab,
@@ -110,15 +111,15 @@ impl Session {
     }
 }
 
-/// Who we are.
+/// The identity of our App.
 #[derive(Debug, Clone)]
 pub struct AppIdentity {
     pub id: u64,
-    /// `slug[bot]`: the login that our writes carry.
+    /// `slug[bot]`: the author of what we write.
     pub login: String,
 }
 
-/// What writes to GitHub.
+/// The methods that write to GitHub.
 pub struct Writer<'a>(&'a GitHub);
 
 impl std::ops::Deref for Writer<'_> {
@@ -134,7 +135,7 @@ impl GitHub {
         Writer(self)
     }
 
-    /// `write_interval`: the least time between two writes. GitHub advises one second; a sandbox needs none.
+    /// `write_interval`: the minimum time between two writes. GitHub advises one second; a sandbox needs none.
     pub fn new(
         api_url: &str,
         credentials: AppCredentials,
@@ -150,7 +151,7 @@ impl GitHub {
             http,
             api_url: api_url.trim_end_matches('/').to_string(),
             credentials,
-            // Tokens are good for an hour; ours are given up five minutes before.
+            // Tokens expire after an hour; ours are replaced five minutes before.
             sessions: moka::future::Cache::builder()
                 .max_capacity(1000)
                 .time_to_live(Duration::from_secs(55 * 60))
@@ -163,7 +164,7 @@ impl GitHub {
         })
     }
 
-    // ---- who we are, and where we are installed
+    // ---- our identity
 
     pub async fn identity(&self) -> Result<&AppIdentity> {
         let fetch = async || {

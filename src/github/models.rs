@@ -1,4 +1,4 @@
-//! What GitHub answers, as far as it is read.
+//! GitHub's answers, as far as we read them.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -27,7 +27,7 @@ pub struct User {
     pub kind: String,
 }
 
-/// A pull request as far as we read it.
+/// A pull request, as far as we read it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Pull {
     pub number: u64,
@@ -49,7 +49,7 @@ impl Pull {
     pub fn is_open(&self) -> bool {
         self.state == "open"
     }
-    /// Whether what commands are decided by is the same.
+    /// Whether everything that commands are decided by is unchanged.
     pub fn is_as(&self, other: &Self) -> bool {
         let decisive = |pull: &Self| {
             let (head, base) = (&pull.head, &pull.base);
@@ -68,14 +68,14 @@ impl Pull {
             .as_ref()
             .map_or("ghost", |user| user.login.as_str())
     }
-    /// Whether the head is in another repository than the one that has this id.
+    /// Whether the head is in another repository than the one with this id.
     pub fn is_fork(&self, repository_id: u64) -> bool {
         self.head
             .repo
             .as_ref()
             .is_none_or(|repo| repo.id != repository_id)
     }
-    /// The commit that it was merged as; None: it is not merged.
+    /// The merge commit; None: it is not merged.
     pub fn merged_as(&self) -> Option<CommitSha> {
         self.merged_at
             .and(self.merge_commit_sha.as_ref())?
@@ -89,7 +89,7 @@ pub struct PullSide {
     #[serde(rename = "ref")]
     pub branch: String,
     pub sha: CommitSha,
-    /// None where a fork was deleted.
+    /// None: the fork was deleted.
     pub repo: Option<SideRepo>,
 }
 
@@ -117,7 +117,7 @@ impl Comment {
     pub fn text(&self) -> &str {
         self.body.as_deref().unwrap_or_default()
     }
-    /// Whether our App wrote it: the only comments whose markers are trusted.
+    /// Whether our App wrote it. Only markers in such comments are trusted.
     pub fn is_ours(&self, app: &AppIdentity) -> bool {
         self.performed_via_github_app
             .as_ref()
@@ -171,18 +171,18 @@ pub struct CheckOutput {
     pub text: Option<String>,
 }
 
-/// Everything that one look at a pull request reads.
+/// Everything that a reconcile of a pull request reads from GitHub.
 #[derive(Debug, Clone)]
 pub struct PullSnapshot {
     pub pull: Pull,
     pub comments: Vec<Comment>,
     pub reviews: Vec<Review>,
-    /// Ours on the head: the preview, and the verdict.
+    /// Our check runs on the head: the preview, and the verdict.
     pub check: Option<CheckRun>,
     pub gate: Option<CheckRun>,
 }
 
-/// A commit of a pull request. Accounts are None where GitHub knows nobody by the address.
+/// A commit of a pull request. An account is None if GitHub knows none by the commit's address.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PullCommit {
     pub sha: CommitSha,
@@ -191,7 +191,7 @@ pub struct PullCommit {
     pub commit: CommitPeople,
 }
 
-/// Where GitHub knows nobody, it tells null or an empty object.
+/// If GitHub knows no account, it answers null or an empty object.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Account {
     #[serde(default)]
@@ -212,25 +212,25 @@ pub struct Person {
     pub email: String,
 }
 
-/// A move of a branch, and who made it.
+/// A push to a branch, and who pushed.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Push {
     pub after: String,
     pub actor: Option<Account>,
 }
 
-/// A check run to be made.
+/// A check run to publish.
 #[derive(Debug, Clone)]
 pub struct NewCheck {
     pub name: String,
     pub head: CommitSha,
     pub external_id: String,
-    /// None: it is not complete yet. When it is, is GitHub's to tell: approvals are compared with it by one clock.
+    /// None: it is in progress. GitHub sets the time of completion, so that approvals are compared with it by one clock.
     pub conclusion: Option<&'static str>,
     pub title: String,
     pub summary: String,
     pub text: Option<String>,
 }
 
-/// A ref to move: (full name, where it must be now, where it goes); None stands for no such ref.
+/// A ref to move: full name, expected commit, new commit. None: the ref does not exist, or is deleted.
 pub type RefMove = (String, Option<CommitSha>, Option<CommitSha>);

@@ -1,8 +1,7 @@
 //! Notes on commits, as `git notes --ref=windlass` reads them.
 //!
-//! A note is a file in the tree of `refs/notes/windlass`, named as the commit.
-//! The ref moves only forward from where it was read: two writers do not lose
-//! each other's notes.
+//! A note is a file in the tree of `refs/notes/windlass`, named by the commit. The
+//! ref is only fast-forwarded, so two writers do not lose each other's notes.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use super::transport::found;
 use super::{Error, GitHub, Result, Writer};
 use crate::domain::{CommitSha, RepoName};
 
-/// Where our notes are.
+/// The ref of our notes.
 pub const NOTES: &str = "refs/notes/windlass";
 
 const WHAT: &str = "write a note";
@@ -53,7 +52,7 @@ impl GitHub {
 }
 
 impl Writer<'_> {
-    /// Puts a note on a commit, replacing one that is there.
+    /// Writes the note on a commit, replacing an existing one.
     pub async fn put_note(&self, repo: &RepoName, commit: &CommitSha, text: &str) -> Result<()> {
         let tip = self.tip_of_notes(repo).await?;
         let mut tree =
@@ -65,9 +64,9 @@ impl Writer<'_> {
         let tree = sha(&self.write(repo, "POST", "git/trees", &tree, WHAT).await?);
         let parents: Vec<_> = tip.iter().map(|tip| &tip.commit).collect();
         let body = json!({"message": format!("Receipt of {}", commit.short()), "tree": tree, "parents": parents});
-        let made = sha(&self.write(repo, "POST", "git/commits", &body, WHAT).await?);
-        match self.move_notes(repo, tip.is_some(), &made).await {
-            // Somebody was faster: look again.
+        let created = sha(&self.write(repo, "POST", "git/commits", &body, WHAT).await?);
+        match self.move_notes(repo, tip.is_some(), &created).await {
+            // Another writer was faster: read again and retry.
             Err(Error::Refused { what, message, .. })
                 if [
                     "fast forward",
@@ -84,7 +83,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Moves the ref of our notes forward, or makes it.
+    /// Fast-forwards the ref of our notes, or creates it.
     async fn move_notes(&self, repo: &RepoName, exists: bool, sha: &str) -> Result<Value> {
         let (method, path, body) = if exists {
             let body = json!({"sha": sha, "force": false});

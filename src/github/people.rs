@@ -1,4 +1,4 @@
-//! Who may do what.
+//! People's permissions and team memberships.
 
 use serde::Deserialize;
 
@@ -31,17 +31,17 @@ impl GitHub {
         Ok(found(answer)?.is_some_and(|answer| answer.state == "active"))
     }
 
-    /// What a user may do; none for who is no user (an App, say).
+    /// A user's permission on the repository; `None` for what is not a user, such as an App.
     pub async fn permission(&self, repo: &RepoName, user: &str) -> Result<Permission> {
         #[derive(Deserialize)]
         struct Answer {
             permission: String,
         }
-        let legal = !user.is_empty()
+        let valid = !user.is_empty()
             && user
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if !legal {
+        if !valid {
             return Ok(Permission::None);
         }
         let answer = self

@@ -13,7 +13,7 @@ impl GitHub {
         self.get(&key.repo, &route, "read a pull request").await
     }
 
-    /// One look at a pull request.
+    /// Reads a pull request with its comments, reviews and check runs.
     pub async fn snapshot(&self, key: &PullRequestKey) -> Result<PullSnapshot> {
         let app = self.identity().await?.id;
         let (repo, number) = (&key.repo, key.number);
@@ -34,13 +34,13 @@ impl GitHub {
         })
     }
 
-    /// All pull requests from one of our branches, the newest first.
+    /// The pull requests from one of our branches, newest first.
     pub async fn pulls_from(&self, repo: &RepoName, branch: &str) -> Result<Vec<Pull>> {
         let route = format!("pulls?state=all&head={}:{branch}&per_page=30", repo.owner);
         self.get(repo, &route, "list pull requests").await
     }
 
-    /// Open pull requests, and others that changed lately.
+    /// Open pull requests, and recently updated closed ones.
     pub async fn recent_pulls(&self, repo: &RepoName) -> Result<Vec<Pull>> {
         let open: Vec<Pull> = self
             .pages(repo, "pulls?state=open".into(), "list pull requests")
@@ -60,7 +60,7 @@ impl GitHub {
             .await
     }
 
-    /// The pull requests that brought a commit.
+    /// The pull requests that a commit belongs to.
     pub async fn pulls_with(&self, repo: &RepoName, commit: &CommitSha) -> Result<Vec<Pull>> {
         self.get(
             repo,
@@ -70,7 +70,7 @@ impl GitHub {
         .await
     }
 
-    /// The commits that a pull request brings, 250 at most.
+    /// The commits of a pull request; GitHub lists 250 at most.
     pub async fn commits_of(&self, key: &PullRequestKey) -> Result<Vec<PullCommit>> {
         self.pages(
             &key.repo,
@@ -95,7 +95,7 @@ impl Writer<'_> {
             .write(repo, "POST", "pulls", &body, "open a pull request")
             .await
         {
-            // Somebody was faster (we, before an answer was lost): the next look finds it.
+            // It exists already, perhaps by a request of ours whose answer got lost: the next reconcile finds it.
             Err(Error::Refused { what, message, .. }) if message.contains("already exists") => {
                 Err(Error::Stale { what, message })
             }
@@ -127,7 +127,7 @@ impl Writer<'_> {
         .map(drop)
     }
 
-    /// Merges exactly the head that the permit is for.
+    /// Merges the head that the permit names, and no other.
     pub async fn merge(&self, key: &PullRequestKey, permit: &MergePermit) -> Result<()> {
         let body = json!({"sha": permit.head(), "merge_method": "merge"});
         match self

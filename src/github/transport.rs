@@ -1,5 +1,5 @@
-//! Requests: a GET is tried again, a write is sent once and at a pace; what an
-//! answer comes to, in our terms.
+//! Requests: a GET is retried, a write is sent once, with a minimum interval
+//! between writes. Errors are sorted into ours.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl GitHub {
         Ok(all)
     }
 
-    /// A GET, tried again while GitHub is unavailable: it changes nothing.
+    /// A GET, retried while GitHub is unavailable.
     pub(super) async fn read<T: DeserializeOwned>(
         &self,
         session: &Session,
@@ -81,7 +81,7 @@ impl GitHub {
             .map_err(|error| classified(error, what))
     }
 
-    /// Keeps the least time between two writes.
+    /// Waits until the minimum time since the last write has passed.
     pub(super) async fn pace(&self) {
         let mut last = self.budget.lock().await;
         if let Some(last) = *last {
@@ -169,7 +169,7 @@ pub(super) fn found<T>(answer: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// A transport error in our terms. Messages come without the request, so no token is in them.
+/// Sorts a transport error. Messages never contain the request, and so no token.
 pub(super) fn classified(error: octocrab::Error, what: &str) -> Error {
     let octocrab::Error::GitHub { source, .. } = error else {
         return without_answer(&error, what.to_string());
@@ -202,7 +202,7 @@ pub(super) fn classified(error: octocrab::Error, what: &str) -> Error {
     }
 }
 
-/// An error that is no answer of GitHub's, or one that cannot be read.
+/// An error without an answer of GitHub, or with one that cannot be read.
 fn without_answer(error: &octocrab::Error, what: String) -> Error {
     let message = match error {
         octocrab::Error::Serde { source, .. } => {
@@ -225,7 +225,7 @@ fn without_answer(error: &octocrab::Error, what: String) -> Error {
     Error::Unavailable { what, message }
 }
 
-/// Until when a rate limit holds, if it is one that an answer tells of.
+/// Until when we are rate limited, if the answer says so.
 fn limited_until(source: &octocrab::GitHubError, message: &str) -> Option<Timestamp> {
     let header = |name: &str| {
         source

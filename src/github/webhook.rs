@@ -1,4 +1,4 @@
-//! Webhook deliveries: verified first, then read for nothing but their keys.
+//! Webhook deliveries: their signature is verified first, then only keys are read.
 
 use hmac::{Hmac, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -12,7 +12,7 @@ use crate::domain::{Hint, PullRequestKey, RepoName};
 /// GitHub sends at most 25 MB.
 pub const MOST_BYTES: usize = 25 << 20;
 
-/// The signature that a header holds: `sha256=` and 64 hexadecimal digits.
+/// The signature in a header: `sha256=` and 64 hexadecimal digits.
 pub fn signature(header: Option<&str>) -> Option<Vec<u8>> {
     header?
         .strip_prefix("sha256=")
@@ -20,7 +20,7 @@ pub fn signature(header: Option<&str>) -> Option<Vec<u8>> {
         .and_then(|text| hex::decode(text).ok())
 }
 
-/// Whether one of the secrets signed the body; compared in constant time. Two secrets are for rotation.
+/// Whether one of the secrets signed the body, compared in constant time. Several secrets allow rotation.
 pub fn verified(secrets: &[SecretString], body: &[u8], signature: &[u8]) -> bool {
     secrets.iter().any(|secret| {
         Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).is_ok_and(|mut mac| {
@@ -30,7 +30,7 @@ pub fn verified(secrets: &[SecretString], body: &[u8], signature: &[u8]) -> bool
     })
 }
 
-/// What is read of a payload; the rest of it, up to 25 MB, is passed over.
+/// The part of a payload that is read; the rest, up to 25 MB, is skipped.
 #[derive(Debug, Default, Deserialize)]
 pub struct Payload {
     repository: Option<Repository>,
@@ -53,18 +53,18 @@ struct Numbered {
 #[derive(Debug, Deserialize)]
 struct Issue {
     number: Option<u64>,
-    /// An issue that is no pull request has no such field.
+    /// An issue that is not a pull request has no such field.
     pull_request: Option<IgnoredAny>,
 }
 
-/// Other events have other things under the name.
+/// A string, or None: other events use the name for other types.
 fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(Value::deserialize(deserializer)?
         .as_str()
         .map(str::to_string))
 }
 
-/// Where to look after an event; an event that we do not know says nothing.
+/// What to reconcile after an event; nothing for an unknown event.
 pub fn hints(event: &str, payload: &Payload) -> Vec<Hint> {
     let repo: Option<RepoName> = payload
         .repository

@@ -22,7 +22,7 @@ pub async fn ready(State(server): State<Arc<Server>>) -> Response {
 pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
     server
         .metrics
-        .asked(crate::cluster::ANSWERS.load(std::sync::atomic::Ordering::Relaxed));
+        .cluster_requests(crate::cluster::ANSWERS.load(std::sync::atomic::Ordering::Relaxed));
     if let Some(ctx) = server.ctx.get() {
         ctx.metrics.queue("promotion", ctx.promotions.pending());
         ctx.metrics.queue("pull_request", ctx.pulls.pending());

@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 
 use crate::controller::preview::{GitDiff, Touched};
-use crate::controller::resource_owners::{self, Read};
+use crate::controller::resource_owners::{self, RenderInputs};
 use crate::controller::{Configured, configuration, preview};
 use crate::domain::Invalid;
 use crate::domain::catalog::Target;
@@ -102,7 +102,7 @@ async fn applications(
     mirror: &Mirror,
     catalog: &Result<Configured, Invalid>,
     inputs: Vec<Touched>,
-    heads: &[(Target, Read)],
+    heads: &[(Target, RenderInputs)],
 ) -> anyhow::Result<Vec<ApplicationPreview>> {
     let all = clusters::objects(args).await?;
     let (repo, id) = clusters::repository(args, mirror, &all)?;

@@ -1,12 +1,12 @@
-//! Bounds on all renderings of one pull request's head together.
+//! The limits for all renderings of one pull request's head together.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What the renderings of one pull request's head may take together: somebody pushes as many applications as he likes.
+/// What is left for the renderings of one pull request's head, which may have any number of applications.
 #[derive(Debug)]
 pub struct Budget {
-    /// Milliseconds of renderers, and bytes of what they print.
+    /// Milliseconds of run time, and bytes of output.
     time: AtomicU64,
     output: AtomicU64,
 }
@@ -21,7 +21,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// False: it is used up.
+    /// Deducts a rendering. False: the budget is used up.
     pub(super) fn take(&self, time: Duration, output: usize) -> bool {
         let take = |of: &AtomicU64, amount: u64| {
             of.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {

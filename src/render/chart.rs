@@ -1,10 +1,10 @@
-//! Helm charts: what one reads, and what it must not depend on.
+//! Helm charts: the files that one reads, and what it must not depend on.
 //!
-//! A rendering is the same whenever and wherever it is made: it depends on the
-//! files, the release's name and namespace, and what the cluster serves, which
-//! is kept with the revision. A chart is rendered twice, once as if at another
-//! time: what comes out differently (dates, random values, certificates) is
-//! refused. A chart inside an archive is not seen at another time, only twice.
+//! A rendering is reproducible: it depends only on the files, the release's name
+//! and namespace, and the APIs that the cluster serves, which are stored with the
+//! revision. Each chart is rendered twice, the second time with another value of
+//! `now`. If the outputs differ (dates, random values, certificates), the chart
+//! is refused. Inside an archived chart `now` is not replaced.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::domain::{Invalid, yaml};
 
 type Files = BTreeMap<String, Arc<[u8]>>;
 
-/// The function of templates that reads the cluster: without one, as here, it finds nothing.
+/// The template function that reads from the cluster. Here there is none, so it finds nothing.
 const LOOKUP: &str = "lookup";
-/// In the place of `now` (text/template, sprig).
+/// The replacement for `now` (text/template, sprig).
 const ANOTHER_TIME: &str = "(toDate \"2006-01-02T15:04:05Z07:00\" \"2001-02-03T04:05:06Z\")";
 
-/// The charts that a chart depends on: name and repository.
+/// The dependencies of a chart: name and repository.
 fn dependencies(file: &str, content: &[u8]) -> Result<Vec<(String, String)>, Invalid> {
     let documents = yaml::documents(&String::from_utf8_lossy(content))
         .map_err(|error| Invalid(format!("{file}: {error}")))?;
@@ -41,7 +41,7 @@ fn dependencies(file: &str, content: &[u8]) -> Result<Vec<(String, String)>, Inv
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
     Ok(all
         .iter()
-        .map(|one| (text(&one["name"]), text(&one["repository"])))
+        .map(|dependency| (text(&dependency["name"]), text(&dependency["repository"])))
         .collect())
 }
 
@@ -55,21 +55,21 @@ impl Renderer {
     ) -> Result<Vec<Manifest>, NotRendered> {
         let (directory, arguments) = (&inputs.directory, template(chart, values, release));
         let later = inputs.with_function("now", ANOTHER_TIME);
-        let (one, two) = tokio::join!(
+        let (first, second) = tokio::join!(
             self.run(inputs, Program::Helm, &arguments, MOST_TIME),
             self.run(&later, Program::Helm, &arguments, MOST_TIME)
         );
-        let (one, two) = (one?, two?);
-        if let Some(template) = differing_template(&one, &two) {
+        let (first, second) = (first?, second?);
+        if let Some(template) = differing_template(&first, &second) {
             let why = format!(
                 "{directory}: {template} renders differently each time: take dates, random values and generated certificates out of it"
             );
             return Err(Invalid(why).into());
         }
-        Ok(self.read(&one, directory).await?)
+        Ok(self.parse(&first, directory).await?)
     }
 
-    /// What of a chart asks the cluster by `lookup`, as helm names it; None: nothing does.
+    /// The template of a chart that calls `lookup`, by helm's name; None: none does.
     pub async fn looks_up(
         &self,
         inputs: &Inputs,
@@ -84,15 +84,15 @@ impl Renderer {
         }
         let key = (format!("{LOOKUP} {}", inputs.hash), Some(release.clone()));
         let arguments = template(chart, values, &release);
-        let looking = async {
+        let find = async {
             match self
                 .run(&failing, Program::Helm, &arguments, MOST_TIME)
                 .await
             {
                 Ok(_) => Ok(Arc::from("")),
-                // It is rendered without that, so this is what it failed by.
+                // The chart renders with the real `lookup`, so this failure is a call of it.
                 Err(NotRendered::Invalid(Invalid(why))) => {
-                    Ok(Arc::from(place(&why).unwrap_or(chart)))
+                    Ok(Arc::from(failed_template(&why).unwrap_or(chart)))
                 }
                 Err(other) => Err(other),
             }
@@ -100,10 +100,10 @@ impl Renderer {
         let found = self
             .shared
             .cache
-            .try_get_with(key, looking)
+            .try_get_with(key, find)
             .await
             .map_err(|error: Arc<NotRendered>| (*error).clone())?;
-        Ok(Some(found.to_string()).filter(|place| !place.is_empty()))
+        Ok(Some(found.to_string()).filter(|template| !template.is_empty()))
     }
 }
 
@@ -129,8 +129,8 @@ fn template(chart: &str, values: &[String], release: &Release) -> Vec<String> {
     arguments
 }
 
-/// The template that helm's words begin with: `web/templates/config.yaml:5:12`.
-fn place(error: &str) -> Option<&str> {
+/// The template that helm's message names: `web/templates/config.yaml:5:12`.
+fn failed_template(error: &str) -> Option<&str> {
     let word = error
         .split_whitespace()
         .find(|word| word.contains("/templates/"))?;
@@ -138,7 +138,7 @@ fn place(error: &str) -> Option<&str> {
 }
 
 impl Walk<'_> {
-    /// A chart is read whole, and with it the charts in this repository that it depends on.
+    /// Reads all files of a chart, and the charts in this repository that it depends on.
     pub(super) fn chart(&mut self, chart: &str) -> Result<(), Invalid> {
         if !self.visited.insert(chart.into()) {
             return Ok(());
@@ -153,18 +153,18 @@ impl Walk<'_> {
         for path in paths {
             self.file(&path)?;
         }
-        for (name, place) in dependencies(&about, &self.files[&about])? {
+        for (name, repository) in dependencies(&about, &self.files[&about])? {
             let vendored = self.source.is_directory(&format!("{chart}/charts/{name}"))
                 || self.source.under(&format!("{chart}/charts")).any(|path| {
                     path.rsplit('/').next().is_some_and(|file| {
                         file.starts_with(&format!("{name}-")) && file.ends_with(".tgz")
                     })
                 });
-            match place.strip_prefix("file://") {
+            match repository.strip_prefix("file://") {
                 _ if vendored => {}
                 Some(path) => {
                     let path = join(chart, path).ok_or_else(|| {
-                        Invalid(format!("{about}: `{place}` is not in this repository"))
+                        Invalid(format!("{about}: `{repository}` is not in this repository"))
                     })?;
                     self.chart(&path)?;
                 }
@@ -180,15 +180,15 @@ impl Walk<'_> {
 }
 
 impl Inputs {
-    /// The files that a program is run on: with the charts of this repository where helm looks for them.
+    /// The files for a program. Dependencies in this repository are copied to where helm expects them.
     pub(super) fn layout(&self) -> Files {
         let mut files = self.files.clone();
         let How::Helm { chart, .. } = &self.how else {
             return files;
         };
-        let mut wanted = vec![(chart.clone(), chart.clone())];
+        let mut pending = vec![(chart.clone(), chart.clone())];
         for _ in 0..MOST_LINKS {
-            let Some((chart, place)) = wanted.pop() else {
+            let Some((chart, copied_to)) = pending.pop() else {
                 break;
             };
             let about = format!("{chart}/Chart.yaml");
@@ -202,9 +202,9 @@ impl Inputs {
                 else {
                     continue;
                 };
-                // A chart's name is a directory here, and nothing else.
+                // A chart's name has to be a single directory name.
                 let Some(to) =
-                    join(&place, &format!("charts/{name}")).filter(|_| !name.contains('/'))
+                    join(&copied_to, &format!("charts/{name}")).filter(|_| !name.contains('/'))
                 else {
                     continue;
                 };
@@ -216,14 +216,14 @@ impl Inputs {
                 {
                     files.insert(format!("{to}/{}", &file[prefix.len()..]), content.clone());
                 }
-                wanted.push((path, to));
+                pending.push((path, to));
             }
         }
         files
     }
 
-    /// The same, whose templates call something else in the place of a function. Values are templates where a chart takes
-    /// them as such.
+    /// The same files, with a template function replaced. Values files are included, since charts may evaluate them as
+    /// templates.
     fn with_function(&self, name: &str, other: &str) -> Self {
         let is_template = |path: &str| {
             path.contains("/templates/") || path.ends_with(".yaml") || path.ends_with(".yml")
@@ -242,7 +242,7 @@ impl Inputs {
     }
 }
 
-/// Replaces a function's name in the actions of a template: not in its text, its strings and its comments.
+/// Replaces a function's name in the actions of a template, but not in its text, strings or comments.
 fn replace_function(text: &str, name: &str, other: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -283,13 +283,13 @@ fn replace_function(text: &str, name: &str, other: &str) -> String {
     out
 }
 
-/// The template that two renderings of one chart differ in first.
-fn differing_template(one: &str, two: &str) -> Option<String> {
-    if one == two {
+/// The first template in which two renderings of a chart differ.
+fn differing_template(first: &str, second: &str) -> Option<String> {
+    if first == second {
         return None;
     }
     let mut template = String::new();
-    let (mut a, mut b) = (one.lines(), two.lines());
+    let (mut a, mut b) = (first.lines(), second.lines());
     loop {
         match (a.next(), b.next()) {
             (Some(x), Some(y)) if x == y => {
@@ -329,7 +329,7 @@ mod tests {
             assert_eq!(replace_function(text, "now", "X"), expected);
         }
         assert_eq!(
-            place(
+            failed_template(
                 "web: helm: web/templates/a.yaml:5:12\n  executing \"web/templates/a.yaml\" at <fail>"
             ),
             Some("web/templates/a.yaml")

@@ -1,5 +1,5 @@
-//! What one application's rendering reads: the files, found by following every
-//! reference inside the tree, and the hash that they are known by.
+//! The inputs of an application's rendering: the files, found by following every
+//! reference inside the tree, and their hash.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use sha2::{Digest as _, Sha256};
 
 use super::kustomize::is_kustomization;
 use super::source::Source;
-use crate::domain::catalog::Place;
+use crate::domain::catalog::RenderSource;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{Invalid, edit, yaml};
 
-/// Bounds on what one rendering may read.
+/// Bounds on the inputs of one rendering.
 const MOST_FILES: usize = 2_000;
 const MOST_INPUT: usize = 32 << 20;
 
-/// What renders a directory.
+/// How a directory is rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum How {
     Plain,
     Kustomize,
-    /// The chart's directory, and the files of values in their order.
+    /// The chart's directory, and the values files in their order.
     Helm {
         chart: String,
         values: Vec<String>,
     },
 }
 
-/// What one application's rendering reads.
+/// The inputs of one application's rendering.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     /// The application's directory.
@@ -37,12 +37,12 @@ pub struct Inputs {
     pub(super) how: How,
     /// Path → content.
     pub(super) files: BTreeMap<String, Arc<[u8]>>,
-    /// Over paths and contents.
+    /// The hash over paths and contents.
     pub hash: String,
 }
 
 impl Inputs {
-    /// Whether the rendering depends on where it goes.
+    /// Whether the rendering depends on the destination.
     pub fn asks_the_cluster(&self) -> bool {
         matches!(self.how, How::Helm { .. })
     }
@@ -51,10 +51,10 @@ impl Inputs {
         self.files.contains_key(path)
     }
 
-    /// Where an object stands, as `path:line`, for whoever has to mend it. A name that kustomize makes (by a prefix, by a
-    /// hash) and a template of a chart are not found.
+    /// Where an object is defined, as `path:line`. Names that kustomize changes (by a prefix or a hash) and templates of
+    /// charts are not found.
     pub fn locate(&self, key: &ResourceKey) -> Option<String> {
-        // The application's own directory first: a patch there is what its author knows.
+        // The application's own directory comes first: its author knows the patches there.
         let (own, others): (Vec<_>, Vec<_>) = self
             .files
             .iter()
@@ -63,9 +63,9 @@ impl Inputs {
             let text = std::str::from_utf8(content).ok()?;
             let mut line = 1;
             for document in edit::split_documents(text) {
-                // A quick look first: most files are about something else.
-                let may = document.contains(&key.kind) && document.contains(&key.name);
-                let read = if may {
+                // Only parse documents that mention kind and name: most files are about something else.
+                let may_define = document.contains(&key.kind) && document.contains(&key.name);
+                let parsed = if may_define {
                     yaml::documents(document).ok()
                 } else {
                     None
@@ -74,7 +74,7 @@ impl Inputs {
                     value["kind"] == key.kind.as_str()
                         && value["metadata"]["name"] == key.name.as_str()
                 };
-                if read.is_some_and(|all| all.iter().any(is)) {
+                if parsed.is_some_and(|all| all.iter().any(is)) {
                     let empty = document
                         .lines()
                         .take_while(|line| line.trim().is_empty() || line.starts_with(['#', '-']))
@@ -97,19 +97,19 @@ impl Inputs {
     }
 }
 
-/// Why a directory cannot be read, and what is in it: what it is known by, whatever the words are.
+/// Why a directory cannot be rendered, and a hash of its content, which identifies it whatever the message is.
 #[derive(Debug, Clone)]
 pub struct Unreadable {
     pub why: Invalid,
     pub hash: String,
 }
 
-/// What rendering an application reads; None where there is no such directory.
-pub fn inputs(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Unreadable> {
-    read(source, place).map_err(|why| {
+/// The inputs for rendering an application; None: its directory does not exist.
+pub fn inputs(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Unreadable> {
+    read(tree, source).map_err(|why| {
         let mut hash = Sha256::new();
-        for path in source.under(&place.directory) {
-            hash.update(format!("{path}\0{:?}\n", source.listing().get(path)));
+        for path in tree.under(&source.directory) {
+            hash.update(format!("{path}\0{:?}\n", tree.listing().get(path)));
         }
         Unreadable {
             why,
@@ -118,18 +118,18 @@ pub fn inputs(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Unre
     })
 }
 
-fn read(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Invalid> {
-    let directory = &place.directory;
-    if !source.is_directory(directory) {
+fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Invalid> {
+    let directory = &source.directory;
+    if !tree.is_directory(directory) {
         return Ok(None);
     }
     let mut walk = Walk {
-        source,
+        source: tree,
         files: BTreeMap::new(),
         visited: BTreeSet::new(),
         size: 0,
     };
-    let how = walk.application(place)?;
+    let how = walk.application(source)?;
     Ok(Some(Inputs {
         directory: directory.clone(),
         hash: identity(directory, &how, &walk.files),
@@ -138,7 +138,7 @@ fn read(source: &Source<'_>, place: &Place) -> Result<Option<Inputs>, Invalid> {
     }))
 }
 
-/// The hash of all that a rendering reads.
+/// The hash of all inputs.
 fn identity(directory: &str, how: &How, files: &BTreeMap<String, Arc<[u8]>>) -> String {
     let mut hash = Sha256::new();
     for (path, content) in files {
@@ -161,19 +161,18 @@ pub(super) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Reads all that an application's directory needs.
-    fn application(&mut self, place: &Place) -> Result<How, Invalid> {
-        let (source, directory) = (self.source, &place.directory);
-        let chart = place.chart.clone().or_else(|| {
-            source
-                .has_file(&format!("{directory}/Chart.yaml"))
+    /// Reads all files that an application's directory needs.
+    fn application(&mut self, source: &RenderSource) -> Result<How, Invalid> {
+        let (tree, directory) = (self.source, &source.directory);
+        let chart = source.chart.clone().or_else(|| {
+            tree.has_file(&format!("{directory}/Chart.yaml"))
                 .then(|| directory.clone())
         });
         if let Some(chart) = chart {
             self.chart(&chart)?;
             let mut values = Vec::new();
             if chart != *directory {
-                for path in source
+                for path in tree
                     .under(directory)
                     .filter(|path| path.ends_with(".yaml") || path.ends_with(".yml"))
                 {
@@ -183,11 +182,11 @@ impl Walk<'_> {
             }
             return Ok(How::Helm { chart, values });
         }
-        if is_kustomization(source, directory) {
+        if is_kustomization(tree, directory) {
             self.kustomization(directory)?;
             return Ok(How::Kustomize);
         }
-        for path in source.under(directory).filter(|path| {
+        for path in tree.under(directory).filter(|path| {
             [".yaml", ".yml", ".json"]
                 .iter()
                 .any(|end| path.ends_with(end))

@@ -1,15 +1,15 @@
 //! The jail that renderers run in.
 //!
 //! A pull request's files are untrusted input to `kustomize` and `helm`.
-//! windlass executes itself as a small launcher that takes away what a
-//! renderer does not need and then becomes the renderer: files outside of its
-//! own folder (Landlock), everything but the system calls that a renderer
-//! makes (seccomp): no sockets, no other process, no signal to one. Memory,
-//! time and disk are limited (rlimits), and when the machine runs out of
-//! memory it goes first. No root and no container is needed.
+//! windlass executes itself as a small launcher, which gives up what a renderer
+//! does not need and then executes the renderer. Landlock restricts it to its
+//! own folder. seccomp allows only the system calls that a renderer makes: no
+//! sockets, no other process, no signal to one. rlimits bound memory, time and
+//! disk. When the machine runs out of memory, the kernel kills the renderer
+//! first. Neither root nor a container is needed.
 //!
-//! Where the kernel has no Landlock the rest holds, and renderers belong into
-//! a container of their own ([`super::run::serve`]).
+//! If the kernel has no Landlock, the other restrictions still apply. Renderers
+//! should then run in a container of their own ([`super::run::serve`]).
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
@@ -27,9 +27,9 @@ use seccompiler::{
     SeccompRule,
 };
 
-/// Go reserves much more address space than it uses.
+/// Address space. Go reserves much more of it than it uses.
 const MOST_MEMORY: u64 = 4 << 30;
-/// What of it may be written to.
+/// Writable memory.
 const MOST_DATA: u64 = 1 << 30;
 const MOST_SECONDS: u64 = 60;
 const MOST_FILE: u64 = 64 << 20;
@@ -118,11 +118,11 @@ const CALLS: &[i64] = &[
     libc::SYS_getrandom,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    // The launcher becomes the renderer by it; which programs there are is the file system's fence to say.
+    // The launcher executes the renderer by this call; Landlock decides which programs can be executed.
     libc::SYS_execve,
 ];
 
-/// The older calls that this architecture still has.
+/// Older system calls, which only this architecture has.
 #[cfg(target_arch = "x86_64")]
 const OLDER_CALLS: &[i64] = &[
     libc::SYS_open,
@@ -146,7 +146,7 @@ const OLDER_CALLS: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER_CALLS: &[i64] = &[];
 
-/// The option of prctl(2) that names memory.
+/// The option of prctl(2) that gives a memory area a name.
 const PR_SET_VMA: u64 = 0x5356_4d41;
 
 /// `windlass jail`: not for people.
@@ -160,21 +160,21 @@ pub struct JailArgs {
     command: Vec<String>,
 }
 
-/// Becomes the renderer, jailed. Returns only if that fails.
+/// Replaces this process by the jailed renderer. Returns only if that fails.
 pub fn enter(args: &JailArgs) -> anyhow::Error {
-    let become_it = || -> anyhow::Result<std::io::Error> {
+    let become_renderer = || -> anyhow::Result<std::io::Error> {
         let (program, arguments) = args.command.split_first().context("no program")?;
-        // The first to go when memory runs out: not windlass.
+        // If memory runs out, the kernel kills the renderer and not windlass.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         limit().context("cannot limit resources")?;
-        fence(&args.folder, program).context("cannot fence the file system")?;
-        silence().context("cannot restrict system calls")?;
+        restrict_fs(&args.folder, program).context("cannot fence the file system")?;
+        deny_syscalls().context("cannot restrict system calls")?;
         Ok(Command::new(program)
             .args(arguments)
             .current_dir(&args.folder)
             .exec())
     };
-    match become_it() {
+    match become_renderer() {
         Ok(error) => {
             anyhow::Error::from(error).context(format!("cannot execute {}", args.command[0]))
         }
@@ -198,9 +198,9 @@ fn limit() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Nothing but the folder, the program and shared libraries can be touched, and no process outside be signalled, as far as
-/// the kernel sees to that.
-fn fence(folder: &PathBuf, program: &str) -> anyhow::Result<()> {
+/// Allows access to the folder, the program and shared libraries only, and no signal to other processes, as far as this
+/// kernel's Landlock can enforce that.
+fn restrict_fs(folder: &PathBuf, program: &str) -> anyhow::Result<()> {
     let abi = ABI::V6;
     let run = AccessFs::Execute | AccessFs::ReadFile | AccessFs::ReadDir;
     let libraries = [
@@ -228,9 +228,8 @@ fn fence(folder: &PathBuf, program: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a renderer calls, and nothing else: reading and writing files, memory, threads, time, waiting. What is not here
-/// fails with EPERM.
-fn silence() -> anyhow::Result<()> {
+/// Allows the system calls of a renderer: files, memory, threads, time, waiting. All others fail with EPERM.
+fn deny_syscalls() -> anyhow::Result<()> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = CALLS
         .iter()
         .chain(OLDER_CALLS)
@@ -249,7 +248,7 @@ fn silence() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The calls that are allowed with some arguments only.
+/// System calls that are allowed only with certain arguments.
 fn conditional_calls() -> anyhow::Result<[(i64, Vec<SeccompRule>); 5]> {
     let is = |argument: u8, value: u64| {
         SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
@@ -266,18 +265,18 @@ fn conditional_calls() -> anyhow::Result<[(i64, Vec<SeccompRule>); 5]> {
     };
     let own = u64::from(std::process::id());
     Ok([
-        // Threads, and no processes.
+        // New threads, but no new processes.
         (
             libc::SYS_clone,
             vec![masked(0, u64::try_from(libc::CLONE_THREAD)?)?],
         ),
-        // Signals to itself: Go stops its own threads by them.
+        // Signals to itself: Go preempts its own threads by them.
         (libc::SYS_tgkill, vec![is(0, own)?]),
-        // Its own limits are read; they can only be made narrower.
+        // Its own limits, which it can read and only lower.
         (libc::SYS_prlimit64, vec![is(0, 0)?]),
-        // Whether something is a terminal.
+        // isatty(3).
         (libc::SYS_ioctl, vec![is(1, libc::TCGETS)?]),
-        // Names of threads and of memory.
+        // Names of threads and of memory areas.
         (
             libc::SYS_prctl,
             vec![
@@ -289,7 +288,7 @@ fn conditional_calls() -> anyhow::Result<[(i64, Vec<SeccompRule>); 5]> {
     ])
 }
 
-/// `windlass escape`, run in the jail: the ways out that are open, as a JSON list.
+/// `windlass escape`, run in the jail: tries ways out of it and returns those that worked, as a JSON list.
 pub fn escape() -> String {
     let mut ways = Vec::new();
     let mut tried = |way: &str, open: bool| {
@@ -310,7 +309,7 @@ pub fn escape() -> String {
         "write outside of its folder",
         std::fs::write("../escaped", "").is_ok(),
     );
-    // Refused or unreachable would mean that there is a socket to try it with.
+    // Any other error, such as a refused connection, means that a socket could be opened.
     let denied = |error: std::io::Error| error.raw_os_error() == Some(libc::EPERM);
     tried(
         "open a connection",

@@ -1,4 +1,4 @@
-//! Kustomizations: which files one names, and running kustomize on them.
+//! Kustomizations: the files that they refer to, and running kustomize.
 
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ impl Renderer {
         let out = self
             .run(inputs, Program::Kustomize, &arguments, MOST_TIME)
             .await?;
-        Ok(self.read(&out, &inputs.directory).await?)
+        Ok(self.parse(&out, &inputs.directory).await?)
     }
 }
 
@@ -86,7 +86,7 @@ impl Walk<'_> {
     }
 }
 
-/// Every path that a kustomization names; an error for what is not rendered here.
+/// Every path that a kustomization refers to. An error: it uses a field that is not supported.
 fn references(document: &Value) -> Result<Vec<String>, String> {
     for field in ["helmCharts", "helmChartInflationGenerator", "helmGlobals"] {
         if !document[field].is_null() {
@@ -96,7 +96,7 @@ fn references(document: &Value) -> Result<Vec<String>, String> {
         }
     }
     let mut found = Vec::new();
-    // Inline YAML stands where a path could.
+    // Some fields may hold inline YAML instead of a path.
     let mut add = |value: &Value| {
         if let Some(text) = value.as_str()
             && !text.contains('\n')

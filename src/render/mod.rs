@@ -1,21 +1,22 @@
 //! A directory of a tree → manifests: plain YAML, kustomize, or a Helm chart.
 //!
-//! A pull request's head is untrusted input. What a rendering reads is settled
-//! before anything runs: [`inputs`] follows every reference of every
-//! kustomization inside the tree, and refuses one that leads out of it (remote
-//! bases and files, absolute paths, symbolic links), names plugins, or does not
-//! exist. Only those files are laid out for the child process, which runs in a
-//! [`jail`] with an empty environment, a time limit and an output limit. The
-//! hash of the inputs is the rendering's identity: the cache's key, and what
-//! tells which applications a change touches.
+//! A pull request's head is untrusted input. The files that a rendering reads are
+//! determined before anything runs: [`inputs`] follows every reference of every
+//! kustomization inside the tree. It refuses a reference that leads out of the
+//! tree (remote bases and files, absolute paths, symbolic links), names a plugin,
+//! or does not exist. Only those files are written for the child process, which
+//! runs in a [`jail`] with an empty environment, a time limit and an output
+//! limit. The hash of the inputs identifies a rendering: it is the cache's key,
+//! and shows which applications a change touches.
 //!
 //! - [`source`]: a tree, and reading files in it
-//! - [`inputs`]: what a rendering reads, and its hash; with [`kustomize`] and
-//!   [`chart`], which know what their files name and how they are built
-//! - [`run`], [`jail`]: the programs, as children or in a container of their own
-//! - [`budget`]: what the renderings of one pull request may take
+//! - [`inputs`]: the files that a rendering reads, and their hash; [`kustomize`]
+//!   and [`chart`] follow references and run the program
+//! - [`run`], [`jail`]: running the programs, as child processes or in a
+//!   container of their own
+//! - [`budget`]: limits for all renderings of one pull request
 //! - [`rules`]: validation rules of custom resources
-//! - here: [`Renderer`], which remembers what was rendered
+//! - here: [`Renderer`], which caches renderings
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,14 +44,14 @@ use run::{Job, MOST_TIME, Trouble};
 pub use run::{Local, Program, Programs, Runner};
 pub use source::Source;
 
-/// How many links, and charts in charts, are followed.
+/// How many symbolic links, and nested charts, are followed.
 const MOST_LINKS: usize = 8;
-/// Texts longer than this are read one at a time: a value takes a hundred times the bytes of its text.
+/// Longer texts are parsed one at a time: parsed values take a hundred times the bytes of their text.
 const LONG_TEXT: usize = 1 << 20;
-/// Bytes of renderings that are remembered.
-const MOST_REMEMBERED: u64 = 256 << 20;
+/// The size of the cache of renderings, in bytes.
+const MOST_CACHED: u64 = 256 << 20;
 
-/// What a chart may ask about where it goes.
+/// Helm's `.Release` and `.Capabilities`: where a chart is installed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Release {
     pub name: String,
@@ -61,21 +62,21 @@ pub struct Release {
     pub apis: Vec<String>,
 }
 
-/// Why there is no rendering.
+/// Why a rendering failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NotRendered {
-    /// In words for the author.
+    /// The files are wrong: a message for their author.
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// A pull request's head has used up its budget.
     #[error("{0}: this commit has used up the rendering budget of one pull request: split it")]
     UsedUp(String),
-    /// It may be had another time.
+    /// It may succeed later.
     #[error("{0}")]
     Passing(String),
 }
 
-/// Runs renderers and remembers what they gave.
+/// Runs renderers and caches their output.
 #[derive(Clone)]
 pub struct Renderer {
     shared: Arc<Shared>,
@@ -84,14 +85,14 @@ pub struct Renderer {
 
 struct Shared {
     runner: Runner,
-    /// Schemas whose rules took too long once: nobody waits for them again.
+    /// Schemas whose validation rules once took too long: they are not evaluated again.
     slow: moka::sync::Cache<String, ()>,
-    /// What validation rules said, by all that they were asked about.
+    /// Results of validation rules, by a digest of schema and objects.
     rules: moka::future::Cache<String, Result<(), String>>,
     evaluating: Semaphore,
-    /// Reading what is long.
-    reading: Semaphore,
-    /// As JSON, which takes a tenth of the memory: a look at ten thousand objects needs them only while it lasts.
+    /// Parsing of long texts, one at a time.
+    parsing: Semaphore,
+    /// Renderings as JSON, which takes a tenth of the memory of parsed manifests.
     cache: moka::future::Cache<(String, Option<Release>), Arc<str>>,
 }
 
@@ -99,13 +100,13 @@ impl Renderer {
     pub fn new(runner: Runner) -> Self {
         let shared = Shared {
             runner,
-            reading: Semaphore::new(1),
+            parsing: Semaphore::new(1),
             slow: moka::sync::Cache::new(1_000),
             rules: moka::future::Cache::builder().max_capacity(5_000).build(),
             evaluating: Semaphore::new(2),
             cache: moka::future::Cache::builder()
                 .weigher(|_, text: &Arc<str>| u32::try_from(text.len()).unwrap_or(u32::MAX))
-                .max_capacity(MOST_REMEMBERED)
+                .max_capacity(MOST_CACHED)
                 .build(),
         };
         Self {
@@ -114,7 +115,7 @@ impl Renderer {
         }
     }
 
-    /// The same renderer, whose renderings take from one budget.
+    /// The same renderer, with a budget for its renderings.
     pub fn within(&self, budget: Budget) -> Self {
         Self {
             budget: Some(Arc::new(budget)),
@@ -122,8 +123,7 @@ impl Renderer {
         }
     }
 
-    /// The manifests, as rendered: namespaces not yet settled. The error is in words for the author. `release` counts
-    /// for charts only.
+    /// Renders the manifests. Their namespaces are not normalized yet. `release` matters for charts only.
     pub async fn render(
         &self,
         inputs: &Inputs,
@@ -131,12 +131,12 @@ impl Renderer {
     ) -> Result<Arc<Vec<Manifest>>, NotRendered> {
         loop {
             let rendered = self.render_once(inputs, release.clone()).await;
-            // Who waited for the rendering of a head that then had no budget left has one of his own, or needs none.
-            let anothers = self
+            // The cache may return the failure of a concurrent call whose budget was used up. If ours is not, try again.
+            let of_another_call = self
                 .budget
                 .as_ref()
                 .is_none_or(|budget| !budget.is_used_up());
-            if !(anothers && matches!(rendered, Err(NotRendered::UsedUp(_)))) {
+            if !(of_another_call && matches!(rendered, Err(NotRendered::UsedUp(_)))) {
                 return rendered;
             }
         }
@@ -150,10 +150,10 @@ impl Renderer {
         let key = (inputs.hash.clone(), release.clone());
         let rendering = async {
             let manifests = self.build(inputs, release).await?;
-            let mut seen = BTreeSet::new();
+            let mut keys = BTreeSet::new();
             if let Some(twice) = manifests
                 .iter()
-                .find(|manifest| !seen.insert(manifest.key.clone()))
+                .find(|manifest| !keys.insert(manifest.key.clone()))
             {
                 return Err(Invalid(format!(
                     "{}: {} is defined twice",
@@ -172,7 +172,7 @@ impl Renderer {
         Ok(Manifest::restore(&stored).map(Arc::new)?)
     }
 
-    /// The manifests by what renders the directory.
+    /// Renders by the tool that the directory needs.
     async fn build(
         &self,
         inputs: &Inputs,
@@ -180,8 +180,8 @@ impl Renderer {
     ) -> Result<Vec<Manifest>, NotRendered> {
         match &inputs.how {
             How::Plain => {
-                let _turn = self
-                    .turn_to_read(inputs.files.values().map(|content| content.len()).sum())
+                let _permit = self
+                    .permit_to_parse(inputs.files.values().map(|content| content.len()).sum())
                     .await;
                 Ok(tokio::task::block_in_place(|| plain(inputs))?)
             }
@@ -195,7 +195,7 @@ impl Renderer {
         }
     }
 
-    /// Runs a program on the inputs; what it printed. It takes from the budget.
+    /// Runs a program on the inputs, within the budget. Returns its output.
     async fn run(
         &self,
         inputs: &Inputs,
@@ -225,39 +225,39 @@ impl Renderer {
                 return used_up();
             }
         }
-        let told = |why: &str| format!("{}: {}: {why}", inputs.directory, program.name());
+        let message = |why: &str| format!("{}: {}: {why}", inputs.directory, program.name());
         printed.map_err(|trouble| match trouble {
-            Trouble::Author(why) => NotRendered::Invalid(Invalid(told(&why))),
-            Trouble::Passing(why) => NotRendered::Passing(told(&why)),
+            Trouble::Author(why) => NotRendered::Invalid(Invalid(message(&why))),
+            Trouble::Passing(why) => NotRendered::Passing(message(&why)),
         })
     }
 
-    async fn read(&self, text: &str, directory: &str) -> Result<Vec<Manifest>, Invalid> {
-        let _turn = self.turn_to_read(text.len()).await;
+    async fn parse(&self, text: &str, directory: &str) -> Result<Vec<Manifest>, Invalid> {
+        let _permit = self.permit_to_parse(text.len()).await;
         Manifest::parse_all(text, directory)
     }
 
-    /// Whoever reads what is long waits for its turn.
-    async fn turn_to_read(&self, length: usize) -> Option<SemaphorePermit<'_>> {
+    /// For a long text: waits until no other one is being parsed.
+    async fn permit_to_parse(&self, length: usize) -> Option<SemaphorePermit<'_>> {
         if length > LONG_TEXT {
-            self.shared.reading.acquire().await.ok()
+            self.shared.parsing.acquire().await.ok()
         } else {
             None
         }
     }
 
-    /// Whether the jail holds where renderers run: a program tries to get out of it.
+    /// Checks the jail: a program tries to get out of it.
     pub async fn check_jail(&self) -> Result<(), NotRendered> {
-        let nothing = Inputs {
+        let no_files = Inputs {
             directory: ".".into(),
             how: How::Plain,
             files: BTreeMap::new(),
             hash: String::new(),
         };
-        let tried = self
-            .run(&nothing, Program::Windlass, &["escape".into()], MOST_TIME)
+        let open_ways = self
+            .run(&no_files, Program::Windlass, &["escape".into()], MOST_TIME)
             .await?;
-        match serde_json::from_str::<Vec<String>>(&tried) {
+        match serde_json::from_str::<Vec<String>>(&open_ways) {
             Ok(ways) if ways.is_empty() => Ok(()),
             Ok(ways) => Err(Invalid(format!("a renderer can {}", ways.join(", "))).into()),
             Err(_) => Err(Invalid("what the jail lets through could not be tried".into()).into()),
@@ -269,8 +269,8 @@ fn plain(inputs: &Inputs) -> Result<Vec<Manifest>, Invalid> {
     let mut manifests: Vec<Manifest> = Vec::new();
     let mut nodes = 0;
     for (path, content) in &inputs.files {
-        let read = Manifest::parse_all(&String::from_utf8_lossy(content), path)?;
-        nodes += read
+        let parsed = Manifest::parse_all(&String::from_utf8_lossy(content), path)?;
+        nodes += parsed
             .iter()
             .map(|manifest| yaml::nodes(&manifest.value))
             .sum::<usize>();
@@ -281,7 +281,7 @@ fn plain(inputs: &Inputs) -> Result<Vec<Manifest>, Invalid> {
                 yaml::MOST_NODES
             )));
         }
-        manifests.extend(read);
+        manifests.extend(parsed);
     }
     Ok(manifests)
 }

@@ -1,5 +1,5 @@
-//! Validation rules of custom resource definitions, evaluated in the jail: they
-//! may be a pull request's.
+//! Validation rules of custom resource definitions. They are evaluated in the
+//! jail, since they may come from a pull request.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,8 +18,8 @@ const MOST_RULE_TIME: Duration = Duration::from_secs(5);
 const TOO_SLOW: &str = "the validation rules of its definition cannot be evaluated in time";
 
 impl Renderer {
-    /// What of a schema's validation rules an object breaks. The rules may be a pull request's, written to take for ever or to
-    /// end the process: they are evaluated by `windlass rules` in the jail.
+    /// Whether an object breaks validation rules of a schema. Rules of a pull request may be written to run for ever or to
+    /// crash the process, so `windlass rules` evaluates them in the jail.
     pub async fn broken_rules(
         &self,
         schema: &Value,
@@ -30,31 +30,31 @@ impl Renderer {
         if self.shared.slow.contains_key(&definition) {
             return Err(TOO_SLOW.into());
         }
-        let asked =
+        let request =
             serde_json::json!({"schema": schema, "object": object, "before": before}).to_string();
-        let key = hex::encode(Sha256::digest(&asked));
+        let key = hex::encode(Sha256::digest(&request));
         self.shared
             .rules
-            .try_get_with(key, self.evaluate(definition, &asked))
+            .try_get_with(key, self.evaluate(definition, &request))
             .await
             .map_err(|why| (*why).clone())?
     }
 
-    /// The outer error says nothing about the rules: they are evaluated again when they are asked for again.
+    /// The outer error says nothing about the rules, and is not cached.
     async fn evaluate(
         &self,
         definition: String,
-        asked: &str,
+        request: &str,
     ) -> Result<Result<(), String>, String> {
         let not_now = || {
             Err("the validation rules of its definition cannot be evaluated just now".to_string())
         };
-        let Ok(_turn) = self.shared.evaluating.acquire().await else {
+        let Ok(_permit) = self.shared.evaluating.acquire().await else {
             return not_now();
         };
         let files = BTreeMap::from([(
             "rules.json".to_string(),
-            Arc::<[u8]>::from(asked.as_bytes()),
+            Arc::<[u8]>::from(request.as_bytes()),
         )]);
         let inputs = Inputs {
             directory: "definition".into(),
@@ -63,12 +63,12 @@ impl Renderer {
             hash: String::new(),
         };
         let arguments = ["rules".to_string(), "rules.json".to_string()];
-        // It takes from nobody's budget: what it says holds for everybody who asks about the same.
-        let alone = Self {
+        // Without the caller's budget: the cached result also serves others.
+        let without_budget = Self {
             shared: self.shared.clone(),
             budget: None,
         };
-        match alone
+        match without_budget
             .run(&inputs, Program::Windlass, &arguments, MOST_RULE_TIME)
             .await
         {
@@ -77,22 +77,22 @@ impl Renderer {
                 Ok(broken) => Ok(Err(broken.join("; "))),
                 Err(_) => Ok(Err(TOO_SLOW.into())),
             },
-            // Out of time, of memory, of its stack: one such object is enough to know the schema by.
+            // It ran out of time, memory or stack. One such object is enough to reject the schema from then on.
             Err(NotRendered::Invalid(_)) => {
                 self.shared.slow.insert(definition, ());
                 Ok(Err(TOO_SLOW.into()))
             }
-            // It is asked again: that says nothing about the rules.
+            // A temporary failure, which says nothing about the rules.
             Err(_) => not_now(),
         }
     }
 }
 
-/// `windlass rules`: reads what [`Renderer::broken_rules`] laid out, and prints what is broken, as a list.
+/// `windlass rules`: reads the request that [`Renderer::broken_rules`] wrote, and prints the broken rules as a list.
 pub fn rules(file: &Path) -> anyhow::Result<String> {
-    let asked: Value = serde_json::from_slice(&std::fs::read(file)?)?;
-    let before = Some(&asked["before"]).filter(|before| !before.is_null());
-    let broken = cel::broken_rules(&asked["schema"], &asked["object"], before)
+    let request: Value = serde_json::from_slice(&std::fs::read(file)?)?;
+    let before = Some(&request["before"]).filter(|before| !before.is_null());
+    let broken = cel::broken_rules(&request["schema"], &request["object"], before)
         .err()
         .unwrap_or_default();
     Ok(serde_json::to_string(&broken)?)

@@ -1,5 +1,5 @@
-//! A tree with its listing, and the reading of files in it: no path and no
-//! symbolic link leads out of the tree.
+//! A Git tree with its listing, and reading files in it. No path and no symbolic
+//! link leads out of the tree.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::MOST_LINKS;
 use crate::domain::Invalid;
 use crate::git::{EntryMode, Listing, Mirror, TreeId};
 
-/// A tree with its listing, read once for all applications.
+/// A Git tree with its listing, read once for all applications.
 pub struct Source<'a> {
     mirror: &'a Mirror,
     tree: TreeId,
@@ -24,7 +24,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Every directory that holds something.
+    /// Every directory.
     pub fn directories(&self) -> BTreeSet<String> {
         let mut directories = BTreeSet::new();
         for path in self.files.keys() {
@@ -39,7 +39,7 @@ impl<'a> Source<'a> {
         directories
     }
 
-    /// Path → object id, for telling which files two trees differ in.
+    /// Path → object id, for finding the files in which two trees differ.
     pub fn listing(&self) -> &Listing {
         &self.files
     }
@@ -72,7 +72,7 @@ impl<'a> Source<'a> {
             .is_some_and(|(found, _)| found.starts_with(&prefix))
     }
 
-    /// A file's content; a symbolic link is followed inside the tree and nowhere else.
+    /// A file's content. A symbolic link is followed inside the tree only.
     pub(super) fn content(&self, path: &str) -> Result<Option<Vec<u8>>, Invalid> {
         let mut at = path.to_string();
         for _ in 0..MOST_LINKS {
@@ -108,7 +108,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// `base/path` without `.` and `..`; None where it leads out of the tree.
+/// `base/path` without `.` and `..`; None: it leads out of the tree.
 pub(super) fn join(base: &str, path: &str) -> Option<String> {
     if path.starts_with('/') {
         return None;

@@ -25,7 +25,7 @@ pub fn rollout(summary: &Summary<'_>) -> String {
         (Outcome::Stale, Some(one)) => format!("stale: {}", of(one, &one.message)),
         (Outcome::Nothing, _) => "no application changes".into(),
         (Outcome::Superseded, Some(one)) => format!("superseded {}", one.message),
-        (Outcome::Healthy, Some(one)) if total == 1 && one.state == RolloutState::Gone => {
+        (Outcome::Healthy, Some(one)) if total == 1 && one.state == RolloutState::Deleted => {
             format!("{} is gone, with all its objects", one.key.title())
         }
         (Outcome::Healthy, Some(one)) if total == 1 => {
@@ -73,7 +73,7 @@ pub fn progress(
     let summary = rollout::summary(progress);
     let about = summary.about.map(|one| one.state);
     let verdict = match summary.outcome {
-        Outcome::Healthy if about == Some(RolloutState::Gone) => "**Gone**",
+        Outcome::Healthy if about == Some(RolloutState::Deleted) => "**Gone**",
         Outcome::Pending if about == Some(RolloutState::Leaving) => "**Merged** · deletions wait",
         Outcome::Healthy => "**Synced, healthy**",
         Outcome::Failed => "**Failed**",

@@ -61,7 +61,7 @@ pub fn promotion(
                     |Offer {
                          candidate,
                          instead_of,
-                         again,
+                         reintroduced: again,
                      }| CandidateView {
                         image: candidate.image.clone(),
                         tag: candidate.tag.to_string(),
@@ -161,7 +161,7 @@ mod tests {
         Offer {
             candidate,
             instead_of: None,
-            again: false,
+            reintroduced: false,
         }
     }
 
@@ -198,7 +198,7 @@ mod tests {
         let again = promotion(
             &key(),
             &[Offer {
-                again: true,
+                reintroduced: true,
                 ..offer()
             }],
             &[],

@@ -36,24 +36,24 @@ pub fn reason(reason: &Reason) -> String {
             format!("{}: {why}", wave_words(*wave, what))
         }
         Reason::Applies { writes, of } => format!("applying {writes} of {of} objects"),
-        Reason::Health { objects: (health, why), ending, withheld, .. } => {
+        Reason::Health { objects: (health, why), terminating, withheld, .. } => {
             // How many pods are ready changes by the second; that it is waited for does not.
             let why = match health {
                 Health::Progressing => format!("waits for {}", why.split(": ").next().unwrap_or_default()),
                 _ => why.clone(),
             };
             let own = (!why.is_empty()).then_some(why);
-            let ending = ending.iter().map(|(key, why)| format!("{key}: {why}"));
+            let terminating = terminating.iter().map(|(key, why)| format!("{key}: {why}"));
             let withheld = withheld.iter().map(|(key, why)| format!("{key} is kept: {why}"));
-            joined(own.into_iter().chain(ending).chain(withheld), "; ")
+            joined(own.into_iter().chain(terminating).chain(withheld), "; ")
         }
         Reason::Overdue { limit, reason } => {
             let what = match &**reason {
                 // All of it: nothing of what is waited for comes by itself any more.
-                Reason::Health { objects: (_, why), ending, .. } => {
+                Reason::Health { objects: (_, why), terminating, .. } => {
                     let own = (!why.is_empty()).then(|| why.clone());
-                    let ending = ending.iter().map(|(key, why)| format!("{key}: {why}"));
-                    joined(own.into_iter().chain(ending), "; ")
+                    let terminating = terminating.iter().map(|(key, why)| format!("{key}: {why}"));
+                    joined(own.into_iter().chain(terminating), "; ")
                 }
                 other => self::reason(other),
             };
@@ -186,10 +186,10 @@ mod tests {
 
     #[test]
     fn health_is_told_with_what_is_waited_for() {
-        let health = |health, why: &str, ending: Vec<(ResourceKey, String)>| Reason::Health {
+        let health = |health, why: &str, terminating: Vec<(ResourceKey, String)>| Reason::Health {
             health,
             objects: (health, why.into()),
-            ending,
+            terminating,
             withheld: vec![],
         };
         assert_words([

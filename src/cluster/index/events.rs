@@ -1,5 +1,5 @@
-//! One watch of one kind: from the API server's events to what is kept, and who
-//! has to look again.
+//! One watch of one kind: from the API server's events to index entries, and to
+//! the applications that have to be reconciled.
 
 use std::collections::HashSet;
 use std::pin::pin;
@@ -14,15 +14,15 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::objects::{Name, name_of, seen, upsert};
+use super::objects::{Name, index_entry, name_of, upsert};
 use super::{Kind, Rules, State};
 use crate::cluster::{Client, Identity, WatchEvent, value_of};
 use crate::domain::OWNER_LABEL;
 
-/// A watch that cannot be had for so long makes what it saw worth nothing.
+/// After a watch has been interrupted for so long, its entries are no longer used.
 const LOST_AFTER: Duration = Duration::from_secs(15);
 
-/// Objects of a page: anybody may give an object of his our label, and as many annotations as it holds (256 KiB).
+/// Objects of a page. It is small: anybody may give an object our label and 256 KiB of annotations.
 const PAGE: u32 = 50;
 
 /// Kinds that have no health of their own: their metadata says all that is needed.
@@ -54,15 +54,15 @@ const WITHOUT_STATUS: [&str; 22] = [
 /// One watch.
 pub(super) struct Run {
     pub(super) kind: Weak<Kind>,
-    pub(super) told: watch::Sender<State>,
+    pub(super) state: watch::Sender<State>,
     pub(super) resource: ApiResource,
     pub(super) cluster: String,
     pub(super) moved: mpsc::Sender<WatchEvent>,
     pub(super) rules: Rules,
     pub(super) identity: Identity,
-    /// While a list is read: what was in it.
+    /// While a list is read: the objects in it.
     pub(super) listed: Option<HashSet<Name>>,
-    /// Since when the watch cannot be had.
+    /// Since when the watch is interrupted.
     pub(super) broken: Option<Instant>,
 }
 
@@ -114,14 +114,14 @@ impl Run {
                         message = status.message,
                         "cannot watch; drift of this kind is found at the next resync"
                     );
-                    let _ = self.told.send(State::Refused);
+                    let _ = self.state.send(State::Refused);
                     return;
                 }
                 Err(watcher::Error::WatchStartFailed(kube::Error::Api(status)))
                     if status.code == 404 =>
                 {
-                    // Served no more: whoever looks asks the server, and finds that out too.
-                    let _ = self.told.send(State::Refused);
+                    // The kind is no longer served. Callers read from the server, and find that out too.
+                    let _ = self.state.send(State::Refused);
                     return;
                 }
                 Err(error) => {
@@ -137,24 +137,24 @@ impl Run {
         }
     }
 
-    /// True: it has been so for a while, nothing that was seen is believed any more, and whoever looks next begins anew.
+    /// True: the interruption lasts too long. The entries are no longer used, and the next lookup starts a new watch.
     async fn interrupted(&mut self) -> bool {
         // Another cluster may answer when it is back.
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let since = *self.broken.get_or_insert_with(Instant::now);
-        if *self.told.borrow() == State::Starting {
-            // Nothing was seen yet: whoever looks asks the server meanwhile.
-            let _ = self.told.send(State::Lost);
+        if *self.state.borrow() == State::Starting {
+            // There are no entries yet: callers read from the server meanwhile.
+            let _ = self.state.send(State::Lost);
             return false;
         }
         let Some(kind) = self
             .kind
             .upgrade()
-            .filter(|_| *self.told.borrow() == State::Ready && since.elapsed() >= LOST_AFTER)
+            .filter(|_| *self.state.borrow() == State::Ready && since.elapsed() >= LOST_AFTER)
         else {
             return false;
         };
-        if self.told.send(State::Lost).is_err() {
+        if self.state.send(State::Lost).is_err() {
             return true;
         }
         let owners: HashSet<_> = kind
@@ -162,11 +162,11 @@ impl Run {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .values()
-            .map(|seen| seen.owner.clone())
+            .map(|entry| entry.owner.clone())
             .collect();
         drop(kind);
         for owner in owners {
-            self.tell(owner).await;
+            self.wake(owner).await;
         }
         true
     }
@@ -175,22 +175,22 @@ impl Run {
         let Some(kind) = self.kind.upgrade() else {
             return;
         };
-        let Some((key, seen)) = name_of(object).zip(seen(object, &self.rules)) else {
+        let Some((key, entry)) = name_of(object).zip(index_entry(object, &self.rules)) else {
             return;
         };
         if let Some(listed) = &mut self.listed {
             listed.insert(key.clone());
         }
-        // A list says how it is: also of a cluster that was restored, whose versions begin at an older one.
+        // A list always counts: after a restore from a backup, a cluster's resourceVersions are older.
         let listing = self.listed.is_some();
-        let news = upsert(
+        let owners = upsert(
             &mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner),
             key,
-            seen,
+            entry,
             listing,
         );
-        for owner in news {
-            self.tell(owner).await;
+        for owner in owners {
+            self.wake(owner).await;
         }
     }
 
@@ -204,42 +204,43 @@ impl Run {
         ) else {
             return;
         };
-        let gone = {
+        let removed = {
             let mut objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
-            // Made anew meanwhile, as the answer to our own write told: that one stays.
+            // It may have been created again meanwhile, by a write of ours: that entry stays.
             let same = objects.get(&key).is_some_and(|known| known.uid == uid);
             if same { objects.remove(&key) } else { None }
         };
-        if let Some(gone) = gone {
-            self.tell(gone.owner).await;
+        if let Some(removed) = removed {
+            self.wake(removed.owner).await;
         }
     }
 
-    /// A list is complete: what is known and was not in it is gone.
+    /// A list is complete: entries that were not in it are removed.
     async fn listed(&mut self) {
         let (Some(kind), Some(listed)) = (self.kind.upgrade(), self.listed.take()) else {
             return;
         };
-        let first = *self.told.borrow() != State::Ready;
-        let gone: Vec<_> = {
+        let first = *self.state.borrow() != State::Ready;
+        let removed: Vec<_> = {
             let mut objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
-            // Before the first list is complete only our own writes can have put something in that is not in it.
-            let gone: Vec<_> = objects
+            // At the first list, an entry that is not in it can only come from a write of ours: it stays.
+            let missing: Vec<_> = objects
                 .keys()
                 .filter(|key| !first && !listed.contains(*key))
                 .cloned()
                 .collect();
-            gone.into_iter()
+            missing
+                .into_iter()
                 .filter_map(|key| objects.remove(&key))
                 .collect()
         };
-        let _ = self.told.send(State::Ready);
-        for seen in gone {
-            self.tell(seen.owner).await;
+        let _ = self.state.send(State::Ready);
+        for entry in removed {
+            self.wake(entry.owner).await;
         }
     }
 
-    async fn tell(&self, owner: String) {
+    async fn wake(&self, owner: String) {
         let _ = self.moved.send(WatchEvent::Object(owner)).await;
     }
 }

@@ -1,14 +1,14 @@
-//! What is live of the objects that we manage: kept by watches, so that
-//! looking at an application that is as it should be costs no request.
+//! The live state of the objects that we manage, kept by watches: reconciling an
+//! application that is in sync costs no request.
 //!
-//! One watch per kind, filtered by our label; of each object only what a
-//! decision needs is kept. Kinds whose health is in their status are watched
-//! whole, the others by their metadata alone: no body of a Secret is ever held.
+//! There is one watch per kind, filtered by our label; of each object only what
+//! a decision needs is kept. Kinds whose status says how healthy they are get
+//! whole objects, all others metadata only: no Secret's data is ever held.
 //!
-//! Known races: an answer to our own write may be newer than the watch (it is
-//! put in by [`Index::note`], and older events are passed over by
-//! resourceVersion, which Kubernetes promises to be comparable since 1.35); an
-//! object that lost our label looks deleted (whoever looks asks the server).
+//! Known races: an answer to our own write may be newer than the watch
+//! ([`Index::note`] stores it, and older events are dropped by resourceVersion,
+//! which Kubernetes promises to be comparable since 1.35); an object that lost
+//! our label looks deleted (callers read it from the server).
 //!
 //! - [`objects`]: what is kept of an object
 //! - [`events`]: the watch of one kind
@@ -31,34 +31,34 @@ mod objects;
 
 use events::Run;
 pub use objects::IndexEntry;
-use objects::{MOST_OBJECTS, Name, seen, upsert};
+use objects::{MOST_OBJECTS, Name, index_entry, upsert};
 
-/// What an index says of an object.
+/// What the index knows of an object.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Lookup {
     Found(IndexEntry),
-    /// Not there, or without our label.
+    /// It does not exist, or does not carry our label.
     Absent,
-    /// Its kind is not watched, or not yet: ask the server.
+    /// Its kind is not watched, or not yet: read it from the server.
     Unknown,
 }
 
-/// How long a look waits for a kind's first list.
+/// How long a lookup waits for a kind's first list.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The objects of one cluster.
 pub struct Index {
     cluster: String,
     client: Client,
-    /// By group, version and kind: a version may cease to be served.
+    /// By group, version and kind: a version may stop being served.
     kinds: Mutex<HashMap<(String, String, String), Arc<Kind>>>,
     moved: mpsc::Sender<WatchEvent>,
-    /// When objects of custom kinds are healthy, by the config repository that says so.
+    /// The health rules of each config repository.
     rules: Rules,
     identity: Identity,
 }
 
-/// By repository: its rules, and the marks of its applications' objects, which alone are judged by them.
+/// By repository: its health rules, and the owner labels of its applications. The rules apply to their objects only.
 type Rules = Arc<RwLock<BTreeMap<RepoName, (Vec<HealthRule>, HashSet<String>)>>>;
 
 fn assess(rules: &Rules, live: &Value) -> health::Assessment {
@@ -89,9 +89,9 @@ impl Drop for Kind {
 enum State {
     Starting,
     Ready,
-    /// We may not watch it, or it is served no more.
+    /// We may not watch it, or it is no longer served.
     Refused,
-    /// The watch has been broken for a while: what was seen may be long past.
+    /// The watch has been interrupted for a while: its entries may be outdated.
     Lost,
 }
 
@@ -117,7 +117,7 @@ impl Index {
         assess(&self.rules, live)
     }
 
-    /// The custom kinds among objects for which neither windlass nor a config repository has a rule.
+    /// The custom kinds among the objects for which neither windlass nor the config repository has a health rule.
     pub fn unruled<'a>(
         &self,
         repo: &RepoName,
@@ -133,8 +133,8 @@ impl Index {
         )
     }
 
-    /// What a config repository says of when custom kinds are healthy, and whose objects that is about. Kinds of which it
-    /// says something new are listed anew, and looked at.
+    /// Sets the health rules of a config repository, and the owner labels that they apply to. Kinds with a changed rule
+    /// are listed again, and their applications reconciled.
     pub async fn set_rules(&self, repo: &RepoName, rules: &[HealthRule], owners: &HashSet<String>) {
         let dropped: Vec<_> = {
             let mut known = self.rules.write().unwrap_or_else(PoisonError::into_inner);
@@ -157,24 +157,24 @@ impl Index {
                 .collect();
             names.iter().filter_map(|name| kinds.remove(name)).collect()
         };
-        let marks: HashSet<_> = dropped
+        let affected: HashSet<_> = dropped
             .iter()
             .flat_map(|kind| {
                 kind.objects
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .values()
-                    .map(|seen| seen.owner.clone())
+                    .map(|entry| entry.owner.clone())
                     .collect::<Vec<_>>()
             })
             .collect();
-        for owner in marks {
+        for owner in affected {
             let _ = self.moved.send(WatchEvent::Object(owner)).await;
         }
     }
 
-    /// What is known of an object; watches its kind from now on.
-    pub async fn look(&self, resource: &ApiResource, key: &ResourceKey) -> Lookup {
+    /// The entry of an object. Its kind is watched from now on.
+    pub async fn lookup(&self, resource: &ApiResource, key: &ResourceKey) -> Lookup {
         let kind = self.kind(resource);
         let mut state = kind.state.clone();
         let settled =
@@ -190,23 +190,23 @@ impl Index {
         };
         objects
             .get(&(key.namespace.clone(), key.name.clone()))
-            .map_or(unknown, |seen| Lookup::Found(seen.clone()))
+            .map_or(unknown, |entry| Lookup::Found(entry.clone()))
     }
 
-    /// Puts in what the server answered to a write of ours. Who wrote it knows; whose it was before is told.
+    /// Stores the server's answer to a write of ours. If another application owned the object before, that one is woken.
     pub async fn note(&self, resource: &ApiResource, key: &ResourceKey, object: &Value) {
         let kind = self.kind(resource);
-        let Some(seen) = seen(object, &self.rules) else {
+        let Some(entry) = index_entry(object, &self.rules) else {
             return;
         };
-        let owner = seen.owner.clone();
-        let news = upsert(
+        let owner = entry.owner.clone();
+        let owners = upsert(
             &mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner),
             (key.namespace.clone(), key.name.clone()),
-            seen,
+            entry,
             false,
         );
-        for former in news.into_iter().filter(|told| *told != owner) {
+        for former in owners.into_iter().filter(|woken| *woken != owner) {
             let _ = self.moved.send(WatchEvent::Object(former)).await;
         }
     }
@@ -224,11 +224,11 @@ impl Index {
         {
             return kind.clone();
         }
-        let (told, state) = watch::channel(State::Starting);
+        let (sender, state) = watch::channel(State::Starting);
         let kind = Arc::new_cyclic(|kind: &Weak<Kind>| {
             let run = Run {
                 kind: kind.clone(),
-                told,
+                state: sender,
                 resource: resource.clone(),
                 cluster: self.cluster.clone(),
                 moved: self.moved.clone(),
@@ -247,7 +247,7 @@ impl Index {
         kind
     }
 
-    /// Kinds that could not be watched are tried again: a right may have been granted.
+    /// Retries kinds that could not be watched: the right may have been granted meanwhile.
     pub fn retry_refused(&self) {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         kinds.retain(|_, kind| *kind.state.borrow() != State::Refused);

@@ -1,4 +1,4 @@
-//! The objects of one kind: what is kept of each, and to whom a change is news.
+//! The objects of one kind: what is kept of each, and which applications a change wakes.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,7 +10,7 @@ use super::{Rules, assess};
 use crate::domain::health;
 use crate::domain::{OWNER_LABEL, ownership};
 
-/// Objects of a kind that are kept; beyond that the server is asked.
+/// The most objects of a kind that are kept. Others are read from the server.
 pub(super) const MOST_OBJECTS: usize = 100_000;
 
 /// An object's namespace and name.
@@ -20,34 +20,34 @@ pub(super) type Name = (Option<String>, String);
 #[derive(Debug, Clone, PartialEq)]
 pub struct IndexEntry {
     pub uid: String,
-    /// The value of our label: whose it is.
+    /// The value of our label: the application that owns it.
     pub owner: String,
-    /// Changes when a person, or another that applies, changes what we applied: see [`ownership::ownership_hash`].
+    /// Changes when somebody else changes fields that we applied: see [`ownership::ownership_hash`].
     pub ownership_hash: String,
     pub health: health::Assessment,
-    /// Since when its controller says nothing: see [`health::silent_since`].
+    /// Since when its controller has not written a status: see [`health::silent_since`].
     pub silent_since: Option<jiff::Timestamp>,
-    /// Whose pods could tell more than it does.
+    /// The workload, if its pods can say why it does not become healthy.
     pub workload: Option<Arc<health::Workload>>,
     resource_version: u64,
 }
 
-/// Whom it is news to, by the marks of the applications: whose the object is, and whose it was before.
-/// `listing`: it is from a list, which counts whatever was known.
+/// Stores an object. Returns the owners whose applications have to be reconciled: the owner of the object and, if it
+/// changed hands, the owner before. `listing`: the object comes from a list, which replaces any known version.
 pub(super) fn upsert(
     objects: &mut HashMap<Name, IndexEntry>,
     name: Name,
-    seen: IndexEntry,
+    entry: IndexEntry,
     listing: bool,
 ) -> Vec<String> {
-    let owner = seen.owner.clone();
+    let owner = entry.owner.clone();
     let full = objects.len() >= MOST_OBJECTS;
     match objects.entry(name) {
         Entry::Occupied(mut known) => {
-            if !listing && known.get().resource_version > seen.resource_version {
+            if !listing && known.get().resource_version > entry.resource_version {
                 return Vec::new();
             }
-            let before = known.insert(seen.clone());
+            let before = known.insert(entry.clone());
             if before.owner != owner {
                 return vec![owner, before.owner];
             }
@@ -56,21 +56,21 @@ pub(super) fn upsert(
                 ..before
             } == IndexEntry {
                 resource_version: 0,
-                ..seen
+                ..entry
             };
             if same { Vec::new() } else { vec![owner] }
         }
-        // Anybody may make objects with our label: of those that are nobody's not all are kept.
+        // Anybody may create objects with our label, so their number is bounded.
         Entry::Vacant(_) if full => Vec::new(),
-        Entry::Vacant(place) => {
-            place.insert(seen);
+        Entry::Vacant(vacant) => {
+            vacant.insert(entry);
             vec![owner]
         }
     }
 }
 
-/// None: without our label, and so not ours to know.
-pub(super) fn seen(object: &Value, rules: &Rules) -> Option<IndexEntry> {
+/// None: it does not carry our label.
+pub(super) fn index_entry(object: &Value, rules: &Rules) -> Option<IndexEntry> {
     let metadata = &object["metadata"];
     Some(IndexEntry {
         uid: metadata["uid"].as_str()?.into(),
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn an_object_that_another_takes_over_is_news_to_both() {
-        let seen = |owner: &str, ownership_hash: &str, resource_version| IndexEntry {
+        let entry = |owner: &str, ownership_hash: &str, resource_version| IndexEntry {
             uid: "1".into(),
             owner: owner.into(),
             ownership_hash: ownership_hash.into(),
@@ -110,27 +110,27 @@ mod tests {
             resource_version,
         };
         let mut objects = HashMap::new();
-        let mut put = |seen, listing| {
+        let mut put = |entry, listing| {
             upsert(
                 &mut objects,
                 (Some("shop".into()), "shop".into()),
-                seen,
+                entry,
                 listing,
             )
         };
         let table: [(&str, IndexEntry, &[&str]); 6] = [
-            ("new", seen("a", "x", 1), &["a"]),
-            ("the same again", seen("a", "x", 2), &[]),
-            ("older than what is known", seen("a", "y", 1), &[]),
-            ("changed", seen("a", "y", 3), &["a"]),
-            ("taken over", seen("b", "y", 4), &["b", "a"]),
-            ("the same from the watch", seen("b", "y", 4), &[]),
+            ("new", entry("a", "x", 1), &["a"]),
+            ("the same again", entry("a", "x", 2), &[]),
+            ("older than what is known", entry("a", "y", 1), &[]),
+            ("changed", entry("a", "y", 3), &["a"]),
+            ("taken over", entry("b", "y", 4), &["b", "a"]),
+            ("the same from the watch", entry("b", "y", 4), &[]),
         ];
-        for (what, seen, told) in table {
-            assert_eq!(put(seen, false), told, "{what}");
+        for (what, entry, woken) in table {
+            assert_eq!(put(entry, false), woken, "{what}");
         }
         assert_eq!(
-            put(seen("b", "x", 1), true),
+            put(entry("b", "x", 1), true),
             ["b"],
             "restored: older, and so it is"
         );

@@ -1,4 +1,4 @@
-//! The `Application` object: what is kept of an application in a stage.
+//! The `Application` object: spec and status of an application in a stage.
 
 #![expect(
     clippy::duplicated_attributes,
@@ -121,8 +121,8 @@ pub struct ApplicationStatus {
     /// Revisions whose sync failed, each with the first reason; the last ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailedSync>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fight: Option<Fight>,
+    #[serde(default, rename = "fight", skip_serializing_if = "Option::is_none")]
+    pub drift_loop: Option<DriftLoop>,
     /// Custom kinds for which no rule says when they are healthy, as `Widget.example.com`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unruled: Vec<String>,
@@ -150,8 +150,8 @@ pub struct ApplicationStatus {
 }
 
 impl ApplicationStatus {
-    /// Synced to what Git has, healthy, and proven to run it: what later stages wait for.
-    pub fn stands(&self) -> bool {
+    /// Synced to Git, healthy, and its images verified: later stages wait for this.
+    pub fn is_ready(&self) -> bool {
         self.sync == SyncState::Synced && self.health == Health::Healthy && self.unproven.is_none()
     }
 }
@@ -178,7 +178,7 @@ impl Default for ApplicationStatus {
             hooks: Vec::new(),
             first_run: None,
             waiting: None,
-            fight: None,
+            drift_loop: None,
             unruled: Vec::new(),
             served: None,
             failures: Vec::new(),
@@ -197,7 +197,8 @@ impl Default for ApplicationStatus {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// The annotation's value that asked for it.
-    pub asked: String,
+    #[serde(rename = "asked")]
+    pub request: String,
     #[schemars(with = "String")]
     pub until: Timestamp,
 }
@@ -241,7 +242,7 @@ pub struct Waiting {
 /// Objects that others change again whenever they are set back: that is tried again after a while, ever more seldom.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct Fight {
+pub struct DriftLoop {
     /// What was synced: with another revision all is tried anew.
     pub revision: CommitSha,
     /// Nothing is set back before that.

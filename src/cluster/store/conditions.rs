@@ -1,4 +1,4 @@
-//! Conditions, for people and `kubectl wait`.
+//! The conditions of an `Application`, for people and `kubectl wait`.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::application::ApplicationStatus;
 use crate::domain::health::{Health, SyncState};
 
-/// `Synced` and `Healthy`; their times move only when their status does.
+/// `Synced` and `Healthy`. `lastTransitionTime` changes only with the condition's status.
 pub fn conditions(
     before: &[Condition],
     status: &ApplicationStatus,
@@ -27,10 +27,10 @@ pub fn conditions(
     };
     let (sync, health) = (format!("{:?}", status.sync), format!("{:?}", status.health));
     let own = status.reason.clone();
-    // What keeps it from being synced is the reason of that condition; once it is synced, of the other.
+    // While it is not synced, the status's reason belongs to `Synced`; afterwards to `Healthy`.
     let sync = own.clone().filter(|_| synced != Some(true)).unwrap_or(sync);
-    let ill = synced == Some(true) && healthy != Some(true);
-    let health = own.filter(|_| ill).unwrap_or(health);
+    let unhealthy = synced == Some(true) && healthy != Some(true);
+    let health = own.filter(|_| unhealthy).unwrap_or(health);
     [("Synced", synced, sync), ("Healthy", healthy, health)]
         .into_iter()
         .map(|(kind, truth, reason)| {

@@ -1,4 +1,4 @@
-//! What an application owns, one line an object in its status.
+//! The inventory: the objects that an application owns, a line of its status each.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{CommitSha, Invalid};
 
-/// An owned object. In the `Application` it is one line of text, `apps/v1 Deployment shop/web uid=… manifest=… ownership=…`: of
-/// thousands of objects the API server would otherwise check every field at each report.
+/// An owned object. In the `Application` it is a line of text, `apps/v1 Deployment shop/web uid=… manifest=…
+/// ownership=…`: with thousands of structured entries the API server would validate every field at each update.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(into = "String", try_from = "String")]
 pub struct InventoryEntry {
     pub key: ResourceKey,
-    /// The API version it was last applied by, without the group.
+    /// The API version that it was last applied by, without the group.
     pub version: String,
-    /// None until it was applied.
+    /// None: not applied yet.
     pub uid: Option<String>,
-    /// A digest of the manifest that it was last applied from.
+    /// A digest of the manifest that was applied last.
     pub manifest_hash: Option<String>,
-    /// A digest of who owns which of its fields, as it was last applied: changes when somebody changes what we applied.
+    /// A digest of the fields' owners after the last apply. It changes when somebody else changes what we applied.
     pub ownership_hash: Option<String>,
-    /// It is run and not kept: it goes without anybody's word once Git has it no more.
+    /// It is a hook: pruned without a confirmation once it is no longer in Git.
     pub hook: bool,
-    /// The commit by which it left Git, while it is still there.
-    pub gone: Option<CommitSha>,
+    /// The commit that removed it from Git, while it is still live.
+    pub removed_by: Option<CommitSha>,
 }
 
 impl From<InventoryEntry> for String {
@@ -35,7 +35,7 @@ impl From<InventoryEntry> for String {
             manifest_hash,
             ownership_hash,
             hook,
-            gone,
+            removed_by,
         } = entry;
         let group = if key.group.is_empty() {
             String::new()
@@ -46,8 +46,8 @@ impl From<InventoryEntry> for String {
             .namespace
             .map(|namespace| namespace + "/")
             .unwrap_or_default();
-        // Names of roles may hold spaces, and none holds a `%` (apimachinery, IsValidPathSegmentName). What the server
-        // refuses is listed as well.
+        // Names of roles may contain spaces, and no name contains a `%` (apimachinery, IsValidPathSegmentName). Names
+        // that the server would refuse are listed as well.
         let word = |text: String| text.replace(char::is_whitespace, "%20");
         let mut line = format!(
             "{} {} {}",
@@ -62,7 +62,7 @@ impl From<InventoryEntry> for String {
         ] {
             line.extend(value.map(|value| format!(" {name}={value}")));
         }
-        line.extend(gone.map(|commit| format!(" gone={commit}")));
+        line.extend(removed_by.map(|commit| format!(" gone={commit}")));
         if hook { line + " hook" } else { line }
     }
 }
@@ -95,7 +95,7 @@ impl TryFrom<String> for InventoryEntry {
             manifest_hash: None,
             ownership_hash: None,
             hook: false,
-            gone: None,
+            removed_by: None,
         };
         for word in words {
             match word.split_once('=') {
@@ -103,9 +103,9 @@ impl TryFrom<String> for InventoryEntry {
                 // An older windlass wrote `applied` and `left`.
                 Some(("manifest" | "applied", value)) => entry.manifest_hash = Some(value.into()),
                 Some(("ownership" | "left", value)) => entry.ownership_hash = Some(value.into()),
-                Some(("gone", value)) => entry.gone = value.parse().ok(),
+                Some(("gone", value)) => entry.removed_by = value.parse().ok(),
                 None if word == "hook" => entry.hook = true,
-                // Of a newer windlass.
+                // Written by a newer windlass.
                 _ => {}
             }
         }
@@ -170,7 +170,7 @@ mod tests {
                 manifest_hash,
                 ownership_hash,
                 hook,
-                gone: None,
+                removed_by: None,
             };
             assert_eq!(String::from(entry.clone()), line);
             assert_eq!(InventoryEntry::try_from(line.to_string()).unwrap(), entry);
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(entry.ownership_hash.as_deref(), Some("l"));
         let line = format!("apps/v1 Kind shop/web uid=u gone={}", "a".repeat(40));
         let entry = InventoryEntry::try_from(line.clone()).unwrap();
-        assert_eq!(entry.gone, "a".repeat(40).parse().ok());
+        assert_eq!(entry.removed_by, "a".repeat(40).parse().ok());
         assert_eq!(String::from(entry), line);
         for wrong in ["", "v1 Kind"] {
             assert!(

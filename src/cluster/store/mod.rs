@@ -1,5 +1,5 @@
-//! Our own objects: `Application` and `Promotion`, in windlass's namespace of
-//! the cluster that it runs in. Tenants cannot edit what we prune by.
+//! Our own objects, `Application` and `Promotion`, in windlass's namespace of the
+//! cluster that it runs in: tenants cannot edit the inventories that we prune by.
 //!
 //! Every write is a compare-and-set on the resourceVersion that was read.
 
@@ -11,7 +11,7 @@ mod watched;
 mod writes;
 
 pub use application::{
-    Application, ApplicationSpec, ApplicationStatus, Fight, HookRun, LastSync, Pause, Served,
+    Application, ApplicationSpec, ApplicationStatus, DriftLoop, HookRun, LastSync, Pause, Served,
     Waiting,
 };
 pub use inventory::InventoryEntry;
@@ -35,7 +35,7 @@ pub fn definitions() -> String {
         .collect()
 }
 
-/// Our objects in our namespace, kept by a watch: reading one costs no request. Our own writes are put in at once.
+/// Our objects, kept by watches: reading one costs no request. Our own writes are stored at once.
 #[derive(Clone)]
 pub struct Store {
     applications: Watched<Application>,
@@ -47,7 +47,7 @@ impl Store {
         Writer(self)
     }
 
-    /// What others change in our objects is told to `moved`.
+    /// Changes that others make to our objects are sent to `moved`.
     pub fn new(client: Client, namespace: &str, moved: &mpsc::Sender<WatchEvent>) -> Self {
         let application = |object: &Application| {
             let spec = object.spec.clone();
@@ -75,7 +75,7 @@ impl Store {
         }
     }
 
-    /// None: not made yet. An object of that name that is another repository's is an error.
+    /// None: it does not exist yet. It is an error if the object of that name belongs to another repository.
     pub async fn application(&self, key: &ApplicationKey) -> Result<Option<Application>> {
         match self.applications.get(&key.object_name()).await? {
             Some(object) if object.spec.repository != key.repo => {
@@ -90,8 +90,8 @@ impl Store {
         }
     }
 
-    /// How an application stands, without its inventory: a commit of two hundred applications asks this of each at each
-    /// look.
+    /// The status of an application without its inventory, which is large: a commit of two hundred applications reads all
+    /// of them at each reconcile.
     pub async fn summary(&self, key: &ApplicationKey) -> Result<ApplicationSummary> {
         self.applications.wait().await?;
         let objects = self.applications.objects();

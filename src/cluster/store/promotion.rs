@@ -1,4 +1,4 @@
-//! The `Promotion` object: the images that were announced for a stage, and what became of them.
+//! The `Promotion` object: the images announced for a stage, and what was decided on each.
 
 #![expect(
     clippy::duplicated_attributes,

@@ -1,4 +1,4 @@
-//! Objects of ours, kept by a watch: reading one costs no request.
+//! Our own objects of one kind, kept by a watch: reading one costs no request.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,47 +25,47 @@ where
     pub(super) fn new(
         api: Api<K>,
         moved: mpsc::Sender<WatchEvent>,
-        name: impl Fn(&K) -> WatchEvent + Send + Sync + 'static,
+        event_for: impl Fn(&K) -> WatchEvent + Send + Sync + 'static,
     ) -> Self {
-        let (told, ready) = watch::channel(false);
-        let kept = Self {
+        let (set_ready, ready) = watch::channel(false);
+        let watched = Self {
             api,
             objects: Arc::default(),
             ready,
         };
-        tokio::spawn(kept.clone().follow(told, moved, name));
-        kept
+        tokio::spawn(watched.clone().follow(set_ready, moved, event_for));
+        watched
     }
 
     pub(super) async fn follow(
         self,
-        told: watch::Sender<bool>,
+        set_ready: watch::Sender<bool>,
         moved: mpsc::Sender<WatchEvent>,
-        name: impl Fn(&K) -> WatchEvent,
+        event_for: impl Fn(&K) -> WatchEvent,
     ) {
         let mut events =
             std::pin::pin!(watcher(self.api.clone(), watcher::Config::default()).default_backoff());
         let mut listed = HashSet::new();
         while let Some(event) = events.next().await {
-            let stirred = match event {
+            let changed = match event {
                 Ok(watcher::Event::Init) => {
                     listed.clear();
                     None
                 }
                 Ok(watcher::Event::InitApply(object)) => {
                     listed.insert(object.name_any());
-                    self.note(&object).then(|| name(&object))
+                    self.note(&object).then(|| event_for(&object))
                 }
-                Ok(watcher::Event::Apply(object)) => self.note(&object).then(|| name(&object)),
+                Ok(watcher::Event::Apply(object)) => self.note(&object).then(|| event_for(&object)),
                 Ok(watcher::Event::Delete(object)) => {
                     self.objects().remove(&object.name_any());
-                    Some(name(&object))
+                    Some(event_for(&object))
                 }
                 Ok(watcher::Event::InitDone) => {
                     if *self.ready.borrow() {
                         self.objects().retain(|name, _| listed.contains(name));
                     }
-                    let _ = told.send(true);
+                    let _ = set_ready.send(true);
                     None
                 }
                 Err(error) => {
@@ -73,8 +73,8 @@ where
                     None
                 }
             };
-            if let Some(stirred) = stirred
-                && moved.send(stirred).await.is_err()
+            if let Some(changed) = changed
+                && moved.send(changed).await.is_err()
             {
                 return;
             }
@@ -85,8 +85,8 @@ where
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an object unless a newer one is kept already (resourceVersions are comparable since Kubernetes 1.35).
-    /// True: it is news.
+    /// Stores an object, unless a newer version is stored already (resourceVersions are comparable since Kubernetes
+    /// 1.35). True: it was stored.
     pub(super) fn note(&self, object: &K) -> bool {
         let version = |object: &K| {
             object

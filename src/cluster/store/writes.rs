@@ -1,4 +1,4 @@
-//! What is written to our own objects, each write conditional on what it was decided from.
+//! Writes of our own objects. Each is conditional on the resourceVersion that it was decided from.
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -14,7 +14,7 @@ use crate::cluster::{Result, call, refused};
 use crate::domain::ApplicationKey;
 use crate::domain::image::{Candidate, same_image};
 
-/// What writes our own objects.
+/// The methods that write our own objects.
 pub struct Writer<'a>(pub(super) &'a Store);
 
 impl std::ops::Deref for Writer<'_> {
@@ -26,23 +26,23 @@ impl std::ops::Deref for Writer<'_> {
 }
 
 impl Writer<'_> {
-    /// Makes the object, or brings its spec up to date.
+    /// Creates the object, or updates its spec.
     pub async fn declare_application(
         &self,
         key: &ApplicationKey,
         spec: ApplicationSpec,
-        seen: Option<Application>,
+        existing: Option<Application>,
     ) -> Result<Application> {
         let what = format!("declare Application {}", key.object_name());
-        let request = match seen {
-            Some(seen) if seen.spec == spec => return Ok(seen),
-            Some(seen) => {
+        let request = match existing {
+            Some(existing) if existing.spec == spec => return Ok(existing),
+            Some(existing) => {
                 call(
                     &what,
                     self.applications.api.replace(
                         &key.object_name(),
                         &parameters(),
-                        &Application { spec, ..seen },
+                        &Application { spec, ..existing },
                     ),
                 )
                 .await?
@@ -62,26 +62,27 @@ impl Writer<'_> {
         Ok(object)
     }
 
-    /// Writes the status if it says something new; the object as it is afterwards.
+    /// Writes the status if it changed. Returns the object as it is then.
     pub async fn report_application(
         &self,
-        seen: &Application,
+        existing: &Application,
         mut status: ApplicationStatus,
         now: Timestamp,
     ) -> Result<Application> {
-        let before = seen.status.clone().unwrap_or_default();
-        status.observed_generation = seen.metadata.generation;
+        let before = existing.status.clone().unwrap_or_default();
+        let generation = existing.metadata.generation;
+        status.observed_generation = generation;
         status.inventory.sort();
-        status.conditions = conditions(&before.conditions, &status, seen.metadata.generation, now);
+        status.conditions = conditions(&before.conditions, &status, generation, now);
         if before == status {
-            return Ok(seen.clone());
+            return Ok(existing.clone());
         }
-        let what = format!("report on Application {}", seen.name_any());
+        let what = format!("report on Application {}", existing.name_any());
         let object = Application {
             status: Some(status),
-            ..seen.clone()
+            ..existing.clone()
         };
-        let (name, parameters) = (seen.name_any(), parameters());
+        let (name, parameters) = (existing.name_any(), parameters());
         let request = self
             .applications
             .api
@@ -93,7 +94,7 @@ impl Writer<'_> {
         Ok(object)
     }
 
-    /// Leaves a wish in an annotation; None takes it back. False: there is no such object.
+    /// Sets an annotation that requests something; None removes it. False: the object does not exist.
     pub async fn annotate(
         &self,
         key: &ApplicationKey,
@@ -103,7 +104,7 @@ impl Writer<'_> {
         self.annotate_all(key, &[(annotation, value)]).await
     }
 
-    /// The same for several, at once.
+    /// The same for several annotations, in one request.
     pub async fn annotate_all(
         &self,
         key: &ApplicationKey,
@@ -131,42 +132,38 @@ impl Writer<'_> {
         }
     }
 
-    /// Keeps candidates: the newest of each image name.
+    /// Stores candidates in the `Promotion`: the newest of each image.
     pub async fn propose(
         &self,
         key: &ApplicationKey,
         candidates: &[Candidate],
     ) -> Result<Promotion> {
         let what = format!("keep the candidate of {}", key.title());
-        let seen = self.promotion(key).await?;
-        let mut wanted = seen
-            .as_ref()
-            .map(|seen| seen.spec.candidates.clone())
-            .unwrap_or_default();
-        let mut earlier = seen
-            .as_ref()
-            .map(|seen| seen.spec.earlier.clone())
+        let existing = self.promotion(key).await?;
+        let spec = existing.as_ref().map(|existing| existing.spec.clone());
+        let (mut newest, mut earlier) = spec
+            .map(|spec| (spec.candidates, spec.earlier))
             .unwrap_or_default();
         for candidate in candidates {
             let is_replaced = |known: &&Candidate| {
                 same_image(&known.image, &candidate.image) && known.digest != candidate.digest
             };
-            earlier.extend(wanted.iter().filter(is_replaced).cloned());
-            wanted.retain(|known| !same_image(&known.image, &candidate.image));
-            wanted.push(candidate.clone());
+            earlier.extend(newest.iter().filter(is_replaced).cloned());
+            newest.retain(|known| !same_image(&known.image, &candidate.image));
+            newest.push(candidate.clone());
         }
-        wanted.sort_by(|a, b| a.image.cmp(&b.image));
+        newest.sort_by(|a, b| a.image.cmp(&b.image));
         earlier.drain(..earlier.len().saturating_sub(EARLIER));
-        let request = match seen {
-            Some(seen) if seen.spec.candidates == wanted => return Ok(seen),
-            Some(mut seen) => {
-                seen.spec.candidates = wanted;
-                seen.spec.earlier = earlier;
+        let request = match existing {
+            Some(existing) if existing.spec.candidates == newest => return Ok(existing),
+            Some(mut existing) => {
+                existing.spec.candidates = newest;
+                existing.spec.earlier = earlier;
                 call(
                     &what,
                     self.promotions
                         .api
-                        .replace(&key.object_name(), &parameters(), &seen),
+                        .replace(&key.object_name(), &parameters(), &existing),
                 )
                 .await?
             }
@@ -175,7 +172,7 @@ impl Writer<'_> {
                     repository: key.repo.clone(),
                     application: key.application.clone(),
                     stage: key.stage.clone(),
-                    candidates: wanted,
+                    candidates: newest,
                     earlier,
                 };
                 call(
@@ -192,11 +189,11 @@ impl Writer<'_> {
         Ok(object)
     }
 
-    /// Keeps some candidates no more, but as images that were announced once.
-    pub async fn drop_candidates(&self, seen: &Promotion, dropped: &[Candidate]) -> Result<()> {
-        let name = seen.name_any();
+    /// Moves candidates from the current ones to those that were announced earlier.
+    pub async fn drop_candidates(&self, existing: &Promotion, dropped: &[Candidate]) -> Result<()> {
+        let name = existing.name_any();
         let what = format!("drop candidates of Promotion {name}");
-        let mut object = seen.clone();
+        let mut object = existing.clone();
         object
             .spec
             .candidates
@@ -216,13 +213,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Forgets an application that Git has no more and of which nothing is left.
-    pub async fn forget_application(&self, seen: &Application) -> Result<()> {
-        let name = seen.name_any();
+    /// Deletes the object of an application that was removed from Git and has no live objects any more.
+    pub async fn forget_application(&self, existing: &Application) -> Result<()> {
+        let name = existing.name_any();
         let what = format!("delete Application {name}");
         let preconditions = kube::api::Preconditions {
-            uid: seen.uid(),
-            resource_version: seen.resource_version(),
+            uid: existing.uid(),
+            resource_version: existing.resource_version(),
         };
         let parameters = kube::api::DeleteParams {
             preconditions: Some(preconditions),
@@ -237,21 +234,21 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes the status if it says something new; the object as it is afterwards.
+    /// Writes the status if it changed. Returns the object as it is then.
     pub async fn report_promotion(
         &self,
-        seen: &Promotion,
+        existing: &Promotion,
         status: PromotionStatus,
     ) -> Result<Promotion> {
-        if seen.status.as_ref() == Some(&status) {
-            return Ok(seen.clone());
+        if existing.status.as_ref() == Some(&status) {
+            return Ok(existing.clone());
         }
-        let what = format!("report on Promotion {}", seen.name_any());
+        let what = format!("report on Promotion {}", existing.name_any());
         let object = Promotion {
             status: Some(status),
-            ..seen.clone()
+            ..existing.clone()
         };
-        let (name, parameters) = (seen.name_any(), parameters());
+        let (name, parameters) = (existing.name_any(), parameters());
         let request = self
             .promotions
             .api

@@ -60,7 +60,7 @@ async fn sync(
         .report_application(&object, status, ctx.now())
         .await?;
     if matches!(verdict.step, Step::Apply) {
-        emit_status(ctx, key, &object, before.stands());
+        emit_status(ctx, key, &object, before.is_ready());
         return super::apply::apply(ctx, key, observation, object).await;
     }
     if matches!(verdict.step, Step::InSync { .. }) {
@@ -87,7 +87,7 @@ async fn sync(
         != Some(version);
     if changed {
         // Also when the application is no longer healthy: pull requests for later stages wait for it.
-        emit_status(ctx, key, &object, before.stands());
+        emit_status(ctx, key, &object, before.is_ready());
     }
     // A hook that is deleted after success is deleted by the next reconcile.
     Ok(match observation.health.hooks_done == before.hooks {
@@ -146,7 +146,7 @@ pub fn emit_status(ctx: &Reader, key: &ApplicationKey, object: &Application, was
     ctx.emit(&Event::Status {
         key: key.clone(),
         commits: commits.into_iter().flatten().cloned().collect(),
-        later_stages: was_ready || status.is_some_and(ApplicationStatus::stands),
+        later_stages: was_ready || status.is_some_and(ApplicationStatus::is_ready),
     });
 }
 
@@ -181,7 +181,7 @@ pub async fn report_error(ctx: &Writer, key: &ApplicationKey, error: &Error) -> 
         .to_store()
         .report_application(&object, status, ctx.now())
         .await?;
-    let was_ready = before.as_ref().is_some_and(ApplicationStatus::stands);
+    let was_ready = before.as_ref().is_some_and(ApplicationStatus::is_ready);
     emit_status(ctx, key, &object, was_ready);
     // The commit's status shows the error too.
     ctx.emit(&Event::Commit(CommitKey {

@@ -34,12 +34,12 @@ pub async fn judge(
 ) -> Result<(sync::PruneDecision, Option<Instant>)> {
     let title = scope.key.title();
     let removed = prunable.removed_from_git(|_| false, uncommitted);
-    let decision = sync::judge(&removed, owned, confirmed, &title);
+    let decision = sync::decide_prune(&removed, owned, confirmed, &title);
     let removed_in =
-        |entry: &InventoryEntry| entry.gone.clone().unwrap_or_else(|| revision.clone());
+        |entry: &InventoryEntry| entry.removed_by.clone().unwrap_or_else(|| revision.clone());
     let waits = |entry: &InventoryEntry| {
         let withheld = decision.withheld.iter().any(|(key, _)| *key == entry.key);
-        withheld && !(uncommitted && entry.gone.is_none())
+        withheld && !(uncommitted && entry.removed_by.is_none())
     };
     let waiting = prunable.prune.values().filter(|(entry, _)| waits(entry));
     let commits: BTreeSet<_> = waiting.map(|(entry, _)| removed_in(entry)).collect();
@@ -57,7 +57,7 @@ pub async fn judge(
         found.is_some_and(|found| found.contains(&entry.key))
     };
     let removed = prunable.removed_from_git(is_approved, uncommitted);
-    let decision = sync::judge(&removed, owned, confirmed, &title);
+    let decision = sync::decide_prune(&removed, owned, confirmed, &title);
     Ok((decision, next_checks.into_iter().min()))
 }
 
@@ -120,7 +120,7 @@ async fn removed_by_approved_change(
     if !approved || base.target(scope.key).is_none() {
         return Ok(BTreeSet::new());
     }
-    let (at, place) = (revision.clone(), scope.target.place());
+    let (at, place) = (revision.clone(), scope.target.render_source());
     let before = ctx.mirror(repo, move |mirror| {
         let parent = if mirror.has(&at) {
             mirror.parent(&at)?

@@ -13,7 +13,7 @@ use super::drift_loop::drift_loops;
 use super::health::Assessed;
 use super::objects::Objects;
 use super::{drift_pull_request, image_verification};
-use crate::cluster::store::{self, Application, ApplicationStatus, Fight, Pause};
+use crate::cluster::store::{self, Application, ApplicationStatus, DriftLoop, Pause};
 use crate::controller::cache::locked;
 use crate::controller::dry_run::AppScope;
 use crate::controller::revision::change;
@@ -33,7 +33,7 @@ pub struct Blockers {
     pub adoption: Option<Adoption>,
     /// Objects whose drift is reverted again and again, with who changes them.
     pub drift_loops: Vec<(ResourceKey, String)>,
-    pub drift_backoff: Option<Fight>,
+    pub drift_backoff: Option<DriftLoop>,
     /// The state of the pull request about exactly this drift.
     pub proposal: sync::Proposal,
     pub verification: image_verification::Verification,
@@ -65,7 +65,7 @@ pub async fn read(
     if requests.hard_refresh {
         locked(&ctx.cache.applications.heals).retain(|(of, _), _| of != key);
     }
-    let known = status.fight.clone().filter(|_| !requests.hard_refresh);
+    let known = status.drift_loop.clone().filter(|_| !requests.hard_refresh);
     let (drift_loops, drift_backoff) =
         drift_loops(ctx, key, plan, drifted, known, &declared.change.revision);
     let reruns_hook = requests.hard_refresh
@@ -122,7 +122,7 @@ fn pause(request: Option<String>, known: Option<Pause>, now: Timestamp) -> Resul
     let Some(request) = request else {
         return Ok(None);
     };
-    if let Some(known) = known.filter(|known| known.asked == request) {
+    if let Some(known) = known.filter(|known| known.request == request) {
         return Ok(Some(known));
     }
     let text = request.split(',').next().unwrap_or_default();
@@ -137,7 +137,7 @@ fn pause(request: Option<String>, known: Option<Pause>, now: Timestamp) -> Resul
         .saturating_add(duration)
         .map_err(|error| Invalid(error.to_string()))?;
     Ok(Some(Pause {
-        asked: request,
+        request,
         until: Timestamp::from_second(until.as_second()).unwrap_or(until),
     }))
 }

@@ -8,7 +8,7 @@ use super::hooks::Hooks;
 use crate::cluster::store::{InventoryEntry, Served};
 use crate::controller::cache::locked;
 use crate::controller::dry_run::{self, AppScope};
-use crate::controller::resource_owners::Read;
+use crate::controller::resource_owners::RenderInputs;
 use crate::controller::{Reader, Result};
 use crate::domain::catalog::{Target, images_of};
 use crate::domain::image::ImageRef;
@@ -106,7 +106,7 @@ impl Desired {
 pub async fn rendered(
     ctx: &Arc<Reader>,
     target: &Target,
-    inputs: &Read,
+    inputs: &RenderInputs,
     known: Option<&Served>,
 ) -> Result<std::result::Result<Arc<Vec<Manifest>>, String>> {
     Ok(match inputs {

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::cluster::store::Fight;
+use crate::cluster::store::DriftLoop;
 use crate::controller::Reader;
 use crate::controller::cache::locked;
 use crate::domain::manifest::ResourceKey;
@@ -19,9 +19,9 @@ pub(super) fn drift_loops(
     key: &ApplicationKey,
     plan: &Plan,
     drifted: &BTreeSet<ResourceKey>,
-    known: Option<Fight>,
+    known: Option<DriftLoop>,
     revision: &CommitSha,
-) -> (Vec<(ResourceKey, String)>, Option<Fight>) {
+) -> (Vec<(ResourceKey, String)>, Option<DriftLoop>) {
     let now = ctx.now();
     let known = known.filter(|backoff| backoff.revision == *revision);
     let drift = plan
@@ -62,15 +62,17 @@ fn with_managers(change: &Change) -> (ResourceKey, String) {
 fn recent(heals: &VecDeque<Instant>) -> usize {
     heals
         .iter()
-        .filter(|at| at.elapsed().as_secs() < sync::FIGHT_WINDOW.as_secs() as u64)
+        .filter(|at| at.elapsed().as_secs() < sync::DRIFT_LOOP_WINDOW.as_secs() as u64)
         .count()
 }
 
 /// The backoff from `now` on: each is at least as long as the one before.
-fn next(known: Option<&Fight>, revision: &CommitSha, now: Timestamp) -> Fight {
+fn next(known: Option<&DriftLoop>, revision: &CommitSha, now: Timestamp) -> DriftLoop {
     let times = known.map_or(0, |backoff| backoff.times);
-    let until = now.saturating_add(sync::truce(times)).unwrap_or(now);
-    Fight {
+    let until = now
+        .saturating_add(sync::drift_loop_backoff(times))
+        .unwrap_or(now);
+    DriftLoop {
         revision: revision.clone(),
         until: Timestamp::from_second(until.as_second()).unwrap_or(until),
         times: times.saturating_add(1),

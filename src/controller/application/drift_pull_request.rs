@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::desired::rendered;
 use crate::controller::dry_run;
 use crate::controller::{Base, Error, Reader, Result, Writer};
-use crate::domain::catalog::{Place, Target};
+use crate::domain::catalog::{RenderSource, Target};
 use crate::domain::edit::{EditError, FileEdit, set_fields};
 use crate::domain::fieldset::{self, FieldPath};
 use crate::domain::manifest::ResourceKey;
@@ -203,7 +203,7 @@ async fn edits_at(
         Ok(wanted) => wanted,
         Err(why) => return Ok(Err(why)),
     };
-    let (commit, place, fields) = (base.commit.clone(), target.place(), wanted.clone());
+    let (commit, place, fields) = (base.commit.clone(), target.render_source(), wanted.clone());
     let made = ctx.mirror(&key.repo, move |mirror| {
         let tree = mirror.tree(&commit)?;
         let edits = match edits(mirror, tree, &place, &fields)? {
@@ -294,7 +294,7 @@ fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
 fn edits(
     mirror: &Mirror,
     tree: TreeId,
-    place: &Place,
+    place: &RenderSource,
     wanted: &Wanted,
 ) -> anyhow::Result<std::result::Result<Vec<FileEdit>, Invalid>> {
     let source = Source::open(mirror, tree)?;

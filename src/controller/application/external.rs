@@ -15,7 +15,7 @@ use crate::controller::dry_run::{self, AppScope};
 use crate::controller::{Reader, Requeue, Result, Writer};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::{Reconciler, images_of};
-use crate::domain::external::{self, Elsewhere};
+use crate::domain::external::{self, ExternalStatus};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::Manifest;
 use crate::domain::sync::RECONCILER_FAILED;
@@ -88,7 +88,7 @@ pub async fn observe(
 fn with_external(
     status: ApplicationStatus,
     name: &str,
-    found: Elsewhere,
+    found: ExternalStatus,
     has_revision: bool,
 ) -> ApplicationStatus {
     let sync = match has_revision && found.synced {
@@ -153,11 +153,11 @@ pub async fn act(ctx: &Writer, key: &ApplicationKey, external: External) -> Resu
 }
 
 /// The object of the stage's reconciler: its name for people, and its state.
-async fn read(scope: &AppScope<'_>) -> Result<(String, Option<Elsewhere>)> {
+async fn read(scope: &AppScope<'_>) -> Result<(String, Option<ExternalStatus>)> {
     let Some((key, version)) = scope.target.stage.reconcile.object() else {
         return Ok((String::new(), None));
     };
-    let (by, read): (_, fn(&Value) -> Elsewhere) = match &scope.target.stage.reconcile {
+    let (by, read): (_, fn(&Value) -> ExternalStatus) = match &scope.target.stage.reconcile {
         Reconciler::ArgoCd(_) => ("Argo CD", external::argo_cd),
         _ => ("Flux", external::flux),
     };
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn it_is_synced_once_their_revision_has_ours() {
         let revision = "a".repeat(40).parse().unwrap();
-        let found = |synced, failed: Option<&str>| Elsewhere {
+        let found = |synced, failed: Option<&str>| ExternalStatus {
             revision: Some(CommitSha::clone(&revision)),
             synced,
             health: (Health::Progressing, "1 of 2 pods".into()),

@@ -116,7 +116,8 @@ async fn unless_silent(
     silent_since: Option<jiff::Timestamp>,
 ) -> Result<health::Assessment> {
     let key = &manifest.key;
-    let waits = silent_since.is_some_and(|since| ctx.now().duration_since(since) < health::SILENCE);
+    let waits =
+        silent_since.is_some_and(|since| ctx.now().duration_since(since) < health::STATUS_GRACE);
     Ok(
         match waits
             && health.0 == Health::Healthy

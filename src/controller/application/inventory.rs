@@ -32,7 +32,7 @@ pub(super) fn next(observation: &Observation) -> Vec<InventoryEntry> {
         .facts
         .withheld
         .iter()
-        .chain(&observation.facts.ending);
+        .chain(&observation.facts.terminating);
     let stays: BTreeSet<_> = stays.map(|(key, _)| key).collect();
     let has_problem = |key: &ResourceKey| {
         observation
@@ -80,7 +80,7 @@ fn in_git(observation: &Observation) -> Vec<InventoryEntry> {
             manifest_hash: manifest_hash.or_else(|| known?.manifest_hash.clone()),
             ownership_hash: ownership_hash.or_else(|| known?.ownership_hash.clone()),
             hook: observation.desired.hooks.has(&manifest.key),
-            gone: None,
+            removed_by: None,
         }
     };
     observation.desired.manifests.iter().map(entry).collect()
@@ -99,10 +99,10 @@ fn with_removal_commit(
         let key = &entry.key;
         let has = observation.objects.all.contains_key(key);
         let stays = has || outside.contains(key) || observation.desired.hooks.keeps(key);
-        entry.gone.is_none() && !stays
+        entry.removed_by.is_none() && !stays
     };
     for entry in entries.iter_mut().filter(was_removed) {
-        entry.gone = Some(observation.revision().clone());
+        entry.removed_by = Some(observation.revision().clone());
     }
     entries
 }

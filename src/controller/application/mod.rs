@@ -74,7 +74,7 @@ struct Observation {
     health: health::Assessed,
     blockers: blockers::Blockers,
     /// The facts that the step is decided from.
-    facts: sync::Seen,
+    facts: sync::Snapshot,
 }
 
 /// What to do, with the observation that it was decided from.
@@ -116,7 +116,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     )
     .await?;
     drop(scope);
-    let facts = sync::Seen {
+    let facts = sync::Snapshot {
         rendered: desired.rendered.clone(),
         plan,
         health: health.total.clone(),
@@ -126,11 +126,11 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         drifted,
         drift: declared.target.drift,
         proposal: blockers.proposal.clone(),
-        fights: blockers.drift_loops.clone(),
+        drift_loops: blockers.drift_loops.clone(),
         waves: health.waves.clone(),
         adoption: blockers.adoption.clone(),
         late: prune.late.clone(),
-        ending: prune.ending.clone(),
+        terminating: prune.ending.clone(),
     };
     Ok(Observed::Managed(Box::new(Observation {
         declared,

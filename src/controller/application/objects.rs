@@ -64,7 +64,10 @@ pub async fn classify(
     let hard_refresh = declared.requests.hard_refresh;
     let mut all = BTreeMap::new();
     for manifest in &desired.manifests {
-        let lookup = scope.cluster.look(&manifest.key, &manifest.version).await?;
+        let lookup = scope
+            .cluster
+            .lookup(&manifest.key, &manifest.version)
+            .await?;
         let owned = inventory.remove(&manifest.key);
         let manifest_hash = dry_run::manifest_hash(manifest);
         // The run of a hook, and the owners of ignored fields, are only in the whole object.
@@ -161,7 +164,7 @@ fn with_live(
             }
             Live::Changed
                 if !hard_refresh
-                    && hook::takes_itself_away(&manifest.value)
+                    && hook::has_time_to_live(&manifest.value)
                     && !found.contains_key(&manifest.key)
                     && object.was_applied() =>
             {
@@ -218,7 +221,7 @@ async fn applied(
     let Some(synced) = status.synced_revision.clone().filter(|_| needs_synced) else {
         return Ok(applied);
     };
-    let place = scope.target.place();
+    let place = scope.target.render_source();
     let read = ctx.mirror(&scope.key.repo, move |mirror| match mirror.has(&synced) {
         true => inputs_at(mirror, &synced, &place),
         false => Ok(Ok(None)),

@@ -143,7 +143,7 @@ fn observed(
         pause: blockers.pause.clone(),
         hooks: observation.health.hooks_done.clone(),
         first_run: observation.desired.hooks.first_run(),
-        fight: blockers.drift_backoff.clone(),
+        drift_loop: blockers.drift_backoff.clone(),
         served: observation.desired.served.clone(),
         unruled: observation.health.unruled.clone(),
         adoption: to_adopt(observation),

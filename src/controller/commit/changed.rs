@@ -88,10 +88,10 @@ pub async fn changed_by(
             for target in targets {
                 let before = parent
                     .as_ref()
-                    .map(|parent| inputs_at(mirror, parent, &target.place()))
+                    .map(|parent| inputs_at(mirror, parent, &target.render_source()))
                     .transpose()?;
                 let before = before.map_or("absent".to_string(), |inputs| hash_of(&inputs));
-                if before != hash_of(&inputs_at(mirror, &at, &target.place())?) {
+                if before != hash_of(&inputs_at(mirror, &at, &target.render_source())?) {
                     changed.push(target);
                 }
             }

@@ -155,11 +155,11 @@ mod tests {
 
     #[test]
     fn a_receipt_is_due_once_all_is_over_and_something_runs() {
-        use RolloutState::{Gone, Healthy, Superseded, Syncing};
+        use RolloutState::{Deleted, Healthy, Superseded, Syncing};
         for (states, due) in [
             (&[Healthy, Superseded][..], true),
             (&[Healthy, Syncing], false),
-            (&[Gone, Superseded], false),
+            (&[Deleted, Superseded], false),
             (&[], false),
         ] {
             let all: Vec<_> = states.iter().copied().map(progress).collect();

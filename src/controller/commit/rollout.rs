@@ -126,7 +126,7 @@ fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Rollout
         (status.sync, status.health) == (SyncState::Unknown, Health::Healthy)
     };
     let state = if status.as_ref().is_none_or(is_over) {
-        RolloutState::Gone
+        RolloutState::Deleted
     } else {
         RolloutState::Leaving
     };
@@ -155,7 +155,7 @@ async fn reverted(
     let Some(tip) = tip.filter(|tip| summary.inputs.as_ref() == Some(&tip.hash)) else {
         return Ok(None);
     };
-    let (base, commit, place) = (base.commit.clone(), commit.clone(), target.place());
+    let (base, commit, place) = (base.commit.clone(), commit.clone(), target.render_source());
     let hash = ctx
         .mirror(&key.repo, move |mirror| {
             Ok(if mirror.is_ancestor(&commit, &base)? {
@@ -266,8 +266,8 @@ mod tests {
             })
         };
         for (status, state) in [
-            (None, RolloutState::Gone),
-            (status(Health::Healthy), RolloutState::Gone),
+            (None, RolloutState::Deleted),
+            (status(Health::Healthy), RolloutState::Deleted),
             (status(Health::Progressing), RolloutState::Leaving),
         ] {
             assert_eq!(retirement(key(), status).state, state);

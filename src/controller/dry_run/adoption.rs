@@ -37,7 +37,7 @@ async fn refused(
     let (key, own) = (&manifest.key, &scope.target.destination.namespace);
     let Some(live) = live else { return Ok(None) };
     let label = &live["metadata"]["labels"][OWNER_LABEL];
-    let manager = ownership::keeper(live);
+    let manager = ownership::managed_by(live);
     if label == scope.owner
         || manager
             .as_ref()
@@ -86,7 +86,7 @@ pub async fn is_abandoned(scope: &AppScope<'_>, live: &Value) -> ClusterResult<b
     if !ownership::was_reconciled(live) {
         return Ok(false);
     }
-    Ok(match ownership::keeper(live) {
+    Ok(match ownership::managed_by(live) {
         None => true,
         Some(manager) => match scope.cluster.keeps(&manager).await? {
             Keeps::NoMore => true,
@@ -183,7 +183,7 @@ pub async fn carried_over(
         "field ownership is recorded under {}, which is no longer served: it is migrated first",
         names.join(", ")
     ));
-    request.write.managed_fields = Some(ownership::carried_over(&live, &unserved));
+    request.write.managed_fields = Some(ownership::migrated_managed_fields(&live, &unserved));
     let known = [Confidence::Simulated, Confidence::Static];
     let after = dry_run_update(scope, &request, &live, &object, known).await?;
     request.live = Some(live);

@@ -102,7 +102,7 @@ pub async fn as_the_reconciler_applies(
     let unknown = transforms.unknown(&request.write.payload);
     if !unknown.is_empty() {
         if let Some(live) = &request.live {
-            substitute::as_it_is(&mut request.write.payload, live);
+            substitute::use_live_values(&mut request.write.payload, live);
         }
         let names: Vec<_> = unknown.iter().map(|name| format!("${{{name}}}")).collect();
         request.notes.unverified = Some(format!(

@@ -12,7 +12,7 @@ pub(super) fn review(scope: &AppScope<'_>, predicted: Prediction) -> Prediction 
         return predicted;
     };
     let key = &predicted.manifest.key;
-    if let Err(why) = scope.fence.judge_effect(key, live, after) {
+    if let Err(why) = scope.fence.check_change(key, live, after) {
         predicted.after = Side::Refused(why.to_string());
         return predicted;
     }

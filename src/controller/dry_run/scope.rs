@@ -146,7 +146,7 @@ pub async fn normalize(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<S
             |(_, namespaced)| namespaced,
         );
         manifest.normalise(namespaced, &scope.target.destination.namespace);
-        if let Err(why) = scope.fence.judge(&manifest) {
+        if let Err(why) = scope.fence.check(&manifest) {
             settled.outside.push(Outside {
                 manifest,
                 why: why.to_string(),

@@ -22,7 +22,7 @@ pub(super) async fn with_whole_live(
 pub(super) fn immutable(scope: &AppScope<'_>, request: &Request) -> Option<Prediction> {
     let live = request.live.as_ref()?;
     let is_theirs = live["metadata"]["labels"][OWNER_LABEL] != scope.owner
-        && !ownership::keeper(live)
+        && !ownership::managed_by(live)
             .is_some_and(|manager| scope.is_managed_by_its_reconciler(&manager));
     let refused = request.manifest.key.is_core("Secret") && is_theirs && live["immutable"] == true;
     refused.then(|| request.clone().refused_unseen(IMMUTABLE_SECRET))

@@ -20,7 +20,7 @@ pub use git::{Changes, GitDiff, Touched, changes_between, git_diff, unmatched};
 
 use crate::cluster::store::{Application, ApplicationStatus};
 use crate::controller::dry_run::AppScope;
-use crate::controller::resource_owners::{self, Read, ResourceOwners};
+use crate::controller::resource_owners::{self, RenderInputs, ResourceOwners};
 use crate::controller::{Environment, Result};
 use crate::domain::catalog::Target;
 use crate::domain::image::ImageRef;
@@ -41,13 +41,13 @@ pub fn synced_of(
     mirror: &Mirror,
     object: &Application,
     target: &Target,
-    base: &Read,
-) -> anyhow::Result<Option<Read>> {
+    base: &RenderInputs,
+) -> anyhow::Result<Option<RenderInputs>> {
     let status = object.status.clone().unwrap_or_default();
     let Some(synced) = status.synced_revision.filter(|synced| mirror.has(synced)) else {
         return Ok(None);
     };
-    let read = crate::controller::revision::inputs_at(mirror, &synced, &target.place())?;
+    let read = crate::controller::revision::inputs_at(mirror, &synced, &target.render_source())?;
     Ok(
         (crate::controller::revision::hash_of(&read) != crate::controller::revision::hash_of(base))
             .then_some(read),
@@ -75,9 +75,9 @@ pub async fn application(
     repo: &RepoName,
     repository_id: u64,
     (mut target, in_base): (Target, bool),
-    (before, after): (Read, Read),
+    (before, after): (RenderInputs, RenderInputs),
     claims: &ResourceOwners,
-    known: Option<(&Application, Option<Read>)>,
+    known: Option<(&Application, Option<RenderInputs>)>,
 ) -> Result<ApplicationPreview> {
     let key = target.key(repo);
     let (object, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
@@ -143,7 +143,7 @@ fn containers(manifests: &[Manifest]) -> Vec<(String, ImageRef)> {
 async fn compared(
     scope: &AppScope<'_>,
     settled: &Settled,
-    after: &Read,
+    after: &RenderInputs,
     status: &ApplicationStatus,
 ) -> Result<(Compared, Vec<String>)> {
     let (base, head, mut notes) = (&settled.base, &settled.head, Vec::new());

@@ -2,7 +2,7 @@
 
 use crate::cluster::store::Served;
 use crate::controller::dry_run::{self, AppScope, Outside};
-use crate::controller::resource_owners::Read;
+use crate::controller::resource_owners::RenderInputs;
 use crate::controller::{Environment, Result};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::hook::{self, Hook};
@@ -45,9 +45,9 @@ impl Rendering<'_> {
     /// Renders all sides. An error is the head's, for its author. If the head removes the application, only the base is rendered.
     pub async fn all(
         &self,
-        before: &Read,
-        after: &Read,
-        synced: Option<&Read>,
+        before: &RenderInputs,
+        after: &RenderInputs,
+        synced: Option<&RenderInputs>,
     ) -> Result<std::result::Result<Rendered, Invalid>> {
         let base = self.manifests(before).await?.unwrap_or_default();
         let head = match self.manifests(after).await? {
@@ -74,7 +74,10 @@ impl Rendering<'_> {
         Ok(Ok(rendered))
     }
 
-    async fn manifests(&self, read: &Read) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
+    async fn manifests(
+        &self,
+        read: &RenderInputs,
+    ) -> Result<std::result::Result<Vec<Manifest>, Invalid>> {
         Ok(match read {
             Ok(Some(inputs)) => self
                 .environment

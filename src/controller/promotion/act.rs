@@ -4,7 +4,7 @@ use super::candidates::digests_of;
 use crate::cluster::store::{Promotion, PromotionStatus};
 use crate::controller::{Event, Reader, Result, Writer};
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, Decision, How, Outcome, Seen, Step};
+use crate::domain::promotion::{self, Decision, How, Outcome, Snapshot, Step};
 use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::{github, view};
 
@@ -13,7 +13,7 @@ pub async fn act(
     ctx: &Writer,
     key: &ApplicationKey,
     object: &Promotion,
-    facts: &Seen,
+    facts: &Snapshot,
     step: Step,
 ) -> Result<bool> {
     let (repo, branch, github) = (&key.repo, key.branch(), ctx.to_github());
@@ -73,7 +73,7 @@ async fn settle(
     ctx: &Writer,
     key: &ApplicationKey,
     object: &Promotion,
-    facts: &Seen,
+    facts: &Snapshot,
     outcome: Outcome,
 ) -> Result<()> {
     let (number, decided) = decisions(facts, &outcome);
@@ -109,7 +109,7 @@ async fn settle(
 }
 
 /// The pull request that an outcome is about, and the decision about each candidate.
-fn decisions(facts: &Seen, outcome: &Outcome) -> (Option<u64>, Vec<Decision>) {
+fn decisions(facts: &Snapshot, outcome: &Outcome) -> (Option<u64>, Vec<Decision>) {
     let mut decided = facts.decided.clone();
     let (number, how) = match outcome {
         Outcome::Done { number } => (*number, None),
@@ -178,9 +178,12 @@ pub async fn settled(
     if status.digests != digests_of(&object.spec.candidates) {
         return None;
     }
-    let Some((decision, candidate)) = image
-        .and_then(|candidate| Some((promotion::standing(&status.decided, candidate)?, candidate)))
-    else {
+    let Some((decision, candidate)) = image.and_then(|candidate| {
+        Some((
+            promotion::decision_for(&status.decided, candidate)?,
+            candidate,
+        ))
+    }) else {
         return Some(whole);
     };
     let reopens = decision.number.filter(|number| {

@@ -141,7 +141,7 @@ pub async fn earlier(
                     .replace('\n', " "),
                 200,
             ),
-            healthy: status.stands(),
+            healthy: status.is_ready(),
             running: status
                 .images
                 .into_iter()

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::candidates::decisions;
 use super::git::sight;
 use crate::cluster::store::Promotion;
-use crate::domain::catalog::{Place, Target};
+use crate::domain::catalog::{RenderSource, Target};
 use crate::domain::edit::{EditError, FileEdit, set_image};
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{Decision, Offer, Sight};
+use crate::domain::promotion::{CandidateState, Decision, Offer};
 use crate::domain::{CommitSha, Invalid};
 use crate::git::{Mirror, TreeId};
 use crate::render::{self, Source};
@@ -19,7 +19,7 @@ pub type Texts = BTreeMap<String, String>;
 pub fn texts(
     mirror: &Mirror,
     tree: TreeId,
-    place: &Place,
+    place: &RenderSource,
 ) -> anyhow::Result<std::result::Result<Texts, Invalid>> {
     let source = Source::open(mirror, tree)?;
     let inputs = match render::inputs(&source, place) {
@@ -82,7 +82,7 @@ pub struct Proposal {
 pub fn assemble(
     texts: &Texts,
     target: &Target,
-    sights: &[Sight],
+    sights: &[CandidateState],
     announced: &[Candidate],
     decided: &[Decision],
 ) -> Proposal {
@@ -106,7 +106,7 @@ pub fn proposal(
     object: &Promotion,
     announced: &[Candidate],
 ) -> anyhow::Result<std::result::Result<Proposal, Invalid>> {
-    let texts = match texts(mirror, tree, &target.place())? {
+    let texts = match texts(mirror, tree, &target.render_source())? {
         Ok(texts) => texts,
         Err(why) => return Ok(Err(why)),
     };
@@ -129,7 +129,7 @@ pub fn proposal(
 pub fn missing(
     mirror: &Mirror,
     head: &CommitSha,
-    place: &Place,
+    place: &RenderSource,
     offers: &[Offer],
 ) -> anyhow::Result<Option<Vec<FileEdit>>> {
     let Ok(texts) = texts(mirror, mirror.tree(head)?, place)? else {

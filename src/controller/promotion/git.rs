@@ -9,7 +9,8 @@ use crate::domain::catalog::Target;
 use crate::domain::edit::{FileEdit, digests};
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{
-    self, Branch, BranchContent, Decision, How, Offer, PullRequest, PullRequestState, Sight, There,
+    self, Branch, BranchContent, CandidateState, Decision, How, InBase, Offer, PullRequest,
+    PullRequestState,
 };
 use crate::domain::{ApplicationKey, CommitSha, Invalid};
 use crate::git::{Merged, Mirror, TreeId};
@@ -37,7 +38,7 @@ pub struct GitState {
     pub decided: Vec<Decision>,
     pub dropped: Vec<Candidate>,
     /// The base lacks something; a stale mirror of it would too.
-    pub is_doubtful: bool,
+    pub needs_fresh_base: bool,
 }
 
 pub async fn read_git(
@@ -55,7 +56,7 @@ fn git_state(
     mirror: &Mirror,
     query: &GitQuery,
 ) -> anyhow::Result<std::result::Result<GitState, Invalid>> {
-    let (place, base_tree) = (query.target.place(), mirror.tree(&query.base)?);
+    let (place, base_tree) = (query.target.render_source(), mirror.tree(&query.base)?);
     let texts = match texts(mirror, base_tree, &place)? {
         Ok(texts) => texts,
         Err(why) => return Ok(Err(why)),
@@ -63,10 +64,10 @@ fn git_state(
     let mut sights = Vec::new();
     for candidate in &query.candidates {
         let mut found = sight(&texts, &query.target, candidate);
-        found.past = past(mirror, query, &found)?;
+        found.last_merged = past(mirror, query, &found)?;
         sights.push(found);
     }
-    let decided = promotion::judge(
+    let decided = promotion::refresh_decisions(
         &query.decided,
         &sights,
         &query.announced,
@@ -81,7 +82,7 @@ fn git_state(
             .filter(|sight| sight.is_dropped(&decided))
             .map(|sight| sight.candidate.clone())
             .collect(),
-        is_doubtful: sights.iter().any(Sight::is_doubtful),
+        needs_fresh_base: sights.iter().any(CandidateState::needs_fresh_base),
         edits,
         offers,
         branch: None,
@@ -125,7 +126,7 @@ fn content_of(
         .decided
         .iter()
         .any(|decision| decision.how == How::Failed);
-    let place = query.target.place();
+    let place = query.target.render_source();
     Ok(Ok(match mirror.merge(&query.base, head)? {
         Merged::Clean(tree) if tree == wanted => BranchContent::Wanted,
         Merged::Conflicts(_) if ours => BranchContent::Conflicting,
@@ -140,7 +141,7 @@ fn content_of(
 }
 
 /// What a directory sets in place of a candidate.
-pub fn sight(texts: &Texts, target: &Target, candidate: &Candidate) -> Sight {
+pub fn sight(texts: &Texts, target: &Target, candidate: &Candidate) -> CandidateState {
     let found: Vec<_> = texts
         .values()
         .map(|text| digests(text, &candidate.image))
@@ -149,20 +150,20 @@ pub fn sight(texts: &Texts, target: &Target, candidate: &Candidate) -> Sight {
     let now: Vec<_> = found.into_iter().flatten().flatten().collect();
     let mut edited = texts.clone();
     let there = match set_candidate(&mut edited, candidate, &target.path) {
-        _ if target.image(&candidate.image).is_none() => There::Unnamed,
-        Err(why) => There::Impossible {
+        _ if target.image(&candidate.image).is_none() => InBase::NotConfigured,
+        Err(why) => InBase::CannotEdit {
             why,
-            gone: now.is_empty() && !unreadable,
+            not_found: now.is_empty() && !unreadable,
         },
-        Ok(()) if edited == *texts => There::Same,
-        Ok(()) if count(&now, &candidate.digest) == now.len() => There::Retagged,
-        Ok(()) => There::Other,
+        Ok(()) if edited == *texts => InBase::Same,
+        Ok(()) if count(&now, &candidate.digest) == now.len() => InBase::Retagged,
+        Ok(()) => InBase::Different,
     };
-    Sight {
+    CandidateState {
         candidate: candidate.clone(),
-        there,
-        now,
-        past: None,
+        in_base: there,
+        base_digests: now,
+        last_merged: None,
     }
 }
 

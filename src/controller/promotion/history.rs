@@ -3,21 +3,29 @@
 use super::edits::texts;
 use super::git::GitQuery;
 use crate::domain::CommitSha;
-use crate::domain::catalog::Place;
+use crate::domain::catalog::RenderSource;
 use crate::domain::edit::digests;
 use crate::domain::image::{Candidate, Digest};
-use crate::domain::promotion::{self, Past, Sight, There};
+use crate::domain::promotion::{self, CandidateState, InBase, LastMerged};
 use crate::git::Mirror;
 
 /// How many commits are searched for the one that reverted a candidate.
 const HISTORY: usize = 50;
 
 /// What was merged last of an image, and whether the base no longer has it.
-pub fn past(mirror: &Mirror, query: &GitQuery, sight: &Sight) -> anyhow::Result<Option<Past>> {
+pub fn past(
+    mirror: &Mirror,
+    query: &GitQuery,
+    sight: &CandidateState,
+) -> anyhow::Result<Option<LastMerged>> {
     let candidate = &sight.candidate;
     let lacks = matches!(
-        sight.there,
-        There::Other | There::Impossible { gone: true, .. }
+        sight.in_base,
+        InBase::Different
+            | InBase::CannotEdit {
+                not_found: true,
+                ..
+            }
     );
     let mut found = remembered_merge(mirror, query, candidate)?;
     // If a merge was reverted before it was observed, only its pull request shows it.
@@ -30,16 +38,20 @@ pub fn past(mirror: &Mirror, query: &GitQuery, sight: &Sight) -> anyhow::Result<
     let Some((mut past, commit)) = found else {
         return Ok(None);
     };
-    let has = count(&sight.now, &past.digest);
+    let has = count(&sight.base_digests, &past.digest);
     // If all places have it, nothing was reverted; nor if the merge is the base itself.
-    if lacks && past.in_history && commit != query.base && (has < sight.now.len() || has == 0) {
-        let place = query.target.place();
+    if lacks
+        && past.in_history
+        && commit != query.base
+        && (has < sight.base_digests.len() || has == 0)
+    {
+        let place = query.target.render_source();
         let had = count(
             &places_at(mirror, &commit, &place, &candidate.image)?,
             &past.digest,
         );
         if has < had {
-            past.taken = Some(reverted_by(mirror, query, candidate, &past.digest, had)?);
+            past.reverted_by = Some(reverted_by(mirror, query, candidate, &past.digest, had)?);
         }
     }
     Ok(Some(past))
@@ -50,18 +62,18 @@ fn remembered_merge(
     mirror: &Mirror,
     query: &GitQuery,
     candidate: &Candidate,
-) -> anyhow::Result<Option<(Past, CommitSha)>> {
+) -> anyhow::Result<Option<(LastMerged, CommitSha)>> {
     let Some(last) = promotion::last_merged(&query.decided, &candidate.image) else {
         return Ok(None);
     };
     let Some(commit) = &last.commit else {
         return Ok(None);
     };
-    let past = Past {
+    let past = LastMerged {
         digest: last.digest.clone(),
         tag: last.tag.clone(),
         in_history: is_in_base(mirror, query, commit)?,
-        taken: None,
+        reverted_by: None,
     };
     Ok(Some((past, commit.clone())))
 }
@@ -71,15 +83,20 @@ fn later_merge(
     mirror: &Mirror,
     query: &GitQuery,
     candidate: &Candidate,
-    remembered: Option<&(Past, CommitSha)>,
-) -> anyhow::Result<Option<(Past, CommitSha)>> {
+    remembered: Option<&(LastMerged, CommitSha)>,
+) -> anyhow::Result<Option<(LastMerged, CommitSha)>> {
     let Some(merge) = &query.merged_as else {
         return Ok(None);
     };
     if !is_in_base(mirror, query, merge)? {
         return Ok(None);
     }
-    let places = places_at(mirror, merge, &query.target.place(), &candidate.image)?;
+    let places = places_at(
+        mirror,
+        merge,
+        &query.target.render_source(),
+        &candidate.image,
+    )?;
     if count(&places, &candidate.digest) == 0 {
         return Ok(None);
     }
@@ -89,11 +106,11 @@ fn later_merge(
         }
         _ => true,
     };
-    let past = Past {
+    let past = LastMerged {
         digest: candidate.digest.clone(),
         tag: candidate.tag.clone(),
         in_history: true,
-        taken: None,
+        reverted_by: None,
     };
     Ok(is_later.then(|| (past, merge.clone())))
 }
@@ -116,7 +133,12 @@ fn reverted_by(
             break;
         };
         if count(
-            &places_at(mirror, &parent, &query.target.place(), &candidate.image)?,
+            &places_at(
+                mirror,
+                &parent,
+                &query.target.render_source(),
+                &candidate.image,
+            )?,
             digest,
         ) >= had
         {
@@ -139,7 +161,7 @@ pub fn count(places: &[Option<Digest>], digest: &Digest) -> usize {
 fn places_at(
     mirror: &Mirror,
     commit: &CommitSha,
-    place: &Place,
+    place: &RenderSource,
     image: &str,
 ) -> anyhow::Result<Vec<Option<Digest>>> {
     let Ok(texts) = texts(mirror, mirror.tree(commit)?, place)? else {

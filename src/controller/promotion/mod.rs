@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use crate::cluster::store::{Promotion, PromotionStatus};
 use crate::controller::{Reader, Requeue, Result, Writer};
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Seen};
+use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Snapshot};
 use crate::domain::{ApplicationKey, Invalid};
 use crate::{github, view};
 use candidates::{decisions, promoted};
@@ -77,7 +77,7 @@ enum Observed {
     Promoted(Vec<Candidate>),
     /// Nothing can be proposed; the reason goes into the `Promotion`'s status.
     Unreadable(Promotion, Invalid),
-    Facts(Promotion, Box<Seen>),
+    Facts(Promotion, Box<Snapshot>),
 }
 
 async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
@@ -132,7 +132,7 @@ async fn confirmed_state(
     query: GitQuery,
 ) -> Result<Option<(GitQuery, std::result::Result<GitState, Invalid>)>> {
     let state = read_git(ctx, key, &query).await?;
-    if !matches!(&state, Ok(state) if state.is_doubtful) {
+    if !matches!(&state, Ok(state) if state.needs_fresh_base) {
         return Ok(Some((query, state)));
     }
     // A revert only counts on the branch as it is now.
@@ -150,21 +150,26 @@ async fn confirmed_state(
 }
 
 /// The facts that a step is decided from.
-fn facts(key: &ApplicationKey, earlier: &[EarlierStage], query: GitQuery, state: GitState) -> Seen {
+fn facts(
+    key: &ApplicationKey,
+    earlier: &[EarlierStage],
+    query: GitQuery,
+    state: GitState,
+) -> Snapshot {
     let GitState {
         edits,
         offers,
         branch,
         decided,
         dropped,
-        is_doubtful: _,
+        needs_fresh_base: _,
     } = state;
     let offered: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
     let evidence: Vec<_> = earlier
         .iter()
         .map(|stage| (stage.stage.to_string(), stage.lacks(&offered)))
         .collect();
-    Seen {
+    Snapshot {
         title: promotion::title(key, &offers),
         body: view::promotion(key, &offers, &evidence),
         base: query.base,

@@ -43,7 +43,7 @@ pub async fn act(
     for step in steps {
         tracing::debug!(?step, "pull request");
         match step {
-            Step::TellTampered => report_tampering(ctx, key, observation).await?,
+            Step::ReportTampering => report_tampering(ctx, key, observation).await?,
             Step::PostSticky(wanted) => {
                 ctx.to_github()
                     .post_comment(key, &view::sticky_body(&wanted, &ctx.seal, &place))

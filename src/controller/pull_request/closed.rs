@@ -7,7 +7,7 @@ use super::score::score;
 use super::thread::Thread;
 use crate::controller::preview::Changes;
 use crate::controller::{Base, Event, Reader, Result, authority, commit};
-use crate::domain::pull_request::{CommandComment, Rollout, RolloutState, Seen, Wanted};
+use crate::domain::pull_request::{CommandComment, Rollout, RolloutState, Snapshot, Wanted};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github::PullSnapshot;
 use crate::view;
@@ -48,9 +48,9 @@ pub async fn observe(
             wanted = Some(progress_comment(&snapshot, commit, &progress));
         }
     }
-    let observed = Seen {
+    let observed = Snapshot {
         retire: gate_is_to_retire(ctx, key, &base, &snapshot).await?,
-        asks: commands,
+        commands,
         tampered: thread.tampered,
         wanted,
         sticky: thread.sticky,

@@ -24,7 +24,7 @@ use crate::controller::{
 use crate::domain::PullRequestKey;
 use crate::domain::command::Permission;
 use crate::domain::gate::{self, Facts};
-use crate::domain::pull_request::{self, CommandComment, Seen};
+use crate::domain::pull_request::{self, CommandComment, Snapshot};
 use crate::github::PullSnapshot;
 use act::act;
 use thread::Thread;
@@ -62,7 +62,7 @@ pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue>
 
 /// What was observed of a pull request.
 pub struct Observation {
-    pub observed: Seen,
+    pub observed: Snapshot,
     pub base: Arc<Base>,
     pub snapshot: PullSnapshot,
     /// None: it is not open.
@@ -78,7 +78,7 @@ impl Observation {
     pub fn unseen_refusal(&self, user: &str) -> Option<String> {
         let writer = self
             .observed
-            .asks
+            .commands
             .iter()
             .any(|command| command.author == user && command.permission >= Permission::Write);
         self.gate_facts

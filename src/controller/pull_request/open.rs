@@ -12,7 +12,7 @@ use crate::controller::{Base, Error, Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::command::Command;
 use crate::domain::gate::PreviewFact;
-use crate::domain::pull_request::{CommandComment, Seen};
+use crate::domain::pull_request::{CommandComment, Snapshot};
 use crate::git::HeadTooLarge;
 use crate::github::{CheckRun, PullSnapshot};
 
@@ -55,9 +55,9 @@ pub async fn observe(
     let preview = &shown_preview.preview;
     let needs_no_comment =
         preview.applications.is_empty() && preview.failure.is_none() && thread.sticky.is_none();
-    let observed = Seen {
+    let observed = Snapshot {
         retire: false,
-        asks: commands,
+        commands,
         tampered: thread.tampered,
         wanted: (!needs_no_comment).then(|| shown_preview.text.comment.clone()),
         sticky: thread.sticky,

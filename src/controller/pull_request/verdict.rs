@@ -66,7 +66,7 @@ pub async fn verdict(
             _ => Vec::new(),
         },
         preview: fact,
-        doubt: offers.iter().find_map(Offer::doubt),
+        manual_merge_reason: offers.iter().find_map(Offer::manual_merge_reason),
         reviews,
         refused: refused.map(|(_, why)| why),
     };

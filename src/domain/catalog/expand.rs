@@ -1,4 +1,4 @@
-//! From the directories of a tree to the applications that they are.
+//! From the directories of a tree to applications.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use crate::domain::manifest::is_label;
 use crate::domain::{Invalid, Name};
 
 impl Catalog {
-    /// The applications that the directories of a tree are; each directory belongs to the first rule that matches it.
-    /// Two directories that come out as the same application in the same stage are an error.
+    /// The applications in the directories of a tree. Each directory belongs to the first rule that matches it. It is an
+    /// error if two directories are the same application in the same stage.
     pub fn expand<'a>(
         &self,
         directories: impl IntoIterator<Item = &'a str>,
@@ -37,27 +37,27 @@ impl Catalog {
             }
         }
         let mut targets: Vec<_> = targets.into_values().collect();
-        let there: BTreeSet<_> = targets
+        let declared: BTreeSet<_> = targets
             .iter()
             .map(|target| (target.application.clone(), target.stage.name.clone()))
             .collect();
         for target in &mut targets {
-            target.stage.after = self.passed(&target.stage, |stage| {
-                there.contains(&(target.application.clone(), stage.clone()))
+            target.stage.after = self.stages_before(&target.stage, |stage| {
+                declared.contains(&(target.application.clone(), stage.clone()))
             });
         }
         dependencies(&targets)?;
         Ok(targets)
     }
 
-    /// The patterns that match none of a tree's directories, in words, each with the directory that is nearest to it.
+    /// A message for each pattern that matches no directory, with the directory that is most similar.
     pub fn unmatched(&self, directories: &BTreeSet<String>) -> Vec<String> {
-        let idle = |rule: &&Rule| {
+        let is_unmatched = |rule: &&Rule| {
             !directories
                 .iter()
                 .any(|path| self.apply(rule, path).is_some())
         };
-        let told = |rule: &Rule| {
+        let message = |rule: &Rule| {
             let pattern = rule.pattern();
             let nearest = self.nearest(rule, directories);
             let nearest = nearest
@@ -65,15 +65,19 @@ impl Catalog {
                 .unwrap_or_default();
             format!("{FILE}: `{pattern}` matches no directory{nearest}")
         };
-        self.rules.iter().filter(idle).map(told).collect()
+        self.rules
+            .iter()
+            .filter(is_unmatched)
+            .map(message)
+            .collect()
     }
 
-    /// The directory whose parts are most like a pattern's, if any part is.
+    /// The directory that is most similar to a pattern, if any is.
     fn nearest<'a>(&self, rule: &Rule, directories: &'a BTreeSet<String>) -> Option<&'a String> {
-        let likeness = |path: &&'a String| {
+        let similarity = |path: &&'a String| {
             let parts: Vec<&str> = path.split('/').collect();
-            // In hundredths: a literal may be misspelt, a stage is one of a few, any name may be an application's.
-            let like = |(segment, part): (&Segment, &&str)| match segment {
+            // In percent: a literal may be misspelt, a stage has to be a declared one, any name may be an application's.
+            let score = |(segment, part): (&Segment, &&str)| match segment {
                 Segment::Literal(text) => {
                     (strsim::normalized_damerau_levenshtein(text, part) * 100.0) as usize
                 }
@@ -83,24 +87,24 @@ impl Catalog {
                 Segment::Stage => 0,
                 Segment::Application => 10,
             };
-            let sum: usize = rule.segments.iter().zip(&parts).map(like).sum();
-            let apart = rule.segments.len().abs_diff(parts.len()) * 50;
-            (sum.saturating_sub(apart), std::cmp::Reverse(path.len()))
+            let sum: usize = rule.segments.iter().zip(&parts).map(score).sum();
+            let penalty = rule.segments.len().abs_diff(parts.len()) * 50;
+            (sum.saturating_sub(penalty), std::cmp::Reverse(path.len()))
         };
         directories
             .iter()
-            .max_by_key(likeness)
-            .filter(|path| likeness(path).0 >= 50)
+            .max_by_key(similarity)
+            .filter(|path| similarity(path).0 >= 50)
     }
 
-    /// None: the rule does not match. An error: it matches and what comes out is not legal.
+    /// None: the rule does not match. An error: it matches, and the result is invalid.
     fn apply(&self, rule: &Rule, path: &str) -> Option<Result<Target, Invalid>> {
         let found = rule.match_path(&self.stages, path)?;
         Some(found.and_then(|(application, stage)| target(rule, application, stage, path)))
     }
 }
 
-/// What a rule says of an application in a stage: placeholders are filled in.
+/// The target for an application in a stage: the rule with its placeholders replaced.
 fn target(rule: &Rule, application: Name, stage: &Stage, path: &str) -> Result<Target, Invalid> {
     let fill = |text: &str| {
         text.replace("{application}", application.as_str())

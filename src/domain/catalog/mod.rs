@@ -1,13 +1,13 @@
-//! `windlass.yaml`: which applications there are and the ordered stages that
-//! they go through.
+//! `windlass.yaml`: the applications, and the ordered stages that they go through.
 //!
-//! The file is read from the base branch only. It has two shapes here: `Raw…`
-//! as written, and [`Catalog`], which cannot hold a contradiction. How the file
-//! grows to clusters by label, projects and windows is `docs/adr/0003-windlass-yaml.md`.
+//! The file is read from the base branch only. It has two forms here: `Raw…` as
+//! written, and [`Catalog`], which is valid. How the file grows to clusters by
+//! label, projects and windows is in `docs/adr/0003-windlass-yaml.md`.
 //!
 //! Rooms: `raw` (the file as written), `validate` (from that to a [`Catalog`]),
-//! `rule` (a pattern of directories, with what holds for those it matches),
-//! `expand` (from directories to [`Target`]s), `order` (what comes before what).
+//! `rule` (a pattern of directories, and the settings of the applications that it
+//! matches), `expand` (from directories to [`Target`]s), `order` (the order of
+//! stages and dependencies).
 
 use std::time::Duration;
 
@@ -35,27 +35,27 @@ pub const FILE: &str = "windlass.yaml";
 /// What `windlass.yaml` declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalog {
-    /// In order: an earlier stage comes before a later one.
+    /// In the order of the file.
     pub stages: Vec<Stage>,
-    /// When objects of custom kinds are healthy.
+    /// Health rules for custom kinds.
     pub health: Vec<HealthRule>,
     rules: Vec<Rule>,
 }
 
-/// A place that applications go to.
+/// A stage that applications are deployed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stage {
     pub name: Name,
-    /// A name that the server's settings know.
+    /// The cluster's name in the server's settings.
     pub cluster: String,
-    /// Proposed once each of these is healthy with the same digest.
+    /// The earlier stages: an image is proposed once each of them runs the same digest, healthy.
     pub after: Vec<Name>,
     pub merge: MergePolicy,
-    /// Approving reviews that a pull request touching this stage needs.
+    /// How many approvals a pull request that touches this stage needs.
     pub approvals: u32,
-    /// Whose approvals count; empty: of whoever may write to the repository.
+    /// Whose approvals count; empty: those of everybody who may write to the repository.
     pub approvers: Vec<Approver>,
-    /// Who applies what Git has.
+    /// What applies the manifests: windlass, Argo CD or Flux.
     pub reconcile: Reconciler,
 }
 
@@ -95,7 +95,7 @@ impl std::str::FromStr for Approver {
     }
 }
 
-/// Who keeps a stage as Git has it.
+/// What applies a stage's manifests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Reconciler {
     #[default]
@@ -106,7 +106,7 @@ pub enum Reconciler {
     Flux(Named),
 }
 
-/// The object of another reconciler; `{application}` and `{stage}` stand in its name.
+/// The object of another reconciler. Its name may contain `{application}` and `{stage}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     pub namespace: String,
@@ -114,7 +114,7 @@ pub struct Named {
 }
 
 impl Reconciler {
-    /// The object by which another one keeps the stage, and its API version.
+    /// The object of another reconciler, and its API version; None: windlass applies the stage.
     pub fn object(&self) -> Option<(ResourceKey, &'static str)> {
         let (group, version, kind, named) = match self {
             Self::ArgoCd(named) => ("argoproj.io", "v1alpha1", "Application", named),
@@ -140,8 +140,8 @@ impl Reconciler {
         };
         match self {
             Self::Windlass => Self::Windlass,
-            Self::ArgoCd(one) => Self::ArgoCd(named(one)),
-            Self::Flux(one) => Self::Flux(named(one)),
+            Self::ArgoCd(object) => Self::ArgoCd(named(object)),
+            Self::Flux(object) => Self::Flux(named(object)),
         }
     }
 }
@@ -157,10 +157,10 @@ pub enum MergePolicy {
     Reviewed,
 }
 
-/// Where nothing else is said.
+/// The default of `healthTimeout`.
 pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// Where a stage's objects live.
+/// The cluster and namespace of an application's objects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Destination {
     pub cluster: String,
@@ -176,40 +176,40 @@ pub struct Target {
     pub path: String,
     pub destination: Destination,
     pub images: Vec<ImageRule>,
-    /// A chart elsewhere in the repository; the directory then holds its values.
+    /// The path of a chart in the repository; the directory then holds its values files.
     pub chart: Option<String>,
-    /// What is done about fields that others hold.
+    /// What is done about fields that other field managers own.
     pub fields: FieldRules,
-    /// What is done about live objects that others change.
+    /// What is done about drift.
     pub drift: DriftMode,
     /// Applications that have to be healthy in the same stage first.
     pub depends_on: Vec<Name>,
-    /// What is not healthy so long after it was applied has failed.
+    /// A sync fails if the application is not healthy so long after it.
     pub health_timeout: Duration,
 }
 
-/// Whose CI may announce an image.
+/// The repository whose CI may announce an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRule {
     pub image: String,
     pub source: RepoName,
 }
 
-/// What an application is rendered from.
+/// The paths that an application is rendered from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct RenderSource {
     pub directory: String,
     pub chart: Option<String>,
 }
 
 impl Target {
-    /// Whether another configuration's target is the same application in the same stage, wherever it is.
+    /// Whether another target is the same application in the same stage, whatever its directory is.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.application, &self.stage.name) == (&other.application, &other.stage.name)
     }
 
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn render_source(&self) -> RenderSource {
+        RenderSource {
             directory: self.path.clone(),
             chart: self.chart.clone(),
         }
@@ -232,7 +232,7 @@ impl Target {
 }
 
 impl Catalog {
-    /// Reads the file's text; the error shows file, line, caret and, for an unknown key, the nearest one.
+    /// Parses the file. The error shows file, line, caret and, for an unknown key, the nearest known one.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         raw::read(text)?.validate()
     }
@@ -254,7 +254,7 @@ pub fn images_of(target: &Target, references: &[ImageRef]) -> Vec<ImageRef> {
     images
 }
 
-/// What is wrong with the file.
+/// An error about the file.
 fn invalid(why: impl std::fmt::Display) -> Invalid {
     Invalid(format!("{FILE}: {why}"))
 }

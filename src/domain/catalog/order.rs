@@ -1,5 +1,4 @@
-//! What comes before what: the stages that an application passes, and the
-//! applications that it depends on.
+//! The order of stages that an application passes, and its dependencies.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +6,9 @@ use super::{Catalog, Stage, Target, invalid};
 use crate::domain::{Invalid, Name};
 
 impl Catalog {
-    /// The stages that an application passes just before one: in the place of one that it skips, those before that. One that
-    /// skips all of them passes none: it begins there.
-    pub(super) fn passed(&self, stage: &Stage, has: impl Fn(&Name) -> bool) -> Vec<Name> {
+    /// The stages that an application passes directly before `stage`. A stage that it does not have is replaced by the
+    /// stages before that. Empty: the application begins at `stage`. `has`: whether the application has a stage.
+    pub(super) fn stages_before(&self, stage: &Stage, has: impl Fn(&Name) -> bool) -> Vec<Name> {
         let of = |name: &Name| {
             self.stages
                 .iter()
@@ -17,7 +16,7 @@ impl Catalog {
                 .map(|stage| stage.after.as_slice())
                 .unwrap_or_default()
         };
-        // Everything before a stage, nearest first; those that are there end the way where it is asked for.
+        // All stages before a stage, nearest first. The search does not go beyond a stage for which `ends` is true.
         let before = |after: &[Name], ends: &dyn Fn(&Name) -> bool| {
             let mut found: Vec<Name> = Vec::new();
             let mut next = after.to_vec();
@@ -35,7 +34,7 @@ impl Catalog {
             .into_iter()
             .filter(|name| has(name))
             .collect();
-        // What comes in the place of another is passed on the way to those beside it, if it is before them.
+        // A stage found in the place of a skipped one is left out if it comes before another stage in the list.
         let earlier: BTreeSet<_> = found
             .iter()
             .flat_map(|name| before(of(name), &|_| false))
@@ -47,7 +46,7 @@ impl Catalog {
     }
 }
 
-/// What an application depends on must be there, and not depend on it in turn.
+/// Checks that dependencies exist and have no cycle.
 pub(super) fn dependencies(targets: &[Target]) -> Result<(), Invalid> {
     let find = |application: &Name, stage: &Name| {
         targets

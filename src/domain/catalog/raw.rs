@@ -1,5 +1,5 @@
-//! The file as written: its shape, placeholders that YAML would trip over, and
-//! errors that say which key was meant.
+//! The file as written: its structure, placeholders that YAML would misread, and
+//! errors that suggest the key that was meant.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use crate::domain::ownership::FieldRule;
 use crate::domain::sync::DriftMode;
 use crate::domain::{Invalid, Name, yaml};
 
-/// Reads the text; placeholders are still guarded: see [`unguarded`].
+/// Parses the text. Placeholders are still guarded: see [`unguarded`].
 pub(super) fn read(text: &str) -> Result<RawCatalog, Invalid> {
     yaml::parse(&guarded(text)).map_err(|error| explain(&unguarded(&error)))
 }
@@ -155,7 +155,8 @@ pub fn schema() -> serde_json::Value {
     schema
 }
 
-/// A mapping whose order counts.
+/// A mapping that keeps the order of its entries.
+
 pub(super) struct Ordered<T>(pub(super) Vec<(String, T)>);
 
 impl<T: JsonSchema> JsonSchema for Ordered<T> {
@@ -227,8 +228,8 @@ impl RawRule {
     }
 }
 
-/// `{application}` may stand unquoted in a flow mapping, `{ source: acme/{application} }`, where YAML would end it at
-/// the brace: while the file is read, other characters of the same width stand for these two placeholders' braces.
+/// Replaces the braces of placeholders by other characters while the file is parsed. Otherwise YAML would end the flow
+/// mapping `{ source: acme/{application} }` at the first closing brace. The text's columns stay the same.
 fn guarded(text: &str) -> String {
     text.replace("{application}", "\u{e000}application\u{e001}")
         .replace("{stage}", "\u{e000}stage\u{e001}")

@@ -1,5 +1,5 @@
-//! One entry of `applications`: a pattern of directories, and what holds for the
-//! applications that they are.
+//! One entry of `applications`: a pattern of directories, and the settings of the
+//! applications in them.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Rule {
         self.segments.iter().map(text).collect::<Vec<_>>().join("/")
     }
 
-    /// The application and the stage that a directory is. None: the rule does not match.
+    /// The application and stage of a directory. None: the rule does not match.
     pub(super) fn match_path<'a>(
         &self,
         stages: &'a [Stage],
@@ -71,7 +71,7 @@ impl Rule {
     }
 }
 
-/// The parts of a path of `windlass.yaml`.
+/// The segments of a path pattern.
 pub(super) fn segments(path: &str) -> Result<Vec<Segment>, Invalid> {
     path.trim_end_matches('/')
         .split('/')

@@ -1,4 +1,4 @@
-//! From the file as written to a catalog that holds no contradiction.
+//! From the file as written to a valid catalog.
 
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ impl RawHealth {
                 .transpose();
             parsed.map_err(|Invalid(why)| invalid(format_args!("health of {}: {why}", self.kind)))
         };
-        // What Kubernetes itself defines is healthy by windlass's own rules, for everybody alike.
+        // Kinds of Kubernetes have windlass's own health rules, which are the same for everybody.
         let own = self.group.contains('.')
             && (!self.group.ends_with(".k8s.io") || self.group.starts_with("gateway."));
         if !own {
@@ -167,7 +167,7 @@ impl RawRule {
         })
     }
 
-    /// The parts of its path, which name a stage, and an application where `name` does not.
+    /// The segments of its path: they contain a stage and, unless `name` is set, an application.
     fn segments(&self) -> Result<Vec<Segment>, Invalid> {
         let path = &self.path;
         let segments = segments(path)?;

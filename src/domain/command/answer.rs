@@ -1,15 +1,15 @@
-//! What came of a command, as data: the words are made in `view`.
+//! The result of a command, as data: `view` makes text of it.
 
 use super::Command;
 use crate::domain::gate::Verdict;
 use crate::domain::{ApplicationKey, CommitSha};
 
-/// Why a command is not taken at all.
+/// Why a command is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotTaken {
     /// Its comment was edited after it was posted.
     Edited,
-    /// It was seen long ago, and whether it was carried out is not known.
+    /// It was acknowledged long ago, and whether it was carried out is unknown.
     Interrupted,
     /// The pull request is not merged.
     OnlyMerged,
@@ -21,7 +21,7 @@ pub enum NotTaken {
 pub enum Answer {
     Help,
     Verdict(Verdict),
-    /// There is no verdict any more: it is merged, or was closed without that.
+    /// There is no verdict any more: the pull request is merged, or was closed.
     Merged,
     Closed,
     Previewed {
@@ -35,7 +35,7 @@ pub enum Answer {
     },
     NotAccepted(String),
     NothingUnseen,
-    /// What came of it in each application.
+    /// The result in each application.
     Applications(Command, Vec<Row>),
 }
 
@@ -45,7 +45,7 @@ pub struct Row {
     pub outcome: Result<Done, NotDone>,
 }
 
-/// What an application does now.
+/// What an application will do.
 #[derive(Debug, Clone)]
 pub enum Done {
     Adopts(Vec<String>),
@@ -53,21 +53,21 @@ pub enum Done {
     SyncsTo(CommitSha),
     /// Field paths.
     Takes(Vec<String>),
-    /// Nothing is known of it yet.
+    /// The application has not been synced yet.
     NeverSynced,
 }
 
-/// Why an application does not do it.
+/// Why an application does not carry it out.
 #[derive(Debug, Clone)]
 pub enum NotDone {
-    /// It was done when the comment was seen first.
+    /// It was carried out before.
     Before,
-    /// The configuration cannot be read, and so not who may decide.
+    /// The configuration is invalid, so it is unknown who may decide.
     NoConfiguration,
-    /// Who gave it may not decide about the stage.
+    /// The author may not decide about the stage.
     MayNot { author: String, why: String },
-    /// So many people have to give it, which can only be kept once the application was looked at.
+    /// Several people have to give it, which can only be recorded once the application has been reconciled.
     NothingKept { needed: usize },
-    /// Not enough people have given it.
+    /// Not enough people have given it yet.
     TooFew { given: usize, needed: usize },
 }

@@ -1,8 +1,8 @@
 //! The commands that people give in a pull request's thread.
 //!
-//! A command stands at the start of a line: `/sync`. Code, quotes and indented
-//! text are passed over, so a reply that quotes a command gives none. The help
-//! text and the documentation are made from [`COMMANDS`].
+//! A command is at the start of a line: `/sync`. Code, quotes and indented text are
+//! skipped, so a reply that quotes a command does not repeat it. The help text and
+//! the documentation are generated from [`COMMANDS`].
 
 mod answer;
 mod parse;
@@ -10,7 +10,7 @@ mod parse;
 pub use answer::{Answer, Done, NotDone, NotTaken, Row};
 pub use parse::{Line, ParseError, parse};
 
-/// A command. Closed: adding one breaks every place that has to know it.
+/// A command. The enum is closed: a new one is a compile error wherever it has to be handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     AcceptUnseen,
@@ -23,7 +23,7 @@ pub enum Command {
     Why,
 }
 
-/// What a person's repository permission must at least be.
+/// A person's permission on the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Permission {
     None,
@@ -33,7 +33,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    /// As GitHub's `permission` field has it (`maintain` arrives as `write`, `triage` as `read`).
+    /// Parses GitHub's field `permission` (`maintain` is reported as `write`, `triage` as `read`).
     pub fn parse(text: &str) -> Self {
         match text {
             "admin" => Self::Admin,
@@ -44,13 +44,13 @@ impl Permission {
     }
 }
 
-/// A command's row: help, documentation and the parser are made from it.
+/// A row of the table of commands, from which help, documentation and parser are made.
 #[derive(Debug)]
 pub struct Spec {
     pub command: Command,
     pub word: &'static str,
     pub power: Power,
-    /// What it does, in one line.
+    /// The effect, in one line.
     pub summary: &'static str,
 }
 
@@ -107,7 +107,7 @@ pub const COMMANDS: [Spec; 8] = [
 ];
 
 impl Command {
-    /// Its row. A test holds the rows to the commands.
+    /// Its row. A test checks that each command has one.
     pub fn spec(self) -> &'static Spec {
         COMMANDS
             .iter()
@@ -125,7 +125,7 @@ impl Command {
 }
 
 impl Power {
-    /// Who may give such a command, in words.
+    /// Who may give such a command, as text.
     pub fn who(self) -> &'static str {
         match self {
             Self::Observation => "write",
@@ -137,13 +137,13 @@ impl Power {
     }
 }
 
-/// What a command reaches, and so what it asks of who gives it.
+/// The scope of a command, which determines who may give it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Power {
     /// Only the pull request.
     Observation,
     /// A stage.
     Stage,
-    /// What is live in a stage and was not windlass's, or will be gone.
+    /// Live objects of a stage that windlass adopts or deletes.
     Delete,
 }

@@ -5,21 +5,21 @@ use super::{COMMANDS, Command};
 /// One command line of a comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// As it was written, for quoting.
+    /// The original text, for quoting.
     pub text: String,
     pub command: Result<Command, ParseError>,
 }
 
-/// A line that looks like a command and is none.
+/// Why a line that looks like a command is not one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParseError {
-    /// No such command; the nearest one.
+    /// There is no such command; `nearest` is the most similar one.
     Unknown { word: String, nearest: Command },
     /// The command takes no arguments.
     Argument { command: Command },
 }
 
-/// At most this many lines of a comment are answered.
+/// How many command lines of a comment are answered at most.
 const MOST: usize = 10;
 
 /// The command lines of a comment, in order.
@@ -54,14 +54,14 @@ pub fn parse(comment: &str) -> Vec<Line> {
     found
 }
 
-/// What a reader sees of a comment: HTML comments are left out.
+/// The visible text of a comment, without HTML comments.
 fn visible(comment: &str) -> String {
     let mut out = String::new();
     let mut rest = comment;
     while let Some((before, hidden)) = rest.split_once("<!--") {
         out.push_str(before);
         match hidden.split_once("-->") {
-            // Its lines stay lines: nothing begins one that did not.
+            // The text after a multi-line HTML comment must not move to the start of a line.
             Some((hidden, after)) => {
                 out.push_str(if hidden.contains('\n') { "\n " } else { " " });
                 rest = after;
@@ -89,7 +89,7 @@ fn command(line: &str) -> Option<Result<Command, ParseError>> {
         Some(command) if words.next().is_some() => Err(ParseError::Argument { command }),
         Some(command) => Ok(command),
         None => {
-            // What is far from any of ours is meant for another bot, or a path.
+            // A word that resembles none of ours is a path, or meant for another bot.
             let distance = |command: &Command| strsim::damerau_levenshtein(command.word(), &lower);
             let nearest = all()
                 .min_by_key(distance)

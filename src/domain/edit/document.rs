@@ -16,7 +16,7 @@ pub(super) fn single(text: &str) -> Result<Value, EditError> {
     }
 }
 
-/// Cuts a stream after each line that ends a document, so that the pieces joined are the stream.
+/// Splits a stream into documents. The pieces joined are the stream again.
 pub fn split_documents(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let (mut start, mut at) = (0, 0);

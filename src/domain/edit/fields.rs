@@ -6,7 +6,7 @@ use super::document::{single, split_documents};
 use super::{Assignment, EditError, Step, Steps, edited};
 use crate::domain::fieldset::{self, Element, FieldPath};
 
-/// Sets fields of one object to scalars, wherever `text` has it. None where the object is not in the file.
+/// Sets fields of one object to scalars. None: the object is not in the file.
 pub fn set_fields(
     text: &str,
     kind: &str,
@@ -16,10 +16,14 @@ pub fn set_fields(
     let mut out = String::new();
     let mut used = false;
     for document in split_documents(text) {
-        let may = document.contains(kind) && document.contains(name);
-        let read = if may { single(document).ok() } else { None };
-        let Some(read) =
-            read.filter(|read| read["kind"] == kind && read["metadata"]["name"] == name)
+        let may_define = document.contains(kind) && document.contains(name);
+        let parsed = if may_define {
+            single(document).ok()
+        } else {
+            None
+        };
+        let Some(object) =
+            parsed.filter(|object| object["kind"] == kind && object["metadata"]["name"] == name)
         else {
             out.push_str(document);
             continue;
@@ -32,7 +36,7 @@ pub fn set_fields(
             if value.is_object() || value.is_array() {
                 return Err(EditError(format!("{path} is not a single value")));
             }
-            let steps = steps_of(&read, path)
+            let steps = steps_of(&object, path)
                 .ok_or_else(|| EditError(format!("{path} is not in the file")))?;
             Ok(Assignment {
                 steps,
@@ -41,14 +45,14 @@ pub fn set_fields(
         });
         out.push_str(&edited(
             document,
-            &read,
+            &object,
             &assignments.collect::<Result<Vec<_>, _>>()?,
         )?);
     }
     Ok(used.then_some(out))
 }
 
-/// Where a field stands in a document; the last step may be a key that is yet to be put in.
+/// The steps to a field in a document. The last step may be a key that does not exist yet.
 fn steps_of(document: &Value, path: &FieldPath) -> Option<Steps> {
     let mut at = document;
     let mut steps = Vec::new();

@@ -1,4 +1,4 @@
-//! Sets tag and digest of an image, and tells where a file sets them.
+//! Sets the tag and digest of an image, and finds where a file sets them.
 
 use serde_json::Value;
 
@@ -6,8 +6,8 @@ use super::document::{single, split_documents};
 use super::{Assignment, EditError, Step, Steps, edited};
 use crate::domain::image::{Candidate, Digest, ImageRef, same_image, shortest};
 
-/// Sets tag and digest of the candidate's image wherever `text` names it: in a kustomization's `images:` list, or
-/// in `image:` fields. None where the file does not use the image; the same text where it has the candidate already.
+/// Sets tag and digest of the candidate's image wherever `text` uses it: in a kustomization's `images:` list, or in
+/// `image:` fields. None: the file does not use the image. If it has the candidate already, the text stays the same.
 pub fn set_image(text: &str, candidate: &Candidate) -> Result<Option<String>, EditError> {
     let (bom, body) = match text.strip_prefix('\u{feff}') {
         Some(body) => ("\u{feff}", body),
@@ -27,12 +27,12 @@ pub fn set_image(text: &str, candidate: &Candidate) -> Result<Option<String>, Ed
     Ok(used.then_some(out))
 }
 
-/// The digest at each place where `text` sets an image; None where it names none.
+/// The digest at each place where `text` sets an image; None: a place without a digest.
 pub fn digests(text: &str, image: &str) -> Result<Vec<Option<Digest>>, EditError> {
     let mut found = Vec::new();
     for document in split_documents(text.strip_prefix('\u{feff}').unwrap_or(text))
         .into_iter()
-        .filter(|text| names(text, image))
+        .filter(|text| mentions(text, image))
     {
         found.extend(
             places(&single(document)?, image)
@@ -43,13 +43,13 @@ pub fn digests(text: &str, image: &str) -> Result<Vec<Option<Digest>>, EditError
     Ok(found)
 }
 
-/// A quick look first: most files do not name the image, and need not be readable for us.
-fn names(text: &str, image: &str) -> bool {
+/// Whether a text contains the image's name at all. Most files do not, and are then not parsed.
+fn mentions(text: &str, image: &str) -> bool {
     text.to_ascii_lowercase().contains(shortest(image))
 }
 
 fn set_in_document(text: &str, candidate: &Candidate) -> Result<Option<String>, EditError> {
-    if !names(text, &candidate.image) {
+    if !mentions(text, &candidate.image) {
         return Ok(None);
     }
     let before = single(text)?;
@@ -63,12 +63,12 @@ fn set_in_document(text: &str, candidate: &Candidate) -> Result<Option<String>, 
 /// A place where a document sets an image.
 struct Place {
     steps: Steps,
-    /// The name as an `image:` field has it; None: an entry of a kustomization, whose name stays as it is.
+    /// The name in an `image:` field; None: an entry of a kustomization, whose name is not edited.
     name: Option<String>,
     digest: Option<Digest>,
 }
 
-/// Where a document sets an image: entries of a kustomization's `images:`, or `image:` fields.
+/// The places where a document sets an image: entries of a kustomization's `images:`, or `image:` fields.
 fn places(document: &Value, image: &str) -> Vec<Place> {
     let mut found = Vec::new();
     if is_kustomization(document) {
@@ -106,7 +106,7 @@ fn places(document: &Value, image: &str) -> Vec<Place> {
     found
 }
 
-/// What to set in a document so that it runs the candidate.
+/// The assignments that make a document use the candidate.
 fn assignments(document: &Value, candidate: &Candidate) -> Vec<Assignment> {
     let mut found = Vec::new();
     for Place { steps, name, .. } in places(document, &candidate.image) {
@@ -143,7 +143,7 @@ fn is_kustomization(document: &Value) -> bool {
         || (kind.is_none() && document["apiVersion"].is_null())
 }
 
-/// Calls `visit` with every string under a key `image`, and where it is.
+/// Calls `visit` with the path and value of every string field `image`.
 fn image_fields(value: &Value, steps: &mut Steps, visit: &mut impl FnMut(&Steps, &str)) {
     match value {
         Value::Object(map) => {

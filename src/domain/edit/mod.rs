@@ -1,11 +1,10 @@
-//! Byte-exact edits of people's files: exactly the tag and digest of one image
-//! change, or exactly some fields of one object, and the result is proven by
-//! reading it again.
+//! Byte-exact edits of people's files: only the tag and digest of one image, or
+//! only some fields of one object, change. The result is checked by parsing it.
 //!
-//! [`set_image`] finds the spans with yamlpath, splices them, re-parses the
-//! text before and after, and refuses unless exactly the wanted paths differ.
-//! What cannot be edited safely (aliases, anchors, templates, duplicate keys)
-//! fails that proof and is refused with words.
+//! [`set_image`] finds the spans with yamlpath, splices them, parses the text
+//! before and after, and refuses the edit unless exactly the wanted paths differ.
+//! Files that cannot be edited safely (aliases, anchors, templates, duplicate
+//! keys) fail this check and are refused with a message.
 //!
 //! Rooms: `image` (tag and digest of an image), `fields` (fields of one
 //! object), `splice` (one scalar in a text), `document` (the documents of a
@@ -25,7 +24,7 @@ pub use document::split_documents;
 pub use fields::set_fields;
 pub use image::{digests, set_image};
 
-/// An edit that is valid only on the blob it was made for.
+/// An edit that is only valid for the blob that it was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEdit {
     /// Path in the repository.
@@ -53,7 +52,7 @@ struct Assignment {
     value: Value,
 }
 
-/// The text with the assignments made; proven by reading it again.
+/// The text with the assignments made, checked by parsing it again.
 fn edited(text: &str, before: &Value, assignments: &[Assignment]) -> Result<String, EditError> {
     let mut wanted = before.clone();
     for assignment in assignments {

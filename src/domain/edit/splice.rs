@@ -1,4 +1,4 @@
-//! Replaces or inserts one scalar in a text and leaves every other byte as it is.
+//! Replaces or inserts one scalar in a text and changes no other byte.
 
 use serde_json::Value;
 use yamlpath::{Component, Document, Route};
@@ -12,13 +12,12 @@ pub(super) fn splice(
     before: &Value,
     assignment: &Assignment,
 ) -> Result<String, EditError> {
-    let refuse = |why: String| EditError(why);
-    let document = Document::new(text).map_err(|error| refuse(error.to_string()))?;
+    let document = Document::new(text).map_err(|error| EditError(error.to_string()))?;
     if document.query_exists(&route(&assignment.steps)) {
         let feature = document
             .query_exact(&route(&assignment.steps))
-            .map_err(|error| refuse(error.to_string()))?
-            .ok_or_else(|| refuse("the image field is empty: set it once by hand".into()))?;
+            .map_err(|error| EditError(error.to_string()))?
+            .ok_or_else(|| EditError("the image field is empty: set it once by hand".into()))?;
         let (start, end) = feature.location.byte_span;
         let old = &text[start..end];
         return Ok(format!(
@@ -29,16 +28,16 @@ pub(super) fn splice(
         ));
     }
     let Some((Step::Key(key), parent)) = assignment.steps.split_last() else {
-        return Err(refuse("nowhere to put it".into()));
+        return Err(EditError("nowhere to put it".into()));
     };
     let mut neighbours: Vec<String> = ["newTag", "newName", "name", "digest"]
         .map(str::to_string)
         .into();
-    let there = parent.iter().try_fold(before, |at, step| match step {
+    let mapping = parent.iter().try_fold(before, |at, step| match step {
         Step::Key(key) => at.get(key),
         Step::Index(index) => at.get(*index),
     });
-    let scalars = there
+    let scalars = mapping
         .and_then(Value::as_object)
         .into_iter()
         .flatten()
@@ -47,7 +46,7 @@ pub(super) fn splice(
     insert(text, &document, parent, key, &assignment.value, &neighbours)
 }
 
-/// Adds `key: value` to a mapping, after one of the keys that stand in it.
+/// Adds `key: value` to a mapping, after one of its keys.
 fn insert(
     text: &str,
     document: &Document,
@@ -99,7 +98,7 @@ fn insert(
         ));
     }
     Err(EditError(
-        "there is no plain value beside it to insert it after".into(),
+        "there is no plain value beside it after which it could be put".into(),
     ))
 }
 
@@ -115,7 +114,7 @@ fn route(steps: &[Step]) -> Route<'static> {
     )
 }
 
-/// A scalar as it is written in the place of an old one.
+/// The text of a scalar that replaces an old one.
 fn scalar(old: &str, value: &Value) -> String {
     match value {
         Value::String(text) => scalar_like(old, text),
@@ -123,7 +122,7 @@ fn scalar(old: &str, value: &Value) -> String {
     }
 }
 
-/// The value in the quotes that the old one had; a plain value that YAML would read as something else gets double quotes.
+/// The value in the old one's quotes. A plain value that YAML would not read as a string gets double quotes.
 fn scalar_like(old: &str, value: &str) -> String {
     if old.starts_with('\'') {
         return format!("'{value}'");
@@ -133,7 +132,7 @@ fn scalar_like(old: &str, value: &str) -> String {
     }
     let plain = yaml::documents(&format!("a: {value}\n"))
         .is_ok_and(|read| read == [serde_json::json!({ "a": value })]);
-    // Other readers take what ours keeps as a string for a number or a time: 12e4567, 1_000, 2024-01-02.
+    // Other YAML parsers read these strings as a number or a time: 12e4567, 1_000, 2024-01-02.
     let ambiguous = value.bytes().next().is_some_and(|b| b.is_ascii_digit())
         && !value.contains([':', '/'])
         || matches!(

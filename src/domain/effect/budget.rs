@@ -1,8 +1,8 @@
-//! What the PodDisruptionBudgets of a workload allow.
+//! The PodDisruptionBudgets of a workload.
 
 use serde_json::Value;
 
-/// What the PodDisruptionBudgets that hold for a workload's pods allow just now.
+/// How many pods the PodDisruptionBudgets of a workload allow to evict now.
 pub fn budget(workload: &Value, budgets: &[Value]) -> Vec<String> {
     let labels = &workload["spec"]["template"]["metadata"]["labels"];
     let selects = |budget: &&Value| {

@@ -1,4 +1,4 @@
-//! Which configuration the pods that roll read.
+//! The configuration that restarted pods read.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::rollout::rolls;
 use crate::domain::plan::Plan;
 
-/// All that the pods of workloads that roll with a plan name, by namespace: the ConfigMaps that they read are among it.
+/// All names in the pod templates of workloads that a plan rolls out, with their namespace. They include the ConfigMaps
+/// that the pods read.
 pub(super) fn named_by_pods(plan: &Plan) -> BTreeSet<(Option<&str>, &str)> {
     fn names<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         match value {
@@ -38,7 +39,7 @@ pub(super) fn named_by_pods(plan: &Plan) -> BTreeSet<(Option<&str>, &str)> {
     found
 }
 
-/// Kustomize appends a hash of the content to generated names: such an object never changes, and who reads it rolls.
+/// Whether a name ends in kustomize's hash of the content. Such an object never changes; its readers roll out instead.
 pub(super) fn is_hashed(name: &str) -> bool {
     name.rsplit_once('-').is_some_and(|(_, end)| {
         end.len() == 10

@@ -1,8 +1,8 @@
-//! What a change means for what runs: the sentences that a reviewer would
-//! otherwise have to work out from a diff.
+//! The effect of a change on running workloads, in sentences: a reviewer need not
+//! derive it from the diff.
 //!
 //! `rollout`: pods that are replaced. `scaling`: how many pods there are.
-//! `configuration`: who reads what changed. `budget`: what may be evicted.
+//! `configuration`: which pods read a changed object. `budget`: disruption budgets.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ pub struct Effect {
     pub key: ResourceKey,
     pub text: String,
     /// Data is lost, or may be.
-    pub grave: bool,
+    pub destructive: bool,
 }
 
 impl Effect {
@@ -39,18 +39,19 @@ impl Effect {
         Self {
             key: change.key.clone(),
             text: text.into(),
-            grave: false,
+            destructive: false,
         }
     }
 
-    fn grave(change: &Change, text: impl Into<String>) -> Self {
+    fn destructive(change: &Change, text: impl Into<String>) -> Self {
         Self {
-            grave: true,
+            destructive: true,
             ..Self::new(change, text)
         }
     }
 }
 
+/// The effects of a plan on running workloads.
 pub fn effects(plan: &Plan) -> Vec<Effect> {
     let context = Context {
         named: named_by_pods(plan),
@@ -68,13 +69,14 @@ pub fn effects(plan: &Plan) -> Vec<Effect> {
 
 /// The plan that a change is a part of.
 struct Context<'a> {
-    /// All that pods of workloads that roll name, by namespace.
+    /// All names in the pod templates of workloads that roll out, with their namespace.
     named: BTreeSet<(Option<&'a str>, &'a str)>,
     all: Vec<&'a Change>,
 }
 
 impl<'a> Context<'a> {
-    /// What goes when this comes, under another name: the same kind, in the same place, with the same containers.
+    /// The object that this one replaces under another name: a pruned object of the same kind and namespace, with the same
+    /// containers.
     fn predecessor(&self, change: &Change) -> Option<&'a Change> {
         fn containers(value: &Option<Value>) -> Option<BTreeSet<&str>> {
             let containers =
@@ -82,17 +84,16 @@ impl<'a> Context<'a> {
             Some(
                 containers
                     .iter()
-                    .map(|one| one["name"].as_str().unwrap_or_default())
+                    .map(|container| container["name"].as_str().unwrap_or_default())
                     .collect(),
             )
         }
         let own = containers(&change.after)?;
-        self.all.iter().copied().find(|one| {
-            let beside =
-                one.key.kind == change.key.kind && one.key.namespace == change.key.namespace;
-            beside
-                && one.action == Action::Prune
-                && containers(&one.before).is_some_and(|theirs| theirs == own)
+        self.all.iter().copied().find(|other| {
+            other.key.kind == change.key.kind
+                && other.key.namespace == change.key.namespace
+                && other.action == Action::Prune
+                && containers(&other.before).is_some_and(|theirs| theirs == own)
         })
     }
 }
@@ -121,7 +122,7 @@ fn created(context: &Context<'_>, change: &Change) -> Vec<Effect> {
         ),
     )];
     if after(change)["spec"]["volumeClaimTemplates"].is_array() {
-        found.push(Effect::grave(
+        found.push(Effect::destructive(
             change,
             format!(
                 "its volume claims are new and empty: the data of {} stays in its old claims",
@@ -132,7 +133,7 @@ fn created(context: &Context<'_>, change: &Change) -> Vec<Effect> {
     found
 }
 
-/// The bounds that an autoscaler sets to what it scales.
+/// The bounds that an autoscaler sets for its target.
 fn bounded(change: &Change) -> Option<Effect> {
     let (target, least, most) = autoscaled(change)?;
     let text =
@@ -146,7 +147,7 @@ fn configured(context: &Context<'_>, change: &Change) -> Option<Effect> {
     }
     let (name, namespace) = (change.key.name.as_str(), change.key.namespace.as_deref());
     match change.key.kind.as_str() {
-        // Scaled to nothing, there is none to replace.
+        // A workload with no replicas has no pods to replace.
         _ if rolls(change) && replicas(change) == 0 => None,
         _ if rolls(change) => Some(Effect::new(change, rollout(change))),
         "ConfigMap" if !is_hashed(name) && !context.named.contains(&(namespace, name)) => {
@@ -166,11 +167,11 @@ fn recreated(change: &Change) -> Option<Effect> {
             change,
             "its pods keep running, and the new object takes them over",
         ),
-        "Deployment" | "StatefulSet" | "DaemonSet" if replicas(change) > 0 => Effect::grave(
+        "Deployment" | "StatefulSet" | "DaemonSet" if replicas(change) > 0 => Effect::destructive(
             change,
             format!("{} before new ones start", pods_end(change)),
         ),
-        "Service" => Effect::grave(
+        "Service" => Effect::destructive(
             change,
             "it serves no traffic until it is created again, and its address changes",
         ),
@@ -183,11 +184,14 @@ fn recreated(change: &Change) -> Option<Effect> {
 fn pruned(context: &Context<'_>, change: &Change) -> Option<Effect> {
     Some(match change.key.kind.as_str() {
         "CustomResourceDefinition" => objects_go(change),
-        "Namespace" => Effect::grave(change, "everything in it is deleted with it"),
+        "Namespace" => Effect::destructive(change, "everything in it is deleted with it"),
         "PersistentVolumeClaim" | "PersistentVolume" => data_goes(change),
         "Deployment" | "StatefulSet" | "ReplicaSet" if replicas(change) > 0 => {
-            let comes = context.all.iter().any(|one| one.action != Action::Prune);
-            let when = if comes {
+            let has_other_changes = context
+                .all
+                .iter()
+                .any(|other| other.action != Action::Prune);
+            let when = if has_other_changes {
                 " once the rest of the change is healthy"
             } else {
                 ""
@@ -199,14 +203,14 @@ fn pruned(context: &Context<'_>, change: &Change) -> Option<Effect> {
 }
 
 fn data_goes(change: &Change) -> Effect {
-    Effect::grave(
+    Effect::destructive(
         change,
         "its data is deleted with it, unless the volume's reclaim policy is Retain",
     )
 }
 
 fn objects_go(change: &Change) -> Effect {
-    Effect::grave(change, "every object of its kind is deleted with it")
+    Effect::destructive(change, "every object of its kind is deleted with it")
 }
 
 fn after(change: &Change) -> &Value {

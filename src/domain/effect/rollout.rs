@@ -1,4 +1,4 @@
-//! Pods that a change replaces, and in which order.
+//! The pods that a change replaces, and in which order.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ pub fn pods_rolled(plan: &Plan) -> i64 {
         .sum()
 }
 
-/// Whether a workload's pods are replaced by a change: their template differs.
+/// Whether a change replaces a workload's pods: the pod template differs.
 pub fn replaces_pods(before: &Value, after: &Value) -> bool {
     let (before, after, kind) = (
         &before["spec"]["template"],

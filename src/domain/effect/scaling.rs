@@ -1,11 +1,11 @@
-//! How many pods a workload has, and what an autoscaler may make of that.
+//! How many pods a workload has, and the bounds of its autoscaler.
 
 use serde_json::Value;
 
 use super::after;
 use crate::domain::plan::{Action, Change};
 
-/// How many pods come or end by a changed number of replicas.
+/// How many pods start or end if the number of replicas changes.
 pub(super) fn scaling(change: &Change) -> Option<String> {
     let (before, after) = (replicas_of(&change.before)?, replicas_of(&change.after)?);
     let runs = matches!(
@@ -27,7 +27,7 @@ pub(super) fn scaling(change: &Change) -> Option<String> {
     }
 }
 
-/// What an autoscaler scales, and its bounds.
+/// The target of an autoscaler, and its bounds.
 pub(super) fn autoscaled(change: &Change) -> Option<(String, i64, i64)> {
     let spec = &after(change)["spec"];
     let (least, most) = match change.key.kind.as_str() {
@@ -71,7 +71,7 @@ pub(super) fn pods(count: i64) -> String {
     format!("{count} pod{}", if count == 1 { "" } else { "s" })
 }
 
-/// That a workload's pods end.
+/// A sentence that the workload's pods end.
 pub(super) fn pods_end(change: &Change) -> String {
     match replicas(change) {
         1 => "stops its pod".into(),

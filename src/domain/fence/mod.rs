@@ -1,15 +1,15 @@
-//! How far a config repository reaches: which clusters, namespaces and kinds.
+//! The clusters, namespaces and kinds that a config repository may manage.
 //!
-//! The server's settings say it, never a file that somebody can push. An
+//! The server's settings decide that, never a file that somebody can push. An
 //! application's objects live in its destination namespace. Other namespaces,
-//! cluster-scoped kinds and kinds that give rights need a grant of the
-//! repository's [`Project`]; windlass's own namespace and `kube-*` are never
-//! touched. A [`Fence`] is asked before any request about an object is sent,
-//! so its answer is the same whether the object exists or not.
+//! cluster-scoped kinds and kinds that grant rights need a grant of the
+//! repository's [`Project`]. windlass's own namespace and `kube-*` are never
+//! touched. The [`Fence`] is checked before any request about an object is sent,
+//! so its answer does not reveal whether the object exists.
 //!
-//! `project`: who may go where, of all repositories. `pattern`: how settings name
-//! places and kinds. `settings`: the file that `--projects` names. `outside`: why an
-//! object is not the application's to have.
+//! `project`: what each repository may manage. `pattern`: patterns for clusters,
+//! namespaces and kinds. `settings`: the file that `--projects` names. `outside`:
+//! why an object is not allowed.
 
 use serde_json::Value;
 
@@ -28,28 +28,28 @@ use pattern::any_matches;
 pub use outside::Outside;
 pub use project::{Project, Projects, ServiceAccount};
 
-/// What one application may touch.
+/// What one application may manage.
 #[derive(Debug, Clone)]
 pub struct Fence {
     destination: Destination,
-    /// None: nothing limits it.
+    /// None: no limits.
     limits: Option<Limits>,
 }
 
 #[derive(Debug, Clone)]
 struct Limits {
-    /// None: no project takes it there.
+    /// None: no project allows this destination.
     project: Option<Project>,
     home: Option<String>,
-    /// Where other projects' service accounts are: whoever may run a pod there has them.
+    /// The namespaces of other projects' service accounts: whoever may run a pod there can use them.
     others: Vec<String>,
 }
 
 /// The API group of windlass's own kinds.
 const OWN_GROUP: &str = "windlass.dev";
 
-/// Groups and kinds by which whoever writes one acts with rights that are not his own: RBAC, and controllers that apply
-/// what an object of theirs says with rights of their own.
+/// Groups and kinds that give more rights to whoever writes them: RBAC, and objects that a controller carries out with
+/// its own rights.
 const GIVE_RIGHTS: [(&str, &str); 10] = [
     ("authorization.openshift.io", "*"),
     ("operators.coreos.com", "*"),
@@ -72,7 +72,7 @@ impl Fence {
         }
     }
 
-    /// Whose rights a sync has.
+    /// The service account that a sync impersonates.
     pub fn service_account(&self) -> Option<&ServiceAccount> {
         self.limits
             .as_ref()?
@@ -82,7 +82,7 @@ impl Fence {
             .as_ref()
     }
 
-    /// Whether the application may be where it is at all.
+    /// Whether the destination is allowed.
     pub fn destination(&self) -> Result<(), Outside> {
         let Some(limits) = &self.limits else {
             return Ok(());
@@ -99,7 +99,7 @@ impl Fence {
         }
     }
 
-    /// Whether an object is the application's to have, by its name; its namespace is settled.
+    /// Whether an object is allowed, by its key. The namespace is normalized already.
     pub fn covers(&self, key: &ResourceKey) -> Result<(), Outside> {
         self.destination()?;
         let Some(
@@ -113,13 +113,13 @@ impl Fence {
         };
         let own = &self.destination.namespace;
         let is_namespace = key.is_core("Namespace");
-        // A Namespace is as good as what is in it.
-        let place = if is_namespace {
+        // A Namespace counts as being in itself.
+        let namespace = if is_namespace {
             Some(&key.name)
         } else {
             key.namespace.as_ref()
         };
-        if let Some(namespace) = place {
+        if let Some(namespace) = namespace {
             if limits.is_closed(namespace) {
                 return Err(Outside::Closed {
                     namespace: namespace.clone(),
@@ -136,16 +136,16 @@ impl Fence {
         let gives_rights = GIVE_RIGHTS
             .iter()
             .any(|(group, kind)| key.group == *group && (*kind == "*" || key.kind == *kind));
-        let beyond = key.namespace.is_none() && !(is_namespace && key.name == *own);
-        if gives_rights || beyond {
+        let is_cluster_scoped = key.namespace.is_none() && !(is_namespace && key.name == *own);
+        if gives_rights || is_cluster_scoped {
             self.granted(&kind_name(key))
         } else {
             Ok(())
         }
     }
 
-    /// The same, and what the object says.
-    pub fn judge(&self, manifest: &Manifest) -> Result<(), Outside> {
+    /// Whether an object is allowed, by its key and its content.
+    pub fn check(&self, manifest: &Manifest) -> Result<(), Outside> {
         self.covers(&manifest.key)?;
         let (key, value) = (&manifest.key, &manifest.value);
         if key.group == "apiextensions.k8s.io" {
@@ -165,9 +165,8 @@ impl Fence {
         Ok(())
     }
 
-    /// Whether what would become of a live object is the application's to decide: security labels that go are as good as
-    /// security labels that come.
-    pub fn judge_effect(
+    /// Whether a change of a live object is allowed: removing security labels needs a grant too.
+    pub fn check_change(
         &self,
         key: &ResourceKey,
         before: &Value,
@@ -215,8 +214,8 @@ fn kind_name(key: &ResourceKey) -> String {
     }
 }
 
-/// Labels by which admission controllers judge what may run in a namespace: those of Pod Security, and what exempts from
-/// OpenShift's, Gatekeeper's and Kyverno's.
+/// The labels of a namespace that admission controllers decide by: those of Pod Security, and exemptions from
+/// OpenShift's, Gatekeeper's and Kyverno's policies.
 fn security(namespace: &Value) -> Vec<(&String, &Value)> {
     let labels = namespace["metadata"]["labels"].as_object();
     labels

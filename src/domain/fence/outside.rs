@@ -1,23 +1,23 @@
-//! Why windlass will have nothing to do with an object, and who can change that.
+//! Why an object is not allowed, and who can change that.
 
 use std::fmt;
 
 use crate::domain::catalog::Destination;
 
-/// Why windlass will have nothing to do with an object.
+/// Why an object is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outside {
-    /// No project takes this repository to this place.
+    /// No project allows this repository this destination.
     Destination(Destination),
-    /// windlass's own namespace, or one of Kubernetes'.
+    /// The namespace is windlass's own or belongs to Kubernetes.
     Closed { namespace: String },
-    /// Another namespace than the application's.
+    /// The namespace is not the application's.
     Namespace {
         namespace: String,
         own: String,
         project: String,
     },
-    /// A kind that needs a grant; the grant.
+    /// The kind needs this grant.
     Kind { grant: String, project: String },
 }
 

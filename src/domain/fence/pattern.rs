@@ -1,9 +1,9 @@
-//! How settings name clusters, namespaces and kinds: with `*` for any.
+//! Patterns for clusters, namespaces and kinds in the settings.
 
 use super::OWN_GROUP;
 use crate::domain::wildcard;
 
-/// A name in which `*` stands for any text.
+/// A name in which `*` matches any text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(pub(super) String);
 
@@ -16,12 +16,12 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether it names just one thing.
+    /// Whether it is a plain name without `*`.
     pub fn is_exact(&self) -> bool {
         !self.0.contains('*')
     }
 
-    /// Whether some text matches both.
+    /// Whether some text matches both patterns.
     pub(super) fn meets(&self, other: &Self) -> bool {
         fn meet(a: &[u8], b: &[u8]) -> bool {
             match (a.split_first(), b.split_first()) {
@@ -47,14 +47,14 @@ pub(super) fn any_matches(patterns: &[Pattern], text: &str) -> bool {
 }
 
 /// `Kind.group` (`Kind` alone for the core group), `*.group` for all kinds of a group, `*` for all kinds.
-/// `/conversion` and `/pod-security` behind a kind grant what else is dangerous about it.
+/// The suffixes `/conversion` and `/pod-security` grant dangerous features of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KindGrant(pub(super) String);
 
 impl KindGrant {
     pub(super) fn covers(&self, name: &str) -> bool {
         match self.0.as_str() {
-            // What windlass keeps for itself is only granted by its name.
+            // windlass's own kinds have to be granted by name.
             "*" => !name.ends_with(&format!(".{OWN_GROUP}")),
             text => match text.strip_prefix("*.") {
                 Some(group) => name

@@ -1,4 +1,4 @@
-//! Projects: which repositories may go where, and with whose rights.
+//! Projects: the destinations that repositories may deploy to, and the service account that they use.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,19 +17,19 @@ pub struct Projects {
     home: Option<String>,
 }
 
-/// What some config repositories may do.
+/// What a set of config repositories may manage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
     pub name: String,
     pub repositories: Vec<RepoName>,
-    /// Clusters and namespaces that applications may go to.
+    /// The clusters and namespaces that applications may be deployed to.
     pub clusters: Vec<Pattern>,
     pub namespaces: Vec<Pattern>,
-    /// Namespaces that any application of the project may put objects into besides its own.
+    /// Further namespaces in which every application of the project may have objects.
     pub other_namespaces: Vec<Pattern>,
-    /// Cluster-scoped kinds and kinds that give rights.
+    /// Granted cluster-scoped kinds, and kinds that give rights.
     pub kinds: Vec<KindGrant>,
-    /// Whose rights a sync has: `namespace/name` of a service account, in each cluster.
+    /// The service account that a sync impersonates in each cluster.
     pub service_account: Option<ServiceAccount>,
 }
 
@@ -49,20 +49,23 @@ impl Projects {
         }
     }
 
-    /// Two projects of different repositories that may go to the same namespaces: each would have what is the other's.
+    /// Two projects of different repositories that share a namespace: each could change the other's objects.
     pub fn overlap(&self) -> Option<(&Project, &Project)> {
         let all = self.projects.iter().enumerate();
-        all.flat_map(|(at, one)| {
+        all.flat_map(|(at, project)| {
             self.projects[at + 1..]
                 .iter()
-                .map(move |other| (one, other))
+                .map(move |other| (project, other))
         })
-        .find(|(one, other)| {
+        .find(|(project, other)| {
             let shares =
                 |a: &[Pattern], b: &[Pattern]| a.iter().any(|a| b.iter().any(|b| a.meets(b)));
-            one.repositories.iter().any(|repo| !other.takes(repo))
-                && shares(&one.clusters, &other.clusters)
-                && shares(&one.namespaces, &other.namespaces)
+            project
+                .repositories
+                .iter()
+                .any(|repo| !other.includes(repo))
+                && shares(&project.clusters, &other.clusters)
+                && shares(&project.namespaces, &other.namespaces)
         })
     }
 
@@ -70,15 +73,15 @@ impl Projects {
         &self.projects
     }
 
-    /// Whether a repository steers clusters at all.
+    /// Whether a repository is a config repository: some project includes it.
     pub fn names(&self, repo: &RepoName) -> bool {
-        self.projects.iter().any(|project| project.takes(repo))
+        self.projects.iter().any(|project| project.includes(repo))
     }
 
-    /// What an application of a repository may touch at its destination.
+    /// What an application of a repository may manage at its destination.
     pub fn fence(&self, repo: &RepoName, destination: &Destination) -> Fence {
         let fits = |project: &&Project| {
-            project.takes(repo)
+            project.includes(repo)
                 && any_matches(&project.clusters, &destination.cluster)
                 && any_matches(&project.namespaces, &destination.namespace)
         };
@@ -103,7 +106,7 @@ impl Projects {
 }
 
 impl Project {
-    /// What a repository may do of which nothing more is said: everything inside the namespaces of its applications.
+    /// The default project: its repositories may manage everything inside the namespaces of their applications.
     pub fn of_one_team(repositories: Vec<RepoName>) -> Self {
         Self {
             name: "default".into(),
@@ -116,8 +119,8 @@ impl Project {
         }
     }
 
-    /// GitHub tells names apart by their letters, not by their case.
-    fn takes(&self, repo: &RepoName) -> bool {
+    /// Whether the project includes a repository. GitHub's names are case-insensitive.
+    fn includes(&self, repo: &RepoName) -> bool {
         self.repositories.iter().any(|known| {
             known.owner.eq_ignore_ascii_case(&repo.owner)
                 && known.name.eq_ignore_ascii_case(&repo.name)
@@ -126,7 +129,7 @@ impl Project {
 }
 
 impl ServiceAccount {
-    /// The user name that Kubernetes knows it by.
+    /// Its user name in Kubernetes.
     pub fn user(&self) -> String {
         format!("system:serviceaccount:{}:{}", self.namespace, self.name)
     }

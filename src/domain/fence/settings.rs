@@ -1,4 +1,4 @@
-//! The file that `--projects` names: raw settings, and projects that are valid.
+//! The file that `--projects` names: from raw settings to valid projects.
 
 use std::collections::BTreeMap;
 

@@ -80,7 +80,7 @@ fn an_application_stays_in_its_namespace() {
         (object("apiextensions.k8s.io/v1\nkind: CustomResourceDefinition", "") + "spec: {group: windlass.dev}", "windlass.dev"),
     ];
     for (text, refusal) in table {
-        match fence("shop-staging").judge(&manifest(&text)) {
+        match fence("shop-staging").check(&manifest(&text)) {
             Ok(()) => assert_eq!(refusal, "", "{text}"),
             Err(why) => assert!(
                 !refusal.is_empty() && why.to_string().contains(refusal),
@@ -130,12 +130,12 @@ fn security_labels_that_go_need_the_same_grant() {
     let without = serde_json::json!({"metadata": {"labels": {"a": "b"}}});
     assert!(
         fence("shop-staging")
-            .judge_effect(&key, &with, &without)
+            .check_change(&key, &with, &without)
             .is_err()
     );
     assert!(
         fence("shop-staging")
-            .judge_effect(&key, &with, &with)
+            .check_change(&key, &with, &with)
             .is_ok()
     );
 }

@@ -1,4 +1,4 @@
-//! Sets that follow from two sets: union, difference, and what of the one the other shares.
+//! Operations on two sets: union, difference, and removal of what others share.
 
 use std::collections::BTreeMap;
 
@@ -18,26 +18,26 @@ impl FieldSet {
         out
     }
 
-    /// The members that `other` has not.
+    /// The members that `other` does not have.
     pub fn difference(&self, other: &Self) -> Self {
         let mut out = Self {
             members: self.members.difference(&other.members).cloned().collect(),
             children: BTreeMap::new(),
         };
         for (element, child) in &self.children {
-            let left = other
+            let remaining = other
                 .children
                 .get(element)
                 .map_or_else(|| child.clone(), |theirs| child.difference(theirs));
-            if !left.is_empty() {
-                out.children.insert(element.clone(), left);
+            if !remaining.is_empty() {
+                out.children.insert(element.clone(), remaining);
             }
         }
         out
     }
 
-    /// The members that go with this set while `others` stays: not what is in `others`, and no map or item of a list in
-    /// which `others` has something. (structured-merge-diff prunes like that: `EnsureNamedFieldsAreMembers`.)
+    /// The members that can be removed while `others` stays: without the members of `others`, and without maps and items in
+    /// which `others` has members. (structured-merge-diff prunes like that: `EnsureNamedFieldsAreMembers`.)
     pub fn without_shared(&self, others: &Self) -> Self {
         let members = self
             .members
@@ -50,18 +50,18 @@ impl FieldSet {
             children: BTreeMap::new(),
         };
         for (element, child) in &self.children {
-            let left = others
+            let remaining = others
                 .children
                 .get(element)
                 .map_or_else(|| child.clone(), |theirs| child.without_shared(theirs));
-            if !left.is_empty() {
-                out.children.insert(element.clone(), left);
+            if !remaining.is_empty() {
+                out.children.insert(element.clone(), remaining);
             }
         }
         out
     }
 
-    /// What `theirs` adds to lists of ours: items that are not in this set, of lists that have items in it.
+    /// The items that `theirs` adds to our lists: lists with items in this set.
     pub fn items_added_by(&self, theirs: &Self) -> Self {
         let is_item = |element: &Element| matches!(element, Element::Key(_) | Element::Value(_));
         let list = self.members.iter().chain(self.children.keys()).any(is_item);

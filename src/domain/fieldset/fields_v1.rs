@@ -1,4 +1,4 @@
-//! A set of paths as `fieldsV1` has it.
+//! Sets of paths in the format `fieldsV1`.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::path::{Element, Scalar};
 use crate::domain::canonical_json;
 
 impl FieldSet {
-    /// Reads `fieldsV1`; elements that are not understood are passed over.
+    /// Parses `fieldsV1`. Unknown elements are skipped.
     pub fn parse(fields: &Value) -> Self {
         let mut set = Self::default();
         for (key, below) in fields.as_object().into_iter().flatten() {

@@ -5,9 +5,9 @@
 //! item of a set by its value, `i:` an item by its position) and in which `.`
 //! says that the path so far is itself a member. A leaf is a member.
 //!
-//! `path`: one path, as it is printed. `fields_v1`: the format of a set.
-//! `algebra`: a set from two sets. `object`: what an object has at a path.
-//! `unowned`: what an object has that no set names.
+//! `path`: one path. `fields_v1`: the format of a set. `algebra`: operations on two
+//! sets. `object`: reading and removing paths in an object. `unowned`: entries of an
+//! object that are in no set.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! One path from the root of an object, and how the API server prints it.
+//! One path from the root of an object, in the API server's format.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -63,8 +63,8 @@ impl fmt::Display for FieldPath {
 }
 
 impl FieldPath {
-    /// Reads what the API server prints, as in the causes of a conflict. None: not a path. Names of fields that hold a
-    /// dot or a bracket (annotations) are printed without any quoting, so `candidates` are tried by [`super::lookup`] there.
+    /// Parses the API server's format, as in the causes of a conflict. None: not a path. The server does not quote names
+    /// that contain a dot (annotations), so [`super::lookup`] also tries several fields joined.
     pub fn parse(text: &str) -> Option<Self> {
         let mut elements = Vec::new();
         let mut rest = text;
@@ -97,7 +97,7 @@ impl FieldPath {
     }
 }
 
-/// The position of the bracket that closes, past quoted text.
+/// The position of the closing bracket, ignoring quoted text.
 fn closing(text: &str) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
     for (at, c) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! Entries and items of an object that no set names.
+//! Entries and items of an object that are not in a set.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::path::Scalar;
 use super::{Element, FieldPath, FieldSet};
 
 impl FieldSet {
-    /// Entries of labels, annotations and data, and items of lists that have items in this set, that are not in it.
+    /// The entries of labels, annotations and data, and the items of lists with items in this set, that are not in it.
     pub fn unowned_entries(&self, value: &Value) -> Vec<FieldPath> {
         let mut found = Vec::new();
         self.unowned(value, &FieldPath::default(), &mut found);
@@ -54,7 +54,7 @@ impl FieldSet {
                         child.unowned(item, &at.child(element), found);
                     }
                 }
-                // Named as its owned neighbours are.
+                // Identified by the same keys as its owned neighbours.
                 (None, Element::Key(like)) => {
                     let named = like
                         .keys()

@@ -9,14 +9,14 @@ use crate::domain::approvals::Case;
 
 const NOTHING: &str = "nothing that windlass manages changes";
 
-/// What a stage that the pull request touches asks for.
+/// The merge policy of a stage that the pull request touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagePolicy {
     pub title: String,
-    /// `merge: auto` stands and it asks for no approval.
+    /// The stage has `merge: auto` and requires no approval.
     pub auto: bool,
     pub approvals: u32,
-    /// Whose approvals count, in small letters, of those who gave one; None: whoever may write to the repository.
+    /// The reviewers whose approvals count, in lower case; None: everybody who may write to the repository.
     pub approvers: Option<BTreeSet<String>>,
 }
 
@@ -73,8 +73,8 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     Some(leaf(gate, Standing::Pending, reason))
 }
 
-/// Why somebody's word for what the preview does not show does not count: who gives it must be one who may approve for
-/// every stage. None: it counts.
+/// Why a user may not accept the changes that the preview does not show: only somebody who may approve for every stage
+/// may. None: the user may.
 pub fn unseen_refusal(facts: &Facts, user: &str, writer: bool) -> Option<String> {
     demands(facts)
         .iter()
@@ -82,7 +82,7 @@ pub fn unseen_refusal(facts: &Facts, user: &str, writer: bool) -> Option<String>
         .map(|why| why.to_string())
 }
 
-/// So many approvals, for this reason, by these.
+/// A number of required approvals, the reason, and whose approvals count.
 struct Demand<'a> {
     needed: u32,
     because: String,
@@ -100,7 +100,7 @@ impl<'a> Demand<'a> {
     }
 }
 
-/// What each stage asks for, and what is asked of anybody.
+/// The approvals that each stage requires, and those that are required in any case.
 fn demands(facts: &Facts) -> Vec<Demand<'_>> {
     let floor = match facts.origin {
         Origin::OursChanged => Some("somebody changed windlass's branch".to_string()),
@@ -110,7 +110,7 @@ fn demands(facts: &Facts) -> Vec<Demand<'_>> {
             .map(|file| format!("`{file}` belongs to no application")),
         Origin::People if facts.stages.is_empty() => None,
         Origin::People => Some("a person's change needs a review".into()),
-        Origin::Ours => facts.doubt.clone(),
+        Origin::Ours => facts.manual_merge_reason.clone(),
     };
     fn of<'a>(
         StagePolicy {
@@ -122,11 +122,11 @@ fn demands(facts: &Facts) -> Vec<Demand<'_>> {
         floor: Option<&String>,
     ) -> Demand<'a> {
         let (needed, because) = match (*approvals, *auto) {
-            // Also where nothing is asked of windlass's own: by the stage's approvers, where it names some.
+            // A stage without required approvals needs one here, by its approvers if it names some.
             (0, true) if floor.is_some() => (1, floor.cloned().unwrap_or_default()),
             (0, true) => (0, format!("{title} merges image updates automatically")),
             (0, false) => (1, format!("{title} does not say `merge: auto`")),
-            (some, _) => (some, format!("{title} requires {some}")),
+            (count, _) => (count, format!("{title} requires {count}")),
         };
         Demand {
             needed,
@@ -139,7 +139,7 @@ fn demands(facts: &Facts) -> Vec<Demand<'_>> {
         .iter()
         .map(|stage| of(stage, floor.as_ref()))
         .collect();
-    // What a stage asks for by its own words is told rather than what is asked of anybody.
+    // A stage's own requirement is reported in preference to the general one.
     if let Some(because) = floor
         && demands.iter().all(|demand| demand.needed == 0)
     {

@@ -1,4 +1,4 @@
-//! The head can be merged into the base.
+//! The gate `conflicts`: the head can be merged into the base.
 
 use super::{Facts, Standing, Verdict, leaf};
 

@@ -1,4 +1,4 @@
-//! The pull request is ready for review.
+//! The gate `draft`: the pull request is ready for review.
 
 use super::{Facts, Standing, Verdict, leaf};
 

@@ -1,8 +1,8 @@
-//! What is promoted is healthy in every stage that comes before.
+//! The gate `earlier stages`: the promoted images run, healthy, in every earlier stage.
 
 use super::{Facts, Standing, Verdict, leaf};
 
-/// A stage that what is promoted has to be healthy in first.
+/// An earlier stage, in which the promoted images have to be healthy first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Earlier {
     pub stage: String,
@@ -18,12 +18,16 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     let lacking: Vec<_> = facts
         .earlier
         .iter()
-        .filter_map(|one| Some(format!("{}: {}", one.stage, one.lacks.as_ref()?)))
+        .filter_map(|earlier| Some(format!("{}: {}", earlier.stage, earlier.lacks.as_ref()?)))
         .collect();
     if !lacking.is_empty() {
         return Some(leaf(gate, Standing::Pending, lacking.join("; ")));
     }
-    let names: Vec<_> = facts.earlier.iter().map(|one| one.stage.as_str()).collect();
+    let names: Vec<_> = facts
+        .earlier
+        .iter()
+        .map(|earlier| earlier.stage.as_str())
+        .collect();
     Some(leaf(
         gate,
         Standing::Passed,

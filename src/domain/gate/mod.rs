@@ -1,10 +1,10 @@
-//! What stands between a pull request and its merge.
+//! The gates that a pull request has to pass before its merge.
 //!
 //! [`evaluate`] turns the facts of one pull request into a [`Verdict`]: a tree
-//! whose leaves explain. Only this module makes a [`MergePermit`], and the
-//! permit carries the head that it is for; the merge call sends that head.
+//! whose leaves are the gates with their reasons. Only this module creates a
+//! [`MergePermit`]. The permit carries its head, and the merge call sends it.
 //!
-//! Rooms: one for each gate, with the fact that it judges by.
+//! Rooms: one for each gate, with the facts that it needs.
 
 use super::CommitSha;
 use super::approvals::{Review, Writers};
@@ -20,17 +20,17 @@ pub use approvals::{StagePolicy, unseen_refusal};
 pub use earlier_stages::Earlier;
 pub use preview::PreviewFact;
 
-/// How one gate stands.
+/// The state of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     Passed,
-    /// Something has yet to happen.
+    /// It may pass by itself, or after a review.
     Pending,
     /// Somebody has to change something.
     Failed,
 }
 
-/// One gate, or the verdict over all of them.
+/// The result of one gate, or of all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     pub gate: &'static str,
@@ -51,41 +51,42 @@ impl MergePermit {
     }
 }
 
-/// Who opened the pull request, and whether it is still what was opened.
+/// Who opened the pull request, and whether others added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Ours, and its tree is the recomputed edit.
+    /// Opened by windlass, and its tree is exactly the recomputed edit.
     Ours,
-    /// Opened by us; somebody added to it.
+    /// Opened by windlass; somebody else added commits.
     OursChanged,
     People,
 }
 
+/// The facts about a pull request that the gates need.
 #[derive(Debug, Clone)]
 pub struct Facts {
     pub head: CommitSha,
     pub origin: Origin,
     pub writers: Writers,
     pub draft: bool,
-    /// The policy of each (application, stage) that is touched: as the base has it, and where `windlass.yaml` changes what
-    /// it means, also as the head has it.
+    /// The policy of each touched (application, stage), from the base. If the pull request changes the policy in
+    /// `windlass.yaml`, the head's policy is added.
     pub stages: Vec<StagePolicy>,
     /// A file outside every application's inputs, or `windlass.yaml`.
     pub touches_unmanaged: Option<String>,
-    /// Files that head and base both changed, incompatibly.
+    /// Files in which head and base conflict.
     pub conflicts: Vec<String>,
     pub preview: Option<PreviewFact>,
-    /// Of a pull request that promotes: the stages that come before.
+    /// The earlier stages, if the pull request is a promotion.
     pub earlier: Vec<Earlier>,
-    /// Why somebody has to want just this, also where merging is automatic: it goes back in time.
-    pub doubt: Option<String>,
+    /// Why a person has to approve it even if merging is automatic: it is a step back.
+    pub manual_merge_reason: Option<String>,
     /// The last opinion of each reviewer.
     pub reviews: Vec<Review>,
-    /// Why GitHub refused our last try to merge this head.
+    /// Why GitHub refused our last attempt to merge this head.
     pub refused: Option<String>,
 }
 
-/// Every gate, in the order of the verdict. None: it does not concern the pull request.
+/// All gates, in the order of the verdict. None: the gate does not apply to the pull request.
 const GATES: [fn(&Facts) -> Option<Verdict>; 6] = [
     preview::gate,
     approvals::gate,
@@ -95,7 +96,7 @@ const GATES: [fn(&Facts) -> Option<Verdict>; 6] = [
     refused_merge::gate,
 ];
 
-/// The verdict, and a permit when windlass may merge now.
+/// The verdict, and a permit if windlass may merge now.
 pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
     let gates: Vec<_> = GATES.iter().filter_map(|gate| gate(facts)).collect();
     let worst = gates
@@ -117,7 +118,7 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
     )
 }
 
-/// Why the verdict is what it is: the words of the gates that decide it, or who merges.
+/// The reason of the verdict: those of the gates that decide it, or who merges.
 fn reason(gates: &[Verdict], worst: Standing, origin: Origin) -> String {
     match (worst, origin) {
         (Standing::Passed, Origin::OursChanged) => {

@@ -1,16 +1,17 @@
-//! The preview of the head is made, the change can be applied, and all of it was shown or accepted unseen.
+//! The gate `preview`: the head has a preview, the change can be applied, and all changes are shown or were accepted
+//! unseen.
 
 use jiff::Timestamp;
 
 use super::{Facts, Standing, Verdict, leaf};
 
-/// The preview of this very head.
+/// The preview of the current head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreviewFact {
     pub completed_at: Timestamp,
     /// Whether the change can be applied.
     pub ok: bool,
-    /// How many changes it does not show, and whether somebody who may approve took that upon himself.
+    /// How many changes it does not show, and whether somebody who may approve accepted them (`/accept-unseen`).
     pub unseen: usize,
     pub unseen_accepted: bool,
 }

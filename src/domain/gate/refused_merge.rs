@@ -1,4 +1,4 @@
-//! GitHub has not refused to merge this head.
+//! The gate `GitHub`: GitHub has not refused to merge this head.
 
 use super::{Facts, Standing, Verdict, leaf};
 

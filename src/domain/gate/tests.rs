@@ -14,7 +14,7 @@ fn facts() -> Facts {
             approvers: None,
         }],
         earlier: vec![],
-        doubt: None,
+        manual_merge_reason: None,
         touches_unmanaged: None,
         conflicts: vec![],
         preview: Some(PreviewFact {
@@ -166,7 +166,7 @@ fn auto_needs_no_review_until_somebody_adds_to_it() {
         .is_none()
     );
     let back = Facts {
-        doubt: Some("a step back".into()),
+        manual_merge_reason: Some("a step back".into()),
         ..auto()
     };
     let (verdict, permit) = evaluate(&back);

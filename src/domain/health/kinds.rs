@@ -1,5 +1,4 @@
-//! What the status of each kind says: the built-in kinds, one by one, and custom
-//! kinds that no rule knows.
+//! Health by kind: the built-in kinds, and custom kinds without a rule.
 
 use serde_json::Value;
 
@@ -7,7 +6,7 @@ use super::pods::pod_failure;
 use super::rules::Shipped;
 use super::{Assessment, Health};
 
-/// Assesses an object by its kind; its status is about its present form.
+/// The health of an object by its kind. Its status is current.
 pub(super) fn assess(live: &Value) -> Assessment {
     match live["kind"].as_str().unwrap_or_default() {
         "Deployment" => replica_failure(live).unwrap_or_else(|| deployment(live)),
@@ -32,7 +31,7 @@ pub(super) fn assess(live: &Value) -> Assessment {
             Some(("True", _)) => (Health::Healthy, String::new()),
             _ => (Health::Progressing, "is not established yet".into()),
         },
-        // That no metric can be read is for who watches the autoscaler; that it cannot scale at all is a failure.
+        // A missing metric is a matter of monitoring; an autoscaler that cannot scale at all is a failure.
         "HorizontalPodAutoscaler" => match condition(live, "AbleToScale") {
             Some(("False", reason)) => (Health::Degraded, format!("cannot scale: {reason}")),
             _ => (Health::Healthy, String::new()),
@@ -55,7 +54,7 @@ pub(super) fn assess(live: &Value) -> Assessment {
     }
 }
 
-/// Pods of it cannot be created.
+/// The health of a workload whose pods cannot be created.
 fn replica_failure(live: &Value) -> Option<Assessment> {
     condition(live, "ReplicaFailure").filter(|(status, _)| *status == "True")?;
     Some((
@@ -152,7 +151,7 @@ fn stateful_set(live: &Value) -> Assessment {
 fn daemon_set(live: &Value) -> Assessment {
     let status = |field: &str| live["status"][field].as_i64().unwrap_or(0);
     let wanted = status("desiredNumberScheduled");
-    // Its pods change when somebody deletes them.
+    // With OnDelete, pods are replaced only when somebody deletes them.
     if live["spec"]["updateStrategy"]["type"] == "OnDelete" {
         return (Health::Healthy, String::new());
     }
@@ -209,7 +208,7 @@ fn pod(live: &Value) -> Assessment {
     }
 }
 
-/// A custom kind says it with a `Ready` condition, if at all.
+/// A custom kind without a rule: by its conditions `Stalled` and `Ready`.
 fn generic(live: &Value) -> Assessment {
     if let Some(("True", reason)) = condition(live, "Stalled") {
         return (Health::Degraded, format!("stalled: {reason}"));

@@ -1,11 +1,11 @@
-//! Whether a live object does what it was applied for.
+//! The health of live objects.
 //!
-//! The rules follow kstatus, with the places where Argo CD's are better taken
-//! from there: a paused Deployment is suspended, a running Job is progressing,
-//! a failing pod is told at once instead of after the progress deadline.
+//! The rules follow kstatus, with some of Argo CD's: a paused Deployment is
+//! suspended, a running Job is progressing, and a failing pod is reported at once
+//! instead of after the progress deadline.
 //!
-//! Rooms: `kinds` (what each kind's status means), `rules` (custom kinds), `pods`
-//! (whose pods cannot run, and why).
+//! Rooms: `kinds` (built-in kinds), `rules` (custom kinds), `pods` (why a workload's
+//! pods cannot run).
 
 use crate::domain::labels::HEALTH;
 use jiff::{SignedDuration, Timestamp};
@@ -44,35 +44,40 @@ pub enum SyncState {
     Unknown,
 }
 
-/// A health with the sentence that explains it; empty when healthy.
+/// A health and its reason, which is empty if healthy.
 pub type Assessment = (Health, String);
 
-/// So long a controller may take to say something about an object before that it says nothing counts as health.
-pub const SILENCE: SignedDuration = SignedDuration::from_secs(10);
+/// For so long a custom object without a status is progressing. After that it counts as healthy: its controller may
+/// never write a status.
+pub const STATUS_GRACE: SignedDuration = SignedDuration::from_secs(10);
 
-/// Assesses a live object by the rule for its kind, where there is one; otherwise as [`assess`] does.
+/// The health of a live object, by the health rules for its kind or, without any, by [`assess`].
 pub fn assess_by(rules: &[HealthRule], live: &Value) -> Assessment {
     if live["metadata"]["annotations"][HEALTH] == "ignore"
         && live["metadata"]["deletionTimestamp"].is_null()
     {
         return (Health::Healthy, String::new());
     }
-    let mine: Vec<_> = rules.iter().filter(|rule| rule.is_for(live)).collect();
-    if mine.is_empty() {
+    let matching: Vec<_> = rules.iter().filter(|rule| rule.is_for(live)).collect();
+    if matching.is_empty() {
         return assess(live);
     }
-    if let Some(unseen) = unseen(live) {
-        return unseen;
+    if let Some(assessment) = assess_outdated_status(live) {
+        return assessment;
     }
-    aggregate(mine.into_iter().map(|rule| named(live, rule.assess(live))))
+    aggregate(
+        matching
+            .into_iter()
+            .map(|rule| named(live, rule.assess(live))),
+    )
 }
 
-/// Assesses a live object by itself; why pods of it cannot run is another matter ([`FailingPod`]).
+/// The health of a live object by its own status. Why its pods cannot run is in [`FailingPod`].
 pub fn assess(live: &Value) -> Assessment {
-    unseen(live).unwrap_or_else(|| named(live, kinds::assess(live)))
+    assess_outdated_status(live).unwrap_or_else(|| named(live, kinds::assess(live)))
 }
 
-/// A sentence about an object begins with its kind and name.
+/// Puts kind and name before the reason.
 fn named(live: &Value, (health, why): Assessment) -> Assessment {
     if why.is_empty() {
         return (health, why);
@@ -82,7 +87,7 @@ fn named(live: &Value, (health, why): Assessment) -> Assessment {
     (health, format!("{kind} {name}: {why}"))
 }
 
-/// The worst of all, with the sentences of those that are that bad.
+/// The worst health, with the reasons of the objects that have it.
 pub fn aggregate(assessments: impl IntoIterator<Item = Assessment>) -> Assessment {
     let mut worst = (Health::Healthy, Vec::new());
     for (health, why) in assessments {
@@ -96,8 +101,9 @@ pub fn aggregate(assessments: impl IntoIterator<Item = Assessment>) -> Assessmen
     (worst.0, worst.1.join("; "))
 }
 
-/// What is said of an object whose status is not about its present form.
-fn unseen(live: &Value) -> Option<Assessment> {
+/// The health of an object whose status does not describe its current spec: it is being deleted, or its controller has not
+/// observed the change yet. None: the status is current.
+fn assess_outdated_status(live: &Value) -> Option<Assessment> {
     let kind = live["kind"].as_str().unwrap_or_default();
     let progressing = |why: &str| Some(named(live, (Health::Progressing, why.into())));
     if live["metadata"]["deletionTimestamp"].is_string() {
@@ -118,15 +124,14 @@ fn unseen(live: &Value) -> Option<Assessment> {
     None
 }
 
-/// A custom kind of which nothing is known but that its controller has not written a status yet: since when. What is known
-/// by a rule is judged by that.
+/// Since when a custom object has no status, if no shipped rule knows its kind: its controller may not have seen it yet.
 pub fn silent_since(live: &Value) -> Option<Timestamp> {
     let (group, _) = live["apiVersion"].as_str()?.split_once('/')?;
-    let says_nothing = live["status"]
+    let has_no_status = live["status"]
         .as_object()
         .is_none_or(serde_json::Map::is_empty);
     if !is_custom_group(group)
-        || !says_nothing
+        || !has_no_status
         || !live["spec"].is_object()
         || Shipped::of(live).is_some()
         || live["metadata"]["annotations"][HEALTH] == "ignore"

@@ -1,12 +1,12 @@
-//! Pods that cannot run: why, until when that may pass by itself, and whose pods
-//! they are.
+//! Pods that cannot run: why, for how long that may be temporary, and which workload
+//! they belong to.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-/// A workload whose pods are waited for.
+/// A workload that an application waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
     pub namespace: String,
@@ -15,7 +15,7 @@ pub struct Workload {
     template: Template,
 }
 
-/// What tells the versions of a workload's pods apart, as far as admission leaves it alone.
+/// The part of a pod template that differs between a workload's versions and that admission does not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Template {
     labels: BTreeMap<String, String>,
@@ -25,7 +25,7 @@ struct Template {
 }
 
 impl Template {
-    /// Of a pod, or of a pod template.
+    /// From a pod or a pod template.
     fn of(value: &Value) -> Option<Self> {
         let containers = value["spec"]["containers"].as_array()?;
         let kept = |container: &Value| {
@@ -40,13 +40,15 @@ impl Template {
             annotations: texts(&value["metadata"]["annotations"]).unwrap_or_default(),
             containers: containers
                 .iter()
-                .filter_map(|one| Some((one["name"].as_str()?.to_string(), kept(one))))
+                .filter_map(|container| {
+                    Some((container["name"].as_str()?.to_string(), kept(container)))
+                })
                 .collect(),
         })
     }
 
-    /// Whether a pod may be made of this template: admission may have added to it.
-    fn made(&self, pod: &Self) -> bool {
+    /// Whether a pod may be created from this template. Admission may have added fields to it.
+    fn may_have_created(&self, pod: &Self) -> bool {
         let within = |ours: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>| {
             ours.iter()
                 .all(|(name, value)| theirs.get(name) == Some(value))
@@ -61,7 +63,7 @@ impl Template {
     }
 }
 
-/// Whether a value has all that another one has: items of lists by name, where they have one.
+/// Whether `more` contains everything in `less`. Items of lists are matched by name, if they have one.
 pub fn is_within(less: &Value, more: &Value) -> bool {
     match (less, more) {
         (Value::Null, _) => true,
@@ -81,7 +83,7 @@ pub fn is_within(less: &Value, more: &Value) -> bool {
 }
 
 impl Workload {
-    /// Of a live object, whose template has what admission made of it. None: the object has no pods of its own.
+    /// From a live object. None: it has no pods.
     pub fn of(live: &Value) -> Option<Self> {
         let template = Template::of(&live["spec"]["template"])?;
         let labels = texts(&live["spec"]["selector"]["matchLabels"])?;
@@ -92,12 +94,12 @@ impl Workload {
         })
     }
 
-    /// Whether a pod is the workload's, and of the version that its template now describes: not of one on its way out.
+    /// Whether a pod belongs to the workload and to its current template, not to an older version.
     pub fn has(&self, pod: &FailingPod) -> bool {
         self.labels
             .iter()
-            .all(|(name, value)| pod.made.labels.get(name) == Some(value))
-            && self.template.made(&pod.made)
+            .all(|(name, value)| pod.template.labels.get(name) == Some(value))
+            && self.template.may_have_created(&pod.template)
     }
 }
 
@@ -105,15 +107,15 @@ impl Workload {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailingPod {
     uid: String,
-    made: Template,
+    template: Template,
     pub why: String,
-    /// It may pass by itself until then: a node comes, a registry answers again.
+    /// Until then the failure may be temporary: a node may be added, a registry may answer again.
     pub from: Option<Timestamp>,
 }
 
 impl FailingPod {
-    /// None: it runs, may come to run, or is over. `known`: what was said of it before. Between two failures of a pod it
-    /// looks as if it ran, and its reasons alternate: the first stays until the pod is ready.
+    /// None: the pod runs, may start to run, or has ended. `known`: the failure known before. Between two restarts a
+    /// failing pod seems to run, and its reasons alternate: so the first reason stays until the pod is ready.
     pub fn read(pod: &Value, known: Option<&Self>) -> Option<Self> {
         let metadata = &pod["metadata"];
         if metadata["deletionTimestamp"].is_string()
@@ -131,7 +133,7 @@ impl FailingPod {
                 .any(|status| status["restartCount"].as_i64() > Some(0) && status["ready"] != true)
         };
         let (why, from) = match (pod_failure(pod), known) {
-            // What may pass gives way to what does not.
+            // A permanent failure replaces a temporary one.
             (Some((why, None)), Some(known)) if known.from.is_some() => (why, None),
             (Some(_), Some(known)) => (known.why.clone(), known.from),
             (Some(failure), None) => failure,
@@ -140,14 +142,14 @@ impl FailingPod {
         };
         Some(Self {
             uid: uid.into(),
-            made: Template::of(pod)?,
+            template: Template::of(pod)?,
             why,
             from,
         })
     }
 }
 
-/// What is said of each container, those that run first before the others.
+/// The status of each container, init containers first.
 fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
     ["initContainerStatuses", "containerStatuses"]
         .into_iter()
@@ -164,11 +166,11 @@ fn texts(map: &Value) -> Option<BTreeMap<String, String>> {
     )
 }
 
-/// A node that is missing may be on its way (autoscalers of nodes take minutes); so may an image (a registry's hiccup).
+/// A missing node may still be added (node autoscalers take minutes), and a registry may recover.
 const NODE_GRACE: SignedDuration = SignedDuration::from_mins(3);
 const IMAGE_GRACE: SignedDuration = SignedDuration::from_mins(1);
 
-/// Why a pod cannot run: a waiting container's reason, with the exit code of its last end; and until when that may pass.
+/// Why a pod cannot run: a waiting container's reason, with its last exit code; and until when that may be temporary.
 pub(super) fn pod_failure(pod: &Value) -> Option<(String, Option<Timestamp>)> {
     let conditions = || pod["status"]["conditions"].as_array().into_iter().flatten();
     let time = |value: &Value| {
@@ -178,7 +180,7 @@ pub(super) fn pod_failure(pod: &Value) -> Option<(String, Option<Timestamp>)> {
     };
     let scheduled = conditions()
         .find(|condition| condition["type"] == "PodScheduled")
-        .and_then(|one| time(&one["lastTransitionTime"]));
+        .and_then(|condition| time(&condition["lastTransitionTime"]));
     let since = scheduled.or_else(|| time(&pod["metadata"]["creationTimestamp"]));
     let after = |grace: SignedDuration| since.and_then(|since| since.checked_add(grace).ok());
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! When custom kinds are healthy: the rules of `windlass.yaml`, and those that
-//! windlass comes with.
+//! Health rules for custom kinds: those of `windlass.yaml`, and those shipped with
+//! windlass.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -12,14 +12,14 @@ use crate::domain::cel::Condition;
 use crate::domain::manifest::is_custom_group;
 use crate::domain::wildcard;
 
-/// A rule of `windlass.yaml` for a custom kind: conditions in CEL, asked in this order.
+/// A rule of `windlass.yaml` for a custom kind: conditions in CEL, evaluated in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthRule {
     pub group: String,
     pub kind: String,
     pub progressing: Option<Condition>,
     pub failed: Option<Condition>,
-    /// Without it, what neither progresses nor failed is healthy.
+    /// Without it, an object that neither progresses nor failed is healthy.
     pub healthy: Option<Condition>,
 }
 
@@ -69,11 +69,11 @@ impl HealthRule {
     }
 }
 
-/// The rules that windlass comes with, for well-known custom kinds.
+/// A rule shipped with windlass, for well-known custom kinds.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Shipped {
-    /// `*` stands for any text, in kinds too.
+    /// `*` matches any text, in kinds too.
     group: String,
     kinds: Vec<String>,
     #[serde(default)]
@@ -87,7 +87,7 @@ pub(super) struct Shipped {
 }
 
 static SHIPPED: LazyLock<Vec<Shipped>> = LazyLock::new(|| {
-    // A unit test reads it too.
+    // A unit test checks that the file can be parsed.
     serde_yaml::from_str(include_str!("../health_rules.yaml")).unwrap_or_default()
 });
 
@@ -96,35 +96,35 @@ impl Shipped {
         let group = live["apiVersion"].as_str()?.split_once('/')?.0;
         let kind = live["kind"].as_str()?;
         SHIPPED.iter().find(|rule| {
-            wildcard(&rule.group, group) && rule.kinds.iter().any(|one| wildcard(one, kind))
+            wildcard(&rule.group, group) && rule.kinds.iter().any(|pattern| wildcard(pattern, kind))
         })
     }
 
     pub(super) fn assess(&self, live: &Value) -> Assessment {
-        // A status of another shape than its project's says nothing.
+        // If the status has an unexpected structure, the condition counts as false.
         let holds = |condition: &Option<Condition>| {
             condition
                 .as_ref()
                 .is_some_and(|condition| condition.holds(live).unwrap_or(false))
         };
         if holds(&self.suspended) {
-            return (Health::Suspended, said("is suspended", live));
+            return (Health::Suspended, explained("is suspended", live));
         }
         if holds(&self.progressing) {
-            return (Health::Progressing, said("is not ready yet", live));
+            return (Health::Progressing, explained("is not ready yet", live));
         }
         if holds(&self.failed) {
-            return (Health::Degraded, said("failed", live));
+            return (Health::Degraded, explained("failed", live));
         }
         match self.healthy.is_none() || holds(&self.healthy) {
             true => (Health::Healthy, String::new()),
-            false => (Health::Progressing, said("is not ready yet", live)),
+            false => (Health::Progressing, explained("is not ready yet", live)),
         }
     }
 }
 
-/// The custom kinds among objects for which no rule says when they are healthy, as `Widget.example.com`: what their status
-/// says of itself counts, if it says anything.
+/// The custom kinds among the objects that no health rule covers, as `Widget.example.com`. Their health is guessed from
+/// common conditions in their status.
 pub fn unruled<'a>(
     rules: &[HealthRule],
     objects: impl IntoIterator<Item = &'a Value>,
@@ -151,8 +151,8 @@ pub fn unruled<'a>(
     found.into_iter().collect()
 }
 
-/// What an object's status says of itself: the message of a condition that does not hold, a message, or a phase.
-fn said(what: &str, live: &Value) -> String {
+/// Adds the explanation in an object's status: the message of a condition that is False, a message, or a phase.
+fn explained(what: &str, live: &Value) -> String {
     let status = &live["status"];
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let text = |value: &Value| {

@@ -1,7 +1,7 @@
-//! Desired objects: their identity, and what of them may be shown.
+//! Desired objects and their identity.
 //!
-//! `parse`: one document, read. `names`: which names Kubernetes takes. `without_server_fields`: an
-//! object without what the server keeps for itself. `stage`: which come first.
+//! `parse`: reads a document. `names`: the names that Kubernetes accepts. `server_fields`: an object
+//! without the fields that the server maintains. `stage`: the order of applying.
 
 use std::fmt;
 
@@ -68,7 +68,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads a stream of YAML documents; `List` objects are taken apart. `file` is for the error.
+    /// Parses a stream of YAML documents. `List` objects become their items. `file`: for the error.
     pub fn parse_all(text: &str, file: &str) -> Result<Vec<Self>, Invalid> {
         let documents =
             yaml::documents(text).map_err(|error| Invalid(format!("{file}: {error}")))?;
@@ -109,12 +109,12 @@ impl Manifest {
         }
     }
 
-    /// Settles the namespace by the scope that discovery tells: none for a cluster-scoped kind, the application's own
-    /// where a namespaced object names none.
+    /// Sets the namespace by the kind's scope: none for a cluster-scoped kind, the application's own if a namespaced object
+    /// has none.
     pub fn normalise(&mut self, namespaced: bool, default_namespace: &str) {
         let metadata = self.value["metadata"]
             .as_object_mut()
-            .expect("parse_all saw metadata");
+            .expect("parse_all checks that there is metadata");
         if namespaced {
             let namespace = self
                 .key
@@ -127,11 +127,11 @@ impl Manifest {
         }
     }
 
-    /// Marks the object as an application's; `owner` is the label's value.
+    /// Adds the label and annotation of the owning application. `owner`: the label's value.
     pub fn label(&mut self, key: &ApplicationKey, owner: &str) {
         let metadata = self.value["metadata"]
             .as_object_mut()
-            .expect("parse_all saw metadata");
+            .expect("parse_all checks that there is metadata");
         for (map, name, value) in [
             ("labels", OWNER_LABEL, owner.to_string()),
             ("annotations", APPLICATION_ANNOTATION, key.title()),

@@ -1,6 +1,6 @@
-//! Names, kinds, groups and versions as Kubernetes takes them.
+//! Checks of names, kinds, groups and versions.
 
-/// Whether a group is no part of Kubernetes: its kinds come by definitions, and controllers see to their objects.
+/// Whether a group is not part of Kubernetes: its kinds come from CustomResourceDefinitions.
 pub fn is_custom_group(group: &str) -> bool {
     group.contains('.') && !group.ends_with(".k8s.io")
 }
@@ -20,8 +20,8 @@ pub fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
-/// A name as a segment of a path (apimachinery, `IsValidPathSegmentName`), of the characters that names are made of in
-/// any kind: roles have `:`, addresses too, accounts `@`. What else a kind asks of its names is the API server's to say.
+/// A name as a segment of a path (apimachinery, `IsValidPathSegmentName`), with the characters that names of any kind
+/// have: `:` in roles and addresses, `@` in accounts. The API server checks the stricter rules of each kind.
 pub(super) fn is_name(text: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_.:@+".contains(&b);
     !text.is_empty() && text.len() <= 253 && text != "." && text != ".." && text.bytes().all(legal)

@@ -1,4 +1,4 @@
-//! One document of a stream of manifests, read.
+//! Reads one document of a stream of manifests.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -8,7 +8,7 @@ use super::{Manifest, ResourceKey};
 use crate::domain::hook::Hook;
 use crate::domain::{Invalid, canonical_json};
 
-/// Adds the objects of a document: one, or those of a `List`.
+/// Adds the object of a document, or the items of a `List`.
 pub(super) fn collect(
     document: Value,
     file: &str,
@@ -56,7 +56,7 @@ pub(super) fn collect(
     Ok(())
 }
 
-/// Text that is not empty.
+/// A string that is not empty.
 fn text(value: &Value) -> Option<String> {
     value
         .as_str()
@@ -64,7 +64,7 @@ fn text(value: &Value) -> Option<String> {
         .map(str::to_string)
 }
 
-/// A hook is run, not kept: what its name ends in is made up from what it is.
+/// Replaces the `generateName` of a hook by a name that ends in a digest of its content.
 fn with_generated_name(mut document: Value) -> Value {
     if document["metadata"]["name"].is_null()
         && let Some(prefix) =
@@ -90,7 +90,7 @@ fn nameless(document: &Value, kind: &str, file: &str) -> Invalid {
     Invalid(format!("{file}: a {kind} has no metadata.name: {why}"))
 }
 
-/// They become parts of URLs, log lines and comments: nothing else is let in.
+/// Checks names strictly: they become parts of URLs, log lines and comments.
 fn check_names(manifest: &Manifest, file: &str) -> Result<(), Invalid> {
     let Manifest { key, version, .. } = manifest;
     let refused = |what: &str, text: &str| {

@@ -1,10 +1,10 @@
-//! An object without what the API server maintains in it.
+//! An object without the fields that the API server maintains.
 
 use serde_json::{Map, Value};
 
 use crate::domain::hook;
 
-/// What the API server keeps for itself in an object's metadata.
+/// The fields in an object's metadata that the API server maintains.
 pub const BOOKKEEPING: [&str; 6] = [
     "managedFields",
     "resourceVersion",
@@ -14,13 +14,13 @@ pub const BOOKKEEPING: [&str; 6] = [
     "selfLink",
 ];
 
-/// Without status, what the API server maintains, and the copy that `kubectl apply` keeps in an annotation.
+/// The object without its status, the fields that the API server maintains, and the annotation of `kubectl apply`.
 pub fn without_server_fields(value: &Value) -> Value {
     let Value::Object(object) = value else {
         return value.clone();
     };
     let mut out = Map::new();
-    // Copied without what is left out, which is most of an object: managedFields.
+    // Copies only what stays: managedFields are often most of an object.
     for (key, below) in object.iter().filter(|(key, _)| *key != "status") {
         let below = match below {
             Value::Object(metadata) if key == "metadata" => {
@@ -39,7 +39,7 @@ pub fn without_server_fields(value: &Value) -> Value {
 }
 
 fn cleaned_metadata(metadata: &Map<String, Value>) -> Map<String, Value> {
-    // What a hook ran for is no difference that anybody made.
+    // Controllers and windlass write these annotations; they are no change by a person.
     const ANNOTATIONS: [&str; 3] = [
         "kubectl.kubernetes.io/last-applied-configuration",
         "deployment.kubernetes.io/revision",

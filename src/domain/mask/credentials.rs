@@ -1,10 +1,10 @@
-//! What looks like a credential: names that people give to one, and shapes that only credentials have.
+//! Detects credentials: by the names that people give them, and by formats that only credentials have.
 
-/// Names that people give to credentials. Names of where one is found (`…_FILE`, `secretName`) are not among them.
+/// Whether a name is that of a credential. Names of its location (`…_FILE`, `secretName`) are not.
 pub(super) fn names_a_credential(name: &str) -> bool {
     let words = words(name);
     let last = words.last().map(String::as_str).unwrap_or_default();
-    // An address that is a credential itself: who knows it may post.
+    // A webhook's URL is a credential itself: whoever knows it may post.
     if last == "url" && words.iter().any(|word| word.contains("webhook")) {
         return true;
     }
@@ -14,7 +14,7 @@ pub(super) fn names_a_credential(name: &str) -> bool {
     ]
     .iter()
     .any(|end| together.ends_with(end));
-    // Short words only count as words of their own: `compass` names nothing.
+    // Short words count only as whole words: `compass` is no `pass`.
     let short = words.iter().any(|word| {
         matches!(
             word.as_str(),
@@ -60,7 +60,7 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Shapes that only credentials have.
+/// Whether a text contains a format that only credentials have.
 pub(super) fn has_the_shape(text: &str) -> bool {
     let long = |rest: &str, most: usize| {
         rest.chars()
@@ -84,7 +84,7 @@ pub(super) fn has_the_shape(text: &str) -> bool {
     let jwt = text
         .split_once("eyJ")
         .is_some_and(|(_, rest)| rest.matches('.').count() >= 2 && long(rest, 10));
-    // user:password@ in an address.
+    // user:password@ in a URL.
     let userinfo = text.split("://").skip(1).any(|rest| {
         let authority = rest
             .split(['/', '?', '#', ' ', '\n'])

@@ -1,21 +1,21 @@
 //! Secret values never become part of a plan.
 //!
-//! What is hidden: the data of Secrets (also of one that stands inside another
-//! object, as a template), annotations that hold whole objects, and what looks
-//! like a credential elsewhere: entries of ConfigMaps and of containers'
-//! environments by their name, and any text by its shape. Of a hidden value is
-//! told whether it differs between the two sides, nothing else; a keyed digest,
-//! which is never shown, lets a plan's digest tell two values apart.
+//! Masked are: the data of Secrets (also of a template for one inside another
+//! object), annotations that hold whole objects, and values that look like a
+//! credential: entries of ConfigMaps and environment variables by their name, and
+//! any text by its format. Of a masked value only one thing is shown: whether it
+//! differs between the two sides. A keyed digest, which is never shown, makes a
+//! plan's digest depend on it.
 //!
-//! Rooms: `secrets` (values that are hidden as a whole), `texts` (credentials
-//! inside texts that are shown otherwise), `credentials` (what looks like one),
-//! `path` (where a value is in an object).
+//! Rooms: `secrets` (values that are masked as a whole), `texts` (credentials inside
+//! texts that are shown otherwise), `credentials` (detects them), `path` (paths of
+//! values).
 
 use hmac::{Hmac, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 
-use self::path::place;
+use self::path::value_at;
 use self::secrets::secrets;
 use self::texts::{pieces, texts};
 use super::canonical_json;
@@ -25,7 +25,7 @@ mod path;
 mod secrets;
 mod texts;
 
-/// The key of one installation.
+/// Masks values, with the key of one installation.
 #[derive(Clone)]
 pub struct Mask([u8; 32]);
 
@@ -39,7 +39,7 @@ const HIDDEN: &str = "(hidden)";
 const HIDDEN_BEFORE: &str = "(hidden, old)";
 const HIDDEN_AFTER: &str = "(hidden, new)";
 
-/// Two sides of which all may be shown.
+/// Both sides of an object, safe to show.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Masked {
     pub before: Option<Value>,
@@ -49,7 +49,7 @@ pub struct Masked {
 }
 
 impl Mask {
-    /// Derives the installation's key from a secret that it has.
+    /// Derives the installation's key from a secret.
     pub fn new(secret: &[u8]) -> Self {
         Self(digest(
             secret,
@@ -57,7 +57,7 @@ impl Mask {
         ))
     }
 
-    /// Hides what is secret on both sides, by the same rules and comparing them.
+    /// Masks the secret values of both sides, and marks those that differ.
     pub fn pair(&self, mut before: Option<Value>, mut after: Option<Value>) -> Masked {
         let spots = |side: &Option<Value>| side.as_ref().map(secrets).unwrap_or_default();
         let (old, new) = (spots(&before), spots(&after));
@@ -69,8 +69,8 @@ impl Mask {
             let Some(side) = side else { continue };
             for (path, value) in mine {
                 let differs = other.get(path).is_some_and(|other| other != value);
-                if let Some(place) = place(side, path) {
-                    *place = Value::String(if differs { changed } else { HIDDEN }.into());
+                if let Some(value) = value_at(side, path) {
+                    *value = Value::String(if differs { changed } else { HIDDEN }.into());
                 }
                 if other.get(path) != Some(value) {
                     let text = format!("{} {}", path.join("/"), canonical_json(value));
@@ -87,7 +87,7 @@ impl Mask {
         }
     }
 
-    /// Hides what stands behind names of credentials inside texts that are shown otherwise.
+    /// Masks credentials inside texts that are shown otherwise.
     fn texts(
         &self,
         before: &mut Option<Value>,
@@ -129,14 +129,14 @@ impl Mask {
                         ));
                     }
                 }
-                if let Some(place) = place(side, path) {
-                    *place = Value::String(hidden);
+                if let Some(value) = value_at(side, path) {
+                    *value = Value::String(hidden);
                 }
             }
         }
     }
 
-    /// Takes an object's hidden values out of a text about it.
+    /// Masks an object's secret values in a text about it.
     pub fn scrub(text: &str, object: &Value) -> String {
         let mut text = text.to_string();
         let mut hidden: Vec<String> = secrets(object)
@@ -152,7 +152,7 @@ impl Mask {
         hidden.sort_by_key(|value| std::cmp::Reverse(value.len()));
         for value in hidden.iter().filter(|value| value.len() >= 3) {
             text = text.replace(value.as_str(), HIDDEN);
-            // Go's %q and JSON print line breaks and quotes so.
+            // Go's %q and JSON escape line breaks and quotes.
             let quoted = serde_json::to_string(value).unwrap_or_default();
             text = text.replace(quoted.trim_matches('"'), HIDDEN);
         }

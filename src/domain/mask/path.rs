@@ -1,4 +1,4 @@
-//! Paths into objects. An item of a list is named by its `name` where it has one, otherwise by its place.
+//! Paths into objects. The step to an item of a list is its `name` or, without one, its index.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ pub(super) fn step(index: usize, item: &Value) -> String {
         .map_or_else(|| index.to_string(), |name| format!("[{name}]"))
 }
 
-pub(super) fn place<'a>(value: &'a mut Value, path: &[String]) -> Option<&'a mut Value> {
+pub(super) fn value_at<'a>(value: &'a mut Value, path: &[String]) -> Option<&'a mut Value> {
     let Some((first, rest)) = path.split_first() else {
         return Some(value);
     };
@@ -20,5 +20,5 @@ pub(super) fn place<'a>(value: &'a mut Value, path: &[String]) -> Option<&'a mut
         }
         _ => return None,
     };
-    place(below, rest)
+    value_at(below, rest)
 }

@@ -1,4 +1,4 @@
-//! The values of an object that are hidden as a whole, by their path.
+//! The values of an object that are masked as a whole, by path.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::credentials::{has_the_shape, names_a_credential};
 use super::path::step;
 
-/// The hidden values of an object, by path. An item of a list is named by its `name` where it has one.
+/// The values to mask, by path.
 pub(super) fn secrets(object: &Value) -> BTreeMap<Vec<String>, Value> {
     let mut found = BTreeMap::new();
     walk(object, &mut Vec::new(), &mut found);
@@ -43,7 +43,7 @@ fn walk(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>,
             for (index, item) in items.iter().enumerate() {
                 path.push(step(index, item));
                 let text = item.as_str().unwrap_or_default();
-                // `--password`, and then what it is.
+                // The argument after `--password` is the value.
                 if arguments && named && !text.is_empty() && !text.starts_with(['-', '$']) {
                     found.insert(path.clone(), item.clone());
                 } else {
@@ -60,7 +60,7 @@ fn walk(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>,
     }
 }
 
-/// Kinds that hold a Secret to be made: `spec.template.data` of a SealedSecret or an ExternalSecret.
+/// Whether a path is inside a template for a Secret: `spec.template.data` of a SealedSecret or an ExternalSecret.
 fn inside_a_secret(path: &[String]) -> bool {
     path.len() >= 3 && path[path.len() - 2] == "template" && path[path.len() - 3] == "spec"
 }
@@ -93,7 +93,7 @@ fn entries(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<Strin
     }
 }
 
-/// Tools keep whole objects in annotations, Secrets among them.
+/// Some annotations hold whole objects, which may be Secrets.
 fn annotations(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>, Value>) {
     for (key, value) in value.as_object().into_iter().flatten() {
         let text = value.as_str().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Credentials inside texts: which texts of an object may hold some behind their names, and where in
-//! a text they are.
+//! Credentials inside texts: the texts of an object that may contain some, and where they are in a
+//! text.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,8 +10,8 @@ use super::credentials::names_a_credential;
 use super::path::step;
 use super::secrets::secrets;
 
-/// The texts of an object in which a credential may stand behind its name, by path: entries of ConfigMaps, and arguments
-/// of containers. What is hidden as a whole is not among them.
+/// The texts of an object that contain credentials, by path: entries of ConfigMaps, and arguments of containers. Values
+/// that are masked as a whole are left out.
 pub(super) fn texts(object: &Value) -> BTreeMap<Vec<String>, String> {
     let mut found = BTreeMap::new();
     let whole = secrets(object);
@@ -62,8 +62,8 @@ pub(super) fn texts(object: &Value) -> BTreeMap<Vec<String>, String> {
     found
 }
 
-/// Where in a text (a file of a ConfigMap, an argument) credentials stand behind their names: `password = x`,
-/// `"token": "x"`, `--db-pass=x`. Each with its name and place.
+/// The credentials in a text (a file of a ConfigMap, an argument): `password = x`, `"token": "x"`, `--db-pass=x`. Each
+/// with its name and its range.
 pub(super) fn pieces(text: &str) -> Vec<(String, Range<usize>)> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -93,7 +93,7 @@ fn piece(line: &str) -> Option<(&str, Range<usize>)> {
         .trim_end_matches([',', '}', ';'])
         .trim_end()
         .trim_matches(['"', '\'']);
-    // What is filled in elsewhere, or says nothing.
+    // Placeholders, references and empty values are no credentials.
     let placeholder = value.starts_with(['$', '<', '%', '{', '|', '>', '&', '*', '/'])
         || matches!(value, "" | "null" | "true" | "false" | "~" | "''");
     if placeholder {

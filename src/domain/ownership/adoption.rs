@@ -1,4 +1,4 @@
-//! Taking over what tools that do not come back left in an object.
+//! Adopting the fields that a former tool owns in an object.
 
 use serde_json::Value;
 
@@ -6,34 +6,34 @@ use super::managed::{applied_in, entries_where, owned_by};
 use super::{Entry, Writer, is_a_person};
 use crate::domain::fieldset::FieldSet;
 
-/// What tools that do not come back left in an object: their fields stay for ever unless they are taken over.
+/// The fields that former tools own in an object. Unless they are adopted, nothing ever removes them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AdoptableFields {
-    /// By whom.
+    /// The managers that own them.
     pub managers: Vec<String>,
     /// Every field that they own.
     pub fields: FieldSet,
-    /// Items that people added by hand to lists of ours.
+    /// Items that people added manually to our lists.
     pub added: FieldSet,
 }
 
-/// None: there is nothing to take over. `manager`: our own; what another application of ours had is handed over too.
-/// `let_go`: the tools that reconciled the object before do not come back to it.
+/// The fields to adopt; None: there are none. `manager`: our own field manager. Fields of another application of ours are
+/// adopted too. `let_go`: Helm, Argo CD or Flux no longer reconcile the object.
 pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<AdoptableFields> {
     let mut found = AdoptableFields::default();
     let added_by_hand = |entry: &Entry| {
         entry.writer() == Writer::Person && entry.subresource.is_none() && !entry.applies
     };
-    let is_left = |entry: &Entry| {
-        let left = match entry.writer() {
+    let is_adoptable = |entry: &Entry| {
+        let adoptable = match entry.writer() {
             Writer::Leftover => true,
             Writer::Reconciler => let_go,
             Writer::Windlass => entry.manager != manager && entry.applies,
             _ => false,
         };
-        left && entry.subresource.is_none()
+        adoptable && entry.subresource.is_none()
     };
-    let others = entries_where(live, |entry| added_by_hand(entry) || is_left(entry));
+    let others = entries_where(live, |entry| added_by_hand(entry) || is_adoptable(entry));
     if others.is_empty() {
         return None;
     }
@@ -42,7 +42,7 @@ pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<AdoptableF
         if added_by_hand(&entry) {
             found.added = found.added.union(&ours.items_added_by(&entry.fields));
         }
-        if is_left(&entry) {
+        if is_adoptable(&entry) {
             found.fields = found.fields.union(&entry.fields);
             found.managers.push(entry.manager);
         }
@@ -50,7 +50,8 @@ pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<AdoptableF
     (!found.managers.is_empty() || !found.added.is_empty()).then_some(found)
 }
 
-/// What a manager wrote by updates: the way that Argo CD applies in by default. What its next one leaves out goes.
+/// The fields that a manager wrote by updates, which is how Argo CD applies by default. Its next apply removes those that
+/// the manifest no longer has.
 pub fn updated_by(live: &Value, manager: &str) -> Option<AdoptableFields> {
     let fields = owned_by(live, |entry| {
         entry.manager == manager && !entry.applies && entry.subresource.is_none()
@@ -62,8 +63,8 @@ pub fn updated_by(live: &Value, manager: &str) -> Option<AdoptableFields> {
     })
 }
 
-/// `managedFields` after the leftovers moved to us: their entries are gone and ours has their fields too, so that what
-/// Git does not have goes with the next apply.
+/// `managedFields` after the adoption: the former managers' entries are removed and ours has their fields too. So our next
+/// apply removes the fields that are not in Git.
 pub fn adopted(live: &Value, leftovers: &AdoptableFields, manager: &str) -> Value {
     let all = live["metadata"]["managedFields"]
         .as_array()
@@ -74,11 +75,11 @@ pub fn adopted(live: &Value, leftovers: &AdoptableFields, manager: &str) -> Valu
             && entry["operation"] == "Apply"
             && entry["subresource"].is_null()
     };
-    let left = |entry: &Value| {
+    let is_adopted = |entry: &Value| {
         entry["subresource"].is_null()
             && entry["manager"]
                 .as_str()
-                .is_some_and(|name| leftovers.managers.iter().any(|left| left == name))
+                .is_some_and(|name| leftovers.managers.iter().any(|manager| manager == name))
     };
     let mine = all
         .iter()
@@ -87,7 +88,7 @@ pub fn adopted(live: &Value, leftovers: &AdoptableFields, manager: &str) -> Valu
         .unwrap_or_default();
     let mut kept: Vec<Value> = all
         .iter()
-        .filter(|entry| !left(entry) && !ours(entry))
+        .filter(|entry| !is_adopted(entry) && !ours(entry))
         .cloned()
         .collect();
     for entry in &mut kept {

@@ -1,4 +1,4 @@
-//! Fields that somebody else holds with another value, and what becomes of each.
+//! Field conflicts of server-side apply, and how each is resolved.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::{Entry, FieldRules, Writer};
 use crate::domain::contracts;
 use crate::domain::fieldset::{self, Element, FieldPath, FieldSet};
 
-/// A field that somebody else holds with another value, as the API server refuses a server-side apply for it.
+/// A field that another manager owns with another value: the API server refuses a server-side apply for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conflict {
     pub manager: String,
@@ -19,8 +19,8 @@ pub struct Conflict {
 }
 
 impl Conflict {
-    /// Reads one cause of a 409: `conflict with "kubectl" with subresource "scale" using apps/v1`; of a manager that
-    /// applies, `conflict with "kubectl"` alone.
+    /// Parses one cause of a 409: `conflict with "kubectl" with subresource "scale" using apps/v1`. If the manager uses
+    /// server-side apply, it is only `conflict with "kubectl"`.
     pub fn parse(message: &str, field: &str) -> Option<Self> {
         let quoted =
             |after: &str| Some(message.split_once(after)?.1.split('"').next()?.to_string());
@@ -51,8 +51,8 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// The fields of a Secret's data that others hold and that we would set, whether the values are the same or not: the API
-/// server conflicts only over different ones, and so would tell whoever guesses.
+/// The fields of a Secret's data that others own and that we would set, whatever the values are. The API server reports a
+/// conflict only for different values, which would confirm a guess.
 pub fn claims_on_data(live: &Value, payload: &Value, manager: &str) -> Vec<Conflict> {
     let all = entries(live);
     let ours = applied_by(&all, manager);
@@ -83,19 +83,19 @@ pub fn claims_on_data(live: &Value, payload: &Value, manager: &str) -> Vec<Confl
     found
 }
 
-/// What becomes of each conflict.
+/// How each conflict is resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resolution {
-    /// Taken: ours before, left behind by a tool that does not come back, or a rule says so.
+    /// Taken over: we owned the field before, a former tool owns it, or a rule says so.
     pub take: Vec<Conflict>,
-    /// Not applied: the other's to set.
+    /// Left to the other manager, and not applied.
     pub release: Vec<Conflict>,
-    /// Nobody has decided: nothing is applied until somebody does.
+    /// Nobody has decided: the object is not applied until somebody does.
     pub undecided: Vec<Conflict>,
 }
 
-/// Decides conflicts. `applied` is the object as we applied it last, if we did: what was in it is ours. `let_go`: the tools
-/// that reconciled the object before do not come back to it.
+/// Resolves conflicts. `applied`: the object that we applied last, whose fields are ours. `let_go`: Helm, Argo CD or Flux
+/// no longer reconcile the object.
 pub fn resolve(
     conflicts: Vec<Conflict>,
     kind: &str,
@@ -109,7 +109,7 @@ pub fn resolve(
         let replicas = conflict.field.starts_with(&["spec", "replicas"]);
         let ours =
             applied.is_some_and(|applied| fieldset::lookup(applied, &conflict.field).is_some());
-        let place = match conflict.writer() {
+        let decided = match conflict.writer() {
             Writer::Autoscaler if replicas => &mut resolution.release,
             _ if contracts::fills_in(&conflict.manager, kind, &conflict.field) => {
                 &mut resolution.release
@@ -119,7 +119,7 @@ pub fn resolve(
             _ if ours || rules.takes(kind, name, &conflict.field) => &mut resolution.take,
             _ => &mut resolution.undecided,
         };
-        place.push(conflict);
+        decided.push(conflict);
     }
     resolution
 }

@@ -1,4 +1,4 @@
-//! The digest of an object that moves when somebody changes what we applied.
+//! The ownership hash of an object: it changes when somebody else changes what we applied.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -6,12 +6,12 @@ use sha2::{Digest as _, Sha256};
 use super::{OURS, is_a_person};
 use crate::domain::canonical_json;
 
-/// What changes when somebody changes what we applied, and neither with the object's status nor with what controllers
-/// add beside: the uid, our own entry with its time, and the entries of people.
+/// A digest that changes when somebody else changes what we applied, but not when the status changes or controllers add
+/// fields. It covers the uid, our own entry in `managedFields` with its time, and the entries of people.
 ///
-/// When another manager changes or takes a field of ours, the API server takes it out of our entry; that works on
-/// objects that have no generation too, and is in the metadata. The entry's time moves when somebody writes under our
-/// name. What a person adds inside a list or map of ours is in the person's entry.
+/// When another manager changes or takes over a field of ours, the API server removes it from our entry. That is in the
+/// metadata, and also works for objects without a generation. The entry's time changes when somebody writes under our
+/// name. Items that a person adds to a list or map of ours are in the person's entry.
 pub fn ownership_hash(object: &Value) -> String {
     let mut hash = Sha256::new();
     hash.update(object["metadata"]["uid"].as_str().unwrap_or_default());

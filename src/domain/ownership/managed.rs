@@ -1,4 +1,4 @@
-//! `managedFields` of an object, read: the entries, and what the fields of some of them are together.
+//! Reads `managedFields` of an object: its entries, and the union of some entries' fields.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ pub fn entries(object: &Value) -> Vec<Entry> {
     entries_where(object, |_| true)
 }
 
-/// Those whose names say that they matter: what is in an entry takes long to read.
+/// The entries that match by manager and operation. The fields of others are not parsed, which takes long.
 pub(super) fn entries_where(object: &Value, matters: impl Fn(&Entry) -> bool) -> Vec<Entry> {
     let read = |entry: &Value| {
         let named = Entry {
@@ -42,7 +42,7 @@ pub(super) fn applied_by(entries: &[Entry], manager: &str) -> FieldSet {
         .unwrap_or_default()
 }
 
-/// All that the entries that matter own.
+/// The union of the fields of all matching entries.
 pub(super) fn owned_by(object: &Value, matters: impl Fn(&Entry) -> bool) -> FieldSet {
     entries_where(object, matters)
         .iter()
@@ -56,7 +56,7 @@ pub(super) fn applied_in(object: &Value, manager: &str) -> FieldSet {
     )
 }
 
-/// Whether a manager applies a field.
+/// Whether a manager owns a field by server-side apply.
 pub fn applies(live: &Value, manager: &str, field: &FieldPath) -> bool {
     applied_in(live, manager).contains(field)
 }

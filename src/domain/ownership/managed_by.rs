@@ -1,4 +1,4 @@
-//! Helm, Argo CD and Flux: told by the marks that they put on what they keep.
+//! The tool that manages an object: Helm, Argo CD or Flux, by their labels and annotations.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use super::Writer;
 use super::managed::entries_where;
 use crate::domain::fieldset::{Element, FieldPath};
 
-/// A tool that keeps an object as it wants it.
+/// The object of a tool that manages a live object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ManagedBy {
     /// A Helm release: its name and namespace.
     Helm { release: String, namespace: String },
-    /// An Argo CD Application: its name, and its namespace where the mark tells it.
+    /// An Argo CD Application: its name, and its namespace if the tracking label or annotation has it.
     ArgoCd {
         application: String,
         namespace: Option<String>,
@@ -29,7 +29,7 @@ pub enum ManagedBy {
 const ARGO_LABEL: &str = "app.kubernetes.io/instance";
 
 impl ManagedBy {
-    /// `namespace_name` is an Application outside of Argo CD's own namespace.
+    /// Parses an application's name. `namespace_name` is one outside Argo CD's own namespace.
     fn argo_cd(id: &str) -> Self {
         match id.split_once('_') {
             Some((namespace, name)) => Self::ArgoCd {
@@ -67,8 +67,8 @@ impl fmt::Display for ManagedBy {
     }
 }
 
-/// Who the marks on an object say keeps it. Whether that is still so is asked of the cluster.
-pub fn keeper(live: &Value) -> Option<ManagedBy> {
+/// The tool that manages an object, by its labels and annotations. They may be outdated: `Cluster::keeps` checks that.
+pub fn managed_by(live: &Value) -> Option<ManagedBy> {
     let text = |map: &str, name: &str| live["metadata"][map][name].as_str().map(str::to_string);
     if let Some(tracking) = text("annotations", "argocd.argoproj.io/tracking-id") {
         return Some(ManagedBy::argo_cd(
@@ -90,7 +90,7 @@ pub fn keeper(live: &Value) -> Option<ManagedBy> {
             });
         }
     }
-    // Charts set this label too: it is Argo CD's where Argo CD wrote it (the default before version 3).
+    // Charts set this label too. It counts only if Argo CD wrote it (its default before version 3).
     let instance = FieldPath(
         ["metadata", "labels", ARGO_LABEL]
             .map(|name| Element::Field(name.into()))
@@ -115,7 +115,7 @@ pub fn was_reconciled(live: &Value) -> bool {
     !entries_where(live, |entry| entry.writer() == Writer::Reconciler).is_empty()
 }
 
-/// The marks that Argo CD and Flux put on what they apply: labels and annotations.
+/// The labels and annotations by which Argo CD and Flux track objects.
 const MARKS: [(&str, &str); 5] = [
     ("annotations", "argocd.argoproj.io/tracking-id"),
     (
@@ -127,7 +127,7 @@ const MARKS: [(&str, &str); 5] = [
     ("labels", "kustomize.toolkit.fluxcd.io/namespace"),
 ];
 
-/// Puts the marks that are live into what another reconciler is about to apply: it puts them there too.
+/// Adds the live tracking labels and annotations to what another reconciler will apply, since it adds them too.
 pub fn with_marks(payload: &mut Value, live: &Value) {
     for (map, name) in MARKS {
         let mark = &live["metadata"][map][name];

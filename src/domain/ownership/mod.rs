@@ -1,16 +1,16 @@
 //! Who owns which field of a live object, and what we may do about it.
 //!
-//! The API server keeps, for each manager, the set of fields that it set last
-//! (`managedFields`). From that follow the three things decided here: whether
-//! an object is still as we left it ([`signal`]), what becomes of a field that
-//! somebody else holds ([`resolve`]), and what an object that other tools made
-//! would lose or keep when we take it over ([`AdoptableFields`]).
+//! For each manager, the API server keeps the set of fields that it set last
+//! (`managedFields`). Three decisions follow from that: whether an object is still
+//! as we applied it ([`ownership_hash`]), what happens to a field that somebody else
+//! owns ([`resolve`]), and which fields of other tools we adopt
+//! ([`AdoptableFields`]).
 //!
-//! `managed`: `managedFields`, read. `signal`: the digest of what is ours.
-//! `conflicts` and `rules`: fields that others hold. `adoption` and `versions`:
-//! `managedFields`, written anew. `keeper`: Helm, Argo CD and Flux by their marks.
-//! `prediction`: an apply, worked out. `side_effects`: what an apply does that its
-//! diff does not show.
+//! `managed`: reads `managedFields`. `hash`: the digest of our fields. `conflicts`
+//! and `rules`: fields that others own. `adoption` and `versions`: rewrite
+//! `managedFields`. `managed_by`: objects of Helm, Argo CD and Flux. `prediction`:
+//! computes an apply without the server. `side_effects`: effects of an apply that
+//! its diff does not show.
 
 use super::fieldset::FieldSet;
 
@@ -30,11 +30,11 @@ pub use adoption::{AdoptableFields, adopted, leftovers, updated_by};
 pub use conflicts::{Conflict, claims_on_data, resolve};
 pub use hash::ownership_hash;
 pub use managed::{applies, entries};
-pub use managed_by::{ManagedBy, keeper, was_reconciled, with_marks};
+pub use managed_by::{ManagedBy, managed_by, was_reconciled, with_marks};
 pub use prediction::{of_others, outdated_defaults, without_dropped};
 pub use rules::{FieldRule, FieldRules};
 pub use side_effects::{admitted, changed_by_others, kept, replaced_lists};
-pub use versions::{carried_over, recorded_versions};
+pub use versions::{migrated_managed_fields, recorded_versions};
 
 /// One entry of `managedFields`.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,26 +47,26 @@ pub struct Entry {
     pub fields: FieldSet,
 }
 
-/// What kind of writer a manager is, told by its name.
+/// The kind of a manager, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
-    /// A windlass, by its field manager.
+    /// windlass, by its field manager.
     Windlass,
-    /// What made the object and does not come back to it: `kubectl apply`, `kubectl create`.
+    /// A former writer, which does not reconcile the object: `kubectl apply`, `kubectl create`.
     Leftover,
-    /// A person's hand: `kubectl edit`, `kubectl scale`, `kubectl label` …
+    /// A person: `kubectl edit`, `kubectl scale`, `kubectl label` …
     Person,
-    /// What sets the number of replicas.
+    /// An autoscaler, which sets the number of replicas.
     Autoscaler,
-    /// Helm, Argo CD or Flux: whether it comes back to the object is asked of the cluster ([`keeper`]).
+    /// Helm, Argo CD or Flux. Whether it still reconciles the object is checked in the cluster ([`managed_by`]).
     Reconciler,
     Other,
 }
 
-/// The field managers of windlass begin with this.
+/// The prefix of windlass's field managers.
 pub const OURS: &str = "windlass/";
 
-/// kubectl's commands, and what consoles write under: browsers (OpenShift's, Headlamp), Lens, k9s.
+/// Whether a manager is kubectl or a console: OpenShift's and Headlamp in a browser, Lens, k9s.
 fn is_a_person(manager: &str) -> bool {
     manager.starts_with("kubectl") || ["Mozilla", "node-fetch", "k9s"].contains(&manager)
 }
@@ -85,20 +85,20 @@ impl Entry {
     pub fn writer(&self) -> Writer {
         match self.manager.as_str() {
             name if name.starts_with(OURS) => Writer::Windlass,
-            // kubectl's own names: `kubectl apply`, the same server-side, `kubectl create`; and what stands for all
-            // that was there before the first server-side apply.
+            // kubectl's managers: `kubectl apply`, the same server-side, `kubectl create`. `before-first-apply` owns
+            // all fields from before the first server-side apply.
             "kubectl-client-side-apply" | "kubectl-create" | "before-first-apply" => {
                 Writer::Leftover
             }
             "kubectl" if self.applies => Writer::Leftover,
             name if is_a_person(name) => Writer::Person,
-            // KEDA's operator writes under its program's name.
+            // KEDA's operator uses its program's name.
             "horizontal-pod-autoscaler"
             | "vpa-updater"
             | "vpa-recommender"
             | "keda-operator"
             | "keda" => Writer::Autoscaler,
-            // Whoever scales and is no person: the controller of HorizontalPodAutoscalers, for one.
+            // Everything that scales and is not a person, such as the HorizontalPodAutoscaler controller.
             _ if self.subresource.as_deref() == Some("scale") => Writer::Autoscaler,
             name if RECONCILERS.contains(&name) => Writer::Reconciler,
             _ => Writer::Other,

@@ -1,4 +1,4 @@
-//! What a server-side apply would leave of an object, where the API server cannot be asked.
+//! Predicts a server-side apply if the API server cannot dry-run it.
 
 use serde_json::Value;
 
@@ -6,9 +6,8 @@ use super::AdoptableFields;
 use super::managed::{applied_in, owned_by};
 use crate::domain::fieldset::{self, Element, FieldPath, FieldSet};
 
-/// What a server-side apply of a payload would make of an object that we own a part of: worked out here, where the API
-/// server cannot be asked. Lists are merged by their items' names. A field goes with all that is in it, its defaults too,
-/// unless others own some of that.
+/// The live object without the fields that a server-side apply of the payload would remove. Lists are merged by their
+/// items' names. A field is removed with everything in it, including defaults, unless others own a part of it.
 pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
     let mut object = live.clone();
     let others = owned_by(live, |entry| entry.manager != manager);
@@ -22,7 +21,7 @@ pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
     object
 }
 
-/// What others than we and those whose fields are taken over own of an object.
+/// The fields of all managers except us and those whose fields are adopted.
 pub fn of_others(live: &Value, manager: &str, taken_over: &AdoptableFields) -> FieldSet {
     owned_by(live, |entry| {
         entry.manager != manager && !taken_over.managers.contains(&entry.manager)
@@ -30,9 +29,8 @@ pub fn of_others(live: &Value, manager: &str, taken_over: &AdoptableFields) -> F
     .difference(&taken_over.added)
 }
 
-/// Fields of a live object's spec that nobody owns (but those whose fields are taken over) and that it would not have if
-/// it were created now: the server's defaults for what was chosen before. Those inside of items of lists go with what they
-/// belong to.
+/// Fields of a live object's spec that nobody owns (except managers whose fields are adopted) and that a new object would
+/// not have: the server's defaults for a former configuration. Items of lists are not searched.
 pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> FieldSet {
     fn walk(
         live: &Value,
@@ -54,7 +52,7 @@ pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> 
         }
     }
     let mut owned = owned_by(live, |entry| !taken_over.contains(&entry.manager));
-    // `strategy: {}` in a manifest owns an empty map, and nothing that the server fills in there.
+    // `strategy: {}` in a manifest owns only the empty map, not the server's defaults in it.
     for strategy in ["strategy", "updateStrategy"] {
         let mut empty = FieldSet::default();
         empty.insert(&FieldPath(

@@ -1,4 +1,4 @@
-//! Rules of `windlass.yaml` about fields that others hold.
+//! Rules of `windlass.yaml` about fields that others own.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use crate::domain::Invalid;
 use crate::domain::fieldset::FieldPath;
 
 /// A rule of `windlass.yaml` that names fields of objects: `{ kind: Deployment, name: api, path: .spec.replicas }`.
-/// Without a kind or a name it holds for all.
+/// Without a kind or name it applies to all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FieldRule {
@@ -37,12 +37,12 @@ impl FieldRule {
     }
 }
 
-/// What an application says about fields that others hold.
+/// An application's rules about fields that others own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FieldRules {
-    /// Left to whoever holds them: neither applied nor compared.
+    /// Left to their owners: neither applied nor compared.
     pub ignore: Vec<FieldRule>,
-    /// Taken from whoever holds them.
+    /// Taken over from their owners.
     pub take: Vec<FieldRule>,
 }
 

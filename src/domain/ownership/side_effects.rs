@@ -1,4 +1,4 @@
-//! What an apply does to an object, or leaves in it, that its diff does not show.
+//! Effects of an apply that its diff does not show.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use super::Writer;
 use super::managed::{applied_in, entries, entries_where, owned_by};
 use crate::domain::fieldset::{self, FieldPath};
 
-/// Lists of objects that become ours as a whole, of those that differ between the two: what others put into them goes.
+/// Changed lists of objects that we newly own as a whole: items of others are removed.
 pub fn replaced_lists(before: &Value, after: &Value, manager: &str) -> Vec<FieldPath> {
     let ours = applied_in(before, manager);
-    // Nobody puts anything into one that is ours already without taking it from us.
+    // In a list that we own already, others cannot add items without taking it over.
     let whole: Vec<_> = applied_in(after, manager)
         .leaves()
         .into_iter()
@@ -28,13 +28,13 @@ pub fn replaced_lists(before: &Value, after: &Value, manager: &str) -> Vec<Field
         .collect()
 }
 
-/// What admission put into an object, as far as it shows: entries of labels, annotations and data, and items of lists, that
-/// nobody owns. (The API server's own defaults are fields, not entries.)
+/// What admission added to an object, as far as it can be found: entries of labels, annotations and data, and items of
+/// lists, that nobody owns. (The API server's own defaults are fields, not entries.)
 pub fn admitted(after: &Value) -> Vec<FieldPath> {
     owned_by(after, |_| true).unowned_entries(after)
 }
 
-/// The fields of an object that others changed away from what a sync would leave, by manager.
+/// The fields that others changed and a sync would change back, by manager.
 pub fn changed_by_others(live: &Value, predicted: &Value) -> BTreeMap<String, Vec<FieldPath>> {
     let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();
     for entry in entries_where(live, |entry| {
@@ -53,7 +53,7 @@ pub fn changed_by_others(live: &Value, predicted: &Value) -> BTreeMap<String, Ve
     found
 }
 
-/// The fields that Git has no more and that stay, since others own them too.
+/// The fields that are no longer in Git and that stay, since others own them too.
 pub fn kept(before: &Value, after: &Value, manager: &str) -> BTreeMap<String, Vec<FieldPath>> {
     let dropped = applied_in(before, manager).difference(&applied_in(after, manager));
     let mut found: BTreeMap<String, Vec<FieldPath>> = BTreeMap::new();

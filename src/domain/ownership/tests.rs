@@ -124,15 +124,18 @@ fn the_signal_moves_with_what_is_ours_and_not_beside() {
 #[test]
 fn keepers_are_told_by_their_marks() {
     let helm = json!({"metadata": {"namespace": "n", "labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {"meta.helm.sh/release-name": "r"}}});
-    assert_eq!(keeper(&helm).unwrap().to_string(), "the Helm release n/r");
+    assert_eq!(
+        managed_by(&helm).unwrap().to_string(),
+        "the Helm release n/r"
+    );
     let argo = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:n/shop"}}});
     assert_eq!(
-        keeper(&argo).unwrap().to_string(),
+        managed_by(&argo).unwrap().to_string(),
         "the Argo CD Application shop"
     );
     let anywhere = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "team_shop:apps/Deployment:n/shop"}}});
     assert_eq!(
-        keeper(&anywhere).unwrap().to_string(),
+        managed_by(&anywhere).unwrap().to_string(),
         "the Argo CD Application team/shop"
     );
     let labelled = |manager: &str| {
@@ -141,14 +144,16 @@ fn keepers_are_told_by_their_marks() {
             "managedFields": [{"manager": manager, "operation": "Update", "fieldsV1": fields}]}})
     };
     assert_eq!(
-        keeper(&labelled("argocd-controller")).unwrap().to_string(),
+        managed_by(&labelled("argocd-controller"))
+            .unwrap()
+            .to_string(),
         "the Argo CD Application shop"
     );
-    assert_eq!(keeper(&labelled("kubectl-create")), None);
+    assert_eq!(managed_by(&labelled("kubectl-create")), None);
     let flux = json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "a", "kustomize.toolkit.fluxcd.io/namespace": "f"}}});
     assert_eq!(
-        keeper(&flux).unwrap().to_string(),
+        managed_by(&flux).unwrap().to_string(),
         "the Flux Kustomization f/a"
     );
-    assert_eq!(keeper(&json!({"metadata": {}})), None);
+    assert_eq!(managed_by(&json!({"metadata": {}})), None);
 }

@@ -1,10 +1,10 @@
-//! The API versions that fields are recorded under, of which some may be served no more.
+//! The API versions in `managedFields`, some of which may no longer be served.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// The API versions that fields of an object are recorded under, other than the one that it was read by.
+/// The API versions in `managedFields`, except the one that the object was read by.
 pub fn recorded_versions(live: &Value) -> BTreeSet<String> {
     let entries = live["metadata"]["managedFields"]
         .as_array()
@@ -17,14 +17,14 @@ pub fn recorded_versions(live: &Value) -> BTreeSet<String> {
         .collect()
 }
 
-/// `managedFields` with what is recorded under versions that are served no more recorded under the one that the object was
-/// read by: until then the API server takes no server-side apply of it.
-pub fn carried_over(live: &Value, gone: &BTreeSet<String>) -> Value {
+/// `managedFields` in which entries of versions that are no longer served have the version that the object was read by.
+/// Until that is written, the API server refuses every server-side apply of the object.
+pub fn migrated_managed_fields(live: &Value, unserved: &BTreeSet<String>) -> Value {
     let mut entries = live["metadata"]["managedFields"].clone();
     for entry in entries.as_array_mut().into_iter().flatten() {
         if entry["apiVersion"]
             .as_str()
-            .is_some_and(|version| gone.contains(version))
+            .is_some_and(|version| unserved.contains(version))
         {
             entry["apiVersion"] = live["apiVersion"].clone();
         }

@@ -1,8 +1,8 @@
-//! What the server allots only when an object is really written: a dry-run answers with something else.
+//! Values that the server allocates when an object is really written: a dry-run answers with other ones.
 
 use serde_json::Value;
 
-/// Takes out what the server allots only when an object is really created: a dry-run answers with something else.
+/// Removes values that the server allocates on creation, unless `than` (the manifest or the live object) has them.
 pub fn without_allocated(after: &mut Value, than: &Value) {
     match after["kind"].as_str() {
         Some("Service") => {
@@ -27,15 +27,15 @@ pub fn without_allocated(after: &mut Value, than: &Value) {
                 }
             }
         }
-        // A Job's pods are told apart by the Job's own uid.
+        // A Job's pods have a label with the Job's uid.
         Some("Job") => {
-            for place in [
+            for path in [
                 "/metadata/labels",
                 "/spec/selector/matchLabels",
                 "/spec/template/metadata/labels",
             ] {
-                let wanted = than.pointer(place).cloned().unwrap_or_default();
-                if let Some(labels) = after.pointer_mut(place).and_then(Value::as_object_mut) {
+                let wanted = than.pointer(path).cloned().unwrap_or_default();
+                if let Some(labels) = after.pointer_mut(path).and_then(Value::as_object_mut) {
                     labels.retain(|name, _| {
                         !name.ends_with("controller-uid") || wanted.get(name).is_some()
                     });
@@ -46,8 +46,8 @@ pub fn without_allocated(after: &mut Value, than: &Value) {
     }
 }
 
-/// Takes out of a Service that is changed what the server allots just then, such as a node port where its type becomes
-/// another: the dry-run's answer is not what will be. True: there was something.
+/// Removes values from a changed Service that the server allocates with the change, such as a node port when its type
+/// changes: the real ones will differ from the dry-run's. True: there were some.
 pub fn without_newly_allotted(after: &mut Value, than: &Value, live: &Value) -> bool {
     if after["kind"] != "Service" || after["apiVersion"] != "v1" {
         return false;
@@ -79,12 +79,12 @@ pub fn without_newly_allotted(after: &mut Value, than: &Value, live: &Value) -> 
         let given = wanted
             .iter()
             .find(same)
-            .is_some_and(|one| !one["nodePort"].is_null());
-        let there = known
+            .is_some_and(|port| !port["nodePort"].is_null());
+        let is_live = known
             .iter()
             .find(same)
-            .is_some_and(|one| one["nodePort"] == port["nodePort"]);
-        if !port["nodePort"].is_null() && !given && !there {
+            .is_some_and(|live| live["nodePort"] == port["nodePort"]);
+        if !port["nodePort"].is_null() && !given && !is_live {
             allotted |= port
                 .as_object_mut()
                 .and_then(|port| port.remove("nodePort"))

@@ -1,4 +1,4 @@
-//! One object's line of a plan: what happens to it, and its diff.
+//! One object's line of a plan: its action and its diff.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::domain::yaml;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     pub key: ResourceKey,
-    /// The API version that it was asked about by, without the group.
+    /// The API version that it was dry-run with, without the group.
     pub version: String,
     pub action: Action,
     pub confidence: Confidence,
@@ -20,12 +20,12 @@ pub struct Change {
     /// Why the change cannot be made.
     pub problem: Option<String>,
     pub notes: Notes,
-    /// Keyed digests of the hidden values that differ: for the plan's digest, never shown.
+    /// Keyed digests of masked values that differ: part of the plan's digest, never shown.
     pub hidden: Vec<String>,
 }
 
 impl Change {
-    /// What a comparison comes to. Secret data is masked here.
+    /// The change of a comparison. Secret data is masked here.
     pub(super) fn new(mask: &Mask, comparison: Comparison) -> Self {
         let Comparison {
             key,
@@ -76,7 +76,7 @@ impl Change {
         }
     }
 
-    /// Nothing is to be done about the object.
+    /// Whether the object stays as it is.
     pub fn is_nothing(&self) -> bool {
         self.action == Action::Unchanged && self.problem.is_none() && self.notes.adopted.is_empty()
     }
@@ -87,7 +87,7 @@ impl Change {
         diff
     }
 
-    /// One diff for each number of equal lines around a difference.
+    /// One diff for each number of context lines.
     pub fn diffs<const N: usize>(&self, contexts: [usize; N]) -> [String; N] {
         let text = |side: &Option<Value>| side.as_ref().map(yaml::print).unwrap_or_default();
         let (before, after) = (text(&self.before), text(&self.after));
@@ -111,13 +111,13 @@ impl Change {
         })
     }
 
-    /// It is run, not kept.
+    /// Whether the object is a hook.
     pub fn is_hook(&self) -> bool {
         self.notes.hook.is_some()
     }
 }
 
-/// The weaker of the two sides'.
+/// The lower confidence of the two sides.
 fn confidence(before: &Side, after: &Side) -> Confidence {
     match (before, after) {
         (Side::Object(_, a), Side::Object(_, b)) => (*a).max(*b),
@@ -149,7 +149,7 @@ fn action(old: Option<&Value>, new: Option<&Value>, notes: &Notes) -> Action {
     }
 }
 
-/// Lines that a difference adds and removes.
+/// How many lines a diff adds and removes.
 pub fn size(diff: &str) -> (usize, usize) {
     let count = |sign| diff.lines().filter(|line| line.starts_with(sign)).count();
     (count('+'), count('-'))

@@ -8,9 +8,9 @@ use super::differences::differing;
 use crate::domain::canonical_json;
 use crate::domain::manifest::ResourceKey;
 
-/// What binds an approval to an effect: `wl1:` and SHA-256 over canonical JSON of the changes, sorted by cluster and
-/// key: action, and each field that differs with its (masked) value before and after. Fields that others own stand
-/// alike on both sides and so are no part of it; times and resource versions are gone before.
+/// Binds an approval to an effect: `wl1:` and SHA-256 over canonical JSON of the changes, sorted by cluster and key. Each
+/// has its action, and the fields that differ with their (masked) values before and after. Fields of others are equal on
+/// both sides, and so are not part of it; nor are times and resourceVersions, which were removed before.
 pub fn digest<'a>(plans: impl IntoIterator<Item = (&'a str, &'a Plan)>) -> String {
     let mut lines: Vec<(&str, &ResourceKey, Value)> = Vec::new();
     for (cluster, plan) in plans {

@@ -1,20 +1,19 @@
-//! What would happen, or has to happen, to each object of an application.
+//! The changes to each object of an application.
 //!
-//! One pure function, [`Plan::new`], makes the plan that the preview shows, the
-//! sync carries out and drift is measured by. Its input is a before and an
-//! after for each object, both as the API server tells them: a preview compares
-//! what a sync of the base would leave with what a sync of the head would leave
-//! (two server-side dry-runs), a sync compares the live object with the dry-run
-//! of the desired one. The masking of secret data happens here, on the way into
-//! a [`Change`]; nothing later can show what it never had.
+//! One pure function, [`Plan::new`], makes the plan: the preview shows it, the sync
+//! applies it, and drift is a plan too. Its input is a before and an after for each
+//! object, both answers of the API server. A preview compares two server-side
+//! dry-runs: a sync of the base and a sync of the head. A sync compares the live
+//! object with the dry-run of the desired one. Secret data is masked here, before
+//! it enters a [`Change`], so nothing later can show it.
 //!
-//! Beside what changes a plan tells what a reviewer would not see in it: whose
-//! fields are taken, which stay though Git drops them, what the server warned of.
+//! A plan also has notes that the diff does not show: fields taken from other
+//! managers, fields that stay although Git drops them, warnings of the server.
 //!
 //! `change`: one object's line of a plan. `differences`: the fields in which two
-//! objects differ. `digest`: what binds an approval to a plan. `allocated` and
-//! `unstable`: what of an answer cannot be compared. `outcome`: whether what was
-//! planned came to be. `refusal`: the server's words without secrets.
+//! objects differ. `digest`: binds an approval to a plan. `allocated` and
+//! `unstable`: values in an answer that cannot be compared. `outcome`: whether the
+//! applied object is as planned. `refusal`: the server's message without secrets.
 
 use serde_json::Value;
 
@@ -44,7 +43,7 @@ pub use unstable::{UNSTABLE, mark_unstable, settle_unstable};
 pub enum Action {
     Create,
     Configure,
-    /// Deleted and created anew: a field that cannot be changed differs.
+    /// Deleted and created again: an immutable field differs.
     Recreate,
     Prune,
     Unchanged,
@@ -62,64 +61,64 @@ impl Action {
     }
 }
 
-/// How far the API server vouches for a change.
+/// How a change was predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confidence {
-    /// Answered by a server-side dry-run.
+    /// By a server-side dry-run.
     Server,
-    /// Worked out from what the server said of something near: in another namespace, or by a schema of the same change.
+    /// From a dry-run in another namespace, or by a schema that the same change brings.
     Simulated,
-    /// The server cannot be asked yet: the object's namespace or kind is created by the same change.
+    /// From the manifest alone: the same change creates the object's namespace or kind.
     Static,
 }
 
-/// Fields by the name of the manager who holds them, or held them.
+/// Fields, by the manager that owns or owned them.
 pub type Fields = Vec<(String, Vec<String>)>;
 
-/// What a change does beside the change.
+/// Notes on a change that its diff does not show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Notes {
-    /// Fields taken from others.
+    /// Fields that are taken from other managers.
     pub taken: Fields,
-    /// Fields that others hold and nobody has decided about.
+    /// Fields that others own and nobody has decided about.
     pub undecided: Fields,
-    /// Fields that Git has no more and that stay, since others own them too.
+    /// Fields that are no longer in Git and that stay, since others own them too.
     pub kept: Fields,
-    /// Fields that Git has and that are left to others.
+    /// Fields in Git that are left to others.
     pub released: Fields,
-    /// Fields that others changed and that a sync sets back.
+    /// Fields that others changed and that a sync reverts.
     pub reverted: Fields,
-    /// The tools whose fields are taken over, once.
+    /// The tools whose fields are adopted.
     pub adopted: Vec<String>,
-    /// It is only taken over once somebody says so.
+    /// It is only changed after somebody adopts it.
     pub to_adopt: bool,
-    /// The server allots ports or addresses to it when it is applied.
+    /// The server allocates ports or addresses when it is applied.
     pub allotted: bool,
-    /// What the API server warned of.
+    /// Warnings of the API server.
     pub warnings: Vec<String>,
-    /// Why it is known less well than it could be.
+    /// Why the prediction is less certain than usual.
     pub unverified: Option<String>,
     /// Differences that rules of `windlass.yaml` hide.
     pub ignored: Vec<String>,
-    /// Why the object has to be deleted and created anew.
+    /// Why the object has to be recreated.
     pub recreate: Option<String>,
-    /// That is done without its pods: they go on, and belong to the new one.
+    /// It is recreated without its pods, which keep running and belong to the new object.
     pub alone: bool,
-    /// The cluster has it so already: somebody changed it by hand.
+    /// The cluster has this change already: somebody made it by hand.
     pub already: bool,
-    /// It is not kept but run: when, in words.
+    /// It is a hook: when it runs, as text.
     pub hook: Option<String>,
-    /// What admission puts in.
+    /// Fields that admission adds.
     pub admitted: Vec<String>,
-    /// What comes out differently each time that the server is asked, and so is not compared.
+    /// Fields that differ in each dry-run, and so are not compared.
     pub unstable: Vec<String>,
-    /// Lists that are replaced as a whole, with what others put into them.
+    /// Lists that are replaced as a whole, including items of others.
     pub replaced: Vec<String>,
-    /// What else was found out about it in the cluster: budgets, dependents, reclaim policies. In words.
+    /// Further facts from the cluster, as text: disruption budgets, dependents, reclaim policies.
     pub facts: Vec<String>,
 }
 
-/// What is known of one object, before it becomes a change.
+/// Both sides of an object, from which its change is made.
 #[derive(Debug, Clone)]
 pub struct Comparison {
     pub key: ResourceKey,
@@ -143,9 +142,9 @@ impl Comparison {
 #[derive(Debug, Clone)]
 pub enum Side {
     Absent,
-    /// As the API server answered: a live object or the result of a dry-run.
+    /// An answer of the API server: a live object or the result of a dry-run.
     Object(Value, Confidence),
-    /// The API server would refuse the object, in these words (already free of secrets).
+    /// The API server would refuse the object, with this message (without secrets).
     Refused(String),
 }
 
@@ -158,10 +157,10 @@ impl Side {
     }
 }
 
-/// What happens to one application in one stage.
+/// The changes to one application in one stage.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
-    /// Sorted by key; objects that stay as they are included.
+    /// Sorted by key, with unchanged objects.
     pub changes: Vec<Change>,
 }
 
@@ -175,7 +174,7 @@ impl Plan {
         Self { changes }
     }
 
-    /// The changes that do something, or cannot.
+    /// The changes that have an effect, or cannot be made.
     pub fn effective(&self) -> impl Iterator<Item = &Change> {
         self.changes.iter().filter(|change| !change.is_nothing())
     }

@@ -1,4 +1,4 @@
-//! Whether what a change said would be came to be.
+//! Whether an applied object is as its change predicted.
 
 use serde_json::Value;
 
@@ -6,8 +6,8 @@ use super::{Change, UNSTABLE, without_allocated};
 use crate::domain::manifest::without_server_fields;
 use crate::domain::mask::Mask;
 
-/// Whether a live object is what a change said it would be: the whole object, less status and what the server keeps
-/// for itself. Of what is hidden only that it is there counts.
+/// Whether a live object is as its change predicted, without its status and the fields that the server maintains. Of a
+/// masked value only its presence counts.
 pub fn matches_prediction(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
     let mut live = mask.pair(None, live.map(without_server_fields)).after;
     if let (Some(live), Some(after)) = (&mut live, &change.after) {
@@ -23,14 +23,14 @@ pub fn matches_prediction(mask: &Mask, change: &Change, live: Option<&Value>) ->
             _ => {}
         }
     }
-    /// What nobody could predict is taken as predicted.
-    fn forgive(predicted: &mut Value, live: &Value) {
+    /// Unstable values count as predicted.
+    fn ignore_unstable(predicted: &mut Value, live: &Value) {
         match (predicted, live) {
-            (Value::Object(a), Value::Object(b)) => a
-                .iter_mut()
-                .for_each(|(key, value)| forgive(value, b.get(key).unwrap_or(&Value::Null))),
+            (Value::Object(a), Value::Object(b)) => a.iter_mut().for_each(|(key, value)| {
+                ignore_unstable(value, b.get(key).unwrap_or(&Value::Null))
+            }),
             (Value::Array(a), Value::Array(b)) => {
-                a.iter_mut().zip(b).for_each(|(a, b)| forgive(a, b))
+                a.iter_mut().zip(b).for_each(|(a, b)| ignore_unstable(a, b))
             }
             (predicted, live) if *predicted == UNSTABLE => *predicted = live.clone(),
             _ => {}
@@ -43,7 +43,7 @@ pub fn matches_prediction(mask: &Mask, change: &Change, live: Option<&Value>) ->
         .chain(live.as_mut())
         .for_each(plain);
     if let (Some(after), Some(live)) = (&mut after, &live) {
-        forgive(after, live);
+        ignore_unstable(after, live);
     }
     after == live
 }

@@ -1,9 +1,9 @@
-//! What the API server said when it refused an object, without what came from a Secret.
+//! The API server's message about a refused object, without secret values.
 
 use crate::domain::manifest::ResourceKey;
 
-/// What the API server said, with every value that came from a Secret gone: for a Secret only the reason and the
-/// fields are kept, since its validation messages quote values.
+/// The API server's message without secret values. For a Secret only the reason and the fields are kept, since its
+/// validation messages quote values.
 pub fn refusal(key: &ResourceKey, reason: &str, message: &str, fields: &[String]) -> String {
     if key.kind == "Secret" {
         let fields = if fields.is_empty() {

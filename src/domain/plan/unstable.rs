@@ -1,25 +1,25 @@
-//! What comes out differently each time that the server is asked, and so is not compared.
+//! Values that differ in each dry-run, and so are not compared.
 
 use serde_json::Value;
 
 use crate::domain::fieldset::{Element, FieldPath};
 use crate::domain::manifest::BOOKKEEPING;
 
-/// In the place of what comes out differently each time.
+/// Replaces a value that differs in each dry-run.
 pub const UNSTABLE: &str = "(differs each time)";
 
-/// The paths at which two answers to the same question differ; both then say so.
-pub fn settle_unstable(one: &mut Value, other: &Value) -> Vec<FieldPath> {
+/// The paths at which two answers to the same dry-run differ. `answer` gets [`UNSTABLE`] there.
+pub fn settle_unstable(answer: &mut Value, other: &Value) -> Vec<FieldPath> {
     let mut found = Vec::new();
-    unstable(one, other, &mut FieldPath::default(), &mut found);
+    unstable(answer, other, &mut FieldPath::default(), &mut found);
     found
 }
 
-fn unstable(one: &mut Value, other: &Value, at: &mut FieldPath, found: &mut Vec<FieldPath>) {
-    match (one, other) {
+fn unstable(answer: &mut Value, other: &Value, at: &mut FieldPath, found: &mut Vec<FieldPath>) {
+    match (answer, other) {
         (Value::Object(a), Value::Object(b)) => {
             for (key, value) in a.iter_mut() {
-                // Times and versions are the server's, and gone before anything is compared.
+                // These are removed before anything is compared.
                 if at.0.is_empty() && key == "status"
                     || at.0.len() == 1
                         && at.starts_with(&["metadata"])
@@ -47,15 +47,15 @@ fn unstable(one: &mut Value, other: &Value, at: &mut FieldPath, found: &mut Vec<
     }
 }
 
-/// Puts [`UNSTABLE`] where it was found.
+/// Puts [`UNSTABLE`] at the paths.
 pub fn mark_unstable(value: &mut Value, paths: &[FieldPath]) {
     for path in paths {
-        if let Some(place) = path.0.iter().try_fold(&mut *value, |at, step| match step {
+        if let Some(found) = path.0.iter().try_fold(&mut *value, |at, step| match step {
             Element::Field(key) => at.get_mut(key.as_str()),
             Element::Index(index) => at.get_mut(*index),
             _ => None,
         }) {
-            *place = Value::String(UNSTABLE.into());
+            *found = Value::String(UNSTABLE.into());
         }
     }
 }

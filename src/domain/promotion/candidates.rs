@@ -1,10 +1,11 @@
-//! Which candidates a stage gets from those before it, and the order in which
+//! The candidates that a stage gets from earlier stages, and the order in which
 //! candidates were announced.
 
 use crate::domain::Name;
 use crate::domain::image::{Candidate, Digest, Tag, same_image};
 
-/// A later stage's candidates: what every stage before it runs healthily, as far as an image event announced it there.
+/// The candidates of a later stage: images that every earlier stage runs, healthy, and that an event announced for the
+/// first of them.
 pub fn promoted(earlier: &[EarlierStage]) -> Vec<Candidate> {
     let Some((first, rest)) = earlier.split_first() else {
         return Vec::new();
@@ -20,13 +21,13 @@ pub fn promoted(earlier: &[EarlierStage]) -> Vec<Candidate> {
         .collect()
 }
 
-/// What is known of a stage that comes before.
+/// The state of an earlier stage.
 #[derive(Debug, Clone)]
 pub struct EarlierStage {
     pub stage: Name,
-    /// Synced to what Git has, healthy and proven.
+    /// Synced to Git, healthy, and its images verified.
     pub healthy: bool,
-    /// Why not, if that is known.
+    /// Why it is not healthy, if that is known.
     pub why: String,
     /// (image, digest) pairs.
     pub running: Vec<(String, Digest)>,
@@ -40,7 +41,7 @@ impl EarlierStage {
         })
     }
 
-    /// What it lacks of being healthy with just these candidates.
+    /// Why these candidates may not be promoted from it yet.
     pub fn lacks(&self, candidates: &[Candidate]) -> Option<String> {
         if !self.healthy {
             let why = if self.why.is_empty() {
@@ -50,23 +51,25 @@ impl EarlierStage {
             };
             return Some(format!("is not synced and healthy{why}"));
         }
-        let missing = candidates.iter().filter(|one| !self.runs(one));
+        let missing = candidates.iter().filter(|candidate| !self.runs(candidate));
         let missing: Vec<_> = missing
-            .map(|one| format!("{} ({})", one.tag, one.digest.short()))
+            .map(|candidate| format!("{} ({})", candidate.tag, candidate.digest.short()))
             .collect();
         (!missing.is_empty()).then(|| format!("does not run {}", missing.join(", ")))
     }
 }
 
-/// Where a digest comes in the order in which candidates were announced first.
-pub(super) fn place(announced: &[Candidate], digest: &Digest) -> Option<usize> {
-    announced.iter().position(|one| one.digest == *digest)
+/// The position of a digest in the order of first announcements.
+pub(super) fn announcement_index(announced: &[Candidate], digest: &Digest) -> Option<usize> {
+    announced
+        .iter()
+        .position(|candidate| candidate.digest == *digest)
 }
 
-/// The tag that a digest was announced with last.
+/// The tag of the latest announcement of a digest.
 pub(super) fn tag_of(announced: &[Candidate], digest: &Digest) -> Option<Tag> {
     announced
         .iter()
-        .rfind(|one| one.digest == *digest)
-        .map(|one| one.tag.clone())
+        .rfind(|candidate| candidate.digest == *digest)
+        .map(|candidate| candidate.tag.clone())
 }

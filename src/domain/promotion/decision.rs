@@ -1,5 +1,5 @@
-//! What became of each candidate in a stage, as it is remembered: what voids what,
-//! and what holds where several are known.
+//! The remembered decisions on a stage's candidates: which one replaces which, and
+//! which one counts if a candidate has several.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,14 +64,14 @@ impl Decision {
     }
 }
 
-/// Remembers one more, in the place of what it makes void.
+/// Adds a decision and removes those that it makes void.
 pub fn record(decided: &mut Vec<Decision>, new: Decision) {
     if decided.contains(&new) {
         return;
     }
     let voids = |old: &Decision| match (new.how, old.how) {
         (new, old) if new == old => true,
-        // Who refuses another tag of what is there refuses it also once more of it is there.
+        // If a person rejected another tag of a merged digest, that still holds when the digest is merged elsewhere.
         (How::Merged, How::Rejected) => false,
         (How::Merged | How::Reverted, _) => true,
         (How::Proposed, How::Rejected) | (How::Rejected | How::Dropped, How::Proposed) => true,
@@ -84,56 +84,56 @@ pub fn record(decided: &mut Vec<Decision>, new: Decision) {
     decided.drain(..decided.len().saturating_sub(MOST_DECIDED));
 }
 
-/// What holds for a candidate.
-pub fn standing<'a>(decided: &'a [Decision], candidate: &Candidate) -> Option<&'a Decision> {
+/// The decision that counts for a candidate.
+pub fn decision_for<'a>(decided: &'a [Decision], candidate: &Candidate) -> Option<&'a Decision> {
     decided
         .iter()
-        .filter(|one| one.is_about(candidate))
-        .max_by_key(|one| one.how)
+        .filter(|decision| decision.is_about(candidate))
+        .max_by_key(|decision| decision.how)
 }
 
-/// What holds for each image: for its candidate, or for the last one of an image that has none any more. With the tag that
-/// the candidate has now.
+/// The decision that counts for each image: for its candidate or, if it has none any more, its last decision. With the
+/// candidate's current tag.
 pub fn summary<'a>(
     candidates: &'a [Candidate],
     decided: &'a [Decision],
 ) -> Vec<(&'a Decision, &'a Tag)> {
     let mut found: Vec<_> = candidates
         .iter()
-        .filter_map(|candidate| Some((standing(decided, candidate)?, &candidate.tag)))
+        .filter_map(|candidate| Some((decision_for(decided, candidate)?, &candidate.tag)))
         .collect();
-    for (index, one) in decided.iter().enumerate() {
+    for (index, decision) in decided.iter().enumerate() {
         let is_last = !decided[index + 1..]
             .iter()
-            .any(|later| same_image(&later.image, &one.image));
-        let gone = !candidates
+            .any(|later| same_image(&later.image, &decision.image));
+        let has_candidate = candidates
             .iter()
-            .any(|candidate| same_image(&candidate.image, &one.image));
-        if is_last && gone && matches!(one.how, How::Dropped | How::Reverted) {
-            found.push((one, &one.tag));
+            .any(|candidate| same_image(&candidate.image, &decision.image));
+        if is_last && !has_candidate && matches!(decision.how, How::Dropped | How::Reverted) {
+            found.push((decision, &decision.tag));
         }
     }
     found
 }
 
-/// A person decided against it.
+/// Whether a person rejected or reverted it.
 pub fn is_refused(decided: &[Decision], candidate: &Candidate) -> bool {
-    decided
-        .iter()
-        .any(|one| one.is_about(candidate) && matches!(one.how, How::Rejected | How::Reverted))
+    decided.iter().any(|decision| {
+        decision.is_about(candidate) && matches!(decision.how, How::Rejected | How::Reverted)
+    })
 }
 
-/// The candidates that a pull request brings, or will: those that nothing was decided on.
+/// The candidates that are proposed or will be: those without a final decision.
 pub fn wanted(candidates: &[Candidate], decided: &[Decision]) -> Vec<Candidate> {
     let is_wanted = |candidate: &&Candidate| {
-        standing(decided, candidate).is_none_or(|one| one.how == How::Proposed)
+        decision_for(decided, candidate).is_none_or(|decision| decision.how == How::Proposed)
     };
     candidates.iter().filter(is_wanted).cloned().collect()
 }
 
-/// What was seen last of an image in the base.
+/// The newest `Merged` decision of an image.
 pub fn last_merged<'a>(decided: &'a [Decision], image: &str) -> Option<&'a Decision> {
     decided
         .iter()
-        .rfind(|one| one.how == How::Merged && same_image(&one.image, image))
+        .rfind(|decision| decision.how == How::Merged && same_image(&decision.image, image))
 }

@@ -1,22 +1,21 @@
-//! From a candidate to an open pull request: the next step, decided from what
-//! is there.
+//! From a candidate to an open pull request: the next step, decided from the
+//! current state.
 //!
-//! The loop observes, takes one step and observes again, until [`Step::Settled`].
-//! Each step is conditional on what it was decided from, so it may be cut off
-//! anywhere. Two races are known: the base moves under an open pull request
-//! (then the branch is rebuilt beside it and swapped in, since GitHub closes a
-//! pull request whose branch equals its base), and somebody pushes to our
-//! branch (their commits are never thrown away).
+//! The loop observes, takes a step and observes again, until [`Step::Settled`].
+//! Each step is conditional on the state that it was decided from, so windlass
+//! may be stopped at any point. Two races are known. If the base moves under an
+//! open pull request, the branch is rebuilt on a scratch branch and swapped in,
+//! since GitHub closes a pull request whose branch equals its base. If somebody
+//! pushes to our branch, their commits are never discarded.
 //!
-//! What a person decides in Git is decided: [`judge`] takes what is remembered
-//! of each candidate, and what Git has of it now, to what holds from now on. A
-//! digest that was merged, and that a later commit took back, is not proposed
-//! there again, like one whose pull request was closed.
+//! A person's decision in Git counts: [`refresh_decisions`] updates the decision
+//! on each candidate from what Git has now. If a later commit reverted a merged
+//! digest, or a person closed its pull request, it is not proposed again there.
 //!
-//! Rooms: `decision` (what became of each candidate, as it is remembered),
-//! `observed` (what Git has of each now), `judge` (from the one and the other to
-//! what holds), `offer` (what is proposed, and its words), `candidates` (where a
-//! stage's candidates come from).
+//! Rooms: `decision` (the remembered decision on each candidate), `observed`
+//! (what Git has of each now), `refresh` (updates the decisions by that),
+//! `offer` (what is proposed, with title and commit message), `candidates`
+//! (where a stage's candidates come from).
 
 use super::CommitSha;
 use super::edit::FileEdit;
@@ -24,35 +23,35 @@ use super::image::Candidate;
 
 mod candidates;
 mod decision;
-mod judge;
 mod observed;
 mod offer;
+mod refresh;
 
 pub use candidates::{EarlierStage, promoted};
-pub use decision::{Decision, How, is_refused, last_merged, record, standing, summary, wanted};
-pub use judge::judge;
-pub use observed::{Past, Sight, There};
+pub use decision::{Decision, How, decision_for, is_refused, last_merged, record, summary, wanted};
+pub use observed::{CandidateState, InBase, LastMerged};
 pub use offer::{Offer, commit_message, title};
+pub use refresh::refresh_decisions;
 
-/// Facts about one (application, stage).
+/// The facts about an application in a stage that a step is decided from.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct Snapshot {
     pub base: CommitSha,
-    /// What the base lacks of the candidates that are wanted; empty where it has them.
+    /// The edits that bring the wanted candidates to the base; empty if it has them.
     pub edits: Vec<FileEdit>,
     /// The images that the edits bring.
     pub offers: Vec<Offer>,
     pub branch: Option<Branch>,
-    /// The pull request from our branch that is open, or else the newest.
+    /// The open pull request from our branch, or else the newest one.
     pub pull_request: Option<PullRequest>,
-    /// Title and body that the pull request should have.
+    /// The desired title and body of the pull request.
     pub title: String,
     pub body: String,
-    /// The candidates, without those that are dropped.
+    /// The candidates, without the dropped ones.
     pub candidates: Vec<Candidate>,
-    /// What Git or `windlass.yaml` know no more.
+    /// Candidates whose image is no longer in Git or in `windlass.yaml`.
     pub dropped: Vec<Candidate>,
-    /// What [`judge`] came to.
+    /// The result of [`refresh_decisions`].
     pub decided: Vec<Decision>,
 }
 
@@ -66,17 +65,17 @@ pub struct Branch {
 /// How the branch relates to its base and to the edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BranchContent {
-    /// No commit that the base lacks.
+    /// It has no commit that the base lacks.
     Nothing,
-    /// Merged into the base it is exactly base plus edits.
+    /// Merged into the base it is exactly the base plus the edits.
     Wanted,
     /// It has commits, and needs these edits on top.
     Outdated(Vec<FileEdit>),
-    /// It does not merge cleanly into the base, and all its commits are ours.
+    /// It conflicts with the base, and all its commits are ours.
     Conflicting,
-    /// It brings more than what is wanted by now, and all its commits are ours.
+    /// It changes more than is wanted now, and all its commits are ours.
     Surplus,
-    /// It carries what the candidates want and something of somebody else's besides.
+    /// It has the wanted edits, and also changes of somebody else.
     Foreign,
 }
 
@@ -102,7 +101,7 @@ pub enum Step {
     CreateBranch {
         at: CommitSha,
     },
-    /// A branch without a pull request goes back to the base.
+    /// Resets a branch without a pull request to the base.
     ResetBranch {
         from: CommitSha,
         to: CommitSha,
@@ -121,7 +120,7 @@ pub enum Step {
     Retitle {
         number: u64,
     },
-    /// The base has it already.
+    /// Closes a pull request whose candidates the base already has, or that are no longer wanted.
     Close {
         number: u64,
     },
@@ -131,32 +130,32 @@ pub enum Step {
     Settled(Outcome),
 }
 
-/// Where a promotion rests.
+/// The final state of a promotion, until something changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The base has the candidates; the pull request that brought them, if it is known.
+    /// The base has the candidates. `number`: the pull request that merged them, if it is known.
     Done {
         number: Option<u64>,
     },
     Open {
         number: u64,
     },
-    /// A person closed the pull request for these digests: not proposed again.
+    /// A person closed the pull request for these digests: they are not proposed again.
     Rejected {
         number: u64,
     },
-    /// A person took back what was merged: not proposed again.
+    /// A person reverted the merge: the digests are not proposed again.
     Reverted {
         commit: Option<CommitSha>,
     },
-    /// A candidate cannot be put in.
+    /// A candidate cannot be written into the files.
     Failed,
-    /// Nothing is left that could be proposed.
+    /// No candidate is left.
     Dropped,
 }
 
 impl Outcome {
-    /// The state that the `Promotion` tells.
+    /// `status.state` of the `Promotion`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Done { .. } => "Merged",
@@ -170,76 +169,76 @@ impl Outcome {
 }
 
 /// The next step.
-pub fn decide(seen: &Seen) -> Step {
-    let open = seen
+pub fn decide(snapshot: &Snapshot) -> Step {
+    let open = snapshot
         .pull_request
         .as_ref()
         .filter(|pr| pr.state == PullRequestState::Open);
-    if seen.edits.is_empty() {
-        return clean_up(seen, open);
+    if snapshot.edits.is_empty() {
+        return clean_up(snapshot, open);
     }
-    if let Some(number) = closed_as_it_is(seen) {
+    if let Some(number) = closed_unchanged(snapshot) {
         return Step::Settled(Outcome::Rejected { number });
     }
-    match (&seen.branch, open) {
+    match (&snapshot.branch, open) {
         (None, _) => Step::CreateBranch {
-            at: seen.base.clone(),
+            at: snapshot.base.clone(),
         },
-        (Some(branch), None) => prepare(seen, branch),
-        (Some(branch), Some(pr)) => update(seen, branch, pr),
+        (Some(branch), None) => prepare(snapshot, branch),
+        (Some(branch), Some(pr)) => update(snapshot, branch, pr),
     }
 }
 
-/// Nothing is to be brought: what was proposed is closed, and its branch deleted.
-fn clean_up(seen: &Seen, open: Option<&PullRequest>) -> Step {
-    let rest = rest(seen);
-    match (open, &seen.branch) {
-        // What cannot be edited now may be mended: what was proposed of it waits.
-        (Some(_), _) if rest == Outcome::Failed => Step::Settled(rest),
+/// There is nothing to propose: the pull request is closed and its branch deleted.
+fn clean_up(snapshot: &Snapshot, open: Option<&PullRequest>) -> Step {
+    let outcome = settled_outcome(snapshot);
+    match (open, &snapshot.branch) {
+        // If a candidate cannot be edited now, somebody may fix that: its open pull request stays.
+        (Some(_), _) if outcome == Outcome::Failed => Step::Settled(outcome),
         (Some(pr), _) => Step::Close { number: pr.number },
         (None, Some(branch))
-            if branch.content != BranchContent::Foreign && !may_reopen(seen, branch) =>
+            if branch.content != BranchContent::Foreign && !may_reopen(snapshot, branch) =>
         {
             Step::DeleteBranch {
                 head: branch.head.clone(),
             }
         }
-        _ => Step::Settled(rest),
+        _ => Step::Settled(outcome),
     }
 }
 
-/// The pull request that proposed exactly this and was closed: the branch that it was closed with still says so.
-fn closed_as_it_is(seen: &Seen) -> Option<u64> {
-    let pr = seen.pull_request.as_ref()?;
-    let branch = seen.branch.as_ref()?;
+/// The closed pull request that proposed exactly these edits: our branch still has its head.
+fn closed_unchanged(snapshot: &Snapshot) -> Option<u64> {
+    let pr = snapshot.pull_request.as_ref()?;
+    let branch = snapshot.branch.as_ref()?;
     let is_same = branch.head == pr.head && branch.content == BranchContent::Wanted;
     (pr.state == PullRequestState::Closed && is_same).then_some(pr.number)
 }
 
-/// The branch becomes base plus edits, and then a pull request.
-fn prepare(seen: &Seen, branch: &Branch) -> Step {
+/// Without an open pull request: makes the branch base plus edits, then opens one.
+fn prepare(snapshot: &Snapshot, branch: &Branch) -> Step {
     let head = branch.head.clone();
     match branch.content {
-        BranchContent::Nothing if head == seen.base => Step::Commit {
+        BranchContent::Nothing if head == snapshot.base => Step::Commit {
             parent: head,
-            edits: seen.edits.clone(),
+            edits: snapshot.edits.clone(),
         },
         BranchContent::Wanted => Step::Open,
-        // What an old pull request left behind.
+        // The branch is left over from an old pull request.
         _ => Step::ResetBranch {
             from: head,
-            to: seen.base.clone(),
+            to: snapshot.base.clone(),
         },
     }
 }
 
-/// The pull request that is open comes to propose just what is wanted.
-fn update(seen: &Seen, branch: &Branch, pr: &PullRequest) -> Step {
+/// With an open pull request: makes it propose exactly the wanted edits.
+fn update(snapshot: &Snapshot, branch: &Branch, pr: &PullRequest) -> Step {
     let head = branch.head.clone();
     match &branch.content {
         BranchContent::Nothing => Step::Commit {
             parent: head,
-            edits: seen.edits.clone(),
+            edits: snapshot.edits.clone(),
         },
         BranchContent::Outdated(edits) => Step::Commit {
             parent: head,
@@ -247,11 +246,11 @@ fn update(seen: &Seen, branch: &Branch, pr: &PullRequest) -> Step {
         },
         BranchContent::Conflicting | BranchContent::Surplus => Step::Rebuild {
             from: head,
-            base: seen.base.clone(),
-            edits: seen.edits.clone(),
+            base: snapshot.base.clone(),
+            edits: snapshot.edits.clone(),
         },
         BranchContent::Wanted | BranchContent::Foreign
-            if pr.title != seen.title || pr.body != seen.body =>
+            if pr.title != snapshot.title || pr.body != snapshot.body =>
         {
             Step::Retitle { number: pr.number }
         }
@@ -261,45 +260,46 @@ fn update(seen: &Seen, branch: &Branch, pr: &PullRequest) -> Step {
     }
 }
 
-/// A pull request that was closed can be opened again while its branch is there.
-fn may_reopen(seen: &Seen, branch: &Branch) -> bool {
-    let closed = seen
+/// Whether a closed pull request may be reopened: then its branch has to stay.
+fn may_reopen(snapshot: &Snapshot, branch: &Branch) -> bool {
+    let closed = snapshot
         .pull_request
         .as_ref()
         .filter(|pr| pr.state == PullRequestState::Closed && pr.head == branch.head);
     closed.is_some_and(|pr| {
-        seen.decided
+        snapshot
+            .decided
             .iter()
-            .any(|one| one.how == How::Rejected && one.number == Some(pr.number))
+            .any(|decision| decision.how == How::Rejected && decision.number == Some(pr.number))
     })
 }
 
-/// Where it rests when there is nothing to bring: what keeps a candidate back is told before what is done.
-fn rest(seen: &Seen) -> Outcome {
-    let holds: Vec<_> = match &seen.candidates[..] {
-        [] => summary(&[], &seen.decided)
+/// The outcome if there is nothing to propose. What keeps a candidate back is reported before what is merged.
+fn settled_outcome(snapshot: &Snapshot) -> Outcome {
+    let decisions: Vec<_> = match &snapshot.candidates[..] {
+        [] => summary(&[], &snapshot.decided)
             .into_iter()
-            .map(|(one, _)| one)
+            .map(|(decision, _)| decision)
             .collect(),
         candidates => candidates
             .iter()
-            .filter_map(|candidate| standing(&seen.decided, candidate))
+            .filter_map(|candidate| decision_for(&snapshot.decided, candidate))
             .collect(),
     };
-    let first = |how: How| holds.iter().find(|one| one.how == how);
+    let first = |how: How| decisions.iter().find(|decision| decision.how == how);
     if first(How::Failed).is_some() {
         Outcome::Failed
-    } else if let Some(one) = first(How::Reverted) {
+    } else if let Some(reverted) = first(How::Reverted) {
         Outcome::Reverted {
-            commit: one.commit.clone(),
+            commit: reverted.commit.clone(),
         }
-    } else if let Some(number) = first(How::Rejected).and_then(|one| one.number) {
+    } else if let Some(number) = first(How::Rejected).and_then(|rejected| rejected.number) {
         Outcome::Rejected { number }
-    } else if seen.candidates.is_empty() {
+    } else if snapshot.candidates.is_empty() {
         Outcome::Dropped
     } else {
         Outcome::Done {
-            number: seen.pull_request.as_ref().map(|pr| pr.number),
+            number: snapshot.pull_request.as_ref().map(|pr| pr.number),
         }
     }
 }

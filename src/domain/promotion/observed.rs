@@ -1,68 +1,77 @@
-//! What Git and the configuration have of one candidate now.
+//! The state of a candidate in Git and in the configuration.
 
 use super::decision::{Decision, How};
 use crate::domain::CommitSha;
 use crate::domain::image::{Candidate, Digest, Tag};
 
-/// What Git and the configuration have of one candidate.
+/// The state of a candidate in Git and in the configuration.
 #[derive(Debug, Clone)]
-pub struct Sight {
+pub struct CandidateState {
     pub candidate: Candidate,
-    pub there: There,
+    pub in_base: InBase,
     /// The digest at each place where the base sets the image.
-    pub now: Vec<Option<Digest>>,
-    pub past: Option<Past>,
+    pub base_digests: Vec<Option<Digest>>,
+    pub last_merged: Option<LastMerged>,
 }
 
-/// What the base has in a candidate's place.
+/// What the base sets for a candidate's image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum There {
-    /// `windlass.yaml` names the image no more.
-    Unnamed,
-    /// It cannot be put in, in words. `gone`: no file sets the image.
-    Impossible { why: String, gone: bool },
-    /// Just the candidate.
+pub enum InBase {
+    /// `windlass.yaml` no longer lists the image.
+    NotConfigured,
+    /// The candidate cannot be written, for this reason. `not_found`: no file sets the image.
+    CannotEdit { why: String, not_found: bool },
+    /// The candidate.
     Same,
-    /// Its digest, under another tag.
+    /// The candidate's digest, under another tag.
     Retagged,
-    /// Something else, in one place at least.
-    Other,
+    /// Something else, in at least one place.
+    Different,
 }
 
-/// What was merged last of an image.
+/// The digest of an image that was merged last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Past {
+pub struct LastMerged {
     pub digest: Digest,
     pub tag: Tag,
-    /// The base comes from where it was seen. Where that is not so, it says nothing that the base lacks it: it may be an older
-    /// view, or a branch that was set back.
+    /// The commit that had it is an ancestor of the base. If it is not, the base may be an older one or a branch that was
+    /// reset: a missing digest then means nothing.
     pub in_history: bool,
-    /// The commit that took it back, from one place at least where it was seen.
-    pub taken: Option<CommitSha>,
+    /// The commit that removed it from at least one place.
+    pub reverted_by: Option<CommitSha>,
 }
 
-impl Sight {
+impl CandidateState {
     pub(super) fn lacks(&self) -> bool {
         matches!(
-            self.there,
-            There::Other | There::Impossible { gone: true, .. }
+            self.in_base,
+            InBase::Different
+                | InBase::CannotEdit {
+                    not_found: true,
+                    ..
+                }
         )
     }
 
-    /// It was in a commit that the base does not come from: worth a second look.
-    pub fn is_doubtful(&self) -> bool {
-        self.there == There::Unnamed
-            || self.lacks() && self.past.as_ref().is_some_and(|past| !past.in_history)
+    /// Whether the answer could come from an outdated base: it has to be checked with the newest one.
+    pub fn needs_fresh_base(&self) -> bool {
+        self.in_base == InBase::NotConfigured
+            || self.lacks()
+                && self
+                    .last_merged
+                    .as_ref()
+                    .is_some_and(|past| !past.in_history)
     }
 
-    /// Git or the configuration know the image no more.
+    /// Whether the image is no longer in Git or in the configuration.
     pub fn is_dropped(&self, decided: &[Decision]) -> bool {
-        match self.there {
-            There::Unnamed => true,
-            There::Impossible { gone, .. } => {
-                gone && decided
-                    .iter()
-                    .any(|one| one.how == How::Reverted && one.is_about(&self.candidate))
+        match self.in_base {
+            InBase::NotConfigured => true,
+            InBase::CannotEdit { not_found, .. } => {
+                not_found
+                    && decided.iter().any(|decision| {
+                        decision.how == How::Reverted && decision.is_about(&self.candidate)
+                    })
             }
             _ => false,
         }

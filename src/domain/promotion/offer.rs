@@ -1,8 +1,8 @@
-//! What is proposed of the candidates, and how a pull request and its commit say it.
+//! The images that a pull request proposes, its title and its commit message.
 
-use super::candidates::{place, tag_of};
+use super::candidates::{announcement_index, tag_of};
 use super::decision::{Decision, How, is_refused};
-use super::observed::{Sight, There};
+use super::observed::{CandidateState, InBase};
 use crate::domain::ApplicationKey;
 use crate::domain::image::{Candidate, Digest, Tag};
 
@@ -10,58 +10,59 @@ use crate::domain::image::{Candidate, Digest, Tag};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     pub candidate: Candidate,
-    /// What the base has, where that was announced later: it would be a step back.
+    /// The base's tag, if that was announced later: the offer would be a step back.
     pub instead_of: Option<Tag>,
-    /// The base had it before, and somebody set it back to where it had not.
-    pub again: bool,
+    /// The base had this digest before, and somebody removed it.
+    pub reintroduced: bool,
 }
 
 impl Offer {
-    /// Why somebody has to want it, also where merging is automatic.
-    pub fn doubt(&self) -> Option<String> {
+    /// Why a person has to merge it, even if merging is automatic.
+    pub fn manual_merge_reason(&self) -> Option<String> {
         let tag = &self.candidate.tag;
         match &self.instead_of {
             Some(newer) => Some(format!(
                 "this goes back: {tag} was announced before {newer}, which Git has now"
             )),
             None => self
-                .again
+                .reintroduced
                 .then(|| format!("the stage had {tag} before and does not have it now")),
         }
     }
 }
 
-impl Sight {
-    /// What is to be proposed of it. `announced`: in the order in which they were announced first.
+impl CandidateState {
+    /// The offer for this candidate. `announced`: in the order of their first announcement.
     pub fn offer(&self, announced: &[Candidate], decided: &[Decision]) -> Option<Offer> {
-        if !matches!(self.there, There::Other | There::Retagged)
+        if !matches!(self.in_base, InBase::Different | InBase::Retagged)
             || is_refused(decided, &self.candidate)
         {
             return None;
         }
         let candidate = &self.candidate;
-        let at = place(announced, &candidate.digest);
-        let newer = |digest: &&Digest| at.is_some() && place(announced, digest) > at;
+        let at = announcement_index(announced, &candidate.digest);
+        let newer = |digest: &&Digest| at.is_some() && announcement_index(announced, digest) > at;
         let newest = self
-            .now
+            .base_digests
             .iter()
             .flatten()
             .filter(newer)
-            .max_by_key(|digest| place(announced, digest));
+            .max_by_key(|digest| announcement_index(announced, digest));
         let was_there = || {
             decided
                 .iter()
-                .any(|one| one.how == How::Merged && one.is_about(candidate))
+                .any(|decision| decision.how == How::Merged && decision.is_about(candidate))
         };
         Some(Offer {
             instead_of: newest.and_then(|digest| tag_of(announced, digest)),
-            again: !self.now.contains(&Some(candidate.digest.clone())) && was_there(),
+            reintroduced: !self.base_digests.contains(&Some(candidate.digest.clone()))
+                && was_there(),
             candidate: candidate.clone(),
         })
     }
 }
 
-/// The commit message: subject, and trailers that say where the image came from.
+/// The commit message: the subject, and trailers with the source of each image.
 pub fn commit_message(key: &ApplicationKey, offers: &[Offer]) -> (String, String) {
     let trailers: Vec<_> = offers
         .iter()
@@ -75,7 +76,7 @@ pub fn commit_message(key: &ApplicationKey, offers: &[Offer]) -> (String, String
     (title(key, offers), trailers.join("\n"))
 }
 
-/// The pull request's title: application, stage, tag and the digest's first twelve digits.
+/// The title of the pull request: application, stage, tag and the first twelve digits of the digest.
 pub fn title(key: &ApplicationKey, offers: &[Offer]) -> String {
     let image = |Offer {
                      candidate,

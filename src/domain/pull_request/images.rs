@@ -1,22 +1,21 @@
-//! The images that a pull request moves, and where their sources can be compared.
+//! The images that a pull request changes, and links that compare their sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::image::{Candidate, ImageRef};
 
-/// An image that the pull request moves.
+/// An image that the pull request changes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImageChange {
     pub name: String,
     pub from: Option<ImageRef>,
     pub to: Option<ImageRef>,
-    /// What changed in the source between the two, as far as it was announced from which commits they were built: words
-    /// and address.
+    /// The link to the change of the image's source, as text and URL. None: no event announced the source commits.
     pub source: Option<(String, String)>,
 }
 
-/// Where the source of an image that moves can be compared. `announced`: every candidate that is remembered. `web`: the
-/// address that GitHub's repositories are under.
+/// The link that compares the source of an image before and after. `announced`: all remembered candidates. `web`: the
+/// base URL of GitHub's pages.
 pub fn source_of(
     change: &ImageChange,
     announced: &[Candidate],
@@ -50,9 +49,9 @@ pub fn source_of(
     )
 }
 
-/// The images that two renderings differ in: what a container ran before and what it runs now, each pair once. Containers
-/// that are on one side only are paired by the image's name, in their order. An image that runs elsewhere on both sides is
-/// neither new nor gone.
+/// The images that differ between two renderings: what a container ran before and what it runs now, each pair once.
+/// Containers that exist on one side only are paired by the image's name, in their order. An image that other containers
+/// run on both sides is neither added nor removed.
 pub fn image_changes(base: &[(String, ImageRef)], head: &[(String, ImageRef)]) -> Vec<ImageChange> {
     let of = |all: &[(String, ImageRef)], name: &str| -> BTreeMap<String, ImageRef> {
         all.iter()
@@ -73,19 +72,19 @@ pub fn image_changes(base: &[(String, ImageRef)], head: &[(String, ImageRef)]) -
             .filter_map(|(at, from)| Some((Some(from), Some(after.get(at)?))))
             .filter(|(from, to)| from != to)
             .collect();
-        let gone: Vec<_> = before
+        let removed: Vec<_> = before
             .iter()
             .filter(|(at, _)| !after.contains_key(*at))
             .map(|(_, image)| image)
             .collect();
-        let new: Vec<_> = after
+        let added: Vec<_> = after
             .iter()
             .filter(|(at, _)| !before.contains_key(*at))
             .map(|(_, image)| image)
             .collect();
-        let alone =
-            (0..gone.len().max(new.len())).map(|at| (gone.get(at).copied(), new.get(at).copied()));
-        pairs.extend(alone.filter(|pair| match pair {
+        let unpaired = (0..removed.len().max(added.len()))
+            .map(|at| (removed.get(at).copied(), added.get(at).copied()));
+        pairs.extend(unpaired.filter(|pair| match pair {
             (Some(_), None) => after.is_empty(),
             (None, Some(to)) => !before.values().any(|known| known == *to),
             (from, to) => from != to,

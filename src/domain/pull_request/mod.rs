@@ -1,14 +1,14 @@
 //! What windlass does next on a pull request.
 //!
-//! The loop reads one snapshot, decides the steps, takes them, and looks again
+//! The loop reads a snapshot, decides the steps, takes them, and repeats this
 //! until there is nothing left to do. Known races: a push between the preview
-//! and the merge (the permit carries the head), two loops posting a comment
-//! (one key is worked on by one task), an answer lost on the way (the marker in
-//! our own comments is looked up before anything is posted).
+//! and the merge (the permit carries the head), two loops posting a comment (one
+//! key is reconciled by one task), a response that got lost (before posting, the
+//! marker in our own comments is looked up).
 //!
-//! Rooms: `preview` (what it would do to the live clusters), `images` (what it
-//! does to images), `progress` (how far it has come once it is merged),
-//! `failures` (revisions whose sync failed).
+//! Rooms: `preview` (what it would do to the live clusters), `images` (which
+//! images it changes), `progress` (the rollout after the merge), `failures`
+//! (revisions whose sync failed).
 
 use super::command::{Line, Permission};
 use super::gate::{MergePermit, Standing, Verdict};
@@ -25,57 +25,58 @@ pub use progress::{ApplicationSummary, RevisionOrder, Rollout, RolloutState, pro
 
 /// The check run on heads that holds the preview.
 pub const CHECK: &str = "windlass/preview";
-/// The check run on heads that tells the verdict: only an App can make one, so nobody else can say that it is green.
+/// The check run on heads that holds the verdict. Only an App can create one, so people cannot set it.
 pub const GATE_CONTEXT: &str = "windlass/gate";
 /// The commit status on merged commits: one per commit, over all its applications.
 pub const SYNC_CONTEXT: &str = "windlass/sync";
 
-/// A comment with commands that has no answer of ours.
+/// A comment with commands that we have not answered yet.
 #[derive(Debug, Clone)]
 pub struct CommandComment {
     pub comment: u64,
     pub author: String,
     pub permission: Permission,
     pub lines: Vec<Line>,
-    /// Our reaction is there.
+    /// We have reacted to it.
     pub acknowledged: bool,
-    /// The text was edited after it was posted: GitHub does not tell by whom.
+    /// The text was edited after it was posted. GitHub does not say by whom.
     pub edited: bool,
-    /// It was seen long ago, or answered, and the answer is not there: whether it was carried out is not known.
+    /// It was acknowledged long ago, or answered, and the answer is missing: whether it was carried out is unknown.
     pub interrupted: bool,
 }
 
-/// A comment of ours as it should be.
+/// The desired content of our sticky comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Without its marker.
     pub text: String,
-    /// A digest of what the text says, less times.
+    /// A digest of the text without its times.
     pub fingerprint: String,
-    /// It tells the end of the story.
+    /// It is the final state: the rollout is over.
     pub last: bool,
 }
 
-/// The sticky comment as it is.
+/// The sticky comment on GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sticky {
     pub id: u64,
     pub fingerprint: String,
-    /// Nobody edited it but us.
+    /// Only windlass edited it.
     pub intact: bool,
 }
 
+/// The facts about a pull request that a reconcile decides from.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    /// The head has a green verdict, and the pull request is not open any more.
+pub struct Snapshot {
+    /// The head has a green verdict, and the pull request is no longer open.
     pub retire: bool,
-    pub asks: Vec<CommandComment>,
+    pub commands: Vec<CommandComment>,
     /// Somebody edited our comment, and the thread does not say so yet.
     pub tampered: bool,
-    /// The sticky comment as it should be; None when it should be left as it is.
+    /// The desired sticky comment; None: it is left as it is.
     pub wanted: Option<Wanted>,
     pub sticky: Option<Sticky>,
-    /// The identity of the preview as it is now, and as the head's check run has it.
+    /// The identity of the current preview, and of the one in the head's check run.
     pub preview: Option<String>,
     pub published: Option<String>,
     pub verdict: Option<Verdict>,
@@ -84,12 +85,12 @@ pub struct Seen {
     pub gate: Option<(String, String)>,
 }
 
-/// What to do.
+/// The next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Says that somebody edited our comment.
-    TellTampered,
-    /// Takes the verdict of a head back that no open pull request has.
+    /// Comments that somebody edited our comment.
+    ReportTampering,
+    /// Withdraws the verdict of a head that no open pull request has.
     RetireGate,
     PostSticky(Wanted),
     EditSticky {
@@ -108,17 +109,18 @@ pub enum Step {
     Merge(MergePermit),
 }
 
-pub fn decide(seen: &Seen) -> Vec<Step> {
+/// The next steps on a pull request.
+pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
     let mut steps = Vec::new();
-    // First: once it is written anew nothing tells of the edit any more.
-    if seen.tampered {
-        steps.push(Step::TellTampered);
+    // This comes first: after our comment is rewritten nothing shows the edit any more.
+    if snapshot.tampered {
+        steps.push(Step::ReportTampering);
     }
-    if seen.retire {
+    if snapshot.retire {
         steps.push(Step::RetireGate);
     }
-    if let Some(wanted) = &seen.wanted {
-        match &seen.sticky {
+    if let Some(wanted) = &snapshot.wanted {
+        match &snapshot.sticky {
             None => steps.push(Step::PostSticky(wanted.clone())),
             Some(sticky) if sticky.fingerprint != wanted.fingerprint || !sticky.intact => {
                 steps.push(Step::EditSticky {
@@ -129,16 +131,16 @@ pub fn decide(seen: &Seen) -> Vec<Step> {
             Some(_) => {}
         }
     }
-    let unpublished = seen.preview.is_some() && seen.preview != seen.published;
+    let unpublished = snapshot.preview.is_some() && snapshot.preview != snapshot.published;
     if unpublished {
         steps.push(Step::PublishCheck);
     }
-    // The verdict counts approvals from the preview's completion on: it is decided on the next look.
-    if let Some(verdict) = &seen.verdict
+    // Approvals count only after the preview was published: the verdict is decided in the next reconcile.
+    if let Some(verdict) = &snapshot.verdict
         && !unpublished
     {
         let (state, description) = gate_status(verdict);
-        if seen
+        if snapshot
             .gate
             .as_ref()
             .is_none_or(|(was, text)| was != state || *text != description)
@@ -146,11 +148,11 @@ pub fn decide(seen: &Seen) -> Vec<Step> {
             steps.push(Step::SetGate { state, description });
         }
     }
-    // A merge does not wait for answers, nor for an answer that GitHub does not take.
-    steps.extend(seen.asks.iter().map(|ask| Step::Answer {
-        comment: ask.comment,
+    // A merge does not wait for answers to commands, not even for one that GitHub refuses.
+    steps.extend(snapshot.commands.iter().map(|command| Step::Answer {
+        comment: command.comment,
     }));
-    if let Some(permit) = &seen.permit
+    if let Some(permit) = &snapshot.permit
         && !unpublished
     {
         steps.push(Step::Merge(permit.clone()));
@@ -158,7 +160,7 @@ pub fn decide(seen: &Seen) -> Vec<Step> {
     steps
 }
 
-/// The check run of a verdict, in three words, and its title.
+/// The state and the title of a verdict's check run.
 pub fn gate_status(verdict: &Verdict) -> (&'static str, String) {
     let state = match verdict.standing {
         Standing::Passed => "success",
@@ -168,7 +170,7 @@ pub fn gate_status(verdict: &Verdict) -> (&'static str, String) {
     (state, shortened(&verdict.reason, 140))
 }
 
-/// At most `most` characters, with an ellipsis where some were cut.
+/// At most `most` characters, with an ellipsis if the text was cut.
 pub fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_string();

@@ -1,4 +1,4 @@
-//! What a pull request would do to the live clusters, or why nobody can tell.
+//! What a pull request would do to the live clusters, or why there is no preview.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct Preview {
     pub applications: Vec<ApplicationPreview>,
     /// How many applications the base declares.
     pub total: usize,
-    /// Why there is nothing to show at all.
+    /// Why there is no preview.
     pub failure: Option<Failure>,
     pub duration: Duration,
 }
@@ -29,34 +29,34 @@ pub enum Failure {
     Fork,
     /// The tree of the head is too large to be listed, in words.
     TooLarge(String),
-    /// windlass died while it looked at this head.
+    /// windlass was killed while it previewed this head.
     Killed,
-    /// The configuration cannot be read, in words for its author.
+    /// `windlass.yaml` is invalid: the message for its author.
     Configuration(String),
 }
 
-/// One application in one stage.
+/// The preview of one application in one stage.
 #[derive(Debug, Clone)]
 pub struct ApplicationPreview {
     pub key: ApplicationKey,
     pub cluster: String,
-    /// What the pull request does: a sync of the base against a sync of the head.
+    /// What the pull request changes: from a sync of the base to a sync of the head.
     pub plan: Plan,
     /// What a sync would do to the live objects even without the pull request.
     pub drift: Plan,
-    /// What is merged and not applied yet.
+    /// What is merged but not applied yet.
     pub waiting: Plan,
-    /// Objects that nothing was asked about, since neither their manifest nor what is live of them moved.
+    /// Objects that were not dry-run, since neither their manifest nor their live state changed.
     pub unmoved: usize,
     pub images: Vec<ImageChange>,
     /// Why the application could not be rendered or planned.
     pub error: Option<String>,
-    /// Something to know besides, such as prunes that are withheld.
+    /// Further notes, such as withheld prunes.
     pub notes: Vec<String>,
 }
 
 impl Preview {
-    /// Whether what is shown can be applied.
+    /// Whether the plan can be applied.
     pub fn ok(&self) -> bool {
         self.failure.is_none()
             && self
@@ -74,7 +74,7 @@ impl Preview {
         )
     }
 
-    /// The identity that the check run carries: a preview with the same one need not be published again.
+    /// The identity of the preview in its check run: a preview with the same identity is not published again.
     pub fn id(&self) -> String {
         format!(
             "{} {} {}",

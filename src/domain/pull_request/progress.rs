@@ -1,48 +1,48 @@
-//! How far a merged pull request has come in an application.
+//! The rollout of a merged pull request in an application.
 
 use super::FailedSync;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::image::ImageRef;
 use crate::domain::{ApplicationKey, CommitSha};
 
-/// How far a merged pull request has come in one application.
+/// The rollout of a merged pull request in one application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollout {
     pub key: ApplicationKey,
     pub state: RolloutState,
     pub message: String,
-    /// What passes by itself: for the commit's status, not for the comment.
+    /// Temporary details: shown in the commit status, not in the comment.
     pub detail: String,
 }
 
-/// One word for where a commit stands in an application.
+/// The state of a commit's rollout in an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RolloutState {
-    /// Not looked at yet.
+    /// Not reconciled yet.
     Waiting,
     Syncing,
     Progressing,
     Healthy,
     Failed,
-    /// Healthy, but it is not proven that what runs is what was announced.
+    /// Healthy, but it is not verified that the running images are the announced ones.
     Unproven,
-    /// The cluster cannot be reached: nothing is known.
+    /// The cluster cannot be reached: the state is unknown.
     Stale,
     /// A newer commit changed the same application.
     Superseded,
-    /// It had failed when a newer commit changed the same application.
+    /// It had failed before a newer commit changed the same application.
     FailedBefore,
-    /// The commit took the application out of Git: its objects wait to be deleted.
+    /// The commit removed the application from Git: its objects are still to be deleted.
     Leaving,
-    /// Nothing of such an application is left.
-    Gone,
+    /// All objects of the removed application are deleted.
+    Deleted,
 }
 
 impl RolloutState {
     pub fn is_final(self) -> bool {
         matches!(
             self,
-            Self::Healthy | Self::Superseded | Self::FailedBefore | Self::Gone
+            Self::Healthy | Self::Superseded | Self::FailedBefore | Self::Deleted
         )
     }
 
@@ -58,22 +58,22 @@ impl RolloutState {
             Self::Superseded => "superseded",
             Self::FailedBefore => "failed, then superseded",
             Self::Leaving => "left Git",
-            Self::Gone => "gone",
+            Self::Deleted => "gone",
         }
     }
 }
 
-/// The newest commit that changed an application, as windlass last saw it, seen from another commit.
+/// How an application's current revision relates to a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevisionOrder {
-    /// Windlass has not come to the commit yet.
+    /// The application's revision is older than the commit.
     Before,
     At,
     /// A newer commit changed the application again.
     After,
 }
 
-/// How an application stands: its status, less what only its own loop needs.
+/// The part of an application's status that other loops need.
 #[derive(Debug, Clone)]
 pub struct ApplicationSummary {
     pub revision: Option<CommitSha>,
@@ -111,23 +111,25 @@ impl Default for ApplicationSummary {
     }
 }
 
-/// Where an application stands for a commit.
-pub fn progress(position: RevisionOrder, stand: &ApplicationSummary) -> RolloutState {
-    match position {
-        // Windlass cannot come to it while the cluster cannot be looked at.
-        RevisionOrder::Before if stand.revision.is_some() && stand.sync == SyncState::Unknown => {
+/// The state of a commit's rollout, from the status of an application.
+pub fn progress(order: RevisionOrder, summary: &ApplicationSummary) -> RolloutState {
+    match order {
+        // While the cluster cannot be reached, the application cannot get to the commit.
+        RevisionOrder::Before
+            if summary.revision.is_some() && summary.sync == SyncState::Unknown =>
+        {
             RolloutState::Stale
         }
         RevisionOrder::Before => RolloutState::Waiting,
         RevisionOrder::After => RolloutState::Superseded,
-        RevisionOrder::At if stand.blocked => RolloutState::Failed,
-        RevisionOrder::At => match (stand.sync, stand.health) {
-            // Git and the cluster agree but for what somebody has to confirm.
-            (SyncState::Synced, Health::Healthy | Health::Suspended) if stand.confirm => {
+        RevisionOrder::At if summary.blocked => RolloutState::Failed,
+        RevisionOrder::At => match (summary.sync, summary.health) {
+            // Git and the cluster agree, except for deletions that wait for a confirmation.
+            (SyncState::Synced, Health::Healthy | Health::Suspended) if summary.confirm => {
                 RolloutState::Progressing
             }
             (SyncState::Synced, Health::Healthy | Health::Suspended)
-                if stand.unproven.is_some() =>
+                if summary.unproven.is_some() =>
             {
                 RolloutState::Unproven
             }

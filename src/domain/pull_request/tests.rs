@@ -2,10 +2,10 @@ use super::*;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::image::ImageRef;
 
-fn seen() -> Seen {
-    Seen {
+fn snapshot() -> Snapshot {
+    Snapshot {
         retire: false,
-        asks: vec![],
+        commands: vec![],
         tampered: false,
         wanted: Some(Wanted {
             text: "b".into(),
@@ -28,7 +28,7 @@ fn seen() -> Seen {
 
 #[test]
 fn nothing_is_left_to_do_once_it_is_done() {
-    let first = decide(&seen());
+    let first = decide(&snapshot());
     assert!(
         matches!(first[..], [Step::PostSticky(_), Step::PublishCheck]),
         "{first:?}"
@@ -38,10 +38,10 @@ fn nothing_is_left_to_do_once_it_is_done() {
         fingerprint: "f".into(),
         intact: true,
     });
-    let second = decide(&Seen {
+    let second = decide(&Snapshot {
         sticky: sticky.clone(),
         published: Some("p".into()),
-        ..seen()
+        ..snapshot()
     });
     assert!(
         matches!(
@@ -54,11 +54,11 @@ fn nothing_is_left_to_do_once_it_is_done() {
         "{second:?}"
     );
     let gate = Some(("pending".into(), "r".into()));
-    let rests = Seen {
+    let rests = Snapshot {
         sticky,
         published: Some("p".into()),
         gate,
-        ..seen()
+        ..snapshot()
     };
     assert_eq!(decide(&rests), []);
     let edited = Some(Sticky {
@@ -66,7 +66,7 @@ fn nothing_is_left_to_do_once_it_is_done() {
         fingerprint: "f".into(),
         intact: false,
     });
-    let steps = decide(&Seen {
+    let steps = decide(&Snapshot {
         sticky: edited,
         tampered: true,
         ..rests
@@ -74,7 +74,7 @@ fn nothing_is_left_to_do_once_it_is_done() {
     assert!(
         matches!(
             steps[..],
-            [Step::TellTampered, Step::EditSticky { id: 1, .. }]
+            [Step::ReportTampering, Step::EditSticky { id: 1, .. }]
         ),
         "{steps:?}"
     );
@@ -83,30 +83,30 @@ fn nothing_is_left_to_do_once_it_is_done() {
 #[test]
 fn progress_follows_the_newest_commit() {
     use RolloutState::*;
-    let stand = |sync, health| ApplicationSummary {
+    let summary = |sync, health| ApplicationSummary {
         sync,
         health,
         ..ApplicationSummary::default()
     };
-    let healthy = stand(SyncState::Synced, Health::Healthy);
-    let but = |stand: &ApplicationSummary, change: fn(&mut ApplicationSummary)| {
-        let mut stand = stand.clone();
-        change(&mut stand);
-        stand
+    let healthy = summary(SyncState::Synced, Health::Healthy);
+    let with = |summary: &ApplicationSummary, change: fn(&mut ApplicationSummary)| {
+        let mut summary = summary.clone();
+        change(&mut summary);
+        summary
     };
-    let seen = but(&ApplicationSummary::default(), |it| {
+    let unreachable = with(&ApplicationSummary::default(), |it| {
         it.revision = Some("1".repeat(40).parse().unwrap());
     });
-    let confirm = but(&healthy, |it| it.confirm = true);
-    let unproven = but(&healthy, |it| it.unproven = Some("why".into()));
-    let rolling = stand(SyncState::Synced, Health::Progressing);
-    let degraded = stand(SyncState::Synced, Health::Degraded);
-    let out_of_sync = stand(SyncState::OutOfSync, Health::Healthy);
-    let blocked = but(&out_of_sync, |it| it.blocked = true);
-    let unknown = stand(SyncState::Unknown, Health::Healthy);
+    let confirm = with(&healthy, |it| it.confirm = true);
+    let unproven = with(&healthy, |it| it.unproven = Some("why".into()));
+    let rolling = summary(SyncState::Synced, Health::Progressing);
+    let degraded = summary(SyncState::Synced, Health::Degraded);
+    let out_of_sync = summary(SyncState::OutOfSync, Health::Healthy);
+    let blocked = with(&out_of_sync, |it| it.blocked = true);
+    let unknown = summary(SyncState::Unknown, Health::Healthy);
     let table = [
         (RevisionOrder::Before, &healthy, Waiting),
-        (RevisionOrder::Before, &seen, Stale),
+        (RevisionOrder::Before, &unreachable, Stale),
         (RevisionOrder::After, &healthy, Superseded),
         (RevisionOrder::At, &healthy, Healthy),
         (RevisionOrder::At, &confirm, Progressing),
@@ -117,8 +117,8 @@ fn progress_follows_the_newest_commit() {
         (RevisionOrder::At, &degraded, Failed),
         (RevisionOrder::At, &unknown, Stale),
     ];
-    for (position, stand, expected) in table {
-        assert_eq!(progress(position, stand), expected, "{stand:?}");
+    for (order, summary, expected) in table {
+        assert_eq!(progress(order, summary), expected, "{summary:?}");
     }
 }
 
@@ -127,10 +127,10 @@ fn images_are_told_by_what_containers_ran_and_run() {
     // `a1`: container a runs tag 1.
     let images = |all: &str| -> Vec<(String, ImageRef)> {
         all.split_whitespace()
-            .map(|one| {
+            .map(|container| {
                 (
-                    one[..1].to_string(),
-                    format!("app:{}", &one[1..]).parse().unwrap(),
+                    container[..1].to_string(),
+                    format!("app:{}", &container[1..]).parse().unwrap(),
                 )
             })
             .collect()

@@ -10,13 +10,13 @@ pub(super) fn validator(schema: &Value) -> Result<Validator, ValidationError<'st
     let options = jsonschema::options()
         .with_draft(Draft::Draft4)
         .should_validate_formats(true);
-    // Linear in time, whatever a pull request writes.
+    // Patterns of a pull request must be evaluated in linear time.
     options
         .with_pattern_options(PatternOptions::regex())
         .build(&as_json_schema(schema, true))
 }
 
-/// A structural schema as JSON Schema, draft 4, whose `exclusiveMinimum` is OpenAPI's. `root`: of the whole object.
+/// A structural schema as JSON Schema draft 4, which has OpenAPI's `exclusiveMinimum`. `root`: the whole object's.
 fn as_json_schema(schema: &Value, root: bool) -> Value {
     let Value::Object(schema) = schema else {
         return json!({});
@@ -40,7 +40,7 @@ fn as_json_schema(schema: &Value, root: bool) -> Value {
     Value::Object(out)
 }
 
-/// The value of a keyword of a structural schema in JSON Schema. None: it has no such keyword.
+/// The value of a structural schema's keyword in JSON Schema. None: there is no such keyword.
 fn keyword(name: &str, value: &Value, nullable: bool, root: bool) -> Option<Value> {
     let items = value.as_array().into_iter().flatten();
     Some(match name {
@@ -49,7 +49,7 @@ fn keyword(name: &str, value: &Value, nullable: bool, root: bool) -> Option<Valu
         "type" | "enum" | "required" | "pattern" | "multipleOf" | "uniqueItems" | "minimum"
         | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "minLength" | "maxLength"
         | "minItems" | "maxItems" | "minProperties" | "maxProperties" => value.clone(),
-        // Of the others the API server's idea is its own (go-openapi/strfmt).
+        // The API server checks other formats in a way of its own (go-openapi/strfmt).
         "format" if matches!(value.as_str(), Some("date-time" | "ipv4" | "ipv6")) => value.clone(),
         "properties" => {
             let all = value

@@ -1,14 +1,14 @@
-//! Custom resources against the schema of a definition that is not installed
-//! yet: what the API server will say once it is, as far as that can be told.
+//! Validates custom resources against a definition that is not installed yet, as
+//! the API server will do, as far as that is possible here.
 //!
-//! Structural schemas only (the only ones that `apiextensions.k8s.io/v1`
-//! takes). What they require is JSON Schema's business; that unknown fields are
-//! refused and defaults filled in is the API server's, and done here. Validation
-//! rules in CEL are the business of [`super::cel`]: those of a pull request are
-//! not evaluated in this process.
+//! Only structural schemas are supported (`apiextensions.k8s.io/v1` accepts no
+//! others). JSON Schema checks their constraints. This module adds what the API
+//! server does itself: it refuses unknown fields and fills in defaults. CEL
+//! validation rules are in [`super::cel`]; those of a pull request are never
+//! evaluated in this process.
 //!
-//! `structural`: defaults and unknown fields. `json_schema`: what JSON Schema
-//! judges. `problem`: what is wrong, in the API server's words.
+//! `structural`: defaults and unknown fields. `json_schema`: the constraints.
+//! `problem`: errors in the API server's words.
 
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ mod tests;
 
 pub use problem::{Problem, listed};
 
-/// The object with the schema's defaults filled in; or what is wrong with it.
+/// The object with the schema's defaults, or its errors.
 pub fn check(definition: &Value, manifest: &Manifest) -> Result<Value, Vec<Problem>> {
     let versions = definition["spec"]["versions"].as_array();
     let version = versions
@@ -56,7 +56,7 @@ pub fn check(definition: &Value, manifest: &Manifest) -> Result<Value, Vec<Probl
     }
 }
 
-/// The schema of the version that a manifest is written in, if validation rules stand anywhere in it.
+/// The schema for a manifest's version, if it contains validation rules.
 pub fn ruled<'a>(definition: &'a Value, manifest: &Manifest) -> Option<&'a Value> {
     let versions = definition["spec"]["versions"].as_array()?;
     let schema = &versions
@@ -75,8 +75,8 @@ fn has_rules(schema: &Value) -> bool {
     }
 }
 
-/// Whether an object that is there already fits a definition: what was dropped of the schema is dropped of the object too,
-/// so only what is wrong counts, not what is unknown.
+/// Whether an existing object fits a definition. Unknown fields do not count: the server drops fields that the schema no
+/// longer has.
 pub fn fits_stored(definition: &Value, manifest: &Manifest) -> bool {
     let mut manifest = manifest.clone();
     if let Some(object) = manifest.value.as_object_mut() {

@@ -1,18 +1,18 @@
-//! What a schema has against an object, in the API server's words.
+//! Why an object does not fit a schema, in the API server's words.
 
 use std::fmt;
 
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 
-/// What a schema has against an object.
+/// Why an object does not fit a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     /// The schema has no such field.
     Unknown(String),
-    /// A field, and what is wrong with it.
+    /// A field, and its error.
     Invalid(String, String),
-    /// The definition itself does not fit.
+    /// The definition has no such version, or is invalid.
     Definition(String),
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Problems, as the API server lists them.
+/// Problems as one line, in the API server's format.
 pub fn listed(problems: &[Problem]) -> String {
     problems
         .iter()
@@ -35,14 +35,14 @@ pub fn listed(problems: &[Problem]) -> String {
         .join("; ")
 }
 
-/// What a validator found: never with the value, which may be anybody's.
+/// From a validator's error. The value is left out: it may be secret.
 impl From<ValidationError<'_>> for Problem {
     fn from(error: ValidationError<'_>) -> Self {
         Self::Invalid(path(&error), reason(&error))
     }
 }
 
-/// The field that is wrong, or lacks.
+/// The path of the field that is wrong or missing.
 fn path(error: &ValidationError<'_>) -> String {
     let mut path = String::new();
     for part in error.instance_path().to_string().split('/').skip(1) {
@@ -103,7 +103,7 @@ fn reason(error: &ValidationError<'_>) -> String {
 }
 
 fn joined<T: fmt::Display>(all: impl Iterator<Item = T>, separator: &str) -> String {
-    all.map(|one| one.to_string())
+    all.map(|item| item.to_string())
         .collect::<Vec<_>>()
         .join(separator)
 }

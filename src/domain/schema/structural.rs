@@ -1,10 +1,10 @@
-//! Structural schemas: defaults that they fill in, and fields that they do not know.
+//! Structural schemas: their defaults, and unknown fields.
 
 use serde_json::Value;
 
 use super::Problem;
 
-/// Fills in the schema's defaults, and yields the fields that it does not know.
+/// Fills in the schema's defaults, and returns the unknown fields.
 pub(super) fn complete(schema: &Value, object: &mut Value) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Value::Object(object) = object {
@@ -23,7 +23,7 @@ pub(super) fn complete(schema: &Value, object: &mut Value) -> Vec<Problem> {
     problems
 }
 
-/// Fills in defaults, and finds what the schema does not know.
+/// Fills in defaults, and collects unknown fields.
 fn fill(schema: &Value, value: &mut Value, path: &str, problems: &mut Vec<Problem>) {
     match value {
         Value::Object(object) => {
@@ -44,7 +44,7 @@ fn fill(schema: &Value, value: &mut Value, path: &str, problems: &mut Vec<Proble
                     None if keeps_unknown(schema)
                         || schema["x-kubernetes-embedded-resource"] == true
                         || *more == true => {}
-                    // What is no object by the schema is told as such.
+                    // If the schema expects no object here, JSON Schema reports that.
                     None if schema["type"] != "object" => {}
                     None => problems.push(Problem::Unknown(path)),
                 }
@@ -64,7 +64,7 @@ fn fill(schema: &Value, value: &mut Value, path: &str, problems: &mut Vec<Proble
     }
 }
 
-/// Fields of which a definition's schema does not say what they are.
+/// The fields of every object, which a definition's schema does not describe.
 pub(super) fn is_every_objects(name: &str) -> bool {
     matches!(name, "apiVersion" | "kind" | "metadata")
 }

@@ -1,13 +1,13 @@
-//! How often an object is set back before others are left to win for a while.
+//! Drift loops: how often drift is reverted before windlass pauses that.
 
 use jiff::SignedDuration;
 
-/// An object is set back at most so often in [`FIGHT_WINDOW`]; then somebody else is at it too.
+/// If an object is reverted more often than this within [`DRIFT_LOOP_WINDOW`], somebody else keeps changing it.
 pub const MOST_HEALS: usize = 5;
-pub const FIGHT_WINDOW: SignedDuration = SignedDuration::from_secs(60);
+pub const DRIFT_LOOP_WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long nothing is set back after it was given up so often: ten minutes, and twice as long each time, up to a day.
-pub fn truce(times: u32) -> SignedDuration {
+/// How long reverting is paused after the `times`-th pause before: ten minutes, doubled each time, at most a day.
+pub fn drift_loop_backoff(times: u32) -> SignedDuration {
     SignedDuration::from_mins(10 << times.min(8)).min(SignedDuration::from_hours(24))
 }
 
@@ -17,7 +17,9 @@ mod tests {
 
     #[test]
     fn a_truce_lasts_longer_each_time() {
-        let minutes: Vec<_> = (0..10).map(|times| truce(times).as_mins()).collect();
+        let minutes: Vec<_> = (0..10)
+            .map(|times| drift_loop_backoff(times).as_mins())
+            .collect();
         assert_eq!(minutes, [10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]);
     }
 }

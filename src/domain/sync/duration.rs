@@ -17,7 +17,7 @@ pub fn duration(text: &str) -> Option<SignedDuration> {
     (number > 0).then(|| SignedDuration::from_secs(number.saturating_mul(seconds).min(30 * 86_400)))
 }
 
-/// A duration as people write it.
+/// The same, written: `90s`, `30m`, `2h`.
 pub fn duration_words(duration: std::time::Duration) -> String {
     match duration.as_secs() {
         seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),

@@ -1,9 +1,9 @@
 //! What a sync does next for one application.
 //!
-//! A plan is carried out only when nothing speaks against it: what Git has
-//! must render, every object must be one that the server accepts, nobody may
-//! have paused it, what it depends on must be healthy. What would be lost is
-//! lost only by a change that somebody approved, or confirmed ([`judge`]).
+//! A plan is applied only if nothing blocks it: Git renders, the server accepts
+//! every object, nobody paused the application, and its dependencies are
+//! healthy. Objects whose deletion may lose something are deleted only by a
+//! change that somebody approved or confirmed ([`decide_prune`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,135 +21,138 @@ mod reason;
 mod waves;
 
 pub use codes::CODES;
-pub use drift::{FIGHT_WINDOW, MOST_HEALS, truce};
+pub use drift::{DRIFT_LOOP_WINDOW, MOST_HEALS, drift_loop_backoff};
 pub use duration::{duration, duration_words};
-pub use prune::{Confirmed, Gone, Mark, PruneDecision, decide_retired, judge, mark, protected};
+pub use prune::{
+    Confirmed, Mark, PruneCandidate, PruneDecision, decide_prune, decide_retired, mark, protected,
+};
 pub use reason::{
     APPLYING, Adoption, CLUSTER_UNREACHABLE, Drift, ERROR, LEFT_GIT, RECONCILER_FAILED, REFUSED,
     Reason,
 };
 pub use waves::Waves;
 
-/// Facts about one application, all of one look.
+/// The facts about one application that a reconcile decides from.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    /// How many objects Git has, or why it cannot be rendered.
+pub struct Snapshot {
+    /// How many objects the application renders to, or why it cannot be rendered.
     pub rendered: Result<usize, String>,
-    /// Live → what a sync would leave.
+    /// From the live objects to what a sync would make of them.
     pub plan: Plan,
-    /// The health of what is live.
+    /// The health of the live objects.
     pub health: Assessment,
-    /// Objects that we own, that Git has no more, and that stay; each with the reason.
+    /// Owned objects that are no longer in Git and are not pruned, each with the reason.
     pub withheld: Vec<(ResourceKey, String)>,
-    /// Objects that are being deleted and are not gone, each with what it waits for.
-    pub ending: Vec<(ResourceKey, String)>,
-    /// Until when somebody paused it.
+    /// Objects that are being deleted, each with what its deletion waits for.
+    pub terminating: Vec<(ResourceKey, String)>,
+    /// Until when the application is paused.
     pub paused: Option<Timestamp>,
-    /// What it depends on and is not healthy.
+    /// Applications that it depends on and that are not healthy.
     pub waits_for: Vec<String>,
-    /// Objects that others changed while their manifest stayed.
+    /// Objects that somebody changed in the cluster, with an unchanged manifest.
     pub drifted: BTreeSet<ResourceKey>,
     pub drift: DriftMode,
-    /// Where the pull request about just this drift stands.
+    /// The state of the pull request about this drift.
     pub proposal: Proposal,
-    /// Deletions of the plan that wait: for all else to be healthy ([`Late::Healthy`]), or for something of their own.
+    /// Deletions of the plan that wait for something: see [`Late`].
     pub late: BTreeMap<ResourceKey, Late>,
-    /// Objects that are set back again and again, with who changes them.
-    pub fights: Vec<(ResourceKey, String)>,
+    /// Objects whose drift is reverted again and again, each with who changes it.
+    pub drift_loops: Vec<(ResourceKey, String)>,
     /// The waves of the application's objects, each with its health.
     pub waves: Waves,
-    /// Why the plan may only be looked at until somebody adopts it.
+    /// Why nothing is applied until somebody adopts the application.
     pub adoption: Option<Adoption>,
 }
 
 /// What a deletion waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Late {
-    /// What takes its place has to serve first.
+    /// The objects that replace it have to be healthy first.
     Healthy,
-    /// Pods that run, or come to run, need it.
+    /// Pods that run, or will run, use it.
     Used { by: String },
-    /// What it keeps in order goes first: custom resources before their controllers and definitions.
+    /// Objects that it manages are deleted first: custom resources before their controllers and definitions.
     After { what: String },
 }
 
-/// What is done when others change live objects.
+/// What is done about drift: changes that others made to live objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DriftMode {
-    /// It is set back.
+    /// It is reverted.
     #[default]
     Heal,
-    /// It is told, and left.
+    /// It is reported, and left as it is.
     Report,
-    /// A pull request asks whether Git shall have it; closed without a merge, it is set back.
+    /// A pull request proposes it for Git. If that is closed without a merge, the drift is reverted.
     Propose,
 }
 
-/// The pull request that asks whether Git shall have what somebody changed in the cluster.
+/// The pull request that proposes a drift for Git.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Proposal {
-    /// There is none, or nobody wants one.
+    /// There is none, or the drift mode does not ask for one.
     #[default]
     None,
-    /// It waits for somebody to merge or close it.
+    /// It is open.
     Open { number: u64 },
-    /// Somebody closed it: what was changed is set back.
+    /// Somebody closed it: the drift is reverted.
     Refused,
-    /// None can be made, for this reason.
+    /// It cannot be created, for this reason.
     Impossible { why: String },
 }
 
-/// What to do, and why.
+/// The next step, with its reason.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Nothing may be done until somebody changes something.
+    /// Nothing is done until a person changes something.
     Blocked(Reason),
-    /// Nothing is to be done for now: it goes on by itself.
+    /// Nothing is done for now; it continues by itself.
     Wait {
         reason: Reason,
         until: Option<Timestamp>,
     },
-    /// Carry the plan out.
+    /// Apply the plan.
     Apply,
-    /// The cluster differs from Git, and that is left so.
+    /// The cluster differs from Git; that is reported and left as it is.
     Report(Reason),
-    /// A pull request shall ask whether Git wants what somebody changed.
+    /// Open a pull request that proposes the drift for Git.
     Propose(Reason),
-    /// The cluster has what Git has.
+    /// The cluster agrees with Git.
     InSync { health: Health, reason: Reason },
 }
 
-pub fn decide(seen: &Seen) -> Step {
-    match &seen.rendered {
+/// The next step of a sync.
+pub fn decide(snapshot: &Snapshot) -> Step {
+    match &snapshot.rendered {
         Err(why) => return Step::Blocked(Reason::RenderFailed { why: why.clone() }),
         Ok(0) => return Step::Blocked(Reason::RendersToNothing),
         Ok(_) => {}
     }
-    if let Some(until) = seen.paused {
+    if let Some(until) = snapshot.paused {
         return Step::Wait {
             reason: Reason::Paused { until },
             until: Some(until),
         };
     }
-    // A validation error applies nothing of the application: no Deployment rolls with the ConfigMap of yesterday.
+    // If one object is refused, nothing is applied: no Deployment rolls out with yesterday's ConfigMap.
     let problem = |change: &Change| Some((change.key.clone(), change.problem.clone()?));
-    let problems: Vec<_> = seen.plan.problems().filter_map(problem).collect();
+    let problems: Vec<_> = snapshot.plan.problems().filter_map(problem).collect();
     if !problems.is_empty() {
         return Step::Blocked(Reason::Refused(problems));
     }
-    if seen.plan.is_empty() {
-        return in_sync(seen);
+    if snapshot.plan.is_empty() {
+        return in_sync(snapshot);
     }
-    if let Some(adoption) = &seen.adoption {
+    if let Some(adoption) = &snapshot.adoption {
         return Step::Blocked(Reason::AdoptionRequired(adoption.clone()));
     }
-    if !seen.waits_for.is_empty() {
-        return wait(Reason::WaitsForApplications(seen.waits_for.clone()));
+    if !snapshot.waits_for.is_empty() {
+        return wait(Reason::WaitsForApplications(snapshot.waits_for.clone()));
     }
-    of_drift(seen)
-        .or_else(|| of_late_deletions(seen))
-        .or_else(|| of_waves(seen))
+    decide_drift(snapshot)
+        .or_else(|| decide_late_deletions(snapshot))
+        .or_else(|| decide_waves(snapshot))
         .unwrap_or(Step::Apply)
 }
 
@@ -160,38 +163,38 @@ fn wait(reason: Reason) -> Step {
     }
 }
 
-/// What is told where the plan is empty.
-fn in_sync(seen: &Seen) -> Step {
-    // What is not gone yet is not done yet.
-    let health = match seen.ending.is_empty() {
-        true => seen.health.0,
-        false => seen.health.0.max(Health::Progressing),
+/// The step if the plan is empty.
+fn in_sync(snapshot: &Snapshot) -> Step {
+    // While objects are being deleted the sync is not complete.
+    let health = match snapshot.terminating.is_empty() {
+        true => snapshot.health.0,
+        false => snapshot.health.0.max(Health::Progressing),
     };
     let reason = Reason::Health {
         health,
-        objects: seen.health.clone(),
-        ending: seen.ending.clone(),
-        withheld: seen.withheld.clone(),
+        objects: snapshot.health.clone(),
+        terminating: snapshot.terminating.clone(),
+        withheld: snapshot.withheld.clone(),
     };
     Step::InSync { health, reason }
 }
 
-/// What becomes of a plan that only sets back what others changed; None: it is carried out.
-fn of_drift(seen: &Seen) -> Option<Step> {
-    let mut all = seen.plan.effective();
-    if !all.all(|change| seen.drifted.contains(&change.key)) {
+/// The step for a plan that only reverts drift. None: the plan has other changes, or the drift is to be reverted.
+fn decide_drift(snapshot: &Snapshot) -> Option<Step> {
+    let mut all = snapshot.plan.effective();
+    if !all.all(|change| snapshot.drifted.contains(&change.key)) {
         return None;
     }
-    let objects = || seen.plan.effective().map(Drift::of).collect();
+    let objects = || snapshot.plan.effective().map(Drift::of).collect();
     let reason = || Reason::Drift {
         objects: objects(),
-        proposal: seen.proposal.clone(),
+        proposal: snapshot.proposal.clone(),
     };
-    let mut all = seen.plan.effective();
-    match seen.drift {
+    let mut all = snapshot.plan.effective();
+    match snapshot.drift {
         DriftMode::Report => return Some(Step::Report(reason())),
         DriftMode::Propose if all.all(|change| change.action == Action::Configure) => {
-            match &seen.proposal {
+            match &snapshot.proposal {
                 Proposal::None => return Some(Step::Propose(reason())),
                 Proposal::Open { .. } | Proposal::Impossible { .. } => {
                     return Some(Step::Report(reason()));
@@ -201,39 +204,47 @@ fn of_drift(seen: &Seen) -> Option<Step> {
         }
         DriftMode::Heal | DriftMode::Propose => {}
     }
-    let fights = || Reason::DriftLoop(seen.fights.clone());
-    (!seen.fights.is_empty()).then(|| Step::Blocked(fights()))
+    let drift_loop = || Reason::DriftLoop(snapshot.drift_loops.clone());
+    (!snapshot.drift_loops.is_empty()).then(|| Step::Blocked(drift_loop()))
 }
 
-/// What becomes of a plan that has nothing but deletions that wait; None: it has something else.
-fn of_late_deletions(seen: &Seen) -> Option<Step> {
-    let late = |change: &Change| seen.late_because(&change.key).cloned();
-    if !seen.plan.effective().all(|change| late(change).is_some()) {
+/// The step for a plan in which only deletions are left that wait. None: the plan has other changes.
+fn decide_late_deletions(snapshot: &Snapshot) -> Option<Step> {
+    let late = |change: &Change| snapshot.late_because(&change.key).cloned();
+    if !snapshot
+        .plan
+        .effective()
+        .all(|change| late(change).is_some())
+    {
         return None;
     }
-    let deletions = seen.plan.effective();
+    let deletions = snapshot.plan.effective();
     let deletions = deletions.filter_map(|change| Some((change.key.clone(), late(change)?)));
     let reason = Reason::DeletionsWait {
-        health: seen.health.clone(),
+        health: snapshot.health.clone(),
         deletions: deletions.collect(),
     };
-    // What failed is the commit's failure, and the reason that the deletions wait.
-    Some(match seen.health.0 {
+    // If the application is degraded, the deletions wait for that, and the commit has failed.
+    Some(match snapshot.health.0 {
         Health::Degraded => Step::Blocked(reason),
         _ => wait(reason),
     })
 }
 
-/// What becomes of a plan of which nothing may be done before a wave is healthy; None: something may.
-fn of_waves(seen: &Seen) -> Option<Step> {
-    if seen.plan.effective().any(|change| seen.allows(&change.key)) {
+/// The step if no change may be made before a wave is healthy. None: some change may be made.
+fn decide_waves(snapshot: &Snapshot) -> Option<Step> {
+    if snapshot
+        .plan
+        .effective()
+        .any(|change| snapshot.allows(&change.key))
+    {
         return None;
     }
-    let (wave, health, why) = seen.waves.current().unwrap_or((0, Health::Unknown, ""));
+    let (wave, health, why) = snapshot.waves.current().unwrap_or((0, Health::Unknown, ""));
     let failed = health == Health::Degraded;
     let why = why.to_string();
     let reason = Reason::Wave { wave, failed, why };
-    // What failed stops the later waves, and is a failure of the commit.
+    // A failed wave stops the later waves, and the commit has failed.
     Some(if failed {
         Step::Blocked(reason)
     } else {
@@ -241,13 +252,13 @@ fn of_waves(seen: &Seen) -> Option<Step> {
     })
 }
 
-impl Seen {
+impl Snapshot {
     /// Whether a change may be made now.
     pub fn allows(&self, key: &ResourceKey) -> bool {
         self.waves.allows(key) && self.late_because(key).is_none()
     }
 
-    /// What a deletion waits for; None: nothing.
+    /// What a deletion waits for. None: nothing.
     fn late_because(&self, key: &ResourceKey) -> Option<&Late> {
         let healthy = matches!(self.health.0, Health::Healthy | Health::Suspended);
         let settled = healthy
@@ -270,7 +281,7 @@ pub fn state(plan: &Plan) -> SyncState {
     }
 }
 
-/// Whether the server could not be asked about some object yet, because its namespace or kind comes first.
+/// Whether some object could not be dry-run yet, because the plan creates its namespace or kind.
 pub fn waits_for_definitions(plan: &Plan) -> bool {
     plan.effective()
         .any(|change| change.confidence != Confidence::Server)

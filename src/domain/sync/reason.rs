@@ -1,5 +1,5 @@
-//! Why an application is where it is: facts, which become words in `view/` and a code in the
-//! conditions of its object.
+//! Why an application has its state, as data: `view` makes text of it, and the conditions of the
+//! `Application` carry its code.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::domain::health::{Assessment, Health};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::{Action, Change};
 
-/// Codes that are not only a [`Reason`]'s.
+/// Codes that are also used without a [`Reason`].
 pub const APPLYING: &str = "Applying";
 pub const REFUSED: &str = "Refused";
-/// The application left Git.
+/// The application was removed from Git.
 pub const LEFT_GIT: &str = "LeftGit";
-/// Argo CD or Flux failed.
+/// The Argo CD or Flux object that deploys it failed.
 pub const RECONCILER_FAILED: &str = "ReconcilerFailed";
 pub const CLUSTER_UNREACHABLE: &str = "ClusterUnreachable";
-/// It could not be looked at.
+/// It could not be reconciled.
 pub const ERROR: &str = "Error";
 
 #[derive(Debug, Clone, PartialEq)]
@@ -30,19 +30,19 @@ pub enum Reason {
     Paused {
         until: Timestamp,
     },
-    /// Objects that the server would refuse, or that are not the application's to have.
+    /// Objects that the server would refuse, or that the project does not allow.
     Refused(Vec<(ResourceKey, String)>),
     AdoptionRequired(Adoption),
-    /// What it depends on and is not healthy.
+    /// Applications that it depends on and that are not healthy.
     WaitsForApplications(Vec<String>),
-    /// Others changed live objects, and that is left so.
+    /// Drift that is reported and left as it is.
     Drift {
         objects: Vec<Drift>,
         proposal: Proposal,
     },
-    /// Objects that are set back again and again, with who changes them.
+    /// Objects whose drift is reverted again and again, each with who changes it.
     DriftLoop(Vec<(ResourceKey, String)>),
-    /// Only deletions are left to be done, and they wait.
+    /// Only deletions are left, and they wait.
     DeletionsWait {
         health: Assessment,
         deletions: Vec<(ResourceKey, Late)>,
@@ -52,41 +52,41 @@ pub enum Reason {
         failed: bool,
         why: String,
     },
-    /// A plan is carried out.
+    /// A plan is being applied.
     Applies {
         writes: usize,
         of: usize,
     },
-    /// The cluster has what Git has.
+    /// The cluster agrees with Git.
     Health {
         health: Health,
-        /// Of all objects together.
+        /// The aggregated health of all objects.
         objects: Assessment,
-        /// What is being deleted, with what it waits for.
-        ending: Vec<(ResourceKey, String)>,
-        /// What Git has no more and stays, with the reason.
+        /// Objects that are being deleted, each with what its deletion waits for.
+        terminating: Vec<(ResourceKey, String)>,
+        /// Objects that are no longer in Git and are not pruned, each with the reason.
         withheld: Vec<(ResourceKey, String)>,
     },
-    /// It waited for longer than the application allows.
+    /// It waited longer than the application's time limit.
     Overdue {
         limit: Duration,
         reason: Box<Reason>,
     },
 }
 
-/// Why somebody has to adopt what is there.
+/// Why the application has to be adopted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Adoption {
-    /// The cluster behind the destination is not the one that it was.
+    /// The destination is another cluster than before.
     OtherCluster { application: String },
-    /// The first sync would change what is there already.
+    /// The first sync would change objects that existed before.
     Existing {
         application: String,
         objects: Vec<ResourceKey>,
     },
 }
 
-/// What others did to one object.
+/// The drift of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
     pub key: ResourceKey,
@@ -106,7 +106,7 @@ impl Drift {
 }
 
 impl Reason {
-    /// The reason of the conditions, for alerts; the list is closed and stays as it is.
+    /// The conditions' reason, for alerts. Codes are stable: none is renamed or removed.
     pub fn code(&self) -> &'static str {
         match self {
             Self::RenderFailed { .. } => "RenderFailed",
@@ -122,7 +122,7 @@ impl Reason {
             Self::Wave { failed: false, .. } => "WaitingForWave",
             Self::Applies { .. } => APPLYING,
             Self::Overdue { .. } => "HealthTimeout",
-            Self::Health { ending, .. } if !ending.is_empty() => "DeletionsPending",
+            Self::Health { terminating, .. } if !terminating.is_empty() => "DeletionsPending",
             Self::Health { health, .. } => match health {
                 Health::Healthy => "Healthy",
                 Health::Suspended => "Suspended",

@@ -12,22 +12,22 @@ fn key(kind: &str, name: &str) -> ResourceKey {
     }
 }
 
-fn seen(comparison: Option<(Side, Side)>) -> Seen {
+fn snapshot(comparison: Option<(Side, Side)>) -> Snapshot {
     let comparisons =
         comparison.map(|(before, after)| Comparison::new(key("ConfigMap", "a"), before, after));
-    Seen {
+    Snapshot {
         rendered: Ok(1),
         plan: Plan::new(&Mask::new(b"test"), comparisons),
         health: (Health::Healthy, String::new()),
         withheld: vec![],
-        ending: vec![],
+        terminating: vec![],
         paused: None,
         waits_for: vec![],
         drifted: BTreeSet::new(),
         drift: DriftMode::Heal,
         proposal: Proposal::None,
         late: BTreeMap::new(),
-        fights: vec![],
+        drift_loops: vec![],
         waves: Waves::default(),
         adoption: None,
     }
@@ -83,10 +83,10 @@ fn a_wave_waits_for_the_one_before() {
         )
     };
     let plan = Plan::new(&Mask::new(b"t"), [create(&second)]);
-    let step = decide(&Seen {
+    let step = decide(&Snapshot {
         plan: plan.clone(),
         waves: running,
-        ..seen(None)
+        ..snapshot(None)
     });
     assert_eq!(
         step,
@@ -97,10 +97,10 @@ fn a_wave_waits_for_the_one_before() {
         })
     );
     assert_eq!(
-        decide(&Seen {
+        decide(&Snapshot {
             plan,
             waves: done,
-            ..seen(None)
+            ..snapshot(None)
         }),
         Step::Apply
     );
@@ -108,23 +108,23 @@ fn a_wave_waits_for_the_one_before() {
 
 #[test]
 fn a_sync_stops_at_what_it_cannot_answer_for() {
-    assert_eq!(decide(&seen(create())), Step::Apply);
-    assert_eq!(code(&decide(&seen(None))), Some("Healthy"));
+    assert_eq!(decide(&snapshot(create())), Step::Apply);
+    assert_eq!(code(&decide(&snapshot(None))), Some("Healthy"));
     assert!(matches!(
-        decide(&Seen {
+        decide(&Snapshot {
             rendered: Ok(0),
-            ..seen(create())
+            ..snapshot(create())
         }),
         Step::Blocked(_)
     ));
     let refused = Some((Side::Absent, Side::Refused("no".into())));
     assert_eq!(
-        decide(&seen(refused)),
+        decide(&snapshot(refused)),
         Step::Blocked(Reason::Refused(vec![(key("ConfigMap", "a"), "no".into())]))
     );
-    let waits = Seen {
+    let waits = Snapshot {
         waits_for: vec!["platform/staging".into()],
-        ..seen(create())
+        ..snapshot(create())
     };
     assert_eq!(
         decide(&waits),
@@ -133,20 +133,20 @@ fn a_sync_stops_at_what_it_cannot_answer_for() {
         ]))
     );
     assert!(matches!(
-        decide(&Seen {
+        decide(&Snapshot {
             adoption: Some(Adoption::OtherCluster {
                 application: "a/b".into()
             }),
-            ..seen(create())
+            ..snapshot(create())
         }),
         Step::Blocked(_)
     ));
     assert!(matches!(
-        decide(&Seen {
+        decide(&Snapshot {
             adoption: Some(Adoption::OtherCluster {
                 application: "a/b".into()
             }),
-            ..seen(None)
+            ..snapshot(None)
         }),
         Step::InSync { .. }
     ));
@@ -155,10 +155,10 @@ fn a_sync_stops_at_what_it_cannot_answer_for() {
 #[test]
 fn a_sync_sets_back_or_reports_what_others_changed() {
     let drifted: BTreeSet<_> = [key("ConfigMap", "a")].into();
-    let reported = Seen {
+    let reported = Snapshot {
         drifted: drifted.clone(),
         drift: DriftMode::Report,
-        ..seen(create())
+        ..snapshot(create())
     };
     assert_eq!(
         decide(&reported),
@@ -172,19 +172,19 @@ fn a_sync_sets_back_or_reports_what_others_changed() {
         })
     );
     assert_eq!(
-        decide(&Seen {
+        decide(&Snapshot {
             drift: DriftMode::Report,
-            ..seen(create())
+            ..snapshot(create())
         }),
         Step::Apply,
         "a change of Git is no drift"
     );
-    let fights = vec![(key("ConfigMap", "a"), "some-operator".to_string())];
+    let drift_loops = vec![(key("ConfigMap", "a"), "some-operator".to_string())];
     assert!(matches!(
-        decide(&Seen {
+        decide(&Snapshot {
             drifted,
-            fights,
-            ..seen(create())
+            drift_loops,
+            ..snapshot(create())
         }),
         Step::Blocked(_)
     ));
@@ -206,35 +206,35 @@ fn deletions_come_last_and_wait_for_health() {
         ],
     );
     let late = BTreeMap::from([(old.clone(), Late::Healthy)]);
-    let first = Seen {
+    let first = Snapshot {
         plan: both,
         late: late.clone(),
-        ..seen(None)
+        ..snapshot(None)
     };
     assert_eq!(decide(&first), Step::Apply);
     assert!(first.allows(&new) && !first.allows(&old));
-    let waits = Seen {
+    let waits = Snapshot {
         plan: plan.clone(),
         late: late.clone(),
         health: (Health::Progressing, "new rolls".into()),
-        ..seen(None)
+        ..snapshot(None)
     };
-    let reason = |health: &Seen| Reason::DeletionsWait {
+    let reason = |health: &Snapshot| Reason::DeletionsWait {
         health: health.health.clone(),
         deletions: vec![(old.clone(), Late::Healthy)],
     };
     assert_eq!(decide(&waits), wait(reason(&waits)));
-    let failed = Seen {
+    let failed = Snapshot {
         health: (Health::Degraded, "new crashes".into()),
         ..waits.clone()
     };
     assert_eq!(decide(&failed), Step::Blocked(reason(&failed)));
-    let healthy = Seen {
+    let healthy = Snapshot {
         health: (Health::Healthy, String::new()),
         ..waits
     };
     assert_eq!(decide(&healthy), Step::Apply);
-    let used = Seen {
+    let used = Snapshot {
         late: BTreeMap::from([(old.clone(), Late::Used { by: "Pod a".into() })]),
         ..healthy
     };

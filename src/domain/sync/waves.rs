@@ -1,4 +1,4 @@
-//! The order that objects' annotations ask for.
+//! Sync waves: the order in which objects are applied.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::domain::hook::Hook;
 use crate::domain::labels::WAVE;
 use crate::domain::manifest::{ApplyStage, ResourceKey, apply_stage};
 
-/// Objects in the order that their annotations ask for: the next wave begins once those before it are healthy.
+/// The waves of an application's objects, by annotation. A wave begins once those before it are healthy.
 #[derive(Debug, Clone, Default)]
 pub struct Waves {
     of: BTreeMap<ResourceKey, i64>,
@@ -19,7 +19,7 @@ pub struct Waves {
 const ARGO_WAVE: &str = "argocd.argoproj.io/sync-wave";
 
 impl Waves {
-    /// `objects`: every object with its manifest and its health. What others cannot be without comes first in any case.
+    /// `objects`: every object with its manifest and health. Namespaces and definitions are always in the first wave.
     pub fn new<'a>(
         objects: impl IntoIterator<Item = (&'a ResourceKey, &'a Value, Assessment)>,
     ) -> Self {
@@ -45,7 +45,7 @@ impl Waves {
         waves
     }
 
-    /// The wave that is to become healthy now; None: all are.
+    /// The first wave that is not healthy. None: all are.
     pub fn current(&self) -> Option<(i64, Health, &str)> {
         let unhealthy = |health: Health| !matches!(health, Health::Healthy | Health::Suspended);
         self.health
@@ -56,7 +56,7 @@ impl Waves {
 
     /// Whether a change may be made now.
     pub fn allows(&self, key: &ResourceKey) -> bool {
-        // What Git has no more goes last.
+        // Objects that are no longer in Git are deleted last.
         let wave = self.of.get(key).copied().unwrap_or(i64::MAX);
         self.health.len() < 2 || self.current().is_none_or(|(current, _, _)| wave <= current)
     }

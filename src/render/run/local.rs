@@ -1,5 +1,5 @@
-//! Children on this machine, each in a jail and a folder of its own, with bounds
-//! on what one takes and on what all take together.
+//! Child processes on this machine, each in a jail and a folder of its own, with
+//! limits for each and for all together.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,31 +16,31 @@ use super::memory::{Resident, memory_limit, resident};
 use super::{Job, MOST_TIME, Program, Programs, Trouble};
 
 const MOST_OUTPUT: u64 = 32 << 20;
-/// Memory that a child may really take, and how often that is looked at. Beyond the address space that a Go program
-/// reserves, which says little.
+/// The resident memory that a child may use, and how often that is measured. (The address space that a Go program
+/// reserves says little.)
 const MOST_RESIDENT: u64 = 320 << 20;
-const LOOK_AT_MEMORY: Duration = Duration::from_millis(20);
-/// What a Go program is told to stay under (`GOMEMLIMIT`, with some room): so many of them fit at once.
+const MEASURE_EVERY: Duration = Duration::from_millis(20);
+/// The usual memory of a child: `GOMEMLIMIT` and some room. It determines how many run at once.
 const USUAL_RESIDENT: u64 = 200 << 20;
 
-/// Children on this machine.
+/// Runs child processes on this machine.
 pub struct Local {
     programs: Programs,
     work: PathBuf,
     at_once: usize,
     children: Semaphore,
-    /// Of them, those of pull requests' heads.
+    /// Limits those for pull requests' heads: they leave one slot free.
     heads: Semaphore,
-    /// What all children take, and may take.
+    /// The memory that all children use, and may use.
     resident: AtomicU64,
     most_resident: u64,
 }
 
 impl Local {
-    /// `work`: a folder for throw-away folders.
+    /// `work`: the parent of the children's temporary folders.
     pub fn new(programs: Programs, work: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&work)?;
-        // What a windlass that was killed has left.
+        // Remove what a killed windlass left.
         for entry in std::fs::read_dir(&work)?.flatten() {
             if entry.file_name().to_string_lossy().starts_with("render-") {
                 let _ = std::fs::remove_dir_all(entry.path());
@@ -49,7 +49,7 @@ impl Local {
         let cores = std::thread::available_parallelism()
             .map_or(2, |cores| cores.get())
             .clamp(2, 8);
-        // Half of what the container may take is the children's; no more at once than fit into it.
+        // Children may use half of the container's memory; as many run at once as fit into that.
         let most_resident = memory_limit().map_or(cores as u64 * MOST_RESIDENT, |limit| {
             (limit / 2).max(MOST_RESIDENT)
         });
@@ -84,7 +84,7 @@ impl Local {
         } else {
             None
         };
-        let Ok(_turn) = self.children.acquire().await else {
+        let Ok(_permit) = self.children.acquire().await else {
             return stopping();
         };
         let started = Instant::now();
@@ -105,7 +105,7 @@ impl Local {
             .spawn()
             .map_err(|error| broken("cannot start", &error))?;
         let pid = child.id();
-        // What ends first; the child is killed when this goes.
+        // Whichever ends first. The child is killed when its future is dropped.
         let most = job.most.min(MOST_TIME);
         let ended = tokio::select! {
             ended = tokio::time::timeout(most, output_of(child)) => ended.map_err(|_| Trouble::Author(format!("took longer than {} s", most.as_secs())))?,
@@ -147,7 +147,7 @@ impl Local {
         }
     }
 
-    /// The program, jailed in the folder where there is a launcher.
+    /// The command for a program, jailed in the folder if there is a launcher.
     fn command(&self, program: &Path, arguments: &[String], folder: &Path) -> Command {
         let mut command = match &self.programs.launcher {
             Some(launcher) => {
@@ -166,13 +166,13 @@ impl Local {
             .args(arguments)
             .current_dir(folder)
             .env_clear()
-            // No program to be found, no way out: a second wall behind the check of references.
+            // No programs on PATH and no network by proxy: a second barrier behind the check of references.
             .env("PATH", "")
             .env("HOME", folder)
             .env("TMPDIR", folder)
             .env("HTTP_PROXY", "http://127.0.0.1:1")
             .env("HTTPS_PROXY", "http://127.0.0.1:1")
-            // Renderers are short-lived Go programs, many at a time: one thread each, and no garbage collected before it is much.
+            // Renderers are short-lived Go programs, many at a time: one thread each, and garbage collection only near the limit.
             .env("GOMAXPROCS", "1")
             .env("GOGC", "off")
             .env("GOMEMLIMIT", "192MiB")
@@ -183,7 +183,7 @@ impl Local {
         command
     }
 
-    /// Comes back when a child takes more memory than it may, alone or with the others.
+    /// Returns when a child uses too much memory, alone or together with the others.
     async fn takes_too_much(&self, pid: Option<u32>) -> Trouble {
         let mut own = Resident {
             all: &self.resident,
@@ -193,7 +193,7 @@ impl Local {
             return std::future::pending().await;
         };
         loop {
-            tokio::time::sleep(LOOK_AT_MEMORY).await;
+            tokio::time::sleep(MEASURE_EVERY).await;
             own.set(resident(pid).unwrap_or_default());
             if own.known > MOST_RESIDENT {
                 return Trouble::Author(format!(
@@ -201,16 +201,16 @@ impl Local {
                     MOST_RESIDENT >> 20
                 ));
             }
-            // Over what all may take: who takes more than his part of it ends.
+            // If all together use too much, those that use more than an equal share are killed.
             let running = self
                 .at_once
                 .saturating_sub(self.children.available_permits())
                 .max(1);
-            let part = self.most_resident / running as u64;
-            if self.resident.load(Ordering::SeqCst) > self.most_resident && own.known > part {
+            let share = self.most_resident / running as u64;
+            if self.resident.load(Ordering::SeqCst) > self.most_resident && own.known > share {
                 return Trouble::Passing(format!(
                     "took more than {} MiB of memory while other renderings needed the rest",
-                    part >> 20
+                    share >> 20
                 ));
             }
         }
@@ -221,7 +221,7 @@ fn broken(what: &str, error: &dyn std::fmt::Display) -> Trouble {
     Trouble::Passing(format!("{what}: {error}"))
 }
 
-/// What a child printed until its end, of which no more is kept than it may print.
+/// The output of a child until it ends, cut at a little more than the limit.
 async fn output_of(mut child: Child) -> Result<Output, Trouble> {
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(broken("cannot start", &"no pipes"));

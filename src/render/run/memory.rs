@@ -1,8 +1,8 @@
-//! The memory that children really take, beside what they may.
+//! The resident memory of children, and the container's limit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A child's part of what all children take.
+/// A child's part of the memory of all children.
 pub(super) struct Resident<'a> {
     pub(super) all: &'a AtomicU64,
     pub(super) known: u64,
@@ -22,7 +22,7 @@ impl Drop for Resident<'_> {
     }
 }
 
-/// Bytes of memory that a process takes (proc(5), `VmRSS`); None: there is no such process any more.
+/// The resident memory of a process in bytes (proc(5), `VmRSS`); None: the process has ended.
 pub fn resident(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status
@@ -31,7 +31,7 @@ pub fn resident(pid: u32) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// Bytes of memory that the container may take (cgroup v2); None: no limit is set.
+/// The container's memory limit in bytes (cgroup v2); None: no limit is set.
 pub(super) fn memory_limit() -> Option<u64> {
     std::fs::read_to_string("/sys/fs/cgroup/memory.max")
         .ok()?

@@ -1,12 +1,11 @@
-//! Runs the programs that render: here, as children in the jail, or in another
-//! container that has nothing to lose, over a socket.
+//! Runs the programs that render: as child processes in the jail, or over a
+//! socket in another container that has no credentials.
 //!
-//! A job is pure: files in, text out. Each child has bounds of its own (time,
-//! output, memory) and all together have theirs, kept from outside: a program
-//! of a pull request's choosing does not keep its own.
+//! A job is pure: files in, text out. Each child has limits (time, output,
+//! memory), and all together have some too. They are enforced from outside.
 //!
-//! - [`local`]: children on this machine, and [`memory`], what they take
-//! - [`socket`]: a renderer in another container, both ends of it
+//! - [`local`]: child processes on this machine; [`memory`]: what they use
+//! - [`socket`]: a renderer in another container, both client and server
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,16 +24,16 @@ use socket::Answer;
 pub use socket::{RenderArgs, serve};
 
 pub const MOST_TIME: Duration = Duration::from_secs(30);
-/// How long a renderer elsewhere is waited for: its own bounds, and its queue.
-const ELSEWHERE: Duration = Duration::from_secs(90);
+/// How long to wait for a renderer in another container: its time limit, and its queue.
+const REMOTE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// What can be run.
+/// The programs that a job may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Program {
     Kustomize,
     Helm,
-    /// This very program: evaluates validation rules, tries the jail.
+    /// windlass itself: evaluates validation rules, tests the jail.
     Windlass,
 }
 
@@ -48,13 +47,13 @@ impl Program {
     }
 }
 
-/// Where they are.
+/// The paths of the programs.
 #[derive(Debug, Clone)]
 pub struct Programs {
     pub kustomize: PathBuf,
     /// None: charts are not rendered.
     pub helm: Option<PathBuf>,
-    /// This very program, which jails the others; None: they run without a jail.
+    /// windlass itself, which puts the others into the jail; None: they run without a jail.
     pub launcher: Option<PathBuf>,
 }
 
@@ -65,37 +64,38 @@ pub struct Job {
     pub arguments: Vec<String>,
     /// Path → content.
     pub files: BTreeMap<String, Arc<[u8]>>,
-    /// It belongs to a pull request's head: those never take every place at once.
+    /// It is for a pull request's head: such jobs never take all slots.
     pub of_head: bool,
-    /// The time that it may take.
+    /// The time limit.
     pub most: Duration,
 }
 
-/// Why a job did not come to its end.
+/// Why a job failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Trouble {
-    /// What it was given is wrong, or asks for too much: in words for its author.
+    /// The files are wrong or need too much: a message for their author.
     Author(String),
-    /// It may come to its end another time: others took what it needed, or nobody renders just now.
+    /// It may succeed later: others used the resources, or no renderer is available.
     Passing(String),
 }
 
-/// Where jobs are done.
+/// Where jobs run.
 pub enum Runner {
     Local(Local),
     /// The socket of a `windlass render`.
-    Elsewhere(PathBuf),
+    Remote(PathBuf),
 }
 
 impl Runner {
-    /// How long a job took, and what it printed, or why it did not come to its end.
+    /// Runs a job. Returns how long it took, and its output or the error.
     pub async fn run(&self, job: &Job) -> (Duration, Result<String, Trouble>) {
         let started = Instant::now();
         match self {
             Self::Local(local) => local.run(job).await,
-            Self::Elsewhere(socket) => {
-                let asked = tokio::time::timeout(ELSEWHERE, socket::ask(socket, job)).await;
-                let answer = asked.unwrap_or_else(|_| {
+            Self::Remote(socket) => {
+                let answer =
+                    tokio::time::timeout(REMOTE_TIMEOUT, socket::request(socket, job)).await;
+                let answer = answer.unwrap_or_else(|_| {
                     Err(anyhow::anyhow!("the renderer's container does not answer"))
                 });
                 match answer {

@@ -1,5 +1,5 @@
-//! A renderer in a container of its own, over a socket: what windlass asks, and
-//! `windlass render`, which answers.
+//! A renderer in a container of its own, over a socket: the client, and the server
+//! `windlass render`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::{Job, Local, Program, Programs, Runner, Trouble};
 
-/// A request to a renderer elsewhere, and its answer.
+/// The most bytes of a request or an answer.
 const MOST_MESSAGE: u64 = 96 << 20;
-/// How long it is waited for until a renderer elsewhere listens.
+/// How long the client waits until the renderer listens.
 const STARTING: Duration = Duration::from_secs(10);
 
 #[derive(Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub(super) struct Answer {
     pub(super) printed: Result<String, Trouble>,
 }
 
-pub(super) async fn ask(socket: &Path, job: &Job) -> anyhow::Result<Answer> {
+pub(super) async fn request(socket: &Path, job: &Job) -> anyhow::Result<Answer> {
     let since = Instant::now();
     let mut stream = loop {
         match UnixStream::connect(socket).await {
@@ -115,8 +115,8 @@ pub struct RenderArgs {
     work: PathBuf,
 }
 
-/// Renders what windlass sends, until it is stopped. Whoever runs this has no token and no network: what a renderer could
-/// reach if it got out of its jail is nothing.
+/// Renders what windlass sends, until it is stopped. Its container has no token and no network, so a renderer that escaped
+/// from its jail could reach nothing.
 pub async fn serve(args: &RenderArgs, programs: Programs) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(&args.socket);
     let listener = UnixListener::bind(&args.socket)
@@ -143,10 +143,10 @@ async fn answer(mut stream: UnixStream, runner: &Runner) -> anyhow::Result<()> {
         most,
     } = receive(&mut stream).await?;
     let files = files.into_iter().map(|(path, content)| {
-        // Only files in the folder: whoever asks is not believed either.
-        let legal =
+        // Only paths inside the folder: the client is not trusted either.
+        let valid =
             !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        anyhow::ensure!(legal, "`{path}` is not a file of a rendering");
+        anyhow::ensure!(valid, "`{path}` is not a file of a rendering");
         Ok((path, Arc::<[u8]>::from(BASE64.decode(content)?)))
     });
     let job = Job {

@@ -95,7 +95,7 @@ fn grave(preview: &Preview, failed: &[String]) -> Vec<String> {
         .applications
         .iter()
         .flat_map(|app| effect::effects(&app.plan))
-        .filter(|effect| effect.grave);
+        .filter(|effect| effect.destructive);
     lines.extend(
         effects.map(|effect| format!("{}: {}.", code(&effect.key.to_string()), effect.text)),
     );

@@ -40,15 +40,16 @@ impl Prunable {
         &self,
         approved: impl Fn(&InventoryEntry) -> bool,
         uncommitted: bool,
-    ) -> Vec<sync::Gone> {
-        let removed = |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::Gone {
-            key: key.clone(),
-            uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
-            approved: approved(entry),
-            asks: uncommitted && entry.gone.is_none()
-                || matches!(sync::mark(live), Some(sync::Mark::Confirm(_))),
-            hook: entry.hook,
-        };
+    ) -> Vec<sync::PruneCandidate> {
+        let removed =
+            |(key, (entry, live)): (&ResourceKey, &(InventoryEntry, Value))| sync::PruneCandidate {
+                key: key.clone(),
+                uid: live["metadata"]["uid"].as_str().unwrap_or_default().into(),
+                approved: approved(entry),
+                needs_confirmation: uncommitted && entry.removed_by.is_none()
+                    || matches!(sync::mark(live), Some(sync::Mark::Confirm(_))),
+                hook: entry.hook,
+            };
         self.prune.iter().map(removed).collect()
     }
 
@@ -77,7 +78,7 @@ pub async fn prunable(scope: &AppScope<'_>, removed: Vec<InventoryEntry>) -> Res
     for (entry, found) in found {
         let live = match found {
             Found::Live(live) => live,
-            Found::Gone => continue,
+            Found::Missing => continue,
             Found::Unknown(why) => {
                 prunable.unknown = true;
                 prunable.protected.push((
@@ -98,7 +99,7 @@ pub async fn prunable(scope: &AppScope<'_>, removed: Vec<InventoryEntry>) -> Res
         // Being deleted already: it needs neither a confirmation nor another delete. The index reports when it is gone.
         if let Some(waits) = ending(&live) {
             // This starts a watch of its kind, if there is none.
-            scope.cluster.look(&entry.key, &entry.version).await?;
+            scope.cluster.lookup(&entry.key, &entry.version).await?;
             prunable.ending.push((entry.key, waits));
             continue;
         }
@@ -149,7 +150,7 @@ mod tests {
                 prune: BTreeMap::from([(entry.key.clone(), (entry, live))]),
                 ..Prunable::default()
             };
-            prunable.removed_from_git(|_| true, uncommitted)[0].asks
+            prunable.removed_from_git(|_| true, uncommitted)[0].needs_confirmation
         };
         let (unknown, gone) = ("apps/v1 Deployment a/web uid=u", "a".repeat(40));
         assert!(asks(unknown, true), "no commit took it out");

@@ -94,7 +94,7 @@ async fn moved(
         if hash_of(old) == hash_of(new) {
             // windlass does not watch objects that Argo CD or Flux applies.
             let unchanged = !scope.applies()
-                || match scope.cluster.look(key, &manifest.version).await? {
+                || match scope.cluster.lookup(key, &manifest.version).await? {
                     Some(Lookup::Found(live)) => {
                         is_as_applied(entries.get(key).copied(), hash, &live)
                     }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::controller::resource_owners::Read;
-use crate::domain::catalog::Place;
+use crate::controller::resource_owners::RenderInputs;
+use crate::domain::catalog::RenderSource;
 use crate::render::{self, Source};
 
 /// The inputs of an application on both sides.
 pub struct InputChange<'a> {
-    pub before: Read,
-    pub after: Read,
+    pub before: RenderInputs,
+    pub after: RenderInputs,
     /// The changed files that it reads, on one side at least.
     pub reads: BTreeSet<&'a String>,
     /// The changed files near it, if it can be read on neither side.
@@ -19,7 +19,7 @@ pub struct InputChange<'a> {
 impl<'a> InputChange<'a> {
     /// `after`: None if the head no longer has the application.
     pub fn of(
-        place: &Place,
+        place: &RenderSource,
         before: &Source<'_>,
         after: Option<&Source<'_>>,
         changed: &BTreeSet<&'a String>,
@@ -55,7 +55,7 @@ impl<'a> InputChange<'a> {
 
     /// Whether the pull request changes what the application renders from.
     pub fn differs(&self) -> bool {
-        let hash = |read: &Read| {
+        let hash = |read: &RenderInputs| {
             read.as_ref().ok().map(|inputs| {
                 inputs
                     .as_ref()

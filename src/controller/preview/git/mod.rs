@@ -10,7 +10,7 @@ pub use configuration::unmatched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::controller::resource_owners::Read;
+use crate::controller::resource_owners::RenderInputs;
 use crate::controller::{Configured, configuration};
 use crate::domain::catalog::{FILE, Target};
 use crate::domain::codeowners::{self, CodeOwners};
@@ -41,8 +41,8 @@ pub struct Changes {
 /// An application whose inputs a pull request changes.
 pub struct Touched {
     pub target: Target,
-    pub before: Read,
-    pub after: Read,
+    pub before: RenderInputs,
+    pub after: RenderInputs,
     /// Whether the base has it.
     pub in_base: bool,
 }
@@ -55,7 +55,7 @@ pub struct GitDiff {
     pub total: usize,
     pub inputs: Vec<Touched>,
     /// The inputs of every application at the head.
-    pub heads: Vec<(Target, Read)>,
+    pub heads: Vec<(Target, RenderInputs)>,
 }
 
 /// Merges the head into the base as GitHub would, and finds what differs. The configuration is the base's.
@@ -153,7 +153,7 @@ fn compared(
             && !proposed.iter().any(|other| same(&other));
         // The proposed configuration no longer has this application.
         let after = (!leaves).then_some(after);
-        let inputs = InputChange::of(&target.place(), before, after, &changed_files);
+        let inputs = InputChange::of(&target.render_source(), before, after, &changed_files);
         managed.extend(inputs.files());
         diff.add(target, inputs, known);
     }
@@ -163,7 +163,7 @@ fn compared(
         .cloned()
         .collect();
     for target in new_targets {
-        let inputs = render::inputs(after, &target.place());
+        let inputs = render::inputs(after, &target.render_source());
         diff.add_new(target, inputs);
     }
     diff.changes.unmanaged = changed_files
@@ -206,7 +206,7 @@ impl GitDiff {
     }
 
     /// Adds an application that only the head's configuration declares: the base lets it see no live objects.
-    fn add_new(&mut self, target: Target, after: Read) {
+    fn add_new(&mut self, target: Target, after: RenderInputs) {
         self.total += 1;
         self.inputs.push(Touched {
             target: target.clone(),

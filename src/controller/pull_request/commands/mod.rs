@@ -42,7 +42,7 @@ pub async fn answer(
 ) -> Result<()> {
     let Some(command_comment) = observation
         .observed
-        .asks
+        .commands
         .iter()
         .find(|asked| asked.comment == comment)
     else {

@@ -32,7 +32,7 @@ fn offer(c: char) -> Offer {
     Offer {
         candidate: candidate(c),
         instead_of: None,
-        again: false,
+        reintroduced: false,
     }
 }
 
@@ -65,72 +65,72 @@ fn pull(state: PullRequestState, title: &str) -> PullRequest {
     }
 }
 
-fn past(c: char, in_history: bool, taken: Option<char>) -> Option<Past> {
-    Some(Past {
+fn past(c: char, in_history: bool, taken: Option<char>) -> Option<LastMerged> {
+    Some(LastMerged {
         digest: digest(c),
         tag: candidate(c).tag,
         in_history,
-        taken: taken.map(sha),
+        reverted_by: taken.map(sha),
     })
 }
 
-fn sight(c: char, there: There, now: &[char], past: Option<Past>) -> Sight {
-    Sight {
+fn state(c: char, in_base: InBase, now: &[char], past: Option<LastMerged>) -> CandidateState {
+    CandidateState {
         candidate: candidate(c),
-        there,
-        now: now.iter().map(|c| Some(digest(*c))).collect(),
-        past,
+        in_base,
+        base_digests: now.iter().map(|c| Some(digest(*c))).collect(),
+        last_merged: past,
     }
 }
 
-/// The letters of what is decided, each with the beginning of how.
-fn judged(before: &[Decision], sight: Sight, pull: Option<PullRequest>) -> String {
+/// The letters of the decisions, each with the first three of its `How`.
+fn decided_on(before: &[Decision], state: CandidateState, pull: Option<PullRequest>) -> String {
     let announced: Vec<_> = ['a', 'b', 'c'].map(candidate).into();
-    let decided = judge(
+    let decided = refresh_decisions(
         before,
-        std::slice::from_ref(&sight),
+        std::slice::from_ref(&state),
         &announced,
         &sha('f'),
         pull.as_ref(),
     );
-    // What holds goes on to hold: nothing is written twice.
-    let mut again = sight.clone();
+    // A second run changes nothing.
+    let mut again = state.clone();
     if let Some(merged) =
-        last_merged(&decided, "acme/shop").filter(|one| one.commit == Some(sha('f')))
+        last_merged(&decided, "acme/shop").filter(|decision| decision.commit == Some(sha('f')))
     {
-        again.past = Some(Past {
+        again.last_merged = Some(LastMerged {
             digest: merged.digest.clone(),
             tag: merged.tag.clone(),
             in_history: true,
-            taken: None,
+            reverted_by: None,
         });
     }
     assert_eq!(
-        judge(&decided, &[again], &announced, &sha('f'), pull.as_ref()),
+        refresh_decisions(&decided, &[again], &announced, &sha('f'), pull.as_ref()),
         decided
     );
-    let letter = |one: &Decision| {
+    let letter = |decision: &Decision| {
         format!(
             "{}:{:.3}",
-            &one.digest.short()[..1],
-            format!("{:?}", one.how)
+            &decision.digest.short()[..1],
+            format!("{:?}", decision.how)
         )
     };
     decided.iter().map(letter).collect::<Vec<_>>().join(" ")
 }
 
-/// What was decided before, what is seen, and the letters of what is decided then.
-type Row = (&'static str, Vec<Decision>, Sight, &'static str);
+/// The decisions before, the state in Git, and the letters of the decisions after.
+type Row = (&'static str, Vec<Decision>, CandidateState, &'static str);
 
 fn check(pull: Option<PullRequest>, table: impl IntoIterator<Item = Row>) {
-    for (name, before, sight, expected) in table {
-        assert_eq!(judged(&before, sight, pull.clone()), expected, "{name}");
+    for (name, before, state, expected) in table {
+        assert_eq!(decided_on(&before, state, pull.clone()), expected, "{name}");
     }
 }
 
 #[test]
 fn what_the_base_has_was_merged() {
-    use There::*;
+    use InBase::*;
     let merged = || vec![decision('a', How::Merged)];
     check(
         None,
@@ -138,26 +138,31 @@ fn what_the_base_has_was_merged() {
             (
                 "first seen there",
                 vec![],
-                sight('a', Same, &['a'], None),
+                state('a', Same, &['a'], None),
                 "a:Mer",
             ),
             (
                 "seen again",
                 merged(),
-                sight('a', Same, &['a'], past('a', true, None)),
+                state('a', Same, &['a'], past('a', true, None)),
                 "a:Mer",
             ),
-            ("never there", vec![], sight('a', Other, &['0'], None), ""),
+            (
+                "never there",
+                vec![],
+                state('a', Different, &['0'], None),
+                "",
+            ),
             (
                 "an older view, or set back",
                 merged(),
-                sight('a', Other, &['0'], past('a', false, None)),
+                state('a', Different, &['0'], past('a', false, None)),
                 "a:Mer",
             ),
             (
                 "one more place",
                 merged(),
-                sight('a', Other, &['a', '0'], past('a', true, None)),
+                state('a', Different, &['a', '0'], past('a', true, None)),
                 "a:Mer",
             ),
         ],
@@ -166,12 +171,12 @@ fn what_the_base_has_was_merged() {
 
 #[test]
 fn what_a_person_does_in_git_is_decided() {
-    use There::*;
+    use InBase::*;
     let before = |how| vec![decision('a', how)];
     let taken = || past('a', true, Some('e'));
-    let gone = || Impossible {
+    let removed = || CannotEdit {
         why: "no".into(),
-        gone: true,
+        not_found: true,
     };
     check(
         None,
@@ -179,43 +184,43 @@ fn what_a_person_does_in_git_is_decided() {
             (
                 "taken back",
                 before(How::Merged),
-                sight('a', Other, &['0'], taken()),
+                state('a', Different, &['0'], taken()),
                 "a:Rev",
             ),
             (
                 "merged and taken back unseen",
                 before(How::Proposed),
-                sight('a', Other, &['0'], taken()),
+                state('a', Different, &['0'], taken()),
                 "a:Rev",
             ),
             (
                 "stays taken back",
                 before(How::Reverted),
-                sight('a', Other, &['0'], None),
+                state('a', Different, &['0'], None),
                 "a:Rev",
             ),
             (
                 "set again by hand",
                 before(How::Reverted),
-                sight('a', Same, &['a'], None),
+                state('a', Same, &['a'], None),
                 "a:Mer",
             ),
             (
                 "replaced by hand",
                 vec![decision('c', How::Merged)],
-                sight('c', Other, &['b'], past('c', true, Some('e'))),
+                state('c', Different, &['b'], past('c', true, Some('e'))),
                 "c:Rev",
             ),
             (
                 "taken out",
                 before(How::Merged),
-                sight('a', gone(), &[], taken()),
+                state('a', removed(), &[], taken()),
                 "a:Rev",
             ),
             (
                 "stays out",
                 before(How::Reverted),
-                sight('a', gone(), &[], None),
+                state('a', removed(), &[], None),
                 "a:Rev",
             ),
         ],
@@ -224,7 +229,7 @@ fn what_a_person_does_in_git_is_decided() {
 
 #[test]
 fn what_comes_in_the_place_of_another_is_no_revert() {
-    use There::*;
+    use InBase::*;
     let merged = || vec![decision('a', How::Merged)];
     let back = vec![decision('b', How::Merged), decision('a', How::Proposed)];
     check(
@@ -233,25 +238,25 @@ fn what_comes_in_the_place_of_another_is_no_revert() {
             (
                 "a newer one came",
                 merged(),
-                sight('b', Same, &['b'], past('a', true, None)),
+                state('b', Same, &['b'], past('a', true, None)),
                 "a:Mer b:Mer",
             ),
             (
                 "between two of ours",
                 merged(),
-                sight('c', Other, &['b'], past('a', true, Some('e'))),
+                state('c', Different, &['b'], past('a', true, Some('e'))),
                 "a:Mer b:Mer",
             ),
             (
                 "a step back of ours",
                 back,
-                sight('c', Other, &['a'], past('b', true, Some('e'))),
+                state('c', Different, &['a'], past('b', true, Some('e'))),
                 "b:Mer a:Mer",
             ),
             (
                 "while the next waits",
                 merged(),
-                sight('b', Other, &['0'], past('a', true, Some('e'))),
+                state('b', Different, &['0'], past('a', true, Some('e'))),
                 "a:Rev",
             ),
         ],
@@ -260,11 +265,11 @@ fn what_comes_in_the_place_of_another_is_no_revert() {
 
 #[test]
 fn what_cannot_be_put_in_fails_as_long_as_that_is_so() {
-    use There::*;
+    use InBase::*;
     let before = |how| vec![decision('a', how)];
-    let impossible = |gone| Impossible {
+    let cannot_edit = |not_found| CannotEdit {
         why: "no".into(),
-        gone,
+        not_found,
     };
     check(
         None,
@@ -272,25 +277,25 @@ fn what_cannot_be_put_in_fails_as_long_as_that_is_so() {
             (
                 "never in any file",
                 vec![],
-                sight('a', impossible(true), &[], None),
+                state('a', cannot_edit(true), &[], None),
                 "a:Fai",
             ),
             (
                 "not to be edited",
                 before(How::Merged),
-                sight('a', impossible(false), &['0'], past('a', true, None)),
+                state('a', cannot_edit(false), &['0'], past('a', true, None)),
                 "a:Mer a:Fai",
             ),
             (
                 "mended",
                 before(How::Failed),
-                sight('a', Other, &['0'], None),
+                state('a', Different, &['0'], None),
                 "",
             ),
             (
                 "no rule any more",
                 before(How::Proposed),
-                sight('a', Unnamed, &['0'], None),
+                state('a', NotConfigured, &['0'], None),
                 "a:Dro",
             ),
         ],
@@ -301,7 +306,7 @@ fn what_cannot_be_put_in_fails_as_long_as_that_is_so() {
 fn a_pull_request_that_a_person_closes_is_rejected_until_it_is_opened_again() {
     use PullRequestState::*;
     let before = |how| vec![decision('a', how)];
-    let other = || sight('a', There::Other, &['0'], None);
+    let other = || state('a', InBase::Different, &['0'], None);
     check(
         Some(pull(Closed, "")),
         [
@@ -323,44 +328,44 @@ fn a_pull_request_that_a_person_closes_is_rejected_until_it_is_opened_again() {
 #[test]
 fn what_was_decided_on_is_not_offered_and_a_step_back_is_called_one() {
     let announced: Vec<_> = ['a', 'b'].map(candidate).into();
-    let other = |c: char, now: &[char]| sight(c, There::Other, now, None);
-    let doubt = |sight: Sight, decided: &[Decision]| {
-        sight
+    let other = |c: char, now: &[char]| state(c, InBase::Different, now, None);
+    let reason = |state: CandidateState, decided: &[Decision]| {
+        state
             .offer(&announced, decided)
-            .map(|offer| offer.doubt().unwrap_or_default())
+            .map(|offer| offer.manual_merge_reason().unwrap_or_default())
     };
     for how in [How::Rejected, How::Reverted] {
-        assert_eq!(doubt(other('a', &['0']), &[decision('a', how)]), None);
+        assert_eq!(reason(other('a', &['0']), &[decision('a', how)]), None);
         assert_eq!(
-            doubt(other('b', &['0']), &[decision('a', how)]).as_deref(),
+            reason(other('b', &['0']), &[decision('a', how)]).as_deref(),
             Some(""),
             "the next one is offered"
         );
         assert!(wanted(&[candidate('a')], &[decision('a', how)]).is_empty());
     }
-    assert_eq!(doubt(other('b', &['a']), &[]).as_deref(), Some(""));
+    assert_eq!(reason(other('b', &['a']), &[]).as_deref(), Some(""));
     assert_eq!(
-        doubt(other('a', &['b']), &[]).as_deref(),
+        reason(other('a', &['b']), &[]).as_deref(),
         Some("this goes back: ta was announced before tb, which Git has now")
     );
     assert_eq!(
-        doubt(other('a', &['0']), &[decision('a', How::Merged)]).as_deref(),
+        reason(other('a', &['0']), &[decision('a', How::Merged)]).as_deref(),
         Some("the stage had ta before and does not have it now")
     );
     assert_eq!(
-        doubt(other('a', &['a', '0']), &[decision('a', How::Merged)]).as_deref(),
+        reason(other('a', &['a', '0']), &[decision('a', How::Merged)]).as_deref(),
         Some(""),
         "one more place"
     );
     assert_eq!(
-        doubt(
-            sight('a', There::Retagged, &['a'], None),
+        reason(
+            state('a', InBase::Retagged, &['a'], None),
             &[decision('a', How::Merged)]
         )
         .as_deref(),
         Some("")
     );
-    assert_eq!(doubt(sight('a', There::Same, &['a'], None), &[]), None);
+    assert_eq!(reason(state('a', InBase::Same, &['a'], None), &[]), None);
     let key = ApplicationKey {
         repo: "acme/config".parse().unwrap(),
         application: "shop".parse().unwrap(),

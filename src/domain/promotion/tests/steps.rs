@@ -9,8 +9,11 @@ fn edit() -> Vec<FileEdit> {
     }]
 }
 
-fn seen(branch: Option<(char, BranchContent)>, pr: Option<(PullRequestState, &str)>) -> Seen {
-    Seen {
+fn snapshot(
+    branch: Option<(char, BranchContent)>,
+    pr: Option<(PullRequestState, &str)>,
+) -> Snapshot {
+    Snapshot {
         base: sha('b'),
         edits: edit(),
         offers: vec![offer('a')],
@@ -32,18 +35,18 @@ fn without(
     branch: Option<(char, BranchContent)>,
     pr: Option<(PullRequestState, &str)>,
     decided: &[Decision],
-) -> Seen {
-    Seen {
+) -> Snapshot {
+    Snapshot {
         edits: vec![],
         offers: vec![],
         decided: decided.to_vec(),
-        ..seen(branch, pr)
+        ..snapshot(branch, pr)
     }
 }
 
-fn check(table: impl IntoIterator<Item = (Seen, Step)>) {
-    for (seen, step) in table {
-        assert_eq!(decide(&seen), step, "{seen:?}");
+fn check(table: impl IntoIterator<Item = (Snapshot, Step)>) {
+    for (snapshot, step) in table {
+        assert_eq!(decide(&snapshot), step, "{snapshot:?}");
     }
 }
 
@@ -52,25 +55,28 @@ fn without_a_pull_request_the_branch_is_made_and_it_is_opened() {
     use BranchContent::*;
     use PullRequestState::*;
     check([
-        (seen(None, None), Step::CreateBranch { at: sha('b') }),
+        (snapshot(None, None), Step::CreateBranch { at: sha('b') }),
         (
-            seen(Some(('b', Nothing)), None),
+            snapshot(Some(('b', Nothing)), None),
             Step::Commit {
                 parent: sha('b'),
                 edits: edit(),
             },
         ),
         (
-            seen(Some(('0', Nothing)), None),
+            snapshot(Some(('0', Nothing)), None),
             Step::ResetBranch {
                 from: sha('0'),
                 to: sha('b'),
             },
         ),
-        (seen(Some(('c', Wanted)), None), Step::Open),
-        (seen(Some(('c', Wanted)), Some((Merged, ""))), Step::Open),
+        (snapshot(Some(('c', Wanted)), None), Step::Open),
         (
-            seen(Some(('c', Conflicting)), None),
+            snapshot(Some(('c', Wanted)), Some((Merged, ""))),
+            Step::Open,
+        ),
+        (
+            snapshot(Some(('c', Conflicting)), None),
             Step::ResetBranch {
                 from: sha('c'),
                 to: sha('b'),
@@ -85,22 +91,22 @@ fn an_open_pull_request_comes_to_propose_what_is_wanted() {
     use PullRequestState::*;
     check([
         (
-            seen(Some(('c', Wanted)), Some((Open, "title"))),
+            snapshot(Some(('c', Wanted)), Some((Open, "title"))),
             Step::Settled(Outcome::Open { number: 7 }),
         ),
         (
-            seen(Some(('c', Wanted)), Some((Open, "old"))),
+            snapshot(Some(('c', Wanted)), Some((Open, "old"))),
             Step::Retitle { number: 7 },
         ),
         (
-            seen(Some(('c', Outdated(edit()))), Some((Open, "old"))),
+            snapshot(Some(('c', Outdated(edit()))), Some((Open, "old"))),
             Step::Commit {
                 parent: sha('c'),
                 edits: edit(),
             },
         ),
         (
-            seen(Some(('c', Conflicting)), Some((Open, "old"))),
+            snapshot(Some(('c', Conflicting)), Some((Open, "old"))),
             Step::Rebuild {
                 from: sha('c'),
                 base: sha('b'),
@@ -108,7 +114,7 @@ fn an_open_pull_request_comes_to_propose_what_is_wanted() {
             },
         ),
         (
-            seen(Some(('c', Surplus)), Some((Open, "old"))),
+            snapshot(Some(('c', Surplus)), Some((Open, "old"))),
             Step::Rebuild {
                 from: sha('c'),
                 base: sha('b'),
@@ -116,7 +122,7 @@ fn an_open_pull_request_comes_to_propose_what_is_wanted() {
             },
         ),
         (
-            seen(Some(('c', Foreign)), Some((Open, "title"))),
+            snapshot(Some(('c', Foreign)), Some((Open, "title"))),
             Step::Settled(Outcome::Open { number: 7 }),
         ),
     ]);
@@ -128,12 +134,15 @@ fn what_was_closed_is_proposed_again_only_if_it_is_something_else() {
     use PullRequestState::*;
     check([
         (
-            seen(Some(('c', Wanted)), Some((Closed, ""))),
+            snapshot(Some(('c', Wanted)), Some((Closed, ""))),
             Step::Settled(Outcome::Rejected { number: 7 }),
         ),
-        (seen(Some(('d', Wanted)), Some((Closed, ""))), Step::Open),
         (
-            seen(None, Some((Closed, ""))),
+            snapshot(Some(('d', Wanted)), Some((Closed, ""))),
+            Step::Open,
+        ),
+        (
+            snapshot(None, Some((Closed, ""))),
             Step::CreateBranch { at: sha('b') },
         ),
     ]);
@@ -144,7 +153,7 @@ fn what_the_base_has_is_cleaned_up() {
     use BranchContent::*;
     use PullRequestState::*;
     let before = |how| [decision('a', how)];
-    let nothing_left = Seen {
+    let nothing_left = Snapshot {
         candidates: vec![],
         ..without(None, None, &before(How::Dropped))
     };
