@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+use kube::ResourceExt as _;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::Value;
 
 use super::control_plane::ControlPlane;
@@ -53,7 +55,7 @@ pub fn install_definitions(plane: &ControlPlane) -> anyhow::Result<()> {
 }
 
 /// Namespace, service account and bindings, for a windlass whose own namespace is `namespace`.
-pub fn install(plane: &ControlPlane, namespace: &str) -> anyhow::Result<()> {
+pub async fn install(plane: &ControlPlane, namespace: &str) -> anyhow::Result<()> {
     let (_, own) = documents();
     let own = own
         .replace(
@@ -65,11 +67,24 @@ pub fn install(plane: &ControlPlane, namespace: &str) -> anyhow::Result<()> {
             "kind: ClusterRoleBinding\nmetadata:\n  name: windlass",
             &format!("kind: ClusterRoleBinding\nmetadata:\n  name: {namespace}"),
         );
-    apply(
-        plane,
-        namespace,
-        &format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n{own}"),
-    )
+    let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n");
+    let client = plane.client().await?;
+    // Without kubectl, which takes a second of a processor: the stories do this some three hundred times.
+    for document in std::iter::once(namespace.as_str()).chain(own.split("---\n")) {
+        let object: Option<DynamicObject> = serde_yaml::from_str(document)?;
+        let Some(object) = object else { continue };
+        let types = object.types.clone().context("it has a kind")?;
+        let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);
+        let api: Api<DynamicObject> = match object.namespace() {
+            Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        let parameters = PatchParams::apply("sandbox").force();
+        api.patch(&object.name_any(), &parameters, &Patch::Apply(&object))
+            .await
+            .with_context(|| format!("cannot install {} {}", types.kind, object.name_any()))?;
+    }
+    Ok(())
 }
 
 /// The documents of `deploy/rbac.yaml`: cluster roles, and the rest.

@@ -21,8 +21,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
-use kube::Client;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client};
 use serde_json::Value;
 
 use super::process::{Folder, Server, free_port};
@@ -219,25 +221,28 @@ impl ControlPlane {
     }
 
     /// Writes a kubeconfig that authenticates as a service account, by a token for a day.
-    pub fn service_account_kubeconfig(
+    pub async fn service_account_kubeconfig(
         &self,
         namespace: &str,
         name: &str,
         path: &Path,
     ) -> anyhow::Result<()> {
-        let token = self.kubectl(&[
-            "create",
-            "token",
-            name,
-            "--namespace",
-            namespace,
-            "--duration",
-            "24h",
-        ])?;
+        let request = serde_json::from_value(serde_json::json!({
+            "spec": {"audiences": [], "expirationSeconds": 24 * 60 * 60},
+        }))?;
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
+        let made = accounts
+            .create_token_request(name, &PostParams::default(), &request)
+            .await
+            .with_context(|| format!("cannot make a token for {namespace}/{name}"))?;
+        let token = made
+            .status
+            .context("a token request is answered by a token")?
+            .token;
         let (server, authority) = self.server()?;
         Ok(fs::write(
             path,
-            kubeconfig_of(&server, &authority, &format!("token: {}", token.trim())),
+            kubeconfig_of(&server, &authority, &format!("token: {token}")),
         )?)
     }
 

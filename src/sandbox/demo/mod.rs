@@ -68,7 +68,7 @@ async fn play(args: DemoArgs) -> anyhow::Result<()> {
     step("starting a Kubernetes control plane, a forge and windlass");
     let plane = ControlPlane::open(Tools::locate()?, folder).await?;
     let forge = Forge::start(&dir.join("forge"), args.port).await?;
-    let windlass = prepare(&plane, &forge, &dir.join("installation"))?;
+    let windlass = prepare(&plane, &forge, &dir.join("installation")).await?;
     let keeper = ManagedBy::start(windlass, described)?;
     let client = plane.client().await?;
     let story = Story {
@@ -92,12 +92,14 @@ async fn play(args: DemoArgs) -> anyhow::Result<()> {
 }
 
 /// windlass, installed in the cluster, registered with the forge, and ready to be started.
-fn prepare(plane: &ControlPlane, forge: &Forge, folder: &Path) -> anyhow::Result<Windlass> {
+async fn prepare(plane: &ControlPlane, forge: &Forge, folder: &Path) -> anyhow::Result<Windlass> {
     std::fs::create_dir_all(folder)?;
     install_definitions(plane)?;
-    install(plane, NAMESPACE)?;
+    install(plane, NAMESPACE).await?;
     let kubeconfig = folder.join("kubeconfig");
-    plane.service_account_kubeconfig(NAMESPACE, "windlass", &kubeconfig)?;
+    plane
+        .service_account_kubeconfig(NAMESPACE, "windlass", &kubeconfig)
+        .await?;
     example::seed(forge, &example::DEMO)?;
     let options = Options {
         namespace: NAMESPACE,

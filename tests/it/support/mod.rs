@@ -125,10 +125,13 @@ impl World {
         let (plane, namespace) = (plane(), format!("{prefix}home"));
         let folder = plane.folder().join(&namespace);
         std::fs::create_dir_all(&folder).expect("a folder");
-        install(plane, &namespace).expect("deploy/'s roles are applied");
+        install(plane, &namespace)
+            .await
+            .expect("deploy/'s roles are applied");
         let token_config = folder.join("kubeconfig-direct");
         plane
             .service_account_kubeconfig(&namespace, "windlass", &token_config)
+            .await
             .expect("a token");
         let proxy = Proxy::start(plane, &token_config, &folder.join("kubeconfig"))
             .await
@@ -249,10 +252,12 @@ impl World {
         });
     }
 
-    /// How many failures of GitHub are yet to be met.
-    pub fn github_failures_left(&self) -> u32 {
+    /// The requests that no failure of GitHub was met by yet.
+    pub fn github_failures_left(&self) -> Vec<String> {
         let state = self.forge.state();
-        state.faults.failures.iter().map(|one| one.times).sum()
+        let left = state.faults.failures.iter().filter(|one| one.times > 0);
+        left.map(|one| format!("{} {}", one.method, one.path))
+            .collect()
     }
 
     /// Where windlass keeps its mirrors.

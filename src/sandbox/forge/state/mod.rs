@@ -11,6 +11,7 @@ mod repository;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::Read as _;
+use std::sync::OnceLock;
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
@@ -113,9 +114,20 @@ pub struct Outgoing {
     pub redelivery: bool,
 }
 
+/// The App's key pair, as PEM. One for all the forges of a process: making one takes a while.
+fn app_key() -> anyhow::Result<(String, String)> {
+    static KEY: OnceLock<(String, String)> = OnceLock::new();
+    if let Some(known) = KEY.get() {
+        return Ok(known.clone());
+    }
+    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+    let pair = (key.serialize_pem(), key.public_key_pem());
+    Ok(KEY.get_or_init(|| pair).clone())
+}
+
 impl State {
     pub fn new() -> anyhow::Result<Self> {
-        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+        let (private_key, public_key) = app_key()?;
         // Different on every forge, as the numbers of different GitHub servers' objects are.
         let start = 1000 + u64::from_str_radix(&random_hex(6), 16)? % 100_000_000;
         let mut state = Self {
@@ -125,8 +137,8 @@ impl State {
                 id: start,
                 slug: "windlass".into(),
                 installation: start + 1,
-                private_key: key.serialize_pem(),
-                public_key: key.public_key_pem(),
+                private_key,
+                public_key,
                 webhook_secret: random_hex(32),
                 webhook_url: None,
                 permissions: BTreeMap::new(),
