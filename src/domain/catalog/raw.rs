@@ -156,7 +156,6 @@ pub fn schema() -> serde_json::Value {
 }
 
 /// A mapping that keeps the order of its entries.
-
 pub(super) struct Ordered<T>(pub(super) Vec<(String, T)>);
 
 impl<T: JsonSchema> JsonSchema for Ordered<T> {
