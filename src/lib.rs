@@ -48,7 +48,7 @@ pub mod judged_by {
     pub use crate::domain::command::COMMANDS;
     pub use crate::domain::health;
     pub use crate::domain::manifest::{ResourceKey, without_server_fields};
-    pub use crate::domain::mask::Mask;
+    pub use crate::domain::mask::{Mask, Masked};
     pub use crate::domain::plan::{Action, Change, Confidence, Notes, matches_prediction};
     pub use crate::domain::yaml;
     pub use crate::domain::{ApplicationKey, OWNER_LABEL};

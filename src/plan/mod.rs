@@ -81,9 +81,12 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         inputs,
         heads,
     } = preview::git_diff(&mirror, Some(&catalog), &base, &head)?;
-    let unmatched = preview::unmatched(&mirror, &source, &catalog, changes.merged)?;
-    if !unmatched.is_empty() {
-        bail!("{}", unmatched.join("\n"));
+    // What the change itself breaks comes first.
+    if failure.is_none() {
+        let unmatched = preview::unmatched(&mirror, &source, &catalog, changes.merged)?;
+        if !unmatched.is_empty() {
+            bail!("{}", unmatched.join("\n"));
+        }
     }
     let preview = Preview {
         head,

@@ -191,4 +191,14 @@ async fn the_same_plan_without_github() {
         &text,
         &["`ap/{application}/{stage}` matches no directory; the nearest is `apps/"],
     );
+    // What the change itself breaks comes first.
+    git(
+        &folder,
+        &["commit", "--quiet", "--all", "--message", "For later"],
+    );
+    std::fs::write(folder.join("windlass.yaml"), "version: 1\nstage: {}\n").unwrap();
+    let of_head = ["--repository", "acme/config", "--base", "HEAD"];
+    let (text, code) = plan(&lab, &folder, &of_head);
+    assert_eq!(code, 2);
+    has(&text, &["did you mean `stages`?"]);
 }

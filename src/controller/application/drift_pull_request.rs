@@ -17,6 +17,7 @@ use crate::domain::catalog::{RenderSource, Target};
 use crate::domain::edit::{EditError, FileEdit, set_fields};
 use crate::domain::fieldset::{self, FieldPath};
 use crate::domain::manifest::ResourceKey;
+use crate::domain::mask::is_hidden;
 use crate::domain::plan::{Change, Plan, digest};
 use crate::domain::sync::Proposal;
 use crate::domain::{ApplicationKey, Invalid, PullRequestKey};
@@ -257,7 +258,7 @@ fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
                 "{object} is a Secret: its live values are not written into Git"
             )));
         }
-        let live = change.before.clone().unwrap_or_default();
+        let live = change.before.as_deref().cloned().unwrap_or_default();
         let paths: Vec<_> = change
             .notes
             .reverted
@@ -276,7 +277,7 @@ fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
                 return Err(Invalid(format!("{path} of {object} was removed")));
             };
             // The value is masked here too.
-            if value.as_str().is_some_and(|text| text.contains("(hidden")) {
+            if value.as_str().is_some_and(|text| is_hidden(text)) {
                 return Err(Invalid(format!(
                     "{path} of {object} looks like a credential: it is not written into Git"
                 )));

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::manifest::ResourceKey;
 use super::plan::{Action, Change, Plan};
+use crate::domain::mask::Masked;
 
 mod budget;
 mod configuration;
@@ -78,9 +79,8 @@ impl<'a> Context<'a> {
     /// The object that this one replaces under another name: a pruned object of the same kind and namespace, with the same
     /// containers.
     fn predecessor(&self, change: &Change) -> Option<&'a Change> {
-        fn containers(value: &Option<Value>) -> Option<BTreeSet<&str>> {
-            let containers =
-                value.as_ref()?["spec"]["template"]["spec"]["containers"].as_array()?;
+        fn containers(side: &Option<Masked>) -> Option<BTreeSet<&str>> {
+            let containers = side.as_ref()?["spec"]["template"]["spec"]["containers"].as_array()?;
             Some(
                 containers
                     .iter()
@@ -214,5 +214,5 @@ fn objects_go(change: &Change) -> Effect {
 }
 
 fn after(change: &Change) -> &Value {
-    change.after.as_ref().unwrap_or(&Value::Null)
+    change.after.as_deref().unwrap_or(&Value::Null)
 }

@@ -1,8 +1,7 @@
 //! How many pods a workload has, and the bounds of its autoscaler.
 
-use serde_json::Value;
-
 use super::after;
+use crate::domain::mask::Masked;
 use crate::domain::plan::{Action, Change};
 
 /// How many pods start or end if the number of replicas changes.
@@ -63,7 +62,7 @@ pub(super) fn replicas(change: &Change) -> i64 {
         .unwrap_or(1)
 }
 
-fn replicas_of(side: &Option<Value>) -> Option<i64> {
+fn replicas_of(side: &Option<Masked>) -> Option<i64> {
     side.as_ref()?["spec"]["replicas"].as_i64()
 }
 

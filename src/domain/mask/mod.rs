@@ -12,6 +12,7 @@
 //! values).
 
 use hmac::{Hmac, Mac as _};
+use serde::Serialize;
 use serde_json::Value;
 use sha2::Sha256;
 
@@ -39,11 +40,44 @@ const HIDDEN: &str = "(hidden)";
 const HIDDEN_BEFORE: &str = "(hidden, old)";
 const HIDDEN_AFTER: &str = "(hidden, new)";
 
-/// Both sides of an object, safe to show.
+/// An object of which all may be shown. Only [`Mask`] makes one, so that no plan holds a secret.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Masked(Value);
+
+impl std::ops::Deref for Masked {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl Masked {
+    /// For what `windlass plan` printed, which is masked already.
+    pub fn printed(value: Value) -> Self {
+        Self(value)
+    }
+}
+
+/// Whether a text contains what stands for a hidden value.
+pub fn is_hidden(text: &str) -> bool {
+    [HIDDEN, HIDDEN_BEFORE, HIDDEN_AFTER]
+        .iter()
+        .any(|word| text.contains(word))
+}
+
+/// A text in which a hidden value is only hidden, whichever side it was on.
+pub fn without_side(text: &str) -> String {
+    text.replace(HIDDEN_BEFORE, HIDDEN)
+        .replace(HIDDEN_AFTER, HIDDEN)
+}
+
+/// Both sides of an object, masked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Masked {
-    pub before: Option<Value>,
-    pub after: Option<Value>,
+pub struct MaskedPair {
+    pub before: Option<Masked>,
+    pub after: Option<Masked>,
     /// A keyed digest for each hidden value that differs; never shown.
     pub digests: Vec<String>,
 }
@@ -58,7 +92,7 @@ impl Mask {
     }
 
     /// Masks the secret values of both sides, and marks those that differ.
-    pub fn pair(&self, mut before: Option<Value>, mut after: Option<Value>) -> Masked {
+    pub fn pair(&self, mut before: Option<Value>, mut after: Option<Value>) -> MaskedPair {
         let spots = |side: &Option<Value>| side.as_ref().map(secrets).unwrap_or_default();
         let (old, new) = (spots(&before), spots(&after));
         let mut digests = Vec::new();
@@ -80,9 +114,9 @@ impl Mask {
         }
         self.texts(&mut before, &mut after, &mut digests);
         digests.sort();
-        Masked {
-            before,
-            after,
+        MaskedPair {
+            before: before.map(Masked),
+            after: after.map(Masked),
             digests,
         }
     }

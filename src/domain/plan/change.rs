@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Action, Comparison, Confidence, Notes, Side};
 use crate::domain::manifest::{ResourceKey, without_server_fields};
-use crate::domain::mask::{Mask, Masked};
+use crate::domain::mask::{Mask, Masked, MaskedPair};
 use crate::domain::yaml;
 
 /// One object's line of a plan. Holds no secret data.
@@ -15,8 +15,8 @@ pub struct Change {
     pub version: String,
     pub action: Action,
     pub confidence: Confidence,
-    pub before: Option<Value>,
-    pub after: Option<Value>,
+    pub before: Option<Masked>,
+    pub after: Option<Masked>,
     /// Why the change cannot be made.
     pub problem: Option<String>,
     pub notes: Notes,
@@ -58,7 +58,7 @@ impl Change {
             };
         }
         let action = action(old.as_ref(), new.as_ref(), &notes);
-        let Masked {
+        let MaskedPair {
             before,
             after,
             digests,
@@ -89,7 +89,7 @@ impl Change {
 
     /// One diff for each number of context lines.
     pub fn diffs<const N: usize>(&self, contexts: [usize; N]) -> [String; N] {
-        let text = |side: &Option<Value>| side.as_ref().map(yaml::print).unwrap_or_default();
+        let text = |side: &Option<Masked>| side.as_deref().map(yaml::print).unwrap_or_default();
         let (before, after) = (text(&self.before), text(&self.after));
         let diff = similar::TextDiff::from_lines(&before, &after);
         contexts.map(|context| {

@@ -17,8 +17,8 @@ pub fn digest<'a>(plans: impl IntoIterator<Item = (&'a str, &'a Plan)>) -> Strin
         for change in plan.effective() {
             let mut leaves = Vec::new();
             differing(
-                change.before.as_ref(),
-                change.after.as_ref(),
+                change.before.as_deref(),
+                change.after.as_deref(),
                 "",
                 &mut leaves,
             );

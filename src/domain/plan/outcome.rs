@@ -4,20 +4,19 @@ use serde_json::Value;
 
 use super::{Change, UNSTABLE, without_allocated};
 use crate::domain::manifest::without_server_fields;
-use crate::domain::mask::Mask;
+use crate::domain::mask::{Mask, without_side};
 
 /// Whether a live object is as its change predicted, without its status and the fields that the server maintains. Of a
 /// masked value only its presence counts.
 pub fn matches_prediction(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
-    let mut live = mask.pair(None, live.map(without_server_fields)).after;
+    let live = mask.pair(None, live.map(without_server_fields)).after;
+    let mut live = live.as_deref().cloned();
     if let (Some(live), Some(after)) = (&mut live, &change.after) {
         without_allocated(live, after);
     }
     fn plain(value: &mut Value) {
         match value {
-            Value::String(text) if text.starts_with("(hidden") => {
-                *value = Value::String("(hidden)".into())
-            }
+            Value::String(text) => *text = without_side(text),
             Value::Object(map) => map.values_mut().for_each(plain),
             Value::Array(items) => items.iter_mut().for_each(plain),
             _ => {}
@@ -36,7 +35,7 @@ pub fn matches_prediction(mask: &Mask, change: &Change, live: Option<&Value>) ->
             _ => {}
         }
     }
-    let mut after = change.after.clone();
+    let mut after = change.after.as_deref().cloned();
     after
         .as_mut()
         .into_iter()

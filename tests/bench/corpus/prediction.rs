@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
-use windlass::judged_by::{Action, Change, Confidence, Notes, ResourceKey};
+use windlass::judged_by::{Action, Change, Confidence, Masked, Notes, ResourceKey};
 
 use crate::support::{World, plane};
 
@@ -53,7 +53,11 @@ pub fn predicted(world: &World, base: &str, head: &str) -> Vec<Change> {
                 "prune" => Action::Prune,
                 other => panic!("{other}: {change}"),
             };
-            let side = |name: &str| Some(change[name].clone()).filter(|side| !side.is_null());
+            let side = |name: &str| {
+                Some(change[name].clone())
+                    .filter(|side| !side.is_null())
+                    .map(Masked::printed)
+            };
             let problem = change["problem"].as_str().map(str::to_string);
             let key: ResourceKey = serde_json::from_value(change["object"].clone()).unwrap();
             let version = change["version"].as_str().unwrap().to_string();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use windlass::judged_by::{
-    Change, Mask, OWNER_LABEL, ResourceKey, matches_prediction, without_server_fields,
+    Change, Mask, Masked, OWNER_LABEL, ResourceKey, matches_prediction, without_server_fields,
 };
 
 use crate::support::World;
@@ -86,7 +86,7 @@ pub fn score(plan: &[&Change], was: &Live, is: &Live, held: &mut usize, missed: 
         told.insert(name(&change.key));
         let now = is.get(&name(&change.key)).map(ours);
         let now = now.as_ref();
-        let after = change.after.as_ref().map(ours);
+        let after = change.after.as_deref().map(ours).map(Masked::printed);
         if change.problem.is_none()
             && matches_prediction(
                 &mask,
@@ -105,7 +105,7 @@ pub fn score(plan: &[&Change], was: &Live, is: &Live, held: &mut usize, missed: 
                 change.action.word(),
                 change.key,
                 change.problem.clone().unwrap_or_default(),
-                change.after.clone().unwrap_or_default(),
+                change.after.as_deref().cloned().unwrap_or_default(),
                 now
             ));
         }
