@@ -8,7 +8,7 @@
 //! 1. [`domain`]: pure decisions
 //! 2. adapters, which know the domain and not each other: [`github`], [`git`],
 //!    [`render`], [`cluster`], [`registry`], [`events`], [`view`]
-//! 3. [`controller`]: observe → decide → act, for three kinds of keys
+//! 3. [`controller`]: observe → decide → act, for four kinds of keys
 //! 4. [`app`], [`http`], [`config`], [`telemetry`], [`cli`], [`operate`], [`plan`], [`rbac`]
 //! 5. `sandbox`, a cargo feature: what the demo and the tests stand on
 //!

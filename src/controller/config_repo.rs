@@ -25,7 +25,7 @@ pub struct Cache {
     /// Owner label → its application.
     pub owners: Mutex<HashMap<String, ApplicationKey>>,
     /// What each application renders from, at the base of its last reconcile.
-    pub changes: Mutex<HashMap<ApplicationKey, Arc<super::revision::Change>>>,
+    pub changes: Mutex<HashMap<ApplicationKey, Arc<super::revision::CurrentInputs>>>,
     /// The owners of the objects of a base.
     pub claims: Mutex<HashMap<(RepoName, CommitSha), Arc<super::resource_owners::ResourceOwners>>>,
     /// What the branch's rules lack, for the gate's check to be required.
@@ -45,7 +45,7 @@ pub struct Base {
     pub repo: Repository,
     pub commit: CommitSha,
     /// None: the repository has no `windlass.yaml`, so it is not a config repository.
-    pub catalog: Option<std::result::Result<Configured, Invalid>>,
+    pub configuration: Option<std::result::Result<Configured, Invalid>>,
 }
 
 pub struct Configured {
@@ -56,7 +56,7 @@ pub struct Configured {
 impl Base {
     /// The configuration, if it exists and is valid.
     pub fn configured(&self) -> Option<&Configured> {
-        self.catalog
+        self.configuration
             .as_ref()
             .and_then(|catalog| catalog.as_ref().ok())
     }
@@ -203,7 +203,7 @@ impl Reader {
                 }
                 let source = Source::open(mirror, mirror.tree(&commit)?)?;
                 Ok(Arc::new(Base {
-                    catalog: configuration(&source)?,
+                    configuration: configuration(&source)?,
                     repo: repository,
                     commit,
                 }))

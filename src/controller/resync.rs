@@ -46,7 +46,7 @@ impl Reader {
             Err(Error::Git(error)) if error.is::<NoBranch>() => return Ok(()),
             Err(error) => return Err(error),
         };
-        if base.catalog.is_none() {
+        if base.configuration.is_none() {
             return Ok(());
         }
         self.read_rules(&base).await;
@@ -82,7 +82,7 @@ impl Reader {
     /// Puts everything of a repository into the queues, also applications and promotions that it no longer has.
     async fn enqueue_repository(self: &Arc<Self>, base: Arc<Base>, pulls: Vec<Pull>) -> Result<()> {
         let repo = &base.repo.name;
-        if let Some(Err(Invalid(why))) = &base.catalog {
+        if let Some(Err(Invalid(why))) = &base.configuration {
             tracing::warn!(%repo, why, "the configuration cannot be read: everything stays as it is");
         }
         let key = |repository: &RepoName, application: &Name, stage: &Name| {
@@ -129,7 +129,7 @@ impl Reader {
                     return Ok(());
                 }
                 let base = self.known_base(&repo).await?;
-                if base.catalog.is_some() {
+                if base.configuration.is_some() {
                     let pulls = self.github.open_pulls(&repo).await?;
                     self.enqueue_repository(base, pulls).await?;
                 }

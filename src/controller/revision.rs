@@ -33,7 +33,7 @@ pub fn inputs_at(
 }
 
 /// The inputs of an application at the tip of the base.
-pub struct Change {
+pub struct CurrentInputs {
     pub base: CommitSha,
     pub inputs: RenderInputs,
     pub hash: String,
@@ -47,7 +47,7 @@ pub async fn change(
     base: &Base,
     target: &Target,
     status: &ApplicationStatus,
-) -> Result<Arc<Change>> {
+) -> Result<Arc<CurrentInputs>> {
     let known = locked(&ctx.cache.repositories.changes).get(key).cloned();
     if let Some(known) = known.filter(|known| known.base == base.commit) {
         return Ok(known);
@@ -59,7 +59,7 @@ pub async fn change(
             change_of(mirror, &tip, &place, previous)
         })
         .await?;
-    let change = Arc::new(Change {
+    let change = Arc::new(CurrentInputs {
         base: base.commit.clone(),
         hash: hash_of(&inputs),
         inputs,

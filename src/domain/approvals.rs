@@ -20,12 +20,12 @@ pub struct Review {
     pub commit: Option<CommitSha>,
     pub submitted_at: Timestamp,
     /// Whether the reviewer may write to the repository.
-    pub writer: bool,
+    pub may_write: bool,
 }
 
 /// Who opened the pull request, and who wrote or pushed any commit of it, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Writers {
+pub enum Contributors {
     Known(BTreeSet<String>),
     /// It is unknown, for this reason: then nobody's approval counts.
     Unknown(Doubt),
@@ -75,7 +75,7 @@ impl fmt::Display for Doubt {
     }
 }
 
-impl Writers {
+impl Contributors {
     pub fn known(logins: impl IntoIterator<Item = String>) -> Self {
         Self::Known(
             logins
@@ -92,7 +92,7 @@ pub struct Case<'a> {
     pub head: &'a CommitSha,
     /// When the preview of this head was complete.
     pub previewed_at: Option<Timestamp>,
-    pub writers: &'a Writers,
+    pub contributors: &'a Contributors,
     /// Who may approve; None: everybody who may write to the repository.
     pub approvers: Option<&'a BTreeSet<String>>,
 }
@@ -102,7 +102,7 @@ pub struct Case<'a> {
 pub enum WhyNot {
     Own,
     Unknown(Doubt),
-    Reader,
+    MayNotWrite,
     NoApprover,
     OlderCommit,
     BeforePreview,
@@ -113,7 +113,7 @@ impl fmt::Display for WhyNot {
         f.write_str(match self {
             Self::Own => "they opened the pull request, or wrote or pushed a commit of it",
             Self::Unknown(doubt) => return doubt.fmt(f),
-            Self::Reader => "they may not write to this repository",
+            Self::MayNotWrite => "they may not write to this repository",
             Self::NoApprover => "they are not among the stage's approvers",
             Self::OlderCommit => "it was given on an older commit",
             Self::BeforePreview => "it was given before the preview of this commit",
@@ -124,7 +124,7 @@ impl fmt::Display for WhyNot {
 impl Case<'_> {
     /// Whether an approving review counts.
     pub fn counts(&self, review: &Review) -> Result<(), WhyNot> {
-        self.may_approve(&review.user, review.writer)?;
+        self.may_approve(&review.user, review.may_write)?;
         if review.commit.as_ref() != Some(self.head) {
             return Err(WhyNot::OlderCommit);
         }
@@ -135,20 +135,22 @@ impl Case<'_> {
     }
 
     /// Whether a user may approve at all.
-    pub fn may_approve(&self, user: &str, writer: bool) -> Result<(), WhyNot> {
+    pub fn may_approve(&self, user: &str, may_write: bool) -> Result<(), WhyNot> {
         match self.approvers {
             Some(approvers) if !approvers.contains(&user.to_ascii_lowercase()) => {
                 return Err(WhyNot::NoApprover);
             }
-            None if !writer => return Err(WhyNot::Reader),
+            None if !may_write => return Err(WhyNot::MayNotWrite),
             _ => {}
         }
-        match self.writers {
-            Writers::Unknown(doubt) => Err(WhyNot::Unknown(doubt.clone())),
-            Writers::Known(writers) if writers.contains(&user.to_ascii_lowercase()) => {
+        match self.contributors {
+            Contributors::Unknown(doubt) => Err(WhyNot::Unknown(doubt.clone())),
+            Contributors::Known(contributors)
+                if contributors.contains(&user.to_ascii_lowercase()) =>
+            {
                 Err(WhyNot::Own)
             }
-            Writers::Known(_) => Ok(()),
+            Contributors::Known(_) => Ok(()),
         }
     }
 
@@ -156,7 +158,7 @@ impl Case<'_> {
     pub fn approved_by<'a>(&self, reviews: &'a [Review]) -> Vec<&'a str> {
         if reviews
             .iter()
-            .any(|review| !review.approves && review.writer)
+            .any(|review| !review.approves && review.may_write)
         {
             return Vec::new();
         }
@@ -187,7 +189,7 @@ mod tests {
             approves: true,
             commit: Some(head()),
             submitted_at: previewed_at(),
-            writer: true,
+            may_write: true,
         };
         change(&mut review);
         review
@@ -196,21 +198,24 @@ mod tests {
     #[test]
     fn an_approval_is_independent_current_and_informed() {
         let good = review(|_| {});
-        let reader = review(|it| it.writer = false);
+        let reader = review(|it| it.may_write = false);
         let older = review(|it| it.commit = Some("b".repeat(40).parse().unwrap()));
         let early = review(|it| it.submitted_at = "2026-01-01T09:59:59Z".parse().unwrap());
-        let others = Writers::known(["Mia".to_string()]);
-        let bobs = Writers::known(["bob".to_string()]);
-        let unknown = Writers::Unknown(Doubt::Fork);
+        let others = Contributors::known(["Mia".to_string()]);
+        let bobs = Contributors::known(["bob".to_string()]);
+        let unknown = Contributors::Unknown(Doubt::Fork);
         let team = BTreeSet::from(["bob".to_string()]);
         let nobody = BTreeSet::new();
         let case = Case {
             head: &head(),
             previewed_at: Some(previewed_at()),
-            writers: &others,
+            contributors: &others,
             approvers: None,
         };
-        let written_by = |writers| Case { writers, ..case };
+        let written_by = |contributors| Case {
+            contributors,
+            ..case
+        };
         let approved_by = |approvers| Case {
             approvers: Some(approvers),
             ..case
@@ -227,7 +232,7 @@ mod tests {
             (unpreviewed, &good, Err(WhyNot::BeforePreview)),
             (approved_by(&nobody), &good, Err(WhyNot::NoApprover)),
             (approved_by(&team), &reader, Ok(())),
-            (case, &reader, Err(WhyNot::Reader)),
+            (case, &reader, Err(WhyNot::MayNotWrite)),
             (case, &older, Err(WhyNot::OlderCommit)),
             (case, &early, Err(WhyNot::BeforePreview)),
         ];
@@ -241,7 +246,7 @@ mod tests {
         let case = Case {
             head: &head(),
             previewed_at: Some(previewed_at()),
-            writers: &Writers::known(["Mia".to_string()]),
+            contributors: &Contributors::known(["Mia".to_string()]),
             approvers: None,
         };
         let good = review(|_| {});

@@ -39,7 +39,8 @@ pub const CONFIRM_PRUNE: &str = "windlass.dev/confirm-prune";
 /// The annotation that lets a first sync change existing objects.
 pub const ADOPT: &str = "windlass.dev/adopt";
 
-/// The annotation that requests to take over fields that others own: `Deployment/api .spec.replicas`, one a line.
+/// The annotation that requests to take over fields that others own: a JSON list of field rules,
+/// `[{"kind":"Deployment","name":"api","path":".spec.replicas"}]`.
 pub const TAKE: &str = "windlass.dev/take";
 
 /// The last commands that were carried out: the comment and the command, `123-sync`.

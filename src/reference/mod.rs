@@ -101,7 +101,7 @@ fn statuses() -> String {
         ),
         (
             format!("status `{SYNC_CONTEXT}`"),
-            "commits of the tracked branch",
+            "commits of the base branch",
             "pending, then success or failure; error while a cluster cannot be reached; over all applications that the commit changed",
         ),
         (
@@ -111,12 +111,12 @@ fn statuses() -> String {
         ),
         (
             "Deployments".into(),
-            "commits of the tracked branch",
+            "commits of the base branch",
             "one for each stage that the commit changes; the environment is the stage's name",
         ),
         (
             "note `refs/notes/windlass`".into(),
-            "commits of the tracked branch",
+            "commits of the base branch",
             "the receipt: plan digests, what was done to each object, approvals, times",
         ),
     ];

@@ -55,7 +55,9 @@ fn nothing_to_do(command: Command) -> &'static str {
         Command::Take => {
             "There is nothing to take: the preview names no field that somebody else owns."
         }
-        _ => "This pull request touches no application: there is nothing to sync.",
+        Command::Sync => "This pull request touches no application: there is nothing to sync.",
+        // They are not about applications.
+        Command::AcceptUnseen | Command::Help | Command::Preview | Command::Why => "",
     }
 }
 

@@ -66,7 +66,7 @@ pub struct ApplicationSpec {
 pub struct ApplicationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The newest commit of the tracked branch that changed this application.
+    /// The newest commit of the base branch that changed this application.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<CommitSha>,
     /// The newest revision that was synced.

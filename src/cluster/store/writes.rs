@@ -1,5 +1,7 @@
 //! Writes of our own objects. Each is conditional on the resourceVersion that it was decided from.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -10,7 +12,7 @@ use super::{
     Application, ApplicationSpec, ApplicationStatus, Promotion, PromotionSpec, PromotionStatus,
     Store,
 };
-use crate::cluster::{Result, call, refused};
+use crate::cluster::{Error, Result, call, refused};
 use crate::domain::ApplicationKey;
 use crate::domain::image::{Candidate, same_image};
 
@@ -94,40 +96,29 @@ impl Writer<'_> {
         Ok(object)
     }
 
-    /// Sets an annotation that requests something; None removes it. False: the object does not exist.
+    /// Sets annotations of an `Application`, or removes those without a value, if nobody changed it since it was read.
     pub async fn annotate(
         &self,
-        key: &ApplicationKey,
-        annotation: &str,
-        value: Option<&str>,
-    ) -> Result<bool> {
-        self.annotate_all(key, &[(annotation, value)]).await
-    }
-
-    /// The same for several annotations, in one request.
-    pub async fn annotate_all(
-        &self,
-        key: &ApplicationKey,
+        observed: &Application,
         annotations: &[(&str, Option<&str>)],
-    ) -> Result<bool> {
-        let what = format!("annotate Application {}", key.object_name());
-        let annotations: std::collections::BTreeMap<_, _> = annotations.iter().copied().collect();
-        let patch = serde_json::json!({"metadata": {"annotations": annotations}});
-        match call(
-            &what,
-            self.applications.api.patch(
-                &key.object_name(),
-                &PatchParams::default(),
-                &Patch::Merge(&patch),
-            ),
-        )
-        .await?
-        {
+    ) -> Result<()> {
+        let name = observed.name_any();
+        let what = format!("annotate Application {name}");
+        let annotations: BTreeMap<_, _> = annotations.iter().copied().collect();
+        let version = observed.resource_version();
+        let patch = serde_json::json!({
+            "metadata": {"annotations": annotations, "resourceVersion": version},
+        });
+        let (api, parameters) = (&self.applications.api, PatchParams::default());
+        let patch = Patch::Merge(&patch);
+        match call(&what, api.patch(&name, &parameters, &patch)).await? {
             Ok(object) => {
                 self.applications.note(&object);
-                Ok(true)
+                Ok(())
             }
-            Err(status) if status.is_not_found() => Ok(false),
+            Err(status) if status.is_not_found() || status.is_conflict() => {
+                Err(Error::Stale { what })
+            }
             Err(status) => Err(refused(&what, &status)),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::declare::spec_of;
-use super::status::{self, Verdict};
+use super::status::{self, TimedStep};
 use super::{Decision, Observation, drift_pull_request, external, retire};
 use crate::cluster::store::{self, Application, ApplicationStatus};
 use crate::controller::cache::locked;
@@ -32,7 +32,7 @@ async fn sync(
     ctx: &Writer,
     key: &ApplicationKey,
     observation: &Observation,
-    verdict: Verdict,
+    verdict: TimedStep,
 ) -> Result<Requeue> {
     let (declared, before) = (&observation.declared, &observation.declared.status);
     if before.blocked && !verdict.is_blocked() {
@@ -78,7 +78,9 @@ async fn sync(
         locked(&ctx.cache.applications.last_applied).insert(key.clone(), last_applied.collect());
         if declared.requests.adopt {
             // The adoption was for this cluster and its objects: another cluster needs a new one.
-            ctx.to_store().annotate(key, store::ADOPT, None).await?;
+            ctx.to_store()
+                .annotate(&object, &[(store::ADOPT, None)])
+                .await?;
         }
     }
     let version = object.metadata.resource_version.clone();

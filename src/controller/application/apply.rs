@@ -16,7 +16,7 @@ use crate::cluster::{self, Applied, Writer as ClusterWriter};
 use crate::controller::cache::locked;
 use crate::controller::dry_run::{self, Prediction};
 use crate::controller::{Reader, Requeue, Result, Writer};
-use crate::domain::manifest::{ApplyStage, Manifest, ResourceKey, apply_stage};
+use crate::domain::manifest::{ApplyPhase, Manifest, ResourceKey, apply_phase};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Action, Change};
 use crate::domain::{ApplicationKey, ownership, sync};
@@ -37,9 +37,9 @@ pub async fn apply(
     let cluster = &ctx.to_cluster(&cluster);
     let stages = stages(observation);
     let definitions_first = sync::waits_for_definitions(&observation.facts.plan)
-        && stages.contains_key(&ApplyStage::Definitions);
+        && stages.contains_key(&ApplyPhase::Definitions);
     for (stage, all) in stages {
-        if stage != ApplyStage::Definitions && definitions_first {
+        if stage != ApplyPhase::Definitions && definitions_first {
             // Objects whose namespace or kind was missing are planned again once it exists.
             cluster.forget_kinds();
             return Ok(Requeue::After(Duration::from_millis(300)));
@@ -72,13 +72,13 @@ fn allowed(observation: &Observation) -> impl Iterator<Item = &Change> {
 }
 
 /// What is written now, by apply stage.
-fn stages(observation: &Observation) -> BTreeMap<ApplyStage, Vec<&Prediction>> {
+fn stages(observation: &Observation) -> BTreeMap<ApplyPhase, Vec<&Prediction>> {
     let changed: BTreeSet<_> = allowed(observation).map(|change| &change.key).collect();
     let mut stages: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let predicted = observation.objects.predicted();
     for predicted in predicted.filter(|predicted| changed.contains(&predicted.manifest.key)) {
         stages
-            .entry(apply_stage(&predicted.manifest.key))
+            .entry(apply_phase(&predicted.manifest.key))
             .or_default()
             .push(predicted);
     }
@@ -143,7 +143,7 @@ pub async fn delete(
     if prunable.iter().any(|(entry, _)| is_custom(&entry.key)) {
         prunable.retain(|(entry, _)| is_custom(&entry.key));
     }
-    prunable.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_stage(&entry.key)));
+    prunable.sort_by_key(|(entry, _)| std::cmp::Reverse(apply_phase(&entry.key)));
     for (entry, live) in prunable {
         cluster
             .delete(

@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 
 use crate::cluster::store::{self, Application, ApplicationSpec, ApplicationStatus};
 use crate::controller::dry_run::AppScope;
-use crate::controller::revision::{Change, change};
+use crate::controller::revision::{CurrentInputs, change};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::Target;
@@ -32,7 +32,7 @@ pub struct Declared {
     /// The value of our label on its objects.
     pub owner: String,
     /// What it is rendered from, and the newest commit that changed it.
-    pub change: Arc<Change>,
+    pub change: Arc<CurrentInputs>,
     pub requests: Requests,
 }
 
@@ -55,7 +55,7 @@ pub async fn read(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Declaration
         ctx.environment.stop_pod_watches_except(&owner, None);
         return Ok(match known {
             // A configuration that cannot be read retires nothing.
-            Some(object) if matches!(base.catalog, Some(Ok(_))) => Declaration::Retired {
+            Some(object) if matches!(base.configuration, Some(Ok(_))) => Declaration::Retired {
                 base,
                 object: Box::new(object),
             },

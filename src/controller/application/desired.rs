@@ -65,7 +65,7 @@ pub async fn render(
 }
 
 /// Normalizes the rendered manifests; and the inventory, with what this process remembers.
-pub async fn settle(
+pub async fn normalized(
     ctx: &Arc<Reader>,
     declared: &Declared,
     scope: &AppScope<'_>,

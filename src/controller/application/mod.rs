@@ -70,7 +70,7 @@ struct Observation {
     declared: declare::Declared,
     desired: desired::Desired,
     objects: objects::Objects,
-    prune: prune::Candidates,
+    prune: prune::Deletions,
     health: health::Assessed,
     blockers: blockers::Blockers,
     /// The facts that the step is decided from.
@@ -82,7 +82,7 @@ enum Decision {
     Nothing,
     Retire(Box<retire::Retired>, Box<retire::Decision>),
     Follow(Box<external::External>),
-    Sync(Box<Observation>, status::Verdict),
+    Sync(Box<Observation>, status::TimedStep),
 }
 
 async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
@@ -104,7 +104,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
             status,
         })));
     }
-    let (desired, inventory) = desired::settle(ctx, &declared, &scope, rendering).await?;
+    let (desired, inventory) = desired::normalized(ctx, &declared, &scope, rendering).await?;
     let objects = objects::classify(&declared, &scope, &desired, inventory).await?;
     let (objects, claims) = objects::predict(ctx, &declared, &scope, &desired, objects).await?;
     let prune = prune::candidates(ctx, &declared, &scope, &desired, &objects, &claims).await?;
@@ -148,7 +148,7 @@ fn plan(
     ctx: &Reader,
     desired: &desired::Desired,
     objects: &objects::Objects,
-    prune: &prune::Candidates,
+    prune: &prune::Deletions,
 ) -> Plan {
     let all = desired.refusals.iter().cloned();
     let all = all.chain(objects.comparisons()).chain(prune.comparisons());

@@ -17,7 +17,7 @@ const SUPERSEDED: usize = 5;
 const MOST_OUTCOMES: usize = 300;
 
 /// The step to take, with the deadline applied.
-pub struct Verdict {
+pub struct TimedStep {
     pub step: Step,
     /// Since when the revision waits for the cluster.
     pub waiting: Option<store::Waiting>,
@@ -25,12 +25,12 @@ pub struct Verdict {
     pub is_overdue: bool,
 }
 
-pub fn verdict(observation: &Observation, now: jiff::Timestamp) -> Verdict {
+pub fn verdict(observation: &Observation, now: jiff::Timestamp) -> TimedStep {
     let step = sync::decide(&observation.facts);
     let waiting = waiting(observation, &step, now);
     let decided = step.clone();
     let step = overdue(observation, step, waiting.as_ref(), now);
-    Verdict {
+    TimedStep {
         is_overdue: step != decided,
         step,
         waiting,
@@ -43,7 +43,7 @@ impl Observation {
     }
 }
 
-impl Verdict {
+impl TimedStep {
     pub fn reason(&self, observation: &Observation) -> Reason {
         match &self.step {
             Step::Blocked(reason) | Step::Report(reason) | Step::Propose(reason) => reason.clone(),
@@ -64,7 +64,7 @@ impl Verdict {
 /// The status to report at `now`, with the step's reason.
 pub fn next(
     observation: &Observation,
-    verdict: &Verdict,
+    verdict: &TimedStep,
     now: jiff::Timestamp,
 ) -> ApplicationStatus {
     let mut status = observed(observation, verdict, now);
@@ -107,7 +107,7 @@ pub fn next(
 /// The status of what was observed, whatever the step is.
 fn observed(
     observation: &Observation,
-    verdict: &Verdict,
+    verdict: &TimedStep,
     now: jiff::Timestamp,
 ) -> ApplicationStatus {
     let (before, blockers) = (observation.declared.status.clone(), &observation.blockers);

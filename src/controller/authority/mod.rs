@@ -1,20 +1,20 @@
 //! Who may decide: the facts about a pull request that the gate, prunes,
 //! commands and receipts all judge by one rule ([`approvals`](crate::domain::approvals)).
 //!
-//! - `writers`: everybody who contributed to it, whose approvals do not count
+//! - `contributors`: everybody who contributed to it, whose approvals do not count
 //! - `reviews`: the last review of each reviewer
 //! - `stages`: the stages that it touches, and what a merge commit changed
 //! - `policies`: what those stages require, and who is among their approvers
 
+mod contributors;
 mod policies;
 mod reviews;
 mod stages;
-mod writers;
 
+pub use contributors::contributors;
 pub use policies::policies;
 pub use reviews::reviews;
 pub use stages::{merged_changes, touched_stages};
-pub use writers::writers;
 
 use std::sync::Arc;
 
@@ -39,9 +39,9 @@ pub async fn approved_by(
     {
         return Ok(Vec::new());
     }
-    let (reviews, writers) = (
+    let (reviews, contributors) = (
         reviews(ctx, key, snapshot).await?,
-        writers(ctx, key, snapshot).await?,
+        contributors(ctx, key, snapshot).await?,
     );
     let logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
     let targets: Vec<_> = target.into_iter().cloned().collect();
@@ -56,7 +56,7 @@ pub async fn approved_by(
     let case = Case {
         head: &snapshot.pull.head.sha,
         previewed_at: snapshot.check.as_ref().and_then(|check| check.completed_at),
-        writers: &writers,
+        contributors: &contributors,
         approvers: policies
             .first()
             .and_then(|policy| policy.approvers.as_ref()),

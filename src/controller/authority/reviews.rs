@@ -38,7 +38,7 @@ pub async fn reviews(
             approves: review.state == "APPROVED",
             commit: review.commit_id.clone(),
             submitted_at: review.submitted_at.unwrap_or(Timestamp::MIN),
-            writer: ctx.github.permission(&key.repo, user).await? >= Permission::Write,
+            may_write: ctx.github.permission(&key.repo, user).await? >= Permission::Write,
         });
     }
     reviews.sort_by(|a, b| a.user.cmp(&b.user));

@@ -34,7 +34,7 @@ use crate::view;
 use claimed::{hand_over, refuse_claimed, withhold};
 use compare::{Compared, Sides, compare};
 use hooks::hooks_that_run;
-use rendered::{Rendering, Settled, refusals, unreachable};
+use rendered::{Normalized, Rendering, refusals, unreachable};
 
 /// The inputs that an application was synced from last, if they differ from the base's.
 pub fn synced_of(
@@ -142,7 +142,7 @@ fn containers(manifests: &[Manifest]) -> Vec<(String, ImageRef)> {
 /// The comparison of each object and the hooks that run; and notes.
 async fn compared(
     scope: &AppScope<'_>,
-    settled: &Settled,
+    settled: &Normalized,
     after: &RenderInputs,
     status: &ApplicationStatus,
 ) -> Result<(Compared, Vec<String>)> {

@@ -97,8 +97,8 @@ impl Rendered {
         names.collect()
     }
 
-    pub async fn settled(&self, scope: &AppScope<'_>) -> Result<Settled> {
-        Ok(Settled {
+    pub async fn settled(&self, scope: &AppScope<'_>) -> Result<Normalized> {
+        Ok(Normalized {
             base: settled_side(scope, &self.base).await?,
             head: settled_side(scope, &self.head).await?,
             synced: match &self.synced {
@@ -110,30 +110,30 @@ impl Rendered {
 }
 
 /// The rendered manifests, normalized for the cluster.
-pub struct Settled {
-    pub base: SettledSide,
-    pub head: SettledSide,
+pub struct Normalized {
+    pub base: NormalizedSide,
+    pub head: NormalizedSide,
     pub synced: Option<Vec<Manifest>>,
 }
 
 /// One side, with hooks and manifests that the project does not allow kept apart.
-pub struct SettledSide {
+pub struct NormalizedSide {
     pub manifests: Vec<Manifest>,
     pub hooks: Vec<(Manifest, Hook)>,
     pub outside: Vec<Outside>,
 }
 
-async fn settled_side(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<SettledSide> {
+async fn settled_side(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<NormalizedSide> {
     let settled = dry_run::normalize(scope, manifests).await?;
     let (hooks, manifests) = hook::split(settled.manifests);
-    Ok(SettledSide {
+    Ok(NormalizedSide {
         manifests,
         hooks,
         outside: settled.outside,
     })
 }
 
-impl Settled {
+impl Normalized {
     /// The head's objects of kinds that the base has none of.
     pub fn new_kinds(&self) -> impl Iterator<Item = &Manifest> {
         self.head.manifests.iter().filter(|manifest| {

@@ -10,7 +10,7 @@ use super::{Observation, commands, place_of};
 use crate::controller::cache::locked;
 use crate::controller::{Error, Event, Reader, Requeue, Result, Writer};
 use crate::domain::PullRequestKey;
-use crate::domain::approvals::{Doubt, Writers};
+use crate::domain::approvals::{Contributors, Doubt};
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step};
 use crate::github::{self, NewCheck};
 use crate::view;
@@ -33,11 +33,12 @@ pub async fn act(
         Requeue::After(at.saturating_duration_since(Instant::now()))
     });
     // GitHub lists a push after a while.
-    if observation
-        .gate_facts
-        .as_ref()
-        .is_some_and(|facts| matches!(facts.writers, Writers::Unknown(Doubt::Push { .. })))
-    {
+    if observation.gate_facts.as_ref().is_some_and(|facts| {
+        matches!(
+            facts.contributors,
+            Contributors::Unknown(Doubt::Push { .. })
+        )
+    }) {
         requeue = Requeue::After(Duration::from_secs(30));
     }
     for step in steps {

@@ -80,7 +80,7 @@ async fn rollout(
     wakes_commit: bool,
 ) -> Result<Option<Vec<Rollout>>> {
     let at = merged.clone();
-    if matches!(base.catalog, Some(Err(_)))
+    if matches!(base.configuration, Some(Err(_)))
         || !ctx
             .mirror(&key.repo, move |mirror| Ok(mirror.has(&at)))
             .await?

@@ -103,7 +103,7 @@ async fn observe(
         ctx.emit(&Event::Candidate(promotion));
     }
     let base = ctx.known_base(&key.repo).await?;
-    if base.catalog.is_none() || pull.base.branch != base.repo.default_branch {
+    if base.configuration.is_none() || pull.base.branch != base.repo.default_branch {
         return Ok(None);
     }
     let thread = Thread::read(ctx, &place_of(&base, key), &snapshot).await?;

@@ -151,7 +151,7 @@ async fn git_diff(
     }
     let base = base.clone();
     ctx.mirror(&key.repo, move |mirror| {
-        preview::git_diff(mirror, base.catalog.as_ref(), &base.commit, &head)
+        preview::git_diff(mirror, base.configuration.as_ref(), &base.commit, &head)
     })
     .await
 }

@@ -6,7 +6,7 @@ use super::origin::origin;
 use super::shown_preview::ShownPreview;
 use crate::controller::{Base, Reader, Result, authority, key_of_branch};
 use crate::domain::PullRequestKey;
-use crate::domain::approvals::Writers;
+use crate::domain::approvals::Contributors;
 use crate::domain::command::{self, Command, Permission};
 use crate::domain::gate::{self, Earlier, Facts, Origin, PreviewFact, Verdict};
 use crate::domain::promotion::Offer;
@@ -47,17 +47,17 @@ pub async fn verdict(
     logins.extend(unseen_by.iter().cloned());
     // Nobody else contributed to a pull request that is ours. Otherwise the writers are only read if there is an approval
     // to judge.
-    let writers = match origin {
-        Origin::Ours => Writers::known([]),
-        _ if logins.is_empty() => Writers::known([]),
-        _ => authority::writers(ctx, key, snapshot).await?,
+    let contributors = match origin {
+        Origin::Ours => Contributors::known([]),
+        _ if logins.is_empty() => Contributors::known([]),
+        _ => authority::contributors(ctx, key, snapshot).await?,
     };
     let targets = authority::touched_stages(base, changes, &shown_preview.preview);
     let mut facts = Facts {
         head: pull.head.sha.clone(),
         earlier: earlier(ctx, key, base, snapshot, origin).await?,
         origin,
-        writers,
+        contributors,
         draft: pull.draft,
         stages: authority::policies(ctx, key, &targets, changes, &logins).await?,
         touches_unmanaged: changes.unmanaged.clone(),

@@ -42,7 +42,7 @@ fn base() -> Arc<Base> {
             html_url: String::new(),
             installation: 1,
         },
-        catalog: Some(Ok(Configured { catalog, targets })),
+        configuration: Some(Ok(Configured { catalog, targets })),
         commit: sha('a'),
     })
 }

@@ -59,38 +59,38 @@ pub const COMMANDS: [Spec; 8] = [
     Spec {
         command: Command::AcceptUnseen,
         word: "accept-unseen",
-        power: Power::Observation,
+        power: Power::PullRequest,
         summary: "accepts the changes that do not fit into the preview of this commit; only somebody who may approve can do this",
     },
     Spec {
         command: Command::Adopt,
         word: "adopt",
-        power: Power::Delete,
+        power: Power::Live,
         summary: "lets the first sync change objects that existed before windlass, in the applications that this pull request touches",
     },
     Spec {
         command: Command::ConfirmPrune,
         word: "confirm-prune",
-        power: Power::Delete,
+        power: Power::Live,
         summary: "confirms the pending deletions in the applications that this pull request touches",
     },
     Spec {
         command: Command::Help,
         word: "help",
-        power: Power::Observation,
+        power: Power::PullRequest,
         summary: "lists these commands",
     },
     Spec {
         command: Command::Preview,
         word: "preview",
-        power: Power::Observation,
+        power: Power::PullRequest,
         summary: "asks the cluster again what this pull request would change, and updates the preview",
     },
     Spec {
         command: Command::Sync,
         word: "sync",
         power: Power::Stage,
-        summary: "syncs the applications that this pull request touches to the tracked branch as it is now (not to this pull request)",
+        summary: "syncs the applications that this pull request touches to the base branch as it is now (not to this pull request)",
     },
     Spec {
         command: Command::Take,
@@ -101,7 +101,7 @@ pub const COMMANDS: [Spec; 8] = [
     Spec {
         command: Command::Why,
         word: "why",
-        power: Power::Observation,
+        power: Power::PullRequest,
         summary: "explains, gate by gate, why this pull request is or is not merged",
     },
 ];
@@ -128,9 +128,9 @@ impl Power {
     /// Who may give such a command, as text.
     pub fn who(self) -> &'static str {
         match self {
-            Self::Observation => "write",
+            Self::PullRequest => "write",
             Self::Stage => "write; where the stage needs approvals, somebody who may approve",
-            Self::Delete => {
+            Self::Live => {
                 "write; where the stage needs approvals, somebody who may approve; only once the pull request is merged"
             }
         }
@@ -141,9 +141,9 @@ impl Power {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Power {
     /// Only the pull request.
-    Observation,
+    PullRequest,
     /// A stage.
     Stage,
     /// Live objects of a stage that windlass adopts or deletes.
-    Delete,
+    Live,
 }

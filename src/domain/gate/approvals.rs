@@ -25,7 +25,7 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     if let Some(review) = facts
         .reviews
         .iter()
-        .find(|review| !review.approves && review.writer)
+        .find(|review| !review.approves && review.may_write)
     {
         return Some(leaf(
             gate,
@@ -75,10 +75,10 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
 
 /// Why a user may not accept the changes that the preview does not show: only somebody who may approve for every stage
 /// may. None: the user may.
-pub fn unseen_refusal(facts: &Facts, user: &str, writer: bool) -> Option<String> {
+pub fn unseen_refusal(facts: &Facts, user: &str, may_write: bool) -> Option<String> {
     demands(facts)
         .iter()
-        .find_map(|demand| demand.case(facts, None).may_approve(user, writer).err())
+        .find_map(|demand| demand.case(facts, None).may_approve(user, may_write).err())
         .map(|why| why.to_string())
 }
 
@@ -94,7 +94,7 @@ impl<'a> Demand<'a> {
         Case {
             head: &facts.head,
             previewed_at,
-            writers: &facts.writers,
+            contributors: &facts.contributors,
             approvers: self.approvers,
         }
     }

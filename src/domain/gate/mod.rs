@@ -7,7 +7,7 @@
 //! Rooms: one for each gate, with the facts that it needs.
 
 use super::CommitSha;
-use super::approvals::{Review, Writers};
+use super::approvals::{Contributors, Review};
 
 mod approvals;
 mod conflicts;
@@ -66,7 +66,7 @@ pub enum Origin {
 pub struct Facts {
     pub head: CommitSha,
     pub origin: Origin,
-    pub writers: Writers,
+    pub contributors: Contributors,
     pub draft: bool,
     /// The policy of each touched (application, stage), from the base. If the pull request changes the policy in
     /// `windlass.yaml`, the head's policy is added.

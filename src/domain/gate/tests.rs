@@ -5,7 +5,7 @@ fn facts() -> Facts {
     Facts {
         head: "a".repeat(40).parse().unwrap(),
         origin: Origin::Ours,
-        writers: Writers::known([]),
+        contributors: Contributors::known([]),
         draft: false,
         stages: vec![StagePolicy {
             title: "shop/production".into(),
@@ -28,7 +28,7 @@ fn facts() -> Facts {
             approves: true,
             commit: Some("a".repeat(40).parse().unwrap()),
             submitted_at: "2026-01-01T10:00:00Z".parse().unwrap(),
-            writer: true,
+            may_write: true,
         }],
         refused: None,
     }
@@ -81,7 +81,7 @@ fn a_permit_needs_every_gate() {
         ),
         (
             "reader",
-            |f| f.reviews[0].writer = false,
+            |f| f.reviews[0].may_write = false,
             "they may not write",
         ),
         (
@@ -123,12 +123,12 @@ fn a_permit_needs_approvals_that_count() {
         ),
         (
             "writer",
-            |f| f.writers = Writers::known(["bob".into()]),
+            |f| f.contributors = Contributors::known(["bob".into()]),
             "wrote or pushed a commit of it",
         ),
         (
             "unknown",
-            |f| f.writers = Writers::Unknown(Doubt::Fork),
+            |f| f.contributors = Contributors::Unknown(Doubt::Fork),
             "in a fork",
         ),
         (

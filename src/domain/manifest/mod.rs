@@ -14,16 +14,16 @@ use super::{APPLICATION_ANNOTATION, ApplicationKey, Invalid, OWNER_LABEL, yaml};
 
 mod names;
 mod parse;
+mod phase;
 mod server_fields;
-mod stage;
 #[cfg(test)]
 mod tests;
 
 use parse::collect;
 
 pub use names::{is_custom_group, is_label, is_subdomain};
+pub use phase::{ApplyPhase, apply_phase};
 pub use server_fields::{BOOKKEEPING, without_server_fields};
-pub use stage::{ApplyStage, apply_stage};
 
 /// What an object is called, without its API version: the same object under
 /// two versions of its API is one object. A cluster-scoped one has no

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::domain::health::{self, Assessment, Health};
 use crate::domain::hook::Hook;
 use crate::domain::labels::WAVE;
-use crate::domain::manifest::{ApplyStage, ResourceKey, apply_stage};
+use crate::domain::manifest::{ApplyPhase, ResourceKey, apply_phase};
 
 /// The waves of an application's objects, by annotation. A wave begins once those before it are healthy.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +30,7 @@ impl Waves {
         let first = all.iter().map(|(_, wave, _)| *wave).min().unwrap_or(0);
         let mut waves = Self::default();
         for (key, wave, health) in &mut all {
-            if apply_stage(key) == ApplyStage::Definitions {
+            if apply_phase(key) == ApplyPhase::Definitions {
                 *wave = first;
             }
             waves.of.insert(key.clone(), *wave);

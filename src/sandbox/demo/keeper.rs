@@ -11,7 +11,7 @@ use crate::sandbox::installation::Windlass;
 use crate::sandbox::process::Server;
 
 /// Keeps windlass running: when it dies it is started again.
-pub(super) struct ManagedBy {
+pub(super) struct Keeper {
     pub(super) windlass: Arc<Windlass>,
     running: Arc<Mutex<Running>>,
     task: tokio::task::JoinHandle<()>,
@@ -36,7 +36,7 @@ impl Running {
     }
 }
 
-impl ManagedBy {
+impl Keeper {
     pub(super) fn start(windlass: Windlass, file: PathBuf) -> anyhow::Result<Self> {
         let windlass = Arc::new(windlass);
         let running = Arc::new(Mutex::new(Running {
@@ -75,7 +75,7 @@ impl ManagedBy {
     }
 }
 
-impl Drop for ManagedBy {
+impl Drop for Keeper {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -23,7 +23,7 @@ use super::installation::{Options, Windlass, install, install_definitions};
 use super::process::{Folder, free_port};
 use super::tools::Tools;
 use crate::cli::{wait_for_signal, write_out};
-use keeper::ManagedBy;
+use keeper::Keeper;
 use story::Story;
 
 /// `windlass demo`
@@ -69,7 +69,7 @@ async fn play(args: DemoArgs) -> anyhow::Result<()> {
     let plane = ControlPlane::open(Tools::locate()?, folder).await?;
     let forge = Forge::start(&dir.join("forge"), args.port).await?;
     let windlass = prepare(&plane, &forge, &dir.join("installation")).await?;
-    let keeper = ManagedBy::start(windlass, described)?;
+    let keeper = Keeper::start(windlass, described)?;
     let client = plane.client().await?;
     let story = Story {
         forge: &forge,
@@ -115,7 +115,7 @@ async fn prepare(plane: &ControlPlane, forge: &Forge, folder: &Path) -> anyhow::
 }
 
 /// What other programs need to go on from here.
-fn description(plane: &ControlPlane, forge: &Forge, keeper: &ManagedBy) -> anyhow::Result<Value> {
+fn description(plane: &ControlPlane, forge: &Forge, keeper: &Keeper) -> anyhow::Result<Value> {
     let users: Vec<_> =
         PEOPLE.iter().map(|(login, role)| json!({"login": login, "role": role.name(), "token": forge.state().token_of(login)})).collect();
     Ok(json!({

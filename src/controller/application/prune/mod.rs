@@ -26,7 +26,7 @@ use crate::domain::plan::{Comparison, Side};
 use crate::domain::sync::{self, Late};
 
 /// What is to be deleted, and which deletions wait.
-pub struct Candidates {
+pub struct Deletions {
     /// The objects that may be deleted now or later, with their inventory entries.
     pub deleted: BTreeMap<ResourceKey, (InventoryEntry, Value)>,
     /// The objects that are not deleted, each with the reason.
@@ -52,7 +52,7 @@ pub async fn candidates(
     desired: &Desired,
     objects: &Objects,
     claims: &ResourceOwners,
-) -> Result<Candidates> {
+) -> Result<Deletions> {
     let prunable = match desired.is_complete() {
         true => prunable(scope, removed_from_git(desired, objects)).await?,
         false => Prunable::default(),
@@ -77,7 +77,7 @@ pub async fn candidates(
         (confirmed, uncommitted),
     )
     .await?;
-    Ok(Candidates::new(prunable, late, decision, next_check))
+    Ok(Deletions::new(prunable, late, decision, next_check))
 }
 
 /// The owned objects that Git no longer has.
@@ -104,7 +104,7 @@ fn moving(
     prunable.prune.keys().filter_map(other).collect()
 }
 
-impl Candidates {
+impl Deletions {
     fn new(
         prunable: Prunable,
         mut late: BTreeMap<ResourceKey, Late>,

@@ -186,7 +186,7 @@ impl<'a> Comparing<'a> {
     ) -> ClusterResult<Comparison> {
         let mut comparison = Comparison::new(key.clone(), live, predicted.after.clone());
         comparison.notes = predicted.notes.clone();
-        settle_answers(self.scope, &mut comparison, predicted, &[base]).await?;
+        hide_unstable(self.scope, &mut comparison, predicted, &[base]).await?;
         mask_live_secret(&mut comparison);
         Ok(comparison)
     }
@@ -208,7 +208,7 @@ impl<'a> Comparing<'a> {
             notes,
         };
         add_notes(&mut comparison, &predicted.manifest, &self.scope.manager());
-        settle_answers(self.scope, &mut comparison, &predicted, git).await?;
+        hide_unstable(self.scope, &mut comparison, &predicted, git).await?;
         Ok(comparison)
     }
 
@@ -270,7 +270,7 @@ fn add_notes(comparison: &mut Comparison, manifest: &Manifest, manager: &str) {
 
 /// A webhook that sets random values or times makes two dry-runs of one request differ. A second dry-run is only made if a
 /// field differs that Git has on no side. Fields that differ between the two are hidden, and counted.
-async fn settle_answers(
+async fn hide_unstable(
     scope: &AppScope<'_>,
     comparison: &mut Comparison,
     predicted: &Prediction,

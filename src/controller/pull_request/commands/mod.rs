@@ -98,8 +98,8 @@ impl Invocation<'_> {
         match self.command.power() {
             _ if self.comment.edited => Some(NotTaken::Edited),
             _ if self.comment.interrupted => Some(NotTaken::Interrupted),
-            Power::Delete if pull.merged_at.is_none() => Some(NotTaken::OnlyMerged),
-            Power::Stage | Power::Delete if pull.draft && pull.is_open() => Some(NotTaken::Draft),
+            Power::Live if pull.merged_at.is_none() => Some(NotTaken::OnlyMerged),
+            Power::Stage | Power::Live if pull.draft && pull.is_open() => Some(NotTaken::Draft),
             _ => None,
         }
     }

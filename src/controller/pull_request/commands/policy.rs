@@ -8,7 +8,7 @@ use super::{Invocation, Observation};
 use crate::cluster::store::Application;
 use crate::controller::{Result, application, authority};
 use crate::domain::ApplicationKey;
-use crate::domain::approvals::{Case, Writers};
+use crate::domain::approvals::{Case, Contributors};
 use crate::domain::catalog::{Stage, Target};
 use crate::domain::command::{NotDone, Permission};
 
@@ -74,14 +74,14 @@ impl Invocation<'_> {
             std::slice::from_ref(author),
         )
         .await?;
-        let writers = match stage.approvals {
-            0 => Writers::known([]),
-            _ => authority::writers(self.ctx, self.key, &self.observation.snapshot).await?,
+        let contributors = match stage.approvals {
+            0 => Contributors::known([]),
+            _ => authority::contributors(self.ctx, self.key, &self.observation.snapshot).await?,
         };
         let case = Case {
             head: &self.observation.snapshot.pull.head.sha,
             previewed_at: None,
-            writers: &writers,
+            contributors: &contributors,
             approvers: policies
                 .first()
                 .and_then(|policy| policy.approvers.as_ref()),
@@ -120,7 +120,7 @@ impl Invocation<'_> {
         let value = format!("{about} {}", names.join(" "));
         self.ctx
             .to_store()
-            .annotate(request.application, &annotation, Some(&value))
+            .annotate(&object, &[(&annotation, Some(&value))])
             .await?;
         Ok(Err(NotDone::TooFew {
             given: people.len(),

@@ -26,12 +26,10 @@ impl Invocation<'_> {
         &self,
         request: &Request<'_>,
     ) -> Result<std::result::Result<bool, NotDone>> {
-        let object = self.ctx.store.application(request.application).await?;
-        let handled: Vec<_> = annotated(object.as_ref(), store::HANDLED)
-            .split_whitespace()
-            .collect();
         let id = format!("{}-{}", self.comment.comment, self.command.word());
-        if handled.contains(&id.as_str()) {
+        let store = &self.ctx.store;
+        let object = store.application(request.application).await?;
+        if handled(object.as_ref()).contains(&id.as_str()) {
             // The command was carried out already, and is not again. If windlass stopped before it answered, it answers
             // now.
             let answered = &self.ctx.cache.pulls.answered;
@@ -43,22 +41,24 @@ impl Invocation<'_> {
         if let Err(why) = self.has_quorum(request).await? {
             return Ok(Err(why));
         }
-        let handled: Vec<_> = handled.into_iter().chain([id.as_str()]).collect();
-        let handled = handled[handled.len().saturating_sub(MOST_HANDLED)..].join(" ");
+        // As it is now: the write is refused if somebody changed it since.
+        let Some(object) = store.application(request.application).await? else {
+            return Ok(Ok(false));
+        };
+        let mut done = handled(Some(&object));
+        done.push(&id);
+        let done = done[done.len().saturating_sub(MOST_HANDLED)..].join(" ");
         let (annotation, value) = request.annotation;
         // In one write: after an interruption in between, the command would be carried out twice, or its givers would
         // count for the next command.
         let annotations = [
             (annotation, Some(value)),
-            (store::HANDLED, Some(handled.as_str())),
+            (store::HANDLED, Some(done.as_str())),
             (&self.given_by(), None),
         ];
-        let writer = self.ctx.to_store();
-        let known = writer
-            .annotate_all(request.application, &annotations)
-            .await?;
+        self.ctx.to_store().annotate(&object, &annotations).await?;
         self.ctx.emit(&Event::Request(request.application.clone()));
-        Ok(Ok(known))
+        Ok(Ok(true))
     }
 
     /// The annotation that keeps who has given the command.
@@ -72,4 +72,11 @@ pub fn annotated<'a>(object: Option<&'a store::Application>, annotation: &str) -
     object
         .and_then(|object| object.annotations().get(annotation))
         .map_or("", String::as_str)
+}
+
+/// The commands that an application has carried out.
+fn handled(object: Option<&store::Application>) -> Vec<&str> {
+    annotated(object, store::HANDLED)
+        .split_whitespace()
+        .collect()
 }

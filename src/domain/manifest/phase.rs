@@ -5,16 +5,16 @@ use super::ResourceKey;
 /// The stage of a sync in which an object is applied: definitions, objects that others refer to, the rest, and at last
 /// objects that could block the rest (webhooks, aggregated APIs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ApplyStage {
+pub enum ApplyPhase {
     Definitions,
     References,
     Workloads,
     Gatekeepers,
 }
 
-pub fn apply_stage(key: &ResourceKey) -> ApplyStage {
+pub fn apply_phase(key: &ResourceKey) -> ApplyPhase {
     match key.kind.as_str() {
-        "CustomResourceDefinition" | "Namespace" => ApplyStage::Definitions,
+        "CustomResourceDefinition" | "Namespace" => ApplyPhase::Definitions,
         "ClusterRole"
         | "ClusterRoleBinding"
         | "ServiceAccount"
@@ -25,11 +25,11 @@ pub fn apply_stage(key: &ResourceKey) -> ApplyStage {
         | "PersistentVolume"
         | "PersistentVolumeClaim"
         | "ResourceQuota"
-        | "LimitRange" => ApplyStage::References,
-        kind if kind.ends_with("Class") => ApplyStage::References,
+        | "LimitRange" => ApplyPhase::References,
+        kind if kind.ends_with("Class") => ApplyPhase::References,
         "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" | "APIService" => {
-            ApplyStage::Gatekeepers
+            ApplyPhase::Gatekeepers
         }
-        _ => ApplyStage::Workloads,
+        _ => ApplyPhase::Workloads,
     }
 }

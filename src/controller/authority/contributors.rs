@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::controller::{Reader, Result};
-use crate::domain::approvals::{Doubt, Writers};
+use crate::domain::approvals::{Contributors, Doubt};
 use crate::domain::{CommitSha, PullRequestKey};
 use crate::github::{self, Account, PullCommit, PullSnapshot, Push};
 
@@ -17,23 +17,23 @@ const GITHUB: (&str, &str) = ("web-flow", "noreply@github.com");
 
 /// Everybody who contributed to a pull request: who opened it, the authors and committers of its commits, and whoever
 /// pushed one of them, since anybody can commit under another's address.
-pub async fn writers(
+pub async fn contributors(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
-) -> Result<Writers> {
+) -> Result<Contributors> {
     let pull = &snapshot.pull;
     let bot = ctx.github.identity().await?.login.clone();
     let repository = ctx.github.repository(&key.repo)?;
     if pull.is_fork(repository.id) {
-        return Ok(Writers::Unknown(Doubt::Fork));
+        return Ok(Contributors::Unknown(Doubt::Fork));
     }
     let commits = match ctx.github.commits_of(key).await {
         Ok(commits) => commits,
         Err(error) => return undetermined(error),
     };
     if commits.len() >= MOST_COMMITS {
-        return Ok(Writers::Unknown(Doubt::TooMany {
+        return Ok(Contributors::Unknown(Doubt::TooMany {
             commits: commits.len(),
         }));
     }
@@ -43,7 +43,7 @@ pub async fn writers(
     };
     let mut logins = match known.committers(&commits) {
         Ok(logins) => logins,
-        Err(doubt) => return Ok(Writers::Unknown(doubt)),
+        Err(doubt) => return Ok(Contributors::Unknown(doubt)),
     };
     let pushes = match ctx.github.pushes(&key.repo, &pull.head.branch).await {
         Ok(pushes) => pushes,
@@ -51,21 +51,21 @@ pub async fn writers(
     };
     match known.pushers(&pull.head.sha, &commits, &pushes) {
         Ok(pushers) => logins.extend(pushers),
-        Err(doubt) => return Ok(Writers::Unknown(doubt)),
+        Err(doubt) => return Ok(Contributors::Unknown(doubt)),
     }
     logins.insert(pull.author().to_string());
     // windlass's bot and GitHub itself are no people.
     logins.remove(&bot);
     logins.remove(GITHUB.0);
-    Ok(Writers::known(logins))
+    Ok(Contributors::known(logins))
 }
 
 /// If the server has no such list, or refuses it, a retry does not help: the writers are unknown, and no approval counts.
-fn undetermined(error: github::Error) -> Result<Writers> {
+fn undetermined(error: github::Error) -> Result<Contributors> {
     match error {
         github::Error::NotFound { .. }
         | github::Error::Refused { .. }
-        | github::Error::Unexpected { .. } => Ok(Writers::Unknown(Doubt::Unanswered {
+        | github::Error::Unexpected { .. } => Ok(Contributors::Unknown(Doubt::Unanswered {
             why: error.to_string(),
         })),
         other => Err(other.into()),
