@@ -1,4 +1,5 @@
-//! The documents are true: what is made from the types is as it is made, commands exist, links lead somewhere.
+//! The documents are true: what is made from the types is as it is made, commands, functions and quoted words exist, links
+//! lead somewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -150,4 +151,133 @@ fn is_heading(line: &str, anchor: &str) -> bool {
         .chars()
         .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.collect::<String>().replace(' ', "-") == anchor
+}
+
+/// Every page under `docs/paths/`.
+fn paths() -> impl Iterator<Item = (PathBuf, String)> {
+    documents().into_iter().filter(|(path, _)| {
+        path.parent()
+            .is_some_and(|folder| folder.ends_with("paths"))
+    })
+}
+
+/// The file of `a::b`.
+fn source_of(module: &str) -> Option<String> {
+    let place = root().join("src").join(module.replace("::", "/"));
+    let files = [place.with_extension("rs"), place.join("mod.rs")];
+    files
+        .iter()
+        .find_map(|file| std::fs::read_to_string(file).ok())
+}
+
+/// `a::{b, c}` are two modules.
+fn modules(span: &str) -> Vec<String> {
+    let Some((parent, children)) = span.split_once('{') else {
+        return vec![span.into()];
+    };
+    let children = children.trim_end_matches('}').split(',');
+    children
+        .map(|child| format!("{parent}{}", child.trim()))
+        .collect()
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + word.len()..]);
+        !before.ends_with(is_part) && !after.starts_with(is_part)
+    })
+}
+
+/// A function, or a type, variant or constant.
+fn has_name(source: &str, name: &str) -> bool {
+    name.split("::").all(|part| {
+        if part.starts_with(char::is_lowercase) {
+            has_word(source, &format!("fn {part}"))
+        } else {
+            has_word(source, part)
+        }
+    })
+}
+
+#[test]
+fn functions_in_the_documents_exist() {
+    let architecture = root().join("docs/architecture.md");
+    let text = std::fs::read_to_string(&architecture).unwrap();
+    let mut found = 0;
+    for (path, text) in paths().chain([(architecture, text)]) {
+        let steps = text.lines().flat_map(|line| {
+            let steps = line.split("; ").flat_map(|part| part.split(". "));
+            steps.filter_map(move |step| Some((line, step.split_once("` → ")?)))
+        });
+        for (line, (module, names)) in steps {
+            let module = module.rsplit('`').next().unwrap_or_default();
+            let names: Vec<_> = names.split('`').skip(1).step_by(2).collect();
+            for module in modules(module) {
+                let source = source_of(&module);
+                let source = source
+                    .unwrap_or_else(|| panic!("{}: there is no {module}:\n{line}", path.display()));
+                for name in &names {
+                    assert!(
+                        has_name(&source, name),
+                        "{}: {module} has no {name}:\n{line}",
+                        path.display()
+                    );
+                    found += 1;
+                }
+            }
+        }
+    }
+    assert!(found > 100, "only {found} functions were found");
+}
+
+/// One space for any white space; lines that Rust continues are one.
+fn joined(text: &str) -> String {
+    let text = text.replace("\\\n", " ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What windlass writes: the sources and the templates.
+fn words_of_windlass() -> String {
+    let files = ["src", "templates"].map(|folder| walkdir::WalkDir::new(root().join(folder)));
+    let files = files.into_iter().flatten().filter_map(Result::ok);
+    let texts = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
+    joined(&texts.collect::<Vec<_>>().join("\n"))
+}
+
+/// The sentences in quotes, without what differs from case to case: code, numbers, what is left out.
+fn quoted_words(text: &str) -> Vec<String> {
+    let mut in_block = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            in_block = !in_block;
+        }
+        if in_block {
+            continue;
+        }
+        for quote in line.split('"').skip(1).step_by(2) {
+            let prose = quote.split('`').step_by(2);
+            let parts = prose.flat_map(|part| part.split(|c: char| c == '…' || c.is_ascii_digit()));
+            found.extend(parts.map(joined).filter(|part| part.chars().count() >= 12));
+        }
+    }
+    found
+}
+
+#[test]
+fn quoted_words_are_what_windlass_writes() {
+    let words = words_of_windlass();
+    let mut found = 0;
+    for (path, text) in paths() {
+        for part in quoted_words(&text) {
+            assert!(
+                words.contains(&part),
+                "{}: windlass does not write \"{part}\"",
+                path.display()
+            );
+            found += 1;
+        }
+    }
+    assert!(found > 30, "only {found} quotes were found");
 }
