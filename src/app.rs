@@ -117,7 +117,8 @@ const LAST_WRITES: Duration = Duration::from_secs(8);
 /// The most previews that are made at the same time.
 const PREVIEWS_AT_ONCE: usize = 3;
 
-/// The clusters of the settings and the one that windlass runs in, each with a client for every account of a project.
+/// The clusters of the settings and the one that windlass runs in, each with a client for every
+/// account of a project.
 async fn clusters(
     settings: &Settings,
     watch_events: &mpsc::Sender<WatchEvent>,
@@ -215,7 +216,8 @@ async fn reader(
     })
 }
 
-/// The sources of keys besides watches: a resync now and from time to time, webhooks, and failed deliveries.
+/// The sources of keys besides watches: a resync now and from time to time, webhooks, and failed
+/// deliveries.
 async fn sources(
     ctx: &Arc<Writer>,
     server: &Server,
@@ -277,8 +279,8 @@ async fn process_hints(ctx: &Arc<Writer>, mut received_hints: mpsc::Receiver<Hin
     }
 }
 
-/// GitHub may be unreachable for a while: a hint is tried again until it is processed, or until the next resync covers it
-/// anyway.
+/// GitHub may be unreachable for a while: a hint is tried again until it is processed, or until the
+/// next resync covers it anyway.
 async fn process_later(ctx: std::sync::Weak<Writer>, hint: Hint) {
     for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256] {
         tokio::time::sleep(Duration::from_secs(pause)).await;

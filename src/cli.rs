@@ -33,8 +33,8 @@ enum Command {
     /// Runs a demo on this machine, with a throw-away Kubernetes and a GitHub-like forge
     #[cfg(feature = "sandbox")]
     Demo(DemoArgs),
-    /// Prints what a working copy of the config repository would change in the clusters. Exit code 0: no changes,
-    /// 1: changes, 2: an error, or changes that cannot be applied
+    /// Prints what a working copy of the config repository would change in the clusters. Exit code
+    /// 0: no changes, 1: changes, 2: an error, or changes that cannot be applied
     Plan(Box<PlanArgs>),
     #[command(flatten)]
     Operate(Operate),
@@ -50,7 +50,8 @@ enum Command {
     /// Becomes a renderer that can reach nothing but its own folder
     #[command(hide = true)]
     Jail(JailArgs),
-    /// Renders manifests for a windlass in another container, over a socket. For kernels without Landlock
+    /// Renders manifests for a windlass in another container, over a socket. For kernels without
+    /// Landlock
     Render(RenderArgs),
     /// Tries to get out of the jail
     #[command(hide = true)]
@@ -169,8 +170,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     crate::app::run(settings, listener, metrics, stop).await
 }
 
-/// With LIFELINE=stdin (the sandbox sets it) the process ends as soon as its standard input does: it never outlives
-/// whoever holds the other end of the pipe, however that dies.
+/// With LIFELINE=stdin (the sandbox sets it) the process ends as soon as its standard input does:
+/// it never outlives whoever holds the other end of the pipe, however that dies.
 fn end_with_parent() {
     if std::env::var_os("LIFELINE").is_some_and(|value| value == "stdin") {
         std::thread::spawn(|| {

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Objects are taken apart and put together all day: the system's allocator was a quarter of the processor time.
+/// Objects are taken apart and put together all day: the system's allocator was a quarter of the
+/// processor time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -42,7 +42,8 @@ pub struct ApplicationArgs {
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Operate {
-    /// Shows for every application whether it is synced and healthy, its commit, and what it waits for
+    /// Shows for every application whether it is synced and healthy, its commit, and what it waits
+    /// for
     Status(Installation),
     /// Compares every object of an application with the cluster again, and syncs what differs
     Sync(ApplicationArgs),
@@ -58,7 +59,8 @@ pub enum Operate {
     Resume(ApplicationArgs),
     /// Confirms the pending deletions of an application, and lists them
     ConfirmPrune(ApplicationArgs),
-    /// Lets the first sync change objects that existed before windlass, or continue with another cluster
+    /// Lets the first sync change objects that existed before windlass, or continue with another
+    /// cluster
     Adopt {
         /// The application and its stage, such as `shop/production`
         #[arg(required_unless_present = "all", conflicts_with = "all")]

@@ -56,7 +56,8 @@ impl Registry {
         Ok(Self { credentials })
     }
 
-    /// The digests of the manifests that an image's index lists; none if the image is a single manifest.
+    /// The digests of the manifests that an image's index lists; none if the image is a single
+    /// manifest.
     pub async fn manifests_of(&self, image: &ImageRef) -> anyhow::Result<Vec<Digest>> {
         let digest = image.digest.as_ref().context("it has no digest")?;
         let reference: oci_client::Reference = format!("{}@{digest}", image.name).parse()?;

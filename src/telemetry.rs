@@ -18,8 +18,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// Logs go to standard error. kube logs the whole body of a response that it cannot parse, and that may hold a Secret:
-/// those messages are turned off.
+/// Logs go to standard error. kube logs the whole body of a response that it cannot parse, and that
+/// may hold a Secret: those messages are turned off.
 pub fn log_to_stderr(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter: EnvFilter =
         format!("{filter},kube_client::client=error,kube_client::client::builder=off").parse()?;
@@ -33,8 +33,8 @@ pub fn log_to_stderr(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     .map_err(|error| anyhow::anyhow!("logging is set up already: {error}"))
 }
 
-/// Writes each log record as one line. Text from outside, such as a path or a server's message, can neither start a line
-/// of its own nor send control codes to a terminal.
+/// Writes each log record as one line. Text from outside, such as a path or a server's message, can
+/// neither start a line of its own nor send control codes to a terminal.
 struct OneLine<W>(W);
 
 impl<W: std::io::Write> std::io::Write for OneLine<W> {

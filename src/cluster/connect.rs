@@ -17,7 +17,8 @@ tokio::task_local! {
     static WARNINGS: Mutex<Vec<String>>;
 }
 
-/// Runs requests and returns the API server's warnings too: deprecated versions, unknown or duplicate fields.
+/// Runs requests and returns the API server's warnings too: deprecated versions, unknown or
+/// duplicate fields.
 pub async fn with_warnings<T>(requests: impl Future<Output = T>) -> (T, Vec<String>) {
     WARNINGS
         .scope(Mutex::default(), async {
@@ -54,7 +55,8 @@ pub(super) fn hear_warnings<B>(response: http::Response<B>) -> http::Response<B>
     response
 }
 
-/// For so long discovery is not read again for a kind that is not served, unless we applied a definition meanwhile.
+/// For so long discovery is not read again for a kind that is not served, unless we applied a
+/// definition meanwhile.
 pub(super) const UNSERVED_FOR: Duration = Duration::from_secs(1);
 
 /// The deadline of a request that is not a watch.

@@ -17,7 +17,8 @@ use super::{Cluster, Error, Result, call, refused};
 use crate::domain::manifest::ResourceKey;
 
 impl Cluster {
-    /// Helm's `.Capabilities`: the Kubernetes version, and the APIs served, as `apps/v1` and `apps/v1/Deployment`.
+    /// Helm's `.Capabilities`: the Kubernetes version, and the APIs served, as `apps/v1` and
+    /// `apps/v1/Deployment`.
     pub async fn capabilities(&self) -> Result<(String, Vec<String>)> {
         let what = "read the cluster's version";
         let version = self
@@ -89,7 +90,8 @@ impl Cluster {
                 .is_some_and(|at| at.elapsed() < UNSERVED_FOR)
         };
         for refresh in [false, true] {
-            // On a cluster with many definitions discovery is megabytes: it is not read again for each object.
+            // On a cluster with many definitions discovery is megabytes: it is not read again for
+            // each object.
             if refresh && is_known_unserved(&gvk) {
                 return Ok(None);
             }
@@ -162,8 +164,8 @@ impl Cluster {
             .is_some())
     }
 
-    /// The API version that the cluster recommends for a kind whose written version it does not serve: in the same group,
-    /// or in the group that the kind moved to.
+    /// The API version that the cluster recommends for a kind whose written version it does not
+    /// serve: in the same group, or in the group that the kind moved to.
     pub async fn served_as(&self, group: &str, kind: &str) -> Result<Option<String>> {
         // kubernetes.io/docs/reference/using-api/deprecation-guide.
         let moved = match (group, kind) {
@@ -179,8 +181,8 @@ impl Cluster {
             .map(|(resource, _)| resource.api_version))
     }
 
-    /// The state of an object whose kind is not served: missing if the kind's definition was deleted, unknown if its
-    /// definition or its API server is only out of order.
+    /// The state of an object whose kind is not served: missing if the kind's definition was
+    /// deleted, unknown if its definition or its API server is only out of order.
     pub(super) async fn of_unserved_kind(&self, key: &ResourceKey) -> Result<Found> {
         let unknown = |why: &str| Ok(Found::Unknown(why.to_string()));
         let definitions = match self

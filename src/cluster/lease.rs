@@ -36,7 +36,8 @@ impl Holder {
         }
     }
 
-    /// Waits until the Lease is ours. It has expired if the holder did not renew it for its duration, by our own clock.
+    /// Waits until the Lease is ours. It has expired if the holder did not renew it for its
+    /// duration, by our own clock.
     pub async fn acquire(&self) -> Result<WritePermit> {
         let mut last_seen: Option<(Option<String>, Instant)> = None;
         let mut logged = false;
@@ -116,7 +117,8 @@ impl Holder {
         }
     }
 
-    /// Renews the Lease. Returns once it was lost or could not be renewed in time: then we must not write any more.
+    /// Renews the Lease. Returns once it was lost or could not be renewed in time: then we must not
+    /// write any more.
     pub async fn keep(&self) -> anyhow::Error {
         let mut renewed = Instant::now();
         loop {
@@ -132,7 +134,8 @@ impl Holder {
                 }
                 self.take(lease).await.map(Some)
             };
-            // A request that hangs is cut off before the Lease expires: we must not write once another may hold it.
+            // A request that hangs is cut off before the Lease expires: we must not write once
+            // another may hold it.
             let left = (DURATION - MARGIN).saturating_sub(renewed.elapsed());
             let outcome = match tokio::time::timeout(left, outcome).await {
                 Ok(outcome) => outcome,

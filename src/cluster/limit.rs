@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// How many requests may be in flight at once. Each answer raises the limit by one; each time that the server is
-/// unavailable or answers 429 the limit is halved.
+/// How many requests may be in flight at once. Each answer raises the limit by one; each time that
+/// the server is unavailable or answers 429 the limit is halved.
 pub(super) struct AdaptiveLimit {
     pub(super) limit: AtomicUsize,
     pub(super) in_flight: AtomicUsize,

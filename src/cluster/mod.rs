@@ -104,7 +104,8 @@ async fn call<T>(
 ) -> Result<std::result::Result<T, Box<Status>>> {
     match tokio::time::timeout(DEADLINE, request).await {
         Ok(Ok(value)) => Ok(Ok(value)),
-        // A plain 500 is an answer about the object: field managers and webhooks cause it. It may quote values.
+        // A plain 500 is an answer about the object: field managers and webhooks cause it. It may
+        // quote values.
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 429 | 502 | 503 | 504) => {
             Err(Error::Unavailable {
                 what: what.into(),
@@ -209,7 +210,8 @@ impl Cluster {
         let answer = call(what, request).await;
         self.limit
             .record(matches!(answer, Err(Error::Unavailable { .. })));
-        // A 404 without the reason `NotFound` means that the API is missing, not the object: discovery is outdated.
+        // A 404 without the reason `NotFound` means that the API is missing, not the object:
+        // discovery is outdated.
         if let Ok(Err(status)) = &answer
             && status.code == 404
             && status.reason != "NotFound"
@@ -220,8 +222,8 @@ impl Cluster {
         answer
     }
 
-    /// The identity of this cluster: the uid of its namespace `kube-system`. It is read again after a watch was
-    /// interrupted: another cluster may have taken the address meanwhile.
+    /// The identity of this cluster: the uid of its namespace `kube-system`. It is read again after
+    /// a watch was interrupted: another cluster may have taken the address meanwhile.
     pub async fn uid(&self) -> Result<String> {
         if let Some(known) = self
             .uid

@@ -29,7 +29,8 @@ pub enum Keeps {
     Unknown,
 }
 
-/// Replaces a name in all values that the server derived from it, such as the labels of a Job's pods.
+/// Replaces a name in all values that the server derived from it, such as the labels of a Job's
+/// pods.
 pub(super) fn renamed(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::String(text) if text.contains(from) => *text = text.replace(from, to),
@@ -56,8 +57,8 @@ impl Cluster {
         }
     }
 
-    /// An object of the inventory, read by the version that it was applied by, or else by the version that the cluster
-    /// recommends. Returns that version too.
+    /// An object of the inventory, read by the version that it was applied by, or else by the
+    /// version that the cluster recommends. Returns that version too.
     pub async fn find(&self, key: &ResourceKey, version: &str) -> Result<(String, Found)> {
         let served = match self.kind(&key.group, version, &key.kind).await? {
             Some(_) => Some(version.to_string()),
@@ -81,7 +82,8 @@ impl Cluster {
         Ok((served, found))
     }
 
-    /// Live objects of one kind in one namespace that carry our label with this value, in one request.
+    /// Live objects of one kind in one namespace that carry our label with this value, in one
+    /// request.
     pub async fn owned(
         &self,
         group: &str,

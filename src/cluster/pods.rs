@@ -50,8 +50,8 @@ impl Pods {
         }
     }
 
-    /// Replaces the workloads that an application waits for. Returns for each of them why a pod of it cannot run, as far as
-    /// that is known. A later change wakes the application.
+    /// Replaces the workloads that an application waits for. Returns for each of them why a pod of
+    /// it cannot run, as far as that is known. A later change wakes the application.
     pub fn wait(
         self: &Arc<Self>,
         owner: &str,
@@ -104,7 +104,8 @@ impl Pods {
         }
     }
 
-    /// Updates the state of a pod and wakes the applications that wait for it, if the state changed.
+    /// Updates the state of a pod and wakes the applications that wait for it, if the state
+    /// changed.
     async fn note(
         &self,
         namespace: &str,

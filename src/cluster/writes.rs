@@ -62,13 +62,14 @@ pub(super) fn refusal(key: &ResourceKey, status: &Status) -> Refusal {
     Refusal {
         message: plan::refusal(key, &status.reason, &status.message, &fields),
         invalid: status.code == 422,
-        // The API server's message: apiserver pkg/endpoints/handlers/responsewriters, forbiddenMessage.
+        // The API server's message: apiserver pkg/endpoints/handlers/responsewriters,
+        // forbiddenMessage.
         no_right: status.code == 403
             && status.message.contains("User \"")
             && status.message.contains("\" cannot "),
         no_namespace: namespace_missing(status, key),
-        // The API server's message: pkg/admission, "does not support dry run". A webhook that declares no side effects
-        // and still refuses dry-runs has a message of its own.
+        // The API server's message: pkg/admission, "does not support dry run". A webhook that
+        // declares no side effects and still refuses dry-runs has a message of its own.
         no_dry_run: status.code == 400 && status.message.contains("does not support dry run")
             || refuses_dry_run(&status.message),
     }
@@ -95,7 +96,8 @@ pub(super) fn namespace_missing(status: &Status, key: &ResourceKey) -> bool {
 }
 
 impl Cluster {
-    /// Why the server would refuse to delete an object. None: it would delete it, or the kind is not served.
+    /// Why the server would refuse to delete an object. None: it would delete it, or the kind is
+    /// not served.
     pub async fn would_refuse_deletion(
         &self,
         key: &ResourceKey,
@@ -185,8 +187,8 @@ impl Cluster {
         }
     }
 
-    /// Dry-runs the creation of an object under an unused name: an error is then about the object itself, not about the
-    /// live one. The answer has the object's own name.
+    /// Dry-runs the creation of an object under an unused name: an error is then about the object
+    /// itself, not about the live one. The answer has the object's own name.
     pub async fn probe(
         &self,
         key: &ResourceKey,
@@ -292,8 +294,8 @@ impl Cluster {
 }
 
 impl Writer<'_> {
-    /// Server-side apply of a payload. `force`: takes over fields that others own; if the payload has a resourceVersion,
-    /// only while that is current.
+    /// Server-side apply of a payload. `force`: takes over fields that others own; if the payload
+    /// has a resourceVersion, only while that is current.
     pub async fn apply(
         &self,
         key: &ResourceKey,
@@ -309,7 +311,8 @@ impl Writer<'_> {
             .await
     }
 
-    /// Replaces `managedFields`, unless somebody wrote the object since. Returns the new resourceVersion.
+    /// Replaces `managedFields`, unless somebody wrote the object since. Returns the new
+    /// resourceVersion.
     pub async fn set_managed_fields(
         &self,
         key: &ResourceKey,

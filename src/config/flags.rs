@@ -44,7 +44,8 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_EVENTS_TOKEN_FILE", value_name = "FILE")]
     pub events_token_file: Option<PathBuf>,
 
-    /// Kubeconfig of the cluster that stores windlass's objects (default: the service account of its pod)
+    /// Kubeconfig of the cluster that stores windlass's objects (default: the service account of
+    /// its pod)
     #[arg(long, env = "WINDLASS_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
@@ -52,8 +53,9 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_NAMESPACE", default_value = "windlass")]
     pub namespace: String,
 
-    /// A destination cluster, by the name that windlass.yaml uses: NAME=KUBECONFIG or NAME=KUBECONFIG#CONTEXT. Repeat
-    /// for more. `local` is the cluster that windlass runs in unless it is given here
+    /// A destination cluster, by the name that windlass.yaml uses: NAME=KUBECONFIG or
+    /// NAME=KUBECONFIG#CONTEXT. Repeat for more. `local` is the cluster that windlass runs in
+    /// unless it is given here
     #[arg(
         long = "cluster",
         env = "WINDLASS_CLUSTERS",
@@ -62,8 +64,9 @@ pub struct ServeArgs {
     )]
     pub clusters: Vec<String>,
 
-    /// A repository whose `windlass.yaml` controls clusters, as owner/name. Repeat for more. Each of its applications may
-    /// use any one namespace, and no objects outside of it. All other repositories that the App sees only get statuses
+    /// A repository whose `windlass.yaml` controls clusters, as owner/name. Repeat for more. Each
+    /// of its applications may use any one namespace, and no objects outside of it. All other
+    /// repositories that the App sees only get statuses
     #[arg(
         long = "config-repository",
         env = "WINDLASS_CONFIG_REPOSITORIES",
@@ -72,12 +75,14 @@ pub struct ServeArgs {
     )]
     pub config_repositories: Vec<RepoName>,
 
-    /// File with projects: which config repositories may deploy to which clusters and namespaces, and which kinds
+    /// File with projects: which config repositories may deploy to which clusters and namespaces,
+    /// and which kinds
     #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]
     pub projects: Option<PathBuf>,
 
-    /// The service account that previews impersonate, as namespace/name. It may read and dry-run, and an admission policy
-    /// refuses its writes (deploy/rbac.yaml has both). Without it, previews use windlass's own rights
+    /// The service account that previews impersonate, as namespace/name. It may read and dry-run,
+    /// and an admission policy refuses its writes (deploy/rbac.yaml has both). Without it, previews
+    /// use windlass's own rights
     #[arg(long, env = "WINDLASS_PREVIEW_ACCOUNT", value_name = "NAMESPACE/NAME")]
     pub preview_account: Option<ServiceAccount>,
 
@@ -121,22 +126,23 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub helm: Option<PathBuf>,
 
-    /// File with credentials of image registries, as `docker login` writes it. windlass uses them to check whether an
-    /// announced index lists a running digest. Public images need none
+    /// File with credentials of image registries, as `docker login` writes it. windlass uses them
+    /// to check whether an announced index lists a running digest. Public images need none
     #[arg(long, env = "WINDLASS_REGISTRY_AUTH_FILE", value_name = "FILE")]
     pub registry_auth_file: Option<PathBuf>,
 
-    /// The socket of a `windlass render` in its own container, without token, secrets or network. It renders instead of
-    /// child processes of this one. For kernels without Landlock
+    /// The socket of a `windlass render` in its own container, without token, secrets or network.
+    /// It renders instead of child processes of this one. For kernels without Landlock
     #[arg(long, env = "WINDLASS_RENDERER", value_name = "FILE")]
     pub renderer: Option<PathBuf>,
 
-    /// Render pull requests even if this kernel cannot jail the renderers (it has no Landlock). Use this only if you trust
-    /// everybody who may open a pull request with all of windlass's rights
+    /// Render pull requests even if this kernel cannot jail the renderers (it has no Landlock). Use
+    /// this only if you trust everybody who may open a pull request with all of windlass's rights
     #[arg(long, env = "WINDLASS_RENDER_WITHOUT_JAIL")]
     pub render_without_jail: bool,
 
-    /// The name of this replica in the Lease; with the same name, windlass resumes at once after a restart
+    /// The name of this replica in the Lease; with the same name, windlass resumes at once after a
+    /// restart
     #[arg(long, env = "WINDLASS_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
 

@@ -29,7 +29,8 @@ use values::{api_url, cluster, secrets};
 /// Settings that can be used.
 pub struct Settings {
     pub credentials: AppCredentials,
-    /// Secret values are compared by a key that only this installation has: made from the App's private key.
+    /// Secret values are compared by a key that only this installation has: made from the App's
+    /// private key.
     pub mask: Mask,
     pub seal: Seal,
     pub api_url: String,

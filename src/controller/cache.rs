@@ -13,8 +13,8 @@ pub struct Caches {
     pub commits: commit::Cache,
 }
 
-/// A bounded cache of values by commit or by pull request, whose number grows without end. Whatever is evicted is read
-/// again.
+/// A bounded cache of values by commit or by pull request, whose number grows without end. Whatever
+/// is evicted is read again.
 pub struct Recent<K, V>(moka::sync::Cache<K, V>);
 
 const MOST_RECENT: u64 = 10_000;

@@ -113,8 +113,8 @@ impl Reader {
         locked(&self.cache.repositories.moved).insert(repo.clone(), Instant::now());
     }
 
-    /// The base branch as of its last known move. Events of clusters and running rollouts say nothing about Git, so they
-    /// cause no fetch.
+    /// The base branch as of its last known move. Events of clusters and running rollouts say
+    /// nothing about Git, so they cause no fetch.
     pub async fn known_base(self: &Arc<Self>, repo: &RepoName) -> Result<Arc<Base>> {
         let moved = locked(&self.cache.repositories.moved)
             .get(repo)
@@ -245,7 +245,8 @@ impl Reader {
             .collect()
     }
 
-    /// Whether the server's settings name a repository as a config repository. All others only receive statuses.
+    /// Whether the server's settings name a repository as a config repository. All others only
+    /// receive statuses.
     pub fn is_config(&self, repo: &RepoName) -> bool {
         self.environment
             .projects

@@ -1,4 +1,5 @@
-//! Where applications run and how they are rendered. It only reads; it is all that `windlass plan` needs.
+//! Where applications run and how they are rendered. It only reads; it is all that `windlass plan`
+//! needs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +37,8 @@ fn release(
 #[derive(Clone)]
 pub struct Environment {
     pub clusters: Arc<BTreeMap<String, Cluster>>,
-    /// What config repositories may do. None: everything, for `windlass plan` without the server's settings.
+    /// What config repositories may do. None: everything, for `windlass plan` without the server's
+    /// settings.
     pub projects: Option<Projects>,
     /// The preview account, whose rights it uses instead of windlass's.
     pub previews_as: Option<ServiceAccount>,
@@ -46,8 +48,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The cluster's capabilities for a chart: the known ones if they are of the same inputs, otherwise the current ones.
-    /// None: it is no chart.
+    /// The cluster's capabilities for a chart: the known ones if they are of the same inputs,
+    /// otherwise the current ones. None: it is no chart.
     pub async fn served(
         &self,
         target: &Target,
@@ -83,7 +85,8 @@ impl Environment {
             .unwrap_or_default())
     }
 
-    /// Renders an application; the error is for its author. `known`: the cluster's capabilities of the rendering before.
+    /// Renders an application; the error is for its author. `known`: the cluster's capabilities of
+    /// the rendering before.
     pub async fn render(
         &self,
         target: &Target,

@@ -40,8 +40,8 @@ impl Heads {
         ))
     }
 
-    /// Records that an attempt begins. None: windlass crashed too often with this head. `requested`: somebody requests it, so
-    /// earlier records do not count.
+    /// Records that an attempt begins. None: windlass crashed too often with this head.
+    /// `requested`: somebody requests it, so earlier records do not count.
     pub fn begin(
         &self,
         key: &PullRequestKey,

@@ -84,8 +84,8 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
         self.outcomes.subscribe()
     }
 
-    /// How many keys are being reconciled, or will be without a further event, for example after an error. For the
-    /// metrics.
+    /// How many keys are being reconciled, or will be without a further event, for example after an
+    /// error. For the metrics.
     pub fn pending(&self) -> usize {
         self.entries()
             .values()

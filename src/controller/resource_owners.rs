@@ -13,7 +13,8 @@ use crate::domain::plan::Side;
 use crate::domain::{ApplicationKey, CommitSha, RepoName};
 use crate::render::{Inputs, Unreadable};
 
-/// The objects of each destination that several applications share, with the applications that have each.
+/// The objects of each destination that several applications share, with the applications that have
+/// each.
 #[derive(Debug, Default)]
 pub struct ResourceOwners(BTreeMap<Destination, BTreeMap<ResourceKey, Vec<ApplicationKey>>>);
 
@@ -106,8 +107,8 @@ pub async fn of_base(ctx: &Arc<Reader>, base: &Base) -> Result<Arc<ResourceOwner
     Ok(claims)
 }
 
-/// Every object that any of the base's applications has on a cluster. An application that cannot be rendered is an error:
-/// its objects are unknown.
+/// Every object that any of the base's applications has on a cluster. An application that cannot be
+/// rendered is an error: its objects are unknown.
 pub async fn on_cluster(
     ctx: &Arc<Reader>,
     base: &Base,

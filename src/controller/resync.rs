@@ -1,4 +1,5 @@
-//! What webhooks, watches and timers cause: a resync of everything, or a reconcile of the keys that they name.
+//! What webhooks, watches and timers cause: a resync of everything, or a reconcile of the keys that
+//! they name.
 
 use std::sync::Arc;
 
@@ -79,7 +80,8 @@ impl Reader {
         }
     }
 
-    /// Puts everything of a repository into the queues, also applications and promotions that it no longer has.
+    /// Puts everything of a repository into the queues, also applications and promotions that it no
+    /// longer has.
     async fn enqueue_repository(self: &Arc<Self>, base: Arc<Base>, pulls: Vec<Pull>) -> Result<()> {
         let repo = &base.repo.name;
         if let Some(Err(Invalid(why))) = &base.configuration {
@@ -138,7 +140,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Processes a watch event. The reconcile finds out whether there is anything to do, which costs no request.
+    /// Processes a watch event. The reconcile finds out whether there is anything to do, which
+    /// costs no request.
     pub fn on_watch_event(&self, event: WatchEvent) {
         self.emit(&match event {
             WatchEvent::Object(owner) => Event::Object { owner },

@@ -71,8 +71,8 @@ pub async fn change(
     Ok(change)
 }
 
-/// The inputs at the tip, and the newest commit that changed them. `previous`: the last reconciled revision, and the hash
-/// of its inputs.
+/// The inputs at the tip, and the newest commit that changed them. `previous`: the last reconciled
+/// revision, and the hash of its inputs.
 pub fn change_of(
     mirror: &Mirror,
     tip: &CommitSha,

@@ -15,7 +15,8 @@ use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoNa
 pub enum Event {
     /// A pull request changed, or is to be reconciled again.
     PullRequest(PullRequestKey),
-    /// A commit of the base: a pull request was merged as it, or one of its applications failed to reconcile.
+    /// A commit of the base: a pull request was merged as it, or one of its applications failed to
+    /// reconcile.
     Commit(CommitKey),
     /// A branch moved that is not the default branch.
     Branch { repo: RepoName, branch: String },
@@ -176,7 +177,8 @@ impl World<'_> {
             .collect()
     }
 
-    /// The promotions of the stages after one: they are proposed once it is healthy with the same digest.
+    /// The promotions of the stages after one: they are proposed once it is healthy with the same
+    /// digest.
     fn later_stages(&self, key: &ApplicationKey) -> Vec<Key> {
         let later = self.targets(&key.repo).filter(|target| {
             target.application == key.application && target.stage.after.contains(&key.stage)

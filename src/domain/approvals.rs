@@ -38,7 +38,8 @@ pub enum Doubt {
     Address { commit: CommitSha, email: String },
     /// GitHub does not say who pushed the head.
     Push { head: CommitSha },
-    /// Another bot than the pull request's author wrote or pushed a commit: anybody who can run it may have caused that.
+    /// Another bot than the pull request's author wrote or pushed a commit: anybody who can run it
+    /// may have caused that.
     Bot { login: String },
     /// A request to GitHub failed.
     Unanswered { why: String },

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::Invalid;
 
-/// Limits for a health rule: a pull request's `windlass.yaml` is parsed too, and parsing must not recurse deeply.
+/// Limits for a health rule: a pull request's `windlass.yaml` is parsed too, and parsing must not
+/// recurse deeply.
 const MOST_CHARACTERS: usize = 1_000;
 const MOST_OPERATORS: usize = 150;
 
@@ -78,8 +79,8 @@ impl Condition {
     }
 }
 
-/// The `x-kubernetes-validations` of a schema that an object breaks, each with its path. Rules that compare with the
-/// object before (`oldSelf`) are skipped if there is none.
+/// The `x-kubernetes-validations` of a schema that an object breaks, each with its path. Rules that
+/// compare with the object before (`oldSelf`) are skipped if there is none.
 pub fn broken_rules(
     schema: &Value,
     object: &Value,
@@ -94,7 +95,8 @@ pub fn broken_rules(
             if path.is_empty() { "the object" } else { path }
         )
     };
-    // Other errors are limits of this evaluator, which the server may not have: they say nothing about the object.
+    // Other errors are limits of this evaluator, which the server may not have: they say nothing
+    // about the object.
     let verdicts = errors
         .as_slice()
         .iter()

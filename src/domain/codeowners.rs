@@ -45,7 +45,8 @@ fn matches(pattern: &str, path: &str) -> bool {
     let wanted: Vec<&str> = body.split('/').collect();
     let parts: Vec<&str> = path.split('/').collect();
     let starts = if anchored { 0..1 } else { 0..parts.len() };
-    // A pattern that names a folder matches everything in it; one that ends in `/*` matches only direct files.
+    // A pattern that names a folder matches everything in it; one that ends in `/*` matches only
+    // direct files.
     starts.into_iter().any(|start| {
         (start + 1..=parts.len()).any(|end| {
             let whole = end == parts.len();

@@ -9,9 +9,9 @@ use super::fieldset::{Element, FieldPath};
 use super::manifest::ResourceKey;
 
 /// The prefix of the manager's name, the kind (`*`: any), and the prefix of the field's path.
-/// Sources: kubernetes pkg/controller/clusterroleaggregation; cert-manager cmd/cainjector; istio pkg/webhooks;
-/// argo-rollouts utils/service and rollout/trafficrouting; flagger pkg/canary and pkg/router; OpenShift's
-/// openshift-controller-manager (pull secrets of ServiceAccounts).
+/// Sources: kubernetes pkg/controller/clusterroleaggregation; cert-manager cmd/cainjector; istio
+/// pkg/webhooks; argo-rollouts utils/service and rollout/trafficrouting; flagger pkg/canary and
+/// pkg/router; OpenShift's openshift-controller-manager (pull secrets of ServiceAccounts).
 const FILLED_IN: [(&str, &str, &[&str]); 20] = [
     (
         "clusterrole-aggregation-controller",
@@ -74,8 +74,8 @@ const INJECTED: [&str; 3] = [
     "cert-manager.io/inject-apiserver-ca",
 ];
 
-/// Removes fields from a manifest that controllers fill in, so that they are neither applied nor compared: the rules of
-/// an aggregated ClusterRole, and CA bundles that a controller injects.
+/// Removes fields from a manifest that controllers fill in, so that they are neither applied nor
+/// compared: the rules of an aggregated ClusterRole, and CA bundles that a controller injects.
 pub fn leave(key: &ResourceKey, value: &mut Value) {
     if key.group == "rbac.authorization.k8s.io"
         && key.kind == "ClusterRole"
@@ -116,8 +116,8 @@ pub fn leave(key: &ResourceKey, value: &mut Value) {
     }
 }
 
-/// Adds labels that the server would add to an object without labels. Our own label would prevent it from doing so:
-/// kubernetes pkg/apis/core/v1/defaults.go, SetDefaults_ReplicationController.
+/// Adds labels that the server would add to an object without labels. Our own label would prevent
+/// it from doing so: kubernetes pkg/apis/core/v1/defaults.go, SetDefaults_ReplicationController.
 pub fn default_labels(key: &ResourceKey, value: &mut Value) {
     let none = value["metadata"]["labels"]
         .as_object()
@@ -130,7 +130,8 @@ pub fn default_labels(key: &ResourceKey, value: &mut Value) {
     }
 }
 
-/// The controller that applies further objects for a kind. The server's dry-run does not show those.
+/// The controller that applies further objects for a kind. The server's dry-run does not show
+/// those.
 pub fn applies_more(key: &ResourceKey) -> Option<&'static str> {
     Some(match (key.group.as_str(), key.kind.as_str()) {
         ("argoproj.io", "Application" | "ApplicationSet") => "Argo CD",
@@ -154,7 +155,8 @@ pub fn replicas() -> FieldPath {
     )
 }
 
-/// Whether an object sets the replicas of another: a HorizontalPodAutoscaler, or a ScaledObject of KEDA.
+/// Whether an object sets the replicas of another: a HorizontalPodAutoscaler, or a ScaledObject of
+/// KEDA.
 pub fn scales(autoscaler: &Value, target: &ResourceKey) -> bool {
     let reference = match autoscaler["kind"].as_str() {
         Some("HorizontalPodAutoscaler" | "ScaledObject") => &autoscaler["spec"]["scaleTargetRef"],

@@ -50,7 +50,8 @@ pub enum Only {
 impl Hook {
     /// None: an ordinary object.
     pub fn of(value: &Value) -> Option<Self> {
-        // Helm installs definitions by hooks and never deletes them: they are ordinary objects here.
+        // Helm installs definitions by hooks and never deletes them: they are ordinary objects
+        // here.
         if value["kind"] == "CustomResourceDefinition" {
             return None;
         }
@@ -114,7 +115,8 @@ impl Hook {
         } else if has(words, "PostSync") {
             Some(When::After)
         } else if has(words, "Sync") {
-            // Argo CD runs it together with the other objects. The closest that can be waited for is before them.
+            // Argo CD runs it together with the other objects. The closest that can be waited for
+            // is before them.
             Some(When::Before)
         } else {
             None
@@ -197,7 +199,8 @@ pub fn run_of(inputs: &str) -> String {
 pub fn for_run(manifest: &Manifest, run: &str) -> Manifest {
     let mut manifest = manifest.clone();
     manifest.value["metadata"]["annotations"][RUN] = run.into();
-    // A Job that is deleted before windlass saw it succeed would run again. So windlass deletes it itself.
+    // A Job that is deleted before windlass saw it succeed would run again. So windlass deletes it
+    // itself.
     if let Some(spec) = manifest.value["spec"].as_object_mut() {
         spec.remove("ttlSecondsAfterFinished");
     }
@@ -211,8 +214,8 @@ pub fn has_time_to_live(value: &Value) -> bool {
         && value["spec"]["ttlSecondsAfterFinished"].is_number()
 }
 
-/// Whether a hook may replace a live object: an earlier run of the application's hook, or a hook of another tool. `owner`:
-/// the application's owner label.
+/// Whether a hook may replace a live object: an earlier run of the application's hook, or a hook of
+/// another tool. `owner`: the application's owner label.
 pub fn may_replace(live: &Value, owner: &str) -> bool {
     let ours = live["metadata"]["labels"][super::OWNER_LABEL] == owner && run(live).is_some();
     ours || matches!(live["kind"].as_str(), Some("Job" | "Pod")) && Hook::of(live).is_some()

@@ -1,5 +1,5 @@
-//! The identifiers: repositories, names of applications and stages, commits, and the keys that loops
-//! work on.
+//! The identifiers: repositories, names of applications and stages, commits, and the keys that
+//! loops work on.
 
 use std::fmt;
 use std::str::FromStr;

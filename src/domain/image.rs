@@ -144,7 +144,8 @@ impl FromStr for ImageRef {
     }
 }
 
-/// Checks an image's name and converts it to lower case, as registries have it. GHCR owners are often written otherwise.
+/// Checks an image's name and converts it to lower case, as registries have it. GHCR owners are
+/// often written otherwise.
 pub fn image_name(text: &str) -> Result<String, Invalid> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_./:".contains(&b);
     if text.is_empty()
@@ -163,7 +164,8 @@ pub fn same_image(a: &str, b: &str) -> bool {
     shortest(a) == shortest(b)
 }
 
-/// The shortest form of a name, in which all others end: `docker.io/library/redis` and `library/redis` are `redis`.
+/// The shortest form of a name, in which all others end: `docker.io/library/redis` and
+/// `library/redis` are `redis`.
 pub fn shortest(name: &str) -> &str {
     // If the rest begins like a registry, `docker.io/` cannot be left out.
     let is_registry = |path: &str| {

@@ -1,5 +1,5 @@
-//! Every label and annotation of windlass, `windlass.dev/…`: on managed objects, in people's manifests
-//! and on our own objects.
+//! Every label and annotation of windlass, `windlass.dev/…`: on managed objects, in people's
+//! manifests and on our own objects.
 
 /// The label and annotations on managed objects (never in pod templates).
 pub const OWNER_LABEL: &str = "windlass.dev/owner";
@@ -30,7 +30,8 @@ pub const RECREATE: &str = "windlass.dev/recreate";
 /// The annotation that requests a sync; its value names the comment with the request.
 pub const SYNC_REQUEST: &str = "windlass.dev/sync-requested";
 
-/// The annotation that pauses syncs: its value is a duration (`2h`). Any text after a comma makes it a new request.
+/// The annotation that pauses syncs: its value is a duration (`2h`). Any text after a comma makes
+/// it a new request.
 pub const PAUSE: &str = "windlass.dev/pause";
 
 /// The annotation that confirms deletions: its value is the digest that names them.

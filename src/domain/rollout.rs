@@ -56,7 +56,8 @@ pub fn summary<'a>(rollouts: impl IntoIterator<Item = &'a Rollout>) -> Summary<'
             find(&|state| state == RolloutState::Healthy)
                 .or_else(|| find(&|state| state == RolloutState::Deleted)),
         ),
-        // An application that waits for a person's confirmation is reported only if nothing else is in progress.
+        // An application that waits for a person's confirmation is reported only if nothing else is
+        // in progress.
         _ => {
             let in_progress = find(&|state| !state.is_final() && state != RolloutState::Leaving);
             (

@@ -20,7 +20,8 @@ impl Seal {
         Self([b"windlass comments: ", secret].concat())
     }
 
-    /// The identity of the key: 8 hexadecimal digits. A seal by another key can be neither confirmed nor rejected.
+    /// The identity of the key: 8 hexadecimal digits. A seal by another key can be neither
+    /// confirmed nor rejected.
     pub fn id(&self) -> String {
         self.of(&["which key"])[..8].to_string()
     }

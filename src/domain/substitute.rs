@@ -64,7 +64,8 @@ impl Transforms {
         }
     }
 
-    /// Substitutes an object's variables. Returns the names of variables with unknown values, which stay in the text.
+    /// Substitutes an object's variables. Returns the names of variables with unknown values, which
+    /// stay in the text.
     pub fn fill(&self, object: &mut Value) -> BTreeSet<String> {
         let mut unknown = BTreeSet::new();
         let Some(variables) = &self.variables else {

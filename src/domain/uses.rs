@@ -24,7 +24,8 @@ pub fn pod_spec(object: &Value) -> Option<&Value> {
     pod_spec["containers"].is_array().then_some(pod_spec)
 }
 
-/// Whether pods of this object run or will run. They do not if a ReplicaSet is scaled to zero, or a Job or pod has ended.
+/// Whether pods of this object run or will run. They do not if a ReplicaSet is scaled to zero, or a
+/// Job or pod has ended.
 pub fn runs(object: &Value) -> bool {
     match object["kind"].as_str() {
         Some("ReplicaSet") => {

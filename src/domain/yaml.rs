@@ -7,7 +7,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The limit of nodes in a stream, and in all manifests of an application. Each node takes hundreds of bytes of memory.
+/// The limit of nodes in a stream, and in all manifests of an application. Each node takes hundreds
+/// of bytes of memory.
 pub const MOST_NODES: usize = 300_000;
 
 /// The nodes of a value.
@@ -46,7 +47,8 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_saphyr::from_str_with_options(text, options()).map_err(|error| error.to_string())
 }
 
-/// Block YAML with sorted keys, for diffs. serde_json's maps are sorted unless a dependency enables its feature
+/// Block YAML with sorted keys, for diffs. serde_json's maps are sorted unless a dependency enables
+/// its feature
 /// `preserve_order`; the test below would fail then.
 pub fn print(value: &Value) -> String {
     serde_yaml::to_string(value).unwrap_or_else(|_| value.to_string())

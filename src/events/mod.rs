@@ -104,7 +104,8 @@ impl Verified {
         &self.0.image
     }
 
-    /// Whether the source may announce this image for a target. None: the target does not use the image.
+    /// Whether the source may announce this image for a target. None: the target does not use the
+    /// image.
     pub fn authorise(&self, target: &Target) -> Option<Result<Authorised, Refusal>> {
         let rule = target.image(&self.0.image)?;
         if rule.source != self.0.source {

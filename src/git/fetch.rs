@@ -26,8 +26,8 @@ type ConfigureClient = Box<
         + Sync,
 >;
 
-/// Fetches refspecs. `all`: they cover everything that the mirror follows, so branches that the remote no longer has are
-/// deleted.
+/// Fetches refspecs. `all`: they cover everything that the mirror follows, so branches that the
+/// remote no longer has are deleted.
 pub(super) fn fetch_into(
     repo: &gix::Repository,
     remote: &Remote<'_>,
@@ -65,8 +65,8 @@ pub(super) fn fetch_into(
     check_updates(&prepared.receive(Discard, stop)?.status)
 }
 
-/// The options of the transport, with a timeout. gix sends no credentials over plain HTTP, which only a sandbox on
-/// loopback uses: there `token` goes into a header.
+/// The options of the transport, with a timeout. gix sends no credentials over plain HTTP, which
+/// only a sandbox on loopback uses: there `token` goes into a header.
 fn transport_options(
     repo: &gix::Repository,
     url: &str,

@@ -26,7 +26,8 @@ const MOST_PACKS: usize = 2_000;
 pub struct Mirrors {
     listings: Listings,
     root: PathBuf,
-    /// Two locks a repository: for the branches that we follow, and (`true`) for the heads of its pull requests.
+    /// Two locks a repository: for the branches that we follow, and (`true`) for the heads of its
+    /// pull requests.
     locks: Mutex<HashMap<(RepoName, bool), Lock>>,
 }
 
@@ -38,7 +39,8 @@ type Lock = Arc<Mutex<()>>;
 pub struct HeadTooLarge;
 
 impl Mirrors {
-    /// Opens the folder `root`. Locks that a killed process left are removed, since one process owns the folder.
+    /// Opens the folder `root`. Locks that a killed process left are removed, since one process
+    /// owns the folder.
     pub fn new(root: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&root)
             .with_context(|| format!("cannot make the cache folder {}", root.display()))?;
@@ -84,8 +86,8 @@ impl Mirrors {
             .with_context(|| format!("fetch {repo}"))
     }
 
-    /// Fetches the head of a pull request. It has its own lock and limits, so that a large push there does not delay
-    /// syncs. Blocking.
+    /// Fetches the head of a pull request. It has its own lock and limits, so that a large push
+    /// there does not delay syncs. Blocking.
     pub fn fetch_head(
         &self,
         repo: &RepoName,
@@ -144,8 +146,8 @@ impl Drop for SetOnDrop<'_> {
     }
 }
 
-/// Clones a mirror into a new folder and swaps it in, so that mirrors do not grow without bound. A concurrent reader of the
-/// old one may fail; its loop retries.
+/// Clones a mirror into a new folder and swaps it in, so that mirrors do not grow without bound. A
+/// concurrent reader of the old one may fail; its loop retries.
 fn renew(path: &Path, remote: &Remote<'_>, refspecs: &[String]) -> anyhow::Result<()> {
     let beside = |word: &str| path.with_extension(word);
     let (new, old) = (beside("new"), beside("old"));
@@ -187,7 +189,8 @@ fn options() -> gix::open::Options {
     gix::open::Options::isolated()
         .open_path_as_is(true)
         .with(gix::sec::Trust::Full)
-        // HEAD stays unborn, so that merging reads no .gitattributes and no index. histogram: git's own merge algorithm.
+        // HEAD stays unborn, so that merging reads no .gitattributes and no index. histogram: git's
+        // own merge algorithm.
         .config_overrides([
             "init.defaultBranch=none",
             "diff.algorithm=histogram",

@@ -26,7 +26,8 @@ pub use mirrors::{HeadTooLarge, Mirrors};
 pub use tree::{EntryMode, Listing, TooLarge};
 use tree::{Listings, listings};
 
-/// The open mirror of one repository. Objects that windlass creates, such as merged trees, stay in memory.
+/// The open mirror of one repository. Objects that windlass creates, such as merged trees, stay in
+/// memory.
 pub struct Mirror {
     repo: gix::Repository,
     listings: Listings,
@@ -49,7 +50,8 @@ pub struct Remote<'a> {
 }
 
 impl Mirror {
-    /// A person's repository, found from a folder in it. Nothing in it is changed: new objects stay in memory.
+    /// A person's repository, found from a folder in it. Nothing in it is changed: new objects stay
+    /// in memory.
     pub fn discover(folder: &Path) -> anyhow::Result<Self> {
         let repo = gix::discover(folder)?.with_object_memory();
         Ok(Self {

@@ -11,7 +11,8 @@ use gix::objs::tree::EntryKind;
 use super::{Mirror, TreeId};
 use crate::domain::edit::FileEdit;
 
-/// Bounds on a tree's entries and depth: by reuse of subtrees, a few objects can make a tree of millions of files.
+/// Bounds on a tree's entries and depth: by reuse of subtrees, a few objects can make a tree of
+/// millions of files.
 const MOST_ENTRIES: usize = 200_000;
 const MOST_DEPTH: usize = 64;
 /// How many entries the cached listings may have together.
@@ -53,7 +54,8 @@ impl Mirror {
         self.files_within(tree, usize::MAX, usize::MAX)
     }
 
-    /// The entries of a pull request's head, within bounds. If the base is large itself, the bound is twice its size.
+    /// The entries of a pull request's head, within bounds. If the base is large itself, the bound
+    /// is twice its size.
     pub fn files_of_head(&self, tree: TreeId, base: TreeId) -> anyhow::Result<Arc<Listing>> {
         self.files_within(
             tree,

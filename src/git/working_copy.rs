@@ -18,8 +18,9 @@ struct Difference {
 }
 
 impl Mirror {
-    /// The working copy as a commit on top of `head`, in memory, and the files that differ. None: there is no working copy,
-    /// or no uncommitted change. Ignored files that are not tracked are left out.
+    /// The working copy as a commit on top of `head`, in memory, and the files that differ. None:
+    /// there is no working copy, or no uncommitted change. Ignored files that are not tracked are
+    /// left out.
     pub fn working_copy(
         &self,
         head: &CommitSha,

@@ -105,8 +105,8 @@ impl GitHub {
             .map_err(|error| classified(error, what))
     }
 
-    /// A session with a token of the given scope. Concurrent callers share one request for it, and it is cached until
-    /// shortly before it expires.
+    /// A session with a token of the given scope. Concurrent callers share one request for it, and
+    /// it is cached until shortly before it expires.
     pub(super) async fn session(&self, installation: u64, scope: Scope) -> Result<Session> {
         let mint = async {
             let what = "get an installation token";
@@ -149,8 +149,8 @@ impl GitHub {
             })
     }
 
-    /// With a plain token, since octocrab drops other credentials on absolute URLs; without its retries, since it would
-    /// re-send POSTs.
+    /// With a plain token, since octocrab drops other credentials on absolute URLs; without its
+    /// retries, since it would re-send POSTs.
     fn client(&self, token: &SecretString, base: &str) -> Result<Octocrab> {
         let unexpected = |message: String| Error::Unexpected {
             what: "set up the GitHub client".into(),

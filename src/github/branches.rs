@@ -42,7 +42,8 @@ impl GitHub {
         .await
     }
 
-    /// The status checks that rules require for a branch, each with the App that has to report it, if one is named.
+    /// The status checks that rules require for a branch, each with the App that has to report it,
+    /// if one is named.
     pub async fn required_checks(
         &self,
         repo: &RepoName,
@@ -96,7 +97,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Appends a commit, if the branch is at the expected one. GitHub signs it; the App is its author.
+    /// Appends a commit, if the branch is at the expected one. GitHub signs it; the App is its
+    /// author.
     pub async fn commit(
         &self,
         repo: &RepoName,
@@ -145,8 +147,9 @@ impl Writer<'_> {
             .map(drop)
     }
 
-    /// Replaces the content of a branch by one commit on top of `base`, if the branch is at the expected commit. It is built
-    /// on a scratch branch first, so that the branch never equals its base: GitHub would close its pull request.
+    /// Replaces the content of a branch by one commit on top of `base`, if the branch is at the
+    /// expected commit. It is built on a scratch branch first, so that the branch never equals its
+    /// base: GitHub would close its pull request.
     pub async fn rebuild_branch(
         &self,
         repo: &RepoName,

@@ -53,9 +53,10 @@ impl Writer<'_> {
         commit: &CommitSha,
         environment: &str,
     ) -> Result<Deployment> {
-        // Without `auto_merge: false` GitHub would merge the default branch; without empty `required_contexts` it would
-        // wait for the status that depends on this deployment. It is not a production environment for GitHub, so that a
-        // newer success makes the previous deployment inactive.
+        // Without `auto_merge: false` GitHub would merge the default branch; without empty
+        // `required_contexts` it would wait for the status that depends on this deployment. It is
+        // not a production environment for GitHub, so that a newer success makes the previous
+        // deployment inactive.
         let body = json!({"ref": commit, "task": TASK, "environment": environment, "auto_merge": false, "required_contexts": [],
             "production_environment": false, "description": "synced by windlass"});
         let answer = self

@@ -88,7 +88,8 @@ impl GitHub {
         self.session(installation, Scope::Fetch(id)).await
     }
 
-    /// Drops the tokens for a repository, since GitHub does not accept them: the next request gets new ones.
+    /// Drops the tokens for a repository, since GitHub does not accept them: the next request gets
+    /// new ones.
     pub async fn forget_session(&self, repo: &RepoName) {
         if let Ok(Repository {
             installation, id, ..

@@ -225,12 +225,14 @@ pub struct NewCheck {
     pub name: String,
     pub head: CommitSha,
     pub external_id: String,
-    /// None: it is in progress. GitHub sets the time of completion, so that approvals are compared with it by one clock.
+    /// None: it is in progress. GitHub sets the time of completion, so that approvals are compared
+    /// with it by one clock.
     pub conclusion: Option<&'static str>,
     pub title: String,
     pub summary: String,
     pub text: Option<String>,
 }
 
-/// A ref to move: full name, expected commit, new commit. None: the ref does not exist, or is deleted.
+/// A ref to move: full name, expected commit, new commit. None: the ref does not exist, or is
+/// deleted.
 pub type RefMove = (String, Option<CommitSha>, Option<CommitSha>);

@@ -95,7 +95,8 @@ impl Writer<'_> {
             .write(repo, "POST", "pulls", &body, "open a pull request")
             .await
         {
-            // It exists already, perhaps by a request of ours whose answer got lost: the next reconcile finds it.
+            // It exists already, perhaps by a request of ours whose answer got lost: the next
+            // reconcile finds it.
             Err(Error::Refused { what, message, .. }) if message.contains("already exists") => {
                 Err(Error::Stale { what, message })
             }

@@ -20,7 +20,8 @@ pub fn signature(header: Option<&str>) -> Option<Vec<u8>> {
         .and_then(|text| hex::decode(text).ok())
 }
 
-/// Whether one of the secrets signed the body, compared in constant time. Several secrets allow rotation.
+/// Whether one of the secrets signed the body, compared in constant time. Several secrets allow
+/// rotation.
 pub fn verified(secrets: &[SecretString], body: &[u8], signature: &[u8]) -> bool {
     secrets.iter().any(|secret| {
         Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).is_ok_and(|mut mac| {

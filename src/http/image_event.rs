@@ -1,4 +1,5 @@
-//! Image events. The answer is 2xx only once the event is stored: 200 with the pull request, or 202 with a status URL.
+//! Image events. The answer is 2xx only once the event is stored: 200 with the pull request, or 202
+//! with a status URL.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +111,8 @@ async fn propose(ctx: &Writer, verified: &Verified) -> Result<Accepted, Box<Resp
             }
         }
     }
-    // The stored candidates stay, and a retry stores them again: the event only succeeds if every repository was read.
+    // The stored candidates stay, and a retry stores them again: the event only succeeds if every
+    // repository was read.
     if let Some(error) = offered.unread {
         return Err(try_again(&error));
     }
@@ -263,8 +265,8 @@ async fn outcome(ctx: &Arc<Writer>, accepted: Accepted) -> Response {
 }
 
 impl Proposed {
-    /// The state of the settled promotion. An earlier state is not this event's outcome: it waits for a reconcile from now
-    /// on. None: windlass stops.
+    /// The state of the settled promotion. An earlier state is not this event's outcome: it waits
+    /// for a reconcile from now on. None: windlass stops.
     async fn wait_until_settled(mut self, ctx: &Arc<Writer>) -> Option<Settled> {
         loop {
             match self.outcomes.recv().await {

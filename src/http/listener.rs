@@ -111,7 +111,8 @@ impl Bodies {
                 if bytes.len() + chunk.len() > most {
                     return Err(NotTaken::TooLong);
                 }
-                // By the received bytes, not by Content-Length: a client that announces much and sends little takes no budget.
+                // By the received bytes, not by Content-Length: a client that announces much and
+                // sends little takes no budget.
                 let beyond = |length: usize| length.saturating_sub(ALWAYS).div_ceil(1024);
                 let wanted = beyond(bytes.len() + chunk.len()) - beyond(bytes.len());
                 if wanted > 0 {

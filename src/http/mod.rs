@@ -52,8 +52,8 @@ pub fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// On a listener of its own: metrics are not exposed with the public address, and a flood of requests there does not fail
-/// the liveness probe.
+/// On a listener of its own: metrics are not exposed with the public address, and a flood of
+/// requests there does not fail the liveness probe.
 pub fn metrics_router(server: Arc<Server>) -> Router {
     Router::new()
         .route("/healthz", get(health::healthy))
@@ -62,7 +62,8 @@ pub fn metrics_router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// A page for a person who opened the address; it shows nothing about applications, since nobody has logged in.
+/// A page for a person who opened the address; it shows nothing about applications, since nobody
+/// has logged in.
 async fn page() -> Html<&'static str> {
     Html(
         "<!doctype html><meta charset=utf-8><title>windlass</title><p>windlass is running. Its state: <code>kubectl get applications.windlass.dev,promotions.windlass.dev -A</code>, and each pull request's comment.\n",

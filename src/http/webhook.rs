@@ -1,4 +1,5 @@
-//! Webhooks: verified over the raw bytes, turned into hints, and answered. The work happens in the loops.
+//! Webhooks: verified over the raw bytes, turned into hints, and answered. The work happens in the
+//! loops.
 
 use std::sync::Arc;
 

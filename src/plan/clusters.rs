@@ -96,7 +96,8 @@ pub(super) fn repository(
     }
 }
 
-/// The environment of the clusters that the base's stages name. `work`: a folder for temporary folders.
+/// The environment of the clusters that the base's stages name. `work`: a folder for temporary
+/// folders.
 pub(super) async fn environment(
     args: &PlanArgs,
     work: PathBuf,
@@ -152,7 +153,8 @@ pub(super) async fn set_health_rules(
     }
 }
 
-/// Each cluster's context: the given one, or the default one for the other clusters that stages name.
+/// Each cluster's context: the given one, or the default one for the other clusters that stages
+/// name.
 fn contexts(
     args: &PlanArgs,
     catalog: &Result<Configured, Invalid>,

@@ -15,13 +15,13 @@ pub struct PlanArgs {
     #[arg(long, value_name = "OWNER/NAME")]
     pub(super) repository: Option<RepoName>,
 
-    /// The branch or commit that the change is merged into; its windlass.yaml applies (default: the remote's default branch
-    /// as last fetched, or `main` without a remote)
+    /// The branch or commit that the change is merged into; its windlass.yaml applies (default: the
+    /// remote's default branch as last fetched, or `main` without a remote)
     #[arg(long, value_name = "REVISION")]
     pub(super) base: Option<String>,
 
-    /// The branch or commit with the change; the plan merges it into the base, as GitHub would (default: the working copy
-    /// with its uncommitted changes)
+    /// The branch or commit with the change; the plan merges it into the base, as GitHub would
+    /// (default: the working copy with its uncommitted changes)
     #[arg(long, value_name = "REVISION")]
     pub(super) head: Option<String>,
 
@@ -29,7 +29,8 @@ pub struct PlanArgs {
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
 
-    /// The context of that kubeconfig for the cluster `local`, and for those that --cluster does not name
+    /// The context of that kubeconfig for the cluster `local`, and for those that --cluster does
+    /// not name
     #[arg(long)]
     pub(super) context: Option<String>,
 
@@ -62,7 +63,8 @@ pub struct PlanArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub(super) helm: Option<PathBuf>,
 
-    /// File with the projects of the server's settings: the plan then shows what windlass would refuse
+    /// File with the projects of the server's settings: the plan then shows what windlass would
+    /// refuse
     #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]
     pub(super) projects: Option<PathBuf>,
 

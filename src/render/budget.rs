@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What is left for the renderings of one pull request's head, which may have any number of applications.
+/// What is left for the renderings of one pull request's head, which may have any number of
+/// applications.
 #[derive(Debug)]
 pub struct Budget {
     /// Milliseconds of run time, and bytes of output.

@@ -180,7 +180,8 @@ impl Walk<'_> {
 }
 
 impl Inputs {
-    /// The files for a program. Dependencies in this repository are copied to where helm expects them.
+    /// The files for a program. Dependencies in this repository are copied to where helm expects
+    /// them.
     pub(super) fn layout(&self) -> Files {
         let mut files = self.files.clone();
         let How::Helm { chart, .. } = &self.how else {
@@ -222,8 +223,8 @@ impl Inputs {
         files
     }
 
-    /// The same files, with a template function replaced. Values files are included, since charts may evaluate them as
-    /// templates.
+    /// The same files, with a template function replaced. Values files are included, since charts
+    /// may evaluate them as templates.
     fn with_function(&self, name: &str, other: &str) -> Self {
         let is_template = |path: &str| {
             path.contains("/templates/") || path.ends_with(".yaml") || path.ends_with(".yml")
@@ -242,7 +243,8 @@ impl Inputs {
     }
 }
 
-/// Replaces a function's name in the actions of a template, but not in its text, strings or comments.
+/// Replaces a function's name in the actions of a template, but not in its text, strings or
+/// comments.
 fn replace_function(text: &str, name: &str, other: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

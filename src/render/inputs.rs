@@ -51,8 +51,8 @@ impl Inputs {
         self.files.contains_key(path)
     }
 
-    /// Where an object is defined, as `path:line`. Names that kustomize changes (by a prefix or a hash) and templates of
-    /// charts are not found.
+    /// Where an object is defined, as `path:line`. Names that kustomize changes (by a prefix or a
+    /// hash) and templates of charts are not found.
     pub fn locate(&self, key: &ResourceKey) -> Option<String> {
         // The application's own directory comes first: its author knows the patches there.
         let (own, others): (Vec<_>, Vec<_>) = self
@@ -63,7 +63,8 @@ impl Inputs {
             let text = std::str::from_utf8(content).ok()?;
             let mut line = 1;
             for document in edit::split_documents(text) {
-                // Only parse documents that mention kind and name: most files are about something else.
+                // Only parse documents that mention kind and name: most files are about something
+                // else.
                 let may_define = document.contains(&key.kind) && document.contains(&key.name);
                 let parsed = if may_define {
                     yaml::documents(document).ok()
@@ -97,7 +98,8 @@ impl Inputs {
     }
 }
 
-/// Why a directory cannot be rendered, and a hash of its content, which identifies it whatever the message is.
+/// Why a directory cannot be rendered, and a hash of its content, which identifies it whatever the
+/// message is.
 #[derive(Debug, Clone)]
 pub struct Unreadable {
     pub why: Invalid,

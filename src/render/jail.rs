@@ -118,7 +118,8 @@ const CALLS: &[i64] = &[
     libc::SYS_getrandom,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    // The launcher executes the renderer by this call; Landlock decides which programs can be executed.
+    // The launcher executes the renderer by this call; Landlock decides which programs can be
+    // executed.
     libc::SYS_execve,
 ];
 
@@ -198,8 +199,8 @@ fn limit() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Allows access to the folder, the program and shared libraries only, and no signal to other processes, as far as this
-/// kernel's Landlock can enforce that.
+/// Allows access to the folder, the program and shared libraries only, and no signal to other
+/// processes, as far as this kernel's Landlock can enforce that.
 fn restrict_fs(folder: &PathBuf, program: &str) -> anyhow::Result<()> {
     let abi = ABI::V6;
     let run = AccessFs::Execute | AccessFs::ReadFile | AccessFs::ReadDir;
@@ -228,7 +229,8 @@ fn restrict_fs(folder: &PathBuf, program: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Allows the system calls of a renderer: files, memory, threads, time, waiting. All others fail with EPERM.
+/// Allows the system calls of a renderer: files, memory, threads, time, waiting. All others fail
+/// with EPERM.
 fn deny_syscalls() -> anyhow::Result<()> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = CALLS
         .iter()

@@ -46,7 +46,8 @@ pub use source::Source;
 
 /// How many symbolic links, and nested charts, are followed.
 const MOST_LINKS: usize = 8;
-/// Longer texts are parsed one at a time: parsed values take a hundred times the bytes of their text.
+/// Longer texts are parsed one at a time: parsed values take a hundred times the bytes of their
+/// text.
 const LONG_TEXT: usize = 1 << 20;
 /// The size of the cache of renderings, in bytes.
 const MOST_CACHED: u64 = 256 << 20;
@@ -123,7 +124,8 @@ impl Renderer {
         }
     }
 
-    /// Renders the manifests. Their namespaces are not normalized yet. `release` matters for charts only.
+    /// Renders the manifests. Their namespaces are not normalized yet. `release` matters for charts
+    /// only.
     pub async fn render(
         &self,
         inputs: &Inputs,
@@ -131,7 +133,8 @@ impl Renderer {
     ) -> Result<Arc<Vec<Manifest>>, NotRendered> {
         loop {
             let rendered = self.render_once(inputs, release.clone()).await;
-            // The cache may return the failure of a concurrent call whose budget was used up. If ours is not, try again.
+            // The cache may return the failure of a concurrent call whose budget was used up. If
+            // ours is not, try again.
             let of_another_call = self
                 .budget
                 .as_ref()

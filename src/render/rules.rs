@@ -18,8 +18,9 @@ const MOST_RULE_TIME: Duration = Duration::from_secs(5);
 const TOO_SLOW: &str = "the validation rules of its definition cannot be evaluated in time";
 
 impl Renderer {
-    /// Whether an object breaks validation rules of a schema. Rules of a pull request may be written to run for ever or to
-    /// crash the process, so `windlass rules` evaluates them in the jail.
+    /// Whether an object breaks validation rules of a schema. Rules of a pull request may be
+    /// written to run for ever or to crash the process, so `windlass rules` evaluates them in the
+    /// jail.
     pub async fn broken_rules(
         &self,
         schema: &Value,
@@ -77,7 +78,8 @@ impl Renderer {
                 Ok(broken) => Ok(Err(broken.join("; "))),
                 Err(_) => Ok(Err(TOO_SLOW.into())),
             },
-            // It ran out of time, memory or stack. One such object is enough to reject the schema from then on.
+            // It ran out of time, memory or stack. One such object is enough to reject the schema
+            // from then on.
             Err(NotRendered::Invalid(_)) => {
                 self.shared.slow.insert(definition, ());
                 Ok(Err(TOO_SLOW.into()))

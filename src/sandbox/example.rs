@@ -29,7 +29,8 @@ pub const DEMO: Example<'_> = Example {
     platform: true,
 };
 
-/// What the config repository may do: go where the patterns of its `windlass.yaml` lead, and bring definitions.
+/// What the config repository may do: go where the patterns of its `windlass.yaml` lead, and bring
+/// definitions.
 pub const PROJECTS: &str = "projects:
   acme:
     repositories: [acme/config]
@@ -189,7 +190,8 @@ fn overlay(example: &Example<'_>, application: &str, stage: &str) -> Vec<(String
     files
 }
 
-/// A definition, an object of its kind, and defaults for the namespace: plain manifests, no kustomization.
+/// A definition, an object of its kind, and defaults for the namespace: plain manifests, no
+/// kustomization.
 fn platform(example: &Example<'_>) -> Vec<(String, String)> {
     let namespace = format!("{}platform-production", example.prefix);
     vec![

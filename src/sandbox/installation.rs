@@ -21,7 +21,8 @@ const RBAC: &str = include_str!("../../deploy/rbac.yaml");
 /// What the App is registered with.
 pub const APP_MANIFEST: &str = include_str!("../../deploy/github-app.json");
 
-/// Rights for the custom kind of the example's platform application: what a user adds for kinds of their own.
+/// Rights for the custom kind of the example's platform application: what a user adds for kinds of
+/// their own.
 const MORE_KINDS: &str = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: windlass-acme-kinds\n  labels:\n    windlass.dev/aggregate-to-windlass: \"true\"\nrules:\n  - apiGroups: [acme.example]\n    resources: [backupplans]\n    verbs: [get, list, watch, create, patch, delete]\n";
 
 /// What is there once for a control plane: definitions and cluster roles.
@@ -69,7 +70,8 @@ pub async fn install(plane: &ControlPlane, namespace: &str) -> anyhow::Result<()
         );
     let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {namespace}\n");
     let client = plane.client().await?;
-    // Without kubectl, which takes a second of a processor: the stories do this some three hundred times.
+    // Without kubectl, which takes a second of a processor: the stories do this some three hundred
+    // times.
     for document in std::iter::once(namespace.as_str()).chain(own.split("---\n")) {
         let object: Option<DynamicObject> = serde_yaml::from_str(document)?;
         let Some(object) = object else { continue };
@@ -143,7 +145,8 @@ pub struct Options<'a> {
 }
 
 impl Windlass {
-    /// Registers the App with the forge and writes the files that the settings name. `program`: the windlass to run.
+    /// Registers the App with the forge and writes the files that the settings name. `program`: the
+    /// windlass to run.
     pub fn prepare(
         program: &Path,
         plane: &ControlPlane,
@@ -188,7 +191,8 @@ impl Windlass {
         })
     }
 
-    /// Another replica with the same settings, but for its name, its addresses, its cache and its log.
+    /// Another replica with the same settings, but for its name, its addresses, its cache and its
+    /// log.
     pub fn replica(&self, identity: &str, folder: &Path) -> anyhow::Result<Self> {
         let (port, metrics_port) = (free_port()?, free_port()?);
         let own = [

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
 
-/// A server that ends when its standard input does: it holds the other end of a pipe from us, so it ends with us
-/// however we die. Dropping it kills it.
+/// A server that ends when its standard input does: it holds the other end of a pipe from us, so it
+/// ends with us however we die. Dropping it kills it.
 pub struct Server {
     child: Child,
 }
@@ -59,8 +59,9 @@ impl Drop for Server {
     }
 }
 
-/// A temporary folder that is removed when dropped; one whose owner was killed is removed by the next [`Folder::temporary`].
-/// A lock on a file in it tells the two apart: the kernel lets go of it when the owner ends.
+/// A temporary folder that is removed when dropped; one whose owner was killed is removed by the
+/// next [`Folder::temporary`]. A lock on a file in it tells the two apart: the kernel lets go of it
+/// when the owner ends.
 pub struct Folder {
     path: PathBuf,
     keep: bool,
@@ -120,8 +121,9 @@ fn sweep(root: &Path) {
     }
 }
 
-/// A port on which a server can be started, and started again: no two calls in a process get the same, and it lies
-/// below 32,768, where Linux's default `ip_local_port_range` begins, so that no outgoing connection takes it meanwhile.
+/// A port on which a server can be started, and started again: no two calls in a process get the
+/// same, and it lies below 32,768, where Linux's default `ip_local_port_range` begins, so that no
+/// outgoing connection takes it meanwhile.
 pub fn free_port() -> anyhow::Result<u16> {
     const FIRST: u32 = 20_000;
     const COUNT: u32 = 12_000;

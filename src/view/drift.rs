@@ -18,8 +18,8 @@ struct DriftView {
     lines: Vec<String>,
 }
 
-/// Title and body of a pull request that asks whether Git shall have what somebody changed. `digests`: of each object's
-/// drift.
+/// Title and body of a pull request that asks whether Git shall have what somebody changed.
+/// `digests`: of each object's drift.
 pub fn drift(key: &ApplicationKey, plan: &Plan, digests: &BTreeSet<String>) -> (String, String) {
     let digests: Vec<_> = digests.iter().map(String::as_str).collect();
     let view = DriftView {

@@ -1,4 +1,5 @@
-//! Text from outside, made harmless: code spans, fences, escaped sentences; and a body that fits into a comment.
+//! Text from outside, made harmless: code spans, fences, escaped sentences; and a body that fits
+//! into a comment.
 
 use super::MOST_BYTES;
 
@@ -53,7 +54,8 @@ fn fenced(language: &str, text: &str) -> String {
     )
 }
 
-/// Sentences in a fence, in lines that a page shows whole; what points at a column is left as it is.
+/// Sentences in a fence, in lines that a page shows whole; what points at a column is left as it
+/// is.
 pub fn told(text: &str) -> String {
     const WIDTH: usize = 100;
     if text
@@ -91,7 +93,8 @@ pub(super) fn one_line(text: &str) -> String {
         .collect()
 }
 
-/// Characters that turn the direction of text, by which what is shown can differ from what is there.
+/// Characters that turn the direction of text, by which what is shown can differ from what is
+/// there.
 fn is_bidi(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,5 @@
-//! Markers of our own messages, found again only in comments of our own App; and the sticky comment's seal.
+//! Markers of our own messages, found again only in comments of our own App; and the sticky
+//! comment's seal.
 
 use sha2::{Digest as _, Sha256};
 

@@ -61,8 +61,8 @@ struct ProgressRow {
     message: String,
 }
 
-/// The sticky comment of a merged pull request. `preview`: the details of the head's check run. `unmet`: what the gate said
-/// when it was merged without being green.
+/// The sticky comment of a merged pull request. `preview`: the details of the head's check run.
+/// `unmet`: what the gate said when it was merged without being green.
 pub fn progress(
     commit: &CommitSha,
     progress: &[Rollout],

@@ -34,7 +34,8 @@ struct CandidateView {
     again: bool,
 }
 
-/// A promotion's body. `earlier`: the stages before, each with what it lacks of being healthy with just this.
+/// A promotion's body. `earlier`: the stages before, each with what it lacks of being healthy with
+/// just this.
 pub fn promotion(
     key: &ApplicationKey,
     offers: &[Offer],
@@ -78,8 +79,9 @@ pub fn promotion(
     )
 }
 
-/// Why images are not proposed in a stage, each in a sentence of the `Promotion` object; None where none is kept back.
-/// With the tag that each has now. `reopens`: the pull request that can be opened again.
+/// Why images are not proposed in a stage, each in a sentence of the `Promotion` object; None where
+/// none is kept back. With the tag that each has now. `reopens`: the pull request that can be
+/// opened again.
 pub fn not_proposed(stand: &[(&Decision, &Tag)], reopens: Option<u64>) -> Option<String> {
     let told: Vec<_> = stand
         .iter()

@@ -1,5 +1,5 @@
-//! The documents are true: what is made from the types is as it is made, commands, functions and quoted words exist, links
-//! lead somewhere.
+//! The documents are true: what is made from the types is as it is made, commands, functions and
+//! quoted words exist, links lead somewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,8 @@ fn the_reference_is_made_from_the_types() {
     }
 }
 
-/// The commands of the blocks that a reader may copy, each on one line, and of ours those in the text too.
+/// The commands of the blocks that a reader may copy, each on one line, and of ours those in the
+/// text too.
 fn commands(text: &str) -> Vec<String> {
     let spans = text.split('`').skip(1).step_by(2);
     let spans = spans.filter(|span| span.starts_with("windlass ") || span.starts_with("make "));
@@ -245,7 +246,8 @@ fn words_of_windlass() -> String {
     joined(&texts.collect::<Vec<_>>().join("\n"))
 }
 
-/// The sentences in quotes, without what differs from case to case: code, numbers, what is left out.
+/// The sentences in quotes, without what differs from case to case: code, numbers, what is left
+/// out.
 fn quoted_words(text: &str) -> Vec<String> {
     let mut in_block = false;
     let mut found = Vec::new();

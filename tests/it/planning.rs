@@ -159,7 +159,8 @@ async fn the_same_plan_without_github() {
     let (text, code) = plan(&lab, &folder, &["--head", "nowhere"]);
     assert_eq!(code, 2);
     has(&text, &["`nowhere` is not a branch or commit"]);
-    // Another repository is never taken for the one that windlass knows; nor is a pattern that matches nothing passed over.
+    // Another repository is never taken for the one that windlass knows; nor is a pattern that
+    // matches nothing passed over.
     git(
         &folder,
         &[

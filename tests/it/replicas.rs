@@ -30,7 +30,8 @@ async fn who_waits_takes_over_and_who_slept_writes_nothing_more() {
         })
         .await;
     assert!(is_ready(&world.windlass.url).await && !is_ready(&second.url).await);
-    // The first one is stopped in the middle of whatever it does, and does not know that time goes by.
+    // The first one is stopped in the middle of whatever it does, and does not know that time goes
+    // by.
     let first = world.pid().unwrap();
     signal(first, "-STOP");
     world

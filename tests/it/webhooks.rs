@@ -10,7 +10,8 @@ use crate::support::lab::{CONFIG, Lab, deployment, has, has_not};
 use crate::support::plane;
 use crate::support::webhook::Webhook;
 
-/// The configuration is gone when the story ends, or it would be in the way of nobody's but this namespace's objects.
+/// The configuration is gone when the story ends, or it would be in the way of nobody's but this
+/// namespace's objects.
 struct Installed(String, &'static str);
 
 impl Drop for Installed {

@@ -83,7 +83,8 @@ async fn soak() {
     while Instant::now() < until {
         let started = Instant::now();
         let tag = format!("9.{rounds}.0");
-        // Its digest is one that no other round has: what was announced before is a step back, and waits for a person.
+        // Its digest is one that no other round has: what was announced before is a step back, and
+        // waits for a person.
         let digest = format!("sha256:{rounds:064x}");
         let mut event = support::image_event(&tag);
         event["digest"] = digest.as_str().into();

@@ -120,7 +120,8 @@ impl Run {
                 Err(watcher::Error::WatchStartFailed(kube::Error::Api(status)))
                     if status.code == 404 =>
                 {
-                    // The kind is no longer served. Callers read from the server, and find that out too.
+                    // The kind is no longer served. Callers read from the server, and find that out
+                    // too.
                     let _ = self.state.send(State::Refused);
                     return;
                 }
@@ -137,7 +138,8 @@ impl Run {
         }
     }
 
-    /// True: the interruption lasts too long. The entries are no longer used, and the next lookup starts a new watch.
+    /// True: the interruption lasts too long. The entries are no longer used, and the next lookup
+    /// starts a new watch.
     async fn interrupted(&mut self) -> bool {
         // Another cluster may answer when it is back.
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -181,7 +183,8 @@ impl Run {
         if let Some(listed) = &mut self.listed {
             listed.insert(key.clone());
         }
-        // A list always counts: after a restore from a backup, a cluster's resourceVersions are older.
+        // A list always counts: after a restore from a backup, a cluster's resourceVersions are
+        // older.
         let listing = self.listed.is_some();
         let owners = upsert(
             &mut kind.objects.lock().unwrap_or_else(PoisonError::into_inner),
@@ -223,7 +226,8 @@ impl Run {
         let first = *self.state.borrow() != State::Ready;
         let removed: Vec<_> = {
             let mut objects = kind.objects.lock().unwrap_or_else(PoisonError::into_inner);
-            // At the first list, an entry that is not in it can only come from a write of ours: it stays.
+            // At the first list, an entry that is not in it can only come from a write of ours: it
+            // stays.
             let missing: Vec<_> = objects
                 .keys()
                 .filter(|key| !first && !listed.contains(*key))

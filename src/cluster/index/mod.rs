@@ -58,7 +58,8 @@ pub struct Index {
     identity: Identity,
 }
 
-/// By repository: its health rules, and the owner labels of its applications. The rules apply to their objects only.
+/// By repository: its health rules, and the owner labels of its applications. The rules apply to
+/// their objects only.
 type Rules = Arc<RwLock<BTreeMap<RepoName, (Vec<HealthRule>, HashSet<String>)>>>;
 
 fn assess(rules: &Rules, live: &Value) -> health::Assessment {
@@ -117,7 +118,8 @@ impl Index {
         assess(&self.rules, live)
     }
 
-    /// The custom kinds among the objects for which neither windlass nor the config repository has a health rule.
+    /// The custom kinds among the objects for which neither windlass nor the config repository has
+    /// a health rule.
     pub fn unruled<'a>(
         &self,
         repo: &RepoName,
@@ -133,8 +135,8 @@ impl Index {
         )
     }
 
-    /// Sets the health rules of a config repository, and the owner labels that they apply to. Kinds with a changed rule
-    /// are listed again, and their applications reconciled.
+    /// Sets the health rules of a config repository, and the owner labels that they apply to. Kinds
+    /// with a changed rule are listed again, and their applications reconciled.
     pub async fn set_rules(&self, repo: &RepoName, rules: &[HealthRule], owners: &HashSet<String>) {
         let dropped: Vec<_> = {
             let mut known = self.rules.write().unwrap_or_else(PoisonError::into_inner);
@@ -193,7 +195,8 @@ impl Index {
             .map_or(unknown, |entry| Lookup::Found(entry.clone()))
     }
 
-    /// Stores the server's answer to a write of ours. If another application owned the object before, that one is woken.
+    /// Stores the server's answer to a write of ours. If another application owned the object
+    /// before, that one is woken.
     pub async fn note(&self, resource: &ApiResource, key: &ResourceKey, object: &Value) {
         let kind = self.kind(resource);
         let Some(entry) = index_entry(object, &self.rules) else {

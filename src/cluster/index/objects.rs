@@ -22,7 +22,8 @@ pub struct IndexEntry {
     pub uid: String,
     /// The value of our label: the application that owns it.
     pub owner: String,
-    /// Changes when somebody else changes fields that we applied: see [`ownership::ownership_hash`].
+    /// Changes when somebody else changes fields that we applied: see
+    /// [`ownership::ownership_hash`].
     pub ownership_hash: String,
     pub health: health::Assessment,
     /// Since when its controller has not written a status: see [`health::silent_since`].
@@ -32,8 +33,9 @@ pub struct IndexEntry {
     resource_version: u64,
 }
 
-/// Stores an object. Returns the owners whose applications have to be reconciled: the owner of the object and, if it
-/// changed hands, the owner before. `listing`: the object comes from a list, which replaces any known version.
+/// Stores an object. Returns the owners whose applications have to be reconciled: the owner of the
+/// object and, if it changed hands, the owner before. `listing`: the object comes from a list,
+/// which replaces any known version.
 pub(super) fn upsert(
     objects: &mut HashMap<Name, IndexEntry>,
     name: Name,

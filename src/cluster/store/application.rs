@@ -83,13 +83,14 @@ pub struct ApplicationStatus {
     /// Why it is not synced or not healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The same as a word that conditions have and alerts match: docs/reference/statuses.md lists them.
+    /// The same as a word that conditions have and alerts match: docs/reference/statuses.md lists
+    /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Nothing is applied until somebody changes something: the message says what.
+    /// windlass applies nothing until somebody changes what the message names.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blocked: bool,
-    /// The last wish for a sync that was followed.
+    /// The last sync request that was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync_request: Option<String>,
     /// Names the deletions that wait for a confirmation.
@@ -98,13 +99,15 @@ pub struct ApplicationStatus {
     /// Those deletions; the first of many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to_confirm: Vec<String>,
-    /// Deletions that somebody confirmed, or approved with the change, and that are not all done yet.
+    /// Deletions that somebody confirmed, or approved with the change, and that are not all done
+    /// yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<String>,
-    /// A pause that somebody asked for.
+    /// The pause that the annotation requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
-    /// The uid of the namespace `kube-system` in the destination: another one behind the same address is another cluster.
+    /// The uid of the namespace `kube-system` in the destination: another one behind the same
+    /// address is another cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_uid: Option<String>,
     /// Hooks that came out well for the revision's inputs.
@@ -115,7 +118,8 @@ pub struct ApplicationStatus {
     pub first_run: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sync: Option<LastSync>,
-    /// Since when the revision's sync waits for something of the cluster, with what: what waits too long has failed.
+    /// Since when the revision's sync waits for something of the cluster, with what: what waits too
+    /// long has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
     /// Revisions whose sync failed, each with the first reason; the last ones.
@@ -126,10 +130,11 @@ pub struct ApplicationStatus {
     /// Custom kinds for which no rule says when they are healthy, as `Widget.example.com`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unruled: Vec<String>,
-    /// What the revision's chart was told of the cluster: it is told the same until a commit or a wish for a sync.
+    /// The cluster's version and APIs as the revision's chart saw them: it sees the same until a
+    /// commit or a sync request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<Served>,
-    /// Objects that were there before windlass and are changed once somebody adopts them; the first of many.
+    /// Objects that existed before windlass and wait for adoption; the first of many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adoption: Vec<String>,
     /// Digests of images of which running pods were seen to run just them.
@@ -138,10 +143,11 @@ pub struct ApplicationStatus {
     /// Why it is not proven that what runs is what was announced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unproven: Option<String>,
-    /// The images that the revision runs, of those that windlass may be told of.
+    /// The images that the revision runs, of those that `windlass.yaml` names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<ImageRef>,
-    /// Every object that is owned: grown before the first write, shrunk after the object is seen gone.
+    /// Every object that is owned: grown before the first write, shrunk after the object is seen
+    /// gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inventory: Vec<InventoryEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -239,11 +245,12 @@ pub struct Waiting {
     pub since: Timestamp,
 }
 
-/// Objects that others change again whenever they are set back: that is tried again after a while, ever more seldom.
+/// Objects that others change again whenever they are set back: that is tried again after a while,
+/// ever more seldom.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftLoop {
-    /// What was synced: with another revision all is tried anew.
+    /// What was synced: another revision starts again.
     pub revision: CommitSha,
     /// Nothing is set back before that.
     #[schemars(with = "String")]
@@ -252,11 +259,11 @@ pub struct DriftLoop {
     pub times: u32,
 }
 
-/// What a chart was told of the cluster that it goes to.
+/// The version and the APIs of a chart's cluster, as it was rendered for them.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Served {
-    /// Digest of the files that were rendered: others are told what the cluster serves then.
+    /// Digest of the rendered files: other files are rendered for what the cluster serves then.
     pub inputs: String,
     /// The API server's version, as `v1.37.2`.
     pub kubernetes: String,

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{CommitSha, Invalid};
 
-/// An owned object. In the `Application` it is a line of text, `apps/v1 Deployment shop/web uid=… manifest=…
-/// ownership=…`: with thousands of structured entries the API server would validate every field at each update.
+/// An owned object. In the `Application` it is a line of text, `apps/v1 Deployment shop/web uid=…
+/// manifest=… ownership=…`: with thousands of structured entries the API server would validate
+/// every field at each update.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(into = "String", try_from = "String")]
 pub struct InventoryEntry {
@@ -18,7 +19,8 @@ pub struct InventoryEntry {
     pub uid: Option<String>,
     /// A digest of the manifest that was applied last.
     pub manifest_hash: Option<String>,
-    /// A digest of the fields' owners after the last apply. It changes when somebody else changes what we applied.
+    /// A digest of the fields' owners after the last apply. It changes when somebody else changes
+    /// what we applied.
     pub ownership_hash: Option<String>,
     /// It is a hook: pruned without a confirmation once it is no longer in Git.
     pub hook: bool,
@@ -46,8 +48,8 @@ impl From<InventoryEntry> for String {
             .namespace
             .map(|namespace| namespace + "/")
             .unwrap_or_default();
-        // Names of roles may contain spaces, and no name contains a `%` (apimachinery, IsValidPathSegmentName). Names
-        // that the server would refuse are listed as well.
+        // Names of roles may contain spaces, and no name contains a `%` (apimachinery,
+        // IsValidPathSegmentName). Names that the server would refuse are listed as well.
         let word = |text: String| text.replace(char::is_whitespace, "%20");
         let mut line = format!(
             "{} {} {}",

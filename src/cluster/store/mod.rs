@@ -75,7 +75,8 @@ impl Store {
         }
     }
 
-    /// None: it does not exist yet. It is an error if the object of that name belongs to another repository.
+    /// None: it does not exist yet. It is an error if the object of that name belongs to another
+    /// repository.
     pub async fn application(&self, key: &ApplicationKey) -> Result<Option<Application>> {
         match self.applications.get(&key.object_name()).await? {
             Some(object) if object.spec.repository != key.repo => {
@@ -90,8 +91,8 @@ impl Store {
         }
     }
 
-    /// The status of an application without its inventory, which is large: a commit of two hundred applications reads all
-    /// of them at each reconcile.
+    /// The status of an application without its inventory, which is large: a commit of two hundred
+    /// applications reads all of them at each reconcile.
     pub async fn summary(&self, key: &ApplicationKey) -> Result<ApplicationSummary> {
         self.applications.wait().await?;
         let objects = self.applications.objects();

@@ -85,8 +85,8 @@ where
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores an object, unless a newer version is stored already (resourceVersions are comparable since Kubernetes
-    /// 1.35). True: it was stored.
+    /// Stores an object, unless a newer version is stored already (resourceVersions are comparable
+    /// since Kubernetes 1.35). True: it was stored.
     pub(super) fn note(&self, object: &K) -> bool {
         let version = |object: &K| {
             object

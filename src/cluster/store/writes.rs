@@ -96,7 +96,8 @@ impl Writer<'_> {
         Ok(object)
     }
 
-    /// Sets annotations of an `Application`, or removes those without a value, if nobody changed it since it was read.
+    /// Sets annotations of an `Application`, or removes those without a value, if nobody changed it
+    /// since it was read.
     pub async fn annotate(
         &self,
         observed: &Application,
@@ -204,7 +205,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Deletes the object of an application that was removed from Git and has no live objects any more.
+    /// Deletes the object of an application that was removed from Git and has no live objects any
+    /// more.
     pub async fn forget_application(&self, existing: &Application) -> Result<()> {
         let name = existing.name_any();
         let what = format!("delete Application {name}");

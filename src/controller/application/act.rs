@@ -54,7 +54,8 @@ async fn sync(
         .to_store()
         .declare_application(key, spec, declared.known.clone())
         .await?;
-    // The inventory grows before the first write. If somebody else changed the object meanwhile, this write fails.
+    // The inventory grows before the first write. If somebody else changed the object meanwhile,
+    // this write fails.
     let object = ctx
         .to_store()
         .report_application(&object, status, ctx.now())
@@ -88,7 +89,8 @@ async fn sync(
         .insert(key.clone(), version.clone())
         != Some(version);
     if changed {
-        // Also when the application is no longer healthy: pull requests for later stages wait for it.
+        // Also when the application is no longer healthy: pull requests for later stages wait for
+        // it.
         emit_status(ctx, key, &object, before.is_ready());
     }
     // A hook that is deleted after success is deleted by the next reconcile.
@@ -141,7 +143,8 @@ fn requeue(ctx: &Reader, observation: &Observation, step: &Step) -> Requeue {
     }
 }
 
-/// Wakes whoever waits for the application's status. `was_ready`: its status before met what later stages wait for.
+/// Wakes whoever waits for the application's status. `was_ready`: its status before met what later
+/// stages wait for.
 pub fn emit_status(ctx: &Reader, key: &ApplicationKey, object: &Application, was_ready: bool) {
     let status = object.status.as_ref();
     let commits = status.map(|status| status.superseded.iter().chain(&status.revision));

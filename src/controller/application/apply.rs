@@ -134,8 +134,9 @@ async fn report_refused(
     Ok(Requeue::After(Duration::from_secs(10)))
 }
 
-/// Deletes objects in the reverse order of applying, each only if it is the one that was observed. Custom resources are
-/// deleted first, while their controller still runs; the rest is deleted once they are gone.
+/// Deletes objects in the reverse order of applying, each only if it is the one that was observed.
+/// Custom resources are deleted first, while their controller still runs; the rest is deleted once
+/// they are gone.
 pub async fn delete(
     cluster: &ClusterWriter<'_>,
     mut prunable: Vec<&(InventoryEntry, Value)>,

@@ -1,4 +1,5 @@
-//! Who approved a deletion: the approvers of the pull request, somebody who confirmed it, or nobody.
+//! Who approved a deletion: the approvers of the pull request, somebody who confirmed it, or
+//! nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -87,8 +88,8 @@ async fn removed_by(
     Ok((found, (pause < LONGEST_PAUSE).then_some(next)))
 }
 
-/// The objects that the revision's pull request removed from Git, if the merged head was approved by the rule of the
-/// gate.
+/// The objects that the revision's pull request removed from Git, if the merged head was approved
+/// by the rule of the gate.
 async fn removed_by_approved_change(
     ctx: &Arc<Reader>,
     scope: &AppScope<'_>,

@@ -22,7 +22,8 @@ pub struct Cache {
     pub last_reported: Mutex<HashMap<ApplicationKey, Option<String>>>,
     /// The last image verification of each application.
     pub verifications: Mutex<HashMap<ApplicationKey, image_verification::LastCheck>>,
-    /// Commits for whose deletions GitHub knows no approval, with the time of the next check and the pause before it.
+    /// Commits for whose deletions GitHub knows no approval, with the time of the next check and
+    /// the pause before it.
     pub unapproved: Recent<(ApplicationKey, CommitSha), (Instant, Duration)>,
     /// The poll interval of each application that Argo CD or Flux reconciles.
     pub polls: Mutex<HashMap<ApplicationKey, Duration>>,

@@ -92,7 +92,8 @@ pub async fn normalized(
 }
 
 impl Desired {
-    /// Whether everything was rendered: only then an object that is missing here was removed from Git.
+    /// Whether everything was rendered: only then an object that is missing here was removed from
+    /// Git.
     pub fn is_complete(&self) -> bool {
         self.rendered.as_ref().is_ok_and(|count| *count > 0)
     }
@@ -102,7 +103,8 @@ impl Desired {
     }
 }
 
-/// What an application renders to. `known`: the cluster's capabilities that its chart was rendered with before.
+/// What an application renders to. `known`: the cluster's capabilities that its chart was rendered
+/// with before.
 pub async fn rendered(
     ctx: &Arc<Reader>,
     target: &Target,

@@ -13,7 +13,8 @@ use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::{Change, Plan};
 use crate::domain::{ApplicationKey, CommitSha, sync};
 
-/// The drifted objects that are left alone, with who changes them; and the backoff to keep in the status.
+/// The drifted objects that are left alone, with who changes them; and the backoff to keep in the
+/// status.
 pub(super) fn drift_loops(
     ctx: &Reader,
     key: &ApplicationKey,

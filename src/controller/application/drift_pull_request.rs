@@ -47,8 +47,9 @@ fn digests(plan: &Plan) -> BTreeSet<String> {
     plan.effective().map(digest_of).collect()
 }
 
-/// The newest drift pull request of the application, and whether it is about this drift. An open one has to be about all
-/// of it. A closed one may be about more: some of that may be reverted already.
+/// The newest drift pull request of the application, and whether it is about this drift. An open
+/// one has to be about all of it. A closed one may be about more: some of that may be reverted
+/// already.
 async fn newest(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
@@ -218,7 +219,8 @@ async fn edits_at(
         Ok(made) => made,
         Err(why) => return Ok(Err(why)),
     };
-    // Checked by rendering the result: an overlay, or a value of a chart, may set the field elsewhere.
+    // Checked by rendering the result: an overlay, or a value of a chart, may set the field
+    // elsewhere.
     let rendered = match rendered(ctx, target, &read, None).await? {
         Ok(rendered) => rendered,
         Err(why) => return Ok(Err(Invalid(why))),
@@ -277,7 +279,7 @@ fn wanted(plan: &Plan) -> std::result::Result<Wanted, Invalid> {
                 return Err(Invalid(format!("{path} of {object} was removed")));
             };
             // The value is masked here too.
-            if value.as_str().is_some_and(|text| is_hidden(text)) {
+            if value.as_str().is_some_and(is_hidden) {
                 return Err(Invalid(format!(
                     "{path} of {object} looks like a credential: it is not written into Git"
                 )));

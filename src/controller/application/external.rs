@@ -84,7 +84,8 @@ pub async fn observe(
     Ok(status)
 }
 
-/// The status after their object was read. `has_revision`: what they applied last includes the wanted revision.
+/// The status after their object was read. `has_revision`: what they applied last includes the
+/// wanted revision.
 fn with_external(
     status: ApplicationStatus,
     name: &str,

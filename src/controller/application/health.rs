@@ -46,7 +46,8 @@ pub async fn assess(
     }
     let assessed = with_pods(cluster, &declared.owner, assessments, ctx.now());
     let hooks_done = desired.hooks.done_by(&assessed, &pending);
-    // An object that has yet to be applied counts as progressing, whatever it is now: later waves wait for it.
+    // An object that has yet to be applied counts as progressing, whatever it is now: later waves
+    // wait for it.
     let until_applied = |manifest: &Manifest, (health, why): health::Assessment| match health {
         Health::Healthy | Health::Suspended if pending.contains(&manifest.key) => {
             let why = format!("{} is not applied yet", manifest.key);
@@ -107,7 +108,8 @@ async fn of_object(
     Ok((health, workload))
 }
 
-/// If the controller of an object has not written its status yet, the object counts as progressing for a while.
+/// If the controller of an object has not written its status yet, the object counts as progressing
+/// for a while.
 async fn unless_silent(
     ctx: &Reader,
     cluster: &Cluster,

@@ -31,8 +31,8 @@ pub struct Verification {
     pub next_check: Option<Instant>,
 }
 
-/// The last check of an application's pods: of which digests, with which result, when the next one is due, and after
-/// which pause.
+/// The last check of an application's pods: of which digests, with which result, when the next one
+/// is due, and after which pause.
 #[derive(Clone)]
 pub struct LastCheck {
     about: Vec<String>,
@@ -41,7 +41,8 @@ pub struct LastCheck {
     pause: Duration,
 }
 
-/// Pauses between two checks of images that are not proven: pods may be starting, the registry may be unreachable.
+/// Pauses between two checks of images that are not proven: pods may be starting, the registry may
+/// be unreachable.
 const FIRST_PAUSE: Duration = Duration::from_secs(3);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -89,7 +90,8 @@ pub async fn check(
         .get(key)
         .cloned();
     let pause = match last_check.filter(|last_check| last_check.is_about(&wanted)) {
-        // The cached result, not the one in the status: if writing the status failed, the doubt must not be lost.
+        // The cached result, not the one in the status: if writing the status failed, the doubt
+        // must not be lost.
         Some(last_check) if Instant::now() < last_check.next && !recheck => {
             return Ok(last_check.found);
         }
@@ -122,7 +124,8 @@ impl LastCheck {
 struct Evidence {
     /// Digests that a container runs.
     runs: BTreeSet<String>,
-    /// Digests in whose place a container runs another image, or an unknown one: each with the reason.
+    /// Digests in whose place a container runs another image, or an unknown one: each with the
+    /// reason.
     doubts: BTreeMap<String, String>,
 }
 
@@ -204,7 +207,8 @@ fn digests(images: &[ImageRef]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Each running container's image as the pod names it, and the digest that the runtime reports for it.
+/// Each running container's image as the pod names it, and the digest that the runtime reports for
+/// it.
 fn containers(pod: &Value) -> Vec<(ImageRef, Option<Digest>)> {
     let named: BTreeMap<_, _> = ["containers", "initContainers"]
         .iter()

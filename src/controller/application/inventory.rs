@@ -9,7 +9,8 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 /// The objects that Git has, and the ones that were removed from Git until they are deleted.
 pub(super) fn next(observation: &Observation) -> Vec<InventoryEntry> {
     let before = &observation.declared.status.inventory;
-    // Objects that wait for adoption are not owned yet. While Git cannot be rendered, no object counts as removed.
+    // Objects that wait for adoption are not owned yet. While Git cannot be rendered, no object
+    // counts as removed.
     if observation.facts.adoption.is_some() && !observation.facts.plan.is_empty()
         || observation
             .facts
@@ -86,7 +87,8 @@ fn in_git(observation: &Observation) -> Vec<InventoryEntry> {
     observation.desired.manifests.iter().map(entry).collect()
 }
 
-/// Notes by which commit each object was removed from Git: the approvals of that commit count, however long it stays.
+/// Notes by which commit each object was removed from Git: the approvals of that commit count,
+/// however long it stays.
 fn with_removal_commit(
     observation: &Observation,
     mut entries: Vec<InventoryEntry>,

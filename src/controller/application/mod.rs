@@ -1,7 +1,7 @@
 //! Push → reconcile: keeps one application in one stage synced.
 //!
-//! [`observe`] only reads, step by step: the declaration, what Git renders to, the live objects, the
-//! server's dry-run of the objects that changed, the deletions, the health, and the blockers.
+//! [`observe`] only reads, step by step: the declaration, what Git renders to, the live objects,
+//! the server's dry-run of the objects that changed, the deletions, the health, and the blockers.
 //! [`decide`] is pure. [`act`] only writes. The inventory grows before the first write and shrinks
 //! after an object is observed to be gone, so a crash leaves no object untracked. Definitions are
 //! applied first; the next reconcile plans their objects.

@@ -41,7 +41,8 @@ pub enum Live {
     /// The manifest in Git changed, the live object did not.
     OnlyGitChanged(cluster::IndexEntry),
     Changed,
-    /// A Job that ran for exactly this manifest and was deleted by its TTL: if it were created again, it would run again.
+    /// A Job that ran for exactly this manifest and was deleted by its TTL: if it were created
+    /// again, it would run again.
     RanAndGone,
 }
 
@@ -49,8 +50,8 @@ pub enum Live {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastApplied {
     pub uid: String,
-    /// [`dry_run::manifest_hash`] of the manifest, and [`ownership::ownership_hash`] of the object; None until it
-    /// is in sync.
+    /// [`dry_run::manifest_hash`] of the manifest, and [`ownership::ownership_hash`] of the object;
+    /// None until it is in sync.
     pub hashes: Option<(String, String)>,
 }
 
@@ -103,7 +104,8 @@ pub async fn classify(
     })
 }
 
-/// Has the server dry-run the sync of the objects that changed; and finds the objects that other applications claim.
+/// Has the server dry-run the sync of the objects that changed; and finds the objects that other
+/// applications claim.
 pub async fn predict(
     ctx: &Arc<Reader>,
     declared: &Declared,
@@ -146,8 +148,9 @@ pub async fn predict(
     Ok((objects, claims))
 }
 
-/// The live objects, once those that changed were read. If only the manifest changed, a placeholder from the index
-/// stands in for the object. Jobs that ran and were deleted by their TTL are not predicted.
+/// The live objects, once those that changed were read. If only the manifest changed, a placeholder
+/// from the index stands in for the object. Jobs that ran and were deleted by their TTL are not
+/// predicted.
 fn with_live(
     desired: &Desired,
     mut objects: Objects,

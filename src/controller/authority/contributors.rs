@@ -15,8 +15,8 @@ const ACTIONS: &str = "github-actions[bot]";
 /// The committer of GitHub's own commits (merges and edits on its pages).
 const GITHUB: (&str, &str) = ("web-flow", "noreply@github.com");
 
-/// Everybody who contributed to a pull request: who opened it, the authors and committers of its commits, and whoever
-/// pushed one of them, since anybody can commit under another's address.
+/// Everybody who contributed to a pull request: who opened it, the authors and committers of its
+/// commits, and whoever pushed one of them, since anybody can commit under another's address.
 pub async fn contributors(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -60,7 +60,8 @@ pub async fn contributors(
     Ok(Contributors::known(logins))
 }
 
-/// If the server has no such list, or refuses it, a retry does not help: the writers are unknown, and no approval counts.
+/// If the server has no such list, or refuses it, a retry does not help: the writers are unknown,
+/// and no approval counts.
 fn undetermined(error: github::Error) -> Result<Contributors> {
     match error {
         github::Error::NotFound { .. }
@@ -81,8 +82,9 @@ struct KnownAccounts<'a> {
 type Logins = std::result::Result<BTreeSet<String>, Doubt>;
 
 impl KnownAccounts<'_> {
-    /// A bot commits for an unknown person: whoever may push a workflow can have it commit. If the bot itself opened the pull
-    /// request, it counts as the author; except GitHub Actions, which runs anybody's workflow.
+    /// A bot commits for an unknown person: whoever may push a workflow can have it commit. If the
+    /// bot itself opened the pull request, it counts as the author; except GitHub Actions, which
+    /// runs anybody's workflow.
     fn foreign_bot(&self, account: &Account) -> Option<String> {
         let login = account.login.clone().unwrap_or_default();
         let is_bot = account.kind.as_deref() == Some("Bot") || login.ends_with("[bot]");

@@ -39,7 +39,8 @@ pub async fn policies(
     Ok(policies)
 }
 
-/// The owners of each file that changes and that a target reads, file by file; files that nobody owns are left out.
+/// The owners of each file that changes and that a target reads, file by file; files that nobody
+/// owns are left out.
 fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
     let place = format!("{}/", target.path);
     let read = changes
@@ -54,7 +55,8 @@ fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
             .filter(|file| file.starts_with(&place))
             .collect(),
     };
-    // If a target changes without a file of its own (its configuration, its namespace), the owners of its directory count.
+    // If a target changes without a file of its own (its configuration, its namespace), the owners
+    // of its directory count.
     let own = [place.clone() + "kustomization.yaml"];
     let files = if files.is_empty() {
         own.iter().map(String::as_str).collect()
@@ -68,7 +70,8 @@ fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
         .collect()
 }
 
-/// Who of `logins` is among the approvers; None: the stage names none. By `CODEOWNERS`, whoever owns every file.
+/// Who of `logins` is among the approvers; None: the stage names none. By `CODEOWNERS`, whoever
+/// owns every file.
 async fn approvers(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,

@@ -10,8 +10,9 @@ use crate::domain::pull_request::Preview;
 use crate::domain::{CommitSha, PullRequestKey};
 use crate::render::Source;
 
-/// The stages that a pull request touches: those of its applications; those that `windlass.yaml` reconfigures, before and
-/// after; and those whose namespace, or cluster, the changed objects are in.
+/// The stages that a pull request touches: those of its applications; those that `windlass.yaml`
+/// reconfigures, before and after; and those whose namespace, or cluster, the changed objects are
+/// in.
 pub fn touched_stages(base: &Base, changes: &Changes, preview: &Preview) -> Vec<Target> {
     let mut found: Vec<Target> = Vec::new();
     let mut add = |target: &Target| {
@@ -51,7 +52,8 @@ pub fn touched_stages(base: &Base, changes: &Changes, preview: &Preview) -> Vec<
     found
 }
 
-/// The files that a merge commit changed, and their owners before: an approval of the merge is judged by them.
+/// The files that a merge commit changed, and their owners before: an approval of the merge is
+/// judged by them.
 pub async fn merged_changes(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,

@@ -8,8 +8,8 @@ use crate::domain::catalog::Target;
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, RepoName};
 use crate::render::Source;
 
-/// The applications that a commit removed from Git, with their directory or their rule, and that the base does not have
-/// again.
+/// The applications that a commit removed from Git, with their directory or their rule, and that
+/// the base does not have again.
 pub async fn retired_by(
     ctx: &Arc<Reader>,
     repo: &RepoName,

@@ -61,7 +61,8 @@ pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
     // Before anything is read: an event meanwhile puts the commit into the queue again.
     ctx.cache.commits.unfinished.insert(key.clone(), ());
     if let Some(Err(Invalid(why))) = &base.configuration {
-        // Without a valid configuration the changed applications are unknown: older commits keep their last status.
+        // Without a valid configuration the changed applications are unknown: older commits keep
+        // their last status.
         if key.commit == base.commit {
             let description = shortened(&why.replace('\n', " "), 140);
             post(&ctx, &key, "failure", description).await?;

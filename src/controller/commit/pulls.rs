@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use crate::controller::{Reader, Result};
 use crate::domain::CommitKey;
 
-/// GitHub links a merge to its pull request after a while: the answer "none" is cached for this long.
+/// GitHub links a merge to its pull request after a while: the answer "none" is cached for this
+/// long.
 const NO_PULLS_FOR: Duration = Duration::from_secs(30);
 
 /// Records that a pull request merged a commit, before GitHub links the two.
@@ -16,7 +17,8 @@ pub fn record_pull_request(ctx: &Reader, key: &CommitKey, number: u64) {
     record_pull_requests(ctx, key, &[number], false);
 }
 
-/// Adds pull requests to the known ones of a commit. `complete`: the numbers are GitHub's current answer.
+/// Adds pull requests to the known ones of a commit. `complete`: the numbers are GitHub's current
+/// answer.
 fn record_pull_requests(
     ctx: &Reader,
     key: &CommitKey,

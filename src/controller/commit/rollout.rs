@@ -12,8 +12,8 @@ use crate::domain::health::{Health, SyncState};
 use crate::domain::pull_request::{self, RevisionOrder, Rollout, RolloutState};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, RepoName, sync};
 
-/// The progress of each application that a commit changed; and whether to check again soon, since one of them is just
-/// being reconciled: a reconcile that changes nothing emits no event.
+/// The progress of each application that a commit changed; and whether to check again soon, since
+/// one of them is just being reconciled: a reconcile that changes nothing emits no event.
 pub async fn progress_of(
     ctx: &Arc<Reader>,
     repo: &RepoName,
@@ -38,8 +38,8 @@ pub async fn progress_of(
     Ok((progress, recheck))
 }
 
-/// The progress of one application with a commit; and whether it has not reached the commit yet and is just being
-/// reconciled.
+/// The progress of one application with a commit; and whether it has not reached the commit yet and
+/// is just being reconciled.
 async fn application_progress(
     ctx: &Arc<Reader>,
     base: &Base,
@@ -119,7 +119,8 @@ fn progress_at(
     }
 }
 
-/// The progress of an application that the commit removed from Git. `status`: None if its object is gone.
+/// The progress of an application that the commit removed from Git. `status`: None if its object is
+/// gone.
 fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Rollout {
     // The remaining objects are protected from deletion.
     let is_over = |status: &ApplicationStatus| {
@@ -138,8 +139,8 @@ fn retirement(key: ApplicationKey, status: Option<ApplicationStatus>) -> Rollout
     }
 }
 
-/// A later commit may have reverted this one before the application was reconciled: then there is nothing to wait for.
-/// None: that is not the case.
+/// A later commit may have reverted this one before the application was reconciled: then there is
+/// nothing to wait for. None: that is not the case.
 async fn reverted(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,

@@ -9,8 +9,8 @@ use crate::domain::pull_request::{self, RevisionOrder, Rollout};
 use crate::domain::{ApplicationKey, CommitKey, Name};
 use crate::github;
 
-/// A status for each stage on the commits that the images were built from, over all the applications of the stage that
-/// run them. A success stays.
+/// A status for each stage on the commits that the images were built from, over all the
+/// applications of the stage that run them. A success stays.
 pub async fn sources(ctx: &Writer, base: &Base, progress: &[Rollout]) -> Result<()> {
     let mut reports: BTreeSet<(CommitKey, Name)> = BTreeSet::new();
     for rollout in progress {
@@ -31,7 +31,8 @@ pub async fn sources(ctx: &Writer, base: &Base, progress: &[Rollout]) -> Result<
     Ok(())
 }
 
-/// The progress of each application of a stage that runs an image that was built from a source commit.
+/// The progress of each application of a stage that runs an image that was built from a source
+/// commit.
 async fn running(
     ctx: &Arc<Reader>,
     base: &Base,

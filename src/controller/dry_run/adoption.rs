@@ -28,7 +28,8 @@ pub async fn refuse_others(
     Ok(Some(request.refused_unseen(why)))
 }
 
-/// Why the application may neither change nor show an object; and whether `windlass adopt` changes that.
+/// Why the application may neither change nor show an object; and whether `windlass adopt` changes
+/// that.
 async fn refused(
     scope: &AppScope<'_>,
     manifest: &Manifest,
@@ -99,8 +100,8 @@ pub async fn is_abandoned(scope: &AppScope<'_>, live: &Value) -> ClusterResult<b
     })
 }
 
-/// Takes over the fields of tools that no longer manage the object, and what people added to our lists by hand: of them,
-/// what Git does not have is removed.
+/// Takes over the fields of tools that no longer manage the object, and what people added to our
+/// lists by hand: of them, what Git does not have is removed.
 pub async fn adopt(
     scope: &AppScope<'_>,
     mut request: Request,
@@ -144,8 +145,9 @@ pub async fn adopt(
     Ok(request.predicts(after))
 }
 
-/// If managed fields name an API version that is no longer served, the API server refuses any server-side apply. The sync
-/// rewrites them first. The result is computed here, and checked by the server as an update.
+/// If managed fields name an API version that is no longer served, the API server refuses any
+/// server-side apply. The sync rewrites them first. The result is computed here, and checked by the
+/// server as an update.
 pub async fn carried_over(
     scope: &AppScope<'_>,
     request: &Request,

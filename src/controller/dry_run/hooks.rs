@@ -6,8 +6,8 @@ use crate::domain::manifest::ResourceKey;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Confidence, Side};
 
-/// The next run of a hook whose object of another run exists: it is recreated. `rerun_failed`: also one of this very run.
-/// None: it is no hook, or there is nothing to replace.
+/// The next run of a hook whose object of another run exists: it is recreated. `rerun_failed`: also
+/// one of this very run. None: it is no hook, or there is nothing to replace.
 pub(super) async fn next_run(
     scope: &AppScope<'_>,
     request: &Request,

@@ -26,7 +26,8 @@ pub fn manifest_hash(manifest: &Manifest) -> String {
     hex::encode(&hash.finalize()[..8])
 }
 
-/// Whether an object was applied from exactly this manifest and nobody has changed it since: then no dry-run is needed.
+/// Whether an object was applied from exactly this manifest and nobody has changed it since: then
+/// no dry-run is needed.
 pub fn is_as_applied(
     owned: Option<&InventoryEntry>,
     manifest_hash: &str,

@@ -56,8 +56,9 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::mask::Mask;
 use crate::domain::plan::{Confidence, Notes, Side};
 
-/// Objects that are dry-run at the same time; the cluster's rate limit bounds the requests. The future of one takes tens
-/// of kilobytes: it is boxed when it is polled first, not when it is put into the list.
+/// Objects that are dry-run at the same time; the cluster's rate limit bounds the requests. The
+/// future of one takes tens of kilobytes: it is boxed when it is polled first, not when it is put
+/// into the list.
 pub const AT_ONCE: usize = 64;
 
 /// What a sync would make of one object.
@@ -84,7 +85,8 @@ pub struct Write {
     pub alone: bool,
 }
 
-/// What a sync would make of objects. `set`: all manifests of the application, since one may make another possible.
+/// What a sync would make of objects. `set`: all manifests of the application, since one may make
+/// another possible.
 /// `applied`: each object as we applied it last, if we did. `rerun_failed`: failed hooks are to run once more.
 pub async fn predict_all(
     scope: &AppScope<'_>,
@@ -207,7 +209,8 @@ fn being_deleted(request: &Request) -> Option<Prediction> {
     is_deleted.then(|| request.clone().predicts(after()))
 }
 
-/// The dry-run of an object, with its conflicts resolved as far as rules resolve them; and the request as it was sent.
+/// The dry-run of an object, with its conflicts resolved as far as rules resolve them; and the
+/// request as it was sent.
 async fn resolve_and_dry_run(
     scope: &AppScope<'_>,
     request: Request,

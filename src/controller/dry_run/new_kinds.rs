@@ -10,8 +10,8 @@ use crate::domain::mask::Mask;
 use crate::domain::plan::{Confidence, Side};
 use crate::domain::schema;
 
-/// The namespace does not exist yet: the object is dry-run in `default` instead, so that at least errors of the object
-/// itself are found.
+/// The namespace does not exist yet: the object is dry-run in `default` instead, so that at least
+/// errors of the object itself are found.
 pub async fn in_another_namespace(
     scope: &AppScope<'_>,
     mut request: Request,
@@ -70,7 +70,8 @@ pub async fn by_its_definition(
         };
         return Ok(request.refused(why));
     };
-    // The server cannot dry-run the object yet: without this check a missing right would only show in the sync.
+    // The server cannot dry-run the object yet: without this check a missing right would only show
+    // in the sync.
     let plural = definition.value["spec"]["names"]["plural"]
         .as_str()
         .unwrap_or_default();
@@ -100,8 +101,8 @@ pub async fn by_its_definition(
     Ok(request.predicts(Side::Object(value, Confidence::Simulated)))
 }
 
-/// Checks an object by the definition's schema and its validation rules. A rule may run for ever: a jailed child process
-/// evaluates them.
+/// Checks an object by the definition's schema and its validation rules. A rule may run for ever: a
+/// jailed child process evaluates them.
 pub async fn checked(
     scope: &AppScope<'_>,
     definition: &Manifest,

@@ -8,9 +8,9 @@ use crate::cluster;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::{contracts, fieldset, ownership, substitute};
 
-/// Leaves the number of replicas to an autoscaler: also if it has set none, or zero, so that nobody holds the field; and
-/// if Git has just handed it over, so that the server's default of one replica deletes no pods meanwhile. `applied`: the
-/// object as it was applied last, if it was.
+/// Leaves the number of replicas to an autoscaler: also if it has set none, or zero, so that nobody
+/// holds the field; and if Git has just handed it over, so that the server's default of one replica
+/// deletes no pods meanwhile. `applied`: the object as it was applied last, if it was.
 pub async fn leave_replicas(
     scope: &AppScope<'_>,
     mut request: Request,

@@ -27,7 +27,8 @@ pub fn merge_patch(from: &Value, to: &Value) -> Value {
     Value::Object(patch)
 }
 
-/// Maps are merged; so are lists whose items have distinct list map keys. Other values are replaced.
+/// Maps are merged; so are lists whose items have distinct list map keys. Other values are
+/// replaced.
 pub fn overlay(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
@@ -57,7 +58,8 @@ fn have_distinct_keys(items: &[Value]) -> bool {
     names.len() == items.len() && !names.contains(&None)
 }
 
-/// The list map key of an item, in the kinds that come with Kubernetes (`x-kubernetes-list-map-keys`).
+/// The list map key of an item, in the kinds that come with Kubernetes
+/// (`x-kubernetes-list-map-keys`).
 fn list_map_key(item: &Value) -> Option<String> {
     let protocol = item["protocol"].as_str().unwrap_or("TCP");
     let number = |field: &str| {

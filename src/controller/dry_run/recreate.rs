@@ -72,7 +72,8 @@ pub async fn recreated(
     Ok(request.predicts(Side::Object(after, Confidence::Server)))
 }
 
-/// The digest that permits one change: of the wanted object. Of a Secret, only the names of its keys count.
+/// The digest that permits one change: of the wanted object. Of a Secret, only the names of its
+/// keys count.
 fn permission(manifest: &Manifest) -> String {
     let mut value = manifest.value.clone();
     if let Some(object) = value.as_object_mut() {
@@ -91,10 +92,11 @@ fn permission(manifest: &Manifest) -> String {
     hex::encode(&Sha256::digest(format!("{}{}", manifest.key, canonical_json(&value)))[..5])
 }
 
-/// The immutable fields that differ, for kinds whose refusal names none; each with its live and its wanted value,
-/// shortened.
+/// The immutable fields that differ, for kinds whose refusal names none; each with its live and its
+/// wanted value, shortened.
 fn immutable(key: &ResourceKey, live: &Value, after: &Value) -> Vec<(String, String, String)> {
-    // kubernetes pkg/apis/apps/validation: ValidateStatefulSetUpdate; core: ValidatePersistentVolumeClaimUpdate.
+    // kubernetes pkg/apis/apps/validation: ValidateStatefulSetUpdate; core:
+    // ValidatePersistentVolumeClaimUpdate.
     let fields: &[&str] = match key.kind.as_str() {
         "StatefulSet" => &[
             ".spec.volumeClaimTemplates",

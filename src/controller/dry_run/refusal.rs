@@ -47,8 +47,8 @@ pub async fn refused(
     refusal: Refusal,
 ) -> ClusterResult<Prediction> {
     let manifest = &request.manifest;
-    // If the definition changes with the object, the new one counts. A field that the old one lacks makes server-side apply
-    // refuse the request (structured-merge-diff), not the object.
+    // If the definition changes with the object, the new one counts. A field that the old one lacks
+    // makes server-side apply refuse the request (structured-merge-diff), not the object.
     if (refusal.invalid || refusal.message.contains("not declared in schema"))
         && let Some(definition) = definition(set, &manifest.key)
         && !manifest.key.group.is_empty()
@@ -76,7 +76,8 @@ pub async fn refused(
     if !refusal.invalid || request.live.is_none() {
         return Ok(request.refused(message));
     }
-    // If the object could be created under another name, the live object is the reason for the refusal.
+    // If the object could be created under another name, the live object is the reason for the
+    // refusal.
     let Ok(mut after) = scope
         .cluster
         .probe(&manifest.key, &manifest.version, &manifest.value)
@@ -92,9 +93,10 @@ pub async fn refused(
     recreated(scope, request, message, after).await
 }
 
-/// Server defaults stay live though Git has chosen what excludes them (a Deployment's `rollingUpdate` with `Recreate`:
-/// kubernetes/kubernetes#24198), since an apply removes only what its manager owns. The sync makes them ours first.
-/// None: there are none, or without them the object is refused too. `fresh`: the object as it would be created.
+/// Server defaults stay live though Git has chosen what excludes them (a Deployment's
+/// `rollingUpdate` with `Recreate`: kubernetes/kubernetes#24198), since an apply removes only what
+/// its manager owns. The sync makes them ours first. None: there are none, or without them the
+/// object is refused too. `fresh`: the object as it would be created.
 async fn without_outdated_defaults(
     scope: &AppScope<'_>,
     request: &Request,
@@ -104,7 +106,8 @@ async fn without_outdated_defaults(
         return Ok(None);
     };
     let manager = scope.manager();
-    // Fields of tools that no longer manage the object are taken over with it, as in any other apply.
+    // Fields of tools that no longer manage the object are taken over with it, as in any other
+    // apply.
     let mut leftovers =
         ownership::leftovers(live, &manager, is_abandoned(scope, live).await?).unwrap_or_default();
     let outdated = ownership::outdated_defaults(live, fresh, &leftovers.managers);
@@ -135,7 +138,8 @@ async fn without_outdated_defaults(
     Ok(Some(request.predicts(after)))
 }
 
-/// Dry-runs a computed object as an update. `known`: the confidence if the server answers, and if it does not.
+/// Dry-runs a computed object as an update. `known`: the confidence if the server answers, and if
+/// it does not.
 pub async fn dry_run_update(
     scope: &AppScope<'_>,
     request: &Request,

@@ -43,12 +43,14 @@ impl Request {
         self.predicts(Side::Refused(why.into()))
     }
 
-    /// Refused, and the live object is not shown: a pull request's author could otherwise read objects of others.
+    /// Refused, and the live object is not shown: a pull request's author could otherwise read
+    /// objects of others.
     pub fn refused_unseen(self, why: impl Into<String>) -> Prediction {
         Self { live: None, ..self }.refused(why)
     }
 
-    /// Reads the whole object in place of a placeholder from the index, which has no managed fields.
+    /// Reads the whole object in place of a placeholder from the index, which has no managed
+    /// fields.
     pub async fn with_whole_live(mut self, scope: &AppScope<'_>) -> ClusterResult<Self> {
         let is_stub = |live: &Value| live["metadata"]["resourceVersion"].is_null();
         if self.live.as_ref().is_some_and(is_stub) {

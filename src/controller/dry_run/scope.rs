@@ -31,8 +31,8 @@ pub struct AppScope<'a> {
     pub renderer: &'a Renderer,
     /// Which objects it may manage.
     pub fence: Fence,
-    /// Whether the base has the application. If only a pull request has it, live objects are not shown: its author could
-    /// otherwise read any object by naming it.
+    /// Whether the base has the application. If only a pull request has it, live objects are not
+    /// shown: its author could otherwise read any object by naming it.
     pub in_base: bool,
     /// Somebody allowed it to take over existing objects.
     pub adopts: bool,
@@ -45,7 +45,8 @@ impl AppScope<'_> {
     pub fn manager(&self) -> String {
         match &self.target.stage.reconcile {
             Reconciler::Windlass => self.key.field_manager(),
-            // Their controllers' own names: argo-cd common/common.go, and kustomize-controller's default.
+            // Their controllers' own names: argo-cd common/common.go, and kustomize-controller's
+            // default.
             Reconciler::ArgoCd(_) => "argocd-controller".into(),
             Reconciler::Flux(_) => "kustomize-controller".into(),
         }
@@ -56,7 +57,8 @@ impl AppScope<'_> {
         self.target.stage.reconcile == Reconciler::Windlass
     }
 
-    /// How Flux changes the rendered manifests; None if Flux does not apply them, or its object does not exist.
+    /// How Flux changes the rendered manifests; None if Flux does not apply them, or its object
+    /// does not exist.
     pub async fn transforms(&self) -> ClusterResult<Option<&Transforms>> {
         let Some((key, version)) = self
             .target
@@ -132,7 +134,8 @@ pub fn refusals<'a>(outside: impl IntoIterator<Item = &'a Outside>) -> Vec<Compa
     outside.into_iter().map(refusal).collect()
 }
 
-/// Sets namespaces by discovery, separates manifests outside the fence, and labels the rest as the application's.
+/// Sets namespaces by discovery, separates manifests outside the fence, and labels the rest as the
+/// application's.
 pub async fn normalize(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<Settled> {
     let mut settled = Settled::default();
     for manifest in manifests {
@@ -172,7 +175,8 @@ fn is_namespaced(manifests: &[Manifest], key: &ResourceKey) -> bool {
         .is_none_or(|definition| definition.value["spec"]["scope"] != "Cluster")
 }
 
-/// Moves a Secret's `stringData` into `data`, as the server does: otherwise the plan could not compare it.
+/// Moves a Secret's `stringData` into `data`, as the server does: otherwise the plan could not
+/// compare it.
 pub fn string_data(manifest: &mut Manifest) {
     if !manifest.key.is_core("Secret") {
         return;

@@ -17,8 +17,8 @@ pub(super) async fn with_whole_live(
     }
 }
 
-/// Refuses an immutable Secret of others without a dry-run: the server's answer would reveal whether its data is what Git
-/// has.
+/// Refuses an immutable Secret of others without a dry-run: the server's answer would reveal
+/// whether its data is what Git has.
 pub(super) fn immutable(scope: &AppScope<'_>, request: &Request) -> Option<Prediction> {
     let live = request.live.as_ref()?;
     let is_theirs = live["metadata"]["labels"][OWNER_LABEL] != scope.owner

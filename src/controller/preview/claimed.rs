@@ -41,7 +41,8 @@ pub fn hand_over(
     (without(change, &handed), handed)
 }
 
-/// Separates the objects that are removed from Git and protected from deletion, each with the reason.
+/// Separates the objects that are removed from Git and protected from deletion, each with the
+/// reason.
 pub fn withhold(change: Vec<Comparison>) -> (Vec<Comparison>, Named) {
     let withheld = change
         .iter()

@@ -187,8 +187,8 @@ fn finalizers(live: &Value) -> Option<String> {
     (!finalizers.is_empty()).then(|| format!("its deletion waits for {}", finalizers.join(", ")))
 }
 
-/// The application's own live objects that a changed definition would no longer accept. Objects of others are not
-/// checked: a pull request's schema could otherwise probe their content.
+/// The application's own live objects that a changed definition would no longer accept. Objects of
+/// others are not checked: a pull request's schema could otherwise probe their content.
 async fn invalidated(
     scope: &AppScope<'_>,
     definition: &Value,

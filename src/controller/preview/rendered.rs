@@ -1,4 +1,5 @@
-//! What an application renders to on the base and at the head, and which of those objects its project allows.
+//! What an application renders to on the base and at the head, and which of those objects its
+//! project allows.
 
 use crate::cluster::store::Served;
 use crate::controller::dry_run::{self, AppScope, Outside};
@@ -42,7 +43,8 @@ pub struct Rendered {
 }
 
 impl Rendering<'_> {
-    /// Renders all sides. An error is the head's, for its author. If the head removes the application, only the base is rendered.
+    /// Renders all sides. An error is the head's, for its author. If the head removes the
+    /// application, only the base is rendered.
     pub async fn all(
         &self,
         before: &RenderInputs,
@@ -144,8 +146,8 @@ impl Normalized {
     }
 }
 
-/// The head's objects that the project does not allow: those that the base has identically, which are not this change's
-/// doing, and those that the change adds.
+/// The head's objects that the project does not allow: those that the base has identically, which
+/// are not this change's doing, and those that the change adds.
 pub fn refusals(base: &[Outside], head: &[Outside]) -> (Vec<Comparison>, Vec<Comparison>) {
     let is_known = |outside: &&Outside| base.iter().any(|other| other.manifest == outside.manifest);
     let (known, added): (Vec<_>, Vec<_>) = head.iter().partition(is_known);

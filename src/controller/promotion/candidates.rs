@@ -16,7 +16,8 @@ pub fn promoted(
     earlier: &[EarlierStage],
 ) -> Vec<Candidate> {
     let named = object.map_or(&[][..], |object| &object.spec.candidates);
-    // An image that somebody refused here does not become a candidate again because it runs elsewhere.
+    // An image that somebody refused here does not become a candidate again because it runs
+    // elsewhere.
     let was_refused = |candidate: &Candidate| {
         object.is_some_and(|object| {
             !named
@@ -81,8 +82,8 @@ pub fn wanted(object: &Promotion) -> Vec<Candidate> {
     promotion::wanted(&object.spec.candidates, &decisions(object))
 }
 
-/// Every known candidate of an application, those of earlier stages first. The first occurrence of each gives the order in
-/// which they were announced.
+/// Every known candidate of an application, those of earlier stages first. The first occurrence of
+/// each gives the order in which they were announced.
 pub async fn announced(
     ctx: &Arc<Reader>,
     base: &Base,

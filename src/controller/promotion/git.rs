@@ -51,7 +51,8 @@ pub async fn read_git(
         .await
 }
 
-/// What the base has of each candidate, the edits that it lacks, and how our branch relates to that.
+/// What the base has of each candidate, the edits that it lacks, and how our branch relates to
+/// that.
 fn git_state(
     mirror: &Mirror,
     query: &GitQuery,
@@ -115,7 +116,8 @@ fn content_of(
         .all(|email| is_ours(email, &query.bot));
     let is_kept = |pull: &PullRequest| pull.state == PullRequestState::Open || pull.head == *head;
     if !ours && !query.pull.as_ref().is_some_and(is_kept) {
-        // It has commits of others, and no pull request of ours refers to it: a rebuild would lose them.
+        // It has commits of others, and no pull request of ours refers to it: a rebuild would lose
+        // them.
         return Ok(Err(Invalid(format!(
             "the branch {} is not windlass's: it has commits of others. Delete it",
             query.branch
@@ -167,7 +169,8 @@ pub fn sight(texts: &Texts, target: &Target, candidate: &Candidate) -> Candidate
     }
 }
 
-/// Whether a commit's author is our bot: GitHub gives its commits the address `id+login@users.noreply…`.
+/// Whether a commit's author is our bot: GitHub gives its commits the address
+/// `id+login@users.noreply…`.
 pub fn is_ours(email: &str, bot: &str) -> bool {
     email.split_once('+').is_some_and(|(_, rest)| {
         rest.strip_prefix(bot)

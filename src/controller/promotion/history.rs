@@ -119,7 +119,8 @@ fn is_in_base(mirror: &Mirror, query: &GitQuery, commit: &CommitSha) -> anyhow::
     Ok(mirror.has(commit) && mirror.is_ancestor(commit, &query.base)?)
 }
 
-/// The first-parent commit of the base branch since which a digest is set at fewer places than before.
+/// The first-parent commit of the base branch since which a digest is set at fewer places than
+/// before.
 fn reverted_by(
     mirror: &Mirror,
     query: &GitQuery,

@@ -124,8 +124,8 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     })
 }
 
-/// The state in Git, with its query. If a stale mirror could look the same, it is read again from the newest base. None:
-/// the newest base has no such application.
+/// The state in Git, with its query. If a stale mirror could look the same, it is read again from
+/// the newest base. None: the newest base has no such application.
 async fn confirmed_state(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
@@ -187,8 +187,8 @@ fn facts(
     }
 }
 
-/// Our pull request from a stage's branch: the open one, or else the newest. An error: somebody else has an open one from
-/// it.
+/// Our pull request from a stage's branch: the open one, or else the newest. An error: somebody
+/// else has an open one from it.
 fn our_pull(
     pulls: Vec<github::Pull>,
     key: &ApplicationKey,

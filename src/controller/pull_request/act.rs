@@ -79,7 +79,8 @@ pub async fn act(
                         .pulls
                         .refusals
                         .insert(key.clone(), (head.clone(), message));
-                    // The comment says so at once, and the merge is tried again later: what GitHub requires may arrive.
+                    // The comment says so at once, and the merge is tried again later: what GitHub
+                    // requires may arrive.
                     requeue = Requeue::After(Duration::from_millis(500));
                     forget_refusal_later(ctx, key);
                 }
@@ -125,8 +126,8 @@ async fn report_tampering(
         .await?)
 }
 
-/// Publishes the verdict as a check run. The existing run is updated; a completed run that becomes pending again is
-/// replaced by a new one.
+/// Publishes the verdict as a check run. The existing run is updated; a completed run that becomes
+/// pending again is replaced by a new one.
 async fn set_gate(
     ctx: &Writer,
     key: &PullRequestKey,

@@ -13,7 +13,8 @@ use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 #[derive(Default)]
 pub struct Cache {
     pub previews: Previews,
-    /// When something that previews show of an application last changed: see [`super::invalidate_previews`].
+    /// When something that previews show of an application last changed: see
+    /// [`super::invalidate_previews`].
     pub changed: Mutex<HashMap<ApplicationKey, Instant>>,
     /// Heads that are too large to fetch, with the message.
     pub too_large: Recent<(PullRequestKey, CommitSha), String>,

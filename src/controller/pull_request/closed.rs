@@ -1,4 +1,5 @@
-//! A merged or closed pull request: the progress of its rollout, and commands that still need an answer.
+//! A merged or closed pull request: the progress of its rollout, and commands that still need an
+//! answer.
 
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ pub async fn observe(
         authority::merged_changes(ctx, key, merged.clone()).await?
     };
     let mut wanted = None;
-    // Once the comment reports the final state it is not updated: later changes belong to later commits.
+    // Once the comment reports the final state it is not updated: later changes belong to later
+    // commits.
     let updates_comment = thread.sticky.is_some() && !thread.ended;
     if let Some(commit) = &merged
         && let Some(progress) = rollout(ctx, key, &base, commit, updates_comment).await?
@@ -70,8 +72,8 @@ pub async fn observe(
     })
 }
 
-/// The rollout of the merge. None: the configuration is invalid, so the changed applications are unknown; or the mirror
-/// does not have the merge yet.
+/// The rollout of the merge. None: the configuration is invalid, so the changed applications are
+/// unknown; or the mirror does not have the merge yet.
 async fn rollout(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -112,8 +114,8 @@ fn progress_comment(snapshot: &PullSnapshot, merged: &CommitSha, progress: &[Rol
     view::progress(merged, progress, preview, unmet)
 }
 
-/// A check run belongs to the commit: a successful verdict of this pull request must not count for the next pull request
-/// from the same commit.
+/// A check run belongs to the commit: a successful verdict of this pull request must not count for
+/// the next pull request from the same commit.
 async fn gate_is_to_retire(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -126,7 +128,8 @@ async fn gate_is_to_retire(
     }
     let (head, tip) = (snapshot.pull.head.sha.clone(), base.commit.clone());
     let merge = snapshot.pull.merged_as();
-    // If the head is in the base, no other pull request can merge it. Wait until the mirror has the merge.
+    // If the head is in the base, no other pull request can merge it. Wait until the mirror has the
+    // merge.
     let job = move |mirror: &crate::git::Mirror| {
         let is_in = |commit: &CommitSha| {
             Ok::<_, anyhow::Error>(mirror.has(commit) && mirror.is_ancestor(commit, &tip)?)

@@ -37,13 +37,13 @@ pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue>
             true => commands::unanswered(&ctx, &key, &snapshot).await?,
             false => Vec::new(),
         };
-    // The comments were read after the pull request. If it changed meanwhile, reconcile again: the answer to a command must
-    // not be older than the command.
+    // The comments were read after the pull request. If it changed meanwhile, reconcile again: the
+    // answer to a command must not be older than the command.
     if !commands.is_empty() && !ctx.github.pull(&key).await?.is_as(&snapshot.pull) {
         return Ok(Requeue::After(DEBOUNCE));
     }
-    // Acknowledged before anything slow, so that nobody wonders whether the command was noticed. If GitHub refuses the
-    // reaction, nothing else stops.
+    // Acknowledged before anything slow, so that nobody wonders whether the command was noticed. If
+    // GitHub refuses the reaction, nothing else stops.
     for command in commands.iter().filter(|command| !command.acknowledged) {
         if let Err(error) = ctx
             .to_github()
@@ -95,7 +95,8 @@ async fn observe(
     commands: Vec<CommandComment>,
 ) -> Result<Option<Observation>> {
     let pull = &snapshot.pull;
-    // A merge also causes a push event. Only this event says that somebody closed or reopened the pull request.
+    // A merge also causes a push event. Only this event says that somebody closed or reopened the
+    // pull request.
     if let Some(promotion) =
         key_of_branch(&key.repo, &pull.head.branch).filter(|_| pull.merged_at.is_none())
         && (!pull.is_open() || promotion::is_rejected(ctx, &promotion, key.number).await)

@@ -32,7 +32,8 @@ pub async fn observe(
         commands.iter().any(requests_preview),
     )
     .await?;
-    // Only a new command: if it was acknowledged and has no answer, its preview may have crashed windlass.
+    // Only a new command: if it was acknowledged and has no answer, its preview may have crashed
+    // windlass.
     let is_new =
         |command: &CommandComment| !command.edited && !command.interrupted && !command.acknowledged;
     let refresh = commands
@@ -98,8 +99,8 @@ fn preview_fact(check: &CheckRun, shown_preview: &ShownPreview) -> Option<Previe
     })
 }
 
-/// Fetches the head, if the mirror does not have it. `retry_too_large`: also one that was too large before. Heads of forks
-/// are not fetched: anybody may have one, of any size.
+/// Fetches the head, if the mirror does not have it. `retry_too_large`: also one that was too large
+/// before. Heads of forks are not fetched: anybody may have one, of any size.
 async fn fetch_head(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,

@@ -1,4 +1,5 @@
-//! The origin of a pull request: ours and as we would make it now, ours with changes by others, or a person's.
+//! The origin of a pull request: ours and as we would make it now, ours with changes by others, or
+//! a person's.
 
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use crate::domain::gate::Origin;
 use crate::domain::promotion::Offer;
 use crate::github::PullSnapshot;
 
-/// It is ours if our App opened it, all its commits are ours, and its merged tree equals the edits computed again from the
-/// candidates. Also returns the images that it offers.
+/// It is ours if our App opened it, all its commits are ours, and its merged tree equals the edits
+/// computed again from the candidates. Also returns the images that it offers.
 pub async fn origin(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -46,7 +47,8 @@ pub async fn origin(
             let tree = mirror.tree(&commit)?;
             Ok(
                 match promotion::proposal(mirror, tree, &target, &object, &announced)? {
-                    // The merged tree comes from another handle of the same repository: equal content has equal ids.
+                    // The merged tree comes from another handle of the same repository: equal
+                    // content has equal ids.
                     Ok(proposal) if mirror.edited(tree, &proposal.edits)? == merged => {
                         Some(proposal.offers)
                     }

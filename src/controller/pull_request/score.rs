@@ -9,8 +9,8 @@ use crate::domain::PullRequestKey;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{self, Change, Comparison, Plan, Side};
 
-/// Compares the predictions of a preview with the live objects, once. Only if this process made the preview: it is a
-/// metric, and nothing depends on it.
+/// Compares the predictions of a preview with the live objects, once. Only if this process made the
+/// preview: it is a metric, and nothing depends on it.
 pub async fn score(ctx: &Arc<Reader>, key: &PullRequestKey, base: &Base) -> Result<()> {
     let Some(shown_preview) = ctx.cache.pulls.previews.remove(key) else {
         return Ok(());

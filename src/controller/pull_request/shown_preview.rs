@@ -26,7 +26,8 @@ pub struct ShownPreview {
     pub changes: Arc<Changes>,
     /// [`Preview::id`].
     pub id: String,
-    /// If something cannot be applied and may pass by itself: when the preview is made again, and after which pause.
+    /// If something cannot be applied and may pass by itself: when the preview is made again, and
+    /// after which pause.
     pub retry: Option<(Instant, Duration)>,
 }
 
@@ -57,7 +58,8 @@ impl ShownPreview {
     }
 }
 
-/// Whether two previews have the same plan digest and outcome: if the base moves without changing them, approvals stay.
+/// Whether two previews have the same plan digest and outcome: if the base moves without changing
+/// them, approvals stay.
 pub fn same_effect(a: &str, b: &str) -> bool {
     let effect = |id: &str| {
         (
@@ -68,7 +70,8 @@ pub fn same_effect(a: &str, b: &str) -> bool {
     effect(a) == effect(b)
 }
 
-/// The preview of a head: the cached one, if it is still valid. `refresh`: somebody requests a new one.
+/// The preview of a head: the cached one, if it is still valid. `refresh`: somebody requests a new
+/// one.
 pub async fn previewed(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -128,7 +131,8 @@ pub async fn previewed(
     Ok(shown_preview)
 }
 
-/// What the head changes in Git; a failure if the head is not previewed. `crashes`: windlass crashed with it too often.
+/// What the head changes in Git; a failure if the head is not previewed. `crashes`: windlass
+/// crashed with it too often.
 async fn git_diff(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -156,7 +160,8 @@ async fn git_diff(
     .await
 }
 
-/// The previews of the applications that the head changes; and whether one of them failed for a transient reason.
+/// The previews of the applications that the head changes; and whether one of them failed for a
+/// transient reason.
 async fn applications(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -240,7 +245,8 @@ async fn application(
     .await
 }
 
-/// Whether something cannot be applied that may pass by itself. A decision or a fix in Git does not come by itself.
+/// Whether something cannot be applied that may pass by itself. A decision or a fix in Git does not
+/// come by itself.
 fn may_pass(preview: &Preview) -> bool {
     let refused = |change: &Change| change.problem.is_some() && change.notes.undecided.is_empty();
     let mut applications = preview.applications.iter();

@@ -45,8 +45,8 @@ pub async fn verdict(
     };
     let mut logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
     logins.extend(unseen_by.iter().cloned());
-    // Nobody else contributed to a pull request that is ours. Otherwise the writers are only read if there is an approval
-    // to judge.
+    // Nobody else contributed to a pull request that is ours. Otherwise the writers are only read
+    // if there is an approval to judge.
     let contributors = match origin {
         Origin::Ours => Contributors::known([]),
         _ if logins.is_empty() => Contributors::known([]),

@@ -11,8 +11,8 @@ use crate::domain::manifest::is_label;
 use crate::domain::{Invalid, Name};
 
 impl Catalog {
-    /// The applications in the directories of a tree. Each directory belongs to the first rule that matches it. It is an
-    /// error if two directories are the same application in the same stage.
+    /// The applications in the directories of a tree. Each directory belongs to the first rule that
+    /// matches it. It is an error if two directories are the same application in the same stage.
     pub fn expand<'a>(
         &self,
         directories: impl IntoIterator<Item = &'a str>,
@@ -50,7 +50,8 @@ impl Catalog {
         Ok(targets)
     }
 
-    /// A message for each pattern that matches no directory, with the directory that is most similar.
+    /// A message for each pattern that matches no directory, with the directory that is most
+    /// similar.
     pub fn unmatched(&self, directories: &BTreeSet<String>) -> Vec<String> {
         let is_unmatched = |rule: &&Rule| {
             !directories
@@ -76,7 +77,8 @@ impl Catalog {
     fn nearest<'a>(&self, rule: &Rule, directories: &'a BTreeSet<String>) -> Option<&'a String> {
         let similarity = |path: &&'a String| {
             let parts: Vec<&str> = path.split('/').collect();
-            // In percent: a literal may be misspelt, a stage has to be a declared one, any name may be an application's.
+            // In percent: a literal may be misspelt, a stage has to be a declared one, any name may
+            // be an application's.
             let score = |(segment, part): (&Segment, &&str)| match segment {
                 Segment::Literal(text) => {
                     (strsim::normalized_damerau_levenshtein(text, part) * 100.0) as usize

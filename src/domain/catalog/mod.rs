@@ -232,7 +232,8 @@ impl Target {
 }
 
 impl Catalog {
-    /// Parses the file. The error shows file, line, caret and, for an unknown key, the nearest known one.
+    /// Parses the file. The error shows file, line, caret and, for an unknown key, the nearest
+    /// known one.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         raw::read(text)?.validate()
     }

@@ -6,8 +6,9 @@ use super::{Catalog, Stage, Target, invalid};
 use crate::domain::{Invalid, Name};
 
 impl Catalog {
-    /// The stages that an application passes directly before `stage`. A stage that it does not have is replaced by the
-    /// stages before that. Empty: the application begins at `stage`. `has`: whether the application has a stage.
+    /// The stages that an application passes directly before `stage`. A stage that it does not have
+    /// is replaced by the stages before that. Empty: the application begins at `stage`. `has`:
+    /// whether the application has a stage.
     pub(super) fn stages_before(&self, stage: &Stage, has: impl Fn(&Name) -> bool) -> Vec<Name> {
         let of = |name: &Name| {
             self.stages
@@ -16,7 +17,8 @@ impl Catalog {
                 .map(|stage| stage.after.as_slice())
                 .unwrap_or_default()
         };
-        // All stages before a stage, nearest first. The search does not go beyond a stage for which `ends` is true.
+        // All stages before a stage, nearest first. The search does not go beyond a stage for which
+        // `ends` is true.
         let before = |after: &[Name], ends: &dyn Fn(&Name) -> bool| {
             let mut found: Vec<Name> = Vec::new();
             let mut next = after.to_vec();
@@ -34,7 +36,8 @@ impl Catalog {
             .into_iter()
             .filter(|name| has(name))
             .collect();
-        // A stage found in the place of a skipped one is left out if it comes before another stage in the list.
+        // A stage found in the place of a skipped one is left out if it comes before another stage
+        // in the list.
         let earlier: BTreeSet<_> = found
             .iter()
             .flat_map(|name| before(of(name), &|_| false))

@@ -20,16 +20,19 @@ pub(super) fn read(text: &str) -> Result<RawCatalog, Invalid> {
 pub(super) struct RawCatalog {
     /// The version of the format: 1.
     pub(super) version: u32,
-    /// The places that applications go to, in order, by their names: at most 40 lower-case letters, digits and inner dashes.
+    /// The places that applications go to, in order, by their names: at most 40 lower-case letters,
+    /// digits and inner dashes.
     pub(super) stages: Ordered<RawStage>,
-    /// What is deployed: rules that turn directories into applications. The first rule that matches a directory wins.
+    /// What is deployed: rules that turn directories into applications. The first rule that matches
+    /// a directory wins.
     pub(super) applications: Vec<RawRule>,
     /// When a custom kind is healthy. Without a rule its condition `Ready` counts.
     #[serde(default)]
     pub(super) health: Vec<RawHealth>,
 }
 
-/// The health of one custom kind. The conditions are CEL expressions over `self`, evaluated in the order `progressing`, `failed`, `healthy`.
+/// The health of one custom kind. The conditions are CEL expressions over `self`, evaluated in the
+/// order `progressing`, `failed`, `healthy`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawHealth {
@@ -54,7 +57,8 @@ pub(super) struct RawHealth {
 pub(super) struct RawReconcile {
     /// `windlass` (default), `argocd` or `flux`. With the latter two, windlass previews, gates and promotes, and applies nothing.
     pub(super) by: RawReconciler,
-    /// The namespace of the Argo CD `Application` or Flux `Kustomization`: `argocd` or `flux-system` by default.
+    /// The namespace of the Argo CD `Application` or Flux `Kustomization`: `argocd` or
+    /// `flux-system` by default.
     #[serde(default)]
     pub(super) namespace: Option<String>,
     /// Its name: `{application}-{stage}` by default.
@@ -76,7 +80,9 @@ pub(super) enum RawReconciler {
 pub(super) struct RawStage {
     /// A cluster that the server's settings name; `local` is the one that windlass runs in.
     pub(super) cluster: String,
-    /// Stages above. An image is proposed here once each of them is healthy with the same digest. Where an application has no directory in such a stage, the stages before that one count instead; where it has none of those either, image events begin here.
+    /// Stages above. An image is proposed here once each of them is healthy with the same digest.
+    /// Where an application has no directory in such a stage, the stages before that one count
+    /// instead; where it has none of those either, image events begin here.
     #[serde(default)]
     pub(super) after: Vec<Name>,
     /// `auto`: windlass merges its own image pull requests without a review. `reviewed` (default): after one approval.
@@ -97,7 +103,9 @@ pub(super) struct RawGates {
     /// How many approving reviews: 0 by default.
     #[serde(default)]
     pub(super) approvals: u32,
-    /// Whose approvals count: `user`, `organisation/team`, or `CODEOWNERS` (whoever owns every changed file that the application reads, by the base branch). By default everybody who may write to the repository. Teams need the App's permission *Members: read*.
+    /// Whose approvals count: `user`, `organisation/team`, or `CODEOWNERS` (whoever owns every
+    /// changed file that the application reads, by the base branch). By default everybody who may
+    /// write to the repository. Teams need the App's permission *Members: read*.
     #[serde(default)]
     pub(super) approvers: Vec<String>,
 }
@@ -109,14 +117,16 @@ pub(super) struct RawRule {
     /// The application's name, if the path does not tell it.
     #[serde(default)]
     pub(super) name: Option<Name>,
-    /// A directory with `{stage}`, and with `{application}` unless `name` is given; each stands for one directory name.
+    /// A directory with `{stage}`, and with `{application}` unless `name` is given; each stands for
+    /// one directory name.
     pub(super) path: String,
     /// The namespace of its objects; `{application}` and `{stage}` are filled in.
     pub(super) namespace: String,
     /// Images that are promoted, by name; `{application}` and `{stage}` are filled in.
     #[serde(default)]
     pub(super) images: Ordered<RawImage>,
-    /// A Helm chart elsewhere in the repository. The directory then holds its values: every `*.yaml` in it, in the order of their names.
+    /// A Helm chart elsewhere in the repository. The directory then holds its values: every
+    /// `*.yaml` in it, in the order of their names.
     #[serde(default)]
     pub(super) chart: Option<String>,
     /// Fields that are left to whoever holds them, in previews, syncs and drift alike.
@@ -131,7 +141,8 @@ pub(super) struct RawRule {
     /// Applications that must be synced and healthy in the same stage first.
     #[serde(default, rename = "dependsOn")]
     pub(super) depends_on: Vec<Name>,
-    /// An application that is not healthy so long after it was applied has failed: `90s`, `30m` (default), `2h`.
+    /// An application that is not healthy so long after it was applied has failed: `90s`, `30m`
+    /// (default), `2h`.
     #[serde(default, rename = "healthTimeout")]
     pub(super) health_timeout: Option<String>,
 }
@@ -227,8 +238,9 @@ impl RawRule {
     }
 }
 
-/// Replaces the braces of placeholders by other characters while the file is parsed. Otherwise YAML would end the flow
-/// mapping `{ source: acme/{application} }` at the first closing brace. The text's columns stay the same.
+/// Replaces the braces of placeholders by other characters while the file is parsed. Otherwise YAML
+/// would end the flow mapping `{ source: acme/{application} }` at the first closing brace. The
+/// text's columns stay the same.
 fn guarded(text: &str) -> String {
     text.replace("{application}", "\u{e000}application\u{e001}")
         .replace("{stage}", "\u{e000}stage\u{e001}")

@@ -66,7 +66,8 @@ pub enum NotDone {
     NoConfiguration,
     /// The author may not decide about the stage.
     MayNot { author: String, why: String },
-    /// Several people have to give it, which can only be recorded once the application has been reconciled.
+    /// Several people have to give it, which can only be recorded once the application has been
+    /// reconciled.
     NothingKept { needed: usize },
     /// Not enough people have given it yet.
     TooFew { given: usize, needed: usize },

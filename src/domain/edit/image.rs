@@ -6,7 +6,8 @@ use super::document::{single, split_documents};
 use super::{Assignment, EditError, Step, Steps, edited};
 use crate::domain::image::{Candidate, Digest, ImageRef, same_image, shortest};
 
-/// Sets tag and digest of the candidate's image wherever `text` uses it: in a kustomization's `images:` list, or in
+/// Sets tag and digest of the candidate's image wherever `text` uses it: in a kustomization's
+/// `images:` list, or in
 /// `image:` fields. None: the file does not use the image. If it has the candidate already, the text stays the same.
 pub fn set_image(text: &str, candidate: &Candidate) -> Result<Option<String>, EditError> {
     let (bom, body) = match text.strip_prefix('\u{feff}') {
@@ -68,7 +69,8 @@ struct Place {
     digest: Option<Digest>,
 }
 
-/// The places where a document sets an image: entries of a kustomization's `images:`, or `image:` fields.
+/// The places where a document sets an image: entries of a kustomization's `images:`, or `image:`
+/// fields.
 fn places(document: &Value, image: &str) -> Vec<Place> {
     let mut found = Vec::new();
     if is_kustomization(document) {

@@ -122,7 +122,8 @@ fn scalar(old: &str, value: &Value) -> String {
     }
 }
 
-/// The value in the old one's quotes. A plain value that YAML would not read as a string gets double quotes.
+/// The value in the old one's quotes. A plain value that YAML would not read as a string gets
+/// double quotes.
 fn scalar_like(old: &str, value: &str) -> String {
     if old.starts_with('\'') {
         return format!("'{value}'");

@@ -207,7 +207,8 @@ fn what_cannot_be_proven_is_refused() {
 }
 
 proptest! {
-    /// Whatever stands around it, the edit changes only the image's two lines and reads back as intended.
+    /// Whatever stands around it, the edit changes only the image's two lines and reads back as
+    /// intended.
     #[test]
     fn only_the_span_changes(
         before in proptest::collection::vec("# [ -~]{0,20}|k[a-z]{1,5}: [a-z]{1,8}|", 0..4),

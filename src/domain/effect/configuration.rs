@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::rollout::rolls;
 use crate::domain::plan::Plan;
 
-/// All names in the pod templates of workloads that a plan rolls out, with their namespace. They include the ConfigMaps
-/// that the pods read.
+/// All names in the pod templates of workloads that a plan rolls out, with their namespace. They
+/// include the ConfigMaps that the pods read.
 pub(super) fn named_by_pods(plan: &Plan) -> BTreeSet<(Option<&str>, &str)> {
     fn names<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         match value {
@@ -39,7 +39,8 @@ pub(super) fn named_by_pods(plan: &Plan) -> BTreeSet<(Option<&str>, &str)> {
     found
 }
 
-/// Whether a name ends in kustomize's hash of the content. Such an object never changes; its readers roll out instead.
+/// Whether a name ends in kustomize's hash of the content. Such an object never changes; its
+/// readers roll out instead.
 pub(super) fn is_hashed(name: &str) -> bool {
     name.rsplit_once('-').is_some_and(|(_, end)| {
         end.len() == 10

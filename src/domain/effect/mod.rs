@@ -76,8 +76,8 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// The object that this one replaces under another name: a pruned object of the same kind and namespace, with the same
-    /// containers.
+    /// The object that this one replaces under another name: a pruned object of the same kind and
+    /// namespace, with the same containers.
     fn predecessor(&self, change: &Change) -> Option<&'a Change> {
         fn containers(side: &Option<Masked>) -> Option<BTreeSet<&str>> {
             let containers = side.as_ref()?["spec"]["template"]["spec"]["containers"].as_array()?;

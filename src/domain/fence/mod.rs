@@ -41,15 +41,16 @@ struct Limits {
     /// None: no project allows this destination.
     project: Option<Project>,
     home: Option<String>,
-    /// The namespaces of other projects' service accounts: whoever may run a pod there can use them.
+    /// The namespaces of other projects' service accounts: whoever may run a pod there can use
+    /// them.
     others: Vec<String>,
 }
 
 /// The API group of windlass's own kinds.
 const OWN_GROUP: &str = "windlass.dev";
 
-/// Groups and kinds that give more rights to whoever writes them: RBAC, and objects that a controller carries out with
-/// its own rights.
+/// Groups and kinds that give more rights to whoever writes them: RBAC, and objects that a
+/// controller carries out with its own rights.
 const GIVE_RIGHTS: [(&str, &str); 10] = [
     ("authorization.openshift.io", "*"),
     ("operators.coreos.com", "*"),
@@ -214,8 +215,8 @@ fn kind_name(key: &ResourceKey) -> String {
     }
 }
 
-/// The labels of a namespace that admission controllers decide by: those of Pod Security, and exemptions from
-/// OpenShift's, Gatekeeper's and Kyverno's policies.
+/// The labels of a namespace that admission controllers decide by: those of Pod Security, and
+/// exemptions from OpenShift's, Gatekeeper's and Kyverno's policies.
 fn security(namespace: &Value) -> Vec<(&String, &Value)> {
     let labels = namespace["metadata"]["labels"].as_object();
     labels

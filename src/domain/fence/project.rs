@@ -1,4 +1,5 @@
-//! Projects: the destinations that repositories may deploy to, and the service account that they use.
+//! Projects: the destinations that repositories may deploy to, and the service account that they
+//! use.
 
 use std::fmt;
 use std::str::FromStr;
@@ -49,7 +50,8 @@ impl Projects {
         }
     }
 
-    /// Two projects of different repositories that share a namespace: each could change the other's objects.
+    /// Two projects of different repositories that share a namespace: each could change the other's
+    /// objects.
     pub fn overlap(&self) -> Option<(&Project, &Project)> {
         let all = self.projects.iter().enumerate();
         all.flat_map(|(at, project)| {
@@ -106,7 +108,8 @@ impl Projects {
 }
 
 impl Project {
-    /// The default project: its repositories may manage everything inside the namespaces of their applications.
+    /// The default project: its repositories may manage everything inside the namespaces of their
+    /// applications.
     pub fn of_one_team(repositories: Vec<RepoName>) -> Self {
         Self {
             name: "default".into(),

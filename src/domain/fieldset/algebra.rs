@@ -36,8 +36,9 @@ impl FieldSet {
         out
     }
 
-    /// The members that can be removed while `others` stays: without the members of `others`, and without maps and items in
-    /// which `others` has members. (structured-merge-diff prunes like that: `EnsureNamedFieldsAreMembers`.)
+    /// The members that can be removed while `others` stays: without the members of `others`, and
+    /// without maps and items in which `others` has members. (structured-merge-diff prunes like
+    /// that: `EnsureNamedFieldsAreMembers`.)
     pub fn without_shared(&self, others: &Self) -> Self {
         let members = self
             .members

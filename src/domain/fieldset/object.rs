@@ -21,7 +21,8 @@ pub fn lookup<'a>(value: &'a Value, path: &FieldPath) -> Option<&'a Value> {
     Some(at)
 }
 
-/// A field whose name holds dots, as annotations' names do: the API server prints it without quotes.
+/// A field whose name holds dots, as annotations' names do: the API server prints it without
+/// quotes.
 fn dotted<'a>(value: &'a Value, rest: &[Element]) -> Option<&'a Value> {
     let (name, count) = dotted_name(value, rest)?;
     lookup(value.get(&name)?, &FieldPath(rest[count..].to_vec()))
@@ -86,8 +87,8 @@ pub fn remove(value: &mut Value, path: &FieldPath) -> bool {
 }
 
 impl FieldSet {
-    /// Takes the set's paths out of an object: a leaf goes; what is a member with others below goes once nothing is
-    /// left in it but the keys that it is found by.
+    /// Takes the set's paths out of an object: a leaf goes; what is a member with others below goes
+    /// once nothing is left in it but the keys that it is found by.
     pub fn remove_from(&self, value: &mut Value) {
         // From the end, so that positions stay right.
         let elements: BTreeSet<_> = self.members.iter().chain(self.children.keys()).collect();
@@ -140,8 +141,8 @@ pub fn position(items: &[Value], element: &Element) -> Option<usize> {
     }
 }
 
-/// Whether an item of a list is the one with these keys. A key that the item leaves out counts as its default, as long
-/// as some key is there to tell.
+/// Whether an item of a list is the one with these keys. A key that the item leaves out counts as
+/// its default, as long as some key is there to tell.
 pub(super) fn has_keys(item: &Value, keys: &BTreeMap<String, Scalar>) -> bool {
     let told = keys
         .iter()

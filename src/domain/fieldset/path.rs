@@ -35,7 +35,8 @@ impl Scalar {
     }
 }
 
-/// A path from the root of an object, printed as the API server prints it: `.spec.containers[name="shop"].image`.
+/// A path from the root of an object, printed as the API server prints it:
+/// `.spec.containers[name="shop"].image`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct FieldPath(pub Vec<Element>);
 
@@ -63,8 +64,9 @@ impl fmt::Display for FieldPath {
 }
 
 impl FieldPath {
-    /// Parses the API server's format, as in the causes of a conflict. None: not a path. The server does not quote names
-    /// that contain a dot (annotations), so [`super::lookup`] also tries several fields joined.
+    /// Parses the API server's format, as in the causes of a conflict. None: not a path. The server
+    /// does not quote names that contain a dot (annotations), so [`super::lookup`] also tries
+    /// several fields joined.
     pub fn parse(text: &str) -> Option<Self> {
         let mut elements = Vec::new();
         let mut rest = text;

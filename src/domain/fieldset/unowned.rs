@@ -7,7 +7,8 @@ use super::path::Scalar;
 use super::{Element, FieldPath, FieldSet};
 
 impl FieldSet {
-    /// The entries of labels, annotations and data, and the items of lists with items in this set, that are not in it.
+    /// The entries of labels, annotations and data, and the items of lists with items in this set,
+    /// that are not in it.
     pub fn unowned_entries(&self, value: &Value) -> Vec<FieldPath> {
         let mut found = Vec::new();
         self.unowned(value, &FieldPath::default(), &mut found);

@@ -1,4 +1,5 @@
-//! Enough approvals count for what the pull request touches, and nobody who may write requested changes.
+//! Enough approvals count for what the pull request touches, and nobody who may write requested
+//! changes.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +17,8 @@ pub struct StagePolicy {
     /// The stage has `merge: auto` and requires no approval.
     pub auto: bool,
     pub approvals: u32,
-    /// The reviewers whose approvals count, in lower case; None: everybody who may write to the repository.
+    /// The reviewers whose approvals count, in lower case; None: everybody who may write to the
+    /// repository.
     pub approvers: Option<BTreeSet<String>>,
 }
 
@@ -73,8 +75,8 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     Some(leaf(gate, Standing::Pending, reason))
 }
 
-/// Why a user may not accept the changes that the preview does not show: only somebody who may approve for every stage
-/// may. None: the user may.
+/// Why a user may not accept the changes that the preview does not show: only somebody who may
+/// approve for every stage may. None: the user may.
 pub fn unseen_refusal(facts: &Facts, user: &str, may_write: bool) -> Option<String> {
     demands(facts)
         .iter()

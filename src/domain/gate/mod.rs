@@ -68,7 +68,8 @@ pub struct Facts {
     pub origin: Origin,
     pub contributors: Contributors,
     pub draft: bool,
-    /// The policy of each touched (application, stage), from the base. If the pull request changes the policy in
+    /// The policy of each touched (application, stage), from the base. If the pull request changes
+    /// the policy in
     /// `windlass.yaml`, the head's policy is added.
     pub stages: Vec<StagePolicy>,
     /// A file outside every application's inputs, or `windlass.yaml`.

@@ -1,5 +1,5 @@
-//! The gate `preview`: the head has a preview, the change can be applied, and all changes are shown or were accepted
-//! unseen.
+//! The gate `preview`: the head has a preview, the change can be applied, and all changes are shown
+//! or were accepted unseen.
 
 use jiff::Timestamp;
 
@@ -11,7 +11,8 @@ pub struct PreviewFact {
     pub completed_at: Timestamp,
     /// Whether the change can be applied.
     pub ok: bool,
-    /// How many changes it does not show, and whether somebody who may approve accepted them (`/accept-unseen`).
+    /// How many changes it does not show, and whether somebody who may approve accepted them
+    /// (`/accept-unseen`).
     pub unseen: usize,
     pub unseen_accepted: bool,
 }

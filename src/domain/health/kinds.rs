@@ -31,7 +31,8 @@ pub(super) fn assess(live: &Value) -> Assessment {
             Some(("True", _)) => (Health::Healthy, String::new()),
             _ => (Health::Progressing, "is not established yet".into()),
         },
-        // A missing metric is a matter of monitoring; an autoscaler that cannot scale at all is a failure.
+        // A missing metric is a matter of monitoring; an autoscaler that cannot scale at all is a
+        // failure.
         "HorizontalPodAutoscaler" => match condition(live, "AbleToScale") {
             Some(("False", reason)) => (Health::Degraded, format!("cannot scale: {reason}")),
             _ => (Health::Healthy, String::new()),

@@ -47,8 +47,8 @@ pub enum SyncState {
 /// A health and its reason, which is empty if healthy.
 pub type Assessment = (Health, String);
 
-/// For so long a custom object without a status is progressing. After that it counts as healthy: its controller may
-/// never write a status.
+/// For so long a custom object without a status is progressing. After that it counts as healthy:
+/// its controller may never write a status.
 pub const STATUS_GRACE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The health of a live object, by the health rules for its kind or, without any, by [`assess`].
@@ -101,8 +101,8 @@ pub fn aggregate(assessments: impl IntoIterator<Item = Assessment>) -> Assessmen
     (worst.0, worst.1.join("; "))
 }
 
-/// The health of an object whose status does not describe its current spec: it is being deleted, or its controller has not
-/// observed the change yet. None: the status is current.
+/// The health of an object whose status does not describe its current spec: it is being deleted, or
+/// its controller has not observed the change yet. None: the status is current.
 fn assess_outdated_status(live: &Value) -> Option<Assessment> {
     let kind = live["kind"].as_str().unwrap_or_default();
     let progressing = |why: &str| Some(named(live, (Health::Progressing, why.into())));
@@ -124,7 +124,8 @@ fn assess_outdated_status(live: &Value) -> Option<Assessment> {
     None
 }
 
-/// Since when a custom object has no status, if no shipped rule knows its kind: its controller may not have seen it yet.
+/// Since when a custom object has no status, if no shipped rule knows its kind: its controller may
+/// not have seen it yet.
 pub fn silent_since(live: &Value) -> Option<Timestamp> {
     let (group, _) = live["apiVersion"].as_str()?.split_once('/')?;
     let has_no_status = live["status"]

@@ -15,7 +15,8 @@ pub struct Workload {
     template: Template,
 }
 
-/// The part of a pod template that differs between a workload's versions and that admission does not change.
+/// The part of a pod template that differs between a workload's versions and that admission does
+/// not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Template {
     labels: BTreeMap<String, String>,
@@ -63,7 +64,8 @@ impl Template {
     }
 }
 
-/// Whether `more` contains everything in `less`. Items of lists are matched by name, if they have one.
+/// Whether `more` contains everything in `less`. Items of lists are matched by name, if they have
+/// one.
 pub fn is_within(less: &Value, more: &Value) -> bool {
     match (less, more) {
         (Value::Null, _) => true,
@@ -114,8 +116,9 @@ pub struct FailingPod {
 }
 
 impl FailingPod {
-    /// None: the pod runs, may start to run, or has ended. `known`: the failure known before. Between two restarts a
-    /// failing pod seems to run, and its reasons alternate: so the first reason stays until the pod is ready.
+    /// None: the pod runs, may start to run, or has ended. `known`: the failure known before.
+    /// Between two restarts a failing pod seems to run, and its reasons alternate: so the first
+    /// reason stays until the pod is ready.
     pub fn read(pod: &Value, known: Option<&Self>) -> Option<Self> {
         let metadata = &pod["metadata"];
         if metadata["deletionTimestamp"].is_string()
@@ -170,7 +173,8 @@ fn texts(map: &Value) -> Option<BTreeMap<String, String>> {
 const NODE_GRACE: SignedDuration = SignedDuration::from_mins(3);
 const IMAGE_GRACE: SignedDuration = SignedDuration::from_mins(1);
 
-/// Why a pod cannot run: a waiting container's reason, with its last exit code; and until when that may be temporary.
+/// Why a pod cannot run: a waiting container's reason, with its last exit code; and until when that
+/// may be temporary.
 pub(super) fn pod_failure(pod: &Value) -> Option<(String, Option<Timestamp>)> {
     let conditions = || pod["status"]["conditions"].as_array().into_iter().flatten();
     let time = |value: &Value| {

@@ -123,8 +123,8 @@ impl Shipped {
     }
 }
 
-/// The custom kinds among the objects that no health rule covers, as `Widget.example.com`. Their health is guessed from
-/// common conditions in their status.
+/// The custom kinds among the objects that no health rule covers, as `Widget.example.com`. Their
+/// health is guessed from common conditions in their status.
 pub fn unruled<'a>(
     rules: &[HealthRule],
     objects: impl IntoIterator<Item = &'a Value>,
@@ -151,7 +151,8 @@ pub fn unruled<'a>(
     found.into_iter().collect()
 }
 
-/// Adds the explanation in an object's status: the message of a condition that is False, a message, or a phase.
+/// Adds the explanation in an object's status: the message of a condition that is False, a message,
+/// or a phase.
 fn explained(what: &str, live: &Value) -> String {
     let status = &live["status"];
     let conditions = status["conditions"].as_array().into_iter().flatten();

@@ -109,8 +109,8 @@ impl Manifest {
         }
     }
 
-    /// Sets the namespace by the kind's scope: none for a cluster-scoped kind, the application's own if a namespaced object
-    /// has none.
+    /// Sets the namespace by the kind's scope: none for a cluster-scoped kind, the application's
+    /// own if a namespaced object has none.
     pub fn normalise(&mut self, namespaced: bool, default_namespace: &str) {
         let metadata = self.value["metadata"]
             .as_object_mut()

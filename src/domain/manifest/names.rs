@@ -20,8 +20,9 @@ pub fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
-/// A name as a segment of a path (apimachinery, `IsValidPathSegmentName`), with the characters that names of any kind
-/// have: `:` in roles and addresses, `@` in accounts. The API server checks the stricter rules of each kind.
+/// A name as a segment of a path (apimachinery, `IsValidPathSegmentName`), with the characters that
+/// names of any kind have: `:` in roles and addresses, `@` in accounts. The API server checks the
+/// stricter rules of each kind.
 pub(super) fn is_name(text: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"-_.:@+".contains(&b);
     !text.is_empty() && text.len() <= 253 && text != "." && text != ".." && text.bytes().all(legal)

@@ -2,8 +2,8 @@
 
 use super::ResourceKey;
 
-/// The stage of a sync in which an object is applied: definitions, objects that others refer to, the rest, and at last
-/// objects that could block the rest (webhooks, aggregated APIs).
+/// The stage of a sync in which an object is applied: definitions, objects that others refer to,
+/// the rest, and at last objects that could block the rest (webhooks, aggregated APIs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ApplyPhase {
     Definitions,

@@ -14,7 +14,8 @@ pub const BOOKKEEPING: [&str; 6] = [
     "selfLink",
 ];
 
-/// The object without its status, the fields that the API server maintains, and the annotation of `kubectl apply`.
+/// The object without its status, the fields that the API server maintains, and the annotation of
+/// `kubectl apply`.
 pub fn without_server_fields(value: &Value) -> Value {
     let Value::Object(object) = value else {
         return value.clone();

@@ -1,4 +1,5 @@
-//! Detects credentials: by the names that people give them, and by formats that only credentials have.
+//! Detects credentials: by the names that people give them, and by formats that only credentials
+//! have.
 
 /// Whether a name is that of a credential. Names of its location (`…_FILE`, `secretName`) are not.
 pub(super) fn names_a_credential(name: &str) -> bool {

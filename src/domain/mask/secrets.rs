@@ -60,7 +60,8 @@ fn walk(value: &Value, path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>,
     }
 }
 
-/// Whether a path is inside a template for a Secret: `spec.template.data` of a SealedSecret or an ExternalSecret.
+/// Whether a path is inside a template for a Secret: `spec.template.data` of a SealedSecret or an
+/// ExternalSecret.
 fn inside_a_secret(path: &[String]) -> bool {
     path.len() >= 3 && path[path.len() - 2] == "template" && path[path.len() - 3] == "spec"
 }

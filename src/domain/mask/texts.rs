@@ -10,8 +10,8 @@ use super::credentials::names_a_credential;
 use super::path::step;
 use super::secrets::secrets;
 
-/// The texts of an object that contain credentials, by path: entries of ConfigMaps, and arguments of containers. Values
-/// that are masked as a whole are left out.
+/// The texts of an object that contain credentials, by path: entries of ConfigMaps, and arguments
+/// of containers. Values that are masked as a whole are left out.
 pub(super) fn texts(object: &Value) -> BTreeMap<Vec<String>, String> {
     let mut found = BTreeMap::new();
     let whole = secrets(object);
@@ -62,8 +62,8 @@ pub(super) fn texts(object: &Value) -> BTreeMap<Vec<String>, String> {
     found
 }
 
-/// The credentials in a text (a file of a ConfigMap, an argument): `password = x`, `"token": "x"`, `--db-pass=x`. Each
-/// with its name and its range.
+/// The credentials in a text (a file of a ConfigMap, an argument): `password = x`, `"token": "x"`,
+/// `--db-pass=x`. Each with its name and its range.
 pub(super) fn pieces(text: &str) -> Vec<(String, Range<usize>)> {
     let mut found = Vec::new();
     let mut start = 0;

@@ -6,7 +6,8 @@ use super::managed::{applied_in, entries_where, owned_by};
 use super::{Entry, Writer, is_a_person};
 use crate::domain::fieldset::FieldSet;
 
-/// The fields that former tools own in an object. Unless they are adopted, nothing ever removes them.
+/// The fields that former tools own in an object. Unless they are adopted, nothing ever removes
+/// them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AdoptableFields {
     /// The managers that own them.
@@ -17,8 +18,9 @@ pub struct AdoptableFields {
     pub added: FieldSet,
 }
 
-/// The fields to adopt; None: there are none. `manager`: our own field manager. Fields of another application of ours are
-/// adopted too. `let_go`: Helm, Argo CD or Flux no longer reconcile the object.
+/// The fields to adopt; None: there are none. `manager`: our own field manager. Fields of another
+/// application of ours are adopted too. `let_go`: Helm, Argo CD or Flux no longer reconcile the
+/// object.
 pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<AdoptableFields> {
     let mut found = AdoptableFields::default();
     let added_by_hand = |entry: &Entry| {
@@ -50,8 +52,8 @@ pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<AdoptableF
     (!found.managers.is_empty() || !found.added.is_empty()).then_some(found)
 }
 
-/// The fields that a manager wrote by updates, which is how Argo CD applies by default. Its next apply removes those that
-/// the manifest no longer has.
+/// The fields that a manager wrote by updates, which is how Argo CD applies by default. Its next
+/// apply removes those that the manifest no longer has.
 pub fn updated_by(live: &Value, manager: &str) -> Option<AdoptableFields> {
     let fields = owned_by(live, |entry| {
         entry.manager == manager && !entry.applies && entry.subresource.is_none()

@@ -9,7 +9,8 @@ use super::{Entry, FieldRules, Writer};
 use crate::domain::contracts;
 use crate::domain::fieldset::{self, Element, FieldPath, FieldSet};
 
-/// A field that another manager owns with another value: the API server refuses a server-side apply for it.
+/// A field that another manager owns with another value: the API server refuses a server-side apply
+/// for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conflict {
     pub manager: String,
@@ -19,8 +20,8 @@ pub struct Conflict {
 }
 
 impl Conflict {
-    /// Parses one cause of a 409: `conflict with "kubectl" with subresource "scale" using apps/v1`. If the manager uses
-    /// server-side apply, it is only `conflict with "kubectl"`.
+    /// Parses one cause of a 409: `conflict with "kubectl" with subresource "scale" using apps/v1`.
+    /// If the manager uses server-side apply, it is only `conflict with "kubectl"`.
     pub fn parse(message: &str, field: &str) -> Option<Self> {
         let quoted =
             |after: &str| Some(message.split_once(after)?.1.split('"').next()?.to_string());
@@ -51,8 +52,8 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// The fields of a Secret's data that others own and that we would set, whatever the values are. The API server reports a
-/// conflict only for different values, which would confirm a guess.
+/// The fields of a Secret's data that others own and that we would set, whatever the values are.
+/// The API server reports a conflict only for different values, which would confirm a guess.
 pub fn claims_on_data(live: &Value, payload: &Value, manager: &str) -> Vec<Conflict> {
     let all = entries(live);
     let ours = applied_by(&all, manager);
@@ -94,8 +95,8 @@ pub struct Resolution {
     pub undecided: Vec<Conflict>,
 }
 
-/// Resolves conflicts. `applied`: the object that we applied last, whose fields are ours. `let_go`: Helm, Argo CD or Flux
-/// no longer reconcile the object.
+/// Resolves conflicts. `applied`: the object that we applied last, whose fields are ours. `let_go`:
+/// Helm, Argo CD or Flux no longer reconcile the object.
 pub fn resolve(
     conflicts: Vec<Conflict>,
     kind: &str,

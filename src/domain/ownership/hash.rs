@@ -6,12 +6,14 @@ use sha2::{Digest as _, Sha256};
 use super::{OURS, is_a_person};
 use crate::domain::canonical_json;
 
-/// A digest that changes when somebody else changes what we applied, but not when the status changes or controllers add
-/// fields. It covers the uid, our own entry in `managedFields` with its time, and the entries of people.
+/// A digest that changes when somebody else changes what we applied, but not when the status
+/// changes or controllers add fields. It covers the uid, our own entry in `managedFields` with its
+/// time, and the entries of people.
 ///
-/// When another manager changes or takes over a field of ours, the API server removes it from our entry. That is in the
-/// metadata, and also works for objects without a generation. The entry's time changes when somebody writes under our
-/// name. Items that a person adds to a list or map of ours are in the person's entry.
+/// When another manager changes or takes over a field of ours, the API server removes it from our
+/// entry. That is in the metadata, and also works for objects without a generation. The entry's
+/// time changes when somebody writes under our name. Items that a person adds to a list or map of
+/// ours are in the person's entry.
 pub fn ownership_hash(object: &Value) -> String {
     let mut hash = Sha256::new();
     hash.update(object["metadata"]["uid"].as_str().unwrap_or_default());

@@ -10,7 +10,8 @@ pub fn entries(object: &Value) -> Vec<Entry> {
     entries_where(object, |_| true)
 }
 
-/// The entries that match by manager and operation. The fields of others are not parsed, which takes long.
+/// The entries that match by manager and operation. The fields of others are not parsed, which
+/// takes long.
 pub(super) fn entries_where(object: &Value, matters: impl Fn(&Entry) -> bool) -> Vec<Entry> {
     let read = |entry: &Value| {
         let named = Entry {

@@ -13,7 +13,8 @@ use crate::domain::fieldset::{Element, FieldPath};
 pub enum ManagedBy {
     /// A Helm release: its name and namespace.
     Helm { release: String, namespace: String },
-    /// An Argo CD Application: its name, and its namespace if the tracking label or annotation has it.
+    /// An Argo CD Application: its name, and its namespace if the tracking label or annotation has
+    /// it.
     ArgoCd {
         application: String,
         namespace: Option<String>,
@@ -67,7 +68,8 @@ impl fmt::Display for ManagedBy {
     }
 }
 
-/// The tool that manages an object, by its labels and annotations. They may be outdated: `Cluster::keeps` checks that.
+/// The tool that manages an object, by its labels and annotations. They may be outdated:
+/// `Cluster::keeps` checks that.
 pub fn managed_by(live: &Value) -> Option<ManagedBy> {
     let text = |map: &str, name: &str| live["metadata"][map][name].as_str().map(str::to_string);
     if let Some(tracking) = text("annotations", "argocd.argoproj.io/tracking-id") {
@@ -127,7 +129,8 @@ const MARKS: [(&str, &str); 5] = [
     ("labels", "kustomize.toolkit.fluxcd.io/namespace"),
 ];
 
-/// Adds the live tracking labels and annotations to what another reconciler will apply, since it adds them too.
+/// Adds the live tracking labels and annotations to what another reconciler will apply, since it
+/// adds them too.
 pub fn with_marks(payload: &mut Value, live: &Value) {
     for (map, name) in MARKS {
         let mark = &live["metadata"][map][name];

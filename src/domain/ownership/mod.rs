@@ -58,7 +58,8 @@ pub enum Writer {
     Person,
     /// An autoscaler, which sets the number of replicas.
     Autoscaler,
-    /// Helm, Argo CD or Flux. Whether it still reconciles the object is checked in the cluster ([`managed_by`]).
+    /// Helm, Argo CD or Flux. Whether it still reconciles the object is checked in the cluster
+    /// ([`managed_by`]).
     Reconciler,
     Other,
 }
@@ -71,8 +72,9 @@ fn is_a_person(manager: &str) -> bool {
     manager.starts_with("kubectl") || ["Mozilla", "node-fetch", "k9s"].contains(&manager)
 }
 
-/// The field managers of Helm, Flux and Argo CD: helm pkg/kube (the program's name), kustomize-controller and
-/// helm-controller main.go, argo-cd common/common.go and, in older versions, the program's name.
+/// The field managers of Helm, Flux and Argo CD: helm pkg/kube (the program's name),
+/// kustomize-controller and helm-controller main.go, argo-cd common/common.go and, in older
+/// versions, the program's name.
 const RECONCILERS: [&str; 5] = [
     "helm",
     "helm-controller",
@@ -85,8 +87,8 @@ impl Entry {
     pub fn writer(&self) -> Writer {
         match self.manager.as_str() {
             name if name.starts_with(OURS) => Writer::Windlass,
-            // kubectl's managers: `kubectl apply`, the same server-side, `kubectl create`. `before-first-apply` owns
-            // all fields from before the first server-side apply.
+            // kubectl's managers: `kubectl apply`, the same server-side, `kubectl create`.
+            // `before-first-apply` owns all fields from before the first server-side apply.
             "kubectl-client-side-apply" | "kubectl-create" | "before-first-apply" => {
                 Writer::Leftover
             }
@@ -98,7 +100,8 @@ impl Entry {
             | "vpa-recommender"
             | "keda-operator"
             | "keda" => Writer::Autoscaler,
-            // Everything that scales and is not a person, such as the HorizontalPodAutoscaler controller.
+            // Everything that scales and is not a person, such as the HorizontalPodAutoscaler
+            // controller.
             _ if self.subresource.as_deref() == Some("scale") => Writer::Autoscaler,
             name if RECONCILERS.contains(&name) => Writer::Reconciler,
             _ => Writer::Other,

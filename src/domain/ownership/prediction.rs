@@ -6,8 +6,9 @@ use super::AdoptableFields;
 use super::managed::{applied_in, owned_by};
 use crate::domain::fieldset::{self, Element, FieldPath, FieldSet};
 
-/// The live object without the fields that a server-side apply of the payload would remove. Lists are merged by their
-/// items' names. A field is removed with everything in it, including defaults, unless others own a part of it.
+/// The live object without the fields that a server-side apply of the payload would remove. Lists
+/// are merged by their items' names. A field is removed with everything in it, including defaults,
+/// unless others own a part of it.
 pub fn without_dropped(live: &Value, payload: &Value, manager: &str) -> Value {
     let mut object = live.clone();
     let others = owned_by(live, |entry| entry.manager != manager);
@@ -29,8 +30,9 @@ pub fn of_others(live: &Value, manager: &str, taken_over: &AdoptableFields) -> F
     .difference(&taken_over.added)
 }
 
-/// Fields of a live object's spec that nobody owns (except managers whose fields are adopted) and that a new object would
-/// not have: the server's defaults for a former configuration. Items of lists are not searched.
+/// Fields of a live object's spec that nobody owns (except managers whose fields are adopted) and
+/// that a new object would not have: the server's defaults for a former configuration. Items of
+/// lists are not searched.
 pub fn outdated_defaults(live: &Value, fresh: &Value, taken_over: &[String]) -> FieldSet {
     fn walk(
         live: &Value,

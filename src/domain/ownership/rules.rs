@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::Invalid;
 use crate::domain::fieldset::FieldPath;
 
-/// A rule of `windlass.yaml` that names fields of objects: `{ kind: Deployment, name: api, path: .spec.replicas }`.
-/// Without a kind or name it applies to all.
+/// A rule of `windlass.yaml` that names fields of objects: `{ kind: Deployment, name: api, path:
+/// .spec.replicas }`. Without a kind or name it applies to all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FieldRule {
@@ -17,7 +17,8 @@ pub struct FieldRule {
     /// The name of the object; all by default.
     #[serde(default)]
     pub name: Option<String>,
-    /// As `kubectl` and the API server print it: `.spec.template.spec.containers[name="app"].resources`.
+    /// As `kubectl` and the API server print it:
+    /// `.spec.template.spec.containers[name="app"].resources`.
     pub path: String,
 }
 

@@ -28,8 +28,9 @@ pub fn replaced_lists(before: &Value, after: &Value, manager: &str) -> Vec<Field
         .collect()
 }
 
-/// What admission added to an object, as far as it can be found: entries of labels, annotations and data, and items of
-/// lists, that nobody owns. (The API server's own defaults are fields, not entries.)
+/// What admission added to an object, as far as it can be found: entries of labels, annotations and
+/// data, and items of lists, that nobody owns. (The API server's own defaults are fields, not
+/// entries.)
 pub fn admitted(after: &Value) -> Vec<FieldPath> {
     owned_by(after, |_| true).unowned_entries(after)
 }

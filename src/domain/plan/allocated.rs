@@ -1,8 +1,10 @@
-//! Values that the server allocates when an object is really written: a dry-run answers with other ones.
+//! Values that the server allocates when an object is really written: a dry-run answers with other
+//! ones.
 
 use serde_json::Value;
 
-/// Removes values that the server allocates on creation, unless `than` (the manifest or the live object) has them.
+/// Removes values that the server allocates on creation, unless `than` (the manifest or the live
+/// object) has them.
 pub fn without_allocated(after: &mut Value, than: &Value) {
     match after["kind"].as_str() {
         Some("Service") => {
@@ -46,8 +48,8 @@ pub fn without_allocated(after: &mut Value, than: &Value) {
     }
 }
 
-/// Removes values from a changed Service that the server allocates with the change, such as a node port when its type
-/// changes: the real ones will differ from the dry-run's. True: there were some.
+/// Removes values from a changed Service that the server allocates with the change, such as a node
+/// port when its type changes: the real ones will differ from the dry-run's. True: there were some.
 pub fn without_newly_allotted(after: &mut Value, than: &Value, live: &Value) -> bool {
     if after["kind"] != "Service" || after["apiVersion"] != "v1" {
         return false;

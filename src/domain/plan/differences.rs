@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::domain::manifest::without_server_fields;
 
-/// The fields in which two objects differ, without metadata and status: path, old value and new value.
+/// The fields in which two objects differ, without metadata and status: path, old value and new
+/// value.
 pub fn differences(before: &Value, after: &Value) -> Vec<(String, Value, Value)> {
     let mut leaves = Vec::new();
     let bare = |value: &Value| {
@@ -36,7 +37,8 @@ pub fn differences(before: &Value, after: &Value) -> Vec<(String, Value, Value)>
         .collect()
 }
 
-/// Whether two answers differ in a field that no manifest has: the server or admission filled it in.
+/// Whether two answers differ in a field that no manifest has: the server or admission filled it
+/// in.
 pub fn differs_beside(before: &Value, after: &Value, manifests: &[&Value]) -> bool {
     let mut leaves = Vec::new();
     differing(

@@ -8,9 +8,10 @@ use super::differences::differing;
 use crate::domain::canonical_json;
 use crate::domain::manifest::ResourceKey;
 
-/// Binds an approval to an effect: `wl1:` and SHA-256 over canonical JSON of the changes, sorted by cluster and key. Each
-/// has its action, and the fields that differ with their (masked) values before and after. Fields of others are equal on
-/// both sides, and so are not part of it; nor are times and resourceVersions, which were removed before.
+/// Binds an approval to an effect: `wl1:` and SHA-256 over canonical JSON of the changes, sorted by
+/// cluster and key. Each has its action, and the fields that differ with their (masked) values
+/// before and after. Fields of others are equal on both sides, and so are not part of it; nor are
+/// times and resourceVersions, which were removed before.
 pub fn digest<'a>(plans: impl IntoIterator<Item = (&'a str, &'a Plan)>) -> String {
     let mut lines: Vec<(&str, &ResourceKey, Value)> = Vec::new();
     for (cluster, plan) in plans {

@@ -6,8 +6,8 @@ use super::{Change, UNSTABLE, without_allocated};
 use crate::domain::manifest::without_server_fields;
 use crate::domain::mask::{Mask, without_side};
 
-/// Whether a live object is as its change predicted, without its status and the fields that the server maintains. Of a
-/// masked value only its presence counts.
+/// Whether a live object is as its change predicted, without its status and the fields that the
+/// server maintains. Of a masked value only its presence counts.
 pub fn matches_prediction(mask: &Mask, change: &Change, live: Option<&Value>) -> bool {
     let live = mask.pair(None, live.map(without_server_fields)).after;
     let mut live = live.as_deref().cloned();

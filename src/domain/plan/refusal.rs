@@ -2,8 +2,8 @@
 
 use crate::domain::manifest::ResourceKey;
 
-/// The API server's message without secret values. For a Secret only the reason and the fields are kept, since its
-/// validation messages quote values.
+/// The API server's message without secret values. For a Secret only the reason and the fields are
+/// kept, since its validation messages quote values.
 pub fn refusal(key: &ResourceKey, reason: &str, message: &str, fields: &[String]) -> String {
     if key.kind == "Secret" {
         let fields = if fields.is_empty() {

@@ -4,8 +4,8 @@
 use crate::domain::Name;
 use crate::domain::image::{Candidate, Digest, Tag, same_image};
 
-/// The candidates of a later stage: images that every earlier stage runs, healthy, and that an event announced for the
-/// first of them.
+/// The candidates of a later stage: images that every earlier stage runs, healthy, and that an
+/// event announced for the first of them.
 pub fn promoted(earlier: &[EarlierStage]) -> Vec<Candidate> {
     let Some((first, rest)) = earlier.split_first() else {
         return Vec::new();

@@ -71,7 +71,8 @@ pub fn record(decided: &mut Vec<Decision>, new: Decision) {
     }
     let voids = |old: &Decision| match (new.how, old.how) {
         (new, old) if new == old => true,
-        // If a person rejected another tag of a merged digest, that still holds when the digest is merged elsewhere.
+        // If a person rejected another tag of a merged digest, that still holds when the digest is
+        // merged elsewhere.
         (How::Merged, How::Rejected) => false,
         (How::Merged | How::Reverted, _) => true,
         (How::Proposed, How::Rejected) | (How::Rejected | How::Dropped, How::Proposed) => true,
@@ -92,8 +93,8 @@ pub fn decision_for<'a>(decided: &'a [Decision], candidate: &Candidate) -> Optio
         .max_by_key(|decision| decision.how)
 }
 
-/// The decision that counts for each image: for its candidate or, if it has none any more, its last decision. With the
-/// candidate's current tag.
+/// The decision that counts for each image: for its candidate or, if it has none any more, its last
+/// decision. With the candidate's current tag.
 pub fn summary<'a>(
     candidates: &'a [Candidate],
     decided: &'a [Decision],

@@ -274,7 +274,8 @@ fn may_reopen(snapshot: &Snapshot, branch: &Branch) -> bool {
     })
 }
 
-/// The outcome if there is nothing to propose. What keeps a candidate back is reported before what is merged.
+/// The outcome if there is nothing to propose. What keeps a candidate back is reported before what
+/// is merged.
 fn settled_outcome(snapshot: &Snapshot) -> Outcome {
     let decisions: Vec<_> = match &snapshot.candidates[..] {
         [] => summary(&[], &snapshot.decided)

@@ -34,8 +34,8 @@ pub enum InBase {
 pub struct LastMerged {
     pub digest: Digest,
     pub tag: Tag,
-    /// The commit that had it is an ancestor of the base. If it is not, the base may be an older one or a branch that was
-    /// reset: a missing digest then means nothing.
+    /// The commit that had it is an ancestor of the base. If it is not, the base may be an older
+    /// one or a branch that was reset: a missing digest then means nothing.
     pub in_history: bool,
     /// The commit that removed it from at least one place.
     pub reverted_by: Option<CommitSha>,
@@ -53,7 +53,8 @@ impl CandidateState {
         )
     }
 
-    /// Whether the answer could come from an outdated base: it has to be checked with the newest one.
+    /// Whether the answer could come from an outdated base: it has to be checked with the newest
+    /// one.
     pub fn needs_fresh_base(&self) -> bool {
         self.in_base == InBase::NotConfigured
             || self.lacks()

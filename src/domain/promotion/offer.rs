@@ -76,7 +76,8 @@ pub fn commit_message(key: &ApplicationKey, offers: &[Offer]) -> (String, String
     (title(key, offers), trailers.join("\n"))
 }
 
-/// The title of the pull request: application, stage, tag and the first twelve digits of the digest.
+/// The title of the pull request: application, stage, tag and the first twelve digits of the
+/// digest.
 pub fn title(key: &ApplicationKey, offers: &[Offer]) -> String {
     let image = |Offer {
                      candidate,

@@ -7,8 +7,8 @@ use super::{PullRequest, PullRequestState};
 use crate::domain::CommitSha;
 use crate::domain::image::{Candidate, Digest, same_image};
 
-/// The decisions that hold now, from the remembered ones (`before`). `announced`: in the order of their first
-/// announcement.
+/// The decisions that hold now, from the remembered ones (`before`). `announced`: in the order of
+/// their first announcement.
 pub fn refresh_decisions(
     before: &[Decision],
     states: &[CandidateState],
@@ -87,7 +87,8 @@ fn merged(
     })
 }
 
-/// The base no longer has the digest that was merged last: `Reverted`, or `Merged` for a newer digest that replaced it.
+/// The base no longer has the digest that was merged last: `Reverted`, or `Merged` for a newer
+/// digest that replaced it.
 fn reverted(
     decided: &[Decision],
     state: &CandidateState,
@@ -150,7 +151,8 @@ fn successor<'a>(
         .find(|digest| is_newer(digest) || is_ours(digest))
 }
 
-/// Why the candidate cannot be proposed: its image is no longer configured, or the files cannot be edited.
+/// Why the candidate cannot be proposed: its image is no longer configured, or the files cannot be
+/// edited.
 fn kept_back(state: &CandidateState, decided: &[Decision]) -> Option<Decision> {
     let candidate = &state.candidate;
     match &state.in_base {

@@ -17,7 +17,8 @@ pub struct FailedSync {
 /// Failed revisions that an application remembers.
 const MOST_FAILURES: usize = 10;
 
-/// Records whether a revision is failing. A failure stays recorded when a newer revision replaces the failed one.
+/// Records whether a revision is failing. A failure stays recorded when a newer revision replaces
+/// the failed one.
 pub fn note_failure(failures: &mut Vec<FailedSync>, revision: &CommitSha, failing: Option<&str>) {
     match failing {
         None => failures.retain(|known| known.revision != *revision),

@@ -10,12 +10,13 @@ pub struct ImageChange {
     pub name: String,
     pub from: Option<ImageRef>,
     pub to: Option<ImageRef>,
-    /// The link to the change of the image's source, as text and URL. None: no event announced the source commits.
+    /// The link to the change of the image's source, as text and URL. None: no event announced the
+    /// source commits.
     pub source: Option<(String, String)>,
 }
 
-/// The link that compares the source of an image before and after. `announced`: all remembered candidates. `web`: the
-/// base URL of GitHub's pages.
+/// The link that compares the source of an image before and after. `announced`: all remembered
+/// candidates. `web`: the base URL of GitHub's pages.
 pub fn source_of(
     change: &ImageChange,
     announced: &[Candidate],
@@ -49,9 +50,9 @@ pub fn source_of(
     )
 }
 
-/// The images that differ between two renderings: what a container ran before and what it runs now, each pair once.
-/// Containers that exist on one side only are paired by the image's name, in their order. An image that other containers
-/// run on both sides is neither added nor removed.
+/// The images that differ between two renderings: what a container ran before and what it runs now,
+/// each pair once. Containers that exist on one side only are paired by the image's name, in their
+/// order. An image that other containers run on both sides is neither added nor removed.
 pub fn image_changes(base: &[(String, ImageRef)], head: &[(String, ImageRef)]) -> Vec<ImageChange> {
     let of = |all: &[(String, ImageRef)], name: &str| -> BTreeMap<String, ImageRef> {
         all.iter()

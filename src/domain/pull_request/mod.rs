@@ -25,7 +25,8 @@ pub use progress::{ApplicationSummary, RevisionOrder, Rollout, RolloutState, pro
 
 /// The check run on heads that holds the preview.
 pub const CHECK: &str = "windlass/preview";
-/// The check run on heads that holds the verdict. Only an App can create one, so people cannot set it.
+/// The check run on heads that holds the verdict. Only an App can create one, so people cannot set
+/// it.
 pub const GATE_CONTEXT: &str = "windlass/gate";
 /// The commit status on merged commits: one per commit, over all its applications.
 pub const SYNC_CONTEXT: &str = "windlass/sync";
@@ -41,7 +42,8 @@ pub struct CommandComment {
     pub acknowledged: bool,
     /// The text was edited after it was posted. GitHub does not say by whom.
     pub edited: bool,
-    /// It was acknowledged long ago, or answered, and the answer is missing: whether it was carried out is unknown.
+    /// It was acknowledged long ago, or answered, and the answer is missing: whether it was carried
+    /// out is unknown.
     pub interrupted: bool,
 }
 
@@ -135,7 +137,8 @@ pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
     if unpublished {
         steps.push(Step::PublishCheck);
     }
-    // Approvals count only after the preview was published: the verdict is decided in the next reconcile.
+    // Approvals count only after the preview was published: the verdict is decided in the next
+    // reconcile.
     if let Some(verdict) = &snapshot.verdict
         && !unpublished
     {

@@ -74,7 +74,8 @@ impl Preview {
         )
     }
 
-    /// The identity of the preview in its check run: a preview with the same identity is not published again.
+    /// The identity of the preview in its check run: a preview with the same identity is not
+    /// published again.
     pub fn id(&self) -> String {
         format!(
             "{} {} {}",

@@ -16,7 +16,8 @@ pub(super) fn validator(schema: &Value) -> Result<Validator, ValidationError<'st
         .build(&as_json_schema(schema, true))
 }
 
-/// A structural schema as JSON Schema draft 4, which has OpenAPI's `exclusiveMinimum`. `root`: the whole object's.
+/// A structural schema as JSON Schema draft 4, which has OpenAPI's `exclusiveMinimum`. `root`: the
+/// whole object's.
 fn as_json_schema(schema: &Value, root: bool) -> Value {
     let Value::Object(schema) = schema else {
         return json!({});

@@ -75,8 +75,8 @@ fn has_rules(schema: &Value) -> bool {
     }
 }
 
-/// Whether an existing object fits a definition. Unknown fields do not count: the server drops fields that the schema no
-/// longer has.
+/// Whether an existing object fits a definition. Unknown fields do not count: the server drops
+/// fields that the schema no longer has.
 pub fn fits_stored(definition: &Value, manifest: &Manifest) -> bool {
     let mut manifest = manifest.clone();
     if let Some(object) = manifest.value.as_object_mut() {

@@ -1,4 +1,5 @@
-//! The reasons of an `Application`'s conditions: a closed list that alerts match. A code keeps its meaning.
+//! The reasons of an `Application`'s conditions: a closed list that alerts match. A code keeps its
+//! meaning.
 
 /// Each code, with what it means.
 pub const CODES: [(&str, &str); 23] = [

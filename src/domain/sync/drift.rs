@@ -2,11 +2,13 @@
 
 use jiff::SignedDuration;
 
-/// If an object is reverted more often than this within [`DRIFT_LOOP_WINDOW`], somebody else keeps changing it.
+/// If an object is reverted more often than this within [`DRIFT_LOOP_WINDOW`], somebody else keeps
+/// changing it.
 pub const MOST_HEALS: usize = 5;
 pub const DRIFT_LOOP_WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long reverting is paused after the `times`-th pause before: ten minutes, doubled each time, at most a day.
+/// How long reverting is paused after the `times`-th pause before: ten minutes, doubled each time,
+/// at most a day.
 pub fn drift_loop_backoff(times: u32) -> SignedDuration {
     SignedDuration::from_mins(10 << times.min(8)).min(SignedDuration::from_hours(24))
 }

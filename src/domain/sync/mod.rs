@@ -71,7 +71,8 @@ pub enum Late {
     Healthy,
     /// Pods that run, or will run, use it.
     Used { by: String },
-    /// Objects that it manages are deleted first: custom resources before their controllers and definitions.
+    /// Objects that it manages are deleted first: custom resources before their controllers and
+    /// definitions.
     After { what: String },
 }
 
@@ -84,7 +85,8 @@ pub enum DriftMode {
     Heal,
     /// It is reported, and left as it is.
     Report,
-    /// A pull request proposes it for Git. If that is closed without a merge, the drift is reverted.
+    /// A pull request proposes it for Git. If that is closed without a merge, the drift is
+    /// reverted.
     Propose,
 }
 
@@ -135,7 +137,8 @@ pub fn decide(snapshot: &Snapshot) -> Step {
             until: Some(until),
         };
     }
-    // If one object is refused, nothing is applied: no Deployment rolls out with yesterday's ConfigMap.
+    // If one object is refused, nothing is applied: no Deployment rolls out with yesterday's
+    // ConfigMap.
     let problem = |change: &Change| Some((change.key.clone(), change.problem.clone()?));
     let problems: Vec<_> = snapshot.plan.problems().filter_map(problem).collect();
     if !problems.is_empty() {
@@ -179,7 +182,8 @@ fn in_sync(snapshot: &Snapshot) -> Step {
     Step::InSync { health, reason }
 }
 
-/// The step for a plan that only reverts drift. None: the plan has other changes, or the drift is to be reverted.
+/// The step for a plan that only reverts drift. None: the plan has other changes, or the drift is
+/// to be reverted.
 fn decide_drift(snapshot: &Snapshot) -> Option<Step> {
     let mut all = snapshot.plan.effective();
     if !all.all(|change| snapshot.drifted.contains(&change.key)) {
@@ -208,7 +212,8 @@ fn decide_drift(snapshot: &Snapshot) -> Option<Step> {
     (!snapshot.drift_loops.is_empty()).then(|| Step::Blocked(drift_loop()))
 }
 
-/// The step for a plan in which only deletions are left that wait. None: the plan has other changes.
+/// The step for a plan in which only deletions are left that wait. None: the plan has other
+/// changes.
 fn decide_late_deletions(snapshot: &Snapshot) -> Option<Step> {
     let late = |change: &Change| snapshot.late_because(&change.key).cloned();
     if !snapshot

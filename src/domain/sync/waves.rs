@@ -9,7 +9,8 @@ use crate::domain::hook::Hook;
 use crate::domain::labels::WAVE;
 use crate::domain::manifest::{ApplyPhase, ResourceKey, apply_phase};
 
-/// The waves of an application's objects, by annotation. A wave begins once those before it are healthy.
+/// The waves of an application's objects, by annotation. A wave begins once those before it are
+/// healthy.
 #[derive(Debug, Clone, Default)]
 pub struct Waves {
     of: BTreeMap<ResourceKey, i64>,

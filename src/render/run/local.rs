@@ -16,8 +16,8 @@ use super::memory::{Resident, memory_limit, resident};
 use super::{Job, MOST_TIME, Program, Programs, Trouble};
 
 const MOST_OUTPUT: u64 = 32 << 20;
-/// The resident memory that a child may use, and how often that is measured. (The address space that a Go program
-/// reserves says little.)
+/// The resident memory that a child may use, and how often that is measured. (The address space
+/// that a Go program reserves says little.)
 const MOST_RESIDENT: u64 = 320 << 20;
 const MEASURE_EVERY: Duration = Duration::from_millis(20);
 /// The usual memory of a child: `GOMEMLIMIT` and some room. It determines how many run at once.
@@ -166,13 +166,15 @@ impl Local {
             .args(arguments)
             .current_dir(folder)
             .env_clear()
-            // No programs on PATH and no network by proxy: a second barrier behind the check of references.
+            // No programs on PATH and no network by proxy: a second barrier behind the check of
+            // references.
             .env("PATH", "")
             .env("HOME", folder)
             .env("TMPDIR", folder)
             .env("HTTP_PROXY", "http://127.0.0.1:1")
             .env("HTTPS_PROXY", "http://127.0.0.1:1")
-            // Renderers are short-lived Go programs, many at a time: one thread each, and garbage collection only near the limit.
+            // Renderers are short-lived Go programs, many at a time: one thread each, and garbage
+            // collection only near the limit.
             .env("GOMAXPROCS", "1")
             .env("GOGC", "off")
             .env("GOMEMLIMIT", "192MiB")

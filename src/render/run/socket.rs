@@ -115,8 +115,8 @@ pub struct RenderArgs {
     work: PathBuf,
 }
 
-/// Renders what windlass sends, until it is stopped. Its container has no token and no network, so a renderer that escaped
-/// from its jail could reach nothing.
+/// Renders what windlass sends, until it is stopped. Its container has no token and no network, so
+/// a renderer that escaped from its jail could reach nothing.
 pub async fn serve(args: &RenderArgs, programs: Programs) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(&args.socket);
     let listener = UnixListener::bind(&args.socket)

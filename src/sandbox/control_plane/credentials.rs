@@ -27,7 +27,8 @@ pub(super) fn kubeconfig_of(server: &str, authority: &Path, user: &str) -> Strin
     )
 }
 
-/// Our own authority, the server's certificate, the administrator's, and the key of service account tokens.
+/// Our own authority, the server's certificate, the administrator's, and the key of service account
+/// tokens.
 pub(super) fn write_pki(dir: &Path) -> anyhow::Result<()> {
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::default();

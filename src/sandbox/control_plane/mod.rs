@@ -33,7 +33,8 @@ use credentials::{admin_kubeconfig, kubeconfig_of, write_pki};
 
 /// A running control plane; dropping it ends it and removes its folder.
 pub struct ControlPlane {
-    /// In the order in which they are ended: the API server before etcd, since without etcd it lingers.
+    /// In the order in which they are ended: the API server before etcd, since without etcd it
+    /// lingers.
     servers: Vec<Server>,
     kubeconfig: PathBuf,
     tools: Tools,
@@ -45,18 +46,21 @@ const STAGES: &str = include_str!("stages.yaml");
 const NODE: &str = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-0","labels":{"kubernetes.io/hostname":"node-0"}},
 "status":{"allocatable":{"cpu":"4000","memory":"16Ti","pods":"20000"},"capacity":{"cpu":"4000","memory":"16Ti","pods":"20000"}}}"#;
 
-/// Names the kubeconfig of a cluster that is there already, to be used instead of a control plane of our own.
+/// Names the kubeconfig of a cluster that is there already, to be used instead of a control plane
+/// of our own.
 pub const EXISTING: &str = "WINDLASS_SANDBOX_KUBECONFIG";
 
 impl ControlPlane {
-    /// A control plane in `folder`, or the cluster that [`EXISTING`] names: whoever sets that is its administrator, and
-    /// its pods should be simulated too, since the example's images do not exist.
+    /// A control plane in `folder`, or the cluster that [`EXISTING`] names: whoever sets that is
+    /// its administrator, and its pods should be simulated too, since the example's images do not
+    /// exist.
     pub async fn open(tools: Tools, folder: Folder) -> anyhow::Result<Self> {
         Self::open_as_one_of(1, tools, folder).await
     }
 
-    /// The same, whose API server believes that it is one of several: it says that a definition is established only after 5 s
-    /// then, as highly available control planes do (apiextensions-apiserver).
+    /// The same, whose API server believes that it is one of several: it says that a definition is
+    /// established only after 5 s then, as highly available control planes do
+    /// (apiextensions-apiserver).
     pub async fn open_as_one_of(count: u8, tools: Tools, folder: Folder) -> anyhow::Result<Self> {
         match std::env::var_os(EXISTING).filter(|path| !path.is_empty()) {
             Some(kubeconfig) => Self::existing(tools, folder, Path::new(&kubeconfig)).await,

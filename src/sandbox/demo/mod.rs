@@ -32,7 +32,8 @@ pub struct DemoArgs {
     /// Ends after the story; the exit code is 0 only if every step was observed
     #[arg(long)]
     exit: bool,
-    /// Keeps everything in this folder and writes demo.json into it, for other programs to continue from
+    /// Keeps everything in this folder and writes demo.json into it, for other programs to continue
+    /// from
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
     /// The forge's port (any free one by default)

@@ -70,14 +70,16 @@ impl Inner {
         }
     }
 
-    /// A JWT: RS256 by the App's key, issued by it, not from the future, good for at most ten minutes.
+    /// A JWT: RS256 by the App's key, issued by it, not from the future, good for at most ten
+    /// minutes.
     fn authenticate_app(&self, token: &str) -> Result<Auth, Reply> {
         let refuse = |message: &str| Reply::error(401, message);
         let state = self.state();
         let key = jsonwebtoken::DecodingKey::from_rsa_pem(state.app.public_key.as_bytes())
             .map_err(|_| refuse("Bad credentials"))?;
         let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
-        // The issuer may be a number, which this check would not take for one: it is compared below.
+        // The issuer may be a number, which this check would not take for one: it is compared
+        // below.
         validation.set_required_spec_claims(&["exp"]);
         validation.validate_exp = false;
         let claims = jsonwebtoken::decode::<ResourceOwners>(token, &key, &validation)
@@ -120,7 +122,8 @@ impl Inner {
         )
     }
 
-    /// Whom git's transport may be used by: an installation with the permission, or a user with the role.
+    /// Whom git's transport may be used by: an installation with the permission, or a user with the
+    /// role.
     pub(super) fn git_user(&self, call: &Call, repository: u64, write: bool) -> Option<String> {
         let auth = self.authenticate(call).ok()?;
         let state = self.state();
@@ -134,8 +137,8 @@ impl Inner {
     }
 }
 
-/// Whether a caller may do something with a repository; otherwise GitHub's answer: 404 where it is not to be seen,
-/// 403 where the permission is missing, naming it.
+/// Whether a caller may do something with a repository; otherwise GitHub's answer: 404 where it is
+/// not to be seen, 403 where the permission is missing, naming it.
 pub fn may(auth: &Auth, repo: &Repository, permission: &str, access: Access) -> Result<(), Reply> {
     match auth {
         Auth::Installation {

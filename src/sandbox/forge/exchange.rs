@@ -29,7 +29,8 @@ pub trait WriteGate: Send + Sync {
 /// One request and its answer.
 pub struct Exchange {
     pub method: String,
-    /// Below `/api/v3`, or `/graphql`; of a webhook (method `WEBHOOK`) its event and action: `issue-comment-created`.
+    /// Below `/api/v3`, or `/graphql`; of a webhook (method `WEBHOOK`) its event and action:
+    /// `issue-comment-created`.
     pub path: String,
     pub query: String,
     pub request: Option<Value>,

@@ -234,7 +234,8 @@ fn emoji(content: &str) -> &'static str {
     }
 }
 
-/// GitHub-flavoured Markdown, near enough to look at: tables, alerts, and of raw HTML only what GitHub keeps of it here.
+/// GitHub-flavoured Markdown, near enough to look at: tables, alerts, and of raw HTML only what
+/// GitHub keeps of it here.
 pub fn markdown(text: &str) -> String {
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_STRIKETHROUGH
@@ -281,7 +282,8 @@ fn coloured(line: &str) -> String {
     format!("<span class=\"{class}\">{}</span>", escaped(line))
 }
 
-/// Keeps the tags that our comments use, without attributes; comments are dropped; the rest is shown as text.
+/// Keeps the tags that our comments use, without attributes; comments are dropped; the rest is
+/// shown as text.
 fn sanitised(raw: &str) -> String {
     let mut out = String::new();
     let mut rest = raw;

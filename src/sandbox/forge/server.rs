@@ -88,7 +88,8 @@ impl Inner {
         gate.end(number).then_some(reply)
     }
 
-    /// REST and GraphQL, with what is common to all answers; each exchange is shown to the observer.
+    /// REST and GraphQL, with what is common to all answers; each exchange is shown to the
+    /// observer.
     pub(super) fn api(&self, call: &Call) -> Reply {
         // What is not GitHub's API's own word is held against no description of it.
         if self.asked_by_app(call)
@@ -187,7 +188,8 @@ impl Inner {
     }
 }
 
-/// Of answers that can be asked for again. It depends on the token (github/docs#34689), so it dies with it.
+/// Of answers that can be asked for again. It depends on the token (github/docs#34689), so it dies
+/// with it.
 fn etag(call: &Call, reply: &Reply) -> Option<String> {
     let ReplyBody::Json(value) = &reply.body else {
         return None;

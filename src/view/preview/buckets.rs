@@ -1,4 +1,5 @@
-//! What is worth knowing of an application and is not the pull request's change, under a title each.
+//! What is worth knowing of an application and is not the pull request's change, under a title
+//! each.
 
 use serde::Serialize;
 

@@ -1,4 +1,5 @@
-//! The details of a preview by how much is told: whole differences, without context, equal ones once, names alone.
+//! The details of a preview by how much is told: whole differences, without context, equal ones
+//! once, names alone.
 
 use std::collections::BTreeMap;
 

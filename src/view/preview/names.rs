@@ -21,8 +21,8 @@ struct NameGroup<'a> {
     namespace: Option<&'a str>,
 }
 
-/// The last resort: names by kind and namespace, deletions and recreations first, and the differences that most objects
-/// share, as much as fits.
+/// The last resort: names by kind and namespace, deletions and recreations first, and the
+/// differences that most objects share, as much as fits.
 pub(super) fn brief(parts: &[Part<'_>], room: usize) -> String {
     let mut out = String::from(
         "The full preview is too long for a comment: read it in the check run `windlass/preview`. These are the names.\n\n",

@@ -1,4 +1,5 @@
-//! The pages of a check run, where the whole is too long for one text: what is dangerous comes first.
+//! The pages of a check run, where the whole is too long for one text: what is dangerous comes
+//! first.
 
 use serde::Serialize;
 
@@ -17,8 +18,8 @@ struct OneView {
     change: ChangeView,
 }
 
-/// The whole of a preview that is too long for one text, in pages, and how many changes are on none of them; no pages
-/// where one text holds it. What is dangerous comes first.
+/// The whole of a preview that is too long for one text, in pages, and how many changes are on none
+/// of them; no pages where one text holds it. What is dangerous comes first.
 pub(super) fn paged(parts: &[Part<'_>], whole: &str) -> (Vec<String>, usize) {
     if whole.len() <= MOST_BYTES {
         return (Vec::new(), 0);
@@ -80,7 +81,8 @@ pub(super) fn paged(parts: &[Part<'_>], whole: &str) -> (Vec<String>, usize) {
     (pages, unseen)
 }
 
-/// What a reviewer has to see first: what is lost, what gives rights or reaches beyond a namespace, what runs; data last.
+/// What a reviewer has to see first: what is lost, what gives rights or reaches beyond a namespace,
+/// what runs; data last.
 fn danger(change: &Change) -> u8 {
     match (&change.action, change.key.kind.as_str()) {
         (Action::Prune | Action::Recreate, _) => 0,

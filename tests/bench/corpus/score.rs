@@ -68,7 +68,8 @@ pub fn live(world: &World) -> Live {
     found
 }
 
-/// An object less what a controller of Kubernetes writes into it: the rules of a role that is aggregated.
+/// An object less what a controller of Kubernetes writes into it: the rules of a role that is
+/// aggregated.
 fn ours(object: &Value) -> Value {
     let mut object = object.clone();
     if object["aggregationRule"].is_object() {

@@ -6,8 +6,9 @@ use windlass::sandbox::forge::git::git;
 
 use crate::support::World;
 
-/// Everything that the forge and the cluster hold, less what may differ: times, commits and ids (scrubbed), how often a
-/// status was posted on the way to its last state, the order of unrelated comments, resource versions and generations.
+/// Everything that the forge and the cluster hold, less what may differ: times, commits and ids
+/// (scrubbed), how often a status was posted on the way to its last state, the order of unrelated
+/// comments, resource versions and generations.
 pub async fn end_state(world: &World) -> String {
     let mut out = String::new();
     let path = world.forge.repository_path("acme", "config");

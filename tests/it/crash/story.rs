@@ -4,7 +4,8 @@ use windlass::sandbox::forge::git::git;
 
 use crate::support::World;
 
-/// All five paths. Everything in it is done again or waited for until it is there, as people and CI do.
+/// All five paths. Everything in it is done again or waited for until it is there, as people and CI
+/// do.
 pub async fn story(world: &World) {
     world.settled().await;
     let (staging, production) = world.up_to_review("1.1.0").await;

@@ -183,7 +183,8 @@ async fn production_waits_until_staging_runs_just_that() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_writes_into_anothers_namespace_needs_anothers_policy() {
-    // Staging may put objects into production's namespace: then production's approvals count for them.
+    // Staging may put objects into production's namespace: then production's approvals count for
+    // them.
     let projects = windlass::sandbox::example::PROJECTS.replace(
         "    kinds:",
         "    otherNamespaces: ['*-shop-production']\n    kinds:",

@@ -13,7 +13,8 @@ async fn strangers_hold_no_memory_and_no_connection() {
     let address = world.windlass.url.trim_start_matches("http://").to_string();
     let resident = || windlass::judged_by::resident(world.pid().unwrap()).unwrap() >> 20;
     let before = resident();
-    // Bodies without a signature are not read at all; with a wrong one only as many as there is room for.
+    // Bodies without a signature are not read at all; with a wrong one only as many as there is
+    // room for.
     let mut held = Vec::new();
     for number in 0..40 {
         let mut stream = std::net::TcpStream::connect(&address).unwrap();
@@ -48,7 +49,8 @@ async fn strangers_hold_no_memory_and_no_connection() {
         "{}",
         String::from_utf8_lossy(&rest)
     );
-    // More connections than there are places: none of them costs the next one its answer once they are gone.
+    // More connections than there are places: none of them costs the next one its answer once they
+    // are gone.
     let many: Vec<_> = (0..700)
         .filter_map(|_| std::net::TcpStream::connect(&address).ok())
         .collect();
@@ -99,7 +101,8 @@ async fn a_renderer_elsewhere_does_the_same_and_its_absence_is_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_takes_no_more_than_its_part() {
-    // The forge works on the bomb too, in this process: what windlass asks of the cluster does not go through it.
+    // The forge works on the bomb too, in this process: what windlass asks of the cluster does not
+    // go through it.
     let world = World::with(Setup {
         direct: true,
         ..Setup::default()

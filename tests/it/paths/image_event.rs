@@ -98,7 +98,8 @@ async fn a_newer_image_supersedes_the_same_pull_request() {
         2,
         "a commit is appended, nothing is thrown away"
     );
-    // The later event wins, also when it is the older image: a step back in staging, which somebody has to want.
+    // The later event wins, also when it is the older image: a step back in staging, which somebody
+    // has to want.
     world.announce("1.1.0").await;
     let back = world.pull_request("staging").await;
     world.previewed(back).await;

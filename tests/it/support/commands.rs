@@ -3,8 +3,8 @@
 use super::{World, plane};
 
 impl World {
-    /// kubectl as the administrator: what a person does by hand, who repeats a command that reads and writes when a
-    /// controller wrote in between.
+    /// kubectl as the administrator: what a person does by hand, who repeats a command that reads
+    /// and writes when a controller wrote in between.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         let overtaken = |said: &anyhow::Result<String>| {
             said.as_ref()

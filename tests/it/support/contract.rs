@@ -273,7 +273,8 @@ fn matches_rest(segments: &[String], parts: &[&str]) -> bool {
         && matches(first, &parts[..first.len()])
 }
 
-/// A description allows further fields nearly everywhere; windlass must send none that it does not name.
+/// A description allows further fields nearly everywhere; windlass must send none that it does not
+/// name.
 fn unknown_fields(
     name: &str,
     schema: &Value,

@@ -3,7 +3,8 @@
 use super::World;
 
 impl World {
-    /// The conversation of a pull request as people read it, with what differs from run to run made the same.
+    /// The conversation of a pull request as people read it, with what differs from run to run made
+    /// the same.
     pub fn conversation(&self, number: u64) -> String {
         let pull = self.read(&format!("pulls/{number}"));
         let mut out = format!(

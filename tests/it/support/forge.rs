@@ -51,7 +51,8 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// Newest status of a context on a commit: state and description. Looked up where it is kept, since stories wait by it.
+    /// Newest status of a context on a commit: state and description. Looked up where it is kept,
+    /// since stories wait by it.
     pub fn status(&self, commit: &str, context: &str) -> Option<(String, String)> {
         let state = self.forge.state();
         let found = state

@@ -41,8 +41,8 @@ impl World {
         );
     }
 
-    /// How most stories begin: an image is announced, merged and healthy in staging, and proposed for production, where
-    /// its review is waited for. The two pull requests.
+    /// How most stories begin: an image is announced, merged and healthy in staging, and proposed
+    /// for production, where its review is waited for. The two pull requests.
     pub async fn up_to_review(&self, tag: &str) -> (u64, u64) {
         self.announce(tag).await;
         let staging = self.pull_request("staging").await;

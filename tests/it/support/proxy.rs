@@ -94,7 +94,8 @@ impl Proxy {
         self.inner.away.send_replace(away);
     }
 
-    /// Answers the next requests of this method with this in their path by a status, without doing them.
+    /// Answers the next requests of this method with this in their path by a status, without doing
+    /// them.
     pub fn fail(&self, method: Method, path: &str, status: u16, times: usize) {
         self.inner.failures.lock().unwrap().push(Failure {
             method,

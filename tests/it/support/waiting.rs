@@ -43,7 +43,8 @@ impl World {
         .await;
     }
 
-    /// For a second windlass was ready, had nothing left to do, and asked the cluster for nothing but its Lease.
+    /// For a second windlass was ready, had nothing left to do, and asked the cluster for nothing
+    /// but its Lease.
     pub async fn quiet(&self) {
         let last = Mutex::new(Instant::now());
         self.until("windlass rests", async || {

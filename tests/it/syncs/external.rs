@@ -17,7 +17,8 @@ struct Other {
     manager: &'static str,
     /// kubectl's arguments by which it applies.
     how: &'static [&'static str],
-    /// Its marks on an object of the application in this namespace of the lab, itself being in the other one.
+    /// Its marks on an object of the application in this namespace of the lab, itself being in the
+    /// other one.
     marks: fn(&str, &str) -> String,
     /// Its object's status: it is at a revision, and all is well.
     status: fn(&str) -> Value,
@@ -178,7 +179,8 @@ async fn kept_by(other: Other) {
             .await
             .contains("synced and healthy")
     );
-    // A preview under its own field manager: only the change, and no word about who keeps the object.
+    // A preview under its own field manager: only the change, and no word about who keeps the
+    // object.
     let number = world.propose(
         "bob",
         "image",

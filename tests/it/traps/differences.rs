@@ -11,7 +11,8 @@ async fn t08_t20_what_the_server_and_admission_fill_in_is_no_difference() {
     let (number, text) = lab
         .change("image", &[("deployment.yaml", Some(&wanted))])
         .await;
-    // Defaults, the controller's annotation and status are all there on the live object, and none of it is in the way.
+    // Defaults, the controller's annotation and status are all there on the live object, and none
+    // of it is in the way.
     has(
         &text,
         &[

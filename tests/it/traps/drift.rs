@@ -188,7 +188,8 @@ async fn a_fight_stops_and_names_the_other() {
 
 const TWO_VARIABLES: &str = "          env: [{name: A, value: '1'}, {name: B, value: '2'}]\n";
 
-/// What people do by hand to what we applied, on a real server: each is seen by the metadata alone and set back.
+/// What people do by hand to what we applied, on a real server: each is seen by the metadata alone
+/// and set back.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_hand_edit_is_seen_and_set_back() {
     let lab = Lab::with(&[

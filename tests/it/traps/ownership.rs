@@ -97,7 +97,8 @@ async fn t01_a_field_that_another_manager_holds_is_not_taken_unseen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn t01_replicas_are_left_to_the_autoscaler_and_a_hand_edit_is_set_back() {
     let lab = Lab::with(&[("deployment.yaml", &deployment("", ""))]).await;
-    // As the controller of HorizontalPodAutoscalers writes: by the scale subresource, under its own name.
+    // As the controller of HorizontalPodAutoscalers writes: by the scale subresource, under its own
+    // name.
     lab.kubectl(&[
         "patch",
         "deployment/lab",
@@ -193,8 +194,8 @@ async fn t13_a_removed_field_that_another_applies_too_stays_and_is_said_to() {
     );
 }
 
-/// What is owned is recorded under the API version that it was applied by. When that is served no more the API server
-/// forgets who owned what: a field that Git drops would stay.
+/// What is owned is recorded under the API version that it was applied by. When that is served no
+/// more the API server forgets who owned what: a field that Git drops would stay.
 #[tokio::test(flavor = "multi_thread")]
 async fn t15_what_is_owned_under_a_version_that_is_gone_is_carried_over() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
@@ -233,7 +234,8 @@ async fn t15_what_is_owned_under_a_version_that_is_gone_is_carried_over() {
         )
         .await;
     lab.merge(number, "success").await;
-    // As an upgrade goes: stored by the new version, everything rewritten, the old version gone from the definition.
+    // As an upgrade goes: stored by the new version, everything rewritten, the old version gone
+    // from the definition.
     lab.with_file(
         &["apply"],
         &definition(&[version("v1alpha1", false, false), version("v1", true, true)]),

@@ -93,7 +93,8 @@ async fn an_aggregated_role_is_left_to_the_control_plane() {
     );
 }
 
-/// Whoever scales and is no person has the replicas, also when there are none; and a hand-over ends no pods.
+/// Whoever scales and is no person has the replicas, also when there are none; and a hand-over ends
+/// no pods.
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_are_left_to_every_autoscaler_and_handed_over_without_a_default() {
     let lab = Lab::with(&[

@@ -6,7 +6,8 @@ use serde_json::json;
 use super::config;
 use crate::support::lab::{CONFIG, Lab, deployment, has};
 
-/// What is deleted without a word is known to be harmless; what a mark keeps stays, whoever's mark it is.
+/// What is deleted without a word is known to be harmless; what a mark keeps stays, whoever's mark
+/// it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn other_tools_marks_keep_and_whatever_is_not_harmless_is_asked_about() {
     let marks = [
@@ -80,7 +81,8 @@ async fn other_tools_marks_keep_and_whatever_is_not_harmless_is_asked_about() {
         &format!("pulls/{number}/merge"),
         json!({}),
     );
-    // ConfigMap `asks` asks by its mark, the Secret and the Service by their kinds; `plain` waits with them.
+    // ConfigMap `asks` asks by its mark, the Secret and the Service by their kinds; `plain` waits
+    // with them.
     let status = lab
         .world
         .until("it asks", async || {

@@ -25,7 +25,8 @@ async fn what_cannot_be_changed_is_named_and_no_pods_or_data_go_with_it() {
         ("claim.yaml", claim("2Gi")),
         ("config.yaml", CONFIG.to_string()),
     ];
-    // Claims without a volume bind to none: the StatefulSet's pods wait. What counts here is who they are.
+    // Claims without a volume bind to none: the StatefulSet's pods wait. What counts here is who
+    // they are.
     let world = World::asleep(Setup::default()).await;
     let namespace = world.namespace("lab-staging");
     let mut files = vec![(
@@ -122,7 +123,8 @@ async fn what_cannot_be_changed_is_named_and_no_pods_or_data_go_with_it() {
     has(&text, &["cannot be applied", "windlass.dev/recreate: "]);
 }
 
-/// What cannot be read, before and after, is a failure of whoever changes it: never "no application changes".
+/// What cannot be read, before and after, is a failure of whoever changes it: never "no application
+/// changes".
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_on_either_side_is_never_no_change() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
@@ -162,8 +164,8 @@ async fn what_cannot_be_read_on_either_side_is_never_no_change() {
     assert_eq!(lab.world.previewed(other).await["conclusion"], "success");
 }
 
-/// The pull request that brings applications, with the rules that make them ones, previews them as what they will be; one
-/// that takes a rule away lists what stays behind.
+/// The pull request that brings applications, with the rules that make them ones, previews them as
+/// what they will be; one that takes a rule away lists what stays behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pull_request_that_brings_applications_previews_them() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
@@ -232,8 +234,8 @@ async fn a_merge_past_the_gate_is_said_in_the_thread() {
         .await;
 }
 
-/// Order and interruption are part of what a preview says: renames, autoscalers, definitions that their own objects no
-/// longer fit, kinds of which nobody says when they are healthy.
+/// Order and interruption are part of what a preview says: renames, autoscalers, definitions that
+/// their own objects no longer fit, kinds of which nobody says when they are healthy.
 #[tokio::test(flavor = "multi_thread")]
 async fn order_and_interruption_are_forecast() {
     let scaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: lab}\nspec:\n  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: lab}\n  minReplicas: 2\n  maxReplicas: 9\n";

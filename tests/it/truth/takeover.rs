@@ -6,7 +6,8 @@ use super::that_may_do_everything;
 use crate::support::lab::has;
 use crate::support::plane;
 
-/// Objects of the kinds that people have, as their files are written: little of them is given, the server fills in the rest.
+/// Objects of the kinds that people have, as their files are written: little of them is given, the
+/// server fills in the rest.
 const KINDS: &str = "
 {apiVersion: v1, kind: ConfigMap, metadata: {name: a, labels: {app: a}}, data: {a: '1', b: '2'}}
 {apiVersion: v1, kind: Secret, metadata: {name: a}, stringData: {a: '1'}}
@@ -86,7 +87,8 @@ const TOOLS: [(&str, &[&str], &str); 8] = [
 fn bare(object: &Value) -> Value {
     let mut object = object.clone();
     object.as_object_mut().map(|object| object.remove("status"));
-    // Theirs move with annotations and labels too; that no pod was rolled the Deployment's revision says.
+    // Theirs move with annotations and labels too; that no pod was rolled the Deployment's revision
+    // says.
     let moves = matches!(
         object["kind"].as_str(),
         Some("Deployment" | "EndpointSlice")
@@ -118,8 +120,9 @@ fn bare(object: &Value) -> Value {
     object
 }
 
-/// Every kind, left by every tool, put into Git unchanged: taking it over changes nothing but marks, and the next change of
-/// one field changes just that. The judge is the object itself, before and after.
+/// Every kind, left by every tool, put into Git unchanged: taking it over changes nothing but
+/// marks, and the next change of one field changes just that. The judge is the object itself,
+/// before and after.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes() {
     let world = that_may_do_everything().await;

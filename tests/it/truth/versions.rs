@@ -32,7 +32,8 @@ async fn a_version_that_is_served_no_more_is_named_and_a_hook_may_have_a_generat
     has(&text, &["only a hook may use generateName"]);
 }
 
-/// An object whose version is served no more is looked up under one that is; one that may not be read just now is not gone.
+/// An object whose version is served no more is looked up under one that is; one that may not be
+/// read just now is not gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_served_under_another_version_is_not_gone() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;

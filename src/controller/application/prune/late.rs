@@ -12,8 +12,9 @@ use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::sync::Late;
 use crate::domain::uses;
 
-/// What each deletion waits for; and the objects that manifests in Git still use, which are not deleted. `wanted`: the
-/// manifests in Git. Hooks are run, not kept: their deletions wait for nothing.
+/// What each deletion waits for; and the objects that manifests in Git still use, which are not
+/// deleted. `wanted`: the manifests in Git. Hooks are run, not kept: their deletions wait for
+/// nothing.
 pub(super) async fn late(
     scope: &AppScope<'_>,
     prunable: &Prunable,
@@ -76,8 +77,8 @@ fn user_in_git<'a>(wanted: &'a [Manifest], key: &ResourceKey) -> Option<&'a Mani
         .find(|manifest| manifest.key.namespace == key.namespace && needs(&manifest.value, key))
 }
 
-/// Kind and name of a workload that runs, or will run, with it. A workload that is to be deleted counts too: it is
-/// deleted first.
+/// Kind and name of a workload that runs, or will run, with it. A workload that is to be deleted
+/// counts too: it is deleted first.
 fn running_user(running: &[Value], key: &ResourceKey) -> Option<String> {
     let user = running
         .iter()

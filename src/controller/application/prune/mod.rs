@@ -1,4 +1,5 @@
-//! Objects that Git no longer has: which may be deleted, which stay, and which wait for a confirmation.
+//! Objects that Git no longer has: which may be deleted, which stay, and which wait for a
+//! confirmation.
 //!
 //! [`prunable`] finds the live ones, [`late`] what each deletion waits for.
 

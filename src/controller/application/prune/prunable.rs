@@ -1,4 +1,5 @@
-//! Live objects of ours that Git no longer has: which may be deleted, which stay, and which are being deleted.
+//! Live objects of ours that Git no longer has: which may be deleted, which stay, and which are
+//! being deleted.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,8 @@ impl Prunable {
         self
     }
 
-    /// The removed objects, for the decision. `uncommitted`: if an entry names no commit that removed it, none did.
+    /// The removed objects, for the decision. `uncommitted`: if an entry names no commit that
+    /// removed it, none did.
     pub fn removed_from_git(
         &self,
         approved: impl Fn(&InventoryEntry) -> bool,
@@ -96,7 +98,8 @@ pub async fn prunable(scope: &AppScope<'_>, removed: Vec<InventoryEntry>) -> Res
             prunable.protected.push((entry.key, why.to_string()));
             continue;
         }
-        // Being deleted already: it needs neither a confirmation nor another delete. The index reports when it is gone.
+        // Being deleted already: it needs neither a confirmation nor another delete. The index
+        // reports when it is gone.
         if let Some(waits) = ending(&live) {
             // This starts a watch of its kind, if there is none.
             scope.cluster.lookup(&entry.key, &entry.version).await?;
@@ -111,7 +114,8 @@ pub async fn prunable(scope: &AppScope<'_>, removed: Vec<InventoryEntry>) -> Res
     Ok(prunable)
 }
 
-/// An object without our owner label, or with another UID since somebody recreated it, is no longer ours.
+/// An object without our owner label, or with another UID since somebody recreated it, is no longer
+/// ours.
 fn is_ours(entry: &InventoryEntry, live: &Value, owner: &str) -> bool {
     let marked = live["metadata"]["labels"][OWNER_LABEL] == owner;
     let same = entry.uid.is_none() || entry.uid.as_deref() == live["metadata"]["uid"].as_str();

@@ -167,7 +167,8 @@ impl<'a> Comparing<'a> {
             None => self.deletion(key, before),
         };
         if base_was_predicted && is_already(live, &comparison) {
-            // Somebody changed the live object by hand to exactly this: nothing changes, and nothing is reverted.
+            // Somebody changed the live object by hand to exactly this: nothing changes, and
+            // nothing is reverted.
             comparison.notes.already = true;
             found.drift = None;
         }
@@ -191,7 +192,8 @@ impl<'a> Comparing<'a> {
         Ok(comparison)
     }
 
-    /// Compares the results of a sync of the base and of the head. `git`: the manifests on both sides.
+    /// Compares the results of a sync of the base and of the head. `git`: the manifests on both
+    /// sides.
     async fn head_comparison(
         &self,
         key: &ResourceKey,
@@ -238,7 +240,8 @@ fn may_show_live(of_head: Option<&Prediction>) -> bool {
     )
 }
 
-/// Whether the live object is what a sync would make of it. Never for a Secret: the answer would confirm a guess.
+/// Whether the live object is what a sync would make of it. Never for a Secret: the answer would
+/// confirm a guess.
 fn is_already(live: Option<&Value>, comparison: &Comparison) -> bool {
     match (live, &comparison.after) {
         (Some(now), Side::Object(after, _)) if comparison.key.kind != "Secret" => {
@@ -248,7 +251,8 @@ fn is_already(live: Option<&Value>, comparison: &Comparison) -> bool {
     }
 }
 
-/// Notes on side effects of a change: what admission adds, what other managers keep, which lists are replaced.
+/// Notes on side effects of a change: what admission adds, what other managers keep, which lists
+/// are replaced.
 fn add_notes(comparison: &mut Comparison, manifest: &Manifest, manager: &str) {
     let notes = &mut comparison.notes;
     notes.reverted.clear();
@@ -268,8 +272,9 @@ fn add_notes(comparison: &mut Comparison, manifest: &Manifest, manager: &str) {
     }
 }
 
-/// A webhook that sets random values or times makes two dry-runs of one request differ. A second dry-run is only made if a
-/// field differs that Git has on no side. Fields that differ between the two are hidden, and counted.
+/// A webhook that sets random values or times makes two dry-runs of one request differ. A second
+/// dry-run is only made if a field differs that Git has on no side. Fields that differ between the
+/// two are hidden, and counted.
 async fn hide_unstable(
     scope: &AppScope<'_>,
     comparison: &mut Comparison,

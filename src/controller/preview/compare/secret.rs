@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Comparison, Side};
 
-/// Compares a Secret's data in Git on both sides, never the live data: a pull request could otherwise test a guess.
+/// Compares a Secret's data in Git on both sides, never the live data: a pull request could
+/// otherwise test a guess.
 pub fn show_git_sides(
     comparison: &mut Comparison,
     base: Option<&Manifest>,

@@ -31,7 +31,8 @@ pub fn unmatched(
     Ok(all.collect::<BTreeSet<_>>().into_iter().collect())
 }
 
-/// The applications whose configuration or approvers a pull request changes, as they were and as they would be.
+/// The applications whose configuration or approvers a pull request changes, as they were and as
+/// they would be.
 pub fn reconfigured(
     base: &Configured,
     head: Option<&Configured>,
@@ -85,7 +86,8 @@ fn differing(base: &Configured, head: Option<&Configured>) -> Vec<Target> {
     }
 }
 
-/// The applications of the base's patterns in both trees: also those that the pull request adds or removes.
+/// The applications of the base's patterns in both trees: also those that the pull request adds or
+/// removes.
 pub fn targets(
     configured: &Configured,
     after: &Source<'_>,

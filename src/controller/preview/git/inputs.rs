@@ -1,4 +1,5 @@
-//! The inputs of one application before and after a pull request, and which of the changed files it reads.
+//! The inputs of one application before and after a pull request, and which of the changed files it
+//! reads.
 
 use std::collections::BTreeSet;
 

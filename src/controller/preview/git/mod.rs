@@ -58,7 +58,8 @@ pub struct GitDiff {
     pub heads: Vec<(Target, RenderInputs)>,
 }
 
-/// Merges the head into the base as GitHub would, and finds what differs. The configuration is the base's.
+/// Merges the head into the base as GitHub would, and finds what differs. The configuration is the
+/// base's.
 pub fn git_diff(
     mirror: &Mirror,
     catalog: Option<&std::result::Result<Configured, Invalid>>,
@@ -205,7 +206,8 @@ impl GitDiff {
         self.heads.push((target, inputs.after));
     }
 
-    /// Adds an application that only the head's configuration declares: the base lets it see no live objects.
+    /// Adds an application that only the head's configuration declares: the base lets it see no
+    /// live objects.
     fn add_new(&mut self, target: Target, after: RenderInputs) {
         self.total += 1;
         self.inputs.push(Touched {

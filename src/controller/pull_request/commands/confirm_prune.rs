@@ -37,8 +37,8 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     Ok(Answer::Applications(invocation.command, rows))
 }
 
-/// Applications that the configuration no longer has because of this pull request: it removed their directory, or it
-/// changed the configuration.
+/// Applications that the configuration no longer has because of this pull request: it removed their
+/// directory, or it changed the configuration.
 async fn retired_by(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,

@@ -1,5 +1,6 @@
-//! Who may give a command. If the stage needs approvals, its approvers who did not contribute to the pull request. If it
-//! needs more than one approval, that many people have to give the command. The application's object keeps who gave it.
+//! Who may give a command. If the stage needs approvals, its approvers who did not contribute to
+//! the pull request. If it needs more than one approval, that many people have to give the command.
+//! The application's object keeps who gave it.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,8 @@ use crate::domain::catalog::{Stage, Target};
 use crate::domain::command::{NotDone, Permission};
 
 impl Invocation<'_> {
-    /// Whether enough people who may decide about the application's stage have given the command with the same subject.
+    /// Whether enough people who may decide about the application's stage have given the command
+    /// with the same subject.
     pub async fn has_quorum(
         &self,
         request: &Request<'_>,
@@ -36,7 +38,8 @@ impl Invocation<'_> {
         self.counted(request, needed).await
     }
 
-    /// The target whose policy counts. If Git no longer has it, it is built from its object and stage.
+    /// The target whose policy counts. If Git no longer has it, it is built from its object and
+    /// stage.
     fn target_of(
         &self,
         application: &ApplicationKey,
@@ -112,7 +115,8 @@ impl Invocation<'_> {
         let givers = known.strip_prefix(&format!("{about} ")).unwrap_or_default();
         let mut people: BTreeSet<String> = givers.split_whitespace().map(str::to_string).collect();
         people.insert(self.comment.author.to_ascii_lowercase());
-        // The list stays until the command is carried out: after an interruption it is carried out the next time.
+        // The list stays until the command is carried out: after an interruption it is carried out
+        // the next time.
         if people.len() >= needed {
             return Ok(Ok(()));
         }
@@ -129,7 +133,8 @@ impl Invocation<'_> {
     }
 }
 
-/// The policy of an application's stage. If the base no longer has the stage, its strictest stage counts.
+/// The policy of an application's stage. If the base no longer has the stage, its strictest stage
+/// counts.
 fn stage_of(observation: &Observation, application: &ApplicationKey) -> Option<Stage> {
     if let Some(target) = observation.base.target(application) {
         return Some(target.stage.clone());

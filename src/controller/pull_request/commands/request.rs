@@ -20,8 +20,8 @@ pub struct Request<'a> {
 const MOST_HANDLED: usize = 50;
 
 impl Invocation<'_> {
-    /// Annotates the application with the request, once enough people have given the command. False: the application has no
-    /// object yet.
+    /// Annotates the application with the request, once enough people have given the command.
+    /// False: the application has no object yet.
     pub async fn request(
         &self,
         request: &Request<'_>,
@@ -30,8 +30,8 @@ impl Invocation<'_> {
         let store = &self.ctx.store;
         let object = store.application(request.application).await?;
         if handled(object.as_ref()).contains(&id.as_str()) {
-            // The command was carried out already, and is not again. If windlass stopped before it answered, it answers
-            // now.
+            // The command was carried out already, and is not again. If windlass stopped before it
+            // answered, it answers now.
             let answered = &self.ctx.cache.pulls.answered;
             return Ok(match answered.contains_key(&self.comment.comment) {
                 true => Err(NotDone::Before),
@@ -49,8 +49,8 @@ impl Invocation<'_> {
         done.push(&id);
         let done = done[done.len().saturating_sub(MOST_HANDLED)..].join(" ");
         let (annotation, value) = request.annotation;
-        // In one write: after an interruption in between, the command would be carried out twice, or its givers would
-        // count for the next command.
+        // In one write: after an interruption in between, the command would be carried out twice,
+        // or its givers would count for the next command.
         let annotations = [
             (annotation, Some(value)),
             (store::HANDLED, Some(done.as_str())),

@@ -12,15 +12,16 @@ use crate::domain::pull_request::CommandComment;
 use crate::github::{Comment, PullSnapshot};
 use crate::view;
 
-/// The most commands of one person, and of all, that are answered on a pull request within an hour; the rest has to wait.
+/// The most commands of one person, and of all, that are answered on a pull request within an hour;
+/// the rest has to wait.
 const MOST_ANSWERS: usize = 20;
 const MOST_ANSWERS_IN_ALL: usize = 60;
 const BUDGET_WINDOW: SignedDuration = SignedDuration::from_hours(1);
 /// A command that was acknowledged this long ago and has no answer is no longer carried out.
 const INTERRUPTED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
-/// Comments with commands that have no answer of ours, by people with write permission. Others get neither an answer nor
-/// a reaction: anybody could otherwise make us write.
+/// Comments with commands that have no answer of ours, by people with write permission. Others get
+/// neither an answer nor a reaction: anybody could otherwise make us write.
 pub async fn unanswered(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -77,7 +78,8 @@ pub async fn unanswered(
     Ok(commands)
 }
 
-/// Our replies. We never edit one: an edited reply is no longer ours, and may name another comment than it answered.
+/// Our replies. We never edit one: an edited reply is no longer ours, and may name another comment
+/// than it answered.
 struct Replies {
     /// The comments that have a reply, with the time of the reply.
     answered: BTreeMap<u64, Timestamp>,
@@ -101,8 +103,9 @@ impl Replies {
         Self { answered, edited }
     }
 
-    /// Whether a command was acknowledged but its outcome is unknown: somebody edited or deleted the answer, or windlass was
-    /// down for long. If windlass carried it out again, it could do at another time what was meant then.
+    /// Whether a command was acknowledged but its outcome is unknown: somebody edited or deleted
+    /// the answer, or windlass was down for long. If windlass carried it out again, it could do at
+    /// another time what was meant then.
     fn is_interrupted(&self, comment: &Comment, now: Timestamp) -> bool {
         let lost = self.edited.iter().any(|at| *at >= comment.created_at);
         lost || now.duration_since(comment.created_at) > INTERRUPTED_AFTER

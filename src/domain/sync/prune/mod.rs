@@ -17,8 +17,9 @@ pub enum Mark {
 }
 
 /// Marks that say "do not delete": an annotation (or, with Flux, a label) and one of its values.
-/// Sources: helm.sh/docs/howto/charts_tips_and_tricks, argo-cd docs/user-guide/sync-options.md, fluxcd.io Kustomization
-/// "Controlling the apply behavior", sigs.k8s.io/cli-utils pkg/common, kapp docs/apply.md, kluctl docs "deletes".
+/// Sources: helm.sh/docs/howto/charts_tips_and_tricks, argo-cd docs/user-guide/sync-options.md,
+/// fluxcd.io Kustomization "Controlling the apply behavior", sigs.k8s.io/cli-utils pkg/common, kapp
+/// docs/apply.md, kluctl docs "deletes".
 const KEEP_MARKS: [(&str, &str); 9] = [
     (PRUNE, "never"),
     ("helm.sh/resource-policy", "keep"),
@@ -44,7 +45,8 @@ pub fn mark(object: &Value) -> Option<Mark> {
             .iter()
             .filter_map(|map| metadata[*map][name].as_str())
             .any(|text| {
-                // A list of options, as in `Prune=false,Validate=false`; people add spaces and capitals.
+                // A list of options, as in `Prune=false,Validate=false`; people add spaces and
+                // capitals.
                 text.split(',').any(|option| {
                     option
                         .split_whitespace()
@@ -92,7 +94,8 @@ fn is_destructive(key: &ResourceKey) -> bool {
         .any(|(group, kind)| key.group == *group && key.kind == *kind)
 }
 
-/// How many objects of harmless kinds may be pruned without a confirmation: 3, or a tenth of the application.
+/// How many objects of harmless kinds may be pruned without a confirmation: 3, or a tenth of the
+/// application.
 fn budget(owned: usize) -> usize {
     (owned / 10).max(3)
 }
@@ -104,7 +107,8 @@ pub struct PruneCandidate {
     pub uid: String,
     /// An approved pull request removed it, and its preview listed the deletion.
     pub approved: bool,
-    /// It is only pruned after a confirmation: no commit removed it from Git, or its own mark asks for that.
+    /// It is only pruned after a confirmation: no commit removed it from Git, or its own mark asks
+    /// for that.
     pub needs_confirmation: bool,
     /// It is a hook.
     pub hook: bool,
@@ -117,7 +121,8 @@ pub struct PruneDecision {
     pub withheld: Vec<(ResourceKey, String)>,
     /// The digest that confirms the withheld objects.
     pub confirm: Option<String>,
-    /// The confirmed objects that still exist, a line each: remembered, so that the rest needs no second confirmation.
+    /// The confirmed objects that still exist, a line each: remembered, so that the rest needs no
+    /// second confirmation.
     pub confirmed: Vec<String>,
 }
 
@@ -141,8 +146,8 @@ pub struct Confirmed<'a> {
     pub lines: &'a [String],
 }
 
-/// Prunes approved objects. Others are pruned if they are few and harmless, or if the digest that names them is
-/// confirmed. `owned`: how many objects the application has.
+/// Prunes approved objects. Others are pruned if they are few and harmless, or if the digest that
+/// names them is confirmed. `owned`: how many objects the application has.
 pub fn decide_prune(
     candidates: &[PruneCandidate],
     owned: usize,

@@ -51,8 +51,8 @@ pub fn list_tree(repo: &Path, tree: &str, recursive: bool) -> anyhow::Result<Vec
     Ok(listing.split('\0').filter_map(read).collect())
 }
 
-/// The tree that is `base` (None: nothing) with its paths changed; its id. What is removed must be there; a subtree
-/// that nothing is left in goes.
+/// The tree that is `base` (None: nothing) with its paths changed; its id. What is removed must be
+/// there; a subtree that nothing is left in goes.
 pub fn write_tree(
     repo: &Path,
     base: Option<&str>,

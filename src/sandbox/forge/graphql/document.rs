@@ -27,7 +27,8 @@ pub(super) fn alias(field: &Field) -> &str {
     field.alias.as_ref().unwrap_or(&field.name).node.as_str()
 }
 
-/// The input of a mutation, with its variables bound; nothing but fields that its answer has is selected.
+/// The input of a mutation, with its variables bound; nothing but fields that its answer has is
+/// selected.
 pub(super) fn input(field: &Field, variables: &BTreeMap<String, Value>) -> Result<Value, Value> {
     let name = field.name.node.as_str();
     let shape = match name {

@@ -295,8 +295,9 @@ impl Asked<'_> {
     }
 }
 
-/// The earlier deployments that a successful one makes inactive: those of its environment that succeeded, unless the
-/// environment is transient or people use it (docs.github.com, `auto_inactive`).
+/// The earlier deployments that a successful one makes inactive: those of its environment that
+/// succeeded, unless the environment is transient or people use it (docs.github.com,
+/// `auto_inactive`).
 fn superseded(repo: &Repository, index: usize) -> Vec<usize> {
     let newest = &repo.deployments[index];
     let earlier = repo

@@ -146,7 +146,8 @@ fn refused(message: &str) -> Reply {
     Reply::error(405, message)
 }
 
-/// Whether the pull request is open, ready, where the request saw it, and as its base branch's rules want it.
+/// Whether the pull request is open, ready, where the request saw it, and as its base branch's
+/// rules want it.
 fn check_mergeable(repo: &Repository, pull: &Pull, expected: Option<&str>) -> Result<(), Reply> {
     if !pull.open {
         return Err(refused("Pull Request is not mergeable"));

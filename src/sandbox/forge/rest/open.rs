@@ -68,7 +68,8 @@ impl Asked<'_> {
         ))
     }
 
-    /// The branch that `name` means, here or in a fork; its commits are in this repository afterwards.
+    /// The branch that `name` means, here or in a fork; its commits are in this repository
+    /// afterwards.
     fn find_head(&self, name: &str) -> Result<Head, Reply> {
         let (owner, branch) = match name.split_once(':') {
             Some((owner, branch)) => (owner.to_string(), branch.to_string()),

@@ -59,7 +59,8 @@ impl Asked<'_> {
         )
         .is_err()
         {
-            // Otherwise another one is in its way, as `a` is in that of `a/b`, or it cannot be a name.
+            // Otherwise another one is in its way, as `a` is in that of `a/b`, or it cannot be a
+            // name.
             let exists = resolve(&self.path(), &request.reference).is_some();
             return Err(Reply::error(
                 422,

@@ -95,7 +95,8 @@ impl Inner {
         })
     }
 
-    /// The head of a pull request moved or went away. GitHub closes one whose head is gone or has nothing its base lacks.
+    /// The head of a pull request moved or went away. GitHub closes one whose head is gone or has
+    /// nothing its base lacks.
     fn follow(&self, state: &mut State, repository: u64, number: u64, moved: &Move<'_>) {
         let after = moved.after;
         let Some(repo) = state.by_id(repository) else {
@@ -161,7 +162,8 @@ impl Inner {
     }
 }
 
-/// Moves the bases of open pull requests with the branch; those whose head it is, by repository and number.
+/// Moves the bases of open pull requests with the branch; those whose head it is, by repository and
+/// number.
 fn followers(state: &mut State, id: u64, moved: &Move<'_>) -> Vec<(u64, u64)> {
     let mut follow = Vec::new();
     for repo in &mut state.repositories {

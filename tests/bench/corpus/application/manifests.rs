@@ -6,7 +6,8 @@ use super::classes::MARKS;
 use super::{Application, CPU};
 
 impl Application {
-    /// What a tool left of this application: a Deployment with a label and a field that Git does not have.
+    /// What a tool left of this application: a Deployment with a label and a field that Git does
+    /// not have.
     pub fn leftover(&self, (tool, number): (&str, usize), marks: &str, more: &str) -> String {
         let name = format!("{}-{tool}-{number}", self.name);
         let image = if more.is_empty() { "app:2" } else { "app:1" };
