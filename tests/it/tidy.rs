@@ -213,6 +213,79 @@ const MOST_LINES: usize = 400;
 /// only shrink.
 const LONG: &[(&str, usize)] = &[("tests/it/paths/preview.rs", 434)];
 
+/// Lines that a function may have.
+const MOST_OF_A_FUNCTION: usize = 60;
+
+/// Functions that are longer, each with the reason; the list only shrinks.
+const LONG_FUNCTIONS: &[(&str, &str)] = &[
+    (
+        "app.rs run",
+        "start and stop, in the one order that is right",
+    ),
+    ("pull_request/act.rs act", "one arm for each step"),
+    (
+        "application/act.rs sync",
+        "what is written, in the order that a crash may cut",
+    ),
+    ("pull_request/open.rs observe", "fills one struct"),
+    ("preview/mod.rs application", "fills one struct"),
+    (
+        "store/inventory.rs an_inventory_entry_is_a_line_and_back",
+        "a table",
+    ),
+    ("cluster/objects.rs keeps", "one arm for each tool"),
+];
+
+/// The functions of a file in rustfmt's form, each with its number of lines.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<_> = text.lines().collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let words: Vec<_> = line.trim_start().split_whitespace().collect();
+        let head = words.iter().take_while(|word| **word != "fn");
+        let modifiers = ["pub", "async", "const", "pub(super)", "pub(crate)"];
+        if !words.contains(&"fn") || !head.clone().all(|word| modifiers.contains(word)) {
+            continue;
+        }
+        let name = words[head.count() + 1];
+        let name = name.split(['(', '<']).next().unwrap_or_default();
+        let end = lines[start..]
+            .iter()
+            .position(|other| indent(other) == indent(line) && other.trim() == "}");
+        found.extend(end.map(|end| (name.to_string(), end + 1)));
+    }
+    found
+}
+
+#[test]
+fn functions_are_short() {
+    let sources = sources();
+    let product = sources.iter().filter(|(path, _)| path.starts_with("src"));
+    let long: Vec<_> = product
+        .flat_map(|(path, text)| {
+            let long = functions(text);
+            let long = long
+                .into_iter()
+                .filter(|(_, lines)| *lines > MOST_OF_A_FUNCTION);
+            long.map(|(name, lines)| (format!("{} {name}", path.display()), lines))
+        })
+        .collect();
+    for (name, lines) in &long {
+        assert!(
+            LONG_FUNCTIONS
+                .iter()
+                .any(|(known, _)| name.ends_with(known)),
+            "{name} has {lines} lines: cut it at a seam, or give the reason"
+        );
+    }
+    assert_eq!(
+        long.len(),
+        LONG_FUNCTIONS.len(),
+        "take off the list what is short now"
+    );
+}
+
 #[test]
 fn files_are_short_and_say_what_they_are() {
     for (path, text) in sources() {

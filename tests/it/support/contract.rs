@@ -125,8 +125,10 @@ impl State {
                 })
         });
         let Some(validator) = validator.clone() else {
-            self.violations
-                .push(format!("{name}: GitHub's descriptions have no such thing"));
+            let words = instance.map(Value::to_string).unwrap_or_default();
+            self.violations.push(format!(
+                "{name}: GitHub's descriptions have no such thing: {words:.300}"
+            ));
             return;
         };
         let Some(instance) = instance else {
