@@ -242,7 +242,7 @@ fn functions(text: &str) -> Vec<(String, usize)> {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
-        let words: Vec<_> = line.trim_start().split_whitespace().collect();
+        let words: Vec<_> = line.split_whitespace().collect();
         let head = words.iter().take_while(|word| **word != "fn");
         let modifiers = ["pub", "async", "const", "pub(super)", "pub(crate)"];
         if !words.contains(&"fn") || !head.clone().all(|word| modifiers.contains(word)) {
