@@ -25,16 +25,7 @@ pub async fn drift(results: &mut Results) {
         .collect();
     let text =
         format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n{objects}");
-    let commit = world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Objects",
-            &[("apps/lab/staging/all.yaml", Some(&text))],
-        )
-        .unwrap();
+    let commit = world.commit("Objects", &[("apps/lab/staging/all.yaml", Some(&text))]);
     synced(&world, &commit).await;
     let resource = ApiResource {
         group: String::new(),

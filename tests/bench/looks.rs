@@ -63,10 +63,7 @@ pub async fn looks() {
         .iter()
         .map(|(path, text)| (path.as_str(), Some(text.as_str())))
         .collect();
-    let commit = world
-        .forge
-        .push("acme/config", "main", "ada", "Many", &text)
-        .unwrap();
+    let commit = world.commit("Many", &text);
     world.start();
     crate::measures::synced(&world, &commit).await;
     world.settled().await;

@@ -32,10 +32,7 @@ pub async fn memory(results: &mut Results) {
         .iter()
         .map(|(path, text)| (path.as_str(), Some(text.as_str())))
         .collect();
-    let commit = world
-        .forge
-        .push("acme/config", "main", "ada", "10,000 objects", &files)
-        .unwrap();
+    let commit = world.commit("10,000 objects", &files);
     synced(&world, &commit).await;
     results.note("memory_10k_after_sync", resident(&world) - idle, "MiB");
     // As after any restart.

@@ -39,10 +39,7 @@ pub async fn plans(results: &mut Results) {
         ("apps/lab/staging/all.yaml", Some(first.as_str())),
         ("apps/lab/staging/namespace.yaml", Some(space.as_str())),
     ];
-    let commit = world
-        .forge
-        .push("acme/config", "main", "ada", "500 objects", &files)
-        .unwrap();
+    let commit = world.commit("500 objects", &files);
     world.start();
     synced(&world, &commit).await;
     for (changed, name, goal) in [

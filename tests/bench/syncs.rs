@@ -63,10 +63,7 @@ pub async fn syncs(results: &mut Results, idle: bool, preview: bool) {
             .iter()
             .map(|(path, text)| (path.as_str(), Some(text.as_str())))
             .collect();
-        world
-            .forge
-            .push("acme/config", "main", "ada", message, &files)
-            .unwrap()
+        world.commit(message, &files)
     };
     let shop: Vec<_> = ["staging", "production"]
         .iter()
@@ -76,10 +73,7 @@ pub async fn syncs(results: &mut Results, idle: bool, preview: bool) {
         })
         .collect();
     let gone: Vec<_> = shop.iter().map(|path| (path.as_str(), None)).collect();
-    world
-        .forge
-        .push("acme/config", "main", "ada", "No shop", &gone)
-        .unwrap();
+    world.commit("No shop", &gone);
     let mut files = applications(&world, "1");
     files.push(("windlass.yaml".into(), catalog));
     world.start();

@@ -79,10 +79,7 @@ pub async fn corpus(results: &mut Results) {
     files.extend(gone.iter().map(|path| (path.as_str(), None)));
     files.push(("windlass.yaml", Some(&catalog)));
     world.start();
-    let commit = world
-        .forge
-        .push("acme/config", "main", "ada", "The corpus", &files)
-        .unwrap();
+    let commit = world.commit("The corpus", &files);
     confirm(&world, &["shop/staging", "shop/production"]).await;
     synced(&world, &commit).await;
     world.quiet().await;
@@ -221,10 +218,7 @@ pub async fn corpus(results: &mut Results) {
             .iter()
             .map(|(path, text)| (path.as_str(), Some(text.as_str())))
             .collect();
-        let commit = world
-            .forge
-            .push("acme/config", "main", "ada", "Mended", &mended)
-            .unwrap();
+        let commit = world.commit("Mended", &mended);
         synced(&world, &commit).await;
         world.quiet().await;
         let mended = live(&world);

@@ -30,20 +30,14 @@ pub async fn story(world: &World) {
     let config = world
         .file("apps/shop/staging/config.yaml")
         .replace("hello", "goodbye");
-    let commit = world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Less",
-            &[
-                (overlay, Some(&without)),
-                ("apps/shop/staging/secret.yaml", None),
-                ("apps/shop/staging/config.yaml", Some(&config)),
-            ],
-        )
-        .unwrap();
+    let commit = world.commit(
+        "Less",
+        &[
+            (overlay, Some(&without)),
+            ("apps/shop/staging/secret.yaml", None),
+            ("apps/shop/staging/config.yaml", Some(&config)),
+        ],
+    );
     // A Secret goes with somebody's word.
     let status = async || world.application("shop.staging").await["status"].clone();
     let confirm = world

@@ -13,16 +13,7 @@ const OVERLAY: &str = "apps/shop/staging/kustomization.yaml";
 async fn configured(setup: Setup, from: &str, to: &str) -> (World, String) {
     let world = World::asleep(setup).await;
     let catalog = world.file("windlass.yaml").replace(from, to);
-    world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Configured",
-            &[("windlass.yaml", Some(&catalog))],
-        )
-        .unwrap();
+    world.commit("Configured", &[("windlass.yaml", Some(&catalog))]);
     world.start();
     world.settled().await;
     (world, catalog)
@@ -142,10 +133,7 @@ async fn production_waits_until_staging_runs_just_that() {
         .iter()
         .map(|(path, text)| (*path, text.as_deref()))
         .collect();
-    let commit = world
-        .forge
-        .push("acme/config", "main", "ada", "Back", &files)
-        .unwrap();
+    let commit = world.commit("Back", &files);
     world.sync_status(&commit, "success").await;
     let text = world
         .until("the gate says so", async || {
@@ -291,10 +279,7 @@ async fn owners_decide_about_their_files_and_about_owners() {
         (".github/CODEOWNERS", Some(owners)),
         ("apps/shop/production/NOTES.md", Some("x\n")),
     ];
-    world
-        .forge
-        .push("acme/config", "main", "ada", "Owners", &files)
-        .unwrap();
+    world.commit("Owners", &files);
     world.start();
     world.settled().await;
     let file = "apps/shop/production/config.yaml";

@@ -24,15 +24,7 @@ async fn what_was_made_anew_under_an_old_name_is_not_pruned() {
     let uid = live().await["metadata"]["uid"].clone();
     let commit = lab
         .world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "No extra",
-            &[("apps/lab/staging/extra.yaml", None)],
-        )
-        .unwrap();
+        .commit("No extra", &[("apps/lab/staging/extra.yaml", None)]);
     lab.world.start();
     lab.world.sync_status(&commit, "success").await;
     assert_eq!(
@@ -49,15 +41,7 @@ async fn a_configuration_that_cannot_be_read_retires_nothing() {
     let catalog = lab.world.file("windlass.yaml");
     let broken = lab
         .world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Broken",
-            &[("windlass.yaml", Some("version: ["))],
-        )
-        .unwrap();
+        .commit("Broken", &[("windlass.yaml", Some("version: ["))]);
     has(
         &lab.world.sync_status(&broken, "failure").await,
         &["windlass.yaml"],
@@ -77,15 +61,7 @@ async fn a_configuration_that_cannot_be_read_retires_nothing() {
     );
     let mended = lab
         .world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Mended",
-            &[("windlass.yaml", Some(&catalog))],
-        )
-        .unwrap();
+        .commit("Mended", &[("windlass.yaml", Some(&catalog))]);
     lab.world.sync_status(&mended, "success").await;
 }
 
@@ -103,15 +79,7 @@ async fn an_application_that_is_renamed_takes_its_objects_along() {
     );
     let renamed = catalog.replacen("applications:\n", &rule, 1);
     lab.world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Renamed",
-            &[("windlass.yaml", Some(&renamed))],
-        )
-        .unwrap();
+        .commit("Renamed", &[("windlass.yaml", Some(&renamed))]);
     // Nothing is offered for deletion that the new name has, whether it was adopted yet or not.
     let gone = async || lab.world.application("lab.staging").await;
     lab.world
@@ -151,15 +119,7 @@ async fn a_lost_inventory_deletes_nothing_and_is_made_again() {
     ]);
     let commit = lab
         .world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "No extra",
-            &[("apps/lab/staging/extra.yaml", None)],
-        )
-        .unwrap();
+        .commit("No extra", &[("apps/lab/staging/extra.yaml", None)]);
     lab.world.start();
     lab.world.sync_status(&commit, "success").await;
     assert_eq!(lab.deployment().await["metadata"]["uid"], uid);
@@ -245,10 +205,7 @@ async fn another_path_is_a_move_and_not_a_new_beginning() {
         ("apps/lab/staging/config.yaml", None),
         ("apps/lab/staging/deployment.yaml", None),
     ];
-    lab.world
-        .forge
-        .push("acme/config", "main", "ada", "Moved", &files)
-        .unwrap();
+    lab.world.commit("Moved", &files);
     lab.world
         .until("what is not there any more waits", async || {
             lab.world.application("lab.staging").await["status"]["message"]

@@ -52,15 +52,7 @@ async fn a_cluster_that_turns_us_away_is_not_called_synced() {
     let changed = CONFIG.replace("'1'", "'2'");
     let commit = lab
         .world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "More",
-            &[("apps/lab/staging/config.yaml", Some(&changed))],
-        )
-        .unwrap();
+        .commit("More", &[("apps/lab/staging/config.yaml", Some(&changed))]);
     has(
         &lab.world.sync_status(&commit, "error").await,
         &["stale: lab/staging"],
@@ -68,15 +60,7 @@ async fn a_cluster_that_turns_us_away_is_not_called_synced() {
     // Taken back before anybody could look at it: neither commit waits for ever.
     let back = lab
         .world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Back",
-            &[("apps/lab/staging/config.yaml", Some(CONFIG))],
-        )
-        .unwrap();
+        .commit("Back", &[("apps/lab/staging/config.yaml", Some(CONFIG))]);
     lab.world.proxy.turn_away(false);
     has(
         &lab.world.sync_status(&commit, "success").await,

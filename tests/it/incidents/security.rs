@@ -73,16 +73,7 @@ async fn no_credential_is_in_any_text_when_they_are_refused() {
     };
     secrets.push(world.windlass.events_token.clone());
     let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {stage: staging, greeting: again}\n";
-    let commit = world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "More",
-            &[("apps/shop/staging/config.yaml", Some(config))],
-        )
-        .unwrap();
+    let commit = world.commit("More", &[("apps/shop/staging/config.yaml", Some(config))]);
     world.sync_status(&commit, "success").await;
     let mut all = std::fs::read_to_string(world.windlass.log()).unwrap();
     all.push_str(&Value::from(world.applications().await).to_string());

@@ -123,16 +123,7 @@ async fn a_base_that_moved_under_it_rebuilds_the_branch_and_keeps_the_pull_reque
     let pinned = world
         .file(file)
         .replace("newTag: \"1.0.0\"", "newTag: \"1.0.5\"");
-    world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Pin",
-            &[(file, Some(&pinned))],
-        )
-        .unwrap();
+    world.commit("Pin", &[(file, Some(&pinned))]);
     world
         .until("the branch is rebuilt on the new base", async || {
             let pull = world.read(&format!("pulls/{number}"));
@@ -245,16 +236,7 @@ async fn an_image_that_no_file_sets_is_an_error_that_says_what_to_add() {
     let world = World::new().await;
     let file = "apps/shop/staging/kustomization.yaml";
     let without = world.file(file).split(prefix).next().unwrap().to_string();
-    world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "No images",
-            &[(file, Some(&without))],
-        )
-        .unwrap();
+    world.commit("No images", &[(file, Some(&without))]);
     let (status, body) = world.announce("1.1.0").await;
     assert_eq!(status, 409, "{body}");
     let message = body["promotions"][0]["message"].as_str().unwrap();

@@ -23,10 +23,7 @@ async fn world() -> World {
         ("charts/web/templates/config.yaml", Some(TEMPLATE)),
         ("web/front/staging/values.yaml", Some("greeting: hello\n")),
     ];
-    let commit = world
-        .forge
-        .push("acme/config", "main", "ada", "A chart", &files)
-        .unwrap();
+    let commit = world.commit("A chart", &files);
     world.sync_status(&commit, "success").await;
     world
 }

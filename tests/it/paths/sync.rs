@@ -131,35 +131,23 @@ async fn what_leaves_git_is_pruned_and_an_empty_render_prunes_nothing() {
         .file(OVERLAY)
         .replace("  - config.yaml\n", "  - config.yaml\n  - extra.yaml\n");
     let extra = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: extra\ndata: {a: b}\n";
-    let commit = world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Extra",
-            &[
-                (OVERLAY, Some(&with)),
-                ("apps/shop/staging/extra.yaml", Some(extra)),
-            ],
-        )
-        .unwrap();
+    let commit = world.commit(
+        "Extra",
+        &[
+            (OVERLAY, Some(&with)),
+            ("apps/shop/staging/extra.yaml", Some(extra)),
+        ],
+    );
     world.sync_status(&commit, "success").await;
     assert!(world.config_map("staging", "extra").await.is_some());
     let without = with.replace("  - extra.yaml\n", "");
-    let commit = world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "No extra",
-            &[
-                (OVERLAY, Some(&without)),
-                ("apps/shop/staging/extra.yaml", None),
-            ],
-        )
-        .unwrap();
+    let commit = world.commit(
+        "No extra",
+        &[
+            (OVERLAY, Some(&without)),
+            ("apps/shop/staging/extra.yaml", None),
+        ],
+    );
     world.sync_status(&commit, "success").await;
     assert!(
         world.config_map("staging", "extra").await.is_none(),
@@ -171,16 +159,7 @@ async fn what_leaves_git_is_pruned_and_an_empty_render_prunes_nothing() {
         "the inventory is shrunk: {inventory}"
     );
 
-    let commit = world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Empty",
-            &[(OVERLAY, Some("resources: []\n"))],
-        )
-        .unwrap();
+    let commit = world.commit("Empty", &[(OVERLAY, Some("resources: []\n"))]);
     let text = world.sync_status(&commit, "failure").await;
     assert!(
         text.contains("kustomization.yaml is empty") || text.contains("renders no objects"),
@@ -200,10 +179,7 @@ async fn what_leaves_git_is_pruned_and_an_empty_render_prunes_nothing() {
     .map(|file| format!("apps/shop/staging/{file}"))
     .into();
     let removed: Vec<_> = files.iter().map(|path| (path.as_str(), None)).collect();
-    world
-        .forge
-        .push("acme/config", "main", "ada", "Gone", &removed)
-        .unwrap();
+    world.commit("Gone", &removed);
     world
         .until("it is said", async || {
             world.application("shop.staging").await["status"]["message"]
@@ -224,16 +200,7 @@ async fn a_validation_error_applies_nothing_of_the_application() {
         .file(base)
         .replace("  replicas: 2\n", "  replicas: two\n");
     let changed = world.file(config).replace("hello", "half");
-    let commit = world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Broken",
-            &[(base, Some(&typo)), (config, Some(&changed))],
-        )
-        .unwrap();
+    let commit = world.commit("Broken", &[(base, Some(&typo)), (config, Some(&changed))]);
     let text = world.sync_status(&commit, "failure").await;
     assert!(text.contains("Deployment"), "{text}");
     assert_eq!(

@@ -31,10 +31,7 @@ async fn with_application(name: &str, images: &str, files: &[(&str, &str)]) -> W
         .iter()
         .map(|(path, text)| (path.as_str(), Some(text.as_str())))
         .collect();
-    world
-        .forge
-        .push("acme/config", "main", "ada", "One more application", &all)
-        .unwrap();
+    world.commit("One more application", &all);
     world.start();
     world.settled().await;
     world

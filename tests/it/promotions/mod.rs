@@ -75,8 +75,5 @@ fn pulls(world: &World, branch: &str) -> usize {
 }
 
 fn push(world: &World, message: &str, file: &str, text: &str) -> String {
-    world
-        .forge
-        .push("acme/config", "main", "ada", message, &[(file, Some(text))])
-        .unwrap()
+    world.commit(message, &[(file, Some(text))])
 }

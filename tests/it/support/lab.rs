@@ -51,10 +51,7 @@ impl Lab {
             .iter()
             .map(|(path, text)| (path.as_str(), Some(text.as_str())))
             .collect();
-        world
-            .forge
-            .push("acme/config", "main", "ada", "The lab", &all)
-            .unwrap();
+        world.commit("The lab", &all);
         world.start();
         let lab = Self { world };
         lab.world

@@ -21,6 +21,13 @@ impl World {
         pull["number"].as_u64().unwrap()
     }
 
+    /// A commit of the config repository's owner on its default branch.
+    pub fn commit(&self, message: &str, files: &[(&str, Option<&str>)]) -> String {
+        self.forge
+            .push(CONFIG, "main", "ada", message, files)
+            .expect("a push")
+    }
+
     pub fn comment(&self, login: &str, number: u64, text: &str) -> u64 {
         self.as_user(
             login,

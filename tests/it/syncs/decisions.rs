@@ -21,11 +21,7 @@ async fn an_application_that_leaves_git_is_deleted_only_when_that_is_confirmed()
     let gone = ["namespace.yaml", "config.yaml", "kept.yaml"]
         .map(|file| format!("apps/lab/staging/{file}"));
     let files: Vec<_> = gone.iter().map(|path| (path.as_str(), None)).collect();
-    let commit = lab
-        .world
-        .forge
-        .push("acme/config", "main", "ada", "No lab", &files)
-        .unwrap();
+    let commit = lab.world.commit("No lab", &files);
     let message = async || {
         lab.world.application("lab.staging").await["status"]["message"]
             .as_str()

@@ -167,10 +167,7 @@ async fn kept_by(other: Other) {
         ("windlass.yaml", Some(catalog.as_str())),
         ("apps/lab/staging/deployment.yaml", Some(text.as_str())),
     ]);
-    let first = world
-        .forge
-        .push("acme/config", "main", "ada", "Kept by another", &files)
-        .unwrap();
+    let first = world.commit("Kept by another", &files);
     kubectl(&["apply"], &status(&first));
     world.start();
     assert!(

@@ -50,11 +50,7 @@ async fn hooks_of_a_chart_run_once_for_each_change() {
         .map(|(path, text)| (path.as_str(), Some(text.as_str())))
         .collect();
     all.push(("windlass.yaml", Some(&catalog)));
-    let commit = lab
-        .world
-        .forge
-        .push("acme/config", "main", "ada", "A chart with hooks", &all)
-        .unwrap();
+    let commit = lab.world.commit("A chart with hooks", &all);
     lab.world.sync_status(&commit, "success").await;
     let first = job(&lab, "migrate").await;
     assert!(

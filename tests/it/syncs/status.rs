@@ -83,11 +83,7 @@ async fn an_image_is_proven_by_what_the_runtime_reports_and_never_green_without(
             Some(&running(&platform)),
         ),
     ];
-    let commit = lab
-        .world
-        .forge
-        .push("acme/config", "main", "ada", "An index", &files)
-        .unwrap();
+    let commit = lab.world.commit("An index", &files);
     lab.world.sync_status(&commit, "success").await;
     assert_eq!(
         lab.world.application("lab.staging").await["status"]["proven"],
@@ -98,17 +94,10 @@ async fn an_image_is_proven_by_what_the_runtime_reports_and_never_green_without(
     let text = running(&other).replace(&format!("{image}:1@"), &format!("{image}:2@"));
     // Another digest is announced than was proven before.
     let text = text.replace(&announced, &digest_of("announced"));
-    let commit = lab
-        .world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Something else",
-            &[("apps/lab/staging/deployment.yaml", Some(&text))],
-        )
-        .unwrap();
+    let commit = lab.world.commit(
+        "Something else",
+        &[("apps/lab/staging/deployment.yaml", Some(&text))],
+    );
     let said = lab
         .world
         .until("it is said to be unproven", async || {
@@ -241,20 +230,13 @@ async fn custom_kinds_are_healthy_by_their_rule() {
     );
     let backup =
         format!("apiVersion: {group}/v1\nkind: Backup\nmetadata: {{name: lab}}\nspec: {{}}\n");
-    let commit = lab
-        .world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "A backup",
-            &[
-                ("windlass.yaml", Some(&catalog)),
-                ("apps/lab/staging/backup.yaml", Some(&backup)),
-            ],
-        )
-        .unwrap();
+    let commit = lab.world.commit(
+        "A backup",
+        &[
+            ("windlass.yaml", Some(&catalog)),
+            ("apps/lab/staging/backup.yaml", Some(&backup)),
+        ],
+    );
     lab.world
         .until("it is waited for", async || {
             let status = lab.world.application("lab.staging").await["status"].clone();

@@ -110,11 +110,7 @@ async fn with_neighbour(lab: &Lab) {
         ("windlass.yaml", Some(catalog.as_str())),
         ("next/staging/config.yaml", Some(other)),
     ];
-    let commit = lab
-        .world
-        .forge
-        .push("acme/config", "main", "ada", "A neighbour", &files)
-        .unwrap();
+    let commit = lab.world.commit("A neighbour", &files);
     lab.world.sync_status(&commit, "success").await;
 }
 

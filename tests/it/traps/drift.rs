@@ -43,10 +43,7 @@ async fn drift_is_told_apart_from_the_change_and_from_what_waits() {
     lab.world.windlass(&["pause", "lab/staging", "--for", "1h"]);
     let merged = CONFIG.replace("'1'", "'2'");
     let files = [("apps/lab/staging/config.yaml", Some(merged.as_str()))];
-    lab.world
-        .forge
-        .push("acme/config", "main", "ada", "Config", &files)
-        .unwrap();
+    lab.world.commit("Config", &files);
     let (number, text) = lab
         .change(
             "next",

@@ -58,11 +58,7 @@ async fn a_first_sync_changes_nothing_that_was_there_until_it_is_adopted() {
         "apps/old/staging/config.yaml",
         Some("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: old}\ndata: {a: '1'}\n"),
     )];
-    let commit = lab
-        .world
-        .forge
-        .push("acme/config", "main", "ada", "Old", &files)
-        .unwrap();
+    let commit = lab.world.commit("Old", &files);
     let why = lab.world.sync_status(&commit, "failure").await;
     has(
         &why,
@@ -97,10 +93,7 @@ async fn an_application_waits_for_what_it_depends_on() {
         ("late/staging/config.yaml", Some(late)),
         ("apps/lab/staging/deployment.yaml", Some(broken.as_str())),
     ];
-    lab.world
-        .forge
-        .push("acme/config", "main", "ada", "Late", &files)
-        .unwrap();
+    lab.world.commit("Late", &files);
     lab.world
         .until("it says what it waits for", async || {
             lab.world.application("late.staging").await["status"]["message"]
@@ -115,16 +108,10 @@ async fn an_application_waits_for_what_it_depends_on() {
             .is_null()
     );
     let mended = deployment("", "").replace("lab:1", "lab:2");
-    lab.world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Mended",
-            &[("apps/lab/staging/deployment.yaml", Some(&mended))],
-        )
-        .unwrap();
+    lab.world.commit(
+        "Mended",
+        &[("apps/lab/staging/deployment.yaml", Some(&mended))],
+    );
     lab.world
         .until("it is synced", async || {
             lab.object("v1", "ConfigMap", "configmaps", "late")

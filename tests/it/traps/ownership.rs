@@ -78,15 +78,7 @@ async fn t01_a_field_that_another_manager_holds_is_not_taken_unseen() {
     let rule = "  - path: apps/{application}/{stage}\n    take: [{ kind: Deployment, path: .spec.progressDeadlineSeconds }]\n";
     let ruled = catalog.replacen("  - path: apps/{application}/{stage}\n", rule, 1);
     lab.world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Take it",
-            &[("windlass.yaml", Some(&ruled))],
-        )
-        .unwrap();
+        .commit("Take it", &[("windlass.yaml", Some(&ruled))]);
     lab.world
         .until("the field is taken", async || {
             (lab.deployment().await["spec"]["progressDeadlineSeconds"] == 99).then_some(())

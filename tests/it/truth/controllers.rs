@@ -28,10 +28,7 @@ async fn an_aggregated_role_is_left_to_the_control_plane() {
             Some(namespace.as_str()),
         ),
     ];
-    let commit = world
-        .forge
-        .push("acme/config", "main", "ada", "Roles", &files)
-        .unwrap();
+    let commit = world.commit("Roles", &files);
     world.start();
     world.sync_status(&commit, "success").await;
     let rules = async || {

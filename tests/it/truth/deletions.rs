@@ -213,15 +213,7 @@ async fn what_a_finalizer_holds_is_pending_with_its_name() {
     .await;
     let commit = lab
         .world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "No held",
-            &[("apps/lab/staging/held.yaml", None)],
-        )
-        .unwrap();
+        .commit("No held", &[("apps/lab/staging/held.yaml", None)]);
     let why = lab
         .world
         .until("it is pending, with the finalizer's name", async || {

@@ -42,10 +42,7 @@ async fn what_cannot_be_changed_is_named_and_no_pods_or_data_go_with_it() {
         .iter()
         .map(|(path, text)| (path.as_str(), Some(text.as_str())))
         .collect();
-    world
-        .forge
-        .push("acme/config", "main", "ada", "The lab", &push)
-        .unwrap();
+    world.commit("The lab", &push);
     world.start();
     let lab = Lab { world };
     lab.world
@@ -129,16 +126,10 @@ async fn what_cannot_be_changed_is_named_and_no_pods_or_data_go_with_it() {
 async fn what_cannot_be_read_on_either_side_is_never_no_change() {
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
     let remote = "resources: [config.yaml, 'https://example.com/base?ref=1']\n";
-    lab.world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "A remote base",
-            &[("apps/lab/staging/kustomization.yaml", Some(remote))],
-        )
-        .unwrap();
+    lab.world.commit(
+        "A remote base",
+        &[("apps/lab/staging/kustomization.yaml", Some(remote))],
+    );
     let (number, text) = lab
         .change(
             "less",

@@ -179,10 +179,7 @@ async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes()
         .iter()
         .map(|(path, text)| (path.as_str(), Some(text.as_str())))
         .collect();
-    world
-        .forge
-        .push("acme/config", "main", "ada", "What is there", &push)
-        .unwrap();
+    world.commit("What is there", &push);
     world.start();
     let status =
         async |tool: &str| world.application(&format!("{tool}.staging")).await["status"].clone();
@@ -261,10 +258,7 @@ async fn what_any_tool_left_of_any_kind_is_taken_over_and_nothing_else_changes()
         .iter()
         .map(|(path, text)| (path.as_str(), Some(text.as_str())))
         .collect();
-    let commit = world
-        .forge
-        .push("acme/config", "main", "ada", "One field each", &push)
-        .unwrap();
+    let commit = world.commit("One field each", &push);
     world
         .until("all are synced to it", async || {
             let mut all = true;

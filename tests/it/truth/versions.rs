@@ -80,15 +80,7 @@ async fn what_is_served_under_another_version_is_not_gone() {
         .await;
     lab.world.kill();
     lab.world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "No thing",
-            &[("apps/lab/staging/thing.yaml", None)],
-        )
-        .unwrap();
+        .commit("No thing", &[("apps/lab/staging/thing.yaml", None)]);
     lab.world.start();
     let status = async || lab.world.application("lab.staging").await["status"].clone();
     let named = lab
