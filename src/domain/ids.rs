@@ -64,6 +64,31 @@ impl fmt::Display for RepoName {
     }
 }
 
+/// A type that is a checked text: read by `FromStr`, and written as it is.
+macro_rules! text_type {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = $crate::domain::Invalid;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(checked: $name) -> Self {
+                checked.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+pub(super) use text_type;
+
 /// The name of an application or a stage: `[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?`.
 /// It becomes part of branch names, field managers and object names.
 #[derive(
@@ -96,24 +121,7 @@ impl FromStr for Name {
     }
 }
 
-impl TryFrom<String> for Name {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_type!(Name);
 
 /// A resolved commit: 40 hexadecimal digits, never a branch name.
 #[derive(
@@ -150,24 +158,7 @@ impl FromStr for CommitSha {
     }
 }
 
-impl TryFrom<String> for CommitSha {
-    type Error = Invalid;
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<CommitSha> for String {
-    fn from(sha: CommitSha) -> Self {
-        sha.0
-    }
-}
-
-impl fmt::Display for CommitSha {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_type!(CommitSha);
 
 /// An application in a stage of one config repository: what a Promotion and an
 /// Application loop work on.

@@ -8,10 +8,10 @@ mod schema;
 use std::fmt::Write as _;
 
 use crate::domain::catalog;
-use crate::domain::command::COMMANDS;
 use crate::domain::pull_request::{CHECK, GATE_CONTEXT, SYNC_CONTEXT};
 use crate::domain::sync::CODES;
 use crate::telemetry::Metrics;
+use crate::view;
 
 /// A page: its file name, and its text.
 pub type Page = (&'static str, String);
@@ -28,7 +28,7 @@ pub fn pages() -> Vec<Page> {
         page(
             "commands.md",
             "Commands in a pull request's thread",
-            commands(),
+            view::command_table(),
         ),
         page(
             "windlass-yaml.md",
@@ -68,18 +68,6 @@ fn table(head: &str, rows: impl Iterator<Item = String>) -> String {
 /// Text in a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('\n', " ").replace('|', "\\|")
-}
-
-fn commands() -> String {
-    let rows = COMMANDS.iter().map(|spec| {
-        format!(
-            "| `/{}` | {} | {} |",
-            spec.word,
-            spec.summary,
-            spec.power.who()
-        )
-    });
-    table("| command | what it does | needs |", rows)
 }
 
 fn statuses() -> String {

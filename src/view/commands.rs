@@ -1,7 +1,7 @@
 //! Answers to commands.
 
 use super::{code, help, listed, quoted, why};
-use crate::domain::command::{Answer, Command, Done, NotDone, NotTaken, Row};
+use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Sought};
 
 pub fn not_taken(why: NotTaken) -> &'static str {
     match why {
@@ -43,21 +43,21 @@ pub fn answer(answer: &Answer) -> String {
         Answer::NothingUnseen => {
             "The preview shows every change: there is nothing to accept.".into()
         }
-        Answer::Applications(command, rows) if rows.is_empty() => nothing_to_do(*command).into(),
-        Answer::Applications(_, rows) => applications(rows),
+        Answer::Applications { rows, none } if rows.is_empty() => nothing(*none).into(),
+        Answer::Applications { rows, .. } => applications(rows),
     }
 }
 
-fn nothing_to_do(command: Command) -> &'static str {
-    match command {
-        Command::Adopt => "Nothing waits to be adopted in the applications of this pull request.",
-        Command::ConfirmPrune => "No deletion waits for a confirmation.",
-        Command::Take => {
+fn nothing(sought: Sought) -> &'static str {
+    match sought {
+        Sought::Adoption => "Nothing waits to be adopted in the applications of this pull request.",
+        Sought::Deletion => "No deletion waits for a confirmation.",
+        Sought::Field => {
             "There is nothing to take: the preview names no field that somebody else owns."
         }
-        Command::Sync => "This pull request touches no application: there is nothing to sync.",
-        // They are not about applications.
-        Command::AcceptUnseen | Command::Help | Command::Preview | Command::Why => "",
+        Sought::Application => {
+            "This pull request touches no application: there is nothing to sync."
+        }
     }
 }
 

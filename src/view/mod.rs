@@ -34,7 +34,7 @@ pub use preview::{PreviewText, preview};
 pub use progress::{progress, rollout};
 pub use promotion::{not_proposed, promotion};
 pub use reason::reason;
-pub use replies::{help, parse_error, reply};
+pub use replies::{command_table, help, parse_error, reply};
 pub use terminal::terminal;
 pub use verdict::{unprotected, why};
 

@@ -41,6 +41,14 @@ pub fn reply(comment: u64, answers: &[(Line, String)]) -> String {
 }
 
 pub fn help() -> String {
+    format!(
+        "Put each command at the start of a line.\n\n{}",
+        command_table()
+    )
+}
+
+/// Every command, with what it does and needs.
+pub fn command_table() -> String {
     let rows = COMMANDS.iter().map(|spec| {
         format!(
             "| `/{}` | {} | {} |",
@@ -50,9 +58,7 @@ pub fn help() -> String {
         )
     });
     let table = rows.collect::<Vec<_>>().join("\n");
-    format!(
-        "Put each command at the start of a line.\n\n| command | what it does | needs |\n|---|---|---|\n{table}"
-    )
+    format!("| command | what it does | needs |\n|---|---|---|\n{table}")
 }
 
 pub fn parse_error(parse_error: &ParseError) -> String {

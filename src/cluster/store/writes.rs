@@ -1,13 +1,17 @@
 //! Writes of our own objects. Each is conditional on the resourceVersion that it was decided from.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Resource, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::conditions::conditions;
 use super::promotion::EARLIER;
+use super::watched::Watched;
 use super::{
     Application, ApplicationSpec, ApplicationStatus, Promotion, PromotionSpec, PromotionStatus,
     Store,
@@ -84,16 +88,7 @@ impl Writer<'_> {
             status: Some(status),
             ..existing.clone()
         };
-        let (name, parameters) = (existing.name_any(), parameters());
-        let request = self
-            .applications
-            .api
-            .replace_status(&name, &parameters, &object);
-        let object = call(&what, request)
-            .await?
-            .map_err(|status| refused(&what, &status))?;
-        self.applications.note(&object);
-        Ok(object)
+        self.applications.replace_status(&what, &object).await
     }
 
     /// Sets annotations of an `Application`, or removes those without a value, if nobody changed it
@@ -241,15 +236,22 @@ impl Writer<'_> {
             status: Some(status),
             ..existing.clone()
         };
-        let (name, parameters) = (existing.name_any(), parameters());
-        let request = self
-            .promotions
-            .api
-            .replace_status(&name, &parameters, &object);
-        let object = call(&what, request)
+        self.promotions.replace_status(&what, &object).await
+    }
+}
+
+impl<K> Watched<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static,
+{
+    /// Writes the status of an object, if nobody changed the object since it was read.
+    async fn replace_status(&self, what: &str, object: &K) -> Result<K> {
+        let (name, parameters) = (object.name_any(), parameters());
+        let request = self.api.replace_status(&name, &parameters, object);
+        let object = call(what, request)
             .await?
-            .map_err(|status| refused(&what, &status))?;
-        self.promotions.note(&object);
+            .map_err(|status| refused(what, &status))?;
+        self.note(&object);
         Ok(object)
     }
 }

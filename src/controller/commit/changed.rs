@@ -2,11 +2,20 @@
 
 use std::sync::Arc;
 
+use super::CommitAtBase;
 use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, RepoName};
 use crate::render::Source;
+
+fn seen_from(base: &Base, repo: &RepoName, commit: &CommitSha) -> CommitAtBase {
+    let key = CommitKey {
+        repo: repo.clone(),
+        commit: commit.clone(),
+    };
+    (base.commit.clone(), key)
+}
 
 /// The applications that a commit removed from Git, with their directory or their rule, and that
 /// the base does not have again.
@@ -16,13 +25,7 @@ pub async fn retired_by(
     base: &Base,
     commit: &CommitSha,
 ) -> Result<Arc<Vec<ApplicationKey>>> {
-    let cache_key = (
-        base.commit.clone(),
-        CommitKey {
-            repo: repo.clone(),
-            commit: commit.clone(),
-        },
-    );
+    let cache_key = seen_from(base, repo, commit);
     if let Some(known) = ctx.cache.commits.retired_by.get(&cache_key) {
         return Ok(known);
     }
@@ -65,13 +68,7 @@ pub async fn changed_by(
     base: &Base,
     commit: &CommitSha,
 ) -> Result<Arc<Vec<Target>>> {
-    let cache_key = (
-        base.commit.clone(),
-        CommitKey {
-            repo: repo.clone(),
-            commit: commit.clone(),
-        },
-    );
+    let cache_key = seen_from(base, repo, commit);
     let known = ctx.cache.commits.changed_by.get(&cache_key);
     if let Some(known) = known {
         return Ok(known);

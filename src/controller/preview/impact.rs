@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::cluster::{self, Cluster};
 use crate::controller::Result;
 use crate::controller::dry_run::AppScope;
-use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::manifest::{self, Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::{effect, schema};
 
@@ -137,22 +137,25 @@ fn reclaimed(volume: &Value) -> String {
     )
 }
 
+/// Group, version and kind of what a definition defines: of its first version that has this flag.
+fn defined<'a>(definition: &'a Value, flag: &str) -> (&'a str, &'a str, &'a str) {
+    let text = |value: &'a Value| value.as_str().unwrap_or_default();
+    let spec = &definition["spec"];
+    let versions = spec["versions"].as_array().into_iter().flatten();
+    let version = versions
+        .filter(|version| version[flag] == true)
+        .map(|version| text(&version["name"]))
+        .next();
+    (
+        text(&spec["group"]),
+        version.unwrap_or_default(),
+        text(&spec["names"]["kind"]),
+    )
+}
+
 /// How many objects of its kind are deleted with a definition.
 async fn instances(cluster: &Cluster, definition: &Value) -> Result<String> {
-    let (group, kind) = (
-        definition["spec"]["group"].as_str().unwrap_or_default(),
-        definition["spec"]["names"]["kind"]
-            .as_str()
-            .unwrap_or_default(),
-    );
-    let served = definition["spec"]["versions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|version| version["served"] == true);
-    let version = served
-        .and_then(|version| version["name"].as_str())
-        .unwrap_or_default();
+    let (group, version, kind) = defined(definition, "served");
     let found = unless_forbidden(cluster.all(group, version, kind, None).await)?;
     Ok(format!(
         "{} of its kind would be deleted with it",
@@ -178,12 +181,7 @@ async fn contents(cluster: &Cluster, namespace: &str) -> Result<Option<String>> 
 
 /// What an object's deletion waits for.
 fn finalizers(live: &Value) -> Option<String> {
-    let finalizers: Vec<_> = live["metadata"]["finalizers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let finalizers = manifest::finalizers(live);
     (!finalizers.is_empty()).then(|| format!("its deletion waits for {}", finalizers.join(", ")))
 }
 
@@ -194,25 +192,11 @@ async fn invalidated(
     definition: &Value,
     planned: &BTreeSet<ResourceKey>,
 ) -> Result<Option<String>> {
-    let (group, kind) = (
-        definition["spec"]["group"].as_str().unwrap_or_default(),
-        definition["spec"]["names"]["kind"]
-            .as_str()
-            .unwrap_or_default(),
-    );
-    let stored = definition["spec"]["versions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|version| version["storage"] == true);
-    let version = stored
-        .and_then(|version| version["name"].as_str())
-        .unwrap_or_default()
-        .to_string();
+    let (group, version, kind) = defined(definition, "storage");
     let live = unless_forbidden(
         scope
             .cluster
-            .owned(group, &version, kind, None, scope.owner)
+            .owned(group, version, kind, None, scope.owner)
             .await,
     )?;
     let mut broken = Vec::new();
@@ -234,7 +218,7 @@ async fn invalidated(
         }
         let manifest = Manifest {
             key: key.clone(),
-            version: version.clone(),
+            version: version.to_string(),
             value: value.clone(),
         };
         if !schema::fits_stored(definition, &manifest) {

@@ -1,6 +1,5 @@
 //! The result of a command, as data: `view` makes text of it.
 
-use super::Command;
 use crate::domain::gate::Verdict;
 use crate::domain::{ApplicationKey, CommitSha};
 
@@ -35,8 +34,24 @@ pub enum Answer {
     },
     NotAccepted(String),
     NothingUnseen,
-    /// The result in each application.
-    Applications(Command, Vec<Row>),
+    /// The result in each application. `none`: what there was to be found, if there are no rows.
+    Applications {
+        rows: Vec<Row>,
+        none: Sought,
+    },
+}
+
+/// What a command about applications looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sought {
+    /// Objects that wait for adoption.
+    Adoption,
+    /// Deletions that wait for a confirmation.
+    Deletion,
+    /// Fields that others own.
+    Field,
+    /// Any application.
+    Application,
 }
 
 #[derive(Debug, Clone)]

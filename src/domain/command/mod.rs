@@ -7,7 +7,7 @@
 mod answer;
 mod parse;
 
-pub use answer::{Answer, Done, NotDone, NotTaken, Row};
+pub use answer::{Answer, Done, NotDone, NotTaken, Row, Sought};
 pub use parse::{Line, ParseError, parse};
 
 /// A command. The enum is closed: a new one is a compile error wherever it has to be handled.

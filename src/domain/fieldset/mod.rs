@@ -20,7 +20,7 @@ mod tests;
 mod unowned;
 
 pub use object::{lookup, position, remove};
-pub use path::{Element, FieldPath};
+pub use path::{Element, FieldPath, of_pointer};
 
 /// A set of paths.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

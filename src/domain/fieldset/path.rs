@@ -99,6 +99,15 @@ impl FieldPath {
     }
 }
 
+/// A JSON pointer (RFC 6901) as the API server prints paths: `/spec/ports/0` is `.spec.ports[0]`.
+pub fn of_pointer(pointer: &str) -> String {
+    let part = |part: &str| match part.parse::<usize>() {
+        Ok(index) => format!("[{index}]"),
+        Err(_) => format!(".{}", part.replace("~1", "/").replace("~0", "~")),
+    };
+    pointer.split('/').skip(1).map(part).collect()
+}
+
 /// The position of the closing bracket, ignoring quoted text.
 fn closing(text: &str) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);

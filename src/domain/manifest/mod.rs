@@ -23,7 +23,7 @@ use parse::collect;
 
 pub use names::{is_custom_group, is_label, is_subdomain};
 pub use phase::{ApplyPhase, apply_phase};
-pub use server_fields::{BOOKKEEPING, without_server_fields};
+pub use server_fields::{BOOKKEEPING, finalizers, without_server_fields};
 
 /// What an object is called, without its API version: the same object under
 /// two versions of its API is one object. A cluster-scoped one has no

@@ -67,3 +67,13 @@ fn cleaned_metadata(metadata: &Map<String, Value>) -> Map<String, Value> {
     }
     out
 }
+
+/// What holds up the deletion of an object: its finalizers.
+pub fn finalizers(live: &Value) -> Vec<&str> {
+    let finalizers = live["metadata"]["finalizers"].as_array();
+    finalizers
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}

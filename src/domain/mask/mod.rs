@@ -53,8 +53,9 @@ impl std::ops::Deref for Masked {
     }
 }
 
+#[cfg(feature = "sandbox")]
 impl Masked {
-    /// For what `windlass plan` printed, which is masked already.
+    /// For tests: what `windlass plan` printed, which is masked already.
     pub fn printed(value: Value) -> Self {
         Self(value)
     }

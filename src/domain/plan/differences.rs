@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::domain::fieldset::of_pointer;
 use crate::domain::manifest::without_server_fields;
 
 /// The fields in which two objects differ, without metadata and status: path, old value and new
@@ -18,18 +19,11 @@ pub fn differences(before: &Value, after: &Value) -> Vec<(String, Value, Value)>
         value
     };
     differing(Some(&bare(before)), Some(&bare(after)), "", &mut leaves);
-    let path = |pointer: &str| {
-        let part = |part: &str| match part.parse::<usize>() {
-            Ok(index) => format!("[{index}]"),
-            Err(_) => format!(".{}", part.replace("~1", "/").replace("~0", "~")),
-        };
-        pointer.split('/').skip(1).map(part).collect::<String>()
-    };
     leaves
         .into_iter()
         .map(|leaf| {
             (
-                path(leaf[0].as_str().unwrap_or_default()),
+                of_pointer(leaf[0].as_str().unwrap_or_default()),
                 leaf[1].clone(),
                 leaf[2].clone(),
             )

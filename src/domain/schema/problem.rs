@@ -5,6 +5,8 @@ use std::fmt;
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 
+use crate::domain::fieldset::of_pointer;
+
 /// Why an object does not fit a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
@@ -44,13 +46,7 @@ impl From<ValidationError<'_>> for Problem {
 
 /// The path of the field that is wrong or missing.
 fn path(error: &ValidationError<'_>) -> String {
-    let mut path = String::new();
-    for part in error.instance_path().to_string().split('/').skip(1) {
-        match part.parse::<usize>() {
-            Ok(index) => path.push_str(&format!("[{index}]")),
-            Err(_) => path.push_str(&format!(".{}", part.replace("~1", "/").replace("~0", "~"))),
-        }
-    }
+    let mut path = of_pointer(&error.instance_path().to_string());
     if let Kind::Required { property } = error.kind() {
         path.push_str(&format!(".{}", property.as_str().unwrap_or_default()));
     }

@@ -11,7 +11,7 @@ use crate::cluster::store::InventoryEntry;
 use crate::controller::Result;
 use crate::controller::dry_run::{self, AppScope};
 use crate::domain::OWNER_LABEL;
-use crate::domain::manifest::ResourceKey;
+use crate::domain::manifest::{self, ResourceKey};
 use crate::domain::sync;
 
 /// Live objects of ours that Git no longer has.
@@ -125,12 +125,7 @@ fn is_ours(entry: &InventoryEntry, live: &Value, owner: &str) -> bool {
 /// What an object that is being deleted waits for; None: it is not being deleted.
 fn ending(live: &Value) -> Option<String> {
     live["metadata"]["deletionTimestamp"].as_str()?;
-    let finalizers: Vec<_> = live["metadata"]["finalizers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let finalizers = manifest::finalizers(live);
     Some(match finalizers.is_empty() {
         true => "it is being deleted".to_string(),
         false => format!(

@@ -4,7 +4,7 @@ use super::Invocation;
 use super::request::Request;
 use crate::cluster::store;
 use crate::controller::Result;
-use crate::domain::command::{Answer, Done, Row};
+use crate::domain::command::{Answer, Done, Row, Sought};
 
 pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     let mut rows = Vec::new();
@@ -28,5 +28,8 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
             application,
         });
     }
-    Ok(Answer::Applications(invocation.command, rows))
+    Ok(Answer::Applications {
+        rows,
+        none: Sought::Adoption,
+    })
 }

@@ -7,7 +7,7 @@ use super::{Invocation, Observation};
 use crate::cluster::store;
 use crate::controller::{Reader, Result};
 use crate::domain::catalog::FILE;
-use crate::domain::command::{Answer, Done, Row};
+use crate::domain::command::{Answer, Done, Row, Sought};
 use crate::domain::{ApplicationKey, PullRequestKey};
 
 pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
@@ -34,7 +34,10 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
             application,
         });
     }
-    Ok(Answer::Applications(invocation.command, rows))
+    Ok(Answer::Applications {
+        rows,
+        none: Sought::Deletion,
+    })
 }
 
 /// Applications that the configuration no longer has because of this pull request: it removed their

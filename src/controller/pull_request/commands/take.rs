@@ -8,7 +8,7 @@ use super::request::Request;
 use crate::cluster::store;
 use crate::controller::pull_request::invalidate_previews;
 use crate::controller::{Result, application};
-use crate::domain::command::{Answer, Done, Row};
+use crate::domain::command::{Answer, Done, Row, Sought};
 use crate::domain::ownership::FieldRule;
 use crate::domain::plan::Plan;
 
@@ -51,7 +51,10 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     if !rows.is_empty() {
         invalidate_previews(invocation.ctx, &invocation.key.repo, &changed, |_| true);
     }
-    Ok(Answer::Applications(invocation.command, rows))
+    Ok(Answer::Applications {
+        rows,
+        none: Sought::Field,
+    })
 }
 
 /// The fields about which a plan waits for a decision, each as the rule that takes it.
