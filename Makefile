@@ -15,10 +15,10 @@ COUNTS := $(or $(CARGO_TARGET_DIR),target)/tmp/crash.txt $(or $(CARGO_TARGET_DIR
 
 .PHONY: demo test unit check build bench soak reference tools contract needs needs-contract
 
-## Tells the whole story on this machine (DEMO_ARGS=--exit: ends after it)
+## Tells the whole story on this machine (DEMO_ARGS=--exit: ends after it); the profile of the tests, so that one build serves both
 demo: needs tools
-	cargo build --release --locked
-	$(or $(CARGO_TARGET_DIR),target)/release/windlass demo $(DEMO_ARGS)
+	cargo build --locked
+	$(or $(CARGO_TARGET_DIR),target)/debug/windlass demo $(DEMO_ARGS)
 
 ## All tests; STORY=name for the stories whose names have it
 test: needs needs-contract tools contract
