@@ -20,10 +20,9 @@ use crate::cluster::{Cluster, WatchEvent, connect, connect_as};
 use crate::config::Settings;
 use crate::controller::heads::Heads;
 use crate::controller::{
-    Caches, Environment, Queue, Reader, Requeue, Writer, application, commit, promotion,
-    pull_request,
+    Caches, Environment, Kind, Queue, Reader, Requeue, Writer, application, base_branch, commit,
+    promotion, pull_request,
 };
-use crate::domain::Hint;
 use crate::git::Mirrors;
 use crate::github::GitHub;
 use crate::http::{Server, listener, router};
@@ -51,14 +50,12 @@ pub async fn run(
     );
     let (watch_events, mut received_events) = mpsc::channel(1024);
     let clusters = clusters(&settings, &watch_events).await?;
-    let (hints, received_hints) = mpsc::channel(1024);
     let metrics = Arc::new(Metrics::default());
     let server = Arc::new(Server {
         ctx: OnceLock::new(),
         metrics: metrics.clone(),
         webhook_secrets: settings.webhook_secrets.clone(),
         events_token: settings.events_token.clone(),
-        hints,
         bodies: listener::Bodies::default(),
         events: listener::Bodies::default(),
     });
@@ -85,13 +82,14 @@ pub async fn run(
     };
     let _watch_task = AbortOnDropHandle::new(tokio::spawn(watch_loop));
     let loops = [
+        work(&ctx, &ctx.repositories, &stop, base_branch::reconcile),
         work(&ctx, &ctx.promotions, &stop, promotion::reconcile),
         work(&ctx, &ctx.pulls, &stop, pull_request::reconcile),
         work(&ctx, &ctx.applications, &stop, application::reconcile),
         work(&ctx, &ctx.commits, &stop, commit::reconcile),
     ];
     let outcome = tokio::select! {
-        () = sources(&ctx, &server, &settings, started, received_hints) => Ok(()),
+        () = sources(&ctx, &server, &settings, started) => Ok(()),
         error = holder.keep() => Err(error.context("windlass stops, since it may not write any more")),
         () = stop.cancelled() => Ok(()),
     };
@@ -192,6 +190,7 @@ async fn reader(
             settings.credentials.clone(),
             settings.write_interval,
             settings.projects.clone(),
+            metrics.clone(),
         )?,
         mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
         environment: Environment {
@@ -203,6 +202,7 @@ async fn reader(
         },
         store,
         metrics,
+        repositories: Arc::new(Queue::new("repository")),
         promotions: Arc::new(Queue::new("promotion")),
         pulls: Arc::new(Queue::new("pull request")),
         applications: Arc::new(Queue::new("application")),
@@ -216,32 +216,53 @@ async fn reader(
     })
 }
 
-/// The sources of keys besides watches: a resync now and from time to time, webhooks, and failed
+/// The sources of keys besides watches and webhooks: a resync now and from time to time, and failed
 /// deliveries.
-async fn sources(
-    ctx: &Arc<Writer>,
-    server: &Server,
-    settings: &Settings,
-    started: Timestamp,
-    received_hints: mpsc::Receiver<Hint>,
-) {
-    // The first resync comes before any hint is processed.
+async fn sources(ctx: &Arc<Writer>, server: &Server, settings: &Settings, started: Timestamp) {
+    // The repositories are known before any webhook is processed.
+    let mut pause = Duration::from_secs(2);
     while let Err(error) = ctx.resync().await {
-        tracing::warn!(%error, "cannot read GitHub yet");
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        pause = match error.kind() {
+            Kind::RateLimited(until) => until_then(until).max(pause),
+            _ => (pause * 2).min(LONGEST_PAUSE),
+        };
+        tracing::warn!(%error, ?pause, "cannot read GitHub yet");
+        tokio::time::sleep(pause).await;
     }
+    ctx.read_bases().await;
     let _ = server.ctx.set(ctx.clone());
     tracing::info!(listen = %settings.listen, identity = settings.identity, "ready");
     tokio::join!(
         resyncs(ctx, settings.resync),
-        failed_deliveries(ctx, &server.hints, settings.delivery_scan, started),
-        process_hints(ctx, received_hints)
+        failed_deliveries(ctx, settings.delivery_scan, started),
     );
 }
 
+/// The longest pause between two attempts to read the repositories at start.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How many comparisons with GitHub's lists pass between two full resyncs.
+const COMPARISONS: u32 = 6;
+
+fn until_then(until: Timestamp) -> Duration {
+    Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default()
+}
+
+/// Compares with GitHub's lists from time to time, and now and then lists the repositories again;
+/// at once, if their names changed.
 async fn resyncs(ctx: &Arc<Writer>, every: Duration) {
+    let mut comparisons = 0;
     loop {
-        tokio::time::sleep(every).await;
+        let changed = tokio::select! {
+            () = ctx.github.names_changed.notified() => true,
+            () = tokio::time::sleep(every) => false,
+        };
+        comparisons += 1;
+        if !changed && comparisons < COMPARISONS {
+            ctx.compare_all();
+            continue;
+        }
+        comparisons = 0;
         if let Err(error) = ctx.resync().await {
             tracing::warn!(%error, "a resync failed");
         }
@@ -249,45 +270,16 @@ async fn resyncs(ctx: &Arc<Writer>, every: Duration) {
 }
 
 /// Reads the deliveries that failed from GitHub's delivery log.
-async fn failed_deliveries(
-    ctx: &Arc<Writer>,
-    hints: &mpsc::Sender<Hint>,
-    every: Duration,
-    mut since: Timestamp,
-) {
+async fn failed_deliveries(ctx: &Arc<Writer>, every: Duration, mut since: Timestamp) {
     loop {
         tokio::time::sleep(every).await;
         let now = Timestamp::now();
         match ctx.github.failed_deliveries(since).await {
             Ok(found) => {
-                for hint in found {
-                    let _ = hints.send(hint).await;
-                }
+                found.into_iter().for_each(|hint| ctx.process_hint(hint));
                 since = now - jiff::SignedDuration::from_secs(60);
             }
             Err(error) => tracing::warn!(%error, "the delivery log could not be read"),
-        }
-    }
-}
-
-async fn process_hints(ctx: &Arc<Writer>, mut received_hints: mpsc::Receiver<Hint>) {
-    while let Some(hint) = received_hints.recv().await {
-        if let Err(error) = ctx.process_hint(hint.clone()).await {
-            tracing::warn!(?hint, %error, "a hint could not be processed yet");
-            tokio::spawn(process_later(Arc::downgrade(ctx), hint));
-        }
-    }
-}
-
-/// GitHub may be unreachable for a while: a hint is tried again until it is processed, or until the
-/// next resync covers it anyway.
-async fn process_later(ctx: std::sync::Weak<Writer>, hint: Hint) {
-    for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256] {
-        tokio::time::sleep(Duration::from_secs(pause)).await;
-        let Some(ctx) = ctx.upgrade() else { return };
-        match ctx.process_hint(hint.clone()).await {
-            Ok(()) => return,
-            Err(error) => tracing::debug!(?hint, %error, "a hint could not be processed yet"),
         }
     }
 }

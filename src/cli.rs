@@ -72,6 +72,8 @@ pub fn main() -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // Unoptimized, one look takes more than the usual two megabytes.
+        .thread_stack_size(8 << 20)
         .build()
     {
         Ok(runtime) => runtime,

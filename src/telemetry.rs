@@ -72,6 +72,9 @@ pub struct Metrics {
     requests: Counter<u64, AtomicU64>,
     predictions: Family<Vec<(&'static str, &'static str)>, Counter>,
     queues: Family<Vec<(&'static str, &'static str)>, Gauge>,
+    github: Family<Vec<(&'static str, String)>, Counter>,
+    github_remaining: Family<Vec<(&'static str, String)>, Gauge>,
+    github_limited: Family<Vec<(&'static str, String)>, Gauge>,
 }
 
 impl Default for Metrics {
@@ -86,6 +89,9 @@ impl Default for Metrics {
             requests: Counter::default(),
             predictions: Family::default(),
             queues: Family::default(),
+            github: Family::default(),
+            github_remaining: Family::default(),
+            github_limited: Family::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -128,6 +134,21 @@ impl Default for Metrics {
             "Reconcile keys that are in progress or scheduled",
             metrics.queues.clone(),
         );
+        registry.register(
+            "github_requests",
+            "Requests that GitHub answered, by status code; 304 does not count against the limit",
+            metrics.github.clone(),
+        );
+        registry.register(
+            "github_remaining",
+            "Requests left to an installation in this hour, as GitHub last said",
+            metrics.github_remaining.clone(),
+        );
+        registry.register(
+            "github_limited_seconds",
+            "For how long nothing is sent to GitHub for an installation, since it is limited",
+            metrics.github_limited.clone(),
+        );
         Self {
             registry,
             ..metrics
@@ -155,6 +176,23 @@ impl Metrics {
         self.queues
             .get_or_create(&vec![("queue", name)])
             .set(i64::try_from(pending).unwrap_or(i64::MAX));
+    }
+    pub fn github_request(&self, status: u16) {
+        let label = vec![("status", status.to_string())];
+        self.github.get_or_create(&label).inc();
+    }
+    /// The limits of an installation: see [`crate::github`].
+    pub fn github_limits(&self, installation: u64, remaining: Option<u64>, limited: Duration) {
+        let label = vec![("installation", installation.to_string())];
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        if let Some(remaining) = remaining {
+            self.github_remaining
+                .get_or_create(&label)
+                .set(number(remaining));
+        }
+        self.github_limited
+            .get_or_create(&label)
+            .set(number(limited.as_secs()));
     }
     pub fn predicted(&self, held: usize, missed: usize) {
         for (outcome, count) in [("held", held), ("missed", missed)] {

@@ -2,12 +2,18 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::{application, commit, config_repo, pull_request};
+use super::{
+    application, authority, base_branch, branch_rules, commit, config_repo, promotion, pull_request,
+};
 
-/// One cache for each loop, and one for config repositories.
+/// One cache for each loop, one for config repositories and one for the rules of their branches.
 #[derive(Default)]
 pub struct Caches {
     pub repositories: config_repo::Cache,
+    pub bases: base_branch::Cache,
+    pub permissions: authority::Permissions,
+    pub rules: branch_rules::Cache,
+    pub promotions: promotion::Cache,
     pub applications: application::Cache,
     pub pulls: pull_request::Cache,
     pub commits: commit::Cache,

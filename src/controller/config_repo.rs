@@ -28,8 +28,6 @@ pub struct Cache {
     pub changes: Mutex<HashMap<ApplicationKey, Arc<super::revision::CurrentInputs>>>,
     /// The owners of the objects of a base.
     pub claims: Mutex<HashMap<(RepoName, CommitSha), Arc<super::resource_owners::ResourceOwners>>>,
-    /// What the branch's rules lack, for the gate's check to be required.
-    pub advice: Mutex<HashMap<RepoName, String>>,
 }
 
 /// An empty repository has no default branch yet.
@@ -198,7 +196,9 @@ impl Reader {
                     }
                     .into());
                 };
-                if let Some(known) = known.filter(|known| known.commit == commit) {
+                if let Some(known) =
+                    known.filter(|known| known.commit == commit && known.repo == repository)
+                {
                     return Ok(known);
                 }
                 let source = Source::open(mirror, mirror.tree(&commit)?)?;

@@ -4,6 +4,7 @@
 //! (pure), act (only writes, each conditional on what was observed). A webhook,
 //! a watch or a timer only puts a key into a [`Queue`].
 //!
+//! - [`base_branch`]: push → everything that depends on the base branch
 //! - [`promotion`]: candidate → branch → pull request
 //! - [`pull_request`]: preview, commands, verdict, merge, progress
 //! - [`application`]: revision → plan → apply → health
@@ -11,6 +12,8 @@
 
 pub mod application;
 pub mod authority;
+pub mod base_branch;
+mod branch_rules;
 mod cache;
 pub mod commit;
 mod config_repo;
@@ -44,7 +47,7 @@ use crate::cluster::{self, Cluster};
 use crate::domain::fence::ServiceAccount;
 use crate::domain::permit::WritePermit;
 use crate::domain::seal::Seal;
-use crate::domain::{ApplicationKey, CommitKey, PullRequestKey};
+use crate::domain::{ApplicationKey, CommitKey, PullRequestKey, RepoName};
 use crate::git::Mirrors;
 use crate::github::{self, GitHub};
 use crate::registry::Registry;
@@ -59,6 +62,7 @@ pub struct Reader {
     pub registry: Registry,
     pub store: Store,
     pub metrics: Arc<Metrics>,
+    pub repositories: Arc<Queue<RepoName>>,
     pub promotions: Arc<Queue<ApplicationKey>>,
     pub pulls: Arc<Queue<PullRequestKey>>,
     pub applications: Arc<Queue<ApplicationKey>>,

@@ -27,6 +27,17 @@ pub enum Requeue {
     After(Duration),
 }
 
+impl Requeue {
+    /// At the earlier of two times; None: only at this one.
+    pub fn or_after(self, pause: Option<Duration>) -> Self {
+        match (self, pause) {
+            (Self::After(a), Some(b)) => Self::After(a.min(b)),
+            (Self::Idle, Some(pause)) => Self::After(pause),
+            (this, None) => this,
+        }
+    }
+}
+
 /// The outcome of a reconcile, for those who wait for it.
 #[derive(Debug, Clone)]
 pub struct Outcome<K> {

@@ -18,6 +18,8 @@ pub enum Event {
     /// A commit of the base: a pull request was merged as it, or one of its applications failed to
     /// reconcile.
     Commit(CommitKey),
+    /// The base branch of a repository moved, or may have.
+    Repository(RepoName),
     /// A branch moved that is not the default branch.
     Branch { repo: RepoName, branch: String },
     /// A repository's base moved, or is resynced: with the existing `Application` and `Promotion`
@@ -58,6 +60,7 @@ pub enum Event {
 /// The key that an event wakes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
+    Repository(RepoName),
     Promotion(ApplicationKey),
     PullRequest(PullRequestKey),
     Application(ApplicationKey),
@@ -77,6 +80,7 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
     match event {
         Event::PullRequest(key) => vec![Key::PullRequest(key.clone())],
         Event::Commit(commit) => vec![Key::Commit(commit.clone())],
+        Event::Repository(repo) => vec![Key::Repository(repo.clone())],
         Event::Branch { repo, branch } => {
             let key = key_of_branch(repo, branch);
             key.map(Key::Promotion).into_iter().collect()
@@ -219,6 +223,7 @@ impl Reader {
         };
         for key in wakes(event, &world) {
             match key {
+                Key::Repository(repo) => self.repositories.put(repo),
                 Key::Promotion(key) => self.promotions.put(key),
                 Key::PullRequest(key) => self.pulls.put(key),
                 Key::Application(key) => self.applications.put(key),

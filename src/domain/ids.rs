@@ -238,14 +238,46 @@ impl fmt::Display for CommitKey {
 /// What a webhook is used for: which objects to reconcile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
-    PullRequest(PullRequestKey),
-    /// A branch moved.
+    /// A pull request changed. `fact`: what a read of it must show, since reads lag behind webhooks.
+    PullRequest {
+        key: PullRequestKey,
+        fact: Option<PullFact>,
+    },
+    /// A branch moved. `at_least`: the commit that it moved to, or a later one is to be read; None:
+    /// it was deleted.
     Branch {
         repo: RepoName,
         branch: String,
+        at_least: Option<CommitSha>,
     },
-    /// The set of repositories that we are installed on may have changed.
+    /// Others reported a check or a status on a commit.
+    Checks { repo: RepoName, commit: CommitSha },
+    /// Somebody wants our check on a commit to be made again.
+    Rerequested { repo: RepoName, commit: CommitSha },
+    /// A merge queue asks for the checks of a group.
+    MergeGroup(MergeGroup),
+    /// The repositories that we are installed on, their names, or our permissions may have changed.
     Installations,
+}
+
+/// Something that happened to a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullFact {
+    Head(CommitSha),
+    /// A new comment in the thread, by its id.
+    Comment(u64),
+    /// A new review, by its id.
+    Review(u64),
+}
+
+/// A merge queue's group: `head` is what the base branch would become.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MergeGroup {
+    pub repo: RepoName,
+    /// The base branch.
+    pub branch: String,
+    pub base: CommitSha,
+    pub head: CommitSha,
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub mod plan;
 pub mod promotion;
 pub mod pull_request;
 pub mod rollout;
+pub mod rules;
 pub mod schema;
 pub mod seal;
 pub mod substitute;
@@ -43,7 +44,10 @@ pub mod sync;
 pub mod uses;
 pub mod yaml;
 
-pub use ids::{ApplicationKey, CommitKey, CommitSha, Hint, Name, PullRequestKey, RepoName};
+pub use ids::{
+    ApplicationKey, CommitKey, CommitSha, Hint, MergeGroup, Name, PullFact, PullRequestKey,
+    RepoName,
+};
 pub use labels::{APPLICATION_ANNOTATION, OWNER_LABEL};
 
 /// A message about a value that is not valid for its type.

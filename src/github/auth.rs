@@ -1,7 +1,9 @@
 //! The App's credentials: a JWT for itself, a token for each installation.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use octocrab::Octocrab;
@@ -10,8 +12,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::transport::classified;
 use super::{Error, GitHub, Result, Session};
 
 /// App id and private key.
@@ -94,59 +96,59 @@ struct MintedToken {
     token: SecretString,
 }
 
+/// The session of the App itself, in the place of an installation's id.
+const THE_APP: u64 = 0;
+
 impl GitHub {
-    /// A GET as the App itself.
-    pub(super) async fn as_app<T: DeserializeOwned>(&self, route: &str, what: &str) -> Result<T> {
-        let jwt = SecretString::from(self.credentials.jwt()?);
-        let client = self.client(&jwt, &self.api_url)?;
-        client
-            .get::<T, _, ()>(route, None)
-            .await
-            .map_err(|error| classified(error, what))
+    /// A GET as the App itself; with the route of the next page, if there is one.
+    pub(super) async fn as_app<T: DeserializeOwned>(
+        &self,
+        route: &str,
+        what: &str,
+    ) -> Result<(T, Option<String>)> {
+        self.read(&self.app_session().await?, route, what).await
+    }
+
+    /// A session of the App itself. A JWT expires after minutes.
+    async fn app_session(&self) -> Result<Session> {
+        let mint = async {
+            let jwt = SecretString::from(self.credentials.jwt()?);
+            self.new_session(THE_APP, jwt)
+        };
+        let session = self.app_session.try_get_with((), mint).await;
+        session.map_err(|error: Arc<Error>| (*error).clone())
+    }
+
+    fn new_session(&self, installation: u64, token: SecretString) -> Result<Session> {
+        // On GitHub Enterprise Server, REST is at /api/v3 and GraphQL at /api/graphql.
+        let graphql_base = self.api_url.strip_suffix("/v3").unwrap_or(&self.api_url);
+        Ok(Session {
+            id: self.next_session.fetch_add(1, Ordering::Relaxed),
+            minted: Instant::now(),
+            client: self.client(&token, &self.api_url)?,
+            graphql: self.client(&token, graphql_base)?,
+            token,
+            limiter: self.limiter(installation),
+        })
     }
 
     /// A session with a token of the given scope. Concurrent callers share one request for it, and
     /// it is cached until shortly before it expires.
     pub(super) async fn session(&self, installation: u64, scope: Scope) -> Result<Session> {
         let mint = async {
-            let what = "get an installation token";
-            let jwt = SecretString::from(self.credentials.jwt()?);
-            let client = self.client(&jwt, &self.api_url)?;
             let route = format!("/app/installations/{installation}/access_tokens");
-            let minted: MintedToken = client
-                .post(route, Some(&scope.request()))
-                .await
-                .map_err(|error| classified(error, what))?;
-            // On GitHub Enterprise Server, REST is at /api/v3 and GraphQL at /api/graphql.
-            let graphql_base = self
-                .api_url
-                .strip_suffix("/v3")
-                .unwrap_or(&self.api_url)
-                .to_string();
-            Ok(Session {
-                client: self.client(&minted.token, &self.api_url)?,
-                graphql: self.client(&minted.token, &graphql_base)?,
-                token: minted.token,
-            })
+            let (app, body) = (self.app_session().await?, scope.request());
+            let request = app.client._post(route, Some(&body)).boxed();
+            let minted: MintedToken = self
+                .sent_as_app(&app, request, "get an installation token")
+                .await?;
+            self.new_session(installation, minted.token)
         };
-        self.sessions
+        let session = self
+            .sessions
             .try_get_with((installation, scope), mint)
-            .await
-            .map_err(|error: Arc<Error>| match &*error {
-                Error::NotFound { what } => Error::NotFound { what: what.clone() },
-                Error::RateLimited { what, until } => Error::RateLimited {
-                    what: what.clone(),
-                    until: *until,
-                },
-                Error::Unauthorized { what, message } => Error::Unauthorized {
-                    what: what.clone(),
-                    message: message.clone(),
-                },
-                other => Error::Unavailable {
-                    what: "get an installation token".into(),
-                    message: other.to_string(),
-                },
-            })
+            .await;
+        session.map_err(|error: Arc<Error>| (*error).clone())
     }
 
     /// With a plain token, since octocrab drops other credentials on absolute URLs; without its

@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::IgnoredAny;
+use serde_json::json;
 
 use super::transport::found;
 use super::{Error, GitHub, Push, RefMove, Result, Writer};
@@ -41,46 +42,6 @@ impl GitHub {
         )
         .await
     }
-
-    /// The status checks that rules require for a branch, each with the App that has to report it,
-    /// if one is named.
-    pub async fn required_checks(
-        &self,
-        repo: &RepoName,
-        branch: &str,
-    ) -> Result<Vec<(String, Option<u64>)>> {
-        #[derive(Deserialize)]
-        struct Rule {
-            #[serde(rename = "type")]
-            kind: String,
-            #[serde(default)]
-            parameters: Value,
-        }
-        let rules: Vec<Rule> = self
-            .get(
-                repo,
-                &format!("rules/branches/{branch}"),
-                "read the rules of a branch",
-            )
-            .await?;
-        let checks = rules
-            .iter()
-            .filter(|rule| rule.kind == "required_status_checks");
-        let checks = checks.flat_map(|rule| {
-            rule.parameters["required_status_checks"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default()
-        });
-        Ok(checks
-            .filter_map(|check| {
-                Some((
-                    check["context"].as_str()?.to_string(),
-                    check["integration_id"].as_u64(),
-                ))
-            })
-            .collect())
-    }
 }
 
 impl Writer<'_> {
@@ -93,7 +54,7 @@ impl Writer<'_> {
             Err(Error::Refused { what, message, .. }) if message.contains("already exists") => {
                 Err(Error::Stale { what, message })
             }
-            other => other.map(drop),
+            other => other.map(|IgnoredAny| ()),
         }
     }
 

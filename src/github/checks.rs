@@ -1,6 +1,7 @@
 //! Commit statuses and check runs.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::{CheckRun, GitHub, NewCheck, Result, Status, Writer};
@@ -67,7 +68,7 @@ impl Writer<'_> {
             "set a commit status",
         )
         .await
-        .map(drop)
+        .map(|IgnoredAny| ())
     }
 
     /// Creates a check run, or updates the one with the id `existing`.
@@ -76,7 +77,7 @@ impl Writer<'_> {
         repo: &RepoName,
         check: &NewCheck,
         existing: Option<u64>,
-    ) -> Result<()> {
+    ) -> Result<CheckRun> {
         let mut body =
             json!({"name": check.name, "output": {"title": check.title, "summary": check.summary}});
         if let Some(text) = &check.text {
@@ -92,8 +93,8 @@ impl Writer<'_> {
             None => body["status"] = "in_progress".into(),
         }
         match existing {
-            Some(id) => self
-                .write(
+            Some(id) => {
+                self.write(
                     repo,
                     "PATCH",
                     &format!("check-runs/{id}"),
@@ -101,12 +102,11 @@ impl Writer<'_> {
                     "update a check run",
                 )
                 .await
-                .map(drop),
+            }
             None => {
                 body["head_sha"] = check.head.to_string().into();
                 self.write(repo, "POST", "check-runs", &body, "publish a check run")
                     .await
-                    .map(drop)
             }
         }
     }

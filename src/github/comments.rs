@@ -1,12 +1,13 @@
 //! Comments, and reactions to them.
 
+use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{Result, Writer};
+use super::{Comment, Result, Writer};
 use crate::domain::{PullRequestKey, RepoName};
 
 impl Writer<'_> {
-    pub async fn post_comment(&self, key: &PullRequestKey, body: &str) -> Result<()> {
+    pub async fn post_comment(&self, key: &PullRequestKey, body: &str) -> Result<Comment> {
         self.write(
             &key.repo,
             "POST",
@@ -15,10 +16,9 @@ impl Writer<'_> {
             "post a comment",
         )
         .await
-        .map(drop)
     }
 
-    pub async fn edit_comment(&self, repo: &RepoName, id: u64, body: &str) -> Result<()> {
+    pub async fn edit_comment(&self, repo: &RepoName, id: u64, body: &str) -> Result<Comment> {
         self.write(
             repo,
             "PATCH",
@@ -27,7 +27,6 @@ impl Writer<'_> {
             "edit a comment",
         )
         .await
-        .map(drop)
     }
 
     /// Reacts to a comment with 👀.
@@ -40,6 +39,6 @@ impl Writer<'_> {
             "react to a comment",
         )
         .await
-        .map(drop)
+        .map(|IgnoredAny| ())
     }
 }

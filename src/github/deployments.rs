@@ -1,6 +1,7 @@
 //! GitHub's Deployments: the commit that an environment runs, for the repository's page.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::{GitHub, Result, Writer};
@@ -59,13 +60,8 @@ impl Writer<'_> {
         // deployment inactive.
         let body = json!({"ref": commit, "task": TASK, "environment": environment, "auto_merge": false, "required_contexts": [],
             "production_environment": false, "description": "synced by windlass"});
-        let answer = self
-            .write(repo, "POST", "deployments", &body, "create a deployment")
-            .await?;
-        serde_json::from_value(answer).map_err(|error| super::Error::Unexpected {
-            what: "create a deployment".into(),
-            message: error.to_string(),
-        })
+        self.write(repo, "POST", "deployments", &body, "create a deployment")
+            .await
     }
 
     pub async fn set_deployment(
@@ -84,6 +80,6 @@ impl Writer<'_> {
             "set a deployment's state",
         )
         .await
-        .map(drop)
+        .map(|IgnoredAny| ())
     }
 }

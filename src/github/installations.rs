@@ -1,6 +1,8 @@
 //! The repositories that the App is installed on, and the sessions for them.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -10,6 +12,14 @@ use super::webhook;
 use super::{Error, GitHub, Repository, Result, Session};
 use crate::domain::RepoName;
 
+const FAILED_DELIVERIES: &str = "/app/hook/deliveries?status=failure&per_page=100";
+/// The most failed deliveries that are read in one go; a resync covers the rest.
+const MOST_FAILED: usize = 500;
+const INSTALLATIONS: &str = "/app/installations?per_page=100";
+/// A token that was minted this long ago is known to all of GitHub.
+const FRESH: Duration = Duration::from_secs(60);
+const REPOSITORIES: &str = "/installation/repositories?per_page=100";
+
 impl GitHub {
     /// Lists all repositories again.
     pub async fn discover(&self) -> Result<Vec<Repository>> {
@@ -18,31 +28,24 @@ impl GitHub {
             id: u64,
             suspended_at: Option<Timestamp>,
         }
+        let (mut installations, mut next) = (Vec::new(), Some(INSTALLATIONS.to_string()));
+        while let Some(route) = next {
+            let page: Vec<Installation>;
+            (page, next) = self.as_app(&route, "list installations").await?;
+            installations.extend(page);
+        }
         let mut found = Vec::new();
-        let installations: Vec<Installation> = self
-            .as_app("/app/installations?per_page=100", "list installations")
-            .await?;
         for installation in installations
             .iter()
             .filter(|installation| installation.suspended_at.is_none())
         {
-            #[derive(Deserialize)]
-            struct Page {
-                repositories: Vec<Repository>,
-            }
-            for page in 1.. {
-                let session = self.session(installation.id, Scope::Listing).await?;
-                let route = format!("/installation/repositories?per_page=100&page={page}");
-                let Page { repositories } =
-                    self.read(&session, &route, "list repositories").await?;
-                let last = repositories.len() < 100;
-                found.extend(repositories.into_iter().map(|repo| Repository {
-                    installation: installation.id,
-                    ..repo
-                }));
-                if last {
-                    break;
+            match self.repositories_of(installation.id).await {
+                Ok(repositories) => found.extend(repositories),
+                // Suspended meanwhile, or closed to our address: the others go on.
+                Err(error @ (Error::Refused { .. } | Error::NotFound { .. })) => {
+                    tracing::warn!(installation = installation.id, %error, "the repositories of an installation cannot be listed");
                 }
+                Err(error) => return Err(error),
             }
         }
         let by_name = found
@@ -54,6 +57,33 @@ impl GitHub {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = by_name;
         Ok(found)
+    }
+
+    async fn repositories_of(&self, installation: u64) -> Result<Vec<Repository>> {
+        #[derive(Deserialize)]
+        struct Page {
+            repositories: Vec<Repository>,
+        }
+        let (mut found, mut next) = (Vec::new(), Some(REPOSITORIES.to_string()));
+        while let Some(route) = next {
+            let session = self.session(installation, Scope::Listing).await?;
+            let page: Page;
+            (page, next) = self.read(&session, &route, "list repositories").await?;
+            found.extend(page.repositories.into_iter().map(|repo| Repository {
+                installation,
+                ..repo
+            }));
+        }
+        Ok(found)
+    }
+
+    /// The names of all repositories that the App is installed on.
+    pub fn repositories(&self) -> Vec<RepoName> {
+        let known = self
+            .repositories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.keys().cloned().collect()
     }
 
     pub fn repository(&self, name: &RepoName) -> Result<Repository> {
@@ -89,16 +119,27 @@ impl GitHub {
     }
 
     /// Drops the tokens for a repository, since GitHub does not accept them: the next request gets
-    /// new ones.
+    /// new ones. A fresh token may be refused for some seconds (octokit/auth-app.js#168), so that a
+    /// newer one would be refused as well.
     pub async fn forget_session(&self, repo: &RepoName) {
-        if let Ok(Repository {
+        let Ok(Repository {
             installation, id, ..
         }) = self.repository(repo)
-        {
-            for scope in [Scope::Config(id), Scope::Fetch(id), Scope::Source(id)] {
-                self.sessions.invalidate(&(installation, scope)).await;
+        else {
+            return;
+        };
+        for scope in [Scope::Config(id), Scope::Fetch(id), Scope::Source(id)] {
+            let name = (installation, scope);
+            let session = self.sessions.get(&name).await;
+            if session.is_some_and(|session| session.minted.elapsed() > FRESH) {
+                self.sessions.invalidate(&name).await;
             }
         }
+    }
+
+    /// Drops all tokens: the permissions of an installation changed.
+    pub fn forget_sessions(&self) {
+        self.sessions.invalidate_all();
     }
 
     // ---- reads
@@ -109,8 +150,8 @@ impl GitHub {
         struct Item {
             id: u64,
             guid: String,
+            event: String,
             delivered_at: Timestamp,
-            status_code: u16,
         }
         #[derive(Deserialize)]
         struct Delivery {
@@ -121,33 +162,27 @@ impl GitHub {
         struct DeliveryRequest {
             payload: Option<webhook::Payload>,
         }
-        let items: Vec<Item> = self
-            .as_app(
-                "/app/hook/deliveries?per_page=100",
-                "list webhook deliveries",
-            )
-            .await?;
-        let recent: Vec<_> = items
-            .into_iter()
-            .filter(|item| item.delivered_at >= since)
-            .collect();
-        let delivered: std::collections::HashSet<_> = recent
-            .iter()
-            .filter(|item| item.status_code < 400)
-            .map(|item| item.guid.clone())
-            .collect();
+        // Newest first. What "failed" is, GitHub decides: a delivery without an answer has no
+        // status code of its own.
+        let mut failed: BTreeMap<String, Item> = BTreeMap::new();
+        let mut next = Some(FAILED_DELIVERIES.to_string());
+        while let Some(route) = next.filter(|_| failed.len() < MOST_FAILED) {
+            let items: Vec<Item>;
+            (items, next) = self.as_app(&route, "list webhook deliveries").await?;
+            if items.last().is_some_and(|item| item.delivered_at < since) {
+                next = None;
+            }
+            let recent = items.into_iter().filter(|item| item.delivered_at >= since);
+            let relevant = recent.filter(|item| webhook::is_relevant(&item.event));
+            failed.extend(relevant.map(|item| (item.guid.clone(), item)));
+        }
         let mut hints = Vec::new();
-        for item in recent.iter().filter(|item| !delivered.contains(&item.guid)) {
-            let delivery: Delivery = self
-                .as_app(
-                    &format!("/app/hook/deliveries/{}", item.id),
-                    "read a webhook delivery",
-                )
-                .await?;
-            hints.extend(webhook::hints(
-                &delivery.event,
-                &delivery.request.payload.unwrap_or_default(),
-            ));
+        for item in failed.values() {
+            let route = format!("/app/hook/deliveries/{}", item.id);
+            let (delivery, _): (Delivery, _) =
+                self.as_app(&route, "read a webhook delivery").await?;
+            let payload = delivery.request.payload.unwrap_or_default();
+            hints.extend(webhook::hint(&delivery.event, &payload, None));
         }
         Ok(hints)
     }

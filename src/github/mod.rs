@@ -10,19 +10,23 @@
 //! - [`deployments`], [`notes`]: a commit's deployments, and its receipt
 //! - [`transport`]: GETs are retried, writes never are: the loops read the state
 //!   again and decide
+//! - [`limit`]: what GitHub allows an installation, and how we keep below it
 //! - the others: one function per request
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use octocrab::Octocrab;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::domain::RepoName;
 use crate::domain::fence::Projects;
 use crate::domain::permit::WritePermit;
+use crate::telemetry::Metrics;
 
 pub mod auth;
 
@@ -36,20 +40,24 @@ mod branches;
 mod checks;
 mod comments;
 mod installations;
+mod limit;
 mod models;
 mod people;
 mod pulls;
+mod rules;
 mod transport;
 
 pub use auth::AppCredentials;
 use auth::Scope;
+use limit::Limiter;
 pub use models::{
     Account, CheckRun, Comment, NewCheck, Pull, PullCommit, PullSnapshot, Push, RefMove,
     Repository, Review, Status,
 };
+use transport::{Known, MOST_KNOWN};
 
 /// The errors of a request, by how the caller handles them.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     #[error(
         "{what}: GitHub answers 404: is the App installed on the repository, with the permissions of its manifest?"
@@ -59,12 +67,16 @@ pub enum Error {
     #[error("{what}: {message}")]
     Stale { what: String, message: String },
     /// GitHub refuses it in the current state.
-    #[error("{what}: GitHub refuses ({status}): {message}")]
+    #[error("{what}: GitHub refuses ({status}): {message}{}", lacking(accepted.as_deref()))]
     Refused {
         what: String,
         status: u16,
         message: String,
+        /// The permissions that GitHub would accept, if it names them.
+        accepted: Option<String>,
     },
+    #[error("{what}: the repository was renamed or transferred")]
+    Moved { what: String },
     #[error("{what}: GitHub's rate limit is reached until {until}")]
     RateLimited { what: String, until: Timestamp },
     #[error(
@@ -77,6 +89,13 @@ pub enum Error {
     Unexpected { what: String, message: String },
     #[error("{repo} is not a repository that this App is installed on")]
     NotInstalled { repo: RepoName },
+}
+
+/// What the App lacks, by GitHub's header.
+fn lacking(accepted: Option<&str>) -> String {
+    accepted.map_or_else(String::new, |accepted| {
+        format!(" (it accepts the permission {accepted}: grant it to the App, and accept it for the installation)")
+    })
 }
 
 type Result<T> = std::result::Result<T, Error>;
@@ -92,13 +111,24 @@ pub struct GitHub {
     projects: Projects,
     identity: tokio::sync::OnceCell<AppIdentity>,
     repositories: Mutex<HashMap<RepoName, Repository>>,
-    budget: tokio::sync::Mutex<Option<tokio::time::Instant>>,
+    /// By installation; 0: of the App itself.
+    limiters: Mutex<HashMap<u64, Arc<Limiter>>>,
     write_interval: Duration,
+    app_session: moka::future::Cache<(), Session>,
+    next_session: AtomicU64,
+    /// Answers for conditional requests, by session and route.
+    known: moka::future::Cache<(u64, String), Known>,
+    metrics: Arc<Metrics>,
+    /// A repository was renamed or transferred: the known names are outdated.
+    pub names_changed: tokio::sync::Notify,
 }
 
 /// A token, and the clients that use it.
 #[derive(Clone)]
 pub struct Session {
+    id: u64,
+    minted: Instant,
+    limiter: Arc<Limiter>,
     client: Octocrab,
     graphql: Octocrab,
     token: secrecy::SecretString,
@@ -135,17 +165,20 @@ impl GitHub {
         Writer(self)
     }
 
-    /// `write_interval`: the minimum time between two writes. GitHub advises one second; a sandbox needs none.
+    /// `write_interval`: the time between two writes, after a burst.
     pub fn new(
         api_url: &str,
         credentials: AppCredentials,
         write_interval: Duration,
         projects: Projects,
+        metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(30))
+            // A redirected POST would become a GET: see [`Error::Moved`].
+            .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self {
             http,
@@ -159,12 +192,49 @@ impl GitHub {
             projects,
             identity: tokio::sync::OnceCell::new(),
             repositories: Mutex::default(),
-            budget: tokio::sync::Mutex::new(None),
+            limiters: Mutex::default(),
             write_interval,
+            // A JWT of ours is valid for nine minutes.
+            app_session: moka::future::Cache::builder()
+                .max_capacity(1)
+                .time_to_live(Duration::from_secs(5 * 60))
+                .build(),
+            next_session: AtomicU64::new(1),
+            known: moka::future::Cache::builder()
+                .weigher(|(_, route): &(u64, String), (_, _, body): &Known| {
+                    u32::try_from(route.len() + body.len()).unwrap_or(u32::MAX)
+                })
+                .max_capacity(MOST_KNOWN)
+                // A token expires after an hour, and with it what was read by it.
+                .time_to_live(Duration::from_secs(3600))
+                .build(),
+            metrics,
+            names_changed: tokio::sync::Notify::new(),
         })
     }
 
+    fn limiter(&self, installation: u64) -> Arc<Limiter> {
+        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Limiter::new(self.write_interval));
+        limiters.entry(installation).or_insert_with(new).clone()
+    }
+
+    /// Tells the metrics what is left of the limits.
+    pub fn report_limits(&self) {
+        let limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        for (installation, limiter) in limiters.iter().filter(|(id, _)| **id != 0) {
+            let (remaining, limited) = limiter.standing();
+            self.metrics
+                .github_limits(*installation, remaining, limited);
+        }
+    }
+
     // ---- our identity
+
+    /// Our bot's login, once it is known.
+    pub fn own_login(&self) -> Option<&str> {
+        self.identity.get().map(|identity| identity.login.as_str())
+    }
 
     pub async fn identity(&self) -> Result<&AppIdentity> {
         let fetch = async || {
@@ -173,7 +243,7 @@ impl GitHub {
                 id: u64,
                 slug: Option<String>,
             }
-            let answer: Answer = self.as_app("/app", "read the App").await?;
+            let (answer, _): (Answer, _) = self.as_app("/app", "read the App").await?;
             let slug = answer.slug.unwrap_or_default();
             Ok(AppIdentity {
                 id: answer.id,

@@ -2,12 +2,15 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::AppIdentity;
-use crate::domain::{CommitSha, RepoName};
+use crate::domain::pull_request::{CHECK, GATE_CONTEXT};
+use crate::domain::rules::MergeMethod;
+use crate::domain::{CommitSha, PullFact, RepoName};
 
 /// A repository that the App is installed on.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Repository {
     pub id: u64,
     pub node_id: String,
@@ -16,8 +19,30 @@ pub struct Repository {
     pub default_branch: String,
     pub clone_url: String,
     pub html_url: String,
+    /// Which methods of merging the repository allows. GitHub leaves them out where our token may
+    /// not see them.
+    #[serde(default)]
+    pub allow_merge_commit: Option<bool>,
+    #[serde(default)]
+    pub allow_squash_merge: Option<bool>,
+    #[serde(default)]
+    pub allow_rebase_merge: Option<bool>,
+    #[serde(default)]
+    pub archived: bool,
     #[serde(skip)]
     pub installation: u64,
+}
+
+impl Repository {
+    /// Whether it allows a method of merging, as far as it says so.
+    pub fn allows(&self, method: MergeMethod) -> bool {
+        let allowed = match method {
+            MergeMethod::Merge => self.allow_merge_commit,
+            MergeMethod::Squash => self.allow_squash_merge,
+            MergeMethod::Rebase => self.allow_rebase_merge,
+        };
+        allowed != Some(false)
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -31,6 +56,8 @@ pub struct User {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Pull {
     pub number: u64,
+    #[serde(default)]
+    pub node_id: String,
     pub title: String,
     #[serde(default)]
     pub body: Option<String>,
@@ -38,6 +65,8 @@ pub struct Pull {
     #[serde(default)]
     pub draft: bool,
     pub merged_at: Option<Timestamp>,
+    #[serde(default)]
+    pub updated_at: Timestamp,
     #[serde(default)]
     pub merge_commit_sha: Option<String>,
     pub user: Option<User>,
@@ -63,10 +92,20 @@ impl Pull {
         };
         decisive(self) == decisive(other)
     }
+    /// Whether a list shows it as it was when it was read by itself.
+    pub fn is_as_listed(&self, listed: &Self) -> bool {
+        self.is_as(listed) && self.updated_at >= listed.updated_at
+    }
     pub fn author(&self) -> &str {
         self.user
             .as_ref()
             .map_or("ghost", |user| user.login.as_str())
+    }
+    /// It was merged as a commit, by a request of ours.
+    pub fn merged(&mut self, sha: &CommitSha, at: Timestamp) {
+        self.state = "closed".into();
+        self.merged_at = Some(at);
+        self.merge_commit_sha = Some(sha.to_string());
     }
     /// Whether the head is in another repository than the one with this id.
     pub fn is_fork(&self, repository_id: u64) -> bool {
@@ -138,6 +177,7 @@ pub struct Reactions {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Review {
+    pub id: u64,
     pub user: Option<User>,
     pub state: String,
     pub commit_id: Option<CommitSha>,
@@ -174,12 +214,48 @@ pub struct CheckOutput {
 /// Everything that a reconcile of a pull request reads from GitHub.
 #[derive(Debug, Clone)]
 pub struct PullSnapshot {
+    /// When the read began.
+    pub read: Instant,
     pub pull: Pull,
     pub comments: Vec<Comment>,
     pub reviews: Vec<Review>,
     /// Our check runs on the head: the preview, and the verdict.
     pub check: Option<CheckRun>,
     pub gate: Option<CheckRun>,
+}
+
+impl PullSnapshot {
+    /// Whether it shows something that a webhook told of. A head that moved on is shown by the head
+    /// that it moved to, which has a webhook of its own.
+    pub fn shows(&self, fact: &PullFact) -> bool {
+        match fact {
+            PullFact::Head(head) => self.pull.head.sha == *head || !self.pull.is_open(),
+            PullFact::Comment(id) => self.comments.iter().any(|comment| comment.id == *id),
+            PullFact::Review(id) => self.reviews.iter().any(|review| review.id == *id),
+        }
+    }
+
+    /// A comment that we posted or edited.
+    pub fn put_comment(&mut self, comment: Comment) {
+        self.pull.updated_at = self.pull.updated_at.max(comment.updated_at);
+        match self
+            .comments
+            .iter_mut()
+            .find(|known| known.id == comment.id)
+        {
+            Some(known) => *known = comment,
+            None => self.comments.push(comment),
+        }
+    }
+
+    /// A check run of ours that we published.
+    pub fn put_check(&mut self, check: CheckRun) {
+        match check.name.as_str() {
+            CHECK => self.check = Some(check),
+            GATE_CONTEXT => self.gate = Some(check),
+            _ => {}
+        }
+    }
 }
 
 /// A commit of a pull request. An account is None if GitHub knows none by the commit's address.

@@ -28,7 +28,7 @@ impl GitHub {
                 "read who is in a team",
             )
             .await;
-        Ok(found(answer)?.is_some_and(|answer| answer.state == "active"))
+        Ok(found(answer)?.is_some_and(|(answer, _)| answer.state == "active"))
     }
 
     /// A user's permission on the repository; `None` for what is not a user, such as an App.

@@ -1,10 +1,14 @@
 //! Pull requests.
 
+use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{Error, GitHub, Pull, PullCommit, PullSnapshot, Result, Writer};
 use crate::domain::gate::MergePermit;
 use crate::domain::pull_request::{CHECK, GATE_CONTEXT};
+use crate::domain::rules::MergeMethod;
 use crate::domain::{CommitSha, PullRequestKey, RepoName};
 
 impl GitHub {
@@ -16,7 +20,7 @@ impl GitHub {
     /// Reads a pull request with its comments, reviews and check runs.
     pub async fn snapshot(&self, key: &PullRequestKey) -> Result<PullSnapshot> {
         let app = self.identity().await?.id;
-        let (repo, number) = (&key.repo, key.number);
+        let (repo, number, read) = (&key.repo, key.number, Instant::now());
         let pull = self.pull(key).await?;
         let head = pull.head.sha.clone();
         let (comments, reviews, checks) = futures::try_join!(
@@ -26,6 +30,7 @@ impl GitHub {
         )?;
         let named = |name: &str| checks.iter().find(|check| check.name == name).cloned();
         Ok(PullSnapshot {
+            read,
             pull,
             comments,
             reviews,
@@ -40,11 +45,8 @@ impl GitHub {
         self.get(repo, &route, "list pull requests").await
     }
 
-    /// Open pull requests, and recently updated closed ones.
-    pub async fn recent_pulls(&self, repo: &RepoName) -> Result<Vec<Pull>> {
-        let open: Vec<Pull> = self
-            .pages(repo, "pulls?state=open".into(), "list pull requests")
-            .await?;
+    /// The closed pull requests that changed since a time; the newest thirty of them.
+    pub async fn closed_pulls(&self, repo: &RepoName, since: Timestamp) -> Result<Vec<Pull>> {
         let closed: Vec<Pull> = self
             .get(
                 repo,
@@ -52,7 +54,8 @@ impl GitHub {
                 "list pull requests",
             )
             .await?;
-        Ok(open.into_iter().chain(closed).collect())
+        let changed = closed.into_iter().filter(|pull| pull.updated_at >= since);
+        Ok(changed.collect())
     }
 
     pub async fn open_pulls(&self, repo: &RepoName) -> Result<Vec<Pull>> {
@@ -89,7 +92,7 @@ impl Writer<'_> {
         base: &str,
         title: &str,
         body: &str,
-    ) -> Result<()> {
+    ) -> Result<Pull> {
         let body = json!({"title": title, "head": branch, "base": base, "body": body});
         match self
             .write(repo, "POST", "pulls", &body, "open a pull request")
@@ -100,11 +103,16 @@ impl Writer<'_> {
             Err(Error::Refused { what, message, .. }) if message.contains("already exists") => {
                 Err(Error::Stale { what, message })
             }
-            other => other.map(drop),
+            other => other,
         }
     }
 
-    pub async fn retitle_pull(&self, key: &PullRequestKey, title: &str, body: &str) -> Result<()> {
+    pub async fn retitle_pull(
+        &self,
+        key: &PullRequestKey,
+        title: &str,
+        body: &str,
+    ) -> Result<Pull> {
         self.write(
             &key.repo,
             "PATCH",
@@ -113,10 +121,9 @@ impl Writer<'_> {
             "update a pull request",
         )
         .await
-        .map(drop)
     }
 
-    pub async fn close_pull(&self, key: &PullRequestKey) -> Result<()> {
+    pub async fn close_pull(&self, key: &PullRequestKey) -> Result<Pull> {
         self.write(
             &key.repo,
             "PATCH",
@@ -125,12 +132,20 @@ impl Writer<'_> {
             "close a pull request",
         )
         .await
-        .map(drop)
     }
 
     /// Merges the head that the permit names, and no other.
-    pub async fn merge(&self, key: &PullRequestKey, permit: &MergePermit) -> Result<()> {
-        let body = json!({"sha": permit.head(), "merge_method": "merge"});
+    pub async fn merge(
+        &self,
+        key: &PullRequestKey,
+        permit: &MergePermit,
+        method: MergeMethod,
+    ) -> Result<CommitSha> {
+        #[derive(Deserialize)]
+        struct Merged {
+            sha: CommitSha,
+        }
+        let body = json!({"sha": permit.head(), "merge_method": method.word()});
         match self
             .write(
                 &key.repo,
@@ -145,8 +160,28 @@ impl Writer<'_> {
                 what,
                 status,
                 message,
+                ..
             }) if status == 409 || message.contains("was modified") => {
                 Err(Error::Stale { what, message })
+            }
+            other => other.map(|Merged { sha }| sha),
+        }
+    }
+
+    /// Puts the head that the permit names into the merge queue.
+    pub async fn enqueue(
+        &self,
+        key: &PullRequestKey,
+        pull: &Pull,
+        permit: &MergePermit,
+    ) -> Result<()> {
+        const DOCUMENT: &str = "mutation($input: EnqueuePullRequestInput!) { enqueuePullRequest(input: $input) { clientMutationId } }";
+        let input = json!({"pullRequestId": pull.node_id, "expectedHeadOid": permit.head()});
+        let what = "put a pull request into the merge queue";
+        match self.mutate(&key.repo, DOCUMENT, input, what).await {
+            // By an earlier request of ours, or by a person.
+            Err(Error::Refused { message, .. }) if message.contains("already in the queue") => {
+                Ok(())
             }
             other => other.map(drop),
         }

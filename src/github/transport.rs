@@ -1,14 +1,36 @@
-//! Requests: a GET is retried, a write is sent once, with a minimum interval
-//! between writes. Errors are sorted into ours.
+//! Requests: each waits for its turn with the installation's [`Limiter`]; a GET is
+//! conditional and retried, a write is sent once. Errors are sorted into ours.
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderValue};
+use http_body_util::combinators::BoxBody;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::limit::Lane;
 use super::{Error, GitHub, Result, Session, Writer};
 use crate::domain::RepoName;
+
+/// A request that is yet to be sent. Boxed, since octocrab's are large and many functions hold one.
+pub(super) type Request<'a> =
+    BoxFuture<'a, octocrab::Result<http::Response<BoxBody<Bytes, octocrab::Error>>>>;
+
+/// An answer: its headers, and its body.
+pub(super) struct Answered {
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// A GET's answer that GitHub may confirm: its ETag, whether there is a next page, and its body.
+pub(super) type Known = (HeaderValue, Option<String>, Bytes);
+
+/// The most bytes of answers that are kept for conditional requests.
+pub(super) const MOST_KNOWN: u64 = 32 << 20;
 
 impl GitHub {
     pub(super) async fn get<T: DeserializeOwned>(
@@ -17,13 +39,24 @@ impl GitHub {
         path: &str,
         what: &str,
     ) -> Result<T> {
-        let route = format!("/repos/{repo}/{path}");
+        Ok(self
+            .get_page(repo, &format!("/repos/{repo}/{path}"), what)
+            .await?
+            .0)
+    }
+
+    /// A page of a list, and the route of the next one.
+    async fn get_page<T: DeserializeOwned>(
+        &self,
+        repo: &RepoName,
+        route: &str,
+        what: &str,
+    ) -> Result<(T, Option<String>)> {
         let session = self.session_for(repo).await?;
-        match self.read(&session, &route, what).await {
+        match self.read(&session, route, what).await {
             Err(Error::Unauthorized { .. }) => {
                 self.forget_session(repo).await;
-                self.read(&self.session_for(repo).await?, &route, what)
-                    .await
+                self.read(&self.session_for(repo).await?, route, what).await
             }
             other => other,
         }
@@ -38,34 +71,26 @@ impl GitHub {
     ) -> Result<Vec<T>> {
         let mut all = Vec::new();
         let join = if path.contains('?') { '&' } else { '?' };
-        for page in 1.. {
-            let items: Vec<T> = self
-                .get(repo, &format!("{path}{join}per_page=100&page={page}"), what)
-                .await?;
-            let last = items.len() < 100;
+        let mut next = Some(format!("/repos/{repo}/{path}{join}per_page=100"));
+        while let Some(route) = next {
+            let items: Vec<T>;
+            (items, next) = self.get_page(repo, &route, what).await?;
             all.extend(items);
-            if last {
-                break;
-            }
         }
         Ok(all)
     }
 
-    /// A GET, retried while GitHub is unavailable.
+    /// A GET, retried while GitHub is unavailable; with the route of the next page, if there is
+    /// one.
     pub(super) async fn read<T: DeserializeOwned>(
         &self,
         session: &Session,
         route: &str,
         what: &str,
-    ) -> Result<T> {
+    ) -> Result<(T, Option<String>)> {
         let mut pause = Duration::from_millis(250);
         for _ in 0..3 {
-            match session
-                .client
-                .get::<T, _, ()>(route, None)
-                .await
-                .map_err(|error| classified(error, what))
-            {
+            match self.read_once(session, route, what).await {
                 // A fresh token may be refused for some seconds (octokit/auth-app.js#168).
                 Err(Error::Unavailable { .. } | Error::Unauthorized { .. }) => {
                     tokio::time::sleep(pause).await
@@ -74,50 +99,178 @@ impl GitHub {
             }
             pause *= 3;
         }
-        session
-            .client
-            .get::<T, _, ()>(route, None)
-            .await
-            .map_err(|error| classified(error, what))
+        self.read_once(session, route, what).await
     }
 
-    /// Waits until the minimum time since the last write has passed.
-    pub(super) async fn pace(&self) {
-        let mut last = self.budget.lock().await;
-        if let Some(last) = *last {
-            tokio::time::sleep_until(last + self.write_interval).await;
+    /// A conditional GET: an answer that did not change is not counted by GitHub. An ETag depends
+    /// on the token (github/docs#34689), so a new session begins anew.
+    async fn read_once<T: DeserializeOwned>(
+        &self,
+        session: &Session,
+        route: &str,
+        what: &str,
+    ) -> Result<(T, Option<String>)> {
+        let name = (session.id, route.to_string());
+        let known = self.known.get(&name).await;
+        let condition = known
+            .as_ref()
+            .map(|(etag, ..)| HeaderMap::from_iter([(http::header::IF_NONE_MATCH, etag.clone())]));
+        let request = session.client._get_with_headers(route, condition).boxed();
+        let answer = self.sent(session, None, request, what).await?;
+        let (next, body) = match (answer, known) {
+            (Some(Answered { headers, body }), _) => {
+                let next = self.next_route(&headers);
+                if let Some(etag) = headers.get(http::header::ETAG) {
+                    let answer = (etag.clone(), next.clone(), body.clone());
+                    self.known.insert(name, answer).await;
+                }
+                (next, body)
+            }
+            (None, Some((_, next, body))) => (next, body),
+            (None, None) => return Err(unexpected(what, "304 without a condition".into())),
+        };
+        Ok((parsed(&body, what)?, next))
+    }
+
+    /// The route of the next page, from the `Link` header.
+    fn next_route(&self, headers: &HeaderMap) -> Option<String> {
+        let links = headers.get(http::header::LINK)?.to_str().ok()?;
+        let next = links
+            .split(',')
+            .find(|link| link.contains("rel=\"next\""))?;
+        let url = next.trim().strip_prefix('<')?.split_once('>')?.0;
+        Some(url.strip_prefix(&self.api_url)?.to_string())
+    }
+
+    /// Sends a request when it is its turn. None: not modified.
+    async fn sent(
+        &self,
+        session: &Session,
+        lane: Option<Lane>,
+        request: Request<'_>,
+        what: &str,
+    ) -> Result<Option<Answered>> {
+        let limiter = &session.limiter;
+        let _turn = limiter
+            .turn(lane)
+            .await
+            .map_err(|limited| rate_limited(what, limited.wait))?;
+        let response = request
+            .await
+            .map_err(|error| without_answer(&error, what.into()))?;
+        self.metrics.github_request(response.status().as_u16());
+        limiter.answered(response.headers());
+        if response.status() == http::StatusCode::NOT_MODIFIED {
+            return Ok(None);
         }
-        *last = Some(tokio::time::Instant::now());
+        let skew = clock_skew(response.headers());
+        let response = match octocrab::map_github_error(response).await {
+            Ok(response) => response,
+            Err(error) => {
+                if let Some(wait) = limited(&error) {
+                    return Err(rate_limited(what, limiter.limited(wait)));
+                }
+                return Err(match classified(error, what) {
+                    Error::Unauthorized { what, message } => Error::Unauthorized {
+                        what,
+                        message: with_clock(message, skew),
+                    },
+                    other => other,
+                });
+            }
+        };
+        let headers = response.headers().clone();
+        let body = http_body_util::BodyExt::collect(response.into_body())
+            .await
+            .map_err(|error| without_answer(&error, what.into()))?;
+        Ok(Some(Answered {
+            headers,
+            body: body.to_bytes(),
+        }))
+    }
+}
+
+impl GitHub {
+    /// A write of the App itself: only tokens are requested so.
+    pub(super) async fn sent_as_app<T: DeserializeOwned>(
+        &self,
+        app: &Session,
+        request: Request<'_>,
+        what: &str,
+    ) -> Result<T> {
+        match self.sent(app, None, request, what).await? {
+            Some(answer) => parsed(&answer.body, what),
+            None => Err(unexpected(what, "304".into())),
+        }
+    }
+}
+
+fn unexpected(what: &str, message: String) -> Error {
+    Error::Unexpected {
+        what: what.into(),
+        message,
+    }
+}
+
+fn parsed<T: DeserializeOwned>(body: &Bytes, what: &str) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| unexpected(what, error.to_string()))
+}
+
+fn rate_limited(what: &str, wait: Duration) -> Error {
+    let wait = jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::from_mins(1));
+    Error::RateLimited {
+        what: what.into(),
+        until: Timestamp::now() + wait,
+    }
+}
+
+/// By how many seconds this machine's clock is ahead of GitHub's.
+fn clock_skew(headers: &HeaderMap) -> Option<i64> {
+    let date = headers.get(http::header::DATE)?.to_str().ok()?;
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    Some(Timestamp::now().as_second() - theirs.as_second())
+}
+
+/// Names the clock, if it may be the reason: GitHub allows a JWT a minute.
+fn with_clock(message: String, skew: Option<i64>) -> String {
+    match skew {
+        Some(skew) if skew.abs() > 30 => {
+            let direction = if skew > 0 { "ahead of" } else { "behind" };
+            format!(
+                "{message}; this machine's clock is {} s {direction} GitHub's",
+                skew.abs()
+            )
+        }
+        _ => message,
     }
 }
 
 impl Writer<'_> {
-    pub(super) async fn write(
+    pub(super) async fn write<T: DeserializeOwned>(
         &self,
         repo: &RepoName,
         method: &str,
         path: &str,
         body: &Value,
         what: &str,
-    ) -> Result<Value> {
-        self.pace().await;
+    ) -> Result<T> {
         let session = self.session_for(repo).await?;
         let route = format!("/repos/{repo}/{path}");
-        let answer = match method {
-            "POST" => session.client.post::<_, Value>(&route, Some(body)).await,
-            "PATCH" => {
-                session
-                    .client
-                    .patch::<Value, _, _>(&route, Some(body))
-                    .await
-            }
-            _ => session.client.put::<Value, _, _>(&route, Some(body)).await,
+        let lane = Some(Lane::of(method, path));
+        let client = &session.client;
+        let request = match method {
+            "POST" => client._post(route, Some(body)).boxed(),
+            "PATCH" => client._patch(route, Some(body)).boxed(),
+            _ => client._put(route, Some(body)).boxed(),
         };
-        let answer = answer.map_err(|error| classified(error, what));
+        let answer = self.sent(&session, lane, request, what).await;
         if let Err(Error::Unauthorized { .. }) = answer {
             self.forget_session(repo).await;
         }
-        answer
+        match answer? {
+            Some(answer) if !answer.body.is_empty() => parsed(&answer.body, what),
+            _ => parsed(&Bytes::from_static(b"null"), what),
+        }
     }
 
     pub(super) async fn mutate(
@@ -127,14 +280,16 @@ impl Writer<'_> {
         input: Value,
         what: &str,
     ) -> Result<Value> {
-        self.pace().await;
         let session = self.session_for(repo).await?;
         let body = json!({"query": document, "variables": {"input": input}});
-        let answer: Value = session
-            .graphql
-            .post("/graphql", Some(&body))
-            .await
-            .map_err(|error| classified(error, what))?;
+        let request = session.graphql._post("/graphql", Some(&body)).boxed();
+        let answer = self
+            .sent(&session, Some(Lane::Decide), request, what)
+            .await?;
+        let answer: Value = match answer {
+            Some(answer) => parsed(&answer.body, what)?,
+            None => return Err(unexpected(what, "304".into())),
+        };
         let Some(error) = answer["errors"]
             .as_array()
             .and_then(|errors| errors.first())
@@ -146,16 +301,13 @@ impl Writer<'_> {
             error["message"].as_str().unwrap_or_default().to_string(),
         );
         Err(match error["type"].as_str().unwrap_or_default() {
-            "STALE_DATA" => Error::Stale { what, message },
-            "NOT_FOUND" => Error::Stale { what, message },
-            "RATE_LIMITED" => Error::RateLimited {
-                what,
-                until: Timestamp::now() + jiff::SignedDuration::from_secs(60),
-            },
+            "STALE_DATA" | "NOT_FOUND" => Error::Stale { what, message },
+            "RATE_LIMITED" => rate_limited(&what, session.limiter.limited(None)),
             _ => Error::Refused {
                 what,
                 status: 200,
                 message,
+                accepted: None,
             },
         })
     }
@@ -170,24 +322,15 @@ pub(super) fn found<T>(answer: Result<T>) -> Result<Option<T>> {
 }
 
 /// Sorts a transport error. Messages never contain the request, and so no token.
-pub(super) fn classified(error: octocrab::Error, what: &str) -> Error {
+fn classified(error: octocrab::Error, what: &str) -> Error {
     let octocrab::Error::GitHub { source, .. } = error else {
         return without_answer(&error, what.to_string());
     };
     let what = what.to_string();
-    let (status, mut message) = (source.status_code.as_u16(), source.message.clone());
-    for detail in source.errors.iter().flatten() {
-        message = format!(
-            "{message}: {}",
-            detail["message"]
-                .as_str()
-                .map_or_else(|| detail.to_string(), str::to_string)
-        );
-    }
-    if let Some(until) = limited_until(&source, &message) {
-        return Error::RateLimited { what, until };
-    }
+    let (status, message) = (source.status_code.as_u16(), message_of(&source));
     match status {
+        // A repository was renamed or transferred.
+        301 | 302 | 307 | 308 => Error::Moved { what },
         404 => Error::NotFound { what },
         401 => Error::Unauthorized { what, message },
         500..=599 => Error::Unavailable {
@@ -198,25 +341,32 @@ pub(super) fn classified(error: octocrab::Error, what: &str) -> Error {
             what,
             status,
             message,
+            accepted: header(&source, "x-accepted-github-permissions"),
         },
     }
+}
+
+fn message_of(source: &octocrab::GitHubError) -> String {
+    let mut message = source.message.clone();
+    for detail in source.errors.iter().flatten() {
+        let detail = detail["message"]
+            .as_str()
+            .map_or_else(|| detail.to_string(), str::to_string);
+        message = format!("{message}: {detail}");
+    }
+    message
+}
+
+fn header(source: &octocrab::GitHubError, name: &str) -> Option<String> {
+    let value = source.headers.as_ref()?.get(name)?;
+    Some(value.to_str().ok()?.to_string())
 }
 
 /// An error without an answer of GitHub, or with one that cannot be read.
 fn without_answer(error: &octocrab::Error, what: String) -> Error {
     let message = match error {
-        octocrab::Error::Serde { source, .. } => {
-            return Error::Unexpected {
-                what,
-                message: source.to_string(),
-            };
-        }
-        octocrab::Error::Json { source, .. } => {
-            return Error::Unexpected {
-                what,
-                message: source.to_string(),
-            };
-        }
+        octocrab::Error::Serde { source, .. } => return unexpected(&what, source.to_string()),
+        octocrab::Error::Json { source, .. } => return unexpected(&what, source.to_string()),
         octocrab::Error::Service { source, .. } => source.to_string(),
         octocrab::Error::Hyper { source, .. } => source.to_string(),
         octocrab::Error::Reqwest { source, .. } => source.to_string(),
@@ -225,29 +375,31 @@ fn without_answer(error: &octocrab::Error, what: String) -> Error {
     Error::Unavailable { what, message }
 }
 
-/// Until when we are rate limited, if the answer says so.
-fn limited_until(source: &octocrab::GitHubError, message: &str) -> Option<Timestamp> {
-    let header = |name: &str| {
-        source
-            .headers
-            .as_ref()
-            .and_then(|headers| headers.get(name)?.to_str().ok()?.parse::<i64>().ok())
+/// Whether an answer says that the installation is limited; and for how long, if it says so.
+fn limited(error: &octocrab::Error) -> Option<Option<Duration>> {
+    let octocrab::Error::GitHub { source, .. } = error else {
+        return None;
     };
+    let number = |name: &str| header(source, name)?.parse::<i64>().ok();
     let (after, remaining, reset) = (
-        header("retry-after"),
-        header("x-ratelimit-remaining"),
-        header("x-ratelimit-reset"),
+        number("retry-after"),
+        number("x-ratelimit-remaining"),
+        number("x-ratelimit-reset"),
     );
-    let status = source.status_code.as_u16();
-    let limited = status == 429
-        || (status == 403
-            && (after.is_some()
+    let is_limited = match source.status_code.as_u16() {
+        429 => true,
+        403 => {
+            after.is_some()
                 || remaining == Some(0)
-                || message.contains("secondary rate limit")));
-    let now = Timestamp::now();
-    limited.then(|| match (after, remaining, reset) {
-        (Some(seconds), _, _) => now + jiff::SignedDuration::from_secs(seconds),
-        (None, Some(0), Some(reset)) => Timestamp::from_second(reset).unwrap_or(now),
-        _ => now + jiff::SignedDuration::from_secs(60),
-    })
+                || source.message.contains("secondary rate limit")
+        }
+        _ => false,
+    };
+    let seconds = match (after, remaining, reset) {
+        (Some(after), _, _) => Some(after),
+        (None, Some(0), Some(reset)) => Some(reset - Timestamp::now().as_second()),
+        _ => None,
+    };
+    let wait = seconds.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(1)));
+    is_limited.then_some(wait)
 }

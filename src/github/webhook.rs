@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use sha2::Sha256;
 
-use crate::domain::{Hint, PullRequestKey, RepoName};
+use crate::domain::{CommitSha, Hint, MergeGroup, PullFact, PullRequestKey, RepoName};
 
 /// GitHub sends at most 25 MB.
 pub const MOST_BYTES: usize = 25 << 20;
@@ -34,11 +34,24 @@ pub fn verified(secrets: &[SecretString], body: &[u8], signature: &[u8]) -> bool
 /// The part of a payload that is read; the rest, up to 25 MB, is skipped.
 #[derive(Debug, Default, Deserialize)]
 pub struct Payload {
+    #[serde(default, deserialize_with = "text")]
+    action: Option<String>,
     repository: Option<Repository>,
-    pull_request: Option<Numbered>,
+    sender: Option<Sender>,
+    pull_request: Option<Pull>,
     issue: Option<Issue>,
+    comment: Option<Comment>,
+    review: Option<Identified>,
     #[serde(rename = "ref", default, deserialize_with = "text")]
     reference: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    after: Option<String>,
+    /// Of a commit status.
+    #[serde(default, deserialize_with = "text")]
+    sha: Option<String>,
+    check_run: Option<Checked>,
+    check_suite: Option<Checked>,
+    merge_group: Option<Group>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,8 +60,30 @@ struct Repository {
 }
 
 #[derive(Debug, Deserialize)]
-struct Numbered {
+struct Sender {
+    login: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pull {
     number: Option<u64>,
+    head: Option<Head>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Head {
+    sha: Option<CommitSha>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Identified {
+    id: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Comment {
+    id: Option<u64>,
+    body: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,6 +93,18 @@ struct Issue {
     pull_request: Option<IgnoredAny>,
 }
 
+#[derive(Debug, Deserialize)]
+struct Checked {
+    head_sha: Option<CommitSha>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Group {
+    head_sha: Option<CommitSha>,
+    base_sha: Option<CommitSha>,
+    base_ref: Option<String>,
+}
+
 /// A string, or None: other events use the name for other types.
 fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(Value::deserialize(deserializer)?
@@ -65,46 +112,132 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
         .map(str::to_string))
 }
 
-/// What to reconcile after an event; nothing for an unknown event.
-pub fn hints(event: &str, payload: &Payload) -> Vec<Hint> {
-    let repo: Option<RepoName> = payload
-        .repository
-        .as_ref()
-        .and_then(|repo| repo.full_name.as_ref()?.parse().ok());
-    let pull = |number: Option<u64>| {
-        Some(Hint::PullRequest(PullRequestKey {
-            repo: repo.clone()?,
-            number: number?,
-        }))
+/// Whether an event can have a hint at all.
+pub fn is_relevant(event: &str) -> bool {
+    matches!(
+        event,
+        "pull_request"
+            | "pull_request_review"
+            | "issue_comment"
+            | "push"
+            | "check_run"
+            | "check_suite"
+            | "status"
+            | "merge_group"
+            | "repository"
+            | "installation"
+            | "installation_repositories"
+            | "installation_target"
+    )
+}
+
+/// What to reconcile after an event; None for an event that changes nothing for us. `own`: our
+/// bot's login. We know what we wrote, so that most events that it caused are passed over.
+pub fn hint(event: &str, payload: &Payload, own: Option<&str>) -> Option<Hint> {
+    let sender = payload.sender.as_ref().and_then(|by| by.login.as_deref());
+    let ours = own.is_some() && sender == own;
+    let action = payload.action.as_deref().unwrap_or_default();
+    let repo = || -> Option<RepoName> {
+        let repository = payload.repository.as_ref()?;
+        repository.full_name.as_ref()?.parse().ok()
     };
-    let hint = match event {
-        "pull_request" | "pull_request_review" => {
-            pull(payload.pull_request.as_ref().and_then(|pull| pull.number))
+    match event {
+        "pull_request" if is_decisive(action, ours) => {
+            let pull = payload.pull_request.as_ref()?;
+            let head = pull.head.as_ref().and_then(|head| head.sha.clone());
+            let moved = matches!(action, "opened" | "synchronize" | "reopened");
+            let fact = head.filter(|_| moved).map(PullFact::Head);
+            pull_hint(repo()?, pull.number?, fact)
         }
-        "issue_comment" => {
-            let of_pull = payload
-                .issue
-                .as_ref()
-                .filter(|issue| issue.pull_request.is_some());
-            pull(of_pull.and_then(|issue| issue.number))
+        "pull_request_review" => {
+            let review = payload.review.as_ref().and_then(|review| review.id);
+            let fact = review.filter(|_| action == "submitted");
+            let number = payload.pull_request.as_ref()?.number?;
+            pull_hint(repo()?, number, fact.map(PullFact::Review))
         }
-        "push" => match (
-            repo.clone(),
-            payload
+        "issue_comment" if !ours => {
+            let issue = payload.issue.as_ref()?;
+            issue.pull_request.as_ref()?;
+            let comment = payload.comment.as_ref();
+            let created = action == "created";
+            // Without a slash at the start of a line there is no command.
+            let body = comment.and_then(|comment| comment.body.as_deref());
+            if created && !body.is_none_or(|body| body.lines().any(starts_with_slash)) {
+                return None;
+            }
+            let id = comment.and_then(|comment| comment.id);
+            let fact = id.filter(|_| created).map(PullFact::Comment);
+            pull_hint(repo()?, issue.number?, fact)
+        }
+        "push" => Some(Hint::Branch {
+            repo: repo()?,
+            branch: payload
                 .reference
+                .as_ref()?
+                .strip_prefix("refs/heads/")?
+                .into(),
+            at_least: payload
+                .after
                 .as_ref()
-                .and_then(|name| name.strip_prefix("refs/heads/")),
-        ) {
-            (Some(repo), Some(branch)) => Some(Hint::Branch {
-                repo,
-                branch: branch.into(),
-            }),
-            _ => None,
-        },
-        "installation" | "installation_repositories" | "repository" => Some(Hint::Installations),
+                .and_then(|after| after.parse().ok())
+                .filter(|after: &CommitSha| after.as_str().bytes().any(|digit| digit != b'0')),
+        }),
+        "check_run" | "check_suite" if action == "rerequested" => Some(Hint::Rerequested {
+            repo: repo()?,
+            commit: payload.checked()?,
+        }),
+        "check_run" | "check_suite" if !ours && action == "completed" => Some(Hint::Checks {
+            repo: repo()?,
+            commit: payload.checked()?,
+        }),
+        "status" if !ours => Some(Hint::Checks {
+            repo: repo()?,
+            commit: payload.sha.as_ref()?.parse().ok()?,
+        }),
+        "merge_group" if action == "checks_requested" => {
+            let group = payload.merge_group.as_ref()?;
+            Some(Hint::MergeGroup(MergeGroup {
+                repo: repo()?,
+                branch: group
+                    .base_ref
+                    .as_ref()?
+                    .trim_start_matches("refs/heads/")
+                    .into(),
+                base: group.base_sha.clone()?,
+                head: group.head_sha.clone()?,
+            }))
+        }
+        "installation" | "installation_repositories" | "installation_target" | "repository" => {
+            Some(Hint::Installations)
+        }
         _ => None,
-    };
-    hint.into_iter().collect()
+    }
+}
+
+impl Payload {
+    fn checked(&self) -> Option<CommitSha> {
+        let checked = self.check_run.as_ref().or(self.check_suite.as_ref())?;
+        checked.head_sha.clone()
+    }
+}
+
+/// Whether an action on a pull request can change what we do. Our own edits cannot.
+fn is_decisive(action: &str, ours: bool) -> bool {
+    match action {
+        "opened" | "synchronize" | "reopened" | "closed" | "converted_to_draft"
+        | "ready_for_review" | "dequeued" => true,
+        "edited" => !ours,
+        _ => false,
+    }
+}
+
+fn starts_with_slash(line: &str) -> bool {
+    line.trim_start().starts_with('/')
+}
+
+fn pull_hint(repo: RepoName, number: u64, fact: Option<PullFact>) -> Option<Hint> {
+    let key = PullRequestKey { repo, number };
+    Some(Hint::PullRequest { key, fact })
 }
 
 #[cfg(test)]
@@ -136,52 +269,106 @@ mod tests {
         }
     }
 
+    /// Each row: an event, its payload (of `acme/config`), and what it hints at.
     #[test]
     fn a_payload_says_where_to_look_and_no_more() {
-        let repository = json!({"full_name": "acme/config"});
-        let key = PullRequestKey {
-            repo: "acme/config".parse().unwrap(),
-            number: 7,
+        let repo: RepoName = "acme/config".parse().unwrap();
+        let (sha, zero) = ("a".repeat(40), "0".repeat(40));
+        let commit: CommitSha = sha.parse().unwrap();
+        let pull = |fact| pull_hint(repo.clone(), 7, fact);
+        let branch = |at_least| {
+            Some(Hint::Branch {
+                repo: repo.clone(),
+                branch: "a/b".into(),
+                at_least,
+            })
         };
+        let checks = Some(Hint::Checks {
+            repo: repo.clone(),
+            commit: commit.clone(),
+        });
+        let rerequested = Some(Hint::Rerequested {
+            repo: repo.clone(),
+            commit: commit.clone(),
+        });
+        let group = Some(Hint::MergeGroup(MergeGroup {
+            repo: repo.clone(),
+            branch: "main".into(),
+            base: commit.clone(),
+            head: commit.clone(),
+        }));
+        let own = json!({"login": "windlass[bot]"});
+        let of = |action: &str| json!({"action": action, "pull_request": {"number": 7, "head": {"sha": sha}}});
+        let comment = |action: &str, body: &str| json!({"action": action, "issue": {"number": 7, "pull_request": {}}, "comment": {"id": 3, "body": body}});
+        let by_us = |mut payload: Value| {
+            payload["sender"] = own.clone();
+            payload
+        };
+        let run = |action: &str| json!({"action": action, "check_run": {"head_sha": sha}});
         let table = [
             (
                 "pull_request",
-                json!({"pull_request": {"number": 7}, "repository": repository}),
-                vec![Hint::PullRequest(key.clone())],
+                of("opened"),
+                pull(Some(PullFact::Head(commit.clone()))),
             ),
             (
-                "issue_comment",
-                json!({"issue": {"number": 7, "pull_request": {}}, "repository": repository}),
-                vec![Hint::PullRequest(key)],
+                "pull_request",
+                by_us(of("opened")),
+                pull(Some(PullFact::Head(commit.clone()))),
             ),
+            ("pull_request", of("closed"), pull(None)),
+            ("pull_request", of("edited"), pull(None)),
+            ("pull_request", by_us(of("edited")), None),
+            ("pull_request", of("labeled"), None),
             (
                 "issue_comment",
-                json!({"issue": {"number": 7}, "repository": repository}),
-                vec![],
+                comment("created", "thanks\n  /sync"),
+                pull(Some(PullFact::Comment(3))),
+            ),
+            ("issue_comment", comment("created", "thanks"), None),
+            ("issue_comment", comment("edited", "thanks"), pull(None)),
+            ("issue_comment", by_us(comment("created", "/sync")), None),
+            (
+                "issue_comment",
+                json!({"action": "created", "issue": {"number": 7}}),
+                None,
+            ),
+            (
+                "pull_request_review",
+                json!({"action": "submitted", "review": {"id": 5}, "pull_request": {"number": 7}}),
+                pull(Some(PullFact::Review(5))),
             ),
             (
                 "push",
-                json!({"ref": "refs/heads/a/b", "repository": repository}),
-                vec![Hint::Branch {
-                    repo: "acme/config".parse().unwrap(),
-                    branch: "a/b".into(),
-                }],
+                json!({"ref": "refs/heads/a/b", "after": sha}),
+                branch(Some(commit.clone())),
             ),
             (
                 "push",
-                json!({"ref": "refs/tags/v1", "repository": repository}),
-                vec![],
+                json!({"ref": "refs/heads/a/b", "after": zero}),
+                branch(None),
             ),
-            ("installation", json!({}), vec![Hint::Installations]),
+            ("push", json!({"ref": "refs/tags/v1"}), None),
+            ("check_run", run("completed"), checks.clone()),
+            ("check_run", by_us(run("completed")), None),
+            ("check_run", run("created"), None),
+            ("check_run", run("rerequested"), rerequested),
+            ("status", json!({"sha": sha}), checks),
             (
-                "unheard_of",
-                json!({"ref": {"a": 1}, "repository": {}}),
-                vec![],
+                "merge_group",
+                json!({"action": "checks_requested", "merge_group": {"head_sha": sha, "base_sha": sha, "base_ref": "refs/heads/main"}}),
+                group,
             ),
+            ("installation", json!({}), Some(Hint::Installations)),
+            ("installation_target", json!({}), Some(Hint::Installations)),
+            ("unheard_of", json!({"ref": {"a": 1}, "action": 7}), None),
         ];
-        for (event, payload, expected) in table {
-            let payload = serde_json::from_value(payload).unwrap();
-            assert_eq!(hints(event, &payload), expected, "{event}");
+        for (event, mut payload, expected) in table {
+            payload["repository"] = json!({"full_name": "acme/config"});
+            let parsed = serde_json::from_value(payload.clone()).unwrap();
+            let found = hint(event, &parsed, Some("windlass[bot]"));
+            assert_eq!(found, expected, "{event} {payload}");
+            assert!(found.is_none() || is_relevant(event), "{event}");
         }
     }
 }

@@ -24,6 +24,8 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
         .metrics
         .cluster_requests(crate::cluster::ANSWERS.load(std::sync::atomic::Ordering::Relaxed));
     if let Some(ctx) = server.ctx.get() {
+        ctx.github.report_limits();
+        ctx.metrics.queue("repository", ctx.repositories.pending());
         ctx.metrics.queue("promotion", ctx.promotions.pending());
         ctx.metrics.queue("pull_request", ctx.pulls.pending());
         ctx.metrics.queue("application", ctx.applications.pending());

@@ -17,10 +17,8 @@ use axum::{Json, Router};
 use http::StatusCode;
 use secrecy::SecretString;
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use crate::controller::Writer;
-use crate::domain::Hint;
 use crate::telemetry::Metrics;
 use listener::{Bodies, NotTaken};
 
@@ -31,8 +29,6 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     pub webhook_secrets: Vec<SecretString>,
     pub events_token: SecretString,
-    /// One task processes them one after another; if the channel is full, GitHub waits.
-    pub hints: mpsc::Sender<Hint>,
     pub bodies: Bodies,
     /// The budget of senders that hold the events token.
     pub events: Bodies,

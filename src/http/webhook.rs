@@ -38,23 +38,22 @@ pub async fn webhook_received(
         return unsigned();
     }
     // Another replica holds the Lease: GitHub has to deliver the webhook to that one.
-    if server.ctx.get().is_none() {
+    let Some(ctx) = server.ctx.get() else {
         return refusal(
             StatusCode::SERVICE_UNAVAILABLE,
             "this replica does not hold the Lease",
         );
-    }
+    };
     let Ok(payload) = serde_json::from_slice::<Payload>(&body.bytes) else {
         return refusal(StatusCode::BAD_REQUEST, "the body is not JSON");
     };
     drop(body);
     server.metrics.webhook();
-    let hints = webhook::hints(header("x-github-event").unwrap_or_default(), &payload);
-    let count = hints.len();
-    for hint in hints {
-        if server.hints.send(hint).await.is_err() {
-            return refusal(StatusCode::SERVICE_UNAVAILABLE, "windlass is stopping");
-        }
+    let event = header("x-github-event").unwrap_or_default();
+    let hint = webhook::hint(event, &payload, ctx.github.own_login());
+    let count = usize::from(hint.is_some());
+    if let Some(hint) = hint {
+        ctx.process_hint(hint);
     }
     (StatusCode::ACCEPTED, Json(json!({"hints": count}))).into_response()
 }

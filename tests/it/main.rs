@@ -11,6 +11,7 @@
     reason = "one test binary: nothing of it is reachable, and `pub` marks what a module shows the others"
 )]
 
+mod budget;
 mod contract;
 mod crash;
 mod delivery;

@@ -189,7 +189,7 @@ async fn open(
         .open_pull(&key.repo, &branch(key), into, title, body)
         .await;
     match opened {
-        Ok(()) | Err(github::Error::Stale { .. }) => Ok(()),
+        Ok(_) | Err(github::Error::Stale { .. }) => Ok(()),
         Err(error) => Err(Error::GitHub(error)),
     }
 }

@@ -2,16 +2,19 @@
 //! commands and receipts all judge by one rule ([`approvals`](crate::domain::approvals)).
 //!
 //! - `contributors`: everybody who contributed to it, whose approvals do not count
+//! - `people`: the permissions of people
 //! - `reviews`: the last review of each reviewer
 //! - `stages`: the stages that it touches, and what a merge commit changed
 //! - `policies`: what those stages require, and who is among their approvers
 
 mod contributors;
+mod people;
 mod policies;
 mod reviews;
 mod stages;
 
 pub use contributors::contributors;
+pub use people::{Permissions, permission};
 pub use policies::policies;
 pub use reviews::reviews;
 pub use stages::{merged_changes, touched_stages};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::controller::authority::permission;
 use crate::controller::{Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::approvals::Review;
@@ -38,7 +39,7 @@ pub async fn reviews(
             approves: review.state == "APPROVED",
             commit: review.commit_id.clone(),
             submitted_at: review.submitted_at.unwrap_or(Timestamp::MIN),
-            may_write: ctx.github.permission(&key.repo, user).await? >= Permission::Write,
+            may_write: permission(ctx, &key.repo, user, snapshot.read).await? >= Permission::Write,
         });
     }
     reviews.sort_by(|a, b| a.user.cmp(&b.user));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::cluster::store::ApplicationStatus;
-use crate::controller::{Reader, Result, Writer, authority};
+use crate::controller::{Reader, Result, Writer, authority, pull_request};
 use crate::domain::pull_request::{Rollout, RolloutState};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey};
 use crate::github;
@@ -107,7 +107,7 @@ pub async fn write(ctx: &Writer, key: &CommitKey, text: &str) -> Result<()> {
 
 /// Who opened, approved and merged a pull request; an approval counts by the rule of the gate.
 async fn approved_by(ctx: &Arc<Reader>, key: &PullRequestKey) -> Result<Value> {
-    let snapshot = ctx.github.snapshot(key).await?;
+    let (snapshot, _) = pull_request::snapshot(ctx, key).await?;
     let counted = authority::approved_by(ctx, key, &snapshot, None).await?;
     let at = |login: &String| {
         let of = snapshot.reviews.iter().rev().find(|review| {

@@ -25,6 +25,7 @@ pub async fn act(
     let (headline, trailers) = promotion::commit_message(key, &facts.offers);
     let message = (headline.as_str(), trailers.as_str());
     tracing::debug!(?step, "promotion");
+    let moves = step.moves_branch();
     match step {
         Step::CreateBranch { at } => github.create_branch(repo, &branch, &at).await?,
         Step::ResetBranch { from, to } => {
@@ -35,11 +36,11 @@ pub async fn act(
             let deleted = [(full, Some(head), None)];
             github.move_refs(repo, &deleted).await?
         }
-        Step::Commit { parent, edits } => drop(
+        Step::Commit { parent, edits } => {
             github
                 .commit(repo, &branch, &parent, message, &edits)
-                .await?,
-        ),
+                .await?;
+        }
         Step::Rebuild { from, base, edits } => {
             github
                 .rebuild_branch(repo, &branch, (from, &base), message, &edits)
@@ -47,25 +48,34 @@ pub async fn act(
         }
         Step::Open => {
             let base = ctx.github.repository(repo)?.default_branch;
-            github
+            let opened = github
                 .open_pull(repo, &branch, &base, &facts.title, &facts.body)
                 .await?;
+            ctx.cache.promotions.put(key, opened);
         }
         Step::Retitle { number } => {
             let pull = pull(number);
-            github
+            let titled = github
                 .retitle_pull(&pull, &facts.title, &facts.body)
                 .await?;
+            ctx.cache.promotions.put(key, titled);
             // The body reports the earlier stages, which the gate checks by itself.
             ctx.emit(&Event::PullRequest(pull));
         }
-        Step::Close { number } => github.close_pull(&pull(number)).await?,
+        Step::Close { number } => {
+            let closed = github.close_pull(&pull(number)).await?;
+            ctx.cache.promotions.put(key, closed);
+        }
         Step::Settled(outcome) => {
             settle(ctx, key, object, facts, outcome).await?;
             return Ok(true);
         }
     }
     ctx.touch(repo);
+    // Its head moved.
+    if moves && facts.pull_request.is_some() {
+        ctx.cache.promotions.touch(key);
+    }
     Ok(false)
 }
 

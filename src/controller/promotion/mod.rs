@@ -7,6 +7,7 @@
 //!
 //! - `candidates`: the images announced for a stage, or running in earlier stages
 //! - `git`: what the base and our branch have of them; `history`: what was merged and reverted
+//! - `pulls`: the pull requests from its branch
 //! - `edits`: the files that a promotion changes
 //! - `act`: carries out a step; and the state of a settled promotion
 
@@ -15,11 +16,13 @@ mod candidates;
 mod edits;
 mod git;
 mod history;
+mod pulls;
 
 pub use act::{Settled, settled};
 pub use candidates::{announced, earlier, is_rejected, wanted};
 pub use edits::proposal;
 pub use git::is_ours;
+pub use pulls::{Cache, compare, seen};
 
 use std::sync::Arc;
 
@@ -28,7 +31,7 @@ use tokio::time::Instant;
 use crate::cluster::store::{Promotion, PromotionStatus};
 use crate::controller::{Reader, Requeue, Result, Writer};
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Snapshot};
+use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Snapshot, Step};
 use crate::domain::{ApplicationKey, Invalid};
 use crate::{github, view};
 use candidates::{decisions, promoted};
@@ -39,13 +42,13 @@ const MOST_STEPS: usize = 8;
 
 pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue> {
     for _ in 0..MOST_STEPS {
-        let (object, facts) = match observe(&ctx, &key).await? {
+        let (object, facts, recent) = match observe(&ctx, &key).await? {
             Observed::Nothing => return Ok(Requeue::Idle),
             Observed::Promoted(candidates) => {
                 ctx.to_store().propose(&key, &candidates).await?;
                 continue;
             }
-            Observed::Facts(object, facts) => (object, *facts),
+            Observed::Facts(object, facts, recent) => (object, *facts, recent),
             Observed::Unreadable(object, Invalid(why)) => {
                 let status = PromotionStatus {
                     state: Some("Failed".into()),
@@ -57,10 +60,16 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
             }
         };
         let step = promotion::decide(&facts);
+        // Nothing is written because of an old list of pull requests.
+        if !recent && !matches!(step, Step::Settled(_)) {
+            ctx.cache.promotions.touch(&key);
+            continue;
+        }
         let settled = act::act(&ctx, &key, &object, &facts, step).await;
         if settled.is_err() {
             // The write may have succeeded all the same, or somebody else was faster.
             ctx.touch(&key.repo);
+            ctx.cache.promotions.touch(&key);
         }
         if settled? {
             return Ok(Requeue::Idle);
@@ -77,7 +86,8 @@ enum Observed {
     Promoted(Vec<Candidate>),
     /// Nothing can be proposed; the reason goes into the `Promotion`'s status.
     Unreadable(Promotion, Invalid),
-    Facts(Promotion, Box<Snapshot>),
+    /// And whether the pull requests were read just now.
+    Facts(Promotion, Box<Snapshot>, bool),
 }
 
 async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
@@ -99,8 +109,8 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         return Ok(Observed::Nothing);
     }
     let bot = ctx.github.identity().await?.login.clone();
-    let pulls = ctx.github.pulls_from(&key.repo, &key.branch()).await?;
-    let pull = match our_pull(pulls, key, &bot) {
+    let pulls = pulls::of(ctx, key).await?;
+    let pull = match our_pull(pulls.found.clone(), key, &bot) {
         Ok(pull) => pull,
         Err(why) => return Ok(Observed::Unreadable(object, why)),
     };
@@ -119,7 +129,10 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         return Ok(Observed::Nothing);
     };
     Ok(match state {
-        Ok(state) => Observed::Facts(object, Box::new(facts(key, &earlier, query, state))),
+        Ok(state) => {
+            let facts = facts(key, &earlier, query, state);
+            Observed::Facts(object, Box::new(facts), pulls.is_recent())
+        }
         Err(why) => Observed::Unreadable(object, why),
     })
 }

@@ -1,18 +1,16 @@
 //! Carries out the decided steps: comments, check runs, the merge.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::shown_preview::ShownPreview;
-use super::{Observation, commands, place_of};
-use crate::controller::cache::locked;
-use crate::controller::{Error, Event, Reader, Requeue, Result, Writer};
+use super::{Observation, commands, merge, place_of};
+use crate::controller::{Requeue, Result, Writer, branch_rules};
 use crate::domain::PullRequestKey;
 use crate::domain::approvals::{Contributors, Doubt};
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step};
-use crate::github::{self, NewCheck};
+use crate::github::NewCheck;
 use crate::view;
 
 pub async fn act(
@@ -21,10 +19,8 @@ pub async fn act(
     observation: &Observation,
     steps: Vec<Step>,
 ) -> Result<Requeue> {
-    let (head, place) = (
-        &observation.snapshot.pull.head.sha,
-        place_of(&observation.base, key),
-    );
+    let place = place_of(&observation.base, key);
+    let snapshots = &ctx.cache.pulls.snapshots;
     let retry = observation
         .shown_preview
         .as_ref()
@@ -46,18 +42,14 @@ pub async fn act(
         match step {
             Step::ReportTampering => report_tampering(ctx, key, observation).await?,
             Step::PostSticky(wanted) => {
-                ctx.to_github()
-                    .post_comment(key, &view::sticky_body(&wanted, &ctx.seal, &place))
-                    .await?
+                let body = view::sticky_body(&wanted, &ctx.seal, &place);
+                let comment = ctx.to_github().post_comment(key, &body).await?;
+                snapshots.wrote(key, |snapshot| snapshot.put_comment(comment));
             }
             Step::EditSticky { id, wanted } => {
-                ctx.to_github()
-                    .edit_comment(
-                        &key.repo,
-                        id,
-                        &view::sticky_body(&wanted, &ctx.seal, &place),
-                    )
-                    .await?;
+                let body = view::sticky_body(&wanted, &ctx.seal, &place);
+                let comment = ctx.to_github().edit_comment(&key.repo, id, &body).await?;
+                snapshots.wrote(key, |snapshot| snapshot.put_comment(comment));
             }
             Step::PublishCheck => {
                 publish(ctx, key, observation).await?;
@@ -68,39 +60,12 @@ pub async fn act(
                 set_gate(ctx, key, observation, state, description).await?
             }
             Step::Answer { comment } => commands::answer(ctx, key, observation, comment).await?,
-            Step::Merge(permit) => match ctx.to_github().merge(key, &permit).await {
-                Ok(()) => {
-                    ctx.touch(&key.repo);
-                    requeue = Requeue::After(Duration::ZERO);
-                }
-                Err(github::Error::Refused { message, .. }) => {
-                    tracing::warn!(pr = %key, message, "GitHub refused the merge");
-                    ctx.cache
-                        .pulls
-                        .refusals
-                        .insert(key.clone(), (head.clone(), message));
-                    // The comment says so at once, and the merge is tried again later: what GitHub
-                    // requires may arrive.
-                    requeue = Requeue::After(Duration::from_millis(500));
-                    forget_refusal_later(ctx, key);
-                }
-                Err(error) => return Err(Error::GitHub(error)),
-            },
+            Step::Merge(permit) => {
+                requeue = merge::merge(ctx, key, observation, &permit).await?;
+            }
         }
     }
     Ok(requeue)
-}
-
-/// A refusal counts for half a minute, then the merge is tried again.
-fn forget_refusal_later(ctx: &Arc<Reader>, key: &PullRequestKey) {
-    let (ctx, key) = (Arc::downgrade(ctx), key.clone());
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(30)).await;
-        if let Some(ctx) = ctx.upgrade() {
-            ctx.cache.pulls.refusals.invalidate(&key);
-            ctx.emit(&Event::PullRequest(key));
-        }
-    });
 }
 
 async fn report_tampering(
@@ -117,13 +82,25 @@ async fn report_tampering(
     else {
         return Ok(());
     };
-    Ok(ctx
-        .to_github()
-        .post_comment(
-            key,
-            &view::tampered(comment.id, comment.updated_at, &comment.html_url),
-        )
-        .await?)
+    let notice = view::tampered(comment.id, comment.updated_at, &comment.html_url);
+    let comment = ctx.to_github().post_comment(key, &notice).await?;
+    let snapshots = &ctx.cache.pulls.snapshots;
+    snapshots.wrote(key, |snapshot| snapshot.put_comment(comment));
+    Ok(())
+}
+
+/// Publishes a check run, or updates the one with the id `existing`.
+async fn put_check(
+    ctx: &Writer,
+    key: &PullRequestKey,
+    check: &NewCheck,
+    existing: Option<u64>,
+) -> Result<()> {
+    let github = ctx.to_github();
+    let published = github.publish_check(&key.repo, check, existing).await?;
+    let snapshots = &ctx.cache.pulls.snapshots;
+    snapshots.wrote(key, |snapshot| snapshot.put_check(published));
+    Ok(())
 }
 
 /// Publishes the verdict as a check run. The existing run is updated; a completed run that becomes
@@ -143,10 +120,10 @@ async fn set_gate(
     } else {
         Some(state)
     };
-    let advice = locked(&ctx.cache.repositories.advice)
-        .get(&key.repo)
-        .cloned()
-        .unwrap_or_default();
+    let advice = match branch_rules::require_our_gate(ctx, &observation.base).await? {
+        true => String::new(),
+        false => view::unprotected(&observation.base.repo.default_branch),
+    };
     let check = NewCheck {
         name: GATE_CONTEXT.into(),
         head: observation.snapshot.pull.head.sha.clone(),
@@ -161,10 +138,7 @@ async fn set_gate(
         .gate
         .as_ref()
         .filter(|run| run.conclusion.is_none() || conclusion.is_some());
-    Ok(ctx
-        .to_github()
-        .publish_check(&key.repo, &check, open_run.map(|run| run.id))
-        .await?)
+    put_check(ctx, key, &check, open_run.map(|run| run.id)).await
 }
 
 /// Cancels the verdict on the head: it was this pull request's.
@@ -181,14 +155,8 @@ async fn retire_gate(ctx: &Writer, key: &PullRequestKey, observation: &Observati
         summary: "Another pull request from this commit has a verdict of its own.".into(),
         text: None,
     };
-    Ok(ctx
-        .to_github()
-        .publish_check(
-            &key.repo,
-            &check,
-            observation.snapshot.gate.as_ref().map(|gate| gate.id),
-        )
-        .await?)
+    let existing = observation.snapshot.gate.as_ref().map(|gate| gate.id);
+    put_check(ctx, key, &check, existing).await
 }
 
 async fn publish(ctx: &Writer, key: &PullRequestKey, observation: &Observation) -> Result<()> {
@@ -221,9 +189,7 @@ async fn publish(ctx: &Writer, key: &PullRequestKey, observation: &Observation) 
             summary: format!("Continues `{CHECK}`."),
             text: Some(page.clone()),
         };
-        ctx.to_github()
-            .publish_check(&key.repo, &check, None)
-            .await?;
+        put_check(ctx, key, &check, None).await?;
     }
     let check = NewCheck {
         name: CHECK.into(),
@@ -234,8 +200,5 @@ async fn publish(ctx: &Writer, key: &PullRequestKey, observation: &Observation) 
         summary: text.summary.clone(),
         text: Some(text.text.clone()),
     };
-    Ok(ctx
-        .to_github()
-        .publish_check(&key.repo, &check, None)
-        .await?)
+    put_check(ctx, key, &check, None).await
 }

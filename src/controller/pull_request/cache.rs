@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
+use super::merge::Refusal;
 use super::shown_preview::ShownPreview;
+use super::snapshots::Snapshots;
 use crate::controller::cache::Recent;
 use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 
@@ -13,6 +15,7 @@ use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 #[derive(Default)]
 pub struct Cache {
     pub previews: Previews,
+    pub snapshots: Snapshots,
     /// When something that previews show of an application last changed: see
     /// [`super::invalidate_previews`].
     pub changed: Mutex<HashMap<ApplicationKey, Instant>>,
@@ -20,8 +23,10 @@ pub struct Cache {
     pub too_large: Recent<(PullRequestKey, CommitSha), String>,
     /// Comments whose commands we have answered.
     pub answered: Recent<u64, ()>,
-    /// Why GitHub refused to merge a head.
-    pub refusals: Recent<PullRequestKey, (CommitSha, String)>,
+    /// Merges that GitHub refused.
+    pub refusals: Recent<PullRequestKey, Refusal>,
+    /// Heads that are in a merge queue.
+    pub queued: Recent<PullRequestKey, CommitSha>,
 }
 
 /// Previews, bounded by their size: their texts take the most memory.

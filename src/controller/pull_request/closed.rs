@@ -68,6 +68,7 @@ pub async fn observe(
         snapshot,
         changes: changes.into(),
         gate_facts: None,
+        facts: String::new(),
         shown_preview: None,
     })
 }

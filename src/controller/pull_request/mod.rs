@@ -4,18 +4,23 @@ mod act;
 mod cache;
 mod closed;
 mod commands;
+mod merge;
 mod open;
 mod origin;
 mod score;
 mod shown_preview;
+mod snapshots;
 mod thread;
 mod verdict;
 
 pub use cache::Cache;
+pub use merge::heard;
+pub use snapshots::{Snapshots, snapshot};
 
 pub use shown_preview::{ShownPreview, invalidate_previews};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::controller::preview::Changes;
 use crate::controller::{
@@ -24,40 +29,57 @@ use crate::controller::{
 use crate::domain::PullRequestKey;
 use crate::domain::command::Permission;
 use crate::domain::gate::{self, Facts};
-use crate::domain::pull_request::{self, CommandComment, Snapshot};
+use crate::domain::pull_request::{self, CommandComment, Snapshot, Step};
 use crate::github::PullSnapshot;
 use act::act;
+use snapshots::is_recent;
 use thread::Thread;
 
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
-    let snapshot = ctx.github.snapshot(&key).await?;
+    let (snapshot, lag) = snapshots::snapshot(&ctx, &key).await?;
+    let outcome = Box::pin(look(&ctx, &key, &snapshot)).await;
+    if outcome.is_err() {
+        // A write may have been done all the same.
+        ctx.cache.pulls.snapshots.touch(&key);
+    }
+    Ok(outcome?.or_after(lag))
+}
+
+async fn look(ctx: &Writer, key: &PullRequestKey, snapshot: &PullSnapshot) -> Result<Requeue> {
     // Commands on a pull request into another branch get no answer, and so no reaction either.
     let commands =
         match snapshot.pull.base.branch == ctx.github.repository(&key.repo)?.default_branch {
-            true => commands::unanswered(&ctx, &key, &snapshot).await?,
+            true => commands::unanswered(ctx, key, snapshot).await?,
             false => Vec::new(),
         };
     // The comments were read after the pull request. If it changed meanwhile, reconcile again: the
     // answer to a command must not be older than the command.
-    if !commands.is_empty() && !ctx.github.pull(&key).await?.is_as(&snapshot.pull) {
+    if !commands.is_empty() && !ctx.github.pull(key).await?.is_as(&snapshot.pull) {
+        ctx.cache.pulls.snapshots.touch(key);
         return Ok(Requeue::After(DEBOUNCE));
     }
-    // Acknowledged before anything slow, so that nobody wonders whether the command was noticed. If
-    // GitHub refuses the reaction, nothing else stops.
-    for command in commands.iter().filter(|command| !command.acknowledged) {
-        if let Err(error) = ctx
-            .to_github()
-            .acknowledge(&key.repo, command.comment)
-            .await
-        {
-            tracing::warn!(pr = %key, %error, "a command could not be acknowledged");
-        }
-    }
-    let Some(observation) = observe(&ctx, &key, snapshot, commands).await? else {
+    acknowledge(ctx, key, &commands).await;
+    let Some(observation) = observe(ctx, key, snapshot.clone(), commands).await? else {
         return Ok(Requeue::Idle);
     };
     let steps = pull_request::decide(&observation.observed);
-    act(&ctx, &key, &observation, steps).await
+    let needs_recent = |step: &Step| matches!(step, Step::Merge(_) | Step::Answer { .. });
+    if steps.iter().any(needs_recent) && !is_recent(snapshot) {
+        ctx.cache.pulls.snapshots.touch(key);
+        return Ok(Requeue::After(Duration::ZERO));
+    }
+    act(ctx, key, &observation, steps).await
+}
+
+/// Acknowledges commands before anything slow, so that nobody wonders whether they were noticed. If
+/// GitHub refuses the reaction, nothing else stops.
+async fn acknowledge(ctx: &Writer, key: &PullRequestKey, commands: &[CommandComment]) {
+    for command in commands.iter().filter(|command| !command.acknowledged) {
+        let github = ctx.to_github();
+        if let Err(error) = github.acknowledge(&key.repo, command.comment).await {
+            tracing::warn!(pr = %key, %error, "a command could not be acknowledged");
+        }
+    }
 }
 
 /// What was observed of a pull request.
@@ -71,6 +93,8 @@ pub struct Observation {
     pub changes: Arc<Changes>,
     /// The facts that the verdict is based on.
     gate_facts: Option<Facts>,
+    /// What GitHub could refuse a merge for, as one text that changes with it.
+    facts: String,
 }
 
 impl Observation {
@@ -103,6 +127,7 @@ async fn observe(
     {
         ctx.emit(&Event::Candidate(promotion));
     }
+    promotion::seen(ctx, &key.repo, pull);
     let base = ctx.known_base(&key.repo).await?;
     if base.configuration.is_none() || pull.base.branch != base.repo.default_branch {
         return Ok(None);

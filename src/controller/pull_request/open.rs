@@ -76,6 +76,7 @@ pub async fn observe(
         observed,
         base,
         changes: shown_preview.changes.clone(),
+        facts: facts.github.as_text(&facts.reviews),
         snapshot,
         gate_facts: Some(facts),
         shown_preview: Some(shown_preview),

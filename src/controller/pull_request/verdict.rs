@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
+use super::merge;
 use super::origin::origin;
 use super::shown_preview::ShownPreview;
-use crate::controller::{Base, Reader, Result, authority, key_of_branch};
+use crate::controller::authority::permission;
+use crate::controller::{Base, Reader, Result, authority, branch_rules, key_of_branch};
 use crate::domain::PullRequestKey;
 use crate::domain::approvals::Contributors;
 use crate::domain::command::{self, Command, Permission};
-use crate::domain::gate::{self, Earlier, Facts, Origin, PreviewFact, Verdict};
+use crate::domain::gate::{
+    self, CheckState, Earlier, Facts, GitHubFacts, Origin, PreviewFact, Verdict,
+};
 use crate::domain::promotion::Offer;
-use crate::domain::pull_request::Failure;
+use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT};
+use crate::domain::rules::RequiredCheck;
 use crate::github::{self, PullSnapshot};
 
 /// State and title of the verdict's check run.
@@ -34,8 +39,6 @@ pub async fn verdict(
     fact: Option<PreviewFact>,
 ) -> Result<(Facts, Verdict, Option<gate::MergePermit>)> {
     let (pull, changes) = (&snapshot.pull, &shown_preview.changes);
-    let refused = ctx.cache.pulls.refusals.get(key);
-    let refused = refused.filter(|(head, _)| *head == pull.head.sha);
     let (origin, offers) = origin(ctx, key, base, snapshot, changes).await?;
     let reviews = authority::reviews(ctx, key, snapshot).await?;
     let unseen_by = if shown_preview.text.unseen > 0 {
@@ -68,10 +71,17 @@ pub async fn verdict(
         preview: fact,
         manual_merge_reason: offers.iter().find_map(Offer::manual_merge_reason),
         reviews,
-        refused: refused.map(|(_, why)| why),
+        github: github_facts(ctx, base, snapshot).await?,
+        methods: Vec::new(),
     };
+    facts.methods = branch_rules::methods(ctx, base, &facts.github.rules);
+    facts.github.no_method = facts.methods.is_empty() && !facts.github.rules.queue;
+    let known = facts.github.as_text(&facts.reviews);
+    facts.github.refused = merge::refused(ctx, key, &pull.head.sha, &known);
+    facts.github.queued = ctx.cache.pulls.queued.get(key).as_ref() == Some(&pull.head.sha);
     for user in unseen_by {
-        let writer = ctx.github.permission(&key.repo, &user).await? >= Permission::Write;
+        let permission = permission(ctx, &key.repo, &user, snapshot.read).await?;
+        let writer = permission >= Permission::Write;
         let accepted = gate::unseen_refusal(&facts, &user, writer).is_none();
         if let Some(preview) = &mut facts.preview {
             preview.unseen_accepted |= accepted;
@@ -79,6 +89,49 @@ pub async fn verdict(
     }
     let (verdict, permit) = gate::evaluate(&facts);
     Ok((facts, verdict, permit))
+}
+
+/// What GitHub's rules demand, and how far it is met.
+async fn github_facts(
+    ctx: &Arc<Reader>,
+    base: &Arc<Base>,
+    snapshot: &PullSnapshot,
+) -> Result<GitHubFacts> {
+    let repo = &base.repo.name;
+    let rules = branch_rules::of(ctx, base).await?;
+    // windlass's own checks follow from its verdict.
+    let others: Vec<_> = rules
+        .checks
+        .iter()
+        .filter(|check| ![CHECK, GATE_CONTEXT].contains(&check.name.as_str()))
+        .collect();
+    let head = snapshot.pull.head.sha.clone();
+    let reported = if others.is_empty() {
+        Vec::new()
+    } else {
+        ctx.github.reported_checks(repo, &head).await?
+    };
+    let state = |check: &RequiredCheck| {
+        let of = reported.iter().find(|reported| {
+            reported.name == check.name && (check.app.is_none() || reported.app == check.app)
+        });
+        let state = of.map_or(CheckState::Pending, |reported| reported.state);
+        (check.name.clone(), state)
+    };
+    let checks = others.into_iter().map(state).collect();
+    let tip = base.commit.clone();
+    let behind = rules.up_to_date
+        && ctx
+            .mirror(repo, move |mirror| {
+                Ok(mirror.has(&head) && !mirror.is_ancestor(&tip, &head)?)
+            })
+            .await?;
+    Ok(GitHubFacts {
+        rules: (*rules).clone(),
+        checks,
+        behind,
+        ..GitHubFacts::default()
+    })
 }
 
 /// The state of the stages before the one that our pull request promotes to.

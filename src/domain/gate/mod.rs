@@ -8,16 +8,18 @@
 
 use super::CommitSha;
 use super::approvals::{Contributors, Review};
+use super::rules::MergeMethod;
 
 mod approvals;
 mod conflicts;
 mod draft;
 mod earlier_stages;
+mod github;
 mod preview;
-mod refused_merge;
 
 pub use approvals::{StagePolicy, unseen_refusal};
 pub use earlier_stages::Earlier;
+pub use github::{CheckState, GitHubFacts};
 pub use preview::PreviewFact;
 
 /// The state of a gate.
@@ -43,11 +45,24 @@ pub struct Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergePermit {
     head: CommitSha,
+    way: MergeWay,
+}
+
+/// How a head gets into the base branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MergeWay {
+    Now(MergeMethod),
+    /// Through the repository's merge queue.
+    Queue,
 }
 
 impl MergePermit {
     pub fn head(&self) -> &CommitSha {
         &self.head
+    }
+
+    pub fn way(&self) -> MergeWay {
+        self.way
     }
 }
 
@@ -83,36 +98,53 @@ pub struct Facts {
     pub manual_merge_reason: Option<String>,
     /// The last opinion of each reviewer.
     pub reviews: Vec<Review>,
-    /// Why GitHub refused our last attempt to merge this head.
-    pub refused: Option<String>,
+    pub github: GitHubFacts,
+    /// The methods by which GitHub merges, best first.
+    pub methods: Vec<MergeMethod>,
 }
 
 /// All gates, in the order of the verdict. None: the gate does not apply to the pull request.
-const GATES: [fn(&Facts) -> Option<Verdict>; 6] = [
+const GATES: [fn(&Facts) -> Option<Verdict>; 5] = [
     preview::gate,
     approvals::gate,
     earlier_stages::gate,
     conflicts::gate,
     draft::gate,
-    refused_merge::gate,
 ];
 
-/// The verdict, and a permit if windlass may merge now.
+/// The verdict, and a permit if windlass may merge now. The verdict's standing is that of windlass's
+/// own gates; a permit also needs what GitHub demands.
 pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
-    let gates: Vec<_> = GATES.iter().filter_map(|gate| gate(facts)).collect();
+    let mut gates: Vec<_> = GATES.iter().filter_map(|gate| gate(facts)).collect();
     let worst = gates
         .iter()
         .map(|gate| gate.standing)
         .max()
         .unwrap_or(Standing::Passed);
-    let permit = (worst == Standing::Passed && facts.origin == Origin::Ours).then(|| MergePermit {
+    let mut reason = reason(&gates, worst, facts.origin);
+    let mut may_merge = worst == Standing::Passed && facts.origin == Origin::Ours;
+    if let Some(github) = github::gate(facts) {
+        if github.standing != Standing::Passed {
+            may_merge = false;
+            if worst == Standing::Passed {
+                reason = format!("all gates passed; GitHub waits: {}", github.reason);
+            }
+        }
+        gates.push(github);
+    }
+    let way = match facts.methods.first() {
+        _ if facts.github.rules.queue => Some(MergeWay::Queue),
+        best => best.copied().map(MergeWay::Now),
+    };
+    let permit = way.filter(|_| may_merge).map(|way| MergePermit {
         head: facts.head.clone(),
+        way,
     });
     (
         Verdict {
             gate: "merge",
             standing: worst,
-            reason: reason(&gates, worst, facts.origin),
+            reason,
             children: gates,
         },
         permit,

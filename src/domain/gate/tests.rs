@@ -30,7 +30,8 @@ fn facts() -> Facts {
             submitted_at: "2026-01-01T10:00:00Z".parse().unwrap(),
             may_write: true,
         }],
-        refused: None,
+        github: GitHubFacts::default(),
+        methods: MergeMethod::ALL.to_vec(),
     }
 }
 

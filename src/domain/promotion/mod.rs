@@ -130,6 +130,19 @@ pub enum Step {
     Settled(Outcome),
 }
 
+impl Step {
+    /// Whether it moves or deletes the branch.
+    pub fn moves_branch(&self) -> bool {
+        matches!(
+            self,
+            Self::ResetBranch { .. }
+                | Self::Commit { .. }
+                | Self::Rebuild { .. }
+                | Self::DeleteBranch { .. }
+        )
+    }
+}
+
 /// The final state of a promotion, until something changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

@@ -36,7 +36,7 @@ use serde_json::Value;
 use exchange::{Call, Reply, ReplyBody};
 use state::State;
 
-pub use exchange::{Exchange, Wire, WriteGate};
+pub use exchange::{Exchange, Observer, Wire, WriteGate};
 
 /// What the forge does that no schema or cited source settles.
 pub const ASSUMPTIONS: &[&str] = &[

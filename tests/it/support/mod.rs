@@ -15,6 +15,7 @@ pub mod proxy;
 mod waiting;
 pub mod webhook;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 use windlass::sandbox::control_plane::ControlPlane;
 use windlass::sandbox::example::{self, CONFIG, Example};
 use windlass::sandbox::forge::state::Failure;
-use windlass::sandbox::forge::{Forge, Wire, WriteGate};
+use windlass::sandbox::forge::{Forge, Observer, Wire, WriteGate};
 use windlass::sandbox::installation::{Options, Windlass, install, install_definitions};
 use windlass::sandbox::process::{Folder, Server, free_port};
 use windlass::sandbox::tools::Tools;
@@ -82,8 +83,41 @@ pub struct World {
     pub renderer: Mutex<Option<Server>>,
     running: Arc<Mutex<Option<Server>>>,
     contract: Arc<Contract>,
+    asked: Arc<Asked>,
     folder: PathBuf,
     http: reqwest::Client,
+}
+
+/// The requests of the App, by method and route.
+type Asked = Mutex<BTreeMap<String, usize>>;
+
+/// Holds each exchange against GitHub's descriptions, and counts those of the App.
+fn observer(contract: &Arc<Contract>, asked: &Arc<Asked>) -> Arc<Observer> {
+    let (contract, asked) = (contract.clone(), asked.clone());
+    Arc::new(move |exchange| {
+        if exchange.by_app {
+            let what = format!("{} {}", exchange.method, route(&exchange.path));
+            *asked.lock().unwrap().entry(what).or_default() += 1;
+        }
+        contract.see(exchange);
+    })
+}
+
+/// A path without the repository, and with `*` in the place of numbers and hashes.
+fn route(path: &str) -> String {
+    let below = path
+        .splitn(5, '/')
+        .nth(4)
+        .filter(|_| path.starts_with("/repos/"));
+    let segments = below.unwrap_or(path).split('/').map(|segment| {
+        let is_id = segment.len() >= 40 || segment.bytes().all(|b| b.is_ascii_digit());
+        if is_id && !segment.is_empty() {
+            "*"
+        } else {
+            segment
+        }
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// `windlass render`, as the sidecar container runs it.
@@ -138,9 +172,9 @@ impl World {
             .expect("a proxy");
         let forge = Forge::start(&folder, 0).await.expect("a forge");
         let contract = Contract::shared();
-        let observing = contract.clone();
+        let asked = Arc::new(Asked::default());
         forge.set_wire(Wire {
-            observer: Some(Arc::new(move |exchange| observing.see(exchange))),
+            observer: Some(observer(&contract, &asked)),
             writes: None,
         });
         let example = Example {
@@ -192,6 +226,7 @@ impl World {
             windlass,
             running: Arc::default(),
             contract,
+            asked,
             folder,
             http,
         }
@@ -234,9 +269,8 @@ impl World {
 
     /// Puts a gate round all of windlass's writes: to the forge and to the cluster.
     pub fn gate(&self, gate: Arc<dyn WriteGate>) {
-        let observing = self.contract.clone();
         self.forge.set_wire(Wire {
-            observer: Some(Arc::new(move |exchange| observing.see(exchange))),
+            observer: Some(observer(&self.contract, &self.asked)),
             writes: Some(gate.clone()),
         });
         self.proxy.gate(gate);
@@ -258,6 +292,11 @@ impl World {
         let left = state.faults.failures.iter().filter(|one| one.times > 0);
         left.map(|one| format!("{} {}", one.method, one.path))
             .collect()
+    }
+
+    /// The requests of the App since the last call, by method and route.
+    pub fn asked(&self) -> BTreeMap<String, usize> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
     }
 
     /// Where windlass keeps its mirrors.

@@ -84,9 +84,10 @@ async fn reply(
         };
         answers.push((line.clone(), text));
     }
-    ctx.to_github()
-        .post_comment(key, &view::reply(comment.comment, &answers))
-        .await?;
+    let body = view::reply(comment.comment, &answers);
+    let posted = ctx.to_github().post_comment(key, &body).await?;
+    let snapshots = &ctx.cache.pulls.snapshots;
+    snapshots.wrote(key, |snapshot| snapshot.put_comment(posted));
     ctx.cache.pulls.answered.insert(comment.comment, ());
     Ok(())
 }

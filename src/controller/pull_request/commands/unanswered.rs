@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::controller::authority::permission;
 use crate::controller::{Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::command::{self, Permission};
@@ -35,7 +36,6 @@ pub async fn unanswered(
         .filter(|comment| comment.is_ours(app));
     let replies = Replies::of(ours);
     let mut budget = Budget::of(&replies, &snapshot.comments, now);
-    let mut permissions: BTreeMap<&str, Permission> = BTreeMap::new();
     let mut commands = Vec::new();
     for comment in &snapshot.comments {
         let Some(author) = comment.user.as_ref().filter(|user| user.kind == "User") else {
@@ -49,14 +49,7 @@ pub async fn unanswered(
         if lines.is_empty() {
             continue;
         }
-        let permission = match permissions.get(author.login.as_str()) {
-            Some(known) => *known,
-            None => {
-                let permission = ctx.github.permission(&key.repo, &author.login).await?;
-                permissions.insert(&author.login, permission);
-                permission
-            }
-        };
+        let permission = permission(ctx, &key.repo, &author.login, snapshot.read).await?;
         if permission < Permission::Write || !budget.take(&author.login) {
             tracing::debug!(pr = %key, author = author.login, "a command is ignored");
             continue;

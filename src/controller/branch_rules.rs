@@ -1,0 +1,73 @@
+//! What GitHub's rules demand of a merge into a base branch, as last read.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::cache::{Recent, locked};
+use super::{Base, Reader, Result};
+use crate::domain::RepoName;
+use crate::domain::pull_request::GATE_CONTEXT;
+use crate::domain::rules::{BranchRules, MergeMethod, RequiredCheck};
+use crate::github;
+
+/// No event tells an App without administration rights that rules changed.
+const READ_AGAIN: Duration = Duration::from_secs(3600);
+
+#[derive(Default)]
+pub struct Cache {
+    known: Mutex<HashMap<RepoName, (Instant, Arc<BranchRules>)>>,
+    /// Methods that GitHub refused in a repository, whatever its answers say of them.
+    refused: Recent<(RepoName, MergeMethod), ()>,
+}
+
+/// The rules of a repository's base branch.
+pub async fn of(ctx: &Reader, base: &Base) -> Result<Arc<BranchRules>> {
+    let (repo, branch) = (&base.repo.name, &base.repo.default_branch);
+    let known = locked(&ctx.cache.rules.known).get(repo).cloned();
+    if let Some((at, rules)) = known
+        && at.elapsed() < READ_AGAIN
+    {
+        return Ok(rules);
+    }
+    let rules = match ctx.github.rules(repo, branch).await {
+        Ok(rules) => rules,
+        Err(error @ (github::Error::NotFound { .. } | github::Error::Refused { .. })) => {
+            tracing::warn!(%repo, %error, "the rules of the branch cannot be read: what GitHub demands is only known once it refuses");
+            BranchRules::default()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let rules = Arc::new(rules);
+    locked(&ctx.cache.rules.known).insert(repo.clone(), (Instant::now(), rules.clone()));
+    Ok(rules)
+}
+
+/// The rules may have changed: they are read again.
+pub fn forget(ctx: &Reader, repo: &RepoName) {
+    locked(&ctx.cache.rules.known).remove(repo);
+}
+
+/// Whether the rules require our verdict before anybody may merge.
+pub async fn require_our_gate(ctx: &Reader, base: &Base) -> Result<bool> {
+    let gate = RequiredCheck {
+        name: GATE_CONTEXT.into(),
+        app: Some(ctx.github.identity().await?.id),
+    };
+    Ok(of(ctx, base).await?.checks.contains(&gate))
+}
+
+/// The methods of merging that are left, best first.
+pub fn methods(ctx: &Reader, base: &Base, rules: &BranchRules) -> Vec<MergeMethod> {
+    let refused = &ctx.cache.rules.refused;
+    rules.methods(|method| {
+        base.repo.allows(method) && !refused.contains_key(&(base.repo.name.clone(), method))
+    })
+}
+
+/// GitHub refused a method of merging in a repository.
+pub fn refuse(ctx: &Reader, repo: &RepoName, method: MergeMethod) {
+    ctx.cache.rules.refused.insert((repo.clone(), method), ());
+}

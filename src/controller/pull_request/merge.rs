@@ -1,0 +1,197 @@
+//! Merges the head that a permit names; and what GitHub refused lately.
+//!
+//! A refused merge is tried again when something changed that GitHub could have
+//! refused it for, otherwise after a pause that doubles up to an hour. GitHub's
+//! refusal is no verdict of windlass's: it changes no check run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Observation, Snapshots};
+use crate::controller::{Reader, Requeue, Result, Writer, branch_rules};
+use crate::domain::gate::{MergePermit, MergeWay};
+use crate::domain::{CommitSha, PullRequestKey};
+use crate::github;
+
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// Two attempts are at least this far apart, whatever happens.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// A merge that GitHub refused.
+#[derive(Clone)]
+pub struct Refusal {
+    head: CommitSha,
+    message: String,
+    at: Instant,
+    pause: Duration,
+    /// What was known of the pull request then.
+    facts: String,
+    /// Something was heard since that GitHub may have waited for.
+    heard: bool,
+}
+
+impl Refusal {
+    /// Whether the merge of a head is not to be tried again yet.
+    fn holds(&self, head: &CommitSha, facts: &str) -> bool {
+        let pause = match self.heard || self.facts != facts {
+            true => SHORTEST_PAUSE,
+            false => self.pause,
+        };
+        self.head == *head && self.at.elapsed() < pause
+    }
+}
+
+/// Why GitHub refused to merge a head, while that counts. `facts`: what is known of it now.
+pub fn refused(
+    ctx: &Reader,
+    key: &PullRequestKey,
+    head: &CommitSha,
+    facts: &str,
+) -> Option<String> {
+    let refusal = ctx.cache.pulls.refusals.get(key)?;
+    refusal.holds(head, facts).then_some(refusal.message)
+}
+
+/// Something happened that GitHub may have waited for, if it refused the merge.
+pub fn heard(ctx: &Reader, key: &PullRequestKey) {
+    if let Some(refusal) = ctx.cache.pulls.refusals.get(key) {
+        let refusal = Refusal {
+            heard: true,
+            ..refusal
+        };
+        ctx.cache.pulls.refusals.insert(key.clone(), refusal);
+    }
+}
+
+pub async fn merge(
+    ctx: &Writer,
+    key: &PullRequestKey,
+    observation: &Observation,
+    permit: &MergePermit,
+) -> Result<Requeue> {
+    let method = match permit.way() {
+        MergeWay::Now(method) => method,
+        MergeWay::Queue => return enqueue(ctx, key, observation, permit).await,
+    };
+    match ctx.to_github().merge(key, permit, method).await {
+        Ok(sha) => {
+            let snapshots: &Snapshots = &ctx.cache.pulls.snapshots;
+            snapshots.wrote(key, |snapshot| snapshot.pull.merged(&sha, ctx.now()));
+            ctx.touch(&key.repo);
+            Ok(Requeue::After(Duration::ZERO))
+        }
+        Err(github::Error::Refused { message, .. }) if is_about_method(&message) => {
+            tracing::info!(pr = %key, message, "another method of merging is tried");
+            branch_rules::refuse(ctx, &key.repo, method);
+            branch_rules::forget(ctx, &key.repo);
+            Ok(Requeue::After(Duration::ZERO))
+        }
+        Err(github::Error::Refused { message, .. }) => {
+            Ok(note_refusal(ctx, key, observation, permit, message))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn enqueue(
+    ctx: &Writer,
+    key: &PullRequestKey,
+    observation: &Observation,
+    permit: &MergePermit,
+) -> Result<Requeue> {
+    let pull = &observation.snapshot.pull;
+    match ctx.to_github().enqueue(key, pull, permit).await {
+        Ok(()) => {
+            let queued = &ctx.cache.pulls.queued;
+            queued.insert(key.clone(), permit.head().clone());
+            Ok(Requeue::Idle)
+        }
+        Err(github::Error::Refused { message, .. }) => {
+            Ok(note_refusal(ctx, key, observation, permit, message))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn note_refusal(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    observation: &Observation,
+    permit: &MergePermit,
+    message: String,
+) -> Requeue {
+    tracing::warn!(pr = %key, message, "GitHub refused the merge");
+    let refusals = &ctx.cache.pulls.refusals;
+    let before = refusals
+        .get(key)
+        .filter(|known| known.head == *permit.head());
+    let pause = before.map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE));
+    // It may be for a rule that we do not know of yet.
+    branch_rules::forget(ctx, &key.repo);
+    let refusal = Refusal {
+        head: permit.head().clone(),
+        message: message.split_whitespace().collect::<Vec<_>>().join(" "),
+        at: Instant::now(),
+        pause,
+        facts: observation.facts.clone(),
+        heard: false,
+    };
+    refusals.insert(key.clone(), refusal);
+    Requeue::After(pause)
+}
+
+/// Whether a refusal is about the method of merging alone. The words are GitHub's:
+/// runatlantis/atlantis#1176, airbytehq/airbyte#38754.
+fn is_about_method(message: &str) -> bool {
+    ["Merge commits", "Squash merges", "Rebase merges"]
+        .iter()
+        .any(|method| message.contains(&format!("{method} are not allowed on this repository")))
+        || message.contains("must not contain merge commits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_about_the_method_are_told_from_other_refusals() {
+        for methods in ["Merge commits", "Squash merges", "Rebase merges"] {
+            let words = format!("{methods} are not allowed on this repository.");
+            assert!(is_about_method(&words), "{words}");
+        }
+        assert!(is_about_method(
+            "Repository rule violations found\n\nThis branch must not contain merge commits."
+        ));
+        assert!(!is_about_method("Pull Request is not mergeable"));
+        assert!(!is_about_method("At least 1 approving review is required"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_holds_until_something_changed_or_its_pause_is_over() {
+        let head: CommitSha = "a".repeat(40).parse().unwrap();
+        let other: CommitSha = "b".repeat(40).parse().unwrap();
+        let refusal = Refusal {
+            head: head.clone(),
+            message: String::new(),
+            at: Instant::now(),
+            pause: FIRST_PAUSE,
+            facts: "one review".into(),
+            heard: false,
+        };
+        assert!(refusal.holds(&head, "two reviews"), "attempts are apart");
+        assert!(!refusal.holds(&other, "one review"));
+        tokio::time::advance(SHORTEST_PAUSE).await;
+        assert!(refusal.holds(&head, "one review"));
+        assert!(!refusal.holds(&head, "two reviews"));
+        let heard = Refusal {
+            heard: true,
+            ..refusal.clone()
+        };
+        assert!(!heard.holds(&head, "one review"));
+        tokio::time::advance(FIRST_PAUSE).await;
+        assert!(!refusal.holds(&head, "one review"));
+    }
+}

@@ -1,0 +1,119 @@
+//! What GitHub has of a pull request, read once for as long as nothing says that it changed.
+//!
+//! A webhook, the list of pull requests and a failed write say so. What we write
+//! is put into the kept snapshot. Only decisions that cannot do harm are made
+//! from a kept snapshot: see [`is_recent`]. Reads lag behind webhooks: until a
+//! read shows what a webhook told of, it counts as outdated.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::controller::cache::{Recent, locked};
+use crate::controller::{Reader, Result};
+use crate::domain::{CommitSha, PullFact, PullRequestKey, RepoName};
+use crate::github::{Pull, PullSnapshot};
+
+/// How old a snapshot may be that a merge or the answer to a command is decided from.
+const RECENT: Duration = Duration::from_secs(20);
+/// After this time a snapshot is read again, whatever happened.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// How long reads may lag behind a webhook.
+const LONGEST_LAG: Duration = Duration::from_secs(120);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Default)]
+pub struct Snapshots {
+    known: Recent<PullRequestKey, Arc<PullSnapshot>>,
+    /// When a pull request last changed, as far as we heard.
+    changed: Recent<PullRequestKey, Instant>,
+    /// What webhooks told of and reads did not show yet, with the time of the webhook.
+    awaited: Mutex<HashMap<PullRequestKey, Vec<(PullFact, Instant)>>>,
+}
+
+impl Snapshots {
+    /// The kept snapshot, if nothing changed since.
+    fn get(&self, key: &PullRequestKey) -> Option<Arc<PullSnapshot>> {
+        let known = self.known.get(key)?;
+        let changed = self.changed.get(key);
+        let outdated = changed.is_some_and(|at| known.read <= at) || known.read.elapsed() > LONGEST;
+        (!outdated).then_some(known)
+    }
+
+    /// A pull request changed: what was read before does not count any more.
+    pub fn touch(&self, key: &PullRequestKey) {
+        self.changed.insert(key.clone(), Instant::now());
+    }
+
+    /// A webhook told of something that the next read has to show.
+    pub fn expect(&self, key: &PullRequestKey, fact: PullFact) {
+        let mut awaited = locked(&self.awaited);
+        awaited
+            .entry(key.clone())
+            .or_default()
+            .push((fact, Instant::now()));
+    }
+
+    /// How long to wait until the next read, since this one does not show everything that webhooks
+    /// told of.
+    fn lag(&self, key: &PullRequestKey, snapshot: &PullSnapshot) -> Option<Duration> {
+        let mut awaited = locked(&self.awaited);
+        let facts = awaited.get_mut(key)?;
+        facts.retain(|(fact, at)| !snapshot.shows(fact) && at.elapsed() < LONGEST_LAG);
+        let oldest = facts.iter().map(|(_, at)| at.elapsed()).max();
+        if oldest.is_none() {
+            awaited.remove(key);
+        }
+        oldest.map(|lag| lag.max(SHORTEST_PAUSE))
+    }
+
+    /// The list of pull requests shows one otherwise than the kept snapshot does.
+    pub fn compare(&self, key: &PullRequestKey, listed: &Pull) {
+        let known = self.known.get(key);
+        if known.is_some_and(|known| !known.pull.is_as_listed(listed)) {
+            self.touch(key);
+        }
+    }
+
+    /// Puts what we wrote into the kept snapshot.
+    pub fn wrote(&self, key: &PullRequestKey, change: impl FnOnce(&mut PullSnapshot)) {
+        if let Some(mut known) = self.known.get(key) {
+            change(Arc::make_mut(&mut known));
+            self.known.insert(key.clone(), known);
+        }
+    }
+
+    /// The open pull requests with this head, as far as they are known.
+    pub fn with_head(&self, repo: &RepoName, head: &CommitSha) -> Vec<PullRequestKey> {
+        let all = self.known.iter().filter(|(key, known)| {
+            key.repo == *repo && known.pull.is_open() && known.pull.head.sha == *head
+        });
+        all.map(|(key, _)| (*key).clone()).collect()
+    }
+}
+
+/// A pull request as GitHub has it, or had it when it last changed. And when to read it again,
+/// because the read lags behind.
+pub async fn snapshot(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+) -> Result<(Arc<PullSnapshot>, Option<Duration>)> {
+    let snapshots = &ctx.cache.pulls.snapshots;
+    if let Some(known) = snapshots.get(key) {
+        return Ok((known, None));
+    }
+    let snapshot = Arc::new(ctx.github.snapshot(key).await?);
+    let lag = snapshots.lag(key, &snapshot);
+    snapshots.known.insert(key.clone(), snapshot.clone());
+    if lag.is_some() {
+        snapshots.touch(key);
+    }
+    Ok((snapshot, lag))
+}
+
+/// Whether a merge or the answer to a command may be decided from a snapshot.
+pub fn is_recent(snapshot: &PullSnapshot) -> bool {
+    snapshot.read.elapsed() < RECENT
+}
