@@ -190,7 +190,6 @@ async fn reader(
             settings.credentials.clone(),
             settings.write_interval,
             settings.projects.clone(),
-            metrics.clone(),
         )?,
         mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
         environment: Environment {

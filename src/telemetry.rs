@@ -177,9 +177,11 @@ impl Metrics {
             .get_or_create(&vec![("queue", name)])
             .set(i64::try_from(pending).unwrap_or(i64::MAX));
     }
-    pub fn github_request(&self, status: u16) {
+    /// `total`: how many answers of GitHub have had the status code since the start.
+    pub fn github_requests(&self, status: u16, total: u64) {
         let label = vec![("status", status.to_string())];
-        self.github.get_or_create(&label).inc();
+        let counter = self.github.get_or_create(&label);
+        counter.inner().fetch_max(total, Ordering::Relaxed);
     }
     /// The limits of an installation: see [`crate::github`].
     pub fn github_limits(&self, installation: u64, remaining: Option<u64>, limited: Duration) {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::transport::found;
+use super::answers::found;
 use super::{Error, GitHub, Push, RefMove, Result, Writer};
 use crate::domain::edit::FileEdit;
 use crate::domain::{CommitSha, RepoName};

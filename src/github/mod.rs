@@ -10,10 +10,11 @@
 //! - [`deployments`], [`notes`]: a commit's deployments, and its receipt
 //! - [`transport`]: GETs are retried, writes never are: the loops read the state
 //!   again and decide
+//! - [`answers`]: what answers mean that are not what was asked for
 //! - [`limit`]: what GitHub allows an installation, and how we keep below it
 //! - the others: one function per request
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,6 @@ use tokio::time::Instant;
 use crate::domain::RepoName;
 use crate::domain::fence::Projects;
 use crate::domain::permit::WritePermit;
-use crate::telemetry::Metrics;
 
 pub mod auth;
 
@@ -36,6 +36,7 @@ pub mod notes;
 
 pub mod webhook;
 
+mod answers;
 mod branches;
 mod checks;
 mod comments;
@@ -118,7 +119,8 @@ pub struct GitHub {
     next_session: AtomicU64,
     /// Answers for conditional requests, by session and route.
     known: moka::future::Cache<(u64, String), Known>,
-    metrics: Arc<Metrics>,
+    /// How many answers had which status code.
+    answers: Mutex<BTreeMap<u16, u64>>,
     /// A repository was renamed or transferred: the known names are outdated.
     pub names_changed: tokio::sync::Notify,
 }
@@ -171,7 +173,6 @@ impl GitHub {
         credentials: AppCredentials,
         write_interval: Duration,
         projects: Projects,
-        metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
@@ -208,7 +209,7 @@ impl GitHub {
                 // A token expires after an hour, and with it what was read by it.
                 .time_to_live(Duration::from_secs(3600))
                 .build(),
-            metrics,
+            answers: Mutex::default(),
             names_changed: tokio::sync::Notify::new(),
         })
     }
@@ -219,14 +220,29 @@ impl GitHub {
         limiters.entry(installation).or_insert_with(new).clone()
     }
 
-    /// Tells the metrics what is left of the limits.
-    pub fn report_limits(&self) {
+    fn count(&self, status: u16) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        *answers.entry(status).or_default() += 1;
+    }
+
+    /// How many answers had which status code, since the start.
+    pub fn answers(&self) -> BTreeMap<u16, u64> {
+        self.answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// For each installation: the requests that are left in this hour, and for how long nothing is
+    /// sent.
+    pub fn limits(&self) -> Vec<(u64, Option<u64>, Duration)> {
         let limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
-        for (installation, limiter) in limiters.iter().filter(|(id, _)| **id != 0) {
+        let installations = limiters.iter().filter(|(id, _)| **id != 0);
+        let limits = installations.map(|(id, limiter)| {
             let (remaining, limited) = limiter.standing();
-            self.metrics
-                .github_limits(*installation, remaining, limited);
-        }
+            (*id, remaining, limited)
+        });
+        limits.collect()
     }
 
     // ---- our identity

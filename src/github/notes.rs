@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::transport::found;
+use super::answers::found;
 use super::{Error, GitHub, Result, Writer};
 use crate::domain::{CommitSha, RepoName};
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::transport::found;
+use super::answers::found;
 use super::{GitHub, Result};
 use crate::domain::RepoName;
 use crate::domain::command::Permission;

@@ -136,77 +136,17 @@ pub fn is_relevant(event: &str) -> bool {
 pub fn hint(event: &str, payload: &Payload, own: Option<&str>) -> Option<Hint> {
     let sender = payload.sender.as_ref().and_then(|by| by.login.as_deref());
     let ours = own.is_some() && sender == own;
-    let action = payload.action.as_deref().unwrap_or_default();
-    let repo = || -> Option<RepoName> {
-        let repository = payload.repository.as_ref()?;
-        repository.full_name.as_ref()?.parse().ok()
-    };
     match event {
-        "pull_request" if is_decisive(action, ours) => {
-            let pull = payload.pull_request.as_ref()?;
-            let head = pull.head.as_ref().and_then(|head| head.sha.clone());
-            let moved = matches!(action, "opened" | "synchronize" | "reopened");
-            let fact = head.filter(|_| moved).map(PullFact::Head);
-            pull_hint(repo()?, pull.number?, fact)
-        }
+        "pull_request" => payload.pull_request_hint(ours),
         "pull_request_review" => {
             let review = payload.review.as_ref().and_then(|review| review.id);
-            let fact = review.filter(|_| action == "submitted");
-            let number = payload.pull_request.as_ref()?.number?;
-            pull_hint(repo()?, number, fact.map(PullFact::Review))
+            let fact = review.filter(|_| payload.action() == "submitted");
+            payload.pull_hint(fact.map(PullFact::Review))
         }
-        "issue_comment" if !ours => {
-            let issue = payload.issue.as_ref()?;
-            issue.pull_request.as_ref()?;
-            let comment = payload.comment.as_ref();
-            let created = action == "created";
-            // Without a slash at the start of a line there is no command.
-            let body = comment.and_then(|comment| comment.body.as_deref());
-            if created && !body.is_none_or(|body| body.lines().any(starts_with_slash)) {
-                return None;
-            }
-            let id = comment.and_then(|comment| comment.id);
-            let fact = id.filter(|_| created).map(PullFact::Comment);
-            pull_hint(repo()?, issue.number?, fact)
-        }
-        "push" => Some(Hint::Branch {
-            repo: repo()?,
-            branch: payload
-                .reference
-                .as_ref()?
-                .strip_prefix("refs/heads/")?
-                .into(),
-            at_least: payload
-                .after
-                .as_ref()
-                .and_then(|after| after.parse().ok())
-                .filter(|after: &CommitSha| after.as_str().bytes().any(|digit| digit != b'0')),
-        }),
-        "check_run" | "check_suite" if action == "rerequested" => Some(Hint::Rerequested {
-            repo: repo()?,
-            commit: payload.checked()?,
-        }),
-        "check_run" | "check_suite" if !ours && action == "completed" => Some(Hint::Checks {
-            repo: repo()?,
-            commit: payload.checked()?,
-        }),
-        "status" if !ours => Some(Hint::Checks {
-            repo: repo()?,
-            commit: payload.sha.as_ref()?.parse().ok()?,
-        }),
-        "merge_group" if action == "checks_requested" => {
-            let group = payload.merge_group.as_ref()?;
-            Some(Hint::MergeGroup(MergeGroup {
-                repo: repo()?,
-                branch: group
-                    .base_ref
-                    .as_ref()?
-                    .trim_start_matches("refs/heads/")
-                    .into(),
-                base: group.base_sha.clone()?,
-                head: group.head_sha.clone()?,
-            }))
-        }
+        "issue_comment" if !ours => payload.comment_hint(),
+        "push" => payload.push_hint(),
+        "check_run" | "check_suite" | "status" => payload.checks_hint(event, ours),
+        "merge_group" => payload.group_hint(),
         "installation" | "installation_repositories" | "installation_target" | "repository" => {
             Some(Hint::Installations)
         }
@@ -215,29 +155,95 @@ pub fn hint(event: &str, payload: &Payload, own: Option<&str>) -> Option<Hint> {
 }
 
 impl Payload {
-    fn checked(&self) -> Option<CommitSha> {
-        let checked = self.check_run.as_ref().or(self.check_suite.as_ref())?;
-        checked.head_sha.clone()
+    fn action(&self) -> &str {
+        self.action.as_deref().unwrap_or_default()
     }
-}
 
-/// Whether an action on a pull request can change what we do. Our own edits cannot.
-fn is_decisive(action: &str, ours: bool) -> bool {
-    match action {
-        "opened" | "synchronize" | "reopened" | "closed" | "converted_to_draft"
-        | "ready_for_review" | "dequeued" => true,
-        "edited" => !ours,
-        _ => false,
+    fn repo(&self) -> Option<RepoName> {
+        let repository = self.repository.as_ref()?;
+        repository.full_name.as_ref()?.parse().ok()
     }
-}
 
-fn starts_with_slash(line: &str) -> bool {
-    line.trim_start().starts_with('/')
-}
+    fn pull_hint(&self, fact: Option<PullFact>) -> Option<Hint> {
+        let number = match (&self.pull_request, &self.issue) {
+            (Some(pull), _) => pull.number?,
+            (None, Some(issue)) => issue.number?,
+            (None, None) => return None,
+        };
+        let key = PullRequestKey {
+            repo: self.repo()?,
+            number,
+        };
+        Some(Hint::PullRequest { key, fact })
+    }
 
-fn pull_hint(repo: RepoName, number: u64, fact: Option<PullFact>) -> Option<Hint> {
-    let key = PullRequestKey { repo, number };
-    Some(Hint::PullRequest { key, fact })
+    fn pull_request_hint(&self, ours: bool) -> Option<Hint> {
+        let is_decisive = match self.action() {
+            "opened" | "synchronize" | "reopened" | "closed" | "converted_to_draft"
+            | "ready_for_review" | "dequeued" => true,
+            // Our own edits change nothing that we do.
+            "edited" => !ours,
+            _ => false,
+        };
+        let head = self.pull_request.as_ref()?.head.as_ref();
+        let head = head.and_then(|head| head.sha.clone());
+        let moved = matches!(self.action(), "opened" | "synchronize" | "reopened");
+        let fact = head.filter(|_| moved).map(PullFact::Head);
+        is_decisive.then(|| self.pull_hint(fact)).flatten()
+    }
+
+    fn comment_hint(&self) -> Option<Hint> {
+        self.issue.as_ref()?.pull_request.as_ref()?;
+        let (comment, created) = (self.comment.as_ref(), self.action() == "created");
+        // Without a slash at the start of a line there is no command.
+        let body = comment.and_then(|comment| comment.body.as_deref());
+        let slashes = |body: &str| body.lines().any(|line| line.trim_start().starts_with('/'));
+        if created && !body.is_none_or(slashes) {
+            return None;
+        }
+        let id = comment.and_then(|comment| comment.id);
+        self.pull_hint(id.filter(|_| created).map(PullFact::Comment))
+    }
+
+    fn push_hint(&self) -> Option<Hint> {
+        let after: Option<CommitSha> = self.after.as_ref().and_then(|after| after.parse().ok());
+        // All zeros: it was deleted.
+        let is_commit = |after: &CommitSha| after.as_str().bytes().any(|digit| digit != b'0');
+        Some(Hint::Branch {
+            repo: self.repo()?,
+            branch: self.reference.as_ref()?.strip_prefix("refs/heads/")?.into(),
+            at_least: after.filter(is_commit),
+        })
+    }
+
+    fn checks_hint(&self, event: &str, ours: bool) -> Option<Hint> {
+        let repo = self.repo()?;
+        let commit = if event == "status" {
+            self.sha.as_ref()?.parse().ok()?
+        } else {
+            let checked = self.check_run.as_ref().or(self.check_suite.as_ref())?;
+            checked.head_sha.clone()?
+        };
+        match self.action() {
+            "rerequested" => Some(Hint::Rerequested { repo, commit }),
+            action if !ours && (event == "status" || action == "completed") => {
+                Some(Hint::Checks { repo, commit })
+            }
+            _ => None,
+        }
+    }
+
+    fn group_hint(&self) -> Option<Hint> {
+        let group = self.merge_group.as_ref()?;
+        let branch = group.base_ref.as_ref()?.trim_start_matches("refs/heads/");
+        let group = MergeGroup {
+            repo: self.repo()?,
+            branch: branch.into(),
+            base: group.base_sha.clone()?,
+            head: group.head_sha.clone()?,
+        };
+        (self.action() == "checks_requested").then_some(Hint::MergeGroup(group))
+    }
 }
 
 #[cfg(test)]
@@ -275,7 +281,13 @@ mod tests {
         let repo: RepoName = "acme/config".parse().unwrap();
         let (sha, zero) = ("a".repeat(40), "0".repeat(40));
         let commit: CommitSha = sha.parse().unwrap();
-        let pull = |fact| pull_hint(repo.clone(), 7, fact);
+        let pull = |fact| {
+            let key = PullRequestKey {
+                repo: repo.clone(),
+                number: 7,
+            };
+            Some(Hint::PullRequest { key, fact })
+        };
         let branch = |at_least| {
             Some(Hint::Branch {
                 repo: repo.clone(),

@@ -24,7 +24,12 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
         .metrics
         .cluster_requests(crate::cluster::ANSWERS.load(std::sync::atomic::Ordering::Relaxed));
     if let Some(ctx) = server.ctx.get() {
-        ctx.github.report_limits();
+        for (status, count) in ctx.github.answers() {
+            ctx.metrics.github_requests(status, count);
+        }
+        for (installation, remaining, limited) in ctx.github.limits() {
+            ctx.metrics.github_limits(installation, remaining, limited);
+        }
         ctx.metrics.queue("repository", ctx.repositories.pending());
         ctx.metrics.queue("promotion", ctx.promotions.pending());
         ctx.metrics.queue("pull_request", ctx.pulls.pending());

@@ -51,20 +51,20 @@ pub async fn act(
             let opened = github
                 .open_pull(repo, &branch, &base, &facts.title, &facts.body)
                 .await?;
-            ctx.cache.promotions.put(key, opened);
+            ctx.cache.promotions.show(key, opened);
         }
         Step::Retitle { number } => {
             let pull = pull(number);
             let titled = github
                 .retitle_pull(&pull, &facts.title, &facts.body)
                 .await?;
-            ctx.cache.promotions.put(key, titled);
+            ctx.cache.promotions.show(key, titled);
             // The body reports the earlier stages, which the gate checks by itself.
             ctx.emit(&Event::PullRequest(pull));
         }
         Step::Close { number } => {
             let closed = github.close_pull(&pull(number)).await?;
-            ctx.cache.promotions.put(key, closed);
+            ctx.cache.promotions.show(key, closed);
         }
         Step::Settled(outcome) => {
             settle(ctx, key, object, facts, outcome).await?;

@@ -51,7 +51,7 @@ impl Cache {
     }
 
     /// A pull request as it is now, by an answer of GitHub.
-    pub fn put(&self, key: &ApplicationKey, pull: Pull) {
+    pub fn show(&self, key: &ApplicationKey, pull: Pull) {
         let Some(known) = self.pulls.get(key) else {
             return;
         };
