@@ -8,7 +8,7 @@
 //! source supports is listed in [`ASSUMPTIONS`].
 //!
 //! - [`state`]: what there is; [`git`]: the repositories
-//! - [`server`], [`exchange`]: from the socket to what answers; [`auth`]: who asks
+//! - [`server`], [`exchange`]: from the socket to what answers; [`auth`]: who asks; [`limits`]: how much
 //! - [`rest`] and [`graphql`]: what is answered; [`json`]: in which shape
 //! - [`webhooks`]: deliveries, with knobs to lose, duplicate, delay and reorder them
 //! - [`pages`]: what a person sees in a browser
@@ -18,6 +18,7 @@ mod exchange;
 pub mod git;
 mod graphql;
 mod json;
+mod limits;
 pub mod pages;
 mod rest;
 mod server;
@@ -176,7 +177,7 @@ impl Forge {
             headers,
             body,
         };
-        let reply = self.inner.api(&call);
+        let reply = self.inner.api(&call, self.inner.authenticate(&call));
         match reply.body {
             ReplyBody::Json(value) if reply.status < 300 => Ok(value),
             ReplyBody::Json(value) => {

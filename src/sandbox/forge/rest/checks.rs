@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::query::{linked, paginate};
-use super::{Answer, Asked, body};
+use super::{Answer, Asked, body, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::resolve;
@@ -52,17 +52,12 @@ impl Asked<'_> {
                 .rev()
                 .filter(|check| check.sha == sha && name.is_none_or(|name| *name == check.name))
                 .collect();
-            // There is one App.
-            if self
-                .query
-                .get("app_id")
-                .is_some_and(|id| *id != shapes.state.app.id.to_string())
-            {
-                found.clear();
+            if let Some(id) = self.query.get("app_id") {
+                found.retain(|check| *id == shapes.maker(check)["id"].to_string());
             }
             if self.query.get("filter").map(String::as_str) != Some("all") {
                 let mut seen = HashSet::new();
-                found.retain(|check| seen.insert(check.name.clone()));
+                found.retain(|check| seen.insert((check.app.clone(), check.name.clone())));
             }
             let all: Vec<_> = found
                 .iter()
@@ -75,6 +70,39 @@ impl Asked<'_> {
                 link,
             ))
         })
+    }
+
+    pub(super) fn check_run(&self, id: &str) -> Answer {
+        self.read("checks", |shapes, repo| {
+            let check = repo.checks.iter().find(|check| check.id.to_string() == id);
+            let check = check.ok_or_else(not_found)?;
+            Ok(Reply::json(200, shapes.check_run(repo, check)))
+        })
+    }
+
+    /// The button *Re-run*: the check run stays as it is, and its App is told.
+    pub(super) fn rerequest(&self, id: &str) -> Answer {
+        self.allow("checks", Access::Write)?;
+        let mut state = self.inner.state();
+        let repo = state.by_id(self.repo).ok_or_else(not_found)?;
+        let check = repo.checks.iter().find(|check| check.id.to_string() == id);
+        let check = check.ok_or_else(not_found)?;
+        if check.app.is_some() {
+            return Err(Reply::error(
+                403,
+                "This check run does not belong to the authenticated GitHub App",
+            ));
+        }
+        let value = self.inner.shapes(&state).check_run(repo, check);
+        self.inner.announce(
+            &mut state,
+            self.repo,
+            "check_run",
+            Some("rerequested"),
+            &self.login,
+            json!({"check_run": value}),
+        );
+        Ok(Reply::json(201, json!({})))
     }
 
     pub(super) fn create_check(&self) -> Answer {
@@ -97,6 +125,7 @@ impl Asked<'_> {
         let mut check = CheckRun {
             id,
             name,
+            app: None,
             sha,
             status: "queued".into(),
             conclusion: None,
@@ -129,7 +158,7 @@ impl Asked<'_> {
         let Some(check) = repo
             .checks
             .iter_mut()
-            .find(|check| check.id.to_string() == id)
+            .find(|check| check.id.to_string() == id && check.app.is_none())
         else {
             return Err(Reply::error(404, "Not Found"));
         };

@@ -4,7 +4,7 @@
 //! are GitHub's (docs.github.com, and the threads that quote them).
 //!
 //! - [`app`], [`deliveries`], [`users`]: what lies outside of a repository
-//! - [`refs`], [`branches`], [`git_data`], [`contents`]: what git holds
+//! - [`refs`], [`branches`], [`git_data`], [`contents`]: what git holds; [`moved`]: under new names
 //! - [`statuses`], [`checks`], [`deployments`]: what is said of commits
 //! - [`pulls`], [`open`], [`merge`], [`reviews`]: pull requests; [`issues`], [`comments`]: their threads
 //! - [`query`]: query strings, and the pages of lists
@@ -19,6 +19,7 @@ mod deployments;
 mod git_data;
 mod issues;
 mod merge;
+mod moved;
 mod open;
 mod pulls;
 mod query;
@@ -34,7 +35,7 @@ use serde_json::{Value, json};
 
 use super::auth::{Access, Auth, may};
 use super::json::Shapes;
-use super::state::{Repository, now};
+use super::state::Repository;
 use super::{Call, Inner, Reply};
 use query::{linked, paginate, percent_decode};
 
@@ -69,13 +70,7 @@ impl Inner {
                 200,
                 json!({"verifiable_password_authentication": false, "installed_version": "3.19.0"}),
             )),
-            ("GET", ["rate_limit"]) => {
-                let rate = json!({"limit": 5000, "remaining": 4999, "reset": now().as_second() + 3600, "used": 1});
-                Ok(Reply::json(
-                    200,
-                    json!({"rate": rate, "resources": {"core": rate, "search": rate, "graphql": rate}}),
-                ))
-            }
+            ("GET", ["rate_limit"]) => Ok(Reply::json(200, self.rate_limit(auth))),
             ("GET", ["user"]) => self.authenticated_user(auth),
             (method, ["app", rest @ ..]) => self.app_endpoints(method, rest, call, auth, &query),
             ("GET", ["installation", "repositories"]) => {
@@ -83,6 +78,13 @@ impl Inner {
             }
             ("GET", ["orgs", organisation, "teams", team, "memberships", user]) => {
                 self.team_membership(auth, organisation, team, user)
+            }
+            (_, ["repositories", id, rest @ ..]) => {
+                let id = id.parse().map_err(|_| not_found())?;
+                let full_name = self.state().by_id(id).map(|repo| repo.full_name());
+                let full_name = full_name.ok_or_else(not_found)?;
+                let (owner, name) = full_name.split_once('/').ok_or_else(not_found)?;
+                self.repository_endpoints(call, auth, (owner, name), rest, query)
             }
             (_, ["repos", owner, name, rest @ ..]) => {
                 self.repository_endpoints(call, auth, (owner, name), rest, query)
@@ -101,11 +103,14 @@ impl Inner {
     ) -> Answer {
         let (repo, login) = {
             let state = self.state();
-            let repo = state
-                .repository(owner, name)
-                .ok_or_else(|| Reply::error(404, "Not Found"))?;
+            let Some(repo) = state.repository(owner, name) else {
+                return Err(state.moved_to(owner, name).map_or_else(not_found, |repo| {
+                    self.redirect(call, auth, repo, rest)
+                }));
+            };
             if let (Auth::App, ["installation"]) = (auth, rest) {
-                return Ok(Reply::json(200, self.shapes(&state).installation()));
+                let found = state.installation_of(repo).ok_or_else(not_found)?;
+                return Ok(Reply::json(200, self.shapes(&state).installation(found)));
             }
             may(auth, repo, "metadata", Access::Read)?;
             let login = if let Auth::User(login) = auth {
@@ -163,6 +168,8 @@ impl Asked<'_> {
             ("POST", ["deployments", id, "statuses"]) => self.create_deployment_status(id),
             ("GET", ["deployments", id, "statuses"]) => self.deployment_statuses(id),
             (method, ["pulls", rest @ ..]) => self.pull_endpoints(method, rest),
+            ("GET", ["check-runs", id]) => self.check_run(id),
+            ("POST", ["check-runs", id, "rerequest"]) => self.rerequest(id),
             (method, ["issues", rest @ ..]) => self.issue_endpoints(method, rest),
             _ => Err(Reply::error(404, "Not Found")),
         }
