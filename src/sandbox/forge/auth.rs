@@ -123,9 +123,7 @@ impl Inner {
             Some(one) if one.suspended => {
                 Err(Reply::error(403, "This installation has been suspended"))
             }
-            Some(one) if one.ip_refused => {
-                Err(Reply::error(403, ip_refusal(&state.account(one))))
-            }
+            Some(one) if one.ip_refused => Err(Reply::error(403, ip_refusal(&state.account(one)))),
             _ => Ok(()),
         }
     }

@@ -215,16 +215,28 @@ mod tests {
         let sha = "a".repeat(40);
         for (path, expected) in [
             ("/api/v3/repos/acme/config", "/repos/*/*"),
-            ("/api/v3/repos/acme/pulls/pulls/7/merge", "/repos/*/*/pulls/*/merge"),
+            (
+                "/api/v3/repos/acme/pulls/pulls/7/merge",
+                "/repos/*/*/pulls/*/merge",
+            ),
             ("/api/v3/repos/a/b/git/ref/heads/x", "/repos/*/*/git/ref/*"),
-            ("/api/v3/repos/a/b/contents/x/y.yaml", "/repos/*/*/contents/*"),
-            ("/api/v3/repos/a/b/rules/branches/main", "/repos/*/*/rules/branches/*"),
+            (
+                "/api/v3/repos/a/b/contents/x/y.yaml",
+                "/repos/*/*/contents/*",
+            ),
+            (
+                "/api/v3/repos/a/b/rules/branches/main",
+                "/repos/*/*/rules/branches/*",
+            ),
             (
                 "/api/v3/repos/a/b/collaborators/mia/permission",
                 "/repos/*/*/collaborators/*/permission",
             ),
             ("/api/v3/repositories/12/pulls", "/repositories/*/pulls"),
-            ("/api/v3/app/installations/3/access_tokens", "/app/installations/*/access_tokens"),
+            (
+                "/api/v3/app/installations/3/access_tokens",
+                "/app/installations/*/access_tokens",
+            ),
             ("/api/graphql", "/graphql"),
             (
                 &format!("/api/v3/repos/a/b/commits/{sha}/status"),

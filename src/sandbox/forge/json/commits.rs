@@ -51,7 +51,11 @@ impl Shapes<'_> {
     /// The check suite of an App on a commit: a number of its own.
     fn suite(&self, repo: &Repository, check: &CheckRun) -> u64 {
         let app = check.app.as_deref().unwrap_or(&self.state.app.slug);
-        let of = |text: &str| text.bytes().fold(7, |hash: u64, byte| (hash * 31 + u64::from(byte)) % 1_000_000_007);
+        let of = |text: &str| {
+            text.bytes().fold(7, |hash: u64, byte| {
+                (hash * 31 + u64::from(byte)) % 1_000_000_007
+            })
+        };
         of(&format!("{} {} {app}", repo.id, check.sha))
     }
 
@@ -72,7 +76,10 @@ impl Shapes<'_> {
         } else {
             "failure"
         };
-        let (id, facts) = (self.suite(repo, check), CommitFacts::read(self.inner, repo, &check.sha));
+        let (id, facts) = (
+            self.suite(repo, check),
+            CommitFacts::read(self.inner, repo, &check.sha),
+        );
         let url = format!("{}/check-suites/{id}", self.repo_url(repo));
         let who = |one: &Identity| json!({"name": one.name, "email": one.email});
         json!({

@@ -145,12 +145,11 @@ fn granted_permissions(
     let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
         return Ok(accepted);
     };
-    let granted =
-        |name: &str, access: &str| match accepted.get(name).map(String::as_str) {
-            Some("write" | "admin") => true,
-            Some("read") => access == "read",
-            _ => false,
-        };
+    let granted = |name: &str, access: &str| match accepted.get(name).map(String::as_str) {
+        Some("write" | "admin") => true,
+        Some("read") => access == "read",
+        _ => false,
+    };
     if asked.iter().any(|(name, access)| !granted(name, access)) {
         return Err(Reply::error(
             422,
@@ -164,11 +163,7 @@ fn granted_permissions(
 }
 
 /// The repositories of these names, all of which must be there.
-fn ids_of(
-    state: &State,
-    installation: &Installation,
-    names: &[String],
-) -> Result<Vec<u64>, Reply> {
+fn ids_of(state: &State, installation: &Installation, names: &[String]) -> Result<Vec<u64>, Reply> {
     let ids: Vec<_> = state
         .repositories
         .iter()

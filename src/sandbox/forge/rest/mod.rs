@@ -7,7 +7,7 @@
 //! - [`refs`], [`branches`], [`git_data`], [`contents`]: what git holds; [`moved`]: under new names
 //! - [`statuses`], [`checks`], [`deployments`]: what is said of commits
 //! - [`pulls`], [`open`], [`merge`], [`reviews`]: pull requests; [`issues`], [`comments`]: their threads
-//! - [`query`]: query strings, and the pages of lists
+//! - [`lag`]: as of a while ago; [`query`]: query strings, and the pages of lists
 
 mod app;
 mod branches;
@@ -18,6 +18,7 @@ mod deliveries;
 mod deployments;
 mod git_data;
 mod issues;
+mod lag;
 mod merge;
 mod moved;
 mod open;
@@ -35,7 +36,7 @@ use serde_json::{Value, json};
 
 use super::auth::{Access, Auth, may};
 use super::json::Shapes;
-use super::state::Repository;
+use super::state::{Kind, Repository};
 use super::{Call, Inner, Reply};
 use query::{linked, paginate, percent_decode};
 
@@ -104,9 +105,9 @@ impl Inner {
         let (repo, login) = {
             let state = self.state();
             let Some(repo) = state.repository(owner, name) else {
-                return Err(state.moved_to(owner, name).map_or_else(not_found, |repo| {
-                    self.redirect(call, auth, repo, rest)
-                }));
+                return Err(state
+                    .moved_to(owner, name)
+                    .map_or_else(not_found, |repo| self.redirect(call, auth, repo, rest)));
             };
             if let (Auth::App, ["installation"]) = (auth, rest) {
                 let found = state.installation_of(repo).ok_or_else(not_found)?;
@@ -156,10 +157,16 @@ impl Asked<'_> {
             ("GET", ["rules", "branches", branch @ ..]) => self.rules(&branch.join("/")),
             ("GET", ["collaborators", user, "permission"]) => self.permission(user),
             ("POST", ["statuses", sha]) => self.create_status(sha),
-            ("GET", ["commits", reference, "status"]) => self.combined_status(reference),
-            ("GET", ["commits", reference, "statuses"]) => self.statuses(reference),
-            ("GET", ["commits", reference, "check-runs"]) => self.check_runs(reference),
-            ("GET", ["commits", sha, "pulls"]) => self.pulls_of(sha),
+            ("GET", ["commits", reference, "status"]) => {
+                self.lagging(Kind::Status, self.combined_status(reference))
+            }
+            ("GET", ["commits", reference, "statuses"]) => {
+                self.lagging(Kind::Status, self.statuses(reference))
+            }
+            ("GET", ["commits", reference, "check-runs"]) => {
+                self.lagging(Kind::Check, self.check_runs(reference))
+            }
+            ("GET", ["commits", sha, "pulls"]) => self.lagging(Kind::Pull, self.pulls_of(sha)),
             ("POST", ["check-runs"]) => self.create_check(),
             ("PATCH", ["check-runs", id]) => self.update_check(id),
             ("POST", ["deployments"]) => self.create_deployment(),
@@ -168,7 +175,7 @@ impl Asked<'_> {
             ("POST", ["deployments", id, "statuses"]) => self.create_deployment_status(id),
             ("GET", ["deployments", id, "statuses"]) => self.deployment_statuses(id),
             (method, ["pulls", rest @ ..]) => self.pull_endpoints(method, rest),
-            ("GET", ["check-runs", id]) => self.check_run(id),
+            ("GET", ["check-runs", id]) => self.lagging(Kind::Check, self.check_run(id)),
             ("POST", ["check-runs", id, "rerequest"]) => self.rerequest(id),
             (method, ["issues", rest @ ..]) => self.issue_endpoints(method, rest),
             _ => Err(Reply::error(404, "Not Found")),

@@ -31,9 +31,7 @@ pub fn unsupported(manifest: &Value) -> Vec<&'static str> {
     };
     NEEDED
         .iter()
-        .filter(|(event, needed)| {
-            asked(event) && manifest["default_permissions"][needed].is_null()
-        })
+        .filter(|(event, needed)| asked(event) && manifest["default_permissions"][needed].is_null())
         .map(|(event, _)| *event)
         .collect()
 }

@@ -4,7 +4,11 @@
 //! (dpb587/github-status-resource#3), comments (Mergifyio/mergify#654) and refs
 //! (rancher/fleet#4842). Only the App's reads lag: stories see what there is.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
+
+use super::State;
 
 /// For how many reads a write is not seen; 0: it is seen at once.
 #[derive(Clone, Default)]
@@ -55,6 +59,18 @@ pub struct StaleRef {
     pub whole: bool,
 }
 
+impl State {
+    /// Whether writes of a kind are not seen at once.
+    pub fn lags(&self, kind: Kind) -> bool {
+        self.faults.lag.of(kind) > 0
+    }
+
+    /// Something was written, where `before` stood.
+    pub fn written(&mut self, kind: Kind, id: u64, before: Option<Value>) {
+        self.unseen.hide(&self.faults.lag, kind, id, before);
+    }
+}
+
 impl Lag {
     fn of(&self, kind: Kind) -> u32 {
         match kind {
@@ -87,6 +103,11 @@ impl Unseen {
         });
     }
 
+    /// Whether anything of a kind is not seen.
+    pub fn hides(&self, kind: Kind) -> bool {
+        self.writes.iter().any(|one| one.kind == kind)
+    }
+
     /// A list as it is read now, which is one read of its kind.
     pub fn read(&mut self, kind: Kind, items: Vec<Value>) -> Vec<Value> {
         let seen = |item: Value| {
@@ -100,7 +121,10 @@ impl Unseen {
                 None => Some(item),
             }
         };
-        let read = items.into_iter().filter_map(seen).collect();
+        let mut known = HashSet::new();
+        let mut read: Vec<Value> = items.into_iter().filter_map(seen).collect();
+        // What stood there before may stand in the list by itself as well.
+        read.retain(|item| known.insert(item["id"].as_u64()));
         for write in self.writes.iter_mut().filter(|one| one.kind == kind) {
             write.reads -= 1;
         }
@@ -110,15 +134,19 @@ impl Unseen {
 
     /// Whether a commit of a fork is not there yet.
     pub fn lacks(&self, repository: u64, sha: &str) -> bool {
-        self.refs
-            .iter()
-            .any(|one| one.whole && one.repository == repository && one.after.as_deref() == Some(sha))
+        self.refs.iter().any(|one| {
+            one.whole && one.repository == repository && one.after.as_deref() == Some(sha)
+        })
     }
 
     /// The refs that a listing tells as they were; it is one listing.
     pub fn list_refs(&mut self, repository: u64) -> Vec<(String, Option<String>)> {
         let mut stale = Vec::new();
-        for one in self.refs.iter_mut().filter(|one| one.repository == repository) {
+        for one in self
+            .refs
+            .iter_mut()
+            .filter(|one| one.repository == repository)
+        {
             stale.push((one.name.clone(), one.before.clone()));
             one.listings -= 1;
         }
