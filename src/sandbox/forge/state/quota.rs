@@ -117,7 +117,8 @@ impl Limit {
     /// Whether a request counts against it.
     fn meets(self, cost: &Cost) -> bool {
         match self {
-            Self::Core | Self::Points => !cost.graphql,
+            Self::Core => !cost.graphql && !cost.free,
+            Self::Points => !cost.graphql,
             Self::Graphql | Self::GraphqlPoints => cost.graphql,
             Self::InFlight => true,
             Self::Content => cost.content,
