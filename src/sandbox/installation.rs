@@ -243,7 +243,7 @@ struct Registered {
 fn register(forge: &Forge, url: &str) -> anyhow::Result<Registered> {
     let manifest: Value = serde_json::from_str(APP_MANIFEST)?;
     let mut state = forge.state();
-    state.register_app(&manifest);
+    state.register_app(&manifest)?;
     state.app.webhook_url = Some(format!("{url}/webhook"));
     Ok(Registered {
         id: state.app.id,

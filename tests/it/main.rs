@@ -18,6 +18,7 @@ mod delivery;
 mod deploy;
 mod documents;
 mod fences;
+mod forge;
 mod idle;
 mod incidents;
 mod paths;

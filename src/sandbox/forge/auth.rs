@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::state::{Repository, Role, Token};
+use super::state::{Repository, Role, SETTLED, State, Token};
 use super::{Call, Inner, Reply};
 
 /// An authenticated caller.
@@ -15,6 +15,7 @@ pub enum Auth {
     /// The App itself, by a JWT.
     App,
     Installation {
+        installation: u64,
         permissions: std::collections::BTreeMap<String, String>,
         repositories: Option<Vec<u64>>,
     },
@@ -32,6 +33,16 @@ struct ResourceOwners {
     iat: i64,
     exp: i64,
     iss: serde_json::Value,
+}
+
+fn bad_credentials() -> Reply {
+    Reply::error(401, "Bad credentials")
+}
+
+fn ip_refusal(account: &str) -> String {
+    format!(
+        "Although you appear to have the correct authorization credentials, the `{account}` organization has an IP allow list enabled, and your IP address is not permitted to access this resource."
+    )
 }
 
 fn credential(call: &Call) -> Option<String> {
@@ -56,17 +67,64 @@ impl Inner {
         if secret.matches('.').count() == 2 && !secret.starts_with("ghs_") {
             return self.authenticate_app(&secret);
         }
-        match self.state().tokens.get(&secret) {
+        let state = self.state();
+        match state.tokens.get(&secret) {
             Some(Token::User(login)) => Ok(Auth::User(login.clone())),
             Some(Token::Installation {
+                installation,
                 expires,
                 permissions,
                 repositories,
-            }) if *expires > Timestamp::now() => Ok(Auth::Installation {
-                permissions: permissions.clone(),
-                repositories: repositories.clone(),
-            }),
-            _ => Err(Reply::error(401, "Bad credentials")),
+                ..
+            }) if *expires > Timestamp::now() => {
+                let here = state.installation(*installation);
+                Ok(Auth::Installation {
+                    installation: *installation,
+                    permissions: permissions.clone(),
+                    repositories: here.map_or(Some(Vec::new()), |here| {
+                        state.reach(here, repositories.as_ref())
+                    }),
+                })
+            }
+            _ => Err(bad_credentials()),
+        }
+    }
+
+    /// Refuses a token that is too fresh, as often as the story wants it.
+    pub(super) fn settled(&self, call: &Call) -> Result<(), Reply> {
+        let mut state = self.state();
+        let State { tokens, faults, .. } = &mut *state;
+        let secret = credential(call).unwrap_or_default();
+        let Some(Token::Installation {
+            minted, unsettled, ..
+        }) = tokens.get_mut(&secret)
+        else {
+            return Ok(());
+        };
+        let fresh = Timestamp::now().as_second() < minted.as_second() + SETTLED;
+        if *unsettled > 0 {
+            *unsettled -= 1;
+        } else if fresh && faults.fresh_token_401 > 0 {
+            faults.fresh_token_401 -= 1;
+        } else {
+            return Ok(());
+        }
+        Err(bad_credentials())
+    }
+
+    /// Refuses an installation that is suspended, or that comes from where its account lets nobody
+    /// in.
+    pub(super) fn admitted(&self, auth: &Auth) -> Result<(), Reply> {
+        let Auth::Installation { installation, .. } = auth else {
+            return Ok(());
+        };
+        let state = self.state();
+        match state.installation(*installation) {
+            Some(one) if one.suspended => {
+                Err(Reply::error(403, "This installation has been suspended"))
+            }
+            Some(one) if one.ip_refused => Err(Reply::error(403, ip_refusal(&state.account(one)))),
+            _ => Ok(()),
         }
     }
 
@@ -114,14 +172,6 @@ impl Inner {
         Ok(Auth::App)
     }
 
-    /// Whether the App or one of its installations asks.
-    pub(super) fn asked_by_app(&self, call: &Call) -> bool {
-        matches!(
-            self.authenticate(call),
-            Ok(Auth::App | Auth::Installation { .. })
-        )
-    }
-
     /// Whom git's transport may be used by: an installation with the permission, or a user with the
     /// role.
     pub(super) fn git_user(&self, call: &Call, repository: u64, write: bool) -> Option<String> {
@@ -140,10 +190,27 @@ impl Inner {
 /// Whether a caller may do something with a repository; otherwise GitHub's answer: 404 where it is
 /// not to be seen, 403 where the permission is missing, naming it.
 pub fn may(auth: &Auth, repo: &Repository, permission: &str, access: Access) -> Result<(), Reply> {
+    permitted(auth, repo, permission, access)?;
+    if repo.archived && access == Access::Write {
+        return Err(Reply::error(
+            403,
+            "Repository was archived so is read-only.",
+        ));
+    }
+    Ok(())
+}
+
+fn permitted(
+    auth: &Auth,
+    repo: &Repository,
+    permission: &str,
+    access: Access,
+) -> Result<(), Reply> {
     match auth {
         Auth::Installation {
             permissions,
             repositories,
+            ..
         } => {
             if repositories
                 .as_ref()

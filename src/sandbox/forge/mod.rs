@@ -8,16 +8,20 @@
 //! source supports is listed in [`ASSUMPTIONS`].
 //!
 //! - [`state`]: what there is; [`git`]: the repositories
-//! - [`server`], [`exchange`]: from the socket to what answers; [`auth`]: who asks
+//! - [`server`], [`exchange`]: from the socket to what answers; [`auth`]: who asks; [`limits`]: how much
 //! - [`rest`] and [`graphql`]: what is answered; [`json`]: in which shape
 //! - [`webhooks`]: deliveries, with knobs to lose, duplicate, delay and reorder them
+//! - [`installs`], [`names`]: what stories do to installations, repositories and branches
 //! - [`pages`]: what a person sees in a browser
 
 mod auth;
 mod exchange;
 pub mod git;
 mod graphql;
+mod installs;
 mod json;
+mod limits;
+mod names;
 pub mod pages;
 mod rest;
 mod server;
@@ -54,7 +58,18 @@ pub const ASSUMPTIONS: &[&str] = &[
     "an empty `permissions` object in a request for an installation token asks for all, as PyGithub relies on",
     "ids are small and ascending over all kinds of objects",
     "a REST request with an unknown top-level body field answers 422; GitHub passes over many of them",
-    "webhook deliveries are tried once, at once; a lost one is logged with status code 500",
+    "webhook deliveries are tried once, at once; a lost one is logged with status code 500, or, where a story asks for it, as `timed out` with status code 0",
+    "content is created by opening pull requests, comments, reviews and merges, which raise notifications, and by statuses and check runs; not by edits, reactions, labels, refs, commits and deployments",
+    "an hour and a minute of the limits begin with the first request after the last ones ended; a 304 counts among the points of the minute",
+    "a secondary limit is answered with 403 and a retry-after that tells when its window ends, and holds for what it counts only: reads go on while no content may be created",
+    "the App itself, by JWT, has limits of its own, like an installation",
+    "an installation that is suspended, or that an IP allow list keeps out, has its tokens' requests answered 403, in GraphQL 200 with FORBIDDEN; an IP allow list does not keep tokens from being minted",
+    "git over the old path of a renamed repository is redirected at info/refs and served at the others",
+    "a renamed branch sends create, push, repository.edited, delete and push in this order, and the pull requests from it are closed",
+    "a check suite's head_branch is null, its id is made of commit and App, and it is completed as soon as all its runs are",
+    "a commit of a fork that is not yet in the base repository is no commit to statuses and check runs, as to statuses in home-assistant/service-hub#394",
+    "titles of pull requests are bounded like those of issues, and refused with the resource Issue",
+    "a token is fresh for six seconds",
     "updateRefs needs beforeOid to match when it is given, and answers STALE_DATA in createCommitOnBranch's words",
 ];
 
@@ -176,7 +191,7 @@ impl Forge {
             headers,
             body,
         };
-        let reply = self.inner.api(&call);
+        let reply = self.inner.api(&call, self.inner.authenticate(&call));
         match reply.body {
             ReplyBody::Json(value) if reply.status < 300 => Ok(value),
             ReplyBody::Json(value) => {

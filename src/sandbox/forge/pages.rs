@@ -158,7 +158,7 @@ impl Inner {
             headers,
             body: body.to_string().into(),
         };
-        let reply = self.api(&call);
+        let reply = self.api(&call, self.authenticate(&call));
         if reply.status >= 300 {
             return reply;
         }

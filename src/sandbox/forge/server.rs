@@ -6,18 +6,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State as Extract};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::auth::Auth;
+use super::limits::{caller, is_write};
+use super::state::Caller;
 use super::{Call, Exchange, Inner, Reply, ReplyBody};
-
-/// Where the App's writes are told from reads: any method that is not safe, and GraphQL mutations.
-fn is_write(call: &Call) -> bool {
-    let graphql = call.path.ends_with("/graphql");
-    let token = call.path.ends_with("/access_tokens");
-    !token
-        && !matches!(call.method, Method::GET | Method::HEAD)
-        && (!graphql || String::from_utf8_lossy(&call.body).contains("mutation"))
-}
 
 pub(super) async fn serve(Extract(inner): Extract<Arc<Inner>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -76,63 +71,48 @@ impl Inner {
                 self.page(call)
             });
         }
-        let gate = (is_write(call) && self.asked_by_app(call))
+        let auth = self.authenticate(call);
+        let caller = auth.as_ref().map_or(Caller::Nobody, caller);
+        let by_app = caller.is_app();
+        let _flight = self.take_off(caller);
+        let gate = (is_write(call) && by_app)
             .then(|| self.wire().writes)
             .flatten();
         let what = format!("{} {}", call.method, call.path);
         let Some(gate) = gate else {
-            return Some(self.api(call));
+            return Some(self.api(call, auth));
         };
         let number = gate.begin(&what)?;
-        let reply = self.api(call);
+        let reply = self.api(call, auth);
         gate.end(number).then_some(reply)
     }
 
     /// REST and GraphQL, with what is common to all answers; each exchange is shown to the
     /// observer.
-    pub(super) fn api(&self, call: &Call) -> Reply {
+    pub(super) fn api(&self, call: &Call, auth: Result<Auth, Reply>) -> Reply {
+        let caller = auth.as_ref().map_or(Caller::Nobody, caller);
         // What is not GitHub's API's own word is held against no description of it.
-        if self.asked_by_app(call)
+        if caller.is_app()
             && let Some(failure) = self.state().faults.fail(call)
         {
+            self.count(call, &caller, failure.status);
             return failure;
         }
-        let mut reply = self.answer(call);
-        self.observe(call, &reply);
-        if let Some(etag) = etag(call, &reply) {
-            if call
-                .headers
-                .get("if-none-match")
-                .is_some_and(|known| known.as_bytes() == etag.as_bytes())
-            {
-                return Reply::empty(304).with("etag", etag);
-            }
-            reply = reply.with("etag", etag);
+        let reply = match self.admit(call, &caller) {
+            Ok(()) => self.answer(call, auth),
+            Err(refusal) => refusal,
+        };
+        // Redirects are described once for all operations.
+        if !matches!(reply.status, 301 | 307) {
+            self.observe(call, &reply, caller.is_app());
         }
-        let (limit, remaining, reset) = self.state().spend_rate(
-            call.headers
-                .get("authorization")
-                .and_then(|v| v.to_str().ok())
-                .unwrap_or_default(),
-        );
-        reply
-            .with("x-ratelimit-limit", limit.to_string())
-            .with("x-ratelimit-remaining", remaining.to_string())
-            .with("x-ratelimit-used", (limit - remaining).to_string())
-            .with("x-ratelimit-reset", reset.to_string())
-            .with(
-                "x-ratelimit-resource",
-                if call.path.ends_with("/graphql") {
-                    "graphql"
-                } else {
-                    "core"
-                },
-            )
+        let reply = unless_known(call, reply);
+        self.count(call, &caller, reply.status);
+        self.rated(call, &caller, reply)
             .with("x-github-api-version-selected", "2022-11-28")
     }
 
-    fn observe(&self, call: &Call, reply: &Reply) {
-        let by_app = self.asked_by_app(call);
+    fn observe(&self, call: &Call, reply: &Reply, by_app: bool) {
         if let Some(observer) = self.wire().observer {
             let response = if let ReplyBody::Json(value) = &reply.body {
                 Some(value.clone())
@@ -141,12 +121,7 @@ impl Inner {
             };
             observer(&Exchange {
                 method: call.method.to_string(),
-                path: call
-                    .path
-                    .strip_prefix("/api/v3")
-                    .or_else(|| call.path.strip_prefix("/api"))
-                    .unwrap_or(&call.path)
-                    .to_string(),
+                path: self.described(&call.path),
                 query: call.query.clone(),
                 request: serde_json::from_slice(&call.body).ok(),
                 status: reply.status,
@@ -156,7 +131,23 @@ impl Inner {
         }
     }
 
-    fn answer(&self, call: &Call) -> Reply {
+    /// A path as GitHub's description has it: without the API's own, and by a repository's name.
+    fn described(&self, path: &str) -> String {
+        let path = path
+            .strip_prefix("/api/v3")
+            .or_else(|| path.strip_prefix("/api"))
+            .unwrap_or(path);
+        let Some(by_id) = path.strip_prefix("/repositories/") else {
+            return path.to_string();
+        };
+        let (id, rest) = by_id.split_once('/').unwrap_or((by_id, ""));
+        let state = self.state();
+        let repo = id.parse().ok().and_then(|id| state.by_id(id));
+        let named = repo.map(|repo| format!("/repos/{}/{rest}", repo.full_name()));
+        named.map_or(path.to_string(), |named| named.trim_end_matches('/').into())
+    }
+
+    fn answer(&self, call: &Call, auth: Result<Auth, Reply>) -> Reply {
         if !call.headers.contains_key("user-agent") {
             return Reply::error(
                 403,
@@ -174,18 +165,46 @@ impl Inner {
                 ),
             );
         }
-        let auth = match self.authenticate(call) {
+        let auth = match auth.and_then(|auth| self.settled(call).map(|()| auth)) {
             Ok(auth) => auth,
             Err(reply) => return reply,
         };
+        let admitted = self.admitted(&auth);
         if call.path == "/api/graphql" {
-            return self.graphql(call, &auth);
+            return match admitted {
+                Ok(()) => self.graphql(call, &auth),
+                Err(reply) => in_graphql(reply),
+            };
+        }
+        if let Err(reply) = admitted {
+            return reply;
         }
         match call.path.strip_prefix("/api/v3") {
             Some(path) => self.rest(call, path, &auth).unwrap_or_else(|reply| reply),
             None => Reply::error(404, "Not Found"),
         }
     }
+}
+
+/// A refusal as GraphQL tells it.
+fn in_graphql(reply: Reply) -> Reply {
+    let ReplyBody::Json(value) = reply.body else {
+        return reply;
+    };
+    let error = json!({"type": "FORBIDDEN", "message": value["message"]});
+    Reply::json(200, json!({"data": null, "errors": [error]}))
+}
+
+/// The answer with its entity tag; without its body where the caller has it.
+fn unless_known(call: &Call, reply: Reply) -> Reply {
+    let Some(etag) = etag(call, &reply) else {
+        return reply;
+    };
+    let known = call.headers.get("if-none-match");
+    if known.is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+        return Reply::empty(304).with("etag", etag);
+    }
+    reply.with("etag", etag)
 }
 
 /// Of answers that can be asked for again. It depends on the token (github/docs#34689), so it dies

@@ -48,6 +48,7 @@ impl Inner {
             owner: owner.into(),
             name: name.into(),
             default_branch: "main".into(),
+            archived: false,
             roles: Default::default(),
             fork_of: None,
             pulls: vec![],

@@ -6,34 +6,42 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
+use crate::sandbox::forge::state::Repository;
 use crate::sandbox::forge::{Call, Inner, Reply, ReplyBody};
 
 impl Inner {
     /// `git http-backend` behind the clone URLs. A push is announced as webhooks afterwards.
     pub(in crate::sandbox::forge) fn smart_http(&self, call: &Call) -> Reply {
-        let Some((repo, _)) = call.path.trim_start_matches('/').split_once(".git/") else {
+        let Some((repo, rest)) = call.path.trim_start_matches('/').split_once(".git/") else {
             return Reply::error(404, "Not Found");
         };
-        let found = self
-            .state()
-            .by_full_name(repo)
-            .map(|repo| (repo.id, repo.owner.clone(), repo.name.clone()));
+        let (found, moved) = {
+            let state = self.state();
+            let found = state.by_full_name(repo);
+            let moved = || state.moved_to(repo.split_once('/')?.0, repo.split_once('/')?.1);
+            let told = |repo: &Repository| (repo.id, repo.owner.clone(), repo.name.clone());
+            (found.or_else(moved).map(told), found.is_none())
+        };
         let Some((id, owner, name)) = found else {
             return Reply::error(404, "Not Found");
         };
         let write =
             call.query.contains("git-receive-pack") || call.path.ends_with("git-receive-pack");
-        let Some(login) = self.git_user(call, id, write) else {
-            return Reply {
-                status: 401,
-                body: ReplyBody::Empty,
-                headers: vec![("www-authenticate", "Basic realm=\"GitHub\"".into())],
-            };
+        let login = match self.git_caller(call, id, write) {
+            Ok(login) => login,
+            Err(refusal) => return refusal,
         };
+        if moved && call.method == http::Method::GET {
+            let to = format!("{}/{owner}/{name}.git/{rest}?{}", self.origin(), call.query);
+            return Reply::empty(301).with("location", to);
+        }
         let before = self.branches(&owner, &name);
-        let reply = self
-            .http_backend(call)
+        let mut reply = self
+            .http_backend(call, &format!("{owner}/{name}"), rest)
             .unwrap_or_else(|error| Reply::error(500, error.to_string()));
+        if login == self.state().app.bot() {
+            self.lag_refs(call, id, &mut reply);
+        }
         if call.path.ends_with("git-receive-pack") {
             let after = self.branches(&owner, &name);
             let names: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
@@ -53,13 +61,54 @@ impl Inner {
         reply
     }
 
-    fn http_backend(&self, call: &Call) -> anyhow::Result<Reply> {
+    /// Who asks, or how it is refused.
+    fn git_caller(&self, call: &Call, repository: u64, write: bool) -> Result<String, Reply> {
+        let unknown = || Reply::empty(401).with("www-authenticate", "Basic realm=\"GitHub\"");
+        let auth = self.authenticate(call).map_err(|_| unknown())?;
+        self.settled(call).map_err(|_| unknown())?;
+        self.admitted(&auth)?;
+        let state = self.state();
+        if write && state.by_id(repository).is_some_and(|repo| repo.archived) {
+            return Err(Reply::error(
+                403,
+                "This repository was archived so it is read-only.",
+            ));
+        }
+        drop(state);
+        self.git_user(call, repository, write).ok_or_else(unknown)
+    }
+
+    /// Tells the App of refs as they were, where they are not seen to have moved yet.
+    fn lag_refs(&self, call: &Call, repository: u64, reply: &mut Reply) {
+        let newest = header(call, "git-protocol").contains("version=2");
+        let lists = if call.path.ends_with("/git-upload-pack") {
+            let body = inflated(call).unwrap_or_default();
+            body.windows(15).any(|part| part == b"command=ls-refs")
+        } else {
+            call.query.contains("git-upload-pack") && !newest
+        };
+        if !lists {
+            return;
+        }
+        let mut state = self.state();
+        let mut stale = state.unseen.list_refs(repository);
+        let default = state.by_id(repository).map(|repo| &repo.default_branch);
+        let default = default.map(|branch| format!("refs/heads/{branch}"));
+        let head = stale
+            .iter()
+            .find(|(name, _)| Some(name) == default.as_ref());
+        if let Some((_, before)) = head.cloned() {
+            stale.push(("HEAD".into(), before));
+        }
+        if let ReplyBody::Bytes(_, bytes) = &mut reply.body
+            && !stale.is_empty()
+        {
+            *bytes = stale_listing(bytes, &stale);
+        }
+    }
+
+    fn http_backend(&self, call: &Call, repo: &str, rest: &str) -> anyhow::Result<Reply> {
         let body = inflated(call)?;
-        let (repo, rest) = call
-            .path
-            .trim_start_matches('/')
-            .split_once(".git/")
-            .context("a repository")?;
         let mut child = Command::new("git")
             .arg("http-backend")
             .env("GIT_PROJECT_ROOT", &self.root)
@@ -83,6 +132,33 @@ impl Inner {
         let _ = writer.join();
         reply(&output)
     }
+}
+
+/// A listing of refs in which some are where they were. Lines are git's packets: four hexadecimal
+/// digits of length, then id, name, and what else is told.
+fn stale_listing(bytes: &[u8], stale: &[(String, Option<String>)]) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::new(), bytes);
+    while let Some(digits) = rest.get(..4) {
+        let length = std::str::from_utf8(digits).ok();
+        let length = length.and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        // Packets shorter than their own length end sections.
+        let length = length.unwrap_or(rest.len()).clamp(4, rest.len());
+        let (packet, after) = rest.split_at(length);
+        rest = after;
+        let name: &[u8] = packet.get(45..).unwrap_or_default();
+        let end = |byte: &u8| matches!(byte, b' ' | b'\n' | 0);
+        let name = name.split(end).next().unwrap_or_default();
+        match stale.iter().find(|(one, _)| one.as_bytes() == name) {
+            Some((_, Some(before))) => {
+                out.extend_from_slice(digits);
+                out.extend_from_slice(before.as_bytes());
+                out.extend_from_slice(&packet[44..]);
+            }
+            Some((_, None)) => {}
+            None => out.extend_from_slice(packet),
+        }
+    }
+    out
 }
 
 fn header(call: &Call, name: &str) -> String {

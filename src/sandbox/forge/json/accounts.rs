@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Shapes, merge, node_id};
-use crate::sandbox::forge::state::{Delivery, UserKind};
+use crate::sandbox::forge::state::{Delivery, Installation, UserKind};
 
 impl Shapes<'_> {
     pub fn user(&self, login: &str) -> Value {
@@ -28,51 +28,65 @@ impl Shapes<'_> {
 
     pub fn app(&self) -> Value {
         let app = &self.state.app;
-        let owner = self.account();
+        let owner = self.owner();
         json!({
             "id": app.id, "slug": app.slug, "node_id": node_id("App", app.id), "client_id": format!("Iv1.{}", app.id), "owner": self.user(&owner),
             "name": app.slug, "description": null, "external_url": self.inner.origin(), "html_url": format!("{}/apps/{}", self.inner.origin(), app.slug),
             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z", "permissions": app.permissions, "events": app.events,
-            "installations_count": 1,
+            "installations_count": self.state.installations.len(),
         })
     }
 
-    /// The account that the App is installed on: the first organisation.
-    fn account(&self) -> String {
-        let organisation = self
-            .state
-            .users
-            .values()
-            .find(|user| user.kind == UserKind::Organization);
-        organisation.map_or("acme".into(), |user| user.login.clone())
+    /// The account that owns the App: the first organisation.
+    fn owner(&self) -> String {
+        let first = Installation::new(0, None);
+        let installation = self.state.installations.first().unwrap_or(&first);
+        self.state.account(installation)
     }
 
-    pub fn installation(&self) -> Value {
-        let (app, owner) = (&self.state.app, self.account());
+    pub fn installation(&self, installation: &Installation) -> Value {
+        let (app, id) = (&self.state.app, installation.id);
+        let owner = self.state.account(installation);
         let account = self.user(&owner);
+        let kind = account["type"].clone();
+        let settings = if kind == "Organization" {
+            format!("organizations/{owner}/settings")
+        } else {
+            "settings".into()
+        };
+        let suspended = |value: Value| {
+            if installation.suspended {
+                value
+            } else {
+                Value::Null
+            }
+        };
         json!({
-            "id": app.installation, "account": account, "repository_selection": "all", "app_id": app.id, "app_slug": app.slug,
-            "access_tokens_url": format!("{}/app/installations/{}/access_tokens", self.api(), app.installation),
+            "id": id, "account": account, "repository_selection": selection(installation), "app_id": app.id, "app_slug": app.slug,
+            "access_tokens_url": format!("{}/app/installations/{id}/access_tokens", self.api()),
             "repositories_url": format!("{}/installation/repositories", self.api()),
-            "html_url": format!("{}/organizations/{owner}/settings/installations/{}", self.inner.origin(), app.installation),
-            "target_id": account["id"], "target_type": "Organization", "permissions": app.permissions, "events": app.events,
+            "html_url": format!("{}/{settings}/installations/{id}", self.inner.origin()),
+            "target_id": account["id"], "target_type": kind, "permissions": self.state.accepted(installation), "events": app.events,
             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z", "single_file_name": null,
-            "suspended_by": null, "suspended_at": null,
+            "suspended_by": suspended(account), "suspended_at": suspended(json!("2026-01-01T00:00:00Z")),
         })
     }
 
     pub fn delivery(&self, delivery: &Delivery) -> Value {
-        let status = delivery.status_code.map_or("Server Error", |code| {
-            if code < 300 {
-                "OK"
-            } else {
-                "Invalid HTTP Response"
-            }
-        });
+        let without_answer = if self.state.faults.lost_without_code {
+            ("timed out", 0)
+        } else {
+            ("Server Error", 500)
+        };
+        let (status, code) = match delivery.status_code {
+            None => without_answer,
+            Some(code @ 200..300) => ("OK", code),
+            Some(code) => ("Invalid HTTP Response", code),
+        };
         json!({
             "id": delivery.id, "guid": delivery.guid, "delivered_at": delivery.delivered_at.to_string(), "redelivery": delivery.redelivery,
-            "duration": delivery.duration as f64 / 1000.0, "status": status, "status_code": delivery.status_code.unwrap_or(500),
-            "event": delivery.event, "action": delivery.action, "installation_id": self.state.app.installation, "repository_id": delivery.repository,
+            "duration": delivery.duration as f64 / 1000.0, "status": status, "status_code": code,
+            "event": delivery.event, "action": delivery.action, "installation_id": delivery.installation, "repository_id": delivery.repository,
             "throttled_at": null,
         })
     }
@@ -85,5 +99,14 @@ impl Shapes<'_> {
             "response": {"headers": {}, "payload": ""}}),
         );
         value
+    }
+}
+
+/// Whether all of an account's repositories are in its installation, or chosen ones.
+pub fn selection(installation: &Installation) -> &'static str {
+    if installation.selected.is_some() {
+        "selected"
+    } else {
+        "all"
     }
 }

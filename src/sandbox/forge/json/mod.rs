@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::Inner;
 use super::state::{Repository, State};
 
+pub(super) use accounts::selection;
 pub(super) use git::CommitFacts;
 pub(super) use pulls::REACTIONS;
 

@@ -15,7 +15,7 @@ impl Shapes<'_> {
             "git_url": format!("git://localhost/{full}.git"), "ssh_url": format!("git@localhost:{full}.git"), "clone_url": format!("{html}.git"),
             "svn_url": html, "homepage": null, "size": 1, "stargazers_count": 0, "watchers_count": 0, "language": null, "has_issues": true,
             "has_projects": false, "has_downloads": false, "has_wiki": false, "has_pages": false, "has_discussions": false, "forks_count": 0,
-            "mirror_url": null, "archived": false, "disabled": false, "open_issues_count": open, "license": null, "allow_forking": true,
+            "mirror_url": null, "archived": repo.archived, "disabled": false, "open_issues_count": open, "license": null, "allow_forking": true,
             "is_template": false, "web_commit_signoff_required": false, "topics": [], "visibility": "private", "forks": 0,
             "open_issues": open, "watchers": 0, "default_branch": repo.default_branch, "created_at": repo.created_at.to_string(),
             "updated_at": repo.created_at.to_string(), "pushed_at": repo.created_at.to_string(),

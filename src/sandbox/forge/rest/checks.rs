@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::query::{linked, paginate};
-use super::{Answer, Asked, body};
-use crate::sandbox::forge::Reply;
+use super::{Answer, Asked, body, not_found};
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::resolve;
-use crate::sandbox::forge::state::{CheckRun, Repository, State, now, whole};
+use crate::sandbox::forge::state::{CheckRun, Kind, State, now, whole};
+use crate::sandbox::forge::{Inner, Reply};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,8 +25,7 @@ struct CheckRequest {
     started_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
     output: Option<CheckOutput>,
-    #[serde(rename = "actions")]
-    _actions: Option<Vec<Value>>,
+    actions: Option<Vec<CheckAction>>,
 }
 
 #[derive(Deserialize)]
@@ -35,8 +34,16 @@ struct CheckOutput {
     title: Option<String>,
     summary: String,
     text: Option<String>,
-    #[serde(rename = "annotations")]
-    _annotations: Option<Vec<Value>>,
+    annotations: Option<Vec<Value>>,
+}
+
+/// A button; checked, and not kept.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckAction {
+    label: String,
+    description: String,
+    identifier: String,
 }
 
 impl Asked<'_> {
@@ -52,17 +59,12 @@ impl Asked<'_> {
                 .rev()
                 .filter(|check| check.sha == sha && name.is_none_or(|name| *name == check.name))
                 .collect();
-            // There is one App.
-            if self
-                .query
-                .get("app_id")
-                .is_some_and(|id| *id != shapes.state.app.id.to_string())
-            {
-                found.clear();
+            if let Some(id) = self.query.get("app_id") {
+                found.retain(|check| *id == shapes.maker(check)["id"].to_string());
             }
             if self.query.get("filter").map(String::as_str) != Some("all") {
                 let mut seen = HashSet::new();
-                found.retain(|check| seen.insert(check.name.clone()));
+                found.retain(|check| seen.insert((check.app.clone(), check.name.clone())));
             }
             let all: Vec<_> = found
                 .iter()
@@ -75,6 +77,39 @@ impl Asked<'_> {
                 link,
             ))
         })
+    }
+
+    pub(super) fn check_run(&self, id: &str) -> Answer {
+        self.read("checks", |shapes, repo| {
+            let check = repo.checks.iter().find(|check| check.id.to_string() == id);
+            let check = check.ok_or_else(not_found)?;
+            Ok(Reply::json(200, shapes.check_run(repo, check)))
+        })
+    }
+
+    /// The button *Re-run*: the check run stays as it is, and its App is told.
+    pub(super) fn rerequest(&self, id: &str) -> Answer {
+        self.allow("checks", Access::Write)?;
+        let mut state = self.inner.state();
+        let repo = state.by_id(self.repo).ok_or_else(not_found)?;
+        let check = repo.checks.iter().find(|check| check.id.to_string() == id);
+        let check = check.ok_or_else(not_found)?;
+        if check.app.is_some() {
+            return Err(Reply::error(
+                403,
+                "This check run does not belong to the authenticated GitHub App",
+            ));
+        }
+        let value = self.inner.shapes(&state).check_run(repo, check);
+        self.inner.announce(
+            &mut state,
+            self.repo,
+            "check_run",
+            Some("rerequested"),
+            &self.login,
+            json!({"check_run": value}),
+        );
+        Ok(Reply::json(201, json!({})))
     }
 
     pub(super) fn create_check(&self) -> Answer {
@@ -93,10 +128,24 @@ impl Asked<'_> {
             return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
         }
         let mut state = self.inner.state();
+        if state.unseen.lacks(self.repo, &sha) {
+            return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
+        }
         let id = state.new_id();
+        if request
+            .output
+            .as_ref()
+            .is_some_and(|output| output.title.is_none())
+        {
+            return Err(Reply::error(
+                422,
+                "Invalid request.\n\n\"title\" wasn't supplied.",
+            ));
+        }
         let mut check = CheckRun {
             id,
             name,
+            app: None,
             sha,
             status: "queued".into(),
             conclusion: None,
@@ -113,6 +162,7 @@ impl Asked<'_> {
             return Err(Reply::error(404, "Not Found"));
         };
         repo.checks.push(check);
+        state.written(Kind::Check, id, None);
         self.answer_check(&mut state, id, 201, "created")
     }
 
@@ -123,13 +173,14 @@ impl Asked<'_> {
         self.allow("checks", Access::Write)?;
         let request: CheckRequest = body(self.call)?;
         let mut state = self.inner.state();
+        let before = self.stale_check(&state, id);
         let Some(repo) = state.repository_mut(self.repo) else {
             return Err(Reply::error(404, "Not Found"));
         };
         let Some(check) = repo
             .checks
             .iter_mut()
-            .find(|check| check.id.to_string() == id)
+            .find(|check| check.id.to_string() == id && check.app.is_none())
         else {
             return Err(Reply::error(404, "Not Found"));
         };
@@ -138,38 +189,95 @@ impl Asked<'_> {
         }
         fill(check, request)?;
         let id = check.id;
+        state.written(Kind::Check, id, before);
         self.answer_check(&mut state, id, 200, "completed")
     }
 
+    /// A check run as it is, where it will not be seen to change at once.
+    fn stale_check(&self, state: &State, id: &str) -> Option<Value> {
+        let repo = state.by_id(self.repo)?;
+        let check = repo
+            .checks
+            .iter()
+            .find(|check| check.id.to_string() == id)?;
+        let shapes = self.inner.shapes(state);
+        state
+            .lags(Kind::Check)
+            .then(|| shapes.check_run(repo, check))
+    }
+
     fn answer_check(&self, state: &mut State, id: u64, status: u16, action: &str) -> Answer {
-        let find = |repo: &Repository| repo.checks.iter().position(|check| check.id == id);
-        let repo = state
-            .by_id(self.repo)
-            .ok_or_else(|| Reply::error(404, "Not Found"))?;
-        let index = find(repo).ok_or_else(|| Reply::error(404, "Not Found"))?;
-        let action = if repo.checks[index].status == "completed" {
-            "completed"
-        } else {
-            action
-        };
-        let value = self
+        let told = self
             .inner
-            .shapes(state)
-            .check_run(repo, &repo.checks[index]);
-        self.inner.announce(
-            state,
-            self.repo,
-            "check_run",
-            Some(action),
-            &self.login,
-            json!({"check_run": value}),
-        );
-        Ok(Reply::json(status, value))
+            .announce_check(state, self.repo, id, action, &self.login);
+        told.map(|value| Reply::json(status, value))
+            .ok_or_else(not_found)
     }
 }
 
+impl Inner {
+    /// Announces a check run, and its suite when that is completed by it.
+    pub(in crate::sandbox::forge) fn announce_check(
+        &self,
+        state: &mut State,
+        repository: u64,
+        id: u64,
+        action: &str,
+        sender: &str,
+    ) -> Option<Value> {
+        let repo = state.by_id(repository)?;
+        let check = repo.checks.iter().find(|check| check.id == id)?;
+        let completed = check.status == "completed";
+        let action = if completed { "completed" } else { action };
+        let shapes = self.shapes(state);
+        let value = shapes.check_run(repo, check);
+        let suite = completed.then(|| shapes.check_suite(repo, check));
+        let mut announce = |event: &str, action: &str, more: Value| {
+            self.announce(state, repository, event, Some(action), sender, more);
+        };
+        announce("check_run", action, json!({"check_run": value}));
+        if let Some(suite) = suite.filter(|suite| suite["status"] == "completed") {
+            announce("check_suite", "completed", json!({"check_suite": suite}));
+        }
+        Some(value)
+    }
+}
+
+fn invalid(message: String) -> Reply {
+    Reply::error(422, format!("Invalid request.\n\n{message}"))
+}
+
+/// Refuses more buttons and annotations than there may be, and longer words on them.
+fn bounded(request: &CheckRequest) -> Result<(), Reply> {
+    let actions = request.actions.as_deref().unwrap_or_default();
+    let annotations = request.output.as_ref();
+    let annotations = annotations.and_then(|output| output.annotations.as_ref());
+    for (count, most) in [(actions.len(), 3), (annotations.map_or(0, Vec::len), 50)] {
+        if count > most {
+            return Err(invalid(format!(
+                "No more than {most} items are allowed; {count} were supplied."
+            )));
+        }
+    }
+    for action in actions {
+        for (text, most) in [
+            (&action.label, 20),
+            (&action.description, 40),
+            (&action.identifier, 20),
+        ] {
+            let count = text.chars().count();
+            if count > most {
+                return Err(invalid(format!(
+                    "Only {most} characters are allowed; {count} were supplied."
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn fill(check: &mut CheckRun, request: CheckRequest) -> Result<(), Reply> {
-    let invalid = |message: String| Reply::error(422, format!("Invalid request.\n\n{message}"));
+    bounded(&request)?;
     if let Some(status) = request.status {
         if !["queued", "in_progress", "completed"].contains(&status.as_str()) {
             return Err(invalid(format!(

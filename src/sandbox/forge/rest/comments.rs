@@ -7,7 +7,7 @@ use super::{Answer, Asked, body, invalid, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::json::{REACTIONS, Shapes, merge};
-use crate::sandbox::forge::state::{Comment, Reaction, Repository, Role, State, now};
+use crate::sandbox::forge::state::{Comment, Kind, Reaction, Repository, Role, State, now};
 use crate::sandbox::forge::webhooks::find;
 
 #[derive(Deserialize)]
@@ -57,6 +57,7 @@ impl Asked<'_> {
             updated_at: at,
             reactions: vec![],
         });
+        state.written(Kind::Comment, id, None);
         self.answer_comment(&mut state, id, 201, "created", json!({}))
     }
 
@@ -65,6 +66,7 @@ impl Asked<'_> {
         let request: CommentRequest = body(self.call)?;
         too_long(&request.body)?;
         let mut state = self.inner.state();
+        let stale = self.stale_comment(&state, id);
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let role = repo.role(&self.login);
         let comment = repo
@@ -78,6 +80,7 @@ impl Asked<'_> {
         let before = std::mem::replace(&mut comment.body, request.body);
         comment.updated_at = now();
         let id = comment.id;
+        state.written(Kind::Comment, id, stale);
         self.answer_comment(
             &mut state,
             id,
@@ -85,6 +88,16 @@ impl Asked<'_> {
             "edited",
             json!({"changes": {"body": {"from": before}}}),
         )
+    }
+
+    /// A comment as it is, where it will not be seen to change at once.
+    fn stale_comment(&self, state: &State, id: &str) -> Option<Value> {
+        let repo = state.by_id(self.repo)?;
+        let comment = repo.comments.iter().find(|one| one.id.to_string() == id)?;
+        let shapes = self.inner.shapes(state);
+        state
+            .lags(Kind::Comment)
+            .then(|| shapes.comment(repo, comment))
     }
 
     fn answer_comment(

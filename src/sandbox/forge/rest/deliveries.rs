@@ -2,12 +2,20 @@
 
 use std::collections::HashMap;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::Answer;
 use super::query::linked;
-use crate::sandbox::forge::state::{Delivery, Outgoing};
+use crate::sandbox::forge::state::{Delivery, Outgoing, now};
 use crate::sandbox::forge::{Inner, Reply};
+
+/// Hours that the log is kept (docs.github.com: three days).
+const KEPT: i64 = 72;
+
+fn is_kept(delivery: &&Delivery) -> bool {
+    delivery.delivered_at > now() - SignedDuration::from_hours(KEPT)
+}
 
 impl Inner {
     pub(super) fn deliveries(&self, query: &HashMap<String, String>) -> Answer {
@@ -31,6 +39,7 @@ impl Inner {
             .deliveries
             .iter()
             .rev()
+            .filter(is_kept)
             .filter(failed)
             .filter(|delivery| delivery.id < before)
             .take(per_page + 1)
@@ -46,9 +55,11 @@ impl Inner {
                 .last()
                 .map(|delivery| delivery["id"].to_string())
                 .unwrap_or_default();
+            let status = query.get("status").map(|status| format!("&status={status}"));
             format!(
-                "<{}/api/v3/app/hook/deliveries?per_page={per_page}&cursor={cursor}>; rel=\"next\"",
-                self.origin()
+                "<{}/api/v3/app/hook/deliveries?per_page={per_page}{}&cursor={cursor}>; rel=\"next\"",
+                self.origin(),
+                status.unwrap_or_default()
             )
         });
         Ok(linked(Reply::json(200, Value::Array(page)), link))
@@ -59,6 +70,7 @@ impl Inner {
         match state
             .deliveries
             .iter()
+            .filter(is_kept)
             .find(|delivery| delivery.id.to_string() == id)
         {
             Some(delivery) => Ok(Reply::json(
@@ -74,6 +86,7 @@ impl Inner {
         let Some(delivery) = state
             .deliveries
             .iter()
+            .filter(is_kept)
             .find(|delivery| delivery.id.to_string() == id)
         else {
             return Err(Reply::error(404, "Not Found"));
@@ -82,6 +95,7 @@ impl Inner {
             guid: delivery.guid.clone(),
             event: delivery.event.clone(),
             action: delivery.action.clone(),
+            installation: delivery.installation,
             repository: delivery.repository,
             payload: delivery.payload.clone(),
             redelivery: true,

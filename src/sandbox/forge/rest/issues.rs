@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Answer, Asked, body, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
+use crate::sandbox::forge::state::Kind;
 use crate::sandbox::forge::webhooks::find;
 
 #[derive(Deserialize)]
@@ -17,9 +18,12 @@ struct LabelsRequest {
 impl Asked<'_> {
     pub(super) fn issue_endpoints(&self, method: &str, rest: &[&str]) -> Answer {
         match (method, rest) {
-            ("GET", ["comments", id]) => self.with_comment(id, |shapes, repo, comment| {
-                Ok(Reply::json(200, shapes.comment(repo, comment)))
-            }),
+            ("GET", ["comments", id]) => {
+                let told = self.with_comment(id, |shapes, repo, comment| {
+                    Ok(Reply::json(200, shapes.comment(repo, comment)))
+                });
+                self.lagging(Kind::Comment, told)
+            }
             ("PATCH", ["comments", id]) => self.edit_comment(id),
             ("DELETE", ["comments", id]) => self.delete_comment(id),
             ("GET", ["comments", id, "reactions"]) => {
@@ -36,7 +40,7 @@ impl Asked<'_> {
             ("POST", ["comments", id, "reactions"]) => self.react(id),
             ("GET", [number, "comments"]) => {
                 let number = self.number(number)?;
-                self.with_pull("issues", number, |shapes, repo, _| {
+                let told = self.with_pull("issues", number, |shapes, repo, _| {
                     self.list(
                         repo.comments
                             .iter()
@@ -44,7 +48,8 @@ impl Asked<'_> {
                             .map(|comment| shapes.comment(repo, comment))
                             .collect(),
                     )
-                })
+                });
+                self.lagging(Kind::Comment, told)
             }
             ("POST", [number, "comments"]) => self.comment(self.number(number)?),
             ("POST", [number, "labels"]) => self.label(self.number(number)?),

@@ -4,10 +4,10 @@
 //! are GitHub's (docs.github.com, and the threads that quote them).
 //!
 //! - [`app`], [`deliveries`], [`users`]: what lies outside of a repository
-//! - [`refs`], [`branches`], [`git_data`], [`contents`]: what git holds
+//! - [`refs`], [`branches`], [`git_data`], [`contents`]: what git holds; [`moved`]: under new names
 //! - [`statuses`], [`checks`], [`deployments`]: what is said of commits
 //! - [`pulls`], [`open`], [`merge`], [`reviews`]: pull requests; [`issues`], [`comments`]: their threads
-//! - [`query`]: query strings, and the pages of lists
+//! - [`lag`]: as of a while ago; [`query`]: query strings, and the pages of lists
 
 mod app;
 mod branches;
@@ -18,7 +18,9 @@ mod deliveries;
 mod deployments;
 mod git_data;
 mod issues;
+mod lag;
 mod merge;
+mod moved;
 mod open;
 mod pulls;
 mod query;
@@ -34,7 +36,7 @@ use serde_json::{Value, json};
 
 use super::auth::{Access, Auth, may};
 use super::json::Shapes;
-use super::state::{Repository, now};
+use super::state::{Kind, Repository};
 use super::{Call, Inner, Reply};
 use query::{linked, paginate, percent_decode};
 
@@ -69,13 +71,7 @@ impl Inner {
                 200,
                 json!({"verifiable_password_authentication": false, "installed_version": "3.19.0"}),
             )),
-            ("GET", ["rate_limit"]) => {
-                let rate = json!({"limit": 5000, "remaining": 4999, "reset": now().as_second() + 3600, "used": 1});
-                Ok(Reply::json(
-                    200,
-                    json!({"rate": rate, "resources": {"core": rate, "search": rate, "graphql": rate}}),
-                ))
-            }
+            ("GET", ["rate_limit"]) => Ok(Reply::json(200, self.rate_limit(auth))),
             ("GET", ["user"]) => self.authenticated_user(auth),
             (method, ["app", rest @ ..]) => self.app_endpoints(method, rest, call, auth, &query),
             ("GET", ["installation", "repositories"]) => {
@@ -83,6 +79,13 @@ impl Inner {
             }
             ("GET", ["orgs", organisation, "teams", team, "memberships", user]) => {
                 self.team_membership(auth, organisation, team, user)
+            }
+            (_, ["repositories", id, rest @ ..]) => {
+                let id = id.parse().map_err(|_| not_found())?;
+                let full_name = self.state().by_id(id).map(|repo| repo.full_name());
+                let full_name = full_name.ok_or_else(not_found)?;
+                let (owner, name) = full_name.split_once('/').ok_or_else(not_found)?;
+                self.repository_endpoints(call, auth, (owner, name), rest, query)
             }
             (_, ["repos", owner, name, rest @ ..]) => {
                 self.repository_endpoints(call, auth, (owner, name), rest, query)
@@ -101,11 +104,14 @@ impl Inner {
     ) -> Answer {
         let (repo, login) = {
             let state = self.state();
-            let repo = state
-                .repository(owner, name)
-                .ok_or_else(|| Reply::error(404, "Not Found"))?;
+            let Some(repo) = state.repository(owner, name) else {
+                return Err(state
+                    .moved_to(owner, name)
+                    .map_or_else(not_found, |repo| self.redirect(call, auth, repo, rest)));
+            };
             if let (Auth::App, ["installation"]) = (auth, rest) {
-                return Ok(Reply::json(200, self.shapes(&state).installation()));
+                let found = state.installation_of(repo).ok_or_else(not_found)?;
+                return Ok(Reply::json(200, self.shapes(&state).installation(found)));
             }
             may(auth, repo, "metadata", Access::Read)?;
             let login = if let Auth::User(login) = auth {
@@ -151,10 +157,16 @@ impl Asked<'_> {
             ("GET", ["rules", "branches", branch @ ..]) => self.rules(&branch.join("/")),
             ("GET", ["collaborators", user, "permission"]) => self.permission(user),
             ("POST", ["statuses", sha]) => self.create_status(sha),
-            ("GET", ["commits", reference, "status"]) => self.combined_status(reference),
-            ("GET", ["commits", reference, "statuses"]) => self.statuses(reference),
-            ("GET", ["commits", reference, "check-runs"]) => self.check_runs(reference),
-            ("GET", ["commits", sha, "pulls"]) => self.pulls_of(sha),
+            ("GET", ["commits", reference, "status"]) => {
+                self.lagging(Kind::Status, self.combined_status(reference))
+            }
+            ("GET", ["commits", reference, "statuses"]) => {
+                self.lagging(Kind::Status, self.statuses(reference))
+            }
+            ("GET", ["commits", reference, "check-runs"]) => {
+                self.lagging(Kind::Check, self.check_runs(reference))
+            }
+            ("GET", ["commits", sha, "pulls"]) => self.lagging(Kind::Pull, self.pulls_of(sha)),
             ("POST", ["check-runs"]) => self.create_check(),
             ("PATCH", ["check-runs", id]) => self.update_check(id),
             ("POST", ["deployments"]) => self.create_deployment(),
@@ -163,6 +175,8 @@ impl Asked<'_> {
             ("POST", ["deployments", id, "statuses"]) => self.create_deployment_status(id),
             ("GET", ["deployments", id, "statuses"]) => self.deployment_statuses(id),
             (method, ["pulls", rest @ ..]) => self.pull_endpoints(method, rest),
+            ("GET", ["check-runs", id]) => self.lagging(Kind::Check, self.check_run(id)),
+            ("POST", ["check-runs", id, "rerequest"]) => self.rerequest(id),
             (method, ["issues", rest @ ..]) => self.issue_endpoints(method, rest),
             _ => Err(Reply::error(404, "Not Found")),
         }

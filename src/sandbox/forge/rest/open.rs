@@ -7,7 +7,7 @@ use super::{Answer, Asked, body, invalid, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::{git, is_ancestor, resolve};
-use crate::sandbox::forge::state::{Pull, Side, State, now};
+use crate::sandbox::forge::state::{Kind, Pull, Side, StaleRef, State, now};
 use crate::sandbox::forge::webhooks::find;
 
 #[derive(Deserialize)]
@@ -36,6 +36,7 @@ impl Asked<'_> {
     pub(super) fn open(&self) -> Answer {
         self.allow("pull_requests", Access::Write)?;
         let request: NewPull = body(self.call)?;
+        bounded(Some(&request.title), request.body.as_deref())?;
         let path = self.path();
         let base = resolve(&path, &format!("refs/heads/{}", request.base))
             .ok_or_else(|| invalid_field("base"))?;
@@ -46,13 +47,28 @@ impl Asked<'_> {
                 request.base, head.side.branch
             )));
         }
-        let sha = head.side.sha.clone();
+        let (sha, foreign) = (head.side.sha.clone(), head.side.repository != self.repo);
         let mut state = self.inner.state();
         let number = self.add_pull(&mut state, request, head, base)?;
         let _ = git(
             &path,
             &["update-ref", &format!("refs/pull/{number}/head"), &sha],
         );
+        let from_fork = foreign.then(|| state.faults.lag.fork_heads);
+        if let Some(listings) = from_fork {
+            state.unseen.hide_ref(StaleRef {
+                repository: self.repo,
+                name: format!("refs/pull/{number}/head"),
+                before: None,
+                after: Some(sha.clone()),
+                listings,
+                whole: true,
+            });
+        }
+        if let Some((_, pull)) = find(&state, self.repo, number) {
+            let id = pull.id;
+            state.written(Kind::Pull, id, None);
+        }
         self.inner.announce_pull(
             &mut state,
             self.repo,
@@ -169,4 +185,18 @@ fn refused(message: String) -> Reply {
         "pulls",
         json!([{"resource": "PullRequest", "code": "custom", "message": message}]),
     )
+}
+
+/// Refuses a title or a text that is too long (rustsec/rustsec#1445, renovatebot/renovate#2032).
+pub(super) fn bounded(title: Option<&str>, text: Option<&str>) -> Result<(), Reply> {
+    for (field, value, most) in [("title", title, 256), ("body", text, 65_536)] {
+        if value.is_some_and(|value| value.chars().count() > most) {
+            let message = format!("{field} is too long (maximum is {most} characters)");
+            return Err(invalid(
+                "pulls",
+                json!([{"resource": "Issue", "code": "custom", "field": field, "message": message}]),
+            ));
+        }
+    }
+    Ok(())
 }

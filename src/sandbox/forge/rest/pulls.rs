@@ -3,12 +3,13 @@
 use serde::Deserialize;
 use serde_json::json;
 
+use super::open::bounded;
 use super::{Answer, Asked, body, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::{git, is_ancestor, merge_tree, resolve};
 use crate::sandbox::forge::json::Shapes;
-use crate::sandbox::forge::state::{Pull, Repository, Role, now};
+use crate::sandbox::forge::state::{Kind, Pull, Repository, Role, now};
 use crate::sandbox::forge::webhooks::find;
 
 #[derive(Deserialize)]
@@ -22,9 +23,9 @@ struct EditPull {
 impl Asked<'_> {
     pub(super) fn pull_endpoints(&self, method: &str, rest: &[&str]) -> Answer {
         match (method, rest) {
-            ("GET", []) => self.pulls(),
+            ("GET", []) => self.lagging(Kind::Pull, self.pulls()),
             ("POST", []) => self.open(),
-            ("GET", [number]) => self.get(self.number(number)?),
+            ("GET", [number]) => self.lagging(Kind::Pull, self.get(self.number(number)?)),
             ("PATCH", [number]) => self.edit(self.number(number)?),
             ("GET", [number, "files"]) => self.files(self.number(number)?),
             ("GET", [number, "commits"]) => self.commits(self.number(number)?),
@@ -159,7 +160,13 @@ impl Asked<'_> {
     fn edit(&self, number: u64) -> Answer {
         self.allow("pull_requests", Access::Write)?;
         let request: EditPull = body(self.call)?;
+        bounded(request.title.as_deref(), request.body.as_deref())?;
         let mut state = self.inner.state();
+        let (repo, pull) = find(&state, self.repo, number).ok_or_else(not_found)?;
+        let (id, shapes) = (pull.id, self.inner.shapes(&state));
+        let before = state
+            .lags(Kind::Pull)
+            .then(|| shapes.pull(repo, pull, None));
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         let role = repo.role(&self.login);
         let pull = repo
@@ -198,6 +205,7 @@ impl Asked<'_> {
             _ => {}
         }
         pull.updated_at = now();
+        state.written(Kind::Pull, id, before);
         if let Some((action, more)) = action {
             self.inner
                 .announce_pull(&mut state, self.repo, number, action, &self.login, more);

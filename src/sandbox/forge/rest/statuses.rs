@@ -1,15 +1,16 @@
 //! Commit statuses: made, listed, and combined.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::lag::combined;
 use super::query::{linked, paginate};
 use super::{Answer, Asked, body};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::resolve;
 use crate::sandbox::forge::json::merge;
-use crate::sandbox::forge::state::{Repository, State, Status, now};
+use crate::sandbox::forge::state::{Kind, Repository, State, Status, now};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +35,10 @@ impl Asked<'_> {
             return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
         }
         let mut state = self.inner.state();
+        if state.unseen.lacks(self.repo, sha) {
+            return Err(Reply::error(422, format!("No commit found for SHA: {sha}")));
+        }
+        let before = self.stale_status(&state, sha, &request.context);
         let id = state.new_id();
         let Some(repo) = state.repository_mut(self.repo) else {
             return Err(Reply::error(404, "Not Found"));
@@ -61,6 +66,7 @@ impl Asked<'_> {
             creator: self.login.clone(),
             created_at: now(),
         });
+        state.written(Kind::Status, id, before);
         self.announce_status(&mut state, id);
         let repo = state
             .by_id(self.repo)
@@ -73,6 +79,18 @@ impl Asked<'_> {
             201,
             self.inner.shapes(&state).status(repo, status),
         ))
+    }
+
+    /// What a context says, where it will not be seen to change at once.
+    fn stale_status(&self, state: &State, sha: &str, context: &str) -> Option<Value> {
+        let repo = state
+            .by_id(self.repo)
+            .filter(|_| state.lags(Kind::Status))?;
+        let latest = self.latest(repo, sha).into_iter();
+        let before = latest
+            .filter(|one| one.context.eq_ignore_ascii_case(context))
+            .last()?;
+        Some(self.inner.shapes(state).status(repo, before))
     }
 
     fn announce_status(&self, state: &mut State, id: u64) {
@@ -118,16 +136,8 @@ impl Asked<'_> {
         self.read("statuses", |shapes, repo| {
             let Some(sha) = resolve(&self.path(), reference) else { return Err(Reply::error(404, "Not Found")) };
             let latest = self.latest(repo, &sha);
-            let has = |states: &[&str]| latest.iter().any(|status| states.contains(&status.state.as_str()));
-            let state = if has(&["error", "failure"]) {
-                "failure"
-            } else if latest.is_empty() || has(&["pending"]) {
-                "pending"
-            } else {
-                "success"
-            };
             let all: Vec<_> = latest.iter().map(|status| shapes.simple_status(repo, status)).collect();
-            let total = all.len();
+            let (state, total) = (combined(&all), all.len());
             let (page, link) = paginate(all, &self.query, self.call, self.inner.origin());
             let url = format!("{}/commits/{sha}", shapes.repo_url(repo));
             Ok(linked(

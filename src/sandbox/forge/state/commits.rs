@@ -16,6 +16,8 @@ pub struct Status {
 
 pub struct CheckRun {
     pub id: u64,
+    /// The slug of another App that made it, such as `github-actions`.
+    pub app: Option<String>,
     pub name: String,
     pub sha: String,
     pub status: String,

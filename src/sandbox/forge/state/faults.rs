@@ -1,5 +1,6 @@
 //! What goes wrong when a story asks for it.
 
+use super::Lag;
 use crate::sandbox::forge::exchange::{Call, Reply, ReplyBody};
 
 /// What goes wrong with deliveries, and with answers.
@@ -13,7 +14,20 @@ pub struct Faults {
     pub count: u64,
     /// Answers to the App that come instead of what was asked.
     pub failures: Vec<Failure>,
+    /// So many requests by tokens that are younger than [`SETTLED`] seconds are answered 401
+    /// (octokit/auth-app.js#168).
+    pub fresh_token_401: u32,
+    /// So many requests by each token that is minted from now on are answered 401: who throws it
+    /// away for another gains nothing.
+    pub token_unsettled: u32,
+    /// Lost deliveries are logged with `timed out` and status code 0, instead of 500.
+    pub lost_without_code: bool,
+    /// What readers do not see yet.
+    pub lag: Lag,
 }
+
+/// Seconds after which a token is known everywhere.
+pub const SETTLED: i64 = 6;
 
 /// GitHub fails: so many requests are answered so, and not done.
 #[derive(Clone)]

@@ -3,10 +3,15 @@
 //! - here: users, tokens, the App, and the deliveries of its webhooks
 //! - [`repository`]: repositories and roles; [`pulls`]: pull requests and their threads
 //! - [`commits`]: what is said of commits
+//! - [`installations`]: where the App is installed; [`events`]: what it may hear; [`quota`]: its limits; [`faults`], [`lag`]: what goes wrong
 
 mod commits;
+mod events;
 mod faults;
+mod installations;
+mod lag;
 mod pulls;
+mod quota;
 mod repository;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -18,8 +23,11 @@ use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde_json::Value;
 
 pub use commits::{CheckRun, Deployment, DeploymentStatus, Status};
-pub use faults::{Failure, Faults};
+pub use faults::{Failure, Faults, SETTLED};
+pub use installations::Installation;
+pub use lag::{Kind, Lag, StaleRef, Unseen};
 pub use pulls::{Comment, Merged, Pull, Reaction, Review, Side};
+pub use quota::{Caller, Cost, Counted, Limit, Limits, Over, Quota, Rate, Used};
 pub use repository::{Activity, Repository, Role, Rule};
 
 pub struct State {
@@ -27,6 +35,8 @@ pub struct State {
     /// Secrets that authenticate, and whom.
     pub tokens: HashMap<String, Token>,
     pub app: App,
+    /// Where the App is installed; from the start on every repository there is.
+    pub installations: Vec<Installation>,
     pub repositories: Vec<Repository>,
     /// Logins by organisation and team.
     pub teams: BTreeMap<(String, String), Vec<String>>,
@@ -34,12 +44,17 @@ pub struct State {
     /// Webhooks not yet sent.
     pub outbox: VecDeque<Outgoing>,
     pub faults: Faults,
+    /// The API's limits, and what was asked of it.
+    pub quota: Quota,
+    /// What readers do not see yet.
+    pub unseen: Unseen,
+    /// Names that repositories had, and their ids; the newest last.
+    pub moved: Vec<(String, u64)>,
     /// Tells the postman that there is something to send.
     pub wake: std::sync::Arc<tokio::sync::Notify>,
     next_id: u64,
     tokens_made: u64,
-    /// Requests per token in this hour.
-    rates: HashMap<String, u64>,
+    /// All requests, by anybody, that were not answered 304.
     pub requests: u64,
 }
 
@@ -61,16 +76,21 @@ pub enum UserKind {
 pub enum Token {
     User(String),
     Installation {
+        installation: u64,
+        minted: Timestamp,
         expires: Timestamp,
         permissions: BTreeMap<String, String>,
         repositories: Option<Vec<u64>>,
+        /// So many requests by it are still refused.
+        unsettled: u32,
     },
 }
 
-/// The one GitHub App that is registered, installed on every repository of its account.
+/// The one GitHub App that is registered.
 pub struct App {
     pub id: u64,
     pub slug: String,
+    /// The installation that there is from the start.
     pub installation: u64,
     pub private_key: String,
     pub public_key: String,
@@ -93,6 +113,7 @@ pub struct Delivery {
     pub guid: String,
     pub event: String,
     pub action: Option<String>,
+    pub installation: Option<u64>,
     pub repository: Option<u64>,
     pub payload: Value,
     pub delivered_at: Timestamp,
@@ -109,6 +130,7 @@ pub struct Outgoing {
     pub guid: String,
     pub event: String,
     pub action: Option<String>,
+    pub installation: Option<u64>,
     pub repository: Option<u64>,
     pub payload: Value,
     pub redelivery: bool,
@@ -144,15 +166,18 @@ impl State {
                 permissions: BTreeMap::new(),
                 events: Vec::new(),
             },
+            installations: vec![Installation::new(start + 1, None)],
             repositories: Vec::new(),
             teams: BTreeMap::new(),
             deliveries: Vec::new(),
             outbox: VecDeque::new(),
             faults: Faults::default(),
+            quota: Quota::default(),
+            unseen: Unseen::default(),
+            moved: Vec::new(),
             wake: std::sync::Arc::default(),
             next_id: start + 2,
             tokens_made: 0,
-            rates: HashMap::new(),
             requests: 0,
         };
         let bot = state.app.bot();
@@ -178,8 +203,16 @@ impl State {
         }
     }
 
-    /// Registers the App as its manifest says.
-    pub fn register_app(&mut self, manifest: &Value) {
+    /// Registers the App as its manifest says; GitHub refuses events that need a permission that
+    /// is not asked for.
+    pub fn register_app(&mut self, manifest: &Value) -> anyhow::Result<()> {
+        let lacking = events::unsupported(manifest);
+        if !lacking.is_empty() {
+            anyhow::bail!(
+                "Default events are not supported by permissions: {}",
+                lacking.join(", ")
+            );
+        }
         let permissions = manifest["default_permissions"]
             .as_object()
             .into_iter()
@@ -194,6 +227,7 @@ impl State {
         self.app.events = events
             .filter_map(|event| event.as_str().map(str::to_string))
             .collect();
+        Ok(())
     }
 
     /// A user's personal token.
@@ -208,6 +242,7 @@ impl State {
     /// Both forms that are in use: 40 characters, and the stateless one of about 520.
     pub fn mint(
         &mut self,
+        installation: u64,
         permissions: BTreeMap<String, String>,
         repositories: Option<Vec<u64>>,
     ) -> (String, Timestamp) {
@@ -223,13 +258,17 @@ impl State {
                 random_hex(160)
             )
         };
-        let expires = Timestamp::now() + SignedDuration::from_hours(1);
+        let minted = Timestamp::now();
+        let expires = minted + SignedDuration::from_hours(1);
         self.tokens.insert(
             secret.clone(),
             Token::Installation {
+                installation,
+                minted,
                 expires,
                 permissions,
                 repositories,
+                unsettled: self.faults.token_unsettled,
             },
         );
         (secret, expires)
@@ -254,22 +293,20 @@ impl State {
         self.repository_mut(id)
     }
 
+    /// The repository that had this name.
+    pub fn moved_to(&self, owner: &str, name: &str) -> Option<&Repository> {
+        let full_name = format!("{owner}/{name}");
+        let known = self
+            .moved
+            .iter()
+            .rev()
+            .find(|(old, _)| old.eq_ignore_ascii_case(&full_name))?;
+        self.by_id(known.1)
+    }
+
     pub fn by_full_name(&self, full_name: &str) -> Option<&Repository> {
         let (owner, name) = full_name.split_once('/')?;
         self.repository(owner, name)
-    }
-
-    /// Counts a request; limit, remaining and the second at which the count starts anew.
-    pub fn spend_rate(&mut self, token: &str) -> (u64, u64, i64) {
-        const LIMIT: u64 = 5000;
-        self.requests += 1;
-        let used = self.rates.entry(token.into()).or_default();
-        *used = (*used + 1).min(LIMIT);
-        (
-            LIMIT,
-            LIMIT - *used,
-            Timestamp::now().as_second() / 3600 * 3600 + 3600,
-        )
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Repository {
     pub owner: String,
     pub name: String,
     pub default_branch: String,
+    /// Nothing can be written to it.
+    pub archived: bool,
     pub roles: BTreeMap<String, Role>,
     pub fork_of: Option<u64>,
     pub pulls: Vec<Pull>,

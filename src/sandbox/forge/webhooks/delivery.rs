@@ -59,6 +59,7 @@ pub(in crate::sandbox::forge) async fn deliver(inner: Arc<Inner>) {
                 guid: outgoing.guid,
                 event: outgoing.event,
                 action: outgoing.action,
+                installation: outgoing.installation,
                 repository: outgoing.repository,
                 payload: outgoing.payload,
                 delivered_at: now(),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Inner;
 use super::json::{merge, node_id};
-use super::state::{Outgoing, Pull, Repository, State, random_hex};
+use super::state::{Installation, Outgoing, Pull, Repository, State, random_hex};
 
 pub(super) use delivery::deliver;
 
@@ -28,31 +28,42 @@ impl Inner {
         sender: &str,
         more: Value,
     ) {
-        let always = event.starts_with("installation");
-        if !always && !state.app.events.iter().any(|heard| heard == event) {
+        // Who may write checks hears of all of them, other Apps' as well (community/210531).
+        let unasked = event.starts_with("check_")
+            && state.app.permissions.get("checks").map(String::as_str) == Some("write");
+        if !unasked && !state.app.events.iter().any(|heard| heard == event) {
             return;
         }
+        let Some(found) = state.by_id(repo) else {
+            return;
+        };
+        let Some(installation) = state.installation_of(found).filter(|one| !one.suspended) else {
+            return;
+        };
+        let id = installation.id;
         let shapes = self.shapes(state);
         let mut payload = json!({
-            "sender": shapes.user(sender),
-            "installation": {"id": shapes.state.app.installation, "node_id": node_id("Installation", shapes.state.app.installation)},
+            "sender": shapes.user(sender), "repository": shapes.repository(found),
+            "installation": {"id": id, "node_id": node_id("Installation", id)},
         });
-        if let Some(repo) = shapes.state.by_id(repo) {
-            payload["repository"] = shapes.repository(repo);
-        }
-        if let Some(action) = action {
-            payload["action"] = action.into();
-        }
         merge(&mut payload, more);
-        state.outbox.push_back(Outgoing {
-            guid: guid(),
-            event: event.into(),
-            action: action.map(str::to_string),
-            repository: Some(repo),
-            payload,
-            redelivery: false,
-        });
-        state.wake.notify_one();
+        send(state, id, Some(repo), event, action, payload);
+    }
+
+    /// Queues one event about an installation: the App hears all of them.
+    pub(super) fn announce_installation(
+        &self,
+        state: &mut State,
+        installation: &Installation,
+        event: &str,
+        action: &str,
+        more: Value,
+    ) {
+        let shapes = self.shapes(state);
+        let account = shapes.state.account(installation);
+        let mut payload = json!({"sender": shapes.user(&account), "installation": shapes.installation(installation)});
+        merge(&mut payload, more);
+        send(state, installation.id, None, event, Some(action), payload);
     }
 
     pub(super) fn announce_pull(
@@ -79,6 +90,29 @@ impl Inner {
             payload,
         );
     }
+}
+
+fn send(
+    state: &mut State,
+    installation: u64,
+    repository: Option<u64>,
+    event: &str,
+    action: Option<&str>,
+    mut payload: Value,
+) {
+    if let Some(action) = action {
+        payload["action"] = action.into();
+    }
+    state.outbox.push_back(Outgoing {
+        guid: guid(),
+        event: event.into(),
+        action: action.map(str::to_string),
+        installation: Some(installation),
+        repository,
+        payload,
+        redelivery: false,
+    });
+    state.wake.notify_one();
 }
 
 pub(super) fn find(state: &State, repository: u64, number: u64) -> Option<(&Repository, &Pull)> {

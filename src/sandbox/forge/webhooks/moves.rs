@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::sandbox::forge::Inner;
 use crate::sandbox::forge::git::{git, is_ancestor};
 use crate::sandbox::forge::json::{CommitFacts, Shapes};
-use crate::sandbox::forge::state::{Activity, Repository, State, now};
+use crate::sandbox::forge::state::{Activity, Kind, Repository, StaleRef, State, now};
 
 const ZERO: &str = "0000000000000000000000000000000000000000";
 
@@ -58,6 +58,17 @@ impl Inner {
                 at: now(),
             });
         }
+        if let Some(after) = after {
+            let listings = state.faults.lag.refs;
+            state.unseen.hide_ref(StaleRef {
+                repository: id,
+                name: format!("refs/heads/{branch}"),
+                before: before.map(str::to_string),
+                after: Some(after.into()),
+                listings,
+                whole: false,
+            });
+        }
         for (repository, number) in followers(&mut state, id, &moved) {
             self.follow(&mut state, repository, number, &moved);
         }
@@ -107,6 +118,11 @@ impl Inner {
             return;
         };
         let base = format!("refs/heads/{}", pull.base.branch);
+        let (id, shapes) = (pull.id, self.shapes(state));
+        let told = state
+            .lags(Kind::Pull)
+            .then(|| shapes.pull(repo, pull, None));
+        let mut late = None;
         if let Some(head) = state.by_id(pull.head.repository)
             && head.id != repository
             && let Some(after) = after
@@ -116,6 +132,8 @@ impl Inner {
                 .display()
                 .to_string();
             let _ = git(&path, &["fetch", "--quiet", &from, after]);
+            let before = Some(pull.head.sha.clone());
+            late = Some((before, after.to_string()));
         }
         if let Some(after) = after {
             let _ = git(
@@ -123,6 +141,18 @@ impl Inner {
                 &["update-ref", &format!("refs/pull/{number}/head"), after],
             );
         }
+        if let Some((before, after)) = late {
+            let listings = state.faults.lag.fork_heads;
+            state.unseen.hide_ref(StaleRef {
+                repository,
+                name: format!("refs/pull/{number}/head"),
+                before,
+                after: Some(after),
+                listings,
+                whole: true,
+            });
+        }
+        state.written(Kind::Pull, id, told);
         let nothing_left = after.is_some_and(|after| is_ancestor(&path, after, &base));
         let Some(pull) = state
             .repository_mut(repository)
