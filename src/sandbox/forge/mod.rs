@@ -10,6 +10,7 @@
 //! - [`state`]: what there is; [`git`]: the repositories
 //! - [`server`], [`exchange`]: from the socket to what answers; [`auth`]: who asks
 //! - [`rest`] and [`graphql`]: what is answered; [`json`]: in which shape
+//! - [`rules`]: what rulesets say to merges and pushes; [`merging`], [`queue`]: merges themselves
 //! - [`webhooks`]: deliveries, with knobs to lose, duplicate, delay and reorder them
 //! - [`pages`]: what a person sees in a browser
 
@@ -18,8 +19,11 @@ mod exchange;
 pub mod git;
 mod graphql;
 mod json;
+mod merging;
 pub mod pages;
+mod queue;
 mod rest;
+mod rules;
 mod server;
 pub mod state;
 mod webhooks;
@@ -68,6 +72,8 @@ pub struct Forge {
 
 struct Inner {
     state: Mutex<State>,
+    /// Held while merge queues are gone through.
+    queues: Mutex<()>,
     root: PathBuf,
     origin: String,
     wire: Mutex<Wire>,
@@ -82,6 +88,7 @@ impl Forge {
         std::fs::create_dir_all(&root)?;
         let inner = Arc::new(Inner {
             state: Mutex::new(State::new()?),
+            queues: Mutex::default(),
             root,
             origin: format!("http://{address}"),
             wire: Mutex::default(),

@@ -98,6 +98,9 @@ impl Inner {
             return failure;
         }
         let mut reply = self.answer(call);
+        if call.method != Method::GET {
+            self.settle_queues();
+        }
         self.observe(call, &reply);
         if let Some(etag) = etag(call, &reply) {
             if call

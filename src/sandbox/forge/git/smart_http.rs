@@ -30,11 +30,18 @@ impl Inner {
                 headers: vec![("www-authenticate", "Basic realm=\"GitHub\"".into())],
             };
         };
+        let pushes = call.path.ends_with("git-receive-pack");
+        if pushes
+            && let Ok(body) = inflated(call)
+            && let Some(refusal) = self.refused_push(&owner, &name, &body)
+        {
+            return refusal;
+        }
         let before = self.branches(&owner, &name);
         let reply = self
             .http_backend(call)
             .unwrap_or_else(|error| Reply::error(500, error.to_string()));
-        if call.path.ends_with("git-receive-pack") {
+        if pushes {
             let after = self.branches(&owner, &name);
             let names: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
             for branch in names {
@@ -49,6 +56,7 @@ impl Inner {
                     );
                 }
             }
+            self.settle_queues();
         }
         reply
     }

@@ -2,12 +2,13 @@
 //!
 //! - here: users, tokens, the App, and the deliveries of its webhooks
 //! - [`repository`]: repositories and roles; [`pulls`]: pull requests and their threads
-//! - [`commits`]: what is said of commits
+//! - [`commits`]: what is said of commits; [`rules`]: what is demanded of branches
 
 mod commits;
 mod faults;
 mod pulls;
 mod repository;
+mod rules;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::Read as _;
@@ -20,7 +21,8 @@ use serde_json::Value;
 pub use commits::{CheckRun, Deployment, DeploymentStatus, Status};
 pub use faults::{Failure, Faults};
 pub use pulls::{Comment, Merged, Pull, Reaction, Review, Side};
-pub use repository::{Activity, Repository, Role, Rule};
+pub use repository::{Activity, Repository, Role};
+pub use rules::{MergeGroup, MergeMethod, QueueEntry, RequiredCheck, Rule};
 
 pub struct State {
     pub users: BTreeMap<String, User>,
