@@ -10,6 +10,7 @@
 //! - [`state`]: what there is; [`git`]: the repositories
 //! - [`server`], [`exchange`]: from the socket to what answers; [`auth`]: who asks; [`limits`]: how much
 //! - [`rest`] and [`graphql`]: what is answered; [`json`]: in which shape
+//! - [`rules`]: what rulesets say to merges and pushes; [`merging`], [`queue`]: merges themselves
 //! - [`webhooks`]: deliveries, with knobs to lose, duplicate, delay and reorder them
 //! - [`installs`], [`names`]: what stories do to installations, repositories and branches
 //! - [`pages`]: what a person sees in a browser
@@ -21,9 +22,12 @@ mod graphql;
 mod installs;
 mod json;
 mod limits;
+mod merging;
 mod names;
 pub mod pages;
+mod queue;
 mod rest;
+mod rules;
 mod server;
 pub mod state;
 mod webhooks;
@@ -83,6 +87,8 @@ pub struct Forge {
 
 struct Inner {
     state: Mutex<State>,
+    /// Held while merge queues are gone through.
+    queues: Mutex<()>,
     root: PathBuf,
     origin: String,
     wire: Mutex<Wire>,
@@ -97,6 +103,7 @@ impl Forge {
         std::fs::create_dir_all(&root)?;
         let inner = Arc::new(Inner {
             state: Mutex::new(State::new()?),
+            queues: Mutex::default(),
             root,
             origin: format!("http://{address}"),
             wire: Mutex::default(),

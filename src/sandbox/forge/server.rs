@@ -102,6 +102,9 @@ impl Inner {
             Ok(()) => self.answer(call, auth),
             Err(refusal) => refusal,
         };
+        if call.method != Method::GET {
+            self.settle_queues();
+        }
         // Redirects are described once for all operations.
         if !matches!(reply.status, 301 | 307) {
             self.observe(call, &reply, caller.is_app());

@@ -110,7 +110,7 @@ async fn an_extra_commit_needs_a_review_everywhere_also_where_merging_is_automat
             .push(windlass::sandbox::forge::state::Rule {
                 branch: "main".into(),
                 approvals: 1,
-                status_checks: vec![],
+                ..Default::default()
             });
     }
     world.announce("1.1.0").await;

@@ -1,13 +1,15 @@
 //! The repositories: real git, by its own program.
 //!
 //! - [`program`]: git run in a repository, and what never changes remembered
-//! - [`objects`]: blobs and trees; [`commits`]: commits, made, merged and compared
+//! - [`objects`]: blobs and trees; [`commits`]: commits, made, merged and compared; [`rebase`]: put elsewhere
 //! - [`repositories`]: repositories made, forked and pushed to
-//! - [`smart_http`]: what stands behind the clone URLs
+//! - [`smart_http`]: what stands behind the clone URLs; [`refused_push`]: where rules do
 
 mod commits;
 mod objects;
 mod program;
+mod rebase;
+mod refused_push;
 mod repositories;
 mod smart_http;
 
@@ -18,6 +20,7 @@ pub(super) use objects::{kind_of, list_tree, read_blob};
 pub use objects::{write_blob, write_tree};
 pub use program::git;
 pub(super) use program::{is_id, settled};
+pub(super) use rebase::{landed, rebase};
 
 /// Who is told as a commit's author and committer.
 #[derive(Clone)]

@@ -8,16 +8,22 @@ use super::commits::{commit, resolve};
 use super::program::git;
 use super::{FileChange, Identity};
 use crate::sandbox::forge::Inner;
-use crate::sandbox::forge::state::{Repository, Role, UserKind, now};
+use crate::sandbox::forge::state::{Repository, Role, State, UserKind, now};
 
-impl Inner {
+impl State {
+    /// Who a login's commits are by.
     pub fn identity(&self, login: &str) -> Identity {
-        let state = self.state();
-        let id = state.users.get(login).map_or(0, |user| user.id);
+        let id = self.users.get(login).map_or(0, |user| user.id);
         Identity {
             name: login.to_string(),
             email: format!("{id}+{login}@users.noreply.github.com"),
         }
+    }
+}
+
+impl Inner {
+    pub fn identity(&self, login: &str) -> Identity {
+        self.state().identity(login)
     }
 
     pub fn create_repository(
@@ -56,7 +62,11 @@ impl Inner {
             statuses: vec![],
             checks: vec![],
             deployments: vec![],
+            allow_merge_commit: true,
+            allow_squash_merge: true,
+            allow_rebase_merge: true,
             rules: vec![],
+            queue: vec![],
             activity: vec![],
             next_number: 1,
             created_at: at,
@@ -136,6 +146,7 @@ impl Inner {
         let old = before.clone().unwrap_or_else(|| "0".repeat(40));
         git(&path, &["update-ref", &reference, &sha, &old])?;
         self.moved(full_name, branch, before.as_deref(), Some(&sha), login);
+        self.settle_queues();
         Ok(sha)
     }
 

@@ -35,6 +35,13 @@ impl Inner {
             let to = format!("{}/{owner}/{name}.git/{rest}?{}", self.origin(), call.query);
             return Reply::empty(301).with("location", to);
         }
+        let pushes = call.path.ends_with("git-receive-pack");
+        if pushes
+            && let Ok(body) = inflated(call)
+            && let Some(refusal) = self.refused_push(&owner, &name, &body)
+        {
+            return refusal;
+        }
         let before = self.branches(&owner, &name);
         let mut reply = self
             .http_backend(call, &format!("{owner}/{name}"), rest)
@@ -42,7 +49,7 @@ impl Inner {
         if login == self.state().app.bot() {
             self.lag_refs(call, id, &mut reply);
         }
-        if call.path.ends_with("git-receive-pack") {
+        if pushes {
             let after = self.branches(&owner, &name);
             let names: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
             for branch in names {
@@ -57,6 +64,7 @@ impl Inner {
                     );
                 }
             }
+            self.settle_queues();
         }
         reply
     }

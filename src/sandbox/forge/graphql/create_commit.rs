@@ -102,6 +102,7 @@ impl Inner {
             &web_flow(),
         )
         .map_err(|error| failure("UNPROCESSABLE", error.to_string()))?;
+        self.check_move(&owner, &name, &reference, (Some(&head), Some(&sha)))?;
         if git(&path, &["update-ref", &reference, &sha, &head]).is_err() {
             return Err(stale(&input.expected_head_oid));
         }

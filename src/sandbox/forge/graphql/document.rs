@@ -36,6 +36,9 @@ pub(super) fn input(field: &Field, variables: &BTreeMap<String, Value>) -> Resul
             json!({"clientMutationId": null, "commit": {"oid": "", "url": ""}, "ref": {"name": "", "id": ""}})
         }
         "updateRefs" => json!({"clientMutationId": null}),
+        "enqueuePullRequest" | "dequeuePullRequest" => {
+            json!({"clientMutationId": null, "mergeQueueEntry": queue_entry()})
+        }
         _ => {
             return Err(
                 json!({"message": format!("Field '{name}' doesn't exist on type 'Mutation'"), "path": ["mutation", name]}),
@@ -69,6 +72,12 @@ pub(super) fn input(field: &Field, variables: &BTreeMap<String, Value>) -> Resul
         .ok_or_else(
             || json!({"message": format!("Field '{name}' is missing required arguments: input")}),
         )
+}
+
+/// What there is to be selected of a `MergeQueueEntry`.
+fn queue_entry() -> Value {
+    json!({"id": "", "position": 0, "state": "", "jump": false, "solo": false, "enqueuedAt": "", "estimatedTimeToMerge": null,
+        "enqueuer": {"login": ""}, "baseCommit": {"oid": ""}, "headCommit": {"oid": ""}, "pullRequest": {"id": "", "number": 0}})
 }
 
 /// The first selected field that a shape has not.

@@ -1,4 +1,4 @@
-//! The GraphQL subset: the two mutations that write git, and what they answer.
+//! The GraphQL subset: the mutations that write git and use merge queues, and what they answer.
 //!
 //! A document is parsed, its variables are bound, the mutation is carried out,
 //! and the answer holds exactly the fields that were selected; a field that the
@@ -6,10 +6,11 @@
 //! `errors`, as on GitHub.
 
 //!
-//! - [`document`]: what a document asks for; [`create_commit`], [`update_refs`]: the mutations
+//! - [`document`]: what a document asks for; [`create_commit`], [`update_refs`], [`queue`]: the mutations
 
 mod create_commit;
 mod document;
+mod queue;
 mod update_refs;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use serde_json::{Map, Value, json};
 
 use super::auth::{Access, Auth, may};
 use super::rest::body;
+use super::rules::refusal;
 use super::state::Repository;
 use super::{Call, Inner, Reply};
 
@@ -92,10 +94,27 @@ impl Inner {
     }
 
     fn execute(&self, field: &Field, input: Value, auth: &Auth) -> Result<Value, Failure> {
-        if field.name.node == "updateRefs" {
-            self.update_refs(input, auth)
+        match field.name.node.as_str() {
+            "updateRefs" => self.update_refs(input, auth),
+            "enqueuePullRequest" => self.enqueue(input, auth),
+            "dequeuePullRequest" => self.dequeue(input, auth),
+            _ => self.create_commit(input, auth),
+        }
+    }
+
+    /// Whether the rules let a ref be moved so.
+    fn check_move(
+        &self,
+        owner: &str,
+        name: &str,
+        reference: &str,
+        move_: (Option<&str>, Option<&str>),
+    ) -> Result<(), Failure> {
+        let found = self.move_violations(owner, name, reference, move_);
+        if found.is_empty() {
+            Ok(())
         } else {
-            self.create_commit(input, auth)
+            Err(failure("UNPROCESSABLE", refusal(&found)))
         }
     }
 

@@ -63,6 +63,8 @@ impl Inner {
             if !deletes && !update.force && !forward {
                 return Err(failure("UNPROCESSABLE", "Update is not a fast forward"));
             }
+            let after = (!deletes).then_some(update.after_oid.as_str());
+            self.check_move(&owner, &name, &update.name, (before.as_deref(), after))?;
             moves.push((
                 update.name.clone(),
                 before,

@@ -2,6 +2,7 @@
 //! descriptions by the contract tests.
 //!
 //! - [`accounts`]: users, the App, and its deliveries
+//! - [`rules`], [`queue`]: what branches demand, and what waits to be merged
 //! - [`repository`], [`pulls`], [`commits`], [`git`], [`deployments`]: by resource
 
 mod accounts;
@@ -9,7 +10,9 @@ mod commits;
 mod deployments;
 mod git;
 mod pulls;
+mod queue;
 mod repository;
+mod rules;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Shapes, merge, node_id};
 use crate::sandbox::forge::git::settled;
+use crate::sandbox::forge::rules::{Way, is_behind, violations};
 use crate::sandbox::forge::state::{Comment, Pull, Reaction, Repository, Review, Side};
 
 pub const REACTIONS: [&str; 8] = [
@@ -83,7 +84,7 @@ impl Shapes<'_> {
         let state = match mergeable {
             None => "unknown",
             Some(true) if pull.draft => "draft",
-            Some(true) => "clean",
+            Some(true) => self.merge_state(repo, pull),
             Some(false) => "dirty",
         };
         merge(
@@ -96,6 +97,21 @@ impl Shapes<'_> {
             }),
         );
         value
+    }
+
+    /// What stands between a pull request without conflicts and its merge (`MergeStateStatus` of
+    /// GraphQL, in small letters).
+    fn merge_state(&self, repo: &Repository, pull: &Pull) -> &'static str {
+        let path = self.inner.repository_path(&repo.owner, &repo.name);
+        let unmet = |way| !violations(&path, self.state, repo, pull, way).is_empty();
+        let strict = repo.rules_of(&pull.base.branch).any(|rule| rule.strict);
+        if strict && is_behind(&path, pull) && !unmet(Way::Queue) {
+            "behind"
+        } else if unmet(Way::Any) {
+            "blocked"
+        } else {
+            "clean"
+        }
     }
 
     /// The issue that a pull request is, as `issue_comment` tells it.

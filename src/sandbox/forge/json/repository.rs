@@ -69,8 +69,9 @@ impl Shapes<'_> {
 
     pub fn full_repository(&self, repo: &Repository) -> Value {
         let mut value = self.repository(repo);
-        let more = json!({"network_count": 0, "subscribers_count": 0, "allow_merge_commit": true, "allow_squash_merge": true,
-            "allow_rebase_merge": true, "allow_auto_merge": false, "delete_branch_on_merge": false});
+        let more = json!({"network_count": 0, "subscribers_count": 0, "allow_merge_commit": repo.allow_merge_commit,
+            "allow_squash_merge": repo.allow_squash_merge, "allow_rebase_merge": repo.allow_rebase_merge, "allow_auto_merge": false, "squash_merge_commit_title": "COMMIT_OR_PR_TITLE",
+            "squash_merge_commit_message": "COMMIT_MESSAGES", "merge_commit_title": "MERGE_MESSAGE", "merge_commit_message": "PR_TITLE", "delete_branch_on_merge": false});
         merge(&mut value, more);
         value
     }

@@ -1,6 +1,6 @@
 //! Branches: where they are, which rules hold for them, and how they moved.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Answer, Asked};
 use crate::sandbox::forge::Reply;
@@ -14,7 +14,7 @@ impl Asked<'_> {
                 return Err(Reply::error(404, "Branch not found"));
             };
             let url = format!("{}/branches/{branch}", shapes.repo_url(repo));
-            let protected = repo.rules.iter().any(|rule| rule.branch == branch);
+            let protected = repo.rules_of(branch).next().is_some();
             Ok(Reply::json(
                 200,
                 json!({"name": branch, "commit": shapes.commit(repo, &sha), "_links": {"html": url, "self": url}, "protected": protected,
@@ -24,30 +24,8 @@ impl Asked<'_> {
     }
 
     pub(super) fn rules(&self, branch: &str) -> Answer {
-        self.read("metadata", |_, repo| {
-            let mut rules = Vec::new();
-            for rule in repo.rules.iter().filter(|rule| rule.branch == branch) {
-                let source = json!({"ruleset_source_type": "Repository", "ruleset_source": self.full_name(), "ruleset_id": 1});
-                let mut add = |kind: &str, parameters: Value| {
-                    let mut value = source.clone();
-                    value["type"] = kind.into();
-                    value["parameters"] = parameters;
-                    rules.push(value);
-                };
-                if rule.approvals > 0 {
-                    add(
-                        "pull_request",
-                        json!({"required_approving_review_count": rule.approvals, "dismiss_stale_reviews_on_push": false,
-                        "require_code_owner_review": false, "require_last_push_approval": false, "required_review_thread_resolution": false,
-                        "allowed_merge_methods": ["merge", "squash", "rebase"]}),
-                    );
-                }
-                if !rule.status_checks.is_empty() {
-                    let checks: Vec<_> = rule.status_checks.iter().map(|context| json!({"context": context})).collect();
-                    add("required_status_checks", json!({"required_status_checks": checks, "strict_required_status_checks_policy": false}));
-                }
-            }
-            self.list(rules)
+        self.read("metadata", |shapes, repo| {
+            self.list(shapes.rules(repo, branch))
         })
     }
 

@@ -166,6 +166,7 @@ impl Asked<'_> {
             closed_at: None,
             merged: None,
             reviews: vec![],
+            unresolved_threads: 0,
             mergeability_known: false,
             labels: vec![],
         });

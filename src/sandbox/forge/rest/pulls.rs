@@ -41,6 +41,9 @@ impl Asked<'_> {
                 })
             }
             ("POST", [number, "reviews"]) => self.review(self.number(number)?),
+            ("PUT", [number, "reviews", review, "dismissals"]) => {
+                self.dismiss(self.number(number)?, self.number(review)?)
+            }
             ("PUT", [number, "merge"]) => self.merge(self.number(number)?),
             _ => Err(not_found()),
         }
@@ -118,7 +121,9 @@ impl Asked<'_> {
             }
             let of = |pull: &&Pull| match &pull.merged {
                 Some(merged) => {
-                    merged.sha == sha
+                    // Of a rebase, all that it landed.
+                    (is_ancestor(&path, sha, &merged.sha)
+                        && !is_ancestor(&path, sha, &pull.base.sha))
                         || (is_ancestor(&path, sha, &pull.head.sha)
                             && !is_ancestor(&path, sha, &pull.base.sha))
                 }

@@ -6,6 +6,7 @@ use super::{Answer, Asked, body};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::{git, is_ancestor, resolve};
+use crate::sandbox::forge::rules::refusal;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +48,13 @@ impl Asked<'_> {
         }
         if resolve(&self.path(), &request.sha).is_none() {
             return Err(Reply::error(422, "Object does not exist"));
+        }
+        // A bare one: release-plz/action#518.
+        if !self
+            .forbidden(&request.reference, (None, Some(&request.sha)))
+            .is_empty()
+        {
+            return Err(Reply::error(422, "Reference update failed"));
         }
         if git(
             &self.path(),
@@ -105,6 +113,7 @@ impl Asked<'_> {
         if !request.force && !is_ancestor(&self.path(), &before, &request.sha) {
             return Err(Reply::error(422, "Update is not a fast forward"));
         }
+        self.check_move(&full, (Some(&before), Some(&request.sha)))?;
         // Somebody else moved it meanwhile.
         git(&self.path(), &["update-ref", &full, &request.sha, &before])
             .map_err(|_| Reply::error(422, "Reference cannot be updated"))?;
@@ -118,6 +127,25 @@ impl Asked<'_> {
             );
         }
         self.get_ref(reference)
+    }
+
+    /// What the rules have against the move of a ref.
+    fn forbidden(&self, reference: &str, move_: (Option<&str>, Option<&str>)) -> Vec<String> {
+        self.inner
+            .move_violations(&self.owner, &self.name, reference, move_)
+    }
+
+    fn check_move(
+        &self,
+        reference: &str,
+        move_: (Option<&str>, Option<&str>),
+    ) -> Result<(), Reply> {
+        let found = self.forbidden(reference, move_);
+        if found.is_empty() {
+            Ok(())
+        } else {
+            Err(Reply::error(422, refusal(&found)))
+        }
     }
 
     pub(super) fn delete_ref(&self, reference: &str) -> Answer {
@@ -134,6 +162,7 @@ impl Asked<'_> {
         if default.as_deref() == Some(reference) {
             return Err(Reply::error(422, "Cannot delete the default branch"));
         }
+        self.check_move(&full, (Some(&before), None))?;
         git(&self.path(), &["update-ref", "-d", &full, &before])
             .map_err(|error| Reply::error(409, error.to_string()))?;
         if let Some(branch) = reference.strip_prefix("heads/") {

@@ -6,8 +6,17 @@ use serde_json::{Value, json};
 use super::{Answer, Asked, body, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
-use crate::sandbox::forge::state::{Review, State, now};
+use crate::sandbox::forge::state::{Review, Role, State, now};
 use crate::sandbox::forge::webhooks::find;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Dismissal {
+    #[serde(rename = "message")]
+    _message: String,
+    #[serde(rename = "event")]
+    _event: Option<String>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,34 +54,46 @@ impl Asked<'_> {
             submitted_at: now(),
         });
         pull.updated_at = now();
-        self.announce_review(&mut state, number)
+        self.answer_review(&mut state, number, id, "submitted")
     }
 
-    /// Announces the newest review of a pull request, and answers with it.
-    fn announce_review(&self, state: &mut State, number: u64) -> Answer {
+    /// An opinion is taken back, by somebody with write access.
+    pub(super) fn dismiss(&self, number: u64, id: u64) -> Answer {
+        self.allow("pull_requests", Access::Write)?;
+        let _: Dismissal = body(self.call)?;
+        let mut state = self.inner.state();
+        let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
+        if !self.by_app() && repo.role(&self.login) < Role::Write {
+            return Err(Reply::error(403, "Must have push access to repository"));
+        }
+        let mut pulls = repo.pulls.iter_mut();
+        let review = pulls
+            .find(|pull| pull.number == number)
+            .and_then(|pull| pull.reviews.iter_mut().find(|review| review.id == id))
+            .ok_or_else(not_found)?;
+        if !["APPROVED", "CHANGES_REQUESTED"].contains(&review.state.as_str()) {
+            let kind = review.state.to_lowercase();
+            return Err(Reply::json(
+                422,
+                json!({"message": "Unprocessable Entity", "errors": [format!("Can not dismiss a {kind} pull request review")],
+                    "documentation_url": "https://docs.github.com/rest/pulls/reviews", "status": "422"}),
+            ));
+        }
+        review.state = "DISMISSED".into();
+        self.answer_review(&mut state, number, id, "dismissed")
+    }
+
+    /// Announces a review, and answers with it.
+    fn answer_review(&self, state: &mut State, number: u64, id: u64, action: &str) -> Answer {
+        self.inner
+            .announce_review(state, self.repo, number, id, (action, &self.login));
         let (repo, pull) = find(state, self.repo, number).ok_or_else(not_found)?;
-        let shapes = self.inner.shapes(state);
-        let review = pull
-            .reviews
-            .last()
-            .map(|review| shapes.review(repo, pull, review))
-            .unwrap_or_default();
-        let mut announced = review.clone();
-        announced["state"] = announced["state"]
-            .as_str()
-            .unwrap_or_default()
-            .to_lowercase()
-            .into();
-        let payload = json!({"review": announced, "pull_request": shapes.pull_simple(repo, pull)});
-        self.inner.announce(
-            state,
-            self.repo,
-            "pull_request_review",
-            Some("submitted"),
-            &self.login,
-            payload,
-        );
-        Ok(Reply::json(200, review))
+        let mut reviews = pull.reviews.iter();
+        let review = reviews
+            .find(|review| review.id == id)
+            .ok_or_else(not_found)?;
+        let told = self.inner.shapes(state).review(repo, pull, review);
+        Ok(Reply::json(200, told))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - here: users, tokens, the App, and the deliveries of its webhooks
 //! - [`repository`]: repositories and roles; [`pulls`]: pull requests and their threads
-//! - [`commits`]: what is said of commits
+//! - [`commits`]: what is said of commits; [`rules`]: what is demanded of branches
 //! - [`installations`]: where the App is installed; [`events`]: what it may hear; [`quota`]: its limits; [`faults`], [`lag`]: what goes wrong
 
 mod commits;
@@ -13,6 +13,7 @@ mod lag;
 mod pulls;
 mod quota;
 mod repository;
+mod rules;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::Read as _;
@@ -28,7 +29,8 @@ pub use installations::Installation;
 pub use lag::{Kind, Lag, StaleRef, Unseen};
 pub use pulls::{Comment, Merged, Pull, Reaction, Review, Side};
 pub use quota::{Caller, Cost, Counted, Limit, Limits, Over, Quota, Rate, Used};
-pub use repository::{Activity, Repository, Role, Rule};
+pub use repository::{Activity, Repository, Role};
+pub use rules::{MergeGroup, MergeMethod, QueueEntry, RequiredCheck, Rule};
 
 pub struct State {
     pub users: BTreeMap<String, User>,

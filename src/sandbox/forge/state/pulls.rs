@@ -17,6 +17,8 @@ pub struct Pull {
     pub closed_at: Option<Timestamp>,
     pub merged: Option<Merged>,
     pub reviews: Vec<Review>,
+    /// Conversations on code that nobody resolved yet.
+    pub unresolved_threads: usize,
     /// False right after a push: the next GET starts the computation.
     pub mergeability_known: bool,
     pub labels: Vec<String>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{CheckRun, Comment, Deployment, Pull, Status};
+use super::{CheckRun, Comment, Deployment, MergeMethod, Pull, QueueEntry, Rule, Status};
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -49,7 +49,13 @@ pub struct Repository {
     pub statuses: Vec<Status>,
     pub checks: Vec<CheckRun>,
     pub deployments: Vec<Deployment>,
+    /// How pull requests may be merged.
+    pub allow_merge_commit: bool,
+    pub allow_squash_merge: bool,
+    pub allow_rebase_merge: bool,
     pub rules: Vec<Rule>,
+    /// The merge queues of its branches, first come first.
+    pub queue: Vec<QueueEntry>,
     /// Every move of a branch, oldest first.
     pub activity: Vec<Activity>,
     pub next_number: u64,
@@ -63,6 +69,17 @@ impl Repository {
     pub fn role(&self, login: &str) -> Role {
         self.roles.get(login).copied().unwrap_or(Role::None)
     }
+    pub fn allows(&self, method: MergeMethod) -> bool {
+        match method {
+            MergeMethod::Merge => self.allow_merge_commit,
+            MergeMethod::Squash => self.allow_squash_merge,
+            MergeMethod::Rebase => self.allow_rebase_merge,
+        }
+    }
+    /// The rules that hold for a branch.
+    pub fn rules_of(&self, branch: &str) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(move |rule| rule.holds_for(branch))
+    }
 }
 
 /// A move of a branch.
@@ -74,11 +91,4 @@ pub struct Activity {
     pub forced: bool,
     pub actor: String,
     pub at: Timestamp,
-}
-
-/// A rule for a branch, as a ruleset would give it.
-pub struct Rule {
-    pub branch: String,
-    pub approvals: usize,
-    pub status_checks: Vec<String>,
 }

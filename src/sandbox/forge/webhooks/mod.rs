@@ -41,6 +41,10 @@ impl Inner {
             return;
         };
         let id = installation.id;
+        // An App subscribes to these by that permission alone ([WH] merge-group).
+        if event == "merge_group" && !state.app.permissions.contains_key("merge_queues") {
+            return;
+        }
         let shapes = self.shapes(state);
         let mut payload = json!({
             "sender": shapes.user(sender), "repository": shapes.repository(found),
@@ -64,6 +68,34 @@ impl Inner {
         let mut payload = json!({"sender": shapes.user(&account), "installation": shapes.installation(installation)});
         merge(&mut payload, more);
         send(state, installation.id, None, event, Some(action), payload);
+    }
+
+    pub(super) fn announce_review(
+        &self,
+        state: &mut State,
+        repository: u64,
+        number: u64,
+        review: u64,
+        (action, sender): (&str, &str),
+    ) {
+        let Some((repo, pull)) = find(state, repository, number) else {
+            return;
+        };
+        let Some(review) = pull.reviews.iter().find(|one| one.id == review) else {
+            return;
+        };
+        let shapes = self.shapes(state);
+        let mut told = shapes.review(repo, pull, review);
+        told["state"] = review.state.to_lowercase().into();
+        let payload = json!({"review": told, "pull_request": shapes.pull_simple(repo, pull)});
+        self.announce(
+            state,
+            repository,
+            "pull_request_review",
+            Some(action),
+            sender,
+            payload,
+        );
     }
 
     pub(super) fn announce_pull(

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::sandbox::forge::Inner;
-use crate::sandbox::forge::git::{git, is_ancestor};
+use crate::sandbox::forge::git::{git, is_ancestor, settled};
 use crate::sandbox::forge::json::{CommitFacts, Shapes};
 use crate::sandbox::forge::state::{Activity, Kind, Repository, StaleRef, State, now};
+use crate::sandbox::forge::webhooks::find;
 
 const ZERO: &str = "0000000000000000000000000000000000000000";
 
@@ -141,6 +142,7 @@ impl Inner {
                 &["update-ref", &format!("refs/pull/{number}/head"), after],
             );
         }
+        let old = pull.head.sha.clone();
         if let Some((before, after)) = late {
             let listings = state.faults.lag.fork_heads;
             state.unseen.hide_ref(StaleRef {
@@ -179,6 +181,46 @@ impl Inner {
             )
         };
         self.announce_pull(state, repository, number, action, moved.login, more);
+        if !close {
+            self.dismiss_stale(state, repository, number, &old, moved.login);
+        }
+    }
+
+    /// Where the rules say so, approvals of another change than the head is now are taken back.
+    fn dismiss_stale(
+        &self,
+        state: &mut State,
+        repository: u64,
+        number: u64,
+        old: &str,
+        login: &str,
+    ) {
+        let Some((repo, pull)) = find(state, repository, number) else {
+            return;
+        };
+        let path = self.repository_path(&repo.owner, &repo.name);
+        let change = |head: &str| settled(&path, &["diff", &format!("{}...{head}", pull.base.sha)]);
+        let asked = repo
+            .rules_of(&pull.base.branch)
+            .any(|rule| rule.dismiss_stale_reviews_on_push);
+        if !asked || change(old) == change(&pull.head.sha) {
+            return;
+        }
+        let mut dismissed = Vec::new();
+        if let Some(pull) = state
+            .repository_mut(repository)
+            .and_then(|repo| repo.pulls.iter_mut().find(|pull| pull.number == number))
+        {
+            for review in &mut pull.reviews {
+                if review.state == "APPROVED" {
+                    review.state = "DISMISSED".into();
+                    dismissed.push(review.id);
+                }
+            }
+        }
+        for review in dismissed {
+            self.announce_review(state, repository, number, review, ("dismissed", login));
+        }
     }
 
     fn push_commit(&self, shapes: &Shapes<'_>, repo: &Repository, sha: &str) -> Value {
