@@ -6,6 +6,7 @@
 
 mod answer;
 mod parse;
+mod visible;
 
 pub use answer::{Answer, Done, NotDone, NotTaken, Row, Sought};
 pub use parse::{Line, ParseError, parse};

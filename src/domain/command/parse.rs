@@ -1,6 +1,6 @@
 //! Reads the commands of a comment.
 
-use super::{COMMANDS, Command};
+use super::{COMMANDS, Command, visible};
 
 /// One command line of a comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,52 +24,12 @@ const MOST: usize = 10;
 
 /// The command lines of a comment, in order.
 pub fn parse(comment: &str) -> Vec<Line> {
-    let mut found = Vec::new();
-    let mut fence: Option<String> = None;
-    for line in visible(comment).lines() {
-        let trimmed = line.trim_end();
-        let marker: String = trimmed
-            .trim_start()
-            .chars()
-            .take_while(|c| matches!(c, '`' | '~'))
-            .collect();
-        if marker.len() >= 3 {
-            match &fence {
-                Some(open) if marker.starts_with(open.as_str()) => fence = None,
-                Some(_) => {}
-                None => fence = Some(marker),
-            }
-            continue;
-        }
-        if fence.is_none()
-            && found.len() < MOST
-            && let Some(command) = command(trimmed)
-        {
-            found.push(Line {
-                text: trimmed.to_string(),
-                command,
-            });
-        }
-    }
-    found
-}
-
-/// The visible text of a comment, without HTML comments.
-fn visible(comment: &str) -> String {
-    let mut out = String::new();
-    let mut rest = comment;
-    while let Some((before, hidden)) = rest.split_once("<!--") {
-        out.push_str(before);
-        match hidden.split_once("-->") {
-            // The text after a multi-line HTML comment must not move to the start of a line.
-            Some((hidden, after)) => {
-                out.push_str(if hidden.contains('\n') { "\n " } else { " " });
-                rest = after;
-            }
-            None => return out,
-        }
-    }
-    out + rest
+    let lines = visible::lines(comment).into_iter();
+    let commands = lines.filter_map(|text| {
+        let command = command(&text)?;
+        Some(Line { text, command })
+    });
+    commands.take(MOST).collect()
 }
 
 fn command(line: &str) -> Option<Result<Command, ParseError>> {
