@@ -1,7 +1,8 @@
 //! Answers to commands.
 
-use super::{code, help, listed, quoted, why};
-use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Sought};
+use super::{code, help, listed, quoted, why, why_of};
+use crate::domain::ApplicationKey;
+use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Selector, Sought};
 
 pub fn not_taken(why: NotTaken) -> &'static str {
     match why {
@@ -24,6 +25,11 @@ pub fn answer(answer: &Answer) -> String {
     match answer {
         Answer::Help => help(),
         Answer::Verdict(verdict) => why(verdict),
+        Answer::VerdictOf {
+            applications,
+            verdict,
+        } => why_of(&titles(applications), verdict),
+        Answer::NotTouched { selectors, touched } => not_touched(selectors, touched),
         Answer::Merged => "This pull request is merged.".into(),
         Answer::Closed => "This pull request was closed without a merge.".into(),
         Answer::Previewed { head, title } => format!(
@@ -46,6 +52,21 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Applications { rows, none } if rows.is_empty() => nothing(*none).into(),
         Answer::Applications { rows, .. } => applications(rows),
     }
+}
+
+fn titles(applications: &[ApplicationKey]) -> String {
+    let titles: Vec<_> = applications.iter().map(ApplicationKey::title).collect();
+    listed(&titles)
+}
+
+fn not_touched(selectors: &[Selector], touched: &[ApplicationKey]) -> String {
+    let named: Vec<_> = selectors.iter().map(Selector::to_string).collect();
+    let named = listed(&named);
+    let touches = match touched {
+        [] => "It touches none.".into(),
+        touched => format!("It touches {}.", titles(touched)),
+    };
+    format!("Not done: this pull request does not touch the application {named}. {touches}")
 }
 
 fn nothing(sought: Sought) -> &'static str {

@@ -86,7 +86,7 @@ fn requests_preview(command: &CommandComment) -> bool {
     command
         .lines
         .iter()
-        .any(|line| line.command == Ok(Command::Preview))
+        .any(|line| line.gives(Command::Preview))
 }
 
 /// The facts of a published preview that the gates read.

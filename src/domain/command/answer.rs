@@ -1,5 +1,6 @@
 //! The result of a command, as data: `view` makes text of it.
 
+use super::Selector;
 use crate::domain::gate::Verdict;
 use crate::domain::{ApplicationKey, CommitSha};
 
@@ -20,6 +21,16 @@ pub enum NotTaken {
 pub enum Answer {
     Help,
     Verdict(Verdict),
+    /// What the policy of these applications alone makes of the pull request.
+    VerdictOf {
+        applications: Vec<ApplicationKey>,
+        verdict: Verdict,
+    },
+    /// The command names applications that the pull request does not touch; nothing was done.
+    NotTouched {
+        selectors: Vec<Selector>,
+        touched: Vec<ApplicationKey>,
+    },
     /// There is no verdict any more: the pull request is merged, or was closed.
     Merged,
     Closed,

@@ -19,9 +19,9 @@ pub use unanswered::unanswered;
 
 use super::Observation;
 use crate::controller::{Error, Result, Writer};
-use crate::domain::PullRequestKey;
-use crate::domain::command::{Answer, Command, NotTaken, Power};
+use crate::domain::command::{Answer, Arguments, Command, NotTaken, Power, Takes};
 use crate::domain::pull_request::CommandComment;
+use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::{github, view};
 
 /// A command to carry out: on which pull request, and from which comment.
@@ -31,6 +31,7 @@ struct Invocation<'a> {
     observation: &'a Observation,
     comment: &'a CommandComment,
     command: Command,
+    arguments: &'a Arguments,
 }
 
 /// Answers a comment. A failed answer stops nothing else: it is tried again later.
@@ -68,13 +69,14 @@ async fn reply(
     for line in &comment.lines {
         let text = match &line.command {
             Err(wrong) => view::parse_error(wrong),
-            Ok(command) => {
+            Ok(given) => {
                 let invocation = Invocation {
                     ctx,
                     key,
                     observation,
                     comment,
-                    command: *command,
+                    command: given.command,
+                    arguments: &given.arguments,
                 };
                 match invocation.not_taken() {
                     Some(why) => view::commands::not_taken(why).into(),
@@ -105,15 +107,37 @@ impl Invocation<'_> {
     }
 
     async fn carry_out(&self) -> Result<Answer> {
+        let selected = match self.command.takes() {
+            Takes::Nothing => Vec::new(),
+            Takes::Applications => match self.selected().await? {
+                Ok(selected) => selected,
+                Err(answer) => return Ok(answer),
+            },
+        };
         match self.command {
             Command::Help => Ok(Answer::Help),
-            Command::Why => Ok(why::run(self)),
+            Command::Why => Ok(why::run(self, selected)),
             Command::Preview => Ok(preview::run(self)),
             Command::AcceptUnseen => Ok(accept_unseen::run(self)),
-            Command::Adopt => adopt::run(self).await,
-            Command::Take => take::run(self).await,
-            Command::ConfirmPrune => confirm_prune::run(self).await,
-            Command::Sync => sync::run(self).await,
+            Command::Adopt => adopt::run(self, selected).await,
+            Command::Take => take::run(self, &selected).await,
+            Command::ConfirmPrune => confirm_prune::run(self, selected).await,
+            Command::Sync => sync::run(self, selected).await,
         }
+    }
+    /// The applications that the command is about; Err: it names others. Half of a command is never
+    /// carried out.
+    async fn selected(&self) -> Result<std::result::Result<Vec<ApplicationKey>, Answer>> {
+        let touched = self.observation.changes.touched.iter();
+        let mut touched: Vec<_> = touched.map(|target| target.key(&self.key.repo)).collect();
+        if self.command == Command::ConfirmPrune {
+            touched.extend(confirm_prune::retired_by(self).await?);
+        }
+        let selectors = self.arguments.unmatched(&touched);
+        if !selectors.is_empty() {
+            return Ok(Err(Answer::NotTouched { selectors, touched }));
+        }
+        touched.retain(|application| self.arguments.select(application));
+        Ok(Ok(touched))
     }
 }
