@@ -45,7 +45,7 @@ pub use auth::AppCredentials;
 use auth::Scope;
 pub use models::{
     Account, CheckRun, Comment, NewCheck, Pull, PullCommit, PullSnapshot, Push, RefMove,
-    Repository, Review, Status,
+    Repository, Review, Status, User,
 };
 
 /// The errors of a request, by how the caller handles them.

@@ -128,8 +128,22 @@ impl Writer<'_> {
         what: &str,
     ) -> Result<Value> {
         self.pace().await;
+        self.query(repo, document, json!({"input": input}), what)
+            .await
+    }
+}
+
+impl GitHub {
+    /// Sends a GraphQL document; `data` of the answer, or its first error.
+    pub(super) async fn query(
+        &self,
+        repo: &RepoName,
+        document: &str,
+        variables: Value,
+        what: &str,
+    ) -> Result<Value> {
         let session = self.session_for(repo).await?;
-        let body = json!({"query": document, "variables": {"input": input}});
+        let body = json!({"query": document, "variables": variables});
         let answer: Value = session
             .graphql
             .post("/graphql", Some(&body))

@@ -78,7 +78,7 @@ pub fn hints(event: &str, payload: &Payload) -> Vec<Hint> {
         }))
     };
     let hint = match event {
-        "pull_request" | "pull_request_review" => {
+        "pull_request" | "pull_request_review" | "pull_request_review_comment" => {
             pull(payload.pull_request.as_ref().and_then(|pull| pull.number))
         }
         "issue_comment" => {
@@ -146,6 +146,11 @@ mod tests {
         let table = [
             (
                 "pull_request",
+                json!({"pull_request": {"number": 7}, "repository": repository}),
+                vec![Hint::PullRequest(key.clone())],
+            ),
+            (
+                "pull_request_review_comment",
                 json!({"pull_request": {"number": 7}, "repository": repository}),
                 vec![Hint::PullRequest(key.clone())],
             ),

@@ -7,10 +7,16 @@ use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Selector, Sou
 pub fn not_taken(why: NotTaken) -> &'static str {
     match why {
         NotTaken::Edited => {
-            "This comment was edited after it was posted, and GitHub does not say by whom. Please give the command in a new comment."
+            "This text was edited after it was posted, and GitHub does not say by whom. Please give the command in a new comment."
         }
         NotTaken::Interrupted => {
             "windlass saw this command before, but its answer is missing, so it may or may not have run. It does not run now. If you still want it, give it in a new comment."
+        }
+        NotTaken::Late => {
+            "This was written more than an hour ago, and windlass cannot tell whether it has run. It does not run now. If you still want it, give it in a new comment."
+        }
+        NotTaken::OnlyInThread => {
+            "This command counts only in a comment of the thread. Please give it there."
         }
         NotTaken::OnlyMerged => {
             "This command changes live objects, so it works only on a merged pull request."

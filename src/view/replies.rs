@@ -1,4 +1,4 @@
-//! Answers to commands: one comment for all command lines of another.
+//! Answers to commands: one comment for all command lines of a text.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::markdown::{bounded, code};
 use super::markers::REPLY;
 use super::render;
 use crate::domain::command::{COMMANDS, Line, ParseError, Spec, Takes};
-use crate::domain::pull_request::shortened;
+use crate::domain::pull_request::{Source, shortened};
 
 #[derive(Serialize)]
 struct ReplyView {
@@ -25,14 +25,14 @@ const MOST_QUOTED: usize = 200;
 /// Characters of a word that a reply quotes.
 const MOST_QUOTED_WORD: usize = 60;
 
-/// One comment that answers all command lines of another; carries its marker.
-pub fn reply(comment: u64, answers: &[(Line, String)]) -> String {
+/// One comment that answers all command lines of a text; carries its marker.
+pub fn reply(source: Source, answers: &[(Line, String)]) -> String {
     let answers = answers.iter().map(|(line, text)| AnswerView {
         quote: code(&shortened(&line.text, MOST_QUOTED)),
         text: text.clone(),
     });
     let body = format!(
-        "{REPLY}{comment} -->\n{}",
+        "{REPLY}{source} -->\n{}",
         render(
             "reply.md",
             ReplyView {
@@ -108,7 +108,7 @@ mod tests {
                 (line, text)
             })
             .collect();
-        insta::assert_snapshot!(reply(9, &answers), @"
+        insta::assert_snapshot!(reply(Source::Comment(9), &answers), @"
     <!-- windlass:reply 9 -->
     > `/help`
 

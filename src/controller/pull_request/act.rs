@@ -67,7 +67,7 @@ pub async fn act(
             Step::SetGate { state, description } => {
                 set_gate(ctx, key, observation, state, description).await?
             }
-            Step::Answer { comment } => commands::answer(ctx, key, observation, comment).await?,
+            Step::Answer { source } => commands::answer(ctx, key, observation, source).await?,
             Step::Merge(permit) => match ctx.to_github().merge(key, &permit).await {
                 Ok(()) => {
                     ctx.touch(&key.repo);

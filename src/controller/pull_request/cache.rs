@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::shown_preview::ShownPreview;
 use crate::controller::cache::Recent;
+use crate::domain::pull_request::Source;
 use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 
 /// The cache of the pull request loop.
@@ -18,8 +19,8 @@ pub struct Cache {
     pub changed: Mutex<HashMap<ApplicationKey, Instant>>,
     /// Heads that are too large to fetch, with the message.
     pub too_large: Recent<(PullRequestKey, CommitSha), String>,
-    /// Comments whose commands we have answered.
-    pub answered: Recent<u64, ()>,
+    /// Texts whose commands we have answered.
+    pub answered: Recent<(PullRequestKey, Source), ()>,
     /// Why GitHub refused to merge a head.
     pub refusals: Recent<PullRequestKey, (CommitSha, String)>,
 }

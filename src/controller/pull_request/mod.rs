@@ -45,11 +45,7 @@ pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue>
     // Acknowledged before anything slow, so that nobody wonders whether the command was noticed. If
     // GitHub refuses the reaction, nothing else stops.
     for command in commands.iter().filter(|command| !command.acknowledged) {
-        if let Err(error) = ctx
-            .to_github()
-            .acknowledge(&key.repo, command.comment)
-            .await
-        {
+        if let Err(error) = ctx.to_github().acknowledge(&key.repo, command.source).await {
             tracing::warn!(pr = %key, %error, "a command could not be acknowledged");
         }
     }

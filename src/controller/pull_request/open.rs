@@ -34,8 +34,9 @@ pub async fn observe(
     .await?;
     // Only a new command: if it was acknowledged and has no answer, its preview may have crashed
     // windlass.
-    let is_new =
-        |command: &CommandComment| !command.edited && !command.interrupted && !command.acknowledged;
+    let is_new = |command: &CommandComment| {
+        !(command.edited || command.interrupted || command.late || command.acknowledged)
+    };
     let refresh = commands
         .iter()
         .any(|command| is_new(command) && requests_preview(command));

@@ -7,10 +7,14 @@ use crate::domain::{ApplicationKey, CommitSha};
 /// Why a command is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotTaken {
-    /// Its comment was edited after it was posted.
+    /// Its text was edited after it was posted.
     Edited,
     /// It was acknowledged long ago, and whether it was carried out is unknown.
     Interrupted,
+    /// It was written long ago outside of the thread, and whether it was carried out is unknown.
+    Late,
+    /// The command is read from the thread alone.
+    OnlyInThread,
     /// The pull request is not merged.
     OnlyMerged,
     Draft,

@@ -1,4 +1,4 @@
-//! Carries out the commands of a comment, and answers them in one reply.
+//! Carries out the commands of a text, and answers them in one reply.
 //!
 //! A command is a row of [`crate::domain::command::COMMANDS`] and a file here.
 //! A command that changes a stage needs what the stage's policy requires: see
@@ -14,13 +14,14 @@ mod sync;
 mod take;
 mod unanswered;
 mod why;
+mod writings;
 
 pub use unanswered::unanswered;
 
 use super::Observation;
 use crate::controller::{Error, Result, Writer};
 use crate::domain::command::{Answer, Arguments, Command, NotTaken, Power, Takes};
-use crate::domain::pull_request::CommandComment;
+use crate::domain::pull_request::{CommandComment, Source};
 use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::{github, view};
 
@@ -34,31 +35,31 @@ struct Invocation<'a> {
     arguments: &'a Arguments,
 }
 
-/// Answers a comment. A failed answer stops nothing else: it is tried again later.
+/// Answers a text. A failed answer stops nothing else: it is tried again later.
 pub async fn answer(
     ctx: &Writer,
     key: &PullRequestKey,
     observation: &Observation,
-    comment: u64,
+    source: Source,
 ) -> Result<()> {
     let Some(command_comment) = observation
         .observed
         .commands
         .iter()
-        .find(|asked| asked.comment == comment)
+        .find(|asked| asked.source == source)
     else {
         return Ok(());
     };
     match reply(ctx, key, observation, command_comment).await {
         Err(Error::GitHub(github::Error::Refused { message, .. })) => {
-            tracing::warn!(pr = %key, comment, message, "a command could not be answered");
+            tracing::warn!(pr = %key, %source, message, "a command could not be answered");
             Ok(())
         }
         other => other,
     }
 }
 
-/// Carries out the commands of one comment, then answers all of them in one new comment.
+/// Carries out the commands of one text, then answers all of them in one new comment.
 async fn reply(
     ctx: &Writer,
     key: &PullRequestKey,
@@ -87,9 +88,12 @@ async fn reply(
         answers.push((line.clone(), text));
     }
     ctx.to_github()
-        .post_comment(key, &view::reply(comment.comment, &answers))
+        .post_comment(key, &view::reply(comment.source, &answers))
         .await?;
-    ctx.cache.pulls.answered.insert(comment.comment, ());
+    ctx.cache
+        .pulls
+        .answered
+        .insert((key.clone(), comment.source), ());
     Ok(())
 }
 
@@ -100,6 +104,13 @@ impl Invocation<'_> {
         match self.command.power() {
             _ if self.comment.edited => Some(NotTaken::Edited),
             _ if self.comment.interrupted => Some(NotTaken::Interrupted),
+            _ if self.comment.late => Some(NotTaken::Late),
+            // The gate reads it there, at each look.
+            _ if self.command == Command::AcceptUnseen
+                && !matches!(self.comment.source, Source::Comment(_)) =>
+            {
+                Some(NotTaken::OnlyInThread)
+            }
             Power::Live if pull.merged_at.is_none() => Some(NotTaken::OnlyMerged),
             Power::Stage | Power::Live if pull.draft && pull.is_open() => Some(NotTaken::Draft),
             _ => None,

@@ -11,7 +11,7 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
     let mut rows = Vec::new();
     let (to, wanted) = (
         &invocation.observation.base.commit,
-        invocation.comment.comment.to_string(),
+        invocation.comment.source.to_string(),
     );
     for application in applications {
         let request = Request {
