@@ -54,6 +54,10 @@ pub const ASSUMPTIONS: &[&str] = &[
     "an empty `permissions` object in a request for an installation token asks for all, as PyGithub relies on",
     "ids are small and ascending over all kinds of objects",
     "a REST request with an unknown top-level body field answers 422; GitHub passes over many of them",
+    "a comment on a line makes a review of its own, as GitHub's answers show, but only pull_request_review_comment announces it",
+    "the words in which pulls/{number}/comments refuses a commit, a path or a line; only the head's commit is taken",
+    "a review's text is edited by its author or by who may write; others get 404",
+    "lastEditedAt tells of edits of the text alone, not of the title",
     "webhook deliveries are tried once, at once; a lost one is logged with status code 500",
     "updateRefs needs beforeOid to match when it is given, and answers STALE_DATA in createCommitOnBranch's words",
 ];

@@ -6,7 +6,7 @@
 //! - [`app`], [`deliveries`], [`users`]: what lies outside of a repository
 //! - [`refs`], [`branches`], [`git_data`], [`contents`]: what git holds
 //! - [`statuses`], [`checks`], [`deployments`]: what is said of commits
-//! - [`pulls`], [`open`], [`merge`], [`reviews`]: pull requests; [`issues`], [`comments`]: their threads
+//! - [`pulls`], [`open`], [`merge`], [`reviews`], [`line_comments`]: pull requests; [`issues`], [`comments`]: their threads
 //! - [`query`]: query strings, and the pages of lists
 
 mod app;
@@ -18,6 +18,7 @@ mod deliveries;
 mod deployments;
 mod git_data;
 mod issues;
+mod line_comments;
 mod merge;
 mod open;
 mod pulls;

@@ -150,6 +150,7 @@ impl Asked<'_> {
             closed_at: None,
             merged: None,
             reviews: vec![],
+            edited_at: None,
             mergeability_known: false,
             labels: vec![],
         });

@@ -24,6 +24,7 @@ impl Asked<'_> {
         match (method, rest) {
             ("GET", []) => self.pulls(),
             ("POST", []) => self.open(),
+            (method, ["comments", rest @ ..]) => self.line_comment_endpoints(method, rest),
             ("GET", [number]) => self.get(self.number(number)?),
             ("PATCH", [number]) => self.edit(self.number(number)?),
             ("GET", [number, "files"]) => self.files(self.number(number)?),
@@ -40,6 +41,9 @@ impl Asked<'_> {
                 })
             }
             ("POST", [number, "reviews"]) => self.review(self.number(number)?),
+            ("PUT", [number, "reviews", id]) => self.edit_review(self.number(number)?, id),
+            ("GET", [number, "comments"]) => self.line_comments(self.number(number)?),
+            ("POST", [number, "comments"]) => self.comment_on_line(self.number(number)?),
             ("PUT", [number, "merge"]) => self.merge(self.number(number)?),
             _ => Err(not_found()),
         }
@@ -182,6 +186,7 @@ impl Asked<'_> {
         {
             changes["body"] = json!({"from": pull.body.clone().unwrap_or_default()});
             pull.body = Some(text);
+            pull.edited_at = Some(now());
         }
         let mut action = (changes != json!({})).then_some(("edited", json!({"changes": changes})));
         match request.state.as_deref() {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{Answer, Asked, body, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
-use crate::sandbox::forge::state::{Review, State, now};
+use crate::sandbox::forge::json::merge;
+use crate::sandbox::forge::state::{Review, Role, State, now};
 use crate::sandbox::forge::webhooks::find;
 
 #[derive(Deserialize)]
@@ -18,6 +19,12 @@ struct ReviewRequest {
     /// Line comments: taken, and not kept.
     #[serde(rename = "comments")]
     _comments: Option<Vec<Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EditReview {
+    body: String,
 }
 
 impl Asked<'_> {
@@ -43,18 +50,47 @@ impl Asked<'_> {
             body: request.body.unwrap_or_default(),
             commit: request.commit_id.unwrap_or_else(|| pull.head.sha.clone()),
             submitted_at: now(),
+            edited_at: None,
         });
         pull.updated_at = now();
-        self.announce_review(&mut state, number)
+        self.announce_review(&mut state, number, id, "submitted", json!({}))
     }
 
-    /// Announces the newest review of a pull request, and answers with it.
-    fn announce_review(&self, state: &mut State, number: u64) -> Answer {
+    /// Edits the text of a review.
+    pub(super) fn edit_review(&self, number: u64, id: &str) -> Answer {
+        self.allow("pull_requests", Access::Write)?;
+        let request: EditReview = body(self.call)?;
+        let mut state = self.inner.state();
+        let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
+        let role = repo.role(&self.login);
+        let mut pulls = repo.pulls.iter_mut();
+        let pull = pulls.find(|pull| pull.number == number);
+        let mut reviews = pull.ok_or_else(not_found)?.reviews.iter_mut();
+        let review = reviews.find(|review| review.id.to_string() == id);
+        let review = review.ok_or_else(not_found)?;
+        if review.user != self.login && role < Role::Write {
+            return Err(not_found());
+        }
+        let before = std::mem::replace(&mut review.body, request.body);
+        review.edited_at = Some(now());
+        let (id, more) = (review.id, json!({"changes": {"body": {"from": before}}}));
+        self.announce_review(&mut state, number, id, "edited", more)
+    }
+
+    /// Announces a review of a pull request, and answers with it.
+    fn announce_review(
+        &self,
+        state: &mut State,
+        number: u64,
+        id: u64,
+        action: &str,
+        more: Value,
+    ) -> Answer {
         let (repo, pull) = find(state, self.repo, number).ok_or_else(not_found)?;
         let shapes = self.inner.shapes(state);
-        let review = pull
-            .reviews
-            .last()
+        let mut reviews = pull.reviews.iter();
+        let review = reviews
+            .find(|review| review.id == id)
             .map(|review| shapes.review(repo, pull, review))
             .unwrap_or_default();
         let mut announced = review.clone();
@@ -63,12 +99,14 @@ impl Asked<'_> {
             .unwrap_or_default()
             .to_lowercase()
             .into();
-        let payload = json!({"review": announced, "pull_request": shapes.pull_simple(repo, pull)});
+        let mut payload =
+            json!({"review": announced, "pull_request": shapes.pull_simple(repo, pull)});
+        merge(&mut payload, more);
         self.inner.announce(
             state,
             self.repo,
             "pull_request_review",
-            Some("submitted"),
+            Some(action),
             &self.login,
             payload,
         );

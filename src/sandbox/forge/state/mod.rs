@@ -19,7 +19,7 @@ use serde_json::Value;
 
 pub use commits::{CheckRun, Deployment, DeploymentStatus, Status};
 pub use faults::{Failure, Faults};
-pub use pulls::{Comment, Merged, Pull, Reaction, Review, Side};
+pub use pulls::{Comment, LineComment, Merged, Place, Pull, Reaction, Review, Side};
 pub use repository::{Activity, Repository, Role, Rule};
 
 pub struct State {

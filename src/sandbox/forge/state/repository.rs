@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{CheckRun, Comment, Deployment, Pull, Status};
+use super::{CheckRun, Comment, Deployment, LineComment, Pull, Status};
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -44,6 +44,7 @@ pub struct Repository {
     pub fork_of: Option<u64>,
     pub pulls: Vec<Pull>,
     pub comments: Vec<Comment>,
+    pub line_comments: Vec<LineComment>,
     pub statuses: Vec<Status>,
     pub checks: Vec<CheckRun>,
     pub deployments: Vec<Deployment>,
