@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::World;
 
-async fn pull_request(world: &World) -> u64 {
+pub async fn pull_request(world: &World) -> u64 {
     let file = "apps/shop/staging/config.yaml";
     let changed = world.file(file).replace("greeting: hello", "greeting: hi");
     let number = world.propose("bob", "greeting", &[(file, Some(&changed))]);
@@ -14,9 +14,9 @@ async fn pull_request(world: &World) -> u64 {
     number
 }
 
-/// The reply to a comment.
-async fn reply(world: &World, number: u64, comment: u64) -> String {
-    let marker = format!("<!-- windlass:reply {comment} -->");
+/// The reply to a comment, or to another text by its name in our markers.
+pub async fn reply(world: &World, number: u64, source: impl std::fmt::Display) -> String {
+    let marker = format!("<!-- windlass:reply {source} -->");
     world
         .until("the reply", async || {
             world
