@@ -75,7 +75,7 @@ async fn a_command_is_limited_to_the_applications_that_it_names() {
     has(
         &answer("/sync shop/staging web").await,
         &[
-            "Not done: this pull request does not touch the application `web`. It touches `shop/production`, `shop/staging`.",
+            "Not done: this pull request does not touch the application `web`. It touches `shop/staging`, `shop/production`.",
         ],
     );
     has(
