@@ -74,6 +74,10 @@ pub const ASSUMPTIONS: &[&str] = &[
     "a commit of a fork that is not yet in the base repository is no commit to statuses and check runs, as to statuses in home-assistant/service-hub#394",
     "titles of pull requests are bounded like those of issues, and refused with the resource Issue",
     "a token is fresh for six seconds",
+    "a comment on a line makes a review of its own, as GitHub's answers show, but only pull_request_review_comment announces it",
+    "the words in which pulls/{number}/comments refuses a commit, a path or a line; only the head's commit is taken",
+    "a review's text is edited by its author or by who may write; others get 404",
+    "lastEditedAt tells of edits of the text alone, not of the title",
     "updateRefs needs beforeOid to match when it is given, and answers STALE_DATA in createCommitOnBranch's words",
 ];
 

@@ -59,6 +59,7 @@ impl Inner {
             fork_of: None,
             pulls: vec![],
             comments: vec![],
+            line_comments: vec![],
             statuses: vec![],
             checks: vec![],
             deployments: vec![],
