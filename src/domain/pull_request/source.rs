@@ -35,14 +35,17 @@ impl fmt::Display for Source {
 impl FromStr for Source {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let (kind, number) = text.split_once('-').unwrap_or(("", text));
+        let (kind, number) = match text.split_once('-') {
+            Some((kind, number)) => (Some(kind), number),
+            None => (None, text),
+        };
         let number = number.parse().ok();
         let source = match kind {
-            "" => number.map(Self::Comment),
-            "review" => number.map(Self::Review),
-            "line" => number.map(Self::LineComment),
-            "description" => number.map(Self::Description),
-            _ => None,
+            None => number.map(Self::Comment),
+            Some("review") => number.map(Self::Review),
+            Some("line") => number.map(Self::LineComment),
+            Some("description") => number.map(Self::Description),
+            Some(_) => None,
         };
         source.ok_or_else(|| Invalid(format!("`{text}` names no text of a pull request")))
     }
