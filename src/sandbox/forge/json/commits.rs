@@ -71,7 +71,7 @@ impl Shapes<'_> {
             let conclusion = run.conclusion.as_deref();
             matches!(conclusion, Some("success" | "neutral" | "skipped"))
         };
-        let conclusion = if runs.iter().all(|run| passed(run)) {
+        let conclusion = if runs.iter().all(passed) {
             "success"
         } else {
             "failure"

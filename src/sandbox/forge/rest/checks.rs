@@ -60,7 +60,8 @@ impl Asked<'_> {
                 .filter(|check| check.sha == sha && name.is_none_or(|name| *name == check.name))
                 .collect();
             if let Some(id) = self.query.get("app_id") {
-                found.retain(|check| *id == shapes.maker(check)["id"].to_string());
+                let id = id.parse().ok();
+                found.retain(|check| shapes.maker(check)["id"].as_u64() == id);
             }
             if self.query.get("filter").map(String::as_str) != Some("all") {
                 let mut seen = HashSet::new();

@@ -86,10 +86,8 @@ impl Asked<'_> {
         let repo = state
             .by_id(self.repo)
             .filter(|_| state.lags(Kind::Status))?;
-        let latest = self.latest(repo, sha).into_iter();
-        let before = latest
-            .filter(|one| one.context.eq_ignore_ascii_case(context))
-            .last()?;
+        let mut latest = self.latest(repo, sha).into_iter();
+        let before = latest.find(|one| one.context.eq_ignore_ascii_case(context))?;
         Some(self.inner.shapes(state).status(repo, before))
     }
 
