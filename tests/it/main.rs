@@ -17,6 +17,7 @@ mod delivery;
 mod deploy;
 mod documents;
 mod fences;
+mod forge;
 mod idle;
 mod incidents;
 mod paths;
