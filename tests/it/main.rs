@@ -26,6 +26,7 @@ mod planning;
 mod presentation;
 mod promotions;
 mod replicas;
+mod rulesets;
 mod support;
 mod syncs;
 mod tidy;
