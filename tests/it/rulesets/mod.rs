@@ -51,13 +51,15 @@ impl Desk {
                 let repo = state.by_full_name_mut(REPOSITORY).unwrap();
                 repo.roles.insert(login.into(), role);
             }
-            state.register_app(&json!({
+            let manifest = json!({
                 "default_permissions": {"contents": "write", "pull_requests": "write", "checks": "write", "statuses": "write",
                     "merge_queues": "read"},
                 "default_events": ["push", "pull_request", "pull_request_review", "merge_group"],
-            }));
+            });
+            state.register_app(&manifest).unwrap();
             let permissions = state.app.permissions.clone();
-            state.mint(permissions, None).0
+            let installation = state.installations[0].id;
+            state.mint(installation, permissions, None).0
         };
         Self {
             forge,
