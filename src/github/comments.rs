@@ -1,10 +1,32 @@
 //! Comments, and reactions to them.
 
+use jiff::Timestamp;
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Comment, Result, Writer};
+use super::answers::unexpected;
+use super::{Comment, GitHub, Result, Writer};
+use crate::domain::pull_request::Source;
 use crate::domain::{PullRequestKey, RepoName};
+
+/// Everything in which a person writes is a `Comment` there: descriptions and reviews too.
+const LAST_EDITED: &str = "query($id: ID!) { node(id: $id) { ... on Comment { lastEditedAt } } }";
+
+impl GitHub {
+    /// When a text was last edited, by its node id; None: never. REST does not tell this of reviews
+    /// and descriptions.
+    pub async fn last_edited(&self, repo: &RepoName, node_id: &str) -> Result<Option<Timestamp>> {
+        let what = "read when a text was edited";
+        let variables = json!({"id": node_id});
+        let data = self.query(repo, LAST_EDITED, variables, what).await?;
+        let unexpected = || unexpected(what, "the answer does not say".into());
+        match &data["node"]["lastEditedAt"] {
+            Value::Null if data["node"].is_object() => Ok(None),
+            Value::String(at) => at.parse().map(Some).map_err(|_| unexpected()),
+            _ => Err(unexpected()),
+        }
+    }
+}
 
 impl Writer<'_> {
     pub async fn post_comment(&self, key: &PullRequestKey, body: &str) -> Result<Comment> {
@@ -29,12 +51,17 @@ impl Writer<'_> {
         .await
     }
 
-    /// Reacts to a comment with 👀.
-    pub async fn acknowledge(&self, repo: &RepoName, comment: u64) -> Result<()> {
+    /// Reacts with 👀 to what takes reactions.
+    pub async fn acknowledge(&self, repo: &RepoName, source: Source) -> Result<()> {
+        let route = match source {
+            Source::Comment(id) => format!("issues/comments/{id}/reactions"),
+            Source::LineComment(id) => format!("pulls/comments/{id}/reactions"),
+            Source::Review(_) | Source::Description(_) => return Ok(()),
+        };
         self.write(
             repo,
             "POST",
-            &format!("issues/comments/{comment}/reactions"),
+            &route,
             &json!({"content": "eyes"}),
             "react to a comment",
         )

@@ -53,7 +53,7 @@ use auth::Scope;
 use limit::Limiter;
 pub use models::{
     Account, CheckRun, Comment, NewCheck, Pull, PullCommit, PullSnapshot, Push, RefMove,
-    Repository, Review, Status,
+    Repository, Review, Status, User,
 };
 use transport::{Known, MOST_KNOWN};
 

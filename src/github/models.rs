@@ -61,6 +61,11 @@ pub struct Pull {
     pub number: u64,
     #[serde(default)]
     pub node_id: String,
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
+    /// How many comments there are on lines; lists of pull requests do not say.
+    #[serde(default)]
+    pub review_comments: u64,
     pub title: String,
     #[serde(default)]
     pub body: Option<String>,
@@ -140,6 +145,7 @@ pub struct SideRepo {
     pub id: u64,
 }
 
+/// A comment of the thread, or on a line of the diff.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Comment {
     pub id: u64,
@@ -181,6 +187,9 @@ pub struct Reactions {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Review {
     pub id: u64,
+    pub node_id: String,
+    #[serde(default)]
+    pub body: Option<String>,
     pub user: Option<User>,
     pub state: String,
     pub commit_id: Option<CommitSha>,
@@ -222,6 +231,8 @@ pub struct PullSnapshot {
     pub pull: Pull,
     pub comments: Vec<Comment>,
     pub reviews: Vec<Review>,
+    /// The comments on lines of the diff.
+    pub line_comments: Vec<Comment>,
     /// Our check runs on the head: the preview, and the verdict.
     pub check: Option<CheckRun>,
     pub gate: Option<CheckRun>,

@@ -23,9 +23,20 @@ impl GitHub {
         let (repo, number, read) = (&key.repo, key.number, Instant::now());
         let pull = self.pull(key).await?;
         let head = pull.head.sha.clone();
-        let (comments, reviews, checks) = futures::try_join!(
+        // A read only if there is something to read.
+        let line_comments = async {
+            match pull.review_comments {
+                0 => Ok(Vec::new()),
+                _ => {
+                    let route = format!("pulls/{number}/comments");
+                    self.pages(repo, route, "list review comments").await
+                }
+            }
+        };
+        let (comments, reviews, line_comments, checks) = futures::try_join!(
             self.pages(repo, format!("issues/{number}/comments"), "list comments"),
             self.pages(repo, format!("pulls/{number}/reviews"), "list reviews"),
+            line_comments,
             self.check_runs(repo, &head, app),
         )?;
         let named = |name: &str| checks.iter().find(|check| check.name == name).cloned();
@@ -34,6 +45,7 @@ impl GitHub {
             pull,
             comments,
             reviews,
+            line_comments,
             check: named(CHECK),
             gate: named(GATE_CONTEXT),
         })

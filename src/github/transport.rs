@@ -264,13 +264,40 @@ impl Writer<'_> {
         input: Value,
         what: &str,
     ) -> Result<Value> {
+        let variables = json!({"input": input});
+        self.operate(repo, Some(Lane::Decide), (document, variables), what)
+            .await
+    }
+}
+
+impl GitHub {
+    /// Asks a GraphQL query; `data` of the answer, or its first error.
+    pub(super) async fn query(
+        &self,
+        repo: &RepoName,
+        document: &str,
+        variables: Value,
+        what: &str,
+    ) -> Result<Value> {
+        self.operate(repo, None, (document, variables), what).await
+    }
+
+    /// Sends a GraphQL document with its variables; `lane`: it is a mutation.
+    async fn operate(
+        &self,
+        repo: &RepoName,
+        lane: Option<Lane>,
+        (document, variables): (&str, Value),
+        what: &str,
+    ) -> Result<Value> {
         let session = self.session_for(repo).await?;
-        let body = json!({"query": document, "variables": {"input": input}});
+        let body = json!({"query": document, "variables": variables});
         let request = session.graphql._post("/graphql", Some(&body)).boxed();
-        let answer = self
-            .sent(&session, Some(Lane::Decide), request, what)
-            .await?;
-        let answer: Value = match answer {
+        let answer = self.sent(&session, lane, request, what).await;
+        if let Err(Error::Unauthorized { .. }) = answer {
+            self.forget_session(repo).await;
+        }
+        let answer: Value = match answer? {
             Some(answer) => parsed(&answer.body, what)?,
             None => return Err(unexpected(what, "304".into())),
         };

@@ -118,6 +118,7 @@ pub fn is_relevant(event: &str) -> bool {
         event,
         "pull_request"
             | "pull_request_review"
+            | "pull_request_review_comment"
             | "issue_comment"
             | "push"
             | "check_run"
@@ -143,6 +144,7 @@ pub fn hint(event: &str, payload: &Payload, own: Option<&str>) -> Option<Hint> {
             let fact = review.filter(|_| payload.action() == "submitted");
             payload.pull_hint(fact.map(PullFact::Review))
         }
+        "pull_request_review_comment" if !ours => payload.line_comment_hint(),
         "issue_comment" if !ours => payload.comment_hint(),
         "push" => payload.push_hint(),
         "check_run" | "check_suite" | "status" => payload.checks_hint(event, ours),
@@ -197,15 +199,26 @@ impl Payload {
 
     fn comment_hint(&self) -> Option<Hint> {
         self.issue.as_ref()?.pull_request.as_ref()?;
-        let (comment, created) = (self.comment.as_ref(), self.action() == "created");
-        // Without a slash at the start of a line there is no command.
-        let body = comment.and_then(|comment| comment.body.as_deref());
-        let slashes = |body: &str| body.lines().any(|line| line.trim_start().starts_with('/'));
-        if created && !body.is_none_or(slashes) {
+        let created = self.action() == "created";
+        if created && !self.may_command() {
             return None;
         }
-        let id = comment.and_then(|comment| comment.id);
+        let id = self.comment.as_ref().and_then(|comment| comment.id);
         self.pull_hint(id.filter(|_| created).map(PullFact::Comment))
+    }
+
+    fn line_comment_hint(&self) -> Option<Hint> {
+        let passed_over = self.action() == "created" && !self.may_command();
+        (!passed_over).then(|| self.pull_hint(None)).flatten()
+    }
+
+    /// Whether the comment may hold a command: without a slash at the start of a line there is none.
+    /// To Markdown a carriage return ends a line as well.
+    fn may_command(&self) -> bool {
+        let comment = self.comment.as_ref();
+        let body = comment.and_then(|comment| comment.body.as_deref());
+        let slashes = |line: &str| line.trim_start().starts_with('/');
+        body.is_none_or(|body| body.split(['\n', '\r']).any(slashes))
     }
 
     fn push_hint(&self) -> Option<Hint> {
@@ -278,6 +291,8 @@ mod tests {
         }
     }
 
+    const LINE: &str = "pull_request_review_comment";
+
     /// Each row: an event, its payload (of `acme/config`), and what it hints at.
     #[test]
     fn a_payload_says_where_to_look_and_no_more() {
@@ -315,6 +330,7 @@ mod tests {
         let own = json!({"login": "windlass[bot]"});
         let of = |action: &str| json!({"action": action, "pull_request": {"number": 7, "head": {"sha": sha}}});
         let comment = |action: &str, body: &str| json!({"action": action, "issue": {"number": 7, "pull_request": {}}, "comment": {"id": 3, "body": body}});
+        let on_line = |action: &str, body: &str| json!({"action": action, "pull_request": {"number": 7}, "comment": {"id": 4, "body": body}});
         let by_us = |mut payload: Value| {
             payload["sender"] = own.clone();
             payload
@@ -340,6 +356,11 @@ mod tests {
                 comment("created", "thanks\n  /sync"),
                 pull(Some(PullFact::Comment(3))),
             ),
+            (
+                "issue_comment",
+                comment("created", "thanks\r/sync"),
+                pull(Some(PullFact::Comment(3))),
+            ),
             ("issue_comment", comment("created", "thanks"), None),
             ("issue_comment", comment("edited", "thanks"), pull(None)),
             ("issue_comment", by_us(comment("created", "/sync")), None),
@@ -348,6 +369,10 @@ mod tests {
                 json!({"action": "created", "issue": {"number": 7}}),
                 None,
             ),
+            (LINE, on_line("created", "  /sync"), pull(None)),
+            (LINE, on_line("created", "a/b"), None),
+            (LINE, on_line("edited", "thanks"), pull(None)),
+            (LINE, by_us(on_line("created", "/sync")), None),
             (
                 "pull_request_review",
                 json!({"action": "submitted", "review": {"id": 5}, "pull_request": {"number": 7}}),

@@ -1,15 +1,22 @@
 //! Answers to commands.
 
-use super::{code, help, listed, quoted, why};
-use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Sought};
+use super::{code, help, listed, quoted, why, why_of};
+use crate::domain::ApplicationKey;
+use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Selector, Sought};
 
 pub fn not_taken(why: NotTaken) -> &'static str {
     match why {
         NotTaken::Edited => {
-            "This comment was edited after it was posted, and GitHub does not say by whom. Please give the command in a new comment."
+            "This text was edited after it was posted, and GitHub does not say by whom. Please give the command in a new comment."
         }
         NotTaken::Interrupted => {
             "windlass saw this command before, but its answer is missing, so it may or may not have run. It does not run now. If you still want it, give it in a new comment."
+        }
+        NotTaken::Late => {
+            "This was written more than an hour ago, and windlass cannot tell whether it has run. It does not run now. If you still want it, give it in a new comment."
+        }
+        NotTaken::OnlyInThread => {
+            "This command counts only in a comment of the thread. Please give it there."
         }
         NotTaken::OnlyMerged => {
             "This command changes live objects, so it works only on a merged pull request."
@@ -24,6 +31,11 @@ pub fn answer(answer: &Answer) -> String {
     match answer {
         Answer::Help => help(),
         Answer::Verdict(verdict) => why(verdict),
+        Answer::VerdictOf {
+            applications,
+            verdict,
+        } => why_of(&titles(applications), verdict),
+        Answer::NotTouched { selectors, touched } => not_touched(selectors, touched),
         Answer::Merged => "This pull request is merged.".into(),
         Answer::Closed => "This pull request was closed without a merge.".into(),
         Answer::Previewed { head, title } => format!(
@@ -46,6 +58,21 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Applications { rows, none } if rows.is_empty() => nothing(*none).into(),
         Answer::Applications { rows, .. } => applications(rows),
     }
+}
+
+fn titles(applications: &[ApplicationKey]) -> String {
+    let titles: Vec<_> = applications.iter().map(ApplicationKey::title).collect();
+    listed(&titles)
+}
+
+fn not_touched(selectors: &[Selector], touched: &[ApplicationKey]) -> String {
+    let named: Vec<_> = selectors.iter().map(Selector::to_string).collect();
+    let named = listed(&named);
+    let touches = match touched {
+        [] => "It touches none.".into(),
+        touched => format!("It touches {}.", titles(touched)),
+    };
+    format!("Not done: this pull request does not touch the application {named}. {touches}")
 }
 
 fn nothing(sought: Sought) -> &'static str {

@@ -4,7 +4,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::markdown::bounded;
-use crate::domain::pull_request::Wanted;
+use crate::domain::pull_request::{Source, Wanted};
 use crate::domain::seal::Seal;
 
 const STICKY: &str = "<!-- windlass:sticky ";
@@ -96,8 +96,8 @@ pub fn tampered_of(body: &str) -> Option<(u64, jiff::Timestamp)> {
     Some((comment.parse().ok()?, at.parse().ok()?))
 }
 
-/// The comment that a reply answers.
-pub fn reply_of(body: &str) -> Option<u64> {
+/// The text that a reply answers.
+pub fn reply_of(body: &str) -> Option<Source> {
     body.strip_prefix(REPLY)?.split(" -->").next()?.parse().ok()
 }
 
@@ -140,7 +140,13 @@ mod tests {
         }
         let at = "2026-01-01T00:00:00Z".parse().unwrap();
         assert_eq!(tampered_of(&tampered(7, at, "https://x")), Some((7, at)));
-        assert_eq!(reply_of(&reply(7, &[])), Some(7));
+        for source in [
+            Source::Comment(7),
+            Source::Review(7),
+            Source::Description(7),
+        ] {
+            assert_eq!(reply_of(&reply(source, &[])), Some(source));
+        }
         assert_eq!(
             (
                 sticky_of("text", &seal, ""),

@@ -1,12 +1,12 @@
-//! Answers to commands: one comment for all command lines of another.
+//! Answers to commands: one comment for all command lines of a text.
 
 use serde::Serialize;
 
 use super::markdown::{bounded, code};
 use super::markers::REPLY;
 use super::render;
-use crate::domain::command::{COMMANDS, Line, ParseError};
-use crate::domain::pull_request::shortened;
+use crate::domain::command::{COMMANDS, Line, ParseError, Spec, Takes};
+use crate::domain::pull_request::{Source, shortened};
 
 #[derive(Serialize)]
 struct ReplyView {
@@ -22,14 +22,17 @@ struct AnswerView {
 /// Characters of a command line that a reply quotes.
 const MOST_QUOTED: usize = 200;
 
-/// One comment that answers all command lines of another; carries its marker.
-pub fn reply(comment: u64, answers: &[(Line, String)]) -> String {
+/// Characters of a word that a reply quotes.
+const MOST_QUOTED_WORD: usize = 60;
+
+/// One comment that answers all command lines of a text; carries its marker.
+pub fn reply(source: Source, answers: &[(Line, String)]) -> String {
     let answers = answers.iter().map(|(line, text)| AnswerView {
         quote: code(&shortened(&line.text, MOST_QUOTED)),
         text: text.clone(),
     });
     let body = format!(
-        "{REPLY}{comment} -->\n{}",
+        "{REPLY}{source} -->\n{}",
         render(
             "reply.md",
             ReplyView {
@@ -42,7 +45,7 @@ pub fn reply(comment: u64, answers: &[(Line, String)]) -> String {
 
 pub fn help() -> String {
     format!(
-        "Put each command at the start of a line.\n\n{}",
+        "Put each command at the start of a line. `/windlass WORD` is the same as `/WORD`.\n\n{}",
         command_table()
     )
 }
@@ -51,8 +54,8 @@ pub fn help() -> String {
 pub fn command_table() -> String {
     let rows = COMMANDS.iter().map(|spec| {
         format!(
-            "| `/{}` | {} | {} |",
-            spec.word,
+            "| `{}` | {} | {} |",
+            usage(spec),
             spec.summary,
             spec.power.who()
         )
@@ -61,18 +64,30 @@ pub fn command_table() -> String {
     format!("| command | what it does | needs |\n|---|---|---|\n{table}")
 }
 
+/// A command with what it takes.
+fn usage(spec: &Spec) -> String {
+    let usage = format!("/{} {}", spec.word, spec.takes.usage());
+    usage.trim_end().to_string()
+}
+
 pub fn parse_error(parse_error: &ParseError) -> String {
     match parse_error {
         ParseError::Unknown { word, nearest } => {
+            let meant = nearest.map(|nearest| format!(" Did you mean `/{}`?", nearest.word()));
             format!(
-                "There is no command {}. Did you mean `/{}`? `/help` lists all commands.",
-                code(&format!("/{word}")),
-                nearest.word()
+                "There is no command {}.{} `/help` lists all commands.",
+                code(&shortened(&format!("/{word}"), MOST_QUOTED_WORD)),
+                meant.unwrap_or_default()
             )
         }
-        ParseError::Argument { command } => {
-            format!("`/{}` takes no arguments.", command.word())
-        }
+        ParseError::Argument { command, word } => match command.takes() {
+            Takes::Nothing => format!("`/{}` takes no arguments.", command.word()),
+            Takes::Applications => format!(
+                "{} is not the name of an application: `{}`.",
+                code(&shortened(word, MOST_QUOTED_WORD)),
+                usage(command.spec())
+            ),
+        },
     }
 }
 
@@ -93,22 +108,22 @@ mod tests {
                 (line, text)
             })
             .collect();
-        insta::assert_snapshot!(reply(9, &answers), @"
+        insta::assert_snapshot!(reply(Source::Comment(9), &answers), @"
     <!-- windlass:reply 9 -->
     > `/help`
 
-    Put each command at the start of a line.
+    Put each command at the start of a line. `/windlass WORD` is the same as `/WORD`.
 
     | command | what it does | needs |
     |---|---|---|
     | `/accept-unseen` | accepts the changes that do not fit into the preview of this commit; only somebody who may approve can do this | write |
-    | `/adopt` | lets the first sync change objects that existed before windlass, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
-    | `/confirm-prune` | confirms the pending deletions in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/adopt [APPLICATION[/STAGE] …]` | lets the first sync change objects that existed before windlass, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/confirm-prune [APPLICATION[/STAGE] …]` | confirms the pending deletions in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
     | `/help` | lists these commands | write |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
-    | `/sync` | syncs the applications that this pull request touches to the base branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
-    | `/take` | overwrites the conflicting fields that the preview lists with Git's values | write; where the stage needs approvals, somebody who may approve |
-    | `/why` | explains, gate by gate, why this pull request is or is not merged | write |
+    | `/sync [APPLICATION[/STAGE] …]` | syncs the applications that this pull request touches to the base branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
+    | `/take [APPLICATION[/STAGE] …]` | overwrites the conflicting fields that the preview lists with Git's values | write; where the stage needs approvals, somebody who may approve |
+    | `/why [APPLICATION[/STAGE] …]` | explains, gate by gate, why this pull request is or is not merged | write |
 
     > `/snyc`
 

@@ -6,11 +6,36 @@ use crate::domain::pull_request::GATE_CONTEXT;
 
 /// The verdict as a list, gate by gate.
 pub fn why(verdict: &Verdict) -> String {
-    let mark = |standing| match standing {
+    format!(
+        "{} {}\n\n{}",
+        mark(verdict.standing),
+        match verdict.standing {
+            Standing::Passed => quoted(&verdict.reason),
+            Standing::Pending => "Not merged yet:".into(),
+            Standing::Failed => "Cannot be merged as it stands:".into(),
+        },
+        gates(verdict)
+    )
+}
+
+/// What the policy of some applications makes of the pull request, as a list, gate by gate.
+pub fn why_of(applications: &str, verdict: &Verdict) -> String {
+    format!(
+        "{} Of {applications} alone; a merge waits for all that the pull request touches:\n\n{}",
+        mark(verdict.standing),
+        gates(verdict)
+    )
+}
+
+fn mark(standing: Standing) -> &'static str {
+    match standing {
         Standing::Passed => "✅",
         Standing::Pending => "⏳",
         Standing::Failed => "⛔",
-    };
+    }
+}
+
+fn gates(verdict: &Verdict) -> String {
     let rows = verdict.children.iter().map(|gate| {
         format!(
             "- {} **{}**: {}",
@@ -19,16 +44,7 @@ pub fn why(verdict: &Verdict) -> String {
             quoted(&gate.reason)
         )
     });
-    let gates = rows.collect::<Vec<_>>().join("\n");
-    format!(
-        "{} {}\n\n{gates}",
-        mark(verdict.standing),
-        match verdict.standing {
-            Standing::Passed => quoted(&verdict.reason),
-            Standing::Pending => "Not merged yet:".into(),
-            Standing::Failed => "Cannot be merged as it stands:".into(),
-        }
-    )
+    rows.collect::<Vec<_>>().join("\n")
 }
 
 /// The title of the verdict on a merge queue's group.

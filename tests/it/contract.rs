@@ -69,6 +69,13 @@ async fn what_github_refuses_the_forge_refuses() {
         ),
         (
             "bob",
+            Method::POST,
+            format!("pulls/{number}/comments"),
+            json!({"body": "x", "commit_id": world.head(number), "path": file, "line": 999}),
+            "pull_request_review_thread.line must be part of the diff",
+        ),
+        (
+            "bob",
             Method::PUT,
             format!("pulls/{number}/merge"),
             json!({"sha": "0".repeat(40)}),

@@ -59,7 +59,7 @@ pub async fn act(
             Step::SetGate { state, description } => {
                 set_gate(ctx, key, observation, state, description).await?
             }
-            Step::Answer { comment } => commands::answer(ctx, key, observation, comment).await?,
+            Step::Answer { source } => commands::answer(ctx, key, observation, source).await?,
             Step::Merge(permit) => {
                 requeue = merge::merge(ctx, key, observation, &permit).await?;
             }

@@ -9,6 +9,7 @@ use super::merge::Refusal;
 use super::shown_preview::ShownPreview;
 use super::snapshots::Snapshots;
 use crate::controller::cache::Recent;
+use crate::domain::pull_request::Source;
 use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 
 /// The cache of the pull request loop.
@@ -21,8 +22,8 @@ pub struct Cache {
     pub changed: Mutex<HashMap<ApplicationKey, Instant>>,
     /// Heads that are too large to fetch, with the message.
     pub too_large: Recent<(PullRequestKey, CommitSha), String>,
-    /// Comments whose commands we have answered.
-    pub answered: Recent<u64, ()>,
+    /// Texts whose commands we have answered.
+    pub answered: Recent<(PullRequestKey, Source), ()>,
     /// Merges that GitHub refused.
     pub refusals: Recent<PullRequestKey, Refusal>,
     /// Heads that are in a merge queue.

@@ -78,7 +78,7 @@ async fn look(ctx: &Writer, key: &PullRequestKey, snapshot: &PullSnapshot) -> Re
 async fn acknowledge(ctx: &Writer, key: &PullRequestKey, commands: &[CommandComment]) {
     for command in commands.iter().filter(|command| !command.acknowledged) {
         let github = ctx.to_github();
-        if let Err(error) = github.acknowledge(&key.repo, command.comment).await {
+        if let Err(error) = github.acknowledge(&key.repo, command.source).await {
             tracing::warn!(pr = %key, %error, "a command could not be acknowledged");
         }
     }

@@ -34,8 +34,9 @@ pub async fn observe(
     .await?;
     // Only a new command: if it was acknowledged and has no answer, its preview may have crashed
     // windlass.
-    let is_new =
-        |command: &CommandComment| !command.edited && !command.interrupted && !command.acknowledged;
+    let is_new = |command: &CommandComment| {
+        !(command.edited || command.interrupted || command.late || command.acknowledged)
+    };
     let refresh = commands
         .iter()
         .any(|command| is_new(command) && requests_preview(command));
@@ -87,7 +88,7 @@ fn requests_preview(command: &CommandComment) -> bool {
     command
         .lines
         .iter()
-        .any(|line| line.command == Ok(Command::Preview))
+        .any(|line| line.gives(Command::Preview))
 }
 
 /// The facts of a published preview that the gates read.

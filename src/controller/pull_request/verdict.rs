@@ -164,7 +164,7 @@ fn accepting(snapshot: &PullSnapshot, fact: Option<&PreviewFact>) -> Vec<String>
             && comment.performed_via_github_app.is_none()
             && command::parse(comment.text())
                 .iter()
-                .any(|line| line.command == Ok(Command::AcceptUnseen))
+                .any(|line| line.gives(Command::AcceptUnseen))
     };
     let users = snapshot
         .comments

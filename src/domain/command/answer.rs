@@ -1,15 +1,20 @@
 //! The result of a command, as data: `view` makes text of it.
 
+use super::Selector;
 use crate::domain::gate::Verdict;
 use crate::domain::{ApplicationKey, CommitSha};
 
 /// Why a command is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotTaken {
-    /// Its comment was edited after it was posted.
+    /// Its text was edited after it was posted.
     Edited,
     /// It was acknowledged long ago, and whether it was carried out is unknown.
     Interrupted,
+    /// It was written long ago outside of the thread, and whether it was carried out is unknown.
+    Late,
+    /// The command is read from the thread alone.
+    OnlyInThread,
     /// The pull request is not merged.
     OnlyMerged,
     Draft,
@@ -20,6 +25,16 @@ pub enum NotTaken {
 pub enum Answer {
     Help,
     Verdict(Verdict),
+    /// What the policy of these applications alone makes of the pull request.
+    VerdictOf {
+        applications: Vec<ApplicationKey>,
+        verdict: Verdict,
+    },
+    /// The command names applications that the pull request does not touch; nothing was done.
+    NotTouched {
+        selectors: Vec<Selector>,
+        touched: Vec<ApplicationKey>,
+    },
     /// There is no verdict any more: the pull request is merged, or was closed.
     Merged,
     Closed,

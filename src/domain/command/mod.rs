@@ -1,13 +1,16 @@
-//! The commands that people give in a pull request's thread.
+//! The commands that people give on a pull request.
 //!
-//! A command is at the start of a line: `/sync`. Code, quotes and indented text are
-//! skipped, so a reply that quotes a command does not repeat it. The help text and
-//! the documentation are generated from [`COMMANDS`].
+//! A command is a visible line that begins with `/`: see [`visible`]. Its words are read by
+//! [`parse`]. `/windlass sync` is always the same as `/sync`, for repositories where another bot has
+//! the same words. The help text and the documentation are generated from [`COMMANDS`].
 
 mod answer;
+mod arguments;
 mod parse;
+mod visible;
 
 pub use answer::{Answer, Done, NotDone, NotTaken, Row, Sought};
+pub use arguments::{Arguments, Selector, Takes};
 pub use parse::{Line, ParseError, parse};
 
 /// A command. The enum is closed: a new one is a compile error wherever it has to be handled.
@@ -49,6 +52,7 @@ impl Permission {
 pub struct Spec {
     pub command: Command,
     pub word: &'static str,
+    pub takes: Takes,
     pub power: Power,
     /// The effect, in one line.
     pub summary: &'static str,
@@ -59,48 +63,56 @@ pub const COMMANDS: [Spec; 8] = [
     Spec {
         command: Command::AcceptUnseen,
         word: "accept-unseen",
+        takes: Takes::Nothing,
         power: Power::PullRequest,
         summary: "accepts the changes that do not fit into the preview of this commit; only somebody who may approve can do this",
     },
     Spec {
         command: Command::Adopt,
         word: "adopt",
+        takes: Takes::Applications,
         power: Power::Live,
         summary: "lets the first sync change objects that existed before windlass, in the applications that this pull request touches",
     },
     Spec {
         command: Command::ConfirmPrune,
         word: "confirm-prune",
+        takes: Takes::Applications,
         power: Power::Live,
         summary: "confirms the pending deletions in the applications that this pull request touches",
     },
     Spec {
         command: Command::Help,
         word: "help",
+        takes: Takes::Nothing,
         power: Power::PullRequest,
         summary: "lists these commands",
     },
     Spec {
         command: Command::Preview,
         word: "preview",
+        takes: Takes::Nothing,
         power: Power::PullRequest,
         summary: "asks the cluster again what this pull request would change, and updates the preview",
     },
     Spec {
         command: Command::Sync,
         word: "sync",
+        takes: Takes::Applications,
         power: Power::Stage,
         summary: "syncs the applications that this pull request touches to the base branch as it is now (not to this pull request)",
     },
     Spec {
         command: Command::Take,
         word: "take",
+        takes: Takes::Applications,
         power: Power::Stage,
         summary: "overwrites the conflicting fields that the preview lists with Git's values",
     },
     Spec {
         command: Command::Why,
         word: "why",
+        takes: Takes::Applications,
         power: Power::PullRequest,
         summary: "explains, gate by gate, why this pull request is or is not merged",
     },
@@ -117,6 +129,10 @@ impl Command {
 
     pub fn word(self) -> &'static str {
         self.spec().word
+    }
+
+    pub fn takes(self) -> Takes {
+        self.spec().takes
     }
 
     pub fn power(self) -> Power {

@@ -1,108 +1,158 @@
-//! Reads the commands of a comment.
+//! Reads the words of command lines.
+//!
+//! A line may be a sentence, or meant for another bot, so a line is answered only if it is likely to
+//! be a command:
+//!
+//! - A known word with at most [`MOST_LOOSE`] words behind it, or with nothing but
+//!   `APPLICATION/STAGE` behind it. More words are prose (`/sync is what I typed`), and so are words
+//!   of which the last one ends in a punctuation mark. Who wants to name more applications without
+//!   their stages writes `/windlass sync`.
+//! - A word that is nearly a known one: at most [`MOST_WRONG`] letters are wrong, and not more than
+//!   half of them; what stands behind it looks like arguments too.
+//! - Everything behind `/windlass`.
 
-use super::{COMMANDS, Command};
+use super::{Arguments, COMMANDS, Command, Selector, Takes, visible};
 
 /// One command line of a comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// The original text, for quoting.
     pub text: String,
-    pub command: Result<Command, ParseError>,
+    pub command: Result<Given, ParseError>,
+}
+
+impl Line {
+    /// Whether it gives this command.
+    pub fn gives(&self, command: Command) -> bool {
+        matches!(&self.command, Ok(given) if given.command == command)
+    }
+}
+
+/// A command that was given, with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    pub command: Command,
+    pub arguments: Arguments,
 }
 
 /// Why a line that looks like a command is not one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParseError {
     /// There is no such command; `nearest` is the most similar one.
-    Unknown { word: String, nearest: Command },
-    /// The command takes no arguments.
-    Argument { command: Command },
+    Unknown {
+        word: String,
+        nearest: Option<Command>,
+    },
+    /// The command does not take this argument.
+    Argument { command: Command, word: String },
 }
 
 /// How many command lines of a comment are answered at most.
 const MOST: usize = 10;
+/// The most letters of a command's word.
+const MOST_LETTERS: usize = 24;
+/// The most letters of a nearly known word that are wrong.
+const MOST_WRONG: usize = 2;
+/// The most words behind a command that are arguments whatever they are.
+const MOST_LOOSE: usize = 2;
+/// The word before a command that names us.
+const PREFIX: &str = "windlass";
 
 /// The command lines of a comment, in order.
 pub fn parse(comment: &str) -> Vec<Line> {
-    let mut found = Vec::new();
-    let mut fence: Option<String> = None;
-    for line in visible(comment).lines() {
-        let trimmed = line.trim_end();
-        let marker: String = trimmed
-            .trim_start()
-            .chars()
-            .take_while(|c| matches!(c, '`' | '~'))
-            .collect();
-        if marker.len() >= 3 {
-            match &fence {
-                Some(open) if marker.starts_with(open.as_str()) => fence = None,
-                Some(_) => {}
-                None => fence = Some(marker),
-            }
-            continue;
-        }
-        if fence.is_none()
-            && found.len() < MOST
-            && let Some(command) = command(trimmed)
-        {
-            found.push(Line {
-                text: trimmed.to_string(),
-                command,
-            });
-        }
-    }
-    found
+    let lines = visible::lines(comment).into_iter();
+    let commands = lines.filter_map(|text| {
+        let command = command(&text)?;
+        Some(Line { text, command })
+    });
+    commands.take(MOST).collect()
 }
 
-/// The visible text of a comment, without HTML comments.
-fn visible(comment: &str) -> String {
-    let mut out = String::new();
-    let mut rest = comment;
-    while let Some((before, hidden)) = rest.split_once("<!--") {
-        out.push_str(before);
-        match hidden.split_once("-->") {
-            // The text after a multi-line HTML comment must not move to the start of a line.
-            Some((hidden, after)) => {
-                out.push_str(if hidden.contains('\n') { "\n " } else { " " });
-                rest = after;
-            }
-            None => return out,
-        }
-    }
-    out + rest
-}
-
-fn command(line: &str) -> Option<Result<Command, ParseError>> {
+fn command(line: &str) -> Option<Result<Given, ParseError>> {
     let rest = line.strip_prefix('/')?;
-    let mut words = rest.split_whitespace();
-    let word = words.next()?;
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let (first, arguments) = words.split_first()?;
     // `/etc/hosts`, `//` and `/5` are text.
-    if !rest.starts_with(word)
-        || !word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-')
-        || word.len() > 24
-    {
+    if !rest.starts_with(first) || !is_word(first) {
         return None;
     }
-    let lower = word.to_ascii_lowercase();
-    let all = || COMMANDS.iter().map(|spec| spec.command);
-    Some(match all().find(|command| command.word() == lower) {
-        Some(command) if words.next().is_some() => Err(ParseError::Argument { command }),
-        Some(command) => Ok(command),
-        None => {
-            // A word that resembles none of ours is a path, or meant for another bot.
-            let distance = |command: &Command| strsim::damerau_levenshtein(command.word(), &lower);
-            let nearest = all()
-                .min_by_key(distance)
-                .filter(|command| distance(command) <= 2)?;
-            if distance(&nearest) * 2 > lower.len() {
-                return None;
-            }
+    let first = first.to_ascii_lowercase();
+    if first == PREFIX {
+        return Some(prefixed(arguments));
+    }
+    if is_prose(arguments) {
+        return None;
+    }
+    match known(&first) {
+        Some(command) => Some(given(command, arguments)),
+        // A word that resembles none of ours is a path, or meant for another bot.
+        None => nearest(&first).map(|nearest| {
             Err(ParseError::Unknown {
-                word: lower,
-                nearest,
+                word: first,
+                nearest: Some(nearest),
             })
+        }),
+    }
+}
+
+/// What follows `/windlass`.
+fn prefixed(words: &[&str]) -> Result<Given, ParseError> {
+    let Some((word, arguments)) = words.split_first() else {
+        return given(Command::Help, &[]);
+    };
+    // `/windlass /sync` is meant well.
+    let word = word.strip_prefix('/').unwrap_or(word).to_ascii_lowercase();
+    match known(&word) {
+        Some(command) => given(command, arguments),
+        None => Err(ParseError::Unknown {
+            nearest: nearest(&word),
+            word,
+        }),
+    }
+}
+
+fn is_word(word: &str) -> bool {
+    word.len() <= MOST_LETTERS && word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-')
+}
+
+/// Whether words behind a command are a sentence rather than arguments.
+fn is_prose(words: &[&str]) -> bool {
+    let ends = |word: &&str| word.ends_with(['.', ',', ':', ';', '!', '?']);
+    let names_stage = |word: &&str| Selector::parse(word).is_some_and(|it| it.stage.is_some());
+    words.last().is_some_and(ends) || words.len() > MOST_LOOSE && !words.iter().all(names_stage)
+}
+
+fn known(word: &str) -> Option<Command> {
+    let row = COMMANDS.iter().find(|spec| spec.word == word)?;
+    Some(row.command)
+}
+
+/// The command that a word is nearly.
+fn nearest(word: &str) -> Option<Command> {
+    let wrong = |command: &Command| strsim::damerau_levenshtein(command.word(), word);
+    let nearest = COMMANDS.iter().map(|spec| spec.command).min_by_key(wrong)?;
+    let wrong = wrong(&nearest);
+    (wrong <= MOST_WRONG && wrong * 2 <= word.chars().count()).then_some(nearest)
+}
+
+fn given(command: Command, words: &[&str]) -> Result<Given, ParseError> {
+    let mut arguments = Arguments::default();
+    for word in words {
+        let selector = match command.takes() {
+            Takes::Nothing => None,
+            Takes::Applications => Selector::parse(word),
+        };
+        match selector {
+            Some(selector) => arguments.selectors.push(selector),
+            None => {
+                return Err(ParseError::Argument {
+                    command,
+                    word: (*word).into(),
+                });
+            }
         }
-    })
+    }
+    Ok(Given { command, arguments })
 }
 
 #[cfg(test)]
@@ -112,20 +162,31 @@ mod tests {
     use super::*;
 
     fn words(comment: &str) -> Vec<String> {
-        parse(comment)
-            .iter()
-            .map(|line| match &line.command {
-                Ok(command) => command.word().to_string(),
-                Err(ParseError::Unknown { word, nearest }) => format!("{word}?{}", nearest.word()),
-                Err(ParseError::Argument { command }) => format!("{}+", command.word()),
-            })
-            .collect()
+        let word = |line: &Line| match &line.command {
+            Ok(given) => {
+                let selectors = given.arguments.selectors.iter();
+                let selectors: String = selectors.map(|selector| format!(" {selector}")).collect();
+                given.command.word().to_string() + &selectors
+            }
+            Err(ParseError::Unknown { word, nearest }) => {
+                format!("{word}?{}", nearest.map_or("", Command::word))
+            }
+            Err(ParseError::Argument { command, word }) => format!("{}+{word}", command.word()),
+        };
+        parse(comment).iter().map(word).collect()
+    }
+
+    fn holds(table: &[(&str, &[&str])]) {
+        for (comment, expected) in table {
+            assert_eq!(words(comment), *expected, "{comment:?}");
+        }
     }
 
     #[test]
     fn each_command_has_its_row() {
         for spec in &COMMANDS {
             assert_eq!(spec.command.word(), spec.word);
+            assert!(is_word(spec.word) && spec.word != PREFIX, "{}", spec.word);
         }
         let words: Vec<_> = COMMANDS.iter().map(|spec| spec.word).collect();
         assert!(words.is_sorted(), "{words:?}");
@@ -133,35 +194,89 @@ mod tests {
 
     #[test]
     fn commands_stand_at_the_start_of_a_line() {
-        let table: [(&str, &[&str]); 15] = [
+        holds(&[
             ("/sync", &["sync"]),
             ("please\n/sync\r\n/why  \nthanks", &["sync", "why"]),
             ("/SYNC", &["sync"]),
             ("please /sync", &[]),
             ("> /sync\n    /sync\n`/sync`", &[]),
             ("```\n/sync\n```\n/why", &["why"]),
-            ("````\n```\n/sync\n````\n/help", &["help"]),
-            ("/etc/hosts is /5 // nothing\n/usr/bin", &[]),
-            ("/snyc", &["snyc?sync"]),
-            ("/sync now", &["sync+"]),
+            ("/etc/hosts is /5 // nothing\n/usr/bin\n/ sync\n/", &[]),
+            ("<!-- a template\n/sync\n-->\n/why", &["why"]),
+            ("/why\n<!-- trailer -->", &["why"]),
+            (&"/why\n".repeat(MOST + 1), &["why"; MOST]),
+        ]);
+    }
+
+    #[test]
+    fn words_of_others_are_left_alone() {
+        holds(&[
             (
-                "/lgtm\n/approve\n/assign @bob\n/cc @mia\n/health is a path\n/wip",
+                "/lgtm\n/approve\n/assign @bob\n/cc @mia\n/wip\n/retest",
                 &[],
             ),
-            ("<!-- a template\n/sync\n-->\n/why", &["why"]),
-            ("<!--\n/sync", &[]),
-            ("a <!-- x\n-->/sync", &[]),
-            ("/why\n<!-- trailer -->", &["why"]),
-        ];
-        for (comment, expected) in table {
-            assert_eq!(words(comment), expected, "{comment:?}");
-        }
+            ("/health is the path that the probe asks.", &[]),
+            ("/snyc", &["snyc?sync"]),
+            ("/snyc shop/staging", &["snyc?sync"]),
+            ("/snyc is a typo of mine", &[]),
+            ("/snyc, he wrote", &[]),
+            ("/adopts", &["adopts?adopt"]),
+            ("/wy\n/wh", &["wy?why", "wh?why"]),
+            ("/w", &[]),
+        ]);
+    }
+
+    #[test]
+    fn arguments_are_no_prose() {
+        holds(&[
+            ("/sync shop", &["sync shop"]),
+            ("/sync shop/staging `api`", &["sync shop/staging api"]),
+            ("/take a/b  c/d\te/f g/h", &["take a/b c/d e/f g/h"]),
+            ("/sync <!-- who? --> shop", &["sync shop"]),
+            ("/sync Shop", &["sync+Shop"]),
+            ("/sync shop/", &["sync+shop/"]),
+            ("/sync ```", &["sync+```"]),
+            ("/help me", &["help+me"]),
+            ("/preview shop/staging", &["preview+shop/staging"]),
+            ("/sync is what I typed", &[]),
+            ("/sync a b c", &[]),
+            ("/sync a/b c/d e", &[]),
+            ("/sync works.", &[]),
+            ("/why not?", &[]),
+            ("/accept-unseen is dangerous here", &[]),
+        ]);
+    }
+
+    #[test]
+    fn who_names_us_is_always_answered() {
+        holds(&[
+            ("/windlass", &["help"]),
+            ("/Windlass SYNC", &["sync"]),
+            ("/windlass /sync shop", &["sync shop"]),
+            ("/windlass sync a b c", &["sync a b c"]),
+            ("/windlass sync is what I typed", &["sync+I"]),
+            ("/windlass help me", &["help+me"]),
+            ("/windlass snyc, now", &["snyc,?sync"]),
+            ("/windlass approve", &["approve?"]),
+            ("/windlass is a word.", &["is?"]),
+            ("/windlass windlass", &["windlass?"]),
+            ("/windlas sync\n/windlass/sync", &[]),
+        ]);
     }
 
     proptest! {
         #[test]
         fn the_parser_never_panics(comment in "(?s).{0,200}|(/[a-z]{0,8}|```|> |\n| ){0,20}") {
             prop_assert!(parse(&comment).len() <= MOST);
+        }
+
+        /// With the prefix a command is what it is without.
+        #[test]
+        fn the_prefix_changes_no_command(row in 0..COMMANDS.len(), arguments in "( [a-z]{1,5}/[a-z]{1,5}){0,4}") {
+            let word = COMMANDS[row].word;
+            let (bare, named) = (parse(&format!("/{word}{arguments}")), parse(&format!("/windlass {word}{arguments}")));
+            prop_assert_eq!(bare.len(), 1);
+            prop_assert_eq!(&bare[0].command, &named[0].command);
         }
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! Rooms: `preview` (what it would do to the live clusters), `images` (which
 //! images it changes), `progress` (the rollout after the merge), `failures`
-//! (revisions whose sync failed).
+//! (revisions whose sync failed), `source` (where commands are written).
 
 use super::command::{Line, Permission};
 use super::gate::{MergePermit, Standing, Verdict};
@@ -17,11 +17,13 @@ mod failures;
 mod images;
 mod preview;
 mod progress;
+mod source;
 
 pub use failures::{FailedSync, note_failure};
 pub use images::{ImageChange, image_changes, source_of};
 pub use preview::{ApplicationPreview, Failure, Preview};
 pub use progress::{ApplicationSummary, RevisionOrder, Rollout, RolloutState, progress};
+pub use source::Source;
 
 /// The check run on heads that holds the preview.
 pub const CHECK: &str = "windlass/preview";
@@ -31,10 +33,10 @@ pub const GATE_CONTEXT: &str = "windlass/gate";
 /// The commit status on merged commits: one per commit, over all its applications.
 pub const SYNC_CONTEXT: &str = "windlass/sync";
 
-/// A comment with commands that we have not answered yet.
+/// A text with commands that we have not answered yet.
 #[derive(Debug, Clone)]
 pub struct CommandComment {
-    pub comment: u64,
+    pub source: Source,
     pub author: String,
     pub permission: Permission,
     pub lines: Vec<Line>,
@@ -45,6 +47,8 @@ pub struct CommandComment {
     /// It was acknowledged long ago, or answered, and the answer is missing: whether it was carried
     /// out is unknown.
     pub interrupted: bool,
+    /// It is not in the thread, and was written long ago: whether it was carried out is unknown.
+    pub late: bool,
 }
 
 /// The desired content of our sticky comment.
@@ -104,9 +108,9 @@ pub enum Step {
         state: &'static str,
         description: String,
     },
-    /// Carries out the commands of this comment and answers it.
+    /// Carries out the commands of this text and answers it.
     Answer {
-        comment: u64,
+        source: Source,
     },
     Merge(MergePermit),
 }
@@ -153,7 +157,7 @@ pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
     }
     // A merge does not wait for answers to commands, not even for one that GitHub refuses.
     steps.extend(snapshot.commands.iter().map(|command| Step::Answer {
-        comment: command.comment,
+        source: command.source,
     }));
     if let Some(permit) = &snapshot.permit
         && !unpublished

@@ -7,12 +7,13 @@ use super::auth::Auth;
 use super::state::{Caller, Cost, Counted, Over, Rate};
 use super::{Call, Inner, Reply};
 
-/// What creates content, by method and the end of the route. The first four raise notifications
+/// What creates content, by method and the end of the route. The first five raise notifications
 /// (`x-github.triggersNotification` in GitHub's description); that the others are counted is an
 /// assumption.
 const CONTENT: &[(&str, &str)] = &[
     ("POST", "/pulls"),
     ("POST", "/issues/*/comments"),
+    ("POST", "/pulls/*/comments"),
     ("POST", "/pulls/*/reviews"),
     ("PUT", "/pulls/*/merge"),
     ("POST", "/statuses/*"),

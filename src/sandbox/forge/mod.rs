@@ -87,6 +87,10 @@ pub const ASSUMPTIONS: &[&str] = &[
     "enqueuePullRequest and dequeuePullRequest need Contents and Pull requests write; what GitHub refuses them with, but for a pull request that is queued already (ClickHouse/ClickHouse#109183), and that they need all but the group's checks",
     "the queue acts as github-merge-queue[bot]; a merged pull request is told as closed, then its group as destroyed, then as dequeued with MERGE",
     "mergeable_state is behind where nothing but an update is missing, and blocked where any other demand is; a queue does not block",
+    "a comment on a line makes a review of its own, as GitHub's answers show, but only pull_request_review_comment announces it",
+    "the words in which pulls/{number}/comments refuses a commit, a path or a line; only the head's commit is taken",
+    "a review's text is edited by its author or by who may write; others get 404",
+    "lastEditedAt tells of edits of the text alone, not of the title",
     "updateRefs needs beforeOid to match when it is given, and answers STALE_DATA in createCommitOnBranch's words",
 ];
 

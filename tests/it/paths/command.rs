@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::World;
 
-async fn pull_request(world: &World) -> u64 {
+pub async fn pull_request(world: &World) -> u64 {
     let file = "apps/shop/staging/config.yaml";
     let changed = world.file(file).replace("greeting: hello", "greeting: hi");
     let number = world.propose("bob", "greeting", &[(file, Some(&changed))]);
@@ -14,9 +14,9 @@ async fn pull_request(world: &World) -> u64 {
     number
 }
 
-/// The reply to a comment.
-async fn reply(world: &World, number: u64, comment: u64) -> String {
-    let marker = format!("<!-- windlass:reply {comment} -->");
+/// The reply to a comment, or to another text by its name in our markers.
+pub async fn reply(world: &World, number: u64, source: impl std::fmt::Display) -> String {
+    let marker = format!("<!-- windlass:reply {source} -->");
     world
         .until("the reply", async || {
             world
@@ -81,18 +81,18 @@ async fn every_command_is_answered_once() {
     <!-- windlass:reply (id) -->
     > `/help`
 
-    Put each command at the start of a line.
+    Put each command at the start of a line. `/windlass WORD` is the same as `/WORD`.
 
     | command | what it does | needs |
     |---|---|---|
     | `/accept-unseen` | accepts the changes that do not fit into the preview of this commit; only somebody who may approve can do this | write |
-    | `/adopt` | lets the first sync change objects that existed before windlass, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
-    | `/confirm-prune` | confirms the pending deletions in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/adopt [APPLICATION[/STAGE] …]` | lets the first sync change objects that existed before windlass, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/confirm-prune [APPLICATION[/STAGE] …]` | confirms the pending deletions in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
     | `/help` | lists these commands | write |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
-    | `/sync` | syncs the applications that this pull request touches to the base branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
-    | `/take` | overwrites the conflicting fields that the preview lists with Git's values | write; where the stage needs approvals, somebody who may approve |
-    | `/why` | explains, gate by gate, why this pull request is or is not merged | write |
+    | `/sync [APPLICATION[/STAGE] …]` | syncs the applications that this pull request touches to the base branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
+    | `/take [APPLICATION[/STAGE] …]` | overwrites the conflicting fields that the preview lists with Git's values | write; where the stage needs approvals, somebody who may approve |
+    | `/why [APPLICATION[/STAGE] …]` | explains, gate by gate, why this pull request is or is not merged | write |
 
     --- bob 👀
     /why
@@ -125,7 +125,7 @@ async fn every_command_is_answered_once() {
     <!-- windlass:reply (id) -->
     > `/sync everything`
 
-    `/sync` takes no arguments.
+    Not done: this pull request does not touch the application `everything`. It touches `shop/staging`.
 
     --- bob 👀
     /preview

@@ -5,4 +5,5 @@ mod image_event;
 mod merge;
 mod preview;
 mod render;
+mod surfaces;
 mod sync;

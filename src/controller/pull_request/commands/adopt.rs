@@ -4,12 +4,12 @@ use super::Invocation;
 use super::request::Request;
 use crate::cluster::store;
 use crate::controller::Result;
+use crate::domain::ApplicationKey;
 use crate::domain::command::{Answer, Done, Row, Sought};
 
-pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
     let mut rows = Vec::new();
-    for target in &invocation.observation.changes.touched {
-        let application = target.key(&invocation.key.repo);
+    for application in applications {
         let Some(object) = invocation.ctx.store.application(&application).await? else {
             continue;
         };

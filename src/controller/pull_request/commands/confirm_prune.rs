@@ -1,22 +1,15 @@
 //! `/confirm-prune`: confirms the deletions that wait for it, also in applications that the pull request removed from Git.
 
-use std::sync::Arc;
-
+use super::Invocation;
 use super::request::Request;
-use super::{Invocation, Observation};
 use crate::cluster::store;
-use crate::controller::{Reader, Result};
+use crate::controller::Result;
+use crate::domain::ApplicationKey;
 use crate::domain::catalog::FILE;
 use crate::domain::command::{Answer, Done, Row, Sought};
-use crate::domain::{ApplicationKey, PullRequestKey};
 
-pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
     let mut rows = Vec::new();
-    let touched = invocation.observation.changes.touched.iter();
-    let mut applications: Vec<_> = touched
-        .map(|target| target.key(&invocation.key.repo))
-        .collect();
-    applications.extend(retired_by(invocation.ctx, invocation.key, invocation.observation).await?);
     for application in applications {
         let object = invocation.ctx.store.application(&application).await?;
         let status = object.and_then(|object| object.status).unwrap_or_default();
@@ -42,11 +35,13 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
 
 /// Applications that the configuration no longer has because of this pull request: it removed their
 /// directory, or it changed the configuration.
-async fn retired_by(
-    ctx: &Arc<Reader>,
-    key: &PullRequestKey,
-    observation: &Observation,
-) -> Result<Vec<ApplicationKey>> {
+pub async fn retired_by(invocation: &Invocation<'_>) -> Result<Vec<ApplicationKey>> {
+    let Invocation {
+        ctx,
+        key,
+        observation,
+        ..
+    } = invocation;
     // An invalid configuration retires nothing.
     if observation.base.configured().is_none() {
         return Ok(Vec::new());

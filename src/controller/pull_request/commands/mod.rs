@@ -1,4 +1,4 @@
-//! Carries out the commands of a comment, and answers them in one reply.
+//! Carries out the commands of a text, and answers them in one reply.
 //!
 //! A command is a row of [`crate::domain::command::COMMANDS`] and a file here.
 //! A command that changes a stage needs what the stage's policy requires: see
@@ -14,14 +14,15 @@ mod sync;
 mod take;
 mod unanswered;
 mod why;
+mod writings;
 
 pub use unanswered::unanswered;
 
 use super::Observation;
 use crate::controller::{Error, Result, Writer};
-use crate::domain::PullRequestKey;
-use crate::domain::command::{Answer, Command, NotTaken, Power};
-use crate::domain::pull_request::CommandComment;
+use crate::domain::command::{Answer, Arguments, Command, NotTaken, Power, Takes};
+use crate::domain::pull_request::{CommandComment, Source};
+use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::{github, view};
 
 /// A command to carry out: on which pull request, and from which comment.
@@ -31,33 +32,34 @@ struct Invocation<'a> {
     observation: &'a Observation,
     comment: &'a CommandComment,
     command: Command,
+    arguments: &'a Arguments,
 }
 
-/// Answers a comment. A failed answer stops nothing else: it is tried again later.
+/// Answers a text. A failed answer stops nothing else: it is tried again later.
 pub async fn answer(
     ctx: &Writer,
     key: &PullRequestKey,
     observation: &Observation,
-    comment: u64,
+    source: Source,
 ) -> Result<()> {
     let Some(command_comment) = observation
         .observed
         .commands
         .iter()
-        .find(|asked| asked.comment == comment)
+        .find(|asked| asked.source == source)
     else {
         return Ok(());
     };
     match reply(ctx, key, observation, command_comment).await {
         Err(Error::GitHub(github::Error::Refused { message, .. })) => {
-            tracing::warn!(pr = %key, comment, message, "a command could not be answered");
+            tracing::warn!(pr = %key, %source, message, "a command could not be answered");
             Ok(())
         }
         other => other,
     }
 }
 
-/// Carries out the commands of one comment, then answers all of them in one new comment.
+/// Carries out the commands of one text, then answers all of them in one new comment.
 async fn reply(
     ctx: &Writer,
     key: &PullRequestKey,
@@ -68,13 +70,14 @@ async fn reply(
     for line in &comment.lines {
         let text = match &line.command {
             Err(wrong) => view::parse_error(wrong),
-            Ok(command) => {
+            Ok(given) => {
                 let invocation = Invocation {
                     ctx,
                     key,
                     observation,
                     comment,
-                    command: *command,
+                    command: given.command,
+                    arguments: &given.arguments,
                 };
                 match invocation.not_taken() {
                     Some(why) => view::commands::not_taken(why).into(),
@@ -84,11 +87,12 @@ async fn reply(
         };
         answers.push((line.clone(), text));
     }
-    let body = view::reply(comment.comment, &answers);
+    let body = view::reply(comment.source, &answers);
     let posted = ctx.to_github().post_comment(key, &body).await?;
     let snapshots = &ctx.cache.pulls.snapshots;
     snapshots.wrote(key, |snapshot| snapshot.put_comment(posted));
-    ctx.cache.pulls.answered.insert(comment.comment, ());
+    let answered = &ctx.cache.pulls.answered;
+    answered.insert((key.clone(), comment.source), ());
     Ok(())
 }
 
@@ -99,6 +103,13 @@ impl Invocation<'_> {
         match self.command.power() {
             _ if self.comment.edited => Some(NotTaken::Edited),
             _ if self.comment.interrupted => Some(NotTaken::Interrupted),
+            _ if self.comment.late => Some(NotTaken::Late),
+            // The gate reads it there, at each look.
+            _ if self.command == Command::AcceptUnseen
+                && !matches!(self.comment.source, Source::Comment(_)) =>
+            {
+                Some(NotTaken::OnlyInThread)
+            }
             Power::Live if pull.merged_at.is_none() => Some(NotTaken::OnlyMerged),
             Power::Stage | Power::Live if pull.draft && pull.is_open() => Some(NotTaken::Draft),
             _ => None,
@@ -106,15 +117,37 @@ impl Invocation<'_> {
     }
 
     async fn carry_out(&self) -> Result<Answer> {
+        let selected = match self.command.takes() {
+            Takes::Nothing => Vec::new(),
+            Takes::Applications => match self.selected().await? {
+                Ok(selected) => selected,
+                Err(answer) => return Ok(answer),
+            },
+        };
         match self.command {
             Command::Help => Ok(Answer::Help),
-            Command::Why => Ok(why::run(self)),
+            Command::Why => Ok(why::run(self, selected)),
             Command::Preview => Ok(preview::run(self)),
             Command::AcceptUnseen => Ok(accept_unseen::run(self)),
-            Command::Adopt => adopt::run(self).await,
-            Command::Take => take::run(self).await,
-            Command::ConfirmPrune => confirm_prune::run(self).await,
-            Command::Sync => sync::run(self).await,
+            Command::Adopt => adopt::run(self, selected).await,
+            Command::Take => take::run(self, &selected).await,
+            Command::ConfirmPrune => confirm_prune::run(self, selected).await,
+            Command::Sync => sync::run(self, selected).await,
         }
+    }
+    /// The applications that the command is about; Err: it names others. Half of a command is never
+    /// carried out.
+    async fn selected(&self) -> Result<std::result::Result<Vec<ApplicationKey>, Answer>> {
+        let touched = self.observation.changes.touched.iter();
+        let mut touched: Vec<_> = touched.map(|target| target.key(&self.key.repo)).collect();
+        if self.command == Command::ConfirmPrune {
+            touched.extend(confirm_prune::retired_by(self).await?);
+        }
+        let selectors = self.arguments.unmatched(&touched);
+        if !selectors.is_empty() {
+            return Ok(Err(Answer::NotTouched { selectors, touched }));
+        }
+        touched.retain(|application| self.arguments.select(application));
+        Ok(Ok(touched))
     }
 }

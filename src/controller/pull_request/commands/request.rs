@@ -26,17 +26,19 @@ impl Invocation<'_> {
         &self,
         request: &Request<'_>,
     ) -> Result<std::result::Result<bool, NotDone>> {
-        let id = format!("{}-{}", self.comment.comment, self.command.word());
+        let id = format!("{}-{}", self.comment.source, self.command.word());
         let store = &self.ctx.store;
         let object = store.application(request.application).await?;
         if handled(object.as_ref()).contains(&id.as_str()) {
             // The command was carried out already, and is not again. If windlass stopped before it
             // answered, it answers now.
             let answered = &self.ctx.cache.pulls.answered;
-            return Ok(match answered.contains_key(&self.comment.comment) {
-                true => Err(NotDone::Before),
-                false => Ok(true),
-            });
+            return Ok(
+                match answered.contains_key(&(self.key.clone(), self.comment.source)) {
+                    true => Err(NotDone::Before),
+                    false => Ok(true),
+                },
+            );
         }
         if let Err(why) = self.has_quorum(request).await? {
             return Ok(Err(why));

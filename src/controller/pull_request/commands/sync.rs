@@ -1,19 +1,19 @@
-//! `/sync`: syncs the applications that the pull request touches to the current base branch.
+//! `/sync`: syncs the applications that the pull request touches, or the selected ones of them, to the current base branch.
 
 use super::Invocation;
 use super::request::Request;
 use crate::cluster::store;
 use crate::controller::Result;
+use crate::domain::ApplicationKey;
 use crate::domain::command::{Answer, Done, Row, Sought};
 
-pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
     let mut rows = Vec::new();
     let (to, wanted) = (
         &invocation.observation.base.commit,
-        invocation.comment.comment.to_string(),
+        invocation.comment.source.to_string(),
     );
-    for target in &invocation.observation.changes.touched {
-        let application = target.key(&invocation.key.repo);
+    for application in applications {
         let request = Request {
             application: &application,
             subject: to.as_str(),

@@ -8,16 +8,17 @@ use super::request::Request;
 use crate::cluster::store;
 use crate::controller::pull_request::invalidate_previews;
 use crate::controller::{Result, application};
+use crate::domain::ApplicationKey;
 use crate::domain::command::{Answer, Done, Row, Sought};
 use crate::domain::ownership::FieldRule;
 use crate::domain::plan::Plan;
 
-pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>, applications: &[ApplicationKey]) -> Result<Answer> {
     let (mut rows, mut changed) = (Vec::new(), BTreeSet::new());
     let previews = invocation.observation.shown_preview.iter();
     for app in previews.flat_map(|shown_preview| &shown_preview.preview.applications) {
         let held = held_by_others(&app.plan);
-        if held.is_empty() {
+        if held.is_empty() || !applications.contains(&app.key) {
             continue;
         }
         let known = invocation.ctx.store.application(&app.key).await?;

@@ -1,17 +1,18 @@
-//! The command comments that have no answer of ours.
+//! The texts with commands that have no answer of ours.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::writings::{Edits, Writing, writings};
 use crate::controller::authority::permission;
 use crate::controller::{Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::command::{self, Permission};
-use crate::domain::pull_request::CommandComment;
+use crate::domain::pull_request::{CommandComment, Source};
 use crate::github::{Comment, PullSnapshot};
-use crate::view;
+use crate::{github, view};
 
 /// The most commands of one person, and of all, that are answered on a pull request within an hour;
 /// the rest has to wait.
@@ -20,8 +21,12 @@ const MOST_ANSWERS_IN_ALL: usize = 60;
 const BUDGET_WINDOW: SignedDuration = SignedDuration::from_hours(1);
 /// A command that was acknowledged this long ago and has no answer is no longer carried out.
 const INTERRUPTED_AFTER: SignedDuration = SignedDuration::from_hours(1);
+/// A command outside of the thread that was written this long ago is not carried out: where there
+/// is no reaction nobody knows whether it was seen before, and older windlasses read the thread
+/// alone.
+const LATE_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
-/// Comments with commands that have no answer of ours, by people with write permission. Others get
+/// Texts with commands that have no answer of ours, by people with write permission. Others get
 /// neither an answer nor a reaction: anybody could otherwise make us write.
 pub async fn unanswered(
     ctx: &Arc<Reader>,
@@ -35,47 +40,60 @@ pub async fn unanswered(
         .iter()
         .filter(|comment| comment.is_ours(app));
     let replies = Replies::of(ours);
-    let mut budget = Budget::of(&replies, &snapshot.comments, now);
+    let writings = writings(snapshot);
+    let mut budget = Budget::of(&replies, &writings, now);
     let mut commands = Vec::new();
-    for comment in &snapshot.comments {
-        let Some(author) = comment.user.as_ref().filter(|user| user.kind == "User") else {
-            continue;
-        };
-        if replies.answered.contains_key(&comment.id) || comment.performed_via_github_app.is_some()
-        {
+    for writing in &writings {
+        if replies.answered.contains_key(&writing.source) {
             continue;
         }
-        let lines = command::parse(comment.text());
+        let lines = command::parse(writing.text);
         if lines.is_empty() {
             continue;
         }
-        let permission = permission(ctx, &key.repo, &author.login, snapshot.read).await?;
-        if permission < Permission::Write || !budget.take(&author.login) {
-            tracing::debug!(pr = %key, author = author.login, "a command is ignored");
+        let author = writing.author.login.as_str();
+        let permission = permission(ctx, &key.repo, author, snapshot.read).await?;
+        if permission < Permission::Write || !budget.take(author) {
+            tracing::debug!(pr = %key, author, "a command is ignored");
             continue;
         }
-        let acknowledged = comment
-            .reactions
-            .as_ref()
-            .is_some_and(|reactions| reactions.eyes > 0);
+        let acknowledged = writing.acknowledged;
+        let is_outside = !matches!(writing.source, Source::Comment(_));
         commands.push(CommandComment {
-            comment: comment.id,
-            author: author.login.clone(),
+            source: writing.source,
+            author: author.into(),
             permission,
             lines,
             acknowledged,
-            edited: comment.updated_at > comment.created_at,
-            interrupted: acknowledged && replies.is_interrupted(comment, now),
+            edited: is_edited(ctx, key, writing).await?,
+            interrupted: acknowledged && replies.is_interrupted(writing, now),
+            late: is_outside && now.duration_since(writing.created_at) > LATE_AFTER,
         });
     }
     Ok(commands)
 }
 
-/// Our replies. We never edit one: an edited reply is no longer ours, and may name another comment
+/// Whether the text was edited since it was posted. It is asked after the text was read, so the text
+/// is the first one if the answer is no. If GitHub refuses to say, it counts as edited.
+async fn is_edited(ctx: &Reader, key: &PullRequestKey, writing: &Writing<'_>) -> Result<bool> {
+    match writing.edits {
+        Edits::Known(edited) => Ok(edited),
+        Edits::Ask { node_id } => match ctx.github.last_edited(&key.repo, node_id).await {
+            Ok(at) => Ok(at.is_some()),
+            Err(error @ (github::Error::Refused { .. } | github::Error::Unexpected { .. })) => {
+                tracing::warn!(pr = %key, source = %writing.source, %error, "a command is taken for edited");
+                Ok(true)
+            }
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
+/// Our replies. We never edit one: an edited reply is no longer ours, and may name another text
 /// than it answered.
 struct Replies {
-    /// The comments that have a reply, with the time of the reply.
-    answered: BTreeMap<u64, Timestamp>,
+    /// The texts that have a reply, with the time of the reply.
+    answered: BTreeMap<Source, Timestamp>,
     /// The times of the replies that somebody edited.
     edited: Vec<Timestamp>,
 }
@@ -84,13 +102,13 @@ impl Replies {
     fn of<'a>(ours: impl Iterator<Item = &'a Comment>) -> Self {
         let (mut answered, mut edited) = (BTreeMap::new(), Vec::new());
         for comment in ours {
-            let Some(comment_id) = view::reply_of(comment.text()) else {
+            let Some(source) = view::reply_of(comment.text()) else {
                 continue;
             };
             if comment.updated_at > comment.created_at {
                 edited.push(comment.created_at);
             } else {
-                answered.insert(comment_id, comment.created_at);
+                answered.insert(source, comment.created_at);
             }
         }
         Self { answered, edited }
@@ -99,9 +117,9 @@ impl Replies {
     /// Whether a command was acknowledged but its outcome is unknown: somebody edited or deleted
     /// the answer, or windlass was down for long. If windlass carried it out again, it could do at
     /// another time what was meant then.
-    fn is_interrupted(&self, comment: &Comment, now: Timestamp) -> bool {
-        let lost = self.edited.iter().any(|at| *at >= comment.created_at);
-        lost || now.duration_since(comment.created_at) > INTERRUPTED_AFTER
+    fn is_interrupted(&self, writing: &Writing<'_>, now: Timestamp) -> bool {
+        let lost = self.edited.iter().any(|at| *at >= writing.created_at);
+        lost || now.duration_since(writing.created_at) > INTERRUPTED_AFTER
     }
 }
 
@@ -111,16 +129,15 @@ struct Budget<'a> {
 }
 
 impl<'a> Budget<'a> {
-    fn of(replies: &Replies, comments: &'a [Comment], now: Timestamp) -> Self {
-        let authors = comments.iter().filter_map(|comment| {
-            let author = comment.user.as_ref()?.login.as_str();
-            Some((comment.id, author))
-        });
-        let author_of: BTreeMap<u64, &str> = authors.collect();
+    fn of(replies: &Replies, writings: &[Writing<'a>], now: Timestamp) -> Self {
+        let authors = writings
+            .iter()
+            .map(|writing| (writing.source, writing.author.login.as_str()));
+        let author_of: BTreeMap<Source, &str> = authors.collect();
         let mut answers: BTreeMap<&str, usize> = BTreeMap::new();
-        for (comment_id, at) in &replies.answered {
+        for (source, at) in &replies.answered {
             if now.duration_since(*at) < BUDGET_WINDOW {
-                let author = author_of.get(comment_id).copied().unwrap_or_default();
+                let author = author_of.get(source).copied().unwrap_or_default();
                 *answers.entry(author).or_default() += 1;
             }
         }

@@ -1,12 +1,29 @@
-//! `/why`: the verdict, gate by gate.
+//! `/why`: the verdict, gate by gate; or what the policy of the selected applications makes of it.
 
 use super::Invocation;
 use crate::domain::command::Answer;
+use crate::domain::gate;
+use crate::domain::{ApplicationKey, gate::Facts};
 
-pub fn run(invocation: &Invocation<'_>) -> Answer {
-    match &invocation.observation.observed.verdict {
-        Some(verdict) => Answer::Verdict(verdict.clone()),
-        None if invocation.observation.snapshot.pull.merged_at.is_some() => Answer::Merged,
-        None => Answer::Closed,
+pub fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Answer {
+    let observation = invocation.observation;
+    let is_limited = !invocation.arguments.selectors.is_empty();
+    match (&observation.observed.verdict, &observation.gate_facts) {
+        (Some(_), Some(facts)) if is_limited => Answer::VerdictOf {
+            verdict: gate::evaluate(&about(facts, &applications)).0,
+            applications,
+        },
+        (Some(verdict), _) => Answer::Verdict(verdict.clone()),
+        (None, _) if observation.snapshot.pull.merged_at.is_some() => Answer::Merged,
+        (None, _) => Answer::Closed,
     }
+}
+
+/// The facts without what other applications, and files of none, ask for.
+fn about(facts: &Facts, applications: &[ApplicationKey]) -> Facts {
+    let mut facts = facts.clone();
+    let titles: Vec<_> = applications.iter().map(ApplicationKey::title).collect();
+    facts.stages.retain(|stage| titles.contains(&stage.title));
+    facts.touches_unmanaged = None;
+    facts
 }

@@ -1,4 +1,4 @@
-//! What a GraphQL document asks for: its mutations, their input, and the fields to be answered.
+//! What a GraphQL document asks for: its fields, their arguments, and the fields to be answered.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,18 @@ use async_graphql_parser::{Positioned, parse_query};
 use async_graphql_value::ConstValue;
 use serde_json::{Map, Value, json};
 
-/// The mutations that a document selects, or the error that it is.
-pub(super) fn mutations(query: &str) -> Result<Vec<Positioned<Selection>>, Value> {
+/// The operation of a document and what it selects, or the error that it is.
+pub(super) fn operation(query: &str) -> Result<(OperationType, Vec<Positioned<Selection>>), Value> {
     let document = parse_query(query)
         .map_err(|error| json!({"message": format!("Parse error on {error}")}))?;
     let DocumentOperations::Single(operation) = document.operations else {
         return Err(json!({"message": "An operation name is required"}));
     };
-    if operation.node.ty != OperationType::Mutation {
-        return Err(json!({"message": "this forge answers mutations only"}));
+    let operation = operation.node;
+    if operation.ty == OperationType::Subscription {
+        return Err(json!({"message": "this forge answers queries and mutations only"}));
     }
-    Ok(operation.node.selection_set.node.items)
+    Ok((operation.ty, operation.selection_set.node.items))
 }
 
 /// What a field is answered as.
@@ -50,11 +51,19 @@ pub(super) fn input(field: &Field, variables: &BTreeMap<String, Value>) -> Resul
             json!({"message": format!("Field '{unknown}' doesn't exist on type"), "path": ["mutation", name, unknown]}),
         );
     }
-    let input = field
-        .arguments
-        .iter()
-        .find(|(argument, _)| argument.node.as_str() == "input");
-    input
+    argument(field, "input", variables)
+}
+
+/// An argument of a field, with its variables bound.
+pub(super) fn argument(
+    field: &Field,
+    wanted: &str,
+    variables: &BTreeMap<String, Value>,
+) -> Result<Value, Value> {
+    let name = field.name.node.as_str();
+    let mut arguments = field.arguments.iter();
+    let found = arguments.find(|(argument, _)| argument.node.as_str() == wanted);
+    found
         .and_then(|(_, value)| {
             value
                 .node
@@ -70,7 +79,7 @@ pub(super) fn input(field: &Field, variables: &BTreeMap<String, Value>) -> Resul
         })
         .and_then(|value| value.into_json().ok())
         .ok_or_else(
-            || json!({"message": format!("Field '{name}' is missing required arguments: input")}),
+            || json!({"message": format!("Field '{name}' is missing required arguments: {wanted}")}),
         )
 }
 

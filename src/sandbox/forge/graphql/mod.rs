@@ -1,4 +1,4 @@
-//! The GraphQL subset: the mutations that write git and use merge queues, and what they answer.
+//! The GraphQL subset: the mutations that write git and use merge queues, and the query `node`.
 //!
 //! A document is parsed, its variables are bound, the mutation is carried out,
 //! and the answer holds exactly the fields that were selected; a field that the
@@ -6,16 +6,18 @@
 //! `errors`, as on GitHub.
 
 //!
-//! - [`document`]: what a document asks for; [`create_commit`], [`update_refs`], [`queue`]: the mutations
+//! - [`document`]: what a document asks for; [`create_commit`], [`update_refs`], [`queue`]: the mutations; [`node`]: the query
 
 mod create_commit;
 mod document;
+mod node;
 mod queue;
 mod update_refs;
 
 use std::collections::BTreeMap;
 
-use async_graphql_parser::types::{Field, Selection};
+use async_graphql_parser::Positioned;
+use async_graphql_parser::types::{Field, OperationType, Selection};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -58,20 +60,33 @@ impl Inner {
             Ok(request) => request,
             Err(reply) => return reply,
         };
-        self.mutate(&request, auth)
+        self.operate(&request, auth)
             .unwrap_or_else(|error| Reply::json(200, json!({"errors": [error]})))
     }
 
-    /// Carries out the mutations, one after the other; Err: the document cannot be gone on with.
-    fn mutate(&self, request: &Request, auth: &Auth) -> Result<Reply, Value> {
+    fn operate(&self, request: &Request, auth: &Auth) -> Result<Reply, Value> {
+        let answer = match document::operation(&request.query)? {
+            (OperationType::Query, fields) => self.query(fields, &request.variables, auth)?,
+            (_, fields) => self.mutate(fields, &request.variables, auth)?,
+        };
+        Ok(Reply::json(200, answer))
+    }
+
+    /// Carries out mutations, one after the other; Err: the document cannot be gone on with.
+    fn mutate(
+        &self,
+        fields: Vec<Positioned<Selection>>,
+        variables: &BTreeMap<String, Value>,
+        auth: &Auth,
+    ) -> Result<Value, Value> {
         let mut data = Map::new();
         let mut errors = Vec::new();
-        for selection in document::mutations(&request.query)? {
+        for selection in fields {
             let Selection::Field(field) = &selection.node else {
                 return Err(json!({"message": "fragments are not supported"}));
             };
             let field = &field.node;
-            let input = document::input(field, &request.variables)?;
+            let input = document::input(field, variables)?;
             let alias = document::alias(field);
             match self.execute(field, input, auth) {
                 Ok(value) => {
@@ -90,7 +105,7 @@ impl Inner {
         if !errors.is_empty() {
             answer["errors"] = errors.into();
         }
-        Ok(Reply::json(200, answer))
+        Ok(answer)
     }
 
     fn execute(&self, field: &Field, input: Value, auth: &Auth) -> Result<Value, Failure> {

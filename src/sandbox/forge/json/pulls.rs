@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::{Shapes, merge, node_id};
 use crate::sandbox::forge::git::settled;
 use crate::sandbox::forge::rules::{Way, is_behind, violations};
-use crate::sandbox::forge::state::{Comment, Pull, Reaction, Repository, Review, Side};
+use crate::sandbox::forge::state::{
+    Comment, LineComment, Pull, Reaction, Repository, Review, Side,
+};
 
 pub const REACTIONS: [&str; 8] = [
     "+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes",
@@ -92,7 +94,7 @@ impl Shapes<'_> {
             json!({
                 "merged": pull.merged.is_some(), "mergeable": if pull.open { mergeable } else { None }, "rebaseable": null, "mergeable_state": state,
                 "merged_by": pull.merged.as_ref().map(|merged| self.user(&merged.by)), "maintainer_can_modify": false,
-                "comments": repo.comments.iter().filter(|comment| comment.issue == pull.number).count(), "review_comments": 0,
+                "comments": repo.comments.iter().filter(|comment| comment.issue == pull.number).count(), "review_comments": repo.line_comments.iter().filter(|line| line.comment.issue == pull.number).count(),
                 "commits": commits.parse::<u64>().unwrap_or(0), "additions": sum(0), "deletions": sum(1), "changed_files": stat.lines().count(),
             }),
         );
@@ -140,6 +142,34 @@ impl Shapes<'_> {
             "author_association": "CONTRIBUTOR", "body": comment.body, "reactions": reactions(&url, &comment.reactions),
             "performed_via_github_app": comment.by_app.then(|| self.app()),
         })
+    }
+
+    pub fn line_comment(&self, repo: &Repository, line: &LineComment) -> Value {
+        let (comment, place) = (&line.comment, &line.place);
+        let url = format!("{}/pulls/comments/{}", self.repo_url(repo), comment.id);
+        let pull = format!("{}/pulls/{}", self.repo_url(repo), comment.issue);
+        let html = format!(
+            "{}/pull/{}#discussion_r{}",
+            self.html(repo),
+            comment.issue,
+            comment.id
+        );
+        let link = |href: &str| json!({"href": href});
+        let mut value = json!({
+            "url": url, "id": comment.id, "node_id": node_id("PullRequestReviewComment", comment.id), "pull_request_review_id": line.review,
+            "diff_hunk": place.hunk, "path": place.path, "position": place.position, "original_position": place.position,
+            "commit_id": place.commit, "original_commit_id": place.commit, "user": self.user(&comment.user), "body": comment.body,
+            "created_at": comment.created_at.to_string(), "updated_at": comment.updated_at.to_string(), "html_url": html,
+            "pull_request_url": pull, "author_association": "CONTRIBUTOR",
+            "_links": {"self": link(&url), "html": link(&html), "pull_request": link(&pull)},
+            "start_line": null, "original_start_line": null, "start_side": null, "line": place.line, "original_line": place.line,
+            "side": if place.is_right { "RIGHT" } else { "LEFT" }, "subject_type": if place.line.is_some() { "line" } else { "file" },
+            "reactions": reactions(&url, &comment.reactions),
+        });
+        if let Some(answered) = line.in_reply_to {
+            value["in_reply_to_id"] = answered.into();
+        }
+        value
     }
 
     pub fn reaction(&self, reaction: &Reaction) -> Value {

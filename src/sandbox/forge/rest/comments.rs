@@ -159,6 +159,16 @@ impl Asked<'_> {
     }
 
     pub(super) fn react(&self, id: &str) -> Answer {
+        self.react_to(|repo| {
+            let mut comments = repo.comments.iter_mut();
+            comments.find(|comment| comment.id.to_string() == id)
+        })
+    }
+
+    pub(super) fn react_to(
+        &self,
+        find: impl FnOnce(&mut Repository) -> Option<&mut Comment>,
+    ) -> Answer {
         self.allow("pull_requests", Access::Write)?;
         let request: ReactionRequest = body(self.call)?;
         if !REACTIONS.contains(&request.content.as_str()) {
@@ -170,11 +180,7 @@ impl Asked<'_> {
         let mut state = self.inner.state();
         let new_id = state.new_id();
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
-        let comment = repo
-            .comments
-            .iter_mut()
-            .find(|comment| comment.id.to_string() == id)
-            .ok_or_else(not_found)?;
+        let comment = find(repo).ok_or_else(not_found)?;
         let known = comment.reactions.iter().position(|reaction| {
             reaction.user == self.login && reaction.content == request.content
         });
@@ -190,23 +196,13 @@ impl Asked<'_> {
                 (201, comment.reactions.len() - 1)
             }
         };
-        let comment_id = comment.id;
-        let repo = state.by_id(self.repo).ok_or_else(not_found)?;
-        let comment = repo
-            .comments
-            .iter()
-            .find(|comment| comment.id == comment_id)
-            .ok_or_else(not_found)?;
-        Ok(Reply::json(
-            status,
-            self.inner
-                .shapes(&state)
-                .reaction(&comment.reactions[index]),
-        ))
+        let reaction = comment.reactions[index].clone();
+        let shapes = self.inner.shapes(&state);
+        Ok(Reply::json(status, shapes.reaction(&reaction)))
     }
 }
 
-fn too_long(text: &str) -> Result<(), Reply> {
+pub(super) fn too_long(text: &str) -> Result<(), Reply> {
     if text.chars().count() > 65_536 {
         return Err(invalid(
             "issues/comments",

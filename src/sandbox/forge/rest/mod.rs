@@ -6,7 +6,7 @@
 //! - [`app`], [`deliveries`], [`users`]: what lies outside of a repository
 //! - [`refs`], [`branches`], [`git_data`], [`contents`]: what git holds; [`moved`]: under new names
 //! - [`statuses`], [`checks`], [`deployments`]: what is said of commits
-//! - [`pulls`], [`open`], [`merge`], [`reviews`]: pull requests; [`issues`], [`comments`]: their threads
+//! - [`pulls`], [`open`], [`merge`], [`reviews`], [`line_comments`]: pull requests; [`issues`], [`comments`]: their threads
 //! - [`lag`]: as of a while ago; [`query`]: query strings, and the pages of lists
 
 mod app;
@@ -19,6 +19,7 @@ mod deployments;
 mod git_data;
 mod issues;
 mod lag;
+mod line_comments;
 mod merge;
 mod moved;
 mod open;

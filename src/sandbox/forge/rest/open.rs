@@ -159,6 +159,7 @@ impl Asked<'_> {
             merged: None,
             reviews: vec![],
             unresolved_threads: 0,
+            edited_at: None,
             mergeability_known: false,
             labels: vec![],
         });

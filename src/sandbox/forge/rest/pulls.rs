@@ -25,25 +25,25 @@ impl Asked<'_> {
         match (method, rest) {
             ("GET", []) => self.lagging(Kind::Pull, self.pulls()),
             ("POST", []) => self.open(),
+            (method, ["comments", rest @ ..]) => self.line_comment_endpoints(method, rest),
             ("GET", [number]) => self.lagging(Kind::Pull, self.get(self.number(number)?)),
             ("PATCH", [number]) => self.edit(self.number(number)?),
             ("GET", [number, "files"]) => self.files(self.number(number)?),
             ("GET", [number, "commits"]) => self.commits(self.number(number)?),
             ("GET", [number, "reviews"]) => {
-                let number = self.number(number)?;
-                self.with_pull("pull_requests", number, |shapes, repo, pull| {
-                    self.list(
-                        pull.reviews
-                            .iter()
-                            .map(|review| shapes.review(repo, pull, review))
-                            .collect(),
-                    )
-                })
+                self.lagging(Kind::Review, self.reviews(self.number(number)?))
             }
             ("POST", [number, "reviews"]) => self.review(self.number(number)?),
-            ("PUT", [number, "reviews", review, "dismissals"]) => {
-                self.dismiss(self.number(number)?, self.number(review)?)
+            ("PUT", [number, "reviews", id]) => {
+                self.edit_review(self.number(number)?, self.number(id)?)
             }
+            ("PUT", [number, "reviews", id, "dismissals"]) => {
+                self.dismiss(self.number(number)?, self.number(id)?)
+            }
+            ("GET", [number, "comments"]) => {
+                self.lagging(Kind::LineComment, self.line_comments(self.number(number)?))
+            }
+            ("POST", [number, "comments"]) => self.comment_on_line(self.number(number)?),
             ("PUT", [number, "merge"]) => self.merge(self.number(number)?),
             _ => Err(not_found()),
         }
@@ -194,6 +194,7 @@ impl Asked<'_> {
         {
             changes["body"] = json!({"from": pull.body.clone().unwrap_or_default()});
             pull.body = Some(text);
+            pull.edited_at = Some(now());
         }
         let mut action = (changes != json!({})).then_some(("edited", json!({"changes": changes})));
         match request.state.as_deref() {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Answer, Asked, body, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
-use crate::sandbox::forge::state::{Review, Role, State, now};
+use crate::sandbox::forge::state::{Kind, Review, Role, State, now};
 use crate::sandbox::forge::webhooks::find;
 
 #[derive(Deserialize)]
@@ -29,7 +29,24 @@ struct ReviewRequest {
     _comments: Option<Vec<Value>>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EditReview {
+    body: String,
+}
+
 impl Asked<'_> {
+    pub(super) fn reviews(&self, number: u64) -> Answer {
+        self.with_pull("pull_requests", number, |shapes, repo, pull| {
+            let reviews = pull.reviews.iter();
+            self.list(
+                reviews
+                    .map(|review| shapes.review(repo, pull, review))
+                    .collect(),
+            )
+        })
+    }
+
     pub(super) fn review(&self, number: u64) -> Answer {
         self.allow("pull_requests", Access::Write)?;
         let request: ReviewRequest = body(self.call)?;
@@ -52,9 +69,34 @@ impl Asked<'_> {
             body: request.body.unwrap_or_default(),
             commit: request.commit_id.unwrap_or_else(|| pull.head.sha.clone()),
             submitted_at: now(),
+            edited_at: None,
         });
         pull.updated_at = now();
-        self.answer_review(&mut state, number, id, "submitted")
+        state.written(Kind::Review, id, None);
+        self.answer_review(&mut state, number, id, "submitted", json!({}))
+    }
+
+    /// Edits the text of a review.
+    pub(super) fn edit_review(&self, number: u64, id: u64) -> Answer {
+        self.allow("pull_requests", Access::Write)?;
+        let request: EditReview = body(self.call)?;
+        let mut state = self.inner.state();
+        let stale = self.stale_review(&state, number, id);
+        let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
+        let role = repo.role(&self.login);
+        let mut pulls = repo.pulls.iter_mut();
+        let pull = pulls.find(|pull| pull.number == number);
+        let mut reviews = pull.ok_or_else(not_found)?.reviews.iter_mut();
+        let review = reviews.find(|review| review.id == id);
+        let review = review.ok_or_else(not_found)?;
+        if review.user != self.login && role < Role::Write {
+            return Err(not_found());
+        }
+        let before = std::mem::replace(&mut review.body, request.body);
+        review.edited_at = Some(now());
+        let more = json!({"changes": {"body": {"from": before}}});
+        state.written(Kind::Review, id, stale);
+        self.answer_review(&mut state, number, id, "edited", more)
     }
 
     /// An opinion is taken back, by somebody with write access.
@@ -62,6 +104,7 @@ impl Asked<'_> {
         self.allow("pull_requests", Access::Write)?;
         let _: Dismissal = body(self.call)?;
         let mut state = self.inner.state();
+        let stale = self.stale_review(&state, number, id);
         let repo = state.repository_mut(self.repo).ok_or_else(not_found)?;
         if !self.by_app() && repo.role(&self.login) < Role::Write {
             return Err(Reply::error(403, "Must have push access to repository"));
@@ -80,13 +123,32 @@ impl Asked<'_> {
             ));
         }
         review.state = "DISMISSED".into();
-        self.answer_review(&mut state, number, id, "dismissed")
+        state.written(Kind::Review, id, stale);
+        self.answer_review(&mut state, number, id, "dismissed", json!({}))
+    }
+
+    /// A review as it is, where it will not be seen to change at once.
+    fn stale_review(&self, state: &State, number: u64, id: u64) -> Option<Value> {
+        let (repo, pull) = find(state, self.repo, number)?;
+        let review = pull.reviews.iter().find(|review| review.id == id)?;
+        let shapes = self.inner.shapes(state);
+        state
+            .lags(Kind::Review)
+            .then(|| shapes.review(repo, pull, review))
     }
 
     /// Announces a review, and answers with it.
-    fn answer_review(&self, state: &mut State, number: u64, id: u64, action: &str) -> Answer {
+    fn answer_review(
+        &self,
+        state: &mut State,
+        number: u64,
+        id: u64,
+        action: &str,
+        more: Value,
+    ) -> Answer {
+        let by = (action, self.login.as_str());
         self.inner
-            .announce_review(state, self.repo, number, id, (action, &self.login));
+            .announce_review(state, self.repo, number, id, by, more);
         let (repo, pull) = find(state, self.repo, number).ok_or_else(not_found)?;
         let mut reviews = pull.reviews.iter();
         let review = reviews

@@ -87,7 +87,7 @@ impl Asked<'_> {
             .by_id(self.repo)
             .filter(|_| state.lags(Kind::Status))?;
         let mut latest = self.latest(repo, sha).into_iter();
-        let before = latest.find(|one| one.context.eq_ignore_ascii_case(context))?;
+        let before = latest.rfind(|one| one.context.eq_ignore_ascii_case(context))?;
         Some(self.inner.shapes(state).status(repo, before))
     }
 

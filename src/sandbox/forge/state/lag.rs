@@ -13,6 +13,7 @@ use super::State;
 /// For how many reads a write is not seen; 0: it is seen at once.
 #[derive(Clone, Default)]
 pub struct Lag {
+    /// Comments of threads and on lines, and reviews.
     pub comments: u32,
     pub checks: u32,
     pub statuses: u32,
@@ -27,6 +28,8 @@ pub struct Lag {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Comment,
+    LineComment,
+    Review,
     Check,
     Status,
     Pull,
@@ -92,7 +95,7 @@ impl State {
 impl Lag {
     fn of(&self, kind: Kind) -> u32 {
         match kind {
-            Kind::Comment => self.comments,
+            Kind::Comment | Kind::LineComment | Kind::Review => self.comments,
             Kind::Check => self.checks,
             Kind::Status => self.statuses,
             Kind::Pull => self.pulls,

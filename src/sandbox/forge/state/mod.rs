@@ -27,7 +27,7 @@ pub use commits::{CheckRun, Deployment, DeploymentStatus, Status};
 pub use faults::{Failure, Faults, SETTLED};
 pub use installations::Installation;
 pub use lag::{Kind, Lag, StaleRef, Unseen};
-pub use pulls::{Comment, Merged, Pull, Reaction, Review, Side};
+pub use pulls::{Comment, LineComment, Merged, Place, Pull, Reaction, Review, Side};
 pub use quota::{Caller, Cost, Counted, Limit, Limits, Over, Quota, Rate, Used};
 pub use repository::{Activity, Repository, Role};
 pub use rules::{MergeGroup, MergeMethod, QueueEntry, RequiredCheck, Rule};

@@ -17,6 +17,8 @@ pub struct Pull {
     pub closed_at: Option<Timestamp>,
     pub merged: Option<Merged>,
     pub reviews: Vec<Review>,
+    /// When its description was last edited.
+    pub edited_at: Option<Timestamp>,
     /// Conversations on code that nobody resolved yet.
     pub unresolved_threads: usize,
     /// False right after a push: the next GET starts the computation.
@@ -44,6 +46,8 @@ pub struct Review {
     pub body: String,
     pub commit: String,
     pub submitted_at: Timestamp,
+    /// When its text was last edited.
+    pub edited_at: Option<Timestamp>,
 }
 
 pub struct Comment {
@@ -57,6 +61,31 @@ pub struct Comment {
     pub reactions: Vec<Reaction>,
 }
 
+/// A comment on a line of the diff, or on a file of it.
+pub struct LineComment {
+    pub comment: Comment,
+    /// The review that it belongs to.
+    pub review: u64,
+    pub in_reply_to: Option<u64>,
+    pub place: Place,
+}
+
+/// Where in a diff a comment stands.
+#[derive(Clone)]
+pub struct Place {
+    pub commit: String,
+    pub path: String,
+    /// None: on the file as a whole.
+    pub line: Option<u64>,
+    /// Counted from the first `@@` of the file's diff.
+    pub position: u64,
+    /// On the side of the head, not of the base.
+    pub is_right: bool,
+    /// The hunk up to the line.
+    pub hunk: String,
+}
+
+#[derive(Clone)]
 pub struct Reaction {
     pub id: u64,
     pub user: String,

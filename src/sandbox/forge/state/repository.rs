@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{CheckRun, Comment, Deployment, MergeMethod, Pull, QueueEntry, Rule, Status};
+use super::{
+    CheckRun, Comment, Deployment, LineComment, MergeMethod, Pull, QueueEntry, Rule, Status,
+};
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -46,6 +48,7 @@ pub struct Repository {
     pub fork_of: Option<u64>,
     pub pulls: Vec<Pull>,
     pub comments: Vec<Comment>,
+    pub line_comments: Vec<LineComment>,
     pub statuses: Vec<Status>,
     pub checks: Vec<CheckRun>,
     pub deployments: Vec<Deployment>,
@@ -75,6 +78,7 @@ impl Repository {
             fork_of: None,
             pulls: vec![],
             comments: vec![],
+            line_comments: vec![],
             statuses: vec![],
             checks: vec![],
             deployments: vec![],

@@ -77,6 +77,7 @@ impl Inner {
         number: u64,
         review: u64,
         (action, sender): (&str, &str),
+        more: Value,
     ) {
         let Some((repo, pull)) = find(state, repository, number) else {
             return;
@@ -87,7 +88,8 @@ impl Inner {
         let shapes = self.shapes(state);
         let mut told = shapes.review(repo, pull, review);
         told["state"] = review.state.to_lowercase().into();
-        let payload = json!({"review": told, "pull_request": shapes.pull_simple(repo, pull)});
+        let mut payload = json!({"review": told, "pull_request": shapes.pull_simple(repo, pull)});
+        merge(&mut payload, more);
         self.announce(
             state,
             repository,

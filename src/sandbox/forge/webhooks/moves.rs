@@ -205,8 +205,9 @@ impl Inner {
                 }
             }
         }
+        let by = ("dismissed", login);
         for review in dismissed {
-            self.announce_review(state, repository, number, review, ("dismissed", login));
+            self.announce_review(state, repository, number, review, by, json!({}));
         }
     }
 
