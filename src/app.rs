@@ -85,6 +85,7 @@ pub async fn run(
         work(&ctx, &ctx.repositories, &stop, base_branch::reconcile),
         work(&ctx, &ctx.promotions, &stop, promotion::reconcile),
         work(&ctx, &ctx.pulls, &stop, pull_request::reconcile),
+        work(&ctx, &ctx.groups, &stop, pull_request::reconcile_group),
         work(&ctx, &ctx.applications, &stop, application::reconcile),
         work(&ctx, &ctx.commits, &stop, commit::reconcile),
     ];
@@ -202,6 +203,7 @@ async fn reader(
         store,
         metrics,
         repositories: Arc::new(Queue::new("repository")),
+        groups: Arc::new(Queue::new("merge group")),
         promotions: Arc::new(Queue::new("promotion")),
         pulls: Arc::new(Queue::new("pull request")),
         applications: Arc::new(Queue::new("application")),

@@ -9,7 +9,7 @@ use super::cache::{Recent, locked};
 use super::error::Error;
 use super::{Reader, Result};
 use crate::domain::catalog::{Catalog, FILE, Target};
-use crate::domain::{ApplicationKey, CommitSha, Invalid, RepoName};
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
 use crate::git::{Mirror, Remote};
 use crate::github::Repository;
 use crate::render::Source;
@@ -233,7 +233,18 @@ impl Reader {
         for cluster in self.environment.clusters.values() {
             cluster.index.set_rules(repo, health, &owners).await;
         }
-        locked(&self.cache.repositories.bases).insert(repo.clone(), (started, base.clone()));
+        let before =
+            locked(&self.cache.repositories.bases).insert(repo.clone(), (started, base.clone()));
+        if let Some((_, before)) = before.filter(|(_, before)| before.commit != base.commit) {
+            let key = CommitKey {
+                repo: repo.clone(),
+                commit: base.commit.clone(),
+            };
+            self.cache
+                .commits
+                .tip_before
+                .insert(key, before.commit.clone());
+        }
         Ok(base)
     }
 

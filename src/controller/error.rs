@@ -31,6 +31,8 @@ pub enum Kind {
     Transient,
     /// Retry after this time.
     RateLimited(Timestamp),
+    /// GitHub refuses it: it may pass, and is tried ever more seldom.
+    Refused,
     /// Somebody has to change something: reconcile again at the next event or resync.
     User,
 }
@@ -41,7 +43,8 @@ impl Error {
             Self::GitHub(github::Error::Stale { .. })
             | Self::Cluster(cluster::Error::Stale { .. }) => Kind::Stale,
             Self::GitHub(github::Error::RateLimited { until, .. }) => Kind::RateLimited(*until),
-            // GitHub answers 404 and 422 for a while after something was created.
+            // GitHub answers 422 for a while after something was created.
+            Self::GitHub(github::Error::Refused { .. }) => Kind::Refused,
             // No event says that an administrator granted a right.
             Self::GitHub(_) | Self::Cluster(_) | Self::Git(_) | Self::Render(_) => Kind::Transient,
             Self::Invalid(_) => Kind::User,

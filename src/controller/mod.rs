@@ -47,7 +47,7 @@ use crate::cluster::{self, Cluster};
 use crate::domain::fence::ServiceAccount;
 use crate::domain::permit::WritePermit;
 use crate::domain::seal::Seal;
-use crate::domain::{ApplicationKey, CommitKey, PullRequestKey, RepoName};
+use crate::domain::{ApplicationKey, CommitKey, MergeGroup, PullRequestKey, RepoName};
 use crate::git::Mirrors;
 use crate::github::{self, GitHub};
 use crate::registry::Registry;
@@ -63,6 +63,7 @@ pub struct Reader {
     pub store: Store,
     pub metrics: Arc<Metrics>,
     pub repositories: Arc<Queue<RepoName>>,
+    pub groups: Arc<Queue<MergeGroup>>,
     pub promotions: Arc<Queue<ApplicationKey>>,
     pub pulls: Arc<Queue<PullRequestKey>>,
     pub applications: Arc<Queue<ApplicationKey>>,

@@ -62,6 +62,7 @@ struct Entry {
 /// Keys that one loop reconciles at the same time.
 const CONCURRENCY: usize = 16;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_REFUSED: Duration = Duration::from_secs(3600);
 
 impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
     pub fn new(name: &'static str) -> Self {
@@ -155,6 +156,10 @@ impl<K: Clone + Eq + Hash + Display + Send + Sync + 'static> Queue<K> {
                 match error.kind() {
                     Kind::Stale if entry.failures < 5 => Some(Duration::from_millis(100)),
                     Kind::Stale | Kind::Transient => Some(doubled),
+                    Kind::Refused => {
+                        let doubled = Duration::from_millis(500 << entry.failures.min(13));
+                        Some(doubled.min(LONGEST_REFUSED))
+                    }
                     Kind::RateLimited(until) => Some(
                         Duration::try_from(until.duration_since(Timestamp::now()))
                             .unwrap_or(doubled)

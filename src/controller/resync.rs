@@ -8,7 +8,7 @@ use super::cache::locked;
 use super::wake::Event;
 use super::{Reader, Result, pull_request};
 use crate::cluster::WatchEvent;
-use crate::domain::{Hint, RepoName};
+use crate::domain::{CommitSha, Hint, PullFact, RepoName};
 
 impl Reader {
     /// Lists the repositories again, and puts everything into the queues: at start, from time to
@@ -60,14 +60,18 @@ impl Reader {
 
     /// Processes a hint.
     pub fn process_hint(&self, hint: Hint) {
-        match hint {
+        match hint.with_names(|name| self.github.name_in_settings(name)) {
             Hint::PullRequest { key, fact } if self.is_config(&key.repo) => {
                 let snapshots = &self.cache.pulls.snapshots;
                 snapshots.touch(&key);
-                if let Some(fact) = fact {
-                    snapshots.expect(&key, fact);
+                match fact {
+                    Some(PullFact::Dequeued) => pull_request::dequeued(self, &key),
+                    Some(fact) => {
+                        snapshots.expect(&key, fact);
+                        pull_request::heard(self, &key);
+                    }
+                    None => pull_request::heard(self, &key),
                 }
-                pull_request::heard(self, &key);
                 self.emit(&Event::PullRequest(key));
             }
             Hint::Branch {
@@ -93,16 +97,14 @@ impl Reader {
                 self.github.forget_sessions();
                 self.github.names_changed.notify_one();
             }
+            Hint::MergeGroup(group) if self.is_config(&group.repo) => {
+                self.emit(&Event::MergeGroup(group));
+            }
             Hint::PullRequest { .. } | Hint::Branch { .. } | Hint::MergeGroup(_) => {}
         }
     }
 
-    fn branch_moved(
-        &self,
-        repo: RepoName,
-        branch: String,
-        at_least: Option<crate::domain::CommitSha>,
-    ) {
+    fn branch_moved(&self, repo: RepoName, branch: String, at_least: Option<CommitSha>) {
         let Ok(repository) = self.github.repository(&repo) else {
             self.github.names_changed.notify_one();
             return;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::cache::locked;
 use super::{Base, Reader, key_of_branch};
 use crate::domain::catalog::Target;
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, PullRequestKey, RepoName};
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, MergeGroup, PullRequestKey, RepoName};
 
 /// Something happened that keys may wait for.
 #[derive(Clone)]
@@ -18,6 +18,8 @@ pub enum Event {
     /// A commit of the base: a pull request was merged as it, or one of its applications failed to
     /// reconcile.
     Commit(CommitKey),
+    /// A merge queue asks for the checks of a group.
+    MergeGroup(MergeGroup),
     /// The base branch of a repository moved, or may have.
     Repository(RepoName),
     /// A branch moved that is not the default branch.
@@ -61,6 +63,7 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     Repository(RepoName),
+    MergeGroup(MergeGroup),
     Promotion(ApplicationKey),
     PullRequest(PullRequestKey),
     Application(ApplicationKey),
@@ -80,6 +83,7 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
     match event {
         Event::PullRequest(key) => vec![Key::PullRequest(key.clone())],
         Event::Commit(commit) => vec![Key::Commit(commit.clone())],
+        Event::MergeGroup(group) => vec![Key::MergeGroup(group.clone())],
         Event::Repository(repo) => vec![Key::Repository(repo.clone())],
         Event::Branch { repo, branch } => {
             let key = key_of_branch(repo, branch);
@@ -223,6 +227,7 @@ impl Reader {
         };
         for key in wakes(event, &world) {
             match key {
+                Key::MergeGroup(group) => self.groups.put(group),
                 Key::Repository(repo) => self.repositories.put(repo),
                 Key::Promotion(key) => self.promotions.put(key),
                 Key::PullRequest(key) => self.pulls.put(key),

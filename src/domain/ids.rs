@@ -260,6 +260,43 @@ pub enum Hint {
     Installations,
 }
 
+impl Hint {
+    /// With other names of repositories.
+    pub fn with_names(self, rename: impl FnOnce(RepoName) -> RepoName) -> Self {
+        match self {
+            Self::PullRequest { key, fact } => Self::PullRequest {
+                key: PullRequestKey {
+                    repo: rename(key.repo),
+                    ..key
+                },
+                fact,
+            },
+            Self::Branch {
+                repo,
+                branch,
+                at_least,
+            } => Self::Branch {
+                repo: rename(repo),
+                branch,
+                at_least,
+            },
+            Self::Checks { repo, commit } => Self::Checks {
+                repo: rename(repo),
+                commit,
+            },
+            Self::Rerequested { repo, commit } => Self::Rerequested {
+                repo: rename(repo),
+                commit,
+            },
+            Self::MergeGroup(group) => Self::MergeGroup(MergeGroup {
+                repo: rename(group.repo),
+                ..group
+            }),
+            Self::Installations => Self::Installations,
+        }
+    }
+}
+
 /// Something that happened to a pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PullFact {
@@ -268,16 +305,25 @@ pub enum PullFact {
     Comment(u64),
     /// A new review, by its id.
     Review(u64),
+    /// The merge queue took it out.
+    Dequeued,
 }
 
 /// A merge queue's group: `head` is what the base branch would become.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MergeGroup {
     pub repo: RepoName,
     /// The base branch.
     pub branch: String,
-    pub base: CommitSha,
     pub head: CommitSha,
+    /// The whole name of the ref that the queue made.
+    pub head_ref: String,
+}
+
+impl fmt::Display for MergeGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.repo, self.head.short())
+    }
 }
 
 #[cfg(test)]

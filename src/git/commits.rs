@@ -62,6 +62,12 @@ impl Mirror {
     }
 
     /// The first parent, if there is one.
+    /// The parents of a commit.
+    pub fn parents(&self, commit: &CommitSha) -> anyhow::Result<Vec<CommitSha>> {
+        let commit = self.repo.find_commit(object(commit)?)?;
+        Ok(commit.parent_ids().map(|id| sha(id.detach())).collect())
+    }
+
     pub fn parent(&self, commit: &CommitSha) -> anyhow::Result<Option<CommitSha>> {
         Ok(self
             .repo

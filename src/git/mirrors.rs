@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use super::fetch::fetch_into;
 use super::tree::{Listings, listings};
 use super::{Mirror, Remote};
-use crate::domain::RepoName;
+use crate::domain::{MergeGroup, RepoName};
 
 /// The limits for fetching a pull request's head.
 const MOST_HEAD_BYTES: u64 = 512 << 20;
@@ -125,6 +125,16 @@ impl Mirrors {
             }
             outcome.with_context(|| format!("fetch the head of {repo}#{number}"))
         })
+    }
+
+    /// Fetches the head of a merge queue's group. Blocking.
+    pub fn fetch_group(&self, remote: &Remote<'_>, group: &MergeGroup) -> anyhow::Result<()> {
+        let lock = self.lock(&group.repo, true);
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mirror = open_or_init(&self.path(&group.repo))?;
+        let refspecs = [format!("+{}:refs/groups/{}", group.head_ref, group.head)];
+        fetch_into(&mirror, remote, &refspecs, false, &AtomicBool::new(false))
+            .with_context(|| format!("fetch the merge group {group}"))
     }
 
     fn lock(&self, repo: &RepoName, head: bool) -> Lock {

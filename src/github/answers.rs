@@ -31,7 +31,10 @@ pub(super) fn classified(error: octocrab::Error, what: &str) -> Error {
     let (status, message) = (source.status_code.as_u16(), message_of(&source));
     match status {
         // A repository was renamed or transferred.
-        301 | 302 | 307 | 308 => Error::Moved { what },
+        301 | 302 | 307 | 308 => Error::Moved {
+            what,
+            to: header(&source, "location"),
+        },
         404 => Error::NotFound { what },
         401 => Error::Unauthorized { what, message },
         500..=599 => Error::Unavailable {

@@ -74,7 +74,7 @@ impl Writer<'_> {
             .map(|edit| json!({"path": edit.path, "contents": BASE64.encode(&edit.text)}))
             .collect();
         let input = json!({
-            "branch": {"repositoryNameWithOwner": repo.to_string(), "branchName": branch},
+            "branch": {"repositoryNameWithOwner": self.name_now(repo).to_string(), "branchName": branch},
             "expectedHeadOid": parent,
             "message": {"headline": message.0, "body": message.1},
             "fileChanges": {"additions": additions},

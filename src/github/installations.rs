@@ -1,7 +1,6 @@
 //! The repositories that the App is installed on, and the sessions for them.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,7 +8,7 @@ use serde::Deserialize;
 
 use super::auth::Scope;
 use super::webhook;
-use super::{Error, GitHub, Repository, Result, Session};
+use super::{Error, GitHub, Repository, Result, Session, locked};
 use crate::domain::RepoName;
 
 const FAILED_DELIVERIES: &str = "/app/hook/deliveries?status=failure&per_page=100";
@@ -17,17 +16,18 @@ const FAILED_DELIVERIES: &str = "/app/hook/deliveries?status=failure&per_page=10
 const MOST_FAILED: usize = 500;
 const INSTALLATIONS: &str = "/app/installations?per_page=100";
 /// A token that was minted this long ago is known to all of GitHub.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_secs(10);
 const REPOSITORIES: &str = "/installation/repositories?per_page=100";
+
+#[derive(Deserialize)]
+struct Installation {
+    id: u64,
+    suspended_at: Option<Timestamp>,
+}
 
 impl GitHub {
     /// Lists all repositories again.
     pub async fn discover(&self) -> Result<Vec<Repository>> {
-        #[derive(Deserialize)]
-        struct Installation {
-            id: u64,
-            suspended_at: Option<Timestamp>,
-        }
         let (mut installations, mut next) = (Vec::new(), Some(INSTALLATIONS.to_string()));
         while let Some(route) = next {
             let page: Vec<Installation>;
@@ -48,15 +48,85 @@ impl GitHub {
                 Err(error) => return Err(error),
             }
         }
+        self.name_as_settings(&mut found, &installations).await?;
         let by_name = found
             .iter()
             .map(|repo| (repo.name.clone(), repo.clone()))
             .collect();
-        *self
-            .repositories
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = by_name;
+        *locked(&self.repositories) = by_name;
         Ok(found)
+    }
+
+    /// A config repository that was renamed keeps the name that the settings know it by: GitHub tells
+    /// its number at the old address.
+    async fn name_as_settings(
+        &self,
+        found: &mut [Repository],
+        installations: &[Installation],
+    ) -> Result<()> {
+        for name in self.projects.repositories() {
+            if found.iter().any(|repository| repository.name == *name) {
+                continue;
+            }
+            let Some(id) = self.id_behind(name, installations).await? else {
+                continue;
+            };
+            if let Some(repository) = found.iter_mut().find(|repository| repository.id == id) {
+                tracing::warn!(old = %name, new = %repository.name, "a config repository was renamed: put its new name into the file of --projects");
+                repository.renamed_to = Some(std::mem::replace(&mut repository.name, name.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the repository that had a name before.
+    async fn id_behind(
+        &self,
+        name: &RepoName,
+        installations: &[Installation],
+    ) -> Result<Option<u64>> {
+        if let Ok(known) = self.repository(name) {
+            return Ok(Some(known.id));
+        }
+        for installation in installations
+            .iter()
+            .filter(|installation| installation.suspended_at.is_none())
+        {
+            let session = self.session(installation.id, Scope::Listing).await?;
+            let route = format!("/repos/{name}");
+            match self
+                .read::<serde::de::IgnoredAny>(&session, &route, "look for a repository")
+                .await
+            {
+                Err(Error::Moved { to: Some(to), .. }) => {
+                    let id = to.rsplit_once("/repositories/").map(|(_, id)| id.parse());
+                    if let Some(Ok(id)) = id {
+                        return Ok(Some(id));
+                    }
+                }
+                Ok(_)
+                | Err(Error::NotFound { .. } | Error::Refused { .. } | Error::Moved { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The name of a repository on GitHub.
+    pub(super) fn name_now(&self, repo: &RepoName) -> RepoName {
+        let known = self.repository(repo).ok();
+        known
+            .and_then(|known| known.renamed_to)
+            .unwrap_or_else(|| repo.clone())
+    }
+
+    /// The name that the settings know a repository by.
+    pub fn name_in_settings(&self, name: RepoName) -> RepoName {
+        let known = locked(&self.repositories);
+        let renamed = known
+            .values()
+            .find(|repository| repository.renamed_to.as_ref() == Some(&name));
+        renamed.map_or(name, |repository| repository.name.clone())
     }
 
     async fn repositories_of(&self, installation: u64) -> Result<Vec<Repository>> {
@@ -79,18 +149,12 @@ impl GitHub {
 
     /// The names of all repositories that the App is installed on.
     pub fn repositories(&self) -> Vec<RepoName> {
-        let known = self
-            .repositories
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let known = locked(&self.repositories);
         known.keys().cloned().collect()
     }
 
     pub fn repository(&self, name: &RepoName) -> Result<Repository> {
-        let known = self
-            .repositories
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let known = locked(&self.repositories);
         known
             .get(name)
             .cloned()

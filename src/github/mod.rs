@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -77,7 +77,11 @@ pub enum Error {
         accepted: Option<String>,
     },
     #[error("{what}: the repository was renamed or transferred")]
-    Moved { what: String },
+    Moved {
+        what: String,
+        /// The address that GitHub names instead.
+        to: Option<String>,
+    },
     #[error("{what}: GitHub's rate limit is reached until {until}")]
     RateLimited { what: String, until: Timestamp },
     #[error(
@@ -119,6 +123,8 @@ pub struct GitHub {
     next_session: AtomicU64,
     /// Answers for conditional requests, by session and route.
     known: moka::future::Cache<(u64, String), Known>,
+    /// Where our notes are, after the last one that we wrote.
+    note_tips: Mutex<HashMap<RepoName, notes::Tip>>,
     /// How many answers had which status code.
     answers: Mutex<BTreeMap<u16, u64>>,
     /// A repository was renamed or transferred: the known names are outdated.
@@ -160,6 +166,10 @@ impl std::ops::Deref for Writer<'_> {
     fn deref(&self) -> &GitHub {
         self.0
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl GitHub {
@@ -209,19 +219,20 @@ impl GitHub {
                 // A token expires after an hour, and with it what was read by it.
                 .time_to_live(Duration::from_secs(3600))
                 .build(),
+            note_tips: Mutex::default(),
             answers: Mutex::default(),
             names_changed: tokio::sync::Notify::new(),
         })
     }
 
     fn limiter(&self, installation: u64) -> Arc<Limiter> {
-        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut limiters = locked(&self.limiters);
         let new = || Arc::new(Limiter::new(self.write_interval));
         limiters.entry(installation).or_insert_with(new).clone()
     }
 
     fn count(&self, status: u16) {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = locked(&self.answers);
         *answers.entry(status).or_default() += 1;
     }
 
@@ -236,7 +247,7 @@ impl GitHub {
     /// For each installation: the requests that are left in this hour, and for how long nothing is
     /// sent.
     pub fn limits(&self) -> Vec<(u64, Option<u64>, Duration)> {
-        let limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let limiters = locked(&self.limiters);
         let installations = limiters.iter().filter(|(id, _)| **id != 0);
         let limits = installations.map(|(id, limiter)| {
             let (remaining, limited) = limiter.standing();

@@ -31,6 +31,9 @@ pub struct Repository {
     pub archived: bool,
     #[serde(skip)]
     pub installation: u64,
+    /// The name on GitHub, if it is not the one that the settings know it by: it was renamed.
+    #[serde(skip)]
+    pub renamed_to: Option<RepoName>,
 }
 
 impl Repository {
@@ -242,6 +245,7 @@ impl PullSnapshot {
         match fact {
             PullFact::Head(head) => self.pull.head.sha == *head || !self.pull.is_open(),
             PullFact::Comment(id) => self.comments.iter().any(|comment| comment.id == *id),
+            PullFact::Dequeued => true,
             PullFact::Review(id) => self.reviews.iter().any(|review| review.id == *id),
         }
     }
@@ -302,6 +306,8 @@ pub struct Person {
 /// A push to a branch, and who pushed.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Push {
+    #[serde(default)]
+    pub before: String,
     pub after: String,
     pub actor: Option<Account>,
 }

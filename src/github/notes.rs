@@ -4,10 +4,11 @@
 //! ref is only fast-forwarded, so two writers do not lose each other's notes.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::IgnoredAny;
+use serde_json::json;
 
 use super::answers::found;
-use super::{Error, GitHub, Result, Writer};
+use super::{Error, GitHub, Result, Writer, locked};
 use crate::domain::{CommitSha, RepoName};
 
 /// The ref of our notes.
@@ -16,9 +17,15 @@ pub const NOTES: &str = "refs/notes/windlass";
 const WHAT: &str = "write a note";
 
 /// The commit that the ref of our notes is at, and its tree.
-struct Tip {
+#[derive(Clone)]
+pub struct Tip {
     commit: CommitSha,
     tree: CommitSha,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    sha: CommitSha,
 }
 
 impl GitHub {
@@ -26,10 +33,6 @@ impl GitHub {
         #[derive(Deserialize)]
         struct Ref {
             object: Object,
-        }
-        #[derive(Deserialize)]
-        struct Object {
-            sha: CommitSha,
         }
         #[derive(Deserialize)]
         struct Commit {
@@ -54,18 +57,22 @@ impl GitHub {
 impl Writer<'_> {
     /// Writes the note on a commit, replacing an existing one.
     pub async fn put_note(&self, repo: &RepoName, commit: &CommitSha, text: &str) -> Result<()> {
-        let tip = self.tip_of_notes(repo).await?;
+        // Nobody else writes there: where our last note was, the next one follows.
+        let known = locked(&self.note_tips).remove(repo);
+        let tip = match known {
+            Some(tip) => Some(tip),
+            None => self.tip_of_notes(repo).await?,
+        };
         let mut tree =
             json!({"tree": [{"path": commit, "mode": "100644", "type": "blob", "content": text}]});
         if let Some(tip) = &tip {
             tree["base_tree"] = json!(tip.tree);
         }
-        let sha = |answer: &Value| answer["sha"].as_str().unwrap_or_default().to_string();
-        let tree = sha(&self.write(repo, "POST", "git/trees", &tree, WHAT).await?);
+        let Object { sha: tree } = self.write(repo, "POST", "git/trees", &tree, WHAT).await?;
         let parents: Vec<_> = tip.iter().map(|tip| &tip.commit).collect();
         let body = json!({"message": format!("Receipt of {}", commit.short()), "tree": tree, "parents": parents});
-        let created = sha(&self.write(repo, "POST", "git/commits", &body, WHAT).await?);
-        match self.move_notes(repo, tip.is_some(), &created).await {
+        let Object { sha: commit } = self.write(repo, "POST", "git/commits", &body, WHAT).await?;
+        match self.move_notes(repo, tip.is_some(), &commit).await {
             // Another writer was faster: read again and retry.
             Err(Error::Refused { what, message, .. })
                 if [
@@ -79,12 +86,21 @@ impl Writer<'_> {
             {
                 Err(Error::Stale { what, message })
             }
-            other => other.map(drop),
+            other => {
+                other?;
+                locked(&self.note_tips).insert(repo.clone(), Tip { commit, tree });
+                Ok(())
+            }
         }
     }
 
     /// Fast-forwards the ref of our notes, or creates it.
-    async fn move_notes(&self, repo: &RepoName, exists: bool, sha: &str) -> Result<Value> {
+    async fn move_notes(
+        &self,
+        repo: &RepoName,
+        exists: bool,
+        sha: &CommitSha,
+    ) -> Result<IgnoredAny> {
         let (method, path, body) = if exists {
             let body = json!({"sha": sha, "force": false});
             ("PATCH", format!("git/{NOTES}"), body)

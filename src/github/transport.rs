@@ -41,7 +41,11 @@ impl GitHub {
         what: &str,
     ) -> Result<T> {
         Ok(self
-            .get_page(repo, &format!("/repos/{repo}/{path}"), what)
+            .get_page(
+                repo,
+                &format!("/repos/{}/{path}", self.name_now(repo)),
+                what,
+            )
             .await?
             .0)
     }
@@ -72,7 +76,10 @@ impl GitHub {
     ) -> Result<Vec<T>> {
         let mut all = Vec::new();
         let join = if path.contains('?') { '&' } else { '?' };
-        let mut next = Some(format!("/repos/{repo}/{path}{join}per_page=100"));
+        let mut next = Some(format!(
+            "/repos/{}/{path}{join}per_page=100",
+            self.name_now(repo)
+        ));
         while let Some(route) = next {
             let items: Vec<T>;
             (items, next) = self.get_page(repo, &route, what).await?;
@@ -172,6 +179,10 @@ impl GitHub {
                     return Err(rate_limited(what, limiter.limited(wait)));
                 }
                 return Err(match classified(error, what) {
+                    moved @ Error::Moved { .. } => {
+                        self.names_changed.notify_one();
+                        moved
+                    }
                     Error::Unauthorized { what, message } => Error::Unauthorized {
                         what,
                         message: with_clock(message, skew),
@@ -228,7 +239,7 @@ impl Writer<'_> {
         what: &str,
     ) -> Result<T> {
         let session = self.session_for(repo).await?;
-        let route = format!("/repos/{repo}/{path}");
+        let route = format!("/repos/{}/{path}", self.name_now(repo));
         let lane = Some(Lane::of(method, path));
         let client = &session.client;
         let request = match method {

@@ -101,7 +101,7 @@ struct Checked {
 #[derive(Debug, Deserialize)]
 struct Group {
     head_sha: Option<CommitSha>,
-    base_sha: Option<CommitSha>,
+    head_ref: Option<String>,
     base_ref: Option<String>,
 }
 
@@ -190,7 +190,10 @@ impl Payload {
         let head = self.pull_request.as_ref()?.head.as_ref();
         let head = head.and_then(|head| head.sha.clone());
         let moved = matches!(self.action(), "opened" | "synchronize" | "reopened");
-        let fact = head.filter(|_| moved).map(PullFact::Head);
+        let fact = match self.action() {
+            "dequeued" => Some(PullFact::Dequeued),
+            _ => head.filter(|_| moved).map(PullFact::Head),
+        };
         is_decisive.then(|| self.pull_hint(fact)).flatten()
     }
 
@@ -252,8 +255,8 @@ impl Payload {
         let group = MergeGroup {
             repo: self.repo()?,
             branch: branch.into(),
-            base: group.base_sha.clone()?,
             head: group.head_sha.clone()?,
+            head_ref: group.head_ref.clone()?,
         };
         (self.action() == "checks_requested").then_some(Hint::MergeGroup(group))
     }
@@ -321,8 +324,8 @@ mod tests {
         let group = Some(Hint::MergeGroup(MergeGroup {
             repo: repo.clone(),
             branch: "main".into(),
-            base: commit.clone(),
             head: commit.clone(),
+            head_ref: "refs/heads/gh-readonly-queue/main/pr-1".into(),
         }));
         let own = json!({"login": "windlass[bot]"});
         let of = |action: &str| json!({"action": action, "pull_request": {"number": 7, "head": {"sha": sha}}});
@@ -393,7 +396,7 @@ mod tests {
             ("status", json!({"sha": sha}), checks),
             (
                 "merge_group",
-                json!({"action": "checks_requested", "merge_group": {"head_sha": sha, "base_sha": sha, "base_ref": "refs/heads/main"}}),
+                json!({"action": "checks_requested", "merge_group": {"head_sha": sha, "head_ref": "refs/heads/gh-readonly-queue/main/pr-1", "base_ref": "refs/heads/main"}}),
                 group,
             ),
             ("installation", json!({}), Some(Hint::Installations)),

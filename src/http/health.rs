@@ -31,6 +31,7 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
             ctx.metrics.github_limits(installation, remaining, limited);
         }
         ctx.metrics.queue("repository", ctx.repositories.pending());
+        ctx.metrics.queue("merge_group", ctx.groups.pending());
         ctx.metrics.queue("promotion", ctx.promotions.pending());
         ctx.metrics.queue("pull_request", ctx.pulls.pending());
         ctx.metrics.queue("application", ctx.applications.pending());

@@ -269,7 +269,6 @@ fn settings(
         ("--github-private-key-file", file("private-key.pem")),
         ("--github-webhook-secret-file", file("webhook-secret")),
         ("--github-api-url", forge.api_url()),
-        ("--github-write-interval", "0".into()),
         ("--events-token-file", file("events-token")),
         ("--kubeconfig", options.kubeconfig.display().to_string()),
         ("--namespace", options.namespace.into()),

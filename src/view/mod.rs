@@ -36,7 +36,7 @@ pub use promotion::{not_proposed, promotion};
 pub use reason::reason;
 pub use replies::{command_table, help, parse_error, reply};
 pub use terminal::terminal;
-pub use verdict::{unprotected, why, why_of};
+pub use verdict::{group_title, unprotected, why, why_of};
 
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};

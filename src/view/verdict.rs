@@ -47,6 +47,15 @@ fn gates(verdict: &Verdict) -> String {
     rows.collect::<Vec<_>>().join("\n")
 }
 
+/// The title of the verdict on a merge queue's group.
+pub fn group_title(ok: bool) -> String {
+    if ok {
+        "the changes of this merge group can be applied together".into()
+    } else {
+        "the changes of this merge group cannot be applied together: the preview says why".into()
+    }
+}
+
 /// That a branch's rules let a pull request be merged whatever the verdict says.
 pub fn unprotected(branch: &str) -> String {
     let (branch, check) = (code(branch), code(GATE_CONTEXT));

@@ -11,7 +11,6 @@
     reason = "one test binary: nothing of it is reachable, and `pub` marks what a module shows the others"
 )]
 
-mod budget;
 mod contract;
 mod crash;
 mod delivery;
@@ -19,6 +18,7 @@ mod deploy;
 mod documents;
 mod fences;
 mod forge;
+mod github;
 mod idle;
 mod incidents;
 mod paths;
@@ -26,6 +26,7 @@ mod planning;
 mod presentation;
 mod promotions;
 mod replicas;
+mod rulesets;
 mod support;
 mod syncs;
 mod tidy;

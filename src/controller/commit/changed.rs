@@ -7,6 +7,7 @@ use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, RepoName};
+use crate::github;
 use crate::render::Source;
 
 fn seen_from(base: &Base, repo: &RepoName, commit: &CommitSha) -> CommitAtBase {
@@ -15,6 +16,48 @@ fn seen_from(base: &Base, repo: &RepoName, commit: &CommitSha) -> CommitAtBase {
         commit: commit.clone(),
     };
     (base.commit.clone(), key)
+}
+
+/// What a commit of the base branch changed is the difference to this one: its first parent; or,
+/// since one push or a rebase can bring many commits, the tip before its push.
+async fn start_of(ctx: &Arc<Reader>, base: &Base, commit: &CommitSha) -> Result<Option<CommitSha>> {
+    let repo = &base.repo.name;
+    let at = commit.clone();
+    let parents = ctx.mirror(repo, move |mirror| mirror.parents(&at)).await?;
+    // A merge commit comes alone. And so does a commit on top of the tip that we knew.
+    let key = CommitKey {
+        repo: repo.clone(),
+        commit: commit.clone(),
+    };
+    let Some(parent) = parents.first() else {
+        return Ok(None);
+    };
+    let before = ctx.cache.commits.tip_before.get(&key);
+    if parents.len() > 1 || before.as_ref() == Some(parent) {
+        return Ok(Some(parent.clone()));
+    }
+    let pushed = match ctx.github.pushes(repo, &base.repo.default_branch).await {
+        Ok(pushes) => pushes
+            .into_iter()
+            .find(|push| push.after == commit.as_str())
+            .and_then(|push| push.before.parse().ok()),
+        Err(error @ (github::Error::NotFound { .. } | github::Error::Refused { .. })) => {
+            tracing::debug!(%repo, %error, "who pushed is not known");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some(start): Option<CommitSha> = pushed.or(before) else {
+        return Ok(Some(parent.clone()));
+    };
+    // Only if it was no forced push.
+    let (from, to) = (start.clone(), commit.clone());
+    let is_before = ctx
+        .mirror(repo, move |mirror| {
+            Ok(mirror.has(&from) && mirror.is_ancestor(&from, &to)?)
+        })
+        .await?;
+    Ok(Some(if is_before { start } else { parent.clone() }))
 }
 
 /// The applications that a commit removed from Git, with their directory or their rule, and that
@@ -29,7 +72,7 @@ pub async fn retired_by(
     if let Some(known) = ctx.cache.commits.retired_by.get(&cache_key) {
         return Ok(known);
     }
-    let at = commit.clone();
+    let (at, start) = (commit.clone(), start_of(ctx, base, commit).await?);
     let removed = ctx
         .mirror(repo, move |mirror| {
             let targets = |commit: &CommitSha| -> anyhow::Result<Vec<Target>> {
@@ -39,7 +82,7 @@ pub async fn retired_by(
                     .map(|all| all.targets)
                     .unwrap_or_default())
             };
-            let Some(parent) = mirror.parent(&at)? else {
+            let Some(parent) = start else {
                 return Ok(Vec::new());
             };
             let after = targets(&at)?;
@@ -77,10 +120,9 @@ pub async fn changed_by(
         .configured()
         .map(|configured| configured.targets.clone())
         .unwrap_or_default();
-    let at = commit.clone();
+    let (at, parent) = (commit.clone(), start_of(ctx, base, commit).await?);
     let changed = ctx
         .mirror(repo, move |mirror| {
-            let parent = mirror.parent(&at)?;
             let mut changed = Vec::new();
             for target in targets {
                 let before = parent

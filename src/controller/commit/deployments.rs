@@ -42,11 +42,20 @@ pub async fn deployments(ctx: &Writer, key: &CommitKey, progress: &[Rollout]) ->
             continue;
         }
         let outcome = async {
-            let (deployment, posted) = match ctx
-                .github
-                .deployment(&key.repo, &key.commit, stage.as_str())
-                .await?
-            {
+            let known = ctx
+                .cache
+                .commits
+                .deployments
+                .get(&(key.clone(), name.clone()));
+            let found = match known {
+                Some(id) => Some((github::deployments::Deployment { id }, reported.clone())),
+                None => {
+                    ctx.github
+                        .deployment(&key.repo, &key.commit, stage.as_str())
+                        .await?
+                }
+            };
+            let (deployment, posted) = match found {
                 Some(found) => found,
                 // A newer commit replaced this one before it was deployed.
                 None if state == "inactive" => return Ok(()),
@@ -57,6 +66,8 @@ pub async fn deployments(ctx: &Writer, key: &CommitKey, progress: &[Rollout]) ->
                     None,
                 ),
             };
+            let known = &ctx.cache.commits.deployments;
+            known.insert((key.clone(), name.clone()), deployment.id);
             if posted.as_deref() != Some(state) && posted.as_deref() != Some("success") {
                 ctx.to_github()
                     .set_deployment(&key.repo, &deployment, state, &text)

@@ -43,15 +43,25 @@ pub struct Cache {
     pulls_of: Recent<CommitKey, (Instant, Vec<u64>)>,
     /// Whether the first commit is an ancestor of the second: that never changes.
     is_ancestor: Recent<(CommitSha, CommitSha), bool>,
+    /// The tip of the base branch before a commit became it.
+    pub tip_before: Recent<CommitKey, CommitSha>,
     /// The applications that a commit changed, by the base whose configuration names them.
     changed_by: Recent<CommitAtBase, Arc<Vec<Target>>>,
     /// The applications that it removed from Git and that the base does not have again.
     retired_by: Recent<CommitAtBase, Arc<Vec<ApplicationKey>>>,
+    /// Our deployment of a commit to a stage.
+    deployments: Recent<deployments::ReportKey, u64>,
+    /// When a commit was first reconciled.
+    first_seen: Recent<CommitKey, Instant>,
     /// The last reported state of deployments and of statuses on source commits.
     reported: Recent<deployments::ReportKey, String>,
     /// Commits that have a receipt.
     receipts: Recent<CommitKey, ()>,
 }
+
+/// A rollout that takes no longer than this is reported by its outcome alone, as a deployment and on
+/// source commits. The commit's own status and the pull request's comment show it all the time.
+const SHORT: Duration = Duration::from_secs(20);
 
 /// A commit, and the base whose configuration counts.
 type CommitAtBase = (CommitSha, CommitKey);
@@ -98,17 +108,28 @@ pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
             .progress
             .insert(key.clone(), Arc::new(progress.clone()));
     }
-    deployments::deployments(&ctx, &key, &progress).await?;
-    sources::sources(&ctx, &base, &progress).await?;
+    let is_over = progress.iter().all(|rollout| rollout.state.is_final());
+    let first_seen = ctx
+        .cache
+        .commits
+        .first_seen
+        .get_with(key.clone(), Instant::now);
+    // A rollout that is over at once needs no report of being under way.
+    let early = SHORT.saturating_sub(first_seen.elapsed());
+    let is_early = !is_over && !early.is_zero();
+    if !is_early {
+        deployments::deployments(&ctx, &key, &progress).await?;
+        sources::sources(&ctx, &base, &progress).await?;
+    }
     if let Some(text) = receipt::observe(&ctx, &key, &progress).await? {
         receipt::write(&ctx, &key, &text).await?;
     }
-    if progress.iter().all(|rollout| rollout.state.is_final()) {
+    if is_over {
         ctx.cache.commits.unfinished.invalidate(&key);
     }
-    Ok(if recheck {
-        Requeue::After(Duration::from_secs(2))
-    } else {
-        Requeue::Idle
-    })
+    let requeue = match recheck {
+        true => Requeue::After(Duration::from_secs(2)),
+        false => Requeue::Idle,
+    };
+    Ok(requeue.or_after(is_early.then_some(early)))
 }

@@ -27,6 +27,8 @@ pub struct GitQuery {
     pub decided: Vec<Decision>,
     pub announced: Vec<Candidate>,
     pub pull: Option<PullRequest>,
+    /// GitHub's rules demand that a head contains the tip of the base.
+    pub up_to_date: bool,
     /// The commit that the pull request was merged as.
     pub merged_as: Option<CommitSha>,
 }
@@ -92,7 +94,13 @@ fn git_state(
     let Some(head) = mirror.branch(&query.branch)? else {
         return Ok(Ok(state));
     };
+    let behind = query.up_to_date && !mirror.is_ancestor(&query.base, &head)?;
     state.branch = match content_of(mirror, query, base_tree, &head, &state)? {
+        // GitHub's rules refuse it as it is.
+        Ok(BranchContent::Wanted) if behind && all_ours(mirror, query, &head)? => Some(Branch {
+            head,
+            content: BranchContent::Behind,
+        }),
         Ok(content) => Some(Branch { head, content }),
         Err(why) => return Ok(Err(why)),
     };
@@ -110,10 +118,7 @@ fn content_of(
     if mirror.is_ancestor(head, &query.base)? {
         return Ok(Ok(BranchContent::Nothing));
     }
-    let ours = mirror
-        .authors(&query.base, head)?
-        .iter()
-        .all(|email| is_ours(email, &query.bot));
+    let ours = all_ours(mirror, query, head)?;
     let is_kept = |pull: &PullRequest| pull.state == PullRequestState::Open || pull.head == *head;
     if !ours && !query.pull.as_ref().is_some_and(is_kept) {
         // It has commits of others, and no pull request of ours refers to it: a rebuild would lose
@@ -140,6 +145,12 @@ fn content_of(
             _ => BranchContent::Foreign,
         },
     }))
+}
+
+/// Whether all commits of our branch are ours.
+fn all_ours(mirror: &Mirror, query: &GitQuery, head: &CommitSha) -> anyhow::Result<bool> {
+    let authors = mirror.authors(&query.base, head)?;
+    Ok(authors.iter().all(|email| is_ours(email, &query.bot)))
 }
 
 /// What a directory sets in place of a candidate.

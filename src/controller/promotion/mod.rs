@@ -29,7 +29,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::cluster::store::{Promotion, PromotionStatus};
-use crate::controller::{Reader, Requeue, Result, Writer};
+use crate::controller::{Error, Reader, Requeue, Result, Writer, branch_rules};
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Snapshot, Step};
 use crate::domain::{ApplicationKey, Invalid};
@@ -66,16 +66,42 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
             continue;
         }
         let settled = act::act(&ctx, &key, &object, &facts, step).await;
-        if settled.is_err() {
+        if let Err(error) = &settled {
+            report_refusal(&ctx, &key, &object, error).await?;
             // The write may have succeeded all the same, or somebody else was faster.
             ctx.touch(&key.repo);
             ctx.cache.promotions.touch(&key);
         }
         if settled? {
+            ctx.cache.promotions.is_accepted(&key);
             return Ok(Requeue::Idle);
         }
     }
     Ok(Requeue::After(crate::controller::DEBOUNCE))
+}
+
+/// GitHub refuses to let it be proposed: its status says so, which CI is told. It is tried again
+/// ever more seldom.
+async fn report_refusal(
+    ctx: &Writer,
+    key: &ApplicationKey,
+    object: &Promotion,
+    error: &Error,
+) -> Result<()> {
+    let Error::GitHub(refused @ github::Error::Refused { .. }) = error else {
+        return Ok(());
+    };
+    // Right after something was created GitHub may not know it yet: the second refusal counts.
+    if !ctx.cache.promotions.is_refused_again(key) {
+        return Ok(());
+    }
+    let status = PromotionStatus {
+        state: Some("Failed".into()),
+        message: Some(refused.to_string()),
+        ..object.status.clone().unwrap_or_default()
+    };
+    ctx.to_store().report_promotion(object, status).await?;
+    Ok(())
 }
 
 /// What was observed of a promotion.
@@ -122,6 +148,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         target,
         candidates,
         decided,
+        up_to_date: branch_rules::of(ctx, &base).await?.up_to_date,
         merged_as: pull.as_ref().and_then(github::Pull::merged_as),
         pull: pull.map(pull_request_of),
     };

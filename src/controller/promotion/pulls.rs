@@ -22,6 +22,8 @@ pub struct Cache {
     pulls: Recent<ApplicationKey, Arc<Pulls>>,
     /// When they last changed, as far as we heard.
     changed: Recent<ApplicationKey, Instant>,
+    /// Promotions of which GitHub refused the last step.
+    refused: Recent<ApplicationKey, ()>,
 }
 
 /// The pull requests from a branch, newest first.
@@ -48,6 +50,17 @@ impl Cache {
     /// The list changed: it is read again.
     pub fn touch(&self, key: &ApplicationKey) {
         self.changed.insert(key.clone(), Instant::now());
+    }
+
+    /// GitHub refused a step. Whether it refused the one before as well.
+    pub fn is_refused_again(&self, key: &ApplicationKey) -> bool {
+        let before = self.refused.contains_key(key);
+        self.refused.insert(key.clone(), ());
+        before
+    }
+
+    pub fn is_accepted(&self, key: &ApplicationKey) {
+        self.refused.invalidate(key);
     }
 
     /// A pull request as it is now, by an answer of GitHub.

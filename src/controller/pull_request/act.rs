@@ -160,19 +160,12 @@ async fn retire_gate(ctx: &Writer, key: &PullRequestKey, observation: &Observati
 }
 
 async fn publish(ctx: &Writer, key: &PullRequestKey, observation: &Observation) -> Result<()> {
-    let Some(ShownPreview {
-        preview, text, id, ..
-    }) = observation.shown_preview.as_deref()
-    else {
+    let Some(shown) = observation.shown_preview.as_deref() else {
         return Ok(());
     };
-    let conclusion = match (&preview.failure, preview.ok()) {
-        (Some(Failure::Fork), _) => "neutral",
-        // A preview that does not show everything is neither a success nor a failure.
-        (_, true) if text.unseen > 0 => "neutral",
-        (_, true) => "success",
-        (_, false) => "failure",
-    };
+    let ShownPreview {
+        preview, text, id, ..
+    } = shown;
     // The further pages are published first: once the check run that counts exists, all pages do.
     for (number, page) in text.pages.iter().enumerate() {
         let check = NewCheck {
@@ -191,7 +184,22 @@ async fn publish(ctx: &Writer, key: &PullRequestKey, observation: &Observation) 
         };
         put_check(ctx, key, &check, None).await?;
     }
-    let check = NewCheck {
+    put_check(ctx, key, &preview_check(shown), None).await
+}
+
+/// The check run that holds a preview, without its further pages.
+pub fn preview_check(shown: &ShownPreview) -> NewCheck {
+    let ShownPreview {
+        preview, text, id, ..
+    } = shown;
+    let conclusion = match (&preview.failure, preview.ok()) {
+        (Some(Failure::Fork), _) => "neutral",
+        // A preview that does not show everything is neither a success nor a failure.
+        (_, true) if text.unseen > 0 => "neutral",
+        (_, true) => "success",
+        (_, false) => "failure",
+    };
+    NewCheck {
         name: CHECK.into(),
         head: preview.head.clone(),
         external_id: id.clone(),
@@ -199,6 +207,5 @@ async fn publish(ctx: &Writer, key: &PullRequestKey, observation: &Observation) 
         title: text.title.clone(),
         summary: text.summary.clone(),
         text: Some(text.text.clone()),
-    };
-    put_check(ctx, key, &check, None).await
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Observation, Snapshots};
-use crate::controller::{Reader, Requeue, Result, Writer, branch_rules};
+use crate::controller::{Event, Reader, Requeue, Result, Writer, branch_rules};
 use crate::domain::gate::{MergePermit, MergeWay};
 use crate::domain::{CommitSha, PullRequestKey};
 use crate::github;
@@ -27,16 +27,35 @@ pub struct Refusal {
     message: String,
     at: Instant,
     pause: Duration,
-    /// What was known of the pull request then.
-    facts: String,
+    /// What was known of the pull request then. None: nothing that could change it.
+    facts: Option<String>,
     /// Something was heard since that GitHub may have waited for.
     heard: bool,
 }
 
 impl Refusal {
+    /// One more refusal, after the one before.
+    fn next(
+        before: Option<Self>,
+        head: &CommitSha,
+        message: String,
+        facts: Option<String>,
+    ) -> Self {
+        let before = before.filter(|known| known.head == *head);
+        Self {
+            head: head.clone(),
+            message: message.split_whitespace().collect::<Vec<_>>().join(" "),
+            at: Instant::now(),
+            pause: before.map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE)),
+            facts,
+            heard: false,
+        }
+    }
+
     /// Whether the merge of a head is not to be tried again yet.
     fn holds(&self, head: &CommitSha, facts: &str) -> bool {
-        let pause = match self.heard || self.facts != facts {
+        let changed = self.facts.as_deref().is_some_and(|known| known != facts);
+        let pause = match self.heard || changed {
             true => SHORTEST_PAUSE,
             false => self.pause,
         };
@@ -64,6 +83,21 @@ pub fn heard(ctx: &Reader, key: &PullRequestKey) {
         };
         ctx.cache.pulls.refusals.insert(key.clone(), refusal);
     }
+}
+
+/// The merge queue took it out: it is put in again after a pause, unless it was merged.
+pub fn dequeued(ctx: &Reader, key: &PullRequestKey) {
+    let pulls = &ctx.cache.pulls;
+    let Some(head) = pulls.queued.remove(key) else {
+        return;
+    };
+    let refusal = Refusal::next(
+        pulls.refusals.get(key),
+        &head,
+        "the merge queue took it out: its checks on the group say why".into(),
+        None,
+    );
+    pulls.refusals.insert(key.clone(), refusal);
 }
 
 pub async fn merge(
@@ -125,21 +159,14 @@ fn note_refusal(
 ) -> Requeue {
     tracing::warn!(pr = %key, message, "GitHub refused the merge");
     let refusals = &ctx.cache.pulls.refusals;
-    let before = refusals
-        .get(key)
-        .filter(|known| known.head == *permit.head());
-    let pause = before.map_or(FIRST_PAUSE, |known| (known.pause * 2).min(LONGEST_PAUSE));
     // It may be for a rule that we do not know of yet.
     branch_rules::forget(ctx, &key.repo);
-    let refusal = Refusal {
-        head: permit.head().clone(),
-        message: message.split_whitespace().collect::<Vec<_>>().join(" "),
-        at: Instant::now(),
-        pause,
-        facts: observation.facts.clone(),
-        heard: false,
-    };
+    let facts = Some(observation.facts.clone());
+    let refusal = Refusal::next(refusals.get(key), permit.head(), message, facts);
+    let pause = refusal.pause;
     refusals.insert(key.clone(), refusal);
+    // The comment says so at once.
+    ctx.emit(&Event::PullRequest(key.clone()));
     Requeue::After(pause)
 }
 
@@ -178,7 +205,7 @@ mod tests {
             message: String::new(),
             at: Instant::now(),
             pause: FIRST_PAUSE,
-            facts: "one review".into(),
+            facts: Some("one review".into()),
             heard: false,
         };
         assert!(refusal.holds(&head, "two reviews"), "attempts are apart");

@@ -4,6 +4,7 @@ mod act;
 mod cache;
 mod closed;
 mod commands;
+mod group;
 mod merge;
 mod open;
 mod origin;
@@ -14,7 +15,8 @@ mod thread;
 mod verdict;
 
 pub use cache::Cache;
-pub use merge::heard;
+pub use group::reconcile_group;
+pub use merge::{dequeued, heard};
 pub use snapshots::{Snapshots, snapshot};
 
 pub use shown_preview::{ShownPreview, invalidate_previews};

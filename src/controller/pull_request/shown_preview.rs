@@ -98,7 +98,7 @@ pub async fn previewed(
     let diff = git_diff(ctx, key, base, snapshot, attempt.is_none()).await?;
     let changes = diff.changes.clone();
     let (total, failure) = (diff.total, diff.failure.clone());
-    let (applications, passing) = applications(ctx, key, base, diff).await?;
+    let (applications, passing) = applications(ctx, &key.repo, base, diff).await?;
     let preview = Preview {
         head: head.clone(),
         base: base.commit.clone(),
@@ -162,9 +162,9 @@ async fn git_diff(
 
 /// The previews of the applications that the head changes; and whether one of them failed for a
 /// transient reason.
-async fn applications(
+pub async fn applications(
     ctx: &Arc<Reader>,
-    key: &PullRequestKey,
+    repo: &RepoName,
     base: &Arc<Base>,
     diff: GitDiff,
 ) -> Result<(Vec<ApplicationPreview>, bool)> {
@@ -175,22 +175,21 @@ async fn applications(
     let changed_applications: BTreeSet<_> = diff
         .inputs
         .iter()
-        .map(|touched| touched.target.key(&key.repo))
+        .map(|touched| touched.target.key(repo))
         .collect();
-    let environment_of =
-        |target: &Target| match changed_applications.contains(&target.key(&key.repo)) {
-            true => &environment,
-            false => &plain,
-        };
+    let environment_of = |target: &Target| match changed_applications.contains(&target.key(repo)) {
+        true => &environment,
+        false => &plain,
+    };
     let claims = if diff.inputs.is_empty() {
         ResourceOwners::default()
     } else {
-        resource_owners::of(environment_of, &key.repo, base.repo.id, &diff.heads).await?
+        resource_owners::of(environment_of, repo, base.repo.id, &diff.heads).await?
     };
     let (mut applications, mut passing) = (Vec::new(), false);
     for touched in diff.inputs {
         let (name, cluster) = (
-            touched.target.key(&key.repo),
+            touched.target.key(repo),
             touched.target.destination.cluster.clone(),
         );
         let mut app = match application(ctx, &environment, base, touched, &claims).await {

@@ -45,6 +45,7 @@ fn base() -> Arc<Base> {
             allow_rebase_merge: None,
             archived: false,
             installation: 1,
+            renamed_to: None,
         },
         configuration: Some(Ok(Configured { catalog, targets })),
         commit: sha('a'),

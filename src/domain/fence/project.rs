@@ -76,6 +76,13 @@ impl Projects {
     }
 
     /// Whether a repository is a config repository: some project includes it.
+    /// The names of all config repositories.
+    pub fn repositories(&self) -> impl Iterator<Item = &RepoName> {
+        self.projects
+            .iter()
+            .flat_map(|project| &project.repositories)
+    }
+
     pub fn names(&self, repo: &RepoName) -> bool {
         self.projects.iter().any(|project| project.includes(repo))
     }

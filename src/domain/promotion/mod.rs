@@ -69,6 +69,8 @@ pub enum BranchContent {
     Nothing,
     /// Merged into the base it is exactly the base plus the edits.
     Wanted,
+    /// The same, but it does not contain the tip of the base, which GitHub's rules demand.
+    Behind,
     /// It has commits, and needs these edits on top.
     Outdated(Vec<FileEdit>),
     /// It conflicts with the base, and all its commits are ours.
@@ -257,11 +259,13 @@ fn update(snapshot: &Snapshot, branch: &Branch, pr: &PullRequest) -> Step {
             parent: head,
             edits: edits.clone(),
         },
-        BranchContent::Conflicting | BranchContent::Surplus => Step::Rebuild {
-            from: head,
-            base: snapshot.base.clone(),
-            edits: snapshot.edits.clone(),
-        },
+        BranchContent::Conflicting | BranchContent::Surplus | BranchContent::Behind => {
+            Step::Rebuild {
+                from: head,
+                base: snapshot.base.clone(),
+                edits: snapshot.edits.clone(),
+            }
+        }
         BranchContent::Wanted | BranchContent::Foreign
             if pr.title != snapshot.title || pr.body != snapshot.body =>
         {

@@ -5,6 +5,7 @@ use super::decision::{Decision, How, is_refused};
 use super::observed::{CandidateState, InBase};
 use crate::domain::ApplicationKey;
 use crate::domain::image::{Candidate, Digest, Tag};
+use crate::domain::pull_request::shortened;
 
 /// An image that is proposed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,9 +92,9 @@ pub fn title(key: &ApplicationKey, offers: &[Offer]) -> String {
             candidate.digest.short()
         )
     };
-    format!(
-        "{}: {}",
-        key.title(),
-        offers.iter().map(image).collect::<Vec<_>>().join(", ")
-    )
+    let images = offers.iter().map(image).collect::<Vec<_>>().join(", ");
+    shortened(&format!("{}: {images}", key.title()), LONGEST_TITLE)
 }
+
+/// GitHub refuses titles of more than 256 characters (rustsec/rustsec#1445).
+const LONGEST_TITLE: usize = 200;

@@ -74,6 +74,19 @@ pub const ASSUMPTIONS: &[&str] = &[
     "a commit of a fork that is not yet in the base repository is no commit to statuses and check runs, as to statuses in home-assistant/service-hub#394",
     "titles of pull requests are bounded like those of issues, and refused with the resource Issue",
     "a token is fresh for six seconds",
+    "a rule of the list is a ruleset of its own without bypass actors; people's pushes by the story (`Forge::push`) are past all rules",
+    "the words for requested changes, a last pusher's approval, a mixed set of checks, a rebase that conflicts, and a branch that may not be moved, forced or deleted; a method that a rule forbids is refused as one that the repository forbids",
+    "several violations are told one after the other, parted by an empty line",
+    "requested changes stand in the way of a merge where approvals are required, and nowhere else",
+    "an approval by an App counts for no rule, and an approval for the last push is one of that head",
+    "a code owner without write access is none; a file all of whose owners are such needs no review of theirs",
+    "the creation of a branch is asked for no pull request and no checks; a push straight to a branch is, also when its commit is the head of an approved pull request",
+    "rules refuse createCommitOnBranch and updateRefs as UNPROCESSABLE, in the words of REST; a git push is refused whole when one of its refs is",
+    "a default squash is titled COMMIT_OR_PR_TITLE and tells COMMIT_MESSAGES, by the author of the pull request; a rebase passes merge commits over, and fails when nothing is left",
+    "a merge queue tests each pull request as a group of its own; it has no timeout; a pull request whose head moves, or that is closed, leaves it as MANUAL, one that its rules no longer let in as BRANCH_PROTECTIONS",
+    "enqueuePullRequest and dequeuePullRequest need Contents and Pull requests write; what GitHub refuses them with, but for a pull request that is queued already (ClickHouse/ClickHouse#109183), and that they need all but the group's checks",
+    "the queue acts as github-merge-queue[bot]; a merged pull request is told as closed, then its group as destroyed, then as dequeued with MERGE",
+    "mergeable_state is behind where nothing but an update is missing, and blocked where any other demand is; a queue does not block",
     "a comment on a line makes a review of its own, as GitHub's answers show, but only pull_request_review_comment announces it",
     "the words in which pulls/{number}/comments refuses a commit, a path or a line; only the head's commit is taken",
     "a review's text is edited by its author or by who may write; others get 404",
@@ -217,7 +230,8 @@ impl Forge {
         self.inner.fork(full_name, login)
     }
 
-    /// Commits files to a branch as a user who pushes would; None removes a file. The new commit.
+    /// Commits files to a branch as a user who pushes, and may pass rules by, would; None removes a
+    /// file. The new commit.
     pub fn push(
         &self,
         full_name: &str,

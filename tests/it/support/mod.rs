@@ -323,6 +323,12 @@ impl Drop for World {
                 "GitHub's descriptions were broken:\n{}",
                 wrong.join("\n")
             );
+            let limited = std::mem::take(&mut self.forge.state().quota.violations);
+            assert!(
+                limited.is_empty(),
+                "sent while GitHub limited the App:\n{}",
+                limited.join("\n")
+            );
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }

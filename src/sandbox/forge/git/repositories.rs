@@ -49,29 +49,9 @@ impl Inner {
         let mut state = self.state();
         let (id, at) = (state.new_id(), now());
         state.add_user(owner, UserKind::Organization);
-        state.repositories.push(Repository {
-            id,
-            owner: owner.into(),
-            name: name.into(),
-            default_branch: "main".into(),
-            archived: false,
-            roles: Default::default(),
-            fork_of: None,
-            pulls: vec![],
-            comments: vec![],
-            line_comments: vec![],
-            statuses: vec![],
-            checks: vec![],
-            deployments: vec![],
-            allow_merge_commit: true,
-            allow_squash_merge: true,
-            allow_rebase_merge: true,
-            rules: vec![],
-            queue: vec![],
-            activity: vec![],
-            next_number: 1,
-            created_at: at,
-        });
+        state
+            .repositories
+            .push(Repository::new(id, owner, name, at));
         drop(state);
         if !files.is_empty() {
             let changes: Vec<_> = files

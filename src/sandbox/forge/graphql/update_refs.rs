@@ -65,11 +65,7 @@ impl Inner {
             }
             let after = (!deletes).then_some(update.after_oid.as_str());
             self.check_move(&owner, &name, &update.name, (before.as_deref(), after))?;
-            moves.push((
-                update.name.clone(),
-                before,
-                (!deletes).then(|| update.after_oid.clone()),
-            ));
+            moves.push((&update.name, before, after));
         }
         for (reference, before, after) in &moves {
             let old = before.as_deref().unwrap_or(ZERO);
@@ -85,7 +81,7 @@ impl Inner {
                     &format!("{owner}/{name}"),
                     branch,
                     before.as_deref(),
-                    after.as_deref(),
+                    *after,
                     &login,
                 );
             }

@@ -7,7 +7,7 @@ use super::{Answer, Asked, body, invalid, not_found};
 use crate::sandbox::forge::Reply;
 use crate::sandbox::forge::auth::Access;
 use crate::sandbox::forge::git::{git, is_ancestor, resolve};
-use crate::sandbox::forge::state::{Kind, Pull, Side, StaleRef, State, now};
+use crate::sandbox::forge::state::{Kind, Pull, Side, State, now};
 use crate::sandbox::forge::webhooks::find;
 
 #[derive(Deserialize)]
@@ -54,16 +54,8 @@ impl Asked<'_> {
             &path,
             &["update-ref", &format!("refs/pull/{number}/head"), &sha],
         );
-        let from_fork = foreign.then(|| state.faults.lag.fork_heads);
-        if let Some(listings) = from_fork {
-            state.unseen.hide_ref(StaleRef {
-                repository: self.repo,
-                name: format!("refs/pull/{number}/head"),
-                before: None,
-                after: Some(sha.clone()),
-                listings,
-                whole: true,
-            });
+        if foreign {
+            state.fork_moved(self.repo, number, None, &sha);
         }
         if let Some((_, pull)) = find(&state, self.repo, number) {
             let id = pull.id;

@@ -49,11 +49,9 @@ impl Asked<'_> {
         if resolve(&self.path(), &request.sha).is_none() {
             return Err(Reply::error(422, "Object does not exist"));
         }
-        // A bare one: release-plz/action#518.
-        if !self
-            .forbidden(&request.reference, (None, Some(&request.sha)))
-            .is_empty()
-        {
+        let new = (None, Some(request.sha.as_str()));
+        // A bare refusal: release-plz/action#518.
+        if !self.forbidden(&request.reference, new).is_empty() {
             return Err(Reply::error(422, "Reference update failed"));
         }
         if git(

@@ -72,6 +72,24 @@ impl State {
     pub fn written(&mut self, kind: Kind, id: u64, before: Option<Value>) {
         self.unseen.hide(&self.faults.lag, kind, id, before);
     }
+
+    /// The head of a fork's pull request moved, and its commits get to the base repository late.
+    pub fn fork_moved(
+        &mut self,
+        repository: u64,
+        number: u64,
+        before: Option<String>,
+        after: &str,
+    ) {
+        self.unseen.hide_ref(StaleRef {
+            repository,
+            name: format!("refs/pull/{number}/head"),
+            before,
+            after: Some(after.into()),
+            listings: self.faults.lag.fork_heads,
+            whole: true,
+        });
+    }
 }
 
 impl Lag {

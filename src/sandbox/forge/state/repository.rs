@@ -66,6 +66,33 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// An empty one that nobody has a role in, and that nothing is demanded of.
+    pub fn new(id: u64, owner: &str, name: &str, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            owner: owner.into(),
+            name: name.into(),
+            default_branch: "main".into(),
+            archived: false,
+            roles: Default::default(),
+            fork_of: None,
+            pulls: vec![],
+            comments: vec![],
+            line_comments: vec![],
+            statuses: vec![],
+            checks: vec![],
+            deployments: vec![],
+            allow_merge_commit: true,
+            allow_squash_merge: true,
+            allow_rebase_merge: true,
+            rules: vec![],
+            queue: vec![],
+            activity: vec![],
+            next_number: 1,
+            created_at,
+        }
+    }
+
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.owner, self.name)
     }

@@ -128,31 +128,18 @@ impl Inner {
             && head.id != repository
             && let Some(after) = after
         {
-            let from = self
-                .repository_path(&head.owner, &head.name)
-                .display()
-                .to_string();
+            let from = self.repository_path(&head.owner, &head.name);
+            let from = from.display().to_string();
             let _ = git(&path, &["fetch", "--quiet", &from, after]);
-            let before = Some(pull.head.sha.clone());
-            late = Some((before, after.to_string()));
+            late = Some((Some(pull.head.sha.clone()), after));
         }
         if let Some(after) = after {
-            let _ = git(
-                &path,
-                &["update-ref", &format!("refs/pull/{number}/head"), after],
-            );
+            let name = format!("refs/pull/{number}/head");
+            let _ = git(&path, &["update-ref", &name, after]);
         }
         let old = pull.head.sha.clone();
         if let Some((before, after)) = late {
-            let listings = state.faults.lag.fork_heads;
-            state.unseen.hide_ref(StaleRef {
-                repository,
-                name: format!("refs/pull/{number}/head"),
-                before,
-                after: Some(after),
-                listings,
-                whole: true,
-            });
+            state.fork_moved(repository, number, before, after);
         }
         state.written(Kind::Pull, id, told);
         let nothing_left = after.is_some_and(|after| is_ancestor(&path, after, &base));

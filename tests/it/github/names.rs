@@ -1,0 +1,92 @@
+//! Repositories and branches get other names; numbers stay.
+
+use crate::support::World;
+
+/// The config repository is renamed: everything goes on under the name of the settings.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_config_repository_goes_on() {
+    let world = World::new().await;
+    world.quiet().await;
+    let file = "apps/shop/staging/config.yaml";
+    let text = world.file(file).replace("hello", "renamed");
+    world.forge.rename("acme/config", "infrastructure").unwrap();
+    let commit = world
+        .forge
+        .push(
+            "acme/infrastructure",
+            "main",
+            "ada",
+            "A change",
+            &[(file, Some(&text))],
+        )
+        .unwrap();
+    world
+        .until("the change runs", async || {
+            let stored = world.config_map("staging", "shop").await?;
+            (stored["data"]["greeting"] == "renamed").then_some(())
+        })
+        .await;
+    world
+        .until("its status is reported", async || {
+            let state = world.forge.state();
+            let repo = state.by_full_name("acme/infrastructure")?;
+            let status = repo
+                .statuses
+                .iter()
+                .rev()
+                .find(|status| status.sha == commit)?;
+            (status.state == "success").then_some(())
+        })
+        .await;
+    // Also after a start, when nothing but the old name is known.
+    world.kill();
+    world.start();
+    world.settled().await;
+    let text = text.replace("renamed", "again");
+    world
+        .forge
+        .push(
+            "acme/infrastructure",
+            "main",
+            "ada",
+            "Again",
+            &[(file, Some(&text))],
+        )
+        .unwrap();
+    world
+        .until("the next change runs", async || {
+            let stored = world.config_map("staging", "shop").await?;
+            (stored["data"]["greeting"] == "again").then_some(())
+        })
+        .await;
+}
+
+/// The default branch is renamed, at the same commit: pull requests into it are previewed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_default_branch_is_followed() {
+    let world = World::new().await;
+    world.quiet().await;
+    world
+        .forge
+        .rename_branch("acme/config", "main", "trunk")
+        .unwrap();
+    let file = "apps/shop/staging/config.yaml";
+    let text = world.file(file).replace("hello", "trunk");
+    world
+        .forge
+        .push(
+            "acme/config",
+            "change",
+            "mia",
+            "A change",
+            &[(file, Some(&text))],
+        )
+        .unwrap();
+    let opened = world.as_user(
+        "mia",
+        http::Method::POST,
+        "pulls",
+        serde_json::json!({"title": "A change", "head": "change", "base": "trunk"}),
+    );
+    world.previewed(opened["number"].as_u64().unwrap()).await;
+}
