@@ -183,7 +183,7 @@ impl Metrics {
         let counter = self.github.get_or_create(&label);
         counter.inner().fetch_max(total, Ordering::Relaxed);
     }
-    /// The limits of an installation: see [`crate::github`].
+    /// What is left of the limits that GitHub sets an installation; `limited`: for how long it refuses all.
     pub fn github_limits(&self, installation: u64, remaining: Option<u64>, limited: Duration) {
         let label = vec![("installation", installation.to_string())];
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::sandbox::forge::Inner;
 use crate::sandbox::forge::git::{git, is_ancestor, settled};
 use crate::sandbox::forge::json::{CommitFacts, Shapes};
-use crate::sandbox::forge::state::{Activity, Kind, Repository, StaleRef, State, now};
+use crate::sandbox::forge::state::{Activity, Kind, Pull, Repository, StaleRef, State, now};
 use crate::sandbox::forge::webhooks::find;
 
 const ZERO: &str = "0000000000000000000000000000000000000000";
@@ -123,23 +123,14 @@ impl Inner {
         let told = state
             .lags(Kind::Pull)
             .then(|| shapes.pull(repo, pull, None));
-        let mut late = None;
-        if let Some(head) = state.by_id(pull.head.repository)
-            && head.id != repository
-            && let Some(after) = after
-        {
-            let from = self.repository_path(&head.owner, &head.name);
-            let from = from.display().to_string();
-            let _ = git(&path, &["fetch", "--quiet", &from, after]);
-            late = Some((Some(pull.head.sha.clone()), after));
-        }
+        let late = after.filter(|after| self.fetch_from_fork(state, repo, pull, after));
         if let Some(after) = after {
             let name = format!("refs/pull/{number}/head");
             let _ = git(&path, &["update-ref", &name, after]);
         }
         let old = pull.head.sha.clone();
-        if let Some((before, after)) = late {
-            state.fork_moved(repository, number, before, after);
+        if let Some(after) = late {
+            state.fork_moved(repository, number, Some(old.clone()), after);
         }
         state.written(Kind::Pull, id, told);
         let nothing_left = after.is_some_and(|after| is_ancestor(&path, after, &base));
@@ -171,6 +162,21 @@ impl Inner {
         if !close {
             self.dismiss_stale(state, repository, number, &old, moved.login);
         }
+    }
+
+    /// Fetches the head of a pull request from its fork; false: it is of no fork.
+    fn fetch_from_fork(&self, state: &State, repo: &Repository, pull: &Pull, head: &str) -> bool {
+        let fork = state.by_id(pull.head.repository);
+        let Some(fork) = fork.filter(|fork| fork.id != repo.id) else {
+            return false;
+        };
+        let from = self.repository_path(&fork.owner, &fork.name);
+        let (from, into) = (
+            from.display().to_string(),
+            self.repository_path(&repo.owner, &repo.name),
+        );
+        let _ = git(&into, &["fetch", "--quiet", &from, head]);
+        true
     }
 
     /// Where the rules say so, approvals of another change than the head is now are taken back.
