@@ -114,41 +114,8 @@ impl Default for Metrics {
             "Requests without a valid signature or token",
             metrics.refused.clone(),
         );
-        registry.register(
-            "preview_seconds",
-            "Time to make a preview",
-            metrics.previews.clone(),
-        );
-        registry.register(
-            "cluster_requests",
-            "Requests to API servers that were answered",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "predictions",
-            "Objects of merged pull requests, by whether the result matched the preview",
-            metrics.predictions.clone(),
-        );
-        registry.register(
-            "queue_keys",
-            "Reconcile keys that are in progress or scheduled",
-            metrics.queues.clone(),
-        );
-        registry.register(
-            "github_requests",
-            "Requests that GitHub answered, by status code; 304 does not count against the limit",
-            metrics.github.clone(),
-        );
-        registry.register(
-            "github_remaining",
-            "Requests left to an installation in this hour, as GitHub last said",
-            metrics.github_remaining.clone(),
-        );
-        registry.register(
-            "github_limited_seconds",
-            "For how long nothing is sent to GitHub for an installation, since it is limited",
-            metrics.github_limited.clone(),
-        );
+        metrics.register_work(&mut registry);
+        metrics.register_github(&mut registry);
         Self {
             registry,
             ..metrics
@@ -157,6 +124,45 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    fn register_work(&self, registry: &mut Registry) {
+        registry.register(
+            "preview_seconds",
+            "Time to make a preview",
+            self.previews.clone(),
+        );
+        registry.register(
+            "cluster_requests",
+            "Requests to API servers that were answered",
+            self.requests.clone(),
+        );
+        registry.register(
+            "predictions",
+            "Objects of merged pull requests, by whether the result matched the preview",
+            self.predictions.clone(),
+        );
+        registry.register(
+            "queue_keys",
+            "Reconcile keys that are in progress or scheduled",
+            self.queues.clone(),
+        );
+    }
+    fn register_github(&self, registry: &mut Registry) {
+        registry.register(
+            "github_requests",
+            "Requests that GitHub answered, by status code; 304 does not count against the limit",
+            self.github.clone(),
+        );
+        registry.register(
+            "github_remaining",
+            "Requests left to an installation in this hour, as GitHub last said",
+            self.github_remaining.clone(),
+        );
+        registry.register(
+            "github_limited_seconds",
+            "For how long nothing is sent to GitHub for an installation, since it is limited",
+            self.github_limited.clone(),
+        );
+    }
     pub fn applied(&self, objects: usize) {
         self.applied.inc_by(objects as u64);
     }
