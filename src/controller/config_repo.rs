@@ -209,6 +209,24 @@ impl Reader {
                 }))
             })
             .await?;
+        self.note_owners(repo, &base).await;
+        let before =
+            locked(&self.cache.repositories.bases).insert(repo.clone(), (started, base.clone()));
+        if let Some((_, before)) = before.filter(|(_, before)| before.commit != base.commit) {
+            let key = CommitKey {
+                repo: repo.clone(),
+                commit: base.commit.clone(),
+            };
+            self.cache
+                .commits
+                .tip_before
+                .insert(key, before.commit.clone());
+        }
+        Ok(base)
+    }
+
+    /// Notes the owners of a base's objects, and its rules of health.
+    async fn note_owners(&self, repo: &RepoName, base: &Base) {
         {
             let mut owners = locked(&self.cache.repositories.owners);
             for target in base
@@ -233,19 +251,6 @@ impl Reader {
         for cluster in self.environment.clusters.values() {
             cluster.index.set_rules(repo, health, &owners).await;
         }
-        let before =
-            locked(&self.cache.repositories.bases).insert(repo.clone(), (started, base.clone()));
-        if let Some((_, before)) = before.filter(|(_, before)| before.commit != base.commit) {
-            let key = CommitKey {
-                repo: repo.clone(),
-                commit: base.commit.clone(),
-            };
-            self.cache
-                .commits
-                .tip_before
-                .insert(key, before.commit.clone());
-        }
-        Ok(base)
     }
 
     /// The config repositories, as last read.

@@ -270,8 +270,13 @@ impl Proposed {
     async fn wait_until_settled(mut self, ctx: &Arc<Writer>) -> Option<Settled> {
         loop {
             match self.outcomes.recv().await {
-                Ok(outcome) if outcome.key == self.key && outcome.error.is_none() => {
-                    if let Some(settled) = settled(ctx, &self.key, Some(&self.candidate)).await {
+                Ok(outcome) if outcome.key == self.key => {
+                    let settled = settled(ctx, &self.key, Some(&self.candidate)).await;
+                    // After an error only what the error itself reported is an outcome.
+                    let is_outcome = |settled: &Settled| {
+                        outcome.error.is_none() || outcome.error == settled.message
+                    };
+                    if let Some(settled) = settled.filter(is_outcome) {
                         return Some(settled);
                     }
                 }

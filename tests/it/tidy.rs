@@ -222,7 +222,7 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[
         "app.rs run",
         "start and stop, in the one order that is right",
     ),
-    ("pull_request/act.rs act", "one arm for each step"),
+    ("promotion/act.rs act", "one arm for each step"),
     (
         "application/act.rs sync",
         "what is written, in the order that a crash may cut",

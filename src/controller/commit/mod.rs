@@ -83,31 +83,7 @@ pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
     if let Some((state, description)) = status::observe(&ctx, &key, &progress).await? {
         post(&ctx, &key, state, description).await?;
     }
-    let before = ctx.cache.commits.progress.get(&key);
-    if before.as_deref() != Some(&progress) {
-        ctx.emit(&Event::Rollout {
-            commit: key.clone(),
-            pulls: pulls_of(&ctx, &key).await?,
-        });
-        // Previews that waited for the sync of merged changes need to be made again.
-        let healthy = |progress: &[Rollout]| -> BTreeSet<ApplicationKey> {
-            progress
-                .iter()
-                .filter(|rollout| rollout.state == RolloutState::Healthy)
-                .map(|rollout| rollout.key.clone())
-                .collect()
-        };
-        let synced =
-            &healthy(&progress) - &healthy(before.as_deref().map_or(&[][..], |before| before));
-        crate::controller::pull_request::invalidate_previews(&ctx, &key.repo, &synced, |app| {
-            !app.waiting.is_empty()
-        });
-        // Last: if a step above fails, the next reconcile reports again.
-        ctx.cache
-            .commits
-            .progress
-            .insert(key.clone(), Arc::new(progress.clone()));
-    }
+    note_progress(&ctx, &key, &progress).await?;
     let is_over = progress.iter().all(|rollout| rollout.state.is_final());
     let first_seen = ctx
         .cache
@@ -132,4 +108,32 @@ pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
         false => Requeue::Idle,
     };
     Ok(requeue.or_after(is_early.then_some(early)))
+}
+
+/// Wakes what waits for the progress of a commit, if it changed.
+async fn note_progress(ctx: &Writer, key: &CommitKey, progress: &[Rollout]) -> Result<()> {
+    let before = ctx.cache.commits.progress.get(key);
+    let before = before.as_deref().map(Vec::as_slice);
+    if before == Some(progress) {
+        return Ok(());
+    }
+    ctx.emit(&Event::Rollout {
+        commit: key.clone(),
+        pulls: pulls_of(ctx, key).await?,
+    });
+    // Previews that waited for the sync of merged changes need to be made again.
+    let healthy = |progress: &[Rollout]| -> BTreeSet<ApplicationKey> {
+        let healthy = progress
+            .iter()
+            .filter(|rollout| rollout.state == RolloutState::Healthy);
+        healthy.map(|rollout| rollout.key.clone()).collect()
+    };
+    let synced = &healthy(progress) - &healthy(before.unwrap_or_default());
+    crate::controller::pull_request::invalidate_previews(ctx, &key.repo, &synced, |app| {
+        !app.waiting.is_empty()
+    });
+    // Last: if a step above fails, the next reconcile reports again.
+    let known = &ctx.cache.commits.progress;
+    known.insert(key.clone(), Arc::new(progress.to_vec()));
+    Ok(())
 }

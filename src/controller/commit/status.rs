@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::deployments::tolerated;
 use crate::controller::{Reader, Result, Writer};
 use crate::domain::CommitKey;
 use crate::domain::pull_request::{Rollout, RolloutState, SYNC_CONTEXT, shortened};
@@ -27,9 +28,11 @@ pub async fn post(
     if last.as_ref() == Some(&next) || !is_worth_posting(last.as_ref(), &next, count) {
         return Ok(());
     }
-    ctx.to_github()
+    let github = ctx.to_github();
+    let posted = github
         .set_status(&key.repo, &key.commit, SYNC_CONTEXT, state, &next.1)
-        .await?;
+        .await;
+    tolerated(posted, "the status of a commit cannot be set")?;
     ctx.cache
         .commits
         .statuses

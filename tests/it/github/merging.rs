@@ -65,7 +65,6 @@ async fn a_refused_merge_is_tried_seldom_and_flips_no_verdict() {
         verdict.starts_with("all gates passed; GitHub waits"),
         "{verdict}"
     );
-    world.quiet().await;
     let waited = tokio::time::Instant::now();
     world
         .until("half a minute passed", async || {
@@ -192,7 +191,7 @@ async fn the_progress_of_a_rebased_pull_request_is_that_of_all_its_commits() {
     );
     let merged = world.merged(number).await;
     let status = world.sync_status(&merged, "success").await;
-    insta::assert_snapshot!(status, @"");
+    insta::assert_snapshot!(status, @"shop/staging is synced and healthy");
     let stored = world.config_map("staging", "shop").await.unwrap();
     assert_eq!(stored["data"]["greeting"], "rebased");
     let comment = world

@@ -107,7 +107,13 @@ impl Inner {
         let path = self.repository_path(owner, name);
         let reference = format!("refs/heads/{branch}");
         let before = resolve(&path, &reference);
-        let parent = before.clone().or_else(|| resolve(&path, "refs/heads/main"));
+        let base = self
+            .state()
+            .by_full_name(full_name)
+            .map_or_else(|| "main".to_string(), |repo| repo.default_branch.clone());
+        let parent = before
+            .clone()
+            .or_else(|| resolve(&path, &format!("refs/heads/{base}")));
         let author = self.identity(author);
         let changes: Vec<_> = files
             .iter()

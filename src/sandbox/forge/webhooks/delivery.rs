@@ -27,25 +27,7 @@ pub(in crate::sandbox::forge) async fn deliver(inner: Arc<Inner>) {
             continue;
         };
         for (outgoing, lost) in batch {
-            if let Some(observer) = inner.wire().observer {
-                let name = outgoing
-                    .action
-                    .iter()
-                    .fold(outgoing.event.clone(), |event, action| {
-                        format!("{event}-{action}")
-                    })
-                    .replace('_', "-");
-                let request = Some(outgoing.payload.clone());
-                observer(&Exchange {
-                    method: "WEBHOOK".into(),
-                    path: name,
-                    query: String::new(),
-                    request,
-                    status: 0,
-                    response: None,
-                    by_app: false,
-                });
-            }
+            show(&inner, &outgoing);
             let started = Instant::now();
             let status = if lost {
                 None
@@ -69,6 +51,26 @@ pub(in crate::sandbox::forge) async fn deliver(inner: Arc<Inner>) {
             });
         }
     }
+}
+
+/// Shows a webhook to the observer, as an exchange without an answer.
+fn show(inner: &Inner, outgoing: &Outgoing) {
+    let Some(observer) = inner.wire().observer else {
+        return;
+    };
+    let whole = match &outgoing.action {
+        Some(action) => format!("{}-{action}", outgoing.event),
+        None => outgoing.event.clone(),
+    };
+    observer(&Exchange {
+        method: "WEBHOOK".into(),
+        path: whole.replace('_', "-"),
+        query: String::new(),
+        request: Some(outgoing.payload.clone()),
+        status: 0,
+        response: None,
+        by_app: false,
+    });
 }
 
 type Batch = Vec<(Outgoing, bool)>;
