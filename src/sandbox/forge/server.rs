@@ -92,9 +92,11 @@ impl Inner {
     pub(super) fn api(&self, call: &Call, auth: Result<Auth, Reply>) -> Reply {
         let caller = auth.as_ref().map_or(Caller::Nobody, caller);
         // What is not GitHub's API's own word is held against no description of it.
-        if caller.is_app()
-            && let Some(failure) = self.state().faults.fail(call)
-        {
+        let failure = caller
+            .is_app()
+            .then(|| self.state().faults.fail(call))
+            .flatten();
+        if let Some(failure) = failure {
             self.count(call, &caller, failure.status);
             return failure;
         }
