@@ -230,6 +230,9 @@ async fn sources(ctx: &Arc<Writer>, server: &Server, settings: &Settings, starte
         tracing::warn!(%error, ?pause, "cannot read GitHub yet");
         tokio::time::sleep(pause).await;
     }
+    if let Err(error) = ctx.adopt_names().await {
+        tracing::warn!(%error, "the objects of renamed repositories keep their old names");
+    }
     ctx.read_bases().await;
     let _ = server.ctx.set(ctx.clone());
     tracing::info!(listen = %settings.listen, identity = settings.identity, "ready");

@@ -6,9 +6,22 @@ use tokio::time::Instant;
 
 use super::cache::locked;
 use super::wake::Event;
-use super::{Reader, Result, pull_request};
+use super::{Reader, Result, Writer, pull_request};
 use crate::cluster::WatchEvent;
 use crate::domain::{CommitSha, Hint, PullFact, RepoName};
+
+impl Writer {
+    /// Gives the objects of renamed repositories the names that the settings have now.
+    pub async fn adopt_names(&self) -> Result<()> {
+        for name in self.github.repositories() {
+            if self.is_config(&name) {
+                let id = self.github.repository(&name)?.id;
+                self.to_store().adopt_name(id, &name).await?;
+            }
+        }
+        Ok(())
+    }
+}
 
 impl Reader {
     /// Lists the repositories again, and puts everything into the queues: at start, from time to

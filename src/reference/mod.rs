@@ -131,6 +131,8 @@ fn metrics() -> String {
     // Families are printed once they have a member.
     metrics.queue("application", 0);
     metrics.predicted(0, 0);
+    metrics.github_requests(200, 0);
+    metrics.github_limits(1, Some(0), std::time::Duration::ZERO);
     let text = metrics.text();
     let kind = |name: &str| {
         let start = format!("# TYPE {name} ");

@@ -1,6 +1,6 @@
 //! Writes of our own objects. Each is conditional on the resourceVersion that it was decided from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use jiff::Timestamp;
@@ -17,8 +17,8 @@ use super::{
     Store,
 };
 use crate::cluster::{Error, Result, call, refused};
-use crate::domain::ApplicationKey;
 use crate::domain::image::{Candidate, same_image};
+use crate::domain::{ApplicationKey, RepoName};
 
 /// The methods that write our own objects.
 pub struct Writer<'a>(pub(super) &'a Store);
@@ -117,6 +117,25 @@ impl Writer<'_> {
             }
             Err(status) => Err(refused(&what, &status)),
         }
+    }
+
+    /// Gives the objects of a repository its new name, if the settings have it: by the repository's
+    /// number, which survives renames.
+    pub async fn adopt_name(&self, id: u64, name: &RepoName) -> Result<()> {
+        let id = i64::try_from(id).unwrap_or_default();
+        let mut old = BTreeSet::new();
+        for object in self.applications().await? {
+            if object.spec.repository_id == id && object.spec.repository != *name {
+                old.insert(object.spec.repository.clone());
+                self.applications.rename_repository(&object, name).await?;
+            }
+        }
+        for object in self.promotions().await? {
+            if old.contains(&object.spec.repository) {
+                self.promotions.rename_repository(&object, name).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Stores candidates in the `Promotion`: the newest of each image.
@@ -244,6 +263,28 @@ impl<K> Watched<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Serialize + Send + Sync + 'static,
 {
+    /// Changes the name of the repository in an object, if nobody changed the object since it was
+    /// read.
+    async fn rename_repository(&self, object: &K, repository: &RepoName) -> Result<()> {
+        let name = object.name_any();
+        let what = format!("give {name} the new name of its repository");
+        let patch = serde_json::json!({
+            "metadata": {"resourceVersion": object.resource_version()},
+            "spec": {"repository": repository},
+        });
+        let (patch, parameters) = (Patch::Merge(&patch), PatchParams::default());
+        match call(&what, self.api.patch(&name, &parameters, &patch)).await? {
+            Ok(object) => {
+                self.note(&object);
+                Ok(())
+            }
+            Err(status) if status.is_not_found() || status.is_conflict() => {
+                Err(Error::Stale { what })
+            }
+            Err(status) => Err(refused(&what, &status)),
+        }
+    }
+
     /// Writes the status of an object, if nobody changed the object since it was read.
     async fn replace_status(&self, what: &str, object: &K) -> Result<K> {
         let (name, parameters) = (object.name_any(), parameters());

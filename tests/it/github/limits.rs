@@ -25,7 +25,6 @@ async fn the_life_of_an_image_has_a_budget() {
     };
     // Two pull requests: one from its opening to its rollout, one up to its review.
     let (reads, writes) = (count(true), count(false));
-    eprintln!("{reads} reads, {writes} writes: {asked:#?}");
     assert!(reads <= 25, "{reads} reads: {asked:#?}");
     assert!(writes <= 30, "{writes} writes: {asked:#?}");
 }

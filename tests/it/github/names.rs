@@ -1,5 +1,7 @@
 //! Repositories and branches get other names; numbers stay.
 
+use serde_json::Value;
+
 use crate::support::World;
 
 /// The config repository is renamed: everything goes on under the name of the settings.
@@ -53,12 +55,40 @@ async fn a_renamed_config_repository_goes_on() {
             &[(file, Some(&text))],
         )
         .unwrap();
+    let runs = async |greeting: &str| {
+        world
+            .until("the next change runs", async || {
+                let stored = world.config_map("staging", "shop").await?;
+                (stored["data"]["greeting"] == greeting).then_some(())
+            })
+            .await;
+    };
+    runs("again").await;
+    // And once the settings have the new name, which the objects get as well.
+    world.kill();
+    let projects = world.cache().with_file_name("projects.yaml");
+    let settings = std::fs::read_to_string(&projects).unwrap();
+    std::fs::write(
+        &projects,
+        settings.replace("acme/config", "acme/infrastructure"),
+    )
+    .unwrap();
+    world.start();
+    let text = text.replace("again", "settled");
     world
-        .until("the next change runs", async || {
-            let stored = world.config_map("staging", "shop").await?;
-            (stored["data"]["greeting"] == "again").then_some(())
-        })
-        .await;
+        .forge
+        .push(
+            "acme/infrastructure",
+            "main",
+            "ada",
+            "Settled",
+            &[(file, Some(&text))],
+        )
+        .unwrap();
+    runs("settled").await;
+    let objects = world.applications().await;
+    let is_new = |object: &Value| object["spec"]["repository"] == "acme/infrastructure";
+    assert!(objects.iter().all(is_new), "{objects:#?}");
 }
 
 /// The default branch is renamed, at the same commit: pull requests into it are previewed.
