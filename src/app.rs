@@ -222,7 +222,11 @@ async fn reader(
 async fn sources(ctx: &Arc<Writer>, server: &Server, settings: &Settings, started: Timestamp) {
     // The repositories are known before any webhook is processed.
     let mut pause = Duration::from_secs(2);
-    while let Err(error) = ctx.resync().await {
+    let read = async || {
+        ctx.pin_repositories().await?;
+        ctx.resync().await
+    };
+    while let Err(error) = read().await {
         pause = match error.kind() {
             Kind::RateLimited(until) => until_then(until).max(pause),
             _ => (pause * 2).min(LONGEST_PAUSE),
@@ -269,12 +273,16 @@ async fn resyncs(ctx: &Arc<Writer>, every: Duration) {
         comparisons = 0;
         if let Err(error) = ctx.resync().await {
             tracing::warn!(%error, "a resync failed");
+            // The next one reads everything as well.
+            comparisons = COMPARISONS;
         }
     }
 }
 
 /// Reads the deliveries that failed from GitHub's delivery log.
-async fn failed_deliveries(ctx: &Arc<Writer>, every: Duration, mut since: Timestamp) {
+async fn failed_deliveries(ctx: &Arc<Writer>, every: Duration, started: Timestamp) {
+    // Those as well that failed while nobody ran: a merge queue asks only once.
+    let mut since = started - jiff::SignedDuration::from_hours(1);
     loop {
         tokio::time::sleep(every).await;
         let now = Timestamp::now();

@@ -78,8 +78,11 @@ pub async fn reconcile(ctx: Arc<Writer>, repo: RepoName) -> Result<Requeue> {
             }
         }
     }
-    wake(&ctx, base, &pulls).await?;
-    Ok(Requeue::Idle)
+    let woken = wake(&ctx, base, &pulls).await;
+    if woken.is_err() {
+        ctx.cache.bases.read_whole(&repo);
+    }
+    woken.map(|()| Requeue::Idle)
 }
 
 /// How long to wait until the next fetch, since this one lacks the commit that a webhook named.

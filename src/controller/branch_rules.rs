@@ -20,7 +20,7 @@ const READ_AGAIN: Duration = Duration::from_secs(3600);
 pub struct Cache {
     known: Mutex<HashMap<RepoName, (Instant, Arc<BranchRules>)>>,
     /// Methods that GitHub refused in a repository, whatever its answers say of them.
-    refused: Recent<(RepoName, MergeMethod), ()>,
+    refused: Recent<(RepoName, MergeMethod), Instant>,
 }
 
 /// The rules of a repository's base branch.
@@ -63,11 +63,14 @@ pub async fn require_our_gate(ctx: &Reader, base: &Base) -> Result<bool> {
 pub fn methods(ctx: &Reader, base: &Base, rules: &BranchRules) -> Vec<MergeMethod> {
     let refused = &ctx.cache.rules.refused;
     rules.methods(|method| {
-        base.repo.allows(method) && !refused.contains_key(&(base.repo.name.clone(), method))
+        let refusal = refused.get(&(base.repo.name.clone(), method));
+        let is_refused = refusal.is_some_and(|at| at.elapsed() < READ_AGAIN);
+        base.repo.allows(method) && !is_refused
     })
 }
 
 /// GitHub refused a method of merging in a repository.
 pub fn refuse(ctx: &Reader, repo: &RepoName, method: MergeMethod) {
-    ctx.cache.rules.refused.insert((repo.clone(), method), ());
+    let refused = &ctx.cache.rules.refused;
+    refused.insert((repo.clone(), method), Instant::now());
 }

@@ -11,6 +11,16 @@ use crate::cluster::WatchEvent;
 use crate::domain::{CommitSha, Hint, PullFact, RepoName};
 
 impl Writer {
+    /// Config repositories are the ones that the existing objects are of, by their numbers.
+    pub async fn pin_repositories(&self) -> Result<()> {
+        for object in self.store.applications().await? {
+            if let Ok(id @ 1..) = u64::try_from(object.spec.repository_id) {
+                self.github.pin(&object.spec.repository, id);
+            }
+        }
+        Ok(())
+    }
+
     /// Gives the objects of renamed repositories the names that the settings have now.
     pub async fn adopt_names(&self) -> Result<()> {
         for name in self.github.repositories() {

@@ -305,6 +305,8 @@ pub enum PullFact {
     Comment(u64),
     /// A new review, by its id.
     Review(u64),
+    /// It is open, or is not.
+    Open(bool),
     /// The merge queue took it out.
     Dequeued,
 }

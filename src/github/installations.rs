@@ -61,22 +61,44 @@ impl GitHub {
     /// its number at the old address.
     async fn name_as_settings(
         &self,
-        found: &mut [Repository],
+        found: &mut Vec<Repository>,
         installations: &[Installation],
     ) -> Result<()> {
         for name in self.projects.repositories() {
-            if found.iter().any(|repository| repository.name == *name) {
+            let pinned = locked(&self.pinned).get(name).copied();
+            let is_named = |repository: &Repository| repository.name == *name;
+            if let Some(id) = pinned
+                && found.iter().any(|other| is_named(other) && other.id != id)
+            {
+                tracing::error!(%name, id, "another repository has the name of a config repository now: it is left alone. If it is meant to be the config repository, delete the Application objects of the old one");
+                found.retain(|repository| !is_named(repository));
+            }
+            if found.iter().any(is_named) {
                 continue;
             }
-            let Some(id) = self.id_behind(name, installations).await? else {
-                continue;
+            let id = match pinned {
+                Some(id) => Some(id),
+                None => self.id_behind(name, installations).await?,
             };
-            if let Some(repository) = found.iter_mut().find(|repository| repository.id == id) {
+            let mut others = found.iter_mut();
+            if let Some(repository) = others.find(|repository| Some(repository.id) == id) {
                 tracing::warn!(old = %name, new = %repository.name, "a config repository was renamed: put its new name into the file of --projects");
-                repository.renamed_to = Some(std::mem::replace(&mut repository.name, name.clone()));
+                let now = std::mem::replace(&mut repository.name, name.clone());
+                repository.renamed_to = Some(now);
             }
         }
+        for repository in found
+            .iter()
+            .filter(|found| self.projects.names(&found.name))
+        {
+            self.pin(&repository.name, repository.id);
+        }
         Ok(())
+    }
+
+    /// A config repository has this number, whatever gets its name later.
+    pub fn pin(&self, name: &RepoName, id: u64) {
+        locked(&self.pinned).entry(name.clone()).or_insert(id);
     }
 
     /// The number of the repository that had a name before.
@@ -85,9 +107,6 @@ impl GitHub {
         name: &RepoName,
         installations: &[Installation],
     ) -> Result<Option<u64>> {
-        if let Ok(known) = self.repository(name) {
-            return Ok(Some(known.id));
-        }
         for installation in installations
             .iter()
             .filter(|installation| installation.suspended_at.is_none())

@@ -15,8 +15,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
+use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+
+use crate::domain::pull_request::GATE_CONTEXT;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -44,11 +47,14 @@ pub enum Lane {
 
 impl Lane {
     /// The lane of a write, by its path below the repository.
-    pub fn of(method: &str, path: &str) -> Self {
+    pub fn of(method: &str, path: &str, body: &Value) -> Self {
+        // A preview has a check run; the verdict has one that others wait for.
+        let is_preview = path.starts_with("check-runs") && body["name"] != GATE_CONTEXT;
         let shows = ["deployments", "git/trees", "git/commits", "git/refs/notes"];
         if path.ends_with("/reactions") || method == "POST" && path.ends_with("/comments") {
             Self::Acknowledge
-        } else if shows.iter().any(|start| path.starts_with(start))
+        } else if is_preview
+            || shows.iter().any(|start| path.starts_with(start))
             || method == "PATCH" && path.starts_with("issues/comments")
         {
             Self::Show
@@ -277,7 +283,18 @@ mod tests {
             ("PUT", "pulls/7/merge", Lane::Decide),
             ("POST", "statuses/abc", Lane::Decide),
         ] {
-            assert_eq!(Lane::of(method, path), lane, "{method} {path}");
+            assert_eq!(
+                Lane::of(method, path, &Value::Null),
+                lane,
+                "{method} {path}"
+            );
+        }
+        for (name, lane) in [
+            (GATE_CONTEXT, Lane::Decide),
+            ("windlass/preview", Lane::Show),
+        ] {
+            let body = serde_json::json!({"name": name});
+            assert_eq!(Lane::of("POST", "check-runs", &body), lane, "{name}");
         }
     }
 

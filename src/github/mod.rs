@@ -116,6 +116,8 @@ pub struct GitHub {
     projects: Projects,
     identity: tokio::sync::OnceCell<AppIdentity>,
     repositories: Mutex<HashMap<RepoName, Repository>>,
+    /// The numbers of config repositories: whatever else gets their names is not them.
+    pinned: Mutex<HashMap<RepoName, u64>>,
     /// By installation; 0: of the App itself.
     limiters: Mutex<HashMap<u64, Arc<Limiter>>>,
     write_interval: Duration,
@@ -203,6 +205,7 @@ impl GitHub {
             projects,
             identity: tokio::sync::OnceCell::new(),
             repositories: Mutex::default(),
+            pinned: Mutex::default(),
             limiters: Mutex::default(),
             write_interval,
             // A JWT of ours is valid for nine minutes.

@@ -245,6 +245,7 @@ impl PullSnapshot {
         match fact {
             PullFact::Head(head) => self.pull.head.sha == *head || !self.pull.is_open(),
             PullFact::Comment(id) => self.comments.iter().any(|comment| comment.id == *id),
+            PullFact::Open(open) => self.pull.is_open() == *open,
             PullFact::Dequeued => true,
             PullFact::Review(id) => self.reviews.iter().any(|review| review.id == *id),
         }

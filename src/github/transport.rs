@@ -59,6 +59,10 @@ impl GitHub {
     ) -> Result<(T, Option<String>)> {
         let session = self.session_for(repo).await?;
         match self.read(&session, route, what).await {
+            Err(moved @ Error::Moved { .. }) => {
+                self.names_changed.notify_one();
+                Err(moved)
+            }
             Err(Error::Unauthorized { .. }) => {
                 self.forget_session(repo).await;
                 self.read(&self.session_for(repo).await?, route, what).await
@@ -179,10 +183,6 @@ impl GitHub {
                     return Err(rate_limited(what, limiter.limited(wait)));
                 }
                 return Err(match classified(error, what) {
-                    moved @ Error::Moved { .. } => {
-                        self.names_changed.notify_one();
-                        moved
-                    }
                     Error::Unauthorized { what, message } => Error::Unauthorized {
                         what,
                         message: with_clock(message, skew),
@@ -240,7 +240,7 @@ impl Writer<'_> {
     ) -> Result<T> {
         let session = self.session_for(repo).await?;
         let route = format!("/repos/{}/{path}", self.name_now(repo));
-        let lane = Some(Lane::of(method, path));
+        let lane = Some(Lane::of(method, path, body));
         let client = &session.client;
         let request = match method {
             "POST" => client._post(route, Some(body)).boxed(),
@@ -248,6 +248,9 @@ impl Writer<'_> {
             _ => client._put(route, Some(body)).boxed(),
         };
         let answer = self.sent(&session, lane, request, what).await;
+        if let Err(Error::Moved { .. }) = answer {
+            self.names_changed.notify_one();
+        }
         if let Err(Error::Unauthorized { .. }) = answer {
             self.forget_session(repo).await;
         }

@@ -189,9 +189,11 @@ impl Payload {
         };
         let head = self.pull_request.as_ref()?.head.as_ref();
         let head = head.and_then(|head| head.sha.clone());
-        let moved = matches!(self.action(), "opened" | "synchronize" | "reopened");
+        let moved = matches!(self.action(), "opened" | "synchronize");
         let fact = match self.action() {
             "dequeued" => Some(PullFact::Dequeued),
+            "closed" => Some(PullFact::Open(false)),
+            "reopened" => Some(PullFact::Open(true)),
             _ => head.filter(|_| moved).map(PullFact::Head),
         };
         is_decisive.then(|| self.pull_hint(fact)).flatten()

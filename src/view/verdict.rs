@@ -1,7 +1,7 @@
 //! The gate's verdict, gate by gate, and what a branch's rules make of it.
 
 use super::markdown::{code, quoted};
-use crate::domain::gate::{Standing, Verdict};
+use crate::domain::gate::{GroupRefusal, Standing, Verdict};
 use crate::domain::pull_request::GATE_CONTEXT;
 
 /// The verdict as a list, gate by gate.
@@ -48,11 +48,25 @@ fn gates(verdict: &Verdict) -> String {
 }
 
 /// The title of the verdict on a merge queue's group.
-pub fn group_title(ok: bool) -> String {
-    if ok {
-        "the changes of this merge group can be applied together".into()
-    } else {
-        "the changes of this merge group cannot be applied together: the preview says why".into()
+pub fn group_title(refusal: Option<GroupRefusal>) -> String {
+    match refusal {
+        None => "the changes of this merge group can be applied together".into(),
+        Some(GroupRefusal::OwnVerdict) => {
+            "the pull request's own verdict is not green any more: see its windlass/gate".into()
+        }
+        Some(GroupRefusal::Preview) => {
+            "the changes of this merge group cannot be applied together: the preview says why"
+                .into()
+        }
+        Some(GroupRefusal::Unseen(count)) => {
+            format!(
+                "{count} changes of this merge group do not fit into its preview: merge its pull requests one by one"
+            )
+        }
+        Some(GroupRefusal::Configuration) => {
+            "windlass.yaml changes ahead of this in the queue: queue it again once that is merged"
+                .into()
+        }
     }
 }
 

@@ -123,17 +123,21 @@ impl Writer<'_> {
     /// number, which survives renames.
     pub async fn adopt_name(&self, id: u64, name: &RepoName) -> Result<()> {
         let id = i64::try_from(id).unwrap_or_default();
-        let mut old = BTreeSet::new();
-        for object in self.applications().await? {
-            if object.spec.repository_id == id && object.spec.repository != *name {
-                old.insert(object.spec.repository.clone());
-                self.applications.rename_repository(&object, name).await?;
-            }
-        }
+        let mut applications = self.applications().await?;
+        applications
+            .retain(|object| object.spec.repository_id == id && object.spec.repository != *name);
+        let old: BTreeSet<_> = applications
+            .iter()
+            .map(|object| object.spec.repository.clone())
+            .collect();
+        // The promotions first: only the applications tell which ones they are.
         for object in self.promotions().await? {
             if old.contains(&object.spec.repository) {
                 self.promotions.rename_repository(&object, name).await?;
             }
+        }
+        for object in &applications {
+            self.applications.rename_repository(object, name).await?;
         }
         Ok(())
     }

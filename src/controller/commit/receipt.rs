@@ -107,7 +107,7 @@ pub async fn write(ctx: &Writer, key: &CommitKey, text: &str) -> Result<()> {
 
 /// Who opened, approved and merged a pull request; an approval counts by the rule of the gate.
 async fn approved_by(ctx: &Arc<Reader>, key: &PullRequestKey) -> Result<Value> {
-    let (snapshot, _) = pull_request::snapshot(ctx, key).await?;
+    let snapshot = pull_request::snapshot(ctx, key).await?.snapshot;
     let counted = authority::approved_by(ctx, key, &snapshot, None).await?;
     let at = |login: &String| {
         let of = snapshot.reviews.iter().rev().find(|review| {

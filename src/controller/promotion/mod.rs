@@ -41,6 +41,7 @@ use git::{GitQuery, GitState, read_git};
 const MOST_STEPS: usize = 8;
 
 pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue> {
+    let mut reread = false;
     for _ in 0..MOST_STEPS {
         let (object, facts, recent) = match observe(&ctx, &key).await? {
             Observed::Nothing => return Ok(Requeue::Idle),
@@ -61,7 +62,8 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
         };
         let step = promotion::decide(&facts);
         // Nothing is written because of an old list of pull requests.
-        if !recent && !matches!(step, Step::Settled(_)) {
+        if !recent && !matches!(step, Step::Settled(_)) && !reread {
+            reread = true;
             ctx.cache.promotions.touch(&key);
             continue;
         }

@@ -50,6 +50,7 @@ impl Cache {
     /// The list changed: it is read again.
     pub fn touch(&self, key: &ApplicationKey) {
         self.changed.insert(key.clone(), Instant::now());
+        self.pulls.invalidate(key);
     }
 
     /// GitHub refused a step. Whether it refused the one before as well.

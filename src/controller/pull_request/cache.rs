@@ -10,7 +10,7 @@ use super::shown_preview::ShownPreview;
 use super::snapshots::Snapshots;
 use crate::controller::cache::Recent;
 use crate::domain::pull_request::Source;
-use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
+use crate::domain::{ApplicationKey, CommitSha, MergeGroup, PullRequestKey};
 
 /// The cache of the pull request loop.
 #[derive(Default)]
@@ -26,8 +26,10 @@ pub struct Cache {
     pub answered: Recent<(PullRequestKey, Source), ()>,
     /// Merges that GitHub refused.
     pub refusals: Recent<PullRequestKey, Refusal>,
+    /// When the checks of a merge queue's group were first asked for.
+    pub groups: Recent<MergeGroup, Instant>,
     /// Heads that are in a merge queue.
-    pub queued: Recent<PullRequestKey, CommitSha>,
+    pub queued: Recent<PullRequestKey, (CommitSha, Instant)>,
 }
 
 /// Previews, bounded by their size: their texts take the most memory.

@@ -1,37 +1,67 @@
 //! A group of a merge queue: the preview of the combined tree, and the verdict on it.
 //!
 //! GitHub merges the group once every required check is green on its head, and
-//! removes it after a while if one is not reported. Each pull request of it had
-//! its own verdict before it came into the queue; what is judged here is the
-//! combination, which nobody has seen.
+//! removes it after a while if one is not reported. The pull request's own verdict
+//! has to be green still; what is judged here besides is the combination, which
+//! nobody has seen.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::act::preview_check;
 use super::shown_preview::{ShownPreview, applications};
 use crate::controller::{Reader, Requeue, Result, Writer, preview};
-use crate::domain::MergeGroup;
+use crate::domain::catalog::FILE;
+use crate::domain::gate::{self, GroupFacts, GroupRefusal};
 use crate::domain::pull_request::{GATE_CONTEXT, Preview};
+use crate::domain::{MergeGroup, PullRequestKey};
 use crate::git::Remote;
 use crate::github::NewCheck;
 use crate::view;
 
+/// After this time a group that cannot be read is given up.
+const LONGEST: Duration = Duration::from_secs(600);
+/// A rendering that failed and may pass is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
 pub async fn reconcile_group(ctx: Arc<Writer>, group: MergeGroup) -> Result<Requeue> {
+    let since = ctx.cache.pulls.groups.get_with(group.clone(), Instant::now);
+    match look(&ctx, &group).await {
+        // The queue may have dropped it: its ref is gone then.
+        Err(error) if since.elapsed() > LONGEST => {
+            tracing::warn!(%group, %error, "a merge group is given up");
+            Ok(Requeue::Idle)
+        }
+        other => other,
+    }
+}
+
+async fn look(ctx: &Writer, group: &MergeGroup) -> Result<Requeue> {
     let base = ctx.known_base(&group.repo).await?;
     if base.configuration.is_none() || group.branch != base.repo.default_branch {
         return Ok(Requeue::Idle);
     }
-    fetch(&ctx, &group).await?;
-    let started = tokio::time::Instant::now();
+    fetch(ctx, group).await?;
+    let own_verdict = own_verdict(ctx, group).await?;
+    // Only a few at once: each holds the objects of its applications in memory.
+    let _turn = ctx.previewing.acquire().await;
+    let started = Instant::now();
     let (at, head) = (base.clone(), group.head.clone());
-    let diff = ctx
+    let (diff, is_alone) = ctx
         .mirror(&group.repo, move |mirror| {
-            preview::git_diff(mirror, at.configuration.as_ref(), &at.commit, &head)
+            let diff = preview::git_diff(mirror, at.configuration.as_ref(), &at.commit, &head)?;
+            let is_alone = mirror.parents(&head)?.first() == Some(&at.commit);
+            Ok((diff, is_alone))
         })
         .await?;
     let changes = Arc::new(diff.changes.clone());
     let (total, failure) = (diff.total, diff.failure.clone());
-    let (applications, _) = applications(&ctx, &group.repo, &base, diff).await?;
+    let (applications, passing) = applications(ctx, &group.repo, &base, diff).await?;
+    if passing {
+        return Ok(Requeue::After(AGAIN));
+    }
     let preview = Preview {
         head: group.head.clone(),
         base: base.commit.clone(),
@@ -41,6 +71,12 @@ pub async fn reconcile_group(ctx: Arc<Writer>, group: MergeGroup) -> Result<Requ
         duration: started.elapsed(),
     };
     let text = tokio::task::block_in_place(|| view::preview(&preview));
+    let facts = GroupFacts {
+        ok: preview.ok(),
+        unseen: text.unseen,
+        own_verdict,
+        mixed_configuration: !is_alone && changes.files.iter().any(|file| file == FILE),
+    };
     let shown = ShownPreview {
         id: preview.id(),
         retry: None,
@@ -52,21 +88,41 @@ pub async fn reconcile_group(ctx: Arc<Writer>, group: MergeGroup) -> Result<Requ
     github
         .publish_check(&group.repo, &preview_check(&shown), None)
         .await?;
-    let verdict = verdict(&group, &shown);
+    let verdict = verdict(group, &shown, gate::group_refusal(facts));
     github.publish_check(&group.repo, &verdict, None).await?;
     Ok(Requeue::Idle)
 }
 
-/// The verdict on the group: its pull requests passed the gates before, and together they can be
-/// applied.
-fn verdict(group: &MergeGroup, shown: &ShownPreview) -> NewCheck {
-    let ok = shown.preview.ok();
+/// Whether the verdict on the group's pull request is green now. Its number is in the name of the
+/// ref: `gh-readonly-queue/BRANCH/pr-NUMBER-SHA` (docs.github.com, "Managing a merge queue").
+async fn own_verdict(ctx: &Writer, group: &MergeGroup) -> Result<bool> {
+    let name = group.head_ref.rsplit('/').next().unwrap_or_default();
+    let number = name
+        .strip_prefix("pr-")
+        .and_then(|rest| rest.split('-').next()?.parse().ok());
+    let Some(number) = number else {
+        return Ok(false);
+    };
+    let key = PullRequestKey {
+        repo: group.repo.clone(),
+        number,
+    };
+    let snapshot = ctx.github.snapshot(&key).await?;
+    let gate = snapshot.gate.and_then(|gate| gate.conclusion);
+    Ok(gate.as_deref() == Some("success"))
+}
+
+fn verdict(group: &MergeGroup, shown: &ShownPreview, refusal: Option<GroupRefusal>) -> NewCheck {
     NewCheck {
         name: GATE_CONTEXT.into(),
         head: group.head.clone(),
         external_id: shown.id.clone(),
-        conclusion: Some(if ok { "success" } else { "failure" }),
-        title: view::group_title(ok),
+        conclusion: Some(if refusal.is_none() {
+            "success"
+        } else {
+            "failure"
+        }),
+        title: view::group_title(refusal),
         summary: shown.text.summary.clone(),
         text: None,
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Observation, Snapshots};
-use crate::controller::{Event, Reader, Requeue, Result, Writer, branch_rules};
+use crate::controller::{Reader, Requeue, Result, Writer, branch_rules};
 use crate::domain::gate::{MergePermit, MergeWay};
 use crate::domain::{CommitSha, PullRequestKey};
 use crate::github;
@@ -55,12 +55,26 @@ impl Refusal {
     /// Whether the merge of a head is not to be tried again yet.
     fn holds(&self, head: &CommitSha, facts: &str) -> bool {
         let changed = self.facts.as_deref().is_some_and(|known| known != facts);
-        let pause = match self.heard || changed {
+        let pause = match changed {
             true => SHORTEST_PAUSE,
-            false => self.pause,
+            false => self.pause(),
         };
         self.head == *head && self.at.elapsed() < pause
     }
+
+    fn pause(&self) -> Duration {
+        match self.heard {
+            true => SHORTEST_PAUSE,
+            false => self.pause,
+        }
+    }
+}
+
+/// When the merge of a head that GitHub refused is to be tried again.
+pub fn retry_after(ctx: &Reader, key: &PullRequestKey, head: &CommitSha) -> Option<Duration> {
+    let refusal = ctx.cache.pulls.refusals.get(key)?;
+    let left = refusal.pause().checked_sub(refusal.at.elapsed())?;
+    (refusal.head == *head && !left.is_zero()).then_some(left)
 }
 
 /// Why GitHub refused to merge a head, while that counts. `facts`: what is known of it now.
@@ -72,6 +86,12 @@ pub fn refused(
 ) -> Option<String> {
     let refusal = ctx.cache.pulls.refusals.get(key)?;
     refusal.holds(head, facts).then_some(refusal.message)
+}
+
+/// Whether a head is in the merge queue, as far as we know: the webhook that it left it may be lost.
+pub fn is_queued(ctx: &Reader, key: &PullRequestKey, head: &CommitSha) -> bool {
+    let queued = ctx.cache.pulls.queued.get(key);
+    queued.is_some_and(|(known, at)| known == *head && at.elapsed() < LONGEST_PAUSE)
 }
 
 /// Something happened that GitHub may have waited for, if it refused the merge.
@@ -88,7 +108,7 @@ pub fn heard(ctx: &Reader, key: &PullRequestKey) {
 /// The merge queue took it out: it is put in again after a pause, unless it was merged.
 pub fn dequeued(ctx: &Reader, key: &PullRequestKey) {
     let pulls = &ctx.cache.pulls;
-    let Some(head) = pulls.queued.remove(key) else {
+    let Some((head, _)) = pulls.queued.remove(key) else {
         return;
     };
     let refusal = Refusal::next(
@@ -140,7 +160,7 @@ async fn enqueue(
     match ctx.to_github().enqueue(key, pull, permit).await {
         Ok(()) => {
             let queued = &ctx.cache.pulls.queued;
-            queued.insert(key.clone(), permit.head().clone());
+            queued.insert(key.clone(), (permit.head().clone(), Instant::now()));
             Ok(Requeue::Idle)
         }
         Err(github::Error::Refused { message, .. }) => {
@@ -163,11 +183,10 @@ fn note_refusal(
     branch_rules::forget(ctx, &key.repo);
     let facts = Some(observation.facts.clone());
     let refusal = Refusal::next(refusals.get(key), permit.head(), message, facts);
-    let pause = refusal.pause;
     refusals.insert(key.clone(), refusal);
-    // The comment says so at once.
-    ctx.emit(&Event::PullRequest(key.clone()));
-    Requeue::After(pause)
+    // What was decided from may be outdated. The verdict says so at once.
+    ctx.cache.pulls.snapshots.touch(key);
+    Requeue::After(SHORTEST_PAUSE / 20)
 }
 
 /// Whether a refusal is about the method of merging alone. The words are GitHub's:

@@ -22,7 +22,6 @@ pub use snapshots::{Snapshots, snapshot};
 pub use shown_preview::{ShownPreview, invalidate_previews};
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::controller::preview::Changes;
 use crate::controller::{
@@ -34,20 +33,22 @@ use crate::domain::gate::{self, Facts};
 use crate::domain::pull_request::{self, CommandComment, Snapshot, Step};
 use crate::github::PullSnapshot;
 use act::act;
-use snapshots::is_recent;
+use snapshots::Known;
 use thread::Thread;
 
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
-    let (snapshot, lag) = snapshots::snapshot(&ctx, &key).await?;
-    let outcome = Box::pin(look(&ctx, &key, &snapshot)).await;
+    let known = snapshots::snapshot(&ctx, &key).await?;
+    let outcome = Box::pin(look(&ctx, &key, &known)).await;
     if outcome.is_err() {
         // A write may have been done all the same.
         ctx.cache.pulls.snapshots.touch(&key);
     }
-    Ok(outcome?.or_after(lag))
+    let retry = merge::retry_after(&ctx, &key, &known.snapshot.pull.head.sha);
+    Ok(outcome?.or_after(known.lag).or_after(retry))
 }
 
-async fn look(ctx: &Writer, key: &PullRequestKey, snapshot: &PullSnapshot) -> Result<Requeue> {
+async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Requeue> {
+    let snapshot = &known.snapshot;
     // Commands on a pull request into another branch get no answer, and so no reaction either.
     let commands =
         match snapshot.pull.base.branch == ctx.github.repository(&key.repo)?.default_branch {
@@ -61,14 +62,18 @@ async fn look(ctx: &Writer, key: &PullRequestKey, snapshot: &PullSnapshot) -> Re
         return Ok(Requeue::After(DEBOUNCE));
     }
     acknowledge(ctx, key, &commands).await;
-    let Some(observation) = observe(ctx, key, snapshot.clone(), commands).await? else {
+    let Some(observation) = observe(ctx, key, (**snapshot).clone(), commands).await? else {
         return Ok(Requeue::Idle);
     };
     let steps = pull_request::decide(&observation.observed);
-    let needs_recent = |step: &Step| matches!(step, Step::Merge(_) | Step::Answer { .. });
-    if steps.iter().any(needs_recent) && !is_recent(snapshot) {
+    let needs_recent = |step: &Step| match step {
+        Step::Merge(_) | Step::Answer { .. } => true,
+        Step::SetGate { state, .. } => *state == "success",
+        _ => false,
+    };
+    if steps.iter().any(needs_recent) && !known.is_recent {
         ctx.cache.pulls.snapshots.touch(key);
-        return Ok(Requeue::After(Duration::ZERO));
+        return Ok(Requeue::After(known.lag.unwrap_or_default()));
     }
     act(ctx, key, &observation, steps).await
 }

@@ -37,9 +37,12 @@ pub async fn observe(
     let is_new = |command: &CommandComment| {
         !(command.edited || command.interrupted || command.late || command.acknowledged)
     };
+    let snapshots = &ctx.cache.pulls.snapshots;
+    let head = &snapshot.pull.head.sha;
     let refresh = commands
         .iter()
-        .any(|command| is_new(command) && requests_preview(command));
+        .filter(|command| is_new(command) && requests_preview(command))
+        .any(|command| snapshots.is_first_preview(key, command.source, head));
     let shown_preview = previewed(ctx, key, &base, &snapshot, refresh).await?;
     let published = snapshot
         .check

@@ -2,7 +2,7 @@
 //!
 //! A webhook, the list of pull requests and a failed write say so. What we write
 //! is put into the kept snapshot. Only decisions that cannot do harm are made
-//! from a kept snapshot: see [`is_recent`]. Reads lag behind webhooks: until a
+//! from a kept snapshot: see [`Known::is_recent`]. Reads lag behind webhooks: until a
 //! read shows what a webhook told of, it counts as outdated.
 
 use std::collections::HashMap;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::controller::cache::{Recent, locked};
 use crate::controller::{Reader, Result};
+use crate::domain::pull_request::Source;
 use crate::domain::{CommitSha, PullFact, PullRequestKey, RepoName};
 use crate::github::{Pull, PullSnapshot};
 
@@ -31,6 +32,8 @@ pub struct Snapshots {
     changed: Recent<PullRequestKey, Instant>,
     /// What webhooks told of and reads did not show yet, with the time of the webhook.
     awaited: Mutex<HashMap<PullRequestKey, Vec<(PullFact, Instant)>>>,
+    /// Texts whose `/preview` had its preview made for a head.
+    previewed: Recent<(PullRequestKey, Source, CommitSha), ()>,
 }
 
 impl Snapshots {
@@ -45,6 +48,7 @@ impl Snapshots {
     /// A pull request changed: what was read before does not count any more.
     pub fn touch(&self, key: &PullRequestKey) {
         self.changed.insert(key.clone(), Instant::now());
+        self.known.invalidate(key);
     }
 
     /// A webhook told of something that the next read has to show.
@@ -77,6 +81,14 @@ impl Snapshots {
         }
     }
 
+    /// Whether a text's `/preview` is carried out for a head now; once is enough.
+    pub fn is_first_preview(&self, key: &PullRequestKey, source: Source, head: &CommitSha) -> bool {
+        let name = (key.clone(), source, head.clone());
+        let first = !self.previewed.contains_key(&name);
+        self.previewed.insert(name, ());
+        first
+    }
+
     /// Puts what we wrote into the kept snapshot.
     pub fn wrote(&self, key: &PullRequestKey, change: impl FnOnce(&mut PullSnapshot)) {
         if let Some(mut known) = self.known.get(key) {
@@ -94,15 +106,24 @@ impl Snapshots {
     }
 }
 
-/// A pull request as GitHub has it, or had it when it last changed. And when to read it again,
-/// because the read lags behind.
-pub async fn snapshot(
-    ctx: &Arc<Reader>,
-    key: &PullRequestKey,
-) -> Result<(Arc<PullSnapshot>, Option<Duration>)> {
+/// A snapshot, and what may be decided from it.
+pub struct Known {
+    pub snapshot: Arc<PullSnapshot>,
+    /// A merge, a green verdict or the answer to a command may be decided from it.
+    pub is_recent: bool,
+    /// When to read it again, since it does not show everything that webhooks told of.
+    pub lag: Option<Duration>,
+}
+
+/// A pull request as GitHub has it, or had it when it last changed.
+pub async fn snapshot(ctx: &Arc<Reader>, key: &PullRequestKey) -> Result<Known> {
     let snapshots = &ctx.cache.pulls.snapshots;
-    if let Some(known) = snapshots.get(key) {
-        return Ok((known, None));
+    if let Some(snapshot) = snapshots.get(key) {
+        return Ok(Known {
+            is_recent: snapshot.read.elapsed() < RECENT,
+            snapshot,
+            lag: None,
+        });
     }
     let snapshot = Arc::new(ctx.github.snapshot(key).await?);
     let lag = snapshots.lag(key, &snapshot);
@@ -110,10 +131,9 @@ pub async fn snapshot(
     if lag.is_some() {
         snapshots.touch(key);
     }
-    Ok((snapshot, lag))
-}
-
-/// Whether a merge or the answer to a command may be decided from a snapshot.
-pub fn is_recent(snapshot: &PullSnapshot) -> bool {
-    snapshot.read.elapsed() < RECENT
+    Ok(Known {
+        snapshot,
+        is_recent: lag.is_none(),
+        lag,
+    })
 }

@@ -78,7 +78,7 @@ pub async fn verdict(
     facts.github.no_method = facts.methods.is_empty() && !facts.github.rules.queue;
     let known = facts.github.as_text(&facts.reviews);
     facts.github.refused = merge::refused(ctx, key, &pull.head.sha, &known);
-    facts.github.queued = ctx.cache.pulls.queued.get(key).as_ref() == Some(&pull.head.sha);
+    facts.github.queued = merge::is_queued(ctx, key, &pull.head.sha);
     for user in unseen_by {
         let permission = permission(ctx, &key.repo, &user, snapshot.read).await?;
         let writer = permission >= Permission::Write;
@@ -113,7 +113,9 @@ async fn github_facts(
     };
     let state = |check: &RequiredCheck| {
         let of = reported.iter().find(|reported| {
-            reported.name == check.name && (check.app.is_none() || reported.app == check.app)
+            // A status does not tell which App posted it; GitHub knows.
+            let by = check.app.is_none() || reported.app.is_none() || reported.app == check.app;
+            reported.name == check.name && by
         });
         let state = of.map_or(CheckState::Pending, |reported| reported.state);
         (check.name.clone(), state)

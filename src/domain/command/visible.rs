@@ -100,6 +100,8 @@ impl Reader<'_> {
                 self.unread += usize::from(is_unread(tag.to_end()));
                 self.depth += 1;
             }
+            // A block of HTML ends at an empty line; what it left open goes on in the browser.
+            Event::End(TagEnd::HtmlBlock) if leaves_open(&self.text[range.clone()]) => return None,
             Event::End(tag) => {
                 self.depth -= 1;
                 self.unread -= usize::from(is_unread(*tag));
@@ -166,6 +168,45 @@ impl Reader<'_> {
         // Code and tags may go over several lines.
         self.found.push(text.trim().replace(['\r', '\n'], " "));
     }
+}
+
+/// Whether a browser reads on in a comment or in a tag after this HTML.
+fn leaves_open(html: &str) -> bool {
+    let mut rest = html;
+    while let Some(at) = rest.find('<') {
+        rest = &rest[at..];
+        if let Some(comment) = rest.strip_prefix("<!--") {
+            match comment.find("-->") {
+                Some(end) => rest = &comment[end + 3..],
+                None => return true,
+            }
+            continue;
+        }
+        let is_tag = rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || "/!?".contains(c));
+        if !is_tag {
+            rest = &rest[1..];
+            continue;
+        }
+        // In a tag, `>` ends it unless it stands in quotes.
+        let mut quote = None;
+        let end = rest.char_indices().find(|(_, c)| match (quote, c) {
+            (None, '>') => true,
+            (None, '"' | '\'') => {
+                quote = Some(*c);
+                false
+            }
+            (Some(open), c) if *c == open => {
+                quote = None;
+                false
+            }
+            _ => false,
+        });
+        match end {
+            Some((end, _)) => rest = &rest[end + 1..],
+            None => return true,
+        }
+    }
+    false
 }
 
 fn is_unread(tag: TagEnd) -> bool {
@@ -254,6 +295,10 @@ mod tests {
             ("/a\n<!-- text -->", &["/a"]),
             ("<!-- text -->\n/a", &["/a"]),
             ("<div>\n/a\n</div>\n\n/b", &["/b"]),
+            ("<div>a < b\n</div>\n\n/b", &["/b"]),
+            ("<div><!--\n\n/a\n\n<div>-->\n\n/b", &[]),
+            ("<div title=\"\n\n/a\n\n<div x\">", &[]),
+            ("<!-- a\ntemplate -->\n\n/b", &["/b"]),
             ("<pre>\n\n/a\n\n</pre>\n/b", &["/b"]),
             (
                 "<details><summary>text</summary>\n/a\n\n/b\n\n</details>",

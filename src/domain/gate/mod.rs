@@ -15,11 +15,13 @@ mod conflicts;
 mod draft;
 mod earlier_stages;
 mod github;
+mod group;
 mod preview;
 
 pub use approvals::{StagePolicy, unseen_refusal};
 pub use earlier_stages::Earlier;
 pub use github::{CheckState, GitHubFacts};
+pub use group::{GroupFacts, GroupRefusal, group_refusal};
 pub use preview::PreviewFact;
 
 /// The state of a gate.

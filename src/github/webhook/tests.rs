@@ -74,7 +74,11 @@ fn what_happens_on_a_pull_request_says_where_to_look_and_no_more() {
     holds([
         ("pull_request", of("opened"), head()),
         ("pull_request", by_us(of("opened")), head()),
-        ("pull_request", of("closed"), pull(None)),
+        (
+            "pull_request",
+            of("closed"),
+            pull(Some(PullFact::Open(false))),
+        ),
         ("pull_request", of("edited"), pull(None)),
         ("pull_request", by_us(of("edited")), None),
         ("pull_request", of("labeled"), None),
