@@ -193,7 +193,10 @@ impl State {
         let mut wait = self.wait_for_points(now, cost);
         if let Some(lane) = lane {
             wait = wait.max(self.wait_for_writes(now, lane));
-            wait = wait.max(self.wait_for_burst(now, interval));
+            // Somebody waits for an answer: it goes at once.
+            if lane != Lane::Acknowledge {
+                wait = wait.max(self.wait_for_burst(now, interval));
+            }
         }
         if wait.is_zero() {
             self.points.push_back((now, cost));
@@ -330,6 +333,8 @@ mod tests {
             drop(limiter.turn(Some(Lane::Decide)).await.unwrap());
         }
         assert_eq!(started.elapsed().as_secs(), 5);
+        drop(limiter.turn(Some(Lane::Acknowledge)).await.unwrap());
+        assert_eq!(started.elapsed().as_secs(), 5, "an answer goes at once");
         tokio::time::advance(MINUTE).await;
         let later = Instant::now();
         for _ in 0..BURST {

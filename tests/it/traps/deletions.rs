@@ -74,9 +74,15 @@ async fn a_deletion_that_nobody_approved_waits_for_a_confirmation() {
             lab.deployment().await.is_null().then_some(())
         })
         .await;
+    lab.world
+        .until("it is answered", async || {
+            let text = lab.world.conversation(number);
+            text.contains("> `/confirm-prune`").then_some(())
+        })
+        .await;
     has(
         &lab.world.conversation(number),
-        &["> `/confirm-prune`", "deletes `Deployment lab-staging/lab`"],
+        &["deletes `Deployment lab-staging/lab`"],
     );
 }
 

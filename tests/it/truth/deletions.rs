@@ -109,6 +109,12 @@ async fn other_tools_marks_keep_and_whatever_is_not_harmless_is_asked_about() {
             (!there("Secret", "secrets", "key").await).then_some(())
         })
         .await;
+    lab.world
+        .until("it is answered", async || {
+            let text = lab.world.conversation(number);
+            text.contains("> `/confirm-prune`").then_some(())
+        })
+        .await;
     has(
         &lab.world.conversation(number),
         &["deletes `ConfigMap lab-staging/asks`"],
