@@ -21,8 +21,9 @@ use crate::github::{Pull, PullSnapshot};
 const RECENT: Duration = Duration::from_secs(20);
 /// After this time a snapshot is read again, whatever happened.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// How long reads may lag behind a webhook.
-const LONGEST_LAG: Duration = Duration::from_secs(120);
+/// How long a read is waited for that shows what a webhook told of. Webhooks may come in another
+/// order, so that it never comes.
+const LONGEST_LAG: Duration = Duration::from_secs(30);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
@@ -54,10 +55,17 @@ impl Snapshots {
     /// A webhook told of something that the next read has to show.
     pub fn expect(&self, key: &PullRequestKey, fact: PullFact) {
         let mut awaited = locked(&self.awaited);
-        awaited
-            .entry(key.clone())
-            .or_default()
-            .push((fact, Instant::now()));
+        let facts = awaited.entry(key.clone()).or_default();
+        // A head moves on, and what was closed is opened again: only the last of a kind is to be
+        // seen.
+        let is_replaced = |known: &PullFact| {
+            matches!(
+                (known, &fact),
+                (PullFact::Head(_), PullFact::Head(_)) | (PullFact::Open(_), PullFact::Open(_))
+            )
+        };
+        facts.retain(|(known, _)| !is_replaced(known));
+        facts.push((fact, Instant::now()));
     }
 
     /// How long to wait until the next read, since this one does not show everything that webhooks
@@ -136,4 +144,47 @@ pub async fn snapshot(ctx: &Arc<Reader>, key: &PullRequestKey) -> Result<Known> 
         is_recent: lag.is_none(),
         lag,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> PullRequestKey {
+        PullRequestKey {
+            repo: "acme/config".parse().unwrap(),
+            number: 7,
+        }
+    }
+
+    fn awaited(snapshots: &Snapshots) -> Vec<PullFact> {
+        let all = locked(&snapshots.awaited);
+        let facts = all.get(&key()).into_iter().flatten();
+        facts.map(|(fact, _)| fact.clone()).collect()
+    }
+
+    #[test]
+    fn a_head_that_moved_on_is_not_waited_for() {
+        let head = |digit: &str| PullFact::Head(digit.repeat(40).parse().unwrap());
+        let snapshots = Snapshots::default();
+        for fact in [
+            head("a"),
+            PullFact::Comment(1),
+            PullFact::Open(false),
+            head("b"),
+            PullFact::Comment(2),
+            PullFact::Open(true),
+        ] {
+            snapshots.expect(&key(), fact);
+        }
+        assert_eq!(
+            awaited(&snapshots),
+            [
+                PullFact::Comment(1),
+                head("b"),
+                PullFact::Comment(2),
+                PullFact::Open(true)
+            ]
+        );
+    }
 }

@@ -120,3 +120,58 @@ async fn a_renamed_default_branch_is_followed() {
     );
     world.previewed(opened["number"].as_u64().unwrap()).await;
 }
+
+/// Somebody makes a repository with the name that the config repository had: it commands nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_the_old_name_gets_nothing_with_it() {
+    let world = World::new().await;
+    world.quiet().await;
+    let file = "apps/shop/staging/config.yaml";
+    let text = world.file(file);
+    let mut stolen = Vec::new();
+    for path in [
+        "windlass.yaml",
+        file,
+        "apps/shop/staging/kustomization.yaml",
+    ] {
+        let text = world.file(path).replace("hello", "stolen");
+        stolen.push((path.to_string(), text));
+    }
+    world.forge.rename("acme/config", "infrastructure").unwrap();
+    world
+        .forge
+        .create_repository("acme/config", &stolen)
+        .unwrap();
+    // By a webhook of the new repository, and at a start.
+    world
+        .forge
+        .push(
+            "acme/config",
+            "main",
+            "ada",
+            "Mine now",
+            &[("a", Some("b"))],
+        )
+        .unwrap();
+    world.kill();
+    world.start();
+    let text = text.replace("hello", "honest");
+    world
+        .forge
+        .push(
+            "acme/infrastructure",
+            "main",
+            "ada",
+            "A change",
+            &[(file, Some(&text))],
+        )
+        .unwrap();
+    world
+        .until("the change of the right one runs", async || {
+            let stored = world.config_map("staging", "shop").await?;
+            (stored["data"]["greeting"] == "honest").then_some(())
+        })
+        .await;
+    let log = std::fs::read_to_string(world.windlass.log()).unwrap();
+    assert!(log.contains("another repository has the name"), "{log}");
+}
