@@ -262,7 +262,7 @@ async fn resyncs(ctx: &Arc<Writer>, every: Duration) {
     let mut comparisons = 0;
     loop {
         let changed = tokio::select! {
-            () = ctx.github.names_changed.notified() => true,
+            () = ctx.github.repositories_changed.notified() => true,
             () = tokio::time::sleep(every) => false,
         };
         comparisons += 1;

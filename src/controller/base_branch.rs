@@ -94,9 +94,7 @@ async fn lag(ctx: &Arc<Reader>, base: &Base) -> Result<Option<Duration>> {
     };
     let (wanted, tip) = (commit.clone(), base.commit.clone());
     let is_there = ctx
-        .mirror(repo, move |mirror| {
-            Ok(mirror.has(&wanted) && mirror.is_ancestor(&wanted, &tip)?)
-        })
+        .mirror(repo, move |mirror| mirror.has_in(&wanted, &tip))
         .await?;
     if is_there || since.elapsed() > LONGEST_LAG {
         let mut all = locked(&ctx.cache.bases.awaited);

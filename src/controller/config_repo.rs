@@ -10,7 +10,7 @@ use super::error::Error;
 use super::{Reader, Result};
 use crate::domain::catalog::{Catalog, FILE, Target};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
-use crate::git::{Mirror, Remote};
+use crate::git::{Mirror, Mirrors, Remote};
 use crate::github::Repository;
 use crate::render::Source;
 
@@ -146,36 +146,44 @@ impl Reader {
             return Ok(());
         }
         let started = Instant::now();
-        let Repository {
-            clone_url: url,
-            default_branch: base,
-            ..
-        } = self.github.repository(repo)?;
-        let session = self.github.session_to_fetch(repo).await?;
-        let (ctx, name) = (self.clone(), repo.clone());
-        let run = move || {
-            let remote = Remote {
-                url: &url,
-                token: session.token(),
-            };
-            match pull {
-                Some(number) => ctx.mirrors.fetch_head(&name, &remote, number),
-                None => ctx.mirrors.fetch(&name, &remote, &base),
-            }
-        };
-        if let Err(error) = tokio::task::spawn_blocking(run)
-            .await
-            .map_err(|error| Error::Git(error.into()))?
-        {
-            // The token may have been revoked: the next fetch requests a new one.
-            self.github.forget_session(repo).await;
-            return Err(Error::Git(error));
-        }
+        let base = self.github.repository(repo)?.default_branch;
+        let name = repo.clone();
+        self.from_remote(repo, move |mirrors, remote| match pull {
+            Some(number) => mirrors.fetch_head(&name, remote, number),
+            None => mirrors.fetch(&name, remote, &base),
+        })
+        .await?;
         self.cache
             .repositories
             .fetched
             .insert((repo.clone(), pull), started);
         Ok(())
+    }
+
+    /// Runs a fetch from a repository on GitHub, off the async threads.
+    pub async fn from_remote(
+        self: &Arc<Self>,
+        repo: &RepoName,
+        fetch: impl FnOnce(&Mirrors, &Remote<'_>) -> anyhow::Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let url = self.github.repository(repo)?.clone_url;
+        let session = self.github.session_to_fetch(repo).await?;
+        let ctx = self.clone();
+        let run = move || {
+            let remote = Remote {
+                url: &url,
+                token: session.token(),
+            };
+            fetch(&ctx.mirrors, &remote)
+        };
+        let fetched = tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|error| Error::Git(error.into()))?;
+        if fetched.is_err() {
+            // The token may have been revoked: the next fetch requests a new one.
+            self.github.forget_session(repo).await;
+        }
+        fetched.map_err(Error::Git)
     }
 
     /// The base branch, fetched unless there was a fetch since `not_before`.

@@ -23,11 +23,9 @@ impl Writer {
 
     /// Gives the objects of renamed repositories the names that the settings have now.
     pub async fn adopt_names(&self) -> Result<()> {
-        for name in self.github.repositories() {
-            if self.is_config(&name) {
-                let id = self.github.repository(&name)?.id;
-                self.to_store().adopt_name(id, &name).await?;
-            }
+        for name in self.config_repositories() {
+            let id = self.github.repository(&name)?.id;
+            self.to_store().adopt_name(id, &name).await?;
         }
         Ok(())
     }
@@ -37,12 +35,8 @@ impl Reader {
     /// Lists the repositories again, and puts everything into the queues: at start, from time to
     /// time, and when the repositories changed.
     pub async fn resync(self: &Arc<Self>) -> Result<()> {
-        let found = self.github.discover().await?;
-        let config: Vec<_> = found
-            .into_iter()
-            .map(|repository| repository.name)
-            .filter(|repo| self.is_config(repo))
-            .collect();
+        self.github.discover().await?;
+        let config = self.config_repositories();
         // Repositories that the App can no longer access are dropped.
         locked(&self.cache.repositories.bases).retain(|repo, _| config.contains(repo));
         for repo in &config {
@@ -50,6 +44,13 @@ impl Reader {
             self.read_again(repo);
         }
         Ok(())
+    }
+
+    /// The config repositories that the App is installed on.
+    fn config_repositories(&self) -> Vec<RepoName> {
+        let mut all = self.github.repositories();
+        all.retain(|repo| self.is_config(repo));
+        all
     }
 
     /// Looks whether a webhook was lost: one read of each config repository, if nothing changed.
@@ -73,9 +74,8 @@ impl Reader {
 
     /// Reads the bases once, before the first image event or webhook is taken.
     pub async fn read_bases(self: &Arc<Self>) {
-        let config = self.github.repositories();
-        for repo in config.iter().filter(|repo| self.is_config(repo)) {
-            if let Err(error) = self.base(repo, Instant::now()).await {
+        for repo in self.config_repositories() {
+            if let Err(error) = self.base(&repo, Instant::now()).await {
                 tracing::warn!(%repo, %error, "a repository could not be read");
             }
         }
@@ -87,13 +87,12 @@ impl Reader {
             Hint::PullRequest { key, fact } if self.is_config(&key.repo) => {
                 let snapshots = &self.cache.pulls.snapshots;
                 snapshots.touch(&key);
-                match fact {
-                    Some(PullFact::Dequeued) => pull_request::dequeued(self, &key),
-                    Some(fact) => {
-                        snapshots.expect(&key, fact);
-                        pull_request::heard(self, &key);
-                    }
-                    None => pull_request::heard(self, &key),
+                if fact == Some(PullFact::Dequeued) {
+                    pull_request::dequeued(self, &key);
+                } else {
+                    pull_request::heard(self, &key);
+                    fact.into_iter()
+                        .for_each(|fact| snapshots.expect(&key, fact));
                 }
                 self.emit(&Event::PullRequest(key));
             }
@@ -118,7 +117,7 @@ impl Reader {
             Hint::Installations => {
                 // Permissions may have been granted, which only new tokens have.
                 self.github.forget_sessions();
-                self.github.names_changed.notify_one();
+                self.github.repositories_changed.notify_one();
             }
             Hint::MergeGroup(group) if self.is_config(&group.repo) => {
                 self.emit(&Event::MergeGroup(group));
@@ -129,7 +128,7 @@ impl Reader {
 
     fn branch_moved(&self, repo: RepoName, branch: String, at_least: Option<CommitSha>) {
         let Ok(repository) = self.github.repository(&repo) else {
-            self.github.names_changed.notify_one();
+            self.github.repositories_changed.notify_one();
             return;
         };
         self.touch(&repo);

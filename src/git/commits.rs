@@ -77,6 +77,11 @@ impl Mirror {
             .map(|id| sha(id.detach())))
     }
 
+    /// Whether a commit is there, and in the history of another or that one itself.
+    pub fn has_in(&self, commit: &CommitSha, of: &CommitSha) -> anyhow::Result<bool> {
+        Ok(self.has(commit) && self.is_ancestor(commit, of)?)
+    }
+
     pub fn is_ancestor(&self, ancestor: &CommitSha, of: &CommitSha) -> anyhow::Result<bool> {
         let (ancestor, of) = (object(ancestor)?, object(of)?);
         if ancestor == of {

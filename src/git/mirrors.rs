@@ -86,13 +86,33 @@ impl Mirrors {
             .with_context(|| format!("fetch {repo}"))
     }
 
-    /// Fetches the head of a pull request. It has its own lock and limits, so that a large push
-    /// there does not delay syncs. Blocking.
+    /// Fetches the head of a pull request. Blocking.
     pub fn fetch_head(
         &self,
         repo: &RepoName,
         remote: &Remote<'_>,
         number: u64,
+    ) -> anyhow::Result<()> {
+        let refspec = format!("+refs/pull/{number}/head:refs/pull/{number}/head");
+        let what = format!("fetch the head of {repo}#{number}");
+        self.fetch_bounded(repo, remote, refspec, what)
+    }
+
+    /// Fetches the head of a merge queue's group. Blocking.
+    pub fn fetch_group(&self, remote: &Remote<'_>, group: &MergeGroup) -> anyhow::Result<()> {
+        let refspec = format!("+{}:refs/groups/{}", group.head_ref, group.head);
+        let what = format!("fetch the merge group {group}");
+        self.fetch_bounded(&group.repo, remote, refspec, what)
+    }
+
+    /// Fetches what anybody may have pushed. It has its own lock and limits, so that a large push
+    /// there does not delay syncs. An error of the kind [`HeadTooLarge`]: it exceeds them.
+    fn fetch_bounded(
+        &self,
+        repo: &RepoName,
+        remote: &Remote<'_>,
+        refspec: String,
+        what: String,
     ) -> anyhow::Result<()> {
         let lock = self.lock(repo, true);
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,7 +125,6 @@ impl Mirrors {
             // The next fetch of the base replaces the mirror.
             return Err(HeadTooLarge.into());
         }
-        let refspecs = [format!("+refs/pull/{number}/head:refs/pull/{number}/head")];
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::SeqCst) {
@@ -119,22 +138,12 @@ impl Mirrors {
             });
             // Ends the watching thread, also if the fetch panics.
             let _end = SetOnDrop(&over);
-            let outcome = fetch_into(&mirror, remote, &refspecs, false, &stop);
+            let outcome = fetch_into(&mirror, remote, &[refspec], false, &stop);
             if stop.load(Ordering::SeqCst) && outcome.is_err() {
                 return Err(HeadTooLarge.into());
             }
-            outcome.with_context(|| format!("fetch the head of {repo}#{number}"))
+            outcome.context(what)
         })
-    }
-
-    /// Fetches the head of a merge queue's group. Blocking.
-    pub fn fetch_group(&self, remote: &Remote<'_>, group: &MergeGroup) -> anyhow::Result<()> {
-        let lock = self.lock(&group.repo, true);
-        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let mirror = open_or_init(&self.path(&group.repo))?;
-        let refspecs = [format!("+{}:refs/groups/{}", group.head_ref, group.head)];
-        fetch_into(&mirror, remote, &refspecs, false, &AtomicBool::new(false))
-            .with_context(|| format!("fetch the merge group {group}"))
     }
 
     fn lock(&self, repo: &RepoName, head: bool) -> Lock {

@@ -27,7 +27,7 @@ struct Installation {
 
 impl GitHub {
     /// Lists all repositories again.
-    pub async fn discover(&self) -> Result<Vec<Repository>> {
+    pub async fn discover(&self) -> Result<()> {
         let (mut installations, mut next) = (Vec::new(), Some(INSTALLATIONS.to_string()));
         while let Some(route) = next {
             let page: Vec<Installation>;
@@ -49,12 +49,9 @@ impl GitHub {
             }
         }
         self.name_as_settings(&mut found, &installations).await?;
-        let by_name = found
-            .iter()
-            .map(|repo| (repo.name.clone(), repo.clone()))
-            .collect();
-        *locked(&self.repositories) = by_name;
-        Ok(found)
+        let by_name = found.into_iter().map(|repo| (repo.name.clone(), repo));
+        *locked(&self.repositories) = by_name.collect();
+        Ok(())
     }
 
     /// A config repository that was renamed keeps the name that the settings know it by: GitHub tells

@@ -129,8 +129,8 @@ pub struct GitHub {
     note_tips: Mutex<HashMap<RepoName, notes::Tip>>,
     /// How many answers had which status code.
     answers: Mutex<BTreeMap<u16, u64>>,
-    /// A repository was renamed or transferred: the known names are outdated.
-    pub names_changed: tokio::sync::Notify,
+    /// What we know of the repositories may be outdated: their names, or which ones there are.
+    pub repositories_changed: tokio::sync::Notify,
 }
 
 /// A token, and the clients that use it.
@@ -224,7 +224,7 @@ impl GitHub {
                 .build(),
             note_tips: Mutex::default(),
             answers: Mutex::default(),
-            names_changed: tokio::sync::Notify::new(),
+            repositories_changed: tokio::sync::Notify::new(),
         })
     }
 

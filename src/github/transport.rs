@@ -40,14 +40,13 @@ impl GitHub {
         path: &str,
         what: &str,
     ) -> Result<T> {
-        Ok(self
-            .get_page(
-                repo,
-                &format!("/repos/{}/{path}", self.name_now(repo)),
-                what,
-            )
-            .await?
-            .0)
+        let route = self.route(repo, path);
+        Ok(self.get_page(repo, &route, what).await?.0)
+    }
+
+    /// The route of a path below a repository.
+    fn route(&self, repo: &RepoName, path: &str) -> String {
+        format!("/repos/{}/{path}", self.name_now(repo))
     }
 
     /// A page of a list, and the route of the next one.
@@ -58,16 +57,21 @@ impl GitHub {
         what: &str,
     ) -> Result<(T, Option<String>)> {
         let session = self.session_for(repo).await?;
-        match self.read(&session, route, what).await {
-            Err(moved @ Error::Moved { .. }) => {
-                self.names_changed.notify_one();
-                Err(moved)
-            }
-            Err(Error::Unauthorized { .. }) => {
-                self.forget_session(repo).await;
-                self.read(&self.session_for(repo).await?, route, what).await
-            }
-            other => other,
+        let answer = self.read(&session, route, what).await;
+        self.heed(repo, &answer).await;
+        if let Err(Error::Unauthorized { .. }) = answer {
+            return self.read(&self.session_for(repo).await?, route, what).await;
+        }
+        answer
+    }
+
+    /// What an answer says besides: the repository has another name, or GitHub does not know our
+    /// token any more.
+    async fn heed<T>(&self, repo: &RepoName, answer: &Result<T>) {
+        match answer {
+            Err(Error::Moved { .. }) => self.repositories_changed.notify_one(),
+            Err(Error::Unauthorized { .. }) => self.forget_session(repo).await,
+            _ => {}
         }
     }
 
@@ -80,10 +84,7 @@ impl GitHub {
     ) -> Result<Vec<T>> {
         let mut all = Vec::new();
         let join = if path.contains('?') { '&' } else { '?' };
-        let mut next = Some(format!(
-            "/repos/{}/{path}{join}per_page=100",
-            self.name_now(repo)
-        ));
+        let mut next = Some(self.route(repo, &format!("{path}{join}per_page=100")));
         while let Some(route) = next {
             let items: Vec<T>;
             (items, next) = self.get_page(repo, &route, what).await?;
@@ -200,9 +201,7 @@ impl GitHub {
             body: body.to_bytes(),
         }))
     }
-}
 
-impl GitHub {
     /// A write of the App itself: only tokens are requested so.
     pub(super) async fn sent_as_app<T: DeserializeOwned>(
         &self,
@@ -210,70 +209,9 @@ impl GitHub {
         request: Request<'_>,
         what: &str,
     ) -> Result<T> {
-        match self.sent(app, None, request, what).await? {
-            Some(answer) => parsed(&answer.body, what),
-            None => Err(unexpected(what, "304".into())),
-        }
-    }
-}
-
-fn parsed<T: DeserializeOwned>(body: &Bytes, what: &str) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| unexpected(what, error.to_string()))
-}
-
-fn rate_limited(what: &str, wait: Duration) -> Error {
-    let wait = jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::from_mins(1));
-    Error::RateLimited {
-        what: what.into(),
-        until: Timestamp::now() + wait,
-    }
-}
-
-impl Writer<'_> {
-    pub(super) async fn write<T: DeserializeOwned>(
-        &self,
-        repo: &RepoName,
-        method: &str,
-        path: &str,
-        body: &Value,
-        what: &str,
-    ) -> Result<T> {
-        let session = self.session_for(repo).await?;
-        let route = format!("/repos/{}/{path}", self.name_now(repo));
-        let lane = Some(Lane::of(method, path, body));
-        let client = &session.client;
-        let request = match method {
-            "POST" => client._post(route, Some(body)).boxed(),
-            "PATCH" => client._patch(route, Some(body)).boxed(),
-            _ => client._put(route, Some(body)).boxed(),
-        };
-        let answer = self.sent(&session, lane, request, what).await;
-        if let Err(Error::Moved { .. }) = answer {
-            self.names_changed.notify_one();
-        }
-        if let Err(Error::Unauthorized { .. }) = answer {
-            self.forget_session(repo).await;
-        }
-        match answer? {
-            Some(answer) if !answer.body.is_empty() => parsed(&answer.body, what),
-            _ => parsed(&Bytes::from_static(b"null"), what),
-        }
+        modified(self.sent(app, None, request, what).await?, what)
     }
 
-    pub(super) async fn mutate(
-        &self,
-        repo: &RepoName,
-        document: &str,
-        input: Value,
-        what: &str,
-    ) -> Result<Value> {
-        let variables = json!({"input": input});
-        self.operate(repo, Some(Lane::Decide), (document, variables), what)
-            .await
-    }
-}
-
-impl GitHub {
     /// Asks a GraphQL query; `data` of the answer, or its first error.
     pub(super) async fn query(
         &self,
@@ -297,13 +235,8 @@ impl GitHub {
         let body = json!({"query": document, "variables": variables});
         let request = session.graphql._post("/graphql", Some(&body)).boxed();
         let answer = self.sent(&session, lane, request, what).await;
-        if let Err(Error::Unauthorized { .. }) = answer {
-            self.forget_session(repo).await;
-        }
-        let answer: Value = match answer? {
-            Some(answer) => parsed(&answer.body, what)?,
-            None => return Err(unexpected(what, "304".into())),
-        };
+        self.heed(repo, &answer).await;
+        let answer: Value = modified(answer?, what)?;
         let Some(error) = answer["errors"]
             .as_array()
             .and_then(|errors| errors.first())
@@ -324,5 +257,64 @@ impl GitHub {
                 accepted: None,
             },
         })
+    }
+}
+
+fn parsed<T: DeserializeOwned>(body: &Bytes, what: &str) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| unexpected(what, error.to_string()))
+}
+
+/// The body of an answer to a request that had no condition.
+fn modified<T: DeserializeOwned>(answer: Option<Answered>, what: &str) -> Result<T> {
+    match answer {
+        Some(answer) => parsed(&answer.body, what),
+        None => Err(unexpected(what, "304 without a condition".into())),
+    }
+}
+
+fn rate_limited(what: &str, wait: Duration) -> Error {
+    let wait = jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::from_mins(1));
+    Error::RateLimited {
+        what: what.into(),
+        until: Timestamp::now() + wait,
+    }
+}
+
+impl Writer<'_> {
+    pub(super) async fn write<T: DeserializeOwned>(
+        &self,
+        repo: &RepoName,
+        method: &str,
+        path: &str,
+        body: &Value,
+        what: &str,
+    ) -> Result<T> {
+        let session = self.session_for(repo).await?;
+        let route = self.route(repo, path);
+        let lane = Some(Lane::of(method, path, body));
+        let client = &session.client;
+        let request = match method {
+            "POST" => client._post(route, Some(body)).boxed(),
+            "PATCH" => client._patch(route, Some(body)).boxed(),
+            _ => client._put(route, Some(body)).boxed(),
+        };
+        let answer = self.sent(&session, lane, request, what).await;
+        self.heed(repo, &answer).await;
+        match answer? {
+            Some(answer) if !answer.body.is_empty() => parsed(&answer.body, what),
+            _ => parsed(&Bytes::from_static(b"null"), what),
+        }
+    }
+
+    pub(super) async fn mutate(
+        &self,
+        repo: &RepoName,
+        document: &str,
+        input: Value,
+        what: &str,
+    ) -> Result<Value> {
+        let variables = json!({"input": input});
+        self.operate(repo, Some(Lane::Decide), (document, variables), what)
+            .await
     }
 }

@@ -94,9 +94,7 @@ pub async fn observe(
                 let (merged, tip) = (pull.merged_as(), base.commit.clone());
                 let has_merge = ctx
                     .mirror(&key.repo, move |mirror| match merged {
-                        Some(merged) => {
-                            Ok(mirror.has(&merged) && mirror.is_ancestor(&merged, &tip)?)
-                        }
+                        Some(merged) => mirror.has_in(&merged, &tip),
                         None => Ok(true),
                     })
                     .await?;

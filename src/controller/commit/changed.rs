@@ -21,18 +21,28 @@ fn seen_from(base: &Base, repo: &RepoName, commit: &CommitSha) -> CommitAtBase {
 /// What a commit of the base branch changed is the difference to this one: its first parent; or,
 /// since one push or a rebase can bring many commits, the tip before its push.
 async fn start_of(ctx: &Arc<Reader>, base: &Base, commit: &CommitSha) -> Result<Option<CommitSha>> {
-    let repo = &base.repo.name;
+    let key = CommitKey {
+        repo: base.repo.name.clone(),
+        commit: commit.clone(),
+    };
+    let starts = &ctx.cache.commits.starts;
+    if let Some(known) = starts.get(&key) {
+        return Ok(known);
+    }
+    let start = find_start(ctx, base, &key).await?;
+    starts.insert(key, start.clone());
+    Ok(start)
+}
+
+async fn find_start(ctx: &Arc<Reader>, base: &Base, key: &CommitKey) -> Result<Option<CommitSha>> {
+    let CommitKey { repo, commit } = key;
     let at = commit.clone();
     let parents = ctx.mirror(repo, move |mirror| mirror.parents(&at)).await?;
     // A merge commit comes alone. And so does a commit on top of the tip that we knew.
-    let key = CommitKey {
-        repo: repo.clone(),
-        commit: commit.clone(),
-    };
     let Some(parent) = parents.first() else {
         return Ok(None);
     };
-    let before = ctx.cache.commits.tip_before.get(&key);
+    let before = ctx.cache.commits.tip_before.get(key);
     if parents.len() > 1 || before.as_ref() == Some(parent) {
         return Ok(Some(parent.clone()));
     }
@@ -53,9 +63,7 @@ async fn start_of(ctx: &Arc<Reader>, base: &Base, commit: &CommitSha) -> Result<
     // Only if it was no forced push.
     let (from, to) = (start.clone(), commit.clone());
     let is_before = ctx
-        .mirror(repo, move |mirror| {
-            Ok(mirror.has(&from) && mirror.is_ancestor(&from, &to)?)
-        })
+        .mirror(repo, move |mirror| mirror.has_in(&from, &to))
         .await?;
     Ok(Some(if is_before { start } else { parent.clone() }))
 }

@@ -45,6 +45,8 @@ pub struct Cache {
     is_ancestor: Recent<(CommitSha, CommitSha), bool>,
     /// The tip of the base branch before a commit became it.
     pub tip_before: Recent<CommitKey, CommitSha>,
+    /// What the changes of a commit are counted from: see `changed`.
+    starts: Recent<CommitKey, Option<CommitSha>>,
     /// The applications that a commit changed, by the base whose configuration names them.
     changed_by: Recent<CommitAtBase, Arc<Vec<Target>>>,
     /// The applications that it removed from Git and that the base does not have again.

@@ -116,7 +116,7 @@ fn later_merge(
 }
 
 fn is_in_base(mirror: &Mirror, query: &GitQuery, commit: &CommitSha) -> anyhow::Result<bool> {
-    Ok(mirror.has(commit) && mirror.is_ancestor(commit, &query.base)?)
+    mirror.has_in(commit, &query.base)
 }
 
 /// The first-parent commit of the base branch since which a digest is set at fewer places than

@@ -75,7 +75,7 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
             ctx.cache.promotions.touch(&key);
         }
         if settled? {
-            ctx.cache.promotions.is_accepted(&key);
+            ctx.cache.promotions.note_success(&key);
             return Ok(Requeue::Idle);
         }
     }
@@ -94,7 +94,7 @@ async fn report_refusal(
         return Ok(());
     };
     // Right after something was created GitHub may not know it yet: the second refusal counts.
-    if !ctx.cache.promotions.is_refused_again(key) {
+    if !ctx.cache.promotions.note_refusal(key) {
         return Ok(());
     }
     let status = PromotionStatus {
@@ -138,7 +138,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     }
     let bot = ctx.github.identity().await?.login.clone();
     let pulls = pulls::of(ctx, key).await?;
-    let pull = match our_pull(pulls.found.clone(), key, &bot) {
+    let pull = match our_pull(pulls.value.to_vec(), key, &bot) {
         Ok(pull) => pull,
         Err(why) => return Ok(Observed::Unreadable(object, why)),
     };
@@ -160,7 +160,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     Ok(match state {
         Ok(state) => {
             let facts = facts(key, &earlier, query, state);
-            Observed::Facts(object, Box::new(facts), pulls.is_recent())
+            Observed::Facts(object, Box::new(facts), pulls.is_fresh())
         }
         Err(why) => Observed::Unreadable(object, why),
     })

@@ -20,7 +20,6 @@ pub async fn act(
     steps: Vec<Step>,
 ) -> Result<Requeue> {
     let place = place_of(&observation.base, key);
-    let snapshots = &ctx.cache.pulls.snapshots;
     let retry = observation
         .shown_preview
         .as_ref()
@@ -43,13 +42,11 @@ pub async fn act(
             Step::ReportTampering => report_tampering(ctx, key, observation).await?,
             Step::PostSticky(wanted) => {
                 let body = view::sticky_body(&wanted, &ctx.seal, &place);
-                let comment = ctx.to_github().post_comment(key, &body).await?;
-                snapshots.wrote(key, |snapshot| snapshot.put_comment(comment));
+                put_comment(ctx, key, &body, None).await?;
             }
             Step::EditSticky { id, wanted } => {
                 let body = view::sticky_body(&wanted, &ctx.seal, &place);
-                let comment = ctx.to_github().edit_comment(&key.repo, id, &body).await?;
-                snapshots.wrote(key, |snapshot| snapshot.put_comment(comment));
+                put_comment(ctx, key, &body, Some(id)).await?;
             }
             Step::PublishCheck => {
                 publish(ctx, key, observation).await?;
@@ -83,7 +80,21 @@ async fn report_tampering(
         return Ok(());
     };
     let notice = view::tampered(comment.id, comment.updated_at, &comment.html_url);
-    let comment = ctx.to_github().post_comment(key, &notice).await?;
+    put_comment(ctx, key, &notice, None).await
+}
+
+/// Posts a comment, or edits the one with the id `existing`.
+pub async fn put_comment(
+    ctx: &Writer,
+    key: &PullRequestKey,
+    body: &str,
+    existing: Option<u64>,
+) -> Result<()> {
+    let github = ctx.to_github();
+    let comment = match existing {
+        Some(id) => github.edit_comment(&key.repo, id, body).await?,
+        None => github.post_comment(key, body).await?,
+    };
     let snapshots = &ctx.cache.pulls.snapshots;
     snapshots.wrote(key, |snapshot| snapshot.put_comment(comment));
     Ok(())

@@ -68,7 +68,6 @@ pub async fn observe(
         snapshot,
         changes: changes.into(),
         gate_facts: None,
-        facts: String::new(),
         shown_preview: None,
     })
 }
@@ -132,9 +131,7 @@ async fn gate_is_to_retire(
     // If the head is in the base, no other pull request can merge it. Wait until the mirror has the
     // merge.
     let job = move |mirror: &crate::git::Mirror| {
-        let is_in = |commit: &CommitSha| {
-            Ok::<_, anyhow::Error>(mirror.has(commit) && mirror.is_ancestor(commit, &tip)?)
-        };
+        let is_in = |commit: &CommitSha| mirror.has_in(commit, &tip);
         let has_merge = merge.as_ref().map_or(Ok(true), is_in)?;
         Ok(has_merge && !is_in(&head)?)
     };

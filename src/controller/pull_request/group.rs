@@ -11,13 +11,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::act::preview_check;
-use super::shown_preview::{ShownPreview, applications};
+use super::shown_preview::{ShownPreview, make};
 use crate::controller::{Reader, Requeue, Result, Writer, preview};
 use crate::domain::catalog::FILE;
 use crate::domain::gate::{self, GroupFacts, GroupRefusal};
-use crate::domain::pull_request::{GATE_CONTEXT, Preview};
+use crate::domain::pull_request::GATE_CONTEXT;
 use crate::domain::{MergeGroup, PullRequestKey};
-use crate::git::Remote;
 use crate::github::NewCheck;
 use crate::view;
 
@@ -56,33 +55,15 @@ async fn look(ctx: &Writer, group: &MergeGroup) -> Result<Requeue> {
             Ok((diff, is_alone))
         })
         .await?;
-    let changes = Arc::new(diff.changes.clone());
-    let (total, failure) = (diff.total, diff.failure.clone());
-    let (applications, passing) = applications(ctx, &group.repo, &base, diff).await?;
+    let (shown, passing) = make(ctx, &base, &group.head, diff, started).await?;
     if passing {
         return Ok(Requeue::After(AGAIN));
     }
-    let preview = Preview {
-        head: group.head.clone(),
-        base: base.commit.clone(),
-        applications,
-        total,
-        failure,
-        duration: started.elapsed(),
-    };
-    let text = tokio::task::block_in_place(|| view::preview(&preview));
     let facts = GroupFacts {
-        ok: preview.ok(),
-        unseen: text.unseen,
+        ok: shown.preview.ok(),
+        unseen: shown.text.unseen,
         own_verdict,
-        mixed_configuration: !is_alone && changes.files.iter().any(|file| file == FILE),
-    };
-    let shown = ShownPreview {
-        id: preview.id(),
-        retry: None,
-        preview,
-        text,
-        changes,
+        mixed_configuration: !is_alone && shown.changes.files.iter().any(|file| file == FILE),
     };
     let github = ctx.to_github();
     github
@@ -137,18 +118,9 @@ async fn fetch(ctx: &Arc<Reader>, group: &MergeGroup) -> Result<()> {
     if has {
         return Ok(());
     }
-    let url = ctx.github.repository(&group.repo)?.clone_url;
-    let session = ctx.github.session_to_fetch(&group.repo).await?;
-    let (reader, group) = (ctx.clone(), group.clone());
-    let run = move || {
-        let remote = Remote {
-            url: &url,
-            token: session.token(),
-        };
-        reader.mirrors.fetch_group(&remote, &group)
-    };
-    tokio::task::spawn_blocking(run)
-        .await
-        .map_err(|error| crate::controller::Error::Git(error.into()))?
-        .map_err(crate::controller::Error::Git)
+    let wanted = group.clone();
+    ctx.from_remote(&group.repo, move |mirrors, remote| {
+        mirrors.fetch_group(remote, &wanted)
+    })
+    .await
 }

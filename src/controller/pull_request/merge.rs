@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Observation, Snapshots};
+use super::Observation;
 use crate::controller::{Reader, Requeue, Result, Writer, branch_rules};
-use crate::domain::gate::{MergePermit, MergeWay};
+use crate::domain::gate::{Facts, MergePermit, MergeWay};
 use crate::domain::{CommitSha, PullRequestKey};
 use crate::github;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// After a refusal the verdict is looked at again, so that it says so.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// Two attempts are at least this far apart, whatever happens.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(20);
 
@@ -132,7 +134,7 @@ pub async fn merge(
     };
     match ctx.to_github().merge(key, permit, method).await {
         Ok(sha) => {
-            let snapshots: &Snapshots = &ctx.cache.pulls.snapshots;
+            let snapshots = &ctx.cache.pulls.snapshots;
             snapshots.wrote(key, |snapshot| snapshot.pull.merged(&sha, ctx.now()));
             ctx.touch(&key.repo);
             Ok(Requeue::After(Duration::ZERO))
@@ -181,12 +183,12 @@ fn note_refusal(
     let refusals = &ctx.cache.pulls.refusals;
     // It may be for a rule that we do not know of yet.
     branch_rules::forget(ctx, &key.repo);
-    let facts = Some(observation.facts.clone());
+    let facts = observation.gate_facts.as_ref().map(Facts::as_text);
     let refusal = Refusal::next(refusals.get(key), permit.head(), message, facts);
     refusals.insert(key.clone(), refusal);
     // What was decided from may be outdated. The verdict says so at once.
     ctx.cache.pulls.snapshots.touch(key);
-    Requeue::After(SHORTEST_PAUSE / 20)
+    Requeue::After(AT_ONCE)
 }
 
 /// Whether a refusal is about the method of merging alone. The words are GitHub's:

@@ -17,7 +17,7 @@ mod verdict;
 pub use cache::Cache;
 pub use group::reconcile_group;
 pub use merge::{dequeued, heard};
-pub use snapshots::{Snapshots, snapshot};
+pub use snapshots::snapshot;
 
 pub use shown_preview::{ShownPreview, invalidate_previews};
 
@@ -100,8 +100,6 @@ pub struct Observation {
     pub changes: Arc<Changes>,
     /// The facts that the verdict is based on.
     gate_facts: Option<Facts>,
-    /// What GitHub could refuse a merge for, as one text that changes with it.
-    facts: String,
 }
 
 impl Observation {

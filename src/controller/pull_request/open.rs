@@ -42,7 +42,7 @@ pub async fn observe(
     let refresh = commands
         .iter()
         .filter(|command| is_new(command) && requests_preview(command))
-        .any(|command| snapshots.is_first_preview(key, command.source, head));
+        .any(|command| snapshots.note_preview(key, command.source, head));
     let shown_preview = previewed(ctx, key, &base, &snapshot, refresh).await?;
     let published = snapshot
         .check
@@ -80,7 +80,6 @@ pub async fn observe(
         observed,
         base,
         changes: shown_preview.changes.clone(),
-        facts: facts.github.as_text(&facts.reviews),
         snapshot,
         gate_facts: Some(facts),
         shown_preview: Some(shown_preview),

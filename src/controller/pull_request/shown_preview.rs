@@ -13,7 +13,7 @@ use crate::controller::{Base, Environment, Error, Event, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::plan::Change;
 use crate::domain::pull_request::{self, ApplicationPreview, Failure, Preview};
-use crate::domain::{ApplicationKey, PullRequestKey, RepoName};
+use crate::domain::{ApplicationKey, CommitSha, PullRequestKey, RepoName};
 use crate::github::PullSnapshot;
 use crate::render::Budget;
 use crate::view::{self, PreviewText};
@@ -96,30 +96,14 @@ pub async fn previewed(
         .begin(key, head, refresh)
         .map_err(|error| Error::Git(error.into()))?;
     let diff = git_diff(ctx, key, base, snapshot, attempt.is_none()).await?;
-    let changes = diff.changes.clone();
-    let (total, failure) = (diff.total, diff.failure.clone());
-    let (applications, passing) = applications(ctx, &key.repo, base, diff).await?;
-    let preview = Preview {
-        head: head.clone(),
-        base: base.commit.clone(),
-        applications,
-        total,
-        failure,
-        duration: started.elapsed(),
-    };
-    ctx.metrics.previewed(preview.duration);
+    let (mut made, passing) = make(ctx, base, head, diff, started).await?;
+    ctx.metrics.previewed(made.preview.duration);
     if let Some(attempt) = attempt {
         attempt.done();
     }
-    // With thousands of objects this takes a second.
-    let text = tokio::task::block_in_place(|| view::preview(&preview));
-    let shown_preview = Arc::new(ShownPreview {
-        id: preview.id(),
-        retry: (passing || may_pass(&preview)).then(|| next_time(known.as_deref())),
-        preview,
-        text,
-        changes: changes.into(),
-    });
+    let passing = passing || may_pass(&made.preview);
+    made.retry = passing.then(|| next_time(known.as_deref()));
+    let shown_preview = Arc::new(made);
     ctx.cache
         .pulls
         .previews
@@ -129,6 +113,38 @@ pub async fn previewed(
         ctx.emit(&Event::PullRequest(key.clone()));
     }
     Ok(shown_preview)
+}
+
+/// Makes the preview of what a head changes; and whether an application failed for a transient
+/// reason. `started`: when the work on it began.
+pub async fn make(
+    ctx: &Arc<Reader>,
+    base: &Arc<Base>,
+    head: &CommitSha,
+    diff: GitDiff,
+    started: Instant,
+) -> Result<(ShownPreview, bool)> {
+    let changes = diff.changes.clone();
+    let (total, failure) = (diff.total, diff.failure.clone());
+    let (applications, passing) = applications(ctx, base, diff).await?;
+    let preview = Preview {
+        head: head.clone(),
+        base: base.commit.clone(),
+        applications,
+        total,
+        failure,
+        duration: started.elapsed(),
+    };
+    // With thousands of objects this takes a second.
+    let text = tokio::task::block_in_place(|| view::preview(&preview));
+    let shown = ShownPreview {
+        id: preview.id(),
+        retry: None,
+        preview,
+        text,
+        changes: changes.into(),
+    };
+    Ok((shown, passing))
 }
 
 /// What the head changes in Git; a failure if the head is not previewed. `crashes`: windlass
@@ -162,12 +178,12 @@ async fn git_diff(
 
 /// The previews of the applications that the head changes; and whether one of them failed for a
 /// transient reason.
-pub async fn applications(
+async fn applications(
     ctx: &Arc<Reader>,
-    repo: &RepoName,
     base: &Arc<Base>,
     diff: GitDiff,
 ) -> Result<(Vec<ApplicationPreview>, bool)> {
+    let repo = &base.repo.name;
     // One budget for all renderings of this head.
     let plain = ctx.environment.previewing(ctx.preview_account.as_ref());
     let environment = plain.within(Budget::default());

@@ -11,16 +11,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::controller::cache::{Recent, locked};
+use crate::controller::cache::{Kept, Recent, locked};
 use crate::controller::{Reader, Result};
 use crate::domain::pull_request::Source;
 use crate::domain::{CommitSha, PullFact, PullRequestKey, RepoName};
 use crate::github::{Pull, PullSnapshot};
 
-/// How old a snapshot may be that a merge or the answer to a command is decided from.
-const RECENT: Duration = Duration::from_secs(20);
-/// After this time a snapshot is read again, whatever happened.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// How long a read is waited for that shows what a webhook told of. Webhooks may come in another
 /// order, so that it never comes.
 const LONGEST_LAG: Duration = Duration::from_secs(30);
@@ -28,9 +24,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub struct Snapshots {
-    known: Recent<PullRequestKey, Arc<PullSnapshot>>,
-    /// When a pull request last changed, as far as we heard.
-    changed: Recent<PullRequestKey, Instant>,
+    kept: Kept<PullRequestKey, PullSnapshot>,
     /// What webhooks told of and reads did not show yet, with the time of the webhook.
     awaited: Mutex<HashMap<PullRequestKey, Vec<(PullFact, Instant)>>>,
     /// Texts whose `/preview` had its preview made for a head.
@@ -38,18 +32,9 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// The kept snapshot, if nothing changed since.
-    fn get(&self, key: &PullRequestKey) -> Option<Arc<PullSnapshot>> {
-        let known = self.known.get(key)?;
-        let changed = self.changed.get(key);
-        let outdated = changed.is_some_and(|at| known.read <= at) || known.read.elapsed() > LONGEST;
-        (!outdated).then_some(known)
-    }
-
     /// A pull request changed: what was read before does not count any more.
     pub fn touch(&self, key: &PullRequestKey) {
-        self.changed.insert(key.clone(), Instant::now());
-        self.known.invalidate(key);
+        self.kept.touch(key);
     }
 
     /// A webhook told of something that the next read has to show.
@@ -83,14 +68,15 @@ impl Snapshots {
 
     /// The list of pull requests shows one otherwise than the kept snapshot does.
     pub fn compare(&self, key: &PullRequestKey, listed: &Pull) {
-        let known = self.known.get(key);
-        if known.is_some_and(|known| !known.pull.is_as_listed(listed)) {
+        let kept = self.kept.get(key);
+        if kept.is_some_and(|kept| !kept.value.pull.is_as_listed(listed)) {
             self.touch(key);
         }
     }
 
-    /// Whether a text's `/preview` is carried out for a head now; once is enough.
-    pub fn is_first_preview(&self, key: &PullRequestKey, source: Source, head: &CommitSha) -> bool {
+    /// Notes that a text's `/preview` is carried out for a head, and whether that is the first time:
+    /// once is enough.
+    pub fn note_preview(&self, key: &PullRequestKey, source: Source, head: &CommitSha) -> bool {
         let name = (key.clone(), source, head.clone());
         let first = !self.previewed.contains_key(&name);
         self.previewed.insert(name, ());
@@ -99,15 +85,12 @@ impl Snapshots {
 
     /// Puts what we wrote into the kept snapshot.
     pub fn wrote(&self, key: &PullRequestKey, change: impl FnOnce(&mut PullSnapshot)) {
-        if let Some(mut known) = self.known.get(key) {
-            change(Arc::make_mut(&mut known));
-            self.known.insert(key.clone(), known);
-        }
+        self.kept.update(key, change);
     }
 
     /// The open pull requests with this head, as far as they are known.
     pub fn with_head(&self, repo: &RepoName, head: &CommitSha) -> Vec<PullRequestKey> {
-        let all = self.known.iter().filter(|(key, known)| {
+        let all = self.kept.iter().filter(|(key, known)| {
             key.repo == *repo && known.pull.is_open() && known.pull.head.sha == *head
         });
         all.map(|(key, _)| (*key).clone()).collect()
@@ -126,18 +109,17 @@ pub struct Known {
 /// A pull request as GitHub has it, or had it when it last changed.
 pub async fn snapshot(ctx: &Arc<Reader>, key: &PullRequestKey) -> Result<Known> {
     let snapshots = &ctx.cache.pulls.snapshots;
-    if let Some(snapshot) = snapshots.get(key) {
+    if let Some(kept) = snapshots.kept.get(key) {
         return Ok(Known {
-            is_recent: snapshot.read.elapsed() < RECENT,
-            snapshot,
+            is_recent: kept.is_fresh(),
+            snapshot: kept.value,
             lag: None,
         });
     }
     let snapshot = Arc::new(ctx.github.snapshot(key).await?);
     let lag = snapshots.lag(key, &snapshot);
-    snapshots.known.insert(key.clone(), snapshot.clone());
-    if lag.is_some() {
-        snapshots.touch(key);
+    if lag.is_none() {
+        snapshots.kept.insert(key, snapshot.clone(), snapshot.read);
     }
     Ok(Known {
         snapshot,

@@ -56,6 +56,7 @@ pub async fn verdict(
         _ => authority::contributors(ctx, key, snapshot).await?,
     };
     let targets = authority::touched_stages(base, changes, &shown_preview.preview);
+    let github = github_facts(ctx, base, snapshot).await?;
     let mut facts = Facts {
         head: pull.head.sha.clone(),
         earlier: earlier(ctx, key, base, snapshot, origin).await?,
@@ -71,13 +72,10 @@ pub async fn verdict(
         preview: fact,
         manual_merge_reason: offers.iter().find_map(Offer::manual_merge_reason),
         reviews,
-        github: github_facts(ctx, base, snapshot).await?,
-        methods: Vec::new(),
+        methods: branch_rules::methods(ctx, base, &github.rules),
+        github,
     };
-    facts.methods = branch_rules::methods(ctx, base, &facts.github.rules);
-    facts.github.no_method = facts.methods.is_empty() && !facts.github.rules.queue;
-    let known = facts.github.as_text(&facts.reviews);
-    facts.github.refused = merge::refused(ctx, key, &pull.head.sha, &known);
+    facts.github.refused = merge::refused(ctx, key, &pull.head.sha, &facts.as_text());
     facts.github.queued = merge::is_queued(ctx, key, &pull.head.sha);
     for user in unseen_by {
         let permission = permission(ctx, &key.repo, &user, snapshot.read).await?;

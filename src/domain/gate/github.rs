@@ -4,7 +4,6 @@
 //! GitHub enforces its rules itself, for people as well.
 
 use super::{Facts, Standing, Verdict, leaf};
-use crate::domain::approvals::Review;
 use crate::domain::rules::BranchRules;
 
 /// What GitHub wants, as far as it is known before it refuses.
@@ -19,8 +18,6 @@ pub struct GitHubFacts {
     pub refused: Option<String>,
     /// It is in the merge queue.
     pub queued: bool,
-    /// No method of merging is left by the rules and the repository's settings.
-    pub no_method: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +27,16 @@ pub enum CheckState {
     Failed,
 }
 
-impl GitHubFacts {
+impl Facts {
     /// What GitHub could refuse a merge for, as one text that changes with it.
-    pub fn as_text(&self, reviews: &[Review]) -> String {
-        format!(
-            "{:?} {:?} {} {reviews:?}",
-            self.rules, self.checks, self.behind
-        )
+    pub fn as_text(&self) -> String {
+        let GitHubFacts {
+            rules,
+            checks,
+            behind,
+            ..
+        } = &self.github;
+        format!("{rules:?} {checks:?} {behind} {:?}", self.reviews)
     }
 }
 
@@ -67,7 +67,6 @@ fn demands(facts: &Facts) -> Vec<Verdict> {
         behind,
         refused,
         queued,
-        no_method,
     } = &facts.github;
     let mut demands = Vec::new();
     let mut demand = |gate, met: bool, reason: String| {
@@ -98,7 +97,7 @@ fn demands(facts: &Facts) -> Vec<Verdict> {
         let reason = "the branch's rules require that the head contains the tip of the branch";
         demand("up to date", !behind, reason.into());
     }
-    if *no_method {
+    if facts.methods.is_empty() && !rules.queue {
         let reason = "the branch's rules and the repository's settings leave no method of merging: allow one";
         demand("method", false, reason.into());
     }

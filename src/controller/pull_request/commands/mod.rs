@@ -19,6 +19,7 @@ mod writings;
 pub use unanswered::unanswered;
 
 use super::Observation;
+use super::act::put_comment;
 use crate::controller::{Error, Result, Writer};
 use crate::domain::command::{Answer, Arguments, Command, NotTaken, Power, Takes};
 use crate::domain::pull_request::{CommandComment, Source};
@@ -88,9 +89,7 @@ async fn reply(
         answers.push((line.clone(), text));
     }
     let body = view::reply(comment.source, &answers);
-    let posted = ctx.to_github().post_comment(key, &body).await?;
-    let snapshots = &ctx.cache.pulls.snapshots;
-    snapshots.wrote(key, |snapshot| snapshot.put_comment(posted));
+    put_comment(ctx, key, &body, None).await?;
     let answered = &ctx.cache.pulls.answered;
     answered.insert((key.clone(), comment.source), ());
     Ok(())
