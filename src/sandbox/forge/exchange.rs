@@ -6,6 +6,8 @@ use axum::body::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
+use super::state::Outgoing;
+
 /// Called with every exchange.
 pub type Observer = dyn Fn(&Exchange) + Send + Sync;
 
@@ -38,6 +40,25 @@ pub struct Exchange {
     pub response: Option<Value>,
     /// Whether the App or one of its installations asked.
     pub by_app: bool,
+}
+
+impl Exchange {
+    /// A webhook, which has no answer of GitHub's.
+    pub fn webhook(outgoing: &Outgoing) -> Self {
+        let name = match &outgoing.action {
+            Some(action) => format!("{}-{action}", outgoing.event),
+            None => outgoing.event.clone(),
+        };
+        Self {
+            method: "WEBHOOK".into(),
+            path: name.replace('_', "-"),
+            query: String::new(),
+            request: Some(outgoing.payload.clone()),
+            status: 0,
+            response: None,
+            by_app: false,
+        }
+    }
 }
 
 /// A request taken apart.

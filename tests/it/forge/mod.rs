@@ -14,11 +14,12 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use windlass::sandbox::forge::state::{Outgoing, Role};
-use windlass::sandbox::forge::{Exchange, Forge, Wire};
+use windlass::sandbox::forge::{Exchange, Forge};
 use windlass::sandbox::installation::APP_MANIFEST;
 use windlass::sandbox::process::Folder;
 
 use crate::support::contract::Contract;
+use crate::support::watched;
 
 const CONFIG: &str = "acme/config";
 
@@ -61,12 +62,7 @@ impl Alone {
     async fn new() -> Self {
         let folder = Folder::temporary().unwrap();
         let forge = Forge::start(folder.path(), 0).await.unwrap();
-        let contract = Contract::shared();
-        let observer = contract.clone();
-        forge.set_wire(Wire {
-            observer: Some(Arc::new(move |exchange| observer.see(exchange))),
-            writes: None,
-        });
+        let contract = watched(&forge);
         let file = (
             "windlass.yaml".to_string(),
             "applications: {}\n".to_string(),
@@ -157,20 +153,9 @@ impl Alone {
     fn announced(&self) -> Vec<(String, Value)> {
         let sent: Vec<Outgoing> = self.forge.state().outbox.drain(..).collect();
         let told = sent.into_iter().map(|one| {
-            let action = one
-                .action
-                .map_or(String::new(), |action| format!("-{action}"));
-            let name = format!("{}{action}", one.event).replace('_', "-");
-            self.contract.see(&Exchange {
-                method: "WEBHOOK".into(),
-                path: name.clone(),
-                query: String::new(),
-                request: Some(one.payload.clone()),
-                status: 0,
-                response: None,
-                by_app: false,
-            });
-            (name, one.payload)
+            let exchange = Exchange::webhook(&one);
+            self.contract.see(&exchange);
+            (exchange.path, one.payload)
         });
         told.collect()
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::GREETING;
 use crate::support::World;
 
 /// A push whose branch is not there yet when its webhook comes (rancher/fleet#4842).
@@ -10,9 +11,8 @@ async fn a_branch_that_lags_behind_its_webhook_is_fetched_again() {
     let world = World::new().await;
     world.quiet().await;
     world.forge.state().faults.lag.refs = 3;
-    let file = "apps/shop/staging/config.yaml";
-    let text = world.file(file).replace("hello", "late");
-    let commit = world.commit("Late", &[(file, Some(&text))]);
+    let text = world.file(GREETING).replace("hello", "late");
+    let commit = world.commit("Late", &[(GREETING, Some(&text))]);
     world.sync_status(&commit, "success").await;
 }
 

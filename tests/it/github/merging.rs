@@ -1,12 +1,10 @@
 //! Merging as GitHub's rules want it: shown before it is refused, tried by what is allowed.
 
-use std::time::Duration;
-
 use http::Method;
 use serde_json::json;
 use windlass::sandbox::forge::state::{MergeMethod, Rule};
 
-use super::{change, on_main};
+use super::{GREETING, change, half_a_minute, on_main};
 use crate::support::World;
 
 fn count(asked: &std::collections::BTreeMap<String, usize>, what: &str) -> usize {
@@ -30,12 +28,7 @@ async fn a_review_that_rules_demand_is_waited_for() {
     insta::assert_snapshot!(verdict, @"all gates passed; GitHub waits: the branch's rules require an approval: 0 given");
     world.quiet().await;
     world.asked();
-    let waited = tokio::time::Instant::now();
-    world
-        .until("half a minute passed", async || {
-            (waited.elapsed() > Duration::from_secs(30)).then_some(())
-        })
-        .await;
+    half_a_minute(&world).await;
     assert_eq!(
         world.asked(),
         [].into(),
@@ -65,12 +58,7 @@ async fn a_refused_merge_is_tried_seldom_and_flips_no_verdict() {
         verdict.starts_with("all gates passed; GitHub waits"),
         "{verdict}"
     );
-    let waited = tokio::time::Instant::now();
-    world
-        .until("half a minute passed", async || {
-            (waited.elapsed() > Duration::from_secs(30)).then_some(())
-        })
-        .await;
+    half_a_minute(&world).await;
     let asked = world.asked();
     assert!(count(&asked, "PUT pulls/*/merge") <= 2, "{asked:?}");
     assert!(
@@ -172,9 +160,8 @@ async fn a_merge_queue_is_used_and_its_group_is_previewed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_progress_of_a_rebased_pull_request_is_that_of_all_its_commits() {
     let world = World::new().await;
-    let file = "apps/shop/staging/config.yaml";
-    let text = world.file(file).replace("hello", "rebased");
-    let number = world.propose("mia", "change", &[(file, Some(&text))]);
+    let text = world.file(GREETING).replace("hello", "rebased");
+    let number = world.propose("mia", "change", &[(GREETING, Some(&text))]);
     let word = [("README.md", Some("# A word\n"))];
     world
         .forge

@@ -6,10 +6,44 @@ mod merging;
 mod names;
 mod refusals;
 
+use std::time::{Duration, Instant};
+
 use windlass::sandbox::example::CONFIG;
 use windlass::sandbox::forge::state::{Repository, Rule};
 
 use crate::support::World;
+
+/// The file whose greeting the stories change, and that runs as a ConfigMap.
+const GREETING: &str = "apps/shop/staging/config.yaml";
+
+/// Pushes another greeting to a branch of a repository; the commit.
+fn greet(world: &World, repository: &str, branch: &str, text: &str) -> String {
+    let files = [(GREETING, Some(text))];
+    world
+        .forge
+        .push(repository, branch, "ada", "Another greeting", &files)
+        .unwrap()
+}
+
+/// Waits until the greeting runs.
+async fn runs(world: &World, greeting: &str) {
+    world
+        .until(&format!("the greeting {greeting} runs"), async || {
+            let stored = world.config_map("staging", "shop").await?;
+            (stored["data"]["greeting"] == greeting).then_some(())
+        })
+        .await;
+}
+
+/// Half a minute, in which something must not happen.
+async fn half_a_minute(world: &World) {
+    let started = Instant::now();
+    world
+        .until("half a minute passed", async || {
+            (started.elapsed() > Duration::from_secs(30)).then_some(())
+        })
+        .await;
+}
 
 /// A rule of the config repository's default branch.
 fn on_main(world: &World, rule: Rule) {

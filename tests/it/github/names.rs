@@ -1,37 +1,27 @@
 //! Repositories and branches get other names; numbers stay.
 
-use serde_json::Value;
+use http::Method;
+use serde_json::{Value, json};
 
+use super::{GREETING, greet, runs};
 use crate::support::World;
+
+const OLD: &str = "acme/config";
+const NEW: &str = "acme/infrastructure";
 
 /// The config repository is renamed: everything goes on under the name of the settings.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renamed_config_repository_goes_on() {
     let world = World::new().await;
     world.quiet().await;
-    let file = "apps/shop/staging/config.yaml";
-    let text = world.file(file).replace("hello", "renamed");
-    world.forge.rename("acme/config", "infrastructure").unwrap();
-    let commit = world
-        .forge
-        .push(
-            "acme/infrastructure",
-            "main",
-            "ada",
-            "A change",
-            &[(file, Some(&text))],
-        )
-        .unwrap();
-    world
-        .until("the change runs", async || {
-            let stored = world.config_map("staging", "shop").await?;
-            (stored["data"]["greeting"] == "renamed").then_some(())
-        })
-        .await;
+    let text = world.file(GREETING);
+    world.forge.rename(OLD, "infrastructure").unwrap();
+    let commit = greet(&world, NEW, "main", &text.replace("hello", "renamed"));
+    runs(&world, "renamed").await;
     world
         .until("its status is reported", async || {
             let state = world.forge.state();
-            let repo = state.by_full_name("acme/infrastructure")?;
+            let repo = state.by_full_name(NEW)?;
             let status = repo
                 .statuses
                 .iter()
@@ -44,50 +34,18 @@ async fn a_renamed_config_repository_goes_on() {
     world.kill();
     world.start();
     world.settled().await;
-    let text = text.replace("renamed", "again");
-    world
-        .forge
-        .push(
-            "acme/infrastructure",
-            "main",
-            "ada",
-            "Again",
-            &[(file, Some(&text))],
-        )
-        .unwrap();
-    let runs = async |greeting: &str| {
-        world
-            .until("the next change runs", async || {
-                let stored = world.config_map("staging", "shop").await?;
-                (stored["data"]["greeting"] == greeting).then_some(())
-            })
-            .await;
-    };
-    runs("again").await;
+    greet(&world, NEW, "main", &text.replace("hello", "again"));
+    runs(&world, "again").await;
     // And once the settings have the new name, which the objects get as well.
     world.kill();
     let projects = world.cache().with_file_name("projects.yaml");
     let settings = std::fs::read_to_string(&projects).unwrap();
-    std::fs::write(
-        &projects,
-        settings.replace("acme/config", "acme/infrastructure"),
-    )
-    .unwrap();
+    std::fs::write(&projects, settings.replace(OLD, NEW)).unwrap();
     world.start();
-    let text = text.replace("again", "settled");
-    world
-        .forge
-        .push(
-            "acme/infrastructure",
-            "main",
-            "ada",
-            "Settled",
-            &[(file, Some(&text))],
-        )
-        .unwrap();
-    runs("settled").await;
+    greet(&world, NEW, "main", &text.replace("hello", "settled"));
+    runs(&world, "settled").await;
     let objects = world.applications().await;
-    let is_new = |object: &Value| object["spec"]["repository"] == "acme/infrastructure";
+    let is_new = |object: &Value| object["spec"]["repository"] == NEW;
     assert!(objects.iter().all(is_new), "{objects:#?}");
 }
 
@@ -96,28 +54,11 @@ async fn a_renamed_config_repository_goes_on() {
 async fn a_renamed_default_branch_is_followed() {
     let world = World::new().await;
     world.quiet().await;
-    world
-        .forge
-        .rename_branch("acme/config", "main", "trunk")
-        .unwrap();
-    let file = "apps/shop/staging/config.yaml";
-    let text = world.file(file).replace("hello", "trunk");
-    world
-        .forge
-        .push(
-            "acme/config",
-            "change",
-            "mia",
-            "A change",
-            &[(file, Some(&text))],
-        )
-        .unwrap();
-    let opened = world.as_user(
-        "mia",
-        http::Method::POST,
-        "pulls",
-        serde_json::json!({"title": "A change", "head": "change", "base": "trunk"}),
-    );
+    world.forge.rename_branch(OLD, "main", "trunk").unwrap();
+    let text = world.file(GREETING).replace("hello", "trunk");
+    greet(&world, OLD, "change", &text);
+    let body = json!({"title": "A change", "head": "change", "base": "trunk"});
+    let opened = world.as_user("mia", Method::POST, "pulls", body);
     world.previewed(opened["number"].as_u64().unwrap()).await;
 }
 
@@ -126,52 +67,20 @@ async fn a_renamed_default_branch_is_followed() {
 async fn whoever_takes_the_old_name_gets_nothing_with_it() {
     let world = World::new().await;
     world.quiet().await;
-    let file = "apps/shop/staging/config.yaml";
-    let text = world.file(file);
-    let mut stolen = Vec::new();
-    for path in [
-        "windlass.yaml",
-        file,
-        "apps/shop/staging/kustomization.yaml",
-    ] {
+    let text = world.file(GREETING);
+    let kustomization = "apps/shop/staging/kustomization.yaml";
+    let stolen = ["windlass.yaml", GREETING, kustomization].map(|path| {
         let text = world.file(path).replace("hello", "stolen");
-        stolen.push((path.to_string(), text));
-    }
-    world.forge.rename("acme/config", "infrastructure").unwrap();
-    world
-        .forge
-        .create_repository("acme/config", &stolen)
-        .unwrap();
+        (path.to_string(), text)
+    });
+    world.forge.rename(OLD, "infrastructure").unwrap();
+    world.forge.create_repository(OLD, &stolen).unwrap();
     // By a webhook of the new repository, and at a start.
-    world
-        .forge
-        .push(
-            "acme/config",
-            "main",
-            "ada",
-            "Mine now",
-            &[("a", Some("b"))],
-        )
-        .unwrap();
+    greet(&world, OLD, "main", &text.replace("hello", "mine now"));
     world.kill();
     world.start();
-    let text = text.replace("hello", "honest");
-    world
-        .forge
-        .push(
-            "acme/infrastructure",
-            "main",
-            "ada",
-            "A change",
-            &[(file, Some(&text))],
-        )
-        .unwrap();
-    world
-        .until("the change of the right one runs", async || {
-            let stored = world.config_map("staging", "shop").await?;
-            (stored["data"]["greeting"] == "honest").then_some(())
-        })
-        .await;
+    greet(&world, NEW, "main", &text.replace("hello", "honest"));
+    runs(&world, "honest").await;
     let log = std::fs::read_to_string(world.windlass.log()).unwrap();
     assert!(log.contains("another repository has the name"), "{log}");
 }

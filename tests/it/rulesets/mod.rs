@@ -10,9 +10,10 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::{Value, json};
 use windlass::sandbox::forge::state::{Role, Rule};
-use windlass::sandbox::forge::{Exchange, Forge, Wire, git};
+use windlass::sandbox::forge::{Exchange, Forge, git};
 
 use crate::support::contract::Contract;
+use crate::support::watched;
 
 const REPOSITORY: &str = "acme/shop";
 
@@ -30,12 +31,7 @@ impl Desk {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let forge = Forge::start(folder.path(), 0).await.unwrap();
-        let contract = Contract::shared();
-        let observing = contract.clone();
-        forge.set_wire(Wire {
-            observer: Some(Arc::new(move |exchange| observing.see(exchange))),
-            writes: None,
-        });
+        let contract = watched(&forge);
         let files = [("README.md", "read me\n"), ("apps/shop.yaml", "a: 1\n")];
         let files = files.map(|(path, text)| (path.to_string(), text.to_string()));
         forge.create_repository(REPOSITORY, &files).unwrap();
@@ -179,19 +175,9 @@ impl Desk {
     fn events(&self) -> Vec<(String, Value)> {
         let sent: Vec<_> = self.forge.state().outbox.drain(..).collect();
         let told = sent.into_iter().map(|outgoing| {
-            let action = outgoing.action.map(|action| format!("-{action}"));
-            let name = format!("{}{}", outgoing.event, action.unwrap_or_default());
-            let name = name.replace('_', "-");
-            self.contract.see(&Exchange {
-                method: "WEBHOOK".into(),
-                path: name.clone(),
-                query: String::new(),
-                request: Some(outgoing.payload.clone()),
-                status: 0,
-                response: None,
-                by_app: false,
-            });
-            (name, outgoing.payload)
+            let exchange = Exchange::webhook(&outgoing);
+            self.contract.see(&exchange);
+            (exchange.path, outgoing.payload)
         });
         told.collect()
     }

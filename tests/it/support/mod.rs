@@ -91,6 +91,17 @@ pub struct World {
 /// The requests of the App, by method and route.
 type Asked = Mutex<BTreeMap<String, usize>>;
 
+/// Holds every exchange of a forge that stands alone against GitHub's descriptions.
+pub fn watched(forge: &Forge) -> Arc<Contract> {
+    let contract = Contract::shared();
+    let observing = contract.clone();
+    forge.set_wire(Wire {
+        observer: Some(Arc::new(move |exchange| observing.see(exchange))),
+        writes: None,
+    });
+    contract
+}
+
 /// Holds each exchange against GitHub's descriptions, and counts those of the App.
 fn observer(contract: &Arc<Contract>, asked: &Arc<Asked>) -> Arc<Observer> {
     let (contract, asked) = (contract.clone(), asked.clone());

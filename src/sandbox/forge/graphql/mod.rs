@@ -44,6 +44,32 @@ struct Failure {
     message: String,
 }
 
+/// Answers fields one after the other: each by its value, or by null and an error. Err: the document
+/// cannot be gone on with.
+fn answers(
+    fields: Vec<Positioned<Selection>>,
+    answer: impl Fn(&Field) -> Result<Result<Value, Failure>, Value>,
+) -> Result<Value, Value> {
+    let mut data = Map::new();
+    let mut errors = Vec::new();
+    for selection in fields {
+        let Selection::Field(field) = &selection.node else {
+            return Err(json!({"message": "fragments are not supported"}));
+        };
+        let alias = document::alias(&field.node);
+        let value = answer(&field.node)?.unwrap_or_else(|Failure { kind, message }| {
+            errors.push(json!({"type": kind, "path": [alias], "locations": [{"line": 1, "column": 1}], "message": message}));
+            Value::Null
+        });
+        data.insert(alias.into(), value);
+    }
+    let mut answer = json!({"data": data});
+    if !errors.is_empty() {
+        answer["errors"] = errors.into();
+    }
+    Ok(answer)
+}
+
 fn failure(kind: &'static str, message: impl Into<String>) -> Failure {
     Failure {
         kind,
@@ -79,33 +105,11 @@ impl Inner {
         variables: &BTreeMap<String, Value>,
         auth: &Auth,
     ) -> Result<Value, Value> {
-        let mut data = Map::new();
-        let mut errors = Vec::new();
-        for selection in fields {
-            let Selection::Field(field) = &selection.node else {
-                return Err(json!({"message": "fragments are not supported"}));
-            };
-            let field = &field.node;
+        answers(fields, |field| {
             let input = document::input(field, variables)?;
-            let alias = document::alias(field);
-            match self.execute(field, input, auth) {
-                Ok(value) => {
-                    data.insert(
-                        alias.into(),
-                        document::selected(&field.selection_set, &value),
-                    );
-                }
-                Err(Failure { kind, message }) => {
-                    data.insert(alias.into(), Value::Null);
-                    errors.push(json!({"type": kind, "path": [alias], "locations": [{"line": 1, "column": 1}], "message": message}));
-                }
-            }
-        }
-        let mut answer = json!({"data": data});
-        if !errors.is_empty() {
-            answer["errors"] = errors.into();
-        }
-        Ok(answer)
+            let done = self.execute(field, input, auth);
+            Ok(done.map(|value| document::selected(&field.selection_set, &value)))
+        })
     }
 
     fn execute(&self, field: &Field, input: Value, auth: &Auth) -> Result<Value, Failure> {

@@ -8,7 +8,7 @@ use async_graphql_parser::types::{Field, Selection, SelectionSet};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::document;
+use super::{Failure, answers, document};
 use crate::sandbox::forge::Inner;
 use crate::sandbox::forge::auth::{Access, Auth, may};
 use crate::sandbox::forge::json::node_id;
@@ -30,13 +30,8 @@ impl Inner {
         variables: &BTreeMap<String, Value>,
         auth: &Auth,
     ) -> Result<Value, Value> {
-        let mut data = Map::new();
-        let mut errors = Vec::new();
-        for selection in fields {
-            let Selection::Field(field) = &selection.node else {
-                return Err(json!({"message": "fragments are not supported"}));
-            };
-            let (field, name) = (&field.node, field.node.name.node.as_str());
+        answers(fields, |field| {
+            let name = field.name.node.as_str();
             if name != "node" {
                 return Err(
                     json!({"message": format!("Field '{name}' doesn't exist on type 'Query'"), "path": ["query", name]}),
@@ -44,26 +39,14 @@ impl Inner {
             }
             let id = document::argument(field, "id", variables)?;
             let id = id.as_str().unwrap_or_default();
-            let alias = document::alias(field);
-            match self.written(id, auth) {
-                Some(written) => {
-                    data.insert(
-                        alias.into(),
-                        selected(field, &field.selection_set, &written)?,
-                    );
-                }
-                None => {
-                    data.insert(alias.into(), Value::Null);
-                    errors.push(json!({"type": "NOT_FOUND", "path": [alias], "locations": [{"line": 1, "column": 1}],
-                        "message": format!("Could not resolve to a node with the global id of '{id}'")}));
-                }
-            }
-        }
-        let mut answer = json!({"data": data});
-        if !errors.is_empty() {
-            answer["errors"] = errors.into();
-        }
-        Ok(answer)
+            let Some(written) = self.written(id, auth) else {
+                return Ok(Err(Failure {
+                    kind: "NOT_FOUND",
+                    message: format!("Could not resolve to a node with the global id of '{id}'"),
+                }));
+            };
+            Ok(Ok(selected(field, &field.selection_set, &written)?))
+        })
     }
 
     /// What has a node id, if the asker may read it.

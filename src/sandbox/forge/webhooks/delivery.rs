@@ -27,7 +27,9 @@ pub(in crate::sandbox::forge) async fn deliver(inner: Arc<Inner>) {
             continue;
         };
         for (outgoing, lost) in batch {
-            show(&inner, &outgoing);
+            if let Some(observer) = inner.wire().observer {
+                observer(&Exchange::webhook(&outgoing));
+            }
             let started = Instant::now();
             let status = if lost {
                 None
@@ -51,26 +53,6 @@ pub(in crate::sandbox::forge) async fn deliver(inner: Arc<Inner>) {
             });
         }
     }
-}
-
-/// Shows a webhook to the observer, as an exchange without an answer.
-fn show(inner: &Inner, outgoing: &Outgoing) {
-    let Some(observer) = inner.wire().observer else {
-        return;
-    };
-    let whole = match &outgoing.action {
-        Some(action) => format!("{}-{action}", outgoing.event),
-        None => outgoing.event.clone(),
-    };
-    observer(&Exchange {
-        method: "WEBHOOK".into(),
-        path: whole.replace('_', "-"),
-        query: String::new(),
-        request: Some(outgoing.payload.clone()),
-        status: 0,
-        response: None,
-        by_app: false,
-    });
 }
 
 type Batch = Vec<(Outgoing, bool)>;
