@@ -36,6 +36,7 @@ pub async fn act(
     }) {
         requeue = Requeue::After(Duration::from_secs(30));
     }
+    requeue = requeue.or_after(observation.next_change(ctx.now()));
     for step in steps {
         tracing::debug!(?step, "pull request");
         match step {

@@ -11,6 +11,7 @@ mod origin;
 mod score;
 mod shown_preview;
 mod snapshots;
+mod standing;
 mod thread;
 mod verdict;
 
@@ -22,6 +23,9 @@ pub use snapshots::snapshot;
 pub use shown_preview::{ShownPreview, invalidate_previews};
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::controller::preview::Changes;
 use crate::controller::{
@@ -103,6 +107,13 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// How long until the verdict may change without an event: a hold ends.
+    fn next_change(&self, now: Timestamp) -> Option<Duration> {
+        let holds = self.gate_facts.iter().flat_map(|facts| &facts.holds);
+        let ends = holds.filter_map(|(_, hold)| hold.until);
+        Duration::try_from(ends.min()?.duration_since(now)).ok()
+    }
+
     /// Why a user's `/accept-unseen` does not count; None: it does.
     pub fn unseen_refusal(&self, user: &str) -> Option<String> {
         let writer = self

@@ -11,7 +11,7 @@ pub struct Earlier {
 }
 
 pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
-    if facts.earlier.is_empty() {
+    if facts.earlier.is_empty() || facts.rollback {
         return None;
     }
     let gate = "earlier stages";
