@@ -29,6 +29,7 @@ mod replicas;
 mod rulesets;
 mod support;
 mod syncs;
+mod thread;
 mod tidy;
 mod traps;
 mod truth;

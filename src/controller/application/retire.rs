@@ -248,6 +248,7 @@ pub fn target_of(object: &Application) -> Target {
             approvals: 0,
             approvers: vec![],
             reconcile: Reconciler::Windlass,
+            rollback: None,
         },
         path: spec.path.clone(),
         destination: Destination {

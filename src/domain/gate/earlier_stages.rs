@@ -8,6 +8,8 @@ pub struct Earlier {
     pub stage: String,
     /// Why it is not healthy there with exactly these digests.
     pub lacks: Option<String>,
+    /// Who passed it over for these images, and why.
+    pub skipped: Option<(String, String)>,
 }
 
 pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
@@ -23,14 +25,20 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     if !lacking.is_empty() {
         return Some(leaf(gate, Standing::Pending, lacking.join("; ")));
     }
-    let names: Vec<_> = facts
+    let (skipped, healthy): (Vec<_>, Vec<_>) = facts
         .earlier
         .iter()
-        .map(|earlier| earlier.stage.as_str())
-        .collect();
-    Some(leaf(
-        gate,
-        Standing::Passed,
-        format!("{} healthy with exactly these digests", names.join(", ")),
-    ))
+        .partition(|earlier| earlier.skipped.is_some());
+    let mut reasons = Vec::new();
+    if !healthy.is_empty() {
+        let names: Vec<_> = healthy.iter().map(|it| it.stage.as_str()).collect();
+        let names = names.join(", ");
+        reasons.push(format!("{names} healthy with exactly these digests"));
+    }
+    for earlier in skipped {
+        if let Some((by, reason)) = &earlier.skipped {
+            reasons.push(format!("{by} passed over {}: {reason}", earlier.stage));
+        }
+    }
+    Some(leaf(gate, Standing::Passed, reasons.join("; ")))
 }

@@ -99,6 +99,7 @@ fn a_permit_needs_every_gate() {
                 f.earlier = vec![Earlier {
                     stage: "staging".into(),
                     lacks: Some("runs 1.0.0".into()),
+                    skipped: None,
                 }]
             },
             "staging: runs 1.0.0",

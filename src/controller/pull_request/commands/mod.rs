@@ -12,8 +12,11 @@ mod hold;
 mod merge;
 mod policy;
 mod preview;
+mod promote;
+mod reject;
 mod request;
 mod resume;
+mod rollback;
 mod status;
 mod sync;
 mod take;
@@ -141,6 +144,9 @@ impl Invocation<'_> {
             Command::History => history::run(self, selected).await,
             Command::Hold => hold::run(self, selected).await,
             Command::Resume => resume::run(self, selected).await,
+            Command::Rollback => rollback::run(self, selected).await,
+            Command::Reject => reject::run(self, selected).await,
+            Command::Promote => promote::run(self).await,
             Command::Merge => Ok(merge::run(self)),
             Command::Cancel => Ok(merge::cancel(self)),
         }
