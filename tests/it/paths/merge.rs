@@ -55,7 +55,7 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
 
     --- windlass[bot]
     <!-- windlass:sticky final (hex) -->
-    **Synced, healthy** · `(hex)`
+    **Synced, healthy** · `(hex)` · 1 of 1 objects as predicted
 
     | application | state | |
     |---|---|---|
