@@ -87,6 +87,7 @@ pub async fn earlier(
         .map(|stage| Earlier {
             stage: stage.stage.to_string(),
             lacks: stage.lacks(&wanted),
+            since: stage.since,
         })
         .collect())
 }

@@ -58,7 +58,11 @@ pub async fn verdict(
     let targets = authority::touched_stages(base, changes, &shown_preview.preview);
     let github = github_facts(ctx, base, snapshot).await?;
     let mut facts = Facts {
+        now: ctx.now(),
         head: pull.head.sha.clone(),
+        author: pull.author().to_string(),
+        rollback: false,
+        overrides: Vec::new(),
         earlier: earlier(ctx, key, base, snapshot, origin).await?,
         origin,
         contributors,

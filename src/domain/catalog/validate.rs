@@ -62,16 +62,17 @@ fn stages(raw: Ordered<RawStage>) -> Result<Vec<Stage>, Invalid> {
 
 impl RawStage {
     fn validate(self, name: Name) -> Result<Stage, Invalid> {
-        let approvers = self.gates.approvers.iter().map(|text| text.parse());
+        let gates = self.gates.validate(&name)?;
         Ok(Stage {
             name,
             cluster: self.cluster,
             after: self.after,
             merge: self.merge,
-            approvals: self.gates.approvals,
-            approvers: approvers
-                .collect::<Result<_, Invalid>>()
-                .map_err(|Invalid(why)| invalid(format_args!("approvers: {why}")))?,
+            approvals: gates.approvals,
+            approvers: gates.approvers,
+            soak: gates.soak,
+            calendar: gates.calendar,
+            break_glass: gates.break_glass,
             reconcile: self
                 .reconcile
                 .map(RawReconcile::validate)

@@ -1,6 +1,8 @@
 //! The gate `earlier stages`: the promoted images run, healthy, in every earlier stage.
 
-use super::{Facts, Standing, Verdict, leaf};
+use jiff::Timestamp;
+
+use super::{Clear, Facts, Standing, Verdict, leaf};
 
 /// An earlier stage, in which the promoted images have to be healthy first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,6 +10,8 @@ pub struct Earlier {
     pub stage: String,
     /// Why it is not healthy there with exactly these digests.
     pub lacks: Option<String>,
+    /// Since when it has been synced and healthy; None: it is not, or that is not known.
+    pub since: Option<Timestamp>,
 }
 
 pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
@@ -21,16 +25,20 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
         .filter_map(|earlier| Some(format!("{}: {}", earlier.stage, earlier.lacks.as_ref()?)))
         .collect();
     if !lacking.is_empty() {
-        return Some(leaf(gate, Standing::Pending, lacking.join("; ")));
+        let stages = facts
+            .earlier
+            .iter()
+            .filter(|earlier| earlier.lacks.is_some());
+        let stages = stages.map(|earlier| earlier.stage.clone()).collect();
+        let pending = leaf(gate, Standing::Pending, lacking.join("; "));
+        return Some(pending.clears([Clear::EarlierStages { stages }]));
     }
     let names: Vec<_> = facts
         .earlier
         .iter()
         .map(|earlier| earlier.stage.as_str())
         .collect();
-    Some(leaf(
-        gate,
-        Standing::Passed,
-        format!("{} healthy with exactly these digests", names.join(", ")),
-    ))
+    let reason = format!("{} healthy with exactly these digests", names.join(", "));
+    let since = facts.earlier.iter().filter_map(|earlier| earlier.since);
+    Some(leaf(gate, Standing::Passed, reason).since(since.max()))
 }

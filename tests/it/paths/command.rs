@@ -103,8 +103,8 @@ async fn every_command_is_answered_once() {
 
     ⏳ Not merged yet:
 
-    - ✅ **preview**: the preview of (hex) is ready
-    - ⏳ **approvals**: 0 of 1 approvals (a person's change needs a review)
+    - ✅ **preview**: the preview of (hex) is ready · since (time)
+    - ⏳ **approvals**: 0 of 1 approvals (a person's change needs a review) · since (time) · cleared by the approval of somebody who may write to this repository
 
     --- bob
     please /sync this

@@ -69,6 +69,12 @@ impl World {
             {
                 line.replace_range(start + "` · ".len()..end, "(time)");
             }
+            while let Some(end) = line.find(" UTC")
+                && let Some(start) = line[..end].rfind("20")
+                && line[..end].len() - start == "2026-11-27 20:12".len()
+            {
+                line.replace_range(start..end + " UTC".len(), "(time)");
+            }
             // The seal is made with the App's key.
             if line.starts_with("<!-- windlass:sticky ") {
                 *line = line.replace("(hex) (hex)", "(hex)");
