@@ -37,6 +37,9 @@ pub enum Event {
     Candidate(ApplicationKey),
     /// Somebody annotated an application with a request.
     Request(ApplicationKey),
+    /// Somebody holds or resumes an application of the repository: its open pull requests may have
+    /// another verdict.
+    Holds(RepoName),
     /// A live object with this owner label changed.
     Object { owner: String },
     /// An `Application` object changed.
@@ -77,6 +80,8 @@ pub struct World<'a> {
     pub owner: &'a dyn Fn(&str) -> Option<ApplicationKey>,
     /// The commits of a repository whose rollout is not finished.
     pub unfinished: &'a dyn Fn(&RepoName) -> Vec<CommitKey>,
+    /// The open pull requests of a repository, as far as they are known.
+    pub open_pulls: &'a dyn Fn(&RepoName) -> Vec<PullRequestKey>,
 }
 
 pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
@@ -104,12 +109,15 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
         }
         Event::Candidate(key) | Event::Promotion(key) => vec![Key::Promotion(key.clone())],
         Event::Request(key) => vec![Key::Application(key.clone())],
+        Event::Holds(repo) => world.open_pulls(repo),
         Event::Object { owner } => {
             let key = (world.owner)(owner);
             key.map(Key::Application).into_iter().collect()
         }
         Event::Application(key) => {
-            let mut keys = world.dependents(key);
+            // Somebody may have held it, or ended a hold.
+            let mut keys = world.open_pulls(&key.repo);
+            keys.extend(world.dependents(key));
             keys.push(Key::Application(key.clone()));
             keys
         }
@@ -185,6 +193,13 @@ impl World<'_> {
             .collect()
     }
 
+    fn open_pulls(&self, repo: &RepoName) -> Vec<Key> {
+        (self.open_pulls)(repo)
+            .into_iter()
+            .map(Key::PullRequest)
+            .collect()
+    }
+
     /// The promotions of the stages after one: they are proposed once it is healthy with the same
     /// digest.
     fn later_stages(&self, key: &ApplicationKey) -> Vec<Key> {
@@ -224,6 +239,7 @@ impl Reader {
             bases: &bases,
             owner: &|label| locked(&self.cache.repositories.owners).get(label).cloned(),
             unfinished: &unfinished,
+            open_pulls: &|repo| self.cache.pulls.snapshots.open(repo),
         };
         for key in wakes(event, &world) {
             match key {

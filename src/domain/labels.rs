@@ -34,6 +34,10 @@ pub const SYNC_REQUEST: &str = "windlass.dev/sync-requested";
 /// it a new request.
 pub const PAUSE: &str = "windlass.dev/pause";
 
+/// The annotation that holds an application in a stage: JSON with `by`, `reason`, `since` and
+/// perhaps `until`, or just the reason.
+pub const HOLD: &str = "windlass.dev/hold";
+
 /// The annotation that confirms deletions: its value is the digest that names them.
 pub const CONFIRM_PRUNE: &str = "windlass.dev/confirm-prune";
 

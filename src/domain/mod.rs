@@ -25,6 +25,8 @@ pub mod fence;
 pub mod fieldset;
 pub mod gate;
 pub mod health;
+pub mod history;
+pub mod hold;
 pub mod hook;
 mod ids;
 pub mod image;

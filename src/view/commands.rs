@@ -1,6 +1,6 @@
 //! Answers to commands.
 
-use super::{code, help, listed, quoted, why, why_of};
+use super::{code, help, history, listed, quoted, why, why_of};
 use crate::domain::ApplicationKey;
 use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Selector, Sought};
 
@@ -46,6 +46,29 @@ pub fn answer(answer: &Answer) -> String {
         Answer::NothingToPreview => {
             "This pull request is not open any more, so there is nothing to preview.".into()
         }
+        Answer::Status(rows) => history::status(rows),
+        Answer::History(pasts) => history::history(pasts),
+        Answer::Merges { head, verdict } => format!(
+            "windlass merges `{}` as soon as every gate has passed; `/cancel` takes this back.\n\n{}",
+            head.short(),
+            why(verdict)
+        ),
+        Answer::MergesByItself(verdict) => format!(
+            "windlass merges this pull request anyway as soon as every gate has passed.\n\n{}",
+            why(verdict)
+        ),
+        Answer::OtherHead { head } => format!(
+            "Not done: the head is `{}` by now. If you want that one, name it.",
+            head.short()
+        ),
+        Answer::BeforePreview { head } => format!(
+            "Not done: the preview of `{0}` was not there yet. Look at it, then give the command again, or name the commit: `/merge {0}`.",
+            head.short()
+        ),
+        Answer::Cancelled => "windlass does not merge this pull request any more, unless somebody asks again.".into(),
+        Answer::NothingToCancel => {
+            "There is nothing to take back: nobody gave `/merge`. `/hold` keeps windlass from merging what it opened itself.".into()
+        }
         Answer::Accepted { author, head } => format!(
             "{} accepts the changes that the preview of `{}` does not show.",
             code(author),
@@ -82,9 +105,7 @@ fn nothing(sought: Sought) -> &'static str {
         Sought::Field => {
             "There is nothing to take: the preview names no field that somebody else owns."
         }
-        Sought::Application => {
-            "This pull request touches no application: there is nothing to sync."
-        }
+        Sought::Application => "This pull request touches no application.",
     }
 }
 
@@ -113,6 +134,13 @@ fn row(row: &Row) -> String {
                 "- `{title}` was never synced, so `/take` does not work yet: add a `take` rule to windlass.yaml instead"
             )
         }
+        Ok(Done::Holds { until }) => {
+            let until = until.map_or("until `/resume`".into(), |until| {
+                format!("until {until} or `/resume`")
+            });
+            format!("- windlass merges nothing into `{title}` by itself {until}")
+        }
+        Ok(Done::Resumes) => format!("- windlass merges into `{title}` again"),
         Err(why) => format!("- `{title}`: {}", not_done(why)),
     }
 }
@@ -122,6 +150,10 @@ fn not_done(why: &NotDone) -> String {
         NotDone::Before => {
             "was done when windlass first saw this comment; to do it again, post a new comment"
                 .into()
+        }
+        NotDone::NotHeld => "nobody holds it".into(),
+        NotDone::NoObject => {
+            "not done. windlass has not reconciled it yet: try again in a minute".into()
         }
         NotDone::NoConfiguration => {
             "not done. The configuration cannot be read, so windlass does not know who may decide this".into()

@@ -9,12 +9,14 @@
 //! - `markers`: hidden comments by which our own messages are found again
 //! - `preview`: the comment and the check run of a preview; `notes`: its sentences about an application;
 //!   `terminal`: the same in a terminal
-//! - `verdict`: the gates, one by one; `commands`: answers to commands, posted by `replies`
+//! - `verdict`: the gates, one by one; `commands`: answers to commands, posted by `replies`;
+//!   `history`: what applications are and were at
 //! - `progress`: the roll-out after the merge; `reason`: why an application is where it is
 //! - `promotion`, `drift`: the bodies of the pull requests that windlass opens
 
 pub mod commands;
 mod drift;
+mod history;
 mod markdown;
 mod markers;
 mod notes;
@@ -33,7 +35,7 @@ pub use notes::{NEW_APPLICATION, hands_over, leaves_git, looks_up, not_run, stay
 pub use preview::{PreviewText, preview};
 pub use progress::{progress, rollout};
 pub use promotion::{not_proposed, promotion};
-pub use reason::reason;
+pub use reason::{held, reason};
 pub use replies::{command_table, help, parse_error, reply};
 pub use terminal::terminal;
 pub use verdict::{group_title, unprotected, why, why_of};

@@ -1,7 +1,14 @@
 //! Why an application is where it is, in words.
 
 use crate::domain::health::Health;
+use crate::domain::hold::Hold;
 use crate::domain::sync::{Adoption, Drift, Late, Proposal, Reason, duration_words};
+
+/// Who holds a stage and why.
+pub fn held(hold: &Hold) -> String {
+    let until = hold.until.map(|until| format!(" (until {until})"));
+    format!("{}: {}{}", hold.by, hold.reason, until.unwrap_or_default())
+}
 
 /// Empty: there is nothing to say.
 pub fn reason(reason: &Reason) -> String {

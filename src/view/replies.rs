@@ -87,7 +87,16 @@ pub fn parse_error(parse_error: &ParseError) -> String {
                 code(&shortened(word, MOST_QUOTED_WORD)),
                 usage(command.spec())
             ),
+            Takes::Hold if word == "cancel" => "`/resume` ends a hold.".into(),
+            _ => format!(
+                "{} does not belong there: `{}`.",
+                code(&shortened(word, MOST_QUOTED_WORD)),
+                usage(command.spec())
+            ),
         },
+        ParseError::Missing { command } => {
+            format!("It needs more words: `{}`.", usage(command.spec()))
+        }
     }
 }
 

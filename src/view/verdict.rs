@@ -76,6 +76,7 @@ fn clear(clear: &Clear) -> String {
         Clear::Author => "whoever can change the pull request".into(),
         Clear::EarlierStages { stages } => format!("{}, once healthy", listed(stages)),
         Clear::Unfreeze { stage } => format!("`/unfreeze` {}", code(stage)),
+        Clear::Resume { applications } => format!("`/resume` of {}", listed(applications)),
         Clear::BreakGlass { gate, names } => {
             format!("two of {} with `/override {gate} REASON`", listed(names))
         }
@@ -151,6 +152,12 @@ mod tests {
                     stage: text("production"),
                 },
                 "`/unfreeze` `production`",
+            ),
+            (
+                Clear::Resume {
+                    applications: vec![text("shop/production")],
+                },
+                "`/resume` of `shop/production`",
             ),
             (
                 Clear::BreakGlass {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::inventory::InventoryEntry;
 use crate::domain::health::{Health, SyncState};
+use crate::domain::history::HealthyRevision;
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::pull_request::FailedSync;
@@ -36,6 +37,7 @@ use crate::domain::{CommitSha, Name, RepoName};
     ),
     printcolumn(name = "Health", type_ = "string", json_path = ".status.health"),
     printcolumn(name = "Revision", type_ = "string", json_path = ".status.revision"),
+    printcolumn(name = "Held", type_ = "string", json_path = ".status.held"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message"),
     printcolumn(
         name = "Age",
@@ -143,6 +145,12 @@ pub struct ApplicationStatus {
     /// Why it is not proven that what runs is what was announced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unproven: Option<String>,
+    /// The last revisions that were synced and healthy, newest last: what a rollback goes back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HealthyRevision>,
+    /// Who holds the stage and why: windlass merges nothing into it by itself meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
     /// The images that the revision runs, of those that `windlass.yaml` names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<ImageRef>,
@@ -208,6 +216,8 @@ impl Default for ApplicationStatus {
             last_sync: None,
             proven: Vec::new(),
             unproven: None,
+            history: Vec::new(),
+            held: None,
             images: Vec::new(),
             inventory: Vec::new(),
             conditions: Vec::new(),

@@ -23,7 +23,9 @@ pub use writes::Writer;
 
 use crate::cluster::{Error, Result, WatchEvent};
 use crate::domain::ApplicationKey;
-pub use crate::domain::labels::{ADOPT, CONFIRM_PRUNE, HANDLED, PAUSE, SAID, SYNC_REQUEST, TAKE};
+pub use crate::domain::labels::{
+    ADOPT, CONFIRM_PRUNE, HANDLED, HOLD, PAUSE, SAID, SYNC_REQUEST, TAKE,
+};
 use crate::domain::permit::WritePermit;
 use crate::domain::pull_request::ApplicationSummary;
 
@@ -113,6 +115,12 @@ impl Store {
                 unproven: status.unproven.clone(),
                 images: status.images.clone(),
                 failures: status.failures.clone(),
+                held: status.held.clone(),
+                healthy: status
+                    .history
+                    .iter()
+                    .map(|known| known.revision.clone())
+                    .collect(),
             }),
         )
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::cluster::store::{self, Application, ApplicationSpec, ApplicationStatus};
@@ -11,6 +12,8 @@ use crate::controller::revision::{CurrentInputs, change};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::Target;
+use crate::domain::hold::Hold;
+use crate::view;
 
 pub enum Declaration {
     Nothing,
@@ -98,6 +101,13 @@ impl Requests {
 }
 
 impl Declared {
+    /// Who holds the stage and why, as the status shows it.
+    pub fn held(&self, now: Timestamp) -> Option<String> {
+        let annotations = self.known.as_ref()?.annotations();
+        let hold = Hold::read(annotations.get(store::HOLD)?)?;
+        (!hold.is_over(now)).then(|| view::held(&hold))
+    }
+
     /// The scope in which the application's objects are read and dry-run.
     pub fn scope<'a>(&'a self, ctx: &'a Reader, key: &'a ApplicationKey) -> Result<AppScope<'a>> {
         Ok(AppScope {

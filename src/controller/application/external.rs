@@ -48,6 +48,7 @@ pub async fn observe(
         blocked: false,
         message: None,
         reason: None,
+        held: declared.held(ctx.now()),
         ..before
     };
     match &rendering.manifests {
@@ -80,6 +81,9 @@ pub async fn observe(
     let mut status = with_external(status, &name, found, has_revision);
     if status.sync == SyncState::Synced {
         status.synced_revision = Some(change.revision.clone());
+    }
+    if status.is_ready() {
+        super::status::remember(&mut status, change, ctx.now());
     }
     Ok(status)
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::{Observation, inventory};
 use crate::cluster::store::{self, ApplicationStatus, LastSync};
+use crate::controller::revision::CurrentInputs;
 use crate::domain::CommitSha;
 use crate::domain::health::{Health, SyncState};
+use crate::domain::history::{HealthyRevision, is_irreversible, note_healthy};
 use crate::domain::plan;
 use crate::domain::pull_request::note_failure;
 use crate::domain::sync::{self, Reason, Step};
@@ -101,7 +103,29 @@ pub fn next(
     }
     status.reason = Some(reason.code().into());
     status.message = words;
+    if matches!(verdict.step, Step::InSync { .. }) && status.is_ready() {
+        remember(&mut status, &observation.declared.change, now);
+    }
     status
+}
+
+/// Records that the revision is synced and healthy.
+pub fn remember(status: &mut ApplicationStatus, change: &CurrentInputs, now: jiff::Timestamp) {
+    let sync = status.last_sync.iter();
+    let sync = sync.filter(|sync| sync.revision == change.revision);
+    let done = sync.flat_map(|sync| &sync.objects).cloned();
+    let run = status.hooks.iter().map(|hook| format!("run {}", hook.key));
+    let healthy = HealthyRevision {
+        revision: change.revision.clone(),
+        inputs: change.hash.clone(),
+        at: jiff::Timestamp::from_second(now.as_second()).unwrap_or(now),
+        images: status.images.clone(),
+        irreversible: done
+            .filter(|done| is_irreversible(done))
+            .chain(run)
+            .collect(),
+    };
+    note_healthy(&mut status.history, healthy);
 }
 
 /// The status of what was observed, whatever the step is.
@@ -141,6 +165,7 @@ fn observed(
         to_confirm: observation.prune.to_confirm.clone(),
         confirmed: observation.prune.confirmed.clone(),
         pause: blockers.pause.clone(),
+        held: observation.declared.held(now),
         hooks: observation.health.hooks_done.clone(),
         first_run: observation.desired.hooks.first_run(),
         drift_loop: blockers.drift_backoff.clone(),

@@ -87,6 +87,8 @@ fn progress_at(
         .find(|known| known.revision == *commit)
         .map(|known| known.why.clone());
     let state = match pull_request::progress(position, &status) {
+        // It was over before the newer commit came, even if nobody was told yet.
+        RolloutState::Superseded if status.healthy.contains(commit) => RolloutState::Healthy,
         RolloutState::Superseded if failure.is_some() => RolloutState::FailedBefore,
         state => state,
     };
@@ -231,26 +233,32 @@ mod tests {
         digit.to_string().repeat(40).parse().unwrap()
     }
 
-    /// Each row: the position of an application, whether the commit failed there, and what is told.
+    /// Each row: the position of an application, whether the commit failed or was healthy there, and
+    /// what is told.
     #[test]
     fn what_was_superseded_is_told_with_why() {
+        use RevisionOrder::{After, Before};
         let table = [
-            (RevisionOrder::Before, false, RolloutState::Waiting, ""),
+            (Before, false, false, RolloutState::Waiting, ""),
             (
-                RevisionOrder::After,
+                After,
+                false,
                 false,
                 RolloutState::Superseded,
                 "by bbbbbbbbbbbb",
             ),
-            (RevisionOrder::After, true, RolloutState::FailedBefore, "no"),
+            (After, true, false, RolloutState::FailedBefore, "no"),
+            (After, false, true, RolloutState::Healthy, ""),
+            (After, true, true, RolloutState::Healthy, ""),
         ];
-        for (position, failed, state, message) in table {
+        for (position, failed, healthy, state, message) in table {
             let failure = FailedSync {
                 revision: sha('a'),
                 why: "no".into(),
             };
             let status = ApplicationSummary {
                 failures: failed.then_some(failure).into_iter().collect(),
+                healthy: healthy.then(|| sha('a')).into_iter().collect(),
                 ..ApplicationSummary::default()
             };
             let found = progress_at(key(), &sha('a'), position, Some(&sha('b')), status);

@@ -6,16 +6,12 @@ use tokio::time::Instant;
 
 use super::shown_preview::ShownPreview;
 use super::{Observation, commands, merge, place_of};
-use crate::controller::{Reader, Requeue, Result, Writer, branch_rules};
+use crate::controller::{Requeue, Result, Writer, branch_rules};
 use crate::domain::PullRequestKey;
 use crate::domain::approvals::{Contributors, Doubt};
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step};
 use crate::github::NewCheck;
 use crate::view;
-
-/// The longest time until a verdict is looked at again that can change by itself: the clock by which
-/// we wait may stand still while the machine sleeps.
-const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
 
 pub async fn act(
     ctx: &Writer,
@@ -40,7 +36,7 @@ pub async fn act(
     }) {
         requeue = Requeue::After(Duration::from_secs(30));
     }
-    requeue = requeue.or_after(next_change(ctx, observation));
+    requeue = requeue.or_after(observation.next_change(ctx.now()));
     for step in steps {
         tracing::debug!(?step, "pull request");
         match step {
@@ -65,22 +61,11 @@ pub async fn act(
             Step::Merge(permit) => {
                 requeue = merge::merge(ctx, key, observation, &permit)
                     .await?
-                    .or_after(next_change(ctx, observation));
+                    .or_after(observation.next_change(ctx.now()));
             }
         }
     }
     Ok(requeue)
-}
-
-/// How long until the verdict can change by itself.
-fn next_change(ctx: &Reader, observation: &Observation) -> Option<Duration> {
-    let verdict = observation.observed.verdict.as_ref()?;
-    let left = verdict.changes_at?.duration_since(ctx.now());
-    Some(
-        Duration::try_from(left)
-            .unwrap_or_default()
-            .min(LONGEST_REST),
-    )
 }
 
 async fn report_tampering(

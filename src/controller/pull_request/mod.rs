@@ -11,6 +11,7 @@ mod origin;
 mod score;
 mod shown_preview;
 mod snapshots;
+mod standing;
 mod thread;
 mod verdict;
 
@@ -22,6 +23,9 @@ pub use snapshots::snapshot;
 pub use shown_preview::{ShownPreview, invalidate_previews};
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::controller::preview::Changes;
 use crate::controller::{
@@ -35,6 +39,10 @@ use crate::github::PullSnapshot;
 use act::act;
 use snapshots::Known;
 use thread::Thread;
+
+/// The longest time until a verdict is looked at again that changes by itself: the clock that we wait
+/// by stands still while the machine sleeps.
+const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
 
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
     let known = snapshots::snapshot(&ctx, &key).await?;
@@ -103,6 +111,13 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// How long until the verdict may change without an event.
+    fn next_change(&self, now: Timestamp) -> Option<Duration> {
+        let at = self.observed.verdict.as_ref()?.changes_at?;
+        let left = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        Some(left.min(LONGEST_REST))
+    }
+
     /// Why a user's `/accept-unseen` does not count; None: it does.
     pub fn unseen_refusal(&self, user: &str) -> Option<String> {
         let writer = self

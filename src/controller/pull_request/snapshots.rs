@@ -88,6 +88,14 @@ impl Snapshots {
         self.kept.update(key, change);
     }
 
+    /// The open pull requests of a repository, as far as they are known.
+    pub fn open(&self, repo: &RepoName) -> Vec<PullRequestKey> {
+        let is_open =
+            |key: &PullRequestKey, known: &PullSnapshot| key.repo == *repo && known.pull.is_open();
+        let all = self.kept.iter().filter(|(key, known)| is_open(key, known));
+        all.map(|(key, _)| (*key).clone()).collect()
+    }
+
     /// The open pull requests with this head, as far as they are known.
     pub fn with_head(&self, repo: &RepoName, head: &CommitSha) -> Vec<PullRequestKey> {
         let all = self.kept.iter().filter(|(key, known)| {

@@ -2,20 +2,26 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
+
 use super::merge;
 use super::origin::origin;
 use super::shown_preview::ShownPreview;
+use super::standing::{merge_requested_by, standing};
+use crate::cluster::store;
 use crate::controller::authority::permission;
 use crate::controller::{Base, Reader, Result, authority, branch_rules, key_of_branch};
-use crate::domain::PullRequestKey;
 use crate::domain::approvals::Contributors;
-use crate::domain::command::{self, Command, Permission};
+use crate::domain::catalog::Target;
+use crate::domain::command::{Command, Permission};
 use crate::domain::gate::{
     self, CheckState, Earlier, Facts, GitHubFacts, Origin, PreviewFact, Verdict,
 };
+use crate::domain::hold::Hold;
 use crate::domain::promotion::Offer;
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT};
 use crate::domain::rules::RequiredCheck;
+use crate::domain::{PullRequestKey, RepoName};
 use crate::github::{self, PullSnapshot};
 
 /// State and title of the verdict's check run.
@@ -61,7 +67,6 @@ pub async fn verdict(
         now: ctx.now(),
         head: pull.head.sha.clone(),
         author: pull.author().to_string(),
-        rollback: false,
         overrides: Vec::new(),
         earlier: earlier(ctx, key, base, snapshot, origin).await?,
         origin,
@@ -73,6 +78,9 @@ pub async fn verdict(
             Some(Failure::Conflict(files)) => files.clone(),
             _ => Vec::new(),
         },
+        holds: holds(ctx, &key.repo, &targets).await?,
+        merge_requested_by: merge_requested_by(ctx, key, snapshot, fact.as_ref()).await?,
+        rollback: false,
         preview: fact,
         manual_merge_reason: offers.iter().find_map(Offer::manual_merge_reason),
         reviews,
@@ -162,21 +170,22 @@ fn accepting(snapshot: &PullSnapshot, fact: Option<&PreviewFact>) -> Vec<String>
     let Some(since) = fact.map(|fact| fact.completed_at) else {
         return Vec::new();
     };
-    let accepts = |comment: &&github::Comment| {
-        comment.created_at >= since
-            && comment.updated_at == comment.created_at
-            && comment.performed_via_github_app.is_none()
-            && command::parse(comment.text())
-                .iter()
-                .any(|line| line.gives(Command::AcceptUnseen))
-    };
-    let users = snapshot
-        .comments
-        .iter()
-        .filter(accepts)
-        .filter_map(|comment| comment.user.as_ref());
-    users
-        .filter(|user| user.kind == "User")
-        .map(|user| user.login.clone())
-        .collect()
+    let accepts = standing(snapshot, &[Command::AcceptUnseen]).into_iter();
+    let accepts = accepts.filter(|command| command.at >= since);
+    accepts.map(|command| command.author.to_string()).collect()
+}
+
+/// The holds of the touched stages.
+async fn holds(ctx: &Reader, repo: &RepoName, targets: &[Target]) -> Result<Vec<(String, Hold)>> {
+    let mut holds = Vec::new();
+    for target in targets {
+        let key = target.key(repo);
+        let object = ctx.store.application(&key).await?;
+        let annotations = object.as_ref().map(ResourceExt::annotations);
+        let text = annotations.and_then(|all| all.get(store::HOLD));
+        let hold = text.and_then(|text| Hold::read(text));
+        let hold = hold.filter(|hold| !hold.is_over(ctx.now()));
+        holds.extend(hold.map(|hold| (key.title(), hold)));
+    }
+    Ok(holds)
 }

@@ -79,6 +79,12 @@ fn check(table: Vec<(Event, Vec<Key>)>) {
                 commit: sha('f'),
             }]
         },
+        open_pulls: &|_| {
+            vec![PullRequestKey {
+                repo: repo(),
+                number: 9,
+            }]
+        },
     };
     for (row, (event, expected)) in table.into_iter().enumerate() {
         assert_eq!(wakes(&event, &world), expected, "row {row}");
@@ -151,8 +157,13 @@ fn objects_of_clusters_wake_their_application_and_its_dependents() {
         (object("another's"), vec![]),
         (
             Event::Application(key("db/staging")),
-            vec![application("shop/staging"), application("db/staging")],
+            vec![
+                pull(9),
+                application("shop/staging"),
+                application("db/staging"),
+            ],
         ),
+        (Event::Holds(repo()), vec![pull(9)]),
         (
             Event::Promotion(key("db/staging")),
             vec![promotion("db/staging")],

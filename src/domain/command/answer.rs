@@ -2,7 +2,10 @@
 
 use super::Selector;
 use crate::domain::gate::Verdict;
+use crate::domain::history::HealthyRevision;
+use crate::domain::pull_request::{ApplicationSummary, FailedSync};
 use crate::domain::{ApplicationKey, CommitSha};
+use jiff::Timestamp;
 
 /// Why a command is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,27 @@ pub enum Answer {
         title: String,
     },
     NothingToPreview,
+    /// The state of each application; None: it was never reconciled.
+    Status(Vec<(ApplicationKey, Option<ApplicationSummary>)>),
+    History(Vec<Past>),
+    /// This head is merged once the gates allow it.
+    Merges {
+        head: CommitSha,
+        verdict: Verdict,
+    },
+    /// windlass merges the pull request anyway, once the gates allow it.
+    MergesByItself(Verdict),
+    /// The pull request has another head by now.
+    OtherHead {
+        head: CommitSha,
+    },
+    /// The preview of this head was not there yet when the command was written.
+    BeforePreview {
+        head: CommitSha,
+    },
+    Cancelled,
+    /// Nobody gave `/merge`.
+    NothingToCancel,
     Accepted {
         author: String,
         head: CommitSha,
@@ -54,6 +78,15 @@ pub enum Answer {
         rows: Vec<Row>,
         none: Sought,
     },
+}
+
+/// What an application was at.
+#[derive(Debug, Clone)]
+pub struct Past {
+    pub application: ApplicationKey,
+    /// Newest last.
+    pub healthy: Vec<HealthyRevision>,
+    pub failed: Vec<FailedSync>,
 }
 
 /// What a command about applications looks for.
@@ -85,6 +118,10 @@ pub enum Done {
     Takes(Vec<String>),
     /// The application has not been synced yet.
     NeverSynced,
+    Holds {
+        until: Option<Timestamp>,
+    },
+    Resumes,
 }
 
 /// Why an application does not carry it out.
@@ -92,13 +129,24 @@ pub enum Done {
 pub enum NotDone {
     /// It was carried out before.
     Before,
+    NotHeld,
+    /// windlass has not reconciled it yet.
+    NoObject,
     /// The configuration is invalid, so it is unknown who may decide.
     NoConfiguration,
     /// The author may not decide about the stage.
-    MayNot { author: String, why: String },
+    MayNot {
+        author: String,
+        why: String,
+    },
     /// Several people have to give it, which can only be recorded once the application has been
     /// reconciled.
-    NothingKept { needed: usize },
+    NothingKept {
+        needed: usize,
+    },
     /// Not enough people have given it yet.
-    TooFew { given: usize, needed: usize },
+    TooFew {
+        given: usize,
+        needed: usize,
+    },
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::{ApplicationKey, Name};
+use crate::domain::{ApplicationKey, Name, sync};
 
 /// What a command takes behind its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +10,10 @@ pub enum Takes {
     Nothing,
     /// Applications to limit the command to.
     Applications,
+    /// A commit, or its first digits.
+    Commit,
+    /// How long, and why.
+    Hold,
 }
 
 impl Takes {
@@ -18,7 +22,102 @@ impl Takes {
         match self {
             Self::Nothing => "",
             Self::Applications => "[APPLICATION[/STAGE] …]",
+            Self::Commit => "[COMMIT]",
+            Self::Hold => "[APPLICATION/STAGE …] [--for TIME] REASON",
         }
+    }
+
+    /// Whether it is about applications that the pull request touches.
+    pub fn is_about_applications(self) -> bool {
+        matches!(self, Self::Applications | Self::Hold)
+    }
+
+    /// Whether it ends in words of the writer's own: then no line is taken for prose.
+    pub fn is_free(self) -> bool {
+        matches!(self, Self::Hold)
+    }
+
+    /// Reads the words behind a command. An error: the word that is wrong, or empty if one is
+    /// missing.
+    pub fn read(self, words: &[&str]) -> Result<Arguments, String> {
+        let mut words = Words(words);
+        let mut arguments = Arguments::default();
+        match self {
+            Self::Nothing => {}
+            Self::Applications => {
+                while let Some(word) = words.next() {
+                    let selector = Selector::parse(word).ok_or(word)?;
+                    arguments.selectors.push(selector);
+                }
+            }
+            Self::Commit => {
+                if let Some(word) = words.next() {
+                    let commit = word.trim_matches('`').to_ascii_lowercase();
+                    let is_sha = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+                    if !(7..=40).contains(&commit.len()) || !is_sha(&commit) {
+                        return Err(word.into());
+                    }
+                    arguments.subject = Some(commit);
+                }
+            }
+            Self::Hold => {
+                arguments.selectors = words.stages();
+                if words.take_word("--for") {
+                    let time = words.next().unwrap_or("--for");
+                    sync::duration(time).ok_or(time)?;
+                    arguments.time = Some(time.into());
+                }
+                arguments.reason = words.rest()?;
+                // Another bot's way to end a hold.
+                if arguments.reason == "cancel" {
+                    return Err(arguments.reason);
+                }
+            }
+        }
+        match words.next() {
+            Some(word) => Err(word.into()),
+            None => Ok(arguments),
+        }
+    }
+}
+
+/// The words that are not read yet.
+struct Words<'a>(&'a [&'a str]);
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> Option<&'a str> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(first)
+    }
+
+    fn take_word(&mut self, word: &str) -> bool {
+        let is_next = self.0.first() == Some(&word);
+        if is_next {
+            self.next();
+        }
+        is_next
+    }
+
+    /// The applications with their stages that stand next.
+    fn stages(&mut self) -> Vec<Selector> {
+        let mut found = Vec::new();
+        while let Some(selector) = self.0.first().and_then(|word| Selector::parse(word))
+            && selector.stage.is_some()
+        {
+            found.push(selector);
+            self.next();
+        }
+        found
+    }
+
+    /// All words that are left, as a text. An error: there are none.
+    fn rest(&mut self) -> Result<String, String> {
+        let text = std::mem::take(&mut self.0).join(" ");
+        if text.is_empty() {
+            return Err(text);
+        }
+        Ok(text)
     }
 }
 
@@ -27,6 +126,12 @@ impl Takes {
 pub struct Arguments {
     /// The applications that the command is limited to; empty: all that the pull request touches.
     pub selectors: Vec<Selector>,
+    /// What the command is about: a commit, an image, a gate.
+    pub subject: Option<String>,
+    /// How long, or until when, as it was written.
+    pub time: Option<String>,
+    /// Why, in the writer's words.
+    pub reason: String,
 }
 
 impl Arguments {
@@ -115,6 +220,7 @@ mod tests {
             let selectors = words.iter().map(|word| Selector::parse(word).unwrap());
             let arguments = Arguments {
                 selectors: selectors.collect(),
+                ..Arguments::default()
             };
             let selected: Vec<_> = all.iter().map(|key| arguments.select(key)).collect();
             assert_eq!(selected, expected, "{words:?}");

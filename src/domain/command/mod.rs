@@ -9,18 +9,24 @@ mod arguments;
 mod parse;
 mod visible;
 
-pub use answer::{Answer, Done, NotDone, NotTaken, Row, Sought};
+pub use answer::{Answer, Done, NotDone, NotTaken, Past, Row, Sought};
 pub use arguments::{Arguments, Selector, Takes};
-pub use parse::{Line, ParseError, parse};
+pub use parse::{Given, Line, ParseError, parse};
 
 /// A command. The enum is closed: a new one is a compile error wherever it has to be handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     AcceptUnseen,
     Adopt,
+    Cancel,
     ConfirmPrune,
     Help,
+    History,
+    Hold,
+    Merge,
     Preview,
+    Resume,
+    Status,
     Sync,
     Take,
     Why,
@@ -59,7 +65,7 @@ pub struct Spec {
 }
 
 /// All commands, by their words.
-pub const COMMANDS: [Spec; 8] = [
+pub const COMMANDS: [Spec; 14] = [
     Spec {
         command: Command::AcceptUnseen,
         word: "accept-unseen",
@@ -73,6 +79,13 @@ pub const COMMANDS: [Spec; 8] = [
         takes: Takes::Applications,
         power: Power::Live,
         summary: "lets the first sync change objects that existed before windlass, in the applications that this pull request touches",
+    },
+    Spec {
+        command: Command::Cancel,
+        word: "cancel",
+        takes: Takes::Nothing,
+        power: Power::PullRequest,
+        summary: "takes back an earlier `/merge` that has not happened yet",
     },
     Spec {
         command: Command::ConfirmPrune,
@@ -89,11 +102,46 @@ pub const COMMANDS: [Spec; 8] = [
         summary: "lists these commands",
     },
     Spec {
+        command: Command::History,
+        word: "history",
+        takes: Takes::Applications,
+        power: Power::PullRequest,
+        summary: "lists the commits that were synced and healthy, and those that failed, newest first",
+    },
+    Spec {
+        command: Command::Hold,
+        word: "hold",
+        takes: Takes::Hold,
+        power: Power::PullRequest,
+        summary: "keeps windlass from merging anything by itself into these stages until `/resume`, or until the time is over; what Git has is synced all the same",
+    },
+    Spec {
+        command: Command::Merge,
+        word: "merge",
+        takes: Takes::Commit,
+        power: Power::PullRequest,
+        summary: "merges this commit as soon as every gate has passed, also a pull request that windlass did not open",
+    },
+    Spec {
         command: Command::Preview,
         word: "preview",
         takes: Takes::Nothing,
         power: Power::PullRequest,
         summary: "asks the cluster again what this pull request would change, and updates the preview",
+    },
+    Spec {
+        command: Command::Resume,
+        word: "resume",
+        takes: Takes::Applications,
+        power: Power::Stage,
+        summary: "ends a hold",
+    },
+    Spec {
+        command: Command::Status,
+        word: "status",
+        takes: Takes::Applications,
+        power: Power::PullRequest,
+        summary: "shows for each application whether it is synced and healthy, its commit, and what it waits for",
     },
     Spec {
         command: Command::Sync,
@@ -129,6 +177,16 @@ impl Command {
 
     pub fn word(self) -> &'static str {
         self.spec().word
+    }
+
+    /// Whether nothing is merged before the command is carried out.
+    pub fn stops(self) -> bool {
+        matches!(self, Self::Hold)
+    }
+
+    /// Whether the gates read it from the thread at each reconcile, and from nowhere else.
+    pub fn stands_in_thread(self) -> bool {
+        matches!(self, Self::AcceptUnseen | Self::Cancel | Self::Merge)
     }
 
     pub fn takes(self) -> Takes {

@@ -9,9 +9,10 @@
 //!   their stages writes `/windlass sync`.
 //! - A word that is nearly a known one: at most [`MOST_WRONG`] letters are wrong, and not more than
 //!   half of them; what stands behind it looks like arguments too.
+//! - A command that ends in the writer's own words (`/hold`), whatever they are.
 //! - Everything behind `/windlass`.
 
-use super::{Arguments, COMMANDS, Command, Selector, Takes, visible};
+use super::{Arguments, COMMANDS, Command, Selector, visible};
 
 /// One command line of a comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub enum ParseError {
     },
     /// The command does not take this argument.
     Argument { command: Command, word: String },
+    /// The command needs more words.
+    Missing { command: Command },
 }
 
 /// How many command lines of a comment are answered at most.
@@ -80,10 +83,12 @@ fn command(line: &str) -> Option<Result<Given, ParseError>> {
     if first == PREFIX {
         return Some(prefixed(arguments));
     }
-    if is_prose(arguments) {
+    let command = known(&first);
+    let is_free = command.is_some_and(|command| command.takes().is_free());
+    if !is_free && is_prose(arguments) {
         return None;
     }
-    match known(&first) {
+    match command {
         Some(command) => Some(given(command, arguments)),
         // A word that resembles none of ours is a path, or meant for another bot.
         None => nearest(&first).map(|nearest| {
@@ -136,23 +141,11 @@ fn nearest(word: &str) -> Option<Command> {
 }
 
 fn given(command: Command, words: &[&str]) -> Result<Given, ParseError> {
-    let mut arguments = Arguments::default();
-    for word in words {
-        let selector = match command.takes() {
-            Takes::Nothing => None,
-            Takes::Applications => Selector::parse(word),
-        };
-        match selector {
-            Some(selector) => arguments.selectors.push(selector),
-            None => {
-                return Err(ParseError::Argument {
-                    command,
-                    word: (*word).into(),
-                });
-            }
-        }
+    match command.takes().read(words) {
+        Ok(arguments) => Ok(Given { command, arguments }),
+        Err(word) if word.is_empty() => Err(ParseError::Missing { command }),
+        Err(word) => Err(ParseError::Argument { command, word }),
     }
-    Ok(Given { command, arguments })
 }
 
 #[cfg(test)]
@@ -166,12 +159,24 @@ mod tests {
             Ok(given) => {
                 let selectors = given.arguments.selectors.iter();
                 let selectors: String = selectors.map(|selector| format!(" {selector}")).collect();
-                given.command.word().to_string() + &selectors
+                let Arguments {
+                    subject,
+                    time,
+                    reason,
+                    ..
+                } = &given.arguments;
+                let subject = subject.iter().map(|subject| format!(" {subject}"));
+                let time = time.iter().map(|time| format!(" for {time}"));
+                let reason = Some(reason).filter(|reason| !reason.is_empty());
+                let reason = reason.map(|reason| format!(" ({reason})"));
+                let given = given.command.word().to_string() + &selectors;
+                subject.chain(time).chain(reason).fold(given, |a, b| a + &b)
             }
             Err(ParseError::Unknown { word, nearest }) => {
                 format!("{word}?{}", nearest.map_or("", Command::word))
             }
             Err(ParseError::Argument { command, word }) => format!("{}+{word}", command.word()),
+            Err(ParseError::Missing { command }) => format!("{}+", command.word()),
         };
         parse(comment).iter().map(word).collect()
     }
@@ -244,6 +249,30 @@ mod tests {
             ("/sync works.", &[]),
             ("/why not?", &[]),
             ("/accept-unseen is dangerous here", &[]),
+        ]);
+    }
+
+    #[test]
+    fn some_commands_take_words_of_their_writer() {
+        holds(&[
+            ("/hold", &["hold+"]),
+            (
+                "/hold the migration runs, and takes a while.",
+                &["hold (the migration runs, and takes a while.)"],
+            ),
+            (
+                "/hold shop/staging --for 2h it is tested",
+                &["hold shop/staging for 2h (it is tested)"],
+            ),
+            ("/hold --for 2h", &["hold+"]),
+            ("/hold --for long it is tested", &["hold+long"]),
+            ("/hold --for", &["hold+--for"]),
+            ("/hold cancel", &["hold+cancel"]),
+            ("/merge", &["merge"]),
+            ("/merge `ABCDEF0`", &["merge abcdef0"]),
+            ("/merge abcdef", &["merge+abcdef"]),
+            ("/merge abcdef0 now", &["merge+now"]),
+            ("/merge conflicts are in the way", &[]),
         ]);
     }
 

@@ -21,6 +21,8 @@ pub enum Clear {
     EarlierStages { stages: Vec<String> },
     /// Whoever may decide about the stage, by `/unfreeze`.
     Unfreeze { stage: String },
+    /// Whoever may decide about the stages of these applications, by `/resume`.
+    Resume { applications: Vec<String> },
     /// Two people whom the stages name for it, by `/override`.
     BreakGlass { gate: String, names: Vec<String> },
     /// GitHub, or whoever meets its rules.

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::CommitSha;
 use super::approvals::{Contributors, Review};
+use super::hold::Hold;
 use super::rules::MergeMethod;
 
 mod approvals;
@@ -20,6 +21,7 @@ mod draft;
 mod earlier_stages;
 mod github;
 mod group;
+mod holds;
 mod overrides;
 mod policy;
 mod preview;
@@ -125,8 +127,6 @@ pub struct Facts {
     /// The login of whoever opened it.
     pub author: String,
     pub origin: Origin,
-    /// It takes a stage back to what ran there before.
-    pub rollback: bool,
     pub contributors: Contributors,
     pub draft: bool,
     /// The policy of each touched (application, stage), from the base. If the pull request changes
@@ -142,6 +142,12 @@ pub struct Facts {
     pub earlier: Vec<Earlier>,
     /// Why a person has to approve it even if merging is automatic: it is a step back.
     pub manual_merge_reason: Option<String>,
+    /// The holds of the touched stages, by their titles.
+    pub holds: Vec<(String, Hold)>,
+    /// Who asked with `/merge` to merge this head.
+    pub merge_requested_by: Option<String>,
+    /// It is a rollback: what only guards new changes does not stop it.
+    pub rollback: bool,
     /// The last opinion of each reviewer.
     pub reviews: Vec<Review>,
     /// Who overrides which gates of this head.
@@ -210,7 +216,7 @@ impl Gate {
 }
 
 /// All gates, in the order of the verdict.
-const GATES: [Gate; 7] = [
+const GATES: [Gate; 8] = [
     Gate::strict("preview", preview::gate),
     Gate::strict("approvals", approvals::gate).overridable(),
     Gate::strict("earlier stages", earlier_stages::gate)
@@ -220,6 +226,9 @@ const GATES: [Gate; 7] = [
         .overridable()
         .passes_rollback(),
     Gate::strict("windows", windows::gate)
+        .overridable()
+        .passes_rollback(),
+    Gate::strict("holds", holds::gate)
         .overridable()
         .passes_rollback(),
     Gate::strict("conflicts", conflicts::gate),
@@ -242,8 +251,9 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
         .map(|gate| gate.standing)
         .max()
         .unwrap_or(Standing::Passed);
-    let mut reason = reason(&gates, worst, facts.origin);
-    let mut may_merge = worst == Standing::Passed && facts.origin == Origin::Ours;
+    let mut reason = reason(&gates, worst, facts);
+    let is_wanted = facts.origin == Origin::Ours || facts.merge_requested_by.is_some();
+    let mut may_merge = worst == Standing::Passed && is_wanted;
     if let Some(github) = github::gate(facts) {
         if github.standing != Standing::Passed {
             may_merge = false;
@@ -276,13 +286,18 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
 }
 
 /// The reason of the verdict: those of the gates that decide it, or who merges.
-fn reason(gates: &[Verdict], worst: Standing, origin: Origin) -> String {
-    match (worst, origin) {
+fn reason(gates: &[Verdict], worst: Standing, facts: &Facts) -> String {
+    match (worst, facts.origin) {
+        (Standing::Passed, Origin::OursChanged | Origin::People)
+            if let Some(user) = &facts.merge_requested_by =>
+        {
+            format!("all gates passed: windlass merges this head, as {user} asked")
+        }
         (Standing::Passed, Origin::OursChanged) => {
-            "all gates passed: somebody changed windlass's branch, so a person has to merge it"
+            "all gates passed: somebody changed windlass's branch, so a person has to merge it, or asks with `/merge`"
                 .into()
         }
-        (Standing::Passed, Origin::People) => "all gates passed: a person can merge it now".into(),
+        (Standing::Passed, Origin::People) => "all gates passed: a person can merge it now, or asks with `/merge`".into(),
         (Standing::Passed, _) => "all gates passed: windlass merges this head".into(),
         _ => gates
             .iter()

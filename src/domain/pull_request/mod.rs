@@ -51,6 +51,14 @@ pub struct CommandComment {
     pub late: bool,
 }
 
+impl CommandComment {
+    /// Whether it gives a command that has to be carried out before anything is merged.
+    fn stops_merge(&self) -> bool {
+        let stops = |line: &Line| matches!(&line.command, Ok(given) if given.command.stops());
+        !(self.edited || self.interrupted || self.late) && self.lines.iter().any(stops)
+    }
+}
+
 /// The desired content of our sticky comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
@@ -159,8 +167,10 @@ pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
     steps.extend(snapshot.commands.iter().map(|command| Step::Answer {
         source: command.source,
     }));
+    let stops = |command: &CommandComment| command.stops_merge();
     if let Some(permit) = &snapshot.permit
         && !unpublished
+        && !snapshot.commands.iter().any(stops)
     {
         steps.push(Step::Merge(permit.clone()));
     }

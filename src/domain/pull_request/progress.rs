@@ -91,6 +91,10 @@ pub struct ApplicationSummary {
     pub images: Vec<ImageRef>,
     /// Revisions whose sync failed, each with the first reason.
     pub failures: Vec<FailedSync>,
+    /// Who holds the stage and why.
+    pub held: Option<String>,
+    /// Revisions that were synced and healthy.
+    pub healthy: Vec<CommitSha>,
 }
 
 impl Default for ApplicationSummary {
@@ -107,6 +111,8 @@ impl Default for ApplicationSummary {
             unproven: None,
             images: Vec::new(),
             failures: Vec::new(),
+            held: None,
+            healthy: Vec::new(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `/adopt`: the first sync may change objects that existed before windlass.
 
 use super::Invocation;
-use super::request::Request;
+use super::request::{Needs, Request};
 use crate::cluster::store;
 use crate::controller::Result;
 use crate::domain::ApplicationKey;
@@ -20,7 +20,8 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
         let request = Request {
             application: &application,
             subject: "adopt",
-            annotation: (store::ADOPT, "true"),
+            annotation: (store::ADOPT, Some("true")),
+            needs: Needs::Quorum,
         };
         let outcome = invocation.request(&request).await?;
         rows.push(Row {

@@ -1,7 +1,7 @@
 //! `/confirm-prune`: confirms the deletions that wait for it, also in applications that the pull request removed from Git.
 
 use super::Invocation;
-use super::request::Request;
+use super::request::{Needs, Request};
 use crate::cluster::store;
 use crate::controller::Result;
 use crate::domain::ApplicationKey;
@@ -19,7 +19,8 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
         let request = Request {
             application: &application,
             subject: &confirm,
-            annotation: (store::CONFIRM_PRUNE, &confirm),
+            annotation: (store::CONFIRM_PRUNE, Some(&confirm)),
+            needs: Needs::Quorum,
         };
         let outcome = invocation.request(&request).await?;
         rows.push(Row {

@@ -7,9 +7,14 @@
 mod accept_unseen;
 mod adopt;
 mod confirm_prune;
+mod history;
+mod hold;
+mod merge;
 mod policy;
 mod preview;
 mod request;
+mod resume;
+mod status;
 mod sync;
 mod take;
 mod unanswered;
@@ -21,7 +26,7 @@ pub use unanswered::unanswered;
 use super::Observation;
 use super::act::put_comment;
 use crate::controller::{Error, Result, Writer};
-use crate::domain::command::{Answer, Arguments, Command, NotTaken, Power, Takes};
+use crate::domain::command::{Answer, Arguments, Command, NotTaken, Power};
 use crate::domain::pull_request::{CommandComment, Source};
 use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::{github, view};
@@ -104,7 +109,7 @@ impl Invocation<'_> {
             _ if self.comment.interrupted => Some(NotTaken::Interrupted),
             _ if self.comment.late => Some(NotTaken::Late),
             // The gate reads it there, at each look.
-            _ if self.command == Command::AcceptUnseen
+            _ if self.command.stands_in_thread()
                 && !matches!(self.comment.source, Source::Comment(_)) =>
             {
                 Some(NotTaken::OnlyInThread)
@@ -116,9 +121,9 @@ impl Invocation<'_> {
     }
 
     async fn carry_out(&self) -> Result<Answer> {
-        let selected = match self.command.takes() {
-            Takes::Nothing => Vec::new(),
-            Takes::Applications => match self.selected().await? {
+        let selected = match self.command.takes().is_about_applications() {
+            false => Vec::new(),
+            true => match self.selected().await? {
                 Ok(selected) => selected,
                 Err(answer) => return Ok(answer),
             },
@@ -132,8 +137,15 @@ impl Invocation<'_> {
             Command::Take => take::run(self, &selected).await,
             Command::ConfirmPrune => confirm_prune::run(self, selected).await,
             Command::Sync => sync::run(self, selected).await,
+            Command::Status => status::run(self, selected).await,
+            Command::History => history::run(self, selected).await,
+            Command::Hold => hold::run(self, selected).await,
+            Command::Resume => resume::run(self, selected).await,
+            Command::Merge => Ok(merge::run(self)),
+            Command::Cancel => Ok(merge::cancel(self)),
         }
     }
+
     /// The applications that the command is about; Err: it names others. Half of a command is never
     /// carried out.
     async fn selected(&self) -> Result<std::result::Result<Vec<ApplicationKey>, Answer>> {

@@ -13,7 +13,20 @@ pub struct Request<'a> {
     pub application: &'a ApplicationKey,
     /// What exactly is requested: people who give the command with another subject do not count.
     pub subject: &'a str,
-    pub annotation: (&'a str, &'a str),
+    /// The annotation and its value; None: it is removed.
+    pub annotation: (&'a str, Option<&'a str>),
+    pub needs: Needs,
+}
+
+/// Who has to give a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Anybody with write permission.
+    Writer,
+    /// One person who may decide about the stage.
+    Decider,
+    /// As many of them as the stage needs approvals.
+    Quorum,
 }
 
 /// The most handled commands that an application's object lists.
@@ -54,7 +67,7 @@ impl Invocation<'_> {
         // In one write: after an interruption in between, the command would be carried out twice,
         // or its givers would count for the next command.
         let annotations = [
-            (annotation, Some(value)),
+            (annotation, value),
             (store::HANDLED, Some(done.as_str())),
             (&self.given_by(), None),
         ];

@@ -1,7 +1,7 @@
 //! `/sync`: syncs the applications that the pull request touches, or the selected ones of them, to the current base branch.
 
 use super::Invocation;
-use super::request::Request;
+use super::request::{Needs, Request};
 use crate::cluster::store;
 use crate::controller::Result;
 use crate::domain::ApplicationKey;
@@ -17,7 +17,8 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
         let request = Request {
             application: &application,
             subject: to.as_str(),
-            annotation: (store::SYNC_REQUEST, &wanted),
+            annotation: (store::SYNC_REQUEST, Some(&wanted)),
+            needs: Needs::Quorum,
         };
         let outcome = invocation.request(&request).await?;
         rows.push(Row {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Invocation;
-use super::request::Request;
+use super::request::{Needs, Request};
 use crate::cluster::store;
 use crate::controller::pull_request::invalidate_previews;
 use crate::controller::{Result, application};
@@ -32,7 +32,8 @@ pub async fn run(invocation: &Invocation<'_>, applications: &[ApplicationKey]) -
         let request = Request {
             application: &app.key,
             subject: &text,
-            annotation: (store::TAKE, &text),
+            annotation: (store::TAKE, Some(&text)),
+            needs: Needs::Quorum,
         };
         let outcome = match invocation.request(&request).await? {
             Err(why) => Err(why),

@@ -24,6 +24,7 @@ fn about(facts: &Facts, applications: &[ApplicationKey]) -> Facts {
     let mut facts = facts.clone();
     let titles: Vec<_> = applications.iter().map(ApplicationKey::title).collect();
     facts.stages.retain(|stage| titles.contains(&stage.title));
+    facts.holds.retain(|(title, _)| titles.contains(title));
     facts.touches_unmanaged = None;
     facts
 }

@@ -126,7 +126,7 @@ fn a_refused_override_says_why() {
             names: vec!["acme/oncall".into()],
         })
     );
-    let overridable = vec!["approvals", "earlier stages", "soak", "windows"];
+    let overridable = vec!["approvals", "earlier stages", "soak", "windows", "holds"];
     assert_eq!(
         refusal("preview", "ann"),
         Some(OverrideRefusal::Gate { overridable })

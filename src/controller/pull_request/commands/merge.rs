@@ -1,0 +1,49 @@
+//! `/merge` and `/cancel`: a person asks windlass to merge a head once the gates allow it. The gates
+//! read the commands from the thread; here they are only answered.
+
+use super::Invocation;
+use crate::controller::pull_request::standing::standing;
+use crate::domain::command::{Answer, Command};
+use crate::domain::gate::Origin;
+use crate::domain::pull_request::Source;
+
+pub fn run(invocation: &Invocation<'_>) -> Answer {
+    let (observation, arguments) = (invocation.observation, invocation.arguments);
+    let pull = &observation.snapshot.pull;
+    let head = pull.head.sha.clone();
+    let (Some(facts), Some(verdict)) = (&observation.gate_facts, &observation.observed.verdict)
+    else {
+        return match pull.merged_at {
+            Some(_) => Answer::Merged,
+            None => Answer::Closed,
+        };
+    };
+    let named = arguments.subject.as_deref();
+    if named.is_some_and(|named| !head.as_str().starts_with(named)) {
+        return Answer::OtherHead { head };
+    }
+    match &facts.merge_requested_by {
+        _ if facts.origin == Origin::Ours => Answer::MergesByItself(verdict.clone()),
+        Some(_) => Answer::Merges {
+            head,
+            verdict: verdict.clone(),
+        },
+        None => Answer::BeforePreview { head },
+    }
+}
+
+pub fn cancel(invocation: &Invocation<'_>) -> Answer {
+    let snapshot = &invocation.observation.snapshot;
+    let asked = standing(snapshot, &[Command::Merge]);
+    let is_earlier = |id: u64| match invocation.comment.source {
+        Source::Comment(own) => id < own,
+        _ => false,
+    };
+    let before = asked.iter().any(|command| is_earlier(command.id));
+    match (snapshot.pull.is_open(), before) {
+        (false, _) if snapshot.pull.merged_at.is_some() => Answer::Merged,
+        (false, _) => Answer::Closed,
+        (true, true) => Answer::Cancelled,
+        (true, false) => Answer::NothingToCancel,
+    }
+}

@@ -1,0 +1,72 @@
+//! Commands that stand in the thread: nothing keeps them but their comments, and the gates read them
+//! at each reconcile. Only comments that nobody edited count, and none that an App wrote for
+//! somebody.
+
+use jiff::Timestamp;
+
+use crate::controller::authority::permission;
+use crate::controller::{Reader, Result};
+use crate::domain::PullRequestKey;
+use crate::domain::command::{self, Command, Given, Permission};
+use crate::domain::gate::PreviewFact;
+use crate::github::{Comment, PullSnapshot};
+
+/// A command in the thread.
+pub struct Standing<'a> {
+    /// The comment's id.
+    pub id: u64,
+    pub author: &'a str,
+    pub at: Timestamp,
+    pub given: Given,
+}
+
+/// These commands in the thread, oldest first.
+pub fn standing<'a>(snapshot: &'a PullSnapshot, commands: &[Command]) -> Vec<Standing<'a>> {
+    let mut found = Vec::new();
+    for comment in snapshot.comments.iter().filter(|comment| counts(comment)) {
+        let Some(user) = comment.user.as_ref().filter(|user| user.kind == "User") else {
+            continue;
+        };
+        let lines = command::parse(comment.text());
+        let given = lines.into_iter().filter_map(|line| line.command.ok());
+        let given = given.filter(|given| commands.contains(&given.command));
+        found.extend(given.map(|given| Standing {
+            id: comment.id,
+            author: &user.login,
+            at: comment.created_at,
+            given,
+        }));
+    }
+    found
+}
+
+fn counts(comment: &Comment) -> bool {
+    comment.updated_at == comment.created_at && comment.performed_via_github_app.is_none()
+}
+
+/// Who asked last to merge the head, if nobody took it back since. `/merge` is about the head that
+/// it names, or else about the one whose preview its writer could see.
+pub async fn merge_requested_by(
+    ctx: &Reader,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+    fact: Option<&PreviewFact>,
+) -> Result<Option<String>> {
+    let head = snapshot.pull.head.sha.as_str();
+    let commands = standing(snapshot, &[Command::Merge, Command::Cancel]);
+    for command in commands.iter().rev() {
+        let is_about_head = match &command.given.arguments.subject {
+            Some(named) => head.starts_with(named),
+            None => fact.is_some_and(|fact| command.at >= fact.completed_at),
+        };
+        if command.given.command == Command::Merge && !is_about_head {
+            continue;
+        }
+        let permission = permission(ctx, &key.repo, command.author, snapshot.read).await?;
+        if permission >= Permission::Write {
+            let asks = command.given.command == Command::Merge;
+            return Ok(asks.then(|| command.author.to_string()));
+        }
+    }
+    Ok(None)
+}
