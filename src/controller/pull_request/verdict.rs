@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use super::merge;
 use super::origin::origin;
 use super::shown_preview::ShownPreview;
-use super::standing::{merge_requested_by, standing};
+use super::standing::{merge_requested_by, overrides, standing};
 use crate::cluster::store;
 use crate::controller::authority::permission;
 use crate::controller::{Base, Reader, Result, authority, branch_rules, key_of_branch};
@@ -15,7 +15,7 @@ use crate::domain::approvals::Contributors;
 use crate::domain::catalog::Target;
 use crate::domain::command::{Command, Permission};
 use crate::domain::gate::{
-    self, CheckState, Earlier, Facts, GitHubFacts, Origin, PreviewFact, Verdict,
+    self, CheckState, Earlier, Facts, GitHubFacts, Origin, PreviewFact, StagePolicy, Verdict,
 };
 use crate::domain::hold::Hold;
 use crate::domain::promotion::Offer;
@@ -54,6 +54,8 @@ pub async fn verdict(
     };
     let mut logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
     logins.extend(unseen_by.iter().cloned());
+    let overrides = overrides(ctx, key, snapshot, fact.as_ref()).await?;
+    logins.extend(overrides.iter().map(|given| given.by.clone()));
     // Nobody else contributed to a pull request that is ours. Otherwise the writers are only read
     // if there is an approval to judge.
     let contributors = match origin {
@@ -63,16 +65,17 @@ pub async fn verdict(
     };
     let targets = authority::touched_stages(base, changes, &shown_preview.preview);
     let github = github_facts(ctx, base, snapshot).await?;
+    let policies = authority::policies(ctx, key, &targets, changes, &logins).await?;
     let mut facts = Facts {
         now: ctx.now(),
         head: pull.head.sha.clone(),
         author: pull.author().to_string(),
-        overrides: Vec::new(),
+        overrides,
         earlier: earlier(ctx, key, base, snapshot, origin).await?,
         origin,
         contributors,
         draft: pull.draft,
-        stages: authority::policies(ctx, key, &targets, changes, &logins).await?,
+        stages: with_freezes(ctx, base, policies).await?,
         touches_unmanaged: changes.unmanaged.clone(),
         conflicts: match &shown_preview.preview.failure {
             Some(Failure::Conflict(files)) => files.clone(),
@@ -173,6 +176,23 @@ fn accepting(snapshot: &PullSnapshot, fact: Option<&PreviewFact>) -> Vec<String>
     let accepts = standing(snapshot, &[Command::AcceptUnseen]).into_iter();
     let accepts = accepts.filter(|command| command.at >= since);
     accepts.map(|command| command.author.to_string()).collect()
+}
+
+/// The policies, with the freezes that were given by command.
+async fn with_freezes(
+    ctx: &Reader,
+    base: &Base,
+    mut policies: Vec<StagePolicy>,
+) -> Result<Vec<StagePolicy>> {
+    for freeze in ctx.store.freezes(&base.repo.name, base.repo.id).await? {
+        let of_stage = policies
+            .iter_mut()
+            .filter(|policy| policy.stage == freeze.spec.stage);
+        for policy in of_stage {
+            policy.calendar.freezes.push(freeze.of_calendar());
+        }
+    }
+    Ok(policies)
 }
 
 /// The holds of the touched stages.

@@ -14,7 +14,9 @@ use jiff::{Span, Timestamp};
 
 mod read;
 
-pub use read::{RawTimes, days, freeze, moment, window, zone};
+pub use read::{RawTimes, freeze, moment, window};
+#[cfg(test)]
+use read::{days, zone};
 
 /// The IANA time zone database that is built in.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);

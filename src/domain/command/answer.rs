@@ -1,7 +1,7 @@
 //! The result of a command, as data: `view` makes text of it.
 
 use super::Selector;
-use crate::domain::gate::Verdict;
+use crate::domain::gate::{OverrideRefusal, Verdict};
 use crate::domain::history::HealthyRevision;
 use crate::domain::pull_request::{ApplicationSummary, FailedSync};
 use crate::domain::{ApplicationKey, CommitSha};
@@ -73,6 +73,34 @@ pub enum Answer {
     },
     NotAccepted(String),
     NothingUnseen,
+    Frozen {
+        stage: String,
+        until: Timestamp,
+    },
+    /// How many freezes of the stage were ended.
+    Unfrozen {
+        stage: String,
+        count: usize,
+    },
+    /// A command about a stage of which the pull request touches no application.
+    StageNotTouched {
+        stage: String,
+    },
+    /// A stage stays as it is, since its author may not decide that for this application.
+    StageNotDone {
+        application: ApplicationKey,
+        why: NotDone,
+    },
+    /// The time is over already.
+    TimeIsOver {
+        time: String,
+    },
+    /// Who has given `/override` for the gate so that it counts.
+    Overrides {
+        gate: String,
+        by: Vec<String>,
+    },
+    NotOverridden(OverrideRefusal),
     /// The result in each application. `none`: what there was to be found, if there are no rows.
     Applications {
         rows: Vec<Row>,

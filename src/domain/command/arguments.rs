@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::domain::{ApplicationKey, Name, sync};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::domain::{ApplicationKey, Name, calendar, sync};
 
 /// What a command takes behind its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +17,12 @@ pub enum Takes {
     Commit,
     /// How long, and why.
     Hold,
+    /// A stage, until when, and perhaps why.
+    Freeze,
+    /// A stage.
+    Stage,
+    /// A gate, and why.
+    Gate,
 }
 
 impl Takes {
@@ -24,6 +33,9 @@ impl Takes {
             Self::Applications => "[APPLICATION[/STAGE] …]",
             Self::Commit => "[COMMIT]",
             Self::Hold => "[APPLICATION/STAGE …] [--for TIME] REASON",
+            Self::Freeze => "STAGE until TIME [REASON]",
+            Self::Stage => "STAGE",
+            Self::Gate => "GATE REASON",
         }
     }
 
@@ -34,7 +46,7 @@ impl Takes {
 
     /// Whether it ends in words of the writer's own: then no line is taken for prose.
     pub fn is_free(self) -> bool {
-        matches!(self, Self::Hold)
+        matches!(self, Self::Hold | Self::Freeze | Self::Gate)
     }
 
     /// Reads the words behind a command. An error: the word that is wrong, or empty if one is
@@ -73,11 +85,36 @@ impl Takes {
                     return Err(arguments.reason);
                 }
             }
+            Self::Freeze => {
+                arguments.subject = Some(words.name()?);
+                if !words.take_word("until") {
+                    return Err(words.next().unwrap_or_default().into());
+                }
+                let time = words.needed()?.trim_matches('`');
+                freeze_end(time, Timestamp::UNIX_EPOCH).ok_or(time)?;
+                arguments.time = Some(time.into());
+                arguments.reason = words.rest().unwrap_or_default();
+            }
+            Self::Stage => arguments.subject = Some(words.name()?),
+            Self::Gate => {
+                let gate = words.needed()?.trim_matches('`').to_ascii_lowercase();
+                arguments.subject = Some(gate.replace('-', " "));
+                arguments.reason = words.rest()?;
+            }
         }
         match words.next() {
             Some(word) => Err(word.into()),
             None => Ok(arguments),
         }
+    }
+}
+
+/// When a freeze ends, as people write it: a duration from now on, or a time, in UTC if it has no
+/// zone of its own.
+pub fn freeze_end(text: &str, now: Timestamp) -> Option<Timestamp> {
+    match sync::duration(text) {
+        Some(duration) => now.checked_add(duration).ok(),
+        None => calendar::moment(text, &TimeZone::UTC).ok(),
     }
 }
 
@@ -89,6 +126,18 @@ impl<'a> Words<'a> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(first)
+    }
+
+    /// The next word. An error: there is none.
+    fn needed(&mut self) -> Result<&'a str, String> {
+        self.next().ok_or_else(String::new)
+    }
+
+    /// The name of a stage.
+    fn name(&mut self) -> Result<String, String> {
+        let word = self.needed()?;
+        let name: Name = word.trim_matches('`').parse().map_err(|_| word)?;
+        Ok(name.to_string())
     }
 
     fn take_word(&mut self, word: &str) -> bool {
@@ -126,7 +175,7 @@ impl<'a> Words<'a> {
 pub struct Arguments {
     /// The applications that the command is limited to; empty: all that the pull request touches.
     pub selectors: Vec<Selector>,
-    /// What the command is about: a commit, an image, a gate.
+    /// What the command is about: a commit, an image, a stage, a gate.
     pub subject: Option<String>,
     /// How long, or until when, as it was written.
     pub time: Option<String>,

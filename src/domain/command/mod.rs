@@ -10,7 +10,7 @@ mod parse;
 mod visible;
 
 pub use answer::{Answer, Done, NotDone, NotTaken, Past, Row, Sought};
-pub use arguments::{Arguments, Selector, Takes};
+pub use arguments::{Arguments, Selector, Takes, freeze_end};
 pub use parse::{Given, Line, ParseError, parse};
 
 /// A command. The enum is closed: a new one is a compile error wherever it has to be handled.
@@ -20,15 +20,18 @@ pub enum Command {
     Adopt,
     Cancel,
     ConfirmPrune,
+    Freeze,
     Help,
     History,
     Hold,
     Merge,
+    Override,
     Preview,
     Resume,
     Status,
     Sync,
     Take,
+    Unfreeze,
     Why,
 }
 
@@ -65,7 +68,7 @@ pub struct Spec {
 }
 
 /// All commands, by their words.
-pub const COMMANDS: [Spec; 14] = [
+pub const COMMANDS: [Spec; 17] = [
     Spec {
         command: Command::AcceptUnseen,
         word: "accept-unseen",
@@ -95,6 +98,13 @@ pub const COMMANDS: [Spec; 14] = [
         summary: "confirms the pending deletions in the applications that this pull request touches",
     },
     Spec {
+        command: Command::Freeze,
+        word: "freeze",
+        takes: Takes::Freeze,
+        power: Power::Stage,
+        summary: "keeps everything from being merged into a stage until then, for all its applications; TIME is `2h`, `2026-12-01`, `2026-12-01T08:00:00Z` or `2026-12-01T08:00[Europe/Berlin]`",
+    },
+    Spec {
         command: Command::Help,
         word: "help",
         takes: Takes::Nothing,
@@ -121,6 +131,13 @@ pub const COMMANDS: [Spec; 14] = [
         takes: Takes::Commit,
         power: Power::PullRequest,
         summary: "merges this commit as soon as every gate has passed, also a pull request that windlass did not open",
+    },
+    Spec {
+        command: Command::Override,
+        word: "override",
+        takes: Takes::Gate,
+        power: Power::PullRequest,
+        summary: "breaks glass: passes a gate of this commit (approvals, earlier-stages, soak, windows or holds) once two people have given it whom every stage names under `breakGlass`",
     },
     Spec {
         command: Command::Preview,
@@ -158,6 +175,13 @@ pub const COMMANDS: [Spec; 14] = [
         summary: "overwrites the conflicting fields that the preview lists with Git's values",
     },
     Spec {
+        command: Command::Unfreeze,
+        word: "unfreeze",
+        takes: Takes::Stage,
+        power: Power::Stage,
+        summary: "ends the freezes of a stage that were given by `/freeze` or with kubectl",
+    },
+    Spec {
         command: Command::Why,
         word: "why",
         takes: Takes::Applications,
@@ -181,12 +205,15 @@ impl Command {
 
     /// Whether nothing is merged before the command is carried out.
     pub fn stops(self) -> bool {
-        matches!(self, Self::Hold)
+        matches!(self, Self::Hold | Self::Freeze)
     }
 
     /// Whether the gates read it from the thread at each reconcile, and from nowhere else.
     pub fn stands_in_thread(self) -> bool {
-        matches!(self, Self::AcceptUnseen | Self::Cancel | Self::Merge)
+        matches!(
+            self,
+            Self::AcceptUnseen | Self::Cancel | Self::Merge | Self::Override
+        )
     }
 
     pub fn takes(self) -> Takes {

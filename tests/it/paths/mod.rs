@@ -1,6 +1,6 @@
 //! The five paths, one file each.
 
-mod command;
+pub mod command;
 mod image_event;
 mod merge;
 mod preview;

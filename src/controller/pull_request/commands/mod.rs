@@ -7,9 +7,11 @@
 mod accept_unseen;
 mod adopt;
 mod confirm_prune;
+mod freeze;
 mod history;
 mod hold;
 mod merge;
+mod override_gate;
 mod policy;
 mod preview;
 mod request;
@@ -141,6 +143,9 @@ impl Invocation<'_> {
             Command::History => history::run(self, selected).await,
             Command::Hold => hold::run(self, selected).await,
             Command::Resume => resume::run(self, selected).await,
+            Command::Freeze => freeze::run(self).await,
+            Command::Unfreeze => freeze::unfreeze(self).await,
+            Command::Override => Ok(override_gate::run(self)),
             Command::Merge => Ok(merge::run(self)),
             Command::Cancel => Ok(merge::cancel(self)),
         }

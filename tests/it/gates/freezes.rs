@@ -1,0 +1,162 @@
+//! `/freeze` and `/unfreeze`.
+
+use http::Method;
+use serde_json::json;
+
+use super::{approved, summary};
+use crate::paths::command::reply;
+use crate::support::lab::has;
+use crate::support::{Setup, World};
+
+async fn freezes(world: &World) -> Vec<serde_json::Value> {
+    let home = world.home();
+    let mut all = world
+        .list("windlass.dev/v1alpha1", "Freeze", "freezes", &home)
+        .await;
+    all.iter_mut().for_each(|freeze| {
+        freeze["spec"]["repositoryId"].take();
+    });
+    all.into_iter()
+        .map(|mut freeze| freeze["spec"].take())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_by_command_holds_until_somebody_ends_it_who_may() {
+    let world = World::new().await;
+    let (_, number) = world.up_to_review("1.1.0").await;
+    let given = world.comment(
+        "mia",
+        number,
+        "/freeze production until 2099-12-01T08:00[Europe/Berlin] It's the *sale*.",
+    );
+    let text = reply(&world, number, given).await;
+    insta::assert_snapshot!(world.scrub(&text), @"");
+    world.approve("bob", number);
+    world.gate_says(number, "is frozen").await;
+    insta::assert_snapshot!(summary(&world, number), @"");
+    let mut kept = freezes(&world).await.remove(0);
+    assert_eq!(
+        kept["source"].take(),
+        format!("acme/config#{number} comment {given}")
+    );
+    assert_eq!(
+        kept,
+        json!({"repository": "acme/config", "repositoryId": null, "stage": "production",
+            "until": "2099-12-01T07:00:00Z", "by": "mia", "reason": "It's the *sale*.", "source": null})
+    );
+    let listed = world.kubectl(&["get", "freezes", "-n", &world.home()]);
+    has(
+        &listed,
+        &[
+            "acme/config",
+            "production",
+            "2099-12-01T07:00:00Z",
+            "mia",
+            "sale",
+        ],
+    );
+
+    // Who may only read is not heard, and an edited text is not carried out.
+    world.comment("rita", number, "/unfreeze production");
+    let edited = world.comment("bob", number, "nothing");
+    let path = format!("issues/comments/{edited}");
+    let created = world.read(&path)["created_at"].clone();
+    world
+        .until("a second passed", async || {
+            let body = json!({"body": "/unfreeze production"});
+            world.as_user("bob", Method::PATCH, &path, body);
+            (world.read(&path)["updated_at"] != created).then_some(())
+        })
+        .await;
+    let text = reply(&world, number, edited).await;
+    has(&text, &["This text was edited after it was posted"]);
+    assert_eq!(freezes(&world).await.len(), 1);
+
+    let ended = world.comment("bob", number, "/unfreeze production");
+    has(
+        &reply(&world, number, ended).await,
+        &["`production` takes changes again"],
+    );
+    world.merged(number).await;
+    assert_eq!(freezes(&world).await, [json!(null); 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_is_refused_to_whoever_may_not_decide_about_the_stage() {
+    let world = World::new().await;
+    let file = "apps/shop/production/config.yaml";
+    let text = world.file(file).replace("hello", "hi");
+    let number = world.propose("bob", "hi", &[(file, Some(&text))]);
+    world.previewed(number).await;
+    let answer = async |login: &str, text: &str| {
+        let given = world.comment(login, number, text);
+        reply(&world, number, given).await
+    };
+    for (login, text, part) in [
+        (
+            "bob",
+            "/freeze production until 2h",
+            "`bob` may not decide that for this stage: they opened the pull request",
+        ),
+        (
+            "bob",
+            "/unfreeze production",
+            "`bob` may not decide that for this stage",
+        ),
+        (
+            "mia",
+            "/freeze staging until 2h",
+            "this pull request touches no application in a stage `staging`",
+        ),
+        (
+            "mia",
+            "/freeze production until 2026-01-01",
+            "`2026-01-01` is over already",
+        ),
+        (
+            "mia",
+            "/freeze production till 2h",
+            "`/freeze STAGE until TIME [REASON]`",
+        ),
+        ("mia", "/unfreeze production", "Nobody froze `production`"),
+    ] {
+        has(&answer(login, text).await, &[part]);
+    }
+    assert_eq!(freezes(&world).await, [json!(null); 0]);
+}
+
+fn by_hand(world: &World, name: &str, until: &str) {
+    let home = world.home();
+    let text = format!(
+        "apiVersion: windlass.dev/v1alpha1\nkind: Freeze\nmetadata:\n  name: {name}\n  namespace: {home}\nspec:\n  repository: acme/config\n  stage: staging\n  until: {until}\n  reason: the network is being rebuilt\n"
+    );
+    world.with_file(&["create"], &text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_freezes_and_ends_it_and_what_is_over_is_deleted() {
+    let setup = Setup {
+        resync: Some(5),
+        ..Setup::default()
+    };
+    let world = World::with(setup).await;
+    let number = approved(&world).await;
+    world.gate_status(number, "success").await;
+    by_hand(&world, "network", "2099-12-01T08:00:00Z");
+    let title = world.gate_says(number, "is frozen").await;
+    assert_eq!(
+        title,
+        "staging is frozen until 2099-12-01 08:00 UTC by kubectl (the network is being rebuilt)"
+    );
+    world.kubectl(&["delete", "freeze", "network", "-n", &world.home()]);
+    world.gate_status(number, "success").await;
+    by_hand(&world, "past", "2026-01-01T08:00:00Z");
+    world
+        .until("what is over is deleted", async || {
+            freezes(&world).await.is_empty().then_some(())
+        })
+        .await;
+    let verdict = world.verdict(&world.head(number)).unwrap();
+    assert_eq!(verdict.0, "success");
+}
