@@ -75,7 +75,7 @@ fn clear(clear: &Clear) -> String {
         Clear::Reviewer { login } => format!("another review of {}", code(login)),
         Clear::Author => "whoever can change the pull request".into(),
         Clear::EarlierStages { stages } => format!("{}, once healthy", listed(stages)),
-        Clear::Unfreeze { stage } => format!("`/unfreeze` {}", code(stage)),
+        Clear::Unfreeze { stage } => format!("`/unfreeze {stage}`"),
         Clear::Resume { applications } => format!("`/resume` of {}", listed(applications)),
         Clear::BreakGlass { gate, names } => {
             format!("two of {} with `/override {gate} REASON`", listed(names))
@@ -151,7 +151,7 @@ mod tests {
                 Clear::Unfreeze {
                     stage: text("production"),
                 },
-                "`/unfreeze` `production`",
+                "`/unfreeze production`",
             ),
             (
                 Clear::Resume {

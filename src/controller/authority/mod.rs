@@ -15,7 +15,7 @@ mod stages;
 
 pub use contributors::contributors;
 pub use people::{Permissions, permission};
-pub use policies::policies;
+pub use policies::{People, policies};
 pub use reviews::reviews;
 pub use stages::{merged_changes, touched_stages};
 
@@ -53,7 +53,10 @@ pub async fn approved_by(
         key,
         &targets,
         &merged_changes(ctx, key, snapshot.pull.merged_as()).await?,
-        &logins,
+        People {
+            deciding: &logins,
+            ..People::default()
+        },
     )
     .await?;
     let case = Case {

@@ -10,14 +10,22 @@ use crate::domain::catalog::{Approver, MergePolicy, Target};
 use crate::domain::gate::{BreakGlass, StagePolicy};
 use crate::github;
 
-/// The policies of stages. `logins`: the people whose approvals and overrides are to
-/// be judged.
+/// Who is to be judged: each is looked up where a stage names teams.
+#[derive(Clone, Copy, Default)]
+pub struct People<'a> {
+    /// Those whose approvals or commands count if they may approve.
+    pub deciding: &'a [String],
+    /// Those who gave `/override`.
+    pub overriding: &'a [String],
+}
+
+/// The policies of stages.
 pub async fn policies(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     targets: &[Target],
     changes: &Changes,
-    logins: &[String],
+    people: People<'_>,
 ) -> Result<Vec<StagePolicy>> {
     let mut policies = Vec::new();
     let mut known: BTreeMap<(String, String), bool> = BTreeMap::new();
@@ -29,15 +37,30 @@ pub async fn policies(
             stage: stage.name.to_string(),
             auto: stage.merge == MergePolicy::Auto && stage.approvals == 0,
             approvals: stage.approvals,
-            approvers: named(ctx, key, &stage.approvers, &owned, logins, &mut known).await?,
+            approvers: named(
+                ctx,
+                key,
+                &stage.approvers,
+                &owned,
+                people.deciding,
+                &mut known,
+            )
+            .await?,
             approver_names: names(&stage.approvers),
             soak: stage.soak,
             calendar: stage.calendar.clone(),
             break_glass: BreakGlass {
                 names: names(&stage.break_glass),
-                members: named(ctx, key, &stage.break_glass, &[], logins, &mut known)
-                    .await?
-                    .unwrap_or_default(),
+                members: named(
+                    ctx,
+                    key,
+                    &stage.break_glass,
+                    &[],
+                    people.overriding,
+                    &mut known,
+                )
+                .await?
+                .unwrap_or_default(),
             },
         });
     }

@@ -150,6 +150,7 @@ async fn observe(
     promotion::seen(ctx, &key.repo, pull);
     let base = ctx.known_base(&key.repo).await?;
     if base.configuration.is_none() || pull.base.branch != base.repo.default_branch {
+        ctx.cache.pulls.verdicts.invalidate(key);
         return Ok(None);
     }
     let thread = Thread::read(ctx, &place_of(&base, key), &snapshot).await?;

@@ -72,20 +72,16 @@ pub async fn merge_requested_by(
     Ok(None)
 }
 
-/// Who overrides which gates of the head: those who could see its preview, and may write.
+/// Who that may write gave `/override`, also for earlier heads.
 pub async fn overrides(
     ctx: &Reader,
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
-    fact: Option<&PreviewFact>,
 ) -> Result<Vec<Override>> {
-    let Some(since) = fact.map(|fact| fact.completed_at) else {
-        return Ok(Vec::new());
-    };
     let mut found = Vec::new();
     for command in standing(snapshot, &[Command::Override]) {
         let permission = permission(ctx, &key.repo, command.author, snapshot.read).await?;
-        if command.at >= since && permission >= Permission::Write {
+        if permission >= Permission::Write {
             let arguments = command.given.arguments;
             found.push(Override {
                 gate: arguments.subject.unwrap_or_default(),

@@ -9,7 +9,7 @@ use super::origin::origin;
 use super::shown_preview::ShownPreview;
 use super::standing::{merge_requested_by, overrides, standing};
 use crate::cluster::store;
-use crate::controller::authority::permission;
+use crate::controller::authority::{People, permission};
 use crate::controller::{Base, Reader, Result, authority, branch_rules, key_of_branch};
 use crate::domain::approvals::Contributors;
 use crate::domain::catalog::Target;
@@ -54,8 +54,11 @@ pub async fn verdict(
     };
     let mut logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
     logins.extend(unseen_by.iter().cloned());
-    let overrides = overrides(ctx, key, snapshot, fact.as_ref()).await?;
-    logins.extend(overrides.iter().map(|given| given.by.clone()));
+    let mut overrides = overrides(ctx, key, snapshot).await?;
+    let overriding: Vec<_> = overrides.iter().map(|given| given.by.clone()).collect();
+    // They count from those who could see what they let through.
+    let previewed_at = fact.as_ref().map(|fact| fact.completed_at);
+    overrides.retain(|given| previewed_at.is_some_and(|at| given.at >= at));
     // Nobody else contributed to a pull request that is ours. Otherwise the writers are only read
     // if there is an approval to judge.
     let contributors = match origin {
@@ -65,7 +68,11 @@ pub async fn verdict(
     };
     let targets = authority::touched_stages(base, changes, &shown_preview.preview);
     let github = github_facts(ctx, base, snapshot).await?;
-    let policies = authority::policies(ctx, key, &targets, changes, &logins).await?;
+    let people = People {
+        deciding: &logins,
+        overriding: &overriding,
+    };
+    let policies = authority::policies(ctx, key, &targets, changes, people).await?;
     let mut facts = Facts {
         now: ctx.now(),
         head: pull.head.sha.clone(),

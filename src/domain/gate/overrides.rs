@@ -99,7 +99,7 @@ pub(super) fn apply(facts: &Facts, mut verdict: Verdict) -> Verdict {
     }
     if let [first] = givers[..] {
         verdict.reason.push_str(&format!(
-            "; {} overrides it, and a second person has to",
+            "; {} overrides it, a second person is needed",
             first.by
         ));
     }

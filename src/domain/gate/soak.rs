@@ -37,14 +37,14 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
         }
         Some(over) => {
             let until = words(over, &jiff::tz::TimeZone::UTC);
-            let reason = format!("{names} has to stay healthy until {until} ({asked})");
+            let reason = format!("{names} must stay healthy until {until} ({asked})");
             leaf(gate, Standing::Pending, reason)
                 .since(since)
                 .clears([Clear::Itself { at: over }])
                 .changes_at(Some(over))
         }
         None => {
-            let reason = format!("it begins once {names} is healthy ({asked})");
+            let reason = format!("{names} must be healthy first ({asked})");
             leaf(gate, Standing::Pending, reason).clears([Clear::EarlierStages { stages }])
         }
     })

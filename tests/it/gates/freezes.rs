@@ -1,9 +1,8 @@
 //! `/freeze` and `/unfreeze`.
 
-use http::Method;
 use serde_json::json;
 
-use super::{approved, summary};
+use super::{approved, edited, summary};
 use crate::paths::command::reply;
 use crate::support::lab::has;
 use crate::support::{Setup, World};
@@ -31,14 +30,29 @@ async fn a_freeze_by_command_holds_until_somebody_ends_it_who_may() {
         "/freeze production until 2099-12-01T08:00[Europe/Berlin] It's the *sale*.",
     );
     let text = reply(&world, number, given).await;
-    insta::assert_snapshot!(world.scrub(&text), @"");
+    insta::assert_snapshot!(world.scrub(&text), @"
+    <!-- windlass:reply (id) -->
+    > `/freeze production until 2099-12-01T08:00[Europe/Berlin] It's the *sale*.`
+
+    Nothing is merged into `production` until (time) or `/unfreeze`. Rollbacks are not held up.
+    ");
     world.approve("bob", number);
     world.gate_says(number, "is frozen").await;
-    insta::assert_snapshot!(summary(&world, number), @"");
+    insta::assert_snapshot!(summary(&world, number), @r"
+    ⏳ Not merged yet:
+
+    - ✅ **preview**: the preview of (hex) is ready · since (time)
+    - ✅ **approvals**: approved by bob (shop/production requires 1) · since (time)
+    - ✅ **earlier stages**: staging healthy with exactly these digests · since (time)
+    - ⏳ **windows**: production is frozen until (time) by mia (It's the \*sale\*.) · since (time) · cleared by time, at (time), or by `/unfreeze production`
+
+    > [!NOTE]
+    > The rules of `main` do not require `windlass/gate` from this App: anyone who may merge can do so without it. Add a ruleset that requires it, with this App as its source.
+    ");
     let mut kept = freezes(&world).await.remove(0);
     assert_eq!(
         kept["source"].take(),
-        format!("acme/config#{number} comment {given}")
+        format!("acme/config#{number} {given}")
     );
     assert_eq!(
         kept,
@@ -59,17 +73,8 @@ async fn a_freeze_by_command_holds_until_somebody_ends_it_who_may() {
 
     // Who may only read is not heard, and an edited text is not carried out.
     world.comment("rita", number, "/unfreeze production");
-    let edited = world.comment("bob", number, "nothing");
-    let path = format!("issues/comments/{edited}");
-    let created = world.read(&path)["created_at"].clone();
-    world
-        .until("a second passed", async || {
-            let body = json!({"body": "/unfreeze production"});
-            world.as_user("bob", Method::PATCH, &path, body);
-            (world.read(&path)["updated_at"] != created).then_some(())
-        })
-        .await;
-    let text = reply(&world, number, edited).await;
+    let comment = edited(&world, "bob", number, "/unfreeze production").await;
+    let text = reply(&world, number, comment).await;
     has(&text, &["This text was edited after it was posted"]);
     assert_eq!(freezes(&world).await.len(), 1);
 

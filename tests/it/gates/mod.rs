@@ -4,6 +4,8 @@ mod freezes;
 mod overrides;
 mod time;
 
+use http::Method;
+use serde_json::json;
 use windlass::sandbox::example::CONFIG;
 
 use crate::support::{Setup, World};
@@ -50,4 +52,20 @@ fn summary(world: &World, number: u64) -> String {
     let text = found.next().and_then(|check| check.summary.clone());
     drop(state);
     world.scrub(&text.unwrap_or_default())
+}
+
+/// A comment that is edited into a command, a second after it was posted.
+async fn edited(world: &World, login: &str, number: u64, text: &str) -> u64 {
+    let id = world.comment(login, number, "nothing");
+    let path = format!("issues/comments/{id}");
+    let created = world.read(&path)["created_at"].clone();
+    let edit = |body: &str| world.as_user(login, Method::PATCH, &path, json!({"body": body}));
+    world
+        .until("a second passed", async || {
+            edit("still nothing");
+            (world.read(&path)["updated_at"] != created).then_some(())
+        })
+        .await;
+    edit(text);
+    id
 }

@@ -26,10 +26,22 @@ async fn a_promotion_waits_until_the_earlier_stage_has_run_it_for_long_enough() 
     let world = production("merge: auto\n    gates: { soak: 25s }").await;
     world.announce("1.1.0").await;
     let number = world.pull_request("production").await;
-    world.gate_says(number, "has to stay healthy until").await;
+    let title = world.gate_says(number, "must stay healthy until").await;
+    let rest = " UTC (shop/production asks for 25s)";
+    assert!(title.ends_with(rest), "{title}");
     let text = summary(&world, number);
     let since = ready_since(&world, "shop.staging").await;
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"
+    ⏳ Not merged yet:
+
+    - ✅ **preview**: the preview of (hex) is ready · since (time)
+    - ✅ **approvals**: shop/production merges image updates automatically
+    - ✅ **earlier stages**: staging healthy with exactly these digests · since (time)
+    - ⏳ **soak**: staging must stay healthy until (time) (shop/production asks for 25s) · since (time) · cleared by time, at (time)
+
+    > [!NOTE]
+    > The rules of `main` do not require `windlass/gate` from this App: anyone who may merge can do so without it. Add a ruleset that requires it, with this App as its source.
+    ");
     // Nothing happens but that time passes.
     world.merged(number).await;
     let merged = time(&world.read(&format!("pulls/{number}"))["merged_at"]);
@@ -79,7 +91,16 @@ async fn a_freeze_in_git_ends_with_its_line() {
     let (frozen, thawed) = (format!("{gates}    merge: auto "), "    merge: auto ");
     configure(&world, thawed, &frozen);
     world.gate_says(number, "is frozen").await;
-    insta::assert_snapshot!(summary(&world, number), @"");
+    insta::assert_snapshot!(summary(&world, number).replace('\u{200b}', "(break)"), @"
+    ⏳ Not merged yet:
+
+    - ✅ **preview**: the preview of (hex) is ready · since (time)
+    - ✅ **approvals**: approved by mia (a person's change needs a review) · since (time)
+    - ⏳ **windows**: staging is frozen until 2099-01-04 00:00 Europe/Berlin (Holidays @(break)all) · since (time) · cleared by time, at (time)
+
+    > [!NOTE]
+    > The rules of `main` do not require `windlass/gate` from this App: anyone who may merge can do so without it. Add a ruleset that requires it, with this App as its source.
+    ");
     configure(&world, &frozen, thawed);
     world.gate_status(number, "success").await;
 }

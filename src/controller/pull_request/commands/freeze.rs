@@ -1,6 +1,8 @@
 //! `/freeze` and `/unfreeze`: nothing is merged into a stage until a time. A `Freeze` object keeps it,
 //! so that it also covers applications that are added later.
 
+use jiff::Timestamp;
+
 use super::Invocation;
 use super::request::{Needs, Request};
 use crate::cluster::store::FreezeSpec;
@@ -21,6 +23,7 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     let now = invocation.ctx.now();
     let time = arguments.time.clone().unwrap_or_default();
     let until = command::freeze_end(&time, now).filter(|until| *until > now);
+    let until = until.and_then(|until| Timestamp::from_second(until.as_second()).ok());
     let Some(until) = until else {
         return Ok(Answer::TimeIsOver { time });
     };

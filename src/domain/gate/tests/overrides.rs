@@ -64,7 +64,7 @@ fn an_overridden_gate_says_who_why_and_what_it_was() {
     facts.overrides = by("approvals", &["ann"]);
     assert_eq!(
         gate(&facts).reason,
-        "0 of 1 approvals (shop/b requires 1); ann overrides it, and a second person has to"
+        "0 of 1 approvals (shop/b requires 1); ann overrides it, a second person is needed"
     );
     facts.overrides = by("approvals", &["ann", "bob"]);
     let approvals = gate(&facts);

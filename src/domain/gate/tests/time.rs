@@ -48,7 +48,7 @@ fn the_longest_soak_counts_from_the_stage_that_became_ready_last() {
             vec![ready("staging", "2026-01-01T11:30:01Z")],
             vec![30],
             Some(
-                "Pending: staging has to stay healthy until 2026-01-01 12:00:01 UTC (shop/stage0 asks for 30m)",
+                "Pending: staging must stay healthy until 2026-01-01 12:00:01 UTC (shop/stage0 asks for 30m)",
             ),
         ),
         (
@@ -58,13 +58,13 @@ fn the_longest_soak_counts_from_the_stage_that_became_ready_last() {
             ],
             vec![30, 120],
             Some(
-                "Pending: staging, qa has to stay healthy until 2026-01-01 13:00 UTC (shop/stage1 asks for 2h)",
+                "Pending: staging, qa must stay healthy until 2026-01-01 13:00 UTC (shop/stage1 asks for 2h)",
             ),
         ),
         (
             vec![ready("staging", "2026-01-01T09:00:00Z"), lacking],
             vec![30],
-            Some("Pending: it begins once staging, qa is healthy (shop/stage0 asks for 30m)"),
+            Some("Pending: staging, qa must be healthy first (shop/stage0 asks for 30m)"),
         ),
     ];
     for (earlier, soaks, expected) in table {
@@ -110,7 +110,7 @@ fn a_soak_ends_by_itself_and_a_rollback_does_not_wait_for_it() {
     assert!(permit.is_some());
     assert_eq!(
         find(&verdict, "soak").unwrap().reason,
-        "a rollback does not wait for it: staging has to stay healthy until 2026-01-01 12:15 UTC (shop/production asks for 30m)"
+        "a rollback does not wait for it: staging must stay healthy until 2026-01-01 12:15 UTC (shop/production asks for 30m)"
     );
 }
 
