@@ -1,12 +1,8 @@
 //! Answers to commands.
 
-use jiff::tz::TimeZone;
-
-use super::{code, help, history, listed, quoted, why, why_of};
+use super::{code, gate_commands, help, history, listed, quoted, why, why_of};
 use crate::domain::ApplicationKey;
-use crate::domain::calendar::words;
 use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Selector, Sought};
-use crate::domain::gate::{NEEDED, OverrideRefusal};
 
 pub fn not_taken(why: NotTaken) -> &'static str {
     match why {
@@ -82,73 +78,10 @@ pub fn answer(answer: &Answer) -> String {
         Answer::NothingUnseen => {
             "The preview shows every change: there is nothing to accept.".into()
         }
-        Answer::Frozen { stage, until } => format!(
-            "Nothing is merged into {} until {} or `/unfreeze`. Rollbacks are not held up.",
-            code(stage),
-            words(*until, &TimeZone::UTC)
-        ),
-        Answer::Unfrozen { stage, count: 0 } => format!(
-            "Nobody froze {} by command or with kubectl. What windlass.yaml freezes is ended there.",
-            code(stage)
-        ),
-        Answer::Unfrozen { stage, .. } => format!(
-            "{} takes changes again, unless windlass.yaml says otherwise.",
-            code(stage)
-        ),
-        Answer::StageNotTouched { stage } => format!(
-            "Not done: this pull request touches no application in a stage {}. Give the command on one that does.",
-            code(stage)
-        ),
-        Answer::StageNotDone { application, why } => {
-            format!("`{}`: {}", application.title(), not_done(why))
-        }
-        Answer::TimeIsOver { time } => format!("Not done: {} is over already.", code(time)),
-        Answer::Overrides { gate, by } => overrides(gate, by),
-        Answer::NotOverridden(why) => format!("Not done. {}", not_overridden(why)),
+        Answer::Freeze(answer) => gate_commands::freeze(answer),
+        Answer::Override(answer) => gate_commands::overrides(answer),
         Answer::Applications { rows, none } if rows.is_empty() => nothing(*none).into(),
         Answer::Applications { rows, .. } => applications(rows),
-    }
-}
-
-fn overrides(gate: &str, by: &[String]) -> String {
-    let missing = NEEDED.saturating_sub(by.len());
-    let by = listed(by);
-    match missing {
-        0 => format!(
-            "The gate {} of this commit is overridden by {by}.",
-            code(gate)
-        ),
-        _ => format!(
-            "{by} overrides the gate {} of this commit. It counts once {missing} more of those who may override it has given the same command.",
-            code(gate)
-        ),
-    }
-}
-
-fn not_overridden(why: &OverrideRefusal) -> String {
-    match why {
-        OverrideRefusal::Gate { overridable } => {
-            let names: Vec<_> = overridable
-                .iter()
-                .map(|name| name.replace(' ', "-"))
-                .collect();
-            format!("The gates that can be overridden are {}.", listed(&names))
-        }
-        OverrideRefusal::Author => "Who opened the pull request cannot override its gates.".into(),
-        OverrideRefusal::NoStage => "This pull request touches no stage.".into(),
-        OverrideRefusal::Unmanaged { file } => format!(
-            "{} belongs to no application, so it needs an approval.",
-            code(file)
-        ),
-        OverrideRefusal::NotNamed { title, names } if names.is_empty() => format!(
-            "Nobody may override a gate of {}: its stage has no `breakGlass` in windlass.yaml.",
-            code(title)
-        ),
-        OverrideRefusal::NotNamed { title, names } => format!(
-            "Only {} may override a gate of {}.",
-            listed(names),
-            code(title)
-        ),
     }
 }
 
@@ -214,7 +147,7 @@ fn row(row: &Row) -> String {
     }
 }
 
-fn not_done(why: &NotDone) -> String {
+pub(super) fn not_done(why: &NotDone) -> String {
     match why {
         NotDone::Before => {
             "was done when windlass first saw this comment; to do it again, post a new comment"

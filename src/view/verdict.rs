@@ -122,48 +122,34 @@ mod tests {
     #[test]
     fn a_gate_says_since_when_and_who_clears_it() {
         let at: Timestamp = "2026-11-27T20:12:33Z".parse().unwrap();
-        let text = |text: &str| text.to_string();
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+        let name = |name: &str| name.to_string();
+        let anybody = "the approval of somebody who may write to this repository";
+        let approvers = names(&["acme/release", "mia"]);
+        let (stages, applications) = (names(&["staging"]), names(&["shop/production"]));
+        let oncall = Clear::BreakGlass {
+            gate: name("earlier-stages"),
+            names: names(&["acme/oncall"]),
+        };
+        let (login, stage) = (name("bob"), name("production"));
         let table = [
             (Clear::Itself { at }, "time, at 2026-11-27 20:12 UTC"),
             (Clear::Windlass, "windlass itself"),
+            (Clear::Approver { names: vec![] }, anybody),
             (
-                Clear::Approver { names: vec![] },
-                "the approval of somebody who may write to this repository",
-            ),
-            (
-                Clear::Approver {
-                    names: vec![text("acme/release"), text("mia")],
-                },
+                Clear::Approver { names: approvers },
                 "the approval of `acme/release`, `mia`",
             ),
-            (
-                Clear::Reviewer { login: text("bob") },
-                "another review of `bob`",
-            ),
+            (Clear::Reviewer { login }, "another review of `bob`"),
             (Clear::Author, "whoever can change the pull request"),
+            (Clear::EarlierStages { stages }, "`staging`, once healthy"),
+            (Clear::Unfreeze { stage }, "`/unfreeze production`"),
             (
-                Clear::EarlierStages {
-                    stages: vec![text("staging")],
-                },
-                "`staging`, once healthy",
-            ),
-            (
-                Clear::Unfreeze {
-                    stage: text("production"),
-                },
-                "`/unfreeze production`",
-            ),
-            (
-                Clear::Resume {
-                    applications: vec![text("shop/production")],
-                },
+                Clear::Resume { applications },
                 "`/resume` of `shop/production`",
             ),
             (
-                Clear::BreakGlass {
-                    gate: text("earlier-stages"),
-                    names: vec![text("acme/oncall")],
-                },
+                oncall,
                 "two of `acme/oncall` with `/override earlier-stages REASON`",
             ),
             (Clear::GitHub, "GitHub, once its rules are met"),
@@ -172,7 +158,7 @@ mod tests {
             let verdict = Verdict {
                 gate: "soak",
                 standing: Standing::Pending,
-                reason: text("wait"),
+                reason: name("wait"),
                 since: Some(at),
                 clears: vec![clears],
                 changes_at: None,

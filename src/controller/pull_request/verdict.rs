@@ -59,13 +59,6 @@ pub async fn verdict(
     // They count from those who could see what they let through.
     let previewed_at = fact.as_ref().map(|fact| fact.completed_at);
     overrides.retain(|given| previewed_at.is_some_and(|at| given.at >= at));
-    // Nobody else contributed to a pull request that is ours. Otherwise the writers are only read
-    // if there is an approval to judge.
-    let contributors = match origin {
-        Origin::Ours => Contributors::known([]),
-        _ if logins.is_empty() => Contributors::known([]),
-        _ => authority::contributors(ctx, key, snapshot).await?,
-    };
     let targets = authority::touched_stages(base, changes, &shown_preview.preview);
     let github = github_facts(ctx, base, snapshot).await?;
     let people = People {
@@ -80,7 +73,7 @@ pub async fn verdict(
         overrides,
         earlier: earlier(ctx, key, base, snapshot, origin).await?,
         origin,
-        contributors,
+        contributors: contributors(ctx, key, snapshot, origin, &logins).await?,
         draft: pull.draft,
         stages: with_freezes(ctx, base, policies).await?,
         touches_unmanaged: changes.unmanaged.clone(),
@@ -99,16 +92,44 @@ pub async fn verdict(
     };
     facts.github.refused = merge::refused(ctx, key, &pull.head.sha, &facts.as_text());
     facts.github.queued = merge::is_queued(ctx, key, &pull.head.sha);
+    accept_unseen(ctx, key, snapshot, &mut facts, unseen_by).await?;
+    let (verdict, permit) = gate::evaluate(&facts);
+    Ok((facts, verdict, permit))
+}
+
+/// Who wrote it. Nobody else contributed to a pull request that is ours; otherwise the writers are
+/// only read if there is an approval to judge.
+async fn contributors(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+    origin: Origin,
+    logins: &[String],
+) -> Result<Contributors> {
+    match origin {
+        Origin::Ours => Ok(Contributors::known([])),
+        _ if logins.is_empty() => Ok(Contributors::known([])),
+        _ => authority::contributors(ctx, key, snapshot).await,
+    }
+}
+
+/// Notes whether one of those who gave `/accept-unseen` may do so.
+async fn accept_unseen(
+    ctx: &Reader,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+    facts: &mut Facts,
+    unseen_by: Vec<String>,
+) -> Result<()> {
     for user in unseen_by {
         let permission = permission(ctx, &key.repo, &user, snapshot.read).await?;
         let writer = permission >= Permission::Write;
-        let accepted = gate::unseen_refusal(&facts, &user, writer).is_none();
+        let accepted = gate::unseen_refusal(facts, &user, writer).is_none();
         if let Some(preview) = &mut facts.preview {
             preview.unseen_accepted |= accepted;
         }
     }
-    let (verdict, permit) = gate::evaluate(&facts);
-    Ok((facts, verdict, permit))
+    Ok(())
 }
 
 /// What GitHub's rules demand, and how far it is met.

@@ -73,39 +73,48 @@ pub enum Answer {
     },
     NotAccepted(String),
     NothingUnseen,
-    Frozen {
-        stage: String,
-        until: Timestamp,
-    },
-    /// How many freezes of the stage were ended.
-    Unfrozen {
-        stage: String,
-        count: usize,
-    },
-    /// A command about a stage of which the pull request touches no application.
-    StageNotTouched {
-        stage: String,
-    },
-    /// A stage stays as it is, since its author may not decide that for this application.
-    StageNotDone {
-        application: ApplicationKey,
-        why: NotDone,
-    },
-    /// The time is over already.
-    TimeIsOver {
-        time: String,
-    },
-    /// Who has given `/override` for the gate so that it counts.
-    Overrides {
-        gate: String,
-        by: Vec<String>,
-    },
-    NotOverridden(OverrideRefusal),
+    Freeze(FreezeAnswer),
+    Override(OverrideAnswer),
     /// The result in each application. `none`: what there was to be found, if there are no rows.
     Applications {
         rows: Vec<Row>,
         none: Sought,
     },
+}
+
+/// The answer to `/freeze` or `/unfreeze`.
+#[derive(Debug, Clone)]
+pub enum FreezeAnswer {
+    Frozen {
+        stage: String,
+        until: Timestamp,
+    },
+    Unfrozen {
+        stage: String,
+    },
+    /// The pull request touches no application of the stage.
+    NotTouched {
+        stage: String,
+    },
+    /// The author may not decide that for this application.
+    NotDone {
+        application: ApplicationKey,
+        why: NotDone,
+    },
+    TimeIsOver {
+        time: String,
+    },
+}
+
+/// The answer to `/override`.
+#[derive(Debug, Clone)]
+pub enum OverrideAnswer {
+    /// Who has given it for the gate so that it counts.
+    Given {
+        gate: String,
+        by: Vec<String>,
+    },
+    Refused(OverrideRefusal),
 }
 
 /// What an application was at.

@@ -9,7 +9,9 @@ mod arguments;
 mod parse;
 mod visible;
 
-pub use answer::{Answer, Done, NotDone, NotTaken, Past, Row, Sought};
+pub use answer::{
+    Answer, Done, FreezeAnswer, NotDone, NotTaken, OverrideAnswer, Past, Row, Sought,
+};
 pub use arguments::{Arguments, Selector, Takes, freeze_end};
 pub use parse::{Given, Line, ParseError, parse};
 

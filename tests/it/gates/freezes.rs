@@ -37,7 +37,12 @@ async fn a_freeze_by_command_holds_until_somebody_ends_it_who_may() {
     Nothing is merged into `production` until (time) or `/unfreeze`. Rollbacks are not held up.
     ");
     world.approve("bob", number);
-    world.gate_says(number, "is frozen").await;
+    world
+        .until("nothing else is waited for", async || {
+            let (_, title) = world.verdict(&world.head(number))?;
+            title.starts_with("production is frozen").then_some(())
+        })
+        .await;
     insta::assert_snapshot!(summary(&world, number), @r"
     ⏳ Not merged yet:
 
@@ -81,7 +86,7 @@ async fn a_freeze_by_command_holds_until_somebody_ends_it_who_may() {
     let ended = world.comment("bob", number, "/unfreeze production");
     has(
         &reply(&world, number, ended).await,
-        &["`production` takes changes again"],
+        &["No freeze by command or kubectl holds `production` any more."],
     );
     world.merged(number).await;
     assert_eq!(freezes(&world).await, [json!(null); 0]);
@@ -124,7 +129,7 @@ async fn a_freeze_is_refused_to_whoever_may_not_decide_about_the_stage() {
             "/freeze production till 2h",
             "`/freeze STAGE until TIME [REASON]`",
         ),
-        ("mia", "/unfreeze production", "Nobody froze `production`"),
+        ("mia", "/unfreeze production", "holds `production` any more"),
     ] {
         has(&answer(login, text).await, &[part]);
     }

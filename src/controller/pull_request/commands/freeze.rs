@@ -7,7 +7,7 @@ use super::Invocation;
 use super::request::{Needs, Request};
 use crate::cluster::store::FreezeSpec;
 use crate::controller::{Event, Result};
-use crate::domain::command::{self, Answer};
+use crate::domain::command::{self, Answer, FreezeAnswer};
 use crate::domain::hold::bounded;
 use crate::domain::{ApplicationKey, Name};
 
@@ -15,7 +15,7 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     let (arguments, comment) = (invocation.arguments, invocation.comment);
     let stage = match stage(invocation).await? {
         Ok(stage) => stage,
-        Err(refused) => return Ok(refused),
+        Err(refused) => return Ok(Answer::Freeze(refused)),
     };
     let repo = &invocation.observation.base.repo;
     let id = i64::try_from(repo.id).unwrap_or_default();
@@ -25,7 +25,7 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     let until = command::freeze_end(&time, now).filter(|until| *until > now);
     let until = until.and_then(|until| Timestamp::from_second(until.as_second()).ok());
     let Some(until) = until else {
-        return Ok(Answer::TimeIsOver { time });
+        return Ok(Answer::Freeze(FreezeAnswer::TimeIsOver { time }));
     };
     let known = invocation.ctx.store.freezes(&repo.name, repo.id).await?;
     // It was carried out before windlass stopped: it ends when it said then.
@@ -43,16 +43,16 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     let ctx = invocation.ctx;
     ctx.to_store().freeze(&stage, spec).await?;
     ctx.emit(&Event::Freezes(repo.name.clone()));
-    Ok(Answer::Frozen {
+    Ok(Answer::Freeze(FreezeAnswer::Frozen {
         stage: stage.to_string(),
         until,
-    })
+    }))
 }
 
 pub async fn unfreeze(invocation: &Invocation<'_>) -> Result<Answer> {
     let stage = match stage(invocation).await? {
         Ok(stage) => stage,
-        Err(refused) => return Ok(refused),
+        Err(refused) => return Ok(Answer::Freeze(refused)),
     };
     let (ctx, repo) = (invocation.ctx, &invocation.observation.base.repo);
     let mut freezes = ctx.store.freezes(&repo.name, repo.id).await?;
@@ -61,15 +61,14 @@ pub async fn unfreeze(invocation: &Invocation<'_>) -> Result<Answer> {
         ctx.to_store().unfreeze(freeze).await?;
     }
     ctx.emit(&Event::Freezes(repo.name.clone()));
-    Ok(Answer::Unfrozen {
+    Ok(Answer::Freeze(FreezeAnswer::Unfrozen {
         stage: stage.to_string(),
-        count: freezes.len(),
-    })
+    }))
 }
 
 /// The stage that the command names. Err: the pull request touches no application of it, or the
 /// author may not decide about one of them.
-async fn stage(invocation: &Invocation<'_>) -> Result<std::result::Result<Name, Answer>> {
+async fn stage(invocation: &Invocation<'_>) -> Result<std::result::Result<Name, FreezeAnswer>> {
     let word = invocation.arguments.subject.clone().unwrap_or_default();
     let touched = invocation.observation.changes.touched.iter();
     let of_stage = touched.filter(|target| target.stage.name.as_str() == word);
@@ -77,7 +76,7 @@ async fn stage(invocation: &Invocation<'_>) -> Result<std::result::Result<Name, 
         .map(|target| target.key(&invocation.key.repo))
         .collect();
     let Some(first) = applications.first() else {
-        return Ok(Err(Answer::StageNotTouched { stage: word }));
+        return Ok(Err(FreezeAnswer::NotTouched { stage: word }));
     };
     let stage = first.stage.clone();
     for application in applications {
@@ -89,7 +88,7 @@ async fn stage(invocation: &Invocation<'_>) -> Result<std::result::Result<Name, 
             needs: Needs::Decider,
         };
         if let Err(why) = invocation.has_quorum(&request).await? {
-            return Ok(Err(Answer::StageNotDone { application, why }));
+            return Ok(Err(FreezeAnswer::NotDone { application, why }));
         }
     }
     Ok(Ok(stage))

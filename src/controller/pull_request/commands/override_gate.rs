@@ -1,7 +1,7 @@
 //! `/override`: break glass. The gates read the command from the thread; here it is only answered.
 
 use super::Invocation;
-use crate::domain::command::Answer;
+use crate::domain::command::{Answer, OverrideAnswer};
 use crate::domain::gate;
 
 pub fn run(invocation: &Invocation<'_>) -> Answer {
@@ -14,7 +14,7 @@ pub fn run(invocation: &Invocation<'_>) -> Answer {
     };
     let gate = invocation.arguments.subject.clone().unwrap_or_default();
     if let Some(why) = gate::override_refusal(facts, &gate, author) {
-        return Answer::NotOverridden(why);
+        return Answer::Override(OverrideAnswer::Refused(why));
     }
     let by: Vec<_> = gate::givers(facts, &gate)
         .iter()
@@ -24,5 +24,5 @@ pub fn run(invocation: &Invocation<'_>) -> Answer {
         let head = observation.snapshot.pull.head.sha.clone();
         return Answer::BeforePreview { head };
     }
-    Answer::Overrides { gate, by }
+    Answer::Override(OverrideAnswer::Given { gate, by })
 }

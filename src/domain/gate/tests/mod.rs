@@ -1,3 +1,5 @@
+//! What a permit needs.
+
 use std::time::Duration;
 
 use super::*;
