@@ -29,7 +29,10 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     };
     let known = invocation.ctx.store.freezes(&repo.name, repo.id).await?;
     // It was carried out before windlass stopped: it ends when it said then.
-    let known = known.iter().find(|known| known.spec.source == source);
+    let own = (stage.as_str(), source.as_str());
+    let known = known
+        .iter()
+        .find(|known| (known.spec.stage.as_str(), known.spec.source.as_str()) == own);
     let until = known.map_or(until, |known| known.of_calendar().until);
     let spec = FreezeSpec {
         repository: repo.name.to_string(),
