@@ -255,6 +255,14 @@ async fn adopt_all(installation: &Installation, stage: Option<&str>) -> anyhow::
     Ok(out)
 }
 
+/// The first line of an application's message, after who holds it.
+fn message(status: &ApplicationStatus) -> String {
+    let held = status.held.as_ref().map(|held| format!("held by {held}"));
+    let message = status.message.as_deref().unwrap_or_default();
+    let first = message.lines().next().map(str::to_string);
+    held.into_iter().chain(first).collect::<Vec<_>>().join("; ")
+}
+
 async fn status(installation: &Installation) -> anyhow::Result<String> {
     let mut objects = api(installation)
         .await?
@@ -273,15 +281,10 @@ async fn status(installation: &Installation) -> anyhow::Result<String> {
             format!("{:?}", status.health),
             status
                 .revision
+                .as_ref()
                 .map(|revision| revision.short().to_string())
                 .unwrap_or_default(),
-            status
-                .message
-                .unwrap_or_default()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_string(),
+            message(&status),
         ]);
     }
     let width = |column: usize| {

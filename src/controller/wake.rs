@@ -132,6 +132,7 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
             let mut keys: Vec<_> = commits.iter().map(|sha| commit(&key.repo, sha)).collect();
             keys.extend(world.unfinished_commits(&key.repo));
             keys.extend(world.dependents(key));
+            keys.extend(world.rolls_back(key));
             if *later_stages {
                 keys.extend(world.later_stages(key));
             }
@@ -212,6 +213,14 @@ impl World<'_> {
         later
             .map(|target| Key::Promotion(target.key(&key.repo)))
             .collect()
+    }
+
+    /// The promotion of an application that is rolled back by itself if it fails.
+    fn rolls_back(&self, key: &ApplicationKey) -> Option<Key> {
+        let mut targets = self.targets(&key.repo);
+        let target = targets.find(|target| target.key(&key.repo) == *key)?;
+        let rolls_back = target.stage.rollback.is_some();
+        rolls_back.then(|| Key::Promotion(key.clone()))
     }
 
     /// Applications of the same stage that depend on one.

@@ -174,6 +174,16 @@ pub struct Candidate {
     pub source: RepoName,
 }
 
+/// Whether a text names an image: its tag, its digest, or at least seven digits of the digest.
+pub fn names(text: &str, tag: Option<&Tag>, digest: Option<&Digest>) -> bool {
+    let has_tag = tag.is_some_and(|tag| tag.to_string() == text);
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let is_long = digits.len() >= 7 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let digest = digest.map(ToString::to_string).unwrap_or_default();
+    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+    has_tag || is_long && hex.starts_with(&digits.to_ascii_lowercase())
+}
+
 impl Candidate {
     pub fn reference(&self) -> ImageRef {
         ImageRef {

@@ -38,6 +38,14 @@ pub const PAUSE: &str = "windlass.dev/pause";
 /// perhaps `until`, or just the reason.
 pub const HOLD: &str = "windlass.dev/hold";
 
+/// The annotation that rolls an application in a stage back: JSON with `to` (a commit), `by` and
+/// `reason`, or just the commit.
+pub const ROLLBACK: &str = "windlass.dev/rollback";
+
+/// The annotation that passes over an earlier stage for one image: JSON with `stage`, `digest`, `by`
+/// and `reason`.
+pub const SKIP: &str = "windlass.dev/skip";
+
 /// The annotation that confirms deletions: its value is the digest that names them.
 pub const CONFIRM_PRUNE: &str = "windlass.dev/confirm-prune";
 

@@ -38,6 +38,7 @@ pub mod permit;
 pub mod plan;
 pub mod promotion;
 pub mod pull_request;
+pub mod rollback;
 pub mod rollout;
 pub mod rules;
 pub mod schema;

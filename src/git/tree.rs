@@ -120,11 +120,15 @@ impl Mirror {
             .take_data())
     }
 
-    /// The tree with some files' texts replaced, in memory.
+    /// The tree with some files' texts replaced or files deleted, in memory.
     pub fn edited(&self, tree: TreeId, edits: &[FileEdit]) -> anyhow::Result<TreeId> {
         let mut editor = self.repo.edit_tree(tree.0)?;
         for edit in edits {
-            let blob = self.repo.write_blob(edit.text.as_bytes())?.detach();
+            let Some(text) = &edit.text else {
+                editor.remove(edit.path.as_str())?;
+                continue;
+            };
+            let blob = self.repo.write_blob(text.as_bytes())?.detach();
             editor.upsert(
                 edit.path.as_str(),
                 self.kind_of_file(tree, &edit.path)?,

@@ -69,15 +69,20 @@ impl Writer<'_> {
         edits: &[FileEdit],
     ) -> Result<CommitSha> {
         const DOCUMENT: &str = "mutation($input: CreateCommitOnBranchInput!) { createCommitOnBranch(input: $input) { commit { oid } } }";
-        let additions: Vec<_> = edits
-            .iter()
-            .map(|edit| json!({"path": edit.path, "contents": BASE64.encode(&edit.text)}))
-            .collect();
+        let (mut additions, mut deletions) = (Vec::new(), Vec::new());
+        for FileEdit { path, text } in edits {
+            match text {
+                Some(text) => {
+                    additions.push(json!({"path": path, "contents": BASE64.encode(text)}));
+                }
+                None => deletions.push(json!({"path": path})),
+            }
+        }
         let input = json!({
             "branch": {"repositoryNameWithOwner": self.name_now(repo).to_string(), "branchName": branch},
             "expectedHeadOid": parent,
             "message": {"headline": message.0, "body": message.1},
-            "fileChanges": {"additions": additions},
+            "fileChanges": {"additions": additions, "deletions": deletions},
         });
         let answer = self
             .mutate(repo, DOCUMENT, input, "commit to a branch")

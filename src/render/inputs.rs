@@ -51,6 +51,11 @@ impl Inputs {
         self.files.contains_key(path)
     }
 
+    /// The paths of all files that the rendering reads.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
     /// Where an object is defined, as `path:line`. Names that kustomize changes (by a prefix or a
     /// hash) and templates of charts are not found.
     pub fn locate(&self, key: &ResourceKey) -> Option<String> {

@@ -65,6 +65,10 @@ pub fn answer(answer: &Answer) -> String {
             "Not done: the preview of `{0}` was not there yet. Look at it, then give the command again, or name the commit: `/merge {0}`.",
             head.short()
         ),
+        Answer::NotAStage(stage) => format!(
+            "Not done: no application of this pull request goes to a stage `{}`.",
+            stage.as_str()
+        ),
         Answer::Cancelled => "windlass does not merge this pull request any more, unless somebody asks again.".into(),
         Answer::NothingToCancel => {
             "There is nothing to take back: nobody gave `/merge`. `/hold` keeps windlass from merging what it opened itself.".into()
@@ -142,6 +146,23 @@ fn row(row: &Row) -> String {
             });
             format!("- windlass merges nothing into `{title}` by itself {until}")
         }
+        Ok(Done::RollsBack { to, healthy }) => {
+            let healthy = healthy.as_ref().map(|it| format!(", healthy on {}", it.at));
+            format!(
+                "- a pull request takes `{title}` back to {}{}; until `/resume`, windlass merges nothing else into it by itself",
+                to.short(),
+                healthy.unwrap_or_default()
+            )
+        }
+        Ok(Done::Rejects(images)) => {
+            let tags: Vec<_> = images.iter().map(|image| image.tag.to_string()).collect();
+            format!("- {} is not proposed for `{title}` any more", listed(&tags))
+        }
+        Ok(Done::Proposes(image)) => format!(
+            "- {} ({}) is proposed for `{title}`",
+            code(&image.tag.to_string()),
+            image.digest.short()
+        ),
         Ok(Done::Resumes) => format!("- windlass merges into `{title}` again"),
         Err(why) => format!("- `{title}`: {}", not_done(why)),
     }
@@ -154,6 +175,16 @@ pub(super) fn not_done(why: &NotDone) -> String {
                 .into()
         }
         NotDone::NotHeld => "nobody holds it".into(),
+        NotDone::NothingGood => {
+            "not done. windlass knows no other commit with which it was healthy: name one".into()
+        }
+        NotDone::NoSuchRevision(named) => format!(
+            "not done. It has no commit or image {} in its past: `/history` lists those that were healthy",
+            code(named)
+        ),
+        NotDone::NotAnnounced(named) => {
+            format!("not done. No image {} was announced for it", code(named))
+        }
         NotDone::NoObject => {
             "not done. windlass has not reconciled it yet: try again in a minute".into()
         }

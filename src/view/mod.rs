@@ -35,7 +35,7 @@ pub use markers::{reply_of, sticky_body, sticky_of, tampered, tampered_of};
 pub use notes::{NEW_APPLICATION, hands_over, leaves_git, looks_up, not_run, stays, unruled};
 pub use preview::{PreviewText, preview};
 pub use progress::{progress, rollout};
-pub use promotion::{not_proposed, promotion};
+pub use promotion::{not_proposed, promotion, rollback, taken_back};
 pub use reason::{held, reason};
 pub use replies::{command_table, help, parse_error, reply};
 pub use terminal::terminal;

@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
-use super::markdown::quoted;
+use super::markdown::{code, quoted};
 use super::render;
 use crate::domain::ApplicationKey;
+use crate::domain::history::{HealthyRevision, irreversible_since};
 use crate::domain::image::Tag;
 use crate::domain::promotion::{Decision, How, Offer};
+use crate::domain::rollback::{Rollback, WINDLASS};
 
 #[derive(Serialize)]
 struct PromotionView {
@@ -79,6 +81,38 @@ pub fn promotion(
     )
 }
 
+/// The body of a rollback's pull request. `history`: the revisions of the application that were
+/// healthy.
+pub fn rollback(key: &ApplicationKey, rollback: &Rollback, history: &[HealthyRevision]) -> String {
+    let (title, to) = (key.title(), rollback.to.short());
+    let healthy = history.iter().find(|known| known.revision == rollback.to);
+    let healthy = healthy.map(|healthy| format!(", which was healthy on {}", healthy.at));
+    let on = rollback.pull_request.map(|number| format!(" in #{number}"));
+    let by = match rollback.by.as_str() {
+        WINDLASS => "windlass opened this by itself".into(),
+        login => format!("{} asked for this{}", code(login), on.unwrap_or_default()),
+    };
+    let why = match rollback.reason.as_str() {
+        "" => ".".into(),
+        reason => format!(": {}", quoted(reason)),
+    };
+    let mut out = format!(
+        "Takes **{title}** back to {}{}. {by}{why}\n\n",
+        rollback.to,
+        healthy.unwrap_or_default()
+    );
+    let lasting = irreversible_since(history, &rollback.to);
+    if !lasting.is_empty() {
+        out.push_str("> [!WARNING]\n> Going back does not undo what the syncs since then did:\n");
+        let rows = lasting.iter().map(|done| format!("> - {}\n", code(done)));
+        out.push_str(&(rows.collect::<String>() + "\n"));
+    }
+    out.push_str(&format!(
+        "All files that `{title}` is rendered from become those of {to}, also files that it shares with others: the preview shows what that changes now.\n\nUntil `/resume`, windlass merges nothing else into `{title}` by itself. Close this pull request to stay where it is."
+    ));
+    out
+}
+
 /// Why images are not proposed in a stage, each in a sentence of the `Promotion` object; None where
 /// none is kept back. With the tag that each has now. `reopens`: the pull request that can be
 /// opened again.
@@ -88,6 +122,26 @@ pub fn not_proposed(stand: &[(&Decision, &Tag)], reopens: Option<u64>) -> Option
         .filter_map(|(one, tag)| Some(format!("{}: {}", named(one, tag), kept_back(one, reopens)?)))
         .collect();
     (!told.is_empty()).then(|| told.join("\n"))
+}
+
+/// What people took back of these decisions, as the reason of a hold. None: nothing.
+pub fn taken_back<'a>(decisions: impl Iterator<Item = &'a Decision>) -> Option<String> {
+    let words: Vec<_> = decisions
+        .filter_map(|one| {
+            let image = format!("{} ({})", one.tag, one.digest.short());
+            match (one.how, &one.commit, one.number) {
+                (How::Reverted, Some(commit), _) => {
+                    Some(format!("{image} was reverted by {}", commit.short()))
+                }
+                (How::Reverted, None, _) => Some(format!("{image} was reverted")),
+                (How::Rejected, _, Some(number)) => {
+                    Some(format!("#{number} with {image} was closed"))
+                }
+                _ => None,
+            }
+        })
+        .collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 fn named(
@@ -124,6 +178,9 @@ fn kept_back(one: &Decision, reopens: Option<u64>) -> Option<String> {
             format!(
                 "reverted{by}, so it is not proposed here again: merge a pull request that sets it again, or announce a newer image"
             )
+        }
+        How::Rejected if one.number.is_none() => {
+            "`/reject` rejected it, so it is not proposed here again: announce a newer image, or use `/promote`".into()
         }
         How::Rejected => {
             let number = one.number.unwrap_or_default();

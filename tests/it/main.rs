@@ -30,6 +30,7 @@ mod replicas;
 mod rulesets;
 mod support;
 mod syncs;
+mod thread;
 mod tidy;
 mod traps;
 mod truth;

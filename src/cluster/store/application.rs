@@ -7,16 +7,20 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube::{CustomResource, ResourceExt as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::inventory::InventoryEntry;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::history::HealthyRevision;
+use crate::domain::hold::Hold;
 use crate::domain::image::ImageRef;
+use crate::domain::labels::{HOLD, ROLLBACK, SKIP};
 use crate::domain::manifest::ResourceKey;
+use crate::domain::promotion::SkippedStage;
 use crate::domain::pull_request::FailedSync;
+use crate::domain::rollback::Rollback;
 use crate::domain::{CommitSha, Name, RepoName};
 
 /// An application in a stage, as windlass keeps it synced.
@@ -161,6 +165,24 @@ pub struct ApplicationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+impl Application {
+    /// Who holds it, if the hold is not over.
+    pub fn hold(&self, now: Timestamp) -> Option<Hold> {
+        let hold = Hold::read(self.annotations().get(HOLD)?)?;
+        (!hold.is_over(now)).then_some(hold)
+    }
+
+    /// The earlier stage that is passed over for an image.
+    pub fn skip(&self) -> Option<SkippedStage> {
+        SkippedStage::read(self.annotations().get(SKIP)?)
+    }
+
+    /// The rollback that is under way.
+    pub fn rollback(&self) -> Option<Rollback> {
+        Rollback::read(self.annotations().get(ROLLBACK)?)
+    }
 }
 
 impl ApplicationStatus {

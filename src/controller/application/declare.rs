@@ -12,7 +12,6 @@ use crate::controller::revision::{CurrentInputs, change};
 use crate::controller::{Base, Reader, Result};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::Target;
-use crate::domain::hold::Hold;
 use crate::view;
 
 pub enum Declaration {
@@ -103,9 +102,8 @@ impl Requests {
 impl Declared {
     /// Who holds the stage and why, as the status shows it.
     pub fn held(&self, now: Timestamp) -> Option<String> {
-        let annotations = self.known.as_ref()?.annotations();
-        let hold = Hold::read(annotations.get(store::HOLD)?)?;
-        (!hold.is_over(now)).then(|| view::held(&hold))
+        let hold = self.known.as_ref()?.hold(now)?;
+        Some(view::held(&hold))
     }
 
     /// The scope in which the application's objects are read and dry-run.

@@ -334,6 +334,9 @@ fn edits(
         .into_iter()
         .filter(|(_, (before, after))| before != after);
     Ok(Ok(changed
-        .map(|(path, (_, text))| FileEdit { path, text })
+        .map(|(path, (_, text))| FileEdit {
+            path,
+            text: Some(text),
+        })
         .collect()))
 }

@@ -252,6 +252,7 @@ pub fn target_of(object: &Application) -> Target {
             calendar: Calendar::default(),
             break_glass: vec![],
             reconcile: Reconciler::Windlass,
+            rollback: None,
         },
         path: spec.path.clone(),
         destination: Destination {

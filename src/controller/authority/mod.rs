@@ -22,6 +22,7 @@ pub use stages::{merged_changes, touched_stages};
 use std::sync::Arc;
 
 use super::{Reader, Result, promotion};
+use crate::cluster::store::Application;
 use crate::domain::approvals::Case;
 use crate::domain::catalog::Target;
 use crate::domain::gate::Earlier;
@@ -85,12 +86,16 @@ pub async fn earlier(
     };
     let stages = promotion::earlier(ctx, key, target).await?;
     let wanted = promotion::wanted(&object);
-    Ok(stages
-        .iter()
-        .map(|stage| Earlier {
+    let application = ctx.store.application(key).await?;
+    let skip = application.as_ref().and_then(Application::skip);
+    let earlier = stages.iter().map(|stage| {
+        let skipped = skip.iter().find(|skip| skip.covers(&stage.stage, &wanted));
+        Earlier {
             stage: stage.stage.to_string(),
-            lacks: stage.lacks(&wanted),
+            lacks: stage.lacks(&wanted).filter(|_| skipped.is_none()),
             since: stage.since,
-        })
-        .collect())
+            skipped: skipped.map(|skip| (skip.by.clone(), skip.reason.clone())),
+        }
+    });
+    Ok(earlier.collect())
 }

@@ -1,10 +1,13 @@
 //! Carries out a step of a promotion; and the state of a settled one.
 
 use super::candidates::digests_of;
-use crate::cluster::store::{Promotion, PromotionStatus};
+use crate::cluster::store::{self, Application, Promotion, PromotionStatus};
 use crate::controller::{Event, Reader, Result, Writer};
+use crate::domain::catalog::MergePolicy;
+use crate::domain::hold::Hold;
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{self, Decision, How, Outcome, Snapshot, Step};
+use crate::domain::rollback::{Rollback, WINDLASS};
 use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::{github, view};
 
@@ -22,8 +25,7 @@ pub async fn act(
         repo: repo.clone(),
         number,
     };
-    let (headline, trailers) = promotion::commit_message(key, &facts.offers);
-    let message = (headline.as_str(), trailers.as_str());
+    let message = (facts.message.0.as_str(), facts.message.1.as_str());
     tracing::debug!(?step, "promotion");
     let moves = step.moves_branch();
     match step {
@@ -66,6 +68,10 @@ pub async fn act(
             let closed = github.close_pull(&pull(number)).await?;
             ctx.cache.promotions.show(key, closed);
         }
+        Step::EndRollback => {
+            end_rollback(ctx, key, facts).await?;
+            return Ok(false);
+        }
         Step::Settled(outcome) => {
             settle(ctx, key, object, facts, outcome).await?;
             return Ok(true);
@@ -77,6 +83,35 @@ pub async fn act(
         ctx.cache.promotions.touch(key);
     }
     Ok(false)
+}
+
+/// Ends the rollback that the step was decided from.
+async fn end_rollback(ctx: &Writer, key: &ApplicationKey, facts: &Snapshot) -> Result<()> {
+    let object = ctx.store.application(key).await?;
+    if let Some(object) = object.filter(|object| object.rollback() == facts.rollback) {
+        let ended = [(store::ROLLBACK, None)];
+        ctx.to_store().annotate(&object, &ended).await?;
+    }
+    Ok(())
+}
+
+/// Starts a rollback that nobody asked for, and holds the stage.
+pub async fn start_rollback(
+    ctx: &Writer,
+    key: &ApplicationKey,
+    object: &Application,
+    rollback: &Rollback,
+) -> Result<()> {
+    let hold = Hold::new(WINDLASS, &rollback.reason, ctx.now(), None).to_text();
+    let text = rollback.to_text();
+    let started = [
+        (store::ROLLBACK, Some(text.as_str())),
+        (store::HOLD, Some(hold.as_str())),
+    ];
+    ctx.to_store().annotate(object, &started).await?;
+    ctx.emit(&Event::Request(key.clone()));
+    ctx.emit(&Event::Holds(object.spec.repository.clone()));
+    Ok(())
 }
 
 async fn settle(
@@ -99,7 +134,7 @@ async fn settle(
     let before = object.status.clone().unwrap_or_default();
     let changed = (&before.state, &before.digests, &before.decided)
         != (&status.state, &status.digests, &status.decided);
-    if changed && let Outcome::Open { number } = outcome {
+    if changed && let Outcome::Open { number } | Outcome::RollsBack { number } = outcome {
         // A webhook that failed before we were ready comes again only by the delivery log.
         let repo = key.repo.clone();
         ctx.emit(&Event::PullRequest(PullRequestKey { repo, number }));
@@ -107,6 +142,11 @@ async fn settle(
     if changed && matches!(outcome, Outcome::Done { .. }) {
         // If the stage is healthy with it already, no other event wakes the later stages.
         ctx.emit(&Event::Promoted(key.clone()));
+    }
+    // Before the decisions are written: after an interruption it is held all the same.
+    let known = &before.decided;
+    if let Some(why) = view::taken_back(status.decided.iter().filter(|new| !known.contains(new))) {
+        hold(ctx, key, &why).await?;
     }
     // The decisions are written before their candidates are dropped.
     let object = ctx.to_store().report_promotion(object, status).await?;
@@ -118,13 +158,33 @@ async fn settle(
     Ok(())
 }
 
+/// Holds a stage into which windlass merges without a review, since a person took something back
+/// there.
+async fn hold(ctx: &Writer, key: &ApplicationKey, why: &str) -> Result<()> {
+    let base = ctx.known_base(&key.repo).await?;
+    let is_auto = base
+        .target(key)
+        .is_some_and(|target| target.stage.merge == MergePolicy::Auto);
+    let object = ctx.store.application(key).await?.filter(|_| is_auto);
+    let Some(object) = object.filter(|object| object.hold(ctx.now()).is_none()) else {
+        return Ok(());
+    };
+    let hold = Hold::new(WINDLASS, why, ctx.now(), None).to_text();
+    let held = [(store::HOLD, Some(hold.as_str()))];
+    ctx.to_store().annotate(&object, &held).await?;
+    ctx.emit(&Event::Request(key.clone()));
+    ctx.emit(&Event::Holds(key.repo.clone()));
+    Ok(())
+}
+
 /// The pull request that an outcome is about, and the decision about each candidate.
 fn decisions(facts: &Snapshot, outcome: &Outcome) -> (Option<u64>, Vec<Decision>) {
     let mut decided = facts.decided.clone();
     let (number, how) = match outcome {
         Outcome::Done { number } => (*number, None),
         Outcome::Open { number } => (Some(*number), Some(How::Proposed)),
-        Outcome::Rejected { number } => (Some(*number), Some(How::Rejected)),
+        Outcome::RollsBack { number } => (Some(*number), None),
+        Outcome::Rejected { number } => (*number, Some(How::Rejected)),
         Outcome::Reverted { .. } | Outcome::Failed | Outcome::Dropped => (None, None),
     };
     for (offer, how) in facts.offers.iter().filter_map(|offer| Some((offer, how?))) {

@@ -1,6 +1,6 @@
 //! The edits that a promotion makes, on the files of one tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::candidates::decisions;
 use super::git::sight;
@@ -68,7 +68,10 @@ fn changed(before: &Texts, after: Texts) -> Vec<FileEdit> {
         .into_iter()
         .filter(|(path, text)| before.get(path) != Some(text));
     differs
-        .map(|(path, text)| FileEdit { path, text })
+        .map(|(path, text)| FileEdit {
+            path,
+            text: Some(text),
+        })
         .collect()
 }
 
@@ -98,14 +101,23 @@ pub fn assemble(
     }
 }
 
-/// The proposal of a stage's pull request on a tree.
+/// The proposal of a stage's pull request on a tree. `rollback`: the commit that a rollback under
+/// way goes back to.
 pub fn proposal(
     mirror: &Mirror,
     tree: TreeId,
     target: &Target,
     object: &Promotion,
     announced: &[Candidate],
+    rollback: Option<&CommitSha>,
 ) -> anyhow::Result<std::result::Result<Proposal, Invalid>> {
+    if let Some(to) = rollback {
+        let edits = restored(mirror, tree, &target.render_source(), to)?;
+        return Ok(edits.map(|edits| Proposal {
+            edits,
+            offers: Vec::new(),
+        }));
+    }
     let texts = match texts(mirror, tree, &target.render_source())? {
         Ok(texts) => texts,
         Err(why) => return Ok(Err(why)),
@@ -123,6 +135,59 @@ pub fn proposal(
         announced,
         &decisions(object),
     )))
+}
+
+/// The edits that take what an application is rendered from back to a commit: its own files, and
+/// those that it shares with others.
+pub fn restored(
+    mirror: &Mirror,
+    tree: TreeId,
+    place: &RenderSource,
+    to: &CommitSha,
+) -> anyhow::Result<std::result::Result<Vec<FileEdit>, Invalid>> {
+    let short = to.short();
+    if !mirror.has(to) {
+        return Ok(Err(Invalid(format!("there is no commit {short}"))));
+    }
+    let past = mirror.tree(to)?;
+    let inputs = |tree| -> anyhow::Result<_> {
+        Ok(render::inputs(&Source::open(mirror, tree)?, place)
+            .ok()
+            .flatten())
+    };
+    let Some(wanted) = inputs(past)? else {
+        let why = format!(
+            "{} is not there, or unreadable, at {short}",
+            place.directory
+        );
+        return Ok(Err(Invalid(why)));
+    };
+    let current = inputs(tree)?;
+    let own = format!("{}/", place.directory);
+    let mut paths: BTreeSet<_> = wanted.paths().collect();
+    // What the application did not read then, and does not have in its own directory, can stay.
+    let later = current.iter().flat_map(|current| current.paths());
+    paths.extend(later.filter(|path| path.starts_with(&own)));
+    let mut edits = Vec::new();
+    for path in paths {
+        let (then, now) = (mirror.read(past, path)?, mirror.read(tree, path)?);
+        if then == now {
+            continue;
+        }
+        let Ok(text) = then.map(String::from_utf8).transpose() else {
+            return Ok(Err(Invalid(format!("{path} is no text at {short}"))));
+        };
+        edits.push(FileEdit {
+            path: path.to_string(),
+            text,
+        });
+    }
+    let restored = inputs(mirror.edited(tree, &edits)?)?;
+    if restored.is_none_or(|restored| restored.hash != wanted.hash) {
+        let why = format!("the files of {short} render otherwise among the present ones");
+        return Ok(Err(Invalid(why)));
+    }
+    Ok(Ok(edits))
 }
 
 /// The edits that a commit lacks of the offers; None if they cannot be made.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::edits::{Proposal, Texts, assemble, missing, set_candidate, texts};
+use super::edits::{Proposal, Texts, assemble, missing, restored, set_candidate, texts};
 use super::history::{count, past};
 use crate::controller::{Reader, Result};
 use crate::domain::catalog::Target;
@@ -31,6 +31,8 @@ pub struct GitQuery {
     pub up_to_date: bool,
     /// The commit that the pull request was merged as.
     pub merged_as: Option<CommitSha>,
+    /// The commit that a rollback under way goes back to.
+    pub rollback: Option<CommitSha>,
 }
 
 pub struct GitState {
@@ -91,6 +93,11 @@ fn git_state(
         branch: None,
         decided,
     };
+    if let Some(to) = &query.rollback
+        && let Err(why) = rolls_back(mirror, query, base_tree, to, &mut state)?
+    {
+        return Ok(Err(why));
+    }
     let Some(head) = mirror.branch(&query.branch)? else {
         return Ok(Ok(state));
     };
@@ -105,6 +112,29 @@ fn git_state(
         Err(why) => return Ok(Err(why)),
     };
     Ok(Ok(state))
+}
+
+/// The state with the edits of a rollback in the place of those of the candidates.
+fn rolls_back(
+    mirror: &Mirror,
+    query: &GitQuery,
+    base_tree: TreeId,
+    to: &CommitSha,
+    state: &mut GitState,
+) -> anyhow::Result<std::result::Result<(), Invalid>> {
+    match restored(mirror, base_tree, &query.target.render_source(), to)? {
+        Ok(edits) => state.edits = edits,
+        Err(why) => return Ok(Err(why)),
+    }
+    state.offers.clear();
+    // The pull request proposes no image any more.
+    state
+        .decided
+        .retain(|decision| decision.how != How::Proposed);
+    if let Some(merge) = &query.merged_as {
+        state.needs_fresh_base |= !mirror.has_in(merge, &query.base)?;
+    }
+    Ok(Ok(()))
 }
 
 /// What our branch changes, merged into the base. An error: the branch is somebody else's.
@@ -138,6 +168,8 @@ fn content_of(
         Merged::Clean(tree) if tree == wanted => BranchContent::Wanted,
         Merged::Conflicts(_) if ours => BranchContent::Conflicting,
         Merged::Conflicts(_) => BranchContent::Foreign,
+        Merged::Clean(_) if query.rollback.is_some() && ours => BranchContent::Surplus,
+        Merged::Clean(_) if query.rollback.is_some() => BranchContent::Foreign,
         Merged::Clean(_) => match missing(mirror, head, &place, &state.offers)? {
             Some(edits) if !edits.is_empty() => BranchContent::Outdated(edits),
             // The surplus may be a candidate that cannot be edited just now.

@@ -19,7 +19,7 @@ mod history;
 mod pulls;
 
 pub use act::{Settled, settled};
-pub use candidates::{announced, earlier, is_rejected, wanted};
+pub use candidates::{announced, decisions, earlier, is_rejected, wanted};
 pub use edits::proposal;
 pub use git::is_ours;
 pub use pulls::{Cache, compare, seen};
@@ -28,13 +28,18 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::cluster::store::{Promotion, PromotionStatus};
+use crate::cluster::store::{Application, Promotion, PromotionStatus};
 use crate::controller::{Error, Reader, Requeue, Result, Writer, branch_rules};
+use crate::domain::catalog::Target;
+use crate::domain::health::Health;
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Snapshot, Step};
+use crate::domain::promotion::{
+    self, EarlierStage, Outcome, PullRequest, PullRequestState, Snapshot, Step,
+};
+use crate::domain::rollback::{self, Rollback};
 use crate::domain::{ApplicationKey, Invalid};
 use crate::{github, view};
-use candidates::{decisions, promoted};
+use candidates::promoted;
 use git::{GitQuery, GitState, read_git};
 
 /// Steps in one reconcile before the key goes back into the queue.
@@ -47,6 +52,10 @@ pub async fn reconcile(ctx: Arc<Writer>, key: ApplicationKey) -> Result<Requeue>
             Observed::Nothing => return Ok(Requeue::Idle),
             Observed::Promoted(candidates) => {
                 ctx.to_store().propose(&key, &candidates).await?;
+                continue;
+            }
+            Observed::Fails(application, rollback) => {
+                act::start_rollback(&ctx, &key, &application, &rollback).await?;
                 continue;
             }
             Observed::Facts(object, facts, recent) => (object, *facts, recent),
@@ -112,6 +121,8 @@ enum Observed {
     Nothing,
     /// Images that earlier stages run healthily and that the object does not name yet.
     Promoted(Vec<Candidate>),
+    /// What was synced last fails, and the stage is rolled back by itself.
+    Fails(Box<Application>, Rollback),
     /// Nothing can be proposed; the reason goes into the `Promotion`'s status.
     Unreadable(Promotion, Invalid),
     /// And whether the pull requests were read just now.
@@ -129,11 +140,23 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     if !promoted.is_empty() {
         return Ok(Observed::Promoted(promoted));
     }
+    let application = ctx.store.application(key).await?;
+    let rollback = application.as_ref().and_then(Application::rollback);
+    if rollback.is_none()
+        && let Some((application, rollback)) = fails(application.as_ref(), &target, ctx.now())
+    {
+        return Ok(Observed::Fails(application, rollback));
+    }
     let Some(object) = object else {
-        return Ok(Observed::Nothing);
+        // A rollback needs the object too.
+        return Ok(match rollback {
+            Some(_) => Observed::Promoted(Vec::new()),
+            None => Observed::Nothing,
+        });
     };
     let (candidates, decided) = (object.spec.candidates.clone(), decisions(&object));
-    if candidates.is_empty() && decided.is_empty() {
+    let is_or_was_rolled_back = rollback.is_some() || rolled_back(&object);
+    if candidates.is_empty() && decided.is_empty() && !is_or_was_rolled_back {
         return Ok(Observed::Nothing);
     }
     let bot = ctx.github.identity().await?.login.clone();
@@ -153,17 +176,74 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         up_to_date: branch_rules::of(ctx, &base).await?.up_to_date,
         merged_as: pull.as_ref().and_then(github::Pull::merged_as),
         pull: pull.map(pull_request_of),
+        rollback: rollback.as_ref().map(|rollback| rollback.to.clone()),
     };
     let Some((query, state)) = confirmed_state(ctx, key, query).await? else {
         return Ok(Observed::Nothing);
     };
     Ok(match state {
         Ok(state) => {
-            let facts = facts(key, &earlier, query, state);
+            let facts = match rollback {
+                Some(rollback) => rollback_facts(key, application, rollback, query, state),
+                None => facts(key, &earlier, query, state),
+            };
             Observed::Facts(object, Box::new(facts), pulls.is_fresh())
         }
         Err(why) => Observed::Unreadable(object, why),
     })
+}
+
+/// Whether it was about a rollback last, whose branch may be left.
+fn rolled_back(object: &Promotion) -> bool {
+    let state = object
+        .status
+        .as_ref()
+        .and_then(|status| status.state.as_deref());
+    state == Some(Outcome::ROLLING_BACK)
+}
+
+/// The rollback that a failing application gets by itself, unless somebody holds it.
+fn fails(
+    application: Option<&Application>,
+    target: &Target,
+    now: jiff::Timestamp,
+) -> Option<(Box<Application>, Rollback)> {
+    let application = application?;
+    let window = target.stage.rollback?;
+    let status = application.status.as_ref()?;
+    let revision = status.revision.as_ref()?;
+    let sync = status.last_sync.as_ref();
+    let facts = rollback::Facts {
+        revision,
+        inputs: status.inputs.as_deref()?,
+        is_applied: sync.is_some_and(|sync| sync.revision == *revision),
+        is_degraded: status.health == Health::Degraded,
+        message: status.message.as_deref().unwrap_or_default(),
+        history: &status.history,
+        failures: &status.failures,
+    };
+    let rollback = rollback::automatic(&facts, window, now)?;
+    let is_held = application.hold(now).is_some();
+    (!is_held).then(|| (Box::new(application.clone()), rollback))
+}
+
+/// The facts of a rollback.
+fn rollback_facts(
+    key: &ApplicationKey,
+    application: Option<Application>,
+    rollback: Rollback,
+    query: GitQuery,
+    state: GitState,
+) -> Snapshot {
+    let status = application.and_then(|object| object.status);
+    let history = status.map(|status| status.history).unwrap_or_default();
+    Snapshot {
+        title: rollback.title(key),
+        body: view::rollback(key, &rollback, &history),
+        message: rollback.commit_message(key),
+        rollback: Some(rollback),
+        ..facts(key, &[], query, state)
+    }
 }
 
 /// The state in Git, with its query. If a stale mirror could look the same, it is read again from
@@ -214,6 +294,8 @@ fn facts(
     Snapshot {
         title: promotion::title(key, &offers),
         body: view::promotion(key, &offers, &evidence),
+        message: promotion::commit_message(key, &offers),
+        rollback: None,
         base: query.base,
         edits,
         offers,

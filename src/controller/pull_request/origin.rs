@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use crate::cluster::store::Application;
 use crate::controller::preview::Changes;
 use crate::controller::{Base, Reader, Result, key_of_branch, promotion};
-use crate::domain::PullRequestKey;
 use crate::domain::gate::Origin;
 use crate::domain::promotion::Offer;
+use crate::domain::rollback::Rollback;
+use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::github::PullSnapshot;
 
 /// It is ours if our App opened it, all its commits are ours, and its merged tree equals the edits
@@ -34,6 +36,7 @@ pub async fn origin(
         return Ok((Origin::OursChanged, Vec::new()));
     };
     let announced = promotion::announced(ctx, base, &promotion).await?;
+    let rollback = rollback_of(ctx, &promotion).await?.map(|known| known.to);
     let (commit, head) = (base.commit.clone(), pull.head.sha.clone());
     let offers = ctx
         .mirror(&key.repo, move |mirror| {
@@ -46,7 +49,14 @@ pub async fn origin(
             }
             let tree = mirror.tree(&commit)?;
             Ok(
-                match promotion::proposal(mirror, tree, &target, &object, &announced)? {
+                match promotion::proposal(
+                    mirror,
+                    tree,
+                    &target,
+                    &object,
+                    &announced,
+                    rollback.as_ref(),
+                )? {
                     // The merged tree comes from another handle of the same repository: equal
                     // content has equal ids.
                     Ok(proposal) if mirror.edited(tree, &proposal.edits)? == merged => {
@@ -60,4 +70,10 @@ pub async fn origin(
     Ok(offers.map_or((Origin::OursChanged, Vec::new()), |offers| {
         (Origin::Ours, offers)
     }))
+}
+
+/// The rollback under way of an application.
+pub async fn rollback_of(ctx: &Reader, key: &ApplicationKey) -> Result<Option<Rollback>> {
+    let object = ctx.store.application(key).await?;
+    Ok(object.as_ref().and_then(Application::rollback))
 }

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
-
 use super::merge;
-use super::origin::origin;
+use super::origin::{origin, rollback_of};
 use super::shown_preview::ShownPreview;
 use super::standing::{merge_requested_by, overrides, standing};
-use crate::cluster::store;
 use crate::controller::authority::{People, permission};
 use crate::controller::{Base, Reader, Result, authority, branch_rules, key_of_branch};
 use crate::domain::approvals::Contributors;
@@ -83,7 +80,7 @@ pub async fn verdict(
         },
         holds: holds(ctx, &key.repo, &targets).await?,
         merge_requested_by: merge_requested_by(ctx, key, snapshot, fact.as_ref()).await?,
-        rollback: false,
+        rollback: origin == Origin::Ours && rolls_back(ctx, key, snapshot).await?,
         preview: fact,
         manual_merge_reason: offers.iter().find_map(Offer::manual_merge_reason),
         reviews,
@@ -223,16 +220,21 @@ async fn with_freezes(
     Ok(policies)
 }
 
+/// Whether our pull request is the rollback that is under way.
+async fn rolls_back(ctx: &Reader, key: &PullRequestKey, snapshot: &PullSnapshot) -> Result<bool> {
+    let Some(promotion) = key_of_branch(&key.repo, &snapshot.pull.head.branch) else {
+        return Ok(false);
+    };
+    Ok(rollback_of(ctx, &promotion).await?.is_some())
+}
+
 /// The holds of the touched stages.
 async fn holds(ctx: &Reader, repo: &RepoName, targets: &[Target]) -> Result<Vec<(String, Hold)>> {
     let mut holds = Vec::new();
     for target in targets {
         let key = target.key(repo);
         let object = ctx.store.application(&key).await?;
-        let annotations = object.as_ref().map(ResourceExt::annotations);
-        let text = annotations.and_then(|all| all.get(store::HOLD));
-        let hold = text.and_then(|text| Hold::read(text));
-        let hold = hold.filter(|hold| !hold.is_over(ctx.now()));
+        let hold = object.and_then(|object| object.hold(ctx.now()));
         holds.extend(hold.map(|hold| (key.title(), hold)));
     }
     Ok(holds)

@@ -65,6 +65,9 @@ pub struct Stage {
     pub break_glass: Vec<Approver>,
     /// What applies the manifests: windlass, Argo CD or Flux.
     pub reconcile: Reconciler,
+    /// A sync that fails, or is unhealthy within this time after it was healthy, is rolled back
+    /// without a person. None: only people roll back.
+    pub rollback: Option<Duration>,
 }
 
 /// Who may approve for a stage.
@@ -174,6 +177,20 @@ pub enum MergePolicy {
     #[default]
     Reviewed,
 }
+
+/// Whether windlass rolls a stage back by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RollbackPolicy {
+    /// When what was synced fails.
+    Auto,
+    /// When somebody asks for it.
+    #[default]
+    Manual,
+}
+
+/// The default of `rollbackWindow`.
+pub const ROLLBACK_WINDOW: Duration = Duration::from_secs(10 * 60);
 
 /// The default of `healthTimeout`.
 pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(30 * 60);

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{MergePolicy, invalid};
+use super::{MergePolicy, RollbackPolicy, invalid};
 use crate::domain::ownership::FieldRule;
 use crate::domain::sync::DriftMode;
 use crate::domain::{Invalid, Name, yaml};
@@ -88,6 +88,13 @@ pub(super) struct RawStage {
     /// `auto`: windlass merges its own image pull requests without a review. `reviewed` (default): after one approval.
     #[serde(default)]
     pub(super) merge: MergePolicy,
+    /// `auto`: when a sync fails, or the application becomes unhealthy within `rollbackWindow` after it, windlass opens a pull request back to the last healthy commit, merges it under the rules of the stage, and holds the stage. `manual` (default): only `/rollback` does that.
+    #[serde(default)]
+    pub(super) rollback: RollbackPolicy,
+    /// With `rollback: auto`: how long after it was healthy first a commit counts as the cause of a
+    /// failure: `10m` by default.
+    #[serde(default, rename = "rollbackWindow")]
+    pub(super) rollback_window: Option<String>,
     /// What a pull request that touches the stage needs.
     #[serde(default)]
     pub(super) gates: RawGates,

@@ -6,7 +6,9 @@ use super::raw::{
     Ordered, RawCatalog, RawHealth, RawReconcile, RawReconciler, RawRule, RawStage, unguarded,
 };
 use super::rule::{Rule, Segment, segments};
-use super::{Catalog, HEALTH_TIMEOUT, Named, Reconciler, Stage, invalid};
+use super::{
+    Catalog, HEALTH_TIMEOUT, Named, ROLLBACK_WINDOW, Reconciler, RollbackPolicy, Stage, invalid,
+};
 use crate::domain::cel::Condition;
 use crate::domain::health::HealthRule;
 use crate::domain::ownership::FieldRules;
@@ -63,8 +65,13 @@ fn stages(raw: Ordered<RawStage>) -> Result<Vec<Stage>, Invalid> {
 impl RawStage {
     fn validate(self, name: Name) -> Result<Stage, Invalid> {
         let gates = self.gates.validate(&name)?;
+        let window = match &self.rollback_window {
+            Some(text) => duration("rollbackWindow", text)?,
+            None => ROLLBACK_WINDOW,
+        };
         Ok(Stage {
             name,
+            rollback: (self.rollback == RollbackPolicy::Auto).then_some(window),
             cluster: self.cluster,
             after: self.after,
             merge: self.merge,
@@ -150,7 +157,7 @@ impl RawRule {
         let health_timeout = self
             .health_timeout
             .as_deref()
-            .map(health_timeout)
+            .map(|text| duration("healthTimeout", text))
             .transpose()?;
         Ok(Rule {
             name: self.name,
@@ -187,12 +194,12 @@ impl RawRule {
     }
 }
 
-fn health_timeout(text: &str) -> Result<Duration, Invalid> {
+fn duration(key: &str, text: &str) -> Result<Duration, Invalid> {
     sync::duration(text)
         .and_then(|duration| Duration::try_from(duration).ok())
         .ok_or_else(|| {
             invalid(format_args!(
-                "`healthTimeout: {text}` is not a duration: write 90s, 30m or 2h"
+                "`{key}: {text}` is not a duration: write 90s, 30m or 2h"
             ))
         })
 }

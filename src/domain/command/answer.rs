@@ -3,8 +3,9 @@
 use super::Selector;
 use crate::domain::gate::{OverrideRefusal, Verdict};
 use crate::domain::history::HealthyRevision;
+use crate::domain::image::Candidate;
 use crate::domain::pull_request::{ApplicationSummary, FailedSync};
-use crate::domain::{ApplicationKey, CommitSha};
+use crate::domain::{ApplicationKey, CommitSha, Name};
 use jiff::Timestamp;
 
 /// Why a command is refused.
@@ -64,6 +65,8 @@ pub enum Answer {
     BeforePreview {
         head: CommitSha,
     },
+    /// No application of the pull request goes to this stage.
+    NotAStage(Name),
     Cancelled,
     /// Nobody gave `/merge`.
     NothingToCancel,
@@ -159,6 +162,14 @@ pub enum Done {
         until: Option<Timestamp>,
     },
     Resumes,
+    /// A pull request takes it back. `healthy`: if that commit is known to have been healthy.
+    RollsBack {
+        to: CommitSha,
+        healthy: Option<HealthyRevision>,
+    },
+    /// The images that are not proposed any more.
+    Rejects(Vec<Candidate>),
+    Proposes(Candidate),
 }
 
 /// Why an application does not carry it out.
@@ -167,6 +178,12 @@ pub enum NotDone {
     /// It was carried out before.
     Before,
     NotHeld,
+    /// It was never healthy with anything else.
+    NothingGood,
+    /// It has no such commit or image.
+    NoSuchRevision(String),
+    /// No image of it was announced with this tag or digest.
+    NotAnnounced(String),
     /// windlass has not reconciled it yet.
     NoObject,
     /// The configuration is invalid, so it is unknown who may decide.

@@ -23,6 +23,12 @@ pub enum Takes {
     Stage,
     /// A gate, and why.
     Gate,
+    /// An image, and applications to limit the command to.
+    Image,
+    /// An image, and the stage that it goes to.
+    Promotion,
+    /// Applications to limit the command to, and what they go back to.
+    Rollback,
 }
 
 impl Takes {
@@ -36,12 +42,23 @@ impl Takes {
             Self::Freeze => "STAGE until TIME [REASON]",
             Self::Stage => "STAGE",
             Self::Gate => "GATE REASON",
+            Self::Image => "IMAGE [APPLICATION[/STAGE] …]",
+            Self::Promotion => "IMAGE to STAGE [--skip STAGE REASON]",
+            Self::Rollback => "[APPLICATION[/STAGE] …] [to REVISION]",
         }
     }
 
     /// Whether it is about applications that the pull request touches.
     pub fn is_about_applications(self) -> bool {
-        matches!(self, Self::Applications | Self::Hold)
+        matches!(
+            self,
+            Self::Applications | Self::Hold | Self::Image | Self::Rollback
+        )
+    }
+
+    /// Whether words that it can read are its arguments, however many they are.
+    pub fn is_exact(self) -> bool {
+        matches!(self, Self::Image | Self::Promotion | Self::Rollback)
     }
 
     /// Whether it ends in words of the writer's own: then no line is taken for prose.
@@ -56,12 +73,7 @@ impl Takes {
         let mut arguments = Arguments::default();
         match self {
             Self::Nothing => {}
-            Self::Applications => {
-                while let Some(word) = words.next() {
-                    let selector = Selector::parse(word).ok_or(word)?;
-                    arguments.selectors.push(selector);
-                }
-            }
+            Self::Applications => arguments.selectors = words.applications()?,
             Self::Commit => {
                 if let Some(word) = words.next() {
                     let commit = word.trim_matches('`').to_ascii_lowercase();
@@ -101,11 +113,40 @@ impl Takes {
                 arguments.subject = Some(gate.replace('-', " "));
                 arguments.reason = words.rest()?;
             }
+            Self::Image | Self::Promotion | Self::Rollback => {
+                self.read_revision(&mut words, &mut arguments)?;
+            }
         }
         match words.next() {
             Some(word) => Err(word.into()),
             None => Ok(arguments),
         }
+    }
+
+    /// Reads what stands behind `/reject`, `/promote` and `/rollback`.
+    fn read_revision(self, words: &mut Words<'_>, arguments: &mut Arguments) -> Result<(), String> {
+        match self {
+            Self::Image => {
+                arguments.subject = Some(words.revision()?);
+                arguments.selectors = words.applications()?;
+            }
+            Self::Promotion => {
+                arguments.subject = Some(words.revision()?);
+                words.word("to")?;
+                arguments.stage = Some(words.stage()?);
+                if words.take_word("--skip") {
+                    arguments.skip = Some(words.stage()?);
+                    arguments.reason = words.rest()?;
+                }
+            }
+            _ => {
+                arguments.selectors = words.applications()?;
+                if words.take_word("to") {
+                    arguments.subject = Some(words.revision()?);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -148,6 +189,42 @@ impl<'a> Words<'a> {
         is_next
     }
 
+    /// An error: the next word is another one.
+    fn word(&mut self, word: &str) -> Result<(), String> {
+        match self.take_word(word) {
+            true => Ok(()),
+            false => Err(self
+                .0
+                .first()
+                .map_or_else(String::new, |next| (*next).into())),
+        }
+    }
+
+    /// The name of a stage.
+    fn stage(&mut self) -> Result<Name, String> {
+        let word = self.next().unwrap_or_default();
+        word.trim_matches('`').parse().map_err(|_| word.to_string())
+    }
+
+    /// A tag, a digest, or a commit.
+    fn revision(&mut self) -> Result<String, String> {
+        let word = self.next().unwrap_or_default();
+        let text = word.trim_matches('`');
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b"_.:-+".contains(&b);
+        let is_legal = !text.is_empty() && text.len() <= 140 && text.bytes().all(legal);
+        is_legal.then(|| text.to_string()).ok_or(word.to_string())
+    }
+
+    /// The applications up to the word `to`.
+    fn applications(&mut self) -> Result<Vec<Selector>, String> {
+        let mut found = Vec::new();
+        while let Some(word) = self.0.first().filter(|word| **word != "to") {
+            found.push(Selector::parse(word).ok_or_else(|| (*word).to_string())?);
+            self.next();
+        }
+        Ok(found)
+    }
+
     /// The applications with their stages that stand next.
     fn stages(&mut self) -> Vec<Selector> {
         let mut found = Vec::new();
@@ -177,6 +254,10 @@ pub struct Arguments {
     pub selectors: Vec<Selector>,
     /// What the command is about: a commit, an image, a stage, a gate.
     pub subject: Option<String>,
+    /// The stage that the command is about.
+    pub stage: Option<Name>,
+    /// The earlier stage that is passed over.
+    pub skip: Option<Name>,
     /// How long, or until when, as it was written.
     pub time: Option<String>,
     /// Why, in the writer's words.

@@ -29,7 +29,10 @@ pub enum Command {
     Merge,
     Override,
     Preview,
+    Promote,
+    Reject,
     Resume,
+    Rollback,
     Status,
     Sync,
     Take,
@@ -70,7 +73,7 @@ pub struct Spec {
 }
 
 /// All commands, by their words.
-pub const COMMANDS: [Spec; 17] = [
+pub const COMMANDS: [Spec; 20] = [
     Spec {
         command: Command::AcceptUnseen,
         word: "accept-unseen",
@@ -149,11 +152,32 @@ pub const COMMANDS: [Spec; 17] = [
         summary: "asks the cluster again what this pull request would change, and updates the preview",
     },
     Spec {
+        command: Command::Promote,
+        word: "promote",
+        takes: Takes::Promotion,
+        power: Power::Stage,
+        summary: "proposes an image (by its tag or digest) that was announced before for a stage, also one that was rejected or reverted there; `--skip` passes over an earlier stage, and the pull request says who wanted that",
+    },
+    Spec {
+        command: Command::Reject,
+        word: "reject",
+        takes: Takes::Image,
+        power: Power::PullRequest,
+        summary: "takes an image (by its tag or digest) out of the proposals for these stages; a newer one is proposed as always",
+    },
+    Spec {
         command: Command::Resume,
         word: "resume",
         takes: Takes::Applications,
         power: Power::Stage,
         summary: "ends a hold",
+    },
+    Spec {
+        command: Command::Rollback,
+        word: "rollback",
+        takes: Takes::Rollback,
+        power: Power::PullRequest,
+        summary: "opens a pull request that takes these stages back to the last other commit that was healthy, or to a commit or image that is named, and holds them",
     },
     Spec {
         command: Command::Status,
@@ -207,7 +231,10 @@ impl Command {
 
     /// Whether nothing is merged before the command is carried out.
     pub fn stops(self) -> bool {
-        matches!(self, Self::Hold | Self::Freeze)
+        matches!(
+            self,
+            Self::Freeze | Self::Hold | Self::Reject | Self::Rollback
+        )
     }
 
     /// Whether the gates read it from the thread at each reconcile, and from nowhere else.

@@ -9,6 +9,7 @@
 //!   their stages writes `/windlass sync`.
 //! - A word that is nearly a known one: at most [`MOST_WRONG`] letters are wrong, and not more than
 //!   half of them; what stands behind it looks like arguments too.
+//! - A command with arguments of a form of their own (`/rollback shop to 1.2`), if they have it.
 //! - A command that ends in the writer's own words (`/hold`), whatever they are.
 //! - Everything behind `/windlass`.
 
@@ -58,6 +59,9 @@ const MOST_LETTERS: usize = 24;
 const MOST_WRONG: usize = 2;
 /// The most words behind a command that are arguments whatever they are.
 const MOST_LOOSE: usize = 2;
+/// Commands of Prow and Dependabot that are nearly ours: they are meant for them
+/// (prow.k8s.io/command-help, docs.github.com/code-security/dependabot).
+const OTHERS: [&str; 3] = ["retest", "test", "unhold"];
 /// The word before a command that names us.
 const PREFIX: &str = "windlass";
 
@@ -84,8 +88,10 @@ fn command(line: &str) -> Option<Result<Given, ParseError>> {
         return Some(prefixed(arguments));
     }
     let command = known(&first);
-    let is_free = command.is_some_and(|command| command.takes().is_free());
-    if !is_free && is_prose(arguments) {
+    let takes = command.map(Command::takes);
+    let is_meant = takes
+        .is_some_and(|takes| takes.is_free() || takes.is_exact() && takes.read(arguments).is_ok());
+    if !is_meant && is_prose(arguments) {
         return None;
     }
     match command {
@@ -137,6 +143,9 @@ fn nearest(word: &str) -> Option<Command> {
     let wrong = |command: &Command| strsim::damerau_levenshtein(command.word(), word);
     let nearest = COMMANDS.iter().map(|spec| spec.command).min_by_key(wrong)?;
     let wrong = wrong(&nearest);
+    if OTHERS.contains(&word) {
+        return None;
+    }
     (wrong <= MOST_WRONG && wrong * 2 <= word.chars().count()).then_some(nearest)
 }
 
@@ -161,6 +170,8 @@ mod tests {
                 let selectors: String = selectors.map(|selector| format!(" {selector}")).collect();
                 let Arguments {
                     subject,
+                    stage,
+                    skip,
                     time,
                     reason,
                     ..
@@ -170,6 +181,9 @@ mod tests {
                 let reason = Some(reason).filter(|reason| !reason.is_empty());
                 let reason = reason.map(|reason| format!(" ({reason})"));
                 let given = given.command.word().to_string() + &selectors;
+                let stage = stage.iter().map(|stage| format!(" to {stage}"));
+                let skip = skip.iter().map(|skip| format!(" without {skip}"));
+                let subject = subject.chain(stage).chain(skip);
                 subject.chain(time).chain(reason).fold(given, |a, b| a + &b)
             }
             Err(ParseError::Unknown { word, nearest }) => {
@@ -291,6 +305,41 @@ mod tests {
             ("/merge abcdef", &["merge+abcdef"]),
             ("/merge abcdef0 now", &["merge+now"]),
             ("/merge conflicts are in the way", &[]),
+        ]);
+    }
+
+    #[test]
+    fn images_and_commits_are_named() {
+        holds(&[
+            ("/rollback", &["rollback"]),
+            (
+                "/rollback shop/production to 1.2.0",
+                &["rollback shop/production 1.2.0"],
+            ),
+            ("/rollback to `abcdef0`", &["rollback abcdef0"]),
+            ("/rollback shop to sha256:00", &["rollback shop sha256:00"]),
+            ("/rollback to", &["rollback+"]),
+            ("/rollback to what we had before", &[]),
+            ("/rollback to a/b", &["rollback+a/b"]),
+            ("/reject 1.2.0", &["reject 1.2.0"]),
+            ("/reject 1.2.0 shop/staging", &["reject shop/staging 1.2.0"]),
+            ("/reject", &["reject+"]),
+            (
+                "/promote 1.2.0 to production",
+                &["promote 1.2.0 to production"],
+            ),
+            (
+                "/promote 1.2.0 to production --skip staging it is down",
+                &["promote 1.2.0 to production without staging (it is down)"],
+            ),
+            ("/promote 1.2.0 to production --skip staging", &[]),
+            (
+                "/windlass promote 1.2.0 to production --skip staging",
+                &["promote+"],
+            ),
+            ("/promote 1.2.0", &["promote+"]),
+            ("/promote 1.2.0 production", &["promote+production"]),
+            ("/promote the change to production", &[]),
         ]);
     }
 

@@ -29,8 +29,8 @@ pub use image::{digests, set_image};
 pub struct FileEdit {
     /// Path in the repository.
     pub path: String,
-    /// The file's new text.
-    pub text: String,
+    /// The file's new text; None: it is deleted.
+    pub text: Option<String>,
 }
 
 /// Why a file that uses the image cannot be edited.

@@ -12,6 +12,8 @@ pub struct Earlier {
     pub lacks: Option<String>,
     /// Since when it has been synced and healthy; None: it is not, or that is not known.
     pub since: Option<Timestamp>,
+    /// Who passed it over for these images, and why.
+    pub skipped: Option<(String, String)>,
 }
 
 pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
@@ -33,12 +35,22 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
         let pending = leaf(gate, Standing::Pending, lacking.join("; "));
         return Some(pending.clears([Clear::EarlierStages { stages }]));
     }
-    let names: Vec<_> = facts
+    let (skipped, healthy): (Vec<_>, Vec<_>) = facts
         .earlier
         .iter()
-        .map(|earlier| earlier.stage.as_str())
-        .collect();
-    let reason = format!("{} healthy with exactly these digests", names.join(", "));
-    let since = facts.earlier.iter().filter_map(|earlier| earlier.since);
-    Some(leaf(gate, Standing::Passed, reason).since(since.max()))
+        .partition(|earlier| earlier.skipped.is_some());
+    let since = healthy.iter().filter_map(|earlier| earlier.since);
+    let mut reasons = Vec::new();
+    if !healthy.is_empty() {
+        let names: Vec<_> = healthy.iter().map(|it| it.stage.as_str()).collect();
+        let names = names.join(", ");
+        reasons.push(format!("{names} healthy with exactly these digests"));
+    }
+    for earlier in skipped {
+        if let Some((by, reason)) = &earlier.skipped {
+            reasons.push(format!("{by} passed over {}: {reason}", earlier.stage));
+        }
+    }
+    let since = since.max();
+    Some(leaf(gate, Standing::Passed, reasons.join("; ")).since(since))
 }

@@ -7,7 +7,14 @@ use crate::domain::sync::duration_words;
 pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     let gate = "soak";
     let strictest = facts.stages.iter().max_by_key(|stage| stage.soak)?;
-    if facts.earlier.is_empty() || strictest.soak.is_zero() {
+    // What somebody passed over is not waited for.
+    let earlier = || {
+        facts
+            .earlier
+            .iter()
+            .filter(|earlier| earlier.skipped.is_none())
+    };
+    if earlier().next().is_none() || strictest.soak.is_zero() {
         return None;
     }
     let asked = format!(
@@ -15,14 +22,10 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
         strictest.title,
         duration_words(strictest.soak)
     );
-    let stages: Vec<_> = facts
-        .earlier
-        .iter()
-        .map(|earlier| earlier.stage.clone())
-        .collect();
+    let stages: Vec<_> = earlier().map(|earlier| earlier.stage.clone()).collect();
     let names = stages.join(", ");
     // All of them have to be ready, so the last one counts.
-    let since = facts.earlier.iter().map(|earlier| match earlier.lacks {
+    let since = earlier().map(|earlier| match earlier.lacks {
         None => earlier.since,
         Some(_) => None,
     });

@@ -20,18 +20,21 @@
 use super::CommitSha;
 use super::edit::FileEdit;
 use super::image::Candidate;
+use super::rollback::Rollback;
 
 mod candidates;
 mod decision;
 mod observed;
 mod offer;
 mod refresh;
+mod skipped;
 
 pub use candidates::{EarlierStage, promoted};
 pub use decision::{Decision, How, decision_for, is_refused, last_merged, record, summary, wanted};
 pub use observed::{CandidateState, InBase, LastMerged};
 pub use offer::{Offer, commit_message, title};
 pub use refresh::refresh_decisions;
+pub use skipped::SkippedStage;
 
 /// The facts about an application in a stage that a step is decided from.
 #[derive(Debug, Clone)]
@@ -44,9 +47,13 @@ pub struct Snapshot {
     pub branch: Option<Branch>,
     /// The open pull request from our branch, or else the newest one.
     pub pull_request: Option<PullRequest>,
+    /// The rollback that is under way: its edits are proposed, and no images.
+    pub rollback: Option<Rollback>,
     /// The desired title and body of the pull request.
     pub title: String,
     pub body: String,
+    /// Subject and body of our commits.
+    pub message: (String, String),
     /// The candidates, without the dropped ones.
     pub candidates: Vec<Candidate>,
     /// Candidates whose image is no longer in Git or in `windlass.yaml`.
@@ -129,6 +136,8 @@ pub enum Step {
     DeleteBranch {
         head: CommitSha,
     },
+    /// The rollback is in the base, or somebody closed its pull request.
+    EndRollback,
     Settled(Outcome),
 }
 
@@ -155,9 +164,14 @@ pub enum Outcome {
     Open {
         number: u64,
     },
-    /// A person closed the pull request for these digests: they are not proposed again.
-    Rejected {
+    /// The open pull request takes the stage back.
+    RollsBack {
         number: u64,
+    },
+    /// A person rejected these digests, or closed the pull request for them: they are not proposed
+    /// again.
+    Rejected {
+        number: Option<u64>,
     },
     /// A person reverted the merge: the digests are not proposed again.
     Reverted {
@@ -170,11 +184,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The word of [`Outcome::RollsBack`].
+    pub const ROLLING_BACK: &str = "RollingBack";
+
     /// `status.state` of the `Promotion`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Done { .. } => "Merged",
             Self::Open { .. } => "Proposed",
+            Self::RollsBack { .. } => Self::ROLLING_BACK,
             Self::Rejected { .. } => "Rejected",
             Self::Reverted { .. } => "Reverted",
             Self::Failed => "Failed",
@@ -185,6 +203,20 @@ impl Outcome {
 
 /// The next step.
 pub fn decide(snapshot: &Snapshot) -> Step {
+    if snapshot.rollback.is_none() {
+        return next(snapshot);
+    }
+    if snapshot.edits.is_empty() {
+        return Step::EndRollback;
+    }
+    match next(snapshot) {
+        Step::Settled(Outcome::Open { number }) => Step::Settled(Outcome::RollsBack { number }),
+        Step::Settled(Outcome::Rejected { .. }) => Step::EndRollback,
+        step => step,
+    }
+}
+
+fn next(snapshot: &Snapshot) -> Step {
     let open = snapshot
         .pull_request
         .as_ref()
@@ -193,6 +225,7 @@ pub fn decide(snapshot: &Snapshot) -> Step {
         return clean_up(snapshot, open);
     }
     if let Some(number) = closed_unchanged(snapshot) {
+        let number = Some(number);
         return Step::Settled(Outcome::Rejected { number });
     }
     match (&snapshot.branch, open) {
@@ -311,8 +344,10 @@ fn settled_outcome(snapshot: &Snapshot) -> Outcome {
         Outcome::Reverted {
             commit: reverted.commit.clone(),
         }
-    } else if let Some(number) = first(How::Rejected).and_then(|rejected| rejected.number) {
-        Outcome::Rejected { number }
+    } else if let Some(rejected) = first(How::Rejected) {
+        Outcome::Rejected {
+            number: rejected.number,
+        }
     } else if snapshot.candidates.is_empty() {
         Outcome::Dropped
     } else {

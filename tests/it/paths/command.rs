@@ -96,7 +96,10 @@ async fn every_command_is_answered_once() {
     | `/merge [COMMIT]` | merges this commit as soon as every gate has passed, also a pull request that windlass did not open | write |
     | `/override GATE REASON` | breaks glass: passes a gate of this commit (approvals, earlier-stages, soak, windows or holds) once two people have given it whom every stage names under `breakGlass` | write |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
+    | `/promote IMAGE to STAGE [--skip STAGE REASON]` | proposes an image (by its tag or digest) that was announced before for a stage, also one that was rejected or reverted there; `--skip` passes over an earlier stage, and the pull request says who wanted that | write; where the stage needs approvals, somebody who may approve |
+    | `/reject IMAGE [APPLICATION[/STAGE] …]` | takes an image (by its tag or digest) out of the proposals for these stages; a newer one is proposed as always | write |
     | `/resume [APPLICATION[/STAGE] …]` | ends a hold | write; where the stage needs approvals, somebody who may approve |
+    | `/rollback [APPLICATION[/STAGE] …] [to REVISION]` | opens a pull request that takes these stages back to the last other commit that was healthy, or to a commit or image that is named, and holds them | write |
     | `/status [APPLICATION[/STAGE] …]` | shows for each application whether it is synced and healthy, its commit, and what it waits for | write |
     | `/sync [APPLICATION[/STAGE] …]` | syncs the applications that this pull request touches to the base branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
     | `/take [APPLICATION[/STAGE] …]` | overwrites the conflicting fields that the preview lists with Git's values | write; where the stage needs approvals, somebody who may approve |

@@ -20,7 +20,7 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
         let request = Request {
             application: &application,
             subject: "adopt",
-            annotation: (store::ADOPT, Some("true")),
+            annotations: &[(store::ADOPT, Some("true"))],
             needs: Needs::Quorum,
         };
         let outcome = invocation.request(&request).await?;

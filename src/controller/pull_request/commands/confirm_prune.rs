@@ -19,7 +19,7 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
         let request = Request {
             application: &application,
             subject: &confirm,
-            annotation: (store::CONFIRM_PRUNE, Some(&confirm)),
+            annotations: &[(store::CONFIRM_PRUNE, Some(&confirm))],
             needs: Needs::Quorum,
         };
         let outcome = invocation.request(&request).await?;

@@ -87,7 +87,7 @@ async fn stage(invocation: &Invocation<'_>) -> Result<std::result::Result<Name, 
             application: &application,
             subject: invocation.command.word(),
             // Nothing is asked of the application: its policy says who may decide.
-            annotation: ("", None),
+            annotations: &[],
             needs: Needs::Decider,
         };
         if let Err(why) = invocation.has_quorum(&request).await? {

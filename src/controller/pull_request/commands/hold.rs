@@ -23,7 +23,7 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
         let request = Request {
             application: &application,
             subject: &arguments.reason,
-            annotation: (store::HOLD, Some(&text)),
+            annotations: &[(store::HOLD, Some(&text))],
             needs: Needs::Writer,
         };
         let outcome = match invocation.request(&request).await? {

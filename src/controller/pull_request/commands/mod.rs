@@ -14,8 +14,11 @@ mod merge;
 mod override_gate;
 mod policy;
 mod preview;
+mod promote;
+mod reject;
 mod request;
 mod resume;
+mod rollback;
 mod status;
 mod sync;
 mod take;
@@ -146,6 +149,9 @@ impl Invocation<'_> {
             Command::Freeze => freeze::run(self).await,
             Command::Unfreeze => freeze::unfreeze(self).await,
             Command::Override => Ok(override_gate::run(self)),
+            Command::Rollback => rollback::run(self, selected).await,
+            Command::Reject => reject::run(self, selected).await,
+            Command::Promote => promote::run(self).await,
             Command::Merge => Ok(merge::run(self)),
             Command::Cancel => Ok(merge::cancel(self)),
         }

@@ -13,8 +13,8 @@ pub struct Request<'a> {
     pub application: &'a ApplicationKey,
     /// What exactly is requested: people who give the command with another subject do not count.
     pub subject: &'a str,
-    /// The annotation and its value; None: it is removed.
-    pub annotation: (&'a str, Option<&'a str>),
+    /// Annotations and their values; None: it is removed.
+    pub annotations: &'a [(&'a str, Option<&'a str>)],
     pub needs: Needs,
 }
 
@@ -63,14 +63,12 @@ impl Invocation<'_> {
         let mut done = handled(Some(&object));
         done.push(&id);
         let done = done[done.len().saturating_sub(MOST_HANDLED)..].join(" ");
-        let (annotation, value) = request.annotation;
         // In one write: after an interruption in between, the command would be carried out twice,
         // or its givers would count for the next command.
-        let annotations = [
-            (annotation, value),
-            (store::HANDLED, Some(done.as_str())),
-            (&self.given_by(), None),
-        ];
+        let given_by = self.given_by();
+        let mut annotations = request.annotations.to_vec();
+        annotations.push((store::HANDLED, Some(done.as_str())));
+        annotations.push((&given_by, None));
         self.ctx.to_store().annotate(&object, &annotations).await?;
         self.ctx.emit(&Event::Request(request.application.clone()));
         Ok(Ok(true))

@@ -15,7 +15,7 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
         let request = Request {
             application: &application,
             subject: "resume",
-            annotation: (store::HOLD, None),
+            annotations: &[(store::HOLD, None)],
             needs: Needs::Decider,
         };
         let outcome = match invocation.request(&request).await? {

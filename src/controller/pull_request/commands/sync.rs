@@ -17,7 +17,7 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
         let request = Request {
             application: &application,
             subject: to.as_str(),
-            annotation: (store::SYNC_REQUEST, Some(&wanted)),
+            annotations: &[(store::SYNC_REQUEST, Some(&wanted))],
             needs: Needs::Quorum,
         };
         let outcome = invocation.request(&request).await?;

@@ -32,7 +32,7 @@ pub async fn run(invocation: &Invocation<'_>, applications: &[ApplicationKey]) -
         let request = Request {
             application: &app.key,
             subject: &text,
-            annotation: (store::TAKE, Some(&text)),
+            annotations: &[(store::TAKE, Some(&text))],
             needs: Needs::Quorum,
         };
         let outcome = match invocation.request(&request).await? {

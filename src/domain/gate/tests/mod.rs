@@ -115,6 +115,7 @@ fn a_permit_needs_every_gate() {
                     stage: "staging".into(),
                     lacks: Some("runs 1.0.0".into()),
                     since: None,
+                    skipped: None,
                 }]
             },
             "staging: runs 1.0.0",

@@ -16,6 +16,7 @@ fn ready(stage: &str, since: &str) -> Earlier {
     Earlier {
         stage: stage.into(),
         lacks: None,
+        skipped: None,
         since: Some(at(since)),
     }
 }
@@ -30,10 +31,16 @@ fn the_longest_soak_counts_from_the_stage_that_became_ready_last() {
     let lacking = Earlier {
         stage: "qa".into(),
         lacks: Some("does not run 1.1.0".into()),
+        skipped: None,
         since: None,
+    };
+    let skipped = Earlier {
+        skipped: Some(("ada".into(), "a hot fix".into())),
+        ..ready("staging", "2026-01-01T11:59:00Z")
     };
     let table = [
         (vec![], vec![30], None),
+        (vec![skipped], vec![30], None),
         (
             vec![ready("staging", "2026-01-01T11:00:00Z")],
             vec![0],

@@ -5,7 +5,7 @@ use super::*;
 fn edit() -> Vec<FileEdit> {
     vec![FileEdit {
         path: "f".into(),
-        text: "x".into(),
+        text: Some("x".into()),
     }]
 }
 
@@ -22,8 +22,10 @@ fn snapshot(
             content,
         }),
         pull_request: pr.map(|(state, title)| pull(state, title)),
+        rollback: None,
         title: "title".into(),
         body: "body".into(),
+        message: Default::default(),
         candidates: vec![candidate('a')],
         dropped: vec![],
         decided: vec![],
@@ -135,7 +137,7 @@ fn what_was_closed_is_proposed_again_only_if_it_is_something_else() {
     check([
         (
             snapshot(Some(('c', Wanted)), Some((Closed, ""))),
-            Step::Settled(Outcome::Rejected { number: 7 }),
+            Step::Settled(Outcome::Rejected { number: Some(7) }),
         ),
         (
             snapshot(Some(('d', Wanted)), Some((Closed, ""))),
@@ -191,7 +193,7 @@ fn what_was_decided_on_is_not_proposed() {
                 Some((Closed, "")),
                 &before(How::Rejected),
             ),
-            Step::Settled(Outcome::Rejected { number: 7 }),
+            Step::Settled(Outcome::Rejected { number: Some(7) }),
         ),
         (
             without(

@@ -1,0 +1,89 @@
+//! `/promote`: proposes an image that was announced before for a stage.
+
+use super::Invocation;
+use super::request::{Needs, Request};
+use crate::cluster::store;
+use crate::controller::promotion::{announced, decisions};
+use crate::controller::{Event, Result};
+use crate::domain::ApplicationKey;
+use crate::domain::command::{Answer, Done, NotDone, Row, Sought};
+use crate::domain::image::{self, Candidate};
+use crate::domain::promotion::SkippedStage;
+
+pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
+    let observation = invocation.observation;
+    let Some(stage) = &invocation.arguments.stage else {
+        return Ok(Answer::Help);
+    };
+    let touched = observation.changes.touched.iter();
+    let mut keys: Vec<_> = touched
+        .map(|target| ApplicationKey {
+            stage: stage.clone(),
+            ..target.key(&invocation.key.repo)
+        })
+        .filter(|key| observation.base.target(key).is_some())
+        .collect();
+    keys.sort();
+    keys.dedup();
+    if keys.is_empty() {
+        return Ok(Answer::NotAStage(stage.clone()));
+    }
+    let mut rows = Vec::new();
+    for application in keys {
+        rows.push(Row {
+            outcome: one(invocation, &application).await?,
+            application,
+        });
+    }
+    Ok(Answer::Applications {
+        rows,
+        none: Sought::Application,
+    })
+}
+
+async fn one(
+    invocation: &Invocation<'_>,
+    application: &ApplicationKey,
+) -> Result<std::result::Result<Done, NotDone>> {
+    let (ctx, arguments) = (invocation.ctx, invocation.arguments);
+    let named = arguments.subject.as_deref().unwrap_or_default();
+    let base = &invocation.observation.base;
+    let known = announced(ctx, base, application).await?;
+    let is_named = |known: &&Candidate| image::names(named, Some(&known.tag), Some(&known.digest));
+    let Some(candidate) = known.iter().rev().find(is_named).cloned() else {
+        return Ok(Err(NotDone::NotAnnounced(named.into())));
+    };
+    let skip = arguments.skip.as_ref().map(|stage| {
+        let (by, reason) = (&invocation.comment.author, &arguments.reason);
+        SkippedStage::new(stage, &candidate.digest, by, reason).to_text()
+    });
+    let request = Request {
+        application,
+        subject: named,
+        annotations: &[(store::SKIP, skip.as_deref())],
+        needs: Needs::Decider,
+    };
+    if let Err(why) = invocation.has_quorum(&request).await? {
+        return Ok(Err(why));
+    }
+    // Written before the command counts as carried out: after an interruption it is done again.
+    let store = ctx.to_store();
+    let object = store
+        .propose(application, std::slice::from_ref(&candidate))
+        .await?;
+    let mut status = object.status.clone().unwrap_or_default();
+    status.decided = decisions(&object);
+    // An older windlass kept nothing but the state.
+    status.state = None;
+    status
+        .decided
+        .retain(|decision| !decision.is_about(&candidate));
+    store.report_promotion(&object, status).await?;
+    let outcome = invocation.request(&request).await?;
+    ctx.emit(&Event::Candidate(application.clone()));
+    Ok(match outcome {
+        Ok(true) => Ok(Done::Proposes(candidate)),
+        Ok(false) => Err(NotDone::NoObject),
+        Err(why) => Err(why),
+    })
+}

@@ -1,0 +1,116 @@
+//! `/reject` and `/promote`: which images go where.
+
+use super::command;
+use crate::support::World;
+
+async fn is_open(world: &World, number: u64, open: bool) {
+    let state = if open { "open" } else { "closed" };
+    world
+        .until(&format!("#{number} is {state}"), async || {
+            (world.read(&format!("pulls/{number}"))["state"] == state).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_rejected_is_proposed_again_only_when_somebody_promotes_it() {
+    let world = World::new().await;
+    let (staging, production) = world.up_to_review("1.1.0").await;
+    assert_eq!(
+        command(&world, "bob", production, "/reject 1.0.9").await,
+        "- `shop/production`: not done. No image `1.0.9` was announced for it"
+    );
+    assert_eq!(
+        command(&world, "bob", production, "/reject 5656565").await,
+        "- `1.1.0` is not proposed for `shop/production` any more"
+    );
+    is_open(&world, production, false).await;
+    world.quiet().await;
+    let object = |name: &'static str| {
+        let world = &world;
+        async move {
+            let home = world.home();
+            let object = world.get(
+                "windlass.dev/v1alpha1",
+                "Promotion",
+                "promotions",
+                &home,
+                name,
+            );
+            object.await.unwrap()["status"].clone()
+        }
+    };
+    let status = object("shop.production").await;
+    assert_eq!(status["state"], "Rejected", "{status}");
+    assert!(
+        status["message"]
+            .as_str()
+            .unwrap()
+            .contains("`/reject` rejected it"),
+        "{status}"
+    );
+    assert_eq!(
+        command(&world, "bob", staging, "/promote 1.1.0 to nowhere").await,
+        "Not done: no application of this pull request goes to a stage `nowhere`."
+    );
+    assert_eq!(
+        command(&world, "bob", staging, "/promote 1.1.0 to production").await,
+        "- `1.1.0` (565656565656) is proposed for `shop/production`"
+    );
+    let again = world
+        .until("a new pull request", async || {
+            let pull = world.pull_from("windlass/shop/production")?;
+            (pull["state"] == "open").then(|| pull["number"].as_u64().unwrap())
+        })
+        .await;
+    assert_ne!(again, production);
+    world.previewed(again).await;
+    world.approve("mia", again);
+    world.merged(again).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_is_passed_over_for_one_image_and_the_verdict_says_by_whom() {
+    let world = World::new().await;
+    let (_, production) = world.up_to_review("1.1.0").await;
+    world.windlass(&["pause", "shop/staging"]);
+    world.announce("1.2.0").await;
+    let staging = world
+        .until("the next pull request", async || {
+            let pull = world.pull_from("windlass/shop/staging")?;
+            let body = pull["title"].as_str()?.contains("1.2.0");
+            body.then(|| pull["number"].as_u64().unwrap())
+        })
+        .await;
+    world.merged(staging).await;
+    assert_eq!(
+        command(
+            &world,
+            "bob",
+            staging,
+            "/promote 1.2.0 to production --skip staging its cluster is down, and this is urgent"
+        )
+        .await,
+        "- `1.2.0` (171717171717) is proposed for `shop/production`"
+    );
+    world
+        .until("the pull request proposes it", async || {
+            let pull = world.read(&format!("pulls/{production}"));
+            pull["title"].as_str()?.contains("1.2.0").then_some(())
+        })
+        .await;
+    world.previewed(production).await;
+    world.approve("mia", production);
+    world.merged(production).await;
+    let title = world.gate_status(production, "success").await;
+    assert_eq!(title, "all gates passed: windlass merges this head");
+    let head = world.head(production);
+    let checks = world.read(&format!("commits/{head}/check-runs"));
+    let checks = checks["check_runs"].as_array().unwrap();
+    let gate = checks.iter().find(|check| check["name"] == "windlass/gate");
+    let summary = gate.unwrap()["output"]["summary"].as_str().unwrap();
+    assert!(
+        summary.contains("bob passed over staging: its cluster is down, and this is urgent"),
+        "{summary}"
+    );
+}

@@ -1,0 +1,84 @@
+//! `/merge` and `/cancel`: people's pull requests, merged by windlass under the same gates.
+
+use http::Method;
+use serde_json::json;
+
+use super::command;
+use crate::paths::command::pull_request;
+use crate::support::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_has_a_pull_request_merged_once_the_gates_allow_it() {
+    let world = World::new().await;
+    let number = pull_request(&world).await;
+    let head = world.head(number);
+    assert_eq!(
+        command(&world, "bob", number, "/cancel").await,
+        "There is nothing to take back: nobody gave `/merge`. `/hold` keeps windlass from merging what it opened itself."
+    );
+    assert_eq!(
+        command(&world, "bob", number, "/merge 0000000").await,
+        "Not done: the head is `(hex)` by now. If you want that one, name it."
+    );
+    let merge = "windlass merges `(hex)` as soon as every gate has passed; `/cancel` takes this back.\n\n⏳ Not merged yet:\n\n- ✅ **preview**: the preview of (hex) is ready\n- ⏳ **approvals**: 0 of 1 approvals (a person's change needs a review)";
+    assert_eq!(command(&world, "bob", number, "/merge").await, merge);
+    assert_eq!(
+        command(&world, "mia", number, "/cancel").await,
+        "windlass does not merge this pull request any more, unless somebody asks again."
+    );
+    world.approve("mia", number);
+    world.gate_says(number, "a person can merge it now").await;
+    // Who may only read is not heard, and an edited text is nobody's word.
+    world.comment("rita", number, "/merge");
+    let edited = world.comment("bob", number, "/merge later");
+    world.as_user(
+        "bob",
+        Method::PATCH,
+        &format!("issues/comments/{edited}"),
+        json!({"body": "/merge"}),
+    );
+    command(&world, "bob", number, "/why").await;
+    assert_eq!(world.read(&format!("pulls/{number}"))["merged"], false);
+    let named = format!("/merge {}", &head[..8]);
+    command(&world, "bob", number, &named).await;
+    let merged = world.merged(number).await;
+    let pull = world.read(&format!("pulls/{number}"));
+    assert_eq!(pull["merged_by"]["login"], "windlass[bot]");
+    world.sync_status(&merged, "success").await;
+    assert_eq!(
+        command(&world, "bob", number, "/merge").await,
+        "This pull request is merged."
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_head_needs_a_new_word() {
+    let world = World::new().await;
+    let number = pull_request(&world).await;
+    command(&world, "bob", number, "/merge").await;
+    let file = "apps/shop/staging/config.yaml";
+    let more = world.file(file).replace("greeting: hello", "greeting: hey");
+    world
+        .forge
+        .push(
+            "acme/config",
+            "greeting",
+            "bob",
+            "More",
+            &[(file, Some(&more))],
+        )
+        .unwrap();
+    world.previewed(number).await;
+    world.approve("mia", number);
+    world.gate_says(number, "a person can merge it now").await;
+    // One that windlass opened is merged anyway.
+    let (_, production) = world.up_to_review("1.1.0").await;
+    let text = command(&world, "bob", production, "/merge").await;
+    assert!(
+        text.starts_with(
+            "windlass merges this pull request anyway as soon as every gate has passed."
+        ),
+        "{text}"
+    );
+    assert_eq!(world.read(&format!("pulls/{number}"))["merged"], false);
+}

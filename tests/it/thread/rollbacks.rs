@@ -1,0 +1,200 @@
+//! Rollbacks: asked for in the thread, and begun by themselves.
+
+use std::time::Instant;
+
+use super::{command, until_status};
+use crate::support::World;
+
+const STAGING: &str = "apps/shop/staging/kustomization.yaml";
+
+/// The number of a stage's open pull request whose title begins so.
+async fn titled(world: &World, stage: &str, start: &str) -> u64 {
+    world
+        .until(&format!("a pull request {start:?}"), async || {
+            let pull = world.pull_from(&format!("windlass/shop/{stage}"))?;
+            let is_it = pull["title"].as_str()?.starts_with(start);
+            is_it.then(|| pull["number"].as_u64().unwrap())
+        })
+        .await
+}
+
+async fn image(world: &World, stage: &str) -> String {
+    let deployment = world.deployment(stage).await;
+    let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+    let image = image.as_str().unwrap_or_default();
+    image.split(['@', ':']).nth(1).unwrap_or_default().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_takes_a_stage_back_from_the_thread() {
+    let world = World::new().await;
+    let (_, production) = world.up_to_review("1.1.0").await;
+    assert_eq!(
+        command(&world, "bob", production, "/rollback").await,
+        "- `shop/production`: not done. windlass knows no other commit with which it was healthy: name one"
+    );
+    world.approve("mia", production);
+    let merge = world.merged(production).await;
+    world.sync_status(&merge, "success").await;
+    assert_eq!(
+        command(&world, "bob", production, "/rollback to 0.9").await,
+        "- `shop/production`: not done. It has no commit or image `0.9` in its past: `/history` lists those that were healthy"
+    );
+    let started = Instant::now();
+    let answer = command(&world, "bob", production, "/rollback").await;
+    assert!(
+        answer.starts_with("- a pull request takes `shop/production` back to (hex), healthy on 2"),
+        "{answer}"
+    );
+    let back = titled(&world, "production", "Roll back shop/production to ").await;
+    assert_ne!(back, production);
+    world.previewed(back).await;
+    assert_eq!(
+        world.gate_status(back, "pending").await,
+        "0 of 1 approvals (shop/production requires 1)"
+    );
+    world.approve("mia", back);
+    let merge = world.merged(back).await;
+    world.sync_status(&merge, "success").await;
+    let took = started.elapsed().as_secs();
+    assert!(took < 90, "the way back took {took} s");
+    assert_eq!(image(&world, "production").await, "1.0.0");
+    let body = world.read(&format!("pulls/{back}"))["body"].clone();
+    let body = world.scrub(body.as_str().unwrap());
+    let (_, since) = body.split_once("healthy on ").unwrap();
+    let (_, body) = since.split_once(". ").unwrap();
+    insta::assert_snapshot!(body, @"
+    `bob` asked for this in #2.
+
+    All files that `shop/production` is rendered from become those of (hex), also files that it shares with others: the preview shows what that changes now.
+
+    Until `/resume`, windlass merges nothing else into `shop/production` by itself. Close this pull request to stay where it is.
+    ");
+    // It stays so until somebody wants the image again.
+    until_status(&world, "shop.production", "held", "rolled back to").await;
+    world.quiet().await;
+    assert_eq!(
+        world.pull_from("windlass/shop/production").unwrap()["number"],
+        back
+    );
+    command(&world, "bob", back, "/promote 1.1.0 to production").await;
+    let again = titled(&world, "production", "shop/production: 1.1.0").await;
+    world.previewed(again).await;
+    world.approve("mia", again);
+    world.gate_says(again, "bob holds shop/production").await;
+    command(&world, "mia", again, "/resume").await;
+    world.merged(again).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_is_rolled_back_by_itself_and_held() {
+    let world = World::new().await;
+    let settings = world
+        .file("windlass.yaml")
+        .replace("    merge: auto ", "    rollback: auto\n    merge: auto ")
+        .replace("    images:\n", "    healthTimeout: 15s\n    images:\n");
+    world.commit("Roll back", &[("windlass.yaml", Some(&settings))]);
+    let good = world.file(STAGING);
+    let bad = good.clone()
+        + "patches:\n  - patch: |\n      apiVersion: apps/v1\n      kind: Deployment\n      metadata: {name: shop}\n      spec: {template: {spec: {containers: [{name: shop, resources: {requests: {cpu: \"4000\"}}}]}}}\n";
+    let failing = world.commit("More", &[(STAGING, Some(&bad))]);
+    let back = titled(&world, "staging", "Roll back shop/staging to ").await;
+    let merge = world.merged(back).await;
+    world.sync_status(&merge, "success").await;
+    assert_eq!(world.file(STAGING), good);
+    world.sync_status(&failing, "failure").await;
+    let held = until_status(&world, "shop.staging", "held", "windlass").await;
+    assert!(
+        held.contains(&format!("{} failed: not healthy 15s after", &failing[..12])),
+        "{held}"
+    );
+    let pull = world.read(&format!("pulls/{back}"));
+    let body = world.scrub(pull["body"].as_str().unwrap());
+    assert!(
+        body.contains(
+            "windlass opened this by itself: (hex) failed: not healthy 15s after it was applied"
+        ),
+        "{body}"
+    );
+    // The next image is proposed, and a person decides when to go on.
+    world.announce("1.1.0").await;
+    let next = titled(&world, "staging", "shop/staging: 1.1.0").await;
+    world.gate_says(next, "windlass holds shop/staging").await;
+    command(&world, "bob", next, "/resume").await;
+    world.merged(next).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_closes_a_rollback_stays_where_they_are() {
+    let world = World::new().await;
+    let file = "apps/shop/staging/config.yaml";
+    let extra = "apps/shop/staging/extra.yaml";
+    let changed = world.file(file).replace("greeting: hello", "greeting: hi");
+    let listed = world
+        .file(STAGING)
+        .replace("  - config.yaml\n", "  - config.yaml\n  - extra.yaml\n");
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: extra\ndata: {}\n";
+    let before = world.tip();
+    let commit = world.commit(
+        "Greet",
+        &[
+            (file, Some(&changed)),
+            (extra, Some(map)),
+            (STAGING, Some(&listed)),
+        ],
+    );
+    world.sync_status(&commit, "success").await;
+    let number = world.propose(
+        "bob",
+        "readme",
+        &[(file, Some(&changed.replace("hi", "hey")))],
+    );
+    world.previewed(number).await;
+    let ask = format!("/rollback shop/staging to {}", &before[..10]);
+    command(&world, "bob", number, &ask).await;
+    let back = titled(&world, "staging", "Roll back shop/staging to ").await;
+    world.as_user(
+        "bob",
+        http::Method::PATCH,
+        &format!("pulls/{back}"),
+        serde_json::json!({"state": "closed"}),
+    );
+    world
+        .until("the rollback is over", async || {
+            let object = world.application("shop.staging").await;
+            object["metadata"]["annotations"]["windlass.dev/rollback"]
+                .is_null()
+                .then_some(())
+        })
+        .await;
+    world.quiet().await;
+    assert_eq!(world.tip(), commit);
+    // A file that came later goes with its commit.
+    command(&world, "bob", number, "/resume").await;
+    command(&world, "bob", number, &ask).await;
+    let back = world
+        .until("another one", async || {
+            let pull = world.pull_from("windlass/shop/staging")?;
+            (pull["number"].as_u64() > Some(back)).then(|| pull["number"].as_u64().unwrap())
+        })
+        .await;
+    let merge = world.merged(back).await;
+    world.sync_status(&merge, "success").await;
+    assert!(world.config_map("staging", "extra").await.is_none());
+    let files = world.read("contents/apps/shop/staging");
+    let names: Vec<_> = files
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "config.yaml",
+            "kustomization.yaml",
+            "namespace.yaml",
+            "secret.yaml"
+        ]
+    );
+}
