@@ -27,6 +27,8 @@ pub fn not_taken(why: NotTaken) -> &'static str {
     }
 }
 
+const NOTHING_UNSEEN: &str = "The preview shows every change: there is nothing to accept.";
+
 pub fn answer(answer: &Answer) -> String {
     match answer {
         Answer::Help => help(),
@@ -79,9 +81,7 @@ pub fn answer(answer: &Answer) -> String {
             head.short()
         ),
         Answer::NotAccepted(why) => format!("That does not count: {}.", quoted(why)),
-        Answer::NothingUnseen => {
-            "The preview shows every change: there is nothing to accept.".into()
-        }
+        Answer::NothingUnseen => NOTHING_UNSEEN.into(),
         Answer::Freeze(answer) => gate_commands::freeze(answer),
         Answer::Override(answer) => gate_commands::overrides(answer),
         Answer::Applications { rows, none } if rows.is_empty() => nothing(*none).into(),
