@@ -6,13 +6,19 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster::connect;
 use crate::cluster::store::{
-    ADOPT, Application, ApplicationStatus, CONFIRM_PRUNE, PAUSE, SYNC_REQUEST,
+    ADOPT, Application, ApplicationStatus, CONFIRM_PRUNE, HOLD, PAUSE, ROLLBACK, SYNC_REQUEST,
 };
-use crate::domain::sync;
+use crate::domain::history::last_good;
+use crate::domain::hold::Hold;
+use crate::domain::rollback::Rollback;
+use crate::domain::{CommitSha, sync};
+
+/// Who holds and rolls back by these commands: the cluster knows who runs them.
+const OPERATOR: &str = "an operator";
 
 /// Installation windlass runs.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,8 +61,27 @@ pub enum Operate {
         #[arg(long = "for", default_value = "1h")]
         duration: String,
     },
-    /// Ends a pause
+    /// Keeps windlass from merging anything by itself into an application's stage
+    Hold {
+        #[command(flatten)]
+        args: ApplicationArgs,
+        /// Why: everybody who waits reads it
+        reason: String,
+        /// For how long: 30m, 2h, 1d (default: until `windlass resume`, or /resume in a thread)
+        #[arg(long = "for")]
+        duration: Option<String>,
+    },
+    /// Ends a pause and a hold
     Resume(ApplicationArgs),
+    /// Opens a pull request that takes an application back to its last other healthy commit, and
+    /// holds its stage
+    Rollback {
+        #[command(flatten)]
+        args: ApplicationArgs,
+        /// The commit to go back to, in full
+        #[arg(long)]
+        to: Option<CommitSha>,
+    },
     /// Confirms the pending deletions of an application, and lists them
     ConfirmPrune(ApplicationArgs),
     /// Lets the first sync change objects that existed before windlass, or continue with another
@@ -102,10 +127,19 @@ pub async fn operate(command: Operate) -> anyhow::Result<String> {
                 args.application
             ))
         }
+        Operate::Hold {
+            args,
+            reason,
+            duration,
+        } => hold(&args, &reason, duration.as_deref()).await,
         Operate::Resume(args) => {
-            annotate(&args, PAUSE, None).await?;
-            Ok(format!("{} is no longer paused\n", args.application))
+            annotate_all(&args, json!({PAUSE: null, HOLD: null})).await?;
+            Ok(format!(
+                "{} is no longer paused, and nobody holds it\n",
+                args.application
+            ))
         }
+        Operate::Rollback { args, to } => rollback(&args, to).await,
         Operate::ConfirmPrune(args) => confirm(&args).await,
         Operate::Adopt {
             application: Some(application),
@@ -154,7 +188,11 @@ async fn annotate(
     annotation: &str,
     value: Option<&str>,
 ) -> anyhow::Result<()> {
-    let patch = json!({"metadata": {"annotations": {annotation: value}}});
+    annotate_all(args, json!({annotation: value})).await
+}
+
+async fn annotate_all(args: &ApplicationArgs, annotations: Value) -> anyhow::Result<()> {
+    let patch = json!({"metadata": {"annotations": annotations}});
     let name = object_name(&args.application)?;
     api(&args.installation).await?.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.with_context(|| {
         format!(
@@ -163,6 +201,58 @@ async fn annotate(
         )
     })?;
     Ok(())
+}
+
+async fn hold(
+    args: &ApplicationArgs,
+    reason: &str,
+    duration: Option<&str>,
+) -> anyhow::Result<String> {
+    let now = jiff::Timestamp::now();
+    let until = match duration {
+        Some(text) => {
+            let time = sync::duration(text)
+                .with_context(|| format!("`{text}` is not a duration: write 30m, 2h or 1d"))?;
+            Some(now.checked_add(time)?)
+        }
+        None => None,
+    };
+    let hold = Hold::new(OPERATOR, reason, now, until).to_text();
+    annotate(args, HOLD, Some(&hold)).await?;
+    Ok(format!(
+        "windlass merges nothing into {0} by itself: `windlass resume {0}` ends it\n",
+        args.application
+    ))
+}
+
+async fn rollback(args: &ApplicationArgs, to: Option<CommitSha>) -> anyhow::Result<String> {
+    let name = object_name(&args.application)?;
+    let object = api(&args.installation)
+        .await?
+        .get(&name)
+        .await
+        .with_context(|| format!("cannot read the Application {name}"))?;
+    let status = object.status.unwrap_or_default();
+    let inputs = status.inputs.as_deref().unwrap_or_default();
+    let good = last_good(&status.history, inputs).map(|good| good.revision.clone());
+    let to = to.or(good).with_context(|| {
+        let application = &args.application;
+        format!("{application} was never healthy with anything else: name a commit with --to")
+    })?;
+    let reason = format!("rolled back to {}", to.short());
+    let hold = Hold::new(OPERATOR, &reason, jiff::Timestamp::now(), None).to_text();
+    let rollback = Rollback {
+        to,
+        by: OPERATOR.into(),
+        reason: String::new(),
+        pull_request: None,
+    };
+    annotate_all(args, json!({ROLLBACK: rollback.to_text(), HOLD: hold})).await?;
+    Ok(format!(
+        "a pull request takes {0} back to {1}; `windlass resume {0}` ends the hold\n",
+        args.application,
+        rollback.to.short()
+    ))
 }
 
 async fn confirm(args: &ApplicationArgs) -> anyhow::Result<String> {

@@ -49,6 +49,7 @@ pub fn rollout(summary: &Summary<'_>) -> String {
 struct ProgressView {
     verdict: String,
     commit: String,
+    predicted: String,
     unmet: Option<String>,
     applications: Vec<ProgressRow>,
     preview: Option<String>,
@@ -62,13 +63,16 @@ struct ProgressRow {
 }
 
 /// The sticky comment of a merged pull request. `preview`: the details of the head's check run.
-/// `unmet`: what the gate said when it was merged without being green.
+/// `unmet`: what the gate said when it was merged without being green. `predicted`: how many objects
+/// are as the preview said, of how many.
 pub fn progress(
     commit: &CommitSha,
     progress: &[Rollout],
     preview: Option<&str>,
     unmet: Option<&str>,
+    predicted: Option<(usize, usize)>,
 ) -> Wanted {
+    let predicted = predicted.map(|(held, of)| format!(" · {held} of {of} objects as predicted"));
     let last = progress.iter().all(|one| one.state.is_final());
     let summary = rollout::summary(progress);
     let about = summary.about.map(|one| one.state);
@@ -95,6 +99,7 @@ pub fn progress(
         ProgressView {
             verdict: verdict.into(),
             commit: commit.short().into(),
+            predicted: predicted.unwrap_or_default(),
             unmet: unmet.map(quoted),
             applications: rows.collect(),
             preview: preview
@@ -126,7 +131,7 @@ mod tests {
             message: "Deployment web: pod web-1: CrashLoopBackOff".into(),
             detail: String::new(),
         };
-        insta::assert_snapshot!(progress(&"a".repeat(40).parse().unwrap(), &[done], Some("the preview"), None).text, @"
+        insta::assert_snapshot!(progress(&"a".repeat(40).parse().unwrap(), &[done], Some("the preview"), None, None).text, @"
     **Failed** · `aaaaaaaaaaaa`
 
     | application | state | |

@@ -44,11 +44,12 @@ pub async fn observe(
             .filter_map(|rollout| base.target(&rollout.key));
         changes.touched = touched.cloned().collect();
         let healthy = |rollout: &Rollout| rollout.state == RolloutState::Healthy;
-        if !thread.ended && progress.iter().all(healthy) {
-            score(ctx, key, &base).await?;
-        }
+        let predicted = match !thread.ended && progress.iter().all(healthy) {
+            true => score(ctx, key, &base).await?,
+            false => None,
+        };
         if updates_comment {
-            wanted = Some(progress_comment(&snapshot, commit, &progress));
+            wanted = Some(progress_comment(&snapshot, commit, &progress, predicted));
         }
     }
     let observed = Snapshot {
@@ -103,7 +104,12 @@ async fn rollout(
 }
 
 /// The comment about a rollout.
-fn progress_comment(snapshot: &PullSnapshot, merged: &CommitSha, progress: &[Rollout]) -> Wanted {
+fn progress_comment(
+    snapshot: &PullSnapshot,
+    merged: &CommitSha,
+    progress: &[Rollout],
+    predicted: Option<(usize, usize)>,
+) -> Wanted {
     let check = snapshot.check.as_ref();
     let preview = check.and_then(|check| check.output.text.as_deref());
     // A cancelled gate was a success before.
@@ -112,7 +118,7 @@ fn progress_comment(snapshot: &PullSnapshot, merged: &CommitSha, progress: &[Rol
         .as_ref()
         .filter(|check| !matches!(check.conclusion.as_deref(), Some("success" | "cancelled")));
     let unmet = unmet.map(|check| check.output.title.as_deref().unwrap_or("no verdict"));
-    view::progress(merged, progress, preview, unmet)
+    view::progress(merged, progress, preview, unmet, predicted)
 }
 
 /// A check run belongs to the commit: a successful verdict of this pull request must not count for

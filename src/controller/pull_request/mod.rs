@@ -83,6 +83,14 @@ async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Reque
         ctx.cache.pulls.snapshots.touch(key);
         return Ok(Requeue::After(known.lag.unwrap_or_default()));
     }
+    // What was approved is what is merged: if the live objects changed so that the merge would do
+    // something else, the new preview says so, and needs a new approval.
+    let merges = |step: &Step| matches!(step, Step::Merge(_));
+    let preview = observation.shown_preview.as_ref();
+    if steps.iter().any(merges) && preview.is_some_and(|preview| preview.is_old()) {
+        ctx.cache.pulls.previews.invalidate(key);
+        return Ok(Requeue::After(Duration::ZERO));
+    }
     act(ctx, key, &observation, steps).await
 }
 

@@ -9,11 +9,15 @@ use crate::domain::PullRequestKey;
 use crate::domain::mask::Mask;
 use crate::domain::plan::{self, Change, Comparison, Plan, Side};
 
-/// Compares the predictions of a preview with the live objects, once. Only if this process made the
-/// preview: it is a metric, and nothing depends on it.
-pub async fn score(ctx: &Arc<Reader>, key: &PullRequestKey, base: &Base) -> Result<()> {
+/// Compares the predictions of a preview with the live objects, once: how many objects are as
+/// predicted, of how many. None: another process made the preview. Nothing depends on it.
+pub async fn score(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    base: &Base,
+) -> Result<Option<(usize, usize)>> {
     let Some(shown_preview) = ctx.cache.pulls.previews.remove(key) else {
-        return Ok(());
+        return Ok(None);
     };
     let (mut matched, mut missed) = (0, 0);
     for app in &shown_preview.preview.applications {
@@ -35,7 +39,7 @@ pub async fn score(ctx: &Arc<Reader>, key: &PullRequestKey, base: &Base) -> Resu
         }
     }
     ctx.metrics.predicted(matched, missed);
-    Ok(())
+    Ok((matched + missed > 0).then_some((matched, matched + missed)))
 }
 
 /// How many lines differ from the prediction: added, removed.

@@ -26,6 +26,8 @@ pub struct ShownPreview {
     pub changes: Arc<Changes>,
     /// [`Preview::id`].
     pub id: String,
+    /// When it was made.
+    pub made: Instant,
     /// If something cannot be applied and may pass by itself: when the preview is made again, and
     /// after which pause.
     pub retry: Option<(Instant, Duration)>,
@@ -36,7 +38,15 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
+/// For how long a preview shows what a merge would do.
+const RECENT: Duration = Duration::from_secs(30);
+
 impl ShownPreview {
+    /// Whether the cluster may be another one by now: before a merge it is asked once more.
+    pub fn is_old(&self) -> bool {
+        self.made.elapsed() > RECENT
+    }
+
     /// Whether it is due to be made again.
     fn is_due(&self) -> bool {
         self.retry.is_some_and(|(at, _)| at <= Instant::now())
@@ -139,6 +149,7 @@ pub async fn make(
     let text = tokio::task::block_in_place(|| view::preview(&preview));
     let shown = ShownPreview {
         id: preview.id(),
+        made: Instant::now(),
         retry: None,
         preview,
         text,

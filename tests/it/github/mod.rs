@@ -36,7 +36,7 @@ async fn runs(world: &World, greeting: &str) {
 }
 
 /// Half a minute, in which something must not happen.
-async fn half_a_minute(world: &World) {
+pub async fn half_a_minute(world: &World) {
     let started = Instant::now();
     world
         .until("half a minute passed", async || {

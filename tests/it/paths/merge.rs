@@ -55,7 +55,7 @@ async fn auto_merges_at_once_and_approvals_are_waited_for() {
 
     --- windlass[bot]
     <!-- windlass:sticky final (hex) -->
-    **Synced, healthy** · `(hex)`
+    **Synced, healthy** · `(hex)` · 1 of 1 objects as predicted
 
     | application | state | |
     |---|---|---|
@@ -141,7 +141,7 @@ async fn an_extra_commit_needs_a_review_everywhere_also_where_merging_is_automat
     let text = world.gate_status(number, "success").await;
     assert_eq!(
         text,
-        "all gates passed: somebody changed windlass's branch, so a person has to merge it"
+        "all gates passed: somebody changed windlass's branch, so a person has to merge it, or asks with `/merge`"
     );
     world.as_user(
         "mia",
@@ -201,7 +201,7 @@ async fn peoples_pull_requests_are_left_to_people() {
     world.approve("mia", number);
     assert_eq!(
         world.gate_status(number, "success").await,
-        "all gates passed: a person can merge it now"
+        "all gates passed: a person can merge it now, or asks with `/merge`"
     );
     world.as_user(
         "mia",

@@ -73,12 +73,9 @@ async fn objects_carry_their_owner_and_the_manager_is_the_applications() {
     assert!(wait.contains("condition met"), "{wait}");
     let table = world.kubectl(&["get", "applications.windlass.dev", "-n", &world.home()]);
     assert!(
-        table
-            .lines()
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .eq(["NAME", "SYNCED", "HEALTH", "REVISION", "MESSAGE", "AGE"]),
+        table.lines().next().unwrap().split_whitespace().eq([
+            "NAME", "SYNCED", "HEALTH", "REVISION", "HELD", "MESSAGE", "AGE"
+        ]),
         "{table}"
     );
 }

@@ -38,7 +38,8 @@ async fn what_a_person_takes_back_is_not_proposed_again_until_a_newer_image_come
     world.start();
     world.settled().await;
     world.quiet().await;
-    assert_eq!((pulls(&world, "shop/staging"), world.tip()), (1, reverted));
+    let tip = world.tip();
+    assert_eq!((pulls(&world, "shop/staging"), &tip), (1, &reverted));
     has(
         &rests(&world, "shop.staging", "Reverted").await,
         &["565656565656"],
@@ -62,6 +63,13 @@ async fn what_a_person_takes_back_is_not_proposed_again_until_a_newer_image_come
     world.announce("1.2.0").await;
     let newer = world.pull_request("staging").await;
     assert_ne!(newer, number);
+    // What comes next there is merged once a person says so.
+    let held = format!(
+        "windlass holds shop/staging until `/resume`: 1.1.0 (565656565656) was reverted by {}",
+        &reverted[..12]
+    );
+    world.gate_says(newer, &held).await;
+    world.comment("bob", newer, "/resume");
     let merged = world.merged(newer).await;
     world.sync_status(&merged, "success").await;
     assert_eq!(rests(&world, "shop.staging", "Merged").await, "");

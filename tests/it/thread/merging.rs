@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::json;
 
 use super::command;
+use crate::github::half_a_minute;
 use crate::paths::command::pull_request;
 use crate::support::World;
 
@@ -81,4 +82,27 @@ async fn a_new_head_needs_a_new_word() {
         "{text}"
     );
     assert_eq!(world.read(&format!("pulls/{number}"))["merged"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_do_something_else_by_now_needs_a_new_approval() {
+    let world = World::new().await;
+    let (_, production) = world.up_to_review("1.1.0").await;
+    let namespace = world.namespace("shop-production");
+    world.windlass(&["pause", "shop/production"]);
+    world.kubectl(&["-n", &namespace, "delete", "deployment/shop"]);
+    half_a_minute(&world).await;
+    world.approve("mia", production);
+    let title = world.gate_says(production, "does not count").await;
+    assert!(
+        title.starts_with("0 of 1 approvals (shop/production requires 1); mia's does not count:"),
+        "{title}"
+    );
+    let comment = world.comments(production)[0]["body"].clone();
+    assert!(
+        comment.as_str().unwrap().contains("create"),
+        "the comment has the new preview: {comment}"
+    );
+    world.approve("mia", production);
+    world.merged(production).await;
 }
