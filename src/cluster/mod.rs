@@ -65,6 +65,7 @@ pub enum WatchEvent {
     /// One of our own objects, changed by a person or by another of our loops.
     Application(ApplicationKey),
     Promotion(ApplicationKey),
+    Freeze(Box<store::Freeze>),
 }
 
 /// The uid of a cluster's namespace `kube-system`, while it is known.

@@ -66,6 +66,7 @@ pub async fn reconcile(ctx: Arc<Writer>, repo: RepoName) -> Result<Requeue> {
     if let Some(Err(Invalid(why))) = &base.configuration {
         tracing::warn!(%repo, why, "the configuration cannot be read: everything stays as it is");
     }
+    delete_past_freezes(&ctx, &base).await?;
     let mut pulls = ctx.github.open_pulls(&repo).await?;
     promotion::compare(&ctx, &repo, &pulls);
     if locked(&ctx.cache.bases.whole).remove(&repo).is_some() {
@@ -83,6 +84,16 @@ pub async fn reconcile(ctx: Arc<Writer>, repo: RepoName) -> Result<Requeue> {
         ctx.cache.bases.read_whole(&repo);
     }
     woken.map(|()| Requeue::Idle)
+}
+
+/// Deletes the freezes that are over. Nothing waits for that: they do not count any more.
+async fn delete_past_freezes(ctx: &Writer, base: &Base) -> Result<()> {
+    for freeze in ctx.store.freezes(&base.repo.name, base.repo.id).await? {
+        if freeze.is_over(ctx.now()) {
+            ctx.to_store().unfreeze(&freeze).await?;
+        }
+    }
+    Ok(())
 }
 
 /// How long to wait until the next fetch, since this one lacks the commit that a webhook named.

@@ -145,10 +145,17 @@ impl Reader {
     /// Processes a watch event. The reconcile finds out whether there is anything to do, which
     /// costs no request.
     pub fn on_watch_event(&self, event: WatchEvent) {
-        self.emit(&match event {
-            WatchEvent::Object(owner) => Event::Object { owner },
-            WatchEvent::Application(key) => Event::Application(key),
-            WatchEvent::Promotion(key) => Event::Promotion(key),
-        });
+        match event {
+            WatchEvent::Object(owner) => self.emit(&Event::Object { owner }),
+            WatchEvent::Application(key) => self.emit(&Event::Application(key)),
+            WatchEvent::Promotion(key) => self.emit(&Event::Promotion(key)),
+            WatchEvent::Freeze(freeze) => {
+                for base in self.bases() {
+                    if freeze.is_of(&base.repo.name, base.repo.id) {
+                        self.emit(&Event::Freezes(base.repo.name.clone()));
+                    }
+                }
+            }
+        }
     }
 }

@@ -40,6 +40,9 @@ pub enum Event {
     /// Somebody holds or resumes an application of the repository: its open pull requests may have
     /// another verdict.
     Holds(RepoName),
+    /// A freeze of the repository was given or ended: its open pull requests may have another
+    /// verdict.
+    Freezes(RepoName),
     /// A live object with this owner label changed.
     Object { owner: String },
     /// An `Application` object changed.
@@ -109,7 +112,7 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
         }
         Event::Candidate(key) | Event::Promotion(key) => vec![Key::Promotion(key.clone())],
         Event::Request(key) => vec![Key::Application(key.clone())],
-        Event::Holds(repo) => world.open_pulls(repo),
+        Event::Holds(repo) | Event::Freezes(repo) => world.open_pulls(repo),
         Event::Object { owner } => {
             let key = (world.owner)(owner);
             key.map(Key::Application).into_iter().collect()

@@ -58,7 +58,8 @@ impl Hold {
     }
 }
 
-fn bounded(text: &str) -> String {
+/// A reason as it is kept: in one line, and not longer than that.
+pub fn bounded(text: &str) -> String {
     crate::domain::pull_request::shortened(
         &text.split_whitespace().collect::<Vec<_>>().join(" "),
         MOST_REASON,

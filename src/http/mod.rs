@@ -7,6 +7,7 @@
 mod health;
 mod image_event;
 pub mod listener;
+mod verdict;
 mod webhook;
 
 use std::sync::{Arc, OnceLock};
@@ -48,13 +49,14 @@ pub fn router(server: Arc<Server>) -> Router {
         .with_state(server)
 }
 
-/// On a listener of its own: metrics are not exposed with the public address, and a flood of
+/// On a listener of its own: metrics and verdicts are not exposed with the public address, and a flood of
 /// requests there does not fail the liveness probe.
 pub fn metrics_router(server: Arc<Server>) -> Router {
     Router::new()
         .route("/healthz", get(health::healthy))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/verdicts/{owner}/{name}/{number}", get(verdict::verdict))
         .with_state(server)
 }
 

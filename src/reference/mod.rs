@@ -44,7 +44,7 @@ pub fn pages() -> Vec<Page> {
         page("statuses.md", "Statuses, checks and conditions", statuses()),
         page(
             "objects.md",
-            "Application and Promotion objects",
+            "Application, Promotion and Freeze objects",
             objects::fields(),
         ),
         page("metrics.md", "Metrics", metrics()),

@@ -6,15 +6,16 @@ use kube::CustomResourceExt as _;
 use serde_json::Value;
 
 use super::{cell, table};
-use crate::cluster::store::{Application, Promotion};
+use crate::cluster::store::{Application, Freeze, Promotion};
 
 pub fn fields() -> String {
     let mut text = String::from(
-        "windlass keeps its state in these objects, in its own namespace. `kubectl get applications.windlass.dev,promotions.windlass.dev` lists them, and `kubectl wait --for=condition=Synced` waits. People set annotations; windlass writes the rest.\n",
+        "windlass keeps its state in these objects, in its own namespace. `kubectl get applications.windlass.dev,promotions.windlass.dev,freezes.windlass.dev` lists them, and `kubectl wait --for=condition=Synced` waits. People set annotations, and may create and delete a `Freeze`; windlass writes the rest.\n",
     );
     let definitions = [
         ("Application", Application::crd()),
         ("Promotion", Promotion::crd()),
+        ("Freeze", Freeze::crd()),
     ];
     for (kind, definition) in definitions {
         let definition = serde_json::to_value(&definition).unwrap_or_default();

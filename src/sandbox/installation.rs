@@ -50,6 +50,7 @@ pub fn install_definitions(plane: &ControlPlane) -> anyhow::Result<()> {
         "--for=condition=Established",
         "crd/applications.windlass.dev",
         "crd/promotions.windlass.dev",
+        "crd/freezes.windlass.dev",
         "--timeout=60s",
     ])?;
     Ok(())

@@ -1,6 +1,6 @@
 //! Answers to commands.
 
-use super::{code, help, history, listed, quoted, why, why_of};
+use super::{code, gate_commands, help, history, listed, quoted, why, why_of};
 use crate::domain::ApplicationKey;
 use crate::domain::command::{Answer, Done, NotDone, NotTaken, Row, Selector, Sought};
 
@@ -26,6 +26,8 @@ pub fn not_taken(why: NotTaken) -> &'static str {
         }
     }
 }
+
+const NOTHING_UNSEEN: &str = "The preview shows every change: there is nothing to accept.";
 
 pub fn answer(answer: &Answer) -> String {
     match answer {
@@ -79,9 +81,9 @@ pub fn answer(answer: &Answer) -> String {
             head.short()
         ),
         Answer::NotAccepted(why) => format!("That does not count: {}.", quoted(why)),
-        Answer::NothingUnseen => {
-            "The preview shows every change: there is nothing to accept.".into()
-        }
+        Answer::NothingUnseen => NOTHING_UNSEEN.into(),
+        Answer::Freeze(answer) => gate_commands::freeze(answer),
+        Answer::Override(answer) => gate_commands::overrides(answer),
         Answer::Applications { rows, none } if rows.is_empty() => nothing(*none).into(),
         Answer::Applications { rows, .. } => applications(rows),
     }
@@ -166,7 +168,7 @@ fn row(row: &Row) -> String {
     }
 }
 
-fn not_done(why: &NotDone) -> String {
+pub(super) fn not_done(why: &NotDone) -> String {
     match why {
         NotDone::Before => {
             "was done when windlass first saw this comment; to do it again, post a new comment"

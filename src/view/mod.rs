@@ -9,13 +9,14 @@
 //! - `markers`: hidden comments by which our own messages are found again
 //! - `preview`: the comment and the check run of a preview; `notes`: its sentences about an application;
 //!   `terminal`: the same in a terminal
-//! - `verdict`: the gates, one by one; `commands`: answers to commands, posted by `replies`;
+//! - `verdict`: the gates, one by one; `commands` and `gate_commands`: answers to commands, posted by `replies`;
 //!   `history`: what applications are and were at
 //! - `progress`: the roll-out after the merge; `reason`: why an application is where it is
 //! - `promotion`, `drift`: the bodies of the pull requests that windlass opens
 
 pub mod commands;
 mod drift;
+mod gate_commands;
 mod history;
 mod markdown;
 mod markers;

@@ -1,7 +1,9 @@
 //! The gate's verdict, gate by gate, and what a branch's rules make of it.
 
-use super::markdown::{code, quoted};
-use crate::domain::gate::{GroupRefusal, Standing, Verdict};
+use jiff::Timestamp;
+
+use super::markdown::{code, listed, quoted};
+use crate::domain::gate::{Clear, GroupRefusal, Standing, Verdict};
 use crate::domain::pull_request::GATE_CONTEXT;
 
 /// The verdict as a list, gate by gate.
@@ -36,15 +38,50 @@ fn mark(standing: Standing) -> &'static str {
 }
 
 fn gates(verdict: &Verdict) -> String {
-    let rows = verdict.children.iter().map(|gate| {
-        format!(
-            "- {} **{}**: {}",
-            mark(gate.standing),
-            gate.gate,
-            quoted(&gate.reason)
-        )
-    });
-    rows.collect::<Vec<_>>().join("\n")
+    let rows: Vec<_> = verdict.children.iter().map(gate).collect();
+    rows.join("\n")
+}
+
+fn gate(gate: &Verdict) -> String {
+    let mut row = format!(
+        "- {} **{}**: {}",
+        mark(gate.standing),
+        gate.gate,
+        quoted(&gate.reason)
+    );
+    if let Some(since) = gate.since {
+        row.push_str(&format!(" · since {}", minute(since)));
+    }
+    if !gate.clears.is_empty() {
+        let clears: Vec<_> = gate.clears.iter().map(clear).collect();
+        row.push_str(&format!(" · cleared by {}", clears.join(", or by ")));
+    }
+    row
+}
+
+fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// Who or what clears a gate, after "cleared by".
+fn clear(clear: &Clear) -> String {
+    match clear {
+        Clear::Itself { at } => format!("time, at {}", minute(*at)),
+        Clear::Windlass => "windlass itself".into(),
+        Clear::Approver { names } if names.is_empty() => {
+            "the approval of somebody who may write to this repository".into()
+        }
+        Clear::Approver { names } => format!("the approval of {}", listed(names)),
+        Clear::Reviewer { login } => format!("another review of {}", code(login)),
+        Clear::Author => "whoever can change the pull request".into(),
+        Clear::EarlierStages { stages } => format!("{}, once healthy", listed(stages)),
+        Clear::Unfreeze { stage } => format!("`/unfreeze {stage}`"),
+        Clear::Resume { applications } => format!("`/resume` of {}", listed(applications)),
+        Clear::BreakGlass { gate, names } => {
+            format!("two of {} with `/override {gate} REASON`", listed(names))
+        }
+        Clear::GitHub => "GitHub, once its rules are met".into(),
+    }
 }
 
 /// The title of the verdict on a merge queue's group.
@@ -76,4 +113,61 @@ pub fn unprotected(branch: &str) -> String {
     format!(
         "> [!NOTE]\n> The rules of {branch} do not require {check} from this App: anyone who may merge can do so without it. Add a ruleset that requires it, with this App as its source."
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_says_since_when_and_who_clears_it() {
+        let at: Timestamp = "2026-11-27T20:12:33Z".parse().unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+        let name = |name: &str| name.to_string();
+        let anybody = "the approval of somebody who may write to this repository";
+        let approvers = names(&["acme/release", "mia"]);
+        let (stages, applications) = (names(&["staging"]), names(&["shop/production"]));
+        let oncall = Clear::BreakGlass {
+            gate: name("earlier-stages"),
+            names: names(&["acme/oncall"]),
+        };
+        let (login, stage) = (name("bob"), name("production"));
+        let table = [
+            (Clear::Itself { at }, "time, at 2026-11-27 20:12 UTC"),
+            (Clear::Windlass, "windlass itself"),
+            (Clear::Approver { names: vec![] }, anybody),
+            (
+                Clear::Approver { names: approvers },
+                "the approval of `acme/release`, `mia`",
+            ),
+            (Clear::Reviewer { login }, "another review of `bob`"),
+            (Clear::Author, "whoever can change the pull request"),
+            (Clear::EarlierStages { stages }, "`staging`, once healthy"),
+            (Clear::Unfreeze { stage }, "`/unfreeze production`"),
+            (
+                Clear::Resume { applications },
+                "`/resume` of `shop/production`",
+            ),
+            (
+                oncall,
+                "two of `acme/oncall` with `/override earlier-stages REASON`",
+            ),
+            (Clear::GitHub, "GitHub, once its rules are met"),
+        ];
+        for (clears, words) in table {
+            let verdict = Verdict {
+                gate: "soak",
+                standing: Standing::Pending,
+                reason: name("wait"),
+                since: Some(at),
+                clears: vec![clears],
+                changes_at: None,
+                children: vec![],
+            };
+            assert_eq!(
+                gate(&verdict),
+                format!("- ⏳ **soak**: wait · since 2026-11-27 20:12 UTC · cleared by {words}")
+            );
+        }
+    }
 }

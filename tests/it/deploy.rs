@@ -66,9 +66,10 @@ async fn the_base_is_applied_to_a_real_control_plane() {
             "crd",
             "applications.windlass.dev",
             "promotions.windlass.dev",
+            "freezes.windlass.dev",
         ])
         .unwrap();
-    assert_eq!(table.lines().count(), 3, "{table}");
+    assert_eq!(table.lines().count(), 4, "{table}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod deploy;
 mod documents;
 mod fences;
 mod forge;
+mod gates;
 mod github;
 mod idle;
 mod incidents;

@@ -190,6 +190,22 @@ impl ApplicationStatus {
     pub fn is_ready(&self) -> bool {
         self.sync == SyncState::Synced && self.health == Health::Healthy && self.unproven.is_none()
     }
+
+    /// Since when it has been ready: synced, healthy, and its last sync finished. None: it is not,
+    /// or that is not known.
+    pub fn ready_since(&self) -> Option<Timestamp> {
+        if !self.is_ready() {
+            return None;
+        }
+        let since = |kind| {
+            let holds = |known: &&Condition| known.type_ == kind && known.status == "True";
+            let known = self.conditions.iter().find(holds)?;
+            Some(known.last_transition_time.0)
+        };
+        let ready = since("Synced")?.max(since("Healthy")?);
+        let finished = self.last_sync.as_ref().and_then(|last| last.finished);
+        Some(finished.map_or(ready, |finished| finished.max(ready)))
+    }
 }
 
 impl Default for ApplicationStatus {

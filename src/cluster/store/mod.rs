@@ -1,10 +1,11 @@
-//! Our own objects, `Application` and `Promotion`, in windlass's namespace of the
+//! Our own objects, `Application`, `Promotion` and `Freeze`, in windlass's namespace of the
 //! cluster that it runs in: tenants cannot edit the inventories that we prune by.
 //!
 //! Every write is a compare-and-set on the resourceVersion that was read.
 
 mod application;
 mod conditions;
+mod freeze;
 mod inventory;
 mod promotion;
 mod watched;
@@ -14,6 +15,7 @@ pub use application::{
     Application, ApplicationSpec, ApplicationStatus, DriftLoop, HookRun, LastSync, Pause, Served,
     Waiting,
 };
+pub use freeze::{Freeze, FreezeSpec};
 pub use inventory::InventoryEntry;
 use kube::{Api, Client, CustomResourceExt as _};
 pub use promotion::{Promotion, PromotionSpec, PromotionStatus};
@@ -31,7 +33,7 @@ use crate::domain::pull_request::ApplicationSummary;
 
 /// The custom resource definitions, as YAML documents.
 pub fn definitions() -> String {
-    [Application::crd(), Promotion::crd()]
+    [Application::crd(), Promotion::crd(), Freeze::crd()]
         .iter()
         .map(|crd| format!("---\n{}", serde_yaml::to_string(crd).unwrap_or_default()))
         .collect()
@@ -42,6 +44,7 @@ pub fn definitions() -> String {
 pub struct Store {
     applications: Watched<Application>,
     promotions: Watched<Promotion>,
+    freezes: Watched<Freeze>,
 }
 
 impl Store {
@@ -67,13 +70,19 @@ impl Store {
                 stage: spec.stage,
             })
         };
+        let freeze = |object: &Freeze| WatchEvent::Freeze(object.clone().into());
         Self {
             applications: Watched::new(
                 Api::namespaced(client.clone(), namespace),
                 moved.clone(),
                 application,
             ),
-            promotions: Watched::new(Api::namespaced(client, namespace), moved.clone(), promotion),
+            promotions: Watched::new(
+                Api::namespaced(client.clone(), namespace),
+                moved.clone(),
+                promotion,
+            ),
+            freezes: Watched::new(Api::namespaced(client, namespace), moved.clone(), freeze),
         }
     }
 

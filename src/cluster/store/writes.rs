@@ -301,7 +301,7 @@ where
     }
 }
 
-fn parameters() -> PostParams {
+pub(super) fn parameters() -> PostParams {
     PostParams {
         field_manager: Some("windlass".into()),
         dry_run: false,

@@ -12,6 +12,7 @@ use crate::cluster::store::{Application, ApplicationStatus, CONFIRM_PRUNE};
 use crate::controller::cache::locked;
 use crate::controller::{Base, Event, Reader, Requeue, Result, Writer, resource_owners};
 use crate::domain::ApplicationKey;
+use crate::domain::calendar::Calendar;
 use crate::domain::catalog::{Destination, HEALTH_TIMEOUT, MergePolicy, Reconciler, Stage, Target};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::ownership::FieldRules;
@@ -247,6 +248,9 @@ pub fn target_of(object: &Application) -> Target {
             merge: MergePolicy::Reviewed,
             approvals: 0,
             approvers: vec![],
+            soak: Duration::ZERO,
+            calendar: Calendar::default(),
+            break_glass: vec![],
             reconcile: Reconciler::Windlass,
             rollback: None,
         },

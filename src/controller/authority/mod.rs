@@ -15,7 +15,7 @@ mod stages;
 
 pub use contributors::contributors;
 pub use people::{Permissions, permission};
-pub use policies::policies;
+pub use policies::{People, policies};
 pub use reviews::reviews;
 pub use stages::{merged_changes, touched_stages};
 
@@ -54,7 +54,10 @@ pub async fn approved_by(
         key,
         &targets,
         &merged_changes(ctx, key, snapshot.pull.merged_as()).await?,
-        &logins,
+        People {
+            deciding: &logins,
+            ..People::default()
+        },
     )
     .await?;
     let case = Case {
@@ -90,6 +93,7 @@ pub async fn earlier(
         Earlier {
             stage: stage.stage.to_string(),
             lacks: stage.lacks(&wanted).filter(|_| skipped.is_none()),
+            since: stage.since,
             skipped: skipped.map(|skip| (skip.by.clone(), skip.reason.clone())),
         }
     });

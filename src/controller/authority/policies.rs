@@ -7,33 +7,61 @@ use crate::controller::preview::Changes;
 use crate::controller::{Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::catalog::{Approver, MergePolicy, Target};
-use crate::domain::gate::StagePolicy;
+use crate::domain::gate::{BreakGlass, StagePolicy};
 use crate::github;
 
-/// The policies of stages. `logins`: the people whose approvals are to be judged.
+/// Who is to be judged: each is looked up where a stage names teams.
+#[derive(Clone, Copy, Default)]
+pub struct People<'a> {
+    /// Those whose approvals or commands count if they may approve.
+    pub deciding: &'a [String],
+    /// Those who gave `/override`.
+    pub overriding: &'a [String],
+}
+
+/// The policies of stages.
 pub async fn policies(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     targets: &[Target],
     changes: &Changes,
-    logins: &[String],
+    people: People<'_>,
 ) -> Result<Vec<StagePolicy>> {
     let mut policies = Vec::new();
     let mut known: BTreeMap<(String, String), bool> = BTreeMap::new();
     for target in targets {
+        let (stage, owned) = (&target.stage, owned(target, changes));
+        let names = |named: &[Approver]| named.iter().map(Approver::to_string).collect();
         policies.push(StagePolicy {
             title: target.key(&key.repo).title(),
-            auto: target.stage.merge == MergePolicy::Auto && target.stage.approvals == 0,
-            approvals: target.stage.approvals,
-            approvers: approvers(
+            stage: stage.name.to_string(),
+            auto: stage.merge == MergePolicy::Auto && stage.approvals == 0,
+            approvals: stage.approvals,
+            approvers: named(
                 ctx,
                 key,
-                &target.stage.approvers,
-                &owned(target, changes),
-                logins,
+                &stage.approvers,
+                &owned,
+                people.deciding,
                 &mut known,
             )
             .await?,
+            approver_names: names(&stage.approvers),
+            soak: stage.soak,
+            calendar: stage.calendar.clone(),
+            break_glass: BreakGlass {
+                names: names(&stage.break_glass),
+                members: named(
+                    ctx,
+                    key,
+                    &stage.break_glass,
+                    &[],
+                    people.overriding,
+                    &mut known,
+                )
+                .await?
+                .unwrap_or_default(),
+            },
         });
     }
     Ok(policies)
@@ -70,9 +98,9 @@ fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
         .collect()
 }
 
-/// Who of `logins` is among the approvers; None: the stage names none. By `CODEOWNERS`, whoever
+/// Who of `logins` is among those that a stage names; None: it names none. By `CODEOWNERS`, whoever
 /// owns every file.
-async fn approvers(
+async fn named(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     named: &[Approver],

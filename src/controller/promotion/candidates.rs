@@ -143,6 +143,7 @@ pub async fn earlier(
                 200,
             ),
             healthy: status.is_ready(),
+            since: status.ready_since(),
             running: status
                 .images
                 .into_iter()

@@ -59,7 +59,9 @@ pub async fn act(
             }
             Step::Answer { source } => commands::answer(ctx, key, observation, source).await?,
             Step::Merge(permit) => {
-                requeue = merge::merge(ctx, key, observation, &permit).await?;
+                requeue = merge::merge(ctx, key, observation, &permit)
+                    .await?
+                    .or_after(observation.next_change(ctx.now()));
             }
         }
     }

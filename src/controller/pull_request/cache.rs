@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::merge::Refusal;
 use super::shown_preview::ShownPreview;
 use super::snapshots::Snapshots;
 use crate::controller::cache::Recent;
+use crate::domain::gate::Verdict;
 use crate::domain::pull_request::Source;
 use crate::domain::{ApplicationKey, CommitSha, MergeGroup, PullRequestKey};
 
@@ -24,12 +27,23 @@ pub struct Cache {
     pub too_large: Recent<(PullRequestKey, CommitSha), String>,
     /// Texts whose commands we have answered.
     pub answered: Recent<(PullRequestKey, Source), ()>,
+    /// The last verdict on each open pull request, for those who ask windlass itself.
+    pub verdicts: Recent<PullRequestKey, Arc<Judged>>,
     /// Merges that GitHub refused.
     pub refusals: Recent<PullRequestKey, Refusal>,
     /// When the checks of a merge queue's group were first asked for.
     pub groups: Recent<MergeGroup, Instant>,
     /// Heads that are in a merge queue.
     pub queued: Recent<PullRequestKey, (CommitSha, Instant)>,
+}
+
+/// A verdict, as it was evaluated.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Judged {
+    pub head: CommitSha,
+    pub evaluated_at: Timestamp,
+    pub verdict: Verdict,
 }
 
 /// Previews, bounded by their size: their texts take the most memory.

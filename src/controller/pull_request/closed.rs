@@ -25,6 +25,7 @@ pub async fn observe(
     if merged.is_none() {
         ctx.cache.pulls.previews.invalidate(key);
     }
+    ctx.cache.pulls.verdicts.invalidate(key);
     ctx.heads.forget(key);
     let mut changes = if commands.is_empty() {
         Changes::default()

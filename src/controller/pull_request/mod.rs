@@ -40,6 +40,10 @@ use act::act;
 use snapshots::Known;
 use thread::Thread;
 
+/// The longest time until a verdict is looked at again that changes by itself: the clock that we wait
+/// by stands still while the machine sleeps.
+const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
+
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
     let known = snapshots::snapshot(&ctx, &key).await?;
     let outcome = Box::pin(look(&ctx, &key, &known)).await;
@@ -115,11 +119,11 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// How long until the verdict may change without an event: a hold ends.
+    /// How long until the verdict may change without an event.
     fn next_change(&self, now: Timestamp) -> Option<Duration> {
-        let holds = self.gate_facts.iter().flat_map(|facts| &facts.holds);
-        let ends = holds.filter_map(|(_, hold)| hold.until);
-        Duration::try_from(ends.min()?.duration_since(now)).ok()
+        let at = self.observed.verdict.as_ref()?.changes_at?;
+        let left = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        Some(left.min(LONGEST_REST))
     }
 
     /// Why a user's `/accept-unseen` does not count; None: it does.
@@ -154,6 +158,7 @@ async fn observe(
     promotion::seen(ctx, &key.repo, pull);
     let base = ctx.known_base(&key.repo).await?;
     if base.configuration.is_none() || pull.base.branch != base.repo.default_branch {
+        ctx.cache.pulls.verdicts.invalidate(key);
         return Ok(None);
     }
     let thread = Thread::read(ctx, &place_of(&base, key), &snapshot).await?;

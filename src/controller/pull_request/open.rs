@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Observation;
+use super::cache::Judged;
 use super::shown_preview::{ShownPreview, previewed, same_effect};
 use super::thread::Thread;
 use super::verdict::{gate_of, verdict};
@@ -56,6 +57,12 @@ pub async fn observe(
     let fact = current.and_then(|check| preview_fact(check, &shown_preview));
     let (facts, verdict, permit) =
         verdict(ctx, key, &base, &snapshot, &shown_preview, fact).await?;
+    let judged = Judged {
+        head: head.clone(),
+        evaluated_at: facts.now,
+        verdict: verdict.clone(),
+    };
+    ctx.cache.pulls.verdicts.insert(key.clone(), judged.into());
     // No comment if no application changes and there was none before.
     let preview = &shown_preview.preview;
     let needs_no_comment =

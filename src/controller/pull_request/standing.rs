@@ -8,7 +8,8 @@ use crate::controller::authority::permission;
 use crate::controller::{Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::command::{self, Command, Given, Permission};
-use crate::domain::gate::PreviewFact;
+use crate::domain::gate::{Override, PreviewFact};
+use crate::domain::hold::bounded;
 use crate::github::{Comment, PullSnapshot};
 
 /// A command in the thread.
@@ -69,4 +70,26 @@ pub async fn merge_requested_by(
         }
     }
     Ok(None)
+}
+
+/// Who that may write gave `/override`, also for earlier heads.
+pub async fn overrides(
+    ctx: &Reader,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+) -> Result<Vec<Override>> {
+    let mut found = Vec::new();
+    for command in standing(snapshot, &[Command::Override]) {
+        let permission = permission(ctx, &key.repo, command.author, snapshot.read).await?;
+        if permission >= Permission::Write {
+            let arguments = command.given.arguments;
+            found.push(Override {
+                gate: arguments.subject.unwrap_or_default(),
+                by: command.author.into(),
+                reason: bounded(&arguments.reason),
+                at: command.at,
+            });
+        }
+    }
+    Ok(found)
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::merge;
 use super::origin::{origin, rollback_of};
 use super::shown_preview::ShownPreview;
-use super::standing::{merge_requested_by, standing};
-use crate::controller::authority::permission;
+use super::standing::{merge_requested_by, overrides, standing};
+use crate::controller::authority::{People, permission};
 use crate::controller::{Base, Reader, Result, authority, branch_rules, key_of_branch};
 use crate::domain::approvals::Contributors;
 use crate::domain::catalog::Target;
 use crate::domain::command::{Command, Permission};
 use crate::domain::gate::{
-    self, CheckState, Earlier, Facts, GitHubFacts, Origin, PreviewFact, Verdict,
+    self, CheckState, Earlier, Facts, GitHubFacts, Origin, PreviewFact, StagePolicy, Verdict,
 };
 use crate::domain::hold::Hold;
 use crate::domain::promotion::Offer;
@@ -51,22 +51,28 @@ pub async fn verdict(
     };
     let mut logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
     logins.extend(unseen_by.iter().cloned());
-    // Nobody else contributed to a pull request that is ours. Otherwise the writers are only read
-    // if there is an approval to judge.
-    let contributors = match origin {
-        Origin::Ours => Contributors::known([]),
-        _ if logins.is_empty() => Contributors::known([]),
-        _ => authority::contributors(ctx, key, snapshot).await?,
-    };
+    let mut overrides = overrides(ctx, key, snapshot).await?;
+    let overriding: Vec<_> = overrides.iter().map(|given| given.by.clone()).collect();
+    // They count from those who could see what they let through.
+    let previewed_at = fact.as_ref().map(|fact| fact.completed_at);
+    overrides.retain(|given| previewed_at.is_some_and(|at| given.at >= at));
     let targets = authority::touched_stages(base, changes, &shown_preview.preview);
     let github = github_facts(ctx, base, snapshot).await?;
+    let people = People {
+        deciding: &logins,
+        overriding: &overriding,
+    };
+    let policies = authority::policies(ctx, key, &targets, changes, people).await?;
     let mut facts = Facts {
+        now: ctx.now(),
         head: pull.head.sha.clone(),
+        author: pull.author().to_string(),
+        overrides,
         earlier: earlier(ctx, key, base, snapshot, origin).await?,
         origin,
-        contributors,
+        contributors: contributors(ctx, key, snapshot, origin, &logins).await?,
         draft: pull.draft,
-        stages: authority::policies(ctx, key, &targets, changes, &logins).await?,
+        stages: with_freezes(ctx, base, policies).await?,
         touches_unmanaged: changes.unmanaged.clone(),
         conflicts: match &shown_preview.preview.failure {
             Some(Failure::Conflict(files)) => files.clone(),
@@ -83,16 +89,44 @@ pub async fn verdict(
     };
     facts.github.refused = merge::refused(ctx, key, &pull.head.sha, &facts.as_text());
     facts.github.queued = merge::is_queued(ctx, key, &pull.head.sha);
+    accept_unseen(ctx, key, snapshot, &mut facts, unseen_by).await?;
+    let (verdict, permit) = gate::evaluate(&facts);
+    Ok((facts, verdict, permit))
+}
+
+/// Who wrote it. Nobody else contributed to a pull request that is ours; otherwise the writers are
+/// only read if there is an approval to judge.
+async fn contributors(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+    origin: Origin,
+    logins: &[String],
+) -> Result<Contributors> {
+    match origin {
+        Origin::Ours => Ok(Contributors::known([])),
+        _ if logins.is_empty() => Ok(Contributors::known([])),
+        _ => authority::contributors(ctx, key, snapshot).await,
+    }
+}
+
+/// Notes whether one of those who gave `/accept-unseen` may do so.
+async fn accept_unseen(
+    ctx: &Reader,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+    facts: &mut Facts,
+    unseen_by: Vec<String>,
+) -> Result<()> {
     for user in unseen_by {
         let permission = permission(ctx, &key.repo, &user, snapshot.read).await?;
         let writer = permission >= Permission::Write;
-        let accepted = gate::unseen_refusal(&facts, &user, writer).is_none();
+        let accepted = gate::unseen_refusal(facts, &user, writer).is_none();
         if let Some(preview) = &mut facts.preview {
             preview.unseen_accepted |= accepted;
         }
     }
-    let (verdict, permit) = gate::evaluate(&facts);
-    Ok((facts, verdict, permit))
+    Ok(())
 }
 
 /// What GitHub's rules demand, and how far it is met.
@@ -167,6 +201,23 @@ fn accepting(snapshot: &PullSnapshot, fact: Option<&PreviewFact>) -> Vec<String>
     let accepts = standing(snapshot, &[Command::AcceptUnseen]).into_iter();
     let accepts = accepts.filter(|command| command.at >= since);
     accepts.map(|command| command.author.to_string()).collect()
+}
+
+/// The policies, with the freezes that were given by command.
+async fn with_freezes(
+    ctx: &Reader,
+    base: &Base,
+    mut policies: Vec<StagePolicy>,
+) -> Result<Vec<StagePolicy>> {
+    for freeze in ctx.store.freezes(&base.repo.name, base.repo.id).await? {
+        let of_stage = policies
+            .iter_mut()
+            .filter(|policy| policy.stage == freeze.spec.stage);
+        for policy in of_stage {
+            policy.calendar.freezes.push(freeze.of_calendar());
+        }
+    }
+    Ok(policies)
 }
 
 /// Whether our pull request is the rollback that is under way.

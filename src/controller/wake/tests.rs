@@ -164,6 +164,7 @@ fn objects_of_clusters_wake_their_application_and_its_dependents() {
             ],
         ),
         (Event::Holds(repo()), vec![pull(9)]),
+        (Event::Freezes(repo()), vec![pull(9)]),
         (
             Event::Promotion(key("db/staging")),
             vec![promotion("db/staging")],

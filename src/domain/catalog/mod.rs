@@ -5,14 +5,15 @@
 //! label, projects and windows is in `docs/adr/0003-windlass-yaml.md`.
 //!
 //! Rooms: `raw` (the file as written), `validate` (from that to a [`Catalog`]),
-//! `rule` (a pattern of directories, and the settings of the applications that it
-//! matches), `expand` (from directories to [`Target`]s), `order` (the order of
+//! `gates` (what a stage asks of a pull request), `rule` (a pattern of directories,
+//! and the settings of the applications that it matches), `expand` (from directories to [`Target`]s), `order` (the order of
 //! stages and dependencies).
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::calendar::Calendar;
 use super::health::HealthRule;
 use super::image::{self, ImageRef};
 use super::manifest::ResourceKey;
@@ -22,6 +23,7 @@ use super::{ApplicationKey, Invalid, Name, RepoName};
 use rule::Rule;
 
 mod expand;
+mod gates;
 mod order;
 mod raw;
 mod rule;
@@ -55,6 +57,12 @@ pub struct Stage {
     pub approvals: u32,
     /// Whose approvals count; empty: those of everybody who may write to the repository.
     pub approvers: Vec<Approver>,
+    /// How long the earlier stages have to be ready before a promotion; zero: they only have to be.
+    pub soak: Duration,
+    /// When pull requests that touch this stage may be merged.
+    pub calendar: Calendar,
+    /// Who may override a gate; empty: nobody.
+    pub break_glass: Vec<Approver>,
     /// What applies the manifests: windlass, Argo CD or Flux.
     pub reconcile: Reconciler,
     /// A sync that fails, or is unhealthy within this time after it was healthy, is rolled back
@@ -72,6 +80,16 @@ pub enum Approver {
     },
     /// The owners of the files that change, by the base branch's `CODEOWNERS`.
     CodeOwners,
+}
+
+impl std::fmt::Display for Approver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(user) => f.write_str(user),
+            Self::Team { organisation, team } => write!(f, "{organisation}/{team}"),
+            Self::CodeOwners => f.write_str("CODEOWNERS"),
+        }
+    }
 }
 
 impl std::str::FromStr for Approver {

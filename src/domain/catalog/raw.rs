@@ -115,6 +115,54 @@ pub(super) struct RawGates {
     /// write to the repository. Teams need the App's permission *Members: read*.
     #[serde(default)]
     pub(super) approvers: Vec<String>,
+    /// How long the earlier stages must have been synced and healthy, with exactly the promoted
+    /// digests, before a promotion is merged: `90s`, `30m`, `2h`, `1d`. Not at all by default.
+    #[serde(default)]
+    pub(super) soak: Option<String>,
+    /// Nothing that touches the stage is merged outside of these times. By default it is merged at
+    /// any time.
+    #[serde(default)]
+    pub(super) windows: Vec<RawWindow>,
+    /// Nothing that touches the stage is merged in these times.
+    #[serde(default)]
+    pub(super) freezes: Vec<RawFreeze>,
+    /// Who may override a gate of the stage by `/override`, together with a second one of them:
+    /// `user` or `organisation/team`. By default nobody.
+    #[serde(default, rename = "breakGlass")]
+    pub(super) break_glass: Vec<String>,
+}
+
+/// A time of the week.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWindow {
+    /// The days on which it begins: `mon-fri`, `sat`, or a list with commas. By default every day.
+    #[serde(default)]
+    pub(super) days: Option<String>,
+    /// Its beginning, as `"09:00"`.
+    pub(super) from: String,
+    /// Its end, as `"16:00"` or `"24:00"`. If it is before the beginning, it is on the next day.
+    pub(super) to: String,
+    /// An IANA time zone, such as `Europe/Berlin`. By default UTC.
+    #[serde(default)]
+    pub(super) zone: Option<String>,
+}
+
+/// A time in which nothing is merged.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFreeze {
+    /// Its beginning: a date, which means the beginning of that day, or a date and a time, as
+    /// `2026-12-20T08:00`.
+    pub(super) from: String,
+    /// Its end, likewise: a date means the beginning of that day.
+    pub(super) until: String,
+    /// The IANA time zone of both. By default UTC.
+    #[serde(default)]
+    pub(super) zone: Option<String>,
+    /// Why, for people.
+    #[serde(default)]
+    pub(super) reason: Option<String>,
 }
 
 /// One rule for applications.

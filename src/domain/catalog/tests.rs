@@ -225,3 +225,59 @@ fn dependencies_and_rules_that_cannot_be_are_refused() {
         ),
     ]);
 }
+
+#[test]
+fn the_gates_of_a_stage_are_read() {
+    let flow = "gates: { approvals: 1 } }";
+    let gates = "gates: {
+    soak: 30m,
+    windows: [
+      { days: mon-fri, from: \"09:00\", to: \"16:00\", zone: Europe/Berlin },
+      { from: 22:00, to: 24:00 },
+    ],
+    freezes: [{ from: 2026-12-20, until: 2027-01-04, zone: Europe/Berlin, reason: Holidays }],
+    breakGlass: [ada, acme/oncall],
+  } }";
+    let catalog = Catalog::parse(&EXAMPLE.replace(flow, gates)).unwrap();
+    let stage = &catalog.stages[1];
+    assert_eq!(stage.soak, Duration::from_secs(1800));
+    assert_eq!(stage.calendar.windows.len(), 2);
+    assert_eq!(
+        stage.calendar.freezes[0].reason.as_deref(),
+        Some("Holidays")
+    );
+    let names: Vec<_> = stage.break_glass.iter().map(Approver::to_string).collect();
+    assert_eq!(names, ["ada", "acme/oncall"]);
+    assert_eq!(catalog.stages[0].calendar, Calendar::default());
+}
+
+#[test]
+fn gates_that_cannot_be_are_refused() {
+    let with = |gates: &str| EXAMPLE.replace("approvals: 1", gates);
+    refused([
+        (
+            with("soak: soon"),
+            vec!["stage `production`: soak: `soon` is not a duration: write 90s"],
+        ),
+        (
+            with("windows: [{ days: mo-fr, from: '09:00', to: '16:00' }]"),
+            vec!["stage `production`: windows: `mo-fr` is no day"],
+        ),
+        (
+            with("windows: [{ from: '09:00', to: '16:00', zone: Berlin }]"),
+            vec!["windows: `Berlin` is not a time zone: write an IANA name such as Europe/Berlin"],
+        ),
+        (
+            with("windows: [{ from: '09:00', until: '16:00' }]"),
+            vec!["unknown field `until`"],
+        ),
+        (
+            with("freezes: [{ from: 2027-01-04, until: 2026-12-20 }]"),
+            vec!["stage `production`: freezes: the freeze ends at 2026-12-20"],
+        ),
+        (
+            with("breakGlass: [CODEOWNERS]"),
+            vec!["breakGlass: `CODEOWNERS` is nobody"],
+        ),
+    ]);
+}

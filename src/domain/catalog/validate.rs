@@ -64,21 +64,22 @@ fn stages(raw: Ordered<RawStage>) -> Result<Vec<Stage>, Invalid> {
 
 impl RawStage {
     fn validate(self, name: Name) -> Result<Stage, Invalid> {
+        let gates = self.gates.validate(&name)?;
         let window = match &self.rollback_window {
             Some(text) => duration("rollbackWindow", text)?,
             None => ROLLBACK_WINDOW,
         };
-        let approvers = self.gates.approvers.iter().map(|text| text.parse());
         Ok(Stage {
             name,
             rollback: (self.rollback == RollbackPolicy::Auto).then_some(window),
             cluster: self.cluster,
             after: self.after,
             merge: self.merge,
-            approvals: self.gates.approvals,
-            approvers: approvers
-                .collect::<Result<_, Invalid>>()
-                .map_err(|Invalid(why)| invalid(format_args!("approvers: {why}")))?,
+            approvals: gates.approvals,
+            approvers: gates.approvers,
+            soak: gates.soak,
+            calendar: gates.calendar,
+            break_glass: gates.break_glass,
             reconcile: self
                 .reconcile
                 .map(RawReconcile::validate)

@@ -1,7 +1,7 @@
 //! The result of a command, as data: `view` makes text of it.
 
 use super::Selector;
-use crate::domain::gate::Verdict;
+use crate::domain::gate::{OverrideRefusal, Verdict};
 use crate::domain::history::HealthyRevision;
 use crate::domain::image::Candidate;
 use crate::domain::pull_request::{ApplicationSummary, FailedSync};
@@ -76,11 +76,48 @@ pub enum Answer {
     },
     NotAccepted(String),
     NothingUnseen,
+    Freeze(FreezeAnswer),
+    Override(OverrideAnswer),
     /// The result in each application. `none`: what there was to be found, if there are no rows.
     Applications {
         rows: Vec<Row>,
         none: Sought,
     },
+}
+
+/// The answer to `/freeze` or `/unfreeze`.
+#[derive(Debug, Clone)]
+pub enum FreezeAnswer {
+    Frozen {
+        stage: String,
+        until: Timestamp,
+    },
+    Unfrozen {
+        stage: String,
+    },
+    /// The pull request touches no application of the stage.
+    NotTouched {
+        stage: String,
+    },
+    /// The author may not decide that for this application.
+    NotDone {
+        application: ApplicationKey,
+        why: NotDone,
+    },
+    TimeIsOver {
+        time: String,
+    },
+}
+
+/// The answer to `/override`.
+#[derive(Debug, Clone)]
+pub enum OverrideAnswer {
+    /// Who has given it for the gate so that it counts.
+    Given {
+        gate: String,
+        by: Vec<String>,
+    },
+    Refused(OverrideRefusal),
 }
 
 /// What an application was at.

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::domain::{ApplicationKey, Name, sync};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::domain::{ApplicationKey, Name, calendar, sync};
 
 /// What a command takes behind its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +17,12 @@ pub enum Takes {
     Commit,
     /// How long, and why.
     Hold,
+    /// A stage, until when, and perhaps why.
+    Freeze,
+    /// A stage.
+    Stage,
+    /// A gate, and why.
+    Gate,
     /// An image, and applications to limit the command to.
     Image,
     /// An image, and the stage that it goes to.
@@ -30,6 +39,9 @@ impl Takes {
             Self::Applications => "[APPLICATION[/STAGE] …]",
             Self::Commit => "[COMMIT]",
             Self::Hold => "[APPLICATION/STAGE …] [--for TIME] REASON",
+            Self::Freeze => "STAGE until TIME [REASON]",
+            Self::Stage => "STAGE",
+            Self::Gate => "GATE REASON",
             Self::Image => "IMAGE [APPLICATION[/STAGE] …]",
             Self::Promotion => "IMAGE to STAGE [--skip STAGE REASON]",
             Self::Rollback => "[APPLICATION[/STAGE] …] [to REVISION]",
@@ -51,7 +63,7 @@ impl Takes {
 
     /// Whether it ends in words of the writer's own: then no line is taken for prose.
     pub fn is_free(self) -> bool {
-        matches!(self, Self::Hold)
+        matches!(self, Self::Hold | Self::Freeze | Self::Gate)
     }
 
     /// Reads the words behind a command. An error: the word that is wrong, or empty if one is
@@ -84,6 +96,22 @@ impl Takes {
                 if arguments.reason == "cancel" {
                     return Err(arguments.reason);
                 }
+            }
+            Self::Freeze => {
+                arguments.subject = Some(words.name()?);
+                if !words.take_word("until") {
+                    return Err(words.next().unwrap_or_default().into());
+                }
+                let time = words.needed()?.trim_matches('`');
+                freeze_end(time, Timestamp::UNIX_EPOCH).ok_or(time)?;
+                arguments.time = Some(time.into());
+                arguments.reason = words.rest().unwrap_or_default();
+            }
+            Self::Stage => arguments.subject = Some(words.name()?),
+            Self::Gate => {
+                let gate = words.needed()?.trim_matches('`').to_ascii_lowercase();
+                arguments.subject = Some(gate.replace('-', " "));
+                arguments.reason = words.rest()?;
             }
             Self::Image | Self::Promotion | Self::Rollback => {
                 self.read_revision(&mut words, &mut arguments)?;
@@ -122,6 +150,15 @@ impl Takes {
     }
 }
 
+/// When a freeze ends, as people write it: a duration from now on, or a time, in UTC if it has no
+/// zone of its own.
+pub fn freeze_end(text: &str, now: Timestamp) -> Option<Timestamp> {
+    match sync::duration(text) {
+        Some(duration) => now.checked_add(duration).ok(),
+        None => calendar::moment(text, &TimeZone::UTC).ok(),
+    }
+}
+
 /// The words that are not read yet.
 struct Words<'a>(&'a [&'a str]);
 
@@ -130,6 +167,18 @@ impl<'a> Words<'a> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(first)
+    }
+
+    /// The next word. An error: there is none.
+    fn needed(&mut self) -> Result<&'a str, String> {
+        self.next().ok_or_else(String::new)
+    }
+
+    /// The name of a stage.
+    fn name(&mut self) -> Result<String, String> {
+        let word = self.needed()?;
+        let name: Name = word.trim_matches('`').parse().map_err(|_| word)?;
+        Ok(name.to_string())
     }
 
     fn take_word(&mut self, word: &str) -> bool {
@@ -203,7 +252,7 @@ impl<'a> Words<'a> {
 pub struct Arguments {
     /// The applications that the command is limited to; empty: all that the pull request touches.
     pub selectors: Vec<Selector>,
-    /// What the command is about: a commit, an image, a gate.
+    /// What the command is about: a commit, an image, a stage, a gate.
     pub subject: Option<String>,
     /// The stage that the command is about.
     pub stage: Option<Name>,

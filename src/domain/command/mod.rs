@@ -9,8 +9,10 @@ mod arguments;
 mod parse;
 mod visible;
 
-pub use answer::{Answer, Done, NotDone, NotTaken, Past, Row, Sought};
-pub use arguments::{Arguments, Selector, Takes};
+pub use answer::{
+    Answer, Done, FreezeAnswer, NotDone, NotTaken, OverrideAnswer, Past, Row, Sought,
+};
+pub use arguments::{Arguments, Selector, Takes, freeze_end};
 pub use parse::{Given, Line, ParseError, parse};
 
 /// A command. The enum is closed: a new one is a compile error wherever it has to be handled.
@@ -20,10 +22,12 @@ pub enum Command {
     Adopt,
     Cancel,
     ConfirmPrune,
+    Freeze,
     Help,
     History,
     Hold,
     Merge,
+    Override,
     Preview,
     Promote,
     Reject,
@@ -32,6 +36,7 @@ pub enum Command {
     Status,
     Sync,
     Take,
+    Unfreeze,
     Why,
 }
 
@@ -68,7 +73,7 @@ pub struct Spec {
 }
 
 /// All commands, by their words.
-pub const COMMANDS: [Spec; 17] = [
+pub const COMMANDS: [Spec; 20] = [
     Spec {
         command: Command::AcceptUnseen,
         word: "accept-unseen",
@@ -98,6 +103,13 @@ pub const COMMANDS: [Spec; 17] = [
         summary: "confirms the pending deletions in the applications that this pull request touches",
     },
     Spec {
+        command: Command::Freeze,
+        word: "freeze",
+        takes: Takes::Freeze,
+        power: Power::Stage,
+        summary: "keeps everything from being merged into a stage until then, for all its applications; TIME is `2h`, `2026-12-01`, `2026-12-01T08:00:00Z` or `2026-12-01T08:00[Europe/Berlin]`",
+    },
+    Spec {
         command: Command::Help,
         word: "help",
         takes: Takes::Nothing,
@@ -124,6 +136,13 @@ pub const COMMANDS: [Spec; 17] = [
         takes: Takes::Commit,
         power: Power::PullRequest,
         summary: "merges this commit as soon as every gate has passed, also a pull request that windlass did not open",
+    },
+    Spec {
+        command: Command::Override,
+        word: "override",
+        takes: Takes::Gate,
+        power: Power::PullRequest,
+        summary: "breaks glass: passes a gate of this commit (approvals, earlier-stages, soak, windows or holds) once two people have given it whom every stage names under `breakGlass`",
     },
     Spec {
         command: Command::Preview,
@@ -182,6 +201,13 @@ pub const COMMANDS: [Spec; 17] = [
         summary: "overwrites the conflicting fields that the preview lists with Git's values",
     },
     Spec {
+        command: Command::Unfreeze,
+        word: "unfreeze",
+        takes: Takes::Stage,
+        power: Power::Stage,
+        summary: "ends the freezes of a stage that were given by `/freeze` or with kubectl",
+    },
+    Spec {
         command: Command::Why,
         word: "why",
         takes: Takes::Applications,
@@ -205,12 +231,18 @@ impl Command {
 
     /// Whether nothing is merged before the command is carried out.
     pub fn stops(self) -> bool {
-        matches!(self, Self::Hold | Self::Reject | Self::Rollback)
+        matches!(
+            self,
+            Self::Freeze | Self::Hold | Self::Reject | Self::Rollback
+        )
     }
 
     /// Whether the gates read it from the thread at each reconcile, and from nowhere else.
     pub fn stands_in_thread(self) -> bool {
-        matches!(self, Self::AcceptUnseen | Self::Cancel | Self::Merge)
+        matches!(
+            self,
+            Self::AcceptUnseen | Self::Cancel | Self::Merge | Self::Override
+        )
     }
 
     pub fn takes(self) -> Takes {

@@ -5,22 +5,10 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Facts, Origin, Standing, Verdict, leaf};
+use super::{Clear, Facts, Origin, StagePolicy, Standing, Verdict, leaf};
 use crate::domain::approvals::Case;
 
 const NOTHING: &str = "nothing that windlass manages changes";
-
-/// The merge policy of a stage that the pull request touches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StagePolicy {
-    pub title: String,
-    /// The stage has `merge: auto` and requires no approval.
-    pub auto: bool,
-    pub approvals: u32,
-    /// The reviewers whose approvals count, in lower case; None: everybody who may write to the
-    /// repository.
-    pub approvers: Option<BTreeSet<String>>,
-}
 
 pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     let gate = "approvals";
@@ -29,11 +17,13 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
         .iter()
         .find(|review| !review.approves && review.may_write)
     {
-        return Some(leaf(
-            gate,
-            Standing::Failed,
-            format!("{} requested changes", review.user),
-        ));
+        let reason = format!("{} requested changes", review.user);
+        let login = review.user.clone();
+        return Some(
+            leaf(gate, Standing::Failed, reason)
+                .since(Some(review.submitted_at))
+                .clears([Clear::Reviewer { login }]),
+        );
     }
     let demands = demands(facts);
     let strictest = demands.iter().max_by_key(|demand| demand.needed);
@@ -51,15 +41,14 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
         .filter(|demand| (have(demand).len() as u32) < demand.needed)
         .max_by_key(|demand| demand.needed);
     let Some(lacking) = lacking else {
-        return Some(leaf(
-            gate,
-            Standing::Passed,
-            format!(
-                "approved by {} ({})",
-                have(strictest).join(", "),
-                strictest.because
-            ),
-        ));
+        let by = have(strictest);
+        let given = facts
+            .reviews
+            .iter()
+            .filter(|review| by.contains(&review.user.as_str()));
+        let since = given.map(|review| review.submitted_at).max();
+        let reason = format!("approved by {} ({})", by.join(", "), strictest.because);
+        return Some(leaf(gate, Standing::Passed, reason).since(since));
     };
     let mut reason = format!(
         "{} of {} approvals ({})",
@@ -72,7 +61,12 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
             reason.push_str(&format!("; {}'s does not count: {why}", review.user));
         }
     }
-    Some(leaf(gate, Standing::Pending, reason))
+    let names = lacking.names.to_vec();
+    Some(
+        leaf(gate, Standing::Pending, reason)
+            .since(previewed_at)
+            .clears([Clear::Approver { names }]),
+    )
 }
 
 /// Why a user may not accept the changes that the preview does not show: only somebody who may
@@ -89,6 +83,8 @@ struct Demand<'a> {
     needed: u32,
     because: String,
     approvers: Option<&'a BTreeSet<String>>,
+    /// Whom the policy names.
+    names: &'a [String],
 }
 
 impl<'a> Demand<'a> {
@@ -120,6 +116,8 @@ fn demands(facts: &Facts) -> Vec<Demand<'_>> {
             auto,
             approvals,
             approvers,
+            approver_names,
+            ..
         }: &'a StagePolicy,
         floor: Option<&String>,
     ) -> Demand<'a> {
@@ -134,6 +132,7 @@ fn demands(facts: &Facts) -> Vec<Demand<'_>> {
             needed,
             because,
             approvers: approvers.as_ref(),
+            names: approver_names,
         }
     }
     let mut demands: Vec<_> = facts
@@ -149,6 +148,7 @@ fn demands(facts: &Facts) -> Vec<Demand<'_>> {
             needed: 1,
             because,
             approvers: None,
+            names: &[],
         });
     }
     demands

@@ -1,6 +1,6 @@
 //! The gate `draft`: the pull request is ready for review.
 
-use super::{Facts, Standing, Verdict, leaf};
+use super::{Clear, Facts, Standing, Verdict, leaf};
 
 pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     facts.draft.then(|| {
@@ -9,5 +9,6 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
             Standing::Failed,
             "is a draft: mark it as ready for review".into(),
         )
+        .clears([Clear::Author])
     })
 }

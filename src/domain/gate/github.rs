@@ -3,7 +3,7 @@
 //! It holds windlass's own merge back, and is no part of the check run's state:
 //! GitHub enforces its rules itself, for people as well.
 
-use super::{Facts, Standing, Verdict, leaf};
+use super::{Clear, Facts, Standing, Verdict, leaf};
 use crate::domain::rules::BranchRules;
 
 /// What GitHub wants, as far as it is known before it refuses.
@@ -53,9 +53,10 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
         let open: Vec<_> = open.map(|demand| demand.reason.as_str()).collect();
         open.join("; ")
     };
+    let clears = (standing != Standing::Passed).then_some(Clear::GitHub);
     Some(Verdict {
         children: demands,
-        ..leaf("GitHub", standing, reason)
+        ..leaf("GitHub", standing, reason).clears(clears)
     })
 }
 
@@ -75,7 +76,8 @@ fn demands(facts: &Facts) -> Vec<Verdict> {
         } else {
             Standing::Pending
         };
-        demands.push(leaf(gate, standing, reason));
+        let clears = (!met).then_some(Clear::GitHub);
+        demands.push(leaf(gate, standing, reason).clears(clears));
     };
     if rules.approvals > 0 {
         let have = approving(facts);

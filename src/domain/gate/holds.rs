@@ -1,15 +1,33 @@
 //! The gate `holds`: nobody holds a stage that windlass would merge into by itself.
 
-use super::{Facts, Origin, Standing, Verdict, leaf};
+use jiff::Timestamp;
+
+use super::{Clear, Facts, Origin, Standing, Verdict, leaf};
 use crate::domain::hold::Hold;
 
 pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
-    // A person's change goes on, and so does the way back.
-    if facts.origin == Origin::People || facts.rollback {
+    // A person's change goes on.
+    if facts.origin == Origin::People || facts.holds.is_empty() {
         return None;
     }
-    let holds: Vec<_> = facts.holds.iter().map(words).collect();
-    (!holds.is_empty()).then(|| leaf("holds", Standing::Pending, holds.join("; ")))
+    let reasons: Vec<_> = facts.holds.iter().map(words).collect();
+    let holds = facts.holds.iter().map(|(_, hold)| hold);
+    let ends = || holds.clone().map(|hold| hold.until);
+    // Each of them holds, so it is over with the last one.
+    let over = ends().collect::<Option<Vec<_>>>();
+    let over = over.and_then(|ends| ends.into_iter().max());
+    let since = holds.clone().map(|hold| hold.since).max();
+    let titles = facts.holds.iter().map(|(title, _)| title.clone());
+    let resume = Clear::Resume {
+        applications: titles.collect(),
+    };
+    let itself = over.map(|at| Clear::Itself { at });
+    Some(
+        leaf("holds", Standing::Pending, reasons.join("; "))
+            .since(since.filter(|since| *since > Timestamp::UNIX_EPOCH))
+            .clears(itself.into_iter().chain([resume]))
+            .changes_at(ends().flatten().min()),
+    )
 }
 
 fn words((title, hold): &(String, Hold)) -> String {

@@ -6,28 +6,40 @@
 //!
 //! Rooms: one for each gate, with the facts that it needs.
 
+use jiff::Timestamp;
+use serde::Serialize;
+
 use super::CommitSha;
 use super::approvals::{Contributors, Review};
 use super::hold::Hold;
 use super::rules::MergeMethod;
 
 mod approvals;
+mod clear;
 mod conflicts;
 mod draft;
 mod earlier_stages;
 mod github;
 mod group;
 mod holds;
+mod overrides;
+mod policy;
 mod preview;
+mod soak;
+mod windows;
 
-pub use approvals::{StagePolicy, unseen_refusal};
+pub use approvals::unseen_refusal;
+pub use clear::Clear;
 pub use earlier_stages::Earlier;
 pub use github::{CheckState, GitHubFacts};
 pub use group::{GroupFacts, GroupRefusal, group_refusal};
+pub use overrides::{NEEDED, Override, OverrideRefusal, givers, override_refusal};
+pub use policy::{BreakGlass, StagePolicy};
 pub use preview::PreviewFact;
 
 /// The state of a gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Standing {
     Passed,
     /// It may pass by itself, or after a review.
@@ -37,12 +49,39 @@ pub enum Standing {
 }
 
 /// The result of one gate, or of all of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Verdict {
     pub gate: &'static str,
     pub standing: Standing,
+    /// The evidence, in words.
     pub reason: String,
+    /// Since when it stands so, as far as that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Who or what can clear it; empty if it has passed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clears: Vec<Clear>,
+    /// When it may stand otherwise though nobody does anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Verdict>,
+}
+
+impl Verdict {
+    fn since(self, since: Option<Timestamp>) -> Self {
+        Self { since, ..self }
+    }
+
+    fn clears(self, clears: impl IntoIterator<Item = Clear>) -> Self {
+        let clears = clears.into_iter().collect();
+        Self { clears, ..self }
+    }
+
+    fn changes_at(self, changes_at: Option<Timestamp>) -> Self {
+        Self { changes_at, ..self }
+    }
 }
 
 /// The right to merge one head of one pull request.
@@ -83,7 +122,10 @@ pub enum Origin {
 /// The facts about a pull request that the gates need.
 #[derive(Debug, Clone)]
 pub struct Facts {
+    pub now: Timestamp,
     pub head: CommitSha,
+    /// The login of whoever opened it.
+    pub author: String,
     pub origin: Origin,
     pub contributors: Contributors,
     pub draft: bool,
@@ -108,25 +150,102 @@ pub struct Facts {
     pub rollback: bool,
     /// The last opinion of each reviewer.
     pub reviews: Vec<Review>,
+    /// Who overrides which gates of this head.
+    pub overrides: Vec<Override>,
     pub github: GitHubFacts,
     /// The methods by which GitHub merges, best first.
     pub methods: Vec<MergeMethod>,
 }
 
-/// All gates, in the order of the verdict. None: the gate does not apply to the pull request.
-const GATES: [fn(&Facts) -> Option<Verdict>; 6] = [
-    preview::gate,
-    approvals::gate,
-    earlier_stages::gate,
-    holds::gate,
-    conflicts::gate,
-    draft::gate,
+/// A gate, and what is known of it beside its own judgement.
+struct Gate {
+    name: &'static str,
+    /// None: the gate does not apply to the pull request.
+    judge: fn(&Facts) -> Option<Verdict>,
+    /// `/override` may pass it.
+    overridable: bool,
+    /// A rollback passes it without asking.
+    passes_rollback: bool,
+}
+
+impl Gate {
+    /// A gate that nothing but its own condition passes.
+    const fn strict(name: &'static str, judge: fn(&Facts) -> Option<Verdict>) -> Self {
+        Self {
+            name,
+            judge,
+            overridable: false,
+            passes_rollback: false,
+        }
+    }
+
+    const fn overridable(self) -> Self {
+        Self {
+            overridable: true,
+            ..self
+        }
+    }
+
+    const fn passes_rollback(self) -> Self {
+        Self {
+            passes_rollback: true,
+            ..self
+        }
+    }
+
+    fn verdict(&self, facts: &Facts) -> Option<Verdict> {
+        let verdict = (self.judge)(facts)?;
+        if verdict.standing == Standing::Passed {
+            return Some(verdict);
+        }
+        Some(match self {
+            Self {
+                passes_rollback: true,
+                ..
+            } if facts.rollback => leaf(
+                self.name,
+                Standing::Passed,
+                format!("a rollback does not wait for it: {}", verdict.reason),
+            ),
+            Self {
+                overridable: true, ..
+            } => overrides::apply(facts, verdict),
+            _ => verdict,
+        })
+    }
+}
+
+/// All gates, in the order of the verdict.
+const GATES: [Gate; 8] = [
+    Gate::strict("preview", preview::gate),
+    Gate::strict("approvals", approvals::gate).overridable(),
+    Gate::strict("earlier stages", earlier_stages::gate)
+        .overridable()
+        .passes_rollback(),
+    Gate::strict("soak", soak::gate)
+        .overridable()
+        .passes_rollback(),
+    Gate::strict("windows", windows::gate)
+        .overridable()
+        .passes_rollback(),
+    Gate::strict("holds", holds::gate)
+        .overridable()
+        .passes_rollback(),
+    Gate::strict("conflicts", conflicts::gate),
+    Gate::strict("draft", draft::gate),
 ];
+
+/// The gates that `/override` may pass.
+pub fn overridable() -> impl Iterator<Item = &'static str> {
+    let gates = GATES.iter().filter(|gate| gate.overridable);
+    gates.map(|gate| gate.name)
+}
 
 /// The verdict, and a permit if windlass may merge now. The verdict's standing is that of windlass's
 /// own gates; a permit also needs what GitHub demands.
 pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
-    let mut gates: Vec<_> = GATES.iter().filter_map(|gate| gate(facts)).collect();
+    let gates = GATES.iter().filter_map(|gate| gate.verdict(facts));
+    let mut gates: Vec<_> = gates.collect();
     let worst = gates
         .iter()
         .map(|gate| gate.standing)
@@ -157,6 +276,9 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
             gate: "merge",
             standing: worst,
             reason,
+            since: None,
+            clears: Vec::new(),
+            changes_at: gates.iter().filter_map(|gate| gate.changes_at).min(),
             children: gates,
         },
         permit,
@@ -191,6 +313,9 @@ fn leaf(gate: &'static str, standing: Standing, reason: String) -> Verdict {
         gate,
         standing,
         reason,
+        since: None,
+        clears: Vec::new(),
+        changes_at: None,
         children: Vec::new(),
     }
 }

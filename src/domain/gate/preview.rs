@@ -1,9 +1,11 @@
 //! The gate `preview`: the head has a preview, the change can be applied, and all changes are shown
 //! or were accepted unseen.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
-use super::{Facts, Standing, Verdict, leaf};
+use super::{Clear, Facts, Standing, Verdict, leaf};
 
 /// The preview of the current head.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +25,23 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
             "preview",
             Standing::Pending,
             "the preview of this head is not ready yet".into(),
-        ),
-        Some(PreviewFact { ok: false, .. }) => leaf(
+        )
+        .clears([Clear::Windlass]),
+        Some(PreviewFact {
+            ok: false,
+            completed_at,
+            ..
+        }) => leaf(
             "preview",
             Standing::Failed,
             "the preview failed: its check run says what to fix".into(),
-        ),
+        )
+        .since(Some(*completed_at))
+        .clears([Clear::Author]),
         Some(PreviewFact {
             unseen,
             unseen_accepted: false,
+            completed_at,
             ..
         }) if *unseen > 0 => leaf(
             "preview",
@@ -44,11 +54,23 @@ pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
                     "changes do"
                 }
             ),
-        ),
-        Some(_) => leaf(
+        )
+        .since(Some(*completed_at))
+        .clears([Clear::Author, approver(facts)]),
+        Some(PreviewFact { completed_at, .. }) => leaf(
             "preview",
             Standing::Passed,
             format!("the preview of {} is ready", facts.head.short()),
-        ),
+        )
+        .since(Some(*completed_at)),
     })
+}
+
+/// Somebody who may approve for every stage.
+fn approver(facts: &Facts) -> Clear {
+    let names = facts.stages.iter().flat_map(|stage| &stage.approver_names);
+    let names: BTreeSet<_> = names.cloned().collect();
+    Clear::Approver {
+        names: names.into_iter().collect(),
+    }
 }

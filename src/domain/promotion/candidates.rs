@@ -1,6 +1,8 @@
 //! The candidates that a stage gets from earlier stages, and the order in which
 //! candidates were announced.
 
+use jiff::Timestamp;
+
 use crate::domain::Name;
 use crate::domain::image::{Candidate, Digest, Tag, same_image};
 
@@ -27,6 +29,8 @@ pub struct EarlierStage {
     pub stage: Name,
     /// Synced to Git, healthy, and its images verified.
     pub healthy: bool,
+    /// Since when, as far as that is known.
+    pub since: Option<Timestamp>,
     /// Why it is not healthy, if that is known.
     pub why: String,
     /// (image, digest) pairs.

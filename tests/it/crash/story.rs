@@ -9,18 +9,11 @@ use crate::support::World;
 pub async fn story(world: &World) {
     world.settled().await;
     let (staging, production) = world.up_to_review("1.1.0").await;
-    let asked = world.comment("bob", production, "/sync");
-    let marker = format!("<!-- windlass:reply {asked} -->");
-    world
-        .until("the answer", async || {
-            world
-                .comments(production)
-                .iter()
-                .any(|c| c["body"].as_str().unwrap().starts_with(&marker))
-                .then_some(())
-        })
-        .await;
+    command(world, production, "/sync").await;
+    command(world, production, "/freeze production until 2099-12-01").await;
     world.approve("bob", production);
+    world.gate_says(production, "is frozen").await;
+    command(world, production, "/unfreeze production").await;
     let commit = world.merged(production).await;
     world.sync_status(&commit, "success").await;
 
@@ -100,4 +93,19 @@ pub async fn story(world: &World) {
     world.settled().await;
     // Here too it may be killed, and is started again: what it still had to say is said.
     world.quiet().await;
+}
+
+/// Gives a command, and waits for its answer.
+async fn command(world: &World, number: u64, text: &str) {
+    let asked = world.comment("bob", number, text);
+    let marker = format!("<!-- windlass:reply {asked} -->");
+    world
+        .until("the answer", async || {
+            let comments = world.comments(number);
+            let mut bodies = comments
+                .iter()
+                .filter_map(|comment| comment["body"].as_str());
+            bodies.any(|body| body.starts_with(&marker)).then_some(())
+        })
+        .await;
 }

@@ -89,10 +89,12 @@ async fn every_command_is_answered_once() {
     | `/adopt [APPLICATION[/STAGE] …]` | lets the first sync change objects that existed before windlass, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
     | `/cancel` | takes back an earlier `/merge` that has not happened yet | write |
     | `/confirm-prune [APPLICATION[/STAGE] …]` | confirms the pending deletions in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/freeze STAGE until TIME [REASON]` | keeps everything from being merged into a stage until then, for all its applications; TIME is `2h`, `2026-12-01`, `2026-12-01T08:00:00Z` or `2026-12-01T08:00[Europe/Berlin]` | write; where the stage needs approvals, somebody who may approve |
     | `/help` | lists these commands | write |
     | `/history [APPLICATION[/STAGE] …]` | lists the commits that were synced and healthy, and those that failed, newest first | write |
     | `/hold [APPLICATION/STAGE …] [--for TIME] REASON` | keeps windlass from merging anything by itself into these stages until `/resume`, or until the time is over; what Git has is synced all the same | write |
     | `/merge [COMMIT]` | merges this commit as soon as every gate has passed, also a pull request that windlass did not open | write |
+    | `/override GATE REASON` | breaks glass: passes a gate of this commit (approvals, earlier-stages, soak, windows or holds) once two people have given it whom every stage names under `breakGlass` | write |
     | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
     | `/promote IMAGE to STAGE [--skip STAGE REASON]` | proposes an image (by its tag or digest) that was announced before for a stage, also one that was rejected or reverted there; `--skip` passes over an earlier stage, and the pull request says who wanted that | write; where the stage needs approvals, somebody who may approve |
     | `/reject IMAGE [APPLICATION[/STAGE] …]` | takes an image (by its tag or digest) out of the proposals for these stages; a newer one is proposed as always | write |
@@ -101,6 +103,7 @@ async fn every_command_is_answered_once() {
     | `/status [APPLICATION[/STAGE] …]` | shows for each application whether it is synced and healthy, its commit, and what it waits for | write |
     | `/sync [APPLICATION[/STAGE] …]` | syncs the applications that this pull request touches to the base branch as it is now (not to this pull request) | write; where the stage needs approvals, somebody who may approve |
     | `/take [APPLICATION[/STAGE] …]` | overwrites the conflicting fields that the preview lists with Git's values | write; where the stage needs approvals, somebody who may approve |
+    | `/unfreeze STAGE` | ends the freezes of a stage that were given by `/freeze` or with kubectl | write; where the stage needs approvals, somebody who may approve |
     | `/why [APPLICATION[/STAGE] …]` | explains, gate by gate, why this pull request is or is not merged | write |
 
     --- bob 👀
@@ -112,8 +115,8 @@ async fn every_command_is_answered_once() {
 
     ⏳ Not merged yet:
 
-    - ✅ **preview**: the preview of (hex) is ready
-    - ⏳ **approvals**: 0 of 1 approvals (a person's change needs a review)
+    - ✅ **preview**: the preview of (hex) is ready · since (time)
+    - ⏳ **approvals**: 0 of 1 approvals (a person's change needs a review) · since (time) · cleared by the approval of somebody who may write to this repository
 
     --- bob
     please /sync this

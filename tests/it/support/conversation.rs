@@ -69,6 +69,7 @@ impl World {
             {
                 line.replace_range(start + "` · ".len()..end, "(time)");
             }
+            *line = without_times(line);
             // The seal is made with the App's key.
             if line.starts_with("<!-- windlass:sticky ") {
                 *line = line.replace("(hex) (hex)", "(hex)");
@@ -88,4 +89,22 @@ impl World {
         }
         lines.join("\n")
     }
+}
+
+/// A line without its times, as `2026-11-27 20:12 UTC` or `2026-11-27 20:12:33 UTC`.
+fn without_times(line: &str) -> String {
+    let mut parts = line.split(" UTC");
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let is_time = |start: &usize| out[*start..].starts_with("20");
+        let starts = [16, 19].map(|length| out.len().checked_sub(length));
+        let mut starts = starts.into_iter().flatten();
+        let start = starts.find(|start| out.is_char_boundary(*start) && is_time(start));
+        match start {
+            Some(start) => out.replace_range(start.., "(time)"),
+            None => out.push_str(" UTC"),
+        }
+        out.push_str(part);
+    }
+    out
 }

@@ -85,6 +85,17 @@ impl World {
                 .is_some_and(|metrics| pending(&metrics) == 0)
     }
 
+    /// The last verdict on a pull request, as windlass itself answers it: status code and body.
+    pub async fn judged(&self, number: u64) -> (u16, Value) {
+        let path = format!("/verdicts/acme/config/{number}");
+        let url = self.windlass.metrics_url.replace("/metrics", &path);
+        let answer = self.http.get(url).send().await.unwrap();
+        (
+            answer.status().as_u16(),
+            answer.json().await.unwrap_or_default(),
+        )
+    }
+
     /// What windlass counts.
     pub async fn metrics(&self) -> String {
         let answer = self

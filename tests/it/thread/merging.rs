@@ -21,7 +21,7 @@ async fn a_person_has_a_pull_request_merged_once_the_gates_allow_it() {
         command(&world, "bob", number, "/merge 0000000").await,
         "Not done: the head is `(hex)` by now. If you want that one, name it."
     );
-    let merge = "windlass merges `(hex)` as soon as every gate has passed; `/cancel` takes this back.\n\n⏳ Not merged yet:\n\n- ✅ **preview**: the preview of (hex) is ready\n- ⏳ **approvals**: 0 of 1 approvals (a person's change needs a review)";
+    let merge = "windlass merges `(hex)` as soon as every gate has passed; `/cancel` takes this back.\n\n⏳ Not merged yet:\n\n- ✅ **preview**: the preview of (hex) is ready · since (time)\n- ⏳ **approvals**: 0 of 1 approvals (a person's change needs a review) · since (time) · cleared by the approval of somebody who may write to this repository";
     assert_eq!(command(&world, "bob", number, "/merge").await, merge);
     assert_eq!(
         command(&world, "mia", number, "/cancel").await,

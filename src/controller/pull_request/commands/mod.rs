@@ -7,9 +7,11 @@
 mod accept_unseen;
 mod adopt;
 mod confirm_prune;
+mod freeze;
 mod history;
 mod hold;
 mod merge;
+mod override_gate;
 mod policy;
 mod preview;
 mod promote;
@@ -144,6 +146,9 @@ impl Invocation<'_> {
             Command::History => history::run(self, selected).await,
             Command::Hold => hold::run(self, selected).await,
             Command::Resume => resume::run(self, selected).await,
+            Command::Freeze => freeze::run(self).await,
+            Command::Unfreeze => freeze::unfreeze(self).await,
+            Command::Override => Ok(override_gate::run(self)),
             Command::Rollback => rollback::run(self, selected).await,
             Command::Reject => reject::run(self, selected).await,
             Command::Promote => promote::run(self).await,

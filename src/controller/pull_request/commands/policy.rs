@@ -78,7 +78,10 @@ impl Invocation<'_> {
             self.key,
             target.as_slice(),
             &self.observation.changes,
-            std::slice::from_ref(author),
+            authority::People {
+                deciding: std::slice::from_ref(author),
+                ..authority::People::default()
+            },
         )
         .await?;
         let contributors = match stage.approvals {

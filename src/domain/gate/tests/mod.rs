@@ -1,18 +1,38 @@
+//! What a permit needs.
+
+use std::time::Duration;
+
 use super::*;
 use crate::domain::approvals::Doubt;
+use crate::domain::calendar::Calendar;
+
+mod overrides;
+mod time;
+
+fn policy(stage: &str, auto: bool, approvals: u32) -> StagePolicy {
+    StagePolicy {
+        title: format!("shop/{stage}"),
+        stage: stage.into(),
+        auto,
+        approvals,
+        approvers: None,
+        approver_names: vec![],
+        soak: Duration::ZERO,
+        calendar: Calendar::default(),
+        break_glass: BreakGlass::default(),
+    }
+}
 
 fn facts() -> Facts {
     Facts {
+        now: "2026-01-01T12:00:00Z".parse().unwrap(),
         head: "a".repeat(40).parse().unwrap(),
+        author: "windlass[bot]".into(),
+        overrides: vec![],
         origin: Origin::Ours,
         contributors: Contributors::known([]),
         draft: false,
-        stages: vec![StagePolicy {
-            title: "shop/production".into(),
-            auto: false,
-            approvals: 1,
-            approvers: None,
-        }],
+        stages: vec![policy("production", false, 1)],
         earlier: vec![],
         holds: vec![],
         merge_requested_by: None,
@@ -41,12 +61,7 @@ fn facts() -> Facts {
 fn auto() -> Facts {
     Facts {
         reviews: vec![],
-        stages: vec![StagePolicy {
-            title: "shop/staging".into(),
-            auto: true,
-            approvals: 0,
-            approvers: None,
-        }],
+        stages: vec![policy("staging", true, 0)],
         ..facts()
     }
 }
@@ -99,6 +114,7 @@ fn a_permit_needs_every_gate() {
                 f.earlier = vec![Earlier {
                     stage: "staging".into(),
                     lacks: Some("runs 1.0.0".into()),
+                    since: None,
                     skipped: None,
                 }]
             },
