@@ -75,6 +75,16 @@ pub fn summary<'a>(rollouts: impl IntoIterator<Item = &'a Rollout>) -> Summary<'
     }
 }
 
+/// Whether all that is under way needs nobody, so that it may soon be over.
+pub fn passes_by_itself(rollouts: &[Rollout]) -> bool {
+    use RolloutState::{Progressing, Syncing, Waiting};
+    let passes = |one: &Rollout| {
+        one.state.is_final()
+            || matches!(one.state, Waiting | Syncing | Progressing) && one.message.is_empty()
+    };
+    summary(rollouts).outcome == Outcome::Pending && rollouts.iter().all(passes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,7 +31,7 @@ pub async fn observe(
     } else {
         authority::merged_changes(ctx, key, merged.clone()).await?
     };
-    let mut wanted = None;
+    let (mut wanted, mut quiet) = (None, None);
     // Once the comment reports the final state it is not updated: later changes belong to later
     // commits.
     let updates_comment = thread.sticky.is_some() && !thread.ended;
@@ -47,7 +47,9 @@ pub async fn observe(
             score(ctx, key, &base).await?;
         }
         if updates_comment {
-            wanted = Some(progress_comment(&snapshot, commit, &progress));
+            quiet = commit::quiet(ctx, &commit_key(key, commit), &progress);
+            let comment = || progress_comment(&snapshot, commit, &progress);
+            wanted = quiet.is_none().then(comment);
         }
     }
     let observed = Snapshot {
@@ -69,7 +71,15 @@ pub async fn observe(
         changes: changes.into(),
         gate_facts: None,
         shown_preview: None,
+        quiet,
     })
+}
+
+fn commit_key(key: &PullRequestKey, commit: &CommitSha) -> CommitKey {
+    CommitKey {
+        repo: key.repo.clone(),
+        commit: commit.clone(),
+    }
 }
 
 /// The rollout of the merge. None: the configuration is invalid, so the changed applications are
@@ -89,10 +99,7 @@ async fn rollout(
     {
         return Ok(None);
     }
-    let name = CommitKey {
-        repo: key.repo.clone(),
-        commit: merged.clone(),
-    };
+    let name = commit_key(key, merged);
     commit::record_pull_request(ctx, &name, key.number);
     if wakes_commit {
         ctx.emit(&Event::Commit(name));

@@ -22,6 +22,7 @@ pub use snapshots::snapshot;
 pub use shown_preview::{ShownPreview, invalidate_previews};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::controller::preview::Changes;
 use crate::controller::{
@@ -75,7 +76,8 @@ async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Reque
         ctx.cache.pulls.snapshots.touch(key);
         return Ok(Requeue::After(known.lag.unwrap_or_default()));
     }
-    act(ctx, key, &observation, steps).await
+    let requeue = act(ctx, key, &observation, steps).await?;
+    Ok(requeue.or_after(observation.quiet))
 }
 
 /// Acknowledges commands before anything slow, so that nobody wonders whether they were noticed. If
@@ -100,6 +102,8 @@ pub struct Observation {
     pub changes: Arc<Changes>,
     /// The facts that the verdict is based on.
     gate_facts: Option<Facts>,
+    /// For how long the rollout of its merge is not told of.
+    quiet: Option<Duration>,
 }
 
 impl Observation {

@@ -29,6 +29,16 @@ async fn the_life_of_an_image_has_a_budget() {
     assert!(writes <= 30, "{writes} writes: {asked:#?}");
 }
 
+/// One image in one stage, from its announcement to its receipt.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_life_has_a_budget() {
+    let world = World::of_one_stage().await;
+    for tag in ["1.5.0", "1.6.0"] {
+        let asked = world.life(tag).await;
+        println!("{} {} {asked:#?}", asked.reads.len(), asked.writes.len());
+    }
+}
+
 /// A limit that GitHub sets is kept, and what waited for it is done afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_while_github_limits_the_installation() {
