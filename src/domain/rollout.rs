@@ -123,4 +123,31 @@ mod tests {
             assert_eq!(of(states), outcome, "{states:?}");
         }
     }
+    #[test]
+    fn what_waits_for_a_person_does_not_pass_by_itself() {
+        use RolloutState::*;
+        let rollout = |state, message: &str| Rollout {
+            key: ApplicationKey {
+                repo: "a/b".parse().unwrap(),
+                application: "shop".parse().unwrap(),
+                stage: "staging".parse().unwrap(),
+            },
+            state,
+            message: message.into(),
+            detail: String::new(),
+        };
+        for (state, message, passes) in [
+            (Waiting, "", true),
+            (Syncing, "", true),
+            (Progressing, "", true),
+            (Progressing, "deletions wait for a word", false),
+            (Leaving, "", false),
+            (Unproven, "", false),
+            (Failed, "", false),
+            (Healthy, "", false),
+        ] {
+            let all = [rollout(Healthy, ""), rollout(state, message)];
+            assert_eq!(passes_by_itself(&all), passes, "{state:?} {message}");
+        }
+    }
 }

@@ -313,7 +313,19 @@ impl Writer<'_> {
         input: Value,
         what: &str,
     ) -> Result<Value> {
-        let variables = json!({"input": input});
+        self.mutate_all(repo, document, json!({"input": input}), what)
+            .await
+    }
+
+    /// Several mutations, carried out one after the other, in one request. Err: one of them failed;
+    /// the first such error.
+    pub(super) async fn mutate_all(
+        &self,
+        repo: &RepoName,
+        document: &str,
+        variables: Value,
+        what: &str,
+    ) -> Result<Value> {
         self.operate(repo, Some(Lane::Decide), (document, variables), what)
             .await
     }
