@@ -41,7 +41,7 @@ pub enum Lane {
     Acknowledge,
     /// It changes what happens: branches, pull requests, merges, verdicts, statuses.
     Decide,
-    /// It only shows: previews, progress, deployments, receipts.
+    /// It only shows: previews, progress, deployments.
     Show,
 }
 
@@ -50,11 +50,10 @@ impl Lane {
     pub fn of(method: &str, path: &str, body: &Value) -> Self {
         // A preview has a check run; the verdict has one that others wait for.
         let is_preview = path.starts_with("check-runs") && body["name"] != GATE_CONTEXT;
-        let shows = ["deployments", "git/trees", "git/commits", "git/refs/notes"];
         if path.ends_with("/reactions") || method == "POST" && path.ends_with("/comments") {
             Self::Acknowledge
         } else if is_preview
-            || shows.iter().any(|start| path.starts_with(start))
+            || path.starts_with("deployments")
             || method == "PATCH" && path.starts_with("issues/comments")
         {
             Self::Show
@@ -281,7 +280,6 @@ mod tests {
             ("POST", "issues/7/comments", Lane::Acknowledge),
             ("PATCH", "issues/comments/7", Lane::Show),
             ("POST", "deployments/7/statuses", Lane::Show),
-            ("PATCH", "git/refs/notes/windlass", Lane::Show),
             ("POST", "git/refs", Lane::Decide),
             ("PUT", "pulls/7/merge", Lane::Decide),
             ("POST", "statuses/abc", Lane::Decide),

@@ -272,7 +272,7 @@ fn modified<T: DeserializeOwned>(answer: Option<Answered>, what: &str) -> Result
     }
 }
 
-fn rate_limited(what: &str, wait: Duration) -> Error {
+pub(super) fn rate_limited(what: &str, wait: Duration) -> Error {
     let wait = jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::from_mins(1));
     Error::RateLimited {
         what: what.into(),

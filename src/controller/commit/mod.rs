@@ -28,7 +28,7 @@ use crate::controller::{Event, Reader, Requeue, Result, Writer};
 use crate::domain;
 use crate::domain::catalog::Target;
 use crate::domain::pull_request::{Rollout, RolloutState, shortened};
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid};
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
 use pulls::pulls_of;
 use status::post;
 
@@ -60,6 +60,7 @@ pub struct Cache {
     reported: Recent<deployments::ReportKey, String>,
     /// Commits that have a receipt.
     receipts: Recent<CommitKey, ()>,
+    receipts_waiting: Recent<RepoName, Arc<receipt::Waiting>>,
 }
 
 /// A rollout that takes no longer than this is reported by its outcome alone.
@@ -96,7 +97,7 @@ pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
         sources::sources(&ctx, &base, &progress).await?;
     }
     if let Some(text) = receipt::observe(&ctx, &key, &progress).await? {
-        receipt::write(&ctx, &key, &text).await?;
+        receipt::write(&ctx, &key, text).await?;
     }
     if is_over {
         ctx.cache.commits.unfinished.invalidate(&key);

@@ -1,9 +1,9 @@
 //! What one image's life asks of GitHub, as the forge counts it.
 
-use windlass::sandbox::example;
+use windlass::sandbox::example::{self, CONFIG, SOURCE};
 use windlass::sandbox::forge::state::Counted;
 
-use super::{Setup, World};
+use super::{Setup, World, image_event};
 
 /// Requests of the App; an answer of 304 costs none.
 #[derive(Debug)]
@@ -53,15 +53,27 @@ impl World {
         world
     }
 
-    /// Has an image announced, proposed, merged, rolled out and reported; what that asked of
-    /// GitHub.
+    /// Has an image built and announced, proposed, merged, rolled out and reported; what that asked
+    /// of GitHub.
     pub async fn life(&self, tag: &str) -> Asked {
+        let files = [("main.go", Some(tag))];
+        let built_from = self.forge.push(SOURCE, "main", "ada", tag, &files).unwrap();
+        let mut event = image_event(tag);
+        event["commit"] = built_from.as_str().into();
+        self.quiet().await;
         self.counted();
-        self.announce(tag).await;
+        self.announce_as(&event).await;
         let number = self.pull_request("staging").await;
         let merged = self.merged(number).await;
         self.sync_status(&merged, "success").await;
         self.quiet().await;
+        let state = self.forge.state();
+        let shop = state.by_full_name(SOURCE).unwrap();
+        let told = shop.statuses.iter().filter(|one| one.sha == built_from);
+        assert_eq!(told.count(), 1, "the commit that it was built from");
+        drop(state);
+        let shown = self.forge.note(CONFIG, "windlass", &merged).unwrap();
+        assert!(shown.contains("synced, healthy"), "{shown}");
         self.counted()
     }
 }
