@@ -11,7 +11,7 @@
 //! - [`transport`]: GETs are retried, writes never are: the loops read the state
 //!   again and decide
 //! - [`answers`]: what answers mean that are not what was asked for
-//! - [`limit`]: what GitHub allows an installation, and how we keep below it
+//! - [`limit`]: what GitHub allows an installation, and how we keep below it; [`lane`]: which writes go first
 //! - the others: one function per request
 
 use std::collections::{BTreeMap, HashMap};
@@ -39,6 +39,7 @@ mod branches;
 mod checks;
 mod comments;
 mod installations;
+mod lane;
 mod limit;
 mod models;
 mod notes;
@@ -49,7 +50,8 @@ mod transport;
 
 pub use auth::AppCredentials;
 use auth::Scope;
-use limit::Limiter;
+pub use lane::Lane;
+pub use limit::Limiter;
 pub use models::{
     Account, CheckRun, Comment, NewCheck, Pull, PullCommit, PullSnapshot, Push, RefMove,
     Repository, Review, Status, User,

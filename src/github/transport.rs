@@ -13,8 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answers::{classified, clock_skew, limited, unexpected, with_clock, without_answer};
-use super::limit::Lane;
-use super::{Error, GitHub, Result, Session, Writer};
+use super::{Error, GitHub, Lane, Result, Session, Writer};
 use crate::domain::RepoName;
 
 /// A request that is yet to be sent. Boxed, since octocrab's are large and many functions hold one.

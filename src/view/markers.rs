@@ -4,10 +4,9 @@
 use sha2::{Digest as _, Sha256};
 
 use super::markdown::bounded;
-use crate::domain::pull_request::{Source, Wanted};
+use crate::domain::pull_request::{STICKY_MARK as STICKY, Source, Wanted};
 use crate::domain::seal::Seal;
 
-const STICKY: &str = "<!-- windlass:sticky ";
 pub(super) const REPLY: &str = "<!-- windlass:reply ";
 const TAMPERED: &str = "<!-- windlass:edited ";
 

@@ -11,7 +11,9 @@
 #![allow(dead_code, reason = "of the stories' support a part is used")]
 
 mod corpus;
+mod day;
 mod drift;
+mod github;
 mod looks;
 mod measures;
 mod memory;
@@ -55,7 +57,24 @@ fn main() {
             looks::looks().await;
         }
     });
+    if wanted("github") {
+        github(&runtime, &mut results);
+    }
     results.print();
+}
+
+fn github(runtime: &tokio::runtime::Runtime, results: &mut Results) {
+    let (reads, writes) = runtime.block_on(async {
+        github::idle(results).await;
+        github::push(results).await;
+        github::life(results).await
+    });
+    let paused = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    paused.block_on(day::day(results, reads, writes));
 }
 
 fn deployment(name: &str, image: &str, replicas: u32) -> String {

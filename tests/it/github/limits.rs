@@ -26,6 +26,14 @@ async fn the_lives_of_two_stages_have_a_budget() {
     assert!(writes <= 18, "{writes} writes: {asked:#?}");
 }
 
+/// Open pull requests that a push does not change cost nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_asks_for_no_pull_request_that_it_does_not_change() {
+    let world = World::new().await;
+    let asked = world.push_beside(4).await;
+    assert!(asked.reads.len() <= 4, "{asked:#?}");
+}
+
 /// A limit that GitHub sets is kept, and what waited for it is done afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_while_github_limits_the_installation() {

@@ -76,4 +76,27 @@ impl World {
         assert!(shown.contains("synced, healthy"), "{shown}");
         self.counted()
     }
+
+    /// With so many open pull requests, a push to the default branch that changes none of them; what
+    /// that asked of GitHub.
+    pub async fn push_beside(&self, open: u64) -> Asked {
+        let mut numbers = Vec::new();
+        for number in 0..open {
+            let path = format!("notes/{number}.md");
+            let branch = format!("note-{number}");
+            numbers.push(self.propose("bob", &branch, &[(&path, Some("A note"))]));
+        }
+        for number in numbers {
+            self.gate_status(number, "pending").await;
+        }
+        self.quiet().await;
+        self.counted();
+        let commit = self.commit(
+            "A word",
+            &[("README.md", Some("# What runs where\n\nHere.\n"))],
+        );
+        self.sync_status(&commit, "success").await;
+        self.quiet().await;
+        self.counted()
+    }
 }
