@@ -38,18 +38,16 @@ pub async fn observe(
     if let Some(commit) = &merged
         && let Some(progress) = rollout(ctx, key, &base, commit, updates_comment).await?
     {
-        let touched = progress
-            .iter()
-            .filter_map(|rollout| base.target(&rollout.key));
-        changes.touched = touched.cloned().collect();
+        let touched = progress.iter().map(|rollout| base.target(&rollout.key));
+        changes.touched = touched.flatten().cloned().collect();
         let healthy = |rollout: &Rollout| rollout.state == RolloutState::Healthy;
         if !thread.ended && progress.iter().all(healthy) {
             score(ctx, key, &base).await?;
         }
         if updates_comment {
             quiet = commit::quiet(ctx, &commit_key(key, commit), &progress);
-            let comment = || progress_comment(&snapshot, commit, &progress);
-            wanted = quiet.is_none().then(comment);
+            let shown = progress_comment(&snapshot, commit, &progress);
+            wanted = Some(shown).filter(|_| quiet.is_none());
         }
     }
     let observed = Snapshot {

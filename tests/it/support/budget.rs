@@ -81,10 +81,16 @@ impl World {
     /// that asked of GitHub.
     pub async fn push_beside(&self, open: u64) -> Asked {
         let mut numbers = Vec::new();
+        let config = self.file("apps/shop/production/config.yaml");
         for number in 0..open {
-            let path = format!("notes/{number}.md");
+            let note = format!("notes/{number}.md");
+            let greeting = config.replace("hello", &format!("hello {number}"));
+            let (path, text) = match number % 2 {
+                0 => (note.as_str(), "A note"),
+                _ => ("apps/shop/production/config.yaml", greeting.as_str()),
+            };
             let branch = format!("note-{number}");
-            numbers.push(self.propose("bob", &branch, &[(&path, Some("A note"))]));
+            numbers.push(self.propose("bob", &branch, &[(path, Some(text))]));
         }
         for number in numbers {
             self.gate_status(number, "pending").await;
