@@ -66,7 +66,11 @@ pub async fn idle(results: &mut Results) {
 /// `github_push_reads_60_open`: a push that changes none of sixty open pull requests.
 pub async fn push(results: &mut Results) {
     let world = World::new().await;
-    let reads = world.push_beside(60).await.reads.len();
+    let reads = world.push_beside(60).await.reads;
+    if reads.len() > 20 {
+        println!("{reads:#?}");
+    }
+    let reads = reads.len();
     results.add(
         "github_push_reads_60_open",
         reads as f64,

@@ -57,18 +57,21 @@ fn main() {
             looks::looks().await;
         }
     });
-    if wanted("github") {
-        github(&runtime, &mut results);
+    if wanted("github_idle") {
+        runtime.block_on(github::idle(&mut results));
+    }
+    if wanted("github_push") {
+        runtime.block_on(github::push(&mut results));
+    }
+    if wanted("github_life") {
+        life(&runtime, &mut results);
     }
     results.print();
 }
 
-fn github(runtime: &tokio::runtime::Runtime, results: &mut Results) {
-    let (reads, writes) = runtime.block_on(async {
-        github::idle(results).await;
-        github::push(results).await;
-        github::life(results).await
-    });
+/// The lives of images, and a day of them: that needs a clock that is paused.
+fn life(runtime: &tokio::runtime::Runtime, results: &mut Results) {
+    let (reads, writes) = runtime.block_on(github::life(results));
     let paused = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
