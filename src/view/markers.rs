@@ -10,7 +10,7 @@ use crate::domain::seal::Seal;
 pub(super) const REPLY: &str = "<!-- windlass:reply ";
 const TAMPERED: &str = "<!-- windlass:edited ";
 
-/// What `varies` (a duration) is no part of the fingerprint.
+/// What `varies` (a duration, a base) is no part of the fingerprint.
 pub(super) fn sticky(text: &str, varies: &str, last: bool) -> Wanted {
     let steady = if varies.is_empty() {
         text.to_string()

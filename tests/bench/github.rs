@@ -66,11 +66,13 @@ pub async fn idle(results: &mut Results) {
 /// `github_push_reads_60_open`: a push that changes none of sixty open pull requests.
 pub async fn push(results: &mut Results) {
     let world = World::new().await;
-    let reads = world.push_beside(60).await.reads;
-    if reads.len() > 20 {
-        println!("{reads:#?}");
-    }
-    let reads = reads.len();
+    let asked = world.push_beside(60).await;
+    let (reads, writes) = (asked.reads.len(), asked.writes.len());
+    results.note(
+        "github_push_writes_60_open",
+        writes as f64,
+        "writes of the same push",
+    );
     results.add(
         "github_push_reads_60_open",
         reads as f64,

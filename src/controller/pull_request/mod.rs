@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use crate::controller::preview::Changes;
 use crate::controller::{
-    Base, DEBOUNCE, Event, Reader, Requeue, Result, Writer, key_of_branch, promotion,
+    Base, DEBOUNCE, Error, Event, Kind, Reader, Requeue, Result, Writer, key_of_branch, promotion,
 };
 use crate::domain::PullRequestKey;
 use crate::domain::command::Permission;
@@ -40,12 +40,16 @@ use thread::Thread;
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
     let known = snapshots::snapshot(&ctx, &key).await?;
     let outcome = Box::pin(look(&ctx, &key, &known)).await;
-    if outcome.is_err() {
-        // A write may have been done all the same.
+    if outcome.as_ref().is_err_and(may_have_written) {
         ctx.cache.pulls.snapshots.touch(&key);
     }
     let retry = merge::retry_after(&ctx, &key, &known.snapshot.pull.head.sha);
     Ok(outcome?.or_after(known.lag).or_after(retry))
+}
+
+/// A write that failed may have been done all the same; not one that GitHub's limits kept back.
+fn may_have_written(error: &Error) -> bool {
+    !matches!(error.kind(), Kind::RateLimited(_))
 }
 
 async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Requeue> {

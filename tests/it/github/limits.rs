@@ -32,6 +32,7 @@ async fn a_push_asks_for_no_pull_request_that_it_does_not_change() {
     let world = World::new().await;
     let asked = world.push_beside(4).await;
     assert!(asked.reads.len() <= 4, "{asked:#?}");
+    assert_eq!(asked.writes.len(), 1, "the commit's status: {asked:#?}");
 }
 
 /// A limit that GitHub sets is kept, and what waited for it is done afterwards.
