@@ -69,8 +69,9 @@ impl World {
         self.quiet().await;
         let state = self.forge.state();
         let shop = state.by_full_name(SOURCE).unwrap();
-        let told = shop.statuses.iter().filter(|one| one.sha == built_from);
-        assert_eq!(told.count(), 1, "the commit that it was built from");
+        let of = shop.statuses.iter().filter(|one| one.sha == built_from);
+        let told: Vec<_> = of.map(|one| (&one.state, &one.description)).collect();
+        assert_eq!(told.len(), 1, "the commit that it was built from: {told:?}");
         drop(state);
         let shown = self.forge.note(CONFIG, "windlass", &merged).unwrap();
         assert!(shown.contains("synced, healthy"), "{shown}");
