@@ -52,5 +52,6 @@ pub mod judged_by {
     pub use crate::domain::plan::{Action, Change, Confidence, Notes, matches_prediction};
     pub use crate::domain::yaml;
     pub use crate::domain::{ApplicationKey, OWNER_LABEL};
+    pub use crate::github::{Lane, Limiter};
     pub use crate::render::run::resident;
 }

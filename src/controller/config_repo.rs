@@ -98,9 +98,18 @@ impl Reader {
         repo: &RepoName,
         job: impl FnOnce(&Mirror) -> anyhow::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (ctx, repo) = (self.clone(), repo.clone());
-        let run = move || job(&ctx.mirrors.open(&repo)?);
-        tokio::task::spawn_blocking(run)
+        let repo = repo.clone();
+        self.mirrors(move |mirrors| job(&mirrors.open(&repo)?))
+            .await
+    }
+
+    /// Runs a job on the mirrors, off the async threads.
+    pub async fn mirrors<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Mirrors) -> anyhow::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let ctx = self.clone();
+        tokio::task::spawn_blocking(move || job(&ctx.mirrors))
             .await
             .map_err(|error| Error::Git(error.into()))?
             .map_err(Error::Git)

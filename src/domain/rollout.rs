@@ -75,6 +75,16 @@ pub fn summary<'a>(rollouts: impl IntoIterator<Item = &'a Rollout>) -> Summary<'
     }
 }
 
+/// Whether all that is under way needs nobody, so that it may soon be over.
+pub fn passes_by_itself(rollouts: &[Rollout]) -> bool {
+    use RolloutState::{Progressing, Syncing, Waiting};
+    let passes = |one: &Rollout| {
+        one.state.is_final()
+            || matches!(one.state, Waiting | Syncing | Progressing) && one.message.is_empty()
+    };
+    summary(rollouts).outcome == Outcome::Pending && rollouts.iter().all(passes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +121,33 @@ mod tests {
             (&[Deleted, Healthy], Outcome::Healthy),
         ] {
             assert_eq!(of(states), outcome, "{states:?}");
+        }
+    }
+    #[test]
+    fn what_waits_for_a_person_does_not_pass_by_itself() {
+        use RolloutState::*;
+        let rollout = |state, message: &str| Rollout {
+            key: ApplicationKey {
+                repo: "a/b".parse().unwrap(),
+                application: "shop".parse().unwrap(),
+                stage: "staging".parse().unwrap(),
+            },
+            state,
+            message: message.into(),
+            detail: String::new(),
+        };
+        for (state, message, passes) in [
+            (Waiting, "", true),
+            (Syncing, "", true),
+            (Progressing, "", true),
+            (Progressing, "deletions wait for a word", false),
+            (Leaving, "", false),
+            (Unproven, "", false),
+            (Failed, "", false),
+            (Healthy, "", false),
+        ] {
+            let all = [rollout(Healthy, ""), rollout(state, message)];
+            assert_eq!(passes_by_itself(&all), passes, "{state:?} {message}");
         }
     }
 }

@@ -32,7 +32,7 @@ impl Mirror {
         self.resolve(&format!("refs/heads/{branch}"))
     }
 
-    fn resolve(&self, name: &str) -> anyhow::Result<Option<CommitSha>> {
+    pub(super) fn resolve(&self, name: &str) -> anyhow::Result<Option<CommitSha>> {
         let Some(mut reference) = self.repo.try_find_reference(name)? else {
             return Ok(None);
         };
@@ -41,14 +41,6 @@ impl Mirror {
         }
         let id = reference.peel_to_commit()?.id;
         Ok(Some(sha(id)))
-    }
-
-    /// Our note on a commit, as of the last fetch.
-    pub fn note(&self, commit: &CommitSha) -> anyhow::Result<Option<Vec<u8>>> {
-        match self.resolve("refs/notes/windlass")? {
-            Some(notes) => self.read(self.tree(&notes)?, commit.as_str()),
-            None => Ok(None),
-        }
     }
 
     pub fn has(&self, commit: &CommitSha) -> bool {
@@ -61,13 +53,13 @@ impl Mirror {
         ))
     }
 
-    /// The first parent, if there is one.
     /// The parents of a commit.
     pub fn parents(&self, commit: &CommitSha) -> anyhow::Result<Vec<CommitSha>> {
         let commit = self.repo.find_commit(object(commit)?)?;
         Ok(commit.parent_ids().map(|id| sha(id.detach())).collect())
     }
 
+    /// The first parent, if there is one.
     pub fn parent(&self, commit: &CommitSha) -> anyhow::Result<Option<CommitSha>> {
         Ok(self
             .repo

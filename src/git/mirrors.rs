@@ -52,7 +52,7 @@ impl Mirrors {
         })
     }
 
-    fn path(&self, repo: &RepoName) -> PathBuf {
+    pub(super) fn path(&self, repo: &RepoName) -> PathBuf {
         self.root
             .join(&repo.owner)
             .join(format!("{}.git", repo.name))
@@ -186,7 +186,7 @@ fn renew(path: &Path, remote: &Remote<'_>, refspecs: &[String]) -> anyhow::Resul
     Ok(())
 }
 
-fn open_or_init(path: &Path) -> anyhow::Result<gix::Repository> {
+pub(super) fn open_or_init(path: &Path) -> anyhow::Result<gix::Repository> {
     if path.join("HEAD").exists()
         && let Ok(repo) = gix::open_opts(path, options())
     {

@@ -7,6 +7,7 @@
 //!
 //! - [`mirrors`]: the folder that holds them; [`fetch`]: what fills them
 //! - [`commits`], [`tree`]: reading a mirror
+//! - [`notes`]: our notes, and what a push of them consists of
 //! - [`working_copy`]: a person's repository, with its uncommitted changes
 
 use std::path::Path;
@@ -18,11 +19,13 @@ use secrecy::SecretString;
 mod commits;
 mod fetch;
 mod mirrors;
+mod notes;
 mod tree;
 mod working_copy;
 
 pub use commits::Merged;
 pub use mirrors::{HeadTooLarge, Mirrors};
+pub use notes::NOTES;
 pub use tree::{EntryMode, Listing, TooLarge};
 use tree::{Listings, listings};
 

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answers::found;
 use super::{Error, GitHub, Push, RefMove, Result, Writer};
@@ -69,21 +69,7 @@ impl Writer<'_> {
         edits: &[FileEdit],
     ) -> Result<CommitSha> {
         const DOCUMENT: &str = "mutation($input: CreateCommitOnBranchInput!) { createCommitOnBranch(input: $input) { commit { oid } } }";
-        let (mut additions, mut deletions) = (Vec::new(), Vec::new());
-        for FileEdit { path, text } in edits {
-            match text {
-                Some(text) => {
-                    additions.push(json!({"path": path, "contents": BASE64.encode(text)}));
-                }
-                None => deletions.push(json!({"path": path})),
-            }
-        }
-        let input = json!({
-            "branch": {"repositoryNameWithOwner": self.name_now(repo).to_string(), "branchName": branch},
-            "expectedHeadOid": parent,
-            "message": {"headline": message.0, "body": message.1},
-            "fileChanges": {"additions": additions, "deletions": deletions},
-        });
+        let input = self.commit_input(repo, branch, parent, message, edits);
         let answer = self
             .mutate(repo, DOCUMENT, input, "commit to a branch")
             .await?;
@@ -96,10 +82,65 @@ impl Writer<'_> {
         })
     }
 
-    /// Moves refs atomically.
-    pub async fn move_refs(&self, repo: &RepoName, moves: &[RefMove]) -> Result<()> {
-        const DOCUMENT: &str =
-            "mutation($input: UpdateRefsInput!) { updateRefs(input: $input) { clientMutationId } }";
+    /// Creates a branch with one commit on top of `base`, and opens a pull request from it; its
+    /// number. It is one request of three mutations, each conditional on the one before: whatever is
+    /// done of them when one fails, the next reconcile goes on from.
+    pub async fn propose(
+        &self,
+        repo: &RepoName,
+        branch: &str,
+        base: (&str, &CommitSha),
+        message: (&str, &str),
+        edits: &[FileEdit],
+        (title, body): (&str, &str),
+    ) -> Result<u64> {
+        const DOCUMENT: &str = "mutation($refs: UpdateRefsInput!, $commit: CreateCommitOnBranchInput!, $pull: CreatePullRequestInput!) { \
+            updateRefs(input: $refs) { clientMutationId } \
+            createCommitOnBranch(input: $commit) { commit { oid } } \
+            createPullRequest(input: $pull) { pullRequest { number } } }";
+        let created = [(format!("refs/heads/{branch}"), None, Some(base.1.clone()))];
+        let pull = json!({"repositoryId": self.repository(repo)?.node_id, "baseRefName": base.0, "headRefName": branch, "title": title, "body": body});
+        let variables = json!({
+            "refs": self.refs_input(repo, &created)?,
+            "commit": self.commit_input(repo, branch, base.1, message, edits),
+            "pull": pull,
+        });
+        let answer = self
+            .mutate_all(repo, DOCUMENT, variables, "open a pull request")
+            .await?;
+        let number = answer["createPullRequest"]["pullRequest"]["number"].as_u64();
+        number.ok_or_else(|| Error::Unexpected {
+            what: "open a pull request".into(),
+            message: answer.to_string(),
+        })
+    }
+
+    fn commit_input(
+        &self,
+        repo: &RepoName,
+        branch: &str,
+        parent: &CommitSha,
+        message: (&str, &str),
+        edits: &[FileEdit],
+    ) -> Value {
+        let (mut additions, mut deletions) = (Vec::new(), Vec::new());
+        for FileEdit { path, text } in edits {
+            match text {
+                Some(text) => {
+                    additions.push(json!({"path": path, "contents": BASE64.encode(text)}));
+                }
+                None => deletions.push(json!({"path": path})),
+            }
+        }
+        json!({
+            "branch": {"repositoryNameWithOwner": self.name_now(repo).to_string(), "branchName": branch},
+            "expectedHeadOid": parent,
+            "message": {"headline": message.0, "body": message.1},
+            "fileChanges": {"additions": additions, "deletions": deletions},
+        })
+    }
+
+    fn refs_input(&self, repo: &RepoName, moves: &[RefMove]) -> Result<Value> {
         const NONE: &str = "0000000000000000000000000000000000000000";
         let oid =
             |sha: &Option<CommitSha>| sha.as_ref().map_or(NONE.to_string(), ToString::to_string);
@@ -107,7 +148,14 @@ impl Writer<'_> {
             .iter()
             .map(|(name, before, after)| json!({"name": name, "beforeOid": oid(before), "afterOid": oid(after), "force": true}))
             .collect();
-        let input = json!({"repositoryId": self.repository(repo)?.node_id, "refUpdates": updates});
+        Ok(json!({"repositoryId": self.repository(repo)?.node_id, "refUpdates": updates}))
+    }
+
+    /// Moves refs atomically.
+    pub async fn move_refs(&self, repo: &RepoName, moves: &[RefMove]) -> Result<()> {
+        const DOCUMENT: &str =
+            "mutation($input: UpdateRefsInput!) { updateRefs(input: $input) { clientMutationId } }";
+        let input = self.refs_input(repo, moves)?;
         self.mutate(repo, DOCUMENT, input, "move branches")
             .await
             .map(drop)

@@ -4,7 +4,8 @@
 //! more than some seconds is an error that says until when, so that the key goes
 //! back into its queue and holds nothing up. While GitHub limits the
 //! installation nothing is sent at all: requests meanwhile can prolong the limit,
-//! and can get an App banned.
+//! and can get an App banned. What was written in the hour before a start is not
+//! known: it counts as half of what an hour may have, evenly spread.
 //!
 //! Limits: docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api.
 //! Ours stay below them, since people and other clients of the installation
@@ -15,11 +16,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
-use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use crate::domain::pull_request::GATE_CONTEXT;
+use super::lane::Lane;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -29,56 +29,16 @@ const AT_ONCE: usize = 50;
 const POINTS_A_MINUTE: u32 = 800;
 /// A request that would wait longer goes back into its queue.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Writes that may follow each other without a pause.
-const BURST: u32 = 20;
 /// How long a secondary limit lasts, if GitHub does not say.
 const UNSAID: Duration = Duration::from_secs(60);
-
-/// What a write is for: the more urgent it is, the more of the limits it may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// Somebody waits for it: reactions, replies.
-    Acknowledge,
-    /// It changes what happens: branches, pull requests, merges, verdicts, statuses.
-    Decide,
-    /// It only shows: previews, progress, deployments, receipts.
-    Show,
-}
-
-impl Lane {
-    /// The lane of a write, by its path below the repository.
-    pub fn of(method: &str, path: &str, body: &Value) -> Self {
-        // A preview has a check run; the verdict has one that others wait for.
-        let is_preview = path.starts_with("check-runs") && body["name"] != GATE_CONTEXT;
-        let shows = ["deployments", "git/trees", "git/commits", "git/refs/notes"];
-        if path.ends_with("/reactions") || method == "POST" && path.ends_with("/comments") {
-            Self::Acknowledge
-        } else if is_preview
-            || shows.iter().any(|start| path.starts_with(start))
-            || method == "PATCH" && path.starts_with("issues/comments")
-        {
-            Self::Show
-        } else {
-            Self::Decide
-        }
-    }
-
-    /// The most writes in a minute and in an hour, all lanes counted. GitHub allows about 80 and
-    /// 500 that create content.
-    fn most(self) -> (usize, usize) {
-        match self {
-            Self::Acknowledge => (75, 480),
-            Self::Decide => (65, 440),
-            Self::Show => (50, 380),
-        }
-    }
-}
 
 /// The limits of one installation, or of the App itself.
 pub struct Limiter {
     turns: Semaphore,
     /// The time in which one more write of a burst becomes free.
     interval: Duration,
+    /// When it began to count.
+    since: Instant,
     state: Mutex<State>,
 }
 
@@ -107,6 +67,7 @@ impl Limiter {
         Self {
             turns: Semaphore::new(AT_ONCE),
             interval,
+            since: Instant::now(),
             state: Mutex::default(),
         }
     }
@@ -119,7 +80,7 @@ impl Limiter {
     pub async fn turn(&self, lane: Option<Lane>) -> Result<SemaphorePermit<'_>, Limited> {
         let started = Instant::now();
         loop {
-            let wait = self.state().wait(lane, self.interval);
+            let wait = self.state().wait(lane, self.interval, self.since);
             if wait.is_zero() {
                 break;
             }
@@ -181,7 +142,7 @@ impl State {
     }
 
     /// How long a request has to wait. Zero: it may be sent, and is counted.
-    fn wait(&mut self, lane: Option<Lane>, interval: Duration) -> Duration {
+    fn wait(&mut self, lane: Option<Lane>, interval: Duration, since: Instant) -> Duration {
         let now = Instant::now();
         if let Some(until) = self.limited_until {
             if until > now {
@@ -192,10 +153,9 @@ impl State {
         let cost = if lane.is_some() { 5 } else { 1 };
         let mut wait = self.wait_for_points(now, cost);
         if let Some(lane) = lane {
-            wait = wait.max(self.wait_for_writes(now, lane));
-            // Somebody waits for an answer: it goes at once.
-            if lane != Lane::Acknowledge {
-                wait = wait.max(self.wait_for_burst(now, interval));
+            wait = wait.max(self.wait_for_writes(now, lane, since));
+            if let Some(burst) = lane.burst() {
+                wait = wait.max(self.wait_for_burst(now, interval, burst));
             }
         }
         if wait.is_zero() {
@@ -230,7 +190,7 @@ impl State {
         Duration::ZERO
     }
 
-    fn wait_for_writes(&mut self, now: Instant, lane: Lane) -> Duration {
+    fn wait_for_writes(&mut self, now: Instant, lane: Lane, since: Instant) -> Duration {
         while self
             .writes
             .front()
@@ -248,13 +208,23 @@ impl State {
         within(MINUTE, a_minute)
             .unwrap_or_default()
             .max(within(HOUR, an_hour).unwrap_or_default())
+            .max(self.wait_for_former(now.duration_since(since), an_hour))
     }
 
-    fn wait_for_burst(&self, now: Instant, interval: Duration) -> Duration {
+    /// How long until enough of the writes that may have been before the start are an hour old.
+    /// `elapsed`: since the start.
+    fn wait_for_former(&self, elapsed: Duration, an_hour: usize) -> Duration {
+        let former = u32::try_from(an_hour / 2).unwrap_or(u32::MAX);
+        let left = an_hour.saturating_sub(self.writes.len() + 1);
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        (HOUR * former.saturating_sub(left) / former.max(1)).saturating_sub(elapsed)
+    }
+
+    fn wait_for_burst(&self, now: Instant, interval: Duration, burst: u32) -> Duration {
         let ahead = self.refilled.map_or(Duration::ZERO, |at| {
             (at + interval).saturating_duration_since(now)
         });
-        ahead.saturating_sub(interval * BURST)
+        ahead.saturating_sub(interval * burst)
     }
 }
 
@@ -274,36 +244,10 @@ mod tests {
         unreachable!()
     }
 
-    #[test]
-    fn a_write_has_the_lane_of_its_path() {
-        for (method, path, lane) in [
-            ("POST", "issues/comments/7/reactions", Lane::Acknowledge),
-            ("POST", "issues/7/comments", Lane::Acknowledge),
-            ("PATCH", "issues/comments/7", Lane::Show),
-            ("POST", "deployments/7/statuses", Lane::Show),
-            ("PATCH", "git/refs/notes/windlass", Lane::Show),
-            ("POST", "git/refs", Lane::Decide),
-            ("PUT", "pulls/7/merge", Lane::Decide),
-            ("POST", "statuses/abc", Lane::Decide),
-        ] {
-            assert_eq!(
-                Lane::of(method, path, &Value::Null),
-                lane,
-                "{method} {path}"
-            );
-        }
-        for (name, lane) in [
-            (GATE_CONTEXT, Lane::Decide),
-            ("windlass/preview", Lane::Show),
-        ] {
-            let body = serde_json::json!({"name": name});
-            assert_eq!(Lane::of("POST", "check-runs", &body), lane, "{name}");
-        }
-    }
-
     #[tokio::test(start_paused = true)]
     async fn writes_keep_below_both_limits_and_leave_room_for_answers() {
         let limiter = Limiter::new(Duration::ZERO);
+        tokio::time::advance(HOUR).await;
         let (count, wait) = writes(&limiter, Lane::Show).await;
         assert_eq!((count, wait), (50, MINUTE));
         assert_eq!(writes(&limiter, Lane::Decide).await.0, 15);
@@ -321,26 +265,54 @@ mod tests {
         assert!(limiter.turn(Some(Lane::Acknowledge)).await.is_ok());
     }
 
+    /// So many writes of a lane; how long they took.
+    async fn written(limiter: &Limiter, lane: Lane, count: u32) -> u64 {
+        let started = Instant::now();
+        for _ in 0..count {
+            drop(limiter.turn(Some(lane)).await.unwrap());
+        }
+        started.elapsed().as_secs()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn after_a_burst_writes_keep_the_interval() {
         let limiter = Limiter::new(SECOND);
-        let started = Instant::now();
-        for _ in 0..BURST {
-            drop(limiter.turn(Some(Lane::Decide)).await.unwrap());
-        }
-        assert_eq!(started.elapsed(), Duration::ZERO);
-        for _ in 0..5 {
-            drop(limiter.turn(Some(Lane::Decide)).await.unwrap());
-        }
-        assert_eq!(started.elapsed().as_secs(), 5);
-        drop(limiter.turn(Some(Lane::Acknowledge)).await.unwrap());
-        assert_eq!(started.elapsed().as_secs(), 5, "an answer goes at once");
+        assert_eq!(written(&limiter, Lane::Decide, 40).await, 0);
+        assert_eq!(written(&limiter, Lane::Decide, 5).await, 5);
+        let at_once = written(&limiter, Lane::Acknowledge, 1).await;
+        assert_eq!(at_once, 0, "an answer goes at once");
         tokio::time::advance(MINUTE).await;
-        let later = Instant::now();
-        for _ in 0..BURST {
-            drop(limiter.turn(Some(Lane::Decide)).await.unwrap());
-        }
-        assert_eq!(later.elapsed(), Duration::ZERO);
+        assert_eq!(written(&limiter, Lane::Decide, 40).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_decides_does_not_wait_behind_what_shows() {
+        let limiter = Limiter::new(SECOND);
+        assert_eq!(written(&limiter, Lane::Show, 20).await, 0);
+        assert_eq!(written(&limiter, Lane::Show, 2).await, 2);
+        assert_eq!(written(&limiter, Lane::Decide, 20).await, 0);
+        // What shows waits until that has gone.
+        let limited = limiter.turn(Some(Lane::Show)).await.err();
+        assert_eq!(limited, Some(Limited { wait: 21 * SECOND }));
+        assert_eq!(written(&limiter, Lane::Decide, 1).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_start_half_of_the_hour_counts_as_used() {
+        let limiter = Limiter::new(Duration::ZERO);
+        let used = async |lane: Lane, minutes: u32| {
+            for _ in 0..minutes {
+                writes(&limiter, lane).await;
+                tokio::time::advance(MINUTE).await;
+            }
+            limiter.state().writes.len()
+        };
+        let soon = used(Lane::Show, 5).await;
+        assert!((190..210).contains(&soon), "{soon}");
+        // People's answers have a larger share.
+        assert!(limiter.turn(Some(Lane::Acknowledge)).await.is_ok());
+        let late = used(Lane::Show, 50).await;
+        assert!((355..=380).contains(&late), "{late}");
     }
 
     #[tokio::test(start_paused = true)]

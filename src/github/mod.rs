@@ -7,11 +7,11 @@
 //!
 //! - [`auth`]: App JWT, installation tokens
 //! - [`webhook`]: a delivery → hints
-//! - [`deployments`], [`notes`]: a commit's deployments, and its receipt
+//! - [`deployments`]: a commit's deployments; [`notes`]: a push of its receipt
 //! - [`transport`]: GETs are retried, writes never are: the loops read the state
 //!   again and decide
 //! - [`answers`]: what answers mean that are not what was asked for
-//! - [`limit`]: what GitHub allows an installation, and how we keep below it
+//! - [`limit`]: what GitHub allows an installation, and how we keep below it; [`lane`]: which writes go first
 //! - the others: one function per request
 
 use std::collections::{BTreeMap, HashMap};
@@ -32,8 +32,6 @@ pub mod auth;
 
 pub mod deployments;
 
-pub mod notes;
-
 pub mod webhook;
 
 mod answers;
@@ -41,8 +39,10 @@ mod branches;
 mod checks;
 mod comments;
 mod installations;
+mod lane;
 mod limit;
 mod models;
+mod notes;
 mod people;
 mod pulls;
 mod rules;
@@ -50,7 +50,8 @@ mod transport;
 
 pub use auth::AppCredentials;
 use auth::Scope;
-use limit::Limiter;
+pub use lane::Lane;
+pub use limit::Limiter;
 pub use models::{
     Account, CheckRun, Comment, NewCheck, Pull, PullCommit, PullSnapshot, Push, RefMove,
     Repository, Review, Status, User,
@@ -125,8 +126,6 @@ pub struct GitHub {
     next_session: AtomicU64,
     /// Answers for conditional requests, by session and route.
     known: moka::future::Cache<(u64, String), Known>,
-    /// Where our notes are, after the last one that we wrote.
-    note_tips: Mutex<HashMap<RepoName, notes::Tip>>,
     /// How many answers had which status code.
     answers: Mutex<BTreeMap<u16, u64>>,
     /// What we know of the repositories may be outdated: their names, or which ones there are.
@@ -222,7 +221,6 @@ impl GitHub {
                 // A token expires after an hour, and with it what was read by it.
                 .time_to_live(Duration::from_secs(3600))
                 .build(),
-            note_tips: Mutex::default(),
             answers: Mutex::default(),
             repositories_changed: tokio::sync::Notify::new(),
         })

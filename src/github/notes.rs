@@ -1,113 +1,166 @@
-//! Notes on commits, as `git notes --ref=windlass` reads them.
+//! Notes on commits go to GitHub by a push: git's own requests count for none of the API's limits.
 //!
-//! A note is a file in the tree of `refs/notes/windlass`, named by the commit. The
-//! ref is only fast-forwarded, so two writers do not lose each other's notes.
+//! The push names the commit that the ref has to be at, so two writers do not lose
+//! each other's notes.
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::json;
+use std::fmt::Display;
 
-use super::answers::found;
-use super::{Error, GitHub, Result, Writer, locked};
+use secrecy::ExposeSecret as _;
+
+use super::transport::rate_limited;
+use super::{Error, Result, Session, Writer};
 use crate::domain::{CommitSha, RepoName};
 
-/// The ref of our notes.
-pub const NOTES: &str = "refs/notes/windlass";
-
-const WHAT: &str = "write a note";
-
-/// The commit that the ref of our notes is at, and its tree.
-#[derive(Clone)]
-pub struct Tip {
-    commit: CommitSha,
-    tree: CommitSha,
-}
-
-#[derive(Deserialize)]
-struct Object {
-    sha: CommitSha,
-}
-
-impl GitHub {
-    async fn tip_of_notes(&self, repo: &RepoName) -> Result<Option<Tip>> {
-        #[derive(Deserialize)]
-        struct Ref {
-            object: Object,
-        }
-        #[derive(Deserialize)]
-        struct Commit {
-            tree: Object,
-        }
-        let name = NOTES.trim_start_matches("refs/");
-        let Some(Ref { object }) = found(self.get(repo, &format!("git/ref/{name}"), WHAT).await)?
-        else {
-            return Ok(None);
-        };
-        let commit = object.sha;
-        let Commit { tree } = self
-            .get(repo, &format!("git/commits/{commit}"), WHAT)
-            .await?;
-        Ok(Some(Tip {
-            commit,
-            tree: tree.sha,
-        }))
-    }
-}
+const WHAT: &str = "push notes";
+const NONE: &str = "0000000000000000000000000000000000000000";
 
 impl Writer<'_> {
-    /// Writes the note on a commit, replacing an existing one.
-    pub async fn put_note(&self, repo: &RepoName, commit: &CommitSha, text: &str) -> Result<()> {
-        // Nobody else writes there: where our last note was, the next one follows.
-        let known = locked(&self.note_tips).remove(repo);
-        let tip = match known {
-            Some(tip) => Some(tip),
-            None => self.tip_of_notes(repo).await?,
-        };
-        let mut tree =
-            json!({"tree": [{"path": commit, "mode": "100644", "type": "blob", "content": text}]});
-        if let Some(tip) = &tip {
-            tree["base_tree"] = json!(tip.tree);
-        }
-        let Object { sha: tree } = self.write(repo, "POST", "git/trees", &tree, WHAT).await?;
-        let parents: Vec<_> = tip.iter().map(|tip| &tip.commit).collect();
-        let body = json!({"message": format!("Receipt of {}", commit.short()), "tree": tree, "parents": parents});
-        let Object { sha: commit } = self.write(repo, "POST", "git/commits", &body, WHAT).await?;
-        match self.move_notes(repo, tip.is_some(), &commit).await {
-            // Another writer was faster: read again and retry.
-            Err(Error::Refused { what, message, .. })
-                if [
-                    "fast forward",
-                    "already exists",
-                    "does not exist",
-                    "cannot be updated",
-                ]
-                .iter()
-                .any(|words| message.contains(words)) =>
-            {
-                Err(Error::Stale { what, message })
-            }
-            other => {
-                other?;
-                locked(&self.note_tips).insert(repo.clone(), Tip { commit, tree });
-                Ok(())
-            }
-        }
-    }
-
-    /// Fast-forwards the ref of our notes, or creates it.
-    async fn move_notes(
+    /// Moves a ref from the commit that it is expected at; `pack`: the objects that this needs.
+    pub async fn push(
         &self,
         repo: &RepoName,
-        exists: bool,
-        sha: &CommitSha,
-    ) -> Result<IgnoredAny> {
-        let (method, path, body) = if exists {
-            let body = json!({"sha": sha, "force": false});
-            ("PATCH", format!("git/{NOTES}"), body)
-        } else {
-            let body = json!({"ref": NOTES, "sha": sha});
-            ("POST", "git/refs".to_string(), body)
+        name: &str,
+        (before, after): (Option<&CommitSha>, &CommitSha),
+        pack: Vec<u8>,
+    ) -> Result<()> {
+        let session = self.session_for(repo).await?;
+        // While the installation is limited nothing is sent, not even this.
+        let turn = session.limiter.turn(None).await;
+        let _turn = turn.map_err(|limited| rate_limited(WHAT, limited.wait))?;
+        let url = self.repository(repo)?.clone_url;
+        let listed = self
+            .http
+            .get(format!("{url}/info/refs?service=git-receive-pack"));
+        let listed = self.answer(repo, &session, listed).await?;
+        let before = before.map_or(NONE, CommitSha::as_str);
+        if listed_at(&listed, name).unwrap_or(NONE) != before {
+            return Err(stale("the ref has moved"));
+        }
+        let command = format!("{before} {after} {name}\0report-status agent=windlass");
+        let mut body = format!("{:04x}{command}0000", command.len() + 4).into_bytes();
+        body.extend(pack);
+        let request = self
+            .http
+            .post(format!("{url}/git-receive-pack"))
+            .header("content-type", "application/x-git-receive-pack-request")
+            .body(body);
+        report(&self.answer(repo, &session, request).await?, name)
+    }
+
+    /// The body of an answer of git's.
+    async fn answer(
+        &self,
+        repo: &RepoName,
+        session: &Session,
+        request: reqwest::RequestBuilder,
+    ) -> Result<String> {
+        let unavailable = |message: &dyn Display| Error::Unavailable {
+            what: WHAT.into(),
+            message: message.to_string(),
         };
-        self.write(repo, method, &path, &body, WHAT).await
+        let token = session.token.expose_secret();
+        let request = request.basic_auth("x-access-token", Some(token));
+        let answer = request.send().await;
+        let answer = answer.map_err(|error| unavailable(&error.without_url()))?;
+        let (status, what) = (answer.status(), WHAT.to_string());
+        let body = answer.bytes().await;
+        let body = body.map_err(|error| unavailable(&error.without_url()))?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        match status.as_u16() {
+            200 => Ok(text),
+            301 | 302 | 307 | 308 => {
+                self.repositories_changed.notify_one();
+                Err(Error::Moved { what, to: None })
+            }
+            401 => {
+                self.forget_session(repo).await;
+                let message = "git does not accept the token".into();
+                Err(Error::Unauthorized { what, message })
+            }
+            404 => Err(Error::NotFound { what }),
+            status @ 400..500 => Err(Error::Refused {
+                what,
+                status,
+                message: text.chars().take(200).collect(),
+                accepted: None,
+            }),
+            _ => Err(unavailable(&status)),
+        }
+    }
+}
+
+fn stale(message: &str) -> Error {
+    Error::Stale {
+        what: WHAT.into(),
+        message: message.into(),
+    }
+}
+
+/// The commit that a ref is at, by git's list of refs (gitprotocol-http): lines of a length, an id,
+/// a name and, the first one, capabilities.
+fn listed_at<'a>(listed: &'a str, name: &str) -> Option<&'a str> {
+    let lines = listed.lines().filter_map(|line| {
+        let (line, _) = line.split_once('\0').unwrap_or((line, ""));
+        line.rsplit_once(' ')
+    });
+    let mut found = lines.filter(|(_, listed)| *listed == name);
+    let (front, _) = found.next()?;
+    front.get(front.len().checked_sub(NONE.len())?..)
+}
+
+/// What git says of a push (gitprotocol-pack): `ok REF`, or `ng REF REASON`.
+fn report(told: &str, name: &str) -> Result<()> {
+    if let Some((_, reason)) = told.split_once(&format!("ng {name} ")) {
+        let reason = reason.lines().next().unwrap_or_default();
+        // Words of GitHub for what its rules forbid; the other reasons are races.
+        return Err(
+            match reason.contains("declined") || reason.contains("prohibited") {
+                true => Error::Refused {
+                    what: WHAT.into(),
+                    status: 200,
+                    message: reason.into(),
+                    accepted: None,
+                },
+                false => stale(reason),
+            },
+        );
+    }
+    match told.contains(&format!("ok {name}")) {
+        true => Ok(()),
+        false => Err(Error::Unexpected {
+            what: WHAT.into(),
+            message: told.chars().take(200).collect(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "refs/notes/windlass";
+
+    #[test]
+    fn a_ref_is_found_in_the_list() {
+        let (a, b) = ("a".repeat(40), "b".repeat(40));
+        let listed = format!(
+            "001f# service=git-receive-pack\n0000009b{a} refs/heads/main\0report-status atomic\n003f{b} {NAME}-old\n0040{b} {NAME}\n0000"
+        );
+        assert_eq!(listed_at(&listed, NAME), Some(b.as_str()));
+        assert_eq!(listed_at(&listed, "refs/heads/main"), Some(a.as_str()));
+        assert_eq!(listed_at(&listed, "refs/heads/mai"), None);
+        assert_eq!(listed_at("", NAME), None);
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_a_race() {
+        let of = |line: &str| report(&format!("000eunpack ok\n0020{line}\n0000"), NAME);
+        assert!(of(&format!("ok {NAME}")).is_ok());
+        let raced = of(&format!("ng {NAME} failed to update ref"));
+        assert!(matches!(raced, Err(Error::Stale { .. })), "{raced:?}");
+        let words = "push declined due to repository rule violations";
+        let refused = of(&format!("ng {NAME} {words}"));
+        assert!(matches!(refused, Err(Error::Refused { message, .. }) if message == words));
+        assert!(matches!(report("", NAME), Err(Error::Unexpected { .. })));
     }
 }

@@ -13,8 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answers::{classified, clock_skew, limited, unexpected, with_clock, without_answer};
-use super::limit::Lane;
-use super::{Error, GitHub, Result, Session, Writer};
+use super::{Error, GitHub, Lane, Result, Session, Writer};
 use crate::domain::RepoName;
 
 /// A request that is yet to be sent. Boxed, since octocrab's are large and many functions hold one.
@@ -272,7 +271,7 @@ fn modified<T: DeserializeOwned>(answer: Option<Answered>, what: &str) -> Result
     }
 }
 
-fn rate_limited(what: &str, wait: Duration) -> Error {
+pub(super) fn rate_limited(what: &str, wait: Duration) -> Error {
     let wait = jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::from_mins(1));
     Error::RateLimited {
         what: what.into(),
@@ -313,7 +312,19 @@ impl Writer<'_> {
         input: Value,
         what: &str,
     ) -> Result<Value> {
-        let variables = json!({"input": input});
+        self.mutate_all(repo, document, json!({"input": input}), what)
+            .await
+    }
+
+    /// Several mutations, carried out one after the other, in one request. Err: one of them failed;
+    /// the first such error.
+    pub(super) async fn mutate_all(
+        &self,
+        repo: &RepoName,
+        document: &str,
+        variables: Value,
+        what: &str,
+    ) -> Result<Value> {
         self.operate(repo, Some(Lane::Decide), (document, variables), what)
             .await
     }

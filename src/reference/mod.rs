@@ -90,7 +90,7 @@ fn statuses() -> String {
         (
             format!("status `{SYNC_CONTEXT}`"),
             "commits of the base branch",
-            "pending, then success or failure; error while a cluster cannot be reached; over all applications that the commit changed",
+            "pending where it takes longer than 20 seconds, then success or failure; error while a cluster cannot be reached; over all applications that the commit changed",
         ),
         (
             "status `windlass/STAGE`".into(),

@@ -4,14 +4,13 @@
 use sha2::{Digest as _, Sha256};
 
 use super::markdown::bounded;
-use crate::domain::pull_request::{Source, Wanted};
+use crate::domain::pull_request::{STICKY_MARK as STICKY, Source, Wanted};
 use crate::domain::seal::Seal;
 
-const STICKY: &str = "<!-- windlass:sticky ";
 pub(super) const REPLY: &str = "<!-- windlass:reply ";
 const TAMPERED: &str = "<!-- windlass:edited ";
 
-/// What `varies` (a duration) is no part of the fingerprint.
+/// What `varies` (a duration, a base) is no part of the fingerprint.
 pub(super) fn sticky(text: &str, varies: &str, last: bool) -> Wanted {
     let steady = if varies.is_empty() {
         text.to_string()

@@ -11,7 +11,9 @@
 #![allow(dead_code, reason = "of the stories' support a part is used")]
 
 mod corpus;
+mod day;
 mod drift;
+mod github;
 mod looks;
 mod measures;
 mod memory;
@@ -55,7 +57,27 @@ fn main() {
             looks::looks().await;
         }
     });
+    if wanted("github_idle") {
+        runtime.block_on(github::idle(&mut results));
+    }
+    if wanted("github_push") {
+        runtime.block_on(github::push(&mut results));
+    }
+    if wanted("github_life") {
+        life(&runtime, &mut results);
+    }
     results.print();
+}
+
+/// The lives of images, and a day of them: that needs a clock that is paused.
+fn life(runtime: &tokio::runtime::Runtime, results: &mut Results) {
+    let (reads, writes) = runtime.block_on(github::life(results));
+    let paused = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    paused.block_on(day::day(results, reads, writes));
 }
 
 fn deployment(name: &str, image: &str, replicas: u32) -> String {

@@ -24,10 +24,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::controller::cache::Recent;
-use crate::controller::{Event, Requeue, Result, Writer};
+use crate::controller::{Event, Reader, Requeue, Result, Writer};
+use crate::domain;
 use crate::domain::catalog::Target;
 use crate::domain::pull_request::{Rollout, RolloutState, shortened};
-use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid};
+use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
 use pulls::pulls_of;
 use status::post;
 
@@ -59,10 +60,10 @@ pub struct Cache {
     reported: Recent<deployments::ReportKey, String>,
     /// Commits that have a receipt.
     receipts: Recent<CommitKey, ()>,
+    receipts_waiting: Recent<RepoName, Arc<receipt::Waiting>>,
 }
 
-/// A rollout that takes no longer than this is reported by its outcome alone, as a deployment and on
-/// source commits. The commit's own status and the pull request's comment show it all the time.
+/// A rollout that takes no longer than this is reported by its outcome alone.
 const SHORT: Duration = Duration::from_secs(20);
 
 /// A commit, and the base whose configuration counts.
@@ -82,25 +83,21 @@ pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
         return Ok(Requeue::Idle);
     }
     let (progress, recheck) = progress_of(&ctx, &key.repo, &base, &key.commit).await?;
-    if let Some((state, description)) = status::observe(&ctx, &key, &progress).await? {
+    let is_quiet = quiet(&ctx, &key, &progress).is_some();
+    if let Some((state, description)) = status::observe(&ctx, &key, &progress).await?
+        && !is_quiet
+    {
         post(&ctx, &key, state, description).await?;
     }
     note_progress(&ctx, &key, &progress).await?;
     let is_over = progress.iter().all(|rollout| rollout.state.is_final());
-    let first_seen = ctx
-        .cache
-        .commits
-        .first_seen
-        .get_with(key.clone(), Instant::now);
-    // A rollout that is over at once needs no report of being under way.
-    let early = SHORT.saturating_sub(first_seen.elapsed());
-    let is_early = !is_over && !early.is_zero();
-    if !is_early {
+    let early = early(&ctx, &key).filter(|_| !is_over);
+    if early.is_none() {
         deployments::deployments(&ctx, &key, &progress).await?;
         sources::sources(&ctx, &base, &progress).await?;
     }
     if let Some(text) = receipt::observe(&ctx, &key, &progress).await? {
-        receipt::write(&ctx, &key, &text).await?;
+        receipt::write(&ctx, &key, text).await?;
     }
     if is_over {
         ctx.cache.commits.unfinished.invalidate(&key);
@@ -109,7 +106,19 @@ pub async fn reconcile(ctx: Arc<Writer>, key: CommitKey) -> Result<Requeue> {
         true => Requeue::After(Duration::from_secs(2)),
         false => Requeue::Idle,
     };
-    Ok(requeue.or_after(is_early.then_some(early)))
+    Ok(requeue.or_after(early))
+}
+
+/// For how long a commit's rollout is young still: it may be over by then. None: it is not.
+fn early(ctx: &Reader, key: &CommitKey) -> Option<Duration> {
+    let seen = &ctx.cache.commits.first_seen;
+    let left = SHORT.saturating_sub(seen.get_with(key.clone(), Instant::now).elapsed());
+    (!left.is_zero()).then_some(left)
+}
+
+/// For how long a rollout is not told of, since it may be over by then, and asks nobody for anything.
+pub fn quiet(ctx: &Reader, key: &CommitKey, progress: &[Rollout]) -> Option<Duration> {
+    early(ctx, key).filter(|_| domain::rollout::passes_by_itself(progress))
 }
 
 /// Wakes what waits for the progress of a commit, if it changed.

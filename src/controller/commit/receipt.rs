@@ -1,16 +1,20 @@
 //! The receipt of a commit: what was applied, by which plan, who approved it
 //! and when, as a note on the commit (`git notes --ref=windlass show`).
 //!
-//! Written once, when every application that the commit changed is finished.
+//! Written once, when every application that the commit changed is finished. Receipts
+//! that are due while one is pushed go with the next push, all in one.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use crate::cluster::store::ApplicationStatus;
-use crate::controller::{Reader, Result, Writer, authority, pull_request};
+use crate::controller::cache::locked;
+use crate::controller::{Error, Reader, Result, Writer, authority, pull_request};
 use crate::domain::pull_request::{Rollout, RolloutState};
-use crate::domain::{CommitKey, CommitSha, PullRequestKey};
+use crate::domain::{CommitKey, CommitSha, PullRequestKey, RepoName};
+use crate::git::{Mirrors, NOTES};
 use crate::github;
 
 /// The receipt to write; None: it is not due, or written already.
@@ -94,15 +98,66 @@ fn application(commit: &CommitSha, progress: &Rollout, status: ApplicationStatus
     })
 }
 
-pub async fn write(ctx: &Writer, key: &CommitKey, text: &str) -> Result<()> {
-    match ctx.to_github().put_note(&key.repo, &key.commit, text).await {
-        Err(error @ (github::Error::Refused { .. } | github::Error::NotFound { .. })) => {
+/// The receipts of one repository that wait for a push: whoever pushes takes all of them.
+#[derive(Default)]
+pub struct Waiting {
+    texts: Mutex<BTreeMap<CommitSha, String>>,
+    push: tokio::sync::Mutex<()>,
+}
+
+pub async fn write(ctx: &Writer, key: &CommitKey, text: String) -> Result<()> {
+    let waiting = &ctx.cache.commits.receipts_waiting;
+    let waiting = waiting.get_with(key.repo.clone(), Arc::default);
+    locked(&waiting.texts).insert(key.commit.clone(), text);
+    let _turn = waiting.push.lock().await;
+    let texts = std::mem::take(&mut *locked(&waiting.texts));
+    if texts.is_empty() {
+        // Another one's push had it.
+        return Ok(());
+    }
+    match push(ctx, &key.repo, &texts).await {
+        Err(Error::GitHub(
+            error @ (github::Error::Refused { .. } | github::Error::NotFound { .. }),
+        )) => {
             tracing::warn!(commit = %key, %error, "its receipt cannot be written");
         }
-        other => other?,
+        Err(error) => {
+            // Another writer was faster, or the push was done and its answer got lost: what there
+            // is is fetched first. The others have their turns yet.
+            ctx.touch(&key.repo);
+            let others = texts
+                .into_iter()
+                .filter(|(commit, _)| *commit != key.commit);
+            locked(&waiting.texts).extend(others);
+            return Err(error);
+        }
+        Ok(()) => {}
     }
-    ctx.cache.commits.receipts.insert(key.clone(), ());
+    for commit in texts.keys() {
+        let receipts = &ctx.cache.commits.receipts;
+        receipts.insert(commit_key(key, commit), ());
+    }
     Ok(())
+}
+
+fn commit_key(key: &CommitKey, commit: &CommitSha) -> CommitKey {
+    CommitKey {
+        repo: key.repo.clone(),
+        commit: commit.clone(),
+    }
+}
+
+async fn push(ctx: &Writer, repo: &RepoName, texts: &BTreeMap<CommitSha, String>) -> Result<()> {
+    let author = ctx.github.identity().await?.login.clone();
+    let (name, texts, now) = (repo.clone(), texts.clone(), ctx.now());
+    let write = move |mirrors: &Mirrors| mirrors.write_notes(&name, &texts, &author, now);
+    let mut notes = ctx.mirrors(write).await?;
+    let pack = std::mem::take(&mut notes.pack);
+    let moved = (notes.before.as_ref(), &notes.after);
+    ctx.to_github().push(repo, NOTES, moved, pack).await?;
+    let name = repo.clone();
+    ctx.mirrors(move |mirrors| mirrors.notes_pushed(&name, &notes))
+        .await
 }
 
 /// Who opened, approved and merged a pull request; an approval counts by the rule of the gate.

@@ -1,6 +1,6 @@
 //! Statuses on the commits that images were built from: where each runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::deployments::{state_of, tolerated};
@@ -12,21 +12,23 @@ use crate::github;
 /// A status for each stage on the commits that the images were built from, over all the
 /// applications of the stage that run them. A success stays.
 pub async fn sources(ctx: &Writer, base: &Base, progress: &[Rollout]) -> Result<()> {
-    let mut reports: BTreeSet<(CommitKey, Name)> = BTreeSet::new();
+    let mut reports: BTreeMap<(CommitKey, Name), bool> = BTreeMap::new();
     for rollout in progress {
-        reports.extend(
-            built_from(ctx, &rollout.key)
-                .await?
-                .into_iter()
-                .map(|source| (source, rollout.key.stage.clone())),
-        );
+        for source in built_from(ctx, &rollout.key).await? {
+            let is_under_way = reports.entry((source, rollout.key.stage.clone()));
+            *is_under_way.or_default() |= !rollout.state.is_final();
+        }
     }
-    for (source, stage) in reports {
+    for ((source, stage), is_under_way) in reports {
         if ctx.github.repository(&source.repo).is_err() {
             continue;
         }
         let running = running(ctx, base, &source, &stage).await?;
-        report(ctx, source, &stage, &running).await?;
+        // What is under way with a newer commit, that one tells.
+        let is_pending = running.iter().any(|one| !one.state.is_final());
+        if is_under_way || !is_pending {
+            report(ctx, source, &stage, &running).await?;
+        }
     }
     Ok(())
 }

@@ -29,7 +29,19 @@ pub async fn act(
     tracing::debug!(?step, "promotion");
     let moves = step.moves_branch();
     match step {
-        Step::CreateBranch { at } => github.create_branch(repo, &branch, &at).await?,
+        // GitHub refused it: the branch alone, since REST says which permission is missing.
+        Step::Propose { at, .. } if ctx.cache.promotions.was_refused(key) => {
+            github.create_branch(repo, &branch, &at).await?;
+        }
+        Step::Propose { at, edits } => {
+            let base = ctx.github.repository(repo)?.default_branch;
+            let words = (facts.title.as_str(), facts.body.as_str());
+            let opened = github
+                .propose(repo, &branch, (&base, &at), message, &edits, words)
+                .await?;
+            let opened = ctx.github.pull(&pull(opened)).await?;
+            ctx.cache.promotions.show(key, opened);
+        }
         Step::ResetBranch { from, to } => {
             let moved = [(full, Some(from), Some(to))];
             github.move_refs(repo, &moved).await?

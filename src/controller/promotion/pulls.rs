@@ -32,6 +32,11 @@ impl Cache {
         before
     }
 
+    /// Whether GitHub refused the last step.
+    pub fn was_refused(&self, key: &ApplicationKey) -> bool {
+        self.refused.contains_key(key)
+    }
+
     /// GitHub took the last step.
     pub fn note_success(&self, key: &ApplicationKey) {
         self.refused.invalidate(key);

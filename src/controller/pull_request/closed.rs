@@ -32,24 +32,24 @@ pub async fn observe(
     } else {
         authority::merged_changes(ctx, key, merged.clone()).await?
     };
-    let mut wanted = None;
+    let (mut wanted, mut quiet) = (None, None);
     // Once the comment reports the final state it is not updated: later changes belong to later
     // commits.
     let updates_comment = thread.sticky.is_some() && !thread.ended;
     if let Some(commit) = &merged
         && let Some(progress) = rollout(ctx, key, &base, commit, updates_comment).await?
     {
-        let touched = progress
-            .iter()
-            .filter_map(|rollout| base.target(&rollout.key));
-        changes.touched = touched.cloned().collect();
+        let touched = progress.iter().map(|rollout| base.target(&rollout.key));
+        changes.touched = touched.flatten().cloned().collect();
         let healthy = |rollout: &Rollout| rollout.state == RolloutState::Healthy;
         let predicted = match !thread.ended && progress.iter().all(healthy) {
             true => score(ctx, key, &base).await?,
             false => None,
         };
         if updates_comment {
-            wanted = Some(progress_comment(&snapshot, commit, &progress, predicted));
+            quiet = commit::quiet(ctx, &commit_key(key, commit), &progress);
+            let shown = progress_comment(&snapshot, commit, &progress, predicted);
+            wanted = Some(shown).filter(|_| quiet.is_none());
         }
     }
     let observed = Snapshot {
@@ -71,7 +71,15 @@ pub async fn observe(
         changes: changes.into(),
         gate_facts: None,
         shown_preview: None,
+        quiet,
     })
+}
+
+fn commit_key(key: &PullRequestKey, commit: &CommitSha) -> CommitKey {
+    CommitKey {
+        repo: key.repo.clone(),
+        commit: commit.clone(),
+    }
 }
 
 /// The rollout of the merge. None: the configuration is invalid, so the changed applications are
@@ -91,10 +99,7 @@ async fn rollout(
     {
         return Ok(None);
     }
-    let name = CommitKey {
-        repo: key.repo.clone(),
-        commit: merged.clone(),
-    };
+    let name = commit_key(key, merged);
     commit::record_pull_request(ctx, &name, key.number);
     if wakes_commit {
         ctx.emit(&Event::Commit(name));

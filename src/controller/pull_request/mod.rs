@@ -29,7 +29,7 @@ use jiff::Timestamp;
 
 use crate::controller::preview::Changes;
 use crate::controller::{
-    Base, DEBOUNCE, Event, Reader, Requeue, Result, Writer, key_of_branch, promotion,
+    Base, DEBOUNCE, Error, Event, Kind, Reader, Requeue, Result, Writer, key_of_branch, promotion,
 };
 use crate::domain::PullRequestKey;
 use crate::domain::command::Permission;
@@ -47,12 +47,16 @@ const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
     let known = snapshots::snapshot(&ctx, &key).await?;
     let outcome = Box::pin(look(&ctx, &key, &known)).await;
-    if outcome.is_err() {
-        // A write may have been done all the same.
+    if outcome.as_ref().is_err_and(may_have_written) {
         ctx.cache.pulls.snapshots.touch(&key);
     }
     let retry = merge::retry_after(&ctx, &key, &known.snapshot.pull.head.sha);
     Ok(outcome?.or_after(known.lag).or_after(retry))
+}
+
+/// A write that failed may have been done all the same; not one that GitHub's limits kept back.
+fn may_have_written(error: &Error) -> bool {
+    !matches!(error.kind(), Kind::RateLimited(_))
 }
 
 async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Requeue> {
@@ -91,7 +95,8 @@ async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Reque
         ctx.cache.pulls.previews.invalidate(key);
         return Ok(Requeue::After(Duration::ZERO));
     }
-    act(ctx, key, &observation, steps).await
+    let requeue = act(ctx, key, &observation, steps).await?;
+    Ok(requeue.or_after(observation.quiet))
 }
 
 /// Acknowledges commands before anything slow, so that nobody wonders whether they were noticed. If
@@ -116,6 +121,8 @@ pub struct Observation {
     pub changes: Arc<Changes>,
     /// The facts that the verdict is based on.
     gate_facts: Option<Facts>,
+    /// For how long the rollout of its merge is not told of.
+    quiet: Option<Duration>,
 }
 
 impl Observation {

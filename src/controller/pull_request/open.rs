@@ -90,6 +90,7 @@ pub async fn observe(
         snapshot,
         gate_facts: Some(facts),
         shown_preview: Some(shown_preview),
+        quiet: None,
     })
 }
 

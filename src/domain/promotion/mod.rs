@@ -107,8 +107,10 @@ pub enum PullRequestState {
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    CreateBranch {
+    /// Creates the branch, its commit and the pull request.
+    Propose {
         at: CommitSha,
+        edits: Vec<FileEdit>,
     },
     /// Resets a branch without a pull request to the base.
     ResetBranch {
@@ -229,8 +231,9 @@ fn next(snapshot: &Snapshot) -> Step {
         return Step::Settled(Outcome::Rejected { number });
     }
     match (&snapshot.branch, open) {
-        (None, _) => Step::CreateBranch {
+        (None, _) => Step::Propose {
             at: snapshot.base.clone(),
+            edits: snapshot.edits.clone(),
         },
         (Some(branch), None) => prepare(snapshot, branch),
         (Some(branch), Some(pr)) => update(snapshot, branch, pr),

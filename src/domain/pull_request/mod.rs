@@ -33,6 +33,9 @@ pub const GATE_CONTEXT: &str = "windlass/gate";
 /// The commit status on merged commits: one per commit, over all its applications.
 pub const SYNC_CONTEXT: &str = "windlass/sync";
 
+/// How the body of our sticky comment begins.
+pub const STICKY_MARK: &str = "<!-- windlass:sticky ";
+
 /// A text with commands that we have not answered yet.
 #[derive(Debug, Clone)]
 pub struct CommandComment {

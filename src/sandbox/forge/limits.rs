@@ -137,17 +137,22 @@ pub(super) fn is_write(call: &Call) -> bool {
         && (!is_graphql(call) || String::from_utf8_lossy(&call.body).contains("mutation"))
 }
 
+fn opens_pull(call: &Call) -> bool {
+    is_graphql(call) && String::from_utf8_lossy(&call.body).contains("createPullRequest")
+}
+
 fn cost(call: &Call) -> Cost {
     let (route, _) = route(&call.path);
     Cost {
         graphql: is_graphql(call),
         write: is_write(call) || call.path.ends_with("/access_tokens"),
-        content: CONTENT.iter().any(|(method, end)| {
-            call.method == *method
-                && ["/repos/*/*", "/repositories/*"]
-                    .iter()
-                    .any(|start| route.strip_prefix(start) == Some(end))
-        }),
+        content: opens_pull(call)
+            || CONTENT.iter().any(|(method, end)| {
+                call.method == *method
+                    && ["/repos/*/*", "/repositories/*"]
+                        .iter()
+                        .any(|start| route.strip_prefix(start) == Some(end))
+            }),
         free: route == "/rate_limit",
     }
 }

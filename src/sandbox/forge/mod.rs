@@ -91,6 +91,8 @@ pub const ASSUMPTIONS: &[&str] = &[
     "the words in which pulls/{number}/comments refuses a commit, a path or a line; only the head's commit is taken",
     "a review's text is edited by its author or by who may write; others get 404",
     "lastEditedAt tells of edits of the text alone, not of the title",
+    "a document of several mutations is one write, five points, and creates content once where it opens a pull request; a mutation that fails does not keep the next ones from being tried",
+    "createPullRequest refuses in the words of REST, as UNPROCESSABLE",
     "updateRefs needs beforeOid to match when it is given, and answers STALE_DATA in createCommitOnBranch's words",
 ];
 

@@ -64,26 +64,31 @@ fn put_on_wire(reply: Reply) -> Response {
 impl Inner {
     /// None: the connection is to be cut.
     fn dispatch(&self, call: &Call) -> Option<Reply> {
-        if !call.path.starts_with("/api/") {
-            return Some(if call.path.contains(".git/") {
-                self.smart_http(call)
-            } else {
-                self.page(call)
-            });
-        }
         let auth = self.authenticate(call);
+        if !call.path.starts_with("/api/") {
+            if !call.path.contains(".git/") {
+                return Some(self.page(call));
+            }
+            let by_app = auth.as_ref().map_or(Caller::Nobody, caller).is_app();
+            let is_push = call.path.ends_with("/git-receive-pack");
+            return self.gated(call, by_app && is_push, || self.smart_http(call));
+        }
         let caller = auth.as_ref().map_or(Caller::Nobody, caller);
         let by_app = caller.is_app();
         let _flight = self.take_off(caller);
-        let gate = (is_write(call) && by_app)
-            .then(|| self.wire().writes)
-            .flatten();
-        let what = format!("{} {}", call.method, call.path);
+        let is_write = is_write(call) && by_app;
+        self.gated(call, is_write, || self.api(call, auth))
+    }
+
+    /// Answers, through the gate that stands round the App's writes. None: the connection is to be
+    /// cut.
+    fn gated(&self, call: &Call, is_write: bool, answer: impl FnOnce() -> Reply) -> Option<Reply> {
+        let gate = is_write.then(|| self.wire().writes).flatten();
         let Some(gate) = gate else {
-            return Some(self.api(call, auth));
+            return Some(answer());
         };
-        let number = gate.begin(&what)?;
-        let reply = self.api(call, auth);
+        let number = gate.begin(&format!("{} {}", call.method, call.path))?;
+        let reply = answer();
         gate.end(number).then_some(reply)
     }
 

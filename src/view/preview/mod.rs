@@ -78,7 +78,10 @@ pub fn preview(preview: &Preview) -> PreviewText {
         short if short < 0.1 => format!("{:.2} s", short),
         long => format!("{long:.1} s"),
     };
-    let varies = format!(" · {duration}");
+    // While newer bases change nothing of it, the comment stays as it is: a push costs no edit of
+    // every open pull request's.
+    let base = preview.base.short();
+    let varies = format!(" on base `{base}` · {duration}");
     let comment = render(
         "preview.md",
         PreviewView {
@@ -86,7 +89,7 @@ pub fn preview(preview: &Preview) -> PreviewText {
             alerts,
             details: fitting(&parts, &whole),
             head: preview.head.short().into(),
-            base: preview.base.short().into(),
+            base: base.into(),
             duration,
             digest: preview.digest()[..16].into(),
         },

@@ -2,31 +2,37 @@
 
 use crate::support::World;
 
-/// The budgets of `docs/scale.md`: what an image's life asks of GitHub.
+/// The budgets of `docs/scale.md`: one image in one stage, from its announcement to its receipt.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_life_of_an_image_has_a_budget() {
+    let world = World::of_one_stage().await;
+    let asked = world.life("1.5.0").await;
+    let (reads, writes) = (asked.reads.len(), asked.writes.len());
+    assert!(reads <= 25, "{reads} reads: {asked:#?}");
+    assert!(writes <= 12, "{writes} writes: {asked:#?}");
+}
+
+/// The next stage's pull request, up to its review, costs less than another life.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lives_of_two_stages_have_a_budget() {
     let world = World::new().await;
     world.quiet().await;
-    world.asked();
-    world.announce("1.5.0").await;
-    let number = world.pull_request("staging").await;
-    let merged = world.merged(number).await;
-    world.sync_status(&merged, "success").await;
-    world
-        .previewed(world.pull_request("production").await)
-        .await;
+    world.counted();
+    world.up_to_review("1.5.0").await;
     world.quiet().await;
-    let asked = world.asked();
-    let count = |read: bool| -> usize {
-        let matching = asked
-            .iter()
-            .filter(|(what, _)| what.starts_with("GET") == read);
-        matching.map(|(_, count)| count).sum()
-    };
-    // Two pull requests: one from its opening to its rollout, one up to its review.
-    let (reads, writes) = (count(true), count(false));
-    assert!(reads <= 25, "{reads} reads: {asked:#?}");
-    assert!(writes <= 30, "{writes} writes: {asked:#?}");
+    let asked = world.counted();
+    let (reads, writes) = (asked.reads.len(), asked.writes.len());
+    assert!(reads <= 30, "{reads} reads: {asked:#?}");
+    assert!(writes <= 18, "{writes} writes: {asked:#?}");
+}
+
+/// Open pull requests that a push does not change cost nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_asks_for_no_pull_request_that_it_does_not_change() {
+    let world = World::new().await;
+    let asked = world.push_beside(4).await;
+    assert!(asked.reads.len() <= 4, "{asked:#?}");
+    assert_eq!(asked.writes.len(), 1, "the commit's status: {asked:#?}");
 }
 
 /// A limit that GitHub sets is kept, and what waited for it is done afterwards.

@@ -4,6 +4,7 @@
 //! - `conversation`: a pull request as text; `commands`, `lab`: shorter ways for many stories
 //! - `proxy`, `contract`, `webhook`: what stands between windlass and its servers
 
+mod budget;
 mod cluster;
 pub mod commands;
 pub mod contract;

@@ -63,9 +63,13 @@ impl World {
 
     /// Announces an image as CI would; status code and body.
     pub async fn announce(&self, tag: &str) -> (u16, Value) {
+        self.announce_as(&image_event(tag)).await
+    }
+
+    pub async fn announce_as(&self, event: &Value) -> (u16, Value) {
         // As CI does: again while it is not taken, or takes long.
         self.until("the event is taken", async || {
-            self.event(&image_event(tag), Some(&self.windlass.events_token))
+            self.event(event, Some(&self.windlass.events_token))
                 .await
                 .filter(|(status, _)| ![503, 202].contains(status))
         })

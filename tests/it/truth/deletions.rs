@@ -231,10 +231,7 @@ async fn what_a_finalizer_holds_is_pending_with_its_name() {
         })
         .await;
     has(&why, &["is being deleted, and waits for example.com/hold"]);
-    assert_eq!(
-        lab.world.status(&commit, "windlass/sync").unwrap().0,
-        "pending"
-    );
+    lab.world.sync_status(&commit, "pending").await;
     lab.kubectl(&[
         "patch",
         "configmap/held",

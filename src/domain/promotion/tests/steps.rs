@@ -57,7 +57,13 @@ fn without_a_pull_request_the_branch_is_made_and_it_is_opened() {
     use BranchContent::*;
     use PullRequestState::*;
     check([
-        (snapshot(None, None), Step::CreateBranch { at: sha('b') }),
+        (
+            snapshot(None, None),
+            Step::Propose {
+                at: sha('b'),
+                edits: edit(),
+            },
+        ),
         (
             snapshot(Some(('b', Nothing)), None),
             Step::Commit {
@@ -145,7 +151,10 @@ fn what_was_closed_is_proposed_again_only_if_it_is_something_else() {
         ),
         (
             snapshot(None, Some((Closed, ""))),
-            Step::CreateBranch { at: sha('b') },
+            Step::Propose {
+                at: sha('b'),
+                edits: edit(),
+            },
         ),
     ]);
 }

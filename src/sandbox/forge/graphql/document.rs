@@ -36,6 +36,9 @@ pub(super) fn input(field: &Field, variables: &BTreeMap<String, Value>) -> Resul
         "createCommitOnBranch" => {
             json!({"clientMutationId": null, "commit": {"oid": "", "url": ""}, "ref": {"name": "", "id": ""}})
         }
+        "createPullRequest" => {
+            json!({"clientMutationId": null, "pullRequest": {"id": "", "number": 0, "url": "", "title": "", "headRefOid": ""}})
+        }
         "updateRefs" => json!({"clientMutationId": null}),
         "enqueuePullRequest" | "dequeuePullRequest" => {
             json!({"clientMutationId": null, "mergeQueueEntry": queue_entry()})

@@ -1,4 +1,4 @@
-//! The GraphQL subset: the mutations that write git and use merge queues, and the query `node`.
+//! The GraphQL subset: the mutations that write git, open pull requests and use merge queues, and the query `node`.
 //!
 //! A document is parsed, its variables are bound, the mutation is carried out,
 //! and the answer holds exactly the fields that were selected; a field that the
@@ -6,9 +6,10 @@
 //! `errors`, as on GitHub.
 
 //!
-//! - [`document`]: what a document asks for; [`create_commit`], [`update_refs`], [`queue`]: the mutations; [`node`]: the query
+//! - [`document`]: what a document asks for; [`create_commit`], [`create_pull`], [`update_refs`], [`queue`]: the mutations; [`node`]: the query
 
 mod create_commit;
+mod create_pull;
 mod document;
 mod node;
 mod queue;
@@ -86,14 +87,14 @@ impl Inner {
             Ok(request) => request,
             Err(reply) => return reply,
         };
-        self.operate(&request, auth)
+        self.operate(call, &request, auth)
             .unwrap_or_else(|error| Reply::json(200, json!({"errors": [error]})))
     }
 
-    fn operate(&self, request: &Request, auth: &Auth) -> Result<Reply, Value> {
+    fn operate(&self, call: &Call, request: &Request, auth: &Auth) -> Result<Reply, Value> {
         let answer = match document::operation(&request.query)? {
             (OperationType::Query, fields) => self.query(fields, &request.variables, auth)?,
-            (_, fields) => self.mutate(fields, &request.variables, auth)?,
+            (_, fields) => self.mutate(call, fields, &request.variables, auth)?,
         };
         Ok(Reply::json(200, answer))
     }
@@ -101,19 +102,27 @@ impl Inner {
     /// Carries out mutations, one after the other; Err: the document cannot be gone on with.
     fn mutate(
         &self,
+        call: &Call,
         fields: Vec<Positioned<Selection>>,
         variables: &BTreeMap<String, Value>,
         auth: &Auth,
     ) -> Result<Value, Value> {
         answers(fields, |field| {
             let input = document::input(field, variables)?;
-            let done = self.execute(field, input, auth);
+            let done = self.execute(call, field, input, auth);
             Ok(done.map(|value| document::selected(&field.selection_set, &value)))
         })
     }
 
-    fn execute(&self, field: &Field, input: Value, auth: &Auth) -> Result<Value, Failure> {
+    fn execute(
+        &self,
+        call: &Call,
+        field: &Field,
+        input: Value,
+        auth: &Auth,
+    ) -> Result<Value, Failure> {
         match field.name.node.as_str() {
+            "createPullRequest" => self.create_pull(call, input, auth),
             "updateRefs" => self.update_refs(input, auth),
             "enqueuePullRequest" => self.enqueue(input, auth),
             "dequeuePullRequest" => self.dequeue(input, auth),
