@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::deployments::{state_of, tolerated};
 use crate::controller::{Base, Reader, Result, Writer};
-use crate::domain::pull_request::{self, RevisionOrder, Rollout};
+use crate::domain::pull_request::{self, RevisionOrder, Rollout, RolloutState};
 use crate::domain::{ApplicationKey, CommitKey, Name};
 use crate::github;
 
@@ -13,7 +13,12 @@ use crate::github;
 /// applications of the stage that run them. A success stays.
 pub async fn sources(ctx: &Writer, base: &Base, progress: &[Rollout]) -> Result<()> {
     let mut reports: BTreeMap<(CommitKey, Name), bool> = BTreeMap::new();
-    for rollout in progress {
+    // What a newer commit changed, that one tells: two would tell it at the same time.
+    let superseded = [RolloutState::Superseded, RolloutState::FailedBefore];
+    for rollout in progress
+        .iter()
+        .filter(|rollout| !superseded.contains(&rollout.state))
+    {
         for source in built_from(ctx, &rollout.key).await? {
             let is_under_way = reports.entry((source, rollout.key.stage.clone()));
             *is_under_way.or_default() |= !rollout.state.is_final();
@@ -24,7 +29,7 @@ pub async fn sources(ctx: &Writer, base: &Base, progress: &[Rollout]) -> Result<
             continue;
         }
         let running = running(ctx, base, &source, &stage).await?;
-        // What is under way with a newer commit, that one tells.
+        // What is under way with another commit, that one tells.
         let is_pending = running.iter().any(|one| !one.state.is_final());
         if is_under_way || !is_pending {
             report(ctx, source, &stage, &running).await?;

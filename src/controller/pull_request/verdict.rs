@@ -53,9 +53,10 @@ pub async fn verdict(
     logins.extend(unseen_by.iter().cloned());
     let mut overrides = overrides(ctx, key, snapshot).await?;
     let overriding: Vec<_> = overrides.iter().map(|given| given.by.clone()).collect();
-    // They count from those who could see what they let through.
+    // They count from those who could see what they let through. GitHub's times are in seconds: one
+    // of the same second may have been of the head before.
     let previewed_at = fact.as_ref().map(|fact| fact.completed_at);
-    overrides.retain(|given| previewed_at.is_some_and(|at| given.at >= at));
+    overrides.retain(|given| previewed_at.is_some_and(|at| given.at > at));
     let targets = authority::touched_stages(base, changes, &shown_preview.preview);
     let github = github_facts(ctx, base, snapshot).await?;
     let people = People {
