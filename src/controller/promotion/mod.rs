@@ -8,7 +8,7 @@
 //! - `candidates`: the images announced for a stage, or running in earlier stages
 //! - `git`: what the base and our branch have of them; `history`: what was merged and reverted
 //! - `pulls`: the pull requests from its branch
-//! - `edits`: the files that a promotion changes
+//! - `edits`: the files that a promotion changes; `rollback`: a rollback in the place of images
 //! - `act`: carries out a step; and the state of a settled promotion
 
 mod act;
@@ -17,6 +17,7 @@ mod edits;
 mod git;
 mod history;
 mod pulls;
+mod rollback;
 
 pub use act::{Settled, settled};
 pub use candidates::{announced, decisions, earlier, is_rejected, wanted};
@@ -30,13 +31,9 @@ use tokio::time::Instant;
 
 use crate::cluster::store::{Application, Promotion, PromotionStatus};
 use crate::controller::{Error, Reader, Requeue, Result, Writer, branch_rules};
-use crate::domain::catalog::Target;
-use crate::domain::health::Health;
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{
-    self, EarlierStage, Outcome, PullRequest, PullRequestState, Snapshot, Step,
-};
-use crate::domain::rollback::{self, Rollback};
+use crate::domain::promotion::{self, EarlierStage, PullRequest, PullRequestState, Snapshot, Step};
+use crate::domain::rollback::Rollback;
 use crate::domain::{ApplicationKey, Invalid};
 use crate::{github, view};
 use candidates::promoted;
@@ -142,21 +139,19 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     }
     let application = ctx.store.application(key).await?;
     let rollback = application.as_ref().and_then(Application::rollback);
-    if rollback.is_none()
-        && let Some((application, rollback)) = fails(application.as_ref(), &target, ctx.now())
+    if let Some(application) = application.as_ref().filter(|_| rollback.is_none())
+        && let Some(rollback) = rollback::automatic(application, &target, ctx.now())
     {
-        return Ok(Observed::Fails(application, rollback));
+        return Ok(Observed::Fails(application.clone().into(), rollback));
     }
     let Some(object) = object else {
         // A rollback needs the object too.
-        return Ok(match rollback {
-            Some(_) => Observed::Promoted(Vec::new()),
-            None => Observed::Nothing,
-        });
+        let begins = rollback.map(|_| Observed::Promoted(Vec::new()));
+        return Ok(begins.unwrap_or(Observed::Nothing));
     };
     let (candidates, decided) = (object.spec.candidates.clone(), decisions(&object));
-    let is_or_was_rolled_back = rollback.is_some() || rolled_back(&object);
-    if candidates.is_empty() && decided.is_empty() && !is_or_was_rolled_back {
+    let is_idle = rollback.is_none() && !rollback::was_last(&object);
+    if candidates.is_empty() && decided.is_empty() && is_idle {
         return Ok(Observed::Nothing);
     }
     let bot = ctx.github.identity().await?.login.clone();
@@ -184,66 +179,16 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     Ok(match state {
         Ok(state) => {
             let facts = match rollback {
-                Some(rollback) => rollback_facts(key, application, rollback, query, state),
+                Some(rollback) => {
+                    let facts = facts(key, &[], query, state);
+                    rollback::facts(key, application, rollback, facts)
+                }
                 None => facts(key, &earlier, query, state),
             };
             Observed::Facts(object, Box::new(facts), pulls.is_fresh())
         }
         Err(why) => Observed::Unreadable(object, why),
     })
-}
-
-/// Whether it was about a rollback last, whose branch may be left.
-fn rolled_back(object: &Promotion) -> bool {
-    let state = object
-        .status
-        .as_ref()
-        .and_then(|status| status.state.as_deref());
-    state == Some(Outcome::ROLLING_BACK)
-}
-
-/// The rollback that a failing application gets by itself, unless somebody holds it.
-fn fails(
-    application: Option<&Application>,
-    target: &Target,
-    now: jiff::Timestamp,
-) -> Option<(Box<Application>, Rollback)> {
-    let application = application?;
-    let window = target.stage.rollback?;
-    let status = application.status.as_ref()?;
-    let revision = status.revision.as_ref()?;
-    let sync = status.last_sync.as_ref();
-    let facts = rollback::Facts {
-        revision,
-        inputs: status.inputs.as_deref()?,
-        is_applied: sync.is_some_and(|sync| sync.revision == *revision),
-        is_degraded: status.health == Health::Degraded,
-        message: status.message.as_deref().unwrap_or_default(),
-        history: &status.history,
-        failures: &status.failures,
-    };
-    let rollback = rollback::automatic(&facts, window, now)?;
-    let is_held = application.hold(now).is_some();
-    (!is_held).then(|| (Box::new(application.clone()), rollback))
-}
-
-/// The facts of a rollback.
-fn rollback_facts(
-    key: &ApplicationKey,
-    application: Option<Application>,
-    rollback: Rollback,
-    query: GitQuery,
-    state: GitState,
-) -> Snapshot {
-    let status = application.and_then(|object| object.status);
-    let history = status.map(|status| status.history).unwrap_or_default();
-    Snapshot {
-        title: rollback.title(key),
-        body: view::rollback(key, &rollback, &history),
-        message: rollback.commit_message(key),
-        rollback: Some(rollback),
-        ..facts(key, &[], query, state)
-    }
 }
 
 /// The state in Git, with its query. If a stale mirror could look the same, it is read again from

@@ -41,10 +41,9 @@ pub async fn observe(
     {
         let touched = progress.iter().map(|rollout| base.target(&rollout.key));
         changes.touched = touched.flatten().cloned().collect();
-        let healthy = |rollout: &Rollout| rollout.state == RolloutState::Healthy;
-        let predicted = match !thread.ended && progress.iter().all(healthy) {
-            true => score(ctx, key, &base).await?,
-            false => None,
+        let predicted = match thread.ended {
+            true => None,
+            false => predicted(ctx, key, &base, &progress).await?,
         };
         if updates_comment {
             quiet = commit::quiet(ctx, &commit_key(key, commit), &progress);
@@ -73,6 +72,20 @@ pub async fn observe(
         shown_preview: None,
         quiet,
     })
+}
+
+/// How many objects are as the preview said, of how many, once all is healthy.
+async fn predicted(
+    ctx: &Arc<Reader>,
+    key: &PullRequestKey,
+    base: &Base,
+    progress: &[Rollout],
+) -> Result<Option<(usize, usize)>> {
+    let healthy = |rollout: &Rollout| rollout.state == RolloutState::Healthy;
+    match progress.iter().all(healthy) {
+        true => score(ctx, key, base).await,
+        false => Ok(None),
+    }
 }
 
 fn commit_key(key: &PullRequestKey, commit: &CommitSha) -> CommitKey {

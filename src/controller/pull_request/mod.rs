@@ -44,6 +44,8 @@ use thread::Thread;
 /// by stands still while the machine sleeps.
 const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
 
+const SECOND: Duration = Duration::from_secs(1);
+
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
     let known = snapshots::snapshot(&ctx, &key).await?;
     let outcome = Box::pin(look(&ctx, &key, &known)).await;
@@ -87,16 +89,35 @@ async fn look(ctx: &Writer, key: &PullRequestKey, known: &Known) -> Result<Reque
         ctx.cache.pulls.snapshots.touch(key);
         return Ok(Requeue::After(known.lag.unwrap_or_default()));
     }
-    // What was approved is what is merged: if the live objects changed so that the merge would do
-    // something else, the new preview says so, and needs a new approval.
-    let merges = |step: &Step| matches!(step, Step::Merge(_));
-    let preview = observation.shown_preview.as_ref();
-    if steps.iter().any(merges) && preview.is_some_and(|preview| preview.is_old()) {
-        ctx.cache.pulls.previews.invalidate(key);
-        return Ok(Requeue::After(Duration::ZERO));
+    if let Some(requeue) = keeps_approvals_apart(ctx, key, &observation, &steps) {
+        return Ok(requeue);
     }
     let requeue = act(ctx, key, &observation, steps).await?;
     Ok(requeue.or_after(observation.quiet))
+}
+
+/// What was approved is what is merged. Before a merge the cluster is asked once more; if the merge
+/// would do something else by now, the new preview says so, and needs a new approval. None: nothing
+/// is in the way.
+fn keeps_approvals_apart(
+    ctx: &Writer,
+    key: &PullRequestKey,
+    observation: &Observation,
+    steps: &[Step],
+) -> Option<Requeue> {
+    let preview = observation.shown_preview.as_ref()?;
+    let merges = |step: &Step| matches!(step, Step::Merge(_));
+    if steps.iter().any(merges) && preview.is_old() {
+        ctx.cache.pulls.previews.invalidate(key);
+        return Some(Requeue::After(Duration::ZERO));
+    }
+    // GitHub's times are whole seconds: no review of an earlier preview has the second of the new
+    // one.
+    let reviews = observation.snapshot.reviews.iter();
+    let last = reviews.filter_map(|review| review.submitted_at).max()?;
+    let publishes = steps.contains(&Step::PublishCheck);
+    let is_just_now = last.as_second() == ctx.now().as_second();
+    (publishes && is_just_now).then_some(Requeue::After(SECOND))
 }
 
 /// Acknowledges commands before anything slow, so that nobody wonders whether they were noticed. If

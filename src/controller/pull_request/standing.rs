@@ -58,7 +58,8 @@ pub async fn merge_requested_by(
     for command in commands.iter().rev() {
         let is_about_head = match &command.given.arguments.subject {
             Some(named) => head.starts_with(named),
-            None => fact.is_some_and(|fact| command.at >= fact.completed_at),
+            // Of the same second nobody knows which was first.
+            None => fact.is_some_and(|fact| command.at > fact.completed_at),
         };
         if command.given.command == Command::Merge && !is_about_head {
             continue;

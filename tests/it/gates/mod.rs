@@ -55,7 +55,7 @@ fn summary(world: &World, number: u64) -> String {
 }
 
 /// A comment that is edited into a command, a second after it was posted.
-async fn edited(world: &World, login: &str, number: u64, text: &str) -> u64 {
+pub async fn edited(world: &World, login: &str, number: u64, text: &str) -> u64 {
     let id = world.comment(login, number, "nothing");
     let path = format!("issues/comments/{id}");
     let created = world.read(&path)["created_at"].clone();

@@ -1,23 +1,11 @@
 //! `/override`: break glass.
 
-use jiff::Timestamp;
 use windlass::sandbox::example::CONFIG;
 
 use super::{edited, production, summary};
 use crate::paths::command::reply;
 use crate::support::World;
 use crate::support::lab::has;
-
-/// The preview is there since the second before.
-async fn seen(world: &World, number: u64) {
-    let completed = world.previewed(number).await["completed_at"].clone();
-    let completed: Timestamp = completed.as_str().unwrap().parse().unwrap();
-    world
-        .until("a second passed", async || {
-            (Timestamp::now().as_second() > completed.as_second()).then_some(())
-        })
-        .await;
-}
 
 async fn answer(world: &World, login: &str, number: u64, text: &str) -> String {
     let given = world.comment(login, number, text);
@@ -32,7 +20,7 @@ async fn two_people_who_may_break_glass_and_the_record_stays() {
     world.forge.state().teams.insert(team, vec!["mia".into()]);
     let (_, number) = world.up_to_review("1.1.0").await;
     world.approve("bob", number);
-    seen(&world, number).await;
+    world.seen(number).await;
     for (login, text, part) in [
         (
             "bob",
@@ -92,7 +80,7 @@ async fn nobody_breaks_glass_of_a_stage_that_names_nobody_or_of_ones_own_change(
     };
     let (file, text) = change("production");
     let number = world.propose("mia", "mias", &[(&file, Some(&text))]);
-    seen(&world, number).await;
+    world.seen(number).await;
     let said = answer(&world, "mia", number, "/override approvals it burns").await;
     has(
         &said,
@@ -101,7 +89,7 @@ async fn nobody_breaks_glass_of_a_stage_that_names_nobody_or_of_ones_own_change(
     let (also, hi) = change("staging");
     let files = [(file.as_str(), Some(text.as_str())), (&also, Some(&hi))];
     let number = world.propose("bob", "both", &files);
-    seen(&world, number).await;
+    world.seen(number).await;
     let said = answer(&world, "mia", number, "/override approvals it burns").await;
     has(
         &said,
@@ -114,7 +102,7 @@ async fn nobody_breaks_glass_of_a_stage_that_names_nobody_or_of_ones_own_change(
         ("windlass.yaml", Some(&catalog)),
     ];
     let number = world.propose("bob", "catalog", &files);
-    seen(&world, number).await;
+    world.seen(number).await;
     let said = answer(&world, "mia", number, "/override approvals it burns").await;
     has(
         &said,
@@ -128,7 +116,7 @@ async fn an_override_is_of_the_commit_whose_preview_was_there() {
     let file = "apps/shop/production/config.yaml";
     let text = world.file(file).replace("hello", "hi");
     let number = world.propose("bob", "hi", &[(file, Some(&text))]);
-    seen(&world, number).await;
+    world.seen(number).await;
     world.gate_status(number, "pending").await;
     for login in ["mia", "ada"] {
         answer(&world, login, number, "/override approvals it burns").await;

@@ -1,6 +1,7 @@
 //! What a story reads from the forge: files, pull requests, statuses, verdicts.
 
 use http::Method;
+use jiff::Timestamp;
 use serde_json::Value;
 use windlass::sandbox::example::CONFIG;
 use windlass::sandbox::forge::state::Pull;
@@ -146,6 +147,16 @@ impl World {
             self.with_pull(number, |pull| Some(pull.merged.as_ref()?.sha.clone()))
         })
         .await
+    }
+
+    /// The preview is there, since the second before: GitHub's times are whole seconds.
+    pub async fn seen(&self, number: u64) {
+        let completed = self.previewed(number).await["completed_at"].clone();
+        let completed: Timestamp = completed.as_str().unwrap().parse().unwrap();
+        self.until("a second passed", async || {
+            (Timestamp::now().as_second() > completed.as_second()).then_some(())
+        })
+        .await;
     }
 
     pub async fn previewed(&self, number: u64) -> Value {

@@ -1,9 +1,7 @@
 //! `/merge` and `/cancel`: people's pull requests, merged by windlass under the same gates.
 
-use http::Method;
-use serde_json::json;
-
 use super::command;
+use crate::gates::edited;
 use crate::github::half_a_minute;
 use crate::paths::command::pull_request;
 use crate::support::World;
@@ -12,6 +10,7 @@ use crate::support::World;
 async fn a_person_has_a_pull_request_merged_once_the_gates_allow_it() {
     let world = World::new().await;
     let number = pull_request(&world).await;
+    world.seen(number).await;
     let head = world.head(number);
     assert_eq!(
         command(&world, "bob", number, "/cancel").await,
@@ -31,13 +30,7 @@ async fn a_person_has_a_pull_request_merged_once_the_gates_allow_it() {
     world.gate_says(number, "a person can merge it now").await;
     // Who may only read is not heard, and an edited text is nobody's word.
     world.comment("rita", number, "/merge");
-    let edited = world.comment("bob", number, "/merge later");
-    world.as_user(
-        "bob",
-        Method::PATCH,
-        &format!("issues/comments/{edited}"),
-        json!({"body": "/merge"}),
-    );
+    edited(&world, "bob", number, "/merge").await;
     command(&world, "bob", number, "/why").await;
     assert_eq!(world.read(&format!("pulls/{number}"))["merged"], false);
     let named = format!("/merge {}", &head[..8]);
@@ -56,6 +49,7 @@ async fn a_person_has_a_pull_request_merged_once_the_gates_allow_it() {
 async fn a_new_head_needs_a_new_word() {
     let world = World::new().await;
     let number = pull_request(&world).await;
+    world.seen(number).await;
     command(&world, "bob", number, "/merge").await;
     let file = "apps/shop/staging/config.yaml";
     let more = world.file(file).replace("greeting: hello", "greeting: hey");
@@ -94,7 +88,7 @@ async fn what_would_do_something_else_by_now_is_not_merged() {
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: extra\ndata:\n  color: red\n";
     let extra = ("apps/shop/staging/extra.yaml", Some(map));
     let number = world.propose("bob", "extra", &[extra, (kustomization, Some(&listed))]);
-    world.previewed(number).await;
+    world.seen(number).await;
     command(&world, "bob", number, "/merge").await;
     // Somebody makes it by hand, with other content.
     let namespace = world.namespace("shop-staging");
@@ -102,7 +96,7 @@ async fn what_would_do_something_else_by_now_is_not_merged() {
     world.kubectl(&[&["-n", &namespace], &create[..]].concat());
     half_a_minute(&world).await;
     world.approve("mia", number);
-    let verdict = world.gate_status(number, "failure").await;
-    assert_eq!(verdict, "");
+    let verdict = world.gate_says(number, "mia's does not count").await;
+    assert!(verdict.starts_with("0 of 1 approvals"), "{verdict}");
     assert_eq!(world.read(&format!("pulls/{number}"))["merged"], false);
 }
