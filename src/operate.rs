@@ -233,8 +233,9 @@ async fn rollback(args: &ApplicationArgs, to: Option<CommitSha>) -> anyhow::Resu
         .await
         .with_context(|| format!("cannot read the Application {name}"))?;
     let status = object.status.unwrap_or_default();
-    let inputs = status.inputs.as_deref().unwrap_or_default();
-    let good = last_good(&status.history, inputs).map(|good| good.revision.clone());
+    let inputs = status.inputs.clone().unwrap_or_default();
+    let good = last_good(&status.history, &inputs).map(|good| good.revision.clone());
+    let chosen = to.is_some();
     let to = to.or(good).with_context(|| {
         let application = &args.application;
         format!("{application} was never healthy with anything else: name a commit with --to")
@@ -246,6 +247,8 @@ async fn rollback(args: &ApplicationArgs, to: Option<CommitSha>) -> anyhow::Resu
         by: OPERATOR.into(),
         reason: String::new(),
         pull_request: None,
+        chosen,
+        away_from: status.inputs.filter(|_| !chosen),
     };
     annotate_all(args, json!({ROLLBACK: rollback.to_text(), HOLD: hold})).await?;
     Ok(format!(

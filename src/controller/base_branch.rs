@@ -66,7 +66,9 @@ pub async fn reconcile(ctx: Arc<Writer>, repo: RepoName) -> Result<Requeue> {
     if let Some(Err(Invalid(why))) = &base.configuration {
         tracing::warn!(%repo, why, "the configuration cannot be read: everything stays as it is");
     }
-    delete_past_freezes(&ctx, &base).await?;
+    if let Err(error) = delete_past_freezes(&ctx, &base).await {
+        tracing::warn!(%repo, %error, "freezes that are over cannot be deleted: is the Freeze resource installed?");
+    }
     let mut pulls = ctx.github.open_pulls(&repo).await?;
     promotion::compare(&ctx, &repo, &pulls);
     if locked(&ctx.cache.bases.whole).remove(&repo).is_some() {

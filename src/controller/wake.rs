@@ -122,6 +122,8 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
             let mut keys = world.open_pulls(&key.repo);
             keys.extend(world.dependents(key));
             keys.push(Key::Application(key.clone()));
+            // Or rolled it back.
+            keys.push(Key::Promotion(key.clone()));
             keys
         }
         Event::Status {
@@ -157,10 +159,9 @@ fn configured(base: &Base) -> Vec<Key> {
         .flat_map(|configured| &configured.targets)
     {
         keys.push(Key::Application(target.key(repo)));
-        // The earlier stage may have been healthy before this stage existed.
-        if !target.stage.after.is_empty() {
-            keys.push(Key::Promotion(target.key(repo)));
-        }
+        // The earlier stage may have been healthy before this stage existed, and a rollback may have
+        // been asked for before it had an object.
+        keys.push(Key::Promotion(target.key(repo)));
     }
     keys
 }

@@ -53,6 +53,15 @@ impl Hold {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// Whether it lasts longer than another one.
+    pub fn outlasts(&self, other: &Self) -> bool {
+        match (self.until, other.until) {
+            (None, until) => until.is_some(),
+            (Some(_), None) => false,
+            (Some(until), Some(other)) => until > other,
+        }
+    }
+
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
@@ -61,7 +70,11 @@ impl Hold {
 /// A reason as it is kept: in one line, and not longer than that.
 pub fn bounded(text: &str) -> String {
     crate::domain::pull_request::shortened(
-        &text.split_whitespace().collect::<Vec<_>>().join(" "),
+        &text
+            .split(|c: char| c.is_whitespace() || c.is_control())
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" "),
         MOST_REASON,
     )
 }
@@ -77,6 +90,9 @@ mod tests {
         let hold = Hold::new("ada", "  a \n migration", now, Some(later));
         assert_eq!(Hold::read(&hold.to_text()), Some(hold.clone()));
         assert_eq!(hold.reason, "a migration");
+        let endless = Hold::new("bob", "x", now, None);
+        assert!(endless.outlasts(&hold) && !hold.outlasts(&endless) && !hold.outlasts(&hold));
+        assert!(!endless.outlasts(&endless));
         assert!(!hold.is_over(now) && hold.is_over(later));
         let plain = Hold::read("waits for ops").unwrap();
         assert_eq!(

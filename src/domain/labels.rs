@@ -42,6 +42,9 @@ pub const HOLD: &str = "windlass.dev/hold";
 /// `reason`, or just the commit.
 pub const ROLLBACK: &str = "windlass.dev/rollback";
 
+/// The annotation that names the commit whose rollback somebody declined by closing its pull request.
+pub const ROLLBACK_DECLINED: &str = "windlass.dev/rollback-declined";
+
 /// The annotation that passes over an earlier stage for one image: JSON with `stage`, `digest`, `by`
 /// and `reason`.
 pub const SKIP: &str = "windlass.dev/skip";

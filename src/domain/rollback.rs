@@ -24,6 +24,14 @@ pub struct Rollback {
     /// The pull request on which the command was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<u64>,
+    /// Somebody chose the commit, so that another person has to approve it. Otherwise it is the last
+    /// one that was healthy.
+    #[serde(default)]
+    pub chosen: bool,
+    /// The digest of what it is to get away from: once the base has something else, the rollback is
+    /// over. None: it goes back whatever the base has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away_from: Option<String>,
 }
 
 /// The name that windlass's own rollbacks and holds are by.
@@ -40,6 +48,8 @@ impl Rollback {
             by: "kubectl".into(),
             reason: String::new(),
             pull_request: None,
+            chosen: true,
+            away_from: None,
         };
         let text = annotation.trim();
         serde_json::from_str(text)
@@ -50,6 +60,13 @@ impl Rollback {
     /// The annotation's value.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Why a person has to approve it even if merging is automatic.
+    pub fn manual_merge_reason(&self) -> Option<String> {
+        let to = self.to.short();
+        self.chosen
+            .then(|| format!("{} chose to go back to {to}", self.by))
     }
 
     pub fn title(&self, key: &ApplicationKey) -> String {
@@ -101,6 +118,8 @@ pub fn automatic(facts: &Facts<'_>, window: Duration, now: Timestamp) -> Option<
         by: WINDLASS.into(),
         reason: shortened(&format!("{revision} failed: {why}"), MOST_REASON),
         pull_request: None,
+        chosen: false,
+        away_from: Some(facts.inputs.into()),
     })
 }
 

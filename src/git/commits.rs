@@ -17,6 +17,9 @@ pub enum Merged {
     Conflicts(Vec<String>),
 }
 
+/// Commits of a branch that are looked through for one that was its tip.
+const MOST_TIPS: usize = 10_000;
+
 impl Mirror {
     /// Resolves a revision as people write it: `main`, `HEAD~1`, `origin/main`, a commit's digits.
     pub fn revision(&self, text: &str) -> anyhow::Result<CommitSha> {
@@ -67,6 +70,20 @@ impl Mirror {
             .parent_ids()
             .next()
             .map(|id| sha(id.detach())))
+    }
+
+    /// Whether a commit was the tip of a branch that is at `tip` now, as far as the last
+    /// [`MOST_TIPS`] show: what came with a merge commit was none.
+    pub fn was_tip(&self, commit: &CommitSha, tip: &CommitSha) -> anyhow::Result<bool> {
+        let mut at = Some(tip.clone());
+        for _ in 0..MOST_TIPS {
+            match at {
+                Some(known) if known == *commit => return Ok(true),
+                Some(known) => at = self.parent(&known)?,
+                None => break,
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a commit is there, and in the history of another or that one itself.

@@ -311,6 +311,7 @@ pub struct Push {
     pub before: String,
     pub after: String,
     pub actor: Option<Account>,
+    pub timestamp: Timestamp,
 }
 
 /// A check run to publish.

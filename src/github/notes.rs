@@ -78,6 +78,8 @@ impl Writer<'_> {
                 Err(Error::Unauthorized { what, message })
             }
             404 => Err(Error::NotFound { what }),
+            408 | 429 => Err(unavailable(&status)),
+            403 if text.contains("rate limit") => Err(unavailable(&status)),
             status @ 400..500 => Err(Error::Refused {
                 what,
                 status,

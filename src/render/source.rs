@@ -56,7 +56,7 @@ impl<'a> Source<'a> {
     }
 
     /// The files under a directory.
-    pub(super) fn under(&self, directory: &str) -> impl Iterator<Item = &String> {
+    pub fn under(&self, directory: &str) -> impl Iterator<Item = &String> {
         let prefix = format!("{directory}/");
         self.files
             .range(prefix.clone()..)

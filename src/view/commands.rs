@@ -64,8 +64,7 @@ pub fn answer(answer: &Answer) -> String {
             head.short()
         ),
         Answer::BeforePreview { head } => format!(
-            "Not done: the preview of `{0}` was not there yet. Look at it, then give the command again, or name the commit: `/merge {0}`.",
-            head.short()
+            "Not done: it is not certain that the preview of this head was there. Look at it, then give the command again, or name the commit: `/merge {head}`."
         ),
         Answer::NotAStage(stage) => format!(
             "Not done: no application of this pull request goes to a stage `{}`.",
@@ -175,6 +174,14 @@ pub(super) fn not_done(why: &NotDone) -> String {
                 .into()
         }
         NotDone::NotHeld => "nobody holds it".into(),
+        NotDone::HeldLonger { by } => {
+            format!("{} holds it for longer: that stays", code(by))
+        }
+        NotDone::Impossible(why) => format!("not done. {}", quoted(why)),
+        NotDone::RollsBack(to) => format!(
+            "not done. It is being rolled back to {}: close that pull request first",
+            to.short()
+        ),
         NotDone::NothingGood => {
             "not done. windlass knows no other commit with which it was healthy: name one".into()
         }

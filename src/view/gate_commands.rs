@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::commands::not_done;
-use super::{code, listed};
+use super::{code, listed, quoted};
 use crate::domain::calendar::words;
 use crate::domain::command::{FreezeAnswer, OverrideAnswer};
 use crate::domain::gate::{NEEDED, OverrideRefusal};
@@ -55,7 +55,13 @@ fn refused(why: &OverrideRefusal) -> String {
                 .collect();
             format!("The gates that can be overridden are {}.", listed(&names))
         }
-        OverrideRefusal::Author => "Who opened the pull request cannot override its gates.".into(),
+        OverrideRefusal::Author => {
+            "Who opened the pull request, or wrote or pushed a commit of it, cannot override its gates.".into()
+        }
+        OverrideRefusal::Unknown(doubt) => format!(
+            "It is not known who wrote the pull request, so nobody can override its gates: {}.",
+            quoted(&doubt.to_string())
+        ),
         OverrideRefusal::NoStage => "This pull request touches no stage.".into(),
         OverrideRefusal::Unmanaged { file } => format!(
             "{} belongs to no application, so it needs an approval.",

@@ -87,6 +87,11 @@ pub fn parse_error(parse_error: &ParseError) -> String {
                 code(&shortened(word, MOST_QUOTED_WORD)),
                 usage(command.spec())
             ),
+            Takes::Commit => format!(
+                "{} is not a whole commit: give all 40 digits, `{}`.",
+                code(&shortened(word, MOST_QUOTED_WORD)),
+                usage(command.spec())
+            ),
             Takes::Hold if word == "cancel" => "`/resume` ends a hold.".into(),
             _ => format!(
                 "{} does not belong there: `{}`.",

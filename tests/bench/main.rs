@@ -19,6 +19,7 @@ mod measures;
 mod memory;
 mod plans;
 mod results;
+mod rollback;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod syncs;
@@ -62,6 +63,9 @@ fn main() {
     }
     if wanted("github_push") {
         runtime.block_on(github::push(&mut results));
+    }
+    if wanted("rollback") {
+        runtime.block_on(rollback::rollback(&mut results));
     }
     if wanted("github_life") {
         life(&runtime, &mut results);

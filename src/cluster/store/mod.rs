@@ -26,7 +26,8 @@ pub use writes::Writer;
 use crate::cluster::{Error, Result, WatchEvent};
 use crate::domain::ApplicationKey;
 pub use crate::domain::labels::{
-    ADOPT, CONFIRM_PRUNE, HANDLED, HOLD, PAUSE, ROLLBACK, SAID, SKIP, SYNC_REQUEST, TAKE,
+    ADOPT, CONFIRM_PRUNE, HANDLED, HOLD, PAUSE, ROLLBACK, ROLLBACK_DECLINED, SAID, SKIP,
+    SYNC_REQUEST, TAKE,
 };
 use crate::domain::permit::WritePermit;
 use crate::domain::pull_request::ApplicationSummary;

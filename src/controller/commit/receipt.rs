@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::cluster::store::ApplicationStatus;
 use crate::controller::cache::locked;
 use crate::controller::{Error, Reader, Result, Writer, authority, pull_request};
+use crate::domain::image::ImageRef;
 use crate::domain::pull_request::{Rollout, RolloutState};
 use crate::domain::{CommitKey, CommitSha, PullRequestKey, RepoName};
 use crate::git::{Mirrors, NOTES};
@@ -78,6 +79,7 @@ fn is_due(progress: &[Rollout]) -> bool {
 
 /// What was applied of a commit in one application.
 fn application(commit: &CommitSha, progress: &Rollout, status: ApplicationStatus) -> Value {
+    let (inputs, images) = rendered(commit, &status);
     let sync = status.last_sync.filter(|sync| sync.revision == *commit);
     let objects = sync
         .iter()
@@ -89,13 +91,22 @@ fn application(commit: &CommitSha, progress: &Rollout, status: ApplicationStatus
     json!({
         "application": progress.key.title(),
         "outcome": progress.state.word(),
-        "inputs": status.inputs,
+        "inputs": inputs,
         "plan": sync.as_ref().map(|sync| &sync.plan),
         "started": sync.as_ref().map(|sync| sync.started.to_string()),
         "finished": sync.as_ref().and_then(|sync| sync.finished).map(|at| at.to_string()),
-        "images": status.images.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "images": images.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "objects": objects,
     })
+}
+
+/// The digest of what a commit was rendered from, and its images: a newer commit may be there by now.
+fn rendered(commit: &CommitSha, status: &ApplicationStatus) -> (Option<String>, Vec<ImageRef>) {
+    let mut history = status.history.iter();
+    match history.find(|healthy| healthy.revision == *commit) {
+        Some(healthy) => (Some(healthy.inputs.clone()), healthy.images.clone()),
+        None => (status.inputs.clone(), status.images.clone()),
+    }
 }
 
 /// The receipts of one repository that wait for a push: whoever pushes takes all of them.

@@ -6,9 +6,9 @@ use crate::controller::{Event, Reader, Result, Writer};
 use crate::domain::catalog::MergePolicy;
 use crate::domain::hold::Hold;
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, Decision, How, Outcome, Snapshot, Step};
+use crate::domain::promotion::{self, Decision, How, Outcome, PullRequestState, Snapshot, Step};
 use crate::domain::rollback::{Rollback, WINDLASS};
-use crate::domain::{ApplicationKey, PullRequestKey};
+use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 use crate::{github, view};
 
 /// Takes one step; true when there is nothing more to do.
@@ -101,7 +101,29 @@ pub async fn act(
 async fn end_rollback(ctx: &Writer, key: &ApplicationKey, facts: &Snapshot) -> Result<()> {
     let object = ctx.store.application(key).await?;
     if let Some(object) = object.filter(|object| object.rollback() == facts.rollback) {
-        let ended = [(store::ROLLBACK, None)];
+        let pr = facts.pull_request.as_ref();
+        let is_declined = pr.is_some_and(|pr| {
+            pr.state == PullRequestState::Closed && Some(pr.number) == facts.rolled_back_by
+        });
+        let revision = object
+            .status
+            .as_ref()
+            .and_then(|status| status.revision.as_ref());
+        let declined = revision.filter(|_| is_declined).map(CommitSha::as_str);
+        let ended = [
+            (store::ROLLBACK, None),
+            (store::ROLLBACK_DECLINED, declined),
+        ];
+        ctx.to_store().annotate(&object, &ended).await?;
+    }
+    Ok(())
+}
+
+/// An earlier stage was passed over for what is merged by now, and for nothing that comes.
+async fn end_skip(ctx: &Writer, key: &ApplicationKey) -> Result<()> {
+    let object = ctx.store.application(key).await?;
+    if let Some(object) = object.filter(|object| object.skip().is_some()) {
+        let ended = [(store::SKIP, None)];
         ctx.to_store().annotate(&object, &ended).await?;
     }
     Ok(())
@@ -150,6 +172,9 @@ async fn settle(
         // A webhook that failed before we were ready comes again only by the delivery log.
         let repo = key.repo.clone();
         ctx.emit(&Event::PullRequest(PullRequestKey { repo, number }));
+    }
+    if matches!(outcome, Outcome::Done { .. }) {
+        end_skip(ctx, key).await?;
     }
     if changed && matches!(outcome, Outcome::Done { .. }) {
         // If the stage is healthy with it already, no other event wakes the later stages.

@@ -162,12 +162,15 @@ pub fn restored(
         );
         return Ok(Err(Invalid(why)));
     };
-    let current = inputs(tree)?;
+    let (current, present) = (inputs(tree)?, Source::open(mirror, tree)?);
     let own = format!("{}/", place.directory);
     let mut paths: BTreeSet<_> = wanted.paths().collect();
     // What the application did not read then, and does not have in its own directory, can stay.
-    let later = current.iter().flat_map(|current| current.paths());
-    paths.extend(later.filter(|path| path.starts_with(&own)));
+    match &current {
+        Some(current) => paths.extend(current.paths().filter(|path| path.starts_with(&own))),
+        // It is unreadable: all of it may be in the way.
+        None => paths.extend(present.under(&place.directory).map(String::as_str)),
+    }
     let mut edits = Vec::new();
     for path in paths {
         let (then, now) = (mirror.read(past, path)?, mirror.read(tree, path)?);

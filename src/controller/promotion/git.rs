@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::edits::{Proposal, Texts, assemble, missing, restored, set_candidate, texts};
 use super::history::{count, past};
+use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::edit::{FileEdit, digests};
@@ -12,6 +13,7 @@ use crate::domain::promotion::{
     self, Branch, BranchContent, CandidateState, Decision, How, InBase, Offer, PullRequest,
     PullRequestState,
 };
+use crate::domain::rollback::Rollback;
 use crate::domain::{ApplicationKey, CommitSha, Invalid};
 use crate::git::{Merged, Mirror, TreeId};
 
@@ -31,8 +33,8 @@ pub struct GitQuery {
     pub up_to_date: bool,
     /// The commit that the pull request was merged as.
     pub merged_as: Option<CommitSha>,
-    /// The commit that a rollback under way goes back to.
-    pub rollback: Option<CommitSha>,
+    /// The rollback under way.
+    pub rollback: Option<Rollback>,
 }
 
 pub struct GitState {
@@ -43,6 +45,8 @@ pub struct GitState {
     pub dropped: Vec<Candidate>,
     /// The base lacks something; a stale mirror of it would too.
     pub needs_fresh_base: bool,
+    /// The base has other files than those that a rollback is about.
+    pub is_overtaken: bool,
 }
 
 pub async fn read_git(
@@ -64,6 +68,8 @@ fn git_state(
     let (place, base_tree) = (query.target.render_source(), mirror.tree(&query.base)?);
     let texts = match texts(mirror, base_tree, &place)? {
         Ok(texts) => texts,
+        // A rollback is the way out.
+        Err(_) if query.rollback.is_some() => Texts::new(),
         Err(why) => return Ok(Err(why)),
     };
     let mut sights = Vec::new();
@@ -92,9 +98,10 @@ fn git_state(
         offers,
         branch: None,
         decided,
+        is_overtaken: false,
     };
-    if let Some(to) = &query.rollback
-        && let Err(why) = rolls_back(mirror, query, base_tree, to, &mut state)?
+    if let Some(rollback) = &query.rollback
+        && let Err(why) = rolls_back(mirror, query, base_tree, rollback, &mut state)?
     {
         return Ok(Err(why));
     }
@@ -119,10 +126,17 @@ fn rolls_back(
     mirror: &Mirror,
     query: &GitQuery,
     base_tree: TreeId,
-    to: &CommitSha,
+    rollback: &Rollback,
     state: &mut GitState,
 ) -> anyhow::Result<std::result::Result<(), Invalid>> {
-    match restored(mirror, base_tree, &query.target.render_source(), to)? {
+    let place = query.target.render_source();
+    let current = hash_of(&inputs_at(mirror, &query.base, &place)?);
+    let away_from = rollback.away_from.as_ref();
+    state.is_overtaken = away_from.is_some_and(|away_from| *away_from != current);
+    if state.is_overtaken {
+        return Ok(Ok(()));
+    }
+    match restored(mirror, base_tree, &place, &rollback.to)? {
         Ok(edits) => state.edits = edits,
         Err(why) => return Ok(Err(why)),
     }
@@ -158,6 +172,17 @@ fn content_of(
             query.branch
         ))));
     }
+    // Otherwise its words would be those of a rollback, and its content another one.
+    if let Some(pull) = query
+        .pull
+        .as_ref()
+        .filter(|_| query.rollback.is_some() && !ours)
+    {
+        return Ok(Err(Invalid(format!(
+            "the stage cannot be rolled back: #{} has commits of others. Merge or close it, and delete its branch",
+            pull.number
+        ))));
+    }
     let wanted = mirror.edited(base_tree, &state.edits)?;
     let failed = state
         .decided
@@ -169,7 +194,6 @@ fn content_of(
         Merged::Conflicts(_) if ours => BranchContent::Conflicting,
         Merged::Conflicts(_) => BranchContent::Foreign,
         Merged::Clean(_) if query.rollback.is_some() && ours => BranchContent::Surplus,
-        Merged::Clean(_) if query.rollback.is_some() => BranchContent::Foreign,
         Merged::Clean(_) => match missing(mirror, head, &place, &state.offers)? {
             Some(edits) if !edits.is_empty() => BranchContent::Outdated(edits),
             // The surplus may be a candidate that cannot be edited just now.

@@ -31,6 +31,7 @@ pub fn past(
     // If a merge was reverted before it was observed, only its pull request shows it.
     if lacks
         && !promotion::is_refused(&query.decided, candidate)
+        && !promotion::is_asked_for(&query.decided, candidate)
         && let Some(later) = later_merge(mirror, query, candidate, found.as_ref())?
     {
         found = Some(later);

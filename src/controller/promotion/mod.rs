@@ -21,7 +21,7 @@ mod rollback;
 
 pub use act::{Settled, settled};
 pub use candidates::{announced, decisions, earlier, is_rejected, wanted};
-pub use edits::proposal;
+pub use edits::{proposal, restored};
 pub use git::is_ours;
 pub use pulls::{Cache, compare, seen};
 
@@ -140,7 +140,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     let application = ctx.store.application(key).await?;
     let rollback = application.as_ref().and_then(Application::rollback);
     if let Some(application) = application.as_ref().filter(|_| rollback.is_none())
-        && let Some(rollback) = rollback::automatic(application, &target, ctx.now())
+        && let Some(rollback) = rollback::automatic(ctx, key, &base, application, &target).await?
     {
         return Ok(Observed::Fails(application.clone().into(), rollback));
     }
@@ -150,7 +150,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         return Ok(begins.unwrap_or(Observed::Nothing));
     };
     let (candidates, decided) = (object.spec.candidates.clone(), decisions(&object));
-    let is_idle = rollback.is_none() && !rollback::was_last(&object);
+    let is_idle = rollback.is_none() && rollback::was_last(&object).is_none();
     if candidates.is_empty() && decided.is_empty() && is_idle {
         return Ok(Observed::Nothing);
     }
@@ -171,7 +171,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         up_to_date: branch_rules::of(ctx, &base).await?.up_to_date,
         merged_as: pull.as_ref().and_then(github::Pull::merged_as),
         pull: pull.map(pull_request_of),
-        rollback: rollback.as_ref().map(|rollback| rollback.to.clone()),
+        rollback: rollback.clone(),
     };
     let Some((query, state)) = confirmed_state(ctx, key, query).await? else {
         return Ok(Observed::Nothing);
@@ -181,7 +181,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
             let facts = match rollback {
                 Some(rollback) => {
                     let facts = facts(key, &[], query, state);
-                    rollback::facts(key, application, rollback, facts)
+                    rollback::facts(key, &object, application, rollback, facts)
                 }
                 None => facts(key, &earlier, query, state),
             };
@@ -230,6 +230,7 @@ fn facts(
         decided,
         dropped,
         needs_fresh_base: _,
+        is_overtaken,
     } = state;
     let offered: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
     let evidence: Vec<_> = earlier
@@ -241,6 +242,8 @@ fn facts(
         body: view::promotion(key, &offers, &evidence),
         message: promotion::commit_message(key, &offers),
         rollback: None,
+        rolled_back_by: None,
+        is_overtaken,
         base: query.base,
         edits,
         offers,

@@ -1,29 +1,62 @@
 //! A rollback: proposed in the place of images, and begun without a person where a stage wants that.
 
-use jiff::Timestamp;
+use std::sync::Arc;
 
-use crate::cluster::store::{Application, Promotion};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::edits::restored;
+use crate::cluster::store::{self, Application, Promotion};
+use crate::controller::revision::{hash_of, inputs_at};
+use crate::controller::{Base, Reader, Result};
 use crate::domain::ApplicationKey;
 use crate::domain::catalog::Target;
 use crate::domain::health::Health;
 use crate::domain::promotion::{Outcome, Snapshot};
 use crate::domain::rollback::{self, Rollback};
+use crate::git::Mirror;
 use crate::view;
 
-/// Whether the promotion was about a rollback last, whose branch may be left.
-pub fn was_last(object: &Promotion) -> bool {
-    let status = object.status.as_ref();
-    status.and_then(|status| status.state.as_deref()) == Some(Outcome::ROLLING_BACK)
+/// The pull request that the promotion was last about, if that was a rollback, whose branch may be
+/// left.
+pub fn was_last(object: &Promotion) -> Option<u64> {
+    let status = object.status.as_ref()?;
+    let is_last = status.state.as_deref() == Some(Outcome::ROLLING_BACK);
+    let number = status.pull_request.filter(|_| is_last)?;
+    u64::try_from(number).ok()
 }
 
-/// The rollback that a failing application gets by itself, unless somebody holds it.
-pub fn automatic(application: &Application, target: &Target, now: Timestamp) -> Option<Rollback> {
+/// The rollback that a failing application gets by itself: unless somebody holds it, or declined
+/// it, or the base has something else by now, or it cannot be made.
+pub async fn automatic(
+    ctx: &Arc<Reader>,
+    key: &ApplicationKey,
+    base: &Base,
+    application: &Application,
+    target: &Target,
+) -> Result<Option<Rollback>> {
+    let Some(rollback) = wanted(application, target, ctx.now()) else {
+        return Ok(None);
+    };
+    let (place, commit) = (target.render_source(), base.commit.clone());
+    let (to, away_from) = (rollback.to.clone(), rollback.away_from.clone());
+    let job = move |mirror: &Mirror| {
+        let current = hash_of(&inputs_at(mirror, &commit, &place)?);
+        let edits = restored(mirror, mirror.tree(&commit)?, &place, &to)?;
+        Ok(away_from == Some(current) && edits.is_ok())
+    };
+    let is_possible = ctx.mirror(&key.repo, job).await?;
+    Ok(is_possible.then_some(rollback))
+}
+
+fn wanted(application: &Application, target: &Target, now: Timestamp) -> Option<Rollback> {
     let window = target.stage.rollback?;
-    if application.hold(now).is_some() {
-        return None;
-    }
     let status = application.status.as_ref()?;
     let revision = status.revision.as_ref()?;
+    let declined = application.annotations().get(store::ROLLBACK_DECLINED);
+    if application.hold(now).is_some() || declined.is_some_and(|it| it == revision.as_str()) {
+        return None;
+    }
     let sync = status.last_sync.as_ref();
     let facts = rollback::Facts {
         revision,
@@ -40,6 +73,7 @@ pub fn automatic(application: &Application, target: &Target, now: Timestamp) -> 
 /// The facts of a rollback. `facts`: those of its promotion.
 pub fn facts(
     key: &ApplicationKey,
+    object: &Promotion,
     application: Option<Application>,
     rollback: Rollback,
     facts: Snapshot,
@@ -51,6 +85,7 @@ pub fn facts(
         body: view::rollback(key, &rollback, &history),
         message: rollback.commit_message(key),
         rollback: Some(rollback),
+        rolled_back_by: was_last(object),
         ..facts
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::shown_preview::ShownPreview;
+use super::verdict::still_stands;
 use super::{Observation, commands, merge, place_of};
 use crate::controller::{Requeue, Result, Writer, branch_rules};
 use crate::domain::PullRequestKey;
@@ -59,6 +60,12 @@ pub async fn act(
             }
             Step::Answer { source } => commands::answer(ctx, key, observation, source).await?,
             Step::Merge(permit) => {
+                // The steps before may have waited for their turn.
+                if let Some(facts) = &observation.gate_facts
+                    && !still_stands(ctx, key, &observation.base, facts).await?
+                {
+                    return Ok(Requeue::After(Duration::ZERO));
+                }
                 requeue = merge::merge(ctx, key, observation, &permit)
                     .await?
                     .or_after(observation.next_change(ctx.now()));

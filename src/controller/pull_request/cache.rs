@@ -25,8 +25,8 @@ pub struct Cache {
     pub changed: Mutex<HashMap<ApplicationKey, Instant>>,
     /// Heads that are too large to fetch, with the message.
     pub too_large: Recent<(PullRequestKey, CommitSha), String>,
-    /// Texts whose commands we have answered.
-    pub answered: Recent<(PullRequestKey, Source), ()>,
+    /// Texts whose commands we have answered: by whom they are, and when.
+    pub answered: Recent<(PullRequestKey, Source), (String, Timestamp)>,
     /// The last verdict on each open pull request, for those who ask windlass itself.
     pub verdicts: Recent<PullRequestKey, Arc<Judged>>,
     /// Merges that GitHub refused.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::Observation;
 use super::cache::Judged;
 use super::shown_preview::{ShownPreview, previewed, same_effect};
+use super::standing::may_preview;
 use super::thread::Thread;
 use super::verdict::{gate_of, verdict};
 use crate::controller::{Base, Error, Reader, Result};
@@ -25,14 +26,12 @@ pub async fn observe(
     commands: Vec<CommandComment>,
     thread: Thread,
 ) -> Result<Observation> {
-    fetch_head(
-        ctx,
-        key,
-        &base,
-        &snapshot,
-        commands.iter().any(requests_preview),
-    )
-    .await?;
+    // Anybody may have a fork: its heads may be of any content and size.
+    let may_preview = may_preview(ctx, key, base.repo.id, &snapshot).await?;
+    if may_preview {
+        let again = commands.iter().any(requests_preview);
+        fetch_head(ctx, key, &snapshot, again).await?;
+    }
     // Only a new command: if it was acknowledged and has no answer, its preview may have crashed
     // windlass.
     let is_new = |command: &CommandComment| {
@@ -44,7 +43,7 @@ pub async fn observe(
         .iter()
         .filter(|command| is_new(command) && requests_preview(command))
         .any(|command| snapshots.note_preview(key, command.source, head));
-    let shown_preview = previewed(ctx, key, &base, &snapshot, refresh).await?;
+    let shown_preview = previewed(ctx, key, &base, &snapshot, (refresh, may_preview)).await?;
     let published = snapshot
         .check
         .as_ref()
@@ -112,21 +111,19 @@ fn preview_fact(check: &CheckRun, shown_preview: &ShownPreview) -> Option<Previe
 }
 
 /// Fetches the head, if the mirror does not have it. `retry_too_large`: also one that was too large
-/// before. Heads of forks are not fetched: anybody may have one, of any size.
+/// before.
 async fn fetch_head(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
-    base: &Base,
     snapshot: &PullSnapshot,
     retry_too_large: bool,
 ) -> Result<()> {
     let head = snapshot.pull.head.sha.clone();
     let name = (key.clone(), head.clone());
     let too_large = &ctx.cache.pulls.too_large;
-    if snapshot.pull.is_fork(base.repo.id)
-        || ctx
-            .mirror(&key.repo, move |mirror| Ok(mirror.has(&head)))
-            .await?
+    if ctx
+        .mirror(&key.repo, move |mirror| Ok(mirror.has(&head)))
+        .await?
         || !retry_too_large && too_large.contains_key(&name)
     {
         return Ok(());

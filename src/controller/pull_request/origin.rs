@@ -12,31 +12,51 @@ use crate::domain::rollback::Rollback;
 use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::github::PullSnapshot;
 
+/// A pull request's origin, with what it proposes if it is ours.
+pub struct Proposed {
+    pub origin: Origin,
+    pub offers: Vec<Offer>,
+    /// It is this rollback, of this application.
+    pub rollback: Option<(ApplicationKey, Rollback)>,
+}
+
+impl Proposed {
+    fn nothing(origin: Origin) -> Self {
+        Self {
+            origin,
+            offers: Vec::new(),
+            rollback: None,
+        }
+    }
+}
+
 /// It is ours if our App opened it, all its commits are ours, and its merged tree equals the edits
-/// computed again from the candidates. Also returns the images that it offers.
+/// computed again from the candidates, or from the rollback under way.
 pub async fn origin(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
     changes: &Changes,
-) -> Result<(Origin, Vec<Offer>)> {
+) -> Result<Proposed> {
     let bot = ctx.github.identity().await?.login.clone();
     let pull = &snapshot.pull;
     let Some(promotion) =
         key_of_branch(&key.repo, &pull.head.branch).filter(|_| pull.author() == bot)
     else {
-        return Ok((Origin::People, Vec::new()));
+        return Ok(Proposed::nothing(Origin::People));
     };
     let (Some(object), Some(target), Some(merged)) = (
         ctx.store.promotion(&promotion).await?,
         base.target(&promotion).cloned(),
         changes.merged,
     ) else {
-        return Ok((Origin::OursChanged, Vec::new()));
+        return Ok(Proposed::nothing(Origin::OursChanged));
     };
     let announced = promotion::announced(ctx, base, &promotion).await?;
-    let rollback = rollback_of(ctx, &promotion).await?.map(|known| known.to);
+    let application = ctx.store.application(&promotion).await?;
+    let rollback = application.as_ref().and_then(Application::rollback);
+    let to = rollback.as_ref().map(|rollback| rollback.to.clone());
     let (commit, head) = (base.commit.clone(), pull.head.sha.clone());
     let offers = ctx
         .mirror(&key.repo, move |mirror| {
@@ -49,14 +69,8 @@ pub async fn origin(
             }
             let tree = mirror.tree(&commit)?;
             Ok(
-                match promotion::proposal(
-                    mirror,
-                    tree,
-                    &target,
-                    &object,
-                    &announced,
-                    rollback.as_ref(),
-                )? {
+                match promotion::proposal(mirror, tree, &target, &object, &announced, to.as_ref())?
+                {
                     // The merged tree comes from another handle of the same repository: equal
                     // content has equal ids.
                     Ok(proposal) if mirror.edited(tree, &proposal.edits)? == merged => {
@@ -67,13 +81,10 @@ pub async fn origin(
             )
         })
         .await?;
-    Ok(offers.map_or((Origin::OursChanged, Vec::new()), |offers| {
-        (Origin::Ours, offers)
+    let nothing = Proposed::nothing(Origin::OursChanged);
+    Ok(offers.map_or(nothing, |offers| Proposed {
+        origin: Origin::Ours,
+        offers,
+        rollback: rollback.map(|rollback| (promotion, rollback)),
     }))
-}
-
-/// The rollback under way of an application.
-pub async fn rollback_of(ctx: &Reader, key: &ApplicationKey) -> Result<Option<Rollback>> {
-    let object = ctx.store.application(key).await?;
-    Ok(object.as_ref().and_then(Application::rollback))
 }

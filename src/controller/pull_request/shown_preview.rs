@@ -81,13 +81,13 @@ pub fn same_effect(a: &str, b: &str) -> bool {
 }
 
 /// The preview of a head: the cached one, if it is still valid. `refresh`: somebody requests a new
-/// one.
+/// one. `may_preview`: the head may be rendered and sent to a cluster.
 pub async fn previewed(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
-    refresh: bool,
+    (refresh, may_preview): (bool, bool),
 ) -> Result<Arc<ShownPreview>> {
     let head = &snapshot.pull.head.sha;
     let known = ctx.cache.pulls.previews.get(key);
@@ -105,7 +105,11 @@ pub async fn previewed(
         .heads
         .begin(key, head, refresh)
         .map_err(|error| Error::Git(error.into()))?;
-    let diff = git_diff(ctx, key, base, snapshot, attempt.is_none()).await?;
+    let failure = match (may_preview, attempt.is_none()) {
+        (false, _) => Some(Failure::Fork),
+        (true, crashes) => crashes.then_some(Failure::Killed),
+    };
+    let diff = git_diff(ctx, key, base, snapshot, failure).await?;
     let (mut made, passing) = make(ctx, base, head, diff, started).await?;
     ctx.metrics.previewed(made.preview.duration);
     if let Some(attempt) = attempt {
@@ -158,21 +162,20 @@ pub async fn make(
     Ok((shown, passing))
 }
 
-/// What the head changes in Git; a failure if the head is not previewed. `crashes`: windlass
-/// crashed with it too often.
+/// What the head changes in Git; a failure if the head is not previewed. `failure`: it is
+/// not to be.
 async fn git_diff(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     base: &Arc<Base>,
     snapshot: &PullSnapshot,
-    crashes: bool,
+    failure: Option<Failure>,
 ) -> Result<GitDiff> {
     let head = snapshot.pull.head.sha.clone();
     let too_large = ctx.cache.pulls.too_large.get(&(key.clone(), head.clone()));
     let failure = match too_large {
-        _ if snapshot.pull.is_fork(base.repo.id) => Some(Failure::Fork),
-        Some(why) => Some(Failure::TooLarge(why)),
-        None => crashes.then_some(Failure::Killed),
+        Some(why) if failure.is_none() => Some(Failure::TooLarge(why)),
+        _ => failure,
     };
     if failure.is_some() {
         return Ok(GitDiff {

@@ -37,6 +37,11 @@ impl Snapshots {
         self.kept.touch(key);
     }
 
+    /// Whether nothing told since the last read that it changed.
+    pub fn is_kept(&self, key: &PullRequestKey) -> bool {
+        self.kept.get(key).is_some()
+    }
+
     /// A webhook told of something that the next read has to show.
     pub fn expect(&self, key: &PullRequestKey, fact: PullFact) {
         let mut awaited = locked(&self.awaited);

@@ -10,7 +10,7 @@ use crate::domain::PullRequestKey;
 use crate::domain::command::{self, Command, Given, Permission};
 use crate::domain::gate::{Override, PreviewFact};
 use crate::domain::hold::bounded;
-use crate::github::{Comment, PullSnapshot};
+use crate::github::{self, Comment, PullSnapshot};
 
 /// A command in the thread.
 pub struct Standing<'a> {
@@ -45,21 +45,75 @@ fn counts(comment: &Comment) -> bool {
     comment.updated_at == comment.created_at && comment.performed_via_github_app.is_none()
 }
 
+/// Whether the head may be rendered and sent to a cluster: it is in this repository, or somebody who
+/// may write named just this commit behind `/preview`.
+pub async fn may_preview(
+    ctx: &Reader,
+    key: &PullRequestKey,
+    repository: u64,
+    snapshot: &PullSnapshot,
+) -> Result<bool> {
+    if !snapshot.pull.is_fork(repository) {
+        return Ok(true);
+    }
+    let head = snapshot.pull.head.sha.as_str();
+    for command in standing(snapshot, &[Command::Preview]) {
+        let named = command.given.arguments.subject.as_deref();
+        if named == Some(head)
+            && permission(ctx, &key.repo, command.author, snapshot.read).await? >= Permission::Write
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Since when people could see the head with its preview: a head may come back that was there before
+/// others. None: it is not known, so that no command counts that does not name the head. `repository`:
+/// the number of the config repository.
+pub async fn seen_since(
+    ctx: &Reader,
+    key: &PullRequestKey,
+    repository: u64,
+    snapshot: &PullSnapshot,
+    fact: Option<&PreviewFact>,
+) -> Result<Option<Timestamp>> {
+    let commands = [Command::AcceptUnseen, Command::Merge, Command::Override];
+    let Some(previewed) = fact.map(|fact| fact.completed_at) else {
+        return Ok(None);
+    };
+    let given = standing(snapshot, &commands);
+    if !given.iter().any(|command| command.at >= previewed) {
+        return Ok(Some(previewed));
+    }
+    let (pull, head) = (&snapshot.pull, snapshot.pull.head.sha.as_str());
+    if pull.is_fork(repository) {
+        return Ok(None);
+    }
+    let pushes = match ctx.github.pushes(&key.repo, &pull.head.branch).await {
+        Ok(pushes) => pushes,
+        Err(github::Error::NotFound { .. } | github::Error::Refused { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let pushed = pushes.iter().find(|push| push.after == head);
+    Ok(pushed.map(|push| push.timestamp.max(previewed)))
+}
+
 /// Who asked last to merge the head, if nobody took it back since. `/merge` is about the head that
 /// it names, or else about the one whose preview its writer could see.
 pub async fn merge_requested_by(
     ctx: &Reader,
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
-    fact: Option<&PreviewFact>,
+    seen_since: Option<Timestamp>,
 ) -> Result<Option<String>> {
     let head = snapshot.pull.head.sha.as_str();
     let commands = standing(snapshot, &[Command::Merge, Command::Cancel]);
     for command in commands.iter().rev() {
         let is_about_head = match &command.given.arguments.subject {
-            Some(named) => head.starts_with(named),
+            Some(named) => head == named,
             // Of the same second nobody knows which was first.
-            None => fact.is_some_and(|fact| command.at > fact.completed_at),
+            None => seen_since.is_some_and(|since| command.at > since),
         };
         if command.given.command == Command::Merge && !is_about_head {
             continue;

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::merge;
-use super::origin::{origin, rollback_of};
+use super::origin::{Proposed, origin};
 use super::shown_preview::ShownPreview;
-use super::standing::{merge_requested_by, overrides, standing};
+use super::standing::{merge_requested_by, overrides, seen_since, standing};
+use crate::cluster::store::Freeze;
 use crate::controller::authority::{People, permission};
 use crate::controller::{Base, Reader, Result, authority, branch_rules, key_of_branch};
 use crate::domain::approvals::Contributors;
@@ -18,7 +21,7 @@ use crate::domain::hold::Hold;
 use crate::domain::promotion::Offer;
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT};
 use crate::domain::rules::RequiredCheck;
-use crate::domain::{PullRequestKey, RepoName};
+use crate::domain::{ApplicationKey, PullRequestKey, RepoName};
 use crate::github::{self, PullSnapshot};
 
 /// State and title of the verdict's check run.
@@ -42,12 +45,13 @@ pub async fn verdict(
     fact: Option<PreviewFact>,
 ) -> Result<(Facts, Verdict, Option<gate::MergePermit>)> {
     let (pull, changes) = (&snapshot.pull, &shown_preview.changes);
-    let (origin, offers) = origin(ctx, key, base, snapshot, changes).await?;
+    let proposed = origin(ctx, key, base, snapshot, changes).await?;
+    let origin = proposed.origin;
+    let seen_since = seen_since(ctx, key, base.repo.id, snapshot, fact.as_ref()).await?;
     let reviews = authority::reviews(ctx, key, snapshot).await?;
-    let unseen_by = if shown_preview.text.unseen > 0 {
-        accepting(snapshot, fact.as_ref())
-    } else {
-        Vec::new()
+    let unseen_by = match shown_preview.text.unseen {
+        0 => Vec::new(),
+        _ => accepting(snapshot, seen_since),
     };
     let mut logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
     logins.extend(unseen_by.iter().cloned());
@@ -55,8 +59,7 @@ pub async fn verdict(
     let overriding: Vec<_> = overrides.iter().map(|given| given.by.clone()).collect();
     // They count from those who could see what they let through. GitHub's times are in seconds: one
     // of the same second may have been of the head before.
-    let previewed_at = fact.as_ref().map(|fact| fact.completed_at);
-    overrides.retain(|given| previewed_at.is_some_and(|at| given.at > at));
+    overrides.retain(|given| seen_since.is_some_and(|at| given.at > at));
     let targets = authority::touched_stages(base, changes, &shown_preview.preview);
     let github = github_facts(ctx, base, snapshot).await?;
     let people = People {
@@ -64,26 +67,25 @@ pub async fn verdict(
         overriding: &overriding,
     };
     let policies = authority::policies(ctx, key, &targets, changes, people).await?;
+    let earlier = earlier(ctx, key, base, snapshot, &proposed).await?;
+    let judged: Vec<_> = logins.iter().chain(&overriding).cloned().collect();
     let mut facts = Facts {
         now: ctx.now(),
         head: pull.head.sha.clone(),
         author: pull.author().to_string(),
         overrides,
-        earlier: earlier(ctx, key, base, snapshot, origin).await?,
+        contributors: contributors(ctx, key, snapshot, &proposed, &earlier, &judged).await?,
+        manual_merge_reason: manual_merge_reason(&proposed, &earlier),
+        earlier,
         origin,
-        contributors: contributors(ctx, key, snapshot, origin, &logins).await?,
         draft: pull.draft,
         stages: with_freezes(ctx, base, policies).await?,
         touches_unmanaged: changes.unmanaged.clone(),
-        conflicts: match &shown_preview.preview.failure {
-            Some(Failure::Conflict(files)) => files.clone(),
-            _ => Vec::new(),
-        },
+        conflicts: conflicts(shown_preview),
         holds: holds(ctx, &key.repo, &targets).await?,
-        merge_requested_by: merge_requested_by(ctx, key, snapshot, fact.as_ref()).await?,
-        rollback: origin == Origin::Ours && rolls_back(ctx, key, snapshot).await?,
+        merge_requested_by: merge_requested_by(ctx, key, snapshot, seen_since).await?,
+        rollback: proposed.rollback.as_ref().map(|(key, _)| key.title()),
         preview: fact,
-        manual_merge_reason: offers.iter().find_map(Offer::manual_merge_reason),
         reviews,
         methods: branch_rules::methods(ctx, base, &github.rules),
         github,
@@ -95,20 +97,93 @@ pub async fn verdict(
     Ok((facts, verdict, permit))
 }
 
-/// Who wrote it. Nobody else contributed to a pull request that is ours; otherwise the writers are
-/// only read if there is an approval to judge.
+fn conflicts(shown_preview: &ShownPreview) -> Vec<String> {
+    match &shown_preview.preview.failure {
+        Some(Failure::Conflict(files)) => files.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether nothing came since that a merge waits for: a change of the pull request, a hold, a
+/// freeze.
+pub async fn still_stands(
+    ctx: &Reader,
+    key: &PullRequestKey,
+    base: &Base,
+    facts: &Facts,
+) -> Result<bool> {
+    if !ctx.cache.pulls.snapshots.is_kept(key) {
+        return Ok(false);
+    }
+    for stage in &facts.stages {
+        let Some((Ok(application), Ok(name))) = stage
+            .title
+            .split_once('/')
+            .map(|(application, stage)| (application.parse(), stage.parse()))
+        else {
+            continue;
+        };
+        let application = ApplicationKey {
+            repo: key.repo.clone(),
+            application,
+            stage: name,
+        };
+        let object = ctx.store.application(&application).await?;
+        let hold = object.and_then(|object| object.hold(ctx.now()));
+        let is_known = |hold: &Hold| facts.holds.iter().any(|(_, known)| known == hold);
+        if hold.is_some_and(|hold| !is_known(&hold)) {
+            return Ok(false);
+        }
+    }
+    let freezes = ctx.store.freezes(&base.repo.name, base.repo.id).await?;
+    let is_new = |freeze: &Freeze| {
+        let mut of_stage = facts.stages.iter();
+        of_stage.any(|policy| {
+            policy.stage == freeze.spec.stage
+                && !policy.calendar.freezes.contains(&freeze.of_calendar())
+        })
+    };
+    Ok(!freezes.iter().any(is_new))
+}
+
+/// Who wrote it. To a pull request that is ours those contributed who chose what it proposes;
+/// otherwise the writers are only read if there is somebody to judge.
 async fn contributors(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
-    origin: Origin,
-    logins: &[String],
+    proposed: &Proposed,
+    earlier: &[Earlier],
+    judged: &[String],
 ) -> Result<Contributors> {
-    match origin {
-        Origin::Ours => Ok(Contributors::known([])),
-        _ if logins.is_empty() => Ok(Contributors::known([])),
-        _ => authority::contributors(ctx, key, snapshot).await,
+    if proposed.origin == Origin::Ours {
+        let skipped = earlier
+            .iter()
+            .filter_map(|earlier| earlier.skipped.as_ref());
+        let chosen = proposed.rollback.iter().map(|(_, rollback)| &rollback.by);
+        let who = skipped.map(|(by, _)| by).chain(chosen);
+        return Ok(Contributors::known(who.cloned()));
     }
+    match judged.is_empty() {
+        true => Ok(Contributors::known([])),
+        false => authority::contributors(ctx, key, snapshot).await,
+    }
+}
+
+/// Why a person has to approve our pull request even if merging is automatic.
+fn manual_merge_reason(proposed: &Proposed, earlier: &[Earlier]) -> Option<String> {
+    let skipped = earlier.iter().find_map(|earlier| {
+        let (by, _) = earlier.skipped.as_ref()?;
+        Some(format!("{by} passed over {}", earlier.stage))
+    });
+    let rollback = proposed.rollback.as_ref();
+    let chosen = rollback.and_then(|(_, rollback)| rollback.manual_merge_reason());
+    let offers = proposed.offers.iter();
+    offers
+        .filter_map(Offer::manual_merge_reason)
+        .chain(chosen)
+        .chain(skipped)
+        .next()
 }
 
 /// Notes whether one of those who gave `/accept-unseen` may do so.
@@ -181,8 +256,13 @@ async fn earlier(
     key: &PullRequestKey,
     base: &Base,
     snapshot: &PullSnapshot,
-    origin: Origin,
+    proposed: &Proposed,
 ) -> Result<Vec<Earlier>> {
+    // A rollback promotes nothing.
+    if proposed.rollback.is_some() {
+        return Ok(Vec::new());
+    }
+    let origin = proposed.origin;
     let promotion = key_of_branch(&key.repo, &snapshot.pull.head.branch);
     let promotion = promotion.filter(|_| origin != Origin::People);
     let target = promotion
@@ -195,8 +275,8 @@ async fn earlier(
 }
 
 /// Who gave `/accept-unseen` after the preview of this head.
-fn accepting(snapshot: &PullSnapshot, fact: Option<&PreviewFact>) -> Vec<String> {
-    let Some(since) = fact.map(|fact| fact.completed_at) else {
+fn accepting(snapshot: &PullSnapshot, since: Option<Timestamp>) -> Vec<String> {
+    let Some(since) = since else {
         return Vec::new();
     };
     let accepts = standing(snapshot, &[Command::AcceptUnseen]).into_iter();
@@ -219,14 +299,6 @@ async fn with_freezes(
         }
     }
     Ok(policies)
-}
-
-/// Whether our pull request is the rollback that is under way.
-async fn rolls_back(ctx: &Reader, key: &PullRequestKey, snapshot: &PullSnapshot) -> Result<bool> {
-    let Some(promotion) = key_of_branch(&key.repo, &snapshot.pull.head.branch) else {
-        return Ok(false);
-    };
-    Ok(rollback_of(ctx, &promotion).await?.is_some())
 }
 
 /// The holds of the touched stages.

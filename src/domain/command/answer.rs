@@ -178,6 +178,14 @@ pub enum NotDone {
     /// It was carried out before.
     Before,
     NotHeld,
+    /// Somebody holds it for longer.
+    HeldLonger {
+        by: String,
+    },
+    /// It cannot be taken back there.
+    Impossible(String),
+    /// It is being rolled back to another commit.
+    RollsBack(CommitSha),
     /// It was never healthy with anything else.
     NothingGood,
     /// It has no such commit or image.

@@ -13,7 +13,7 @@ pub enum Takes {
     Nothing,
     /// Applications to limit the command to.
     Applications,
-    /// A commit, or its first digits.
+    /// A commit, by all of its digits: shorter names can be made to fit another one.
     Commit,
     /// How long, and why.
     Hold,
@@ -78,7 +78,7 @@ impl Takes {
                 if let Some(word) = words.next() {
                     let commit = word.trim_matches('`').to_ascii_lowercase();
                     let is_sha = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
-                    if !(7..=40).contains(&commit.len()) || !is_sha(&commit) {
+                    if commit.len() != 40 || !is_sha(&commit) {
                         return Err(word.into());
                     }
                     arguments.subject = Some(commit);

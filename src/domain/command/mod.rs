@@ -147,9 +147,9 @@ pub const COMMANDS: [Spec; 20] = [
     Spec {
         command: Command::Preview,
         word: "preview",
-        takes: Takes::Nothing,
+        takes: Takes::Commit,
         power: Power::PullRequest,
-        summary: "asks the cluster again what this pull request would change, and updates the preview",
+        summary: "asks the cluster again what this pull request would change, and updates the preview; the head of a fork is previewed once its commit is named",
     },
     Spec {
         command: Command::Promote,

@@ -257,6 +257,7 @@ mod tests {
             ("/sync ```", &["sync+```"]),
             ("/help me", &["help+me"]),
             ("/preview shop/staging", &["preview+shop/staging"]),
+            ("/preview abcdef0", &["preview+abcdef0"]),
             ("/sync is what I typed", &[]),
             ("/sync a b c", &[]),
             ("/sync a/b c/d e", &[]),
@@ -301,9 +302,15 @@ mod tests {
             ),
             ("/override soak", &["override+"]),
             ("/merge", &["merge"]),
-            ("/merge `ABCDEF0`", &["merge abcdef0"]),
-            ("/merge abcdef", &["merge+abcdef"]),
-            ("/merge abcdef0 now", &["merge+now"]),
+            (
+                "/merge `ABCDEF0123ABCDEF0123ABCDEF0123ABCDEF0123`",
+                &["merge abcdef0123abcdef0123abcdef0123abcdef0123"],
+            ),
+            ("/merge abcdef0", &["merge+abcdef0"]),
+            (
+                "/merge abcdef0123abcdef0123abcdef0123abcdef0123 now",
+                &["merge+now"],
+            ),
             ("/merge conflicts are in the way", &[]),
         ]);
     }

@@ -7,17 +7,22 @@ use crate::domain::hold::Hold;
 
 pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     // A person's change goes on.
-    if facts.origin == Origin::People || facts.holds.is_empty() {
+    let rolled_back = facts.rollback.as_deref();
+    let held = facts.holds.iter();
+    let held: Vec<_> = held
+        .filter(|(title, _)| Some(title.as_str()) != rolled_back)
+        .collect();
+    if facts.origin == Origin::People || held.is_empty() {
         return None;
     }
-    let reasons: Vec<_> = facts.holds.iter().map(words).collect();
-    let holds = facts.holds.iter().map(|(_, hold)| hold);
+    let reasons: Vec<_> = held.iter().map(|held| words(held)).collect();
+    let holds = held.iter().map(|(_, hold)| hold);
     let ends = || holds.clone().map(|hold| hold.until);
     // Each of them holds, so it is over with the last one.
     let over = ends().collect::<Option<Vec<_>>>();
     let over = over.and_then(|ends| ends.into_iter().max());
     let since = holds.clone().map(|hold| hold.since).max();
-    let titles = facts.holds.iter().map(|(title, _)| title.clone());
+    let titles = held.iter().map(|(title, _)| title.clone());
     let resume = Clear::Resume {
         applications: titles.collect(),
     };

@@ -146,8 +146,9 @@ pub struct Facts {
     pub holds: Vec<(String, Hold)>,
     /// Who asked with `/merge` to merge this head.
     pub merge_requested_by: Option<String>,
-    /// It is a rollback: what only guards new changes does not stop it.
-    pub rollback: bool,
+    /// The application in its stage, as titles have it, that it rolls back: neither a hold nor a window
+    /// of that one stops it.
+    pub rollback: Option<String>,
     /// The last opinion of each reviewer.
     pub reviews: Vec<Review>,
     /// Who overrides which gates of this head.
@@ -164,8 +165,6 @@ struct Gate {
     judge: fn(&Facts) -> Option<Verdict>,
     /// `/override` may pass it.
     overridable: bool,
-    /// A rollback passes it without asking.
-    passes_rollback: bool,
 }
 
 impl Gate {
@@ -175,7 +174,6 @@ impl Gate {
             name,
             judge,
             overridable: false,
-            passes_rollback: false,
         }
     }
 
@@ -186,31 +184,14 @@ impl Gate {
         }
     }
 
-    const fn passes_rollback(self) -> Self {
-        Self {
-            passes_rollback: true,
-            ..self
-        }
-    }
-
     fn verdict(&self, facts: &Facts) -> Option<Verdict> {
         let verdict = (self.judge)(facts)?;
         if verdict.standing == Standing::Passed {
             return Some(verdict);
         }
-        Some(match self {
-            Self {
-                passes_rollback: true,
-                ..
-            } if facts.rollback => leaf(
-                self.name,
-                Standing::Passed,
-                format!("a rollback does not wait for it: {}", verdict.reason),
-            ),
-            Self {
-                overridable: true, ..
-            } => overrides::apply(facts, verdict),
-            _ => verdict,
+        Some(match self.overridable {
+            true => overrides::apply(facts, verdict),
+            false => verdict,
         })
     }
 }
@@ -219,18 +200,10 @@ impl Gate {
 const GATES: [Gate; 8] = [
     Gate::strict("preview", preview::gate),
     Gate::strict("approvals", approvals::gate).overridable(),
-    Gate::strict("earlier stages", earlier_stages::gate)
-        .overridable()
-        .passes_rollback(),
-    Gate::strict("soak", soak::gate)
-        .overridable()
-        .passes_rollback(),
-    Gate::strict("windows", windows::gate)
-        .overridable()
-        .passes_rollback(),
-    Gate::strict("holds", holds::gate)
-        .overridable()
-        .passes_rollback(),
+    Gate::strict("earlier stages", earlier_stages::gate).overridable(),
+    Gate::strict("soak", soak::gate).overridable(),
+    Gate::strict("windows", windows::gate).overridable(),
+    Gate::strict("holds", holds::gate).overridable(),
     Gate::strict("conflicts", conflicts::gate),
     Gate::strict("draft", draft::gate),
 ];

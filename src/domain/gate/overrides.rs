@@ -1,8 +1,8 @@
 //! Break glass: `/override GATE REASON`.
 //!
 //! A gate is overridden once two people have given the command for it on this head
-//! whom every touched stage names under `breakGlass`, and who did not open the pull
-//! request. What was never in doubt stays: an override of `approvals` lets no file
+//! whom every touched stage names under `breakGlass`, and who neither opened the
+//! pull request nor wrote or pushed a commit of it. What was never in doubt stays: an override of `approvals` lets no file
 //! through that belongs to no application, such as `windlass.yaml`.
 
 use std::collections::BTreeSet;
@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::{Clear, Facts, Standing, Verdict, leaf, overridable};
+use crate::domain::approvals::{Contributors, Doubt};
 
 /// How many people have to override a gate.
 pub const NEEDED: usize = 2;
@@ -28,8 +29,10 @@ pub struct Override {
 pub enum OverrideRefusal {
     /// There is no such gate, or nobody may override it.
     Gate { overridable: Vec<&'static str> },
-    /// They opened the pull request.
+    /// They opened the pull request, or wrote or pushed a commit of it.
     Author,
+    /// It is not known who did.
+    Unknown(Doubt),
     /// The pull request touches no stage.
     NoStage,
     /// A file belongs to no application, so nobody has a say over it alone.
@@ -57,6 +60,13 @@ pub fn override_refusal(facts: &Facts, gate: &str, user: &str) -> Option<Overrid
     let user = user.to_ascii_lowercase();
     if user == facts.author.to_ascii_lowercase() {
         return Some(OverrideRefusal::Author);
+    }
+    match &facts.contributors {
+        Contributors::Known(known) if known.contains(&user) => {
+            return Some(OverrideRefusal::Author);
+        }
+        Contributors::Known(_) => {}
+        Contributors::Unknown(doubt) => return Some(OverrideRefusal::Unknown(doubt.clone())),
     }
     let lacking = facts
         .stages

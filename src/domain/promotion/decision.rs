@@ -124,6 +124,14 @@ pub fn is_refused(decided: &[Decision], candidate: &Candidate) -> bool {
     })
 }
 
+/// Whether a person asked for it with `/promote`, and it is not proposed yet: what became of it
+/// before does not count.
+pub fn is_asked_for(decided: &[Decision], candidate: &Candidate) -> bool {
+    decided.iter().any(|decision| {
+        decision.is_about(candidate) && decision.how == How::Proposed && decision.number.is_none()
+    })
+}
+
 /// The candidates that are proposed or will be: those without a final decision.
 pub fn wanted(candidates: &[Candidate], decided: &[Decision]) -> Vec<Candidate> {
     let is_wanted = |candidate: &&Candidate| {

@@ -30,7 +30,9 @@ mod refresh;
 mod skipped;
 
 pub use candidates::{EarlierStage, promoted};
-pub use decision::{Decision, How, decision_for, is_refused, last_merged, record, summary, wanted};
+pub use decision::{
+    Decision, How, decision_for, is_asked_for, is_refused, last_merged, record, summary, wanted,
+};
 pub use observed::{CandidateState, InBase, LastMerged};
 pub use offer::{Offer, commit_message, title};
 pub use refresh::refresh_decisions;
@@ -49,6 +51,10 @@ pub struct Snapshot {
     pub pull_request: Option<PullRequest>,
     /// The rollback that is under way: its edits are proposed, and no images.
     pub rollback: Option<Rollback>,
+    /// The pull request that was last recorded as a rollback.
+    pub rolled_back_by: Option<u64>,
+    /// The base has other files than those that a rollback is about: somebody was faster.
+    pub is_overtaken: bool,
     /// The desired title and body of the pull request.
     pub title: String,
     pub body: String,
@@ -208,7 +214,11 @@ pub fn decide(snapshot: &Snapshot) -> Step {
     if snapshot.rollback.is_none() {
         return next(snapshot);
     }
-    if snapshot.edits.is_empty() {
+    let pr = snapshot.pull_request.as_ref();
+    let is_over = pr.is_some_and(|pr| {
+        Some(pr.number) == snapshot.rolled_back_by && pr.state != PullRequestState::Open
+    });
+    if snapshot.edits.is_empty() || is_over || snapshot.is_overtaken {
         return Step::EndRollback;
     }
     match next(snapshot) {
@@ -262,6 +272,10 @@ fn clean_up(snapshot: &Snapshot, open: Option<&PullRequest>) -> Step {
 fn closed_unchanged(snapshot: &Snapshot) -> Option<u64> {
     let pr = snapshot.pull_request.as_ref()?;
     let branch = snapshot.branch.as_ref()?;
+    let asked = |offer: &Offer| is_asked_for(&snapshot.decided, &offer.candidate);
+    if snapshot.offers.iter().any(asked) {
+        return None;
+    }
     let is_same = branch.head == pr.head && branch.content == BranchContent::Wanted;
     (pr.state == PullRequestState::Closed && is_same).then_some(pr.number)
 }

@@ -53,7 +53,7 @@ fn of_failure(failure: &Failure) -> Alert {
         }
         Failure::Fork => (
             "WARNING",
-            "A fork's head is neither rendered nor sent to a cluster. Push the branch to this repository to have it previewed.".into(),
+            "A fork's head is neither rendered nor sent to a cluster. If you trust this commit, comment `/preview COMMIT` with it, or push the branch to this repository.".into(),
         ),
         Failure::TooLarge(why) => (
             "CAUTION",

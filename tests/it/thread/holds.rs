@@ -33,6 +33,11 @@ async fn what_is_held_is_not_merged_until_somebody_resumes_it() {
         command(&world, "mia", production, "/status").await,
         "| application | synced | health | commit | |\n|---|---|---|---|---|\n| `shop/production` | Synced | Healthy | (hex) | held by bob: the database moves, please wait |"
     );
+    // A shorter hold is no way out of it.
+    assert_eq!(
+        command(&world, "ada", production, "/hold --for 1s over").await,
+        "- `shop/production`: `bob` holds it for longer: that stays"
+    );
     // Who may not write is not heard; other stages are not held.
     world.comment("rita", production, "/resume");
     assert_eq!(

@@ -114,3 +114,47 @@ async fn a_stage_is_passed_over_for_one_image_and_the_verdict_says_by_whom() {
         "{summary}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_closed_or_reverted_is_proposed_again_on_demand() {
+    let world = World::new().await;
+    let (staging, production) = world.up_to_review("1.1.0").await;
+    let closed = serde_json::json!({"state": "closed"});
+    world.as_user(
+        "bob",
+        http::Method::PATCH,
+        &format!("pulls/{production}"),
+        closed,
+    );
+    world.quiet().await;
+    command(&world, "bob", staging, "/promote 1.1.0 to production").await;
+    let again = newer(&world, production).await;
+    world.seen(again).await;
+    world.approve("mia", again);
+    let merge = world.merged(again).await;
+    world.sync_status(&merge, "success").await;
+    let file = "apps/shop/production/kustomization.yaml";
+    let before = world.file(file).replace("1.1.0", "1.0.0").replace(
+        &crate::support::digest_of("1.1.0"),
+        &windlass::sandbox::example::first_digest(),
+    );
+    let revert = world.commit("Revert", &[(file, Some(&before))]);
+    world.sync_status(&revert, "success").await;
+    world.quiet().await;
+    command(&world, "bob", staging, "/promote 1.1.0 to production").await;
+    let third = newer(&world, again).await;
+    world.seen(third).await;
+    world.approve("mia", third);
+    world.merged(third).await;
+}
+
+/// The next open pull request of production.
+async fn newer(world: &World, than: u64) -> u64 {
+    world
+        .until("a new pull request", async || {
+            let pull = world.pull_from("windlass/shop/production")?;
+            let number = pull["number"].as_u64()?;
+            (number > than && pull["state"] == "open").then_some(number)
+        })
+        .await
+}

@@ -18,6 +18,11 @@ async fn a_person_has_a_pull_request_merged_once_the_gates_allow_it() {
     );
     assert_eq!(
         command(&world, "bob", number, "/merge 0000000").await,
+        "`0000000` is not a whole commit: give all 40 digits, `/merge [COMMIT]`."
+    );
+    let other = format!("/merge {}", "0".repeat(40));
+    assert_eq!(
+        command(&world, "bob", number, &other).await,
         "Not done: the head is `(hex)` by now. If you want that one, name it."
     );
     let merge = "windlass merges `(hex)` as soon as every gate has passed; `/cancel` takes this back.\n\n⏳ Not merged yet:\n\n- ✅ **preview**: the preview of (hex) is ready · since (time)\n- ⏳ **approvals**: 0 of 1 approvals (a person's change needs a review) · since (time) · cleared by the approval of somebody who may write to this repository";
@@ -33,7 +38,7 @@ async fn a_person_has_a_pull_request_merged_once_the_gates_allow_it() {
     edited(&world, "bob", number, "/merge").await;
     command(&world, "bob", number, "/why").await;
     assert_eq!(world.read(&format!("pulls/{number}"))["merged"], false);
-    let named = format!("/merge {}", &head[..8]);
+    let named = format!("/merge {head}");
     command(&world, "bob", number, &named).await;
     let merged = world.merged(number).await;
     let pull = world.read(&format!("pulls/{number}"));

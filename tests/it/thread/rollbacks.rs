@@ -53,6 +53,9 @@ async fn a_person_takes_a_stage_back_from_the_thread() {
         world.gate_status(back, "pending").await,
         "0 of 1 approvals (shop/production requires 1)"
     );
+    // Who chose to go back is no second pair of eyes.
+    world.approve("bob", back);
+    world.gate_says(back, "bob's does not count").await;
     world.approve("mia", back);
     let merge = world.merged(back).await;
     world.sync_status(&merge, "success").await;
@@ -178,6 +181,12 @@ async fn who_closes_a_rollback_stays_where_they_are() {
             (pull["number"].as_u64() > Some(back)).then(|| pull["number"].as_u64().unwrap())
         })
         .await;
+    // Somebody chose the commit, so that it is merged after an approval also where that is automatic.
+    world
+        .gate_says(back, "0 of 1 approvals (bob chose to go back to")
+        .await;
+    world.seen(back).await;
+    world.approve("mia", back);
     let merge = world.merged(back).await;
     world.sync_status(&merge, "success").await;
     assert!(world.config_map("staging", "extra").await.is_none());
@@ -196,5 +205,65 @@ async fn who_closes_a_rollback_stays_where_they_are() {
             "namespace.yaml",
             "secret.yaml"
         ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_ends_when_somebody_was_faster_and_one_that_was_closed_stays_closed() {
+    let world = World::new().await;
+    let (_, production) = world.up_to_review("1.1.0").await;
+    world.approve("mia", production);
+    let merge = world.merged(production).await;
+    world.sync_status(&merge, "success").await;
+    command(&world, "bob", production, "/rollback").await;
+    let back = titled(&world, "production", "Roll back shop/production to ").await;
+    // A fix is merged meanwhile.
+    let file = "apps/shop/production/config.yaml";
+    let fix = world
+        .file(file)
+        .replace("greeting: hello", "greeting: fixed");
+    let commit = world.commit("Fix", &[(file, Some(&fix))]);
+    world
+        .until("the rollback is closed", async || {
+            (world.read(&format!("pulls/{back}"))["state"] == "closed").then_some(())
+        })
+        .await;
+    world.sync_status(&commit, "success").await;
+    world.quiet().await;
+    assert_eq!(world.tip(), commit);
+    // Closed by a person, with its branch deleted.
+    command(&world, "bob", production, "/rollback").await;
+    let again = world
+        .until("another one", async || {
+            let pull = world.pull_from("windlass/shop/production")?;
+            (pull["number"].as_u64() > Some(back)).then(|| pull["number"].as_u64().unwrap())
+        })
+        .await;
+    world.previewed(again).await;
+    let closed = serde_json::json!({"state": "closed"});
+    world.as_user(
+        "bob",
+        http::Method::PATCH,
+        &format!("pulls/{again}"),
+        closed,
+    );
+    world
+        .until("the rollback is over", async || {
+            let object = world.application("shop.production").await;
+            let annotations = &object["metadata"]["annotations"];
+            annotations["windlass.dev/rollback"].is_null().then_some(())
+        })
+        .await;
+    world.quiet().await;
+    let pull = world.pull_from("windlass/shop/production").unwrap();
+    assert_eq!(
+        (&pull["number"], &pull["state"]),
+        (&again.into(), &"closed".into())
+    );
+    // Whom windlass does not know any better is told why at once.
+    let first = command(&world, "bob", production, "/rollback to 0000000").await;
+    assert!(
+        first.contains("It has no commit or image `0000000` in its past"),
+        "{first}"
     );
 }

@@ -7,6 +7,7 @@ use super::Invocation;
 use super::request::{Needs, Request};
 use crate::cluster::store::FreezeSpec;
 use crate::controller::{Event, Result};
+use crate::domain::catalog::Target;
 use crate::domain::command::{self, Answer, FreezeAnswer};
 use crate::domain::hold::bounded;
 use crate::domain::{ApplicationKey, Name};
@@ -73,15 +74,18 @@ pub async fn unfreeze(invocation: &Invocation<'_>) -> Result<Answer> {
 /// author may not decide about one of them.
 async fn stage(invocation: &Invocation<'_>) -> Result<std::result::Result<Name, FreezeAnswer>> {
     let word = invocation.arguments.subject.clone().unwrap_or_default();
-    let touched = invocation.observation.changes.touched.iter();
-    let of_stage = touched.filter(|target| target.stage.name.as_str() == word);
-    let applications: Vec<ApplicationKey> = of_stage
-        .map(|target| target.key(&invocation.key.repo))
-        .collect();
-    let Some(first) = applications.first() else {
+    let of_stage = |target: &&Target| target.stage.name.as_str() == word;
+    let mut touched = invocation.observation.changes.touched.iter();
+    let Some(first) = touched.find(of_stage) else {
         return Ok(Err(FreezeAnswer::NotTouched { stage: word }));
     };
-    let stage = first.stage.clone();
+    let stage = first.stage.name.clone();
+    // It is about all applications of the stage.
+    let configured = invocation.observation.base.configured();
+    let targets = configured.map(|configured| configured.targets.as_slice());
+    let targets = targets.unwrap_or_default().iter().filter(of_stage);
+    let keys = targets.map(|target| target.key(&invocation.key.repo));
+    let applications: Vec<ApplicationKey> = keys.collect();
     for application in applications {
         let request = Request {
             application: &application,

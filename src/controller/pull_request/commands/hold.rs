@@ -20,6 +20,17 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
     let text = hold.to_text();
     let mut rows = Vec::new();
     for application in applications {
+        let object = invocation.ctx.store.application(&application).await?;
+        let present = object.and_then(|object| object.hold(now));
+        // Who holds a stage for longer has a say in when that ends.
+        if let Some(present) = present.filter(|present| present.outlasts(&hold)) {
+            let outcome = Err(NotDone::HeldLonger { by: present.by });
+            rows.push(Row {
+                application,
+                outcome,
+            });
+            continue;
+        }
         let request = Request {
             application: &application,
             subject: &arguments.reason,

@@ -19,7 +19,7 @@ pub fn run(invocation: &Invocation<'_>) -> Answer {
         };
     };
     let named = arguments.subject.as_deref();
-    if named.is_some_and(|named| !head.as_str().starts_with(named)) {
+    if named.is_some_and(|named| head.as_str() != named) {
         return Answer::OtherHead { head };
     }
     match &facts.merge_requested_by {

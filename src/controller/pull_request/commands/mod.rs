@@ -101,11 +101,21 @@ async fn reply(
     let body = view::reply(comment.source, &answers);
     put_comment(ctx, key, &body, None).await?;
     let answered = &ctx.cache.pulls.answered;
-    answered.insert((key.clone(), comment.source), ());
+    let by_whom = (comment.author.clone(), ctx.now());
+    answered.insert((key.clone(), comment.source), by_whom);
     Ok(())
 }
 
 impl Invocation<'_> {
+    fn is_freeze(&self) -> bool {
+        matches!(self.command, Command::Freeze | Command::Unfreeze)
+    }
+
+    fn is_answered(&self) -> bool {
+        let answered = &self.ctx.cache.pulls.answered;
+        answered.contains_key(&(self.key.clone(), self.comment.source))
+    }
+
     /// Why the command is not accepted on this pull request at all.
     fn not_taken(&self) -> Option<NotTaken> {
         let pull = &self.observation.snapshot.pull;
@@ -113,6 +123,8 @@ impl Invocation<'_> {
             _ if self.comment.edited => Some(NotTaken::Edited),
             _ if self.comment.interrupted => Some(NotTaken::Interrupted),
             _ if self.comment.late => Some(NotTaken::Late),
+            // Somebody deleted the answer. Others note on an object that they were carried out.
+            Power::Stage if self.is_freeze() && self.is_answered() => Some(NotTaken::Interrupted),
             // The gate reads it there, at each look.
             _ if self.command.stands_in_thread()
                 && !matches!(self.comment.source, Source::Comment(_)) =>

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::request::{Needs, Request, annotated};
 use super::{Invocation, Observation};
 use crate::cluster::store::Application;
+use crate::controller::preview::Changes;
 use crate::controller::{Result, application, authority};
 use crate::domain::ApplicationKey;
 use crate::domain::approvals::{Case, Contributors};
@@ -32,7 +33,8 @@ impl Invocation<'_> {
         }
         let known = self.ctx.store.application(request.application).await?;
         let target = self.target_of(request.application, &stage, known.as_ref());
-        if let Err(why) = self.may_decide(&stage, target).await? {
+        let whole = request.needs == Needs::Decider;
+        if let Err(why) = self.may_decide(&stage, target, whole).await? {
             return Ok(Err(why));
         }
         let needed = stage.approvals.max(1) as usize;
@@ -66,18 +68,29 @@ impl Invocation<'_> {
         }
     }
 
-    /// Whether whoever gives the command may decide about the stage.
+    /// Whether whoever gives the command may decide about the stage. `whole`: about all of the
+    /// application, and not only what the pull request changes of it.
     async fn may_decide(
         &self,
         stage: &Stage,
         target: Option<Target>,
+        whole: bool,
     ) -> Result<std::result::Result<(), NotDone>> {
+        // Who owns the files that the pull request changes need not own the application.
+        let owners = Changes {
+            owners: self.observation.changes.owners.clone(),
+            ..Changes::default()
+        };
         let author = &self.comment.author;
         let policies = authority::policies(
             self.ctx,
             self.key,
             target.as_slice(),
-            &self.observation.changes,
+            if whole {
+                &owners
+            } else {
+                &self.observation.changes
+            },
             authority::People {
                 deciding: std::slice::from_ref(author),
                 ..authority::People::default()

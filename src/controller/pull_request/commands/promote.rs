@@ -8,7 +8,7 @@ use crate::controller::{Event, Result};
 use crate::domain::ApplicationKey;
 use crate::domain::command::{Answer, Done, NotDone, Row, Sought};
 use crate::domain::image::{self, Candidate};
-use crate::domain::promotion::SkippedStage;
+use crate::domain::promotion::{Decision, How, SkippedStage};
 
 pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
     let observation = invocation.observation;
@@ -67,18 +67,9 @@ async fn one(
         return Ok(Err(why));
     }
     // Written before the command counts as carried out: after an interruption it is done again.
-    let store = ctx.to_store();
-    let object = store
-        .propose(application, std::slice::from_ref(&candidate))
-        .await?;
-    let mut status = object.status.clone().unwrap_or_default();
-    status.decided = decisions(&object);
-    // An older windlass kept nothing but the state.
-    status.state = None;
-    status
-        .decided
-        .retain(|decision| !decision.is_about(&candidate));
-    store.report_promotion(&object, status).await?;
+    if !invocation.is_handled(application).await? {
+        propose(invocation, application, &candidate).await?;
+    }
     let outcome = invocation.request(&request).await?;
     ctx.emit(&Event::Candidate(application.clone()));
     Ok(match outcome {
@@ -86,4 +77,24 @@ async fn one(
         Ok(false) => Err(NotDone::NoObject),
         Err(why) => Err(why),
     })
+}
+
+/// Makes an image the newest one of a stage, whatever became of it there before.
+async fn propose(
+    invocation: &Invocation<'_>,
+    application: &ApplicationKey,
+    candidate: &Candidate,
+) -> Result<()> {
+    let store = invocation.ctx.to_store();
+    let candidates = std::slice::from_ref(candidate);
+    let object = store.propose(application, candidates).await?;
+    let mut status = object.status.clone().unwrap_or_default();
+    status.decided = decisions(&object);
+    status
+        .decided
+        .retain(|decision| !decision.is_about(candidate));
+    // Without a number: somebody asked for it, whatever became of it before.
+    status.decided.push(Decision::of(candidate, How::Proposed));
+    store.report_promotion(&object, status).await?;
+    Ok(())
 }

@@ -48,8 +48,10 @@ async fn one(
     for candidate in &rejected {
         record(&mut status.decided, Decision::of(candidate, How::Rejected));
     }
-    let store = invocation.ctx.to_store();
-    store.report_promotion(object, status).await?;
+    if !invocation.is_handled(application).await? {
+        let store = invocation.ctx.to_store();
+        store.report_promotion(object, status).await?;
+    }
     let request = Request {
         application,
         subject: named,

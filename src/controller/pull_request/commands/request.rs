@@ -33,13 +33,24 @@ pub enum Needs {
 const MOST_HANDLED: usize = 50;
 
 impl Invocation<'_> {
+    /// Names this command of this text.
+    fn id(&self) -> String {
+        format!("{}-{}", self.comment.source, self.command.word())
+    }
+
+    /// Whether the application has carried the command out before.
+    pub async fn is_handled(&self, application: &ApplicationKey) -> Result<bool> {
+        let object = self.ctx.store.application(application).await?;
+        Ok(handled(object.as_ref()).contains(&self.id().as_str()))
+    }
+
     /// Annotates the application with the request, once enough people have given the command.
     /// False: the application has no object yet.
     pub async fn request(
         &self,
         request: &Request<'_>,
     ) -> Result<std::result::Result<bool, NotDone>> {
-        let id = format!("{}-{}", self.comment.source, self.command.word());
+        let id = self.id();
         let store = &self.ctx.store;
         let object = store.application(request.application).await?;
         if handled(object.as_ref()).contains(&id.as_str()) {

@@ -3,12 +3,14 @@
 use super::Invocation;
 use super::request::{Needs, Request};
 use crate::cluster::store;
+use crate::controller::promotion::restored;
 use crate::controller::{Event, Result};
 use crate::domain::command::{Answer, Done, NotDone, Row, Sought};
 use crate::domain::history::{HealthyRevision, last_good};
 use crate::domain::hold::Hold;
 use crate::domain::rollback::Rollback;
-use crate::domain::{ApplicationKey, CommitSha, image};
+use crate::domain::{ApplicationKey, CommitSha, Invalid, image};
+use crate::git::Mirror;
 
 pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
     let mut rows = Vec::new();
@@ -34,7 +36,7 @@ async fn one(
     let Some(object) = ctx.store.application(application).await? else {
         return Ok(Err(NotDone::NoObject));
     };
-    let status = object.status.unwrap_or_default();
+    let status = object.status.clone().unwrap_or_default();
     let inputs = status.inputs.as_deref().unwrap_or_default();
     let (to, healthy) = match invocation.arguments.subject.as_deref() {
         None => match last_good(&status.history, inputs) {
@@ -46,17 +48,31 @@ async fn one(
             None => return Ok(Err(NotDone::NoSuchRevision(named.into()))),
         },
     };
+    if let Err(Invalid(why)) = possible(invocation, application, &to).await? {
+        return Ok(Err(NotDone::Impossible(why)));
+    }
+    let chosen = invocation.arguments.subject.is_some();
     let rollback = Rollback {
         to: to.clone(),
         by: author.clone(),
         reason: String::new(),
         pull_request: Some(invocation.key.number),
+        chosen,
+        away_from: status.inputs.clone().filter(|_| !chosen),
     };
+    if let Some(known) = object.rollback().filter(|known| known.to != to) {
+        return Ok(Err(NotDone::RollsBack(known.to)));
+    }
     let reason = format!("rolled back to {}", to.short());
     let hold = Hold {
         pull_request: Some(invocation.key.number),
         ..Hold::new(author, &reason, ctx.now(), None)
     };
+    // A hold without an end stays as it is, with who holds and why.
+    let present = object.hold(ctx.now());
+    let hold = present
+        .filter(|present| present.until.is_none())
+        .unwrap_or(hold);
     let (rollback, hold) = (rollback.to_text(), hold.to_text());
     let request = Request {
         application,
@@ -74,6 +90,23 @@ async fn one(
         Ok(false) => Err(NotDone::NoObject),
         Err(why) => Err(why),
     })
+}
+
+/// Whether the files of a commit can be put among the present ones.
+async fn possible(
+    invocation: &Invocation<'_>,
+    application: &ApplicationKey,
+    to: &CommitSha,
+) -> Result<std::result::Result<(), Invalid>> {
+    let base = &invocation.observation.base;
+    let Some(target) = base.target(application) else {
+        let why = format!("{} is not in Git any more", application.title());
+        return Ok(Err(Invalid(why)));
+    };
+    let (place, commit, to) = (target.render_source(), base.commit.clone(), to.clone());
+    let job = move |mirror: &Mirror| restored(mirror, mirror.tree(&commit)?, &place, &to);
+    let edits = invocation.ctx.mirror(&application.repo, job).await?;
+    Ok(edits.map(drop))
 }
 
 /// The commit that is named: by itself, or by an image that a healthy one had.
@@ -102,7 +135,8 @@ async fn revision(
         let Ok(commit) = mirror.revision(&named) else {
             return Ok(None);
         };
-        let is_past = mirror.has_in(&commit, &tip)?;
+        // What only came with a merge was never approved by itself.
+        let is_past = mirror.was_tip(&commit, &tip)?;
         Ok(is_past.then_some((commit, None)))
     });
     found.await

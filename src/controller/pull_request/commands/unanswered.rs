@@ -42,6 +42,12 @@ pub async fn unanswered(
     let replies = Replies::of(ours);
     let writings = writings(snapshot);
     let mut budget = Budget::of(&replies, &writings, now);
+    for (name, (author, at)) in ctx.cache.pulls.answered.iter() {
+        let is_lost = name.0 == *key && !replies.answered.contains_key(&name.1);
+        if is_lost && now.duration_since(at) < BUDGET_WINDOW {
+            budget.note(&author);
+        }
+    }
     let mut commands = Vec::new();
     for writing in &writings {
         if replies.answered.contains_key(&writing.source) {
@@ -124,30 +130,37 @@ impl Replies {
 }
 
 /// How many commands were answered lately, by author.
-struct Budget<'a> {
-    answers: BTreeMap<&'a str, usize>,
+struct Budget {
+    answers: BTreeMap<String, usize>,
 }
 
-impl<'a> Budget<'a> {
-    fn of(replies: &Replies, writings: &[Writing<'a>], now: Timestamp) -> Self {
+impl Budget {
+    fn of(replies: &Replies, writings: &[Writing<'_>], now: Timestamp) -> Self {
         let authors = writings
             .iter()
             .map(|writing| (writing.source, writing.author.login.as_str()));
         let author_of: BTreeMap<Source, &str> = authors.collect();
-        let mut answers: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut budget = Self {
+            answers: BTreeMap::new(),
+        };
         for (source, at) in &replies.answered {
             if now.duration_since(*at) < BUDGET_WINDOW {
                 let author = author_of.get(source).copied().unwrap_or_default();
-                *answers.entry(author).or_default() += 1;
+                budget.note(author);
             }
         }
-        Self { answers }
+        budget
+    }
+
+    /// One more answer to the author. Somebody may have deleted it since.
+    fn note(&mut self, author: &str) {
+        *self.answers.entry(author.into()).or_default() += 1;
     }
 
     /// Whether one more command of the author is answered.
-    fn take(&mut self, author: &'a str) -> bool {
+    fn take(&mut self, author: &str) -> bool {
         let total: usize = self.answers.values().sum();
-        let own = self.answers.entry(author).or_default();
+        let own = self.answers.entry(author.into()).or_default();
         let is_within = *own < MOST_ANSWERS && total < MOST_ANSWERS_IN_ALL;
         *own += usize::from(is_within);
         is_within

@@ -36,7 +36,7 @@ fn facts() -> Facts {
         earlier: vec![],
         holds: vec![],
         merge_requested_by: None,
-        rollback: false,
+        rollback: None,
         manual_merge_reason: None,
         touches_unmanaged: None,
         conflicts: vec![],

@@ -23,6 +23,8 @@ fn snapshot(
         }),
         pull_request: pr.map(|(state, title)| pull(state, title)),
         rollback: None,
+        rolled_back_by: None,
+        is_overtaken: false,
         title: "title".into(),
         body: "body".into(),
         message: Default::default(),
