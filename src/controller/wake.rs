@@ -121,9 +121,8 @@ pub fn wakes(event: &Event, world: &World<'_>) -> Vec<Key> {
             // Somebody may have held it, or ended a hold.
             let mut keys = world.open_pulls(&key.repo);
             keys.extend(world.dependents(key));
-            keys.push(Key::Application(key.clone()));
             // Or rolled it back.
-            keys.push(Key::Promotion(key.clone()));
+            keys.extend([Key::Application(key.clone()), Key::Promotion(key.clone())]);
             keys
         }
         Event::Status {

@@ -218,7 +218,10 @@ mod tests {
     #[test]
     fn pushers_are_writers() {
         let push = |after: char, actor: Value| -> Push {
-            serde_json::from_value(json!({"after": sha(after), "actor": actor, "timestamp": "2026-01-01T00:00:00Z"})).unwrap()
+            serde_json::from_value(
+                json!({"after": sha(after), "actor": actor, "timestamp": "2026-01-01T00:00:00Z"}),
+            )
+            .unwrap()
         };
         let unknown = Err(Doubt::Push { head: sha('a') });
         let table = [

@@ -95,7 +95,7 @@ async fn every_command_is_answered_once() {
     | `/hold [APPLICATION/STAGE …] [--for TIME] REASON` | keeps windlass from merging anything by itself into these stages until `/resume`, or until the time is over; what Git has is synced all the same | write |
     | `/merge [COMMIT]` | merges this commit as soon as every gate has passed, also a pull request that windlass did not open | write |
     | `/override GATE REASON` | breaks glass: passes a gate of this commit (approvals, earlier-stages, soak, windows or holds) once two people have given it whom every stage names under `breakGlass` | write |
-    | `/preview` | asks the cluster again what this pull request would change, and updates the preview | write |
+    | `/preview [COMMIT]` | asks the cluster again what this pull request would change, and updates the preview; the head of a fork is previewed once its commit is named | write |
     | `/promote IMAGE to STAGE [--skip STAGE REASON]` | proposes an image (by its tag or digest) that was announced before for a stage, also one that was rejected or reverted there; `--skip` passes over an earlier stage, and the pull request says who wanted that | write; where the stage needs approvals, somebody who may approve |
     | `/reject IMAGE [APPLICATION[/STAGE] …]` | takes an image (by its tag or digest) out of the proposals for these stages; a newer one is proposed as always | write |
     | `/resume [APPLICATION[/STAGE] …]` | ends a hold | write; where the stage needs approvals, somebody who may approve |

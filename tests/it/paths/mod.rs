@@ -1,6 +1,7 @@
 //! The five paths, one file each.
 
 pub mod command;
+mod forks;
 mod image_event;
 mod merge;
 mod preview;

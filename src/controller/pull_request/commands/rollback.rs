@@ -2,7 +2,7 @@
 
 use super::Invocation;
 use super::request::{Needs, Request};
-use crate::cluster::store;
+use crate::cluster::store::{self, Application};
 use crate::controller::promotion::restored;
 use crate::controller::{Event, Result};
 use crate::domain::command::{Answer, Done, NotDone, Row, Sought};
@@ -63,16 +63,7 @@ async fn one(
     if let Some(known) = object.rollback().filter(|known| known.to != to) {
         return Ok(Err(NotDone::RollsBack(known.to)));
     }
-    let reason = format!("rolled back to {}", to.short());
-    let hold = Hold {
-        pull_request: Some(invocation.key.number),
-        ..Hold::new(author, &reason, ctx.now(), None)
-    };
-    // A hold without an end stays as it is, with who holds and why.
-    let present = object.hold(ctx.now());
-    let hold = present
-        .filter(|present| present.until.is_none())
-        .unwrap_or(hold);
+    let hold = hold(invocation, &object, &to);
     let (rollback, hold) = (rollback.to_text(), hold.to_text());
     let request = Request {
         application,
@@ -90,6 +81,18 @@ async fn one(
         Ok(false) => Err(NotDone::NoObject),
         Err(why) => Err(why),
     })
+}
+
+/// The hold that comes with it: one without an end stays as it is, with who holds and why.
+fn hold(invocation: &Invocation<'_>, object: &Application, to: &CommitSha) -> Hold {
+    let (now, author) = (invocation.ctx.now(), &invocation.comment.author);
+    let reason = format!("rolled back to {}", to.short());
+    let new = || Hold {
+        pull_request: Some(invocation.key.number),
+        ..Hold::new(author, &reason, now, None)
+    };
+    let present = object.hold(now).filter(|present| present.until.is_none());
+    present.unwrap_or_else(new)
 }
 
 /// Whether the files of a commit can be put among the present ones.

@@ -1,6 +1,8 @@
 //! Commands for operators of windlass: they only use the `Application` objects,
 //! so they also work when GitHub is down.
 
+mod rollback;
+
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -10,15 +12,9 @@ use serde_json::{Value, json};
 
 use crate::cluster::connect;
 use crate::cluster::store::{
-    ADOPT, Application, ApplicationStatus, CONFIRM_PRUNE, HOLD, PAUSE, ROLLBACK, SYNC_REQUEST,
+    ADOPT, Application, ApplicationStatus, CONFIRM_PRUNE, HOLD, PAUSE, SYNC_REQUEST,
 };
-use crate::domain::history::last_good;
-use crate::domain::hold::Hold;
-use crate::domain::rollback::Rollback;
 use crate::domain::{CommitSha, sync};
-
-/// Who holds and rolls back by these commands: the cluster knows who runs them.
-const OPERATOR: &str = "an operator";
 
 /// Installation windlass runs.
 #[derive(Debug, Clone, clap::Args)]
@@ -131,7 +127,7 @@ pub async fn operate(command: Operate) -> anyhow::Result<String> {
             args,
             reason,
             duration,
-        } => hold(&args, &reason, duration.as_deref()).await,
+        } => rollback::hold(&args, &reason, duration.as_deref()).await,
         Operate::Resume(args) => {
             annotate_all(&args, json!({PAUSE: null, HOLD: null})).await?;
             Ok(format!(
@@ -139,7 +135,7 @@ pub async fn operate(command: Operate) -> anyhow::Result<String> {
                 args.application
             ))
         }
-        Operate::Rollback { args, to } => rollback(&args, to).await,
+        Operate::Rollback { args, to } => rollback::rollback(&args, to).await,
         Operate::ConfirmPrune(args) => confirm(&args).await,
         Operate::Adopt {
             application: Some(application),
@@ -201,61 +197,6 @@ async fn annotate_all(args: &ApplicationArgs, annotations: Value) -> anyhow::Res
         )
     })?;
     Ok(())
-}
-
-async fn hold(
-    args: &ApplicationArgs,
-    reason: &str,
-    duration: Option<&str>,
-) -> anyhow::Result<String> {
-    let now = jiff::Timestamp::now();
-    let until = match duration {
-        Some(text) => {
-            let time = sync::duration(text)
-                .with_context(|| format!("`{text}` is not a duration: write 30m, 2h or 1d"))?;
-            Some(now.checked_add(time)?)
-        }
-        None => None,
-    };
-    let hold = Hold::new(OPERATOR, reason, now, until).to_text();
-    annotate(args, HOLD, Some(&hold)).await?;
-    Ok(format!(
-        "windlass merges nothing into {0} by itself: `windlass resume {0}` ends it\n",
-        args.application
-    ))
-}
-
-async fn rollback(args: &ApplicationArgs, to: Option<CommitSha>) -> anyhow::Result<String> {
-    let name = object_name(&args.application)?;
-    let object = api(&args.installation)
-        .await?
-        .get(&name)
-        .await
-        .with_context(|| format!("cannot read the Application {name}"))?;
-    let status = object.status.unwrap_or_default();
-    let inputs = status.inputs.clone().unwrap_or_default();
-    let good = last_good(&status.history, &inputs).map(|good| good.revision.clone());
-    let chosen = to.is_some();
-    let to = to.or(good).with_context(|| {
-        let application = &args.application;
-        format!("{application} was never healthy with anything else: name a commit with --to")
-    })?;
-    let reason = format!("rolled back to {}", to.short());
-    let hold = Hold::new(OPERATOR, &reason, jiff::Timestamp::now(), None).to_text();
-    let rollback = Rollback {
-        to,
-        by: OPERATOR.into(),
-        reason: String::new(),
-        pull_request: None,
-        chosen,
-        away_from: status.inputs.filter(|_| !chosen),
-    };
-    annotate_all(args, json!({ROLLBACK: rollback.to_text(), HOLD: hold})).await?;
-    Ok(format!(
-        "a pull request takes {0} back to {1}; `windlass resume {0}` ends the hold\n",
-        args.application,
-        rollback.to.short()
-    ))
 }
 
 async fn confirm(args: &ApplicationArgs) -> anyhow::Result<String> {

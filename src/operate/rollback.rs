@@ -1,0 +1,69 @@
+//! `windlass hold` and `windlass rollback`: what `/hold` and `/rollback` do, also while GitHub is down.
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::{ApplicationArgs, annotate, annotate_all, api, object_name};
+use crate::cluster::store::{HOLD, ROLLBACK};
+use crate::domain::history::last_good;
+use crate::domain::hold::Hold;
+use crate::domain::rollback::Rollback;
+use crate::domain::{CommitSha, sync};
+
+/// Who holds and rolls back by these commands: the cluster knows who runs them.
+const OPERATOR: &str = "an operator";
+
+pub async fn hold(
+    args: &ApplicationArgs,
+    reason: &str,
+    duration: Option<&str>,
+) -> anyhow::Result<String> {
+    let now = jiff::Timestamp::now();
+    let until = match duration {
+        Some(text) => {
+            let time = sync::duration(text)
+                .with_context(|| format!("`{text}` is not a duration: write 30m, 2h or 1d"))?;
+            Some(now.checked_add(time)?)
+        }
+        None => None,
+    };
+    let hold = Hold::new(OPERATOR, reason, now, until).to_text();
+    annotate(args, HOLD, Some(&hold)).await?;
+    Ok(format!(
+        "windlass merges nothing into {0} by itself: `windlass resume {0}` ends it\n",
+        args.application
+    ))
+}
+
+pub async fn rollback(args: &ApplicationArgs, to: Option<CommitSha>) -> anyhow::Result<String> {
+    let name = object_name(&args.application)?;
+    let object = api(&args.installation)
+        .await?
+        .get(&name)
+        .await
+        .with_context(|| format!("cannot read the Application {name}"))?;
+    let status = object.status.unwrap_or_default();
+    let inputs = status.inputs.clone().unwrap_or_default();
+    let good = last_good(&status.history, &inputs).map(|good| good.revision.clone());
+    let chosen = to.is_some();
+    let to = to.or(good).with_context(|| {
+        let application = &args.application;
+        format!("{application} was never healthy with anything else: name a commit with --to")
+    })?;
+    let reason = format!("rolled back to {}", to.short());
+    let hold = Hold::new(OPERATOR, &reason, jiff::Timestamp::now(), None).to_text();
+    let rollback = Rollback {
+        to,
+        by: OPERATOR.into(),
+        reason: String::new(),
+        pull_request: None,
+        chosen,
+        away_from: status.inputs.filter(|_| !chosen),
+    };
+    annotate_all(args, json!({ROLLBACK: rollback.to_text(), HOLD: hold})).await?;
+    Ok(format!(
+        "a pull request takes {0} back to {1}; `windlass resume {0}` ends the hold\n",
+        args.application,
+        rollback.to.short()
+    ))
+}
