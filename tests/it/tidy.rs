@@ -211,7 +211,7 @@ const MOST_LINES: usize = 400;
 
 /// Files that are longer, with what they may have until they are divided: the list and its numbers
 /// only shrink.
-const LONG: &[(&str, usize)] = &[("tests/it/paths/preview.rs", 434)];
+const LONG: &[(&str, usize)] = &[];
 
 /// Lines that a function may have.
 const MOST_OF_A_FUNCTION: usize = 60;

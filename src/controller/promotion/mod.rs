@@ -144,18 +144,18 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     {
         return Ok(Observed::Fails(application.clone().into(), rollback));
     }
+    // A rollback needs the object too.
     let Some(object) = object else {
-        // A rollback needs the object too.
         let begins = rollback.map(|_| Observed::Promoted(Vec::new()));
         return Ok(begins.unwrap_or(Observed::Nothing));
     };
     let (candidates, decided) = (object.spec.candidates.clone(), decisions(&object));
-    let is_idle = rollback.is_none() && rollback::was_last(&object).is_none();
-    if candidates.is_empty() && decided.is_empty() && is_idle {
+    let rolls_back = rollback.is_some() || rollback::was_last(&object).is_some();
+    if candidates.is_empty() && decided.is_empty() && !rolls_back {
         return Ok(Observed::Nothing);
     }
-    let bot = ctx.github.identity().await?.login.clone();
-    let pulls = pulls::of(ctx, key).await?;
+    let (bot, pulls) = (ctx.github.identity().await?, pulls::of(ctx, key).await?);
+    let bot = bot.login.clone();
     let pull = match our_pull(pulls.value.to_vec(), key, &bot) {
         Ok(pull) => pull,
         Err(why) => return Ok(Observed::Unreadable(object, why)),
@@ -176,19 +176,14 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     let Some((query, state)) = confirmed_state(ctx, key, query).await? else {
         return Ok(Observed::Nothing);
     };
-    Ok(match state {
-        Ok(state) => {
-            let facts = match rollback {
-                Some(rollback) => {
-                    let facts = facts(key, &[], query, state);
-                    rollback::facts(key, &object, application, rollback, facts)
-                }
-                None => facts(key, &earlier, query, state),
-            };
-            Observed::Facts(object, Box::new(facts), pulls.is_fresh())
-        }
-        Err(why) => Observed::Unreadable(object, why),
-    })
+    let mut facts = match state {
+        Ok(state) => facts(key, &earlier, query, state),
+        Err(why) => return Ok(Observed::Unreadable(object, why)),
+    };
+    if let Some(rollback) = rollback {
+        facts = rollback::facts(key, &object, application, rollback, facts);
+    }
+    Ok(Observed::Facts(object, Box::new(facts), pulls.is_fresh()))
 }
 
 /// The state in Git, with its query. If a stale mirror could look the same, it is read again from
