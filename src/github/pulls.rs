@@ -180,6 +180,17 @@ impl Writer<'_> {
         }
     }
 
+    /// Takes a pull request out of the merge queue, if it is there.
+    pub async fn dequeue(&self, key: &PullRequestKey, pull: &Pull) -> Result<()> {
+        const DOCUMENT: &str = "mutation($input: DequeuePullRequestInput!) { dequeuePullRequest(input: $input) { clientMutationId } }";
+        let input = json!({"id": pull.node_id});
+        let what = "take a pull request out of the merge queue";
+        match self.mutate(&key.repo, DOCUMENT, input, what).await {
+            Err(Error::Refused { message, .. }) if message.contains("not in the queue") => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
     /// Puts the head that the permit names into the merge queue.
     pub async fn enqueue(
         &self,

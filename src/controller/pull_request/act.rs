@@ -54,6 +54,7 @@ pub async fn act(
                 publish(ctx, key, observation).await?;
                 requeue = Requeue::After(Duration::ZERO);
             }
+            Step::Dequeue => merge::dequeue(ctx, key, observation).await?,
             Step::RetireGate => retire_gate(ctx, key, observation).await?,
             Step::SetGate { state, description } => {
                 set_gate(ctx, key, observation, state, description).await?

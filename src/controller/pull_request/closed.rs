@@ -53,6 +53,7 @@ pub async fn observe(
     }
     let observed = Snapshot {
         retire: gate_is_to_retire(ctx, key, &base, &snapshot).await?,
+        leaves_queue: false,
         commands,
         tampered: thread.tampered,
         wanted,

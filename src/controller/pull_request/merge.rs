@@ -107,6 +107,14 @@ pub fn heard(ctx: &Reader, key: &PullRequestKey) {
     }
 }
 
+/// Takes a head out of the merge queue that windlass put in, since a gate does not pass any more.
+pub async fn dequeue(ctx: &Writer, key: &PullRequestKey, observation: &Observation) -> Result<()> {
+    let pull = &observation.snapshot.pull;
+    ctx.to_github().dequeue(key, pull).await?;
+    ctx.cache.pulls.queued.invalidate(key);
+    Ok(())
+}
+
 /// The merge queue took it out: it is put in again after a pause, unless it was merged.
 pub fn dequeued(ctx: &Reader, key: &PullRequestKey) {
     let pulls = &ctx.cache.pulls;

@@ -13,7 +13,7 @@ use super::verdict::{gate_of, verdict};
 use crate::controller::{Base, Error, Reader, Result};
 use crate::domain::PullRequestKey;
 use crate::domain::command::Command;
-use crate::domain::gate::PreviewFact;
+use crate::domain::gate::{self, PreviewFact};
 use crate::domain::pull_request::{CommandComment, Snapshot};
 use crate::git::HeadTooLarge;
 use crate::github::{CheckRun, PullSnapshot};
@@ -68,6 +68,7 @@ pub async fn observe(
         preview.applications.is_empty() && preview.failure.is_none() && thread.sticky.is_none();
     let observed = Snapshot {
         retire: false,
+        leaves_queue: gate::leaves_queue(&facts, &verdict),
         commands,
         tampered: thread.tampered,
         wanted: (!needs_no_comment).then(|| shown_preview.text.comment.clone()),

@@ -258,6 +258,13 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
     )
 }
 
+/// Whether a head that windlass put into the merge queue has to leave it: a gate does not pass any
+/// more, or nobody wants the merge.
+pub fn leaves_queue(facts: &Facts, verdict: &Verdict) -> bool {
+    let is_wanted = facts.origin == Origin::Ours || facts.merge_requested_by.is_some();
+    facts.github.queued && (verdict.standing != Standing::Passed || !is_wanted)
+}
+
 /// The reason of the verdict: those of the gates that decide it, or who merges.
 fn reason(gates: &[Verdict], worst: Standing, facts: &Facts) -> String {
     match (worst, facts.origin) {

@@ -87,6 +87,8 @@ pub struct Sticky {
 pub struct Snapshot {
     /// The head has a green verdict, and the pull request is no longer open.
     pub retire: bool,
+    /// windlass put it into the merge queue, and would not do so now.
+    pub leaves_queue: bool,
     pub commands: Vec<CommandComment>,
     /// Somebody edited our comment, and the thread does not say so yet.
     pub tampered: bool,
@@ -107,6 +109,8 @@ pub struct Snapshot {
 pub enum Step {
     /// Comments that somebody edited our comment.
     ReportTampering,
+    /// Takes it out of the merge queue.
+    Dequeue,
     /// Withdraws the verdict of a head that no open pull request has.
     RetireGate,
     PostSticky(Wanted),
@@ -132,6 +136,9 @@ pub fn decide(snapshot: &Snapshot) -> Vec<Step> {
     // This comes first: after our comment is rewritten nothing shows the edit any more.
     if snapshot.tampered {
         steps.push(Step::ReportTampering);
+    }
+    if snapshot.leaves_queue {
+        steps.push(Step::Dequeue);
     }
     if snapshot.retire {
         steps.push(Step::RetireGate);

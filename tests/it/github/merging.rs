@@ -190,3 +190,44 @@ async fn the_progress_of_a_rebased_pull_request_is_that_of_all_its_commits() {
         .await;
     assert!(comment.contains("shop/staging"), "{comment}");
 }
+
+/// What waits in the queue leaves it when somebody holds its stage.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_takes_it_out_of_the_merge_queue() {
+    let world = World::new().await;
+    on_main(
+        &world,
+        Rule {
+            status_checks: vec!["ci".into()],
+            merge_queue: Some(MergeMethod::Merge),
+            ..Rule::default()
+        },
+    );
+    world.announce("1.1.0").await;
+    let number = world.pull_request("staging").await;
+    let passed = json!({"state": "success", "context": "ci"});
+    let status = format!("statuses/{}", world.head(number));
+    world.as_user("bob", Method::POST, &status, passed);
+    let queued = |wanted: bool| {
+        let world = &world;
+        async move {
+            let what = if wanted {
+                "it is queued"
+            } else {
+                "it left the queue"
+            };
+            world
+                .until(what, async || {
+                    let state = world.forge.state();
+                    let queue = &state.by_full_name("acme/config")?.queue;
+                    (queue.iter().any(|entry| entry.number == number) == wanted).then_some(())
+                })
+                .await;
+        }
+    };
+    queued(true).await;
+    world.comment("bob", number, "/hold not now");
+    queued(false).await;
+    world.comment("bob", number, "/resume");
+    queued(true).await;
+}
