@@ -314,6 +314,14 @@ pub struct Push {
     pub timestamp: Timestamp,
 }
 
+/// A file that a pull request changes.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PullFile {
+    pub filename: String,
+    #[serde(default)]
+    pub previous_filename: Option<String>,
+}
+
 /// A check run to publish.
 #[derive(Debug, Clone)]
 pub struct NewCheck {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::models::PullFile;
 use super::{Error, GitHub, Pull, PullCommit, PullSnapshot, Result, Writer};
 use crate::domain::gate::MergePermit;
 use crate::domain::pull_request::{CHECK, GATE_CONTEXT};
@@ -86,6 +87,17 @@ impl GitHub {
     }
 
     /// The commits of a pull request; GitHub lists 250 at most.
+    /// The files that a pull request changes; GitHub lists at most 3,000
+    /// (docs.github.com/rest/pulls/pulls#list-pull-requests-files).
+    pub async fn files_of(&self, key: &PullRequestKey) -> Result<Vec<PullFile>> {
+        self.pages(
+            &key.repo,
+            format!("pulls/{}/files", key.number),
+            "list a pull request's files",
+        )
+        .await
+    }
+
     pub async fn commits_of(&self, key: &PullRequestKey) -> Result<Vec<PullCommit>> {
         self.pages(
             &key.repo,

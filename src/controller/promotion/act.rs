@@ -6,7 +6,10 @@ use crate::controller::{Event, Reader, Result, Writer};
 use crate::domain::catalog::MergePolicy;
 use crate::domain::hold::Hold;
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{self, Decision, How, Outcome, PullRequestState, Snapshot, Step};
+use crate::domain::promotion::{
+    self, Branch, BranchContent, Decision, How, Outcome, PullRequest, PullRequestState, Snapshot,
+    Step,
+};
 use crate::domain::rollback::{Rollback, WINDLASS};
 use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 use crate::{github, view};
@@ -97,26 +100,39 @@ pub async fn act(
     Ok(false)
 }
 
-/// Ends the rollback that the step was decided from.
+/// Ends the rollback that the step was decided from. If a person closed its pull request, its branch
+/// goes too: otherwise the next rollback to the same commit would look closed already.
 async fn end_rollback(ctx: &Writer, key: &ApplicationKey, facts: &Snapshot) -> Result<()> {
+    let closed = closed_rollback(facts);
     let object = ctx.store.application(key).await?;
     if let Some(object) = object.filter(|object| object.rollback() == facts.rollback) {
-        let pr = facts.pull_request.as_ref();
-        let is_declined = pr.is_some_and(|pr| {
-            pr.state == PullRequestState::Closed && Some(pr.number) == facts.rolled_back_by
-        });
-        let revision = object
-            .status
-            .as_ref()
-            .and_then(|status| status.revision.as_ref());
-        let declined = revision.filter(|_| is_declined).map(CommitSha::as_str);
+        let status = object.status.as_ref();
+        let revision = status.and_then(|status| status.revision.as_ref());
+        let declined = revision.filter(|_| closed.is_some()).map(CommitSha::as_str);
         let ended = [
             (store::ROLLBACK, None),
             (store::ROLLBACK_DECLINED, declined),
         ];
         ctx.to_store().annotate(&object, &ended).await?;
     }
+    let branch = facts.branch.as_ref().zip(closed);
+    if let Some((branch, _)) = branch.filter(|(branch, pr)| branch.head == pr.head) {
+        let full = format!("refs/heads/{}", key.branch());
+        let deleted = [(full, Some(branch.head.clone()), None)];
+        ctx.to_github().move_refs(&key.repo, &deleted).await?;
+        ctx.touch(&key.repo);
+    }
     Ok(())
+}
+
+/// The pull request of the rollback, if a person closed it.
+fn closed_rollback(facts: &Snapshot) -> Option<&PullRequest> {
+    let pr = facts.pull_request.as_ref()?;
+    let is_wanted =
+        |branch: &Branch| branch.head == pr.head && branch.content == BranchContent::Wanted;
+    let is_it = Some(pr.number) == facts.rolled_back_by
+        || !facts.edits.is_empty() && facts.branch.as_ref().is_some_and(is_wanted);
+    (pr.state == PullRequestState::Closed && is_it).then_some(pr)
 }
 
 /// An earlier stage was passed over for what is merged by now, and for nothing that comes.

@@ -21,23 +21,7 @@ pub async fn act(
     steps: Vec<Step>,
 ) -> Result<Requeue> {
     let place = place_of(&observation.base, key);
-    let retry = observation
-        .shown_preview
-        .as_ref()
-        .and_then(|shown_preview| shown_preview.retry);
-    let mut requeue = retry.map_or(Requeue::Idle, |(at, _)| {
-        Requeue::After(at.saturating_duration_since(Instant::now()))
-    });
-    // GitHub lists a push after a while.
-    if observation.gate_facts.as_ref().is_some_and(|facts| {
-        matches!(
-            facts.contributors,
-            Contributors::Unknown(Doubt::Push { .. })
-        )
-    }) {
-        requeue = Requeue::After(Duration::from_secs(30));
-    }
-    requeue = requeue.or_after(observation.next_change(ctx.now()));
+    let mut requeue = next_look(ctx, observation);
     for step in steps {
         tracing::debug!(?step, "pull request");
         match step {
@@ -74,6 +58,27 @@ pub async fn act(
         }
     }
     Ok(requeue)
+}
+
+/// When to look again without an event.
+fn next_look(ctx: &Writer, observation: &Observation) -> Requeue {
+    let retry = observation
+        .shown_preview
+        .as_ref()
+        .and_then(|shown_preview| shown_preview.retry);
+    let mut requeue = retry.map_or(Requeue::Idle, |(at, _)| {
+        Requeue::After(at.saturating_duration_since(Instant::now()))
+    });
+    // GitHub lists a push after a while.
+    if observation.gate_facts.as_ref().is_some_and(|facts| {
+        matches!(
+            facts.contributors,
+            Contributors::Unknown(Doubt::Push { .. })
+        )
+    }) {
+        requeue = Requeue::After(Duration::from_secs(30));
+    }
+    requeue.or_after(observation.next_change(ctx.now()))
 }
 
 async fn report_tampering(

@@ -27,10 +27,9 @@ pub async fn observe(
     }
     ctx.cache.pulls.verdicts.invalidate(key);
     ctx.heads.forget(key);
-    let mut changes = if commands.is_empty() {
-        Changes::default()
-    } else {
-        authority::merged_changes(ctx, key, merged.clone()).await?
+    let mut changes = match commands.is_empty() {
+        true => Changes::default(),
+        false => authority::merged_changes(ctx, key, merged.clone()).await?,
     };
     let (mut wanted, mut quiet) = (None, None);
     // Once the comment reports the final state it is not updated: later changes belong to later

@@ -4,6 +4,7 @@ mod act;
 mod cache;
 mod closed;
 mod commands;
+mod forks;
 mod group;
 mod merge;
 mod open;

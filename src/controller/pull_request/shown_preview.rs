@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::forks::touches_nothing;
 use crate::controller::cache::locked;
 use crate::controller::preview::{self, Changes, GitDiff, Touched};
 use crate::controller::resource_owners::{self, ResourceOwners};
@@ -109,7 +110,10 @@ pub async fn previewed(
         (false, _) => Some(Failure::Fork),
         (true, crashes) => crashes.then_some(Failure::Killed),
     };
-    let diff = git_diff(ctx, key, base, snapshot, failure).await?;
+    let diff = match failure {
+        Some(Failure::Fork) if touches_nothing(ctx, key, base).await? => GitDiff::default(),
+        failure => git_diff(ctx, key, base, snapshot, failure).await?,
+    };
     let (mut made, passing) = make(ctx, base, head, diff, started).await?;
     ctx.metrics.previewed(made.preview.duration);
     if let Some(attempt) = attempt {

@@ -89,3 +89,34 @@ async fn the_head_of_a_fork_is_previewed_once_somebody_who_may_write_names_it() 
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_that_no_application_reads_is_green_without_a_comment() {
+    let world = World::new().await;
+    let fork = world.forge.fork("acme/config", "rita").unwrap();
+    let push = |branch: &str, path: &str| {
+        let files = [(path, Some("a text\n"))];
+        world
+            .forge
+            .push(&fork, branch, "rita", "Words", &files)
+            .unwrap();
+        let body = json!({"title": branch, "head": format!("rita:{branch}"), "base": "main"});
+        world.as_user("rita", http::Method::POST, "pulls", body)["number"]
+            .as_u64()
+            .unwrap()
+    };
+    let number = push("readme", "README.md");
+    let check = world.previewed(number).await;
+    assert_eq!(check["conclusion"], "success", "{check}");
+    world.quiet().await;
+    assert!(world.comments(number).is_empty());
+    // What an application reads, and what would become one, is not known before it is rendered.
+    for (branch, path) in [
+        ("base", "apps/shop/base/deployment.yaml"),
+        ("new", "apps/web/staging/a.yaml"),
+    ] {
+        let number = push(branch, path);
+        let check = world.previewed(number).await;
+        assert_eq!(check["conclusion"], "neutral", "{path}");
+    }
+}
