@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ApplicationKey;
 use super::history::{HealthyRevision, last_good};
+use super::hold::Hold;
 use super::pull_request::{FailedSync, shortened};
 use crate::domain::CommitSha;
 
@@ -67,6 +68,23 @@ impl Rollback {
         let to = self.to.short();
         self.chosen
             .then(|| format!("{} chose to go back to {to}", self.by))
+    }
+
+    /// The hold that comes with it. `present`: one without an end stays as it is, with who holds and
+    /// why.
+    pub fn hold(&self, present: Option<Hold>, now: Timestamp) -> Hold {
+        let back = format!("rolled back to {}", self.to.short());
+        let reason = if self.reason.is_empty() {
+            &back
+        } else {
+            &self.reason
+        };
+        let new = || Hold {
+            pull_request: self.pull_request,
+            ..Hold::new(&self.by, reason, now, None)
+        };
+        let present = present.filter(|present| present.until.is_none());
+        present.unwrap_or_else(new)
     }
 
     pub fn title(&self, key: &ApplicationKey) -> String {

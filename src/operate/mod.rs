@@ -199,13 +199,15 @@ async fn annotate_all(args: &ApplicationArgs, annotations: Value) -> anyhow::Res
     Ok(())
 }
 
-async fn confirm(args: &ApplicationArgs) -> anyhow::Result<String> {
+async fn read(args: &ApplicationArgs) -> anyhow::Result<Application> {
     let name = object_name(&args.application)?;
-    let object = api(&args.installation)
-        .await?
-        .get(&name)
-        .await
-        .with_context(|| format!("cannot read the Application {name}"))?;
+    let api = api(&args.installation).await?;
+    let object = api.get(&name).await;
+    object.with_context(|| format!("cannot read the Application {name}"))
+}
+
+async fn confirm(args: &ApplicationArgs) -> anyhow::Result<String> {
+    let object = read(args).await?;
     let status = object.status.unwrap_or_default();
     let Some(confirm) = &status.confirm else {
         return Ok(format!(
@@ -222,12 +224,7 @@ async fn confirm(args: &ApplicationArgs) -> anyhow::Result<String> {
 }
 
 async fn adopt(args: &ApplicationArgs) -> anyhow::Result<String> {
-    let name = object_name(&args.application)?;
-    let object = api(&args.installation)
-        .await?
-        .get(&name)
-        .await
-        .with_context(|| format!("cannot read the Application {name}"))?;
+    let object = read(args).await?;
     Ok(match adopt_waiting(args, &object).await? {
         Some(text) => text,
         None => format!("nothing waits to be adopted in {}\n", args.application),

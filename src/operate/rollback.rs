@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::{ApplicationArgs, annotate, annotate_all, api, object_name};
+use super::{ApplicationArgs, annotate, annotate_all, read};
 use crate::cluster::store::{HOLD, ROLLBACK};
 use crate::domain::history::last_good;
 use crate::domain::hold::Hold;
@@ -36,12 +36,9 @@ pub async fn hold(
 }
 
 pub async fn rollback(args: &ApplicationArgs, to: Option<CommitSha>) -> anyhow::Result<String> {
-    let name = object_name(&args.application)?;
-    let object = api(&args.installation)
-        .await?
-        .get(&name)
-        .await
-        .with_context(|| format!("cannot read the Application {name}"))?;
+    let object = read(args).await?;
+    let now = jiff::Timestamp::now();
+    let present = object.hold(now);
     let status = object.status.unwrap_or_default();
     let inputs = status.inputs.clone().unwrap_or_default();
     let good = last_good(&status.history, &inputs).map(|good| good.revision.clone());
@@ -50,8 +47,6 @@ pub async fn rollback(args: &ApplicationArgs, to: Option<CommitSha>) -> anyhow::
         let application = &args.application;
         format!("{application} was never healthy with anything else: name a commit with --to")
     })?;
-    let reason = format!("rolled back to {}", to.short());
-    let hold = Hold::new(OPERATOR, &reason, jiff::Timestamp::now(), None).to_text();
     let rollback = Rollback {
         to,
         by: OPERATOR.into(),
@@ -60,6 +55,7 @@ pub async fn rollback(args: &ApplicationArgs, to: Option<CommitSha>) -> anyhow::
         chosen,
         away_from: status.inputs.filter(|_| !chosen),
     };
+    let hold = rollback.hold(present, now).to_text();
     annotate_all(args, json!({ROLLBACK: rollback.to_text(), HOLD: hold})).await?;
     Ok(format!(
         "a pull request takes {0} back to {1}; `windlass resume {0}` ends the hold\n",

@@ -16,13 +16,15 @@ pub async fn rollback(results: &mut Results) {
     for round in 0..ROUNDS {
         let tag = format!("2.{round}.0");
         world.announce(&tag).await;
-        let number = titled(&world, &format!("shop/staging: {tag}")).await;
+        let number = world
+            .titled("staging", &format!("shop/staging: {tag}"))
+            .await;
         let merged = world.merged(number).await;
         world.sync_status(&merged, "success").await;
         world.quiet().await;
         let started = Instant::now();
         world.comment("bob", number, "/rollback");
-        let back = titled(&world, "Roll back shop/staging").await;
+        let back = world.titled("staging", "Roll back shop/staging").await;
         let merged = world.merged(back).await;
         world.sync_status(&merged, "success").await;
         times.push(started.elapsed());
@@ -43,15 +45,4 @@ pub async fn rollback(results: &mut Results) {
         "< 60",
         p50 < GOAL,
     );
-}
-
-/// The newest pull request of the stage, once its title begins so.
-async fn titled(world: &World, start: &str) -> u64 {
-    world
-        .until(&format!("a pull request {start:?}"), async || {
-            let pull = world.pull_from("windlass/shop/staging")?;
-            let is_it = pull["title"].as_str()?.starts_with(start);
-            is_it.then(|| pull["number"].as_u64().unwrap())
-        })
-        .await
 }

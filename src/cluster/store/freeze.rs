@@ -15,9 +15,8 @@ use kube::{CustomResource, ResourceExt as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::writes::parameters;
 use super::{Store, Writer};
-use crate::cluster::{Result, call, refused};
+use crate::cluster::Result;
 use crate::domain::calendar;
 use crate::domain::{Name, RepoName};
 
@@ -111,41 +110,18 @@ impl Writer<'_> {
         let name = name(spec.repository_id, stage);
         let what = format!("freeze {stage} by Freeze {name}");
         let known = self.freezes.get(&name).await?;
-        let api = &self.freezes.api;
-        let written = match known {
+        let object = match known {
             Some(known) if known.spec == spec => return Ok(()),
-            Some(known) => {
-                let object = Freeze { spec, ..known };
-                call(&what, api.replace(&name, &parameters(), &object)).await?
-            }
-            None => {
-                let object = Freeze::new(&name, spec);
-                call(&what, api.create(&parameters(), &object)).await?
-            }
+            Some(known) => Freeze { spec, ..known },
+            None => Freeze::new(&name, spec),
         };
-        self.freezes
-            .note(&written.map_err(|status| refused(&what, &status))?);
-        Ok(())
+        self.freezes.write(&what, &object).await.map(drop)
     }
 
     /// Deletes a freeze, as it was read.
     pub async fn unfreeze(&self, existing: &Freeze) -> Result<()> {
-        let name = existing.name_any();
-        let what = format!("delete Freeze {name}");
-        let parameters = kube::api::DeleteParams {
-            preconditions: Some(kube::api::Preconditions {
-                uid: existing.uid(),
-                resource_version: existing.resource_version(),
-            }),
-            ..Default::default()
-        };
-        match call(&what, self.freezes.api.delete(&name, &parameters)).await? {
-            Ok(_) => {}
-            Err(status) if status.is_not_found() => {}
-            Err(status) => return Err(refused(&what, &status)),
-        }
-        self.freezes.objects().remove(&name);
-        Ok(())
+        let what = format!("delete Freeze {}", existing.name_any());
+        self.freezes.delete(&what, existing).await
     }
 }
 

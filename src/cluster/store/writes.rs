@@ -40,32 +40,12 @@ impl Writer<'_> {
         existing: Option<Application>,
     ) -> Result<Application> {
         let what = format!("declare Application {}", key.object_name());
-        let request = match existing {
+        let object = match existing {
             Some(existing) if existing.spec == spec => return Ok(existing),
-            Some(existing) => {
-                call(
-                    &what,
-                    self.applications.api.replace(
-                        &key.object_name(),
-                        &parameters(),
-                        &Application { spec, ..existing },
-                    ),
-                )
-                .await?
-            }
-            None => {
-                call(
-                    &what,
-                    self.applications
-                        .api
-                        .create(&parameters(), &Application::new(&key.object_name(), spec)),
-                )
-                .await?
-            }
+            Some(existing) => Application { spec, ..existing },
+            None => Application::new(&key.object_name(), spec),
         };
-        let object = request.map_err(|status| refused(&what, &status))?;
-        self.applications.note(&object);
-        Ok(object)
+        self.applications.write(&what, &object).await
     }
 
     /// Writes the status if it changed. Returns the object as it is then.
@@ -164,39 +144,25 @@ impl Writer<'_> {
         }
         newest.sort_by(|a, b| a.image.cmp(&b.image));
         earlier.drain(..earlier.len().saturating_sub(EARLIER));
-        let request = match existing {
+        let object = match existing {
             Some(existing) if existing.spec.candidates == newest => return Ok(existing),
             Some(mut existing) => {
                 existing.spec.candidates = newest;
                 existing.spec.earlier = earlier;
-                call(
-                    &what,
-                    self.promotions
-                        .api
-                        .replace(&key.object_name(), &parameters(), &existing),
-                )
-                .await?
+                existing
             }
-            None => {
-                let spec = PromotionSpec {
+            None => Promotion::new(
+                &key.object_name(),
+                PromotionSpec {
                     repository: key.repo.clone(),
                     application: key.application.clone(),
                     stage: key.stage.clone(),
                     candidates: newest,
                     earlier,
-                };
-                call(
-                    &what,
-                    self.promotions
-                        .api
-                        .create(&parameters(), &Promotion::new(&key.object_name(), spec)),
-                )
-                .await?
-            }
+                },
+            ),
         };
-        let object = request.map_err(|status| refused(&what, &status))?;
-        self.promotions.note(&object);
-        Ok(object)
+        self.promotions.write(&what, &object).await
     }
 
     /// Moves candidates from the current ones to those that were announced earlier.
@@ -213,14 +179,7 @@ impl Writer<'_> {
             .spec
             .earlier
             .drain(..object.spec.earlier.len().saturating_sub(EARLIER));
-        let request = call(
-            &what,
-            self.promotions.api.replace(&name, &parameters(), &object),
-        )
-        .await?;
-        self.promotions
-            .note(&request.map_err(|status| refused(&what, &status))?);
-        Ok(())
+        self.promotions.write(&what, &object).await.map(drop)
     }
 
     /// Deletes the object of an application that was removed from Git and has no live objects any
@@ -228,21 +187,7 @@ impl Writer<'_> {
     pub async fn forget_application(&self, existing: &Application) -> Result<()> {
         let name = existing.name_any();
         let what = format!("delete Application {name}");
-        let preconditions = kube::api::Preconditions {
-            uid: existing.uid(),
-            resource_version: existing.resource_version(),
-        };
-        let parameters = kube::api::DeleteParams {
-            preconditions: Some(preconditions),
-            ..Default::default()
-        };
-        match call(&what, self.applications.api.delete(&name, &parameters)).await? {
-            Ok(_) => {}
-            Err(status) if status.is_not_found() => {}
-            Err(status) => return Err(refused(&what, &status)),
-        }
-        self.applications.objects().remove(&name);
-        Ok(())
+        self.applications.delete(&what, existing).await
     }
 
     /// Writes the status if it changed. Returns the object as it is then.
@@ -289,6 +234,43 @@ where
         }
     }
 
+    /// Deletes an object, if nobody changed it since it was read; it may be gone already.
+    pub(super) async fn delete(&self, what: &str, existing: &K) -> Result<()> {
+        let name = existing.name_any();
+        let parameters = kube::api::DeleteParams {
+            preconditions: Some(kube::api::Preconditions {
+                uid: existing.uid(),
+                resource_version: existing.resource_version(),
+            }),
+            ..Default::default()
+        };
+        match call(what, self.api.delete(&name, &parameters)).await? {
+            Ok(_) => {}
+            Err(status) if status.is_not_found() => {}
+            Err(status) => return Err(refused(what, &status)),
+        }
+        self.objects().remove(&name);
+        Ok(())
+    }
+
+    /// Creates an object, or replaces it if nobody changed it since it was read.
+    pub(super) async fn write(&self, what: &str, object: &K) -> Result<K> {
+        let parameters = parameters();
+        let request = match object.resource_version() {
+            Some(_) => {
+                call(
+                    what,
+                    self.api.replace(&object.name_any(), &parameters, object),
+                )
+                .await?
+            }
+            None => call(what, self.api.create(&parameters, object)).await?,
+        };
+        let object = request.map_err(|status| refused(what, &status))?;
+        self.note(&object);
+        Ok(object)
+    }
+
     /// Writes the status of an object, if nobody changed the object since it was read.
     async fn replace_status(&self, what: &str, object: &K) -> Result<K> {
         let (name, parameters) = (object.name_any(), parameters());
@@ -301,7 +283,7 @@ where
     }
 }
 
-pub(super) fn parameters() -> PostParams {
+fn parameters() -> PostParams {
     PostParams {
         field_manager: Some("windlass".into()),
         dry_run: false,

@@ -6,10 +6,7 @@ use crate::controller::{Event, Reader, Result, Writer};
 use crate::domain::catalog::MergePolicy;
 use crate::domain::hold::Hold;
 use crate::domain::image::Candidate;
-use crate::domain::promotion::{
-    self, Branch, BranchContent, Decision, How, Outcome, PullRequest, PullRequestState, Snapshot,
-    Step,
-};
+use crate::domain::promotion::{self, Decision, How, Outcome, Snapshot, Step};
 use crate::domain::rollback::{Rollback, WINDLASS};
 use crate::domain::{ApplicationKey, CommitSha, PullRequestKey};
 use crate::{github, view};
@@ -83,8 +80,11 @@ pub async fn act(
             let closed = github.close_pull(&pull(number)).await?;
             ctx.cache.promotions.show(key, closed);
         }
-        Step::EndRollback => {
-            end_rollback(ctx, key, facts).await?;
+        Step::EndRollback {
+            is_declined,
+            branch,
+        } => {
+            end_rollback(ctx, key, facts, (is_declined, branch)).await?;
             return Ok(false);
         }
         Step::Settled(outcome) => {
@@ -100,39 +100,30 @@ pub async fn act(
     Ok(false)
 }
 
-/// Ends the rollback that the step was decided from. If a person closed its pull request, its branch
-/// goes too: otherwise the next rollback to the same commit would look closed already.
-async fn end_rollback(ctx: &Writer, key: &ApplicationKey, facts: &Snapshot) -> Result<()> {
-    let closed = closed_rollback(facts);
+/// Ends the rollback that the step was decided from, and deletes the branch of a closed one.
+async fn end_rollback(
+    ctx: &Writer,
+    key: &ApplicationKey,
+    facts: &Snapshot,
+    (is_declined, branch): (bool, Option<CommitSha>),
+) -> Result<()> {
     let object = ctx.store.application(key).await?;
     if let Some(object) = object.filter(|object| object.rollback() == facts.rollback) {
         let status = object.status.as_ref();
         let revision = status.and_then(|status| status.revision.as_ref());
-        let declined = revision.filter(|_| closed.is_some()).map(CommitSha::as_str);
+        let declined = revision.filter(|_| is_declined).map(CommitSha::as_str);
         let ended = [
             (store::ROLLBACK, None),
             (store::ROLLBACK_DECLINED, declined),
         ];
         ctx.to_store().annotate(&object, &ended).await?;
     }
-    let branch = facts.branch.as_ref().zip(closed);
-    if let Some((branch, _)) = branch.filter(|(branch, pr)| branch.head == pr.head) {
-        let full = format!("refs/heads/{}", key.branch());
-        let deleted = [(full, Some(branch.head.clone()), None)];
+    if let Some(head) = branch {
+        let deleted = [(format!("refs/heads/{}", key.branch()), Some(head), None)];
         ctx.to_github().move_refs(&key.repo, &deleted).await?;
         ctx.touch(&key.repo);
     }
     Ok(())
-}
-
-/// The pull request of the rollback, if a person closed it.
-fn closed_rollback(facts: &Snapshot) -> Option<&PullRequest> {
-    let pr = facts.pull_request.as_ref()?;
-    let is_wanted =
-        |branch: &Branch| branch.head == pr.head && branch.content == BranchContent::Wanted;
-    let is_it = Some(pr.number) == facts.rolled_back_by
-        || !facts.edits.is_empty() && facts.branch.as_ref().is_some_and(is_wanted);
-    (pr.state == PullRequestState::Closed && is_it).then_some(pr)
 }
 
 /// An earlier stage was passed over for what is merged by now, and for nothing that comes.
@@ -152,16 +143,12 @@ pub async fn start_rollback(
     object: &Application,
     rollback: &Rollback,
 ) -> Result<()> {
-    let hold = Hold::new(WINDLASS, &rollback.reason, ctx.now(), None).to_text();
-    let text = rollback.to_text();
+    let (hold, text) = (rollback.hold(None, ctx.now()), rollback.to_text());
     let started = [
         (store::ROLLBACK, Some(text.as_str())),
-        (store::HOLD, Some(hold.as_str())),
+        (store::HOLD, Some(&hold.to_text())),
     ];
-    ctx.to_store().annotate(object, &started).await?;
-    ctx.emit(&Event::Request(key.clone()));
-    ctx.emit(&Event::Holds(object.spec.repository.clone()));
-    Ok(())
+    annotate(ctx, key, object, &started).await
 }
 
 async fn settle(
@@ -223,8 +210,17 @@ async fn hold(ctx: &Writer, key: &ApplicationKey, why: &str) -> Result<()> {
         return Ok(());
     };
     let hold = Hold::new(WINDLASS, why, ctx.now(), None).to_text();
-    let held = [(store::HOLD, Some(hold.as_str()))];
-    ctx.to_store().annotate(&object, &held).await?;
+    annotate(ctx, key, &object, &[(store::HOLD, Some(&hold))]).await
+}
+
+/// Annotates an application with a hold, and wakes whom that concerns.
+async fn annotate(
+    ctx: &Writer,
+    key: &ApplicationKey,
+    object: &Application,
+    annotations: &[(&str, Option<&str>)],
+) -> Result<()> {
+    ctx.to_store().annotate(object, annotations).await?;
     ctx.emit(&Event::Request(key.clone()));
     ctx.emit(&Event::Holds(key.repo.clone()));
     Ok(())

@@ -46,9 +46,7 @@ pub async fn act(
             Step::Answer { source } => commands::answer(ctx, key, observation, source).await?,
             Step::Merge(permit) => {
                 // The steps before may have waited for their turn.
-                if let Some(facts) = &observation.gate_facts
-                    && !still_stands(ctx, key, &observation.base, facts).await?
-                {
+                if !still_stands(ctx, key, observation).await? {
                     return Ok(Requeue::After(Duration::ZERO));
                 }
                 requeue = merge::merge(ctx, key, observation, &permit)

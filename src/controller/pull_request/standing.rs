@@ -21,8 +21,14 @@ pub struct Standing<'a> {
     pub given: Given,
 }
 
-/// These commands in the thread, oldest first.
-pub fn standing<'a>(snapshot: &'a PullSnapshot, commands: &[Command]) -> Vec<Standing<'a>> {
+impl Standing<'_> {
+    pub fn is(&self, command: Command) -> bool {
+        self.given.command == command
+    }
+}
+
+/// The commands in the thread, oldest first.
+pub fn standing(snapshot: &PullSnapshot) -> Vec<Standing<'_>> {
     let mut found = Vec::new();
     for comment in snapshot.comments.iter().filter(|comment| counts(comment)) {
         let Some(user) = comment.user.as_ref().filter(|user| user.kind == "User") else {
@@ -30,7 +36,6 @@ pub fn standing<'a>(snapshot: &'a PullSnapshot, commands: &[Command]) -> Vec<Sta
         };
         let lines = command::parse(comment.text());
         let given = lines.into_iter().filter_map(|line| line.command.ok());
-        let given = given.filter(|given| commands.contains(&given.command));
         found.extend(given.map(|given| Standing {
             id: comment.id,
             author: &user.login,
@@ -57,15 +62,26 @@ pub async fn may_preview(
         return Ok(true);
     }
     let head = snapshot.pull.head.sha.as_str();
-    for command in standing(snapshot, &[Command::Preview]) {
+    for command in standing(snapshot) {
         let named = command.given.arguments.subject.as_deref();
-        if named == Some(head)
-            && permission(ctx, &key.repo, command.author, snapshot.read).await? >= Permission::Write
+        if command.is(Command::Preview)
+            && named == Some(head)
+            && may_write(ctx, key, snapshot, &command).await?
         {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+async fn may_write(
+    ctx: &Reader,
+    key: &PullRequestKey,
+    snapshot: &PullSnapshot,
+    command: &Standing<'_>,
+) -> Result<bool> {
+    let permission = permission(ctx, &key.repo, command.author, snapshot.read).await?;
+    Ok(permission >= Permission::Write)
 }
 
 /// Since when people could see the head with its preview: a head may come back that was there before
@@ -77,13 +93,16 @@ pub async fn seen_since(
     repository: u64,
     snapshot: &PullSnapshot,
     fact: Option<&PreviewFact>,
+    commands: &[Standing<'_>],
 ) -> Result<Option<Timestamp>> {
-    let commands = [Command::AcceptUnseen, Command::Merge, Command::Override];
     let Some(previewed) = fact.map(|fact| fact.completed_at) else {
         return Ok(None);
     };
-    let given = standing(snapshot, &commands);
-    if !given.iter().any(|command| command.at >= previewed) {
+    let counts = |command: &Standing<'_>| {
+        let counted = [Command::AcceptUnseen, Command::Merge, Command::Override];
+        counted.contains(&command.given.command) && command.at >= previewed
+    };
+    if !commands.iter().any(counts) {
         return Ok(Some(previewed));
     }
     let (pull, head) = (&snapshot.pull, snapshot.pull.head.sha.as_str());
@@ -106,21 +125,18 @@ pub async fn merge_requested_by(
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
     seen_since: Option<Timestamp>,
+    commands: &[Standing<'_>],
 ) -> Result<Option<String>> {
     let head = snapshot.pull.head.sha.as_str();
-    let commands = standing(snapshot, &[Command::Merge, Command::Cancel]);
     for command in commands.iter().rev() {
+        let asks = command.is(Command::Merge);
         let is_about_head = match &command.given.arguments.subject {
             Some(named) => head == named,
             // Of the same second nobody knows which was first.
             None => seen_since.is_some_and(|since| command.at > since),
         };
-        if command.given.command == Command::Merge && !is_about_head {
-            continue;
-        }
-        let permission = permission(ctx, &key.repo, command.author, snapshot.read).await?;
-        if permission >= Permission::Write {
-            let asks = command.given.command == Command::Merge;
+        let counts = asks && is_about_head || command.is(Command::Cancel);
+        if counts && may_write(ctx, key, snapshot, command).await? {
             return Ok(asks.then(|| command.author.to_string()));
         }
     }
@@ -132,14 +148,14 @@ pub async fn overrides(
     ctx: &Reader,
     key: &PullRequestKey,
     snapshot: &PullSnapshot,
+    commands: &[Standing<'_>],
 ) -> Result<Vec<Override>> {
     let mut found = Vec::new();
-    for command in standing(snapshot, &[Command::Override]) {
-        let permission = permission(ctx, &key.repo, command.author, snapshot.read).await?;
-        if permission >= Permission::Write {
-            let arguments = command.given.arguments;
+    for command in commands.iter().filter(|it| it.is(Command::Override)) {
+        if may_write(ctx, key, snapshot, command).await? {
+            let arguments = &command.given.arguments;
             found.push(Override {
-                gate: arguments.subject.unwrap_or_default(),
+                gate: arguments.subject.clone().unwrap_or_default(),
                 by: command.author.into(),
                 reason: bounded(&arguments.reason),
                 at: command.at,

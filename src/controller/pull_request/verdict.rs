@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::merge;
 use super::origin::{Proposed, origin};
 use super::shown_preview::ShownPreview;
-use super::standing::{merge_requested_by, overrides, seen_since, standing};
+use super::standing::{Standing, merge_requested_by, overrides, seen_since, standing};
+use super::{Observation, merge};
 use crate::cluster::store::Freeze;
 use crate::controller::authority::{People, permission};
 use crate::controller::{Base, Reader, Result, authority, branch_rules, key_of_branch};
@@ -21,7 +21,7 @@ use crate::domain::hold::Hold;
 use crate::domain::promotion::Offer;
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT};
 use crate::domain::rules::RequiredCheck;
-use crate::domain::{ApplicationKey, PullRequestKey, RepoName};
+use crate::domain::{PullRequestKey, RepoName};
 use crate::github::{self, PullSnapshot};
 
 /// State and title of the verdict's check run.
@@ -46,16 +46,16 @@ pub async fn verdict(
 ) -> Result<(Facts, Verdict, Option<gate::MergePermit>)> {
     let (pull, changes) = (&snapshot.pull, &shown_preview.changes);
     let proposed = origin(ctx, key, base, snapshot, changes).await?;
-    let origin = proposed.origin;
-    let seen_since = seen_since(ctx, key, base.repo.id, snapshot, fact.as_ref()).await?;
+    let given = standing(snapshot);
+    let seen_since = seen_since(ctx, key, base.repo.id, snapshot, fact.as_ref(), &given).await?;
     let reviews = authority::reviews(ctx, key, snapshot).await?;
     let unseen_by = match shown_preview.text.unseen {
         0 => Vec::new(),
-        _ => accepting(snapshot, seen_since),
+        _ => accepting(&given, seen_since),
     };
     let mut logins: Vec<_> = reviews.iter().map(|review| review.user.clone()).collect();
     logins.extend(unseen_by.iter().cloned());
-    let mut overrides = overrides(ctx, key, snapshot).await?;
+    let mut overrides = overrides(ctx, key, snapshot, &given).await?;
     let overriding: Vec<_> = overrides.iter().map(|given| given.by.clone()).collect();
     // They count from those who could see what they let through. GitHub's times are in seconds: one
     // of the same second may have been of the head before.
@@ -77,13 +77,13 @@ pub async fn verdict(
         contributors: contributors(ctx, key, snapshot, &proposed, &earlier, &judged).await?,
         manual_merge_reason: manual_merge_reason(&proposed, &earlier),
         earlier,
-        origin,
+        origin: proposed.origin,
         draft: pull.draft,
         stages: with_freezes(ctx, base, policies).await?,
         touches_unmanaged: changes.unmanaged.clone(),
         conflicts: conflicts(shown_preview),
         holds: holds(ctx, &key.repo, &targets).await?,
-        merge_requested_by: merge_requested_by(ctx, key, snapshot, seen_since).await?,
+        merge_requested_by: merge_requested_by(ctx, key, snapshot, seen_since, &given).await?,
         rollback: proposed.rollback.as_ref().map(|(key, _)| key.title()),
         preview: fact,
         reviews,
@@ -109,32 +109,15 @@ fn conflicts(shown_preview: &ShownPreview) -> Vec<String> {
 pub async fn still_stands(
     ctx: &Reader,
     key: &PullRequestKey,
-    base: &Base,
-    facts: &Facts,
+    observation: &Observation,
 ) -> Result<bool> {
-    if !ctx.cache.pulls.snapshots.is_kept(key) {
-        return Ok(false);
-    }
-    for stage in &facts.stages {
-        let Some((Ok(application), Ok(name))) = stage
-            .title
-            .split_once('/')
-            .map(|(application, stage)| (application.parse(), stage.parse()))
-        else {
-            continue;
-        };
-        let application = ApplicationKey {
-            repo: key.repo.clone(),
-            application,
-            stage: name,
-        };
-        let object = ctx.store.application(&application).await?;
-        let hold = object.and_then(|object| object.hold(ctx.now()));
-        let is_known = |hold: &Hold| facts.holds.iter().any(|(_, known)| known == hold);
-        if hold.is_some_and(|hold| !is_known(&hold)) {
-            return Ok(false);
-        }
-    }
+    let (base, Some(facts)) = (&observation.base, &observation.gate_facts) else {
+        return Ok(true);
+    };
+    let Some(shown) = &observation.shown_preview else {
+        return Ok(true);
+    };
+    let targets = authority::touched_stages(base, &observation.changes, &shown.preview);
     let freezes = ctx.store.freezes(&base.repo.name, base.repo.id).await?;
     let is_new = |freeze: &Freeze| {
         let mut of_stage = facts.stages.iter();
@@ -143,7 +126,9 @@ pub async fn still_stands(
                 && !policy.calendar.freezes.contains(&freeze.of_calendar())
         })
     };
-    Ok(!freezes.iter().any(is_new))
+    Ok(ctx.cache.pulls.snapshots.is_kept(key)
+        && holds(ctx, &key.repo, &targets).await? == facts.holds
+        && !freezes.iter().any(is_new))
 }
 
 /// Who wrote it. To a pull request that is ours those contributed who chose what it proposes;
@@ -275,11 +260,11 @@ async fn earlier(
 }
 
 /// Who gave `/accept-unseen` after the preview of this head.
-fn accepting(snapshot: &PullSnapshot, since: Option<Timestamp>) -> Vec<String> {
+fn accepting(commands: &[Standing<'_>], since: Option<Timestamp>) -> Vec<String> {
     let Some(since) = since else {
         return Vec::new();
     };
-    let accepts = standing(snapshot, &[Command::AcceptUnseen]).into_iter();
+    let accepts = commands.iter().filter(|it| it.is(Command::AcceptUnseen));
     let accepts = accepts.filter(|command| command.at >= since);
     accepts.map(|command| command.author.to_string()).collect()
 }

@@ -98,16 +98,14 @@ impl Takes {
                 }
             }
             Self::Freeze => {
-                arguments.subject = Some(words.name()?);
-                if !words.take_word("until") {
-                    return Err(words.next().unwrap_or_default().into());
-                }
+                arguments.subject = Some(words.stage()?.to_string());
+                words.word("until")?;
                 let time = words.needed()?.trim_matches('`');
                 freeze_end(time, Timestamp::UNIX_EPOCH).ok_or(time)?;
                 arguments.time = Some(time.into());
                 arguments.reason = words.rest().unwrap_or_default();
             }
-            Self::Stage => arguments.subject = Some(words.name()?),
+            Self::Stage => arguments.subject = Some(words.stage()?.to_string()),
             Self::Gate => {
                 let gate = words.needed()?.trim_matches('`').to_ascii_lowercase();
                 arguments.subject = Some(gate.replace('-', " "));
@@ -172,13 +170,6 @@ impl<'a> Words<'a> {
     /// The next word. An error: there is none.
     fn needed(&mut self) -> Result<&'a str, String> {
         self.next().ok_or_else(String::new)
-    }
-
-    /// The name of a stage.
-    fn name(&mut self) -> Result<String, String> {
-        let word = self.needed()?;
-        let name: Name = word.trim_matches('`').parse().map_err(|_| word)?;
-        Ok(name.to_string())
     }
 
     fn take_word(&mut self, word: &str) -> bool {

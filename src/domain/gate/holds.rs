@@ -7,11 +7,8 @@ use crate::domain::hold::Hold;
 
 pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     // A person's change goes on.
-    let rolled_back = facts.rollback.as_deref();
     let held = facts.holds.iter();
-    let held: Vec<_> = held
-        .filter(|(title, _)| Some(title.as_str()) != rolled_back)
-        .collect();
+    let held: Vec<_> = held.filter(|(title, _)| !facts.rolls_back(title)).collect();
     if facts.origin == Origin::People || held.is_empty() {
         return None;
     }

@@ -158,6 +158,18 @@ pub struct Facts {
     pub methods: Vec<MergeMethod>,
 }
 
+impl Facts {
+    /// Whether windlass is to merge it once the gates allow it.
+    fn is_wanted(&self) -> bool {
+        self.origin == Origin::Ours || self.merge_requested_by.is_some()
+    }
+
+    /// Whether it rolls back an application in its stage, by the title.
+    fn rolls_back(&self, title: &str) -> bool {
+        self.rollback.as_deref() == Some(title)
+    }
+}
+
 /// A gate, and what is known of it beside its own judgement.
 struct Gate {
     name: &'static str,
@@ -225,8 +237,7 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
         .max()
         .unwrap_or(Standing::Passed);
     let mut reason = reason(&gates, worst, facts);
-    let is_wanted = facts.origin == Origin::Ours || facts.merge_requested_by.is_some();
-    let mut may_merge = worst == Standing::Passed && is_wanted;
+    let mut may_merge = worst == Standing::Passed && facts.is_wanted();
     if let Some(github) = github::gate(facts) {
         if github.standing != Standing::Passed {
             may_merge = false;
@@ -261,8 +272,7 @@ pub fn evaluate(facts: &Facts) -> (Verdict, Option<MergePermit>) {
 /// Whether a head that windlass put into the merge queue has to leave it: a gate does not pass any
 /// more, or nobody wants the merge.
 pub fn leaves_queue(facts: &Facts, verdict: &Verdict) -> bool {
-    let is_wanted = facts.origin == Origin::Ours || facts.merge_requested_by.is_some();
-    facts.github.queued && (verdict.standing != Standing::Passed || !is_wanted)
+    facts.github.queued && (verdict.standing != Standing::Passed || !facts.is_wanted())
 }
 
 /// The reason of the verdict: those of the gates that decide it, or who merges.

@@ -6,9 +6,8 @@ use crate::domain::calendar::{Opening, words};
 pub(super) fn gate(facts: &Facts) -> Option<Verdict> {
     let gate = "windows";
     let mut stages: Vec<&StagePolicy> = Vec::new();
-    let rolled_back = facts.rollback.as_deref();
     let others = facts.stages.iter();
-    for stage in others.filter(|stage| Some(stage.title.as_str()) != rolled_back) {
+    for stage in others.filter(|stage| !facts.rolls_back(&stage.title)) {
         // Applications share their stages.
         let known = |known: &&StagePolicy| {
             (&known.stage, &known.calendar) == (&stage.stage, &stage.calendar)

@@ -144,8 +144,14 @@ pub enum Step {
     DeleteBranch {
         head: CommitSha,
     },
-    /// The rollback is in the base, or somebody closed its pull request.
-    EndRollback,
+    /// The rollback is in the base, somebody was faster, or a person closed its pull request.
+    EndRollback {
+        /// A person closed it: what failed is not rolled back by itself again.
+        is_declined: bool,
+        /// The branch of the closed pull request goes too: otherwise the next rollback to the same
+        /// commit would look closed already.
+        branch: Option<CommitSha>,
+    },
     Settled(Outcome),
 }
 
@@ -219,12 +225,26 @@ pub fn decide(snapshot: &Snapshot) -> Step {
         Some(pr.number) == snapshot.rolled_back_by && pr.state != PullRequestState::Open
     });
     if snapshot.edits.is_empty() || is_over || snapshot.is_overtaken {
-        return Step::EndRollback;
+        return end_rollback(snapshot);
     }
     match next(snapshot) {
         Step::Settled(Outcome::Open { number }) => Step::Settled(Outcome::RollsBack { number }),
-        Step::Settled(Outcome::Rejected { .. }) => Step::EndRollback,
+        Step::Settled(Outcome::Rejected { .. }) => end_rollback(snapshot),
         step => step,
+    }
+}
+
+fn end_rollback(snapshot: &Snapshot) -> Step {
+    let closed = snapshot.pull_request.as_ref().filter(|pr| {
+        let is_unchanged = || !snapshot.edits.is_empty() && closed_unchanged(snapshot).is_some();
+        let is_it = Some(pr.number) == snapshot.rolled_back_by || is_unchanged();
+        pr.state == PullRequestState::Closed && is_it
+    });
+    let branch = snapshot.branch.as_ref().map(|branch| &branch.head);
+    let branch = branch.filter(|head| closed.is_some_and(|pr| pr.head == **head));
+    Step::EndRollback {
+        is_declined: closed.is_some(),
+        branch: branch.cloned(),
     }
 }
 

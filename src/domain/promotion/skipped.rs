@@ -3,11 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Name;
+use crate::domain::hold::bounded;
 use crate::domain::image::{Candidate, Digest};
-use crate::domain::pull_request::shortened;
-
-/// The most characters of a reason that are kept.
-const MOST_REASON: usize = 300;
 
 /// An earlier stage that an image need not be healthy in, as the annotation `windlass.dev/skip`
 /// keeps it in JSON.
@@ -25,7 +22,7 @@ impl SkippedStage {
             stage: stage.clone(),
             digest: digest.clone(),
             by: by.into(),
-            reason: shortened(reason, MOST_REASON),
+            reason: bounded(reason),
         }
     }
 

@@ -45,6 +45,16 @@ impl World {
         .await
     }
 
+    /// The newest pull request of the shop's stage, once its title begins so.
+    pub async fn titled(&self, stage: &str, start: &str) -> u64 {
+        self.until(&format!("a pull request {start:?}"), async || {
+            let pull = self.pull_from(&format!("windlass/shop/{stage}"))?;
+            let is_it = pull["title"].as_str()?.starts_with(start);
+            is_it.then(|| pull["number"].as_u64().unwrap())
+        })
+        .await
+    }
+
     pub fn comments(&self, number: u64) -> Vec<Value> {
         self.read(&format!("issues/{number}/comments?per_page=100"))
             .as_array()

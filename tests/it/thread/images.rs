@@ -57,13 +57,7 @@ async fn what_is_rejected_is_proposed_again_only_when_somebody_promotes_it() {
         command(&world, "bob", staging, "/promote 1.1.0 to production").await,
         "- `1.1.0` (565656565656) is proposed for `shop/production`"
     );
-    let again = world
-        .until("a new pull request", async || {
-            let pull = world.pull_from("windlass/shop/production")?;
-            (pull["state"] == "open").then(|| pull["number"].as_u64().unwrap())
-        })
-        .await;
-    assert_ne!(again, production);
+    let again = newer(&world, production).await;
     world.previewed(again).await;
     world.approve("mia", again);
     world.merged(again).await;
@@ -75,13 +69,7 @@ async fn a_stage_is_passed_over_for_one_image_and_the_verdict_says_by_whom() {
     let (_, production) = world.up_to_review("1.1.0").await;
     world.windlass(&["pause", "shop/staging"]);
     world.announce("1.2.0").await;
-    let staging = world
-        .until("the next pull request", async || {
-            let pull = world.pull_from("windlass/shop/staging")?;
-            let body = pull["title"].as_str()?.contains("1.2.0");
-            body.then(|| pull["number"].as_u64().unwrap())
-        })
-        .await;
+    let staging = world.titled("staging", "shop/staging: 1.2.0").await;
     world.merged(staging).await;
     assert_eq!(
         command(

@@ -7,17 +7,6 @@ use crate::support::World;
 
 const STAGING: &str = "apps/shop/staging/kustomization.yaml";
 
-/// The number of a stage's open pull request whose title begins so.
-async fn titled(world: &World, stage: &str, start: &str) -> u64 {
-    world
-        .until(&format!("a pull request {start:?}"), async || {
-            let pull = world.pull_from(&format!("windlass/shop/{stage}"))?;
-            let is_it = pull["title"].as_str()?.starts_with(start);
-            is_it.then(|| pull["number"].as_u64().unwrap())
-        })
-        .await
-}
-
 async fn image(world: &World, stage: &str) -> String {
     let deployment = world.deployment(stage).await;
     let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
@@ -46,7 +35,9 @@ async fn a_person_takes_a_stage_back_from_the_thread() {
         answer.starts_with("- a pull request takes `shop/production` back to (hex), healthy on 2"),
         "{answer}"
     );
-    let back = titled(&world, "production", "Roll back shop/production to ").await;
+    let back = world
+        .titled("production", "Roll back shop/production to ")
+        .await;
     assert_ne!(back, production);
     world.previewed(back).await;
     assert_eq!(
@@ -81,7 +72,7 @@ async fn a_person_takes_a_stage_back_from_the_thread() {
         back
     );
     command(&world, "bob", back, "/promote 1.1.0 to production").await;
-    let again = titled(&world, "production", "shop/production: 1.1.0").await;
+    let again = world.titled("production", "shop/production: 1.1.0").await;
     world.previewed(again).await;
     world.approve("mia", again);
     world.gate_says(again, "bob holds shop/production").await;
@@ -101,7 +92,7 @@ async fn what_fails_is_rolled_back_by_itself_and_held() {
     let bad = good.clone()
         + "patches:\n  - patch: |\n      apiVersion: apps/v1\n      kind: Deployment\n      metadata: {name: shop}\n      spec: {template: {spec: {containers: [{name: shop, resources: {requests: {cpu: \"4000\"}}}]}}}\n";
     let failing = world.commit("More", &[(STAGING, Some(&bad))]);
-    let back = titled(&world, "staging", "Roll back shop/staging to ").await;
+    let back = world.titled("staging", "Roll back shop/staging to ").await;
     let merge = world.merged(back).await;
     world.sync_status(&merge, "success").await;
     assert_eq!(world.file(STAGING), good);
@@ -121,7 +112,7 @@ async fn what_fails_is_rolled_back_by_itself_and_held() {
     );
     // The next image is proposed, and a person decides when to go on.
     world.announce("1.1.0").await;
-    let next = titled(&world, "staging", "shop/staging: 1.1.0").await;
+    let next = world.titled("staging", "shop/staging: 1.1.0").await;
     world.gate_says(next, "windlass holds shop/staging").await;
     command(&world, "bob", next, "/resume").await;
     world.merged(next).await;
@@ -155,7 +146,7 @@ async fn who_closes_a_rollback_stays_where_they_are() {
     world.previewed(number).await;
     let ask = format!("/rollback shop/staging to {}", &before[..10]);
     command(&world, "bob", number, &ask).await;
-    let back = titled(&world, "staging", "Roll back shop/staging to ").await;
+    let back = world.titled("staging", "Roll back shop/staging to ").await;
     world.as_user(
         "bob",
         http::Method::PATCH,
@@ -216,7 +207,9 @@ async fn a_rollback_ends_when_somebody_was_faster_and_one_that_was_closed_stays_
     let merge = world.merged(production).await;
     world.sync_status(&merge, "success").await;
     command(&world, "bob", production, "/rollback").await;
-    let back = titled(&world, "production", "Roll back shop/production to ").await;
+    let back = world
+        .titled("production", "Roll back shop/production to ")
+        .await;
     // A fix is merged meanwhile.
     let file = "apps/shop/production/config.yaml";
     let fix = world

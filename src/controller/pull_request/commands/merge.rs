@@ -9,14 +9,10 @@ use crate::domain::pull_request::Source;
 
 pub fn run(invocation: &Invocation<'_>) -> Answer {
     let (observation, arguments) = (invocation.observation, invocation.arguments);
-    let pull = &observation.snapshot.pull;
-    let head = pull.head.sha.clone();
+    let head = observation.snapshot.pull.head.sha.clone();
     let (Some(facts), Some(verdict)) = (&observation.gate_facts, &observation.observed.verdict)
     else {
-        return match pull.merged_at {
-            Some(_) => Answer::Merged,
-            None => Answer::Closed,
-        };
+        return invocation.not_open();
     };
     let named = arguments.subject.as_deref();
     if named.is_some_and(|named| head.as_str() != named) {
@@ -34,15 +30,16 @@ pub fn run(invocation: &Invocation<'_>) -> Answer {
 
 pub fn cancel(invocation: &Invocation<'_>) -> Answer {
     let snapshot = &invocation.observation.snapshot;
-    let asked = standing(snapshot, &[Command::Merge]);
+    let asked = standing(snapshot);
     let is_earlier = |id: u64| match invocation.comment.source {
         Source::Comment(own) => id < own,
         _ => false,
     };
-    let before = asked.iter().any(|command| is_earlier(command.id));
+    let before = asked
+        .iter()
+        .any(|command| command.is(Command::Merge) && is_earlier(command.id));
     match (snapshot.pull.is_open(), before) {
-        (false, _) if snapshot.pull.merged_at.is_some() => Answer::Merged,
-        (false, _) => Answer::Closed,
+        (false, _) => invocation.not_open(),
         (true, true) => Answer::Cancelled,
         (true, false) => Answer::NothingToCancel,
     }

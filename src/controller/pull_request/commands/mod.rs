@@ -30,8 +30,8 @@ pub use unanswered::unanswered;
 
 use super::Observation;
 use super::act::put_comment;
-use crate::controller::{Error, Result, Writer};
-use crate::domain::command::{Answer, Arguments, Command, NotTaken, Power};
+use crate::controller::{Error, Event, Result, Writer};
+use crate::domain::command::{Answer, Arguments, Command, NotTaken, Power, Row, Sought};
 use crate::domain::pull_request::{CommandComment, Source};
 use crate::domain::{ApplicationKey, PullRequestKey};
 use crate::{github, view};
@@ -107,6 +107,43 @@ async fn reply(
 }
 
 impl Invocation<'_> {
+    /// Carries a command out in each application.
+    async fn each(&self, applications: Vec<ApplicationKey>) -> Result<Answer> {
+        let mut rows = Vec::new();
+        for application in applications {
+            let outcome = match self.command {
+                Command::Hold => hold::run(self, &application).await?,
+                Command::Promote => promote::run(self, &application).await?,
+                Command::Reject => reject::run(self, &application).await?,
+                Command::Resume => resume::run(self, &application).await?,
+                Command::Rollback => rollback::run(self, &application).await?,
+                _ => sync::run(self, &application).await?,
+            };
+            rows.push(Row {
+                application,
+                outcome,
+            });
+        }
+        if matches!(
+            self.command,
+            Command::Hold | Command::Resume | Command::Rollback
+        ) {
+            self.ctx.emit(&Event::Holds(self.key.repo.clone()));
+        }
+        Ok(Answer::Applications {
+            rows,
+            none: Sought::Application,
+        })
+    }
+
+    /// The answer to what only an open pull request has.
+    fn not_open(&self) -> Answer {
+        match self.observation.snapshot.pull.merged_at {
+            Some(_) => Answer::Merged,
+            None => Answer::Closed,
+        }
+    }
+
     fn is_freeze(&self) -> bool {
         matches!(self.command, Command::Freeze | Command::Unfreeze)
     }
@@ -153,17 +190,17 @@ impl Invocation<'_> {
             Command::Adopt => adopt::run(self, selected).await,
             Command::Take => take::run(self, &selected).await,
             Command::ConfirmPrune => confirm_prune::run(self, selected).await,
-            Command::Sync => sync::run(self, selected).await,
             Command::Status => status::run(self, selected).await,
             Command::History => history::run(self, selected).await,
-            Command::Hold => hold::run(self, selected).await,
-            Command::Resume => resume::run(self, selected).await,
             Command::Freeze => freeze::run(self).await,
             Command::Unfreeze => freeze::unfreeze(self).await,
             Command::Override => Ok(override_gate::run(self)),
-            Command::Rollback => rollback::run(self, selected).await,
-            Command::Reject => reject::run(self, selected).await,
-            Command::Promote => promote::run(self).await,
+            Command::Promote => promote::to_stage(self).await,
+            Command::Hold
+            | Command::Reject
+            | Command::Resume
+            | Command::Rollback
+            | Command::Sync => self.each(selected).await,
             Command::Merge => Ok(merge::run(self)),
             Command::Cancel => Ok(merge::cancel(self)),
         }

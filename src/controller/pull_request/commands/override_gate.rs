@@ -7,10 +7,7 @@ use crate::domain::gate;
 pub fn run(invocation: &Invocation<'_>) -> Answer {
     let (observation, author) = (invocation.observation, &invocation.comment.author);
     let Some(facts) = &observation.gate_facts else {
-        return match observation.snapshot.pull.merged_at {
-            Some(_) => Answer::Merged,
-            None => Answer::Closed,
-        };
+        return invocation.not_open();
     };
     let gate = invocation.arguments.subject.clone().unwrap_or_default();
     if let Some(why) = gate::override_refusal(facts, &gate, author) {

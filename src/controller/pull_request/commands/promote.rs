@@ -1,16 +1,17 @@
 //! `/promote`: proposes an image that was announced before for a stage.
 
 use super::Invocation;
-use super::request::{Needs, Request};
+use super::request::{Needs, Outcome, Request};
 use crate::cluster::store;
 use crate::controller::promotion::{announced, decisions};
 use crate::controller::{Event, Result};
 use crate::domain::ApplicationKey;
-use crate::domain::command::{Answer, Done, NotDone, Row, Sought};
+use crate::domain::command::{Answer, Done, NotDone};
 use crate::domain::image::{self, Candidate};
 use crate::domain::promotion::{Decision, How, SkippedStage};
 
-pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
+/// Carries it out in the applications of the pull request that go to the stage.
+pub async fn to_stage(invocation: &Invocation<'_>) -> Result<Answer> {
     let observation = invocation.observation;
     let Some(stage) = &invocation.arguments.stage else {
         return Ok(Answer::Help);
@@ -25,26 +26,13 @@ pub async fn run(invocation: &Invocation<'_>) -> Result<Answer> {
         .collect();
     keys.sort();
     keys.dedup();
-    if keys.is_empty() {
-        return Ok(Answer::NotAStage(stage.clone()));
+    match keys.is_empty() {
+        true => Ok(Answer::NotAStage(stage.clone())),
+        false => invocation.each(keys).await,
     }
-    let mut rows = Vec::new();
-    for application in keys {
-        rows.push(Row {
-            outcome: one(invocation, &application).await?,
-            application,
-        });
-    }
-    Ok(Answer::Applications {
-        rows,
-        none: Sought::Application,
-    })
 }
 
-async fn one(
-    invocation: &Invocation<'_>,
-    application: &ApplicationKey,
-) -> Result<std::result::Result<Done, NotDone>> {
+pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> Result<Outcome> {
     let (ctx, arguments) = (invocation.ctx, invocation.arguments);
     let named = arguments.subject.as_deref().unwrap_or_default();
     let base = &invocation.observation.base;
@@ -70,13 +58,11 @@ async fn one(
     if !invocation.is_handled(application).await? {
         propose(invocation, application, &candidate).await?;
     }
-    let outcome = invocation.request(&request).await?;
+    let outcome = invocation
+        .carried(&request, Done::Proposes(candidate))
+        .await?;
     ctx.emit(&Event::Candidate(application.clone()));
-    Ok(match outcome {
-        Ok(true) => Ok(Done::Proposes(candidate)),
-        Ok(false) => Err(NotDone::NoObject),
-        Err(why) => Err(why),
-    })
+    Ok(outcome)
 }
 
 /// Makes an image the newest one of a stage, whatever became of it there before.

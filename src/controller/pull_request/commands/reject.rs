@@ -1,41 +1,19 @@
 //! `/reject`: an image is not proposed for a stage any more.
 
 use super::Invocation;
-use super::request::{Needs, Request};
-use crate::cluster::store::Promotion;
+use super::request::{Needs, Outcome, Request};
 use crate::controller::promotion::decisions;
 use crate::controller::{Event, Result};
 use crate::domain::ApplicationKey;
-use crate::domain::command::{Answer, Done, NotDone, Row, Sought};
+use crate::domain::command::{Done, NotDone};
 use crate::domain::image::{self, Candidate};
 use crate::domain::promotion::{Decision, How, record};
 
-pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
+pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> Result<Outcome> {
     let named = invocation.arguments.subject.as_deref().unwrap_or_default();
-    let mut rows = Vec::new();
-    for application in applications {
-        let object = invocation.ctx.store.promotion(&application).await?;
-        let outcome = match object {
-            Some(object) => one(invocation, &application, &object, named).await?,
-            None => Err(NotDone::NotAnnounced(named.into())),
-        };
-        rows.push(Row {
-            application,
-            outcome,
-        });
-    }
-    Ok(Answer::Applications {
-        rows,
-        none: Sought::Application,
-    })
-}
-
-async fn one(
-    invocation: &Invocation<'_>,
-    application: &ApplicationKey,
-    object: &Promotion,
-    named: &str,
-) -> Result<std::result::Result<Done, NotDone>> {
+    let Some(object) = invocation.ctx.store.promotion(application).await? else {
+        return Ok(Err(NotDone::NotAnnounced(named.into())));
+    };
     let is_named = |known: &&Candidate| image::names(named, Some(&known.tag), Some(&known.digest));
     let known = object.spec.candidates.iter().filter(is_named);
     let rejected: Vec<_> = known.cloned().collect();
@@ -44,13 +22,13 @@ async fn one(
     }
     // Written before the command counts as carried out: after an interruption it is done again.
     let mut status = object.status.clone().unwrap_or_default();
-    status.decided = decisions(object);
+    status.decided = decisions(&object);
     for candidate in &rejected {
         record(&mut status.decided, Decision::of(candidate, How::Rejected));
     }
     if !invocation.is_handled(application).await? {
         let store = invocation.ctx.to_store();
-        store.report_promotion(object, status).await?;
+        store.report_promotion(&object, status).await?;
     }
     let request = Request {
         application,

@@ -6,7 +6,7 @@ use super::Invocation;
 use crate::cluster::store;
 use crate::controller::{Event, Result};
 use crate::domain::ApplicationKey;
-use crate::domain::command::NotDone;
+use crate::domain::command::{Done, NotDone};
 
 /// A request to an application.
 pub struct Request<'a> {
@@ -17,6 +17,9 @@ pub struct Request<'a> {
     pub annotations: &'a [(&'a str, Option<&'a str>)],
     pub needs: Needs,
 }
+
+/// What becomes of a command in one application.
+pub type Outcome = std::result::Result<Done, NotDone>;
 
 /// Who has to give a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,15 @@ impl Invocation<'_> {
     pub async fn is_handled(&self, application: &ApplicationKey) -> Result<bool> {
         let object = self.ctx.store.application(application).await?;
         Ok(handled(object.as_ref()).contains(&self.id().as_str()))
+    }
+
+    /// Requests it. The outcome is `done`, if the application has an object.
+    pub async fn carried(&self, request: &Request<'_>, done: Done) -> Result<Outcome> {
+        let is_requested = self.request(request).await?;
+        Ok(is_requested.and_then(|has_object| match has_object {
+            true => Ok(done),
+            false => Err(NotDone::NoObject),
+        }))
     }
 
     /// Annotates the application with the request, once enough people have given the command.

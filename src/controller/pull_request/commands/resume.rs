@@ -1,44 +1,30 @@
 //! `/resume`: ends a hold.
 
 use super::Invocation;
-use super::request::{Needs, Request, annotated};
+use super::request::{Needs, Outcome, Request, annotated};
 use crate::cluster::store;
-use crate::controller::{Event, Result};
+use crate::controller::Result;
 use crate::domain::ApplicationKey;
-use crate::domain::command::{Answer, Done, NotDone, Row, Sought};
+use crate::domain::command::{Done, NotDone};
 
-pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
-    let mut rows = Vec::new();
-    for application in applications {
-        let object = invocation.ctx.store.application(&application).await?;
-        let held = annotated(object.as_ref(), store::HOLD).to_string();
-        let mut annotations = vec![(store::HOLD, None)];
-        if cannot_roll_back(invocation, &application).await? {
-            annotations.push((store::ROLLBACK, None));
-        }
-        let request = Request {
-            application: &application,
-            subject: "resume",
-            annotations: &annotations,
-            needs: Needs::Decider,
-        };
-        let outcome = match invocation.request(&request).await? {
-            Err(why) => Err(why),
-            Ok(_) if held.is_empty() => Err(NotDone::NotHeld),
-            Ok(_) => Ok(Done::Resumes),
-        };
-        rows.push(Row {
-            application,
-            outcome,
-        });
+pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> Result<Outcome> {
+    let object = invocation.ctx.store.application(application).await?;
+    let is_held = !annotated(object.as_ref(), store::HOLD).is_empty();
+    let mut annotations = vec![(store::HOLD, None)];
+    if cannot_roll_back(invocation, application).await? {
+        annotations.push((store::ROLLBACK, None));
     }
-    invocation
-        .ctx
-        .emit(&Event::Holds(invocation.key.repo.clone()));
-    Ok(Answer::Applications {
-        rows,
-        none: Sought::Application,
-    })
+    let request = Request {
+        application,
+        subject: "resume",
+        annotations: &annotations,
+        needs: Needs::Decider,
+    };
+    let is_requested = invocation.request(&request).await?;
+    Ok(is_requested.and(match is_held {
+        true => Ok(Done::Resumes),
+        false => Err(NotDone::NotHeld),
+    }))
 }
 
 /// Whether a rollback is under way that cannot be made any more: nothing else would end it.

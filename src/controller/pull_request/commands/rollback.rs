@@ -1,37 +1,17 @@
 //! `/rollback`: takes a stage back to a commit that was healthy, by a pull request, and holds it.
 
 use super::Invocation;
-use super::request::{Needs, Request};
-use crate::cluster::store::{self, Application};
+use super::request::{Needs, Outcome, Request};
+use crate::cluster::store;
 use crate::controller::promotion::restored;
 use crate::controller::{Event, Result};
-use crate::domain::command::{Answer, Done, NotDone, Row, Sought};
+use crate::domain::command::{Done, NotDone};
 use crate::domain::history::{HealthyRevision, last_good};
-use crate::domain::hold::Hold;
 use crate::domain::rollback::Rollback;
 use crate::domain::{ApplicationKey, CommitSha, Invalid, image};
 use crate::git::Mirror;
 
-pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
-    let mut rows = Vec::new();
-    for application in applications {
-        rows.push(Row {
-            outcome: one(invocation, &application).await?,
-            application,
-        });
-    }
-    let repo = &invocation.key.repo;
-    invocation.ctx.emit(&Event::Holds(repo.clone()));
-    Ok(Answer::Applications {
-        rows,
-        none: Sought::Application,
-    })
-}
-
-async fn one(
-    invocation: &Invocation<'_>,
-    application: &ApplicationKey,
-) -> Result<std::result::Result<Done, NotDone>> {
+pub async fn run(invocation: &Invocation<'_>, application: &ApplicationKey) -> Result<Outcome> {
     let (ctx, author) = (invocation.ctx, &invocation.comment.author);
     let Some(object) = ctx.store.application(application).await? else {
         return Ok(Err(NotDone::NoObject));
@@ -63,7 +43,7 @@ async fn one(
     if let Some(known) = object.rollback().filter(|known| known.to != to) {
         return Ok(Err(NotDone::RollsBack(known.to)));
     }
-    let hold = hold(invocation, &object, &to);
+    let hold = rollback.hold(object.hold(ctx.now()), ctx.now());
     let (rollback, hold) = (rollback.to_text(), hold.to_text());
     let request = Request {
         application,
@@ -74,25 +54,17 @@ async fn one(
         ],
         needs: Needs::Writer,
     };
-    let outcome = invocation.request(&request).await?;
+    let outcome = invocation
+        .carried(
+            &request,
+            Done::RollsBack {
+                to: to.clone(),
+                healthy,
+            },
+        )
+        .await?;
     ctx.emit(&Event::Candidate(application.clone()));
-    Ok(match outcome {
-        Ok(true) => Ok(Done::RollsBack { to, healthy }),
-        Ok(false) => Err(NotDone::NoObject),
-        Err(why) => Err(why),
-    })
-}
-
-/// The hold that comes with it: one without an end stays as it is, with who holds and why.
-fn hold(invocation: &Invocation<'_>, object: &Application, to: &CommitSha) -> Hold {
-    let (now, author) = (invocation.ctx.now(), &invocation.comment.author);
-    let reason = format!("rolled back to {}", to.short());
-    let new = || Hold {
-        pull_request: Some(invocation.key.number),
-        ..Hold::new(author, &reason, now, None)
-    };
-    let present = object.hold(now).filter(|present| present.until.is_none());
-    present.unwrap_or_else(new)
+    Ok(outcome)
 }
 
 /// Whether the files of a commit can be put among the present ones.

@@ -41,6 +41,15 @@ pub async fn unanswered(
         .filter(|comment| comment.is_ours(app));
     let replies = Replies::of(ours);
     let writings = writings(snapshot);
+    let open: Vec<_> = writings
+        .iter()
+        .filter(|writing| !replies.answered.contains_key(&writing.source))
+        .map(|writing| (writing, command::parse(writing.text)))
+        .filter(|(_, lines)| !lines.is_empty())
+        .collect();
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut budget = Budget::of(&replies, &writings, now);
     for (name, (author, at)) in ctx.cache.pulls.answered.iter() {
         let is_lost = name.0 == *key && !replies.answered.contains_key(&name.1);
@@ -49,14 +58,7 @@ pub async fn unanswered(
         }
     }
     let mut commands = Vec::new();
-    for writing in &writings {
-        if replies.answered.contains_key(&writing.source) {
-            continue;
-        }
-        let lines = command::parse(writing.text);
-        if lines.is_empty() {
-            continue;
-        }
+    for (writing, lines) in open {
         let author = writing.author.login.as_str();
         let permission = permission(ctx, &key.repo, author, snapshot.read).await?;
         if permission < Permission::Write || !budget.take(author) {

@@ -14,8 +14,7 @@ pub fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> An
             applications,
         },
         (Some(verdict), _) => Answer::Verdict(verdict.clone()),
-        (None, _) if observation.snapshot.pull.merged_at.is_some() => Answer::Merged,
-        (None, _) => Answer::Closed,
+        (None, _) => invocation.not_open(),
     }
 }
 
