@@ -12,6 +12,7 @@
 mod act;
 mod apply;
 mod approval;
+mod approved;
 mod blockers;
 mod cache;
 mod declare;
@@ -129,6 +130,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         drift_loops: blockers.drift_loops.clone(),
         waves: health.waves.clone(),
         adoption: blockers.adoption.clone(),
+        deviations: blockers.deviations.clone(),
         late: prune.late.clone(),
         terminating: prune.ending.clone(),
     };

@@ -70,6 +70,13 @@ pub struct Stage {
     pub rollback: Option<Duration>,
 }
 
+impl Stage {
+    /// Whether every change of it needs an approval, also windlass's own.
+    pub fn is_reviewed(&self) -> bool {
+        self.approvals > 0 || self.merge != MergePolicy::Auto
+    }
+}
+
 /// Who may approve for a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approver {

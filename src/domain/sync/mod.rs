@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::approved::Deviations;
 use super::health::{Assessment, Health, SyncState};
 use super::manifest::ResourceKey;
 use super::plan::{Action, Change, Confidence, Plan};
@@ -62,6 +63,8 @@ pub struct Snapshot {
     pub waves: Waves,
     /// Why nothing is applied until somebody adopts the application.
     pub adoption: Option<Adoption>,
+    /// What the plan does beyond what was approved, and nobody accepted.
+    pub deviations: Option<Deviations>,
 }
 
 /// What a deletion waits for.
@@ -149,6 +152,9 @@ pub fn decide(snapshot: &Snapshot) -> Step {
     }
     if let Some(adoption) = &snapshot.adoption {
         return Step::Blocked(Reason::AdoptionRequired(adoption.clone()));
+    }
+    if let Some(deviations) = &snapshot.deviations {
+        return Step::Blocked(Reason::NotAsApproved(deviations.clone()));
     }
     if !snapshot.waits_for.is_empty() {
         return wait(Reason::WaitsForApplications(snapshot.waits_for.clone()));

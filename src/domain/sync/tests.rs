@@ -30,6 +30,7 @@ fn snapshot(comparison: Option<(Side, Side)>) -> Snapshot {
         drift_loops: vec![],
         waves: Waves::default(),
         adoption: None,
+        deviations: None,
     }
 }
 
