@@ -1,11 +1,10 @@
 //! A Git tree with its listing, and reading files in it. No path and no symbolic
 //! link leads out of the tree.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::MOST_LINKS;
-use crate::domain::Invalid;
+use crate::domain::{Invalid, catalog};
 use crate::git::{EntryMode, Listing, Mirror, TreeId};
 
 /// A Git tree with its listing, read once for all applications.
@@ -24,19 +23,9 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Every directory.
-    pub fn directories(&self) -> BTreeSet<String> {
-        let mut directories = BTreeSet::new();
-        for path in self.files.keys() {
-            let mut at = path.as_str();
-            while let Some((parent, _)) = at.rsplit_once('/') {
-                if !directories.insert(parent.to_string()) {
-                    break;
-                }
-                at = parent;
-            }
-        }
-        directories
+    /// What can be an application in it.
+    pub fn places(&self) -> catalog::Tree {
+        catalog::Tree::new(self.files.keys().map(String::as_str))
     }
 
     /// Path → object id, for finding the files in which two trees differ.

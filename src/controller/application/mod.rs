@@ -119,6 +119,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     drop(scope);
     let facts = sync::Snapshot {
         rendered: desired.rendered.clone(),
+        owns_nothing: declared.status.inventory.is_empty(),
         plan,
         health: health.total.clone(),
         withheld: prune.withheld.clone(),

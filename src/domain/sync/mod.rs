@@ -38,6 +38,8 @@ pub use waves::Waves;
 pub struct Snapshot {
     /// How many objects the application renders to, or why it cannot be rendered.
     pub rendered: Result<usize, String>,
+    /// Whether the application has no objects yet.
+    pub owns_nothing: bool,
     /// From the live objects to what a sync would make of them.
     pub plan: Plan,
     /// The health of the live objects.
@@ -131,7 +133,7 @@ pub enum Step {
 pub fn decide(snapshot: &Snapshot) -> Step {
     match &snapshot.rendered {
         Err(why) => return Step::Blocked(Reason::RenderFailed { why: why.clone() }),
-        Ok(0) => return Step::Blocked(Reason::RendersToNothing),
+        Ok(0) if !snapshot.owns_nothing => return Step::Blocked(Reason::RendersToNothing),
         Ok(_) => {}
     }
     if let Some(until) = snapshot.paused {
