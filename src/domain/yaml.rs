@@ -39,12 +39,17 @@ pub fn documents(text: &str) -> Result<Vec<Value>, String> {
                 .filter(|document| !document.is_null())
                 .collect()
         })
-        .map_err(|error| error.to_string())
+        .map_err(|error| words(&error.to_string()))
+}
+
+/// An error without advice to the authors of programs.
+fn words(error: &str) -> String {
+    error.replace(", set DuplicateKeyPolicy in Options if acceptable", "")
 }
 
 /// Parses one document into a type of ours.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| error.to_string())
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| words(&error.to_string()))
 }
 
 /// Block YAML with sorted keys, for diffs. serde_json's maps are sorted unless a dependency enables

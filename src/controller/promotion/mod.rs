@@ -177,14 +177,10 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     let Some((query, state)) = confirmed_state(ctx, key, query).await? else {
         return Ok(Observed::Nothing);
     };
-    let state = match state {
-        Ok(state) => state,
+    let mut facts = match proof::proven(ctx, key, &query, state, application.as_ref()).await? {
+        Ok(state) => facts(key, &earlier, query, state),
         Err(why) => return Ok(Observed::Unreadable(object, why)),
     };
-    if let Err(why) = proof::prove(ctx, key, &query, &state, application.as_ref()).await? {
-        return Ok(Observed::Unreadable(object, why));
-    }
-    let mut facts = facts(key, &earlier, query, state);
     if let Some(rollback) = rollback {
         facts = rollback::facts(key, &object, application, rollback, facts);
     }

@@ -10,18 +10,31 @@ use crate::domain::edit::moves_only;
 use crate::domain::{ApplicationKey, Invalid};
 use crate::render::{self, Source};
 
-/// Err: what the edits change beside the images. What cannot be rendered as it is proves nothing:
-/// its preview will say why.
-pub async fn prove(
+/// The state, if its edits are proven. Err: what they change beside the images.
+pub async fn proven(
+    ctx: &Arc<Reader>,
+    key: &ApplicationKey,
+    query: &GitQuery,
+    state: std::result::Result<GitState, Invalid>,
+    application: Option<&Application>,
+) -> Result<std::result::Result<GitState, Invalid>> {
+    match state {
+        Ok(state) if !state.edits.is_empty() && query.rollback.is_none() => {
+            let proof = prove(ctx, key, query, &state, application).await?;
+            Ok(proof.map(|()| state))
+        }
+        state => Ok(state),
+    }
+}
+
+/// What cannot be rendered as it is proves nothing: its preview says why.
+async fn prove(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
     query: &GitQuery,
     state: &GitState,
     application: Option<&Application>,
 ) -> Result<std::result::Result<(), Invalid>> {
-    if state.edits.is_empty() || query.rollback.is_some() {
-        return Ok(Ok(()));
-    }
     let (base, place) = (query.base.clone(), query.target.render_source());
     let edits = state.edits.clone();
     let (before, after) = ctx

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::document::single;
-use super::image::{Form, Place, places_in};
+use super::image::{Form, Place, bare, places_in};
 use super::insert::{add_entry, add_value};
 use super::{EditError, FileEdit, Step, set_image};
 use crate::domain::image::{Candidate, Digest};
@@ -21,15 +21,18 @@ pub enum Kind {
     Values,
 }
 
+/// A file: what it is, and its text.
+type File = (Kind, String);
+
 /// The files of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Files {
     /// The application's directory, for messages.
     pub place: String,
     /// Its own files, by their paths: these may be edited.
-    pub own: BTreeMap<String, (Kind, String)>,
+    pub own: BTreeMap<String, File>,
     /// What it reads elsewhere.
-    pub elsewhere: BTreeMap<String, (Kind, String)>,
+    pub elsewhere: BTreeMap<String, File>,
 }
 
 impl Files {
@@ -98,7 +101,7 @@ impl Files {
     fn override_elsewhere(
         &self,
         candidate: &Candidate,
-    ) -> Result<Option<(String, (Kind, String))>, EditError> {
+    ) -> Result<Option<(String, File)>, EditError> {
         let found = self.elsewhere.values().filter_map(|(kind, text)| {
             let places = places_in(text, *kind, &candidate.image).ok()?;
             (!places.is_empty()).then_some((*kind, places))
@@ -133,11 +136,7 @@ impl Files {
     }
 
     /// An own value for an image that the chart's values set.
-    fn value(
-        &self,
-        candidate: &Candidate,
-        places: &[Place],
-    ) -> Result<(String, (Kind, String)), EditError> {
+    fn value(&self, candidate: &Candidate, places: &[Place]) -> Result<(String, File), EditError> {
         let own = self
             .own
             .iter()
@@ -194,10 +193,15 @@ fn set_value(text: &str, place: &Place, candidate: &Candidate) -> Result<String,
     match &place.form {
         Form::Apart {
             tag: key,
-            has_digest: true,
+            digest: Some(other),
         } => {
             let text = add_value(text, &at(key), &tag)?;
-            add_value(&text, &at("digest"), &digest)
+            let digest = if *other == "digest" {
+                digest
+            } else {
+                bare(&digest)
+            };
+            add_value(&text, &at(other), &digest)
         }
         Form::Apart { tag: key, .. } => add_value(text, &at(key), &format!("{tag}@{digest}")),
         Form::Field | Form::Entry => add_value(
@@ -208,7 +212,7 @@ fn set_value(text: &str, place: &Place, candidate: &Candidate) -> Result<String,
     }
 }
 
-fn digests(files: &BTreeMap<String, (Kind, String)>, image: &str) -> (Vec<Option<Digest>>, bool) {
+fn digests(files: &BTreeMap<String, File>, image: &str) -> (Vec<Option<Digest>>, bool) {
     let (mut found, mut readable) = (Vec::new(), true);
     let mut overridden = Vec::new();
     for (kind, text) in files.values() {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::document::{single, split_documents};
-use super::{Assignment, EditError, Kind, Step, Steps, edited};
+use super::{Assignment, EditError, Kind, Step, Steps, at, edited};
 use crate::domain::image::{Candidate, Digest, ImageRef, same_image, shortest};
 
 /// Sets tag and digest of the candidate's image wherever `text` uses it. None: the file does not use
@@ -86,33 +86,34 @@ pub(super) enum Form {
     Entry,
     /// A whole reference.
     Field,
-    /// Name and tag apart, in a mapping: the tag's key, and whether there is a key for the digest.
-    Apart { tag: String, has_digest: bool },
+    /// Name and tag apart, in a mapping: the keys of tag and digest.
+    Apart {
+        tag: String,
+        digest: Option<&'static str>,
+    },
 }
+
+/// The keys that charts have for a digest. Behind `sha`, `sha256:` is left out.
+const DIGESTS: [&str; 2] = ["digest", BARE];
+const BARE: &str = "sha";
 
 impl Place {
     /// The digest that another document has at the same path. None: it has nothing there.
     pub(super) fn digest_in(&self, document: &Value) -> Option<Option<Digest>> {
-        let at = self
-            .steps
-            .iter()
-            .try_fold(document, |at, step| match step {
-                Step::Key(key) => at.get(key),
-                Step::Index(index) => at.get(*index),
-            })?;
+        let at = at(document, &self.steps)?;
         let text = |key: &str| at.get(key).and_then(Value::as_str);
         let digest = match &self.form {
             Form::Field => at.as_str()?.split_once('@').map(|(_, digest)| digest),
             Form::Entry => text("digest"),
             Form::Apart { tag, .. } => {
-                let (tag, digest) = (text(tag), text("digest"));
-                let behind = tag
-                    .or(digest)
-                    .map(|_| tag.and_then(|tag| tag.split_once('@')));
-                digest.or(behind?.map(|(_, digest)| digest))
+                let digest = DIGESTS.iter().find_map(|key| text(key));
+                let tag = text(tag);
+                // Nothing of it is there.
+                tag.or(digest)?;
+                digest.or(tag.and_then(|tag| Some(tag.split_once('@')?.1)))
             }
         };
-        Some(digest.and_then(|digest| digest.parse().ok()))
+        Some(digest.and_then(read_digest))
     }
 
     /// The assignments that make it the candidate's.
@@ -136,8 +137,12 @@ impl Place {
             Form::Entry => vec![at("newTag", tag), at("digest", digest)],
             Form::Apart {
                 tag: key,
-                has_digest: true,
-            } => vec![at(key, tag), at("digest", digest)],
+                digest: Some(BARE),
+            } => vec![at(key, tag), at(BARE, bare(&digest))],
+            Form::Apart {
+                tag: key,
+                digest: Some(other),
+            } => vec![at(key, tag), at(other, digest)],
             // Charts put a tag behind the colon of a reference, and a digest may follow it there.
             Form::Apart { tag: key, .. } => vec![at(key, format!("{tag}@{digest}"))],
         }
@@ -180,9 +185,12 @@ fn entries(document: &Value, image: &str, found: &mut Vec<Place>) {
     }
 }
 
-/// Every `image:` field of a manifest.
+/// Every `image:` field of a manifest, and values in it for a chart, as of a HelmRelease.
 fn manifest_fields(value: &Value, image: &str, steps: &mut Steps, found: &mut Vec<Place>) {
     below(value, steps, &mut |key, value, steps| match value {
+        Value::Object(_) if matches!(key, Some("values" | "valuesObject")) => {
+            values(value, image, steps, found);
+        }
         Value::String(text) if key == Some("image") => found.extend(field(text, image, steps)),
         other => manifest_fields(other, image, steps, found),
     });
@@ -213,50 +221,57 @@ fn values(value: &Value, image: &str, steps: &mut Steps, found: &mut Vec<Place>)
     });
 }
 
-/// A mapping that has the image's name and its tag apart.
+/// A mapping that has the image's name and its tag apart: the name in one or more of `registry`,
+/// `repository`, and `image` or `name`.
 fn apart(value: &Value, image: &str, steps: &Steps) -> Option<Place> {
     let map = value.as_object()?;
     let text = |key: &str| {
-        map.get(key)
-            .and_then(Value::as_str)
+        let text = map.get(key).and_then(Value::as_str);
+        text.map(|text| text.trim_matches('/'))
             .filter(|text| !text.is_empty())
     };
-    let tag_key = |keys: &[&str]| {
-        let found = keys.iter().find(|key| map.contains_key(**key));
-        found.map(|key| key.to_string())
+    let (registry, repository) = (text("registry"), text("repository"));
+    let last = text("image").or_else(|| text("name"));
+    let joined = |parts: &[Option<&str>]| {
+        let parts: Option<Vec<_>> = parts.iter().copied().collect();
+        let name = parts?.join("/");
+        let is_name = !name.contains('@') && name.parse::<ImageRef>().ok()?.tag.is_none();
+        (is_name && same_image(&name.to_ascii_lowercase(), image)).then_some(name)
     };
-    let (name, tag) = match (text("repository"), text("image")) {
-        (Some(repository), _) => {
-            let name = match text("registry") {
-                Some(registry) => format!("{}/{repository}", registry.trim_end_matches('/')),
-                None => repository.into(),
-            };
-            (name, tag_key(&["tag"]).unwrap_or("tag".into()))
-        }
-        // A name alone, with its tag beside it.
-        (None, Some(name))
-            if !name.contains('@')
-                && name
-                    .parse::<ImageRef>()
-                    .is_ok_and(|read| read.tag.is_none()) =>
-        {
-            (name.into(), tag_key(&["tag", "imageTag"])?)
-        }
-        _ => return None,
+    let has = |key: &&str| map.contains_key(*key);
+    let tag = ["tag", "imageTag"].iter().copied().find(|key| has(key));
+    let of_repository = joined(&[registry, repository, last])
+        .or_else(|| joined(&[registry, repository]))
+        .or_else(|| joined(&[repository, last]))
+        .or_else(|| joined(&[repository]));
+    let (name, tag) = match of_repository {
+        Some(name) => (name, tag.unwrap_or("tag")),
+        // A name alone is an image's if its tag is beside it.
+        None => (joined(&[registry, last]).or_else(|| joined(&[last]))?, tag?),
     };
-    if !same_image(&name.to_ascii_lowercase(), image) {
-        return None;
-    }
-    let digest = text("digest").or_else(|| Some(text(&tag)?.split_once('@')?.1));
+    let digest = DIGESTS.iter().find_map(|key| text(key));
+    let digest = digest.or_else(|| Some(text(tag)?.split_once('@')?.1));
     Some(Place {
         steps: steps.clone(),
-        digest: digest.and_then(|digest| digest.parse().ok()),
+        digest: digest.and_then(read_digest),
         form: Form::Apart {
-            has_digest: map.contains_key("digest"),
-            tag,
+            digest: DIGESTS.into_iter().find(|key| has(key)),
+            tag: tag.into(),
         },
         name,
     })
+}
+
+/// A digest without `sha256:`.
+pub(super) fn bare(digest: &str) -> String {
+    digest.split_once(':').map_or(digest, |(_, hex)| hex).into()
+}
+
+fn read_digest(text: &str) -> Option<Digest> {
+    match text.contains(':') {
+        true => text.parse().ok(),
+        false => format!("sha256:{text}").parse().ok(),
+    }
 }
 
 /// Calls `visit` with each value of a mapping or list: its key, if it has one, itself, and its path.

@@ -14,7 +14,7 @@
 use serde_json::Value;
 
 use self::document::single;
-use self::splice::splice;
+use self::splice::{has_line, splice};
 
 mod document;
 mod fields;
@@ -68,8 +68,15 @@ fn edited(text: &str, before: &Value, assignments: &[Assignment]) -> Result<Stri
         return Ok(text.to_string());
     }
     let mut edited = text.to_string();
-    for assignment in assignments {
-        edited = splice(&edited, before, assignment)?;
+    // What has a line of its own is set first: others may inherit that.
+    let (own, inherited): (Vec<_>, Vec<_>) = assignments
+        .iter()
+        .partition(|assignment| has_line(text, &assignment.steps));
+    for assignment in own.into_iter().chain(inherited) {
+        let now = single(&edited)?;
+        if at(&now, &assignment.steps) != Some(&assignment.value) {
+            edited = splice(&edited, before, assignment)?;
+        }
     }
     let after = single(&edited)?;
     if after != wanted {
@@ -80,6 +87,14 @@ fn edited(text: &str, before: &Value, assignments: &[Assignment]) -> Result<Stri
         ));
     }
     Ok(edited)
+}
+
+/// The value at a path.
+fn at<'a>(document: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+    steps.iter().try_fold(document, |at, step| match step {
+        Step::Key(key) => at.get(key),
+        Step::Index(index) => at.get(*index),
+    })
 }
 
 fn set(document: &mut Value, steps: &[Step], value: &Value) {

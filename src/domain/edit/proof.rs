@@ -28,7 +28,9 @@ pub fn moves_only(
             image.digest.as_ref() == Some(&candidate.digest)
                 && same_image(&image.name, &candidate.image)
         };
-        if !after.iter().flat_map(Manifest::images).any(runs) {
+        // The values of a chart that another tool renders have it in parts.
+        let has_values = before.iter().any(is_of_a_chart);
+        if !has_values && !after.iter().flat_map(Manifest::images).any(runs) {
             return Err(format!(
                 "setting `{}` has no effect: something else sets the image after that",
                 candidate.image
@@ -47,6 +49,11 @@ pub fn moves_only(
         }
     }
     Ok(())
+}
+
+/// Whether a manifest has values for a chart.
+fn is_of_a_chart(manifest: &Manifest) -> bool {
+    matches!(manifest.key.kind.as_str(), "HelmRelease" | "Application")
 }
 
 /// The texts that may change: the candidates, each with the tags that it has before.
@@ -104,8 +111,12 @@ impl<'a> Moves<'a> {
                 let read: Result<ImageRef, _> = text.parse();
                 read.is_ok_and(|read| same_image(&read.name, &candidate.image))
             };
-            let tag = candidate.tag.to_string();
-            is_it(old) && is_it(new) || tags.iter().any(|known| old.replace(known, &tag) == new)
+            let (tag, digest) = (candidate.tag.to_string(), candidate.digest.to_string());
+            let is_part =
+                |new: &str| new == tag || new == digest || *new == format!("{tag}@{digest}");
+            is_it(old) && is_it(new)
+                || is_part(new)
+                || tags.iter().any(|known| old.replace(known, &tag) == new)
         })
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use yamlpath::{Component, Document, Route};
 
-use super::{Assignment, EditError, Step};
+use super::{Assignment, EditError, Step, at};
 use crate::domain::yaml;
 
 /// Replaces one scalar in the text, or inserts its key into the mapping it belongs to.
@@ -14,14 +14,15 @@ pub(super) fn splice(
 ) -> Result<String, EditError> {
     let document = Document::new(text).map_err(|error| EditError(error.to_string()))?;
     if document.query_exists(&route(&assignment.steps)) {
-        let feature = document
-            .query_exact(&route(&assignment.steps))
-            .map_err(|error| EditError(error.to_string()))?
-            .ok_or_else(|| EditError("the image field is empty: set it once by hand".into()))?;
-        let (start, end) = feature.location.byte_span;
+        let (start, end) = span(text, &document, &assignment.steps)?;
         let old = &text[start..end];
+        let gap = if text[..start].ends_with(':') {
+            " "
+        } else {
+            ""
+        };
         return Ok(format!(
-            "{}{}{}",
+            "{}{gap}{}{}",
             &text[..start],
             scalar(old, &assignment.value),
             &text[end..]
@@ -33,10 +34,7 @@ pub(super) fn splice(
     let mut neighbours: Vec<String> = ["newTag", "newName", "name", "digest", "tag", "repository"]
         .map(str::to_string)
         .into();
-    let mapping = parent.iter().try_fold(before, |at, step| match step {
-        Step::Key(key) => at.get(key),
-        Step::Index(index) => at.get(*index),
-    });
+    let mapping = at(before, parent);
     let scalars = mapping
         .and_then(Value::as_object)
         .into_iter()
@@ -44,6 +42,26 @@ pub(super) fn splice(
         .filter(|(_, value)| !value.is_object() && !value.is_array());
     neighbours.extend(scalars.map(|(key, _)| key.clone()));
     insert(text, &document, parent, key, &assignment.value, &neighbours)
+}
+
+/// Whether a text has a value at a path that is written there, and not inherited.
+pub(super) fn has_line(text: &str, steps: &[Step]) -> bool {
+    Document::new(text).is_ok_and(|document| document.query_exists(&route(steps)))
+}
+
+/// Where a value stands; of one that is left empty, where it would.
+fn span(text: &str, document: &Document, steps: &[Step]) -> Result<(usize, usize), EditError> {
+    let fail = |error: yamlpath::QueryError| EditError(error.to_string());
+    let route = route(steps);
+    if let Some(value) = document.query_exact(&route).map_err(fail)? {
+        return Ok(value.location.byte_span);
+    }
+    let key = document.query_key_only(&route).map_err(fail)?;
+    let end = key.location.byte_span.1;
+    let colon = text[end..].find(':').map(|at| end + at + 1);
+    colon
+        .map(|at| (at, at))
+        .ok_or_else(|| EditError("the image field is empty: set it once by hand".into()))
 }
 
 /// Adds `key: value` to a mapping, after one of its keys.

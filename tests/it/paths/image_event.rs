@@ -236,7 +236,9 @@ async fn an_image_that_no_file_sets_is_an_error_that_says_what_to_add() {
     let world = World::new().await;
     let file = "apps/shop/staging/kustomization.yaml";
     let without = world.file(file).split(prefix).next().unwrap().to_string();
-    world.commit("No images", &[(file, Some(&without))]);
+    let base = "apps/shop/base/deployment.yaml";
+    let other = world.file(base).replace("ghcr.io/acme/shop", "other");
+    world.commit("No images", &[(file, Some(&without)), (base, Some(&other))]);
     let (status, body) = world.announce("1.1.0").await;
     assert_eq!(status, 409, "{body}");
     let message = body["promotions"][0]["message"].as_str().unwrap();

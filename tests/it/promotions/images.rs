@@ -75,7 +75,11 @@ async fn an_image_that_is_taken_out_of_the_manifests_is_dropped_with_a_note() {
     rests(&world, "shop.staging", "Merged").await;
     let text = world.file(STAGING);
     let without = text.split("images:\n").next().unwrap();
-    let taken_out = push(&world, "No images", STAGING, without);
+    // The base has another image by now.
+    let base = "apps/shop/base/deployment.yaml";
+    let other = world.file(base).replace("ghcr.io/acme/shop", "other");
+    let files = [(STAGING, Some(without)), (base, Some(other.as_str()))];
+    let taken_out = world.commit("No images", &files);
     has(
         &rests(&world, "shop.staging", "Reverted").await,
         &["1.1.0", "reverted by", &taken_out[..12]],
