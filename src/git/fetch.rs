@@ -19,7 +19,13 @@ use gix::remote::{Direction, fetch};
 use secrecy::ExposeSecret as _;
 
 use super::Remote;
+use crate::domain::FOREIGN_IDS;
 use crate::outgoing::{Outgoing, advice};
+
+/// The repository's objects have ids that windlass does not support.
+#[derive(Debug, thiserror::Error)]
+#[error("the repository has {FOREIGN_IDS}")]
+pub struct ForeignIds;
 
 type ConfigureClient = Box<
     dyn FnMut(reqwest::blocking::ClientBuilder) -> gix::Result<reqwest::blocking::ClientBuilder>
@@ -39,8 +45,12 @@ pub(super) fn fetch_into(
 ) -> anyhow::Result<()> {
     let fetched = fetch(repo, outgoing, remote, refspecs, all, stop);
     fetched.map_err(|error| {
-        let told = advice(remote.url, &format!("{error:#}"));
-        told.map_or(error, anyhow::Error::msg)
+        let causes = format!("{error:#}");
+        // gix's words for an id in the remote's list of refs.
+        if causes.contains("hash sized 64") {
+            return ForeignIds.into();
+        }
+        advice(remote.url, &causes).map_or(error, anyhow::Error::msg)
     })
 }
 

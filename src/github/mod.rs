@@ -25,9 +25,9 @@ use octocrab::Octocrab;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::domain::RepoName;
 use crate::domain::fence::Projects;
 use crate::domain::permit::WritePermit;
+use crate::domain::{FOREIGN_IDS, RepoName};
 use crate::outgoing::Outgoing;
 
 pub mod auth;
@@ -96,6 +96,8 @@ pub enum Error {
     Unavailable { what: String, message: String },
     #[error("{what}: GitHub's answer was not understood: {message}")]
     Unexpected { what: String, message: String },
+    #[error("{what}: the repository has {FOREIGN_IDS}")]
+    ForeignIds { what: String },
     #[error("{repo} is not a repository that this App is installed on")]
     NotInstalled { repo: RepoName },
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::answers::{classified, clock_skew, limited, unexpected, with_clock, without_answer};
 use super::enterprise::heed;
 use super::{Error, GitHub, Lane, Result, Session, Writer};
-use crate::domain::RepoName;
+use crate::domain::{FOREIGN_IDS, RepoName};
 
 /// A request that is yet to be sent. Boxed, since octocrab's are large and many functions hold one.
 pub(super) type Request<'a> =
@@ -276,7 +276,10 @@ fn route_of(api_url: &str, url: &str) -> Option<String> {
 }
 
 fn parsed<T: DeserializeOwned>(body: &Bytes, what: &str) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| unexpected(what, error.to_string()))
+    serde_json::from_slice(body).map_err(|error| match error.to_string() {
+        message if message.contains(FOREIGN_IDS) => Error::ForeignIds { what: what.into() },
+        message => unexpected(what, message),
+    })
 }
 
 /// The body of an answer to a request that had no condition.

@@ -127,6 +127,7 @@ pub fn inputs(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>
 
 fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Invalid> {
     let directory = &source.directory;
+    tree.check_submodules(directory)?;
     if !tree.is_directory(directory) {
         return Ok(None);
     }
@@ -193,6 +194,7 @@ impl Walk<'_> {
             self.kustomization(directory)?;
             return Ok(How::Kustomize);
         }
+        tree.check_submodules_under(directory)?;
         for path in tree.under(directory).filter(|path| {
             [".yaml", ".yml", ".json"]
                 .iter()

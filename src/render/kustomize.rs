@@ -75,6 +75,7 @@ impl Walk<'_> {
         let path = join(directory, reference)
             .filter(|_| !remote)
             .ok_or_else(outside)?;
+        self.source.check_submodules(&path)?;
         if self.source.is_directory(&path) {
             return self.kustomization(&path);
         }

@@ -198,6 +198,15 @@ impl Forge {
         self.inner.create_repository(full_name, files)
     }
 
+    /// The same, with SHA-256 object ids.
+    pub fn create_sha256_repository(
+        &self,
+        full_name: &str,
+        files: &[(String, String)],
+    ) -> anyhow::Result<()> {
+        self.inner.create_repository_of("sha256", full_name, files)
+    }
+
     /// Acts as a user would through the API; for stories.
     pub fn as_user(
         &self,

@@ -8,3 +8,4 @@ mod preview;
 mod render;
 mod surfaces;
 mod sync;
+mod unread;
