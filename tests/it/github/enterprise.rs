@@ -101,7 +101,7 @@ async fn an_authority_that_is_not_trusted_is_told_with_its_setting() {
 async fn a_proxy_that_refuses_is_named() {
     let world = asleep("3.17.0").await;
     let corporate = world.corporate.as_ref().unwrap();
-    let proxy = corporate.proxy.to_string();
+    let proxy = corporate.proxy.clone();
     let mut told = Vec::new();
     for status in [407, 403] {
         corporate.refuse_by(status);
@@ -146,7 +146,7 @@ async fn the_registry_and_git_name_the_proxy_as_well() {
         ("apps/lab/staging/deployment.yaml", Some(&deployment)),
     ];
     world.commit("An index", &files);
-    let proxy = world.corporate.as_ref().unwrap().proxy.to_string();
+    let proxy = world.corporate.as_ref().unwrap().proxy.clone();
     let told = says(world, &["an image's index could not be read"]).await;
     let refuses = format!("the proxy {proxy} refuses to connect to");
     has(&told, &[&format!("{refuses} {REGISTRY}")]);

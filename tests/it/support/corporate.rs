@@ -23,7 +23,8 @@ pub const PASSWORD: &str = "hidden-from-everybody";
 pub struct Corporate {
     /// The authority's certificate.
     pub ca_file: PathBuf,
-    pub proxy: SocketAddr,
+    /// By name: what NO_PROXY says of addresses is not about the proxy itself.
+    pub proxy: String,
     acceptor: TlsAcceptor,
     shared: Arc<Shared>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -58,7 +59,8 @@ impl Corporate {
             )
             .unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let (proxy, shared) = (listener.local_addr().unwrap(), Arc::<Shared>::default());
+        let port = listener.local_addr().unwrap().port();
+        let (proxy, shared) = (format!("localhost:{port}"), Arc::<Shared>::default());
         let served = each(listener, {
             let shared = shared.clone();
             move |client| connect(client, shared.clone())
