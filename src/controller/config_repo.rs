@@ -77,9 +77,8 @@ pub fn configuration(
     if let Err(why) = check_pointer(FILE, text.as_bytes()) {
         return Ok(Some(Err(why)));
     }
-    let directories = source.directories();
     Ok(Some(Catalog::parse(&text).and_then(|catalog| {
-        let targets = catalog.expand(directories.iter().map(String::as_str))?;
+        let targets = catalog.expand(&source.places())?;
         Ok(Configured { catalog, targets })
     })))
 }

@@ -1,11 +1,10 @@
 //! A Git tree with its listing, and reading files in it. No path and no symbolic
 //! link leads out of the tree.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::MOST_LINKS;
-use crate::domain::Invalid;
+use crate::domain::{Invalid, catalog};
 use crate::git::{EntryMode, Listing, Mirror, TreeId, is_lfs_pointer};
 
 /// A Git tree with its listing, read once for all applications.
@@ -24,22 +23,17 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Every directory, submodules among them.
-    pub fn directories(&self) -> BTreeSet<String> {
-        let mut directories = BTreeSet::new();
-        for (path, (mode, _)) in self.files.iter() {
-            if *mode == EntryMode::Submodule {
-                directories.insert(path.clone());
-            }
-            let mut at = path.as_str();
-            while let Some((parent, _)) = at.rsplit_once('/') {
-                if !directories.insert(parent.to_string()) {
-                    break;
-                }
-                at = parent;
-            }
-        }
-        directories
+    /// What can be an application in it; a submodule where one would be is said, not passed over.
+    pub fn places(&self) -> catalog::Tree {
+        let files = self.files.keys().map(String::as_str);
+        catalog::Tree::new(files).with_unreadable(self.submodules())
+    }
+
+    /// The paths of all submodules.
+    pub fn submodules(&self) -> impl Iterator<Item = &str> {
+        let all = self.files.iter();
+        let submodules = all.filter(|(_, (mode, _))| *mode == EntryMode::Submodule);
+        submodules.map(|(path, _)| path.as_str())
     }
 
     /// Path → object id, for finding the files in which two trees differ.
@@ -99,6 +93,7 @@ impl<'a> Source<'a> {
         let mut at = path.to_string();
         for _ in 0..MOST_LINKS {
             let Some((mode, id)) = self.files.get(&at) else {
+                self.check_submodules(&at)?;
                 return Ok(None);
             };
             let blob = || {
