@@ -7,11 +7,13 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::kustomize::is_kustomization;
+use super::kustomize::{KUSTOMIZATIONS, is_kustomization};
 use super::source::Source;
 use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest, is_own};
+use crate::domain::edit::{self, Files, Kind};
 use crate::domain::manifest::ResourceKey;
-use crate::domain::{Invalid, edit, yaml};
+use crate::domain::{Invalid, yaml};
+use crate::git::EntryMode;
 
 /// Bounds on the inputs of one rendering.
 const MOST_FILES: usize = 2_000;
@@ -119,12 +121,38 @@ impl Inputs {
         })
     }
 
-    /// The files under the application's own directory, for edits.
-    pub fn own_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.files
-            .iter()
-            .filter(|(path, _)| is_own(&self.directory, path))
-            .map(|(path, content)| (path.as_str(), &content[..]))
+    /// The files that may be edited, and those that it reads elsewhere. `is_link`: paths of symbolic
+    /// links, which are not edited.
+    fn editable(&self, is_link: impl Fn(&str) -> bool) -> Files {
+        let mut files = Files {
+            place: self.directory.clone(),
+            ..Files::default()
+        };
+        for (path, content) in &self.files {
+            let (Some(kind), Ok(text)) = (self.kind_of(path), std::str::from_utf8(content)) else {
+                continue;
+            };
+            let side = match is_own(&self.directory, path) && !is_link(path) {
+                true => &mut files.own,
+                false => &mut files.elsewhere,
+            };
+            side.insert(path.clone(), (kind, text.into()));
+        }
+        files
+    }
+
+    /// None: it is no file that an image stands in, as a template.
+    fn kind_of(&self, path: &str) -> Option<Kind> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        match &self.how {
+            How::Helm(chart) => {
+                let is_values = chart.values.iter().any(|values| values == path)
+                    || path.strip_prefix(chart.directory.as_str()) == Some("/values.yaml");
+                is_values.then_some(Kind::Values)
+            }
+            _ if KUSTOMIZATIONS.contains(&name) => Some(Kind::Kustomization),
+            _ => is_manifest(path).then_some(Kind::Manifests),
+        }
     }
 }
 
@@ -148,6 +176,17 @@ pub fn inputs(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>
             hash: format!("unreadable {}", hex::encode(hash.finalize())),
         }
     })
+}
+
+/// The files of an application that an edit may change.
+pub fn editable(tree: &Source<'_>, source: &RenderSource) -> Result<Files, Invalid> {
+    let inputs = read(tree, source)?;
+    let inputs = inputs.ok_or_else(|| Invalid(format!("{} is not there", source.directory)))?;
+    let is_link = |path: &str| {
+        let entry = tree.listing().get(path);
+        entry.is_none_or(|(mode, _)| *mode != EntryMode::File)
+    };
+    Ok(inputs.editable(is_link))
 }
 
 fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Invalid> {

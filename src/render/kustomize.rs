@@ -15,7 +15,8 @@ use crate::domain::{Invalid, yaml};
 /// What kustomize says of a kustomization without resources.
 const EMPTY: &str = "kustomization.yaml is empty";
 
-const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub(super) const KUSTOMIZATIONS: [&str; 3] =
+    ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 pub(super) fn is_kustomization(source: &Source<'_>, directory: &str) -> bool {
     KUSTOMIZATIONS

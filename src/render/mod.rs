@@ -38,7 +38,7 @@ mod source;
 
 pub use budget::Budget;
 use inputs::How;
-pub use inputs::{Inputs, Unreadable, inputs};
+pub use inputs::{Inputs, Unreadable, editable, inputs};
 pub use rules::rules;
 use run::{Job, MOST_TIME, Trouble};
 pub use run::{Local, Program, Programs, Runner};

@@ -299,20 +299,15 @@ fn edits(
     wanted: &Wanted,
 ) -> anyhow::Result<std::result::Result<Vec<FileEdit>, Invalid>> {
     let source = Source::open(mirror, tree)?;
-    let inputs = match render::inputs(&source, place) {
-        Ok(Some(inputs)) => inputs,
-        Ok(None) => return Ok(Err(Invalid(format!("{} is not there", place.directory)))),
-        Err(unreadable) => return Ok(Err(unreadable.why)),
+    let before = match render::editable(&source, place) {
+        Ok(files) => files,
+        Err(why) => return Ok(Err(why)),
     };
-    let mut texts: BTreeMap<String, (String, String)> = BTreeMap::new();
-    for (path, content) in inputs.own_files() {
-        let text = String::from_utf8_lossy(content).into_owned();
-        texts.insert(path.to_string(), (text.clone(), text));
-    }
+    let mut files = before.clone();
     for (object, fields) in wanted {
         let (kind, name) = (&object.kind, &object.name);
         let mut found = 0;
-        for (path, (_, text)) in &mut texts {
+        for (path, (_, text)) in &mut files.own {
             match set_fields(text, kind, name, fields) {
                 Ok(Some(edited)) => {
                     found += 1;
@@ -330,13 +325,5 @@ fn edits(
             ))));
         }
     }
-    let changed = texts
-        .into_iter()
-        .filter(|(_, (before, after))| before != after);
-    Ok(Ok(changed
-        .map(|(path, (_, text))| FileEdit {
-            path,
-            text: Some(text),
-        })
-        .collect()))
+    Ok(Ok(files.changed_from(&before)))
 }

@@ -1,78 +1,25 @@
 //! The edits that a promotion makes, on the files of one tree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::candidates::decisions;
 use super::git::sight;
 use crate::cluster::store::Promotion;
 use crate::domain::catalog::{RenderSource, Target, is_own};
-use crate::domain::edit::{EditError, FileEdit, set_image};
+use crate::domain::edit::{FileEdit, Files};
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{CandidateState, Decision, Offer};
 use crate::domain::{CommitSha, Invalid};
 use crate::git::{Mirror, TreeId};
 use crate::render::{self, Source};
 
-/// The texts of a directory's own files, by their paths.
-pub type Texts = BTreeMap<String, String>;
-
-pub fn texts(
+/// The files of an application in a tree that an image may be set in.
+pub fn files(
     mirror: &Mirror,
     tree: TreeId,
     place: &RenderSource,
-) -> anyhow::Result<std::result::Result<Texts, Invalid>> {
-    let source = Source::open(mirror, tree)?;
-    let inputs = match render::inputs(&source, place) {
-        Ok(Some(inputs)) => inputs,
-        Ok(None) => return Ok(Err(Invalid(format!("{} is not there", place.directory)))),
-        Err(unreadable) => return Ok(Err(unreadable.why)),
-    };
-    Ok(Ok(inputs
-        .own_files()
-        .map(|(path, content)| {
-            (
-                path.to_string(),
-                String::from_utf8_lossy(content).into_owned(),
-            )
-        })
-        .collect()))
-}
-
-/// Sets one candidate's image in the files; an error leaves everything as it was.
-pub fn set_candidate(
-    texts: &mut Texts,
-    candidate: &Candidate,
-    directory: &str,
-) -> std::result::Result<(), String> {
-    let mut edited = Vec::new();
-    for (path, text) in texts.iter() {
-        match set_image(text, candidate) {
-            Ok(Some(new)) => edited.push((path.clone(), new)),
-            Ok(None) => {}
-            Err(EditError(why)) => return Err(format!("{path}: {why}")),
-        }
-    }
-    if edited.is_empty() {
-        let image = &candidate.image;
-        return Err(format!(
-            "no file in {directory} sets `{image}`: add an entry `name: {image}` to the `images:` of its kustomization.yaml, or use it in an `image:` field"
-        ));
-    }
-    texts.extend(edited);
-    Ok(())
-}
-
-/// The files that differ.
-fn changed(before: &Texts, after: Texts) -> Vec<FileEdit> {
-    let differs = after
-        .into_iter()
-        .filter(|(path, text)| before.get(path) != Some(text));
-    differs
-        .map(|(path, text)| FileEdit {
-            path,
-            text: Some(text),
-        })
-        .collect()
+) -> anyhow::Result<std::result::Result<Files, Invalid>> {
+    Ok(render::editable(&Source::open(mirror, tree)?, place))
 }
 
 /// What a stage's pull request changes, and the images that it offers.
@@ -83,20 +30,19 @@ pub struct Proposal {
 
 /// Edits the files for each candidate by itself: a candidate that cannot be set stops no other.
 pub fn assemble(
-    texts: &Texts,
-    target: &Target,
+    files: &Files,
     sights: &[CandidateState],
     announced: &[Candidate],
     decided: &[Decision],
 ) -> Proposal {
-    let mut edited = texts.clone();
+    let mut edited = files.clone();
     let mut offers: Vec<_> = sights
         .iter()
         .filter_map(|sight| sight.offer(announced, decided))
         .collect();
-    offers.retain(|offer| set_candidate(&mut edited, &offer.candidate, &target.path).is_ok());
+    offers.retain(|offer| edited.set(&offer.candidate).is_ok());
     Proposal {
-        edits: changed(texts, edited),
+        edits: edited.changed_from(files),
         offers,
     }
 }
@@ -118,23 +64,17 @@ pub fn proposal(
             offers: Vec::new(),
         }));
     }
-    let texts = match texts(mirror, tree, &target.render_source())? {
-        Ok(texts) => texts,
+    let files = match files(mirror, tree, &target.render_source())? {
+        Ok(files) => files,
         Err(why) => return Ok(Err(why)),
     };
     let sights: Vec<_> = object
         .spec
         .candidates
         .iter()
-        .map(|candidate| sight(&texts, target, candidate))
+        .map(|candidate| sight(&files, target, candidate))
         .collect();
-    Ok(Ok(assemble(
-        &texts,
-        target,
-        &sights,
-        announced,
-        &decisions(object),
-    )))
+    Ok(Ok(assemble(&files, &sights, announced, &decisions(object))))
 }
 
 /// The edits that take what an application is rendered from back to a commit: its own files, and
@@ -203,12 +143,12 @@ pub fn missing(
     place: &RenderSource,
     offers: &[Offer],
 ) -> anyhow::Result<Option<Vec<FileEdit>>> {
-    let Ok(texts) = texts(mirror, mirror.tree(head)?, place)? else {
+    let Ok(files) = files(mirror, mirror.tree(head)?, place)? else {
         return Ok(None);
     };
-    let mut edited = texts.clone();
+    let mut edited = files.clone();
     let all = offers
         .iter()
-        .all(|offer| set_candidate(&mut edited, &offer.candidate, &place.directory).is_ok());
-    Ok(all.then(|| changed(&texts, edited)))
+        .all(|offer| edited.set(&offer.candidate).is_ok());
+    Ok(all.then(|| edited.changed_from(&files)))
 }

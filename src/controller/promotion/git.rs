@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::edits::{Proposal, Texts, assemble, missing, restored, set_candidate, texts};
+use super::edits::{Proposal, assemble, files, missing, restored};
 use super::history::{count, past};
 use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Reader, Result};
 use crate::domain::catalog::Target;
-use crate::domain::edit::{FileEdit, digests};
+use crate::domain::edit::{EditError, FileEdit, Files};
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{
     self, Branch, BranchContent, CandidateState, Decision, How, InBase, Offer, PullRequest,
@@ -66,15 +66,15 @@ fn git_state(
     query: &GitQuery,
 ) -> anyhow::Result<std::result::Result<GitState, Invalid>> {
     let (place, base_tree) = (query.target.render_source(), mirror.tree(&query.base)?);
-    let texts = match texts(mirror, base_tree, &place)? {
-        Ok(texts) => texts,
+    let files = match files(mirror, base_tree, &place)? {
+        Ok(files) => files,
         // A rollback is the way out.
-        Err(_) if query.rollback.is_some() => Texts::new(),
+        Err(_) if query.rollback.is_some() => Files::default(),
         Err(why) => return Ok(Err(why)),
     };
     let mut sights = Vec::new();
     for candidate in &query.candidates {
-        let mut found = sight(&texts, &query.target, candidate);
+        let mut found = sight(&files, &query.target, candidate);
         found.last_merged = past(mirror, query, &found)?;
         sights.push(found);
     }
@@ -85,8 +85,7 @@ fn git_state(
         &query.base,
         query.pull.as_ref(),
     );
-    let Proposal { edits, offers } =
-        assemble(&texts, &query.target, &sights, &query.announced, &decided);
+    let Proposal { edits, offers } = assemble(&files, &sights, &query.announced, &decided);
     let mut state = GitState {
         dropped: sights
             .iter()
@@ -210,21 +209,16 @@ fn all_ours(mirror: &Mirror, query: &GitQuery, head: &CommitSha) -> anyhow::Resu
 }
 
 /// What a directory sets in place of a candidate.
-pub fn sight(texts: &Texts, target: &Target, candidate: &Candidate) -> CandidateState {
-    let found: Vec<_> = texts
-        .values()
-        .map(|text| digests(text, &candidate.image))
-        .collect();
-    let unreadable = found.iter().any(std::result::Result::is_err);
-    let now: Vec<_> = found.into_iter().flatten().flatten().collect();
-    let mut edited = texts.clone();
-    let there = match set_candidate(&mut edited, candidate, &target.path) {
+pub fn sight(files: &Files, target: &Target, candidate: &Candidate) -> CandidateState {
+    let (now, readable) = files.digests(&candidate.image);
+    let mut edited = files.clone();
+    let there = match edited.set(candidate) {
         _ if target.image(&candidate.image).is_none() => InBase::NotConfigured,
-        Err(why) => InBase::CannotEdit {
+        Err(EditError(why)) => InBase::CannotEdit {
             why,
-            not_found: now.is_empty() && !unreadable,
+            not_found: now.is_empty() && readable,
         },
-        Ok(()) if edited == *texts => InBase::Same,
+        Ok(()) if edited == *files => InBase::Same,
         Ok(()) if count(&now, &candidate.digest) == now.len() => InBase::Retagged,
         Ok(()) => InBase::Different,
     };

@@ -1,10 +1,9 @@
 //! What was merged of an image before, and which commit reverted it.
 
-use super::edits::texts;
+use super::edits::files;
 use super::git::GitQuery;
 use crate::domain::CommitSha;
 use crate::domain::catalog::RenderSource;
-use crate::domain::edit::digests;
 use crate::domain::image::{Candidate, Digest};
 use crate::domain::promotion::{self, CandidateState, InBase, LastMerged};
 use crate::git::Mirror;
@@ -166,12 +165,6 @@ fn places_at(
     place: &RenderSource,
     image: &str,
 ) -> anyhow::Result<Vec<Option<Digest>>> {
-    let Ok(texts) = texts(mirror, mirror.tree(commit)?, place)? else {
-        return Ok(Vec::new());
-    };
-    Ok(texts
-        .values()
-        .filter_map(|text| digests(text, image).ok())
-        .flatten()
-        .collect())
+    let files = files(mirror, mirror.tree(commit)?, place)?;
+    Ok(files.map_or(Vec::new(), |files| files.digests(image).0))
 }

@@ -16,6 +16,7 @@ mod candidates;
 mod edits;
 mod git;
 mod history;
+mod proof;
 mod pulls;
 mod rollback;
 
@@ -176,10 +177,14 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     let Some((query, state)) = confirmed_state(ctx, key, query).await? else {
         return Ok(Observed::Nothing);
     };
-    let mut facts = match state {
-        Ok(state) => facts(key, &earlier, query, state),
+    let state = match state {
+        Ok(state) => state,
         Err(why) => return Ok(Observed::Unreadable(object, why)),
     };
+    if let Err(why) = proof::prove(ctx, key, &query, &state, application.as_ref()).await? {
+        return Ok(Observed::Unreadable(object, why));
+    }
+    let mut facts = facts(key, &earlier, query, state);
     if let Some(rollback) = rollback {
         facts = rollback::facts(key, &object, application, rollback, facts);
     }

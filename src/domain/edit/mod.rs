@@ -6,9 +6,10 @@
 //! Files that cannot be edited safely (aliases, anchors, templates, duplicate
 //! keys) fail this check and are refused with a message.
 //!
-//! Rooms: `image` (tag and digest of an image), `fields` (fields of one
-//! object), `splice` (one scalar in a text), `document` (the documents of a
-//! file).
+//! Rooms: `files` (all files of an application), `image` (where one sets an
+//! image), `insert` (what is not there yet), `fields` (fields of one object),
+//! `splice` (one scalar in a text), `document` (the documents of a file),
+//! `proof` (whether only images moved).
 
 use serde_json::Value;
 
@@ -17,12 +18,17 @@ use self::splice::splice;
 
 mod document;
 mod fields;
+mod files;
 mod image;
+mod insert;
+mod proof;
 mod splice;
 
 pub use document::split_documents;
 pub use fields::set_fields;
-pub use image::{digests, set_image};
+pub use files::{Files, Kind};
+pub use image::set_image;
+pub use proof::moves_only;
 
 /// An edit that is only valid for the blob that it was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,5 +93,7 @@ fn set(document: &mut Value, steps: &[Step], value: &Value) {
     *at = value.clone();
 }
 
+#[cfg(test)]
+mod corpus;
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ pub(super) fn splice(
     let Some((Step::Key(key), parent)) = assignment.steps.split_last() else {
         return Err(EditError("nowhere to put it".into()));
     };
-    let mut neighbours: Vec<String> = ["newTag", "newName", "name", "digest"]
+    let mut neighbours: Vec<String> = ["newTag", "newName", "name", "digest", "tag", "repository"]
         .map(str::to_string)
         .into();
     let mapping = parent.iter().try_fold(before, |at, step| match step {
@@ -66,14 +66,16 @@ fn insert(
             continue;
         };
         let end = value_at.location.byte_span.1;
-        let flow = text[end..]
-            .trim_start_matches([' ', '\t'])
-            .starts_with([',', '}']);
+        // In a flow mapping, also in one of several lines, as in JSON.
+        let flow = text[end..].trim_start().starts_with([',', '}']);
         if flow {
+            let key_at = name.location.byte_span.0;
+            let is_quoted = text[key_at..].starts_with('"');
+            let (quote, old) = if is_quoted { ("\"", "\"") } else { ("", "") };
             return Ok(format!(
-                "{}, {key}: {}{}",
+                "{}, {quote}{key}{quote}: {}{}",
                 &text[..end],
-                scalar("", value),
+                scalar(old, value),
                 &text[end..]
             ));
         }
@@ -102,7 +104,7 @@ fn insert(
     ))
 }
 
-fn route(steps: &[Step]) -> Route<'static> {
+pub(super) fn route(steps: &[Step]) -> Route<'static> {
     Route::from(
         steps
             .iter()
@@ -115,7 +117,7 @@ fn route(steps: &[Step]) -> Route<'static> {
 }
 
 /// The text of a scalar that replaces an old one.
-fn scalar(old: &str, value: &Value) -> String {
+pub(super) fn scalar(old: &str, value: &Value) -> String {
     match value {
         Value::String(text) => scalar_like(old, text),
         other => other.to_string(),

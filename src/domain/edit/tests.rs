@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::fieldset::FieldPath;
-use crate::domain::image::Candidate;
+use crate::domain::image::{Candidate, Digest};
 use crate::domain::yaml;
 
 fn candidate(tag: &str) -> Candidate {
@@ -15,9 +15,27 @@ fn candidate(tag: &str) -> Candidate {
     }
 }
 
+/// What a text of the tests is: manifests have a kind.
+fn kind_of(text: &str) -> Kind {
+    match text.contains("kind: ") {
+        true => Kind::Manifests,
+        false => Kind::Kustomization,
+    }
+}
+
+fn set_in(text: &str, candidate: &Candidate) -> Result<Option<String>, EditError> {
+    set_image(text, kind_of(text), candidate)
+}
+
+/// The digest at each place where a text sets an image.
+fn digests(text: &str, image: &str) -> Result<Vec<Option<Digest>>, EditError> {
+    let places = super::image::places_in(text, kind_of(text), image)?;
+    Ok(places.into_iter().map(|place| place.digest).collect())
+}
+
 /// The lines that an edit takes away and puts in.
 fn changed(text: &str, tag: &str) -> String {
-    let edited = set_image(text, &candidate(tag))
+    let edited = set_in(text, &candidate(tag))
         .unwrap()
         .expect("the file uses the image");
     similar::TextDiff::from_lines(text, &edited)
@@ -127,7 +145,7 @@ fn raw_image_fields_in_every_document() {
         2
     );
     assert_eq!(
-        set_image("kind: Pod\nspec: {image: other}\n", &candidate("v2")),
+        set_in("kind: Pod\nspec: {image: other}\n", &candidate("v2")),
         Ok(None)
     );
 }
@@ -152,7 +170,7 @@ fn a_name_of_docker_hub_is_found_however_it_is_written_and_stays_so() {
         ] {
             let pod =
                 format!("kind: Pod\nspec: {{containers: [{{name: a, image: \"{written}:7\"}}]}}\n");
-            let edited = set_image(&pod, &hub(announced)).unwrap().unwrap();
+            let edited = set_in(&pod, &hub(announced)).unwrap().unwrap();
             let digest = format!("sha256:{}", "b".repeat(64));
             assert!(
                 edited.contains(&format!("image: \"{written}:v2@{digest}\"")),
@@ -164,7 +182,7 @@ fn a_name_of_docker_hub_is_found_however_it_is_written_and_stays_so() {
             );
             let list = format!("images:\n- name: {written}\n  newTag: v1\n");
             assert_eq!(digests(&list, announced).unwrap(), [None]);
-            let edited = set_image(&list, &hub(announced)).unwrap().unwrap();
+            let edited = set_in(&list, &hub(announced)).unwrap().unwrap();
             assert!(
                 edited.contains(&format!("- name: {written}\n  newTag: v2\n")),
                 "{edited}"
@@ -172,7 +190,7 @@ fn a_name_of_docker_hub_is_found_however_it_is_written_and_stays_so() {
         }
     }
     assert_eq!(
-        set_image(
+        set_in(
             "images:\n- name: ghcr.io/acme/redis\n  newTag: v1\n",
             &hub("redis")
         ),
@@ -187,8 +205,8 @@ fn a_name_of_docker_hub_is_found_however_it_is_written_and_stays_so() {
 #[test]
 fn the_same_image_again_changes_nothing() {
     let text = "images:\n- name: ghcr.io/acme/shop\n  newTag: v1\n";
-    let once = set_image(text, &candidate("v2")).unwrap().unwrap();
-    assert_eq!(set_image(&once, &candidate("v2")).unwrap().unwrap(), once);
+    let once = set_in(text, &candidate("v2")).unwrap().unwrap();
+    assert_eq!(set_in(&once, &candidate("v2")).unwrap().unwrap(), once);
 }
 
 #[test]
@@ -199,10 +217,7 @@ fn what_cannot_be_proven_is_refused() {
         "images:\n- name: ghcr.io/acme/shop\n  newTag: {{ .tag }}\n",
         "images:\n- name: ghcr.io/acme/shop\n  newTag: &t v1\nother: *t\n",
     ] {
-        assert!(
-            set_image(text, &candidate("v2")).is_err(),
-            "edited:\n{text}"
-        );
+        assert!(set_in(text, &candidate("v2")).is_err(), "edited:\n{text}");
     }
 }
 
@@ -222,7 +237,7 @@ proptest! {
             "{}\nimages:\n{pad}- name: ghcr.io/acme/shop\n{pad}  newTag: {q}old{q}{comment}\n{pad}  digest: sha256:{}\ntail: 1\n",
             before.join("\n"), "a".repeat(64)
         );
-        let edited = set_image(&text, &candidate(&tag)).unwrap().unwrap();
+        let edited = set_in(&text, &candidate(&tag)).unwrap().unwrap();
         let lines = |text: &str| text.lines().map(str::to_string).collect::<Vec<_>>();
         let (old, new) = (lines(&text), lines(&edited));
         prop_assert_eq!(old.len(), new.len());

@@ -4,10 +4,12 @@
 //! - `decisions`: what people decide in Git
 //! - `images`: images that stop no other
 //! - `events`: what an event is answered
+//! - `places`: where an image stands
 
 mod decisions;
 mod events;
 mod images;
+mod places;
 
 use serde_json::{Value, json};
 

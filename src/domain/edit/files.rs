@@ -1,0 +1,230 @@
+//! The files that an application is rendered from, and setting an image in them.
+//!
+//! The image is set where the application's own files set it. If only a base or
+//! a chart elsewhere does, the application gets an entry of its own that wins
+//! over that: files that others render from too stay as they are.
+
+use std::collections::BTreeMap;
+
+use super::document::single;
+use super::image::{Form, Place, places_in};
+use super::insert::{add_entry, add_value};
+use super::{EditError, FileEdit, Step, set_image};
+use crate::domain::image::{Candidate, Digest};
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Kustomization,
+    Manifests,
+    /// Of a chart.
+    Values,
+}
+
+/// The files of an application.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Files {
+    /// The application's directory, for messages.
+    pub place: String,
+    /// Its own files, by their paths: these may be edited.
+    pub own: BTreeMap<String, (Kind, String)>,
+    /// What it reads elsewhere.
+    pub elsewhere: BTreeMap<String, (Kind, String)>,
+}
+
+impl Files {
+    /// The digest at each place where the image is set; None: a place without one. If the files
+    /// cannot all be read, false.
+    pub fn digests(&self, image: &str) -> (Vec<Option<Digest>>, bool) {
+        let (own, readable) = digests(&self.own, image);
+        if !own.is_empty() {
+            return (own, readable);
+        }
+        let (mut elsewhere, all) = digests(&self.elsewhere, image);
+        let values = self
+            .elsewhere
+            .values()
+            .filter(|(kind, _)| *kind == Kind::Values);
+        let places = values.filter_map(|(kind, text)| places_in(text, *kind, image).ok());
+        let overridden: Vec<_> = places
+            .flatten()
+            .filter_map(|place| self.own_digest(&place))
+            .collect();
+        if !overridden.is_empty() {
+            elsewhere = overridden;
+        }
+        (elsewhere, readable && all)
+    }
+
+    /// The digest that an own value sets in the place of a chart's; None: there is no such value.
+    fn own_digest(&self, place: &Place) -> Option<Option<Digest>> {
+        let own = self
+            .own
+            .values()
+            .rev()
+            .filter(|(kind, _)| *kind == Kind::Values);
+        own.filter_map(|(_, text)| single(text).ok())
+            .find_map(|values| place.digest_in(&values))
+    }
+
+    /// Sets a candidate's image; an error leaves everything as it was.
+    pub fn set(&mut self, candidate: &Candidate) -> Result<(), EditError> {
+        let mut edited = BTreeMap::new();
+        for (path, (kind, text)) in &self.own {
+            let set = set_image(text, *kind, candidate);
+            let set = set.map_err(|EditError(why)| EditError(format!("{path}: {why}")))?;
+            if let Some(text) = set {
+                edited.insert(path.clone(), (*kind, text));
+            }
+        }
+        // What a kustomization's entry overrides stays as it is.
+        if edited
+            .values()
+            .any(|(kind, _)| *kind == Kind::Kustomization)
+        {
+            edited.retain(|_, (kind, _)| *kind == Kind::Kustomization);
+        }
+        if edited.is_empty() {
+            edited.extend(self.override_elsewhere(candidate)?);
+        }
+        if edited.is_empty() {
+            return Err(self.nowhere(&candidate.image));
+        }
+        self.own.extend(edited);
+        Ok(())
+    }
+
+    /// An own entry for an image that something elsewhere sets. None: nothing does.
+    fn override_elsewhere(
+        &self,
+        candidate: &Candidate,
+    ) -> Result<Option<(String, (Kind, String))>, EditError> {
+        let found = self.elsewhere.values().filter_map(|(kind, text)| {
+            let places = places_in(text, *kind, &candidate.image).ok()?;
+            (!places.is_empty()).then_some((*kind, places))
+        });
+        let found: Vec<_> = found.collect();
+        let of_values = |(kind, _): &&(Kind, Vec<Place>)| *kind == Kind::Values;
+        if let Some((_, places)) = found.iter().find(of_values) {
+            return self.value(candidate, places).map(Some);
+        }
+        let mut names: Vec<&str> = found
+            .iter()
+            .flat_map(|(_, places)| places)
+            .map(|place| place.name.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let root = self.own.iter().find(|(path, (kind, _))| {
+            *kind == Kind::Kustomization
+                && path
+                    .rsplit_once('/')
+                    .is_some_and(|(folder, _)| folder == self.place)
+        });
+        let Some((path, (kind, text))) = root.filter(|_| !names.is_empty()) else {
+            return Ok(None);
+        };
+        let mut text = text.clone();
+        for name in names {
+            let added = add_entry(&text, name, candidate);
+            text = added.map_err(|EditError(why)| EditError(format!("{path}: {why}")))?;
+        }
+        Ok(Some((path.clone(), (*kind, text))))
+    }
+
+    /// An own value for an image that the chart's values set.
+    fn value(
+        &self,
+        candidate: &Candidate,
+        places: &[Place],
+    ) -> Result<(String, (Kind, String)), EditError> {
+        let own = self
+            .own
+            .iter()
+            .rfind(|(_, (kind, _))| *kind == Kind::Values);
+        let Some((path, (kind, text))) = own else {
+            return Err(self.nowhere(&candidate.image));
+        };
+        let mut text = text.clone();
+        for place in places {
+            text = set_value(&text, place, candidate)
+                .map_err(|EditError(why)| EditError(format!("{path}: {why}")))?;
+        }
+        Ok((path.clone(), (*kind, text)))
+    }
+
+    /// The files that differ from what was before.
+    pub fn changed_from(self, before: &Self) -> Vec<FileEdit> {
+        let differs = self
+            .own
+            .into_iter()
+            .filter(|(path, text)| before.own.get(path) != Some(text));
+        differs
+            .map(|(path, (_, text))| FileEdit {
+                path,
+                text: Some(text),
+            })
+            .collect()
+    }
+
+    /// Why the image cannot be set, with what would help there.
+    fn nowhere(&self, image: &str) -> EditError {
+        let place = &self.place;
+        let of = |wanted: Kind| {
+            let mut own = self.own.iter();
+            own.find_map(|(path, (kind, _))| (*kind == wanted).then_some(path))
+        };
+        let advice = match (of(Kind::Kustomization), of(Kind::Values)) {
+            (Some(file), _) => format!(
+                "add an entry `name: {image}` to the `images:` of {file}, or use it in an `image:` field"
+            ),
+            (None, Some(file)) => format!(
+                "set it in {file}, as `image: {{ repository: {image}, tag: … }}` or as the chart takes it"
+            ),
+            (None, None) => "use it in an `image:` field".to_string(),
+        };
+        EditError(format!("no file in {place} sets `{image}`: {advice}"))
+    }
+}
+
+/// Sets a value where the chart's own values have it.
+fn set_value(text: &str, place: &Place, candidate: &Candidate) -> Result<String, EditError> {
+    let (tag, digest) = (candidate.tag.to_string(), candidate.digest.to_string());
+    let at = |key: &str| [place.steps.clone(), vec![Step::Key(key.into())]].concat();
+    match &place.form {
+        Form::Apart {
+            tag: key,
+            has_digest: true,
+        } => {
+            let text = add_value(text, &at(key), &tag)?;
+            add_value(&text, &at("digest"), &digest)
+        }
+        Form::Apart { tag: key, .. } => add_value(text, &at(key), &format!("{tag}@{digest}")),
+        Form::Field | Form::Entry => add_value(
+            text,
+            &place.steps,
+            &format!("{}:{tag}@{digest}", place.name),
+        ),
+    }
+}
+
+fn digests(files: &BTreeMap<String, (Kind, String)>, image: &str) -> (Vec<Option<Digest>>, bool) {
+    let (mut found, mut readable) = (Vec::new(), true);
+    let mut overridden = Vec::new();
+    for (kind, text) in files.values() {
+        match places_in(text, *kind, image) {
+            Ok(places) => {
+                let digests = places.into_iter().map(|place| place.digest);
+                match kind {
+                    Kind::Kustomization => found.extend(digests),
+                    Kind::Manifests | Kind::Values => overridden.extend(digests),
+                }
+            }
+            Err(_) => readable = false,
+        }
+    }
+    if found.is_empty() {
+        found = overridden;
+    }
+    (found, readable)
+}

@@ -1,0 +1,160 @@
+//! Whether an edit moves an image and nothing else: by what an application renders to before and
+//! after it.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::domain::image::{Candidate, ImageRef, same_image};
+use crate::domain::manifest::Manifest;
+
+/// Why an edit is not only the move of these images; in words for its author.
+pub fn moves_only(
+    before: &[Manifest],
+    after: &[Manifest],
+    candidates: &[Candidate],
+) -> Result<(), String> {
+    let keys = |manifests: &[Manifest]| -> BTreeSet<_> {
+        manifests
+            .iter()
+            .map(|manifest| manifest.key.clone())
+            .collect()
+    };
+    if let Some(key) = keys(before).symmetric_difference(&keys(after)).next() {
+        return Err(format!("setting the image adds or removes {key}"));
+    }
+    for candidate in candidates {
+        let runs = |image: ImageRef| {
+            image.digest.as_ref() == Some(&candidate.digest)
+                && same_image(&image.name, &candidate.image)
+        };
+        if !after.iter().flat_map(Manifest::images).any(runs) {
+            return Err(format!(
+                "setting `{}` has no effect: something else sets the image after that",
+                candidate.image
+            ));
+        }
+    }
+    let moves = Moves::new(before, candidates);
+    for old in before {
+        let new = after.iter().find(|new| new.key == old.key);
+        let found = new.and_then(|new| moves.other(&old.value, &new.value, String::new()));
+        if let Some(field) = found {
+            return Err(format!(
+                "setting the image also changes {field} of {}",
+                old.key
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The texts that may change: the candidates, each with the tags that it has before.
+struct Moves<'a>(Vec<(&'a Candidate, BTreeSet<String>)>);
+
+impl<'a> Moves<'a> {
+    fn new(before: &[Manifest], candidates: &'a [Candidate]) -> Self {
+        let images: Vec<_> = before.iter().flat_map(Manifest::images).collect();
+        let tags = |candidate: &Candidate| {
+            let same = images
+                .iter()
+                .filter(|image| same_image(&image.name, &candidate.image));
+            same.filter_map(|image| image.tag.as_ref().map(ToString::to_string))
+                .collect()
+        };
+        Self(
+            candidates
+                .iter()
+                .map(|candidate| (candidate, tags(candidate)))
+                .collect(),
+        )
+    }
+
+    /// The first field that changes otherwise.
+    fn other(&self, old: &Value, new: &Value, field: String) -> Option<String> {
+        match (old, new) {
+            (old, new) if old == new => None,
+            (Value::Object(a), Value::Object(b)) => {
+                let names: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+                let (none, at) = (Value::Null, |name: &str| format!("{field}.{name}"));
+                names.into_iter().find_map(|name| {
+                    let side = |map: &'_ serde_json::Map<String, Value>| map.get(name).cloned();
+                    self.other(
+                        &side(a).unwrap_or(none.clone()),
+                        &side(b).unwrap_or(none.clone()),
+                        at(name),
+                    )
+                })
+            }
+            (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+                let items = a.iter().zip(b).enumerate();
+                items
+                    .into_iter()
+                    .find_map(|(index, (a, b))| self.other(a, b, format!("{field}[{index}]")))
+            }
+            (Value::String(a), Value::String(b)) if self.is_move(a, b) => None,
+            _ => Some(field),
+        }
+    }
+
+    /// The image itself; or a text with its tag, as a chart's version label.
+    fn is_move(&self, old: &str, new: &str) -> bool {
+        self.0.iter().any(|(candidate, tags)| {
+            let is_it = |text: &str| {
+                let read: Result<ImageRef, _> = text.parse();
+                read.is_ok_and(|read| same_image(&read.name, &candidate.image))
+            };
+            let tag = candidate.tag.to_string();
+            is_it(old) && is_it(new) || tags.iter().any(|known| old.replace(known, &tag) == new)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate() -> Candidate {
+        Candidate {
+            image: "ghcr.io/acme/shop".into(),
+            digest: format!("sha256:{}", "b".repeat(64)).parse().unwrap(),
+            tag: "2.0".parse().unwrap(),
+            commit: "c".repeat(40).parse().unwrap(),
+            source: "acme/shop".parse().unwrap(),
+        }
+    }
+
+    fn rendered(image: &str, version: &str, more: &str) -> Vec<Manifest> {
+        let text = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: a, labels: {{version: '{version}'}}}}\nspec: {{containers: [{{name: a, image: '{image}'{more}}}]}}\n"
+        );
+        Manifest::parse_all(&text, "a.yaml").unwrap()
+    }
+
+    #[test]
+    fn only_the_image_and_what_shows_its_tag_may_change() {
+        let before = rendered("ghcr.io/acme/shop:1.0", "v1.0", "");
+        let moved = format!("ghcr.io/acme/shop:2.0@{}", candidate().digest);
+        let table = [
+            (rendered(&moved, "v1.0", ""), ""),
+            (rendered(&moved, "v2.0", ""), ""),
+            (
+                rendered(&moved, "v3", ""),
+                "setting the image also changes .metadata.labels.version of Pod a",
+            ),
+            (
+                rendered(&moved, "v1.0", ", args: [x]"),
+                "setting the image also changes .spec.containers[0].args of Pod a",
+            ),
+            (
+                before.clone(),
+                "setting `ghcr.io/acme/shop` has no effect: something else sets the image after that",
+            ),
+            (Vec::new(), "setting the image adds or removes Pod a"),
+        ];
+        for (after, expected) in table {
+            let found = moves_only(&before, &after, &[candidate()]).err();
+            assert_eq!(found.unwrap_or_default(), expected);
+        }
+    }
+}
