@@ -29,7 +29,7 @@ use crate::http::{Server, listener, router};
 use crate::registry::Registry;
 use crate::render::{Local, Programs, Renderer, Runner};
 use crate::telemetry::Metrics;
-use crate::{controller, http};
+use crate::{controller, http, outgoing};
 
 /// Serves until `stop`: answers health checks at once, and reconciles while it holds the Lease.
 pub async fn run(
@@ -185,14 +185,18 @@ async fn reader(
     store: Store,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Reader> {
+    if let Some(proxy) = outgoing::proxy_of(&settings.api_url) {
+        tracing::info!(%proxy, "GitHub is reached through a proxy");
+    }
     Ok(Reader {
         github: GitHub::new(
             &settings.api_url,
             settings.credentials.clone(),
             settings.write_interval,
             settings.projects.clone(),
+            &settings.outgoing,
         )?,
-        mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
+        mirrors: Mirrors::new(settings.cache.join("mirrors"), settings.outgoing.clone())?,
         environment: Environment {
             clusters: Arc::new(clusters),
             projects: Some(settings.projects.clone()),
@@ -208,7 +212,7 @@ async fn reader(
         pulls: Arc::new(Queue::new("pull request")),
         applications: Arc::new(Queue::new("application")),
         commits: Arc::new(Queue::new("commit")),
-        registry: Registry::new(settings.registry_auth.as_deref())?,
+        registry: Registry::new(settings.registry_auth.as_deref(), settings.outgoing.clone())?,
         cache: Caches::default(),
         preview_account: settings.preview_account.clone(),
         previewing: tokio::sync::Semaphore::new(PREVIEWS_AT_ONCE),

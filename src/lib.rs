@@ -7,7 +7,8 @@
 //!
 //! 1. [`domain`]: pure decisions
 //! 2. adapters, which know the domain and not each other: [`github`], [`git`],
-//!    [`render`], [`cluster`], [`registry`], [`events`], [`view`]
+//!    [`render`], [`cluster`], [`registry`], [`events`], [`view`]; what three of
+//!    them reach the world by: [`outgoing`]
 //! 3. [`controller`]: observe → decide → act, for four kinds of keys
 //! 4. [`app`], [`http`], [`config`], [`telemetry`], [`cli`], [`operate`], [`plan`], [`rbac`]
 //! 5. `sandbox`, a cargo feature: what the demo and the tests stand on
@@ -22,6 +23,7 @@ mod cluster;
 mod events;
 mod git;
 mod github;
+mod outgoing;
 mod registry;
 mod render;
 mod view;

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use base64::Engine as _;
-use oci_client::client::{Client, ClientConfig, ClientProtocol};
+use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use oci_client::secrets::RegistryAuth;
 use serde_json::Value;
 use sha2::Digest as _;
 
 use crate::domain::image::{Digest, ImageRef};
+use crate::outgoing::{Outgoing, advice};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The media types of OCI image indexes and of Docker's manifest lists.
@@ -23,16 +24,19 @@ const INDEXES: [&str; 2] = [
 ];
 
 /// Access to registries, with the configured credentials.
-#[derive(Default)]
 pub struct Registry {
+    outgoing: Outgoing,
     credentials: BTreeMap<String, (String, String)>,
 }
 
 impl Registry {
     /// `file`: as `docker login` writes it (`~/.docker/config.json`). Credential helpers are not run.
-    pub fn new(file: Option<&Path>) -> anyhow::Result<Self> {
+    pub fn new(file: Option<&Path>, outgoing: Outgoing) -> anyhow::Result<Self> {
         let Some(file) = file else {
-            return Ok(Self::default());
+            return Ok(Self {
+                outgoing,
+                credentials: BTreeMap::new(),
+            });
         };
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("cannot read {}", file.display()))?;
@@ -53,7 +57,10 @@ impl Registry {
                 credentials.insert(name.to_string(), (user.to_string(), password.to_string()));
             }
         }
-        Ok(Self { credentials })
+        Ok(Self {
+            outgoing,
+            credentials,
+        })
     }
 
     /// The digests of the manifests that an image's index lists; none if the image is a single
@@ -69,16 +76,26 @@ impl Registry {
         } else {
             ClientProtocol::Https
         };
-        let client = Client::new(ClientConfig {
+        let authority = |der: &[u8]| Certificate {
+            encoding: CertificateEncoding::Der,
+            data: der.to_vec(),
+        };
+        let client = Client::try_from(ClientConfig {
             protocol,
             connect_timeout: Some(DEADLINE),
+            extra_root_certificates: self.outgoing.authorities().map(authority).collect(),
             ..ClientConfig::default()
-        });
+        })?;
         let auth = self.auth(&registry);
         let pull = client.pull_manifest_raw(&reference, &auth, &INDEXES);
-        let (bytes, _) = tokio::time::timeout(DEADLINE, pull)
+        let pulled = tokio::time::timeout(DEADLINE, pull)
             .await
-            .context("the registry does not answer")??;
+            .context("the registry does not answer")?;
+        let (bytes, _) = pulled.map_err(|error| {
+            let error = anyhow::Error::new(error);
+            let told = advice(&format!("https://{registry}"), &format!("{error:#}"));
+            told.map_or(error, anyhow::Error::msg)
+        })?;
         let found = format!("sha256:{}", hex::encode(sha2::Sha256::digest(&bytes)));
         anyhow::ensure!(
             found == digest.as_str(),
@@ -113,7 +130,7 @@ mod tests {
             format!("{{\"auths\": {{\"https://a.example/v1/\": {{\"auth\": \"{pair}\"}}}}}}"),
         )
         .unwrap();
-        let registry = Registry::new(Some(file.path())).unwrap();
+        let registry = Registry::new(Some(file.path()), Outgoing::default()).unwrap();
         assert_eq!(
             registry.auth("a.example"),
             RegistryAuth::Basic("me".into(), "secret".into())

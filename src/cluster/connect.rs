@@ -75,14 +75,16 @@ pub async fn connect_as(
     let mut config = match kubeconfig {
         Some((path, context)) => {
             let kubeconfig = Kubeconfig::read_from(path)?;
-            Config::from_custom_kubeconfig(
-                kubeconfig,
-                &KubeConfigOptions {
-                    context: context.map(str::to_string),
-                    ..Default::default()
-                },
-            )
-            .await?
+            let has_proxy = has_proxy(&kubeconfig, context);
+            let options = KubeConfigOptions {
+                context: context.map(str::to_string),
+                ..Default::default()
+            };
+            let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+            // kube takes HTTPS_PROXY as well, and asks NO_PROXY about the proxy instead of the
+            // server: one for GitHub would be every cluster's.
+            config.proxy_url = config.proxy_url.filter(|_| has_proxy);
+            config
         }
         None => Config::incluster()?,
     };
@@ -103,4 +105,17 @@ pub async fn connect_as(
     Ok(builder
         .with_layer(&tower::util::MapResponseLayer::new(hear_warnings))
         .build())
+}
+
+/// Whether the context's cluster has a `proxy-url`.
+fn has_proxy(kubeconfig: &Kubeconfig, context: Option<&str>) -> bool {
+    let name = context.or(kubeconfig.current_context.as_deref());
+    let mut contexts = kubeconfig.contexts.iter();
+    let found = contexts.find(|context| Some(context.name.as_str()) == name);
+    let cluster = found.and_then(|context| Some(&context.context.as_ref()?.cluster));
+    let mut clusters = kubeconfig.clusters.iter();
+    let found = clusters.find(|named| Some(&named.name) == cluster);
+    found
+        .and_then(|named| named.cluster.as_ref()?.proxy_url.as_ref())
+        .is_some_and(|proxy| !proxy.is_empty())
 }

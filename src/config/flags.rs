@@ -22,7 +22,8 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_GITHUB_WEBHOOK_SECRET_FILE", value_name = "FILE")]
     pub github_webhook_secret_file: Option<PathBuf>,
 
-    /// REST API of github.com, or of a GitHub Enterprise Server: https://HOST/api/v3
+    /// REST API of github.com; of a GitHub Enterprise Server: https://HOST/api/v3; of a tenant with
+    /// data residency: https://api.TENANT.ghe.com
     #[arg(
         long,
         env = "WINDLASS_GITHUB_API_URL",
@@ -130,6 +131,11 @@ pub struct ServeArgs {
     /// to check whether an announced index lists a running digest. Public images need none
     #[arg(long, env = "WINDLASS_REGISTRY_AUTH_FILE", value_name = "FILE")]
     pub registry_auth_file: Option<PathBuf>,
+
+    /// File with the certificates of private authorities, in PEM form. They are trusted besides the
+    /// system's, by GitHub's API, git and image registries. For clusters, kubeconfigs have them
+    #[arg(long, env = "WINDLASS_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
 
     /// The socket of a `windlass render` in its own container, without token, secrets or network.
     /// It renders instead of child processes of this one. For kernels without Landlock

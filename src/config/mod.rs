@@ -18,6 +18,7 @@ use crate::domain::fence::{Project, Projects, ServiceAccount};
 use crate::domain::mask::Mask;
 use crate::domain::seal::Seal;
 use crate::github::AppCredentials;
+use crate::outgoing::Outgoing;
 
 mod flags;
 mod values;
@@ -49,6 +50,7 @@ pub struct Settings {
     pub kustomize: PathBuf,
     pub helm: Option<PathBuf>,
     pub registry_auth: Option<PathBuf>,
+    pub outgoing: Outgoing,
     pub renderer: Option<PathBuf>,
     pub render_without_jail: bool,
     pub identity: String,
@@ -107,6 +109,7 @@ impl ServeArgs {
                 other => other.clone(),
             },
             registry_auth: self.registry_auth_file.clone(),
+            outgoing: Outgoing::new(self.ca_file.as_deref())?,
             renderer: self.renderer.clone(),
             render_without_jail: self.render_without_jail,
             identity: self.identity(),

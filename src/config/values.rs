@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
-/// https, except on loopback.
+/// https, except on loopback; and at the path that GitHub has it at.
 pub(super) fn api_url(text: &str) -> anyhow::Result<String> {
     let url: reqwest::Url = text
         .parse()
@@ -18,7 +18,20 @@ pub(super) fn api_url(text: &str) -> anyhow::Result<String> {
             "--github-api-url: `{text}` is not https: the App's tokens would travel in the clear"
         );
     }
-    Ok(text.trim_end_matches('/').into())
+    let host = url.host_str().unwrap_or_default();
+    let meant = if host == "github.com" || host == "www.github.com" {
+        "https://api.github.com".to_string()
+    } else if host.ends_with(".ghe.com") && !host.starts_with("api.") {
+        format!("https://api.{host}")
+    } else if host != "api.github.com"
+        && !host.ends_with(".ghe.com")
+        && !url.path().trim_end_matches('/').ends_with("/api/v3")
+    {
+        format!("https://{host}/api/v3")
+    } else {
+        return Ok(text.trim_end_matches('/').into());
+    };
+    bail!("--github-api-url: `{text}` is not where GitHub has its API: use {meant}")
 }
 
 /// One secret a line; none may be empty.
@@ -80,6 +93,7 @@ mod tests {
     fn tokens_do_not_travel_in_the_clear() {
         for good in [
             "https://api.github.com",
+            "https://api.acme.ghe.com",
             "https://git.corp/api/v3/",
             "http://127.0.0.1:8000/api/v3",
         ] {
@@ -87,6 +101,22 @@ mod tests {
         }
         for bad in ["http://git.corp/api/v3", "git.corp", ""] {
             assert!(api_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_api_is_where_github_has_it() {
+        for (text, meant) in [
+            ("https://github.com", "use https://api.github.com"),
+            ("https://acme.ghe.com/", "use https://api.acme.ghe.com"),
+            ("https://git.corp", "use https://git.corp/api/v3"),
+            (
+                "https://git.corp/api/graphql",
+                "use https://git.corp/api/v3",
+            ),
+        ] {
+            let error = api_url(text).unwrap_err().to_string();
+            assert!(error.ends_with(meant), "{error}");
         }
     }
 

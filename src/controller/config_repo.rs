@@ -12,7 +12,7 @@ use crate::domain::catalog::{Catalog, FILE, Target};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
 use crate::git::{Mirror, Mirrors, Remote};
 use crate::github::Repository;
-use crate::render::Source;
+use crate::render::{Source, check_pointer};
 
 /// The cache of config repositories.
 #[derive(Default)]
@@ -74,6 +74,9 @@ pub fn configuration(
     let Some(text) = source.text(FILE)? else {
         return Ok(None);
     };
+    if let Err(why) = check_pointer(FILE, text.as_bytes()) {
+        return Ok(Some(Err(why)));
+    }
     Ok(Some(Catalog::parse(&text).and_then(|catalog| {
         let targets = catalog.expand(&source.places())?;
         Ok(Configured { catalog, targets })

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::cluster;
 use crate::domain::Invalid;
+use crate::git::ForeignIds;
 use crate::github;
 
 /// What a reconcile may fail with.
@@ -45,6 +46,9 @@ impl Error {
             Self::GitHub(github::Error::RateLimited { until, .. }) => Kind::RateLimited(*until),
             // GitHub answers 422 for a while after something was created.
             Self::GitHub(github::Error::Refused { .. }) => Kind::Refused,
+            // Nothing changes that but another repository.
+            Self::GitHub(github::Error::ForeignIds { .. }) => Kind::User,
+            Self::Git(error) if error.is::<ForeignIds>() => Kind::User,
             // No event says that an administrator granted a right.
             Self::GitHub(_) | Self::Cluster(_) | Self::Git(_) | Self::Render(_) => Kind::Transient,
             Self::Invalid(_) => Kind::User,

@@ -10,6 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::Invalid;
 
+/// What every message about a repository with other object ids than SHA-1 has in it.
+pub const FOREIGN_IDS: &str = "SHA-256 object ids, which windlass does not support";
+
 /// A GitHub repository as `owner/name`.
 #[derive(
     Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -150,6 +153,8 @@ impl FromStr for CommitSha {
                 .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         {
             Ok(Self(text.into()))
+        } else if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            Err(Invalid(format!("`{text}` is one of the {FOREIGN_IDS}")))
         } else {
             Err(Invalid(format!(
                 "`{text}` is not a commit: write 40 lower-case hexadecimal digits"

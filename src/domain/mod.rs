@@ -50,8 +50,8 @@ pub mod uses;
 pub mod yaml;
 
 pub use ids::{
-    ApplicationKey, CommitKey, CommitSha, Hint, MergeGroup, Name, PullFact, PullRequestKey,
-    RepoName,
+    ApplicationKey, CommitKey, CommitSha, FOREIGN_IDS, Hint, MergeGroup, Name, PullFact,
+    PullRequestKey, RepoName,
 };
 pub use labels::{APPLICATION_ANNOTATION, OWNER_LABEL};
 

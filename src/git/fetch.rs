@@ -19,6 +19,13 @@ use gix::remote::{Direction, fetch};
 use secrecy::ExposeSecret as _;
 
 use super::Remote;
+use crate::domain::FOREIGN_IDS;
+use crate::outgoing::{Outgoing, advice};
+
+/// The repository's objects have ids that windlass does not support.
+#[derive(Debug, thiserror::Error)]
+#[error("the repository has {FOREIGN_IDS}")]
+pub struct ForeignIds;
 
 type ConfigureClient = Box<
     dyn FnMut(reqwest::blocking::ClientBuilder) -> gix::Result<reqwest::blocking::ClientBuilder>
@@ -30,6 +37,26 @@ type ConfigureClient = Box<
 /// remote no longer has are deleted.
 pub(super) fn fetch_into(
     repo: &gix::Repository,
+    outgoing: &Outgoing,
+    remote: &Remote<'_>,
+    refspecs: &[String],
+    all: bool,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let fetched = fetch(repo, outgoing, remote, refspecs, all, stop);
+    fetched.map_err(|error| {
+        let causes = format!("{error:#}");
+        // gix's words for an id in the remote's list of refs.
+        if causes.contains("hash sized 64") {
+            return ForeignIds.into();
+        }
+        advice(remote.url, &causes).map_or(error, anyhow::Error::msg)
+    })
+}
+
+fn fetch(
+    repo: &gix::Repository,
+    outgoing: &Outgoing,
     remote: &Remote<'_>,
     refspecs: &[String],
     all: bool,
@@ -37,7 +64,7 @@ pub(super) fn fetch_into(
 ) -> anyhow::Result<()> {
     let (url, token) = (remote.url, remote.token.expose_secret().to_string());
     let plain_http = url.starts_with("http://");
-    let transport = transport_options(repo, url, plain_http.then_some(token.as_str()))?;
+    let transport = transport_options(repo, outgoing, url, plain_http.then_some(token.as_str()))?;
     let specs: Vec<&str> = refspecs.iter().map(String::as_str).collect();
     let remote = repo
         .remote_at(url)?
@@ -69,6 +96,7 @@ pub(super) fn fetch_into(
 /// only a sandbox on loopback uses: there `token` goes into a header.
 fn transport_options(
     repo: &gix::Repository,
+    outgoing: &Outgoing,
     url: &str,
     token: Option<&str>,
 ) -> anyhow::Result<Option<Box<dyn Any>>> {
@@ -83,8 +111,11 @@ fn transport_options(
                 .extra_headers
                 .push(format!("Authorization: Basic {basic}"));
         }
-        let configure: ConfigureClient =
-            Box::new(|builder| Ok(builder.timeout(Duration::from_secs(120))));
+        let authorities = outgoing.certificates()?;
+        let configure: ConfigureClient = Box::new(move |builder| {
+            let builder = builder.tls_certs_merge(authorities.clone());
+            Ok(builder.timeout(Duration::from_secs(120)))
+        });
         options.backend = Some(Arc::new(Mutex::new(http::reqwest::Options {
             configure_client: Some(configure),
             configure_request: None,

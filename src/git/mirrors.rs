@@ -13,6 +13,7 @@ use super::fetch::fetch_into;
 use super::tree::{Listings, listings};
 use super::{Mirror, Remote};
 use crate::domain::{MergeGroup, RepoName};
+use crate::outgoing::Outgoing;
 
 /// The limits for fetching a pull request's head.
 const MOST_HEAD_BYTES: u64 = 512 << 20;
@@ -26,6 +27,7 @@ const MOST_PACKS: usize = 2_000;
 pub struct Mirrors {
     listings: Listings,
     root: PathBuf,
+    outgoing: Outgoing,
     /// Two locks a repository: for the branches that we follow, and (`true`) for the heads of its
     /// pull requests.
     locks: Mutex<HashMap<(RepoName, bool), Lock>>,
@@ -41,12 +43,13 @@ pub struct HeadTooLarge;
 impl Mirrors {
     /// Opens the folder `root`. Locks that a killed process left are removed, since one process
     /// owns the folder.
-    pub fn new(root: PathBuf) -> anyhow::Result<Self> {
+    pub fn new(root: PathBuf, outgoing: Outgoing) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&root)
             .with_context(|| format!("cannot make the cache folder {}", root.display()))?;
         remove_stale_locks(&root);
         Ok(Self {
             root,
+            outgoing,
             locks: Mutex::default(),
             listings: listings(),
         })
@@ -79,11 +82,19 @@ impl Mirrors {
         ];
         let path = self.path(repo);
         if packs_in(&path) > MOST_PACKS || bytes_in(&path.join("objects/pack")) > MOST_BYTES {
-            return renew(&path, remote, &refspecs).with_context(|| format!("fetch {repo} again"));
+            return renew(&path, &self.outgoing, remote, &refspecs)
+                .with_context(|| format!("fetch {repo} again"));
         }
         let mirror = open_or_init(&path)?;
-        fetch_into(&mirror, remote, &refspecs, true, &AtomicBool::new(false))
-            .with_context(|| format!("fetch {repo}"))
+        fetch_into(
+            &mirror,
+            &self.outgoing,
+            remote,
+            &refspecs,
+            true,
+            &AtomicBool::new(false),
+        )
+        .with_context(|| format!("fetch {repo}"))
     }
 
     /// Fetches the head of a pull request. Blocking.
@@ -138,7 +149,7 @@ impl Mirrors {
             });
             // Ends the watching thread, also if the fetch panics.
             let _end = SetOnDrop(&over);
-            let outcome = fetch_into(&mirror, remote, &[refspec], false, &stop);
+            let outcome = fetch_into(&mirror, &self.outgoing, remote, &[refspec], false, &stop);
             if stop.load(Ordering::SeqCst) && outcome.is_err() {
                 return Err(HeadTooLarge.into());
             }
@@ -167,7 +178,12 @@ impl Drop for SetOnDrop<'_> {
 
 /// Clones a mirror into a new folder and swaps it in, so that mirrors do not grow without bound. A
 /// concurrent reader of the old one may fail; its loop retries.
-fn renew(path: &Path, remote: &Remote<'_>, refspecs: &[String]) -> anyhow::Result<()> {
+fn renew(
+    path: &Path,
+    outgoing: &Outgoing,
+    remote: &Remote<'_>,
+    refspecs: &[String],
+) -> anyhow::Result<()> {
     let beside = |word: &str| path.with_extension(word);
     let (new, old) = (beside("new"), beside("old"));
     for leftover in [&new, &old] {
@@ -175,6 +191,7 @@ fn renew(path: &Path, remote: &Remote<'_>, refspecs: &[String]) -> anyhow::Resul
     }
     fetch_into(
         &open_or_init(&new)?,
+        outgoing,
         remote,
         refspecs,
         true,

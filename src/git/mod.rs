@@ -24,9 +24,10 @@ mod tree;
 mod working_copy;
 
 pub use commits::Merged;
+pub use fetch::ForeignIds;
 pub use mirrors::{HeadTooLarge, Mirrors};
 pub use notes::NOTES;
-pub use tree::{EntryMode, Listing, TooLarge};
+pub use tree::{EntryMode, Listing, TooLarge, is_lfs_pointer};
 use tree::{Listings, listings};
 
 /// The open mirror of one repository. Objects that windlass creates, such as merged trees, stay in

@@ -30,6 +30,12 @@ pub enum EntryMode {
     Submodule,
 }
 
+/// Whether a file's content is in Git LFS, and only a pointer to it in Git. Its first line says so, and
+/// it is short (github.com/git-lfs/git-lfs, docs/spec.md).
+pub fn is_lfs_pointer(content: &[u8]) -> bool {
+    content.len() < 1024 && content.starts_with(b"version https://git-lfs.github.com/spec/v1\n")
+}
+
 /// A tree that is not listed, since it is too large.
 #[derive(Debug, thiserror::Error)]
 #[error("it has more than {MOST_ENTRIES} files, or directories nested deeper than {MOST_DEPTH}")]

@@ -7,7 +7,7 @@ use gix::ObjectId;
 use gix::objs::tree::EntryKind;
 
 use super::commits::{object, sha};
-use super::{EntryMode, Listing, Mirror, TreeId};
+use super::{EntryMode, Listing, Mirror, TreeId, is_lfs_pointer};
 use crate::domain::CommitSha;
 
 /// A file of the working copy that differs from the checked-out commit.
@@ -70,7 +70,8 @@ impl Mirror {
         tracked: &Listing,
     ) -> anyhow::Result<Vec<Difference>> {
         let mut differences = Vec::new();
-        // A submodule is a commit of another repository.
+        // A submodule is a commit of another repository; and of what is in Git LFS, a working copy has
+        // the content, of which the server has only the pointer.
         for (path, (_, id)) in tracked
             .iter()
             .filter(|(_, (mode, _))| *mode != EntryMode::Submodule)
@@ -78,7 +79,7 @@ impl Mirror {
             let known = self.repo.find_object(ObjectId::from_hex(id.as_bytes())?)?;
             let content = match read_file(folder, path)? {
                 None => None,
-                Some((_, text)) if known.data == text => continue,
+                Some((_, text)) if known.data == text || is_lfs_pointer(&known.data) => continue,
                 Some((EntryKind::Link, text)) => Some((EntryKind::Link, text)),
                 Some((_, text)) => Some((self.kind_of_file(tree, path)?, text)),
             };

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 
 use super::{Error, Result};
+use crate::outgoing::{advice, causes};
 
 pub(super) fn unexpected(what: &str, message: String) -> Error {
     Error::Unexpected {
@@ -23,9 +24,9 @@ pub(super) fn found<T>(answer: Result<T>) -> Result<Option<T>> {
 }
 
 /// Sorts a transport error. Messages never contain the request, and so no token.
-pub(super) fn classified(error: octocrab::Error, what: &str) -> Error {
+pub(super) fn classified(error: octocrab::Error, what: &str, url: &str) -> Error {
     let octocrab::Error::GitHub { source, .. } = error else {
-        return without_answer(&error, what.to_string());
+        return without_answer(&error, what.to_string(), url);
     };
     let what = what.to_string();
     let (status, message) = (source.status_code.as_u16(), message_of(&source));
@@ -67,15 +68,16 @@ fn header(source: &octocrab::GitHubError, name: &str) -> Option<String> {
 }
 
 /// An error without an answer of GitHub, or with one that cannot be read.
-pub(super) fn without_answer(error: &octocrab::Error, what: String) -> Error {
+pub(super) fn without_answer(error: &octocrab::Error, what: String, url: &str) -> Error {
     let message = match error {
         octocrab::Error::Serde { source, .. } => return unexpected(&what, source.to_string()),
         octocrab::Error::Json { source, .. } => return unexpected(&what, source.to_string()),
-        octocrab::Error::Service { source, .. } => source.to_string(),
-        octocrab::Error::Hyper { source, .. } => source.to_string(),
-        octocrab::Error::Reqwest { source, .. } => source.to_string(),
+        octocrab::Error::Service { source, .. } => causes(source.as_ref()),
+        octocrab::Error::Hyper { source, .. } => causes(source),
+        octocrab::Error::Reqwest { source, .. } => causes(source),
         _ => "the request could not be made".into(),
     };
+    let message = advice(url, &message).unwrap_or(message);
     Error::Unavailable { what, message }
 }
 

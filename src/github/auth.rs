@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::enterprise::graphql_base;
 use super::{Error, GitHub, Result, Session};
 
 /// App id and private key.
@@ -120,13 +121,11 @@ impl GitHub {
     }
 
     fn new_session(&self, installation: u64, token: SecretString) -> Result<Session> {
-        // On GitHub Enterprise Server, REST is at /api/v3 and GraphQL at /api/graphql.
-        let graphql_base = self.api_url.strip_suffix("/v3").unwrap_or(&self.api_url);
         Ok(Session {
             id: self.next_session.fetch_add(1, Ordering::Relaxed),
             minted: Instant::now(),
             client: self.client(&token, &self.api_url)?,
-            graphql: self.client(&token, graphql_base)?,
+            graphql: self.client(&token, graphql_base(&self.api_url))?,
             token,
             limiter: self.limiter(installation),
         })

@@ -259,8 +259,15 @@ impl GitHub {
         let mut hints = Vec::new();
         for item in failed.values() {
             let route = format!("/app/hook/deliveries/{}", item.id);
-            let (delivery, _): (Delivery, _) =
-                self.as_app(&route, "read a webhook delivery").await?;
+            let read = self.as_app(&route, "read a webhook delivery").await;
+            let (delivery, _): (Delivery, _) = match read {
+                // One that cannot be understood hides none of the others.
+                Err(error @ (Error::Unexpected { .. } | Error::ForeignIds { .. })) => {
+                    tracing::warn!(guid = item.guid, %error, "a delivery is passed over");
+                    continue;
+                }
+                read => read?,
+            };
             let payload = delivery.request.payload.unwrap_or_default();
             hints.extend(webhook::hint(&delivery.event, &payload, None));
         }

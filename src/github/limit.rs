@@ -6,6 +6,8 @@
 //! installation nothing is sent at all: requests meanwhile can prolong the limit,
 //! and can get an App banned. What was written in the hour before a start is not
 //! known: it counts as half of what an hour may have, evenly spread.
+//! An Enterprise Server has no limits unless its administrator sets some: there only the
+//! concurrency and the pauses after a burst hold.
 //!
 //! Limits: docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api.
 //! Ours stay below them, since people and other clients of the installation
@@ -19,6 +21,7 @@ use http::HeaderMap;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use super::enterprise;
 use super::lane::Lane;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -48,6 +51,8 @@ struct State {
     limited_until: Option<Instant>,
     /// The requests left in this hour, as GitHub last said.
     remaining: Option<u64>,
+    /// An Enterprise Server answered without telling of limits.
+    unlimited: bool,
     /// The times of the writes of the last hour, oldest first.
     writes: VecDeque<Instant>,
     /// The points of the last minute, oldest first.
@@ -104,9 +109,13 @@ impl Limiter {
             return;
         }
         let Some(remaining) = number("x-ratelimit-remaining") else {
+            let mut state = self.state();
+            let is_enterprise = headers.contains_key(enterprise::VERSION);
+            state.unlimited |= is_enterprise && state.remaining.is_none();
             return;
         };
         let mut state = self.state();
+        state.unlimited = false;
         state.remaining = Some(remaining);
         if remaining == 0
             && let Some(reset) = number("x-ratelimit-reset")
@@ -151,17 +160,24 @@ impl State {
             self.limited_until = None;
         }
         let cost = if lane.is_some() { 5 } else { 1 };
-        let mut wait = self.wait_for_points(now, cost);
+        let mut wait = Duration::ZERO;
+        if !self.unlimited {
+            wait = self.wait_for_points(now, cost);
+        }
         if let Some(lane) = lane {
-            wait = wait.max(self.wait_for_writes(now, lane, since));
+            if !self.unlimited {
+                wait = wait.max(self.wait_for_writes(now, lane, since));
+            }
             if let Some(burst) = lane.burst() {
                 wait = wait.max(self.wait_for_burst(now, interval, burst));
             }
         }
         if wait.is_zero() {
-            self.points.push_back((now, cost));
+            if !self.unlimited {
+                self.points.push_back((now, cost));
+                self.writes.extend(lane.map(|_| now));
+            }
             if lane.is_some() {
-                self.writes.push_back(now);
                 self.refilled = Some(self.refilled.map_or(now, |at| at.max(now)) + interval);
             }
         }
@@ -313,6 +329,26 @@ mod tests {
         assert!(limiter.turn(Some(Lane::Acknowledge)).await.is_ok());
         let late = used(Lane::Show, 50).await;
         assert!((355..=380).contains(&late), "{late}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_enterprise_server_without_limits_has_only_pauses() {
+        let limiter = Limiter::new(SECOND);
+        let mut headers = HeaderMap::new();
+        headers.insert(enterprise::VERSION, "3.17.0".parse().unwrap());
+        limiter.answered(&headers);
+        for _ in 0..2 * POINTS_A_MINUTE {
+            drop(limiter.turn(None).await.unwrap());
+        }
+        assert_eq!(written(&limiter, Lane::Decide, 40).await, 0);
+        assert_eq!(written(&limiter, Lane::Decide, 600).await, 600);
+        // Limits that its administrator sets are told, and hold.
+        headers.insert("x-ratelimit-remaining", 4_000.into());
+        limiter.answered(&headers);
+        headers.remove("x-ratelimit-remaining");
+        limiter.answered(&headers);
+        let (count, _) = writes(&limiter, Lane::Acknowledge).await;
+        assert!(count < 480, "{count}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,12 +11,13 @@
 //! - [`transport`]: GETs are retried, writes never are: the loops read the state
 //!   again and decide
 //! - [`answers`]: what answers mean that are not what was asked for
+//! - [`enterprise`]: what is different on a GitHub Enterprise Server
 //! - [`limit`]: what GitHub allows an installation, and how we keep below it; [`lane`]: which writes go first
 //! - the others: one function per request
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,9 +25,10 @@ use octocrab::Octocrab;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::domain::RepoName;
 use crate::domain::fence::Projects;
 use crate::domain::permit::WritePermit;
+use crate::domain::{FOREIGN_IDS, RepoName};
+use crate::outgoing::Outgoing;
 
 pub mod auth;
 
@@ -38,6 +40,7 @@ mod answers;
 mod branches;
 mod checks;
 mod comments;
+mod enterprise;
 mod installations;
 mod lane;
 mod limit;
@@ -93,6 +96,8 @@ pub enum Error {
     Unavailable { what: String, message: String },
     #[error("{what}: GitHub's answer was not understood: {message}")]
     Unexpected { what: String, message: String },
+    #[error("{what}: the repository has {FOREIGN_IDS}")]
+    ForeignIds { what: String },
     #[error("{repo} is not a repository that this App is installed on")]
     NotInstalled { repo: RepoName },
 }
@@ -112,6 +117,8 @@ pub struct GitHub {
     /// `https://api.github.com`, or `https://host/api/v3`.
     api_url: String,
     credentials: AppCredentials,
+    /// An Enterprise Server told its version, and we the log.
+    version_told: OnceLock<()>,
     sessions: moka::future::Cache<(u64, Scope), Session>,
     /// The config repositories.
     projects: Projects,
@@ -184,8 +191,10 @@ impl GitHub {
         credentials: AppCredentials,
         write_interval: Duration,
         projects: Projects,
+        outgoing: &Outgoing,
     ) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
+        let http = outgoing
+            .client()?
             .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(30))
@@ -196,6 +205,7 @@ impl GitHub {
             http,
             api_url: api_url.trim_end_matches('/').to_string(),
             credentials,
+            version_told: OnceLock::new(),
             // Tokens expire after an hour; ours are replaced five minutes before.
             sessions: moka::future::Cache::builder()
                 .max_capacity(1000)

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret as _;
 use super::transport::rate_limited;
 use super::{Error, Result, Session, Writer};
 use crate::domain::{CommitSha, RepoName};
+use crate::outgoing::{advice, causes};
 
 const WHAT: &str = "push notes";
 const NONE: &str = "0000000000000000000000000000000000000000";
@@ -58,13 +59,17 @@ impl Writer<'_> {
             what: WHAT.into(),
             message: message.to_string(),
         };
+        let known = self.repository(repo)?;
         let token = session.token.expose_secret();
         let request = request.basic_auth("x-access-token", Some(token));
         let answer = request.send().await;
-        let answer = answer.map_err(|error| unavailable(&error.without_url()))?;
+        let answer = answer.map_err(|error| {
+            let (url, words) = (&known.clone_url, causes(&error));
+            unavailable(&advice(url, &words).unwrap_or(words))
+        })?;
         let (status, what) = (answer.status(), WHAT.to_string());
         let body = answer.bytes().await;
-        let body = body.map_err(|error| unavailable(&error.without_url()))?;
+        let body = body.map_err(|error| unavailable(&causes(&error)))?;
         let text = String::from_utf8_lossy(&body).into_owned();
         match status.as_u16() {
             200 => Ok(text),

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::models::PullFile;
-use super::{Error, GitHub, Pull, PullCommit, PullSnapshot, Result, Writer};
+use super::{Comment, Error, GitHub, Pull, PullCommit, PullSnapshot, Result, Writer};
 use crate::domain::gate::MergePermit;
 use crate::domain::pull_request::{CHECK, GATE_CONTEXT};
 use crate::domain::rules::MergeMethod;
@@ -16,6 +16,12 @@ impl GitHub {
     pub async fn pull(&self, key: &PullRequestKey) -> Result<Pull> {
         let route = format!("pulls/{}", key.number);
         self.get(&key.repo, &route, "read a pull request").await
+    }
+
+    /// The comments of its thread, oldest first.
+    pub async fn comments_of(&self, key: &PullRequestKey) -> Result<Vec<Comment>> {
+        let route = format!("issues/{}/comments", key.number);
+        self.pages(&key.repo, route, "list comments").await
     }
 
     /// Reads a pull request with its comments, reviews and check runs.
@@ -35,7 +41,7 @@ impl GitHub {
             }
         };
         let (comments, reviews, line_comments, checks) = futures::try_join!(
-            self.pages(repo, format!("issues/{number}/comments"), "list comments"),
+            self.comments_of(key),
             self.pages(repo, format!("pulls/{number}/reviews"), "list reviews"),
             line_comments,
             self.check_runs(repo, &head, app),

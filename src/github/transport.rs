@@ -13,8 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answers::{classified, clock_skew, limited, unexpected, with_clock, without_answer};
+use super::enterprise::heed;
 use super::{Error, GitHub, Lane, Result, Session, Writer};
-use crate::domain::RepoName;
+use crate::domain::{FOREIGN_IDS, RepoName};
 
 /// A request that is yet to be sent. Boxed, since octocrab's are large and many functions hold one.
 pub(super) type Request<'a> =
@@ -151,7 +152,7 @@ impl GitHub {
             .split(',')
             .find(|link| link.contains("rel=\"next\""))?;
         let url = next.trim().strip_prefix('<')?.split_once('>')?.0;
-        Some(url.strip_prefix(&self.api_url)?.to_string())
+        route_of(&self.api_url, url)
     }
 
     /// Sends a request when it is its turn. None: not modified.
@@ -169,7 +170,8 @@ impl GitHub {
             .map_err(|limited| rate_limited(what, limited.wait))?;
         let response = request
             .await
-            .map_err(|error| without_answer(&error, what.into()))?;
+            .map_err(|error| without_answer(&error, what.into(), &self.api_url))?;
+        heed(&self.version_told, response.headers());
         self.count(response.status().as_u16());
         limiter.answered(response.headers());
         if response.status() == http::StatusCode::NOT_MODIFIED {
@@ -182,7 +184,7 @@ impl GitHub {
                 if let Some(wait) = limited(&error) {
                     return Err(rate_limited(what, limiter.limited(wait)));
                 }
-                return Err(match classified(error, what) {
+                return Err(match classified(error, what, &self.api_url) {
                     Error::Unauthorized { what, message } => Error::Unauthorized {
                         what,
                         message: with_clock(message, skew),
@@ -194,7 +196,7 @@ impl GitHub {
         let headers = response.headers().clone();
         let body = http_body_util::BodyExt::collect(response.into_body())
             .await
-            .map_err(|error| without_answer(&error, what.into()))?;
+            .map_err(|error| without_answer(&error, what.into(), &self.api_url))?;
         Ok(Some(Answered {
             headers,
             body: body.to_bytes(),
@@ -259,8 +261,25 @@ impl GitHub {
     }
 }
 
+/// The route of a URL, whatever name the server knows itself by.
+fn route_of(api_url: &str, url: &str) -> Option<String> {
+    let path = |url: &str| {
+        let uri: http::Uri = url.parse().ok()?;
+        Some(
+            uri.path_and_query()?
+                .as_str()
+                .trim_end_matches('/')
+                .to_string(),
+        )
+    };
+    Some(path(url)?.strip_prefix(&path(api_url)?)?.to_string())
+}
+
 fn parsed<T: DeserializeOwned>(body: &Bytes, what: &str) -> Result<T> {
-    serde_json::from_slice(body).map_err(|error| unexpected(what, error.to_string()))
+    serde_json::from_slice(body).map_err(|error| match error.to_string() {
+        message if message.contains(FOREIGN_IDS) => Error::ForeignIds { what: what.into() },
+        message => unexpected(what, message),
+    })
 }
 
 /// The body of an answer to a request that had no condition.
@@ -327,5 +346,30 @@ impl Writer<'_> {
     ) -> Result<Value> {
         self.operate(repo, Some(Lane::Decide), (document, variables), what)
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::route_of;
+
+    #[test]
+    fn a_next_page_is_found_by_its_path() {
+        for (api, url) in [
+            (
+                "https://api.github.com",
+                "https://api.github.com/a/b?page=2",
+            ),
+            (
+                "https://GIT.corp/api/v3",
+                "https://git.corp/api/v3/a/b?page=2",
+            ),
+        ] {
+            assert_eq!(route_of(api, url).as_deref(), Some("/a/b?page=2"));
+        }
+        assert_eq!(
+            route_of("https://git.corp/api/v3", "https://git.corp/a"),
+            None
+        );
     }
 }

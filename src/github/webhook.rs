@@ -72,6 +72,7 @@ struct Pull {
 
 #[derive(Debug, Deserialize)]
 struct Head {
+    #[serde(default, deserialize_with = "commit")]
     sha: Option<CommitSha>,
 }
 
@@ -95,11 +96,13 @@ struct Issue {
 
 #[derive(Debug, Deserialize)]
 struct Checked {
+    #[serde(default, deserialize_with = "commit")]
     head_sha: Option<CommitSha>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Group {
+    #[serde(default, deserialize_with = "commit")]
     head_sha: Option<CommitSha>,
     head_ref: Option<String>,
     base_ref: Option<String>,
@@ -110,6 +113,13 @@ fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
     Ok(Value::deserialize(deserializer)?
         .as_str()
         .map(str::to_string))
+}
+
+/// A commit, or None: a delivery of a repository with other ids is none that failed.
+fn commit<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<CommitSha>, D::Error> {
+    Ok(text(deserializer)?.and_then(|text| text.parse().ok()))
 }
 
 /// Whether an event can have a hint at all.

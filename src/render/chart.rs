@@ -150,6 +150,7 @@ impl Walk<'_> {
         if !self.visited.insert(chart.into()) {
             return Ok(());
         }
+        self.source.check_submodules(chart)?;
         let about = format!("{chart}/Chart.yaml");
         if !self.source.has_file(&about) {
             return Err(Invalid(format!(

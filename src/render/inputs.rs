@@ -191,6 +191,7 @@ pub fn editable(tree: &Source<'_>, source: &RenderSource) -> Result<Files, Inval
 
 fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Invalid> {
     let directory = &source.directory;
+    tree.check_submodules(directory)?;
     if !tree.is_directory(directory) && !tree.has_file(directory) {
         return Ok(None);
     }
@@ -259,6 +260,7 @@ impl Walk<'_> {
             self.kustomization(directory)?;
             return Ok(How::Kustomize);
         }
+        tree.check_submodules_under(directory)?;
         if let Some(text) = self.generated(directory)? {
             return Ok(How::Generated(text));
         }

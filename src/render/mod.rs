@@ -42,7 +42,7 @@ pub use inputs::{Inputs, Unreadable, editable, inputs};
 pub use rules::rules;
 use run::{Job, MOST_TIME, Trouble};
 pub use run::{Local, Program, Programs, Runner};
-pub use source::Source;
+pub use source::{Source, check_pointer};
 
 /// How many symbolic links, and nested charts, are followed.
 const MOST_LINKS: usize = 8;

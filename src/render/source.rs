@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::MOST_LINKS;
 use crate::domain::{Invalid, catalog};
-use crate::git::{EntryMode, Listing, Mirror, TreeId};
+use crate::git::{EntryMode, Listing, Mirror, TreeId, is_lfs_pointer};
 
 /// A Git tree with its listing, read once for all applications.
 pub struct Source<'a> {
@@ -23,9 +23,17 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// What can be an application in it.
+    /// What can be an application in it; a submodule where one would be is said, not passed over.
     pub fn places(&self) -> catalog::Tree {
-        catalog::Tree::new(self.files.keys().map(String::as_str))
+        let files = self.files.keys().map(String::as_str);
+        catalog::Tree::new(files).with_unreadable(self.submodules())
+    }
+
+    /// The paths of all submodules.
+    pub fn submodules(&self) -> impl Iterator<Item = &str> {
+        let all = self.files.iter();
+        let submodules = all.filter(|(_, (mode, _))| *mode == EntryMode::Submodule);
+        submodules.map(|(path, _)| path.as_str())
     }
 
     /// Path → object id, for finding the files in which two trees differ.
@@ -53,6 +61,25 @@ impl<'a> Source<'a> {
             .take_while(move |path| path.starts_with(&prefix))
     }
 
+    /// An error if a path is a submodule, or in one.
+    pub(super) fn check_submodules(&self, path: &str) -> Result<(), Invalid> {
+        let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+        for path in parents.chain([path]) {
+            if let Some((EntryMode::Submodule, _)) = self.files.get(path) {
+                return Err(submodule(path));
+            }
+        }
+        Ok(())
+    }
+
+    /// An error if there is a submodule anywhere under a directory.
+    pub(super) fn check_submodules_under(&self, directory: &str) -> Result<(), Invalid> {
+        self.check_submodules(directory)?;
+        let mut under = self.under(directory);
+        let found = under.find(|path| self.files[*path].0 == EntryMode::Submodule);
+        found.map_or(Ok(()), |path| Err(submodule(path)))
+    }
+
     pub(super) fn is_directory(&self, path: &str) -> bool {
         let prefix = format!("{path}/");
         self.files
@@ -66,6 +93,7 @@ impl<'a> Source<'a> {
         let mut at = path.to_string();
         for _ in 0..MOST_LINKS {
             let Some((mode, id)) = self.files.get(&at) else {
+                self.check_submodules(&at)?;
                 return Ok(None);
             };
             let blob = || {
@@ -74,7 +102,11 @@ impl<'a> Source<'a> {
                     .map_err(|error| Invalid(format!("{at}: {error}")))
             };
             match mode {
-                EntryMode::File => return blob().map(Some),
+                EntryMode::File => {
+                    let content = blob()?;
+                    check_pointer(&at, &content)?;
+                    return Ok(Some(content));
+                }
                 EntryMode::Symlink => {
                     let target = String::from_utf8_lossy(&blob()?).into_owned();
                     let parent = at.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -85,9 +117,7 @@ impl<'a> Source<'a> {
                     })?;
                 }
                 EntryMode::Directory | EntryMode::Submodule => {
-                    return Err(Invalid(format!(
-                        "{path} is a submodule: windlass does not read submodules"
-                    )));
+                    return Err(submodule(&at));
                 }
             }
         }
@@ -95,6 +125,22 @@ impl<'a> Source<'a> {
             "{path} is a symbolic link that leads nowhere"
         )))
     }
+}
+
+fn submodule(path: &str) -> Invalid {
+    Invalid(format!(
+        "{path} is a submodule: windlass reads this repository only, so commit the files themselves"
+    ))
+}
+
+/// An error if a file's content is not in Git: what is applied must not be the pointer.
+pub fn check_pointer(path: &str, content: &[u8]) -> Result<(), Invalid> {
+    if !is_lfs_pointer(content) {
+        return Ok(());
+    }
+    Err(Invalid(format!(
+        "{path} is in Git LFS, and windlass reads what is in Git: there it is only a pointer. Take it out of LFS (`git lfs untrack`, then `git add --renormalize`)"
+    )))
 }
 
 /// `base/path` without `.` and `..`; None: it leads out of the tree.

@@ -124,6 +124,8 @@ fn apply(plane: &ControlPlane, name: &str, manifests: &str) -> anyhow::Result<()
 pub struct Windlass {
     program: PathBuf,
     arguments: Vec<String>,
+    /// Variables besides PATH.
+    pub environment: Vec<(&'static str, String)>,
     log: PathBuf,
     pub url: String,
     pub metrics_url: String,
@@ -185,6 +187,7 @@ impl Windlass {
         Ok(Self {
             program: program.into(),
             arguments,
+            environment: Vec::new(),
             log: folder.join("windlass.log"),
             metrics_url: format!("http://127.0.0.1:{metrics_port}/metrics"),
             url,
@@ -210,6 +213,7 @@ impl Windlass {
         Ok(Self {
             program: self.program.clone(),
             arguments,
+            environment: self.environment.clone(),
             log: folder.join("windlass.log"),
             metrics_url: format!("http://127.0.0.1:{metrics_port}/metrics"),
             url: format!("http://127.0.0.1:{port}"),
@@ -224,6 +228,7 @@ impl Windlass {
         command
             .args(&self.arguments)
             .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         Server::start(&mut command, &self.log).context("cannot start windlass")
     }

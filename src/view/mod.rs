@@ -32,7 +32,9 @@ mod verdict;
 pub use drift::{drift, drift_of};
 pub use markdown::{code, listed, quoted};
 pub use markers::{reply_of, sticky_body, sticky_of, tampered, tampered_of};
-pub use notes::{NEW_APPLICATION, hands_over, leaves_git, looks_up, not_run, stays, unruled};
+pub use notes::{
+    FOREIGN_IDS, NEW_APPLICATION, hands_over, leaves_git, looks_up, not_run, stays, unruled,
+};
 pub use preview::{PreviewText, preview};
 pub use progress::{progress, rollout};
 pub use promotion::{not_proposed, promotion, rollback, taken_back};

@@ -5,6 +5,9 @@ use crate::domain::manifest::ResourceKey;
 
 pub const NEW_APPLICATION: &str = "This application is not on the base branch yet, so the preview assumes that none of its objects exist. After the merge windlass checks the cluster, and changes existing objects only after `/adopt`.";
 
+/// All that windlass says in the threads of such a repository.
+pub const FOREIGN_IDS: &str = "windlass does nothing in this repository: it has SHA-256 object ids, which windlass does not support. Put the configuration into a repository with SHA-1 ids, the default.";
+
 /// An application that a pull request takes out of Git, with the names of its objects.
 pub fn leaves_git(objects: &[String]) -> String {
     format!(

@@ -156,6 +156,18 @@ async fn the_same_plan_without_github() {
     has(&text, &["1 create", "lab:3"]);
     let (text, code) = plan(&lab, &folder, &["--head", "HEAD", "--base", "main"]);
     assert_eq!((code, text.contains("lab:3")), (1, false), "{text}");
+    // What a working copy has from Git LFS is not what the server would read.
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n";
+    let more = folder.join("apps/lab/staging/more.yaml");
+    std::fs::write(&more, pointer).unwrap();
+    git(&folder, &["add", "apps/lab/staging/more.yaml"]);
+    git(&folder, &["commit", "-qm", "LFS"]);
+    std::fs::write(&more, CONFIG.replace("name: lab", "name: more")).unwrap();
+    let (text, code) = plan(&lab, &folder, &[]);
+    assert_eq!(code, 2, "{text}");
+    has(&text, &["apps/lab/staging/more.yaml is in Git LFS"]);
+    git(&folder, &["reset", "-q", "--hard", "HEAD~1"]);
+    std::fs::write(&file, deployment("", "").replace("lab:1", "lab:3")).unwrap();
     let (text, code) = plan(&lab, &folder, &["--head", "nowhere"]);
     assert_eq!(code, 2);
     has(&text, &["`nowhere` is not a branch or commit"]);

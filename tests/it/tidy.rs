@@ -47,12 +47,13 @@ fn chained(text: &str) -> String {
 /// Which top-level modules a module may import. Siblings of one layer never import each other.
 const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &["domain"]),
-    ("git", &["domain", "git"]),
+    ("outgoing", &["outgoing"]),
+    ("git", &["domain", "git", "outgoing"]),
     ("render", &["domain", "git", "render"]),
-    ("github", &["domain", "github"]),
+    ("github", &["domain", "github", "outgoing"]),
     ("cluster", &["domain", "cluster"]),
     ("events", &["domain", "events"]),
-    ("registry", &["domain", "registry"]),
+    ("registry", &["domain", "registry", "outgoing"]),
     ("view", &["domain", "view"]),
     ("telemetry", &["telemetry"]),
     (
@@ -69,7 +70,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "controller",
         ],
     ),
-    ("config", &["domain", "github", "telemetry", "config"]),
+    (
+        "config",
+        &["domain", "github", "outgoing", "telemetry", "config"],
+    ),
     ("rbac", &["domain", "rbac"]),
     (
         "http",

@@ -240,7 +240,12 @@ async fn listed(ctx: &Reader, image: &ImageRef, id: &Digest) -> bool {
     match ctx.registry.manifests_of(image).await {
         Ok(manifests) => manifests.contains(id),
         Err(error) => {
-            tracing::info!(image = image.name, %error, "an image's index could not be read");
+            let error = format!("{error:#}");
+            tracing::info!(
+                image = image.name,
+                error,
+                "an image's index could not be read"
+            );
             false
         }
     }

@@ -4,6 +4,7 @@ mod act;
 mod cache;
 mod closed;
 mod commands;
+mod foreign_ids;
 mod forks;
 mod group;
 mod merge;
@@ -36,7 +37,7 @@ use crate::domain::PullRequestKey;
 use crate::domain::command::Permission;
 use crate::domain::gate::{self, Facts};
 use crate::domain::pull_request::{self, CommandComment, Snapshot, Step};
-use crate::github::PullSnapshot;
+use crate::github::{self, PullSnapshot};
 use act::act;
 use snapshots::Known;
 use thread::Thread;
@@ -48,7 +49,12 @@ const LONGEST_REST: Duration = Duration::from_secs(24 * 3600);
 const SECOND: Duration = Duration::from_secs(1);
 
 pub async fn reconcile(ctx: Arc<Writer>, key: PullRequestKey) -> Result<Requeue> {
-    let known = snapshots::snapshot(&ctx, &key).await?;
+    let known = match snapshots::snapshot(&ctx, &key).await {
+        Err(Error::GitHub(github::Error::ForeignIds { .. })) => {
+            return foreign_ids::tell(&ctx, &key).await;
+        }
+        known => known?,
+    };
     let outcome = Box::pin(look(&ctx, &key, &known)).await;
     if outcome.as_ref().is_err_and(may_have_written) {
         ctx.cache.pulls.snapshots.touch(&key);

@@ -61,6 +61,13 @@ impl Tree {
         }
     }
 
+    /// With directories whose files are not known, each of which can be an application.
+    pub fn with_unreadable<'a>(mut self, directories: impl IntoIterator<Item = &'a str>) -> Self {
+        let unreadable = directories.into_iter().map(|path| (path.to_string(), true));
+        self.directories.extend(unreadable);
+        self
+    }
+
     /// For tests: with a kustomization in each of these directories.
     #[cfg(test)]
     pub fn of<'a>(directories: impl IntoIterator<Item = &'a str>) -> Self {

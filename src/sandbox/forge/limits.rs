@@ -62,6 +62,9 @@ impl Inner {
 
     /// Counts a request, or refuses it in GitHub's words.
     pub(super) fn admit(&self, call: &Call, caller: &Caller) -> Result<(), Reply> {
+        if self.state().enterprise.is_some() {
+            return Ok(());
+        }
         let cost = cost(call);
         let what = format!("{} {}", call.method, call.path);
         let over = self.state().quota.admit(caller, &cost, &what);
@@ -87,8 +90,14 @@ impl Inner {
         }
     }
 
-    /// An answer with the headers that tell of the hourly limit.
+    /// An answer with the headers that tell of the hourly limit, or of the version of an Enterprise
+    /// Server: that has none from the start (docs.github.com/enterprise-server, "Configuring rate
+    /// limits").
     pub(super) fn rated(&self, call: &Call, caller: &Caller, reply: Reply) -> Reply {
+        let enterprise = self.state().enterprise.clone();
+        if let Some(version) = enterprise {
+            return reply.with("x-github-enterprise-version", version);
+        }
         let graphql = is_graphql(call);
         let Rate { limit, used, reset } = self.state().quota.rate(caller, graphql);
         reply

@@ -64,6 +64,7 @@ pub const ASSUMPTIONS: &[&str] = &[
     "a REST request with an unknown top-level body field answers 422; GitHub passes over many of them",
     "webhook deliveries are tried once, at once; a lost one is logged with status code 500, or, where a story asks for it, as `timed out` with status code 0",
     "content is created by opening pull requests, comments, reviews and merges, which raise notifications, and by statuses and check runs; not by edits, reactions, labels, refs, commits and deployments",
+    "an Enterprise Server limits nothing and tells of no limits, not even of secondary ones",
     "an hour and a minute of the limits begin with the first request after the last ones ended; a 304 counts among the points of the minute",
     "a secondary limit is answered with 403 and a retry-after that tells when its window ends, and holds for what it counts only: reads go on while no content may be created",
     "the App itself, by JWT, has limits of its own, like an installation",
@@ -116,6 +117,11 @@ struct Inner {
 impl Forge {
     /// Starts one on `port` (0: any) that keeps its repositories under `root`.
     pub async fn start(root: &Path, port: u16) -> anyhow::Result<Self> {
+        Self::known_as(root, port, None).await
+    }
+
+    /// One that clients know by another origin: something stands before it.
+    pub async fn known_as(root: &Path, port: u16, origin: Option<&str>) -> anyhow::Result<Self> {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
         let address = listener.local_addr()?;
         let root = root.join("repositories");
@@ -124,7 +130,7 @@ impl Forge {
             state: Mutex::new(State::new()?),
             queues: Mutex::default(),
             root,
-            origin: format!("http://{address}"),
+            origin: origin.map_or_else(|| format!("http://{address}"), str::to_string),
             wire: Mutex::default(),
         });
         let app = Router::new()
@@ -142,7 +148,7 @@ impl Forge {
         })
     }
 
-    /// `http://127.0.0.1:port`.
+    /// `http://127.0.0.1:port`, or as which it is known.
     pub fn url(&self) -> &str {
         &self.inner.origin
     }
@@ -190,6 +196,15 @@ impl Forge {
         files: &[(String, String)],
     ) -> anyhow::Result<()> {
         self.inner.create_repository(full_name, files)
+    }
+
+    /// The same, with SHA-256 object ids.
+    pub fn create_sha256_repository(
+        &self,
+        full_name: &str,
+        files: &[(String, String)],
+    ) -> anyhow::Result<()> {
+        self.inner.create_repository_of("sha256", full_name, files)
     }
 
     /// Acts as a user would through the API; for stories.

@@ -1,5 +1,6 @@
 //! GitHub as it is: its rules, its limits, reads that lag, names that change.
 
+mod enterprise;
 mod lag;
 mod limits;
 mod merging;

@@ -9,3 +9,4 @@ mod preview;
 mod render;
 mod surfaces;
 mod sync;
+mod unread;

@@ -27,7 +27,11 @@ impl Lab {
 
     /// `rules`: lines of windlass.yaml for the lab's application.
     pub async fn ruled(rules: &str, files: &[(&str, &str)]) -> Self {
-        let world = World::asleep(Setup::default()).await;
+        Self::within(World::asleep(Setup::default()).await, rules, files).await
+    }
+
+    /// In a world that is yet to be started.
+    pub async fn within(world: World, rules: &str, files: &[(&str, &str)]) -> Self {
         let namespace = world.namespace("lab-staging");
         let mut all = vec![(
             "apps/lab/staging/namespace.yaml".to_string(),

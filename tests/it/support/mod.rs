@@ -2,17 +2,20 @@
 //!
 //! - `cluster`, `forge`: what a story reads; `people`: what it does there; `waiting`: until it is so
 //! - `conversation`: a pull request as text; `commands`, `lab`: shorter ways for many stories
-//! - `proxy`, `contract`, `webhook`: what stands between windlass and its servers
+//! - `proxy`, `contract`, `webhook`, `corporate`: what stands between windlass and its servers
+//! - `registry`: a server of images
 
 mod budget;
 mod cluster;
 pub mod commands;
 pub mod contract;
 mod conversation;
+pub mod corporate;
 mod forge;
 pub mod lab;
 mod people;
 pub mod proxy;
+pub mod registry;
 mod waiting;
 pub mod webhook;
 
@@ -33,6 +36,7 @@ use windlass::sandbox::process::{Folder, Server, free_port};
 use windlass::sandbox::tools::Tools;
 
 use contract::Contract;
+use corporate::Corporate;
 use proxy::Proxy;
 
 /// The control plane of this process.
@@ -71,6 +75,8 @@ pub struct Setup {
     pub projects: Option<String>,
     /// Without the proxy that counts and cuts requests to the cluster.
     pub direct: bool,
+    /// GitHub is an Enterprise Server of this version, in a [`Corporate`] network.
+    pub enterprise: Option<&'static str>,
 }
 
 /// Everything that one story happens in.
@@ -80,6 +86,8 @@ pub struct World {
     pub proxy: Proxy,
     pub client: Client,
     pub windlass: Windlass,
+    /// The network, if it is not open.
+    pub corporate: Option<Corporate>,
     /// Where it renders, if not in its own container.
     pub renderer: Mutex<Option<Server>>,
     running: Arc<Mutex<Option<Server>>>,
@@ -151,6 +159,21 @@ pub fn renderer(folder: &Path) -> Server {
     Server::start(&mut command, &folder.join("render.log")).expect("a renderer")
 }
 
+/// GitHub; where it is an Enterprise Server, in the network that leads to it.
+async fn github(folder: &Path, enterprise: Option<&str>) -> (Forge, Option<Corporate>) {
+    let Some(version) = enterprise else {
+        return (Forge::start(folder, 0).await.expect("a forge"), None);
+    };
+    let corporate = Corporate::start(folder).await;
+    let origin = format!("https://{}", corporate::GITHUB);
+    let forge = Forge::known_as(folder, 0, Some(&origin)).await;
+    let forge = forge.expect("a forge");
+    forge.state().enterprise = Some(version.into());
+    let plain = format!("127.0.0.1:{}", forge.port());
+    corporate.serve(corporate::GITHUB, plain).await;
+    (forge, Some(corporate))
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::with(Setup::default()).await
@@ -182,7 +205,7 @@ impl World {
         let proxy = Proxy::start(plane, &token_config, &folder.join("kubeconfig"))
             .await
             .expect("a proxy");
-        let forge = Forge::start(&folder, 0).await.expect("a forge");
+        let (forge, corporate) = github(&folder, setup.enterprise).await;
         let contract = Contract::shared();
         let asked = Arc::new(Asked::default());
         forge.set_wire(Wire {
@@ -220,8 +243,11 @@ impl World {
             projects: setup.projects.as_deref().unwrap_or(example::PROJECTS),
         };
         let program = Path::new(env!("CARGO_BIN_EXE_windlass"));
-        let windlass =
+        let mut windlass =
             Windlass::prepare(program, plane, &forge, &folder, &options).expect("settings");
+        windlass.environment = corporate
+            .as_ref()
+            .map_or_else(Vec::new, Corporate::environment);
         let renderer = setup.renders_elsewhere.then(|| renderer(&folder));
         let client = plane.client().await.expect("a client");
         let http = reqwest::Client::builder()
@@ -236,6 +262,7 @@ impl World {
             proxy,
             client,
             windlass,
+            corporate,
             running: Arc::default(),
             contract,
             asked,

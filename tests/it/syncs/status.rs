@@ -1,87 +1,29 @@
 //! What is proven and told: images that run, commits, health of custom kinds.
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse as _;
 use http::Method;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use crate::support::lab::{CONFIG, Lab, deployment, has};
+use crate::support::lab::{CONFIG, Lab, has};
+use crate::support::registry::Registry;
 use crate::support::{World, digest_of};
-
-/// An image index, served as the OCI distribution specification has it: content by digest.
-async fn registry(content: String) -> (String, tokio::task::JoinHandle<()>) {
-    async fn manifest(
-        State(content): State<Arc<String>>,
-        Path(path): Path<String>,
-    ) -> axum::response::Response {
-        let digest = format!("sha256:{}", hex::encode(Sha256::digest(content.as_bytes())));
-        if path.is_empty() {
-            return StatusCode::OK.into_response();
-        }
-        match path.ends_with(&format!("/manifests/{digest}")) {
-            true => (
-                [
-                    (
-                        header::CONTENT_TYPE,
-                        "application/vnd.oci.image.index.v1+json",
-                    ),
-                    (
-                        header::HeaderName::from_static("docker-content-digest"),
-                        digest.as_str(),
-                    ),
-                ],
-                content.to_string(),
-            )
-                .into_response(),
-            false => StatusCode::NOT_FOUND.into_response(),
-        }
-    }
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let app = Router::new()
-        .route("/v2/", axum::routing::get(|| async { "{}" }))
-        .route("/v2/{*path}", axum::routing::get(manifest))
-        .with_state(Arc::new(content));
-    (
-        address,
-        tokio::spawn(async move { drop(axum::serve(listener, app).await) }),
-    )
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_proven_by_what_the_runtime_reports_and_never_green_without() {
-    let platform = digest_of("platform");
-    let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [
-        {"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1, "digest": platform, "platform": {"os": "linux", "architecture": "amd64"}}]}).to_string();
-    let announced = format!("sha256:{}", hex::encode(Sha256::digest(index.as_bytes())));
-    let (address, server) = registry(index).await;
+    let registry = Registry::start().await;
+    let Registry {
+        address,
+        announced,
+        platform,
+        ..
+    } = &registry;
     let image = format!("{address}/acme/lab");
-    let rules = format!("    images: {{ \"{image}\": {{ source: acme/shop }} }}\n");
-    let running = |id: &str| {
-        deployment("", "").replace("lab:1", &format!("{image}:1@{announced}")).replace(
-            "metadata: {labels: {app: lab}}",
-            &format!("metadata: {{labels: {{app: lab}}, annotations: {{sandbox.windlass/image-id: \"{image}@{id}\"}}}}"),
-        )
-    };
+    let running = |id: &str| registry.deployment(&image, id);
     let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
-    let catalog = lab.world.file("windlass.yaml");
-    let start = catalog.find("    images:\n").unwrap();
-    let end = start + catalog[start..].match_indices('\n').nth(1).unwrap().0 + 1;
-    let ruled = format!("{}{rules}{}", &catalog[..start], &catalog[end..]);
+    let ruled = Registry::catalog(&lab.world, &image);
     // The runtime reports the manifest of its platform, which the announced index lists.
     let files = [
         ("windlass.yaml", Some(ruled.as_str())),
-        (
-            "apps/lab/staging/deployment.yaml",
-            Some(&running(&platform)),
-        ),
+        ("apps/lab/staging/deployment.yaml", Some(&running(platform))),
     ];
     let commit = lab.world.commit("An index", &files);
     lab.world.sync_status(&commit, "success").await;
@@ -93,7 +35,7 @@ async fn an_image_is_proven_by_what_the_runtime_reports_and_never_green_without(
     let other = digest_of("something else");
     let text = running(&other).replace(&format!("{image}:1@"), &format!("{image}:2@"));
     // Another digest is announced than was proven before.
-    let text = text.replace(&announced, &digest_of("announced"));
+    let text = text.replace(announced, &digest_of("announced"));
     let commit = lab.world.commit(
         "Something else",
         &[("apps/lab/staging/deployment.yaml", Some(&text))],
@@ -108,7 +50,6 @@ async fn an_image_is_proven_by_what_the_runtime_reports_and_never_green_without(
         })
         .await;
     has(&said, &["lab/staging"]);
-    server.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,8 @@ pub fn unmatched(
     };
     let head = Source::open(mirror, merged)?;
     let files = base.listing().keys().chain(head.listing().keys());
-    let places = Tree::new(files.map(String::as_str));
+    let submodules = base.submodules().chain(head.submodules());
+    let places = Tree::new(files.map(String::as_str)).with_unreadable(submodules);
     let proposed = configuration(&head)?;
     let catalogs = [Some(catalog), proposed.as_ref()]
         .into_iter()

@@ -89,5 +89,5 @@ pub fn settled(repo: &Path, arguments: &[&str]) -> Option<String> {
 }
 
 pub fn is_id(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

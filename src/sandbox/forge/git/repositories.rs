@@ -31,12 +31,28 @@ impl Inner {
         full_name: &str,
         files: &[(String, String)],
     ) -> anyhow::Result<()> {
+        self.create_repository_of("sha1", full_name, files)
+    }
+
+    /// `format`: of its object ids.
+    pub fn create_repository_of(
+        &self,
+        format: &str,
+        full_name: &str,
+        files: &[(String, String)],
+    ) -> anyhow::Result<()> {
         let (owner, name) = full_name.split_once('/').context("owner/name")?;
         let path = self.repository_path(owner, name);
         std::fs::create_dir_all(&path)?;
         git(
             &path,
-            &["init", "--bare", "--quiet", "--initial-branch=main"],
+            &[
+                "init",
+                "--bare",
+                "--quiet",
+                "--initial-branch=main",
+                &format!("--object-format={format}"),
+            ],
         )?;
         for (key, value) in [
             ("http.receivepack", "true"),
@@ -130,7 +146,7 @@ impl Inner {
             &author,
             &author,
         )?;
-        let old = before.clone().unwrap_or_else(|| "0".repeat(40));
+        let old = before.clone().unwrap_or_default();
         git(&path, &["update-ref", &reference, &sha, &old])?;
         self.moved(full_name, branch, before.as_deref(), Some(&sha), login);
         self.settle_queues();

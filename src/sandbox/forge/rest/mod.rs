@@ -72,6 +72,9 @@ impl Inner {
                 200,
                 json!({"verifiable_password_authentication": false, "installed_version": "3.19.0"}),
             )),
+            ("GET", ["rate_limit"]) if self.state().enterprise.is_some() => {
+                Err(Reply::error(404, "Rate limiting is not enabled."))
+            }
             ("GET", ["rate_limit"]) => Ok(Reply::json(200, self.rate_limit(auth))),
             ("GET", ["user"]) => self.authenticated_user(auth),
             (method, ["app", rest @ ..]) => self.app_endpoints(method, rest, call, auth, &query),

@@ -46,6 +46,8 @@ pub struct State {
     /// Webhooks not yet sent.
     pub outbox: VecDeque<Outgoing>,
     pub faults: Faults,
+    /// It is an Enterprise Server of this version.
+    pub enterprise: Option<String>,
     /// The API's limits, and what was asked of it.
     pub quota: Quota,
     /// What readers do not see yet.
@@ -174,6 +176,7 @@ impl State {
             deliveries: Vec::new(),
             outbox: VecDeque::new(),
             faults: Faults::default(),
+            enterprise: None,
             quota: Quota::default(),
             unseen: Unseen::default(),
             moved: Vec::new(),
