@@ -192,7 +192,7 @@ async fn reader(
             settings.write_interval,
             settings.projects.clone(),
         )?,
-        mirrors: Mirrors::new(settings.cache.join("mirrors"))?,
+        mirrors: Mirrors::new(settings.cache.join("mirrors"), settings.fetch_depth)?,
         environment: Environment {
             clusters: Arc::new(clusters),
             projects: Some(settings.projects.clone()),

@@ -44,9 +44,12 @@ pub fn synced_of(
     base: &RenderInputs,
 ) -> anyhow::Result<Option<RenderInputs>> {
     let status = object.status.clone().unwrap_or_default();
-    let Some(synced) = status.synced_revision.filter(|synced| mirror.has(synced)) else {
+    let Some(synced) = status.synced_revision else {
         return Ok(None);
     };
+    if !mirror.knows(&synced)? {
+        return Ok(None);
+    }
     let read = crate::controller::revision::inputs_at(mirror, &synced, &target.render_source())?;
     Ok(
         (crate::controller::revision::hash_of(&read) != crate::controller::revision::hash_of(base))

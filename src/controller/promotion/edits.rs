@@ -146,7 +146,7 @@ pub fn restored(
     to: &CommitSha,
 ) -> anyhow::Result<std::result::Result<Vec<FileEdit>, Invalid>> {
     let short = to.short();
-    if !mirror.has(to) {
+    if !mirror.knows(to)? {
         return Ok(Err(Invalid(format!("there is no commit {short}"))));
     }
     let past = mirror.tree(to)?;
