@@ -13,8 +13,8 @@ use anyhow::Context as _;
 
 use super::cuts::Cuts;
 use super::fetch::{Wanted, fetch_into};
+use super::listing::{Directories, directories};
 use super::side::Side;
-use super::tree::{Listings, listings};
 use super::{Mirror, Older, Remote};
 use crate::domain::{CommitSha, MergeGroup, RepoName};
 
@@ -38,7 +38,7 @@ const MOST_PACKS: usize = 2_000;
 
 /// The folder that holds all mirrors.
 pub struct Mirrors {
-    listings: Listings,
+    directories: Directories,
     root: PathBuf,
     depth: NonZeroU32,
     /// The locks of a repository: for the branches that we follow, and for each kind of fetch aside.
@@ -74,7 +74,7 @@ impl Mirrors {
                 .max_capacity(10_000)
                 .time_to_live(ABSENT)
                 .build(),
-            listings: listings(),
+            directories: directories(),
         })
     }
 
@@ -88,7 +88,7 @@ impl Mirrors {
     pub fn open(&self, repo: &RepoName, older: Option<Older>) -> anyhow::Result<Mirror> {
         Ok(Mirror {
             repo: open_or_init(&self.path(repo))?.with_object_memory(),
-            listings: self.listings.clone(),
+            directories: self.directories.clone(),
             older,
             asked: Cell::new(0),
         })

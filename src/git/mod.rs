@@ -10,7 +10,7 @@
 //!
 //! - [`mirrors`]: the folder that holds them; [`fetch`]: what fills them; [`cuts`]: where history
 //!   ends; [`side`]: fetching what no branch of the mirror follows
-//! - [`commits`], [`history`], [`tree`]: reading a mirror
+//! - [`commits`], [`history`], [`tree`], [`listing`]: reading a mirror
 //! - [`notes`]: our notes, and what a push of them consists of
 //! - [`working_copy`]: a person's repository, with its uncommitted changes
 
@@ -27,6 +27,7 @@ mod commits;
 mod cuts;
 mod fetch;
 mod history;
+mod listing;
 mod mirrors;
 mod notes;
 mod side;
@@ -34,16 +35,16 @@ mod tree;
 mod working_copy;
 
 pub use commits::Merged;
+use listing::{Directories, directories};
+pub use listing::{EntryMode, Listing, TooLarge};
 pub use mirrors::{DEPTH, Mirrors, TooMuch};
 pub use notes::NOTES;
-pub use tree::{EntryMode, Listing, TooLarge};
-use tree::{Listings, listings};
 
 /// The open mirror of one repository. Objects that windlass creates, such as merged trees, stay in
 /// memory.
 pub struct Mirror {
     repo: gix::Repository,
-    listings: Listings,
+    directories: Directories,
     older: Option<Older>,
     /// How often this handle has fetched older commits.
     asked: Cell<u32>,
@@ -83,7 +84,7 @@ impl Mirror {
         let repo = gix::discover(folder)?.with_object_memory();
         Ok(Self {
             repo,
-            listings: listings(),
+            directories: directories(),
             older: None,
             asked: Cell::new(0),
         })

@@ -116,7 +116,9 @@ pub fn inputs(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>
     read(tree, source).map_err(|why| {
         let mut hash = Sha256::new();
         for path in tree.under(&source.directory) {
-            hash.update(format!("{path}\0{:?}\n", tree.listing().get(path)));
+            let entry = tree.listing().get(&path);
+            let entry = entry.map(|(mode, id)| (mode, id.to_string()));
+            hash.update(format!("{path}\0{entry:?}\n"));
         }
         Unreadable {
             why,
@@ -183,8 +185,8 @@ impl Walk<'_> {
                     .under(directory)
                     .filter(|path| path.ends_with(".yaml") || path.ends_with(".yml"))
                 {
-                    self.file(path)?;
-                    values.push(path.clone());
+                    self.file(&path)?;
+                    values.push(path);
                 }
             }
             return Ok(How::Helm { chart, values });
@@ -198,7 +200,7 @@ impl Walk<'_> {
                 .iter()
                 .any(|end| path.ends_with(end))
         }) {
-            self.file(path)?;
+            self.file(&path)?;
         }
         Ok(How::Plain)
     }

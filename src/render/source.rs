@@ -2,7 +2,6 @@
 //! link leads out of the tree.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::MOST_LINKS;
 use crate::domain::Invalid;
@@ -12,7 +11,7 @@ use crate::git::{EntryMode, Listing, Mirror, TreeId};
 pub struct Source<'a> {
     mirror: &'a Mirror,
     tree: TreeId,
-    files: Arc<Listing>,
+    files: Listing,
 }
 
 impl<'a> Source<'a> {
@@ -26,26 +25,16 @@ impl<'a> Source<'a> {
 
     /// Every directory.
     pub fn directories(&self) -> BTreeSet<String> {
-        let mut directories = BTreeSet::new();
-        for path in self.files.keys() {
-            let mut at = path.as_str();
-            while let Some((parent, _)) = at.rsplit_once('/') {
-                if !directories.insert(parent.to_string()) {
-                    break;
-                }
-                at = parent;
-            }
-        }
-        directories
+        self.files.directories()
     }
 
-    /// Path → object id, for finding the files in which two trees differ.
+    /// All files, for finding those in which two trees differ.
     pub fn listing(&self) -> &Listing {
         &self.files
     }
 
     pub(super) fn has_file(&self, path: &str) -> bool {
-        self.files.contains_key(path)
+        self.files.get(path).is_some()
     }
 
     pub fn text(&self, path: &str) -> anyhow::Result<Option<String>> {
@@ -56,20 +45,12 @@ impl<'a> Source<'a> {
     }
 
     /// The files under a directory.
-    pub fn under(&self, directory: &str) -> impl Iterator<Item = &String> {
-        let prefix = format!("{directory}/");
-        self.files
-            .range(prefix.clone()..)
-            .map(|(path, _)| path)
-            .take_while(move |path| path.starts_with(&prefix))
+    pub fn under(&self, directory: &str) -> impl Iterator<Item = String> {
+        self.files.under(directory).into_iter()
     }
 
     pub(super) fn is_directory(&self, path: &str) -> bool {
-        let prefix = format!("{path}/");
-        self.files
-            .range(prefix.clone()..)
-            .next()
-            .is_some_and(|(found, _)| found.starts_with(&prefix))
+        self.files.has_directory(path)
     }
 
     /// A file's content. A symbolic link is followed inside the tree only.

@@ -164,26 +164,26 @@ pub fn restored(
     };
     let (current, present) = (inputs(tree)?, Source::open(mirror, tree)?);
     let own = format!("{}/", place.directory);
-    let mut paths: BTreeSet<_> = wanted.paths().collect();
+    let mut paths: BTreeSet<_> = wanted.paths().map(str::to_string).collect();
     // What the application did not read then, and does not have in its own directory, can stay.
     match &current {
-        Some(current) => paths.extend(current.paths().filter(|path| path.starts_with(&own))),
+        Some(current) => {
+            let theirs = current.paths().filter(|path| path.starts_with(&own));
+            paths.extend(theirs.map(str::to_string));
+        }
         // It is unreadable: all of it may be in the way.
-        None => paths.extend(present.under(&place.directory).map(String::as_str)),
+        None => paths.extend(present.under(&place.directory)),
     }
     let mut edits = Vec::new();
     for path in paths {
-        let (then, now) = (mirror.read(past, path)?, mirror.read(tree, path)?);
+        let (then, now) = (mirror.read(past, &path)?, mirror.read(tree, &path)?);
         if then == now {
             continue;
         }
         let Ok(text) = then.map(String::from_utf8).transpose() else {
             return Ok(Err(Invalid(format!("{path} is no text at {short}"))));
         };
-        edits.push(FileEdit {
-            path: path.to_string(),
-            text,
-        });
+        edits.push(FileEdit { path, text });
     }
     let restored = inputs(mirror.edited(tree, &edits)?)?;
     if restored.is_none_or(|restored| restored.hash != wanted.hash) {
