@@ -8,7 +8,7 @@ use gix::bstr::ByteSlice as _;
 use gix::merge::blob::builtin_driver::text::Labels;
 use gix::merge::tree::TreatAsUnresolved;
 
-use super::{Mirror, TreeId};
+use super::{Mirror, Shallow, TreeId};
 use crate::domain::CommitSha;
 
 /// A merge of two commits, as GitHub would make it.
@@ -21,12 +21,16 @@ pub enum Merged {
 impl Mirror {
     /// Resolves a revision as people write it: `main`, `HEAD~1`, `origin/main`, a commit's digits.
     pub fn revision(&self, text: &str) -> anyhow::Result<CommitSha> {
-        Ok(sha(self
-            .repo
-            .rev_parse_single(text)?
-            .object()?
-            .peel_to_commit()?
-            .id))
+        let resolve = || -> anyhow::Result<_> {
+            let object = self.repo.rev_parse_single(text)?.object()?;
+            Ok(sha(object.peel_to_commit()?.id))
+        };
+        let is_digits = text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        resolve().or_else(|error| {
+            let may_be_older = is_digits || text.contains(['~', '^']);
+            anyhow::ensure!(!may_be_older || !self.repo.is_shallow()?, Shallow);
+            Err(error)
+        })
     }
 
     pub fn branch(&self, branch: &str) -> anyhow::Result<Option<CommitSha>> {

@@ -150,14 +150,8 @@ impl Mirror {
         }
     }
 
-    /// Whether a commit was the tip of a branch that is at `tip` now, as far as the last
-    /// [`MOST_TIPS`] show: what came with a merge commit was none.
-    pub fn was_tip(&self, commit: &CommitSha, tip: &CommitSha) -> anyhow::Result<bool> {
-        let found = self.past_tip(tip, |past| past == commit)?;
-        Ok(found.is_some())
-    }
-
-    /// The former tip of a branch, now at `tip`, whose name begins with these digits.
+    /// The former tip of a branch that is at `tip` now, by the first digits of its name, as far as
+    /// the last [`MOST_TIPS`] show: what came with a merge commit was none.
     pub fn past_tip_named(
         &self,
         digits: &str,
@@ -170,18 +164,10 @@ impl Mirror {
         {
             return Ok(None);
         }
-        self.past_tip(tip, |past| past.as_str().starts_with(&digits))
-    }
-
-    fn past_tip(
-        &self,
-        tip: &CommitSha,
-        is_wanted: impl Fn(&CommitSha) -> bool,
-    ) -> anyhow::Result<Option<CommitSha>> {
         let mut at = Some(tip.clone());
         for _ in 0..MOST_TIPS {
             match at {
-                Some(past) if is_wanted(&past) => return Ok(Some(past)),
+                Some(past) if past.as_str().starts_with(&digits) => return Ok(Some(past)),
                 Some(past) => at = self.parent(&past)?,
                 None => break,
             }

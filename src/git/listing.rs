@@ -277,3 +277,6 @@ pub(super) fn mode(kind: EntryKind) -> EntryMode {
         EntryKind::Commit => EntryMode::Submodule,
     }
 }
+
+#[cfg(test)]
+mod tests;

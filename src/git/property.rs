@@ -69,7 +69,10 @@ fn check(world: &World, one: &CommitSha, other: &CommitSha) {
         .collect();
     assert_eq!(world.open().authors(one, other).unwrap(), authors);
     let tips = git(&world.remote(), &["rev-list", "--first-parent", b]);
-    assert_eq!(world.open().was_tip(one, other).unwrap(), tips.contains(a));
+    let past = world.open().past_tip_named(&a[..12], other).unwrap();
+    assert_eq!(past.as_ref(), tips.contains(a).then_some(one));
+    let past = world.open().past_tip_named(a, other).unwrap();
+    assert_eq!(past.as_ref(), tips.contains(a).then_some(one));
 }
 
 proptest! {

@@ -85,34 +85,51 @@ impl World {
     /// one file of its own, and one that others write as well.
     pub(super) fn commit(&mut self, parents: &[usize]) -> usize {
         let number = self.commits.len();
-        let (remote, index) = (self.remote(), self.folder.path().join("index"));
-        let _ = std::fs::remove_file(&index);
-        let index = index.display().to_string();
-        let env = [("GIT_INDEX_FILE", index.as_str())];
-        if let Some(first) = parents.first() {
-            run(
-                &remote,
-                &env,
-                &["read-tree", self.commits[*first].as_str()],
-                "",
-            );
-        }
-        for (path, text) in [
+        let files = [
             (format!("file-{number}"), format!("{number}\n")),
             (
                 format!("shared-{}", number % 3),
                 format!("{}\n", number / 2),
             ),
-        ] {
-            let blob = run(&remote, &env, &["hash-object", "-w", "--stdin"], &text);
-            let entry = format!("100644,{blob},{path}");
-            run(
-                &remote,
-                &env,
-                &["update-index", "--add", "--cacheinfo", &entry],
-                "",
-            );
+        ];
+        self.write(parents, &files, parents.first().copied())
+    }
+
+    /// A commit of files that all have the same text.
+    pub(super) fn commit_files(&mut self, parents: &[usize], paths: &[&str]) -> usize {
+        let files = paths
+            .iter()
+            .map(|path| (path.to_string(), "text\n".to_string()));
+        let files: Vec<_> = files.collect();
+        self.write(parents, &files, None)
+    }
+
+    fn write(
+        &mut self,
+        parents: &[usize],
+        files: &[(String, String)],
+        onto: Option<usize>,
+    ) -> usize {
+        let number = self.commits.len();
+        let (remote, index) = (self.remote(), self.folder.path().join("index"));
+        let _ = std::fs::remove_file(&index);
+        let index = index.display().to_string();
+        let env = [("GIT_INDEX_FILE", index.as_str())];
+        if let Some(onto) = onto {
+            let onto = self.commits[onto].as_str();
+            run(&remote, &env, &["read-tree", onto], "");
         }
+        let mut entries = String::new();
+        for (path, text) in files {
+            let blob = run(&remote, &env, &["hash-object", "-w", "--stdin"], text);
+            entries += &format!("100644 {blob}\t{path}\n");
+        }
+        run(
+            &remote,
+            &env,
+            &["update-index", "--add", "--index-info"],
+            &entries,
+        );
         let tree = run(&remote, &env, &["write-tree"], "");
         let mut arguments = vec!["commit-tree", "-m", "change", &tree];
         for parent in parents {
