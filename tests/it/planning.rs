@@ -241,7 +241,7 @@ async fn a_shallow_clone_says_what_it_lacks() {
     );
     let (text, code) = plan(&lab, &folder, &[]);
     assert_eq!(code, 2, "{text}");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"windlass: the clone is shallow: it lacks the commits that this depends on. Fetch them by `git fetch --unshallow`; with actions/checkout, set `fetch-depth: 0`");
     git(&folder, &["fetch", "-q", "--unshallow", "origin"]);
     let (text, code) = plan(&lab, &folder, &[]);
     assert_eq!(code, 1, "{text}");
