@@ -170,7 +170,7 @@ pub struct ServeArgs {
     #[arg(
         long,
         env = "WINDLASS_FETCH_DEPTH",
-        default_value_t = crate::git::DEPTH,
+        default_value = "100",
         value_name = "COMMITS"
     )]
     pub fetch_depth: NonZeroU32,

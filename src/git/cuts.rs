@@ -44,7 +44,12 @@ impl Cuts {
             if !self.seen.insert(id) {
                 continue;
             }
-            for parent in repo.find_commit(id)?.parent_ids() {
+            let Some(found) = repo.try_find_object(id)? else {
+                // A ref to nothing: it tells the remote nothing either.
+                self.seen.remove(&id);
+                continue;
+            };
+            for parent in found.try_into_commit()?.parent_ids() {
                 if repo.has_object(parent) {
                     next.push(parent.detach());
                 } else {

@@ -18,11 +18,11 @@ use super::side::Side;
 use super::{Mirror, Older, Remote};
 use crate::domain::{CommitSha, MergeGroup, RepoName};
 
-/// How many of the newest commits a mirror has of each branch, unless a question needs more.
-pub const DEPTH: NonZeroU32 = NonZeroU32::new(100).unwrap();
 /// Git's word for all of the history (`INFINITE_DEPTH` of its `shallow.h`).
 const ALL: NonZeroU32 = NonZeroU32::new(0x7fff_ffff).unwrap();
-/// A question that has fetched this often gets all that is left. Before, four times more each time.
+/// How many times more history each fetch of one question gets than the one before.
+const GROWTH: NonZeroU32 = NonZeroU32::new(4).unwrap();
+/// A question that has fetched this often gets all that is left.
 const MOST_ASKED: u32 = 6;
 /// How long a commit that the remote does not have is not asked for again.
 const ABSENT: Duration = Duration::from_secs(600);
@@ -40,6 +40,7 @@ const MOST_PACKS: usize = 2_000;
 pub struct Mirrors {
     directories: Directories,
     root: PathBuf,
+    /// How many of the newest commits of each branch are fetched, unless a question needs more.
     depth: NonZeroU32,
     /// The locks of a repository: for the branches that we follow, and for each kind of fetch aside.
     locks: Mutex<HashMap<(RepoName, Option<Side>), Lock>>,
@@ -185,13 +186,11 @@ impl Mirrors {
         let mut refspecs: Vec<_> = missing.iter().map(ToString::to_string).collect();
         // Without the name of a ref, all of them would be listed.
         refspecs.push("refs/windlass/none/*:refs/windlass/none/*".to_string());
-        let depth = self
-            .depth
-            .saturating_mul(NonZeroU32::MIN.saturating_add(3).saturating_pow(asked));
+        let more = self.depth.saturating_mul(GROWTH.saturating_pow(asked));
         let wanted = Wanted {
             refspecs: &refspecs,
             depth: if asked < MOST_ASKED {
-                depth.min(ALL)
+                more.min(ALL)
             } else {
                 ALL
             },
@@ -250,9 +249,9 @@ impl Mirrors {
             let _end = SetOnDrop(&over);
             fetch_into(&aside, remote, wanted, &stop)
         })
-        .or_else(|error| match stop.load(Ordering::SeqCst) {
-            true => Err(most.into()),
-            false => Err(error),
+        .map_err(|error| match stop.load(Ordering::SeqCst) {
+            true => most.into(),
+            false => error,
         })
     }
 

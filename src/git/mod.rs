@@ -37,7 +37,7 @@ mod working_copy;
 pub use commits::Merged;
 use listing::{Directories, directories};
 pub use listing::{EntryMode, Listing, TooLarge};
-pub use mirrors::{DEPTH, Mirrors, TooMuch};
+pub use mirrors::{Mirrors, TooMuch};
 pub use notes::NOTES;
 
 /// The open mirror of one repository. Objects that windlass creates, such as merged trees, stay in

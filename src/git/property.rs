@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::tests::{World, git};
+use super::tests::{World, git, try_git};
 use crate::domain::CommitSha;
 
 /// The parents of each commit, by how far back they are.
@@ -29,20 +29,10 @@ fn grow(world: &mut World, history: &[(usize, Option<usize>)]) {
     }
 }
 
-fn asked(world: &World, arguments: &[&str]) -> Option<String> {
-    let output = std::process::Command::new("git")
-        .current_dir(world.remote())
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    output.status.success().then(|| text.trim().to_string())
-}
-
 fn check(world: &World, one: &CommitSha, other: &CommitSha) {
     let (a, b) = (one.as_str(), other.as_str());
     // Each question of a handle of its own, as different loops ask.
-    let is_ancestor = asked(world, &["merge-base", "--is-ancestor", a, b]).is_some();
+    let is_ancestor = try_git(&world.remote(), &["merge-base", "--is-ancestor", a, b]).is_some();
     assert_eq!(world.open().has_in(one, other).unwrap(), is_ancestor);
     let mut bases: Vec<_> = world
         .open()
@@ -55,7 +45,7 @@ fn check(world: &World, one: &CommitSha, other: &CommitSha) {
         .map(ToString::to_string)
         .collect();
     bases.sort();
-    let mut right: Vec<_> = asked(world, &["merge-base", "--all", a, b])
+    let mut right: Vec<_> = try_git(&world.remote(), &["merge-base", "--all", a, b])
         .map(|text| text.lines().map(str::to_string).collect())
         .unwrap_or_default();
     right.sort();

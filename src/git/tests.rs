@@ -23,15 +23,17 @@ pub(super) struct World {
 }
 
 pub(super) fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .current_dir(folder)
-        .args(arguments)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .output()
-        .unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git {arguments:?}: {error}");
-    String::from_utf8(output.stdout).unwrap().trim().to_string()
+    try_git(folder, arguments).unwrap_or_else(|| panic!("git {arguments:?}"))
+}
+
+/// What git says; None: it ends with an error.
+pub(super) fn try_git(folder: &Path, arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new("git");
+    command.current_dir(folder).args(arguments);
+    let output = command.env("GIT_CONFIG_GLOBAL", "/dev/null").output();
+    let output = output.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    output.status.success().then(|| text.trim().to_string())
 }
 
 fn repo() -> RepoName {
