@@ -1,5 +1,5 @@
 //! Random histories: with the newest one to three commits of each branch, every
-//! answer is git's own.
+//! answer is git's own. And fetches of all kinds at the same time.
 
 use std::collections::BTreeSet;
 
@@ -102,4 +102,46 @@ proptest! {
             prop_assert_eq!(merged, whole.merge(one, other).ok());
         }
     }
+}
+
+#[test]
+fn fetches_at_the_same_time_leave_nothing_out() {
+    let mut world = World::new(2);
+    let tip = world.line(None, 40);
+    for number in 1..=8 {
+        let head = world.line(Some(number * 4), 3);
+        world.point(&format!("refs/pull/{number}/head"), head);
+    }
+    world.point("refs/heads/main", 5);
+    world.fetch();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for at in 6..=tip {
+                world.point("refs/heads/main", at);
+                world.fetch();
+            }
+        });
+        threads.spawn(|| (1..=8).for_each(|number| world.fetch_head(number)));
+        threads.spawn(|| {
+            for number in (1..=8).rev() {
+                let (old, newer) = (&world.commits[number], &world.commits[4 * number]);
+                assert!(world.open().has_in(old, newer).unwrap());
+            }
+        });
+    });
+    // Once more, so that the file `shallow` tells git of all that came.
+    world.fetch();
+    let mirror = world.mirrors.path(&super::tests::repo());
+    assert_eq!(
+        try_git(&mirror, &["fsck", "--connectivity-only", "--no-dangling"]),
+        Some(String::new())
+    );
+    for commit in &world.commits {
+        assert!(world.open().has_in(commit, commit).unwrap());
+    }
+    let merged = world
+        .commits
+        .iter()
+        .filter(|it| world.open().has_in(it, &world.commits[tip]).unwrap());
+    assert_eq!(merged.count(), 40);
 }

@@ -16,7 +16,7 @@ use crate::domain::{CommitSha, RepoName};
 /// A remote, and the mirrors that follow it.
 pub(super) struct World {
     folder: TempDir,
-    mirrors: Arc<Mirrors>,
+    pub(super) mirrors: Arc<Mirrors>,
     /// Fetches of older commits.
     older: Arc<AtomicUsize>,
     pub(super) commits: Vec<CommitSha>,
@@ -36,7 +36,7 @@ pub(super) fn try_git(folder: &Path, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| text.trim().to_string())
 }
 
-fn repo() -> RepoName {
+pub(super) fn repo() -> RepoName {
     "acme/config".parse().unwrap()
 }
 
@@ -153,7 +153,7 @@ impl World {
     }
 
     /// A line of commits, the first of them on `parent`; answers the last one.
-    fn line(&mut self, parent: Option<usize>, length: usize) -> usize {
+    pub(super) fn line(&mut self, parent: Option<usize>, length: usize) -> usize {
         let mut at = parent;
         for _ in 0..length {
             at = Some(self.commit(at.as_slice()));
