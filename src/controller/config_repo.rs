@@ -75,9 +75,8 @@ pub fn configuration(
     let Some(text) = source.text(FILE)? else {
         return Ok(None);
     };
-    let directories = source.directories();
     Ok(Some(Catalog::parse(&text).and_then(|catalog| {
-        let targets = catalog.expand(directories.iter().map(String::as_str))?;
+        let targets = catalog.expand(&source.places())?;
         Ok(Configured { catalog, targets })
     })))
 }

@@ -52,6 +52,10 @@ pub const SKIP: &str = "windlass.dev/skip";
 /// The annotation that confirms deletions: its value is the digest that names them.
 pub const CONFIRM_PRUNE: &str = "windlass.dev/confirm-prune";
 
+/// The annotation that applies a plan which is not what was approved: its value names the
+/// differences.
+pub const APPLY: &str = "windlass.dev/apply";
+
 /// The annotation that lets a first sync change existing objects.
 pub const ADOPT: &str = "windlass.dev/adopt";
 

@@ -12,6 +12,7 @@
 //! [`promotion`], [`pull_request`], [`sync`].
 
 pub mod approvals;
+pub mod approved;
 pub mod calendar;
 pub mod catalog;
 pub mod cel;

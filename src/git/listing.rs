@@ -185,15 +185,9 @@ impl Listing {
         found
     }
 
-    /// Every directory that has a file.
-    pub fn directories(&self) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
-        self.root.walk("", &mut |path, entry| {
-            if entry.below.is_some() {
-                found.insert(path);
-            }
-        });
-        found
+    /// The path of every file.
+    pub fn paths(&self) -> Vec<String> {
+        self.all().into_iter().map(|(path, ..)| path).collect()
     }
 
     /// The paths of the files that another listing has otherwise, or not, or more than this one.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::inputs::{How, Inputs, Walk};
+use super::inputs::{Chart, How, Inputs, Walk};
 use super::run::{MOST_TIME, Program};
 use super::source::join;
 use super::{MOST_LINKS, NotRendered, Release, Renderer};
@@ -49,11 +49,10 @@ impl Renderer {
     pub(super) async fn helm(
         &self,
         inputs: &Inputs,
-        chart: &str,
-        values: &[String],
+        chart: &Chart,
         release: &Release,
     ) -> Result<Vec<Manifest>, NotRendered> {
-        let (directory, arguments) = (&inputs.directory, template(chart, values, release));
+        let (directory, arguments) = (&inputs.directory, template(chart, release));
         let later = inputs.with_function("now", ANOTHER_TIME);
         let (first, second) = tokio::join!(
             self.run(inputs, Program::Helm, &arguments, MOST_TIME),
@@ -75,7 +74,7 @@ impl Renderer {
         inputs: &Inputs,
         release: Release,
     ) -> Result<Option<String>, NotRendered> {
-        let How::Helm { chart, values } = &inputs.how else {
+        let How::Helm(chart) = &inputs.how else {
             return Ok(None);
         };
         let failing = inputs.with_function(LOOKUP, "fail");
@@ -83,7 +82,7 @@ impl Renderer {
             return Ok(None);
         }
         let key = (format!("{LOOKUP} {}", inputs.hash), Some(release.clone()));
-        let arguments = template(chart, values, &release);
+        let arguments = template(chart, &release);
         let find = async {
             match self
                 .run(&failing, Program::Helm, &arguments, MOST_TIME)
@@ -92,7 +91,7 @@ impl Renderer {
                 Ok(_) => Ok(Arc::from("")),
                 // The chart renders with the real `lookup`, so this failure is a call of it.
                 Err(NotRendered::Invalid(Invalid(why))) => {
-                    Ok(Arc::from(failed_template(&why).unwrap_or(chart)))
+                    Ok(Arc::from(failed_template(&why).unwrap_or(&chart.directory)))
                 }
                 Err(other) => Err(other),
             }
@@ -108,23 +107,31 @@ impl Renderer {
 }
 
 /// The arguments of `helm template`.
-fn template(chart: &str, values: &[String], release: &Release) -> Vec<String> {
+fn template(chart: &Chart, release: &Release) -> Vec<String> {
+    let options = &chart.options;
     let words = [
         "template",
-        &release.name,
-        chart,
+        options.release.as_deref().unwrap_or(&release.name),
+        &chart.directory,
         "--namespace",
-        &release.namespace,
-        "--include-crds",
+        options.namespace.as_deref().unwrap_or(&release.namespace),
         "--skip-tests",
     ];
     let mut arguments: Vec<_> = words.map(str::to_string).into();
-    arguments.extend(["--kube-version".into(), release.kubernetes.clone()]);
-    for api in &release.apis {
+    if !options.skip_crds {
+        arguments.push("--include-crds".into());
+    }
+    let version = options.kube_version.as_ref();
+    let version = version.unwrap_or(&release.kubernetes);
+    arguments.extend(["--kube-version".into(), version.clone()]);
+    for api in release.apis.iter().chain(&options.api_versions) {
         arguments.extend(["--api-versions".into(), api.clone()]);
     }
-    for file in values {
+    for file in &chart.values {
         arguments.extend(["--values".into(), file.clone()]);
+    }
+    for (path, value) in &options.set {
+        arguments.extend(["--set-json".into(), format!("{path}={value}")]);
     }
     arguments
 }
@@ -184,10 +191,14 @@ impl Inputs {
     /// them.
     pub(super) fn layout(&self) -> Files {
         let mut files = self.files.clone();
-        let How::Helm { chart, .. } = &self.how else {
+        if let How::Generated(text) = &self.how {
+            let file = format!("{}/kustomization.yaml", self.directory);
+            files.insert(file, Arc::from(text.as_bytes()));
+        }
+        let How::Helm(Chart { directory, .. }) = &self.how else {
             return files;
         };
-        let mut pending = vec![(chart.clone(), chart.clone())];
+        let mut pending = vec![(directory.clone(), directory.clone())];
         for _ in 0..MOST_LINKS {
             let Some((chart, copied_to)) = pending.pop() else {
                 break;

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::kustomize::is_kustomization;
 use super::source::Source;
-use crate::domain::catalog::RenderSource;
+use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest, is_own};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{Invalid, edit, yaml};
 
@@ -22,11 +22,37 @@ const MOST_INPUT: usize = 32 << 20;
 pub(super) enum How {
     Plain,
     Kustomize,
-    /// The chart's directory, and the values files in their order.
-    Helm {
-        chart: String,
-        values: Vec<String>,
-    },
+    /// As a kustomization whose file the directory does not have: its text.
+    Generated(String),
+    Helm(Chart),
+}
+
+impl How {
+    /// The text that enters the hash: syncs of earlier versions are known by it.
+    fn words(&self) -> String {
+        let Self::Helm(chart) = self else {
+            return format!("{self:?}");
+        };
+        let Chart {
+            directory,
+            values,
+            options,
+        } = chart;
+        let plain = format!("Helm {{ chart: {directory:?}, values: {values:?} }}");
+        match *options == HelmOptions::default() {
+            true => plain,
+            false => format!("{plain} {options:?}"),
+        }
+    }
+}
+
+/// How a chart is rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chart {
+    pub(super) directory: String,
+    /// The values files, in their order.
+    pub(super) values: Vec<String>,
+    pub(super) options: HelmOptions,
 }
 
 /// The inputs of one application's rendering.
@@ -44,7 +70,7 @@ pub struct Inputs {
 impl Inputs {
     /// Whether the rendering depends on the destination.
     pub fn asks_the_cluster(&self) -> bool {
-        matches!(self.how, How::Helm { .. })
+        matches!(self.how, How::Helm(_))
     }
 
     pub fn reads(&self, path: &str) -> bool {
@@ -63,7 +89,7 @@ impl Inputs {
         let (own, others): (Vec<_>, Vec<_>) = self
             .files
             .iter()
-            .partition(|(path, _)| path.starts_with(&format!("{}/", self.directory)));
+            .partition(|(path, _)| is_own(&self.directory, path));
         own.into_iter().chain(others).find_map(|(path, content)| {
             let text = std::str::from_utf8(content).ok()?;
             let mut line = 1;
@@ -95,10 +121,9 @@ impl Inputs {
 
     /// The files under the application's own directory, for edits.
     pub fn own_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let prefix = format!("{}/", self.directory);
         self.files
             .iter()
-            .filter(move |(path, _)| path.starts_with(&prefix))
+            .filter(|(path, _)| is_own(&self.directory, path))
             .map(|(path, content)| (path.as_str(), &content[..]))
     }
 }
@@ -129,7 +154,7 @@ pub fn inputs(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>
 
 fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Invalid> {
     let directory = &source.directory;
-    if !tree.is_directory(directory) {
+    if !tree.is_directory(directory) && !tree.has_file(directory) {
         return Ok(None);
     }
     let mut walk = Walk {
@@ -147,6 +172,10 @@ fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Inva
     }))
 }
 
+fn is_values(path: &str) -> bool {
+    path.ends_with(".yaml") || path.ends_with(".yml")
+}
+
 /// The hash of all inputs.
 fn identity(directory: &str, how: &How, files: &BTreeMap<String, Arc<[u8]>>) -> String {
     let mut hash = Sha256::new();
@@ -157,7 +186,7 @@ fn identity(directory: &str, how: &How, files: &BTreeMap<String, Arc<[u8]>>) -> 
         hash.update(content);
     }
     hash.update(directory);
-    hash.update(format!("{how:?}"));
+    hash.update(how.words());
     hex::encode(hash.finalize())
 }
 
@@ -179,30 +208,52 @@ impl Walk<'_> {
         });
         if let Some(chart) = chart {
             self.chart(&chart)?;
-            let mut values = Vec::new();
-            if chart != *directory {
-                for path in tree
-                    .under(directory)
-                    .filter(|path| path.ends_with(".yaml") || path.ends_with(".yml"))
-                {
-                    self.file(&path)?;
-                    values.push(path);
-                }
-            }
-            return Ok(How::Helm { chart, values });
+            return Ok(How::Helm(Chart {
+                values: self.values(source, &chart)?,
+                directory: chart,
+                options: source.helm.clone(),
+            }));
+        }
+        if tree.has_file(directory) {
+            self.file(directory)?;
+            return Ok(How::Plain);
         }
         if is_kustomization(tree, directory) {
             self.kustomization(directory)?;
             return Ok(How::Kustomize);
         }
-        for path in tree.under(directory).filter(|path| {
-            [".yaml", ".yml", ".json"]
-                .iter()
-                .any(|end| path.ends_with(end))
-        }) {
+        if let Some(text) = self.generated(directory)? {
+            return Ok(How::Generated(text));
+        }
+        for path in tree.under(directory).filter(|path| is_manifest(path)) {
             self.file(&path)?;
         }
         Ok(How::Plain)
+    }
+
+    /// The values files of a chart, in their order: those that are named, then the application's
+    /// file; otherwise all of its directory.
+    fn values(&mut self, source: &RenderSource, chart: &str) -> Result<Vec<String>, Invalid> {
+        let (tree, place) = (self.source, &source.directory);
+        let mut values = source.helm.values.clone().unwrap_or_default();
+        for path in &values {
+            if !self.file(path)? {
+                return Err(Invalid(format!(
+                    "{place}: the values file `{path}` is not there"
+                )));
+            }
+        }
+        let own = tree.under(place).filter(|path| is_values(path));
+        let own: Vec<_> = match &source.helm.values {
+            _ if tree.has_file(place) => vec![place.clone()],
+            None if chart != place => own.collect(),
+            _ => Vec::new(),
+        };
+        for path in own {
+            self.file(&path)?;
+            values.push(path);
+        }
+        Ok(values)
     }
 
     pub(super) fn file(&mut self, path: &str) -> Result<bool, Invalid> {

@@ -1,13 +1,19 @@
 //! Kustomizations: the files that they refer to, and running kustomize.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::inputs::{Inputs, Walk};
 use super::run::{MOST_TIME, Program};
 use super::source::{Source, join};
 use super::{NotRendered, Renderer};
+use crate::domain::catalog::{is_manifest, is_own};
 use crate::domain::manifest::Manifest;
 use crate::domain::{Invalid, yaml};
+
+/// What kustomize says of a kustomization without resources.
+const EMPTY: &str = "kustomization.yaml is empty";
 
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
@@ -22,12 +28,59 @@ impl Renderer {
         let arguments = ["build".into(), inputs.directory.clone()];
         let out = self
             .run(inputs, Program::Kustomize, &arguments, MOST_TIME)
-            .await?;
-        Ok(self.parse(&out, &inputs.directory).await?)
+            .await;
+        match out {
+            Ok(out) => Ok(self.parse(&out, &inputs.directory).await?),
+            // Whether an application may be empty is decided where it is known what it has.
+            Err(NotRendered::Invalid(Invalid(why))) if why.contains(EMPTY) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 }
 
+/// The directories below a directory that are kustomizations, without those below others.
+fn kustomizations_below(source: &Source<'_>, directory: &str) -> BTreeSet<String> {
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    // A directory comes before what is below it.
+    for path in source.under(directory) {
+        let Some((place, name)) = path.rsplit_once('/') else {
+            continue;
+        };
+        let is_below = |other: &String| is_own(other, place);
+        if KUSTOMIZATIONS.contains(&name) && !found.iter().any(is_below) {
+            found.retain(|other| !is_own(place, other));
+            found.insert(place.into());
+        }
+    }
+    found
+}
+
 impl Walk<'_> {
+    /// A directory of manifests with kustomizations below it, as one kustomization of them all: the
+    /// text of its file, as Flux would write it. None: there are none below.
+    pub(super) fn generated(&mut self, directory: &str) -> Result<Option<String>, Invalid> {
+        let nested = kustomizations_below(self.source, directory);
+        if nested.is_empty() {
+            return Ok(None);
+        }
+        let is_nested = |path: &str| nested.iter().any(|other| is_own(other, path));
+        let files = self.source.under(directory);
+        let files: Vec<_> = files
+            .filter(|path| is_manifest(path) && !is_nested(path))
+            .collect();
+        for path in &files {
+            self.file(path)?;
+        }
+        for path in &nested {
+            self.kustomization(path)?;
+        }
+        let resources = files.iter().chain(&nested);
+        let relative = resources.filter_map(|path| path.strip_prefix(&format!("{directory}/")));
+        let resources: Vec<_> = relative.collect();
+        let text = serde_json::json!({"kind": "Kustomization", "resources": resources});
+        Ok(Some(text.to_string()))
+    }
+
     pub(super) fn kustomization(&mut self, directory: &str) -> Result<(), Invalid> {
         if !self.visited.insert(directory.into()) {
             return Ok(());

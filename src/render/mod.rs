@@ -188,12 +188,12 @@ impl Renderer {
                     .await;
                 Ok(tokio::task::block_in_place(|| plain(inputs))?)
             }
-            How::Kustomize => self.kustomize(inputs).await,
-            How::Helm { chart, values } => {
+            How::Kustomize | How::Generated(_) => self.kustomize(inputs).await,
+            How::Helm(chart) => {
                 let release = release.ok_or_else(|| {
                     Invalid(format!("{}: a chart needs a destination", inputs.directory))
                 })?;
-                self.helm(inputs, chart, values, &release).await
+                self.helm(inputs, chart, &release).await
             }
         }
     }

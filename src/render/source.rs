@@ -1,10 +1,8 @@
 //! A Git tree with its listing, and reading files in it. No path and no symbolic
 //! link leads out of the tree.
 
-use std::collections::BTreeSet;
-
 use super::MOST_LINKS;
-use crate::domain::Invalid;
+use crate::domain::{Invalid, catalog};
 use crate::git::{EntryMode, Listing, Mirror, TreeId};
 
 /// A Git tree with its listing, read once for all applications.
@@ -23,9 +21,10 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Every directory.
-    pub fn directories(&self) -> BTreeSet<String> {
-        self.files.directories()
+    /// What can be an application in it.
+    pub fn places(&self) -> catalog::Tree {
+        let files = self.files.paths();
+        catalog::Tree::new(files.iter().map(String::as_str))
     }
 
     /// All files, for finding those in which two trees differ.

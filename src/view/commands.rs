@@ -106,6 +106,9 @@ fn not_touched(selectors: &[Selector], touched: &[ApplicationKey]) -> String {
 fn nothing(sought: Sought) -> &'static str {
     match sought {
         Sought::Adoption => "Nothing waits to be adopted in the applications of this pull request.",
+        Sought::Deviation => {
+            "No sync of the applications of this pull request differs from what was approved."
+        }
         Sought::Deletion => "No deletion waits for a confirmation.",
         Sought::Field => {
             "There is nothing to take: the preview names no field that somebody else owns."
@@ -128,6 +131,7 @@ fn row(row: &Row) -> String {
     let title = row.application.title();
     match &row.outcome {
         Ok(Done::Adopts(objects)) => format!("- `{title}` takes over {}", listed(objects)),
+        Ok(Done::Applies) => format!("- `{title}` applies it all the same"),
         Ok(Done::Deletes(objects)) => format!("- `{title}` deletes {}", listed(objects)),
         Ok(Done::SyncsTo(commit)) => format!("- `{title}` is being synced to `{}`", commit.short()),
         Ok(Done::Takes(paths)) => {

@@ -1,5 +1,6 @@
 //! Why an application is where it is, in words.
 
+use crate::domain::approved::{Deviation, DeviationKind, Deviations};
 use crate::domain::health::Health;
 use crate::domain::hold::Hold;
 use crate::domain::sync::{Adoption, Drift, Late, Proposal, Reason, duration_words};
@@ -18,6 +19,7 @@ pub fn reason(reason: &Reason) -> String {
         Reason::Paused { until } => format!("paused until {until}: `windlass resume` ends it"),
         Reason::Refused(objects) => joined(objects.iter().map(|(key, why)| format!("{key}: {why}")), "\n"),
         Reason::AdoptionRequired(adoption) => adoption_words(adoption),
+        Reason::NotAsApproved(deviations) => deviations_words(deviations),
         Reason::WaitsForApplications(titles) => format!("waits for {}", titles.join(", ")),
         Reason::Drift { objects, proposal } => {
             let objects = joined(objects.iter().map(drift), "; ");
@@ -85,6 +87,25 @@ fn adoption_words(adoption: &Adoption) -> String {
             "the first sync would change objects that already exist ({}): `windlass adopt {application}` allows it",
             joined(objects.iter().map(ToString::to_string), ", ")
         ),
+    }
+}
+
+/// What a sync would do that was not approved, and what to do about it.
+fn deviations_words(Deviations { pull_request, all }: &Deviations) -> String {
+    let all = joined(all.iter().map(deviation), "; ");
+    format!(
+        "the cluster changed since #{pull_request} was approved, so nothing is applied: {all}. `/apply` in #{pull_request}, by somebody who may approve, applies it all the same; a revert takes it back"
+    )
+}
+
+fn deviation(Deviation { key, kind }: &Deviation) -> String {
+    match kind {
+        DeviationKind::Recreated => format!("{key} would be deleted and created again"),
+        DeviationKind::Value {
+            field,
+            approved,
+            now,
+        } => format!("{key} would get {field} {now} instead of {approved}"),
     }
 }
 

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::inventory::InventoryEntry;
+use crate::domain::approved::ApprovedPlan;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::history::HealthyRevision;
 use crate::domain::hold::Hold;
@@ -143,6 +144,12 @@ pub struct ApplicationStatus {
     /// Objects that existed before windlass and wait for adoption; the first of many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adoption: Vec<String>,
+    /// What pull requests that are merged, or about to be, were approved for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved: Vec<ApprovedPlan>,
+    /// Names what the sync would do that was not approved, and that waits for `/apply`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unapproved: Option<String>,
     /// Digests of images of which running pods were seen to run just them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proven: Vec<String>,
@@ -235,6 +242,8 @@ impl Default for ApplicationStatus {
             served: None,
             failures: Vec::new(),
             adoption: Vec::new(),
+            approved: Vec::new(),
+            unapproved: None,
             last_sync: None,
             proven: Vec::new(),
             unproven: None,

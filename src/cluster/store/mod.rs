@@ -26,7 +26,7 @@ pub use writes::Writer;
 use crate::cluster::{Error, Result, WatchEvent};
 use crate::domain::ApplicationKey;
 pub use crate::domain::labels::{
-    ADOPT, CONFIRM_PRUNE, HANDLED, HOLD, PAUSE, ROLLBACK, ROLLBACK_DECLINED, SAID, SKIP,
+    ADOPT, APPLY, CONFIRM_PRUNE, HANDLED, HOLD, PAUSE, ROLLBACK, ROLLBACK_DECLINED, SAID, SKIP,
     SYNC_REQUEST, TAKE,
 };
 use crate::domain::permit::WritePermit;

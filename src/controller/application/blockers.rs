@@ -12,12 +12,13 @@ use super::desired::Desired;
 use super::drift_loop::drift_loops;
 use super::health::Assessed;
 use super::objects::Objects;
-use super::{drift_pull_request, image_verification};
+use super::{approved, drift_pull_request, image_verification};
 use crate::cluster::store::{self, Application, ApplicationStatus, DriftLoop, Pause};
 use crate::controller::cache::locked;
 use crate::controller::dry_run::AppScope;
 use crate::controller::revision::change;
 use crate::controller::{Base, Reader, Result};
+use crate::domain::approved::{ApprovedPlan, Deviations};
 use crate::domain::catalog::Target;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::manifest::ResourceKey;
@@ -31,6 +32,9 @@ pub struct Blockers {
     pub waits_for: Vec<String>,
     /// Why nothing is applied until somebody adopts the existing objects.
     pub adoption: Option<Adoption>,
+    /// What merged pull requests were approved for, and what the plan does beyond that.
+    pub approved: Vec<ApprovedPlan>,
+    pub deviations: Option<Deviations>,
     /// Objects whose drift is reverted again and again, with who changes them.
     pub drift_loops: Vec<(ResourceKey, String)>,
     pub drift_backoff: Option<DriftLoop>,
@@ -61,6 +65,8 @@ pub async fn read(
     let (status, requests) = (&declared.status, &declared.requests);
     let pause = pause(requests.pause.clone(), status.pause.clone(), ctx.now())?;
     let cluster_uid = scope.cluster.uid().await?;
+    let approved = approved::plans(ctx, key, declared);
+    let deviations = approved::deviations(declared, &approved, plan);
     let adoption = adoption(status, plan, &cluster_uid, requests.adopt, key);
     if requests.hard_refresh {
         locked(&ctx.cache.applications.heals).retain(|(of, _), _| of != key);
@@ -93,6 +99,8 @@ pub async fn read(
         pause,
         waits_for: waits_for(ctx, key, base, target).await?,
         adoption,
+        approved,
+        deviations,
         drift_loops,
         drift_backoff,
         proposal,

@@ -12,6 +12,7 @@
 mod act;
 mod apply;
 mod approval;
+mod approved;
 mod blockers;
 mod cache;
 mod declare;
@@ -118,6 +119,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
     drop(scope);
     let facts = sync::Snapshot {
         rendered: desired.rendered.clone(),
+        owns_nothing: declared.status.inventory.is_empty(),
         plan,
         health: health.total.clone(),
         withheld: prune.withheld.clone(),
@@ -129,6 +131,7 @@ async fn observe(ctx: &Arc<Reader>, key: &ApplicationKey) -> Result<Observed> {
         drift_loops: blockers.drift_loops.clone(),
         waves: health.waves.clone(),
         adoption: blockers.adoption.clone(),
+        deviations: blockers.deviations.clone(),
         late: prune.late.clone(),
         terminating: prune.ending.clone(),
     };

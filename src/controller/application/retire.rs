@@ -13,7 +13,9 @@ use crate::controller::cache::locked;
 use crate::controller::{Base, Event, Reader, Requeue, Result, Writer, resource_owners};
 use crate::domain::ApplicationKey;
 use crate::domain::calendar::Calendar;
-use crate::domain::catalog::{Destination, HEALTH_TIMEOUT, MergePolicy, Reconciler, Stage, Target};
+use crate::domain::catalog::{
+    Destination, HEALTH_TIMEOUT, HelmOptions, MergePolicy, Reconciler, Stage, Target,
+};
 use crate::domain::health::{Health, SyncState};
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::{self, DriftMode};
@@ -261,6 +263,7 @@ pub fn target_of(object: &Application) -> Target {
         },
         images: vec![],
         chart: None,
+        helm: HelmOptions::default(),
         fields: FieldRules::default(),
         drift: DriftMode::Report,
         depends_on: vec![],

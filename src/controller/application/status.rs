@@ -6,6 +6,7 @@ use super::{Observation, inventory};
 use crate::cluster::store::{self, ApplicationStatus, LastSync};
 use crate::controller::revision::CurrentInputs;
 use crate::domain::CommitSha;
+use crate::domain::approved;
 use crate::domain::health::{Health, SyncState};
 use crate::domain::history::{HealthyRevision, is_irreversible, note_healthy};
 use crate::domain::plan;
@@ -85,8 +86,9 @@ pub fn next(
             }
             status.sync = SyncState::OutOfSync;
             status.blocked = true;
-            // Waiting for an adoption is no failure.
-            if observation.facts.adoption.is_none() {
+            // Waiting for a decision is no failure.
+            let facts = &observation.facts;
+            if facts.adoption.is_none() && facts.deviations.is_none() {
                 let failed = words.as_deref().filter(|_| !finished);
                 note_failure(&mut status.failures, revision, failed);
             }
@@ -172,6 +174,13 @@ fn observed(
         served: observation.desired.served.clone(),
         unruled: observation.health.unruled.clone(),
         adoption: to_adopt(observation),
+        approved: match verdict.step {
+            Step::InSync { .. } => {
+                approved::after_sync(&blockers.approved, &observation.declared.change.hash)
+            }
+            _ => blockers.approved.clone(),
+        },
+        unapproved: unapproved(observation),
         proven: blockers.verification.proven.clone(),
         unproven: blockers.verification.unproven.clone(),
         last_sync: last_sync(observation, &verdict.step, now),
@@ -232,6 +241,12 @@ fn overdue(
         },
         other => other,
     }
+}
+
+/// Names what the sync would do that was not approved.
+fn unapproved(observation: &Observation) -> Option<String> {
+    let deviations = observation.facts.deviations.as_ref()?;
+    Some(deviations.ids(&observation.declared.change.hash))
 }
 
 /// The objects that wait until somebody adopts them.

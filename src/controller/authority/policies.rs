@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::controller::preview::Changes;
 use crate::controller::{Reader, Result};
 use crate::domain::PullRequestKey;
-use crate::domain::catalog::{Approver, MergePolicy, Target};
+use crate::domain::catalog::{Approver, MergePolicy, Target, is_own};
 use crate::domain::gate::{BreakGlass, StagePolicy};
 use crate::github;
 
@@ -70,7 +70,6 @@ pub async fn policies(
 /// The owners of each file that changes and that a target reads, file by file; files that nobody
 /// owns are left out.
 fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
-    let place = format!("{}/", target.path);
     let read = changes
         .reads
         .get(&(target.application.clone(), target.stage.name.clone()));
@@ -80,12 +79,12 @@ fn owned<'a>(target: &Target, changes: &'a Changes) -> Vec<&'a [String]> {
             .files
             .iter()
             .map(String::as_str)
-            .filter(|file| file.starts_with(&place))
+            .filter(|file| is_own(&target.path, file))
             .collect(),
     };
     // If a target changes without a file of its own (its configuration, its namespace), the owners
     // of its directory count.
-    let own = [place.clone() + "kustomization.yaml"];
+    let own = [target.path.clone() + "/kustomization.yaml"];
     let files = if files.is_empty() {
         own.iter().map(String::as_str).collect()
     } else {

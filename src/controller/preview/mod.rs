@@ -21,6 +21,7 @@ pub use git::{Changes, GitDiff, Touched, changes_between, git_diff, unmatched};
 use crate::cluster::store::{Application, ApplicationStatus};
 use crate::controller::dry_run::AppScope;
 use crate::controller::resource_owners::{self, RenderInputs, ResourceOwners};
+use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Environment, Result};
 use crate::domain::catalog::Target;
 use crate::domain::image::ImageRef;
@@ -50,17 +51,15 @@ pub fn synced_of(
     if !mirror.knows(&synced)? {
         return Ok(None);
     }
-    let read = crate::controller::revision::inputs_at(mirror, &synced, &target.render_source())?;
-    Ok(
-        (crate::controller::revision::hash_of(&read) != crate::controller::revision::hash_of(base))
-            .then_some(read),
-    )
+    let read = inputs_at(mirror, &synced, &target.render_source())?;
+    Ok((hash_of(&read) != hash_of(base)).then_some(read))
 }
 
 /// An empty preview, with an error if nothing can be previewed.
 pub fn blank(key: ApplicationKey, cluster: &str, error: Option<String>) -> ApplicationPreview {
     ApplicationPreview {
         cluster: cluster.into(),
+        inputs: Default::default(),
         plan: Plan::default(),
         drift: Plan::default(),
         waiting: Plan::default(),
@@ -88,6 +87,7 @@ pub async fn application(
     target.fields.take.extend(takes);
     let error = unreachable(environment, repo, &target.destination);
     let mut preview = blank(key.clone(), &target.destination.cluster, error);
+    preview.inputs = (hash_of(&before), hash_of(&after));
     if preview.error.is_some() {
         return Ok(preview);
     }

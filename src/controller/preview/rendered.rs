@@ -51,7 +51,9 @@ impl Rendering<'_> {
         after: &RenderInputs,
         synced: Option<&RenderInputs>,
     ) -> Result<std::result::Result<Rendered, Invalid>> {
-        let base = self.manifests(before).await?.unwrap_or_default();
+        let base = self.manifests(before).await?;
+        let was_empty = base.as_ref().is_ok_and(Vec::is_empty) && !matches!(before, Ok(None));
+        let base = base.unwrap_or_default();
         let head = match self.manifests(after).await? {
             Ok(head) => head,
             Err(why) => return Ok(Err(why)),
@@ -64,7 +66,7 @@ impl Rendering<'_> {
         if matches!(after, Ok(None)) {
             return Ok(Ok(rendered));
         }
-        if rendered.head.is_empty() {
+        if rendered.head.is_empty() && !was_empty {
             return Ok(Err(Invalid("it renders no objects: nothing would be pruned, and the sync would stop with that message".into())));
         }
         if let Ok(Some(inputs)) = after {

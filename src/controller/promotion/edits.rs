@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::candidates::decisions;
 use super::git::sight;
 use crate::cluster::store::Promotion;
-use crate::domain::catalog::{RenderSource, Target};
+use crate::domain::catalog::{RenderSource, Target, is_own};
 use crate::domain::edit::{EditError, FileEdit, set_image};
 use crate::domain::image::Candidate;
 use crate::domain::promotion::{CandidateState, Decision, Offer};
@@ -163,13 +163,13 @@ pub fn restored(
         return Ok(Err(Invalid(why)));
     };
     let (current, present) = (inputs(tree)?, Source::open(mirror, tree)?);
-    let own = format!("{}/", place.directory);
     let mut paths: BTreeSet<_> = wanted.paths().map(str::to_string).collect();
     // What the application did not read then, and does not have in its own directory, can stay.
     match &current {
         Some(current) => {
-            let theirs = current.paths().filter(|path| path.starts_with(&own));
-            paths.extend(theirs.map(str::to_string));
+            let all = current.paths();
+            let own = all.filter(|path| is_own(&place.directory, path));
+            paths.extend(own.map(str::to_string));
         }
         // It is unreadable: all of it may be in the way.
         None => paths.extend(present.under(&place.directory)),

@@ -10,6 +10,7 @@ use super::{Observation, commands, merge, place_of};
 use crate::controller::{Requeue, Result, Writer, branch_rules};
 use crate::domain::PullRequestKey;
 use crate::domain::approvals::{Contributors, Doubt};
+use crate::domain::approved::{self, ApprovedPlan};
 use crate::domain::pull_request::{CHECK, Failure, GATE_CONTEXT, Step};
 use crate::github::NewCheck;
 use crate::view;
@@ -49,6 +50,7 @@ pub async fn act(
                 if !still_stands(ctx, key, observation).await? {
                     return Ok(Requeue::After(Duration::ZERO));
                 }
+                record_approved(ctx, key, observation).await?;
                 requeue = merge::merge(ctx, key, observation, &permit)
                     .await?
                     .or_after(observation.next_change(ctx.now()));
@@ -56,6 +58,33 @@ pub async fn act(
         }
     }
     Ok(requeue)
+}
+
+/// Stores what the pull request was approved for before it is merged, so that the sync is compared with it.
+async fn record_approved(
+    ctx: &Writer,
+    key: &PullRequestKey,
+    observation: &Observation,
+) -> Result<()> {
+    let Some(shown) = &observation.shown_preview else {
+        return Ok(());
+    };
+    for app in &shown.preview.applications {
+        let target = observation.base.target(&app.key);
+        if target.is_none_or(|target| !target.stage.is_reviewed()) {
+            continue;
+        }
+        // Without an object, it was never synced.
+        let Some(object) = ctx.store.application(&app.key).await? else {
+            continue;
+        };
+        let mut status = object.status.clone().unwrap_or_default();
+        let plan = ApprovedPlan::new(key.number, app.inputs.clone(), &app.plan);
+        approved::keep(&mut status.approved, plan);
+        let store = ctx.to_store();
+        store.report_application(&object, status, ctx.now()).await?;
+    }
+    Ok(())
 }
 
 /// When to look again without an event.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::controller::cache::locked;
 use crate::controller::{Base, Reader, Result};
 use crate::domain::PullRequestKey;
-use crate::domain::catalog::FILE;
+use crate::domain::catalog::{FILE, is_own};
 
 /// GitHub lists no more files of a pull request.
 const MOST_FILES: usize = 3_000;
@@ -27,10 +27,7 @@ pub async fn touches_nothing(ctx: &Arc<Reader>, key: &PullRequestKey, base: &Bas
     let known = locked(&ctx.cache.repositories.changes);
     let is_read = |name: &str| {
         configured.targets.iter().any(|target| {
-            let is_below = |folder: &str| {
-                name.strip_prefix(folder)
-                    .is_some_and(|rest| rest.starts_with('/'))
-            };
+            let is_below = |place: &str| is_own(place, name);
             let inputs = known.get(&target.key(&key.repo));
             let inputs = inputs.filter(|known| known.base == base.commit);
             let reads = inputs.map(|known| match &known.inputs {
@@ -43,12 +40,7 @@ pub async fn touches_nothing(ctx: &Arc<Reader>, key: &PullRequestKey, base: &Bas
                 || reads.unwrap_or(true)
         })
     };
-    let begins = |name: &str| {
-        let folders = name.match_indices('/').map(|(at, _)| &name[..at]);
-        let expanded = configured.catalog.expand(folders);
-        expanded.map_or(true, |targets| !targets.is_empty())
-    };
     Ok(!names
         .iter()
-        .any(|name| name == FILE || is_read(name) || begins(name)))
+        .any(|name| name == FILE || is_read(name) || configured.catalog.may_place(name)))
 }

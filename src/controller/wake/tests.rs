@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::controller::Configured;
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, Tree};
 use crate::github::Repository;
 
 fn repo() -> RepoName {
@@ -31,7 +31,7 @@ fn base() -> Arc<Base> {
         "web/shop/staging",
         "web/shop/production",
     ];
-    let targets = catalog.expand(paths).unwrap();
+    let targets = catalog.expand(&Tree::of(paths)).unwrap();
     Arc::new(Base {
         repo: Repository {
             id: 1,

@@ -4,22 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::dependencies;
 use super::raw::RawImage;
-use super::rule::{Rule, Segment};
+use super::rule::{Match, Rule};
+use super::tree::Tree;
 use super::{Catalog, Destination, FILE, ImageRule, Reconciler, Stage, Target, invalid};
 use crate::domain::image;
 use crate::domain::manifest::is_label;
 use crate::domain::{Invalid, Name};
 
 impl Catalog {
-    /// The applications in the directories of a tree. Each directory belongs to the first rule that
-    /// matches it. It is an error if two directories are the same application in the same stage.
-    pub fn expand<'a>(
-        &self,
-        directories: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Vec<Target>, Invalid> {
+    /// The applications in a tree. Each directory and file belongs to the first rule that matches
+    /// it. It is an error if two of them are the same application in the same stage.
+    pub fn expand(&self, tree: &Tree) -> Result<Vec<Target>, Invalid> {
         let mut targets: BTreeMap<(Name, usize), Target> = BTreeMap::new();
-        for path in directories {
-            let Some(target) = self.rules.iter().find_map(|rule| self.apply(rule, path)) else {
+        let of_files = |rule: &&Rule| rule.pattern.is_of_files();
+        let (files, directories): (Vec<_>, Vec<_>) = self.rules.iter().partition(of_files);
+        let directories = tree.applications().map(|path| (path, &directories));
+        let files = tree.manifests().map(|path| (path, &files));
+        for (path, rules) in directories.chain(files) {
+            let Some(target) = rules.iter().find_map(|rule| self.apply(rule, path)) else {
                 continue;
             };
             let target = target?;
@@ -31,7 +33,7 @@ impl Catalog {
             let title = format!("{}/{}", target.application, target.stage.name);
             if let Some(other) = targets.insert((target.application.clone(), position), target) {
                 return Err(invalid(format_args!(
-                    "`{}` and `{path}` are both {title}: one application in one stage has one directory",
+                    "`{}` and `{path}` are both {title}: one application in one stage has one place. Leave one out by `exclude:`, or give them names with more placeholders",
                     other.path
                 )));
             }
@@ -50,21 +52,42 @@ impl Catalog {
         Ok(targets)
     }
 
-    /// A message for each pattern that matches no directory, with the directory that is most
-    /// similar.
-    pub fn unmatched(&self, directories: &BTreeSet<String>) -> Vec<String> {
-        let is_unmatched = |rule: &&Rule| {
-            !directories
+    /// Whether a file of this path may be in the place of an application: by the patterns alone.
+    pub fn may_place(&self, file: &str) -> bool {
+        let folders = file.match_indices('/').map(|(at, _)| &file[..at]);
+        let mut places = folders.chain([file]);
+        let matches = |path: &str| {
+            self.rules
                 .iter()
-                .any(|path| self.apply(rule, path).is_some())
+                .any(|rule| rule.find(&self.stages, path).is_some())
+        };
+        places.any(matches)
+    }
+
+    /// A message for each pattern that matches nothing, with the directory that is most similar.
+    pub fn unmatched(&self, tree: &Tree) -> Vec<String> {
+        let matches = |rule: &Rule, path: &str| rule.find(&self.stages, path).is_some();
+        let is_unmatched = |rule: &&Rule| match rule.pattern.is_of_files() {
+            true => !tree.manifests().any(|path| matches(rule, path)),
+            false => !tree.applications().any(|path| matches(rule, path)),
         };
         let message = |rule: &Rule| {
-            let pattern = rule.pattern();
-            let nearest = self.nearest(rule, directories);
+            let pattern = &rule.pattern.text;
+            if let Some(empty) = tree.directories().find(|path| matches(rule, path)) {
+                return format!(
+                    "{FILE}: `{pattern}` matches only directories that cannot be rendered, such as `{empty}`: they hold no kustomization, no chart and no manifests of their own"
+                );
+            }
+            let what = if rule.pattern.is_of_files() {
+                "file"
+            } else {
+                "directory"
+            };
+            let nearest = self.nearest(rule, tree);
             let nearest = nearest
                 .map(|path| format!("; the nearest is `{path}`"))
                 .unwrap_or_default();
-            format!("{FILE}: `{pattern}` matches no directory{nearest}")
+            format!("{FILE}: `{pattern}` matches no {what}{nearest}")
         };
         self.rules
             .iter()
@@ -73,45 +96,31 @@ impl Catalog {
             .collect()
     }
 
-    /// The directory that is most similar to a pattern, if any is.
-    fn nearest<'a>(&self, rule: &Rule, directories: &'a BTreeSet<String>) -> Option<&'a String> {
-        let similarity = |path: &&'a String| {
-            let parts: Vec<&str> = path.split('/').collect();
-            // In percent: a literal may be misspelt, a stage has to be a declared one, any name may
-            // be an application's.
-            let score = |(segment, part): (&Segment, &&str)| match segment {
-                Segment::Literal(text) => {
-                    (strsim::normalized_damerau_levenshtein(text, part) * 100.0) as usize
-                }
-                Segment::Stage if self.stages.iter().any(|stage| stage.name.as_str() == *part) => {
-                    100
-                }
-                Segment::Stage => 0,
-                Segment::Application => 10,
-            };
-            let sum: usize = rule.segments.iter().zip(&parts).map(score).sum();
-            let penalty = rule.segments.len().abs_diff(parts.len()) * 50;
-            (sum.saturating_sub(penalty), std::cmp::Reverse(path.len()))
+    /// The path that is most similar to a pattern, if any is.
+    fn nearest<'a>(&self, rule: &Rule, tree: &'a Tree) -> Option<&'a str> {
+        let is_stage = |name: &str| self.stages.iter().any(|stage| stage.name.as_str() == name);
+        let similarity = |path: &&'a str| {
+            let similarity = rule.pattern.similarity(path, &is_stage);
+            (similarity, std::cmp::Reverse(path.len()))
         };
-        directories
-            .iter()
-            .max_by_key(similarity)
+        let all: Box<dyn Iterator<Item = &str>> = match rule.pattern.is_of_files() {
+            true => Box::new(tree.manifests()),
+            false => Box::new(tree.directories()),
+        };
+        all.max_by_key(similarity)
             .filter(|path| similarity(path).0 >= 50)
     }
 
     /// None: the rule does not match. An error: it matches, and the result is invalid.
     fn apply(&self, rule: &Rule, path: &str) -> Option<Result<Target, Invalid>> {
-        let found = rule.match_path(&self.stages, path)?;
-        Some(found.and_then(|(application, stage)| target(rule, application, stage, path)))
+        let found = rule.find(&self.stages, path)?;
+        Some(found.and_then(|found| target(rule, &found, path)))
     }
 }
 
 /// The target for an application in a stage: the rule with its placeholders replaced.
-fn target(rule: &Rule, application: Name, stage: &Stage, path: &str) -> Result<Target, Invalid> {
-    let fill = |text: &str| {
-        text.replace("{application}", application.as_str())
-            .replace("{stage}", stage.name.as_str())
-    };
+fn target(rule: &Rule, found: &Match<'_>, path: &str) -> Result<Target, Invalid> {
+    let (stage, fill) = (found.stage, |text: &str| found.fill(text));
     let reconcile = stage.reconcile.filled(fill);
     if let Reconciler::ArgoCd(named) | Reconciler::Flux(named) = &reconcile
         && !(is_label(&named.namespace) && is_label(&named.name.replace('.', "-")))
@@ -143,12 +152,13 @@ fn target(rule: &Rule, application: Name, stage: &Stage, path: &str) -> Result<T
             .iter()
             .map(image)
             .collect::<Result<_, Invalid>>()?,
-        chart: rule.chart.as_deref().map(fill),
+        chart: rule.chart.as_deref().map(|chart| found.fill_path(chart)),
+        helm: rule.helm.filled(fill, |path| found.fill_path(path)),
         stage: Stage {
             reconcile,
             ..stage.clone()
         },
-        application,
+        application: found.application.clone(),
         path: path.into(),
         destination,
         fields: rule.fields.clone(),

@@ -5,9 +5,11 @@
 //! label, projects and windows is in `docs/adr/0003-windlass-yaml.md`.
 //!
 //! Rooms: `raw` (the file as written), `validate` (from that to a [`Catalog`]),
-//! `gates` (what a stage asks of a pull request), `rule` (a pattern of directories,
-//! and the settings of the applications that it matches), `expand` (from directories to [`Target`]s), `order` (the order of
-//! stages and dependencies).
+//! `gates` (what a stage asks of a pull request), `rule` (a pattern of paths, and
+//! the settings of the applications that it matches), `pattern` (how a path matches),
+//! `tree` (which directories can be applications), `helm` (how a chart is rendered),
+//! `expand` (from a tree to [`Target`]s), `order` (the order of stages and
+//! dependencies).
 
 use std::time::Duration;
 
@@ -24,12 +26,18 @@ use rule::Rule;
 
 mod expand;
 mod gates;
+mod helm;
 mod order;
+mod pattern;
 mod raw;
 mod rule;
+mod tree;
 mod validate;
 
+pub use helm::HelmOptions;
+pub use pattern::is_manifest;
 pub use raw::schema;
+pub use tree::Tree;
 
 /// The file's path in the config repository.
 pub const FILE: &str = "windlass.yaml";
@@ -68,6 +76,13 @@ pub struct Stage {
     /// A sync that fails, or is unhealthy within this time after it was healthy, is rolled back
     /// without a person. None: only people roll back.
     pub rollback: Option<Duration>,
+}
+
+impl Stage {
+    /// Whether every change of it needs an approval, also windlass's own.
+    pub fn is_reviewed(&self) -> bool {
+        self.approvals > 0 || self.merge != MergePolicy::Auto
+    }
 }
 
 /// Who may approve for a stage.
@@ -207,12 +222,14 @@ pub struct Destination {
 pub struct Target {
     pub application: Name,
     pub stage: Stage,
-    /// The directory, without a slash at its end.
+    /// The directory, without a slash at its end; or the file, if it is in one.
     pub path: String,
     pub destination: Destination,
     pub images: Vec<ImageRule>,
     /// The path of a chart in the repository; the directory then holds its values files.
     pub chart: Option<String>,
+    /// How the chart is rendered.
+    pub helm: HelmOptions,
     /// What is done about fields that other field managers own.
     pub fields: FieldRules,
     /// What is done about drift.
@@ -233,8 +250,16 @@ pub struct ImageRule {
 /// The paths that an application is rendered from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderSource {
+    /// The directory, or the file.
     pub directory: String,
     pub chart: Option<String>,
+    pub helm: HelmOptions,
+}
+
+/// Whether a file is an application's own: in its directory, or the file that it is.
+pub fn is_own(place: &str, file: &str) -> bool {
+    let rest = file.strip_prefix(place);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Target {
@@ -247,6 +272,7 @@ impl Target {
         RenderSource {
             directory: self.path.clone(),
             chart: self.chart.clone(),
+            helm: self.helm.clone(),
         }
     }
 
@@ -295,5 +321,7 @@ fn invalid(why: impl std::fmt::Display) -> Invalid {
     Invalid(format!("{FILE}: {why}"))
 }
 
+#[cfg(test)]
+mod layouts;
 #[cfg(test)]
 mod tests;

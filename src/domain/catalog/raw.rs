@@ -1,9 +1,13 @@
 //! The file as written: its structure, placeholders that YAML would misread, and
 //! errors that suggest the key that was meant.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::helm::RawHelm;
+use super::pattern::{APPLICATION, STAGE, names_in};
 use super::{MergePolicy, RollbackPolicy, invalid};
 use crate::domain::ownership::FieldRule;
 use crate::domain::sync::DriftMode;
@@ -22,7 +26,9 @@ pub(super) struct RawCatalog {
     pub(super) version: u32,
     /// The places that applications go to, in order, by their names: at most 40 lower-case letters,
     /// digits and inner dashes.
-    pub(super) stages: Ordered<RawStage>,
+    /// By default one stage `live`, on the cluster `local`.
+    #[serde(default)]
+    pub(super) stages: Option<Ordered<RawStage>>,
     /// What is deployed: rules that turn directories into applications. The first rule that matches
     /// a directory wins.
     pub(super) applications: Vec<RawRule>,
@@ -75,11 +81,13 @@ pub(super) enum RawReconciler {
 }
 
 /// One stage.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStage {
-    /// A cluster that the server's settings name; `local` is the one that windlass runs in.
-    pub(super) cluster: String,
+    /// A cluster that the server's settings name; `local` (default) is the one that windlass runs
+    /// in.
+    #[serde(default)]
+    pub(super) cluster: Option<String>,
     /// Stages above. An image is proposed here once each of them is healthy with the same digest.
     /// Where an application has no directory in such a stage, the stages before that one count
     /// instead; where it has none of those either, image events begin here.
@@ -169,21 +177,35 @@ pub(super) struct RawFreeze {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRule {
-    /// The application's name, if the path does not tell it.
+    /// The application's name, if `{application}` in the path is not it; placeholders of the path
+    /// are filled in, as in `{namespace}-{application}`.
     #[serde(default)]
-    pub(super) name: Option<Name>,
-    /// A directory with `{stage}`, and with `{application}` unless `name` is given; each stands for
-    /// one directory name.
+    pub(super) name: Option<String>,
+    /// The stage of what the path matches, if `{stage}` is not in the path. Not needed where the
+    /// file has one stage.
+    #[serde(default)]
+    pub(super) stage: Option<Name>,
+    /// A pattern of directories, or of files if it ends in `.yaml`, `.yml` or `.json`.
+    /// `{application}` and `{stage}` stand for a directory name or a part of one, `{application...}`
+    /// for one or more directory names, `*` for any, and other words in braces for what may be
+    /// filled in below. A directory counts if it holds a kustomization, a chart or manifests. What
+    /// the application is called has lower-case letters, digits and dashes.
     pub(super) path: String,
-    /// The namespace of its objects; `{application}` and `{stage}` are filled in.
+    /// Paths that are no applications although the path matches; `*` stands for any text.
+    #[serde(default)]
+    pub(super) exclude: Vec<String>,
+    /// The namespace of its objects; placeholders of the path are filled in.
     pub(super) namespace: String,
-    /// Images that are promoted, by name; `{application}` and `{stage}` are filled in.
+    /// Images that are promoted, by name; placeholders of the path are filled in.
     #[serde(default)]
     pub(super) images: Ordered<RawImage>,
     /// A Helm chart elsewhere in the repository. The directory then holds its values: every
     /// `*.yaml` in it, in the order of their names.
     #[serde(default)]
     pub(super) chart: Option<String>,
+    /// How the chart is rendered.
+    #[serde(default)]
+    pub(super) helm: RawHelm,
     /// Fields that are left to whoever holds them, in previews, syncs and drift alike.
     #[serde(default)]
     pub(super) ignore: Vec<FieldRule>,
@@ -282,8 +304,11 @@ impl RawRule {
             path: unguarded(&self.path),
             namespace: unguarded(&self.namespace),
             images: Ordered(images.collect()),
-            name: self.name,
+            name: self.name.map(|name| unguarded(&name)),
+            stage: self.stage,
+            exclude: self.exclude,
             chart: self.chart.map(|chart| unguarded(&chart)),
+            helm: self.helm,
             ignore: self.ignore,
             take: self.take,
             drift: self.drift,
@@ -295,10 +320,18 @@ impl RawRule {
 
 /// Replaces the braces of placeholders by other characters while the file is parsed. Otherwise YAML
 /// would end the flow mapping `{ source: acme/{application} }` at the first closing brace. The
-/// text's columns stay the same.
+/// text's columns stay the same. The placeholders are those in the text's values of `path`.
 fn guarded(text: &str) -> String {
-    text.replace("{application}", "\u{e000}application\u{e001}")
-        .replace("{stage}", "\u{e000}stage\u{e001}")
+    let mut names = BTreeSet::from([APPLICATION, STAGE]);
+    for (at, _) in text.match_indices("path:") {
+        let line = text[at..].lines().next().unwrap_or_default();
+        names.extend(names_in(line));
+    }
+    let mut text = text.replace("{application...}", "\u{e000}application...\u{e001}");
+    for name in names {
+        text = text.replace(&format!("{{{name}}}"), &format!("\u{e000}{name}\u{e001}"));
+    }
+    text
 }
 
 pub(super) fn unguarded(text: &str) -> String {

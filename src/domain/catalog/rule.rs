@@ -1,88 +1,124 @@
-//! One entry of `applications`: a pattern of directories, and the settings of the
-//! applications in them.
+//! One entry of `applications`: a pattern of paths, and the settings of the
+//! applications that it matches.
 
 use std::time::Duration;
 
+use super::pattern::{APPLICATION, Found, Pattern, STAGE, fill, names_in};
 use super::raw::RawImage;
-use super::{Stage, invalid};
+use super::{HelmOptions, Stage, invalid};
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::DriftMode;
-use crate::domain::{Invalid, Name};
+use crate::domain::{Invalid, Name, wildcard};
 
 /// One entry of `applications`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rule {
-    pub(super) name: Option<Name>,
-    pub(super) segments: Vec<Segment>,
+    /// The application's name, with placeholders. None: `{application}`.
+    pub(super) name: Option<String>,
+    /// The stage of everything that it matches. None: the path has it.
+    pub(super) stage: Option<Name>,
+    pub(super) pattern: Pattern,
+    /// Paths that it does not match; `*` stands for any text.
+    pub(super) exclude: Vec<String>,
     pub(super) namespace: String,
     pub(super) images: Vec<(String, RawImage)>,
     pub(super) chart: Option<String>,
+    /// Its texts have placeholders.
+    pub(super) helm: HelmOptions,
     pub(super) fields: FieldRules,
     pub(super) drift: DriftMode,
     pub(super) depends_on: Vec<Name>,
     pub(super) health_timeout: Duration,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Segment {
-    Literal(String),
-    Application,
-    Stage,
+/// A path that a rule matches.
+pub(super) struct Match<'a> {
+    pub(super) application: Name,
+    pub(super) stage: &'a Stage,
+    found: Found,
 }
 
 impl Rule {
-    pub(super) fn pattern(&self) -> String {
-        let text = |segment: &Segment| match segment {
-            Segment::Literal(text) => text.clone(),
-            Segment::Application => "{application}".into(),
-            Segment::Stage => "{stage}".into(),
-        };
-        self.segments.iter().map(text).collect::<Vec<_>>().join("/")
-    }
-
-    /// The application and stage of a directory. None: the rule does not match.
-    pub(super) fn match_path<'a>(
+    /// The application and stage of a path. None: the rule does not match. An error: it matches, and
+    /// the result is invalid.
+    pub(super) fn find<'a>(
         &self,
         stages: &'a [Stage],
         path: &str,
-    ) -> Option<Result<(Name, &'a Stage), Invalid>> {
-        let parts: Vec<&str> = path.split('/').collect();
-        if parts.len() != self.segments.len() {
+    ) -> Option<Result<Match<'a>, Invalid>> {
+        let named = |name: &str| stages.iter().find(|stage| stage.name.as_str() == name);
+        let found = self.pattern.find(path, &|name| named(name).is_some())?;
+        if self.exclude.iter().any(|pattern| wildcard(pattern, path)) {
             return None;
         }
-        let mut application = self.name.clone();
-        let mut stage = None;
-        for (segment, part) in self.segments.iter().zip(&parts) {
-            match segment {
-                Segment::Literal(text) if text == part => {}
-                Segment::Literal(_) => return None,
-                Segment::Stage => {
-                    stage = Some(stages.iter().find(|stage| stage.name.as_str() == *part)?)
-                }
-                Segment::Application => match part.parse() {
-                    Ok(name) => application = Some(name),
-                    Err(Invalid(why)) => {
-                        return Some(Err(invalid(format_args!("directory `{path}`: {why}"))));
-                    }
-                },
+        let stage = match (&self.stage, found.get(STAGE)) {
+            (Some(name), _) => named(name.as_str()),
+            (None, Some(name)) => named(name),
+            // The file has only one.
+            (None, None) => stages.first(),
+        }?;
+        let name = match &self.name {
+            Some(name) => fill(name, &found),
+            None => found.get(APPLICATION)?.clone(),
+        };
+        let application = name_of(&name).map_err(|Invalid(why)| {
+            invalid(format_args!("`{path}`: {why}, or give a `name:` for it"))
+        });
+        Some(application.map(|application| Match {
+            application,
+            stage,
+            found,
+        }))
+    }
+
+    /// Refuses placeholders that the path does not have.
+    pub(super) fn check_placeholders(&self) -> Result<(), Invalid> {
+        let mut known = self.pattern.placeholders();
+        known.extend([APPLICATION, STAGE]);
+        let images = self.images.iter();
+        let images = images.flat_map(|(image, raw)| [image.as_str(), &raw.source]);
+        let helm = self.helm.texts();
+        let texts = [self.namespace.as_str()].into_iter().chain(images);
+        let texts = texts
+            .chain(self.chart.as_deref())
+            .chain(self.name.as_deref());
+        for text in texts.chain(helm) {
+            if let Some(unknown) = names_in(text)
+                .into_iter()
+                .find(|name| !known.contains(name))
+            {
+                return Err(invalid(format_args!(
+                    "`{text}`: the path `{}` has no `{{{unknown}}}`",
+                    self.pattern.text
+                )));
             }
         }
-        Some(Ok((application?, stage?)))
+        Ok(())
     }
 }
 
-/// The segments of a path pattern.
-pub(super) fn segments(path: &str) -> Result<Vec<Segment>, Invalid> {
-    path.trim_end_matches('/')
-        .split('/')
-        .map(|part| match part {
-            "{application}" => Ok(Segment::Application),
-            "{stage}" => Ok(Segment::Stage),
-            "" | "." | ".." => Err(invalid(format_args!("`{path}`: a path is relative to the repository's root, without `.` and `..`"))),
-            part if part.contains(['{', '}', '*']) => Err(invalid(format_args!(
-                "`{path}`: each directory in it is `{{application}}`, `{{stage}}` or a plain name; `{part}` is none of these"
-            ))),
-            part => Ok(Segment::Literal(part.into())),
-        })
-        .collect()
+impl Match<'_> {
+    /// A text with its placeholders replaced; `{application}` is the application's name.
+    pub(super) fn fill(&self, text: &str) -> String {
+        let mut found = self.found.clone();
+        found.insert(APPLICATION.into(), self.application.to_string());
+        found.insert(STAGE.into(), self.stage.name.to_string());
+        fill(text, &found)
+    }
+
+    /// A path with its placeholders replaced; `{application}` is as the directory is written.
+    pub(super) fn fill_path(&self, text: &str) -> String {
+        self.fill(&fill(text, &self.found))
+    }
+}
+
+/// The name for what stands in a path: in lower case, with dashes in the place of other characters.
+fn name_of(text: &str) -> Result<Name, Invalid> {
+    let dashed = |c: char| match c.to_ascii_lowercase() {
+        c if c.is_ascii_alphanumeric() => c,
+        _ => '-',
+    };
+    let name: String = text.chars().map(dashed).collect();
+    let words: Vec<_> = name.split('-').filter(|word| !word.is_empty()).collect();
+    words.join("-").parse()
 }

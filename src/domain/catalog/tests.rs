@@ -21,14 +21,14 @@ applications:
 fn directories_become_targets_by_the_first_rule_that_matches() {
     let catalog = Catalog::parse(EXAMPLE).unwrap();
     let found = catalog
-        .expand([
+        .expand(&Tree::of([
             "apps/shop/staging",
             "apps/shop/base",
             "apps/shop",
             "platform/staging",
             "apps/shop/production",
             "x",
-        ])
+        ]))
         .unwrap();
     let read: Vec<_> = found
         .iter()
@@ -56,14 +56,22 @@ fn directories_become_targets_by_the_first_rule_that_matches() {
         }]
     );
     assert_eq!(found[0].stage.name.as_str(), "staging");
-    assert!(catalog.expand(["apps/Shop/staging"]).is_err());
+    let same = catalog.expand(&Tree::of(["apps/Shop/staging", "apps/shop/staging"]));
+    assert!(same.unwrap_err().0.contains("are both shop/staging"));
+    assert!(
+        catalog
+            .expand(&Tree::of([
+                format!("apps/{}/staging", "x".repeat(41)).as_str()
+            ]))
+            .is_err()
+    );
 }
 
 #[test]
 fn a_pattern_that_matches_nothing_is_told_with_what_is_near() {
     let unmatched = |directories: &[&str]| {
-        let directories = directories.iter().map(|path| path.to_string()).collect();
-        Catalog::parse(EXAMPLE).unwrap().unmatched(&directories)
+        let tree = Tree::of(directories.iter().copied());
+        Catalog::parse(EXAMPLE).unwrap().unmatched(&tree)
     };
     assert_eq!(
         unmatched(&["apps", "apps/shop", "apps/shop/staging", "platform/staging"]),
@@ -109,7 +117,7 @@ fn in_the_place_of_a_stage_that_is_skipped_come_those_before_it() {
             .collect();
         let targets = Catalog::parse(&text)
             .unwrap()
-            .expand(paths.iter().map(String::as_str))
+            .expand(&Tree::of(paths.iter().map(String::as_str)))
             .unwrap();
         let after: Vec<_> = targets
             .last()
@@ -127,7 +135,7 @@ fn in_the_place_of_a_stage_that_is_skipped_come_those_before_it() {
 fn refused<'a>(table: impl IntoIterator<Item = (String, Vec<&'a str>)>) {
     for (text, expected) in table {
         let Err(Invalid(error)) =
-            Catalog::parse(&text).and_then(|c| c.expand(["apps/shop/staging"]))
+            Catalog::parse(&text).and_then(|c| c.expand(&Tree::of(["apps/shop/staging"])))
         else {
             panic!("accepted:\n{text}")
         };
@@ -172,7 +180,19 @@ fn paths_and_stages_that_cannot_be_are_refused() {
         ),
         (
             EXAMPLE.replace("platform/{stage}", "platform"),
-            vec!["has no `{stage}`"],
+            vec!["has no `{stage}`: add `stage: staging`"],
+        ),
+        (
+            EXAMPLE.replace("platform/{stage}", "platform\n    stage: prod"),
+            vec!["`stage: prod` is none of the stages"],
+        ),
+        (
+            EXAMPLE.replace("platform/{stage}", "platform/{stage}\n    stage: staging"),
+            vec!["keep one"],
+        ),
+        (
+            EXAMPLE.replace("namespace: platform-{stage}", "namespace: \"{team}\""),
+            vec!["`{team}`: the path `platform/{stage}` has no `{team}`"],
         ),
         (
             EXAMPLE.replace("  - name: platform\n    path", "  - path"),
@@ -183,8 +203,8 @@ fn paths_and_stages_that_cannot_be_are_refused() {
             vec!["relative to the repository's root"],
         ),
         (
-            EXAMPLE.replace("apps/{application}", "apps/x-{application}"),
-            vec!["or a plain name"],
+            EXAMPLE.replace("apps/{application}", "apps/{}"),
+            vec!["`{}` is not a placeholder"],
         ),
     ]);
 }

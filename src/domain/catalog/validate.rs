@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::pattern::{APPLICATION, Pattern, STAGE};
 use super::raw::{
     Ordered, RawCatalog, RawHealth, RawReconcile, RawReconciler, RawRule, RawStage, unguarded,
 };
-use super::rule::{Rule, Segment, segments};
+use super::rule::Rule;
 use super::{
     Catalog, HEALTH_TIMEOUT, Named, ROLLBACK_WINDOW, Reconciler, RollbackPolicy, Stage, invalid,
 };
@@ -27,11 +28,14 @@ impl RawCatalog {
                 self.version
             )));
         }
-        let stages = stages(self.stages)?;
+        let stages = match self.stages {
+            Some(stages) => self::stages(stages)?,
+            None => vec![RawStage::default().validate(ONLY_STAGE.parse()?)?],
+        };
         let rules = self
             .applications
             .into_iter()
-            .map(|raw| raw.unguarded().validate())
+            .map(|raw| raw.unguarded().validate(&stages))
             .collect::<Result<_, _>>()?;
         Ok(Catalog {
             stages,
@@ -40,6 +44,9 @@ impl RawCatalog {
         })
     }
 }
+
+/// The stage of a file that names none.
+const ONLY_STAGE: &str = "live";
 
 fn stages(raw: Ordered<RawStage>) -> Result<Vec<Stage>, Invalid> {
     let mut stages: Vec<Stage> = Vec::new();
@@ -72,7 +79,7 @@ impl RawStage {
         Ok(Stage {
             name,
             rollback: (self.rollback == RollbackPolicy::Auto).then_some(window),
-            cluster: self.cluster,
+            cluster: self.cluster.unwrap_or_else(|| "local".into()),
             after: self.after,
             merge: self.merge,
             approvals: gates.approvals,
@@ -141,8 +148,9 @@ impl RawHealth {
 }
 
 impl RawRule {
-    fn validate(self) -> Result<Rule, Invalid> {
-        let segments = self.segments()?;
+    fn validate(self, stages: &[Stage]) -> Result<Rule, Invalid> {
+        let pattern = Pattern::parse(&self.path)?;
+        self.check_name_and_stage(&pattern, stages)?;
         for rule in self.ignore.iter().chain(&self.take) {
             rule.check().map_err(|Invalid(why)| invalid(why))?;
         }
@@ -159,12 +167,15 @@ impl RawRule {
             .as_deref()
             .map(|text| duration("healthTimeout", text))
             .transpose()?;
-        Ok(Rule {
+        let rule = Rule {
             name: self.name,
-            segments,
+            stage: self.stage,
+            pattern,
+            exclude: self.exclude,
             namespace: self.namespace,
             images: self.images.0,
             chart: self.chart,
+            helm: self.helm.validate()?,
             fields: FieldRules {
                 ignore: self.ignore,
                 take: self.take,
@@ -172,24 +183,40 @@ impl RawRule {
             drift: self.drift,
             depends_on: self.depends_on,
             health_timeout: health_timeout.unwrap_or(HEALTH_TIMEOUT),
-        })
+        };
+        rule.check_placeholders()?;
+        Ok(rule)
     }
 
-    /// The segments of its path: they contain a stage and, unless `name` is set, an application.
-    fn segments(&self) -> Result<Vec<Segment>, Invalid> {
-        let path = &self.path;
-        let segments = segments(path)?;
-        match (&self.name, segments.contains(&Segment::Application)) {
-            (Some(name), true) => Err(invalid(format_args!(
-                "`{path}` has both `name: {name}` and `{{application}}`: keep one"
-            ))),
-            (None, false) => Err(invalid(format_args!(
-                "`{path}` names no application: add `name:` or `{{application}}`"
-            ))),
-            _ if !segments.contains(&Segment::Stage) => {
-                Err(invalid(format_args!("`{path}` has no `{{stage}}`")))
+    /// A path tells the application and the stage, or the rule does.
+    fn check_name_and_stage(&self, pattern: &Pattern, stages: &[Stage]) -> Result<(), Invalid> {
+        let (path, placeholders) = (&self.path, pattern.placeholders());
+        let of_path = |name| placeholders.contains(name);
+        match &self.name {
+            Some(name) if of_path(APPLICATION) && !name.contains('{') => {
+                return Err(invalid(format_args!(
+                    "`{path}` has both `name: {name}` and `{{application}}`: keep one"
+                )));
             }
-            _ => Ok(segments),
+            None if !of_path(APPLICATION) => {
+                return Err(invalid(format_args!(
+                    "`{path}` names no application: add `name:` or `{{application}}`"
+                )));
+            }
+            _ => {}
+        }
+        match &self.stage {
+            Some(stage) if of_path(STAGE) => Err(invalid(format_args!(
+                "`{path}` has both `stage: {stage}` and `{{stage}}`: keep one"
+            ))),
+            Some(stage) if !stages.iter().any(|known| known.name == *stage) => Err(invalid(
+                format_args!("`{path}`: `stage: {stage}` is none of the stages"),
+            )),
+            None if !of_path(STAGE) && stages.len() > 1 => Err(invalid(format_args!(
+                "`{path}` has no `{{stage}}`: add `stage: {}`, or another of the stages",
+                stages[0].name
+            ))),
+            _ => Ok(()),
         }
     }
 }

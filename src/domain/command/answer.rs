@@ -134,6 +134,8 @@ pub struct Past {
 pub enum Sought {
     /// Objects that wait for adoption.
     Adoption,
+    /// A sync that is not what was approved.
+    Deviation,
     /// Deletions that wait for a confirmation.
     Deletion,
     /// Fields that others own.
@@ -152,6 +154,7 @@ pub struct Row {
 #[derive(Debug, Clone)]
 pub enum Done {
     Adopts(Vec<String>),
+    Applies,
     Deletes(Vec<String>),
     SyncsTo(CommitSha),
     /// Field paths.

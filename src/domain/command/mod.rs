@@ -20,6 +20,7 @@ pub use parse::{Given, Line, ParseError, parse};
 pub enum Command {
     AcceptUnseen,
     Adopt,
+    Apply,
     Cancel,
     ConfirmPrune,
     Freeze,
@@ -73,7 +74,7 @@ pub struct Spec {
 }
 
 /// All commands, by their words.
-pub const COMMANDS: [Spec; 20] = [
+pub const COMMANDS: [Spec; 21] = [
     Spec {
         command: Command::AcceptUnseen,
         word: "accept-unseen",
@@ -87,6 +88,13 @@ pub const COMMANDS: [Spec; 20] = [
         takes: Takes::Applications,
         power: Power::Live,
         summary: "lets the first sync change objects that existed before windlass, in the applications that this pull request touches",
+    },
+    Spec {
+        command: Command::Apply,
+        word: "apply",
+        takes: Takes::Applications,
+        power: Power::Live,
+        summary: "applies a merged change although the cluster changed since the approval, so that the sync does something else; as many people as approve have to give this",
     },
     Spec {
         command: Command::Cancel,

@@ -40,6 +40,8 @@ pub enum Failure {
 pub struct ApplicationPreview {
     pub key: ApplicationKey,
     pub cluster: String,
+    /// Digests of the files that its rendering reads, in the base and with the pull request.
+    pub inputs: (String, String),
     /// What the pull request changes: from a sync of the base to a sync of the head.
     pub plan: Plan,
     /// What a sync would do to the live objects even without the pull request.

@@ -2,7 +2,7 @@
 //! meaning.
 
 /// Each code, with what it means.
-pub const CODES: [(&str, &str); 23] = [
+pub const CODES: [(&str, &str); 24] = [
     (
         "AdoptionRequired",
         "The first sync would change what was there before; somebody has to adopt it.",
@@ -39,6 +39,10 @@ pub const CODES: [(&str, &str); 23] = [
         "Git does not have the application any more; its deletion waits for a confirmation.",
     ),
     ("Missing", "An object that Git has is not in the cluster."),
+    (
+        "NotAsApproved",
+        "The cluster changed since the approval: the sync would not do what was approved.",
+    ),
     (
         "Paused",
         "The annotation `windlass.dev/pause` stops syncs for a time.",

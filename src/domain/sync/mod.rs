@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::approved::Deviations;
 use super::health::{Assessment, Health, SyncState};
 use super::manifest::ResourceKey;
 use super::plan::{Action, Change, Confidence, Plan};
@@ -37,6 +38,8 @@ pub use waves::Waves;
 pub struct Snapshot {
     /// How many objects the application renders to, or why it cannot be rendered.
     pub rendered: Result<usize, String>,
+    /// Whether the application has no objects yet.
+    pub owns_nothing: bool,
     /// From the live objects to what a sync would make of them.
     pub plan: Plan,
     /// The health of the live objects.
@@ -62,6 +65,8 @@ pub struct Snapshot {
     pub waves: Waves,
     /// Why nothing is applied until somebody adopts the application.
     pub adoption: Option<Adoption>,
+    /// What the plan does beyond what was approved, and nobody accepted.
+    pub deviations: Option<Deviations>,
 }
 
 /// What a deletion waits for.
@@ -128,7 +133,7 @@ pub enum Step {
 pub fn decide(snapshot: &Snapshot) -> Step {
     match &snapshot.rendered {
         Err(why) => return Step::Blocked(Reason::RenderFailed { why: why.clone() }),
-        Ok(0) => return Step::Blocked(Reason::RendersToNothing),
+        Ok(0) if !snapshot.owns_nothing => return Step::Blocked(Reason::RendersToNothing),
         Ok(_) => {}
     }
     if let Some(until) = snapshot.paused {
@@ -149,6 +154,9 @@ pub fn decide(snapshot: &Snapshot) -> Step {
     }
     if let Some(adoption) = &snapshot.adoption {
         return Step::Blocked(Reason::AdoptionRequired(adoption.clone()));
+    }
+    if let Some(deviations) = &snapshot.deviations {
+        return Step::Blocked(Reason::NotAsApproved(deviations.clone()));
     }
     if !snapshot.waits_for.is_empty() {
         return wait(Reason::WaitsForApplications(snapshot.waits_for.clone()));

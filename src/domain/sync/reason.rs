@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Late, Proposal};
+use crate::domain::approved::Deviations;
 use crate::domain::health::{Assessment, Health};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::{Action, Change};
@@ -33,6 +34,8 @@ pub enum Reason {
     /// Objects that the server would refuse, or that the project does not allow.
     Refused(Vec<(ResourceKey, String)>),
     AdoptionRequired(Adoption),
+    /// The sync would not be what was approved.
+    NotAsApproved(Deviations),
     /// Applications that it depends on and that are not healthy.
     WaitsForApplications(Vec<String>),
     /// Drift that is reported and left as it is.
@@ -114,6 +117,7 @@ impl Reason {
             Self::Paused { .. } => "Paused",
             Self::Refused(_) => REFUSED,
             Self::AdoptionRequired(_) => "AdoptionRequired",
+            Self::NotAsApproved(_) => "NotAsApproved",
             Self::WaitsForApplications(_) => "WaitingForDependencies",
             Self::Drift { .. } => "DriftReported",
             Self::DriftLoop(_) => "DriftLoop",

@@ -17,6 +17,7 @@ fn snapshot(comparison: Option<(Side, Side)>) -> Snapshot {
         comparison.map(|(before, after)| Comparison::new(key("ConfigMap", "a"), before, after));
     Snapshot {
         rendered: Ok(1),
+        owns_nothing: false,
         plan: Plan::new(&Mask::new(b"test"), comparisons),
         health: (Health::Healthy, String::new()),
         withheld: vec![],
@@ -30,6 +31,7 @@ fn snapshot(comparison: Option<(Side, Side)>) -> Snapshot {
         drift_loops: vec![],
         waves: Waves::default(),
         adoption: None,
+        deviations: None,
     }
 }
 
@@ -117,6 +119,13 @@ fn a_sync_stops_at_what_it_cannot_answer_for() {
         }),
         Step::Blocked(_)
     ));
+    // It never rendered anything.
+    let empty = Snapshot {
+        rendered: Ok(0),
+        owns_nothing: true,
+        ..snapshot(None)
+    };
+    assert_eq!(code(&decide(&empty)), Some("Healthy"));
     let refused = Some((Side::Absent, Side::Refused("no".into())));
     assert_eq!(
         decide(&snapshot(refused)),

@@ -53,6 +53,7 @@ fn of(comparisons: Vec<Comparison>) -> Preview {
         head: "a".repeat(40).parse().unwrap(),
         base: "b".repeat(40).parse().unwrap(),
         applications: vec![ApplicationPreview {
+            inputs: Default::default(),
             key: key(),
             cluster: "local".into(),
             plan: Plan::new(&Mask::new(b"test"), comparisons),

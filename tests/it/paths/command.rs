@@ -87,6 +87,7 @@ async fn every_command_is_answered_once() {
     |---|---|---|
     | `/accept-unseen` | accepts the changes that do not fit into the preview of this commit; only somebody who may approve can do this | write |
     | `/adopt [APPLICATION[/STAGE] …]` | lets the first sync change objects that existed before windlass, in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
+    | `/apply [APPLICATION[/STAGE] …]` | applies a merged change although the cluster changed since the approval, so that the sync does something else; as many people as approve have to give this | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
     | `/cancel` | takes back an earlier `/merge` that has not happened yet | write |
     | `/confirm-prune [APPLICATION[/STAGE] …]` | confirms the pending deletions in the applications that this pull request touches | write; where the stage needs approvals, somebody who may approve; only once the pull request is merged |
     | `/freeze STAGE until TIME [REASON]` | keeps everything from being merged into a stage until then, for all its applications; TIME is `2h`, `2026-12-01`, `2026-12-01T08:00:00Z` or `2026-12-01T08:00[Europe/Berlin]` | write; where the stage needs approvals, somebody who may approve |

@@ -3,6 +3,7 @@
 pub mod command;
 mod forks;
 mod image_event;
+mod layouts;
 mod merge;
 mod preview;
 mod render;

@@ -1,11 +1,13 @@
 //! What a sync does beside applying: hooks, proofs, questions, receipts, and
 //! stages that others keep.
 //!
+//! - `approved`: a sync that is not what was approved stops
 //! - `hooks`: hooks of charts and of Argo CD
 //! - `decisions`: what people are asked: deletions of an application that leaves Git, drift
 //! - `external`: stages that Argo CD or Flux keep
 //! - `status`: what is proven and told: images that run, commits, health of custom kinds
 
+mod approved;
 mod decisions;
 mod external;
 mod hooks;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::controller::{Configured, configuration};
 use crate::domain::Invalid;
-use crate::domain::catalog::{Approver, FILE, Target};
+use crate::domain::catalog::{Approver, FILE, Target, Tree};
 use crate::domain::codeowners;
 use crate::git::{Listing, Mirror, TreeId};
 use crate::render::Source;
@@ -20,14 +20,14 @@ pub fn unmatched(
         return Ok(Vec::new());
     };
     let head = Source::open(mirror, merged)?;
-    let mut directories = base.directories();
-    directories.extend(head.directories());
+    let files = [base, &head].map(|side| side.listing().paths()).concat();
+    let places = Tree::new(files.iter().map(String::as_str));
     let proposed = configuration(&head)?;
     let catalogs = [Some(catalog), proposed.as_ref()]
         .into_iter()
         .flatten()
         .flatten();
-    let all = catalogs.flat_map(|configured| configured.catalog.unmatched(&directories));
+    let all = catalogs.flat_map(|configured| configured.catalog.unmatched(&places));
     Ok(all.collect::<BTreeSet<_>>().into_iter().collect())
 }
 
@@ -92,10 +92,7 @@ pub fn targets(
     configured: &Configured,
     after: &Source<'_>,
 ) -> std::result::Result<Vec<Target>, Invalid> {
-    let directories = after.directories();
-    let mut targets = configured
-        .catalog
-        .expand(directories.iter().map(String::as_str))?;
+    let mut targets = configured.catalog.expand(&after.places())?;
     for target in &configured.targets {
         if !targets.iter().any(|known| known.path == target.path) {
             targets.push(target.clone());

@@ -6,6 +6,7 @@
 
 mod accept_unseen;
 mod adopt;
+mod apply;
 mod confirm_prune;
 mod freeze;
 mod history;
@@ -188,6 +189,7 @@ impl Invocation<'_> {
             Command::Preview => Ok(preview::run(self)),
             Command::AcceptUnseen => Ok(accept_unseen::run(self)),
             Command::Adopt => adopt::run(self, selected).await,
+            Command::Apply => apply::run(self, selected).await,
             Command::Take => take::run(self, &selected).await,
             Command::ConfirmPrune => confirm_prune::run(self, selected).await,
             Command::Status => status::run(self, selected).await,

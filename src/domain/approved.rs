@@ -1,0 +1,277 @@
+//! What a pull request was approved for, kept until its sync, and what a later
+//! plan does beyond that.
+//!
+//! Between the approval and the sync the cluster may change: an admission policy
+//! sets a field to another value, or an object has to be deleted and created
+//! again. Such a plan is not what was approved. Everything else is: fields that
+//! already have their value, and drift that any sync reverts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::manifest::ResourceKey;
+use super::mask::without_side;
+use super::plan::{Action, Change, Confidence, Plan, UNSTABLE};
+
+/// What is kept of one plan at most, since an object in Kubernetes holds 1.5 MiB: changes, and bytes
+/// of values. Of further changes only the action is compared, or nothing.
+const MOST_CHANGES: usize = 500;
+const MOST_BYTES: usize = 48 << 10;
+/// Longer values are compared by their digest.
+const MOST_VALUE: usize = 120;
+/// The plans that are kept of an application at most.
+const MOST_PLANS: usize = 5;
+
+/// What a pull request was approved for in one application.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovedPlan {
+    pub pull_request: u64,
+    /// Digest of the files that the base's rendering reads.
+    pub from: String,
+    /// The same with the pull request merged.
+    pub to: String,
+    pub changes: Vec<ApprovedChange>,
+}
+
+/// What was approved for one object.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct ApprovedChange {
+    #[serde(flatten)]
+    pub key: ResourceKey,
+    /// `create`, `configure`, `recreate` or `prune`.
+    pub action: String,
+    /// Each field that changes, with the JSON that it is set to. No secret data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
+}
+
+/// What a plan does to an object that was not approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deviation {
+    pub key: ResourceKey,
+    pub kind: DeviationKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviationKind {
+    /// It would be deleted and created again.
+    Recreated,
+    /// A field of the approved change would be set to another value.
+    Value {
+        field: String,
+        approved: String,
+        now: String,
+    },
+}
+
+/// The deviations of an application's plan from what a pull request was approved for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deviations {
+    pub pull_request: u64,
+    pub all: Vec<Deviation>,
+}
+
+impl ApprovedPlan {
+    /// `inputs`: [`ApprovedPlan::from`] and [`ApprovedPlan::to`].
+    pub fn new(pull_request: u64, (from, to): (String, String), plan: &Plan) -> Self {
+        let mut room = MOST_BYTES;
+        let applied = |change: &&Change| !change.is_hook() && change.problem.is_none();
+        let changes = plan.effective().filter(applied).take(MOST_CHANGES);
+        let changes = changes.map(|change| {
+            let mut values = values(change);
+            let size = values.iter().map(|(a, b)| a.len() + b.len()).sum();
+            match room.checked_sub(size) {
+                Some(left) => room = left,
+                None => values.clear(),
+            }
+            ApprovedChange {
+                key: change.key.clone(),
+                action: change.action.word().into(),
+                values,
+            }
+        });
+        Self {
+            pull_request,
+            from,
+            to,
+            changes: changes.collect(),
+        }
+    }
+}
+
+/// Adds a plan to those that are kept; a later one of the same pull request replaces it.
+pub fn keep(plans: &mut Vec<ApprovedPlan>, new: ApprovedPlan) {
+    plans.retain(|known| known.pull_request != new.pull_request && known.to != new.to);
+    plans.push(new);
+    plans.drain(..plans.len().saturating_sub(MOST_PLANS));
+}
+
+/// The plans that still matter once these inputs are synced: those of pull requests that are about
+/// to be merged.
+pub fn after_sync(plans: &[ApprovedPlan], synced: &str) -> Vec<ApprovedPlan> {
+    let matters = |plan: &&ApprovedPlan| plan.from == synced;
+    plans.iter().filter(matters).cloned().collect()
+}
+
+/// What a plan does beyond what was approved for these inputs. None: nothing; or nothing is known
+/// to be approved, as after a push to the branch.
+pub fn deviations(plans: &[ApprovedPlan], inputs: &str, plan: &Plan) -> Option<Deviations> {
+    let approved = leading_to(plans, inputs);
+    let newest = approved.first()?.pull_request;
+    let mut all = Vec::new();
+    for change in plan.effective().filter(|change| !change.is_hook()) {
+        let known: Vec<_> = approved
+            .iter()
+            .filter_map(|plan| plan.changes.iter().find(|known| known.key == change.key))
+            .collect();
+        if known.is_empty() {
+            continue;
+        }
+        let recreates = known
+            .iter()
+            .any(|known| known.action == Action::Recreate.word());
+        if change.action == Action::Recreate && !recreates {
+            all.push(Deviation {
+                key: change.key.clone(),
+                kind: DeviationKind::Recreated,
+            });
+        }
+        all.extend(other_values(change, &known));
+    }
+    (!all.is_empty()).then_some(Deviations {
+        pull_request: newest,
+        all,
+    })
+}
+
+/// The approved plans that lead to these inputs, newest first.
+fn leading_to<'a>(plans: &'a [ApprovedPlan], inputs: &'a str) -> Vec<&'a ApprovedPlan> {
+    let (mut found, mut at) = (Vec::new(), inputs);
+    while let Some(plan) = plans.iter().rfind(|plan| plan.to == at)
+        && found.len() < plans.len()
+    {
+        found.push(plan);
+        at = &plan.from;
+    }
+    found
+}
+
+/// The fields that a change sets to another value than the newest plan that names them.
+fn other_values(change: &Change, known: &[&ApprovedChange]) -> Vec<Deviation> {
+    let differs = |(field, now): (String, String)| {
+        let approved = known.iter().find_map(|known| known.values.get(&field))?;
+        (*approved != now).then(|| Deviation {
+            key: change.key.clone(),
+            kind: DeviationKind::Value {
+                field,
+                approved: approved.clone(),
+                now,
+            },
+        })
+    };
+    values(change).into_iter().filter_map(differs).collect()
+}
+
+impl Deviations {
+    /// Names each deviation: what somebody accepts, and nothing else. `inputs`: what is synced.
+    pub fn ids(&self, inputs: &str) -> String {
+        let id = |deviation: &Deviation| {
+            let text = format!("{inputs} {:?}", deviation);
+            hex::encode(&Sha256::digest(text)[..4])
+        };
+        let ids: BTreeSet<_> = self.all.iter().map(id).collect();
+        ids.into_iter().collect::<Vec<_>>().join(",")
+    }
+
+    /// Whether somebody accepted each of them. `accepted`: [`Deviations::ids`] of then.
+    pub fn are_accepted(&self, inputs: &str, accepted: &str) -> bool {
+        let accepted: BTreeSet<_> = accepted.split(',').collect();
+        self.ids(inputs).split(',').all(|id| accepted.contains(id))
+    }
+}
+
+/// The fields that a change sets, with the value of each. Empty if the server did not predict them.
+fn values(change: &Change) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    if change.confidence == Confidence::Server && !change.notes.allotted && change.after.is_some() {
+        let (before, after) = (change.before.as_deref(), change.after.as_deref());
+        collect(before, after, "", &mut values);
+    }
+    values
+}
+
+fn collect(
+    before: Option<&Value>,
+    after: Option<&Value>,
+    field: &str,
+    values: &mut BTreeMap<String, String>,
+) {
+    match (before, after) {
+        (before, after) if before == after => {}
+        (Some(Value::Object(_)) | None, Some(Value::Object(new))) => {
+            let old = before.and_then(Value::as_object);
+            let names = new.keys().chain(old.into_iter().flat_map(|old| old.keys()));
+            for name in names.collect::<BTreeSet<_>>() {
+                let before = old.and_then(|old| old.get(name));
+                collect(before, new.get(name), &format!("{field}.{name}"), values);
+            }
+        }
+        // Items are compared by their names: others may add some in front.
+        (before, Some(after))
+            if let Some(new) = named(after)
+                && let Some(old) = before.map_or(Some(BTreeMap::new()), named) =>
+        {
+            for name in new.keys().chain(old.keys()).collect::<BTreeSet<_>>() {
+                let field = format!("{field}[name={name}]");
+                collect(
+                    old.get(name).copied(),
+                    new.get(name).copied(),
+                    &field,
+                    values,
+                );
+            }
+        }
+        (_, Some(Value::String(text))) if text == UNSTABLE => {}
+        (_, after) => {
+            values.insert(field.into(), text(after));
+        }
+    }
+}
+
+/// The items of a list by their names, if each has one of its own.
+fn named(list: &Value) -> Option<BTreeMap<&str, &Value>> {
+    let items = list.as_array()?;
+    let named: BTreeMap<_, _> = items
+        .iter()
+        .filter_map(|item| Some((item.get("name")?.as_str()?, item)))
+        .collect();
+    (!items.is_empty() && named.len() == items.len()).then_some(named)
+}
+
+/// A value as it is kept and compared.
+fn text(value: Option<&Value>) -> String {
+    fn plain(value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(without_side(text)),
+            Value::Array(items) => items.iter().map(plain).collect(),
+            Value::Object(map) => {
+                let fields = map.iter().map(|(name, value)| (name.clone(), plain(value)));
+                Value::Object(fields.collect())
+            }
+            other => other.clone(),
+        }
+    }
+    let text = value.map_or("nothing".into(), |value| plain(value).to_string());
+    match text.len() > MOST_VALUE {
+        true => format!("sha256:{}", &hex::encode(Sha256::digest(&text))[..16]),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The directories and files of a tree that can be applications.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::pattern::is_manifest;
+
+/// The files by which a directory is a kustomization or a chart.
+const ROOTS: [&str; 4] = [
+    "kustomization.yaml",
+    "kustomization.yml",
+    "Kustomization",
+    "Chart.yaml",
+];
+
+/// The directories and files of a tree that can be applications.
+#[derive(Debug, Default)]
+pub struct Tree {
+    /// Each directory, and whether it can be one: it holds a kustomization, a chart or manifests. A
+    /// directory above kustomizations or charts is none by itself.
+    directories: BTreeMap<String, bool>,
+    manifests: BTreeSet<String>,
+}
+
+/// What a directory has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Holds {
+    root: bool,
+    manifests: bool,
+    root_below: bool,
+    manifests_below: bool,
+}
+
+impl Tree {
+    /// From the paths of all files.
+    pub fn new<'a>(files: impl IntoIterator<Item = &'a str>) -> Self {
+        let (mut holds, mut manifests) = (HashMap::<&str, Holds>::new(), BTreeSet::new());
+        for path in files {
+            let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let here = holds.entry(directory).or_default();
+            here.root |= ROOTS.contains(&name);
+            if is_manifest(name) {
+                here.manifests = true;
+                manifests.insert(path.to_string());
+            }
+        }
+        let all: Vec<_> = holds.iter().map(|(path, holds)| (*path, *holds)).collect();
+        for (directory, below) in all {
+            let mut at = directory;
+            while let Some((parent, _)) = at.rsplit_once('/') {
+                let above = holds.entry(parent).or_default();
+                above.root_below |= below.root;
+                above.manifests_below |= below.manifests;
+                at = parent;
+            }
+        }
+        let directories = holds.into_iter().filter(|(path, _)| !path.is_empty());
+        let directories = directories.map(|(path, holds)| (path.to_string(), holds.may_be_one()));
+        Self {
+            directories: directories.collect(),
+            manifests,
+        }
+    }
+
+    /// For tests: with a kustomization in each of these directories.
+    #[cfg(test)]
+    pub fn of<'a>(directories: impl IntoIterator<Item = &'a str>) -> Self {
+        let files = directories
+            .into_iter()
+            .map(|path| format!("{path}/kustomization.yaml"));
+        let files: Vec<_> = files.collect();
+        Self::new(files.iter().map(String::as_str))
+    }
+
+    /// The directories that can be applications.
+    pub(super) fn applications(&self) -> impl Iterator<Item = &str> {
+        let can_be = self.directories.iter().filter(|(_, can_be)| **can_be);
+        can_be.map(|(path, _)| path.as_str())
+    }
+
+    pub(super) fn directories(&self) -> impl Iterator<Item = &str> {
+        self.directories.keys().map(String::as_str)
+    }
+
+    pub(super) fn manifests(&self) -> impl Iterator<Item = &str> {
+        self.manifests.iter().map(String::as_str)
+    }
+}
+
+impl Holds {
+    fn may_be_one(self) -> bool {
+        self.root || self.manifests || self.manifests_below && !self.root_below
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_counts_if_something_can_be_rendered_in_it() {
+        let tree = Tree::new([
+            "README.md",
+            "apps/shop/staging/kustomization.yaml",
+            "apps/web/staging/deep/down/web.yaml",
+            "charts/db/Chart.yaml",
+            "charts/db/templates/db.yaml",
+            "docs/pictures/a.png",
+            "values/shop.yaml",
+        ]);
+        let found: Vec<_> = tree.applications().collect();
+        assert_eq!(
+            found,
+            [
+                "apps/shop/staging",
+                "apps/web",
+                "apps/web/staging",
+                "apps/web/staging/deep",
+                "apps/web/staging/deep/down",
+                "charts/db",
+                "charts/db/templates",
+                "values"
+            ]
+        );
+        assert_eq!(tree.directories().count(), 13);
+        assert_eq!(tree.manifests().last(), Some("values/shop.yaml"));
+    }
+}
