@@ -10,6 +10,8 @@ use std::path::Path;
 
 use gix::ObjectId;
 
+use super::mirrors::options;
+
 /// What is known of a mirror's history. Commits never leave a mirror, so each is looked at once.
 #[derive(Default)]
 pub(super) struct Cuts {
@@ -19,11 +21,13 @@ pub(super) struct Cuts {
 }
 
 impl Cuts {
-    /// Looks at what is reachable from the refs of `repo` and was not seen before, and writes its
-    /// file `shallow`.
-    pub(super) fn write(&mut self, repo: &gix::Repository) -> anyhow::Result<()> {
-        // One view of what is here, also if another fetch adds something meanwhile.
-        let mut repo = repo.clone();
+    /// Opens a Git directory of the mirror, looks at what is reachable from its refs and was not
+    /// seen before, and writes its file `shallow`. What others fetch meanwhile is not seen by the
+    /// fetch that uses the result, so that it claims no more than the file does.
+    pub(super) fn open(&mut self, path: &Path) -> anyhow::Result<gix::Repository> {
+        let opened = gix::open_opts(path, options())?;
+        // One view of what is here, newer than those of all looks before.
+        let mut repo = opened.clone();
         repo.objects.refresh_never();
         let mut next = Vec::new();
         for reference in repo.references()?.all()? {
@@ -34,6 +38,8 @@ impl Cuts {
             // It is new, or was cloned again.
             *self = Self::default();
         }
+        // A ref to nothing tells the remote nothing either.
+        next.retain(|id| repo.has_object(*id));
         // Older commits may have come since.
         let before = std::mem::take(&mut self.ends);
         for end in &before {
@@ -44,12 +50,7 @@ impl Cuts {
             if !self.seen.insert(id) {
                 continue;
             }
-            let Some(found) = repo.try_find_object(id)? else {
-                // A ref to nothing: it tells the remote nothing either.
-                self.seen.remove(&id);
-                continue;
-            };
-            for parent in found.try_into_commit()?.parent_ids() {
+            for parent in repo.find_commit(id)?.parent_ids() {
                 if repo.has_object(parent) {
                     next.push(parent.detach());
                 } else {
@@ -57,7 +58,8 @@ impl Cuts {
                 }
             }
         }
-        write(&repo.shallow_file()?, &self.ends)
+        write(&repo.shallow_file()?, &self.ends)?;
+        Ok(opened)
     }
 }
 

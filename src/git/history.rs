@@ -198,7 +198,10 @@ impl Mirror {
         let commits: Vec<_> = ids.iter().map(|id| sha(*id)).collect();
         let found = older(&commits, self.asked.get())?;
         self.asked.set(self.asked.get() + 1);
-        Ok(found && ids.iter().all(|id| self.repo.has_object(id)))
+        // Never a "no" because of what happened to the mirror meanwhile.
+        let is_here = ids.iter().all(|id| self.repo.has_object(id));
+        anyhow::ensure!(!found || is_here, "what was fetched is not there");
+        Ok(found)
     }
 }
 

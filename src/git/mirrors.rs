@@ -116,8 +116,8 @@ impl Mirrors {
             *locked(&self.cuts(repo)) = Cuts::default();
             return Ok(());
         }
-        let mirror = open_or_init(&path)?;
-        locked(&self.cuts(repo)).write(&mirror)?;
+        open_or_init(&path)?;
+        let mirror = locked(&self.cuts(repo)).open(&path)?;
         fetch_into(&mirror, remote, &wanted, &AtomicBool::new(false))
             .with_context(|| format!("fetch {repo}"))
     }
@@ -225,8 +225,8 @@ impl Mirrors {
         most: TooMuch,
     ) -> anyhow::Result<()> {
         let path = self.path(repo);
-        let aside = side.open(&open_or_init(&path)?, &path)?;
-        locked(&self.cuts(repo)).write(&aside)?;
+        let aside = side.make(&open_or_init(&path)?, &path)?;
+        let aside = locked(&self.cuts(repo)).open(&aside)?;
         let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
         let packs = path.join("objects/pack");
         let (before, started) = (bytes_in(&packs), std::time::Instant::now());
@@ -316,6 +316,12 @@ pub(super) fn options() -> gix::open::Options {
     gix::open::Options::isolated()
         .open_path_as_is(true)
         .with(gix::sec::Trust::Full)
+        // Packs may come while a handle is open: without a slot for them, their objects would seem
+        // to be missing.
+        .object_store_slots(gix::odb::store::init::Slots::AsNeededByDiskState {
+            multiplier: 2.0,
+            minimum: 256,
+        })
         // HEAD stays unborn, so that merging reads no .gitattributes and no index. histogram: git's
         // own merge algorithm.
         .config_overrides([

@@ -5,9 +5,7 @@
 //! with the mirror's branches as of now, so that what is here is not fetched again.
 //! What it fetches is found by its id; the directory is made anew each time.
 
-use std::path::Path;
-
-use super::mirrors::options;
+use std::path::{Path, PathBuf};
 
 /// What is fetched aside; one fetch of a kind runs at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,12 +24,8 @@ impl Side {
         }
     }
 
-    /// Makes the directory inside the mirror at `mirror`.
-    pub(super) fn open(
-        self,
-        mirror: &gix::Repository,
-        path: &Path,
-    ) -> anyhow::Result<gix::Repository> {
+    /// Makes the directory inside the mirror at `path`.
+    pub(super) fn make(self, mirror: &gix::Repository, path: &Path) -> anyhow::Result<PathBuf> {
         let folder = path.join("side").join(self.folder());
         if folder.exists() {
             std::fs::remove_dir_all(&folder)?;
@@ -53,6 +47,6 @@ impl Side {
             folder.join("packed-refs"),
             format!("{header}{}", branches.concat()),
         )?;
-        Ok(gix::open_opts(folder, options())?)
+        Ok(folder)
     }
 }

@@ -196,7 +196,13 @@ impl World {
                 url: &url,
                 token: &token,
             };
-            mirrors.fetch_older(&repo(), &remote, commits, asked)
+            // git's process, which is no server here, may end before it has read the whole question.
+            loop {
+                match mirrors.fetch_older(&repo(), &remote, commits, asked) {
+                    Err(error) if format!("{error:#}").contains("Broken pipe") => {}
+                    fetched => return fetched,
+                }
+            }
         };
         self.mirrors.open(&repo(), Some(Box::new(fetch))).unwrap()
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 use windlass::sandbox::forge::state::{MergeMethod, Rule};
 
 use super::{GREETING, on_main};
+use crate::paths::command::reply;
 use crate::support::{Setup, World};
 
 /// More commits than windlass looks back for the last change of an application.
@@ -43,6 +44,10 @@ async fn with_one_commit_of_each_branch_all_paths_end_as_with_all_of_them() {
     let old = old["number"].as_u64().unwrap();
     let check = world.previewed(old).await;
     insta::assert_snapshot!(check["output"]["title"].as_str().unwrap(), @"1 of 2 applications changes · 1 configure · verified by the cluster");
+    let unknown = format!("/rollback to {}", "5".repeat(40));
+    let asked = world.comment("bob", production, &unknown);
+    let answer = reply(&world, production, asked).await;
+    assert!(answer.contains("no commit or image"), "{answer}");
     world.comment("bob", production, "/rollback");
     let back = world
         .titled("production", "Roll back shop/production to ")
