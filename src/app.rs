@@ -196,7 +196,11 @@ async fn reader(
             settings.projects.clone(),
             &settings.outgoing,
         )?,
-        mirrors: Mirrors::new(settings.cache.join("mirrors"), settings.outgoing.clone())?,
+        mirrors: Mirrors::new(
+            settings.cache.join("mirrors"),
+            settings.outgoing.clone(),
+            settings.fetch_depth,
+        )?,
         environment: Environment {
             clusters: Arc::new(clusters),
             projects: Some(settings.projects.clone()),

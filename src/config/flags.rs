@@ -1,6 +1,7 @@
 //! The settings of `windlass serve` as flags and environment variables.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use crate::domain::RepoName;
@@ -169,6 +170,16 @@ pub struct ServeArgs {
         value_name = "SECONDS"
     )]
     pub delivery_scan: u64,
+
+    /// How many of the newest commits of a branch are fetched at first; older ones are, when they
+    /// are needed
+    #[arg(
+        long,
+        env = "WINDLASS_FETCH_DEPTH",
+        default_value = "100",
+        value_name = "COMMITS"
+    )]
+    pub fetch_depth: NonZeroU32,
 
     /// What is logged: a level, or directives such as info,windlass=debug
     #[arg(

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ pub struct Settings {
     pub identity: String,
     pub resync: Duration,
     pub delivery_scan: Duration,
+    pub fetch_depth: NonZeroU32,
 }
 
 /// What windlass cannot start without.
@@ -115,6 +117,7 @@ impl ServeArgs {
             identity: self.identity(),
             resync: Duration::from_secs(self.resync.max(1)),
             delivery_scan: Duration::from_secs(self.delivery_scan.max(1)),
+            fetch_depth: self.fetch_depth,
         })
     }
 

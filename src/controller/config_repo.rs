@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::cache::{Recent, locked};
@@ -10,7 +11,7 @@ use super::error::Error;
 use super::{Reader, Result};
 use crate::domain::catalog::{Catalog, FILE, Target};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
-use crate::git::{Mirror, Mirrors, Remote};
+use crate::git::{Mirror, Mirrors, Older, Remote};
 use crate::github::Repository;
 use crate::render::{Source, check_pointer};
 
@@ -100,9 +101,24 @@ impl Reader {
         repo: &RepoName,
         job: impl FnOnce(&Mirror) -> anyhow::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let repo = repo.clone();
-        self.mirrors(move |mirrors| job(&mirrors.open(&repo)?))
+        let (repo, older) = (repo.clone(), self.older(repo));
+        self.mirrors(move |mirrors| job(&mirrors.open(&repo, Some(older))?))
             .await
+    }
+
+    /// Fetches older commits of a repository, for a job on its mirror that needs them.
+    fn older(self: &Arc<Self>, repo: &RepoName) -> Older {
+        let (ctx, repo, runtime) = (self.clone(), repo.clone(), Handle::current());
+        Box::new(move |commits, asked| {
+            let (name, commits) = (repo.clone(), commits.to_vec());
+            let fetch = ctx.from_remote(&repo, move |mirrors, remote| {
+                mirrors.fetch_older(&name, remote, &commits, asked)
+            });
+            runtime.block_on(fetch).map_err(|error| match error {
+                Error::Git(error) => error,
+                other => other.into(),
+            })
+        })
     }
 
     /// Runs a job on the mirrors, off the async threads.
@@ -172,11 +188,11 @@ impl Reader {
     }
 
     /// Runs a fetch from a repository on GitHub, off the async threads.
-    pub async fn from_remote(
+    pub async fn from_remote<T: Send + 'static>(
         self: &Arc<Self>,
         repo: &RepoName,
-        fetch: impl FnOnce(&Mirrors, &Remote<'_>) -> anyhow::Result<()> + Send + 'static,
-    ) -> Result<()> {
+        fetch: impl FnOnce(&Mirrors, &Remote<'_>) -> anyhow::Result<T> + Send + 'static,
+    ) -> Result<T> {
         let url = self.github.repository(repo)?.clone_url;
         let session = self.github.session_to_fetch(repo).await?;
         let ctx = self.clone();

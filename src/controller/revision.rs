@@ -83,8 +83,7 @@ pub fn change_of(
     let hash = hash_of(&inputs);
     if let Some((revision, hash_before)) = previous
         && hash_before == hash
-        && mirror.has(&revision)
-        && mirror.is_ancestor(&revision, tip)?
+        && mirror.has_in(&revision, tip)?
     {
         return Ok((inputs, revision));
     }

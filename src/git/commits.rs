@@ -1,4 +1,5 @@
-//! Commits: resolving names, the relation of two commits, and their merge.
+//! Commits: resolving names, and the merge of two. How two commits relate is in
+//! [`super::history`].
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use gix::bstr::ByteSlice as _;
 use gix::merge::blob::builtin_driver::text::Labels;
 use gix::merge::tree::TreatAsUnresolved;
 
-use super::{Mirror, TreeId};
+use super::{Mirror, Shallow, TreeId};
 use crate::domain::CommitSha;
 
 /// A merge of two commits, as GitHub would make it.
@@ -17,18 +18,19 @@ pub enum Merged {
     Conflicts(Vec<String>),
 }
 
-/// Commits of a branch that are looked through for one that was its tip.
-const MOST_TIPS: usize = 10_000;
-
 impl Mirror {
     /// Resolves a revision as people write it: `main`, `HEAD~1`, `origin/main`, a commit's digits.
     pub fn revision(&self, text: &str) -> anyhow::Result<CommitSha> {
-        Ok(sha(self
-            .repo
-            .rev_parse_single(text)?
-            .object()?
-            .peel_to_commit()?
-            .id))
+        let resolve = || -> anyhow::Result<_> {
+            let object = self.repo.rev_parse_single(text)?.object()?;
+            Ok(sha(object.peel_to_commit()?.id))
+        };
+        let is_digits = text.len() >= 7 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        resolve().or_else(|error| {
+            let may_be_older = is_digits || text.contains(['~', '^']);
+            anyhow::ensure!(!may_be_older || !self.repo.is_shallow()?, Shallow);
+            Err(error)
+        })
     }
 
     pub fn branch(&self, branch: &str) -> anyhow::Result<Option<CommitSha>> {
@@ -46,89 +48,30 @@ impl Mirror {
         Ok(Some(sha(id)))
     }
 
+    /// Whether the mirror has a commit by now. [`Mirror::knows`] also asks the remote.
     pub fn has(&self, commit: &CommitSha) -> bool {
         object(commit).is_ok_and(|id| self.repo.has_object(id))
     }
 
     pub fn tree(&self, commit: &CommitSha) -> anyhow::Result<TreeId> {
-        Ok(TreeId(
-            self.repo.find_commit(object(commit)?)?.tree_id()?.detach(),
-        ))
+        Ok(TreeId(self.commit(commit)?.tree_id()?.detach()))
     }
 
     /// The parents of a commit.
     pub fn parents(&self, commit: &CommitSha) -> anyhow::Result<Vec<CommitSha>> {
-        let commit = self.repo.find_commit(object(commit)?)?;
+        let commit = self.commit(commit)?;
         Ok(commit.parent_ids().map(|id| sha(id.detach())).collect())
     }
 
     /// The first parent, if there is one.
     pub fn parent(&self, commit: &CommitSha) -> anyhow::Result<Option<CommitSha>> {
-        Ok(self
-            .repo
-            .find_commit(object(commit)?)?
-            .parent_ids()
-            .next()
-            .map(|id| sha(id.detach())))
+        Ok(self.parents(commit)?.into_iter().next())
     }
 
-    /// Whether a commit was the tip of a branch that is at `tip` now, as far as the last
-    /// [`MOST_TIPS`] show: what came with a merge commit was none.
-    pub fn was_tip(&self, commit: &CommitSha, tip: &CommitSha) -> anyhow::Result<bool> {
-        let mut at = Some(tip.clone());
-        for _ in 0..MOST_TIPS {
-            match at {
-                Some(known) if known == *commit => return Ok(true),
-                Some(known) => at = self.parent(&known)?,
-                None => break,
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether a commit is there, and in the history of another or that one itself.
-    pub fn has_in(&self, commit: &CommitSha, of: &CommitSha) -> anyhow::Result<bool> {
-        Ok(self.has(commit) && self.is_ancestor(commit, of)?)
-    }
-
-    pub fn is_ancestor(&self, ancestor: &CommitSha, of: &CommitSha) -> anyhow::Result<bool> {
-        let (ancestor, of) = (object(ancestor)?, object(of)?);
-        if ancestor == of {
-            return Ok(true);
-        }
-        match self.repo.merge_base(ancestor, of) {
-            Ok(base) => Ok(base.is_some_and(|base| base.detach() == ancestor)),
-            // The histories are unrelated: somebody force-pushed a new one.
-            Err(error) if error.to_string().contains("No common ancestor") => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// How many commits `of` has that `than` lacks; at most a thousand are counted.
-    pub fn ahead(&self, of: &CommitSha, than: &CommitSha) -> anyhow::Result<usize> {
-        Ok(self
-            .repo
-            .rev_walk([object(of)?])
-            .with_hidden([object(than)?])
-            .all()?
-            .take(1_000)
-            .count())
-    }
-
-    /// The authors' addresses of the commits that `head` has and `base` lacks.
-    pub fn authors(&self, base: &CommitSha, head: &CommitSha) -> anyhow::Result<BTreeSet<String>> {
-        let mut authors = BTreeSet::new();
-        for info in self
-            .repo
-            .rev_walk([object(head)?])
-            .with_hidden([object(base)?])
-            .all()?
-        {
-            let info = info.map_err(|error| anyhow::anyhow!("{error}"))?;
-            let commit = self.repo.find_commit(info.id)?;
-            authors.insert(commit.author()?.email.to_str_lossy().into_owned());
-        }
-        Ok(authors)
+    fn commit(&self, commit: &CommitSha) -> anyhow::Result<gix::Commit<'_>> {
+        let id = object(commit)?;
+        anyhow::ensure!(self.find_or_fetch(id)?, "there is no commit {commit}");
+        Ok(self.repo.find_commit(id)?)
     }
 
     /// `head` merged into `base`, in memory.
@@ -141,18 +84,19 @@ impl Mirror {
             current: Some("base".into()),
             other: Some("head".into()),
         };
-        let options: gix::merge::commit::Options = self.repo.tree_merge_options()?.into();
-        let mut outcome = self
-            .repo
-            .merge_commits(object(base)?, object(head)?, labels, options)?;
+        let mut outcome = self.repo.merge_trees(
+            self.common_tree(base, head)?,
+            self.tree(base)?.0,
+            self.tree(head)?.0,
+            labels,
+            self.repo.tree_merge_options()?,
+        )?;
         let how = TreatAsUnresolved::git();
-        if !outcome.tree_merge.has_unresolved_conflicts(how) {
-            let tree = outcome.tree_merge.tree.write()?.detach();
-            return Ok(Merged::Clean(TreeId(tree)));
+        if !outcome.has_unresolved_conflicts(how) {
+            return Ok(Merged::Clean(TreeId(outcome.tree.write()?.detach())));
         }
         let mut paths = BTreeSet::new();
         for conflict in outcome
-            .tree_merge
             .conflicts
             .iter()
             .filter(|conflict| conflict.is_unresolved(how))
@@ -161,6 +105,22 @@ impl Mirror {
             paths.insert(ours.location().to_str_lossy().into_owned());
         }
         Ok(Merged::Conflicts(paths.into_iter().collect()))
+    }
+
+    /// The tree that two commits are compared with: of their newest common commit, or the merge of
+    /// several such.
+    fn common_tree(&self, base: &CommitSha, head: &CommitSha) -> anyhow::Result<ObjectId> {
+        let bases = self.merge_bases(object(base)?, object(head)?)?;
+        anyhow::ensure!(!bases.is_empty(), "{base} and {head} have no common commit");
+        // The merge of several looks at their history, and does not fetch.
+        for (at, one) in bases.iter().enumerate() {
+            for other in &bases[..at] {
+                self.merge_bases(*one, *other)?;
+            }
+        }
+        let options = self.repo.tree_merge_options()?;
+        let merged = self.repo.virtual_merge_base(bases, options)?;
+        Ok(merged.tree_id.detach())
     }
 }
 

@@ -1,15 +1,16 @@
-//! Fetching from a remote: with credentials for this fetch only, and pruning
-//! branches that the remote no longer has.
+//! Fetching from a remote: with credentials for this fetch only, the newest commits
+//! only, and pruning branches that the remote no longer has.
 
 use std::any::Any;
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use gix::bstr::BString;
+use gix::bstr::{BString, ByteSlice as _};
 use gix::credentials::helper::Action;
 use gix::credentials::protocol::Outcome as Credentials;
 use gix::progress::Discard;
@@ -33,17 +34,26 @@ type ConfigureClient = Box<
         + Sync,
 >;
 
-/// Fetches refspecs. `all`: they cover everything that the mirror follows, so branches that the
-/// remote no longer has are deleted.
+/// What is fetched.
+pub(super) struct Wanted<'a> {
+    pub(super) refspecs: &'a [String],
+    /// The commits of each history, counted from its tip.
+    pub(super) depth: NonZeroU32,
+    /// The refspecs cover everything that the mirror follows, so branches that the remote no longer
+    /// has are deleted.
+    pub(super) all: bool,
+}
+
+/// Fetches, unless everything is as it was. The file `shallow` has to tell the truth: by it and the
+/// refs, the remote works out what is already here.
 pub(super) fn fetch_into(
     repo: &gix::Repository,
     outgoing: &Outgoing,
     remote: &Remote<'_>,
-    refspecs: &[String],
-    all: bool,
+    wanted: &Wanted<'_>,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
-    let fetched = fetch(repo, outgoing, remote, refspecs, all, stop);
+    let fetched = fetch(repo, outgoing, remote, wanted, stop);
     fetched.map_err(|error| {
         let causes = format!("{error:#}");
         // gix's words for an id in the remote's list of refs.
@@ -58,14 +68,13 @@ fn fetch(
     repo: &gix::Repository,
     outgoing: &Outgoing,
     remote: &Remote<'_>,
-    refspecs: &[String],
-    all: bool,
+    wanted: &Wanted<'_>,
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     let (url, token) = (remote.url, remote.token.expose_secret().to_string());
     let plain_http = url.starts_with("http://");
     let transport = transport_options(repo, outgoing, url, plain_http.then_some(token.as_str()))?;
-    let specs: Vec<&str> = refspecs.iter().map(String::as_str).collect();
+    let specs: Vec<&str> = wanted.refspecs.iter().map(String::as_str).collect();
     let remote = repo
         .remote_at(url)?
         .with_fetch_tags(fetch::Tags::None)
@@ -78,7 +87,7 @@ fn fetch(
         connection.set_transport_options(options);
     }
     let prepared = connection.prepare_fetch(Discard, gix::remote::ref_map::Options::default())?;
-    if all {
+    if wanted.all {
         prune(
             repo,
             prepared
@@ -89,7 +98,28 @@ fn fetch(
                 .collect(),
         )?;
     }
-    check_updates(&prepared.receive(Discard, stop)?.status)
+    if prepared
+        .ref_map()
+        .mappings
+        .iter()
+        .all(|mapping| is_current(repo, mapping))
+    {
+        return Ok(());
+    }
+    // The depth also where much is here: what was merged may be a branch from long ago.
+    let fetched = prepared
+        .with_shallow(fetch::Shallow::DepthAtRemote(wanted.depth))
+        .receive(Discard, stop)?;
+    check_updates(&fetched.status)
+}
+
+/// Whether a ref is where the remote has it.
+fn is_current(repo: &gix::Repository, mapping: &fetch::refmap::Mapping) -> bool {
+    let here = mapping.local.as_ref().and_then(|name| {
+        let found = repo.try_find_reference(name.as_slice().as_bstr()).ok()??;
+        found.target().try_id().map(ToOwned::to_owned)
+    });
+    here.is_some() && here.as_deref() == mapping.remote.as_id()
 }
 
 /// The options of the transport, with a timeout. gix sends no credentials over plain HTTP, which

@@ -1,23 +1,37 @@
 //! The folder of mirrors: locks, limits, and replacing a mirror that has grown
 //! too large.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::fetch::fetch_into;
-use super::tree::{Listings, listings};
-use super::{Mirror, Remote};
-use crate::domain::{MergeGroup, RepoName};
+use super::cuts::Cuts;
+use super::fetch::{Wanted, fetch_into};
+use super::listing::{Directories, directories};
+use super::side::Side;
+use super::{Mirror, Older, Remote};
+use crate::domain::{CommitSha, MergeGroup, RepoName};
 use crate::outgoing::Outgoing;
 
+/// Git's word for all of the history (`INFINITE_DEPTH` of its `shallow.h`).
+const ALL: NonZeroU32 = NonZeroU32::new(0x7fff_ffff).unwrap();
+/// How many times more history each fetch of one question gets than the one before.
+const GROWTH: NonZeroU32 = NonZeroU32::new(4).unwrap();
+/// A question that has fetched this often gets all that is left.
+const MOST_ASKED: u32 = 6;
+/// How long a commit that the remote does not have is not asked for again.
+const ABSENT: Duration = Duration::from_secs(600);
 /// The limits for fetching a pull request's head.
 const MOST_HEAD_BYTES: u64 = 512 << 20;
 const MOST_HEAD_TIME: Duration = Duration::from_secs(120);
+/// The longest fetch of older commits.
+const MOST_OLDER_TIME: Duration = Duration::from_secs(1_800);
 /// A mirror with more bytes is cloned again.
 const MOST_BYTES: u64 = 3 << 30;
 /// So is one with more pack files: each fetch adds two, and those of closed pull requests stay.
@@ -25,33 +39,46 @@ const MOST_PACKS: usize = 2_000;
 
 /// The folder that holds all mirrors.
 pub struct Mirrors {
-    listings: Listings,
+    directories: Directories,
     root: PathBuf,
     outgoing: Outgoing,
-    /// Two locks a repository: for the branches that we follow, and (`true`) for the heads of its
-    /// pull requests.
-    locks: Mutex<HashMap<(RepoName, bool), Lock>>,
+    /// How many of the newest commits of each branch are fetched, unless a question needs more.
+    depth: NonZeroU32,
+    /// The locks of a repository: for the branches that we follow, and for each kind of fetch aside.
+    locks: Mutex<HashMap<(RepoName, Option<Side>), Lock>>,
+    cuts: Mutex<HashMap<RepoName, Arc<Mutex<Cuts>>>>,
+    /// Commits that the remote did not have.
+    absent: moka::sync::Cache<(RepoName, CommitSha), ()>,
 }
 
 type Lock = Arc<Mutex<()>>;
 
-/// A head that is not fetched, since it is too large.
+/// What is not fetched, since it is too large.
 #[derive(Debug, thiserror::Error)]
-#[error("fetching it takes more than {} MiB or {} s", MOST_HEAD_BYTES >> 20, MOST_HEAD_TIME.as_secs())]
-pub struct HeadTooLarge;
+#[error("fetching it takes more than {} MiB or {} s", bytes >> 20, time.as_secs())]
+pub struct TooMuch {
+    bytes: u64,
+    time: Duration,
+}
 
 impl Mirrors {
     /// Opens the folder `root`. Locks that a killed process left are removed, since one process
     /// owns the folder.
-    pub fn new(root: PathBuf, outgoing: Outgoing) -> anyhow::Result<Self> {
+    pub fn new(root: PathBuf, outgoing: Outgoing, depth: NonZeroU32) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&root)
             .with_context(|| format!("cannot make the cache folder {}", root.display()))?;
         remove_stale_locks(&root);
         Ok(Self {
             root,
             outgoing,
+            depth,
             locks: Mutex::default(),
-            listings: listings(),
+            cuts: Mutex::default(),
+            absent: moka::sync::Cache::builder()
+                .max_capacity(10_000)
+                .time_to_live(ABSENT)
+                .build(),
+            directories: directories(),
         })
     }
 
@@ -62,42 +89,46 @@ impl Mirrors {
     }
 
     /// Opens the mirror as it is.
-    pub fn open(&self, repo: &RepoName) -> anyhow::Result<Mirror> {
+    pub fn open(&self, repo: &RepoName, older: Option<Older>) -> anyhow::Result<Mirror> {
         Ok(Mirror {
             repo: open_or_init(&self.path(repo))?.with_object_memory(),
-            listings: self.listings.clone(),
+            directories: self.directories.clone(),
+            older,
+            asked: Cell::new(0),
         })
     }
 
     /// Fetches the branches that we follow: the base, and our own. Blocking.
     pub fn fetch(&self, repo: &RepoName, remote: &Remote<'_>, base: &str) -> anyhow::Result<()> {
-        let lock = self.lock(repo, false);
-        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = self.lock(repo, None);
+        let _held = locked(&lock);
         let branch = |name: &str| format!("+refs/heads/{name}:refs/heads/{name}");
-        let refspecs = [
-            branch(base),
-            branch("windlass/*"),
-            branch("windlass-drift/*"),
-            "+refs/notes/windlass*:refs/notes/windlass*".to_string(),
-        ];
+        let wanted = Wanted {
+            refspecs: &[
+                branch(base),
+                branch("windlass/*"),
+                branch("windlass-drift/*"),
+                "+refs/notes/windlass*:refs/notes/windlass*".to_string(),
+            ],
+            depth: self.depth,
+            all: true,
+        };
         let path = self.path(repo);
         if packs_in(&path) > MOST_PACKS || bytes_in(&path.join("objects/pack")) > MOST_BYTES {
-            return renew(&path, &self.outgoing, remote, &refspecs)
-                .with_context(|| format!("fetch {repo} again"));
+            renew(&path, &self.outgoing, remote, &wanted)
+                .with_context(|| format!("fetch {repo} again"))?;
+            *locked(&self.cuts(repo)) = Cuts::default();
+            return Ok(());
         }
-        let mirror = open_or_init(&path)?;
-        fetch_into(
-            &mirror,
-            &self.outgoing,
-            remote,
-            &refspecs,
-            true,
-            &AtomicBool::new(false),
-        )
-        .with_context(|| format!("fetch {repo}"))
+        open_or_init(&path)?;
+        let mirror = locked(&self.cuts(repo)).open(&path)?;
+        let stop = AtomicBool::new(false);
+        fetch_into(&mirror, &self.outgoing, remote, &wanted, &stop)
+            .with_context(|| format!("fetch {repo}"))
     }
 
-    /// Fetches the head of a pull request. Blocking.
+    /// Fetches the head of a pull request. Blocking. An error of the kind [`TooMuch`]: it exceeds
+    /// the limits for what anybody may push.
     pub fn fetch_head(
         &self,
         repo: &RepoName,
@@ -105,42 +136,114 @@ impl Mirrors {
         number: u64,
     ) -> anyhow::Result<()> {
         let refspec = format!("+refs/pull/{number}/head:refs/pull/{number}/head");
-        let what = format!("fetch the head of {repo}#{number}");
-        self.fetch_bounded(repo, remote, refspec, what)
+        self.fetch_pushed(repo, remote, refspec)
+            .with_context(|| format!("fetch the head of {repo}#{number}"))
     }
 
     /// Fetches the head of a merge queue's group. Blocking.
     pub fn fetch_group(&self, remote: &Remote<'_>, group: &MergeGroup) -> anyhow::Result<()> {
         let refspec = format!("+{}:refs/groups/{}", group.head_ref, group.head);
-        let what = format!("fetch the merge group {group}");
-        self.fetch_bounded(&group.repo, remote, refspec, what)
+        self.fetch_pushed(&group.repo, remote, refspec)
+            .with_context(|| format!("fetch the merge group {group}"))
     }
 
-    /// Fetches what anybody may have pushed. It has its own lock and limits, so that a large push
-    /// there does not delay syncs. An error of the kind [`HeadTooLarge`]: it exceeds them.
-    fn fetch_bounded(
+    fn fetch_pushed(
         &self,
         repo: &RepoName,
         remote: &Remote<'_>,
         refspec: String,
-        what: String,
     ) -> anyhow::Result<()> {
-        let lock = self.lock(repo, true);
-        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = self.lock(repo, Some(Side::Heads));
+        let _held = locked(&lock);
+        let wanted = Wanted {
+            refspecs: &[refspec],
+            depth: self.depth,
+            all: false,
+        };
+        let most = TooMuch {
+            bytes: MOST_HEAD_BYTES,
+            time: MOST_HEAD_TIME,
+        };
+        self.fetch_aside(Side::Heads, repo, remote, &wanted, most)
+    }
+
+    /// Fetches commits with some of their history: the more, the more often a question has asked
+    /// before. False: the remote does not have them. Blocking.
+    pub fn fetch_older(
+        &self,
+        repo: &RepoName,
+        remote: &Remote<'_>,
+        commits: &[CommitSha],
+        asked: u32,
+    ) -> anyhow::Result<bool> {
+        let lock = self.lock(repo, Some(Side::Older));
+        let _held = locked(&lock);
+        // Another question may have asked for the same.
+        let mirror = self.open(repo, None)?;
+        let missing: Vec<_> = commits.iter().filter(|it| !mirror.has(it)).collect();
+        let key = |commit: &CommitSha| (repo.clone(), commit.clone());
+        if missing.is_empty() {
+            return Ok(true);
+        }
+        if missing.iter().any(|it| self.absent.contains_key(&key(it))) {
+            return Ok(false);
+        }
+        let mut refspecs: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        // Without the name of a ref, all of them would be listed.
+        refspecs.push("refs/windlass/none/*:refs/windlass/none/*".to_string());
+        let more = self.depth.saturating_mul(GROWTH.saturating_pow(asked));
+        let wanted = Wanted {
+            refspecs: &refspecs,
+            depth: if asked < MOST_ASKED {
+                more.min(ALL)
+            } else {
+                ALL
+            },
+            all: false,
+        };
+        let most = TooMuch {
+            bytes: MOST_BYTES,
+            time: MOST_OLDER_TIME,
+        };
+        tracing::debug!(%repo, commits = ?missing, depth = wanted.depth, "fetch older commits");
+        match self.fetch_aside(Side::Older, repo, remote, &wanted, most) {
+            // The words of git's upload-pack.
+            Err(error) if format!("{error:#}").contains("not our ref") => {
+                if let [commit] = missing[..] {
+                    self.absent.insert(key(commit), ());
+                }
+                Ok(false)
+            }
+            fetched => fetched
+                .with_context(|| format!("fetch older commits of {repo}"))
+                .map(|()| true),
+        }
+    }
+
+    /// Fetches what no branch of the mirror follows. The fetch ends where it exceeds `most`.
+    fn fetch_aside(
+        &self,
+        side: Side,
+        repo: &RepoName,
+        remote: &Remote<'_>,
+        wanted: &Wanted<'_>,
+        most: TooMuch,
+    ) -> anyhow::Result<()> {
         let path = self.path(repo);
-        let mirror = open_or_init(&path)?;
+        let aside = side.make(&open_or_init(&path)?, &path)?;
+        let aside = locked(&self.cuts(repo)).open(&aside)?;
         let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
         let packs = path.join("objects/pack");
         let (before, started) = (bytes_in(&packs), std::time::Instant::now());
         if before > MOST_BYTES {
             // The next fetch of the base replaces the mirror.
-            return Err(HeadTooLarge.into());
+            return Err(most.into());
         }
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::SeqCst) {
-                    if bytes_in(&packs).saturating_sub(before) > MOST_HEAD_BYTES
-                        || started.elapsed() > MOST_HEAD_TIME
+                    if bytes_in(&packs).saturating_sub(before) > most.bytes
+                        || started.elapsed() > most.time
                     {
                         stop.store(true, Ordering::SeqCst);
                     }
@@ -149,22 +252,26 @@ impl Mirrors {
             });
             // Ends the watching thread, also if the fetch panics.
             let _end = SetOnDrop(&over);
-            let outcome = fetch_into(&mirror, &self.outgoing, remote, &[refspec], false, &stop);
-            if stop.load(Ordering::SeqCst) && outcome.is_err() {
-                return Err(HeadTooLarge.into());
-            }
-            outcome.context(what)
+            fetch_into(&aside, &self.outgoing, remote, wanted, &stop)
+        })
+        .map_err(|error| match stop.load(Ordering::SeqCst) {
+            true => most.into(),
+            false => error,
         })
     }
 
-    fn lock(&self, repo: &RepoName, head: bool) -> Lock {
-        self.locks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry((repo.clone(), head))
-            .or_default()
-            .clone()
+    fn cuts(&self, repo: &RepoName) -> Arc<Mutex<Cuts>> {
+        locked(&self.cuts).entry(repo.clone()).or_default().clone()
     }
+
+    fn lock(&self, repo: &RepoName, side: Option<Side>) -> Lock {
+        let key = (repo.clone(), side);
+        locked(&self.locks).entry(key).or_default().clone()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sets a flag when it is dropped.
@@ -182,21 +289,15 @@ fn renew(
     path: &Path,
     outgoing: &Outgoing,
     remote: &Remote<'_>,
-    refspecs: &[String],
+    wanted: &Wanted<'_>,
 ) -> anyhow::Result<()> {
     let beside = |word: &str| path.with_extension(word);
     let (new, old) = (beside("new"), beside("old"));
     for leftover in [&new, &old] {
         let _ = std::fs::remove_dir_all(leftover);
     }
-    fetch_into(
-        &open_or_init(&new)?,
-        outgoing,
-        remote,
-        refspecs,
-        true,
-        &AtomicBool::new(false),
-    )?;
+    let (mirror, stop) = (open_or_init(&new)?, AtomicBool::new(false));
+    fetch_into(&mirror, outgoing, remote, wanted, &stop)?;
     std::fs::rename(path, &old)?;
     std::fs::rename(&new, path)?;
     let _ = std::fs::remove_dir_all(&old);
@@ -221,10 +322,16 @@ pub(super) fn open_or_init(path: &Path) -> anyhow::Result<gix::Repository> {
     Ok(created.to_thread_local())
 }
 
-fn options() -> gix::open::Options {
+pub(super) fn options() -> gix::open::Options {
     gix::open::Options::isolated()
         .open_path_as_is(true)
         .with(gix::sec::Trust::Full)
+        // Packs may come while a handle is open: without a slot for them, their objects would seem
+        // to be missing.
+        .object_store_slots(gix::odb::store::init::Slots::AsNeededByDiskState {
+            multiplier: 2.0,
+            minimum: 256,
+        })
         // HEAD stays unborn, so that merging reads no .gitattributes and no index. histogram: git's
         // own merge algorithm.
         .config_overrides([

@@ -57,7 +57,7 @@ impl Mirrors {
         author: &str,
         at: Timestamp,
     ) -> anyhow::Result<NewNotes> {
-        let before = self.open(repo)?.resolve(NOTES)?;
+        let before = self.open(repo, None)?.resolve(NOTES)?;
         let repo = open_or_init(&self.path(repo))?;
         let tree = match &before {
             Some(commit) => repo.find_commit(object(commit)?)?.tree_id()?.detach(),

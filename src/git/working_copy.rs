@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use gix::ObjectId;
 use gix::objs::tree::EntryKind;
 
 use super::commits::{object, sha};
@@ -72,21 +71,16 @@ impl Mirror {
         let mut differences = Vec::new();
         // A submodule is a commit of another repository; and of what is in Git LFS, a working copy has
         // the content, of which the server has only the pointer.
-        for (path, (_, id)) in tracked
-            .iter()
-            .filter(|(_, (mode, _))| *mode != EntryMode::Submodule)
-        {
-            let known = self.repo.find_object(ObjectId::from_hex(id.as_bytes())?)?;
-            let content = match read_file(folder, path)? {
+        let files = tracked.all().into_iter();
+        for (path, _, id) in files.filter(|(_, mode, _)| *mode != EntryMode::Submodule) {
+            let known = self.repo.find_object(id)?;
+            let content = match read_file(folder, &path)? {
                 None => None,
                 Some((_, text)) if known.data == text || is_lfs_pointer(&known.data) => continue,
                 Some((EntryKind::Link, text)) => Some((EntryKind::Link, text)),
-                Some((_, text)) => Some((self.kind_of_file(tree, path)?, text)),
+                Some((_, text)) => Some((self.kind_of_file(tree, &path)?, text)),
             };
-            differences.push(Difference {
-                path: path.clone(),
-                content,
-            });
+            differences.push(Difference { path, content });
         }
         Ok(differences)
     }
@@ -109,7 +103,7 @@ fn untracked_files(folder: &Path, tracked: &Listing) -> anyhow::Result<Vec<Diffe
         else {
             continue;
         };
-        if tracked.contains_key(&path) {
+        if tracked.get(&path).is_some() {
             continue;
         }
         if let Some(content) = read_file(folder, &path)? {

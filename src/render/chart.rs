@@ -157,7 +157,7 @@ impl Walk<'_> {
                 "{chart} is not a chart: it has no Chart.yaml"
             )));
         }
-        let paths: Vec<_> = self.source.under(chart).cloned().collect();
+        let paths: Vec<_> = self.source.under(chart).collect();
         for path in paths {
             self.file(&path)?;
         }

@@ -169,7 +169,9 @@ pub fn inputs(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>
     read(tree, source).map_err(|why| {
         let mut hash = Sha256::new();
         for path in tree.under(&source.directory) {
-            hash.update(format!("{path}\0{:?}\n", tree.listing().get(path)));
+            let entry = tree.listing().get(&path);
+            let entry = entry.map(|(mode, id)| (mode, id.to_string()));
+            hash.update(format!("{path}\0{entry:?}\n"));
         }
         Unreadable {
             why,
@@ -184,7 +186,7 @@ pub fn editable(tree: &Source<'_>, source: &RenderSource) -> Result<Files, Inval
     let inputs = inputs.ok_or_else(|| Invalid(format!("{} is not there", source.directory)))?;
     let is_link = |path: &str| {
         let entry = tree.listing().get(path);
-        entry.is_none_or(|(mode, _)| *mode != EntryMode::File)
+        entry.is_none_or(|(mode, _)| mode != EntryMode::File)
     };
     Ok(inputs.editable(is_link))
 }
@@ -265,7 +267,7 @@ impl Walk<'_> {
             return Ok(How::Generated(text));
         }
         for path in tree.under(directory).filter(|path| is_manifest(path)) {
-            self.file(path)?;
+            self.file(&path)?;
         }
         Ok(How::Plain)
     }
@@ -282,7 +284,7 @@ impl Walk<'_> {
                 )));
             }
         }
-        let own = tree.under(place).filter(|path| is_values(path)).cloned();
+        let own = tree.under(place).filter(|path| is_values(path));
         let own: Vec<_> = match &source.helm.values {
             _ if tree.has_file(place) => vec![place.clone()],
             None if chart != place => own.collect(),

@@ -68,7 +68,6 @@ impl Walk<'_> {
         let files = self.source.under(directory);
         let files: Vec<_> = files
             .filter(|path| is_manifest(path) && !is_nested(path))
-            .cloned()
             .collect();
         for path in &files {
             self.file(path)?;

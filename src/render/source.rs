@@ -1,8 +1,6 @@
 //! A Git tree with its listing, and reading files in it. No path and no symbolic
 //! link leads out of the tree.
 
-use std::sync::Arc;
-
 use super::MOST_LINKS;
 use crate::domain::{Invalid, catalog};
 use crate::git::{EntryMode, Listing, Mirror, TreeId, is_lfs_pointer};
@@ -11,7 +9,7 @@ use crate::git::{EntryMode, Listing, Mirror, TreeId, is_lfs_pointer};
 pub struct Source<'a> {
     mirror: &'a Mirror,
     tree: TreeId,
-    files: Arc<Listing>,
+    files: Listing,
 }
 
 impl<'a> Source<'a> {
@@ -25,24 +23,25 @@ impl<'a> Source<'a> {
 
     /// What can be an application in it; a submodule where one would be is said, not passed over.
     pub fn places(&self) -> catalog::Tree {
-        let files = self.files.keys().map(String::as_str);
-        catalog::Tree::new(files).with_unreadable(self.submodules())
+        let (files, submodules) = (self.files.paths(), self.submodules());
+        let places = catalog::Tree::new(files.iter().map(String::as_str));
+        places.with_unreadable(submodules.iter().map(String::as_str))
     }
 
     /// The paths of all submodules.
-    pub fn submodules(&self) -> impl Iterator<Item = &str> {
-        let all = self.files.iter();
-        let submodules = all.filter(|(_, (mode, _))| *mode == EntryMode::Submodule);
-        submodules.map(|(path, _)| path.as_str())
+    pub fn submodules(&self) -> Vec<String> {
+        let all = self.files.all().into_iter();
+        let submodules = all.filter(|(_, mode, _)| *mode == EntryMode::Submodule);
+        submodules.map(|(path, ..)| path).collect()
     }
 
-    /// Path → object id, for finding the files in which two trees differ.
+    /// All files, for finding those in which two trees differ.
     pub fn listing(&self) -> &Listing {
         &self.files
     }
 
     pub(super) fn has_file(&self, path: &str) -> bool {
-        self.files.contains_key(path)
+        self.files.get(path).is_some()
     }
 
     pub fn text(&self, path: &str) -> anyhow::Result<Option<String>> {
@@ -53,12 +52,8 @@ impl<'a> Source<'a> {
     }
 
     /// The files under a directory.
-    pub fn under(&self, directory: &str) -> impl Iterator<Item = &String> {
-        let prefix = format!("{directory}/");
-        self.files
-            .range(prefix.clone()..)
-            .map(|(path, _)| path)
-            .take_while(move |path| path.starts_with(&prefix))
+    pub fn under(&self, directory: &str) -> impl Iterator<Item = String> {
+        self.files.under(directory).into_iter()
     }
 
     /// An error if a path is a submodule, or in one.
@@ -75,17 +70,16 @@ impl<'a> Source<'a> {
     /// An error if there is a submodule anywhere under a directory.
     pub(super) fn check_submodules_under(&self, directory: &str) -> Result<(), Invalid> {
         self.check_submodules(directory)?;
-        let mut under = self.under(directory);
-        let found = under.find(|path| self.files[*path].0 == EntryMode::Submodule);
-        found.map_or(Ok(()), |path| Err(submodule(path)))
+        let is_one = |path: &String| {
+            let entry = self.files.get(path);
+            entry.is_some_and(|(mode, _)| mode == EntryMode::Submodule)
+        };
+        let found = self.under(directory).find(is_one);
+        found.map_or(Ok(()), |path| Err(submodule(&path)))
     }
 
     pub(super) fn is_directory(&self, path: &str) -> bool {
-        let prefix = format!("{path}/");
-        self.files
-            .range(prefix.clone()..)
-            .next()
-            .is_some_and(|(found, _)| found.starts_with(&prefix))
+        self.files.has_directory(path)
     }
 
     /// A file's content. A symbolic link is followed inside the tree only.

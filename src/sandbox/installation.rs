@@ -3,6 +3,7 @@
 //! child process with flags that anybody could give.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -140,6 +141,8 @@ pub struct Options<'a> {
     pub kubeconfig: PathBuf,
     pub resync: u64,
     pub delivery_scan: u64,
+    /// Commits of a branch that are fetched at first, if not the default.
+    pub fetch_depth: Option<NonZeroU32>,
     pub log: &'a str,
     /// The socket of a renderer that runs elsewhere.
     pub renderer: Option<PathBuf>,
@@ -270,7 +273,7 @@ fn settings(
     let file = |name: &str| folder.join(name).display().to_string();
     let kustomize = plane.tools().program("kustomize")?.display().to_string();
     let helm = plane.tools().program("helm")?.display().to_string();
-    Ok(vec![
+    let mut settings = vec![
         ("--github-app-id", app_id.to_string()),
         ("--github-private-key-file", file("private-key.pem")),
         ("--github-webhook-secret-file", file("webhook-secret")),
@@ -292,5 +295,8 @@ fn settings(
         ("--resync", options.resync.to_string()),
         ("--delivery-scan", options.delivery_scan.to_string()),
         ("--log", options.log.into()),
-    ])
+    ];
+    let depth = options.fetch_depth.map(|depth| depth.to_string());
+    settings.extend(depth.map(|depth| ("--fetch-depth", depth)));
+    Ok(settings)
 }

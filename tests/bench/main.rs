@@ -20,6 +20,7 @@ mod memory;
 mod plans;
 mod results;
 mod rollback;
+mod size;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod syncs;
@@ -66,6 +67,15 @@ fn main() {
     }
     if wanted("rollback") {
         runtime.block_on(rollback::rollback(&mut results));
+    }
+    // Large: only when it is asked for.
+    for (name, whole) in [
+        ("git_big_repository", false),
+        ("git_big_repository_whole", true),
+    ] {
+        if only.iter().any(|one| one == name) {
+            runtime.block_on(size::size(&mut results, whole));
+        }
     }
     if wanted("github_life") {
         life(&runtime, &mut results);

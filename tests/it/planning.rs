@@ -215,3 +215,47 @@ async fn the_same_plan_without_github() {
     assert_eq!(code, 2);
     has(&text, &["did you mean `stages`?"]);
 }
+
+/// What actions/checkout leaves: a clone of one commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shallow_clone_says_what_it_lacks() {
+    let lab = Lab::with(&[("config.yaml", CONFIG)]).await;
+    lab.world.quiet().await;
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("config");
+    let from = lab.world.forge.repository_path("acme", "config");
+    let from = format!("file://{}", from.display());
+    git(
+        home.path(),
+        &["clone", "-q", "--depth", "1", &from, "config"],
+    );
+    git(&folder, &["checkout", "-q", "-b", "change"]);
+    let file = folder.join("apps/lab/staging/config.yaml");
+    std::fs::write(&file, CONFIG.replace("'1'", "'2'")).unwrap();
+    git(&folder, &["commit", "-qam", "A value"]);
+    let (text, code) = plan(&lab, &folder, &[]);
+    assert_eq!(code, 1, "the base is there: {text}");
+    has(&text, &["1 configure"]);
+    for word in ["one", "two"] {
+        lab.world.commit("More", &[("README.md", Some(word))]);
+    }
+    git(
+        &folder,
+        &[
+            "fetch",
+            "-q",
+            "--depth",
+            "1",
+            "origin",
+            "main:refs/remotes/origin/main",
+            "--force",
+        ],
+    );
+    let (text, code) = plan(&lab, &folder, &[]);
+    assert_eq!(code, 2, "{text}");
+    insta::assert_snapshot!(text, @"windlass: the clone is shallow: it lacks the commits that this depends on. Fetch them by `git fetch --unshallow`; with actions/checkout, set `fetch-depth: 0`");
+    git(&folder, &["fetch", "-q", "--unshallow", "origin"]);
+    let (text, code) = plan(&lab, &folder, &[]);
+    assert_eq!(code, 1, "{text}");
+    has(&text, &["1 configure", "2 commits behind"]);
+}

@@ -123,7 +123,7 @@ async fn removed_by_approved_change(
     }
     let (at, place) = (revision.clone(), scope.target.render_source());
     let before = ctx.mirror(repo, move |mirror| {
-        let parent = if mirror.has(&at) {
+        let parent = if mirror.knows(&at)? {
             mirror.parent(&at)?
         } else {
             None

@@ -72,7 +72,7 @@ pub async fn observe(
         Some(revision) => {
             let (wanted, theirs) = (change.revision.clone(), revision.clone());
             let past = ctx.mirror(&scope.key.repo, move |mirror| {
-                Ok(mirror.has(&theirs) && mirror.is_ancestor(&wanted, &theirs)?)
+                Ok(mirror.knows(&theirs)? && mirror.is_ancestor(&wanted, &theirs)?)
             });
             past.await?
         }

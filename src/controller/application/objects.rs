@@ -225,9 +225,11 @@ async fn applied(
         return Ok(applied);
     };
     let place = scope.target.render_source();
-    let read = ctx.mirror(&scope.key.repo, move |mirror| match mirror.has(&synced) {
-        true => inputs_at(mirror, &synced, &place),
-        false => Ok(Ok(None)),
+    let read = ctx.mirror(&scope.key.repo, move |mirror| {
+        match mirror.knows(&synced)? {
+            true => inputs_at(mirror, &synced, &place),
+            false => Ok(Ok(None)),
+        }
     });
     let read = read.await?;
     if let Ok(manifests) = rendered(ctx, scope.target, &read, status.served.as_ref()).await? {

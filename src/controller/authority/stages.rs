@@ -63,7 +63,7 @@ pub async fn merged_changes(
         return Ok(Changes::default());
     };
     ctx.mirror(&key.repo, move |mirror| {
-        if !mirror.has(&commit) {
+        if !mirror.knows(&commit)? {
             return Ok(Changes::default());
         }
         let Some(parent) = mirror.parent(&commit)? else {

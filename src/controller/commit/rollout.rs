@@ -199,7 +199,7 @@ async fn position(
             let commit = commit.clone();
             let (exists, newer) = ctx
                 .mirror(repo, move |mirror| {
-                    let exists = mirror.has(&current);
+                    let exists = mirror.knows(&current)?;
                     Ok((exists, exists && mirror.is_ancestor(&commit, &current)?))
                 })
                 .await?;

@@ -45,9 +45,12 @@ pub fn synced_of(
     base: &RenderInputs,
 ) -> anyhow::Result<Option<RenderInputs>> {
     let status = object.status.clone().unwrap_or_default();
-    let Some(synced) = status.synced_revision.filter(|synced| mirror.has(synced)) else {
+    let Some(synced) = status.synced_revision else {
         return Ok(None);
     };
+    if !mirror.knows(&synced)? {
+        return Ok(None);
+    }
     let read = inputs_at(mirror, &synced, &target.render_source())?;
     Ok((hash_of(&read) != hash_of(base)).then_some(read))
 }

@@ -86,7 +86,7 @@ pub fn restored(
     to: &CommitSha,
 ) -> anyhow::Result<std::result::Result<Vec<FileEdit>, Invalid>> {
     let short = to.short();
-    if !mirror.has(to) {
+    if !mirror.knows(to)? {
         return Ok(Err(Invalid(format!("there is no commit {short}"))));
     }
     let past = mirror.tree(to)?;
@@ -103,30 +103,27 @@ pub fn restored(
         return Ok(Err(Invalid(why)));
     };
     let (current, present) = (inputs(tree)?, Source::open(mirror, tree)?);
-    let mut paths: BTreeSet<_> = wanted.paths().collect();
+    let mut paths: BTreeSet<_> = wanted.paths().map(str::to_string).collect();
     // What the application did not read then, and does not have in its own directory, can stay.
     match &current {
-        Some(current) => paths.extend(
-            current
-                .paths()
-                .filter(|path| is_own(&place.directory, path)),
-        ),
+        Some(current) => {
+            let all = current.paths();
+            let own = all.filter(|path| is_own(&place.directory, path));
+            paths.extend(own.map(str::to_string));
+        }
         // It is unreadable: all of it may be in the way.
-        None => paths.extend(present.under(&place.directory).map(String::as_str)),
+        None => paths.extend(present.under(&place.directory)),
     }
     let mut edits = Vec::new();
     for path in paths {
-        let (then, now) = (mirror.read(past, path)?, mirror.read(tree, path)?);
+        let (then, now) = (mirror.read(past, &path)?, mirror.read(tree, &path)?);
         if then == now {
             continue;
         }
         let Ok(text) = then.map(String::from_utf8).transpose() else {
             return Ok(Err(Invalid(format!("{path} is no text at {short}"))));
         };
-        edits.push(FileEdit {
-            path: path.to_string(),
-            text,
-        });
+        edits.push(FileEdit { path, text });
     }
     let restored = inputs(mirror.edited(tree, &edits)?)?;
     if restored.is_none_or(|restored| restored.hash != wanted.hash) {

@@ -104,10 +104,10 @@ async fn rollout(
     merged: &CommitSha,
     wakes_commit: bool,
 ) -> Result<Option<Vec<Rollout>>> {
-    let at = merged.clone();
+    let (at, tip) = (merged.clone(), base.commit.clone());
     if matches!(base.configuration, Some(Err(_)))
         || !ctx
-            .mirror(&key.repo, move |mirror| Ok(mirror.has(&at)))
+            .mirror(&key.repo, move |mirror| mirror.has_in(&at, &tip))
             .await?
     {
         return Ok(None);

@@ -15,7 +15,7 @@ use crate::domain::PullRequestKey;
 use crate::domain::command::Command;
 use crate::domain::gate::{self, PreviewFact};
 use crate::domain::pull_request::{CommandComment, Snapshot};
-use crate::git::HeadTooLarge;
+use crate::git::TooMuch;
 use crate::github::{CheckRun, PullSnapshot};
 
 pub async fn observe(
@@ -130,8 +130,9 @@ async fn fetch_head(
         return Ok(());
     }
     match ctx.fetch(&key.repo, Some(key.number), Instant::now()).await {
-        Err(Error::Git(error)) if error.is::<HeadTooLarge>() => {
-            too_large.insert(name, error.to_string());
+        Err(Error::Git(error)) => {
+            let why = error.downcast::<TooMuch>().map_err(Error::Git)?;
+            too_large.insert(name, why.to_string());
         }
         other => {
             other?;

@@ -108,6 +108,7 @@ async fn prepare(plane: &ControlPlane, forge: &Forge, folder: &Path) -> anyhow::
         kubeconfig,
         resync: 600,
         delivery_scan: 300,
+        fetch_depth: None,
         log: &std::env::var("WINDLASS_LOG").unwrap_or_else(|_| "info".into()),
         projects: example::PROJECTS,
         renderer: None,

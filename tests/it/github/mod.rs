@@ -6,6 +6,7 @@ mod limits;
 mod merging;
 mod names;
 mod refusals;
+mod size;
 
 use std::time::{Duration, Instant};
 

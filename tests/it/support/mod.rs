@@ -20,6 +20,7 @@ mod waiting;
 pub mod webhook;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -69,6 +70,8 @@ pub struct Setup {
     pub files: Vec<(String, String)>,
     pub resync: Option<u64>,
     pub delivery_scan: Option<u64>,
+    /// Commits of a branch that are fetched at first.
+    pub fetch_depth: Option<NonZeroU32>,
     /// Renders in a process of its own, over a socket.
     pub renders_elsewhere: bool,
     /// The server's projects, where they are not the example's.
@@ -238,6 +241,7 @@ impl World {
             },
             resync: setup.resync.unwrap_or(600),
             delivery_scan: setup.delivery_scan.unwrap_or(300),
+            fetch_depth: setup.fetch_depth,
             log: "info,windlass=debug",
             renderer: setup.renders_elsewhere.then(|| folder.join("render.sock")),
             projects: setup.projects.as_deref().unwrap_or(example::PROJECTS),

@@ -20,9 +20,10 @@ pub fn unmatched(
         return Ok(Vec::new());
     };
     let head = Source::open(mirror, merged)?;
-    let files = base.listing().keys().chain(head.listing().keys());
-    let submodules = base.submodules().chain(head.submodules());
-    let places = Tree::new(files.map(String::as_str)).with_unreadable(submodules);
+    let files = [base, &head].map(|side| side.listing().paths()).concat();
+    let submodules = [base, &head].map(Source::submodules).concat();
+    let places = Tree::new(files.iter().map(String::as_str));
+    let places = places.with_unreadable(submodules.iter().map(String::as_str));
     let proposed = configuration(&head)?;
     let catalogs = [Some(catalog), proposed.as_ref()]
         .into_iter()

@@ -223,13 +223,8 @@ impl GitDiff {
 /// The files that differ between a tree and a later one, and their owners before.
 pub fn changes_between(before: &Source<'_>, after: &Listing) -> anyhow::Result<Changes> {
     let mut changes = Changes::default();
-    let old = before.listing();
-    let differs: BTreeSet<_> = old
-        .keys()
-        .chain(after.keys())
-        .filter(|path| old.get(*path) != after.get(*path))
-        .collect();
-    changes.files = differs.into_iter().cloned().collect();
+    let differing = before.listing().differing(after);
+    changes.files = differing.into_iter().collect();
     for place in codeowners::PLACES {
         if let Some(text) = before.text(place)? {
             changes.owners = CodeOwners::parse(&text);

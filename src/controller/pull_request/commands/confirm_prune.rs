@@ -77,14 +77,11 @@ pub async fn retired_by(invocation: &Invocation<'_>) -> Result<Vec<ApplicationKe
             mirror.files(mirror.tree(&at)?)?,
         );
         let configured = before.get(FILE) != after.get(FILE);
-        let under = |files: &crate::git::Listing, path: &str| {
-            files
-                .keys()
-                .any(|file| file.starts_with(&format!("{path}/")))
-        };
         Ok(retired
             .into_iter()
-            .filter(|(_, path)| configured || under(&before, path) && !under(&after, path))
+            .filter(|(_, path)| {
+                configured || before.has_directory(path) && !after.has_directory(path)
+            })
             .map(|(key, _)| key)
             .collect())
     })

@@ -107,12 +107,9 @@ async fn revision(
         invocation.observation.base.commit.clone(),
     );
     let found = invocation.ctx.mirror(&invocation.key.repo, move |mirror| {
-        let Ok(commit) = mirror.revision(&named) else {
-            return Ok(None);
-        };
         // What only came with a merge was never approved by itself.
-        let is_past = mirror.was_tip(&commit, &tip)?;
-        Ok(is_past.then_some((commit, None)))
+        let past = mirror.past_tip_named(&named, &tip)?;
+        Ok(past.map(|commit| (commit, None)))
     });
     found.await
 }

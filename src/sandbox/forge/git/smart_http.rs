@@ -42,6 +42,10 @@ impl Inner {
         {
             return refusal;
         }
+        if call.path.ends_with("/info/refs") && !write && login == self.state().app.bot() {
+            let fetched = &mut self.state().fetched;
+            *fetched.entry(format!("{owner}/{name}")).or_default() += 1;
+        }
         let before = self.branches(&owner, &name);
         let mut reply = self
             .http_backend(call, &format!("{owner}/{name}"), rest)

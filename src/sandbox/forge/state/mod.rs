@@ -60,6 +60,8 @@ pub struct State {
     tokens_made: u64,
     /// All requests, by anybody, that were not answered 304.
     pub requests: u64,
+    /// What the App has fetched by git, and how often.
+    pub fetched: BTreeMap<String, usize>,
 }
 
 #[derive(Clone)]
@@ -184,6 +186,7 @@ impl State {
             next_id: start + 2,
             tokens_made: 0,
             requests: 0,
+            fetched: BTreeMap::new(),
         };
         let bot = state.app.bot();
         state.add_user(&bot, UserKind::Bot);
