@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
+
 use super::pattern::{APPLICATION, Found, Pattern, STAGE, fill, names_in};
 use super::raw::RawImage;
 use super::{HelmOptions, Stage, invalid};
@@ -112,7 +114,8 @@ impl Match<'_> {
     }
 }
 
-/// The name for what stands in a path: in lower case, with dashes in the place of other characters.
+/// The name for what stands in a path: in lower case, with dashes in the place of other characters. A
+/// long one is cut, and told from others by the beginning of its digest.
 fn name_of(text: &str) -> Result<Name, Invalid> {
     let dashed = |c: char| match c.to_ascii_lowercase() {
         c if c.is_ascii_alphanumeric() => c,
@@ -120,5 +123,15 @@ fn name_of(text: &str) -> Result<Name, Invalid> {
     };
     let name: String = text.chars().map(dashed).collect();
     let words: Vec<_> = name.split('-').filter(|word| !word.is_empty()).collect();
-    words.join("-").parse()
+    let name = words.join("-");
+    if name.len() <= LONGEST {
+        return name.parse();
+    }
+    let digest = hex::encode(Sha256::digest(text));
+    let kept = name[..LONGEST - DIGITS - 1].trim_end_matches('-');
+    format!("{kept}-{}", &digest[..DIGITS]).parse()
 }
+
+/// The most characters of a name, and how many of them are a digest in one that was cut.
+const LONGEST: usize = 40;
+const DIGITS: usize = 6;

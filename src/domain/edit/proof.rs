@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::domain::hook::Hook;
 use crate::domain::image::{Candidate, ImageRef, same_image};
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{Manifest, ResourceKey};
 
 /// Why an edit is not only the move of these images; in words for its author.
 pub fn moves_only(
@@ -14,12 +15,7 @@ pub fn moves_only(
     after: &[Manifest],
     candidates: &[Candidate],
 ) -> Result<(), String> {
-    let keys = |manifests: &[Manifest]| -> BTreeSet<_> {
-        manifests
-            .iter()
-            .map(|manifest| manifest.key.clone())
-            .collect()
-    };
+    let keys = |manifests: &[Manifest]| -> BTreeSet<_> { manifests.iter().map(key_of).collect() };
     if let Some(key) = keys(before).symmetric_difference(&keys(after)).next() {
         return Err(format!("setting the image adds or removes {key}"));
     }
@@ -39,7 +35,7 @@ pub fn moves_only(
     }
     let moves = Moves::new(before, candidates);
     for old in before {
-        let new = after.iter().find(|new| new.key == old.key);
+        let new = after.iter().find(|new| key_of(new) == key_of(old));
         let found = new.and_then(|new| moves.other(&old.value, &new.value, String::new()));
         if let Some(field) = found {
             return Err(format!(
@@ -49,6 +45,20 @@ pub fn moves_only(
         }
     }
     Ok(())
+}
+
+/// What names an object. A hook's name may end in a digest of its content, where Git has
+/// `generateName`.
+fn key_of(manifest: &Manifest) -> ResourceKey {
+    let mut key = manifest.key.clone();
+    if Hook::of(&manifest.value).is_some()
+        && let Some(at) = key.name.len().checked_sub(8)
+        && key.name.is_char_boundary(at)
+        && key.name[at..].bytes().all(|b| b.is_ascii_hexdigit())
+    {
+        key.name.truncate(at);
+    }
+    key
 }
 
 /// Whether a manifest has values for a chart.
