@@ -13,6 +13,7 @@ use crate::domain::catalog::{Catalog, FILE, Target};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
 use crate::git::{Mirror, Mirrors, Older, Remote};
 use crate::github::Repository;
+use crate::github::Session;
 use crate::render::{Source, check_pointer};
 
 /// The cache of config repositories.
@@ -106,19 +107,28 @@ impl Reader {
             .await
     }
 
-    /// Fetches older commits of a repository, for a job on its mirror that needs them.
+    /// Fetches older commits of a repository, for a job on its mirror that needs them. The fetch runs
+    /// on the job's own thread: jobs that wait for another one could use up all threads.
     fn older(self: &Arc<Self>, repo: &RepoName) -> Older {
         let (ctx, repo, runtime) = (self.clone(), repo.clone(), Handle::current());
         Box::new(move |commits, asked| {
-            let (name, commits) = (repo.clone(), commits.to_vec());
-            let fetch = ctx.from_remote(&repo, move |mirrors, remote| {
-                mirrors.fetch_older(&name, remote, &commits, asked)
-            });
-            runtime.block_on(fetch).map_err(|error| match error {
-                Error::Git(error) => error,
-                other => other.into(),
-            })
+            let (url, session) = runtime.block_on(ctx.remote(&repo))?;
+            let remote = Remote {
+                url: &url,
+                token: session.token(),
+            };
+            let fetched = ctx.mirrors.fetch_older(&repo, &remote, commits, asked);
+            if fetched.is_err() {
+                runtime.block_on(ctx.github.forget_session(&repo));
+            }
+            fetched
         })
+    }
+
+    /// From where a repository is fetched, and with which token.
+    async fn remote(&self, repo: &RepoName) -> Result<(String, Session)> {
+        let url = self.github.repository(repo)?.clone_url;
+        Ok((url, self.github.session_to_fetch(repo).await?))
     }
 
     /// Runs a job on the mirrors, off the async threads.
@@ -193,8 +203,7 @@ impl Reader {
         repo: &RepoName,
         fetch: impl FnOnce(&Mirrors, &Remote<'_>) -> anyhow::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let url = self.github.repository(repo)?.clone_url;
-        let session = self.github.session_to_fetch(repo).await?;
+        let (url, session) = self.remote(repo).await?;
         let ctx = self.clone();
         let run = move || {
             let remote = Remote {

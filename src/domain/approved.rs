@@ -104,17 +104,28 @@ impl ApprovedPlan {
     }
 }
 
-/// Adds a plan to those that are kept; a later one of the same pull request replaces it.
+/// Adds a plan to those that are kept; a later one of the same pull request replaces it. One that
+/// leaves the files as they are is not told from others by them.
 pub fn keep(plans: &mut Vec<ApprovedPlan>, new: ApprovedPlan) {
+    if new.from == new.to {
+        return;
+    }
     plans.retain(|known| known.pull_request != new.pull_request && known.to != new.to);
     plans.push(new);
     plans.drain(..plans.len().saturating_sub(MOST_PLANS));
 }
 
-/// The plans that still matter once these inputs are synced: those of pull requests that are about
-/// to be merged.
+/// The plans that still matter once these inputs are synced: those that lead on from them.
 pub fn after_sync(plans: &[ApprovedPlan], synced: &str) -> Vec<ApprovedPlan> {
-    let matters = |plan: &&ApprovedPlan| plan.from == synced;
+    let mut reached = BTreeSet::from([synced]);
+    for _ in plans {
+        let next = plans
+            .iter()
+            .filter(|plan| reached.contains(plan.from.as_str()));
+        let next: Vec<_> = next.map(|plan| plan.to.as_str()).collect();
+        reached.extend(next);
+    }
+    let matters = |plan: &&ApprovedPlan| plan.to != synced && reached.contains(plan.from.as_str());
     plans.iter().filter(matters).cloned().collect()
 }
 
@@ -237,6 +248,8 @@ fn collect(
             }
         }
         (_, Some(Value::String(text))) if text == UNSTABLE => {}
+        // Others add to finalizers and owners.
+        (_, Some(Value::Array(_))) if field.starts_with(".metadata.") => {}
         (_, after) => {
             values.insert(field.into(), text(after));
         }

@@ -112,7 +112,8 @@ fn template(chart: &Chart, release: &Release) -> Vec<String> {
     let words = [
         "template",
         options.release.as_deref().unwrap_or(&release.name),
-        &chart.directory,
+        // Not an option, whatever it is called.
+        &format!("./{}", chart.directory),
         "--namespace",
         options.namespace.as_deref().unwrap_or(&release.namespace),
         "--skip-tests",
@@ -128,7 +129,7 @@ fn template(chart: &Chart, release: &Release) -> Vec<String> {
         arguments.extend(["--api-versions".into(), api.clone()]);
     }
     for file in &chart.values {
-        arguments.extend(["--values".into(), file.clone()]);
+        arguments.extend(["--values".into(), format!("./{file}")]);
     }
     for (path, value) in &options.set {
         arguments.extend(["--set-json".into(), format!("{path}={value}")]);

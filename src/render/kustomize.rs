@@ -26,7 +26,7 @@ pub(super) fn is_kustomization(source: &Source<'_>, directory: &str) -> bool {
 
 impl Renderer {
     pub(super) async fn kustomize(&self, inputs: &Inputs) -> Result<Vec<Manifest>, NotRendered> {
-        let arguments = ["build".into(), inputs.directory.clone()];
+        let arguments = ["build".into(), format!("./{}", inputs.directory)];
         let out = self
             .run(inputs, Program::Kustomize, &arguments, MOST_TIME)
             .await;

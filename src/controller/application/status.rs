@@ -87,8 +87,10 @@ pub fn next(
             status.sync = SyncState::OutOfSync;
             status.blocked = true;
             // Waiting for a decision is no failure.
-            let facts = &observation.facts;
-            if facts.adoption.is_none() && facts.deviations.is_none() {
+            if !matches!(
+                reason,
+                Reason::AdoptionRequired(_) | Reason::NotAsApproved(_)
+            ) {
                 let failed = words.as_deref().filter(|_| !finished);
                 note_failure(&mut status.failures, revision, failed);
             }

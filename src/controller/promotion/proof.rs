@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use super::edits::files;
 use super::git::{GitQuery, GitState};
 use crate::cluster::store::Application;
 use crate::controller::revision::inputs_at;
 use crate::controller::{Reader, Result};
-use crate::domain::edit::moves_only;
+use crate::domain::edit::{FileEdit, moves_only};
+use crate::domain::image::Candidate;
+use crate::domain::promotion::Offer;
 use crate::domain::{ApplicationKey, Invalid};
 use crate::render::{self, Source};
 
@@ -18,13 +21,53 @@ pub async fn proven(
     state: std::result::Result<GitState, Invalid>,
     application: Option<&Application>,
 ) -> Result<std::result::Result<GitState, Invalid>> {
-    match state {
-        Ok(state) if !state.edits.is_empty() && query.rollback.is_none() => {
-            let proof = prove(ctx, key, query, &state, application).await?;
-            Ok(proof.map(|()| state))
+    let mut state = match state {
+        Ok(state) if !state.edits.is_empty() && query.rollback.is_none() => state,
+        state => return Ok(state),
+    };
+    let offers = std::mem::take(&mut state.offers);
+    let why = match prove(ctx, key, query, &state.edits, &offers, application).await? {
+        Ok(()) => {
+            state.offers = offers;
+            return Ok(Ok(state));
         }
-        state => Ok(state),
+        Err(why) => why,
+    };
+    // One that cannot be set stops no other.
+    state.edits.clear();
+    for offer in offers {
+        let with: Vec<_> = state.offers.iter().cloned().chain([offer]).collect();
+        let edits = edits_of(ctx, key, query, &with).await?;
+        match prove(ctx, key, query, &edits, &with, application).await? {
+            Ok(()) => (state.edits, state.offers) = (edits, with),
+            Err(Invalid(why)) => {
+                tracing::warn!(application = %key.title(), why, "an image is not proposed")
+            }
+        }
     }
+    match state.offers.is_empty() {
+        true => Ok(Err(why)),
+        false => Ok(Ok(state)),
+    }
+}
+
+/// The edits that set these offers on the base.
+async fn edits_of(
+    ctx: &Arc<Reader>,
+    key: &ApplicationKey,
+    query: &GitQuery,
+    offers: &[Offer],
+) -> Result<Vec<FileEdit>> {
+    let (base, place) = (query.base.clone(), query.target.render_source());
+    let candidates: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
+    ctx.mirror(&key.repo, move |mirror| {
+        let files = files(mirror, mirror.tree(&base)?, &place)?.unwrap_or_default();
+        let mut edited = files.clone();
+        let settable = |candidate: &Candidate| edited.set(candidate).is_ok();
+        let all = candidates.iter().all(settable);
+        Ok(all.then(|| edited.changed_from(&files)).unwrap_or_default())
+    })
+    .await
 }
 
 /// What cannot be rendered as it is proves nothing: its preview says why.
@@ -32,11 +75,12 @@ async fn prove(
     ctx: &Arc<Reader>,
     key: &ApplicationKey,
     query: &GitQuery,
-    state: &GitState,
+    edits: &[FileEdit],
+    offers: &[Offer],
     application: Option<&Application>,
 ) -> Result<std::result::Result<(), Invalid>> {
     let (base, place) = (query.base.clone(), query.target.render_source());
-    let edits = state.edits.clone();
+    let edits = edits.to_vec();
     let (before, after) = ctx
         .mirror(&key.repo, move |mirror| {
             let tree = mirror.edited(mirror.tree(&base)?, &edits)?;
@@ -57,8 +101,7 @@ async fn prove(
         Ok(after) => after,
         Err(why) => return Ok(Err(why)),
     };
-    let candidates = state.offers.iter().map(|offer| offer.candidate.clone());
-    let candidates: Vec<_> = candidates.collect();
+    let candidates: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
     let proven = moves_only(&before, &after, &candidates);
     Ok(proven.map_err(|why| Invalid(format!("{}: {why}", query.target.path))))
 }

@@ -124,6 +124,11 @@ fn of_several_pull_requests_the_last_one_counts() {
     assert_eq!(found(&plans, "z", &other).len(), 1);
     // What is synced is not kept any more.
     assert_eq!(after_sync(&plans, "y"), plans[1..]);
+    // Both are merged before the base is read again.
+    assert_eq!(after_sync(&plans, "x"), plans);
+    let mut same = plans.to_vec();
+    keep(&mut same, approved("z", "z", &step(0)));
+    assert_eq!(same, plans);
     assert_eq!(after_sync(&plans, "z"), []);
 }
 

@@ -18,10 +18,11 @@ impl Catalog {
         let mut targets: BTreeMap<(Name, usize), Target> = BTreeMap::new();
         let of_files = |rule: &&Rule| rule.pattern.is_of_files();
         let (files, directories): (Vec<_>, Vec<_>) = self.rules.iter().partition(of_files);
-        let directories = tree.applications().map(|path| (path, &directories));
+        let directories = tree.directories().map(|path| (path, &directories));
         let files = tree.manifests().map(|path| (path, &files));
         for (path, rules) in directories.chain(files) {
-            let Some(target) = rules.iter().find_map(|rule| self.apply(rule, path)) else {
+            let mut counting = rules.iter().filter(|rule| rule.counts(tree, path));
+            let Some(target) = counting.find_map(|rule| self.apply(rule, path)) else {
                 continue;
             };
             let target = target?;
@@ -69,7 +70,10 @@ impl Catalog {
         let matches = |rule: &Rule, path: &str| rule.find(&self.stages, path).is_some();
         let is_unmatched = |rule: &&Rule| match rule.pattern.is_of_files() {
             true => !tree.manifests().any(|path| matches(rule, path)),
-            false => !tree.applications().any(|path| matches(rule, path)),
+            false => {
+                let mut counting = tree.directories().filter(|path| rule.counts(tree, path));
+                !counting.any(|path| matches(rule, path))
+            }
         };
         let message = |rule: &Rule| {
             let pattern = &rule.pattern.text;
@@ -140,6 +144,15 @@ fn target(rule: &Rule, found: &Match<'_>, path: &str) -> Result<Target, Invalid>
             destination.namespace
         )));
     }
+    let helm = rule.helm.filled(fill, |path| found.fill_path(path));
+    for name in [&helm.release, &helm.namespace].into_iter().flatten() {
+        // A release's name has at most 53 characters (helm's chartutil.ValidateReleaseName).
+        if !is_label(name) || name.len() > 53 {
+            return Err(invalid(format_args!(
+                "`{path}`: helm: `{name}` is not a valid name"
+            )));
+        }
+    }
     let image = |(image, raw): &(String, RawImage)| {
         Ok(ImageRule {
             image: image::image_name(&fill(image))?,
@@ -153,7 +166,7 @@ fn target(rule: &Rule, found: &Match<'_>, path: &str) -> Result<Target, Invalid>
             .map(image)
             .collect::<Result<_, Invalid>>()?,
         chart: rule.chart.as_deref().map(|chart| found.fill_path(chart)),
-        helm: rule.helm.filled(fill, |path| found.fill_path(path)),
+        helm,
         stage: Stage {
             reconcile,
             ..stage.clone()

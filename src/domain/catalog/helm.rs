@@ -4,7 +4,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::pattern::names_in;
 use super::raw::{Ordered, unguarded};
 use crate::domain::Invalid;
 
@@ -17,8 +16,8 @@ pub struct HelmOptions {
     pub namespace: Option<String>,
     /// Values files, in order, from the repository's root. None: those of the directory.
     pub values: Option<Vec<String>>,
-    /// Values by their paths (`image.tag`), as JSON; they win over those of the files.
-    pub set: Vec<(String, String)>,
+    /// Values by their paths (`image.tag`); they win over those of the files.
+    pub set: Vec<(String, Value)>,
     pub skip_crds: bool,
     /// What the chart takes the cluster's version for.
     pub kube_version: Option<String>,
@@ -60,13 +59,26 @@ impl RawHelm {
             let checked = values.iter().map(|path| unguarded(path)).map(inside);
             checked.collect::<Result<Vec<_>, _>>()
         });
+        for (path, _) in &self.set.0 {
+            if path.contains(['=', ',', '{', '\\']) || path.starts_with('-') {
+                return Err(refused("set", path));
+            }
+        }
+        let versions = self.kube_version.iter().chain(&self.api_versions);
+        let is_odd = |text: &str| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"./+-_".contains(&b);
+            text.starts_with('-') || !text.bytes().all(plain)
+        };
+        if let Some(odd) = versions.into_iter().find(|text| is_odd(text)) {
+            return Err(refused("kubeVersion, apiVersions", odd));
+        }
         let set = self.set.0.into_iter();
         Ok(HelmOptions {
             release: self.release.as_deref().map(unguarded),
             namespace: self.namespace.as_deref().map(unguarded),
             values: values.transpose()?,
             set: set
-                .map(|(path, value)| (path, unguarded(&value.to_string())))
+                .map(|(path, value)| (path, with_texts(&value, &unguarded)))
                 .collect(),
             skip_crds: self.skip_crds,
             kube_version: self.kube_version,
@@ -75,9 +87,29 @@ impl RawHelm {
     }
 }
 
+fn refused(key: &str, text: &str) -> Invalid {
+    super::invalid(format_args!("helm: {key}: `{text}` is not one"))
+}
+
+/// A value with each text in it changed.
+fn with_texts(value: &Value, change: &dyn Fn(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(change(text)),
+        Value::Array(items) => items.iter().map(|item| with_texts(item, change)).collect(),
+        Value::Object(map) => {
+            let all = map.iter();
+            let all = all.map(|(key, value)| (key.clone(), with_texts(value, change)));
+            Value::Object(all.collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// A path inside the repository.
 fn inside(path: String) -> Result<String, Invalid> {
-    match path.starts_with('/') || path.split('/').any(|part| part == "..") {
+    // helm reads a list of files where there are commas.
+    let outside = path.starts_with(['/', '-']) || path.split('/').any(|part| part == "..");
+    match outside || path.contains(',') {
         true => Err(super::invalid(format_args!(
             "helm: values: `{path}`: a path is relative to the repository's root"
         ))),
@@ -89,9 +121,7 @@ impl HelmOptions {
     /// Its texts that may have placeholders.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         let values = self.values.iter().flatten().map(String::as_str);
-        // JSON has braces of its own.
-        let set = self.set.iter().map(|(_, value)| value.as_str());
-        let set = set.filter(|value| value.starts_with('"') && !names_in(value).is_empty());
+        let set = self.set.iter().filter_map(|(_, value)| value.as_str());
         let names = self
             .release
             .as_deref()
@@ -107,7 +137,7 @@ impl HelmOptions {
         fill_path: impl Fn(&str) -> String,
     ) -> Self {
         let values = self.values.as_ref();
-        let set = |(path, value): &(String, String)| (path.clone(), fill(value));
+        let set = |(path, value): &(String, Value)| (path.clone(), with_texts(value, &fill));
         Self {
             release: self.release.as_deref().map(&fill),
             namespace: self.namespace.as_deref().map(&fill),

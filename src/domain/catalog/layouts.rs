@@ -220,9 +220,9 @@ fn helm_is_told_what_a_rule_says() {
         .expand(&Tree::new(["apps/Web/staging/values.yaml"]))
         .unwrap();
     let set = [
-        ("image.tag", "\"staging\""),
-        ("replicas", "2"),
-        ("hosts", "[\"a\"]"),
+        ("image.tag", serde_json::json!("staging")),
+        ("replicas", 2.into()),
+        ("hosts", serde_json::json!(["a"])),
     ];
     assert_eq!(
         targets[0].helm,
@@ -230,12 +230,24 @@ fn helm_is_told_what_a_rule_says() {
             release: Some("web".into()),
             namespace: Some("staging".into()),
             values: None,
-            set: set.map(|(path, value)| (path.into(), value.into())).into(),
+            set: set.map(|(path, value)| (path.into(), value)).into(),
             skip_crds: true,
             kube_version: Some("1.33".into()),
             api_versions: vec!["a.example/v1".into()],
         }
     );
-    let outside = text.replace("skipCRDs: true", "values: [../a.yaml]");
-    assert!(Catalog::parse(&outside).is_err());
+    for odd in [
+        "values: [../a.yaml]",
+        "values: ['a.yaml,b.yaml']",
+        "set: { 'a=1,b': x }",
+        "kubeVersion: --post-renderer",
+    ] {
+        let text = text
+            .replace("skipCRDs: true", odd)
+            .replace("set: { image", "ignored: { image");
+        assert!(Catalog::parse(&text).is_err(), "{odd}");
+    }
+    // What a directory is called stays inside of the text.
+    let tree = Tree::new(["apps/x\",a=1/staging/values.yaml"]);
+    assert_eq!(catalog.expand(&tree).unwrap(), []);
 }

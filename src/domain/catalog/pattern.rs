@@ -1,6 +1,7 @@
 //! Patterns of paths, such as `apps/{application}/{stage}`: which paths they
 //! match, and what stands at their placeholders.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::invalid;
@@ -8,6 +9,12 @@ use crate::domain::Invalid;
 
 pub(super) const APPLICATION: &str = "application";
 pub(super) const STAGE: &str = "stage";
+
+/// Bounds on what a match tries: placeholders in one name, and those that stand for several names.
+const MOST_FREE: usize = 3;
+const MOST_DEEP: usize = 2;
+/// And the steps of one match: a path that needs more does not match.
+const MOST_STEPS: u32 = 5_000;
 
 /// A pattern of directories, or of files if it ends like a file of manifests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +46,15 @@ pub(super) type Found = BTreeMap<String, String>;
 impl Pattern {
     pub(super) fn parse(path: &str) -> Result<Self, Invalid> {
         let text = path.trim_end_matches('/');
+        if text.matches("...}").count() > MOST_DEEP
+            || text
+                .split('/')
+                .any(|part| part.matches(['{', '*']).count() > MOST_FREE)
+        {
+            return Err(invalid(format_args!(
+                "`{path}`: at most {MOST_FREE} placeholders stand in one name, and {MOST_DEEP} for several"
+            )));
+        }
         let segments = text.split('/').map(|part| match part {
             "" | "." | ".." => Err(invalid(format_args!(
                 "`{path}`: a path is relative to the repository's root, without `.` and `..`"
@@ -56,6 +72,12 @@ impl Pattern {
         is_manifest(&self.text)
     }
 
+    /// Whether it goes to any depth.
+    pub(super) fn is_deep(&self) -> bool {
+        let deep = |segment: &Segment| matches!(segment, Segment::Several(_));
+        self.segments.iter().any(deep)
+    }
+
     /// The names of its placeholders.
     pub(super) fn placeholders(&self) -> BTreeSet<&str> {
         self.segments.iter().flat_map(Segment::names).collect()
@@ -65,7 +87,11 @@ impl Pattern {
     /// have.
     pub(super) fn find(&self, path: &str, is_stage: &dyn Fn(&str) -> bool) -> Option<Found> {
         let parts: Vec<&str> = path.split('/').collect();
-        let allows = |name: &str, value: &str| name != STAGE || is_stage(value);
+        let steps = Cell::new(MOST_STEPS);
+        let allows = |name: &str, value: &str| {
+            steps.set(steps.get().saturating_sub(1));
+            steps.get() > 0 && (name != STAGE || is_stage(value))
+        };
         path_matches(&self.segments, &parts, Found::new(), &allows)
     }
 
@@ -205,7 +231,8 @@ fn part_matches(
         let (value, rest) = text.split_at(end);
         let found = match piece.name() {
             Some(name) => with(&found, name, value, allows)?,
-            None => found.clone(),
+            None if allows("", value) => found.clone(),
+            None => return None,
         };
         part_matches(pieces, rest, found, allows, next)
     })
@@ -312,6 +339,13 @@ mod tests {
     }
 
     #[test]
+    fn a_match_ends_soon() {
+        let pattern = Pattern::parse("{a...}/{b...}/*a*a*a!").unwrap();
+        let path = format!("{}{}", "a/".repeat(60), "a".repeat(250));
+        assert_eq!(pattern.find(&path, &|_| true), None);
+    }
+
+    #[test]
     fn what_is_no_placeholder_is_refused() {
         for pattern in [
             "apps/{}",
@@ -321,6 +355,8 @@ mod tests {
             "/apps",
             "a//b",
             "../a",
+            "*a*b*c*d",
+            "{a...}/{b...}/{c...}",
         ] {
             assert!(Pattern::parse(pattern).is_err(), "{pattern}");
         }

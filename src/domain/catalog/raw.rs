@@ -13,8 +13,17 @@ use crate::domain::ownership::FieldRule;
 use crate::domain::sync::DriftMode;
 use crate::domain::{Invalid, Name, yaml};
 
+/// The size of the file.
+const MOST_BYTES: usize = 256 << 10;
+
 /// Parses the text. Placeholders are still guarded: see [`unguarded`].
 pub(super) fn read(text: &str) -> Result<RawCatalog, Invalid> {
+    if text.len() > MOST_BYTES {
+        return Err(invalid(format_args!(
+            "it has more than {} KiB",
+            MOST_BYTES >> 10
+        )));
+    }
     yaml::parse(&guarded(text)).map_err(|error| explain(&unguarded(&error)))
 }
 
@@ -322,16 +331,23 @@ impl RawRule {
 /// would end the flow mapping `{ source: acme/{application} }` at the first closing brace. The
 /// text's columns stay the same. The placeholders are those in the text's values of `path`.
 fn guarded(text: &str) -> String {
-    let mut names = BTreeSet::from([APPLICATION, STAGE]);
-    for (at, _) in text.match_indices("path:") {
-        let line = text[at..].lines().next().unwrap_or_default();
-        names.extend(names_in(line));
+    let mut names = BTreeSet::from([APPLICATION, STAGE, "application..."]);
+    for line in text.lines() {
+        if let Some((_, path)) = line.split_once("path:") {
+            names.extend(names_in(path));
+        }
     }
-    let mut text = text.replace("{application...}", "\u{e000}application...\u{e001}");
-    for name in names {
-        text = text.replace(&format!("{{{name}}}"), &format!("\u{e000}{name}\u{e001}"));
+    let mut pieces = text.split('{');
+    let mut guarded = pieces.next().unwrap_or_default().to_string();
+    for piece in pieces {
+        match piece.split_once('}') {
+            Some((name, rest)) if names.contains(name) => {
+                guarded.push_str(&format!("\u{e000}{name}\u{e001}{rest}"));
+            }
+            _ => guarded.push_str(&format!("{{{piece}")),
+        }
     }
-    text
+    guarded
 }
 
 pub(super) fn unguarded(text: &str) -> String {

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::pattern::{APPLICATION, Found, Pattern, STAGE, fill, names_in};
 use super::raw::RawImage;
+use super::tree::Tree;
 use super::{HelmOptions, Stage, invalid};
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::DriftMode;
@@ -50,6 +51,11 @@ impl Rule {
     ) -> Option<Result<Match<'a>, Invalid>> {
         let named = |name: &str| stages.iter().find(|stage| stage.name.as_str() == name);
         let found = self.pattern.find(path, &|name| named(name).is_some())?;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-/".contains(&b);
+        let is_odd = |value: &String| value.starts_with('-') || !value.bytes().all(plain);
+        if found.values().any(is_odd) {
+            return None;
+        }
         if self.exclude.iter().any(|pattern| wildcard(pattern, path)) {
             return None;
         }
@@ -71,6 +77,16 @@ impl Rule {
             stage,
             found,
         }))
+    }
+
+    /// Whether a directory, or a file, can be an application by this rule. With a chart elsewhere
+    /// it may hold no values at all; where a pattern goes to any depth, a part of an application is
+    /// none by itself.
+    pub(super) fn counts(&self, tree: &Tree, path: &str) -> bool {
+        match self.pattern.is_of_files() || self.chart.is_some() {
+            true => true,
+            false => tree.can_be(path) && !(self.pattern.is_deep() && tree.is_part(path)),
+        }
     }
 
     /// Refuses placeholders that the path does not have.
@@ -134,4 +150,4 @@ fn name_of(text: &str) -> Result<Name, Invalid> {
 
 /// The most characters of a name, and how many of them are a digest in one that was cut.
 const LONGEST: usize = 40;
-const DIGITS: usize = 6;
+const DIGITS: usize = 10;

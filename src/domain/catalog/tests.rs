@@ -63,7 +63,7 @@ fn directories_become_targets_by_the_first_rule_that_matches() {
     let found = catalog.expand(&Tree::of([long.as_str()])).unwrap();
     assert_eq!(
         found[0].application.as_str(),
-        "data-importdata-importdata-import-1c4e7c"
+        "data-importdata-importdata-im-1c4e7c66db"
     );
 }
 

@@ -15,9 +15,8 @@ const ROOTS: [&str; 4] = [
 /// The directories and files of a tree that can be applications.
 #[derive(Debug, Default)]
 pub struct Tree {
-    /// Each directory, and whether it can be one: it holds a kustomization, a chart or manifests. A
-    /// directory above kustomizations or charts is none by itself.
-    directories: BTreeMap<String, bool>,
+    /// Each directory, with what it has.
+    directories: BTreeMap<String, Holds>,
     manifests: BTreeSet<String>,
 }
 
@@ -54,7 +53,7 @@ impl Tree {
             }
         }
         let directories = holds.into_iter().filter(|(path, _)| !path.is_empty());
-        let directories = directories.map(|(path, holds)| (path.to_string(), holds.may_be_one()));
+        let directories = directories.map(|(path, holds)| (path.to_string(), holds));
         Self {
             directories: directories.collect(),
             manifests,
@@ -63,7 +62,13 @@ impl Tree {
 
     /// With directories whose files are not known, each of which can be an application.
     pub fn with_unreadable<'a>(mut self, directories: impl IntoIterator<Item = &'a str>) -> Self {
-        let unreadable = directories.into_iter().map(|path| (path.to_string(), true));
+        let unreadable = Holds {
+            root: true,
+            ..Holds::default()
+        };
+        let unreadable = directories
+            .into_iter()
+            .map(|path| (path.to_string(), unreadable));
         self.directories.extend(unreadable);
         self
     }
@@ -78,10 +83,18 @@ impl Tree {
         Self::new(files.iter().map(String::as_str))
     }
 
-    /// The directories that can be applications.
-    pub(super) fn applications(&self) -> impl Iterator<Item = &str> {
-        let can_be = self.directories.iter().filter(|(_, can_be)| **can_be);
-        can_be.map(|(path, _)| path.as_str())
+    /// Whether a directory can be an application: it holds a kustomization, a chart or manifests. One
+    /// above kustomizations or charts is none by itself.
+    pub(super) fn can_be(&self, path: &str) -> bool {
+        let holds = self.directories.get(path);
+        holds.is_some_and(|holds| holds.may_be_one())
+    }
+
+    /// Whether a directory belongs to a kustomization or a chart above it, and is none itself.
+    pub(super) fn is_part(&self, path: &str) -> bool {
+        let root = |path: &str| self.directories.get(path).is_some_and(|holds| holds.root);
+        let mut parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+        !root(path) && parents.any(root)
     }
 
     pub(super) fn directories(&self) -> impl Iterator<Item = &str> {
@@ -114,7 +127,10 @@ mod tests {
             "docs/pictures/a.png",
             "values/shop.yaml",
         ]);
-        let found: Vec<_> = tree.applications().collect();
+        let found: Vec<_> = tree
+            .directories()
+            .filter(|path| tree.can_be(path))
+            .collect();
         assert_eq!(
             found,
             [

@@ -15,27 +15,28 @@ pub fn moves_only(
     after: &[Manifest],
     candidates: &[Candidate],
 ) -> Result<(), String> {
-    let keys = |manifests: &[Manifest]| -> BTreeSet<_> { manifests.iter().map(key_of).collect() };
-    if let Some(key) = keys(before).symmetric_difference(&keys(after)).next() {
+    let moves = Moves::new(before, candidates);
+    let named = |manifests: &[Manifest]| -> BTreeSet<_> {
+        manifests
+            .iter()
+            .map(|manifest| moves.key_of(manifest))
+            .collect()
+    };
+    if let Some(key) = named(before).symmetric_difference(&named(after)).next() {
         return Err(format!("setting the image adds or removes {key}"));
     }
     for candidate in candidates {
-        let runs = |image: ImageRef| {
-            image.digest.as_ref() == Some(&candidate.digest)
-                && same_image(&image.name, &candidate.image)
-        };
-        // The values of a chart that another tool renders have it in parts.
-        let has_values = before.iter().any(is_of_a_chart);
-        if !has_values && !after.iter().flat_map(Manifest::images).any(runs) {
+        if before == after || is_left(after, candidate) {
             return Err(format!(
                 "setting `{}` has no effect: something else sets the image after that",
                 candidate.image
             ));
         }
     }
-    let moves = Moves::new(before, candidates);
     for old in before {
-        let new = after.iter().find(|new| key_of(new) == key_of(old));
+        let new = after
+            .iter()
+            .find(|new| moves.key_of(new) == moves.key_of(old));
         let found = new.and_then(|new| moves.other(&old.value, &new.value, String::new()));
         if let Some(field) = found {
             return Err(format!(
@@ -47,23 +48,13 @@ pub fn moves_only(
     Ok(())
 }
 
-/// What names an object. A hook's name may end in a digest of its content, where Git has
-/// `generateName`.
-fn key_of(manifest: &Manifest) -> ResourceKey {
-    let mut key = manifest.key.clone();
-    if Hook::of(&manifest.value).is_some()
-        && let Some(at) = key.name.len().checked_sub(8)
-        && key.name.is_char_boundary(at)
-        && key.name[at..].bytes().all(|b| b.is_ascii_hexdigit())
-    {
-        key.name.truncate(at);
-    }
-    key
-}
-
-/// Whether a manifest has values for a chart.
-fn is_of_a_chart(manifest: &Manifest) -> bool {
-    matches!(manifest.key.kind.as_str(), "HelmRelease" | "Application")
+/// Whether the image still runs otherwise, and nowhere as it should.
+fn is_left(after: &[Manifest], candidate: &Candidate) -> bool {
+    let images = after.iter().flat_map(Manifest::images);
+    let mut same = images
+        .filter(|image| same_image(&image.name, &candidate.image))
+        .peekable();
+    same.peek().is_some() && !same.any(|image| image.digest.as_ref() == Some(&candidate.digest))
 }
 
 /// The texts that may change: the candidates, each with the tags that it has before.
@@ -109,26 +100,69 @@ impl<'a> Moves<'a> {
                     .into_iter()
                     .find_map(|(index, (a, b))| self.other(a, b, format!("{field}[{index}]")))
             }
-            (Value::String(a), Value::String(b)) if self.is_move(a, b) => None,
+            (Value::String(a), Value::String(b)) if self.is_move(a, b, &field) => None,
+            // A tag that YAML read as a number, or that was not there.
+            (Value::Null | Value::Number(_) | Value::Bool(_), Value::String(b))
+                if self.is_move("", b, &field) =>
+            {
+                None
+            }
             _ => Some(field),
         }
     }
 
-    /// The image itself; or a text with its tag, as a chart's version label.
-    fn is_move(&self, old: &str, new: &str) -> bool {
+    /// What names an object: names may have the tag, and a hook's may end in a digest of its content,
+    /// where Git has `generateName`.
+    fn key_of(&self, manifest: &Manifest) -> ResourceKey {
+        let mut key = manifest.key.clone();
+        if Hook::of(&manifest.value).is_some()
+            && let Some(at) = key.name.len().checked_sub(8)
+            && key.name.is_char_boundary(at)
+            && key.name[at..].bytes().all(|b| b.is_ascii_hexdigit())
+        {
+            key.name.truncate(at);
+        }
+        for (candidate, tags) in &self.0 {
+            let tag = candidate.tag.to_string();
+            // A short one may stand anywhere.
+            for known in tags.iter().chain([&tag]).filter(|tag| tag.len() > 2) {
+                for known in [
+                    known.clone(),
+                    known.replace('.', "-"),
+                    known.to_ascii_lowercase(),
+                ] {
+                    key.name = key.name.replace(&known, "");
+                }
+            }
+        }
+        key
+    }
+
+    /// The image itself; a text with its tag, as a version label; or a checksum of such texts.
+    fn is_move(&self, old: &str, new: &str, field: &str) -> bool {
+        let is_checksum = field.contains("checksum") || field.contains("hash");
+        if is_checksum && old.len() == new.len() {
+            return true;
+        }
         self.0.iter().any(|(candidate, tags)| {
             let is_it = |text: &str| {
                 let read: Result<ImageRef, _> = text.parse();
                 read.is_ok_and(|read| same_image(&read.name, &candidate.image))
             };
-            let (tag, digest) = (candidate.tag.to_string(), candidate.digest.to_string());
-            let is_part =
-                |new: &str| new == tag || new == digest || *new == format!("{tag}@{digest}");
+            let forms = forms(candidate);
+            let becomes = |known: &String| forms.iter().any(|form| old.replace(known, form) == new);
             is_it(old) && is_it(new)
-                || is_part(new)
-                || tags.iter().any(|known| old.replace(known, &tag) == new)
+                || forms.iter().any(|form| form == new)
+                || tags.iter().any(becomes)
         })
     }
+}
+
+/// The texts that an edit writes for a candidate.
+fn forms(candidate: &Candidate) -> [String; 4] {
+    let (tag, digest) = (candidate.tag.to_string(), candidate.digest.to_string());
+    let bare = digest.trim_start_matches("sha256:").to_string();
+    [format!("{tag}@{digest}"), tag, digest, bare]
 }
 
 #[cfg(test)]
@@ -166,6 +200,10 @@ mod tests {
             (
                 rendered(&moved, "v1.0", ", args: [x]"),
                 "setting the image also changes .spec.containers[0].args of Pod a",
+            ),
+            (
+                rendered(&moved, &format!("2.0@{}", candidate().digest), ""),
+                "",
             ),
             (
                 before.clone(),
