@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::complete::Wanted;
 use super::kustomize::{KUSTOMIZATIONS, is_kustomization};
 use super::source::Source;
 use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest, is_own};
@@ -16,8 +17,8 @@ use crate::domain::{Invalid, yaml};
 use crate::git::EntryMode;
 
 /// Bounds on the inputs of one rendering.
-const MOST_FILES: usize = 2_000;
-const MOST_INPUT: usize = 32 << 20;
+pub(super) const MOST_FILES: usize = 2_000;
+pub(super) const MOST_INPUT: usize = 32 << 20;
 
 /// How a directory is rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub struct Inputs {
     pub(super) how: How,
     /// Path → content.
     pub(super) files: BTreeMap<String, Arc<[u8]>>,
+    /// What these files need from elsewhere.
+    pub(super) wanted: Vec<Wanted>,
     /// The hash over paths and contents.
     pub hash: String,
 }
@@ -198,6 +201,7 @@ fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Inva
     let mut walk = Walk {
         source: tree,
         files: BTreeMap::new(),
+        wanted: Vec::new(),
         visited: BTreeSet::new(),
         size: 0,
     };
@@ -207,6 +211,7 @@ fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Inva
         hash: identity(directory, &how, &walk.files),
         how,
         files: walk.files,
+        wanted: walk.wanted,
     }))
 }
 
@@ -232,6 +237,7 @@ fn identity(directory: &str, how: &How, files: &BTreeMap<String, Arc<[u8]>>) -> 
 pub(super) struct Walk<'a> {
     pub(super) source: &'a Source<'a>,
     pub(super) files: BTreeMap<String, Arc<[u8]>>,
+    pub(super) wanted: Vec<Wanted>,
     pub(super) visited: BTreeSet<String>,
     size: usize,
 }
@@ -337,6 +343,7 @@ mod tests {
             directory: "own".into(),
             how: How::Plain,
             files,
+            wanted: Vec::new(),
             hash: String::new(),
         };
         let at = |kind: &str| {
