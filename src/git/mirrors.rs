@@ -129,31 +129,13 @@ impl Mirrors {
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.path(repo);
         let mirror = open_or_init(&path)?;
-        let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
         let packs = path.join("objects/pack");
-        let (before, started) = (bytes_in(&packs), std::time::Instant::now());
-        if before > MOST_BYTES {
+        if bytes_in(&packs) > MOST_BYTES {
             // The next fetch of the base replaces the mirror.
             return Err(HeadTooLarge.into());
         }
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !over.load(Ordering::SeqCst) {
-                    if bytes_in(&packs).saturating_sub(before) > MOST_HEAD_BYTES
-                        || started.elapsed() > MOST_HEAD_TIME
-                    {
-                        stop.store(true, Ordering::SeqCst);
-                    }
-                    std::thread::park_timeout(Duration::from_millis(100));
-                }
-            });
-            // Ends the watching thread, also if the fetch panics.
-            let _end = SetOnDrop(&over);
-            let outcome = fetch_into(&mirror, &self.outgoing, remote, &[refspec], false, &stop);
-            if stop.load(Ordering::SeqCst) && outcome.is_err() {
-                return Err(HeadTooLarge.into());
-            }
-            outcome.context(what)
+        within_bounds(&packs, |stop| {
+            fetch_into(&mirror, &self.outgoing, remote, &[refspec], false, stop).context(what)
         })
     }
 
@@ -165,6 +147,35 @@ impl Mirrors {
             .or_default()
             .clone()
     }
+}
+
+/// Runs a fetch that fills the folder `packs` within the limits of a pull request's head. An error of
+/// the kind [`HeadTooLarge`]: it exceeds them.
+pub(super) fn within_bounds(
+    packs: &Path,
+    fetch: impl FnOnce(&AtomicBool) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (before, started) = (bytes_in(packs), std::time::Instant::now());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                if bytes_in(packs).saturating_sub(before) > MOST_HEAD_BYTES
+                    || started.elapsed() > MOST_HEAD_TIME
+                {
+                    stop.store(true, Ordering::SeqCst);
+                }
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+        });
+        // Ends the watching thread, also if the fetch panics.
+        let _end = SetOnDrop(&over);
+        let outcome = fetch(&stop);
+        if stop.load(Ordering::SeqCst) && outcome.is_err() {
+            return Err(HeadTooLarge.into());
+        }
+        outcome
+    })
 }
 
 /// Sets a flag when it is dropped.
@@ -246,7 +257,7 @@ fn packs_in(mirror: &Path) -> usize {
 }
 
 /// Bytes of the files in a folder.
-fn bytes_in(folder: &Path) -> u64 {
+pub(super) fn bytes_in(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.metadata().ok())

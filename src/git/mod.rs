@@ -7,6 +7,7 @@
 //!
 //! - [`mirrors`]: the folder that holds them; [`fetch`]: what fills them
 //! - [`commits`], [`tree`]: reading a mirror
+//! - [`pinned`]: single commits of repositories of others
 //! - [`notes`]: our notes, and what a push of them consists of
 //! - [`working_copy`]: a person's repository, with its uncommitted changes
 
@@ -20,13 +21,15 @@ mod commits;
 mod fetch;
 mod mirrors;
 mod notes;
+mod pinned;
 mod tree;
 mod working_copy;
 
 pub use commits::Merged;
-pub use fetch::ForeignIds;
+pub use fetch::{ForeignIds, Way};
 pub use mirrors::{HeadTooLarge, Mirrors};
 pub use notes::NOTES;
+pub use pinned::Pinned;
 pub use tree::{EntryMode, Listing, TooLarge, is_lfs_pointer};
 use tree::{Listings, listings};
 

@@ -1,17 +1,19 @@
 //! Puts what is elsewhere beside the files of the tree, before the jail: charts into the `charts/` of
-//! those that depend on them.
+//! those that depend on them, bases of kustomize into a folder of their own, to which the
+//! kustomizations that name them are rewritten.
 //!
-//! What is wanted is pinned (an exact version), and stands in files that are part of the inputs' hash:
-//! the hash need not cover what is fetched.
+//! What is wanted is pinned (an exact version, a commit), and stands in files that are part of the
+//! inputs' hash: the hash need not cover what is fetched.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::inputs::{Inputs, MOST_FILES, MOST_INPUT};
-use super::remote::ChartVersion;
+use super::remote::{Base, ChartVersion, Fetcher};
 use super::run::Trouble;
 use super::{NotRendered, Renderer};
-use crate::domain::Invalid;
+use crate::domain::{Invalid, yaml};
 
 /// The most that one application may want.
 pub(super) const MOST_WANTED: usize = 100;
@@ -21,11 +23,42 @@ pub(super) const MOST_WANTED: usize = 100;
 pub(super) struct Wanted {
     /// Where it is asked for, as `path:line`.
     pub(super) at: String,
-    /// The directory that it is put into.
-    pub(super) into: String,
-    pub(super) chart: ChartVersion,
-    /// What helps if windlass may not fetch it.
-    pub(super) instead: String,
+    pub(super) what: What,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    Chart {
+        chart: ChartVersion,
+        /// The directory that it is put into.
+        into: String,
+        /// The directory of the chart that depends on it.
+        of: String,
+    },
+    Base {
+        base: Base,
+        /// The kustomization, and the words by which it names the base.
+        file: String,
+        written: String,
+    },
+}
+
+impl What {
+    /// What it is, for people; where it comes from; and what helps if that is not allowed.
+    fn words(&self) -> (String, &str, String) {
+        match self {
+            Self::Chart { chart, of, .. } => (
+                format!("the chart `{}`", chart.name),
+                &chart.repository,
+                format!("run `helm dependency build {of}` and commit its charts/"),
+            ),
+            Self::Base { base, written, .. } => (
+                format!("`{written}`"),
+                &base.repository,
+                "put a copy beside it".into(),
+            ),
+        }
+    }
 }
 
 impl Renderer {
@@ -38,46 +71,200 @@ impl Renderer {
             return Ok(Cow::Borrowed(inputs));
         }
         let mut complete = inputs.clone();
-        for wanted in &inputs.wanted {
-            let fetched = self.fetch(wanted).await?;
-            for (path, content) in fetched.iter() {
-                let path = format!("{}/{path}", wanted.into);
-                complete.files.insert(path, Arc::clone(content));
+        let wanted = inputs.wanted.iter().cloned();
+        // With the folder of the repository that asks.
+        let mut pending: VecDeque<_> = wanted.map(|wanted| (String::new(), wanted)).collect();
+        let mut count = 0;
+        while let Some((folder, wanted)) = pending.pop_front() {
+            count += 1;
+            if count > MOST_WANTED {
+                let why = format!(
+                    "{}: more than {MOST_WANTED} charts and bases from elsewhere: split the application",
+                    wanted.at
+                );
+                return Err(Invalid(why).into());
             }
-        }
-        let bytes: usize = complete.files.values().map(|content| content.len()).sum();
-        if complete.files.len() > 2 * MOST_FILES || bytes > 2 * MOST_INPUT {
-            return Err(Invalid(format!(
-                "{}: with what is fetched, more than {} files or {} MiB are read: split the application",
-                inputs.directory,
-                2 * MOST_FILES,
-                (2 * MOST_INPUT) >> 20
-            ))
-            .into());
+            let fetcher = self.allowed_fetcher(&wanted)?;
+            let nested = complete.add(fetcher, &folder, &wanted).await?;
+            pending.extend(nested);
+            complete.check_size()?;
         }
         Ok(Cow::Owned(complete))
     }
 
-    async fn fetch(&self, wanted: &Wanted) -> Result<Arc<super::remote::Unpacked>, NotRendered> {
-        let Wanted {
-            at, chart, instead, ..
-        } = wanted;
-        let ChartVersion {
-            repository,
-            name,
-            version,
-        } = chart;
-        let Some(fetcher) = &self.fetcher else {
-            let why = format!(
-                "{at}: the chart `{name}` is not in this repository, and windlass may fetch nothing from elsewhere: {instead}, or have the server's administrator allow `- url: {repository}` (--sources)"
-            );
-            return Err(Invalid(why).into());
-        };
-        let message =
-            |why: &str| format!("{at}: the chart `{name}` {version} of {repository}: {why}");
-        fetcher.chart(chart).await.map_err(|trouble| match trouble {
-            Trouble::Author(why) => NotRendered::Invalid(Invalid(message(&why))),
-            Trouble::Passing(why) => NotRendered::Passing(message(&why)),
+    fn allowed_fetcher(&self, wanted: &Wanted) -> Result<&Arc<Fetcher>, Invalid> {
+        let (what, place, instead) = wanted.what.words();
+        self.fetcher.as_ref().ok_or_else(|| {
+            Invalid(format!(
+                "{}: {what} is not in this repository, and windlass may fetch nothing from elsewhere: {instead}, or have the server's administrator allow `- url: {place}` (--sources)",
+                wanted.at
+            ))
         })
+    }
+}
+
+impl Inputs {
+    /// Adds what is wanted by a file of a repository, whose files are in `folder`. Returns what that
+    /// wants in turn.
+    async fn add(
+        &mut self,
+        fetcher: &Arc<Fetcher>,
+        folder: &str,
+        wanted: &Wanted,
+    ) -> Result<Vec<(String, Wanted)>, NotRendered> {
+        match &wanted.what {
+            What::Chart { chart, into, .. } => {
+                let what = format!(
+                    "the chart `{}` {} of {}",
+                    chart.name, chart.version, chart.repository
+                );
+                let fetched = fetcher.chart(chart).await;
+                let fetched = fetched.map_err(|trouble| told(wanted, &what, trouble))?;
+                for (path, content) in fetched.iter() {
+                    let path = within(folder, &format!("{into}/{path}"));
+                    self.files.insert(path, content.clone());
+                }
+                Ok(Vec::new())
+            }
+            What::Base {
+                base,
+                file,
+                written,
+            } => {
+                let what = format!("`{written}`");
+                let found = fetcher.base(base, written).await;
+                let found = found.map_err(|trouble| told(wanted, &what, trouble))?;
+                let file = within(folder, file);
+                let (beside, name) = file.rsplit_once('/').unwrap_or(("", &file));
+                let to = base.folder();
+                let place = if found.is_file {
+                    // kustomize reads files below the kustomization only.
+                    let place = format!("windlass-{}", base.path.replace('/', "-"));
+                    let content = found.files[&base.path].clone();
+                    self.files.insert(within(beside, &place), content);
+                    place
+                } else {
+                    for (path, content) in &found.files {
+                        self.files.insert(within(&to, path), content.clone());
+                    }
+                    let up = beside.split('/').filter(|part| !part.is_empty()).count();
+                    format!("{}{}", "../".repeat(up), within(&to, &base.path))
+                };
+                let text = self
+                    .files
+                    .get(&file)
+                    .cloned()
+                    .unwrap_or_else(|| Arc::from([]));
+                let text = String::from_utf8_lossy(&text);
+                let rewritten = rewritten(&text, written, place.trim_end_matches('/'));
+                let rewritten = rewritten.ok_or_else(|| {
+                    Invalid(format!(
+                        "{}: write {what} on a line of its own in {name}",
+                        wanted.at
+                    ))
+                })?;
+                self.files.insert(file, Arc::from(rewritten.into_bytes()));
+                let nested = found.wanted.iter().cloned();
+                let nested = nested.map(|nested| {
+                    let at = format!("{}: {}", wanted.at, nested.at);
+                    (to.clone(), Wanted { at, ..nested })
+                });
+                Ok(nested.collect())
+            }
+        }
+    }
+
+    fn check_size(&self) -> Result<(), Invalid> {
+        let bytes: usize = self.files.values().map(|content| content.len()).sum();
+        if self.files.len() <= 2 * MOST_FILES && bytes <= 2 * MOST_INPUT {
+            return Ok(());
+        }
+        Err(Invalid(format!(
+            "{}: with what is fetched, more than {} files or {} MiB are read: split the application",
+            self.directory,
+            2 * MOST_FILES,
+            (2 * MOST_INPUT) >> 20
+        )))
+    }
+}
+
+fn told(wanted: &Wanted, what: &str, trouble: Trouble) -> NotRendered {
+    let message = |why: &str| format!("{}: {what}: {why}", wanted.at);
+    match trouble {
+        Trouble::Author(why) => NotRendered::Invalid(Invalid(message(&why))),
+        Trouble::Passing(why) => NotRendered::Passing(message(&why)),
+    }
+}
+
+fn within(folder: &str, path: &str) -> String {
+    match folder.is_empty() {
+        true => path.into(),
+        false => format!("{folder}/{path}"),
+    }
+}
+
+/// A kustomization that names something by other words. None: that cannot be done without changing
+/// anything else of it.
+fn rewritten(text: &str, from: &str, to: &str) -> Option<String> {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(from) {
+        let (before, after) = (&rest[..at], &rest[at + from.len()..]);
+        let ends = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "\"'[],".contains(c));
+        let whole = ends(before.chars().next_back()) && ends(after.chars().next());
+        out.push_str(before);
+        out.push_str(if whole { to } else { from });
+        rest = after;
+    }
+    out.push_str(rest);
+    let mut before = yaml::documents(text).ok()?;
+    for document in &mut before {
+        rename(document, from, to);
+    }
+    (yaml::documents(&out).ok()? == before && out != text).then_some(out)
+}
+
+fn rename(value: &mut serde_json::Value, from: &str, to: &str) {
+    match value {
+        serde_json::Value::String(text) if text == from => *text = to.into(),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| rename(item, from, to)),
+        serde_json::Value::Object(fields) => {
+            fields.values_mut().for_each(|item| rename(item, from, to))
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_name_of_a_base_is_rewritten() {
+        let from = "github.com/o/r//a?ref=1";
+        for (text, expected) in [
+            (
+                "resources:\n- github.com/o/r//a?ref=1 # x\n",
+                Some("resources:\n- ../b # x\n"),
+            ),
+            (
+                "resources: [\"github.com/o/r//a?ref=1\", x]\n",
+                Some("resources: [\"../b\", x]\n"),
+            ),
+            (
+                "resources:\n- github.com/o/r//a?ref=1\n- https://github.com/o/r//a?ref=1\n",
+                Some("resources:\n- ../b\n- https://github.com/o/r//a?ref=1\n"),
+            ),
+            (
+                "resources:\n- >-\n  github.com/o/r//a?ref=1\n",
+                Some("resources:\n- >-\n  ../b\n"),
+            ),
+            (
+                "x: see github.com/o/r//a?ref=1 there\nresources:\n- github.com/o/r//a?ref=1\n",
+                None,
+            ),
+            ("resources:\n- \"github.com/o/r//a?ref\\x3d1\"\n", None),
+        ] {
+            assert_eq!(rewritten(text, from, "../b").as_deref(), expected, "{text}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::complete::{MOST_WANTED, Wanted};
+use super::complete::{MOST_WANTED, Wanted, What};
 use super::inputs::Walk;
 use super::remote::ChartVersion;
 use super::source::join;
@@ -126,12 +126,9 @@ impl Walk<'_> {
                 },
             )?;
             let into = format!("{chart}/charts/{name}-{}", version.version);
-            self.want(Wanted {
-                at,
-                into,
-                chart: version,
-                instead,
-            })?;
+            let (chart, of) = (version, chart.to_string());
+            let what = What::Chart { chart, into, of };
+            self.want(Wanted { at, what })?;
         }
         Ok(())
     }
@@ -139,11 +136,11 @@ impl Walk<'_> {
     pub(super) fn want(&mut self, wanted: Wanted) -> Result<(), Invalid> {
         if self.wanted.len() >= MOST_WANTED {
             return Err(Invalid(format!(
-                "{}: more than {MOST_WANTED} charts from elsewhere: split the application",
+                "{}: more than {MOST_WANTED} charts and bases from elsewhere: split the application",
                 wanted.at
             )));
         }
-        if !self.wanted.iter().any(|other| other.into == wanted.into) {
+        if !self.wanted.iter().any(|other| other.what == wanted.what) {
             self.wanted.push(wanted);
         }
         Ok(())

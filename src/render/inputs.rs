@@ -198,13 +198,7 @@ fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Inva
     if !tree.is_directory(directory) && !tree.has_file(directory) {
         return Ok(None);
     }
-    let mut walk = Walk {
-        source: tree,
-        files: BTreeMap::new(),
-        wanted: Vec::new(),
-        visited: BTreeSet::new(),
-        size: 0,
-    };
+    let mut walk = Walk::new(tree);
     let how = walk.application(source)?;
     Ok(Some(Inputs {
         directory: directory.clone(),
@@ -242,7 +236,17 @@ pub(super) struct Walk<'a> {
     size: usize,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    pub(super) fn new(source: &'a Source<'a>) -> Self {
+        Self {
+            source,
+            files: BTreeMap::new(),
+            wanted: Vec::new(),
+            visited: BTreeSet::new(),
+            size: 0,
+        }
+    }
+
     /// Reads all files that an application's directory needs.
     fn application(&mut self, source: &RenderSource) -> Result<How, Invalid> {
         let (tree, directory) = (self.source, &source.directory);

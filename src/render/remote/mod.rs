@@ -1,7 +1,8 @@
-//! What a rendering needs from elsewhere: charts of chart repositories and OCI registries.
+//! What a rendering needs from elsewhere: charts of chart repositories and OCI registries, and bases of
+//! kustomize in other Git repositories.
 //!
 //! The fetcher runs outside of the jail and gives it files only. It asks nobody but the sources that
-//! the server's settings name, for exact versions alone, and keeps what it fetched by digest: a second
+//! the server's settings name, for exact versions and commits alone, and keeps what it fetched by digest: a second
 //! rendering asks nobody. The digest that a version was first used with is kept too; other content
 //! under that version is refused.
 //!
@@ -10,6 +11,7 @@
 //! - [`repository`], [`oci`]: where a chart's archive is, in both kinds of registries
 //! - [`archive`]: unpacking one that nobody trusts
 //! - [`store`]: the folder of what was fetched
+//! - [`base`]: what a kustomization reads of another repository
 //! - here: [`Fetcher`]
 
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 mod archive;
+mod base;
 mod oci;
 mod repository;
 mod sources;
@@ -27,13 +30,15 @@ mod tests;
 mod web;
 
 use super::run::Trouble;
+use crate::git::Pinned;
 use crate::outgoing::Outgoing;
 pub(super) use archive::Unpacked;
+pub(super) use base::{Base, Found};
 pub use sources::Sources;
 use store::Store;
 use web::Web;
 
-/// The memory for unpacked charts, in bytes.
+/// The memory for unpacked charts, and for bases, in bytes.
 const MOST_UNPACKED: u64 = 64 << 20;
 
 /// An exact version of a chart.
@@ -51,20 +56,29 @@ pub struct Fetcher {
     store: Store,
     /// One fetch at a time for each chart, and no second one while it is in memory.
     charts: moka::future::Cache<ChartVersion, Arc<Unpacked>>,
+    repositories: Pinned,
+    bases: moka::future::Cache<Base, Arc<Found>>,
+    outgoing: Outgoing,
 }
 
 impl Fetcher {
     /// `folder`: for what was fetched.
     pub fn new(sources: Sources, folder: PathBuf, outgoing: &Outgoing) -> anyhow::Result<Self> {
-        let weight = |_: &ChartVersion, files: &Arc<Unpacked>| {
+        let weight = |files: &Unpacked| {
             let bytes: usize = files.values().map(|content| content.len()).sum();
             u32::try_from(bytes).unwrap_or(u32::MAX).max(1)
         };
         Ok(Self {
             web: Web::new(sources, outgoing)?,
+            repositories: Pinned::new(folder.join("repositories"))?,
             store: Store::new(folder)?,
+            outgoing: outgoing.clone(),
             charts: moka::future::Cache::builder()
-                .weigher(weight)
+                .weigher(move |_, files: &Arc<Unpacked>| weight(files))
+                .max_capacity(MOST_UNPACKED)
+                .build(),
+            bases: moka::future::Cache::builder()
+                .weigher(move |_, found: &Arc<Found>| weight(&found.files))
                 .max_capacity(MOST_UNPACKED)
                 .build(),
         })

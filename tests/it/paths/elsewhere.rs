@@ -93,10 +93,103 @@ async fn what_is_not_pinned_not_allowed_or_not_there_is_said_with_what_to_write(
         let said = world
             .conversation(number)
             .replace(&charts.address, "ADDRESS");
-        let line = said
-            .lines()
-            .find(|line| line.contains("charts/web/Chart.yaml:"));
-        told.push(line.unwrap_or(&said).trim().to_string());
+        told.push(refusal(&said));
+    }
+    insta::assert_snapshot!(told.join("\n"), @"");
+}
+
+/// The refusal of a comment, in one line.
+fn refusal(said: &str) -> String {
+    let start = said.find("yaml:").expect(said);
+    let start = said[..start].rfind('\n').map_or(0, |at| at + 1);
+    let text = said[start..].split("\n\n").next().unwrap_or_default();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+const BASE: &str = "resources: [config.yaml]\n";
+const CONFIG: &str =
+    "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: elsewhere\ndata:\n  from: FROM\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_of_another_repository_is_read_at_its_commit() {
+    let mut world = World::asleep(Setup::default()).await;
+    let text = |path: &str, text: &str| (path.to_string(), text.to_string());
+    let files = [
+        text(
+            "app/base/kustomization.yaml",
+            "resources: [../common, config.yaml]\n",
+        ),
+        text(
+            "app/base/config.yaml",
+            &CONFIG.replace("FROM", "the first commit"),
+        ),
+        text("app/common/kustomization.yaml", BASE),
+        text(
+            "app/common/config.yaml",
+            &CONFIG.replace("name: elsewhere", "name: common"),
+        ),
+    ];
+    world.forge.create_repository("acme/bases", &files).unwrap();
+    let second = CONFIG.replace("FROM", "the second commit");
+    let push = |text: &str| {
+        let files = [("app/base/config.yaml", Some(text))];
+        world
+            .forge
+            .push("acme/bases", "main", "ada", "Next", &files)
+            .unwrap()
+    };
+    let (first, second) = (push(&CONFIG.replace("FROM", "then")), push(&second));
+    let token = world.forge.state().token_of("ada");
+    let forge = world.forge.url().to_string();
+    let secret = world.cache().with_extension("token");
+    std::fs::write(&secret, &token).unwrap();
+    let file = world.cache().with_extension("sources.yaml");
+    let sources = format!(
+        "sources:\n- url: {forge}/acme/\n  credentials: {}\n",
+        secret.display()
+    );
+    std::fs::write(&file, sources).unwrap();
+    let named = ("WINDLASS_SOURCES", file.display().to_string());
+    world.windlass.environment.push(named);
+    world.start();
+    world.settled().await;
+    let path = "apps/shop/staging/kustomization.yaml";
+    let before = world.file(path);
+    let with = |owner: &str, reference: &str| {
+        let base = format!(
+            "resources:\n  - {forge}/{owner}/bases//app/base?timeout=90s&ref={reference}\n"
+        );
+        before.replacen("resources:\n", &base, 1)
+    };
+    let commit = world.commit(
+        "A base from elsewhere",
+        &[(path, Some(&with("acme", &first)))],
+    );
+    world.sync_status(&commit, "success").await;
+    let live = world.config_map("staging", "elsewhere").await.unwrap();
+    assert_eq!(live["data"]["from"], "then");
+    assert!(world.config_map("staging", "common").await.is_some());
+    let number = world.propose("bob", "next", &[(path, Some(&with("acme", &second)))]);
+    world.previewed(number).await;
+    has(
+        &world.conversation(number),
+        &["-  from: then\n+  from: the second commit"],
+    );
+    let mut told = Vec::new();
+    let unknown = "0".repeat(40);
+    for (branch, text) in [
+        ("moves", with("acme", "main")),
+        ("none", with("acme", "v9")),
+        ("unknown", with("acme", &unknown)),
+        ("foreign", with("others", &second)),
+    ] {
+        let number = world.propose("bob", branch, &[(path, Some(&text))]);
+        let check = world.previewed(number).await;
+        assert_eq!(check["conclusion"], "failure");
+        let said = world.conversation(number);
+        assert!(!said.contains(&token), "{said}");
+        let told_now = refusal(&said).replace(&forge, "FORGE");
+        told.push(told_now.replace(&second, "SECOND"));
     }
     insta::assert_snapshot!(told.join("\n"), @"");
 }
