@@ -127,8 +127,8 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub helm: Option<PathBuf>,
 
-    /// File with the sources of charts that windlass may fetch for config repositories: chart
-    /// repositories and OCI registries. Without it, it fetches nothing
+    /// File with the sources that windlass may fetch charts and bases of kustomize from, for config
+    /// repositories. Without it, it fetches nothing
     #[arg(long, env = "WINDLASS_SOURCES", value_name = "FILE")]
     pub sources: Option<PathBuf>,
 

@@ -18,7 +18,8 @@ use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
 use crate::domain::{Invalid, RepoName};
 use crate::git::Mirror;
-use crate::render::{Local, Programs, Renderer, Runner};
+use crate::outgoing::Outgoing;
+use crate::render::{Fetcher, Local, Programs, Renderer, Runner};
 
 fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
     let default = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
@@ -128,11 +129,16 @@ pub(super) async fn environment(
         )),
         None => None,
     };
+    let mut renderer = Renderer::new(Runner::Local(Local::new(programs, work.clone())?));
+    if let Some(sources) = config::sources(args.sources.as_deref())? {
+        let outgoing = Outgoing::new(None)?;
+        renderer = renderer.fetching(Fetcher::new(sources, work.join("fetched"), &outgoing)?);
+    }
     Ok(Environment {
         clusters: Arc::new(clusters),
         previews_as: None,
         projects,
-        renderer: Renderer::new(Runner::Local(Local::new(programs, work)?)),
+        renderer,
         mask: Mask::new(&key),
     })
 }
