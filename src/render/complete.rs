@@ -9,8 +9,10 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::inputs::{Inputs, MOST_FILES, MOST_INPUT};
-use super::remote::{Base, ChartVersion, Fetcher};
+use super::remote::{Base, ChartVersion, FETCHED, Fetcher, Found};
 use super::run::Trouble;
 use super::{NotRendered, Renderer};
 use crate::domain::{Invalid, yaml};
@@ -70,10 +72,15 @@ impl Renderer {
         if inputs.wanted.is_empty() {
             return Ok(Cow::Borrowed(inputs));
         }
+        // What stands there is what was fetched.
+        if let Some(path) = inputs.paths().find(|path| path.starts_with(FETCHED)) {
+            return Err(Invalid(format!("{path}: {FETCHED} is windlass's own: rename it")).into());
+        }
         let mut complete = inputs.clone();
         let wanted = inputs.wanted.iter().cloned();
         // With the folder of the repository that asks.
         let mut pending: VecDeque<_> = wanted.map(|wanted| (String::new(), wanted)).collect();
+        let mut known: Vec<_> = pending.iter().cloned().collect();
         let mut count = 0;
         while let Some((folder, wanted)) = pending.pop_front() {
             count += 1;
@@ -85,8 +92,12 @@ impl Renderer {
                 return Err(Invalid(why).into());
             }
             let fetcher = self.allowed_fetcher(&wanted)?;
-            let nested = complete.add(fetcher, &folder, &wanted).await?;
-            pending.extend(nested);
+            for nested in complete.add(fetcher, &folder, &wanted).await? {
+                if !known.contains(&nested) {
+                    known.push(nested.clone());
+                    pending.push_back(nested);
+                }
+            }
             complete.check_size()?;
         }
         Ok(Cow::Owned(complete))
@@ -131,47 +142,55 @@ impl Inputs {
                 file,
                 written,
             } => {
-                let what = format!("`{written}`");
                 let found = fetcher.base(base, written).await;
-                let found = found.map_err(|trouble| told(wanted, &what, trouble))?;
+                let found =
+                    found.map_err(|trouble| told(wanted, &format!("`{written}`"), trouble))?;
                 let file = within(folder, file);
-                let (beside, name) = file.rsplit_once('/').unwrap_or(("", &file));
-                let to = base.folder();
-                let place = if found.is_file {
-                    // kustomize reads files below the kustomization only.
-                    let place = format!("windlass-{}", base.path.replace('/', "-"));
-                    let content = found.files[&base.path].clone();
-                    self.files.insert(within(beside, &place), content);
-                    place
-                } else {
-                    for (path, content) in &found.files {
-                        self.files.insert(within(&to, path), content.clone());
-                    }
-                    let up = beside.split('/').filter(|part| !part.is_empty()).count();
-                    format!("{}{}", "../".repeat(up), within(&to, &base.path))
-                };
-                let text = self
-                    .files
-                    .get(&file)
-                    .cloned()
-                    .unwrap_or_else(|| Arc::from([]));
-                let text = String::from_utf8_lossy(&text);
-                let rewritten = rewritten(&text, written, place.trim_end_matches('/'));
-                let rewritten = rewritten.ok_or_else(|| {
+                let place = self.place(base, &found, &file);
+                self.rename(&file, written, &place).ok_or_else(|| {
                     Invalid(format!(
-                        "{}: write {what} on a line of its own in {name}",
+                        "{}: write `{written}` on a line of its own",
                         wanted.at
                     ))
                 })?;
-                self.files.insert(file, Arc::from(rewritten.into_bytes()));
                 let nested = found.wanted.iter().cloned();
                 let nested = nested.map(|nested| {
                     let at = format!("{}: {}", wanted.at, nested.at);
-                    (to.clone(), Wanted { at, ..nested })
+                    (base.folder(), Wanted { at, ..nested })
                 });
                 Ok(nested.collect())
             }
         }
+    }
+
+    /// Adds the files of a base. Returns where they are, seen from a kustomization.
+    fn place(&mut self, base: &Base, found: &Found, kustomization: &str) -> String {
+        let (beside, to) = (parent(kustomization), base.folder());
+        if found.is_file {
+            // kustomize reads files below the kustomization only.
+            let name = hex::encode(Sha256::digest(format!("{to}/{}", base.path)));
+            let name = format!("windlass-fetched-{}.yaml", &name[..12]);
+            let content = found.files[&base.path].clone();
+            self.files.insert(within(beside, &name), content);
+            return name;
+        }
+        for (path, content) in &found.files {
+            // One that is there has been rewritten.
+            let file = self.files.entry(within(&to, path));
+            file.or_insert_with(|| content.clone());
+        }
+        let up = beside.split('/').filter(|part| !part.is_empty()).count();
+        let place = within(&to, &base.path);
+        format!("{}{}", "../".repeat(up), place.trim_end_matches('/'))
+    }
+
+    /// Rewrites a kustomization.
+    fn rename(&mut self, file: &str, from: &str, to: &str) -> Option<()> {
+        let text = String::from_utf8_lossy(self.files.get(file)?);
+        let rewritten = rewritten(&text, from, to)?;
+        self.files
+            .insert(file.into(), Arc::from(rewritten.into_bytes()));
+        Some(())
     }
 
     fn check_size(&self) -> Result<(), Invalid> {
@@ -194,6 +213,10 @@ fn told(wanted: &Wanted, what: &str, trouble: Trouble) -> NotRendered {
         Trouble::Author(why) => NotRendered::Invalid(Invalid(message(&why))),
         Trouble::Passing(why) => NotRendered::Passing(message(&why)),
     }
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
 fn within(folder: &str, path: &str) -> String {

@@ -15,6 +15,9 @@ use crate::domain::CommitSha;
 use crate::git::{HeadTooLarge, Way};
 use crate::outgoing::causes;
 
+/// The folder of bases, beside the files of the tree.
+pub(in crate::render) const FETCHED: &str = ".windlass-fetched/";
+
 /// A directory or file of another repository, as a kustomization names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::render) struct Base {
@@ -92,7 +95,7 @@ impl Base {
     pub(in crate::render) fn folder(&self) -> String {
         let commit = self.reference.as_deref().unwrap_or_default();
         let place = self.repository.replace("://", "/").replace([':', '@'], "_");
-        format!(".windlass-fetched/{place}/{commit}")
+        format!("{FETCHED}{place}/{commit}")
     }
 }
 

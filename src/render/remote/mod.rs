@@ -33,7 +33,7 @@ use super::run::Trouble;
 use crate::git::Pinned;
 use crate::outgoing::Outgoing;
 pub(super) use archive::Unpacked;
-pub(super) use base::{Base, Found};
+pub(super) use base::{Base, FETCHED, Found};
 pub use sources::Sources;
 use store::Store;
 use web::Web;
