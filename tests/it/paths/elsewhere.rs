@@ -97,14 +97,19 @@ async fn what_is_not_pinned_not_allowed_or_not_there_is_said_with_what_to_write(
             .replace(&charts.address, "ADDRESS");
         told.push(refusal(&said));
     }
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r"
+    charts/web/Chart.yaml:5: `^1.0.0` is no exact version of the chart `redis`: run `helm dependency update charts/web` and commit charts/web/Chart.lock, or write one, as in `version: 1.2.3`
+    charts/web/Chart.yaml:5: the chart `redis` 1.2.0 of http://ADDRESS/charts: http://ADDRESS/charts has no version 1.2.0 of it
+    charts/web/Chart.yaml:5: charts/web/Chart.lock does not have `redis` as Chart.yaml does: run `helm dependency update charts/web` and commit charts/web/Chart.lock
+    charts/web/Chart.yaml:8: the chart `cache` 3.0.0 of oci://ADDRESS/other: the server's settings do not let windlass fetch from there: its administrator can add `- url: oci://ADDRESS/other` to the file of --sources
+    ");
 }
 
 /// The refusal of a comment, in one line.
 fn refusal(said: &str) -> String {
     let start = said.find("yaml:").expect(said);
     let start = said[..start].rfind('\n').map_or(0, |at| at + 1);
-    let text = said[start..].split("\n\n").next().unwrap_or_default();
+    let text = said[start..].split("```").next().unwrap_or_default();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -203,5 +208,10 @@ async fn a_base_of_another_repository_is_read_at_its_commit() {
         let told_now = refusal(&said).replace(&forge, "FORGE");
         told.push(told_now.replace(&second, "SECOND"));
     }
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r"
+    apps/shop/staging/kustomization.yaml:3: `https://forge/acme/bases//app/base?timeout=90s&ref=main`: only commits are read, since branches and tags move: `main` is now at `https://forge/acme/bases//app/base?timeout=90s&ref=(hex)`
+    apps/shop/staging/kustomization.yaml:3: `https://forge/acme/bases//app/base?timeout=90s&ref=v9`: only commits are read, since branches and tags move, and it has no branch or tag `v9`
+    apps/shop/staging/kustomization.yaml:3: `https://forge/acme/bases//app/base?timeout=90s&ref=0000000000000000000000000000000000000000`: it has no such commit
+    apps/shop/staging/kustomization.yaml:3: `https://forge/others/bases//app/base?timeout=90s&ref=(hex)`: the server's settings do not let windlass fetch from there: its administrator can add `- url: https://forge/others/bases` to the file of --sources
+    ");
 }
