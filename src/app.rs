@@ -27,7 +27,7 @@ use crate::git::Mirrors;
 use crate::github::GitHub;
 use crate::http::{Server, listener, router};
 use crate::registry::Registry;
-use crate::render::{Fetcher, Local, Programs, Renderer, Runner};
+use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
 use crate::telemetry::Metrics;
 use crate::{controller, http, outgoing};
 
@@ -168,7 +168,8 @@ async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
         }
     };
     let mut renderer = Renderer::new(runner);
-    if let Some(sources) = settings.sources.clone() {
+    if let Some(file) = &settings.sources {
+        let sources = Sources::read(file)?;
         let folder = settings.cache.join("fetched");
         renderer = renderer.fetching(Fetcher::new(sources, folder, &settings.outgoing)?);
     }

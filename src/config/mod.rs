@@ -19,7 +19,6 @@ use crate::domain::mask::Mask;
 use crate::domain::seal::Seal;
 use crate::github::AppCredentials;
 use crate::outgoing::Outgoing;
-use crate::render::Sources;
 
 mod flags;
 mod values;
@@ -51,8 +50,8 @@ pub struct Settings {
     pub kustomize: PathBuf,
     pub helm: Option<PathBuf>,
     pub registry_auth: Option<PathBuf>,
-    /// What may be fetched for renderings.
-    pub sources: Option<Sources>,
+    /// The file of what may be fetched for renderings.
+    pub sources: Option<PathBuf>,
     pub outgoing: Outgoing,
     pub renderer: Option<PathBuf>,
     pub render_without_jail: bool,
@@ -112,7 +111,7 @@ impl ServeArgs {
                 other => other.clone(),
             },
             registry_auth: self.registry_auth_file.clone(),
-            sources: sources(self.sources.as_deref())?,
+            sources: self.sources.clone(),
             outgoing: Outgoing::new(self.ca_file.as_deref())?,
             renderer: self.renderer.clone(),
             render_without_jail: self.render_without_jail,
@@ -206,13 +205,6 @@ impl ServeArgs {
         }
         Ok(projects)
     }
-}
-
-/// The sources of a file, if there is one.
-pub fn sources(file: Option<&Path>) -> anyhow::Result<Option<Sources>> {
-    let read =
-        |file: &Path| Sources::read(file).with_context(|| format!("--sources {}", file.display()));
-    file.map(read).transpose()
 }
 
 /// The projects of a file; config repositories that none of them names have one of their own.

@@ -19,7 +19,7 @@ use crate::domain::mask::Mask;
 use crate::domain::{Invalid, RepoName};
 use crate::git::Mirror;
 use crate::outgoing::Outgoing;
-use crate::render::{Fetcher, Local, Programs, Renderer, Runner};
+use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
 
 fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
     let default = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
@@ -130,7 +130,8 @@ pub(super) async fn environment(
         None => None,
     };
     let mut renderer = Renderer::new(Runner::Local(Local::new(programs, work.clone())?));
-    if let Some(sources) = config::sources(args.sources.as_deref())? {
+    if let Some(file) = &args.sources {
+        let sources = Sources::read(file)?;
         let outgoing = Outgoing::new(None)?;
         renderer = renderer.fetching(Fetcher::new(sources, work.join("fetched"), &outgoing)?);
     }

@@ -59,6 +59,10 @@ pub(super) fn is_loopback(host: &str) -> bool {
 impl Sources {
     /// The file of `--sources`.
     pub fn read(file: &Path) -> anyhow::Result<Self> {
+        Self::parse(file).with_context(|| format!("--sources {}", file.display()))
+    }
+
+    fn parse(file: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(file).context("it cannot be read")?;
         let File { sources } = serde_saphyr::from_str(&text)?;
         let sources = sources.into_iter().map(Source::new);
