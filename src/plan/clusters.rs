@@ -18,7 +18,6 @@ use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
 use crate::domain::{Invalid, RepoName};
 use crate::git::Mirror;
-use crate::outgoing::Outgoing;
 use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
 
 fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
@@ -131,9 +130,8 @@ pub(super) async fn environment(
     };
     let mut renderer = Renderer::new(Runner::Local(Local::new(programs, work.clone())?));
     if let Some(file) = &args.sources {
-        let sources = Sources::read(file)?;
-        let outgoing = Outgoing::new(None)?;
-        renderer = renderer.fetching(Fetcher::new(sources, work.join("fetched"), &outgoing)?);
+        let fetcher = Fetcher::without_authorities(Sources::read(file)?, work.join("fetched"))?;
+        renderer = renderer.fetching(fetcher);
     }
     Ok(Environment {
         clusters: Arc::new(clusters),

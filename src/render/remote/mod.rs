@@ -84,6 +84,11 @@ impl Fetcher {
         })
     }
 
+    /// The same, which trusts the system's authorities only.
+    pub fn without_authorities(sources: Sources, folder: PathBuf) -> anyhow::Result<Self> {
+        Self::new(sources, folder, &Outgoing::new(None)?)
+    }
+
     /// The files of a chart, relative to its own directory.
     pub(super) async fn chart(&self, of: &ChartVersion) -> Result<Arc<Unpacked>, Trouble> {
         let unpacked = self
