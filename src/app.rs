@@ -27,7 +27,7 @@ use crate::git::Mirrors;
 use crate::github::GitHub;
 use crate::http::{Server, listener, router};
 use crate::registry::Registry;
-use crate::render::{Local, Programs, Renderer, Runner};
+use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
 use crate::telemetry::Metrics;
 use crate::{controller, http, outgoing};
 
@@ -167,7 +167,12 @@ async fn renderer(settings: &Settings) -> anyhow::Result<Renderer> {
             Runner::Local(Local::new(programs, settings.cache.join("render"))?)
         }
     };
-    let renderer = Renderer::new(runner);
+    let mut renderer = Renderer::new(runner);
+    if let Some(file) = &settings.sources {
+        let sources = Sources::read(file)?;
+        let folder = settings.cache.join("fetched");
+        renderer = renderer.fetching(Fetcher::new(sources, folder, &settings.outgoing)?);
+    }
     // A renderer container without secrets is a jail of its own.
     if settings.renderer.is_none() && !settings.render_without_jail {
         renderer.check_jail().await.map_err(|error| {

@@ -103,8 +103,14 @@ pub fn proxy_of(url: &str) -> Option<String> {
 }
 
 fn name(proxy: &Intercept) -> String {
-    let authority = proxy.uri().authority();
-    authority.map_or_else(String::new, ToString::to_string)
+    // Not the authority: of a password with an `@`, a part would stand in it.
+    let uri = proxy.uri();
+    let host = uri.host().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    match uri.port_u16() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.into(),
+    }
 }
 
 /// An error with its causes, in one line; reqwest's own words, which repeat the URL, only where

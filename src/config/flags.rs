@@ -128,6 +128,11 @@ pub struct ServeArgs {
     #[arg(long, env = "WINDLASS_HELM", value_name = "PROGRAM")]
     pub helm: Option<PathBuf>,
 
+    /// File with the sources that windlass may fetch charts and bases of kustomize from, for config
+    /// repositories. Without it, it fetches nothing
+    #[arg(long, env = "WINDLASS_SOURCES", value_name = "FILE")]
+    pub sources: Option<PathBuf>,
+
     /// File with credentials of image registries, as `docker login` writes it. windlass uses them
     /// to check whether an announced index lists a running digest. Public images need none
     #[arg(long, env = "WINDLASS_REGISTRY_AUTH_FILE", value_name = "FILE")]

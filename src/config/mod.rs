@@ -51,6 +51,8 @@ pub struct Settings {
     pub kustomize: PathBuf,
     pub helm: Option<PathBuf>,
     pub registry_auth: Option<PathBuf>,
+    /// The file of what may be fetched for renderings.
+    pub sources: Option<PathBuf>,
     pub outgoing: Outgoing,
     pub renderer: Option<PathBuf>,
     pub render_without_jail: bool,
@@ -111,6 +113,7 @@ impl ServeArgs {
                 other => other.clone(),
             },
             registry_auth: self.registry_auth_file.clone(),
+            sources: self.sources.clone(),
             outgoing: Outgoing::new(self.ca_file.as_deref())?,
             renderer: self.renderer.clone(),
             render_without_jail: self.render_without_jail,

@@ -24,7 +24,7 @@ const MOST_BYTES: usize = 48 << 10;
 /// Longer values are compared by their digest.
 const MOST_VALUE: usize = 120;
 /// The plans that are kept of an application at most.
-const MOST_PLANS: usize = 5;
+const MOST_PLANS: usize = 20;
 
 /// What a pull request was approved for in one application.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
@@ -130,9 +130,18 @@ pub fn after_sync(plans: &[ApprovedPlan], synced: &str) -> Vec<ApprovedPlan> {
 }
 
 /// What a plan does beyond what was approved for these inputs. None: nothing; or nothing is known
-/// to be approved, as after a push to the branch.
-pub fn deviations(plans: &[ApprovedPlan], inputs: &str, plan: &Plan) -> Option<Deviations> {
-    let approved = leading_to(plans, inputs);
+/// to be approved, as after a push to the branch. `stopped`: the sync before was stopped, which a
+/// push does not end.
+pub fn deviations(
+    plans: &[ApprovedPlan],
+    inputs: &str,
+    plan: &Plan,
+    stopped: bool,
+) -> Option<Deviations> {
+    let mut approved = leading_to(plans, inputs);
+    if approved.is_empty() && stopped {
+        approved = plans.iter().rev().collect();
+    }
     let newest = approved.first()?.pull_request;
     let mut all = Vec::new();
     for change in plan.effective().filter(|change| !change.is_hook()) {
@@ -189,20 +198,24 @@ fn other_values(change: &Change, known: &[&ApprovedChange]) -> Vec<Deviation> {
 }
 
 impl Deviations {
-    /// Names each deviation: what somebody accepts, and nothing else. `inputs`: what is synced.
+    /// Names the pull request and each deviation: what somebody accepts, and nothing else. `inputs`: what is synced.
     pub fn ids(&self, inputs: &str) -> String {
         let id = |deviation: &Deviation| {
             let text = format!("{inputs} {:?}", deviation);
-            hex::encode(&Sha256::digest(text)[..4])
+            hex::encode(&Sha256::digest(text)[..16])
         };
         let ids: BTreeSet<_> = self.all.iter().map(id).collect();
-        ids.into_iter().collect::<Vec<_>>().join(",")
+        let ids = ids.into_iter().collect::<Vec<_>>().join(",");
+        format!("#{} {ids}", self.pull_request)
     }
 
     /// Whether somebody accepted each of them. `accepted`: [`Deviations::ids`] of then.
     pub fn are_accepted(&self, inputs: &str, accepted: &str) -> bool {
-        let accepted: BTreeSet<_> = accepted.split(',').collect();
-        self.ids(inputs).split(',').all(|id| accepted.contains(id))
+        let ids = |text: &str| -> BTreeSet<String> {
+            let (_, ids) = text.split_once(' ').unwrap_or_default();
+            ids.split(',').map(str::to_string).collect()
+        };
+        ids(&self.ids(inputs)).is_subset(&ids(accepted))
     }
 }
 
@@ -281,7 +294,7 @@ fn text(value: Option<&Value>) -> String {
     }
     let text = value.map_or("nothing".into(), |value| plain(value).to_string());
     match text.len() > MOST_VALUE {
-        true => format!("sha256:{}", &hex::encode(Sha256::digest(&text))[..16]),
+        true => format!("sha256:{}", &hex::encode(Sha256::digest(&text))[..32]),
         false => text,
     }
 }

@@ -14,10 +14,11 @@ use gix::bstr::{BString, ByteSlice as _};
 use gix::credentials::helper::Action;
 use gix::credentials::protocol::Outcome as Credentials;
 use gix::progress::Discard;
-use gix::protocol::transport::client::blocking_io::http;
+use gix::protocol::transport::client::blocking_io::{Transport, http};
 use gix::refs::transaction::{PreviousValue, RefEdit};
 use gix::remote::{Direction, fetch};
-use secrecy::ExposeSecret as _;
+use reqwest::dns::{Name, Resolve, Resolving};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Remote;
 use crate::domain::FOREIGN_IDS;
@@ -122,6 +123,64 @@ fn is_current(repo: &gix::Repository, mapping: &fetch::refmap::Mapping) -> bool 
     here.is_some() && here.as_deref() == mapping.remote.as_id()
 }
 
+/// The way to a repository that is not GitHub's App's: as whom, and through whose names.
+pub struct Way<'a> {
+    pub url: &'a str,
+    /// The value of `Authorization`.
+    pub authorization: Option<SecretString>,
+    pub outgoing: &'a Outgoing,
+    pub resolver: Arc<dyn Resolve>,
+}
+
+/// reqwest's builder takes no trait object.
+struct Names(Arc<dyn Resolve>);
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        self.0.resolve(name)
+    }
+}
+
+type Connected<'remote, 'repo> =
+    gix::remote::Connection<'remote, 'static, 'repo, Box<dyn Transport + Send>>;
+
+impl Way<'_> {
+    /// Follows no redirect.
+    pub(super) fn connect<'remote, 'repo>(
+        &self,
+        repo: &gix::Repository,
+        remote: &'remote gix::Remote<'repo>,
+    ) -> anyhow::Result<Connected<'remote, 'repo>> {
+        let mut transport = repo.transport_options(self.url, None)?;
+        if let Some(options) = transport
+            .as_mut()
+            .and_then(|options| options.downcast_mut::<http::Options>())
+        {
+            options.follow_redirects = http::options::FollowRedirects::None;
+            if let Some(value) = &self.authorization {
+                let header = format!("Authorization: {}", value.expose_secret());
+                options.extra_headers.push(header);
+            }
+            let (authorities, resolver) = (self.outgoing.certificates()?, self.resolver.clone());
+            let configure: ConfigureClient = Box::new(move |builder| {
+                let builder = builder.tls_certs_merge(authorities.clone());
+                let builder = builder.dns_resolver(Arc::new(Names(resolver.clone())));
+                Ok(builder.timeout(Duration::from_secs(120)))
+            });
+            options.backend = Some(Arc::new(Mutex::new(http::reqwest::Options {
+                configure_client: Some(configure),
+                configure_request: None,
+            })));
+        }
+        let connection = remote.connect(Direction::Fetch)?;
+        let mut connection = connection.with_credentials(|_| Ok(None));
+        if let Some(options) = transport {
+            connection.set_transport_options(options);
+        }
+        Ok(connection)
+    }
+}
+
 /// The options of the transport, with a timeout. gix sends no credentials over plain HTTP, which
 /// only a sandbox on loopback uses: there `token` goes into a header.
 fn transport_options(
@@ -169,7 +228,7 @@ fn credentials(action: Action, password: Option<&str>) -> Option<Credentials> {
 }
 
 /// Fails where a ref could not be updated.
-fn check_updates(status: &fetch::Status) -> anyhow::Result<()> {
+pub(super) fn check_updates(status: &fetch::Status) -> anyhow::Result<()> {
     use fetch::refs::update::Mode;
     let (fetch::Status::NoPackReceived { update_refs, .. }
     | fetch::Status::Change { update_refs, .. }) = status;

@@ -115,10 +115,8 @@ impl Mirrors {
         };
         let path = self.path(repo);
         if packs_in(&path) > MOST_PACKS || bytes_in(&path.join("objects/pack")) > MOST_BYTES {
-            renew(&path, &self.outgoing, remote, &wanted)
-                .with_context(|| format!("fetch {repo} again"))?;
-            *locked(&self.cuts(repo)) = Cuts::default();
-            return Ok(());
+            return renew(&path, &self.outgoing, remote, &wanted, &self.cuts(repo))
+                .with_context(|| format!("fetch {repo} again"));
         }
         open_or_init(&path)?;
         let mirror = locked(&self.cuts(repo)).open(&path)?;
@@ -160,11 +158,7 @@ impl Mirrors {
             depth: self.depth,
             all: false,
         };
-        let most = TooMuch {
-            bytes: MOST_HEAD_BYTES,
-            time: MOST_HEAD_TIME,
-        };
-        self.fetch_aside(Side::Heads, repo, remote, &wanted, most)
+        self.fetch_aside(Side::Heads, repo, remote, &wanted, OF_A_HEAD)
     }
 
     /// Fetches commits with some of their history: the more, the more often a question has asked
@@ -201,9 +195,13 @@ impl Mirrors {
             },
             all: false,
         };
-        let most = TooMuch {
-            bytes: MOST_BYTES,
-            time: MOST_OLDER_TIME,
+        // Anybody may have pushed, or may name, what is asked for first.
+        let most = match asked {
+            0 => OF_A_HEAD,
+            _ => TooMuch {
+                bytes: MOST_BYTES,
+                time: MOST_OLDER_TIME,
+            },
         };
         tracing::debug!(%repo, commits = ?missing, depth = wanted.depth, "fetch older commits");
         match self.fetch_aside(Side::Older, repo, remote, &wanted, most) {
@@ -230,33 +228,19 @@ impl Mirrors {
         most: TooMuch,
     ) -> anyhow::Result<()> {
         let path = self.path(repo);
-        let aside = side.make(&open_or_init(&path)?, &path)?;
-        let aside = locked(&self.cuts(repo)).open(&aside)?;
-        let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
+        let aside = {
+            let cuts = self.cuts(repo);
+            let mut cuts = locked(&cuts);
+            let aside = side.make(&open_or_init(&path)?, &path)?;
+            cuts.open(&aside)?
+        };
         let packs = path.join("objects/pack");
-        let (before, started) = (bytes_in(&packs), std::time::Instant::now());
-        if before > MOST_BYTES {
+        if bytes_in(&packs) > MOST_BYTES {
             // The next fetch of the base replaces the mirror.
             return Err(most.into());
         }
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !over.load(Ordering::SeqCst) {
-                    if bytes_in(&packs).saturating_sub(before) > most.bytes
-                        || started.elapsed() > most.time
-                    {
-                        stop.store(true, Ordering::SeqCst);
-                    }
-                    std::thread::park_timeout(Duration::from_millis(100));
-                }
-            });
-            // Ends the watching thread, also if the fetch panics.
-            let _end = SetOnDrop(&over);
-            fetch_into(&aside, &self.outgoing, remote, wanted, &stop)
-        })
-        .map_err(|error| match stop.load(Ordering::SeqCst) {
-            true => most.into(),
-            false => error,
+        within_bounds(&packs, most, |stop| {
+            fetch_into(&aside, &self.outgoing, remote, wanted, stop)
         })
     }
 
@@ -272,6 +256,41 @@ impl Mirrors {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The limits of what anybody may have pushed.
+pub(super) const OF_A_HEAD: TooMuch = TooMuch {
+    bytes: MOST_HEAD_BYTES,
+    time: MOST_HEAD_TIME,
+};
+
+/// Runs a fetch that fills the folder `packs`, within limits.
+pub(super) fn within_bounds(
+    packs: &Path,
+    most: TooMuch,
+    fetch: impl FnOnce(&AtomicBool) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (stop, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (before, started) = (bytes_in(packs), std::time::Instant::now());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                if bytes_in(packs).saturating_sub(before) > most.bytes
+                    || started.elapsed() > most.time
+                {
+                    stop.store(true, Ordering::SeqCst);
+                }
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+        });
+        // Ends the watching thread, also if the fetch panics.
+        let _end = SetOnDrop(&over);
+        fetch(&stop)
+    })
+    .map_err(|error| match stop.load(Ordering::SeqCst) {
+        true => most.into(),
+        false => error,
+    })
 }
 
 /// Sets a flag when it is dropped.
@@ -290,6 +309,7 @@ fn renew(
     outgoing: &Outgoing,
     remote: &Remote<'_>,
     wanted: &Wanted<'_>,
+    cuts: &Mutex<Cuts>,
 ) -> anyhow::Result<()> {
     let beside = |word: &str| path.with_extension(word);
     let (new, old) = (beside("new"), beside("old"));
@@ -298,8 +318,12 @@ fn renew(
     }
     let (mirror, stop) = (open_or_init(&new)?, AtomicBool::new(false));
     fetch_into(&mirror, outgoing, remote, wanted, &stop)?;
+    // What is known of the old one's ends must not be believed of the new one.
+    let mut cuts = locked(cuts);
     std::fs::rename(path, &old)?;
     std::fs::rename(&new, path)?;
+    *cuts = Cuts::default();
+    drop(cuts);
     let _ = std::fs::remove_dir_all(&old);
     Ok(())
 }
@@ -353,7 +377,7 @@ fn packs_in(mirror: &Path) -> usize {
 }
 
 /// Bytes of the files in a folder.
-fn bytes_in(folder: &Path) -> u64 {
+pub(super) fn bytes_in(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.metadata().ok())

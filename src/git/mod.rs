@@ -11,6 +11,7 @@
 //! - [`mirrors`]: the folder that holds them; [`fetch`]: what fills them; [`cuts`]: where history
 //!   ends; [`side`]: fetching what no branch of the mirror follows
 //! - [`commits`], [`history`], [`tree`], [`listing`]: reading a mirror
+//! - [`pinned`]: single commits of repositories of others
 //! - [`notes`]: our notes, and what a push of them consists of
 //! - [`working_copy`]: a person's repository, with its uncommitted changes
 
@@ -30,16 +31,18 @@ mod history;
 mod listing;
 mod mirrors;
 mod notes;
+mod pinned;
 mod side;
 mod tree;
 mod working_copy;
 
 pub use commits::Merged;
-pub use fetch::ForeignIds;
+pub use fetch::{ForeignIds, Way};
 use listing::{Directories, directories};
 pub use listing::{EntryMode, Listing, TooLarge};
 pub use mirrors::{Mirrors, TooMuch};
 pub use notes::NOTES;
+pub use pinned::Pinned;
 pub use tree::is_lfs_pointer;
 
 /// The open mirror of one repository. Objects that windlass creates, such as merged trees, stay in

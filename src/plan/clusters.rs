@@ -18,7 +18,7 @@ use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
 use crate::domain::{Invalid, RepoName};
 use crate::git::Mirror;
-use crate::render::{Local, Programs, Renderer, Runner};
+use crate::render::{Fetcher, Local, Programs, Renderer, Runner, Sources};
 
 fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
     let default = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
@@ -128,11 +128,16 @@ pub(super) async fn environment(
         )),
         None => None,
     };
+    let mut renderer = Renderer::new(Runner::Local(Local::new(programs, work.clone())?));
+    if let Some(file) = &args.sources {
+        let fetcher = Fetcher::without_authorities(Sources::read(file)?, work.join("fetched"))?;
+        renderer = renderer.fetching(fetcher);
+    }
     Ok(Environment {
         clusters: Arc::new(clusters),
         previews_as: None,
         projects,
-        renderer: Renderer::new(Runner::Local(Local::new(programs, work)?)),
+        renderer,
         mask: Mask::new(&key),
     })
 }

@@ -68,6 +68,10 @@ pub struct PlanArgs {
     #[arg(long, env = "WINDLASS_PROJECTS", value_name = "FILE")]
     pub(super) projects: Option<PathBuf>,
 
+    /// File with the sources of charts and bases, as the server has it
+    #[arg(long, env = "WINDLASS_SOURCES", value_name = "FILE")]
+    pub(super) sources: Option<PathBuf>,
+
     /// Render even if this kernel cannot jail the renderers
     #[arg(long)]
     pub(super) render_without_jail: bool,

@@ -9,14 +9,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
-
+use super::dependencies::{Dependency, dependencies};
 use super::inputs::{Chart, How, Inputs, Walk};
 use super::run::{MOST_TIME, Program};
 use super::source::join;
 use super::{MOST_LINKS, NotRendered, Release, Renderer};
+use crate::domain::Invalid;
 use crate::domain::manifest::Manifest;
-use crate::domain::{Invalid, yaml};
 
 type Files = BTreeMap<String, Arc<[u8]>>;
 
@@ -24,26 +23,6 @@ type Files = BTreeMap<String, Arc<[u8]>>;
 const LOOKUP: &str = "lookup";
 /// The replacement for `now` (text/template, sprig).
 const ANOTHER_TIME: &str = "(toDate \"2006-01-02T15:04:05Z07:00\" \"2001-02-03T04:05:06Z\")";
-
-/// The dependencies of a chart: name and repository.
-fn dependencies(file: &str, content: &[u8]) -> Result<Vec<(String, String)>, Invalid> {
-    let documents = yaml::documents(&String::from_utf8_lossy(content))
-        .map_err(|error| Invalid(format!("{file}: {error}")))?;
-    let all = documents
-        .first()
-        .map(|document| {
-            document["dependencies"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default()
-        })
-        .unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-    Ok(all
-        .iter()
-        .map(|dependency| (text(&dependency["name"]), text(&dependency["repository"])))
-        .collect())
-}
 
 impl Renderer {
     pub(super) async fn helm(
@@ -77,6 +56,7 @@ impl Renderer {
         let How::Helm(chart) = &inputs.how else {
             return Ok(None);
         };
+        let inputs = &*self.complete(inputs).await?;
         let failing = inputs.with_function(LOOKUP, "fail");
         if failing.files == inputs.files {
             return Ok(None);
@@ -162,29 +142,7 @@ impl Walk<'_> {
         for path in paths {
             self.file(&path)?;
         }
-        for (name, repository) in dependencies(&about, &self.files[&about])? {
-            let vendored = self.source.is_directory(&format!("{chart}/charts/{name}"))
-                || self.source.under(&format!("{chart}/charts")).any(|path| {
-                    path.rsplit('/').next().is_some_and(|file| {
-                        file.starts_with(&format!("{name}-")) && file.ends_with(".tgz")
-                    })
-                });
-            match repository.strip_prefix("file://") {
-                _ if vendored => {}
-                Some(path) => {
-                    let path = join(chart, path).ok_or_else(|| {
-                        Invalid(format!("{about}: `{repository}` is not in this repository"))
-                    })?;
-                    self.chart(&path)?;
-                }
-                None => {
-                    return Err(Invalid(format!(
-                        "{about}: the chart `{name}` is not in this repository: run `helm dependency build {chart}` and commit its charts/"
-                    )));
-                }
-            }
-        }
-        Ok(())
+        self.depends(chart)
     }
 }
 
@@ -209,7 +167,10 @@ impl Inputs {
             let Some(content) = self.files.get(&about) else {
                 continue;
             };
-            for (name, repository) in dependencies(&about, content).unwrap_or_default() {
+            for Dependency {
+                name, repository, ..
+            } in dependencies(&about, content).unwrap_or_default()
+            {
                 let Some(path) = repository
                     .strip_prefix("file://")
                     .and_then(|path| join(&chart, path))

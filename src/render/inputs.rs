@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::complete::Wanted;
 use super::kustomize::{KUSTOMIZATIONS, is_kustomization};
 use super::source::Source;
 use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest, is_own};
@@ -16,8 +17,8 @@ use crate::domain::{Invalid, yaml};
 use crate::git::EntryMode;
 
 /// Bounds on the inputs of one rendering.
-const MOST_FILES: usize = 2_000;
-const MOST_INPUT: usize = 32 << 20;
+pub(super) const MOST_FILES: usize = 2_000;
+pub(super) const MOST_INPUT: usize = 32 << 20;
 
 /// How a directory is rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub struct Inputs {
     pub(super) how: How,
     /// Path → content.
     pub(super) files: BTreeMap<String, Arc<[u8]>>,
+    /// What these files need from elsewhere.
+    pub(super) wanted: Vec<Wanted>,
     /// The hash over paths and contents.
     pub hash: String,
 }
@@ -128,6 +131,10 @@ impl Inputs {
             place: self.directory.clone(),
             ..Files::default()
         };
+        if let How::Helm(chart) = &self.how {
+            let own = |path: &&String| is_own(&self.directory, path) && !is_link(path);
+            files.last_values = chart.values.iter().rfind(own).cloned();
+        }
         for (path, content) in &self.files {
             let (Some(kind), Ok(text)) = (self.kind_of(path), std::str::from_utf8(content)) else {
                 continue;
@@ -197,18 +204,14 @@ fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Inva
     if !tree.is_directory(directory) && !tree.has_file(directory) {
         return Ok(None);
     }
-    let mut walk = Walk {
-        source: tree,
-        files: BTreeMap::new(),
-        visited: BTreeSet::new(),
-        size: 0,
-    };
+    let mut walk = Walk::new(tree);
     let how = walk.application(source)?;
     Ok(Some(Inputs {
         directory: directory.clone(),
         hash: identity(directory, &how, &walk.files),
         how,
         files: walk.files,
+        wanted: walk.wanted,
     }))
 }
 
@@ -234,11 +237,22 @@ fn identity(directory: &str, how: &How, files: &BTreeMap<String, Arc<[u8]>>) -> 
 pub(super) struct Walk<'a> {
     pub(super) source: &'a Source<'a>,
     pub(super) files: BTreeMap<String, Arc<[u8]>>,
+    pub(super) wanted: Vec<Wanted>,
     pub(super) visited: BTreeSet<String>,
     size: usize,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    pub(super) fn new(source: &'a Source<'a>) -> Self {
+        Self {
+            source,
+            files: BTreeMap::new(),
+            wanted: Vec::new(),
+            visited: BTreeSet::new(),
+            size: 0,
+        }
+    }
+
     /// Reads all files that an application's directory needs.
     fn application(&mut self, source: &RenderSource) -> Result<How, Invalid> {
         let (tree, directory) = (self.source, &source.directory);
@@ -339,6 +353,7 @@ mod tests {
             directory: "own".into(),
             how: How::Plain,
             files,
+            wanted: Vec::new(),
             hash: String::new(),
         };
         let at = |kind: &str| {

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::complete::{Wanted, What};
+use super::dependencies::line;
 use super::inputs::{Inputs, Walk};
+use super::remote::Base;
 use super::run::{MOST_TIME, Program};
 use super::source::{Source, join};
 use super::{NotRendered, Renderer};
@@ -119,16 +122,30 @@ impl Walk<'_> {
     }
 
     fn reference(&mut self, directory: &str, file: &str, reference: &str) -> Result<(), Invalid> {
-        let outside = || {
-            Invalid(format!(
-                "{file} refers to `{reference}`, which is not in this repository: remote bases and files are not read; put a copy beside it"
-            ))
-        };
+        let text = &self.files[file];
+        let at = line(file, text, reference);
+        if let Some(base) = Base::parse(reference) {
+            let (file, written) = (file.into(), reference.into());
+            let what = What::Base {
+                base,
+                file,
+                written,
+            };
+            return self.want(Wanted { at, what });
+        }
         let remote =
             reference.contains("://") || reference.contains('?') || reference.starts_with("git@");
-        let path = join(directory, reference)
-            .filter(|_| !remote)
-            .ok_or_else(outside)?;
+        if remote {
+            return Err(Invalid(format!(
+                "{at} refers to `{reference}`, which is not in this repository: remote files are not read, but for bases in Git repositories (`https://github.com/OWNER/NAME//PATH?ref=COMMIT`); put a copy beside it"
+            )));
+        }
+        let outside = || {
+            Invalid(format!(
+                "{at} refers to `{reference}`, which is not in this repository"
+            ))
+        };
+        let path = join(directory, reference).ok_or_else(outside)?;
         if self.source.is_directory(&path) {
             return self.kustomization(&path);
         }

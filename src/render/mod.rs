@@ -3,7 +3,7 @@
 //! A pull request's head is untrusted input. The files that a rendering reads are
 //! determined before anything runs: [`inputs`] follows every reference of every
 //! kustomization inside the tree. It refuses a reference that leads out of the
-//! tree (remote bases and files, absolute paths, symbolic links), names a plugin,
+//! tree (absolute paths, symbolic links), names a plugin,
 //! or does not exist. Only those files are written for the child process, which
 //! runs in a [`jail`] with an empty environment, a time limit and an output
 //! limit. The hash of the inputs identifies a rendering: it is the cache's key,
@@ -11,7 +11,8 @@
 //!
 //! - [`source`]: a tree, and reading files in it
 //! - [`inputs`]: the files that a rendering reads, and their hash; [`kustomize`]
-//!   and [`chart`] follow references and run the program
+//!   and [`chart`] (with [`dependencies`]) follow references and run the program
+//! - [`complete`], [`remote`]: what it needs from elsewhere, fetched
 //! - [`run`], [`jail`]: running the programs, as child processes or in a
 //!   container of their own
 //! - [`budget`]: limits for all renderings of one pull request
@@ -29,9 +30,12 @@ use crate::domain::{Invalid, yaml};
 
 mod budget;
 mod chart;
+mod complete;
+mod dependencies;
 mod inputs;
 pub mod jail;
 mod kustomize;
+mod remote;
 mod rules;
 pub mod run;
 mod source;
@@ -39,6 +43,7 @@ mod source;
 pub use budget::Budget;
 use inputs::How;
 pub use inputs::{Inputs, Unreadable, editable, inputs};
+pub use remote::{Fetcher, Sources};
 pub use rules::rules;
 use run::{Job, MOST_TIME, Trouble};
 pub use run::{Local, Program, Programs, Runner};
@@ -82,6 +87,8 @@ pub enum NotRendered {
 pub struct Renderer {
     shared: Arc<Shared>,
     budget: Option<Arc<Budget>>,
+    /// What fetches from elsewhere. None: nothing may.
+    fetcher: Option<Arc<Fetcher>>,
 }
 
 struct Shared {
@@ -113,6 +120,15 @@ impl Renderer {
         Self {
             shared: Arc::new(shared),
             budget: None,
+            fetcher: None,
+        }
+    }
+
+    /// The same renderer, which may fetch what is elsewhere.
+    pub fn fetching(self, fetcher: Fetcher) -> Self {
+        Self {
+            fetcher: Some(Arc::new(fetcher)),
+            ..self
         }
     }
 
@@ -181,6 +197,7 @@ impl Renderer {
         inputs: &Inputs,
         release: Option<Release>,
     ) -> Result<Vec<Manifest>, NotRendered> {
+        let inputs = &*self.complete(inputs).await?;
         match &inputs.how {
             How::Plain => {
                 let _permit = self
@@ -255,6 +272,7 @@ impl Renderer {
             directory: ".".into(),
             how: How::Plain,
             files: BTreeMap::new(),
+            wanted: Vec::new(),
             hash: String::new(),
         };
         let open_ways = self

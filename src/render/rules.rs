@@ -61,6 +61,7 @@ impl Renderer {
             directory: "definition".into(),
             how: How::Plain,
             files,
+            wanted: Vec::new(),
             hash: String::new(),
         };
         let arguments = ["rules".to_string(), "rules.json".to_string()];
@@ -68,6 +69,7 @@ impl Renderer {
         let without_budget = Self {
             shared: self.shared.clone(),
             budget: None,
+            fetcher: None,
         };
         match without_budget
             .run(&inputs, Program::Windlass, &arguments, MOST_RULE_TIME)

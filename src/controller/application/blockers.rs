@@ -65,7 +65,7 @@ pub async fn read(
     let (status, requests) = (&declared.status, &declared.requests);
     let pause = pause(requests.pause.clone(), status.pause.clone(), ctx.now())?;
     let cluster_uid = scope.cluster.uid().await?;
-    let approved = approved::plans(ctx, key, declared);
+    let approved = approved::plans(ctx, key, declared).await?;
     let deviations = approved::deviations(declared, &approved, plan);
     let adoption = adoption(status, plan, &cluster_uid, requests.adopt, key);
     if requests.hard_refresh {

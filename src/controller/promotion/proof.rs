@@ -64,8 +64,10 @@ async fn edits_of(
         let files = files(mirror, mirror.tree(&base)?, &place)?.unwrap_or_default();
         let mut edited = files.clone();
         let settable = |candidate: &Candidate| edited.set(candidate).is_ok();
-        let all = candidates.iter().all(settable);
-        Ok(all.then(|| edited.changed_from(&files)).unwrap_or_default())
+        Ok(match candidates.iter().all(settable) {
+            true => edited.changed_from(&files),
+            false => Vec::new(),
+        })
     })
     .await
 }

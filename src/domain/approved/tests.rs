@@ -47,7 +47,7 @@ fn approved(from: &str, to: &str, plan: &Plan) -> ApprovedPlan {
 
 /// The deviations in short.
 fn found(plans: &[ApprovedPlan], inputs: &str, plan: &Plan) -> Vec<String> {
-    let found = deviations(plans, inputs, plan);
+    let found = deviations(plans, inputs, plan, false);
     let all = found.into_iter().flat_map(|found| found.all);
     all.map(|deviation| match deviation.kind {
         DeviationKind::Recreated => "recreated".into(),
@@ -138,7 +138,7 @@ fn an_acceptance_is_for_what_was_shown_of_these_inputs() {
     let plans = [approved("x", "y", &plan(old.clone(), new))];
     let found = |image| {
         let plan = recreated(old.clone(), web(&[("web", image)]));
-        deviations(&plans, "y", &plan).unwrap()
+        deviations(&plans, "y", &plan, false).unwrap()
     };
     let (shown, other) = (found("b:2"), found("b:3"));
     assert_eq!(shown.all.len(), 2);
@@ -153,6 +153,10 @@ fn an_acceptance_is_for_what_was_shown_of_these_inputs() {
     assert!(!other.are_accepted("y", &accepted));
     assert!(!shown.are_accepted("z", &accepted));
     assert!(!shown.are_accepted("y", ""));
+    // A push does not end the stop.
+    let again = recreated(old.clone(), web(&[("web", "b:2")]));
+    assert_eq!(deviations(&plans, "z", &again, false), None);
+    assert_eq!(deviations(&plans, "z", &again, true), Some(shown));
 }
 
 #[test]
@@ -171,7 +175,7 @@ fn what_is_kept_is_bounded_and_holds_no_long_values() {
     let many = plan(Value::Null, json!({"kind": "ConfigMap", "data": many}));
     assert!(approved("x", "y", &many).changes[0].values.is_empty());
     let mut plans = Vec::new();
-    for number in 0..9 {
+    for number in 0..30 {
         let plan = approved(&format!("{number}"), &format!("{}", number + 1), &big);
         keep(
             &mut plans,
@@ -185,9 +189,12 @@ fn what_is_kept_is_bounded_and_holds_no_long_values() {
     keep(
         &mut plans,
         ApprovedPlan {
-            pull_request: 8,
+            pull_request: 29,
             ..kept
         },
     );
-    assert_eq!((plans.len(), plans[4].to.as_str()), (MOST_PLANS, "y"));
+    assert_eq!(
+        (plans.len(), plans[MOST_PLANS - 1].to.as_str()),
+        (MOST_PLANS, "y")
+    );
 }

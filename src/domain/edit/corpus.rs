@@ -65,6 +65,9 @@ fn file<'a>(files: &'a mut Files, path: &str) -> &'a mut String {
         name if name.contains("values") => Kind::Values,
         _ => Kind::Manifests,
     };
+    if kind == Kind::Values && !path.starts_with("base/") {
+        files.last_values = Some(path.into());
+    }
     let side = match path.starts_with("base/") {
         true => &mut files.elsewhere,
         false => &mut files.own,

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::document::single;
-use super::image::{Form, Place, bare, places_in};
+use super::image::{Form, Place, bare, places_in, set_where};
 use super::insert::{add_entry, add_value};
-use super::{EditError, FileEdit, Step, set_image};
+use super::{EditError, FileEdit, Step};
 use crate::domain::image::{Candidate, Digest};
 
 /// What a file is.
@@ -31,6 +31,8 @@ pub struct Files {
     pub place: String,
     /// Its own files, by their paths: these may be edited.
     pub own: BTreeMap<String, File>,
+    /// Its own values file that wins over the others of its chart.
+    pub last_values: Option<String>,
     /// What it reads elsewhere.
     pub elsewhere: BTreeMap<String, File>,
 }
@@ -73,19 +75,15 @@ impl Files {
     /// Sets a candidate's image; an error leaves everything as it was.
     pub fn set(&mut self, candidate: &Candidate) -> Result<(), EditError> {
         let mut edited = BTreeMap::new();
+        // What a kustomization's entry overrides stays as it is.
+        let has_entry = has_entry(&self.own, &candidate.image);
+        let is_wanted = |place: &Place| !has_entry || !place.is_of_a_container();
         for (path, (kind, text)) in &self.own {
-            let set = set_image(text, *kind, candidate);
+            let set = set_where(text, *kind, candidate, &is_wanted);
             let set = set.map_err(|EditError(why)| EditError(format!("{path}: {why}")))?;
             if let Some(text) = set {
                 edited.insert(path.clone(), (*kind, text));
             }
-        }
-        // What a kustomization's entry overrides stays as it is.
-        if edited
-            .values()
-            .any(|(kind, _)| *kind == Kind::Kustomization)
-        {
-            edited.retain(|_, (kind, _)| *kind == Kind::Kustomization);
         }
         if edited.is_empty() {
             edited.extend(self.override_elsewhere(candidate)?);
@@ -137,10 +135,8 @@ impl Files {
 
     /// An own value for an image that the chart's values set.
     fn value(&self, candidate: &Candidate, places: &[Place]) -> Result<(String, File), EditError> {
-        let own = self
-            .own
-            .iter()
-            .rfind(|(_, (kind, _))| *kind == Kind::Values);
+        let last = self.last_values.as_ref();
+        let own = last.and_then(|path| self.own.get_key_value(path));
         let Some((path, (kind, text))) = own else {
             return Err(self.nowhere(&candidate.image));
         };
@@ -212,23 +208,27 @@ fn set_value(text: &str, place: &Place, candidate: &Candidate) -> Result<String,
     }
 }
 
+/// Whether a kustomization has an entry for the image.
+fn has_entry(files: &BTreeMap<String, File>, image: &str) -> bool {
+    let is_entry = |place: &Place| matches!(place.form, Form::Entry);
+    let mut places = files
+        .values()
+        .map(|(kind, text)| places_in(text, *kind, image));
+    places.any(|places| places.is_ok_and(|places| places.iter().any(is_entry)))
+}
+
 fn digests(files: &BTreeMap<String, File>, image: &str) -> (Vec<Option<Digest>>, bool) {
     let (mut found, mut readable) = (Vec::new(), true);
-    let mut overridden = Vec::new();
+    let has_entry = has_entry(files, image);
     for (kind, text) in files.values() {
         match places_in(text, *kind, image) {
             Ok(places) => {
-                let digests = places.into_iter().map(|place| place.digest);
-                match kind {
-                    Kind::Kustomization => found.extend(digests),
-                    Kind::Manifests | Kind::Values => overridden.extend(digests),
-                }
+                let effective = places.into_iter();
+                let effective = effective.filter(|place| !has_entry || !place.is_of_a_container());
+                found.extend(effective.map(|place| place.digest));
             }
             Err(_) => readable = false,
         }
-    }
-    if found.is_empty() {
-        found = overridden;
     }
     (found, readable)
 }

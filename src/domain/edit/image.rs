@@ -6,12 +6,13 @@ use super::document::{single, split_documents};
 use super::{Assignment, EditError, Kind, Step, Steps, at, edited};
 use crate::domain::image::{Candidate, Digest, ImageRef, same_image, shortest};
 
-/// Sets tag and digest of the candidate's image wherever `text` uses it. None: the file does not use
-/// the image. If it has the candidate already, the text stays the same.
-pub fn set_image(
+/// Sets tag and digest of the candidate's image in the places of `text` that are wanted. None: there
+/// are none. If it has the candidate already, the text stays the same.
+pub(super) fn set_where(
     text: &str,
     kind: Kind,
     candidate: &Candidate,
+    is_wanted: &dyn Fn(&Place) -> bool,
 ) -> Result<Option<String>, EditError> {
     let (bom, body) = match text.strip_prefix('\u{feff}') {
         Some(body) => ("\u{feff}", body),
@@ -20,7 +21,7 @@ pub fn set_image(
     let mut out = String::from(bom);
     let mut used = false;
     for document in split_documents(body) {
-        match set_in_document(document, kind, candidate)? {
+        match set_in_document(document, kind, candidate, is_wanted)? {
             Some(edited) => {
                 used = true;
                 out.push_str(&edited);
@@ -55,6 +56,7 @@ fn set_in_document(
     text: &str,
     kind: Kind,
     candidate: &Candidate,
+    is_wanted: &dyn Fn(&Place) -> bool,
 ) -> Result<Option<String>, EditError> {
     if !mentions(text, &candidate.image) {
         return Ok(None);
@@ -63,6 +65,7 @@ fn set_in_document(
     let places = places(&before, kind, &candidate.image);
     let assignments: Vec<_> = places
         .iter()
+        .filter(|place| is_wanted(place))
         .flat_map(|place| place.assignments(candidate))
         .collect();
     if assignments.is_empty() {
@@ -98,6 +101,13 @@ const DIGESTS: [&str; 2] = ["digest", BARE];
 const BARE: &str = "sha";
 
 impl Place {
+    /// Whether kustomize sets it by an entry of `images:`.
+    pub(super) fn is_of_a_container(&self) -> bool {
+        let lists = ["containers", "initContainers"];
+        let is_list = |step: &Step| matches!(step, Step::Key(key) if lists.contains(&key.as_str()));
+        self.steps.iter().any(is_list)
+    }
+
     /// The digest that another document has at the same path. None: it has nothing there.
     pub(super) fn digest_in(&self, document: &Value) -> Option<Option<Digest>> {
         let at = at(document, &self.steps)?;

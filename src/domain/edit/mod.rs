@@ -1,7 +1,7 @@
 //! Byte-exact edits of people's files: only the tag and digest of one image, or
 //! only some fields of one object, change. The result is checked by parsing it.
 //!
-//! [`set_image`] finds the spans with yamlpath, splices them, parses the text
+//! [`Files::set`] finds the spans with yamlpath, splices them, parses the text
 //! before and after, and refuses the edit unless exactly the wanted paths differ.
 //! Files that cannot be edited safely (aliases, anchors, templates, duplicate
 //! keys) fail this check and are refused with a message.
@@ -27,7 +27,6 @@ mod splice;
 pub use document::split_documents;
 pub use fields::set_fields;
 pub use files::{Files, Kind};
-pub use image::set_image;
 pub use proof::moves_only;
 
 /// An edit that is only valid for the blob that it was made from.

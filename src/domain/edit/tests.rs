@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::image::set_where;
 use super::*;
 use crate::domain::fieldset::FieldPath;
 use crate::domain::image::{Candidate, Digest};
@@ -24,7 +25,7 @@ fn kind_of(text: &str) -> Kind {
 }
 
 fn set_in(text: &str, candidate: &Candidate) -> Result<Option<String>, EditError> {
-    set_image(text, kind_of(text), candidate)
+    set_where(text, kind_of(text), candidate, &|_| true)
 }
 
 /// The digest at each place where a text sets an image.

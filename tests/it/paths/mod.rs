@@ -1,6 +1,7 @@
 //! The five paths, one file each.
 
 pub mod command;
+mod elsewhere;
 mod forks;
 mod image_event;
 mod layouts;

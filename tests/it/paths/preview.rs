@@ -289,7 +289,7 @@ async fn a_hostile_head_is_refused_with_words() {
         (
             "remote",
             "resources: [https://example.com/evil.yaml]\n",
-            "remote bases and files are not read",
+            "remote files are not read",
         ),
         (
             "escape",

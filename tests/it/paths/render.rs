@@ -80,7 +80,7 @@ async fn what_a_chart_must_not_do_is_said_to_its_author() {
             format!(
                 "{CHART}dependencies: [{{name: redis, version: 1.0.0, repository: https://charts.example.com}}]\n"
             ),
-            "the chart `redis` is not in this repository: run `helm dependency build charts/web`",
+            "charts/web/Chart.yaml:4: the chart `redis` is not in this repository, and windlass may fetch nothing from elsewhere: run `helm dependency build charts/web` and commit its charts/, or have the server's administrator allow `- url: https://charts.example.com` (--sources)",
         ),
         (
             "charts/web/templates/config.yaml",

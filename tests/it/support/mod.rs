@@ -6,6 +6,7 @@
 //! - `registry`: a server of images
 
 mod budget;
+pub mod charts;
 mod cluster;
 pub mod commands;
 pub mod contract;

@@ -12,7 +12,10 @@ pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>)
     for application in applications {
         let object = invocation.ctx.store.application(&application).await?;
         let status = object.and_then(|object| object.status).unwrap_or_default();
-        let Some(unapproved) = status.unapproved else {
+        // Who contributed is known of this pull request: another one's approvers are others.
+        let own = format!("#{} ", invocation.key.number);
+        let unapproved = status.unapproved.filter(|it| it.starts_with(&own));
+        let Some(unapproved) = unapproved else {
             continue;
         };
         let request = Request {

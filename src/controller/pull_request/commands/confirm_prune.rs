@@ -3,10 +3,10 @@
 use super::Invocation;
 use super::request::{Needs, Request};
 use crate::cluster::store;
-use crate::controller::Result;
-use crate::domain::ApplicationKey;
-use crate::domain::catalog::FILE;
+use crate::controller::{Result, configuration};
 use crate::domain::command::{Answer, Done, Row, Sought};
+use crate::domain::{ApplicationKey, CommitSha};
+use crate::render::Source;
 
 pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
     let mut rows = Vec::new();
@@ -64,26 +64,25 @@ pub async fn retired_by(invocation: &Invocation<'_>) -> Result<Vec<ApplicationKe
             stage: object.spec.stage,
         };
         if observation.base.target(&application).is_none() {
-            retired.push((application, object.spec.path));
+            retired.push(application);
         }
     }
-    let at = commit.clone();
+    let (at, repo) = (commit.clone(), key.repo.clone());
     ctx.mirror(&key.repo, move |mirror| {
         let Some(parent) = mirror.parent(&at)? else {
             return Ok(Vec::new());
         };
-        let (before, after) = (
-            mirror.files(mirror.tree(&parent)?)?,
-            mirror.files(mirror.tree(&at)?)?,
-        );
-        let configured = before.get(FILE) != after.get(FILE);
-        Ok(retired
-            .into_iter()
-            .filter(|(_, path)| {
-                configured || before.has_directory(path) && !after.has_directory(path)
-            })
-            .map(|(key, _)| key)
-            .collect())
+        let declared = |commit: &CommitSha| -> anyhow::Result<Vec<ApplicationKey>> {
+            let source = Source::open(mirror, mirror.tree(commit)?)?;
+            let Some(Ok(configured)) = configuration(&source)? else {
+                return Ok(Vec::new());
+            };
+            let targets = configured.targets.iter();
+            Ok(targets.map(|target| target.key(&repo)).collect())
+        };
+        let (before, after) = (declared(&parent)?, declared(&at)?);
+        retired.retain(|key| before.contains(key) && !after.contains(key));
+        Ok(retired)
     })
     .await
 }
