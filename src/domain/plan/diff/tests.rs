@@ -30,8 +30,22 @@ fn an_argument_that_moves_to_another_container_is_seen_in_both() {
         container("app", &["--listen=:80"]),
         container("proxy", &["--upstream=app", "--tls"])
     ]));
-    insta::assert_snapshot!(shown(&before, &after, 1), @"");
-    insta::assert_snapshot!(shown(&before, &after, 0), @"");
+    insta::assert_snapshot!(shown(&before, &after, 1), @r#"
+    @@ .spec.containers[name="app"].args @@
+         - --listen=:80
+    -    - --tls
+         env:
+    @@ .spec.containers[name="proxy"].args @@
+         - --upstream=app
+    +    - --tls
+         env:
+    "#);
+    insta::assert_snapshot!(shown(&before, &after, 0), @r#"
+    @@ .spec.containers[name="app"].args @@
+    -    - --tls
+    @@ .spec.containers[name="proxy"].args @@
+    +    - --tls
+    "#);
 }
 
 #[test]
@@ -41,7 +55,14 @@ fn a_new_container_before_the_others_is_one_addition() {
         pod(json!([one("app"), one("proxy")])),
         pod(json!([one("init"), one("app"), one("proxy")])),
     );
-    insta::assert_snapshot!(shown(&before, &after, 1), @"");
+    insta::assert_snapshot!(shown(&before, &after, 1), @r"
+       containers:
+    +  - args:
+    +    - serve
+    +    image: init:1
+    +    name: init
+       - args:
+    ");
 }
 
 #[test]
@@ -51,15 +72,32 @@ fn items_that_change_places_are_said_in_one_line() {
         pod(json!([one("app", 1), one("proxy", 1)])),
         pod(json!([one("proxy", 1), one("app", 2)])),
     );
-    insta::assert_snapshot!(shown(&before, &after, 0), @"");
+    insta::assert_snapshot!(shown(&before, &after, 0), @r#"
+    @@ .spec.containers: order "app", "proxy" → "proxy", "app" @@
+    @@ .spec.containers[name="app"] @@
+    -  - image: app:1
+    +  - image: app:2
+    "#);
     let swapped = pod(json!([one("proxy", 1), one("app", 1)]));
-    insta::assert_snapshot!(shown(&before, &swapped, 3), @"");
+    insta::assert_snapshot!(shown(&before, &swapped, 3), @r#"
+     kind: Pod
+     spec:
+       containers:
+    @@ .spec.containers: order "app", "proxy" → "proxy", "app" @@
+       - image: proxy:1
+         name: proxy
+       - image: app:1
+    "#);
 }
 
 #[test]
 fn a_renamed_item_that_stays_much_the_same_is_one_that_changed() {
     let named = |name: &str| pod(json!([{"name": name, "args": ["a", "b"], "image": "x:1"}]));
-    insta::assert_snapshot!(shown(&named("app"), &named("web"), 1), @"");
+    insta::assert_snapshot!(shown(&named("app"), &named("web"), 1), @r"
+         image: x:1
+    -    name: app
+    +    name: web
+    ");
 }
 
 #[test]
@@ -68,7 +106,16 @@ fn the_first_field_of_an_item_that_goes_leaves_its_dash() {
         pod(json!([{"name": "app", "args": ["a"], "image": "x:1"}])),
         pod(json!([{"name": "app", "image": "x:1"}])),
     );
-    insta::assert_snapshot!(shown(&before, &after, 3), @"");
+    insta::assert_snapshot!(shown(&before, &after, 3), @r"
+     kind: Pod
+     spec:
+       containers:
+    -  - args:
+    -    - a
+    -    image: x:1
+    +  - image: x:1
+         name: app
+    ");
 }
 
 #[test]
