@@ -196,7 +196,7 @@ impl Aligned {
         }
         let named = |keys: &[String]| {
             let more = keys.len().saturating_sub(MOST_NAMED);
-            let named = keys.iter().take(MOST_NAMED).map(|key| value_of(key));
+            let named = keys.iter().take(MOST_NAMED).map(|key| keys::value_of(key));
             let named = named.collect::<Vec<_>>().join(", ");
             match more {
                 0 => named,
@@ -392,12 +392,4 @@ fn lines_of(text: &str) -> Vec<&str> {
 
 fn are_alike(a: &str, b: &str) -> bool {
     similar::TextDiff::from_slices(&lines_of(a), &lines_of(b)).ratio() > ALIKE
-}
-
-/// `"proxy"` of `name="proxy"`; several fields as they are.
-fn value_of(key: &str) -> &str {
-    match key.split_once('=') {
-        Some((_, value)) if !key.contains(',') => value,
-        _ => key,
-    }
 }

@@ -55,3 +55,11 @@ pub(super) fn key(item: &Value, keys: &[&str]) -> Option<String> {
         .collect();
     Some(told.join(","))
 }
+
+/// `"proxy"` of `name="proxy"`; several fields as they are.
+pub(super) fn value_of(key: &str) -> &str {
+    match key.split_once('=') {
+        Some((_, value)) if !key.contains(',') => value,
+        _ => key,
+    }
+}
