@@ -44,7 +44,7 @@ fn main() {
         if wanted("plan_50") || wanted("plan_500") {
             plans::plans(&mut results).await;
         }
-        if only.iter().any(|one| one == "plan_829") || only.is_empty() {
+        if wanted("plan_829") {
             wide::wide(&mut results).await;
         }
         if wanted("sync") || wanted("idle") || wanted("preview") {
