@@ -20,8 +20,8 @@ use crate::cluster::{Cluster, WatchEvent, connect, connect_as};
 use crate::config::Settings;
 use crate::controller::heads::Heads;
 use crate::controller::{
-    Caches, Environment, Kind, Queue, Reader, Requeue, Writer, application, base_branch, commit,
-    promotion, pull_request,
+    APPLICATIONS_AT_ONCE, Caches, Environment, Kind, Queue, Reader, Requeue, Writer, application,
+    base_branch, commit, promotion, pull_request,
 };
 use crate::git::Mirrors;
 use crate::github::GitHub;
@@ -212,6 +212,7 @@ async fn reader(
             previews_as: None,
             renderer: renderer(settings).await?,
             mask: settings.mask.clone(),
+            applications: Arc::new(tokio::sync::Semaphore::new(APPLICATIONS_AT_ONCE)),
         },
         store,
         metrics,

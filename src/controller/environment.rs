@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use super::Result;
 use super::error::Error;
@@ -33,6 +34,10 @@ fn release(
     }
 }
 
+/// How many applications are rendered and dry-run for previews at once: the memory for the objects
+/// of so many is taken. Their renderers and their requests have limits of their own.
+pub const APPLICATIONS_AT_ONCE: usize = 16;
+
 /// Reads clusters and renders; it is all that `windlass plan` needs.
 #[derive(Clone)]
 pub struct Environment {
@@ -45,6 +50,8 @@ pub struct Environment {
     pub renderer: Renderer,
     /// Hides secret values in plans.
     pub mask: Mask,
+    /// Of [`APPLICATIONS_AT_ONCE`], for all previews together.
+    pub applications: Arc<Semaphore>,
 }
 
 impl Environment {

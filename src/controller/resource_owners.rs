@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+
 use super::cache::locked;
-use super::{Base, Environment, Reader, Result, dry_run, revision};
+use super::{APPLICATIONS_AT_ONCE, Base, Environment, Reader, Result, dry_run, revision};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::Side;
@@ -54,29 +56,47 @@ pub async fn of<'o>(
     repository_id: u64,
     all: &[(Target, RenderInputs)],
 ) -> Result<ResourceOwners> {
-    let mut claims = ResourceOwners::default();
-    for (target, inputs) in all {
-        let shared = all
-            .iter()
-            .filter(|(other, _)| other.destination == target.destination)
-            .count()
-            > 1;
-        let (true, Ok(Some(inputs))) = (shared, inputs) else {
-            continue;
-        };
+    let mut applications: BTreeMap<&Destination, usize> = BTreeMap::new();
+    for (target, _) in all {
+        *applications.entry(&target.destination).or_default() += 1;
+    }
+    let shared = all.iter().filter_map(|(target, inputs)| {
+        let inputs = inputs.as_ref().ok()?.as_ref()?;
+        (applications[&target.destination] > 1).then_some((target, inputs))
+    });
+    let claimed = shared.map(|(target, inputs)| {
         let environment = environment_of(target);
-        let Ok(manifests) = environment.render(target, inputs, None).await? else {
-            continue;
-        };
-        let key = target.key(repo);
-        let owner = key.owner_label(repository_id);
-        let scope = environment.scope(&key, target, &owner)?;
-        let objects = claims.0.entry(target.destination.clone()).or_default();
-        for manifest in dry_run::normalize(&scope, &manifests).await?.manifests {
-            objects.entry(manifest.key).or_default().push(key.clone());
+        claimed(environment, target.key(repo), repository_id, target, inputs).boxed()
+    });
+    let mut found =
+        futures::stream::iter(claimed.collect::<Vec<_>>()).buffered(APPLICATIONS_AT_ONCE);
+    let mut claims = ResourceOwners::default();
+    while let Some((destination, key, objects)) = found.try_next().await? {
+        let claimed = claims.0.entry(destination.clone()).or_default();
+        for object in objects {
+            claimed.entry(object).or_default().push(key.clone());
         }
     }
     Ok(claims)
+}
+
+/// The objects that one application has at its destination.
+async fn claimed<'t>(
+    environment: &Environment,
+    key: ApplicationKey,
+    repository_id: u64,
+    target: &'t Target,
+    inputs: &Inputs,
+) -> Result<(&'t Destination, ApplicationKey, Vec<ResourceKey>)> {
+    let _turn = environment.applications.acquire().await;
+    let Ok(manifests) = environment.render(target, inputs, None).await? else {
+        return Ok((&target.destination, key, Vec::new()));
+    };
+    let owner = key.owner_label(repository_id);
+    let scope = environment.scope(&key, target, &owner)?;
+    let manifests = dry_run::normalize(&scope, &manifests).await?.manifests;
+    let objects = manifests.into_iter().map(|manifest| manifest.key).collect();
+    Ok((&target.destination, key, objects))
 }
 
 /// The claims of a base, computed once.

@@ -4,6 +4,8 @@
 //! numbers and merge keys come out as kubectl reads them, and an error shows
 //! its line with a caret (`docs/adr/0002-yaml.md`).
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -57,6 +59,11 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 /// `preserve_order`; the test below would fail then.
 pub fn print(value: &Value) -> String {
     serde_yaml::to_string(value).unwrap_or_else(|_| value.to_string())
+}
+
+/// A field of an object, as [`print`] prints it.
+pub fn print_field(name: &str, value: &Value) -> String {
+    serde_yaml::to_string(&BTreeMap::from([(name, value)])).unwrap_or_else(|_| value.to_string())
 }
 
 #[cfg(test)]

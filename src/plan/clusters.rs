@@ -7,13 +7,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use kube::Api;
 use kube::api::ListParams;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::flags::PlanArgs;
 use crate::cluster::store::Application;
 use crate::cluster::{Cluster, connect};
 use crate::config::{self, program};
-use crate::controller::{Configured, Environment};
+use crate::controller::{APPLICATIONS_AT_ONCE, Configured, Environment};
 use crate::domain::fence::Projects;
 use crate::domain::mask::Mask;
 use crate::domain::{Invalid, RepoName};
@@ -139,6 +139,7 @@ pub(super) async fn environment(
         projects,
         renderer,
         mask: Mask::new(&key),
+        applications: Arc::new(Semaphore::new(APPLICATIONS_AT_ONCE)),
     })
 }
 

@@ -11,10 +11,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
 use crate::controller::preview::{GitDiff, Touched};
 use crate::controller::resource_owners::{self, RenderInputs};
-use crate::controller::{Configured, configuration, preview};
+use crate::controller::{APPLICATIONS_AT_ONCE, Configured, configuration, preview};
 use crate::domain::Invalid;
 use crate::domain::catalog::Target;
 use crate::domain::pull_request::{ApplicationPreview, Preview};
@@ -120,7 +121,7 @@ async fn applications(
     };
     let titles = heads.iter().map(|(target, _)| target.key(&repo).title());
     check_names(&args.applications, &titles.collect::<Vec<_>>())?;
-    let mut applications = Vec::new();
+    let (mut applications, environment, repo) = (Vec::new(), &environment, &repo);
     for Touched {
         target,
         before,
@@ -128,29 +129,25 @@ async fn applications(
         in_base,
     } in inputs
     {
-        let key = target.key(&repo);
+        let key = target.key(repo);
         if !args.applications.is_empty() && !args.applications.contains(&key.title()) {
             continue;
         }
         let known = match all.get(&key.object_name()) {
-            Some(object) if object.spec.repository == repo => Some((
+            Some(object) if object.spec.repository == *repo => Some((
                 object,
                 preview::synced_of(mirror, object, &target, &before)?,
             )),
             _ => None,
         };
-        let application = preview::application(
-            &environment,
-            &repo,
-            id,
-            (target, in_base),
-            (before, after),
-            &claims,
-            known,
-        );
-        applications.push(application.await?);
+        let (target, sides) = ((target, in_base), (before, after));
+        let application =
+            preview::application(environment, repo, id, target, sides, &claims, known);
+        applications.push(application.boxed());
     }
-    Ok(applications)
+    // In the order of the catalog, whichever is done first.
+    let applications = futures::stream::iter(applications).buffered(APPLICATIONS_AT_ONCE);
+    Ok(applications.try_collect().await?)
 }
 
 /// Fails if a requested application does not exist.

@@ -24,6 +24,7 @@ mod size;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod syncs;
+mod wide;
 
 use self::results::Results;
 
@@ -40,8 +41,11 @@ fn main() {
     let wanted = |name: &str| only.is_empty() || only.iter().any(|one| name.contains(one.as_str()));
     let mut results = Results::new();
     runtime.block_on(async {
-        if wanted("plan") {
+        if wanted("plan_50") || wanted("plan_500") {
             plans::plans(&mut results).await;
+        }
+        if wanted("plan_829") {
+            wide::wide(&mut results).await;
         }
         if wanted("sync") || wanted("idle") || wanted("preview") {
             syncs::syncs(&mut results, wanted("idle"), wanted("preview")).await;

@@ -71,7 +71,7 @@ pub fn blank(key: ApplicationKey, cluster: &str, error: Option<String>) -> Appli
     }
 }
 
-/// Renders both sides of one application and dry-runs both. `in_base`: whether the base has it.
+/// Renders both sides of one application and dry-runs both, when it is its turn. `in_base`: whether the base has it.
 pub async fn application(
     environment: &Environment,
     repo: &RepoName,
@@ -81,6 +81,7 @@ pub async fn application(
     claims: &ResourceOwners,
     known: Option<(&Application, Option<RenderInputs>)>,
 ) -> Result<ApplicationPreview> {
+    let _turn = environment.applications.acquire().await;
     let key = target.key(repo);
     let (object, synced) = known.map_or((None, None), |(object, synced)| (Some(object), synced));
     let takes = crate::controller::application::accepted_takes(object);

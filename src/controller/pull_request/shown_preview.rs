@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
 use super::forks::touches_nothing;
 use crate::controller::cache::locked;
 use crate::controller::preview::{self, Changes, GitDiff, Touched};
 use crate::controller::resource_owners::{self, ResourceOwners};
-use crate::controller::{Base, Environment, Error, Event, Reader, Result};
+use crate::controller::{APPLICATIONS_AT_ONCE, Base, Environment, Error, Event, Reader, Result};
 use crate::domain::catalog::Target;
 use crate::domain::plan::Change;
 use crate::domain::pull_request::{self, ApplicationPreview, Failure, Preview};
@@ -220,24 +221,36 @@ async fn applications(
     } else {
         resource_owners::of(environment_of, repo, base.repo.id, &diff.heads).await?
     };
-    let (mut applications, mut passing) = (Vec::new(), false);
-    for touched in diff.inputs {
-        let (name, cluster) = (
-            touched.target.key(repo),
-            touched.target.destination.cluster.clone(),
-        );
-        let mut app = match application(ctx, &environment, base, touched, &claims).await {
-            // The preview shows it, and it is tried again: nobody has to fix anything.
-            Err(Error::Render(why)) => {
-                passing = true;
-                preview::blank(name, &cluster, Some(why))
-            }
-            other => other?,
-        };
-        name_sources(ctx, base, &mut app).await?;
-        applications.push(app);
-    }
-    Ok((applications, passing))
+    let shown = diff
+        .inputs
+        .into_iter()
+        .map(|touched| shown(ctx, &environment, base, touched, &claims).boxed());
+    // In the order of the catalog, whichever is done first.
+    let shown: Vec<_> = futures::stream::iter(shown.collect::<Vec<_>>())
+        .buffered(APPLICATIONS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let passing = shown.iter().any(|(_, passing)| *passing);
+    Ok((shown.into_iter().map(|(app, _)| app).collect(), passing))
+}
+
+/// The preview of one application; and whether it failed for a transient reason.
+async fn shown(
+    ctx: &Arc<Reader>,
+    environment: &Environment,
+    base: &Base,
+    touched: Touched,
+    claims: &ResourceOwners,
+) -> Result<(ApplicationPreview, bool)> {
+    let name = touched.target.key(&base.repo.name);
+    let cluster = touched.target.destination.cluster.clone();
+    let (mut app, passing) = match application(ctx, environment, base, touched, claims).await {
+        // The preview shows it, and it is tried again: nobody has to fix anything.
+        Err(Error::Render(why)) => (preview::blank(name, &cluster, Some(why)), true),
+        other => (other?, false),
+    };
+    name_sources(ctx, base, &mut app).await?;
+    Ok((app, passing))
 }
 
 async fn application(

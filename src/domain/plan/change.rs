@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::diff::{Diff, Style};
 use super::{Action, Comparison, Confidence, Notes, Side};
 use crate::domain::manifest::{ResourceKey, without_server_fields};
 use crate::domain::mask::{Mask, Masked, MaskedPair};
-use crate::domain::yaml;
 
 /// One object's line of a plan. Holds no secret data.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,32 +83,17 @@ impl Change {
 
     /// The change as a unified diff of YAML, without file headers.
     pub fn diff(&self) -> String {
-        let [diff] = self.diffs([3]);
+        let [diff] = self.diffs([Style {
+            context: 3,
+            places: true,
+        }]);
         diff
     }
 
-    /// One diff for each number of context lines.
-    pub fn diffs<const N: usize>(&self, contexts: [usize; N]) -> [String; N] {
-        let text = |side: &Option<Masked>| side.as_deref().map(yaml::print).unwrap_or_default();
-        let (before, after) = (text(&self.before), text(&self.after));
-        let diff = similar::TextDiff::from_lines(&before, &after);
-        contexts.map(|context| {
-            let mut out = String::new();
-            for (index, hunk) in diff
-                .unified_diff()
-                .context_radius(context)
-                .iter_hunks()
-                .enumerate()
-            {
-                if index > 0 {
-                    out.push_str("@@\n");
-                }
-                for change in hunk.iter_changes() {
-                    out.push_str(&format!("{}{}", change.tag(), change.value()));
-                }
-            }
-            out
-        })
+    /// One diff for each style.
+    pub fn diffs<const N: usize>(&self, styles: [Style; N]) -> [String; N] {
+        let diff = Diff::new(self.before.as_deref(), self.after.as_deref());
+        styles.map(|style| diff.shown(style))
     }
 
     /// Whether the object is a hook.

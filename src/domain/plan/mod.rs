@@ -10,7 +10,7 @@
 //! A plan also has notes that the diff does not show: fields taken from other
 //! managers, fields that stay although Git drops them, warnings of the server.
 //!
-//! `change`: one object's line of a plan. `differences`: the fields in which two
+//! `change`: one object's line of a plan. `diff`: as people read it. `differences`: the fields in which two
 //! objects differ. `digest`: binds an approval to a plan. `allocated` and
 //! `unstable`: values in an answer that cannot be compared. `outcome`: whether the
 //! applied object is as planned. `refusal`: the server's message without secrets.
@@ -22,6 +22,7 @@ use super::mask::Mask;
 
 mod allocated;
 mod change;
+mod diff;
 mod differences;
 mod digest;
 mod outcome;
@@ -32,6 +33,7 @@ mod unstable;
 
 pub use allocated::{without_allocated, without_newly_allotted};
 pub use change::{Change, size};
+pub use diff::Style;
 pub use differences::{differences, differs_beside};
 pub use digest::digest;
 pub use outcome::matches_prediction;

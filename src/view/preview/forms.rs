@@ -131,7 +131,7 @@ pub(super) fn groups(parts: &[Part<'_>]) -> Vec<GroupView> {
         .filter(|told| told.change.problem.is_none())
     {
         found
-            .entry(&told.tight)
+            .entry(&told.shared)
             .or_default()
             .push(code(&told.change.key.to_string()));
     }
@@ -200,6 +200,7 @@ pub(super) fn change_view(
         facts,
         whole,
         tight,
+        ..
     }: &Told<'_>,
     form: Form,
     open: bool,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::markdown::{code, quoted};
 use super::holders::holders;
 use crate::domain::effect::{self, Effect};
-use crate::domain::plan::{Change, Confidence};
+use crate::domain::plan::{Change, Confidence, Style};
 use crate::domain::pull_request::{ApplicationPreview, Preview};
 
 /// One application, with all that is told of its changes: each form takes from it.
@@ -21,6 +21,8 @@ pub(in crate::view) struct Told<'a> {
     /// Its difference, and without the equal lines around.
     pub whole: String,
     pub(super) tight: String,
+    /// Without where it is: it may be the same in other objects.
+    pub(super) shared: String,
 }
 
 pub(in crate::view) fn parts<'a>(preview: &'a Preview) -> Vec<Part<'a>> {
@@ -30,12 +32,15 @@ pub(in crate::view) fn parts<'a>(preview: &'a Preview) -> Vec<Part<'a>> {
             effects.entry(key).or_default().push(text);
         }
         let told = app.plan.effective().map(|change| {
-            let [whole, tight] = change.diffs([3, 0]);
+            let style = |context, places| Style { context, places };
+            let [whole, tight, shared] =
+                change.diffs([style(3, true), style(0, true), style(0, false)]);
             Told {
                 change,
                 facts: facts(change, effects.remove(&change.key).unwrap_or_default()),
                 whole,
                 tight,
+                shared,
             }
         });
         Part {
