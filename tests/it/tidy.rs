@@ -49,7 +49,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &["domain"]),
     ("outgoing", &["outgoing"]),
     ("git", &["domain", "git", "outgoing"]),
-    ("render", &["domain", "git", "render"]),
+    ("render", &["domain", "git", "outgoing", "render"]),
     ("github", &["domain", "github", "outgoing"]),
     ("cluster", &["domain", "cluster"]),
     ("events", &["domain", "events"]),

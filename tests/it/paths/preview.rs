@@ -189,8 +189,8 @@ async fn secret_values_never_appear() {
     ```diff
      apiVersion: v1
      data:
-    -  session-key: (hidden, old)
     +  other: (hidden)
+    -  session-key: (hidden, old)
     +  session-key: (hidden, new)
      kind: Secret
      metadata:
