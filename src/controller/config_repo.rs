@@ -12,8 +12,7 @@ use super::{Reader, Result};
 use crate::domain::catalog::{Catalog, FILE, Target};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
 use crate::git::{Mirror, Mirrors, Older, Remote};
-use crate::github::Repository;
-use crate::github::Session;
+use crate::github::{Repository, Session};
 use crate::render::{Source, check_pointer};
 
 /// The cache of config repositories.
@@ -80,7 +79,7 @@ pub fn configuration(
         return Ok(Some(Err(why)));
     }
     Ok(Some(Catalog::parse(&text).and_then(|catalog| {
-        let targets = catalog.expand(&source.places())?;
+        let targets = catalog.expand(source.places())?;
         Ok(Configured { catalog, targets })
     })))
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
@@ -37,6 +38,19 @@ fn release(
 /// How many applications are rendered and dry-run for previews at once: the memory for the objects
 /// of so many is taken. Their renderers and their requests have limits of their own.
 pub const APPLICATIONS_AT_ONCE: usize = 16;
+
+/// Does the work on several applications side by side. The results have the order of the work,
+/// whichever is done first.
+pub async fn side_by_side<T, E>(
+    work: impl IntoIterator<Item = impl Future<Output = std::result::Result<T, E>> + Send>,
+) -> std::result::Result<Vec<T>, E> {
+    // Collected and boxed: a stream of closures' futures is not known to be `Send`.
+    let work: Vec<_> = work.into_iter().map(|one| one.boxed()).collect();
+    futures::stream::iter(work)
+        .buffered(APPLICATIONS_AT_ONCE)
+        .try_collect()
+        .await
+}
 
 /// Reads clusters and renders; it is all that `windlass plan` needs.
 #[derive(Clone)]

@@ -5,10 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-
 use super::cache::locked;
-use super::{APPLICATIONS_AT_ONCE, Base, Environment, Reader, Result, dry_run, revision};
+use super::{Base, Environment, Reader, Result, dry_run, revision, side_by_side};
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::plan::Side;
@@ -66,12 +64,10 @@ pub async fn of<'o>(
     });
     let claimed = shared.map(|(target, inputs)| {
         let environment = environment_of(target);
-        claimed(environment, target.key(repo), repository_id, target, inputs).boxed()
+        claimed(environment, target.key(repo), repository_id, target, inputs)
     });
-    let mut found =
-        futures::stream::iter(claimed.collect::<Vec<_>>()).buffered(APPLICATIONS_AT_ONCE);
     let mut claims = ResourceOwners::default();
-    while let Some((destination, key, objects)) = found.try_next().await? {
+    for (destination, key, objects) in side_by_side(claimed).await? {
         let claimed = claims.0.entry(destination.clone()).or_default();
         for object in objects {
             claimed.entry(object).or_default().push(key.clone());

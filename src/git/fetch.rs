@@ -161,16 +161,8 @@ impl Way<'_> {
                 let header = format!("Authorization: {}", value.expose_secret());
                 options.extra_headers.push(header);
             }
-            let (authorities, resolver) = (self.outgoing.certificates()?, self.resolver.clone());
-            let configure: ConfigureClient = Box::new(move |builder| {
-                let builder = builder.tls_certs_merge(authorities.clone());
-                let builder = builder.dns_resolver(Arc::new(Names(resolver.clone())));
-                Ok(builder.timeout(Duration::from_secs(120)))
-            });
-            options.backend = Some(Arc::new(Mutex::new(http::reqwest::Options {
-                configure_client: Some(configure),
-                configure_request: None,
-            })));
+            let names = Some(self.resolver.clone());
+            options.backend = Some(client(self.outgoing, names)?);
         }
         let connection = remote.connect(Direction::Fetch)?;
         let mut connection = connection.with_credentials(|_| Ok(None));
@@ -179,6 +171,26 @@ impl Way<'_> {
         }
         Ok(connection)
     }
+}
+
+/// The client of a transport, with a timeout. `names`: what resolves names; by default the system.
+fn client(
+    outgoing: &Outgoing,
+    names: Option<Arc<dyn Resolve>>,
+) -> anyhow::Result<Arc<Mutex<dyn Any + Send + Sync>>> {
+    let authorities = outgoing.certificates()?;
+    let configure: ConfigureClient = Box::new(move |builder| {
+        let builder = builder.tls_certs_merge(authorities.clone());
+        let builder = match &names {
+            Some(names) => builder.dns_resolver(Arc::new(Names(names.clone()))),
+            None => builder,
+        };
+        Ok(builder.timeout(Duration::from_secs(120)))
+    });
+    Ok(Arc::new(Mutex::new(http::reqwest::Options {
+        configure_client: Some(configure),
+        configure_request: None,
+    })))
 }
 
 /// The options of the transport, with a timeout. gix sends no credentials over plain HTTP, which
@@ -200,15 +212,7 @@ fn transport_options(
                 .extra_headers
                 .push(format!("Authorization: Basic {basic}"));
         }
-        let authorities = outgoing.certificates()?;
-        let configure: ConfigureClient = Box::new(move |builder| {
-            let builder = builder.tls_certs_merge(authorities.clone());
-            Ok(builder.timeout(Duration::from_secs(120)))
-        });
-        options.backend = Some(Arc::new(Mutex::new(http::reqwest::Options {
-            configure_client: Some(configure),
-            configure_request: None,
-        })));
+        options.backend = Some(client(outgoing, None)?);
     }
     Ok(transport)
 }

@@ -185,11 +185,6 @@ impl Listing {
         found
     }
 
-    /// The path of every file.
-    pub fn paths(&self) -> Vec<String> {
-        self.all().into_iter().map(|(path, ..)| path).collect()
-    }
-
     /// The paths of the files that another listing has otherwise, or not, or more than this one.
     pub fn differing(&self, other: &Self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();

@@ -11,11 +11,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 
 use crate::controller::preview::{GitDiff, Touched};
 use crate::controller::resource_owners::{self, RenderInputs};
-use crate::controller::{APPLICATIONS_AT_ONCE, Configured, configuration, preview};
+use crate::controller::{Configured, configuration, preview, side_by_side};
 use crate::domain::Invalid;
 use crate::domain::catalog::Target;
 use crate::domain::pull_request::{ApplicationPreview, Preview};
@@ -143,11 +142,9 @@ async fn applications(
         let (target, sides) = ((target, in_base), (before, after));
         let application =
             preview::application(environment, repo, id, target, sides, &claims, known);
-        applications.push(application.boxed());
+        applications.push(application);
     }
-    // In the order of the catalog, whichever is done first.
-    let applications = futures::stream::iter(applications).buffered(APPLICATIONS_AT_ONCE);
-    Ok(applications.try_collect().await?)
+    Ok(side_by_side(applications).await?)
 }
 
 /// Fails if a requested application does not exist.

@@ -8,9 +8,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::complete::Wanted;
-use super::kustomize::{KUSTOMIZATIONS, is_kustomization};
+use super::kustomize::is_kustomization;
 use super::source::Source;
-use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest, is_own};
+use crate::domain::catalog::{HelmOptions, KUSTOMIZATIONS, RenderSource, is_manifest, is_own};
 use crate::domain::edit::{self, Files, Kind};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{Invalid, yaml};

@@ -11,15 +11,12 @@ use super::remote::Base;
 use super::run::{MOST_TIME, Program};
 use super::source::{Source, join};
 use super::{NotRendered, Renderer};
-use crate::domain::catalog::{is_manifest, is_own};
+use crate::domain::catalog::{KUSTOMIZATIONS, is_manifest, is_own};
 use crate::domain::manifest::Manifest;
 use crate::domain::{Invalid, yaml};
 
 /// What kustomize says of a kustomization without resources.
 const EMPTY: &str = "kustomization.yaml is empty";
-
-pub(super) const KUSTOMIZATIONS: [&str; 3] =
-    ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 pub(super) fn is_kustomization(source: &Source<'_>, directory: &str) -> bool {
     KUSTOMIZATIONS

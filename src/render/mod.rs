@@ -47,7 +47,7 @@ pub use remote::{Fetcher, Sources};
 pub use rules::rules;
 use run::{Job, MOST_TIME, Trouble};
 pub use run::{Local, Program, Programs, Runner};
-pub use source::{Source, check_pointer};
+pub use source::{Source, check_pointer, places_of};
 
 /// How many symbolic links, and nested charts, are followed.
 const MOST_LINKS: usize = 8;

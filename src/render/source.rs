@@ -1,6 +1,8 @@
 //! A Git tree with its listing, and reading files in it. No path and no symbolic
 //! link leads out of the tree.
 
+use std::cell::OnceCell;
+
 use super::MOST_LINKS;
 use crate::domain::{Invalid, catalog};
 use crate::git::{EntryMode, Listing, Mirror, TreeId, is_lfs_pointer};
@@ -10,6 +12,7 @@ pub struct Source<'a> {
     mirror: &'a Mirror,
     tree: TreeId,
     files: Listing,
+    places: OnceCell<catalog::Tree>,
 }
 
 impl<'a> Source<'a> {
@@ -18,21 +21,14 @@ impl<'a> Source<'a> {
             mirror,
             tree,
             files: mirror.files(tree)?,
+            places: OnceCell::new(),
         })
     }
 
     /// What can be an application in it; a submodule where one would be is said, not passed over.
-    pub fn places(&self) -> catalog::Tree {
-        let (files, submodules) = (self.files.paths(), self.submodules());
-        let places = catalog::Tree::new(files.iter().map(String::as_str));
-        places.with_unreadable(submodules.iter().map(String::as_str))
-    }
-
-    /// The paths of all submodules.
-    pub fn submodules(&self) -> Vec<String> {
-        let all = self.files.all().into_iter();
-        let submodules = all.filter(|(_, mode, _)| *mode == EntryMode::Submodule);
-        submodules.map(|(path, ..)| path).collect()
+    /// Read once: a tree may have many files.
+    pub fn places(&self) -> &catalog::Tree {
+        self.places.get_or_init(|| places_of([self]))
     }
 
     /// All files, for finding those in which two trees differ.
@@ -135,6 +131,16 @@ pub fn check_pointer(path: &str, content: &[u8]) -> Result<(), Invalid> {
     Err(Invalid(format!(
         "{path} is in Git LFS, and windlass reads what is in Git: there it is only a pointer. Take it out of LFS (`git lfs untrack`, then `git add --renormalize`)"
     )))
+}
+
+/// What can be an application in one of several trees.
+pub fn places_of<const N: usize>(sources: [&Source<'_>; N]) -> catalog::Tree {
+    let all = sources.map(|source| source.files.all()).concat();
+    let paths = all.iter().map(|(path, mode, _)| (path.as_str(), *mode));
+    let is_submodule = |(_, mode): &(&str, EntryMode)| *mode == EntryMode::Submodule;
+    let submodules = paths.clone().filter(is_submodule);
+    catalog::Tree::new(paths.map(|(path, _)| path))
+        .with_unreadable(submodules.map(|(path, _)| path))
 }
 
 /// `base/path` without `.` and `..`; None: it leads out of the tree.

@@ -8,17 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::lab::{CONFIG, Lab, deployment, has, has_not};
 use crate::support::plane;
-use crate::support::webhook::Webhook;
-
-/// The configuration is gone when the story ends, or it would be in the way of nobody's but this
-/// namespace's objects.
-struct Installed(String, &'static str);
-
-impl Drop for Installed {
-    fn drop(&mut self) {
-        let _ = plane().kubectl(&["delete", self.1, &self.0]);
-    }
-}
+use crate::support::webhook::{Installed, Webhook};
 
 async fn install(
     lab: &Lab,
@@ -27,46 +17,22 @@ async fn install(
     group: &str,
     resource: &str,
 ) -> Installed {
-    let name = format!("{}{}", lab.world.prefix, resource);
-    let configuration = webhook.configuration(kind, &name, &lab.namespace(), group, resource);
-    lab.with_file(&["create"], &configuration.to_string());
-    let before = webhook.asked();
-    // The API server learns of it after a while.
-    lab.world
-        .until("the webhook is called", async || {
-            let probe = format!(
-                "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: probe-{}}}\n",
-                webhook.asked()
-            );
-            let (file, probe) = if resource == "configmaps" {
-                ("create", probe)
-            } else {
-                (
-                    "create",
-                    deployment("", "").replace("name: lab}", "name: probe}"),
-                )
-            };
-            let path = std::env::temp_dir().join(format!("{}probe.yaml", lab.world.prefix));
-            std::fs::write(&path, probe).unwrap();
-            let _ = plane().kubectl(&[
-                "-n",
-                &lab.namespace(),
-                file,
-                "--dry-run=server",
-                "-f",
-                path.to_str().unwrap(),
-            ]);
-            (webhook.asked() > before).then_some(())
-        })
-        .await;
-    Installed(
-        name,
-        if kind.starts_with("Mutating") {
-            "mutatingwebhookconfiguration"
-        } else {
-            "validatingwebhookconfiguration"
-        },
-    )
+    let namespace = lab.namespace();
+    let probe = |asked: usize| {
+        let probe = match resource {
+            "configmaps" => {
+                format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: probe-{asked}}}\n")
+            }
+            _ => deployment("", "").replace("name: lab}", "name: probe}"),
+        };
+        let path = std::env::temp_dir().join(format!("{}probe.yaml", lab.world.prefix));
+        std::fs::write(&path, probe).unwrap();
+        let file = path.to_str().unwrap();
+        let create = ["-n", &namespace, "create", "--dry-run=server", "-f", file];
+        let _ = plane().kubectl(&create);
+    };
+    let about = (namespace.as_str(), group, resource);
+    webhook.install(&lab.world, kind, about, probe).await
 }
 
 fn name_of(request: &Value) -> String {

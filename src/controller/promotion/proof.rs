@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::edits::files;
+use super::edits::missing;
 use super::git::{GitQuery, GitState};
 use crate::cluster::store::Application;
 use crate::controller::revision::inputs_at;
 use crate::controller::{Reader, Result};
 use crate::domain::edit::{FileEdit, moves_only};
-use crate::domain::image::Candidate;
 use crate::domain::promotion::Offer;
 use crate::domain::{ApplicationKey, Invalid};
 use crate::render::{self, Source};
@@ -59,17 +58,11 @@ async fn edits_of(
     offers: &[Offer],
 ) -> Result<Vec<FileEdit>> {
     let (base, place) = (query.base.clone(), query.target.render_source());
-    let candidates: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
-    ctx.mirror(&key.repo, move |mirror| {
-        let files = files(mirror, mirror.tree(&base)?, &place)?.unwrap_or_default();
-        let mut edited = files.clone();
-        let settable = |candidate: &Candidate| edited.set(candidate).is_ok();
-        Ok(match candidates.iter().all(settable) {
-            true => edited.changed_from(&files),
-            false => Vec::new(),
-        })
-    })
-    .await
+    let offers = offers.to_vec();
+    let edits = ctx.mirror(&key.repo, move |mirror| {
+        missing(mirror, &base, &place, &offers)
+    });
+    Ok(edits.await?.unwrap_or_default())
 }
 
 /// What cannot be rendered as it is proves nothing: its preview says why.

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
 use super::forks::touches_nothing;
 use crate::controller::cache::locked;
 use crate::controller::preview::{self, Changes, GitDiff, Touched};
 use crate::controller::resource_owners::{self, ResourceOwners};
-use crate::controller::{APPLICATIONS_AT_ONCE, Base, Environment, Error, Event, Reader, Result};
+use crate::controller::{Base, Environment, Error, Event, Reader, Result, side_by_side};
 use crate::domain::catalog::Target;
 use crate::domain::plan::Change;
 use crate::domain::pull_request::{self, ApplicationPreview, Failure, Preview};
@@ -221,15 +220,9 @@ async fn applications(
     } else {
         resource_owners::of(environment_of, repo, base.repo.id, &diff.heads).await?
     };
-    let shown = diff
-        .inputs
-        .into_iter()
-        .map(|touched| shown(ctx, &environment, base, touched, &claims).boxed());
-    // In the order of the catalog, whichever is done first.
-    let shown: Vec<_> = futures::stream::iter(shown.collect::<Vec<_>>())
-        .buffered(APPLICATIONS_AT_ONCE)
-        .try_collect()
-        .await?;
+    let inputs = diff.inputs.into_iter();
+    let shown = inputs.map(|touched| shown(ctx, &environment, base, touched, &claims));
+    let shown = side_by_side(shown).await?;
     let passing = shown.iter().any(|(_, passing)| *passing);
     Ok((shown.into_iter().map(|(app, _)| app).collect(), passing))
 }

@@ -37,7 +37,7 @@ mod validate;
 pub use helm::HelmOptions;
 pub use pattern::is_manifest;
 pub use raw::schema;
-pub use tree::Tree;
+pub use tree::{KUSTOMIZATIONS, Tree};
 
 /// The file's path in the config repository.
 pub const FILE: &str = "windlass.yaml";

@@ -4,13 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::pattern::is_manifest;
 
-/// The files by which a directory is a kustomization or a chart.
-const ROOTS: [&str; 4] = [
-    "kustomization.yaml",
-    "kustomization.yml",
-    "Kustomization",
-    "Chart.yaml",
-];
+/// The files by which a directory is a kustomization.
+pub const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// The directories and files of a tree that can be applications.
 #[derive(Debug, Default)]
@@ -36,7 +31,7 @@ impl Tree {
         for path in files {
             let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
             let here = holds.entry(directory).or_default();
-            here.root |= ROOTS.contains(&name);
+            here.root |= name == "Chart.yaml" || KUSTOMIZATIONS.contains(&name);
             if is_manifest(name) {
                 here.manifests = true;
                 manifests.insert(path.to_string());

@@ -210,25 +210,24 @@ fn set_value(text: &str, place: &Place, candidate: &Candidate) -> Result<String,
 
 /// Whether a kustomization has an entry for the image.
 fn has_entry(files: &BTreeMap<String, File>, image: &str) -> bool {
-    let is_entry = |place: &Place| matches!(place.form, Form::Entry);
     let mut places = files
         .values()
         .map(|(kind, text)| places_in(text, *kind, image));
-    places.any(|places| places.is_ok_and(|places| places.iter().any(is_entry)))
+    places.any(|places| places.is_ok_and(|places| places.iter().any(Place::is_entry)))
 }
 
 fn digests(files: &BTreeMap<String, File>, image: &str) -> (Vec<Option<Digest>>, bool) {
-    let (mut found, mut readable) = (Vec::new(), true);
-    let has_entry = has_entry(files, image);
-    for (kind, text) in files.values() {
-        match places_in(text, *kind, image) {
-            Ok(places) => {
-                let effective = places.into_iter();
-                let effective = effective.filter(|place| !has_entry || !place.is_of_a_container());
-                found.extend(effective.map(|place| place.digest));
-            }
-            Err(_) => readable = false,
-        }
-    }
-    (found, readable)
+    let all = files
+        .values()
+        .map(|(kind, text)| places_in(text, *kind, image));
+    let (places, failed): (Vec<_>, Vec<_>) = all.partition(Result::is_ok);
+    let places: Vec<_> = places.into_iter().flatten().flatten().collect();
+    let has_entry = places.iter().any(Place::is_entry);
+    let effective = places
+        .into_iter()
+        .filter(|place| !has_entry || !place.is_of_a_container());
+    (
+        effective.map(|place| place.digest).collect(),
+        failed.is_empty(),
+    )
 }

@@ -101,6 +101,10 @@ const DIGESTS: [&str; 2] = ["digest", BARE];
 const BARE: &str = "sha";
 
 impl Place {
+    pub(super) fn is_entry(&self) -> bool {
+        matches!(self.form, Form::Entry)
+    }
+
     /// Whether kustomize sets it by an entry of `images:`.
     pub(super) fn is_of_a_container(&self) -> bool {
         let lists = ["containers", "initContainers"];

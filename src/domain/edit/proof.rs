@@ -1,7 +1,7 @@
 //! Whether an edit moves an image and nothing else: by what an application renders to before and
 //! after it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -16,13 +16,13 @@ pub fn moves_only(
     candidates: &[Candidate],
 ) -> Result<(), String> {
     let moves = Moves::new(before, candidates);
-    let named = |manifests: &[Manifest]| -> BTreeSet<_> {
-        manifests
-            .iter()
-            .map(|manifest| moves.key_of(manifest))
-            .collect()
-    };
-    if let Some(key) = named(before).symmetric_difference(&named(after)).next() {
+    let old: Vec<_> = before.iter().map(|old| (moves.key_of(old), old)).collect();
+    let mut new = BTreeMap::new();
+    for manifest in after {
+        new.entry(moves.key_of(manifest)).or_insert(manifest);
+    }
+    let keys: BTreeSet<_> = old.iter().map(|(key, _)| key).collect();
+    if let Some(key) = keys.symmetric_difference(&new.keys().collect()).next() {
         return Err(format!("setting the image adds or removes {key}"));
     }
     for candidate in candidates {
@@ -33,12 +33,8 @@ pub fn moves_only(
             ));
         }
     }
-    for old in before {
-        let new = after
-            .iter()
-            .find(|new| moves.key_of(new) == moves.key_of(old));
-        let found = new.and_then(|new| moves.other(&old.value, &new.value, String::new()));
-        if let Some(field) = found {
+    for (key, old) in &old {
+        if let Some(field) = moves.other(&old.value, &new[key].value, String::new()) {
             return Err(format!(
                 "setting the image also changes {field} of {}",
                 old.key

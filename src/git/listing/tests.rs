@@ -32,7 +32,7 @@ fn a_listing_is_what_git_lists() {
     };
     for (commit, listing) in world.commits.iter().zip(&listings) {
         let name = commit.as_str();
-        let files: BTreeSet<_> = listing.paths().into_iter().collect();
+        let files: BTreeSet<_> = listing.all().into_iter().map(|(path, ..)| path).collect();
         assert_eq!(files, lines(&["ls-tree", "-r", "--name-only", name]));
         let directories = lines(&["ls-tree", "-r", "-d", "--name-only", name]);
         for path in &files {

@@ -54,15 +54,7 @@ async fn an_image_gets_healthy_through_a_proxy_and_a_private_authority() {
         .await;
     // The runtime reports what only the registry's index connects with the digest in Git.
     let image = format!("{REGISTRY}/acme/lab");
-    let (catalog, deployment) = (
-        Registry::catalog(world, &image),
-        registry.deployment(&image, &registry.platform),
-    );
-    let files = [
-        ("windlass.yaml", Some(catalog.as_str())),
-        ("apps/lab/staging/deployment.yaml", Some(&deployment)),
-    ];
-    let commit = world.commit("An index", &files);
+    let commit = registry.run_in_lab(world, &image);
     world.sync_status(&commit, "success").await;
     let object = world.application("lab.staging").await;
     assert_eq!(object["status"]["proven"], json!([registry.announced]));
@@ -137,15 +129,7 @@ async fn the_registry_and_git_name_the_proxy_as_well() {
     let lab = Lab::within(world, "", &[("config.yaml", CONFIG)]).await;
     let world = &lab.world;
     // The registry is behind no name that the proxy knows.
-    let (catalog, deployment) = (
-        Registry::catalog(world, &image),
-        registry.deployment(&image, &registry.platform),
-    );
-    let files = [
-        ("windlass.yaml", Some(catalog.as_str())),
-        ("apps/lab/staging/deployment.yaml", Some(&deployment)),
-    ];
-    world.commit("An index", &files);
+    registry.run_in_lab(world, &image);
     let proxy = world.corporate.as_ref().unwrap().proxy.clone();
     let told = says(world, &["an image's index could not be read"]).await;
     let refuses = format!("the proxy {proxy} refuses to connect to");

@@ -2,9 +2,9 @@
 
 use http::Method;
 use serde_json::json;
-use windlass::sandbox::forge::state::{MergeMethod, Rule};
+use windlass::sandbox::forge::state::Rule;
 
-use super::{GREETING, change, half_a_minute, on_main};
+use super::{GREETING, change, half_a_minute, merge_queue, on_main};
 use crate::support::World;
 
 fn count(asked: &std::collections::BTreeMap<String, usize>, what: &str) -> usize {
@@ -131,14 +131,7 @@ async fn a_head_that_is_behind_is_rebuilt_where_rules_want_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_queue_is_used_and_its_group_is_previewed() {
     let world = World::new().await;
-    on_main(
-        &world,
-        Rule {
-            status_checks: vec!["windlass/gate".into(), "windlass/preview".into()],
-            merge_queue: Some(MergeMethod::Merge),
-            ..Rule::default()
-        },
-    );
+    on_main(&world, merge_queue(&["windlass/gate", "windlass/preview"]));
     world.announce("1.1.0").await;
     let number = world.pull_request("staging").await;
     let merged = world.merged(number).await;
@@ -195,14 +188,7 @@ async fn the_progress_of_a_rebased_pull_request_is_that_of_all_its_commits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_takes_it_out_of_the_merge_queue() {
     let world = World::new().await;
-    on_main(
-        &world,
-        Rule {
-            status_checks: vec!["ci".into()],
-            merge_queue: Some(MergeMethod::Merge),
-            ..Rule::default()
-        },
-    );
+    on_main(&world, merge_queue(&["ci"]));
     world.announce("1.1.0").await;
     let number = world.pull_request("staging").await;
     let passed = json!({"state": "success", "context": "ci"});

@@ -11,7 +11,7 @@ mod size;
 use std::time::{Duration, Instant};
 
 use windlass::sandbox::example::CONFIG;
-use windlass::sandbox::forge::state::{Repository, Rule};
+use windlass::sandbox::forge::state::{MergeMethod, Repository, Rule};
 
 use crate::support::World;
 
@@ -45,6 +45,15 @@ pub async fn half_a_minute(world: &World) {
             (started.elapsed() > Duration::from_secs(30)).then_some(())
         })
         .await;
+}
+
+/// The rule of a merge queue that asks for these checks.
+fn merge_queue(checks: &[&'static str]) -> Rule {
+    Rule {
+        status_checks: checks.iter().map(|check| (*check).into()).collect(),
+        merge_queue: Some(MergeMethod::Merge),
+        ..Rule::default()
+    }
 }
 
 /// A rule of the config repository's default branch.

@@ -4,9 +4,8 @@ use std::num::NonZeroU32;
 
 use http::Method;
 use serde_json::json;
-use windlass::sandbox::forge::state::{MergeMethod, Rule};
 
-use super::{GREETING, on_main};
+use super::{GREETING, merge_queue, on_main};
 use crate::paths::command::reply;
 use crate::support::{Setup, World};
 
@@ -56,14 +55,7 @@ async fn with_one_commit_of_each_branch_all_paths_end_as_with_all_of_them() {
     world.approve("mia", back);
     let merge = world.merged(back).await;
     world.sync_status(&merge, "success").await;
-    on_main(
-        &world,
-        Rule {
-            status_checks: vec!["windlass/gate".into(), "windlass/preview".into()],
-            merge_queue: Some(MergeMethod::Merge),
-            ..Rule::default()
-        },
-    );
+    on_main(&world, merge_queue(&["windlass/gate", "windlass/preview"]));
     world.announce("1.2.0").await;
     let next = world.titled("staging", "shop/staging: 1.2.0").await;
     let merge = world.merged(next).await;

@@ -53,6 +53,20 @@ impl Registry {
         format!("{}{rules}{}", &catalog[..start], &catalog[end..])
     }
 
+    /// Has the lab run the image, whose pods report what only the index connects with the digest in
+    /// Git; the commit.
+    pub fn run_in_lab(&self, world: &World, image: &str) -> String {
+        let (catalog, deployment) = (
+            Self::catalog(world, image),
+            self.deployment(image, &self.platform),
+        );
+        let files = [
+            ("windlass.yaml", Some(catalog.as_str())),
+            ("apps/lab/staging/deployment.yaml", Some(&deployment)),
+        ];
+        world.commit("An index", &files)
+    }
+
     /// The lab's Deployment with the image by its index, whose pods report the digest `runs`.
     pub fn deployment(&self, image: &str, runs: &str) -> String {
         let announced = &self.announced;

@@ -15,6 +15,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::{World, plane};
+
 /// What it answers to a review's request: allowed with a JSON patch, or refused with words.
 pub type Answer = dyn Fn(&Value) -> Result<Value, String> + Send + Sync;
 
@@ -117,6 +119,48 @@ impl Webhook {
             "failurePolicy": "Fail", "timeoutSeconds": 5, "admissionReviewVersions": ["v1"],
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
             "rules": [{"apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": [resource]}]}]})
+    }
+}
+
+/// A webhook's configuration, until the story ends: it must not be in anybody else's way.
+pub struct Installed {
+    kind: &'static str,
+    name: String,
+}
+
+impl Installed {
+    pub fn remove(&self) {
+        let _ = plane().kubectl(&["delete", self.kind, &self.name]);
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+impl Webhook {
+    /// Installs it, and waits until the API server calls it, which takes a while. `probe`: a request
+    /// that it is called for.
+    pub async fn install(
+        &self,
+        world: &World,
+        kind: &'static str,
+        (namespace, group, resource): (&str, &str, &str),
+        probe: impl Fn(usize),
+    ) -> Installed {
+        let name = format!("{}{resource}", world.prefix);
+        let configuration = self.configuration(kind, &name, namespace, group, resource);
+        world.with_file(&["create"], &configuration.to_string());
+        let before = self.asked();
+        world
+            .until("the webhook is called", async || {
+                probe(self.asked());
+                (self.asked() > before).then_some(())
+            })
+            .await;
+        Installed { kind, name }
     }
 }
 

@@ -5,54 +5,32 @@ use serde_json::{Value, json};
 
 use crate::paths::command::reply;
 use crate::support::lab::has;
-use crate::support::webhook::Webhook;
+use crate::support::webhook::{Installed, Webhook};
 use crate::support::{World, plane};
 
 const FILE: &str = "apps/shop/production/config.yaml";
 
-/// A webhook that is called for objects of production, until the story ends.
-struct Installed {
-    name: String,
-    _webhook: Webhook,
-}
-
-impl Installed {
-    fn remove(&self) {
-        let _ = plane().kubectl(&["delete", "mutatingwebhookconfiguration", &self.name]);
-    }
-}
-
-impl Drop for Installed {
-    fn drop(&mut self) {
-        self.remove();
-    }
-}
-
-/// Installs a webhook, and waits until the API server calls it. `object`: one that it is called for.
-async fn install(world: &World, group: &str, resource: &str, webhook: Webhook) -> Installed {
+/// Installs a webhook for objects of production that is called when one of them changes.
+async fn install(world: &World, group: &str, resource: &str, webhook: &Webhook) -> Installed {
     let namespace = world.namespace("shop-production");
-    let name = format!("{}{resource}", world.prefix);
-    let configuration = webhook.configuration(
-        "MutatingWebhookConfiguration",
-        &name,
-        &namespace,
-        group,
-        resource,
-    );
-    world.with_file(&["create"], &configuration.to_string());
     let object = format!("{resource}/shop");
-    let probe = ["-n", &namespace, "label", &object, "--dry-run=server"];
-    world
-        .until("the webhook is called", async || {
-            let _ =
-                plane().kubectl(&[&probe[..], &[&format!("probe={}", webhook.asked())]].concat());
-            (webhook.asked() > 0).then_some(())
-        })
-        .await;
-    Installed {
-        name,
-        _webhook: webhook,
-    }
+    let probe = |asked| {
+        let label = format!("probe={asked}");
+        let change = [
+            "-n",
+            &namespace,
+            "label",
+            &object,
+            "--dry-run=server",
+            &label,
+        ];
+        let _ = plane().kubectl(&change);
+    };
+    let (kind, about) = (
+        "MutatingWebhookConfiguration",
+        (namespace.as_str(), group, resource),
+    );
+    webhook.install(world, kind, about, probe).await
 }
 
 async fn pause(world: &World) {
@@ -111,7 +89,7 @@ async fn another_image_than_the_approved_one_is_applied_only_after_a_new_approva
     world.kill();
     world.start();
     let webhook = Webhook::start(mirrors).await;
-    let _installed = install(&world, "apps", "deployments", webhook).await;
+    let _installed = install(&world, "apps", "deployments", &webhook).await;
     world.windlass(&["resume", "shop/production"]);
     insta::assert_snapshot!(stopped(&world).await, @r#"the cluster changed since #2 was approved, so nothing is applied: Deployment shop-production/shop would get .spec.template.spec.containers[name=shop].image "mirror.example/acme/shop:1.1.0@sha256:5656565656565656565656565656565656565656565656565656565656565656" instead of "ghcr.io/acme/shop:1.1.0@sha256:5656565656565656565656565656565656565656565656565656565656565656". `/apply` in #2, by somebody who may approve, applies it all the same; a revert takes it back"#);
     assert!(image(&world).await.contains("ghcr.io/acme/shop:1.0.0"));
@@ -173,7 +151,7 @@ async fn what_a_person_merged_goes_on_once_it_is_as_approved_again() {
         })
         .await;
     let webhook = Webhook::start(greets).await;
-    let installed = install(&world, "", "configmaps", webhook).await;
+    let installed = install(&world, "", "configmaps", &webhook).await;
     world.windlass(&["resume", "shop/production"]);
     has(
         &stopped(&world).await,

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::controller::{Configured, configuration};
 use crate::domain::Invalid;
-use crate::domain::catalog::{Approver, FILE, Target, Tree};
+use crate::domain::catalog::{Approver, FILE, Target};
 use crate::domain::codeowners;
 use crate::git::{Listing, Mirror, TreeId};
-use crate::render::Source;
+use crate::render::{Source, places_of};
 
 /// Messages about patterns of the base or the head that match no directory on either side.
 pub fn unmatched(
@@ -20,10 +20,7 @@ pub fn unmatched(
         return Ok(Vec::new());
     };
     let head = Source::open(mirror, merged)?;
-    let files = [base, &head].map(|side| side.listing().paths()).concat();
-    let submodules = [base, &head].map(Source::submodules).concat();
-    let places = Tree::new(files.iter().map(String::as_str));
-    let places = places.with_unreadable(submodules.iter().map(String::as_str));
+    let places = places_of([base, &head]);
     let proposed = configuration(&head)?;
     let catalogs = [Some(catalog), proposed.as_ref()]
         .into_iter()
@@ -94,7 +91,7 @@ pub fn targets(
     configured: &Configured,
     after: &Source<'_>,
 ) -> std::result::Result<Vec<Target>, Invalid> {
-    let mut targets = configured.catalog.expand(&after.places())?;
+    let mut targets = configured.catalog.expand(after.places())?;
     for target in &configured.targets {
         if !targets.iter().any(|known| known.path == target.path) {
             targets.push(target.clone());

@@ -1,36 +1,22 @@
 //! `/adopt`: the first sync may change objects that existed before windlass.
 
 use super::Invocation;
-use super::request::{Needs, Request};
-use crate::cluster::store;
+use super::request::Decision;
+use crate::cluster::store::{self, ApplicationStatus};
 use crate::controller::Result;
 use crate::domain::ApplicationKey;
-use crate::domain::command::{Answer, Done, Row, Sought};
+use crate::domain::command::{Answer, Done, Sought};
 
 pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
-    let mut rows = Vec::new();
-    for application in applications {
-        let Some(object) = invocation.ctx.store.application(&application).await? else {
-            continue;
-        };
-        let objects = object.status.unwrap_or_default().adoption;
-        if objects.is_empty() {
-            continue;
-        }
-        let request = Request {
-            application: &application,
-            subject: "adopt",
-            annotations: &[(store::ADOPT, Some("true"))],
-            needs: Needs::Quorum,
-        };
-        let outcome = invocation.request(&request).await?;
-        rows.push(Row {
-            outcome: outcome.map(|_| Done::Adopts(objects)),
-            application,
-        });
-    }
-    Ok(Answer::Applications {
-        rows,
-        none: Sought::Adoption,
-    })
+    let waiting = |status: ApplicationStatus| {
+        let objects = status.adoption;
+        (!objects.is_empty()).then(|| Decision {
+            subject: "adopt".into(),
+            annotation: (store::ADOPT, "true".into()),
+            done: Done::Adopts(objects),
+        })
+    };
+    invocation
+        .decide(applications, Sought::Adoption, waiting)
+        .await
 }

@@ -1,37 +1,25 @@
 //! `/confirm-prune`: confirms the deletions that wait for it, also in applications that the pull request removed from Git.
 
 use super::Invocation;
-use super::request::{Needs, Request};
-use crate::cluster::store;
+use super::request::Decision;
+use crate::cluster::store::{self, ApplicationStatus};
 use crate::controller::{Result, configuration};
-use crate::domain::command::{Answer, Done, Row, Sought};
+use crate::domain::command::{Answer, Done, Sought};
 use crate::domain::{ApplicationKey, CommitSha};
 use crate::render::Source;
 
 pub async fn run(invocation: &Invocation<'_>, applications: Vec<ApplicationKey>) -> Result<Answer> {
-    let mut rows = Vec::new();
-    for application in applications {
-        let object = invocation.ctx.store.application(&application).await?;
-        let status = object.and_then(|object| object.status).unwrap_or_default();
-        let Some(confirm) = status.confirm else {
-            continue;
-        };
-        let request = Request {
-            application: &application,
-            subject: &confirm,
-            annotations: &[(store::CONFIRM_PRUNE, Some(&confirm))],
-            needs: Needs::Quorum,
-        };
-        let outcome = invocation.request(&request).await?;
-        rows.push(Row {
-            outcome: outcome.map(|_| Done::Deletes(status.to_confirm)),
-            application,
-        });
-    }
-    Ok(Answer::Applications {
-        rows,
-        none: Sought::Deletion,
-    })
+    let waiting = |status: ApplicationStatus| {
+        let confirm = status.confirm?;
+        Some(Decision {
+            subject: confirm.clone(),
+            annotation: (store::CONFIRM_PRUNE, confirm),
+            done: Done::Deletes(status.to_confirm),
+        })
+    };
+    invocation
+        .decide(applications, Sought::Deletion, waiting)
+        .await
 }
 
 /// Applications that the configuration no longer has because of this pull request: it removed their

@@ -3,10 +3,10 @@
 use kube::ResourceExt as _;
 
 use super::Invocation;
-use crate::cluster::store;
+use crate::cluster::store::{self, ApplicationStatus};
 use crate::controller::{Event, Result};
 use crate::domain::ApplicationKey;
-use crate::domain::command::{Done, NotDone};
+use crate::domain::command::{Answer, Done, NotDone, Row, Sought};
 
 /// A request to an application.
 pub struct Request<'a> {
@@ -35,7 +35,47 @@ pub enum Needs {
 /// The most handled commands that an application's object lists.
 const MOST_HANDLED: usize = 50;
 
+/// What waits in an application until enough people decide it.
+pub struct Decision {
+    /// [`Request::subject`].
+    pub subject: String,
+    /// The annotation that decides it, with its value.
+    pub annotation: (&'static str, String),
+    pub done: Done,
+}
+
 impl Invocation<'_> {
+    /// Requests what waits for a decision in each application, once enough people have given the
+    /// command. `none`: what is said if nothing waits.
+    pub async fn decide(
+        &self,
+        applications: Vec<ApplicationKey>,
+        none: Sought,
+        waiting: impl Fn(ApplicationStatus) -> Option<Decision>,
+    ) -> Result<Answer> {
+        let mut rows = Vec::new();
+        for application in applications {
+            let object = self.ctx.store.application(&application).await?;
+            let status = object.and_then(|object| object.status);
+            let Some(decision) = waiting(status.unwrap_or_default()) else {
+                continue;
+            };
+            let (annotation, value) = decision.annotation;
+            let request = Request {
+                application: &application,
+                subject: &decision.subject,
+                annotations: &[(annotation, Some(&value))],
+                needs: Needs::Quorum,
+            };
+            let outcome = self.request(&request).await?.map(|_| decision.done);
+            rows.push(Row {
+                application,
+                outcome,
+            });
+        }
+        Ok(Answer::Applications { rows, none })
+    }
+
     /// Names this command of this text.
     fn id(&self) -> String {
         format!("{}-{}", self.comment.source, self.command.word())
