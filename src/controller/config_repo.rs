@@ -68,9 +68,22 @@ impl Base {
     }
 }
 
-/// Reads the configuration of a tree.
+/// The applications of a configuration in a tree of a repository.
+pub fn targets_in(
+    catalog: &Catalog,
+    source: &Source<'_>,
+    repo: &RepoName,
+) -> anyhow::Result<std::result::Result<Vec<Target>, Invalid>> {
+    if !catalog.discovers() {
+        return Ok(catalog.expand(source.places()));
+    }
+    Ok(catalog.expand_with(source.places(), &source.objects()?, repo))
+}
+
+/// Reads the configuration of a tree of a repository.
 pub fn configuration(
     source: &Source<'_>,
+    repo: &RepoName,
 ) -> anyhow::Result<Option<std::result::Result<Configured, Invalid>>> {
     let Some(text) = source.text(FILE)? else {
         return Ok(None);
@@ -78,10 +91,12 @@ pub fn configuration(
     if let Err(why) = check_pointer(FILE, text.as_bytes()) {
         return Ok(Some(Err(why)));
     }
-    Ok(Some(Catalog::parse(&text).and_then(|catalog| {
-        let targets = catalog.expand(source.places())?;
-        Ok(Configured { catalog, targets })
-    })))
+    let catalog = match Catalog::parse(&text) {
+        Ok(catalog) => catalog,
+        Err(why) => return Ok(Some(Err(why))),
+    };
+    let targets = targets_in(&catalog, source, repo)?;
+    Ok(Some(targets.map(|targets| Configured { catalog, targets })))
 }
 
 /// The application and stage that a promotion branch of ours is for.
@@ -246,7 +261,7 @@ impl Reader {
                 }
                 let source = Source::open(mirror, mirror.tree(&commit)?)?;
                 Ok(Arc::new(Base {
-                    configuration: configuration(&source)?,
+                    configuration: configuration(&source, &repository.name)?,
                     repo: repository,
                     commit,
                 }))

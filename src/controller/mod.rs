@@ -31,7 +31,7 @@ pub mod revision;
 pub mod wake;
 
 pub use cache::Caches;
-pub use config_repo::{Base, Configured, configuration, key_of_branch};
+pub use config_repo::{Base, Configured, configuration, key_of_branch, targets_in};
 pub use environment::{APPLICATIONS_AT_ONCE, Environment, side_by_side};
 pub use error::{Error, Kind, Result};
 pub use queue::{Queue, Requeue};

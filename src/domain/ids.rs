@@ -24,6 +24,16 @@ pub struct RepoName {
     pub name: String,
 }
 
+impl RepoName {
+    /// The repository of a URL: `https://HOST/OWNER/NAME.git`, `git@HOST:OWNER/NAME`.
+    pub fn of_url(url: &str) -> Option<Self> {
+        let url = url.trim_end_matches('/');
+        let mut parts = url.strip_suffix(".git").unwrap_or(url).rsplit(['/', ':']);
+        let (name, owner) = (parts.next()?, parts.next()?);
+        format!("{owner}/{name}").parse().ok()
+    }
+}
+
 impl FromStr for RepoName {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {

@@ -13,6 +13,7 @@
 
 pub mod approvals;
 pub mod approved;
+pub mod build;
 pub mod calendar;
 pub mod catalog;
 pub mod cel;

@@ -16,6 +16,8 @@ pub struct Transforms {
     variables: Option<BTreeMap<String, String>>,
     /// Some variables come from ConfigMaps or Secrets, which are not read here.
     from_elsewhere: bool,
+    /// It substitutes though it has no variables: defaults count.
+    always: bool,
     /// Further fields of the Kustomization that change objects and are not evaluated here.
     pub others: Vec<&'static str>,
 }
@@ -37,7 +39,8 @@ impl Transforms {
                 .as_object()
                 .into_iter()
                 .flatten()
-                .map(|(name, value)| (name.clone(), text(value)))
+                // A value has one line, as Flux has it.
+                .map(|(name, value)| (name.clone(), text(value).replace('\n', "")))
                 .collect()
         });
         let is_set = |field: &&'static str| match &spec[*field] {
@@ -60,26 +63,42 @@ impl Transforms {
             from_elsewhere: build["substituteFrom"]
                 .as_array()
                 .is_some_and(|from| !from.is_empty()),
+            always: build["substituteStrategy"] == "Always",
             others: others.into_iter().filter(|field| is_set(field)).collect(),
+        }
+    }
+
+    /// As the file in Git says, with what only the live object has: a kustomization may have added
+    /// that.
+    pub fn with_live(&self, live: &Self) -> Self {
+        let mut merged = self.clone();
+        merged.from_elsewhere |= live.from_elsewhere;
+        merged.others = live.others.clone();
+        merged.others.retain(|field| !self.others.contains(field));
+        merged.variables = merged.variables.or_else(|| live.variables.clone());
+        merged
+    }
+
+    /// With the values of all variables from elsewhere. Those of the Kustomization itself win.
+    pub fn with_variables(mut self, mut found: BTreeMap<String, String>) -> Self {
+        found.extend(self.variables.take().unwrap_or_default());
+        Self {
+            variables: Some(found),
+            from_elsewhere: false,
+            ..self
         }
     }
 
     /// Substitutes an object's variables. Returns the names of variables with unknown values, which
     /// stay in the text.
     pub fn fill(&self, object: &mut Value) -> BTreeSet<String> {
-        let mut unknown = BTreeSet::new();
-        let Some(variables) = &self.variables else {
-            return unknown;
-        };
-        let metadata = &object["metadata"];
-        if ["labels", "annotations"]
-            .iter()
-            .any(|map| metadata[*map][SUBSTITUTE] == "disabled")
-        {
-            return unknown;
-        }
-        self.walk(object, variables, &mut unknown);
-        unknown
+        self.fill_by(object, false)
+    }
+
+    /// Substitutes the variables with values in the Kustomization. Others, which may come from
+    /// elsewhere, and escapes stay for [`Self::fill`].
+    pub fn fill_known(&self, object: &mut Value) {
+        self.fill_by(object, true);
     }
 
     /// The names of variables with unknown values in an object after [`Self::fill`].
@@ -88,21 +107,48 @@ impl Transforms {
         self.fill(&mut filled.clone())
     }
 
-    fn walk(
-        &self,
-        value: &mut Value,
-        variables: &BTreeMap<String, String>,
-        unknown: &mut BTreeSet<String>,
-    ) {
+    fn fill_by(&self, object: &mut Value, partly: bool) -> BTreeSet<String> {
+        let mut filling = Filling {
+            variables: match &self.variables {
+                Some(variables) => variables,
+                None => return BTreeSet::new(),
+            },
+            from_elsewhere: self.from_elsewhere,
+            partly,
+            unknown: BTreeSet::new(),
+        };
+        let metadata = &object["metadata"];
+        let is_disabled = |map: &&str| metadata[*map][SUBSTITUTE] == "disabled";
+        // Without any variable Flux substitutes nothing, unless it is told to do it always.
+        let has_none = filling.variables.is_empty() && !self.from_elsewhere && !self.always;
+        if has_none
+            || ["labels", "annotations"]
+                .iter()
+                .any(|map| is_disabled(&map))
+        {
+            return BTreeSet::new();
+        }
+        filling.walk(object);
+        filling.unknown
+    }
+}
+
+/// One substitution.
+struct Filling<'a> {
+    variables: &'a BTreeMap<String, String>,
+    from_elsewhere: bool,
+    /// Only known variables; everything else stays.
+    partly: bool,
+    unknown: BTreeSet<String>,
+}
+
+impl Filling<'_> {
+    fn walk(&mut self, value: &mut Value) {
         match value {
-            Value::Object(map) => map
-                .values_mut()
-                .for_each(|value| self.walk(value, variables, unknown)),
-            Value::Array(items) => items
-                .iter_mut()
-                .for_each(|item| self.walk(item, variables, unknown)),
+            Value::Object(map) => map.values_mut().for_each(|value| self.walk(value)),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.walk(item)),
             Value::String(text) if text.contains("${") => {
-                let filled = self.text(text, variables, unknown);
+                let filled = self.text(text);
                 let parsed = (filled != *text)
                     .then(|| serde_yaml::from_str::<Value>(&filled).ok())
                     .flatten();
@@ -115,50 +161,75 @@ impl Transforms {
         }
     }
 
-    fn text(
-        &self,
-        text: &str,
-        variables: &BTreeMap<String, String>,
-        unknown: &mut BTreeSet<String>,
-    ) -> String {
+    fn text(&mut self, text: &str) -> String {
         let mut out = String::new();
         let mut rest = text;
         while let Some(at) = rest.find("${") {
             let (before, after) = rest.split_at(at);
-            let Some(end) = after.find('}') else { break };
+            let Some(end) = closing(after) else { break };
             let (whole, inside) = (&after[..=end], &after[2..end]);
             rest = &after[end + 1..];
             // `$${name}` is the escaped form of `${name}`.
-            if let Some(before) = before.strip_suffix('$') {
-                out.push_str(before);
+            if let Some(escaped) = before.strip_suffix('$') {
+                out.push_str(if self.partly { before } else { escaped });
                 out.push_str(whole);
                 continue;
             }
             out.push_str(before);
-            let name: String = inside
-                .chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect();
-            let operation = &inside[name.len()..];
-            let default = [":-", ":=", "-", "="]
-                .iter()
-                .find_map(|sign| operation.strip_prefix(sign));
-            match (variables.get(&name), operation, default) {
-                (Some(value), "", _) => out.push_str(value),
-                (Some(value), _, Some(default)) => {
-                    out.push_str(if value.is_empty() { default } else { value })
-                }
-                (None, _, Some(default)) if !self.from_elsewhere => out.push_str(default),
-                (None, "", _) if !self.from_elsewhere => {}
-                _ => {
-                    unknown.insert(name);
-                    out.push_str(whole);
-                }
+            match self.value(inside) {
+                Some(value) => out.push_str(&value),
+                None => out.push_str(whole),
             }
         }
         out.push_str(rest);
         out
     }
+
+    /// The value of what stands between the braces; None: it is not known, or stays.
+    fn value(&mut self, inside: &str) -> Option<String> {
+        let is_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+        let name: String = inside.chars().take_while(is_name).collect();
+        let operation = &inside[name.len()..];
+        let mut signs = [":-", ":=", ":+", ":?", "-", "=", "+", "?"].iter();
+        let default = signs.find_map(|sign| operation.strip_prefix(sign));
+        let known = self.variables.get(&name);
+        if self.partly && known.is_none() {
+            return None;
+        }
+        let value = match known {
+            Some(value) => value.as_str(),
+            None if self.from_elsewhere => {
+                self.unknown.insert(name);
+                return None;
+            }
+            None => "",
+        };
+        match (operation, default) {
+            ("", _) => Some(value.into()),
+            ("^^", _) => Some(value.to_uppercase()),
+            (",,", _) => Some(value.to_lowercase()),
+            (_, Some(_)) if !value.is_empty() => Some(value.into()),
+            (_, Some(default)) => Some(self.text(default)),
+            // Other functions of its syntax are not evaluated here.
+            _ => {
+                self.unknown.insert(name);
+                None
+            }
+        }
+    }
+}
+
+/// Where the brace closes that a text begins with, after `$`.
+fn closing(text: &str) -> Option<usize> {
+    let mut open = 0;
+    text.bytes().enumerate().find_map(|(at, byte)| {
+        match byte {
+            b'{' => open += 1,
+            b'}' => open -= 1,
+            _ => {}
+        }
+        (byte == b'}' && open == 0).then_some(at)
+    })
 }
 
 /// Replaces values that contain unknown variables by the live values.
@@ -213,6 +284,8 @@ mod tests {
             ("a-${REGION}-${COUNT}", json!("a-eu-1-3")),
             ("${COUNT}", json!(3)),
             ("${OTHER:=x}", json!("x")),
+            ("${OTHER:=${REGION}}-b", json!("eu-1-b")),
+            ("${REGION^^}", json!("EU-1")),
             ("${NONE:-y}", json!("y")),
             ("${OTHER}", json!("")),
             ("$${REGION}", json!("${REGION}")),
@@ -229,6 +302,13 @@ mod tests {
             from.fill(&mut object).into_iter().collect::<Vec<_>>(),
             ["TOKEN"]
         );
+        let mut partly = json!({"data": {"a": "${REGION} $${REGION} ${TOKEN:=x}"}});
+        from.fill_known(&mut partly);
+        assert_eq!(partly["data"]["a"], "eu-1 $${REGION} ${TOKEN:=x}");
+        let none = Transforms::of(&json!({"spec": {"postBuild": {}}}));
+        let mut object_of_none = json!({"a": "${REGION:=x}"});
+        none.fill(&mut object_of_none);
+        assert_eq!(object_of_none["a"], "${REGION:=x}");
         use_live_values(&mut object, &json!({"data": {"a": "us-1", "b": "there"}}));
         assert_eq!(object, json!({"data": {"a": "eu-1", "b": "there"}}));
         let mut left = json!({"metadata": {"annotations": {SUBSTITUTE: "disabled"}}, "data": {"a": "${REGION}"}});

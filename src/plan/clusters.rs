@@ -44,6 +44,21 @@ pub(super) async fn objects(args: &PlanArgs) -> anyhow::Result<BTreeMap<String, 
     }
 }
 
+fn by_remote(mirror: &Mirror) -> Option<RepoName> {
+    RepoName::of_url(&mirror.origin()?)
+}
+
+/// The repository's name as far as the working copy says it.
+pub(super) fn named(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<RepoName> {
+    match args.repository.clone().or_else(|| by_remote(mirror)) {
+        Some(name) => Ok(name),
+        None => Ok(UNNAMED.parse()?),
+    }
+}
+
+/// A repository without a remote.
+const UNNAMED: &str = "local/config";
+
 /// Which of windlass's config repositories this is, and its id, which is part of the owner label.
 pub(super) fn repository(
     args: &PlanArgs,
@@ -54,15 +69,7 @@ pub(super) fn repository(
         .values()
         .map(|object| (object.spec.repository.clone(), object.spec.repository_id))
         .collect();
-    let by_remote = mirror.origin().and_then(|url| {
-        let path = url
-            .trim_end_matches('/')
-            .trim_end_matches(".git")
-            .replace(':', "/");
-        let mut parts = path.rsplit('/');
-        let (name, owner) = (parts.next()?.to_string(), parts.next()?.to_string());
-        format!("{owner}/{name}").parse::<RepoName>().ok()
-    });
+    let by_remote = by_remote(mirror);
     let names = || {
         all.keys()
             .map(ToString::to_string)
@@ -88,7 +95,7 @@ pub(super) fn repository(
             Ok((name, u64::try_from(id).unwrap_or_default()))
         }
         // No object has windlass's owner label yet, so the name does not matter.
-        None if all.is_empty() => Ok(("local/config".parse::<RepoName>()?, 0)),
+        None if all.is_empty() => Ok((UNNAMED.parse()?, 0)),
         None => bail!(
             "windlass manages several repositories in this cluster: choose one with --repository: {}",
             names()

@@ -71,7 +71,8 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         notes,
     } = revisions(args, &mirror)?;
     let source = Source::open(&mirror, mirror.tree(&base)?)?;
-    let Some(catalog) = configuration(&source)? else {
+    let name = clusters::named(args, &mirror)?;
+    let Some(catalog) = configuration(&source, &name)? else {
         bail!("`{onto}` has no windlass.yaml: it is not a config repository");
     };
     let GitDiff {
@@ -80,10 +81,10 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
         total,
         inputs,
         heads,
-    } = preview::git_diff(&mirror, Some(&catalog), &base, &head)?;
+    } = preview::git_diff(&mirror, &name, Some(&catalog), &base, &head)?;
     // What the change itself breaks comes first.
     if failure.is_none() {
-        let unmatched = preview::unmatched(&mirror, &source, &catalog, changes.merged)?;
+        let unmatched = preview::unmatched(&mirror, &name, &source, &catalog, changes.merged)?;
         if !unmatched.is_empty() {
             bail!("{}", unmatched.join("\n"));
         }

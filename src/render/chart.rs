@@ -19,6 +19,8 @@ use crate::domain::manifest::Manifest;
 
 type Files = BTreeMap<String, Arc<[u8]>>;
 
+/// The file of the values that stand in no file of the tree.
+const INLINE: &str = ".windlass-fetched/values.yaml";
 /// The template function that reads from the cluster. Here there is none, so it finds nothing.
 const LOOKUP: &str = "lookup";
 /// The replacement for `now` (text/template, sprig).
@@ -44,7 +46,7 @@ impl Renderer {
             );
             return Err(Invalid(why).into());
         }
-        Ok(self.parse(&first, directory).await?)
+        Ok(self.parse(&first, inputs).await?)
     }
 
     /// The template of a chart that calls `lookup`, by helm's name; None: none does.
@@ -111,6 +113,9 @@ fn template(chart: &Chart, release: &Release) -> Vec<String> {
     for file in &chart.values {
         arguments.extend(["--values".into(), format!("./{file}")]);
     }
+    if options.inline.is_some() {
+        arguments.extend(["--values".into(), format!("./{INLINE}")]);
+    }
     for (path, value) in &options.set {
         arguments.extend(["--set-json".into(), format!("{path}={value}")]);
     }
@@ -155,9 +160,19 @@ impl Inputs {
             let file = format!("{}/kustomization.yaml", self.directory);
             files.insert(file, Arc::from(text.as_bytes()));
         }
-        let How::Helm(Chart { directory, .. }) = &self.how else {
+        // What cannot be read was refused when the inputs were read.
+        if let Ok(Some((file, text))) = self.changed_kustomization() {
+            files.insert(file, Arc::from(text.into_bytes()));
+        }
+        let How::Helm(Chart {
+            directory, options, ..
+        }) = &self.how
+        else {
             return files;
         };
+        if let Some(values) = &options.inline {
+            files.insert(INLINE.into(), Arc::from(values.to_string().into_bytes()));
+        }
         let mut pending = vec![(directory.clone(), directory.clone())];
         for _ in 0..MOST_LINKS {
             let Some((chart, copied_to)) = pending.pop() else {

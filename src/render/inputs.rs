@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::complete::Wanted;
+use super::declared::{Declaration, declared};
 use super::kustomize::is_kustomization;
 use super::source::Source;
 use crate::domain::catalog::{HelmOptions, KUSTOMIZATIONS, RenderSource, is_manifest, is_own};
@@ -66,6 +67,8 @@ pub struct Inputs {
     pub(super) how: How,
     /// Path → content.
     pub(super) files: BTreeMap<String, Arc<[u8]>>,
+    /// The object that says how it is rendered.
+    pub(super) declaration: Option<Declaration>,
     /// What these files need from elsewhere.
     pub(super) wanted: Vec<Wanted>,
     /// The hash over paths and contents.
@@ -79,7 +82,8 @@ impl Inputs {
     }
 
     pub fn reads(&self, path: &str) -> bool {
-        self.files.contains_key(path)
+        let declaration = self.declaration.as_ref();
+        self.files.contains_key(path) || declaration.is_some_and(|by| by.file == path)
     }
 
     /// The paths of all files that the rendering reads.
@@ -134,6 +138,10 @@ impl Inputs {
         if let How::Helm(chart) = &self.how {
             let own = |path: &&String| is_own(&self.directory, path) && !is_link(path);
             files.last_values = chart.values.iter().rfind(own).cloned();
+        }
+        if let Some(by) = &self.declaration {
+            let file = (Kind::Manifests, by.text.clone());
+            files.own.insert(by.file.clone(), file);
         }
         for (path, content) in &self.files {
             let (Some(kind), Ok(text)) = (self.kind_of(path), std::str::from_utf8(content)) else {
@@ -199,6 +207,9 @@ pub fn editable(tree: &Source<'_>, source: &RenderSource) -> Result<Files, Inval
 }
 
 fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Invalid> {
+    if let Some(written) = &source.written {
+        return declared(tree, source, written);
+    }
     let directory = &source.directory;
     tree.check_submodules(directory)?;
     if !tree.is_directory(directory) && !tree.has_file(directory) {
@@ -206,13 +217,7 @@ fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Inva
     }
     let mut walk = Walk::new(tree);
     let how = walk.application(source)?;
-    Ok(Some(Inputs {
-        directory: directory.clone(),
-        hash: identity(directory, &how, &walk.files),
-        how,
-        files: walk.files,
-        wanted: walk.wanted,
-    }))
+    Ok(Some(walk.inputs(directory, how, None)))
 }
 
 fn is_values(path: &str) -> bool {
@@ -220,7 +225,12 @@ fn is_values(path: &str) -> bool {
 }
 
 /// The hash of all inputs.
-fn identity(directory: &str, how: &How, files: &BTreeMap<String, Arc<[u8]>>) -> String {
+fn identity(
+    directory: &str,
+    how: &How,
+    declaration: &Option<Declaration>,
+    files: &BTreeMap<String, Arc<[u8]>>,
+) -> String {
     let mut hash = Sha256::new();
     for (path, content) in files {
         hash.update((path.len() as u64).to_be_bytes());
@@ -230,6 +240,9 @@ fn identity(directory: &str, how: &How, files: &BTreeMap<String, Arc<[u8]>>) -> 
     }
     hash.update(directory);
     hash.update(how.words());
+    if let Some(by) = declaration {
+        hash.update(format!("{:?}", by.build));
+    }
     hex::encode(hash.finalize())
 }
 
@@ -253,8 +266,25 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What was read, as the inputs of an application's rendering.
+    pub(super) fn inputs(
+        self,
+        directory: &str,
+        how: How,
+        declaration: Option<Declaration>,
+    ) -> Inputs {
+        Inputs {
+            directory: directory.into(),
+            hash: identity(directory, &how, &declaration, &self.files),
+            how,
+            files: self.files,
+            declaration,
+            wanted: self.wanted,
+        }
+    }
+
     /// Reads all files that an application's directory needs.
-    fn application(&mut self, source: &RenderSource) -> Result<How, Invalid> {
+    pub(super) fn application(&mut self, source: &RenderSource) -> Result<How, Invalid> {
         let (tree, directory) = (self.source, &source.directory);
         let chart = source.chart.clone().or_else(|| {
             tree.has_file(&format!("{directory}/Chart.yaml"))
@@ -288,16 +318,26 @@ impl<'a> Walk<'a> {
 
     /// The values files of a chart, in their order: those that are named, then the application's
     /// file; otherwise all of its directory.
-    fn values(&mut self, source: &RenderSource, chart: &str) -> Result<Vec<String>, Invalid> {
+    pub(super) fn values(
+        &mut self,
+        source: &RenderSource,
+        chart: &str,
+    ) -> Result<Vec<String>, Invalid> {
         let (tree, place) = (self.source, &source.directory);
         let mut values = source.helm.values.clone().unwrap_or_default();
+        let mut missing = Vec::new();
         for path in &values {
-            if !self.file(path)? {
+            if self.file(path)? {
+                continue;
+            }
+            if !source.helm.ignore_missing_values {
                 return Err(Invalid(format!(
                     "{place}: the values file `{path}` is not there"
                 )));
             }
+            missing.push(path.clone());
         }
+        values.retain(|path| !missing.contains(path));
         let own = tree.under(place).filter(|path| is_values(path));
         let own: Vec<_> = match &source.helm.values {
             _ if tree.has_file(place) => vec![place.clone()],
@@ -353,6 +393,7 @@ mod tests {
             directory: "own".into(),
             how: How::Plain,
             files,
+            declaration: None,
             wanted: Vec::new(),
             hash: String::new(),
         };

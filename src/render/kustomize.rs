@@ -31,12 +31,20 @@ impl Renderer {
             .run(inputs, Program::Kustomize, &arguments, MOST_TIME)
             .await;
         match out {
-            Ok(out) => Ok(self.parse(&out, &inputs.directory).await?),
+            Ok(out) => Ok(self.parse(&out, inputs).await?),
             // Whether an application may be empty is decided where it is known what it has.
             Err(NotRendered::Invalid(Invalid(why))) if why.contains(EMPTY) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }
+}
+
+/// The paths that a directory's kustomization file may have.
+pub(super) fn files_of(directory: &str) -> impl Iterator<Item = String> {
+    let below = if directory.is_empty() { "" } else { "/" };
+    KUSTOMIZATIONS
+        .iter()
+        .map(move |name| format!("{directory}{below}{name}"))
 }
 
 /// The directories below a directory that are kustomizations, without those below others.
@@ -82,28 +90,23 @@ impl Walk<'_> {
         Ok(Some(text.to_string()))
     }
 
+    /// The only kustomization file of a directory.
+    pub(super) fn file_of(&self, directory: &str) -> Result<String, Invalid> {
+        let mut present = files_of(directory).filter(|path| self.source.has_file(path));
+        match (present.next(), present.count()) {
+            (Some(file), 0) => Ok(file),
+            (found, more) => Err(Invalid(format!(
+                "{directory}: {} kustomization files, but there must be exactly one",
+                found.map_or(0, |_| 1) + more
+            ))),
+        }
+    }
+
     pub(super) fn kustomization(&mut self, directory: &str) -> Result<(), Invalid> {
         if !self.visited.insert(directory.into()) {
             return Ok(());
         }
-        let join_file = |name: &&&str| {
-            if directory.is_empty() {
-                name.to_string()
-            } else {
-                format!("{directory}/{name}")
-            }
-        };
-        let present: Vec<_> = KUSTOMIZATIONS
-            .iter()
-            .map(|name| join_file(&name))
-            .filter(|path| self.source.has_file(path))
-            .collect();
-        let [file] = &present[..] else {
-            return Err(Invalid(format!(
-                "{directory}: {} kustomization files, but there must be exactly one",
-                present.len()
-            )));
-        };
+        let file = &self.file_of(directory)?;
         self.file(file)?;
         let text = String::from_utf8_lossy(&self.files[file]).into_owned();
         let documents =

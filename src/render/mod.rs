@@ -11,7 +11,8 @@
 //!
 //! - [`source`]: a tree, and reading files in it
 //! - [`inputs`]: the files that a rendering reads, and their hash; [`kustomize`]
-//!   and [`chart`] (with [`dependencies`]) follow references and run the program
+//!   and [`chart`] (with [`dependencies`]) follow references and run the program;
+//!   [`declared`]: what an object of Argo CD or Flux says about it
 //! - [`complete`], [`remote`]: what it needs from elsewhere, fetched
 //! - [`run`], [`jail`]: running the programs, as child processes or in a
 //!   container of their own
@@ -31,6 +32,7 @@ use crate::domain::{Invalid, yaml};
 mod budget;
 mod chart;
 mod complete;
+mod declared;
 mod dependencies;
 mod inputs;
 pub mod jail;
@@ -252,9 +254,10 @@ impl Renderer {
         })
     }
 
-    async fn parse(&self, text: &str, directory: &str) -> Result<Vec<Manifest>, Invalid> {
+    /// The manifests that a program printed for the inputs.
+    async fn parse(&self, text: &str, inputs: &Inputs) -> Result<Vec<Manifest>, Invalid> {
         let _permit = self.permit_to_parse(text.len()).await;
-        Manifest::parse_all(text, directory)
+        inputs.parse(text, &inputs.directory)
     }
 
     /// For a long text: waits until no other one is being parsed.
@@ -272,6 +275,7 @@ impl Renderer {
             directory: ".".into(),
             how: How::Plain,
             files: BTreeMap::new(),
+            declaration: None,
             wanted: Vec::new(),
             hash: String::new(),
         };
@@ -290,7 +294,7 @@ fn plain(inputs: &Inputs) -> Result<Vec<Manifest>, Invalid> {
     let mut manifests: Vec<Manifest> = Vec::new();
     let mut nodes = 0;
     for (path, content) in &inputs.files {
-        let parsed = Manifest::parse_all(&String::from_utf8_lossy(content), path)?;
+        let parsed = inputs.parse(&String::from_utf8_lossy(content), path)?;
         nodes += parsed
             .iter()
             .map(|manifest| yaml::nodes(&manifest.value))

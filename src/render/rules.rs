@@ -61,6 +61,7 @@ impl Renderer {
             directory: "definition".into(),
             how: How::Plain,
             files,
+            declaration: None,
             wanted: Vec::new(),
             hash: String::new(),
         };

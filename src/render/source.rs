@@ -31,6 +31,24 @@ impl<'a> Source<'a> {
         self.places.get_or_init(|| places_of([self]))
     }
 
+    /// The objects of other reconcilers in its files. A file that is not in Git has none.
+    pub fn objects(&self) -> anyhow::Result<catalog::Objects> {
+        let mut objects = catalog::Objects::default();
+        let manifests = self.files.all();
+        let manifests = manifests.iter().filter(|(path, mode, _)| {
+            *mode == EntryMode::File
+                && (catalog::is_manifest(path) || path.ends_with("/Kustomization"))
+        });
+        for (path, _, id) in manifests {
+            let content = self.mirror.blob(*id)?;
+            let text = String::from_utf8_lossy(&content);
+            if catalog::Objects::may_have(path, &text) {
+                objects.add(path, &text);
+            }
+        }
+        Ok(objects)
+    }
+
     /// All files, for finding those in which two trees differ.
     pub fn listing(&self) -> &Listing {
         &self.files

@@ -242,6 +242,7 @@ async fn report(
 pub fn target_of(object: &Application) -> Target {
     let spec = &object.spec;
     Target {
+        declared: None,
         application: spec.application.clone(),
         stage: Stage {
             name: spec.stage.clone(),

@@ -81,11 +81,12 @@ pub async fn retired_by(
         return Ok(known);
     }
     let (at, start) = (commit.clone(), start_of(ctx, base, commit).await?);
+    let name = repo.clone();
     let removed = ctx
         .mirror(repo, move |mirror| {
             let targets = |commit: &CommitSha| -> anyhow::Result<Vec<Target>> {
                 let source = Source::open(mirror, mirror.tree(commit)?)?;
-                Ok(crate::controller::configuration(&source)?
+                Ok(crate::controller::configuration(&source, &name)?
                     .and_then(std::result::Result::ok)
                     .map(|all| all.targets)
                     .unwrap_or_default())

@@ -1,6 +1,8 @@
 //! The scope of one application's dry-runs: whose rights are used, what it may touch, and its
 //! manifests with their namespaces set.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use serde_json::Value;
 
@@ -57,27 +59,71 @@ impl AppScope<'_> {
         self.target.stage.reconcile == Reconciler::Windlass
     }
 
-    /// How Flux changes the rendered manifests; None if Flux does not apply them, or its object
-    /// does not exist.
+    /// How Flux changes the rendered manifests; None if Flux does not apply them, or nothing is known
+    /// of its object.
     pub async fn transforms(&self) -> ClusterResult<Option<&Transforms>> {
-        let Some((key, version)) = self
-            .target
-            .stage
-            .reconcile
-            .object()
-            .filter(|_| matches!(self.target.stage.reconcile, Reconciler::Flux(_)))
-        else {
+        if !matches!(self.target.stage.reconcile, Reconciler::Flux(_)) {
+            return Ok(None);
+        }
+        let read = || self.read_transforms();
+        Ok(self.transforms.get_or_try_init(read).await?.as_ref())
+    }
+
+    async fn read_transforms(&self) -> ClusterResult<Option<Transforms>> {
+        let declared = self.target.declared.as_ref();
+        let declared = declared.map(|by| by.transforms.clone());
+        let Some((key, version)) = self.target.stage.reconcile.object() else {
+            return Ok(declared);
+        };
+        let live = match self.cluster.live(&key, version).await {
+            // Without the right to read it, what Git says is what is known.
+            Err(cluster::Error::Forbidden { .. }) if declared.is_some() => None,
+            other => other?,
+        };
+        let Some(live) = live else {
+            return Ok(declared);
+        };
+        let of_live = Transforms::of(&live);
+        let all = match declared {
+            Some(declared) => declared.with_live(&of_live),
+            None => of_live,
+        };
+        Ok(Some(match self.variables(&live).await? {
+            Some(found) => all.with_variables(found),
+            None => all,
+        }))
+    }
+
+    /// The values that a Kustomization fills in from ConfigMaps. None: it names none, or something
+    /// else too, as Secrets.
+    async fn variables(&self, live: &Value) -> ClusterResult<Option<BTreeMap<String, String>>> {
+        let from = live["spec"]["postBuild"]["substituteFrom"].as_array();
+        let Some(from) = from.filter(|from| !from.is_empty() && self.in_base) else {
             return Ok(None);
         };
-        let read = async || {
-            Ok::<_, cluster::Error>(
-                self.cluster
-                    .live(&key, version)
-                    .await?
-                    .map(|object| Transforms::of(&object)),
-            )
-        };
-        Ok(self.transforms.get_or_try_init(read).await?.as_ref())
+        let mut found = BTreeMap::new();
+        for source in from {
+            if source["kind"] != "ConfigMap" {
+                return Ok(None);
+            }
+            let key = ResourceKey {
+                group: String::new(),
+                kind: "ConfigMap".into(),
+                namespace: live["metadata"]["namespace"].as_str().map(Into::into),
+                name: source["name"].as_str().unwrap_or_default().into(),
+            };
+            let Some(config) = (match self.cluster.live(&key, "v1").await {
+                Err(cluster::Error::Forbidden { .. }) => return Ok(None),
+                other => other?,
+            }) else {
+                return Ok(None);
+            };
+            let data = config["data"].as_object().into_iter().flatten();
+            found.extend(data.filter_map(|(name, value)| {
+                Some((name.clone(), value.as_str()?.replace('\n', "")))
+            }));
+        }
+        Ok(Some(found))
     }
 
     /// Whether an object's manager is the stage's own Argo CD Application or Flux Kustomization.

@@ -50,7 +50,8 @@ async fn look(ctx: &Writer, group: &MergeGroup) -> Result<Requeue> {
     let (at, head) = (base.clone(), group.head.clone());
     let (diff, is_alone) = ctx
         .mirror(&group.repo, move |mirror| {
-            let diff = preview::git_diff(mirror, at.configuration.as_ref(), &at.commit, &head)?;
+            let (repo, catalog) = (&at.repo.name, at.configuration.as_ref());
+            let diff = preview::git_diff(mirror, repo, catalog, &at.commit, &head)?;
             let is_alone = mirror.parents(&head)?.first() == Some(&at.commit);
             Ok((diff, is_alone))
         })

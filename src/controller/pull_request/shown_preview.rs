@@ -189,7 +189,8 @@ async fn git_diff(
     }
     let base = base.clone();
     ctx.mirror(&key.repo, move |mirror| {
-        preview::git_diff(mirror, base.configuration.as_ref(), &base.commit, &head)
+        let (repo, catalog) = (&base.repo.name, base.configuration.as_ref());
+        preview::git_diff(mirror, repo, catalog, &base.commit, &head)
     })
     .await
 }

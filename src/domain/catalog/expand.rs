@@ -6,16 +6,33 @@ use super::order::dependencies;
 use super::raw::RawImage;
 use super::rule::{Match, Rule};
 use super::tree::Tree;
-use super::{Catalog, Destination, FILE, ImageRule, Reconciler, Stage, Target, invalid};
+use super::{Catalog, Destination, FILE, ImageRule, Objects, Stage, Target, invalid};
 use crate::domain::image;
 use crate::domain::manifest::is_label;
-use crate::domain::{Invalid, Name};
+use crate::domain::{Invalid, Name, RepoName};
 
 impl Catalog {
-    /// The applications in a tree. Each directory and file belongs to the first rule that matches
-    /// it. It is an error if two of them are the same application in the same stage.
+    /// The applications in a tree by their paths: see [`Self::expand_with`].
     pub fn expand(&self, tree: &Tree) -> Result<Vec<Target>, Invalid> {
-        let mut targets: BTreeMap<(Name, usize), Target> = BTreeMap::new();
+        self.unite(self.by_paths(tree)?)
+    }
+
+    /// The applications in a tree of a repository: by their paths, and by the objects of other
+    /// reconcilers.
+    pub fn expand_with(
+        &self,
+        tree: &Tree,
+        objects: &Objects,
+        repo: &RepoName,
+    ) -> Result<Vec<Target>, Invalid> {
+        let mut found = self.by_paths(tree)?;
+        found.extend(self.discovered(objects, repo)?);
+        self.unite(found)
+    }
+
+    /// Each directory and file belongs to the first rule that matches it.
+    fn by_paths(&self, tree: &Tree) -> Result<Vec<Target>, Invalid> {
+        let mut targets = Vec::new();
         let of_files = |rule: &&Rule| rule.pattern.is_of_files();
         let (files, directories): (Vec<_>, Vec<_>) = self.rules.iter().partition(of_files);
         let directories = tree.directories().map(|path| (path, &directories));
@@ -25,17 +42,26 @@ impl Catalog {
             let Some(target) = counting.find_map(|rule| self.apply(rule, path)) else {
                 continue;
             };
-            let target = target?;
+            targets.push(target?);
+        }
+        Ok(targets)
+    }
+
+    /// In order. It is an error if two of them are the same application in the same stage.
+    fn unite(&self, found: Vec<Target>) -> Result<Vec<Target>, Invalid> {
+        let mut targets: BTreeMap<(Name, usize), Target> = BTreeMap::new();
+        for target in found {
             let position = self
                 .stages
                 .iter()
                 .position(|stage| stage.name == target.stage.name)
                 .unwrap_or_default();
             let title = format!("{}/{}", target.application, target.stage.name);
+            let place = target.place().to_string();
             if let Some(other) = targets.insert((target.application.clone(), position), target) {
                 return Err(invalid(format_args!(
-                    "`{}` and `{path}` are both {title}: one application in one stage has one place. Leave one out by `exclude:`, or give them names with more placeholders",
-                    other.path
+                    "`{}` and `{place}` are both {title}: one application in one stage has one place. Leave one out by `exclude:`, or give them names with more placeholders",
+                    other.place()
                 )));
             }
         }
@@ -62,7 +88,7 @@ impl Catalog {
                 .iter()
                 .any(|rule| rule.find(&self.stages, path).is_some())
         };
-        places.any(matches)
+        self.discovers() || places.any(matches)
     }
 
     /// A message for each pattern that matches nothing, with the directory that is most similar.
@@ -126,14 +152,7 @@ impl Catalog {
 fn target(rule: &Rule, found: &Match<'_>, path: &str) -> Result<Target, Invalid> {
     let (stage, fill) = (found.stage, |text: &str| found.fill(text));
     let reconcile = stage.reconcile.filled(fill);
-    if let Reconciler::ArgoCd(named) | Reconciler::Flux(named) = &reconcile
-        && !(is_label(&named.namespace) && is_label(&named.name.replace('.', "-")))
-    {
-        return Err(invalid(format_args!(
-            "`{}/{}` is not a valid namespace and name",
-            named.namespace, named.name
-        )));
-    }
+    reconcile.check()?;
     let destination = Destination {
         cluster: stage.cluster.clone(),
         namespace: fill(&rule.namespace),
@@ -167,6 +186,7 @@ fn target(rule: &Rule, found: &Match<'_>, path: &str) -> Result<Target, Invalid>
             .collect::<Result<_, Invalid>>()?,
         chart: rule.chart.as_deref().map(|chart| found.fill_path(chart)),
         helm,
+        declared: None,
         stage: Stage {
             reconcile,
             ..stage.clone()

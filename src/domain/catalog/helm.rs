@@ -16,6 +16,10 @@ pub struct HelmOptions {
     pub namespace: Option<String>,
     /// Values files, in order, from the repository's root. None: those of the directory.
     pub values: Option<Vec<String>>,
+    /// Values files that are not there are passed over.
+    pub ignore_missing_values: bool,
+    /// Values that win over those of the files.
+    pub inline: Option<Value>,
     /// Values by their paths (`image.tag`); they win over those of the files.
     pub set: Vec<(String, Value)>,
     pub skip_crds: bool,
@@ -77,6 +81,8 @@ impl RawHelm {
             release: self.release.as_deref().map(unguarded),
             namespace: self.namespace.as_deref().map(unguarded),
             values: values.transpose()?,
+            ignore_missing_values: false,
+            inline: None,
             set: set
                 .map(|(path, value)| (path, with_texts(&value, &unguarded)))
                 .collect(),

@@ -234,6 +234,8 @@ fn helm_is_told_what_a_rule_says() {
             skip_crds: true,
             kube_version: Some("1.33".into()),
             api_versions: vec!["a.example/v1".into()],
+            ignore_missing_values: false,
+            inline: None,
         }
     );
     for odd in [

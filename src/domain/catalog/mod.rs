@@ -8,22 +8,27 @@
 //! `gates` (what a stage asks of a pull request), `rule` (a pattern of paths, and
 //! the settings of the applications that it matches), `pattern` (how a path matches),
 //! `tree` (which directories can be applications), `helm` (how a chart is rendered),
-//! `expand` (from a tree to [`Target`]s), `order` (the order of stages and
+//! `expand` (from a tree to [`Target`]s), `discover` (from the objects of others in a
+//! tree to [`Target`]s), `order` (the order of stages and
 //! dependencies).
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::build::Written;
 use super::calendar::Calendar;
 use super::health::HealthRule;
 use super::image::{self, ImageRef};
-use super::manifest::ResourceKey;
+use super::manifest::{ResourceKey, is_label};
 use super::ownership::FieldRules;
+use super::substitute::Transforms;
 use super::sync::DriftMode;
 use super::{ApplicationKey, Invalid, Name, RepoName};
+use discover::Discover;
 use rule::Rule;
 
+mod discover;
 mod expand;
 mod gates;
 mod helm;
@@ -34,6 +39,7 @@ mod rule;
 mod tree;
 mod validate;
 
+pub use discover::Objects;
 pub use helm::HelmOptions;
 pub use pattern::is_manifest;
 pub use raw::schema;
@@ -50,6 +56,7 @@ pub struct Catalog {
     /// Health rules for custom kinds.
     pub health: Vec<HealthRule>,
     rules: Vec<Rule>,
+    discover: Vec<Discover>,
 }
 
 /// A stage that applications are deployed to.
@@ -169,6 +176,21 @@ impl Reconciler {
         ))
     }
 
+    /// An error if its object has no valid name.
+    fn check(&self) -> Result<(), Invalid> {
+        match self {
+            Self::ArgoCd(named) | Self::Flux(named)
+                if !(is_label(&named.namespace) && is_label(&named.name.replace('.', "-"))) =>
+            {
+                Err(invalid(format_args!(
+                    "`{}/{}` is not a valid namespace and name",
+                    named.namespace, named.name
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn filled(&self, fill: impl Fn(&str) -> String) -> Self {
         let named = |named: &Named| Named {
             namespace: fill(&named.namespace),
@@ -230,6 +252,8 @@ pub struct Target {
     pub chart: Option<String>,
     /// How the chart is rendered.
     pub helm: HelmOptions,
+    /// The object of another reconciler that declares it; None: `windlass.yaml` does.
+    pub declared: Option<Declared>,
     /// What is done about fields that other field managers own.
     pub fields: FieldRules,
     /// What is done about drift.
@@ -238,6 +262,14 @@ pub struct Target {
     pub depends_on: Vec<Name>,
     /// A sync fails if the application is not healthy so long after it.
     pub health_timeout: Duration,
+}
+
+/// The object of another reconciler in the config repository that declares an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declared {
+    pub written: Written,
+    /// How it changes rendered objects.
+    pub transforms: Transforms,
 }
 
 /// The repository whose CI may announce an image.
@@ -254,6 +286,8 @@ pub struct RenderSource {
     pub directory: String,
     pub chart: Option<String>,
     pub helm: HelmOptions,
+    /// The object that says how; each tree has its own version of it.
+    pub written: Option<Written>,
 }
 
 /// Whether a file is an application's own: in its directory, or the file that it is.
@@ -268,11 +302,18 @@ impl Target {
         (&self.application, &self.stage.name) == (&other.application, &other.stage.name)
     }
 
+    /// Where it is written: its directory or file, or the file of the object that declares it.
+    pub fn place(&self) -> &str {
+        let by = self.declared.as_ref();
+        by.map_or(&self.path, |by| &by.written.file)
+    }
+
     pub fn render_source(&self) -> RenderSource {
         RenderSource {
             directory: self.path.clone(),
             chart: self.chart.clone(),
             helm: self.helm.clone(),
+            written: self.declared.as_ref().map(|by| by.written.clone()),
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::discover::RawDiscovers;
 use super::helm::RawHelm;
 use super::pattern::{APPLICATION, STAGE, names_in};
 use super::{MergePolicy, RollbackPolicy, invalid};
@@ -39,8 +40,14 @@ pub(super) struct RawCatalog {
     #[serde(default)]
     pub(super) stages: Option<Ordered<RawStage>>,
     /// What is deployed: rules that turn directories into applications. The first rule that matches
-    /// a directory wins.
-    pub(super) applications: Vec<RawRule>,
+    /// a directory wins. Not needed with `discover`.
+    #[serde(default)]
+    pub(super) applications: Option<Vec<RawRule>>,
+    /// `flux`: every Kustomization in this repository whose source is this repository is an
+    /// application, which Flux applies. `argocd`: every Argo CD Application likewise. Or a mapping
+    /// that says where they are, or a list of those.
+    #[serde(default)]
+    pub(super) discover: RawDiscovers,
     /// When a custom kind is healthy. Without a rule its condition `Ready` counts.
     #[serde(default)]
     pub(super) health: Vec<RawHealth>,
@@ -329,12 +336,14 @@ impl RawRule {
 
 /// Replaces the braces of placeholders by other characters while the file is parsed. Otherwise YAML
 /// would end the flow mapping `{ source: acme/{application} }` at the first closing brace. The
-/// text's columns stay the same. The placeholders are those in the text's values of `path`.
+/// text's columns stay the same. The placeholders are those in the text's values of `path` and `under`.
 fn guarded(text: &str) -> String {
     let mut names = BTreeSet::from([APPLICATION, STAGE, "application..."]);
     for line in text.lines() {
-        if let Some((_, path)) = line.split_once("path:") {
-            names.extend(names_in(path));
+        for key in ["path:", "under:"] {
+            if let Some((_, path)) = line.split_once(key) {
+                names.extend(names_in(path));
+            }
         }
     }
     let mut pieces = text.split('{');

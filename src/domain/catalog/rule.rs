@@ -132,7 +132,7 @@ impl Match<'_> {
 
 /// The name for what stands in a path: in lower case, with dashes in the place of other characters. A
 /// long one is cut, and told from others by the beginning of its digest.
-fn name_of(text: &str) -> Result<Name, Invalid> {
+pub(super) fn name_of(text: &str) -> Result<Name, Invalid> {
     let dashed = |c: char| match c.to_ascii_lowercase() {
         c if c.is_ascii_alphanumeric() => c,
         _ => '-',

@@ -32,8 +32,17 @@ impl RawCatalog {
             Some(stages) => self::stages(stages)?,
             None => vec![RawStage::default().validate(ONLY_STAGE.parse()?)?],
         };
-        let rules = self
-            .applications
+        let discover = self.discover.0.into_iter();
+        let discover: Vec<_> = discover
+            .map(|raw| raw.validate(&stages))
+            .collect::<Result<_, _>>()?;
+        if self.applications.is_none() && discover.is_empty() {
+            return Err(invalid(
+                "it names no applications: add `applications:`, or `discover: flux`",
+            ));
+        }
+        let rules = self.applications.unwrap_or_default();
+        let rules = rules
             .into_iter()
             .map(|raw| raw.unguarded().validate(&stages))
             .collect::<Result<_, _>>()?;
@@ -41,6 +50,7 @@ impl RawCatalog {
             stages,
             health,
             rules,
+            discover,
         })
     }
 }

@@ -70,11 +70,20 @@ pub struct Manifest {
 impl Manifest {
     /// Parses a stream of YAML documents. `List` objects become their items. `file`: for the error.
     pub fn parse_all(text: &str, file: &str) -> Result<Vec<Self>, Invalid> {
+        Self::parse_changed(text, file, &|_| {})
+    }
+
+    /// The same, with each object changed before it is checked.
+    pub fn parse_changed(
+        text: &str,
+        file: &str,
+        change: &dyn Fn(&mut Value),
+    ) -> Result<Vec<Self>, Invalid> {
         let documents =
             yaml::documents(text).map_err(|error| Invalid(format!("{file}: {error}")))?;
         let mut manifests = Vec::new();
         for document in documents {
-            collect(document, file, &mut manifests)?;
+            collect(document, file, change, &mut manifests)?;
         }
         Ok(manifests)
     }
@@ -94,9 +103,9 @@ impl Manifest {
         let documents: Vec<Value> = serde_json::from_str(text)
             .map_err(|error| Invalid(format!("a stored rendering: {error}")))?;
         let mut manifests = Vec::with_capacity(documents.len());
-        documents
-            .into_iter()
-            .try_for_each(|document| collect(document, "a stored rendering", &mut manifests))?;
+        documents.into_iter().try_for_each(|document| {
+            collect(document, "a stored rendering", &|_| {}, &mut manifests)
+        })?;
         Ok(manifests)
     }
 

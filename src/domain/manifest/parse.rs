@@ -8,10 +8,11 @@ use super::{Manifest, ResourceKey};
 use crate::domain::hook::Hook;
 use crate::domain::{Invalid, canonical_json};
 
-/// Adds the object of a document, or the items of a `List`.
+/// Adds the object of a document, or the items of a `List`, each changed first.
 pub(super) fn collect(
     document: Value,
     file: &str,
+    change: &dyn Fn(&mut Value),
     manifests: &mut Vec<Manifest>,
 ) -> Result<(), Invalid> {
     let lacks = |what: &str| {
@@ -31,9 +32,10 @@ pub(super) fn collect(
         };
         return items
             .into_iter()
-            .try_for_each(|item| collect(item, file, manifests));
+            .try_for_each(|item| collect(item, file, change, manifests));
     }
-    let document = with_generated_name(document);
+    let mut document = with_generated_name(document);
+    change(&mut document);
     let Some(name) = text(&document["metadata"]["name"]) else {
         return Err(nameless(&document, &kind, file));
     };

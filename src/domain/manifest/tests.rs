@@ -33,7 +33,7 @@ proptest::proptest! {
             "apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {"name": name, "namespace": namespace},
         });
         let mut found = Vec::new();
-        if collect(document, "f", &mut found).is_ok() {
+        if collect(document, "f", &|_| {}, &mut found).is_ok() {
             for Manifest { key, version, .. } in found {
                 let text = format!("{} {} {} {} {}", key.group, key.kind, key.namespace.as_deref().unwrap_or_default(), key.name, version);
                 let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@+ ".contains(c);

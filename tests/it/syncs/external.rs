@@ -84,6 +84,35 @@ async fn a_stage_that_flux_keeps_is_previewed_and_read_and_not_applied() {
     .await;
 }
 
+/// kubectl on the objects of a text.
+pub fn kubectl(world: &World, arguments: &[&str], text: &str) -> String {
+    let digest = text.bytes().fold(0_u64, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+    });
+    let file = std::env::temp_dir().join(format!("{}{digest:x}.yaml", world.prefix));
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    plane()
+        .kubectl(&[arguments, &["-f", file]].concat())
+        .unwrap()
+}
+
+/// A kind of another reconciler, without its controller.
+pub fn define(world: &World, group: &str, version: &str, kind: &str, plural: &str) {
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}")}, "spec": {"group": group, "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural}, "versions": [{"name": version, "served": true, "storage": true, "schema": schema}]}});
+    kubectl(world, &["apply", "--server-side"], &definition.to_string());
+    let definition = format!("crd/{plural}.{group}");
+    world.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        &definition,
+        "--timeout=30s",
+    ]);
+}
+
 async fn kept_by(other: Other) {
     let world = World::asleep(Setup::default()).await;
     let Other {
@@ -95,24 +124,8 @@ async fn kept_by(other: Other) {
         ..
     } = other;
     let (namespace, own) = (world.namespace("lab-staging"), world.namespace(by));
-    let kubectl = |arguments: &[&str], text: &str| {
-        let file = std::env::temp_dir().join(format!("{}{by}.yaml", world.prefix));
-        std::fs::write(&file, text).unwrap();
-        plane()
-            .kubectl(&[arguments, &["-f", file.to_str().unwrap()]].concat())
-            .unwrap()
-    };
-    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
-    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("{plural}.{group}")}, "spec": {"group": group, "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural}, "versions": [{"name": version, "served": true, "storage": true, "schema": schema}]}});
-    kubectl(&["apply", "--server-side"], &definition.to_string());
-    world.kubectl(&[
-        "wait",
-        "--for=condition=Established",
-        &format!("crd/{plural}.{group}"),
-        "--timeout=30s",
-    ]);
+    let kubectl = |arguments: &[&str], text: &str| kubectl(&world, arguments, text);
+    define(&world, group, version, kind, plural);
     world.kubectl(&["create", "namespace", &namespace]);
     world.kubectl(&["create", "namespace", &own]);
     let marks = (other.marks)(&namespace, &own);

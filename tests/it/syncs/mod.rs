@@ -4,11 +4,13 @@
 //! - `approved`: a sync that is not what was approved stops
 //! - `hooks`: hooks of charts and of Argo CD
 //! - `decisions`: what people are asked: deletions of an application that leaves Git, drift
+//! - `discovered`: applications that objects of Flux declare
 //! - `external`: stages that Argo CD or Flux keep
 //! - `status`: what is proven and told: images that run, commits, health of custom kinds
 
 mod approved;
 mod decisions;
+mod discovered;
 mod external;
 mod hooks;
 mod status;

@@ -140,7 +140,12 @@ impl<'a> Comparing<'a> {
                 let comparison = self
                     .base_comparison(key, current(), &predicted, base)
                     .await?;
-                let place = if !self.scope.applies() || self.base_is_applied(key) {
+                // Whether others have applied it once is known by the live object only.
+                let was_applied = match self.scope.applies() {
+                    true => self.base_is_applied(key),
+                    false => self.live.contains_key(key),
+                };
+                let place = if was_applied {
                     &mut found.drift
                 } else {
                     &mut found.waiting

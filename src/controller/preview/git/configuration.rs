@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use crate::controller::{Configured, configuration};
-use crate::domain::Invalid;
+use crate::controller::{Configured, configuration, targets_in};
 use crate::domain::catalog::{Approver, FILE, Target};
 use crate::domain::codeowners;
+use crate::domain::{Invalid, RepoName};
 use crate::git::{Listing, Mirror, TreeId};
 use crate::render::{Source, places_of};
 
 /// Messages about patterns of the base or the head that match no directory on either side.
 pub fn unmatched(
     mirror: &Mirror,
+    repo: &RepoName,
     base: &Source<'_>,
     catalog: &std::result::Result<Configured, Invalid>,
     merged: Option<TreeId>,
@@ -21,7 +22,7 @@ pub fn unmatched(
     };
     let head = Source::open(mirror, merged)?;
     let places = places_of([base, &head]);
-    let proposed = configuration(&head)?;
+    let proposed = configuration(&head, repo)?;
     let catalogs = [Some(catalog), proposed.as_ref()]
         .into_iter()
         .flatten()
@@ -90,12 +91,20 @@ fn differing(base: &Configured, head: Option<&Configured>) -> Vec<Target> {
 pub fn targets(
     configured: &Configured,
     after: &Source<'_>,
-) -> std::result::Result<Vec<Target>, Invalid> {
-    let mut targets = configured.catalog.expand(after.places())?;
+    repo: &RepoName,
+) -> anyhow::Result<std::result::Result<Vec<Target>, Invalid>> {
+    let mut targets = match targets_in(&configured.catalog, after, repo)? {
+        Ok(targets) => targets,
+        Err(why) => return Ok(Err(why)),
+    };
     for target in &configured.targets {
-        if !targets.iter().any(|known| known.path == target.path) {
+        let is_there = |known: &Target| match &target.declared {
+            Some(_) => known.is_same(target),
+            None => known.path == target.path,
+        };
+        if !targets.iter().any(is_there) {
             targets.push(target.clone());
         }
     }
-    Ok(targets)
+    Ok(Ok(targets))
 }

@@ -18,14 +18,13 @@ pub struct InputChange<'a> {
 }
 
 impl<'a> InputChange<'a> {
-    /// `after`: None if the head no longer has the application.
+    /// Of the places on both sides. `after`: None if the head no longer has the application.
     pub fn of(
-        place: &RenderSource,
-        before: &Source<'_>,
-        after: Option<&Source<'_>>,
+        (place_before, before): (&RenderSource, &Source<'_>),
+        (place, after): (&RenderSource, Option<&Source<'_>>),
         changed: &BTreeSet<&'a String>,
     ) -> Self {
-        let before = render::inputs(before, place);
+        let before = render::inputs(before, place_before);
         let after = match after {
             Some(after) => render::inputs(after, place),
             None => Ok(None),

@@ -15,7 +15,7 @@ use crate::controller::{Configured, configuration};
 use crate::domain::catalog::{FILE, Target};
 use crate::domain::codeowners::{self, CodeOwners};
 use crate::domain::pull_request::Failure;
-use crate::domain::{CommitSha, Invalid, Name};
+use crate::domain::{CommitSha, Invalid, Name, RepoName};
 use crate::git::{Listing, Merged, Mirror, TooLarge, TreeId};
 use crate::render::{self, Source};
 use configuration::{reconfigured, targets};
@@ -62,6 +62,7 @@ pub struct GitDiff {
 /// base's.
 pub fn git_diff(
     mirror: &Mirror,
+    repo: &RepoName,
     catalog: Option<&std::result::Result<Configured, Invalid>>,
     base: &CommitSha,
     head: &CommitSha,
@@ -71,7 +72,7 @@ pub fn git_diff(
         Some(Err(Invalid(why))) => {
             let failure = Failure::Configuration(format!("on the base branch: {why}"));
             // The pull request may repair it.
-            return repaired(mirror, head, failure);
+            return repaired(mirror, repo, head, failure);
         }
         None => return Ok(GitDiff::default()),
     };
@@ -83,8 +84,8 @@ pub fn git_diff(
         Source::open(mirror, mirror.tree(base)?)?,
         Source::open(mirror, tree)?,
     );
-    let mut diff = match configuration(&after)?.transpose() {
-        Ok(proposed) => compared(configured, proposed.as_ref(), &before, &after)?,
+    let mut diff = match configuration(&after, repo)?.transpose() {
+        Ok(proposed) => compared(repo, configured, proposed.as_ref(), &before, &after)?,
         Err(Invalid(why)) => GitDiff::failed(Failure::Configuration(why)),
     };
     diff.changes.merged = Some(tree);
@@ -92,9 +93,14 @@ pub fn git_diff(
 }
 
 /// The difference if the base's configuration is invalid: the pull request may repair it.
-fn repaired(mirror: &Mirror, head: &CommitSha, failure: Failure) -> anyhow::Result<GitDiff> {
+fn repaired(
+    mirror: &Mirror,
+    repo: &RepoName,
+    head: &CommitSha,
+    failure: Failure,
+) -> anyhow::Result<GitDiff> {
     let source = Source::open(mirror, mirror.tree(head)?)?;
-    let Some(Ok(configured)) = configuration(&source)? else {
+    let Some(Ok(configured)) = configuration(&source, repo)? else {
         return Ok(GitDiff::failed(failure));
     };
     let mut diff = GitDiff::default();
@@ -125,6 +131,7 @@ fn merge(
 
 /// The difference between the base and the merge. `proposed`: the configuration of the merge.
 fn compared(
+    repo: &RepoName,
     configured: &Configured,
     proposed: Option<&Configured>,
     before: &Source<'_>,
@@ -135,7 +142,7 @@ fn compared(
         reconfigured(configured, proposed, before.listing(), after.listing());
     let changed = changes_between(before, after.listing())?;
     diff.changes.owners = changed.owners;
-    let targets = match targets(configured, after) {
+    let targets = match targets(configured, after, repo)? {
         Ok(targets) => targets,
         Err(Invalid(why)) => {
             diff.failure = Some(Failure::Configuration(why));
@@ -154,7 +161,11 @@ fn compared(
             && !proposed.iter().any(|other| same(&other));
         // The proposed configuration no longer has this application.
         let after = (!leaves).then_some(after);
-        let inputs = InputChange::of(&target.render_source(), before, after, &changed_files);
+        let place = target.render_source();
+        let place_before = known
+            .filter(|known| known.declared.is_some())
+            .map_or_else(|| place.clone(), Target::render_source);
+        let inputs = InputChange::of((&place_before, before), (&place, after), &changed_files);
         managed.extend(inputs.files());
         diff.add(target, inputs, known);
     }

@@ -62,7 +62,7 @@ pub async fn retired_by(invocation: &Invocation<'_>) -> Result<Vec<ApplicationKe
         };
         let declared = |commit: &CommitSha| -> anyhow::Result<Vec<ApplicationKey>> {
             let source = Source::open(mirror, mirror.tree(commit)?)?;
-            let Some(Ok(configured)) = configuration(&source)? else {
+            let Some(Ok(configured)) = configuration(&source, &repo)? else {
                 return Ok(Vec::new());
             };
             let targets = configured.targets.iter();

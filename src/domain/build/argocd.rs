@@ -1,0 +1,247 @@
+//! An Argo CD `Application`: what it renders, and how.
+//!
+//! Facts: argo-cd.readthedocs.io (application specification, helm, kustomize,
+//! directory), and reposerver/repository of github.com/argoproj/argo-cd: values
+//! files, then inline values, then parameters; kustomize is called with
+//! `edit set` and `edit add` on a copy.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{Additions, Build, DirectoryFiles, Place, path_inside};
+use crate::domain::catalog::HelmOptions;
+use crate::domain::substitute::Transforms;
+use crate::domain::{Invalid, yaml};
+
+pub const GROUP: &str = "argoproj.io";
+pub const KIND: &str = "Application";
+/// Argo CD's own namespace, for objects whose namespace no file says.
+pub const NAMESPACE: &str = "argocd";
+
+/// The sources of an Application.
+pub fn sources(object: &Value) -> Vec<&Value> {
+    let spec = &object["spec"];
+    match spec["sources"].as_array() {
+        Some(sources) if !sources.is_empty() => sources.iter().collect(),
+        _ => vec![&spec["source"]],
+    }
+}
+
+/// Whether a source only lends its files to others, as `$NAME/…`.
+pub fn only_lends(source: &Value) -> bool {
+    source["ref"].is_string() && source["path"].is_null() && source["chart"].is_null()
+}
+
+/// How an Application is rendered.
+pub fn build(object: &Value) -> Result<Build, Invalid> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let told = |why: String| Invalid(format!("{KIND} {name}: {why}"));
+    let rendered: Vec<_> = sources(object)
+        .into_iter()
+        .filter(|source| !only_lends(source))
+        .collect();
+    let [source] = rendered[..] else {
+        return Err(told(format!(
+            "it has {} sources that are rendered, and windlass renders one",
+            rendered.len()
+        )));
+    };
+    if source["plugin"].is_object() {
+        return Err(told("plugins of Argo CD are not run".into()));
+    }
+    let place = place(source).map_err(told)?;
+    let directory = match &place {
+        Place::Directory(directory) => directory.as_str(),
+        Place::Chart { .. } => "",
+    };
+    let destination = text(&object["spec"]["destination"]["namespace"]);
+    Ok(Build {
+        helm: helm(source, name, destination, directory).map_err(told)?,
+        files: files(&source["directory"]),
+        additions: additions(&source["kustomize"]),
+        transforms: Transforms::default(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        place,
+    })
+}
+
+fn text(value: &Value) -> Option<String> {
+    value
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_string)
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn place(source: &Value) -> Result<Place, String> {
+    let repository = text(&source["repoURL"]).unwrap_or_default();
+    let Some(name) = text(&source["chart"]) else {
+        let path = source["path"].as_str().unwrap_or_default();
+        let directory = path_inside(path);
+        let directory =
+            directory.ok_or_else(|| format!("the path `{path}` leads out of the repository"))?;
+        return Ok(Place::Directory(directory));
+    };
+    // Without a scheme it is a registry.
+    let repository = match repository.contains("://") {
+        true => repository,
+        false => format!("oci://{repository}"),
+    };
+    let version = text(&source["targetRevision"]).unwrap_or_default();
+    Ok(Place::Chart {
+        repository,
+        name,
+        version,
+    })
+}
+
+fn helm(
+    source: &Value,
+    name: &str,
+    namespace: Option<String>,
+    directory: &str,
+) -> Result<HelmOptions, String> {
+    let helm = &source["helm"];
+    if !items(&helm["fileParameters"]).is_empty() {
+        return Err("`fileParameters` are not read".into());
+    }
+    let inline = match (&helm["valuesObject"], helm["values"].as_str()) {
+        (values @ Value::Object(_), _) => Some(values.clone()),
+        (_, Some(text)) if !text.trim().is_empty() => {
+            Some(yaml::parse(text).map_err(|why| format!("values: {why}"))?)
+        }
+        _ => None,
+    };
+    let values = items(&helm["valueFiles"]).iter();
+    let values = values
+        .filter_map(Value::as_str)
+        .map(|file| values_file(directory, file));
+    Ok(HelmOptions {
+        release: Some(text(&helm["releaseName"]).unwrap_or_else(|| name.into())),
+        namespace: text(&helm["namespace"]).or(namespace),
+        values: Some(values.collect::<Result<_, _>>()?),
+        ignore_missing_values: helm["ignoreMissingValueFiles"] == true,
+        inline,
+        set: items(&helm["parameters"])
+            .iter()
+            .filter_map(parameter)
+            .collect(),
+        skip_crds: helm["skipCrds"] == true,
+        kube_version: text(&helm["kubeVersion"]),
+        api_versions: items(&helm["apiVersions"])
+            .iter()
+            .filter_map(text)
+            .collect(),
+    })
+}
+
+/// A values file from the repository's root: its path is from the source's directory, from the root,
+/// or from a source that lends its files.
+fn values_file(directory: &str, file: &str) -> Result<String, String> {
+    let outside = || format!("the values file `{file}` is not in this repository");
+    if file.contains("://") {
+        return Err(outside());
+    }
+    let path = match file.strip_prefix('$') {
+        Some(lent) => lent.split_once('/').map(|(_, path)| path.to_string()),
+        None if file.starts_with('/') => Some(file.into()),
+        None => Some(format!("{directory}/{file}")),
+    };
+    path.and_then(|path| path_inside(&path)).ok_or_else(outside)
+}
+
+/// A parameter as helm's `--set` reads it, or as a text.
+fn parameter(of: &Value) -> Option<(String, Value)> {
+    let (name, value) = (text(&of["name"])?, of["value"].as_str().unwrap_or_default());
+    let is_integer = value.parse::<i64>().is_ok() && (value == "0" || !value.starts_with('0'));
+    let typed = match value {
+        _ if of["forceString"] == true => json!(value),
+        "true" => json!(true),
+        "false" => json!(false),
+        "null" => Value::Null,
+        _ if is_integer => json!(value.parse::<i64>().unwrap_or_default()),
+        _ => json!(value),
+    };
+    Some((name, typed))
+}
+
+fn files(directory: &Value) -> DirectoryFiles {
+    let patterns = |field: &str| {
+        let pattern = directory[field].as_str().unwrap_or_default();
+        let inner = pattern
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'));
+        let all = inner.unwrap_or(pattern).split(',').map(str::trim);
+        all.filter(|one| !one.is_empty())
+            .map(str::to_string)
+            .collect()
+    };
+    DirectoryFiles {
+        flat: directory["recurse"] != true,
+        include: patterns("include"),
+        exclude: patterns("exclude"),
+    }
+}
+
+fn additions(kustomize: &Value) -> Additions {
+    let without_selector = kustomize["labelWithoutSelector"] == true;
+    let labels = kustomize["commonLabels"].as_object();
+    let labels = labels.filter(|labels| !labels.is_empty()).map(|pairs| {
+        let templates = kustomize["labelIncludeTemplates"] == true;
+        json!({"pairs": pairs, "includeSelectors": !without_selector, "includeTemplates": templates || !without_selector})
+    });
+    Additions {
+        namespace: text(&kustomize["namespace"]),
+        name_prefix: text(&kustomize["namePrefix"]),
+        name_suffix: text(&kustomize["nameSuffix"]),
+        components: items(&kustomize["components"])
+            .iter()
+            .filter_map(text)
+            .collect(),
+        images: items(&kustomize["images"])
+            .iter()
+            .filter_map(Value::as_str)
+            .map(image)
+            .collect(),
+        patches: items(&kustomize["patches"]).to_vec(),
+        labels: labels.into_iter().collect(),
+        replicas: items(&kustomize["replicas"]).to_vec(),
+        annotations: kustomize["commonAnnotations"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default(),
+    }
+}
+
+/// `[NAME=]NEW-NAME[:TAG][@DIGEST]` as an entry of `images`.
+fn image(text: &str) -> Value {
+    let (name, new) = match text.split_once('=') {
+        Some((name, new)) => (Some(name), new),
+        None => (None, text),
+    };
+    let (rest, digest) = match new.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest)),
+        None => (new, None),
+    };
+    let slash = rest.rfind('/').map_or(0, |at| at + 1);
+    let (new_name, tag) = match rest[slash..].split_once(':') {
+        Some((last, tag)) => (&rest[..slash + last.len()], Some(tag)),
+        None => (rest, None),
+    };
+    let mut entry = Map::new();
+    entry.insert("name".into(), name.unwrap_or(new_name).into());
+    if name.is_some() {
+        entry.insert("newName".into(), new_name.into());
+    }
+    for (field, value) in [("newTag", tag), ("digest", digest)] {
+        if let Some(value) = value {
+            entry.insert(field.into(), value.into());
+        }
+    }
+    Value::Object(entry)
+}

@@ -1,0 +1,146 @@
+//! How Argo CD or Flux renders an application: what their object in the config
+//! repository says.
+//!
+//! - [`Written`]: where their object is written
+//! - [`Build`]: what is rendered, and what is changed before and after
+//! - [`flux`]: from a Flux `Kustomization`; [`argocd`]: from an Argo CD `Application`
+//! - [`Additions`]: what is added to a kustomization before it is built
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::catalog::HelmOptions;
+use super::manifest::ResourceKey;
+use super::substitute::Transforms;
+use super::{Invalid, wildcard, yaml};
+
+mod additions;
+pub mod argocd;
+pub mod flux;
+
+pub use additions::Additions;
+
+/// Where the object of a reconciler is written in the config repository.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Written {
+    /// The file, from the repository's root.
+    pub file: String,
+    /// Its key there.
+    pub key: ResourceKey,
+    /// Its namespace in the cluster: a kustomization may set another one than the file.
+    pub namespace: String,
+}
+
+/// How a reconciler renders an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    pub place: Place,
+    /// How a chart is rendered.
+    pub helm: HelmOptions,
+    /// Which files of a directory count that is no kustomization and no chart.
+    pub files: DirectoryFiles,
+    pub additions: Additions,
+    pub transforms: Transforms,
+    /// The labels and annotations that each object gets.
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What is rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A directory of this repository, from its root; empty: the root itself.
+    Directory(String),
+    /// A chart elsewhere.
+    Chart {
+        repository: String,
+        name: String,
+        version: String,
+    },
+}
+
+/// Which manifests of a directory count.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DirectoryFiles {
+    /// Only those in the directory itself.
+    pub flat: bool,
+    /// Patterns of paths from the directory; empty: all.
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+}
+
+impl DirectoryFiles {
+    /// Whether a file counts, by its path from the directory.
+    pub fn counts(&self, path: &str) -> bool {
+        let is_in = |patterns: &[String]| patterns.iter().any(|one| wildcard(one, path));
+        (!self.flat || !path.contains('/'))
+            && (self.include.is_empty() || is_in(&self.include))
+            && !is_in(&self.exclude)
+    }
+}
+
+impl Written {
+    /// The object in its file's text; None: the file does not have it.
+    pub fn find(&self, text: &str) -> Result<Option<Value>, Invalid> {
+        let documents = yaml::documents(text);
+        let documents = documents.map_err(|why| Invalid(format!("{}: {why}", self.file)))?;
+        Ok(documents.into_iter().find(|object| self.is(object)))
+    }
+
+    fn is(&self, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        let group = object["apiVersion"].as_str().unwrap_or_default();
+        let group = group.split_once('/').map_or("", |(group, _)| group);
+        group == self.key.group
+            && object["kind"] == self.key.kind.as_str()
+            && metadata["name"] == self.key.name.as_str()
+            && metadata["namespace"].as_str() == self.key.namespace.as_deref()
+    }
+
+    /// How the application is rendered by this object.
+    pub fn build(&self, object: &Value) -> Result<Build, Invalid> {
+        let build = match self.key.group.as_str() {
+            argocd::GROUP => argocd::build(object),
+            _ => flux::build(object, &self.namespace),
+        };
+        build.map_err(|Invalid(why)| Invalid(format!("{}: {why}", self.file)))
+    }
+}
+
+impl Build {
+    /// Changes a rendered object as the reconciler does before it applies it. Variables whose values
+    /// are not in Git stay.
+    pub fn finish(&self, object: &mut Value) {
+        self.transforms.fill_known(object);
+        self.mark(object);
+    }
+
+    fn mark(&self, object: &mut Value) {
+        for (field, values) in [("labels", &self.labels), ("annotations", &self.annotations)] {
+            for (name, value) in values {
+                let map = &mut object["metadata"][field];
+                if !map.is_object() {
+                    *map = Value::Object(Default::default());
+                }
+                map[name] = value.as_str().into();
+            }
+        }
+    }
+}
+
+/// A path from the repository's root, without `.` and `..`; None: it leads out of it.
+fn path_inside(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+use serde_json::json;
+
+use super::*;
+use crate::domain::manifest::Manifest;
+
+fn kustomization(spec: Value) -> Build {
+    let object = json!({"metadata": {"name": "apps"}, "spec": spec});
+    flux::build(&object, "flux-system").unwrap()
+}
+
+/// Each row: a path of a Kustomization, and the directory.
+#[test]
+fn a_path_is_from_the_root() {
+    for (path, directory) in [
+        ("./apps/staging", Some("apps/staging")),
+        ("apps/staging/", Some("apps/staging")),
+        ("./", Some("")),
+        ("", Some("")),
+        ("./a/../b", Some("b")),
+        ("../x", None),
+    ] {
+        assert_eq!(path_inside(path).as_deref(), directory, "{path}");
+    }
+}
+
+/// What fluxcd/pkg/kustomize writes into a kustomization.
+#[test]
+fn additions_stand_in_the_kustomization() {
+    let build = kustomization(json!({
+        "path": "./apps", "targetNamespace": "shop", "namePrefix": "a-", "components": ["../more"],
+        "patches": [{"patch": "x: 1", "target": {"kind": "Deployment"}, "options": {}}],
+        "images": [
+            {"name": "one", "newTag": "2"}, {"name": "two", "digest": "sha256:aa"}, {"name": "three", "newTag": "3"},
+        ],
+    }));
+    let document = json!({
+        "namespace": "old", "nameSuffix": "-z", "resources": ["a.yaml"], "patches": [{"path": "p.yaml"}],
+        "images": [{"name": "one", "newName": "uno", "newTag": "1", "digest": "sha256:bb"}, {"name": "two", "newTag": "1"}],
+    });
+    let text = build.additions.add_to(&document).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&text).unwrap(),
+        json!({
+            "namespace": "shop", "namePrefix": "a-", "nameSuffix": "-z", "resources": ["a.yaml"],
+            "components": ["../more"],
+            "patches": [{"path": "p.yaml"}, {"patch": "x: 1", "target": {"kind": "Deployment"}}],
+            "images": [
+                {"name": "one", "newName": "uno", "newTag": "2"},
+                {"name": "two", "digest": "sha256:aa"},
+                {"name": "three", "newTag": "3"},
+            ],
+        })
+    );
+    assert!(
+        kustomization(json!({"path": "./apps"}))
+            .additions
+            .is_empty()
+    );
+}
+
+#[test]
+fn objects_are_finished_as_flux_does() {
+    let build = kustomization(json!({
+        "postBuild": {"substitute": {"name": "web", "long": "a\nb"}},
+        "commonMetadata": {"labels": {"team": "shop"}, "annotations": {"note": "n"}},
+    }));
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '${name}', labels: {own: '1'}}\ndata: {a: '${long}', b: '${other:=x}'}\n";
+    let change = |object: &mut Value| build.finish(object);
+    let manifests = Manifest::parse_changed(text, "a.yaml", &change).unwrap();
+    assert_eq!(manifests[0].key.name, "web");
+    // What may come from elsewhere stays, until the cluster is asked.
+    assert_eq!(
+        manifests[0].value["data"],
+        json!({"a": "ab", "b": "${other:=x}"})
+    );
+    assert_eq!(
+        manifests[0].value["metadata"],
+        json!({
+            "name": "web", "annotations": {"note": "n"},
+            "labels": {
+                "own": "1", "team": "shop", "kustomize.toolkit.fluxcd.io/name": "apps",
+                "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
+            },
+        })
+    );
+}
+
+fn application(spec: Value) -> Result<Build, Invalid> {
+    argocd::build(&json!({"metadata": {"name": "web"}, "spec": spec}))
+}
+
+#[test]
+fn an_application_is_rendered_as_argo_cd_does() {
+    let build = application(json!({
+        "destination": {"namespace": "shop"},
+        "source": {"repoURL": "https://github.com/acme/config", "path": "charts/web", "helm": {
+            "valueFiles": ["values-prod.yaml", "../common.yaml", "/all.yaml"], "ignoreMissingValueFiles": true,
+            "values": "a: 1\n", "parameters": [
+                {"name": "image.tag", "value": "1.10"}, {"name": "count", "value": "3"}, {"name": "on", "value": "true"},
+                {"name": "id", "value": "007"}, {"name": "text", "value": "3", "forceString": true}],
+        }},
+    }))
+    .unwrap();
+    assert_eq!(build.place, Place::Directory("charts/web".into()));
+    let set = [
+        ("image.tag", json!("1.10")),
+        ("count", json!(3)),
+        ("on", json!(true)),
+        ("id", json!("007")),
+        ("text", json!("3")),
+    ];
+    let HelmOptions {
+        release,
+        namespace,
+        values,
+        inline,
+        ..
+    } = build.helm.clone();
+    assert_eq!(
+        (release.as_deref(), namespace.as_deref(), inline),
+        (Some("web"), Some("shop"), Some(json!({"a": 1})))
+    );
+    let files = [
+        "charts/web/values-prod.yaml",
+        "charts/common.yaml",
+        "all.yaml",
+    ];
+    assert_eq!(values.unwrap(), files);
+    assert_eq!(
+        build.helm.set,
+        set.map(|(name, value)| (name.to_string(), value))
+    );
+}
+
+#[test]
+fn an_application_may_take_a_chart_from_elsewhere_with_values_from_here() {
+    let lent = json!({"repoURL": "https://github.com/acme/config", "ref": "values"});
+    let chart = json!({"repoURL": "registry.example.com/charts", "chart": "web", "targetRevision": "1.2.3",
+        "helm": {"releaseName": "shop", "valueFiles": ["$values/web/prod.yaml"]}});
+    let build = application(json!({"sources": [lent, chart]})).unwrap();
+    assert_eq!(
+        build.place,
+        Place::Chart {
+            repository: "oci://registry.example.com/charts".into(),
+            name: "web".into(),
+            version: "1.2.3".into()
+        }
+    );
+    assert_eq!(build.helm.values.unwrap(), ["web/prod.yaml"]);
+    assert_eq!(build.helm.release.as_deref(), Some("shop"));
+    for (spec, why) in [
+        (json!({"sources": [chart, chart]}), "it has 2 sources"),
+        (json!({"source": {"plugin": {}}}), "plugins"),
+        (
+            json!({"source": {"path": "a", "helm": {"fileParameters": [{"name": "a"}]}}}),
+            "`fileParameters`",
+        ),
+        (json!({"source": {"path": "../a"}}), "leads out"),
+        (
+            json!({"source": {"path": "a", "helm": {"valueFiles": ["https://x/y.yaml"]}}}),
+            "not in this repository",
+        ),
+    ] {
+        let Invalid(said) = application(spec).unwrap_err();
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn kustomize_options_and_files_are_argo_cds() {
+    let build = application(json!({"source": {"path": "apps/web", "kustomize": {
+        "images": ["ghcr.io/acme/web:2", "old=host:5000/new@sha256:aa"], "namespace": "shop", "commonLabels": {"team": "a"},
+        "commonAnnotations": {"note": "n"}, "replicas": [{"name": "web", "count": 3}],
+    }}}))
+    .unwrap();
+    let document = json!({"resources": ["a.yaml"], "images": [{"name": "ghcr.io/acme/web", "newName": "mine/web", "newTag": "1"}]});
+    let text = build.additions.add_to(&document).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&text).unwrap(),
+        json!({
+            "resources": ["a.yaml"], "namespace": "shop", "replicas": [{"name": "web", "count": 3}],
+            "images": [
+                {"name": "ghcr.io/acme/web", "newName": "mine/web", "newTag": "2"},
+                {"name": "old", "newName": "host:5000/new", "digest": "sha256:aa"},
+            ],
+            "labels": [{"pairs": {"team": "a"}, "includeSelectors": true, "includeTemplates": true}],
+            "commonAnnotations": {"note": "n"},
+        })
+    );
+    let directory = |more: Value| {
+        let mut source = json!({"path": "a"});
+        source["directory"] = more;
+        application(json!({"source": source})).unwrap().files
+    };
+    for (files, path, counts) in [
+        (directory(json!({})), "a.yaml", true),
+        (directory(json!({})), "b/a.yaml", false),
+        (directory(json!({"recurse": true})), "b/a.yaml", true),
+        (directory(json!({"include": "{a*,*.yml}"})), "b.yml", true),
+        (directory(json!({"include": "a*"})), "b.yml", false),
+        (directory(json!({"exclude": "*.json"})), "b.json", false),
+    ] {
+        assert_eq!(files.counts(path), counts, "{path} {files:?}");
+    }
+}

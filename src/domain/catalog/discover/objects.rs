@@ -1,0 +1,140 @@
+//! The objects of other reconcilers in the files of a tree.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::super::KUSTOMIZATIONS;
+use super::By;
+use crate::domain::build::{Written, argocd, flux};
+use crate::domain::manifest::ResourceKey;
+use crate::domain::{RepoName, yaml};
+
+/// The API group of Flux's sources.
+const SOURCES: &str = "source.toolkit.fluxcd.io";
+
+/// The objects of reconcilers that a tree has.
+#[derive(Debug, Default)]
+pub struct Objects {
+    /// In the order of their files.
+    all: Vec<(String, Value)>,
+    /// The namespaces that kustomizations set, by their directories.
+    namespaces: BTreeMap<String, String>,
+}
+
+impl Objects {
+    /// Whether a file is to be added.
+    pub fn may_have(file: &str, text: &str) -> bool {
+        let groups = [flux::GROUP, SOURCES, argocd::GROUP];
+        is_kustomization(file) || groups.iter().any(|group| text.contains(group))
+    }
+
+    /// Adds a file. One that is no YAML, such as a template, has no objects.
+    pub fn add(&mut self, file: &str, text: &str) {
+        for object in yaml::documents(text).unwrap_or_default() {
+            let (directory, _) = file.rsplit_once('/').unwrap_or(("", file));
+            match (object["namespace"].as_str(), group_of(&object)) {
+                (Some(namespace), _) if is_kustomization(file) => {
+                    self.namespaces.insert(directory.into(), namespace.into());
+                }
+                (_, flux::GROUP | SOURCES | argocd::GROUP) => self.all.push((file.into(), object)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The namespace of an object: the outermost kustomization above it that sets one wins.
+    fn namespace(&self, file: &str, object: &Value, default: &str) -> String {
+        let mut above = file.match_indices('/').map(|(at, _)| &file[..at]);
+        let set = above.find_map(|directory| self.namespaces.get(directory));
+        let own = object["metadata"]["namespace"].as_str();
+        let own = own.unwrap_or(default);
+        set.map_or_else(|| own.to_string(), Clone::clone)
+    }
+
+    /// The objects of a reconciler that build files of a repository.
+    pub(super) fn of(&self, by: By, repo: &RepoName) -> Vec<(Written, &Value)> {
+        match by {
+            By::Flux => self.of_flux(repo),
+            By::ArgoCd => self.of_argo_cd(repo),
+        }
+    }
+
+    /// Those of a kind, each with where it is written.
+    fn of_kind<'a>(
+        &'a self,
+        group: &'static str,
+        kind: &'static str,
+        default_namespace: &'a str,
+    ) -> impl Iterator<Item = (Written, &'a Value)> {
+        let is = move |(_, object): &&(String, Value)| {
+            group_of(object) == group && object["kind"] == kind
+        };
+        self.all
+            .iter()
+            .filter(is)
+            .filter_map(move |(file, object)| {
+                let metadata = &object["metadata"];
+                let key = ResourceKey {
+                    group: group.into(),
+                    kind: kind.into(),
+                    namespace: metadata["namespace"].as_str().map(Into::into),
+                    name: metadata["name"].as_str()?.into(),
+                };
+                let written = Written {
+                    file: file.clone(),
+                    key,
+                    namespace: self.namespace(file, object, default_namespace),
+                };
+                Some((written, object))
+            })
+    }
+
+    /// A Kustomization whose source is not in the tree counts as one of this repository.
+    fn of_flux(&self, repo: &RepoName) -> Vec<(Written, &Value)> {
+        let sources = self.of_kind(SOURCES, "GitRepository", flux::NAMESPACE);
+        let urls: BTreeMap<_, _> = sources
+            .map(|(written, object)| {
+                let url = object["spec"]["url"].as_str().unwrap_or_default();
+                ((written.namespace, written.key.name), url)
+            })
+            .collect();
+        let is_of = |(written, object): &(Written, &Value)| {
+            let source = &object["spec"]["sourceRef"];
+            let text = |field: &str| source[field].as_str();
+            let namespace = text("namespace").unwrap_or(&written.namespace);
+            let name = text("name").unwrap_or_default();
+            let url = urls.get(&(namespace.to_string(), name.to_string()));
+            text("kind") == Some("GitRepository") && url.is_none_or(|url| is_url_of(url, repo))
+        };
+        let all = self.of_kind(flux::GROUP, flux::KIND, flux::NAMESPACE);
+        all.filter(is_of).collect()
+    }
+
+    /// An Application of a chart elsewhere counts, since its values and its version are in this
+    /// repository.
+    fn of_argo_cd(&self, repo: &RepoName) -> Vec<(Written, &Value)> {
+        let is_ours = |source: &&Value| {
+            let revision = source["targetRevision"].as_str().unwrap_or_default();
+            let url = source["repoURL"].as_str().unwrap_or_default();
+            let follows = ["", "HEAD", "main", "master"].contains(&revision);
+            !source["chart"].is_null() || is_url_of(url, repo) && follows
+        };
+        let is_of = |(_, object): &(Written, &Value)| argocd::sources(object).iter().all(is_ours);
+        let all = self.of_kind(argocd::GROUP, argocd::KIND, argocd::NAMESPACE);
+        all.filter(is_of).collect()
+    }
+}
+
+fn group_of(object: &Value) -> &str {
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    version.split_once('/').map_or("", |(group, _)| group)
+}
+
+fn is_kustomization(file: &str) -> bool {
+    KUSTOMIZATIONS.contains(&file.rsplit('/').next().unwrap_or(file))
+}
+
+fn is_url_of(url: &str, repo: &RepoName) -> bool {
+    RepoName::of_url(url).is_some_and(|of| of.to_string().eq_ignore_ascii_case(&repo.to_string()))
+}

@@ -1,0 +1,191 @@
+//! What `discover` finds: each row is an entry, files, and the applications that come of them.
+
+use super::super::Tree;
+use super::*;
+
+fn kustomization(metadata: &str, path: &str) -> String {
+    format!(
+        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{{metadata}}}\nspec: {{path: {path}, sourceRef: {{kind: GitRepository, name: flux-system}}}}\n"
+    )
+}
+
+fn repository(url: &str) -> String {
+    format!(
+        "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {{name: flux-system, namespace: flux-system}}\nspec: {{url: {url}}}\n"
+    )
+}
+
+/// `application/stage namespace: directory by NAMESPACE/NAME`.
+fn found(text: &str, files: &[(&str, String)]) -> Result<Vec<String>, String> {
+    let catalog = Catalog::parse(text).map_err(|Invalid(why)| why)?;
+    let mut objects = Objects::default();
+    for (file, text) in files {
+        if Objects::may_have(file, text) {
+            objects.add(file, text);
+        }
+    }
+    let tree = Tree::new(files.iter().map(|(file, _)| *file));
+    let targets = catalog.expand_with(&tree, &objects, &"acme/config".parse().unwrap());
+    let line = |target: &Target| {
+        let by = target.stage.reconcile.object().map(|(key, _)| key);
+        let by = by.map(|key| format!("{}/{}", key.namespace.unwrap_or_default(), key.name));
+        format!(
+            "{}/{} {}: {} by {}",
+            target.application,
+            target.stage.name,
+            target.destination.namespace,
+            target.path,
+            by.unwrap_or_default()
+        )
+    };
+    let targets = targets.map_err(|Invalid(why)| why)?;
+    Ok(targets.iter().map(line).collect())
+}
+
+#[test]
+fn one_word_is_enough() {
+    let own = "name: shop, namespace: flux-system";
+    let files = [
+        ("clusters/home/shop.yaml", kustomization(own, "./apps/shop")),
+        (
+            "clusters/home/source.yaml",
+            repository("ssh://git@github.com/Acme/config.git"),
+        ),
+        // A namespace that a kustomization above sets wins; one that a file leaves out is Flux's own.
+        (
+            "apps/media/kustomization.yaml",
+            "namespace: media\nresources: [plex/ks.yaml]\n".into(),
+        ),
+        (
+            "apps/media/plex/ks.yaml",
+            kustomization("name: &app plex", "./apps/media/plex/app"),
+        ),
+        (
+            "apps/infra/ks.yaml",
+            kustomization("name: infra", "./infra"),
+        ),
+        (
+            "docs/template.yaml",
+            "kustomize.toolkit.fluxcd.io: {{ no yaml\n".into(),
+        ),
+    ];
+    let all = [
+        "infra/live flux-system: infra by flux-system/infra",
+        "plex/live media: apps/media/plex/app by media/plex",
+        "shop/live flux-system: apps/shop by flux-system/shop",
+    ];
+    assert_eq!(found("version: 1\ndiscover: flux\n", &files).unwrap(), all);
+    // Of another repository.
+    let mut others = files.to_vec();
+    others[1].1 = repository("https://github.com/acme/other");
+    assert_eq!(
+        found("version: 1\ndiscover: flux\n", &others).unwrap(),
+        all[1..2]
+    );
+}
+
+#[test]
+fn a_directory_or_a_label_tells_the_stage() {
+    let stages = "version: 1\nstages: { staging: {}, production: { after: [staging] } }\n";
+    let at = |environment: &str| {
+        let metadata =
+            format!("name: shop, namespace: flux-system, labels: {{env: {environment}}}");
+        kustomization(&metadata, &format!("./apps/{environment}"))
+    };
+    let files = [
+        ("clusters/staging/apps/shop.yaml", at("staging")),
+        ("clusters/production/shop.yaml", at("production")),
+        ("clusters/lab/shop.yaml", at("lab")),
+    ];
+    let all = [
+        "shop/staging flux-system: apps/staging by flux-system/shop",
+        "shop/production flux-system: apps/production by flux-system/shop",
+    ];
+    for entry in [
+        "discover: { by: flux, under: 'clusters/{stage}' }\n",
+        "discover: { by: flux, label: env }\n",
+        "discover:\n  - { by: flux, under: clusters/staging, stage: staging }\n  - { by: flux, stage: production, exclude: ['clusters/lab/*', 'clusters/staging/*'] }\n",
+    ] {
+        let text = format!("{stages}{entry}");
+        assert_eq!(found(&text, &files).unwrap(), all, "{entry}");
+    }
+}
+
+#[test]
+fn what_is_ambiguous_is_said() {
+    let same = |namespace: &str| {
+        let metadata = format!("name: shop, namespace: {namespace}");
+        kustomization(&metadata, "./apps")
+    };
+    let files = [("a.yaml", same("one")), ("b.yaml", same("two"))];
+    let text = "version: 1\ndiscover: flux\n";
+    assert_eq!(
+        found(text, &files).unwrap(),
+        [
+            "one-shop/live one: apps by one/shop",
+            "two-shop/live two: apps by two/shop"
+        ]
+    );
+    let twice = [("a.yaml", same("one")), ("b.yaml", same("one"))];
+    let why = found(text, &twice).unwrap_err();
+    assert!(
+        why.contains("`a.yaml` and `b.yaml` are both one-shop/live"),
+        "{why}"
+    );
+    for (text, expected) in [
+        ("version: 1\n", "add `applications:`, or `discover: flux`"),
+        ("version: 1\ndiscover: helm\n", "unknown variant `helm`"),
+        (
+            "version: 1\nstages: { a: {}, b: {} }\ndiscover: flux\n",
+            "`discover` does not say which stage an object is for",
+        ),
+        (
+            "version: 1\nstages: { a: {}, b: {} }\ndiscover: { by: flux, stage: a, label: x }\n",
+            "says the stage twice",
+        ),
+    ] {
+        let why = found(text, &[]).unwrap_err();
+        assert!(why.contains(expected), "{why}");
+    }
+}
+
+#[test]
+fn argo_cd_applications_of_this_repository_count() {
+    let application = |name: &str, source: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: {name}}}\nspec: {{destination: {{namespace: shop}}, source: {source}}}\n---\n"
+        )
+    };
+    let own = "repoURL: 'https://github.com/acme/config.git'";
+    let text = [
+        (
+            "one",
+            format!("{{{own}, path: apps/one, targetRevision: HEAD}}"),
+        ),
+        (
+            "two",
+            "{repoURL: 'https://charts.example.com', chart: two, targetRevision: 1.2.3}".into(),
+        ),
+        (
+            "tagged",
+            format!("{{{own}, path: apps/one, targetRevision: v1}}"),
+        ),
+        (
+            "other",
+            "{repoURL: 'https://github.com/acme/other', path: apps/one}".into(),
+        ),
+    ]
+    .map(|(name, source)| application(name, &source))
+    .concat();
+    assert_eq!(
+        found(
+            "version: 1\ndiscover: argocd\n",
+            &[("argocd/apps.yaml", text)]
+        )
+        .unwrap(),
+        [
+            "one/live shop: apps/one by argocd/one",
+            "two/live shop: argocd/apps.yaml by argocd/two"
+        ]
+    );
+}

@@ -1,0 +1,206 @@
+//! Applications that an object of Argo CD or Flux declares: what they read, and
+//! the changes that the object makes to a kustomization and to rendered objects.
+
+use serde_json::{Value, json};
+
+use super::complete::{Wanted, What};
+use super::dependencies::{Dependency, chart_version, is_exact, line};
+use super::inputs::{Chart, How, Inputs, Walk};
+use super::kustomize::files_of;
+use super::remote::FETCHED;
+use super::source::{Source, join};
+use crate::domain::build::{Build, Place, Written};
+use crate::domain::catalog::{RenderSource, is_manifest};
+use crate::domain::manifest::Manifest;
+use crate::domain::{Invalid, yaml};
+
+/// The object of Argo CD or Flux that says how an application is rendered.
+#[derive(Debug, Clone)]
+pub(super) struct Declaration {
+    pub(super) file: String,
+    /// The file's text.
+    pub(super) text: String,
+    pub(super) build: Build,
+}
+
+/// The inputs of an application as its object in this tree says; None: the tree does not have it.
+pub(super) fn declared(
+    tree: &Source<'_>,
+    source: &RenderSource,
+    written: &Written,
+) -> Result<Option<Inputs>, Invalid> {
+    let file = &written.file;
+    let text = tree.text(file);
+    let text = text.map_err(|error| Invalid(format!("{file}: {error}")))?;
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let Some(object) = written.find(&text)? else {
+        return Ok(None);
+    };
+    let build = written.build(&object)?;
+    let mut walk = Walk::new(tree);
+    let place = |directory: &str| RenderSource {
+        directory: directory.into(),
+        helm: build.helm.clone(),
+        written: None,
+        ..source.clone()
+    };
+    let (directory, how) = match &build.place {
+        Place::Directory(directory) => {
+            let how = walk.directory(&place(directory), &build, written)?;
+            (directory.clone(), how)
+        }
+        Place::Chart { name, .. } => {
+            let directory = format!("{FETCHED}{name}");
+            let at = line(file, text.as_bytes(), name);
+            let how = walk.chart_elsewhere(&place(&directory), &build.place, at)?;
+            (directory, how)
+        }
+    };
+    let by = Declaration {
+        file: file.clone(),
+        text,
+        build,
+    };
+    Ok(Some(walk.inputs(&directory, how, Some(by))))
+}
+
+impl Walk<'_> {
+    fn directory(
+        &mut self,
+        place: &RenderSource,
+        build: &Build,
+        written: &Written,
+    ) -> Result<How, Invalid> {
+        let directory = &place.directory;
+        self.source.check_submodules(directory)?;
+        if !self.source.is_directory(directory) {
+            return Err(Invalid(format!(
+                "{}: {} {}: its path `{directory}` is not in this repository",
+                written.file, written.key.kind, written.key.name
+            )));
+        }
+        let how = self.application(place)?;
+        if how == How::Plain {
+            let below = format!("{directory}/");
+            let counts = |path: &String| {
+                let path = path.strip_prefix(&below).unwrap_or(path);
+                build.files.counts(path)
+            };
+            self.files.retain(|path, _| counts(path));
+        }
+        self.with_additions(how, directory, build)
+    }
+
+    /// A chart that is not in this repository. Its values files may be.
+    fn chart_elsewhere(
+        &mut self,
+        place: &RenderSource,
+        chart: &Place,
+        at: String,
+    ) -> Result<How, Invalid> {
+        let Place::Chart {
+            repository,
+            name,
+            version,
+        } = chart
+        else {
+            return Ok(How::Plain);
+        };
+        if !is_exact(version) {
+            return Err(Invalid(format!(
+                "{at}: `{version}` is no exact version of the chart `{name}`: which one runs cannot be told from Git; write one, as in `1.2.3`"
+            )));
+        }
+        let wanted = Dependency {
+            name: name.clone(),
+            version: version.clone(),
+            repository: repository.clone(),
+        };
+        let what = What::Chart {
+            chart: chart_version(&at, &wanted)?,
+            into: place.directory.clone(),
+            of: place.directory.clone(),
+        };
+        self.want(Wanted { at, what })?;
+        Ok(How::Helm(Chart {
+            values: self.values(place, &place.directory)?,
+            directory: place.directory.clone(),
+            options: place.helm.clone(),
+        }))
+    }
+
+    /// Reads what is added to a kustomization. Plain manifests become one if anything is added.
+    fn with_additions(&mut self, how: How, directory: &str, build: &Build) -> Result<How, Invalid> {
+        let additions = &build.additions;
+        if additions.is_empty() {
+            return Ok(how);
+        }
+        for component in &additions.components {
+            let path = join(directory, component);
+            let path = path.filter(|path| self.source.is_directory(path));
+            let path = path.ok_or_else(|| {
+                Invalid(format!(
+                    "{directory}: the component `{component}` is not in this repository"
+                ))
+            })?;
+            self.kustomization(&path)?;
+        }
+        let below = format!("{directory}/");
+        match how {
+            How::Plain => {
+                let files = self.files.keys();
+                let files = files.filter_map(|path| path.strip_prefix(&below));
+                let files: Vec<_> = files.filter(|path| is_manifest(path)).collect();
+                let text = json!({"kind": "Kustomization", "resources": files});
+                Ok(How::Generated(text.to_string()))
+            }
+            How::Helm(_) => Err(Invalid(format!(
+                "{directory}: it is a chart, to which nothing can be added as to a kustomization"
+            ))),
+            how => Ok(how),
+        }
+    }
+}
+
+impl Inputs {
+    /// The kustomization that is built in the place of the one in Git: with what a reconciler adds.
+    /// None: nothing is added.
+    pub(super) fn changed_kustomization(&self) -> Result<Option<(String, String)>, Invalid> {
+        let additions = self.declaration.as_ref().map(|by| &by.build.additions);
+        let Some(additions) = additions.filter(|additions| !additions.is_empty()) else {
+            return Ok(None);
+        };
+        let mut present = files_of(&self.directory).filter(|path| self.files.contains_key(path));
+        let (file, text) = match (&self.how, present.next()) {
+            (How::Generated(text), _) => (
+                format!("{}/kustomization.yaml", self.directory),
+                text.clone(),
+            ),
+            (_, Some(file)) => {
+                let text = String::from_utf8_lossy(&self.files[&file]).into_owned();
+                (file, text)
+            }
+            (_, None) => return Ok(None),
+        };
+        let told = |why: String| Invalid(format!("{file}: {why}"));
+        let documents = yaml::documents(&text).map_err(told)?;
+        let document = documents
+            .first()
+            .cloned()
+            .unwrap_or_else(|| Value::Object(Default::default()));
+        let added = additions
+            .add_to(&document)
+            .map_err(|Invalid(why)| told(why))?;
+        Ok(Some((file, added)))
+    }
+
+    /// The manifests of a text, as whoever applies them changes them.
+    pub(super) fn parse(&self, text: &str, file: &str) -> Result<Vec<Manifest>, Invalid> {
+        match &self.declaration {
+            Some(by) => Manifest::parse_changed(text, file, &|object| by.build.finish(object)),
+            None => Manifest::parse_all(text, file),
+        }
+    }
+}
