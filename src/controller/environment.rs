@@ -13,7 +13,7 @@ use super::error::Error;
 use crate::cluster::Cluster;
 use crate::cluster::store::Served;
 use crate::controller::dry_run::AppScope;
-use crate::domain::catalog::{Destination, FILE, Target};
+use crate::domain::catalog::{Destination, FILE, Reconciler, Target};
 use crate::domain::fence::{Fence, Projects, ServiceAccount};
 use crate::domain::manifest::Manifest;
 use crate::domain::mask::Mask;
@@ -143,6 +143,10 @@ impl Environment {
         owner: &'a str,
     ) -> Result<AppScope<'a>> {
         let fence = self.fence(&key.repo, &target.destination);
+        let fence = match target.stage.reconcile {
+            Reconciler::Windlass => fence,
+            _ => fence.only_previewing(),
+        };
         let cluster = self.cluster(&target.destination.cluster)?;
         let syncing = cluster.writing_as(fence.service_account());
         let cluster = match &self.previews_as {

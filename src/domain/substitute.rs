@@ -92,13 +92,18 @@ impl Transforms {
     /// Substitutes an object's variables. Returns the names of variables with unknown values, which
     /// stay in the text.
     pub fn fill(&self, object: &mut Value) -> BTreeSet<String> {
-        self.fill_by(object, false)
+        self.fill_by(object, false, None)
+    }
+
+    /// The same for some variables only; everything else stays.
+    pub fn fill_only(&self, names: &BTreeSet<String>, object: &mut Value) -> BTreeSet<String> {
+        self.fill_by(object, false, Some(names))
     }
 
     /// Substitutes the variables with values in the Kustomization. Others, which may come from
     /// elsewhere, and escapes stay for [`Self::fill`].
     pub fn fill_known(&self, object: &mut Value) {
-        self.fill_by(object, true);
+        self.fill_by(object, true, None);
     }
 
     /// The names of variables with unknown values in an object after [`Self::fill`].
@@ -107,7 +112,12 @@ impl Transforms {
         self.fill(&mut filled.clone())
     }
 
-    fn fill_by(&self, object: &mut Value, partly: bool) -> BTreeSet<String> {
+    fn fill_by(
+        &self,
+        object: &mut Value,
+        partly: bool,
+        only: Option<&BTreeSet<String>>,
+    ) -> BTreeSet<String> {
         let mut filling = Filling {
             variables: match &self.variables {
                 Some(variables) => variables,
@@ -115,6 +125,7 @@ impl Transforms {
             },
             from_elsewhere: self.from_elsewhere,
             partly,
+            only,
             unknown: BTreeSet::new(),
         };
         let metadata = &object["metadata"];
@@ -139,6 +150,8 @@ struct Filling<'a> {
     from_elsewhere: bool,
     /// Only known variables; everything else stays.
     partly: bool,
+    /// Only these; None: all.
+    only: Option<&'a BTreeSet<String>>,
     unknown: BTreeSet<String>,
 }
 
@@ -169,6 +182,14 @@ impl Filling<'_> {
             let Some(end) = closing(after) else { break };
             let (whole, inside) = (&after[..=end], &after[2..end]);
             rest = &after[end + 1..];
+            if self
+                .only
+                .is_some_and(|only| !only.contains(name_of(inside)))
+            {
+                out.push_str(before);
+                out.push_str(whole);
+                continue;
+            }
             // `$${name}` is the escaped form of `${name}`.
             if let Some(escaped) = before.strip_suffix('$') {
                 out.push_str(if self.partly { before } else { escaped });
@@ -187,8 +208,7 @@ impl Filling<'_> {
 
     /// The value of what stands between the braces; None: it is not known, or stays.
     fn value(&mut self, inside: &str) -> Option<String> {
-        let is_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-        let name: String = inside.chars().take_while(is_name).collect();
+        let name = name_of(inside).to_string();
         let operation = &inside[name.len()..];
         let mut signs = [":-", ":=", ":+", ":?", "-", "=", "+", "?"].iter();
         let default = signs.find_map(|sign| operation.strip_prefix(sign));
@@ -216,6 +236,26 @@ impl Filling<'_> {
                 None
             }
         }
+    }
+}
+
+/// The variable of what stands between the braces.
+fn name_of(inside: &str) -> &str {
+    let is_other = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    &inside[..inside.find(is_other).unwrap_or(inside.len())]
+}
+
+/// The names of all variables in a value, also of those that are escaped.
+pub fn names_in(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Object(map) => map.values().flat_map(names_in).collect(),
+        Value::Array(items) => items.iter().flat_map(names_in).collect(),
+        Value::String(text) => {
+            let parts = text.split("${").skip(1);
+            let names = parts.map(|part| name_of(part).to_string());
+            names.filter(|name| !name.is_empty()).collect()
+        }
+        _ => BTreeSet::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::inputs::{Chart, How, Inputs, Walk};
 use super::kustomize::files_of;
 use super::remote::FETCHED;
 use super::source::{Source, join};
-use crate::domain::build::{Build, Place, Written};
+use crate::domain::build::{Build, Place, Written, flux};
 use crate::domain::catalog::{RenderSource, is_manifest};
 use crate::domain::manifest::Manifest;
 use crate::domain::{Invalid, yaml};
@@ -21,6 +21,14 @@ pub(super) struct Declaration {
     /// The file's text.
     pub(super) text: String,
     pub(super) build: Build,
+    /// Whether Flux reads it.
+    by_flux: bool,
+}
+
+impl Declaration {
+    pub(super) fn is_flux(&self) -> bool {
+        self.by_flux
+    }
 }
 
 /// The inputs of an application as its object in this tree says; None: the tree does not have it.
@@ -62,6 +70,7 @@ pub(super) fn declared(
         file: file.clone(),
         text,
         build,
+        by_flux: written.key.group == flux::GROUP,
     };
     Ok(Some(walk.inputs(&directory, how, Some(by))))
 }

@@ -12,7 +12,8 @@
 //! - [`source`]: a tree, and reading files in it
 //! - [`inputs`]: the files that a rendering reads, and their hash; [`kustomize`]
 //!   and [`chart`] (with [`dependencies`]) follow references and run the program;
-//!   [`declared`]: what an object of Argo CD or Flux says about it
+//!   [`declared`]: what an object of Argo CD or Flux says about it;
+//!   [`releases`]: what Flux's HelmReleases among the objects install
 //! - [`complete`], [`remote`]: what it needs from elsewhere, fetched
 //! - [`run`], [`jail`]: running the programs, as child processes or in a
 //!   container of their own
@@ -37,6 +38,7 @@ mod dependencies;
 mod inputs;
 pub mod jail;
 mod kustomize;
+mod releases;
 mod remote;
 mod rules;
 pub mod run;
@@ -170,7 +172,10 @@ impl Renderer {
     ) -> Result<Arc<Vec<Manifest>>, NotRendered> {
         let key = (inputs.hash.clone(), release.clone());
         let rendering = async {
-            let manifests = self.build(inputs, release).await?;
+            let mut manifests = self.build(inputs, release.clone()).await?;
+            if let Some(cluster) = release.filter(|_| inputs.may_have_releases()) {
+                manifests = self.with_releases(manifests, &cluster).await?;
+            }
             let mut keys = BTreeSet::new();
             if let Some(twice) = manifests
                 .iter()

@@ -10,6 +10,7 @@ use super::scope::AppScope;
 use super::{ClusterResult, Prediction, Request};
 use crate::cluster::{Applied, Keeps};
 use crate::domain::OWNER_LABEL;
+use crate::domain::build::release;
 use crate::domain::manifest::Manifest;
 use crate::domain::ownership;
 use crate::domain::plan::{Confidence, Side};
@@ -28,6 +29,12 @@ pub async fn refuse_others(
     Ok(Some(request.refused_unseen(why)))
 }
 
+/// Whether the HelmRelease that installs an object is the one that did.
+fn is_of_its_release(manifest: &Manifest, live: &Value) -> bool {
+    let own = release::release_of(&manifest.value);
+    own.is_some() && own == release::release_of(live)
+}
+
 /// Why the application may neither change nor show an object; and whether `windlass adopt` changes
 /// that.
 async fn refused(
@@ -43,6 +50,7 @@ async fn refused(
         || manager
             .as_ref()
             .is_some_and(|manager| scope.is_managed_by_its_reconciler(manager))
+        || is_of_its_release(manifest, live)
     {
         return Ok(None);
     }
@@ -111,7 +119,7 @@ pub async fn adopt(
     let Some(live) = &request.live else {
         return Ok(request.predicts(as_it_is(object)));
     };
-    let manager = scope.manager();
+    let manager = scope.manager_of(&request.manifest.value);
     let leftovers = match scope.applies() {
         true => ownership::leftovers(live, &manager, is_abandoned(scope, live).await?),
         false => ownership::updated_by(live, &manager),

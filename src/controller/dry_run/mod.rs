@@ -42,7 +42,7 @@ pub use live::{is_as_applied, is_live_unchanged, manifest_hash, placeholder, rea
 use new_application::as_if_new;
 pub use new_kinds::makes_possible;
 use new_kinds::{by_its_definition, in_another_namespace};
-use others::{as_the_reconciler_applies, leave_replicas};
+use others::{as_the_reconciler_applies, leave_replicas, without_right};
 use refusal::{NO_RIGHT, refused, without_dry_run};
 use request::Request;
 use review::review;
@@ -137,6 +137,10 @@ pub async fn predict_one(
     ))
     .await;
     let mut predicted = match outcome {
+        // Whether windlass may write it says nothing about what others will do.
+        Err(cluster::Error::Forbidden { .. }) if !scope.applies() => {
+            without_right(scope, manifest, live, set).await?
+        }
         // A missing right refuses this object, not the others.
         Err(cluster::Error::Forbidden { message, .. }) => {
             let why = format!("{message} ({NO_RIGHT})");
@@ -179,7 +183,7 @@ async fn predict(
     }
     let request = ignore(scope, request);
     let request = leave_replicas(scope, request, set, applied).await?;
-    let request = as_the_reconciler_applies(scope, request).await?;
+    let request = as_the_reconciler_applies(scope, request, set).await?;
     let request = secrets::with_whole_live(scope, request).await?;
     if let Some(predicted) = secrets::immutable(scope, &request) {
         return Ok(predicted);
@@ -198,7 +202,7 @@ async fn predict(
         }
         Applied::Refused(refusal) => refused(scope, request, set, refusal).await?,
     };
-    Ok(review(scope, predicted))
+    Ok(review(scope, set, predicted))
 }
 
 /// An object that is being deleted: it is created once it is gone, which the index reports.
@@ -255,7 +259,7 @@ pub async fn dry_run_apply(
     payload: &Value,
     force: bool,
 ) -> ClusterResult<Applied> {
-    let manager = scope.manager();
+    let manager = scope.manager_of(payload);
     let answer = scope
         .cluster
         .dry_run(&manifest.key, &manifest.version, payload, &manager, force)

@@ -3,9 +3,13 @@
 
 use serde_json::Value;
 
-use super::{AppScope, ClusterResult, Request};
+use super::overlay::overlay;
+use super::review::review;
+use super::{AppScope, ClusterResult, Prediction, Request};
 use crate::cluster;
+use crate::domain::build::release;
 use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::plan::{Confidence, Side};
 use crate::domain::{contracts, fieldset, ownership, substitute};
 
 /// Leaves the number of replicas to an autoscaler: also if it has set none, or zero, so that nobody
@@ -85,10 +89,38 @@ async fn autoscaler(
     Ok(None)
 }
 
+/// What Argo CD or Flux makes of an object that windlass has no right to dry-run: from the manifest
+/// and the live object.
+pub async fn without_right(
+    scope: &AppScope<'_>,
+    manifest: &Manifest,
+    live: Option<Value>,
+    set: &[Manifest],
+) -> ClusterResult<Prediction> {
+    let request = Request::new(manifest, live);
+    let request = match request.clone().with_whole_live(scope).await {
+        Err(cluster::Error::Forbidden { message, .. }) => {
+            return Ok(request.refused_unseen(message));
+        }
+        other => other?,
+    };
+    let mut request = as_the_reconciler_applies(scope, request, set).await?;
+    let payload = &request.write.payload;
+    let mut object = match &request.live {
+        Some(live) => ownership::without_dropped(live, payload, &scope.manager_of(payload)),
+        None => Value::Object(Default::default()),
+    };
+    overlay(&mut object, payload);
+    request.notes.unverified = Some("windlass may not try it in the cluster".into());
+    let predicted = request.predicts(Side::Object(object, Confidence::Static));
+    Ok(review(scope, set, predicted))
+}
+
 /// The manifest as Argo CD or Flux changes it before they apply it, as far as that is known here.
 pub async fn as_the_reconciler_applies(
     scope: &AppScope<'_>,
     mut request: Request,
+    set: &[Manifest],
 ) -> ClusterResult<Request> {
     if scope.applies() {
         return Ok(request);
@@ -99,7 +131,13 @@ pub async fn as_the_reconciler_applies(
     let Some(transforms) = scope.transforms().await? else {
         return Ok(request);
     };
-    let unknown = transforms.unknown(&request.write.payload);
+    let unknown = match release::release_of(&request.write.payload) {
+        Some(of) => {
+            let names = release::variables(of, set);
+            transforms.fill_only(&names, &mut request.write.payload.clone())
+        }
+        None => transforms.unknown(&request.write.payload),
+    };
     if !unknown.is_empty() {
         if let Some(live) = &request.live {
             substitute::use_live_values(&mut request.write.payload, live);

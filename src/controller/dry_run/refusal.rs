@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::adoption::is_abandoned;
 use super::new_kinds::{checked, definition};
+use super::others::without_right;
 use super::overlay::{merge_patch, overlay};
 use super::recreate::{changes, recreated};
 use super::scope::AppScope;
@@ -28,7 +29,11 @@ pub async fn without_dry_run(
 ) -> ClusterResult<Prediction> {
     let mut request = request.with_whole_live(scope).await?;
     let mut object = match &request.live {
-        Some(live) => ownership::without_dropped(live, &request.write.payload, &scope.manager()),
+        Some(live) => ownership::without_dropped(
+            live,
+            &request.write.payload,
+            &scope.manager_of(&request.write.payload),
+        ),
         None => Value::Null,
     };
     overlay(&mut object, &request.write.payload);
@@ -69,6 +74,10 @@ pub async fn refused(
             .is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] != scope.owner)
     {
         return Ok(request.refused(SECRET_OF_OTHERS));
+    }
+    if refusal.no_right && !scope.applies() {
+        let Request { manifest, live, .. } = request;
+        return without_right(scope, &manifest, live, set).await;
     }
     if refusal.no_right {
         return Ok(request.refused(format!("{message} ({NO_RIGHT})")));

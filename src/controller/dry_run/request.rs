@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::{AppScope, ClusterResult, Prediction, Write};
+use crate::domain::build::release;
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::{Notes, Side};
 
@@ -18,12 +19,14 @@ pub struct Request {
 
 impl Request {
     pub fn new(manifest: &Manifest, live: Option<Value>) -> Self {
+        let mut payload = manifest.value.clone();
+        release::take_note(&mut payload);
         Self {
             manifest: manifest.clone(),
             live,
             notes: Notes::default(),
             write: Write {
-                payload: manifest.value.clone(),
+                payload,
                 ..Write::default()
             },
         }

@@ -3,11 +3,13 @@
 
 use super::conflicts::fields;
 use super::{AppScope, Prediction};
+use crate::domain::build::release::{self, Installs};
+use crate::domain::manifest::Manifest;
 use crate::domain::plan::{self, Confidence, Side};
 use crate::domain::{contracts, ownership};
 
-pub(super) fn review(scope: &AppScope<'_>, predicted: Prediction) -> Prediction {
-    let mut predicted = as_far_as_known(predicted);
+pub(super) fn review(scope: &AppScope<'_>, set: &[Manifest], predicted: Prediction) -> Prediction {
+    let mut predicted = as_far_as_known(predicted, set);
     let (Some(live), Side::Object(after, _)) = (&predicted.live, &predicted.after) else {
         return predicted;
     };
@@ -18,14 +20,14 @@ pub(super) fn review(scope: &AppScope<'_>, predicted: Prediction) -> Prediction 
     }
     let mut others = ownership::changed_by_others(live, after);
     if !scope.applies() {
-        others.remove(&scope.manager());
+        others.remove(&scope.manager_of(&predicted.manifest.value));
     }
     predicted.notes.reverted = fields(others, &predicted.manifest);
     predicted
 }
 
 /// Without values that will differ once the object is really applied.
-fn as_far_as_known(mut predicted: Prediction) -> Prediction {
+fn as_far_as_known(mut predicted: Prediction, set: &[Manifest]) -> Prediction {
     let manifest = &predicted.manifest;
     let Side::Object(after, confidence) = &mut predicted.after else {
         return predicted;
@@ -37,9 +39,19 @@ fn as_far_as_known(mut predicted: Prediction) -> Prediction {
         }
         Some(_) => {}
     }
-    if let Some(who) = contracts::applies_more(&manifest.key) {
+    let unknown = match release::installs(manifest, set) {
+        Some(Installs::Shown) => None,
+        Some(Installs::NotShown(Some(why))) => {
+            // Notes have no code.
+            let why = why.replace('`', "");
+            Some(format!("what its chart makes is not shown: {why}"))
+        }
+        Some(Installs::NotShown(None)) | None => contracts::applies_more(&manifest.key)
+            .map(|who| format!("what {who} does with it is not known here")),
+    };
+    if unknown.is_some() {
         *confidence = (*confidence).max(Confidence::Simulated);
-        predicted.notes.unverified = Some(format!("what {who} does with it is not known here"));
+        predicted.notes.unverified = unknown;
     }
     predicted
 }
@@ -50,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::controller::dry_run::Write;
-    use crate::domain::manifest::{Manifest, ResourceKey};
+    use crate::domain::manifest::ResourceKey;
     use crate::domain::plan::Notes;
 
     fn predicted(group: &str, kind: &str, live: Option<Value>, after: Value) -> Prediction {
@@ -80,7 +92,7 @@ mod tests {
             service(json!({"clusterIP": "10.0.0.1"})),
         );
         for (live, allotted) in [(None, false), (Some(none.clone()), true)] {
-            let predicted = as_far_as_known(predicted("", "Service", live, address.clone()));
+            let predicted = as_far_as_known(predicted("", "Service", live, address.clone()), &[]);
             let Side::Object(after, confidence) = &predicted.after else {
                 unreachable!("it was not refused");
             };
@@ -92,7 +104,10 @@ mod tests {
 
     #[test]
     fn what_a_controller_applies_by_itself_is_not_known() {
-        let predicted = as_far_as_known(predicted("argoproj.io", "Application", None, json!({})));
+        let predicted = as_far_as_known(
+            predicted("argoproj.io", "Application", None, json!({})),
+            &[],
+        );
         assert!(matches!(
             predicted.after,
             Side::Object(_, Confidence::Simulated)

@@ -10,6 +10,7 @@ use super::ClusterResult;
 use super::new_kinds::definition;
 use crate::cluster::{self, Cluster};
 use crate::controller::Result;
+use crate::domain::build::release;
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::fence::Fence;
 use crate::domain::manifest::{Manifest, ResourceKey};
@@ -51,6 +52,14 @@ impl AppScope<'_> {
             // default.
             Reconciler::ArgoCd(_) => "argocd-controller".into(),
             Reconciler::Flux(_) => "kustomize-controller".into(),
+        }
+    }
+
+    /// The field manager that applies one of them: what a HelmRelease installs is helm-controller's.
+    pub fn manager_of(&self, object: &Value) -> String {
+        match release::release_of(object) {
+            Some(_) if !self.applies() => "helm-controller".into(),
+            _ => self.manager(),
         }
     }
 
@@ -207,7 +216,14 @@ pub async fn normalize(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<S
             manifest.label(scope.key, scope.owner);
         }
         if let Some(transforms) = scope.transforms().await? {
-            transforms.fill(&mut manifest.value);
+            match release::release_of(&manifest.value) {
+                // A chart made it: only what its HelmRelease has is filled in.
+                Some(of) => {
+                    let names = release::variables(of, manifests);
+                    transforms.fill_only(&names, &mut manifest.value);
+                }
+                None => drop(transforms.fill(&mut manifest.value)),
+            }
         }
         string_data(&mut manifest);
         contracts::leave(&manifest.key, &mut manifest.value);

@@ -32,7 +32,11 @@ pub(super) fn immutable(scope: &AppScope<'_>, request: &Request) -> Option<Predi
 pub(super) fn claims(scope: &AppScope<'_>, request: &Request) -> Vec<Conflict> {
     match &request.live {
         Some(live) if request.manifest.key.is_core("Secret") && scope.applies() => {
-            ownership::claims_on_data(live, &request.write.payload, &scope.manager())
+            ownership::claims_on_data(
+                live,
+                &request.write.payload,
+                &scope.manager_of(&request.write.payload),
+            )
         }
         _ => Vec::new(),
     }

@@ -1,10 +1,13 @@
 //! What an application renders to on the base and at the head, and which of those objects its
 //! project allows.
 
+use std::collections::BTreeSet;
+
 use crate::cluster::store::Served;
 use crate::controller::dry_run::{self, AppScope, Outside};
 use crate::controller::resource_owners::RenderInputs;
 use crate::controller::{Environment, Result};
+use crate::domain::build::release;
 use crate::domain::catalog::{Destination, Target};
 use crate::domain::hook::{self, Hook};
 use crate::domain::manifest::Manifest;
@@ -75,6 +78,7 @@ impl Rendering<'_> {
         if let Some(synced) = synced {
             rendered.synced = Some(self.manifests(synced).await?.unwrap_or_default());
         }
+        rendered.leave_out_unknown();
         Ok(Ok(rendered))
     }
 
@@ -95,6 +99,23 @@ impl Rendering<'_> {
 }
 
 impl Rendered {
+    /// Leaves out what a HelmRelease installs that is not rendered on the other side: it would look
+    /// as if it came or went.
+    fn leave_out_unknown(&mut self) {
+        let unknown: BTreeSet<_> = [&self.base, &self.head]
+            .into_iter()
+            .flatten()
+            .filter_map(release::not_rendered)
+            .collect();
+        let is_known = |manifest: &Manifest| {
+            let of = release::release_of(&manifest.value);
+            of.is_none_or(|(namespace, name)| !unknown.contains(&(namespace.into(), name.into())))
+        };
+        for side in [&mut self.base, &mut self.head] {
+            side.retain(is_known);
+        }
+    }
+
     /// The names of the base's objects.
     pub fn names(&self) -> Vec<String> {
         let names = self.base.iter().map(|manifest| manifest.key.to_string());

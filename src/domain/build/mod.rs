@@ -4,6 +4,7 @@
 //! - [`Written`]: where their object is written
 //! - [`Build`]: what is rendered, and what is changed before and after
 //! - [`flux`]: from a Flux `Kustomization`; [`argocd`]: from an Argo CD `Application`
+//! - [`release`]: what a Flux `HelmRelease` among the objects installs
 //! - [`Additions`]: what is added to a kustomization before it is built
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use super::{Invalid, wildcard, yaml};
 mod additions;
 pub mod argocd;
 pub mod flux;
+pub mod release;
 
 pub use additions::Additions;
 

@@ -34,6 +34,8 @@ pub struct Fence {
     destination: Destination,
     /// None: no limits.
     limits: Option<Limits>,
+    /// Whether another reconciler applies the objects: a preview gives nobody any rights.
+    only_previews: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -70,6 +72,15 @@ impl Fence {
         Self {
             destination: destination.clone(),
             limits: None,
+            only_previews: false,
+        }
+    }
+
+    /// The same for a stage that another reconciler applies.
+    pub fn only_previewing(self) -> Self {
+        Self {
+            only_previews: true,
+            ..self
         }
     }
 
@@ -134,9 +145,10 @@ impl Fence {
                 });
             }
         }
-        let gives_rights = GIVE_RIGHTS
-            .iter()
-            .any(|(group, kind)| key.group == *group && (*kind == "*" || key.kind == *kind));
+        let gives_rights = |(group, kind): &(&str, &str)| {
+            key.group == *group && (*kind == "*" || key.kind == *kind)
+        };
+        let gives_rights = !self.only_previews && GIVE_RIGHTS.iter().any(gives_rights);
         let is_cluster_scoped = key.namespace.is_none() && !(is_namespace && key.name == *own);
         if gives_rights || is_cluster_scoped {
             self.granted(&kind_name(key))

@@ -105,6 +105,7 @@ impl Projects {
             .collect();
         Fence {
             destination: destination.clone(),
+            only_previews: false,
             limits: Some(Limits {
                 project,
                 home: self.home.clone(),

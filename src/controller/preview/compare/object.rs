@@ -214,7 +214,8 @@ impl<'a> Comparing<'a> {
             after,
             notes,
         };
-        add_notes(&mut comparison, &predicted.manifest, &self.scope.manager());
+        let manager = self.scope.manager_of(&predicted.manifest.value);
+        add_notes(&mut comparison, &predicted.manifest, &manager);
         hide_unstable(self.scope, &mut comparison, &predicted, git).await?;
         Ok(comparison)
     }

@@ -1,0 +1,321 @@
+//! A Flux `HelmRelease` among rendered objects: which chart it installs, and how.
+//!
+//! Facts: fluxcd.io/flux/components/helm/helmreleases, and api/v2 of
+//! github.com/fluxcd/helm-controller: the release's name and its length, the
+//! order of values (`valuesFrom`, then `values`), labels of what is installed.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::Place;
+use crate::domain::catalog::HelmOptions;
+use crate::domain::manifest::{Manifest, ResourceKey};
+use crate::domain::{substitute, yaml};
+
+pub const GROUP: &str = "helm.toolkit.fluxcd.io";
+const SOURCES: &str = "source.toolkit.fluxcd.io";
+
+/// The annotation on a HelmRelease that says why its chart is not rendered. It is taken off again
+/// before anything is compared with the cluster.
+const NOT_RENDERED: &str = "windlass.dev/chart-is-not-rendered";
+
+/// What a HelmRelease installs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HelmRelease {
+    pub name: String,
+    pub namespace: String,
+    pub chart: Place,
+    pub options: HelmOptions,
+    /// The kustomization that changes what the chart makes; its resource is `all.yaml`.
+    pub post: Option<Value>,
+}
+
+/// Whether an object is a HelmRelease.
+pub fn is_release(key: &ResourceKey) -> bool {
+    key.group == GROUP && key.kind == "HelmRelease"
+}
+
+/// The HelmRelease that an object belongs to: its namespace and name, by its labels.
+pub fn release_of(object: &Value) -> Option<(&str, &str)> {
+    let labels = &object["metadata"]["labels"];
+    let label = |name: &str| labels[format!("{GROUP}/{name}")].as_str();
+    Some((label("namespace")?, label("name")?))
+}
+
+/// Notes on a HelmRelease why its chart is not rendered.
+pub fn note(object: &mut Value, why: String) {
+    let annotations = &mut object["metadata"]["annotations"];
+    if !annotations.is_object() {
+        *annotations = json!({});
+    }
+    annotations[NOT_RENDERED] = why.into();
+}
+
+/// Takes the note off again.
+pub fn take_note(object: &mut Value) -> Option<String> {
+    let metadata = object["metadata"].as_object_mut()?;
+    let annotations = metadata.get_mut("annotations")?.as_object_mut()?;
+    let why = annotations.remove(NOT_RENDERED)?;
+    if annotations.is_empty() {
+        metadata.remove("annotations");
+    }
+    why.as_str().map(str::to_string)
+}
+
+/// A HelmRelease whose chart is not rendered: its namespace and name.
+pub fn not_rendered(manifest: &Manifest) -> Option<(String, String)> {
+    take_note(&mut manifest.value.clone())?;
+    let key = &manifest.key;
+    Some((key.namespace.clone().unwrap_or_default(), key.name.clone()))
+}
+
+/// What is known of a HelmRelease among the objects of its application.
+pub enum Installs {
+    /// What it installs is among them.
+    Shown,
+    NotShown(Option<String>),
+}
+
+/// What is known of what an object installs; None: it is no HelmRelease.
+pub fn installs(release: &Manifest, all: &[Manifest]) -> Option<Installs> {
+    if !is_release(&release.key) {
+        return None;
+    }
+    let key = &release.key;
+    let own = (key.namespace.as_deref()?, key.name.as_str());
+    let is_of = |other: &Manifest| release_of(&other.value) == Some(own);
+    Some(match all.iter().any(is_of) {
+        true => Installs::Shown,
+        false => Installs::NotShown(take_note(&mut release.value.clone())),
+    })
+}
+
+/// The names of the variables that a HelmRelease's values have.
+pub fn variables(of: (&str, &str), all: &[Manifest]) -> BTreeSet<String> {
+    let is = |manifest: &&Manifest| {
+        let key = &manifest.key;
+        is_release(key) && (key.namespace.as_deref(), key.name.as_str()) == (Some(of.0), of.1)
+    };
+    let found = all.iter().find(is);
+    found.map_or_else(BTreeSet::new, |release| {
+        substitute::names_in(&release.value["spec"]["values"])
+    })
+}
+
+impl HelmRelease {
+    /// Reads a HelmRelease among the objects of its application. An error: why what it installs
+    /// cannot be told from Git.
+    pub fn of(release: &Manifest, all: &[Manifest], namespace: &str) -> Result<Self, String> {
+        let (spec, name) = (&release.value["spec"], &release.key.name);
+        let own = release.key.namespace.as_deref().unwrap_or(namespace);
+        for (field, why) in [
+            ("suspend", "it is suspended"),
+            ("kubeConfig", "it is for another cluster (`kubeConfig`)"),
+        ] {
+            if !spec[field].is_null() && spec[field] != false {
+                return Err(why.into());
+            }
+        }
+        let near = Near {
+            all,
+            namespace: own,
+        };
+        let target = text(&spec["targetNamespace"]);
+        let default = match &target {
+            Some(target) => format!("{target}-{name}"),
+            None => name.clone(),
+        };
+        let crds = spec["upgrade"]["crds"].as_str().unwrap_or("Skip");
+        Ok(Self {
+            name: name.clone(),
+            namespace: own.into(),
+            chart: near.chart(spec)?,
+            options: HelmOptions {
+                release: Some(shortened(text(&spec["releaseName"]).unwrap_or(default))),
+                namespace: Some(target.unwrap_or_else(|| own.into())),
+                values: Some(Vec::new()),
+                inline: Some(near.values(spec)?),
+                skip_crds: crds == "Skip",
+                ..HelmOptions::default()
+            },
+            post: post(spec)?,
+        })
+    }
+
+    /// Marks an object that it installs, as helm and helm-controller do.
+    pub fn mark(&self, object: &mut Value) {
+        let (release, namespace) = (&self.options.release, &self.options.namespace);
+        let (name, own) = (format!("{GROUP}/name"), format!("{GROUP}/namespace"));
+        for (field, mark, value) in [
+            ("labels", "app.kubernetes.io/managed-by", Some("Helm")),
+            ("labels", name.as_str(), Some(self.name.as_str())),
+            ("labels", own.as_str(), Some(self.namespace.as_str())),
+            (
+                "annotations",
+                "meta.helm.sh/release-name",
+                release.as_deref(),
+            ),
+            (
+                "annotations",
+                "meta.helm.sh/release-namespace",
+                namespace.as_deref(),
+            ),
+        ] {
+            let map = &mut object["metadata"][field];
+            if !map.is_object() {
+                *map = json!({});
+            }
+            map[mark] = json!(value);
+        }
+        if object["metadata"]["namespace"].is_null() {
+            object["metadata"]["namespace"] = json!(namespace);
+        }
+    }
+}
+
+/// The objects beside a HelmRelease.
+struct Near<'a> {
+    all: &'a [Manifest],
+    namespace: &'a str,
+}
+
+impl Near<'_> {
+    fn find(&self, group: &str, kind: &str, reference: &Value) -> Option<&Value> {
+        let namespace = reference["namespace"].as_str().unwrap_or(self.namespace);
+        let is = |manifest: &&Manifest| {
+            let key = &manifest.key;
+            key.group == group
+                && key.kind == kind
+                && Some(key.name.as_str()) == reference["name"].as_str()
+                && key.namespace.as_deref().is_none_or(|own| own == namespace)
+        };
+        self.all.iter().find(is).map(|manifest| &manifest.value)
+    }
+
+    fn source(&self, reference: &Value) -> Result<&Value, String> {
+        let kind = reference["kind"].as_str().unwrap_or_default();
+        let name = reference["name"].as_str().unwrap_or_default();
+        if !["HelmRepository", "OCIRepository"].contains(&kind) {
+            return Err(format!(
+                "its chart comes from the {kind} {name}, which is not read"
+            ));
+        }
+        let found = self.find(SOURCES, kind, reference);
+        found
+            .ok_or_else(|| format!("its {kind} {name} is not among the objects of its application"))
+    }
+
+    fn chart(&self, spec: &Value) -> Result<Place, String> {
+        if spec["chartRef"].is_object() {
+            let source = &self.source(&spec["chartRef"])?["spec"];
+            let url = source["url"].as_str().unwrap_or_default();
+            let url = url.trim_end_matches('/');
+            let (repository, name) = url.rsplit_once('/').unwrap_or(("", url));
+            let version = text(&source["ref"]["tag"]).ok_or(
+                "its OCIRepository names no tag, so which version runs cannot be told from Git",
+            )?;
+            return Ok(Place::Chart {
+                repository: repository.into(),
+                name: name.into(),
+                version,
+            });
+        }
+        let chart = &spec["chart"]["spec"];
+        if !chart["valuesFiles"].is_null() {
+            return Err("`valuesFiles` of the chart are not read".into());
+        }
+        let source = &self.source(&chart["sourceRef"])?["spec"];
+        let version = text(&chart["version"]).unwrap_or_default();
+        Ok(Place::Chart {
+            repository: text(&source["url"]).unwrap_or_default(),
+            name: text(&chart["chart"]).unwrap_or_default(),
+            version,
+        })
+    }
+
+    /// The values: from ConfigMaps in their order, then its own.
+    fn values(&self, spec: &Value) -> Result<Value, String> {
+        let mut values = json!({});
+        for from in spec["valuesFrom"].as_array().into_iter().flatten() {
+            let kind = from["kind"].as_str().unwrap_or_default();
+            let name = from["name"].as_str().unwrap_or_default();
+            let found = match kind {
+                "ConfigMap" => self.find("", kind, from),
+                _ => None,
+            };
+            let Some(found) = found else {
+                return Err(format!(
+                    "some of its values come from the {kind} {name}, which windlass does not read"
+                ));
+            };
+            let key = from["valuesKey"].as_str().unwrap_or("values.yaml");
+            let text = found["data"][key].as_str().unwrap_or_default();
+            if from["targetPath"].is_string() {
+                return Err(format!(
+                    "`targetPath` of the values from {name} is not read"
+                ));
+            }
+            let more = yaml::parse(text).map_err(|why| format!("{kind} {name}: {why}"))?;
+            merge(&mut values, more);
+        }
+        merge(&mut values, spec["values"].clone());
+        Ok(values)
+    }
+}
+
+/// Merges values as helm does: mappings are merged, everything else is replaced.
+fn merge(into: &mut Value, more: Value) {
+    match (into, more) {
+        (Value::Object(into), Value::Object(more)) => {
+            for (key, value) in more {
+                match into.get_mut(&key) {
+                    Some(known) if known.is_object() && value.is_object() => merge(known, value),
+                    _ => drop(into.insert(key, value)),
+                }
+            }
+        }
+        (_, Value::Null) => {}
+        (into, more) => *into = more,
+    }
+}
+
+/// The kustomization of its `postRenderers`.
+fn post(spec: &Value) -> Result<Option<Value>, String> {
+    let renderers = spec["postRenderers"].as_array();
+    let renderers = renderers.map(Vec::as_slice).unwrap_or_default();
+    let [renderer] = renderers else {
+        return match renderers.is_empty() {
+            true => Ok(None),
+            false => Err("it has several `postRenderers`".into()),
+        };
+    };
+    let kustomize = &renderer["kustomize"];
+    let list = |field: &str| kustomize[field].as_array().cloned().unwrap_or_default();
+    if kustomize.as_object().is_none_or(|fields| {
+        fields
+            .keys()
+            .any(|field| field != "patches" && field != "images")
+    }) {
+        return Err("its `postRenderers` have more than patches and images".into());
+    }
+    Ok(Some(json!({
+        "kind": "Kustomization", "resources": ["all.yaml"],
+        "patches": list("patches"), "images": list("images"),
+    })))
+}
+
+fn text(value: &Value) -> Option<String> {
+    let text = value.as_str().filter(|text| !text.is_empty());
+    text.map(str::to_string)
+}
+
+/// A release's name has at most 53 characters: a longer one is cut, and ends in a digest.
+fn shortened(name: String) -> String {
+    if name.len() <= 53 {
+        return name;
+    }
+    let digest = hex::encode(Sha256::digest(&name));
+    format!("{}-{}", &name[..40], &digest[..12])
+}

@@ -1,0 +1,146 @@
+//! Flux's HelmReleases among rendered objects: what their charts make is added to
+//! the objects of the application.
+//!
+//! One that cannot be rendered (a chart that may not be fetched, a version that
+//! is a range, values from a Secret) says so in an annotation and stops nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::complete::{Wanted, What};
+use super::dependencies::{Dependency, chart_version, is_exact};
+use super::inputs::{Chart, How, Inputs};
+use super::remote::FETCHED;
+use super::{NotRendered, Release, Renderer};
+use crate::domain::Invalid;
+use crate::domain::build::Place;
+use crate::domain::build::release::{self, HelmRelease};
+use crate::domain::manifest::Manifest;
+
+impl Renderer {
+    /// The manifests with those of their HelmReleases. `namespace`: of objects that name none.
+    pub(super) async fn with_releases(
+        &self,
+        mut manifests: Vec<Manifest>,
+        cluster: &Release,
+    ) -> Result<Vec<Manifest>, NotRendered> {
+        let releases = manifests.iter_mut();
+        for release in releases.filter(|manifest| release::is_release(&manifest.key)) {
+            release.normalise(true, &cluster.namespace);
+        }
+        let mut installed = Vec::new();
+        let mut unknown: BTreeMap<usize, String> = BTreeMap::new();
+        for (at, manifest) in manifests.iter().enumerate() {
+            if !release::is_release(&manifest.key) {
+                continue;
+            }
+            let found = match HelmRelease::of(manifest, &manifests, &cluster.namespace) {
+                Ok(of) => self.installed(&of, cluster).await,
+                Err(why) => Err(Invalid(why).into()),
+            };
+            match found {
+                Ok(found) => installed.extend(found),
+                Err(NotRendered::Invalid(Invalid(why))) => drop(unknown.insert(at, why)),
+                Err(other) => return Err(other),
+            }
+        }
+        for (at, why) in unknown {
+            release::note(&mut manifests[at].value, why);
+        }
+        manifests.extend(installed);
+        Ok(manifests)
+    }
+
+    /// What a HelmRelease installs.
+    async fn installed(
+        &self,
+        of: &HelmRelease,
+        cluster: &Release,
+    ) -> Result<Vec<Manifest>, NotRendered> {
+        let inputs = chart_inputs(of)?;
+        let made = Box::pin(self.render(&inputs, Some(cluster.clone()))).await?;
+        let made = match &of.post {
+            None => made,
+            Some(post) => {
+                let inputs = post_inputs(&inputs, post, &made);
+                Box::pin(self.render(&inputs, None)).await?
+            }
+        };
+        let mark = |manifest: &Manifest| {
+            let mut manifest = manifest.clone();
+            of.mark(&mut manifest.value);
+            let namespace = manifest.value["metadata"]["namespace"].as_str();
+            manifest.key.namespace = namespace.map(Into::into);
+            manifest
+        };
+        Ok(made.iter().map(mark).collect())
+    }
+}
+
+fn chart_inputs(of: &HelmRelease) -> Result<Inputs, Invalid> {
+    let Place::Chart {
+        repository,
+        name,
+        version,
+    } = &of.chart
+    else {
+        return Err(Invalid("it has no chart".into()));
+    };
+    let at = format!("HelmRelease {}/{}", of.namespace, of.name);
+    if !is_exact(version) {
+        return Err(Invalid(format!(
+            "`{version}` is no exact version of the chart `{name}`: which one runs cannot be told from Git"
+        )));
+    }
+    let wanted = Dependency {
+        name: name.clone(),
+        version: version.clone(),
+        repository: repository.clone(),
+    };
+    let directory = format!("{FETCHED}{name}");
+    let what = What::Chart {
+        chart: chart_version(&at, &wanted)?,
+        into: directory.clone(),
+        of: directory.clone(),
+    };
+    let hash = hex::encode(Sha256::digest(format!("{of:?}")));
+    Ok(Inputs {
+        how: How::Helm(Chart {
+            directory: directory.clone(),
+            values: Vec::new(),
+            options: of.options.clone(),
+        }),
+        directory,
+        files: BTreeMap::new(),
+        declaration: None,
+        wanted: vec![Wanted { at, what }],
+        hash: format!("release {hash}"),
+    })
+}
+
+/// The inputs of the kustomization that changes what a chart made.
+fn post_inputs(chart: &Inputs, post: &Value, made: &[Manifest]) -> Inputs {
+    let directory = ".windlass-post".to_string();
+    let all: Vec<_> = made
+        .iter()
+        .map(|manifest| manifest.value.to_string())
+        .collect();
+    let file =
+        |name: &str, text: String| (format!("{directory}/{name}"), Arc::from(text.into_bytes()));
+    let files = [
+        file("kustomization.yaml", post.to_string()),
+        file("all.yaml", all.join("\n---\n")),
+    ];
+    let digest = hex::encode(Sha256::digest(all.concat()));
+    Inputs {
+        how: How::Kustomize,
+        files: BTreeMap::from(files),
+        declaration: None,
+        wanted: Vec::new(),
+        hash: format!("{} {post} {digest}", chart.hash),
+        directory,
+    }
+}
