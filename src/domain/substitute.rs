@@ -129,14 +129,10 @@ impl Transforms {
             unknown: BTreeSet::new(),
         };
         let metadata = &object["metadata"];
-        let is_disabled = |map: &&str| metadata[*map][SUBSTITUTE] == "disabled";
+        let is_disabled = |map: &str| metadata[map][SUBSTITUTE] == "disabled";
         // Without any variable Flux substitutes nothing, unless it is told to do it always.
         let has_none = filling.variables.is_empty() && !self.from_elsewhere && !self.always;
-        if has_none
-            || ["labels", "annotations"]
-                .iter()
-                .any(|map| is_disabled(&map))
-        {
+        if has_none || is_disabled("labels") || is_disabled("annotations") {
             return BTreeSet::new();
         }
         filling.walk(object);

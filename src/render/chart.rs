@@ -164,12 +164,12 @@ impl Inputs {
         if let Ok(Some((file, text))) = self.changed_kustomization() {
             files.insert(file, Arc::from(text.into_bytes()));
         }
-        let How::Helm(Chart {
-            directory, options, ..
-        }) = &self.how
-        else {
+        let How::Helm(chart) = &self.how else {
             return files;
         };
+        let Chart {
+            directory, options, ..
+        } = &**chart;
         if let Some(values) = &options.inline {
             files.insert(INLINE.into(), Arc::from(values.to_string().into_bytes()));
         }

@@ -133,11 +133,11 @@ impl Walk<'_> {
             of: place.directory.clone(),
         };
         self.want(Wanted { at, what })?;
-        Ok(How::Helm(Chart {
+        Ok(How::Helm(Box::new(Chart {
             values: self.values(place, &place.directory)?,
             directory: place.directory.clone(),
             options: place.helm.clone(),
-        }))
+        })))
     }
 
     /// Reads what is added to a kustomization. Plain manifests become one if anything is added.

@@ -29,7 +29,7 @@ pub(super) enum How {
     Kustomize,
     /// As a kustomization whose file the directory does not have: its text.
     Generated(String),
-    Helm(Chart),
+    Helm(Box<Chart>),
 }
 
 impl How {
@@ -42,7 +42,7 @@ impl How {
             directory,
             values,
             options,
-        } = chart;
+        } = &**chart;
         let plain = format!("Helm {{ chart: {directory:?}, values: {values:?} }}");
         match *options == HelmOptions::default() {
             true => plain,
@@ -303,11 +303,11 @@ impl<'a> Walk<'a> {
         });
         if let Some(chart) = chart {
             self.chart(&chart)?;
-            return Ok(How::Helm(Chart {
+            return Ok(How::Helm(Box::new(Chart {
                 values: self.values(source, &chart)?,
                 directory: chart,
                 options: source.helm.clone(),
-            }));
+            })));
         }
         if tree.has_file(directory) {
             self.file(directory)?;

@@ -108,11 +108,11 @@ fn chart_inputs(of: &HelmRelease) -> Result<Inputs, Invalid> {
     };
     let hash = hex::encode(Sha256::digest(format!("{of:?}")));
     Ok(Inputs {
-        how: How::Helm(Chart {
+        how: How::Helm(Box::new(Chart {
             directory: directory.clone(),
             values: Vec::new(),
             options: of.options.clone(),
-        }),
+        })),
         directory,
         files: BTreeMap::new(),
         declaration: None,
