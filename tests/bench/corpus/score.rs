@@ -13,6 +13,11 @@ pub type Live = BTreeMap<(String, Option<String>, String), Value>;
 
 /// Every live object with our label, by kind, namespace and name.
 pub fn live(world: &World) -> Live {
+    selected(world, &["-l", OWNER_LABEL])
+}
+
+/// Every live object that kubectl's arguments select, of the kinds that the corpus has.
+pub fn selected(world: &World, arguments: &[&str]) -> Live {
     let custom = world.kubectl(&["get", "crd", "-o", "jsonpath={.items[*].metadata.name}"]);
     let mut kinds: Vec<String> = [
         "configmaps",
@@ -38,15 +43,8 @@ pub fn live(world: &World) -> Live {
             .filter(|name| name.ends_with(&format!("{}corpus.example", world.prefix)))
             .map(str::to_string),
     );
-    let text = world.kubectl(&[
-        "get",
-        &kinds.join(","),
-        "-A",
-        "-l",
-        OWNER_LABEL,
-        "-o",
-        "json",
-    ]);
+    let kinds = kinds.join(",");
+    let text = world.kubectl(&[&["get", &kinds, "-A", "-o", "json"], arguments].concat());
     let all: Value = serde_json::from_str(&text).unwrap();
     let mut found = Live::new();
     for object in all["items"].as_array().unwrap() {
