@@ -160,6 +160,7 @@ impl Environment {
             in_base: true,
             adopts: false,
             transforms: Default::default(),
+            applying: Default::default(),
         })
     }
 

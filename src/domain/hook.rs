@@ -179,7 +179,9 @@ pub fn split(manifests: Vec<Manifest>) -> (Vec<(Manifest, Hook)>, Vec<Manifest>)
     let (mut hooks, mut ordinary) = (Vec::new(), Vec::new());
     for mut manifest in manifests {
         // Only windlass sets this annotation.
-        if let Some(annotations) = manifest.value["metadata"]["annotations"].as_object_mut() {
+        if let Some(Value::Object(annotations)) =
+            manifest.value.pointer_mut("/metadata/annotations")
+        {
             annotations.remove(RUN);
         }
         match Hook::of(&manifest.value) {

@@ -131,29 +131,10 @@ impl Corpus<'_> {
 
     /// One round: changed, previewed, applied, compared.
     pub async fn round(&mut self, number: usize, total: &mut Score) {
-        let before = self.files();
+        let (files, former) = (self.files(), self.applications.clone());
         let round = self.change(&mut total.drawn);
-        let after = self.files();
-        let changed = after
-            .iter()
-            .filter(|(path, text)| before.get(*path) != Some(text));
-        let mut changes: Vec<_> = changed
-            .map(|(path, text)| (path.as_str(), Some(text.as_str())))
-            .collect();
-        changes.extend(
-            before
-                .keys()
-                .filter(|path| !after.contains_key(*path))
-                .map(|path| (path.as_str(), None)),
-        );
         let branch = format!("round-{number}");
-        let push = |branch: &str| {
-            self.world
-                .forge
-                .push("acme/config", branch, "ada", "Changes", &changes)
-                .unwrap()
-        };
-        push(&branch);
+        self.push(&branch, &files);
         let plan = by_application(
             self.world,
             "main",
@@ -161,13 +142,50 @@ impl Corpus<'_> {
             &["--repository", "acme/config"],
         );
         let was = self.live();
-        let commit = push("main");
+        let commit = self.push("main", &files);
         let (failed, ()) = futures::join!(
             self.applied(&commit),
             release(self.world, &self.namespace, &round.held_back)
         );
         let is = self.live();
         self.compare(&plan, &failed, (&was, &is), total);
+        self.revert(&failed, former).await;
+    }
+
+    /// Commits what differs from these files.
+    fn push(&self, branch: &str, before: &BTreeMap<String, String>) -> String {
+        let after = self.files();
+        let changed = after
+            .iter()
+            .filter(|(path, text)| before.get(*path) != Some(text));
+        let mut changes: Vec<_> = changed
+            .map(|(path, text)| (path.as_str(), Some(text.as_str())))
+            .collect();
+        let gone = before.keys().filter(|path| !after.contains_key(*path));
+        changes.extend(gone.map(|path| (path.as_str(), None)));
+        let forge = &self.world.forge;
+        forge
+            .push("acme/config", branch, "ada", "Changes", &changes)
+            .unwrap()
+    }
+
+    /// Takes back what failed, as people do.
+    async fn revert(&mut self, failed: &BTreeMap<String, String>, former: Vec<Application>) {
+        if failed.is_empty() {
+            return;
+        }
+        let files = self.files();
+        for (now, former) in self.applications.iter_mut().zip(former) {
+            if failed.contains_key(&now.name) {
+                *now = former;
+            }
+        }
+        let commit = self.push("main", &files);
+        let failed = self.applied(&commit).await;
+        assert!(
+            failed.is_empty(),
+            "what was taken back is applied: {failed:?}"
+        );
     }
 
     /// Holds the plan of each application against what became of its objects.

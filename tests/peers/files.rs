@@ -15,14 +15,16 @@ pub fn adapted(text: &str, namespace: Option<&str>, (word, value): (&str, &str))
             return object.to_string();
         };
         let metadata = &mut object["metadata"];
-        if let Some(annotations) = metadata["annotations"].as_object_mut()
+        if let Some(annotations) = metadata
+            .get_mut("annotations")
+            .and_then(Value::as_object_mut)
             && annotations.remove("windlass.dev/recreate").is_some()
         {
             annotations.insert(word.into(), json!(value));
         }
         if let Some(namespace) = namespace
-            && metadata["namespace"].is_null()
-            && metadata["name"].is_string()
+            && metadata.get("namespace").is_none()
+            && metadata.get("name").is_some_and(Value::is_string)
             && !CLUSTER_SCOPED.contains(&kind.as_str())
         {
             metadata["namespace"] = json!(namespace);

@@ -11,6 +11,7 @@
 
 #[path = "../bench/corpus/application/mod.rs"]
 mod application;
+mod argocd;
 mod corpus;
 mod files;
 mod flux;
@@ -28,6 +29,7 @@ mod score;
 mod support;
 
 use application::{Application, Dice};
+use argocd::ArgoCd;
 use corpus::{Corpus, Score};
 use flux::Flux;
 use peer::Peer;
@@ -35,6 +37,12 @@ use support::{Setup, World};
 
 const APPLICATIONS: usize = 48;
 const ROUNDS: usize = 4;
+
+const MODES: [&str; 3] = [
+    "peers_flux_kustomization",
+    "peers_argocd_ssa",
+    "peers_argocd_csa",
+];
 
 /// The least share of objects that have to come out as predicted, in percent.
 const LEAST: f64 = 99.5;
@@ -51,7 +59,7 @@ fn main() {
         .collect();
     let wanted = |name: &str| only.is_empty() || only.iter().any(|one| name.contains(one.as_str()));
     let mut failed = false;
-    for name in ["peers_flux_kustomization"] {
+    for name in MODES {
         if wanted(name) {
             let score = runtime.block_on(mode(name));
             failed |= !printed(name, &score);
@@ -69,13 +77,24 @@ async fn mode(name: &str) -> Score {
     let (namespace, own) = (world.namespace("corpus"), world.namespace("peer"));
     world.kubectl(&["create", "namespace", &namespace]);
     world.kubectl(&["create", "namespace", &own]);
-    let peer: Box<dyn Peer> = Box::new(Flux::start(&world, &own));
+    let peer: Box<dyn Peer> = match name {
+        "peers_flux_kustomization" => Box::new(Flux::start(&world, &own)),
+        "peers_argocd_ssa" => Box::new(ArgoCd::start(
+            &world,
+            &own,
+            &namespace,
+            &["ServerSideApply=true"],
+        )),
+        _ => Box::new(ArgoCd::start(&world, &own, &namespace, &[])),
+    };
     let mut dice = Dice(1);
     let mut applications: Vec<_> = (0..count("PEERS_APPLICATIONS", APPLICATIONS))
         .map(|number| Application::new(number, &mut dice))
         .collect();
-    // Flux builds no charts from a Kustomization.
-    applications.iter_mut().for_each(|one| one.how %= 2);
+    if name.starts_with("peers_flux") {
+        // Flux builds no charts from a Kustomization.
+        applications.iter_mut().for_each(|one| one.how %= 2);
+    }
     let mut corpus = Corpus {
         world: &world,
         peer: &*peer,

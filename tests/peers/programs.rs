@@ -1,7 +1,9 @@
 //! The controllers of Flux and Argo CD: where they are, and how they are started.
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use windlass::sandbox::process::Server;
@@ -73,4 +75,16 @@ pub fn define(tool: &str) {
             "--timeout=60s",
         ])
         .unwrap();
+}
+
+/// Waits until a program listens on its port.
+pub fn listening(port: u16) {
+    let started = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "nothing listens on port {port}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

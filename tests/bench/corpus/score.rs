@@ -1,13 +1,14 @@
 //! What is live, and a plan held against it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use windlass::judged_by::{
     Change, Mask, Masked, OWNER_LABEL, ResourceKey, matches_prediction, without_server_fields,
 };
 
-use crate::support::World;
+use crate::support::{World, plane};
 
 pub type Live = BTreeMap<(String, Option<String>, String), Value>;
 
@@ -44,7 +45,8 @@ pub fn selected(world: &World, arguments: &[&str]) -> Live {
             .map(str::to_string),
     );
     let kinds = kinds.join(",");
-    let text = world.kubectl(&[&["get", &kinds, "-A", "-o", "json"], arguments].concat());
+    let get = [&["get", &kinds, "-A", "-o", "json"], arguments].concat();
+    let text = served(&get);
     let all: Value = serde_json::from_str(&text).unwrap();
     let mut found = Live::new();
     for object in all["items"].as_array().unwrap() {
@@ -64,6 +66,17 @@ pub fn selected(world: &World, arguments: &[&str]) -> Live {
         );
     }
     found
+}
+
+/// What kubectl answers once the server serves the kinds of new definitions.
+fn served(arguments: &[&str]) -> String {
+    let started = Instant::now();
+    loop {
+        match plane().kubectl(arguments) {
+            Ok(text) => return text,
+            Err(error) => assert!(started.elapsed() < Duration::from_secs(30), "{error:#}"),
+        }
+    }
 }
 
 /// An object less what a controller of Kubernetes writes into it: the rules of a role that is
