@@ -7,13 +7,17 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/windlass
 TOOLS := $(CACHE)/tools/$(shell cat $(SOURCES) | sha256sum | cut -c1-16)
 CONTRACT := $(CACHE)/contract/$(shell cat tests/contract/package.json tests/contract/requirements.txt | sha256sum | cut -c1-16)
 KUBERNETES := 1.37.2
+PEERS_MODULES := tests/peers/modules
+PEERS_SOURCES := $(foreach file,flux/go.mod flux/go.sum argocd/go.mod argocd/go.sum argocd/main.go,$(PEERS_MODULES)/$(file))
+# The same digest of the same files as in tests/peers/programs.rs.
+PEERS := $(CACHE)/peers/$(shell cat $(PEERS_SOURCES) | sha256sum | cut -c1-16)
 DEMO_ARGS ?=
 # The stories mostly wait, for rollouts and for each other.
 THREADS ?= 6
 # What the crash and contract tests counted.
 COUNTS := $(or $(CARGO_TARGET_DIR),target)/tmp/crash.txt $(or $(CARGO_TARGET_DIR),target)/tmp/contract.txt
 
-.PHONY: demo test unit check build bench soak reference tools contract needs needs-contract
+.PHONY: demo test test-peers unit check build bench soak reference tools peers contract needs needs-contract
 
 ## Tells the whole story on this machine (DEMO_ARGS=--exit: ends after it); the profile of the tests, so that one build serves both
 demo: needs tools
@@ -25,6 +29,10 @@ test: needs needs-contract tools contract
 	@rm -f $(COUNTS)
 	WINDLASS_CONTRACT=$(CONTRACT) cargo test --locked $(if $(STORY),--test it -- $(STORY),--) --test-threads $(THREADS)
 	@cat $(COUNTS) 2>/dev/null || true
+
+## Flux and Argo CD beside windlass: what previews of their stages predict, against what they then do (docs/benchmarks.md); PEERS_MODE=flux for a part
+test-peers: needs tools peers
+	cargo test --locked --test peers -- $(PEERS_MODE)
 
 ## What needs no control plane
 unit: needs
@@ -63,6 +71,12 @@ tools: $(TOOLS)/.complete
 
 $(TOOLS)/.complete: $(SOURCES)
 	@sh scripts/build-tools "$(MODULE)" "$(TOOLS)" "$(KUBERNETES)"
+
+## Flux's and Argo CD's controllers, built once from pinned Go modules
+peers: $(PEERS)/.complete
+
+$(PEERS)/.complete: $(PEERS_SOURCES)
+	@sh scripts/build-peers "$(PEERS_MODULES)" "$(PEERS)"
 
 ## GitHub's official API descriptions, and clients written by others, for the contract tests
 contract: $(CONTRACT)/.complete

@@ -164,6 +164,7 @@ impl Environment {
             in_base: true,
             adopts: false,
             transforms: Default::default(),
+            applying: Default::default(),
         })
     }
 

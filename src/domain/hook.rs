@@ -179,8 +179,9 @@ pub fn split(manifests: Vec<Manifest>) -> (Vec<(Manifest, Hook)>, Vec<Manifest>)
     let (mut hooks, mut ordinary) = (Vec::new(), Vec::new());
     for mut manifest in manifests {
         // Only windlass sets this annotation.
-        let annotations = manifest.value.pointer_mut("/metadata/annotations");
-        if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
+        if let Some(Value::Object(annotations)) =
+            manifest.value.pointer_mut("/metadata/annotations")
+        {
             annotations.remove(RUN);
         }
         match Hook::of(&manifest.value) {

@@ -70,7 +70,8 @@ async fn refused(
     };
     Ok(match scope.cluster.keeps(&manager).await? {
         Keeps::NoMore => None,
-        Keeps::Unknown if scope.adopts => None,
+        // Argo CD and Flux do not ask who else applies an object.
+        Keeps::Unknown if scope.adopts || !scope.applies() && inside => None,
         Keeps::Still => Some((
             format!(
                 "{key} is managed by {manager}: release it there first, or the two would undo each other's changes"
@@ -122,7 +123,10 @@ pub async fn adopt(
     let manager = scope.manager_of(&request.manifest.value);
     let leftovers = match scope.applies() {
         true => ownership::leftovers(live, &manager, is_abandoned(scope, live).await?),
-        false => ownership::updated_by(live, &manager),
+        false => scope
+            .applying()
+            .await?
+            .and_then(|applying| applying.takes_over(&request.write.payload, live)),
     };
     let Some(leftovers) = leftovers else {
         return Ok(request.predicts(as_it_is(object)));

@@ -42,7 +42,7 @@ pub use live::{is_as_applied, is_live_unchanged, manifest_hash, placeholder, rea
 use new_application::as_if_new;
 pub use new_kinds::makes_possible;
 use new_kinds::{by_its_definition, in_another_namespace};
-use others::{as_the_reconciler_applies, leave_replicas, without_right};
+use others::{as_the_reconciler_applies, client_side, leave_replicas, left_alone, without_right};
 use refusal::{NO_RIGHT, refused, without_dry_run};
 use request::Request;
 use review::review;
@@ -187,6 +187,12 @@ async fn predict(
     let request = secrets::with_whole_live(scope, request).await?;
     if let Some(predicted) = secrets::immutable(scope, &request) {
         return Ok(predicted);
+    }
+    if let Some(predicted) = left_alone(scope, &request).await? {
+        return Ok(predicted);
+    }
+    if let Some(predicted) = client_side(scope, &request, set).await? {
+        return Ok(review(scope, set, predicted));
     }
     let (request, answer) = resolve_and_dry_run(scope, request, applied).await?;
     if let Some(predicted) = carried_over(scope, &request, &answer).await? {

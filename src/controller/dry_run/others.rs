@@ -4,9 +4,11 @@
 use serde_json::Value;
 
 use super::overlay::overlay;
+use super::refusal::{dry_run_merge, refused};
 use super::review::review;
-use super::{AppScope, ClusterResult, Prediction, Request};
-use crate::cluster;
+use super::{AppScope, ClusterResult, Prediction, Request, side};
+use crate::cluster::{self, Applied};
+use crate::domain::applying::three_way;
 use crate::domain::build::release;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Confidence, Side};
@@ -23,6 +25,10 @@ pub async fn leave_replicas(
 ) -> ClusterResult<Request> {
     let path = contracts::replicas();
     let key = request.manifest.key.clone();
+    // Argo CD and Flux set what Git has.
+    if !scope.applies() {
+        return Ok(request);
+    }
     if !request.manifest.value["spec"]["template"].is_object() && key.kind != "Rollout" {
         return Ok(request);
     }
@@ -125,9 +131,6 @@ pub async fn as_the_reconciler_applies(
     if scope.applies() {
         return Ok(request);
     }
-    if let Some(live) = &request.live {
-        ownership::with_marks(&mut request.write.payload, live);
-    }
     let Some(transforms) = scope.transforms().await? else {
         return Ok(request);
     };
@@ -154,4 +157,53 @@ pub async fn as_the_reconciler_applies(
         ));
     }
     Ok(request)
+}
+
+/// An object that the stage's reconciler does not apply.
+pub async fn left_alone(
+    scope: &AppScope<'_>,
+    request: &Request,
+) -> ClusterResult<Option<Prediction>> {
+    let Some(applying) = scope.applying().await? else {
+        return Ok(None);
+    };
+    let live = request.live.as_ref();
+    let Some(why) = applying.leaves(&request.write.payload, live) else {
+        return Ok(None);
+    };
+    let mut request = request.clone();
+    request
+        .notes
+        .warnings
+        .push(format!("Flux does not apply it: {why}"));
+    let after = side(request.live.clone());
+    Ok(Some(request.predicts(after)))
+}
+
+/// An object that Argo CD merges itself, as kubectl does: the server only checks the result.
+pub async fn client_side(
+    scope: &AppScope<'_>,
+    request: &Request,
+    set: &[Manifest],
+) -> ClusterResult<Option<Prediction>> {
+    let Some(applying) = scope.applying().await? else {
+        return Ok(None);
+    };
+    let (wanted, key) = (&request.write.payload, &request.manifest.key);
+    let Some(live) = request.live.as_ref().filter(|_| applying.merges(wanted)) else {
+        return Ok(None);
+    };
+    let last = live["metadata"]["annotations"][ownership::LAST_APPLIED].as_str();
+    let last: Option<Value> = last.and_then(|text| serde_json::from_str(text).ok());
+    let object = three_way(&key.group, &key.kind, last.as_ref(), wanted, live);
+    let predicted = match dry_run_merge(scope, &request.manifest, live, &object).await? {
+        Applied::Object(object) => request
+            .clone()
+            .predicts(Side::Object(object, Confidence::Server)),
+        Applied::Refused(refusal) => refused(scope, request.clone(), set, refusal).await?,
+        _ => request
+            .clone()
+            .predicts(Side::Object(object, Confidence::Simulated)),
+    };
+    Ok(Some(predicted))
 }

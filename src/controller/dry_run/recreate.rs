@@ -36,6 +36,17 @@ pub async fn recreated(
             .collect::<Vec<_>>()
             .join(", "),
     };
+    if let Some(applying) = scope.applying().await? {
+        if !applying.recreates(&request.write.payload, live) {
+            let permission = applying.permission();
+            return Ok(request.refused(format!(
+                "{why}. It can only be deleted and created again. To allow that, annotate it with `{permission}`"
+            )));
+        }
+        request.write.recreate = true;
+        request.notes.recreate = Some(why);
+        return Ok(request.predicts(Side::Object(after, Confidence::Server)));
+    }
     if manifest.key.is_core("PersistentVolumeClaim") {
         return Ok(request.refused(format!(
             "{why}. windlass never recreates a claim, because that would delete its data: set the field in Git to the live value"

@@ -66,13 +66,12 @@ pub async fn refused(
     }
     let message = refusal.message;
     // The same text for every guess at the content of a Secret that this application has not made.
-    let is_secret = manifest.key.is_core("Secret");
-    if is_secret
-        && request
-            .live
-            .as_ref()
-            .is_some_and(|live| live["metadata"]["labels"][OWNER_LABEL] != scope.owner)
-    {
+    let is_theirs = |live: &Value| {
+        live["metadata"]["labels"][OWNER_LABEL] != scope.owner
+            && !ownership::managed_by(live)
+                .is_some_and(|manager| scope.is_managed_by_its_reconciler(&manager))
+    };
+    if manifest.key.is_core("Secret") && request.live.as_ref().is_some_and(is_theirs) {
         return Ok(request.refused(SECRET_OF_OTHERS));
     }
     if refusal.no_right && !scope.applies() {
@@ -156,6 +155,22 @@ pub async fn dry_run_update(
     object: &Value,
     known: [Confidence; 2],
 ) -> ClusterResult<Side> {
+    Ok(
+        match dry_run_merge(scope, &request.manifest, live, object).await? {
+            Applied::Object(object) => Side::Object(object, known[0]),
+            Applied::Refused(refusal) => Side::Refused(refusal.message),
+            _ => Side::Object(object.clone(), known[1]),
+        },
+    )
+}
+
+/// The server's answer to that.
+pub async fn dry_run_merge(
+    scope: &AppScope<'_>,
+    manifest: &Manifest,
+    live: &Value,
+    object: &Value,
+) -> ClusterResult<Applied> {
     let bare = |value: &Value| {
         let mut value = value.clone();
         value["metadata"]
@@ -163,18 +178,17 @@ pub async fn dry_run_update(
             .map(|metadata| metadata.remove("managedFields"));
         value
     };
-    let (manifest, patch) = (&request.manifest, merge_patch(&bare(live), &bare(object)));
-    Ok(
-        match scope
-            .cluster
-            .dry_run_merge(&manifest.key, &manifest.version, &patch, &scope.manager())
-            .await?
-        {
-            Applied::Object(object) => Side::Object(object, known[0]),
-            Applied::Refused(refusal) => {
-                Side::Refused(Mask::scrub(&refusal.message, &manifest.value))
-            }
-            _ => Side::Object(object.clone(), known[1]),
-        },
-    )
+    let patch = merge_patch(&bare(live), &bare(object));
+    let (key, version) = (&manifest.key, &manifest.version);
+    let answer = scope
+        .cluster
+        .dry_run_merge(key, version, &patch, &scope.manager())
+        .await?;
+    Ok(match answer {
+        Applied::Refused(refusal) => Applied::Refused(Refusal {
+            message: Mask::scrub(&refusal.message, &manifest.value),
+            ..refusal
+        }),
+        other => other,
+    })
 }

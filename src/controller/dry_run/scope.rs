@@ -10,6 +10,7 @@ use super::ClusterResult;
 use super::new_kinds::definition;
 use crate::cluster::{self, Cluster};
 use crate::controller::Result;
+use crate::domain::applying::{self, Applying};
 use crate::domain::build::release;
 use crate::domain::catalog::{Reconciler, Target};
 use crate::domain::fence::Fence;
@@ -41,6 +42,8 @@ pub struct AppScope<'a> {
     pub adopts: bool,
     /// How the stage's Flux Kustomization changes the rendered manifests; read once.
     pub transforms: tokio::sync::OnceCell<Option<Transforms>>,
+    /// How Argo CD or Flux applies the stage; read once.
+    pub applying: tokio::sync::OnceCell<Option<Applying>>,
 }
 
 impl AppScope<'_> {
@@ -135,6 +138,49 @@ impl AppScope<'_> {
         Ok(Some(found))
     }
 
+    /// How Argo CD or Flux applies the stage; None if windlass does.
+    pub async fn applying(&self) -> ClusterResult<Option<&Applying>> {
+        let read = async || {
+            let reconciler = &self.target.stage.reconcile;
+            let Some((key, version)) = reconciler.object() else {
+                return Ok(None);
+            };
+            let object = match self.cluster.live(&key, version).await {
+                Err(cluster::Error::Forbidden { .. }) => None,
+                other => other?,
+            };
+            let settings = match reconciler {
+                Reconciler::ArgoCd(_) => self.settings(&key, object.as_ref()).await?,
+                _ => None,
+            };
+            let namespace = &self.target.destination.namespace;
+            let (object, settings) = (object.as_ref(), settings.as_ref());
+            Ok::<_, cluster::Error>(Applying::of(reconciler, namespace, object, settings))
+        };
+        Ok(self.applying.get_or_try_init(read).await?.as_ref())
+    }
+
+    /// Argo CD's settings, if they can be read: in its own namespace, which the Application names.
+    async fn settings(
+        &self,
+        application: &ResourceKey,
+        object: Option<&Value>,
+    ) -> ClusterResult<Option<Value>> {
+        let home = object.and_then(|object| object["status"]["controllerNamespace"].as_str());
+        let key = ResourceKey {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: home
+                .map(str::to_string)
+                .or_else(|| application.namespace.clone()),
+            name: applying::SETTINGS.into(),
+        };
+        match self.cluster.live(&key, "v1").await {
+            Err(cluster::Error::Forbidden { .. }) => Ok(None),
+            other => other,
+        }
+    }
+
     /// Whether an object's manager is the stage's own Argo CD Application or Flux Kustomization.
     pub fn is_managed_by_its_reconciler(&self, manager: &ManagedBy) -> bool {
         match (&self.target.stage.reconcile, manager) {
@@ -214,6 +260,12 @@ pub async fn normalize(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<S
         if scope.applies() {
             contracts::default_labels(&manifest.key, &mut manifest.value);
             manifest.label(scope.key, scope.owner);
+        }
+        if let Some(applying) = scope.applying().await? {
+            // helm-controller applies what a HelmRelease installs.
+            if release::release_of(&manifest.value).is_none() {
+                applying.mark(&manifest.key, &mut manifest.value);
+            }
         }
         if let Some(transforms) = scope.transforms().await? {
             match release::release_of(&manifest.value) {

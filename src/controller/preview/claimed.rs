@@ -1,5 +1,8 @@
 //! Objects that another application has too, and objects that are removed from Git but not deleted.
 
+use serde_json::Value;
+
+use crate::domain::applying::Applying;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{Comparison, Side};
 use crate::domain::sync;
@@ -42,13 +45,17 @@ pub fn hand_over(
 }
 
 /// Separates the objects that are removed from Git and protected from deletion, each with the
-/// reason.
-pub fn withhold(change: Vec<Comparison>) -> (Vec<Comparison>, Named) {
+/// reason. `applying`: how another reconciler applies them.
+pub fn withhold(change: Vec<Comparison>, applying: Option<&Applying>) -> (Vec<Comparison>, Named) {
+    let kept = |live: &Value| match applying {
+        Some(applying) => applying.keeps(live),
+        None => sync::protected(live),
+    };
     let withheld = change
         .iter()
         .filter(|comparison| matches!(comparison.after, Side::Absent))
         .filter_map(|comparison| match &comparison.before {
-            Side::Object(live, _) => Some((comparison.key.clone(), sync::protected(live)?)),
+            Side::Object(live, _) => Some((comparison.key.clone(), kept(live)?)),
             _ => None,
         })
         .collect();
@@ -62,7 +69,7 @@ fn without(mut change: Vec<Comparison>, named: &Named) -> Vec<Comparison> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::domain::plan::Confidence;
@@ -122,7 +129,7 @@ mod tests {
             Comparison::new(key("gone"), object(json!({})), Side::Absent),
             Comparison::new(key("there"), object(kept.clone()), object(kept)),
         ];
-        let (change, withheld) = withhold(change);
+        let (change, withheld) = withhold(change, None);
         assert_eq!(names(&change), ["gone", "there"]);
         assert_eq!(withheld.len(), 1);
     }

@@ -23,6 +23,7 @@ use crate::controller::dry_run::AppScope;
 use crate::controller::resource_owners::{self, RenderInputs, ResourceOwners};
 use crate::controller::revision::{hash_of, inputs_at};
 use crate::controller::{Environment, Result};
+use crate::domain::applying::Applying;
 use crate::domain::catalog::Target;
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::{Manifest, ResourceKey};
@@ -136,6 +137,7 @@ pub async fn application(
         compared,
         head,
         claimant,
+        scope.applying().await?,
     ))
 }
 
@@ -177,17 +179,19 @@ async fn compared(
     Ok((compared, notes))
 }
 
-/// The preview with its plans. `claimant`: the other application that has an object.
+/// The preview with its plans. `claimant`: the other application that has an object. `applying`: how
+/// another reconciler applies the stage.
 fn planned(
     mut preview: ApplicationPreview,
     mask: &Mask,
     compared: Compared,
     head: &[Manifest],
     claimant: impl Fn(&ResourceKey) -> Option<String>,
+    applying: Option<&Applying>,
 ) -> ApplicationPreview {
     let change = refuse_claimed(compared.change, head, &claimant);
     let (change, handed) = hand_over(change, &claimant);
-    let (change, withheld) = withhold(change);
+    let (change, withheld) = withhold(change, applying);
     preview.plan = Plan::new(mask, change);
     preview.drift = Plan::new(mask, compared.drift);
     preview.waiting = Plan::new(mask, compared.waiting);

@@ -2,9 +2,12 @@
 
 use serde_json::Value;
 
-use super::managed::{applied_in, entries_where, owned_by};
+use super::managed::{applied_in, entries_where};
 use super::{Entry, Writer, is_a_person};
-use crate::domain::fieldset::FieldSet;
+use crate::domain::fieldset::{Element, FieldPath, FieldSet};
+
+/// The annotation with the manifest of the last client-side apply.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The fields that former tools own in an object. Unless they are adopted, nothing ever removes
 /// them.
@@ -52,16 +55,32 @@ pub fn leftovers(live: &Value, manager: &str, let_go: bool) -> Option<AdoptableF
     (!found.managers.is_empty() || !found.added.is_empty()).then_some(found)
 }
 
-/// The fields that a manager wrote by updates, which is how Argo CD applies by default. Its next
-/// apply removes those that the manifest no longer has.
-pub fn updated_by(live: &Value, manager: &str) -> Option<AdoptableFields> {
-    let fields = owned_by(live, |entry| {
-        entry.manager == manager && !entry.applies && entry.subresource.is_none()
-    });
-    (!fields.is_empty()).then(|| AdoptableFields {
-        managers: vec![manager.into()],
-        fields,
-        added: FieldSet::default(),
+/// The fields that matching managers own.
+pub fn written_by(live: &Value, matters: impl Fn(&Entry) -> bool) -> Option<AdoptableFields> {
+    let entries = entries_where(live, |entry| entry.subresource.is_none() && matters(entry));
+    let mut found = AdoptableFields::default();
+    for entry in entries {
+        found.fields = found.fields.union(&entry.fields);
+        found.managers.push(entry.manager);
+    }
+    (!found.managers.is_empty()).then_some(found)
+}
+
+/// The fields of whoever wrote the record of the last client-side apply.
+pub fn last_applied_by(live: &Value) -> Option<AdoptableFields> {
+    let record = FieldPath(
+        ["metadata", "annotations", LAST_APPLIED]
+            .map(|name| Element::Field(name.into()))
+            .into(),
+    );
+    let owns = |entry: &Entry| !entry.applies && entry.fields.contains(&record);
+    let managers: Vec<_> = entries_where(live, |entry| entry.subresource.is_none())
+        .into_iter()
+        .filter(owns)
+        .map(|entry| entry.manager)
+        .collect();
+    written_by(live, |entry| {
+        !entry.applies && managers.contains(&entry.manager)
     })
 }
 

@@ -27,7 +27,8 @@ pub enum ManagedBy {
     },
 }
 
-const ARGO_LABEL: &str = "app.kubernetes.io/instance";
+/// The label by which Argo CD tracked objects before version 3.
+pub const ARGO_LABEL: &str = "app.kubernetes.io/instance";
 
 impl ManagedBy {
     /// Parses an application's name. `namespace_name` is one outside Argo CD's own namespace.
@@ -115,27 +116,4 @@ pub fn managed_by(live: &Value) -> Option<ManagedBy> {
 /// Whether Helm, Argo CD or Flux ever wrote an object.
 pub fn was_reconciled(live: &Value) -> bool {
     !entries_where(live, |entry| entry.writer() == Writer::Reconciler).is_empty()
-}
-
-/// The labels and annotations by which Argo CD and Flux track objects.
-const MARKS: [(&str, &str); 5] = [
-    ("annotations", "argocd.argoproj.io/tracking-id"),
-    (
-        "annotations",
-        "kubectl.kubernetes.io/last-applied-configuration",
-    ),
-    ("labels", ARGO_LABEL),
-    ("labels", "kustomize.toolkit.fluxcd.io/name"),
-    ("labels", "kustomize.toolkit.fluxcd.io/namespace"),
-];
-
-/// Adds the live tracking labels and annotations to what another reconciler will apply, since it
-/// adds them too.
-pub fn with_marks(payload: &mut Value, live: &Value) {
-    for (map, name) in MARKS {
-        let mark = &live["metadata"][map][name];
-        if mark.is_string() && payload["metadata"][map][name].is_null() {
-            payload["metadata"][map][name] = mark.clone();
-        }
-    }
 }

@@ -26,11 +26,13 @@ mod side_effects;
 mod tests;
 mod versions;
 
-pub use adoption::{AdoptableFields, adopted, leftovers, updated_by};
+pub use adoption::{
+    AdoptableFields, LAST_APPLIED, adopted, last_applied_by, leftovers, written_by,
+};
 pub use conflicts::{Conflict, claims_on_data, resolve};
 pub use hash::ownership_hash;
 pub use managed::{applies, entries};
-pub use managed_by::{ManagedBy, managed_by, was_reconciled, with_marks};
+pub use managed_by::{ARGO_LABEL, ManagedBy, managed_by, was_reconciled};
 pub use prediction::{of_others, outdated_defaults, without_dropped};
 pub use rules::{FieldRule, FieldRules};
 pub use side_effects::{admitted, changed_by_others, kept, replaced_lists};

@@ -1,18 +1,24 @@
 //! What is live, and a plan held against it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use windlass::judged_by::{
     Change, Mask, Masked, OWNER_LABEL, ResourceKey, matches_prediction, without_server_fields,
 };
 
-use crate::support::World;
+use crate::support::{World, plane};
 
 pub type Live = BTreeMap<(String, Option<String>, String), Value>;
 
 /// Every live object with our label, by kind, namespace and name.
 pub fn live(world: &World) -> Live {
+    selected(world, &["-l", OWNER_LABEL])
+}
+
+/// Every live object that kubectl's arguments select, of the kinds that the corpus has.
+pub fn selected(world: &World, arguments: &[&str]) -> Live {
     let custom = world.kubectl(&["get", "crd", "-o", "jsonpath={.items[*].metadata.name}"]);
     let mut kinds: Vec<String> = [
         "configmaps",
@@ -38,15 +44,9 @@ pub fn live(world: &World) -> Live {
             .filter(|name| name.ends_with(&format!("{}corpus.example", world.prefix)))
             .map(str::to_string),
     );
-    let text = world.kubectl(&[
-        "get",
-        &kinds.join(","),
-        "-A",
-        "-l",
-        OWNER_LABEL,
-        "-o",
-        "json",
-    ]);
+    let kinds = kinds.join(",");
+    let get = [&["get", &kinds, "-A", "-o", "json"], arguments].concat();
+    let text = served(&get);
     let all: Value = serde_json::from_str(&text).unwrap();
     let mut found = Live::new();
     for object in all["items"].as_array().unwrap() {
@@ -66,6 +66,17 @@ pub fn live(world: &World) -> Live {
         );
     }
     found
+}
+
+/// What kubectl answers once the server serves the kinds of new definitions.
+fn served(arguments: &[&str]) -> String {
+    let started = Instant::now();
+    loop {
+        match plane().kubectl(arguments) {
+            Ok(text) => return text,
+            Err(error) => assert!(started.elapsed() < Duration::from_secs(30), "{error:#}"),
+        }
+    }
 }
 
 /// An object less what a controller of Kubernetes writes into it: the rules of a role that is

@@ -1,0 +1,140 @@
+//! Argo CD's application-controller: client-side apply, or server-side apply by
+//! force where its sync options ask for that.
+
+use serde_json::Value;
+
+use super::set;
+use crate::domain::catalog::Named;
+use crate::domain::manifest::ResourceKey;
+use crate::domain::ownership::{ARGO_LABEL, AdoptableFields, last_applied_by};
+
+/// The ConfigMap with Argo CD's settings, in its own namespace.
+pub const SETTINGS: &str = "argocd-cm";
+
+const SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
+const TRACKING: &str = "argocd.argoproj.io/tracking-id";
+const INSTALLATION: &str = "argocd.argoproj.io/installation-id";
+
+/// An Application, and the settings of its Argo CD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArgoCd {
+    /// Its name as objects are tracked by.
+    instance: String,
+    /// Its destination's namespace.
+    namespace: String,
+    /// Whether it sets the annotation, and the label.
+    annotation: bool,
+    label: Option<String>,
+    installation: Option<String>,
+    /// `spec.syncPolicy.syncOptions`.
+    options: Vec<String>,
+    /// It syncs by itself, but does not prune.
+    keeps_all: bool,
+}
+
+impl ArgoCd {
+    pub(super) fn of(
+        named: &Named,
+        namespace: &str,
+        object: Option<&Value>,
+        settings: Option<&Value>,
+    ) -> Self {
+        let spec = object.map_or(&Value::Null, |object| &object["spec"]);
+        let setting = |name: &str| {
+            let text = settings?["data"][name].as_str()?;
+            (!text.is_empty()).then(|| text.to_string())
+        };
+        // In another namespace than Argo CD's own, its name has that in front.
+        let home = object.and_then(|object| object["status"]["controllerNamespace"].as_str());
+        let instance = match home {
+            Some(home) if home != named.namespace => format!("{}_{}", named.namespace, named.name),
+            _ => named.name.clone(),
+        };
+        let method = setting("application.resourceTrackingMethod");
+        let key = || setting("application.instanceLabelKey").unwrap_or_else(|| ARGO_LABEL.into());
+        let automated = &spec["syncPolicy"]["automated"];
+        let options = spec["syncPolicy"]["syncOptions"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        Self {
+            instance,
+            namespace: spec["destination"]["namespace"]
+                .as_str()
+                .unwrap_or(namespace)
+                .into(),
+            annotation: method.as_deref() != Some("label"),
+            label: matches!(method.as_deref(), Some("label" | "annotation+label")).then(key),
+            installation: setting("installationID"),
+            options: options
+                .filter_map(Value::as_str)
+                .map(str::to_string)
+                .collect(),
+            keeps_all: automated.is_object() && automated["prune"] != true,
+        }
+    }
+
+    pub(super) fn mark(&self, key: &ResourceKey, value: &mut Value) {
+        // Definitions are not tracked.
+        if key.kind == "CustomResourceDefinition" {
+            return;
+        }
+        if self.annotation {
+            let ResourceKey {
+                group, kind, name, ..
+            } = key;
+            let namespace = key.namespace.as_ref().unwrap_or(&self.namespace);
+            let id = format!("{}:{group}/{kind}:{namespace}/{name}", self.instance);
+            set(value, "annotations", TRACKING, &id);
+            if let Some(installation) = &self.installation {
+                set(value, "annotations", INSTALLATION, installation);
+            }
+        }
+        if let Some(label) = &self.label {
+            set(
+                value,
+                "labels",
+                label,
+                &self.instance.chars().take(63).collect::<String>(),
+            );
+        }
+    }
+
+    pub(super) fn keeps(&self, live: &Value) -> Option<String> {
+        if self.keeps_all {
+            return Some("`spec.syncPolicy.automated.prune` of its Application is off".into());
+        }
+        let asked =
+            |option: &str| has(live, option) || self.options.iter().any(|one| one == option);
+        if asked("Prune=false") {
+            return Some(format!("it is marked `{SYNC_OPTIONS}: Prune=false`"));
+        }
+        asked("Prune=confirm")
+            .then(|| "its deletion waits for a confirmation in Argo CD".to_string())
+    }
+
+    pub(super) fn recreates(&self, wanted: &Value) -> bool {
+        let asked =
+            |option: &str| has(wanted, option) || self.options.iter().any(|one| one == option);
+        // kubectl refuses --force with --server-side.
+        asked("Force=true") && (asked("Replace=true") || !self.server_side(wanted))
+    }
+
+    pub(super) fn server_side(&self, wanted: &Value) -> bool {
+        !has(wanted, "ServerSideApply=false")
+            && (has(wanted, "ServerSideApply=true")
+                || self.options.iter().any(|one| one == "ServerSideApply=true"))
+    }
+}
+
+/// Whether an object's own sync options have one.
+fn has(object: &Value, option: &str) -> bool {
+    object["metadata"]["annotations"][SYNC_OPTIONS]
+        .as_str()
+        .is_some_and(|text| text.split(',').any(|one| one.trim() == option))
+}
+
+/// Whoever wrote the last client-side apply: kubectl's library migrates that to a server-side one.
+pub(super) fn takes_over(live: &Value) -> Option<AdoptableFields> {
+    last_applied_by(live)
+}

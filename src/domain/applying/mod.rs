@@ -1,0 +1,125 @@
+//! How Argo CD and Flux apply what Git has: what a preview of a stage that they
+//! reconcile has to reproduce besides the manifests.
+//!
+//! Read from their own objects, the Argo CD `Application` and the Flux
+//! `Kustomization`. [`three_way`]: Argo CD's client-side apply.
+//!
+//! Facts: argo-cd 3.2 `util/argo/resource_tracking.go` and gitops-engine
+//! `pkg/sync/sync_context.go`; kustomize-controller 1.9
+//! `internal/controller/kustomization_controller.go` and fluxcd/pkg/ssa. `make
+//! test-peers` compares all of it with what they do.
+
+mod argo_cd;
+mod flux;
+mod three_way;
+
+use serde_json::Value;
+
+use super::catalog::Reconciler;
+use super::manifest::ResourceKey;
+use super::ownership::AdoptableFields;
+pub use argo_cd::{ArgoCd, SETTINGS};
+pub use flux::Flux;
+pub use three_way::three_way;
+
+/// How another reconciler applies the objects of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applying {
+    ArgoCd(ArgoCd),
+    Flux(Flux),
+}
+
+impl Applying {
+    /// `object`: the reconciler's own object, if it exists. `settings`: Argo CD's ConfigMap
+    /// [`SETTINGS`], if it can be read. None: windlass applies the stage.
+    pub fn of(
+        reconciler: &Reconciler,
+        namespace: &str,
+        object: Option<&Value>,
+        settings: Option<&Value>,
+    ) -> Option<Self> {
+        Some(match reconciler {
+            Reconciler::Windlass => return None,
+            Reconciler::ArgoCd(named) => {
+                Self::ArgoCd(ArgoCd::of(named, namespace, object, settings))
+            }
+            Reconciler::Flux(named) => Self::Flux(Flux::of(named, object)),
+        })
+    }
+
+    /// Adds the labels and annotations by which it finds its objects again.
+    pub fn mark(&self, key: &ResourceKey, value: &mut Value) {
+        match self {
+            Self::ArgoCd(argo_cd) => argo_cd.mark(key, value),
+            Self::Flux(flux) => flux.mark(value),
+        }
+    }
+
+    /// Why it does not apply an object.
+    pub fn leaves(&self, wanted: &Value, live: Option<&Value>) -> Option<String> {
+        match self {
+            Self::ArgoCd(_) => None,
+            Self::Flux(_) => flux::leaves(wanted, live),
+        }
+    }
+
+    /// Why it does not delete an object that is no longer in Git.
+    pub fn keeps(&self, live: &Value) -> Option<String> {
+        match self {
+            Self::ArgoCd(argo_cd) => argo_cd.keeps(live),
+            Self::Flux(flux) => flux.keeps(live),
+        }
+    }
+
+    /// Whether it recreates an object that the server refuses to update.
+    pub fn recreates(&self, wanted: &Value, live: &Value) -> bool {
+        match self {
+            Self::ArgoCd(argo_cd) => argo_cd.recreates(wanted),
+            Self::Flux(flux) => flux.recreates(wanted, live),
+        }
+    }
+
+    /// The annotation that allows that.
+    pub fn permission(&self) -> &'static str {
+        match self {
+            Self::ArgoCd(_) => "argocd.argoproj.io/sync-options: Force=true,Replace=true",
+            Self::Flux(_) => "kustomize.toolkit.fluxcd.io/force: enabled",
+        }
+    }
+
+    /// Whether it merges an object itself ([`three_way`]) and does not leave that to the server.
+    pub fn merges(&self, wanted: &Value) -> bool {
+        match self {
+            Self::ArgoCd(argo_cd) => !argo_cd.server_side(wanted),
+            Self::Flux(_) => false,
+        }
+    }
+
+    /// The fields of former managers that it takes over: what is not in Git is removed.
+    pub fn takes_over(&self, wanted: &Value, live: &Value) -> Option<AdoptableFields> {
+        match self {
+            Self::ArgoCd(_) => argo_cd::takes_over(live),
+            Self::Flux(_) => flux::takes_over(wanted, live),
+        }
+    }
+}
+
+/// Sets a label (`labels`) or an annotation (`annotations`).
+fn set(value: &mut Value, map: &str, name: &str, text: &str) {
+    if !value["metadata"][map].is_object() {
+        value["metadata"][map] = Value::Object(Default::default());
+    }
+    value["metadata"][map][name] = text.into();
+}
+
+/// Whether an object says something in one of its annotations or labels, in capitals or not.
+fn says(object: &Value, name: &str, wanted: &str) -> bool {
+    ["annotations", "labels"].iter().any(|map| {
+        object["metadata"][*map][name]
+            .as_str()
+            .is_some_and(|text| text.eq_ignore_ascii_case(wanted))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Flux: source-controller and kustomize-controller, a GitRepository, and a
+//! Kustomization an application.
+
+use serde_json::{Value, json};
+use windlass::sandbox::process::{Server, free_port};
+
+use crate::peer::{Peer, TOKEN_USER};
+use crate::programs::{define, folder, start};
+use crate::support::World;
+
+pub struct Flux {
+    namespace: String,
+    _servers: Vec<Server>,
+}
+
+const FLAGS: [&str; 4] = [
+    "--kube-api-qps=500",
+    "--kube-api-burst=1000",
+    "--log-level=info",
+    "--enable-leader-election=false",
+];
+
+fn address(flag: &str) -> String {
+    format!("--{flag}=127.0.0.1:{}", free_port().unwrap())
+}
+
+impl Flux {
+    /// Its controllers, in `namespace`, where its objects are too.
+    pub fn start(world: &World, namespace: &str) -> Self {
+        define("flux");
+        let home = world.cache().with_file_name("flux");
+        std::fs::create_dir_all(&home).unwrap();
+        let own = ["--events-addr="]
+            .iter()
+            .chain(&FLAGS)
+            .map(|flag| flag.to_string());
+        let own: Vec<_> = own.collect();
+        let storage = free_port().unwrap();
+        let source = [
+            address("metrics-addr"),
+            address("health-addr"),
+            "--concurrent=4".into(),
+            format!("--storage-path={}", home.join("storage").display()),
+            format!("--storage-addr=127.0.0.1:{storage}"),
+            format!("--storage-adv-addr=127.0.0.1:{storage}"),
+        ];
+        let kustomize = [
+            address("metrics-addr"),
+            address("health-addr"),
+            "--concurrent=8".into(),
+        ];
+        std::fs::create_dir_all(home.join("storage")).unwrap();
+        let run = |name: &str, arguments: &[String]| {
+            let arguments = [arguments, &own].concat();
+            start(
+                &folder().join(name),
+                &arguments,
+                &[("RUNTIME_NAMESPACE", namespace)],
+                &home,
+            )
+        };
+        let servers = vec![
+            run("source-controller", &source),
+            run("kustomize-controller", &kustomize),
+        ];
+        Self {
+            namespace: namespace.into(),
+            _servers: servers,
+        }
+    }
+
+    fn get(&self, world: &World, what: &str) -> Value {
+        let text = world.kubectl(&["-n", &self.namespace, "get", what, "-o", "json"]);
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+impl Peer for Flux {
+    fn reconcile(&self) -> String {
+        format!(
+            "{{ by: flux, name: \"{{application}}\", namespace: {} }}",
+            self.namespace
+        )
+    }
+
+    fn recreate(&self) -> (&'static str, &'static str) {
+        ("kustomize.toolkit.fluxcd.io/force", "enabled")
+    }
+
+    fn needs_namespaces(&self) -> bool {
+        true
+    }
+
+    fn declare(&self, world: &World, applications: &[String]) {
+        let token = world.forge.state().token_of("ada");
+        let metadata = |name: &str| json!({"name": name, "namespace": self.namespace});
+        let mut items = vec![
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata("config"),
+                "stringData": {"username": TOKEN_USER, "password": token}}),
+            json!({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "metadata": metadata("config"),
+                "spec": {"interval": "1h", "url": format!("{}/acme/config.git", world.forge.url()), "ref": {"branch": "main"},
+                    "secretRef": {"name": "config"}}}),
+        ];
+        items.extend(applications.iter().map(|name| {
+            json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": metadata(name),
+                "spec": {"interval": "1h", "retryInterval": "1h", "prune": true, "path": format!("./apps/{name}/staging"), "timeout": "2m",
+                    "sourceRef": {"kind": "GitRepository", "name": "config"}}})
+        }));
+        world.with_file(
+            &["apply"],
+            &json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string(),
+        );
+    }
+
+    fn refresh(&self, world: &World, commit: &str) {
+        let mark = format!("reconcile.fluxcd.io/requestedAt={commit}");
+        world.kubectl(&[
+            "-n",
+            &self.namespace,
+            "annotate",
+            "--overwrite",
+            "gitrepository/config",
+            &mark,
+        ]);
+    }
+
+    /// Done, or failed, by application; None: some are not done yet.
+    fn outcome(&self, world: &World, commit: &str) -> Option<Vec<(String, Option<String>)>> {
+        let all = self.get(world, "kustomizations");
+        let of = |one: &Value| {
+            let name = one["metadata"]["name"].as_str()?.to_string();
+            let status = &one["status"];
+            let at = |field: &str| {
+                status[field]
+                    .as_str()
+                    .is_some_and(|is| is.ends_with(commit))
+            };
+            let ready = status["conditions"]
+                .as_array()?
+                .iter()
+                .find(|one| one["type"] == "Ready")?;
+            match (
+                at("lastAppliedRevision"),
+                at("lastAttemptedRevision"),
+                ready["status"].as_str()?,
+            ) {
+                (true, _, "True") => Some((name, None)),
+                (_, true, "False") => Some((name, Some(ready["message"].to_string()))),
+                _ => None,
+            }
+        };
+        all["items"].as_array()?.iter().map(of).collect()
+    }
+}

@@ -1,0 +1,26 @@
+//! What a tool that applies beside windlass has to be able to do.
+
+use crate::support::World;
+
+/// The user by which a token is sent to Git.
+pub const TOKEN_USER: &str = "x-access-token";
+
+pub trait Peer {
+    /// `reconcile:` of its stage in windlass.yaml.
+    fn reconcile(&self) -> String;
+
+    /// The annotation that lets it recreate an object whose immutable fields change.
+    fn recreate(&self) -> (&'static str, &'static str);
+
+    /// Whether manifests have to name their namespace.
+    fn needs_namespaces(&self) -> bool;
+
+    /// Declares the applications to it.
+    fn declare(&self, world: &World, applications: &[String]);
+
+    /// Has it look at the newest commit of the repository.
+    fn refresh(&self, world: &World, commit: &str);
+
+    /// Each application with the reason why it failed at a commit, if it did; None: some are not done yet.
+    fn outcome(&self, world: &World, commit: &str) -> Option<Vec<(String, Option<String>)>>;
+}
