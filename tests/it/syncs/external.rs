@@ -158,7 +158,7 @@ async fn kept_by(other: Other) {
     let status = |revision: &str| {
         let metadata = json!({"name": "lab-staging", "namespace": own});
         json!({"apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": metadata, "status": (other.status)(revision),
-            "spec": {"postBuild": {"substitute": {"REGION": "eu-1"}}}})
+            "spec": {"prune": true, "syncPolicy": {"automated": {"prune": true}}, "postBuild": {"substitute": {"REGION": "eu-1"}}}})
         .to_string()
     };
     let catalog = world.file("windlass.yaml").replacen(
