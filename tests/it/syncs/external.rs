@@ -17,8 +17,8 @@ struct Other {
     manager: &'static str,
     /// kubectl's arguments by which it applies.
     how: &'static [&'static str],
-    /// Its marks on an object of the application in this namespace of the lab, itself being in the
-    /// other one.
+    /// Its marks on an object of the application, such as `/ConfigMap:NAMESPACE/NAME`, itself being
+    /// in the namespace.
     marks: fn(&str, &str) -> String,
     /// Its object's status: it is at a revision, and all is well.
     status: fn(&str) -> Value,
@@ -34,10 +34,8 @@ fn argo_cd() -> Other {
         version: "v1alpha1",
         manager: "argocd-controller",
         how: &["apply", "--server-side", "--force-conflicts"],
-        marks: |lab, _| {
-            format!(
-                "annotations: {{argocd.argoproj.io/tracking-id: \"lab-staging:apps/Deployment:{lab}/lab\"}}"
-            )
+        marks: |object, _| {
+            format!("annotations: {{argocd.argoproj.io/tracking-id: \"lab-staging:{object}\"}}")
         },
         status: |revision| json!({"sync": {"status": "Synced", "revision": revision}, "health": {"status": "Healthy"}}),
     }
@@ -51,10 +49,8 @@ async fn a_stage_that_argo_cd_keeps_is_previewed_and_read_and_not_applied() {
 /// Argo CD's way where nothing else is said: as kubectl without `--server-side`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stage_that_argo_cd_keeps_by_client_side_apply_is_previewed_as_well() {
-    let marks = |_: &str, _: &str| "labels: {app.kubernetes.io/instance: lab-staging}".to_string();
     kept_by(Other {
         how: &["apply"],
-        marks,
         ..argo_cd()
     })
     .await;
@@ -128,8 +124,12 @@ async fn kept_by(other: Other) {
     define(&world, group, version, kind, plural);
     world.kubectl(&["create", "namespace", &namespace]);
     world.kubectl(&["create", "namespace", &own]);
-    let marks = (other.marks)(&namespace, &own);
+    let marks = |object: &str| {
+        let (group_and_kind, name) = object.split_once(':').unwrap();
+        (other.marks)(&format!("{group_and_kind}:{namespace}/{name}"), &own)
+    };
     let marked = |image: &str| {
+        let marks = marks("apps/Deployment:lab");
         let text = deployment("", "").replace("lab:1", image);
         text.replace(
             "metadata: {name: lab}",
@@ -151,14 +151,16 @@ async fn kept_by(other: Other) {
             &config(
                 name,
                 &format!("a: '1', b: '2', region: '{region}'"),
-                &format!(", {marks}"),
+                &format!(", {}", marks(&format!("/ConfigMap:{name}"))),
             ),
         );
     }
+    let by_server = other.how.contains(&"--server-side");
     let status = |revision: &str| {
         let metadata = json!({"name": "lab-staging", "namespace": own});
+        let options = [format!("ServerSideApply={by_server}")];
         json!({"apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": metadata, "status": (other.status)(revision),
-            "spec": {"prune": true, "syncPolicy": {"automated": {"prune": true}}, "postBuild": {"substitute": {"REGION": "eu-1"}}}})
+            "spec": {"prune": true, "syncPolicy": {"automated": {"prune": true}, "syncOptions": options}, "postBuild": {"substitute": {"REGION": "eu-1"}}}})
         .to_string()
     };
     let catalog = world.file("windlass.yaml").replacen(
