@@ -90,7 +90,7 @@ impl AppScope<'_> {
             let Some((key, version)) = reconciler.object() else {
                 return Ok(None);
             };
-            let object = self.cluster.live(&key, version).await?;
+            let object = self.if_readable(&key, version).await?;
             let settings = match reconciler {
                 Reconciler::ArgoCd(_) => self.settings(&key, object.as_ref()).await?,
                 _ => None,
@@ -117,7 +117,11 @@ impl AppScope<'_> {
                 .or_else(|| application.namespace.clone()),
             name: applying::SETTINGS.into(),
         };
-        match self.cluster.live(&key, "v1").await {
+        self.if_readable(&key, "v1").await
+    }
+
+    async fn if_readable(&self, key: &ResourceKey, version: &str) -> ClusterResult<Option<Value>> {
+        match self.cluster.live(key, version).await {
             Err(cluster::Error::Forbidden { .. }) => Ok(None),
             other => other,
         }

@@ -142,10 +142,14 @@ async fn kept_by(other: Other) {
             ),
         );
     }
+    let options: &[&str] = match other.how.contains(&"--server-side") {
+        true => &["ServerSideApply=true"],
+        false => &[],
+    };
     let status = |revision: &str| {
         let metadata = json!({"name": "lab-staging", "namespace": own});
         json!({"apiVersion": format!("{group}/{version}"), "kind": kind, "metadata": metadata, "status": (other.status)(revision),
-            "spec": {"postBuild": {"substitute": {"REGION": "eu-1"}}}})
+            "spec": {"postBuild": {"substitute": {"REGION": "eu-1"}}, "prune": true, "syncPolicy": {"syncOptions": options}}})
         .to_string()
     };
     let catalog = world.file("windlass.yaml").replacen(
