@@ -47,6 +47,7 @@ pub mod sandbox;
 #[doc(hidden)]
 pub mod judged_by {
     pub use crate::cluster::store::definitions;
+    pub use crate::domain::applying::merge_key;
     pub use crate::domain::command::COMMANDS;
     pub use crate::domain::health;
     pub use crate::domain::manifest::{ResourceKey, without_server_fields};

@@ -12,11 +12,10 @@ use super::declared::{Declaration, declared};
 use super::kustomize::is_kustomization;
 use super::source::Source;
 use crate::domain::build::release;
-use crate::domain::catalog::{HelmOptions, KUSTOMIZATIONS, RenderSource, is_manifest, is_own};
-use crate::domain::edit::{self, Files, Kind};
+use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest, is_own};
+use crate::domain::edit;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{Invalid, yaml};
-use crate::git::EntryMode;
 
 /// Bounds on the inputs of one rendering.
 pub(super) const MOST_FILES: usize = 2_000;
@@ -138,48 +137,6 @@ impl Inputs {
             None
         })
     }
-
-    /// The files that may be edited, and those that it reads elsewhere. `is_link`: paths of symbolic
-    /// links, which are not edited.
-    fn editable(&self, is_link: impl Fn(&str) -> bool) -> Files {
-        let mut files = Files {
-            place: self.directory.clone(),
-            ..Files::default()
-        };
-        if let How::Helm(chart) = &self.how {
-            let own = |path: &&String| is_own(&self.directory, path) && !is_link(path);
-            files.last_values = chart.values.iter().rfind(own).cloned();
-        }
-        if let Some(by) = &self.declaration {
-            let file = (Kind::Manifests, by.text.clone());
-            files.own.insert(by.file.clone(), file);
-        }
-        for (path, content) in &self.files {
-            let (Some(kind), Ok(text)) = (self.kind_of(path), std::str::from_utf8(content)) else {
-                continue;
-            };
-            let side = match is_own(&self.directory, path) && !is_link(path) {
-                true => &mut files.own,
-                false => &mut files.elsewhere,
-            };
-            side.insert(path.clone(), (kind, text.into()));
-        }
-        files
-    }
-
-    /// None: it is no file that an image stands in, as a template.
-    fn kind_of(&self, path: &str) -> Option<Kind> {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        match &self.how {
-            How::Helm(chart) => {
-                let is_values = chart.values.iter().any(|values| values == path)
-                    || path.strip_prefix(chart.directory.as_str()) == Some("/values.yaml");
-                is_values.then_some(Kind::Values)
-            }
-            _ if KUSTOMIZATIONS.contains(&name) => Some(Kind::Kustomization),
-            _ => is_manifest(path).then_some(Kind::Manifests),
-        }
-    }
 }
 
 /// Why a directory cannot be rendered, and a hash of its content, which identifies it whatever the
@@ -206,18 +163,7 @@ pub fn inputs(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>
     })
 }
 
-/// The files of an application that an edit may change.
-pub fn editable(tree: &Source<'_>, source: &RenderSource) -> Result<Files, Invalid> {
-    let inputs = read(tree, source)?;
-    let inputs = inputs.ok_or_else(|| Invalid(format!("{} is not there", source.directory)))?;
-    let is_link = |path: &str| {
-        let entry = tree.listing().get(path);
-        entry.is_none_or(|(mode, _)| mode != EntryMode::File)
-    };
-    Ok(inputs.editable(is_link))
-}
-
-fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Invalid> {
+pub(super) fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Invalid> {
     if let Some(written) = &source.written {
         return declared(tree, source, written);
     }

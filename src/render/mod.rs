@@ -35,6 +35,7 @@ mod chart;
 mod complete;
 mod declared;
 mod dependencies;
+mod editable;
 mod inputs;
 pub mod jail;
 mod kustomize;
@@ -45,8 +46,9 @@ pub mod run;
 mod source;
 
 pub use budget::Budget;
+pub use editable::editable;
 use inputs::How;
-pub use inputs::{Inputs, Unreadable, editable, inputs};
+pub use inputs::{Inputs, Unreadable, inputs};
 pub use remote::{Fetcher, Sources};
 pub use rules::rules;
 use run::{Job, MOST_TIME, Trouble};

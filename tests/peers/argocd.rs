@@ -106,6 +106,8 @@ fn repository(world: &World) -> String {
     format!("{}/acme/config.git", world.forge.url())
 }
 
+const SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
+
 impl Peer for ArgoCd {
     fn reconcile(&self) -> String {
         format!(
@@ -120,7 +122,17 @@ impl Peer for ArgoCd {
             true => "Force=true",
             false => "Force=true,ServerSideApply=false",
         };
-        ("argocd.argoproj.io/sync-options", options)
+        (SYNC_OPTIONS, options)
+    }
+
+    fn marks(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("note", "none"),
+            (SYNC_OPTIONS, "Replace=true"),
+            (SYNC_OPTIONS, "ServerSideApply=true"),
+            (SYNC_OPTIONS, "ServerSideApply=false"),
+            (SYNC_OPTIONS, "Prune=false"),
+        ]
     }
 
     fn needs_namespaces(&self) -> bool {
@@ -182,6 +194,10 @@ impl Peer for ArgoCd {
                     Some((name, Some(operation["message"].to_string())))
                 }
                 Some("Running") => None,
+                // It could not even compare.
+                _ if status["sync"]["status"] == "Unknown" => {
+                    Some((name, Some(status["conditions"].to_string())))
+                }
                 _ if status["sync"]["status"] == "Synced" => Some((name, None)),
                 _ => None,
             }

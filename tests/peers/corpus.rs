@@ -32,6 +32,8 @@ pub struct Corpus<'a> {
     pub applications: Vec<Application>,
     pub dice: Dice,
     pub turn: usize,
+    /// How often each application's marked objects were changed.
+    pub marked: Vec<usize>,
 }
 
 impl Corpus<'_> {
@@ -40,12 +42,68 @@ impl Corpus<'_> {
             .peer
             .needs_namespaces()
             .then_some(self.namespace.as_str());
-        let all = self
-            .applications
-            .iter()
-            .flat_map(|one| one.files(&self.world.prefix));
+        let of = |(number, one): (usize, &Application)| {
+            let marked = self.marked(number);
+            one.files(&self.world.prefix)
+                .into_iter()
+                .map(move |(path, text)| match path.ends_with("/config.yaml") {
+                    true => (path, text + &marked),
+                    false => (path, text),
+                })
+        };
+        let all = self.applications.iter().enumerate().flat_map(of);
         all.map(|(path, text)| (path, adapted(&text, namespace, self.peer.recreate())))
             .collect()
+    }
+
+    /// An object for each mark that the tool knows; at times there are none.
+    fn marked(&self, number: usize) -> String {
+        let (name, generation) = (&self.applications[number].name, self.marked[number]);
+        let marks = self
+            .peer
+            .marks()
+            .iter()
+            .enumerate()
+            .filter(|_| generation % 4 != 3);
+        let object = |(n, (mark, value)): (usize, &(&str, &str))| {
+            format!(
+                "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}-marked-{n}, annotations: {{{mark}: '{value}'}}}}\ndata: {{v: '{generation}', k{generation}: x}}\n"
+            )
+        };
+        marks.map(object).collect()
+    }
+
+    /// Changes the marked objects of some applications, after somebody edited them by hand.
+    fn change_marked(&mut self, round: usize) {
+        let edit = r#"{"data":{"theirs":"1","v":"theirs"}}"#;
+        for number in (round % 3..self.applications.len()).step_by(3) {
+            let name = &self.applications[number].name;
+            for n in 0..self.peer.marks().len() {
+                let object = format!("configmap/{name}-marked-{n}");
+                let there = self.world.kubectl(&[
+                    "-n",
+                    &self.namespace,
+                    "get",
+                    &object,
+                    "--ignore-not-found",
+                    "-o",
+                    "name",
+                ]);
+                if !there.is_empty() {
+                    self.world.kubectl(&[
+                        "-n",
+                        &self.namespace,
+                        "patch",
+                        &object,
+                        "--type=merge",
+                        "--field-manager=kubectl-edit",
+                        "-p",
+                        edit,
+                    ]);
+                }
+            }
+            self.marked[number] += 1;
+        }
     }
 
     /// The first commit, applied by the tool.
@@ -133,6 +191,7 @@ impl Corpus<'_> {
     pub async fn round(&mut self, number: usize, total: &mut Score) {
         let (files, former) = (self.files(), self.applications.clone());
         let round = self.change(&mut total.drawn);
+        self.change_marked(number);
         let branch = format!("round-{number}");
         self.push(&branch, &files);
         let plan = by_application(

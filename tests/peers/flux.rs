@@ -87,6 +87,17 @@ impl Peer for Flux {
         ("kustomize.toolkit.fluxcd.io/force", "enabled")
     }
 
+    fn marks(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("note", "none"),
+            ("kustomize.toolkit.fluxcd.io/ssa", "Merge"),
+            ("kustomize.toolkit.fluxcd.io/ssa", "IfNotPresent"),
+            ("kustomize.toolkit.fluxcd.io/ssa", "Ignore"),
+            ("kustomize.toolkit.fluxcd.io/reconcile", "disabled"),
+            ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
+        ]
+    }
+
     fn needs_namespaces(&self) -> bool {
         true
     }

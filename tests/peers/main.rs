@@ -102,7 +102,11 @@ async fn mode(name: &str) -> Score {
         applications,
         dice,
         turn: 0,
+        marked: Vec::new(),
     };
+    corpus.marked = (0..corpus.applications.len())
+        .map(|number| number % 4)
+        .collect();
     corpus.begin().await;
     let mut score = Score::default();
     for round in 0..count("PEERS_ROUNDS", ROUNDS) {

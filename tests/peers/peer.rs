@@ -12,6 +12,9 @@ pub trait Peer {
     /// The annotation that lets it recreate an object whose immutable fields change.
     fn recreate(&self) -> (&'static str, &'static str);
 
+    /// Annotations that change how it applies or deletes an object.
+    fn marks(&self) -> &'static [(&'static str, &'static str)];
+
     /// Whether manifests have to name their namespace.
     fn needs_namespaces(&self) -> bool;
 

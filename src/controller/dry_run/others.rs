@@ -3,15 +3,18 @@
 
 use serde_json::Value;
 
+use super::new_kinds::{checked, definition};
 use super::overlay::overlay;
-use super::refusal::{dry_run_merge, refused};
+use super::recreate::changes;
+use super::refusal::{NEW_DEFINITION, dry_run_merge, refused};
 use super::review::review;
 use super::{AppScope, ClusterResult, Prediction, Request, side};
 use crate::cluster::{self, Applied};
-use crate::domain::applying::three_way;
+use crate::domain::applying::{Method, replaced, three_way};
 use crate::domain::build::release;
 use crate::domain::manifest::{Manifest, ResourceKey};
-use crate::domain::plan::{Confidence, Side};
+use crate::domain::mask::Mask;
+use crate::domain::plan::{self, Confidence, Side};
 use crate::domain::{contracts, fieldset, ownership, substitute};
 
 /// Leaves the number of replicas to an autoscaler: also if it has set none, or zero, so that nobody
@@ -131,6 +134,9 @@ pub async fn as_the_reconciler_applies(
     if scope.applies() {
         return Ok(request);
     }
+    if let (Some(applying), Some(live)) = (scope.applying().await?, &request.live) {
+        applying.mark_as_live(&mut request.write.payload, live);
+    }
     let Some(transforms) = scope.transforms().await? else {
         return Ok(request);
     };
@@ -180,7 +186,8 @@ pub async fn left_alone(
     Ok(Some(request.predicts(after)))
 }
 
-/// An object that Argo CD merges itself, as kubectl does: the server only checks the result.
+/// An object that Argo CD merges itself as kubectl does, or replaces: the server only checks the
+/// result.
 pub async fn client_side(
     scope: &AppScope<'_>,
     request: &Request,
@@ -190,20 +197,74 @@ pub async fn client_side(
         return Ok(None);
     };
     let (wanted, key) = (&request.write.payload, &request.manifest.key);
-    let Some(live) = request.live.as_ref().filter(|_| applying.merges(wanted)) else {
+    let Some(live) = &request.live else {
         return Ok(None);
     };
-    let last = live["metadata"]["annotations"][ownership::LAST_APPLIED].as_str();
-    let last: Option<Value> = last.and_then(|text| serde_json::from_str(text).ok());
-    let object = three_way(&key.group, &key.kind, last.as_ref(), wanted, live);
+    let object = match applying.method(wanted) {
+        Method::ServerSide => return Ok(None),
+        Method::Recreate => return recreated_each_time(scope, request).await.map(Some),
+        Method::Replace => replaced(wanted, live),
+        Method::Merge => {
+            let last = live["metadata"]["annotations"][ownership::LAST_APPLIED].as_str();
+            let last: Option<Value> = last.and_then(|text| serde_json::from_str(text).ok());
+            three_way(&key.group, &key.kind, last.as_ref(), wanted, live)
+        }
+    };
+    if let Some(predicted) = by_new_definition(scope, request, set, &object).await? {
+        return Ok(Some(predicted));
+    }
+    let request = request.clone();
     let predicted = match dry_run_merge(scope, &request.manifest, live, &object).await? {
-        Applied::Object(object) => request
-            .clone()
-            .predicts(Side::Object(object, Confidence::Server)),
-        Applied::Refused(refusal) => refused(scope, request.clone(), set, refusal).await?,
-        _ => request
-            .clone()
-            .predicts(Side::Object(object, Confidence::Simulated)),
+        Applied::Object(object) => request.predicts(Side::Object(object, Confidence::Server)),
+        Applied::Refused(refusal) => refused(scope, request, set, refusal).await?,
+        _ => request.predicts(Side::Object(object, Confidence::Simulated)),
     };
     Ok(Some(predicted))
+}
+
+/// An object whose definition changes with it: the server would still drop what only the new one has.
+async fn by_new_definition(
+    scope: &AppScope<'_>,
+    request: &Request,
+    set: &[Manifest],
+    object: &Value,
+) -> ClusterResult<Option<Prediction>> {
+    let mut manifest = request.manifest.clone();
+    let Some(definition) =
+        definition(set, &manifest.key).filter(|_| !manifest.key.group.is_empty())
+    else {
+        return Ok(None);
+    };
+    if !changes(scope, definition).await? {
+        return Ok(None);
+    }
+    manifest.value = object.clone();
+    let Ok(value) = checked(scope, definition, &manifest, request.live.as_ref()).await else {
+        return Ok(None);
+    };
+    let mut request = request.clone();
+    request.notes.unverified = Some(NEW_DEFINITION.into());
+    Ok(Some(
+        request.predicts(Side::Object(value, Confidence::Simulated)),
+    ))
+}
+
+/// An object that Argo CD deletes and creates again with every sync.
+async fn recreated_each_time(scope: &AppScope<'_>, request: &Request) -> ClusterResult<Prediction> {
+    let manifest = &request.manifest;
+    let (key, version) = (&manifest.key, &manifest.version);
+    let mut request = request.clone();
+    match scope.cluster.probe(key, version, &manifest.value).await? {
+        Ok(mut after) => {
+            plan::without_allocated(&mut after, &manifest.value);
+            request.write.recreate = true;
+            request.notes.recreate =
+                Some("its sync options have Force=true and Replace=true".into());
+            Ok(request.predicts(Side::Object(after, Confidence::Server)))
+        }
+        Err(refusal) => {
+            let message = Mask::scrub(&refusal.message, &manifest.value);
+            Ok(request.refused(message))
+        }
+    }
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{AppScope, ClusterResult, Prediction, Request};
 use crate::cluster;
+use crate::domain::applying::Applying;
 use crate::domain::labels::RECREATE;
 use crate::domain::manifest::{Manifest, ResourceKey};
 use crate::domain::plan::{self, Confidence, Side};
@@ -37,15 +38,7 @@ pub async fn recreated(
             .join(", "),
     };
     if let Some(applying) = scope.applying().await? {
-        if !applying.recreates(&request.write.payload, live) {
-            let permission = applying.permission();
-            return Ok(request.refused(format!(
-                "{why}. It can only be deleted and created again. To allow that, annotate it with `{permission}`"
-            )));
-        }
-        request.write.recreate = true;
-        request.notes.recreate = Some(why);
-        return Ok(request.predicts(Side::Object(after, Confidence::Server)));
+        return Ok(recreated_by(applying, request, why, after));
     }
     if manifest.key.is_core("PersistentVolumeClaim") {
         return Ok(request.refused(format!(
@@ -81,6 +74,26 @@ pub async fn recreated(
         .warnings
         .extend(words.into_iter().skip(usize::from(request.write.alone)));
     Ok(request.predicts(Side::Object(after, Confidence::Server)))
+}
+
+/// The same where Argo CD or Flux applies the object: it is recreated if an annotation of theirs says
+/// so.
+fn recreated_by(
+    applying: &Applying,
+    mut request: Request,
+    why: String,
+    after: Value,
+) -> Prediction {
+    let live = request.live.as_ref().unwrap_or(&Value::Null);
+    if !applying.recreates(&request.write.payload, live) {
+        let permission = applying.permission();
+        return request.refused(format!(
+            "{why}. It can only be deleted and created again. To allow that, annotate it with `{permission}`"
+        ));
+    }
+    request.write.recreate = true;
+    request.notes.recreate = Some(why);
+    request.predicts(Side::Object(after, Confidence::Server))
 }
 
 /// The digest that permits one change: of the wanted object. Of a Secret, only the names of its

@@ -11,6 +11,7 @@ use super::scope::AppScope;
 use super::{ClusterResult, Prediction, Request};
 use crate::cluster::{Applied, Refusal};
 use crate::domain::OWNER_LABEL;
+use crate::domain::applying::Applying;
 use crate::domain::manifest::Manifest;
 use crate::domain::mask::Mask;
 use crate::domain::ownership;
@@ -18,6 +19,9 @@ use crate::domain::plan::{self, Confidence, Side};
 
 /// The hint for whoever reads that windlass lacks a right.
 pub const NO_RIGHT: &str = "windlass needs a ClusterRole with the label windlass.dev/aggregate-to-windlass for this kind; `windlass rbac` prints what the settings need";
+
+/// The note on an object whose definition is changed by the same change.
+pub const NEW_DEFINITION: &str = "its definition changes with it: checked against the new one";
 
 const SECRET_OF_OTHERS: &str = "a Secret of this name exists, was not made by this application, and cannot be updated to this one: delete it, or give this one another name";
 
@@ -58,10 +62,10 @@ pub async fn refused(
         && let Some(definition) = definition(set, &manifest.key)
         && !manifest.key.group.is_empty()
         && changes(scope, definition).await?
+        && !compares_first(scope, &request).await?
         && let Ok(value) = checked(scope, definition, manifest, request.live.as_ref()).await
     {
-        request.notes.unverified =
-            Some("its definition changes with it: checked against the new one".into());
+        request.notes.unverified = Some(NEW_DEFINITION.into());
         return Ok(request.predicts(Side::Object(value, Confidence::Simulated)));
     }
     let message = refusal.message;
@@ -99,6 +103,13 @@ pub async fn refused(
     }
     plan::without_allocated(&mut after, &request.manifest.value);
     recreated(scope, request, message, after).await
+}
+
+/// Whether Argo CD compares the live object by the definition that the cluster has, before it syncs:
+/// it then syncs nothing (argo-cd's structured merge diff).
+async fn compares_first(scope: &AppScope<'_>, request: &Request) -> ClusterResult<bool> {
+    let applying = scope.applying().await?;
+    Ok(request.live.is_some() && applying.is_some_and(Applying::compares_by_schema))
 }
 
 /// Server defaults stay live though Git has chosen what excludes them (a Deployment's

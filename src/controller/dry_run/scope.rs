@@ -87,12 +87,8 @@ impl AppScope<'_> {
         let Some((key, version)) = self.target.stage.reconcile.object() else {
             return Ok(declared);
         };
-        let live = match self.cluster.live(&key, version).await {
-            // Without the right to read it, what Git says is what is known.
-            Err(cluster::Error::Forbidden { .. }) if declared.is_some() => None,
-            other => other?,
-        };
-        let Some(live) = live else {
+        // Without the right to read it, what Git says is what is known.
+        let Some(live) = self.if_readable(&key, version).await? else {
             return Ok(declared);
         };
         let of_live = Transforms::of(&live);
@@ -124,10 +120,7 @@ impl AppScope<'_> {
                 namespace: live["metadata"]["namespace"].as_str().map(Into::into),
                 name: source["name"].as_str().unwrap_or_default().into(),
             };
-            let Some(config) = (match self.cluster.live(&key, "v1").await {
-                Err(cluster::Error::Forbidden { .. }) => return Ok(None),
-                other => other?,
-            }) else {
+            let Some(config) = self.if_readable(&key, "v1").await? else {
                 return Ok(None);
             };
             let data = config["data"].as_object().into_iter().flatten();
@@ -145,10 +138,7 @@ impl AppScope<'_> {
             let Some((key, version)) = reconciler.object() else {
                 return Ok(None);
             };
-            let object = match self.cluster.live(&key, version).await {
-                Err(cluster::Error::Forbidden { .. }) => None,
-                other => other?,
-            };
+            let object = self.if_readable(&key, version).await?;
             let settings = match reconciler {
                 Reconciler::ArgoCd(_) => self.settings(&key, object.as_ref()).await?,
                 _ => None,
@@ -175,7 +165,11 @@ impl AppScope<'_> {
                 .or_else(|| application.namespace.clone()),
             name: applying::SETTINGS.into(),
         };
-        match self.cluster.live(&key, "v1").await {
+        self.if_readable(&key, "v1").await
+    }
+
+    async fn if_readable(&self, key: &ResourceKey, version: &str) -> ClusterResult<Option<Value>> {
+        match self.cluster.live(key, version).await {
             Err(cluster::Error::Forbidden { .. }) => Ok(None),
             other => other,
         }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::set;
+use super::{Method, set};
 use crate::domain::catalog::Named;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::ownership::{ARGO_LABEL, AdoptableFields, last_applied_by};
@@ -26,6 +26,8 @@ pub struct ArgoCd {
     annotation: bool,
     label: Option<String>,
     installation: Option<String>,
+    /// Whether its Argo CD's settings could be read.
+    known: bool,
     /// `spec.syncPolicy.syncOptions`.
     options: Vec<String>,
     /// It syncs by itself, but does not prune.
@@ -66,6 +68,7 @@ impl ArgoCd {
             annotation: method.as_deref() != Some("label"),
             label: matches!(method.as_deref(), Some("label" | "annotation+label")).then(key),
             installation: setting("installationID"),
+            known: settings.is_some(),
             options: options
                 .filter_map(Value::as_str)
                 .map(str::to_string)
@@ -100,30 +103,69 @@ impl ArgoCd {
         }
     }
 
+    /// The marks as the live object has them, if the settings are not known.
+    pub(super) fn mark_as_live(&self, value: &mut Value, live: &Value) {
+        if self.known {
+            return;
+        }
+        for (map, name) in [
+            ("annotations", TRACKING),
+            ("annotations", INSTALLATION),
+            ("labels", ARGO_LABEL),
+        ] {
+            match live["metadata"][map][name].as_str() {
+                Some(mark) => set(value, map, name, mark),
+                None if name == TRACKING => {
+                    if let Some(Value::Object(map)) = value.pointer_mut("/metadata/annotations") {
+                        map.remove(name);
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
     pub(super) fn keeps(&self, live: &Value) -> Option<String> {
         if self.keeps_all {
             return Some("`spec.syncPolicy.automated.prune` of its Application is off".into());
         }
-        let asked =
-            |option: &str| has(live, option) || self.options.iter().any(|one| one == option);
-        if asked("Prune=false") {
+        if self.asks(live, "Prune=false") {
             return Some(format!("it is marked `{SYNC_OPTIONS}: Prune=false`"));
         }
-        asked("Prune=confirm")
+        self.asks(live, "Prune=confirm")
             .then(|| "its deletion waits for a confirmation in Argo CD".to_string())
     }
 
     pub(super) fn recreates(&self, wanted: &Value) -> bool {
-        let asked =
-            |option: &str| has(wanted, option) || self.options.iter().any(|one| one == option);
         // kubectl refuses --force with --server-side.
-        asked("Force=true") && (asked("Replace=true") || !self.server_side(wanted))
+        self.asks(wanted, "Force=true") && !self.server_side(wanted)
     }
 
-    pub(super) fn server_side(&self, wanted: &Value) -> bool {
-        !has(wanted, "ServerSideApply=false")
-            && (has(wanted, "ServerSideApply=true")
-                || self.options.iter().any(|one| one == "ServerSideApply=true"))
+    pub(super) fn method(&self, wanted: &Value) -> Method {
+        // These are never deleted for that: everything in them would be.
+        let keeps_content = ["Namespace", "CustomResourceDefinition"]
+            .iter()
+            .any(|kind| wanted["kind"] == *kind);
+        match self.asks(wanted, "Replace=true") {
+            true if self.asks(wanted, "Force=true") && !keeps_content => Method::Recreate,
+            true => Method::Replace,
+            false if self.server_side(wanted) => Method::ServerSide,
+            false => Method::Merge,
+        }
+    }
+
+    /// Its structured merge diff, for Applications with server-side apply.
+    pub(super) fn compares_by_schema(&self) -> bool {
+        self.options.iter().any(|one| one == "ServerSideApply=true")
+    }
+
+    fn server_side(&self, wanted: &Value) -> bool {
+        !has(wanted, "ServerSideApply=false") && self.asks(wanted, "ServerSideApply=true")
+    }
+
+    /// Whether an object or the whole Application has a sync option.
+    fn asks(&self, object: &Value, option: &str) -> bool {
+        has(object, option) || self.options.iter().any(|one| one == option)
     }
 }
 

@@ -20,13 +20,25 @@ use super::manifest::ResourceKey;
 use super::ownership::AdoptableFields;
 pub use argo_cd::{ArgoCd, SETTINGS};
 pub use flux::Flux;
-pub use three_way::three_way;
+pub use three_way::{merge_key, replaced, three_way};
 
 /// How another reconciler applies the objects of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applying {
     ArgoCd(ArgoCd),
     Flux(Flux),
+}
+
+/// How it writes an object that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    ServerSide,
+    /// [`three_way`].
+    Merge,
+    /// What Git does not have goes.
+    Replace,
+    /// Deleted and created again, with every sync.
+    Recreate,
 }
 
 impl Applying {
@@ -52,6 +64,13 @@ impl Applying {
         match self {
             Self::ArgoCd(argo_cd) => argo_cd.mark(key, value),
             Self::Flux(flux) => flux.mark(value),
+        }
+    }
+
+    /// The marks as a live object has them, where the reconciler's settings are not known.
+    pub fn mark_as_live(&self, value: &mut Value, live: &Value) {
+        if let Self::ArgoCd(argo_cd) = self {
+            argo_cd.mark_as_live(value, live);
         }
     }
 
@@ -87,10 +106,17 @@ impl Applying {
         }
     }
 
-    /// Whether it merges an object itself ([`three_way`]) and does not leave that to the server.
-    pub fn merges(&self, wanted: &Value) -> bool {
+    pub fn method(&self, wanted: &Value) -> Method {
         match self {
-            Self::ArgoCd(argo_cd) => !argo_cd.server_side(wanted),
+            Self::ArgoCd(argo_cd) => argo_cd.method(wanted),
+            Self::Flux(_) => Method::ServerSide,
+        }
+    }
+
+    /// Whether it compares an object by the schema that the cluster has before it syncs anything.
+    pub fn compares_by_schema(&self) -> bool {
+        match self {
+            Self::ArgoCd(argo_cd) => argo_cd.compares_by_schema(),
             Self::Flux(_) => false,
         }
     }

@@ -79,6 +79,24 @@ fn objects_carry_the_marks_of_their_reconciler() {
 }
 
 #[test]
+fn marks_are_as_on_the_live_object_if_the_settings_are_not_known() {
+    let unknown = Applying::of(&Reconciler::ArgoCd(named()), "shop", None, None).unwrap();
+    let by_label = json!({"metadata": {"labels": {"app.kubernetes.io/instance": "shop"}}});
+    let mut value = json!({"metadata": {}});
+    unknown.mark(&key("Deployment", None), &mut value);
+    assert!(value["metadata"]["annotations"].is_object());
+    unknown.mark_as_live(&mut value, &by_label);
+    assert_eq!(value["metadata"]["labels"], by_label["metadata"]["labels"]);
+    assert_eq!(value["metadata"]["annotations"], json!({}));
+    let known = argo_cd(json!({}), json!({}));
+    known.mark_as_live(
+        &mut value,
+        &json!({"metadata": {"labels": {"app.kubernetes.io/instance": "other"}}}),
+    );
+    assert_eq!(value["metadata"]["labels"], by_label["metadata"]["labels"]);
+}
+
+#[test]
 fn what_is_kept_is_kept_by_its_own_reconciler_alone() {
     let live = |name: &str, value: &str| {
         let mut live = annotated(name, value);
@@ -154,30 +172,52 @@ fn flux_leaves_what_is_marked() {
 fn how_argo_cd_applies_is_said_by_options() {
     let server = json!({"syncPolicy": {"syncOptions": ["ServerSideApply=true"]}});
     let option = |text: &str| annotated("argocd.argoproj.io/sync-options", text);
-    for (spec, wanted, merges, recreates) in [
-        (json!({}), json!({}), true, false),
-        (json!({}), option("Force=true"), true, true),
+    let definition = json!({"kind": "CustomResourceDefinition", "metadata": option("Force=true,Replace=true")["metadata"]});
+    for (spec, wanted, method, recreates) in [
+        (json!({}), json!({}), Method::Merge, false),
+        (json!({}), option("Force=true"), Method::Merge, true),
         (
             json!({}),
             option("ServerSideApply=true,Force=true"),
-            false,
+            Method::ServerSide,
             false,
         ),
-        (server.clone(), json!({}), false, false),
+        (json!({}), option("Replace=true"), Method::Replace, false),
+        (json!({}), definition, Method::Replace, true),
+        (server.clone(), json!({}), Method::ServerSide, false),
         (
             server.clone(),
             option("ServerSideApply=false, Force=true"),
-            true,
+            Method::Merge,
             true,
         ),
-        (server, option("Force=true,Replace=true"), false, true),
+        (
+            server,
+            option("Force=true,Replace=true"),
+            Method::Recreate,
+            false,
+        ),
     ] {
         let applying = argo_cd(spec, json!({}));
-        assert_eq!(applying.merges(&wanted), merges, "{wanted}");
+        assert_eq!(applying.method(&wanted), method, "{wanted}");
         assert_eq!(
             applying.recreates(&wanted, &json!({})),
             recreates,
             "{wanted}"
+        );
+    }
+}
+
+/// Group, kind, what was applied last, what Git has, what is live, and what comes of it.
+type Merge<'a> = (&'a str, &'a str, Value, Value, Value, Value);
+
+fn merges<const N: usize>(cases: [Merge<'_>; N]) {
+    for (group, kind, last, wanted, live, result) in cases {
+        let last = (!last.is_null()).then_some(&last);
+        assert_eq!(
+            three_way(group, kind, last, &wanted, &live),
+            result,
+            "{kind}"
         );
     }
 }
@@ -202,6 +242,13 @@ fn a_client_side_apply_merges_three_ways() {
                 json!([{"name": "side"}, {"name": "a", "tty": false, "env": [{"name": "Z"}, {"name": "Y"}]}]),
             ),
         ),
+    ];
+    merges(cases);
+}
+
+#[test]
+fn maps_and_custom_resources_are_merged_in_their_own_way() {
+    let cases = [
         // A map that only holds what Git has.
         (
             "apps",
@@ -239,12 +286,5 @@ fn a_client_side_apply_merges_three_ways() {
             json!({"spec": {"added": 2, "containers": [{"name": "a"}]}}),
         ),
     ];
-    for (group, kind, last, wanted, live, result) in cases {
-        let last = (!last.is_null()).then_some(&last);
-        assert_eq!(
-            three_way(group, kind, last, &wanted, &live),
-            result,
-            "{kind}"
-        );
-    }
+    merges(cases);
 }

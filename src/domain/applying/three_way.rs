@@ -33,9 +33,10 @@ const BUILT_IN: [&str; 22] = [
 ];
 
 /// Lists that are merged by a key of their items. `ports` have another one in a Service.
-const MERGE_KEYS: [(&str, &str); 20] = [
+const MERGE_KEYS: [(&str, &str); 21] = [
     ("conditions", "type"),
     ("containers", "name"),
+    ("drivers", "name"),
     ("env", "name"),
     ("ephemeralContainers", "name"),
     ("evictionResponders", "name"),
@@ -56,6 +57,20 @@ const MERGE_KEYS: [(&str, &str); 20] = [
     ("webhooks", "name"),
 ];
 
+/// The key by which the items of a list are merged, in a kind of Kubernetes itself; None: the list is
+/// replaced.
+pub fn merge_key(kind: &str, list: &str) -> Option<&'static str> {
+    match list {
+        "ports" if kind == "Service" => Some("port"),
+        // References that only a pod merges.
+        "imagePullSecrets" if kind == "ServiceAccount" => None,
+        _ => MERGE_KEYS
+            .iter()
+            .find(|(name, _)| *name == list)
+            .map(|(_, key)| *key),
+    }
+}
+
 /// Which kind of object is merged.
 #[derive(Clone, Copy)]
 struct Schema<'a> {
@@ -65,13 +80,7 @@ struct Schema<'a> {
 
 impl Schema<'_> {
     fn merge_key(self, field: &str, items: &[Value]) -> Option<&'static str> {
-        let kind = self.kind?;
-        let key = match field {
-            "ports" if kind == "Service" => "port",
-            // A list of references only in a Pod: elsewhere it is replaced.
-            "imagePullSecrets" if kind == "ServiceAccount" => return None,
-            _ => MERGE_KEYS.iter().find(|(list, _)| *list == field)?.1,
-        };
+        let key = merge_key(self.kind?, field)?;
         items.iter().all(|item| !item[key].is_null()).then_some(key)
     }
 
@@ -98,6 +107,27 @@ pub fn three_way(
         kind: BUILT_IN.contains(&group).then_some(kind),
     };
     merged(schema, "", last.unwrap_or(&Value::Null), wanted, live)
+}
+
+/// The live object replaced by Git's: only what the server itself keeps stays.
+pub fn replaced(wanted: &Value, live: &Value) -> Value {
+    let mut object = wanted.clone();
+    for field in [
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "generation",
+        "managedFields",
+        "selfLink",
+    ] {
+        if let Some(value) = live["metadata"].get(field) {
+            object["metadata"][field] = value.clone();
+        }
+    }
+    if let Some(status) = live.get("status") {
+        object["status"] = status.clone();
+    }
+    object
 }
 
 fn merged(schema: Schema<'_>, field: &str, last: &Value, wanted: &Value, live: &Value) -> Value {

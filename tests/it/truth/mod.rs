@@ -4,11 +4,13 @@
 //! - `takeover`: what other tools left is taken over, and nothing else changes
 //! - `deletions`: what is deleted, what is kept, and what ends first
 //! - `controllers`: what controllers of Kubernetes keep: aggregated roles, replicas, Jobs that are done
+//! - `merge_keys`: the lists that a client-side apply merges
 //! - `versions`: kinds that are served under another version
 //! - `previews`: what a preview must not leave out: failures, new applications, order and interruption
 
 mod controllers;
 mod deletions;
+mod merge_keys;
 mod previews;
 mod takeover;
 mod versions;
