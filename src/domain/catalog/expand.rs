@@ -167,6 +167,7 @@ fn target(rule: &Rule, found: &Match<'_>, path: &str) -> Result<Target, Invalid>
             .collect::<Result<_, Invalid>>()?,
         chart: rule.chart.as_deref().map(|chart| found.fill_path(chart)),
         helm,
+        exclude: rule.exclude.clone(),
         stage: Stage {
             reconcile,
             ..stage.clone()

@@ -21,7 +21,7 @@ use super::image::{self, ImageRef};
 use super::manifest::ResourceKey;
 use super::ownership::FieldRules;
 use super::sync::DriftMode;
-use super::{ApplicationKey, Invalid, Name, RepoName};
+use super::{ApplicationKey, Invalid, Name, RepoName, wildcard};
 use rule::Rule;
 
 mod expand;
@@ -230,6 +230,8 @@ pub struct Target {
     pub chart: Option<String>,
     /// How the chart is rendered.
     pub helm: HelmOptions,
+    /// Paths that are not read; `*` stands for any text.
+    pub exclude: Vec<String>,
     /// What is done about fields that other field managers own.
     pub fields: FieldRules,
     /// What is done about drift.
@@ -254,6 +256,19 @@ pub struct RenderSource {
     pub directory: String,
     pub chart: Option<String>,
     pub helm: HelmOptions,
+    /// As of the [`Target`].
+    pub exclude: Vec<String>,
+}
+
+impl RenderSource {
+    /// Whether a file of the directory is left out, by itself or with a directory that it is in.
+    pub fn excludes(&self, path: &str) -> bool {
+        let below = self.directory.len() + 1;
+        let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let own = parents.filter(|parent| parent.len() > below);
+        let mut places = own.chain([path]);
+        places.any(|place| self.exclude.iter().any(|pattern| wildcard(pattern, place)))
+    }
 }
 
 /// Whether a file is an application's own: in its directory, or the file that it is.
@@ -273,6 +288,7 @@ impl Target {
             directory: self.path.clone(),
             chart: self.chart.clone(),
             helm: self.helm.clone(),
+            exclude: self.exclude.clone(),
         }
     }
 
