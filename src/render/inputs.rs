@@ -8,13 +8,13 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::complete::Wanted;
+use super::inflation::Inflation;
 use super::kustomize::is_kustomization;
-use super::source::Source;
-use crate::domain::catalog::{HelmOptions, KUSTOMIZATIONS, RenderSource, is_manifest, is_own};
-use crate::domain::edit::{self, Files, Kind};
+use super::source::{Links, Source};
+use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest, is_own};
+use crate::domain::edit;
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{Invalid, yaml};
-use crate::git::EntryMode;
 
 /// Bounds on the inputs of one rendering.
 pub(super) const MOST_FILES: usize = 2_000;
@@ -66,8 +66,12 @@ pub struct Inputs {
     pub(super) how: How,
     /// Path → content.
     pub(super) files: BTreeMap<String, Arc<[u8]>>,
+    /// The links to directories that they are read through.
+    pub(super) links: Links,
     /// What these files need from elsewhere.
     pub(super) wanted: Vec<Wanted>,
+    /// The charts of its kustomizations.
+    pub(super) inflations: Vec<Inflation>,
     /// The hash over paths and contents.
     pub hash: String,
 }
@@ -123,44 +127,6 @@ impl Inputs {
             None
         })
     }
-
-    /// The files that may be edited, and those that it reads elsewhere. `is_link`: paths of symbolic
-    /// links, which are not edited.
-    fn editable(&self, is_link: impl Fn(&str) -> bool) -> Files {
-        let mut files = Files {
-            place: self.directory.clone(),
-            ..Files::default()
-        };
-        if let How::Helm(chart) = &self.how {
-            let own = |path: &&String| is_own(&self.directory, path) && !is_link(path);
-            files.last_values = chart.values.iter().rfind(own).cloned();
-        }
-        for (path, content) in &self.files {
-            let (Some(kind), Ok(text)) = (self.kind_of(path), std::str::from_utf8(content)) else {
-                continue;
-            };
-            let side = match is_own(&self.directory, path) && !is_link(path) {
-                true => &mut files.own,
-                false => &mut files.elsewhere,
-            };
-            side.insert(path.clone(), (kind, text.into()));
-        }
-        files
-    }
-
-    /// None: it is no file that an image stands in, as a template.
-    fn kind_of(&self, path: &str) -> Option<Kind> {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        match &self.how {
-            How::Helm(chart) => {
-                let is_values = chart.values.iter().any(|values| values == path)
-                    || path.strip_prefix(chart.directory.as_str()) == Some("/values.yaml");
-                is_values.then_some(Kind::Values)
-            }
-            _ if KUSTOMIZATIONS.contains(&name) => Some(Kind::Kustomization),
-            _ => is_manifest(path).then_some(Kind::Manifests),
-        }
-    }
 }
 
 /// Why a directory cannot be rendered, and a hash of its content, which identifies it whatever the
@@ -187,18 +153,7 @@ pub fn inputs(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>
     })
 }
 
-/// The files of an application that an edit may change.
-pub fn editable(tree: &Source<'_>, source: &RenderSource) -> Result<Files, Invalid> {
-    let inputs = read(tree, source)?;
-    let inputs = inputs.ok_or_else(|| Invalid(format!("{} is not there", source.directory)))?;
-    let is_link = |path: &str| {
-        let entry = tree.listing().get(path);
-        entry.is_none_or(|(mode, _)| mode != EntryMode::File)
-    };
-    Ok(inputs.editable(is_link))
-}
-
-fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Invalid> {
+pub(super) fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Invalid> {
     let directory = &source.directory;
     tree.check_submodules(directory)?;
     if !tree.is_directory(directory) && !tree.has_file(directory) {
@@ -208,10 +163,12 @@ fn read(tree: &Source<'_>, source: &RenderSource) -> Result<Option<Inputs>, Inva
     let how = walk.application(source)?;
     Ok(Some(Inputs {
         directory: directory.clone(),
-        hash: identity(directory, &how, &walk.files),
+        hash: identity(directory, &how, &walk.files, &walk.links),
         how,
         files: walk.files,
+        links: walk.links,
         wanted: walk.wanted,
+        inflations: walk.inflations,
     }))
 }
 
@@ -219,8 +176,25 @@ fn is_values(path: &str) -> bool {
     path.ends_with(".yaml") || path.ends_with(".yml")
 }
 
+/// An error if SOPS encrypted the values: a chart would take what it wrote for the values.
+fn check_readable(path: &str, content: &[u8]) -> Result<(), Invalid> {
+    let text = String::from_utf8_lossy(content);
+    let is_sops = |document: &Value| document["sops"]["mac"].is_string();
+    match text.contains("sops") && yaml::documents(&text).is_ok_and(|all| all.iter().any(is_sops)) {
+        false => Ok(()),
+        true => Err(Invalid(format!(
+            "{path} is encrypted with SOPS, which windlass does not decrypt: take secret values from a Secret in the cluster"
+        ))),
+    }
+}
+
 /// The hash of all inputs.
-fn identity(directory: &str, how: &How, files: &BTreeMap<String, Arc<[u8]>>) -> String {
+fn identity(
+    directory: &str,
+    how: &How,
+    files: &BTreeMap<String, Arc<[u8]>>,
+    links: &Links,
+) -> String {
     let mut hash = Sha256::new();
     for (path, content) in files {
         hash.update((path.len() as u64).to_be_bytes());
@@ -230,6 +204,9 @@ fn identity(directory: &str, how: &How, files: &BTreeMap<String, Arc<[u8]>>) -> 
     }
     hash.update(directory);
     hash.update(how.words());
+    for (path, to) in links {
+        hash.update(format!("\0{path}\0{to}"));
+    }
     hex::encode(hash.finalize())
 }
 
@@ -237,8 +214,12 @@ fn identity(directory: &str, how: &How, files: &BTreeMap<String, Arc<[u8]>>) -> 
 pub(super) struct Walk<'a> {
     pub(super) source: &'a Source<'a>,
     pub(super) files: BTreeMap<String, Arc<[u8]>>,
+    pub(super) links: Links,
     pub(super) wanted: Vec<Wanted>,
+    pub(super) inflations: Vec<Inflation>,
     pub(super) visited: BTreeSet<String>,
+    /// The namespace of the kustomization that is read, or of one that names it.
+    pub(super) namespace: Option<String>,
     size: usize,
 }
 
@@ -247,8 +228,11 @@ impl<'a> Walk<'a> {
         Self {
             source,
             files: BTreeMap::new(),
+            links: Links::new(),
             wanted: Vec::new(),
+            inflations: Vec::new(),
             visited: BTreeSet::new(),
+            namespace: None,
             size: 0,
         }
     }
@@ -277,11 +261,13 @@ impl<'a> Walk<'a> {
             return Ok(How::Kustomize);
         }
         tree.check_submodules_under(directory)?;
-        if let Some(text) = self.generated(directory)? {
+        if let Some(text) = self.generated(source)? {
             return Ok(How::Generated(text));
         }
-        for path in tree.under(directory).filter(|path| is_manifest(path)) {
-            self.file(&path)?;
+        for path in tree.under(directory) {
+            if is_manifest(&path) && !source.excludes(&path) {
+                self.file(&path)?;
+            }
         }
         Ok(How::Plain)
     }
@@ -298,7 +284,8 @@ impl<'a> Walk<'a> {
                 )));
             }
         }
-        let own = tree.under(place).filter(|path| is_values(path));
+        let is_own = |path: &String| is_values(path) && !source.excludes(path);
+        let own = tree.under(place).filter(is_own);
         let own: Vec<_> = match &source.helm.values {
             _ if tree.has_file(place) => vec![place.clone()],
             None if chart != place => own.collect(),
@@ -308,7 +295,15 @@ impl<'a> Walk<'a> {
             self.file(&path)?;
             values.push(path);
         }
+        for path in &values {
+            check_readable(path, &self.files[path])?;
+        }
         Ok(values)
+    }
+
+    /// A path without links to directories on it.
+    pub(super) fn real(&mut self, path: &str) -> Result<String, Invalid> {
+        self.source.resolved(path, &mut self.links)
     }
 
     pub(super) fn file(&mut self, path: &str) -> Result<bool, Invalid> {
@@ -353,7 +348,9 @@ mod tests {
             directory: "own".into(),
             how: How::Plain,
             files,
+            links: Links::new(),
             wanted: Vec::new(),
+            inflations: Vec::new(),
             hash: String::new(),
         };
         let at = |kind: &str| {

@@ -61,7 +61,9 @@ impl Renderer {
             directory: "definition".into(),
             how: How::Plain,
             files,
+            links: BTreeMap::new(),
             wanted: Vec::new(),
+            inflations: Vec::new(),
             hash: String::new(),
         };
         let arguments = ["rules".to_string(), "rules.json".to_string()];
