@@ -106,6 +106,19 @@ impl Environment {
             .unwrap_or_default())
     }
 
+    /// Where an application repeats a key in a mapping. `known`: as of [`Self::render`].
+    pub async fn repeated(
+        &self,
+        target: &Target,
+        inputs: &Inputs,
+        known: Option<&Served>,
+    ) -> Result<Vec<String>> {
+        let served = self.served(target, inputs, known).await?;
+        let release = served.map(|served| release(target, served));
+        let found = self.renderer.repeated(inputs, release).await;
+        Ok(found.unwrap_or_default())
+    }
+
     /// Renders an application; the error is for its author. `known`: the cluster's capabilities of
     /// the rendering before.
     pub async fn render(

@@ -17,14 +17,16 @@ use super::manifest::ResourceKey;
 use super::mask::without_side;
 use super::plan::{Action, Change, Confidence, Plan, UNSTABLE};
 
-/// What is kept of one plan at most, since an object in Kubernetes holds 1.5 MiB: changes, and bytes
-/// of values. Of further changes only the action is compared, or nothing.
+/// What is kept of one plan at most, in bytes of JSON, since an object in Kubernetes holds 1.5 MiB:
+/// of further changes only the action is compared, or nothing.
 const MOST_CHANGES: usize = 500;
-const MOST_BYTES: usize = 48 << 10;
+const MOST_ACTIONS: usize = 64 << 10;
+const MOST_VALUES: usize = 48 << 10;
 /// Longer values are compared by their digest.
 const MOST_VALUE: usize = 120;
-/// The plans that are kept of an application at most.
+/// The plans that are kept of an application at most, and their bytes of JSON: the oldest go first.
 const MOST_PLANS: usize = 20;
+const MOST_BYTES: usize = 256 << 10;
 
 /// What a pull request was approved for in one application.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
@@ -79,21 +81,21 @@ pub struct Deviations {
 impl ApprovedPlan {
     /// `inputs`: [`ApprovedPlan::from`] and [`ApprovedPlan::to`].
     pub fn new(pull_request: u64, (from, to): (String, String), plan: &Plan) -> Self {
-        let mut room = MOST_BYTES;
         let applied = |change: &&Change| !change.is_hook() && change.problem.is_none();
         let changes = plan.effective().filter(applied).take(MOST_CHANGES);
-        let changes = changes.map(|change| {
-            let mut values = values(change);
-            let size = values.iter().map(|(a, b)| a.len() + b.len()).sum();
-            match room.checked_sub(size) {
-                Some(left) => room = left,
-                None => values.clear(),
-            }
-            ApprovedChange {
+        let (mut of_actions, mut of_values) = (MOST_ACTIONS, MOST_VALUES);
+        let changes = changes.map_while(|change| {
+            let mut kept = ApprovedChange {
                 key: change.key.clone(),
                 action: change.action.word().into(),
-                values,
+                values: BTreeMap::new(),
+            };
+            of_actions = of_actions.checked_sub(bytes(&kept))?;
+            let values = values(change);
+            if let Some(left) = of_values.checked_sub(bytes(&values)) {
+                (of_values, kept.values) = (left, values);
             }
+            Some(kept)
         });
         Self {
             pull_request,
@@ -112,7 +114,18 @@ pub fn keep(plans: &mut Vec<ApprovedPlan>, new: ApprovedPlan) {
     }
     plans.retain(|known| known.pull_request != new.pull_request && known.to != new.to);
     plans.push(new);
-    plans.drain(..plans.len().saturating_sub(MOST_PLANS));
+    let mut size = 0;
+    let fits = |plan: &&ApprovedPlan| {
+        size += bytes(plan);
+        size <= MOST_BYTES
+    };
+    let kept = plans.iter().rev().take(MOST_PLANS).take_while(fits).count();
+    plans.drain(..plans.len() - kept);
+}
+
+/// The bytes that something has in a status.
+fn bytes(of: &impl Serialize) -> usize {
+    serde_json::to_string(of).map_or(0, |text| text.len())
 }
 
 /// The plans that still matter once these inputs are synced: those that lead on from them.

@@ -1,11 +1,12 @@
 //! Reading YAML as kubectl does, and writing it for people.
 //!
 //! Manifests are read with serde-saphyr: YAML 1.1 booleans, legacy octal
-//! numbers and merge keys come out as kubectl reads them, and an error shows
-//! its line with a caret (`docs/adr/0002-yaml.md`).
+//! numbers, merge keys and keys that are repeated come out as kubectl reads them,
+//! and an error shows its line with a caret (`docs/adr/0002-yaml.md`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use granit_parser::{Event, Parser};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -32,9 +33,12 @@ fn options() -> serde_saphyr::Options {
     }
 }
 
-/// Every document of a stream; empty ones are skipped.
+/// Every document of a stream; empty ones are skipped. Of a key that is repeated the last value
+/// counts: [`repeated`] finds those.
 pub fn documents(text: &str) -> Result<Vec<Value>, String> {
-    serde_saphyr::from_multiple_with_options::<Value>(text, options())
+    let mut options = options();
+    options.duplicate_keys = serde_saphyr::options::DuplicateKeyPolicy::LastWins;
+    serde_saphyr::from_multiple_with_options::<Value>(text, options)
         .map(|documents| {
             documents
                 .into_iter()
@@ -42,6 +46,43 @@ pub fn documents(text: &str) -> Result<Vec<Value>, String> {
                 .collect()
         })
         .map_err(|error| words(&error.to_string()))
+}
+
+/// A key that its mapping has before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeated {
+    pub line: usize,
+    pub key: String,
+}
+
+/// The keys of a stream that are repeated in their mapping.
+pub fn repeated(text: &str) -> Vec<Repeated> {
+    // The keys so far of each mapping that is open, and whether a key comes next; None: a list.
+    let mut open: Vec<Option<(BTreeSet<String>, bool)>> = Vec::new();
+    let mut found = Vec::new();
+    for (event, span) in Parser::new_from_str(text).map_while(Result::ok) {
+        let new = match &event {
+            Event::MappingStart(..) => Some(Some((BTreeSet::new(), true))),
+            Event::SequenceStart(..) => Some(None),
+            Event::Scalar(..) | Event::Alias(_) => None,
+            Event::MappingEnd | Event::SequenceEnd => {
+                open.pop();
+                continue;
+            }
+            _ => continue,
+        };
+        if let Some(Some((keys, is_key))) = open.last_mut() {
+            if let (Event::Scalar(key, ..), true) = (&event, *is_key)
+                && !keys.insert(key.to_string())
+            {
+                let (line, key) = (span.start.line(), key.to_string());
+                found.push(Repeated { line, key });
+            }
+            *is_key = !*is_key;
+        }
+        open.extend(new);
+    }
+    found
 }
 
 /// An error without advice to the authors of programs.
@@ -81,6 +122,27 @@ mod tests {
                 serde_json::json!({"e": 1})
             ]
         );
+    }
+
+    #[test]
+    fn of_a_repeated_key_the_last_value_counts_and_it_is_found() {
+        for (text, expected) in [
+            ("a: 1\nb: 2\n", ""),
+            ("a: 1\nb: 2\na: 3\n", "3 a"),
+            ("a: {x: 1, y: {x: 1}, x: 2}\nb: {x: 1}\n", "1 x"),
+            ("- a: 1\n- a: 2\n  c: [a, a]\n  a: &a 3\n- *a\n", "4 a"),
+            ("a: a\n---\na: a\n'a': b\n", "4 a"),
+            ("? [x]\n: x\n? [x]\n: x\nx: x\n", ""),
+            ("a: 1\na: [\n", "2 a"),
+        ] {
+            let found = repeated(text).into_iter();
+            let found: Vec<_> = found
+                .map(|one| format!("{} {}", one.line, one.key))
+                .collect();
+            assert_eq!(found.join(", "), expected, "{text}");
+        }
+        let read = documents("a: 1\nb: {c: 1, c: 2}\na: 3\n").unwrap();
+        assert_eq!(read, [serde_json::json!({"a": 3, "b": {"c": 2}})]);
     }
 
     #[test]

@@ -14,8 +14,9 @@ use super::inputs::{Chart, How, Inputs, Walk};
 use super::run::{MOST_TIME, Program};
 use super::source::join;
 use super::{MOST_LINKS, NotRendered, Release, Renderer};
-use crate::domain::Invalid;
+use crate::domain::catalog::is_own;
 use crate::domain::manifest::Manifest;
+use crate::domain::{Invalid, yaml};
 
 type Files = BTreeMap<String, Arc<[u8]>>;
 
@@ -32,21 +33,35 @@ impl Renderer {
         inputs: &Inputs,
         chart: &Chart,
         release: &Release,
-    ) -> Result<Vec<Manifest>, NotRendered> {
+    ) -> Result<(Vec<Manifest>, Vec<String>), NotRendered> {
         let (directory, arguments) = (&inputs.directory, template(chart, release));
+        match self.template(inputs, &arguments, &arguments).await? {
+            Ok(printed) => {
+                let manifests = self.parse(&printed, inputs).await?;
+                Ok((manifests, repeated(&printed)))
+            }
+            Err(template) => Err(Invalid(format!("{directory}: {}", differs(&template))).into()),
+        }
+    }
+
+    /// What a chart renders to; or the template that renders otherwise at another time, or by
+    /// other arguments.
+    pub(super) async fn template(
+        &self,
+        inputs: &Inputs,
+        arguments: &[String],
+        others: &[String],
+    ) -> Result<Result<String, String>, NotRendered> {
         let later = inputs.with_function("now", ANOTHER_TIME);
         let (first, second) = tokio::join!(
-            self.run(inputs, Program::Helm, &arguments, MOST_TIME),
-            self.run(&later, Program::Helm, &arguments, MOST_TIME)
+            self.run(inputs, Program::Helm, arguments, MOST_TIME),
+            self.run(&later, Program::Helm, others, MOST_TIME)
         );
         let (first, second) = (first?, second?);
-        if let Some(template) = differing_template(&first, &second) {
-            let why = format!(
-                "{directory}: {template} renders differently each time: take dates, random values and generated certificates out of it"
-            );
-            return Err(Invalid(why).into());
-        }
-        Ok(self.parse(&first, inputs).await?)
+        Ok(match differing_template(&first, &second) {
+            Some(template) => Err(template),
+            None => Ok(first),
+        })
     }
 
     /// The template of a chart that calls `lookup`, by helm's name; None: none does.
@@ -63,7 +78,7 @@ impl Renderer {
         if failing.files == inputs.files {
             return Ok(None);
         }
-        let key = (format!("{LOOKUP} {}", inputs.hash), Some(release.clone()));
+        let key = (inputs.hash.clone(), Some(release.clone()));
         let arguments = template(chart, &release);
         let find = async {
             match self
@@ -80,12 +95,19 @@ impl Renderer {
         };
         let found = self
             .shared
-            .cache
+            .lookups
             .try_get_with(key, find)
             .await
             .map_err(|error: Arc<NotRendered>| (*error).clone())?;
         Ok(Some(found.to_string()).filter(|template| !template.is_empty()))
     }
+}
+
+/// Why a chart is refused, one template of which differs each time.
+pub(super) fn differs(template: &str) -> String {
+    format!(
+        "{template} renders differently each time: take dates, random values and generated certificates out of it"
+    )
 }
 
 /// The arguments of `helm template`.
@@ -143,11 +165,28 @@ impl Walk<'_> {
                 "{chart} is not a chart: it has no Chart.yaml"
             )));
         }
-        let paths: Vec<_> = self.source.under(chart).collect();
-        for path in paths {
-            self.file(&path)?;
-        }
+        self.all_under(chart)?;
         self.depends(chart)
+    }
+}
+
+impl Walk<'_> {
+    /// Reads all files under a directory, also through links to directories.
+    fn all_under(&mut self, directory: &str) -> Result<(), Invalid> {
+        let paths: Vec<_> = self.source.under(directory).collect();
+        for path in paths {
+            let real = self.real(&path)?;
+            if real == path {
+                self.file(&path)?;
+            } else if is_own(&real, directory) {
+                return Err(Invalid(format!(
+                    "{path} is a symbolic link to a directory that it is in"
+                )));
+            } else if self.visited.insert(real.clone()) {
+                self.all_under(&real)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -272,6 +311,21 @@ fn replace_function(text: &str, name: &str, other: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// The keys that templates repeat, each with the template: the lines are those of the output.
+fn repeated(printed: &str) -> Vec<String> {
+    let found = yaml::repeated(printed).into_iter();
+    let lines: Vec<_> = printed.lines().collect();
+    let template = |line: usize| {
+        let mut above = lines[..line.min(lines.len())].iter().rev();
+        above
+            .find_map(|line| line.strip_prefix("# Source: "))
+            .unwrap_or_default()
+    };
+    found
+        .map(|one| format!("{}: `{}`", template(one.line), one.key))
+        .collect()
 }
 
 /// The first template in which two renderings of a chart differ.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::inflation::Inflation;
 use super::inputs::{Inputs, MOST_FILES, MOST_INPUT};
 use super::remote::{Base, ChartVersion, FETCHED, Fetcher, Found};
 use super::run::Trouble;
@@ -26,6 +27,18 @@ pub(super) struct Wanted {
     /// Where it is asked for, as `path:line`.
     pub(super) at: String,
     pub(super) what: What,
+    /// The namespace that charts of a base take if they have none.
+    pub(super) namespace: Option<String>,
+}
+
+impl Wanted {
+    pub(super) fn new(at: &str, what: What) -> Self {
+        Self {
+            at: at.into(),
+            what,
+            namespace: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +47,8 @@ pub(super) enum What {
         chart: ChartVersion,
         /// The directory that it is put into.
         into: String,
-        /// The directory of the chart that depends on it.
-        of: String,
+        /// What helps if it may not be fetched.
+        instead: String,
     },
     Base {
         base: Base,
@@ -49,10 +62,10 @@ impl What {
     /// What it is, for people; where it comes from; and what helps if that is not allowed.
     fn words(&self) -> (String, &str, String) {
         match self {
-            Self::Chart { chart, of, .. } => (
+            Self::Chart { chart, instead, .. } => (
                 format!("the chart `{}`", chart.name),
                 &chart.repository,
-                format!("run `helm dependency build {of}` and commit its charts/"),
+                instead.clone(),
             ),
             Self::Base { base, written, .. } => (
                 format!("`{written}`"),
@@ -93,7 +106,10 @@ impl Renderer {
             }
             let fetcher = self.allowed_fetcher(&wanted)?;
             for nested in complete.add(fetcher, &folder, &wanted).await? {
-                if !known.contains(&nested) {
+                let is_same = |(folder, other): &(String, Wanted)| {
+                    (folder, &other.what) == (&nested.0, &nested.1.what)
+                };
+                if !known.iter().any(is_same) {
                     known.push(nested.clone());
                     pending.push_back(nested);
                 }
@@ -153,10 +169,22 @@ impl Inputs {
                         wanted.at
                     ))
                 })?;
+                let to = base.folder();
+                for (path, real) in &found.links {
+                    let real = within(&to, real);
+                    self.links.insert(within(&to, path), real);
+                }
+                for inflation in &found.inflations {
+                    self.add_inflation(inflation.within(&to, wanted));
+                }
                 let nested = found.wanted.iter().cloned();
                 let nested = nested.map(|nested| {
-                    let at = format!("{}: {}", wanted.at, nested.at);
-                    (base.folder(), Wanted { at, ..nested })
+                    let nested = Wanted {
+                        at: format!("{}: {}", wanted.at, nested.at),
+                        namespace: nested.namespace.or_else(|| wanted.namespace.clone()),
+                        ..nested
+                    };
+                    (to.clone(), nested)
                 });
                 Ok(nested.collect())
             }
@@ -193,6 +221,14 @@ impl Inputs {
         Some(())
     }
 
+    /// Adds a chart of a base, which several kustomizations may name.
+    fn add_inflation(&mut self, new: Inflation) {
+        let is_same = |known: &Inflation| (&known.file, &known.entry) == (&new.file, &new.entry);
+        if !self.inflations.iter().any(is_same) {
+            self.inflations.push(new);
+        }
+    }
+
     fn check_size(&self) -> Result<(), Invalid> {
         let bytes: usize = self.files.values().map(|content| content.len()).sum();
         if self.files.len() <= 2 * MOST_FILES && bytes <= 2 * MOST_INPUT {
@@ -215,11 +251,11 @@ fn told(wanted: &Wanted, what: &str, trouble: Trouble) -> NotRendered {
     }
 }
 
-fn parent(path: &str) -> &str {
+pub(super) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
-fn within(folder: &str, path: &str) -> String {
+pub(super) fn within(folder: &str, path: &str) -> String {
     match folder.is_empty() {
         true => path.into(),
         false => format!("{folder}/{path}"),

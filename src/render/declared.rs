@@ -130,9 +130,9 @@ impl Walk<'_> {
         let what = What::Chart {
             chart: chart_version(&at, &wanted)?,
             into: place.directory.clone(),
-            of: place.directory.clone(),
+            instead: "commit the chart".into(),
         };
-        self.want(Wanted { at, what })?;
+        self.want(Wanted::new(&at, what))?;
         Ok(How::Helm(Box::new(Chart {
             values: self.values(place, &place.directory)?,
             directory: place.directory.clone(),

@@ -94,7 +94,8 @@ impl Walk<'_> {
             let Dependency {
                 name, repository, ..
             } = &dependency;
-            let vendored = self.source.is_directory(&format!("{chart}/charts/{name}"))
+            let beside = self.real(&format!("{chart}/charts/{name}"))?;
+            let vendored = self.source.is_directory(&beside)
                 || self.source.under(&format!("{chart}/charts")).any(|path| {
                     path.rsplit('/').next().is_some_and(|file| {
                         file.starts_with(&format!("{name}-")) && file.ends_with(".tgz")
@@ -126,9 +127,13 @@ impl Walk<'_> {
                 },
             )?;
             let into = format!("{chart}/charts/{name}-{}", version.version);
-            let (chart, of) = (version, chart.to_string());
-            let what = What::Chart { chart, into, of };
-            self.want(Wanted { at, what })?;
+            let chart = version;
+            let what = What::Chart {
+                chart,
+                into,
+                instead,
+            };
+            self.want(Wanted::new(&at, what))?;
         }
         Ok(())
     }

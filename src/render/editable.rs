@@ -1,4 +1,4 @@
-//! The files of an application that an edit may change, and those that it only reads.
+//! The files of an application that an image may be set in.
 
 use super::inputs::{How, Inputs, read};
 use super::source::Source;
@@ -56,6 +56,14 @@ impl Inputs {
                     || path.strip_prefix(chart.directory.as_str()) == Some("/values.yaml");
                 is_values.then_some(Kind::Values)
             }
+            _ if self
+                .inflations
+                .iter()
+                .any(|one| one.values.iter().any(|values| values == path)) =>
+            {
+                Some(Kind::Values)
+            }
+            _ if self.inflations.iter().any(|one| is_own(&one.chart, path)) => None,
             _ if KUSTOMIZATIONS.contains(&name) => Some(Kind::Kustomization),
             _ => is_manifest(path).then_some(Kind::Manifests),
         }

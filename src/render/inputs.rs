@@ -9,8 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::complete::Wanted;
 use super::declared::{Declaration, declared};
+use super::inflation::Inflation;
 use super::kustomize::is_kustomization;
-use super::source::Source;
+use super::source::{Links, Source};
 use crate::domain::build::release;
 use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest, is_own};
 use crate::domain::edit;
@@ -69,8 +70,12 @@ pub struct Inputs {
     pub(super) files: BTreeMap<String, Arc<[u8]>>,
     /// The object that says how it is rendered.
     pub(super) declaration: Option<Declaration>,
+    /// The links to directories that they are read through.
+    pub(super) links: Links,
     /// What these files need from elsewhere.
     pub(super) wanted: Vec<Wanted>,
+    /// The charts of its kustomizations.
+    pub(super) inflations: Vec<Inflation>,
     /// The hash over paths and contents.
     pub hash: String,
 }
@@ -181,12 +186,25 @@ fn is_values(path: &str) -> bool {
     path.ends_with(".yaml") || path.ends_with(".yml")
 }
 
+/// An error if SOPS encrypted the values: a chart would take what it wrote for the values.
+fn check_readable(path: &str, content: &[u8]) -> Result<(), Invalid> {
+    let text = String::from_utf8_lossy(content);
+    let is_sops = |document: &Value| document["sops"]["mac"].is_string();
+    match text.contains("sops") && yaml::documents(&text).is_ok_and(|all| all.iter().any(is_sops)) {
+        false => Ok(()),
+        true => Err(Invalid(format!(
+            "{path} is encrypted with SOPS, which windlass does not decrypt: take secret values from a Secret in the cluster"
+        ))),
+    }
+}
+
 /// The hash of all inputs.
 fn identity(
     directory: &str,
     how: &How,
     declaration: &Option<Declaration>,
     files: &BTreeMap<String, Arc<[u8]>>,
+    links: &Links,
 ) -> String {
     let mut hash = Sha256::new();
     for (path, content) in files {
@@ -197,6 +215,9 @@ fn identity(
     }
     hash.update(directory);
     hash.update(how.words());
+    for (path, to) in links {
+        hash.update(format!("\0{path}\0{to}"));
+    }
     if let Some(by) = declaration {
         hash.update(format!("{:?}", by.build));
     }
@@ -207,8 +228,12 @@ fn identity(
 pub(super) struct Walk<'a> {
     pub(super) source: &'a Source<'a>,
     pub(super) files: BTreeMap<String, Arc<[u8]>>,
+    pub(super) links: Links,
     pub(super) wanted: Vec<Wanted>,
+    pub(super) inflations: Vec<Inflation>,
     pub(super) visited: BTreeSet<String>,
+    /// The namespace of the kustomization that is read, or of one that names it.
+    pub(super) namespace: Option<String>,
     size: usize,
 }
 
@@ -217,8 +242,11 @@ impl<'a> Walk<'a> {
         Self {
             source,
             files: BTreeMap::new(),
+            links: Links::new(),
             wanted: Vec::new(),
+            inflations: Vec::new(),
             visited: BTreeSet::new(),
+            namespace: None,
             size: 0,
         }
     }
@@ -232,11 +260,13 @@ impl<'a> Walk<'a> {
     ) -> Inputs {
         Inputs {
             directory: directory.into(),
-            hash: identity(directory, &how, &declaration, &self.files),
+            hash: identity(directory, &how, &declaration, &self.files, &self.links),
             how,
             files: self.files,
             declaration,
+            links: self.links,
             wanted: self.wanted,
+            inflations: self.inflations,
         }
     }
 
@@ -264,11 +294,13 @@ impl<'a> Walk<'a> {
             return Ok(How::Kustomize);
         }
         tree.check_submodules_under(directory)?;
-        if let Some(text) = self.generated(directory)? {
+        if let Some(text) = self.generated(source)? {
             return Ok(How::Generated(text));
         }
-        for path in tree.under(directory).filter(|path| is_manifest(path)) {
-            self.file(&path)?;
+        for path in tree.under(directory) {
+            if is_manifest(&path) && !source.excludes(&path) {
+                self.file(&path)?;
+            }
         }
         Ok(How::Plain)
     }
@@ -295,7 +327,8 @@ impl<'a> Walk<'a> {
             missing.push(path.clone());
         }
         values.retain(|path| !missing.contains(path));
-        let own = tree.under(place).filter(|path| is_values(path));
+        let is_own = |path: &String| is_values(path) && !source.excludes(path);
+        let own = tree.under(place).filter(is_own);
         let own: Vec<_> = match &source.helm.values {
             _ if tree.has_file(place) => vec![place.clone()],
             None if chart != place => own.collect(),
@@ -305,7 +338,15 @@ impl<'a> Walk<'a> {
             self.file(&path)?;
             values.push(path);
         }
+        for path in &values {
+            check_readable(path, &self.files[path])?;
+        }
         Ok(values)
+    }
+
+    /// A path without links to directories on it.
+    pub(super) fn real(&mut self, path: &str) -> Result<String, Invalid> {
+        self.source.resolved(path, &mut self.links)
     }
 
     pub(super) fn file(&mut self, path: &str) -> Result<bool, Invalid> {
@@ -351,7 +392,9 @@ mod tests {
             how: How::Plain,
             files,
             declaration: None,
+            links: Links::new(),
             wanted: Vec::new(),
+            inflations: Vec::new(),
             hash: String::new(),
         };
         let at = |kind: &str| {

@@ -7,16 +7,30 @@ use serde_json::Value;
 use super::complete::{Wanted, What};
 use super::dependencies::line;
 use super::inputs::{Inputs, Walk};
+use super::plain::{manifests, repeated};
 use super::remote::Base;
 use super::run::{MOST_TIME, Program};
 use super::source::{Source, join};
 use super::{NotRendered, Renderer};
-use crate::domain::catalog::{KUSTOMIZATIONS, is_manifest, is_own};
+use crate::domain::catalog::{KUSTOMIZATIONS, RenderSource, is_manifest, is_own};
 use crate::domain::manifest::Manifest;
 use crate::domain::{Invalid, yaml};
 
 /// What kustomize says of a kustomization without resources.
 const EMPTY: &str = "kustomization.yaml is empty";
+
+/// What it says of a key that is repeated, without the file.
+const REPEATED: &str = "already defined at line";
+
+/// Which key kustomize refuses, and where.
+fn of_repeated(inputs: &Inputs) -> Option<String> {
+    let files = inputs.files.iter();
+    let mut found = files.flat_map(|(path, content)| repeated(path, content));
+    let first = found.next()?;
+    Some(format!(
+        "{first} stands twice in one mapping, which kustomize refuses: leave one of them out"
+    ))
+}
 
 pub(super) fn is_kustomization(source: &Source<'_>, directory: &str) -> bool {
     KUSTOMIZATIONS
@@ -27,6 +41,7 @@ pub(super) fn is_kustomization(source: &Source<'_>, directory: &str) -> bool {
 impl Renderer {
     pub(super) async fn kustomize(&self, inputs: &Inputs) -> Result<Vec<Manifest>, NotRendered> {
         let arguments = ["build".into(), format!("./{}", inputs.directory)];
+        let inputs = &*self.inflate(inputs).await?;
         let out = self
             .run(inputs, Program::Kustomize, &arguments, MOST_TIME)
             .await;
@@ -34,6 +49,9 @@ impl Renderer {
             Ok(out) => Ok(self.parse(&out, inputs).await?),
             // Whether an application may be empty is decided where it is known what it has.
             Err(NotRendered::Invalid(Invalid(why))) if why.contains(EMPTY) => Ok(Vec::new()),
+            Err(NotRendered::Invalid(Invalid(why))) if why.contains(REPEATED) => {
+                Err(Invalid(of_repeated(inputs).unwrap_or(why)).into())
+            }
             Err(error) => Err(error),
         }
     }
@@ -48,15 +66,16 @@ pub(super) fn files_of(directory: &str) -> impl Iterator<Item = String> {
 }
 
 /// The directories below a directory that are kustomizations, without those below others.
-fn kustomizations_below(source: &Source<'_>, directory: &str) -> BTreeSet<String> {
+fn kustomizations_below(tree: &Source<'_>, source: &RenderSource) -> BTreeSet<String> {
     let mut found: BTreeSet<String> = BTreeSet::new();
     // A directory comes before what is below it.
-    for path in source.under(directory) {
+    for path in tree.under(&source.directory) {
         let Some((place, name)) = path.rsplit_once('/') else {
             continue;
         };
         let is_below = |other: &String| is_own(other, place);
-        if KUSTOMIZATIONS.contains(&name) && !found.iter().any(is_below) {
+        if KUSTOMIZATIONS.contains(&name) && !source.excludes(&path) && !found.iter().any(is_below)
+        {
             found.retain(|other| !is_own(place, other));
             found.insert(place.into());
         }
@@ -67,18 +86,20 @@ fn kustomizations_below(source: &Source<'_>, directory: &str) -> BTreeSet<String
 impl Walk<'_> {
     /// A directory of manifests with kustomizations below it, as one kustomization of them all: the
     /// text of its file, as Flux would write it. None: there are none below.
-    pub(super) fn generated(&mut self, directory: &str) -> Result<Option<String>, Invalid> {
-        let nested = kustomizations_below(self.source, directory);
+    pub(super) fn generated(&mut self, source: &RenderSource) -> Result<Option<String>, Invalid> {
+        let directory = &source.directory;
+        let nested = kustomizations_below(self.source, source);
         if nested.is_empty() {
             return Ok(None);
         }
         let is_nested = |path: &str| nested.iter().any(|other| is_own(other, path));
         let files = self.source.under(directory);
         let files: Vec<_> = files
-            .filter(|path| is_manifest(path) && !is_nested(path))
+            .filter(|path| is_manifest(path) && !is_nested(path) && !source.excludes(path))
             .collect();
         for path in &files {
             self.file(path)?;
+            manifests(path, &self.files[path], &|text| Manifest::parse_all(text, path))?;
         }
         for path in &nested {
             self.kustomization(path)?;
@@ -103,7 +124,12 @@ impl Walk<'_> {
     }
 
     pub(super) fn kustomization(&mut self, directory: &str) -> Result<(), Invalid> {
-        if !self.visited.insert(directory.into()) {
+        // Its charts take the namespace of whoever names it.
+        let visited = format!(
+            "{directory} {}",
+            self.namespace.as_deref().unwrap_or_default()
+        );
+        if !self.visited.insert(visited) {
             return Ok(());
         }
         let file = &self.file_of(directory)?;
@@ -111,13 +137,17 @@ impl Walk<'_> {
         let text = String::from_utf8_lossy(&self.files[file]).into_owned();
         let documents =
             yaml::documents(&text).map_err(|error| Invalid(format!("{file}: {error}")))?;
+        let outer = self.namespace.clone();
         for document in &documents {
-            for reference in
-                references(document).map_err(|why| Invalid(format!("{file}: {why}")))?
-            {
+            if let Some(own) = document["namespace"].as_str().filter(|own| !own.is_empty()) {
+                self.namespace = Some(own.into());
+            }
+            self.charts(directory, file, document)?;
+            for reference in references(document) {
                 self.reference(directory, file, &reference)?;
             }
         }
+        self.namespace = outer;
         Ok(())
     }
 
@@ -131,7 +161,12 @@ impl Walk<'_> {
                 file,
                 written,
             };
-            return self.want(Wanted { at, what });
+            let namespace = self.namespace.clone();
+            return self.want(Wanted {
+                at,
+                what,
+                namespace,
+            });
         }
         let remote =
             reference.contains("://") || reference.contains('?') || reference.starts_with("git@");
@@ -146,6 +181,7 @@ impl Walk<'_> {
             ))
         };
         let path = join(directory, reference).ok_or_else(outside)?;
+        let path = self.real(&path)?;
         if self.source.is_directory(&path) {
             return self.kustomization(&path);
         }
@@ -157,23 +193,12 @@ impl Walk<'_> {
     }
 }
 
-/// Every path that a kustomization refers to. An error: it uses a field that is not supported.
-fn references(document: &Value) -> Result<Vec<String>, String> {
-    for field in ["helmCharts", "helmChartInflationGenerator", "helmGlobals"] {
-        if !document[field].is_null() {
-            return Err(format!(
-                "`{field}` is not supported: make the chart an application of its own"
-            ));
-        }
-    }
+/// Every path that a kustomization refers to, but for those of its charts.
+fn references(document: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    // Some fields may hold inline YAML instead of a path.
     let mut add = |value: &Value| {
-        if let Some(text) = value.as_str()
-            && !text.contains('\n')
-        {
-            found.push(text.to_string());
-        }
+        let path = value.as_str().filter(|text| !is_inline(text));
+        found.extend(path.map(str::to_string));
     };
     let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
     for field in [
@@ -207,7 +232,13 @@ fn references(document: &Value) -> Result<Vec<String>, String> {
             }
         }
     }
-    Ok(found)
+    found
+}
+
+/// Whether a text is YAML in the place of a path.
+fn is_inline(text: &str) -> bool {
+    let is_object = |all: Vec<Value>| all.iter().any(Value::is_object);
+    text.contains('\n') || yaml::documents(text).is_ok_and(is_object)
 }
 
 #[cfg(test)]
@@ -218,11 +249,11 @@ mod tests {
     fn every_way_to_name_a_file_is_followed() {
         let document = serde_json::json!({
             "resources": ["a.yaml", "https://example.com/b"], "patches": [{"path": "p.yaml"}, {"patch": "x: 1"}],
-            "patchesStrategicMerge": ["s.yaml", "inline:\n  yaml: 1"], "configMapGenerator": [{"files": ["k=f.txt", "g.txt"], "envs": [".env"]}],
+            "patchesStrategicMerge": ["s.yaml", "inline:\n  yaml: 1", "{\"kind\": \"A\"}"], "configMapGenerator": [{"files": ["k=f.txt", "g.txt"], "envs": [".env"]}],
             "openapi": {"path": "o.json"},
         });
         assert_eq!(
-            references(&document).unwrap(),
+            references(&document),
             [
                 "a.yaml",
                 "https://example.com/b",
@@ -234,6 +265,5 @@ mod tests {
                 "g.txt"
             ]
         );
-        assert!(references(&serde_json::json!({"helmCharts": [{}]})).is_err());
     }
 }

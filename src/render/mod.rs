@@ -13,7 +13,9 @@
 //! - [`inputs`]: the files that a rendering reads, and their hash; [`kustomize`]
 //!   and [`chart`] (with [`dependencies`]) follow references and run the program;
 //!   [`declared`]: what an object of Argo CD or Flux says about it;
-//!   [`releases`]: what Flux's HelmReleases among the objects install
+//!   [`releases`]: what Flux's HelmReleases among the objects install;
+//!   [`editable`]: those that an image may be set in
+//! - [`plain`]: manifests as they are; [`inflation`]: charts in kustomizations
 //! - [`complete`], [`remote`]: what it needs from elsewhere, fetched
 //! - [`run`], [`jail`]: running the programs, as child processes or in a
 //!   container of their own
@@ -27,8 +29,8 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::domain::Invalid;
 use crate::domain::manifest::Manifest;
-use crate::domain::{Invalid, yaml};
 
 mod budget;
 mod chart;
@@ -36,9 +38,11 @@ mod complete;
 mod declared;
 mod dependencies;
 mod editable;
+mod inflation;
 mod inputs;
 pub mod jail;
 mod kustomize;
+mod plain;
 mod releases;
 mod remote;
 mod rules;
@@ -107,7 +111,16 @@ struct Shared {
     /// Parsing of long texts, one at a time.
     parsing: Semaphore,
     /// Renderings as JSON, which takes a tenth of the memory of parsed manifests.
-    cache: moka::future::Cache<(String, Option<Release>), Arc<str>>,
+    cache: moka::future::Cache<(String, Option<Release>), Arc<Stored>>,
+    /// Templates that use `lookup`, by the same keys.
+    lookups: moka::future::Cache<(String, Option<Release>), Arc<str>>,
+}
+
+/// A rendering as it is kept.
+struct Stored {
+    manifests: String,
+    /// Keys that are repeated in their mapping, in words.
+    repeated: Vec<String>,
 }
 
 impl Renderer {
@@ -119,9 +132,12 @@ impl Renderer {
             rules: moka::future::Cache::builder().max_capacity(5_000).build(),
             evaluating: Semaphore::new(2),
             cache: moka::future::Cache::builder()
-                .weigher(|_, text: &Arc<str>| u32::try_from(text.len()).unwrap_or(u32::MAX))
+                .weigher(|_, stored: &Arc<Stored>| {
+                    u32::try_from(stored.manifests.len()).unwrap_or(u32::MAX)
+                })
                 .max_capacity(MOST_CACHED)
                 .build(),
+            lookups: moka::future::Cache::new(5_000),
         };
         Self {
             shared: Arc::new(shared),
@@ -153,6 +169,24 @@ impl Renderer {
         inputs: &Inputs,
         release: Option<Release>,
     ) -> Result<Arc<Vec<Manifest>>, NotRendered> {
+        let stored = self.stored(inputs, release).await?;
+        Ok(Manifest::restore(&stored.manifests).map(Arc::new)?)
+    }
+
+    /// Where what is rendered repeats a key in a mapping, in words: the last value counts.
+    pub async fn repeated(
+        &self,
+        inputs: &Inputs,
+        release: Option<Release>,
+    ) -> Result<Vec<String>, NotRendered> {
+        Ok(self.stored(inputs, release).await?.repeated.clone())
+    }
+
+    async fn stored(
+        &self,
+        inputs: &Inputs,
+        release: Option<Release>,
+    ) -> Result<Arc<Stored>, NotRendered> {
         loop {
             let rendered = self.render_once(inputs, release.clone()).await;
             // The cache may return the failure of a concurrent call whose budget was used up. If
@@ -171,10 +205,10 @@ impl Renderer {
         &self,
         inputs: &Inputs,
         release: Option<Release>,
-    ) -> Result<Arc<Vec<Manifest>>, NotRendered> {
+    ) -> Result<Arc<Stored>, NotRendered> {
         let key = (inputs.hash.clone(), release.clone());
         let rendering = async {
-            let mut manifests = self.build(inputs, release.clone()).await?;
+            let (mut manifests, repeated) = self.build(inputs, release.clone()).await?;
             if let Some(cluster) = release.filter(|_| inputs.may_have_releases()) {
                 manifests = self.with_releases(manifests, &cluster).await?;
             }
@@ -189,32 +223,32 @@ impl Renderer {
                 ))
                 .into());
             }
-            Ok::<Arc<str>, NotRendered>(Manifest::store(&manifests).into())
+            let manifests = Manifest::store(&manifests);
+            Ok::<_, NotRendered>(Arc::new(Stored {
+                manifests,
+                repeated,
+            }))
         };
-        let stored = self
-            .shared
-            .cache
-            .try_get_with(key, rendering)
-            .await
-            .map_err(|error: Arc<NotRendered>| (*error).clone())?;
-        Ok(Manifest::restore(&stored).map(Arc::new)?)
+        let stored = self.shared.cache.try_get_with(key, rendering).await;
+        stored.map_err(|error: Arc<NotRendered>| (*error).clone())
     }
 
-    /// Renders by the tool that the directory needs.
+    /// Renders by the tool that the directory needs. With the keys that are repeated.
     async fn build(
         &self,
         inputs: &Inputs,
         release: Option<Release>,
-    ) -> Result<Vec<Manifest>, NotRendered> {
+    ) -> Result<(Vec<Manifest>, Vec<String>), NotRendered> {
         let inputs = &*self.complete(inputs).await?;
         match &inputs.how {
             How::Plain => {
                 let _permit = self
                     .permit_to_parse(inputs.files.values().map(|content| content.len()).sum())
                     .await;
-                Ok(tokio::task::block_in_place(|| plain(inputs))?)
+                Ok(tokio::task::block_in_place(|| plain::all(inputs))?)
             }
-            How::Kustomize | How::Generated(_) => self.kustomize(inputs).await,
+            // It refuses such keys itself.
+            How::Kustomize | How::Generated(_) => Ok((self.kustomize(inputs).await?, Vec::new())),
             How::Helm(chart) => {
                 let release = release.ok_or_else(|| {
                     Invalid(format!("{}: a chart needs a destination", inputs.directory))
@@ -244,6 +278,7 @@ impl Renderer {
             program,
             arguments: arguments.to_vec(),
             files: inputs.layout(),
+            links: inputs.links.clone(),
             of_head: self.budget.is_some(),
             most,
         };
@@ -283,7 +318,9 @@ impl Renderer {
             how: How::Plain,
             files: BTreeMap::new(),
             declaration: None,
+            links: source::Links::new(),
             wanted: Vec::new(),
+            inflations: Vec::new(),
             hash: String::new(),
         };
         let open_ways = self
@@ -295,25 +332,4 @@ impl Renderer {
             Err(_) => Err(Invalid("what the jail lets through could not be tried".into()).into()),
         }
     }
-}
-
-fn plain(inputs: &Inputs) -> Result<Vec<Manifest>, Invalid> {
-    let mut manifests: Vec<Manifest> = Vec::new();
-    let mut nodes = 0;
-    for (path, content) in &inputs.files {
-        let parsed = inputs.parse(&String::from_utf8_lossy(content), path)?;
-        nodes += parsed
-            .iter()
-            .map(|manifest| yaml::nodes(&manifest.value))
-            .sum::<usize>();
-        if nodes > yaml::MOST_NODES {
-            return Err(Invalid(format!(
-                "{}: its manifests have more than {} values: split it",
-                inputs.directory,
-                yaml::MOST_NODES
-            )));
-        }
-        manifests.extend(parsed);
-    }
-    Ok(manifests)
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::complete::{Wanted, What};
+use super::complete::{MOST_WANTED, Wanted, What};
 use super::dependencies::{Dependency, chart_version, is_exact};
 use super::inputs::{Chart, How, Inputs};
 use super::remote::FETCHED;
+use super::source::Links;
 use super::{NotRendered, Release, Renderer};
 use crate::domain::Invalid;
 use crate::domain::build::Place;
@@ -33,11 +34,14 @@ impl Renderer {
         }
         let mut installed = Vec::new();
         let mut unknown: BTreeMap<usize, String> = BTreeMap::new();
-        for (at, manifest) in manifests.iter().enumerate() {
-            if !release::is_release(&manifest.key) {
-                continue;
-            }
+        let all = manifests.iter().enumerate();
+        let all = all.filter(|(_, manifest)| release::is_release(&manifest.key));
+        for (count, (at, manifest)) in all.enumerate() {
             let found = match HelmRelease::of(manifest, &manifests, &cluster.namespace) {
+                Ok(_) if count >= MOST_WANTED => Err(Invalid(format!(
+                    "more than {MOST_WANTED} HelmReleases: split the application"
+                ))
+                .into()),
                 Ok(of) => self.installed(&of, cluster).await,
                 Err(why) => Err(Invalid(why).into()),
             };
@@ -104,7 +108,7 @@ fn chart_inputs(of: &HelmRelease) -> Result<Inputs, Invalid> {
     let what = What::Chart {
         chart: chart_version(&at, &wanted)?,
         into: directory.clone(),
-        of: directory.clone(),
+        instead: "make the chart a part of the repository".into(),
     };
     let hash = hex::encode(Sha256::digest(format!("{of:?}")));
     Ok(Inputs {
@@ -116,7 +120,9 @@ fn chart_inputs(of: &HelmRelease) -> Result<Inputs, Invalid> {
         directory,
         files: BTreeMap::new(),
         declaration: None,
-        wanted: vec![Wanted { at, what }],
+        links: Links::new(),
+        wanted: vec![Wanted::new(&at, what)],
+        inflations: Vec::new(),
         hash: format!("release {hash}"),
     })
 }
@@ -139,7 +145,9 @@ fn post_inputs(chart: &Inputs, post: &Value, made: &[Manifest]) -> Inputs {
         how: How::Kustomize,
         files: BTreeMap::from(files),
         declaration: None,
+        links: Links::new(),
         wanted: Vec::new(),
+        inflations: Vec::new(),
         hash: format!("{} {post} {digest}", chart.hash),
         directory,
     }

@@ -62,7 +62,9 @@ impl Renderer {
             how: How::Plain,
             files,
             declaration: None,
+            links: BTreeMap::new(),
             wanted: Vec::new(),
+            inflations: Vec::new(),
             hash: String::new(),
         };
         let arguments = ["rules".to_string(), "rules.json".to_string()];

@@ -2,10 +2,14 @@
 //! link leads out of the tree.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use super::MOST_LINKS;
 use crate::domain::{Invalid, catalog};
 use crate::git::{EntryMode, Listing, Mirror, TreeId, is_lfs_pointer};
+
+/// Symbolic links to directories: each with the directory that it leads to, in which there are none.
+pub(super) type Links = BTreeMap<String, String>;
 
 /// A Git tree with its listing, read once for all applications.
 pub struct Source<'a> {
@@ -96,43 +100,82 @@ impl<'a> Source<'a> {
         self.files.has_directory(path)
     }
 
+    /// A path without the symbolic links to directories that are on it. Those are added to `links`,
+    /// each with the directory that it leads to.
+    pub(super) fn resolved(&self, path: &str, links: &mut Links) -> Result<String, Invalid> {
+        self.resolve(path, links, MOST_LINKS)
+    }
+
+    fn resolve(&self, path: &str, links: &mut Links, most: usize) -> Result<String, Invalid> {
+        let mut real = String::new();
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            let next = match real.is_empty() {
+                true => part.to_string(),
+                false => format!("{real}/{part}"),
+            };
+            let Some(to) = self.target(&next)? else {
+                real = next;
+                continue;
+            };
+            if most == 0 {
+                return Err(nowhere(&next));
+            }
+            let to = self.resolve(&to, links, most - 1)?;
+            // What leads to a file is followed when it is read.
+            if !to.is_empty() && !self.is_directory(&to) {
+                real = next;
+                continue;
+            }
+            links.insert(next, to.clone());
+            real = to;
+        }
+        Ok(real)
+    }
+
+    /// Where a symbolic link leads to. None: it is none.
+    fn target(&self, path: &str) -> Result<Option<String>, Invalid> {
+        let Some((EntryMode::Symlink, id)) = self.files.get(path) else {
+            return Ok(None);
+        };
+        let blob = self.mirror.blob(id);
+        let blob = blob.map_err(|error| Invalid(format!("{path}: {error}")))?;
+        let target = String::from_utf8_lossy(&blob);
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let to = join(parent, &target).ok_or_else(|| {
+            Invalid(format!(
+                "{path} is a symbolic link that leads out of the repository ({target})"
+            ))
+        });
+        to.map(Some)
+    }
+
     /// A file's content. A symbolic link is followed inside the tree only.
     pub(super) fn content(&self, path: &str) -> Result<Option<Vec<u8>>, Invalid> {
         let mut at = path.to_string();
         for _ in 0..MOST_LINKS {
+            at = self.resolved(&at, &mut Links::new())?;
+            if let Some(to) = self.target(&at)? {
+                at = to;
+                continue;
+            }
             let Some((mode, id)) = self.files.get(&at) else {
                 self.check_submodules(&at)?;
                 return Ok(None);
             };
-            let blob = || {
-                self.mirror
-                    .blob(id)
-                    .map_err(|error| Invalid(format!("{at}: {error}")))
-            };
-            match mode {
-                EntryMode::File => {
-                    let content = blob()?;
-                    check_pointer(&at, &content)?;
-                    return Ok(Some(content));
-                }
-                EntryMode::Symlink => {
-                    let target = String::from_utf8_lossy(&blob()?).into_owned();
-                    let parent = at.rsplit_once('/').map_or("", |(parent, _)| parent);
-                    at = join(parent, &target).ok_or_else(|| {
-                        Invalid(format!(
-                            "{path} is a symbolic link that leads out of the repository ({target})"
-                        ))
-                    })?;
-                }
-                EntryMode::Directory | EntryMode::Submodule => {
-                    return Err(submodule(&at));
-                }
+            if mode != EntryMode::File {
+                return Err(submodule(&at));
             }
+            let content = self.mirror.blob(id);
+            let content = content.map_err(|error| Invalid(format!("{at}: {error}")))?;
+            check_pointer(&at, &content)?;
+            return Ok(Some(content));
         }
-        Err(Invalid(format!(
-            "{path} is a symbolic link that leads nowhere"
-        )))
+        Err(nowhere(path))
     }
+}
+
+fn nowhere(path: &str) -> Invalid {
+    Invalid(format!("{path} is a symbolic link that leads nowhere"))
 }
 
 fn submodule(path: &str) -> Invalid {

@@ -8,6 +8,9 @@ pub const NEW_APPLICATION: &str = "This application is not on the base branch ye
 /// All that windlass says in the threads of such a repository.
 pub const FOREIGN_IDS: &str = "windlass does nothing in this repository: it has SHA-256 object ids, which windlass does not support. Put the configuration into a repository with SHA-1 ids, the default.";
 
+/// How many repeated keys are listed.
+const MOST_KEYS: usize = 10;
+
 /// An application that a pull request takes out of Git, with the names of its objects.
 pub fn leaves_git(objects: &[String]) -> String {
     format!(
@@ -22,6 +25,25 @@ pub fn looks_up(template: &str) -> String {
     format!(
         "{} reads the cluster with `lookup`, which finds nothing here, as with `helm template`: the chart is rendered as on its first installation.",
         code(template)
+    )
+}
+
+/// Keys that are repeated in a mapping, each with its place.
+pub fn repeated(keys: &[String]) -> String {
+    let some: Vec<_> = keys
+        .iter()
+        .take(MOST_KEYS)
+        .map(|key| format!("`{}`", key.replace('`', "")))
+        .collect();
+    let more = keys.len() - some.len();
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
+    format!(
+        "A key stands twice in one mapping, and the last value counts, as with kubectl: {}{more}.",
+        some.join(", ")
     )
 }
 

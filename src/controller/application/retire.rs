@@ -264,6 +264,7 @@ pub fn target_of(object: &Application) -> Target {
         },
         images: vec![],
         chart: None,
+        exclude: vec![],
         helm: HelmOptions::default(),
         fields: FieldRules::default(),
         drift: DriftMode::Report,

@@ -7,7 +7,7 @@
 //! was applied ([`is_as_applied`]).
 //!
 //! A [`Request`] becomes a [`Prediction`] by the first case that fits, each in
-//! a file: who manages the object and what is taken over (`adoption`), a
+//! a file: what is encrypted (`encrypted`), who manages the object and what is taken over (`adoption`), a
 //! hook's next run (`hooks`), Secrets of others (`secrets`), fields that others
 //! hold (`conflicts`, `others`), namespaces and kinds of the same change
 //! (`new_kinds`), an application of the same change (`new_application`), what
@@ -17,6 +17,7 @@
 
 mod adoption;
 mod conflicts;
+mod encrypted;
 mod hooks;
 mod live;
 mod new_application;
@@ -35,6 +36,7 @@ use std::collections::BTreeMap;
 use adoption::{adopt, carried_over, is_abandoned, refuse_others};
 pub use conflicts::fields;
 use conflicts::{decide, ignore, undecided};
+use encrypted::encrypted;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use hooks::next_run;
 pub use hooks::not_a_hook;
@@ -169,6 +171,9 @@ async fn predict(
     rerun_failed: bool,
 ) -> ClusterResult<Prediction> {
     let request = Request::new(manifest, live);
+    if let Some(predicted) = encrypted(scope, &request) {
+        return Ok(predicted);
+    }
     if !scope.in_base {
         return as_if_new(scope, request, set).await;
     }

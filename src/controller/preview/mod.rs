@@ -114,6 +114,9 @@ pub async fn application(
     }
     let looks_up = rendered.looks_up.as_deref().map(view::looks_up);
     preview.notes.extend(looks_up);
+    if !rendered.repeated.is_empty() {
+        preview.notes.push(view::repeated(&rendered.repeated));
+    }
     preview.images = image_changes(&containers(&rendered.base), &containers(&rendered.head));
     let owner = key.owner_label(repository_id);
     let scope = AppScope {

@@ -43,6 +43,8 @@ pub struct Rendered {
     pub synced: Option<Vec<Manifest>>,
     /// The template of the head that uses Helm's `lookup`.
     pub looks_up: Option<String>,
+    /// Keys of the head that are repeated in a mapping, each with its place.
+    pub repeated: Vec<String>,
 }
 
 impl Rendering<'_> {
@@ -73,7 +75,9 @@ impl Rendering<'_> {
             return Ok(Err(Invalid("it renders no objects: nothing would be pruned, and the sync would stop with that message".into())));
         }
         if let Ok(Some(inputs)) = after {
-            rendered.looks_up = self.environment.looks_up(self.target, inputs).await?;
+            let (environment, target) = (self.environment, self.target);
+            rendered.looks_up = environment.looks_up(target, inputs).await?;
+            rendered.repeated = environment.repeated(target, inputs, self.known).await?;
         }
         if let Some(synced) = synced {
             rendered.synced = Some(self.manifests(synced).await?.unwrap_or_default());

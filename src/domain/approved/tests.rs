@@ -198,3 +198,60 @@ fn what_is_kept_is_bounded_and_holds_no_long_values() {
         (MOST_PLANS, "y")
     );
 }
+
+/// A plan that sets a value of each of many objects, with names and fields of some length.
+fn wide(objects: usize, name: usize, field: usize) -> Plan {
+    let all = (0..objects).map(|number| {
+        let key = ResourceKey {
+            name: format!("{number}{}", "n".repeat(name)),
+            ..key()
+        };
+        let field = "\"".repeat(field);
+        let after = json!({"kind": "Deployment", "spec": {field: number}});
+        Comparison::new(key, Side::Absent, side(after))
+    });
+    Plan::new(&Mask::new(b"test"), all)
+}
+
+#[test]
+fn all_that_is_kept_fits_into_a_status() {
+    // Objects, bytes of each name and of each field; how many changes and values of one plan are
+    // kept, and how many of thirty plans.
+    let table = [
+        (1, 10, 10, (1, 1), MOST_PLANS),
+        (500, 10, 10, (500, 500), 3),
+        (500, 200, 10, (229, 229), 3),
+        (5000, 10, 10, (500, 500), 3),
+        (5000, 200, 0, (228, 228), 3),
+        (500, 10, 2000, (500, 12), 2),
+        (5000, 250, 2000, (194, 12), 2),
+    ];
+    for (objects, name, field, (changes, values), plans) in table {
+        let case = format!("{objects} objects, names of {name}, fields of {field}");
+        let plan = wide(objects, name, field);
+        let one = approved("x", "y", &plan);
+        let with_values = one.changes.iter().filter(|kept| !kept.values.is_empty());
+        assert_eq!(
+            (one.changes.len(), with_values.count()),
+            (changes, values),
+            "{case}"
+        );
+        let mut kept = Vec::new();
+        for pull_request in 0..30 {
+            let (from, to) = (format!("{pull_request}"), format!("{}", pull_request + 1));
+            let inputs = ApprovedPlan {
+                pull_request,
+                from,
+                to,
+                ..one.clone()
+            };
+            keep(&mut kept, inputs);
+        }
+        let newest = kept.last().map(|plan| plan.pull_request);
+        assert_eq!((kept.len(), newest), (plans, Some(29)), "{case}");
+        assert!(
+            serde_json::to_string(&kept).unwrap().len() < 300 << 10,
+            "{case}"
+        );
+    }
+}

@@ -187,6 +187,7 @@ fn target(rule: &Rule, found: &Match<'_>, path: &str) -> Result<Target, Invalid>
         chart: rule.chart.as_deref().map(|chart| found.fill_path(chart)),
         helm,
         declared: None,
+        exclude: rule.exclude.clone(),
         stage: Stage {
             reconcile,
             ..stage.clone()

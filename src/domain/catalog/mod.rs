@@ -24,7 +24,7 @@ use super::manifest::{ResourceKey, is_label};
 use super::ownership::FieldRules;
 use super::substitute::Transforms;
 use super::sync::DriftMode;
-use super::{ApplicationKey, Invalid, Name, RepoName};
+use super::{ApplicationKey, Invalid, Name, RepoName, wildcard};
 use discover::Discover;
 use rule::Rule;
 
@@ -254,6 +254,8 @@ pub struct Target {
     pub helm: HelmOptions,
     /// The object of another reconciler that declares it; None: `windlass.yaml` does.
     pub declared: Option<Declared>,
+    /// Paths that are not read; `*` stands for any text.
+    pub exclude: Vec<String>,
     /// What is done about fields that other field managers own.
     pub fields: FieldRules,
     /// What is done about drift.
@@ -288,6 +290,19 @@ pub struct RenderSource {
     pub helm: HelmOptions,
     /// The object that says how; each tree has its own version of it.
     pub written: Option<Written>,
+    /// As of the [`Target`].
+    pub exclude: Vec<String>,
+}
+
+impl RenderSource {
+    /// Whether a file of the directory is left out, by itself or with a directory that it is in.
+    pub fn excludes(&self, path: &str) -> bool {
+        let below = self.directory.len() + 1;
+        let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let own = parents.filter(|parent| parent.len() > below);
+        let mut places = own.chain([path]);
+        places.any(|place| self.exclude.iter().any(|pattern| wildcard(pattern, place)))
+    }
 }
 
 /// Whether a file is an application's own: in its directory, or the file that it is.
@@ -314,6 +329,7 @@ impl Target {
             chart: self.chart.clone(),
             helm: self.helm.clone(),
             written: self.declared.as_ref().map(|by| by.written.clone()),
+            exclude: self.exclude.clone(),
         }
     }
 

@@ -207,7 +207,8 @@ pub(super) struct RawRule {
     /// filled in below. A directory counts if it holds a kustomization, a chart or manifests. What
     /// the application is called has lower-case letters, digits and dashes.
     pub(super) path: String,
-    /// Paths that are no applications although the path matches; `*` stands for any text.
+    /// Paths that are no applications although the path matches, and files and directories of
+    /// applications that are neither manifests nor values; `*` stands for any text.
     #[serde(default)]
     pub(super) exclude: Vec<String>,
     /// The namespace of its objects; placeholders of the path are filled in.

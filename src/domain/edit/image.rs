@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::document::{single, split_documents};
 use super::{Assignment, EditError, Kind, Step, Steps, at, edited};
 use crate::domain::image::{Candidate, Digest, ImageRef, same_image, shortest};
+use crate::domain::manifest::is_custom_group;
 
 /// Sets tag and digest of the candidate's image in the places of `text` that are wanted. None: there
 /// are none. If it has the candidate already, the text stays the same.
@@ -166,8 +167,10 @@ impl Place {
 fn places(document: &Value, kind: Kind, image: &str) -> Vec<Place> {
     let mut found = Vec::new();
     match kind {
-        Kind::Kustomization => entries(document, image, &mut found),
-        Kind::Manifests if is_kustomization(document) => entries(document, image, &mut found),
+        Kind::Kustomization => of_kustomization(document, image, &mut found),
+        Kind::Manifests if is_kustomization(document) => {
+            of_kustomization(document, image, &mut found);
+        }
         Kind::Manifests => manifest_fields(document, image, &mut Vec::new(), &mut found),
         Kind::Values => values(document, image, &mut Vec::new(), &mut found),
     }
@@ -180,6 +183,23 @@ fn is_kustomization(document: &Value) -> bool {
         document["kind"].as_str(),
         Some("Kustomization" | "Component")
     ) && (version.is_empty() || version.starts_with("kustomize.config.k8s.io/"))
+}
+
+fn group_of(object: &Value) -> &str {
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    version.split_once('/').map_or("", |(group, _)| group)
+}
+
+/// Entries of a kustomization's `images:`, and the values of its charts.
+fn of_kustomization(document: &Value, image: &str, found: &mut Vec<Place>) {
+    entries(document, image, found);
+    let charts = document["helmCharts"].as_array().into_iter().flatten();
+    for (index, chart) in charts.enumerate() {
+        let keys = ["helmCharts", "valuesInline"].map(|key| Step::Key(key.into()));
+        let [charts, inline] = keys;
+        let mut steps = vec![charts, Step::Index(index), inline];
+        values(&chart["valuesInline"], image, &mut steps, found);
+    }
 }
 
 /// Entries of a kustomization's `images:`.
@@ -199,12 +219,15 @@ fn entries(document: &Value, image: &str, found: &mut Vec<Place>) {
     }
 }
 
-/// Every `image:` field of a manifest, and values in it for a chart, as of a HelmRelease.
+/// Every `image:` field of a manifest.
 fn manifest_fields(value: &Value, image: &str, steps: &mut Steps, found: &mut Vec<Place>) {
+    match group_of(value) {
+        // Flux's kinds for images name what is followed, not what runs.
+        "image.toolkit.fluxcd.io" => return,
+        group if is_custom_group(group) => return values(value, image, steps, found),
+        _ => {}
+    }
     below(value, steps, &mut |key, value, steps| match value {
-        Value::Object(_) if matches!(key, Some("values" | "valuesObject")) => {
-            values(value, image, steps, found);
-        }
         Value::String(text) if key == Some("image") => found.extend(field(text, image, steps)),
         other => manifest_fields(other, image, steps, found),
     });
@@ -221,7 +244,8 @@ fn field(text: &str, image: &str, steps: &Steps) -> Option<Place> {
     })
 }
 
-/// The places of a chart's values: `image: NAME:TAG`, and mappings with `repository` and `tag`.
+/// The places of a chart's values, or of a custom kind: `image: NAME:TAG`, `images: [NAME:TAG]`, and
+/// mappings with `repository` and `tag`.
 fn values(value: &Value, image: &str, steps: &mut Steps, found: &mut Vec<Place>) {
     if let Some(apart) = apart(value, image, steps) {
         found.push(apart);
@@ -230,6 +254,12 @@ fn values(value: &Value, image: &str, steps: &mut Steps, found: &mut Vec<Place>)
     below(value, steps, &mut |key, value, steps| match value {
         Value::String(text) if matches!(key, Some("image" | "imageName")) => {
             found.extend(field(text, image, steps));
+        }
+        Value::Array(_) if key.is_some_and(|key| key.ends_with("mages")) => {
+            below(value, steps, &mut |_, item, steps| match item {
+                Value::String(text) => found.extend(field(text, image, steps)),
+                other => values(other, image, steps, found),
+            });
         }
         other => values(other, image, steps, found),
     });

@@ -1,6 +1,6 @@
 //! Desired objects and their identity.
 //!
-//! `parse`: reads a document. `names`: the names that Kubernetes accepts. `server_fields`: an object
+//! `parse`: reads a document. `images`: what it runs. `names`: the names that Kubernetes accepts. `server_fields`: an object
 //! without the fields that the server maintains. `stage`: the order of applying.
 
 use std::fmt;
@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::image::ImageRef;
 use super::{APPLICATION_ANNOTATION, ApplicationKey, Invalid, OWNER_LABEL, yaml};
 
+mod images;
 mod names;
 mod parse;
 mod phase;
@@ -109,6 +109,12 @@ impl Manifest {
         Ok(manifests)
     }
 
+    /// Whether SOPS encrypted it, by what SOPS adds.
+    pub fn is_encrypted(&self) -> bool {
+        let sops = &self.value["sops"];
+        sops["mac"].is_string() || sops["lastmodified"].is_string()
+    }
+
     /// `group/version`, as `apiVersion` has it.
     pub fn api_version(&self) -> String {
         if self.key.group.is_empty() {
@@ -152,43 +158,5 @@ impl Manifest {
                 entry.insert(name.into(), Value::String(value));
             }
         }
-    }
-
-    /// Every image that the object's containers run.
-    pub fn images(&self) -> Vec<ImageRef> {
-        self.containers()
-            .into_iter()
-            .map(|(_, image)| image)
-            .collect()
-    }
-
-    /// Every image, with the name of the container that runs it.
-    pub fn containers(&self) -> Vec<(String, ImageRef)> {
-        let mut found = Vec::new();
-        walk(&self.value, &mut |object| {
-            if let Some(image) = object
-                .get("image")
-                .and_then(Value::as_str)
-                .and_then(|text| text.parse().ok())
-            {
-                let name = object
-                    .get("name")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
-                found.push((format!("{} {name}", self.key), image));
-            }
-        });
-        found
-    }
-}
-
-fn walk(value: &Value, visit: &mut impl FnMut(&Map<String, Value>)) {
-    match value {
-        Value::Object(map) => {
-            visit(map);
-            map.values().for_each(|value| walk(value, visit));
-        }
-        Value::Array(items) => items.iter().for_each(|item| walk(item, visit)),
-        _ => {}
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use secrecy::ExposeSecret as _;
 
 use super::super::complete::Wanted;
+use super::super::inflation::Inflation;
 use super::super::inputs::Walk;
 use super::super::run::Trouble;
-use super::super::source::Source;
+use super::super::source::{Links, Source};
 use super::sources::Credentials;
 use super::web::Guard;
 use super::{Fetcher, Unpacked};
@@ -33,7 +34,9 @@ pub(in crate::render) struct Base {
 #[derive(Debug, Default)]
 pub(in crate::render) struct Found {
     pub(in crate::render) files: Unpacked,
+    pub(in crate::render) links: Links,
     pub(in crate::render) wanted: Vec<Wanted>,
+    pub(in crate::render) inflations: Vec<Inflation>,
     /// Whether the base is a file.
     pub(in crate::render) is_file: bool,
 }
@@ -152,7 +155,9 @@ impl Fetcher {
         read.map_err(|why| Trouble::Author(why.0))?;
         Ok(Found {
             files: walk.files,
+            links: walk.links,
             wanted: walk.wanted,
+            inflations: walk.inflations,
             is_file,
         })
     }

@@ -98,7 +98,7 @@ impl Local {
             .prefix("render-")
             .tempdir_in(&self.work)
             .map_err(|error| broken("cannot lay out files", &error))?;
-        lay_out(folder.path(), &job.files)
+        lay_out(folder.path(), &job.files, &job.links)
             .map_err(|error| broken("cannot lay out files", &error))?;
         let child = self
             .command(&program, &job.arguments, folder.path())
@@ -245,11 +245,23 @@ async fn output_of(mut child: Child) -> Result<Output, Trouble> {
         .map_err(|error| broken("cannot be read", &error))
 }
 
-fn lay_out(folder: &Path, files: &BTreeMap<String, Arc<[u8]>>) -> std::io::Result<()> {
+fn lay_out(
+    folder: &Path,
+    files: &BTreeMap<String, Arc<[u8]>>,
+    links: &BTreeMap<String, String>,
+) -> std::io::Result<()> {
     for (path, content) in files {
         let path = folder.join(path);
         std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
         std::fs::write(path, content)?;
+    }
+    // After the files: none is written through a link.
+    for (path, to) in links {
+        let up = "../".repeat(path.matches('/').count());
+        let path = folder.join(path);
+        std::fs::create_dir_all(folder.join(to))?;
+        std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        std::os::unix::fs::symlink(format!("{up}{to}"), path)?;
     }
     Ok(())
 }

@@ -64,6 +64,8 @@ pub struct Job {
     pub arguments: Vec<String>,
     /// Path → content.
     pub files: BTreeMap<String, Arc<[u8]>>,
+    /// Symbolic links, each with the directory that it leads to; no link is on either path.
+    pub links: BTreeMap<String, String>,
     /// It is for a pull request's head: such jobs never take all slots.
     pub of_head: bool,
     /// The time limit.

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::{Job, Local, Program, Programs, Runner, Trouble};
+use crate::domain::catalog::is_own;
 
 /// The most bytes of a request or an answer.
 const MOST_MESSAGE: u64 = 96 << 20;
@@ -26,6 +27,8 @@ struct Request {
     arguments: Vec<String>,
     /// Path → content in base64.
     files: BTreeMap<String, String>,
+    #[serde(default)]
+    links: BTreeMap<String, String>,
     of_head: bool,
     /// Milliseconds.
     most: u64,
@@ -62,6 +65,7 @@ pub(super) async fn request(socket: &Path, job: &Job) -> anyhow::Result<Answer> 
         program: job.program,
         arguments: job.arguments.clone(),
         files,
+        links: job.links.clone(),
         of_head: job.of_head,
         most: job.most.as_millis() as u64,
     };
@@ -134,25 +138,42 @@ pub async fn serve(args: &RenderArgs, programs: Programs) -> anyhow::Result<()> 
     }
 }
 
+/// Only paths inside the folder: the client is not trusted either.
+fn is_inside(path: &str) -> bool {
+    let is_name = |part: &str| !matches!(part, "" | "." | "..");
+    !path.starts_with('/') && path.split('/').all(is_name)
+}
+
 async fn answer(mut stream: UnixStream, runner: &Runner) -> anyhow::Result<()> {
     let Request {
         program,
         arguments,
         files,
+        links,
         of_head,
         most,
     } = receive(&mut stream).await?;
     let files = files.into_iter().map(|(path, content)| {
-        // Only paths inside the folder: the client is not trusted either.
-        let valid =
-            !path.starts_with('/') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        anyhow::ensure!(valid, "`{path}` is not a file of a rendering");
+        anyhow::ensure!(is_inside(&path), "`{path}` is not a file of a rendering");
         Ok((path, Arc::<[u8]>::from(BASE64.decode(content)?)))
     });
+    for (path, to) in &links {
+        let passes = |place: &str| {
+            links
+                .keys()
+                .any(|link| link != place && is_own(link, place))
+        };
+        let valid = is_inside(path) && (to.is_empty() || is_inside(to));
+        anyhow::ensure!(
+            valid && !passes(path) && !passes(to) && !links.contains_key(to),
+            "`{path}` is not a link of a rendering"
+        );
+    }
     let job = Job {
         program,
         arguments,
         files: files.collect::<anyhow::Result<_>>()?,
+        links,
         of_head,
         most: Duration::from_millis(most),
     };

@@ -2,8 +2,10 @@
 
 pub mod command;
 mod elsewhere;
+mod files;
 mod forks;
 mod image_event;
+mod inflation;
 mod layouts;
 mod merge;
 mod preview;

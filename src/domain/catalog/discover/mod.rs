@@ -189,6 +189,7 @@ impl Discover {
                 .map(image)
                 .collect::<Result<_, Invalid>>()?,
             chart: None,
+            exclude: Vec::new(),
             helm: build.helm,
             declared: Some(Declared {
                 written: written.clone(),
