@@ -77,7 +77,7 @@ pub fn targets_in(
     if !catalog.discovers() {
         return Ok(catalog.expand(source.places()));
     }
-    Ok(catalog.expand_with(source.places(), &source.objects()?, repo))
+    Ok(catalog.expand_with(source.places(), source.objects()?, repo))
 }
 
 /// Reads the configuration of a tree of a repository.

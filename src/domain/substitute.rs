@@ -127,6 +127,8 @@ impl Transforms {
             partly,
             only,
             unknown: BTreeSet::new(),
+            depth: MOST_DEPTH,
+            room: MOST_FILLED,
         };
         let metadata = &object["metadata"];
         let is_disabled = |map: &str| metadata[map][SUBSTITUTE] == "disabled";
@@ -149,12 +151,28 @@ struct Filling<'a> {
     /// Only these; None: all.
     only: Option<&'a BTreeSet<String>>,
     unknown: BTreeSet<String>,
+    /// How deep defaults may still be in each other, and how many bytes may still be filled in: what
+    /// is beyond that stays.
+    depth: usize,
+    room: usize,
 }
+
+/// Bounds on what one substitution makes.
+const MOST_DEPTH: usize = 16;
+const MOST_FILLED: usize = 1 << 20;
 
 impl Filling<'_> {
     fn walk(&mut self, value: &mut Value) {
         match value {
-            Value::Object(map) => map.values_mut().for_each(|value| self.walk(value)),
+            Value::Object(map) => {
+                if map.keys().any(|key| key.contains("${")) {
+                    let fields = std::mem::take(map).into_iter();
+                    *map = fields
+                        .map(|(key, value)| (self.text(&key), value))
+                        .collect();
+                }
+                map.values_mut().for_each(|value| self.walk(value));
+            }
             Value::Array(items) => items.iter_mut().for_each(|item| self.walk(item)),
             Value::String(text) if text.contains("${") => {
                 let filled = self.text(text);
@@ -162,7 +180,7 @@ impl Filling<'_> {
                     .then(|| serde_yaml::from_str::<Value>(&filled).ok())
                     .flatten();
                 *value = match parsed {
-                    Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar,
+                    Some(scalar @ (Value::Number(_) | Value::Bool(_) | Value::Null)) => scalar,
                     _ => Value::String(filled),
                 };
             }
@@ -194,7 +212,14 @@ impl Filling<'_> {
             }
             out.push_str(before);
             match self.value(inside) {
-                Some(value) => out.push_str(&value),
+                Some(value) if value.len() <= self.room => {
+                    self.room -= value.len();
+                    out.push_str(&value);
+                }
+                Some(_) => {
+                    self.unknown.insert(name_of(inside).into());
+                    out.push_str(whole);
+                }
                 None => out.push_str(whole),
             }
         }
@@ -225,7 +250,12 @@ impl Filling<'_> {
             ("^^", _) => Some(value.to_uppercase()),
             (",,", _) => Some(value.to_lowercase()),
             (_, Some(_)) if !value.is_empty() => Some(value.into()),
-            (_, Some(default)) => Some(self.text(default)),
+            (_, Some(default)) if self.depth > 0 => {
+                self.depth -= 1;
+                let filled = self.text(default);
+                self.depth += 1;
+                Some(filled)
+            }
             // Other functions of its syntax are not evaluated here.
             _ => {
                 self.unknown.insert(name);
@@ -304,6 +334,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_filled_in_has_bounds() {
+        let long = json!({"spec": {"postBuild": {"substitute": {"X": "x".repeat(10_000)}}}});
+        let mut object = json!({"a": "${X}".repeat(1_000), "${X:0}": 1});
+        let unknown = Transforms::of(&long).fill(&mut object);
+        assert_eq!(unknown.into_iter().collect::<Vec<_>>(), ["X"]);
+        assert!(object.to_string().len() < 2 * MOST_FILLED);
+        let deep = format!("{}x{}", "${A:=".repeat(5_000), "}".repeat(5_000));
+        let mut object = json!({"a": deep});
+        let unknown = Transforms::of(&long).fill(&mut object);
+        assert_eq!(unknown.into_iter().collect::<Vec<_>>(), ["A"]);
+    }
+
+    #[test]
     fn variables_are_filled_in_as_flux_does() {
         let transforms = |more: Value| {
             let mut spec = json!({"postBuild": {"substitute": {"REGION": "eu-1", "COUNT": "3", "NONE": ""}}, "patches": [{"patch": "x"}]});
@@ -323,7 +366,7 @@ mod tests {
             ("${OTHER:=${REGION}}-b", json!("eu-1-b")),
             ("${REGION^^}", json!("EU-1")),
             ("${NONE:-y}", json!("y")),
-            ("${OTHER}", json!("")),
+            ("${OTHER}", Value::Null),
             ("$${REGION}", json!("${REGION}")),
             ("$REGION", json!("$REGION")),
         ] {

@@ -12,6 +12,7 @@ use super::source::{Source, join};
 use crate::domain::build::{Build, Place, Written, flux};
 use crate::domain::catalog::{RenderSource, is_manifest};
 use crate::domain::manifest::Manifest;
+use crate::domain::substitute::Transforms;
 use crate::domain::{Invalid, yaml};
 
 /// The object of Argo CD or Flux that says how an application is rendered.
@@ -174,6 +175,11 @@ impl Walk<'_> {
 }
 
 impl Inputs {
+    /// What its Kustomization fills in, if one declares the application.
+    pub fn transforms(&self) -> Option<&Transforms> {
+        self.declaration.as_ref().map(|by| &by.build.transforms)
+    }
+
     /// The kustomization that is built in the place of the one in Git: with what a reconciler adds.
     /// None: nothing is added.
     pub(super) fn changed_kustomization(&self) -> Result<Option<(String, String)>, Invalid> {

@@ -12,7 +12,6 @@ use super::declared::{Declaration, declared};
 use super::inflation::Inflation;
 use super::kustomize::is_kustomization;
 use super::source::{Links, Source};
-use crate::domain::build::release;
 use crate::domain::catalog::{HelmOptions, RenderSource, is_manifest, is_own};
 use crate::domain::edit;
 use crate::domain::manifest::ResourceKey;
@@ -84,16 +83,6 @@ impl Inputs {
     /// Whether the rendering depends on the destination.
     pub fn asks_the_cluster(&self) -> bool {
         matches!(self.how, How::Helm(_)) || self.may_have_releases()
-    }
-
-    /// Whether HelmReleases may be among what it renders to, which are rendered as well.
-    pub(super) fn may_have_releases(&self) -> bool {
-        let by_flux = self.declaration.as_ref().is_some_and(Declaration::is_flux);
-        let has = |content: &Arc<[u8]>| {
-            let group = release::GROUP.as_bytes();
-            content.windows(group.len()).any(|part| part == group)
-        };
-        by_flux && self.files.values().any(has)
     }
 
     pub fn reads(&self, path: &str) -> bool {

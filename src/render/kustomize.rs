@@ -99,7 +99,11 @@ impl Walk<'_> {
             .collect();
         for path in &files {
             self.file(path)?;
-            manifests(path, &self.files[path], &|text| Manifest::parse_all(text, path))?;
+            let content = &self.files[path];
+            // A variable is filled in after kustomize.
+            if !String::from_utf8_lossy(content).contains("${") {
+                manifests(path, content, &|text| Manifest::parse_all(text, path))?;
+            }
         }
         for path in &nested {
             self.kustomization(path)?;

@@ -30,6 +30,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::domain::Invalid;
+use crate::domain::build::release;
 use crate::domain::manifest::Manifest;
 
 mod budget;
@@ -209,6 +210,9 @@ impl Renderer {
         let key = (inputs.hash.clone(), release.clone());
         let rendering = async {
             let (mut manifests, repeated) = self.build(inputs, release.clone()).await?;
+            for manifest in &mut manifests {
+                release::take_marks(&mut manifest.value);
+            }
             if let Some(cluster) = release.filter(|_| inputs.may_have_releases()) {
                 manifests = self.with_releases(manifests, &cluster).await?;
             }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::complete::{MOST_WANTED, Wanted, What};
+use super::declared::Declaration;
 use super::dependencies::{Dependency, chart_version, is_exact};
 use super::inputs::{Chart, How, Inputs};
 use super::remote::FETCHED;
@@ -81,6 +82,18 @@ impl Renderer {
             manifest
         };
         Ok(made.iter().map(mark).collect())
+    }
+}
+
+impl Inputs {
+    /// Whether HelmReleases may be among what it renders to, which are rendered as well.
+    pub(super) fn may_have_releases(&self) -> bool {
+        let by_flux = self.declaration.as_ref().is_some_and(Declaration::is_flux);
+        let has = |content: &Arc<[u8]>| {
+            let group = release::GROUP.as_bytes();
+            content.windows(group.len()).any(|part| part == group)
+        };
+        by_flux && self.files.values().any(has)
     }
 }
 

@@ -17,6 +17,7 @@ pub struct Source<'a> {
     tree: TreeId,
     files: Listing,
     places: OnceCell<catalog::Tree>,
+    objects: OnceCell<catalog::Objects>,
 }
 
 impl<'a> Source<'a> {
@@ -26,6 +27,7 @@ impl<'a> Source<'a> {
             tree,
             files: mirror.files(tree)?,
             places: OnceCell::new(),
+            objects: OnceCell::new(),
         })
     }
 
@@ -36,7 +38,11 @@ impl<'a> Source<'a> {
     }
 
     /// The objects of other reconcilers in its files. A file that is not in Git has none.
-    pub fn objects(&self) -> anyhow::Result<catalog::Objects> {
+    /// Read once: a tree may have many files.
+    pub fn objects(&self) -> anyhow::Result<&catalog::Objects> {
+        if let Some(known) = self.objects.get() {
+            return Ok(known);
+        }
         let mut objects = catalog::Objects::default();
         let manifests = self.files.all();
         let manifests = manifests.iter().filter(|(path, mode, _)| {
@@ -50,7 +56,7 @@ impl<'a> Source<'a> {
                 objects.add(path, &text);
             }
         }
-        Ok(objects)
+        Ok(self.objects.get_or_init(|| objects))
     }
 
     /// All files, for finding those in which two trees differ.

@@ -32,7 +32,7 @@ pub async fn refuse_others(
 /// Whether the HelmRelease that installs an object is the one that did.
 fn is_of_its_release(manifest: &Manifest, live: &Value) -> bool {
     let own = release::release_of(&manifest.value);
-    own.is_some() && own == release::release_of(live)
+    own.is_some() && own == release::release_of_live(live)
 }
 
 /// Why the application may neither change nor show an object; and whether `windlass adopt` changes
@@ -50,7 +50,7 @@ async fn refused(
         || manager
             .as_ref()
             .is_some_and(|manager| scope.is_managed_by_its_reconciler(manager))
-        || is_of_its_release(manifest, live)
+        || !scope.applies() && is_of_its_release(manifest, live)
     {
         return Ok(None);
     }

@@ -48,7 +48,7 @@ use others::{as_the_reconciler_applies, client_side, leave_replicas, left_alone,
 use refusal::{NO_RIGHT, refused, without_dry_run};
 use request::Request;
 use review::review;
-pub use scope::{AppScope, Outside, normalize, refusals};
+pub use scope::{AppScope, Outside, normalize, normalize_by, refusals};
 use serde_json::Value;
 
 use crate::cluster::{self, Applied, Refusal, with_warnings};
@@ -270,7 +270,7 @@ pub async fn dry_run_apply(
     payload: &Value,
     force: bool,
 ) -> ClusterResult<Applied> {
-    let manager = scope.manager_of(payload);
+    let manager = scope.manager_of(&manifest.value);
     let answer = scope
         .cluster
         .dry_run(&manifest.key, &manifest.version, payload, &manager, force)

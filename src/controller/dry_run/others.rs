@@ -116,7 +116,7 @@ pub async fn without_right(
     let mut request = as_the_reconciler_applies(scope, request, set).await?;
     let payload = &request.write.payload;
     let mut object = match &request.live {
-        Some(live) => ownership::without_dropped(live, payload, &scope.manager_of(payload)),
+        Some(live) => ownership::without_dropped(live, payload, &scope.manager_of(&manifest.value)),
         None => Value::Object(Default::default()),
     };
     overlay(&mut object, payload);
@@ -137,10 +137,12 @@ pub async fn as_the_reconciler_applies(
     if let (Some(applying), Some(live)) = (scope.applying().await?, &request.live) {
         applying.mark_as_live(&mut request.write.payload, live);
     }
-    let Some(transforms) = scope.transforms().await? else {
+    let declared = scope.target.declared.as_ref();
+    let declared = declared.map(|by| &by.transforms);
+    let Some(transforms) = scope.transforms(declared).await? else {
         return Ok(request);
     };
-    let unknown = match release::release_of(&request.write.payload) {
+    let unknown = match release::release_of(&request.manifest.value) {
         Some(of) => {
             let names = release::variables(of, set);
             transforms.fill_only(&names, &mut request.write.payload.clone())

@@ -36,7 +36,7 @@ pub async fn without_dry_run(
         Some(live) => ownership::without_dropped(
             live,
             &request.write.payload,
-            &scope.manager_of(&request.write.payload),
+            &scope.manager_of(&request.manifest.value),
         ),
         None => Value::Null,
     };

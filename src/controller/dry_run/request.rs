@@ -20,7 +20,7 @@ pub struct Request {
 impl Request {
     pub fn new(manifest: &Manifest, live: Option<Value>) -> Self {
         let mut payload = manifest.value.clone();
-        release::take_note(&mut payload);
+        release::take_marks(&mut payload);
         Self {
             manifest: manifest.clone(),
             live,

@@ -41,7 +41,7 @@ pub struct AppScope<'a> {
     /// Somebody allowed it to take over existing objects.
     pub adopts: bool,
     /// How the stage's Flux Kustomization changes the rendered manifests; read once.
-    pub transforms: tokio::sync::OnceCell<Option<Transforms>>,
+    pub transforms: tokio::sync::OnceCell<Option<LiveTransforms>>,
     /// How Argo CD or Flux applies the stage; read once.
     pub applying: tokio::sync::OnceCell<Option<Applying>>,
 }
@@ -71,42 +71,48 @@ impl AppScope<'_> {
         self.target.stage.reconcile == Reconciler::Windlass
     }
 
-    /// How Flux changes the rendered manifests; None if Flux does not apply them, or nothing is known
-    /// of its object.
-    pub async fn transforms(&self) -> ClusterResult<Option<&Transforms>> {
+    /// How Flux changes manifests that were rendered by the base's Kustomization, or the head's; None
+    /// if Flux does not apply them, or nothing is known of its object.
+    pub async fn transforms(
+        &self,
+        declared: Option<&Transforms>,
+    ) -> ClusterResult<Option<Transforms>> {
         if !matches!(self.target.stage.reconcile, Reconciler::Flux(_)) {
             return Ok(None);
         }
-        let read = || self.read_transforms();
-        Ok(self.transforms.get_or_try_init(read).await?.as_ref())
+        // The author of a new application may not read what is live.
+        if !self.in_base {
+            return Ok(declared.cloned());
+        }
+        let read = || self.read_live_transforms();
+        let live = self.transforms.get_or_try_init(read).await?;
+        let Some((live, found)) = live else {
+            return Ok(declared.cloned());
+        };
+        let all = declared.map_or_else(|| live.clone(), |declared| declared.with_live(live));
+        Ok(Some(match found {
+            Some(found) => all.with_variables(found.clone()),
+            None => all,
+        }))
     }
 
-    async fn read_transforms(&self) -> ClusterResult<Option<Transforms>> {
-        let declared = self.target.declared.as_ref();
-        let declared = declared.map(|by| by.transforms.clone());
+    /// What the live Kustomization says, with the variables that it takes from elsewhere.
+    async fn read_live_transforms(&self) -> ClusterResult<Option<LiveTransforms>> {
         let Some((key, version)) = self.target.stage.reconcile.object() else {
-            return Ok(declared);
+            return Ok(None);
         };
         // Without the right to read it, what Git says is what is known.
         let Some(live) = self.if_readable(&key, version).await? else {
-            return Ok(declared);
+            return Ok(None);
         };
-        let of_live = Transforms::of(&live);
-        let all = match declared {
-            Some(declared) => declared.with_live(&of_live),
-            None => of_live,
-        };
-        Ok(Some(match self.variables(&live).await? {
-            Some(found) => all.with_variables(found),
-            None => all,
-        }))
+        Ok(Some((Transforms::of(&live), self.variables(&live).await?)))
     }
 
     /// The values that a Kustomization fills in from ConfigMaps. None: it names none, or something
     /// else too, as Secrets.
     async fn variables(&self, live: &Value) -> ClusterResult<Option<BTreeMap<String, String>>> {
         let from = live["spec"]["postBuild"]["substituteFrom"].as_array();
-        let Some(from) = from.filter(|from| !from.is_empty() && self.in_base) else {
+        let Some(from) = from.filter(|from| !from.is_empty()) else {
             return Ok(None);
         };
         let mut found = BTreeMap::new();
@@ -120,6 +126,10 @@ impl AppScope<'_> {
                 namespace: live["metadata"]["namespace"].as_str().map(Into::into),
                 name: source["name"].as_str().unwrap_or_default().into(),
             };
+            // What is shown must be the application's to see.
+            if self.fence.covers(&key).is_err() {
+                return Ok(None);
+            }
             let Some(config) = self.if_readable(&key, "v1").await? else {
                 return Ok(None);
             };
@@ -203,6 +213,9 @@ impl AppScope<'_> {
     }
 }
 
+/// What a live Kustomization says, and the values of its variables from elsewhere, if all are known.
+pub type LiveTransforms = (Transforms, Option<BTreeMap<String, String>>);
+
 /// An application's manifests with their namespaces set.
 #[derive(Debug, Default)]
 pub struct Settled {
@@ -232,6 +245,18 @@ pub fn refusals<'a>(outside: impl IntoIterator<Item = &'a Outside>) -> Vec<Compa
 /// Sets namespaces by discovery, separates manifests outside the fence, and labels the rest as the
 /// application's.
 pub async fn normalize(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<Settled> {
+    let declared = scope.target.declared.as_ref();
+    let declared = declared.map(|by| &by.transforms);
+    normalize_by(scope, manifests, declared).await
+}
+
+/// The same for manifests that were rendered by this version of the application's Kustomization.
+pub async fn normalize_by(
+    scope: &AppScope<'_>,
+    manifests: &[Manifest],
+    declared: Option<&Transforms>,
+) -> Result<Settled> {
+    let transforms = scope.transforms(declared).await?;
     let mut settled = Settled::default();
     for manifest in manifests {
         let mut manifest = manifest.clone();
@@ -261,7 +286,7 @@ pub async fn normalize(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<S
                 applying.mark(&manifest.key, &mut manifest.value);
             }
         }
-        if let Some(transforms) = scope.transforms().await? {
+        if let Some(transforms) = &transforms {
             match release::release_of(&manifest.value) {
                 // A chart made it: only what its HelmRelease has is filled in.
                 Some(of) => {

@@ -12,6 +12,7 @@ use crate::domain::catalog::{Destination, Target};
 use crate::domain::hook::{self, Hook};
 use crate::domain::manifest::Manifest;
 use crate::domain::plan::Comparison;
+use crate::domain::substitute::Transforms;
 use crate::domain::{Invalid, RepoName};
 
 /// Why an application's destination cannot be used.
@@ -45,6 +46,8 @@ pub struct Rendered {
     pub looks_up: Option<String>,
     /// Keys of the head that are repeated in a mapping, each with its place.
     pub repeated: Vec<String>,
+    /// What the Kustomizations of base and head fill in, if they declare the application.
+    declared: (Option<Transforms>, Option<Transforms>),
 }
 
 impl Rendering<'_> {
@@ -63,9 +66,14 @@ impl Rendering<'_> {
             Ok(head) => head,
             Err(why) => return Ok(Err(why)),
         };
+        let declared = |read: &RenderInputs| match read {
+            Ok(Some(inputs)) => inputs.transforms().cloned(),
+            _ => None,
+        };
         let mut rendered = Rendered {
             base,
             head,
+            declared: (declared(before), declared(after)),
             ..Rendered::default()
         };
         if matches!(after, Ok(None)) {
@@ -128,10 +136,14 @@ impl Rendered {
 
     pub async fn settled(&self, scope: &AppScope<'_>) -> Result<Normalized> {
         Ok(Normalized {
-            base: settled_side(scope, &self.base).await?,
-            head: settled_side(scope, &self.head).await?,
+            base: settled_side(scope, &self.base, self.declared.0.as_ref()).await?,
+            head: settled_side(scope, &self.head, self.declared.1.as_ref()).await?,
             synced: match &self.synced {
-                Some(synced) => Some(dry_run::normalize(scope, synced).await?.manifests),
+                Some(synced) => {
+                    let declared = self.declared.0.as_ref();
+                    let settled = dry_run::normalize_by(scope, synced, declared).await?;
+                    Some(settled.manifests)
+                }
                 None => None,
             },
         })
@@ -152,8 +164,12 @@ pub struct NormalizedSide {
     pub outside: Vec<Outside>,
 }
 
-async fn settled_side(scope: &AppScope<'_>, manifests: &[Manifest]) -> Result<NormalizedSide> {
-    let settled = dry_run::normalize(scope, manifests).await?;
+async fn settled_side(
+    scope: &AppScope<'_>,
+    manifests: &[Manifest],
+    declared: Option<&Transforms>,
+) -> Result<NormalizedSide> {
+    let settled = dry_run::normalize_by(scope, manifests, declared).await?;
     let (hooks, manifests) = hook::split(settled.manifests);
     Ok(NormalizedSide {
         manifests,

@@ -14,6 +14,8 @@ pub struct Additions {
     pub components: Vec<String>,
     /// Entries of `images`; one of the same name is replaced.
     pub images: Vec<Value>,
+    /// An entry of `images` replaces one of the same name, and is not merged with it.
+    pub replaces_images: bool,
     /// Entries of `patches`, with their texts.
     pub patches: Vec<Value>,
     /// Entries of `labels`.
@@ -26,7 +28,11 @@ pub struct Additions {
 
 impl Additions {
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let nothing = Self {
+            replaces_images: self.replaces_images,
+            ..Self::default()
+        };
+        *self == nothing
     }
 
     /// A kustomization's text with the additions, as JSON.
@@ -67,6 +73,7 @@ impl Additions {
                 .iter_mut()
                 .find(|known| known["name"] == image["name"]);
             match known {
+                Some(known) if self.replaces_images => *known = image.clone(),
                 Some(known) => override_image(known, image),
                 None => images.push(image.clone()),
             }

@@ -16,6 +16,8 @@ use crate::domain::{Invalid, yaml};
 
 pub const GROUP: &str = "argoproj.io";
 pub const KIND: &str = "Application";
+/// The cluster that Argo CD runs in.
+const IN_CLUSTER: &str = "https://kubernetes.default.svc";
 /// Argo CD's own namespace, for objects whose namespace no file says.
 pub const NAMESPACE: &str = "argocd";
 
@@ -55,9 +57,26 @@ pub fn build(object: &Value) -> Result<Build, Invalid> {
         Place::Directory(directory) => directory.as_str(),
         Place::Chart { .. } => "",
     };
-    let destination = text(&object["spec"]["destination"]["namespace"]);
+    let destination = &object["spec"]["destination"];
+    let server = destination["server"].as_str().unwrap_or(IN_CLUSTER);
+    let cluster = destination["name"].as_str().unwrap_or("in-cluster");
+    if server != IN_CLUSTER || cluster != "in-cluster" {
+        return Err(told(
+            "it deploys to another cluster than its own, and is not compared with that".into(),
+        ));
+    }
+    if items(&source["kustomize"]["patches"])
+        .iter()
+        .any(|patch| patch["path"].is_string())
+    {
+        return Err(told(
+            "patches of `kustomize` by their paths are not read".into(),
+        ));
+    }
+    let helm = helm(source, name, text(&destination["namespace"]), directory).map_err(told)?;
+    helm.check().map_err(told)?;
     Ok(Build {
-        helm: helm(source, name, destination, directory).map_err(told)?,
+        helm,
         files: files(&source["directory"]),
         additions: additions(&source["kustomize"]),
         transforms: Transforms::default(),
@@ -215,6 +234,7 @@ fn additions(kustomize: &Value) -> Additions {
             .as_object()
             .cloned()
             .unwrap_or_default(),
+        replaces_images: true,
     }
 }
 
@@ -235,7 +255,7 @@ fn image(text: &str) -> Value {
     };
     let mut entry = Map::new();
     entry.insert("name".into(), name.unwrap_or(new_name).into());
-    if name.is_some() {
+    if name.is_some() && new_name != "*" {
         entry.insert("newName".into(), new_name.into());
     }
     for (field, value) in [("newTag", tag), ("digest", digest)] {

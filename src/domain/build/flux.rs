@@ -20,6 +20,11 @@ pub fn build(object: &Value, namespace: &str) -> Result<Build, Invalid> {
     let name = metadata["name"].as_str().unwrap_or_default();
     let directory = path_inside(spec["path"].as_str().unwrap_or_default())
         .ok_or_else(|| Invalid(format!("{KIND} {name}: `path` leads out of the repository")))?;
+    if spec["kubeConfig"].is_object() {
+        return Err(Invalid(format!(
+            "{KIND} {name}: it is for another cluster (`kubeConfig`), and is not compared with that"
+        )));
+    }
     let text = |field: &str| {
         let text = spec[field].as_str().filter(|text| !text.is_empty());
         text.map(str::to_string)

@@ -17,9 +17,10 @@ use crate::domain::{substitute, yaml};
 pub const GROUP: &str = "helm.toolkit.fluxcd.io";
 const SOURCES: &str = "source.toolkit.fluxcd.io";
 
-/// The annotation on a HelmRelease that says why its chart is not rendered. It is taken off again
-/// before anything is compared with the cluster.
+/// Annotations that only a rendering sets: why the chart of a HelmRelease is not rendered, and the
+/// HelmRelease that installs an object. They are taken off before anything is sent to the cluster.
 const NOT_RENDERED: &str = "windlass.dev/chart-is-not-rendered";
+const INSTALLED_BY: &str = "windlass.dev/installed-by";
 
 /// What a HelmRelease installs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +38,14 @@ pub fn is_release(key: &ResourceKey) -> bool {
     key.group == GROUP && key.kind == "HelmRelease"
 }
 
-/// The HelmRelease that an object belongs to: its namespace and name, by its labels.
-pub fn release_of(object: &Value) -> Option<(&str, &str)> {
+/// The HelmRelease that installs a rendered object: its namespace and name.
+pub fn release_of(rendered: &Value) -> Option<(&str, &str)> {
+    let annotations = &rendered["metadata"]["annotations"];
+    annotations[INSTALLED_BY].as_str()?.split_once('/')
+}
+
+/// The HelmRelease that a live object belongs to, by its labels.
+pub fn release_of_live(object: &Value) -> Option<(&str, &str)> {
     let labels = &object["metadata"]["labels"];
     let label = |name: &str| labels[format!("{GROUP}/{name}")].as_str();
     Some((label("namespace")?, label("name")?))
@@ -53,20 +60,31 @@ pub fn note(object: &mut Value, why: String) {
     annotations[NOT_RENDERED] = why.into();
 }
 
-/// Takes the note off again.
-pub fn take_note(object: &mut Value) -> Option<String> {
-    let metadata = object["metadata"].as_object_mut()?;
-    let annotations = metadata.get_mut("annotations")?.as_object_mut()?;
-    let why = annotations.remove(NOT_RENDERED)?;
-    if annotations.is_empty() {
+/// Takes off what only a rendering sets. Nobody's own text may have it.
+pub fn take_marks(object: &mut Value) {
+    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
+    let Some(metadata) = metadata else { return };
+    let annotations = metadata.get_mut("annotations");
+    let Some(annotations) = annotations.and_then(Value::as_object_mut) else {
+        return;
+    };
+    let marks = [NOT_RENDERED, INSTALLED_BY];
+    let had = marks.map(|mark| annotations.remove(mark).is_some());
+    if had.contains(&true) && annotations.is_empty() {
         metadata.remove("annotations");
     }
-    why.as_str().map(str::to_string)
+}
+
+fn why_not_rendered(release: &Manifest) -> Option<&str> {
+    let annotations = &release.value["metadata"]["annotations"];
+    annotations[NOT_RENDERED]
+        .as_str()
+        .filter(|_| is_release(&release.key))
 }
 
 /// A HelmRelease whose chart is not rendered: its namespace and name.
 pub fn not_rendered(manifest: &Manifest) -> Option<(String, String)> {
-    take_note(&mut manifest.value.clone())?;
+    why_not_rendered(manifest)?;
     let key = &manifest.key;
     Some((key.namespace.clone().unwrap_or_default(), key.name.clone()))
 }
@@ -88,7 +106,7 @@ pub fn installs(release: &Manifest, all: &[Manifest]) -> Option<Installs> {
     let is_of = |other: &Manifest| release_of(&other.value) == Some(own);
     Some(match all.iter().any(is_of) {
         true => Installs::Shown,
-        false => Installs::NotShown(take_note(&mut release.value.clone())),
+        false => Installs::NotShown(why_not_rendered(release).map(str::to_string)),
     })
 }
 
@@ -128,7 +146,7 @@ impl HelmRelease {
             None => name.clone(),
         };
         let crds = spec["upgrade"]["crds"].as_str().unwrap_or("Skip");
-        Ok(Self {
+        let release = Self {
             name: name.clone(),
             namespace: own.into(),
             chart: near.chart(spec)?,
@@ -141,17 +159,21 @@ impl HelmRelease {
                 ..HelmOptions::default()
             },
             post: post(spec)?,
-        })
+        };
+        release.options.check()?;
+        Ok(release)
     }
 
     /// Marks an object that it installs, as helm and helm-controller do.
     pub fn mark(&self, object: &mut Value) {
         let (release, namespace) = (&self.options.release, &self.options.namespace);
         let (name, own) = (format!("{GROUP}/name"), format!("{GROUP}/namespace"));
+        let by = format!("{}/{}", self.namespace, self.name);
         for (field, mark, value) in [
             ("labels", "app.kubernetes.io/managed-by", Some("Helm")),
             ("labels", name.as_str(), Some(self.name.as_str())),
             ("labels", own.as_str(), Some(self.namespace.as_str())),
+            ("annotations", INSTALLED_BY, Some(by.as_str())),
             (
                 "annotations",
                 "meta.helm.sh/release-name",
@@ -317,5 +339,6 @@ fn shortened(name: String) -> String {
         return name;
     }
     let digest = hex::encode(Sha256::digest(&name));
-    format!("{}-{}", &name[..40], &digest[..12])
+    let kept: String = name.chars().take(40).collect();
+    format!("{kept}-{}", &digest[..12])
 }

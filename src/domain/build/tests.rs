@@ -167,6 +167,51 @@ fn an_application_may_take_a_chart_from_elsewhere_with_values_from_here() {
 }
 
 #[test]
+fn what_helm_would_read_as_something_else_is_refused() {
+    let helm = |helm: Value| application(json!({"source": {"path": "a", "helm": helm}}));
+    for odd in [
+        json!({"releaseName": "--post-renderer=x"}),
+        json!({"valueFiles": ["a.yaml,/etc/hostname"]}),
+        json!({"kubeVersion": "--set-file"}),
+        json!({"parameters": [{"name": "a=1,b", "value": "2"}]}),
+    ] {
+        let Invalid(why) = helm(odd).unwrap_err();
+        assert!(
+            why.contains("is no name, path or version for helm"),
+            "{why}"
+        );
+    }
+    let other = json!({"source": {"path": "a"}, "destination": {"server": "https://spoke"}});
+    let Invalid(why) = application(other).unwrap_err();
+    assert!(why.contains("another cluster"), "{why}");
+}
+
+/// A name that is too long is cut at a character, and marks that only a rendering sets are taken off
+/// anybody's own text.
+#[test]
+fn releases_are_read_with_care() {
+    let release = |spec: Value| Manifest {
+        key: ResourceKey {
+            group: release::GROUP.into(),
+            kind: "HelmRelease".into(),
+            namespace: Some("shop".into()),
+            name: "web".into(),
+        },
+        version: "v2".into(),
+        value: json!({"metadata": {"name": "web"}, "spec": spec}),
+    };
+    let why = |spec: Value| release::HelmRelease::of(&release(spec), &[], "shop").unwrap_err();
+    assert!(why(json!({"chartRef": {"kind": "OCIRepository", "name": "x"}})).contains("not among"));
+    assert!(why(json!({"suspend": true})).contains("suspended"));
+    let long = json!({"releaseName": format!("a{}", "é".repeat(60)), "chart": {"spec": {"sourceRef": {"kind": "GitRepository", "name": "x"}}}});
+    assert!(why(long).contains("is not read"));
+    let mut forged = json!({"metadata": {"name": "a", "annotations": {
+        "windlass.dev/chart-is-not-rendered": "x", "windlass.dev/installed-by": "shop/web"}}});
+    release::take_marks(&mut forged);
+    assert_eq!(forged, json!({"metadata": {"name": "a"}}));
+}
+
+#[test]
 fn kustomize_options_and_files_are_argo_cds() {
     let build = application(json!({"source": {"path": "apps/web", "kustomize": {
         "images": ["ghcr.io/acme/web:2", "old=host:5000/new@sha256:aa"], "namespace": "shop", "commonLabels": {"team": "a"},
@@ -180,7 +225,7 @@ fn kustomize_options_and_files_are_argo_cds() {
         json!({
             "resources": ["a.yaml"], "namespace": "shop", "replicas": [{"name": "web", "count": 3}],
             "images": [
-                {"name": "ghcr.io/acme/web", "newName": "mine/web", "newTag": "2"},
+                {"name": "ghcr.io/acme/web", "newTag": "2"},
                 {"name": "old", "newName": "host:5000/new", "digest": "sha256:aa"},
             ],
             "labels": [{"pairs": {"team": "a"}, "includeSelectors": true, "includeTemplates": true}],

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::raw::{Ordered, unguarded};
 use crate::domain::Invalid;
+use crate::domain::manifest::is_label;
 
 /// How a chart is rendered.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
@@ -124,6 +125,30 @@ fn inside(path: String) -> Result<String, Invalid> {
 }
 
 impl HelmOptions {
+    /// An error for what helm would read as something else: an option, or several files.
+    pub fn check(&self) -> Result<(), String> {
+        // A release's name has at most 53 characters (helm's chartutil.ValidateReleaseName).
+        let is_name = |name: &String| is_label(name) && name.len() <= 53;
+        let names = [&self.release, &self.namespace].into_iter().flatten();
+        let odd_path = |path: &&String| path.starts_with(['/', '-']) || path.contains(',');
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"./+-_".contains(&b);
+        let odd_version = |text: &&String| text.starts_with('-') || !text.bytes().all(plain);
+        let odd_set =
+            |path: &&String| path.contains(['=', ',', '{', '\\']) || path.starts_with('-');
+        let odd = names.clone().find(|name| !is_name(name));
+        let odd = odd.or_else(|| self.values.iter().flatten().find(odd_path));
+        let odd = odd.or_else(|| {
+            self.kube_version
+                .iter()
+                .chain(&self.api_versions)
+                .find(odd_version)
+        });
+        let odd = odd.or_else(|| self.set.iter().map(|(path, _)| path).find(odd_set));
+        odd.map_or(Ok(()), |odd| {
+            Err(format!("`{odd}` is no name, path or version for helm"))
+        })
+    }
+
     /// Its texts that may have placeholders.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         let values = self.values.iter().flatten().map(String::as_str);

@@ -35,7 +35,9 @@ pub(super) fn collect(
             .try_for_each(|item| collect(item, file, change, manifests));
     }
     let mut document = with_generated_name(document);
-    change(&mut document);
+    if document["metadata"].is_object() {
+        change(&mut document);
+    }
     let Some(name) = text(&document["metadata"]["name"]) else {
         return Err(nameless(&document, &kind, file));
     };

@@ -2,6 +2,7 @@
 //! previewed, and not applied.
 
 use serde_json::json;
+use windlass::sandbox::example::PROJECTS;
 
 use super::external::{define, kubectl};
 use crate::support::charts::Charts;
@@ -9,6 +10,15 @@ use crate::support::lab::{deployment, has, has_not};
 use crate::support::{Setup, World};
 
 const KIND: (&str, &str) = ("kustomize.toolkit.fluxcd.io", "v1");
+
+/// With Flux's namespace, whose ConfigMaps the repository may see.
+fn with_flux() -> Setup {
+    let grant = "    otherNamespaces: ['*-flux']\n    kinds:";
+    Setup {
+        projects: Some(PROJECTS.replace("    kinds:", grant)),
+        ..Setup::default()
+    }
+}
 
 /// A Kustomization in Flux's namespace.
 fn kustomization(flux: &str, name: &str, spec: &str) -> String {
@@ -39,7 +49,7 @@ const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '${APP}-
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_flux_objects_declare_is_previewed_as_flux_builds_it() {
-    let world = World::asleep(Setup::default()).await;
+    let world = World::asleep(with_flux()).await;
     let (namespace, flux) = (world.namespace("lab-staging"), world.namespace("flux"));
     define(&world, KIND.0, KIND.1, "Kustomization", "kustomizations");
     for name in [&namespace, &flux] {
@@ -103,7 +113,7 @@ async fn what_flux_objects_declare_is_previewed_as_flux_builds_it() {
     has(
         &shown,
         &[
-            "web/live",
+            "flux-web/live",
             "2 configure",
             "verified by the cluster",
             "-  color: red\n+  color: blue",
@@ -135,7 +145,36 @@ async fn what_flux_objects_declare_is_previewed_as_flux_builds_it() {
     world.previewed(number).await;
     has(
         &world.conversation(number),
-        &["more/live", "1 create", "ConfigMap lab-staging/more-config"],
+        &[
+            "flux-more/live",
+            "1 create",
+            "ConfigMap lab-staging/more-config",
+        ],
+    );
+
+    // Each side has its own variables, and nobody's own text hides an object.
+    let green = web(&flux, &namespace, "red", "1").replace("COLOR: red", "COLOR: red, SIZE: large");
+    let sized = format!(
+        "{}---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: hidden\n  labels: {{helm.toolkit.fluxcd.io/name: hidden, helm.toolkit.fluxcd.io/namespace: {namespace}}}\n  annotations: {{windlass.dev/chart-is-not-rendered: x, windlass.dev/installed-by: {namespace}/hidden}}\n",
+        CONFIG.replace("color:", "size: '${SIZE:=small}', color:")
+    );
+    let only_sized = sized.split("---").next().unwrap().to_string();
+    world.commit("Sizes", &[("apps/web/config.yaml", Some(&only_sized))]);
+    let number = world.propose(
+        "bob",
+        "green",
+        &[
+            ("clusters/home/web.yaml", Some(&green)),
+            ("apps/web/config.yaml", Some(&sized)),
+        ],
+    );
+    world.previewed(number).await;
+    has(
+        &world.conversation(number),
+        &[
+            "-  size: small\n+  size: large",
+            "ConfigMap lab-staging/hidden",
+        ],
     );
 
     // Its directory is gone, and Flux would stop: that is an error of the pull request.
@@ -200,7 +239,7 @@ async fn what_helm_releases_install_is_previewed_with_them() {
     let charts = Charts::start().await;
     charts.publish("paint", "1.0.0", PAINT);
     charts.publish("cache", "3.0.0", PAINT);
-    let mut world = World::asleep(Setup::default()).await;
+    let mut world = World::asleep(with_flux()).await;
     let (namespace, flux) = (world.namespace("lab-staging"), world.namespace("flux"));
     define(&world, KIND.0, KIND.1, "Kustomization", "kustomizations");
     define(
@@ -370,13 +409,13 @@ async fn what_argo_cd_applications_declare_is_previewed_as_argo_cd_renders_it() 
         &said,
         &[
             "2 of 2 applications change",
-            "**web/live**",
+            "**argocd-web/live**",
             "ConfigMap lab-staging/shop-config",
             "color: blue",
             "size: '3'",
             "prod: 'true'",
             "merged before and waiting to be synced: 1",
-            "**plain/live**",
+            "**argocd-plain/live**",
             "ConfigMap lab-staging/shown",
         ],
     );

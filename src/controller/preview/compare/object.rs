@@ -89,6 +89,14 @@ impl<'a> Comparing<'a> {
         applied.is_some() && applied == hash_of(self.base.get(key))
     }
 
+    /// The same; whether others have applied it once is known by the live object only.
+    fn was_applied(&self, key: &ResourceKey) -> bool {
+        match self.scope.applies() {
+            true => self.base_is_applied(key),
+            false => self.live.contains_key(key),
+        }
+    }
+
     /// Whether the live object is as the base was applied: then the base needs no dry-run.
     fn base_is_live(&self, key: &ResourceKey) -> bool {
         let (Some(entry), Some(live)) = (self.entries.get(key), self.live.get(key)) else {
@@ -140,12 +148,7 @@ impl<'a> Comparing<'a> {
                 let comparison = self
                     .base_comparison(key, current(), &predicted, base)
                     .await?;
-                // Whether others have applied it once is known by the live object only.
-                let was_applied = match self.scope.applies() {
-                    true => self.base_is_applied(key),
-                    false => self.live.contains_key(key),
-                };
-                let place = if was_applied {
+                let place = if self.was_applied(key) {
                     &mut found.drift
                 } else {
                     &mut found.waiting

@@ -209,7 +209,12 @@ impl GitDiff {
                 target: target.clone(),
                 before: inputs.before,
                 after: inputs.after.clone(),
-                in_base: known.is_some(),
+                // Where another object or another namespace is named, the head's author may see
+                // nothing that is live there.
+                in_base: known.is_some_and(|known| {
+                    known.destination == target.destination
+                        && known.stage.reconcile == target.stage.reconcile
+                }),
             });
         } else if comes_after_others {
             self.changes.touched.push(target.clone());

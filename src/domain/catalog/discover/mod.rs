@@ -6,8 +6,6 @@
 //!
 //! `raw` (the entries of the file as written), `objects` (the objects of a tree).
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,9 +15,9 @@ use super::raw::RawImage;
 use super::rule::name_of;
 use super::{
     Catalog, Declared, Destination, HEALTH_TIMEOUT, ImageRule, Named, Reconciler, Stage, Target,
-    invalid,
 };
-use crate::domain::build::{Place, Written};
+use crate::domain::build::{Build, Place, Written, argocd, flux};
+use crate::domain::manifest::is_label;
 use crate::domain::ownership::FieldRules;
 use crate::domain::sync::DriftMode;
 use crate::domain::{Invalid, Name, RepoName, image, wildcard};
@@ -66,39 +64,35 @@ impl Catalog {
         objects: &Objects,
         repo: &RepoName,
     ) -> Result<Vec<Target>, Invalid> {
-        let mut found = Vec::new();
+        let mut targets = Vec::new();
         for by in [By::ArgoCd, By::Flux] {
-            let entries: Vec<_> = self
-                .discover
-                .iter()
-                .filter(|entry| entry.by == by)
-                .collect();
+            let entries = self.discover.iter().filter(|entry| entry.by == by);
+            let entries: Vec<_> = entries.collect();
             if entries.is_empty() {
                 continue;
             }
-            for (written, object) in objects.of(by, repo) {
+            for (written, object) in objects.of(by, repo)? {
                 let of = entries.iter().find_map(|entry| {
                     let (stage, at) = entry.finds(&self.stages, &written.file, object)?;
                     Some((*entry, stage, at))
                 });
-                found.extend(of.map(|(entry, stage, at)| (entry, stage, at, written, object)));
+                let Some((entry, stage, at)) = of else {
+                    continue;
+                };
+                targets.extend(entry.target(stage, at, &written, object)?);
             }
         }
-        let mut count: BTreeMap<(&str, &Name), usize> = BTreeMap::new();
-        for (_, stage, _, written, _) in &found {
-            let of_name = count.entry((&written.key.name, &stage.name)).or_default();
-            *of_name += 1;
-        }
-        let mut targets = Vec::new();
-        for (entry, stage, at, written, object) in &found {
-            let is_only = count[&(written.key.name.as_str(), &stage.name)] == 1;
-            let name = match is_only {
-                true => written.key.name.clone(),
-                false => format!("{}-{}", written.namespace, written.key.name),
-            };
-            targets.push(entry.target(&name, stage, at, written, object)?);
-        }
         Ok(targets)
+    }
+}
+
+impl By {
+    /// The namespace that its objects are in where no file says one.
+    fn home(self) -> &'static str {
+        match self {
+            Self::ArgoCd => argocd::NAMESPACE,
+            Self::Flux => flux::NAMESPACE,
+        }
     }
 }
 
@@ -132,18 +126,58 @@ impl Discover {
         Some((stage?, found))
     }
 
-    fn target(
+    /// The object that applies it, and the namespace of objects that name none.
+    fn applied(
         &self,
-        name: &str,
-        stage: &Stage,
-        found: &Found,
         written: &Written,
         object: &Value,
-    ) -> Result<Target, Invalid> {
-        let file = &written.file;
-        let told = |Invalid(why)| invalid(format_args!("`{file}`: {why}"));
-        let application = name_of(name).map_err(told)?;
-        let mut found = found.clone();
+        build: Option<&Build>,
+    ) -> (Reconciler, String) {
+        let named = Named {
+            namespace: written.namespace.clone(),
+            name: written.key.name.clone(),
+        };
+        let (reconcile, namespace) = match self.by {
+            By::Flux => {
+                let namespace = build.and_then(|build| build.additions.namespace.as_deref());
+                (Reconciler::Flux(named), namespace)
+            }
+            By::ArgoCd => {
+                let namespace = object["spec"]["destination"]["namespace"].as_str();
+                (Reconciler::ArgoCd(named), namespace)
+            }
+        };
+        let namespace = namespace.unwrap_or(&written.namespace);
+        (reconcile, namespace.to_string())
+    }
+
+    /// The name of an application: the same whatever other objects there are.
+    fn name(&self, written: &Written) -> Option<Name> {
+        let (namespace, name) = (&written.namespace, &written.key.name);
+        let title = match namespace == self.by.home() {
+            true => name.clone(),
+            false => format!("{namespace}-{name}"),
+        };
+        name_of(&title).ok()
+    }
+
+    /// The application of an object. None: its names are no names, as in a template. An object that
+    /// cannot be read otherwise is one too: its rendering says why.
+    fn target(
+        &self,
+        stage: &Stage,
+        mut found: Found,
+        written: &Written,
+        object: &Value,
+    ) -> Result<Option<Target>, Invalid> {
+        let build = written.build(object).ok();
+        let (reconcile, namespace) = self.applied(written, object, build.as_ref());
+        let Some(application) = self.name(written).filter(|_| is_label(&namespace)) else {
+            return Ok(None);
+        };
+        if reconcile.check().is_err() {
+            return Ok(None);
+        }
         found.insert(APPLICATION.into(), application.to_string());
         found.insert(STAGE.into(), stage.name.to_string());
         let image = |(image, raw): &(String, RawImage)| {
@@ -152,36 +186,23 @@ impl Discover {
                 source: fill(&raw.source, &found).parse()?,
             })
         };
-        let build = written.build(object).map_err(told)?;
-        let named = Named {
-            namespace: written.namespace.clone(),
-            name: written.key.name.clone(),
+        let path = match build.as_ref().map(|build| &build.place) {
+            Some(Place::Directory(directory)) => directory.clone(),
+            _ => written.file.clone(),
         };
-        let (reconcile, namespace) = match self.by {
-            By::Flux => (
-                Reconciler::Flux(named),
-                build.additions.namespace.as_deref(),
-            ),
-            By::ArgoCd => {
-                let namespace = object["spec"]["destination"]["namespace"].as_str();
-                (Reconciler::ArgoCd(named), namespace)
-            }
-        };
-        let namespace = namespace.unwrap_or(&written.namespace);
-        reconcile.check()?;
-        Ok(Target {
+        let (helm, transforms) = build
+            .map(|build| (build.helm, build.transforms))
+            .unwrap_or_default();
+        Ok(Some(Target {
             application,
             stage: Stage {
                 reconcile,
                 ..stage.clone()
             },
-            path: match build.place {
-                Place::Directory(directory) => directory,
-                Place::Chart { .. } => file.clone(),
-            },
+            path,
             destination: Destination {
                 cluster: stage.cluster.clone(),
-                namespace: namespace.into(),
+                namespace,
             },
             images: self
                 .images
@@ -190,16 +211,16 @@ impl Discover {
                 .collect::<Result<_, Invalid>>()?,
             chart: None,
             exclude: Vec::new(),
-            helm: build.helm,
+            helm,
             declared: Some(Declared {
                 written: written.clone(),
-                transforms: build.transforms,
+                transforms,
             }),
             fields: FieldRules::default(),
             drift: DriftMode::default(),
             depends_on: Vec::new(),
             health_timeout: HEALTH_TIMEOUT,
-        })
+        }))
     }
 }
 

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::KUSTOMIZATIONS;
+use super::super::{KUSTOMIZATIONS, invalid};
 use super::By;
 use crate::domain::build::{Written, argocd, flux};
 use crate::domain::manifest::ResourceKey;
-use crate::domain::{RepoName, yaml};
+use crate::domain::{Invalid, RepoName, yaml};
 
 /// The API group of Flux's sources.
+/// The most objects that are read.
+const MOST_OBJECTS: usize = 5_000;
 const SOURCES: &str = "source.toolkit.fluxcd.io";
 
 /// The objects of reconcilers that a tree has.
@@ -31,13 +33,18 @@ impl Objects {
 
     /// Adds a file. One that is no YAML, such as a template, has no objects.
     pub fn add(&mut self, file: &str, text: &str) {
+        if self.all.len() > MOST_OBJECTS {
+            return;
+        }
         for object in yaml::documents(text).unwrap_or_default() {
             let (directory, _) = file.rsplit_once('/').unwrap_or(("", file));
             match (object["namespace"].as_str(), group_of(&object)) {
                 (Some(namespace), _) if is_kustomization(file) => {
                     self.namespaces.insert(directory.into(), namespace.into());
                 }
-                (_, flux::GROUP | SOURCES | argocd::GROUP) => self.all.push((file.into(), object)),
+                (_, group) if is_read(group, object["kind"].as_str().unwrap_or_default()) => {
+                    self.all.push((file.into(), object));
+                }
                 _ => {}
             }
         }
@@ -53,11 +60,16 @@ impl Objects {
     }
 
     /// The objects of a reconciler that build files of a repository.
-    pub(super) fn of(&self, by: By, repo: &RepoName) -> Vec<(Written, &Value)> {
-        match by {
+    pub(super) fn of(&self, by: By, repo: &RepoName) -> Result<Vec<(Written, &Value)>, Invalid> {
+        if self.all.len() > MOST_OBJECTS {
+            return Err(invalid(format_args!(
+                "`discover` finds more than {MOST_OBJECTS} objects: leave some out by `under` or `exclude`"
+            )));
+        }
+        Ok(match by {
             By::Flux => self.of_flux(repo),
             By::ArgoCd => self.of_argo_cd(repo),
-        }
+        })
     }
 
     /// Those of a kind, each with where it is written.
@@ -124,6 +136,16 @@ impl Objects {
         let all = self.of_kind(argocd::GROUP, argocd::KIND, argocd::NAMESPACE);
         all.filter(is_of).collect()
     }
+}
+
+/// Whether objects of a kind say what is deployed.
+fn is_read(group: &str, kind: &str) -> bool {
+    [
+        (flux::GROUP, flux::KIND),
+        (SOURCES, "GitRepository"),
+        (argocd::GROUP, argocd::KIND),
+    ]
+    .contains(&(group, kind))
 }
 
 fn group_of(object: &Value) -> &str {

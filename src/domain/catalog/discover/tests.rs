@@ -71,7 +71,7 @@ fn one_word_is_enough() {
     ];
     let all = [
         "infra/live flux-system: infra by flux-system/infra",
-        "plex/live media: apps/media/plex/app by media/plex",
+        "media-plex/live media: apps/media/plex/app by media/plex",
         "shop/live flux-system: apps/shop by flux-system/shop",
     ];
     assert_eq!(found("version: 1\ndiscover: flux\n", &files).unwrap(), all);
@@ -125,6 +125,14 @@ fn what_is_ambiguous_is_said() {
             "one-shop/live one: apps by one/shop",
             "two-shop/live two: apps by two/shop"
         ]
+    );
+    // What is no name, as in a template, is no application; what cannot be built says so itself.
+    let odd = kustomization("name: '${cluster}-apps', namespace: x", "./apps");
+    let lost = kustomization("name: lost, namespace: flux-system", "../../apps");
+    let odd = [("a.yaml", odd), ("b.yaml", lost)];
+    assert_eq!(
+        found(text, &odd).unwrap(),
+        ["lost/live flux-system: b.yaml by flux-system/lost"]
     );
     let twice = [("a.yaml", same("one")), ("b.yaml", same("one"))];
     let why = found(text, &twice).unwrap_err();
