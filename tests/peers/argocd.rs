@@ -201,10 +201,21 @@ impl Peer for ArgoCd {
                 _ if status["sync"]["status"] == "Unknown" => {
                     Some((name, Some(status["conditions"].to_string())))
                 }
-                _ if status["sync"]["status"] == "Synced" => Some((name, None)),
+                _ if status["sync"]["status"] == "Synced" || only_to_prune(status) => {
+                    Some((name, None))
+                }
                 _ => None,
             }
         };
         all["items"].as_array()?.iter().map(of).collect()
     }
+}
+
+/// Whether it has nothing left to do but deletions, which it does not do by itself.
+fn only_to_prune(status: &Value) -> bool {
+    let resources = status["resources"].as_array().into_iter().flatten();
+    let mut differing = resources
+        .filter(|one| one["status"] == "OutOfSync")
+        .peekable();
+    differing.peek().is_some() && differing.all(|one| one["requiresPruning"] == true)
 }
