@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::dependencies::{Dependency, dependencies};
-use super::inputs::{Chart, How, Inputs, Walk};
+use super::inputs::{How, Inputs, Walk};
 use super::run::{MOST_TIME, Program};
 use super::source::join;
 use super::{MOST_LINKS, NotRendered, Release, Renderer};
+use crate::domain::catalog::HelmOptions;
 use crate::domain::catalog::is_own;
 use crate::domain::manifest::Manifest;
 use crate::domain::{Invalid, yaml};
@@ -26,6 +27,15 @@ const INLINE: &str = ".windlass-fetched/values.yaml";
 const LOOKUP: &str = "lookup";
 /// The replacement for `now` (text/template, sprig).
 const ANOTHER_TIME: &str = "(toDate \"2006-01-02T15:04:05Z07:00\" \"2001-02-03T04:05:06Z\")";
+
+/// How a chart is rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chart {
+    pub(super) directory: String,
+    /// The values files, in their order.
+    pub(super) values: Vec<String>,
+    pub(super) options: HelmOptions,
+}
 
 impl Renderer {
     pub(super) async fn helm(

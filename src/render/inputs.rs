@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+pub(super) use super::chart::Chart;
 use super::complete::Wanted;
 use super::declared::{Declaration, declared};
 use super::inflation::Inflation;
@@ -48,15 +49,6 @@ impl How {
             false => format!("{plain} {options:?}"),
         }
     }
-}
-
-/// How a chart is rendered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Chart {
-    pub(super) directory: String,
-    /// The values files, in their order.
-    pub(super) values: Vec<String>,
-    pub(super) options: HelmOptions,
 }
 
 /// The inputs of one application's rendering.

@@ -10,7 +10,7 @@ use windlass::judged_by::Change;
 
 use crate::application::{Application, CLASSES, Class, Dice};
 use crate::files::adapted;
-use crate::others::{Round, others, release};
+use crate::others::{Round, others};
 use crate::peer::Peer;
 use crate::prediction::by_application;
 use crate::score::{Live, score, selected};
@@ -202,13 +202,52 @@ impl Corpus<'_> {
         );
         let was = self.live();
         let commit = self.push("main", &files);
-        let (failed, ()) = futures::join!(
-            self.applied(&commit),
-            release(self.world, &self.namespace, &round.held_back)
-        );
+        let failed = tokio::select! {
+            failed = self.applied(&commit) => failed,
+            () = self.release_all(&round.held_back) => unreachable!("it does not end"),
+        };
+        self.release(&round.held_back);
         let is = self.live();
         self.compare(&plan, &failed, (&was, &is), total);
         self.revert(&failed, former).await;
+    }
+
+    /// Lets go what a finalizer holds, as long as it is polled: what is kept is not deleted at all.
+    async fn release_all(&self, names: &[String]) {
+        loop {
+            self.release(names);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn release(&self, names: &[String]) {
+        let (namespace, none) = (&self.namespace, r#"{"metadata":{"finalizers":null}}"#);
+        for name in names {
+            let at = "jsonpath={.metadata.deletionTimestamp}";
+            let get = [
+                "-n",
+                namespace,
+                "get",
+                "configmap",
+                name,
+                "--ignore-not-found",
+                "-o",
+                at,
+            ];
+            if !self.world.kubectl(&get).is_empty() {
+                let patch = [
+                    "-n",
+                    namespace,
+                    "patch",
+                    "configmap",
+                    name,
+                    "--type=merge",
+                    "-p",
+                    none,
+                ];
+                self.world.kubectl(&patch);
+            }
+        }
     }
 
     /// Commits what differs from these files.

@@ -35,7 +35,7 @@ use flux::Flux;
 use peer::Peer;
 use support::{Setup, World};
 
-const APPLICATIONS: usize = 48;
+const APPLICATIONS: usize = 32;
 const ROUNDS: usize = 4;
 
 const MODES: [&str; 3] = [
