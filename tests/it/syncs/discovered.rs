@@ -5,14 +5,13 @@ use serde_json::json;
 use windlass::sandbox::example::PROJECTS;
 
 use super::external::{define, kubectl};
-use crate::support::charts::Charts;
 use crate::support::lab::{deployment, has, has_not};
 use crate::support::{Setup, World};
 
-const KIND: (&str, &str) = ("kustomize.toolkit.fluxcd.io", "v1");
+pub const KIND: (&str, &str) = ("kustomize.toolkit.fluxcd.io", "v1");
 
 /// With Flux's namespace, whose ConfigMaps the repository may see.
-fn with_flux() -> Setup {
+pub fn with_flux() -> Setup {
     let grant = "    otherNamespaces: ['*-flux']\n    kinds:";
     Setup {
         projects: Some(PROJECTS.replace("    kinds:", grant)),
@@ -28,7 +27,7 @@ fn kustomization(flux: &str, name: &str, spec: &str) -> String {
     )
 }
 
-fn web(flux: &str, namespace: &str, color: &str, tag: &str) -> String {
+pub fn web(flux: &str, namespace: &str, color: &str, tag: &str) -> String {
     let spec = format!(
         "  targetNamespace: {namespace}
   images: [{{name: lab, newTag: '{tag}'}}]
@@ -192,141 +191,6 @@ async fn what_flux_objects_declare_is_previewed_as_flux_builds_it() {
         &[
             "clusters/home/web.yaml: Kustomization web: its path `apps/web` is not in this repository",
         ],
-    );
-}
-
-/// A HelmRelease of a chart in a repository, and one of a chart in a registry.
-fn releases(charts: &Charts, color: &str, version: &str) -> String {
-    let address = &charts.address;
-    let source = "apiVersion: source.toolkit.fluxcd.io/v1";
-    let release = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease";
-    format!(
-        "{source}
-kind: HelmRepository
-metadata: {{name: charts}}
-spec: {{url: 'http://{address}/charts'}}
----
-{source}
-kind: OCIRepository
-metadata: {{name: cache}}
-spec: {{url: 'oci://{address}/acme/cache', ref: {{tag: 3.0.0}}}}
----
-{release}
-metadata: {{name: shop}}
-spec:
-  chart: {{spec: {{chart: paint, version: '{version}', sourceRef: {{kind: HelmRepository, name: charts}}}}}}
-  valuesFrom: [{{kind: ConfigMap, name: shop-values}}]
-  values: {{color: {color}, region: '${{REGION}}'}}
----
-{release}
-metadata: {{name: cache}}
-spec:
-  chartRef: {{kind: OCIRepository, name: cache}}
-  values: {{color: {color}}}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {{name: shop-values}}
-data: {{values.yaml: 'size: 3'}}
-"
-    )
-}
-
-const PAINT: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-paint'}\ndata: {color: {{ .Values.color | quote }}, size: {{ .Values.size | quote }}, region: {{ .Values.region | quote }}, shell: '${HOME}'}\n";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_helm_releases_install_is_previewed_with_them() {
-    let charts = Charts::start().await;
-    charts.publish("paint", "1.0.0", PAINT);
-    charts.publish("cache", "3.0.0", PAINT);
-    let mut world = World::asleep(with_flux()).await;
-    let (namespace, flux) = (world.namespace("lab-staging"), world.namespace("flux"));
-    define(&world, KIND.0, KIND.1, "Kustomization", "kustomizations");
-    define(
-        &world,
-        "helm.toolkit.fluxcd.io",
-        "v2",
-        "HelmRelease",
-        "helmreleases",
-    );
-    for kind in ["HelmRepository", "OCIRepository"] {
-        let plural = kind.to_lowercase().replace('y', "ies");
-        define(&world, "source.toolkit.fluxcd.io", "v1", kind, &plural);
-    }
-    for name in [&namespace, &flux] {
-        world.kubectl(&["create", "namespace", name]);
-    }
-    world.kubectl(&[
-        "-n",
-        &flux,
-        "create",
-        "configmap",
-        "settings",
-        "--from-literal=REGION=eu-1",
-    ]);
-    charts.allow(&mut world);
-    let web = web(&flux, &namespace, "red", "1");
-    kubectl(&world, &["apply"], &web);
-    let red = releases(&charts, "red", "1.0.0");
-    world.commit(
-        "Flux's repository",
-        &[
-            ("windlass.yaml", Some("version: 1\ndiscover: flux\n")),
-            ("clusters/home/web.yaml", Some(&web)),
-            ("apps/web/releases.yaml", Some(&red)),
-        ],
-    );
-    // As helm has installed it: an object that it updates.
-    let marks = format!(
-        "labels: {{app.kubernetes.io/managed-by: Helm, helm.toolkit.fluxcd.io/name: shop, helm.toolkit.fluxcd.io/namespace: {namespace}}}, annotations: {{meta.helm.sh/release-name: shop, meta.helm.sh/release-namespace: {namespace}}}"
-    );
-    let live = format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: shop-paint, namespace: {namespace}, {marks}}}\ndata: {{color: red, size: '3', region: eu-1, shell: '${{HOME}}'}}\n"
-    );
-    kubectl(
-        &world,
-        &["create", "--field-manager=helm-controller"],
-        &live,
-    );
-    world.start();
-    let blue = releases(&charts, "blue", "1.0.0");
-    let number = world.propose("bob", "blue", &[("apps/web/releases.yaml", Some(&blue))]);
-    world.previewed(number).await;
-    let said = world.conversation(number);
-    has(
-        &said,
-        &[
-            "ConfigMap lab-staging/shop-paint",
-            "-  color: red\n+  color: blue",
-            "region: eu-1",
-            "size: '3'",
-            "shell: ${HOME}",
-            "ConfigMap lab-staging/cache-paint",
-        ],
-    );
-    has_not(
-        &said,
-        &[
-            "${REGION",
-            "is managed by",
-            "is not shown",
-            "cannot be",
-            "reverts",
-        ],
-    );
-
-    // A range says nothing about which version runs: it is said, and nothing seems to go.
-    let range = releases(&charts, "red", "1.x");
-    let number = world.propose("bob", "range", &[("apps/web/releases.yaml", Some(&range))]);
-    world.previewed(number).await;
-    let said = world.conversation(number);
-    has(
-        &said,
-        &["what its chart makes is not shown: 1.x is no exact version of the chart paint"],
-    );
-    has_not(
-        &said,
-        &["prune", "shop-paint", "chart-is-not-rendered", "null"],
     );
 }
 

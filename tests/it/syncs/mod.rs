@@ -4,7 +4,8 @@
 //! - `approved`: a sync that is not what was approved stops
 //! - `hooks`: hooks of charts and of Argo CD
 //! - `decisions`: what people are asked: deletions of an application that leaves Git, drift
-//! - `discovered`: applications that objects of Flux declare
+//! - `discovered`: applications that objects of Argo CD or Flux declare; `releases`: what
+//!   HelmReleases install
 //! - `external`: stages that Argo CD or Flux keep
 //! - `status`: what is proven and told: images that run, commits, health of custom kinds
 
@@ -13,4 +14,5 @@ mod decisions;
 mod discovered;
 mod external;
 mod hooks;
+mod releases;
 mod status;
