@@ -175,6 +175,11 @@ impl Walk<'_> {
 }
 
 impl Inputs {
+    /// Whether what is rendered is deleted with the object that declares it; None: none does.
+    pub fn deletes(&self) -> Option<bool> {
+        self.declaration.as_ref().map(|by| by.build.deletes)
+    }
+
     /// What its Kustomization fills in, if one declares the application.
     pub fn transforms(&self) -> Option<&Transforms> {
         self.declaration.as_ref().map(|by| &by.build.transforms)

@@ -20,6 +20,19 @@ pub fn leaves_git(objects: &[String]) -> String {
     )
 }
 
+/// The same, where an object of Argo CD or Flux declares the application.
+pub fn declared_no_more(objects: &[String], deletes: bool) -> String {
+    let (count, listed) = (objects.len(), listed(objects));
+    match deletes {
+        true => format!(
+            "The object that declares the application leaves Git. When it is deleted, **its objects ({count}) are deleted with it**: {listed}."
+        ),
+        false => format!(
+            "The object that declares the application leaves Git. Its objects ({count}) stay in the cluster: {listed}."
+        ),
+    }
+}
+
 /// A template of a chart that reads the cluster.
 pub fn looks_up(template: &str) -> String {
     format!(

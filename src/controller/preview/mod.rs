@@ -109,7 +109,15 @@ pub async fn application(
         }
     };
     if matches!(after, Ok(None)) {
-        preview.notes.push(view::leaves_git(&rendered.names()));
+        let deletes = match &before {
+            Ok(Some(inputs)) => inputs.deletes(),
+            _ => None,
+        };
+        let names = rendered.names();
+        preview.notes.push(match deletes {
+            Some(deletes) => view::declared_no_more(&names, deletes),
+            None => view::leaves_git(&names),
+        });
         return Ok(preview);
     }
     let looks_up = rendered.looks_up.as_deref().map(view::looks_up);

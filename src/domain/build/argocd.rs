@@ -16,6 +16,8 @@ use crate::domain::{Invalid, yaml};
 
 pub const GROUP: &str = "argoproj.io";
 pub const KIND: &str = "Application";
+/// With it, or with a suffix of it, Argo CD deletes the objects of an Application before it.
+const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
 /// The cluster that Argo CD runs in.
 const IN_CLUSTER: &str = "https://kubernetes.default.svc";
 /// Argo CD's own namespace, for objects whose namespace no file says.
@@ -78,6 +80,10 @@ pub fn build(object: &Value) -> Result<Build, Invalid> {
     Ok(Build {
         helm,
         files: files(&source["directory"]),
+        deletes: items(&object["metadata"]["finalizers"])
+            .iter()
+            .filter_map(Value::as_str)
+            .any(|finalizer| finalizer.starts_with(FINALIZER)),
         additions: additions(&source["kustomize"]),
         transforms: Transforms::default(),
         labels: BTreeMap::new(),

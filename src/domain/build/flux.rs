@@ -43,6 +43,10 @@ pub fn build(object: &Value, namespace: &str) -> Result<Build, Invalid> {
         place: Place::Directory(directory),
         helm: HelmOptions::default(),
         files: DirectoryFiles::default(),
+        deletes: match spec["deletionPolicy"].as_str() {
+            None | Some("MirrorPrune") => spec["prune"] == true,
+            Some(policy) => policy != "Orphan",
+        },
         additions: Additions {
             namespace: text("targetNamespace"),
             name_prefix: text("namePrefix"),

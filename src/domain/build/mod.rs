@@ -42,6 +42,8 @@ pub struct Build {
     pub helm: HelmOptions,
     /// Which files of a directory count that is no kustomization and no chart.
     pub files: DirectoryFiles,
+    /// Whether its objects are deleted with the object that declares them.
+    pub deletes: bool,
     pub additions: Additions,
     pub transforms: Transforms,
     /// The labels and annotations that each object gets.

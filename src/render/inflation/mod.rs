@@ -81,6 +81,13 @@ impl Entry {
         if let Some(text) = texts.into_iter().find(|text| text.starts_with('-')) {
             return Err(format!("`{text}` would be an option of helm"));
         }
+        let files = entry
+            .values_file
+            .iter()
+            .chain(&entry.additional_values_files);
+        if let Some(file) = files.into_iter().find(|file| file.contains(',')) {
+            return Err(format!("`{file}` would be several files for helm"));
+        }
         Ok(entry)
     }
 }

@@ -299,7 +299,7 @@ async fn a_hostile_head_is_refused_with_words() {
         (
             "charts",
             "helmCharts: [{name: evil}]\n",
-            "`helmCharts` is not supported",
+            "the chart `evil` is not in `apps/shop/staging/charts/evil`",
         ),
         (
             "broken",

@@ -176,6 +176,14 @@ async fn what_flux_objects_declare_is_previewed_as_flux_builds_it() {
         ],
     );
 
+    // The object goes, and Flux deletes with it what it applied.
+    let number = world.propose("bob", "gone", &[("clusters/home/web.yaml", None)]);
+    world.previewed(number).await;
+    has(
+        &world.conversation(number),
+        &["its objects (2) are deleted with it", "web-config"],
+    );
+
     // Its directory is gone, and Flux would stop: that is an error of the pull request.
     let number = world.propose(
         "bob",
