@@ -27,7 +27,14 @@ pub fn unmatched(
         .into_iter()
         .flatten()
         .flatten();
-    let all = catalogs.flat_map(|configured| configured.catalog.unmatched(&places));
+    let catalogs: Vec<_> = catalogs.collect();
+    let targets = catalogs.iter().flat_map(|configured| &configured.targets);
+    let targets: Vec<_> = targets.collect();
+    let all = catalogs.iter().flat_map(|configured| {
+        let undiscovered = configured.catalog.undiscovered(&targets, repo);
+        let unmatched = configured.catalog.unmatched(&places);
+        unmatched.into_iter().chain(undiscovered)
+    });
     Ok(all.collect::<BTreeSet<_>>().into_iter().collect())
 }
 

@@ -14,7 +14,8 @@ use super::pattern::{APPLICATION, Found, Pattern, STAGE, fill};
 use super::raw::RawImage;
 use super::rule::name_of;
 use super::{
-    Catalog, Declared, Destination, HEALTH_TIMEOUT, ImageRule, Named, Reconciler, Stage, Target,
+    Catalog, Declared, Destination, FILE, HEALTH_TIMEOUT, ImageRule, Named, Reconciler, Stage,
+    Target,
 };
 use crate::domain::build::{Build, Place, Written, argocd, flux};
 use crate::domain::manifest::is_label;
@@ -55,6 +56,16 @@ impl Catalog {
     /// Whether it names objects of the tree to be found.
     pub fn discovers(&self) -> bool {
         !self.discover.is_empty()
+    }
+
+    /// A message if `discover` finds nothing among all of these applications of a repository.
+    pub fn undiscovered(&self, targets: &[&Target], repo: &RepoName) -> Option<String> {
+        let is_found = targets.iter().any(|target| target.declared.is_some());
+        (self.discovers() && !is_found).then(|| {
+            format!(
+                "{FILE}: `discover` finds no object whose source is {repo}: a Flux Kustomization names a GitRepository with this repository's URL, an Argo CD Application has it as `repoURL`"
+            )
+        })
     }
 
     /// The applications that the objects of a tree declare. Each belongs to the first entry of

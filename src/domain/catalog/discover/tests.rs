@@ -85,6 +85,21 @@ fn one_word_is_enough() {
 }
 
 #[test]
+fn finding_nothing_is_said() {
+    let repo = "acme/config".parse().unwrap();
+    for (text, says) in [("discover: flux", true), ("applications: []", false)] {
+        let catalog = Catalog::parse(&format!("version: 1\n{text}\n")).unwrap();
+        let said = catalog.undiscovered(&[], &repo);
+        let begins = "windlass.yaml: `discover` finds no object whose source is acme/config";
+        assert_eq!(
+            said.is_some_and(|said| said.starts_with(begins)),
+            says,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_directory_or_a_label_tells_the_stage() {
     let stages = "version: 1\nstages: { staging: {}, production: { after: [staging] } }\n";
     let at = |environment: &str| {
