@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::complete::{Wanted, What};
 use super::dependencies::{Dependency, chart_version, is_exact, line};
 use super::inputs::{Chart, How, Inputs, Walk};
-use super::kustomize::files_of;
+use super::kustomize::{files_of, is_kustomization};
 use super::remote::FETCHED;
 use super::source::{Source, join};
 use crate::domain::build::{Build, Place, Written, flux};
@@ -91,8 +91,23 @@ impl Walk<'_> {
                 written.file, written.key.kind, written.key.name
             )));
         }
-        let how = self.application(place)?;
+        let by_flux = written.key.group == flux::GROUP;
+        // Flux runs no helm on a directory.
+        let how = match by_flux && is_kustomization(self.source, directory) {
+            true => {
+                self.kustomization(directory)?;
+                How::Kustomize
+            }
+            false => self.application(place)?,
+        };
         if how == How::Plain {
+            let mut all = self.source.under(directory);
+            let jsonnet = all.find(|path| path.ends_with(".jsonnet") && !by_flux);
+            if let Some(path) = jsonnet {
+                return Err(Invalid(format!(
+                    "{path}: Argo CD evaluates jsonnet, which windlass does not: what it makes is not known here"
+                )));
+            }
             let below = format!("{directory}/");
             let counts = |path: &String| {
                 let path = path.strip_prefix(&below).unwrap_or(path);

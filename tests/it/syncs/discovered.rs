@@ -292,4 +292,11 @@ async fn what_argo_cd_applications_declare_is_previewed_as_argo_cd_renders_it() 
         ],
     );
     has_not(&said, &["other\n", "skipped", "color: file", "by others"]);
+
+    let number = world.propose("bob", "jsonnet", &[("plain/more.jsonnet", Some("{}\n"))]);
+    world.previewed(number).await;
+    has(
+        &world.conversation(number),
+        &["plain/more.jsonnet: Argo CD evaluates jsonnet, which windlass does not"],
+    );
 }
