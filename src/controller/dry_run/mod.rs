@@ -275,11 +275,16 @@ pub async fn dry_run_apply(
         .cluster
         .dry_run(&manifest.key, &manifest.version, payload, &manager, force)
         .await?;
-    Ok(match answer {
+    Ok(scrubbed(answer, manifest))
+}
+
+/// The answer, without values of the object in the server's words.
+fn scrubbed(answer: Applied, manifest: &Manifest) -> Applied {
+    match answer {
         Applied::Refused(refusal) => Applied::Refused(Refusal {
             message: Mask::scrub(&refusal.message, &manifest.value),
             ..refusal
         }),
         other => other,
-    })
+    }
 }

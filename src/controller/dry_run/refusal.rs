@@ -8,12 +8,11 @@ use super::others::without_right;
 use super::overlay::{merge_patch, overlay};
 use super::recreate::{changes, recreated};
 use super::scope::AppScope;
-use super::{ClusterResult, Prediction, Request};
+use super::{ClusterResult, Prediction, Request, scrubbed};
 use crate::cluster::{Applied, Refusal};
 use crate::domain::OWNER_LABEL;
 use crate::domain::applying::Applying;
 use crate::domain::manifest::Manifest;
-use crate::domain::mask::Mask;
 use crate::domain::ownership;
 use crate::domain::plan::{self, Confidence, Side};
 
@@ -195,11 +194,5 @@ pub async fn dry_run_merge(
         .cluster
         .dry_run_merge(key, version, &patch, &scope.manager())
         .await?;
-    Ok(match answer {
-        Applied::Refused(refusal) => Applied::Refused(Refusal {
-            message: Mask::scrub(&refusal.message, &manifest.value),
-            ..refusal
-        }),
-        other => other,
-    })
+    Ok(scrubbed(answer, manifest))
 }
