@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{ServeArgs, program, projects};
 use crate::operate::Operate;
-use crate::plan::PlanArgs;
+use crate::plan::{InitArgs, PlanArgs, ValidateArgs};
 use crate::rbac::RbacArgs;
 use crate::render::jail::{self, JailArgs};
 use crate::render::run::RenderArgs;
@@ -36,6 +36,10 @@ enum Command {
     /// Prints what a working copy of the config repository would change in the clusters. Exit code
     /// 0: no changes, 1: changes, 2: an error, or changes that cannot be applied
     Plan(Box<PlanArgs>),
+    /// Writes a windlass.yaml for a working copy, from what the repository holds
+    Init(InitArgs),
+    /// Checks the windlass.yaml of a working copy, and lists its applications
+    Validate(ValidateArgs),
     #[command(flatten)]
     Operate(Operate),
     /// Prints the custom resource definitions
@@ -92,6 +96,8 @@ async fn run(command: Command) -> ExitCode {
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => crate::sandbox::demo::demo(args).await.map(nothing),
         Command::Plan(args) => return plan(&args).await,
+        Command::Init(args) => crate::plan::init(&args),
+        Command::Validate(args) => crate::plan::validate(&args),
         Command::Render(args) => render(args).await.map(nothing),
         Command::Operate(command) => crate::operate::operate(command).await,
         Command::Rbac(args) => projects(args.projects.as_deref(), &args.config_repositories)
@@ -217,5 +223,5 @@ fn finish(outcome: anyhow::Result<String>) -> ExitCode {
 fn fail(error: &anyhow::Error) -> ExitCode {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "windlass: {error:#}");
-    ExitCode::FAILURE
+    ExitCode::from(2)
 }

@@ -25,8 +25,8 @@ mod flags;
 mod values;
 
 pub use flags::ServeArgs;
-pub use values::program;
 use values::{api_url, cluster, secrets};
+pub use values::{kustomize, program};
 
 /// Settings that can be used.
 pub struct Settings {

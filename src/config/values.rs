@@ -64,6 +64,17 @@ pub(super) fn cluster(text: &str) -> anyhow::Result<(String, (PathBuf, Option<St
     Ok((name.into(), (file.into(), context)))
 }
 
+/// The kustomize program. On people's machines it may be a part of kubectl only.
+pub fn kustomize(name: &PathBuf) -> anyhow::Result<PathBuf> {
+    let found = program("kustomize", name);
+    if found.is_ok() || name.as_os_str() != "kustomize" {
+        return found;
+    }
+    program("kustomize", &PathBuf::from("kubectl")).map_err(|_| {
+        anyhow::anyhow!("neither `kustomize` nor `kubectl` is on the PATH: install one of them, or name one with --kustomize")
+    })
+}
+
 /// A program by path or name; found now rather than at the first pull request.
 pub fn program(option: &str, name: &PathBuf) -> anyhow::Result<PathBuf> {
     if name.components().count() > 1 {

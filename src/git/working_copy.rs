@@ -34,8 +34,37 @@ impl Mirror {
         if differences.is_empty() {
             return Ok(None);
         }
-        let mut editor = self.repo.edit_tree(tree.0)?;
-        let mut changed = Vec::new();
+        let mut changed: Vec<_> = differences.iter().map(|one| one.path.clone()).collect();
+        changed.sort();
+        let commit = self.with(head, differences, "The working copy")?;
+        Ok(Some((commit, changed)))
+    }
+
+    /// A commit with more files on top of `head`, in memory.
+    pub fn with_files(
+        &self,
+        head: &CommitSha,
+        files: Vec<(String, String)>,
+    ) -> anyhow::Result<CommitSha> {
+        let added = files.into_iter().map(|(path, text)| Difference {
+            path,
+            content: Some((EntryKind::Blob, text.into_bytes())),
+        });
+        self.with(head, added.collect(), "More files")
+    }
+
+    /// The folder of the working copy. None: the repository is bare.
+    pub fn folder(&self) -> Option<&Path> {
+        self.repo.workdir()
+    }
+
+    fn with(
+        &self,
+        head: &CommitSha,
+        differences: Vec<Difference>,
+        title: &str,
+    ) -> anyhow::Result<CommitSha> {
+        let mut editor = self.repo.edit_tree(self.tree(head)?.0)?;
         for Difference { path, content } in differences {
             match content {
                 Some((kind, text)) => {
@@ -46,7 +75,6 @@ impl Mirror {
                     editor.remove(path.as_str())?;
                 }
             }
-            changed.push(path);
         }
         let who = gix::actor::SignatureRef {
             name: "windlass".into(),
@@ -54,11 +82,10 @@ impl Mirror {
             time: "0 +0000",
         };
         let tree = editor.write()?.detach();
-        let commit =
-            self.repo
-                .new_commit_as(who, who, "The working copy", tree, [object(head)?])?;
-        changed.sort();
-        Ok(Some((sha(commit.id), changed)))
+        let commit = self
+            .repo
+            .new_commit_as(who, who, title, tree, [object(head)?])?;
+        Ok(sha(commit.id))
     }
 
     /// The tracked files that were changed or deleted.

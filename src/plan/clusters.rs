@@ -1,12 +1,13 @@
 //! What a plan reads besides Git: the clusters, and windlass's own objects in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use kube::Api;
 use kube::api::ListParams;
+use kube::config::Kubeconfig;
+use kube::{Api, Client};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::flags::PlanArgs;
@@ -28,11 +29,16 @@ fn kubeconfig(args: &PlanArgs) -> anyhow::Result<PathBuf> {
         .context("no kubeconfig: give --kubeconfig")
 }
 
+/// A client of the cluster `local`.
+pub(super) async fn client(args: &PlanArgs) -> anyhow::Result<Client> {
+    connect(Some((&kubeconfig(args)?, args.context.as_deref())))
+        .await
+        .context("cannot connect to the cluster")
+}
+
 /// The `Application` objects; empty if windlass was never installed.
 pub(super) async fn objects(args: &PlanArgs) -> anyhow::Result<BTreeMap<String, Application>> {
-    let client = connect(Some((&kubeconfig(args)?, args.context.as_deref())))
-        .await
-        .context("cannot connect to the cluster")?;
+    let client = client(args).await?;
     let api = Api::<Application>::namespaced(client, &args.namespace);
     match api.list(&ListParams::default()).await {
         Ok(found) => Ok(found.items.into_iter().filter_map(|object| Some((object.metadata.name.clone()?, object))).collect()),
@@ -48,9 +54,9 @@ fn by_remote(mirror: &Mirror) -> Option<RepoName> {
     RepoName::of_url(&mirror.origin()?)
 }
 
-/// The repository's name as far as the working copy says it.
-pub(super) fn named(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<RepoName> {
-    match args.repository.clone().or_else(|| by_remote(mirror)) {
+/// The repository's name as far as the working copy says it. `given`: as a flag says it.
+pub(super) fn named(given: Option<&RepoName>, mirror: &Mirror) -> anyhow::Result<RepoName> {
+    match given.cloned().or_else(|| by_remote(mirror)) {
         Some(name) => Ok(name),
         None => Ok(UNNAMED.parse()?),
     }
@@ -166,8 +172,7 @@ pub(super) async fn set_health_rules(
     }
 }
 
-/// Each cluster's context: the given one, or the default one for the other clusters that stages
-/// name.
+/// Each cluster's context: the given one, or the one of the same name, or the default one.
 fn contexts(
     args: &PlanArgs,
     catalog: &Result<Configured, Invalid>,
@@ -179,16 +184,49 @@ fn contexts(
             .with_context(|| format!("--cluster: `{text}` is not NAME=CONTEXT"))?;
         contexts.insert(name.to_string(), Some(context.to_string()));
     }
-    let stages = catalog
-        .as_ref()
-        .map(|configured| configured.catalog.stages.as_slice())
-        .unwrap_or_default();
-    for stage in stages {
+    let known = Kubeconfig::read_from(kubeconfig(args)?)?.contexts;
+    let is_known = |name: &str| known.iter().any(|context| context.name == name);
+    for cluster in clusters(catalog) {
         contexts
-            .entry(stage.cluster.clone())
-            .or_insert_with(|| args.context.clone());
+            .entry(cluster.to_string())
+            .or_insert_with(|| match is_known(cluster) {
+                true => Some(cluster.to_string()),
+                false => args.context.clone(),
+            });
     }
     Ok(contexts)
+}
+
+/// The clusters that stages name.
+fn clusters(catalog: &Result<Configured, Invalid>) -> BTreeSet<&str> {
+    let configured = catalog.as_ref().ok();
+    let stages = configured.into_iter().flat_map(|all| &all.catalog.stages);
+    stages.map(|stage| stage.cluster.as_str()).collect()
+}
+
+/// A note if several clusters are compared with one context.
+pub(super) fn shared_context(
+    args: &PlanArgs,
+    catalog: &Result<Configured, Invalid>,
+) -> anyhow::Result<Option<String>> {
+    let contexts = contexts(args, catalog)?;
+    let shared: Vec<&str> = clusters(catalog)
+        .into_iter()
+        .filter(|cluster| contexts[*cluster] == args.context)
+        .collect();
+    let [.., last] = shared[..] else {
+        return Ok(None);
+    };
+    let which = match &args.context {
+        Some(context) => format!("the context `{context}`"),
+        None => "the current context of the kubeconfig".into(),
+    };
+    Ok((shared.len() > 1).then(|| {
+        format!(
+            "{} are all compared with {which}: name another one by --cluster {last}=CONTEXT",
+            shared.join(", ")
+        )
+    }))
 }
 
 fn programs(args: &PlanArgs) -> anyhow::Result<Programs> {
@@ -203,7 +241,7 @@ fn programs(args: &PlanArgs) -> anyhow::Result<Programs> {
         None => program("helm", &PathBuf::from("helm")).ok(),
     };
     Ok(Programs {
-        kustomize: program("kustomize", &args.kustomize)?,
+        kustomize: config::kustomize(&args.kustomize)?,
         helm,
         launcher,
     })

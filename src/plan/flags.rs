@@ -16,7 +16,7 @@ pub struct PlanArgs {
     pub(super) repository: Option<RepoName>,
 
     /// The branch or commit that the change is merged into; its windlass.yaml applies (default: the
-    /// remote's default branch as last fetched, or `main` without a remote)
+    /// remote's default branch as last fetched, or `main` or `master` without a remote)
     #[arg(long, value_name = "REVISION")]
     pub(super) base: Option<String>,
 
@@ -29,12 +29,12 @@ pub struct PlanArgs {
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
 
-    /// The context of that kubeconfig for the cluster `local`, and for those that --cluster does
-    /// not name
+    /// The context of that kubeconfig for the cluster `local` (default: the current one)
     #[arg(long)]
     pub(super) context: Option<String>,
 
-    /// A cluster that windlass.yaml names: NAME=CONTEXT. Repeat for more
+    /// A cluster that windlass.yaml names: NAME=CONTEXT (default: the context of the cluster's name,
+    /// or else the one of `local`). Repeat for more
     #[arg(long = "cluster", value_name = "NAME=CONTEXT")]
     pub(super) clusters: Vec<String>,
 
@@ -50,7 +50,7 @@ pub struct PlanArgs {
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub(super) output: Output,
 
-    /// The kustomize program
+    /// The kustomize program; kubectl is one too (default: `kustomize`, or else `kubectl`)
     #[arg(
         long,
         env = "WINDLASS_KUSTOMIZE",

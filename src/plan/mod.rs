@@ -5,6 +5,8 @@
 //! - [`flags`]: the command's flags
 //! - [`revisions`]: the compared revisions
 //! - [`clusters`]: the clusters, and windlass's own objects in them
+//! - [`unconfigured`]: a repository that has no `windlass.yaml`
+//! - [`init`]: `windlass init` and `windlass validate`
 //! - [`json`]: the output for programs
 
 use std::process::ExitCode;
@@ -24,11 +26,14 @@ use crate::view;
 
 mod clusters;
 mod flags;
+mod init;
 mod json;
 mod revisions;
+mod unconfigured;
 
 use flags::Output;
 pub use flags::PlanArgs;
+pub use init::{InitArgs, ValidateArgs, init, validate};
 use json::as_json;
 use revisions::{Revisions, revisions};
 
@@ -64,17 +69,19 @@ async fn previewed(args: &PlanArgs) -> anyhow::Result<(Preview, Vec<String>)> {
     let started = Instant::now();
     let mirror = Mirror::discover(&args.repo)
         .with_context(|| format!("{} is not a git repository", args.repo.display()))?;
+    let name = clusters::named(args.repository.as_ref(), &mirror)?;
+    let revisions = revisions(args, &mirror)?;
     let Revisions {
         onto,
         base,
         head,
-        notes,
-    } = revisions(args, &mirror)?;
+        mut notes,
+    } = unconfigured::configured(args, &mirror, &name, revisions).await?;
     let source = Source::open(&mirror, mirror.tree(&base)?)?;
-    let name = clusters::named(args, &mirror)?;
     let Some(catalog) = configuration(&source, &name)? else {
         bail!("`{onto}` has no windlass.yaml: it is not a config repository");
     };
+    notes.extend(clusters::shared_context(args, &catalog)?);
     let GitDiff {
         failure,
         changes,

@@ -26,11 +26,17 @@ pub(super) fn revisions(args: &PlanArgs, mirror: &Mirror) -> anyhow::Result<Revi
     };
     let onto = match &args.base {
         Some(base) => base.clone(),
-        None => ["origin/HEAD", "origin/main"]
-            .iter()
-            .find(|name| mirror.revision(name).is_ok())
-            .map_or("main", |name| name)
-            .to_string(),
+        None => [
+            "origin/HEAD",
+            "origin/main",
+            "origin/master",
+            "main",
+            "master",
+        ]
+        .iter()
+        .find(|name| mirror.revision(name).is_ok())
+        .map_or("HEAD", |name| name)
+        .to_string(),
     };
     let what = args.head.as_deref().unwrap_or("HEAD");
     let (base, mut head) = (resolve(&onto)?, resolve(what)?);

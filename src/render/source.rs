@@ -59,6 +59,19 @@ impl<'a> Source<'a> {
         Ok(self.objects.get_or_init(|| objects))
     }
 
+    /// What a draft of a configuration is made from.
+    pub fn contents(&self) -> anyhow::Result<catalog::Contents> {
+        let files = self.files.all().into_iter();
+        let files = files.filter(|(_, mode, _)| *mode == EntryMode::File);
+        let mut contents = catalog::Contents::new(files.map(|(path, ..)| path));
+        for path in contents.wanted() {
+            if let Some(text) = self.text(&path)? {
+                contents.add(&path, &text);
+            }
+        }
+        Ok(contents)
+    }
+
     /// All files, for finding those in which two trees differ.
     pub fn listing(&self) -> &Listing {
         &self.files

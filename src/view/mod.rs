@@ -8,7 +8,7 @@
 //! - `markdown`: text from outside, made harmless
 //! - `markers`: hidden comments by which our own messages are found again
 //! - `preview`: the comment and the check run of a preview; `notes`: its sentences about an application;
-//!   `terminal`: the same in a terminal
+//!   `terminal`: the same in a terminal; `listing`: the applications of a `windlass.yaml` there
 //! - `verdict`: the gates, one by one; `commands` and `gate_commands`: answers to commands, posted by `replies`;
 //!   `history`: what applications are and were at
 //! - `progress`: the roll-out after the merge; `reason`: why an application is where it is
@@ -18,6 +18,7 @@ pub mod commands;
 mod drift;
 mod gate_commands;
 mod history;
+mod listing;
 mod markdown;
 mod markers;
 mod notes;
@@ -30,6 +31,7 @@ mod terminal;
 mod verdict;
 
 pub use drift::{drift, drift_of};
+pub use listing::{applications, initialized};
 pub use markdown::{code, listed, quoted};
 pub use markers::{reply_of, sticky_body, sticky_of, tampered, tampered_of};
 pub use notes::{

@@ -17,6 +17,7 @@ mod delivery;
 mod deploy;
 mod documents;
 mod fences;
+mod first_plan;
 mod forge;
 mod gates;
 mod github;

@@ -134,7 +134,7 @@ impl Build {
 }
 
 /// A path from the repository's root, without `.` and `..`; None: it leads out of it.
-fn path_inside(path: &str) -> Option<String> {
+pub(super) fn path_inside(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

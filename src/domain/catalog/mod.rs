@@ -10,7 +10,7 @@
 //! `tree` (which directories can be applications), `helm` (how a chart is rendered),
 //! `expand` (from a tree to [`Target`]s), `discover` (from the objects of others in a
 //! tree to [`Target`]s), `order` (the order of stages and
-//! dependencies).
+//! dependencies), `draft` (a file for a repository that has none).
 
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use discover::Discover;
 use rule::Rule;
 
 mod discover;
+mod draft;
 mod expand;
 mod gates;
 mod helm;
@@ -40,6 +41,7 @@ mod tree;
 mod validate;
 
 pub use discover::Objects;
+pub use draft::{Contents, Draft, draft};
 pub use helm::HelmOptions;
 pub use pattern::is_manifest;
 pub use raw::schema;

@@ -36,6 +36,17 @@ pub struct Local {
     most_resident: u64,
 }
 
+/// The arguments for a program: what is `kustomize build` elsewhere is `kubectl kustomize`.
+fn arguments_of(job: &Job, program: &Path) -> Vec<String> {
+    let is_kubectl = program.file_name().is_some_and(|name| name == "kubectl");
+    match (job.program, &job.arguments[..]) {
+        (Program::Kustomize, [_, rest @ ..]) if is_kubectl => {
+            [&["kustomize".to_string()], rest].concat()
+        }
+        _ => job.arguments.clone(),
+    }
+}
+
 impl Local {
     /// `work`: the parent of the children's temporary folders.
     pub fn new(programs: Programs, work: PathBuf) -> anyhow::Result<Self> {
@@ -101,7 +112,7 @@ impl Local {
         lay_out(folder.path(), &job.files, &job.links)
             .map_err(|error| broken("cannot lay out files", &error))?;
         let child = self
-            .command(&program, &job.arguments, folder.path())
+            .command(&program, &arguments_of(job, &program), folder.path())
             .spawn()
             .map_err(|error| broken("cannot start", &error))?;
         let pid = child.id();

@@ -12,7 +12,7 @@
 mod approved;
 mod decisions;
 mod discovered;
-mod external;
+pub mod external;
 mod hooks;
 mod releases;
 mod status;

@@ -10,13 +10,13 @@ use crate::domain::build::{Written, argocd, flux};
 use crate::domain::manifest::ResourceKey;
 use crate::domain::{Invalid, RepoName, yaml};
 
-/// The API group of Flux's sources.
 /// The most objects that are read.
 const MOST_OBJECTS: usize = 5_000;
+/// The API group of Flux's sources.
 const SOURCES: &str = "source.toolkit.fluxcd.io";
 
 /// The objects of reconcilers that a tree has.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Objects {
     /// In the order of their files.
     all: Vec<(String, Value)>,
@@ -50,6 +50,18 @@ impl Objects {
         }
     }
 
+    /// Whether a file has an object of this one's kind, namespace and name.
+    pub fn has(&self, object: &Value) -> bool {
+        let metadata = &object["metadata"];
+        self.all.iter().any(|(file, known)| {
+            let is_kind = group_of(known) == group_of(object) && known["kind"] == object["kind"];
+            let home = metadata["namespace"].as_str().unwrap_or_default();
+            is_kind
+                && known["metadata"]["name"] == metadata["name"]
+                && self.namespace(file, known, home) == home
+        })
+    }
+
     /// The namespace of an object: the outermost kustomization above it that sets one wins.
     fn namespace(&self, file: &str, object: &Value, default: &str) -> String {
         let mut above = file.match_indices('/').map(|(at, _)| &file[..at]);
@@ -60,7 +72,11 @@ impl Objects {
     }
 
     /// The objects of a reconciler that build files of a repository.
-    pub(super) fn of(&self, by: By, repo: &RepoName) -> Result<Vec<(Written, &Value)>, Invalid> {
+    pub(in super::super) fn of(
+        &self,
+        by: By,
+        repo: &RepoName,
+    ) -> Result<Vec<(Written, &Value)>, Invalid> {
         if self.all.len() > MOST_OBJECTS {
             return Err(invalid(format_args!(
                 "`discover` finds more than {MOST_OBJECTS} objects: leave some out by `under` or `exclude`"

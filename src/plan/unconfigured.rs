@@ -1,0 +1,152 @@
+//! A plan of a repository whose base has no `windlass.yaml`: with that of the head, or with
+//! the one that `windlass init` would write. So a first plan needs nothing but a
+//! repository and a cluster.
+
+use std::collections::BTreeSet;
+
+use kube::Api;
+use kube::api::{ListParams, TypeMeta};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::{Value, json};
+
+use super::clusters;
+use super::flags::PlanArgs;
+use super::revisions::Revisions;
+use crate::domain::catalog::{self, Draft, FILE, Objects};
+use crate::domain::{CommitSha, RepoName};
+use crate::git::Mirror;
+use crate::render::Source;
+
+/// Where the base of such a plan has the objects that only the cluster has.
+const LIVE: &str = ".windlass/live.yaml";
+
+/// The kinds of Argo CD and Flux that say what is deployed.
+const KINDS: [(&str, &str, &str); 3] = [
+    ("argoproj.io", "v1alpha1", "Application"),
+    ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization"),
+    ("source.toolkit.fluxcd.io", "v1", "GitRepository"),
+];
+
+/// The same revisions, the base with a configuration in memory if it has none.
+pub(super) async fn configured(
+    args: &PlanArgs,
+    mirror: &Mirror,
+    repo: &RepoName,
+    mut revisions: Revisions,
+) -> anyhow::Result<Revisions> {
+    let text_of = |commit: &CommitSha| {
+        let tree = mirror.tree(commit)?;
+        anyhow::Ok(mirror.read(tree, FILE)?)
+    };
+    if text_of(&revisions.base)?.is_some() {
+        return Ok(revisions);
+    }
+    let (base, onto) = (&revisions.base, &revisions.onto);
+    let (files, notes) = match text_of(&revisions.head)? {
+        Some(text) => {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let note = format!("`{onto}` has no {FILE}: the plan uses the one of the change");
+            (vec![(FILE.to_string(), text)], vec![note])
+        }
+        None => drafted(args, mirror, repo, &revisions).await?,
+    };
+    revisions.base = mirror.with_files(base, files)?;
+    revisions.notes.extend(notes);
+    Ok(revisions)
+}
+
+/// The files of a drafted configuration, and what people have to know of it.
+async fn drafted(
+    args: &PlanArgs,
+    mirror: &Mirror,
+    repo: &RepoName,
+    revisions: &Revisions,
+) -> anyhow::Result<(Vec<(String, String)>, Vec<String>)> {
+    let source = Source::open(mirror, mirror.tree(&revisions.base)?)?;
+    let live = live_objects(args, source.objects()?).await?;
+    let Draft {
+        text,
+        applications,
+        left_out,
+    } = draft(&source, &live, repo)?;
+    let s = if applications == 1 { "" } else { "s" };
+    let mut notes = vec![format!(
+        "`{}` has no {FILE}: the plan uses the one that `windlass init` would write, with {applications} application{s}",
+        revisions.onto
+    )];
+    notes.extend(left_out.iter().map(|what| format!("it leaves out {what}")));
+    let mut files = vec![(FILE.to_string(), text)];
+    if !live.is_empty() {
+        files.push((LIVE.to_string(), live));
+    }
+    Ok((files, notes))
+}
+
+/// The draft for a tree, with more objects of the cluster.
+pub(super) fn draft(source: &Source<'_>, live: &str, repo: &RepoName) -> anyhow::Result<Draft> {
+    let mut objects = source.objects()?.clone();
+    objects.add(LIVE, live);
+    Ok(catalog::draft(&source.contents()?, &objects, repo)?)
+}
+
+/// The objects of Argo CD and Flux in the cluster that no file has, such as those that an
+/// `ApplicationSet` makes.
+async fn live_objects(args: &PlanArgs, written: &Objects) -> anyhow::Result<String> {
+    let client = clusters::client(args).await?;
+    let mut all = Vec::new();
+    for (group, version, kind) in KINDS {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        let api = Api::<DynamicObject>::all_with(client.clone(), &resource);
+        let found = match api.list(&ListParams::default()).await {
+            Ok(found) => found.items,
+            // The cluster does not have it, or does not show it.
+            Err(kube::Error::Api(status)) if [403, 404].contains(&status.code) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        for mut object in found {
+            object.types = Some(TypeMeta {
+                api_version: format!("{group}/{version}"),
+                kind: kind.into(),
+            });
+            all.push(declaration(&serde_json::to_value(object)?));
+        }
+    }
+    let sources: BTreeSet<_> = all
+        .iter()
+        .filter(|object| object["kind"] == "GitRepository")
+        .map(|object| place(&object["metadata"], &Value::Null))
+        .collect();
+    // Without its source, nobody knows whose files a Kustomization builds.
+    let is_known = |object: &&Value| {
+        let source = place(
+            &object["spec"]["sourceRef"],
+            &object["metadata"]["namespace"],
+        );
+        object["kind"] != "Kustomization" || sources.contains(&source)
+    };
+    let unwritten = all.iter().filter(is_known);
+    let unwritten = unwritten.filter(|object| !written.has(object));
+    Ok(unwritten.map(|object| format!("---\n{object}\n")).collect())
+}
+
+/// The namespace and the name that an object has, or that a reference names.
+fn place(named: &Value, default_namespace: &Value) -> (String, String) {
+    let text = |value: &Value| value.as_str().map(str::to_string);
+    let namespace = text(&named["namespace"]).or_else(|| text(default_namespace));
+    let name = text(&named["name"]);
+    (namespace.unwrap_or_default(), name.unwrap_or_default())
+}
+
+/// What somebody would have written of a live object.
+fn declaration(object: &Value) -> Value {
+    let metadata = &object["metadata"];
+    json!({
+        "apiVersion": object["apiVersion"],
+        "kind": object["kind"],
+        "metadata": {
+            "name": metadata["name"], "namespace": metadata["namespace"],
+            "labels": metadata["labels"], "finalizers": metadata["finalizers"],
+        },
+        "spec": object["spec"],
+    })
+}

@@ -1,0 +1,266 @@
+//! The first minutes: `windlass plan`, `init` and `validate` in a repository that
+//! knows nothing of windlass, against a cluster that has nothing of it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::lab::{CONFIG, deployment, has};
+use crate::support::{Setup, World, plane};
+use crate::syncs::external::define;
+
+/// A person's working copy, cloned from GitHub.
+struct WorkingCopy {
+    home: tempfile::TempDir,
+}
+
+impl WorkingCopy {
+    /// With these files on the remote's default branch.
+    fn of(repository: &str, files: &[(&str, &str)]) -> Self {
+        let copy = Self {
+            home: tempfile::tempdir().unwrap(),
+        };
+        std::fs::create_dir(copy.folder()).unwrap();
+        copy.git(&["init", "-q", "-b", "trunk"]);
+        let url = format!("https://github.com/{repository}.git");
+        copy.git(&["remote", "add", "origin", &url]);
+        for (path, text) in files {
+            copy.write(path, text);
+        }
+        copy.git(&["add", "."]);
+        copy.git(&["commit", "-qm", "All"]);
+        copy.git(&["update-ref", "refs/remotes/origin/trunk", "HEAD"]);
+        copy.git(&[
+            "symbolic-ref",
+            "refs/remotes/origin/HEAD",
+            "refs/remotes/origin/trunk",
+        ]);
+        copy
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.home.path().join("config")
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let file = self.folder().join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let who = ["-c", "user.name=mia", "-c", "user.email=mia@example.com"];
+        let mut command = Command::new("git");
+        let command = command.args(who).args(arguments);
+        let done = command.current_dir(self.folder()).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{said}");
+    }
+
+    /// The output of a command in the folder, and its exit code.
+    fn run(&self, arguments: &[&str]) -> (String, i32) {
+        let programs = ["kustomize", "helm", "git"].map(|name| plane().tools().program(name));
+        let folders = programs.iter().flatten().filter_map(|path| path.parent());
+        let mut paths: Vec<_> = folders.map(PathBuf::from).collect();
+        let own = std::env::var_os("PATH").unwrap();
+        paths.extend(std::env::split_paths(&own));
+        let said = Command::new(env!("CARGO_BIN_EXE_windlass"))
+            .args(arguments)
+            .current_dir(self.folder())
+            .env("PATH", std::env::join_paths(paths).unwrap())
+            .env("KUBECONFIG", plane().kubeconfig())
+            // No windlass was ever installed there.
+            .env("WINDLASS_NAMESPACE", "no-windlass")
+            .output()
+            .unwrap();
+        let texts = [said.stdout, said.stderr].map(|text| String::from_utf8(text).unwrap());
+        (texts.concat(), said.status.code().unwrap())
+    }
+}
+
+fn kustomization(namespace: &str, resource: &str) -> String {
+    format!("namespace: {namespace}\nresources: [{resource}]\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_without_windlass_is_planned_and_configured() {
+    let world = World::asleep(Setup::default()).await;
+    let [staging, production] = ["shop-staging", "shop-production"].map(|of| world.namespace(of));
+    for namespace in [&staging, &production] {
+        world.kubectl(&["create", "namespace", namespace]);
+        world.with_file(&["apply", "-n", namespace], &deployment("", ""));
+    }
+    let copy = WorkingCopy::of(
+        "mia/deployments",
+        &[
+            (
+                "shop/base/kustomization.yaml",
+                "resources: [deployment.yaml]\n",
+            ),
+            ("shop/base/deployment.yaml", &deployment("", "")),
+            (
+                "shop/overlays/staging/kustomization.yaml",
+                &kustomization(&staging, "../../base"),
+            ),
+            (
+                "shop/overlays/production/kustomization.yaml",
+                &kustomization(&production, "../../base"),
+            ),
+            (".github/workflows/ci.yaml", "on: push\n"),
+        ],
+    );
+    let (text, code) = copy.run(&["plan"]);
+    assert_eq!(code, 0, "{text}");
+    let overlay = kustomization(&staging, "../../base") + "replicas: [{name: lab, count: 5}]\n";
+    copy.write("shop/overlays/staging/kustomization.yaml", &overlay);
+    let (text, code) = copy.run(&["plan"]);
+    assert_eq!(code, 1, "{text}");
+    let kubectl = plane().tools().program("kubectl").unwrap();
+    let by_kubectl = copy.run(&["plan", "--kustomize", kubectl.to_str().unwrap()]);
+    assert_eq!(by_kubectl.0, text, "kubectl renders the same");
+    insta::assert_snapshot!(world.scrub(&text), @"
+    note: the plan includes uncommitted changes: shop/overlays/staging/kustomization.yaml
+    note: `origin/HEAD` has no windlass.yaml: the plan uses the one that `windlass init` would write, with 2 applications
+    1 of 2 applications changes · 1 configure · verified by the cluster
+
+    shop/staging on local
+      configure Deployment shop-staging/lab
+        • scales up by 3 pods: from 2 to 5
+        • adoption: takes over the fields that kubectl-client-side-apply set, once; those that Git does not have are removed
+           namespace: shop-staging
+         spec:
+           progressDeadlineSeconds: 600
+        -  replicas: 2
+        +  replicas: 5
+           revisionHistoryLimit: 10
+           selector:
+             matchLabels:
+      merged before and waiting to be synced: 1
+        • configure Deployment shop-staging/lab
+    ");
+    // The same by a file: what the plan used is what `init` writes.
+    let (text, code) = copy.run(&["init"]);
+    assert_eq!(code, 0, "{text}");
+    insta::assert_snapshot!(world.scrub(&text), @"
+    wrote windlass.yaml
+    windlass.yaml has 2 applications:
+      shop/staging     shop/overlays/staging → namespace shop-staging on local
+      shop/production  shop/overlays/production → namespace shop-production on local
+    next: read the file, then `windlass plan` shows what it would change in your cluster
+    ");
+    let written = std::fs::read_to_string(copy.folder().join("windlass.yaml")).unwrap();
+    insta::assert_snapshot!(world.scrub(&written), @r#"
+    # What windlass deploys, previews and promotes. It is read from the default branch only.
+    # yaml-language-server: $schema=https://raw.githubusercontent.com/windlass-dev/windlass/main/deploy/windlass.schema.json
+    version: 1
+
+    stages:                        # in order
+      staging:
+        cluster: local             # a name that the server's settings know
+      production:
+        cluster: local             # a name that the server's settings know
+        after: [staging]
+        gates: { approvals: 1 }    # for every pull request that touches it
+
+    applications:                  # the first entry that matches a directory wins
+      - path: "{application}/overlays/{stage}"
+        namespace: "{application}-{stage}"
+
+      # An entry may name the images that pull requests promote, and the repositories whose CI announces
+      # them:
+      #   images:
+      #     ghcr.io/mia/NAME: { source: mia/NAME }
+    "#);
+    let (text, code) = copy.run(&["init"]);
+    assert_eq!(code, 2, "{text}");
+    has(&text, &["windlass.yaml exists already"]);
+    let (text, code) = copy.run(&["validate"]);
+    assert_eq!(code, 0, "{text}");
+    has(
+        &text,
+        &["windlass.yaml has 2 applications:\n  shop/staging"],
+    );
+    let (text, code) = copy.run(&["plan"]);
+    assert_eq!(code, 1, "{text}");
+    has(
+        &text,
+        &[
+            "`origin/HEAD` has no windlass.yaml: the plan uses the one of the change",
+            "1 of 2 applications changes",
+        ],
+    );
+    copy.write(
+        "windlass.yaml",
+        &written
+            .replace("shop/", "shops/")
+            .replace("{application}", "{applications}"),
+    );
+    let (text, code) = copy.run(&["validate"]);
+    assert_eq!(code, 2, "{text}");
+    copy.write("windlass.yaml", "version: 1\nstage: {}\n");
+    let (text, code) = copy.run(&["validate"]);
+    assert_eq!(code, 2, "{text}");
+    has(&text, &["did you mean `stages`?"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_argo_cd_deploys_from_it_is_asked_of_the_cluster() {
+    let world = World::asleep(Setup::default()).await;
+    let (argo, namespace) = (world.namespace("argocd"), world.namespace("web"));
+    define(
+        &world,
+        "argoproj.io",
+        "v1alpha1",
+        "Application",
+        "applications",
+    );
+    for name in [&argo, &namespace] {
+        world.kubectl(&["create", "namespace", name]);
+    }
+    let repository = format!("mia/{namespace}");
+    // As an ApplicationSet makes it: no file has it.
+    let application = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+        "metadata": {"name": "web", "namespace": argo},
+        "spec": {"project": "default",
+            "source": {"repoURL": format!("https://github.com/{repository}"), "targetRevision": "HEAD", "path": "deploy",
+                "kustomize": {"namePrefix": "my-"}},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace}}});
+    world.with_file(&["create"], &application.to_string());
+    let copy = WorkingCopy::of(
+        &repository,
+        &[
+            ("deploy/kustomization.yaml", "resources: [config.yaml]\n"),
+            ("deploy/config.yaml", CONFIG),
+        ],
+    );
+    copy.write("deploy/config.yaml", &CONFIG.replace("'1'", "'2'"));
+    let (text, code) = copy.run(&["plan"]);
+    assert_eq!(code, 1, "{text}");
+    insta::assert_snapshot!(world.scrub(&text), @"
+    note: the plan includes uncommitted changes: deploy/config.yaml
+    note: `origin/HEAD` has no windlass.yaml: the plan uses the one that `windlass init` would write, with 1 application
+    1 of 1 application changes · 1 configure · verified by the cluster
+
+    argocd-web/live on local
+      configure ConfigMap web/my-lab
+        • no pod restarts: running pods keep what they read at start until their next rollout
+         apiVersion: v1
+         data:
+        -  a: '1'
+        +  a: '2'
+         kind: ConfigMap
+         metadata:
+           annotations:
+      merged before and waiting to be synced: 1
+        • create ConfigMap web/my-lab
+    ");
+    // What nothing in the cluster or the repository declares is said.
+    let nothing = WorkingCopy::of("mia/nothing", &[("README.md", "Nothing\n")]);
+    let (text, code) = nothing.run(&["plan"]);
+    assert_eq!(code, 2, "{text}");
+    insta::assert_snapshot!(text, @"windlass: there is no directory with a kustomization, a Helm chart or manifests");
+    let (text, code) = nothing.run(&["validate"]);
+    assert_eq!(code, 2, "{text}");
+    insta::assert_snapshot!(text, @"windlass: there is no windlass.yaml at the repository's root: `windlass init` writes one");
+}
