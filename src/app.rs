@@ -23,6 +23,7 @@ use crate::controller::{
     APPLICATIONS_AT_ONCE, Caches, Environment, Kind, Queue, Reader, Requeue, Writer, application,
     base_branch, commit, promotion, pull_request,
 };
+use crate::domain::permit::WritePermit;
 use crate::git::Mirrors;
 use crate::github::GitHub;
 use crate::http::{Server, listener, router};
@@ -42,12 +43,16 @@ pub async fn run(
     let home_client = connect(kubeconfig)
         .await
         .context("cannot connect to the cluster that windlass runs in")?;
-    // The Lease has a client of its own: no other request may delay its renewal.
-    let holder = Holder::new(
-        connect(kubeconfig).await?,
-        &settings.namespace,
-        &settings.identity,
-    );
+    // The Lease has a client of its own: no other request may delay its renewal. Who only previews
+    // has no Lease, since it writes to no cluster.
+    let holder = match settings.preview_only {
+        true => None,
+        false => Some(Holder::new(
+            connect(kubeconfig).await?,
+            &settings.namespace,
+            &settings.identity,
+        )),
+    };
     let (watch_events, mut received_events) = mpsc::channel(1024);
     let clusters = clusters(&settings, &watch_events).await?;
     let metrics = Arc::new(Metrics::default());
@@ -64,11 +69,14 @@ pub async fn run(
     let metrics_http = serve(metrics_listener, http::metrics_router(server.clone()));
 
     let permit = tokio::select! {
-        permit = holder.acquire() => permit.context("cannot take the Lease: are deploy/'s roles and the namespace there?")?,
+        permit = permit(holder.as_ref()) => permit?,
         () = stop.cancelled() => return Ok(()),
     };
     let started = Timestamp::now();
-    let store = Store::new(home_client, &settings.namespace, &watch_events);
+    let store = match settings.preview_only {
+        true => Store::none(home_client, &settings.namespace),
+        false => Store::new(home_client, &settings.namespace, &watch_events),
+    };
     let reader = reader(&settings, clusters, store, metrics).await?;
     let ctx = Arc::new(Writer::new(reader, permit));
     // It runs from the first watch to the last write, so that a full channel blocks neither.
@@ -81,17 +89,10 @@ pub async fn run(
         }
     };
     let _watch_task = AbortOnDropHandle::new(tokio::spawn(watch_loop));
-    let loops = [
-        work(&ctx, &ctx.repositories, &stop, base_branch::reconcile),
-        work(&ctx, &ctx.promotions, &stop, promotion::reconcile),
-        work(&ctx, &ctx.pulls, &stop, pull_request::reconcile),
-        work(&ctx, &ctx.groups, &stop, pull_request::reconcile_group),
-        work(&ctx, &ctx.applications, &stop, application::reconcile),
-        work(&ctx, &ctx.commits, &stop, commit::reconcile),
-    ];
+    let loops = loops(&ctx, &stop);
     let outcome = tokio::select! {
         () = sources(&ctx, &server, &settings, started) => Ok(()),
-        error = holder.keep() => Err(error.context("windlass stops, since it may not write any more")),
+        error = keep(holder.as_ref()) => Err(error.context("windlass stops, since it may not write any more")),
         () = stop.cancelled() => Ok(()),
     };
     // Running reconciles finish; no new one starts.
@@ -106,8 +107,45 @@ pub async fn run(
     }
     let _ = tokio::join!(http, metrics_http);
     // Last: the next holder need not wait until the Lease expires.
-    holder.release().await;
+    if let Some(holder) = &holder {
+        holder.release().await;
+    }
     outcome
+}
+
+/// The right to write, once nobody else has it.
+async fn permit(holder: Option<&Holder>) -> anyhow::Result<WritePermit> {
+    let Some(holder) = holder else {
+        return Ok(WritePermit::to_preview());
+    };
+    holder
+        .acquire()
+        .await
+        .context("cannot take the Lease: are deploy/'s roles and the namespace there?")
+}
+
+/// Returns once the right to write is lost.
+async fn keep(holder: Option<&Holder>) -> anyhow::Error {
+    match holder {
+        Some(holder) => holder.keep().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn loops(ctx: &Arc<Writer>, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+    let mut loops = vec![
+        work(ctx, &ctx.repositories, stop, base_branch::reconcile),
+        work(ctx, &ctx.pulls, stop, pull_request::reconcile),
+    ];
+    if !ctx.preview_only {
+        loops.extend([
+            work(ctx, &ctx.groups, stop, pull_request::reconcile_group),
+            work(ctx, &ctx.promotions, stop, promotion::reconcile),
+            work(ctx, &ctx.applications, stop, application::reconcile),
+            work(ctx, &ctx.commits, stop, commit::reconcile),
+        ]);
+    }
+    loops
 }
 
 /// How long running reconciles may take to finish when windlass stops.
@@ -228,6 +266,7 @@ async fn reader(
         previewing: tokio::sync::Semaphore::new(PREVIEWS_AT_ONCE),
         heads: Heads::new(settings.cache.join("heads"))?,
         seal: settings.seal.clone(),
+        preview_only: settings.preview_only,
     })
 }
 
@@ -254,11 +293,18 @@ async fn sources(ctx: &Arc<Writer>, server: &Server, settings: &Settings, starte
     ctx.read_bases().await;
     let _ = server.ctx.set(ctx.clone());
     tracing::info!(listen = %settings.listen, identity = settings.identity, "ready");
+    if settings.webhook_secrets.is_empty() {
+        resyncs(ctx, settings.resync.min(POLL_EVERY)).await;
+        return;
+    }
     tokio::join!(
         resyncs(ctx, settings.resync),
         failed_deliveries(ctx, settings.delivery_scan, started),
     );
 }
+
+/// How often GitHub is asked for changes where it sends no webhooks.
+const POLL_EVERY: Duration = Duration::from_secs(30);
 
 /// The longest pause between two attempts to read the repositories at start.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

@@ -102,7 +102,7 @@ impl Cluster {
         &self,
         key: &ResourceKey,
         live: &Value,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<Refusal>> {
         let version = live["apiVersion"]
             .as_str()
             .and_then(|text| text.rsplit('/').next())
@@ -128,7 +128,7 @@ impl Cluster {
         Ok(answer
             .err()
             .filter(|status| !status.is_not_found() && !status.is_conflict())
-            .map(|status| refusal(key, &status).message))
+            .map(|status| refusal(key, &status)))
     }
 
     /// Dry-runs the server-side apply of a payload. `force`: takes over fields that others own.

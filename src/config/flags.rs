@@ -42,6 +42,13 @@ pub struct ServeArgs {
     )]
     pub github_write_interval: u64,
 
+    /// Only preview pull requests: windlass writes comments and check runs on GitHub, and nothing to any
+    /// cluster. It merges, promotes and applies nothing. A repository without windlass.yaml is
+    /// previewed as the one that `windlass init` would write says. Without a webhook secret,
+    /// windlass asks GitHub for changes every half minute
+    #[arg(long, env = "WINDLASS_PREVIEW_ONLY")]
+    pub preview_only: bool,
+
     /// File with the token that CI announces images with (POST /events/image)
     #[arg(long, env = "WINDLASS_EVENTS_TOKEN_FILE", value_name = "FILE")]
     pub events_token_file: Option<PathBuf>,

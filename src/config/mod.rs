@@ -37,8 +37,12 @@ pub struct Settings {
     pub seal: Seal,
     pub api_url: String,
     pub write_interval: Duration,
+    /// Pull requests are previewed, and nothing else is done.
+    pub preview_only: bool,
+    /// None: no webhooks are taken.
     pub webhook_secrets: Vec<SecretString>,
-    pub events_token: SecretString,
+    /// None: no image events are taken.
+    pub events_token: Option<SecretString>,
     pub kubeconfig: Option<PathBuf>,
     pub namespace: String,
     pub projects: Projects,
@@ -66,8 +70,9 @@ pub struct Settings {
 struct Required<'a> {
     app_id: u64,
     private_key: &'a PathBuf,
-    webhook_secret: &'a PathBuf,
-    events_token: &'a PathBuf,
+    /// Not with `--preview-only`.
+    webhook_secret: Option<&'a PathBuf>,
+    events_token: Option<&'a PathBuf>,
 }
 
 impl ServeArgs {
@@ -87,8 +92,15 @@ impl ServeArgs {
             seal: Seal::new(&pem),
             api_url: api_url(&self.github_api_url)?,
             write_interval: Duration::from_millis(self.github_write_interval),
-            webhook_secrets: secrets(given.webhook_secret)?,
-            events_token: secrets(given.events_token)?.remove(0),
+            preview_only: self.preview_only,
+            webhook_secrets: match given.webhook_secret {
+                Some(file) => secrets(file)?,
+                None => Vec::new(),
+            },
+            events_token: match given.events_token {
+                Some(file) => Some(secrets(file)?.remove(0)),
+                None => None,
+            },
             kubeconfig: self.kubeconfig.clone(),
             projects: self.projects()?,
             preview_account: self.preview_account.clone(),
@@ -144,13 +156,13 @@ impl ServeArgs {
             "\"Generate a private key\" on the App's settings page",
         );
         need(
-            self.github_webhook_secret_file.is_some(),
+            self.github_webhook_secret_file.is_some() || self.preview_only,
             "github-webhook-secret-file",
             "WINDLASS_GITHUB_WEBHOOK_SECRET_FILE",
             "a file with the webhook secret that the App was registered with",
         );
         need(
-            self.events_token_file.is_some(),
+            self.events_token_file.is_some() || self.preview_only,
             "events-token-file",
             "WINDLASS_EVENTS_TOKEN_FILE",
             "a file with a random token that CI sends, e.g. from `openssl rand -hex 32`",
@@ -161,12 +173,10 @@ impl ServeArgs {
             "WINDLASS_CONFIG_REPOSITORIES",
             "the repository that has windlass.yaml, as owner/name; with several teams, --projects",
         );
-        let (true, Some(app_id), Some(private_key), Some(webhook_secret), Some(events_token)) = (
+        let (true, Some(app_id), Some(private_key)) = (
             missing.is_empty(),
             self.github_app_id,
             &self.github_private_key_file,
-            &self.github_webhook_secret_file,
-            &self.events_token_file,
         ) else {
             bail!(
                 "windlass cannot start without:\n{}\nREADME.md, \"Run it for real\", explains each of them",
@@ -176,8 +186,11 @@ impl ServeArgs {
         Ok(Required {
             app_id,
             private_key,
-            webhook_secret,
-            events_token,
+            webhook_secret: self.github_webhook_secret_file.as_ref(),
+            events_token: self
+                .events_token_file
+                .as_ref()
+                .filter(|_| !self.preview_only),
         })
     }
 

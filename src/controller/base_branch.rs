@@ -127,7 +127,11 @@ async fn wake(ctx: &Arc<Reader>, base: Arc<Base>, pulls: &[Pull]) -> Result<()> 
             repo: repo.clone(),
             number: pull.number,
         };
-        ctx.cache.pulls.snapshots.compare(&key, pull);
+        let snapshots = &ctx.cache.pulls.snapshots;
+        match ctx.preview_only {
+            true => snapshots.compare_polled(&key, pull),
+            false => snapshots.compare(&key, pull),
+        }
     }
     let key = |repository: &RepoName, application: &Name, stage: &Name| {
         (repository == repo).then(|| ApplicationKey {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::cache::{Recent, locked};
 use super::error::Error;
 use super::{Reader, Result};
-use crate::domain::catalog::{Catalog, FILE, Target};
+use crate::domain::catalog::{self, Catalog, FILE, Target};
 use crate::domain::{ApplicationKey, CommitKey, CommitSha, Invalid, RepoName};
 use crate::git::{Mirror, Mirrors, Older, Remote};
 use crate::github::{Repository, Session};
@@ -50,6 +50,8 @@ pub struct Base {
 pub struct Configured {
     pub catalog: Catalog,
     pub targets: Vec<Target>,
+    /// The repository has no `windlass.yaml`: see [`drafted`].
+    pub is_drafted: bool,
 }
 
 impl Base {
@@ -96,7 +98,26 @@ pub fn configuration(
         Err(why) => return Ok(Some(Err(why))),
     };
     let targets = targets_in(&catalog, source, repo)?;
-    Ok(Some(targets.map(|targets| Configured { catalog, targets })))
+    Ok(Some(targets.map(|targets| Configured {
+        catalog,
+        targets,
+        is_drafted: false,
+    })))
+}
+
+/// The configuration of a tree without `windlass.yaml`: the one that `windlass init` would write.
+/// None: nothing in it can be deployed.
+pub fn drafted(source: &Source<'_>, repo: &RepoName) -> anyhow::Result<Option<Configured>> {
+    let Ok(draft) = catalog::draft(&source.contents()?, source.objects()?, repo) else {
+        return Ok(None);
+    };
+    let catalog = Catalog::parse(&draft.text)?;
+    let targets = targets_in(&catalog, source, repo)?;
+    Ok(targets.ok().map(|targets| Configured {
+        catalog,
+        targets,
+        is_drafted: true,
+    }))
 }
 
 /// The application and stage that a promotion branch of ours is for.
@@ -244,6 +265,7 @@ impl Reader {
         let known = locked(&self.cache.repositories.bases)
             .get(repo)
             .map(|(_, base)| base.clone());
+        let drafts = self.preview_only;
         let base = self
             .mirror(repo, move |mirror| {
                 let branch = &repository.default_branch;
@@ -260,8 +282,12 @@ impl Reader {
                     return Ok(known);
                 }
                 let source = Source::open(mirror, mirror.tree(&commit)?)?;
+                let mut configuration = configuration(&source, &repository.name)?;
+                if configuration.is_none() && drafts {
+                    configuration = drafted(&source, &repository.name)?.map(Ok);
+                }
                 Ok(Arc::new(Base {
-                    configuration: configuration(&source, &repository.name)?,
+                    configuration,
                     repo: repository,
                     commit,
                 }))

@@ -31,7 +31,7 @@ pub mod revision;
 pub mod wake;
 
 pub use cache::Caches;
-pub use config_repo::{Base, Configured, configuration, key_of_branch, targets_in};
+pub use config_repo::{Base, Configured, configuration, drafted, key_of_branch, targets_in};
 pub use environment::{APPLICATIONS_AT_ONCE, Environment, side_by_side};
 pub use error::{Error, Kind, Result};
 pub use queue::{Queue, Requeue};
@@ -74,6 +74,8 @@ pub struct Reader {
     pub previewing: tokio::sync::Semaphore,
     /// The service account of previews; None: windlass's own.
     pub preview_account: Option<ServiceAccount>,
+    /// Pull requests are previewed, and nothing else is done.
+    pub preview_only: bool,
     /// Seals comments, which others can edit.
     pub seal: Seal,
 }

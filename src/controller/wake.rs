@@ -255,10 +255,12 @@ impl Reader {
         };
         for key in wakes(event, &world) {
             match key {
-                Key::MergeGroup(group) => self.groups.put(group),
                 Key::Repository(repo) => self.repositories.put(repo),
-                Key::Promotion(key) => self.promotions.put(key),
                 Key::PullRequest(key) => self.pulls.put(key),
+                // Nobody works on the others.
+                _ if self.preview_only => {}
+                Key::MergeGroup(group) => self.groups.put(group),
+                Key::Promotion(key) => self.promotions.put(key),
                 Key::Application(key) => self.applications.put(key),
                 Key::Commit(key) => self.commits.put(key),
             }

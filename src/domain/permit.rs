@@ -4,13 +4,19 @@
 //! writer, and a writer is only created with a [`WritePermit`]. Code that only
 //! observes has no permit, so it cannot write.
 
-/// The right to write. Only the holder of the Lease gets one.
+/// The right to write. Only the holder of the Lease gets one, or a server that only previews.
 #[derive(Debug)]
 pub struct WritePermit(());
 
 impl WritePermit {
     /// Only to be called once the Lease is held.
     pub fn of_the_lease() -> Self {
+        Self(())
+    }
+
+    /// For a server that only previews: it writes to the threads of pull requests, and to no cluster,
+    /// not even a Lease.
+    pub fn to_preview() -> Self {
         Self(())
     }
 }

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -28,9 +29,13 @@ const MOST_EVENT: usize = 64 << 10;
 /// CI waits this long for its pull request before it gets the status URL instead.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-fn sender(server: &Server, headers: &HeaderMap) -> Result<Sender, Refusal> {
+/// The answer of a server that has no token for events.
+const PREVIEW_ONLY: &str =
+    "this windlass only previews pull requests (--preview-only): it takes no image events";
+
+fn sender(token: &SecretString, headers: &HeaderMap) -> Result<Sender, Refusal> {
     Sender::verify(
-        &server.events_token,
+        token,
         headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok()),
@@ -42,7 +47,10 @@ pub async fn image_event(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let sender = match sender(&server, &headers) {
+    let Some(token) = &server.events_token else {
+        return refusal(StatusCode::NOT_FOUND, PREVIEW_ONLY);
+    };
+    let sender = match sender(token, &headers) {
         Ok(sender) => sender,
         Err(why) => {
             server.metrics.refused();
@@ -305,7 +313,10 @@ pub async fn promotion(
     headers: HeaderMap,
     Path((application, stage)): Path<(String, String)>,
 ) -> Response {
-    if let Err(why) = sender(&server, &headers) {
+    let Some(token) = &server.events_token else {
+        return refusal(StatusCode::NOT_FOUND, PREVIEW_ONLY);
+    };
+    if let Err(why) = sender(token, &headers) {
         return refusal(StatusCode::UNAUTHORIZED, why);
     }
     let (Ok(application), Ok(stage)) = (application.parse::<Name>(), stage.parse::<Name>()) else {

@@ -29,7 +29,8 @@ pub struct Server {
     pub ctx: OnceLock<Arc<Writer>>,
     pub metrics: Arc<Metrics>,
     pub webhook_secrets: Vec<SecretString>,
-    pub events_token: SecretString,
+    /// None: no image events are taken.
+    pub events_token: Option<SecretString>,
     pub bodies: Bodies,
     /// The budget of senders that hold the events token.
     pub events: Bodies,

@@ -19,8 +19,10 @@ use super::forge::state::random_hex;
 use super::process::{Server, free_port};
 
 const RBAC: &str = include_str!("../../deploy/rbac.yaml");
+const PREVIEW_ONLY_RBAC: &str = include_str!("../../deploy/components/preview-only/rbac.yaml");
 /// What the App is registered with.
 pub const APP_MANIFEST: &str = include_str!("../../deploy/github-app.json");
+const PREVIEW_ONLY_APP: &str = include_str!("../../deploy/github-app-preview-only.json");
 
 /// Rights for the custom kind of the example's platform application: what a user adds for kinds of
 /// their own.
@@ -60,6 +62,16 @@ pub fn install_definitions(plane: &ControlPlane) -> anyhow::Result<()> {
 /// Namespace, service account and bindings, for a windlass whose own namespace is `namespace`.
 pub async fn install(plane: &ControlPlane, namespace: &str) -> anyhow::Result<()> {
     let (_, own) = documents();
+    install_from(plane, namespace, &own).await
+}
+
+/// The same for a windlass that only previews.
+pub async fn install_preview_only(plane: &ControlPlane, namespace: &str) -> anyhow::Result<()> {
+    let account = "---\napiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: windlass\n  namespace: windlass\n---\n";
+    install_from(plane, namespace, &format!("{account}{PREVIEW_ONLY_RBAC}")).await
+}
+
+async fn install_from(plane: &ControlPlane, namespace: &str, own: &str) -> anyhow::Result<()> {
     let own = own
         .replace(
             "namespace: windlass\n",
@@ -148,6 +160,8 @@ pub struct Options<'a> {
     pub renderer: Option<PathBuf>,
     /// The text of the projects file.
     pub projects: &'a str,
+    /// It only previews, and gets no webhooks.
+    pub preview_only: bool,
 }
 
 impl Windlass {
@@ -162,7 +176,8 @@ impl Windlass {
     ) -> anyhow::Result<Self> {
         let url = format!("http://127.0.0.1:{}", options.port);
         let metrics_port = free_port()?;
-        let app = register(forge, &url)?;
+        let webhook = (!options.preview_only).then(|| format!("{url}/webhook"));
+        let app = register(forge, webhook)?;
         let events_token = random_hex(32);
         fs::write(folder.join("projects.yaml"), options.projects)?;
         for (name, content) in [
@@ -175,17 +190,20 @@ impl Windlass {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         }
         let settings = settings(plane, forge, folder, options, app.id, metrics_port)?;
-        let elsewhere = options
-            .renderer
-            .iter()
-            .flat_map(|socket| ["--renderer".to_string(), socket.display().to_string()]);
+        let mut more = Vec::new();
+        if let Some(socket) = &options.renderer {
+            more.extend(["--renderer".to_string(), socket.display().to_string()]);
+        }
+        if options.preview_only {
+            more.push("--preview-only".into());
+        }
         let arguments = std::iter::once("serve".to_string())
             .chain(
                 settings
                     .into_iter()
                     .flat_map(|(flag, value)| [flag.to_string(), value]),
             )
-            .chain(elsewhere)
+            .chain(more)
             .collect();
         Ok(Self {
             program: program.into(),
@@ -248,12 +266,16 @@ struct Registered {
     webhook_secret: String,
 }
 
-/// Registers the App of the windlass at `url`.
-fn register(forge: &Forge, url: &str) -> anyhow::Result<Registered> {
-    let manifest: Value = serde_json::from_str(APP_MANIFEST)?;
+/// Registers the App of a windlass. `webhook`: its address; None: it only previews.
+fn register(forge: &Forge, webhook: Option<String>) -> anyhow::Result<Registered> {
+    let manifest = match webhook {
+        Some(_) => APP_MANIFEST,
+        None => PREVIEW_ONLY_APP,
+    };
+    let manifest: Value = serde_json::from_str(manifest)?;
     let mut state = forge.state();
     state.register_app(&manifest)?;
-    state.app.webhook_url = Some(format!("{url}/webhook"));
+    state.app.webhook_url = webhook;
     Ok(Registered {
         id: state.app.id,
         private_key: state.app.private_key.clone(),
@@ -296,6 +318,14 @@ fn settings(
         ("--delivery-scan", options.delivery_scan.to_string()),
         ("--log", options.log.into()),
     ];
+    if options.preview_only {
+        let full = [
+            "--github-webhook-secret-file",
+            "--events-token-file",
+            "--preview-account",
+        ];
+        settings.retain(|(flag, _)| !full.contains(flag));
+    }
     let depth = options.fetch_depth.map(|depth| depth.to_string());
     settings.extend(depth.map(|depth| ("--fetch-depth", depth)));
     Ok(settings)

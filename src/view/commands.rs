@@ -18,6 +18,9 @@ pub fn not_taken(why: NotTaken) -> &'static str {
         NotTaken::OnlyInThread => {
             "This command counts only in a comment of the thread. Please give it there."
         }
+        NotTaken::PreviewOnly => {
+            "This windlass only previews pull requests. It takes `/preview` and `/help`."
+        }
         NotTaken::OnlyMerged => {
             "This command changes live objects, so it works only on a merged pull request."
         }

@@ -26,6 +26,7 @@ mod incidents;
 mod paths;
 mod planning;
 mod presentation;
+mod preview_only;
 mod promotions;
 mod replicas;
 mod rulesets;

@@ -87,6 +87,15 @@ impl Store {
         }
     }
 
+    /// The store of a server that only previews: it has no objects, and reads none.
+    pub fn none(client: Client, namespace: &str) -> Self {
+        Self {
+            applications: Watched::none(Api::namespaced(client.clone(), namespace)),
+            promotions: Watched::none(Api::namespaced(client.clone(), namespace)),
+            freezes: Watched::none(Api::namespaced(client, namespace)),
+        }
+    }
+
     /// None: it does not exist yet. It is an error if the object of that name belongs to another
     /// repository.
     pub async fn application(&self, key: &ApplicationKey) -> Result<Option<Application>> {

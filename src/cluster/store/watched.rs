@@ -37,6 +37,15 @@ where
         watched
     }
 
+    /// Without a watch: there are none.
+    pub(super) fn none(api: Api<K>) -> Self {
+        Self {
+            api,
+            objects: Arc::default(),
+            ready: watch::channel(true).1,
+        }
+    }
+
     pub(super) async fn follow(
         self,
         set_ready: watch::Sender<bool>,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::cluster::{self, Cluster};
+use crate::cluster::{self, Cluster, Refusal};
 use crate::controller::Result;
 use crate::controller::dry_run::AppScope;
 use crate::domain::manifest::{self, Manifest, ResourceKey};
@@ -55,12 +55,14 @@ pub async fn find(scope: &AppScope<'_>, comparisons: &mut [Comparison]) -> Resul
             (Side::Object(before, _), Side::Absent) if deletions < MOST => {
                 deletions += 1;
                 facts.extend(deletion_facts(scope, &comparison.key, before).await?);
-                if let Some(why) = scope
+                let refusal = scope
                     .cluster
                     .would_refuse_deletion(&comparison.key, before)
-                    .await?
-                {
-                    facts.push(format!("the cluster would refuse to delete it: {why}"));
+                    .await?;
+                // That windlass may not delete it says nothing where others do.
+                let refusal = refusal.filter(|refusal| scope.applies() || !refusal.no_right);
+                if let Some(Refusal { message, .. }) = refusal {
+                    facts.push(format!("the cluster would refuse to delete it: {message}"));
                 }
             }
             _ => {}

@@ -96,7 +96,7 @@ fn commit_key(key: &PullRequestKey, commit: &CommitSha) -> CommitKey {
 }
 
 /// The rollout of the merge. None: the configuration is invalid, so the changed applications are
-/// unknown; or the mirror does not have the merge yet.
+/// unknown; or the mirror does not have the merge yet; or nobody follows it.
 async fn rollout(
     ctx: &Arc<Reader>,
     key: &PullRequestKey,
@@ -105,7 +105,9 @@ async fn rollout(
     wakes_commit: bool,
 ) -> Result<Option<Vec<Rollout>>> {
     let (at, tip) = (merged.clone(), base.commit.clone());
-    if matches!(base.configuration, Some(Err(_)))
+    // Who only previews does not follow what comes of it.
+    if ctx.preview_only
+        || matches!(base.configuration, Some(Err(_)))
         || !ctx
             .mirror(&key.repo, move |mirror| mirror.has_in(&at, &tip))
             .await?

@@ -54,21 +54,27 @@ pub async fn observe(
         .is_some_and(|published| same_effect(published, &shown_preview.id));
     let current = snapshot.check.as_ref().filter(|_| is_current);
     let fact = current.and_then(|check| preview_fact(check, &shown_preview));
-    let (facts, verdict, permit) =
-        verdict(ctx, key, &base, &snapshot, &shown_preview, fact).await?;
-    let judged = Judged {
-        head: head.clone(),
-        evaluated_at: facts.now,
-        verdict: verdict.clone(),
+    let judged = match ctx.preview_only {
+        true => None,
+        false => Some(verdict(ctx, key, &base, &snapshot, &shown_preview, fact).await?),
     };
-    ctx.cache.pulls.verdicts.insert(key.clone(), judged.into());
+    if let Some((facts, verdict, _)) = &judged {
+        let judged = Judged {
+            head: head.clone(),
+            evaluated_at: facts.now,
+            verdict: verdict.clone(),
+        };
+        ctx.cache.pulls.verdicts.insert(key.clone(), judged.into());
+    }
     // No comment if no application changes and there was none before.
     let preview = &shown_preview.preview;
     let needs_no_comment =
         preview.applications.is_empty() && preview.failure.is_none() && thread.sticky.is_none();
     let observed = Snapshot {
         retire: false,
-        leaves_queue: gate::leaves_queue(&facts, &verdict),
+        leaves_queue: judged
+            .as_ref()
+            .is_some_and(|(facts, verdict, _)| gate::leaves_queue(facts, verdict)),
         commands,
         tampered: thread.tampered,
         wanted: (!needs_no_comment).then(|| shown_preview.text.comment.clone()),
@@ -79,8 +85,8 @@ pub async fn observe(
         } else {
             published
         },
-        verdict: Some(verdict),
-        permit,
+        verdict: judged.as_ref().map(|(_, verdict, _)| verdict.clone()),
+        permit: judged.as_ref().and_then(|(_, _, permit)| permit.clone()),
         gate: snapshot.gate.as_ref().map(gate_of),
     };
     Ok(Observation {
@@ -88,7 +94,7 @@ pub async fn observe(
         base,
         changes: shown_preview.changes.clone(),
         snapshot,
-        gate_facts: Some(facts),
+        gate_facts: judged.map(|(facts, ..)| facts),
         shown_preview: Some(shown_preview),
         quiet: None,
     })

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::controller::cache::{Kept, Recent, locked};
@@ -21,12 +22,15 @@ use crate::github::{Pull, PullSnapshot};
 /// order, so that it never comes.
 const LONGEST_LAG: Duration = Duration::from_secs(30);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub struct Snapshots {
     kept: Kept<PullRequestKey, PullSnapshot>,
     /// What webhooks told of and reads did not show yet, with the time of the webhook.
     awaited: Mutex<HashMap<PullRequestKey, Vec<(PullFact, Instant)>>>,
+    /// The time of the last change of each pull request that a list showed, and when it did first.
+    listed: Recent<PullRequestKey, (Timestamp, Instant)>,
     /// Texts whose `/preview` had its preview made for a head.
     previewed: Recent<(PullRequestKey, Source, CommitSha), ()>,
 }
@@ -75,6 +79,22 @@ impl Snapshots {
     pub fn compare(&self, key: &PullRequestKey, listed: &Pull) {
         let kept = self.kept.get(key);
         if kept.is_some_and(|kept| !kept.value.pull.is_as_listed(listed)) {
+            self.touch(key);
+        }
+    }
+
+    /// The same where no webhook tells of changes: GitHub's times are whole seconds, and the second
+    /// of the last change may have had another one after the read.
+    pub fn compare_polled(&self, key: &PullRequestKey, listed: &Pull) {
+        self.compare(key, listed);
+        let known = self.listed.get(key);
+        let first = match known.filter(|(at, _)| *at == listed.updated_at) {
+            Some((_, first)) => first,
+            None => Instant::now(),
+        };
+        self.listed.insert(key.clone(), (listed.updated_at, first));
+        let kept = self.kept.get(key);
+        if kept.is_some_and(|kept| kept.value.read < first + SECOND) {
             self.touch(key);
         }
     }

@@ -47,7 +47,11 @@ fn base() -> Arc<Base> {
             installation: 1,
             renamed_to: None,
         },
-        configuration: Some(Ok(Configured { catalog, targets })),
+        configuration: Some(Ok(Configured {
+            catalog,
+            targets,
+            is_drafted: false,
+        })),
         commit: sha('a'),
     })
 }

@@ -22,6 +22,8 @@ pub enum NotTaken {
     /// The pull request is not merged.
     OnlyMerged,
     Draft,
+    /// The server only previews.
+    PreviewOnly,
 }
 
 /// The answer to a command.

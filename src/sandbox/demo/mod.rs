@@ -103,6 +103,7 @@ async fn prepare(plane: &ControlPlane, forge: &Forge, folder: &Path) -> anyhow::
         .await?;
     example::seed(forge, &example::DEMO)?;
     let options = Options {
+        preview_only: false,
         namespace: NAMESPACE,
         port: free_port()?,
         kubeconfig,

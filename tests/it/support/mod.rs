@@ -33,7 +33,9 @@ use windlass::sandbox::control_plane::ControlPlane;
 use windlass::sandbox::example::{self, CONFIG, Example};
 use windlass::sandbox::forge::state::Failure;
 use windlass::sandbox::forge::{Forge, Observer, Wire, WriteGate};
-use windlass::sandbox::installation::{Options, Windlass, install, install_definitions};
+use windlass::sandbox::installation::{
+    Options, Windlass, install, install_definitions, install_preview_only,
+};
 use windlass::sandbox::process::{Folder, Server, free_port};
 use windlass::sandbox::tools::Tools;
 
@@ -79,6 +81,8 @@ pub struct Setup {
     pub projects: Option<String>,
     /// Without the proxy that counts and cuts requests to the cluster.
     pub direct: bool,
+    /// It only previews, with the rights to read.
+    pub preview_only: bool,
     /// GitHub is an Enterprise Server of this version, in a [`Corporate`] network.
     pub enterprise: Option<&'static str>,
 }
@@ -198,9 +202,11 @@ impl World {
         let (plane, namespace) = (plane(), format!("{prefix}home"));
         let folder = plane.folder().join(&namespace);
         std::fs::create_dir_all(&folder).expect("a folder");
-        install(plane, &namespace)
-            .await
-            .expect("deploy/'s roles are applied");
+        let installed = match setup.preview_only {
+            true => install_preview_only(plane, &namespace).await,
+            false => install(plane, &namespace).await,
+        };
+        installed.expect("deploy/'s roles are applied");
         let token_config = folder.join("kubeconfig-direct");
         plane
             .service_account_kubeconfig(&namespace, "windlass", &token_config)
@@ -245,6 +251,7 @@ impl World {
             fetch_depth: setup.fetch_depth,
             log: "info,windlass=debug",
             renderer: setup.renders_elsewhere.then(|| folder.join("render.sock")),
+            preview_only: setup.preview_only,
             projects: setup.projects.as_deref().unwrap_or(example::PROJECTS),
         };
         let program = Path::new(env!("CARGO_BIN_EXE_windlass"));

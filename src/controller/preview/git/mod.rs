@@ -11,7 +11,7 @@ pub use configuration::unmatched;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::controller::resource_owners::RenderInputs;
-use crate::controller::{Configured, configuration};
+use crate::controller::{Configured, configuration, drafted};
 use crate::domain::catalog::{FILE, Target};
 use crate::domain::codeowners::{self, CodeOwners};
 use crate::domain::pull_request::Failure;
@@ -84,7 +84,11 @@ pub fn git_diff(
         Source::open(mirror, mirror.tree(base)?)?,
         Source::open(mirror, tree)?,
     );
-    let mut diff = match configuration(&after, repo)?.transpose() {
+    let mut proposed = configuration(&after, repo)?;
+    if proposed.is_none() && configured.is_drafted {
+        proposed = drafted(&after, repo)?.map(Ok);
+    }
+    let mut diff = match proposed.transpose() {
         Ok(proposed) => compared(repo, configured, proposed.as_ref(), &before, &after)?,
         Err(Invalid(why)) => GitDiff::failed(Failure::Configuration(why)),
     };

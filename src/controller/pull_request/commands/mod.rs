@@ -158,6 +158,11 @@ impl Invocation<'_> {
     fn not_taken(&self) -> Option<NotTaken> {
         let pull = &self.observation.snapshot.pull;
         match self.command.power() {
+            _ if self.ctx.preview_only
+                && !matches!(self.command, Command::Help | Command::Preview) =>
+            {
+                Some(NotTaken::PreviewOnly)
+            }
             _ if self.comment.edited => Some(NotTaken::Edited),
             _ if self.comment.interrupted => Some(NotTaken::Interrupted),
             _ if self.comment.late => Some(NotTaken::Late),
